@@ -1,0 +1,182 @@
+"""Values with units, as they are written in VC tables: durations, cell rates, VCIs, addresses.
+
+Each type is made by its `parse`, which raises `ValueError` with a message that says what would be right.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from fractions import Fraction
+from typing import Self
+
+USER_BITS_PER_CELL = 384
+"""48 octets: what a rate in bit/s counts, as in linux-atm's qos(7)."""
+
+LINE_RATES = {"ds3": 96_000, "oc3": 353_207, "stm1": 353_207, "oc12": 1_412_830, "oc48": 5_651_320}
+"""Cells per second of the common ATM interfaces: their payload rate divided by 424 bits."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|min|h)")
+_NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMG]?)(cps|bps)")
+_MULTIPLIER = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+class Duration(int):
+    """A span of time in integer nanoseconds, written as a number and a unit: `5ms`, `20min`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Read `5ms`; raise ValueError when the unit is missing or unknown."""
+        match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(f"{text!r} is no duration: write a number and ns, us, ms, s, min or h, as in \"5ms\"")
+        return cls(Fraction(match[1]) * _NANOSECONDS[match[2]])
+
+    def __str__(self) -> str:
+        for unit, size in reversed(_NANOSECONDS.items()):
+            if self and self % size == 0:
+                return f"{int(self) // size}{unit}"
+        return f"{int(self)}ns"
+
+
+class CellRate(int):
+    """A rate in whole cells per second, written `353207cps`, `155Mbps` (user bits, 384 a cell) or `oc3`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Read a rate; raise ValueError when it has no unit or is below one cell per second."""
+        if isinstance(text, str) and text.lower() in LINE_RATES:
+            return cls(LINE_RATES[text.lower()])
+        match = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
+        if match is None:
+            hint = f'a rate needs a unit, as in "{text}cps"' if _is_number(text) else f"{text!r} is no rate"
+            raise ValueError(f"{hint}: write cells per second (cps, kcps, Mcps), user bits per second "
+                             f"(kbps, Mbps, Gbps) or one of {', '.join(LINE_RATES)}")
+        rate = Fraction(match[1]) * _MULTIPLIER[match[2]]
+        cells = int(rate if match[3] == "cps" else rate / USER_BITS_PER_CELL)
+        if cells < 1:
+            raise ValueError(f"{text!r} is less than one cell per second: the least is \"1cps\"")
+        return cls(cells)
+
+    def __str__(self) -> str:
+        return f"{int(self)}cps"
+
+
+class Vci(int):
+    """A VCI that users may have: 32 to 65535 (ITU-T I.361 keeps 0 to 31 for signalling, OAM and the like)."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Check a number; raise ValueError outside 32..65535."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{value!r} is no VCI: write a whole number from 32 to 65535")
+        if 0 <= value < 32:
+            raise ValueError(f"VCI {value} is reserved (ITU-T I.361 keeps 0 to 31): user VCs start at 32")
+        if not 32 <= value <= 65535:
+            raise ValueError(f"VCI {value} does not fit: a VCI has 16 bits, so 32 to 65535")
+        return cls(value)
+
+
+class VciRange(str):
+    """A closed range of VCIs, written `64-65535` (or one VCI as a number)."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read a range; raise ValueError when it is empty, backwards or holds a reserved VCI."""
+        if isinstance(value, int):
+            return cls(f"{Vci.parse(value)}-{value}")
+        match = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError(f"{value!r} is no range of VCIs: write \"64-65535\"")
+        first, last = Vci.parse(int(match[1])), Vci.parse(int(match[2]))
+        if first > last:
+            raise ValueError(f"the range {value} runs backwards: write \"{last}-{first}\"")
+        return cls(f"{first}-{last}")
+
+    @property
+    def first(self) -> int:
+        """The least VCI."""
+        return int(self.split("-")[0])
+
+    @property
+    def last(self) -> int:
+        """The greatest VCI."""
+        return int(self.split("-")[1])
+
+    def __contains__(self, vci: object) -> bool:
+        return isinstance(vci, int) and self.first <= vci <= self.last
+
+
+class IpAddress(str):
+    """An IPv4 or IPv6 address in its shortest form."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read an address; raise ValueError when it is none."""
+        try:
+            return cls(ipaddress.ip_address(value if isinstance(value, str) else ""))
+        except ValueError:
+            raise ValueError(f"{value!r} is no IP address: write \"10.80.0.1\" or \"2001:db8::1\"") from None
+
+    @property
+    def packed(self) -> bytes:
+        """The 4 or 16 octets."""
+        return ipaddress.ip_address(self).packed
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return ipaddress.ip_address(self).version
+
+
+class UdpAddress(str):
+    """Where one end of a link listens: a host (address or name) and a UDP port, `10.0.0.1:5501`, `[::1]:5501`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read host:port; raise ValueError when either is missing or the port is none."""
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):(\d+)", value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError(f"{value!r} is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\"")
+        if len(match[3]) > 5 or not 1 <= int(match[3]) <= 65535:
+            raise ValueError(f"{match[3]} is no UDP port: ports are 1 to 65535")
+        host = match[1] or match[2]
+        if match[1] or re.fullmatch(r"[\d.]+", host):
+            host = IpAddress.parse(host)
+        return cls.of(host, int(match[3]))
+
+    @classmethod
+    def of(cls, host: str, port: int) -> Self:
+        """The address of a host and a port."""
+        return cls(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+    @property
+    def host(self) -> str:
+        """The address or name."""
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The UDP port."""
+        return int(self.rpartition(":")[2])
+
+
+def _is_number(text: object) -> bool:
+    try:
+        float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True

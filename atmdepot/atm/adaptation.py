@@ -1,0 +1,88 @@
+"""The IP/ATM adaptation block of figure 7, for one link: packets to cells on a VC, and cells back to packets.
+
+Depot and edge node both stand on it. Nothing here touches a socket: cells to be sent gather in `cells_out` until the
+caller takes them, once for each burst.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.atm.sar import Reassembler, segment
+from atmdepot.atm.vc import Vc, VcTable
+from atmdepot.drops import DropReason, Drops
+from atmdepot.wire.aal5 import CrcMode
+from atmdepot.wire.cell import CELL_SIZE, Interface
+from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Encapsulation, EncapsulationError, decapsulate
+
+if TYPE_CHECKING:
+    from atmdepot.atm.contract import Contract
+    from atmdepot.network import Network, Vp
+
+
+class LinkAdaptation:
+    """One link as an ATM end point sees it."""
+
+    def __init__(self, name: str, interface: Interface, table: VcTable, *, timeout: int, max_octets: int) -> None:
+        """Adapt packets to the VCs of `table`; times in ns."""
+        self.name = name
+        self.interface = interface
+        self.table = table
+        self.drops = Drops()
+        self.reassembler = Reassembler(
+            table, interface=interface, timeout=timeout, max_octets=max_octets, drops=self.drops)
+        self.cells_out: list[bytes] = []
+        self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = 0
+
+    @classmethod
+    def of(cls, network: Network, link: str, table: VcTable) -> LinkAdaptation:
+        """The adaptation of a link of a VC table."""
+        return cls(link, Interface(network.links[link].interface), table,
+                   timeout=network.reassembly.timeout, max_octets=network.reassembly.octets)
+
+    def send(self, packet: bytes, vc: Vc, clp: int) -> None:
+        """Cut a packet into cells for its VC."""
+        train = segment(packet, vc, clp)
+        self.tx_pdus += 1
+        self.tx_cells += len(train) // CELL_SIZE
+        self.cells_out.append(train)
+
+    def take_cells(self) -> bytes:
+        """The cells to send, in order; they are the caller's now."""
+        cells = b"".join(self.cells_out)
+        self.cells_out.clear()
+        return cells
+
+    def receive(self, cells: bytes, now: int) -> list[tuple[Vc, bytes]]:
+        """The packets that `cells` complete, each with the VC it came on."""
+        self.rx_cells += len(cells) // CELL_SIZE
+        packets = []
+        for vc, octets, _, _ in self.reassembler.receive(cells, now):
+            self.rx_pdus += 1
+            if vc.encapsulation is Encapsulation.VC_MUX:
+                packets.append((vc, octets))
+            elif (packet := self._decapsulate(octets, vc)) is not None:
+                packets.append((vc, packet))
+        return packets
+
+    def _decapsulate(self, sdu: bytes, vc: Vc) -> bytes | None:
+        try:
+            ethertype, packet = decapsulate(sdu, vc.encapsulation)
+        except EncapsulationError:
+            ethertype, packet = None, b""
+        if ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
+            return packet
+        self.drops[DropReason.UNKNOWN_ENCAPSULATION] += 1
+        return None
+
+    def close(self, vc: Vc) -> None:
+        """Close a VC and drop what is held of it."""
+        self.table.remove(vc)
+        self.reassembler.forget(vc)
+
+
+def vc_of(vp: Vp, vci: int, interface: Interface, contract: Contract) -> Vc:
+    """A VC in a VP of the VC table."""
+    encapsulation = Encapsulation(vp.encapsulation)
+    return Vc(vp.vpi, vci, interface=interface, contract=contract, encapsulation=encapsulation, crc=CrcMode(vp.crc),
+              max_sdu=vp.mtu + encapsulation.overhead)

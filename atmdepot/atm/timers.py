@@ -1,0 +1,74 @@
+"""One wheel for everything that expires: sessions, learnt flows, and later OAM states.
+
+An item's deadline may be moved on as often as packets come, by one assignment; the wheel looks at it only when the
+slot comes round that it was put in, and puts it back when it has more time. So a packet costs no wheel operation
+and no table is ever scanned.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Generic, Protocol, TypeVar
+
+_SECOND = 1_000_000_000
+_HORIZON = 60
+_NOWHERE = -1
+
+
+class Expiring(Protocol):
+    """What the wheel holds: `deadline` in ns, and the `slot` it stands in (the wheel's own; -1 at first)."""
+
+    deadline: int
+    slot: int
+
+
+T = TypeVar("T", bound=Expiring)
+
+
+class TimerWheel(Generic[T]):
+    """Items in slots of `tick` ns; an item expires up to one tick after its deadline, never before.
+
+    No item waits in a slot more than 60 ticks away, so one that was taken out is not held much longer.
+    """
+
+    __slots__ = ("_due", "_slots", "tick")
+
+    def __init__(self, tick: int = _SECOND) -> None:
+        self.tick = tick
+        self._slots: dict[int, list[T]] = {}
+        self._due: list[int] = []
+
+    def add(self, item: T, now: int) -> None:
+        """Watch an item; again when its deadline was moved to an earlier time."""
+        slot = min(item.deadline // self.tick, now // self.tick + _HORIZON) + 1
+        if slot == item.slot:
+            return
+        item.slot = slot
+        bucket = self._slots.get(slot)
+        if bucket is None:
+            bucket = self._slots[slot] = []
+            heapq.heappush(self._due, slot)
+        bucket.append(item)
+
+    def remove(self, item: T) -> None:
+        """Watch an item no more."""
+        item.slot = _NOWHERE
+
+    def expired(self, now: int) -> list[T]:
+        """Take out the items whose deadline has passed; those with more time go to a later slot."""
+        gone: list[T] = []
+        while self._due and self._due[0] * self.tick <= now:
+            slot = heapq.heappop(self._due)
+            for item in self._slots.pop(slot):
+                if item.slot != slot:
+                    continue
+                item.slot = _NOWHERE
+                if item.deadline <= now:
+                    gone.append(item)
+                else:
+                    self.add(item, now)
+        return gone
+
+    def next_timer(self) -> int | None:
+        """When `expired` should be called next (ns), or None."""
+        return self._due[0] * self.tick if self._due else None

@@ -1,0 +1,81 @@
+"""A virtual channel as its end point holds it, and the table in which a link's cells find theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.atm.contract import Contract, ServiceCategory
+from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
+from atmdepot.wire.cell import PTI_LAST, CellHeader, Interface
+from atmdepot.wire.llc import Encapsulation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DEFAULT_CONTRACT = Contract()
+
+
+class Vc:
+    """One VC at one end: its identity, what was agreed for it, its headers, counters and the PDU being reassembled.
+
+    The four headers that it sends (CLP 0 or 1, last cell or not) are made once, so a cell costs no HEC.
+    """
+
+    __slots__ = (
+        "category", "cells_pending", "clp_pending", "contract", "crc", "discarding", "encapsulation", "headers",
+        "max_cells", "max_sdu", "octets_pending", "owner", "pieces", "rx_cells", "rx_clp1", "rx_efci", "rx_headers",
+        "rx_pdus", "started", "tx_cells", "tx_pdus", "vci", "vpi",
+    )
+
+    def __init__(
+        self, vpi: int, vci: int, *, interface: Interface = Interface.UNI, contract: Contract = _DEFAULT_CONTRACT,
+        encapsulation: Encapsulation = Encapsulation.VC_MUX, crc: CrcMode = CrcMode.STRICT, max_sdu: int = MAX_SDU,
+    ) -> None:
+        """Make a VC; raise ValueError when the VPI or VCI does not fit the interface."""
+        self.vpi, self.vci = vpi, vci
+        self.category: ServiceCategory = contract.category
+        self.contract = contract
+        self.encapsulation = encapsulation
+        self.crc = crc
+        self.max_sdu = max_sdu
+        self.max_cells = cells_needed(max_sdu)
+        self.headers = tuple((CellHeader(vpi, vci, 0, clp).pack(interface),
+                              CellHeader(vpi, vci, PTI_LAST, clp).pack(interface)) for clp in (0, 1))
+        self.owner: object = None
+        self.tx_cells = self.tx_pdus = self.rx_cells = self.rx_pdus = self.rx_clp1 = self.rx_efci = 0
+        # Reassembly (I.363.5 section 8.2.2): payloads so far, their CLP bits or-ed, when the first came.
+        self.pieces: list[bytes] = []
+        self.cells_pending = self.octets_pending = self.clp_pending = self.started = 0
+        self.discarding = False
+        self.rx_headers: list[bytes] = []
+
+    def __repr__(self) -> str:
+        return f"Vc({self.vpi}/{self.vci} {self.category})"
+
+
+class VcTable:
+    """The VCs of one link by VPI and VCI."""
+
+    __slots__ = ("vcs",)
+
+    def __init__(self, *vcs: Vc) -> None:
+        self.vcs: dict[tuple[int, int], Vc] = {(vc.vpi, vc.vci): vc for vc in vcs}
+
+    def add(self, vc: Vc) -> None:
+        """Open a VC; raise ValueError when its VPI and VCI are in use."""
+        if self.vcs.setdefault((vc.vpi, vc.vci), vc) is not vc:
+            raise ValueError(f"VC {vc.vpi}/{vc.vci} is already open")
+
+    def remove(self, vc: Vc) -> None:
+        """Close a VC."""
+        self.vcs.pop((vc.vpi, vc.vci), None)
+
+    def find(self, vpi: int, vci: int) -> Vc | None:
+        """The VC on which a cell came, or None."""
+        return self.vcs.get((vpi, vci))
+
+    def __iter__(self) -> Iterator[Vc]:
+        return iter(self.vcs.values())
+
+    def __len__(self) -> int:
+        return len(self.vcs)

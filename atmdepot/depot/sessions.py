@@ -1,0 +1,263 @@
+"""Map 50: the primary and the secondary table of sessions (patent, figure 4).
+
+The primary table holds live sessions; a session that has closed, or was idle too long, stays in the secondary table
+for 2 MSL, so that late packets still find their server. Look-ups try the primary table first. Every packet of a known
+session is forwarded whatever the states guessed here; they only decide when an entry moves.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from atmdepot.atm.timers import TimerWheel
+from atmdepot.depot.tcp_states import OVER, Event, TcpState, after, is_answer, is_opening
+from atmdepot.wire.tcp import ACK, FIN, RST, SYN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atmdepot.atm.contract import ServiceCategory
+    from atmdepot.atm.vc import Vc
+    from atmdepot.depot.session_management import Server
+    from atmdepot.depot.vc_map import VpMap
+    from atmdepot.network import SessionTimers
+    from atmdepot.wire.packet import FlowKey, TcpFields
+
+_MODULO = 1 << 32
+_AFTER_DOUBTFUL_RST = 10_000_000_000
+"""An RST in the window, but not at the exact number, leaves a session 10 s, unless it shows life (RFC 5961)."""
+
+
+class Table(StrEnum):
+    """Where an entry stands."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+    GONE = "gone"
+
+
+class Side:
+    """One end of a session, as far as its packets tell: numbers as it last sent them."""
+
+    __slots__ = ("acknowledged", "end", "fin_end", "isn", "last_end", "scale", "state", "window")
+
+    def __init__(self, state: TcpState) -> None:
+        self.state = state
+        self.isn = 0
+        self.end = 0  # the number after the furthest octet it has sent
+        self.last_end = 0  # the number after the last packet it sent
+        self.fin_end: int | None = None
+        self.acknowledged: int | None = None
+        self.window = 0  # in octets, scaled
+        self.scale: int | None = None
+
+    def follow(self, tcp: TcpFields, scaled: bool) -> None:
+        """Note the numbers of a packet that this end sends."""
+        end = (tcp.sequence + tcp.length + bool(tcp.flags & SYN) + bool(tcp.flags & FIN)) % _MODULO
+        self.last_end = end
+        if tcp.flags & SYN or _is_after(end, self.end):
+            self.end = end
+        if tcp.flags & SYN:
+            self.isn = tcp.sequence
+            self.scale = tcp.window_scale
+        if tcp.flags & FIN:
+            self.fin_end = end
+        if tcp.flags & ACK:
+            self.acknowledged = tcp.acknowledgment
+        self.window = tcp.window << (self.scale or 0) if scaled and not tcp.flags & SYN else tcp.window
+
+
+class Session:
+    """An entry: the flow, its server and VC, what both ends were seen to do, and when."""
+
+    __slots__ = (
+        "category", "client", "closed_by", "deadline", "key", "last_seen", "octets_in", "octets_out", "opened",
+        "packets_in", "packets_out", "server", "server_side", "slot", "table", "vc", "vp",
+    )
+
+    def __init__(self, key: FlowKey, server: Server, category: ServiceCategory, now: int) -> None:
+        self.key = key
+        self.server = server
+        self.category = category
+        self.vp: VpMap
+        self.vc: Vc
+        self.client = Side(TcpState.CLOSED)
+        self.server_side = Side(TcpState.LISTEN)
+        self.opened = self.last_seen = now
+        self.deadline = 0
+        self.slot = -1
+        self.table = Table.PRIMARY
+        self.closed_by = ""
+        self.packets_in = self.packets_out = self.octets_in = self.octets_out = 0
+
+    @property
+    def half_open(self) -> bool:
+        """Whether the handshake is not over."""
+        return self.client.state in _OPENING or self.server_side.state in _OPENING
+
+
+_OPENING = frozenset({TcpState.CLOSED, TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
+
+
+class SessionTables:
+    """Both tables, their expiry and their bounds. `released` is called when an entry has left both."""
+
+    def __init__(self, timers: SessionTimers, released: Callable[[Session], None]) -> None:
+        self.primary: dict[FlowKey, Session] = {}
+        self.secondary: dict[FlowKey, Session] = {}
+        self.opened = self.evicted = 0
+        self._timers = timers
+        self._released = released
+        self._wheel: TimerWheel[Session] = TimerWheel()
+        self._half_open: dict[FlowKey, Session] = {}
+
+    def find(self, key: FlowKey) -> Session | None:
+        """The entry of a flow (client first), from the primary or else the secondary table."""
+        return self.primary.get(key) or self.secondary.get(key)
+
+    def is_new(self, session: Session | None, tcp: TcpFields) -> bool:
+        """Whether a client's packet opens a session: a SYN with no entry, or one that reuses the port of a closed one.
+
+        A SYN with the old initial number is a late duplicate and goes where the session went.
+        """
+        if not is_opening(tcp.flags):
+            return False
+        return session is None or (session.table is Table.SECONDARY and tcp.sequence != session.client.isn)
+
+    def has_room(self) -> bool:
+        """Whether another session may be opened."""
+        return len(self.primary) + len(self.secondary) < self._timers.max_sessions
+
+    def open(self, session: Session, now: int) -> None:
+        """Enter a new session into the primary table; an old entry of its flow makes way."""
+        if (old := self.find(session.key)) is not None:
+            self._remove(old)
+        if len(self._half_open) >= self._timers.max_half_open:
+            # A flood of SYNs only ever pushes out other half-open sessions, the oldest first.
+            self.evicted += 1
+            self._remove(next(iter(self._half_open.values())))
+        self.opened += 1
+        session.server.primary_sessions += 1
+        session.server.total_sessions += 1
+        self.primary[session.key] = session
+        self._half_open[session.key] = session
+        session.deadline = now + self._timers.half_open
+        self._wheel.add(session, now)
+
+    def track(self, session: Session, tcp: TcpFields, now: int, *, from_client: bool) -> None:
+        """Follow a packet of a session: both ends' states, and by them the entry's table and deadline."""
+        sender, receiver = session.client, session.server_side
+        if not from_client:
+            sender, receiver = receiver, sender
+        session.last_seen = now
+        if tcp.flags & RST:
+            self._reset(session, sender, receiver, tcp, now)
+            return
+        sender.follow(tcp, scaled=session.client.scale is not None and session.server_side.scale is not None)
+        _advance(sender, receiver, tcp)
+        if session.table is Table.SECONDARY:
+            self._revive(session, now)
+        elif sender.state in OVER and receiver.state in OVER:
+            self._to_secondary(session, "FIN", now)
+        elif not session.half_open:
+            self._half_open.pop(session.key, None)
+            session.deadline = now + self._timers.idle
+
+    def _reset(self, session: Session, sender: Side, receiver: Side, tcp: TcpFields, now: int) -> None:
+        """An RST closes when its number is exactly the expected one; one merely in the window shortens the life."""
+        if session.table is not Table.PRIMARY:
+            return
+        if receiver.state is TcpState.SYN_SENT:
+            # RFC 9293 section 3.10.7.3: valid if it acknowledges the SYN.
+            valid = bool(tcp.flags & ACK) and _between(receiver.isn + 1, tcp.acknowledgment, receiver.end)
+            doubtful = False
+        else:
+            expected = sender.last_end if receiver.acknowledged is None else receiver.acknowledged
+            valid = tcp.sequence in (expected, sender.last_end)
+            doubtful = (tcp.sequence - expected) % _MODULO < max(receiver.window, 1)
+        if valid:
+            sender.state = receiver.state = TcpState.CLOSED
+            self._to_secondary(session, "RST", now)
+        elif doubtful:
+            session.deadline = min(session.deadline, now + _AFTER_DOUBTFUL_RST)
+            self._wheel.add(session, now)
+
+    def _revive(self, session: Session, now: int) -> None:
+        """A packet of a session that was only idle brings it back (keep-alives are often rarer than 20 minutes)."""
+        if session.closed_by == "idle":
+            del self.secondary[session.key]
+            self.primary[session.key] = session
+            session.table = Table.PRIMARY
+            session.closed_by = ""
+            session.server.primary_sessions += 1
+            session.deadline = now + self._timers.idle
+
+    def _to_secondary(self, session: Session, why: str, now: int) -> None:
+        self._leave_primary(session)
+        session.table = Table.SECONDARY
+        session.closed_by = why
+        self.secondary[session.key] = session
+        session.deadline = now + self._timers.two_msl
+        self._wheel.add(session, now)
+
+    def _leave_primary(self, session: Session) -> None:
+        del self.primary[session.key]
+        self._half_open.pop(session.key, None)
+        session.server.primary_sessions -= 1
+
+    def _remove(self, session: Session) -> None:
+        """Take an entry out of its table for good; its VC comes free."""
+        if session.table is Table.PRIMARY:
+            self._leave_primary(session)
+        else:
+            del self.secondary[session.key]
+        session.table = Table.GONE
+        self._wheel.remove(session)
+        self._released(session)
+
+    def expire(self, now: int) -> None:
+        """Move idle entries to the secondary table, and drop those that have been there for 2 MSL."""
+        for session in self._wheel.expired(now):
+            if session.table is Table.PRIMARY:
+                self._to_secondary(session, "half-open" if session.half_open else "idle", now)
+            elif session.table is Table.SECONDARY:
+                self._remove(session)
+
+    def next_timer(self) -> int | None:
+        """When `expire` should be called next (ns), or None."""
+        return self._wheel.next_timer()
+
+
+def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:
+    """Move both ends' states by a packet that is no RST."""
+    if is_opening(tcp.flags):
+        _apply(sender, Event.SENDS_SYN)
+        _apply(receiver, Event.GETS_SYN)
+    elif is_answer(tcp.flags):
+        # An answer to another incarnation's SYN leaves SYN-SENT as it is.
+        if receiver.state is TcpState.SYN_SENT and tcp.acknowledgment != (receiver.isn + 1) % _MODULO \
+                and tcp.acknowledgment != receiver.end:
+            return
+        _apply(sender, Event.SENDS_SYN_ACK)
+        _apply(receiver, Event.GETS_SYN_ACK)
+    elif tcp.flags & ACK:
+        _apply(receiver, Event.GETS_ACK)
+        if receiver.fin_end is not None and not _is_after(receiver.fin_end, tcp.acknowledgment):
+            _apply(receiver, Event.GETS_ACK_OF_FIN)
+    if tcp.flags & FIN:
+        _apply(sender, Event.SENDS_FIN)
+        _apply(receiver, Event.GETS_FIN)
+
+
+def _apply(side: Side, event: Event) -> None:
+    side.state = after(side.state, event)
+
+
+def _is_after(one: int, other: int) -> bool:
+    """Whether a sequence number is later than another, modulo 2^32 (RFC 9293 section 3.4)."""
+    return 0 < (one - other) % _MODULO < _MODULO // 2
+
+
+def _between(low: int, number: int, high: int) -> bool:
+    return (number - low) % _MODULO <= (high - low) % _MODULO

@@ -1,0 +1,77 @@
+"""Block 46: TCP state tracking. The transition table, and nothing else.
+
+The depot never terminates TCP; it guesses the states of both ends from the flags of the packets that pass (patent,
+"the state tracking function"). Both ends follow one table, that of RFC 9293 figure 5: every packet is something that
+one end `SENDS` and the other `GETS`. A pair that is not in the table leaves the state as it is.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from atmdepot.wire.tcp import ACK, FIN, RST, SYN
+
+
+class TcpState(StrEnum):
+    """The eleven states (RFC 9293 section 3.3.2)."""
+
+    CLOSED = "CLOSED"
+    LISTEN = "LISTEN"
+    SYN_SENT = "SYN-SENT"
+    SYN_RECEIVED = "SYN-RECEIVED"
+    ESTABLISHED = "ESTABLISHED"
+    FIN_WAIT_1 = "FIN-WAIT-1"
+    FIN_WAIT_2 = "FIN-WAIT-2"
+    CLOSE_WAIT = "CLOSE-WAIT"
+    CLOSING = "CLOSING"
+    LAST_ACK = "LAST-ACK"
+    TIME_WAIT = "TIME-WAIT"
+
+
+class Event(StrEnum):
+    """What a packet is to one end."""
+
+    SENDS_SYN = "sends SYN"
+    GETS_SYN = "gets SYN"
+    SENDS_SYN_ACK = "sends SYN+ACK"
+    GETS_SYN_ACK = "gets SYN+ACK"
+    GETS_ACK = "gets ACK"
+    GETS_ACK_OF_FIN = "gets ACK of its FIN"
+    SENDS_FIN = "sends FIN"
+    GETS_FIN = "gets FIN"
+
+
+TRANSITIONS: dict[tuple[TcpState, Event], TcpState] = {
+    (TcpState.CLOSED, Event.SENDS_SYN): TcpState.SYN_SENT,
+    (TcpState.LISTEN, Event.GETS_SYN): TcpState.SYN_RECEIVED,
+    (TcpState.SYN_SENT, Event.GETS_SYN): TcpState.SYN_RECEIVED,
+    (TcpState.SYN_SENT, Event.GETS_SYN_ACK): TcpState.ESTABLISHED,
+    (TcpState.SYN_RECEIVED, Event.GETS_ACK): TcpState.ESTABLISHED,
+    (TcpState.SYN_RECEIVED, Event.SENDS_FIN): TcpState.FIN_WAIT_1,
+    (TcpState.ESTABLISHED, Event.SENDS_FIN): TcpState.FIN_WAIT_1,
+    (TcpState.ESTABLISHED, Event.GETS_FIN): TcpState.CLOSE_WAIT,
+    (TcpState.FIN_WAIT_1, Event.GETS_ACK_OF_FIN): TcpState.FIN_WAIT_2,
+    (TcpState.FIN_WAIT_1, Event.GETS_FIN): TcpState.CLOSING,
+    (TcpState.FIN_WAIT_2, Event.GETS_FIN): TcpState.TIME_WAIT,
+    (TcpState.CLOSING, Event.GETS_ACK_OF_FIN): TcpState.TIME_WAIT,
+    (TcpState.CLOSE_WAIT, Event.SENDS_FIN): TcpState.LAST_ACK,
+    (TcpState.LAST_ACK, Event.GETS_ACK_OF_FIN): TcpState.CLOSED,
+}
+
+OVER = frozenset({TcpState.TIME_WAIT, TcpState.CLOSED})
+"""States of an end that sends nothing of its own any more; a session is over when both its ends are there."""
+
+
+def after(state: TcpState, event: Event) -> TcpState:
+    """The state that follows; an event that the table does not have there changes nothing."""
+    return TRANSITIONS.get((state, event), state)
+
+
+def is_opening(flags: int) -> bool:
+    """A SYN that opens: classed by SYN, ACK, FIN and RST alone, since ECE and CWR ride on it (RFC 3168)."""
+    return flags & (SYN | ACK | FIN | RST) == SYN
+
+
+def is_answer(flags: int) -> bool:
+    """A SYN+ACK."""
+    return flags & (SYN | ACK | FIN | RST) == SYN | ACK

@@ -1,0 +1,89 @@
+"""Flow to VPI/VCI: the VP of the server's edge node, and in it a VCI of the session's own (or a shared one)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from atmdepot.atm.adaptation import LinkAdaptation, vc_of
+from atmdepot.atm.contract import ServiceCategory
+from atmdepot.atm.vc import Vc, VcTable
+
+if TYPE_CHECKING:
+    from atmdepot.depot.qos import QosMap
+    from atmdepot.network import Network, Vp
+    from atmdepot.units import VciRange
+
+
+class VciPool:
+    """The VCIs of a VP's range: first those never used, then those that came free longest ago.
+
+    A cell that is late on a VC that was closed so meets an unknown VC, not another session's.
+    """
+
+    __slots__ = ("_free", "_last", "_next")
+
+    def __init__(self, vcis: VciRange) -> None:
+        self._next, self._last = vcis.first, vcis.last
+        self._free: deque[int] = deque()
+
+    def take(self) -> int | None:
+        """A VCI, or None when all are in use."""
+        if self._next <= self._last:
+            self._next += 1
+            return self._next - 1
+        return self._free.popleft() if self._free else None
+
+    def give_back(self, vci: int) -> None:
+        """The VCI's session has left the secondary table."""
+        self._free.append(vci)
+
+
+class VpMap:
+    """The VCs of the VP to one edge node."""
+
+    def __init__(self, name: str, vp: Vp, link: LinkAdaptation, qos: QosMap) -> None:
+        """Open the default VC and the shared ones."""
+        self.name = name
+        self.link = link
+        self.mtu = vp.mtu
+        self.exhausted = 0
+        self._vp = vp
+        self._qos = qos
+        self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
+        self.default = self._open(vp.default_vci, ServiceCategory.UBR_1)
+        self._shared = {ServiceCategory.parse(category): self._open(vci, ServiceCategory.parse(category))
+                        for category, vci in vp.shared_vcs.items()}
+
+    def open(self, category: ServiceCategory, owner: object) -> Vc:
+        """The VC for a new session: its own; or its category's; or, where none is left, the default VC."""
+        if self._vcis is None:
+            return self._shared.get(category, self.default)
+        vci = self._vcis.take()
+        if vci is None:
+            self.exhausted += 1
+            return self.default
+        vc = self._open(vci, category)
+        vc.owner = owner
+        return vc
+
+    def close(self, vc: Vc, owner: object) -> None:
+        """A session has gone for good; a VC that was its own is closed and its VCI comes free."""
+        if self._vcis is not None and vc.owner is owner:
+            self.link.close(vc)
+            self._vcis.give_back(vc.vci)
+
+    def _open(self, vci: int, category: ServiceCategory) -> Vc:
+        vc = vc_of(self._vp, vci, self.link.interface, self._qos.contract(category))
+        self.link.table.add(vc)
+        return vc
+
+
+class VcMap:
+    """The VPs from the depot to every server, and the links they run on."""
+
+    def __init__(self, network: Network, qos: QosMap) -> None:
+        """Open the default VCs of a VC table."""
+        self.links = {name: LinkAdaptation.of(network, name, VcTable()) for name in network.links_of(network.depot)}
+        self.vps = {name: VpMap(name, vp, self.links[network.link_of_vp(vp)], qos)
+                    for name, vp in network.vps_of(network.depot).items()}

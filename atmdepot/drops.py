@@ -1,0 +1,59 @@
+"""Why something was not forwarded. Each reason is also the name of a counter; nothing is dropped without one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+
+
+class DropReason(StrEnum):
+    """Every reason; `text` says what it means, `unit` what is counted."""
+
+    unit: str
+    text: str
+
+    def __new__(cls, name: str, unit: str, text: str) -> DropReason:
+        """Make a member that is its counter's name."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.unit = unit
+        member.text = text
+        return member
+
+    # On a link, before there is a cell.
+    NOT_THE_PEER = "not-the-peer", "datagrams", "it came from another address than the link's far end"
+    NOT_WHOLE_CELLS = "not-whole-cells", "datagrams", "its length is not a multiple of 53 octets"
+    RX_OVERFLOW = "rx-overflow", "datagrams", "the socket's receive buffer was full"
+    TX_OVERFLOW = "tx-overflow", "cells", "the socket's send buffer and the link's backlog were full"
+    TX_ERROR = "tx-error", "cells", "the system refused to send"
+    LINE_OVERFLOW = "line-overflow", "cells", "the queue in front of the line was full"
+    LINE_LOSS = "line-loss", "cells", "the line's impairments lost it"
+    # Cells.
+    HEC_ERROR = "hec-error", "cells", "its header has an error that cannot be corrected (I.432.1)"
+    UNKNOWN_VC = "unknown-vc", "cells", "no VC has its VPI and VCI"
+    NOT_USER_DATA = "not-user-data", "cells", "an OAM, RM or signalling cell, which this node does not handle"
+    # AAL5 PDUs.
+    CRC_ERROR = "crc-error", "PDUs", "the CRC-32 of its CPCS trailer is wrong"
+    LENGTH_ERROR = "length-error", "PDUs", "its Length does not fit its number of cells"
+    ABORTED = "aborted", "PDUs", "its Length is 0: the sender gave it up"
+    OVERSIZE = "oversize", "PDUs", "it grew beyond the VC's greatest SDU"
+    REASSEMBLY_TIMEOUT = "reassembly-timeout", "PDUs", "its last cell did not come in time"
+    REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for their last cell; the oldest PDU went"
+    UNKNOWN_ENCAPSULATION = "unknown-encapsulation", "PDUs", "its LLC/SNAP header is none that carries IP (RFC 2684)"
+    # Packets.
+    NOT_IP = "not-ip", "packets", "its version is neither 4 nor 6"
+    MALFORMED = "malformed", "packets", "its headers are cut short or contradict its length"
+    NOT_A_SERVICE = "not-a-service", "packets", "it is not addressed to (or from) a VIP and port of this network"
+    NO_SESSION = "no-session", "packets", "it belongs to no session and opens none, so its server cannot be known"
+    NO_SERVER = "no-server", "packets", "no server of the pool is alive"
+    TABLE_FULL = "table-full", "packets", "the session table is full"
+    WRONG_VP = "wrong-vp", "packets", "it came on the VP of another server than its session's"
+    NO_VC = "no-vc", "packets", "the edge node has not learnt a VC for its flow, nor a default one"
+    TOO_BIG = "too-big", "packets", "it is greater than the path's MTU; an ICMP error went back"
+    TUN_ERROR = "tun-error", "packets", "the TUN device refused it"
+
+
+class Drops(Counter[DropReason]):
+    """A counter for each reason; one per place where something can be dropped."""
+
+    __slots__ = ()

@@ -1,0 +1,152 @@
+"""The edge node in front of a server (figure 8): cells to packets for the server, and its answers to cells.
+
+The node has no session table. It learns from each packet that comes on a VC which flow the VC carries, and sends the
+flow's answers on that VC; what belongs to no flow goes on the default VC.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.atm.adaptation import LinkAdaptation, vc_of
+from atmdepot.atm.contract import ServiceCategory
+from atmdepot.atm.node import AtmNode
+from atmdepot.atm.timers import TimerWheel
+from atmdepot.atm.vc import Vc, VcTable
+from atmdepot.depot.qos import QosMap
+from atmdepot.wire.cell import Interface
+
+if TYPE_CHECKING:
+    from atmdepot.network import Network, Vp
+    from atmdepot.wire.packet import FlowKey, Packet
+
+
+class Flow:
+    """A flow that a VC was seen to carry, as the client names it."""
+
+    __slots__ = ("deadline", "key", "slot", "vc")
+
+    def __init__(self, key: FlowKey, vc: Vc, deadline: int) -> None:
+        self.key, self.vc, self.deadline = key, vc, deadline
+        self.slot = -1
+
+
+class VpTable(VcTable):
+    """The VCs of a VP as its far end sees them: those of the session range open when their first cell comes."""
+
+    __slots__ = ("_interface", "_qos", "_vp", "default", "shared")
+
+    def __init__(self, vp: Vp, interface: Interface, qos: QosMap) -> None:
+        super().__init__()
+        self._vp, self._interface, self._qos = vp, interface, qos
+        self.default = self._open(vp.default_vci, ServiceCategory.UBR_1)
+        self.shared = [self._open(vci, ServiceCategory.parse(name)) for name, vci in vp.shared_vcs.items()]
+
+    def find(self, vpi: int, vci: int) -> Vc | None:
+        """The VC of a cell, opened now if it is one of the sessions'."""
+        vc = super().find(vpi, vci)
+        if vc is None and vpi == self._vp.vpi and self._vp.session_vcis and vci in self._vp.session_vcis:
+            vc = self._open(vci, ServiceCategory.UBR_1)
+        return vc
+
+    def is_session_vc(self, vc: Vc) -> bool:
+        """Whether the VC is one flow's own."""
+        return self._vp.session_vcis is not None and vc is not self.default
+
+    def classify(self, vc: Vc, dscp: int) -> None:
+        """The first packet's DSCP tells the VC's service category here as it does at the depot."""
+        vc.contract = self._qos.contract(self._qos.category(dscp))
+        vc.category = vc.contract.category
+
+    def _open(self, vci: int, category: ServiceCategory) -> Vc:
+        vc = vc_of(self._vp, vci, self._interface, self._qos.contract(category))
+        self.add(vc)
+        return vc
+
+
+class EdgeNode(AtmNode):
+    """The edge node's data path."""
+
+    def __init__(self, network: Network, node: str) -> None:
+        """Make an edge node of a VC table; it has one VP, to the depot."""
+        super().__init__(network, node)
+        self.qos = QosMap(network.qos.dscp, network.qos.contracts)
+        vp = network.vp_to(node)
+        link = network.link_of_vp(vp)
+        self.mtu = vp.mtu
+        self.table = VpTable(vp, Interface(network.links[link].interface), self.qos)
+        self.link = LinkAdaptation.of(network, link, self.table)
+        self.links = {link: self.link}
+        self.flows: dict[FlowKey, Flow] = {}
+        self._wheel: TimerWheel[Flow] = TimerWheel()
+        # As long as the depot can hold the session: idle in the primary, then 2 MSL in the secondary table.
+        self._lifetime = network.sessions.idle + network.sessions.two_msl
+
+    # From the depot to the server.
+
+    def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
+        """Cells (a multiple of 53 octets) that the link gave."""
+        for vc, octets in self.link.receive(cells, now):
+            packet = self.analyse(octets)
+            if packet is None:
+                continue
+            if packet.source_port:
+                self._learn(packet, vc, now)
+            self.packets_out.append(octets)
+
+    def _learn(self, packet: Packet, vc: Vc, now: int) -> None:
+        """Note that the VC carries the packet's flow."""
+        key = packet.key
+        flow = self.flows.get(key)
+        if flow is not None and flow.vc is vc:
+            flow.deadline = now + self._lifetime
+            return
+        if flow is not None:
+            self._forget(flow)
+        if vc is self.table.default:
+            return
+        if len(self.flows) >= self.network.sessions.max_sessions:
+            self._forget(next(iter(self.flows.values())))
+        flow = self.flows[key] = Flow(key, vc, now + self._lifetime)
+        self._wheel.add(flow, now)
+        if self.table.is_session_vc(vc):
+            if isinstance(vc.owner, Flow):  # the depot gave the VCI to another session
+                self._forget(vc.owner)
+            self.table.classify(vc, packet.dscp)
+            vc.owner = flow
+
+    def _forget(self, flow: Flow) -> None:
+        self.flows.pop(flow.key, None)
+        self._wheel.remove(flow)
+        if flow.vc.owner is flow:
+            flow.vc.owner = None
+
+    # From the server to the depot.
+
+    def packet_from_tun(self, octets: bytes, now: int) -> None:
+        """A server's packet, from the TUN device."""
+        self.rx_packets += 1
+        packet = self.analyse(octets)
+        if packet is None:
+            return
+        if packet.total_length > self.mtu:
+            self.answer_too_big(octets, packet, self.mtu)
+            return
+        flow = self.flows.get(packet.reverse_key)
+        vc = self.table.default if flow is None else flow.vc
+        self.link.send(octets, vc, self.qos.clp[packet.dscp])
+
+    # In time.
+
+    def handle_timer(self, now: int) -> None:
+        """Expire learnt flows, closing their VCs, and unfinished PDUs."""
+        for flow in self._wheel.expired(now):
+            self._forget(flow)
+            if self.table.is_session_vc(flow.vc):
+                self.link.close(flow.vc)
+        self.link.reassembler.expire(now)
+
+    def next_timer(self) -> int | None:
+        """When `handle_timer` has something to do (ns), or None."""
+        times = (self._wheel.next_timer(), self.link.reassembler.next_timer())
+        return min((time for time in times if time is not None), default=None)

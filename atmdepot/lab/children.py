@@ -1,0 +1,98 @@
+"""The processes of a lab as its supervisor sees them: started, heard, reaped, stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, BinaryIO
+
+from atmdepot.lab.namespaces import host_pid_of, in_network_namespace
+from atmdepot.lab.state import ProcessState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from atmdepot.lab.protocol import ProcessSpec
+
+_READY = b"READY"
+
+
+class Child:
+    """One process: its output goes to its log, and a line READY makes it ready."""
+
+    def __init__(self, name: str, spec: ProcessSpec, directory: Path, env: dict[str, str], netns: int) -> None:
+        self.name = name
+        self.ready_file = directory / spec.ready_file if spec.ready_file else None
+        log = directory / f"{name}.log"
+        self._log: BinaryIO = log.open("ab", buffering=0)
+        self._line = b""
+        with in_network_namespace(netns):
+            self.process = subprocess.Popen(spec.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                            stderr=self._log, env=env)
+        self.state = ProcessState(node=spec.node, role=spec.role, pid=host_pid_of(self.process.pid), log=str(log))
+
+    @property
+    def output(self) -> BinaryIO:
+        """The pipe from the process's standard output."""
+        assert self.process.stdout is not None
+        return self.process.stdout  # type: ignore[return-value]
+
+    def hear(self) -> bool:
+        """Take what the process has written; False when it will write no more."""
+        text = os.read(self.output.fileno(), 65536)
+        self._log.write(text)
+        if not self.state.ready:
+            *lines, self._line = (self._line + text).split(b"\n")
+            self.state.ready = any(line.strip() == _READY for line in lines)
+        return bool(text)
+
+    def look_for_ready_file(self) -> None:
+        """Become ready when the file is there."""
+        if self.ready_file and self.ready_file.exists():
+            self.state.ready = True
+
+    def ended(self, status: int) -> None:
+        """Take note of the wait status; a signal N counts as exit code -N."""
+        self.state.exit_code = self.process.returncode = os.waitstatus_to_exitcode(status)
+
+
+class Children:
+    """All processes of the lab by name, and the orphans that come to the supervisor as their PID 1."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Child] = {}
+
+    def __iter__(self) -> Iterator[Child]:
+        return iter(self.by_name.values())
+
+    @property
+    def running(self) -> list[Child]:
+        """Those that have not ended."""
+        return [child for child in self if child.state.exit_code is None]
+
+    @property
+    def awaiting_file(self) -> list[Child]:
+        """Those that will be ready when a file is there."""
+        return [child for child in self.running if child.ready_file and not child.state.ready]
+
+    def reap(self) -> list[Child]:
+        """Collect every process that has ended; return the children among them."""
+        ended: list[Child] = []
+        by_pid = {child.process.pid: child for child in self.running}
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return ended
+            if pid == 0:
+                return ended
+            if pid in by_pid:
+                by_pid[pid].ended(status)
+                ended.append(by_pid[pid])
+
+    def terminate(self) -> None:
+        """Ask every child to end."""
+        for child in self.running:
+            os.kill(child.process.pid, signal.SIGTERM)

@@ -1,0 +1,187 @@
+"""`atmdepot lab`: the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from atmdepot.lab.testbed import Lab
+
+if TYPE_CHECKING:
+    from atmdepot.lab.state import ProcessState
+
+_LAB_OPTION = click.option("--lab", "name", metavar="NAME", help="The lab, by its network's name or its VC table; "
+                                                                 "not needed while only one is up.")
+_SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
+"""What keeps a shell's start-up files from setting another prompt."""
+
+
+@click.group()
+def lab() -> None:
+    r"""Run a VC table's network on this machine, in network namespaces.
+
+    The lab adds a node `client` in front of the depot and a web server on each edge node. It needs root, or a
+    kernel that lets ordinary users make user namespaces; `atmdepot doctor` tells.
+
+    \b
+    Examples:
+      atmdepot lab up direct
+      atmdepot lab exec client -- curl -s http://10.80.0.1/server
+      atmdepot lab status
+      atmdepot lab down
+    """
+
+
+@lab.command()
+@click.argument("file")
+@click.option("--wait/--no-wait", default=True, show_default=True,
+              help="Return only when a page has come from every VIP, not already when every process is READY.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
+              metavar="SECONDS", help="How long that may take; after it the lab is taken down and the exit code is 4.")
+@click.option("--userns", is_flag=True, help="Use a user namespace even as root, as ordinary users always do.")
+@click.option("--web/--no-web", default=True, show_default=True, help="Run a web server on each edge node.")
+@click.option("--client-mtu", type=click.IntRange(1280, 65535), default=1500, show_default=True, metavar="OCTETS",
+              help="The MTU between the client and the depot.")
+def up(file: str, wait: bool, timeout: float, userns: bool, web: bool, client_mtu: int) -> None:
+    r"""Bring up the lab of a VC table: FILE, or the name of one that ships with atmdepot.
+
+    A lab that is already up stays as it is.
+
+    \b
+    Examples:
+      atmdepot lab up direct
+      atmdepot lab up my-network.toml --timeout 60
+      atmdepot lab up direct --no-web --no-wait
+    """
+    Lab.up(file, wait=wait, timeout=timeout, userns=userns, web=web, client_mtu=client_mtu, progress=_progress)
+
+
+@lab.command()
+@click.argument("name", required=False)
+def down(name: str | None) -> None:
+    r"""Take a lab down: NAME, the VC table that it runs, or the only lab.
+
+    Every process of the lab ends, and what the lab made in its directory is removed. A file of yours stays.
+
+    \b
+    Examples:
+      atmdepot lab down
+      atmdepot lab down direct
+    """
+    found = Lab.find(name)
+    found.down()
+    _progress(f"the lab {found.name} is down")
+
+
+@lab.command()
+@click.argument("name", required=False)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
+              help="How to print.")
+def status(name: str | None, output: str) -> None:
+    r"""Show the labs, their nodes and processes: all labs, or the lab NAME.
+
+    A lab that was killed is `gone`; `lab up` starts it anew and `lab down` removes what it left.
+
+    \b
+    Examples:
+      atmdepot lab status
+      atmdepot lab status -o json
+    """
+    reports = [_report(found) for found in ([Lab.find(name)] if name else Lab.all())]
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode({"labs": reports})))
+    else:
+        Console().print(_table(reports))
+
+
+@lab.command("exec")
+@click.argument("node")
+@click.argument("cmd", nargs=-1, required=True, type=click.UNPROCESSED)
+@_LAB_OPTION
+def execute(node: str, cmd: tuple[str, ...], name: str | None) -> None:
+    r"""Run a command in the namespace of NODE; put -- before CMD.
+
+    It has this terminal, its exit code becomes this command's, signals reach it, and it ends with the lab.
+
+    \b
+    Examples:
+      atmdepot lab exec client -- curl -s http://10.80.0.1/1KB
+      atmdepot lab exec depot -- ip route
+      atmdepot lab exec web1 --lab direct -- ss -tln
+    """
+    _enter(Lab.find(name), node, cmd)
+
+
+@lab.command()
+@click.argument("node")
+@_LAB_OPTION
+def shell(node: str, name: str | None) -> None:
+    r"""Open a shell in the namespace of NODE: that of $SHELL, else /bin/sh.
+
+    \b
+    Examples:
+      atmdepot lab shell client
+    """
+    found = Lab.find(name)
+    program = os.environ.get("SHELL") or "/bin/sh"
+    os.environ["PS1"] = f"{found.name}:{node}# "
+    _enter(found, node, (program, *_SHELL_FLAGS.get(Path(program).name, [])))
+
+
+def _enter(found: Lab, node: str, argv: tuple[str, ...]) -> None:
+    from atmdepot.lab.enter import run
+
+    doors = found.open_doors(node)
+    os.environ.update(found.environment())
+    sys.stdout.flush()
+    run(doors, argv)
+
+
+def _report(found: Lab) -> dict[str, Any]:
+    """A lab as `status -o json` prints it."""
+    state = found.state
+    return {
+        "name": state.name, "state": state.phase if state.alive else "gone", "pid": state.pid,
+        "table": state.table, "directory": str(found.directory), "userns": state.userns,
+        "web_server": state.web_server,
+        "nodes": [{"name": name, "kind": node.kind,
+                   "processes": [{"name": title, "role": process.role, "pid": process.pid,
+                                  "state": _state_of(process, state.alive), "exit_code": process.exit_code,
+                                  "log": process.log}
+                                 for title, process in state.processes.items() if process.node == name]}
+                  for name, node in state.nodes.items()],
+    }
+
+
+def _state_of(process: ProcessState, lab_alive: bool) -> str:
+    if process.exit_code is not None:
+        return "exited"
+    if not lab_alive:
+        return "gone"
+    return "running" if process.ready else "starting"
+
+
+def _table(reports: list[dict[str, Any]]) -> Table:
+    table = Table("lab", "node", "kind", "process", "pid", "state", "log")
+    for report in reports:
+        name, state = report["name"], report["state"]
+        table.add_row(name, "", "", "supervisor", str(report["pid"]), state, report["directory"])
+        for node in report["nodes"]:
+            if not node["processes"]:
+                table.add_row(name, node["name"], node["kind"])
+            for process in node["processes"]:
+                ended = f" {process['exit_code']}" if process["state"] == "exited" else ""
+                table.add_row(name, node["name"], node["kind"], process["name"], str(process["pid"]),
+                              process["state"] + ended, process["log"])
+    return table
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,118 @@
+"""Run a command in a node of the lab: `python -m atmdepot.lab.enter USERFD PIDFD NETFD -- CMD...`.
+
+The descriptors are open on namespaces of the lab (USERFD -1: no user namespace of its own). The command is a member
+of the lab's PID namespace, so it ends with the lab at the latest; this process stands for it outside: it passes
+signals on, stops when the command stops, and ends as the command ends.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from msgspec import Struct
+
+from atmdepot.lab import namespaces
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NOT_FOUND = 127
+_NOT_EXECUTABLE = 126
+
+
+class Doors(Struct, frozen=True):
+    """Descriptors of the namespaces to enter; `user` is -1 when the lab has no user namespace."""
+
+    user: int
+    pid: int
+    net: int
+
+    @property
+    def fds(self) -> list[int]:
+        """Those that are open."""
+        return [fd for fd in (self.user, self.pid, self.net) if fd >= 0]
+
+    def close(self) -> None:
+        """Close them all."""
+        for fd in self.fds:
+            os.close(fd)
+
+
+def run(doors: Doors, argv: Sequence[str]) -> NoReturn:
+    """Run a command behind the doors and end this process as the command ends."""
+    # The user namespace comes first: in it we have the right to enter the others.
+    if doors.user >= 0:
+        namespaces.setns(doors.user, namespaces.CLONE_NEWUSER)
+    namespaces.setns(doors.net, namespaces.CLONE_NEWNET)
+    namespaces.setns(doors.pid, namespaces.CLONE_NEWPID)
+    doors.close()
+    foreground = _terminal_is_ours()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    # A process becomes a member of a PID namespace only by being born there.
+    child = os.fork()
+    if child == 0:
+        _become(argv, mask)
+    status = _stand_for(child)
+    if foreground:
+        # A shell in there had the terminal to itself and could not name us, outside, to give it back.
+        os.tcsetpgrp(0, os.getpgrp())
+    _end_as(status)
+
+
+def _become(argv: Sequence[str], mask: set[int]) -> NoReturn:
+    namespaces.die_with_parent(signal.SIGKILL)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and exec would keep that
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    try:
+        os.execvp(argv[0], list(argv))
+    except OSError as error:
+        os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
+        os._exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE)
+
+
+def _stand_for(child: int) -> int:
+    """Wait for the child, passing on what is sent to us; return its wait status."""
+    while True:
+        info = signal.sigwaitinfo(signal.valid_signals())
+        if info.si_signo == signal.SIGCHLD:
+            pid, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED)
+            if pid and os.WIFSTOPPED(status):
+                os.kill(os.getpid(), signal.SIGSTOP)
+            elif pid:
+                return status
+        elif info.si_code <= 0:
+            # Sent by a process, to us alone. What the terminal sends, it sends to the child as well.
+            os.kill(child, info.si_signo)
+
+
+def _end_as(status: int) -> NoReturn:
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one core dump, the command's, is enough
+        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
+        os.kill(os.getpid(), -code)
+    sys.stdout.flush()
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def _terminal_is_ours() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def main() -> None:
+    """Read the descriptors and the command from the command line."""
+    user, pid, net, _, *argv = sys.argv[1:]
+    run(Doors(int(user), int(pid), int(net)), argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""Bringing a lab up: claim its directory, start its supervisor, wait until it is ready, or take it down again."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from atmdepot import network as networks
+from atmdepot.errors import AtmdepotError, EnvironmentLacks, NotReady
+from atmdepot.lab import state as states
+from atmdepot.lab import web as webs
+from atmdepot.lab.namespaces import require_tun
+from atmdepot.lab.plan import CLIENT, Plan, plan_of
+from atmdepot.lab.protocol import KEEP, Event, ProcessSpec, Spec
+from atmdepot.lab.testbed import Lab, locked_run_dir
+from atmdepot.paths import run_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from atmdepot.network import Network
+
+_POLL = 0.1
+_ERRORS = {EnvironmentLacks.exit_code: EnvironmentLacks, NotReady.exit_code: NotReady}
+
+
+class Options(Struct, frozen=True):
+    """How to bring a lab up; see `Lab.up`."""
+
+    wait: bool
+    timeout: float
+    userns: bool
+    web: bool
+    client_mtu: int
+    command: tuple[str, ...]
+
+
+def bring_up(table: str | Path, options: Options, progress: Callable[[str], None]) -> Path:
+    """Bring a lab up and return its directory."""
+    network = networks.load(table)
+    plan = plan_of(network, options.client_mtu)
+    require_tun()
+    deadline = time.monotonic() + options.timeout
+    directory = _make_run_dir() / network.name
+    path = networks.find(str(table)).resolve()
+    with locked_run_dir():
+        launch = _claim(directory, path, progress)
+        if launch is not None:
+            launch.start(network, plan, options, deadline)
+    if launch is None:
+        return _already_up(directory, path, deadline, progress)
+    launch.finish(network, options, deadline)
+    return directory
+
+
+def _claim(directory: Path, table: Path, progress: Callable[[str], None]) -> Launch | None:
+    """A launch into the directory, emptied of what a dead lab left; None when the lab runs."""
+    old = states.read(directory)
+    if old is not None and old.alive:
+        return None
+    if old is not None:
+        progress(f"the lab {old.name} was killed: removing what it left")
+        states.remove_recorded(directory, old)
+    return Launch(directory, table, progress)
+
+
+def _already_up(directory: Path, table: Path, deadline: float, progress: Callable[[str], None]) -> Path:
+    """The directory of the lab that runs, when it is the lab of this table and (soon) ready."""
+    name = directory.name
+    if (directory / states.TABLE_FILE).read_bytes() != table.read_bytes():
+        raise AtmdepotError(f"the lab {name} is up with another table: `atmdepot lab down {name}` takes it down")
+    while (state := states.read(directory)) and state.alive and state.phase == "starting":
+        if time.monotonic() > deadline:
+            raise NotReady(f"the lab {name} is being started by another command and is not ready in time")
+        time.sleep(_POLL)
+    if not state or not state.alive or state.phase != "up":
+        raise AtmdepotError(f"the lab {name} is being taken down: try again")
+    progress(f"the lab {name} is already up")
+    return directory
+
+
+class Launch:
+    """One lab on its way up."""
+
+    def __init__(self, directory: Path, table: Path, progress: Callable[[str], None]) -> None:
+        self.directory = directory
+        self.state = states.State(name=directory.name, table=str(table))
+        self._progress = progress
+        self._unread = b""
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    def start(self, network: Network, plan: Plan, options: Options, deadline: float) -> None:
+        """Fill the directory and start the supervisor, so far that the state holds its PID."""
+        servers = webs.web_servers(network) if options.web else []
+        daemons = [name for name in plan.nodes if name != CLIENT]
+        nginx = webs.find_nginx()
+        self.state.userns = options.userns
+        self.state.web_server = ("nginx" if nginx else "python") if servers else None
+        # Written before anything else is made: who finds the lab dead knows what it may remove.
+        self.state.made = [states.TABLE_FILE, states.SUPERVISOR_LOG,
+                           *(f"{name}.{kind}" for name in daemons for kind in ("log", "sock")),
+                           *(f"{_web_name(web)}.log" for web in servers),
+                           *(path for web in servers for path in webs.made_paths(web))]
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        states.write(self.directory, self.state)
+        try:
+            table = self.directory / states.TABLE_FILE
+            table.write_bytes(Path(self.state.table).read_bytes())
+            processes = {name: _daemon(name, plan.nodes[name], table, options) for name in daemons}
+            for web in servers:
+                processes[_web_name(web)] = _web_process(self.directory, web, nginx)
+            self._spawn(Spec(directory=str(self.directory), run_dir=str(run_dir()), state=self.state, plan=plan,
+                             processes=processes))
+            self._wait_for("started", {self.state.name}, deadline)
+        except BaseException:
+            self._abandon()
+            raise
+
+    def finish(self, network: Network, options: Options, deadline: float) -> None:
+        """Wait until the lab is ready, and leave it to itself; on any failure take it down."""
+        try:
+            self._wait_for("ready", self._expected, deadline)
+            if options.wait and self.state.web_server:
+                self._wait_for_web(network, deadline)
+            self._send(KEEP)
+            self._wait_for("kept", {self.state.name}, max(deadline, time.monotonic() + 1))
+        except BaseException:
+            self._abandon()
+            raise
+        self._let_go()
+        self._progress(f"the lab {self.state.name} is up: {self.directory}")
+
+    def _spawn(self, spec: Spec) -> None:
+        self._expected = set(spec.processes)
+        with (self.directory / states.SUPERVISOR_LOG).open("ab") as log:
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-m", "atmdepot.lab.supervisor"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=log, start_new_session=True, bufsize=0)
+        self._send(msgspec.json.encode(spec) + b"\n")
+
+    def _send(self, text: bytes) -> None:
+        assert self._supervisor is not None
+        assert self._supervisor.stdin is not None
+        # A supervisor that has died is noticed when its events end.
+        with suppress(BrokenPipeError):
+            while text:
+                text = text[self._supervisor.stdin.write(text):]
+
+    def _wait_for(self, kind: str, names: set[str], deadline: float) -> None:
+        """Take events until one of this kind has come for each name."""
+        waiting = set(names)
+        if not waiting:
+            return
+        for event in self._events(deadline):
+            if event.kind == "failed":
+                raise _ERRORS.get(event.exit_code, AtmdepotError)(event.text)
+            if event.kind == "exited":
+                self._raise_ended(event)
+            if event.kind == "note":
+                self._progress(event.text)
+            if event.kind == "ready":
+                self._progress(f"{event.text} READY")
+            if event.kind == kind:
+                waiting.discard(event.text)
+            if not waiting:
+                return
+        for name in sorted(waiting & self._expected):
+            self._show_log(name)
+        raise NotReady(f"not ready in time: {', '.join(sorted(waiting))}")
+
+    def _events(self, deadline: float) -> Iterator[Event]:
+        """What the supervisor tells, until time is up."""
+        assert self._supervisor is not None
+        assert self._supervisor.stdout is not None
+        pipe = self._supervisor.stdout.fileno()
+        while True:
+            while b"\n" in self._unread:
+                line, _, self._unread = self._unread.partition(b"\n")
+                yield msgspec.json.decode(line, type=Event)
+            if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                return
+            text = os.read(pipe, 65536)
+            if not text:
+                why = states.last_lines(self.directory / states.SUPERVISOR_LOG) or ["it was killed"]
+                raise AtmdepotError(f"the lab's supervisor has died: {why[0]}")
+            self._unread += text
+
+    def _raise_ended(self, event: Event) -> None:
+        lines = states.last_lines(self.directory / f"{event.text}.log") or ["it said nothing"]
+        self._show_log(event.text)
+        raise _ERRORS.get(event.exit_code, AtmdepotError)(
+            f"{event.text} ended with exit code {event.exit_code} while the lab came up: {lines[-1]}")
+
+    def _show_log(self, name: str) -> None:
+        for line in states.last_lines(self.directory / f"{name}.log", 10):
+            self._progress(f"{name}: {line}")
+
+    def _wait_for_web(self, network: Network, deadline: float) -> None:
+        """Ask for a page at each VIP until it comes."""
+        targets = [(str(vip), str(port)) for service in network.services.values() for vip in service.vip
+                   for port in service.ports or [80]]
+        self._progress(f"asking for a page at {', '.join(vip for vip, _ in dict(targets).items())}")
+        left = max(0.1, deadline - time.monotonic())
+        asked = Lab(self.directory).run(
+            CLIENT, [sys.executable, "-m", "atmdepot.lab.probe", str(left), *(part for pair in targets for part in pair)],
+            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+        if asked.returncode != 0:
+            processes = Lab(self.directory).state.processes
+            ended = [f"{name} ended with exit code {process.exit_code}" for name, process in processes.items()
+                     if process.exit_code is not None]
+            for name in processes:
+                self._show_log(name)
+            raise NotReady(f"no page in time from {'; '.join([*asked.stdout.splitlines(), *ended])}")
+
+    def _let_go(self) -> None:
+        if self._supervisor is not None:
+            for pipe in (self._supervisor.stdin, self._supervisor.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self._supervisor.wait()  # the parent of PID 1, which ended long ago
+
+    def _abandon(self) -> None:
+        """Take the lab down: the supervisor does it by itself when its launcher lets go before it was told to keep."""
+        self._let_go()
+        state = states.read(self.directory)
+        if state is not None and state.pid:
+            Lab(self.directory).down()
+        elif state is not None:
+            states.remove_recorded(self.directory, state)
+
+
+def _daemon(name: str, kind: str, table: Path, options: Options) -> ProcessSpec:
+    if kind == "depot":
+        return ProcessSpec(name, "depot", (*options.command, "depot", str(table)))
+    return ProcessSpec(name, "edge", (*options.command, "edge", str(table), "--node", name))
+
+
+def _web_name(web: webs.WebServer) -> str:
+    """The name of a web server's process; no node's name has a dot."""
+    return f"{web.node}.web"
+
+
+def _web_process(directory: Path, web: webs.WebServer, nginx: str | None) -> ProcessSpec:
+    home = webs.lay_out(directory, web)
+    if nginx is None:
+        return ProcessSpec(web.node, "web", tuple(webs.python_command(home, web)))
+    # nginx tells nobody that it listens, but writes its PID only then.
+    return ProcessSpec(web.node, "web", tuple(webs.nginx_command(nginx, home, web)), f"{web.node}/nginx.pid")
+
+
+def _make_run_dir() -> Path:
+    """The directory of all labs; it must be ours, or somebody else could have us remove their choice of files."""
+    path = run_dir()
+    try:
+        path.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        owner = path.stat().st_uid
+    except OSError as error:
+        raise EnvironmentLacks(f"{path} cannot be made: {error.strerror}; set ATMDEPOT_RUN_DIR to a directory that "
+                               "can") from None
+    if owner != os.geteuid():
+        raise EnvironmentLacks(f"{path} belongs to another user; set ATMDEPOT_RUN_DIR to a directory of your own")
+    return path

@@ -1,0 +1,111 @@
+"""Linux namespaces without names: made by unshare, held by a file descriptor, gone with their last holder.
+
+`os.unshare` and `os.setns` came with Python 3.12; until the package needs that, ctypes calls the same functions.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atmdepot.errors import EnvironmentLacks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+TUN_DEVICE = Path("/dev/net/tun")
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces of these kinds for new ones (a new PID namespace: from the next child on)."""
+    _check("unshare", _libc.unshare(flags))
+
+
+def setns(fd: int, kind: int) -> None:
+    """Enter the namespace that `fd` is open on."""
+    _check("setns", _libc.setns(fd, kind))
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Have the kernel send this process a signal when its parent dies."""
+    _check("prctl", _libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0))
+
+
+def enter_new_user_namespace() -> None:
+    """Become root of a new user namespace; outside of it the process keeps the rights that it had."""
+    uid, gid = os.geteuid(), os.getegid()
+    unshare(CLONE_NEWUSER)
+    # The kernel lets an ordinary user write gid_map only after this.
+    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+    Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
+    Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
+
+
+def open_current(kind: str) -> int:
+    """A descriptor of the namespace of a kind (`net`, `pid`, `user`) that this process is in."""
+    return os.open(f"/proc/self/ns/{kind}", os.O_RDONLY)
+
+
+def new_network_namespace() -> int:
+    """Make a network namespace and return its descriptor; it lives until nobody holds it."""
+    with _back_home():
+        unshare(CLONE_NEWNET)
+        return open_current("net")
+
+
+@contextmanager
+def in_network_namespace(fd: int) -> Iterator[None]:
+    """Be in a network namespace for a while; sockets and processes made meanwhile stay in it."""
+    with _back_home():
+        setns(fd, CLONE_NEWNET)
+        yield
+
+
+def require_tun() -> None:
+    """Raise EnvironmentLacks when TUN devices cannot be opened."""
+    try:
+        os.close(os.open(TUN_DEVICE, os.O_RDWR))
+    except OSError as error:
+        raise EnvironmentLacks(f"{TUN_DEVICE} cannot be opened: {error.strerror}; `atmdepot doctor` says what "
+                               "to do") from None
+
+
+def host_pid() -> int:
+    """The PID of this process as /proc shows it: the caller's, not that inside a new PID namespace."""
+    return int(os.readlink("/proc/self"))
+
+
+def host_pid_of(pid: int) -> int:
+    """The PID that /proc shows for a process that this PID namespace calls `pid`."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        text = Path(f"/proc/self/fdinfo/{pidfd}").read_text(encoding="ascii")
+    finally:
+        os.close(pidfd)
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pid:"))
+
+
+@contextmanager
+def _back_home() -> Iterator[None]:
+    home = open_current("net")
+    try:
+        yield
+    finally:
+        setns(home, CLONE_NEWNET)
+        os.close(home)
+
+
+def _check(call: str, result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}")

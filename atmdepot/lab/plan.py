@@ -1,0 +1,176 @@
+"""What a VC table becomes in the lab: namespaces, wires, addresses and routes, as plain values.
+
+    client ──lab.networks── depot ══one wire per link══ edge nodes
+
+Nothing here touches the kernel: `wiring` does what the plan says.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atmdepot.network import Link, Network
+
+CLIENT = "client"
+"""The node that the lab adds: where the browsers and load generators run."""
+
+CLIENT_MTU = 1500
+"""Clients sit on an Ethernet unless the lab is told otherwise."""
+
+_CELL = 53
+_UDP_OVERHEAD = 48
+"""Octets of the IPv6 and UDP headers, the longer kind."""
+
+_GREATEST_MTU = 65535
+_NAME_MAX = 15
+"""Octets of an interface's name, as the kernel has it."""
+
+
+class Address(Struct, frozen=True):
+    """An address on an interface, with its prefix length or its peer at the far end."""
+
+    local: str
+    prefix: int
+    peer: str | None = None
+
+
+class Interface(Struct, frozen=True):
+    """One end of a wire."""
+
+    node: str
+    name: str
+    addresses: tuple[Address, ...]
+
+
+class Wire(Struct, frozen=True):
+    """A veth pair between two nodes."""
+
+    ends: tuple[Interface, Interface]
+    mtu: int
+
+
+class Plan(Struct, frozen=True):
+    """Everything that the lab builds before it starts a process."""
+
+    nodes: dict[str, str]
+    wires: tuple[Wire, ...]
+    loopback: dict[str, tuple[str, ...]]
+    gateways: tuple[str, ...]
+
+    @property
+    def routers(self) -> list[str]:
+        """The nodes that forward packets."""
+        return [name for name, kind in self.nodes.items() if kind != CLIENT]
+
+
+def plan_of(network: Network, client_mtu: int = CLIENT_MTU) -> Plan:
+    """The plan for a network; raise AtmdepotError where the lab cannot do what the table says."""
+    _refuse_what_the_lab_lacks(network)
+    ours: dict[str, str] = {name: node.kind for name, node in network.nodes.items() if node.kind != "external"}
+    owners = _owners(network, ours)
+    wires = [_client_wire(network, client_mtu)]
+    loopback: dict[str, tuple[str, ...]] = {}
+    taken = {"lo", "all", "default", CLIENT} | {node.tun for node in network.nodes.values()}
+    for name, link in network.links.items():
+        if set(link.ends) <= ours.keys():
+            wires.append(_link_wire(_interface_name(name, taken), link))
+        else:
+            loopback |= _dead_end(link, ours, owners, loopback)
+    gateways = tuple(str(ipaddress.ip_network(text)[1]) for text in network.lab.networks)
+    return Plan(nodes={CLIENT: CLIENT, **ours}, wires=tuple(wires), loopback=loopback, gateways=gateways)
+
+
+def _refuse_what_the_lab_lacks(network: Network) -> None:
+    if CLIENT in network.nodes:
+        raise AtmdepotError(f"the lab adds a node \"{CLIENT}\" of its own: give nodes.{CLIENT} another name")
+    for name, server in network.servers.items():
+        if server.address and network.nodes[server.node].kind == "edge":
+            raise AtmdepotError(f"servers.{name} has an address of its own, behind {server.node}: the lab runs "
+                                "each server on its edge node, so take the address away")
+
+
+def _owners(network: Network, ours: dict[str, str]) -> dict[str, str]:
+    """The node that has each UDP end's IP address; each node needs addresses of its own."""
+    owners: dict[str, str] = {}
+    for name, link in network.links.items():
+        inside = set(link.ends) <= ours.keys()
+        for node, address in link.ends.items():
+            if node not in ours:
+                continue
+            place = f"links.{name}.ends.{node}: {address}"
+            if inside:
+                _check_host(address.host, place)
+            if owners.setdefault(address.host, node) != node and _is_routable(address.host):
+                raise AtmdepotError(f"{place}: {owners[address.host]} has the same IP address; in the lab each "
+                                    "node is a machine of its own, so write another")
+    return owners
+
+
+def _check_host(host: str, place: str) -> None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise AtmdepotError(f"{place}: the lab needs an IP address here, not a name") from None
+    if address.is_loopback or address.is_unspecified:
+        raise AtmdepotError(f"{place}: this address does not lead from one machine to another, and in the lab each "
+                            "node is a machine of its own: write one such as 172.31.1.1")
+
+
+def _is_routable(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return not (address.is_loopback or address.is_unspecified)
+
+
+def _client_wire(network: Network, mtu: int) -> Wire:
+    depot, client = [], []
+    for text in network.lab.networks:
+        net = ipaddress.ip_network(text)
+        depot.append(Address(str(net[1]), net.prefixlen))
+        client.append(Address(str(net[2]), net.prefixlen))
+    return Wire(ends=(Interface(network.depot, CLIENT, tuple(depot)), Interface(CLIENT, "depot", tuple(client))),
+                mtu=mtu)
+
+
+def _link_wire(name: str, link: Link) -> Wire:
+    """Each end gets its UDP address as a host address with the far end as its peer.
+
+    So any pair of addresses works, in one subnet or not, and a node may use one address on many links.
+    """
+    (one, here), (other, there) = ((node, address.host) for node, address in link.ends.items())
+    bits = ipaddress.ip_address(here).max_prefixlen
+    ends = (Interface(one, name, (Address(here, bits, there),)), Interface(other, name, (Address(there, bits, here),)))
+    # A datagram that fits is neither fragmented nor refused by UDP_SEGMENT.
+    return Wire(ends=ends, mtu=min(_GREATEST_MTU, max(1500, link.cells * _CELL + _UDP_OVERHEAD)))
+
+
+def _dead_end(link: Link, ours: dict[str, str], owners: dict[str, str],
+              so_far: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The address of our end of a link to gear that the lab has not: on loopback, so that the daemon starts."""
+    found = {}
+    for node, address in link.ends.items():
+        if node in ours and _is_routable(address.host) and owners[address.host] == node:
+            found[node] = tuple(dict.fromkeys((*so_far.get(node, ()), address.host)))
+    return found
+
+
+def _interface_name(link: str, taken: set[str]) -> str:
+    """The link's own name where the kernel can have it, else a numbered one."""
+    def candidates() -> Iterator[str]:
+        yield link
+        for number in range(len(taken) + 1):
+            yield f"link{number}"
+
+    name = next(name for name in candidates() if len(name) <= _NAME_MAX and name not in taken)
+    taken.add(name)
+    return name

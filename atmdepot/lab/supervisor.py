@@ -1,0 +1,195 @@
+"""The supervisor: PID 1 of the lab's own PID namespace, which holds its network namespaces and runs its processes.
+
+When PID 1 ends, however it ends, the kernel kills every other process of the PID namespace; with the last holder
+go the network namespaces, and with them their interfaces. So nothing of a lab can survive its supervisor, and
+nobody ever has to look for leftovers by name. `python -m atmdepot.lab.supervisor` is started by `Lab.up`.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.lab import namespaces
+from atmdepot.lab.children import Child, Children
+from atmdepot.lab.protocol import KEEP, Event, Spec
+from atmdepot.lab.state import NodeState, start_time_of, write
+from atmdepot.lab.wiring import wire_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GRACE = 5.0
+"""Seconds that processes have to end after SIGTERM."""
+
+_FILE_POLL = 0.02
+
+
+class Supervisor:
+    """Builds the lab, then lives until it is told to stop."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.directory = Path(spec.directory)
+        self.state = spec.state
+        self.children = Children()
+        self.stopping = False
+        self._selector = selectors.DefaultSelector()
+        self._launcher = True
+
+    def run(self) -> None:
+        """The whole life of the lab."""
+        self._listen()
+        self.state.pid = namespaces.host_pid()
+        self.state.start_time = start_time_of(self.state.pid) or 0
+        self._write_state()
+        self._tell("started", self.state.name)
+        try:
+            self._build()
+        except (AtmdepotError, OSError) as error:
+            self._tell("failed", str(error), getattr(error, "exit_code", 1))
+            self.stopping = True
+        while not self.stopping:
+            self._step(_FILE_POLL if self.children.awaiting_file else None)
+        self._stop()
+
+    def _listen(self) -> None:
+        wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        os.set_blocking(wake_read, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        # Handlers, and not SIG_IGN: what is ignored here would be ignored by every child.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        # Whoever started us may have blocked signals, and children inherit that too.
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        self._selector.register(wake_read, selectors.EVENT_READ, lambda: self._on_signals(wake_read))
+        self._selector.register(0, selectors.EVENT_READ, self._on_launcher)
+
+    def _build(self) -> None:
+        fds = {node: namespaces.new_network_namespace() for node in self.spec.plan.nodes}
+        self.state.nodes = {node: NodeState(kind=kind, netns_fd=fds[node])
+                            for node, kind in self.spec.plan.nodes.items()}
+        wire_up(self.spec.plan, fds)
+        self._tell("note", f"namespaces and wires: {', '.join(fds)}")
+        env = os.environ | {"ATMDEPOT_RUN_DIR": self.spec.run_dir}
+        for name, spec in self.spec.processes.items():
+            try:
+                child = Child(name, spec, self.directory, env, fds[spec.node])
+            except OSError as error:
+                raise EnvironmentLacks(f"{spec.argv[0]} cannot be run: {error.strerror}") from None
+            self.children.by_name[name] = child
+            self.state.processes[name] = child.state
+            self._selector.register(child.output, selectors.EVENT_READ, lambda child=child: self._on_output(child))
+        self._write_state()
+
+    def _step(self, timeout: float | None) -> None:
+        for key, _ in self._selector.select(timeout):
+            handle: Callable[[], None] = key.data
+            handle()
+        for child in self.children.awaiting_file:
+            child.look_for_ready_file()
+            self._note_ready(child, before=False)
+
+    def _on_output(self, child: Child) -> None:
+        before = child.state.ready
+        if not child.hear():
+            self._selector.unregister(child.output)
+            child.output.close()
+        self._note_ready(child, before)
+
+    def _note_ready(self, child: Child, before: bool) -> None:
+        if child.state.ready and not before:
+            self._write_state()
+            self._tell("ready", child.name)
+
+    def _on_signals(self, wake: int) -> None:
+        numbers = set(os.read(wake, 4096))
+        if numbers & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+            self.stopping = True
+        for child in self.children.reap():
+            self._write_state()
+            self._tell("exited", child.name, child.state.exit_code or 0)
+
+    def _on_launcher(self) -> None:
+        """The launcher has spoken: keep the lab; or it has gone before it could: nobody wants the lab."""
+        wanted = os.read(0, len(KEEP)) == KEEP
+        self._selector.unregister(0)
+        if wanted:
+            self.state.phase = "up"
+            self._write_state()
+            self._tell("kept", self.state.name)
+        else:
+            self.stopping = True
+        self._let_go_of_launcher()
+
+    def _let_go_of_launcher(self) -> None:
+        """Close both pipes; whoever waits for their end must not wait for the lab's."""
+        self._launcher = False
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+        os.close(null)
+
+    def _stop(self) -> None:
+        self.state.phase = "stopping"
+        self._write_state()
+        self.children.terminate()
+        deadline = time.monotonic() + GRACE
+        while self.children.running and (left := deadline - time.monotonic()) > 0:
+            self._step(left)
+        # What still runs is killed by the kernel when we, as PID 1, exit.
+
+    def _write_state(self) -> None:
+        # A lab that cannot write its state (a full disk) still runs, and can still be taken down.
+        with suppress(OSError):
+            write(self.directory, self.state)
+
+    def _tell(self, kind: str, text: str, exit_code: int = 0) -> None:
+        if self._launcher:
+            _send(msgspec.convert({"kind": kind, "text": text, "exit_code": exit_code}, Event))
+
+
+def _send(event: Event) -> None:
+    # A launcher that is gone shows as end of file on standard input.
+    with suppress(BrokenPipeError):
+        os.write(1, msgspec.json.encode(event) + b"\n")
+
+
+def _enter_namespaces(userns: bool) -> None:
+    """Be root of new namespaces; the new network namespace keeps the supervisor out of the host's."""
+    try:
+        if userns:
+            namespaces.enter_new_user_namespace()
+        namespaces.unshare(namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNET)
+        namespaces.require_tun()
+    except OSError as error:
+        what = "user namespaces" if userns else "network and PID namespaces"
+        raise EnvironmentLacks(f"{what} cannot be made here: {error.strerror}; `atmdepot doctor` says what to do"
+                               ) from None
+
+
+def main() -> None:
+    """Read the spec, enter the namespaces and become the supervisor there."""
+    spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=Spec)
+    try:
+        _enter_namespaces(spec.state.userns)
+    except EnvironmentLacks as error:
+        _send(Event("failed", str(error), error.exit_code))
+        return
+    # The first child after unshare(CLONE_NEWPID) is PID 1.
+    if os.fork() == 0:
+        Supervisor(spec).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""A lab as Python code has it: `with Lab.up("direct") as lab: lab.run("client", ["curl", ...])`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from atmdepot.errors import AtmdepotError
+from atmdepot.lab import state as states
+from atmdepot.lab.enter import Doors
+from atmdepot.network import load
+from atmdepot.paths import run_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from atmdepot.lab.state import State
+    from atmdepot.network import Network
+
+_STOP_PATIENCE = 8.0
+"""Seconds until a supervisor that does not stop is killed; it gives its children 5."""
+
+
+class Lab:
+    """A network that runs in namespaces, or the remains of one whose supervisor has been killed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @classmethod
+    def up(cls, table: str | Path, *, wait: bool = True, timeout: float = 30.0, userns: bool = False, web: bool = True,
+           client_mtu: int | None = None, command: Sequence[str] | None = None,
+           progress: Callable[[str], None] | None = None) -> Self:
+        """Bring a VC table's lab up, or find it already up.
+
+        Args:
+            table: The file, or the name of a table that ships with atmdepot.
+            wait: Return only when an HTTP request to every VIP gets through; else when every process is READY.
+            timeout: Seconds to be ready in; NotReady after that, and the lab is taken down again.
+            userns: Use a user namespace even as root. Ordinary users always get one.
+            web: Run a web server on each edge node.
+            client_mtu: The MTU between client and depot (1500).
+            command: What stands before `depot TABLE` and `edge TABLE --node NAME`, in place of atmdepot itself.
+            progress: Called with each line that tells how far the lab is.
+        """
+        from atmdepot.lab.launch import Options, bring_up
+        from atmdepot.lab.plan import CLIENT_MTU
+
+        options = Options(wait=wait, timeout=timeout, userns=userns or os.geteuid() != 0, web=web,
+                          client_mtu=client_mtu or CLIENT_MTU,
+                          command=tuple(command or (sys.executable, "-m", "atmdepot")))
+        return cls(bring_up(table, options, progress or (lambda _: None)))
+
+    @classmethod
+    def all(cls) -> list[Self]:
+        """Every lab of this user, dead ones too."""
+        return [cls(path.parent) for path in sorted(run_dir().glob(f"*/{states.STATE_FILE}"))]
+
+    @classmethod
+    def find(cls, name: str | None = None) -> Self:
+        """The lab of a network's name or of a table's path; without either, the only one."""
+        labs = cls.all()
+        if name is not None:
+            wanted = load(name).name if Path(name).is_file() else name
+            found = [lab for lab in labs if lab.name == wanted]
+        else:
+            found = [lab for lab in labs if lab.alive] or labs
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise AtmdepotError(f"several labs are up, say which: {', '.join(lab.name for lab in found)}")
+        up = f"; up: {', '.join(lab.name for lab in labs)}" if labs else ": start one with `atmdepot lab up FILE`"
+        raise AtmdepotError((f"there is no lab \"{name}\"" if name else "no lab is up") + up)
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self.directory.name
+
+    @property
+    def state(self) -> State:
+        """What the lab has written down, as it is now."""
+        state = states.read(self.directory)
+        if state is None:
+            raise AtmdepotError(f"the lab {self.name} is down")
+        return state
+
+    @property
+    def alive(self) -> bool:
+        """Whether the lab's supervisor runs."""
+        state = states.read(self.directory)
+        return state is not None and state.alive
+
+    @property
+    def network(self) -> Network:
+        """The network that the lab runs."""
+        return load(self.directory / states.TABLE_FILE)
+
+    @property
+    def web_server(self) -> str | None:
+        """What serves the pages: "nginx", "python" or, without web servers, None."""
+        return self.state.web_server
+
+    def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """Start a command in a node's namespace; options as for subprocess.Popen.
+
+        The process ends with the lab. Signals sent to it reach the command, and it ends as the command ends.
+        """
+        with self._entered(node, argv, options) as command:
+            return subprocess.Popen(command, **options)
+
+    def run(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+        """Run a command in a node's namespace to its end; options as for subprocess.run."""
+        options.setdefault("check", False)
+        with self._entered(node, argv, options) as command:
+            return subprocess.run(command, **options)
+
+    def open_doors(self, node: str) -> Doors:
+        """Open the namespaces that a process in a node is in."""
+        state = self.state
+        if node not in state.nodes:
+            raise AtmdepotError(f"the lab {self.name} has no node \"{node}\": its nodes are {', '.join(state.nodes)}")
+        process = f"/proc/{state.pid}"
+        paths = (f"{process}/ns/user" if state.userns else None, f"{process}/ns/pid",
+                 f"{process}/fd/{state.nodes[node].netns_fd}")
+        fds: list[int] = []
+        try:
+            fds.extend(os.open(path, os.O_RDONLY) if path else -1 for path in paths)
+        except OSError as error:
+            self._require_alive()
+            raise AtmdepotError(f"the lab {self.name} cannot be entered: {error.strerror}") from None
+        doors = Doors(*fds)
+        # Only now is it sure that the process was the supervisor and not one that got its number later.
+        if not state.alive:
+            doors.close()
+            self._require_alive()
+        return doors
+
+    def environment(self, env: dict[str, str] | None = None) -> dict[str, str]:
+        """The environment of a command in the lab: it finds the lab's control sockets, as root or not."""
+        return {**(os.environ if env is None else env), "ATMDEPOT_RUN_DIR": str(self.directory.parent)}
+
+    def down(self) -> None:
+        """Stop everything and remove what the lab made."""
+        state = states.read(self.directory)
+        if state is None:
+            return
+        _stop(state)
+        with locked_run_dir():
+            now = states.read(self.directory)
+            if now is not None and now.pid == state.pid:
+                states.remove_recorded(self.directory, now)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    @contextmanager
+    def _entered(self, node: str, argv: Sequence[str], options: dict[str, Any]) -> Iterator[list[str]]:
+        doors = self.open_doors(node)
+        options["pass_fds"] = (*options.get("pass_fds", ()), *doors.fds)
+        options["env"] = self.environment(options.get("env"))
+        helper = [sys.executable, "-m", "atmdepot.lab.enter", str(doors.user), str(doors.pid), str(doors.net), "--"]
+        try:
+            yield [*helper, *argv]
+        finally:
+            doors.close()
+
+    def _require_alive(self) -> None:
+        if not self.alive:
+            raise AtmdepotError(f"the lab {self.name} is gone: its supervisor has ended; "
+                                f"`atmdepot lab up {self.state.table}` starts it anew")
+
+
+@contextmanager
+def locked_run_dir() -> Iterator[None]:
+    """Have the directory of all labs to oneself, so that two commands do not make and remove the same lab."""
+    fd = os.open(run_dir(), os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _stop(state: State) -> None:
+    """End the supervisor; when this returns, every process of the lab is gone."""
+    if state.pid == 0:
+        return
+    try:
+        pidfd = os.pidfd_open(state.pid)
+    except ProcessLookupError:
+        return
+    try:
+        # Asked after the descriptor is open: it can no longer come to mean another process.
+        if state.alive:
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            if not select.select([pidfd], [], [], _STOP_PATIENCE)[0]:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                select.select([pidfd], [], [])
+    finally:
+        os.close(pidfd)

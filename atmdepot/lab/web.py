@@ -1,0 +1,122 @@
+"""A web server for each edge node: nginx where it is installed, else Python's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from atmdepot.lab.pages import SIZES, own_pages, page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from atmdepot.network import Network
+
+_TEMP = {"client_body": "", "proxy": "proxy", "fastcgi": "fastcgi", "uwsgi": "uwsgi", "scgi": "scgi"}
+"""The temporary paths of nginx, each with the module that knows the directive."""
+
+_NGINX = """\
+daemon off;
+user {user};
+worker_processes 1;
+worker_rlimit_nofile {files};
+pid {home}/nginx.pid;
+error_log stderr;
+events {{
+    worker_connections {connections};
+    multi_accept on;
+}}
+http {{
+{temp_paths}
+    log_format lab '$remote_addr $server_addr "$request" $status $body_bytes_sent';
+    access_log {home}/access.log lab;
+    default_type application/octet-stream;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 100000;
+    server {{
+{listens}
+        root {home}/www;
+        add_header X-Served-By {server};
+        location = /index.html {{ default_type text/html; }}
+        location = /server {{ default_type text/plain; }}
+    }}
+}}
+"""
+
+
+class WebServer(Struct, frozen=True):
+    """A web server of the lab: where it runs, what it is called, where it listens."""
+
+    node: str
+    name: str
+    ports: tuple[int, ...]
+    ipv6: bool
+
+
+def web_servers(network: Network) -> list[WebServer]:
+    """The servers of the services that stand behind our edge nodes."""
+    found = []
+    for name, server in network.servers.items():
+        if network.nodes[server.node].kind == "edge":
+            services = [service for service in network.services.values() if name in service.servers]
+            ports = sorted({port for service in services for port in service.ports or [80]}) or [80]
+            ipv6 = any(vip.version == 6 for service in services for vip in service.vip)
+            found.append(WebServer(node=server.node, name=name, ports=tuple(ports), ipv6=ipv6))
+    return found
+
+
+def find_nginx() -> str | None:
+    """The path of nginx; ordinary users often have no sbin in their PATH."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def made_paths(web: WebServer) -> list[str]:
+    """Every path, relative to the lab's directory, that `lay_out` or the server makes."""
+    files = ["nginx.conf", "nginx.pid", "access.log", "tmp", *(f"tmp/{name}" for name in _TEMP), "www",
+             *(f"www/{name}" for name in (*SIZES, *own_pages(web.name)))]
+    return [web.node, *(f"{web.node}/{name}" for name in files)]
+
+
+def lay_out(directory: Path, web: WebServer) -> Path:
+    """Write the server's pages; return its home in the lab's directory."""
+    home = directory / web.node
+    for folder in (home, home / "www", home / "tmp"):
+        folder.mkdir(exist_ok=True)
+    for name, octets in ({name: page(name) for name in SIZES} | own_pages(web.name)).items():
+        (home / "www" / name).write_bytes(octets)
+    return home
+
+
+def nginx_command(nginx: str, home: Path, web: WebServer) -> list[str]:
+    """Write nginx's configuration; return the command that runs it."""
+    conf = home / "nginx.conf"
+    conf.write_text(nginx_conf(home, web, _missing_modules(nginx)), encoding="utf-8")
+    return [nginx, "-p", str(home), "-c", str(conf)]
+
+
+def python_command(home: Path, web: WebServer) -> list[str]:
+    """The command that runs Python's web server."""
+    return [sys.executable, "-m", "atmdepot.lab.web_server", str(home), web.name, *map(str, web.ports)]
+
+
+def nginx_conf(home: Path, web: WebServer, without: frozenset[str] = frozenset()) -> str:
+    """The configuration of nginx: all that it writes stays in its home."""
+    hosts = ["0.0.0.0", *(["[::]"] if web.ipv6 else [])]
+    return _NGINX.format(
+        user="root",  # the lab runs it as root, of the machine or of a user namespace that has no other user
+        files=16384, connections=8192, home=home, server=web.name,
+        temp_paths="\n".join(f"    {name}_temp_path {home}/tmp/{name};"
+                             for name, module in _TEMP.items() if module not in without or not module),
+        listens="\n".join(f"        listen {host}:{port} backlog=4096;" for port in web.ports for host in hosts))
+
+
+def _missing_modules(nginx: str) -> frozenset[str]:
+    """The optional modules that this nginx was built without."""
+    told = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=False).stderr
+    return frozenset(module for module in _TEMP.values() if f"--without-http_{module}_module" in told)

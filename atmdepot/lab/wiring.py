@@ -1,0 +1,102 @@
+"""The plan made real: interfaces, addresses, routes and kernel settings in each node's network namespace."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.lab.namespaces import in_network_namespace
+from atmdepot.lab.plan import CLIENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from atmdepot.lab.plan import Address, Interface, Plan
+
+_NODAD = 0x02
+_SYSCTL = Path("/proc/sys")
+
+# Reverse-path filters would drop what comes out of a TUN with the client's source address. The kernel takes the
+# stricter of `all` and the interface's own, so both are set, and before there are interfaces. Duplicate address
+# detection would keep IPv6 addresses unusable for the first second, on wires where nobody else can be.
+_EVERYWHERE = {
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+    "net/ipv6/conf/all/accept_dad": "0",
+    "net/ipv6/conf/default/accept_dad": "0",
+    "net/ipv6/conf/default/accept_ra": "0",
+}
+_ROUTERS = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
+
+
+def wire_up(plan: Plan, namespaces: dict[str, int]) -> None:
+    """Build everything in the plan; `namespaces` holds a descriptor of each node's network namespace."""
+    try:
+        for node, fd in namespaces.items():
+            with in_network_namespace(fd):
+                _prepare(_EVERYWHERE | (_ROUTERS if node in plan.routers else {}), plan.loopback.get(node, ()))
+        for wire in plan.wires:
+            one, other = wire.ends
+            with in_network_namespace(namespaces[one.node]), IPRoute() as ip:
+                ip.link("add", ifname=one.name, kind="veth", mtu=wire.mtu,
+                        peer={"ifname": other.name, "net_ns_fd": namespaces[other.node], "mtu": wire.mtu})
+            for end in wire.ends:
+                with in_network_namespace(namespaces[end.node]):
+                    _configure(end)
+        with in_network_namespace(namespaces[CLIENT]):
+            _add_default_routes(plan.gateways)
+    except NetlinkError as error:
+        raise AtmdepotError(f"the kernel refused a link, address or route of the lab: {error}") from error
+
+
+def _prepare(settings: dict[str, str], loopback: Iterable[str]) -> None:
+    for name, value in settings.items():
+        _set(name, value)
+    with IPRoute() as ip:
+        ip.link("set", index=1, state="up")
+        for address in loopback:
+            ip.addr("add", index=1, address=address, prefixlen=ipaddress.ip_address(address).max_prefixlen)
+
+
+def _configure(end: Interface) -> None:
+    with IPRoute() as ip:
+        index = ip.link_lookup(ifname=end.name)[0]
+        for address in end.addresses:
+            ip.addr("add", index=index, **_netlink(address))
+        ip.link("set", index=index, state="up")
+
+
+def _netlink(address: Address) -> dict[str, object]:
+    asked: dict[str, object] = {"local": address.local, "prefixlen": address.prefix,
+                                "address": address.peer or address.local}
+    if ":" in address.local:
+        asked |= {"family": socket.AF_INET6, "flags": _NODAD}
+    return asked
+
+
+def _add_default_routes(gateways: Iterable[str]) -> None:
+    seen: set[int] = set()
+    with IPRoute() as ip:
+        for gateway in gateways:
+            version = ipaddress.ip_address(gateway).version
+            if version not in seen:
+                default, family = ("0.0.0.0/0", socket.AF_INET) if version == 4 else ("::/0", socket.AF_INET6)
+                ip.route("add", dst=default, gateway=gateway, family=family)
+            seen.add(version)
+
+
+def _set(name: str, value: str) -> None:
+    path = _SYSCTL / name
+    if name.startswith("net/ipv6") and not (_SYSCTL / "net/ipv6").exists():
+        return  # a kernel without IPv6; a table that needs it fails when its address is set
+    try:
+        path.write_text(value, encoding="ascii")
+    except OSError as error:
+        raise EnvironmentLacks(f"{path} cannot be written: {error.strerror}; `atmdepot doctor` says what to do"
+                               ) from None

@@ -1,0 +1,153 @@
+"""AAL type 5: the CPCS-PDU and its cells (ITU-T I.363.5).
+
+::
+
+    CPCS-PDU = SDU | pad 0..47 | CPCS-UU 1 | CPI 1 | Length 2 | CRC-32 4      a whole number of 48-octet payloads
+
+The last cell of a PDU has bit 0 of its PTI set; no other mark separates PDUs, which is why a lost last cell
+must show as an error (section 8.2.1).
+"""
+
+from __future__ import annotations
+
+import zlib
+from enum import StrEnum
+from functools import lru_cache
+from struct import Struct
+from typing import NamedTuple
+
+from fastcrc.crc32 import bzip2 as _crc32
+
+from atmdepot.drops import DropReason
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE
+
+TRAILER_SIZE = 8
+MAX_SDU = 65535
+_TRAILER = Struct(">BBH")
+_GOOD_CRC = 0x38FB2284
+"""crc32 over a whole good PDU: the residue C704DD7B of I.363.5, complemented."""
+
+
+class CrcMode(StrEnum):
+    """Which CRC a VC writes and accepts.
+
+    `strict` is I.363.5. `dynamips` writes what Dynamips' ATM bridge does (the zlib CRC-32 of the PDU without its
+    last 4 octets) and accepts that, its complement (Dynamips' PA-A1) and the right one. `ignore` writes the right
+    one and accepts any.
+    """
+
+    STRICT = "strict"
+    DYNAMIPS = "dynamips"
+    IGNORE = "ignore"
+
+
+class Aal5Error(ValueError):
+    """A PDU that is no good; `reason` tells why."""
+
+    def __init__(self, reason: DropReason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class CpcsPdu(NamedTuple):
+    """What a CPCS-PDU says: the SDU and the trailer's two free octets."""
+
+    sdu: bytes
+    uu: int
+    cpi: int
+
+
+def crc32(octets: bytes) -> int:
+    """AAL5's CRC-32: polynomial 04C11DB7, initial FFFFFFFF, not reflected, complemented."""
+    return int(_crc32(octets))
+
+
+def cells_needed(length: int) -> int:
+    """The number of cells of an SDU of `length` octets: ceil((length + 8) / 48)."""
+    return (length + TRAILER_SIZE + PAYLOAD_SIZE - 1) // PAYLOAD_SIZE
+
+
+def cpcs_pdu(sdu: bytes, *, uu: int = 0, cpi: int = 0, crc: CrcMode = CrcMode.STRICT) -> bytes:
+    """The CPCS-PDU of an SDU of 1 to 65535 octets; raise ValueError for another length."""
+    length = len(sdu)
+    if not 1 <= length <= MAX_SDU:
+        raise ValueError(f"an AAL5 SDU has 1 to {MAX_SDU} octets, this one has {length}")
+    body = b"".join((sdu, bytes(-(length + TRAILER_SIZE) % PAYLOAD_SIZE), _TRAILER.pack(uu, cpi, length)))
+    check = zlib.crc32(body) if crc is CrcMode.DYNAMIPS else _crc32(body)
+    return body + check.to_bytes(4, "big")
+
+
+def abort_pdu() -> bytes:
+    """A CPCS-PDU that tells the receiver to discard the PDU begun: Length 0."""
+    body = bytes(PAYLOAD_SIZE - 4)
+    return body + crc32(body).to_bytes(4, "big")
+
+
+def parse_cpcs_pdu(pdu: bytes, *, crc: CrcMode = CrcMode.STRICT, max_sdu: int = MAX_SDU) -> CpcsPdu:
+    """The SDU of a CPCS-PDU.
+
+    Args:
+        pdu: all its octets, trailer included; any other number than a multiple of 48 is a length error.
+        crc: which CRCs are accepted.
+        max_sdu: the greatest SDU accepted, in octets.
+
+    Raises:
+        Aal5Error: with the reason CRC_ERROR, LENGTH_ERROR, ABORTED or OVERSIZE (I.363.5 section 9.2.1).
+
+    """
+    if len(pdu) < PAYLOAD_SIZE or len(pdu) % PAYLOAD_SIZE:
+        raise Aal5Error(DropReason.LENGTH_ERROR, f"{len(pdu)} octets are no whole number of payloads")
+    if crc is not CrcMode.IGNORE and _crc32(pdu) != _GOOD_CRC and not (
+            crc is CrcMode.DYNAMIPS and _is_dynamips_crc(pdu)):
+        raise Aal5Error(DropReason.CRC_ERROR, "the CRC-32 is wrong")
+    uu, cpi, length = _TRAILER.unpack_from(pdu, len(pdu) - TRAILER_SIZE)
+    if length == 0:
+        raise Aal5Error(DropReason.ABORTED, "Length 0: the sender aborted the PDU")
+    if not 0 <= len(pdu) - TRAILER_SIZE - length < PAYLOAD_SIZE:
+        raise Aal5Error(DropReason.LENGTH_ERROR, f"Length {length} does not fit {len(pdu)} octets of PDU")
+    if length > max_sdu:
+        raise Aal5Error(DropReason.OVERSIZE, f"{length} octets are more than the VC's {max_sdu}")
+    return CpcsPdu(bytes(pdu[:length]), uu, cpi)
+
+
+def _is_dynamips_crc(pdu: bytes) -> bool:
+    written, computed = int.from_bytes(pdu[-4:], "big"), zlib.crc32(pdu[:-4])
+    return written in (computed, computed ^ 0xFFFFFFFF)
+
+
+@lru_cache(maxsize=2048)
+def _chunks(count: int) -> Struct:
+    """Cut `count` payloads; the empty field in front lets `header.join` put a header before the first one too."""
+    return Struct("0s" + f"{PAYLOAD_SIZE}s" * count)
+
+
+@lru_cache(maxsize=2048)
+def _payloads(count: int) -> Struct:
+    return Struct(f"{HEADER_SIZE}x{PAYLOAD_SIZE}s" * count)
+
+
+@lru_cache(maxsize=2048)
+def _headers(count: int) -> Struct:
+    return Struct(f"{HEADER_SIZE}s{PAYLOAD_SIZE}x" * count)
+
+
+def to_cells(pdu: bytes, header: bytes, last_header: bytes) -> bytes:
+    """Cut a CPCS-PDU into a train of cells: `header` before each payload, `last_header` before the last.
+
+    `header.join` over one unpacking is a few calls for the whole train instead of one for each cell.
+    """
+    count = len(pdu) // PAYLOAD_SIZE - 1
+    train = header.join(_chunks(count).unpack_from(pdu))
+    return b"".join((train, last_header, pdu[count * PAYLOAD_SIZE:]))
+
+
+def headers_of(cells: bytes) -> tuple[bytes, ...]:
+    """The 5-octet header of each cell of a train (a whole number of cells)."""
+    return _headers(len(cells) // CELL_SIZE).unpack(cells)
+
+
+def payload_of(cells: bytes, first: int = 0, count: int | None = None) -> bytes:
+    """The payloads, joined, of `count` cells of a train from cell `first` on (all of them by default)."""
+    if count is None:
+        count = len(cells) // CELL_SIZE - first
+    return b"".join(_payloads(count).unpack_from(cells, first * CELL_SIZE))

@@ -1,0 +1,144 @@
+"""The ATM cell: header and HEC (ITU-T I.361, I.432.1).
+
+A cell is 53 octets: a header of 5, of which the last is the HEC, and a payload of 48::
+
+    UNI   GFC 4 | VPI 8  | VCI 16 | PTI 3 | CLP 1 | HEC 8
+    NNI   VPI 12         | VCI 16 | PTI 3 | CLP 1 | HEC 8
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+import crcmod
+
+CELL_SIZE = 53
+HEADER_SIZE = 5
+PAYLOAD_SIZE = 48
+FIRST_USER_VCI = 32
+
+PTI_LAST = 0b001
+"""ATM-user-to-ATM-user indication: the last cell of an AAL5 PDU (in user cells, PTI 0xx)."""
+PTI_EFCI = 0b010
+"""Explicit forward congestion indication (in user cells)."""
+PTI_OAM = 0b100
+"""Set in cells that are not user data: 100, 101 OAM F5; 110 RM; 111 reserved."""
+
+# crcmod takes the initial value as it would be read out, so a register of 0 is written 0 ^ 0x55.
+_crc8 = crcmod.mkCrcFun(0x107, initCrc=0x55, rev=False, xorOut=0x55)
+
+
+class Interface(StrEnum):
+    """Which header format a link has (I.361 section 2.2)."""
+
+    UNI = "uni"
+    NNI = "nni"
+
+
+class CellHeader(NamedTuple):
+    """The fields of a cell header; `gfc` is 0 at an NNI."""
+
+    vpi: int
+    vci: int
+    pti: int = 0
+    clp: int = 0
+    gfc: int = 0
+
+    def pack(self, interface: Interface = Interface.UNI) -> bytes:
+        """The 5 octets, HEC included; raise ValueError when a field does not fit."""
+        vpi_bits = 8 if interface is Interface.UNI else 12
+        limits = {"vpi": vpi_bits, "vci": 16, "pti": 3, "clp": 1, "gfc": 4 if interface is Interface.UNI else 0}
+        for name, bits in limits.items():
+            if not 0 <= getattr(self, name) < 1 << bits:
+                raise ValueError(f"{name} {getattr(self, name)} does not fit the {bits} bits it has at {interface.upper()}")
+        word = self.gfc << 28 | self.vpi << 20 | self.vci << 4 | self.pti << 1 | self.clp
+        octets = word.to_bytes(4, "big")
+        return octets + bytes((hec(octets),))
+
+    @classmethod
+    def unpack(cls, octets: bytes, interface: Interface = Interface.UNI) -> CellHeader:
+        """The fields of 4 or more octets (the HEC is not looked at); raise ValueError when there are fewer."""
+        if len(octets) < 4:
+            raise ValueError(f"a cell header has 5 octets, here are {len(octets)}")
+        word = int.from_bytes(octets[:4], "big")
+        gfc, vpi = (word >> 28, word >> 20 & 0xFF) if interface is Interface.UNI else (0, word >> 20)
+        return cls(vpi, word >> 4 & 0xFFFF, word >> 1 & 7, word & 1, gfc)
+
+    @property
+    def is_user_data(self) -> bool:
+        """A user cell on a VC that users may have."""
+        return not self.pti & PTI_OAM and self.vci >= FIRST_USER_VCI
+
+    @property
+    def is_last(self) -> bool:
+        """The last cell of an AAL5 PDU."""
+        return self.pti & 0b101 == 0b001
+
+    @property
+    def congested(self) -> bool:
+        """A user cell with EFCI."""
+        return self.pti & 0b110 == 0b010
+
+    @property
+    def is_idle(self) -> bool:
+        """An idle or unassigned cell: VPI 0, VCI 0 (I.361 table 1)."""
+        return self.vpi == 0 and self.vci == 0
+
+
+def hec(octets: bytes) -> int:
+    """The HEC of the first 4 octets of a header: CRC-8 x^8+x^2+x+1, XOR 0x55 (I.432.1 section 4.3.2)."""
+    return int(_crc8(octets))
+
+
+def _bits(position: int) -> bytes:
+    """Five octets in which only bit `position` (0 is the first on the wire) is set."""
+    return (1 << 39 - position).to_bytes(5, "big")
+
+
+_COSET = hec(bytes(4))
+_ERROR_OF_SYNDROME = {hec(_bits(n)[:4]) ^ _COSET ^ _bits(n)[4]: int.from_bytes(_bits(n), "big") for n in range(40)}
+
+
+def correct(header: bytes) -> bytes | None:
+    """The header with its one wrong bit mended, as it is when none is wrong, None when more than one is."""
+    syndrome = hec(header[:4]) ^ header[4]
+    if syndrome == 0:
+        return header
+    error = _ERROR_OF_SYNDROME.get(syndrome)
+    return None if error is None else (int.from_bytes(header, "big") ^ error).to_bytes(5, "big")
+
+
+class HecMode(StrEnum):
+    """The two modes of a receiver (I.432.1 figure 3)."""
+
+    CORRECTION = "correction"
+    DETECTION = "detection"
+
+
+class HecReceiver:
+    """The mode machine of one receiving interface.
+
+    In correction mode one wrong bit is corrected; any error leads to detection mode, in which every cell with an
+    error is discarded; a good header leads back. So bursts of errors are not "corrected" into other VCs.
+    """
+
+    __slots__ = ("corrected", "discarded", "mode")
+
+    def __init__(self) -> None:
+        self.mode = HecMode.CORRECTION
+        self.corrected = 0
+        self.discarded = 0
+
+    def receive(self, header: bytes) -> bytes | None:
+        """The header to go on with (5 octets), or None when the cell is to be discarded."""
+        if hec(header[:4]) == header[4]:
+            self.mode = HecMode.CORRECTION
+            return header
+        mended = correct(header) if self.mode is HecMode.CORRECTION else None
+        self.mode = HecMode.DETECTION
+        if mended is None:
+            self.discarded += 1
+        else:
+            self.corrected += 1
+        return mended

@@ -1,0 +1,103 @@
+"""ICMP errors: making those that tell a sender of the path's MTU, and reading which flow any of them is about.
+
+RFC 792, RFC 1191; RFC 4443, RFC 8201.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from atmdepot.wire.ip import (
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_TCP,
+    Ipv4View,
+    Ipv6View,
+    MalformedPacket,
+    internet_checksum,
+    ip_view,
+)
+
+if TYPE_CHECKING:
+    from atmdepot.wire.packet import FlowKey
+
+_UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
+_PACKET_TOO_BIG = 2
+_IPV6_MIN_MTU = 1280
+_ICMPV4_ERRORS = {3, 4, 5, 11, 12}
+_FIRST_INFORMATIONAL_ICMPV6 = 128
+_TTL = 64
+
+_IPV4 = Struct(">BBHHHBBH4s4s")
+_IPV6 = Struct(">IHBB16s16s")
+_ERROR = Struct(">BBHI")
+
+
+def packet_too_big(octets: bytes, mtu: int, source: bytes) -> bytes | None:
+    """The ICMP error that answers a packet greater than `mtu`, sent from `source` (4 or 16 octets).
+
+    None where the rules forbid an answer: to an ICMP error, to a later fragment, to a packet from a group or
+    nobody. Raises MalformedPacket when `octets` are no packet.
+    """
+    ip = ip_view(octets)
+    if ip.fragment_offset or not _may_answer(ip):
+        return None
+    if isinstance(ip, Ipv4View):
+        return _ipv4_error(ip, mtu, source)
+    return _ipv6_error(ip, mtu, source)
+
+
+def quoted_flow(octets: bytes) -> FlowKey | None:
+    """The TCP flow, as its sender saw it, of the packet that an ICMP error quotes; None for anything else.
+
+    Only 8 octets of TCP need be there (RFC 792), and the quoted packet may be cut, so its length is not believed.
+    """
+    try:
+        ip = ip_view(octets)
+    except MalformedPacket:
+        return None
+    if not _is_error(ip) or len(ip.payload) < 8 + 20:
+        return None
+    quoted = ip.payload[8:]
+    if quoted[0] >> 4 == 4 and quoted[9] == PROTOCOL_TCP:
+        source, destination, tcp = quoted[12:16], quoted[16:20], quoted[(quoted[0] & 15) * 4:]
+    elif quoted[0] >> 4 == 6 and len(quoted) >= 40 and quoted[6] == PROTOCOL_TCP:
+        source, destination, tcp = quoted[8:24], quoted[24:40], quoted[40:]
+    else:
+        return None
+    if len(tcp) < 4:
+        return None
+    return PROTOCOL_TCP, source, int.from_bytes(tcp[:2], "big"), destination, int.from_bytes(tcp[2:4], "big")
+
+
+def _may_answer(ip: Ipv4View | Ipv6View) -> bool:
+    if _is_error(ip):
+        return False
+    if isinstance(ip, Ipv4View):
+        return 0 < ip.source[0] < 224
+    return ip.source[0] != 0xFF and any(ip.source)
+
+
+def _is_error(ip: Ipv4View | Ipv6View) -> bool:
+    kind = ip.payload[0] if ip.payload else 0
+    if isinstance(ip, Ipv4View):
+        return ip.protocol == PROTOCOL_ICMP and kind in _ICMPV4_ERRORS
+    return ip.protocol == PROTOCOL_ICMPV6 and kind < _FIRST_INFORMATIONAL_ICMPV6
+
+
+def _ipv4_error(ip: Ipv4View, mtu: int, source: bytes) -> bytes:
+    # RFC 1812 section 4.3.2.3: as much of the packet as fits 576 octets.
+    quoted = ip.octets[:576 - 28]
+    body = _ERROR.pack(_UNREACHABLE, _FRAGMENTATION_NEEDED, 0, mtu) + quoted
+    body = body[:2] + internet_checksum(body).to_bytes(2, "big") + body[4:]
+    head = _IPV4.pack(0x45, 0xC0, 20 + len(body), 0, 0, _TTL, PROTOCOL_ICMP, 0, source, ip.source)
+    return head[:10] + internet_checksum(head).to_bytes(2, "big") + head[12:] + body
+
+
+def _ipv6_error(ip: Ipv6View, mtu: int, source: bytes) -> bytes:
+    quoted = ip.octets[:_IPV6_MIN_MTU - 48]
+    body = _ERROR.pack(_PACKET_TOO_BIG, 0, 0, max(mtu, _IPV6_MIN_MTU)) + quoted
+    pseudo = source + ip.source + len(body).to_bytes(4, "big") + PROTOCOL_ICMPV6.to_bytes(4, "big")
+    body = body[:2] + internet_checksum(pseudo + body).to_bytes(2, "big") + body[4:]
+    return _IPV6.pack(6 << 28, len(body), PROTOCOL_ICMPV6, _TTL, source, ip.source) + body

@@ -1,0 +1,227 @@
+"""Checked views of IPv4 and IPv6 headers (RFC 791, RFC 8200): nothing is copied, nothing past the end is read."""
+
+from __future__ import annotations
+
+import ipaddress
+
+PROTOCOL_ICMP = 1
+PROTOCOL_TCP = 6
+PROTOCOL_UDP = 17
+PROTOCOL_ICMPV6 = 58
+
+_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
+_EXTENSIONS = {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS}
+_MAX_EXTENSIONS = 16
+
+
+class MalformedPacket(ValueError):  # noqa: N818
+    """A packet that is no IP, or whose headers are cut short or contradict its length."""
+
+
+class NotIp(MalformedPacket):
+    """A packet whose version is neither 4 nor 6."""
+
+
+class Ipv4View:
+    """An IPv4 packet. Making one checks the version, the header's length and the total length."""
+
+    __slots__ = ("header_length", "octets", "total_length")
+
+    def __init__(self, octets: bytes) -> None:
+        """Check the header; raise MalformedPacket when a field points past the end."""
+        if len(octets) < 20:
+            raise MalformedPacket(f"an IPv4 header has at least 20 octets, here are {len(octets)}")
+        if octets[0] >> 4 != 4:
+            raise NotIp(f"version {octets[0] >> 4} is not 4")
+        self.octets = octets
+        self.header_length = (octets[0] & 15) * 4
+        self.total_length = int.from_bytes(octets[2:4], "big")
+        if not 20 <= self.header_length <= self.total_length <= len(octets):
+            raise MalformedPacket(f"header {self.header_length}, total {self.total_length} and {len(octets)} octets "
+                                  "contradict one another")
+
+    @property
+    def dscp(self) -> int:
+        """The differentiated services codepoint (RFC 2474)."""
+        return self.octets[1] >> 2
+
+    @property
+    def ecn(self) -> int:
+        """The ECN field (RFC 3168)."""
+        return self.octets[1] & 3
+
+    @property
+    def identification(self) -> int:
+        """Names the packet that fragments belong to."""
+        return int.from_bytes(self.octets[4:6], "big")
+
+    @property
+    def dont_fragment(self) -> bool:
+        """The DF bit."""
+        return bool(self.octets[6] & 0x40)
+
+    @property
+    def more_fragments(self) -> bool:
+        """The MF bit."""
+        return bool(self.octets[6] & 0x20)
+
+    @property
+    def fragment_offset(self) -> int:
+        """In octets."""
+        return (int.from_bytes(self.octets[6:8], "big") & 0x1FFF) * 8
+
+    @property
+    def ttl(self) -> int:
+        """Time to live."""
+        return self.octets[8]
+
+    @property
+    def protocol(self) -> int:
+        """The protocol of the payload."""
+        return self.octets[9]
+
+    @property
+    def source(self) -> bytes:
+        """4 octets."""
+        return self.octets[12:16]
+
+    @property
+    def destination(self) -> bytes:
+        """4 octets."""
+        return self.octets[16:20]
+
+    @property
+    def payload_offset(self) -> int:
+        """Where the payload begins."""
+        return self.header_length
+
+    @property
+    def payload(self) -> bytes:
+        """The octets after the header, up to the total length."""
+        return self.octets[self.header_length:self.total_length]
+
+    @property
+    def checksum_ok(self) -> bool:
+        """Whether the header's checksum is right."""
+        return internet_checksum(self.octets[:self.header_length]) == 0
+
+
+class Ipv6View:
+    """An IPv6 packet; its extension headers are walked once, to the first that is none."""
+
+    __slots__ = ("_fragment", "octets", "payload_offset", "protocol", "total_length")
+
+    def __init__(self, octets: bytes) -> None:
+        """Check the headers; raise MalformedPacket when one points past the end."""
+        if len(octets) < 40:
+            raise MalformedPacket(f"an IPv6 header has 40 octets, here are {len(octets)}")
+        if octets[0] >> 4 != 6:
+            raise NotIp(f"version {octets[0] >> 4} is not 6")
+        self.octets = octets
+        self.total_length = 40 + int.from_bytes(octets[4:6], "big")
+        if self.total_length > len(octets):
+            raise MalformedPacket(f"total {self.total_length} and {len(octets)} octets contradict one another")
+        self._fragment: int | None = None
+        self.protocol, self.payload_offset = self._walk()
+
+    def _walk(self) -> tuple[int, int]:
+        protocol, offset = self.octets[6], 40
+        for _ in range(_MAX_EXTENSIONS):
+            # What follows a non-first fragment's header is the middle of something: no header to look for.
+            if protocol not in _EXTENSIONS or self.fragment_offset:
+                return protocol, offset
+            if offset + 8 > self.total_length:
+                raise MalformedPacket("an extension header is cut short")
+            if protocol == _FRAGMENT:
+                self._fragment, length = offset, 8
+            elif protocol == _AUTHENTICATION:
+                length = (self.octets[offset + 1] + 2) * 4
+            else:
+                length = (self.octets[offset + 1] + 1) * 8
+            protocol, offset = self.octets[offset], offset + length
+            if offset > self.total_length:
+                raise MalformedPacket("an extension header points past the end")
+        raise MalformedPacket(f"there are more than {_MAX_EXTENSIONS} extension headers")
+
+    @property
+    def traffic_class(self) -> int:
+        """DSCP and ECN."""
+        return (self.octets[0] & 15) << 4 | self.octets[1] >> 4
+
+    @property
+    def dscp(self) -> int:
+        """The differentiated services codepoint (RFC 2474)."""
+        return self.traffic_class >> 2
+
+    @property
+    def ecn(self) -> int:
+        """The ECN field (RFC 3168)."""
+        return self.traffic_class & 3
+
+    @property
+    def flow_label(self) -> int:
+        """20 bits."""
+        return int.from_bytes(self.octets[1:4], "big") & 0xFFFFF
+
+    @property
+    def ttl(self) -> int:
+        """The hop limit."""
+        return self.octets[7]
+
+    @property
+    def identification(self) -> int:
+        """The fragment header's, or 0."""
+        return 0 if self._fragment is None else int.from_bytes(self.octets[self._fragment + 4:self._fragment + 8], "big")
+
+    @property
+    def more_fragments(self) -> bool:
+        """The M flag of the fragment header."""
+        return self._fragment is not None and bool(self.octets[self._fragment + 3] & 1)
+
+    @property
+    def fragment_offset(self) -> int:
+        """In octets."""
+        if self._fragment is None:
+            return 0
+        return int.from_bytes(self.octets[self._fragment + 2:self._fragment + 4], "big") & 0xFFF8
+
+    @property
+    def source(self) -> bytes:
+        """16 octets."""
+        return self.octets[8:24]
+
+    @property
+    def destination(self) -> bytes:
+        """16 octets."""
+        return self.octets[24:40]
+
+    @property
+    def payload(self) -> bytes:
+        """The octets after the last extension header."""
+        return self.octets[self.payload_offset:self.total_length]
+
+
+def ip_view(octets: bytes) -> Ipv4View | Ipv6View:
+    """The view of a packet by its version; raise NotIp or MalformedPacket."""
+    version = octets[0] >> 4 if octets else 0
+    if version == 4:
+        return Ipv4View(octets)
+    if version == 6:
+        return Ipv6View(octets)
+    raise NotIp(f"version {version} is neither 4 nor 6")
+
+
+def internet_checksum(octets: bytes) -> int:
+    """The Internet checksum (RFC 1071); 0 over octets that hold a right one."""
+    if len(octets) % 2:
+        octets = octets + b"\0"
+    # 2^16 is 1 modulo 2^16 - 1, so the ones' complement sum is the remainder of the whole number; but
+    # 0 and FFFF are the same number there, and only all-zero octets sum to 0.
+    number = int.from_bytes(octets, "big")
+    folded = number % 0xFFFF or (0xFFFF if number else 0)
+    return folded ^ 0xFFFF
+
+
+def address_text(packed: bytes) -> str:
+    """An address of 4 or 16 octets as text."""
+    return str(ipaddress.ip_address(packed))

@@ -1,0 +1,421 @@
+"""The wire formats declared with `construct`: the executable specification.
+
+Nothing here stands in the path of a cell. Tests hold the hand-written codecs against these layouts in both
+directions, and a trace prints its trees from them, so every field carries its standard's name. Each layout
+stands for itself: it shares no code with the codecs, and computes HEC, CRC-10 and CRC-32 with crcmod.
+
+=========================================  ==========================================================
+`UNI_CELL_HEADER`, `NNI_CELL_HEADER`       ITU-T I.361 section 2.2 (fields, PTI, predefined values);
+                                           ITU-T I.432.1 section 4.3.2 (HEC)
+`UNI_CELL`, `NNI_CELL`                     ITU-T I.361 section 2.1: header and 48 octets of information field
+`CPCS_PDU`                                 ITU-T I.363.5 section 9.2.1
+`LLC_ROUTED`, `LLC_BRIDGED`                RFC 2684 sections 5.1 and 5.2
+`VC_BRIDGED`                               RFC 2684 section 6.2
+`IPV4`                                     RFC 791 section 3.1, RFC 2474 (DSCP), RFC 3168 (ECN)
+`IPV6`                                     RFC 8200 sections 3 and 4, RFC 4302 (authentication header)
+`TCP`                                      RFC 9293 section 3.1, RFC 7323 and RFC 2018 (options)
+`UDP`                                      RFC 768
+`OAM`                                      ITU-T I.610 section 10 (CRC-10: its section 10.1)
+=========================================  ==========================================================
+
+A layout that ends with "the rest" (a PDU's SDU, a packet's payload) takes the octets that it is given for one
+whole unit. In building, lengths, pads and checks that are left out are computed; a length, a pad or an IP
+checksum that is given is written as it is, so that wrong ones can be made. HEC, CRC-10 and CRC-32 are always
+computed, and raise `construct.ChecksumError` in parsing when they are wrong. Enumerated fields are built from
+their names.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import crcmod
+from construct import (
+    Array,
+    BitsInteger,
+    BitStruct,
+    Bytes,
+    Bytewise,
+    Check,
+    Checksum,
+    Const,
+    Default,
+    Enum,
+    FixedSized,
+    Flag,
+    GreedyBytes,
+    GreedyRange,
+    If,
+    IfThenElse,
+    Int8ub,
+    Int16ub,
+    Int24ub,
+    Int32ub,
+    LazyBound,
+    Nibble,
+    Padding,
+    Pass,
+    Pointer,
+    Rebuild,
+    Struct,
+    Switch,
+    Terminated,
+    stream_size,
+    stream_tell,
+    this,
+)
+
+_hec_crc8 = crcmod.mkCrcFun(0x107, initCrc=0x55, rev=False, xorOut=0x55)
+_cpcs_crc32 = crcmod.mkCrcFun(0x104C11DB7, initCrc=0, rev=False, xorOut=0xFFFFFFFF)
+# crcmod knows no width of 10, so the polynomial stands in the upper 10 bits of a register of 16.
+_oam_crc10 = crcmod.mkCrcFun(0x10000 | (0x633 << 6 & 0xFFFF), initCrc=0, rev=False, xorOut=0)
+
+
+def hec(octets: bytes) -> int:
+    """CRC-8 x^8 + x^2 + x + 1 plus 01010101."""
+    return int(_hec_crc8(octets))
+
+
+def crc32(octets: bytes) -> int:
+    """The complement of the remainder of x^k (x^31 + ... + 1) + x^32 M(x) by the generator 04C11DB7."""
+    return int(_cpcs_crc32(octets))
+
+
+def crc10(octets: bytes) -> int:
+    """The remainder of x^10 M(x) by x^10 + x^9 + x^5 + x^4 + x + 1; zero bits before M(x) change nothing."""
+    return int(_oam_crc10(octets)) >> 6
+
+
+def _fields(layout: Any, names: tuple[str, ...]) -> Any:
+    """What a check covers: `layout` built once more from the fields that stand in the context."""
+    return lambda context: layout.build({name: context[name] for name in names})
+
+
+def _rest_but(field: str, after: int) -> Any:
+    """A `bytes` field that takes all but the last `after` octets of what is parsed."""
+    def length(context: Any) -> int:
+        if context._parsing:
+            return int(stream_size(context._io)) - int(stream_tell(context._io, "")) - after
+        return len(context[field])
+    return Bytes(length)
+
+
+# ---------------------------------------------------------------------------------------------- the cell
+
+PTI = Enum(BitsInteger(3), user=0b000, user_last=0b001, user_congested=0b010, user_congested_last=0b011,
+           oam_f5_segment=0b100, oam_f5_end_to_end=0b101, resource_management=0b110, reserved=0b111)
+"""Payload type (I.361 section 2.2.4); "last" is the ATM-user-to-ATM-user indication that AAL5 uses."""
+
+VCI = Enum(BitsInteger(16), meta_signalling=1, broadcast_signalling=2, oam_f4_segment=3, oam_f4_end_to_end=4,
+           signalling=5, vp_resource_management=6)
+"""The VCIs that mean the same in every VP (I.361 table 2)."""
+
+_GFC = "gfc" / Default(BitsInteger(4), 0)
+_UNI_VPI, _NNI_VPI = "vpi" / BitsInteger(8), "vpi" / BitsInteger(12)
+_VCI = "vci" / VCI
+_PTI = "pti" / Default(PTI, 0)
+_CLP = "clp" / Default(BitsInteger(1), 0)
+_UNI_FIELDS = (_GFC, _UNI_VPI, _VCI, _PTI, _CLP)
+_NNI_FIELDS = (_NNI_VPI, _VCI, _PTI, _CLP)
+
+
+def _cell_header(fields: tuple[Any, ...]) -> Any:
+    covered = _fields(BitStruct(*fields), tuple(field.name for field in fields))
+    return BitStruct(*fields, "hec" / Checksum(BitsInteger(8), hec, covered))
+
+
+UNI_CELL_HEADER = _cell_header(_UNI_FIELDS)
+NNI_CELL_HEADER = _cell_header(_NNI_FIELDS)
+UNI_CELL = Struct("header" / UNI_CELL_HEADER, "information_field" / Bytes(48))
+NNI_CELL = Struct("header" / NNI_CELL_HEADER, "information_field" / Bytes(48))
+
+# ------------------------------------------------------------------------------------------------- AAL5
+
+_CPCS_TRAILER_SIZE = 8
+_CPCS_COVERED = Struct("sdu" / GreedyBytes, "pad" / GreedyBytes, "cpcs_uu" / Int8ub, "cpi" / Int8ub,
+                       "length" / Int16ub)
+
+
+def _pad_size(context: Any) -> int:
+    return -(len(context.sdu) + _CPCS_TRAILER_SIZE) % 48
+
+
+# Length stands behind the SDU that it measures, so a parser looks at it first.
+CPCS_PDU = Struct(
+    "_length" / Default(If(this._parsing, Pointer(-6, Int16ub)), None),
+    "sdu" / Bytes(lambda context: context._length if context._parsing else len(context.sdu)),
+    "pad" / Default(Bytes(_pad_size), lambda context: bytes(_pad_size(context))),
+    "cpcs_uu" / Default(Int8ub, 0),
+    "cpi" / Default(Int8ub, 0),
+    "length" / Default(Int16ub, lambda context: len(context.sdu)),
+    "crc" / Checksum(Int32ub, crc32, _fields(_CPCS_COVERED, ("sdu", "pad", "cpcs_uu", "cpi", "length"))),
+    Terminated,
+)
+"""A CPCS-PDU; one with Length 0 is an abort."""
+
+# ---------------------------------------------------------------------------------------- encapsulations
+
+ETHERTYPE = Enum(Int16ub, ipv4=0x0800, arp=0x0806, ipv6=0x86DD)
+
+LLC_ROUTED = Struct(
+    "dsap" / Const(0xAA, Int8ub),
+    "ssap" / Const(0xAA, Int8ub),
+    "control" / Const(0x03, Int8ub),
+    "oui" / Const(0x000000, Int24ub),
+    "ethertype" / ETHERTYPE,
+    "packet" / GreedyBytes,
+)
+
+_BRIDGED_PID = Enum(Int16ub, ethernet_with_fcs=0x0001, ethernet=0x0007)
+
+
+def _fcs(frame: bytes) -> bytes:
+    """The FCS of IEEE 802.3, first octet first."""
+    return zlib.crc32(frame).to_bytes(4, "little")
+
+
+LLC_BRIDGED = Struct(
+    "dsap" / Const(0xAA, Int8ub),
+    "ssap" / Const(0xAA, Int8ub),
+    "control" / Const(0x03, Int8ub),
+    "oui" / Const(0x0080C2, Int24ub),
+    "pid" / _BRIDGED_PID,
+    Check(lambda context: context.pid in ("ethernet_with_fcs", "ethernet")),
+    "pad" / Const(bytes(2)),
+    "frame" / IfThenElse(this.pid == "ethernet_with_fcs", _rest_but("frame", 4), GreedyBytes),
+    "lan_fcs" / If(this.pid == "ethernet_with_fcs", Default(Bytes(4), lambda context: _fcs(context.frame))),
+)
+
+VC_BRIDGED = Struct("pad" / Const(bytes(2)), "frame" / GreedyBytes)
+
+# ------------------------------------------------------------------------------------------ IPv4 and IPv6
+
+_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
+_EXTENSIONS = {"hop_by_hop_options": 0, "routing": 43, "fragment": 44, "authentication": 51,
+               "destination_options": 60}
+
+
+def internet_checksum(octets: bytes) -> int:
+    """RFC 1071: the complement of the ones' complement sum of the 16-bit words."""
+    octets += bytes(len(octets) % 2)
+    total = sum(int.from_bytes(octets[at:at + 2], "big") for at in range(0, len(octets), 2))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def _beside(context: Any, field: str) -> bytes:
+    """A field of the whole packet, wanted while its header is built."""
+    return bytes(context._.get(field) or b"")
+
+
+_IPV4_FIELDS = (
+    "version" / Const(4, Nibble),
+    "ihl" / Default(Nibble, lambda context: 5 + len(_beside(context, "options")) // 4),
+    "dscp" / Default(BitsInteger(6), 0),
+    "ecn" / Default(BitsInteger(2), 0),
+    "total_length" / Default(BitsInteger(16),
+                             lambda context: context.ihl * 4 + len(_beside(context, "payload"))),
+    "identification" / Default(BitsInteger(16), 0),
+    "reserved" / Default(Flag, False),
+    "dont_fragment" / Default(Flag, False),
+    "more_fragments" / Default(Flag, False),
+    "fragment_offset" / Default(BitsInteger(13), 0),
+    "time_to_live" / Default(BitsInteger(8), 64),
+    "protocol" / Enum(BitsInteger(8), **_PROTOCOLS),
+)
+_IPV4_ADDRESSES = ("source_address" / Bytewise(Bytes(4)), "destination_address" / Bytewise(Bytes(4)))
+
+
+def _ipv4_header_checksum(context: Any) -> int:
+    covered = _fields(BitStruct(*_IPV4_FIELDS, *_IPV4_ADDRESSES),
+                      tuple(field.name for field in (*_IPV4_FIELDS, *_IPV4_ADDRESSES)))
+    return internet_checksum(covered(context) + _beside(context, "options"))
+
+
+IPV4 = Struct(
+    "header" / BitStruct(*_IPV4_FIELDS, "header_checksum" / Default(BitsInteger(16), _ipv4_header_checksum),
+                         *_IPV4_ADDRESSES),
+    "options" / Default(Bytes(lambda context: context.header.ihl * 4 - 20), b""),
+    "payload" / Bytes(lambda context: context.header.total_length - context.header.ihl * 4),
+)
+"""An IPv4 packet; "fragment_offset" counts units of 8 octets."""
+
+_NEXT_HEADER = Enum(Int8ub, **_PROTOCOLS, **_EXTENSIONS, no_next_header=59)
+
+
+def _extension(next_header: Any = this.next_header) -> Any:
+    """The extension header that a "next header" field announces, or nothing (None)."""
+    kinds = {key: LazyBound(lambda name=name: _IPV6_EXTENSIONS[name])
+             for name, number in _EXTENSIONS.items() for key in (name, number)}
+    return Default(Switch(next_header, kinds, default=Pass), None)
+
+
+_OPTIONS_EXTENSION = Struct(
+    "next_header" / _NEXT_HEADER,
+    "hdr_ext_len" / Rebuild(Int8ub, lambda context: (len(context.data) - 6) // 8),
+    "data" / Bytes(lambda context: context.hdr_ext_len * 8 + 6),
+    "extension" / _extension(),
+)
+
+_IPV6_EXTENSIONS = {
+    "hop_by_hop_options": _OPTIONS_EXTENSION,
+    "routing": _OPTIONS_EXTENSION,
+    "destination_options": _OPTIONS_EXTENSION,
+    "fragment": Struct(
+        "next_header" / _NEXT_HEADER,
+        "reserved" / Default(Int8ub, 0),
+        "fragmentation" / BitStruct(
+            "fragment_offset" / Default(BitsInteger(13), 0),
+            "reserved" / Default(BitsInteger(2), 0),
+            "more_fragments" / Default(Flag, False),
+        ),
+        "identification" / Default(Int32ub, 0),
+        # Behind the header of a later fragment stands the middle of something.
+        "extension" / If(this.fragmentation.fragment_offset == 0, _extension()),
+    ),
+    "authentication": Struct(
+        "next_header" / _NEXT_HEADER,
+        "payload_len" / Rebuild(Int8ub, lambda context: len(context.sequence_number_and_icv) // 4),
+        "reserved" / Default(Int16ub, 0),
+        "security_parameters_index" / Default(Int32ub, 0),
+        "sequence_number_and_icv" / Bytes(lambda context: context.payload_len * 4),
+        "extension" / _extension(),
+    ),
+}
+
+_IPV6_CONTENTS = Struct(
+    "extension" / _extension(this._.header.next_header),
+    "payload" / GreedyBytes,
+)
+
+
+def _ipv6_payload_length(context: Any) -> int:
+    return len(_IPV6_CONTENTS.build(context._.contents, header=context))
+
+
+IPV6 = Struct(
+    "header" / Struct(
+        "first_word" / BitStruct(
+            "version" / Const(6, Nibble),
+            "dscp" / Default(BitsInteger(6), 0),
+            "ecn" / Default(BitsInteger(2), 0),
+            "flow_label" / Default(BitsInteger(20), 0),
+        ),
+        "payload_length" / Default(Int16ub, _ipv6_payload_length),
+        "next_header" / _NEXT_HEADER,
+        "hop_limit" / Default(Int8ub, 64),
+        "source_address" / Bytes(16),
+        "destination_address" / Bytes(16),
+    ),
+    "contents" / FixedSized(this.header.payload_length, _IPV6_CONTENTS),
+)
+"""An IPv6 packet; each extension header holds the one that follows it as its "extension"."""
+
+# ------------------------------------------------------------------------------------------ TCP and UDP
+
+_TCP_OPTION_KIND = Enum(Int8ub, end=0, nop=1, mss=2, window_scale=3, sack_permitted=4, sack=5, timestamps=8)
+_ONE_OCTET = ("end", "nop")
+_TYPED_OPTIONS = {
+    ("mss", 4): Int16ub,
+    ("window_scale", 3): Int8ub,
+    ("timestamps", 10): Struct("ts_value" / Int32ub, "ts_echo_reply" / Int32ub),
+    **{("sack", 2 + 8 * blocks): Array(blocks, Struct("left_edge" / Int32ub, "right_edge" / Int32ub))
+       for blocks in range(1, 5)},
+}
+
+
+def _option_length(context: Any) -> int:
+    if isinstance(context.value, bytes | None):
+        return 2 + len(context.value or b"")
+    fixed = {"mss": 4, "window_scale": 3, "timestamps": 10}
+    return fixed[context.kind] if context.kind in fixed else 2 + 8 * len(context.value)
+
+
+TCP_OPTION = Struct(
+    "kind" / _TCP_OPTION_KIND,
+    Check(this.kind != "end"),
+    "length" / If(lambda context: context.kind not in _ONE_OCTET, Rebuild(Int8ub, _option_length)),
+    "value" / If(lambda context: context.kind not in _ONE_OCTET,
+                 Default(Switch(lambda context: (context.kind, context.length), _TYPED_OPTIONS,
+                                default=Bytes(lambda context: context.length - 2)), b"")),
+)
+"""An option other than the end of the list; one whose length is not its kind's keeps its value as octets."""
+
+_TCP_OPTIONS = Struct("list" / Default(GreedyRange(TCP_OPTION), []),
+                      "padding" / Default(GreedyBytes, b""))
+
+
+def _data_offset(context: Any) -> int:
+    return 5 + (len(_TCP_OPTIONS.build(context.get("options") or {})) + 3) // 4
+
+
+TCP = Struct(
+    "source_port" / Int16ub,
+    "destination_port" / Int16ub,
+    "sequence_number" / Default(Int32ub, 0),
+    "acknowledgment_number" / Default(Int32ub, 0),
+    "control" / BitStruct(
+        "data_offset" / Default(Nibble, lambda context: _data_offset(context._)),
+        "reserved" / Default(Nibble, 0),
+        **{name: Default(Flag, False) for name in ("cwr", "ece", "urg", "ack", "psh", "rst", "syn", "fin")},
+    ),
+    "window" / Default(Int16ub, 0),
+    "checksum" / Default(Int16ub, 0),
+    "urgent_pointer" / Default(Int16ub, 0),
+    "options" / Default(FixedSized(lambda context: context.control.data_offset * 4 - 20, _TCP_OPTIONS), {}),
+    "data" / GreedyBytes,
+)
+"""A TCP segment; its checksum covers addresses that stand in the IP header, so it is only a number here."""
+
+UDP = Struct(
+    "source_port" / Int16ub,
+    "destination_port" / Int16ub,
+    "length" / Default(Int16ub, lambda context: 8 + len(context.data)),
+    "checksum" / Default(Int16ub, 0),
+    "data" / Bytes(lambda context: context.length - 8),
+)
+
+# -------------------------------------------------------------------------------------------------- OAM
+
+_UNUSED = b"\x6A"
+
+
+def _unused(size: int) -> Any:
+    return Default(Bytes(size), _UNUSED * size)
+
+
+_AIS_RDI = Struct("defect_type" / Default(Int8ub, _UNUSED[0]), "defect_location" / _unused(16),
+                  "unused" / _unused(28))
+_LOOPBACK = Struct(
+    "loopback_indication" / BitStruct("reserved" / Default(BitsInteger(7), 0), "to_be_looped" / Flag),
+    "correlation_tag" / Int32ub,
+    "loopback_location_id" / Default(Bytes(16), b"\xFF" * 16),
+    "source_id" / _unused(16),
+    "unused" / _unused(8),
+)
+_FUNCTION_FIELDS = {
+    ("fault_management", "ais"): _AIS_RDI,
+    ("fault_management", "rdi"): _AIS_RDI,
+    ("fault_management", "loopback"): _LOOPBACK,
+}
+_OAM_FUNCTIONS = {
+    "fault_management": Enum(Nibble, ais=0b0000, rdi=0b0001, continuity_check=0b0100, loopback=0b1000),
+    "performance_management": Enum(Nibble, forward_monitoring=0b0000, backward_reporting=0b0001),
+    "activation_deactivation": Enum(Nibble, performance_monitoring=0b0000, continuity_check=0b0001),
+}
+_OAM_FIELDS = (
+    "oam_type" / Enum(Nibble, fault_management=0b0001, performance_management=0b0010,
+                      activation_deactivation=0b1000, system_management=0b1111),
+    "function_type" / Switch(this.oam_type, _OAM_FUNCTIONS, default=Nibble),
+    "function_specific" / Bytewise(FixedSized(45, Switch(
+        lambda context: (context.oam_type, context.function_type), _FUNCTION_FIELDS, default=_unused(45)))),
+    "reserved" / Default(BitsInteger(6), 0),
+)
+# The CRC-10 covers 374 bits; two zero bits before them make whole octets of them.
+_OAM_COVERED = BitStruct(Padding(2), *_OAM_FIELDS)
+
+OAM = BitStruct(*_OAM_FIELDS, "crc10" / Checksum(
+    BitsInteger(10), crc10, _fields(_OAM_COVERED, tuple(field.name for field in _OAM_FIELDS))))
+"""The payload of an OAM cell, F4 or F5; loopback in the layout 16/16/8."""

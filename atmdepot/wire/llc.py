@@ -1,0 +1,111 @@
+"""What stands in front of a packet in an AAL5 SDU (RFC 2684), or nothing (VC multiplexing).
+
+A VC that multiplexes by VC carries the bare IP packet, and its first four bits tell 4 from 6; one with LLC
+carries 8 octets of LLC/SNAP that name the protocol, or the header of a bridged Ethernet frame.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+LLC_SNAP = bytes.fromhex("AAAA03")
+ROUTED_OUI = bytes(3)
+BRIDGED_OUI = bytes.fromhex("0080C2")
+PID_ETHERNET_WITH_FCS = 0x0001
+PID_ETHERNET = 0x0007
+ETHERTYPE_IPV4 = 0x0800
+ETHERTYPE_ARP = 0x0806
+ETHERTYPE_IPV6 = 0x86DD
+
+LLC_IPV4 = LLC_SNAP + ROUTED_OUI + ETHERTYPE_IPV4.to_bytes(2, "big")
+LLC_IPV6 = LLC_SNAP + ROUTED_OUI + ETHERTYPE_IPV6.to_bytes(2, "big")
+LLC_BRIDGED_ETHERNET = LLC_SNAP + BRIDGED_OUI + PID_ETHERNET.to_bytes(2, "big") + bytes(2)
+LLC_BRIDGED_ETHERNET_WITH_FCS = LLC_SNAP + BRIDGED_OUI + PID_ETHERNET_WITH_FCS.to_bytes(2, "big") + bytes(2)
+VC_BRIDGED_ETHERNET = bytes(2)
+ROUTED_LLC_SIZE = 8
+
+
+class Encapsulation(StrEnum):
+    """How a VC carries packets."""
+
+    VC_MUX = "vc-mux"
+    LLC = "llc"
+    VC_MUX_BRIDGED = "vc-mux-bridged"
+    LLC_BRIDGED = "llc-bridged"
+
+    @property
+    def overhead(self) -> int:
+        """The octets that it adds to a packet or frame."""
+        return {Encapsulation.VC_MUX: 0, Encapsulation.LLC: ROUTED_LLC_SIZE,
+                Encapsulation.VC_MUX_BRIDGED: len(VC_BRIDGED_ETHERNET),
+                Encapsulation.LLC_BRIDGED: len(LLC_BRIDGED_ETHERNET)}[self]
+
+
+class Payload(NamedTuple):
+    """What an SDU carries: an EtherType and a packet; for bridged frames None and the frame (without FCS)."""
+
+    ethertype: int | None
+    octets: bytes
+
+
+class EncapsulationError(ValueError):
+    """An SDU whose header is not of its VC's encapsulation."""
+
+
+def encapsulate(octets: bytes, encapsulation: Encapsulation) -> bytes:
+    """The SDU of an IP packet (routed) or an Ethernet frame without FCS (bridged).
+
+    Raises:
+        EncapsulationError: for a routed packet whose version is neither 4 nor 6.
+
+    """
+    if encapsulation is Encapsulation.VC_MUX:
+        return octets
+    if encapsulation is Encapsulation.VC_MUX_BRIDGED:
+        return VC_BRIDGED_ETHERNET + octets
+    if encapsulation is Encapsulation.LLC_BRIDGED:
+        return LLC_BRIDGED_ETHERNET + octets
+    return _llc_of(_ethertype(octets)) + octets
+
+
+def decapsulate(sdu: bytes, encapsulation: Encapsulation) -> Payload:
+    """What an SDU carries.
+
+    Raises:
+        EncapsulationError: when the header is cut short or is another one.
+
+    """
+    if encapsulation is Encapsulation.VC_MUX:
+        return Payload(_ethertype(sdu), sdu)
+    if encapsulation is Encapsulation.VC_MUX_BRIDGED:
+        return Payload(None, _after(sdu, VC_BRIDGED_ETHERNET))
+    if encapsulation is Encapsulation.LLC_BRIDGED:
+        if sdu.startswith(LLC_BRIDGED_ETHERNET_WITH_FCS):
+            if len(sdu) < len(LLC_BRIDGED_ETHERNET_WITH_FCS) + 4:
+                raise EncapsulationError("a bridged frame with FCS is shorter than its FCS")
+            return Payload(None, sdu[len(LLC_BRIDGED_ETHERNET_WITH_FCS):-4])
+        return Payload(None, _after(sdu, LLC_BRIDGED_ETHERNET))
+    body = _after(sdu, LLC_SNAP + ROUTED_OUI)
+    if len(body) < 2:
+        raise EncapsulationError("the SNAP header has no EtherType")
+    return Payload(int.from_bytes(body[:2], "big"), body[2:])
+
+
+def _llc_of(ethertype: int) -> bytes:
+    return LLC_IPV4 if ethertype == ETHERTYPE_IPV4 else LLC_IPV6
+
+
+def _ethertype(packet: bytes) -> int:
+    version = packet[0] >> 4 if packet else 0
+    if version == 4:
+        return ETHERTYPE_IPV4
+    if version == 6:
+        return ETHERTYPE_IPV6
+    raise EncapsulationError(f"a packet of version {version} is neither IPv4 nor IPv6")
+
+
+def _after(sdu: bytes, header: bytes) -> bytes:
+    if not sdu.startswith(header):
+        raise EncapsulationError(f"the SDU begins {sdu[:10].hex(' ')}, not {header.hex(' ')}")
+    return sdu[len(header):]

@@ -1,0 +1,96 @@
+"""The packet analyser of figure 7: what the depot and the edge nodes need of a packet, read in one go.
+
+An IPv4 TCP packet without IP options, fragments or SYN, as nearly all are, takes one `Struct.unpack`; all others go
+through the views of `ip` and `tcp`. Both ways give the same (a test holds them against each other).
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, Ipv4View, Ipv6View, MalformedPacket, ip_view
+from atmdepot.wire.tcp import SYN, TcpView
+
+_IPV4_TCP = Struct(">BBH2xH x B 2x 4s4s HHIIBBH")
+_PLAIN_IPV4 = 0x45
+_FRAGMENT_BITS = 0x3FFF
+
+
+class TcpFields(NamedTuple):
+    """The TCP header's fields that state tracking reads.
+
+    `length` is that of the data in octets; `window_scale` is the option's value, None without SYN or option.
+    """
+
+    sequence: int
+    acknowledgment: int
+    flags: int
+    window: int
+    length: int
+    window_scale: int | None = None
+
+
+class Packet(NamedTuple):
+    """What a packet says of itself. Ports are 0 where it has none (ICMP, later fragments)."""
+
+    version: int
+    protocol: int
+    dscp: int
+    source: bytes
+    destination: bytes
+    source_port: int
+    destination_port: int
+    total_length: int
+    fragment: bool
+    tcp: TcpFields | None
+
+    @property
+    def key(self) -> FlowKey:
+        """The flow as its sender sees it."""
+        return self.protocol, self.source, self.source_port, self.destination, self.destination_port
+
+    @property
+    def reverse_key(self) -> FlowKey:
+        """The flow as its receiver sees it."""
+        return self.protocol, self.destination, self.destination_port, self.source, self.source_port
+
+
+FlowKey = tuple[int, bytes, int, bytes, int]
+"""Protocol, client address and port, service address and port."""
+
+
+def analyse(octets: bytes) -> Packet:
+    """Read a packet; raise NotIp or MalformedPacket for octets that are none."""
+    if len(octets) >= 40 and octets[0] == _PLAIN_IPV4 and octets[9] == PROTOCOL_TCP:
+        (_, tos, total, fragment, protocol, source, destination, sport, dport, seq, ack, offset, flags,
+         window) = _IPV4_TCP.unpack_from(octets)
+        data = total - 20 - (offset >> 4) * 4
+        if not fragment & _FRAGMENT_BITS and total <= len(octets) and data >= 0 and offset >= 0x50 and not flags & SYN:
+            return Packet(4, protocol, tos >> 2, source, destination, sport, dport, total, False,
+                          TcpFields(seq, ack, flags, window, data))
+    return analyse_by_views(octets)
+
+
+def analyse_by_views(octets: bytes) -> Packet:
+    """The same for any IPv4 or IPv6 packet."""
+    ip = ip_view(octets)
+    fragment = bool(ip.fragment_offset) or ip.more_fragments
+    sport = dport = 0
+    tcp = None
+    if ip.fragment_offset == 0 and ip.protocol == PROTOCOL_TCP:
+        sport, dport, tcp = _tcp_fields(ip)
+    elif ip.fragment_offset == 0 and ip.protocol == PROTOCOL_UDP:
+        ports = ip.payload[:4]
+        if len(ports) < 4:
+            raise MalformedPacket("a UDP header is cut short")
+        sport, dport = int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")
+    return Packet(6 if isinstance(ip, Ipv6View) else 4, ip.protocol, ip.dscp, ip.source, ip.destination, sport, dport,
+                  ip.total_length, fragment, tcp)
+
+
+def _tcp_fields(ip: Ipv4View | Ipv6View) -> tuple[int, int, TcpFields]:
+    view = TcpView(ip.payload)
+    return view.source_port, view.destination_port, TcpFields(
+        view.sequence, view.acknowledgment, view.flags, view.window, len(view.octets) - view.header_length,
+        view.window_scale if view.flags & SYN else None)

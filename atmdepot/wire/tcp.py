@@ -1,0 +1,92 @@
+"""A checked view of the TCP header (RFC 9293): nothing is copied, nothing past the end is read."""
+
+from __future__ import annotations
+
+from atmdepot.wire.ip import MalformedPacket
+
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << n for n in range(8))
+
+_LETTERS = {SYN: "S", FIN: "F", RST: "R", PSH: "P", ACK: ".", URG: "U", ECE: "E", CWR: "W"}
+_OPTION_END, _OPTION_NOP, _OPTION_MSS, _OPTION_WINDOW_SCALE = 0, 1, 2, 3
+
+
+class TcpView:
+    """A TCP segment. Making one checks that the header, options included, is there."""
+
+    __slots__ = ("header_length", "octets")
+
+    def __init__(self, octets: bytes) -> None:
+        """Check the header; raise MalformedPacket when it is cut short or its offset is wrong."""
+        if len(octets) < 20:
+            raise MalformedPacket(f"a TCP header has at least 20 octets, here are {len(octets)}")
+        self.octets = octets
+        self.header_length = (octets[12] >> 4) * 4
+        if not 20 <= self.header_length <= len(octets):
+            raise MalformedPacket(f"a TCP data offset of {self.header_length} octets in {len(octets)}")
+
+    @property
+    def source_port(self) -> int:
+        """The sender's port."""
+        return int.from_bytes(self.octets[0:2], "big")
+
+    @property
+    def destination_port(self) -> int:
+        """The receiver's port."""
+        return int.from_bytes(self.octets[2:4], "big")
+
+    @property
+    def sequence(self) -> int:
+        """The sequence number."""
+        return int.from_bytes(self.octets[4:8], "big")
+
+    @property
+    def acknowledgment(self) -> int:
+        """The acknowledgment number (of no meaning without ACK)."""
+        return int.from_bytes(self.octets[8:12], "big")
+
+    @property
+    def flags(self) -> int:
+        """The eight flags, CWR to FIN."""
+        return self.octets[13]
+
+    @property
+    def window(self) -> int:
+        """The window as it stands, not scaled."""
+        return int.from_bytes(self.octets[14:16], "big")
+
+    @property
+    def payload(self) -> bytes:
+        """The data."""
+        return self.octets[self.header_length:]
+
+    @property
+    def options(self) -> dict[int, bytes]:
+        """Kind and content of the options, up to the first that is cut short."""
+        found: dict[int, bytes] = {}
+        area, at = self.octets[20:self.header_length], 0
+        while at < len(area) and area[at] != _OPTION_END:
+            if area[at] == _OPTION_NOP:
+                at += 1
+                continue
+            if at + 1 >= len(area) or area[at + 1] < 2 or at + area[at + 1] > len(area):
+                break
+            found[area[at]] = area[at + 2:at + area[at + 1]]
+            at += area[at + 1]
+        return found
+
+    @property
+    def mss(self) -> int | None:
+        """The maximum segment size option."""
+        value = self.options.get(_OPTION_MSS, b"")
+        return int.from_bytes(value, "big") if len(value) == 2 else None
+
+    @property
+    def window_scale(self) -> int | None:
+        """The window scale option (RFC 7323), at most 14."""
+        value = self.options.get(_OPTION_WINDOW_SCALE, b"")
+        return min(value[0], 14) if len(value) == 1 else None
+
+
+def flags_text(flags: int) -> str:
+    """The flags in letters, as `S.` for SYN+ACK."""
+    return "".join(letter for bit, letter in _LETTERS.items() if flags & bit) or "none"

@@ -12,7 +12,7 @@ def line_of(text: str, path: tuple[str, ...]) -> int | None:
     """The line (from 1) of the deepest part of `path` that the text spells out, or None."""
     best_line, best_depth = None, 0
     table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if header := _HEADER.match(line):
             here = table = _split(header[1])
         elif key := _KEY.match(line):

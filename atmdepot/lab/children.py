@@ -22,7 +22,8 @@ _READY = b"READY"
 class Child:
     """One process: its output goes to its log, and a line READY makes it ready."""
 
-    def __init__(self, name: str, spec: ProcessSpec, directory: Path, env: dict[str, str], netns: int) -> None:
+    def __init__(self, name: str, spec: ProcessSpec, directory: Path, env: dict[str, str],
+                 netns: int) -> None:
         self.name = name
         self.ready_file = directory / spec.ready_file if spec.ready_file else None
         log = directory / f"{name}.log"
@@ -31,7 +32,8 @@ class Child:
         with in_network_namespace(netns):
             self.process = subprocess.Popen(spec.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                             stderr=self._log, env=env)
-        self.state = ProcessState(node=spec.node, role=spec.role, pid=host_pid_of(self.process.pid), log=str(log))
+        self.state = ProcessState(node=spec.node, role=spec.role, pid=host_pid_of(self.process.pid),
+                                  log=str(log))
 
     @property
     def output(self) -> BinaryIO:
@@ -42,10 +44,11 @@ class Child:
     def hear(self) -> bool:
         """Take what the process has written; False when it will write no more."""
         text = os.read(self.output.fileno(), 65536)
-        self._log.write(text)
-        if not self.state.ready:
-            *lines, self._line = (self._line + text).split(b"\n")
-            self.state.ready = any(line.strip() == _READY for line in lines)
+        # Whole lines, because standard error goes to the same file.
+        lines, newline, self._line = (self._line + text).rpartition(b"\n")
+        self._log.write(lines + newline if text else self._line)
+        if any(line.strip() == _READY for line in lines.split(b"\n")):
+            self.state.ready = True
         return bool(text)
 
     def look_for_ready_file(self) -> None:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from atmdepot.lab.testbed import Lab
 
 if TYPE_CHECKING:
     from atmdepot.lab.state import ProcessState
 
-_LAB_OPTION = click.option("--lab", "name", metavar="NAME", help="The lab, by its network's name or its VC table; "
-                                                                 "not needed while only one is up.")
+_LAB_OPTION = click.option("--lab", "name", metavar="NAME",
+                           help="The lab, by its network's name or VC table; not needed while only one is up.")
 _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
 """What keeps a shell's start-up files from setting another prompt."""
 
@@ -42,13 +42,13 @@ def lab() -> None:
 @lab.command()
 @click.argument("file")
 @click.option("--wait/--no-wait", default=True, show_default=True,
-              help="Return only when a page has come from every VIP, not already when every process is READY.")
+              help="Return only when a page has come from every VIP; else when every process is READY.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
-              metavar="SECONDS", help="How long that may take; after it the lab is taken down and the exit code is 4.")
-@click.option("--userns", is_flag=True, help="Use a user namespace even as root, as ordinary users always do.")
+              metavar="SECONDS", help="How long that may take; then the lab is taken down (exit code 4).")
+@click.option("--userns", is_flag=True, help="Use a user namespace even as root; ordinary users always do.")
 @click.option("--web/--no-web", default=True, show_default=True, help="Run a web server on each edge node.")
-@click.option("--client-mtu", type=click.IntRange(1280, 65535), default=1500, show_default=True, metavar="OCTETS",
-              help="The MTU between the client and the depot.")
+@click.option("--client-mtu", type=click.IntRange(1280, 65535), default=1500, show_default=True,
+              metavar="OCTETS", help="The MTU between the client and the depot.")
 def up(file: str, wait: bool, timeout: float, userns: bool, web: bool, client_mtu: int) -> None:
     r"""Bring up the lab of a VC table: FILE, or the name of one that ships with atmdepot.
 
@@ -60,7 +60,8 @@ def up(file: str, wait: bool, timeout: float, userns: bool, web: bool, client_mt
       atmdepot lab up my-network.toml --timeout 60
       atmdepot lab up direct --no-web --no-wait
     """
-    Lab.up(file, wait=wait, timeout=timeout, userns=userns, web=web, client_mtu=client_mtu, progress=_progress)
+    Lab.up(file, wait=wait, timeout=timeout, userns=userns, web=web, client_mtu=client_mtu,
+           progress=_progress)
 
 
 @lab.command()
@@ -75,6 +76,9 @@ def down(name: str | None) -> None:
       atmdepot lab down
       atmdepot lab down direct
     """
+    if name is None and not Lab.all():
+        _progress("no lab is up")
+        return
     found = Lab.find(name)
     found.down()
     _progress(f"the lab {found.name} is down")
@@ -97,8 +101,10 @@ def status(name: str | None, output: str) -> None:
     reports = [_report(found) for found in ([Lab.find(name)] if name else Lab.all())]
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode({"labs": reports})))
-    else:
+    elif reports:
         Console().print(_table(reports))
+    else:
+        _progress("no lab is up")
 
 
 @lab.command("exec")
@@ -169,7 +175,7 @@ def _state_of(process: ProcessState, lab_alive: bool) -> str:
 
 
 def _table(reports: list[dict[str, Any]]) -> Table:
-    table = Table("lab", "node", "kind", "process", "pid", "state", "log")
+    table = Table("lab", "node", "kind", "process", "pid", "state", Column("log", overflow="fold"))
     for report in reports:
         name, state = report["name"], report["state"]
         table.add_row(name, "", "", "supervisor", str(report["pid"]), state, report["directory"])

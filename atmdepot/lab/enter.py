@@ -1,8 +1,8 @@
 """Run a command in a node of the lab: `python -m atmdepot.lab.enter USERFD PIDFD NETFD -- CMD...`.
 
-The descriptors are open on namespaces of the lab (USERFD -1: no user namespace of its own). The command is a member
-of the lab's PID namespace, so it ends with the lab at the latest; this process stands for it outside: it passes
-signals on, stops when the command stops, and ends as the command ends.
+The descriptors are open on namespaces of the lab (USERFD -1: it has no user namespace of its own). The command
+is a member of the lab's PID namespace, so it ends with the lab at the latest. This process stands for it
+outside: it passes signals on, stops when the command stops, and ends as the command ends.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from msgspec import Struct
-
 from atmdepot.lab import namespaces
+from atmdepot.lab.namespaces import Doors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,31 +23,9 @@ _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 
 
-class Doors(Struct, frozen=True):
-    """Descriptors of the namespaces to enter; `user` is -1 when the lab has no user namespace."""
-
-    user: int
-    pid: int
-    net: int
-
-    @property
-    def fds(self) -> list[int]:
-        """Those that are open."""
-        return [fd for fd in (self.user, self.pid, self.net) if fd >= 0]
-
-    def close(self) -> None:
-        """Close them all."""
-        for fd in self.fds:
-            os.close(fd)
-
-
 def run(doors: Doors, argv: Sequence[str]) -> NoReturn:
     """Run a command behind the doors and end this process as the command ends."""
-    # The user namespace comes first: in it we have the right to enter the others.
-    if doors.user >= 0:
-        namespaces.setns(doors.user, namespaces.CLONE_NEWUSER)
-    namespaces.setns(doors.net, namespaces.CLONE_NEWNET)
-    namespaces.setns(doors.pid, namespaces.CLONE_NEWPID)
+    doors.enter()
     doors.close()
     foreground = _terminal_is_ours()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

@@ -1,4 +1,4 @@
-"""Bringing a lab up: claim its directory, start its supervisor, wait until it is ready, or take it down again."""
+"""Bringing a lab up: claim its directory, start its supervisor, wait until it is ready, or take it down."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _already_up(directory: Path, table: Path, deadline: float, progress: Callabl
     """The directory of the lab that runs, when it is the lab of this table and (soon) ready."""
     name = directory.name
     if (directory / states.TABLE_FILE).read_bytes() != table.read_bytes():
-        raise AtmdepotError(f"the lab {name} is up with another table: `atmdepot lab down {name}` takes it down")
+        raise AtmdepotError(f"the lab {name} is up with another table; `atmdepot lab down {name}` ends it")
     while (state := states.read(directory)) and state.alive and state.phase == "starting":
         if time.monotonic() > deadline:
             raise NotReady(f"the lab {name} is being started by another command and is not ready in time")
@@ -118,8 +118,8 @@ class Launch:
             processes = {name: _daemon(name, plan.nodes[name], table, options) for name in daemons}
             for web in servers:
                 processes[_web_name(web)] = _web_process(self.directory, web, nginx)
-            self._spawn(Spec(directory=str(self.directory), run_dir=str(run_dir()), state=self.state, plan=plan,
-                             processes=processes))
+            self._spawn(Spec(directory=str(self.directory), run_dir=str(self.directory.parent),
+                             state=self.state, plan=plan, processes=processes))
             self._wait_for("started", {self.state.name}, deadline)
         except BaseException:
             self._abandon()
@@ -143,8 +143,8 @@ class Launch:
         self._expected = set(spec.processes)
         with (self.directory / states.SUPERVISOR_LOG).open("ab") as log:
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-m", "atmdepot.lab.supervisor"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=log, start_new_session=True, bufsize=0)
+                [sys.executable, "-m", "atmdepot.lab.supervisor"], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=log, start_new_session=True, bufsize=0)
         self._send(msgspec.json.encode(spec) + b"\n")
 
     def _send(self, text: bytes) -> None:
@@ -209,10 +209,10 @@ class Launch:
         targets = [(str(vip), str(port)) for service in network.services.values() for vip in service.vip
                    for port in service.ports or [80]]
         self._progress(f"asking for a page at {', '.join(vip for vip, _ in dict(targets).items())}")
-        left = max(0.1, deadline - time.monotonic())
-        asked = Lab(self.directory).run(
-            CLIENT, [sys.executable, "-m", "atmdepot.lab.probe", str(left), *(part for pair in targets for part in pair)],
-            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+        left = str(max(0.1, deadline - time.monotonic()))
+        words = [word for target in targets for word in target]
+        asked = Lab(self.directory).run(CLIENT, [sys.executable, "-m", "atmdepot.lab.probe", left, *words],
+                                        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         if asked.returncode != 0:
             processes = Lab(self.directory).state.processes
             ended = [f"{name} ended with exit code {process.exit_code}" for name, process in processes.items()
@@ -229,7 +229,7 @@ class Launch:
             self._supervisor.wait()  # the parent of PID 1, which ended long ago
 
     def _abandon(self) -> None:
-        """Take the lab down: the supervisor does it by itself when its launcher lets go before it was told to keep."""
+        """Take the lab down; the supervisor begins by itself when we let go before saying `keep`."""
         self._let_go()
         state = states.read(self.directory)
         if state is not None and state.pid:
@@ -254,18 +254,19 @@ def _web_process(directory: Path, web: webs.WebServer, nginx: str | None) -> Pro
     if nginx is None:
         return ProcessSpec(web.node, "web", tuple(webs.python_command(home, web)))
     # nginx tells nobody that it listens, but writes its PID only then.
-    return ProcessSpec(web.node, "web", tuple(webs.nginx_command(nginx, home, web)), f"{web.node}/nginx.pid")
+    command = webs.nginx_command(nginx, home, web)
+    return ProcessSpec(web.node, "web", tuple(command), ready_file=f"{web.node}/nginx.pid")
 
 
 def _make_run_dir() -> Path:
-    """The directory of all labs; it must be ours, or somebody else could have us remove their choice of files."""
+    """The directory of all labs; it must be ours, or somebody else could choose the files that we remove."""
     path = run_dir()
     try:
         path.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         owner = path.stat().st_uid
     except OSError as error:
-        raise EnvironmentLacks(f"{path} cannot be made: {error.strerror}; set ATMDEPOT_RUN_DIR to a directory that "
-                               "can") from None
+        raise EnvironmentLacks(f"{path} cannot be made: {error.strerror}; set ATMDEPOT_RUN_DIR to a "
+                               "directory of your own") from None
     if owner != os.geteuid():
-        raise EnvironmentLacks(f"{path} belongs to another user; set ATMDEPOT_RUN_DIR to a directory of your own")
+        raise EnvironmentLacks(f"{path} is another user's; set ATMDEPOT_RUN_DIR to a directory of your own")
     return path

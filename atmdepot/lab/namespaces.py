@@ -1,6 +1,6 @@
 """Linux namespaces without names: made by unshare, held by a file descriptor, gone with their last holder.
 
-`os.unshare` and `os.setns` came with Python 3.12; until the package needs that, ctypes calls the same functions.
+`os.unshare` and `os.setns` came with Python 3.12; until the package needs that, ctypes calls the functions.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from atmdepot.errors import EnvironmentLacks
 
@@ -24,6 +26,32 @@ TUN_DEVICE = Path("/dev/net/tun")
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Doors(Struct, frozen=True):
+    """Descriptors of a node's namespaces, to enter them; `user` is -1 when the lab has no user namespace."""
+
+    user: int
+    pid: int
+    net: int
+
+    @property
+    def fds(self) -> list[int]:
+        """Those that are open."""
+        return [fd for fd in (self.user, self.pid, self.net) if fd >= 0]
+
+    def close(self) -> None:
+        """Close them all."""
+        for fd in self.fds:
+            os.close(fd)
+
+    def enter(self) -> None:
+        """Move this process into them; the PID namespace takes in only its next children."""
+        # The user namespace comes first: in it we have the right to enter the others.
+        if self.user >= 0:
+            setns(self.user, CLONE_NEWUSER)
+        setns(self.net, CLONE_NEWNET)
+        setns(self.pid, CLONE_NEWPID)
 
 
 def unshare(flags: int) -> None:
@@ -76,13 +104,13 @@ def require_tun() -> None:
     try:
         os.close(os.open(TUN_DEVICE, os.O_RDWR))
     except OSError as error:
-        raise EnvironmentLacks(f"{TUN_DEVICE} cannot be opened: {error.strerror}; `atmdepot doctor` says what "
-                               "to do") from None
+        raise EnvironmentLacks(f"{TUN_DEVICE} cannot be opened: {error.strerror}; `atmdepot doctor` says "
+                               "what to do") from None
 
 
 def host_pid() -> int:
     """The PID of this process as /proc shows it: the caller's, not that inside a new PID namespace."""
-    return int(os.readlink("/proc/self"))
+    return int(Path("/proc/self").readlink().name)
 
 
 def host_pid_of(pid: int) -> int:

@@ -74,11 +74,12 @@ class Plan(Struct, frozen=True):
 def plan_of(network: Network, client_mtu: int = CLIENT_MTU) -> Plan:
     """The plan for a network; raise AtmdepotError where the lab cannot do what the table says."""
     _refuse_what_the_lab_lacks(network)
-    ours: dict[str, str] = {name: node.kind for name, node in network.nodes.items() if node.kind != "external"}
+    nodes = network.nodes
+    ours: dict[str, str] = {name: node.kind for name, node in nodes.items() if node.kind != "external"}
     owners = _owners(network, ours)
     wires = [_client_wire(network, client_mtu)]
     loopback: dict[str, tuple[str, ...]] = {}
-    taken = {"lo", "all", "default", CLIENT} | {node.tun for node in network.nodes.values()}
+    taken = {"lo", "all", "default", CLIENT} | {node.tun for node in nodes.values()}
     for name, link in network.links.items():
         if set(link.ends) <= ours.keys():
             wires.append(_link_wire(_interface_name(name, taken), link))
@@ -93,8 +94,8 @@ def _refuse_what_the_lab_lacks(network: Network) -> None:
         raise AtmdepotError(f"the lab adds a node \"{CLIENT}\" of its own: give nodes.{CLIENT} another name")
     for name, server in network.servers.items():
         if server.address and network.nodes[server.node].kind == "edge":
-            raise AtmdepotError(f"servers.{name} has an address of its own, behind {server.node}: the lab runs "
-                                "each server on its edge node, so take the address away")
+            raise AtmdepotError(f"servers.{name} has an address of its own, behind {server.node}: the lab "
+                                "runs each server on its edge node, so take the address away")
 
 
 def _owners(network: Network, ours: dict[str, str]) -> dict[str, str]:
@@ -109,8 +110,8 @@ def _owners(network: Network, ours: dict[str, str]) -> dict[str, str]:
             if inside:
                 _check_host(address.host, place)
             if owners.setdefault(address.host, node) != node and _is_routable(address.host):
-                raise AtmdepotError(f"{place}: {owners[address.host]} has the same IP address; in the lab each "
-                                    "node is a machine of its own, so write another")
+                raise AtmdepotError(f"{place}: {owners[address.host]} has the same IP address; in the lab "
+                                    "each node is a machine of its own, so write another")
     return owners
 
 
@@ -120,8 +121,8 @@ def _check_host(host: str, place: str) -> None:
     except ValueError:
         raise AtmdepotError(f"{place}: the lab needs an IP address here, not a name") from None
     if address.is_loopback or address.is_unspecified:
-        raise AtmdepotError(f"{place}: this address does not lead from one machine to another, and in the lab each "
-                            "node is a machine of its own: write one such as 172.31.1.1")
+        raise AtmdepotError(f"{place}: this address does not lead from one machine to another, and in the "
+                            "lab each node is a machine of its own: write one such as 172.31.1.1")
 
 
 def _is_routable(host: str) -> bool:
@@ -138,8 +139,8 @@ def _client_wire(network: Network, mtu: int) -> Wire:
         net = ipaddress.ip_network(text)
         depot.append(Address(str(net[1]), net.prefixlen))
         client.append(Address(str(net[2]), net.prefixlen))
-    return Wire(ends=(Interface(network.depot, CLIENT, tuple(depot)), Interface(CLIENT, "depot", tuple(client))),
-                mtu=mtu)
+    ends = (Interface(network.depot, CLIENT, tuple(depot)), Interface(CLIENT, "depot", tuple(client)))
+    return Wire(ends=ends, mtu=mtu)
 
 
 def _link_wire(name: str, link: Link) -> Wire:
@@ -149,14 +150,15 @@ def _link_wire(name: str, link: Link) -> Wire:
     """
     (one, here), (other, there) = ((node, address.host) for node, address in link.ends.items())
     bits = ipaddress.ip_address(here).max_prefixlen
-    ends = (Interface(one, name, (Address(here, bits, there),)), Interface(other, name, (Address(there, bits, here),)))
+    ends = (Interface(one, name, (Address(here, bits, there),)),
+            Interface(other, name, (Address(there, bits, here),)))
     # A datagram that fits is neither fragmented nor refused by UDP_SEGMENT.
     return Wire(ends=ends, mtu=min(_GREATEST_MTU, max(1500, link.cells * _CELL + _UDP_OVERHEAD)))
 
 
 def _dead_end(link: Link, ours: dict[str, str], owners: dict[str, str],
               so_far: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """The address of our end of a link to gear that the lab has not: on loopback, so that the daemon starts."""
+    """The address of our end of a link to gear that the lab lacks: on loopback, so that the daemon starts."""
     found = {}
     for node, address in link.ends.items():
         if node in ours and _is_routable(address.host) and owners[address.host] == node:

@@ -1,7 +1,7 @@
 """What the launcher and the supervisor tell each other while a lab comes up: lines of JSON over two pipes.
 
-    launcher -> supervisor   a Spec; then `keep` when the lab is found good. End of file before that: take it down.
-    supervisor -> launcher   Events; end of file: the supervisor has died, or was told to keep.
+The launcher writes a Spec, then `keep` when it finds the lab good; end of file before that: take it down.
+The supervisor writes Events; end of file means that it has died or was told to keep.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The supervisor: PID 1 of the lab's own PID namespace, which holds its network namespaces and runs its processes.
+"""The supervisor: PID 1 of the lab's own PID namespace, holder of its network namespaces.
 
-When PID 1 ends, however it ends, the kernel kills every other process of the PID namespace; with the last holder
-go the network namespaces, and with them their interfaces. So nothing of a lab can survive its supervisor, and
-nobody ever has to look for leftovers by name. `python -m atmdepot.lab.supervisor` is started by `Lab.up`.
+When PID 1 ends, however it ends, the kernel kills every other process of the PID namespace; with their last
+holder go the network namespaces, and with them their interfaces. So nothing of a lab can survive its
+supervisor, and nobody ever has to look for leftovers by name. `Lab.up` starts this module.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,7 @@ class Supervisor:
                 raise EnvironmentLacks(f"{spec.argv[0]} cannot be run: {error.strerror}") from None
             self.children.by_name[name] = child
             self.state.processes[name] = child.state
-            self._selector.register(child.output, selectors.EVENT_READ, lambda child=child: self._on_output(child))
+            self._selector.register(child.output, selectors.EVENT_READ, partial(self._on_output, child))
         self._write_state()
 
     def _step(self, timeout: float | None) -> None:
@@ -174,7 +175,7 @@ def _enter_namespaces(userns: bool) -> None:
         namespaces.require_tun()
     except OSError as error:
         what = "user namespaces" if userns else "network and PID namespaces"
-        raise EnvironmentLacks(f"{what} cannot be made here: {error.strerror}; `atmdepot doctor` says what to do"
+        raise EnvironmentLacks(f"{what} cannot be made: {error.strerror}; `atmdepot doctor` says what to do"
                                ) from None
 
 

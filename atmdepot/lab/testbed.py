@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import state as states
-from atmdepot.lab.enter import Doors
+from atmdepot.lab.namespaces import Doors
 from atmdepot.network import load
 from atmdepot.paths import run_dir
 
@@ -35,19 +35,19 @@ class Lab:
         self.directory = directory
 
     @classmethod
-    def up(cls, table: str | Path, *, wait: bool = True, timeout: float = 30.0, userns: bool = False, web: bool = True,
-           client_mtu: int | None = None, command: Sequence[str] | None = None,
+    def up(cls, table: str | Path, *, wait: bool = True, timeout: float = 30.0, userns: bool = False,
+           web: bool = True, client_mtu: int | None = None, command: Sequence[str] | None = None,
            progress: Callable[[str], None] | None = None) -> Self:
         """Bring a VC table's lab up, or find it already up.
 
         Args:
             table: The file, or the name of a table that ships with atmdepot.
-            wait: Return only when an HTTP request to every VIP gets through; else when every process is READY.
+            wait: Return only when a page has come from every VIP; else when every process is READY.
             timeout: Seconds to be ready in; NotReady after that, and the lab is taken down again.
             userns: Use a user namespace even as root. Ordinary users always get one.
             web: Run a web server on each edge node.
             client_mtu: The MTU between client and depot (1500).
-            command: What stands before `depot TABLE` and `edge TABLE --node NAME`, in place of atmdepot itself.
+            command: What to run with `depot TABLE` and `edge TABLE --node NAME` in place of atmdepot itself.
             progress: Called with each line that tells how far the lab is.
         """
         from atmdepot.lab.launch import Options, bring_up
@@ -76,8 +76,9 @@ class Lab:
             return found[0]
         if found:
             raise AtmdepotError(f"several labs are up, say which: {', '.join(lab.name for lab in found)}")
-        up = f"; up: {', '.join(lab.name for lab in labs)}" if labs else ": start one with `atmdepot lab up FILE`"
-        raise AtmdepotError((f"there is no lab \"{name}\"" if name else "no lab is up") + up)
+        names = ", ".join(lab.name for lab in labs)
+        hint = f"the labs are {names}" if labs else "`atmdepot lab up FILE` starts one"
+        raise AtmdepotError((f"there is no lab \"{name}\"" if name else "no lab is up") + f"; {hint}")
 
     @property
     def name(self) -> str:
@@ -126,7 +127,8 @@ class Lab:
         """Open the namespaces that a process in a node is in."""
         state = self.state
         if node not in state.nodes:
-            raise AtmdepotError(f"the lab {self.name} has no node \"{node}\": its nodes are {', '.join(state.nodes)}")
+            raise AtmdepotError(f"the lab {self.name} has no node \"{node}\": "
+                                f"its nodes are {', '.join(state.nodes)}")
         process = f"/proc/{state.pid}"
         paths = (f"{process}/ns/user" if state.userns else None, f"{process}/ns/pid",
                  f"{process}/fd/{state.nodes[node].netns_fd}")
@@ -169,9 +171,9 @@ class Lab:
         doors = self.open_doors(node)
         options["pass_fds"] = (*options.get("pass_fds", ()), *doors.fds)
         options["env"] = self.environment(options.get("env"))
-        helper = [sys.executable, "-m", "atmdepot.lab.enter", str(doors.user), str(doors.pid), str(doors.net), "--"]
+        numbers = [str(fd) for fd in (doors.user, doors.pid, doors.net)]
         try:
-            yield [*helper, *argv]
+            yield [sys.executable, "-m", "atmdepot.lab.enter", *numbers, "--", *argv]
         finally:
             doors.close()
 

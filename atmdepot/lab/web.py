@@ -22,7 +22,7 @@ _TEMP = {"client_body": "", "proxy": "proxy", "fastcgi": "fastcgi", "uwsgi": "uw
 
 _NGINX = """\
 daemon off;
-user {user};
+user root;
 worker_processes 1;
 worker_rlimit_nofile {files};
 pid {home}/nginx.pid;
@@ -106,14 +106,18 @@ def python_command(home: Path, web: WebServer) -> list[str]:
 
 
 def nginx_conf(home: Path, web: WebServer, without: frozenset[str] = frozenset()) -> str:
-    """The configuration of nginx: all that it writes stays in its home."""
+    """The configuration of nginx: all that it writes stays in its home.
+
+    Its user is root: that of the machine, or that of a user namespace, which has no other (nginx then logs
+    that it cannot set its groups, and needs none).
+    """
     hosts = ["0.0.0.0", *(["[::]"] if web.ipv6 else [])]
     return _NGINX.format(
-        user="root",  # the lab runs it as root, of the machine or of a user namespace that has no other user
         files=16384, connections=8192, home=home, server=web.name,
         temp_paths="\n".join(f"    {name}_temp_path {home}/tmp/{name};"
                              for name, module in _TEMP.items() if module not in without or not module),
-        listens="\n".join(f"        listen {host}:{port} backlog=4096;" for port in web.ports for host in hosts))
+        listens="\n".join(f"        listen {host}:{port} backlog=4096;"
+                          for port in web.ports for host in hosts))
 
 
 def _missing_modules(nginx: str) -> frozenset[str]:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _NODAD = 0x02
 _SYSCTL = Path("/proc/sys")
 
-# Reverse-path filters would drop what comes out of a TUN with the client's source address. The kernel takes the
-# stricter of `all` and the interface's own, so both are set, and before there are interfaces. Duplicate address
-# detection would keep IPv6 addresses unusable for the first second, on wires where nobody else can be.
+# Reverse-path filters would drop what comes out of a TUN with the client's source address. The kernel takes
+# the stricter of `all` and the interface's own, so both are set, and before there are interfaces. Duplicate
+# address detection would keep IPv6 addresses unusable for a second, on wires where nobody else can be.
 _EVERYWHERE = {
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/default/rp_filter": "0",
@@ -39,8 +39,9 @@ def wire_up(plan: Plan, namespaces: dict[str, int]) -> None:
     """Build everything in the plan; `namespaces` holds a descriptor of each node's network namespace."""
     try:
         for node, fd in namespaces.items():
+            settings = _EVERYWHERE | (_ROUTERS if node in plan.routers else {})
             with in_network_namespace(fd):
-                _prepare(_EVERYWHERE | (_ROUTERS if node in plan.routers else {}), plan.loopback.get(node, ()))
+                _prepare(settings, plan.loopback.get(node, ()))
         for wire in plan.wires:
             one, other = wire.ends
             with in_network_namespace(namespaces[one.node]), IPRoute() as ip:
@@ -98,5 +99,5 @@ def _set(name: str, value: str) -> None:
     try:
         path.write_text(value, encoding="ascii")
     except OSError as error:
-        raise EnvironmentLacks(f"{path} cannot be written: {error.strerror}; `atmdepot doctor` says what to do"
-                               ) from None
+        raise EnvironmentLacks(f"{path} cannot be written: {error.strerror}; `atmdepot doctor` says what to "
+                               "do") from None

@@ -1,0 +1,1 @@
+"""The edges of the program: devices, sockets and processes, under trio."""

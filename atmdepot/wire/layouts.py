@@ -409,8 +409,8 @@ _OAM_FIELDS = (
     "oam_type" / Enum(Nibble, fault_management=0b0001, performance_management=0b0010,
                       activation_deactivation=0b1000, system_management=0b1111),
     "function_type" / Switch(this.oam_type, _OAM_FUNCTIONS, default=Nibble),
-    "function_specific" / Bytewise(FixedSized(45, Switch(
-        lambda context: (context.oam_type, context.function_type), _FUNCTION_FIELDS, default=_unused(45)))),
+    "function_specific" / Default(Bytewise(FixedSized(45, Switch(
+        lambda context: (context.oam_type, context.function_type), _FUNCTION_FIELDS, default=_unused(45)))), None),
     "reserved" / Default(BitsInteger(6), 0),
 )
 # The CRC-10 covers 374 bits; two zero bits before them make whole octets of them.

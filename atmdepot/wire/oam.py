@@ -60,16 +60,16 @@ class OamPayload(NamedTuple):
         """The fields of 48 octets; raise ValueError when they are not 48 or the CRC-10 is wrong."""
         if len(payload) != PAYLOAD_SIZE:
             raise ValueError(f"an OAM payload has {PAYLOAD_SIZE} octets, here are {len(payload)}")
-        if crc10(payload[:46]) != int.from_bytes(payload[46:], "big") & 0x3FF:
+        if _crc16(payload):  # over all 384 bits the remainder is 0
             raise ValueError("the CRC-10 is wrong")
         return cls(payload[0] >> 4, payload[0] & 15, payload[1:46])
 
 
 def crc10(octets: bytes) -> int:
     """CRC-10 (x^10+x^9+x^5+x^4+x+1) of 46 octets and the 6 zero bits that follow them (374 bits)."""
-    # 46 octets and 6 bits are 374 bits; feeding a whole octet of zeros would be 2 bits too many, so the register
-    # is moved on by 6 bits by hand.
-    register = _crc16(octets) >> 6
+    # 46 octets and 6 bits are 374 bits; feeding a whole octet of zeros would be 2 bits too many, so the
+    # register is moved on by 6 bits by hand.
+    register = int(_crc16(octets)) >> 6
     for _ in range(6):
         register = (register << 1) ^ (0x633 if register & 0x200 else 0)
     return register & 0x3FF

@@ -81,10 +81,10 @@ def analyse_by_views(octets: bytes) -> Packet:
     if ip.fragment_offset == 0 and ip.protocol == PROTOCOL_TCP:
         sport, dport, tcp = _tcp_fields(ip)
     elif ip.fragment_offset == 0 and ip.protocol == PROTOCOL_UDP:
-        ports = ip.payload[:4]
-        if len(ports) < 4:
-            raise MalformedPacket("a UDP header is cut short")
-        sport, dport = int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")
+        header = ip.payload[:8]
+        if len(header) < 8:
+            raise MalformedPacket(f"a UDP header has 8 octets, here are {len(header)}")
+        sport, dport = int.from_bytes(header[:2], "big"), int.from_bytes(header[2:4], "big")
     return Packet(6 if isinstance(ip, Ipv6View) else 4, ip.protocol, ip.dscp, ip.source, ip.destination, sport, dport,
                   ip.total_length, fragment, tcp)
 

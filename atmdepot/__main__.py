@@ -1,0 +1,5 @@
+"""`python -m atmdepot`."""
+
+from atmdepot.cli import main
+
+main()

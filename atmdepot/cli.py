@@ -1,0 +1,155 @@
+"""The commands. Data goes to stdout, everything else to stderr; exit codes are those of `atmdepot.errors`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+import atmdepot
+from atmdepot.errors import AtmdepotError
+from atmdepot.network import load, schema
+
+_EXAMPLES = """\b
+Examples:
+  atmdepot demo                       see a request become cells and come back
+  atmdepot check direct               the network of a VC table, or its mistakes
+  atmdepot lab up direct              bring it up in network namespaces
+  atmdepot lab exec client -- curl http://10.80.0.1/
+  atmdepot show sessions
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ATMDEPOT"},
+             epilog=_EXAMPLES)
+@click.version_option(atmdepot.__version__, message=f"atmdepot {atmdepot.__version__} (plain Python data path)")
+@click.option("--log-level", default="warning", show_default=True,
+              type=click.Choice(["debug", "info", "warning", "error"]), help="What is told on stderr.")
+def cli(log_level: str) -> None:
+    """A depot that switches TCP sessions among servers over ATM, and the edge nodes it needs."""
+    logging.basicConfig(level=log_level.upper(), format="atmdepot: %(message)s", stream=sys.stderr)
+
+
+@cli.command("depot", epilog="\b\nExample:\n  atmdepot depot vc_tables/direct.toml\n")
+@click.argument("table")
+def depot_command(table: str) -> None:
+    """Run the depot of the VC table TABLE (a file, or the name of one that ships: direct, gns3, ...)."""
+    from atmdepot.net import daemon
+
+    network = load(table)
+    daemon.run(network, network.depot)
+
+
+@cli.command("edge", epilog="\b\nExample:\n  atmdepot edge vc_tables/direct.toml --node web1\n")
+@click.argument("table")
+@click.option("--node", required=True, help="Which of the table's edge nodes to be.")
+def edge_command(table: str, node: str) -> None:
+    """Run an edge node of the VC table TABLE."""
+    from atmdepot.net import daemon
+
+    network = load(table)
+    if node not in network.edges:
+        raise AtmdepotError(f"{table}: \"{node}\" is no edge node: the edge nodes are {', '.join(network.edges)}")
+    daemon.run(network, node)
+
+
+@cli.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")
+@click.argument("table", required=False)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--schema", "print_schema", is_flag=True, help="Print the JSON schema of VC tables, for editors.")
+def check_command(table: str | None, output: str, print_schema: bool) -> None:
+    """Check the VC table TABLE with the daemons' own code, and print its network."""
+    if print_schema:
+        click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode())
+        return
+    if table is None:
+        raise click.UsageError("Missing argument 'TABLE'.")
+    network = load(table)
+    if output == "json":
+        click.echo(msgspec.json.encode(network, enc_hook=_plain, order="deterministic").decode())
+        return
+    from atmdepot.tables import print_network
+
+    print_network(network)
+
+
+@cli.command("show", epilog="""\b
+Examples:
+  atmdepot show sessions
+  atmdepot show vcs --node web1
+  atmdepot show counters -o json
+""")
+@click.argument("subject", type=click.Choice(["sessions", "vcs", "links", "servers", "counters"]))
+@click.option("--network", "network_name", help="Which running network, where there are several.")
+@click.option("--node", help="Only this node.")
+@click.option("--limit", default=1000, show_default=True, help="At most so many rows from each node.")
+@click.option("--all", "everything", is_flag=True, help="Counters that are 0, too.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def show_command(
+    subject: str, network_name: str | None, node: str | None, limit: int, everything: bool, output: str,
+) -> None:
+    """Ask the running daemons for their sessions, VCs, links, servers or counters."""
+    from atmdepot.net.control import show
+    from atmdepot.tables import print_rows
+
+    rows: list[dict[str, Any]] = []
+    for path in _control_sockets(network_name, node):
+        rows += show(path, subject, limit)
+    if subject == "counters" and not everything:
+        rows = [row for row in rows if row["value"]]
+    if output == "json":
+        click.echo(msgspec.json.encode(rows).decode())
+    else:
+        print_rows(subject, rows)
+
+
+def _control_sockets(network: str | None, node: str | None) -> list[Path]:
+    """The sockets of one running network's nodes; raise AtmdepotError when it is not clear which."""
+    from atmdepot.paths import run_dir
+
+    networks = sorted({path.parent.name for path in run_dir().glob("*/*.sock")})
+    if network is None and len(networks) > 1:
+        raise AtmdepotError(f"several networks run here: add --network with one of {', '.join(networks)}")
+    chosen = network or (networks[0] if networks else "")
+    sockets = sorted((run_dir() / chosen).glob("*.sock")) if chosen else []
+    if not sockets:
+        raise AtmdepotError("no daemon runs here: begin with `atmdepot lab up direct`"
+                            + (f" (running: {', '.join(networks)})" if networks else ""))
+    if node is None:
+        return sockets
+    found = [path for path in sockets if path.stem == node]
+    if not found:
+        raise AtmdepotError(f"no daemon of \"{node}\" runs here: there are {', '.join(p.stem for p in sockets)}")
+    return found
+
+
+def _plain(value: object) -> object:
+    return int(value) if isinstance(value, int) else str(value)
+
+
+def main() -> None:
+    """Run a command; print a clear failure as it is, without a traceback."""
+    from atmdepot.doctor import doctor
+    from atmdepot.lab.commands import lab
+
+    cli.add_command(lab)
+    cli.add_command(doctor)
+    try:
+        code = cli.main(standalone_mode=False)
+    except AtmdepotError as error:
+        click.echo(f"atmdepot: {error}" if "\n" not in str(error) else str(error), err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,171 @@
+"""The control socket: a unix socket on which a daemon answers questions, a JSON object a line each way.
+
+Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [...]}`; `{"cells": N, "seconds": S}` by a
+line for each train that passes, until N cells or S seconds are over, and a last one `{"missed": M}`. What cannot be
+answered gets `{"error": TEXT}`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.net.tap import Tap
+from atmdepot.net.views import SUBJECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from atmdepot.net.pump import Pump
+
+_MAX_REQUEST = 4096
+_MAX_CELLS = 1_000_000
+_MAX_SECONDS = 3600
+_REQUEST_TIME = 10
+_POLL = 0.02
+_ANSWER_TIME = 10.0
+
+
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """What may be asked."""
+
+    show: str = ""
+    limit: int = 1000
+    cells: int = 0
+    seconds: float = 10.0
+
+
+class ControlServer:
+    """Answers for one pump."""
+
+    def __init__(self, path: Path, pump: Pump) -> None:
+        """Take the socket's path; raise EnvironmentLacks when a live daemon has it or it cannot be made."""
+        self.path = path
+        self._pump = pump
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.is_socket() and _is_answered(path):
+                raise EnvironmentLacks(f"{path}: a daemon for this node is already running here")
+            path.unlink(missing_ok=True)
+            self._bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._bound.bind(str(path))
+            path.chmod(0o600)
+            self._bound.listen(16)
+        except OSError as error:
+            raise EnvironmentLacks(f"{path}: the control socket cannot be made: {error.strerror}; set "
+                                   "ATMDEPOT_RUN_DIR to a directory of yours") from None
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._bound))
+        await trio.serve_listeners(self._answer, [listener])
+
+    def close(self) -> None:
+        """Remove the socket."""
+        self._bound.close()
+        self.path.unlink(missing_ok=True)
+
+    async def _answer(self, stream: trio.SocketStream) -> None:
+        """One connection: a request, its answer. A client that misbehaves or goes away ends its own connection only."""
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            async with stream:
+                with trio.fail_after(_REQUEST_TIME):
+                    line = await _read_line(stream)
+                try:
+                    request = msgspec.json.decode(line, type=Request)
+                except msgspec.MsgspecError as error:
+                    await _write_line(stream, {"error": f"no request: {error}"})
+                    return
+                await self._handle(stream, request)
+
+    async def _handle(self, stream: trio.SocketStream, request: Request) -> None:
+        if request.show:
+            view = SUBJECTS.get(request.show)
+            if view is None:
+                await _write_line(stream, {"error": f"cannot show {request.show!r}: {', '.join(SUBJECTS)}"})
+            else:
+                await _write_line(stream, {"rows": view(self._pump, max(0, request.limit))})
+        elif 0 < request.cells <= _MAX_CELLS and 0 < request.seconds <= _MAX_SECONDS:
+            await self._stream_cells(stream, request)
+        else:
+            await _write_line(stream, {"error": f"ask to show one of {', '.join(SUBJECTS)}, or for 1 to {_MAX_CELLS} "
+                                                f"cells in at most {_MAX_SECONDS} seconds"})
+
+    async def _stream_cells(self, stream: trio.SocketStream, request: Request) -> None:
+        if self._pump.tap is not None:
+            await _write_line(stream, {"error": "another client is already watching the cells"})
+            return
+        tap = self._pump.tap = Tap(request.cells)
+        try:
+            await _write_line(stream, {"watching": request.cells})
+            with trio.move_on_after(request.seconds):
+                while tap.room:
+                    await trio.sleep(_POLL)
+                    await _send_trains(stream, tap)
+            await _send_trains(stream, tap)
+            await _write_line(stream, {"missed": tap.missed})
+        finally:
+            self._pump.tap = None
+
+
+async def _send_trains(stream: trio.SocketStream, tap: Tap) -> None:
+    while tap.trains:
+        seen = tap.trains.popleft()
+        await _write_line(stream, {**seen._asdict(), "cells": base64.b64encode(seen.cells).decode()})
+
+
+async def _read_line(stream: trio.SocketStream) -> bytes:
+    line = b""
+    while b"\n" not in line and len(line) <= _MAX_REQUEST:
+        received = await stream.receive_some(_MAX_REQUEST)
+        if not received:
+            break
+        line += received
+    return line.partition(b"\n")[0][:_MAX_REQUEST]
+
+
+async def _write_line(stream: trio.SocketStream, value: dict[str, Any]) -> None:
+    await stream.send_all(msgspec.json.encode(value) + b"\n")
+
+
+def _is_answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def ask(path: Path, request: dict[str, Any], timeout: float = _ANSWER_TIME) -> Iterator[dict[str, Any]]:
+    """Ask a daemon; the lines of its answer, one by one. Blocking: for commands, not for daemons.
+
+    Raises AtmdepotError when the daemon cannot be reached or refuses.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            with connection.makefile("rb") as lines:
+                for line in lines:
+                    answer: dict[str, Any] = msgspec.json.decode(line)
+                    if "error" in answer:
+                        raise AtmdepotError(f"{path.stem}: {answer['error']}")
+                    yield answer
+        except OSError as error:
+            raise AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {error.strerror or error}") from None
+
+
+def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:
+    """The rows of a subject from one daemon."""
+    rows: list[dict[str, Any]] = next(ask(path, {"show": subject, "limit": limit}))["rows"]
+    return rows

@@ -1,0 +1,90 @@
+"""A node's process: open everything, say READY, pump until told to stop, take back what was set up."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import trio
+
+from atmdepot.atm.line import Line
+from atmdepot.depot.forwarding import Depot
+from atmdepot.edge.node import EdgeNode
+from atmdepot.errors import AtmdepotError
+from atmdepot.net.control import ControlServer
+from atmdepot.net.host import HostSetup
+from atmdepot.net.line_link import CellLink, LineLink
+from atmdepot.net.pump import Pump
+from atmdepot.net.tun import Tun
+from atmdepot.net.udp_link import UdpLink
+from atmdepot.paths import control_socket
+
+if TYPE_CHECKING:
+    from atmdepot.atm.node import AtmNode
+    from atmdepot.network import Network
+
+log = logging.getLogger("atmdepot")
+
+
+def make_node(network: Network, name: str, now: int) -> AtmNode:
+    """The data path of a node; raise AtmdepotError when the network has no such node of ours."""
+    kind = network.nodes[name].kind if name in network.nodes else ""
+    if kind == "depot":
+        return Depot(network, now)
+    if kind == "edge":
+        return EdgeNode(network, name)
+    raise AtmdepotError(f"there is no node \"{name}\" to run: the edge nodes are {', '.join(network.edges)}")
+
+
+def open_link(network: Network, link: str, node: AtmNode) -> CellLink:
+    """A link's own end, with what its line does to cells; raise EnvironmentLacks."""
+    settings = network.links[link]
+    drops = node.links[link].drops
+    udp = UdpLink(link, settings.ends[node.name], settings.ends[settings.other_end(node.name)], settings.cells, drops)
+    line = settings.line_from(node.name)
+    return LineLink(udp, Line(line, drops)) if line.timed or line.impaired else udp
+
+
+def run(network: Network, name: str) -> None:
+    """Run a node until SIGTERM or SIGINT; raise EnvironmentLacks before READY when something cannot be had."""
+    node = make_node(network, name, time.monotonic_ns())
+    with ExitStack() as stack:
+        links: dict[str, CellLink] = {}
+        for link in node.links:
+            links[link] = open_link(network, link, node)
+            stack.callback(links[link].close)
+        pump = Pump(node, links, Tun(network.nodes[name].tun), reopen=lambda: _open_tun(network, name))
+        stack.callback(lambda: pump.tun.close())
+        host = HostSetup(network, name)
+        host.apply()
+        stack.callback(host.undo)
+        control = ControlServer(control_socket(network.name, name), pump)
+        stack.callback(control.close)
+        trio.run(_run, pump, control)
+
+
+def _open_tun(network: Network, name: str) -> Tun:
+    tun = Tun(network.nodes[name].tun)
+    try:
+        HostSetup(network, name).apply()
+    except BaseException:
+        tun.close()
+        raise
+    return tun
+
+
+async def _run(pump: Pump, control: ControlServer) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pump.run)
+            nursery.start_soon(control.run)
+            sys.stdout.write("READY\n")
+            sys.stdout.flush()
+            async for number in signals:
+                log.info("%s: stopping", signal.Signals(number).name)
+                nursery.cancel_scope.cancel()
+                break

@@ -1,0 +1,130 @@
+"""The TUN device: IP packets to and from the kernel, one a system call."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from pathlib import Path
+from struct import Struct
+from typing import Protocol
+
+from atmdepot.errors import EnvironmentLacks
+
+TUN_DEVICE = Path("/dev/net/tun")
+_TUNSETIFF = 0x400454CA
+_IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
+_IFREQ = Struct("16sH22x")
+_MAX_PACKET = 65535 + 64
+
+
+class TunGone(OSError):  # noqa: N818
+    """The device has been removed under the daemon."""
+
+
+class PacketDevice(Protocol):
+    """What the pump needs of a TUN device, or of what stands in for one."""
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+
+    def read(self) -> bytes | None:
+        """One packet, or None when there is none now; raise TunGone."""
+
+    def write(self, packet: bytes) -> bool:
+        """Hand over one packet; False when it was refused; raise TunGone."""
+
+    def close(self) -> None:
+        """Give the device up."""
+
+
+class Tun:
+    """A TUN device of the kernel; it goes when it is closed."""
+
+    def __init__(self, name: str) -> None:
+        """Make the device or take up an existing one; raise EnvironmentLacks with the reason when that fails."""
+        self.name = name
+        try:
+            self._fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise EnvironmentLacks(f"{TUN_DEVICE}: {error.strerror}; run as root or in a lab, and see "
+                                   "`atmdepot doctor`") from None
+        try:
+            fcntl.ioctl(self._fd, _TUNSETIFF, _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI))
+        except OSError as error:
+            os.close(self._fd)
+            hint = {errno.EBUSY: "another process has it", errno.EPERM: "it takes CAP_NET_ADMIN: run as root or in a "
+                    "lab"}.get(error.errno or 0, "see `atmdepot doctor`")
+            raise EnvironmentLacks(f"TUN device {name}: {error.strerror}; {hint}") from None
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._fd
+
+    def read(self) -> bytes | None:
+        """One packet, or None when there is none now; raise TunGone."""
+        try:
+            return os.read(self._fd, _MAX_PACKET)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise _gone(error) from error
+
+    def write(self, packet: bytes) -> bool:
+        """Hand over one packet; False when the kernel refuses it; raise TunGone."""
+        try:
+            os.write(self._fd, packet)
+        except OSError as error:
+            if error.errno == errno.EBADFD:
+                raise _gone(error) from error
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give the device up; the kernel removes it."""
+        os.close(self._fd)
+
+
+def _gone(error: OSError) -> TunGone:
+    return TunGone(error.errno, f"the TUN device is gone: {error.strerror}")
+
+
+class SocketTun:
+    """A stand-in for a TUN device: a pair of sockets, of which the pump has one and the caller the other.
+
+    Replay and tests feed packets through it, so that everything but the device is real.
+    """
+
+    def __init__(self) -> None:
+        self._inner, self.outer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (self._inner, self.outer):
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 2**20)
+
+    def fileno(self) -> int:
+        """The pump's descriptor."""
+        return self._inner.fileno()
+
+    def read(self) -> bytes | None:
+        """One packet, or None."""
+        try:
+            packet = self._inner.recv(_MAX_PACKET)
+        except BlockingIOError:
+            return None
+        if not packet:
+            raise TunGone(errno.EBADFD, "the other end is closed")
+        return packet
+
+    def write(self, packet: bytes) -> bool:
+        """Hand over one packet; False when the buffer is full."""
+        try:
+            self._inner.send(packet)
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._inner.close()
+        self.outer.close()

@@ -1,0 +1,159 @@
+"""What `atmdepot show` tells of a running node: rows of plain values, one function for each subject.
+
+Keys are stable: they are the JSON that scripts read. Times are seconds.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+from atmdepot.depot.forwarding import Depot
+from atmdepot.depot.sessions import Session
+from atmdepot.drops import DropReason
+from atmdepot.edge.node import Flow
+from atmdepot.net.udp_link import UdpLink
+from atmdepot.wire.ip import address_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atmdepot.atm.node import AtmNode
+    from atmdepot.atm.vc import Vc
+    from atmdepot.net.pump import Pump
+    from atmdepot.wire.packet import FlowKey
+
+Row = dict[str, Any]
+_NS = 1_000_000_000
+
+
+def sessions(pump: Pump, limit: int) -> list[Row]:
+    """The depot's sessions, primary table first."""
+    node = pump.node
+    if not isinstance(node, Depot):
+        return []
+    now = pump.clock()
+    tables = node.sessions
+    return [_session(session, now) for session in
+            islice(chain(tables.primary.values(), tables.secondary.values()), limit)]
+
+
+def _session(session: Session, now: int) -> Row:
+    client, service = _flow_ends(session.key)
+    return {
+        "client": client, "service": service, "server": session.server.name, "table": session.table,
+        "client_state": session.client.state, "server_state": session.server_side.state,
+        "vc": f"{session.vc.vpi}/{session.vc.vci}", "category": session.category, "closed_by": session.closed_by,
+        "age": round((now - session.opened) / _NS, 3), "idle": round((now - session.last_seen) / _NS, 3),
+        "packets_in": session.packets_in, "packets_out": session.packets_out,
+        "octets_in": session.octets_in, "octets_out": session.octets_out,
+    }
+
+
+def vcs(pump: Pump, limit: int) -> list[Row]:
+    """The VCs that are open at this node."""
+    return [_vc(pump.node, link.name, vc) for link in pump.node.links.values()
+            for vc in islice(link.table, limit)][:limit]
+
+
+def _vc(node: AtmNode, link: str, vc: Vc) -> Row:
+    return {
+        "node": node.name, "link": link, "vc": f"{vc.vpi}/{vc.vci}", "category": vc.category,
+        "contract": str(vc.contract), "encapsulation": vc.encapsulation, "crc": vc.crc, "carries": _carries(vc),
+        "tx_pdus": vc.tx_pdus, "tx_cells": vc.tx_cells, "rx_pdus": vc.rx_pdus, "rx_cells": vc.rx_cells,
+        "rx_clp1_pdus": vc.rx_clp1, "rx_efci_pdus": vc.rx_efci,
+    }
+
+
+def _carries(vc: Vc) -> str:
+    if isinstance(vc.owner, Session | Flow):
+        return _flow_ends(vc.owner.key)[0]
+    return "many"
+
+
+def links(pump: Pump, limit: int) -> list[Row]:
+    """The node's links."""
+    return [_link(pump, name) for name in islice(pump.links, limit)]
+
+
+def _link(pump: Pump, name: str) -> Row:
+    link = pump.links[name]
+    udp = getattr(link, "link", link)
+    adaptation = pump.node.links[name]
+    settings = pump.node.network.links[name]
+    line = settings.line_from(pump.node.name)
+    row: Row = {
+        "node": pump.node.name, "link": name, "peer": settings.other_end(pump.node.name), "cells": settings.cells,
+        "rate": str(line.rate or "any"), "delay": str(line.delay or "none"), "impaired": line.impaired,
+        "tx_cells": adaptation.tx_cells, "rx_cells": adaptation.rx_cells,
+        "tx_pdus": adaptation.tx_pdus, "rx_pdus": adaptation.rx_pdus,
+        "hec_corrected": adaptation.reassembler.hec.corrected, "drops": sum(adaptation.drops.values()),
+    }
+    if isinstance(udp, UdpLink):
+        row |= {"tx_datagrams": udp.tx_datagrams, "rx_datagrams": udp.rx_datagrams,
+                "udp_segment": udp.segment_offload, "udp_gro": udp.receive_offload, "last_error": udp.last_error}
+    return row
+
+
+def servers(pump: Pump, limit: int) -> list[Row]:
+    """The depot's servers: alive-list or dead-list, since when and why."""
+    node = pump.node
+    if not isinstance(node, Depot):
+        return []
+    now = pump.clock()
+    return [{
+        "server": server.name, "node": server.node, "link": server.link, "list": "alive" if server.alive else "dead",
+        "for": round((now - server.since) / _NS, 3), "why": server.why,
+        "services": [pool.name for pool in node.management.pools.values() if server in pool.servers],
+        "sessions": server.primary_sessions, "sessions_total": server.total_sessions,
+    } for server in islice(node.management.servers.values(), limit)]
+
+
+def counters(pump: Pump, limit: int) -> list[Row]:
+    """What the node did and what it dropped, by name; every drop reason is there, also those that are 0."""
+    node = pump.node
+    rows = [_counter(node.name, "tun", name, value, "packets") for name, value in (
+        ("rx-packets", node.rx_packets), ("tx-packets", node.tx_packets))]
+    if pump.tun_losses:
+        rows.append(_counter(node.name, "tun", "vanished", pump.tun_losses, "times"))
+    if isinstance(node, Depot):
+        rows += [_counter(node.name, "sessions", name, value, "sessions") for name, value in (
+            ("opened", node.sessions.opened), ("primary", len(node.sessions.primary)),
+            ("secondary", len(node.sessions.secondary)), ("evicted-half-open", node.sessions.evicted))]
+        rows += [_counter(node.name, vp.name, "vcis-exhausted", vp.exhausted, "sessions")
+                 for vp in node.vc_map.vps.values()]
+    for link in node.links.values():
+        rows += [_counter(node.name, link.name, name, value, "cells") for name, value in (
+            ("rx-cells", link.rx_cells), ("tx-cells", link.tx_cells),
+            ("unassigned-cells", link.reassembler.unassigned_cells),
+            ("hec-corrected", link.reassembler.hec.corrected))]
+        rows += _drops(node.name, link.name, link.drops, _LINK_REASONS)
+    return (rows + _drops(node.name, "packets", node.drops, _NODE_REASONS))[:limit]
+
+
+_NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets"]
+_LINK_REASONS = [reason for reason in DropReason if reason.unit != "packets"]
+
+
+def _drops(node: str, place: str, drops: dict[DropReason, int], reasons: list[DropReason]) -> list[Row]:
+    return [_counter(node, place, f"drop:{reason}", drops.get(reason, 0), reason.unit, reason.text)
+            for reason in reasons]
+
+
+def _counter(node: str, place: str, name: str, value: int, unit: str, meaning: str = "") -> Row:
+    return {"node": node, "place": place, "counter": name, "value": value, "unit": unit, "meaning": meaning}
+
+
+def _flow_ends(key: FlowKey) -> tuple[str, str]:
+    _, source, sport, destination, dport = key
+    return endpoint_text(source, sport), endpoint_text(destination, dport)
+
+
+def endpoint_text(address: bytes, port: int) -> str:
+    """Address and port as `10.0.0.1:80` or `[::1]:80`."""
+    text = address_text(address)
+    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+
+
+SUBJECTS: dict[str, Callable[[Pump, int], list[Row]]] = {
+    "sessions": sessions, "vcs": vcs, "links": links, "servers": servers, "counters": counters}

@@ -1,0 +1,59 @@
+"""tshark and editcap, which read our captures and write some for us to read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+# Without the first, IP in a VC without LLC is taken for something else; the second is off by default.
+_PREFERENCES = "-o", "erf.aal5_type:unspec", "-o", "tcp.check_checksum:TRUE"
+
+
+class Wireshark:
+    """Runs Wireshark's command-line programs, with no preferences but the default ones."""
+
+    def __init__(self, config: Path) -> None:
+        self._env = os.environ | {"WIRESHARK_CONFIG_DIR": str(config), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+    def tshark(self, file: Path, *arguments: str) -> str:
+        """What tshark prints of an ERF or other capture; its warnings (about root, say) are not looked at."""
+        return self._run("tshark", "-n", *_PREFERENCES, "-r", str(file), *arguments)
+
+    def fields(self, file: Path, *names: str, only: str = "") -> list[list[str]]:
+        """The values of some fields, for each frame that the display filter `only` lets through."""
+        wanted = [option for name in names for option in ("-e", name)]
+        lines = self.tshark(file, "-Y", only, "-T", "fields", *wanted).splitlines()
+        return [line.split("\t") for line in lines]
+
+    def frames(self, file: Path, only: str = "") -> list[str]:
+        """The full text of each frame."""
+        text = "\n" + self.tshark(file, "-V", "-Y", only)
+        return text.split("\nFrame ")[1:]
+
+    def editcap(self, *arguments: str | Path) -> None:
+        self._run("editcap", *map(str, arguments))
+
+    def _run(self, *command: str) -> str:
+        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def tshark(tmp_path_factory: pytest.TempPathFactory) -> Wireshark:
+    """The programs; without them the test is skipped, but in CI it fails."""
+    for program in ("tshark", "editcap"):
+        if shutil.which(program) is None:
+            reason = f"{program} is not installed (Debian has it in the package tshark)"
+            if os.environ.get("CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+    return Wireshark(tmp_path_factory.mktemp("wireshark"))

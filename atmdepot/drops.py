@@ -44,11 +44,11 @@ class DropReason(StrEnum):
     NOT_IP = "not-ip", "packets", "its version is neither 4 nor 6"
     MALFORMED = "malformed", "packets", "its headers are cut short or contradict its length"
     NOT_A_SERVICE = "not-a-service", "packets", "it is not addressed to (or from) a VIP and port of this network"
+    MULTICAST = "multicast", "packets", "it is for a group of hosts; VCs here lead from point to point"
     NO_SESSION = "no-session", "packets", "it belongs to no session and opens none, so its server cannot be known"
     NO_SERVER = "no-server", "packets", "no server of the pool is alive"
     TABLE_FULL = "table-full", "packets", "the session table is full"
     WRONG_VP = "wrong-vp", "packets", "it came on the VP of another server than its session's"
-    NO_VC = "no-vc", "packets", "the edge node has not learnt a VC for its flow, nor a default one"
     TOO_BIG = "too-big", "packets", "it is greater than the path's MTU; an ICMP error went back"
     TUN_ERROR = "tun-error", "packets", "the TUN device refused it"
 

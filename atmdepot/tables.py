@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from atmdepot.network import Network
@@ -35,7 +36,7 @@ def make_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> Ta
         numeric = bool(rows) and isinstance(rows[0].get(column), int | float)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(column, "")) for column in columns))
+        table.add_row(*(Text(_cell(row.get(column, ""))) for column in columns))
     return table
 
 

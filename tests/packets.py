@@ -32,7 +32,7 @@ def cell_headers(interface: Interface = Interface.UNI) -> st.SearchStrategy[Cell
 def user_headers() -> st.SearchStrategy[CellHeader]:
     """Headers of user cells on VCs that users may have, at a UNI."""
     return st.builds(CellHeader, vpi=st.integers(0, 255), vci=st.integers(32, 0xFFFF), pti=st.integers(0, 3),
-                     clp=st.integers(0, 1))
+                     clp=st.integers(0, 1), gfc=st.just(0))
 
 
 cells = st.builds(lambda header, payload: header.pack() + payload, user_headers(),

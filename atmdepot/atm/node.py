@@ -54,13 +54,17 @@ class AtmNode:
         return packets
 
     def analyse(self, octets: bytes) -> Packet | None:
-        """What a packet says of itself; None (and counted) when it is none."""
+        """What a packet says of itself; None (and counted) when it is none, or one for a group."""
         try:
-            return analyse(octets)
+            packet = analyse(octets)
         except NotIp:
             self.drops[DropReason.NOT_IP] += 1
         except MalformedPacket:
             self.drops[DropReason.MALFORMED] += 1
+        else:
+            if not _is_group(packet):
+                return packet
+            self.drops[DropReason.MULTICAST] += 1
         return None
 
     def answer_too_big(self, octets: bytes, packet: Packet, mtu: int) -> None:
@@ -69,3 +73,8 @@ class AtmNode:
         answer = packet_too_big(octets, mtu, self._addresses.get(packet.version, packet.destination))
         if answer is not None:
             self.packets_out.append(answer)
+
+
+def _is_group(packet: Packet) -> bool:
+    first = packet.destination[0]
+    return first >= 224 if packet.version == 4 else first == 0xFF

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from atmdepot.lab.state import ProcessState
 
 _LAB_OPTION = click.option("--lab", "name", metavar="NAME",
-                           help="The lab, by its network's name or VC table; not needed while only one is up.")
+                           help="The lab, by its network's name or VC table; not needed while one is up.")
 _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
 """What keeps a shell's start-up files from setting another prompt."""
 
@@ -175,7 +175,7 @@ def _state_of(process: ProcessState, lab_alive: bool) -> str:
 
 
 def _table(reports: list[dict[str, Any]]) -> Table:
-    table = Table("lab", "node", "kind", "process", "pid", "state", Column("log", overflow="fold"))
+    table = Table("lab", "node", "kind", "process", "pid", "state", Column("directory, logs", overflow="fold"))
     for report in reports:
         name, state = report["name"], report["state"]
         table.add_row(name, "", "", "supervisor", str(report["pid"]), state, report["directory"])
@@ -185,7 +185,7 @@ def _table(reports: list[dict[str, Any]]) -> Table:
             for process in node["processes"]:
                 ended = f" {process['exit_code']}" if process["state"] == "exited" else ""
                 table.add_row(name, node["name"], node["kind"], process["name"], str(process["pid"]),
-                              process["state"] + ended, process["log"])
+                              process["state"] + ended, Path(process["log"]).name)
     return table
 
 

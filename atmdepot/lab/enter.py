@@ -1,7 +1,7 @@
 """Run a command in a node of the lab: `python -m atmdepot.lab.enter USERFD PIDFD NETFD -- CMD...`.
 
-The descriptors are open on namespaces of the lab (USERFD -1: it has no user namespace of its own). The command
-is a member of the lab's PID namespace, so it ends with the lab at the latest. This process stands for it
+The descriptors are open on namespaces of the lab (USERFD -1: it has no user namespace of its own). The
+command is a member of its PID namespace, so it ends with the lab at the latest. This process stands for it
 outside: it passes signals on, stops when the command stops, and ends as the command ends.
 """
 

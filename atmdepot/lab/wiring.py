@@ -71,14 +71,16 @@ def _configure(end: Interface) -> None:
         for address in end.addresses:
             ip.addr("add", index=index, **_netlink(address))
         ip.link("set", index=index, state="up")
+        for address in end.addresses:
+            if ":" in address.local and address.peer:
+                # Unlike IPv4, an IPv6 address with a peer brings no route to it.
+                ip.route("add", dst=f"{address.peer}/{address.prefix}", oif=index, family=socket.AF_INET6)
 
 
 def _netlink(address: Address) -> dict[str, object]:
-    asked: dict[str, object] = {"local": address.local, "prefixlen": address.prefix,
-                                "address": address.peer or address.local}
     if ":" in address.local:
-        asked |= {"family": socket.AF_INET6, "flags": _NODAD}
-    return asked
+        return {"address": address.local, "prefixlen": address.prefix, "family": socket.AF_INET6, "flags": _NODAD}
+    return {"local": address.local, "prefixlen": address.prefix, "address": address.peer or address.local}
 
 
 def _add_default_routes(gateways: Iterable[str]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _FIRST_TABLE = 5300
 _RULE_PRIORITY = 5300
 _QUEUE = 4096
+_IFF_MULTICAST = 0x1000
 _PROC = Path("/proc/sys/net")
 
 log = logging.getLogger("atmdepot")
@@ -59,6 +60,8 @@ class HostSetup:
         # The node answers for no address of its own on the link, so the kernel need not make one or ask for routers.
         _write(_PROC / f"ipv6/conf/{self._node.tun}/addr_gen_mode", "1")
         _write(_PROC / f"ipv4/conf/{self._node.tun}/rp_filter", "0")
+        # Nor has it anything to say to groups.
+        ip.link("set", index=tun, flags=0, change=_IFF_MULTICAST)
         ip.link("set", index=tun, mtu=self._node.mtu, txqlen=_QUEUE, state="up")
         for address in self._node.address:
             _tolerate(ip.addr, "add", index=tun, address=address, prefixlen=_bits(address), family=_family(address))

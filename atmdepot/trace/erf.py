@@ -223,7 +223,7 @@ class ErfCapture:
         for at in range(0, len(cells), CELL_SIZE):
             cell = cells[at:at + CELL_SIZE]
             self._writer.cell(time_ns, cell, direction)
-            header = _aal5_header(cell[:HEADER_SIZE], self._interface)
+            header = _aal5_header(cell[:HEADER_SIZE])
             if header is not None:
                 self._rebuild(time_ns, header, cell[HEADER_SIZE:], direction)
 
@@ -254,12 +254,12 @@ class ErfCapture:
 
 
 @lru_cache(maxsize=4096)
-def _aal5_header(octets: bytes, interface: Interface) -> bytes | None:
+def _aal5_header(octets: bytes) -> bytes | None:
     """The header of a cell that can be part of a PDU, one wrong bit mended; None for all other cells."""
     mended = correct(octets)
     if mended is None:
         return None
-    fields = CellHeader.unpack(mended, interface)
+    fields = CellHeader.unpack(mended)
     if fields.is_user_data or (fields.vci in _SIGNALLING_VCIS and not fields.pti & PTI_OAM):
         return mended
     return None

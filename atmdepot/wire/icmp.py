@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
 _PACKET_TOO_BIG = 2
 _IPV6_MIN_MTU = 1280
+_FIRST_GROUP = 224
+"""The first octet of IPv4 addresses of groups; above them stand reserved ones and that of broadcasts."""
 _ICMPV4_ERRORS = {3, 4, 5, 11, 12}
 _FIRST_INFORMATIONAL_ICMPV6 = 128
 _TTL = 64
@@ -37,8 +39,9 @@ _ERROR = Struct(">BBHI")
 def packet_too_big(octets: bytes, mtu: int, source: bytes) -> bytes | None:
     """The ICMP error that answers a packet greater than `mtu`, sent from `source` (4 or 16 octets).
 
-    None where the rules forbid an answer: to an ICMP error, to a later fragment, to a packet from a group or
-    nobody. Raises MalformedPacket when `octets` are no packet.
+    None where the rules forbid an answer (RFC 1812 section 4.3.2.7, RFC 4443 section 2.4): to an ICMP error,
+    to a later fragment, to a packet from a group or nobody, and in IPv4 to one for a group. Raises
+    MalformedPacket when `octets` are no packet.
     """
     ip = ip_view(octets)
     if ip.fragment_offset or not _may_answer(ip):
@@ -57,10 +60,10 @@ def quoted_flow(octets: bytes) -> FlowKey | None:
         ip = ip_view(octets)
     except MalformedPacket:
         return None
-    if not _is_error(ip) or len(ip.payload) < 8 + 20:
+    if ip.fragment_offset or not _is_error(ip) or len(ip.payload) < 8 + 20:
         return None
     quoted = ip.payload[8:]
-    if quoted[0] >> 4 == 4 and quoted[9] == PROTOCOL_TCP:
+    if 0x45 <= quoted[0] <= 0x4F and quoted[9] == PROTOCOL_TCP and not _is_later_fragment(quoted):
         source, destination, tcp = quoted[12:16], quoted[16:20], quoted[(quoted[0] & 15) * 4:]
     elif quoted[0] >> 4 == 6 and len(quoted) >= 40 and quoted[6] == PROTOCOL_TCP:
         source, destination, tcp = quoted[8:24], quoted[24:40], quoted[40:]
@@ -71,11 +74,15 @@ def quoted_flow(octets: bytes) -> FlowKey | None:
     return PROTOCOL_TCP, source, int.from_bytes(tcp[:2], "big"), destination, int.from_bytes(tcp[2:4], "big")
 
 
+def _is_later_fragment(ipv4: bytes) -> bool:
+    return bool(int.from_bytes(ipv4[6:8], "big") & 0x1FFF)
+
+
 def _may_answer(ip: Ipv4View | Ipv6View) -> bool:
     if _is_error(ip):
         return False
     if isinstance(ip, Ipv4View):
-        return 0 < ip.source[0] < 224
+        return 0 < ip.source[0] < _FIRST_GROUP and ip.destination[0] < _FIRST_GROUP
     return ip.source[0] != 0xFF and any(ip.source)
 
 

@@ -1,4 +1,4 @@
-"""Packets, cell trains and capture files made by hand, with none of the code under test."""
+"""Packets, cell trains and capture files made without the code of `atmdepot.trace`."""
 
 from __future__ import annotations
 

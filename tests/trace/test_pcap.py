@@ -84,6 +84,17 @@ def test_every_truncation_gives_the_whole_records_and_says_where_it_ends() -> No
         assert list(reader) == []
 
 
+def test_a_file_that_grows_after_it_broke_off_is_not_read_from_the_middle() -> None:
+    whole = pcap_file([(0, 0, bytes(40))])
+    file = io.BytesIO(whole[:50])
+    reader = PcapReader(file)
+    assert list(reader) == []
+    file.write(whole[50:])
+    file.write(bytes(100))
+    file.seek(50)
+    assert list(reader) == []
+
+
 @pytest.mark.parametrize("cut", range(24))
 def test_a_cut_file_header_is_an_error(cut: int) -> None:
     with pytest.raises(CaptureError, match=rf"^x\.pcap: the file ends at octet {cut}, before its 24-octet"):

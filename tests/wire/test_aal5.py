@@ -71,11 +71,11 @@ def test_published_pdus(sdu: bytes, crc: str) -> None:
     assert cpcs_pdu(sdu) == sdu + bytes.fromhex("00000028" + crc)
 
 
-@pytest.mark.parametrize(("length", "cells"), [
+@pytest.mark.parametrize(("length", "count"), [
     (1, 1), (40, 1), (41, 2), (88, 2), (89, 3), (1500, 32), (9180, 192), (65535, 1366)])
-def test_cells_of_a_packet(length: int, cells: int) -> None:
-    assert cells_needed(length) == cells
-    assert len(cpcs_pdu(octets_of(length))) == cells * 48
+def test_cells_of_a_packet(length: int, count: int) -> None:
+    assert cells_needed(length) == count
+    assert len(cpcs_pdu(octets_of(length))) == count * 48
 
 
 # ── round trips ──
@@ -126,15 +126,15 @@ def test_every_wrong_length_field_is_an_error(sdu: bytes) -> None:
     pad = bytes(-(len(sdu) + 8) % 48)
     room = len(sdu) + len(pad)
     for length in (room + 1, room + 48, 65535, room - 48, room - 49, 1):
-        if 1 <= length and not room - 47 <= length <= room:
+        if length >= 1 and not room - 47 <= length <= room:
             assert reason_of(pdu_of(sdu, pad, length)) is DropReason.LENGTH_ERROR
 
 
 def test_the_pad_is_0_to_47_octets() -> None:
     for length in range(1, 200):
-        for cells in range(1, 6):
-            pdu = pdu_of(bytes(cells * 48 - 8), b"", length)
-            if cells_needed(length) == cells:
+        for count in range(1, 6):
+            pdu = pdu_of(bytes(count * 48 - 8), b"", length)
+            if cells_needed(length) == count:
                 assert parse_cpcs_pdu(pdu).sdu == bytes(length)
             else:
                 assert reason_of(pdu) is DropReason.LENGTH_ERROR
@@ -165,7 +165,8 @@ def test_every_truncation_is_an_error(sdu: bytes, crc: CrcMode) -> None:
             parse_cpcs_pdu(pdu[:size], crc=crc)
 
 
-@given(st.integers(0, 10).flatmap(lambda n: st.binary(min_size=48 * n, max_size=48 * n)), st.sampled_from(CrcMode))
+@given(st.integers(0, 10).flatmap(lambda n: st.binary(min_size=48 * n, max_size=48 * n)),
+       st.sampled_from(CrcMode))
 def test_random_octets_are_an_error_or_a_pdu(octets: bytes, crc: CrcMode) -> None:
     try:
         pdu = parse_cpcs_pdu(octets, crc=crc)

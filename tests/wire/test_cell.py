@@ -139,7 +139,7 @@ def test_every_single_bit_error_is_discarded_in_detection_mode(header: bytes) ->
 @given(any_header)
 @settings(max_examples=5)
 def test_no_two_bit_error_is_taken_for_a_single_one(header: bytes) -> None:
-    """The generator is x + 1 times a primitive polynomial of degree 7: any two good headers differ in 4 bits."""
+    """The generator is x + 1 times a primitive one of degree 7: any two good headers differ in 4 bits."""
     for pair in combinations(range(40), 2):
         damaged = flip(header, *pair)
         assert correct(damaged) is None
@@ -150,7 +150,7 @@ def test_no_two_bit_error_is_taken_for_a_single_one(header: bytes) -> None:
 
 @given(any_header, st.sets(st.integers(0, 39), min_size=3, max_size=3))
 def test_three_wrong_bits_never_pass_detection_mode(header: bytes, positions: set[int]) -> None:
-    """In correction mode they may be taken for one: the header comes out wrong, and detection mode follows."""
+    """In correction mode they may be taken for one: the header comes out wrong; detection mode follows."""
     damaged = flip(header, *positions)
     receiver = HecReceiver()
     assert receiver.receive(damaged) != header

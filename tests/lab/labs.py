@@ -1,0 +1,80 @@
+"""What the tests of the lab share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atmdepot.lab import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FAKE = Path(__file__).parent / "fake_daemon.py"
+
+
+def fake(mode: str = "good") -> list[str]:
+    """The command of daemons that carry nothing."""
+    return [sys.executable, str(FAKE), mode]
+
+
+def up(table: str | Path = "direct", mode: str = "good", **options: Any) -> Lab:
+    """A lab with fake daemons."""
+    return Lab.up(table, wait=options.pop("wait", False), command=fake(mode), **options)
+
+
+def atmdepot(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does."""
+    return subprocess.run([sys.executable, "-m", "atmdepot", *words], capture_output=True, text=True, timeout=60,
+                          check=False, stdin=subprocess.DEVNULL, **options)
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for a condition, up to a deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.01)
+
+
+def running(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def members(lab: Lab) -> list[int]:
+    """Every process in the lab's PID namespace, the supervisor included, as the host numbers them."""
+    space = os.stat(f"/proc/{lab.state.pid}/ns/pid").st_ino
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                same = os.stat(entry / "ns" / "pid").st_ino == space
+            except OSError:
+                continue
+            if same:
+                found.append(int(entry.name))
+    return found
+
+
+PYTHON_REACH = """
+import errno, socket, sys
+host, port = sys.argv[1], int(sys.argv[2])
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+with socket.socket(family) as s:
+    s.settimeout(5)
+    sys.stdout.write(errno.errorcode.get(s.connect_ex((host, port)), "OK"))
+"""
+
+
+def reach(lab: Lab, node: str, host: str, port: int) -> str:
+    """Connect from a node: OK, or ECONNREFUSED where a host answers that nobody listens."""
+    return lab.run(node, [sys.executable, "-c", PYTHON_REACH, host, str(port)], stdout=subprocess.PIPE,
+                   text=True).stdout

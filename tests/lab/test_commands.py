@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.labs import atmdepot, until, up
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from atmdepot.lab import Lab
+
+namespaces = pytest.mark.namespaces
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "exec", "shell"])
+def test_every_help_has_examples(command: str) -> None:
+    done = atmdepot("lab", command, "--help")
+    assert done.returncode == 0
+    assert f"Examples:\n    atmdepot lab {command}" in done.stdout
+
+
+def test_without_a_lab(run_dir: Path) -> None:
+    for command in ("status", "down"):
+        done = atmdepot("lab", command)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "no lab is up\n")
+    assert json.loads(atmdepot("lab", "status", "-o", "json").stdout) == {"labs": []}
+    done = atmdepot("lab", "exec", "client", "--", "true")
+    assert (done.returncode, done.stderr) == (1, "atmdepot: no lab is up; `atmdepot lab up FILE` starts one\n")
+    assert atmdepot("lab", "down", "direct").returncode == 1
+
+
+def test_wrong_usage() -> None:
+    assert atmdepot("lab", "up").returncode == 2
+    assert atmdepot("lab", "up", "direct", "--timeout", "0").returncode == 2
+    assert atmdepot("lab", "exec", "client").returncode == 2
+
+
+def test_a_table_that_is_not_there(run_dir: Path) -> None:
+    done = atmdepot("lab", "up", "no-such-table")
+    assert done.returncode == 1
+    assert "no-such-table" in done.stderr
+
+
+@namespaces
+def test_status_as_a_table(lab: Lab) -> None:
+    done = atmdepot("lab", "status")
+    assert done.returncode == 0
+    for word in ("direct", "client", "depot", "web1.web", "running", "depot.log"):
+        assert word in done.stdout
+
+
+@namespaces
+def test_status_as_json(lab: Lab) -> None:
+    [report] = json.loads(atmdepot("lab", "status", "direct", "-o", "json").stdout)["labs"]
+    assert {key: report[key] for key in ("name", "state", "pid", "directory", "userns")} == {
+        "name": "direct", "state": "up", "pid": lab.state.pid, "directory": str(lab.directory), "userns": False}
+    nodes = {node["name"]: node for node in report["nodes"]}
+    assert (nodes["client"]["kind"], nodes["client"]["processes"]) == ("client", [])
+    daemon, web = nodes["web1"]["processes"]
+    assert (daemon["role"], daemon["state"], daemon["exit_code"]) == ("edge", "running", None)
+    assert daemon["log"] == str(lab.directory / "web1.log")
+    assert web["role"] == "web"
+
+
+@namespaces
+def test_exec(lab: Lab) -> None:
+    done = atmdepot("lab", "exec", "client", "--", "sh", "-c", "ip -o addr show dev depot; echo to-err >&2; exit 9")
+    assert done.returncode == 9
+    assert "10.9.0.2/24" in done.stdout
+    assert done.stderr == "to-err\n"
+    assert atmdepot("lab", "exec", "client", "--lab", "direct", "--", "true").returncode == 0
+    assert atmdepot("lab", "exec", "client", "--", "sh", "-c", "kill -KILL $$").returncode == -signal.SIGKILL
+    assert atmdepot("lab", "exec", "client", "--lab", "geo", "--", "true").returncode == 1
+
+
+@namespaces
+def test_shell_prompts_with_the_node(lab: Lab) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["SHELL"] = "/bin/sh"
+        os.execv(sys.executable, [sys.executable, "-m", "atmdepot", "lab", "shell", "depot"])
+    seen = b""
+
+    def read_until(text: bytes) -> None:
+        nonlocal seen
+        while text not in seen:
+            seen += os.read(terminal, 4096)
+
+    try:
+        read_until(b"direct:depot# ")
+        os.write(terminal, b"echo $((40 + 2)) is it; exit 5\n")
+        read_until(b"42 is it")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+    finally:
+        os.close(terminal)
+
+
+@namespaces
+def test_status_of_dead_processes_and_labs(run_dir: Path) -> None:
+    def states() -> dict[str, object]:
+        [report] = json.loads(atmdepot("lab", "status", "-o", "json").stdout)["labs"]
+        return {"lab": report["state"]} | {process["name"]: (process["state"], process["exit_code"])
+                                           for node in report["nodes"] for process in node["processes"]}
+
+    lab = up(web=False)
+    os.kill(lab.state.processes["web1"].pid, signal.SIGTERM)
+    until(lambda: lab.state.processes["web1"].exit_code is not None)
+    assert states() == {"lab": "up", "depot": ("running", None), "web1": ("exited", -15), "web2": ("running", None)}
+    assert "exited -15" in atmdepot("lab", "status").stdout
+    os.kill(lab.state.pid, signal.SIGKILL)
+    until(lambda: not lab.alive)
+    assert states() == {"lab": "gone", "depot": ("gone", None), "web1": ("exited", -15), "web2": ("gone", None)}
+    done = atmdepot("lab", "down", str(lab.directory / "table.toml"))
+    assert (done.returncode, done.stderr) == (0, "the lab direct is down\n")
+    assert list(run_dir.iterdir()) == []

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from atmdepot import doctor as doctors
+from atmdepot.errors import EnvironmentLacks
+from atmdepot.lab import namespaces
+from tests.lab.labs import atmdepot
+
+NAMES = ["Python", "atmdepot", "packages", "VC tables", "network namespaces", "/dev/net/tun", "TUN", "veth",
+         "policy routing", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "nginx", "curl", "ab", "wrk", "iperf3", "tshark"]
+
+
+@pytest.mark.namespaces
+def test_a_machine_that_has_everything_required() -> None:
+    done = atmdepot("doctor", "-o", "json")
+    report = json.loads(done.stdout)
+    assert [check["name"] for check in report["checks"]] == NAMES
+    assert all(set(check) == {"name", "required", "verdict", "detail", "remedy"} for check in report["checks"])
+    lacking = [check["name"] for check in report["checks"] if check["required"] and check["verdict"] != "ok"]
+    assert (report["ok"], done.returncode, lacking, done.stderr) == (True, 0, [], "")
+
+
+@pytest.mark.namespaces
+def test_the_table_names_every_check() -> None:
+    done = atmdepot("doctor")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in NAMES if " " not in name)
+
+
+def examine_only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    monkeypatch.setattr(doctors, "CHECKS", [check for check in doctors.CHECKS if check.name in names])
+
+
+def test_without_tun_the_exit_code_is_5(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(namespaces, "TUN_DEVICE", Path("/dev/no-tun"))
+    examine_only(monkeypatch, "/dev/net/tun", "Python")
+    done = CliRunner().invoke(doctors.doctor, ["-o", "json"])
+    assert isinstance(done.exception, EnvironmentLacks)
+    assert (str(done.exception), done.exception.exit_code) == ("this machine lacks: /dev/net/tun", 5)
+    [_, tun] = json.loads(done.stdout)["checks"]
+    assert (tun["verdict"], tun["detail"]) == ("lacks", "No such file or directory")
+    assert "modprobe tun" in tun["remedy"]
+
+
+def test_what_is_optional_may_be_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("atmdepot.doctor.shutil.which", lambda *_, **__: None)
+    examine_only(monkeypatch, "ab")
+    done = CliRunner().invoke(doctors.doctor)
+    assert done.exit_code == 0
+    assert "apache2-utils" in done.stdout
+
+
+def test_what_kills_a_probe_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    examine_only(monkeypatch, "rmem_max")
+    monkeypatch.setattr(doctors, "LEAST_BUFFER", 2**40)
+    [finding] = doctors.examine()
+    assert (finding.verdict, finding.required) == ("lacks", False)

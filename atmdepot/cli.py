@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -14,6 +13,9 @@ import msgspec
 import atmdepot
 from atmdepot.errors import AtmdepotError
 from atmdepot.network import load, schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _EXAMPLES = """\b
 Examples:

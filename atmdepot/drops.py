@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
+from typing import Self
 
 
 class DropReason(StrEnum):
@@ -12,7 +13,7 @@ class DropReason(StrEnum):
     unit: str
     text: str
 
-    def __new__(cls, name: str, unit: str, text: str) -> DropReason:
+    def __new__(cls, name: str, unit: str, text: str) -> Self:
         """Make a member that is its counter's name."""
         member = str.__new__(cls, name)
         member._value_ = name
@@ -38,7 +39,7 @@ class DropReason(StrEnum):
     ABORTED = "aborted", "PDUs", "its Length is 0: the sender gave it up"
     OVERSIZE = "oversize", "PDUs", "it grew beyond the VC's greatest SDU"
     REASSEMBLY_TIMEOUT = "reassembly-timeout", "PDUs", "its last cell did not come in time"
-    REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for their last cell; the oldest PDU went"
+    REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for last cells; the oldest PDU went"
     UNKNOWN_ENCAPSULATION = "unknown-encapsulation", "PDUs", "its LLC/SNAP header is none that carries IP (RFC 2684)"
     # Packets.
     NOT_IP = "not-ip", "packets", "its version is neither 4 nor 6"

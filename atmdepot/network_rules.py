@@ -134,7 +134,7 @@ def _vcis(network: Network) -> Iterator[Problem]:
         if (vp.session_vcis is None) == (not vp.shared_vcs):
             yield Problem(path, "a VP has either session_vcis = \"64-65535\" (a VC for each session) or shared_vcs = "
                                 "{ \"UBR.1\" = 40 } (a VC for each service category)")
-        if vp.session_vcis and vp.default_vci in vp.session_vcis:
+        if vp.session_vcis and vp.session_vcis.holds(vp.default_vci):
             yield Problem((*path, "default_vci"), f"VCI {vp.default_vci} is used twice: it is also in session_vcis "
                                                   f"({vp.session_vcis})")
         names = {int(vp.default_vci): "default_vci"}
@@ -143,7 +143,7 @@ def _vcis(network: Network) -> Iterator[Problem]:
                 yield Problem((*path, "shared_vcs", category),
                               f"VCI {vci} is used twice: it is also that of {names[vci]}")
             names[vci] = category
-            yield from _raises((*path, "shared_vcs", category), lambda c=category: ServiceCategory.parse(c))
+            yield from _raises((*path, "shared_vcs", category), ServiceCategory.parse, category)
 
 
 def _one_vp_each(network: Network) -> Iterator[Problem]:
@@ -171,9 +171,9 @@ def _servers_reached(network: Network) -> Iterator[Problem]:
 
 def _qos(network: Network) -> Iterator[Problem]:
     for name, category in network.qos.dscp.items():
-        yield from _raises(("qos", "dscp", name), lambda n=name, c=category: QosMap({n: c}))
+        yield from _raises(("qos", "dscp", name), QosMap, {name: category})
     for name, text in network.qos.contracts.items():
-        yield from _raises(("qos", "contracts", name), lambda n=name, t=text: QosMap({}, {n: t}))
+        yield from _raises(("qos", "contracts", name), QosMap, {}, {name: text})
 
 
 def _lab(network: Network) -> Iterator[Problem]:
@@ -189,9 +189,9 @@ def _lab(network: Network) -> Iterator[Problem]:
             yield Problem(("lab", "networks"), f"no network of IPv{vip.version} leads to the VIP {vip}: add one")
 
 
-def _raises(path: tuple[str, ...], check: Callable[[], object]) -> Iterator[Problem]:
+def _raises(path: tuple[str, ...], check: Callable[..., object], *arguments: object) -> Iterator[Problem]:
     try:
-        check()
+        check(*arguments)
     except ValueError as error:
         yield Problem(path, str(error))
 

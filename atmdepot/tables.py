@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _WIDE = 200
 _COLUMNS = {
-    "sessions": ["client", "service", "server", "vc", "category", "table", "client_state", "server_state", "age", "idle",
-                 "packets_in", "packets_out", "octets_in", "octets_out"],
+    "sessions": ["client", "service", "server", "vc", "category", "table", "client_state", "server_state", "age",
+                 "idle", "packets_in", "packets_out", "octets_in", "octets_out"],
     "vcs": ["node", "link", "vc", "category", "contract", "carries", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells"],
     "links": ["node", "link", "peer", "cells", "rate", "delay", "tx_cells", "rx_cells", "tx_datagrams", "rx_datagrams",
               "hec_corrected", "drops", "udp_segment", "udp_gro", "last_error"],

@@ -112,8 +112,9 @@ class VciRange(str):
         """The greatest VCI."""
         return int(self.split("-")[1])
 
-    def __contains__(self, vci: object) -> bool:
-        return isinstance(vci, int) and self.first <= vci <= self.last
+    def holds(self, vci: int) -> bool:
+        """Whether the VCI is in the range."""
+        return self.first <= vci <= self.last
 
 
 class IpAddress(str):

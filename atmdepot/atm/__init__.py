@@ -1,0 +1,1 @@
+"""What an ATM node does with cells, without sockets or clock."""

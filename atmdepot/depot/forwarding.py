@@ -23,6 +23,7 @@ from atmdepot.atm.node import AtmNode
 from atmdepot.depot.qos import QosMap
 from atmdepot.depot.session_management import SessionManagement
 from atmdepot.depot.sessions import Session, SessionTables
+from atmdepot.depot.tcp_states import is_opening
 from atmdepot.depot.vc_map import VcMap
 from atmdepot.drops import DropReason
 from atmdepot.wire.icmp import quoted_flow
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
     from atmdepot.depot.vc_map import VpMap
     from atmdepot.network import Network
-    from atmdepot.wire.packet import FlowKey, Packet
+    from atmdepot.wire.packet import FlowKey, Packet, TcpFields
 
 
 class Depot(AtmNode):
@@ -61,7 +62,7 @@ class Depot(AtmNode):
         key = packet.key
         session = self.sessions.find(key)
         if session is None or self.sessions.is_new(session, packet.tcp):
-            session = self._open_session(key, packet, now)
+            session = self._open_session(key, packet, packet.tcp, now)
             if session is None:
                 return
         self.sessions.track(session, packet.tcp, now, from_client=True)
@@ -69,27 +70,26 @@ class Depot(AtmNode):
         session.octets_in += len(octets)
         self._to_server(octets, packet, session.vp, session.vc)
 
-    def _open_session(self, key: FlowKey, packet: Packet, now: int) -> Session | None:
+    def _open_session(self, key: FlowKey, packet: Packet, tcp: TcpFields, now: int) -> Session | None:
         """A new session gets the preloaded next server and a VC; None (and counted) when it cannot be one."""
         pool = self.management.pool_of(packet.destination, packet.destination_port)
-        assert packet.tcp is not None
+        server = None
         if pool is None:
-            return self._drop(DropReason.NOT_A_SERVICE)
-        if not self.sessions.is_new(None, packet.tcp):
-            return self._drop(DropReason.NO_SESSION)
-        if not self.sessions.has_room():
-            return self._drop(DropReason.TABLE_FULL)
-        server = pool.take_next()
+            reason = DropReason.NOT_A_SERVICE
+        elif not is_opening(tcp.flags):
+            reason = DropReason.NO_SESSION
+        elif not self.sessions.has_room():
+            reason = DropReason.TABLE_FULL
+        else:
+            server, reason = pool.take_next(), DropReason.NO_SERVER
         if server is None:
-            return self._drop(DropReason.NO_SERVER)
+            self.drops[reason] += 1
+            return None
         session = Session(key, server, self.qos.category(packet.dscp), now)
         session.vp = self.vc_map.vps[server.vp]
         self.sessions.open(session, now)
         session.vc = session.vp.open(session.category, session)
         return session
-
-    def _drop(self, reason: DropReason) -> None:
-        self.drops[reason] += 1
 
     def _to_server(self, octets: bytes, packet: Packet, vp: VpMap, vc: Vc) -> None:
         if packet.total_length > vp.mtu:
@@ -98,7 +98,7 @@ class Depot(AtmNode):
         vp.link.send(octets, vc, self.qos.clp[packet.dscp])
 
     def _without_session(self, octets: bytes, packet: Packet) -> None:
-        """ICMP and the like take a default VC: an ICMP error that of its session's server, the rest a fixed server's."""
+        """What has no session takes a default VC, that of a fixed server; but an ICMP error follows its session."""
         pool = self.management.pool_of_vip(packet.destination)
         if pool is None:
             self.drops[DropReason.NOT_A_SERVICE] += 1

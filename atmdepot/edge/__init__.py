@@ -1,0 +1,1 @@
+"""The edge node of figure 8."""

@@ -45,7 +45,7 @@ class VpTable(VcTable):
     def find(self, vpi: int, vci: int) -> Vc | None:
         """The VC of a cell, opened now if it is one of the sessions'."""
         vc = super().find(vpi, vci)
-        if vc is None and vpi == self._vp.vpi and self._vp.session_vcis and vci in self._vp.session_vcis:
+        if vc is None and vpi == self._vp.vpi and self._vp.session_vcis and self._vp.session_vcis.holds(vci):
             vc = self._open(vci, ServiceCategory.UBR_1)
         return vc
 

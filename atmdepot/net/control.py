@@ -162,7 +162,8 @@ def ask(path: Path, request: dict[str, Any], timeout: float = _ANSWER_TIME) -> I
                         raise AtmdepotError(f"{path.stem}: {answer['error']}")
                     yield answer
         except OSError as error:
-            raise AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {error.strerror or error}") from None
+            reason = error.strerror or error
+            raise AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {reason}") from None
 
 
 def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:

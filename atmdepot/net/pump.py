@@ -164,7 +164,7 @@ class Pump:
         while True:
             try:
                 self.tun = await trio.to_thread.run_sync(self._reopen)
-            except Exception as failure:  # noqa: BLE001 - whatever it is, it is tried again
+            except Exception as failure:
                 log.error("the TUN device cannot be made: %s", failure)
                 await trio.sleep(_REOPEN)
             else:

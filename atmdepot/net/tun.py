@@ -19,7 +19,7 @@ _IFREQ = Struct("16sH22x")
 _MAX_PACKET = 65535 + 64
 
 
-class TunGone(OSError):  # noqa: N818
+class TunGone(OSError):
     """The device has been removed under the daemon."""
 
 

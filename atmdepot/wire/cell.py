@@ -51,7 +51,8 @@ class CellHeader(NamedTuple):
         limits = {"vpi": vpi_bits, "vci": 16, "pti": 3, "clp": 1, "gfc": 4 if interface is Interface.UNI else 0}
         for name, bits in limits.items():
             if not 0 <= getattr(self, name) < 1 << bits:
-                raise ValueError(f"{name} {getattr(self, name)} does not fit the {bits} bits it has at {interface.upper()}")
+                raise ValueError(
+                    f"{name} {getattr(self, name)} does not fit the {bits} bits it has at {interface.upper()}")
         word = self.gfc << 28 | self.vpi << 20 | self.vci << 4 | self.pti << 1 | self.clp
         octets = word.to_bytes(4, "big")
         return octets + bytes((hec(octets),))

@@ -14,7 +14,7 @@ _EXTENSIONS = {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_O
 _MAX_EXTENSIONS = 16
 
 
-class MalformedPacket(ValueError):  # noqa: N818
+class MalformedPacket(ValueError):
     """A packet that is no IP, or whose headers are cut short or contradict its length."""
 
 
@@ -171,7 +171,8 @@ class Ipv6View:
     @property
     def identification(self) -> int:
         """The fragment header's, or 0."""
-        return 0 if self._fragment is None else int.from_bytes(self.octets[self._fragment + 4:self._fragment + 8], "big")
+        at = self._fragment
+        return 0 if at is None else int.from_bytes(self.octets[at + 4:at + 8], "big")
 
     @property
     def more_fragments(self) -> bool:

@@ -27,7 +27,8 @@ def scapy() -> Any:
 
 def ipv4(payload: bytes, protocol: int = 6, source: bytes = CLIENT4, destination: bytes = VIP4,
          fragment: int = 0x4000) -> bytes:
-    return pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 0, fragment, 64, protocol, 0) + source + destination + payload
+    head = pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 0, fragment, 64, protocol, 0)
+    return head + source + destination + payload
 
 
 def ipv6(payload: bytes, protocol: int = 6, source: bytes = CLIENT6, destination: bytes = VIP6) -> bytes:

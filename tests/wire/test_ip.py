@@ -235,8 +235,8 @@ def test_tcp_options_end_at_the_first_that_is_cut_short(options: bytes, payload:
 
 
 @pytest.mark.parametrize(("options", "found"), [
-    ("", {}), ("020405b4", {2: b"\x05\xb4"}), ("01010204", {}), ("010101fe", {}), ("02040000 00030307", {2: b"\0\0"}),
-    ("0201", {}), ("0200", {}), ("fe00", {}), ("040202", {4: b""}), ("0305050505", {3: b"\5\5\5"}),
+    ("", {}), ("020405b4", {2: b"\x05\xb4"}), ("01010204", {}), ("010101fe", {}),
+    ("02040000 00030307", {2: b"\0\0"}), ("0201", {}), ("0200", {}), ("fe00", {}), ("040202", {4: b""}), ("0305050505", {3: b"\5\5\5"}),
     ("01010305", {})])
 def test_tcp_options(options: str, found: dict[int, bytes]) -> None:
     octets = bytes.fromhex(options)

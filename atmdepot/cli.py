@@ -138,9 +138,10 @@ def main() -> None:
     """Run a command; print a clear failure as it is, without a traceback."""
     from atmdepot.doctor import doctor
     from atmdepot.lab.commands import lab
+    from atmdepot.lab.demo import demo, replay_command
 
-    cli.add_command(lab)
-    cli.add_command(doctor)
+    for command in (lab, doctor, demo, replay_command):
+        cli.add_command(command)
     try:
         code = cli.main(standalone_mode=False)
     except AtmdepotError as error:

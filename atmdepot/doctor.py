@@ -46,7 +46,7 @@ _TUN = ("as root: modprobe tun, and for ordinary users chmod 666 /dev/net/tun; "
 _KERNEL = "use a kernel with this feature (the common distributions' have it)"
 
 
-class Lacks(Exception):  # noqa: N818 - it is an answer
+class Lacks(Exception):
     """A probe's answer when something is not there."""
 
 

@@ -12,7 +12,7 @@ import re
 import sysconfig
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -236,7 +236,7 @@ def parse(text: str, file: str = "table.toml") -> Network:
 
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise NetworkError([f"{file}: is not TOML: {error}"]) from None
     problems: list[Problem] = []
     network = _convert_network(document, problems)
@@ -262,11 +262,13 @@ _NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
 def _convert_network(document: dict[str, Any], problems: list[Problem]) -> Network | None:
     """Convert key by key and name by name, so that each mistake is found and its path names every key."""
     kinds = get_type_hints(Network, include_extras=True)
-    for key in document.keys() - kinds.keys():
-        problems.append(Problem((key,), _unknown(key, list(kinds))))
+    for key in document:
+        if key not in kinds:
+            problems.append(Problem((key,), _unknown(key, list(kinds))))
     converted: dict[str, Any] = {}
-    for key in kinds.keys() & document.keys() - _NAMED.keys():
-        converted[key] = _convert(document[key], kinds[key], (key,), problems)
+    for key, kind in kinds.items():
+        if key in document and key not in _NAMED:
+            converted[key] = _convert(document[key], kind, (key,), problems)
     for key, kind in _NAMED.items():
         converted[key] = _convert_named(document.get(key), kind, key, problems)
     if "name" not in document:
@@ -294,10 +296,13 @@ def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Proble
             message, place = str(error), ""
         inner = tuple(re.findall(r"[^.\[\]`]+", place.rstrip("`")))
         path += tuple(part for part in inner if part != "...")
-        unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL)
-        if unknown:
-            fields = _fields_of(kind, inner)
-            path, message = (*path, unknown[1]), _unknown(unknown[1], fields)
+        if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
+            path, message = (*path, unknown[1]), _unknown(unknown[1], _fields_of(kind, inner))
+        elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
+            message = f"the key \"{missing[1]}\" is missing: add it"
+        elif message.startswith("Invalid enum value"):
+            wrong, choices = message.removeprefix("Invalid enum value "), _choices_of(kind, inner)
+            message = f"{wrong} is none of its values: write {' or '.join(choices)}"
         elif path[-1] == "from_":
             path = (*path[:-1], "from")
         problems.append(Problem(path, message))
@@ -308,6 +313,11 @@ def _fields_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
     """The keys that a struct knows (a path that leads into `from` ends at a Line)."""
     struct = Line if inner and kind is Link else kind
     return list(struct.__struct_encode_fields__)
+
+
+def _choices_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
+    """The values of a key that has a few."""
+    return [f"\"{value}\"" for value in get_args(get_type_hints(kind)[inner[-1]])]
 
 
 def _unknown(key: str, known: list[str]) -> str:
@@ -334,5 +344,6 @@ def _schema_of(kind: type) -> dict[str, Any]:
 
 def _render(problem: Problem, text: str, file: str) -> str:
     line = line_of(text, problem.path)
-    place = ".".join(problem.path)
-    return f"{file}:{line}: {place}: {problem.message}" if line else f"{file}: {place}: {problem.message}"
+    what = "".join(char if char.isprintable() else repr(char)[1:-1]  # one line, whatever the keys are
+                   for char in f"{'.'.join(problem.path)}: {problem.message}")
+    return f"{file}:{line}: {what}" if line else f"{file}: {what}"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from atmdepot.network import Network
 
 
+_IPV6_MIN_MTU = 1280
+
+
 def problems_of(network: Network) -> list[Problem]:
     """Every mistake that the rules find."""
     found = [problem for rule in _FIRST for problem in rule(network)]
@@ -128,6 +131,14 @@ def _vpis(network: Network) -> Iterator[Problem]:
                                                 f"interface = \"nni\" on links.{network.link_of_vp(vp)}")
 
 
+def _mtus(network: Network) -> Iterator[Problem]:
+    vip = next((vip for vip in network.vips if vip.version == 6), None)
+    for name, vp in network.vps.items():
+        if vip and vp.mtu < _IPV6_MIN_MTU:
+            yield Problem(("vps", name, "mtu"), f"an MTU of {vp.mtu} is too small for the VIP {vip}: IPv6 needs "
+                                                f"{_IPV6_MIN_MTU} (RFC 8200 section 5)")
+
+
 def _vcis(network: Network) -> Iterator[Problem]:
     for name, vp in network.vps.items():
         path = ("vps", name)
@@ -177,13 +188,15 @@ def _qos(network: Network) -> Iterator[Problem]:
 
 
 def _lab(network: Network) -> Iterator[Problem]:
+    versions = set()
     for text in network.lab.networks:
         try:
-            if ipaddress.ip_network(text).num_addresses < 4:
+            subnet = ipaddress.ip_network(text)
+            versions.add(subnet.version)
+            if subnet.num_addresses < 4:
                 raise ValueError("it has no room for a client and the depot")
         except ValueError as error:
             yield Problem(("lab", "networks"), f"{text!r} is no network for the lab: {error}; write \"10.9.0.0/24\"")
-    versions = {ipaddress.ip_network(text).version for text in network.lab.networks if "/" in text}
     for vip in network.vips:
         if vip.version not in versions:
             yield Problem(("lab", "networks"), f"no network of IPv{vip.version} leads to the VIP {vip}: add one")
@@ -203,4 +216,4 @@ def _list(what: str, names: Iterable[str]) -> str:
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _one_depot, _link_ends, _vp_ends, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, _vpis, _vcis, _one_vp_each, _servers_reached, _qos, _lab]
+    _addresses, _vpis, _mtus, _vcis, _one_vp_each, _servers_reached, _qos, _lab]

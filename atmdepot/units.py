@@ -175,9 +175,5 @@ class UdpAddress(str):
         return int(self.rpartition(":")[2])
 
 
-def _is_number(text: object) -> bool:
-    try:
-        float(text)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-    return True
+def _is_number(value: object) -> bool:
+    return re.fullmatch(r"\d+(\.\d+)?", str(value)) is not None

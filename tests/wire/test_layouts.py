@@ -1,12 +1,10 @@
 """The hand-written codecs against the executable specification, in both directions.
 
-In these tests "build" means: the layout builds, the codec reads; and "parse": the codec writes (or random octets
-come), the layout reads.
+"Build": the layout builds and the codec reads. "Parse": the codec writes, or random octets come, and both read.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -40,8 +38,8 @@ from tests.packets import (
 
 HEADERS = {Interface.UNI: layouts.UNI_CELL_HEADER, Interface.NNI: layouts.NNI_CELL_HEADER}
 CELLS = {Interface.UNI: layouts.UNI_CELL, Interface.NNI: layouts.NNI_CELL}
-PTI_NAMES = ["user", "user_last", "user_congested", "user_congested_last", "oam_f5_segment", "oam_f5_end_to_end",
-             "resource_management", "reserved"]
+PTI_NAMES = ["user", "user_last", "user_congested", "user_congested_last", "oam_f5_segment",
+             "oam_f5_end_to_end", "resource_management", "reserved"]
 VCI_NAMES = {1: "meta_signalling", 2: "broadcast_signalling", 3: "oam_f4_segment", 4: "oam_f4_end_to_end",
              5: "signalling", 6: "vp_resource_management"}
 
@@ -217,7 +215,8 @@ def ipv4_fields(draw: st.DrawFn) -> dict[str, Any]:
         "header": {
             "dscp": draw(st.integers(0, 63)), "ecn": draw(st.integers(0, 3)), "identification": draw(port),
             "dont_fragment": draw(st.booleans()), "more_fragments": draw(st.booleans()),
-            "fragment_offset": draw(st.integers(0, 0x1FFF)), "time_to_live": draw(octet), "protocol": draw(octet),
+            "fragment_offset": draw(st.integers(0, 0x1FFF)),
+            "time_to_live": draw(octet), "protocol": draw(octet),
             "source_address": draw(address4), "destination_address": draw(address4)},
         "options": draw(st.binary(min_size=4 * words, max_size=4 * words)),
         "payload": draw(st.binary(max_size=60)),
@@ -269,8 +268,8 @@ def ipv6_extensions(draw: st.DrawFn, depth: int = 4) -> tuple[int, dict[str, Any
     units = draw(st.integers(0, 2))
     if kind == 44:
         offset = draw(st.integers(0, 0x1FFF)) if extension is None else 0
-        return kind, common | {"fragmentation": {"fragment_offset": offset, "more_fragments": draw(st.booleans())},
-                               "identification": draw(word)}
+        fragmentation = {"fragment_offset": offset, "more_fragments": draw(st.booleans())}
+        return kind, common | {"fragmentation": fragmentation, "identification": draw(word)}
     if kind == 51:
         return kind, common | {"sequence_number_and_icv": bytes(4 * units)}
     return kind, common | {"data": bytes(6 + 8 * units)}
@@ -300,7 +299,8 @@ def agrees_ipv6(view: Ipv6View, seen: Any) -> None:
     assert view.identification == (last.identification if last else 0)
 
 
-@given(st.integers(0, 63), st.integers(0, 0xFFFFF), address6, address6, ipv6_extensions(), st.binary(max_size=40))
+@given(st.integers(0, 63), st.integers(0, 0xFFFFF), address6, address6, ipv6_extensions(),
+       st.binary(max_size=40))
 def test_ipv6_build(dscp: int, label: int, source: bytes, destination: bytes, extensions: tuple[int, Any],
                     payload: bytes) -> None:
     next_header, extension = extensions
@@ -339,8 +339,10 @@ options = st.lists(st.one_of(
     st.just({"kind": "sack_permitted", "value": b""}),
     st.builds(lambda value, echo: {"kind": "timestamps", "value": {"ts_value": value, "ts_echo_reply": echo}},
               word, word),
-    st.builds(lambda left, right: {"kind": "sack", "value": [{"left_edge": left, "right_edge": right}]}, word, word),
-    st.builds(lambda kind, value: {"kind": kind, "value": value}, st.integers(20, 255), st.binary(max_size=6)),
+    st.builds(lambda left, right: {"kind": "sack", "value": [{"left_edge": left, "right_edge": right}]},
+              word, word),
+    st.builds(lambda kind, value: {"kind": kind, "value": value}, st.integers(20, 255),
+              st.binary(max_size=6)),
 ), max_size=4)
 
 
@@ -350,8 +352,8 @@ def agrees_tcp(view: TcpView, seen: Any) -> None:
     assert f"{view.flags:08b}" == "".join(str(int(seen.control[flag])) for flag in FLAGS)
     assert (view.window, view.header_length, view.payload) == (
         seen.window, seen.control.data_offset * 4, seen.data)
-    written = {int(one.kind): layouts.TCP_OPTION.build(one)[2:] for one in seen.options.list if one.kind != "nop"}
-    assert view.options == written
+    written = {int(one.kind): layouts.TCP_OPTION.build(one)[2:] for one in seen.options.list}
+    assert view.options == {kind: value for kind, value in written.items() if kind != 1}
     values = {(str(one.kind), one.length): one.value for one in seen.options.list}
     if [str(one.kind) for one in seen.options.list].count("mss") < 2:
         assert view.mss == values.get(("mss", 4))
@@ -361,8 +363,8 @@ def agrees_tcp(view: TcpView, seen: Any) -> None:
 
 
 @given(port, port, word, word, st.sets(st.sampled_from(FLAGS)), port, options, st.binary(max_size=30))
-def test_tcp_build(source: int, destination: int, sequence: int, acknowledgment: int, flags: set[str], window: int,
-                   chosen: list[dict[str, Any]], payload: bytes) -> None:
+def test_tcp_build(source: int, destination: int, sequence: int, acknowledgment: int, flags: set[str],
+                   window: int, chosen: list[dict[str, Any]], payload: bytes) -> None:
     segment = layouts.TCP.build({
         "source_port": source, "destination_port": destination, "sequence_number": sequence,
         "acknowledgment_number": acknowledgment, "control": dict.fromkeys(flags, True), "window": window,
@@ -390,8 +392,8 @@ def test_tcp_parse(octets: bytes) -> None:
 @given(udp_datagrams())
 def test_udp(datagram: bytes) -> None:
     seen = layouts.UDP.parse(datagram)
-    again = layouts.UDP.build({name: seen[name] for name in ("source_port", "destination_port", "checksum", "data")})
-    assert again == datagram
+    names = ("source_port", "destination_port", "checksum", "data")
+    assert layouts.UDP.build({name: seen[name] for name in names}) == datagram
     packet = analyse(layouts.IPV4.build({
         "header": {"protocol": "udp", "source_address": bytes(4), "destination_address": bytes(4)},
         "payload": datagram}))
@@ -400,8 +402,8 @@ def test_udp(datagram: bytes) -> None:
 
 # ── OAM ──
 
-FUNCTIONS = {FaultFunction.AIS: "ais", FaultFunction.RDI: "rdi", FaultFunction.CONTINUITY_CHECK: "continuity_check",
-             FaultFunction.LOOPBACK: "loopback"}
+FUNCTIONS = {FaultFunction.AIS: "ais", FaultFunction.RDI: "rdi",
+             FaultFunction.CONTINUITY_CHECK: "continuity_check", FaultFunction.LOOPBACK: "loopback"}
 
 
 @given(st.one_of(st.sampled_from(OamType), st.integers(0, 15)),
@@ -413,7 +415,8 @@ def test_oam_parse(kind: int, function: int, field: bytes) -> None:
     assert seen.crc10 == int.from_bytes(payload[46:], "big")
     assert layouts.OAM.build(seen) == payload
     if kind == OamType.FAULT_MANAGEMENT and function in FUNCTIONS:
-        assert (str(seen.oam_type), str(seen.function_type)) == ("fault_management", FUNCTIONS[FaultFunction(function)])
+        assert str(seen.oam_type) == "fault_management"
+        assert str(seen.function_type) == FUNCTIONS[FaultFunction(function)]
 
 
 @pytest.mark.parametrize("function", ["ais", "rdi", "continuity_check"])
@@ -428,8 +431,9 @@ def test_oam_build(function: str) -> None:
 def test_loopback(indication: int, tag: int, location: bytes, source: bytes) -> None:
     payload = layouts.OAM.build({
         "oam_type": "fault_management", "function_type": "loopback",
-        "function_specific": {"loopback_indication": {"to_be_looped": bool(indication)}, "correlation_tag": tag,
-                              "loopback_location_id": location, "source_id": source}})
+        "function_specific": {
+            "loopback_indication": {"to_be_looped": bool(indication)}, "correlation_tag": tag,
+            "loopback_location_id": location, "source_id": source}})
     field = bytes((indication,)) + tag.to_bytes(4, "big") + location + source
     assert payload == OamPayload(OamType.FAULT_MANAGEMENT, FaultFunction.LOOPBACK, field).pack()
 
@@ -445,19 +449,13 @@ def test_published_oam_payloads(payload: str, function: str) -> None:
     assert layouts.OAM.build(seen).hex() == payload
 
 
-@given(payloads, st.integers(0, 63))
-def test_both_judge_the_crc_10_alike(payload: bytes, reserved: int) -> None:
+@given(st.integers(0, 15), st.integers(0, 15), st.integers(0, 63), st.integers(0, 383))
+def test_both_judge_the_crc_10_alike(kind: int, function: int, reserved: int, wrong: int) -> None:
     """Also where the 6 bits in front of it are not 0, as a later standard may have them."""
-    with pytest.raises(ValueError, match="CRC-10") if not _has_good_crc10(payload) else suppress():
-        OamPayload.unpack(payload)
-    built = layouts.OAM.build({"oam_type": payload[0] >> 4, "function_type": payload[0] & 15, "reserved": reserved,
-                               "function_specific": None})
-    assert OamPayload.unpack(built)[:2] == (payload[0] >> 4, payload[0] & 15)
-
-
-def _has_good_crc10(payload: bytes) -> bool:
-    try:
-        layouts.OAM.parse(payload)
-    except ChecksumError:
-        return False
-    return True
+    payload = layouts.OAM.build({"oam_type": kind, "function_type": function, "reserved": reserved})
+    assert OamPayload.unpack(payload)[:2] == (kind, function)
+    damaged_payload = (int.from_bytes(payload, "big") ^ 1 << wrong).to_bytes(48, "big")
+    with pytest.raises(ChecksumError):
+        layouts.OAM.parse(damaged_payload)
+    with pytest.raises(ValueError, match="the CRC-10 is wrong"):
+        OamPayload.unpack(damaged_payload)

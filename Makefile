@@ -1,0 +1,24 @@
+# make demo   see real HTTP requests go through a depot as ATM cells, and come back
+# make test   everything that CI does
+# make bench  the depot beside plain kernel forwarding
+#
+# Each sets up what it needs (testbed/setup.sh) in .venv; run it as root for system packages and namespaces.
+
+.PHONY: demo test bench clean
+
+demo:
+	@./testbed/setup.sh demo
+	@.venv/bin/atmdepot demo
+
+test:
+	@./testbed/setup.sh test
+	.venv/bin/ruff check atmdepot tests testbed
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+bench:
+	@./testbed/setup.sh test
+	@.venv/bin/python testbed/bench.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,281 @@
+"""`atmdepot demo`: real requests from curl, through the depot, as cells, to real web servers, and back.
+
+Where neither root nor a user namespace can be had, the same depot and edge nodes carry a recorded session instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import sysconfig
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.lab import Lab
+from atmdepot.lab.pages import SIZES, page
+from atmdepot.lab.sniff import Crossing, sniffing
+from atmdepot.net.control import ask, show
+from atmdepot.network import find, load
+from atmdepot.tables import make_table
+from atmdepot.trace.erf import Direction, ErfCapture
+from atmdepot.trace.pcap import PcapReader, ip_packets
+from atmdepot.trace.text import CellPrinter
+from atmdepot.wire.aal5 import CrcMode
+from atmdepot.wire.cell import Interface
+from atmdepot.wire.ip import PROTOCOL_TCP, ip_view
+from atmdepot.wire.llc import Encapsulation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from atmdepot.net.tap import Tap
+    from atmdepot.network import Network
+
+_FETCHES = 4
+_CELLS_SHOWN = 400
+_WATCH_SECONDS = 3.0
+_CURL_SECONDS = "20"
+
+
+@click.command(epilog="\b\nExamples:\n  atmdepot demo\n  atmdepot demo gns3\n  atmdepot demo -w cells.pcap\n")
+@click.argument("table", default="direct")
+@click.option("-w", "--write", type=click.File("wb"), metavar="FILE",
+              help="Write the cells of the first request as an ERF capture, for Wireshark.")
+@click.option("--keep", is_flag=True, help="Leave the lab up at the end, to look around in.")
+def demo(table: str, write: BinaryIO | None, keep: bool) -> int:
+    """See real HTTP requests go through a depot as ATM cells, and come back (TABLE: direct)."""
+    out = Console(width=None if Console().is_terminal else 140)
+    network = load(table)
+    out.print(Text(_picture(network)))
+    try:
+        lab = Lab.up(find(table), progress=lambda line: out.print(Text(f"  {line}", style="dim")))
+    except EnvironmentLacks as error:
+        out.print(Text(f"{error}\nSo there is no network of one's own here: replaying a recorded session instead.",
+                       style="yellow"))
+        return _verdict(out, replay_file(out, recorded_session(), network, write))
+    try:
+        return _verdict(out, _Demo(out, lab).run(write))
+    finally:
+        if keep:
+            out.print(Text(f"The lab stays up: `atmdepot lab exec client -- curl http://{network.vips[0]}/`, "
+                           "`atmdepot show sessions`, and `atmdepot lab down` at the end."))
+        else:
+            lab.down()
+
+
+def recorded_session() -> Path:
+    """The recording that ships with atmdepot."""
+    for folder in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"):
+        path = folder / "testbed" / "http.pcap"
+        if path.exists():
+            return path
+    raise AtmdepotError("the recorded session testbed/http.pcap is not installed")
+
+
+def _picture(network: Network) -> str:
+    lines = []
+    for number, (name, vp) in enumerate(network.vps.items()):
+        link = network.link_of_vp(vp)
+        edge = network.links[link].other_end(network.depot)
+        front = f"curl ── {network.depot} ══" if number == 0 else " " * (6 + len(network.depot)) + "└══"
+        lines.append(f"  {front} {link}, VP {name} (VPI {vp.vpi}) ══ {edge} ── web server")
+    return "\n".join([f"{network.name}: {network.description}", *lines, ""])
+
+
+def _verdict(out: Console, problems: list[str]) -> int:
+    for problem in problems:
+        out.print(Text(f"  {problem}", style="red"))
+    if problems:
+        out.print(Text("VERDICT: failed", style="bold red"))
+        return 1
+    out.print(Text("VERDICT: good: every octet as it was sent, over AAL5 cells, no IP or TCP header changed",
+                   style="bold green"))
+    return 0
+
+
+def _tcp(packets: list[Crossing], direction: str) -> Counter[bytes]:
+    """The TCP packets of one direction (the kernel's own multicast on a new device is not ours to carry)."""
+    found: Counter[bytes] = Counter()
+    for packet in packets:
+        if packet.direction == direction and ip_view(packet.octets).protocol == PROTOCOL_TCP:
+            found[packet.octets] += 1
+    return found
+
+
+class _Demo:
+    """The demonstration in a lab that is up."""
+
+    def __init__(self, out: Console, lab: Lab) -> None:
+        self._out = out
+        self._lab = lab
+        self._network = lab.network
+        self._sockets = [lab.directory / f"{name}.sock" for name in (self._network.depot, *self._network.edges)]
+        vip = self._network.vips[0]
+        port = next(iter(self._network.services.values())).ports[:1] or [80]
+        self._url = f"http://[{vip}]:{port[0]}" if ":" in vip else f"http://{vip}:{port[0]}"
+        self._problems: list[str] = []
+        self._served: dict[str, int] = {}
+        self._last = ""
+
+    def run(self, write: BinaryIO | None) -> list[str]:
+        """Show one request cell by cell, then fetch every page; the problems found."""
+        self._one_request(write)
+        self._all_pages()
+        self._servers_view()
+        return self._problems
+
+    def _one_request(self, write: BinaryIO | None) -> None:
+        self._out.print(Text("\nOne request, cell by cell, as the depot's links carry it:", style="bold"))
+        trains: list[dict[str, Any]] = []
+        watching = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(trains, watching), daemon=True)
+        thread.start()
+        watching.wait(_WATCH_SECONDS)
+        with ExitStack() as stack:
+            at_depot = stack.enter_context(sniffing(self._lab, self._network.depot))
+            at_edges = [stack.enter_context(sniffing(self._lab, name)) for name in self._network.edges]
+            self._fetch("100B")
+            thread.join(_WATCH_SECONDS * 2)
+        print_trains(self._out, self._network, trains)
+        self._compare(at_depot.packets, [packet for edge in at_edges for packet in edge.packets])
+        if write is not None:
+            write_trains(write, trains)
+            self._out.print(Text(f"These cells are in {write.name}: open it in Wireshark."))
+        if not trains:
+            self._problems.append("the depot showed no cells of the request")
+
+    def _compare(self, at_depot: list[Crossing], at_edges: list[Crossing]) -> None:
+        """What went into the depot's TUN device must have come out of an edge node's, and the other way round."""
+        ways = (("the depot's TUN device", "an edge node's", _tcp(at_depot, "out"), _tcp(at_edges, "in")),
+                ("an edge node's TUN device", "the depot's", _tcp(at_edges, "out"), _tcp(at_depot, "in")))
+        for one, other, start, end in ways:
+            self._out.print(Text(f"{sum(start.values())} packets went into {one}, {sum((start & end).values())} came "
+                                 f"out of {other} with every octet as it was."))
+            if not start or start != end:
+                self._problems.append(f"not every packet that went into {one} came out unchanged")
+
+    def _watch(self, trains: list[dict[str, Any]], watching: threading.Event) -> None:
+        request = {"cells": _CELLS_SHOWN, "seconds": _WATCH_SECONDS / 2}
+        for line in ask(self._sockets[0], request):
+            watching.set()
+            if "cells" in line:
+                trains.append(line | {"cells": base64.b64decode(line["cells"])})
+
+    def _all_pages(self) -> None:
+        self._out.print(Text("\nEvery page, several times, each octet compared:", style="bold"))
+        with Live(console=self._out, refresh_per_second=8, transient=False) as live:
+            for name in SIZES:
+                for _ in range(_FETCHES):
+                    self._fetch(name)
+                    live.update(self._dashboard())
+        self._out.print()
+        for server in self._network.servers:
+            if not self._served.get(server):
+                self._problems.append(f"no page came from {server}")
+
+    def _fetch(self, name: str) -> None:
+        """One page by curl (or, without curl, by the lab's own client); its octets and its server."""
+        started = time.monotonic()
+        done = self._lab.run("client", ["curl", "-gsS", "-m", _CURL_SECONDS, "-i", f"{self._url}/{name}"],
+                             capture_output=True)
+        head, _, body = done.stdout.partition(b"\r\n\r\n")
+        server = next((line.split(b": ", 1)[1].decode() for line in head.split(b"\r\n")
+                       if line.lower().startswith(b"x-served-by: ")), "")
+        if done.returncode or body != page(name):
+            reason = done.stderr.decode(errors="replace").strip() or "its octets are not those of the page"
+            self._problems.append(f"/{name}: {reason}")
+        else:
+            self._served[server] = self._served.get(server, 0) + 1
+        self._last = f"/{name} {len(body):,} octets from {server or '?'} in {time.monotonic() - started:.3f} s"
+
+    def _dashboard(self) -> Group:
+        servers = show(self._sockets[0], "servers")
+        for row in servers:
+            row["pages right"] = self._served.get(row["server"], 0)
+        links = [row for path in self._sockets for row in show(path, "links")]
+        vcs = show(self._sockets[0], "vcs")
+        return Group(
+            Text(f"  {self._last}; {len(vcs)} VCs open at the depot"),
+            make_table("sessions per server", ["server", "list", "sessions", "sessions_total", "pages right"], servers),
+            make_table("links", ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops"], links))
+
+    def _servers_view(self) -> None:
+        """What the servers' logs say: the client's own address, since no header was rewritten."""
+        seen = set()
+        for path in self._lab.directory.glob("*/access.log"):
+            seen |= {line.split()[0] for line in path.read_text().splitlines() if line}
+        if seen:
+            self._out.print(Text(f"The web servers saw the clients as {', '.join(sorted(seen))}: "
+                                 "addresses of the client itself, none of the depot's."))
+
+
+def print_trains(out: Console, network: Network, trains: Iterable[dict[str, Any]]) -> None:
+    """Print each cell, and each PDU under its last cell."""
+    printers = dict(_printers(network))
+    for train in trains:
+        for line in printers[train["link"]].lines(train["time"], train["link"], train["direction"], train["cells"]):
+            out.print(Text(line.text, style="bold cyan" if line.is_pdu else ""), soft_wrap=True)
+
+
+def _printers(network: Network) -> Iterator[tuple[str, CellPrinter]]:
+    for vp in network.vps.values():
+        link = network.link_of_vp(vp)
+        yield link, CellPrinter(Interface(network.links[link].interface), Encapsulation(vp.encapsulation),
+                                CrcMode(vp.crc))
+
+
+def write_trains(file: BinaryIO, trains: Iterable[dict[str, Any]]) -> None:
+    """Write the cells and their PDUs as an ERF capture."""
+    capture = ErfCapture(file)
+    for train in trains:
+        direction = Direction.SENT if train["direction"] == "out" else Direction.RECEIVED
+        capture.record(train["time"], train["cells"], direction)
+    capture.flush()
+
+
+def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | None, cells: int = 60) -> list[str]:
+    """Replay a recording, print what came of it, and give the problems found."""
+    from atmdepot.net.replay import replay
+
+    with path.open("rb") as file:
+        reader = PcapReader(file, str(path))
+        packets = [octets for _, octets in ip_packets(reader)]
+    if reader.truncated:
+        out.print(Text(reader.truncated, style="yellow"))
+    result = replay(network, packets, cells)
+    trains = _trains_of(result.tap)
+    print_trains(out, network, trains)
+    if result.tap is not None and result.tap.missed:
+        out.print(Text(f"... and {result.tap.missed:,} cells more"))
+    if write is not None:
+        write_trains(write, trains)
+    rows = [{"packets": result.packets, "octets": result.octets, "identical": result.identical, "cells": result.cells,
+             "sessions": [f"{name} {count}" for name, count in result.sessions.items()]}]
+    out.print(make_table(f"replay of {path.name} over UDP links on loopback", list(rows[0]), rows))
+    if not result.packets:
+        return ["no packet of the recording belongs to its sessions"]
+    return result.lost[:10]
+
+
+def _trains_of(tap: Tap | None) -> list[dict[str, Any]]:
+    return [seen._asdict() for seen in tap.trains] if tap is not None else []
+
+
+@click.command("replay", epilog="\b\nExamples:\n  atmdepot replay session.pcap\n  atmdepot replay session.pcap gns3\n")
+@click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.pcap")
+@click.argument("table", default="direct")
+@click.option("--cells", default=60, show_default=True, help="Print so many cells.")
+@click.option("-w", "--write", type=click.File("wb"), metavar="FILE", help="Write those cells as an ERF capture.")
+def replay_command(recording: Path, table: str, cells: int, write: BinaryIO | None) -> int:
+    """Send a recorded TCP session through the depot and edge nodes of TABLE; no rights are needed."""
+    out = Console(width=None if Console().is_terminal else 140)
+    return _verdict(out, replay_file(out, recording, load(table), write, cells))

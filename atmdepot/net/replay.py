@@ -1,0 +1,190 @@
+"""`atmdepot replay`: a recorded session through the same depot and edge nodes, where there are no namespaces.
+
+The nodes and the UDP links between them (over loopback) are the daemons' own; only the TUN devices are replaced, by
+socket pairs. Each recorded packet is put in at the side it came from, and must come out unchanged at the other.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import trio
+
+from atmdepot.depot.forwarding import Depot
+from atmdepot.errors import AtmdepotError
+from atmdepot.net.daemon import make_node, open_link
+from atmdepot.net.pump import Pump
+from atmdepot.net.tap import Tap
+from atmdepot.net.tun import SocketTun
+from atmdepot.units import IpAddress, UdpAddress
+from atmdepot.wire.ip import MalformedPacket, address_text
+from atmdepot.wire.packet import analyse
+from atmdepot.wire.tcp import ACK, SYN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from atmdepot.network import Network
+    from atmdepot.wire.packet import Packet
+
+_LOOPBACK = "127.0.0.1"
+_TIME_FOR_A_PACKET = 2.0
+_MAX_PACKET = 65_600
+
+
+@dataclass
+class ReplayResult:
+    """What became of a recording."""
+
+    packets: int = 0
+    octets: int = 0
+    identical: int = 0
+    cells: int = 0
+    lost: list[str] = field(default_factory=list)
+    sessions: Counter[str] = field(default_factory=Counter)
+    tap: Tap | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether there were packets, and each came out as it went in."""
+        return 0 < self.packets == self.identical
+
+
+def replay(network: Network, packets: Sequence[bytes], watch: int = 0) -> ReplayResult:
+    """Send recorded IP packets through a network's depot and edge nodes.
+
+    Args:
+        network: a VC table; its links move to loopback, and its services answer for the recording's servers.
+        packets: the IP packets in the order in which they were recorded.
+        watch: how many cells to keep for showing.
+
+    Raises:
+        AtmdepotError: when nothing in the recording opens a TCP session.
+
+    """
+    servers = _servers_of(packets)
+    _move_to_loopback(network)
+    _answer_for(network, servers)
+    return trio.run(_Replay(network, watch).run, packets)
+
+
+def _servers_of(packets: Sequence[bytes]) -> set[bytes]:
+    """The addresses that SYNs go to."""
+    servers = set()
+    for octets in packets:
+        packet = _analyse(octets)
+        if packet is not None and packet.tcp is not None and packet.tcp.flags & (SYN | ACK) == SYN:
+            servers.add(packet.destination)
+    if not servers:
+        raise AtmdepotError("nothing in this recording opens a TCP session: record from the first SYN on")
+    return servers
+
+
+def _move_to_loopback(network: Network) -> None:
+    for link in network.links.values():
+        with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as other:
+            for node, free in zip(link.ends, (one, other), strict=True):
+                free.bind((_LOOPBACK, 0))
+                link.ends[node] = UdpAddress.of(_LOOPBACK, free.getsockname()[1])
+
+
+def _answer_for(network: Network, servers: set[bytes]) -> None:
+    service = next(iter(network.services.values()))
+    service.vip = [IpAddress(address_text(server)) for server in sorted(servers)]
+    service.ports = []
+    network.services.clear()
+    network.services["recorded"] = service
+
+
+def _analyse(octets: bytes) -> Packet | None:
+    try:
+        return analyse(octets)
+    except MalformedPacket:
+        return None
+
+
+class _Replay:
+    """One run: a pump for each node, and the packets one after the other."""
+
+    def __init__(self, network: Network, watch: int) -> None:
+        self._network = network
+        self._depot = network.depot
+        self._tuns = {name: SocketTun() for name in (network.depot, *network.edges)}
+        self._pumps: dict[str, Pump] = {}
+        for name, tun in self._tuns.items():
+            node = make_node(network, name, time.monotonic_ns())
+            links = {link: open_link(network, link, node) for link in node.links}
+            self._pumps[name] = Pump(node, links, tun)
+        self._edge_of: dict[tuple[object, ...], str] = {}
+        self.result = ReplayResult(tap=Tap(watch) if watch else None)
+        self._pumps[self._depot].tap = self.result.tap
+
+    async def run(self, packets: Sequence[bytes]) -> ReplayResult:
+        vips = {vip.packed for vip in self._network.vips}
+        async with trio.open_nursery() as nursery:
+            for pump in self._pumps.values():
+                nursery.start_soon(pump.run)
+            for number, octets in enumerate(packets, 1):
+                packet = _analyse(octets)
+                if packet is not None and (packet.destination in vips or packet.source in vips):
+                    await self._pass(number, octets, packet, packet.destination in vips)
+            nursery.cancel_scope.cancel()
+        self._finish()
+        return self.result
+
+    async def _pass(self, number: int, octets: bytes, packet: Packet, from_client: bool) -> None:
+        """Put one packet in, and wait for it at the other side."""
+        result = self.result
+        result.packets += 1
+        result.octets += len(octets)
+        start = self._depot if from_client else self._edge_of.get(packet.reverse_key, self._network.edges[0])
+        self._tuns[start].outer.send(octets)
+        came = await self._receive(list(self._network.edges) if from_client else [self._depot])
+        if came is None:
+            result.lost.append(f"packet {number} did not come out: {self._drops()}")
+            return
+        node, received = came
+        if from_client:
+            self._edge_of[packet.key] = node
+        if received == octets:
+            result.identical += 1
+        else:
+            result.lost.append(f"packet {number} came out changed at {node}")
+
+    async def _receive(self, nodes: list[str]) -> tuple[str, bytes] | None:
+        """The first packet that comes out at one of the nodes."""
+        found: list[tuple[str, bytes]] = []
+
+        async def wait(node: str, scope: trio.CancelScope) -> None:
+            outer = self._tuns[node].outer
+            await trio.lowlevel.wait_readable(outer)
+            found.append((node, outer.recv(_MAX_PACKET)))
+            scope.cancel()
+
+        with trio.move_on_after(_TIME_FOR_A_PACKET):
+            async with trio.open_nursery() as nursery:
+                for node in nodes:
+                    nursery.start_soon(wait, node, nursery.cancel_scope)
+        return found[0] if found else None
+
+    def _drops(self) -> str:
+        drops: Counter[str] = Counter()
+        for pump in self._pumps.values():
+            for counted in (pump.node.drops, *(link.drops for link in pump.node.links.values())):
+                drops.update({str(reason): count for reason, count in counted.items()})
+        return ", ".join(f"{reason} {count}" for reason, count in drops.items() if count) or "no drop counted"
+
+    def _finish(self) -> None:
+        depot = self._pumps[self._depot].node
+        assert isinstance(depot, Depot)
+        for server in depot.management.servers.values():
+            self.result.sessions[server.name] = server.total_sessions
+        for pump in self._pumps.values():
+            self.result.cells += sum(link.tx_cells for link in pump.node.links.values())
+            for link in pump.links.values():
+                link.close()
+            pump.tun.close()

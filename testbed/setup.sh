@@ -1,0 +1,80 @@
+#!/bin/sh
+# Set up what a make target needs: `testbed/setup.sh demo|test`, from the checkout.
+#
+# As root the missing system packages are installed (Debian, Ubuntu); otherwise it tells which they are and goes on.
+# Everything of Python's goes into a virtual environment of the checkout's own, .venv.
+set -eu
+
+purpose=${1:?demo or test}
+venv=.venv
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+# The command that a package is there for, and the package.
+wanted="curl:curl nginx:nginx-light"
+[ "$purpose" = test ] && wanted="$wanted ab:apache2-utils wrk:wrk tshark:tshark iperf3:iperf3 ping:iputils-ping \
+ip:iproute2 setpriv:util-linux"
+
+find_python() {
+    for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
+        if command -v "$candidate" >/dev/null 2>&1 &&
+            "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+missing=""
+for pair in $wanted; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
+done
+[ -n "$(find_python)" ] || missing="$missing python3 python3-venv"
+
+install_packages() {
+    say "installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # nginx is wanted as a program, not as a service of this machine: do not let its package start it.
+    policy=/usr/sbin/policy-rc.d
+    ours=""
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+        ours=yes
+        trap 'rm -f "$policy"' EXIT
+    fi
+    # shellcheck disable=SC2086
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    if [ -n "$ours" ]; then
+        rm -f "$policy"
+        trap - EXIT
+    fi
+    case "$missing" in *nginx*) systemctl disable nginx >/dev/null 2>&1 || true ;; esac
+    # Ubuntu 22.04's python3 is too old, but it has a newer one beside it.
+    [ -n "$(find_python)" ] || apt-get install -y -qq python3.11 python3.11-venv >/dev/null || true
+}
+
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        install_packages
+    else
+        say "these packages are missing, and only root can install them: apt-get install$missing"
+    fi
+fi
+
+python=$(find_python)
+if [ -z "$python" ]; then
+    say "Python 3.11 or later with its venv module is needed: apt-get install python3 python3-venv"
+    exit 5
+fi
+
+stamp="$venv/.ready-for-$purpose"
+if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+    [ -x "$venv/bin/python" ] || { say "making $venv with $("$python" --version)"; "$python" -m venv "$venv"; }
+    extra=""
+    [ "$purpose" = test ] && extra="[dev]"
+    say "installing atmdepot and what it needs into $venv"
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check -e ".$extra"
+    touch "$stamp"
+fi

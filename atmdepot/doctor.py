@@ -74,18 +74,17 @@ class _Answer(Struct, frozen=True):
     text: str
 
 
-@click.command()
+@click.command(epilog="""\b
+Examples:
+  atmdepot doctor
+  atmdepot doctor -o json
+""")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
               help="How to print.")
 def doctor(output: str) -> None:
-    r"""Check what this machine has for atmdepot and say what to do about what it lacks.
+    """Check what this machine has for atmdepot and say what to do about what it lacks.
 
     The exit code is 5 when something required is lacking. Nothing on the machine is changed.
-
-    \b
-    Examples:
-      atmdepot doctor
-      atmdepot doctor -o json
     """
     findings = examine()
     lacking = [found.name for found in findings if found.required and found.verdict == "lacks"]

@@ -294,8 +294,8 @@ def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Proble
         message, _, place = str(error).rpartition(" - at `$")
         if not message:
             message, place = str(error), ""
-        inner = tuple(re.findall(r"[^.\[\]`]+", place.rstrip("`")))
-        path += tuple(part for part in inner if part != "...")
+        inner = _with_key(value, kind, tuple(re.findall(r"\.\.\.|[^.\[\]`]+", place)), str(error))
+        path += inner
         if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
             path, message = (*path, unknown[1]), _unknown(unknown[1], _fields_of(kind, inner))
         elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
@@ -303,10 +303,21 @@ def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Proble
         elif message.startswith("Invalid enum value"):
             wrong, choices = message.removeprefix("Invalid enum value "), _choices_of(kind, inner)
             message = f"{wrong} is none of its values: write {' or '.join(choices)}"
-        elif path[-1] == "from_":
-            path = (*path[:-1], "from")
         problems.append(Problem(path, message))
         return None
+
+
+def _with_key(value: Any, kind: Any, inner: tuple[str, ...], error: str) -> tuple[str, ...]:
+    """The path with the name that stands where msgspec writes "..." for any entry of a table."""
+    if inner[1:2] != ("...",):
+        return inner
+    for key, entry in value[inner[0]].items():
+        try:
+            msgspec.convert({**value, inner[0]: {key: entry}}, kind, dec_hook=_decode)
+        except msgspec.ValidationError as again:
+            if str(again) == error:
+                return inner[0], key, *inner[2:]
+    return inner[0], *inner[2:]
 
 
 def _fields_of(kind: Any, inner: tuple[str, ...]) -> list[str]:

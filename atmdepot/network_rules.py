@@ -142,9 +142,9 @@ def _mtus(network: Network) -> Iterator[Problem]:
 def _vcis(network: Network) -> Iterator[Problem]:
     for name, vp in network.vps.items():
         path = ("vps", name)
-        if (vp.session_vcis is None) == (not vp.shared_vcs):
-            yield Problem(path, "a VP has either session_vcis = \"64-65535\" (a VC for each session) or shared_vcs = "
-                                "{ \"UBR.1\" = 40 } (a VC for each service category)")
+        if vp.session_vcis and vp.shared_vcs:
+            yield Problem(path, "a VP has session_vcis (a VC for each session) or shared_vcs (a VC for each service "
+                                "category), not both: leave one out")
         if vp.session_vcis and vp.session_vcis.holds(vp.default_vci):
             yield Problem((*path, "default_vci"), f"VCI {vp.default_vci} is used twice: it is also in session_vcis "
                                                   f"({vp.session_vcis})")

@@ -21,6 +21,7 @@ _NS = 1_000_000_000
 _HEADER_BITS = HEADER_SIZE * 8
 _PAYLOAD_BITS = (CELL_SIZE - HEADER_SIZE) * 8
 _MAX_AHEAD = 16
+_NEVER = 1 << 62
 _MAX_OCTETS_UNDER_WAY = 64 * 2**20
 
 
@@ -37,10 +38,11 @@ class Trials:
     def _gap(self) -> int:
         """Failures before the next hit: geometrically distributed."""
         if self._probability <= 0:
-            return 1 << 62
+            return _NEVER
         if self._probability >= 1:
             return 0
-        return int(math.log(1.0 - self._random.random()) / math.log1p(-self._probability))
+        # The least probabilities that a float can hold make gaps that it cannot.
+        return int(min(_NEVER, math.log(1.0 - self._random.random()) / math.log1p(-self._probability)))
 
     def hits(self, count: int) -> list[int]:
         """Which of the next `count` trials hit, as positions from 0."""

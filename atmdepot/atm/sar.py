@@ -105,8 +105,11 @@ class Reassembler:
                 self.hec.mode = HecMode.CORRECTION
             end = at + 1
             if known is not None:
-                if not known.last:
-                    while end < count and headers[end] == header:
+                # A run has a good header (one just mended leaves detection mode, in which its like are dropped) and
+                # ends where the VC's greatest SDU does, so that a run does what its cells would do one by one.
+                if not known.last and self.hec.mode is HecMode.CORRECTION:
+                    stop = min(count, at + known.vc.max_cells - known.vc.cells_pending)
+                    while end < stop and headers[end] == header:
                         end += 1
                 self._take(known, payload_of(cells, at, end - at), end - at, now, sdus)
             at = end

@@ -28,14 +28,15 @@ T = TypeVar("T", bound=Expiring)
 class TimerWheel(Generic[T]):
     """Items in slots of `tick` ns; an item expires up to one tick after its deadline, never before.
 
-    No item waits in a slot more than 60 ticks away, so one that was taken out is not held much longer.
+    No item stands more than 60 ticks away, so that a deadline moved to an earlier time is never missed by more. An
+    item that is taken out is not held any longer: a flood of short-lived ones leaves nothing behind.
     """
 
     __slots__ = ("_due", "_slots", "tick")
 
     def __init__(self, tick: int = _SECOND) -> None:
         self.tick = tick
-        self._slots: dict[int, list[T]] = {}
+        self._slots: dict[int, dict[T, None]] = {}
         self._due: list[int] = []
 
     def add(self, item: T, now: int) -> None:
@@ -43,16 +44,19 @@ class TimerWheel(Generic[T]):
         slot = min(item.deadline // self.tick, now // self.tick + _HORIZON) + 1
         if slot == item.slot:
             return
+        self.remove(item)
         item.slot = slot
         bucket = self._slots.get(slot)
         if bucket is None:
-            bucket = self._slots[slot] = []
+            bucket = self._slots[slot] = {}
             heapq.heappush(self._due, slot)
-        bucket.append(item)
+        bucket[item] = None
 
     def remove(self, item: T) -> None:
         """Watch an item no more."""
-        item.slot = _NOWHERE
+        if item.slot != _NOWHERE:
+            del self._slots[item.slot][item]
+            item.slot = _NOWHERE
 
     def expired(self, now: int) -> list[T]:
         """Take out the items whose deadline has passed; those with more time go to a later slot."""
@@ -60,8 +64,6 @@ class TimerWheel(Generic[T]):
         while self._due and self._due[0] * self.tick <= now:
             slot = heapq.heappop(self._due)
             for item in self._slots.pop(slot):
-                if item.slot != slot:
-                    continue
                 item.slot = _NOWHERE
                 if item.deadline <= now:
                     gone.append(item)

@@ -78,7 +78,7 @@ class Depot(AtmNode):
             reason = DropReason.NOT_A_SERVICE
         elif not is_opening(tcp.flags):
             reason = DropReason.NO_SESSION
-        elif not self.sessions.has_room():
+        elif not self.sessions.has_room_for(key):
             reason = DropReason.TABLE_FULL
         else:
             server, reason = pool.take_next(), DropReason.NO_SERVER
@@ -92,7 +92,7 @@ class Depot(AtmNode):
         return session
 
     def _to_server(self, octets: bytes, packet: Packet, vp: VpMap, vc: Vc) -> None:
-        if packet.total_length > vp.mtu:
+        if len(octets) > vp.mtu:
             self.answer_too_big(octets, packet, vp.mtu)
             return
         vp.link.send(octets, vc, self.qos.clp[packet.dscp])

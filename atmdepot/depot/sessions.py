@@ -73,7 +73,7 @@ class Session:
 
     __slots__ = (
         "category", "client", "closed_by", "deadline", "key", "last_seen", "octets_in", "octets_out", "opened",
-        "packets_in", "packets_out", "server", "server_side", "slot", "table", "vc", "vp",
+        "packets_in", "packets_out", "second_syn", "server", "server_side", "slot", "table", "vc", "vp",
     )
 
     def __init__(self, key: FlowKey, server: Server, category: ServiceCategory, now: int) -> None:
@@ -84,6 +84,7 @@ class Session:
         self.vc: Vc
         self.client = Side(TcpState.CLOSED)
         self.server_side = Side(TcpState.LISTEN)
+        self.second_syn: TcpFields | None = None
         self.opened = self.last_seen = now
         self.deadline = 0
         self.slot = -1
@@ -97,7 +98,7 @@ class Session:
         return self.client.state in _OPENING or self.server_side.state in _OPENING
 
 
-_OPENING = frozenset({TcpState.CLOSED, TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
+_OPENING = frozenset({TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 
 
 class SessionTables:
@@ -125,9 +126,9 @@ class SessionTables:
             return False
         return session is None or (session.table is Table.SECONDARY and tcp.sequence != session.client.isn)
 
-    def has_room(self) -> bool:
-        """Whether another session may be opened."""
-        return len(self.primary) + len(self.secondary) < self._timers.max_sessions
+    def has_room_for(self, key: FlowKey) -> bool:
+        """Whether a session may be opened; one that reuses a closed one's port takes its place."""
+        return len(self.primary) + len(self.secondary) < self._timers.max_sessions or key in self.secondary
 
     def open(self, session: Session, now: int) -> None:
         """Enter a new session into the primary table; an old entry of its flow makes way."""
@@ -147,26 +148,35 @@ class SessionTables:
 
     def track(self, session: Session, tcp: TcpFields, now: int, *, from_client: bool) -> None:
         """Follow a packet of a session: both ends' states, and by them the entry's table and deadline."""
+        session.last_seen = now
+        if tcp.flags & SYN and not tcp.flags & RST and not _counts(session, tcp, from_client):
+            return
         sender, receiver = session.client, session.server_side
         if not from_client:
             sender, receiver = receiver, sender
-        session.last_seen = now
         if tcp.flags & RST:
             self._reset(session, sender, receiver, tcp, now)
             return
         sender.follow(tcp, scaled=session.client.scale is not None and session.server_side.scale is not None)
         _advance(sender, receiver, tcp)
-        if session.table is Table.SECONDARY:
-            self._revive(session, now)
-        elif sender.state in OVER and receiver.state in OVER:
+        if session.table is Table.SECONDARY and not self._revive(session):
+            return
+        if sender.state in OVER and receiver.state in OVER:
             self._to_secondary(session, "FIN", now)
         elif not session.half_open:
             self._half_open.pop(session.key, None)
-            session.deadline = now + self._timers.idle
+            self._expire_at(session, now + self._timers.idle, now)
+
+    def _expire_at(self, session: Session, deadline: int, now: int) -> None:
+        earlier = deadline < session.deadline
+        session.deadline = deadline
+        if earlier:
+            self._wheel.add(session, now)
 
     def _reset(self, session: Session, sender: Side, receiver: Side, tcp: TcpFields, now: int) -> None:
         """An RST closes when its number is exactly the expected one; one merely in the window shortens the life."""
-        if session.table is not Table.PRIMARY:
+        if session.table is not Table.PRIMARY or sender.state is TcpState.SYN_SENT:
+            # An end in SYN-SENT refuses a strange answer with an RST, and goes on with its SYN.
             return
         if receiver.state is TcpState.SYN_SENT:
             # RFC 9293 section 3.10.7.3: valid if it acknowledges the SYN.
@@ -180,18 +190,18 @@ class SessionTables:
             sender.state = receiver.state = TcpState.CLOSED
             self._to_secondary(session, "RST", now)
         elif doubtful:
-            session.deadline = min(session.deadline, now + _AFTER_DOUBTFUL_RST)
-            self._wheel.add(session, now)
+            self._expire_at(session, min(session.deadline, now + _AFTER_DOUBTFUL_RST), now)
 
-    def _revive(self, session: Session, now: int) -> None:
-        """A packet of a session that was only idle brings it back (keep-alives are often rarer than 20 minutes)."""
-        if session.closed_by == "idle":
-            del self.secondary[session.key]
-            self.primary[session.key] = session
-            session.table = Table.PRIMARY
-            session.closed_by = ""
-            session.server.primary_sessions += 1
-            session.deadline = now + self._timers.idle
+    def _revive(self, session: Session) -> bool:
+        """Bring back a session that was only idle (keep-alives are often rarer than 20 minutes), or opened late."""
+        if session.closed_by not in ("idle", "half-open") or session.half_open:
+            return False
+        del self.secondary[session.key]
+        self.primary[session.key] = session
+        session.table = Table.PRIMARY
+        session.closed_by = ""
+        session.server.primary_sessions += 1
+        return True
 
     def _to_secondary(self, session: Session, why: str, now: int) -> None:
         self._leave_primary(session)
@@ -227,6 +237,29 @@ class SessionTables:
     def next_timer(self) -> int | None:
         """When `expire` should be called next (ns), or None."""
         return self._wheel.next_timer()
+
+
+def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
+    """Whether a packet with SYN says anything of the session's states.
+
+    When the handshake is over, a SYN only gets a challenge ACK (RFC 9293 section 3.10.7.4), so it changes nothing,
+    unless its server answers with a SYN+ACK after all: then both ends begin again.
+    """
+    if session.half_open:
+        return not tcp.flags & FIN
+    if from_client:
+        if is_opening(tcp.flags) and tcp.sequence != session.client.isn:
+            session.second_syn = tcp
+        return False
+    syn = session.second_syn
+    if syn is None or not is_answer(tcp.flags) or \
+            not 0 < (tcp.acknowledgment - syn.sequence) % _MODULO <= syn.length + 1:
+        return False
+    session.second_syn = None
+    session.client, session.server_side = Side(TcpState.CLOSED), Side(TcpState.LISTEN)
+    session.client.follow(syn, scaled=False)
+    _advance(session.client, session.server_side, syn)
+    return True
 
 
 def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:

@@ -31,14 +31,25 @@ class Flow:
         self.slot = -1
 
 
+class UnclaimedVc:
+    """A VC of the session range that carries no flow: its first cells made no packet, or its flow has left it."""
+
+    __slots__ = ("deadline", "slot", "vc")
+
+    def __init__(self, vc: Vc, deadline: int) -> None:
+        self.vc, self.deadline = vc, deadline
+        self.slot = -1
+
+
 class VpTable(VcTable):
     """The VCs of a VP as its far end sees them: those of the session range open when their first cell comes."""
 
-    __slots__ = ("_interface", "_qos", "_vp", "default", "shared")
+    __slots__ = ("_interface", "_qos", "_vp", "default", "opened", "shared")
 
     def __init__(self, vp: Vp, interface: Interface, qos: QosMap) -> None:
         super().__init__()
         self._vp, self._interface, self._qos = vp, interface, qos
+        self.opened: list[Vc] = []
         self.default = self._open(vp.default_vci, ServiceCategory.UBR_1)
         self.shared = [self._open(vci, ServiceCategory.parse(name)) for name, vci in vp.shared_vcs.items()]
 
@@ -47,6 +58,7 @@ class VpTable(VcTable):
         vc = super().find(vpi, vci)
         if vc is None and vpi == self._vp.vpi and self._vp.session_vcis and self._vp.session_vcis.holds(vci):
             vc = self._open(vci, ServiceCategory.UBR_1)
+            self.opened.append(vc)
         return vc
 
     def is_session_vc(self, vc: Vc) -> bool:
@@ -78,9 +90,10 @@ class EdgeNode(AtmNode):
         self.link = LinkAdaptation.of(network, link, self.table)
         self.links = {link: self.link}
         self.flows: dict[FlowKey, Flow] = {}
-        self._wheel: TimerWheel[Flow] = TimerWheel()
+        self._wheel: TimerWheel[Flow | UnclaimedVc] = TimerWheel()
         # As long as the depot can hold the session: idle in the primary, then 2 MSL in the secondary table.
         self._lifetime = network.sessions.idle + network.sessions.two_msl
+        self._lifetime_unclaimed = network.sessions.two_msl
 
     # From the depot to the server.
 
@@ -93,6 +106,10 @@ class EdgeNode(AtmNode):
             if packet.source_port:
                 self._learn(packet, vc, now)
             self.packets_out.append(octets)
+        for vc in self.table.opened:
+            if vc.owner is None:
+                self._unclaim(vc, now)
+        self.table.opened.clear()
 
     def _learn(self, packet: Packet, vc: Vc, now: int) -> None:
         """Note that the VC carries the packet's flow."""
@@ -102,24 +119,36 @@ class EdgeNode(AtmNode):
             flow.deadline = now + self._lifetime
             return
         if flow is not None:
-            self._forget(flow)
+            self._forget(flow, now)
         if vc is self.table.default:
             return
         if len(self.flows) >= self.network.sessions.max_sessions:
-            self._forget(next(iter(self.flows.values())))
+            self._forget(next(iter(self.flows.values())), now)
         flow = self.flows[key] = Flow(key, vc, now + self._lifetime)
         self._wheel.add(flow, now)
         if self.table.is_session_vc(vc):
-            if isinstance(vc.owner, Flow):  # the depot gave the VCI to another session
-                self._forget(vc.owner)
+            self._claim(vc, flow)
             self.table.classify(vc, packet.dscp)
-            vc.owner = flow
 
-    def _forget(self, flow: Flow) -> None:
-        self.flows.pop(flow.key, None)
+    def _claim(self, vc: Vc, flow: Flow) -> None:
+        """The VC is the flow's; the one that it carried before has ended, or the depot would not give its VCI again."""
+        before = vc.owner
+        if isinstance(before, Flow):
+            del self.flows[before.key]
+        if isinstance(before, Flow | UnclaimedVc):
+            self._wheel.remove(before)
+        vc.owner = flow
+
+    def _forget(self, flow: Flow, now: int) -> None:
+        del self.flows[flow.key]
         self._wheel.remove(flow)
         if flow.vc.owner is flow:
-            flow.vc.owner = None
+            self._unclaim(flow.vc, now)
+
+    def _unclaim(self, vc: Vc, now: int) -> None:
+        """Close the VC in time unless a flow comes on it; not at once, since cells of it may be under way."""
+        vc.owner = unclaimed = UnclaimedVc(vc, now + self._lifetime_unclaimed)
+        self._wheel.add(unclaimed, now)
 
     # From the server to the depot.
 
@@ -129,7 +158,7 @@ class EdgeNode(AtmNode):
         packet = self.analyse(octets)
         if packet is None:
             return
-        if packet.total_length > self.mtu:
+        if len(octets) > self.mtu:
             self.answer_too_big(octets, packet, self.mtu)
             return
         flow = self.flows.get(packet.reverse_key)
@@ -140,10 +169,11 @@ class EdgeNode(AtmNode):
 
     def handle_timer(self, now: int) -> None:
         """Expire learnt flows, closing their VCs, and unfinished PDUs."""
-        for flow in self._wheel.expired(now):
-            self._forget(flow)
-            if self.table.is_session_vc(flow.vc):
-                self.link.close(flow.vc)
+        for item in self._wheel.expired(now):
+            if isinstance(item, Flow):
+                del self.flows[item.key]
+            if self.table.is_session_vc(item.vc):
+                self.link.close(item.vc)
         self.link.reassembler.expire(now)
 
     def next_timer(self) -> int | None:

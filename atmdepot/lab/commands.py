@@ -23,23 +23,27 @@ _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
 """What keeps a shell's start-up files from setting another prompt."""
 
 
-@click.group()
+@click.group(epilog="""\b
+Examples:
+  atmdepot lab up direct
+  atmdepot lab exec client -- curl -s http://10.80.0.1/server
+  atmdepot lab status
+  atmdepot lab down
+""")
 def lab() -> None:
-    r"""Run a VC table's network on this machine, in network namespaces.
+    """Run a VC table's network on this machine, in network namespaces.
 
     The lab adds a node `client` in front of the depot and a web server on each edge node. It needs root, or a
     kernel that lets ordinary users make user namespaces; `atmdepot doctor` tells.
-
-    \b
-    Examples:
-      atmdepot lab up direct
-      atmdepot lab exec client -- curl -s http://10.80.0.1/server
-      atmdepot lab status
-      atmdepot lab down
     """
 
 
-@lab.command()
+@lab.command(epilog="""\b
+Examples:
+  atmdepot lab up direct
+  atmdepot lab up my-network.toml --timeout 60
+  atmdepot lab up direct --no-web --no-wait
+""")
 @click.argument("file")
 @click.option("--wait/--no-wait", default=True, show_default=True,
               help="Return only when a page has come from every VIP; else when every process is READY.")
@@ -50,31 +54,24 @@ def lab() -> None:
 @click.option("--client-mtu", type=click.IntRange(1280, 65535), default=1500, show_default=True,
               metavar="OCTETS", help="The MTU between the client and the depot.")
 def up(file: str, wait: bool, timeout: float, userns: bool, web: bool, client_mtu: int) -> None:
-    r"""Bring up the lab of a VC table: FILE, or the name of one that ships with atmdepot.
+    """Bring up the lab of a VC table: FILE, or the name of one that ships with atmdepot.
 
     A lab that is already up stays as it is.
-
-    \b
-    Examples:
-      atmdepot lab up direct
-      atmdepot lab up my-network.toml --timeout 60
-      atmdepot lab up direct --no-web --no-wait
     """
     Lab.up(file, wait=wait, timeout=timeout, userns=userns, web=web, client_mtu=client_mtu,
            progress=_progress)
 
 
-@lab.command()
+@lab.command(epilog="""\b
+Examples:
+  atmdepot lab down
+  atmdepot lab down direct
+""")
 @click.argument("name", required=False)
 def down(name: str | None) -> None:
-    r"""Take a lab down: NAME, the VC table that it runs, or the only lab.
+    """Take a lab down: NAME, the VC table that it runs, or the only lab.
 
     Every process of the lab ends, and what the lab made in its directory is removed. A file of yours stays.
-
-    \b
-    Examples:
-      atmdepot lab down
-      atmdepot lab down direct
     """
     if name is None and not Lab.all():
         _progress("no lab is up")
@@ -84,19 +81,18 @@ def down(name: str | None) -> None:
     _progress(f"the lab {found.name} is down")
 
 
-@lab.command()
+@lab.command(epilog="""\b
+Examples:
+  atmdepot lab status
+  atmdepot lab status -o json
+""")
 @click.argument("name", required=False)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
               help="How to print.")
 def status(name: str | None, output: str) -> None:
-    r"""Show the labs, their nodes and processes: all labs, or the lab NAME.
+    """Show the labs, their nodes and processes: all labs, or the lab NAME.
 
     A lab that was killed is `gone`; `lab up` starts it anew and `lab down` removes what it left.
-
-    \b
-    Examples:
-      atmdepot lab status
-      atmdepot lab status -o json
     """
     reports = [_report(found) for found in ([Lab.find(name)] if name else Lab.all())]
     if output == "json":
@@ -107,34 +103,31 @@ def status(name: str | None, output: str) -> None:
         _progress("no lab is up")
 
 
-@lab.command("exec")
+@lab.command("exec", epilog="""\b
+Examples:
+  atmdepot lab exec client -- curl -s http://10.80.0.1/1KB
+  atmdepot lab exec depot -- ip route
+  atmdepot lab exec web1 --lab direct -- ss -tln
+""")
 @click.argument("node")
 @click.argument("cmd", nargs=-1, required=True, type=click.UNPROCESSED)
 @_LAB_OPTION
 def execute(node: str, cmd: tuple[str, ...], name: str | None) -> None:
-    r"""Run a command in the namespace of NODE; put -- before CMD.
+    """Run a command in the namespace of NODE; put -- before CMD.
 
     It has this terminal, its exit code becomes this command's, signals reach it, and it ends with the lab.
-
-    \b
-    Examples:
-      atmdepot lab exec client -- curl -s http://10.80.0.1/1KB
-      atmdepot lab exec depot -- ip route
-      atmdepot lab exec web1 --lab direct -- ss -tln
     """
     _enter(Lab.find(name), node, cmd)
 
 
-@lab.command()
+@lab.command(epilog="""\b
+Examples:
+  atmdepot lab shell client
+""")
 @click.argument("node")
 @_LAB_OPTION
 def shell(node: str, name: str | None) -> None:
-    r"""Open a shell in the namespace of NODE: that of $SHELL, else /bin/sh.
-
-    \b
-    Examples:
-      atmdepot lab shell client
-    """
+    """Open a shell in the namespace of NODE: that of $SHELL, else /bin/sh."""
     found = Lab.find(name)
     program = os.environ.get("SHELL") or "/bin/sh"
     os.environ["PS1"] = f"{found.name}:{node}# "

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from atmdepot.lab import namespaces
@@ -25,23 +26,28 @@ _NOT_EXECUTABLE = 126
 
 def run(doors: Doors, argv: Sequence[str]) -> NoReturn:
     """Run a command behind the doors and end this process as the command ends."""
-    doors.enter()
-    doors.close()
-    foreground = _terminal_is_ours()
+    interactive = _is_interactive()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    # A process becomes a member of a PID namespace only by being born there.
-    child = os.fork()
+    try:
+        doors.enter()
+        doors.close()
+        # A process becomes a member of a PID namespace only by being born there.
+        child = os.fork()
+    except OSError as error:
+        os.write(2, f"the lab cannot be entered: {error.strerror}; has it ended?\n".encode())
+        os._exit(1)
     if child == 0:
-        _become(argv, mask)
-    status = _stand_for(child)
-    if foreground:
-        # A shell in there had the terminal to itself and could not name us, outside, to give it back.
-        os.tcsetpgrp(0, os.getpgrp())
-    _end_as(status)
+        _become(argv, mask, interactive)
+    _end_as(_stand_for(child, interactive))
 
 
-def _become(argv: Sequence[str], mask: set[int]) -> NoReturn:
+def _become(argv: Sequence[str], mask: set[int], interactive: bool) -> NoReturn:
     namespaces.die_with_parent(signal.SIGKILL)
+    if interactive:
+        # A shell wants to give the terminal back to the process group that it began in, so that has to be one
+        # that it can see: its own, and not ours outside.
+        os.setpgid(0, 0)
+        _give_terminal(os.getpid())
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # Python ignores them, and exec would keep that
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -52,19 +58,40 @@ def _become(argv: Sequence[str], mask: set[int]) -> NoReturn:
         os._exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE)
 
 
-def _stand_for(child: int) -> int:
+def _stand_for(child: int, interactive: bool) -> int:
     """Wait for the child, passing on what is sent to us; return its wait status."""
+    foreground = interactive
     while True:
         info = signal.sigwaitinfo(signal.valid_signals())
         if info.si_signo == signal.SIGCHLD:
             pid, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED)
+            if pid and foreground:
+                _give_terminal(os.getpgrp())
+                foreground = False
             if pid and os.WIFSTOPPED(status):
                 os.kill(os.getpid(), signal.SIGSTOP)
             elif pid:
                 return status
         elif info.si_code <= 0:
-            # Sent by a process, to us alone. What the terminal sends, it sends to the child as well.
-            os.kill(child, info.si_signo)
+            # Sent by a process, to us. What the terminal sends, it sends to the child as well.
+            if interactive and info.si_signo == signal.SIGCONT and _is_interactive():
+                _give_terminal(child)
+                foreground = True
+            (os.killpg if interactive else os.kill)(child, info.si_signo)
+
+
+def _is_interactive() -> bool:
+    """Whether we have the terminal for input and output; then we are not a part of a pipeline."""
+    try:
+        return all(os.tcgetpgrp(fd) == os.getpgrp() for fd in (0, 1, 2))
+    except OSError:
+        return False
+
+
+def _give_terminal(group: int) -> None:
+    # Signals are blocked, so a process in the background may do this too. The terminal may be gone.
+    with suppress(OSError):
+        os.tcsetpgrp(0, group)
 
 
 def _end_as(status: int) -> NoReturn:
@@ -76,13 +103,6 @@ def _end_as(status: int) -> NoReturn:
         os.kill(os.getpid(), -code)
     sys.stdout.flush()
     os._exit(code if code >= 0 else 128 - code)
-
-
-def _terminal_is_ours() -> bool:
-    try:
-        return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:
-        return False
 
 
 def main() -> None:

@@ -36,7 +36,8 @@ class Handler(BaseHTTPRequestHandler):
         page = self.server.pages.get(name)
         status = HTTPStatus.NOT_FOUND if page is None else HTTPStatus.OK
         body = page if page is not None else b"no such page\n"
-        self.send_response(status)
+        self.log_request(status, len(body))
+        self.send_response_only(status)
         self.send_header("Content-Type", _TYPES.get(name, "application/octet-stream"))
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Served-By", self.server.name)
@@ -74,7 +75,13 @@ class Server(ThreadingHTTPServer):
         """Bind without the look-up of the host's name that http.server does."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
-        self.server_name, self.server_port = self.name, self.socket.getsockname()[1]
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = self.name, self.server_address[1]
+
+    def server_close(self) -> None:
+        """Close the socket and the log."""
+        super().server_close()
+        self.log.close()
 
 
 def serve(home: Path, name: str, ports: list[int]) -> list[Server]:

@@ -64,13 +64,11 @@ class UdpLink:
         size = self._burst if self.segment_offload else self._datagram
         for at in range(0, len(cells), size):
             chunk = cells[at:at + size]
-            if self._backlog:
-                self._hold(chunk)
-            else:
-                self._transmit(chunk)
+            if rest := chunk if self._backlog else self._transmit(chunk):
+                self._hold(rest)
 
-    def _transmit(self, chunk: bytes) -> bool:
-        """One system call; False when the socket's buffer is full and the chunk is held."""
+    def _transmit(self, chunk: bytes) -> bytes:
+        """One system call; what the socket's buffer had no room for comes back."""
         segmented = len(chunk) > self._datagram
         try:
             if segmented:
@@ -78,23 +76,23 @@ class UdpLink:
             else:
                 self._socket.sendto(chunk, self._peer)
         except BlockingIOError:
-            self._hold(chunk)
-            return False
+            return chunk
         except OSError as error:
             if segmented and error.errno in _NO_OFFLOAD:
                 self.segment_offload = False
-                self._resend(chunk)
-            else:
-                self.last_error = str(error.strerror)
-                self.drops[DropReason.TX_ERROR] += len(chunk) // CELL_SIZE
-            return True
+                return self._resend(chunk)
+            self.last_error = str(error.strerror)
+            self.drops[DropReason.TX_ERROR] += len(chunk) // CELL_SIZE
+            return b""
         self.tx_datagrams += -(-len(chunk) // self._datagram)
-        return True
+        return b""
 
-    def _resend(self, chunk: bytes) -> None:
+    def _resend(self, chunk: bytes) -> bytes:
         """The device has no use for segmentation offload: the same cells again, a datagram a call."""
         for at in range(0, len(chunk), self._datagram):
-            self._transmit(chunk[at:at + self._datagram])
+            if self._transmit(chunk[at:at + self._datagram]):
+                return chunk[at:]
+        return b""
 
     def _hold(self, chunk: bytes) -> None:
         if self._backlog_octets + len(chunk) > _MAX_BACKLOG:
@@ -112,9 +110,10 @@ class UdpLink:
         """Send what waits, as far as there is room."""
         while self._backlog:
             chunk = self._backlog.popleft()
-            self._backlog_octets -= len(chunk)
-            if not self._transmit(chunk):
-                self._backlog.rotate(1)
+            rest = self._transmit(chunk)
+            self._backlog_octets -= len(chunk) - len(rest)
+            if rest:
+                self._backlog.appendleft(rest)
                 return
 
     # In.
@@ -176,8 +175,9 @@ class UdpLink:
 def _resolve(link: str, address: UdpAddress) -> tuple[int, tuple[str, int]]:
     try:
         family, _, _, _, found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)[0]
-    except OSError as error:
-        raise EnvironmentLacks(f"link {link}: {address.host} cannot be resolved: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EnvironmentLacks(f"link {link}: {address.host} cannot be resolved: {reason}") from None
     return family, found  # type: ignore[return-value]
 
 

@@ -1,0 +1,121 @@
+"""What stands in for a TUN device, and what a TUN device says when it cannot be had. The real one: tests/end_to_end."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from atmdepot.errors import EnvironmentLacks
+from atmdepot.net import tun
+from atmdepot.net.tun import SocketTun, Tun, TunGone
+from tests.net.ends import is_readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def stand_in() -> Iterator[SocketTun]:
+    made = SocketTun()
+    yield made
+    made.close()
+
+
+def test_packets_keep_their_ends_and_their_order(stand_in: SocketTun) -> None:
+    packets = [b"\x45", bytes(20), bytes(range(256)) * 255]
+    for packet in packets:
+        stand_in.outer.send(packet)
+    assert is_readable(stand_in.fileno())
+    assert [stand_in.read() for _ in packets] == packets
+    assert stand_in.read() is None
+    assert not is_readable(stand_in.fileno())
+    assert all(stand_in.write(packet) for packet in packets)
+    assert [stand_in.outer.recv(70_000) for _ in packets] == packets
+
+
+def test_the_greatest_packet_passes_whole(stand_in: SocketTun) -> None:
+    packet = os.urandom(65_535)
+    stand_in.outer.send(packet)
+    assert stand_in.read() == packet
+    assert stand_in.write(packet)
+    assert stand_in.outer.recv(70_000) == packet
+
+
+def test_a_full_buffer_refuses(stand_in: SocketTun) -> None:
+    taken = 0
+    while stand_in.write(bytes([taken % 256]) * 9000):
+        taken += 1
+        assert taken < 100_000
+    assert taken > 100
+    assert [stand_in.outer.recv(9000)[0] for _ in range(taken)] == [number % 256 for number in range(taken)]
+    assert stand_in.write(b"again")
+
+
+def test_an_end_that_is_closed_is_a_device_that_is_gone(stand_in: SocketTun) -> None:
+    stand_in.outer.close()
+    assert stand_in.write(b"x") is False
+    with pytest.raises(TunGone) as gone:
+        stand_in.read()
+    assert gone.value.errno == errno.EBADFD
+
+
+def test_a_machine_without_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tun, "TUN_DEVICE", Path("/dev/no-tun"))
+    with pytest.raises(EnvironmentLacks) as lacks:
+        Tun("atm0")
+    assert str(lacks.value) == ("/dev/no-tun: No such file or directory; run as root or in a lab, and see "
+                                "`atmdepot doctor`")
+    assert lacks.value.exit_code == 5
+
+
+def test_something_else_in_the_devices_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tun, "TUN_DEVICE", Path("/dev/null"))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(EnvironmentLacks, match=r"^TUN device atm0: .*ioctl.*; see `atmdepot doctor`$"):
+        Tun("atm0")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(("number", "hint"), [
+    (errno.EBUSY, "Device or resource busy; another process has it"),
+    (errno.EPERM, "Operation not permitted; it takes CAP_NET_ADMIN: run as root or in a lab"),
+])
+def test_what_the_kernel_refuses_has_a_hint(monkeypatch: pytest.MonkeyPatch, number: int, hint: str) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tun, "TUN_DEVICE", Path("/dev/null"))
+    monkeypatch.setattr(tun.fcntl, "ioctl", refuse)
+    with pytest.raises(EnvironmentLacks, match=f"^TUN device atm0: {hint}$"):
+        Tun("atm0")
+
+
+class FakeDevice(Tun):
+    """A TUN device on a descriptor that a test has."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+
+def test_a_removed_device_is_told_from_a_refused_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(number: int) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(tun.os, "read", refuse)
+        monkeypatch.setattr(tun.os, "write", refuse)
+
+    device = FakeDevice(-1)
+    fail(errno.EBADFD)
+    with pytest.raises(TunGone, match="the TUN device is gone: File descriptor in bad state"):
+        device.read()
+    with pytest.raises(TunGone):
+        device.write(b"x")
+    for number in (errno.EINVAL, errno.EIO, errno.ENOBUFS, errno.EAGAIN):
+        fail(number)
+        assert device.write(b"x") is False
+    assert device.read() is None  # EAGAIN

@@ -1,0 +1,404 @@
+from __future__ import annotations
+
+import errno
+import random
+import socket
+
+import pytest
+
+from atmdepot.drops import DropReason, Drops
+from atmdepot.errors import EnvironmentLacks
+from atmdepot.net import udp_link
+from atmdepot.net.udp_link import UdpLink
+from atmdepot.units import UdpAddress
+from atmdepot.wire.cell import CELL_SIZE
+from tests.net.ends import (
+    UDP_GRO,
+    Ends,
+    Plain,
+    cells_of,
+    fresh,
+    fresh6,
+    is_readable,
+    pair_of,
+    receive,
+    receive_all,
+    scripted,
+    split,
+    wait_readable,
+)
+
+OFFLOADS = pytest.mark.parametrize("offload", [True, False], ids=["UDP_SEGMENT", "plain"])
+
+
+# Out.
+
+
+@OFFLOADS
+@pytest.mark.parametrize(("cells", "sent", "sizes"), [
+    (1, 1, [1]), (1, 5, [1] * 5), (1, 64, [1] * 64), (1, 65, [1] * 65), (1, 200, [1] * 200),
+    (3, 10, [3, 3, 3, 1]), (27, 27, [27]), (27, 28, [27, 1]), (27, 5, [5]), (27, 1236 + 1, [27] * 45 + [22]),
+    (1235, 1235 * 2, [1235] * 2),
+])
+def test_datagrams_hold_the_cells_in_order(
+    ends: Ends, offload: bool, cells: int, sent: int, sizes: list[int],
+) -> None:
+    peer, link = ends.plain_and_link(cells)
+    link.segment_offload = link.segment_offload and offload
+    train = cells_of(sent)
+    link.send(train, 0)
+    got = peer.receive(len(sizes))
+    assert [len(datagram) for datagram in got] == [size * CELL_SIZE for size in sizes]
+    assert b"".join(got) == train
+    assert (link.tx_datagrams, link.drops, link.wants_write) == (len(sizes), {}, False)
+
+
+def test_a_burst_is_one_system_call(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(1)
+    assert link.segment_offload, "the kernel has had UDP_SEGMENT since 4.18"
+    script = scripted(link)
+    link.send(cells_of(64), 0)
+    assert script.calls == ["sendmsg"]
+    link.send(cells_of(1), 0)
+    assert script.calls == ["sendmsg", "sendto"]
+    peer.receive(65)
+
+
+def test_nothing_to_send_sends_nothing(ends: Ends) -> None:
+    peer, link = ends.plain_and_link()
+    link.send(b"", 0)
+    assert not is_readable(peer.socket.fileno())
+    assert link.tx_datagrams == 0
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP])
+def test_a_device_that_refuses_segmentation_gets_plain_datagrams(ends: Ends, number: int) -> None:
+    peer, link = ends.plain_and_link(2)
+    script = scripted(link)
+    script.refuse = lambda call, _: OSError(number, "refused") if call == "sendmsg" else None
+    train = cells_of(7)
+    link.send(train, 0)
+    assert peer.receive(4) == split(train, 2 * CELL_SIZE)
+    assert (link.segment_offload, link.drops, link.tx_datagrams) == (False, {}, 4)
+    script.calls.clear()
+    link.send(train, 0)
+    assert script.calls == ["sendto"] * 4, "it must not try the offload again"
+    assert peer.receive(4) == split(train, 2 * CELL_SIZE)
+
+
+def test_other_errors_do_not_end_segmentation(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(2)
+    script = scripted(link)
+    script.refuse = lambda _call, _octets: OSError(errno.ENOBUFS, "No buffer space available")
+    link.send(cells_of(7), 0)
+    assert (link.drops, link.last_error) == ({DropReason.TX_ERROR: 7}, "No buffer space available")
+    assert (link.segment_offload, link.tx_datagrams, link.wants_write) == (True, 0, False)
+    script.refuse = lambda _call, _octets: None
+    link.send(cells_of(7), 0)
+    assert b"".join(peer.receive(4)) == cells_of(7)
+
+
+def test_what_the_system_refuses_is_counted_in_cells(ends: Ends) -> None:
+    link = ends.link(fresh(), UdpAddress("255.255.255.255:9"), 2)  # a broadcast takes SO_BROADCAST
+    link.send(cells_of(5), 0)
+    assert link.drops == {DropReason.TX_ERROR: 5}
+    assert link.last_error == "Permission denied"
+    assert link.tx_datagrams == 0
+
+
+def full(_call: str, _octets: bytes) -> OSError:
+    return BlockingIOError(errno.EAGAIN, "full")
+
+
+def test_a_full_send_buffer_holds_cells_in_order(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(1)
+    script = scripted(link)
+    link.send(cells_of(2), 0)
+    script.refuse = full
+    link.send(cells_of(3, 2), 0)
+    link.send(cells_of(1, 5), 0)
+    assert (link.wants_write, link.tx_datagrams) == (True, 2)
+    script.refuse = lambda _call, _octets: None
+    link.send(cells_of(1, 6), 0)  # there is room again, but others wait
+    assert link.tx_datagrams == 2
+    link.flush()
+    assert (link.wants_write, link.tx_datagrams, link.drops) == (False, 7, {})
+    assert b"".join(peer.receive(7)) == cells_of(7)
+
+
+def test_a_flush_that_finds_the_buffer_full_again_keeps_the_order(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(1)
+    script = scripted(link)
+    script.refuse = full
+    for number in range(4):
+        link.send(cells_of(1, number), 0)
+    room = iter([None, full("", b""), None, None, None])
+    script.refuse = lambda _call, _octets: next(room)
+    link.flush()
+    assert link.wants_write
+    link.flush()
+    assert not link.wants_write
+    assert b"".join(peer.receive(4)) == cells_of(4)
+
+
+def test_cells_beyond_the_backlog_are_counted(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(27)
+    script = scripted(link)
+    script.refuse = full
+    burst = cells_of(27 * 40)
+    bound = 4 * 2**20 // len(burst)
+    for _ in range(bound + 3):
+        link.send(burst, 0)
+    assert link.drops == {DropReason.TX_OVERFLOW: 3 * 27 * 40}
+    script.refuse = lambda _call, _octets: None
+    flushed = 0
+    link.flush()
+    while is_readable(peer.socket.fileno()):
+        flushed += len(peer.socket.recv(65_536))
+    assert 0 < flushed <= bound * len(burst)
+    assert not link.wants_write
+    script.refuse = full
+    link.send(burst, 0)
+    assert link.wants_write, "what has been sent makes room in the backlog"
+    assert link.drops == {DropReason.TX_OVERFLOW: 3 * 27 * 40}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_system_refuses_the_order_is_kept(ends: Ends, seed: int) -> None:
+    draw = random.Random(seed)
+    peer, link = ends.plain_and_link(draw.choice([1, 2, 27]))
+    script = scripted(link)
+
+    def refuse(call: str, octets: bytes) -> OSError | None:
+        if call == "sendmsg" and draw.random() < 0.2:
+            return OSError(errno.EIO, "no offload")
+        return BlockingIOError(errno.EAGAIN, "full") if draw.random() < 0.5 else None
+
+    script.refuse = refuse
+    sent = 0
+    for _ in range(20):
+        count = draw.randint(1, 100)
+        link.send(cells_of(count, sent), 0)
+        sent += count
+        if draw.random() < 0.5:
+            link.flush()
+    while link.wants_write:
+        link.flush()
+    got = b""
+    while len(got) < sent * CELL_SIZE:
+        wait_readable(peer.socket.fileno())
+        got += peer.socket.recv(65_536)
+    assert got == cells_of(sent)
+    assert link.drops == {}
+    assert link._backlog_octets == 0
+
+
+# In.
+
+
+@pytest.mark.parametrize("cells", [1, 27])
+def test_what_one_end_sends_the_other_receives(ends: Ends, cells: int) -> None:
+    one, other = ends.pair(cells)
+    one.send(cells_of(300), 0)
+    other.send(cells_of(5, 1000), 0)
+    assert receive_all(other, 300 * CELL_SIZE) == cells_of(300)
+    assert receive_all(one, 5 * CELL_SIZE) == cells_of(5, 1000)
+    assert other.rx_datagrams == one.tx_datagrams == -(-300 // cells)
+    assert one.drops == other.drops == {}
+
+
+def test_datagrams_that_the_kernel_joined_are_one_receive(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(2)
+    assert link.receive_offload, "the kernel has had UDP_GRO since 5.0"
+    peer.send_joined(cells_of(7), 2 * CELL_SIZE)
+    assert receive(link) == cells_of(7)
+    assert link.receive() is None
+    assert (link.rx_datagrams, link.drops) == (4, {})
+
+
+def test_without_udp_gro_datagrams_come_one_by_one(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(2)
+    link._socket.setsockopt(socket.SOL_UDP, UDP_GRO, 0)
+    peer.send_joined(cells_of(7), 2 * CELL_SIZE)
+    assert [receive(link) for _ in range(4)] == split(cells_of(7), 2 * CELL_SIZE)
+    assert link.rx_datagrams == 4
+
+
+def test_nothing_there_is_none(ends: Ends) -> None:
+    _, link = ends.plain_and_link()
+    assert link.receive() is None
+    assert (link.rx_datagrams, link.drops) == (0, {})
+
+
+@pytest.mark.parametrize("size", [0, 1, 52, 54, 105, 1431 - 1, 65_507])
+def test_a_datagram_that_is_not_whole_cells_is_counted(ends: Ends, size: int) -> None:
+    peer, link = ends.plain_and_link()
+    peer.send(bytes(size), cells_of(1))
+    assert receive(link) == b""
+    assert (link.drops, link.rx_datagrams) == ({DropReason.NOT_WHOLE_CELLS: 1}, 1)
+    assert receive(link) == cells_of(1)
+
+
+@pytest.mark.parametrize(("octets", "size", "good", "bad"), [
+    (cells_of(20)[:1000], 100, b"", 10),
+    (cells_of(100), 100, b"", 53),  # 5300 octets are whole cells; its datagrams are not
+    (cells_of(5)[:-1], 2 * CELL_SIZE, cells_of(4), 1),
+    (cells_of(5), 2 * CELL_SIZE, cells_of(5), 0),
+    (cells_of(2) + bytes(1), 2 * CELL_SIZE, cells_of(2), 1),
+    (bytes(54) + cells_of(1), 54, cells_of(1), 1),
+])
+def test_of_joined_datagrams_those_of_whole_cells_are_taken(
+    ends: Ends, octets: bytes, size: int, good: bytes, bad: int,
+) -> None:
+    peer, link = ends.plain_and_link()
+    peer.send_joined(octets, size)
+    assert receive(link) == good
+    assert link.receive() is None
+    assert link.drops.get(DropReason.NOT_WHOLE_CELLS, 0) == bad
+    assert link.rx_datagrams == -(-len(octets) // size)
+
+
+def test_datagrams_from_anyone_but_the_peer_are_counted(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(2)
+    local, known = UdpAddress.of(*peer.peer), UdpAddress.of(*peer.socket.getsockname())
+    other_port = ends.plain(UdpAddress.of(known.host, known.port + 10_000), local)
+    other_host = ends.plain(UdpAddress.of(fresh().host, known.port), local)
+    other_port.send(cells_of(1))
+    assert receive(link) == b""
+    other_host.send(cells_of(2))
+    assert receive(link) == b""
+    other_host.send(b"no cells at all")
+    assert receive(link) == b""
+    assert (link.drops, link.rx_datagrams) == ({DropReason.NOT_THE_PEER: 3}, 3)
+    other_host.send_joined(cells_of(7), 2 * CELL_SIZE)
+    assert receive(link) == b""
+    assert (link.drops, link.rx_datagrams) == ({DropReason.NOT_THE_PEER: 7}, 7)
+    peer.send(cells_of(2, 40))
+    assert receive(link) == cells_of(2, 40)
+    assert link.drops == {DropReason.NOT_THE_PEER: 7}
+
+
+def test_a_full_receive_buffer_is_counted(ends: Ends) -> None:
+    peer, link = ends.plain_and_link()
+    link._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the kernel's least
+    counted = 0
+    for burst in (500, 300):
+        peer.send(*[cells_of(1)] * burst)
+        received = 0
+        while link.receive() is not None:
+            received += 1
+        assert 0 < received < burst
+        counted += burst - received
+        # How many were lost is told with the next one that is not.
+        peer.send(cells_of(1))
+        assert receive(link) == cells_of(1)
+        assert link.drops == {DropReason.RX_OVERFLOW: counted}
+
+
+def test_the_overflow_counter_of_the_kernel_may_wrap(ends: Ends) -> None:
+    _, link = ends.plain_and_link()
+    for seen in (0xFFFFFFFE, 1):
+        link._read_ancillary([(socket.SOL_SOCKET, 40, seen.to_bytes(4, "little"))])
+    assert link.drops == {DropReason.RX_OVERFLOW: 0xFFFFFFFE + 3}
+
+
+def test_an_error_report_on_the_socket_is_noted(ends: Ends) -> None:
+    peer, link = ends.plain_and_link()
+    script = scripted(link)
+    script.refuse = lambda _call, _octets: ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    assert link.receive() == b""
+    assert link.last_error == "Connection refused"
+    script.refuse = lambda _call, _octets: None
+    peer.send(cells_of(1))
+    assert receive(link) == cells_of(1)
+
+
+def test_a_peer_that_nobody_is_does_no_harm(ends: Ends) -> None:
+    link = ends.link(fresh(), fresh())
+    for _ in range(3):
+        link.send(cells_of(100), 0)
+        assert link.receive() in (None, b"")
+
+
+def test_a_socket_has_no_time_of_its_own(ends: Ends) -> None:
+    _, link = ends.plain_and_link()
+    link.handle_timer(0)
+    assert link.next_timer() is None
+
+
+# Opening.
+
+
+def test_a_taken_port(ends: Ends) -> None:
+    taken, peer = fresh(), fresh()
+    ends.plain(taken, peer)
+    with pytest.raises(EnvironmentLacks) as lacks:
+        ends.link(taken, peer)
+    assert str(lacks.value) == (f"link lnk: cannot bind {taken}: Address already in use; another process has this "
+                                "port: is the daemon already running?")
+    assert lacks.value.exit_code == 5
+
+
+def test_an_address_of_another_machine(ends: Ends) -> None:
+    with pytest.raises(EnvironmentLacks) as lacks:
+        ends.link(UdpAddress("192.0.2.1:5501"), fresh())
+    assert str(lacks.value) == ("link lnk: cannot bind 192.0.2.1:5501: Cannot assign requested address; this machine "
+                                "has no such address: is this the right node?")
+
+
+def test_ends_of_different_versions(ends: Ends) -> None:
+    with pytest.raises(EnvironmentLacks, match="^link lnk: its two ends have addresses of different versions$"):
+        ends.link(fresh(), UdpAddress("[::1]:5501"))
+
+
+def test_a_name_that_means_nothing(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(udp_link.socket, "getaddrinfo", unknown)
+    with pytest.raises(EnvironmentLacks, match=r"^link lnk: far\.invalid cannot be resolved: Name or service not known$"):
+        ends.link(fresh(), UdpAddress("far.invalid:5501"))
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+def test_a_name_that_is_none(ends: Ends, host: str) -> None:
+    with pytest.raises(EnvironmentLacks, match=r"^link lnk: a.* cannot be resolved: .+$"):
+        ends.link(fresh(), UdpAddress.parse(f"{host}:5501"))
+
+
+def test_names_are_resolved(ends: Ends) -> None:
+    local = fresh()
+    peer = ends.plain(UdpAddress.of("127.0.0.1", 0), local)
+    port = peer.socket.getsockname()[1]
+    link = UdpLink("lnk", local, UdpAddress.of("localhost", port), 1, Drops()) if _localhost_is_ipv4() else ends.link(
+        local, UdpAddress.of("127.0.0.1", port), 1)
+    ends.keep(link)
+    link.send(cells_of(2), 0)
+    assert b"".join(peer.receive(2)) == cells_of(2)
+    peer.send(cells_of(1, 7))
+    assert receive(link) == cells_of(1, 7)
+
+
+def _localhost_is_ipv4() -> bool:
+    return socket.getaddrinfo("localhost", 1, type=socket.SOCK_DGRAM)[0][0] == socket.AF_INET
+
+
+def test_ipv6_ends(ends: Ends) -> None:
+    one, other = fresh6(), fresh6()
+    link, back = ends.link(one, other, 1), ends.link(other, one, 1)
+    link.send(cells_of(70), 0)
+    assert receive_all(back, 70 * CELL_SIZE) == cells_of(70)
+    back.send(cells_of(1, 9), 0)
+    assert receive(link) == cells_of(1, 9)
+    stranger = Plain(fresh6(), one)
+    ends.keep(stranger)
+    stranger.send(cells_of(1))
+    assert receive(link) == b""
+    assert link.drops == {DropReason.NOT_THE_PEER: 1}
+
+
+def test_closing_frees_the_port(ends: Ends) -> None:
+    local, peer = fresh(), fresh()
+    UdpLink("lnk", local, peer, 1, Drops()).close()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+        again.bind(pair_of(local))

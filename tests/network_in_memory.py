@@ -1,0 +1,136 @@
+"""A depot and its edge nodes joined by links in memory: a virtual clock, a seeded fault injector, no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from atmdepot.depot.forwarding import Depot
+from atmdepot.drops import DropReason
+from atmdepot.edge.node import EdgeNode
+from atmdepot.network import Network, parse
+from atmdepot.wire.cell import CELL_SIZE
+
+SECOND = 1_000_000_000
+VIP4, VIP6 = "10.80.0.1", "fd00:80::1"
+CLIENT4, CLIENT6 = "10.9.0.2", "fd00:9::2"
+
+Fault = Callable[[bytes], bytes]
+
+
+def make_network(*, servers: int = 2, vp: str = 'session_vcis = "64-65535"', tables: str = "") -> Network:
+    """A VC table with a depot, `servers` edge nodes web1, web2, ... and one service on port 80.
+
+    `vp` is what stands in each VP, `tables` what follows at the end (`[sessions]` and the like).
+    """
+    names = [f"web{n + 1}" for n in range(servers)]
+    lines = ['name = "memory"', '[nodes.depot]', 'kind = "depot"', 'address = ["10.255.0.1", "fd00:255::1"]']
+    for number, name in enumerate(names, 1):
+        lines += [
+            f"[nodes.{name}]", 'kind = "edge"', f'address = ["10.255.0.{number + 1}", "fd00:255::{number + 1}"]',
+            f"[links.to-{name}]", f'ends = {{ depot = "127.0.0.1:{6000 + number}", {name} = "127.0.0.1:{7000 + number}" }}',
+            f"[vps.{name}]", f'ends = ["depot", "{name}"]', f"vpi = {number}", vp,
+            f"[servers.{name}]", f'node = "{name}"']
+    lines += ["[services.web]", f'vip = ["{VIP4}", "{VIP6}"]', "ports = [80]", f"servers = {names}", tables]
+    return parse("\n".join(lines))
+
+
+@dataclass
+class SeededFaults:
+    """Per cell and by chance: lost, doubled, a bit of header or payload flipped, swapped with its neighbour."""
+
+    seed: int
+    rate: float = 0.05
+    random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+
+    def __call__(self, cells: bytes) -> bytes:
+        train = [bytearray(cells[at:at + CELL_SIZE]) for at in range(0, len(cells), CELL_SIZE)]
+        out: list[bytearray] = []
+        for cell in train:
+            if self.random.random() >= self.rate:
+                out.append(cell)
+                continue
+            fault = self.random.choice(("lose", "double", "header", "payload", "swap"))
+            if fault == "lose":
+                continue
+            if fault in ("header", "payload"):
+                bit = self.random.randrange(40) if fault == "header" else self.random.randrange(40, 424)
+                cell[bit // 8] ^= 0x80 >> bit % 8
+            out.append(cell)
+            if fault == "double":
+                out.append(cell)
+            elif fault == "swap" and len(out) > 1:
+                out[-2:] = out[:-3:-1]
+        return b"".join(out)
+
+
+class InMemoryNetwork:
+    """The nodes of a VC table, run step by step.
+
+    `to_service` and `from_server` put a packet in at one TUN and give back what came out at the others.
+    """
+
+    def __init__(self, network: Network | None = None) -> None:
+        self.network = make_network() if network is None else network
+        self.now = SECOND
+        self.depot = Depot(self.network, self.now)
+        self.edges = {name: EdgeNode(self.network, name) for name in self.network.edges}
+        self.faults: dict[str, Fault] = {}
+        self.seen: list[tuple[str, str, bytes]] = []
+        """Every cell train that was sent: from where, to where, the octets before any fault."""
+
+    def restart_depot(self) -> None:
+        """The depot forgets everything."""
+        self.depot = Depot(self.network, self.now)
+
+    def restart_edge(self, name: str) -> None:
+        """An edge node forgets everything."""
+        self.edges[name] = EdgeNode(self.network, name)
+
+    def to_service(self, octets: bytes) -> dict[str, list[bytes]]:
+        """A client's packet to the depot; what comes out, by node (`depot` is the way back to the client)."""
+        self.depot.packet_from_tun(octets, self.now)
+        return self.settle()
+
+    def from_server(self, name: str, octets: bytes) -> dict[str, list[bytes]]:
+        """A server's packet to its edge node; what comes out, by node."""
+        self.edges[name].packet_from_tun(octets, self.now)
+        return self.settle()
+
+    def settle(self) -> dict[str, list[bytes]]:
+        """Carry the cells that wait at both ends of every link, then take all packets."""
+        for name, edge in self.edges.items():
+            link = edge.link.name
+            edge.cells_from_link(link, self._carry("depot", name, self.depot.links[link].take_cells()), self.now)
+            self.depot.cells_from_link(link, self._carry(name, "depot", edge.link.take_cells()), self.now)
+        out = {"depot": self.depot.take_packets(), **{name: edge.take_packets() for name, edge in self.edges.items()}}
+        return {name: packets for name, packets in out.items() if packets}
+
+    def _carry(self, sender: str, receiver: str, cells: bytes) -> bytes:
+        if cells:
+            self.seen.append((sender, receiver, cells))
+        fault = self.faults.get(sender)
+        return cells if fault is None else fault(cells)
+
+    def advance(self, nanoseconds: int) -> None:
+        """Let time pass; every timer fires at the moment it asked for."""
+        end = self.now + nanoseconds
+        nodes = [self.depot, *self.edges.values()]
+        while (due := min((time for node in nodes if (time := node.next_timer()) is not None), default=end + 1)) <= end:
+            self.now = max(self.now, due)
+            for node in nodes:
+                node.handle_timer(self.now)
+        self.now = end
+
+    def dropped(self) -> dict[DropReason, int]:
+        """All drops of all nodes and links."""
+        total: dict[DropReason, int] = {}
+        for node in (self.depot, *self.edges.values()):
+            for drops in (node.drops, *(link.drops for link in node.links.values())):
+                for reason, count in drops.items():
+                    total[reason] = total.get(reason, 0) + count
+        return total

@@ -1,0 +1,243 @@
+"""The plan of the house, read off the source: imports go one way, and the inner rooms see no clock and no socket.
+
+`wire <- atm <- depot <- edge <- net, trace <- lab <- cli`, with the helpers (errors, drops, units, ...) below them all.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from atmdepot.drops import DropReason, Drops
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(__file__).parent.parent / "atmdepot"
+FILES = sorted(SOURCE.rglob("*.py"))
+PURE = ("wire", "atm", "depot", "edge")
+IMPURE_MODULES = {
+    "asyncio", "concurrent", "datetime", "fcntl", "multiprocessing", "os", "pathlib", "pyroute2", "sched", "secrets",
+    "select", "selectors", "signal", "socket", "subprocess", "tempfile", "threading", "time", "trio"}
+SLOW_MODULES = {"construct", "scapy"}
+
+# A part may import those of its own rank and below. What is not named here belongs to the commands.
+RANKS = {
+    "errors": 0, "drops": 0, "units": 0, "paths": 0, "toml_lines": 0, "network": 0,
+    "wire": 1,
+    "atm": 2,
+    "__init__": 3,  # the public API: the codecs and reassembly
+    "depot": 3,
+    "edge": 4,
+    "network_rules": 4,
+    "tables": 4,
+    "net": 5,
+    "trace": 5,
+    "lab": 6,
+    "cli": 7,
+    "__main__": 8,
+}
+COMMANDS = 6
+DEFERRED = {("network", "network_rules")}
+"""The checker of VC tables looks at contracts and the DSCP map, and runs when a table is read, not on import."""
+
+
+class Import(NamedTuple):
+    """One imported module; `late` ones are not needed to import the module that asks for them."""
+
+    module: str
+    line: int
+    late: bool
+
+
+def imports_of(tree: ast.AST, late: bool = False) -> Iterator[Import]:
+    """Every import under a node, with those in functions and for type checkers marked late."""
+    for node in ast.iter_child_nodes(tree):
+        here = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, here) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if base == "atmdepot" or base.startswith("atmdepot."):
+                yield from (Import(_module_of(base, alias.name), node.lineno, here) for alias in node.names)
+            else:
+                yield Import("." * node.level + base, node.lineno, here)
+        yield from imports_of(node, here)
+
+
+def _module_of(base: str, name: str) -> str:
+    """`from atmdepot.wire import cell` imports a module, `from atmdepot.wire.cell import hec` a name."""
+    path = SOURCE.joinpath(*base.split(".")[1:], name)
+    return f"{base}.{name}" if path.is_dir() or path.with_suffix(".py").exists() else base
+
+
+def module_name(path: Path) -> str:
+    parts = ("atmdepot", *path.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def part_of(module: str) -> str:
+    return [*module.split("."), "__init__"][1]
+
+
+def rank_of(part: str) -> int:
+    return RANKS.get(part, COMMANDS)
+
+
+def impurities(tree: ast.AST) -> list[str]:
+    """What in a module depends on more than its arguments."""
+    found = [f"{one.line}: imports {one.module}" for one in imports_of(tree)
+             if one.module.split(".")[0] in IMPURE_MODULES]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "random":
+            found += [f"{node.lineno}: random.{alias.name}" for alias in node.names if alias.name != "Random"]
+        elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith("random.") and node.attr != "Random":
+            found.append(f"{node.lineno}: {ast.unparse(node)}")
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in ("open", "print", "input", "__import__", "importlib.import_module"):
+                found.append(f"{node.lineno}: calls {called}")
+            elif called in ("Random", "random.Random") and not node.args:
+                found.append(f"{node.lineno}: a generator without a seed")
+    return found
+
+
+def upward(module: str, tree: ast.AST) -> list[str]:
+    """The imports that go the wrong way."""
+    mine = part_of(module)
+    return [f"{one.line}: {mine} imports {one.module}" for one in imports_of(tree)
+            if one.module.split(".")[0] == "atmdepot" and rank_of(part_of(one.module)) > rank_of(mine)
+            and not (one.late and (mine, part_of(one.module)) in DEFERRED)]
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(SOURCE))
+
+
+# ── the house as it stands ──
+
+def test_there_is_a_house() -> None:
+    assert {part_of(module_name(path)) for path in FILES} >= {*PURE, "net", "cli", "__init__"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_one_way(path: Path) -> None:
+    assert upward(module_name(path), parsed(path)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_are_absolute(path: Path) -> None:
+    assert [one for one in imports_of(parsed(path)) if one.module.startswith(".")] == []
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if part_of(module_name(path)) in PURE], ids=name_of)
+def test_the_inner_rooms_are_pure(path: Path) -> None:
+    assert impurities(parsed(path)) == []
+
+
+def test_compiled_twins_are_pure_too() -> None:
+    for part in PURE:
+        for path in [*(SOURCE / part).rglob("*.pyx"), *(SOURCE / part).rglob("*.pxd")]:
+            imported = re.findall(r"^\s*(?:c?import|from)\s+(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert set(imported) & (IMPURE_MODULES | {"posix"}) == set(), path
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_construct_and_scapy_stay_out_of_the_path_of_a_cell(path: Path) -> None:
+    module = module_name(path)
+    used = {one.module for one in imports_of(parsed(path))
+            if one.module.split(".")[0] in SLOW_MODULES or one.module == "atmdepot.wire.layouts"}
+    if module == "atmdepot.wire.layouts":
+        assert used == {"construct"}
+    elif part_of(module) != "trace":
+        assert used == set()
+
+
+def test_no_module_needs_itself_to_be_imported() -> None:
+    graph = {module_name(path): {one.module for one in imports_of(parsed(path)) if not one.late} for path in FILES}
+    list(TopologicalSorter(graph).static_order())
+
+
+# ── what the checks above would find ──
+
+@pytest.mark.parametrize("source", [
+    "import os", "import os.path", "from os import path", "import trio", "from time import monotonic",
+    "import socket as s", "def f():\n    import subprocess", "if TYPE_CHECKING:\n    from pathlib import Path",
+    "try:\n    import select\nfinally: 1", "from random import random", "import random\nrandom.random()",
+    "import random\nrandom.seed(1)", "from random import *", "from random import Random\nRandom()",
+    "import random\nrandom.Random()", "open('x')", "print(1)", "__import__('os')"])
+def test_what_is_impure(source: str) -> None:
+    assert impurities(ast.parse(source)) != []
+
+
+@pytest.mark.parametrize("source", [
+    "import re", "from random import Random\nRandom(1)", "import random\ndef f(x: random.Random): x.random()",
+    "time = 1", "from atmdepot.atm.timers import TimerWheel"])
+def test_what_is_pure(source: str) -> None:
+    assert impurities(ast.parse(source)) == []
+
+
+@pytest.mark.parametrize(("module", "source", "wrong"), [
+    ("atmdepot.wire.cell", "from atmdepot.atm.sar import Reassembler", True),
+    ("atmdepot.wire.cell", "from atmdepot.drops import DropReason", False),
+    ("atmdepot.atm.sar", "import atmdepot.depot.sessions", True),
+    ("atmdepot.atm.sar", "from atmdepot.wire import cell", False),
+    ("atmdepot.atm.sar", "def f():\n    from atmdepot.net import pump", True),
+    ("atmdepot.depot.vc_map", "from atmdepot.edge.node import EdgeNode", True),
+    ("atmdepot.edge.node", "from atmdepot.depot.qos import QosMap", False),
+    ("atmdepot.edge.node", "if TYPE_CHECKING:\n    from atmdepot.net.pump import Pump", True),
+    ("atmdepot.net.pump", "from atmdepot.cli import main", True),
+    ("atmdepot.net.pump", "from atmdepot.depot.forwarding import Depot", False),
+    ("atmdepot.depot.vc_map", "from atmdepot import network", False),
+    ("atmdepot.atm.node", "from atmdepot import __version__", True),
+    ("atmdepot.units", "from atmdepot.wire.cell import hec", True),
+    ("atmdepot.network", "from atmdepot.network_rules import problems_of", True),
+    ("atmdepot.network", "def f():\n    from atmdepot.network_rules import problems_of", False),
+    ("atmdepot.network", "def f():\n    from atmdepot.depot.qos import QosMap", True),
+])
+def test_which_way_is_wrong(module: str, source: str, wrong: bool) -> None:
+    assert bool(upward(module, ast.parse(source))) is wrong
+
+
+def test_a_circle_is_found() -> None:
+    with pytest.raises(CycleError):
+        list(TopologicalSorter({"a": {"b"}, "b": {"a"}}).static_order())
+
+
+# ── drops ──
+
+def test_every_drop_reason_can_be_told_to_a_person() -> None:
+    for reason in DropReason:
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", reason)
+        assert reason.unit in {"datagrams", "cells", "PDUs", "packets"}
+        assert len(reason.text) > 10
+        assert reason.text[-1] not in ".!"
+    assert len({reason.text for reason in DropReason}) == len(DropReason)
+
+
+def test_no_two_drop_reasons_have_one_name() -> None:
+    """An enumeration would make the second an alias of the first, and count both as one."""
+    assert list(DropReason.__members__.values()) == list(DropReason)
+    assert len({str(reason) for reason in DropReason}) == len(DropReason.__members__)
+
+
+def test_every_drop_reason_is_used() -> None:
+    elsewhere = "".join(path.read_text(encoding="utf-8") for path in FILES if path.name != "drops.py")
+    assert [reason.name for reason in DropReason if not re.search(rf"DropReason\.{reason.name}\b", elsewhere)] == []
+
+
+def test_drops_count() -> None:
+    drops = Drops()
+    drops[DropReason.CRC_ERROR] += 2
+    assert drops == {DropReason.CRC_ERROR: 2}
+    assert drops[DropReason.TOO_BIG] == 0

@@ -1,0 +1,84 @@
+"""The documentation is run: Python examples as doctests, the README's tour word by word in a lab."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if ">>>" in page.read_text()], ids=lambda page: page.name)
+def test_python_examples_are_true(page: Path) -> None:
+    failed, attempted = doctest.testfile(str(page), module_relative=False)
+    assert attempted
+    assert failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_shown_commands_and_options_exist(page: Path) -> None:
+    """Every `atmdepot ...` in a console block has a subcommand and options that the program knows."""
+    for line in _console_commands(page.read_text()):
+        words = shlex.split(line)
+        if words[:1] != ["atmdepot"]:
+            continue
+        own = words[1:words.index("--")] if "--" in words else words[1:]
+        subcommand = [word for word in own if not word.startswith("-")][: 2 if own[:1] == ["lab"] else 1]
+        told = subprocess.run([sys.executable, "-m", "atmdepot", *subcommand, "--help"],
+                              capture_output=True, text=True, check=False)
+        assert told.returncode == 0, f"{line}: {told.stderr}"
+        for option in (word.split("=")[0] for word in own if word.startswith("-")):
+            assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", told.stdout), f"{line}: no option {option}"
+
+
+def test_the_counters_page_has_every_reason() -> None:
+    from atmdepot import DropReason
+
+    page = (ROOT / "docs" / "counters.md").read_text()
+    assert [reason for reason in DropReason if f"`{reason}`" not in page] == []
+
+
+def test_the_vc_table_page_has_every_key() -> None:
+    from atmdepot.network import Lab, Line, Link, Network, Node, Qos, Reassembly, Server, Service, SessionTimers, Vp
+
+    page = (ROOT / "docs" / "vc-tables.md").read_text()
+    structs = (Lab, Line, Link, Network, Node, Qos, Reassembly, Server, Service, SessionTimers, Vp)
+    keys = {key for struct in structs for key in struct.__struct_encode_fields__}
+    assert sorted(key for key in keys if f"`{key}`" not in page) == []
+
+
+@pytest.mark.namespaces
+def test_the_tour_of_the_readme(tmp_path: Path, lab_environment: dict[str, str]) -> None:
+    """Each command of the tour, in order, as it stands."""
+    tour = (ROOT / "README.md").read_text().partition("<!-- tour -->")[2].partition("\n## ")[0]
+    servers = []
+    for line in _console_commands(tour):
+        command = shlex.split(line)
+        assert command[0] == "atmdepot"
+        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False,
+                              env=lab_environment, cwd=ROOT)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        if line.endswith("/server"):
+            servers.append(done.stdout.strip())
+        if "10MB" in line:
+            assert done.stdout.startswith(f"{10 * 1024 * 1024} octets")
+    assert sorted(servers) == ["web1", "web2"]
+
+
+def _console_commands(text: str) -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]

@@ -3,10 +3,47 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # A shared machine is sometimes slow; a deadline would tell of the machine, not of the code.
 settings.register_profile("atmdepot", deadline=None, suppress_health_check=[HealthCheck.too_slow],
                           print_blob=bool(os.environ.get("CI")))
 settings.load_profile("atmdepot")
+
+
+@lru_cache(maxsize=1)
+def _namespaces_lack() -> str:
+    """Why no lab can be had here, in the words of `atmdepot doctor`; empty when one can."""
+    told = subprocess.run([sys.executable, "-m", "atmdepot", "doctor"], capture_output=True, text=True, check=False)
+    return "" if told.returncode == 0 else "this machine cannot run a lab: see `atmdepot doctor`"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where no lab can be had, tests that need one are skipped; in CI they fail."""
+    if item.get_closest_marker("namespaces") and (reason := _namespaces_lack()):
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def lab_environment() -> Iterator[dict[str, str]]:
+    """The environment of commands that make labs of their own; what is still up at the end is taken down."""
+    # Not pytest's own directory: a unix socket's path must be short.
+    with tempfile.TemporaryDirectory(prefix="atmdepot-test-") as directory:
+        environment = os.environ | {"ATMDEPOT_RUN_DIR": directory}
+        yield environment
+        for state in Path(directory).glob("*/state.json"):
+            subprocess.run([sys.executable, "-m", "atmdepot", "lab", "down", state.parent.name], env=environment,
+                           capture_output=True, check=False)

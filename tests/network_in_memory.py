@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
 from atmdepot.depot.forwarding import Depot
-from atmdepot.drops import DropReason
 from atmdepot.edge.node import EdgeNode
 from atmdepot.network import Network, parse
 from atmdepot.wire.cell import CELL_SIZE
+
+if TYPE_CHECKING:
+    from atmdepot.drops import DropReason
 
 SECOND = 1_000_000_000
 VIP4, VIP6 = "10.80.0.1", "fd00:80::1"
@@ -29,7 +32,8 @@ def make_network(*, servers: int = 2, vp: str = 'session_vcis = "64-65535"', tab
     for number, name in enumerate(names, 1):
         lines += [
             f"[nodes.{name}]", 'kind = "edge"', f'address = ["10.255.0.{number + 1}", "fd00:255::{number + 1}"]',
-            f"[links.to-{name}]", f'ends = {{ depot = "127.0.0.1:{6000 + number}", {name} = "127.0.0.1:{7000 + number}" }}',
+            f"[links.to-{name}]",
+            f'ends = {{ depot = "127.0.0.1:{6000 + number}", {name} = "127.0.0.1:{7000 + number}" }}',
             f"[vps.{name}]", f'ends = ["depot", "{name}"]', f"vpi = {number}", vp,
             f"[servers.{name}]", f'node = "{name}"']
     lines += ["[services.web]", f'vip = ["{VIP4}", "{VIP6}"]', "ports = [80]", f"servers = {names}", tables]
@@ -119,12 +123,18 @@ class InMemoryNetwork:
     def advance(self, nanoseconds: int) -> None:
         """Let time pass; every timer fires at the moment it asked for."""
         end = self.now + nanoseconds
-        nodes = [self.depot, *self.edges.values()]
-        while (due := min((time for node in nodes if (time := node.next_timer()) is not None), default=end + 1)) <= end:
+        while (due := self.next_timer()) is not None and due <= end:
             self.now = max(self.now, due)
-            for node in nodes:
+            for node in (self.depot, *self.edges.values()):
                 node.handle_timer(self.now)
+            after = self.next_timer()
+            assert after is None or after > self.now, "what was due is still due: a daemon would spin"
         self.now = end
+
+    def next_timer(self) -> int | None:
+        """The earliest time that a node asks for."""
+        times = [node.next_timer() for node in (self.depot, *self.edges.values())]
+        return min((time for time in times if time is not None), default=None)
 
     def dropped(self) -> dict[DropReason, int]:
         """All drops of all nodes and links."""

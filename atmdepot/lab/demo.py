@@ -5,9 +5,7 @@ Where neither root nor a user namespace can be had, the same depot and edge node
 
 from __future__ import annotations
 
-import base64
 import sysconfig
-import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -23,7 +21,7 @@ from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
 from atmdepot.lab.pages import SIZES, page
 from atmdepot.lab.sniff import Crossing, sniffing
-from atmdepot.net.control import ask, show
+from atmdepot.net.control import CellWatch, show
 from atmdepot.network import find, load
 from atmdepot.tables import make_table
 from atmdepot.trace.erf import Direction, ErfCapture
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 
 _FETCHES = 4
 _CELLS_SHOWN = 400
-_WATCH_SECONDS = 3.0
+_WATCH_SECONDS = 60.0
 _CURL_SECONDS = "20"
 
 
@@ -135,16 +133,12 @@ class _Demo:
 
     def _one_request(self, write: BinaryIO | None) -> None:
         self._out.print(Text("\nOne request, cell by cell, as the depot's links carry it:", style="bold"))
-        trains: list[dict[str, Any]] = []
-        watching = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(trains, watching), daemon=True)
-        thread.start()
-        watching.wait(_WATCH_SECONDS)
         with ExitStack() as stack:
             at_depot = stack.enter_context(sniffing(self._lab, self._network.depot))
             at_edges = [stack.enter_context(sniffing(self._lab, name)) for name in self._network.edges]
+            watch = stack.enter_context(CellWatch(self._sockets[0], _CELLS_SHOWN, _WATCH_SECONDS))
             self._fetch("100B")
-            thread.join(_WATCH_SECONDS * 2)
+        trains = watch.trains
         print_trains(self._out, self._network, trains)
         self._compare(at_depot.packets, [packet for edge in at_edges for packet in edge.packets])
         if write is not None:
@@ -162,13 +156,6 @@ class _Demo:
                                  f"out of {other} with every octet as it was."))
             if not start or start != end:
                 self._problems.append(f"not every packet that went into {one} came out unchanged")
-
-    def _watch(self, trains: list[dict[str, Any]], watching: threading.Event) -> None:
-        request = {"cells": _CELLS_SHOWN, "seconds": _WATCH_SECONDS / 2}
-        for line in ask(self._sockets[0], request):
-            watching.set()
-            if "cells" in line:
-                trains.append(line | {"cells": base64.b64decode(line["cells"])})
 
     def _all_pages(self) -> None:
         self._out.print(Text("\nEvery page, several times, each octet compared:", style="bold"))

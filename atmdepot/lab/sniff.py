@@ -13,6 +13,9 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from atmdepot.errors import AtmdepotError
+from atmdepot.net.sockets import grow_buffers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,7 +25,6 @@ _ETH_P_ALL = 3
 _OUTGOING = 4
 _MAX_PACKET = 65_600
 _BUFFER = 32 * 2**20
-_SO_RCVBUFFORCE = 33
 
 
 class Crossing(NamedTuple):
@@ -54,7 +56,8 @@ def sniffing(lab: Lab, node: str) -> Iterator[Sniffer]:
     process = lab.popen(node, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     sniffer = Sniffer(process)
-    process.stdout.readline()
+    if process.stdout.readline() != "READY\n":
+        raise AtmdepotError(f"{node}: its TUN device cannot be watched")
     try:
         yield sniffer
     finally:
@@ -64,7 +67,7 @@ def sniffing(lab: Lab, node: str) -> Iterator[Sniffer]:
 def main() -> None:
     """Sniff until standard input ends, and then what is still in the buffer."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)) as tap:
-        tap.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        grow_buffers(tap, _BUFFER)
         tap.bind((sys.argv[1], _ETH_P_ALL))
         sys.stdout.write("READY\n")
         sys.stdout.flush()

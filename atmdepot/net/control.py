@@ -1,8 +1,8 @@
 """The control socket: a unix socket on which a daemon answers questions, a JSON object a line each way.
 
 Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [...]}`; `{"cells": N, "seconds": S}` by a
-line for each train that passes, until N cells or S seconds are over, and a last one `{"missed": M}`. What cannot be
-answered gets `{"error": TEXT}`.
+line for each train that passes, until N cells or S seconds are over or the client shuts its side down, and a last one,
+`{"missed": M}`. What cannot be answered gets `{"error": TEXT}`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import trio
@@ -105,14 +106,24 @@ class ControlServer:
         tap = self._pump.tap = Tap(request.cells)
         try:
             await _write_line(stream, {"watching": request.cells})
-            with trio.move_on_after(request.seconds):
-                while tap.room:
-                    await trio.sleep(_POLL)
-                    await _send_trains(stream, tap)
+            with trio.move_on_after(request.seconds) as time_left:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_cancel_at_end_of, stream, time_left)
+                    while tap.room:
+                        await trio.sleep(_POLL)
+                        await _send_trains(stream, tap)
+                    nursery.cancel_scope.cancel()
             await _send_trains(stream, tap)
             await _write_line(stream, {"missed": tap.missed})
         finally:
             self._pump.tap = None
+
+
+async def _cancel_at_end_of(stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+    """The client has seen enough when it shuts its side down; whatever else it sends is of no meaning."""
+    while await stream.receive_some(_MAX_REQUEST):
+        pass
+    scope.cancel()
 
 
 async def _send_trains(stream: trio.SocketStream, tap: Tap) -> None:
@@ -152,21 +163,61 @@ def ask(path: Path, request: dict[str, Any], timeout: float = _ANSWER_TIME) -> I
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
-        try:
-            connection.connect(str(path))
-            connection.sendall(msgspec.json.encode(request) + b"\n")
-            with connection.makefile("rb") as lines:
-                for line in lines:
-                    answer: dict[str, Any] = msgspec.json.decode(line)
-                    if "error" in answer:
-                        raise AtmdepotError(f"{path.stem}: {answer['error']}")
-                    yield answer
-        except OSError as error:
-            reason = error.strerror or error
-            raise AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {reason}") from None
+        yield from _ask(connection, path, request)
+
+
+def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    try:
+        connection.connect(str(path))
+        connection.sendall(msgspec.json.encode(request) + b"\n")
+        with connection.makefile("rb") as lines:
+            for line in lines:
+                answer: dict[str, Any] = msgspec.json.decode(line)
+                if "error" in answer:
+                    raise AtmdepotError(f"{path.stem}: {answer['error']}")
+                yield answer
+    except OSError as error:
+        reason = error.strerror or error
+        raise AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {reason}") from None
 
 
 def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:
     """The rows of a subject from one daemon."""
     rows: list[dict[str, Any]] = next(ask(path, {"show": subject, "limit": limit}))["rows"]
     return rows
+
+
+class CellWatch:
+    """Watches the cells on a daemon's links from `__enter__` on, in a thread, until it is stopped.
+
+    `trains` has a dictionary for each train: time (ns), link, direction, cells. Raises AtmdepotError when the daemon
+    cannot be reached or refuses.
+    """
+
+    def __init__(self, path: Path, cells: int, seconds: float) -> None:
+        self.trains: list[dict[str, Any]] = []
+        self.missed = 0
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._connection.settimeout(seconds + _ANSWER_TIME)
+        self._answer = _ask(self._connection, path, {"cells": cells, "seconds": seconds})
+        self._thread = threading.Thread(target=self._collect, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin; the daemon watches when this returns."""
+        next(self._answer)
+        self._thread.start()
+        return self
+
+    def _collect(self) -> None:
+        with contextlib.suppress(AtmdepotError):
+            for line in self._answer:
+                if "cells" in line:
+                    self.trains.append(line | {"cells": base64.b64decode(line["cells"])})
+                self.missed = line.get("missed", 0)
+
+    def __exit__(self, *_: object) -> None:
+        """End, with all that passed until now."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+        self._thread.join()
+        self._connection.close()

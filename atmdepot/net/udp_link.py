@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason, Drops
 from atmdepot.errors import EnvironmentLacks
+from atmdepot.net.sockets import grow_buffers
 from atmdepot.wire.cell import CELL_SIZE
 
 if TYPE_CHECKING:
     from atmdepot.units import UdpAddress
 
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
-_SO_RXQ_OVFL, _SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 40, 33, 32
+_SO_RXQ_OVFL = 40
 _MAX_SEGMENTS = 64
 _MAX_DATAGRAM = 65_507
 _BUFFER = 8 * 2**20
@@ -187,11 +188,7 @@ def _bind(link: str, family: int, local: UdpAddress) -> socket.socket:
         raise EnvironmentLacks(f"link {link}: its two ends have addresses of different versions")
     made = socket.socket(family, socket.SOCK_DGRAM)
     made.setblocking(False)
-    for force, plain in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
-        try:
-            made.setsockopt(socket.SOL_SOCKET, force, _BUFFER)
-        except OSError:
-            made.setsockopt(socket.SOL_SOCKET, plain, _BUFFER)
+    grow_buffers(made, _BUFFER)
     made.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
     try:
         made.bind(address)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -51,12 +50,12 @@ def running(pid: int) -> bool:
 
 def members(lab: Lab) -> list[int]:
     """Every process in the lab's PID namespace, the supervisor included, as the host numbers them."""
-    space = os.stat(f"/proc/{lab.state.pid}/ns/pid").st_ino
+    space = Path(f"/proc/{lab.state.pid}/ns/pid").stat().st_ino
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                same = os.stat(entry / "ns" / "pid").st_ino == space
+                same = (entry / "ns" / "pid").stat().st_ino == space
             except OSError:
                 continue
             if same:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,6 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.lab import Lab
 from atmdepot.lab.pages import page
 from tests.lab.labs import members, reach, running, until, up
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.namespaces
 
@@ -121,7 +118,7 @@ def test_commands_have_the_callers_signals_and_no_stray_descriptors(lab: Lab) ->
 
 def test_daemons_inherit_nothing(lab: Lab) -> None:
     daemon = lab.state.processes["depot"].pid
-    assert sorted(os.listdir(f"/proc/{daemon}/fd")) == ["0", "1", "2"]
+    assert sorted(path.name for path in Path(f"/proc/{daemon}/fd").iterdir()) == ["0", "1", "2"]
     with open(f"/proc/{daemon}/status") as status:
         masks = {line.split()[0]: int(line.split()[1], 16) for line in status if line.startswith(("SigB", "SigI"))}
     assert masks["SigBlk:"] == 0

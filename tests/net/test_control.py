@@ -1,0 +1,486 @@
+"""The control socket and what it answers. Keys are what scripts read, so each set of them is written down here."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import socket
+import stat
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from atmdepot.drops import DropReason
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.net.control import ControlServer, ask, show
+from tests.net.ends import cells_of
+from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, Nodes, network, ping, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from trio.testing import MockClock
+
+    from atmdepot.net.pump import Pump
+
+SESSION_KEYS = {
+    "client", "service", "server", "table", "client_state", "server_state", "vc", "category", "closed_by", "age", "idle",
+    "packets_in", "packets_out", "octets_in", "octets_out"}
+VC_KEYS = {
+    "node", "link", "vc", "category", "contract", "encapsulation", "crc", "carries", "tx_pdus", "tx_cells", "rx_pdus",
+    "rx_cells", "rx_clp1_pdus", "rx_efci_pdus"}
+LINK_KEYS = {
+    "node", "link", "peer", "cells", "rate", "delay", "impaired", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus",
+    "hec_corrected", "drops", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_gro", "last_error"}
+SERVER_KEYS = {"server", "node", "link", "list", "for", "why", "services", "sessions", "sessions_total"}
+COUNTER_KEYS = {"node", "place", "counter", "value", "unit", "meaning"}
+
+
+class Controlled:
+    """A network that runs, and the depot's and web1's control sockets."""
+
+    def __init__(self, nodes: Nodes, directory: Path) -> None:
+        self.nodes = nodes
+        self.servers = {name: ControlServer(directory / "loop" / f"{name}.sock", nodes.pumps[name])
+                        for name in (DEPOT, WEB1)}
+        self.path = self.servers[DEPOT].path
+
+    async def show(self, subject: str, node: str = DEPOT, **options: int) -> list[dict[str, Any]]:
+        return await trio.to_thread.run_sync(lambda: show(self.servers[node].path, subject, **options))
+
+    async def raw(self, *sent: bytes) -> list[dict[str, Any]]:
+        """The lines that answer some octets."""
+        async with await trio.open_unix_socket(self.path) as stream:
+            for octets in sent:
+                await stream.send_all(octets)
+            return await lines(stream)
+
+
+async def lines(stream: trio.SocketStream) -> list[dict[str, Any]]:
+    text = b""
+    try:
+        async for part in stream:
+            text += part
+    except trio.BrokenResourceError:
+        pass  # it closed with octets of ours unread
+    return [json.loads(line) for line in text.splitlines()]
+
+
+async def next_line(stream: trio.SocketStream) -> dict[str, Any]:
+    text = b""
+    with trio.fail_after(20):
+        while not text.endswith(b"\n"):
+            text += await stream.receive_some(1)
+    return json.loads(text)
+
+
+async def running(short_dir: Path, **settings: str) -> AsyncIterator[Controlled]:
+    nodes = Nodes(network(**settings))
+    it = Controlled(nodes, short_dir)
+    async with trio.open_nursery() as nursery:
+        nodes.start(nursery)
+        for server in it.servers.values():
+            nursery.start_soon(server.run)
+        yield it
+        nursery.cancel_scope.cancel()
+    for server in it.servers.values():
+        server.close()
+    nodes.close()
+
+
+@pytest.fixture
+async def it(short_dir: Path) -> AsyncIterator[Controlled]:
+    async for made in running(short_dir):
+        yield made
+
+
+async def handshake(it: Controlled, port: int = 40_000) -> Connection:
+    """A session to web1."""
+    talk = Connection(port)
+    for here, there, packet in ((DEPOT, WEB1, talk.syn), (WEB1, DEPOT, talk.syn_ack), (DEPOT, WEB1, talk.ack)):
+        it.nodes.put(here, packet)
+        await it.nodes.get(there)
+    return talk
+
+
+# What is shown.
+
+
+async def test_sessions(it: Controlled) -> None:
+    assert await it.show("sessions") == []
+    await handshake(it)
+    [row] = await it.show("sessions")
+    assert row.keys() == SESSION_KEYS
+    assert 0 <= row.pop("idle") <= row.pop("age") < 60
+    assert row == {
+        "client": f"{CLIENT}:40000", "service": f"{VIP}:80", "server": "web1", "table": "primary",
+        "client_state": "ESTABLISHED", "server_state": "ESTABLISHED", "vc": "1/64", "category": "UBR.1",
+        "closed_by": "", "packets_in": 2, "packets_out": 1, "octets_in": 80, "octets_out": 40}
+    assert await it.show("sessions", WEB1) == []
+
+
+async def test_a_closed_session_says_why(it: Controlled) -> None:
+    talk = await handshake(it)
+    it.nodes.put(DEPOT, talk.up(4, 1001))  # RST
+    await it.nodes.get(WEB1)
+    [row] = await it.show("sessions")
+    assert (row["table"], row["closed_by"], row["client_state"]) == ("secondary", "RST", "CLOSED")
+
+
+async def test_vcs(it: Controlled) -> None:
+    await handshake(it)
+    rows = await it.show("vcs")
+    assert all(row.keys() == VC_KEYS for row in rows)
+    assert [(row["node"], row["link"], row["vc"], row["carries"]) for row in rows] == [
+        ("depot", "to-web1", "1/32", "many"), ("depot", "to-web1", "1/64", f"{CLIENT}:40000"),
+        ("depot", "to-web2", "2/32", "many")]
+    assert rows[1] | {"node": "web1", "tx_pdus": 1, "tx_cells": 1, "rx_pdus": 2, "rx_cells": 2} == (
+        await it.show("vcs", WEB1))[1]
+    assert {key: rows[1][key] for key in ("category", "contract", "encapsulation", "crc", "tx_pdus", "tx_cells",
+                                          "rx_pdus", "rx_cells", "rx_clp1_pdus", "rx_efci_pdus")} == {
+        "category": "UBR.1", "contract": "ubr.1", "encapsulation": "vc-mux", "crc": "strict", "tx_pdus": 2,
+        "tx_cells": 2, "rx_pdus": 1, "rx_cells": 1, "rx_clp1_pdus": 0, "rx_efci_pdus": 0}
+
+
+async def test_links(it: Controlled) -> None:
+    await handshake(it)
+    one, two = await it.show("links")
+    assert one.keys() == two.keys() == LINK_KEYS
+    assert isinstance(one.pop("udp_segment"), bool)
+    assert isinstance(one.pop("udp_gro"), bool)
+    assert one == {
+        "node": "depot", "link": "to-web1", "peer": "web1", "cells": 27, "rate": "any", "delay": "none",
+        "impaired": False, "tx_cells": 2, "rx_cells": 1, "tx_pdus": 2, "rx_pdus": 1, "hec_corrected": 0, "drops": 0,
+        "tx_datagrams": 2, "rx_datagrams": 1, "last_error": ""}
+    assert (two["link"], two["peer"], two["tx_cells"]) == ("to-web2", "web2", 0)
+
+
+async def test_links_with_a_line_have_the_same_keys(short_dir: Path) -> None:
+    async for it in running(short_dir, link='rate = "oc3"\ndelay = "1ms"\ncell_loss = 0.5\nseed = 1'):
+        row = (await it.show("links"))[0]
+        assert row.keys() == LINK_KEYS
+        assert (row["rate"], row["delay"], row["impaired"]) == ("353207cps", "1ms", True)
+
+
+async def test_drops_are_in_the_links_row(it: Controlled) -> None:
+    it.nodes.pumps[DEPOT].node.links["to-web1"].drops.update({DropReason.CRC_ERROR: 2, DropReason.HEC_ERROR: 3})
+    assert [row["drops"] for row in await it.show("links")] == [5, 0]
+
+
+async def test_servers(it: Controlled) -> None:
+    await handshake(it)
+    rows = await it.show("servers")
+    assert all(row.keys() == SERVER_KEYS for row in rows)
+    assert all(0 <= row.pop("for") < 60 for row in rows)
+    assert rows == [
+        {"server": "web1", "node": "web1", "link": "to-web1", "list": "alive", "why": "at start", "services": ["web"],
+         "sessions": 1, "sessions_total": 1},
+        {"server": "web2", "node": "web2", "link": "to-web2", "list": "alive", "why": "at start", "services": ["web"],
+         "sessions": 0, "sessions_total": 0}]
+    assert await it.show("servers", WEB1) == []
+
+
+async def test_counters(it: Controlled) -> None:
+    await handshake(it)
+    rows = await it.show("counters")
+    assert all(row.keys() == COUNTER_KEYS for row in rows)
+    by_place: dict[str, dict[str, int]] = {}
+    for row in rows:
+        assert row["node"] == "depot"
+        by_place.setdefault(row["place"], {})[row["counter"]] = row["value"]
+    cells = {f"drop:{reason}" for reason in DropReason if reason.unit != "packets"}
+    packets = {f"drop:{reason}" for reason in DropReason if reason.unit == "packets"}
+    link = {"rx-cells", "tx-cells", "unassigned-cells", "hec-corrected"}
+    assert {place: set(names) for place, names in by_place.items()} == {
+        "tun": {"rx-packets", "tx-packets"},
+        "sessions": {"opened", "primary", "secondary", "evicted-half-open"},
+        "web1": {"vcis-exhausted"}, "web2": {"vcis-exhausted"},
+        "to-web1": link | cells, "to-web2": link | cells, "packets": packets}
+    assert {(place, name): value for place, names in by_place.items() for name, value in names.items() if value} == {
+        ("tun", "rx-packets"): 2, ("tun", "tx-packets"): 1, ("sessions", "opened"): 1, ("sessions", "primary"): 1,
+        ("to-web1", "rx-cells"): 1, ("to-web1", "tx-cells"): 2}
+    drops = [row for row in rows if row["counter"].startswith("drop:")]
+    assert all(row["meaning"] and row["unit"] == DropReason(row["counter"][5:]).unit for row in drops)
+
+
+async def test_an_edges_counters(it: Controlled) -> None:
+    assert {row["place"] for row in await it.show("counters", WEB1)} == {"tun", "to-web1", "packets"}
+
+
+async def test_a_lost_tun_is_counted_when_there_was_one(it: Controlled) -> None:
+    it.nodes.pumps[DEPOT].tun_losses = 3
+    [row] = [row for row in await it.show("counters") if row["counter"] == "vanished"]
+    assert (row["place"], row["value"], row["unit"]) == ("tun", 3, "times")
+
+
+@pytest.mark.parametrize("subject", ["sessions", "vcs", "links", "servers", "counters"])
+async def test_limits(it: Controlled, subject: str) -> None:
+    for port in (40_000, 40_001, 40_002, 40_003):
+        it.nodes.put(DEPOT, Connection(port).syn)
+    await until(lambda: it.nodes.pumps[DEPOT].node.rx_packets == 4)
+    whole = await it.show(subject)
+    assert len(whole) >= 2
+    assert [len(await it.show(subject, limit=limit)) for limit in (0, 1, 2, -5)] == [0, 1, 2, 0]
+
+
+# What is refused.
+
+
+async def test_an_unknown_subject(it: Controlled) -> None:
+    with pytest.raises(AtmdepotError, match=r"^depot: cannot show 'weather': sessions, vcs, links, servers, counters$"):
+        await it.show("weather")
+
+
+@pytest.mark.parametrize("request_", [
+    b"", b"\n", b"{", b"[]", b"17", b'"show"', b"null", b'{"show": 3}', b'{"show": "links", "colour": "red"}',
+    b'{"show": "links", "limit": "many"}', b'{"show": "links", "limit": 1e999}', b'{"cells": 1, "seconds": NaN}',
+    b'{"show": "links", "limit": 100000000000000000000000}', b'{"show": "\xff\xfe"}', b"\0" * 50, b"[" * 4000,
+    b'{"show": "' + b"x" * 4096, b"x" * 4097, b'{"show": "links"}' + b" " * 4096,
+])
+async def test_what_is_no_request_gets_an_error(it: Controlled, request_: bytes) -> None:
+    [answer] = await it.raw(request_ + b"\n")
+    assert answer.keys() == {"error"}
+    assert answer["error"]
+    assert "\n" not in answer["error"]
+    assert len(await it.show("links")) == 2
+
+
+@pytest.mark.parametrize("request_", [
+    {}, {"cells": 0}, {"cells": -1}, {"cells": 1_000_001}, {"cells": 5, "seconds": 0}, {"cells": 5, "seconds": -1},
+    {"cells": 5, "seconds": 3601}, {"limit": 5},
+])
+async def test_a_stream_out_of_bounds(it: Controlled, request_: dict[str, Any]) -> None:
+    [answer] = await it.raw(json.dumps(request_).encode() + b"\n")
+    assert answer == {"error": "ask to show one of sessions, vcs, links, servers, counters, or for 1 to 1000000 cells "
+                               "in at most 3600 seconds"}
+
+
+async def test_a_request_in_pieces(it: Controlled) -> None:
+    [answer] = await it.raw(b'{"sh', b'ow": "ser', b'vers"}', b"\n")
+    assert len(answer["rows"]) == 2
+
+
+async def test_whatever_comes_the_daemon_stays(it: Controlled) -> None:
+    draw = random.Random(5)
+    for _ in range(150):
+        await it.raw(draw.randbytes(draw.randint(0, 200)) + b"\n")
+    for _ in range(20):  # clients that go away in the middle of it
+        stream = await trio.open_unix_socket(it.path)
+        await stream.send_all(b'{"show": "counters"}\n'[:draw.randint(0, 21)])
+        await stream.aclose()
+    assert len(await it.show("links")) == 2
+
+
+async def test_a_client_that_says_nothing_is_hung_up_on(short_dir: Path, autojump_clock: MockClock) -> None:
+    async for it in running(short_dir):
+        async with await trio.open_unix_socket(it.path) as stream:
+            await stream.send_all(b'{"show": ')
+            began = trio.current_time()
+            assert await lines(stream) == []
+            assert 10 <= trio.current_time() - began < 11
+
+
+# The cells as they pass.
+
+
+async def watch(it: Controlled, cells: int, seconds: float = 60.0) -> trio.SocketStream:
+    stream = await trio.open_unix_socket(it.path)
+    await stream.send_all(json.dumps({"cells": cells, "seconds": seconds}).encode() + b"\n")
+    assert await next_line(stream) == {"watching": cells}
+    return stream
+
+
+async def test_the_stream_ends_when_its_cells_are_there(it: Controlled) -> None:
+    async with await watch(it, 3) as stream:
+        talk = await handshake(it)
+        first = await next_line(stream)
+        assert first.keys() == {"time", "link", "direction", "cells"}
+        assert (first["link"], first["direction"]) == ("to-web1", "out")
+        cells = base64.b64decode(first["cells"])
+        assert (len(cells), cells[5:45]) == (53, talk.syn)
+        rest = await lines(stream)
+        assert [line.get("direction") for line in rest] == ["in", "out", None]
+        assert rest[-1] == {"missed": 0}
+    await until(lambda: it.nodes.pumps[DEPOT].tap is None)
+
+
+async def test_what_it_has_no_room_for_is_missed(it: Controlled) -> None:
+    async with await watch(it, 2) as stream:
+        it.nodes.put(DEPOT, ping(size=300))  # 7 cells
+        [train, last] = await lines(stream)
+    assert len(base64.b64decode(train["cells"])) == 2 * 53
+    assert last == {"missed": 5}
+
+
+async def test_the_stream_ends_when_time_is_up(short_dir: Path, autojump_clock: MockClock) -> None:
+    async for it in running(short_dir):
+        async with await watch(it, 1000, 30.0) as stream:
+            began = trio.current_time()
+            it.nodes.put(DEPOT, ping())
+            train, last = await lines(stream)
+            assert (len(base64.b64decode(train["cells"])), last) == (2 * 53, {"missed": 0})
+            assert trio.current_time() - began == pytest.approx(30, abs=1)
+
+
+async def test_one_client_watches_at_a_time(it: Controlled) -> None:
+    first = await watch(it, 10)
+    [refused] = await it.raw(b'{"cells": 1}\n')
+    assert refused == {"error": "another client is already watching the cells"}
+    await handshake(it)
+    assert (await next_line(first))["link"] == "to-web1", "the first goes on as before"
+    await first.aclose()
+    await until(lambda: it.nodes.pumps[DEPOT].tap is None)
+    async with await watch(it, 1):
+        pass
+
+
+async def test_a_watcher_that_goes_away_is_noticed_when_no_cell_passes(it: Controlled) -> None:
+    stream = await watch(it, 10, 3600.0)
+    await stream.aclose()
+    await until(lambda: it.nodes.pumps[DEPOT].tap is None)
+
+
+async def test_a_watcher_may_close_its_sending_side(it: Controlled) -> None:
+    async with await watch(it, 2) as stream:
+        await stream.send_eof()
+        for _ in range(3):
+            await trio.testing.wait_all_tasks_blocked(0.03)
+        it.nodes.put(DEPOT, ping())
+        assert [line.get("link") for line in await lines(stream)][-1] is None
+        await until(lambda: it.nodes.pumps[DEPOT].tap is None)
+
+
+async def test_ask_streams(it: Controlled) -> None:
+    def collect() -> list[dict[str, Any]]:
+        answers = []
+        for answer in ask(it.path, {"cells": 3, "seconds": 30}):
+            answers.append(answer)
+            if "watching" in answer:
+                watching.set()
+        return answers
+
+    watching = threading.Event()
+    answers: list[dict[str, Any]] = []
+    async with trio.open_nursery() as nursery:
+        @nursery.start_soon
+        async def _() -> None:
+            answers.extend(await trio.to_thread.run_sync(collect))
+
+        await until(watching.is_set)
+        await handshake(it)
+    assert [next(iter(answer)) for answer in answers] == ["watching", "time", "time", "time", "missed"]
+
+
+# The socket itself.
+
+
+async def test_only_its_owner_may_ask(it: Controlled) -> None:
+    assert stat.S_IMODE(it.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(it.path.parent.stat().st_mode) == 0o700
+
+
+@pytest.fixture
+def pump() -> Iterator[Pump]:
+    nodes = Nodes(network())
+    yield nodes.pumps[DEPOT]
+    nodes.close()
+
+
+def test_closing_removes_the_socket(short_dir: Path, pump: Pump) -> None:
+    server = ControlServer(short_dir / "x.sock", pump)
+    assert server.path.is_socket()
+    server.close()
+    assert not server.path.exists()
+
+
+def test_a_socket_that_nobody_answers_is_replaced(short_dir: Path, pump: Pump) -> None:
+    path = short_dir / "x.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    server = ControlServer(path, pump)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    server.close()
+
+
+def test_a_live_daemons_socket_is_not(short_dir: Path, pump: Pump) -> None:
+    path = short_dir / "x.sock"
+    server = ControlServer(path, pump)
+    with pytest.raises(EnvironmentLacks, match=rf"^{path}: a daemon for this node is already running here$"):
+        ControlServer(path, pump)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    server.close()
+
+
+def test_a_directory_that_cannot_be_made(short_dir: Path, pump: Pump) -> None:
+    (short_dir / "file").write_text("")
+    with pytest.raises(EnvironmentLacks, match=r"the control socket cannot be made: .*exists; set ATMDEPOT_RUN_DIR"):
+        ControlServer(short_dir / "file" / "x.sock", pump)
+
+
+def test_a_path_that_is_too_long(short_dir: Path, pump: Pump) -> None:
+    path = short_dir / ("x" * 100) / "x.sock"
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(EnvironmentLacks, match=r"the control socket cannot be made: AF_UNIX path too long; set ATMD"):
+        ControlServer(path, pump)
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(AtmdepotError, match=r"^x: the daemon does not answer on .*: AF_UNIX path too long$"):
+        show(path, "links")
+
+
+def test_a_daemon_that_is_not_there(short_dir: Path) -> None:
+    path = short_dir / "depot.sock"
+    with pytest.raises(AtmdepotError) as error:
+        show(path, "links")
+    assert str(error.value) == f"depot: the daemon does not answer on {path}: No such file or directory"
+
+
+class Impostor(threading.Thread):
+    """Something at the socket's path that answers in its own way."""
+
+    def __init__(self, path: Path, answer: bytes | None) -> None:
+        super().__init__()
+        self._answer = answer
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection:
+            connection.recv(4096)
+            if self._answer is None:
+                self.done.wait(20)
+            else:
+                connection.sendall(self._answer)
+        self._listener.close()
+
+
+@pytest.mark.parametrize(("answer", "message"), [
+    (b"", "it hung up"), (b"hello\n", "not what a daemon says"), (b'{"rows"', "not what a daemon says"),
+    (b"[]\n", "not what a daemon says"), (b'\xff\n', "not what a daemon says"),
+])
+def test_an_answer_that_is_none(short_dir: Path, answer: bytes, message: str) -> None:
+    path = short_dir / "depot.sock"
+    impostor = Impostor(path, answer)
+    impostor.start()
+    with pytest.raises(AtmdepotError, match=f"^depot: the daemon does not answer on {path}: .*{message}"):
+        show(path, "links")
+    impostor.join()
+
+
+def test_a_daemon_that_is_stuck(short_dir: Path) -> None:
+    path = short_dir / "depot.sock"
+    impostor = Impostor(path, None)
+    impostor.start()
+    with pytest.raises(AtmdepotError, match=f"^depot: the daemon does not answer on {path}: timed out$"):
+        next(ask(path, {"show": "links"}, timeout=0.05))
+    impostor.done.set()
+    impostor.join()

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Literal
 import click
 import msgspec
 from msgspec import Struct
-from rich.console import Console
 from rich.table import Column, Table
 
 from atmdepot import network
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import namespaces
+from atmdepot.tables import console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +92,7 @@ def doctor(output: str) -> None:
         report = {"ok": not lacking, "checks": findings}
         click.echo(msgspec.json.format(msgspec.json.encode(report)))
     else:
-        Console().print(_table(findings))
+        console().print(_table(findings))
     if lacking:
         raise EnvironmentLacks(f"this machine lacks: {', '.join(lacking)}")
 

@@ -65,7 +65,7 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     """A UDP-emulated ATM link: one UDP address per end; the values of `Line` hold for both directions."""
 
     ends: dict[str, UdpAddress]
-    cells: Annotated[int, Meta(ge=1, le=1236)] = 27
+    cells: Annotated[int, Meta(ge=1, le=1235)] = 27
     interface: Literal["uni", "nni"] = "uni"
     from_: dict[str, Line] = field(name="from", default={})
 

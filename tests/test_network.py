@@ -144,6 +144,8 @@ MISTAKES = {
         ["t:9: nodes.web2.address: the address 10.1.0.2 is already taken by nodes.web1.address: write another address"],
     "10.0.2.1:5502->10.0.2.1":
         ["t:13: links.two.ends.depot: '10.0.2.1' is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\""],
+    '"10.0.2.2:5502" }->"10.0.2.2" }\ninterface = "x"':
+        ["t:13: links.two.ends.web2: '10.0.2.2' is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\""],
     "10.0.2.1:5502->10.0.2.1:99999": ["t:13: links.two.ends.depot: 99999 is no UDP port: ports are 1 to 65535"],
     'vip = ["10.80.0.1"]->vip = ["10.80.0"]':
         ["t:30: services.web.vip.0: '10.80.0' is no IP address: write \"10.80.0.1\" or \"2001:db8::1\""],
@@ -488,13 +490,15 @@ PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "mtu": st.integers(576, 2000),
     "default_vci": st.integers(32, 70),
     "session_vcis": st.sampled_from(["32-65535", "40-50", "64-64"]),
-    "shared_vcs": st.dictionaries(st.sampled_from(["CBR", "cbr", "UBR.1", "gold", ""]), st.integers(32, 42), max_size=3),
+    "shared_vcs": st.dictionaries(st.sampled_from(["CBR", "cbr", "UBR.1", "gold", ""]), st.integers(32, 42),
+                                  max_size=3),
     "node": st.sampled_from(NODES),
     "vip": st.lists(st.sampled_from(["10.80.0.1", "10.1.0.2", "fd00:80::1"]), min_size=1, max_size=3),
     "ports": st.lists(st.integers(1, 65535) | st.just(80), max_size=3),
     "servers": st.lists(st.sampled_from(["one", "two", "web1", "web2"]), min_size=1, max_size=3),
     "dscp": st.dictionaries(st.sampled_from(["EF", "ef", "63", "64", ""]), st.sampled_from(["CBR", "gold", ""])),
-    "contracts": st.dictionaries(st.sampled_from(["CBR", "gold", ""]), st.sampled_from(["cbr:pcr=1", "cbr", "ubr", ":"])),
+    "contracts": st.dictionaries(st.sampled_from(["CBR", "gold", ""]),
+                                 st.sampled_from(["cbr:pcr=1", "cbr", "ubr", ":"])),
     "networks": st.lists(st.sampled_from(["10.9.0.0/24", "fd00:9::/64", "10.9.0.1/24", "10.9.0.0/32", "10.9.0.0", "x/8",
                                           "", "/"]), max_size=3),
 }

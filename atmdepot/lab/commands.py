@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Column, Table
 
 from atmdepot.lab.testbed import Lab
+from atmdepot.tables import console
 
 if TYPE_CHECKING:
     from atmdepot.lab.state import ProcessState
@@ -98,7 +98,7 @@ def status(name: str | None, output: str) -> None:
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode({"labs": reports})))
     elif reports:
-        Console().print(_table(reports))
+        console().print(_table(reports))
     else:
         _progress("no lab is up")
 

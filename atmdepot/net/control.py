@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import select
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
@@ -55,12 +57,9 @@ class ControlServer:
             if path.is_socket() and _is_answered(path):
                 raise EnvironmentLacks(f"{path}: a daemon for this node is already running here")
             path.unlink(missing_ok=True)
-            self._bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._bound.bind(str(path))
-            path.chmod(0o600)
-            self._bound.listen(16)
+            self._bound = _listen(path)
         except OSError as error:
-            raise EnvironmentLacks(f"{path}: the control socket cannot be made: {error.strerror}; set "
+            raise EnvironmentLacks(f"{path}: the control socket cannot be made: {error.strerror or error}; set "
                                    "ATMDEPOT_RUN_DIR to a directory of yours") from None
 
     async def run(self) -> None:
@@ -80,8 +79,8 @@ class ControlServer:
                 with trio.fail_after(_REQUEST_TIME):
                     line = await _read_line(stream)
                 try:
-                    request = msgspec.json.decode(line, type=Request)
-                except msgspec.MsgspecError as error:
+                    request = _parse(line)
+                except (msgspec.MsgspecError, ValueError) as error:
                     await _write_line(stream, {"error": f"no request: {error}"})
                     return
                 await self._handle(stream, request)
@@ -92,7 +91,7 @@ class ControlServer:
             if view is None:
                 await _write_line(stream, {"error": f"cannot show {request.show!r}: {', '.join(SUBJECTS)}"})
             else:
-                await _write_line(stream, {"rows": view(self._pump, max(0, request.limit))})
+                await _write_line(stream, {"rows": view(self._pump, min(max(0, request.limit), sys.maxsize))})
         elif 0 < request.cells <= _MAX_CELLS and 0 < request.seconds <= _MAX_SECONDS:
             await self._stream_cells(stream, request)
         else:
@@ -106,24 +105,21 @@ class ControlServer:
         tap = self._pump.tap = Tap(request.cells)
         try:
             await _write_line(stream, {"watching": request.cells})
-            with trio.move_on_after(request.seconds) as time_left:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_cancel_at_end_of, stream, time_left)
-                    while tap.room:
-                        await trio.sleep(_POLL)
-                        await _send_trains(stream, tap)
-                    nursery.cancel_scope.cancel()
+            with trio.move_on_after(request.seconds):
+                while tap.room and not _is_shut_down(stream):
+                    await trio.sleep(_POLL)
+                    await _send_trains(stream, tap)
             await _send_trains(stream, tap)
             await _write_line(stream, {"missed": tap.missed})
         finally:
             self._pump.tap = None
 
 
-async def _cancel_at_end_of(stream: trio.SocketStream, scope: trio.CancelScope) -> None:
-    """The client has seen enough when it shuts its side down; whatever else it sends is of no meaning."""
-    while await stream.receive_some(_MAX_REQUEST):
-        pass
-    scope.cancel()
+def _is_shut_down(stream: trio.SocketStream) -> bool:
+    """Whether the client has shut its side down, or is gone: it has seen enough."""
+    poll = select.poll()
+    poll.register(stream.socket.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 async def _send_trains(stream: trio.SocketStream, tap: Tap) -> None:
@@ -139,11 +135,29 @@ async def _read_line(stream: trio.SocketStream) -> bytes:
         if not received:
             break
         line += received
-    return line.partition(b"\n")[0][:_MAX_REQUEST]
+    return line.partition(b"\n")[0]
+
+
+def _parse(line: bytes) -> Request:
+    if len(line) > _MAX_REQUEST:
+        raise ValueError(f"it is longer than {_MAX_REQUEST} octets")
+    return msgspec.json.decode(line, type=Request)
 
 
 async def _write_line(stream: trio.SocketStream, value: dict[str, Any]) -> None:
     await stream.send_all(msgspec.json.encode(value) + b"\n")
+
+
+def _listen(path: Path) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.bind(str(path))
+        path.chmod(0o600)
+        made.listen(16)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def _is_answered(path: Path) -> bool:
@@ -172,19 +186,26 @@ def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iter
         connection.sendall(msgspec.json.encode(request) + b"\n")
         with connection.makefile("rb") as lines:
             for line in lines:
-                answer: dict[str, Any] = msgspec.json.decode(line)
+                answer = msgspec.json.decode(line, type=dict[str, Any])
                 if "error" in answer:
                     raise AtmdepotError(f"{path.stem}: {answer['error']}")
                 yield answer
     except OSError as error:
-        reason = error.strerror or error
-        raise AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {reason}") from None
+        raise _no_answer(path, error.strerror or error) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _no_answer(path, f"that is not what a daemon says: {error}") from None
+
+
+def _no_answer(path: Path, reason: object) -> AtmdepotError:
+    return AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {reason}")
 
 
 def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:
     """The rows of a subject from one daemon."""
-    rows: list[dict[str, Any]] = next(ask(path, {"show": subject, "limit": limit}))["rows"]
-    return rows
+    for answer in ask(path, {"show": subject, "limit": limit}):
+        rows: list[dict[str, Any]] = answer.get("rows", [])
+        return rows
+    raise _no_answer(path, "it hung up")
 
 
 class CellWatch:

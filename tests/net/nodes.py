@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from atmdepot.network import parse
 from atmdepot.net.daemon import make_node, open_link
 from atmdepot.net.pump import Pump
 from atmdepot.net.tun import SocketTun
+from atmdepot.network import parse
 from tests.net.ends import PATIENCE, fresh
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ async def packet_from(pump: Pump) -> bytes:
 async def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Let other tasks run until a condition holds."""
     with trio.fail_after(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is in other tasks and the kernel
             await trio.sleep(0.002)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import random
 import socket
 import stat
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,20 +17,18 @@ import trio
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.control import ControlServer, ask, show
-from tests.net.ends import cells_of
 from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, Nodes, network, ping, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from trio.testing import MockClock
 
     from atmdepot.net.pump import Pump
 
 SESSION_KEYS = {
-    "client", "service", "server", "table", "client_state", "server_state", "vc", "category", "closed_by", "age", "idle",
-    "packets_in", "packets_out", "octets_in", "octets_out"}
+    "client", "service", "server", "table", "client_state", "server_state", "vc", "category", "closed_by", "age",
+    "idle", "packets_in", "packets_out", "octets_in", "octets_out"}
 VC_KEYS = {
     "node", "link", "vc", "category", "contract", "encapsulation", "crc", "carries", "tx_pdus", "tx_cells", "rx_pdus",
     "rx_cells", "rx_clp1_pdus", "rx_efci_pdus"}
@@ -226,6 +224,7 @@ async def test_limits(it: Controlled, subject: str) -> None:
     whole = await it.show(subject)
     assert len(whole) >= 2
     assert [len(await it.show(subject, limit=limit)) for limit in (0, 1, 2, -5)] == [0, 1, 2, 0]
+    assert len(await it.show(subject, limit=10**23)) == len(whole)
 
 
 # What is refused.
@@ -239,7 +238,7 @@ async def test_an_unknown_subject(it: Controlled) -> None:
 @pytest.mark.parametrize("request_", [
     b"", b"\n", b"{", b"[]", b"17", b'"show"', b"null", b'{"show": 3}', b'{"show": "links", "colour": "red"}',
     b'{"show": "links", "limit": "many"}', b'{"show": "links", "limit": 1e999}', b'{"cells": 1, "seconds": NaN}',
-    b'{"show": "links", "limit": 100000000000000000000000}', b'{"show": "\xff\xfe"}', b"\0" * 50, b"[" * 4000,
+    b'{"show": "\xff\xfe"}', b"\0" * 50, b"[" * 4000,
     b'{"show": "' + b"x" * 4096, b"x" * 4097, b'{"show": "links"}' + b" " * 4096,
 ])
 async def test_what_is_no_request_gets_an_error(it: Controlled, request_: bytes) -> None:
@@ -345,14 +344,15 @@ async def test_a_watcher_that_goes_away_is_noticed_when_no_cell_passes(it: Contr
     await until(lambda: it.nodes.pumps[DEPOT].tap is None)
 
 
-async def test_a_watcher_may_close_its_sending_side(it: Controlled) -> None:
-    async with await watch(it, 2) as stream:
-        await stream.send_eof()
-        for _ in range(3):
-            await trio.testing.wait_all_tasks_blocked(0.03)
+async def test_a_watcher_that_shuts_its_side_down_gets_what_passed_and_the_end(it: Controlled) -> None:
+    async with await watch(it, 10, 3600.0) as stream:
         it.nodes.put(DEPOT, ping())
-        assert [line.get("link") for line in await lines(stream)][-1] is None
-        await until(lambda: it.nodes.pumps[DEPOT].tap is None)
+        await until(lambda: it.nodes.pumps[DEPOT].node.tx_packets + len(it.nodes.pumps[DEPOT].tap.trains)
+                    or it.nodes.pumps[DEPOT].tap.room < 10)
+        await stream.send_eof()
+        train, last = await lines(stream)
+        assert (len(base64.b64decode(train["cells"])), last) == (2 * 53, {"missed": 0})
+    await until(lambda: it.nodes.pumps[DEPOT].tap is None)
 
 
 async def test_ask_streams(it: Controlled) -> None:
@@ -426,10 +426,10 @@ def test_a_directory_that_cannot_be_made(short_dir: Path, pump: Pump) -> None:
 
 def test_a_path_that_is_too_long(short_dir: Path, pump: Pump) -> None:
     path = short_dir / ("x" * 100) / "x.sock"
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(EnvironmentLacks, match=r"the control socket cannot be made: AF_UNIX path too long; set ATMD"):
         ControlServer(path, pump)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     with pytest.raises(AtmdepotError, match=r"^x: the daemon does not answer on .*: AF_UNIX path too long$"):
         show(path, "links")
 

@@ -129,7 +129,7 @@ async def test_ping_goes_over_the_default_vc(nodes: Nodes) -> None:
     at = DEPOT
     with trio.fail_after(20):
         while at == DEPOT:
-            at = next((server for server in (WEB1, WEB2) if not nodes.pumps[server].node.tx_packets == 0), DEPOT)
+            at = next((server for server in (WEB1, WEB2) if nodes.pumps[server].node.tx_packets), DEPOT)
             await trio.sleep(0.001)
     assert await nodes.get(at) == packet
     answer = ip_packet(VIP, CLIENT, 1, bytes(8) + packet[28:])

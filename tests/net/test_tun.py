@@ -74,10 +74,10 @@ def test_a_machine_without_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_something_else_in_the_devices_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tun, "TUN_DEVICE", Path("/dev/null"))
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(EnvironmentLacks, match=r"^TUN device atm0: .*ioctl.*; see `atmdepot doctor`$"):
         Tun("atm0")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.parametrize(("number", "hint"), [

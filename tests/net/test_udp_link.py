@@ -25,7 +25,6 @@ from tests.net.ends import (
     receive_all,
     scripted,
     split,
-    wait_readable,
 )
 
 OFFLOADS = pytest.mark.parametrize("offload", [True, False], ids=["UDP_SEGMENT", "plain"])
@@ -151,11 +150,8 @@ def test_cells_beyond_the_backlog_are_counted(ends: Ends) -> None:
         link.send(burst, 0)
     assert link.drops == {DropReason.TX_OVERFLOW: 3 * 27 * 40}
     script.refuse = lambda _call, _octets: None
-    flushed = 0
     link.flush()
-    while is_readable(peer.socket.fileno()):
-        flushed += len(peer.socket.recv(65_536))
-    assert 0 < flushed <= bound * len(burst)
+    assert 0 < len(peer.drain()) <= bound * len(burst)
     assert not link.wants_write
     script.refuse = full
     link.send(burst, 0)
@@ -175,19 +171,17 @@ def test_whatever_the_system_refuses_the_order_is_kept(ends: Ends, seed: int) ->
         return BlockingIOError(errno.EAGAIN, "full") if draw.random() < 0.5 else None
 
     script.refuse = refuse
-    sent = 0
+    sent, got = 0, b""
     for _ in range(20):
         count = draw.randint(1, 100)
         link.send(cells_of(count, sent), 0)
         sent += count
         if draw.random() < 0.5:
             link.flush()
+        got += peer.drain()
     while link.wants_write:
         link.flush()
-    got = b""
-    while len(got) < sent * CELL_SIZE:
-        wait_readable(peer.socket.fileno())
-        got += peer.socket.recv(65_536)
+        got += peer.drain()
     assert got == cells_of(sent)
     assert link.drops == {}
     assert link._backlog_octets == 0
@@ -347,7 +341,7 @@ def test_an_address_of_another_machine(ends: Ends) -> None:
 
 
 def test_ends_of_different_versions(ends: Ends) -> None:
-    with pytest.raises(EnvironmentLacks, match="^link lnk: its two ends have addresses of different versions$"):
+    with pytest.raises(EnvironmentLacks, match=r"^link lnk: its two ends have addresses of different versions$"):
         ends.link(fresh(), UdpAddress("[::1]:5501"))
 
 
@@ -356,7 +350,7 @@ def test_a_name_that_means_nothing(ends: Ends, monkeypatch: pytest.MonkeyPatch) 
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(udp_link.socket, "getaddrinfo", unknown)
-    with pytest.raises(EnvironmentLacks, match=r"^link lnk: far\.invalid cannot be resolved: Name or service not known$"):
+    with pytest.raises(EnvironmentLacks, match=r"far\.invalid cannot be resolved: Name or service not known$"):
         ends.link(fresh(), UdpAddress("far.invalid:5501"))
 
 

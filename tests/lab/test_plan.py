@@ -49,7 +49,7 @@ def test_ipv6_ends_are_host_addresses_too() -> None:
 def test_wires_are_wide_enough_for_a_datagram() -> None:
     assert plan_of(changed()).wires[1].mtu == 1500
     assert plan_of(changed(("cells = 27", "cells = 180"))).wires[1].mtu == 180 * 53 + 48
-    assert plan_of(changed(("cells = 27", "cells = 1236"))).wires[1].mtu == 65535
+    assert plan_of(changed(("cells = 27", "cells = 1235"))).wires[1].mtu == 1235 * 53 + 48
     assert plan_of(changed(), client_mtu=9180).wires[0].mtu == 9180
 
 

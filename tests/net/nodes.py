@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 import time
 from contextlib import ExitStack
 from struct import pack
@@ -18,6 +17,7 @@ from atmdepot.network import parse
 from tests.net.ends import PATIENCE, fresh
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from atmdepot.network import Network

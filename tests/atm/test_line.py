@@ -1,0 +1,266 @@
+"""The emulated line: exact where arithmetic is exact, repeatable where chance decides, and nothing goes uncounted."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from fractions import Fraction
+from math import floor
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atmdepot.atm import line as line_module
+from atmdepot.atm.line import Impairments, Line, Trials
+from atmdepot.drops import DropReason, Drops
+from atmdepot.network import Line as Settings
+from atmdepot.units import CellRate, Duration
+from atmdepot.wire.cell import CellHeader, hec
+
+NS = 1_000_000_000
+ratios = st.one_of(st.sampled_from([0.0, 1.0, 0.5]), st.floats(0, 1))
+
+
+def cells_of(vcis: list[int]) -> list[bytes]:
+    """A cell on each VCI, its payload saying which one in the row it is."""
+    return [CellHeader(1, 32 + vci).pack() + n.to_bytes(48, "big") for n, vci in enumerate(vcis)]
+
+
+def cut(octets: bytes) -> list[bytes]:
+    return [octets[at:at + 53] for at in range(0, len(octets), 53)]
+
+
+def impair(cells: list[bytes], **settings: float) -> tuple[list[bytes], Impairments, Drops]:
+    drops = Drops()
+    impairments = Impairments(Settings(**settings), drops)
+    return cut(impairments.apply(b"".join(cells))), impairments, drops
+
+
+rows = st.lists(st.integers(0, 4), max_size=60).map(cells_of)
+
+
+# Trials.
+
+
+@given(st.floats(0, 1), st.lists(st.integers(0, 200), max_size=10), st.integers())
+def test_trials_hit_the_same_positions_however_they_are_asked_for(
+        probability: float, counts: list[int], seed: int) -> None:
+    whole = Trials(probability, Random(seed)).hits(sum(counts))
+    trials, pieces, done = Trials(probability, Random(seed)), [], 0
+    for count in counts:
+        pieces += [done + position for position in trials.hits(count)]
+        done += count
+    assert pieces == whole == sorted(set(whole))
+    assert all(0 <= position < sum(counts) for position in whole)
+
+
+@given(st.integers(0, 500), st.integers())
+def test_trials_that_cannot_fail_or_cannot_hit(count: int, seed: int) -> None:
+    assert Trials(0, Random(seed)).hits(count) == []
+    assert Trials(1, Random(seed)).hits(count) == list(range(count))
+
+
+@pytest.mark.parametrize("probability", [5e-324, 1e-310, 1e-300, 1e-18])
+def test_least_probabilities_hit_nothing_and_raise_nothing(probability: float) -> None:
+    assert all(Trials(probability, Random(seed)).hits(10**6) == [] for seed in range(50))
+
+
+@pytest.mark.parametrize("probability", [0.001, 0.1, 0.5, 0.97])
+def test_trials_hit_as_often_as_their_probability_says(probability: float) -> None:
+    count = 200_000
+    hits = Trials(probability, Random(7)).hits(count)
+    assert abs(len(hits) - count * probability) < 5 * (count * probability * (1 - probability)) ** 0.5
+    # Independent: a hit says nothing about the next trial.
+    neighbours = sum(1 for one, other in zip(hits, hits[1:], strict=False) if other == one + 1)
+    expected = count * probability**2
+    assert abs(neighbours - expected) < 6 * max(expected, 4) ** 0.5
+
+
+# Impairments.
+
+
+@settings(max_examples=200)
+@given(rows, ratios, ratios, ratios, st.floats(0, 0.05), st.integers(0, 99))
+def test_same_seed_gives_the_same_cells_and_every_cell_is_counted(
+        cells: list[bytes], loss: float, misinsertion: float, reordering: float, bits: float, seed: int) -> None:
+    settings = {"cell_loss": loss, "misinsertion": misinsertion, "reordering": reordering,
+                "header_bit_errors": bits, "payload_bit_errors": bits, "seed": seed}
+    out, impairments, drops = impair(cells, **settings)
+    again, _, _ = impair(cells, **settings)
+    assert out == again
+    assert len(out) == len(cells) - drops[DropReason.LINE_LOSS] + impairments.misinserted
+
+
+def test_another_seed_gives_another_result() -> None:
+    cells = cells_of([0] * 200)
+    assert impair(cells, cell_loss=0.5, seed=1)[0] != impair(cells, cell_loss=0.5, seed=2)[0]
+
+
+@given(rows)
+def test_no_impairment_changes_nothing(cells: list[bytes]) -> None:
+    assert impair(cells)[0] == cells
+
+
+@given(rows)
+def test_certain_loss_loses_all(cells: list[bytes]) -> None:
+    out, _, drops = impair(cells, cell_loss=1)
+    assert (out, drops[DropReason.LINE_LOSS]) == ([], len(cells))
+
+
+@given(rows, st.floats(0, 1), st.integers(0, 99))
+def test_loss_only_takes_cells_out(cells: list[bytes], loss: float, seed: int) -> None:
+    out, _, drops = impair(cells, cell_loss=loss, seed=seed)
+    rest = iter(cells)
+    assert all(cell in rest for cell in out), "the cells that are left are in another order"
+    assert len(out) + drops[DropReason.LINE_LOSS] == len(cells)
+
+
+@given(rows)
+def test_certain_bit_errors_flip_every_bit_of_their_part_and_none_of_the_other(cells: list[bytes]) -> None:
+    flipped = [bytes(octet ^ 0xFF for octet in cell) for cell in cells]
+    headers, impairments, _ = impair(cells, header_bit_errors=1)
+    assert headers == [bad[:5] + cell[5:] for bad, cell in zip(flipped, cells, strict=True)]
+    assert impairments.bits_flipped == 40 * len(cells)
+    payloads, impairments, _ = impair(cells, payload_bit_errors=1)
+    assert payloads == [cell[:5] + bad[5:] for bad, cell in zip(flipped, cells, strict=True)]
+    assert impairments.bits_flipped == 384 * len(cells)
+
+
+@given(rows, st.floats(0, 0.1), st.integers(0, 99))
+def test_bits_flipped_are_the_bits_that_differ(cells: list[bytes], rate: float, seed: int) -> None:
+    out, impairments, _ = impair(cells, header_bit_errors=rate, payload_bit_errors=rate, seed=seed)
+    differ = int.from_bytes(b"".join(out), "big") ^ int.from_bytes(b"".join(cells), "big")
+    assert differ.bit_count() == impairments.bits_flipped
+
+
+@given(rows, st.floats(0.01, 1), st.integers(0, 99))
+def test_strays_carry_a_good_header_of_their_vc_and_a_payload_that_passed_before(
+        cells: list[bytes], rate: float, seed: int) -> None:
+    out, impairments, _ = impair(cells, misinsertion=rate, seed=seed)
+    rest = list(cells)
+    strays = []
+    for cell in out:
+        if rest and cell == rest[0]:
+            rest.pop(0)
+        else:
+            strays.append((cell, rest[0]))
+    assert rest == []
+    assert len(strays) <= impairments.misinserted <= len(strays) + 1  # the first cell's own payload is all zeros too
+    payloads = {cell[5:] for cell in cells} | {bytes(48)}
+    for stray, following in strays:
+        assert hec(stray[:4]) == stray[4]
+        assert stray[:5] == following[:5]
+        assert stray[5:] in payloads
+
+
+@given(rows, st.floats(0.01, 1), st.integers(0, 99))
+def test_reordering_keeps_the_order_within_each_vc(cells: list[bytes], rate: float, seed: int) -> None:
+    """ITU-T I.150: a VC keeps its cells in sequence."""
+    out, impairments, _ = impair(cells, reordering=rate, seed=seed)
+    assert Counter(out) == Counter(cells)
+    assert (out != cells) <= (impairments.reordered > 0)
+
+    def by_vc(row: list[bytes]) -> dict[bytes, list[bytes]]:
+        found = defaultdict(list)
+        for cell in row:
+            found[cell[:4]].append(cell)
+        return found
+    assert by_vc(out) == by_vc(cells)
+
+
+def test_certain_reordering_does_reorder() -> None:
+    cells = cells_of([0, 1, 2, 3] * 10)
+    out, impairments, _ = impair(cells, reordering=1)
+    assert out != cells
+    assert impairments.reordered >= 30
+
+
+# Rate, delay, queue.
+
+steps = st.lists(st.tuples(st.sampled_from([0, 1, 7, 1000, 10**6, 10**9]), st.integers(0, 30)), max_size=25)
+
+
+@settings(max_examples=200)
+@given(st.one_of(st.none(), st.integers(1, 10**7), st.sampled_from([3, 353_207])), st.integers(0, 10**9),
+       st.one_of(st.just(10**6), st.integers(1, 60)), steps)
+def test_trains_leave_exactly_when_a_real_line_would_have_sent_their_last_cell(
+        rate: int | None, delay: int, queue: int, entered: list[tuple[int, int]]) -> None:
+    drops = Drops()
+    line = Line(Settings(rate=rate and CellRate(rate), delay=Duration(delay), queue=queue), drops)
+    now, busy, sent, expected, overflow = 0, Fraction(0), 0, [], 0
+    for gap, count in entered:
+        now += gap
+        train = [n.to_bytes(53, "big") for n in range(sent, sent + count)]
+        sent += count
+        line.enter(b"".join(train), now)
+        if rate:
+            # A line that has been idle since an earlier nanosecond begins anew.
+            busy = Fraction(now) if floor(busy) < now else busy
+            waiting = -(-(floor(busy) - now) * rate // NS)
+            room = max(0, queue - waiting)
+            overflow += max(0, count - room)
+            train = train[:room]
+            busy += Fraction(len(train) * NS, rate)
+            assert line.waiting(now) <= queue
+        if train:
+            expected.append(((floor(busy) if rate else now) + delay, b"".join(train)))
+    assert drops[DropReason.LINE_OVERFLOW] == overflow
+    for departure, train in _merged(expected):
+        assert line.next_timer() == departure
+        assert line.leave(departure - 1) == b""
+        assert line.leave(departure) == train
+    assert (line.next_timer(), line.leave(10**30), line._octets_under_way) == (None, b"", 0)
+
+
+def _merged(departures: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Trains that leave in the same nanosecond, as one."""
+    merged: dict[int, bytes] = {}
+    for departure, train in departures:
+        merged[departure] = merged.get(departure, b"") + train
+    return list(merged.items())
+
+
+@given(steps, st.integers(0, 99), st.sampled_from([None, 1000]), st.sampled_from([5, 10_000]))
+def test_in_and_misinserted_are_out_and_lost_and_overflow(
+        entered: list[tuple[int, int]], seed: int, rate: int | None, queue: int) -> None:
+    drops = Drops()
+    line = Line(Settings(rate=rate and CellRate(rate), queue=queue, cell_loss=0.2, misinsertion=0.1, reordering=0.3,
+                         header_bit_errors=0.001, seed=seed), drops)
+    now = total = 0
+    for gap, count in entered:
+        now += gap
+        total += count
+        line.enter(b"".join(cells_of([n % 3 for n in range(count)])), now)
+    assert line.impairments is not None
+    out = len(line.leave(10**30)) // 53
+    assert total + line.impairments.misinserted == out + drops[DropReason.LINE_LOSS] + drops[DropReason.LINE_OVERFLOW]
+
+
+def test_no_rate_no_delay_gives_cells_at_once() -> None:
+    line = Line(Settings(), Drops())
+    line.enter(bytes(106), 5)
+    assert (line.next_timer(), line.leave(5)) == (5, bytes(106))
+
+
+def test_octets_under_way_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long delay without a rate holds no more than the bound; what finds it full is counted."""
+    monkeypatch.setattr(line_module, "_MAX_OCTETS_UNDER_WAY", 530)
+    drops = Drops()
+    line = Line(Settings(delay=Duration(NS)), drops)
+    for _ in range(4):
+        line.enter(bytes(53 * 4), 0)
+    assert drops == {DropReason.LINE_OVERFLOW: 8}
+    assert len(line.leave(NS)) == 53 * 8
+    line.enter(bytes(530), NS)
+    assert len(line.leave(2 * NS)) == 530
+
+
+def test_full_rate_is_kept_over_a_million_cells() -> None:
+    """Remainders are carried on: an OC-3 sends 353207 cells in a second exactly, in bursts of any size."""
+    line = Line(Settings(rate=CellRate(353_207), queue=10**7), Drops())
+    for count in [1, 27, 32, 999] * 400:
+        line.enter(bytes(53 * count), 0)
+        line.leave(10**12)
+    done = sum([1, 27, 32, 999]) * 400
+    assert line._busy_until == done * NS // 353_207

@@ -1,0 +1,143 @@
+"""The timer wheel against a plain list of deadlines."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from atmdepot.atm.timers import TimerWheel
+
+TICK = 10
+HORIZON = 60 * TICK
+gaps = st.one_of(st.integers(0, 5 * TICK), st.integers(0, 3 * HORIZON))
+
+
+class Item:
+    def __init__(self, deadline: int) -> None:
+        self.deadline = deadline
+        self.slot = -1
+
+
+class WheelMachine(RuleBasedStateMachine):
+    """Items come, move their deadlines, leave and come back; the caller is as late as it likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wheel: TimerWheel[Item] = TimerWheel(TICK)
+        self.watched: dict[Item, int] = {}
+        """Each item and the latest time at which it must be out."""
+        self.known: list[Item] = []
+        self.now = 0
+
+    def _latest(self, item: Item) -> int:
+        return item.deadline + TICK
+
+    @rule(gap=gaps, behind=st.integers(0, 30))
+    def add(self, gap: int, behind: int) -> None:
+        item = Item(max(0, self.now + gap - behind))
+        self.known.append(item)
+        self._watch(item)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def add_again(self, data: st.DataObject) -> None:
+        self._watch(data.draw(st.sampled_from(self.known)))
+
+    def _watch(self, item: Item) -> None:
+        self.wheel.add(item, self.now)
+        self.watched[item] = self._latest(item)
+
+    @precondition(lambda self: self.watched)
+    @rule(data=st.data(), gap=gaps)
+    def deadline_moves_on(self, data: st.DataObject, gap: int) -> None:
+        """To a later time, with no word to the wheel: that is what a packet does."""
+        item = data.draw(st.sampled_from(list(self.watched)))
+        item.deadline += gap
+        self.watched[item] = self._latest(item)
+
+    @precondition(lambda self: self.watched)
+    @rule(data=st.data(), gap=gaps)
+    def deadline_moves_back(self, data: st.DataObject, gap: int) -> None:
+        """To an earlier time, told by adding the item again."""
+        item = data.draw(st.sampled_from(list(self.watched)))
+        item.deadline = max(0, item.deadline - gap)
+        self._watch(item)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        item = data.draw(st.sampled_from(self.known))
+        self.wheel.remove(item)
+        self.watched.pop(item, None)
+
+    @rule(gap=gaps)
+    def time_passes(self, gap: int) -> None:
+        self.now += gap
+        gone = self.wheel.expired(self.now)
+        assert len(gone) == len(set(gone)), "an item came twice"
+        for item in gone:
+            assert self.watched.pop(item) >= 0
+            assert item.deadline <= self.now, "too early"
+            assert item.slot == -1
+        assert all(latest > self.now for latest in self.watched.values()), "too late"
+        assert self.wheel.expired(self.now) == []
+
+    @invariant()
+    def next_timer_is_early_enough_and_not_past(self) -> None:
+        due = self.wheel.next_timer()
+        if self.watched:
+            assert due is not None
+            # An item far ahead is looked at on the way, so that the horizon bounds what a moved deadline costs.
+            assert due <= max(min(self.watched.values()), self.now + TICK)
+            assert due <= self.now + HORIZON + TICK
+
+    @invariant()
+    def nothing_is_held_that_is_not_watched(self) -> None:
+        held = [item for bucket in self.wheel._slots.values() for item in bucket]
+        assert len(held) == len(self.watched)
+        assert set(held) == set(self.watched)
+        assert len(self.wheel._due) == len(self.wheel._slots) <= 62
+
+
+WheelMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestWheelMachine = WheelMachine.TestCase
+
+
+def test_an_item_is_out_up_to_a_tick_after_its_deadline_never_before() -> None:
+    wheel: TimerWheel[Item] = TimerWheel(TICK)
+    item = Item(25)
+    wheel.add(item, 0)
+    assert [wheel.expired(now) for now in (24, 25, 29)] == [[], [], []]
+    assert wheel.next_timer() == 30
+    assert wheel.expired(30) == [item]
+    assert wheel.next_timer() is None
+
+
+@pytest.mark.parametrize("deadline", [0, 599, 600, 601, 10_000])
+def test_a_caller_who_follows_next_timer_gets_every_item_within_a_tick(deadline: int) -> None:
+    wheel: TimerWheel[Item] = TimerWheel(TICK)
+    item = Item(deadline)
+    wheel.add(item, 0)
+    calls = 0
+    while (now := wheel.next_timer()) is not None:
+        gone = wheel.expired(now)
+        calls += 1
+    assert gone == [item]
+    assert deadline <= now_of(item, deadline) + TICK
+    assert calls <= deadline // HORIZON + 1
+
+
+def now_of(item: Item, deadline: int) -> int:
+    assert item.slot == -1
+    return deadline
+
+
+def test_a_flood_of_items_taken_out_leaves_nothing() -> None:
+    wheel: TimerWheel[Item] = TimerWheel(TICK)
+    for _ in range(10_000):
+        item = Item(HORIZON * 2)
+        wheel.add(item, 0)
+        wheel.remove(item)
+    assert sum(map(len, wheel._slots.values())) == 0

@@ -51,6 +51,7 @@ class DropReason(StrEnum):
     TABLE_FULL = "table-full", "packets", "the session table is full"
     WRONG_VP = "wrong-vp", "packets", "it came on the VP of another server than its session's"
     TOO_BIG = "too-big", "packets", "it is greater than the path's MTU; an ICMP error went back"
+    TUN_QUEUE_FULL = "tun-queue-full", "packets", "the node did not read its TUN device fast enough; the kernel's count"
     TUN_ERROR = "tun-error", "packets", "the TUN device refused it"
 
 

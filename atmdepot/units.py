@@ -16,9 +16,11 @@ USER_BITS_PER_CELL = 384
 LINE_RATES = {"ds3": 96_000, "oc3": 353_207, "stm1": 353_207, "oc12": 1_412_830, "oc48": 5_651_320}
 """Cells per second of the common ATM interfaces: their payload rate divided by 424 bits."""
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|min|h)")
+_LONGEST = 8760 * 3600 * 10**9
+_FASTEST = 10**9
+_DURATION = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*(ns|us|ms|s|min|h)")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMG]?)(cps|bps)")
+_RATE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([kMG]?)(cps|bps)")
 _MULTIPLIER = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -33,7 +35,10 @@ class Duration(int):
         match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
         if match is None:
             raise ValueError(f"{text!r} is no duration: write a number and ns, us, ms, s, min or h, as in \"5ms\"")
-        return cls(Fraction(match[1]) * _NANOSECONDS[match[2]])
+        span = Fraction(match[1]) * _NANOSECONDS[match[2]]
+        if span > _LONGEST:
+            raise ValueError(f"{text!r} is longer than a year: write at most \"8760h\"")
+        return cls(span)
 
     def __str__(self) -> str:
         for unit, size in reversed(_NANOSECONDS.items()):
@@ -61,6 +66,8 @@ class CellRate(int):
         cells = int(rate if match[3] == "cps" else rate / USER_BITS_PER_CELL)
         if cells < 1:
             raise ValueError(f"{text!r} is less than one cell per second: the least is \"1cps\"")
+        if cells > _FASTEST:
+            raise ValueError(f"{text!r} is more than one cell in a nanosecond: the greatest is \"1Gcps\"")
         return cls(cells)
 
     def __str__(self) -> str:
@@ -126,7 +133,8 @@ class IpAddress(str):
     def parse(cls, value: object) -> Self:
         """Read an address; raise ValueError when it is none."""
         try:
-            return cls(ipaddress.ip_address(value if isinstance(value, str) else ""))
+            # An address with a zone (fe80::1%eth0) means something on one host only.
+            return cls(ipaddress.ip_address(value if isinstance(value, str) and "%" not in value else ""))
         except ValueError:
             raise ValueError(f"{value!r} is no IP address: write \"10.80.0.1\" or \"2001:db8::1\"") from None
 

@@ -28,7 +28,7 @@ toml_values = st.recursive(
     (Duration, "5ms", 5_000_000), (Duration, "0s", 0), (Duration, "1.5us", 1500), (Duration, " 20 min ", 1200 * 10**9),
     (Duration, "2h", 7200 * 10**9), (Duration, "7ns", 7), (Duration, "0.1s", 100_000_000),
     (CellRate, "353207cps", 353_207), (CellRate, "10kcps", 10_000), (CellRate, "1.5Mcps", 1_500_000),
-    (CellRate, "2Gcps", 2 * 10**9), (CellRate, "384bps", 1), (CellRate, "767bps", 1), (CellRate, "768bps", 2),
+    (CellRate, "1Gcps", 10**9), (CellRate, "384bps", 1), (CellRate, "767bps", 1), (CellRate, "768bps", 2),
     (CellRate, "4Mbps", 10_416), (CellRate, "155 Mbps", 403_645), (CellRate, "oc3", 353_207),
     (CellRate, "STM1", 353_207), (CellRate, "ds3", 96_000), (CellRate, "oc12", 1_412_830),
     (CellRate, "oc48", 5_651_320),
@@ -93,7 +93,7 @@ def test_only_value_error_escapes(kind: Any, value: object) -> None:
         assert kind.parse(value) == parsed
 
 
-@given(st.integers(0, 10**18))
+@given(st.integers(0, 8760 * 3600 * 10**9))
 def test_a_duration_is_written_as_it_is_read(nanoseconds: int) -> None:
     assert Duration.parse(str(Duration(nanoseconds))) == nanoseconds
 
@@ -105,7 +105,7 @@ def test_a_duration_has_the_greatest_unit_that_divides_it(nanoseconds: int, text
     assert str(Duration(nanoseconds)) == text
 
 
-@given(st.integers(1, 10**12))
+@given(st.integers(1, 10**9))
 def test_a_rate_is_written_as_it_is_read(rate: int) -> None:
     assert CellRate.parse(str(CellRate(rate))) == rate
 
@@ -137,3 +137,13 @@ def test_addresses(address: Any, port: int) -> None:
     udp = UdpAddress.parse(f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}")
     assert (udp.host, udp.port) == (str(address), port)
     assert UdpAddress.of(udp.host, udp.port) == udp
+
+
+@pytest.mark.parametrize(("kind", "text", "said"), [
+    (Duration, "8761h", "longer than a year"), (Duration, "9" * 40 + "s", "is no duration"),
+    (CellRate, "2Gcps", "more than one cell in a nanosecond"), (CellRate, "9" * 40 + "cps", "is no rate"),
+    (IpAddress, "fe80::1%eth0", "is no IP address"),
+])
+def test_values_without_sense_are_refused(kind: type, text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        kind.parse(text)

@@ -225,7 +225,12 @@ class CellWatch:
 
     def __enter__(self) -> Self:
         """Begin; the daemon watches when this returns."""
-        next(self._answer)
+        try:
+            if next(self._answer, None) is None:
+                raise AtmdepotError("the daemon hung up before it showed any cells")
+        except AtmdepotError:
+            self._connection.close()
+            raise
         self._thread.start()
         return self
 

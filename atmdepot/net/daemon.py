@@ -51,6 +51,8 @@ def open_link(network: Network, link: str, node: AtmNode) -> CellLink:
 
 def run(network: Network, name: str) -> None:
     """Run a node until SIGTERM or SIGINT; raise EnvironmentLacks before READY when something cannot be had."""
+    # Until trio listens for it, SIGTERM must not end the process without taking back what was set up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     node = make_node(network, name, time.monotonic_ns())
     with ExitStack() as stack:
         links: dict[str, CellLink] = {}

@@ -17,6 +17,8 @@ _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 _IFREQ = Struct("16sH22x")
 _MAX_PACKET = 65535 + 64
+_DEVICES = Path("/proc/net/dev")
+_TX_DROP = 11
 
 
 class TunGone(OSError):
@@ -80,6 +82,15 @@ class Tun:
                 raise _gone(error) from error
             return False
         return True
+
+    def queue_drops(self) -> int:
+        """Packets that the kernel dropped because the device's queue was full; 0 where it does not tell."""
+        try:
+            lines = _DEVICES.read_text().splitlines()
+        except OSError:
+            return 0
+        fields = next((line.split(":", 1)[1].split() for line in lines if line.strip().startswith(f"{self.name}:")), [])
+        return int(fields[_TX_DROP]) if len(fields) > _TX_DROP else 0
 
     def close(self) -> None:
         """Give the device up; the kernel removes it."""

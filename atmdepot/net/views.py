@@ -12,6 +12,7 @@ from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.sessions import Session
 from atmdepot.drops import DropReason
 from atmdepot.edge.node import Flow
+from atmdepot.net.tun import Tun
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.wire.ip import address_text
 
@@ -114,6 +115,9 @@ def counters(pump: Pump, limit: int) -> list[Row]:
     node = pump.node
     rows = [_counter(node.name, "tun", name, value, "packets") for name, value in (
         ("rx-packets", node.rx_packets), ("tx-packets", node.tx_packets))]
+    if isinstance(pump.tun, Tun):
+        reason = DropReason.TUN_QUEUE_FULL
+        rows.append(_counter(node.name, "tun", f"drop:{reason}", pump.tun.queue_drops(), reason.unit, reason.text))
     if pump.tun_losses:
         rows.append(_counter(node.name, "tun", "vanished", pump.tun_losses, "times"))
     if isinstance(node, Depot):
@@ -131,7 +135,7 @@ def counters(pump: Pump, limit: int) -> list[Row]:
     return (rows + _drops(node.name, "packets", node.drops, _NODE_REASONS))[:limit]
 
 
-_NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets"]
+_NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets" and reason != DropReason.TUN_QUEUE_FULL]
 _LINK_REASONS = [reason for reason in DropReason if reason.unit != "packets"]
 
 

@@ -29,6 +29,8 @@ _FIRST_GROUP = 224
 """The first octet of IPv4 addresses of groups; above them stand reserved ones and that of broadcasts."""
 _ICMPV4_ERRORS = {3, 4, 5, 11, 12}
 _FIRST_INFORMATIONAL_ICMPV6 = 128
+_REDIRECT_ICMPV6 = 137
+"""Not an error by its number, but RFC 4443 section 2.4 (e.2) forbids to answer it all the same."""
 _TTL = 64
 
 _IPV4 = Struct(">BBHHHBBH4s4s")
@@ -90,12 +92,12 @@ def _is_error(ip: Ipv4View | Ipv6View) -> bool:
     kind = ip.payload[0] if ip.payload else 0
     if isinstance(ip, Ipv4View):
         return ip.protocol == PROTOCOL_ICMP and kind in _ICMPV4_ERRORS
-    return ip.protocol == PROTOCOL_ICMPV6 and kind < _FIRST_INFORMATIONAL_ICMPV6
+    return ip.protocol == PROTOCOL_ICMPV6 and (kind < _FIRST_INFORMATIONAL_ICMPV6 or kind == _REDIRECT_ICMPV6)
 
 
 def _ipv4_error(ip: Ipv4View, mtu: int, source: bytes) -> bytes:
     # RFC 1812 section 4.3.2.3: as much of the packet as fits 576 octets.
-    quoted = ip.octets[:576 - 28]
+    quoted = ip.octets[:min(ip.total_length, 576 - 28)]
     body = _ERROR.pack(_UNREACHABLE, _FRAGMENTATION_NEEDED, 0, mtu) + quoted
     body = body[:2] + internet_checksum(body).to_bytes(2, "big") + body[4:]
     head = _IPV4.pack(0x45, 0xC0, 20 + len(body), 0, 0, _TTL, PROTOCOL_ICMP, 0, source, ip.source)
@@ -103,7 +105,7 @@ def _ipv4_error(ip: Ipv4View, mtu: int, source: bytes) -> bytes:
 
 
 def _ipv6_error(ip: Ipv6View, mtu: int, source: bytes) -> bytes:
-    quoted = ip.octets[:_IPV6_MIN_MTU - 48]
+    quoted = ip.octets[:min(ip.total_length, _IPV6_MIN_MTU - 48)]
     body = _ERROR.pack(_PACKET_TOO_BIG, 0, 0, max(mtu, _IPV6_MIN_MTU)) + quoted
     pseudo = source + ip.source + len(body).to_bytes(4, "big") + PROTOCOL_ICMPV6.to_bytes(4, "big")
     body = body[:2] + internet_checksum(pseudo + body).to_bytes(2, "big") + body[4:]

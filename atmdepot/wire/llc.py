@@ -57,7 +57,7 @@ def encapsulate(octets: bytes, encapsulation: Encapsulation) -> bytes:
     """The SDU of an IP packet (routed) or an Ethernet frame without FCS (bridged).
 
     Raises:
-        EncapsulationError: for a routed packet whose version is neither 4 nor 6.
+        EncapsulationError: with LLC, for a packet whose version is neither 4 nor 6.
 
     """
     if encapsulation is Encapsulation.VC_MUX:

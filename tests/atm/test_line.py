@@ -177,6 +177,13 @@ def test_certain_reordering_does_reorder() -> None:
     assert impairments.reordered >= 30
 
 
+def test_a_cell_overtakes_up_to_sixteen_others() -> None:
+    cells = cells_of(list(range(400)))
+    out, _, _ = impair(cells, reordering=0.02, seed=3)
+    ahead = {cells.index(cell) - place for place, cell in enumerate(out)}
+    assert 8 < max(ahead) <= 16
+
+
 # Rate, delay, queue.
 
 steps = st.lists(st.tuples(st.sampled_from([0, 1, 7, 1000, 10**6, 10**9]), st.integers(0, 30)), max_size=25)
@@ -236,6 +243,16 @@ def test_in_and_misinserted_are_out_and_lost_and_overflow(
     assert line.impairments is not None
     out = len(line.leave(10**30)) // 53
     assert total + line.impairments.misinserted == out + drops[DropReason.LINE_LOSS] + drops[DropReason.LINE_OVERFLOW]
+
+
+def test_remainders_are_carried_on_by_a_train_that_enters_just_when_the_line_comes_free() -> None:
+    line = Line(Settings(rate=CellRate(3)), Drops())
+    now = 0
+    for _ in range(300):
+        line.enter(bytes(53), now)
+        now = line.next_timer() or 0
+        assert line.leave(now) == bytes(53)
+    assert now == 100 * NS
 
 
 def test_no_rate_no_delay_gives_cells_at_once() -> None:

@@ -21,7 +21,7 @@ VCS: dict[Key, int] = {(1, 40): 40, (1, 41): 88, (1, 42): 150, (2, 40): 400}
 """VPI and VCI, and the greatest SDU: 1, 2, 4 and 9 cells."""
 KEYS = sorted(VCS)
 keys = st.sampled_from(KEYS)
-MAX_OCTETS = 48 * 8
+MAX_OCTETS = 48 * 5
 
 
 def cells_of(key: Key, pdu: bytes, clp: int, efci: int, gfc: int = 0) -> list[bytes]:
@@ -162,10 +162,10 @@ class ReassemblerMachine(RuleBasedStateMachine):
         held = sum(len(piece) for vc in self.table for piece in vc.pieces)
         assert self.real.octets_pending == held == self.plain.octets_pending <= MAX_OCTETS
         assert all(sum(map(len, vc.pieces)) <= 48 * vc.max_cells for vc in self.table)
-        assert set(self.real._known) == {header for vc in self.table for header in vc.rx_headers}
+        assert sorted(self.real._known) == sorted(header for vc in self.table for header in vc.rx_headers)
         assert len(self.real._known) <= sar._MAX_KNOWN_HEADERS
 
 
 ReassemblerMachine.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 TestReassemblerMachine = ReassemblerMachine.TestCase

@@ -298,6 +298,40 @@ def test_oldest_goes_when_too_many_octets_wait() -> None:
     assert receiver.octets_pending == 0
 
 
+def test_octets_that_wait_are_at_most_the_bound_after_every_cell() -> None:
+    vcs = [Vc(1, vci) for vci in range(64, 69)]
+    receiver = Reassembler(VcTable(*vcs), max_octets=48 * 4)
+    trains = [cut(segment(bytes(200), Vc(1, vc.vci))) for vc in vcs]
+    for position in range(4):
+        for train in trains:
+            receiver.receive(train[position], now=0)
+            assert receiver.octets_pending == 48 * sum(len(vc.pieces) for vc in vcs) <= 48 * 4
+    assert receiver.drops == {DropReason.REASSEMBLY_OVERFLOW: 4}
+
+
+def test_one_burst_that_outgrows_all_that_may_wait_frees_it_all() -> None:
+    vcs = [Vc(1, vci) for vci in range(64, 69)]
+    receiver = Reassembler(VcTable(*vcs), max_octets=48 * 4)
+    for vc in vcs[:4]:
+        receiver.receive(segment(bytes(80), Vc(1, vc.vci))[:53], now=0)
+    receiver.receive(segment(bytes(500), Vc(1, 68))[:53 * 4], now=0)
+    assert receiver.octets_pending == 48 * 4
+    assert receiver.drops == {DropReason.REASSEMBLY_OVERFLOW: 4}
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 100])
+def test_too_great_a_packet_in_one_burst_pushes_out_what_its_cells_would_one_by_one(pieces: int) -> None:
+    """Counters and losses do not hang on how a link cuts its datagrams."""
+    receiver = Reassembler(VcTable(Vc(1, 64), Vc(1, 65, max_sdu=100)), max_octets=48 * 3)
+    waiting = segment(bytes(80), Vc(1, 64))
+    receiver.receive(waiting[:53], now=0)
+    cells = cut(segment(bytes(800), Vc(1, 65)))
+    for at in range(0, len(cells), pieces):
+        receiver.receive(b"".join(cells[at:at + pieces]), now=0)
+    assert receiver.receive(waiting[53:], now=0) == []
+    assert receiver.drops == {DropReason.REASSEMBLY_OVERFLOW: 1, DropReason.OVERSIZE: 1}
+
+
 def test_forgotten_vc_leaves_nothing_and_its_number_may_be_another_vc() -> None:
     old, new = Vc(1, 64), Vc(1, 64)
     table = VcTable(old)

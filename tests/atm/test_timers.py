@@ -115,6 +115,19 @@ def test_an_item_is_out_up_to_a_tick_after_its_deadline_never_before() -> None:
     assert wheel.next_timer() is None
 
 
+@pytest.mark.parametrize("moved", [31, 35, 39, 40, 600])
+def test_a_deadline_that_moved_on_is_kept_though_its_slot_has_come(moved: int) -> None:
+    """It was looked at where it stood before, and goes to a later slot."""
+    wheel: TimerWheel[Item] = TimerWheel(TICK)
+    item = Item(25)
+    wheel.add(item, 0)
+    item.deadline = moved
+    assert wheel.expired(30) == []
+    assert wheel.next_timer() == (moved // TICK + 1) * TICK
+    assert wheel.expired(moved - 1) == []
+    assert wheel.expired(moved + TICK) == [item]
+
+
 @pytest.mark.parametrize("deadline", [0, 599, 600, 601, 10_000])
 def test_a_caller_who_follows_next_timer_gets_every_item_within_a_tick(deadline: int) -> None:
     wheel: TimerWheel[Item] = TimerWheel(TICK)

@@ -123,7 +123,7 @@ def test_cells_on_every_vc_of_a_vp_stay_within_bounds(bad: Site) -> None:
 
 
 def _flood_session_vcs(bad: Site, before: dict[str, int]) -> None:
-    datagrams = 4_000
+    datagrams = 3_000
     send(bad, "depot", "session_vcs", datagrams, DEPOT_END, EDGE_END)
 
     def arrived() -> bool:

@@ -112,9 +112,13 @@ async def handshake(it: Controlled, port: int = 40_000) -> Connection:
 async def test_sessions(it: Controlled) -> None:
     assert await it.show("sessions") == []
     await handshake(it)
+    [session] = it.nodes.pumps[DEPOT].node.sessions.primary.values()
+    session.opened -= 500_000_000_000
+    session.last_seen -= 200_000_000_000
     [row] = await it.show("sessions")
     assert row.keys() == SESSION_KEYS
-    assert 0 <= row.pop("idle") <= row.pop("age") < 60
+    assert 200 <= row.pop("idle") < 300
+    assert 500 <= row.pop("age") < 600
     assert row == {
         "client": f"{CLIENT}:40000", "service": f"{VIP}:80", "server": "web1", "table": "primary",
         "client_state": "ESTABLISHED", "server_state": "ESTABLISHED", "vc": "1/64", "category": "UBR.1",

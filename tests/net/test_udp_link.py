@@ -361,20 +361,18 @@ def test_a_name_that_is_none(ends: Ends, host: str) -> None:
 
 
 def test_names_are_resolved(ends: Ends) -> None:
-    local = fresh()
-    peer = ends.plain(UdpAddress.of("127.0.0.1", 0), local)
-    port = peer.socket.getsockname()[1]
-    link = UdpLink("lnk", local, UdpAddress.of("localhost", port), 1, Drops()) if _localhost_is_ipv4() else ends.link(
-        local, UdpAddress.of("127.0.0.1", port), 1)
-    ends.keep(link)
+    version, *_, address = socket.getaddrinfo("localhost", 1, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(version, socket.SOCK_DGRAM) as probe:
+        probe.bind((address[0], 0))
+        port = probe.getsockname()[1]
+    local = fresh6() if version == socket.AF_INET6 else fresh()
+    peer = ends.plain(UdpAddress.of(address[0], port), local)
+    link = ends.link(local, UdpAddress.of("localhost", port), 1)
     link.send(cells_of(2), 0)
     assert b"".join(peer.receive(2)) == cells_of(2)
     peer.send(cells_of(1, 7))
     assert receive(link) == cells_of(1, 7)
-
-
-def _localhost_is_ipv4() -> bool:
-    return socket.getaddrinfo("localhost", 1, type=socket.SOCK_DGRAM)[0][0] == socket.AF_INET
+    assert link.drops == {}
 
 
 def test_ipv6_ends(ends: Ends) -> None:

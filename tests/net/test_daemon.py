@@ -1,0 +1,106 @@
+"""Opening a node: which links it gets, and that what was begun is taken back when the rest cannot be had."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.net import daemon
+from atmdepot.net.daemon import make_node, open_link
+from atmdepot.net.line_link import LineLink
+from atmdepot.net.tun import SocketTun
+from atmdepot.net.udp_link import UdpLink
+from tests.net.ends import pair_of
+from tests.net.nodes import DEPOT, WEB1, network
+
+if TYPE_CHECKING:
+    from atmdepot.network import Network
+
+
+def test_a_node_is_made_by_its_kind() -> None:
+    table = network()
+    assert type(make_node(table, DEPOT, 0)).__name__ == "Depot"
+    assert type(make_node(table, WEB1, 0)).__name__ == "EdgeNode"
+    with pytest.raises(AtmdepotError, match=r'^there is no node "web9" to run: the edge nodes are web1, web2$'):
+        make_node(table, "web9", 0)
+
+
+@pytest.mark.parametrize(("settings", "kind"), [
+    ("", UdpLink), ('rate = "oc3"', LineLink), ('delay = "1ms"', LineLink), ("cell_loss = 0.1", LineLink),
+    ("reordering = 0.1", LineLink), ("cell_loss = 0.0", UdpLink),
+])
+def test_a_link_has_a_line_when_the_table_gives_it_one(settings: str, kind: type) -> None:
+    table = network(link=settings)
+    node = make_node(table, WEB1, 0)
+    link = open_link(table, "to-web1", node)
+    assert type(link) is kind
+    inner = link.link if isinstance(link, LineLink) else link
+    assert isinstance(inner, UdpLink)
+    assert inner.cells == 27
+    assert inner.drops is node.links["to-web1"].drops
+    link.close()
+
+
+class Host:
+    """A host that refuses, or not; it notes what it is told."""
+
+    told: list[str] = []  # noqa: RUF012 - each test has a list of its own
+    refuses = False
+
+    def __init__(self, _network: Network, _name: str) -> None:
+        pass
+
+    def apply(self) -> None:
+        self.told.append("apply")
+        if self.refuses:
+            raise EnvironmentLacks("the host refuses")
+
+    def undo(self) -> None:
+        self.told.append("undo")
+
+
+def open_sockets() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("refusal", ["host", "control", "tun"])
+def test_what_was_begun_is_taken_back(monkeypatch: pytest.MonkeyPatch, short_dir: Path, refusal: str) -> None:
+    table = network()
+    devices: list[SocketTun] = []
+
+    def tun(_name: str) -> SocketTun:
+        if refusal == "tun":
+            raise EnvironmentLacks("no TUN")
+        devices.append(SocketTun())
+        return devices[-1]
+
+    monkeypatch.setattr(daemon, "HostSetup", Host)
+    monkeypatch.setattr(daemon, "Tun", tun)
+    monkeypatch.setattr(Host, "refuses", refusal == "host")
+    monkeypatch.setattr(Host, "told", [])
+    monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(short_dir))
+    if refusal == "control":
+        (short_dir / "loop").write_text("no directory")
+    before = open_sockets()
+    with pytest.raises(EnvironmentLacks):
+        daemon.run(table, DEPOT)
+    assert open_sockets() == before
+    assert Host.told == ([] if refusal == "tun" else ["apply", "undo"])
+    assert [device.fileno() for device in devices] == ([] if refusal == "tun" else [-1])
+    for link in table.links_of(DEPOT).values():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+            again.bind(pair_of(link.ends[DEPOT]))
+
+
+def test_a_tun_that_cannot_be_set_up_again_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SocketTun()
+    monkeypatch.setattr(daemon, "HostSetup", Host)
+    monkeypatch.setattr(daemon, "Tun", lambda _name: made)
+    monkeypatch.setattr(Host, "refuses", True)
+    with pytest.raises(EnvironmentLacks):
+        daemon._open_tun(network(), DEPOT)
+    assert made.fileno() == -1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,7 @@ from atmdepot.network import load, schema
 if TYPE_CHECKING:
     from pathlib import Path
 
+_INTERRUPTED = 130
 _EXAMPLES = """\b
 Examples:
   atmdepot demo                       see a request become cells and come back
@@ -55,7 +59,8 @@ def edge_command(table: str, node: str) -> None:
 
     network = load(table)
     if node not in network.edges:
-        raise AtmdepotError(f"{table}: \"{node}\" is no edge node: the edge nodes are {', '.join(network.edges)}")
+        known = f"the edge nodes are {', '.join(network.edges)}" if network.edges else "it has no edge nodes"
+        raise AtmdepotError(f"{table}: \"{node}\" is no edge node: {known}")
     daemon.run(network, node)
 
 
@@ -88,45 +93,56 @@ Examples:
 @click.argument("subject", type=click.Choice(["sessions", "vcs", "links", "servers", "counters"]))
 @click.option("--network", "network_name", help="Which running network, where there are several.")
 @click.option("--node", help="Only this node.")
-@click.option("--limit", default=1000, show_default=True, help="At most so many rows from each node.")
+@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True,
+              help="At most so many rows from each node.")
+@click.option("--wide", is_flag=True, help="All columns; the default is those that fit a terminal.")
 @click.option("--all", "everything", is_flag=True, help="Counters that are 0, too.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def show_command(
-    subject: str, network_name: str | None, node: str | None, limit: int, everything: bool, output: str,
+    subject: str, network_name: str | None, node: str | None, limit: int, wide: bool, everything: bool, output: str,
 ) -> None:
     """Ask the running daemons for their sessions, VCs, links, servers or counters."""
     from atmdepot.net.control import show
     from atmdepot.tables import print_rows
 
     rows: list[dict[str, Any]] = []
+    failures = []
     for path in _control_sockets(network_name, node):
-        rows += show(path, subject, limit)
+        try:
+            rows += show(path, subject, limit)
+        except AtmdepotError as failure:
+            failures.append(str(failure))
     if subject == "counters" and not everything:
         rows = [row for row in rows if row["value"]]
     if output == "json":
         click.echo(msgspec.json.encode(rows).decode())
     else:
-        print_rows(subject, rows)
+        print_rows(subject, rows, wide=wide)
+    if failures:
+        raise AtmdepotError("; ".join(failures))
 
 
 def _control_sockets(network: str | None, node: str | None) -> list[Path]:
     """The sockets of one running network's nodes; raise AtmdepotError when it is not clear which."""
+    from atmdepot.net.control import is_answered
     from atmdepot.paths import run_dir
 
-    networks = sorted({path.parent.name for path in run_dir().glob("*/*.sock")})
-    if network is None and len(networks) > 1:
-        raise AtmdepotError(f"several networks run here: add --network with one of {', '.join(networks)}")
-    chosen = network or (networks[0] if networks else "")
-    sockets = sorted((run_dir() / chosen).glob("*.sock")) if chosen else []
-    if not sockets:
-        raise AtmdepotError("no daemon runs here: begin with `atmdepot lab up direct`"
-                            + (f" (running: {', '.join(networks)})" if networks else ""))
+    found = sorted(run_dir().glob("*/*.sock"))
+    running = sorted({path.parent.name for path in found if is_answered(path)})
+    if network is not None and network not in running:
+        raise AtmdepotError(f"the network \"{network}\" does not run here"
+                            + (f"; running: {', '.join(running)}" if running else ""))
+    if network is None and len(running) > 1:
+        raise AtmdepotError(f"several networks run here: add --network with one of {', '.join(running)}")
+    if not running:
+        raise AtmdepotError("no daemon runs here: begin with `atmdepot lab up direct`")
+    sockets = [path for path in found if path.parent.name == (network or running[0])]
     if node is None:
         return sockets
-    found = [path for path in sockets if path.stem == node]
-    if not found:
+    chosen = [path for path in sockets if path.stem == node]
+    if not chosen:
         raise AtmdepotError(f"no daemon of \"{node}\" runs here: there are {', '.join(p.stem for p in sockets)}")
-    return found
+    return chosen
 
 
 def _plain(value: object) -> object:
@@ -143,12 +159,45 @@ def main() -> None:
         cli.add_command(command)
     try:
         code = cli.main(standalone_mode=False)
-    except AtmdepotError as error:
-        click.echo(f"atmdepot: {error}" if "\n" not in str(error) else str(error), err=True)
-        sys.exit(error.exit_code)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        sys.stdout.flush()
+    except BaseException as error:
+        sys.exit(_tell(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: BaseException) -> int:
+    """Say what went wrong in a line, and give the exit code; what is a defect of ours is raised again."""
+    if isinstance(error, BaseExceptionGroup):
+        error = _first_of(error)
+    if isinstance(error, AtmdepotError):
+        click.echo(f"atmdepot: {error}" if "\n" not in str(error) else str(error), err=True)
+        return error.exit_code
+    if isinstance(error, click.exceptions.Abort | KeyboardInterrupt):
+        return _INTERRUPTED
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, OSError):
+        _forget_stdout()
+        if error.errno != errno.EPIPE:
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(f"atmdepot: {place}{error.strerror or error}", err=True)
+        return 1
+    raise error
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """An interruption if there is one in the group, else the first in it."""
+    interruption = group.subgroup(KeyboardInterrupt)
+    found: BaseException = interruption or group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+def _forget_stdout() -> None:
+    """What could not be written must not fail once more when Python ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,14 +14,15 @@ if TYPE_CHECKING:
 
 _WIDE = 200
 _COLUMNS = {
-    "sessions": ["client", "service", "server", "vc", "category", "table", "client_state", "server_state", "age",
-                 "idle", "packets_in", "packets_out", "octets_in", "octets_out"],
-    "vcs": ["node", "link", "vc", "category", "contract", "carries", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells"],
-    "links": ["node", "link", "peer", "cells", "rate", "delay", "tx_cells", "rx_cells", "tx_datagrams", "rx_datagrams",
-              "hec_corrected", "drops", "udp_segment", "udp_gro", "last_error"],
-    "servers": ["server", "node", "list", "for", "why", "services", "sessions", "sessions_total"],
+    "sessions": ["client", "server", "vc", "table", "client_state", "server_state", "idle"],
+    "vcs": ["node", "vc", "category", "carries", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells"],
+    "links": ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops", "last_error"],
+    "servers": ["server", "node", "list", "for", "why", "sessions", "sessions_total"],
     "counters": ["node", "place", "counter", "value", "unit", "meaning"],
 }
+"""What fits a terminal; all that there is comes with `wide`."""
+
+_HEADINGS = {"for": "for (s)", "age": "age (s)", "idle": "idle (s)"}
 
 
 def console() -> Console:
@@ -31,10 +33,11 @@ def console() -> Console:
 
 def make_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> Table:
     """A table of rows; numbers stand on the right."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         numeric = bool(rows) and isinstance(rows[0].get(column), int | float)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        heading = _HEADINGS.get(column, column.replace("_", " "))
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row.get(column, ""))) for column in columns))
     return table
@@ -48,9 +51,10 @@ def _cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def print_rows(subject: str, rows: list[dict[str, Any]]) -> None:
+def print_rows(subject: str, rows: list[dict[str, Any]], *, wide: bool = False) -> None:
     """Print what `show` got."""
-    console().print(make_table(f"{subject} ({len(rows)})", _COLUMNS[subject], rows))
+    columns = list(rows[0]) if wide and rows else _COLUMNS[subject]
+    console().print(make_table(f"{subject} ({len(rows)})", columns, rows))
 
 
 def print_network(network: Network) -> None:

@@ -11,9 +11,8 @@ venv=.venv
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 # The command that a package is there for, and the package.
-wanted="curl:curl nginx:nginx-light"
-[ "$purpose" = test ] && wanted="$wanted ab:apache2-utils wrk:wrk tshark:tshark iperf3:iperf3 ping:iputils-ping \
-ip:iproute2 setpriv:util-linux"
+wanted="curl:curl nginx:nginx-light ping:iputils-ping ip:iproute2"
+[ "$purpose" = test ] && wanted="$wanted ab:apache2-utils wrk:wrk tshark:tshark iperf3:iperf3 setpriv:util-linux"
 
 find_python() {
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do

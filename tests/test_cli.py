@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+import threading
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -204,16 +205,45 @@ def test_show_without_a_daemon(run_dir: Path) -> None:
 
 
 def test_show_of_one_network_among_several(run_dir: Path) -> None:
-    for name in ("one/depot", "one/web1", "two/depot"):
-        (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        (run_dir / f"{name}.sock").touch()
-    assert fails(run("show", "links"), 1) == "several networks run here: add --network with one of one, two"
-    assert fails(run("show", "links", "--network", "three"), 1) == (
-        "no daemon runs here: begin with `atmdepot lab up direct` (running: one, two)")
-    assert fails(run("show", "links", "--network", "one", "--node", "web2"), 1) == (
-        'no daemon of "web2" runs here: there are depot, web1')
-    assert fails(run("show", "links", "--network", "two"), 1) == (
-        f"depot: the daemon does not answer on {run_dir}/two/depot.sock: Connection refused")
+    with ExitStack() as stack:
+        for name in ("one/depot", "one/web1", "two/depot"):
+            path = run_dir / f"{name}.sock"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(path))
+            listener.listen()
+        (run_dir / "stale").mkdir()
+        (run_dir / "stale" / "depot.sock").touch()
+        assert fails(run("show", "links"), 1) == "several networks run here: add --network with one of one, two"
+        assert fails(run("show", "links", "--network", "stale"), 1) == (
+            'the network "stale" does not run here; running: one, two')
+        assert fails(run("show", "links", "--network", "one", "--node", "web2"), 1) == (
+            'no daemon of "web2" runs here: there are depot, web1')
+
+
+def test_show_tells_what_it_can_when_one_daemon_is_dead(run_dir: Path) -> None:
+    """The rows of the others are there, and the exit code says that something is missing."""
+    (run_dir / "one").mkdir(parents=True)
+    (run_dir / "one" / "depot.sock").touch()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(run_dir / "one" / "web1.sock"))
+        listener.listen()
+        answering = threading.Thread(target=_answer_rows, args=(listener, 2))
+        answering.start()
+        done = run("show", "links", "-o", "json")
+        answering.join()
+    assert done.returncode == 1
+    assert done.stdout == '[{"link":"to-web1"}]\n'
+    assert done.stderr.startswith("atmdepot: depot: the daemon does not answer on ")
+
+
+def _answer_rows(listener: socket.socket, connections: int) -> None:
+    """Answer as a daemon does; the first connection only looks whether anybody listens."""
+    for _ in range(connections):
+        connection, _ = listener.accept()
+        with connection:
+            if connection.recv(4096):
+                connection.sendall(b'{"rows": [{"link": "to-web1"}]}\n')
 
 
 # Daemons that cannot start.

@@ -68,7 +68,10 @@ def main() -> None:
     """Sniff until standard input ends, and then what is still in the buffer."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)) as tap:
         grow_buffers(tap, _BUFFER)
-        tap.bind((sys.argv[1], _ETH_P_ALL))
+        try:
+            tap.bind((sys.argv[1], _ETH_P_ALL))
+        except OSError as error:
+            sys.exit(f"{sys.argv[1]}: {error.strerror}")
         sys.stdout.write("READY\n")
         sys.stdout.flush()
         while True:

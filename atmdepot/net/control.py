@@ -54,7 +54,7 @@ class ControlServer:
         self._pump = pump
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if path.is_socket() and _is_answered(path):
+            if path.is_socket() and is_answered(path):
                 raise EnvironmentLacks(f"{path}: a daemon for this node is already running here")
             path.unlink(missing_ok=True)
             self._bound = _listen(path)
@@ -160,7 +160,8 @@ def _listen(path: Path) -> socket.socket:
     return made
 
 
-def _is_answered(path: Path) -> bool:
+def is_answered(path: Path) -> bool:
+    """Whether a daemon listens on a control socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:

@@ -17,7 +17,7 @@ from atmdepot.net.udp_link import UdpLink
 from atmdepot.wire.ip import address_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from atmdepot.atm.node import AtmNode
     from atmdepot.atm.vc import Vc
@@ -115,9 +115,8 @@ def counters(pump: Pump, limit: int) -> list[Row]:
     node = pump.node
     rows = [_counter(node.name, "tun", name, value, "packets") for name, value in (
         ("rx-packets", node.rx_packets), ("tx-packets", node.tx_packets))]
-    if isinstance(pump.tun, Tun):
-        reason = DropReason.TUN_QUEUE_FULL
-        rows.append(_counter(node.name, "tun", f"drop:{reason}", pump.tun.queue_drops(), reason.unit, reason.text))
+    queue_drops = pump.tun.queue_drops() if isinstance(pump.tun, Tun) else 0
+    rows += _drops(node.name, "tun", {DropReason.TUN_QUEUE_FULL: queue_drops}, [DropReason.TUN_QUEUE_FULL])
     if pump.tun_losses:
         rows.append(_counter(node.name, "tun", "vanished", pump.tun_losses, "times"))
     if isinstance(node, Depot):
@@ -139,7 +138,7 @@ _NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets" and
 _LINK_REASONS = [reason for reason in DropReason if reason.unit != "packets"]
 
 
-def _drops(node: str, place: str, drops: dict[DropReason, int], reasons: list[DropReason]) -> list[Row]:
+def _drops(node: str, place: str, drops: dict[DropReason, int], reasons: Iterable[DropReason]) -> list[Row]:
     return [_counter(node, place, f"drop:{reason}", drops.get(reason, 0), reason.unit, reason.text)
             for reason in reasons]
 

@@ -13,7 +13,7 @@ from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
 from atmdepot.depot.qos import QosMap
 from atmdepot.drops import DropReason
-from tests.ip_packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, icmp_error, ip, ping, tcp, udp
+from tests.ip_packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, icmp_error, ip, packed, ping, tcp, udp
 from tests.network_in_memory import (
     CLIENT4,
     CLIENT6,
@@ -137,7 +137,7 @@ def test_links_with_faults_lose_packets_but_change_none(seed: int, vp: str) -> N
         sent.add(packet)
         arrived += sum(map(len, out.values()))
         assert all(sent.issuperset(packets) for packets in out.values())
-    assert 25 < arrived
+    assert arrived > 25
     assert len(net.depot.sessions.primary) == 6
 
 
@@ -303,8 +303,8 @@ def test_packet_greater_than_the_vps_mtu_is_answered_from_both_ends(pair: tuple[
         assert packet.startswith(answer[start + 8:start + 36])
         ends = (slice(12, 16), slice(16, 20)) if client == CLIENT4 else (slice(8, 24), slice(24, 40))
         assert answer[ends[1]] == packet[ends[0]], "it is sent to the packet's sender"
-        own = {"depot": 1, "web1": 2}[node]
-        assert answer[ends[0]][-1] == own, "it comes from the node's own address"
+        own = ("10.255.0." if client == CLIENT4 else "fd00:255::") + {"depot": "1", "web1": "2"}[node]
+        assert answer[ends[0]] == packed(own), "it comes from the node's own address"
     assert net.depot.drops == net.edges["web1"].drops == {DropReason.TOO_BIG: 1}
     assert [link.tx_pdus for link in net.depot.links.values()] == [1, 0]
 

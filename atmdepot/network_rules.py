@@ -104,8 +104,17 @@ def _addresses(network: Network) -> Iterator[Problem]:
         for ip in node_.address:
             yield from _take(taken, ip, ("nodes", name, "address"), "write another address")
     services: dict[tuple[str, int], str] = {}
+    hosts = {address.host: f"links.{name}.ends.{node}" for name, link in network.links.items()
+             for node, address in link.ends.items()}
     for name, service in network.services.items():
         for vip in service.vip:
+            ip_ = ipaddress.ip_address(vip)
+            if ip_.is_loopback or ip_.is_multicast or ip_.is_unspecified or ip_.is_link_local:
+                yield Problem(("services", name, "vip"), f"{vip} cannot be routed to the depot: write an address that "
+                                                         "no host has, such as \"10.80.0.1\"")
+            if vip in hosts:
+                yield Problem(("services", name, "vip"), f"the address {vip} is that of a host, at {hosts[vip]}: write "
+                                                         "one that no host has")
             if vip in taken:
                 yield Problem(("services", name, "vip"), f"the address {vip} is already taken by {taken[vip]}")
             for port in service.ports or [0]:
@@ -197,9 +206,23 @@ def _lab(network: Network) -> Iterator[Problem]:
                 raise ValueError("it has no room for a client and the depot")
         except ValueError as error:
             yield Problem(("lab", "networks"), f"{text!r} is no network for the lab: {error}; write \"10.9.0.0/24\"")
+            continue
+        for what, address in (*(("the VIP", vip) for vip in network.vips),
+                              *(("the link address", end.host) for link in network.links.values()
+                                for end in link.ends.values())):
+            if _lies_in(address, subnet):
+                yield Problem(("lab", "networks"), f"{what} {address} lies in {text}, where the client and the depot "
+                                                   "have their addresses: write another network")
     for vip in network.vips:
         if vip.version not in versions:
             yield Problem(("lab", "networks"), f"no network of IPv{vip.version} leads to the VIP {vip}: add one")
+
+
+def _lies_in(host: str, subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    try:
+        return ipaddress.ip_address(host) in subnet
+    except ValueError:  # the name of a host
+        return False
 
 
 def _raises(path: tuple[str, ...], check: Callable[..., object], *arguments: object) -> Iterator[Problem]:

@@ -599,3 +599,16 @@ def test_only_network_error_escapes_from_a_changed_text(text: str, edits: list[t
 @settings(max_examples=200)
 def test_only_network_error_escapes_from_any_text(text: str) -> None:
     only_network_error_escapes(text)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ('["10.80.0.1"]', '["127.0.0.1"]', "127.0.0.1 cannot be routed to the depot"),
+    ('["10.80.0.1"]', '["224.0.0.1"]', "224.0.0.1 cannot be routed to the depot"),
+    ('["10.80.0.1"]', '["0.0.0.0"]', "0.0.0.0 cannot be routed to the depot"),
+    ('["10.80.0.1"]', '["10.0.1.1"]', "the address 10.0.1.1 is that of a host, at links.one.ends.depot"),
+    ("10.9.0.0/24", "10.80.0.0/24", "the VIP 10.80.0.1 lies in 10.80.0.0/24"),
+    ("10.9.0.0/24", "10.0.1.0/24", "the link address 10.0.1.1 lies in 10.0.1.0/24"),
+])
+def test_addresses_that_could_never_work(old: str, new: str, said: str) -> None:
+    assert old in TABLE
+    assert any(said in problem for problem in problems_of(TABLE.replace(old, new, 1)))

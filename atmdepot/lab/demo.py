@@ -44,6 +44,8 @@ _CELLS_SHOWN = 400
 _WATCH_SECONDS = 60.0
 _PATIENCE = 5.0
 _GLANCE = 0.05
+_QUIET = 0.5
+"""Seconds without a packet; longer than TCP waits before it sends again, and than any table's delay."""
 _CURL_SECONDS = "20"
 
 
@@ -140,12 +142,13 @@ class _Demo:
 
     def _one_request(self, write: BinaryIO | None) -> None:
         self._out.print(Text("\nOne request, cell by cell, as the depot's links carry it:", style="bold"))
+        self._wait_for_quiet()
         with ExitStack() as stack:
             at_depot = stack.enter_context(sniffing(self._lab, self._network.depot))
             at_edges = [stack.enter_context(sniffing(self._lab, name)) for name in self._network.edges]
             watch = stack.enter_context(CellWatch(self._sockets[0], _CELLS_SHOWN, _WATCH_SECONDS))
             self._fetch("100B")
-            self._let_sessions_end()
+            self._wait_for_quiet()
         trains = watch.trains
         print_trains(self._out, self._network, trains)
         self._compare(at_depot.packets, [packet for edge in at_edges for packet in edge.packets])
@@ -155,14 +158,16 @@ class _Demo:
         if not trains:
             self._problems.append("the depot showed no cells of the request")
 
-    def _let_sessions_end(self) -> None:
-        """Curl ends before its last packets have crossed a long link; the depot knows when both ends have closed."""
+    def _wait_for_quiet(self) -> None:
+        """Wait until nothing moves: the last packets of a session cross a long or lossy link after its end."""
         deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline and any(
-                row["table"] == "primary" for row in show(self._sockets[0], "sessions")):
+        moved, quiet_since = -1, time.monotonic()
+        while time.monotonic() < min(deadline, quiet_since + _QUIET):
             time.sleep(_GLANCE)
-        time.sleep(_GLANCE + max(int(link.line_from(end).delay or 0) for link in self._network.links.values()
-                                 for end in link.ends) / 1e9)
+            rows = [row for path in self._sockets for row in show(path, "links")]
+            now_moved = sum(row["tx_pdus"] + row["rx_pdus"] for row in rows)
+            if now_moved != moved:
+                moved, quiet_since = now_moved, time.monotonic()
 
     def _compare(self, at_depot: list[Crossing], at_edges: list[Crossing]) -> None:
         """What went into the depot's TUN device must have come out of an edge node's, and the other way round."""

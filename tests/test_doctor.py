@@ -12,7 +12,7 @@ from atmdepot.lab import namespaces
 from tests.lab.labs import atmdepot
 
 NAMES = ["Python", "atmdepot", "packages", "VC tables", "network namespaces", "/dev/net/tun", "TUN", "veth",
-         "policy routing", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "nginx", "curl", "ab", "wrk", "iperf3", "tshark"]
+         "policy routing", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "nginx", "curl", "ping", "ip", "ab", "wrk", "iperf3", "tshark"]
 
 
 @pytest.mark.namespaces
@@ -54,6 +54,15 @@ def test_what_is_optional_may_be_lacking(monkeypatch: pytest.MonkeyPatch) -> Non
     done = CliRunner().invoke(doctors.doctor)
     assert done.exit_code == 0
     assert "apache2-utils" in done.stdout
+
+
+def test_tools_name_their_packages_and_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atmdepot.doctor.shutil.which", lambda *_, **__: None)
+    examine_only(monkeypatch, "curl", "ping", "ip")
+    remedies = {found.name: found.remedy for found in doctors.examine() if not found.required}
+    assert "`atmdepot demo` needs it" in remedies["curl"]
+    assert "apt-get install iputils-ping " in remedies["ping"]
+    assert "apt-get install iproute2 " in remedies["ip"]
 
 
 def test_what_kills_a_probe_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import click
 import msgspec
 from rich.table import Column, Table
 
+from atmdepot.errors import AtmdepotError
 from atmdepot.lab.testbed import Lab
 from atmdepot.tables import console
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from atmdepot.lab.state import ProcessState
 
 _LAB_OPTION = click.option("--lab", "name", metavar="NAME",
-                           help="The lab, by its network's name or VC table; not needed while one is up.")
+                           help="The lab, by its network's name or VC table; not needed while only one has the node.")
 _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
 """What keeps a shell's start-up files from setting another prompt."""
 
@@ -77,6 +78,9 @@ def down(name: str | None) -> None:
         _progress("no lab is up")
         return
     found = Lab.find(name)
+    if name is not None and Path(name).is_file() and (other := found.other_table(Path(name))):
+        raise AtmdepotError(f"the lab {found.name} runs another table than {name}: {other}; "
+                            f"`atmdepot lab down {found.name}` ends it all the same")
     found.down()
     _progress(f"the lab {found.name} is down")
 
@@ -117,7 +121,7 @@ def execute(node: str, cmd: tuple[str, ...], name: str | None) -> None:
 
     It has this terminal, its exit code becomes this command's, signals reach it, and it ends with the lab.
     """
-    _enter(Lab.find(name), node, cmd)
+    _enter(Lab.find(name, node=node), node, cmd)
 
 
 @lab.command(epilog="""\b
@@ -128,7 +132,7 @@ Examples:
 @_LAB_OPTION
 def shell(node: str, name: str | None) -> None:
     """Open a shell in the namespace of NODE: that of $SHELL, else /bin/sh."""
-    found = Lab.find(name)
+    found = Lab.find(name, node=node)
     program = os.environ.get("SHELL") or "/bin/sh"
     os.environ["PS1"] = f"{found.name}:{node}# "
     _enter(found, node, (program, *_SHELL_FLAGS.get(Path(program).name, [])))

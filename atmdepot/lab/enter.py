@@ -1,8 +1,9 @@
 """Run a command in a node of the lab: `python -m atmdepot.lab.enter USERFD PIDFD NETFD -- CMD...`.
 
 The descriptors are open on namespaces of the lab (USERFD -1: it has no user namespace of its own). The
-command is a member of its PID namespace, so it ends with the lab at the latest. This process stands for it
-outside: it passes signals on, stops when the command stops, and ends as the command ends.
+command is a member of its PID namespace, so it ends with the lab at the latest, and sees the /sys of its own
+network namespace where that is permitted. This process stands for it outside: it passes signals on, stops when
+the command stops, and ends as the command ends.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ def run(doors: Doors, argv: Sequence[str]) -> NoReturn:
 
 def _become(argv: Sequence[str], mask: set[int], interactive: bool) -> NoReturn:
     namespaces.die_with_parent(signal.SIGKILL)
+    with suppress(OSError):
+        # A container may forbid it. Then there is the /sys of the host, as before.
+        namespaces.mount_own_sysfs()
     if interactive:
         # A shell wants to give the terminal back to the process group that it began in, so that has to be one
         # that it can see: its own, and not ours outside.

@@ -21,12 +21,13 @@ from atmdepot.lab import web as webs
 from atmdepot.lab.namespaces import require_tun
 from atmdepot.lab.plan import CLIENT, Plan, plan_of
 from atmdepot.lab.protocol import KEEP, Event, ProcessSpec, Spec
-from atmdepot.lab.testbed import Lab, locked_run_dir
+from atmdepot.lab.testbed import Lab, locked_run_dir, stop, writing_in
 from atmdepot.paths import run_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from atmdepot.lab.testbed import RunDirLock
     from atmdepot.network import Network
 
 _POLL = 0.1
@@ -52,13 +53,18 @@ def bring_up(table: str | Path, options: Options, progress: Callable[[str], None
     deadline = time.monotonic() + options.timeout
     directory = _make_run_dir() / network.name
     path = networks.find(str(table)).resolve()
-    with locked_run_dir():
+    with locked_run_dir() as lock:
         launch = _claim(directory, path, progress)
-        if launch is not None:
+        if launch is None:
+            lock.release()
+            return _already_up(directory, path, deadline, progress)
+        try:
             launch.start(network, plan, options, deadline)
-    if launch is None:
-        return _already_up(directory, path, deadline, progress)
-    launch.finish(network, options, deadline)
+            lock.release()
+            launch.finish(network, options, deadline)
+        except BaseException:
+            launch.abandon(lock)
+            raise
     return directory
 
 
@@ -69,15 +75,16 @@ def _claim(directory: Path, table: Path, progress: Callable[[str], None]) -> Lau
         return None
     if old is not None:
         progress(f"the lab {old.name} was killed: removing what it left")
-        states.remove_recorded(directory, old)
+        with writing_in(directory):
+            states.remove_recorded(directory, old)
     return Launch(directory, table, progress)
 
 
 def _already_up(directory: Path, table: Path, deadline: float, progress: Callable[[str], None]) -> Path:
     """The directory of the lab that runs, when it is the lab of this table and (soon) ready."""
     name = directory.name
-    if (directory / states.TABLE_FILE).read_bytes() != table.read_bytes():
-        raise AtmdepotError(f"the lab {name} is up with another table; `atmdepot lab down {name}` ends it")
+    if other := Lab(directory).other_table(table):
+        raise AtmdepotError(f"the lab {name} is up with another table: {other}; `atmdepot lab down {name}` ends it")
     while (state := states.read(directory)) and state.alive and state.phase == "starting":
         if time.monotonic() > deadline:
             raise NotReady(f"the lab {name} is being started by another command and is not ready in time")
@@ -96,10 +103,12 @@ class Launch:
         self.state = states.State(name=directory.name, table=str(table))
         self._progress = progress
         self._unread = b""
+        self._heard = False
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def start(self, network: Network, plan: Plan, options: Options, deadline: float) -> None:
         """Fill the directory and start the supervisor, so far that the state holds its PID."""
+        octets = Path(self.state.table).read_bytes()
         servers = webs.web_servers(network) if options.web else []
         daemons = [name for name in plan.nodes if name != CLIENT]
         nginx = webs.find_nginx()
@@ -110,32 +119,26 @@ class Launch:
                            *(f"{name}.{kind}" for name in daemons for kind in ("log", "sock")),
                            *(f"{_web_name(web)}.log" for web in servers),
                            *(path for web in servers for path in webs.made_paths(web))]
-        self.directory.mkdir(mode=0o700, exist_ok=True)
-        states.write(self.directory, self.state)
-        try:
+        with writing_in(self.directory):
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            states.write(self.directory, self.state)
             table = self.directory / states.TABLE_FILE
-            table.write_bytes(Path(self.state.table).read_bytes())
+            table.write_bytes(octets)
             processes = {name: _daemon(name, plan.nodes[name], table, options) for name in daemons}
             for web in servers:
                 processes[_web_name(web)] = _web_process(self.directory, web, nginx)
-            self._spawn(Spec(directory=str(self.directory), run_dir=str(self.directory.parent),
-                             state=self.state, plan=plan, processes=processes))
-            self._wait_for("started", {self.state.name}, deadline)
-        except BaseException:
-            self._abandon()
-            raise
+        self._spawn(Spec(directory=str(self.directory), run_dir=str(self.directory.parent),
+                         state=self.state, plan=plan, processes=processes))
+        self._wait_for("started", {self.state.name}, deadline)
+        self.state.pid = Lab(self.directory).state.pid
 
     def finish(self, network: Network, options: Options, deadline: float) -> None:
-        """Wait until the lab is ready, and leave it to itself; on any failure take it down."""
-        try:
-            self._wait_for("ready", self._expected, deadline)
-            if options.wait and self.state.web_server:
-                self._wait_for_web(network, deadline)
-            self._send(KEEP)
-            self._wait_for("kept", {self.state.name}, max(deadline, time.monotonic() + 1))
-        except BaseException:
-            self._abandon()
-            raise
+        """Wait until the lab is ready, and leave it to itself."""
+        self._wait_for("ready", self._expected, deadline)
+        if options.wait and self.state.web_server:
+            self._wait_for_web(network, deadline)
+        self._send(KEEP)
+        self._wait_for("kept", {self.state.name}, max(deadline, time.monotonic() + 1))
         self._let_go()
         self._progress(f"the lab {self.state.name} is up: {self.directory}")
 
@@ -192,6 +195,7 @@ class Launch:
             if not text:
                 why = states.last_lines(self.directory / states.SUPERVISOR_LOG) or ["it was killed"]
                 raise AtmdepotError(f"the lab's supervisor has died: {why[0]}")
+            self._heard = True
             self._unread += text
 
     def _raise_ended(self, event: Event) -> None:
@@ -211,8 +215,10 @@ class Launch:
         self._progress(f"asking for a page at {', '.join(vip for vip, _ in dict(targets).items())}")
         left = str(max(0.1, deadline - time.monotonic()))
         words = [word for target in targets for word in target]
+        # In a session of its own: Ctrl-C is for us, who then kill it.
         asked = Lab(self.directory).run(CLIENT, [sys.executable, "-m", "atmdepot.lab.probe", left, *words],
-                                        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+                                        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+                                        start_new_session=True)
         if asked.returncode != 0:
             processes = Lab(self.directory).state.processes
             ended = [f"{name} ended with exit code {process.exit_code}" for name, process in processes.items()
@@ -221,21 +227,30 @@ class Launch:
                 self._show_log(name)
             raise NotReady(f"no page in time from {'; '.join([*asked.stdout.splitlines(), *ended])}")
 
-    def _let_go(self) -> None:
-        if self._supervisor is not None:
-            for pipe in (self._supervisor.stdin, self._supervisor.stdout):
-                if pipe is not None:
-                    pipe.close()
-            self._supervisor.wait()  # the parent of PID 1, which ended long ago
-
-    def _abandon(self) -> None:
+    def abandon(self, lock: RunDirLock) -> None:
         """Take the lab down; the supervisor begins by itself when we let go before saying `keep`."""
         self._let_go()
+        lock.acquire()
         state = states.read(self.directory)
-        if state is not None and state.pid:
-            Lab(self.directory).down()
-        elif state is not None:
-            states.remove_recorded(self.directory, state)
+        if self.state.pid and (state is None or state.pid != self.state.pid):
+            return  # the supervisor was killed and another command has removed what it left
+        if state is not None:
+            stop(state)
+        # After a failure to write there may be nothing to remove, or no way; what has failed is told already.
+        with suppress(OSError):
+            states.remove_recorded(self.directory, state or states.State(self.state.name, self.state.table))
+
+    def _let_go(self) -> None:
+        if self._supervisor is None:
+            return
+        assert self._supervisor.stdin is not None
+        assert self._supervisor.stdout is not None
+        self._supervisor.stdin.close()
+        if not self._heard:
+            # It may be about to write its PID into the state. It speaks, or dies, only after that.
+            select.select([self._supervisor.stdout], [], [])
+        self._supervisor.stdout.close()
+        self._supervisor.wait()  # the parent of PID 1, which ends as soon as that is born
 
 
 def _daemon(name: str, kind: str, table: Path, options: Options) -> ProcessSpec:
@@ -261,6 +276,8 @@ def _web_process(directory: Path, web: webs.WebServer, nginx: str | None) -> Pro
 def _make_run_dir() -> Path:
     """The directory of all labs; it must be ours, or somebody else could choose the files that we remove."""
     path = run_dir()
+    if path.exists() and not path.is_dir():
+        raise EnvironmentLacks(f"{path} is no directory; set ATMDEPOT_RUN_DIR to a directory of your own")
     try:
         path.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         owner = path.stat().st_uid

@@ -18,6 +18,7 @@ from atmdepot.errors import EnvironmentLacks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
@@ -25,6 +26,8 @@ CLONE_NEWNET = 0x40000000
 TUN_DEVICE = Path("/dev/net/tun")
 
 _PR_SET_PDEATHSIG = 1
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_SLAVE = 0x1, 0x2, 0x4, 0x8, 0x4000, 0x80000
+_SYSFS = "/sys"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -99,6 +102,17 @@ def in_network_namespace(fd: int) -> Iterator[None]:
         yield
 
 
+def mount_own_sysfs() -> None:
+    """Show this process and its children the /sys of the network namespace that they are in, not the host's.
+
+    Mounts of the host still reach them, theirs reach nobody. Raise OSError where the kernel does not permit it.
+    """
+    unshare(CLONE_NEWNS)
+    _mount("none", "/", None, _MS_REC | _MS_SLAVE)
+    read_only = _MS_RDONLY if os.statvfs(_SYSFS).f_flag & os.ST_RDONLY else 0
+    _mount("sysfs", _SYSFS, "sysfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC | read_only)
+
+
 def require_tun() -> None:
     """Raise EnvironmentLacks when TUN devices cannot be opened."""
     try:
@@ -131,6 +145,11 @@ def _back_home() -> Iterator[None]:
     finally:
         setns(home, CLONE_NEWNET)
         os.close(home)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
+    kind_octets = kind.encode() if kind else None
+    _check("mount", _libc.mount(source.encode(), target.encode(), kind_octets, ctypes.c_ulong(flags), None))
 
 
 def _check(call: str, result: int) -> None:

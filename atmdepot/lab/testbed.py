@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from atmdepot.errors import AtmdepotError
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import state as states
 from atmdepot.lab.namespaces import Doors
 from atmdepot.network import load
@@ -64,19 +64,22 @@ class Lab:
         return [cls(path.parent) for path in sorted(run_dir().glob(f"*/{states.STATE_FILE}"))]
 
     @classmethod
-    def find(cls, name: str | None = None) -> Self:
-        """The lab of a network's name or of a table's path; without either, the only one."""
+    def find(cls, name: str | None = None, *, node: str | None = None) -> Self:
+        """The lab of a network's name or of a table's path; without either, the only one (with this node)."""
         labs = cls.all()
         if name is not None:
             wanted = load(name).name if Path(name).is_file() else name
             found = [lab for lab in labs if lab.name == wanted]
         else:
             found = [lab for lab in labs if lab.alive] or labs
+            if node is not None and len(found) > 1:
+                found = [lab for lab in found if lab.has_node(node)] or found
         if len(found) == 1:
             return found[0]
+        names = ", ".join(lab.name for lab in found or labs)
         if found:
-            raise AtmdepotError(f"several labs are up, say which: {', '.join(lab.name for lab in found)}")
-        names = ", ".join(lab.name for lab in labs)
+            how = f"`atmdepot lab down {found[0].name}`" if node is None else f"`--lab {found[0].name}`"
+            raise AtmdepotError(f"several labs are up, say which, as in {how}: {names}")
         hint = f"the labs are {names}" if labs else "`atmdepot lab up FILE` starts one"
         raise AtmdepotError((f"there is no lab \"{name}\"" if name else "no lab is up") + f"; {hint}")
 
@@ -98,6 +101,22 @@ class Lab:
         """Whether the lab's supervisor runs."""
         state = states.read(self.directory)
         return state is not None and state.alive
+
+    def has_node(self, node: str) -> bool:
+        """Whether the lab has a node of this name."""
+        state = states.read(self.directory)
+        return state is not None and node in state.nodes
+
+    def other_table(self, table: Path) -> str | None:
+        """What the lab runs when that is not what is now in this table; None when it is."""
+        try:
+            runs = (self.directory / states.TABLE_FILE).read_bytes()
+        except OSError:
+            return None  # a lab that was killed before it had its table
+        if runs == table.read_bytes():
+            return None
+        path = self.state.table
+        return f"{path} as it was before it was changed" if path == str(table.resolve()) else path
 
     @property
     def network(self) -> Network:
@@ -154,8 +173,8 @@ class Lab:
         state = states.read(self.directory)
         if state is None:
             return
-        _stop(state)
-        with locked_run_dir():
+        stop(state)
+        with locked_run_dir(), writing_in(self.directory):
             now = states.read(self.directory)
             if now is not None and now.pid == state.pid:
                 states.remove_recorded(self.directory, now)
@@ -183,18 +202,48 @@ class Lab:
                                 f"`atmdepot lab up {self.state.table}` starts it anew")
 
 
+class RunDirLock:
+    """The lock on the directory of all labs; to acquire it while one holds it does no harm."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def acquire(self) -> None:
+        """Wait until nobody else holds it."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def release(self) -> None:
+        """Let others have it."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+
 @contextmanager
-def locked_run_dir() -> Iterator[None]:
-    """Have the directory of all labs to oneself, so that two commands do not make and remove the same lab."""
-    fd = os.open(run_dir(), os.O_RDONLY)
+def locked_run_dir() -> Iterator[RunDirLock]:
+    """Have the directory of all labs to oneself, so that two commands do not make and remove the same lab.
+
+    Whoever holds it must not ask for it a second time in this way, but only through the lock that it got.
+    """
+    with writing_in(run_dir()):
+        fd = os.open(run_dir(), os.O_RDONLY)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
+        lock = RunDirLock(fd)
+        lock.acquire()
+        yield lock
     finally:
         os.close(fd)
 
 
-def _stop(state: State) -> None:
+@contextmanager
+def writing_in(directory: Path) -> Iterator[None]:
+    """Raise EnvironmentLacks when a directory cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentLacks(f"{directory} cannot be written: {error.strerror}; set ATMDEPOT_RUN_DIR to a "
+                               "directory of your own") from None
+
+
+def stop(state: State) -> None:
     """End the supervisor; when this returns, every process of the lab is gone."""
     if state.pid == 0:
         return

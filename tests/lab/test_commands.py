@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from atmdepot.lab import Lab
+from atmdepot.lab import state as states
 from tests.lab.labs import atmdepot, until, up
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from atmdepot.lab import Lab
 
 namespaces = pytest.mark.namespaces
 
@@ -78,6 +78,28 @@ def test_exec(lab: Lab) -> None:
     assert atmdepot("lab", "exec", "client", "--lab", "direct", "--", "true").returncode == 0
     assert atmdepot("lab", "exec", "client", "--", "sh", "-c", "kill -KILL $$").returncode == -signal.SIGKILL
     assert atmdepot("lab", "exec", "client", "--lab", "geo", "--", "true").returncode == 1
+
+
+def test_which_of_several_labs(run_dir: Path) -> None:
+    alive = {"pid": os.getpid(), "start_time": states.start_time_of(os.getpid()) or 0}
+    for name, nodes in {"one": ["client", "web1"], "two": ["client", "web2"], "dead": ["web2"]}.items():
+        (run_dir / name).mkdir(parents=True)
+        states.write(run_dir / name, states.State(
+            name, f"/{name}.toml", nodes={node: states.NodeState("edge", 0) for node in nodes},
+            **(alive if name != "dead" else {})))
+    try:
+        assert Lab.find(node="web1").name == "one"
+        assert Lab.find(node="web2").name == "two"
+        done = atmdepot("lab", "exec", "client", "--", "true")
+        assert (done.returncode, done.stderr) == (
+            1, "atmdepot: several labs are up, say which, as in `--lab one`: one, two\n")
+        assert atmdepot("lab", "shell", "client").stderr == done.stderr
+        done = atmdepot("lab", "down")
+        assert (done.returncode, done.stderr) == (
+            1, "atmdepot: several labs are up, say which, as in `atmdepot lab down one`: one, two\n")
+    finally:
+        for name in ("one", "two"):
+            (run_dir / name / states.STATE_FILE).unlink()  # this process is no supervisor to be stopped
 
 
 @namespaces

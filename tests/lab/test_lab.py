@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import Lab
 from atmdepot.lab.pages import page
-from tests.lab.labs import members, reach, running, until, up
+from tests.lab.labs import atmdepot, members, reach, running, until, up
 
 pytestmark = pytest.mark.namespaces
 
@@ -74,6 +75,24 @@ def test_kernel_settings(lab: Lab) -> None:
     assert output(lab, "client", "cat", *names).split() == ["0", "0"]
 
 
+def test_commands_see_the_sys_of_their_node(lab: Lab) -> None:
+    if subprocess.run(["unshare", "--mount", "--net", "mount", "-t", "sysfs", "none", "/sys"], stderr=subprocess.DEVNULL,
+                      check=False).returncode:
+        pytest.skip("no /sys can be mounted here")
+    host = Path("/proc/self/mountinfo").read_text()
+    assert output(lab, "client", "ls", "/sys/class/net").split() == ["depot", "lo"]
+    assert output(lab, "web1", "ls", "/sys/class/net").split() == ["depot", "lo"]
+    assert Path("/proc/self/mountinfo").read_text() == host
+
+
+def test_commands_run_where_no_sys_can_be_mounted() -> None:
+    script = "from atmdepot.lab.namespaces import mount_own_sysfs as own\ntry: own()\nexcept OSError: print('refused')"
+    # In a user namespace without a mapping nobody is root.
+    done = subprocess.run(["unshare", "--user", sys.executable, "-c", script], stdout=subprocess.PIPE, text=True,
+                          check=True)
+    assert done.stdout == "refused\n"
+
+
 def test_run_passes_exit_codes_and_signals(lab: Lab) -> None:
     assert lab.run("client", ["sh", "-c", "exit 7"]).returncode == 7
     assert lab.run("client", ["sh", "-c", "kill -TERM $$"]).returncode == -signal.SIGTERM
@@ -109,10 +128,31 @@ def test_a_killed_helper_takes_its_command_along(lab: Lab) -> None:
     until(lambda: set(members(lab)) == before)
 
 
-def test_commands_have_the_callers_signals_and_no_stray_descriptors(lab: Lab) -> None:
-    masks = [line.split()[1] for line in output(lab, "client", "cat", "/proc/self/status").splitlines()
-             if line.startswith(("SigBlk", "SigIgn"))]
-    assert [int(mask, 16) for mask in masks] == [0, 0]
+def signal_masks(status: str) -> dict[str, int]:
+    """The blocked and the ignored signals of a process, without those that Python ignores of its own accord."""
+    pythons = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1
+    return {line.split()[0]: int(line.split()[1], 16) & ~pythons for line in status.splitlines()
+            if line.startswith(("SigBlk:", "SigIgn:"))}
+
+
+@pytest.mark.parametrize("ignored", [signal.SIG_DFL, signal.SIG_IGN])
+def test_commands_have_the_callers_signals(lab: Lab, ignored: signal.Handlers) -> None:
+    before = signal.signal(signal.SIGHUP, ignored)
+    try:
+        theirs = signal_masks(output(lab, "client", "cat", "/proc/self/status"))
+        assert theirs == signal_masks(Path("/proc/self/status").read_text())
+        assert bool(theirs["SigIgn:"] & 1 << signal.SIGHUP - 1) == (ignored is signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_commands_get_back_what_python_ignores(lab: Lab) -> None:
+    [ignored] = [int(line.split()[1], 16) for line in output(lab, "client", "cat", "/proc/self/status").splitlines()
+                 if line.startswith("SigIgn:")]
+    assert not ignored & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1)
+
+
+def test_commands_have_no_stray_descriptors(lab: Lab) -> None:
     assert output(lab, "client", "sh", "-c", "ls /proc/$(readlink /proc/self)/fd | wc -l; :").strip() <= "4"
 
 
@@ -144,8 +184,27 @@ def test_up_is_idempotent(lab: Lab) -> None:
 def test_another_table_of_the_same_name_is_refused(lab: Lab, tmp_path: Path) -> None:
     table = tmp_path / "mine.toml"
     table.write_text((lab.directory / "table.toml").read_text() + "\n# changed\n")
-    with pytest.raises(AtmdepotError, match="up with another table"):
+    with pytest.raises(AtmdepotError, match=f"up with another table: {re.escape(lab.state.table)};"):
         up(table)
+
+
+def test_another_table_of_the_same_name_does_not_take_the_lab_down(lab: Lab, tmp_path: Path) -> None:
+    table = tmp_path / "mine.toml"
+    table.write_text((lab.directory / "table.toml").read_text() + "\n# changed\n")
+    done = atmdepot("lab", "down", str(table))
+    assert (done.returncode, done.stderr) == (
+        1, f"atmdepot: the lab direct runs another table than {table}: {lab.state.table}; `atmdepot lab down direct` "
+           "ends it all the same\n")
+    assert lab.alive
+
+
+def test_a_table_that_was_changed_meanwhile(lab: Lab, tmp_path: Path) -> None:
+    table = Path(lab.state.table)
+    assert lab.other_table(table) is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "resolve", lambda _: table)
+        (tmp_path / "changed.toml").write_text("")
+        assert lab.other_table(tmp_path / "changed.toml") == f"{table} as it was before it was changed"
 
 
 def test_find(lab: Lab) -> None:

@@ -7,22 +7,44 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from atmdepot.errors import AtmdepotError, EnvironmentLacks, NotReady
 from atmdepot.lab import Lab, namespaces
+from atmdepot.lab import state as states
 from atmdepot.lab import web as webs
+from atmdepot.lab.launch import Launch
 from atmdepot.lab.pages import page
-from tests.lab.labs import FAKE, fake, members, reach, running, until, up
+from tests.lab.labs import atmdepot, command_line, fake, members, reach, running, until, up, within
 
 pytestmark = pytest.mark.namespaces
 
 LAUNCH = """
 import sys
 from atmdepot.lab import Lab
-Lab.up("direct", wait=False, command=sys.argv[1:], progress=lambda line: sys.stdout.write(line + "\\n"))
+wait, *command = sys.argv[1:]
+try:
+    Lab.up("direct", wait=wait == "wait", command=command, progress=lambda line: print(line, flush=True))
+except KeyboardInterrupt:
+    sys.exit(130)
 """
+
+
+def launch(*command: str, wait: bool = False, **options: Any) -> subprocess.Popen[str]:
+    """A process that brings a lab up and tells its progress line by line."""
+    argv = [sys.executable, "-c", LAUNCH, "wait" if wait else "no-wait", *command]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def read_until(launcher: subprocess.Popen[str], start: str) -> None:
+    """Read its progress up to a line that starts so."""
+    assert launcher.stdout is not None
+    lines = []
+    while not (lines and lines[-1].startswith(start)):
+        lines.append(launcher.stdout.readline())
+        assert lines[-1], f"it ended after {lines}"
 
 
 def test_down_leaves_nothing(run_dir: Path) -> None:
@@ -148,10 +170,8 @@ def test_a_user_namespace(run_dir: Path) -> None:
 
 
 def test_a_launcher_that_is_killed_leaves_no_lab(run_dir: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", LAUNCH, *fake("mute")], stdout=subprocess.PIPE, text=True) as launcher:
-        assert launcher.stdout is not None
-        while launcher.stdout.readline() != "depot READY\n":
-            pass
+    with launch(*fake("mute")) as launcher:
+        read_until(launcher, "depot READY")
         [lab] = Lab.all()
         inside = members(lab)
         launcher.kill()
@@ -161,26 +181,113 @@ def test_a_launcher_that_is_killed_leaves_no_lab(run_dir: Path) -> None:
 
 
 def test_an_interrupted_launcher_takes_the_lab_down(run_dir: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", LAUNCH, *fake("mute")], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True) as launcher:
-        assert launcher.stdout is not None
-        while launcher.stdout.readline() != "depot READY\n":
-            pass
+    with launch(*fake("mute")) as launcher:
+        read_until(launcher, "depot READY")
+        [lab] = Lab.all()
+        inside = members(lab)
         launcher.send_signal(signal.SIGINT)
-        assert launcher.wait(20) != 0
+        assert launcher.wait(20) == 130
+    assert not any(running(pid) for pid in inside)
     assert list(run_dir.iterdir()) == []
 
 
+def test_ctrl_c_while_pages_are_asked_for(run_dir: Path) -> None:
+    """The terminal sends it to the probe as well, were that in the same process group."""
+    with launch(*fake(), wait=True, start_new_session=True) as launcher:
+        read_until(launcher, "asking for a page")
+        [lab] = Lab.all()
+        until(lambda: any(b"atmdepot.lab.probe" in command_line(pid) for pid in members(lab)))
+        os.killpg(launcher.pid, signal.SIGINT)
+        assert launcher.communicate(timeout=20)[1] == ""
+        assert launcher.returncode == 130
+    assert list(run_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("phase", ["its state is written", "its supervisor runs"])
+def test_ctrl_c_on_the_command_line(run_dir: Path, phase: str) -> None:
+    command = [sys.executable, "-m", "atmdepot", "lab", "up", "direct"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as launcher:
+        until(lambda: (state := states.read(run_dir / "direct")) and (state.pid or phase == "its state is written"))
+        os.killpg(launcher.pid, signal.SIGINT)
+        stderr = launcher.communicate(timeout=20)[1]
+    assert launcher.returncode == 130
+    assert "Traceback" not in stderr
+    assert list(run_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("failure", [NotReady("late"), KeyboardInterrupt()])
+def test_a_start_that_fails_when_the_supervisor_runs(run_dir: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     failure: BaseException) -> None:
+    pids: list[int] = []
+
+    def fail(self: Launch, *_: object) -> None:
+        until(lambda: Lab(self.directory).state.pid)
+        pids.append(Lab(self.directory).state.pid)
+        raise failure
+
+    with monkeypatch.context() as patch, within(30), pytest.raises(type(failure)):
+        patch.setattr(Launch, "_wait_for", fail)
+        up()
+    assert not running(pids[0])
+    assert list(run_dir.iterdir()) == []
+    with within(30), up(web=False) as lab:
+        assert lab.alive
+
+
+@pytest.mark.parametrize("failure", [NotReady("late"), KeyboardInterrupt()])
+def test_a_start_that_fails_before_the_supervisor_has_a_pid(run_dir: Path, monkeypatch: pytest.MonkeyPatch,
+                                                            failure: BaseException) -> None:
+    mine = run_dir / "direct" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(Launch, "_wait_for", fail)
+    with within(30), pytest.raises(type(failure)):
+        up()
+    # The supervisor, which came up only then, has written nothing after the removal.
+    assert [path for path in run_dir.rglob("*") if path.is_file()] == [mine]
+
+
+@pytest.mark.parametrize("timeout", ["0.05", "0.3"])
+def test_a_timeout_that_is_too_short(run_dir: Path, timeout: str) -> None:
+    done = atmdepot("lab", "up", "direct", "--timeout", timeout)
+    assert done.returncode == 4
+    assert "atmdepot: not ready in time: " in done.stderr
+    assert list(run_dir.iterdir()) == []
+
+
+def test_a_lab_that_another_command_began_anew_is_left_alone(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others: list[Lab] = []
+
+    def fail(self: Launch, *_: object) -> None:
+        monkeypatch.undo()
+        os.environ["ATMDEPOT_RUN_DIR"] = str(run_dir)
+        os.kill(self.state.pid, signal.SIGKILL)
+        until(lambda: not Lab(self.directory).alive)
+        with launch(*fake()) as launcher:
+            assert launcher.wait(30) == 0
+        others.append(Lab(self.directory))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Launch, "finish", fail)
+    with within(60), pytest.raises(KeyboardInterrupt):
+        up()
+    assert others[0].alive
+    others[0].down()
+
+
 def test_the_callers_pipes_are_let_go(run_dir: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", LAUNCH, *fake()], capture_output=True, text=True, timeout=60,
-                          check=False)  # returns only when nobody holds the pipes
-    assert (done.returncode, done.stderr) == (0, "")
+    with launch(*fake()) as launcher:
+        _, stderr = launcher.communicate(timeout=60)  # returns only when nobody holds the pipes
+    assert (launcher.returncode, stderr) == (0, "")
     assert Lab.find().alive
 
 
 def test_two_at_once_make_one_lab(run_dir: Path) -> None:
-    launchers = [subprocess.Popen([sys.executable, "-c", LAUNCH, sys.executable, str(FAKE), "good"],
-                                  stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    launchers = [launch(*fake()) for _ in range(2)]
     outputs = sorted(launcher.communicate(timeout=60)[0].splitlines()[-1] for launcher in launchers)
     assert [launcher.returncode for launcher in launchers] == [0, 0]
     assert outputs == ["the lab direct is already up", f"the lab direct is up: {run_dir}/direct"]
@@ -192,6 +299,34 @@ def test_a_machine_without_tun(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -
         up()
     assert lacks.value.exit_code == 5
     assert not run_dir.exists()
+
+
+@pytest.mark.parametrize("prepare", ["ro", "file"])
+def test_a_directory_that_cannot_be_written(run_dir: Path, prepare: str) -> None:
+    if prepare == "ro":
+        run_dir.mkdir()
+        mount = f"mount -t tmpfs -o ro none {run_dir} && "
+        what = f"{run_dir}/direct cannot be written: Read-only file system"
+    else:
+        run_dir.write_text("")
+        mount, what = "", f"{run_dir} is no directory"
+    done = subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", f"{mount}{sys.executable} -m atmdepot "
+                           "lab up direct"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (
+        5, f"atmdepot: {what}; set ATMDEPOT_RUN_DIR to a directory of your own\n")
+    assert done.stdout == ""
+
+
+def test_down_in_a_directory_that_cannot_be_written(run_dir: Path) -> None:
+    (run_dir / "direct").mkdir(parents=True)
+    states.write(run_dir / "direct", states.State("direct", "/direct.toml"))
+    done = subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c",
+                           f"mount --bind {run_dir} {run_dir} && mount -o remount,bind,ro {run_dir} && "
+                           f"{sys.executable} -m atmdepot lab down"], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert (done.returncode, done.stderr) == (
+        5, f"atmdepot: {run_dir}/direct cannot be written: Read-only file system; set ATMDEPOT_RUN_DIR to a "
+           "directory of your own\n")
 
 
 def test_somebody_elses_directory_is_refused(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

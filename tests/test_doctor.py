@@ -12,7 +12,8 @@ from atmdepot.lab import namespaces
 from tests.lab.labs import atmdepot
 
 NAMES = ["Python", "atmdepot", "packages", "VC tables", "network namespaces", "/dev/net/tun", "TUN", "veth",
-         "policy routing", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "nginx", "curl", "ping", "ip", "ab", "wrk", "iperf3", "tshark"]
+         "policy routing", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "nginx", "curl", "ping", "ip", "ab", "wrk", "iperf3",
+         "tshark"]
 
 
 @pytest.mark.namespaces

@@ -225,9 +225,10 @@ def test_a_start_that_fails_when_the_supervisor_runs(run_dir: Path, monkeypatch:
         pids.append(Lab(self.directory).state.pid)
         raise failure
 
-    with monkeypatch.context() as patch, within(30), pytest.raises(type(failure)):
+    with monkeypatch.context() as patch:
         patch.setattr(Launch, "_wait_for", fail)
-        up()
+        with within(30), pytest.raises(type(failure)):
+            up()
     assert not running(pids[0])
     assert list(run_dir.iterdir()) == []
     with within(30), up(web=False) as lab:
@@ -301,32 +302,46 @@ def test_a_machine_without_tun(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not run_dir.exists()
 
 
-@pytest.mark.parametrize("prepare", ["ro", "file"])
-def test_a_directory_that_cannot_be_written(run_dir: Path, prepare: str) -> None:
-    if prepare == "ro":
-        run_dir.mkdir()
-        mount = f"mount -t tmpfs -o ro none {run_dir} && "
-        what = f"{run_dir}/direct cannot be written: Read-only file system"
-    else:
-        run_dir.write_text("")
-        mount, what = "", f"{run_dir} is no directory"
-    done = subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", f"{mount}{sys.executable} -m atmdepot "
-                           "lab up direct"], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (
-        5, f"atmdepot: {what}; set ATMDEPOT_RUN_DIR to a directory of your own\n")
-    assert done.stdout == ""
+def atmdepot_where_read_only(run_dir: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line where even root cannot write the directory of labs."""
+    script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    return subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(run_dir),
+                           sys.executable, "-m", "atmdepot", *words],
+                          capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_up_in_a_directory_that_cannot_be_written(run_dir: Path) -> None:
+    run_dir.mkdir()
+    done = atmdepot_where_read_only(run_dir, "lab", "up", "direct")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == (f"atmdepot: {run_dir}/direct cannot be written: Read-only file system; "
+                           "set ATMDEPOT_RUN_DIR to a directory of your own\n")
+
+
+def test_a_directory_that_is_a_file(run_dir: Path) -> None:
+    run_dir.write_text("mine")
+    done = atmdepot("lab", "up", "direct")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == (f"atmdepot: {run_dir} is no directory; set ATMDEPOT_RUN_DIR to a directory of "
+                           "your own\n")
+    assert run_dir.read_text() == "mine"
+
+
+def test_a_file_where_the_labs_directory_would_be(run_dir: Path) -> None:
+    run_dir.mkdir()
+    (run_dir / "direct").write_text("mine")
+    with pytest.raises(EnvironmentLacks, match="direct cannot be written: File exists"):
+        up()
+    assert (run_dir / "direct").read_text() == "mine"
 
 
 def test_down_in_a_directory_that_cannot_be_written(run_dir: Path) -> None:
     (run_dir / "direct").mkdir(parents=True)
     states.write(run_dir / "direct", states.State("direct", "/direct.toml"))
-    done = subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c",
-                           f"mount --bind {run_dir} {run_dir} && mount -o remount,bind,ro {run_dir} && "
-                           f"{sys.executable} -m atmdepot lab down"], capture_output=True, text=True, timeout=60,
-                          check=False)
-    assert (done.returncode, done.stderr) == (
-        5, f"atmdepot: {run_dir}/direct cannot be written: Read-only file system; set ATMDEPOT_RUN_DIR to a "
-           "directory of your own\n")
+    done = atmdepot_where_read_only(run_dir, "lab", "down")
+    assert done.returncode == 5
+    assert done.stderr == (f"atmdepot: {run_dir}/direct cannot be written: Read-only file system; "
+                           "set ATMDEPOT_RUN_DIR to a directory of your own\n")
 
 
 def test_somebody_elses_directory_is_refused(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,184 @@
+"""Block 48: the servers' condition. Which server is on the alive-list, which on the dead-list, since when and why.
+
+Four ways to know, as in the patent: probes through the ATM path; the statistics that edge nodes send each second; silence
+where an ACK was due; and polling of a server that failed, until it answers. Each way may raise a `fault`; a server
+is alive while it has none. What the faults are together tells a server process that died, a host that fell silent
+and a link that broke apart.
+
+This module decides; sockets and clocks are elsewhere (`net/prober.py`). Times in ns.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from atmdepot.wire.statistics import ServerState, Statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from atmdepot.depot.session_management import Server
+    from atmdepot.network import Probing as Settings
+    from atmdepot.wire.packet import FlowKey
+
+
+class Outcome(StrEnum):
+    """How a probe ended."""
+
+    ANSWERED = "answered"
+    REFUSED = "connection refused"
+    SILENT = "no answer"
+    WRONG = "wrong answer"
+
+
+class Fault(StrEnum):
+    """What is wrong with a server, by the way in which it was noticed."""
+
+    PROBE = "probe"
+    STATISTICS = "statistics"
+    REPORTED = "reported"
+    NO_ACK = "no-ack"
+
+
+class Condition:
+    """What is known of one server."""
+
+    __slots__ = ("_askers", "_failures", "_successes", "alive", "asked_since", "faults", "heard", "last_outcome",
+                 "last_report", "recovered", "reported_at", "since", "why")
+
+    def __init__(self, now: int) -> None:
+        self.alive = True
+        self.since = now
+        self.why = "at start"
+        self.recovered = False  # as against never having failed: slow start is for the former only
+        self.faults: dict[Fault, str] = {}
+        self.last_outcome: Outcome | None = None
+        self.last_report: Statistics | None = None
+        self.reported_at = now
+        self.heard = now
+        self.asked_since: int | None = None
+        self._askers: set[FlowKey] = set()
+        self._failures = self._successes = 0
+
+    # Silence where an ACK was due.
+
+    def asked(self, key: FlowKey, now: int) -> None:
+        """A client's SYN or data went to the server."""
+        if self.asked_since is None:
+            self.asked_since = now
+        if len(self._askers) < 64:
+            self._askers.add(key)
+
+    def answered(self, now: int) -> None:
+        """Anything came from the server."""
+        self.heard = now
+        if self.asked_since is not None:
+            self.asked_since = None
+            self._askers.clear()
+            self._clear(Fault.NO_ACK, "it answers again", now)
+
+    def check_silence(self, settings: Settings, now: int) -> None:
+        """One session without an answer may have a client that vanished; several mean the server."""
+        since = self.asked_since
+        if (settings.no_ack and since is not None and now - since >= settings.no_ack
+                and len(self._askers) >= settings.no_ack_sessions and Fault.NO_ACK not in self.faults):
+            self._raise(Fault.NO_ACK, f"no ACK for {_seconds(now - since)} on {len(self._askers)} sessions", now)
+
+    # Statistics.
+
+    def report(self, statistics: Statistics, now: int) -> None:
+        """A report came from the edge node; it also tells how its server answered there."""
+        self.last_report = statistics
+        self.reported_at = now
+        self._clear(Fault.STATISTICS, "statistics received again", now)
+        if statistics.server == ServerState.REFUSES:
+            self._raise(Fault.REPORTED, "connection refused at the edge node", now)
+        elif statistics.server == ServerState.SILENT:
+            self._raise(Fault.REPORTED, "no answer at the edge node", now)
+        elif statistics.server == ServerState.ACCEPTS:
+            self._clear(Fault.REPORTED, "the edge node reports that its server answers", now)
+
+    def check_statistics(self, settings: Settings, now: int) -> None:
+        """Reports that stop mean the link or the edge node."""
+        silence = now - self.reported_at
+        if settings.statistics_timeout and silence >= settings.statistics_timeout:
+            self._raise(Fault.STATISTICS, f"no statistics for {_seconds(silence)}", now)
+
+    # Probes and polls.
+
+    def probed(self, outcome: Outcome, settings: Settings, now: int) -> None:
+        """A probe or a poll has ended; `fall` failures in a row are a fault, `rise` successes end it."""
+        self.last_outcome = outcome
+        if outcome is Outcome.ANSWERED:
+            self._failures, self._successes = 0, self._successes + 1
+            if self._successes >= settings.rise:
+                self._clear(Fault.PROBE, "probes are answered", now)
+                self._clear(Fault.NO_ACK, "polls are answered", now)
+        else:
+            self._failures, self._successes = self._failures + 1, 0
+            if self._failures >= settings.fall:
+                self._raise(Fault.PROBE, f"{outcome} to {self._failures} probes", now)
+
+    # The lists.
+
+    def _raise(self, fault: Fault, what: str, now: int) -> None:
+        known = fault in self.faults
+        self.faults[fault] = what
+        if self.alive:
+            self.alive = False
+            self.since = now
+        if not known or len(self.faults) == 1:
+            self.why = self.diagnosis()
+
+    def _clear(self, fault: Fault, what: str, now: int) -> None:
+        if self.faults.pop(fault, None) is None:
+            return
+        if self.faults:
+            self.why = self.diagnosis()
+        else:
+            self.alive = True
+            self.recovered = True
+            self.since = now
+            self.why = what
+            self.asked_since = None
+            self._askers.clear()
+
+    def diagnosis(self) -> str:
+        """What the faults mean together."""
+        told = "; ".join(self.faults.values())
+        if Fault.STATISTICS in self.faults:
+            return f"link or edge node down: {told}"
+        if "refused" in told:
+            return f"server process down: {told}"
+        return f"server silent: {told}"
+
+
+class Probing:
+    """The condition of all servers, kept in time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def report(self, server: Server, sdu: bytes, now: int) -> bool:
+        """Take a report of a server's edge node; False when it is none."""
+        try:
+            statistics = Statistics.unpack(sdu)
+        except ValueError:
+            return False
+        server.condition.report(statistics, now)
+        server.condition.heard = now
+        server.load = statistics.load / 1000 / max(1, statistics.cores) + statistics.connect_time / 100_000
+        server.sessions_since_report = 0
+        return True
+
+    def check(self, servers: Iterable[tuple[Server, bool]], now: int) -> None:
+        """Notice silence; with each server, whether its edge node is one that sends statistics."""
+        for server, reports in servers:
+            server.condition.check_silence(self.settings, now)
+            if reports:
+                server.condition.check_statistics(self.settings, now)
+
+
+def _seconds(ns: int) -> str:
+    return f"{ns / 1e9:.1f} s"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +17,9 @@ from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cpcs_pdu, to_cells
 from atmdepot.wire.cell import CellHeader, HecMode, Interface
 from atmdepot.wire.llc import Encapsulation, EncapsulationError
 from tests.atm.plain_reassembler import plain_pdu
+
+if TYPE_CHECKING:
+    from random import Random
 
 IDS = [(0, 32), (1, 64), (1, 65), (2, 64), (255, 65535)]
 
@@ -182,7 +184,8 @@ def test_random_octets_raise_nothing_and_fill_nothing(
         noise: bytes, made: list[tuple[tuple[int, int], int, int, int, bytes]], interface: Interface) -> None:
     table = VcTable(Vc(1, 64, interface=interface, max_sdu=200), Vc(1, 65, interface=interface, crc=CrcMode.IGNORE))
     receiver = Reassembler(table, interface=interface, max_octets=960)
-    with_headers = b"".join(CellHeader(*key, pti, clp, gfc if interface is Interface.UNI else 0).pack(interface) + payload
+    uni = interface is Interface.UNI
+    with_headers = b"".join(CellHeader(*key, pti, clp, gfc if uni else 0).pack(interface) + payload
                             for key, pti, clp, gfc, payload in made)
     for octets in (noise, with_headers):
         receiver.receive(octets, now=0)
@@ -234,8 +237,8 @@ def test_bad_header_after_bad_header_is_dropped() -> None:
 @pytest.mark.parametrize("marked", [None, 0, 1, 2])
 def test_clp_of_an_sdu_is_the_or_of_its_cells_and_congestion_that_of_the_last(marked: int | None) -> None:
     pdu = plain_pdu(bytes(100))
-    octets = b"".join(CellHeader(1, 64, (n == 2) | (n == marked) << 1, int(n == marked)).pack() + pdu[48 * n:48 * n + 48]
-                      for n in range(3))
+    headers = [CellHeader(1, 64, (n == 2) | (n == marked) << 1, int(n == marked)).pack() for n in range(3)]
+    octets = b"".join(header + pdu[48 * n:48 * n + 48] for n, header in enumerate(headers))
     vc = Vc(1, 64)
     first, second = Reassembler(VcTable(vc)).receive(octets + segment(b"after", Vc(1, 64)), now=0)
     assert (first.clp, first.congested) == (int(marked is not None), marked == 2)
@@ -337,7 +340,8 @@ def test_crc_of_a_vc_says_what_it_accepts(crc: CrcMode, accepted: list[bool]) ->
         assert receiver.drops[DropReason.CRC_ERROR] == (not accept)
 
 
-@pytest.mark.parametrize(("length", "cells"), [(1, 1), (40, 1), (41, 2), (88, 2), (1500, 32), (9180, 192), (65535, 1366)])
+@pytest.mark.parametrize(("length", "cells"), [
+    (1, 1), (40, 1), (41, 2), (88, 2), (1500, 32), (9180, 192), (65535, 1366)])
 def test_segment_counts_cells_as_the_standard_does(length: int, cells: int) -> None:
     vc = Vc(1, 64)
     train = segment(bytes(length), vc, 1)

@@ -85,6 +85,20 @@ def test_every_truncation_is_malformed(packet: bytes) -> None:
     ip_view(packet[:total])
 
 
+@given(ipv6_packets(plain=False))
+@settings(max_examples=60)
+def test_every_truncation_of_extension_headers_is_malformed(packet: bytes) -> None:
+    """Also where the payload length tells of the cut."""
+    whole = Ipv6View(packet)
+    for size in range(40, whole.total_length + 1):
+        cut = packet[:4] + (size - 40).to_bytes(2, "big") + packet[6:size]
+        if size < whole.payload_offset:
+            with pytest.raises(MalformedPacket, match="an extension header"):
+                Ipv6View(cut)
+        else:
+            assert Ipv6View(cut).payload == packet[whole.payload_offset:size]
+
+
 @given(tcp_segments())
 @settings(max_examples=60)
 def test_every_truncation_of_a_tcp_header_is_malformed(segment: bytes) -> None:

@@ -1,0 +1,249 @@
+"""Both session tables against plain dictionaries that are scanned: any exchange, any order, any rest between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from atmdepot.atm.contract import ServiceCategory
+from atmdepot.depot.session_management import Server
+from atmdepot.depot.sessions import Session, SessionTables, Table
+from atmdepot.network import SessionTimers
+from atmdepot.units import Duration
+from atmdepot.wire.packet import FlowKey, TcpFields
+from tests.ip_packets import ACK, FIN, RST, SYN
+
+SECOND = 10**9
+HALF_OPEN, IDLE, TWO_MSL, DOUBTFUL = 30 * SECOND, 100 * SECOND, 20 * SECOND, 10 * SECOND
+MAX_SESSIONS, MAX_HALF_OPEN = 3, 2
+WINDOW = 65535
+KEYS: list[FlowKey] = [(6, b"\x0a\x09\0\2", port, b"\x0a\x50\0\1", 80) for port in range(4000, 4004)]
+M = 1 << 32
+keys = st.sampled_from(KEYS)
+
+
+@dataclass
+class PlainSide:
+    """An end that sends in order: its next number, what it last acknowledged, its FIN."""
+
+    next: int = 0
+    acknowledged: int | None = None
+    fin_end: int | None = None
+    fin_acknowledged: bool = False
+
+
+@dataclass
+class PlainEntry:
+    """What must be true of an entry."""
+
+    session: Session
+    isn: int
+    deadline: int
+    table: str = "primary"
+    closed_by: str = ""
+    answered: bool = False
+    open: bool = False
+    client: PlainSide = field(default_factory=PlainSide)
+    server: PlainSide = field(default_factory=PlainSide)
+
+    @property
+    def follows_handshake(self) -> bool:
+        return not self.open and self.closed_by in ("", "half-open")
+
+
+class SessionsMachine(RuleBasedStateMachine):
+    """Clients and servers that keep to TCP, and others that send resets and duplicates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        timers = SessionTimers(half_open=Duration(HALF_OPEN), idle=Duration(IDLE), two_msl=Duration(TWO_MSL),
+                               max_sessions=MAX_SESSIONS, max_half_open=MAX_HALF_OPEN)
+        self.released: list[Session] = []
+        self.real = SessionTables(timers, self.released.append)
+        self.servers = [Server(name, name, name, name, 0) for name in ("web1", "web2")]
+        self.entries: dict[FlowKey, PlainEntry] = {}
+        self.gone: list[Session] = []
+        self.opened = self.evicted = 0
+        self.now = 5 * SECOND
+
+    def _send(self, entry: PlainEntry, from_client: bool, flags: int, seq: int, ack: int = 0, length: int = 0) -> None:
+        tcp = TcpFields(seq % M, ack % M, flags, WINDOW, length)
+        assert self.real.find(entry.session.key) is entry.session
+        assert not (from_client and self.real.is_new(entry.session, tcp))
+        self.real.track(entry.session, tcp, self.now, from_client=from_client)
+
+    # SYN.
+
+    @rule(key=keys, isn=st.sampled_from([100, 2**31, 2**32 - 1]))
+    def client_syn(self, key: FlowKey, isn: int) -> None:
+        syn = TcpFields(isn, 0, SYN, WINDOW, 0)
+        entry = self.entries.get(key)
+        is_new = entry is None or (entry.table == "secondary" and isn != entry.isn)
+        assert self.real.is_new(self.real.find(key), syn) == is_new
+        if is_new:
+            has_room = len(self.entries) < MAX_SESSIONS or entry is not None
+            assert self.real.has_room_for(key) == has_room
+            if has_room:
+                self._open(key, syn)
+            return
+        assert entry is not None
+        self._send(entry, True, SYN, isn)
+        if entry.follows_handshake and not entry.answered:
+            entry.isn, entry.client.next = isn, isn + 1  # the client gave up its first attempt, or tries again
+
+    def _open(self, key: FlowKey, syn: TcpFields) -> None:
+        if key in self.entries:
+            self.gone.append(self.entries.pop(key).session)
+        half_open = [entry for entry in self.entries.values() if entry.table == "primary" and not entry.open]
+        if len(half_open) >= MAX_HALF_OPEN:
+            oldest = min(half_open, key=lambda entry: entry.session.opened)
+            self.gone.append(self.entries.pop(oldest.session.key).session)
+            self.evicted += 1
+        self.now += 1  # so that no two are of the same age
+        session = Session(key, self.servers[self.opened % 2], ServiceCategory.UBR_1, self.now)
+        self.real.open(session, self.now)
+        self.real.track(session, syn, self.now, from_client=True)
+        self.opened += 1
+        entry = self.entries[key] = PlainEntry(session, syn.sequence, self.now + HALF_OPEN)
+        entry.client.next = syn.sequence + 1
+
+    # The handshake's rest.
+
+    @rule(key=keys, isn=st.sampled_from([300, 2**32 - 1]), right=st.booleans())
+    def server_syn_ack(self, key: FlowKey, isn: int, right: bool) -> None:
+        entry = self.entries.get(key)
+        if entry is None or entry.answered:
+            return
+        self._send(entry, False, SYN | ACK, isn, entry.client.next + (0 if right else 77))
+        if right and entry.follows_handshake:
+            entry.answered = True
+            entry.server.next, entry.server.acknowledged = isn + 1, entry.client.next
+
+    @rule(key=keys)
+    def client_ack(self, key: FlowKey) -> None:
+        entry = self.entries.get(key)
+        if entry is None or not entry.answered:
+            return
+        self._send(entry, True, ACK, entry.client.next, entry.server.next)
+        entry.client.acknowledged = entry.server.next
+        if entry.follows_handshake:
+            entry.open = True
+        self._followed(entry, entry.client, entry.server)
+
+    # Data and closing.
+
+    @rule(key=keys, from_client=st.booleans(), length=st.sampled_from([0, 1, 1000, 60_000]), fresh=st.booleans(),
+          fin=st.booleans())
+    def segment(self, key: FlowKey, from_client: bool, length: int, fresh: bool, fin: bool) -> None:
+        """In order; it acknowledges all that came, or (a packet that was on its way) what was acknowledged before."""
+        entry = self.entries.get(key)
+        if entry is None or not entry.open:
+            return
+        side, other = (entry.client, entry.server) if from_client else (entry.server, entry.client)
+        ack = other.next if fresh or side.acknowledged is None else side.acknowledged
+        if side.fin_end is not None:
+            # A FIN that comes again, or an ACK after it.
+            self._send(entry, from_client, ACK | FIN * fin, side.fin_end - fin, ack)
+        else:
+            self._send(entry, from_client, ACK | FIN * fin, side.next, ack, length)
+            side.next = (side.next + length + fin) % M
+            side.fin_end = side.next if fin else None
+        side.acknowledged = ack
+        self._followed(entry, side, other)
+
+    def _followed(self, entry: PlainEntry, side: PlainSide, other: PlainSide) -> None:
+        """What a packet of an open session does to its entry."""
+        if entry.closed_by not in ("FIN", "RST"):
+            if other.fin_end is not None and side.acknowledged == other.fin_end:
+                other.fin_acknowledged = True
+            entry.table, entry.closed_by, entry.deadline = "primary", "", self.now + IDLE
+            if entry.client.fin_acknowledged and entry.server.fin_acknowledged:
+                self._close(entry, "FIN")
+
+    def _close(self, entry: PlainEntry, why: str) -> None:
+        entry.table, entry.closed_by, entry.deadline = "secondary", why, self.now + TWO_MSL
+
+    # Resets.
+
+    @rule(key=keys, from_client=st.booleans(), place=st.sampled_from(["exact", "window", "edge", "outside", "before"]))
+    def reset(self, key: FlowKey, from_client: bool, place: str) -> None:
+        entry = self.entries.get(key)
+        if entry is None:
+            return
+        side, other = (entry.client, entry.server) if from_client else (entry.server, entry.client)
+        expected = side.next if other.acknowledged is None else other.acknowledged
+        seq = {"exact": side.next, "window": expected + 70, "edge": expected + WINDOW - 1, "outside": expected + WINDOW,
+               "before": expected - 1}[place] % M
+        exact = seq in (expected % M, side.next % M)
+        if not from_client and not entry.answered:
+            # The client is in SYN-SENT: valid only with an ACK of its SYN.
+            self._send(entry, False, RST | ACK, 0, entry.client.next + (0 if place == "exact" else -1))
+            exact, in_window = place == "exact", False
+        else:
+            self._send(entry, from_client, RST, seq)
+            in_window = place in ("window", "edge")
+        if entry.table == "secondary" or (from_client and not entry.answered):
+            return
+        if exact:
+            self._close(entry, "RST")
+        elif in_window:
+            entry.deadline = min(entry.deadline, self.now + DOUBTFUL)
+
+    # Time.
+
+    @rule(rest=st.one_of(st.integers(0, 3 * SECOND), st.integers(0, 120 * SECOND)))
+    def time_passes(self, rest: int) -> None:
+        """An entry moves when its deadline is over, and no later than a second after it."""
+        self.now += rest
+        self.real.expire(self.now)
+        for key, entry in list(self.entries.items()):
+            moved = str(entry.session.table) != entry.table
+            assert entry.deadline <= self.now if moved else entry.deadline + SECOND > self.now
+            if moved and entry.table == "primary":
+                self._close(entry, "idle" if entry.open else "half-open")
+            elif moved:
+                self.gone.append(self.entries.pop(key).session)
+        due = self.real.next_timer()
+        assert due is None or due > self.now
+        if self.entries:
+            assert due is not None
+
+    # What must hold at any time.
+
+    @invariant()
+    def tables_agree(self) -> None:
+        for name, table in (("primary", self.real.primary), ("secondary", self.real.secondary)):
+            assert table == {key: entry.session for key, entry in self.entries.items() if entry.table == name}
+        for key, entry in self.entries.items():
+            session = entry.session
+            assert self.real.find(key) is session
+            assert (session.table, session.closed_by) == (entry.table, entry.closed_by)
+            assert session.deadline == entry.deadline
+            if entry.closed_by in ("", "half-open", "idle"):
+                assert session.half_open == (not entry.open)
+        assert all(self.real.find(key) is None for key in set(KEYS) - set(self.entries))
+
+    @invariant()
+    def what_has_gone_was_released_once(self) -> None:
+        assert sorted(map(id, self.released)) == sorted(map(id, self.gone))
+        assert all(session.table is Table.GONE for session in self.released)
+
+    @invariant()
+    def counters_and_bounds_hold(self) -> None:
+        half_open = [key for key, entry in self.entries.items() if entry.table == "primary" and not entry.open]
+        assert set(self.real._half_open) == set(half_open)
+        assert len(half_open) <= MAX_HALF_OPEN
+        assert len(self.entries) <= MAX_SESSIONS
+        assert (self.real.opened, self.real.evicted) == (self.opened, self.evicted)
+        for server in self.servers:
+            assert server.primary_sessions == sum(
+                entry.table == "primary" and entry.session.server is server for entry in self.entries.values())
+        assert sum(server.total_sessions for server in self.servers) == self.opened
+        assert sum(len(bucket) for bucket in self.real._wheel._slots.values()) == len(self.entries)
+
+
+SessionsMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+TestSessionsMachine = SessionsMachine.TestCase

@@ -1,0 +1,165 @@
+"""A lab as the end-to-end tests use it: commands in its nodes, pages, counters."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
+
+from atmdepot.lab import Lab
+from atmdepot.net.control import show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+HERE = Path(__file__).parent
+PATIENCE = 60.0
+VIP, VIP6 = "10.80.0.1", "fd00:80::1"
+CLIENT, CLIENT6 = "10.9.0.2", "fd00:9::2"
+
+
+class Page(NamedTuple):
+    """What curl got: who served it, the octets, and how long that took."""
+
+    server: str
+    octets: bytes
+    seconds: float
+
+
+class Site:
+    """A lab that is up."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.servers = [server for service in lab.network.services.values() for server in service.servers]
+        self.daemons = [lab.network.depot, *lab.network.edges]
+
+    def run(self, node: str, *argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command in a node."""
+        done = self.lab.run(node, argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, **options)
+        assert done.returncode == 0 or not check, f"{argv}: {done.stdout}{done.stderr}"
+        return done
+
+    def python(self, node: str, program: str, *words: str) -> str:
+        """What a Python program, run in a node, prints."""
+        return self.run(node, sys.executable, "-c", program, *words).stdout
+
+    @contextlib.contextmanager
+    def helper(self, node: str, *argv: str) -> Iterator[subprocess.Popen[str]]:
+        """A program that runs in a node until its standard input ends, from its first line (READY) on."""
+        with self.lab.popen(node, [sys.executable, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            text=True) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "READY\n"
+                yield process
+            except BaseException:
+                process.kill()
+                raise
+
+    def fetch(self, vip: str, path: str, *options: str, seconds: float = PATIENCE) -> Page:
+        """A page by curl, from the client."""
+        host = f"[{vip}]" if ":" in vip else vip
+        began = time.monotonic()
+        done = self.lab.run("client", ["curl", "-gsS", "--max-time", str(seconds), "-D", "/dev/stderr", *options,
+                                       f"http://{host}/{path}"], capture_output=True, timeout=seconds + 30)
+        taken = time.monotonic() - began
+        assert done.returncode == 0, done.stderr.decode()
+        head = done.stderr.decode()
+        assert " 200 " in head.splitlines()[0]
+        [server] = [line.split()[1] for line in head.splitlines() if line.startswith("X-Served-By: ")]
+        return Page(server, done.stdout, taken)
+
+    def rows(self, subject: str, node: str = "") -> list[dict[str, Any]]:
+        """What the daemon of a node (else of the depot) shows."""
+        return show(self.lab.directory / f"{node or self.lab.network.depot}.sock", subject, 1_000_000)
+
+    def counters(self, node: str = "") -> dict[tuple[str, str], int]:
+        """A daemon's counters, by place and name."""
+        return {(row["place"], row["counter"]): row["value"] for row in self.rows("counters", node)}
+
+    def count(self, name: str, node: str = "") -> int:
+        """The sum of the counters of a name, over all places."""
+        return sum(value for (_, counter), value in self.counters(node).items() if counter == name)
+
+    def drops(self) -> dict[tuple[str, str, str], int]:
+        """Everything that any daemon dropped, but what was for groups."""
+        return {(node, place, name): value for node in self.daemons
+                for (place, name), value in self.counters(node).items()
+                if name.startswith("drop:") and name != "drop:multicast" and value}
+
+    def vcs(self, node: str = "") -> dict[str, dict[str, Any]]:
+        """The rows of a node's VCs by VPI/VCI."""
+        return {row["vc"]: row for row in self.rows("vcs", node)}
+
+    def pid(self, process: str) -> int:
+        """The number of a process of the lab, as this machine has it."""
+        return self.lab.state.processes[process].pid
+
+    def rss(self, process: str) -> int:
+        """The octets of memory that a process has."""
+        pages = int(Path(f"/proc/{self.pid(process)}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def atmdepot(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run atmdepot as a user does whose labs are where this one is."""
+        return subprocess.run([sys.executable, "-m", "atmdepot", *words], env=self.lab.environment(),
+                              capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+
+    def kernel(self, node: str, *names: str) -> list[int]:
+        """Counters of a node's kernel, such as `Tcp.ActiveOpens`."""
+        lines = [line.split() for line in self.run(node, "cat", "/proc/net/snmp").stdout.splitlines()]
+        found = {f"{head[0]}{name}": int(value) for head, values in zip(lines[::2], lines[1::2], strict=True)
+                 for name, value in zip(head[1:], values[1:], strict=True)}
+        return [found[name.replace(".", ":")] for name in names]
+
+
+@contextlib.contextmanager
+def site(table: str | Path, **options: Any) -> Iterator[Site]:
+    """A lab in a directory of its own."""
+    # Not pytest's: a unix socket's path must be short.
+    with tempfile.TemporaryDirectory(prefix="atm-") as directory:
+        environment = {"ATMDEPOT_RUN_DIR": directory}
+        with patch.dict(os.environ, environment):
+            lab = Lab.up(table, timeout=PATIENCE, **options)
+        try:
+            yield Site(lab)
+        finally:
+            with patch.dict(os.environ, environment):
+                lab.down()
+
+
+@contextlib.contextmanager
+def changed(table: str, name: str, changes: Sequence[tuple[str, str]]) -> Iterator[Path]:
+    """A file with a table that ships, changed, and with another name."""
+    from atmdepot.network import find
+
+    text = find(table).read_text()
+    for old, new in (*changes, (f'name = "{table}"', f'name = "{name}"')):
+        assert old in text
+        text = text.replace(old, new)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / f"{name}.toml"
+        path.write_text(text)
+        yield path
+
+
+def until(condition: Callable[[], object], seconds: float = PATIENCE, pause: float = 0.05) -> None:
+    """Ask until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "that did not come true in time"
+        time.sleep(pause)
+
+
+def rows_of(text: str) -> list[dict[str, Any]]:
+    """Rows as `show -o json` prints them."""
+    rows: list[dict[str, Any]] = json.loads(text)
+    return rows

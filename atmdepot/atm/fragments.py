@@ -1,6 +1,6 @@
-"""IP fragments: only the first names its flow, so the others follow it by source, destination, protocol and identification.
+"""IP fragments: only the first names its flow, so the others follow it.
 
-Fragments that come before their first are held. Both the map and what is held are bounded and live shortly; what is
+They belong together by source, destination, protocol and identification (RFC 791, RFC 8200). Fragments that come before their first are held. Both the map and what is held are bounded and live shortly; what is
 given up is counted.
 """
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from atmdepot.depot.session_management import Server
 
@@ -31,7 +31,7 @@ class Balancer(Protocol):
 class RoundRobin:
     """Each server in turn, in the order of the VC table."""
 
-    keyed = False
+    keyed: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._last = -1
@@ -49,7 +49,7 @@ class WeightedRoundRobin:
     Every server earns its weight each turn; the richest is chosen and pays what all together earned.
     """
 
-    keyed = False
+    keyed: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._credit: dict[str, int] = {}
@@ -66,7 +66,7 @@ class WeightedRoundRobin:
 class LeastConnections:
     """The server with the fewest sessions in the primary table."""
 
-    keyed = False
+    keyed: ClassVar[bool] = False
 
     def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
         """The least loaded; among equals the one that has served the fewest so far."""
@@ -76,7 +76,7 @@ class LeastConnections:
 class WeightedLeastConnections:
     """The server with the fewest sessions for its weight."""
 
-    keyed = False
+    keyed: ClassVar[bool] = False
 
     def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
         """The least of (sessions + 1) / weight, so that an idle pool fills by weight too."""
@@ -93,7 +93,7 @@ class LeastLoad:
     Servers that have reported nothing count as the mean of those that have.
     """
 
-    keyed = False
+    keyed: ClassVar[bool] = False
 
     def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
         """The least load, counting the sessions given since its last report."""
@@ -111,7 +111,7 @@ class LeastLoad:
 class RandomOfTwo:
     """Two servers at random, and of them the one with fewer sessions for its weight."""
 
-    keyed = False
+    keyed: ClassVar[bool] = False
 
     def __init__(self, seed: int = 0) -> None:
         self._random = Random(seed)
@@ -128,7 +128,7 @@ class SourceHash:
     When a server goes, only its own clients move (rendezvous hashing).
     """
 
-    keyed = True
+    keyed: ClassVar[bool] = True
 
     def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
         """The server with the highest draw for this client."""
@@ -147,7 +147,7 @@ class Maglev:
     weight says, until the table is full.
     """
 
-    keyed = True
+    keyed: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._built_for: tuple[tuple[str, int], ...] = ()
@@ -188,7 +188,7 @@ def _hash(octets: bytes, name: str) -> int:
     return int.from_bytes(blake2b(octets, digest_size=8, key=name.encode()[:64]).digest(), "big")
 
 
-BALANCERS: dict[str, type[Balancer]] = {
+BALANCERS: dict[str, Callable[[], Balancer]] = {
     "round-robin": RoundRobin,
     "weighted-round-robin": WeightedRoundRobin,
     "least-connections": LeastConnections,

@@ -30,7 +30,6 @@ from atmdepot.depot.sessions import Session, SessionTables
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.depot.vc_map import Target, VcMap
 from atmdepot.drops import DropReason
-from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import RST, reset_for
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ class Depot(AtmNode):
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """A client's packet, from the TUN device."""
         self.rx_packets += 1
+        self.rx_octets += len(octets)
         packet = self.analyse(octets)
         if packet is None:
             return
@@ -123,7 +123,7 @@ class Depot(AtmNode):
         return session
 
     def _answer_orphan(self, octets: bytes, tcp: TcpFields) -> None:
-        """Where the table asks for it, a client whose session is not known is told so at once (off: patent, page 10)."""
+        """Where the table asks for it, a client whose session is not known is told so (the patent drops)."""
         if self.network.sessions.orphan == "reset" and not tcp.flags & RST and not is_opening(tcp.flags):
             self.packets_out.append(reset_for(octets))
 

@@ -1,8 +1,8 @@
 """What is not TCP: UDP flows, ICMP errors and their sessions, and all that belongs to none.
 
 UDP to a service is a flow with an idle time, given to a server as a session is. An ICMP error follows the session that
-the packet inside it names (path MTU discovery dies without it). All else, echo requests among it, takes the default VC of a
-server that is the same for a client as long as the alive-list stands.
+the packet inside it names (path MTU discovery dies without it). All else, echo requests among it, takes the default VC
+of a server that is the same for a client as long as the alive-list stands.
 """
 
 from __future__ import annotations

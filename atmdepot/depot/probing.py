@@ -1,9 +1,9 @@
 """Block 48: the servers' condition. Which server is on the alive-list, which on the dead-list, since when and why.
 
-Four ways to know, as in the patent: probes through the ATM path; the statistics that edge nodes send each second; silence
-where an ACK was due; and polling of a server that failed, until it answers. Each way may raise a `fault`; a server
-is alive while it has none. What the faults are together tells a server process that died, a host that fell silent
-and a link that broke apart.
+Four ways to know, as in the patent: probes through the ATM path; the statistics that edge nodes send each second;
+silence where an ACK was due; and polling of a server that failed, until it answers. Each way may raise a `fault`; a server is
+alive while it has none. The faults together tell apart a server process that died, a host that fell silent and a link
+that broke.
 
 This module decides; sockets and clocks are elsewhere (`net/prober.py`). Times in ns.
 """

@@ -16,6 +16,7 @@ from atmdepot.wire.ip import (
     Ipv6View,
     MalformedPacket,
     internet_checksum,
+    ip_packet,
     ip_view,
 )
 
@@ -29,10 +30,8 @@ _FIRST_GROUP = 224
 """The first octet of IPv4 addresses of groups; above them stand reserved ones and that of broadcasts."""
 _ICMPV4_ERRORS = {3, 4, 5, 11, 12}
 _FIRST_INFORMATIONAL_ICMPV6 = 128
-_TTL = 64
+_CS6 = 0xC0
 
-_IPV4 = Struct(">BBHHHBBH4s4s")
-_IPV6 = Struct(">IHBB16s16s")
 _ERROR = Struct(">BBHI")
 
 
@@ -98,8 +97,7 @@ def _ipv4_error(ip: Ipv4View, mtu: int, source: bytes) -> bytes:
     quoted = ip.octets[:576 - 28]
     body = _ERROR.pack(_UNREACHABLE, _FRAGMENTATION_NEEDED, 0, mtu) + quoted
     body = body[:2] + internet_checksum(body).to_bytes(2, "big") + body[4:]
-    head = _IPV4.pack(0x45, 0xC0, 20 + len(body), 0, 0, _TTL, PROTOCOL_ICMP, 0, source, ip.source)
-    return head[:10] + internet_checksum(head).to_bytes(2, "big") + head[12:] + body
+    return ip_packet(PROTOCOL_ICMP, source, ip.source, body, _CS6)
 
 
 def _ipv6_error(ip: Ipv6View, mtu: int, source: bytes) -> bytes:
@@ -107,4 +105,4 @@ def _ipv6_error(ip: Ipv6View, mtu: int, source: bytes) -> bytes:
     body = _ERROR.pack(_PACKET_TOO_BIG, 0, 0, max(mtu, _IPV6_MIN_MTU)) + quoted
     pseudo = source + ip.source + len(body).to_bytes(4, "big") + PROTOCOL_ICMPV6.to_bytes(4, "big")
     body = body[:2] + internet_checksum(pseudo + body).to_bytes(2, "big") + body[4:]
-    return _IPV6.pack(6 << 28, len(body), PROTOCOL_ICMPV6, _TTL, source, ip.source) + body
+    return ip_packet(PROTOCOL_ICMPV6, source, ip.source, body)

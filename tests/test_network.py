@@ -389,6 +389,10 @@ f.g = 3
 b = 6
 [[o]]
 [k.p]
+text = '''
+[b . "c d"]
+f.g = "no key"
+'''
 """.replace("# a table", "# a table\u2028 and more of the comment\x0c")
 
 

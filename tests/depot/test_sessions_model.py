@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from atmdepot.atm.contract import ServiceCategory
 from atmdepot.depot.session_management import Server
@@ -15,6 +16,9 @@ from atmdepot.network import SessionTimers
 from atmdepot.units import Duration
 from atmdepot.wire.packet import FlowKey, TcpFields
 from tests.ip_packets import ACK, FIN, RST, SYN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECOND = 10**9
 HALF_OPEN, IDLE, TWO_MSL, DOUBTFUL = 30 * SECOND, 100 * SECOND, 20 * SECOND, 10 * SECOND
@@ -90,6 +94,8 @@ class SessionsMachine(RuleBasedStateMachine):
                 self._open(key, syn)
             return
         assert entry is not None
+        if entry.answered and not entry.open and isn != entry.isn:
+            return  # a client that has its answer does not begin with another number
         self._send(entry, True, SYN, isn)
         if entry.follows_handshake and not entry.answered:
             entry.isn, entry.client.next = isn, isn + 1  # the client gave up its first attempt, or tries again
@@ -112,21 +118,22 @@ class SessionsMachine(RuleBasedStateMachine):
 
     # The handshake's rest.
 
-    @rule(key=keys, isn=st.sampled_from([300, 2**32 - 1]), right=st.booleans())
-    def server_syn_ack(self, key: FlowKey, isn: int, right: bool) -> None:
-        entry = self.entries.get(key)
-        if entry is None or entry.answered:
-            return
+    def _one_of(self, data: st.DataObject, wanted: Callable[[PlainEntry], bool]) -> PlainEntry:
+        return data.draw(st.sampled_from([entry for entry in self.entries.values() if wanted(entry)]))
+
+    @precondition(lambda self: any(not entry.answered for entry in self.entries.values()))
+    @rule(data=st.data(), isn=st.sampled_from([300, 2**32 - 1]), right=st.sampled_from([True, True, False]))
+    def server_syn_ack(self, data: st.DataObject, isn: int, right: bool) -> None:
+        entry = self._one_of(data, lambda entry: not entry.answered)
         self._send(entry, False, SYN | ACK, isn, entry.client.next + (0 if right else 77))
         if right and entry.follows_handshake:
             entry.answered = True
             entry.server.next, entry.server.acknowledged = isn + 1, entry.client.next
 
-    @rule(key=keys)
-    def client_ack(self, key: FlowKey) -> None:
-        entry = self.entries.get(key)
-        if entry is None or not entry.answered:
-            return
+    @precondition(lambda self: any(entry.answered for entry in self.entries.values()))
+    @rule(data=st.data())
+    def client_ack(self, data: st.DataObject) -> None:
+        entry = self._one_of(data, lambda entry: entry.answered)
         self._send(entry, True, ACK, entry.client.next, entry.server.next)
         entry.client.acknowledged = entry.server.next
         if entry.follows_handshake:
@@ -135,13 +142,16 @@ class SessionsMachine(RuleBasedStateMachine):
 
     # Data and closing.
 
-    @rule(key=keys, from_client=st.booleans(), length=st.sampled_from([0, 1, 1000, 60_000]), fresh=st.booleans(),
-          fin=st.booleans())
-    def segment(self, key: FlowKey, from_client: bool, length: int, fresh: bool, fin: bool) -> None:
+    @precondition(lambda self: any(entry.open for entry in self.entries.values()))
+    @rule(data=st.data(), segments=st.lists(st.tuples(
+        st.booleans(), st.sampled_from([0, 1, 1000, 60_000]), st.booleans(), st.booleans()), min_size=1, max_size=4))
+    def exchange(self, data: st.DataObject, segments: list[tuple[bool, int, bool, bool]]) -> None:
+        entry = self._one_of(data, lambda entry: entry.open)
+        for segment in segments:
+            self._segment(entry, *segment)
+
+    def _segment(self, entry: PlainEntry, from_client: bool, length: int, fresh: bool, fin: bool) -> None:
         """In order; it acknowledges all that came, or (a packet that was on its way) what was acknowledged before."""
-        entry = self.entries.get(key)
-        if entry is None or not entry.open:
-            return
         side, other = (entry.client, entry.server) if from_client else (entry.server, entry.client)
         ack = other.next if fresh or side.acknowledged is None else side.acknowledged
         if side.fin_end is not None:
@@ -168,11 +178,11 @@ class SessionsMachine(RuleBasedStateMachine):
 
     # Resets.
 
-    @rule(key=keys, from_client=st.booleans(), place=st.sampled_from(["exact", "window", "edge", "outside", "before"]))
-    def reset(self, key: FlowKey, from_client: bool, place: str) -> None:
-        entry = self.entries.get(key)
-        if entry is None:
-            return
+    @precondition(lambda self: self.entries)
+    @rule(data=st.data(), from_client=st.booleans(),
+          place=st.sampled_from(["exact", "window", "edge", "outside", "before"]))
+    def reset(self, data: st.DataObject, from_client: bool, place: str) -> None:
+        entry = self._one_of(data, lambda entry: True)
         side, other = (entry.client, entry.server) if from_client else (entry.server, entry.client)
         expected = side.next if other.acknowledged is None else other.acknowledged
         seq = {"exact": side.next, "window": expected + 70, "edge": expected + WINDOW - 1, "outside": expected + WINDOW,
@@ -194,7 +204,8 @@ class SessionsMachine(RuleBasedStateMachine):
 
     # Time.
 
-    @rule(rest=st.one_of(st.integers(0, 3 * SECOND), st.integers(0, 120 * SECOND)))
+    @rule(rest=st.one_of(st.integers(0, 3 * SECOND), st.sampled_from(
+        [seconds * SECOND + 5 for seconds in (9, 10, 11, 19, 20, 21, 29, 30, 31, 99, 100, 101, 102)])))
     def time_passes(self, rest: int) -> None:
         """An entry moves when its deadline is over, and no later than a second after it."""
         self.now += rest
@@ -245,5 +256,5 @@ class SessionsMachine(RuleBasedStateMachine):
         assert sum(len(bucket) for bucket in self.real._wheel._slots.values()) == len(self.entries)
 
 
-SessionsMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+SessionsMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
 TestSessionsMachine = SessionsMachine.TestCase

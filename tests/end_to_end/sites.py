@@ -43,7 +43,8 @@ class Site:
 
     def run(self, node: str, *argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command in a node."""
-        done = self.lab.run(node, argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, **options)
+        done = self.lab.run(node, argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+                            **options)
         assert done.returncode == 0 or not check, f"{argv}: {done.stdout}{done.stderr}"
         return done
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -100,15 +100,16 @@ def test_show_as_json_is_every_nodes_rows(direct: Site, subject: str) -> None:
     assert rows
     nodes = {row["node"] for row in rows if "node" in row}
     assert nodes == {"sessions": set(), "servers": {"web1", "web2"}}.get(subject, {"depot", "web1", "web2"})
-    if subject == "counters":
-        assert all(row["value"] for row in rows)
-        whole = rows_of(direct.atmdepot("show", subject, "-o", "json", "--all").stdout)
-        assert 0 in {row["value"] for row in whole}
-    if "node" in rows[0] and subject != "servers":
-        only = rows_of(direct.atmdepot("show", subject, "-o", "json", "--node", "web2", "--network", "direct").stdout)
-        assert {row["node"] for row in only} == {"web2"}
-    limited = rows_of(direct.atmdepot("show", subject, "-o", "json", "--limit", "1", "--all").stdout)
-    assert len(limited) == {"sessions": 1, "servers": 1}.get(subject, 3)
+
+
+def test_show_of_one_node_of_few_rows_and_of_counters_that_are_0(direct: Site) -> None:
+    def shown(*words: str) -> list[dict[str, Any]]:
+        return rows_of(direct.atmdepot("show", *words, "-o", "json").stdout)
+
+    assert {row["node"] for row in shown("vcs", "--node", "web2", "--network", "direct")} == {"web2"}
+    assert [row["node"] for row in shown("vcs", "--limit", "1")] == ["depot", "web1", "web2"]
+    assert 0 not in {row["value"] for row in shown("counters")}
+    assert 0 in {row["value"] for row in shown("counters", "--all")}
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)

@@ -39,6 +39,16 @@ def test_both_ways_give_the_same_for_what_looks_like_plain_tcp(octets: bytes) ->
     assert outcome(analyse, octets) == outcome(analyse_by_views, octets)
 
 
+@pytest.mark.parametrize("size", [39, 40, 60, 84])
+def test_both_ways_give_the_same_for_every_total_length_and_data_offset(size: int) -> None:
+    for total in range(90):
+        for offset in range(16):
+            for flags in (ACK, SYN):
+                tcp = bytes(12) + bytes((offset << 4, flags)) + bytes(50)
+                octets = (bytes((0x45, 0, 0, total, 0, 0, 0, 0, 64, 6)) + bytes(10) + tcp)[:size]
+                assert outcome(analyse, octets) == outcome(analyse_by_views, octets)
+
+
 @given(ipv4_packets(plain=True))
 def test_every_truncation(packet: bytes) -> None:
     for size in range(len(packet)):

@@ -1,7 +1,7 @@
 """IP fragments: only the first names its flow, so the others follow it.
 
-They belong together by source, destination, protocol and identification (RFC 791, RFC 8200). Fragments that come before their first are held. Both the map and what is held are bounded and live shortly; what is
-given up is counted.
+They belong together by source, destination, protocol and identification (RFC 791, RFC 8200). Fragments that come before
+their first are held. Both the map and what is held are bounded and live shortly; what is given up is counted.
 """
 
 from __future__ import annotations

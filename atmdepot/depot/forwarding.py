@@ -161,6 +161,9 @@ class Depot(AtmNode):
         if session.server.link != link:
             self.drops[DropReason.WRONG_VP] += 1
             return False
+        if packet.tcp.flags & RST and session.half_open and not session.probe:
+            # A server that refuses a session may have lost its process; the prober asks at once.
+            session.server.condition.suspect = True
         self.sessions.track(session, packet.tcp, now, from_client=False)
         session.server.condition.answered(now)
         session.packets_out += 1

@@ -1,9 +1,9 @@
 """Block 48: the servers' condition. Which server is on the alive-list, which on the dead-list, since when and why.
 
 Four ways to know, as in the patent: probes through the ATM path; the statistics that edge nodes send each second;
-silence where an ACK was due; and polling of a server that failed, until it answers. Each way may raise a `fault`; a server is
-alive while it has none. The faults together tell apart a server process that died, a host that fell silent and a link
-that broke.
+silence where an ACK was due; and polling of a server that failed, until it answers. Each way may raise a `fault`; a
+server is alive while it has none. The faults together tell apart a server process that died, a host that fell silent
+and a link that broke.
 
 This module decides; sockets and clocks are elsewhere (`net/prober.py`). Times in ns.
 """
@@ -45,7 +45,7 @@ class Condition:
     """What is known of one server."""
 
     __slots__ = ("_askers", "_failures", "_successes", "alive", "asked_since", "faults", "heard", "last_outcome",
-                 "last_report", "recovered", "reported_at", "since", "why")
+                 "last_report", "recovered", "reported_at", "since", "suspect", "why")
 
     def __init__(self, now: int) -> None:
         self.alive = True
@@ -57,6 +57,7 @@ class Condition:
         self.last_report: Statistics | None = None
         self.reported_at = now
         self.heard = now
+        self.suspect = False  # a session was refused: probe at once, and without a pause
         self.asked_since: int | None = None
         self._askers: set[FlowKey] = set()
         self._failures = self._successes = 0
@@ -111,6 +112,7 @@ class Condition:
         """A probe or a poll has ended; `fall` failures in a row are a fault, `rise` successes end it."""
         self.last_outcome = outcome
         if outcome is Outcome.ANSWERED:
+            self.suspect = False
             self._failures, self._successes = 0, self._successes + 1
             if self._successes >= settings.rise:
                 self._clear(Fault.PROBE, "probes are answered", now)
@@ -118,6 +120,7 @@ class Condition:
         else:
             self._failures, self._successes = self._failures + 1, 0
             if self._failures >= settings.fall:
+                self.suspect = False
                 self._raise(Fault.PROBE, f"{outcome} to {self._failures} probes", now)
 
     # The lists.

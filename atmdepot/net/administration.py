@@ -54,7 +54,8 @@ class Administration:
         if network.vips != old.vips:
             fixed.append("the service addresses")
         if fixed:
-            raise AtmdepotError(f"{self._table}: {', '.join(fixed)} changed, which takes a restart; nothing was changed")
+            raise AtmdepotError(f"{self._table}: {', '.join(fixed)} changed, which takes a restart; "
+                                "nothing was taken over")
         if isinstance(self._pump.node, Depot):
             self._pump.node.reconfigure(network, self._pump.clock())
         else:

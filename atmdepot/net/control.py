@@ -2,8 +2,8 @@
 
 Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [...]}`; `{"cells": N, "seconds": S}` by a
 line for each train that passes, until N cells or S seconds are over or the client shuts its side down, and a last one,
-`{"missed": M}`. `{"drain": SERVER}`, `{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`. What
-cannot be answered gets `{"error": TEXT}`.
+`{"missed": M}`. `{"drain": SERVER}`, `{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`.
+What cannot be answered gets `{"error": TEXT}`.
 """
 
 from __future__ import annotations

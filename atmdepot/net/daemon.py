@@ -55,7 +55,10 @@ def open_link(network: Network, link: str, node: AtmNode) -> CellLink:
 
 
 def run(network: Network, name: str, table: Path) -> None:
-    """Run a node of the VC table at `table` until SIGTERM or SIGINT; raise EnvironmentLacks before READY when something cannot be had."""
+    """Run a node of the VC table at `table` until SIGTERM or SIGINT.
+
+    Raises EnvironmentLacks, before READY, when something cannot be had.
+    """
     node = make_node(network, name, time.monotonic_ns())
     with ExitStack() as stack:
         links: dict[str, CellLink] = {}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MAX_ANSWER = 4096
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _DEFAULT_PORT = 80
+_GLANCE = 0.02
 
 
 class Prober:
@@ -46,10 +47,10 @@ class Prober:
     async def _watch(self, name: str, watched: set[str]) -> None:
         while (server := self._depot.management.servers.get(name)) is not None:
             settings = self._depot.probing.settings
-            if settings.probe != "none" or not server.alive:
+            if settings.probe != "none" or not server.alive or server.condition.suspect:
                 outcome = await self._probe(server)
                 server.condition.probed(outcome, settings, self._pump.clock())
-            await trio.sleep(settings.interval / 1e9)
+            await _pause(server, settings.interval / 1e9)
         watched.discard(name)
 
     async def _probe(self, server: Server) -> Outcome:
@@ -101,6 +102,13 @@ class Prober:
             if server.name in service.servers:
                 return str(service.vip[0]), (service.ports or [_DEFAULT_PORT])[0]
         return str(self._depot.network.vips[0]), _DEFAULT_PORT
+
+
+async def _pause(server: Server, seconds: float) -> None:
+    """Wait for the next probe; a server that refused a session is asked again at once."""
+    with trio.move_on_after(seconds):
+        while not (server.condition.suspect and server.alive):  # noqa: ASYNC110 - the data path knows no trio
+            await trio.sleep(_GLANCE)
 
 
 def _source_towards(family: int, vip: str, port: int) -> str:

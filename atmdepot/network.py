@@ -86,12 +86,21 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
     ends: list[str]
     vpi: Annotated[int, Meta(ge=0, le=4095)]
     default_vci: Vci = field(default_factory=lambda: Vci(32))
-    management_vci: Vci = field(default_factory=lambda: Vci(33))
+    management_vci: Vci | None = None
     session_vcis: VciRange | None = None
     shared_vcs: dict[str, Vci] = {}
     encapsulation: Literal["vc-mux", "llc"] = "vc-mux"
     crc: Literal["strict", "dynamips", "ignore"] = "strict"
     mtu: Mtu = 9180
+
+    @property
+    def statistics_vci(self) -> int:
+        """The VCI of the management VC: the one given, or the least that nothing else in the VP has."""
+        if self.management_vci is not None:
+            return self.management_vci
+        taken = {int(self.default_vci), *map(int, self.shared_vcs.values())}
+        own = self.session_vcis
+        return next(vci for vci in range(32, 65536) if vci not in taken and not (own and own.holds(vci)))
 
 
 class Server(Struct, forbid_unknown_fields=True, kw_only=True):

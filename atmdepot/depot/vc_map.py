@@ -60,7 +60,7 @@ class VpMap:
         self._qos = qos
         self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
         self.default = self._open(vp.default_vci, ServiceCategory.UBR_1)
-        self.management = self._open(vp.management_vci, ServiceCategory.UBR_1)
+        self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
         self.management.encapsulation = Encapsulation.VC_MUX
         self.default_target = Target(self, self.default)
         self._shared = {ServiceCategory.parse(category): self._open(vci, ServiceCategory.parse(category))

@@ -54,7 +54,7 @@ class VpTable(VcTable):
         self._vp, self._interface, self._qos = vp, interface, qos
         self.opened: list[Vc] = []
         self.default = self._open(vp.default_vci, ServiceCategory.UBR_1)
-        self.management = self._open(vp.management_vci, ServiceCategory.UBR_1)
+        self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
         self.management.encapsulation = Encapsulation.VC_MUX
         self.shared = [self._open(vci, ServiceCategory.parse(name)) for name, vci in vp.shared_vcs.items()]
 

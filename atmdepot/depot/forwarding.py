@@ -183,12 +183,9 @@ class Depot(AtmNode):
         """Expire sessions, fragments and unfinished PDUs, and notice servers that have fallen silent."""
         self.sessions.expire(now)
         self.fragments.expire(now)
-        self.probing.check(((server, self._reports(server)) for server in self.management.servers.values()), now)
+        self.probing.check(self.management.servers.values(), now)
         for link in self.links.values():
             link.reassembler.expire(now)
-
-    def _reports(self, server: Server) -> bool:
-        return self.network.nodes[server.settings.node].kind == "edge"
 
     def next_timer(self) -> int | None:
         """When `handle_timer` has something to do (ns): always, since silence is watched."""

@@ -55,7 +55,7 @@ class Condition:
         self.faults: dict[Fault, str] = {}
         self.last_outcome: Outcome | None = None
         self.last_report: Statistics | None = None
-        self.reported_at = now
+        self.reported_at: int | None = None
         self.heard = now
         self.suspect = False  # a session was refused: probe at once, and without a pause
         self.asked_since: int | None = None
@@ -101,7 +101,9 @@ class Condition:
             self._clear(Fault.REPORTED, "the edge node reports that its server answers", now)
 
     def check_statistics(self, settings: Settings, now: int) -> None:
-        """Reports that stop mean the link or the edge node."""
+        """Reports that stop mean the link or the edge node; whether there are any, the first one tells."""
+        if self.reported_at is None:
+            return
         silence = now - self.reported_at
         if settings.statistics_timeout and silence >= settings.statistics_timeout:
             self._raise(Fault.STATISTICS, f"no statistics for {_seconds(silence)}", now)
@@ -175,12 +177,11 @@ class Probing:
         server.sessions_since_report = 0
         return True
 
-    def check(self, servers: Iterable[tuple[Server, bool]], now: int) -> None:
-        """Notice silence; with each server, whether its edge node is one that sends statistics."""
-        for server, reports in servers:
+    def check(self, servers: Iterable[Server], now: int) -> None:
+        """Notice silence."""
+        for server in servers:
             server.condition.check_silence(self.settings, now)
-            if reports:
-                server.condition.check_statistics(self.settings, now)
+            server.condition.check_statistics(self.settings, now)
 
 
 def _seconds(ns: int) -> str:

@@ -188,8 +188,11 @@ class Depot(AtmNode):
             link.reassembler.expire(now)
 
     def next_timer(self) -> int | None:
-        """When `handle_timer` has something to do (ns): always, since silence is watched."""
-        return 0
+        """When `handle_timer` has something to do (ns), or None."""
+        times = [self.sessions.next_timer(), self.fragments.next_timer(),
+                 self.probing.next_timer(self.management.servers.values()),
+                 *(link.reassembler.next_timer() for link in self.links.values())]
+        return min((time for time in times if time is not None), default=None)
 
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over what a changed VC table may change while sessions go on: servers, pools, balancing, timers."""

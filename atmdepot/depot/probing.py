@@ -102,11 +102,20 @@ class Condition:
 
     def check_statistics(self, settings: Settings, now: int) -> None:
         """Reports that stop mean the link or the edge node; whether there are any, the first one tells."""
-        if self.reported_at is None:
+        if self.reported_at is None or not settings.statistics_timeout:
             return
         silence = now - self.reported_at
-        if settings.statistics_timeout and silence >= settings.statistics_timeout:
+        if silence >= settings.statistics_timeout:
             self._raise(Fault.STATISTICS, f"no statistics for {_seconds(silence)}", now)
+
+    def next_times(self, settings: Settings) -> list[int]:
+        """When a silence becomes a fault, if nothing comes until then."""
+        times = []
+        if settings.no_ack and self.asked_since is not None and Fault.NO_ACK not in self.faults:
+            times.append(self.asked_since + settings.no_ack)
+        if settings.statistics_timeout and self.reported_at is not None and Fault.STATISTICS not in self.faults:
+            times.append(self.reported_at + settings.statistics_timeout)
+        return times
 
     # Probes and polls.
 
@@ -182,6 +191,12 @@ class Probing:
         for server in servers:
             server.condition.check_silence(self.settings, now)
             server.condition.check_statistics(self.settings, now)
+
+
+    def next_timer(self, servers: Iterable[Server]) -> int | None:
+        """When `check` has something to notice (ns), or None."""
+        times = [time for server in servers for time in server.condition.next_times(self.settings)]
+        return min(times, default=None)
 
 
 def _seconds(ns: int) -> str:

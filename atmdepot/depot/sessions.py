@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atmdepot.atm.contract import ServiceCategory
+    from atmdepot.atm.vc import Vc
     from atmdepot.depot.session_management import Server
-    from atmdepot.depot.vc_map import Target
+    from atmdepot.depot.vc_map import Target, VpMap
     from atmdepot.network import SessionTimers
     from atmdepot.wire.packet import FlowKey, TcpFields
 
@@ -94,6 +95,16 @@ class Session:
         self.table = Table.PRIMARY
         self.closed_by = ""
         self.packets_in = self.packets_out = self.octets_in = self.octets_out = 0
+
+    @property
+    def vp(self) -> VpMap:
+        """The VP to its server."""
+        return self.target.vp
+
+    @property
+    def vc(self) -> Vc:
+        """Its VC there."""
+        return self.target.vc
 
     @property
     def is_tcp(self) -> bool:

@@ -45,7 +45,7 @@ def _session(session: Session, now: int) -> Row:
         "protocol": "TCP" if session.is_tcp else "UDP",
         "client_state": session.client.state if session.is_tcp else "",
         "server_state": session.server_side.state if session.is_tcp else "",
-        "vc": f"{session.target.vc.vpi}/{session.target.vc.vci}", "category": session.category,
+        "vc": f"{session.vc.vpi}/{session.vc.vci}", "category": session.category,
         "closed_by": session.closed_by,
         "age": round((now - session.opened) / _NS, 3), "idle": round((now - session.last_seen) / _NS, 3),
         "packets_in": session.packets_in, "packets_out": session.packets_out,

@@ -18,6 +18,7 @@ T = TypeVar("T")
 _LIFE = 5_000_000_000
 _MAX_PACKETS = 1024
 _MAX_HELD = 64
+_MAX_OCTETS = 1 << 20
 
 FragmentKey = tuple[bytes, bytes, int, int]
 
@@ -43,6 +44,7 @@ class FragmentMap(Generic[T]):
 
     def __init__(self, drops: Drops) -> None:
         self._drops = drops
+        self._octets = 0  # of all that is held
         self._entries: dict[FragmentKey, _Entry[T]] = {}  # in the order in which they were born
 
     def __len__(self) -> int:
@@ -53,13 +55,15 @@ class FragmentMap(Generic[T]):
         entry = self._entry(packet, now)
         entry.target = target
         held, entry.held = entry.held, []
+        self._octets -= sum(len(fragment.octets) for fragment in held)
         return held
 
     def later(self, octets: bytes, packet: Packet, now: int) -> T | None:
         """Where a later fragment goes; None when it is held until its first comes (or was given up, and counted)."""
         entry = self._entry(packet, now)
         if entry.target is None:
-            if len(entry.held) < _MAX_HELD:
+            if len(entry.held) < _MAX_HELD and self._octets + len(octets) <= _MAX_OCTETS:
+                self._octets += len(octets)
                 entry.held.append(Held(octets, packet))
             else:
                 self._drops[DropReason.FRAGMENT] += 1
@@ -87,4 +91,6 @@ class FragmentMap(Generic[T]):
         return None if oldest is None else oldest.born + _LIFE
 
     def _give_up(self, key: FragmentKey) -> None:
-        self._drops[DropReason.FRAGMENT] += len(self._entries.pop(key).held)
+        held = self._entries.pop(key).held
+        self._octets -= sum(len(fragment.octets) for fragment in held)
+        self._drops[DropReason.FRAGMENT] += len(held)

@@ -30,7 +30,7 @@ from atmdepot.depot.sessions import Session, SessionTables
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.depot.vc_map import Target, VcMap
 from atmdepot.drops import DropReason
-from atmdepot.wire.tcp import RST, reset_for
+from atmdepot.wire.tcp import RST, SYN, reset_for
 
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
@@ -83,12 +83,12 @@ class Depot(AtmNode):
         if session is None or self.sessions.is_new(session, tcp):
             session = self._open_session(key, packet, tcp, now)
             if session is None:
-                self._answer_orphan(octets, tcp)
+                self._answer_orphan(octets, packet, tcp)
                 return None
         self.sessions.track(session, tcp, now, from_client=True)
         session.packets_in += 1
         session.octets_in += len(octets)
-        if tcp.length or is_opening(tcp.flags):
+        if (tcp.length or is_opening(tcp.flags)) and not session.probe:
             session.server.condition.asked(key, now)
         return session.target
 
@@ -122,9 +122,10 @@ class Depot(AtmNode):
         self.sessions.open(session, now)
         return session
 
-    def _answer_orphan(self, octets: bytes, tcp: TcpFields) -> None:
+    def _answer_orphan(self, octets: bytes, packet: Packet, tcp: TcpFields) -> None:
         """Where the table asks for it, a client whose session is not known is told so (the patent drops)."""
-        if self.network.sessions.orphan == "reset" and not tcp.flags & RST and not is_opening(tcp.flags):
+        if (self.network.sessions.orphan == "reset" and not tcp.flags & (RST | SYN)
+                and self.management.pool_of_vip(packet.destination) is not None):
             self.packets_out.append(reset_for(octets))
 
     def _to_server(self, octets: bytes, packet: Packet, target: Target) -> None:
@@ -153,12 +154,12 @@ class Depot(AtmNode):
     def _may_pass(self, link: str, packet: Packet, octets: bytes, now: int) -> bool:
         """Follow a server's packet; False (and counted) when it belongs to no session of a server on this link."""
         if packet.tcp is None:
-            return self.others.may_pass(packet, now)
+            return self.others.may_pass(link, packet, now)
         session = self.sessions.find(packet.reverse_key)
         if session is None:
             self.drops[DropReason.NO_SESSION] += 1
             return False
-        if session.server.link != link:
+        if session.vp.link.name != link:
             self.drops[DropReason.WRONG_VP] += 1
             return False
         if packet.tcp.flags & RST and session.half_open and not session.probe:

@@ -66,11 +66,13 @@ class OtherTraffic:
     def _open_flow(self, packet: Packet, now: int) -> Session | None:
         depot = self._depot
         pool = depot.management.pool_of(packet.destination, packet.destination_port)
-        server, reason = None, DropReason.NOT_A_SERVICE
-        if pool is not None:
+        server = None
+        if pool is None:
+            reason = DropReason.NOT_A_SERVICE
+        elif not depot.sessions.has_room_for(packet.key):
+            reason = DropReason.TABLE_FULL
+        else:
             server, reason = pool.take_next(packet.source, now), DropReason.NO_SERVER
-        if server is not None and not depot.sessions.has_room_for(packet.key):
-            server, reason = None, DropReason.TABLE_FULL
         if server is None or pool is None:
             depot.drops[reason] += 1
             return None
@@ -87,10 +89,13 @@ class OtherTraffic:
             return None
         return self._depot.vc_map.vps[server.vp].default_target
 
-    def may_pass(self, packet: Packet, now: int) -> bool:
+    def may_pass(self, link: str, packet: Packet, now: int) -> bool:
         """Whether a server's packet goes on to the client: what a VIP sends, and what routers say about sessions."""
         depot = self._depot
         if packet.protocol == PROTOCOL_UDP and (flow := depot.sessions.find(packet.reverse_key)) is not None:
+            if flow.vp.link.name != link:
+                depot.drops[DropReason.WRONG_VP] += 1
+                return False
             depot.sessions.touch_flow(flow, now)
             flow.server.condition.answered(now)
             flow.packets_out += 1

@@ -11,6 +11,7 @@ This module decides; sockets and clocks are elsewhere (`net/prober.py`). Times i
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from atmdepot.wire.statistics import ServerState, Statistics
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from atmdepot.depot.session_management import Server
     from atmdepot.network import Probing as Settings
     from atmdepot.wire.packet import FlowKey
+
+_MAX_ASKERS = 64
 
 
 class Outcome(StrEnum):
@@ -44,7 +47,7 @@ class Fault(StrEnum):
 class Condition:
     """What is known of one server."""
 
-    __slots__ = ("_askers", "_failures", "_successes", "alive", "asked_since", "faults", "heard", "last_outcome",
+    __slots__ = ("_askers", "_failures", "_successes", "alive", "faults", "heard", "last_outcome",
                  "last_report", "recovered", "reported_at", "since", "suspect", "why")
 
     def __init__(self, now: int) -> None:
@@ -58,33 +61,36 @@ class Condition:
         self.reported_at: int | None = None
         self.heard = now
         self.suspect = False  # a session was refused: probe at once, and without a pause
-        self.asked_since: int | None = None
-        self._askers: set[FlowKey] = set()
+        self._askers: dict[FlowKey, int] = {}  # sessions that wait for an answer, and since when; the first first
         self._failures = self._successes = 0
 
     # Silence where an ACK was due.
 
     def asked(self, key: FlowKey, now: int) -> None:
         """A client's SYN or data went to the server."""
-        if self.asked_since is None:
-            self.asked_since = now
-        if len(self._askers) < 64:
-            self._askers.add(key)
+        if len(self._askers) < _MAX_ASKERS:
+            self._askers.setdefault(key, now)
 
     def answered(self, now: int) -> None:
         """Anything came from the server."""
         self.heard = now
-        if self.asked_since is not None:
-            self.asked_since = None
+        if self._askers:
             self._askers.clear()
             self._clear(Fault.NO_ACK, "it answers again", now)
 
     def check_silence(self, settings: Settings, now: int) -> None:
         """One session without an answer may have a client that vanished; several mean the server."""
-        since = self.asked_since
-        if (settings.no_ack and since is not None and now - since >= settings.no_ack
-                and len(self._askers) >= settings.no_ack_sessions and Fault.NO_ACK not in self.faults):
+        due = self._silent_at(settings)
+        if due is not None and due <= now:
+            since = next(iter(self._askers.values()))
             self._raise(Fault.NO_ACK, f"no ACK for {_seconds(now - since)} on {len(self._askers)} sessions", now)
+
+    def _silent_at(self, settings: Settings) -> int | None:
+        """When enough sessions will each have waited long enough: one that began to wait just now proves nothing."""
+        if not settings.no_ack or Fault.NO_ACK in self.faults:
+            return None
+        last = next(islice(self._askers.values(), settings.no_ack_sessions - 1, None), None)
+        return None if last is None else last + settings.no_ack
 
     # Statistics.
 
@@ -110,9 +116,8 @@ class Condition:
 
     def next_times(self, settings: Settings) -> list[int]:
         """When a silence becomes a fault, if nothing comes until then."""
-        times = []
-        if settings.no_ack and self.asked_since is not None and Fault.NO_ACK not in self.faults:
-            times.append(self.asked_since + settings.no_ack)
+        silent_at = self._silent_at(settings)
+        times = [] if silent_at is None else [silent_at]
         if settings.statistics_timeout and self.reported_at is not None and Fault.STATISTICS not in self.faults:
             times.append(self.reported_at + settings.statistics_timeout)
         return times
@@ -137,13 +142,11 @@ class Condition:
     # The lists.
 
     def _raise(self, fault: Fault, what: str, now: int) -> None:
-        known = fault in self.faults
         self.faults[fault] = what
         if self.alive:
             self.alive = False
             self.since = now
-        if not known or len(self.faults) == 1:
-            self.why = self.diagnosis()
+        self.why = self.diagnosis()
 
     def _clear(self, fault: Fault, what: str, now: int) -> None:
         if self.faults.pop(fault, None) is None:
@@ -155,7 +158,6 @@ class Condition:
             self.recovered = True
             self.since = now
             self.why = what
-            self.asked_since = None
             self._askers.clear()
 
     def diagnosis(self) -> str:
@@ -191,7 +193,6 @@ class Probing:
         for server in servers:
             server.condition.check_silence(self.settings, now)
             server.condition.check_statistics(self.settings, now)
-
 
     def next_timer(self, servers: Iterable[Server]) -> int | None:
         """When `check` has something to notice (ns), or None."""

@@ -43,12 +43,15 @@ class Server:
         return self.alive and not self.draining and not 0 < bound <= self.primary_sessions
 
     def effective_weight(self, now: int) -> int:
-        """Its weight in hundredths; after a recovery it grows from a tenth to the whole over `slow_start`."""
+        """Its weight in hundredths; after a recovery it grows in tenths to the whole over `slow_start`.
+
+        In steps, so that a table made for the weights (Maglev) is not made again for each session.
+        """
         weight = self.settings.weight * _WEIGHT_UNIT
         span = int(self.settings.slow_start)
         since = now - self.condition.since
         if self.condition.recovered and since < span:
-            return max(1, weight // 10, weight * since // span)
+            return weight * max(1, 10 * since // span) // 10
         return weight
 
 

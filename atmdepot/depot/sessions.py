@@ -143,8 +143,9 @@ class SessionTables:
         """
         if not is_opening(tcp.flags):
             return False
-        if self.timers.reselect and session is not None and session.half_open and not session.server.alive:
-            return True
+        if (self.timers.reselect and session is not None and session.client.state is TcpState.SYN_SENT
+                and not session.server.alive):
+            return True  # no SYN+ACK has come from a server that is dead by now
         return session is None or (session.table is Table.SECONDARY and tcp.sequence != session.client.isn)
 
     def has_room_for(self, key: FlowKey) -> bool:

@@ -15,6 +15,7 @@ from atmdepot.atm.node import AtmNode
 from atmdepot.atm.timers import TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.depot.qos import QosMap
+from atmdepot.drops import DropReason
 from atmdepot.wire.cell import Interface
 from atmdepot.wire.llc import Encapsulation
 from atmdepot.wire.statistics import ServerState, Statistics
@@ -107,6 +108,9 @@ class EdgeNode(AtmNode):
     def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
         """Cells (a multiple of 53 octets) that the link gave."""
         for vc, octets in self.link.receive(cells, now):
+            if vc is self.table.management:
+                self.link.drops[DropReason.BAD_STATISTICS] += 1  # the depot has none to send
+                continue
             packet = self.analyse(octets)
             if packet is None:
                 continue

@@ -12,6 +12,7 @@ from atmdepot.wire.ip import (
     PROTOCOL_ICMP,
     PROTOCOL_ICMPV6,
     PROTOCOL_TCP,
+    PROTOCOL_UDP,
     Ipv4View,
     Ipv6View,
     MalformedPacket,
@@ -51,9 +52,9 @@ def packet_too_big(octets: bytes, mtu: int, source: bytes) -> bytes | None:
 
 
 def quoted_flow(octets: bytes) -> FlowKey | None:
-    """The TCP flow, as its sender saw it, of the packet that an ICMP error quotes; None for anything else.
+    """The TCP or UDP flow, as its sender saw it, of the packet that an ICMP error quotes; None for anything else.
 
-    Only 8 octets of TCP need be there (RFC 792), and the quoted packet may be cut, so its length is not believed.
+    Only 8 octets of it need be there (RFC 792), and the quoted packet may be cut, so its length is not believed.
     """
     try:
         ip = ip_view(octets)
@@ -62,15 +63,15 @@ def quoted_flow(octets: bytes) -> FlowKey | None:
     if ip.fragment_offset or not _is_error(ip) or len(ip.payload) < 8 + 20:
         return None
     quoted = ip.payload[8:]
-    if 0x45 <= quoted[0] <= 0x4F and quoted[9] == PROTOCOL_TCP and not _is_later_fragment(quoted):
-        source, destination, tcp = quoted[12:16], quoted[16:20], quoted[(quoted[0] & 15) * 4:]
-    elif quoted[0] >> 4 == 6 and len(quoted) >= 40 and quoted[6] == PROTOCOL_TCP:
-        source, destination, tcp = quoted[8:24], quoted[24:40], quoted[40:]
+    if 0x45 <= quoted[0] <= 0x4F and not _is_later_fragment(quoted):
+        protocol, source, destination, ports = quoted[9], quoted[12:16], quoted[16:20], quoted[(quoted[0] & 15) * 4:]
+    elif quoted[0] >> 4 == 6 and len(quoted) >= 40:
+        protocol, source, destination, ports = quoted[6], quoted[8:24], quoted[24:40], quoted[40:]
     else:
         return None
-    if len(tcp) < 4:
+    if protocol not in (PROTOCOL_TCP, PROTOCOL_UDP) or len(ports) < 4:
         return None
-    return PROTOCOL_TCP, source, int.from_bytes(tcp[:2], "big"), destination, int.from_bytes(tcp[2:4], "big")
+    return protocol, source, int.from_bytes(ports[:2], "big"), destination, int.from_bytes(ports[2:4], "big")
 
 
 def _is_later_fragment(ipv4: bytes) -> bool:

@@ -44,7 +44,7 @@ class RoundRobin:
 
 
 class WeightedRoundRobin:
-    """Turns in proportion to the weights, spread evenly: 1:2 gives a-b-b-a-b-b, never all of one first.
+    """Turns in proportion to the weights, spread evenly: 1:2 gives b-a-b-b-a-b, never all of one first.
 
     Every server earns its weight each turn; the richest is chosen and pays what all together earned.
     """

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.end_to_end.conftest import PACKAGES
-from tests.end_to_end.sites import VIP, VIP6, Site, site, until
+from tests.end_to_end.sites import CLIENT, CLIENT6, VIP, VIP6, Site, site, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,6 +73,7 @@ KERNEL_MAY_SAY = {
 """Where the kernel may say something else than we, and why. There is no other difference."""
 
 FIRST_PORT = 30_000
+CLIENTS = {ip_address(CLIENT), ip_address(CLIENT6)}
 
 PLAY = """
 import errno, socket, struct, sys, time
@@ -85,6 +87,8 @@ held = []
 def new(port):
     connection = socket.socket(family, socket.SOCK_STREAM)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Small, so that no download is over before it is read: both kernels' buffers could hold all of it.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     connection.settimeout(30)
     connection.bind(("", port))
     return connection
@@ -294,10 +298,10 @@ def with_ports(rules: str) -> str:
 
 
 def kernels_states(it: Site) -> dict[int, str]:
-    """The kernel's state of each connection to the service, by the client's port."""
+    """The kernel's state of each connection of the client's (not of the depot's probes), by the client's port."""
     told = it.run("depot", "cat", "/proc/net/nf_conntrack").stdout
-    return {int(port): state for state, port in re.findall(r" tcp +6 \d+ (\S+) src=\S+ dst=\S+ sport=(\d+) dport=80 ",
-                                                           told)}
+    lines = re.findall(r" tcp +6 \d+ (\S+) src=(\S+) dst=\S+ sport=(\d+) dport=80 ", told)
+    return {int(port): state for state, source, port in lines if ip_address(source) in CLIENTS}
 
 
 def our_states(it: Site) -> dict[int, tuple[str, str]]:

@@ -82,9 +82,12 @@ class Pool:
         if not self.balancer.keyed and (self._next is None or not self._next.takes_sessions):
             self._next = self._choose(b"", now)
 
-    def forget_next(self) -> None:
-        """Choose anew: the pool has changed."""
-        self._next = None
+    def change(self, servers: Sequence[Server]) -> None:
+        """Take over the servers of a changed table; the one chosen ahead keeps its turn if it may still be chosen."""
+        self.servers = list(servers)
+        if self._next is not None and (
+                self._next not in servers or self._next.settings.backup or not self._next.settings.weight):
+            self._next = None
 
     def _choose(self, client: bytes, now: int) -> Server | None:
         ready = [server for server in self.servers if server.takes_sessions]
@@ -127,8 +130,7 @@ class SessionManagement:
             pool = self.pools.get(name)
             if pool is None or pool.balancing != service.balancing:
                 pool = Pool(name, members, service.balancing)
-            pool.servers = members
-            pool.forget_next()
+            pool.change(members)
             pools[name] = pool
         self.pools = pools
         self.server_on = {server.vp: server for server in servers.values()}

@@ -177,17 +177,16 @@ class EdgeNode(AtmNode):
         if vc is None:
             return
         self.link.send(octets, vc, self.qos.clp[packet.dscp])
+        if packet.fragment and not packet.later:
+            for held in self.fragments.first(packet, vc, now):
+                self.link.send(held.octets, vc, self.qos.clp[held.packet.dscp])
 
     def _vc_of_answer(self, octets: bytes, packet: Packet, now: int) -> Vc | None:
         """The VC that the flow came on, else the default VC; None for a fragment that waits for its first."""
         if packet.later:
             return self.fragments.later(octets, packet, now)
         flow = self.flows.get(packet.reverse_key)
-        vc = self.table.default if flow is None else flow.vc
-        if packet.fragment:
-            for held in self.fragments.first(packet, vc, now):
-                self.link.send(held.octets, vc, self.qos.clp[held.packet.dscp])
-        return vc
+        return self.table.default if flow is None else flow.vc
 
     # To the depot, of the node itself.
 

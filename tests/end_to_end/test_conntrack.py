@@ -76,7 +76,7 @@ FIRST_PORT = 30_000
 CLIENTS = {ip_address(CLIENT), ip_address(CLIENT6)}
 
 PLAY = """
-import errno, socket, struct, sys, time
+import errno, fcntl, socket, struct, sys, termios, time
 
 vip, first, names = sys.argv[1], int(sys.argv[2]), sys.argv[3].split(",")
 family = socket.AF_INET6 if ":" in vip else socket.AF_INET
@@ -181,6 +181,12 @@ def client_closes_then_server(port):
 def half_close_and_a_long_rest(port):
     connection = connected(port)
     start_download(connection)
+    # The window is shut by then: whatever the server makes of our FIN, its own waits behind data.
+    seen, deadline = [], time.monotonic() + 30
+    while len(seen) < 20 or len(set(seen[-20:])) > 1:
+        seen.append(fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     connection.shutdown(socket.SHUT_WR)
     return connection
 

@@ -16,6 +16,7 @@ import trio
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer, ask, show
 from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, Nodes, network, ping, until
 
@@ -487,3 +488,15 @@ def test_a_daemon_that_is_stuck(short_dir: Path) -> None:
         next(ask(path, {"show": "links"}, timeout=0.05))
     impostor.done.set()
     impostor.join()
+
+
+async def test_changes_are_asked_for_over_the_socket(it: Controlled, tmp_path: Path) -> None:
+    assert await it.raw(b'{"drain": "web1"}\n') == [{"error": "this process takes no changes"}]
+    it.servers[DEPOT]._administration = Administration(it.nodes.pumps[DEPOT], tmp_path / "none.toml")
+    assert await it.raw(b'{"drain": "web1"}\n') == [{"done": "web1 takes no new sessions; 0 go on"}]
+    assert [row["draining"] for row in await it.show("servers")] == [True, False]
+    assert await it.raw(b'{"undrain": "web1"}\n') == [{"done": "web1 takes new sessions"}]
+    assert [row["draining"] for row in await it.show("servers")] == [False, False]
+    for request, told in ((b'{"drain": "web9"}\n', "there is no server"), (b'{"reload": true}\n', "none.toml")):
+        (answer,) = await it.raw(request)
+        assert told in answer["error"]

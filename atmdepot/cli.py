@@ -14,7 +14,7 @@ import msgspec
 
 import atmdepot
 from atmdepot.errors import AtmdepotError
-from atmdepot.network import load, schema
+from atmdepot.network import find, load, schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def depot_command(table: str) -> None:
     from atmdepot.net import daemon
 
     network = load(table)
-    daemon.run(network, network.depot)
+    daemon.run(network, network.depot, find(table))
 
 
 @cli.command("edge", epilog="\b\nExample:\n  atmdepot edge vc_tables/direct.toml --node web1\n")
@@ -61,7 +61,7 @@ def edge_command(table: str, node: str) -> None:
     if node not in network.edges:
         known = f"the edge nodes are {', '.join(network.edges)}" if network.edges else "it has no edge nodes"
         raise AtmdepotError(f"{table}: \"{node}\" is no edge node: {known}")
-    daemon.run(network, node)
+    daemon.run(network, node, find(table))
 
 
 @cli.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")
@@ -120,6 +120,43 @@ def show_command(
         print_rows(subject, rows, wide=wide)
     if failures:
         raise AtmdepotError("; ".join(failures))
+
+
+@cli.command("drain", epilog="\b\nExample:\n  atmdepot drain web1\n")
+@click.argument("server")
+@click.option("--network", "network_name", help="Which running network, where there are several.")
+def drain_command(server: str, network_name: str | None) -> None:
+    """Give SERVER no new sessions; those that it has go on."""
+    _tell_depot(network_name, {"drain": server})
+
+
+@cli.command("undrain", epilog="\b\nExample:\n  atmdepot undrain web1\n")
+@click.argument("server")
+@click.option("--network", "network_name", help="Which running network, where there are several.")
+def undrain_command(server: str, network_name: str | None) -> None:
+    """Give SERVER new sessions again."""
+    _tell_depot(network_name, {"undrain": server})
+
+
+@cli.command("reload", epilog="\b\nExample:\n  atmdepot reload\n")
+@click.option("--network", "network_name", help="Which running network, where there are several.")
+def reload_command(network_name: str | None) -> None:
+    """Have the depot read its VC table again: servers, weights, pools, balancing, probing and timers may change.
+
+    No session is cut. A table with a mistake, or with other changes, changes nothing.
+    """
+    _tell_depot(network_name, {"reload": True})
+
+
+def _tell_depot(network_name: str | None, request: dict[str, Any]) -> None:
+    """Ask the depot's daemon, which is the one that has servers."""
+    from atmdepot.net.control import ask, show
+
+    for path in _control_sockets(network_name, None):
+        if show(path, "servers", 1):
+            click.echo(next(ask(path, request))["done"])
+            return
+    raise AtmdepotError("no depot runs here: begin with `atmdepot lab up direct`")
 
 
 def _control_sockets(network: str | None, node: str | None) -> list[Path]:

@@ -40,6 +40,7 @@ class DropReason(StrEnum):
     OVERSIZE = "oversize", "PDUs", "it grew beyond the VC's greatest SDU"
     REASSEMBLY_TIMEOUT = "reassembly-timeout", "PDUs", "its last cell did not come in time"
     REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for last cells; the oldest PDU went"
+    BAD_STATISTICS = "bad-statistics", "PDUs", "what came on the management VC is no statistics of this version"
     UNKNOWN_ENCAPSULATION = "unknown-encapsulation", "PDUs", "its LLC/SNAP header is none that carries IP (RFC 2684)"
     # Packets.
     NOT_IP = "not-ip", "packets", "its version is neither 4 nor 6"
@@ -49,6 +50,7 @@ class DropReason(StrEnum):
     NO_SESSION = "no-session", "packets", "it belongs to no session and opens none, so its server cannot be known"
     NO_SERVER = "no-server", "packets", "no server of the pool is alive"
     TABLE_FULL = "table-full", "packets", "the session table is full"
+    FRAGMENT = "fragment", "packets", "a fragment whose first did not come in time"
     WRONG_VP = "wrong-vp", "packets", "it came on the VP of another server than its session's"
     TOO_BIG = "too-big", "packets", "it is greater than the path's MTU; an ICMP error went back"
     TUN_QUEUE_FULL = "tun-queue-full", "packets", "the node did not read its TUN device fast enough; the kernel's count"

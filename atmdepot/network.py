@@ -86,11 +86,21 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
     ends: list[str]
     vpi: Annotated[int, Meta(ge=0, le=4095)]
     default_vci: Vci = field(default_factory=lambda: Vci(32))
+    management_vci: Vci | None = None
     session_vcis: VciRange | None = None
     shared_vcs: dict[str, Vci] = {}
     encapsulation: Literal["vc-mux", "llc"] = "vc-mux"
     crc: Literal["strict", "dynamips", "ignore"] = "strict"
     mtu: Mtu = 9180
+
+    @property
+    def statistics_vci(self) -> int:
+        """The VCI of the management VC: the one given, or the least that nothing else in the VP has."""
+        if self.management_vci is not None:
+            return self.management_vci
+        taken = {int(self.default_vci), *map(int, self.shared_vcs.values())}
+        own = self.session_vcis
+        return next(vci for vci in range(32, 65536) if vci not in taken and not (own and own.holds(vci)))
 
 
 class Server(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -98,6 +108,10 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
 
     node: str
     address: list[IpAddress] = []
+    weight: Annotated[int, Meta(ge=0, le=1000)] = 1
+    max_sessions: Annotated[int, Meta(ge=0)] = 0
+    backup: bool = False
+    slow_start: Duration = field(default_factory=lambda: Duration(0))
 
 
 class Service(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -106,7 +120,9 @@ class Service(Struct, forbid_unknown_fields=True, kw_only=True):
     vip: Annotated[list[IpAddress], Meta(min_length=1)]
     servers: Annotated[list[str], Meta(min_length=1)]
     ports: list[Annotated[int, Meta(ge=1, le=65535)]] = []
-    balancing: Literal["round-robin"] = "round-robin"
+    balancing: Literal[
+        "round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "least-load",
+        "random-of-two", "source-hash", "maglev"] = "round-robin"
 
 
 class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -117,6 +133,24 @@ class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):
     half_open: Duration = field(default_factory=lambda: Duration.parse("75s"))
     max_sessions: Annotated[int, Meta(ge=1)] = 1_000_000
     max_half_open: Annotated[int, Meta(ge=1)] = 65_536
+    udp_idle: Duration = field(default_factory=lambda: Duration.parse("60s"))
+    reselect: bool = False
+    orphan: Literal["drop", "reset"] = "drop"
+
+
+class Probing(Struct, forbid_unknown_fields=True, kw_only=True):
+    """How the condition of servers is watched: probes through the ATM path, statistics, and silence."""
+
+    probe: Literal["tcp", "http", "none"] = "tcp"
+    interval: Duration = field(default_factory=lambda: Duration.parse("1s"))
+    timeout: Duration = field(default_factory=lambda: Duration.parse("1s"))
+    rise: Annotated[int, Meta(ge=1)] = 2
+    fall: Annotated[int, Meta(ge=1)] = 2
+    path: Annotated[str, Meta(pattern="^/[!-~]*$")] = "/"
+    status: Annotated[int, Meta(ge=100, le=599)] = 200
+    statistics_timeout: Duration = field(default_factory=lambda: Duration.parse("3s"))
+    no_ack: Duration = field(default_factory=lambda: Duration.parse("3s"))
+    no_ack_sessions: Annotated[int, Meta(ge=1, le=64)] = 3
 
 
 class Reassembly(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -150,6 +184,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True):
     servers: dict[str, Server]
     services: dict[str, Service]
     sessions: SessionTimers = field(default_factory=SessionTimers)
+    probing: Probing = field(default_factory=Probing)
     reassembly: Reassembly = field(default_factory=Reassembly)
     qos: Qos = field(default_factory=Qos)
     lab: Lab = field(default_factory=Lab)

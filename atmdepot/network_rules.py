@@ -157,7 +157,18 @@ def _vcis(network: Network) -> Iterator[Problem]:
         if vp.session_vcis and vp.session_vcis.holds(vp.default_vci):
             yield Problem((*path, "default_vci"), f"VCI {vp.default_vci} is used twice: it is also in session_vcis "
                                                   f"({vp.session_vcis})")
+        if vp.session_vcis and vp.session_vcis.first == 32 + (vp.default_vci == 32) and vp.session_vcis.last == 65535:
+            yield Problem((*path, "session_vcis"), "no VCI is left for the management VC, on which the edge node sends "
+                                                   "its statistics: write \"64-65535\"")
+        if vp.management_vci is not None and vp.session_vcis and vp.session_vcis.holds(vp.management_vci):
+            yield Problem((*path, "management_vci"), f"VCI {vp.management_vci} is used twice: it is also in "
+                                                     f"session_vcis ({vp.session_vcis})")
         names = {int(vp.default_vci): "default_vci"}
+        if vp.management_vci is not None:
+            if vp.management_vci in names:
+                yield Problem((*path, "management_vci"), f"VCI {vp.management_vci} is used twice: it is also that of "
+                                                         "default_vci")
+            names[int(vp.management_vci)] = "management_vci"
         for category, vci in vp.shared_vcs.items():
             if vci in names:
                 yield Problem((*path, "shared_vcs", category),

@@ -53,10 +53,23 @@ def test_the_counters_page_has_every_reason() -> None:
 
 
 def test_the_vc_table_page_has_every_key() -> None:
-    from atmdepot.network import Lab, Line, Link, Network, Node, Qos, Reassembly, Server, Service, SessionTimers, Vp
+    from atmdepot.network import (
+        Lab,
+        Line,
+        Link,
+        Network,
+        Node,
+        Probing,
+        Qos,
+        Reassembly,
+        Server,
+        Service,
+        SessionTimers,
+        Vp,
+    )
 
     page = (ROOT / "docs" / "vc-tables.md").read_text()
-    structs = (Lab, Line, Link, Network, Node, Qos, Reassembly, Server, Service, SessionTimers, Vp)
+    structs = (Lab, Line, Link, Network, Node, Probing, Qos, Reassembly, Server, Service, SessionTimers, Vp)
     keys = {key for struct in structs for key in struct.__struct_encode_fields__}
     assert sorted(key for key in keys if f"`{key}`" not in page) == []
 

@@ -69,11 +69,11 @@ networks = ["10.9.0.0/24"]
 """
 
 KEYS = {
-    "network": "name, description, nodes, links, vps, servers, services, sessions, reassembly, qos, lab",
+    "network": "name, description, nodes, links, vps, servers, services, sessions, probing, reassembly, qos, lab",
     "node": "kind, tun, mtu, address, configure",
     "line": "rate, delay, queue, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, seed",
-    "vp": "ends, vpi, default_vci, session_vcis, shared_vcs, encapsulation, crc, mtu",
-    "server": "node, address",
+    "vp": "ends, vpi, default_vci, management_vci, session_vcis, shared_vcs, encapsulation, crc, mtu",
+    "server": "node, address, weight, max_sessions, backup, slow_start",
     "lab": "networks",
 }
 RATE = ("write cells per second (cps, kcps, Mcps), user bits per second (kbps, Mbps, Gbps) or one of "

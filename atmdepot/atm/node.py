@@ -28,7 +28,7 @@ class AtmNode:
         self.drops = Drops()
         self.links: dict[str, LinkAdaptation] = {}
         self.packets_out: list[bytes] = []
-        self.rx_packets = self.tx_packets = 0
+        self.rx_packets = self.tx_packets = self.rx_octets = self.tx_octets = 0
         self._addresses = {address.version: address.packed for address in network.nodes[name].address}
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
@@ -51,6 +51,7 @@ class AtmNode:
         """The packets for the TUN device, in order; they are the caller's now."""
         packets, self.packets_out = self.packets_out, []
         self.tx_packets += len(packets)
+        self.tx_octets += sum(map(len, packets))
         return packets
 
     def analyse(self, octets: bytes) -> Packet | None:

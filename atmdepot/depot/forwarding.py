@@ -4,34 +4,36 @@
 
     from a client                                          from a server
       analyse                what does it say of itself?     cells -> packet      reassemble, per VC
-      service                is it for one of our VIPs?      analyse
-      session                primary, then secondary table   session              of the flow, client first
-        none, and a SYN:     preloaded next server, VC       state tracking
+      session                primary, then secondary table   analyse
+        none, and a SYN:     service, preloaded next         session              of the flow, client first
+                             server, VC                      state tracking
       state tracking         guess both ends' states         to the client        the octets that came
       size                   too big: ICMP error back
       class                  DSCP -> CLP of its cells
       cells                  segment, on the session's VC
 
-The packet is only read. It is dropped only when its server cannot be known, and each drop has its `DropReason`.
+The packet is only read. It is dropped only when its server cannot be known, and each drop has its `DropReason`. What is
+not TCP finds its way in `other_traffic`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.atm.fragments import FragmentMap
 from atmdepot.atm.node import AtmNode
+from atmdepot.depot.other_traffic import OtherTraffic
+from atmdepot.depot.probing import Probing
 from atmdepot.depot.qos import QosMap
-from atmdepot.depot.session_management import SessionManagement
+from atmdepot.depot.session_management import Server, SessionManagement
 from atmdepot.depot.sessions import Session, SessionTables
 from atmdepot.depot.tcp_states import is_opening
-from atmdepot.depot.vc_map import VcMap
+from atmdepot.depot.vc_map import Target, VcMap
 from atmdepot.drops import DropReason
-from atmdepot.wire.icmp import quoted_flow
-from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP
+from atmdepot.wire.tcp import RST, SYN, reset_for
 
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
-    from atmdepot.depot.vc_map import VpMap
     from atmdepot.network import Network
     from atmdepot.wire.packet import FlowKey, Packet, TcpFields
 
@@ -44,31 +46,51 @@ class Depot(AtmNode):
         super().__init__(network, network.depot)
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
         self.management = SessionManagement(network, now)
+        self.probing = Probing(network.probing)
         self.vc_map = VcMap(network, self.qos)
         self.links = self.vc_map.links
         self.sessions = SessionTables(network.sessions, self._release)
+        self.fragments: FragmentMap[Target] = FragmentMap(self.drops)
+        self.others = OtherTraffic(self)
+        self.probes: dict[FlowKey, Server] = {}
+        """The depot's own probes: flows whose server is not chosen but given."""
 
     # From clients to servers.
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """A client's packet, from the TUN device."""
         self.rx_packets += 1
+        self.rx_octets += len(octets)
         packet = self.analyse(octets)
         if packet is None:
             return
-        if packet.tcp is None:
-            self._without_session(octets, packet)
-            return
+        if packet.later:
+            target = self.fragments.later(octets, packet, now)
+        elif packet.tcp is not None:
+            target = self._session_target(octets, packet, packet.tcp, now)
+        else:
+            target = self.others.target(octets, packet, now)
+        if target is not None:
+            self._to_server(octets, packet, target)
+            if packet.fragment and not packet.later:
+                for held in self.fragments.first(packet, target, now):
+                    self._to_server(held.octets, held.packet, target)
+
+    def _session_target(self, octets: bytes, packet: Packet, tcp: TcpFields, now: int) -> Target | None:
+        """Where a TCP packet goes: with its session, which it may open; None (and counted) when it has none."""
         key = packet.key
         session = self.sessions.find(key)
-        if session is None or self.sessions.is_new(session, packet.tcp):
-            session = self._open_session(key, packet, packet.tcp, now)
+        if session is None or self.sessions.is_new(session, tcp):
+            session = self._open_session(key, packet, tcp, now)
             if session is None:
-                return
-        self.sessions.track(session, packet.tcp, now, from_client=True)
+                self._answer_orphan(octets, packet, tcp)
+                return None
+        self.sessions.track(session, tcp, now, from_client=True)
         session.packets_in += 1
         session.octets_in += len(octets)
-        self._to_server(octets, packet, session.vp, session.vc)
+        if (tcp.length or is_opening(tcp.flags)) and not session.probe:
+            session.server.condition.asked(key, now)
+        return session.target
 
     def _open_session(self, key: FlowKey, packet: Packet, tcp: TcpFields, now: int) -> Session | None:
         """A new session gets the preloaded next server and a VC; None (and counted) when it cannot be one."""
@@ -80,77 +102,77 @@ class Depot(AtmNode):
             reason = DropReason.NO_SESSION
         elif not self.sessions.has_room_for(key):
             reason = DropReason.TABLE_FULL
+        elif (server := self.probes.get(key)) is not None:
+            return self._open_probe(key, server, now)
         else:
-            server, reason = pool.take_next(), DropReason.NO_SERVER
-        if server is None:
+            server, reason = pool.take_next(packet.source, now), DropReason.NO_SERVER
+        if server is None or pool is None:
             self.drops[reason] += 1
             return None
         session = Session(key, server, self.qos.category(packet.dscp), now)
-        session.vp = self.vc_map.vps[server.vp]
         self.sessions.open(session, now)
-        session.vc = session.vp.open(session.category, session)
+        session.target = self.vc_map.vps[server.vp].open(session.category, session)
+        pool.preload(now)
         return session
 
-    def _to_server(self, octets: bytes, packet: Packet, vp: VpMap, vc: Vc) -> None:
-        if len(octets) > vp.mtu:
-            self.answer_too_big(octets, packet, vp.mtu)
-            return
-        vp.link.send(octets, vc, self.qos.clp[packet.dscp])
+    def _open_probe(self, key: FlowKey, server: Server, now: int) -> Session:
+        """A probe of the depot's own takes the default VC of the server that it asks after, and counts for nothing."""
+        session = Session(key, server, self.qos.category(0), now, probe=True)
+        session.target = self.vc_map.vps[server.vp].default_target
+        self.sessions.open(session, now)
+        return session
 
-    def _without_session(self, octets: bytes, packet: Packet) -> None:
-        """What has no session takes a default VC, that of a fixed server; but an ICMP error follows its session."""
-        pool = self.management.pool_of_vip(packet.destination)
-        if pool is None:
-            self.drops[DropReason.NOT_A_SERVICE] += 1
-            return
-        session = self._session_of_icmp_error(octets, packet, from_client=True)
-        if session is not None:
-            self._to_server(octets, packet, session.vp, session.vc)
-            return
-        server = pool.server_of(packet.source)
-        if server is None:
-            self.drops[DropReason.NO_SERVER] += 1
-            return
-        vp = self.vc_map.vps[server.vp]
-        self._to_server(octets, packet, vp, vp.default)
+    def _answer_orphan(self, octets: bytes, packet: Packet, tcp: TcpFields) -> None:
+        """Where the table asks for it, a client whose session is not known is told so (the patent drops)."""
+        if (self.network.sessions.orphan == "reset" and not tcp.flags & (RST | SYN)
+                and self.management.pool_of_vip(packet.destination) is not None):
+            self.packets_out.append(reset_for(octets))
 
-    def _session_of_icmp_error(self, octets: bytes, packet: Packet, *, from_client: bool) -> Session | None:
-        """The session named by the packet inside an ICMP error; that packet went the other way."""
-        if packet.protocol not in (PROTOCOL_ICMP, PROTOCOL_ICMPV6):
-            return None
-        flow = quoted_flow(octets)
-        if flow is None:
-            return None
-        protocol, source, sport, destination, dport = flow
-        return self.sessions.find((protocol, destination, dport, source, sport) if from_client else flow)
+    def _to_server(self, octets: bytes, packet: Packet, target: Target) -> None:
+        if len(octets) > target.vp.mtu:
+            self.answer_too_big(octets, packet, target.vp.mtu)
+            return
+        target.vp.link.send(octets, target.vc, self.qos.clp[packet.dscp])
 
     # From servers to clients.
 
     def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
         """Cells (a multiple of 53 octets) that a link gave."""
         for vc, octets in self.links[name].receive(cells, now):
+            if vc in self.vc_map.management:
+                self._take_statistics(vc, octets, name, now)
+                continue
             packet = self.analyse(octets)
-            if packet is not None and self._may_pass(name, vc, packet, now):
+            if packet is not None and self._may_pass(name, packet, octets, now):
                 self.packets_out.append(octets)
 
-    def _may_pass(self, link: str, vc: Vc, packet: Packet, now: int) -> bool:
+    def _take_statistics(self, vc: Vc, sdu: bytes, link: str, now: int) -> None:
+        server = self.management.server_on.get(self.vc_map.management[vc])
+        if server is not None and not self.probing.report(server, sdu, now):
+            self.links[link].drops[DropReason.BAD_STATISTICS] += 1
+
+    def _may_pass(self, link: str, packet: Packet, octets: bytes, now: int) -> bool:
         """Follow a server's packet; False (and counted) when it belongs to no session of a server on this link."""
         if packet.tcp is None:
-            # Later fragments and ICMP: what a VIP sends, and what routers behind the edge node say about sessions.
-            return packet.protocol != PROTOCOL_TCP or self._is_from_vip(packet)
+            return self.others.may_pass(link, packet, now)
         session = self.sessions.find(packet.reverse_key)
         if session is None:
             self.drops[DropReason.NO_SESSION] += 1
             return False
-        if session.server.link != link:
+        if session.vp.link.name != link:
             self.drops[DropReason.WRONG_VP] += 1
             return False
+        if packet.tcp.flags & RST and session.half_open and not session.probe:
+            # A server that refuses a session may have lost its process; the prober asks at once.
+            session.server.condition.suspect = True
         self.sessions.track(session, packet.tcp, now, from_client=False)
+        session.server.condition.answered(now)
         session.packets_out += 1
         session.octets_out += packet.total_length
         return True
 
-    def _is_from_vip(self, packet: Packet) -> bool:
+    def is_from_vip(self, packet: Packet) -> bool:
+        """Whether a packet comes from a service address; counted when not."""
         if self.management.pool_of_vip(packet.source) is None:
             self.drops[DropReason.NOT_A_SERVICE] += 1
             return False
@@ -159,15 +181,26 @@ class Depot(AtmNode):
     # In time.
 
     def handle_timer(self, now: int) -> None:
-        """Expire sessions and unfinished PDUs."""
+        """Expire sessions, fragments and unfinished PDUs, and notice servers that have fallen silent."""
         self.sessions.expire(now)
+        self.fragments.expire(now)
+        self.probing.check(self.management.servers.values(), now)
         for link in self.links.values():
             link.reassembler.expire(now)
 
     def next_timer(self) -> int | None:
         """When `handle_timer` has something to do (ns), or None."""
-        times = [self.sessions.next_timer(), *(link.reassembler.next_timer() for link in self.links.values())]
+        times = [self.sessions.next_timer(), self.fragments.next_timer(),
+                 self.probing.next_timer(self.management.servers.values()),
+                 *(link.reassembler.next_timer() for link in self.links.values())]
         return min((time for time in times if time is not None), default=None)
 
+    def reconfigure(self, network: Network, now: int) -> None:
+        """Take over what a changed VC table may change while sessions go on: servers, pools, balancing, timers."""
+        self.network = network
+        self.management.configure(network, now)
+        self.probing.settings = network.probing
+        self.sessions.timers = network.sessions
+
     def _release(self, session: Session) -> None:
-        session.vp.close(session.vc, session)
+        session.target.vp.close(session.target.vc, session)

@@ -5,26 +5,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.depot.balancing import BALANCERS
+from atmdepot.depot.probing import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from atmdepot.depot.balancing import Balancer
     from atmdepot.network import Network
+    from atmdepot.network import Server as ServerSettings
+
+_WEIGHT_UNIT = 100
+"""Weights are counted in hundredths, so that a slow start has steps between 0 and weight 1."""
 
 
 class Server:
-    """A server as the depot knows it: where it is, whether it is on the alive-list, and what it carries."""
+    """A server as the depot knows it: where it is, its condition, and what it carries."""
 
-    __slots__ = ("alive", "link", "name", "node", "primary_sessions", "since", "total_sessions", "vp", "why")
+    __slots__ = ("condition", "draining", "link", "load", "name", "position", "primary_sessions",
+                 "sessions_since_report", "settings", "total_sessions", "vp")
 
-    def __init__(self, name: str, node: str, vp: str, link: str, now: int) -> None:
-        self.name, self.node, self.vp, self.link = name, node, vp, link
-        self.alive = True
-        self.since = now
-        self.why = "at start"
-        self.primary_sessions = 0
-        self.total_sessions = 0
+    def __init__(self, name: str, position: int, settings: ServerSettings, vp: str, link: str, now: int) -> None:
+        self.name, self.position, self.settings, self.vp, self.link = name, position, settings, vp, link
+        self.condition = Condition(now)
+        self.draining = False
+        self.primary_sessions = self.total_sessions = self.sessions_since_report = 0
+        self.load: float | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is on the alive-list."""
+        return self.condition.alive
+
+    @property
+    def takes_sessions(self) -> bool:
+        """Whether a new session may be given to it."""
+        bound = self.settings.max_sessions
+        return self.alive and not self.draining and not 0 < bound <= self.primary_sessions
+
+    def effective_weight(self, now: int) -> int:
+        """Its weight in hundredths; after a recovery it grows in tenths to the whole over `slow_start`.
+
+        In steps, so that a table made for the weights (Maglev) is not made again for each session.
+        """
+        weight = self.settings.weight * _WEIGHT_UNIT
+        span = int(self.settings.slow_start)
+        since = now - self.condition.since
+        if self.condition.recovered and since < span:
+            return weight * max(1, 10 * since // span) // 10
+        return weight
 
 
 class Pool:
@@ -33,20 +61,40 @@ class Pool:
     __slots__ = ("_next", "balancer", "balancing", "name", "servers")
 
     def __init__(self, name: str, servers: Sequence[Server], balancing: str) -> None:
-        """Preload the first server."""
         self.name = name
         self.servers = list(servers)
         self.balancing = balancing
         self.balancer: Balancer = BALANCERS[balancing]()
-        self._next = self.balancer.choose(self.servers)
+        self._next: Server | None = None
 
-    def take_next(self) -> Server | None:
-        """The preloaded server for a new session; the one after it is chosen at once. None when none is alive."""
-        server = self._next
-        if server is None or not server.alive:
-            server = self.balancer.choose(self.servers)
-        self._next = self.balancer.choose(self.servers)
-        return server
+    def take_next(self, client: bytes, now: int) -> Server | None:
+        """The server for a new session of `client`; None when none may take it.
+
+        It is the preloaded one, unless that was lost in the meantime or the criterion looks at the client.
+        """
+        server, self._next = self._next, None
+        if server is not None and server.takes_sessions:
+            return server
+        return self._choose(client, now)
+
+    def preload(self, now: int) -> None:
+        """Choose the server of the next session ahead (patent: "this block is preloaded with the next server")."""
+        if not self.balancer.keyed and (self._next is None or not self._next.takes_sessions):
+            self._next = self._choose(b"", now)
+
+    def change(self, servers: Sequence[Server]) -> None:
+        """Take over the servers of a changed table; the one chosen ahead keeps its turn if it may still be chosen."""
+        self.servers = list(servers)
+        if self._next is not None and (
+                self._next not in servers or self._next.settings.backup or not self._next.settings.weight):
+            self._next = None
+
+    def _choose(self, client: bytes, now: int) -> Server | None:
+        ready = [server for server in self.servers if server.takes_sessions]
+        # Backup servers are for when no other is there.
+        candidates = [server for server in ready if not server.settings.backup and server.settings.weight] or [
+            server for server in ready if server.settings.backup]
+        return self.balancer.choose(candidates, client, now) if candidates else None
 
     def server_of(self, client: bytes) -> Server | None:
         """The server for what belongs to no session: the same one for a client while the alive-list stands."""
@@ -59,22 +107,45 @@ class SessionManagement:
 
     def __init__(self, network: Network, now: int) -> None:
         """Make the servers and pools of a VC table."""
-        self.servers = {
-            name: Server(name, server.node, *_path_to(network, server.node), now)
-            for name, server in network.servers.items()}
+        self.servers: dict[str, Server] = {}
         self.pools: dict[str, Pool] = {}
+        self.server_on: dict[str, Server] = {}
+        """The server at the far end of each VP."""
         self._by_port: dict[tuple[bytes, int], Pool] = {}
         self._by_vip: dict[bytes, Pool] = {}
+        self.configure(network, now)
+
+    def configure(self, network: Network, now: int) -> None:
+        """Take over a VC table's servers, weights, pools and criteria; what is known of a server stays known."""
+        servers = {}
+        for position, (name, settings) in enumerate(network.servers.items()):
+            vp, link = _path_to(network, settings.node)
+            server = self.servers.get(name) or Server(name, position, settings, vp, link, now)
+            server.position, server.settings, server.vp, server.link = position, settings, vp, link
+            servers[name] = server
+        self.servers = servers
+        pools = {}
         for name, service in network.services.items():
-            pool = Pool(name, [self.servers[server] for server in service.servers], service.balancing)
-            self.pools[name] = pool
+            members = [servers[server] for server in service.servers]
+            pool = self.pools.get(name)
+            if pool is None or pool.balancing != service.balancing:
+                pool = Pool(name, members, service.balancing)
+            pool.change(members)
+            pools[name] = pool
+        self.pools = pools
+        self.server_on = {server.vp: server for server in servers.values()}
+        self._index(network)
+
+    def _index(self, network: Network) -> None:
+        self._by_port, self._by_vip = {}, {}
+        for name, service in network.services.items():
             for vip in service.vip:
-                self._by_vip.setdefault(vip.packed, pool)
+                self._by_vip.setdefault(vip.packed, self.pools[name])
                 for port in service.ports or [0]:
-                    self._by_port[vip.packed, port] = pool
+                    self._by_port[vip.packed, port] = self.pools[name]
 
     def pool_of(self, vip: bytes, port: int) -> Pool | None:
-        """The pool of a TCP port of a VIP (port 0 of a service stands for all)."""
+        """The pool of a port of a VIP (port 0 of a service stands for all)."""
         return self._by_port.get((vip, port)) or self._by_port.get((vip, 0))
 
     def pool_of_vip(self, vip: bytes) -> Pool | None:

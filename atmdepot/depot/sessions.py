@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import TimerWheel
 from atmdepot.depot.tcp_states import OVER, Event, TcpState, after, is_answer, is_opening
+from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from atmdepot.atm.contract import ServiceCategory
     from atmdepot.atm.vc import Vc
     from atmdepot.depot.session_management import Server
-    from atmdepot.depot.vc_map import VpMap
+    from atmdepot.depot.vc_map import Target, VpMap
     from atmdepot.network import SessionTimers
     from atmdepot.wire.packet import FlowKey, TcpFields
 
 _MODULO = 1 << 32
+_PROBE_LINGERS = 2_000_000_000
 _AFTER_DOUBTFUL_RST = 10_000_000_000
 """An RST in the window, but not at the exact number, leaves a session 10 s, unless it shows life (RFC 5961)."""
 
@@ -73,15 +75,17 @@ class Session:
 
     __slots__ = (
         "category", "client", "closed_by", "deadline", "key", "last_seen", "octets_in", "octets_out", "opened",
-        "packets_in", "packets_out", "second_syn", "server", "server_side", "slot", "table", "vc", "vp",
+        "packets_in", "packets_out", "probe", "second_syn", "server", "server_side", "slot", "table", "target",
     )
 
-    def __init__(self, key: FlowKey, server: Server, category: ServiceCategory, now: int) -> None:
+    def __init__(
+        self, key: FlowKey, server: Server, category: ServiceCategory, now: int, *, probe: bool = False,
+    ) -> None:
         self.key = key
         self.server = server
         self.category = category
-        self.vp: VpMap
-        self.vc: Vc
+        self.probe = probe
+        self.target: Target
         self.client = Side(TcpState.CLOSED)
         self.server_side = Side(TcpState.LISTEN)
         self.second_syn: TcpFields | None = None
@@ -91,6 +95,21 @@ class Session:
         self.table = Table.PRIMARY
         self.closed_by = ""
         self.packets_in = self.packets_out = self.octets_in = self.octets_out = 0
+
+    @property
+    def vp(self) -> VpMap:
+        """The VP to its server."""
+        return self.target.vp
+
+    @property
+    def vc(self) -> Vc:
+        """Its VC there."""
+        return self.target.vc
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether it is a TCP session, not a UDP flow."""
+        return self.key[0] == PROTOCOL_TCP
 
     @property
     def half_open(self) -> bool:
@@ -108,7 +127,7 @@ class SessionTables:
         self.primary: dict[FlowKey, Session] = {}
         self.secondary: dict[FlowKey, Session] = {}
         self.opened = self.evicted = 0
-        self._timers = timers
+        self.timers = timers
         self._released = released
         self._wheel: TimerWheel[Session] = TimerWheel()
         self._half_open: dict[FlowKey, Session] = {}
@@ -124,27 +143,44 @@ class SessionTables:
         """
         if not is_opening(tcp.flags):
             return False
+        if (self.timers.reselect and session is not None and session.client.state is TcpState.SYN_SENT
+                and not session.server.alive):
+            return True  # no SYN+ACK has come from a server that is dead by now
         return session is None or (session.table is Table.SECONDARY and tcp.sequence != session.client.isn)
 
     def has_room_for(self, key: FlowKey) -> bool:
         """Whether a session may be opened; one that reuses a closed one's port takes its place."""
-        return len(self.primary) + len(self.secondary) < self._timers.max_sessions or key in self.secondary
+        return len(self.primary) + len(self.secondary) < self.timers.max_sessions or key in self.secondary
 
     def open(self, session: Session, now: int) -> None:
         """Enter a new session into the primary table; an old entry of its flow makes way."""
         if (old := self.find(session.key)) is not None:
             self._remove(old)
-        if len(self._half_open) >= self._timers.max_half_open:
+        if len(self._half_open) >= self.timers.max_half_open:
             # A flood of SYNs only ever pushes out other half-open sessions, the oldest first.
             self.evicted += 1
             self._remove(next(iter(self._half_open.values())))
-        self.opened += 1
-        session.server.primary_sessions += 1
-        session.server.total_sessions += 1
-        self.primary[session.key] = session
         self._half_open[session.key] = session
-        session.deadline = now + self._timers.half_open
+        self._enter(session, now + self.timers.half_open, now)
+
+    def _enter(self, session: Session, deadline: int, now: int) -> None:
+        if not session.probe:
+            self.opened += 1
+            session.server.primary_sessions += 1
+            session.server.total_sessions += 1
+            session.server.sessions_since_report += 1
+        self.primary[session.key] = session
+        session.deadline = deadline
         self._wheel.add(session, now)
+
+    def open_flow(self, flow: Session, now: int) -> None:
+        """Enter a UDP flow, which has an idle time and no states."""
+        self._enter(flow, now + self.timers.udp_idle, now)
+
+    def touch_flow(self, flow: Session, now: int) -> None:
+        """A packet of a UDP flow has come."""
+        flow.last_seen = now
+        flow.deadline = now + self.timers.udp_idle
 
     def track(self, session: Session, tcp: TcpFields, now: int, *, from_client: bool) -> None:
         """Follow a packet of a session: both ends' states, and by them the entry's table and deadline."""
@@ -165,7 +201,7 @@ class SessionTables:
             self._to_secondary(session, "FIN", now)
         elif not session.half_open:
             self._half_open.pop(session.key, None)
-            self._expire_at(session, now + self._timers.idle, now)
+            self._expire_at(session, now + self.timers.idle, now)
 
     def _expire_at(self, session: Session, deadline: int, now: int) -> None:
         earlier = deadline < session.deadline
@@ -200,7 +236,7 @@ class SessionTables:
         self.primary[session.key] = session
         session.table = Table.PRIMARY
         session.closed_by = ""
-        session.server.primary_sessions += 1
+        session.server.primary_sessions += not session.probe
         return True
 
     def _to_secondary(self, session: Session, why: str, now: int) -> None:
@@ -208,13 +244,13 @@ class SessionTables:
         session.table = Table.SECONDARY
         session.closed_by = why
         self.secondary[session.key] = session
-        session.deadline = now + self._timers.two_msl
+        session.deadline = now + (_PROBE_LINGERS if session.probe else self.timers.two_msl)
         self._wheel.add(session, now)
 
     def _leave_primary(self, session: Session) -> None:
         del self.primary[session.key]
         self._half_open.pop(session.key, None)
-        session.server.primary_sessions -= 1
+        session.server.primary_sessions -= not session.probe
 
     def _remove(self, session: Session) -> None:
         """Take an entry out of its table for good; its VC comes free."""
@@ -229,9 +265,9 @@ class SessionTables:
     def expire(self, now: int) -> None:
         """Move idle entries to the secondary table, and drop those that have been there for 2 MSL."""
         for session in self._wheel.expired(now):
-            if session.table is Table.PRIMARY:
+            if session.table is Table.PRIMARY and session.is_tcp:
                 self._to_secondary(session, "half-open" if session.half_open else "idle", now)
-            elif session.table is Table.SECONDARY:
+            elif session.table is not Table.GONE:
                 self._remove(session)
 
     def next_timer(self) -> int | None:

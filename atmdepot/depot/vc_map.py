@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.atm.adaptation import LinkAdaptation, vc_of
 from atmdepot.atm.contract import ServiceCategory
 from atmdepot.atm.vc import Vc, VcTable
+from atmdepot.wire.llc import Encapsulation
 
 if TYPE_CHECKING:
     from atmdepot.depot.qos import QosMap
@@ -39,6 +40,13 @@ class VciPool:
         self._free.append(vci)
 
 
+class Target(NamedTuple):
+    """Where packets go: a VP and a VC in it."""
+
+    vp: VpMap
+    vc: Vc
+
+
 class VpMap:
     """The VCs of the VP to one edge node."""
 
@@ -52,20 +60,23 @@ class VpMap:
         self._qos = qos
         self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
         self.default = self._open(vp.default_vci, ServiceCategory.UBR_1)
+        self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
+        self.management.encapsulation = Encapsulation.VC_MUX
+        self.default_target = Target(self, self.default)
         self._shared = {ServiceCategory.parse(category): self._open(vci, ServiceCategory.parse(category))
                         for category, vci in vp.shared_vcs.items()}
 
-    def open(self, category: ServiceCategory, owner: object) -> Vc:
+    def open(self, category: ServiceCategory, owner: object) -> Target:
         """The VC for a new session: its own; or its category's; or, where none is left, the default VC."""
         if self._vcis is None:
-            return self._shared.get(category, self.default)
+            return Target(self, self._shared.get(category, self.default))
         vci = self._vcis.take()
         if vci is None:
             self.exhausted += 1
-            return self.default
+            return self.default_target
         vc = self._open(vci, category)
         vc.owner = owner
-        return vc
+        return Target(self, vc)
 
     def close(self, vc: Vc, owner: object) -> None:
         """A session has gone for good; a VC that was its own is closed and its VCI comes free."""
@@ -87,3 +98,4 @@ class VcMap:
         self.links = {name: LinkAdaptation.of(network, name, VcTable()) for name in network.links_of(network.depot)}
         self.vps = {name: VpMap(name, vp, self.links[network.link_of_vp(vp)], qos)
                     for name, vp in network.vps_of(network.depot).items()}
+        self.management = {vp.management: name for name, vp in self.vps.items()}

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.adaptation import LinkAdaptation, vc_of
 from atmdepot.atm.contract import ServiceCategory
+from atmdepot.atm.fragments import FragmentMap
 from atmdepot.atm.node import AtmNode
 from atmdepot.atm.timers import TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.depot.qos import QosMap
+from atmdepot.drops import DropReason
 from atmdepot.wire.cell import Interface
+from atmdepot.wire.llc import Encapsulation
+from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
     from atmdepot.network import Network, Vp
@@ -44,13 +48,15 @@ class UnclaimedVc:
 class VpTable(VcTable):
     """The VCs of a VP as its far end sees them: those of the session range open when their first cell comes."""
 
-    __slots__ = ("_interface", "_qos", "_vp", "default", "opened", "shared")
+    __slots__ = ("_interface", "_qos", "_vp", "default", "management", "opened", "shared")
 
     def __init__(self, vp: Vp, interface: Interface, qos: QosMap) -> None:
         super().__init__()
         self._vp, self._interface, self._qos = vp, interface, qos
         self.opened: list[Vc] = []
         self.default = self._open(vp.default_vci, ServiceCategory.UBR_1)
+        self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
+        self.management.encapsulation = Encapsulation.VC_MUX
         self.shared = [self._open(vci, ServiceCategory.parse(name)) for name, vci in vp.shared_vcs.items()]
 
     def find(self, vpi: int, vci: int) -> Vc | None:
@@ -63,7 +69,7 @@ class VpTable(VcTable):
 
     def is_session_vc(self, vc: Vc) -> bool:
         """Whether the VC is one flow's own."""
-        return self._vp.session_vcis is not None and vc is not self.default
+        return self._vp.session_vcis is not None and self._vp.session_vcis.holds(vc.vci)
 
     def classify(self, vc: Vc, dscp: int) -> None:
         """The first packet's DSCP tells the VC's service category here as it does at the depot."""
@@ -90,6 +96,8 @@ class EdgeNode(AtmNode):
         self.link = LinkAdaptation.of(network, link, self.table)
         self.links = {link: self.link}
         self.flows: dict[FlowKey, Flow] = {}
+        self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)
+        self._sequence = 0
         self._wheel: TimerWheel[Flow | UnclaimedVc] = TimerWheel()
         # As long as the depot can hold the session: idle in the primary, then 2 MSL in the secondary table.
         self._lifetime = network.sessions.idle + network.sessions.two_msl
@@ -100,6 +108,9 @@ class EdgeNode(AtmNode):
     def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
         """Cells (a multiple of 53 octets) that the link gave."""
         for vc, octets in self.link.receive(cells, now):
+            if vc is self.table.management:
+                self.link.drops[DropReason.BAD_STATISTICS] += 1  # the depot has none to send
+                continue
             packet = self.analyse(octets)
             if packet is None:
                 continue
@@ -155,15 +166,37 @@ class EdgeNode(AtmNode):
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """A server's packet, from the TUN device."""
         self.rx_packets += 1
+        self.rx_octets += len(octets)
         packet = self.analyse(octets)
         if packet is None:
             return
         if len(octets) > self.mtu:
             self.answer_too_big(octets, packet, self.mtu)
             return
-        flow = self.flows.get(packet.reverse_key)
-        vc = self.table.default if flow is None else flow.vc
+        vc = self._vc_of_answer(octets, packet, now)
+        if vc is None:
+            return
         self.link.send(octets, vc, self.qos.clp[packet.dscp])
+        if packet.fragment and not packet.later:
+            for held in self.fragments.first(packet, vc, now):
+                self.link.send(held.octets, vc, self.qos.clp[held.packet.dscp])
+
+    def _vc_of_answer(self, octets: bytes, packet: Packet, now: int) -> Vc | None:
+        """The VC that the flow came on, else the default VC; None for a fragment that waits for its first."""
+        if packet.later:
+            return self.fragments.later(octets, packet, now)
+        flow = self.flows.get(packet.reverse_key)
+        return self.table.default if flow is None else flow.vc
+
+    # To the depot, of the node itself.
+
+    def send_statistics(self, server: ServerState, load: float, cores: int, connect_time: int, now: int) -> None:
+        """Report on the management VC; `load` as the system has it, `connect_time` to the server in ns."""
+        self._sequence = (self._sequence + 1) % (1 << 32)
+        statistics = Statistics(
+            server, cores, self._sequence, len(self.flows), self.tx_packets, self.rx_packets, self.tx_octets,
+            self.rx_octets, min(int(load * 1000), 0xFFFFFFFF), min(connect_time // 1000, 0xFFFFFFFF), now)
+        self.link.send(statistics.pack(), self.table.management, 0)
 
     # In time.
 
@@ -174,9 +207,10 @@ class EdgeNode(AtmNode):
                 del self.flows[item.key]
             if self.table.is_session_vc(item.vc):
                 self.link.close(item.vc)
+        self.fragments.expire(now)
         self.link.reassembler.expire(now)
 
     def next_timer(self) -> int | None:
         """When `handle_timer` has something to do (ns), or None."""
-        times = (self._wheel.next_timer(), self.link.reassembler.next_timer())
+        times = (self._wheel.next_timer(), self.fragments.next_timer(), self.link.reassembler.next_timer())
         return min((time for time in times if time is not None), default=None)

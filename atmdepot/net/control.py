@@ -2,7 +2,8 @@
 
 Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [...]}`; `{"cells": N, "seconds": S}` by a
 line for each train that passes, until N cells or S seconds are over or the client shuts its side down, and a last one,
-`{"missed": M}`. What cannot be answered gets `{"error": TEXT}`.
+`{"missed": M}`. `{"drain": SERVER}`, `{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`.
+What cannot be answered gets `{"error": TEXT}`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from atmdepot.net.administration import Administration
     from atmdepot.net.pump import Pump
 
 _MAX_REQUEST = 4096
@@ -40,6 +42,9 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     """What may be asked."""
 
     show: str = ""
+    drain: str = ""
+    undrain: str = ""
+    reload: bool = False
     limit: int = 1000
     cells: int = 0
     seconds: float = 10.0
@@ -48,10 +53,11 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
 class ControlServer:
     """Answers for one pump."""
 
-    def __init__(self, path: Path, pump: Pump) -> None:
+    def __init__(self, path: Path, pump: Pump, administration: Administration | None = None) -> None:
         """Take the socket's path; raise EnvironmentLacks when a live daemon has it or it cannot be made."""
         self.path = path
         self._pump = pump
+        self._administration = administration
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if path.is_socket() and is_answered(path):
@@ -92,11 +98,23 @@ class ControlServer:
                 await _write_line(stream, {"error": f"cannot show {request.show!r}: {', '.join(SUBJECTS)}"})
             else:
                 await _write_line(stream, {"rows": view(self._pump, min(max(0, request.limit), sys.maxsize))})
+        elif request.drain or request.undrain or request.reload:
+            await _write_line(stream, self._administer(request))
         elif 0 < request.cells <= _MAX_CELLS and 0 < request.seconds <= _MAX_SECONDS:
             await self._stream_cells(stream, request)
         else:
             await _write_line(stream, {"error": f"ask to show one of {', '.join(SUBJECTS)}, or for 1 to {_MAX_CELLS} "
                                                 f"cells in at most {_MAX_SECONDS} seconds"})
+
+    def _administer(self, request: Request) -> dict[str, Any]:
+        if self._administration is None:
+            return {"error": "this process takes no changes"}
+        try:
+            if request.reload:
+                return {"done": self._administration.reload()}
+            return {"done": self._administration.drain(request.drain or request.undrain, bool(request.drain))}
+        except AtmdepotError as error:
+            return {"error": str(error)}
 
     async def _stream_cells(self, stream: trio.SocketStream, request: Request) -> None:
         if self._pump.tap is not None:

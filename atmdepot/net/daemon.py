@@ -15,15 +15,20 @@ from atmdepot.atm.line import Line
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer
 from atmdepot.net.host import HostSetup
 from atmdepot.net.line_link import CellLink, LineLink
+from atmdepot.net.prober import Prober
 from atmdepot.net.pump import Pump
+from atmdepot.net.reporter import Reporter
 from atmdepot.net.tun import Tun
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from atmdepot.atm.node import AtmNode
     from atmdepot.network import Network
 
@@ -49,8 +54,11 @@ def open_link(network: Network, link: str, node: AtmNode) -> CellLink:
     return LineLink(udp, Line(line, drops)) if line.timed or line.impaired else udp
 
 
-def run(network: Network, name: str) -> None:
-    """Run a node until SIGTERM or SIGINT; raise EnvironmentLacks before READY when something cannot be had."""
+def run(network: Network, name: str, table: Path) -> None:
+    """Run a node of the VC table at `table` until SIGTERM or SIGINT.
+
+    Raises EnvironmentLacks, before READY, when something cannot be had.
+    """
     # Until trio listens for it, SIGTERM must not end the process without taking back what was set up.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     node = make_node(network, name, time.monotonic_ns())
@@ -64,9 +72,10 @@ def run(network: Network, name: str) -> None:
         host = HostSetup(network, name)
         stack.callback(host.undo)
         host.apply()
-        control = ControlServer(control_socket(network.name, name), pump)
+        administration = Administration(pump, table)
+        control = ControlServer(control_socket(network.name, name), pump, administration)
         stack.callback(control.close)
-        trio.run(_run, pump, control)
+        trio.run(_run, pump, control, administration)
 
 
 def _open_tun(network: Network, name: str) -> Tun:
@@ -79,14 +88,21 @@ def _open_tun(network: Network, name: str) -> Tun:
     return tun
 
 
-async def _run(pump: Pump, control: ControlServer) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+async def _run(pump: Pump, control: ControlServer, administration: Administration) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pump.run)
             nursery.start_soon(control.run)
+            if isinstance(pump.node, Depot):
+                nursery.start_soon(Prober(pump.node, pump).run)
+            elif isinstance(pump.node, EdgeNode):
+                nursery.start_soon(Reporter(pump.node, pump).run)
             sys.stdout.write("READY\n")
             sys.stdout.flush()
             async for number in signals:
+                if number == signal.SIGHUP:
+                    administration.reload_on_signal()
+                    continue
                 log.info("%s: stopping", signal.Signals(number).name)
                 nursery.cancel_scope.cancel()
                 break

@@ -43,8 +43,11 @@ def _session(session: Session, now: int) -> Row:
     client, service = _flow_ends(session.key)
     return {
         "client": client, "service": service, "server": session.server.name, "table": session.table,
-        "client_state": session.client.state, "server_state": session.server_side.state,
-        "vc": f"{session.vc.vpi}/{session.vc.vci}", "category": session.category, "closed_by": session.closed_by,
+        "protocol": "TCP" if session.is_tcp else "UDP",
+        "client_state": session.client.state if session.is_tcp else "",
+        "server_state": session.server_side.state if session.is_tcp else "",
+        "vc": f"{session.vc.vpi}/{session.vc.vci}", "category": session.category,
+        "closed_by": session.closed_by,
         "age": round((now - session.opened) / _NS, 3), "idle": round((now - session.last_seen) / _NS, 3),
         "packets_in": session.packets_in, "packets_out": session.packets_out,
         "octets_in": session.octets_in, "octets_out": session.octets_out,
@@ -103,8 +106,10 @@ def servers(pump: Pump, limit: int) -> list[Row]:
         return []
     now = pump.clock()
     return [{
-        "server": server.name, "node": server.node, "link": server.link, "list": "alive" if server.alive else "dead",
-        "for": round((now - server.since) / _NS, 3), "why": server.why,
+        "server": server.name, "node": server.settings.node, "link": server.link,
+        "list": "alive" if server.alive else "dead", "for": round((now - server.condition.since) / _NS, 3),
+        "why": server.condition.why, "draining": server.draining, "weight": server.settings.weight,
+        "backup": server.settings.backup, "load": server.load, "last_probe": server.condition.last_outcome or "",
         "services": [pool.name for pool in node.management.pools.values() if server in pool.servers],
         "sessions": server.primary_sessions, "sessions_total": server.total_sessions,
     } for server in islice(node.management.servers.values(), limit)]

@@ -12,10 +12,12 @@ from atmdepot.wire.ip import (
     PROTOCOL_ICMP,
     PROTOCOL_ICMPV6,
     PROTOCOL_TCP,
+    PROTOCOL_UDP,
     Ipv4View,
     Ipv6View,
     MalformedPacket,
     internet_checksum,
+    ip_packet,
     ip_view,
 )
 
@@ -31,10 +33,8 @@ _ICMPV4_ERRORS = {3, 4, 5, 11, 12}
 _FIRST_INFORMATIONAL_ICMPV6 = 128
 _REDIRECT_ICMPV6 = 137
 """Not an error by its number, but RFC 4443 section 2.4 (e.2) forbids to answer it all the same."""
-_TTL = 64
+_CS6 = 0xC0
 
-_IPV4 = Struct(">BBHHHBBH4s4s")
-_IPV6 = Struct(">IHBB16s16s")
 _ERROR = Struct(">BBHI")
 
 
@@ -54,9 +54,9 @@ def packet_too_big(octets: bytes, mtu: int, source: bytes) -> bytes | None:
 
 
 def quoted_flow(octets: bytes) -> FlowKey | None:
-    """The TCP flow, as its sender saw it, of the packet that an ICMP error quotes; None for anything else.
+    """The TCP or UDP flow, as its sender saw it, of the packet that an ICMP error quotes; None for anything else.
 
-    Only 8 octets of TCP need be there (RFC 792), and the quoted packet may be cut, so its length is not believed.
+    Only 8 octets of it need be there (RFC 792), and the quoted packet may be cut, so its length is not believed.
     """
     try:
         ip = ip_view(octets)
@@ -65,15 +65,15 @@ def quoted_flow(octets: bytes) -> FlowKey | None:
     if ip.fragment_offset or not _is_error(ip) or len(ip.payload) < 8 + 20:
         return None
     quoted = ip.payload[8:]
-    if 0x45 <= quoted[0] <= 0x4F and quoted[9] == PROTOCOL_TCP and not _is_later_fragment(quoted):
-        source, destination, tcp = quoted[12:16], quoted[16:20], quoted[(quoted[0] & 15) * 4:]
-    elif quoted[0] >> 4 == 6 and len(quoted) >= 40 and quoted[6] == PROTOCOL_TCP:
-        source, destination, tcp = quoted[8:24], quoted[24:40], quoted[40:]
+    if 0x45 <= quoted[0] <= 0x4F and not _is_later_fragment(quoted):
+        protocol, source, destination, ports = quoted[9], quoted[12:16], quoted[16:20], quoted[(quoted[0] & 15) * 4:]
+    elif quoted[0] >> 4 == 6 and len(quoted) >= 40:
+        protocol, source, destination, ports = quoted[6], quoted[8:24], quoted[24:40], quoted[40:]
     else:
         return None
-    if len(tcp) < 4:
+    if protocol not in (PROTOCOL_TCP, PROTOCOL_UDP) or len(ports) < 4:
         return None
-    return PROTOCOL_TCP, source, int.from_bytes(tcp[:2], "big"), destination, int.from_bytes(tcp[2:4], "big")
+    return protocol, source, int.from_bytes(ports[:2], "big"), destination, int.from_bytes(ports[2:4], "big")
 
 
 def _is_later_fragment(ipv4: bytes) -> bool:
@@ -100,8 +100,7 @@ def _ipv4_error(ip: Ipv4View, mtu: int, source: bytes) -> bytes:
     quoted = ip.octets[:min(ip.total_length, 576 - 28)]
     body = _ERROR.pack(_UNREACHABLE, _FRAGMENTATION_NEEDED, 0, mtu) + quoted
     body = body[:2] + internet_checksum(body).to_bytes(2, "big") + body[4:]
-    head = _IPV4.pack(0x45, 0xC0, 20 + len(body), 0, 0, _TTL, PROTOCOL_ICMP, 0, source, ip.source)
-    return head[:10] + internet_checksum(head).to_bytes(2, "big") + head[12:] + body
+    return ip_packet(PROTOCOL_ICMP, source, ip.source, body, _CS6)
 
 
 def _ipv6_error(ip: Ipv6View, mtu: int, source: bytes) -> bytes:
@@ -109,4 +108,4 @@ def _ipv6_error(ip: Ipv6View, mtu: int, source: bytes) -> bytes:
     body = _ERROR.pack(_PACKET_TOO_BIG, 0, 0, max(mtu, _IPV6_MIN_MTU)) + quoted
     pseudo = source + ip.source + len(body).to_bytes(4, "big") + PROTOCOL_ICMPV6.to_bytes(4, "big")
     body = body[:2] + internet_checksum(pseudo + body).to_bytes(2, "big") + body[4:]
-    return _IPV6.pack(6 << 28, len(body), PROTOCOL_ICMPV6, _TTL, source, ip.source) + body
+    return ip_packet(PROTOCOL_ICMPV6, source, ip.source, body)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+from struct import Struct
 
 PROTOCOL_ICMP = 1
 PROTOCOL_TCP = 6
 PROTOCOL_UDP = 17
 PROTOCOL_ICMPV6 = 58
 
+_TTL = 64
+_IPV4 = Struct(">BBHHHBBH4s4s")
+_IPV6 = Struct(">IHBB16s16s")
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
 _EXTENSIONS = {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS}
 _MAX_EXTENSIONS = 16
@@ -210,6 +214,15 @@ def ip_view(octets: bytes) -> Ipv4View | Ipv6View:
     if version == 6:
         return Ipv6View(octets)
     raise NotIp(f"version {version} is neither 4 nor 6")
+
+
+def ip_packet(protocol: int, source: bytes, destination: bytes, payload: bytes, traffic_class: int = 0) -> bytes:
+    """A packet of our own, IPv4 or IPv6 by the length of its addresses, with a TTL of 64."""
+    if len(source) == 16:
+        head = _IPV6.pack(6 << 28 | traffic_class << 20, len(payload), protocol, _TTL, source, destination)
+        return head + payload
+    head = _IPV4.pack(0x45, traffic_class, 20 + len(payload), 0, 0, _TTL, protocol, 0, source, destination)
+    return head[:10] + internet_checksum(head).to_bytes(2, "big") + head[12:] + payload
 
 
 def internet_checksum(octets: bytes) -> int:

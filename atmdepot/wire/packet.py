@@ -32,7 +32,10 @@ class TcpFields(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """What a packet says of itself. Ports are 0 where it has none (ICMP, later fragments)."""
+    """What a packet says of itself. Ports are 0 where it has none (ICMP, later fragments).
+
+    `identification` names the packet that a fragment is of; `later` tells a fragment that is not the first.
+    """
 
     version: int
     protocol: int
@@ -44,6 +47,8 @@ class Packet(NamedTuple):
     total_length: int
     fragment: bool
     tcp: TcpFields | None
+    identification: int = 0
+    later: bool = False
 
     @property
     def key(self) -> FlowKey:
@@ -86,7 +91,7 @@ def analyse_by_views(octets: bytes) -> Packet:
             raise MalformedPacket(f"a UDP header has 8 octets, here are {len(header)}")
         sport, dport = int.from_bytes(header[:2], "big"), int.from_bytes(header[2:4], "big")
     return Packet(6 if isinstance(ip, Ipv6View) else 4, ip.protocol, ip.dscp, ip.source, ip.destination, sport, dport,
-                  ip.total_length, fragment, tcp)
+                  ip.total_length, fragment, tcp, ip.identification if fragment else 0, bool(ip.fragment_offset))
 
 
 def _tcp_fields(ip: Ipv4View | Ipv6View) -> tuple[int, int, TcpFields]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from atmdepot.wire.ip import MalformedPacket
+from struct import Struct
 
+from atmdepot.wire.ip import PROTOCOL_TCP, MalformedPacket, internet_checksum, ip_packet, ip_view
+
+_HEADER = Struct(">HHIIBBHHH")
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << n for n in range(8))
 
 _LETTERS = {SYN: "S", FIN: "F", RST: "R", PSH: "P", ACK: ".", URG: "U", ECE: "E", CWR: "W"}
@@ -85,6 +88,24 @@ class TcpView:
         """The window scale option (RFC 7323), at most 14."""
         value = self.options.get(_OPTION_WINDOW_SCALE, b"")
         return min(value[0], 14) if len(value) == 1 else None
+
+
+def reset_for(octets: bytes) -> bytes:
+    """The RST that answers a TCP packet of no session, as its destination would send it (RFC 9293 section 3.10.7.1).
+
+    Raises MalformedPacket when `octets` are no TCP packet.
+    """
+    ip = ip_view(octets)
+    tcp = TcpView(ip.payload)
+    if tcp.flags & ACK:
+        sequence, acknowledgment, flags = tcp.acknowledgment, 0, RST
+    else:
+        length = len(tcp.payload) + bool(tcp.flags & SYN) + bool(tcp.flags & FIN)
+        sequence, acknowledgment, flags = 0, (tcp.sequence + length) % (1 << 32), RST | ACK
+    segment = _HEADER.pack(tcp.destination_port, tcp.source_port, sequence, acknowledgment, 5 << 4, flags, 0, 0, 0)
+    pseudo = ip.destination + ip.source + PROTOCOL_TCP.to_bytes(4, "big") + len(segment).to_bytes(4, "big")
+    segment = segment[:16] + internet_checksum(pseudo + segment).to_bytes(2, "big") + segment[18:]
+    return ip_packet(PROTOCOL_TCP, ip.destination, ip.source, segment)
 
 
 def flags_text(flags: int) -> str:

@@ -10,19 +10,16 @@ from hypothesis import strategies as st
 
 from atmdepot.depot.session_management import Pool, Server, SessionManagement
 from tests.depot.playbook import Playbook
+from tests.depot.servers import give, kill, make_servers, revive, set_alive
 from tests.ip_packets import packed, ping
 from tests.network_in_memory import VIP4, VIP6, make_network
 
 
 def servers_of(*alive: bool) -> list[Server]:
-    made = [Server(f"web{n}", "", "", "", 0) for n in range(len(alive))]
+    made = make_servers(*({} for _ in alive))
     for server, up in zip(made, alive, strict=True):
-        server.alive = up
+        set_alive(server, up)
     return made
-
-
-def shares(pool: Pool, count: int) -> list[str]:
-    return [server.name if server else "none" for server in (pool.take_next() for _ in range(count))]
 
 
 def test_thirty_sessions_over_two_servers_are_fifteen_each() -> None:
@@ -39,7 +36,7 @@ def test_dead_server_gets_nothing_and_the_first_after_its_death_is_no_exception(
     play = Playbook()
     for play.port in range(4000, 4005):
         play.client >> "S seq=1"
-    play.net.depot.management.servers["web2"].alive = False  # it is the preloaded one
+    kill(play.net.depot.management.servers["web2"])  # it is the preloaded one
     got = []
     for play.port in range(5000, 5030):
         got.append(play.client >> "S seq=1")
@@ -50,19 +47,19 @@ def test_no_server_alive_is_counted_and_the_first_that_comes_back_gets_the_next(
     play = Playbook()
     servers = play.net.depot.management.servers
     for server in servers.values():
-        server.alive = False
+        kill(server)
     assert play.client >> "S seq=1" == "no-server"
     request = ping("10.9.0.2", VIP4)
     assert play.net.to_service(request) == {}
     assert play.client >> "S seq=1" == "no-server"
-    servers["web2"].alive = True
+    revive(servers["web2"])
     assert play.client >> "S seq=1" == "web2"
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=6), st.integers(0, 60))
 def test_shares_of_the_living_differ_by_one_at_most(alive: list[bool], count: int) -> None:
-    got = Counter(shares(Pool("p", servers_of(*alive), "round-robin"), count))
-    living = [f"web{n}" for n, up in enumerate(alive) if up]
+    got = Counter(give(Pool("p", servers_of(*alive), "round-robin"), count))
+    living = [f"web{n}" for n, up in enumerate(alive, 1) if up]
     if not living:
         assert got == ({"none": count} if count else {})
         return
@@ -76,9 +73,10 @@ def test_dead_server_is_never_given_however_lists_change(steps: list[tuple[int, 
     pool = Pool("p", servers, "round-robin")
     for step in steps:
         if step is not None:
-            servers[step[0]].alive = step[1]
+            set_alive(servers[step[0]], step[1])
         else:
-            server = pool.take_next()
+            server = pool.take_next(b"", 0)
+            pool.preload(0)
             assert server.alive if server else not any(other.alive for other in servers)
 
 
@@ -88,7 +86,8 @@ def test_what_has_no_session_goes_to_one_server_per_client(client: bytes) -> Non
     pool = Pool("p", servers, "round-robin")
     assert len({pool.server_of(client) for _ in range(3)}) == 1
     assert pool.server_of(client) in (servers[0], servers[2])
-    servers[0].alive = servers[2].alive = False
+    kill(servers[0])
+    kill(servers[2])
     assert pool.server_of(client) is None
 
 

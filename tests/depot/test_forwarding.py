@@ -72,11 +72,11 @@ def test_tcp_packets_leave_as_they_came_in_both_directions(
 
 @settings(max_examples=60, deadline=None)
 @given(pairs, data, st.sampled_from(VPS))
-def test_what_is_no_tcp_takes_the_default_vc_and_comes_back(pair: tuple[str, str], octets: bytes, vp: str) -> None:
+def test_what_has_no_ports_takes_the_default_vc_and_comes_back(pair: tuple[str, str], octets: bytes, vp: str) -> None:
     net = InMemoryNetwork(make_network(vp=vp))
     client, vip = pair
-    there = [ping(client, vip, octets), udp(client, 5, vip, 53, octets), ip(client, vip, 132, octets)]
-    back = [ping(vip, client, octets, reply=True), udp(vip, 53, client, 5, octets), ip(vip, client, 132, octets)]
+    there = [ping(client, vip, octets), ip(client, vip, 132, octets)]
+    back = [ping(vip, client, octets, reply=True), ip(vip, client, 132, octets)]
     edges = set()
     for packet, answer in zip(there, back, strict=True):
         ((edge, packets),) = net.to_service(packet).items()
@@ -92,17 +92,20 @@ def test_what_is_no_tcp_takes_the_default_vc_and_comes_back(pair: tuple[str, str
 @given(st.binary(min_size=8, max_size=64), st.sampled_from([TCP, UDP, ICMP]))
 def test_fragments_leave_as_they_came(octets: bytes, protocol: int) -> None:
     net = InMemoryNetwork()
+    segments = {TCP: tcp(CLIENT4, 7, VIP4, 80, SYN), UDP: udp(CLIENT4, 7, VIP4, 80), ICMP: ping(CLIENT4, VIP4)}
+    first = ip(CLIENT4, VIP4, protocol, segments[protocol][20:], fragment=0x2000)
     later = ip(CLIENT4, VIP4, protocol, octets, fragment=0x2000 | 100)
-    assert list(net.to_service(later).values()) == [[later]]
-    back = ip(VIP4, CLIENT4, protocol, octets, fragment=0x2000 | 100)
-    assert net.from_server("web1", back) == {"depot": [back]}
-    first = tcp(CLIENT4, 7, VIP4, 80, SYN)
-    first = ip(CLIENT4, VIP4, TCP, first[20:], fragment=0x2000)
-    assert list(net.to_service(first).values()) == [[first]]
+    ((edge, packets),) = net.to_service(first).items()
+    assert packets == [first]
+    assert net.to_service(later) == {edge: [later]}
+    answers = {TCP: tcp(VIP4, 80, CLIENT4, 7, ACK), UDP: udp(VIP4, 80, CLIENT4, 7), ICMP: ping(VIP4, CLIENT4)}
+    first = ip(VIP4, CLIENT4, protocol, answers[protocol][20:], fragment=0x2000)
+    later = ip(VIP4, CLIENT4, protocol, octets, fragment=0x2000 | 100)
+    assert net.from_server(edge, first) == {"depot": [first]}
+    assert net.from_server(edge, later) == {"depot": [later]}
     assert net.dropped() == {}
 
 
-@pytest.mark.xfail(strict=True, reason="later fragments have no ports; the map of fragments is the next issue's")
 def test_later_fragments_follow_their_first_one_to_its_server() -> None:
     net = InMemoryNetwork()
     for port in range(1, 3):
@@ -449,11 +452,13 @@ def test_whatever_comes_nothing_is_raised_and_every_packet_is_accounted_for(
             came_in = node.rx_packets + sum(link.rx_pdus for link in node.links.values())
             went_out = node.tx_packets + sum(link.tx_pdus for link in node.links.values())
             answered = came_in - went_out - node.drops.total() - sum(
-                link.drops[DropReason.UNKNOWN_ENCAPSULATION] for link in node.links.values())
+                link.drops[DropReason.UNKNOWN_ENCAPSULATION] + link.drops[DropReason.BAD_STATISTICS]
+                for link in node.links.values())
+            answered -= sum(len(entry.held) for entry in node.fragments._entries.values())
             # Each ICMP answer is a packet out beside the one that was dropped for it.
             assert -node.drops[DropReason.TOO_BIG] <= answered <= 0
             for link in node.links.values():
-                assert len(link.table) <= 4
+                assert len(link.table) <= 5
                 assert len(link.reassembler._known) <= 128 * len(link.table)
                 assert link.tx_cells >= link.tx_pdus
     net.advance(3600 * 10**9)
@@ -461,7 +466,7 @@ def test_whatever_comes_nothing_is_raised_and_every_packet_is_accounted_for(
     assert not net.depot.sessions.secondary
     for node in (net.depot, *net.edges.values()):
         for link in node.links.values():
-            assert [vc.vci for vc in link.table] == [32]
+            assert [vc.vci for vc in link.table] == [32, 33]
             assert link.reassembler.octets_pending == 0
     assert all(not edge.flows for edge in net.edges.values())
     assert net.next_timer() is None

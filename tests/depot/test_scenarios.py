@@ -493,7 +493,7 @@ def test_flood_of_syns_pushes_out_half_open_sessions_only() -> None:
     assert len(tables.primary) == 70
     assert tables.secondary == {}
     assert tables.evicted == 4950
-    assert sum(len(link.table) for link in net.depot.links.values()) == 72
+    assert sum(len(link.table) for link in net.depot.links.values()) == 74
     assert sum(len(bucket) for bucket in tables._wheel._slots.values()) == 70
     for play.port in established:
         assert play.states == ESTABLISHED
@@ -503,7 +503,7 @@ def test_flood_of_syns_pushes_out_half_open_sessions_only() -> None:
 
 
 def test_flood_beyond_the_tables_bound_is_counted() -> None:
-    play = Playbook(make_network(tables="[sessions]\nmax_sessions = 10"))
+    play = Playbook(make_network(tables="[sessions]\nmax_sessions = 10\n[probing]\nno_ack = '0s'"))
     got = [play.client >> "S seq=1" for play.port in range(1, 31)]
     assert got[10:] == ["table-full"] * 20
     play.port = 1

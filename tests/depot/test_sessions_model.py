@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from atmdepot.atm.contract import ServiceCategory
-from atmdepot.depot.session_management import Server
 from atmdepot.depot.sessions import Session, SessionTables, Table
 from atmdepot.network import SessionTimers
 from atmdepot.units import Duration
 from atmdepot.wire.packet import FlowKey, TcpFields
+from tests.depot.servers import make_server
 from tests.ip_packets import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class SessionsMachine(RuleBasedStateMachine):
                                max_sessions=MAX_SESSIONS, max_half_open=MAX_HALF_OPEN)
         self.released: list[Session] = []
         self.real = SessionTables(timers, self.released.append)
-        self.servers = [Server(name, name, name, name, 0) for name in ("web1", "web2")]
+        self.servers = [make_server(name) for name in ("web1", "web2")]
         self.entries: dict[FlowKey, PlainEntry] = {}
         self.gone: list[Session] = []
         self.opened = self.evicted = 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
+from pathlib import Path
+from runpy import run_path
 
 import pytest
 
@@ -71,3 +74,11 @@ def test_a_syn_is_classed_by_syn_ack_fin_and_rst_alone(beside: int) -> None:
         assert not is_answer(SYN | ACK | spoilt | beside)
     assert not is_opening(ACK | beside)
     assert not is_answer(ACK | beside)
+
+
+def test_page_of_the_states_is_up_to_date() -> None:
+    """`python docs/make_tcp_states.py` makes it; every transition is in the diagram."""
+    made = run_path(str(Path(__file__).parents[2] / "docs" / "make_tcp_states.py"))
+    text = made["PAGE"].read_text()
+    assert text == made["page"]()
+    assert len(re.findall(r"^    \w+ --> \w+: ", text, re.MULTILINE)) == len(TRANSITIONS)

@@ -53,7 +53,7 @@ def test_sessions_beyond_the_range_take_the_default_vc_and_are_counted() -> None
     vp = play.net.depot.vc_map.vps["web1"]
     assert vp.exhausted == 3
     play.wait("30min")
-    assert sorted(vc.vci for vc in vp.link.table) == [32], "the default VC is closed, or another is not"
+    assert sorted(vc.vci for vc in vp.link.table) == [32, 33], "the default VC is closed, or another is not"
     play.port = 5000
     play.client >> "S seq=1"
     assert play.vc[1] == 64
@@ -103,7 +103,7 @@ def test_shared_vcs_are_one_for_each_category_and_stay(dscp: int, vci: int) -> N
         assert int.from_bytes(cells[:4], "big") >> 4 & 0xFFFF == vci
     play.wait("30min")
     for name, link in play.net.depot.links.items():
-        assert sorted(vc.vci for vc in link.table) == [32, 40, 41], name
+        assert sorted(vc.vci for vc in link.table) == [32, 33, 40, 41], name
     for edge in play.net.edges.values():
-        assert sorted(vc.vci for vc in edge.table) == [32, 40, 41]
+        assert sorted(vc.vci for vc in edge.table) == [32, 33, 40, 41]
         assert edge.flows == {}

@@ -16,6 +16,7 @@ import trio
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer, ask, show
 from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, Nodes, network, ping, until
 
@@ -27,15 +28,17 @@ if TYPE_CHECKING:
     from atmdepot.net.pump import Pump
 
 SESSION_KEYS = {
-    "client", "service", "server", "table", "client_state", "server_state", "vc", "category", "closed_by", "age",
-    "idle", "packets_in", "packets_out", "octets_in", "octets_out"}
+    "client", "service", "server", "table", "protocol", "client_state", "server_state", "vc", "category", "closed_by",
+    "age", "idle", "packets_in", "packets_out", "octets_in", "octets_out"}
 VC_KEYS = {
     "node", "link", "vc", "category", "contract", "encapsulation", "crc", "carries", "tx_pdus", "tx_cells", "rx_pdus",
     "rx_cells", "rx_clp1_pdus", "rx_efci_pdus"}
 LINK_KEYS = {
     "node", "link", "peer", "cells", "rate", "delay", "impaired", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus",
     "hec_corrected", "drops", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_gro", "last_error"}
-SERVER_KEYS = {"server", "node", "link", "list", "for", "why", "services", "sessions", "sessions_total"}
+SERVER_KEYS = {
+    "server", "node", "link", "list", "for", "why", "draining", "weight", "backup", "load", "last_probe", "services",
+    "sessions", "sessions_total"}
 COUNTER_KEYS = {"node", "place", "counter", "value", "unit", "meaning"}
 
 
@@ -121,8 +124,8 @@ async def test_sessions(it: Controlled) -> None:
     assert 500 <= row.pop("age") < 600
     assert row == {
         "client": f"{CLIENT}:40000", "service": f"{VIP}:80", "server": "web1", "table": "primary",
-        "client_state": "ESTABLISHED", "server_state": "ESTABLISHED", "vc": "1/64", "category": "UBR.1",
-        "closed_by": "", "packets_in": 2, "packets_out": 1, "octets_in": 80, "octets_out": 40}
+        "protocol": "TCP", "client_state": "ESTABLISHED", "server_state": "ESTABLISHED", "vc": "1/64",
+        "category": "UBR.1", "closed_by": "", "packets_in": 2, "packets_out": 1, "octets_in": 80, "octets_out": 40}
     assert await it.show("sessions", WEB1) == []
 
 
@@ -139,11 +142,12 @@ async def test_vcs(it: Controlled) -> None:
     rows = await it.show("vcs")
     assert all(row.keys() == VC_KEYS for row in rows)
     assert [(row["node"], row["link"], row["vc"], row["carries"]) for row in rows] == [
-        ("depot", "to-web1", "1/32", "many"), ("depot", "to-web1", "1/64", f"{CLIENT}:40000"),
-        ("depot", "to-web2", "2/32", "many")]
-    assert rows[1] | {"node": "web1", "tx_pdus": 1, "tx_cells": 1, "rx_pdus": 2, "rx_cells": 2} == (
-        await it.show("vcs", WEB1))[1]
-    assert {key: rows[1][key] for key in ("category", "contract", "encapsulation", "crc", "tx_pdus", "tx_cells",
+        ("depot", "to-web1", "1/32", "many"), ("depot", "to-web1", "1/33", "many"),
+        ("depot", "to-web1", "1/64", f"{CLIENT}:40000"),
+        ("depot", "to-web2", "2/32", "many"), ("depot", "to-web2", "2/33", "many")]
+    assert rows[2] | {"node": "web1", "tx_pdus": 1, "tx_cells": 1, "rx_pdus": 2, "rx_cells": 2} == (
+        await it.show("vcs", WEB1))[2]
+    assert {key: rows[2][key] for key in ("category", "contract", "encapsulation", "crc", "tx_pdus", "tx_cells",
                                           "rx_pdus", "rx_cells", "rx_clp1_pdus", "rx_efci_pdus")} == {
         "category": "UBR.1", "contract": "ubr.1", "encapsulation": "vc-mux", "crc": "strict", "tx_pdus": 2,
         "tx_cells": 2, "rx_pdus": 1, "rx_cells": 1, "rx_clp1_pdus": 0, "rx_efci_pdus": 0}
@@ -179,11 +183,11 @@ async def test_servers(it: Controlled) -> None:
     rows = await it.show("servers")
     assert all(row.keys() == SERVER_KEYS for row in rows)
     assert all(0 <= row.pop("for") < 60 for row in rows)
+    same = {"list": "alive", "why": "at start", "draining": False, "weight": 1, "backup": False, "load": None,
+            "last_probe": "", "services": ["web"]}
     assert rows == [
-        {"server": "web1", "node": "web1", "link": "to-web1", "list": "alive", "why": "at start", "services": ["web"],
-         "sessions": 1, "sessions_total": 1},
-        {"server": "web2", "node": "web2", "link": "to-web2", "list": "alive", "why": "at start", "services": ["web"],
-         "sessions": 0, "sessions_total": 0}]
+        {"server": "web1", "node": "web1", "link": "to-web1", "sessions": 1, "sessions_total": 1} | same,
+        {"server": "web2", "node": "web2", "link": "to-web2", "sessions": 0, "sessions_total": 0} | same]
     assert await it.show("servers", WEB1) == []
 
 
@@ -488,3 +492,15 @@ def test_a_daemon_that_is_stuck(short_dir: Path) -> None:
         next(ask(path, {"show": "links"}, timeout=0.05))
     impostor.done.set()
     impostor.join()
+
+
+async def test_changes_are_asked_for_over_the_socket(it: Controlled, tmp_path: Path) -> None:
+    assert await it.raw(b'{"drain": "web1"}\n') == [{"error": "this process takes no changes"}]
+    it.servers[DEPOT]._administration = Administration(it.nodes.pumps[DEPOT], tmp_path / "none.toml")
+    assert await it.raw(b'{"drain": "web1"}\n') == [{"done": "web1 takes no new sessions; 0 go on"}]
+    assert [row["draining"] for row in await it.show("servers")] == [True, False]
+    assert await it.raw(b'{"undrain": "web1"}\n') == [{"done": "web1 takes new sessions"}]
+    assert [row["draining"] for row in await it.show("servers")] == [False, False]
+    for request, told in ((b'{"drain": "web9"}\n', "there is no server"), (b'{"reload": true}\n', "none.toml")):
+        (answer,) = await it.raw(request)
+        assert told in answer["error"]

@@ -158,11 +158,11 @@ def test_the_errors_that_we_make_quote_their_flow() -> None:
 
 @pytest.mark.parametrize("octets", [
     b"", TCP, ipv4(TCP), ipv6(TCP), error4(ipv4(TCP), kind=8), error6(ipv6(TCP), kind=128),
-    error4(ipv4(TCP, protocol=17)), error6(ipv6(TCP, protocol=17)), error4(ipv4(TCP)[:23]),
+    error4(ipv4(TCP, protocol=132)), error6(ipv6(TCP, protocol=132)), error4(ipv4(TCP)[:23]),
     error6(ipv6(TCP)[:43]), error6(ipv6(TCP)[:39]), error4(b""), error4(b"\x55" + ipv4(TCP)[1:]),
     error4(b"\x44" + ipv4(TCP)[1:]), error4(b"\x40" + ipv4(TCP)[1:]),
     error4(ipv4(TCP, fragment=0x2001)), error4(ipv4(TCP), fragment=1)],
-    ids=["nothing", "no IP", "no ICMP", "no ICMPv6", "an echo", "an ICMPv6 echo", "UDP", "UDP over IPv6",
+    ids=["nothing", "no IP", "no ICMP", "no ICMPv6", "an echo", "an ICMPv6 echo", "SCTP", "SCTP over IPv6",
          "no ports", "no ports over IPv6", "half an IPv6 header", "nothing quoted", "no version",
          "a header of 16 octets", "a header of 0 octets", "a later fragment quoted",
          "a later fragment of an error"])
@@ -175,13 +175,13 @@ def test_no_flow(octets: bytes) -> None:
 @settings(max_examples=300)
 def test_nothing_escapes(octets: bytes) -> None:
     flow = quoted_flow(octets)
-    assert flow is None or flow[0] == 6
+    assert flow is None or flow[0] in (6, 17)
 
 
 @given(st.one_of(ipv4_packets(plain=True), ipv6_packets(plain=True)))
-def test_any_tcp_packet_quoted_gives_its_flow(packet: bytes) -> None:
+def test_any_packet_with_ports_quoted_gives_its_flow(packet: bytes) -> None:
     view = ip_view(packet)
-    assume(view.protocol == 6)
-    expected = (6, view.source, int.from_bytes(view.payload[:2], "big"), view.destination,
+    assume(view.protocol in (6, 17))
+    expected = (view.protocol, view.source, int.from_bytes(view.payload[:2], "big"), view.destination,
                 int.from_bytes(view.payload[2:4], "big"))
     assert quoted_flow(error4(packet)) == quoted_flow(error6(packet)) == expected

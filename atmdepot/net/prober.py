@@ -1,0 +1,118 @@
+"""Active probing and polling: real TCP connections of the depot's own host, through the ATM path, to each server.
+
+The host's TCP makes the packets; the depot's part is to know the flow beforehand and give it the server in question. A
+server on the dead-list is polled in the same way until it answers, also where probing is off.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+import trio
+
+from atmdepot.depot.probing import Outcome
+from atmdepot.wire.ip import PROTOCOL_TCP
+
+if TYPE_CHECKING:
+    from atmdepot.depot.forwarding import Depot
+    from atmdepot.depot.session_management import Server
+    from atmdepot.net.pump import Pump
+    from atmdepot.wire.packet import FlowKey
+
+_MAX_ANSWER = 4096
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_DEFAULT_PORT = 80
+_GLANCE = 0.02
+
+
+class Prober:
+    """Probes the servers of one depot."""
+
+    def __init__(self, depot: Depot, pump: Pump) -> None:
+        self._depot = depot
+        self._pump = pump
+
+    async def run(self) -> None:
+        """Probe until cancelled, each server in a task of its own; a reload may add and take away servers."""
+        async with trio.open_nursery() as nursery:
+            watched: set[str] = set()
+            while True:
+                for name in self._depot.management.servers.keys() - watched:
+                    watched.add(name)
+                    nursery.start_soon(self._watch, name, watched)
+                await trio.sleep(1)
+
+    async def _watch(self, name: str, watched: set[str]) -> None:
+        while (server := self._depot.management.servers.get(name)) is not None:
+            settings = self._depot.probing.settings
+            if settings.probe != "none" or not server.alive or server.condition.suspect:
+                outcome = await self._probe(server)
+                server.condition.probed(outcome, settings, self._pump.clock())
+            await _pause(server, settings.interval / 1e9)
+        watched.discard(name)
+
+    async def _probe(self, server: Server) -> Outcome:
+        """One connection; what is asked for over it, the settings say."""
+        vip, port = self._service_of(server)
+        settings = self._depot.probing.settings
+        with trio.move_on_after(settings.timeout / 1e9):
+            try:
+                return await self._ask(server, vip, port)
+            except ConnectionRefusedError:
+                return Outcome.REFUSED
+            except OSError:
+                return Outcome.SILENT
+        return Outcome.SILENT
+
+    async def _ask(self, server: Server, vip: str, port: int) -> Outcome:
+        family = socket.AF_INET6 if ":" in vip else socket.AF_INET
+        with trio.socket.socket(family, socket.SOCK_STREAM) as connection:
+            # Closing by RST leaves nothing behind on either host, however often it is done.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            source = _source_towards(family, vip, port)
+            await connection.bind((source, 0))
+            key: FlowKey = (PROTOCOL_TCP, socket.inet_pton(family, source), connection.getsockname()[1],
+                            socket.inet_pton(family, vip), port)
+            self._depot.probes[key] = server
+            try:
+                await connection.connect((vip, port))
+                if self._depot.probing.settings.probe != "http":
+                    return Outcome.ANSWERED
+                return await self._ask_for_page(connection, vip)
+            finally:
+                del self._depot.probes[key]
+
+    async def _ask_for_page(self, connection: trio.socket.SocketType, vip: str) -> Outcome:
+        settings = self._depot.probing.settings
+        host = f"[{vip}]" if ":" in vip else vip
+        await connection.send(f"GET {settings.path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: atmdepot\r\n\r\n".encode())
+        answer = b""
+        while b"\r\n" not in answer and len(answer) < _MAX_ANSWER:
+            received = await connection.recv(_MAX_ANSWER)
+            if not received:
+                break
+            answer += received
+        return Outcome.ANSWERED if answer.split()[1:2] == [str(settings.status).encode()] else Outcome.WRONG
+
+    def _service_of(self, server: Server) -> tuple[str, int]:
+        """The VIP and port at which to ask: of the first service that the server is in."""
+        for service in self._depot.network.services.values():
+            if server.name in service.servers:
+                return str(service.vip[0]), (service.ports or [_DEFAULT_PORT])[0]
+        return str(self._depot.network.vips[0]), _DEFAULT_PORT
+
+
+async def _pause(server: Server, seconds: float) -> None:
+    """Wait for the next probe; a server that refused a session is asked again at once."""
+    with trio.move_on_after(seconds):
+        while not (server.condition.suspect and server.alive):  # noqa: ASYNC110 - the data path knows no trio
+            await trio.sleep(_GLANCE)
+
+
+def _source_towards(family: int, vip: str, port: int) -> str:
+    """The address that the host uses towards the VIP; nothing is sent to learn it."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((vip, port))
+        return str(probe.getsockname()[0])

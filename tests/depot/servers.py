@@ -1,0 +1,51 @@
+"""Servers and pools by themselves, and how a server is put on the dead-list and taken from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from atmdepot.depot.probing import Outcome
+from atmdepot.depot.session_management import Pool, Server
+from atmdepot.network import Probing
+from atmdepot.network import Server as ServerSettings
+
+AT_ONCE = Probing(rise=1, fall=1)
+
+
+def make_server(name: str, position: int = 0, **settings: Any) -> Server:
+    """A server that is alive; `settings` are keys of its entry in a VC table."""
+    return Server(name, position, ServerSettings(node=name, **settings), name, f"to-{name}", 0)
+
+
+def make_servers(*settings: dict[str, Any]) -> list[Server]:
+    """Servers web1, web2, ... with their settings."""
+    return [make_server(f"web{n}", n, **own) for n, own in enumerate(settings, 1)]
+
+
+def kill(server: Server, now: int = 0) -> None:
+    """Put it on the dead-list: its process has died."""
+    server.condition.probed(Outcome.REFUSED, AT_ONCE, now)
+
+
+def revive(server: Server, now: int = 0) -> None:
+    """Put it on the alive-list again."""
+    server.condition.probed(Outcome.ANSWERED, AT_ONCE, now)
+
+
+def set_alive(server: Server, up: bool, now: int = 0) -> None:
+    """Kill or revive it."""
+    (revive if up else kill)(server, now)
+
+
+def give(pool: Pool, count: int, client: bytes = b"", now: int = 0) -> list[str]:
+    """The servers of `count` new sessions, one after another, as the depot asks for them: choose, open, preload."""
+    got = []
+    for _ in range(count):
+        server = pool.take_next(client, now)
+        if server is not None:
+            server.primary_sessions += 1
+            server.total_sessions += 1
+            server.sessions_since_report += 1
+        pool.preload(now)
+        got.append(server.name if server else "none")
+    return got

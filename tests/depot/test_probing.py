@@ -1,0 +1,398 @@
+"""Block 48: the four ways in which a server's condition is known, what they say together, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from atmdepot.depot.probing import Condition, Fault, Outcome, Probing
+from atmdepot.network import Probing as Settings
+from atmdepot.units import Duration
+from atmdepot.wire.statistics import ServerState, Statistics
+from tests.depot.servers import make_server
+from tests.network_in_memory import SECOND
+
+if TYPE_CHECKING:
+    from atmdepot.wire.packet import FlowKey
+
+NO_ACK, NO_STATISTICS = 3 * SECOND, 5 * SECOND
+SETTINGS = Settings(rise=2, fall=3, no_ack=Duration(NO_ACK), no_ack_sessions=3,
+                    statistics_timeout=Duration(NO_STATISTICS))
+OFF = Settings(no_ack=Duration(0), statistics_timeout=Duration(0))
+
+
+def key(n: int) -> FlowKey:
+    return 6, b"\x0a\x09\0\2", n, b"\x0a\x50\0\1", 80
+
+
+def report(state: ServerState = ServerState.ACCEPTS, load: int = 0, cores: int = 1, connect: int = 0) -> Statistics:
+    return Statistics(state, cores, 1, 0, 0, 0, 0, 0, load, connect, 0)
+
+
+def check(condition: Condition, now: int, by: Settings = SETTINGS) -> None:
+    condition.check_silence(by, now)
+    condition.check_statistics(by, now)
+
+
+def ask(condition: Condition, now: int, sessions: int = 3, first: int = 1) -> None:
+    for n in range(first, first + sessions):
+        condition.asked(key(n), now)
+
+
+def told(condition: Condition) -> tuple[bool, int, str]:
+    return condition.alive, condition.since, condition.why
+
+
+def test_server_begins_alive() -> None:
+    condition = Condition(7)
+    assert told(condition) == (True, 7, "at start")
+    assert not condition.recovered
+    assert condition.next_times(SETTINGS) == []
+
+
+# Probes.
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.SILENT, Outcome.WRONG])
+def test_failures_in_a_row_are_a_fault_and_successes_in_a_row_end_it(outcome: Outcome) -> None:
+    condition = Condition(0)
+    for now, what, alive in ((1, outcome, True), (2, outcome, True), (3, Outcome.ANSWERED, True), (4, outcome, True),
+                             (5, outcome, True), (6, outcome, False), (7, Outcome.ANSWERED, False),
+                             (8, outcome, False), (9, Outcome.ANSWERED, False), (10, Outcome.ANSWERED, True)):
+        condition.probed(what, SETTINGS, now)
+        assert (condition.alive, condition.last_outcome) == (alive, what)
+        assert condition.since == (0 if now < 6 else 6 if now < 10 else 10)
+    assert condition.recovered
+    assert condition.why == "probes are answered"
+
+
+def test_suspicion_ends_with_an_answer_or_a_verdict() -> None:
+    condition = Condition(0)
+    condition.suspect = True
+    for _ in range(2):
+        condition.probed(Outcome.REFUSED, SETTINGS, 1)
+        assert condition.suspect
+        assert condition.alive
+    condition.probed(Outcome.REFUSED, SETTINGS, 1)
+    assert not condition.suspect
+    condition.suspect = True
+    condition.probed(Outcome.ANSWERED, SETTINGS, 2)
+    assert not condition.suspect
+
+
+# Statistics.
+
+
+def test_reports_that_stop_are_a_fault_and_one_ends_it() -> None:
+    condition = Condition(0)
+    condition.report(report(), SECOND)
+    check(condition, SECOND + NO_STATISTICS - 1)
+    assert condition.alive
+    assert condition.next_times(SETTINGS) == [SECOND + NO_STATISTICS]
+    check(condition, SECOND + NO_STATISTICS)
+    assert told(condition) == (False, SECOND + NO_STATISTICS, "link or edge node down: no statistics for 5.0 s")
+    assert condition.next_times(SETTINGS) == []
+    condition.report(report(), 20 * SECOND)
+    assert told(condition) == (True, 20 * SECOND, "statistics received again")
+
+
+def test_edge_node_that_never_reports_is_no_fault() -> None:
+    condition = Condition(0)
+    check(condition, 10**15)
+    assert condition.alive
+
+
+@pytest.mark.parametrize(("state", "why"), [
+    (ServerState.REFUSES, "server process down: connection refused at the edge node"),
+    (ServerState.SILENT, "server silent: no answer at the edge node")])
+def test_what_the_edge_node_met_is_a_fault(state: ServerState, why: str) -> None:
+    condition = Condition(0)
+    condition.report(report(state), 1)
+    assert told(condition) == (False, 1, why)
+    condition.report(report(ServerState.UNKNOWN), 2)
+    assert not condition.alive, "nothing new is known"
+    condition.report(report(), 3)
+    assert told(condition) == (True, 3, "the edge node reports that its server answers")
+
+
+# Silence.
+
+
+def test_several_sessions_without_an_answer_are_a_fault() -> None:
+    condition = Condition(0)
+    ask(condition, SECOND)
+    check(condition, SECOND + NO_ACK - 1)
+    assert condition.alive
+    check(condition, SECOND + NO_ACK)
+    assert told(condition) == (False, 4 * SECOND, "server silent: no ACK for 3.0 s on 3 sessions")
+    condition.answered(9 * SECOND)
+    assert told(condition) == (True, 9 * SECOND, "it answers again")
+
+
+def test_vanished_client_kills_no_server() -> None:
+    """However often it is sent to, and however long ago that began, it is one session."""
+    condition = Condition(0)
+    for now in range(100):
+        ask(condition, now * SECOND, sessions=1)
+        check(condition, now * SECOND)
+        assert condition.alive
+        assert condition.next_times(SETTINGS) == []
+    # Two others, who have only just begun to wait, prove nothing either.
+    ask(condition, 100 * SECOND, sessions=2, first=2)
+    check(condition, 100 * SECOND)
+    assert condition.alive
+    assert condition.next_times(SETTINGS) == [100 * SECOND + NO_ACK]
+    check(condition, 100 * SECOND + NO_ACK)
+    assert not condition.alive
+
+
+def test_anything_from_the_server_ends_the_wait_of_all() -> None:
+    condition = Condition(0)
+    ask(condition, SECOND)
+    condition.answered(2 * SECOND)
+    check(condition, 100 * SECOND)
+    assert condition.alive
+    ask(condition, 100 * SECOND, sessions=2)
+    check(condition, 200 * SECOND)
+    assert condition.alive, "sessions that were answered are not counted again"
+
+
+def test_polls_that_are_answered_end_the_silence() -> None:
+    condition = Condition(0)
+    ask(condition, 0)
+    check(condition, NO_ACK)
+    condition.probed(Outcome.ANSWERED, SETTINGS, 5 * SECOND)
+    assert not condition.alive
+    condition.probed(Outcome.ANSWERED, SETTINGS, 6 * SECOND)
+    assert told(condition) == (True, 6 * SECOND, "polls are answered")
+    check(condition, 60 * SECOND)
+    assert condition.alive, "those who had waited wait no more"
+
+
+def test_number_of_sessions_that_are_remembered_is_bounded() -> None:
+    condition = Condition(0)
+    ask(condition, 0, sessions=10_000)
+    assert len(condition._askers) == 64
+    check(condition, NO_ACK, Settings(no_ack=Duration(NO_ACK), no_ack_sessions=64))
+    assert not condition.alive
+
+
+def test_silence_and_statistics_can_be_turned_off() -> None:
+    condition = Condition(0)
+    condition.report(report(), 0)
+    ask(condition, 0)
+    check(condition, 10**15, OFF)
+    assert condition.alive
+    assert condition.next_times(OFF) == []
+
+
+# All together.
+
+
+def process_dies(condition: Condition) -> None:
+    condition.report(report(ServerState.REFUSES), 50 * SECOND)
+    for _ in range(3):
+        condition.probed(Outcome.REFUSED, SETTINGS, 50 * SECOND)
+
+
+def host_falls_silent(condition: Condition) -> None:
+    ask(condition, 46 * SECOND)
+    condition.report(report(ServerState.SILENT), 50 * SECOND)
+    for _ in range(3):
+        condition.probed(Outcome.SILENT, SETTINGS, 50 * SECOND)
+    check(condition, 50 * SECOND)
+
+
+def link_breaks(condition: Condition) -> None:
+    condition.report(report(), 44 * SECOND)
+    ask(condition, 46 * SECOND)
+    for _ in range(3):
+        condition.probed(Outcome.SILENT, SETTINGS, 49 * SECOND)
+    check(condition, 50 * SECOND)
+
+
+def link_breaks_after_the_process_died(condition: Condition) -> None:
+    process_dies(condition)
+    check(condition, 60 * SECOND)
+
+
+@pytest.mark.parametrize(("what", "case"), [
+    (process_dies, "server process down"), (host_falls_silent, "server silent"),
+    (link_breaks, "link or edge node down"), (link_breaks_after_the_process_died, "link or edge node down")])
+def test_three_failures_are_told_apart(what: object, case: str) -> None:
+    condition = Condition(0)
+    assert callable(what)
+    what(condition)
+    assert not condition.alive
+    assert condition.why.startswith(f"{case}: ")
+    for text in condition.faults.values():
+        assert text in condition.why
+
+
+def everything_wrong() -> Condition:
+    condition = Condition(0)
+    ask(condition, 0)
+    condition.report(report(ServerState.SILENT), SECOND)
+    for _ in range(3):
+        condition.probed(Outcome.SILENT, SETTINGS, SECOND)
+    check(condition, 10 * SECOND)
+    assert set(condition.faults) == set(Fault)
+    assert condition.since == SECOND
+    return condition
+
+
+CLEARINGS = {
+    "silence": lambda condition, now: condition.answered(now),
+    "reports": lambda condition, now: condition.report(report(), now),
+    "probes": lambda condition, now: [condition.probed(Outcome.ANSWERED, SETTINGS, now) for _ in range(2)],
+}
+
+
+@pytest.mark.parametrize("order", [
+    ("silence", "reports", "probes"), ("silence", "probes", "reports"), ("reports", "silence", "probes"),
+    ("reports", "probes"), ("probes", "reports")])
+def test_faults_end_in_any_order_and_the_last_one_decides(order: tuple[str, ...]) -> None:
+    condition = everything_wrong()
+    for now, step in enumerate(order, 20):
+        assert told(condition) == (False, SECOND, condition.diagnosis())
+        CLEARINGS[step](condition, now * SECOND)
+    assert condition.alive
+    assert condition.recovered
+    assert condition.since == (19 + len(order)) * SECOND
+
+
+class ConditionMachine(RuleBasedStateMachine):
+    """Against a plain model: one condition for each way, alive while none is bad."""
+
+    @initialize(rise=st.integers(1, 3), fall=st.integers(1, 3), sessions=st.integers(1, 4),
+                no_ack=st.sampled_from([0, NO_ACK]), statistics=st.sampled_from([0, NO_STATISTICS]))
+    def begin(self, rise: int, fall: int, sessions: int, no_ack: int, statistics: int) -> None:
+        self.settings = Settings(rise=rise, fall=fall, no_ack_sessions=sessions, no_ack=Duration(no_ack),
+                                 statistics_timeout=Duration(statistics))
+        self.now = SECOND
+        self.real = Condition(self.now)
+        self.bad: set[Fault] = set()
+        self.waiting: dict[FlowKey, int] = {}
+        self.reported: int | None = None
+        self.row: tuple[bool, int] = True, 0
+        self.since = self.now
+        self.recovered = False
+
+    def _is(self, fault: Fault, wrong: bool) -> None:
+        before = bool(self.bad)
+        (self.bad.add if wrong else self.bad.discard)(fault)
+        if bool(self.bad) != before:
+            self.since = self.now
+            self.recovered = self.recovered or before
+            if before:
+                self.waiting.clear()
+
+    @rule(n=st.integers(1, 6))
+    def client_asks(self, n: int) -> None:
+        self.waiting.setdefault(key(n), self.now)
+        self.real.asked(key(n), self.now)
+
+    @rule()
+    def server_answers(self) -> None:
+        if self.waiting:
+            self._is(Fault.NO_ACK, False)
+        self.waiting.clear()
+        self.real.answered(self.now)
+
+    @rule(state=st.sampled_from(ServerState))
+    def edge_reports(self, state: ServerState) -> None:
+        self.reported = self.now
+        self._is(Fault.STATISTICS, False)
+        if state is not ServerState.UNKNOWN:
+            self._is(Fault.REPORTED, state is not ServerState.ACCEPTS)
+        self.real.report(report(state), self.now)
+
+    @rule(outcome=st.sampled_from(Outcome))
+    def probe_ends(self, outcome: Outcome) -> None:
+        good = outcome is Outcome.ANSWERED
+        self.row = good, (self.row[1] + 1 if self.row[0] == good else 1)
+        if good and self.row[1] >= self.settings.rise:
+            self._is(Fault.PROBE, False)
+            self._is(Fault.NO_ACK, False)
+        elif not good and self.row[1] >= self.settings.fall:
+            self._is(Fault.PROBE, True)
+        self.real.probed(outcome, self.settings, self.now)
+
+    @rule(rest=st.one_of(st.sampled_from([1, SECOND, NO_ACK - 1, NO_ACK, NO_STATISTICS]), st.integers(0, 9 * SECOND)))
+    def time_passes(self, rest: int) -> None:
+        """Whoever calls `check` when `next_times` says so notices each silence at its very moment."""
+        end = self.now + rest
+        while (due := min(self.real.next_times(self.settings), default=end + 1)) <= end:
+            assert due > self.now or self._due(), "a time in the past at which there is nothing to notice"
+            self.now = max(self.now, due)
+            faults = set(self.bad)
+            self._notice()
+            check(self.real, self.now, self.settings)
+            assert self.bad != faults, "it was due, and nothing was to be noticed"
+        self.now = end
+        assert not self._due(), "something was to be noticed, and was not due"
+        check(self.real, self.now, self.settings)
+
+    def _due(self) -> set[Fault]:
+        waited = [since for since in self.waiting.values() if self.now - since >= self.settings.no_ack]
+        found = set()
+        if self.settings.no_ack and len(waited) >= self.settings.no_ack_sessions:
+            found.add(Fault.NO_ACK)
+        silent = self.settings.statistics_timeout
+        if silent and self.reported is not None and self.now - self.reported >= silent:
+            found.add(Fault.STATISTICS)
+        return found - self.bad
+
+    def _notice(self) -> None:
+        for fault in self._due():
+            self._is(fault, True)
+
+    @invariant()
+    def they_agree(self) -> None:
+        assert self.real.alive == (not self.bad)
+        assert set(self.real.faults) == self.bad
+        assert (self.real.since, self.real.recovered) == (self.since, self.recovered)
+        assert self.real.why
+        if self.bad:
+            assert self.real.why == self.real.diagnosis()
+
+
+ConditionMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestConditionMachine = ConditionMachine.TestCase
+
+
+# Of all servers.
+
+
+def test_timer_is_the_earliest_of_all_servers_and_check_looks_at_all() -> None:
+    servers = [make_server(f"web{n}", n) for n in range(3)]
+    probing = Probing(SETTINGS)
+    assert probing.next_timer(servers) is None
+    ask(servers[1].condition, 4 * SECOND)
+    servers[2].condition.report(report(), SECOND)
+    assert probing.next_timer(servers) == 6 * SECOND
+    probing.check(servers, 6 * SECOND)
+    assert [server.alive for server in servers] == [True, True, False]
+    assert probing.next_timer(servers) == 7 * SECOND
+    probing.check(servers, 7 * SECOND)
+    assert [server.alive for server in servers] == [True, False, False]
+    assert probing.next_timer(servers) is None
+
+
+def test_report_tells_the_load() -> None:
+    server = make_server("web1")
+    server.sessions_since_report = 5
+    assert Probing(SETTINGS).report(server, report(load=3000, cores=2, connect=50_000).pack(), 1)
+    assert server.load == pytest.approx(1.5 + 0.5)
+    assert server.sessions_since_report == 0
+
+
+@pytest.mark.parametrize("sdu", [b"", b"ADST", bytes(68), report().pack() + b"\0"])
+def test_what_is_no_report_changes_nothing(sdu: bytes) -> None:
+    server = make_server("web1")
+    assert not Probing(SETTINGS).report(server, sdu, 1)
+    assert (server.load, server.condition.reported_at) == (None, None)

@@ -60,9 +60,10 @@ def run(network: Network, name: str, table: Path) -> None:
     Raises EnvironmentLacks, before READY, when something cannot be had.
     """
     # Until trio listens for it, SIGTERM must not end the process without taking back what was set up.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     node = make_node(network, name, time.monotonic_ns())
     with ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGTERM, before)
         links: dict[str, CellLink] = {}
         for link in node.links:
             links[link] = open_link(network, link, node)

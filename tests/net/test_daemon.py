@@ -87,7 +87,7 @@ def test_what_was_begun_is_taken_back(monkeypatch: pytest.MonkeyPatch, short_dir
         (short_dir / "loop").write_text("no directory")
     before = open_sockets()
     with pytest.raises(EnvironmentLacks):
-        daemon.run(table, DEPOT)
+        daemon.run(table, DEPOT, short_dir / "table.toml")
     assert open_sockets() == before
     assert Host.told == ([] if refusal == "tun" else ["apply", "undo"])
     assert [device.fileno() for device in devices] == ([] if refusal == "tun" else [-1])

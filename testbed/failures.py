@@ -307,21 +307,23 @@ def figures(watch: Watch, peer: str, broken: float, mended: float, requests: lis
         "none fails after": max((one.began - broken for one in failed), default=None),
         "all fast after": max((one.began - broken for one in bad), default=None),
         "alive after": back and back[0], "served after": min(served, default=None),
-        "bad when dead": len(known := [] if dead is None else late(requests, broken, broken + dead[0])), "late": known,
+        "bad when dead": len(known := [] if dead is None else late(peer, requests, broken, broken + dead[0])),
+        "late": known,
         "changes of list": watch.flaps(peer, broken - 1, mended + _AFTER),
     }
 
 
-_lost: set[int] = set()
-"""Ports of requests that were lost, in this failure or one before: their half-open entries live for 75 s."""
+_lost: set[tuple[str, int]] = set()
+"""Peers and ports of requests that were lost, now or in a failure before: their half-open entries live for 75 s."""
 
 
-def late(requests: list[Request], broken: float, dead: float) -> list[str]:
+def late(peer: str, requests: list[Request], broken: float, dead: float) -> list[str]:
     """The requests that failed, or were slow, though they began when the server was known to be dead."""
     bad = [one for one in requests if one.outcome != "ok" or one.seconds >= _SLOW]
-    _lost.update(one.port for one in bad if broken - _SLOW < one.began <= dead)
+    peer = peer.removesuffix(", reselect")
+    _lost.update((peer, one.port) for one in bad if broken - _SLOW < one.began <= dead)
     return [f"{one.began - broken:.2f} s, {one.outcome} after {one.seconds:.2f} s"
-            f"{', port of a lost one' if one.port in _lost else ''}" for one in bad if one.began > dead + 0.1]
+            f"{', port of a lost one' if (peer, one.port) in _lost else ''}" for one in bad if one.began > dead + 0.1]
 
 
 def ab(lab: Lab, failure: Failure, peer: str) -> dict[str, Any]:

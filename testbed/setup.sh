@@ -12,7 +12,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 
 # The command that a package is there for, and the package.
 wanted="curl:curl nginx:nginx-light ping:iputils-ping ip:iproute2"
-[ "$purpose" = test ] && wanted="$wanted ab:apache2-utils wrk:wrk tshark:tshark iperf3:iperf3 setpriv:util-linux"
+[ "$purpose" = test ] && wanted="$wanted ab:apache2-utils wrk:wrk tshark:tshark iperf3:iperf3 nft:nftables setpriv:util-linux"
 
 find_python() {
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do

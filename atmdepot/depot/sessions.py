@@ -7,6 +7,7 @@ session is forwarded whatever the states guessed here; they only decide when an 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,8 @@ class SessionTables:
         self.timers = timers
         self._released = released
         self._wheel: TimerWheel[Session] = TimerWheel()
-        self._half_open: dict[FlowKey, Session] = {}
+        # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away.
+        self._half_open: OrderedDict[FlowKey, Session] = OrderedDict()
 
     def find(self, key: FlowKey) -> Session | None:
         """The entry of a flow (client first), from the primary or else the secondary table."""
@@ -146,7 +148,11 @@ class SessionTables:
         if (self.timers.reselect and session is not None and session.client.state is TcpState.SYN_SENT
                 and not session.server.alive):
             return True  # no SYN+ACK has come from a server that is dead by now
-        return session is None or (session.table is Table.SECONDARY and tcp.sequence != session.client.isn)
+        if session is None:
+            return True
+        # The sessions of a dead server are lost (patent, page 16): who reuses such a port must not be lost with it.
+        lost = session.table is Table.SECONDARY or not session.server.alive
+        return lost and tcp.sequence != session.client.isn
 
     def has_room_for(self, key: FlowKey) -> bool:
         """Whether a session may be opened; one that reuses a closed one's port takes its place."""

@@ -82,6 +82,7 @@ class VpMap:
         """A session has gone for good; a VC that was its own is closed and its VCI comes free."""
         if self._vcis is not None and vc.owner is owner:
             self.link.close(vc)
+            vc.owner = None  # breaks the circle session, VC, session: neither waits for the garbage collector
             self._vcis.give_back(vc.vci)
 
     def _open(self, vci: int, category: ServiceCategory) -> Vc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from atmdepot.depot.probing import Outcome
 from tests.depot.playbook import Playbook
 from tests.ip_packets import ACK, SYN, tcp
 from tests.network_in_memory import CLIENT4, VIP4, make_network
@@ -512,3 +513,20 @@ def test_flood_beyond_the_tables_bound_is_counted() -> None:
     assert play.net.depot.sessions.primary == play.net.depot.sessions.secondary == {}
     play.port = 99
     assert play.client >> "S seq=1" in ("web1", "web2")
+
+
+@pytest.mark.parametrize("established", [False, True])
+def test_port_of_a_session_lost_with_its_server_may_be_used_at_once(established: bool) -> None:
+    """The session is lost anyway; its SYN again still goes where it went, but another one gets a living server."""
+    play = Playbook()
+    if established:
+        assert play.open() == "web1"
+    else:
+        assert play.client >> "S seq=100" == "web1"
+    server = play.net.depot.management.servers["web1"]
+    for _ in range(play.net.depot.probing.settings.fall):
+        server.condition.probed(Outcome.REFUSED, play.net.depot.probing.settings, play.net.now)
+    assert not server.alive
+    assert play.client >> "S seq=100" == "web1"
+    assert play.client >> "S seq=90000" == "web2"
+    assert play.states == ("SYN-SENT", "SYN-RECEIVED")

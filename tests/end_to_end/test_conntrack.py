@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.conftest import PACKAGES
 from tests.end_to_end.sites import CLIENT, CLIENT6, VIP, VIP6, Site, site, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.namespaces
-PACKAGES.setdefault("nft", "nftables")
 
 AS_THE_KERNEL_SAYS = {
     # client, server: the kernel's word

@@ -18,14 +18,12 @@ import pytest
 
 from atmdepot.lab.pages import page
 from atmdepot.lab.web import find_nginx
-from tests.end_to_end.conftest import PACKAGES
 from tests.end_to_end.sites import VIP, VIP6, Site, site, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.namespaces
-PACKAGES.setdefault("nft", "nftables")
 
 SOON = 15.0
 

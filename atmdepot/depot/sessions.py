@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import FlowKey, TcpFields
 
 _MODULO = 1 << 32
+_WIDEST_UNSCALED = 65_535
 _PROBE_LINGERS = 2_000_000_000
 _AFTER_DOUBTFUL_RST = 10_000_000_000
 """An RST in the window, but not at the exact number, leaves a session 10 s, unless it shows life (RFC 5961)."""
@@ -43,25 +44,31 @@ class Table(StrEnum):
 class Side:
     """One end of a session, as far as its packets tell: numbers as it last sent them."""
 
-    __slots__ = ("acknowledged", "end", "fin_end", "isn", "last_end", "scale", "state", "window")
+    __slots__ = ("acknowledged", "edge", "end", "fin_end", "isn", "last_end", "scale", "spoke", "state", "widest",
+                 "window")
 
     def __init__(self, state: TcpState) -> None:
         self.state = state
+        self.spoke = False  # whether it was seen to send anything, so that its numbers mean something
         self.isn = 0
         self.end = 0  # the number after the furthest octet it has sent
         self.last_end = 0  # the number after the last packet it sent
         self.fin_end: int | None = None
         self.acknowledged: int | None = None
         self.window = 0  # in octets, scaled
+        self.widest = _WIDEST_UNSCALED  # the widest it ever announced, or could have without our knowing
+        self.edge: int | None = None  # the number up to which it ever said that it would take
         self.scale: int | None = None
 
     def follow(self, tcp: TcpFields, scaled: bool) -> None:
         """Note the numbers of a packet that this end sends."""
         end = (tcp.sequence + tcp.length + bool(tcp.flags & SYN) + bool(tcp.flags & FIN)) % _MODULO
         self.last_end = end
+        self.spoke = True
         if tcp.flags & SYN or _is_after(end, self.end):
             self.end = end
         if tcp.flags & SYN:
+            self.edge = None
             self.isn = tcp.sequence
             self.scale = tcp.window_scale
         if tcp.flags & FIN:
@@ -69,6 +76,26 @@ class Side:
         if tcp.flags & ACK:
             self.acknowledged = tcp.acknowledgment
         self.window = tcp.window << (self.scale or 0) if scaled and not tcp.flags & SYN else tcp.window
+        self.widest = max(self.widest, self.window)
+        if tcp.flags & ACK:
+            edge = (tcp.acknowledgment + self.window) % _MODULO
+            if self.edge is None or _is_after(edge, self.edge):
+                self.edge = edge
+
+    def expects(self, tcp: TcpFields) -> bool:
+        """Whether a packet's numbers are such as this end would believe; where it has not said what it takes, any are.
+
+        Its octets lie in the window (one more is a zero-window probe), or are old ones sent again; it acknowledges
+        nothing that was never sent. What fails this is forwarded all the same, but it changes no state: whoever only
+        guesses numbers moves nothing.
+        """
+        if tcp.flags & ACK and self.spoke and _is_after(tcp.acknowledgment, self.end):
+            return False
+        if self.acknowledged is None or self.edge is None:
+            return True
+        end = (tcp.sequence + tcp.length + bool(tcp.flags & FIN)) % _MODULO
+        oldest = (self.acknowledged - self.widest - 1) % _MODULO
+        return not _is_after(end, (self.edge + 1) % _MODULO) and not _is_after(oldest, tcp.sequence)
 
 
 class Session:
@@ -199,8 +226,11 @@ class SessionTables:
         if tcp.flags & RST:
             self._reset(session, sender, receiver, tcp, now)
             return
-        sender.follow(tcp, scaled=session.client.scale is not None and session.server_side.scale is not None)
-        _advance(sender, receiver, tcp)
+        if tcp.flags & SYN and tcp.sequence != sender.isn:
+            receiver.acknowledged = receiver.edge = None  # what was said to another incarnation
+        if tcp.flags & SYN or receiver.expects(tcp):
+            sender.follow(tcp, scaled=session.client.scale is not None and session.server_side.scale is not None)
+            _advance(sender, receiver, tcp)
         if session.table is Table.SECONDARY and not self._revive(session):
             return
         if sender.state in OVER and receiver.state in OVER:

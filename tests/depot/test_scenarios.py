@@ -530,3 +530,15 @@ def test_port_of_a_session_lost_with_its_server_may_be_used_at_once(established:
     assert play.client >> "S seq=100" == "web1"
     assert play.client >> "S seq=90000" == "web2"
     assert play.states == ("SYN-SENT", "SYN-RECEIVED")
+
+
+@pytest.mark.parametrize("numbers", ["seq=9000000 ack=501", "seq=4000000000 ack=501", "seq=101 ack=99999"])
+def test_numbers_that_were_only_guessed_move_nothing(numbers: str) -> None:
+    """A FIN, or data that would make an RST exact, is forwarded; but only numbers in the window change a state."""
+    play = Playbook()
+    assert play.open() == "web1"
+    assert play.client >> f"FA {numbers} len=10" == "web1"
+    assert play.states == ESTABLISHED
+    end = int(numbers.split()[0].partition("=")[2]) + 11
+    assert play.client >> f"R seq={end}" == "web1"
+    assert (play.states, play.table) == (ESTABLISHED, "primary")

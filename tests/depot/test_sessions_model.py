@@ -151,8 +151,10 @@ class SessionsMachine(RuleBasedStateMachine):
             self._segment(entry, *segment)
 
     def _segment(self, entry: PlainEntry, from_client: bool, length: int, fresh: bool, fin: bool) -> None:
-        """In order; it acknowledges all that came, or (a packet that was on its way) what was acknowledged before."""
+        """In order and in the window; it acknowledges all that came, or (a packet on its way) what it did before."""
         side, other = (entry.client, entry.server) if from_client else (entry.server, entry.client)
+        if other.acknowledged is not None:
+            length = min(length, max(0, WINDOW - (side.next - other.acknowledged) % M - fin))
         ack = other.next if fresh or side.acknowledged is None else side.acknowledged
         if side.fin_end is not None:
             # A FIN that comes again, or an ACK after it.
@@ -172,6 +174,22 @@ class SessionsMachine(RuleBasedStateMachine):
             entry.table, entry.closed_by, entry.deadline = "primary", "", self.now + IDLE
             if entry.client.fin_acknowledged and entry.server.fin_acknowledged:
                 self._close(entry, "FIN")
+
+    @precondition(lambda self: any(entry.open for entry in self.entries.values()))
+    @rule(data=st.data(), from_client=st.booleans(), fin=st.booleans(), length=st.sampled_from([0, 1, 1000]),
+          what=st.sampled_from(["beyond the window", "long ago", "acknowledges what was never sent"]))
+    def guessed_numbers(self, data: st.DataObject, from_client: bool, fin: bool, length: int, what: str) -> None:
+        """A packet that the other end would not believe passes, and changes no state."""
+        entry = self._one_of(data, lambda entry: entry.open)
+        side, other = (entry.client, entry.server) if from_client else (entry.server, entry.client)
+        if other.acknowledged is None:
+            return
+        seq = {"beyond the window": other.acknowledged + WINDOW + 2, "long ago": other.acknowledged - WINDOW - 3000,
+               "acknowledges what was never sent": side.next}[what]
+        ack = other.next + (1 if what.startswith("ack") else 0)
+        self._send(entry, from_client, ACK | FIN * fin, seq % M, ack % M, length)
+        if entry.closed_by not in ("FIN", "RST"):
+            entry.table, entry.closed_by, entry.deadline = "primary", "", self.now + IDLE
 
     def _close(self, entry: PlainEntry, why: str) -> None:
         entry.table, entry.closed_by, entry.deadline = "secondary", why, self.now + TWO_MSL

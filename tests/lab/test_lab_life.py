@@ -209,7 +209,10 @@ def test_ctrl_c_on_the_command_line(run_dir: Path, phase: str) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as launcher:
         until(lambda: (state := states.read(run_dir / "direct")) and (state.pid or phase == "its state is written"))
         os.killpg(launcher.pid, signal.SIGINT)
-        stderr = launcher.communicate(timeout=20)[1]
+        try:
+            stderr = launcher.communicate(timeout=20)[1]
+        finally:
+            launcher.kill()
     assert launcher.returncode == 130
     assert "Traceback" not in stderr
     assert list(run_dir.iterdir()) == []

@@ -148,6 +148,7 @@ class Probing(Struct, forbid_unknown_fields=True, kw_only=True):
     fall: Annotated[int, Meta(ge=1)] = 2
     path: Annotated[str, Meta(pattern="^/[!-~]*$")] = "/"
     status: Annotated[int, Meta(ge=100, le=599)] = 200
+    statistics: Duration = field(default_factory=lambda: Duration.parse("1s"))
     statistics_timeout: Duration = field(default_factory=lambda: Duration.parse("3s"))
     no_ack: Duration = field(default_factory=lambda: Duration.parse("3s"))
     no_ack_sessions: Annotated[int, Meta(ge=1, le=64)] = 3

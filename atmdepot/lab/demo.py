@@ -5,6 +5,7 @@ Where neither root nor a user namespace can be had, the same depot and edge node
 
 from __future__ import annotations
 
+import ipaddress
 import shutil
 import sysconfig
 import time
@@ -27,7 +28,7 @@ from atmdepot.network import find, load
 from atmdepot.tables import make_table
 from atmdepot.trace.erf import Direction, ErfCapture
 from atmdepot.trace.pcap import PcapReader, ip_packets
-from atmdepot.trace.text import CellPrinter
+from atmdepot.trace.text import CellLine, CellPrinter
 from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.cell import Interface
 from atmdepot.wire.ip import PROTOCOL_TCP, ip_view
@@ -108,15 +109,6 @@ def _verdict(out: Console, problems: list[str]) -> int:
     return 0
 
 
-def _tcp(packets: list[Crossing], direction: str) -> Counter[bytes]:
-    """The TCP packets of one direction (the kernel's own multicast on a new device is not ours to carry)."""
-    found: Counter[bytes] = Counter()
-    for packet in packets:
-        if packet.direction == direction and ip_view(packet.octets).protocol == PROTOCOL_TCP:
-            found[packet.octets] += 1
-    return found
-
-
 class _Demo:
     """The demonstration in a lab that is up."""
 
@@ -128,6 +120,8 @@ class _Demo:
         vip = self._network.vips[0]
         port = next(iter(self._network.services.values())).ports[:1] or [80]
         self._url = f"http://[{vip}]:{port[0]}" if ":" in vip else f"http://{vip}:{port[0]}"
+        network = next(n for n in map(ipaddress.ip_network, self._network.lab.networks) if n.version == vip.version)
+        self._client = str(network[2])
         self._problems: list[str] = []
         self._served: dict[str, int] = {}
         self._last = ""
@@ -150,7 +144,7 @@ class _Demo:
             self._fetch("100B")
             self._wait_for_quiet()
         trains = watch.trains
-        print_trains(self._out, self._network, trains)
+        print_trains(self._out, self._network, trains, self._client)
         self._compare(at_depot.packets, [packet for edge in at_edges for packet in edge.packets])
         if write is not None:
             write_trains(write, trains)
@@ -159,20 +153,20 @@ class _Demo:
             self._problems.append("the depot showed no cells of the request")
 
     def _wait_for_quiet(self) -> None:
-        """Wait until nothing moves: the last packets of a session cross a long or lossy link after its end."""
+        """Wait until no session moves: its last packets cross a long or lossy link after its end."""
         deadline = time.monotonic() + _PATIENCE
         moved, quiet_since = -1, time.monotonic()
         while time.monotonic() < min(deadline, quiet_since + _QUIET):
             time.sleep(_GLANCE)
-            rows = [row for path in self._sockets for row in show(path, "links")]
-            now_moved = sum(row["tx_pdus"] + row["rx_pdus"] for row in rows)
+            now_moved = sum(row["packets_in"] + row["packets_out"] for row in show(self._sockets[0], "sessions")
+                            if self._client in row["client"])
             if now_moved != moved:
                 moved, quiet_since = now_moved, time.monotonic()
 
     def _compare(self, at_depot: list[Crossing], at_edges: list[Crossing]) -> None:
         """What went into the depot's TUN device must have come out of an edge node's, and the other way round."""
-        ways = (("the depot's TUN device", "an edge node's", _tcp(at_depot, "out"), _tcp(at_edges, "in")),
-                ("an edge node's TUN device", "the depot's", _tcp(at_edges, "out"), _tcp(at_depot, "in")))
+        ways = (("the depot's TUN device", "an edge node's", self._tcp(at_depot, "out"), self._tcp(at_edges, "in")),
+                ("an edge node's TUN device", "the depot's", self._tcp(at_edges, "out"), self._tcp(at_depot, "in")))
         for one, other, start, end in ways:
             self._out.print(Text(f"{sum(start.values())} packets went into {one}, {sum((start & end).values())} came "
                                  f"out of {other} with every octet as it was."))
@@ -182,6 +176,16 @@ class _Demo:
             elif lost:
                 self._out.print(Text(f"{sum(lost.values())} were lost, which is what this table's links are for; TCP "
                                      "sends them again."))
+
+    def _tcp(self, packets: list[Crossing], direction: str) -> Counter[bytes]:
+        """The client's TCP packets of one direction (the depot's own probes cross the devices, too)."""
+        client = ipaddress.ip_address(self._client).packed
+        found: Counter[bytes] = Counter()
+        for packet in packets:
+            ip = ip_view(packet.octets)
+            if packet.direction == direction and ip.protocol == PROTOCOL_TCP and client in (ip.source, ip.destination):
+                found[packet.octets] += 1
+        return found
 
     def _all_pages(self) -> None:
         self._out.print(Text("\nEvery page, several times, each octet compared:", style="bold"))
@@ -231,12 +235,17 @@ class _Demo:
                                  "addresses of the client itself, none of the depot's."))
 
 
-def print_trains(out: Console, network: Network, trains: Iterable[dict[str, Any]]) -> None:
-    """Print each cell, and each PDU under its last cell."""
+def print_trains(out: Console, network: Network, trains: Iterable[dict[str, Any]], client: str = "") -> None:
+    """Print each cell, and each PDU under its last cell; with `client`, only the PDUs of packets from or to it."""
     printers = dict(_printers(network))
+    waiting: dict[object, list[CellLine]] = {}
     for train in trains:
         for line in printers[train["link"]].lines(train["time"], train["link"], train["direction"], train["cells"]):
-            out.print(Text(line.text, style="bold cyan" if line.is_pdu else ""), soft_wrap=True)
+            waiting.setdefault(line.vc, []).append(line)
+            if not client or line.is_pdu:
+                for told in waiting.pop(line.vc):
+                    if client in line.text:
+                        out.print(Text(told.text, style="bold cyan" if told.is_pdu else ""), soft_wrap=True)
 
 
 def _printers(network: Network) -> Iterator[tuple[str, CellPrinter]]:

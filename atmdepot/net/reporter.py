@@ -28,13 +28,17 @@ class Reporter:
         self._target = _service_behind(node)
 
     async def run(self) -> None:
-        """Report until cancelled."""
+        """Report until cancelled; a reload may change how often, or switch it off and on."""
         while True:
+            interval = self._node.network.probing.statistics / 1e9
+            if not interval:
+                await trio.sleep(_INTERVAL)
+                continue
             state, connect_time = await self._try_server()
             now = self._pump.clock()
             self._node.send_statistics(state, os.getloadavg()[0], os.cpu_count() or 1, connect_time, now)
             self._pump.write_out(now)
-            await trio.sleep(_INTERVAL)
+            await trio.sleep(interval)
 
     async def _try_server(self) -> tuple[ServerState, int]:
         """Connect to the server from here; how it went, and the time that it took in ns."""

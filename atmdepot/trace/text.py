@@ -17,10 +17,11 @@ _MAX_WAITING = 1 << 16
 
 
 class CellLine(NamedTuple):
-    """A line: its text, and whether it tells of a whole PDU."""
+    """A line: its text, whether it tells of a whole PDU, and the link, direction, VPI and VCI that it is of."""
 
     text: str
     is_pdu: bool
+    vc: tuple[str, str, int, int]
 
 
 class CellPrinter:
@@ -49,15 +50,15 @@ class CellPrinter:
         fields = CellHeader.unpack(good or header, self._interface)
         verdict = "" if good == header else "  HEC bad, corrected" if good else "  HEC bad"
         told = f"{place}  {fields.vpi}/{fields.vci:<5}  CLP {fields.clp}  {_pti(fields)}"
-        if good is None or not fields.is_user_data:
-            return [CellLine(told + verdict, False)]
         vc = link, direction, fields.vpi, fields.vci
+        if good is None or not fields.is_user_data:
+            return [CellLine(told + verdict, False, vc)]
         payloads = self._payloads.setdefault(vc, [])
         payloads.append(cell[HEADER_SIZE:])
-        lines = [CellLine(f"{told}  cell {len(payloads)}{verdict}", False)]
+        lines = [CellLine(f"{told}  cell {len(payloads)}{verdict}", False, vc)]
         if fields.is_last or len(payloads) >= _MAX_WAITING:
             del self._payloads[vc]
-            lines.append(CellLine(f"{place}  {fields.vpi}/{fields.vci:<5}  {self._pdu(payloads)}", True))
+            lines.append(CellLine(f"{place}  {fields.vpi}/{fields.vci:<5}  {self._pdu(payloads)}", True, vc))
         return lines
 
     def _pdu(self, payloads: list[bytes]) -> str:

@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 from atmdepot.lab import Lab
 from atmdepot.net.control import show
+from atmdepot.network import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -123,10 +124,17 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(table: str | Path, **options: Any) -> Iterator[Site]:
-    """A lab in a directory of its own."""
+def site(table: str | Path, *, watched: bool = False, **options: Any) -> Iterator[Site]:
+    """A lab in a directory of its own.
+
+    Unless it is `watched`, the depot neither probes nor gets statistics: then every packet and cell is of the test.
+    """
     # Not pytest's: a unix socket's path must be short.
-    with tempfile.TemporaryDirectory(prefix="atm-") as directory:
+    with tempfile.TemporaryDirectory(prefix="atm-") as directory, tempfile.TemporaryDirectory() as tables:
+        if not watched:
+            quiet = Path(tables) / "quiet.toml"
+            quiet.write_text(find(str(table)).read_text() + '\n[probing]\nprobe = "none"\nstatistics = "0s"\n')
+            table = quiet
         environment = {"ATMDEPOT_RUN_DIR": directory}
         with patch.dict(os.environ, environment):
             lab = Lab.up(table, timeout=PATIENCE, **options)
@@ -140,8 +148,6 @@ def site(table: str | Path, **options: Any) -> Iterator[Site]:
 @contextlib.contextmanager
 def changed(table: str, name: str, changes: Sequence[tuple[str, str]]) -> Iterator[Path]:
     """A file with a table that ships, changed, and with another name."""
-    from atmdepot.network import find
-
     text = find(table).read_text()
     for old, new in (*changes, (f'name = "{table}"', f'name = "{name}"')):
         assert old in text

@@ -283,7 +283,7 @@ def tracked(needs: Callable[[str], None]) -> Iterator[Site]:
     """A lab whose depot's kernel tracks connections; the client and the servers' hosts leave some packets away."""
     needs("nginx")
     needs("nft")
-    with site("direct") as made:
+    with site("direct", watched=True) as made:
         if made.run("depot", "nft", TRACK, check=False).returncode:
             pytest.skip("this kernel cannot track connections")
         if made.run("depot", "cat", "/proc/net/nf_conntrack", check=False).returncode:

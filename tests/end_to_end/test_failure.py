@@ -82,7 +82,7 @@ for _ in sys.stdin:
 def frail(needs: Callable[[str], None]) -> Iterator[Site]:
     """A lab that its tests break, and mend."""
     needs("curl")
-    with site("direct") as made:
+    with site("direct", watched=True) as made:
         yield made
 
 

@@ -62,8 +62,9 @@ def test_gns3_has_a_cell_in_each_datagram(gns3: Site) -> None:
             assert (row["cells"], row["tx_datagrams"], row["rx_datagrams"]) == (1, row["tx_cells"], row["rx_cells"])
             assert row["tx_cells"] > 0
     vcs = gns3.vcs("r1")
-    assert vcs.keys() == {"1/100"}
-    assert {(row["crc"], row["encapsulation"]) for row in vcs.values()} == {("dynamips", "llc")}
+    assert vcs.keys() == {"1/100", "1/32"}  # the VC of all sessions, and the management VC
+    assert {vc: (row["crc"], row["encapsulation"]) for vc, row in vcs.items()} == {
+        "1/100": ("dynamips", "llc"), "1/32": ("dynamips", "vc-mux")}
 
 
 CONNECT = """
@@ -118,7 +119,8 @@ def test_ipv6_has_no_ipv4_anywhere(ipv6: Site) -> None:
     done = ipv6.atmdepot("show", "links")
     assert done.returncode == 0
     assert "to-web1" in done.stdout
-    assert {row["encapsulation"] for row in ipv6.rows("vcs")} == {"llc"}
+    # All but the management VCs, which carry no IP.
+    assert {row["encapsulation"] for row in ipv6.rows("vcs") if not row["vc"].endswith("/33")} == {"llc"}
 
 
 # qos: the DSCP of the SYN picks the category, that of each packet the CLP bit.

@@ -27,7 +27,7 @@ for vip in sys.argv[1:]:
     family = socket.AF_INET6 if ":" in vip else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as s:
         for size in (0, 1, 400, 1400, 5000):
-            s.sendto(bytes(size), (vip, 9))
+            s.sendto(bytes(size), (vip, 80))
 """
 
 

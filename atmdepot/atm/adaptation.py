@@ -6,7 +6,7 @@ caller takes them, once for each burst.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.atm.sar import Reassembler, segment
 from atmdepot.atm.vc import Vc, VcTable
@@ -18,6 +18,23 @@ from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Encapsulation, Enc
 if TYPE_CHECKING:
     from atmdepot.atm.contract import Contract
     from atmdepot.network import Network, Vp
+
+
+_DAMAGE = (DropReason.CRC_ERROR, DropReason.LENGTH_ERROR, DropReason.REASSEMBLY_TIMEOUT)
+
+
+class PathCondition(NamedTuple):
+    """PDUs that came whole, that came damaged, and that came with congestion experienced (EFCI)."""
+
+    whole: int = 0
+    damaged: int = 0
+    congested: int = 0
+
+    def share_since(self, earlier: PathCondition) -> float:
+        """Of the PDUs since `earlier`, the share that was damaged or met congestion: 0 to 1."""
+        whole, damaged = self.whole - earlier.whole, self.damaged - earlier.damaged
+        bad = damaged + self.congested - earlier.congested
+        return bad / (whole + damaged) if whole + damaged > 0 else 0.0
 
 
 class LinkAdaptation:
@@ -32,7 +49,7 @@ class LinkAdaptation:
         self.reassembler = Reassembler(
             table, interface=interface, timeout=timeout, max_octets=max_octets, drops=self.drops)
         self.cells_out: list[bytes] = []
-        self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = 0
+        self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = self.rx_congested = 0
 
     @classmethod
     def of(cls, network: Network, link: str, table: VcTable) -> LinkAdaptation:
@@ -57,8 +74,9 @@ class LinkAdaptation:
         """The packets that `cells` complete, each with the VC it came on."""
         self.rx_cells += len(cells) // CELL_SIZE
         packets = []
-        for vc, octets, _, _ in self.reassembler.receive(cells, now):
+        for vc, octets, _, congested in self.reassembler.receive(cells, now):
             self.rx_pdus += 1
+            self.rx_congested += congested
             if vc.encapsulation is Encapsulation.VC_MUX:
                 packets.append((vc, octets))
             elif (packet := self._decapsulate(octets, vc)) is not None:
@@ -74,6 +92,11 @@ class LinkAdaptation:
             return packet
         self.drops[DropReason.UNKNOWN_ENCAPSULATION] += 1
         return None
+
+    def condition(self) -> PathCondition:
+        """How the way here has been, in totals: the caller takes the difference of two."""
+        damaged = sum(self.drops[reason] for reason in _DAMAGE)
+        return PathCondition(self.rx_pdus, damaged, self.rx_congested)
 
     def close(self, vc: Vc) -> None:
         """Close a VC and drop what is held of it."""

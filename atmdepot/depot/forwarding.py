@@ -148,7 +148,8 @@ class Depot(AtmNode):
 
     def _take_statistics(self, vc: Vc, sdu: bytes, link: str, now: int) -> None:
         server = self.management.server_on.get(self.vc_map.management[vc])
-        if server is not None and not self.probing.report(server, sdu, now):
+        path = self.links[link].condition()
+        if server is not None and not self.probing.report(server, sdu, path, now):
             self.links[link].drops[DropReason.BAD_STATISTICS] += 1
 
     def _may_pass(self, link: str, packet: Packet, octets: bytes, now: int) -> bool:

@@ -19,6 +19,7 @@ from atmdepot.wire.statistics import ServerState, Statistics
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from atmdepot.atm.adaptation import PathCondition
     from atmdepot.depot.session_management import Server
     from atmdepot.network import Probing as Settings
     from atmdepot.wire.packet import FlowKey
@@ -176,15 +177,17 @@ class Probing:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def report(self, server: Server, sdu: bytes, now: int) -> bool:
-        """Take a report of a server's edge node; False when it is none."""
+    def report(self, server: Server, sdu: bytes, path: PathCondition, now: int) -> bool:
+        """Take a report of a server's edge node, with the condition of the way that it came; False when it is none."""
         try:
             statistics = Statistics.unpack(sdu)
         except ValueError:
             return False
         server.condition.report(statistics, now)
         server.condition.heard = now
-        server.load = statistics.load / 1000 / max(1, statistics.cores) + statistics.connect_time / 100_000
+        server.load = (statistics.load / 1000 / max(1, statistics.cores) + statistics.connect_time / 100_000
+                       + path.share_since(server.path))
+        server.path = path
         server.sessions_since_report = 0
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.atm.adaptation import PathCondition
 from atmdepot.depot.balancing import BALANCERS
 from atmdepot.depot.probing import Condition
 
@@ -21,7 +22,7 @@ _WEIGHT_UNIT = 100
 class Server:
     """A server as the depot knows it: where it is, its condition, and what it carries."""
 
-    __slots__ = ("condition", "draining", "link", "load", "name", "position", "primary_sessions",
+    __slots__ = ("condition", "draining", "link", "load", "name", "path", "position", "primary_sessions",
                  "sessions_since_report", "settings", "total_sessions", "vp")
 
     def __init__(self, name: str, position: int, settings: ServerSettings, vp: str, link: str, now: int) -> None:
@@ -30,6 +31,7 @@ class Server:
         self.draining = False
         self.primary_sessions = self.total_sessions = self.sessions_since_report = 0
         self.load: float | None = None
+        self.path = PathCondition()
 
     @property
     def alive(self) -> bool:

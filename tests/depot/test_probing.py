@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from atmdepot.atm.adaptation import PathCondition
 from atmdepot.depot.probing import Condition, Fault, Outcome, Probing
 from atmdepot.network import Probing as Settings
 from atmdepot.units import Duration
@@ -386,7 +387,7 @@ def test_timer_is_the_earliest_of_all_servers_and_check_looks_at_all() -> None:
 def test_report_tells_the_load() -> None:
     server = make_server("web1")
     server.sessions_since_report = 5
-    assert Probing(SETTINGS).report(server, report(load=3000, cores=2, connect=50_000).pack(), 1)
+    assert Probing(SETTINGS).report(server, report(load=3000, cores=2, connect=50_000).pack(), PathCondition(), 1)
     assert server.load == pytest.approx(1.5 + 0.5)
     assert server.sessions_since_report == 0
 
@@ -394,5 +395,5 @@ def test_report_tells_the_load() -> None:
 @pytest.mark.parametrize("sdu", [b"", b"ADST", bytes(68), report().pack() + b"\0"])
 def test_what_is_no_report_changes_nothing(sdu: bytes) -> None:
     server = make_server("web1")
-    assert not Probing(SETTINGS).report(server, sdu, 1)
+    assert not Probing(SETTINGS).report(server, sdu, PathCondition(), 1)
     assert (server.load, server.condition.reported_at) == (None, None)

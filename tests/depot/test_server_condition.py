@@ -12,6 +12,7 @@ from scapy.layers.inet6 import IPv6
 
 from atmdepot.atm.sar import segment
 from atmdepot.drops import DropReason
+from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.depot.playbook import Playbook
 from tests.depot.servers import kill
@@ -326,3 +327,28 @@ def test_server_that_may_no_more_be_chosen_loses_the_turn_that_it_had_ahead(chan
     play.net.depot.reconfigure(network, play.net.now)
     for play.port in range(5000, 5003):
         assert play.client >> "S seq=1" == "web1"
+
+
+def test_load_counts_the_condition_of_the_way() -> None:
+    """Of the PDUs since the report before, the share that came damaged or with EFCI is added to the load."""
+    net = InMemoryNetwork()
+    depot, edge = net.depot, net.edges["web1"]
+    link, server = depot.links["to-web1"], depot.management.servers["web1"]
+
+    def report() -> float | None:
+        edge.send_statistics(ServerState.ACCEPTS, 0.0, 1, 0, net.now)
+        depot.cells_from_link("to-web1", edge.link.take_cells(), net.now)
+        return server.load
+
+    assert report() == 0
+    # One of the next four PDUs is damaged, and the report itself is the fourth.
+    train = segment(b"E" + bytes(99), edge.table.default)
+    depot.cells_from_link("to-web1", train + train, net.now)
+    depot.cells_from_link("to-web1", train[:-1] + b"?", net.now)
+    assert report() == 1 / 4
+    assert report() == 0
+    # One of the next two met congestion in its last cell.
+    header = CellHeader.unpack(train[-53:-48])
+    depot.cells_from_link("to-web1", train[:-53] + header._replace(pti=0b011).pack() + train[-48:], net.now)
+    assert report() == 1 / 2
+    assert link.rx_congested == 1

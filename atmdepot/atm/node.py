@@ -54,6 +54,12 @@ class AtmNode:
         self.tx_octets += sum(map(len, packets))
         return packets
 
+    def analyse_from_tun(self, octets: bytes) -> Packet | None:
+        """Count a packet that the TUN device gave, and read it as `analyse` does."""
+        self.rx_packets += 1
+        self.rx_octets += len(octets)
+        return self.analyse(octets)
+
     def analyse(self, octets: bytes) -> Packet | None:
         """What a packet says of itself; None (and counted) when it is none, or one for a group."""
         try:

@@ -59,9 +59,7 @@ class Depot(AtmNode):
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """A client's packet, from the TUN device."""
-        self.rx_packets += 1
-        self.rx_octets += len(octets)
-        packet = self.analyse(octets)
+        packet = self.analyse_from_tun(octets)
         if packet is None:
             return
         if packet.later:

@@ -48,7 +48,7 @@ class Fault(StrEnum):
 class Condition:
     """What is known of one server."""
 
-    __slots__ = ("_askers", "_failures", "_successes", "alive", "faults", "heard", "last_outcome",
+    __slots__ = ("_askers", "_failures", "_successes", "alive", "faults", "last_outcome",
                  "last_report", "recovered", "reported_at", "since", "suspect", "why")
 
     def __init__(self, now: int) -> None:
@@ -60,7 +60,6 @@ class Condition:
         self.last_outcome: Outcome | None = None
         self.last_report: Statistics | None = None
         self.reported_at: int | None = None
-        self.heard = now
         self.suspect = False  # a session was refused: probe at once, and without a pause
         self._askers: dict[FlowKey, int] = {}  # sessions that wait for an answer, and since when; the first first
         self._failures = self._successes = 0
@@ -74,7 +73,6 @@ class Condition:
 
     def answered(self, now: int) -> None:
         """Anything came from the server."""
-        self.heard = now
         if self._askers:
             self._askers.clear()
             self._clear(Fault.NO_ACK, "it answers again", now)
@@ -184,7 +182,6 @@ class Probing:
         except ValueError:
             return False
         server.condition.report(statistics, now)
-        server.condition.heard = now
         server.load = (statistics.load / 1000 / max(1, statistics.cores) + statistics.connect_time / 100_000
                        + path.share_since(server.path))
         server.path = path

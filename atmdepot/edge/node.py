@@ -165,9 +165,7 @@ class EdgeNode(AtmNode):
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """A server's packet, from the TUN device."""
-        self.rx_packets += 1
-        self.rx_octets += len(octets)
-        packet = self.analyse(octets)
+        packet = self.analyse_from_tun(octets)
         if packet is None:
             return
         if len(octets) > self.mtu:

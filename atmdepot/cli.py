@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
@@ -15,9 +15,6 @@ import msgspec
 import atmdepot
 from atmdepot.errors import AtmdepotError
 from atmdepot.network import find, load, schema
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _INTERRUPTED = 130
 _EXAMPLES = """\b
@@ -103,11 +100,12 @@ def show_command(
 ) -> None:
     """Ask the running daemons for their sessions, VCs, links, servers or counters."""
     from atmdepot.net.control import show
+    from atmdepot.net.running import control_sockets
     from atmdepot.tables import print_rows
 
     rows: list[dict[str, Any]] = []
     failures = []
-    for path in _control_sockets(network_name, node):
+    for path in control_sockets(network_name, node):
         try:
             rows += show(path, subject, limit)
         except AtmdepotError as failure:
@@ -150,36 +148,10 @@ def reload_command(network_name: str | None) -> None:
 
 def _tell_depot(network_name: str | None, request: dict[str, Any]) -> None:
     """Ask the depot's daemon, which is the one that has servers."""
-    from atmdepot.net.control import ask, show
+    from atmdepot.net.control import ask
+    from atmdepot.net.running import depot_socket
 
-    for path in _control_sockets(network_name, None):
-        if show(path, "servers", 1):
-            click.echo(next(ask(path, request))["done"])
-            return
-    raise AtmdepotError("no depot runs here: begin with `atmdepot lab up direct`")
-
-
-def _control_sockets(network: str | None, node: str | None) -> list[Path]:
-    """The sockets of one running network's nodes; raise AtmdepotError when it is not clear which."""
-    from atmdepot.net.control import is_answered
-    from atmdepot.paths import run_dir
-
-    found = sorted(run_dir().glob("*/*.sock"))
-    running = sorted({path.parent.name for path in found if is_answered(path)})
-    if network is not None and network not in running:
-        raise AtmdepotError(f"the network \"{network}\" does not run here"
-                            + (f"; running: {', '.join(running)}" if running else ""))
-    if network is None and len(running) > 1:
-        raise AtmdepotError(f"several networks run here: add --network with one of {', '.join(running)}")
-    if not running:
-        raise AtmdepotError("no daemon runs here: begin with `atmdepot lab up direct`")
-    sockets = [path for path in found if path.parent.name == (network or running[0])]
-    if node is None:
-        return sockets
-    chosen = [path for path in sockets if path.stem == node]
-    if not chosen:
-        raise AtmdepotError(f"no daemon of \"{node}\" runs here: there are {', '.join(p.stem for p in sockets)}")
-    return chosen
+    click.echo(next(ask(depot_socket(network_name), request))["done"])
 
 
 def _plain(value: object) -> object:
@@ -189,10 +161,12 @@ def _plain(value: object) -> object:
 def main() -> None:
     """Run a command; print a clear failure as it is, without a traceback."""
     from atmdepot.doctor import doctor
+    from atmdepot.explain_command import explain_command
     from atmdepot.lab.commands import lab
     from atmdepot.lab.demo import demo, replay_command
+    from atmdepot.trace.command import trace
 
-    for command in (lab, doctor, demo, replay_command):
+    for command in (lab, doctor, demo, trace, replay_command, explain_command):
         cli.add_command(command)
     try:
         code = cli.main(standalone_mode=False)

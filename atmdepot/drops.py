@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Self
+from typing import Protocol, Self
 
 
 class DropReason(StrEnum):
@@ -57,7 +58,43 @@ class DropReason(StrEnum):
     TUN_ERROR = "tun-error", "packets", "the TUN device refused it"
 
 
-class Drops(Counter[DropReason]):
-    """A counter for each reason; one per place where something can be dropped."""
+class OnVc(Protocol):
+    """What has a VPI and a VCI: a VC, or the header of a cell."""
 
-    __slots__ = ()
+    @property
+    def vpi(self) -> int:
+        """The VPI."""
+
+    @property
+    def vci(self) -> int:
+        """The VCI."""
+
+
+DropWatcher = Callable[[DropReason, int, bytes | memoryview, OnVc | None], None]
+"""What is told of a drop: its reason, how many, what it was (or its beginning), and its VC."""
+
+
+class Drops(Counter[DropReason]):
+    """A counter for each reason; one per place where something can be dropped.
+
+    Only `count` moves it, so that a `watcher`, if there is one, hears of every drop.
+    """
+
+    watcher: DropWatcher | None = None
+
+    def count(
+        self, reason: DropReason, count: int = 1, octets: bytes | memoryview = b"", vc: OnVc | None = None,
+    ) -> None:
+        """Count what was dropped, and tell the watcher.
+
+        Args:
+            reason: why.
+            count: how many of the reason's units.
+            octets: what was dropped, or its beginning: cells with their HECs, a packet, a CPCS-PDU, datagrams; empty
+                where only the number is known. A watcher that keeps some of it makes a copy.
+            vc: the VC, or the cell's header, where VPI and VCI are known.
+
+        """
+        self[reason] += count
+        if self.watcher is not None:
+            self.watcher(reason, count, octets, vc)

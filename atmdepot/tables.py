@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _WIDE = 200
 _COLUMNS = {
-    "sessions": ["client", "server", "vc", "table", "client_state", "server_state", "idle"],
+    "sessions": ["number", "client", "server", "vc", "table", "client_state", "server_state", "idle"],
     "vcs": ["node", "vc", "category", "carries", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells"],
     "links": ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops", "last_error"],
     "servers": ["server", "node", "list", "for", "why", "sessions", "sessions_total"],

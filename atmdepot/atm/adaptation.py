@@ -90,7 +90,7 @@ class LinkAdaptation:
             ethertype, packet = None, b""
         if ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
             return packet
-        self.drops[DropReason.UNKNOWN_ENCAPSULATION] += 1
+        self.drops.count(DropReason.UNKNOWN_ENCAPSULATION, 1, sdu, vc)
         return None
 
     def condition(self) -> PathCondition:

@@ -55,30 +55,59 @@ class FragmentMap(Generic[T]):
         entry = self._entry(packet, now)
         entry.target = target
         held, entry.held = entry.held, []
-        self._octets -= sum(len(fragment.octets) for fragment in held)
+        self._octets -= _octets_of(held)
         return held
 
     def later(self, octets: bytes, packet: Packet, now: int) -> T | None:
         """Where a later fragment goes; None when it is held until its first comes (or was given up, and counted)."""
         entry = self._entry(packet, now)
         if entry.target is None:
-            if len(entry.held) < _MAX_HELD and self._octets + len(octets) <= _MAX_OCTETS:
+            if self._has_room(entry.held, self._octets + len(octets)):
                 self._octets += len(octets)
                 entry.held.append(Held(octets, packet))
             else:
-                self._drops[DropReason.FRAGMENT] += 1
+                self._drops.count(DropReason.FRAGMENT, octets=octets)
         return entry.target
 
+    def target_of(self, packet: Packet, now: int) -> T | None:
+        """Where `later` would send a fragment; None when its first has not come."""
+        entry = self._living(_key_of(packet), now)
+        return None if entry is None else entry.target
+
+    def waiting_for(self, packet: Packet, now: int) -> list[Held]:
+        """The fragments that wait for the first one of a packet."""
+        entry = self._living(_key_of(packet), now)
+        return [] if entry is None else entry.held
+
+    def would_hold(self, octets: bytes, packet: Packet, now: int) -> bool:
+        """Whether `later` would hold a fragment whose first has not come; else it would drop it."""
+        held = self.waiting_for(packet, now)
+        total = self._octets + len(octets)
+        if self._living(_key_of(packet), now) is None and (leaving := self._leaving_for(_key_of(packet))) is not None:
+            total -= _octets_of(self._entries[leaving].held)
+        return self._has_room(held, total)
+
+    def _has_room(self, held: list[Held], total: int) -> bool:
+        return len(held) < _MAX_HELD and total <= _MAX_OCTETS
+
     def _entry(self, packet: Packet, now: int) -> _Entry[T]:
-        key = packet.source, packet.destination, packet.protocol, packet.identification
-        entry = self._entries.get(key)
-        if entry is None or entry.born + _LIFE <= now:
-            if entry is not None:
-                self._give_up(key)
-            if len(self._entries) >= _MAX_PACKETS:
-                self._give_up(next(iter(self._entries)))
+        key = _key_of(packet)
+        entry = self._living(key, now)
+        if entry is None:
+            if (leaving := self._leaving_for(key)) is not None:
+                self._give_up(leaving)
             entry = self._entries[key] = _Entry(now)
         return entry
+
+    def _living(self, key: FragmentKey, now: int) -> _Entry[T] | None:
+        entry = self._entries.get(key)
+        return None if entry is None or entry.born + _LIFE <= now else entry
+
+    def _leaving_for(self, key: FragmentKey) -> FragmentKey | None:
+        """The packet that a new one pushes out: the one of its name, whose time is over, or the oldest of too many."""
+        if key in self._entries:
+            return key
+        return next(iter(self._entries)) if len(self._entries) >= _MAX_PACKETS else None
 
     def expire(self, now: int) -> None:
         """Forget packets whose time is over."""
@@ -92,5 +121,14 @@ class FragmentMap(Generic[T]):
 
     def _give_up(self, key: FragmentKey) -> None:
         held = self._entries.pop(key).held
-        self._octets -= sum(len(fragment.octets) for fragment in held)
-        self._drops[DropReason.FRAGMENT] += len(held)
+        self._octets -= _octets_of(held)
+        for fragment in held:
+            self._drops.count(DropReason.FRAGMENT, octets=fragment.octets)
+
+
+def _key_of(packet: Packet) -> FragmentKey:
+    return packet.source, packet.destination, packet.protocol, packet.identification
+
+
+def _octets_of(held: list[Held]) -> int:
+    return sum(len(fragment.octets) for fragment in held)

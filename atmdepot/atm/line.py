@@ -73,8 +73,7 @@ class Impairments:
         """What comes out of the line for `cells` (a multiple of 53 octets)."""
         train = [cells[at:at + CELL_SIZE] for at in range(0, len(cells), CELL_SIZE)]
         for position in reversed(self._loss.hits(len(train))):
-            del train[position]
-            self._drops[DropReason.LINE_LOSS] += 1
+            self._drops.count(DropReason.LINE_LOSS, octets=train.pop(position))
         self._misinsert(train)
         self._reorder(train)
         out = bytearray(b"".join(train))
@@ -137,10 +136,11 @@ class Line:
         if self.impairments is not None:
             cells = self.impairments.apply(cells)
         if self.rate and (excess := len(cells) // CELL_SIZE - self._room(now)) > 0:
-            self._drops[DropReason.LINE_OVERFLOW] += excess
-            cells = cells[:len(cells) - excess * CELL_SIZE]
+            room = len(cells) - excess * CELL_SIZE
+            self._drops.count(DropReason.LINE_OVERFLOW, excess, cells[room:])
+            cells = cells[:room]
         if self._octets_under_way + len(cells) > _MAX_OCTETS_UNDER_WAY:
-            self._drops[DropReason.LINE_OVERFLOW] += len(cells) // CELL_SIZE
+            self._drops.count(DropReason.LINE_OVERFLOW, len(cells) // CELL_SIZE, cells)
         elif cells:
             self._octets_under_way += len(cells)
             self._under_way.append((self._transmit(len(cells) // CELL_SIZE, now) + self.delay, cells))

@@ -11,6 +11,7 @@ from atmdepot.wire.packet import analyse
 
 if TYPE_CHECKING:
     from atmdepot.atm.adaptation import LinkAdaptation
+    from atmdepot.atm.vc import Vc
     from atmdepot.network import Network
     from atmdepot.wire.packet import Packet
 
@@ -60,23 +61,26 @@ class AtmNode:
         self.rx_octets += len(octets)
         return self.analyse(octets)
 
-    def analyse(self, octets: bytes) -> Packet | None:
-        """What a packet says of itself; None (and counted) when it is none, or one for a group."""
+    def analyse(self, octets: bytes, vc: Vc | None = None) -> Packet | None:
+        """What a packet, that came on `vc` or else from the TUN device, says of itself.
+
+        None (and counted) when it is none, or one for a group.
+        """
         try:
             packet = analyse(octets)
         except NotIp:
-            self.drops[DropReason.NOT_IP] += 1
+            self.drops.count(DropReason.NOT_IP, 1, octets, vc)
         except MalformedPacket:
-            self.drops[DropReason.MALFORMED] += 1
+            self.drops.count(DropReason.MALFORMED, 1, octets, vc)
         else:
             if not _is_group(packet):
                 return packet
-            self.drops[DropReason.MULTICAST] += 1
+            self.drops.count(DropReason.MULTICAST, 1, octets, vc)
         return None
 
     def answer_too_big(self, octets: bytes, packet: Packet, mtu: int) -> None:
         """Tell the sender the path's MTU; the packet itself is never cut, since that would change its header."""
-        self.drops[DropReason.TOO_BIG] += 1
+        self.drops.count(DropReason.TOO_BIG, 1, octets)
         answer = packet_too_big(octets, mtu, self._addresses.get(packet.version, packet.destination))
         if answer is not None:
             self.packets_out.append(answer)

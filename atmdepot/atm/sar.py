@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 2_000_000_000
 DEFAULT_MAX_OCTETS = 64 * 2**20
 _MAX_KNOWN_HEADERS = 1 << 19
+_TOLD_PIECES = 6
+"""Of a PDU that is dropped unfinished, so many runs of cells are told."""
 
 
 def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
@@ -100,7 +102,7 @@ class Reassembler:
             header = headers[at]
             known = self._known.get(header)
             if known is None:
-                known = self._look_up(header)
+                known = self._look_up(header, cells, at)
             elif self.hec.mode is HecMode.DETECTION:
                 self.hec.mode = HecMode.CORRECTION
             end = at + 1
@@ -153,18 +155,18 @@ class Reassembler:
         try:
             parsed = parse_cpcs_pdu(pdu, crc=vc.crc, max_sdu=vc.max_sdu)
         except Aal5Error as error:
-            self.drops[error.reason] += 1
+            self.drops.count(error.reason, 1, pdu, vc)
             return
         vc.rx_pdus += 1
         vc.rx_clp1 += clp
         vc.rx_efci += known.congested
         sdus.append(Sdu(vc, parsed.sdu, clp, known.congested))
 
-    def _look_up(self, header: bytes) -> _Known | None:
-        """Check, correct and look up a header not met before; None (and counted) when its cell is to be dropped."""
+    def _look_up(self, header: bytes, cells: bytes, at: int) -> _Known | None:
+        """Check, correct and look up the header, not met before, of cell `at`; None (and counted) to drop the cell."""
         good = self.hec.receive(header)
         if good is None:
-            self.drops[DropReason.HEC_ERROR] += 1
+            self.drops.count(DropReason.HEC_ERROR, octets=_cell(cells, at))
             return None
         if (known := self._known.get(good)) is not None:
             return known
@@ -173,11 +175,11 @@ class Reassembler:
             self.unassigned_cells += 1
             return None
         if not fields.is_user_data:
-            self.drops[DropReason.NOT_USER_DATA] += 1
+            self.drops.count(DropReason.NOT_USER_DATA, 1, _cell(cells, at), fields)
             return None
         vc = self.table.find(fields.vpi, fields.vci)
         if vc is None:
-            self.drops[DropReason.UNKNOWN_VC] += 1
+            self.drops.count(DropReason.UNKNOWN_VC, 1, _cell(cells, at), fields)
             return None
         known = _Known(vc, fields.is_last, fields.clp, fields.congested)
         if len(self._known) < _MAX_KNOWN_HEADERS:
@@ -195,7 +197,7 @@ class Reassembler:
     def expire(self, now: int) -> None:
         """Free the PDUs whose last cell is overdue."""
         while (vc := next(iter(self._partial), None)) is not None and vc.started + self.timeout <= now:
-            self.drops[DropReason.REASSEMBLY_TIMEOUT] += 1
+            self._count_pdu(vc, DropReason.REASSEMBLY_TIMEOUT)
             self._release(vc)
         while (vc := next(iter(self._discarding), None)) is not None and vc.started + self.timeout <= now:
             self._release(vc)
@@ -207,11 +209,15 @@ class Reassembler:
 
     def _discard_rest(self, vc: Vc, reason: DropReason, now: int) -> None:
         """Give up the PDU under way and all cells up to its end, so that its rest is not taken for another."""
+        self._count_pdu(vc, reason)
         self._release(vc)
-        self.drops[reason] += 1
         vc.discarding = True
         vc.started = now
         self._discarding[vc] = None
+
+    def _count_pdu(self, vc: Vc, reason: DropReason) -> None:
+        """Count the PDU under way as dropped; its beginning is told."""
+        self.drops.count(reason, 1, b"".join(vc.pieces[:_TOLD_PIECES]), vc)
 
     def _release(self, vc: Vc, *, keep_clp: bool = False) -> None:
         """Hold nothing of the VC's PDU any more."""
@@ -224,3 +230,8 @@ class Reassembler:
         vc.pieces.clear()
         if not keep_clp:
             vc.clp_pending = 0
+
+
+def _cell(cells: bytes, at: int) -> bytes:
+    """Cell `at` of a train."""
+    return cells[at * CELL_SIZE:(at + 1) * CELL_SIZE]

@@ -26,7 +26,7 @@ from atmdepot.depot.other_traffic import OtherTraffic
 from atmdepot.depot.probing import Probing
 from atmdepot.depot.qos import QosMap
 from atmdepot.depot.session_management import Server, SessionManagement
-from atmdepot.depot.sessions import Session, SessionTables
+from atmdepot.depot.sessions import Session, SessionEvent, SessionTables
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.depot.vc_map import Target, VcMap
 from atmdepot.drops import DropReason
@@ -34,6 +34,7 @@ from atmdepot.wire.tcp import RST, SYN, reset_for
 
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
+    from atmdepot.depot.session_management import Pool
     from atmdepot.network import Network
     from atmdepot.wire.packet import FlowKey, Packet, TcpFields
 
@@ -79,9 +80,10 @@ class Depot(AtmNode):
         key = packet.key
         session = self.sessions.find(key)
         if session is None or self.sessions.is_new(session, tcp):
-            session = self._open_session(key, packet, tcp, now)
+            session = self._open_session(key, octets, packet, now)
             if session is None:
-                self._answer_orphan(octets, packet, tcp)
+                if self.is_answered_orphan(packet, tcp):
+                    self.packets_out.append(reset_for(octets))
                 return None
         self.sessions.track(session, tcp, now, from_client=True)
         session.packets_in += 1
@@ -90,27 +92,34 @@ class Depot(AtmNode):
             session.server.condition.asked(key, now)
         return session.target
 
-    def _open_session(self, key: FlowKey, packet: Packet, tcp: TcpFields, now: int) -> Session | None:
-        """A new session gets the preloaded next server and a VC; None (and counted) when it cannot be one."""
+    def pool_for(self, packet: Packet) -> Pool | DropReason:
+        """The pool for a packet that belongs to no session; the reason, when it cannot open one."""
         pool = self.management.pool_of(packet.destination, packet.destination_port)
-        server = None
         if pool is None:
-            reason = DropReason.NOT_A_SERVICE
-        elif not is_opening(tcp.flags):
-            reason = DropReason.NO_SESSION
-        elif not self.sessions.has_room_for(key):
-            reason = DropReason.TABLE_FULL
-        elif (server := self.probes.get(key)) is not None:
+            return DropReason.NOT_A_SERVICE
+        if packet.tcp is not None and not is_opening(packet.tcp.flags):
+            return DropReason.NO_SESSION
+        return pool if self.sessions.has_room_for(packet.key) else DropReason.TABLE_FULL
+
+    def _open_session(self, key: FlowKey, octets: bytes, packet: Packet, now: int) -> Session | None:
+        """A new session gets the preloaded next server and a VC; None (and counted) when it cannot be one."""
+        pool = self.pool_for(packet)
+        if isinstance(pool, DropReason):
+            self.drops.count(pool, 1, octets)
+            return None
+        if (server := self.probes.get(key)) is not None:
             return self._open_probe(key, server, now)
-        else:
-            server, reason = pool.take_next(packet.source, now), DropReason.NO_SERVER
-        if server is None or pool is None:
-            self.drops[reason] += 1
+        server = pool.take_next(packet.source, now)
+        if server is None:
+            self.drops.count(DropReason.NO_SERVER, 1, octets)
             return None
         session = Session(key, server, self.qos.category(packet.dscp), now)
-        self.sessions.open(session, now)
+        old = self.sessions.open(session, now)
         session.target = self.vc_map.vps[server.vp].open(session.category, session)
         pool.preload(now)
+        if self.sessions.watcher is not None:
+            reuse = "" if old is None else ", port reused" if old.closed_by else ", in place of one on a dead server"
+            self.sessions.tell(session, SessionEvent.OPENED, pool.how(server) + reuse)
         return session
 
     def _open_probe(self, key: FlowKey, server: Server, now: int) -> Session:
@@ -118,13 +127,13 @@ class Depot(AtmNode):
         session = Session(key, server, self.qos.category(0), now, probe=True)
         session.target = self.vc_map.vps[server.vp].default_target
         self.sessions.open(session, now)
+        self.sessions.tell(session, SessionEvent.OPENED, "probe")
         return session
 
-    def _answer_orphan(self, octets: bytes, packet: Packet, tcp: TcpFields) -> None:
-        """Where the table asks for it, a client whose session is not known is told so (the patent drops)."""
-        if (self.network.sessions.orphan == "reset" and not tcp.flags & (RST | SYN)
-                and self.management.pool_of_vip(packet.destination) is not None):
-            self.packets_out.append(reset_for(octets))
+    def is_answered_orphan(self, packet: Packet, tcp: TcpFields) -> bool:
+        """Whether the client of a packet that found no session is sent an RST (the patent drops)."""
+        return (self.network.sessions.orphan == "reset" and not tcp.flags & (RST | SYN)
+                and self.management.pool_of_vip(packet.destination) is not None)
 
     def _to_server(self, octets: bytes, packet: Packet, target: Target) -> None:
         if len(octets) > target.vp.mtu:
@@ -140,26 +149,26 @@ class Depot(AtmNode):
             if vc in self.vc_map.management:
                 self._take_statistics(vc, octets, name, now)
                 continue
-            packet = self.analyse(octets)
-            if packet is not None and self._may_pass(name, packet, octets, now):
+            packet = self.analyse(octets, vc)
+            if packet is not None and self._may_pass(name, vc, octets, packet, now):
                 self.packets_out.append(octets)
 
     def _take_statistics(self, vc: Vc, sdu: bytes, link: str, now: int) -> None:
         server = self.management.server_on.get(self.vc_map.management[vc])
         path = self.links[link].condition()
         if server is not None and not self.probing.report(server, sdu, path, now):
-            self.links[link].drops[DropReason.BAD_STATISTICS] += 1
+            self.links[link].drops.count(DropReason.BAD_STATISTICS, 1, sdu, vc)
 
-    def _may_pass(self, link: str, packet: Packet, octets: bytes, now: int) -> bool:
+    def _may_pass(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
         """Follow a server's packet; False (and counted) when it belongs to no session of a server on this link."""
         if packet.tcp is None:
-            return self.others.may_pass(link, packet, now)
+            return self.others.may_pass(link, vc, octets, packet, now)
         session = self.sessions.find(packet.reverse_key)
         if session is None:
-            self.drops[DropReason.NO_SESSION] += 1
+            self.drops.count(DropReason.NO_SESSION, 1, octets, vc)
             return False
         if session.vp.link.name != link:
-            self.drops[DropReason.WRONG_VP] += 1
+            self.drops.count(DropReason.WRONG_VP, 1, octets, vc)
             return False
         if packet.tcp.flags & RST and session.half_open and not session.probe:
             # A server that refuses a session may have lost its process; the prober asks at once.
@@ -170,10 +179,10 @@ class Depot(AtmNode):
         session.octets_out += packet.total_length
         return True
 
-    def is_from_vip(self, packet: Packet) -> bool:
-        """Whether a packet comes from a service address; counted when not."""
+    def is_from_vip(self, octets: bytes, packet: Packet, vc: Vc) -> bool:
+        """Whether a packet that came on a VC comes from a service address; counted when not."""
         if self.management.pool_of_vip(packet.source) is None:
-            self.drops[DropReason.NOT_A_SERVICE] += 1
+            self.drops.count(DropReason.NOT_A_SERVICE, 1, octets, vc)
             return False
         return True
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.depot.sessions import Session
+from atmdepot.depot.sessions import Session, SessionEvent
 from atmdepot.drops import DropReason
 from atmdepot.wire.icmp import quoted_flow
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
 
 if TYPE_CHECKING:
+    from atmdepot.atm.vc import Vc
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.session_management import Pool
     from atmdepot.depot.vc_map import Target
@@ -32,17 +33,17 @@ class OtherTraffic:
         depot = self._depot
         pool = depot.management.pool_of_vip(packet.destination)
         if pool is None:
-            depot.drops[DropReason.NOT_A_SERVICE] += 1
+            depot.drops.count(DropReason.NOT_A_SERVICE, 1, octets)
             return None
         if packet.protocol in (PROTOCOL_ICMP, PROTOCOL_ICMPV6):
-            session = self._session_of_error(octets)
+            session = self.session_of_error(octets)
             if session is not None:
                 return session.target
         elif packet.protocol == PROTOCOL_UDP:
             return self._flow_target(octets, packet, now)
-        return self._default_target(pool, packet)
+        return self._default_target(pool, octets, packet)
 
-    def _session_of_error(self, octets: bytes) -> Session | None:
+    def session_of_error(self, octets: bytes) -> Session | None:
         """The session named by the packet inside a client's ICMP error; that packet came from the server."""
         flow = quoted_flow(octets)
         if flow is None:
@@ -55,7 +56,7 @@ class OtherTraffic:
         key = packet.key
         flow = depot.sessions.find(key)
         if flow is None:
-            flow = self._open_flow(packet, now)
+            flow = self._open_flow(octets, packet, now)
             if flow is None:
                 return None
         depot.sessions.touch_flow(flow, now)
@@ -63,41 +64,39 @@ class OtherTraffic:
         flow.octets_in += len(octets)
         return flow.target
 
-    def _open_flow(self, packet: Packet, now: int) -> Session | None:
+    def _open_flow(self, octets: bytes, packet: Packet, now: int) -> Session | None:
         depot = self._depot
-        pool = depot.management.pool_of(packet.destination, packet.destination_port)
-        server = None
-        if pool is None:
-            reason = DropReason.NOT_A_SERVICE
-        elif not depot.sessions.has_room_for(packet.key):
-            reason = DropReason.TABLE_FULL
-        else:
-            server, reason = pool.take_next(packet.source, now), DropReason.NO_SERVER
-        if server is None or pool is None:
-            depot.drops[reason] += 1
+        pool = depot.pool_for(packet)
+        if isinstance(pool, DropReason):
+            depot.drops.count(pool, 1, octets)
+            return None
+        server = pool.take_next(packet.source, now)
+        if server is None:
+            depot.drops.count(DropReason.NO_SERVER, 1, octets)
             return None
         flow = Session(packet.key, server, depot.qos.category(packet.dscp), now)
         depot.sessions.open_flow(flow, now)
         flow.target = depot.vc_map.vps[server.vp].open(flow.category, flow)
         pool.preload(now)
+        depot.sessions.tell(flow, SessionEvent.OPENED, pool.how(server))
         return flow
 
-    def _default_target(self, pool: Pool, packet: Packet) -> Target | None:
+    def _default_target(self, pool: Pool, octets: bytes, packet: Packet) -> Target | None:
         server = pool.server_of(packet.source)
         if server is None:
-            self._depot.drops[DropReason.NO_SERVER] += 1
+            self._depot.drops.count(DropReason.NO_SERVER, 1, octets)
             return None
         return self._depot.vc_map.vps[server.vp].default_target
 
-    def may_pass(self, link: str, packet: Packet, now: int) -> bool:
+    def may_pass(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
         """Whether a server's packet goes on to the client: what a VIP sends, and what routers say about sessions."""
         depot = self._depot
         if packet.protocol == PROTOCOL_UDP and (flow := depot.sessions.find(packet.reverse_key)) is not None:
             if flow.vp.link.name != link:
-                depot.drops[DropReason.WRONG_VP] += 1
+                depot.drops.count(DropReason.WRONG_VP, 1, octets, vc)
                 return False
             depot.sessions.touch_flow(flow, now)
             flow.server.condition.answered(now)
             flow.packets_out += 1
             flow.octets_out += packet.total_length
-        return packet.protocol != PROTOCOL_TCP or depot.is_from_vip(packet)
+        return packet.protocol != PROTOCOL_TCP or depot.is_from_vip(octets, packet, vc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.adaptation import PathCondition
@@ -79,6 +80,18 @@ class Pool:
             return server
         return self._choose(client, now)
 
+    def would_give(self, client: bytes, now: int) -> Server | None:
+        """The server that `take_next` would give; a copy of the balancer chooses, so that no turn is used up."""
+        if self._next is not None and self._next.takes_sessions:
+            return self._next
+        candidates = self.candidates()
+        return deepcopy(self.balancer).choose(candidates, client, now) if candidates else None
+
+    @property
+    def preloaded(self) -> Server | None:
+        """The server that was chosen ahead, or None."""
+        return self._next
+
     def preload(self, now: int) -> None:
         """Choose the server of the next session ahead (patent: "this block is preloaded with the next server")."""
         if not self.balancer.keyed and (self._next is None or not self._next.takes_sessions):
@@ -91,11 +104,19 @@ class Pool:
                 self._next not in servers or self._next.settings.backup or not self._next.settings.weight):
             self._next = None
 
-    def _choose(self, client: bytes, now: int) -> Server | None:
+    def how(self, server: Server) -> str:
+        """How a server of the pool came to be chosen."""
+        return f"{self.balancing}, backup" if server.settings.backup else self.balancing
+
+    def candidates(self) -> list[Server]:
+        """The servers among which the balancer chooses now."""
         ready = [server for server in self.servers if server.takes_sessions]
         # Backup servers are for when no other is there.
-        candidates = [server for server in ready if not server.settings.backup and server.settings.weight] or [
+        return [server for server in ready if not server.settings.backup and server.settings.weight] or [
             server for server in ready if server.settings.backup]
+
+    def _choose(self, client: bytes, now: int) -> Server | None:
+        candidates = self.candidates()
         return self.balancer.choose(candidates, client, now) if candidates else None
 
     def server_of(self, client: bytes) -> Server | None:

@@ -8,6 +8,7 @@ session is forwarded whatever the states guessed here; they only decide when an 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from atmdepot.atm.contract import ServiceCategory
     from atmdepot.atm.vc import Vc
     from atmdepot.depot.session_management import Server
@@ -38,6 +37,20 @@ class Table(StrEnum):
 
     PRIMARY = "primary"
     SECONDARY = "secondary"
+    GONE = "gone"
+
+
+class SessionEvent(StrEnum):
+    """What is told of an entry.
+
+    `OPENED` comes first, and `GONE` last. `CLOSED` comes whenever an entry leaves the primary table, `REVIVED` when it
+    comes back; `ESTABLISHED` when the handshake is over, which a UDP flow does not have.
+    """
+
+    OPENED = "opened"
+    ESTABLISHED = "established"
+    CLOSED = "closed"
+    REVIVED = "revived"
     GONE = "gone"
 
 
@@ -102,13 +115,15 @@ class Session:
     """An entry: the flow, its server and VC, what both ends were seen to do, and when."""
 
     __slots__ = (
-        "category", "client", "closed_by", "deadline", "key", "last_seen", "octets_in", "octets_out", "opened",
-        "packets_in", "packets_out", "probe", "second_syn", "server", "server_side", "slot", "table", "target",
+        "category", "client", "closed_by", "deadline", "key", "last_seen", "number", "octets_in", "octets_out",
+        "opened", "packets_in", "packets_out", "probe", "second_syn", "server", "server_side", "slot", "table",
+        "target",
     )
 
     def __init__(
         self, key: FlowKey, server: Server, category: ServiceCategory, now: int, *, probe: bool = False,
     ) -> None:
+        self.number = 0  # 1, 2, 3... from when it is entered on
         self.key = key
         self.server = server
         self.category = category
@@ -148,13 +163,23 @@ class Session:
 _OPENING = frozenset({TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 
 
+SessionWatcher = Callable[[Session, SessionEvent, str], None]
+"""What is told of an entry, and why it happened."""
+
+
 class SessionTables:
-    """Both tables, their expiry and their bounds. `released` is called when an entry has left both."""
+    """Both tables, their expiry and their bounds. `released` is called when an entry has left both.
+
+    Every entry has a number, in the order in which they were entered: UDP flows and the depot's own probes, too. A
+    `watcher`, if there is one, hears of every event; whoever enters an entry tells it `OPENED`, with the target known.
+    """
 
     def __init__(self, timers: SessionTimers, released: Callable[[Session], None]) -> None:
         self.primary: dict[FlowKey, Session] = {}
         self.secondary: dict[FlowKey, Session] = {}
         self.opened = self.evicted = 0
+        self.last_number = 0
+        self.watcher: SessionWatcher | None = None
         self.timers = timers
         self._released = released
         self._wheel: TimerWheel[Session] = TimerWheel()
@@ -185,18 +210,30 @@ class SessionTables:
         """Whether a session may be opened; one that reuses a closed one's port takes its place."""
         return len(self.primary) + len(self.secondary) < self.timers.max_sessions or key in self.secondary
 
-    def open(self, session: Session, now: int) -> None:
-        """Enter a new session into the primary table; an old entry of its flow makes way."""
+    def pushed_out(self, key: FlowKey) -> Session | None:
+        """The half-open session that a new one of a flow would push out, beside the old entry of that flow.
+
+        A flood of SYNs only ever pushes out other half-open sessions, the oldest first.
+        """
+        if len(self._half_open) - (key in self._half_open) < self.timers.max_half_open:
+            return None
+        return next(session for other, session in self._half_open.items() if other != key)
+
+    def open(self, session: Session, now: int) -> Session | None:
+        """Enter a new session into the primary table; an old entry of its flow makes way, and is given back."""
+        pushed_out = self.pushed_out(session.key)
         if (old := self.find(session.key)) is not None:
-            self._remove(old)
-        if len(self._half_open) >= self.timers.max_half_open:
-            # A flood of SYNs only ever pushes out other half-open sessions, the oldest first.
+            self._remove(old, "port reused" if old.table is Table.SECONDARY else "replaced")
+        if pushed_out is not None:
             self.evicted += 1
-            self._remove(next(iter(self._half_open.values())))
+            self._remove(pushed_out, "evicted")
         self._half_open[session.key] = session
         self._enter(session, now + self.timers.half_open, now)
+        return old
 
     def _enter(self, session: Session, deadline: int, now: int) -> None:
+        self.last_number += 1
+        session.number = self.last_number
         if not session.probe:
             self.opened += 1
             session.server.primary_sessions += 1
@@ -236,7 +273,8 @@ class SessionTables:
         if sender.state in OVER and receiver.state in OVER:
             self._to_secondary(session, "FIN", now)
         elif not session.half_open:
-            self._half_open.pop(session.key, None)
+            if self._half_open.pop(session.key, None) is not None:
+                self.tell(session, SessionEvent.ESTABLISHED)
             self._expire_at(session, now + self.timers.idle, now)
 
     def _expire_at(self, session: Session, deadline: int, now: int) -> None:
@@ -271,8 +309,9 @@ class SessionTables:
         del self.secondary[session.key]
         self.primary[session.key] = session
         session.table = Table.PRIMARY
-        session.closed_by = ""
+        why, session.closed_by = session.closed_by, ""
         session.server.primary_sessions += not session.probe
+        self.tell(session, SessionEvent.REVIVED, f"after {why}")
         return True
 
     def _to_secondary(self, session: Session, why: str, now: int) -> None:
@@ -282,21 +321,29 @@ class SessionTables:
         self.secondary[session.key] = session
         session.deadline = now + (_PROBE_LINGERS if session.probe else self.timers.two_msl)
         self._wheel.add(session, now)
+        self.tell(session, SessionEvent.CLOSED, why)
 
     def _leave_primary(self, session: Session) -> None:
         del self.primary[session.key]
         self._half_open.pop(session.key, None)
         session.server.primary_sessions -= not session.probe
 
-    def _remove(self, session: Session) -> None:
+    def _remove(self, session: Session, why: str) -> None:
         """Take an entry out of its table for good; its VC comes free."""
         if session.table is Table.PRIMARY:
             self._leave_primary(session)
+            self.tell(session, SessionEvent.CLOSED, why)
         else:
             del self.secondary[session.key]
         session.table = Table.GONE
         self._wheel.remove(session)
         self._released(session)
+        self.tell(session, SessionEvent.GONE, why)
+
+    def tell(self, session: Session, event: SessionEvent, why: str = "") -> None:
+        """Tell the watcher what has happened to an entry, and why."""
+        if self.watcher is not None:
+            self.watcher(session, event, why)
 
     def expire(self, now: int) -> None:
         """Move idle entries to the secondary table, and drop those that have been there for 2 MSL."""
@@ -304,7 +351,7 @@ class SessionTables:
             if session.table is Table.PRIMARY and session.is_tcp:
                 self._to_secondary(session, "half-open" if session.half_open else "idle", now)
             elif session.table is not Table.GONE:
-                self._remove(session)
+                self._remove(session, "idle" if session.table is Table.PRIMARY else "2 MSL are over")
 
     def next_timer(self) -> int | None:
         """When `expire` should be called next (ns), or None."""

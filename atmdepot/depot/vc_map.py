@@ -11,6 +11,8 @@ from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.wire.llc import Encapsulation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from atmdepot.depot.qos import QosMap
     from atmdepot.network import Network, Vp
     from atmdepot.units import VciRange
@@ -28,12 +30,20 @@ class VciPool:
         self._next, self._last = vcis.first, vcis.last
         self._free: deque[int] = deque()
 
+    def upcoming(self) -> int | None:
+        """The VCI that `take` would give."""
+        if self._next <= self._last:
+            return self._next
+        return self._free[0] if self._free else None
+
     def take(self) -> int | None:
         """A VCI, or None when all are in use."""
-        if self._next <= self._last:
+        vci = self.upcoming()
+        if vci == self._next:
             self._next += 1
-            return self._next - 1
-        return self._free.popleft() if self._free else None
+        elif vci is not None:
+            self._free.popleft()
+        return vci
 
     def give_back(self, vci: int) -> None:
         """The VCI's session has left the secondary table."""
@@ -78,6 +88,15 @@ class VpMap:
         vc.owner = owner
         return Target(self, vc)
 
+    def would_open(self, category: ServiceCategory, freed: Iterable[int] = ()) -> Target:
+        """What `open` would give, had the VCIs `freed` come free before; nothing is opened."""
+        if self._vcis is None:
+            return Target(self, self._shared.get(category, self.default))
+        vci = self._vcis.upcoming()
+        if vci is None:
+            vci = next(iter(freed), None)
+        return self.default_target if vci is None else Target(self, self._make(vci, category))
+
     def close(self, vc: Vc, owner: object) -> None:
         """A session has gone for good; a VC that was its own is closed and its VCI comes free."""
         if self._vcis is not None and vc.owner is owner:
@@ -86,9 +105,12 @@ class VpMap:
             self._vcis.give_back(vc.vci)
 
     def _open(self, vci: int, category: ServiceCategory) -> Vc:
-        vc = vc_of(self._vp, vci, self.link.interface, self._qos.contract(category))
+        vc = self._make(vci, category)
         self.link.table.add(vc)
         return vc
+
+    def _make(self, vci: int, category: ServiceCategory) -> Vc:
+        return vc_of(self._vp, vci, self.link.interface, self._qos.contract(category))
 
 
 class VcMap:

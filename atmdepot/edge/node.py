@@ -109,9 +109,9 @@ class EdgeNode(AtmNode):
         """Cells (a multiple of 53 octets) that the link gave."""
         for vc, octets in self.link.receive(cells, now):
             if vc is self.table.management:
-                self.link.drops[DropReason.BAD_STATISTICS] += 1  # the depot has none to send
+                self.link.drops.count(DropReason.BAD_STATISTICS, 1, octets, vc)  # the depot has none to send
                 continue
-            packet = self.analyse(octets)
+            packet = self.analyse(octets, vc)
             if packet is None:
                 continue
             if packet.source_port:

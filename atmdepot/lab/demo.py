@@ -10,9 +10,10 @@ import shutil
 import sysconfig
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from threading import Thread
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 from rich.console import Console, Group
@@ -23,26 +24,28 @@ from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
 from atmdepot.lab.pages import SIZES, page
 from atmdepot.lab.sniff import Crossing, sniffing
-from atmdepot.net.control import CellWatch, show
+from atmdepot.net.control import show
+from atmdepot.net.records import Cells
 from atmdepot.network import find, load
 from atmdepot.tables import make_table
-from atmdepot.trace.erf import Direction, ErfCapture
+from atmdepot.trace.filter import parse_filter
+from atmdepot.trace.follow import Follower
+from atmdepot.trace.items import Pdu
+from atmdepot.trace.live import LiveSource
+from atmdepot.trace.names import VcBook
 from atmdepot.trace.pcap import PcapReader, ip_packets
-from atmdepot.trace.text import CellLine, CellPrinter
-from atmdepot.wire.aal5 import CrcMode
-from atmdepot.wire.cell import Interface
+from atmdepot.trace.text import LinePrinter
+from atmdepot.trace.tracer import Tracer
+from atmdepot.trace.write import open_writer
 from atmdepot.wire.ip import PROTOCOL_TCP, ip_view
-from atmdepot.wire.llc import Encapsulation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from atmdepot.net.tap import Tap
     from atmdepot.network import Network
+    from atmdepot.trace.items import Item
 
 _FETCHES = 4
-_CELLS_SHOWN = 400
-_WATCH_SECONDS = 60.0
 _PATIENCE = 5.0
 _GLANCE = 0.05
 _QUIET = 0.5
@@ -140,14 +143,13 @@ class _Demo:
         with ExitStack() as stack:
             at_depot = stack.enter_context(sniffing(self._lab, self._network.depot))
             at_edges = [stack.enter_context(sniffing(self._lab, name)) for name in self._network.edges]
-            watch = stack.enter_context(CellWatch(self._sockets[0], _CELLS_SHOWN, _WATCH_SECONDS))
+            trains = stack.enter_context(_watching(self._sockets[0]))
             self._fetch("100B")
             self._wait_for_quiet()
-        trains = watch.trains
         print_trains(self._out, self._network, trains, self._client)
         self._compare(at_depot.packets, [packet for edge in at_edges for packet in edge.packets])
         if write is not None:
-            write_trains(write, trains)
+            write_trains(write, self._network, trains)
             self._out.print(Text(f"These cells are in {write.name}: open it in Wireshark."))
         if not trains:
             self._problems.append("the depot showed no cells of the request")
@@ -235,33 +237,51 @@ class _Demo:
                                  "addresses of the client itself, none of the depot's."))
 
 
-def print_trains(out: Console, network: Network, trains: Iterable[dict[str, Any]], client: str = "") -> None:
-    """Print each cell, and each PDU under its last cell; with `client`, only the PDUs of packets from or to it."""
-    printers = dict(_printers(network))
-    waiting: dict[object, list[CellLine]] = {}
-    for train in trains:
-        for line in printers[train["link"]].lines(train["time"], train["link"], train["direction"], train["cells"]):
-            waiting.setdefault(line.vc, []).append(line)
-            if not client or line.is_pdu:
-                for told in waiting.pop(line.vc):
-                    if client in line.text:
-                        out.print(Text(told.text, style="bold cyan" if told.is_pdu else ""), soft_wrap=True)
+@contextmanager
+def _watching(path: Path) -> Iterator[list[Cells]]:
+    """The cells on a daemon's links while the block runs; they are there when it has ended."""
+    seen: list[Cells] = []
+    with LiveSource({path: ()}, drops=False, sessions=False) as source:
+        thread = Thread(target=lambda: seen.extend(record for record in source if isinstance(record, Cells)))
+        thread.start()
+        try:
+            yield seen
+        finally:
+            source.stop()
+            thread.join()
 
 
-def _printers(network: Network) -> Iterator[tuple[str, CellPrinter]]:
-    for vp in network.vps.values():
-        link = network.link_of_vp(vp)
-        yield link, CellPrinter(Interface(network.links[link].interface), Encapsulation(vp.encapsulation),
-                                CrcMode(vp.crc))
+def print_trains(out: Console, network: Network, trains: Iterable[Cells], client: str = "") -> None:
+    """Print each cell, and each PDU under its last cell; with `client`, only those of packets from or to it."""
+    keep = parse_filter(f"host {client}") if client else None
+    Tracer(trains, Follower(VcBook([network]), cells=True), level="all", keep=keep, shower=_ConsoleShower(out),
+           writer=None, remark=out.print).run()
 
 
-def write_trains(file: BinaryIO, trains: Iterable[dict[str, Any]]) -> None:
+class _ConsoleShower:
+    """Lines of a trace on the demo's console."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._printer = LinePrinter(names=False)
+
+    def show(self, item: Item) -> None:
+        """Print an item's line."""
+        self._out.print(Text(self._printer.line(item), style="bold cyan" if isinstance(item, Pdu) else ""),
+                        soft_wrap=True)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing comes at the end."""
+
+
+def write_trains(file: BinaryIO, network: Network, trains: Iterable[Cells]) -> None:
     """Write the cells and their PDUs as an ERF capture."""
-    capture = ErfCapture(file)
-    for train in trains:
-        direction = Direction.SENT if train["direction"] == "out" else Direction.RECEIVED
-        capture.record(train["time"], train["cells"], direction)
-    capture.flush()
+    with open_writer(file, "erf") as writer:
+        Tracer(trains, Follower(VcBook([network]), cells=True), level="all", keep=None, shower=None, writer=writer,
+               remark=lambda _: None).run()
 
 
 def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | None, cells: int = 60) -> list[str]:
@@ -274,22 +294,17 @@ def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | No
     if reader.truncated:
         out.print(Text(reader.truncated, style="yellow"))
     result = replay(network, packets, cells)
-    trains = _trains_of(result.tap)
-    print_trains(out, network, trains)
-    if result.tap is not None and result.tap.missed:
-        out.print(Text(f"... and {result.tap.missed:,} cells more"))
+    print_trains(out, network, result.trains)
+    if result.trains and result.missed:
+        out.print(Text(f"... and {result.missed:,} cells more"))
     if write is not None:
-        write_trains(write, trains)
+        write_trains(write, network, result.trains)
     rows = [{"packets": result.packets, "octets": result.octets, "identical": result.identical, "cells": result.cells,
              "sessions": [f"{name} {count}" for name, count in result.sessions.items()]}]
     out.print(make_table(f"replay of {path.name} over UDP links on loopback", list(rows[0]), rows))
     if not result.packets:
         return ["no packet of the recording belongs to its sessions"]
     return result.lost[:10]
-
-
-def _trains_of(tap: Tap | None) -> list[dict[str, Any]]:
-    return [seen._asdict() for seen in tap.trains] if tap is not None else []
 
 
 @click.command("replay", epilog="\b\nExamples:\n  atmdepot replay session.pcap\n  atmdepot replay session.pcap gns3\n")

@@ -28,7 +28,7 @@ class Administration:
     def __init__(self, pump: Pump, table: Path) -> None:
         """Administer a node that was started from the VC table at `table`."""
         self._pump = pump
-        self._table = table
+        self.table = table
 
     def drain(self, server: str, draining: bool) -> str:
         """Give a server no new sessions, or give it some again; those that it has go on.
@@ -47,20 +47,20 @@ class Administration:
 
     def reload(self) -> str:
         """Read the table again and take over what may change; raise AtmdepotError, and change nothing, otherwise."""
-        network = load(self._table)
+        network = load(self.table)
         old = self._pump.node.network
         fixed = [part for part in network.__struct_fields__
                  if part not in _LIVE and _plain(getattr(network, part)) != _plain(getattr(old, part))]
         if network.vips != old.vips:
             fixed.append("the service addresses")
         if fixed:
-            raise AtmdepotError(f"{self._table}: {', '.join(fixed)} changed, which takes a restart; "
+            raise AtmdepotError(f"{self.table}: {', '.join(fixed)} changed, which takes a restart; "
                                 "nothing was taken over")
         if isinstance(self._pump.node, Depot):
             self._pump.node.reconfigure(network, self._pump.clock())
         else:
             self._pump.node.network = network
-        return f"{self._table}: taken over by {self._pump.node.name}"
+        return f"{self.table}: taken over by {self._pump.node.name}"
 
     def reload_on_signal(self) -> None:
         """The same for SIGHUP, where nobody waits for an answer."""

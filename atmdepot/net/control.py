@@ -1,26 +1,27 @@
 """The control socket: a unix socket on which a daemon answers questions, a JSON object a line each way.
 
-Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [...]}`; `{"cells": N, "seconds": S}` by a
-line for each train that passes, until N cells or S seconds are over or the client shuts its side down, and a last one,
-`{"missed": M}`. `{"drain": SERVER}`, `{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`.
-What cannot be answered gets `{"error": TEXT}`.
+Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [...]}`. `{"drain": SERVER}`,
+`{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`; `{"explain": QUESTION}` (see
+`depot/question.py`) by `{"explanation": {...}}`, which changes nothing. `{"trace": {...}}` is answered by
+`{"tracing": {...}}`, and then records follow until the client shuts its side down (see `net/stream.py`). What cannot be
+answered gets `{"error": TEXT}`.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import select
 import socket
 import sys
-import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
 
+from atmdepot.depot.explain import Explanation, explain
+from atmdepot.depot.forwarding import Depot
+from atmdepot.depot.question import Question  # noqa: TC001 - msgspec reads the annotation
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
-from atmdepot.net.tap import Tap
+from atmdepot.net.stream import TraceRequest, stream_trace
 from atmdepot.net.views import SUBJECTS
 
 if TYPE_CHECKING:
@@ -31,10 +32,7 @@ if TYPE_CHECKING:
     from atmdepot.net.pump import Pump
 
 _MAX_REQUEST = 4096
-_MAX_CELLS = 1_000_000
-_MAX_SECONDS = 3600
 _REQUEST_TIME = 10
-_POLL = 0.02
 _ANSWER_TIME = 10.0
 
 
@@ -45,9 +43,9 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     drain: str = ""
     undrain: str = ""
     reload: bool = False
+    explain: Question | None = None
+    trace: TraceRequest | None = None
     limit: int = 1000
-    cells: int = 0
-    seconds: float = 10.0
 
 
 class ControlServer:
@@ -100,11 +98,21 @@ class ControlServer:
                 await _write_line(stream, {"rows": view(self._pump, min(max(0, request.limit), sys.maxsize))})
         elif request.drain or request.undrain or request.reload:
             await _write_line(stream, self._administer(request))
-        elif 0 < request.cells <= _MAX_CELLS and 0 < request.seconds <= _MAX_SECONDS:
-            await self._stream_cells(stream, request)
+        elif request.explain is not None:
+            await _write_line(stream, self._explain(request.explain))
+        elif request.trace is not None:
+            await self._trace(stream, request.trace)
         else:
-            await _write_line(stream, {"error": f"ask to show one of {', '.join(SUBJECTS)}, or for 1 to {_MAX_CELLS} "
-                                                f"cells in at most {_MAX_SECONDS} seconds"})
+            await _write_line(stream, {"error": f"ask to show one of {', '.join(SUBJECTS)}, or for a trace"})
+
+    def _explain(self, question: Question) -> dict[str, Any]:
+        node = self._pump.node
+        if not isinstance(node, Depot):
+            return {"error": f"{node.name} is no depot, so it gives no packet a server"}
+        try:
+            return {"explanation": explain(node, question.packet(), self._pump.clock())}
+        except ValueError as error:
+            return {"error": str(error)}
 
     def _administer(self, request: Request) -> dict[str, Any]:
         if self._administration is None:
@@ -116,34 +124,12 @@ class ControlServer:
         except AtmdepotError as error:
             return {"error": str(error)}
 
-    async def _stream_cells(self, stream: trio.SocketStream, request: Request) -> None:
-        if self._pump.tap is not None:
-            await _write_line(stream, {"error": "another client is already watching the cells"})
-            return
-        tap = self._pump.tap = Tap(request.cells)
+    async def _trace(self, stream: trio.SocketStream, request: TraceRequest) -> None:
+        table = None if self._administration is None else self._administration.table
         try:
-            await _write_line(stream, {"watching": request.cells})
-            with trio.move_on_after(request.seconds):
-                while tap.room and not _is_shut_down(stream):
-                    await trio.sleep(_POLL)
-                    await _send_trains(stream, tap)
-            await _send_trains(stream, tap)
-            await _write_line(stream, {"missed": tap.missed})
-        finally:
-            self._pump.tap = None
-
-
-def _is_shut_down(stream: trio.SocketStream) -> bool:
-    """Whether the client has shut its side down, or is gone: it has seen enough."""
-    poll = select.poll()
-    poll.register(stream.socket.fileno(), select.POLLRDHUP)
-    return bool(poll.poll(0))
-
-
-async def _send_trains(stream: trio.SocketStream, tap: Tap) -> None:
-    while tap.trains:
-        seen = tap.trains.popleft()
-        await _write_line(stream, {**seen._asdict(), "cells": base64.b64encode(seen.cells).decode()})
+            await stream_trace(stream, self._pump, request, table)
+        except AtmdepotError as error:
+            await _write_line(stream, {"error": str(error)})
 
 
 async def _read_line(stream: trio.SocketStream) -> bytes:
@@ -227,42 +213,11 @@ def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:
     raise _no_answer(path, "it hung up")
 
 
-class CellWatch:
-    """Watches the cells on a daemon's links from `__enter__` on, in a thread, until it is stopped.
-
-    `trains` has a dictionary for each train: time (ns), link, direction, cells. Raises AtmdepotError when the daemon
-    cannot be reached or refuses.
-    """
-
-    def __init__(self, path: Path, cells: int, seconds: float) -> None:
-        self.trains: list[dict[str, Any]] = []
-        self.missed = 0
-        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._connection.settimeout(seconds + _ANSWER_TIME)
-        self._answer = _ask(self._connection, path, {"cells": cells, "seconds": seconds})
-        self._thread = threading.Thread(target=self._collect, daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin; the daemon watches when this returns."""
+def ask_explanation(path: Path, question: Question) -> Explanation:
+    """What a depot's daemon would do with a packet, and why; raise AtmdepotError when it does not answer that."""
+    for answer in ask(path, {"explain": question}):
         try:
-            if next(self._answer, None) is None:
-                raise AtmdepotError("the daemon hung up before it showed any cells")
-        except AtmdepotError:
-            self._connection.close()
-            raise
-        self._thread.start()
-        return self
-
-    def _collect(self) -> None:
-        with contextlib.suppress(AtmdepotError):
-            for line in self._answer:
-                if "cells" in line:
-                    self.trains.append(line | {"cells": base64.b64decode(line["cells"])})
-                self.missed = line.get("missed", 0)
-
-    def __exit__(self, *_: object) -> None:
-        """End, with all that passed until now."""
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_WR)
-        self._thread.join()
-        self._connection.close()
+            return msgspec.convert(answer.get("explanation"), Explanation)
+        except msgspec.ValidationError as error:
+            raise _no_answer(path, f"that is not what a daemon says: {error}") from None
+    raise _no_answer(path, "it hung up")

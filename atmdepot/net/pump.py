@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from atmdepot.drops import DropReason
-from atmdepot.net.tap import Seen, Tap
-from atmdepot.net.tun import TunGone
+from atmdepot.net.tap import Taps
+from atmdepot.net.tun import Tun, TunGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,11 +43,15 @@ class Pump:
         self.links = links
         self.tun = tun
         self.clock = clock
-        self.tap: Tap | None = None
+        self.taps = Taps(node, self.queue_drops)
         self.tun_losses = 0
         self._reopen = reopen
         self._line_wakers = {name: trio.Event() for name in links}
         self._backlog_wakers = {name: trio.Event() for name in links}
+
+    def queue_drops(self) -> int:
+        """Packets that the kernel dropped because the TUN device's queue was full."""
+        return self.tun.queue_drops() if isinstance(self.tun, Tun) else 0
 
     async def run(self) -> None:
         """Pump until cancelled."""
@@ -70,6 +74,8 @@ class Pump:
     def burst_from_tun(self) -> None:
         """Read, handle and write one burst of packets; raise TunGone."""
         now = self.clock()
+        if self.taps.open:
+            self.taps.begin_burst()
         try:
             for _ in range(_PACKETS_A_BURST):
                 packet = self.tun.read()
@@ -87,18 +93,22 @@ class Pump:
     def burst_from_link(self, name: str, link: CellLink) -> None:
         """Read, handle and write one burst of datagrams."""
         now = self.clock()
+        if self.taps.open:
+            self.taps.begin_burst()
         for _ in range(_DATAGRAMS_A_BURST):
             cells = link.receive()
             if cells is None:
                 break
             if cells:
-                if self.tap is not None:
-                    self.tap.record(Seen(time.time_ns(), name, "in", cells))
+                if self.taps.open:
+                    self.taps.cells(name, "in", cells)
                 self.node.cells_from_link(name, cells, now)
         self.write_out(now)
 
     def write_out(self, now: int) -> None:
         """Send the cells and packets that a burst has made."""
+        if self.taps.open:
+            self.taps.begin_burst()
         for name, adaptation in self.node.links.items():
             if adaptation.cells_out:
                 self._send(name, adaptation.take_cells(), now)
@@ -107,8 +117,8 @@ class Pump:
 
     def _send(self, name: str, cells: bytes, now: int) -> None:
         link = self.links[name]
-        if self.tap is not None:
-            self.tap.record(Seen(time.time_ns(), name, "out", cells))
+        if self.taps.open:
+            self.taps.cells(name, "out", cells)
         link.send(cells, now)
         if link.wants_write:
             self._backlog_wakers[name].set()
@@ -117,10 +127,11 @@ class Pump:
 
     def _write(self, packet: bytes) -> None:
         try:
-            refused = not self.tun.write(packet)
+            taken = self.tun.write(packet)
         except TunGone:
-            refused = True
-        self.node.drops[DropReason.TUN_ERROR] += refused
+            taken = False
+        if not taken:
+            self.node.drops.count(DropReason.TUN_ERROR, 1, packet)
 
     async def _run_line(self, name: str, link: CellLink) -> None:
         """Let the cells of a link with a rate or a delay out when they are due."""
@@ -131,6 +142,8 @@ class Pump:
                 self._line_wakers[name] = trio.Event()
                 continue
             await trio.sleep(max(0, due - self.clock()) / 1e9)
+            if self.taps.open:
+                self.taps.begin_burst()
             link.handle_timer(self.clock())
             if link.wants_write:
                 self._backlog_wakers[name].set()
@@ -142,6 +155,8 @@ class Pump:
             self._backlog_wakers[name] = trio.Event()
             while link.wants_write:
                 await trio.lowlevel.wait_writable(link.fileno())
+                if self.taps.open:
+                    self.taps.begin_burst()
                 link.flush()
 
     async def _tick(self) -> None:
@@ -149,6 +164,9 @@ class Pump:
         while True:
             await trio.sleep(_TICK)
             now = self.clock()
+            if self.taps.open:
+                self.taps.begin_burst()
+                self.taps.look_at_the_queue()
             due = self.node.next_timer()
             if due is not None and due <= now:
                 self.node.handle_timer(now)

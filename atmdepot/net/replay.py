@@ -18,9 +18,11 @@ from atmdepot.depot.forwarding import Depot
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.daemon import make_node, open_link
 from atmdepot.net.pump import Pump
-from atmdepot.net.tap import Tap
+from atmdepot.net.records import Cells
+from atmdepot.net.tap import DEFAULT_BOUND, Tap
 from atmdepot.net.tun import SocketTun
 from atmdepot.units import IpAddress, UdpAddress
+from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.ip import MalformedPacket, address_text
 from atmdepot.wire.packet import analyse
 from atmdepot.wire.tcp import ACK, SYN
@@ -46,7 +48,10 @@ class ReplayResult:
     cells: int = 0
     lost: list[str] = field(default_factory=list)
     sessions: Counter[str] = field(default_factory=Counter)
-    tap: Tap | None = None
+    trains: list[Cells] = field(default_factory=list)
+    """The first cells on the depot's links, as many as were to be watched."""
+    missed: int = 0
+    """The depot's cells after those."""
 
     @property
     def good(self) -> bool:
@@ -120,8 +125,10 @@ class _Replay:
             links = {link: open_link(network, link, node) for link in node.links}
             self._pumps[name] = Pump(node, links, tun)
         self._edge_of: dict[tuple[object, ...], str] = {}
-        self.result = ReplayResult(tap=Tap(watch) if watch else None)
-        self._pumps[self._depot].tap = self.result.tap
+        self.result = ReplayResult()
+        self._to_watch = watch
+        self._tap = Tap(drops=False, sessions=False)
+        self._pumps[self._depot].taps.add(self._tap)
 
     async def run(self, packets: Sequence[bytes]) -> ReplayResult:
         vips = {vip.packed for vip in self._network.vips}
@@ -144,6 +151,7 @@ class _Replay:
         start = self._depot if from_client else self._edge_of.get(packet.reverse_key, self._network.edges[0])
         self._tuns[start].outer.send(octets)
         came = await self._receive(list(self._network.edges) if from_client else [self._depot])
+        self._watch()
         if came is None:
             result.lost.append(f"packet {number} did not come out: {self._drops()}")
             return
@@ -154,6 +162,18 @@ class _Replay:
             result.identical += 1
         else:
             result.lost.append(f"packet {number} came out changed at {node}")
+
+    def _watch(self) -> None:
+        """Keep the cells that passed, until there are as many as are to be watched."""
+        for record in self._tap.take(DEFAULT_BOUND):
+            if isinstance(record, Cells):
+                cells = len(record.octets) // CELL_SIZE
+                kept = min(cells, self._to_watch)
+                self._to_watch -= kept
+                self.result.missed += cells - kept
+                if kept:
+                    record.octets = record.octets[:kept * CELL_SIZE]
+                    self.result.trains.append(record)
 
     async def _receive(self, nodes: list[str]) -> tuple[str, bytes] | None:
         """The first packet that comes out at one of the nodes."""
@@ -179,6 +199,7 @@ class _Replay:
         return ", ".join(f"{reason} {count}" for reason, count in drops.items() if count) or "no drop counted"
 
     def _finish(self) -> None:
+        self._watch()
         depot = self._pumps[self._depot].node
         assert isinstance(depot, Depot)
         for server in depot.management.servers.values():

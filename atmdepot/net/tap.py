@@ -1,35 +1,222 @@
-"""A bounded look at the cells on a node's links; it never holds up the data path."""
+"""Taps: bounded looks at what a node does, for those who trace it; they never hold up the data path.
+
+Cells are noted by the pump, drops and sessions by watchers that are in place only while there is a tap. What a tap has
+no room for is counted, and told by a `Missed` record where it is missing.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
+from atmdepot.depot.forwarding import Depot
+from atmdepot.drops import DropReason
+from atmdepot.errors import AtmdepotError
+from atmdepot.net.records import Cells, Drop, Missed, SessionChange
+from atmdepot.net.views import flow_ends
 from atmdepot.wire.cell import CELL_SIZE
+from atmdepot.wire.ip import PROTOCOL_TCP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from atmdepot.atm.node import AtmNode
+    from atmdepot.depot.sessions import Session
+    from atmdepot.drops import OnVc
+    from atmdepot.net.records import Record
+    from atmdepot.wire.packet import FlowKey
+
+DEFAULT_BOUND = 8 * 2**20
+MAX_TAPS = 8
+MAX_DROP_OCTETS = 256
+"""Of what was dropped, so much is kept."""
+_OVERHEAD = 256
+_SESSION_WEIGHT = 512
+_MOST_CELLS = 1000 * CELL_SIZE
 
 
-class Seen(NamedTuple):
-    """A train as it passed: wall-clock time in ns, link, direction (`in` or `out`) and whole cells."""
+class SessionNote(NamedTuple):
+    """What a `SessionChange` is made of; its texts cost too much to be made on the data path."""
 
     time: int
+    number: int
+    event: str
+    key: FlowKey
+    server: str
     link: str
-    direction: str
-    cells: bytes
+    vc: tuple[int, int]
+    category: str
+    why: str
+
+    @classmethod
+    def of(cls, session: Session, event: str, why: str, time_ns: int) -> SessionNote:
+        """Note what has happened to a session."""
+        vp, vc = session.target
+        return cls(time_ns, session.number, event, session.key, session.server.name, vp.link.name, _address(vc),
+                   session.category, why)
+
+    def record(self) -> SessionChange:
+        """The record."""
+        client, service = flow_ends(self.key)
+        protocol = "TCP" if self.key[0] == PROTOCOL_TCP else "UDP"
+        return SessionChange(self.time, self.number, self.event, protocol, client, service, self.server, self.link,
+                             self.vc, self.category, self.why)
 
 
 class Tap:
-    """Keeps up to `limit` cells; those that come after are counted in `missed`."""
+    """What one client wants to see of a node, kept until it is taken.
 
-    def __init__(self, limit: int) -> None:
-        self.trains: deque[Seen] = deque()
-        self.room = limit
-        self.missed = 0
+    With `links`, only these are looked at: their cells and drops and the sessions on them; packets that the node itself
+    dropped are of no link and told in any case.
+    """
 
-    def record(self, seen: Seen) -> None:
-        """Keep a train, or the part of it that there is room for."""
-        count = len(seen.cells) // CELL_SIZE
-        kept = min(count, self.room)
-        self.room -= kept
-        self.missed += count - kept
-        if kept:
-            self.trains.append(seen._replace(cells=seen.cells[:kept * CELL_SIZE]))
+    def __init__(
+        self, links: Collection[str] = (), *, cells: bool = True, drops: bool = True, sessions: bool = True,
+        bound: int = DEFAULT_BOUND,
+    ) -> None:
+        """Keep records up to `bound` octets in all, counting some for each record itself."""
+        self._links = frozenset(links)
+        self._all_links = not self._links
+        self._wants_cells, self._wants_drops, self._wants_sessions = cells, drops, sessions
+        self._bound = bound
+        self._kept: deque[tuple[int, Record | SessionNote]] = deque()
+        self._missed: Missed | None = None
+        self.weight = 0
+        """Octets that are held, with those for each record itself."""
+
+    def sees(self, link: str) -> bool:
+        """Whether a link is looked at."""
+        return self._all_links or link in self._links
+
+    def cells(self, time_ns: int, link: str, direction: str, octets: bytes) -> None:
+        """Note cells that cross a link."""
+        if not self._wants_cells or not (self._all_links or link in self._links):
+            return
+        for at in range(0, len(octets), _MOST_CELLS):
+            part = octets[at:at + _MOST_CELLS]
+            if not self._keep(_OVERHEAD + len(part), Cells(time_ns, link, direction, part)):
+                self._miss(time_ns).cells += len(part) // CELL_SIZE
+
+    def drop(self, drop: Drop) -> None:
+        """Note something that is dropped."""
+        if not self._wants_drops or not (drop.link == "" or self.sees(drop.link)):
+            return
+        if not self._keep(_OVERHEAD + len(drop.octets), drop):
+            self._miss(drop.time).drops += drop.count
+
+    def session(self, note: SessionNote) -> None:
+        """Note what happens to a session."""
+        if not self._wants_sessions or not self.sees(note.link):
+            return
+        if not self._keep(_SESSION_WEIGHT, note):
+            self._miss(note.time).sessions += 1
+
+    def _keep(self, weight: int, record: Record | SessionNote) -> bool:
+        """Keep a record, after what was missed before it; False when it does not fit."""
+        if self._missed is not None:
+            if self.weight + weight + _OVERHEAD > self._bound:
+                return False
+            self.weight += _OVERHEAD
+            self._kept.append((_OVERHEAD, self._missed))
+            self._missed = None
+        elif self.weight + weight > self._bound:
+            return False
+        self.weight += weight
+        self._kept.append((weight, record))
+        return True
+
+    def _miss(self, time_ns: int) -> Missed:
+        if self._missed is None:
+            self._missed = Missed(time_ns)
+        return self._missed
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._kept or self._missed)
+
+    def take(self, most: int) -> list[Record]:
+        """The oldest records, until they weigh `most` octets or there are no more; they are the caller's now."""
+        records: list[Record] = []
+        end = max(0, self.weight - most)
+        while self._kept and self.weight > end:
+            weight, record = self._kept.popleft()
+            self.weight -= weight
+            records.append(record.record() if isinstance(record, SessionNote) else record)
+        if not self._kept and self._missed is not None:
+            records.append(self._missed)
+            self._missed = None
+        return records
+
+
+class Taps:
+    """The taps of one node, at most `MAX_TAPS`. `open` is empty as long as nobody traces."""
+
+    def __init__(self, node: AtmNode, queue_drops: Callable[[], int]) -> None:
+        """Look at a node; `queue_drops` tells how many packets the kernel dropped in front of its TUN device so far."""
+        self.open: list[Tap] = []
+        self._node = node
+        self._queue_drops = queue_drops
+        self._queue_drops_seen = 0
+        self._time = 0
+
+    def add(self, tap: Tap) -> None:
+        """Begin to tell a tap; raise AtmdepotError when there are too many."""
+        if len(self.open) >= MAX_TAPS:
+            raise AtmdepotError(f"{self._node.name}: {MAX_TAPS} traces are running already; end one of them")
+        if not self.open:
+            self._queue_drops_seen = self._queue_drops()
+            self._watch()
+        self.open.append(tap)
+
+    def remove(self, tap: Tap) -> None:
+        """Tell a tap no more."""
+        self.open.remove(tap)
+        if not self.open:
+            self._unwatch()
+
+    def _watch(self) -> None:
+        self._node.drops.watcher = partial(self._dropped, "")
+        for name, link in self._node.links.items():
+            link.drops.watcher = partial(self._dropped, name)
+        if isinstance(self._node, Depot):
+            self._node.sessions.watcher = self._session_changed
+
+    def _unwatch(self) -> None:
+        for drops in (self._node.drops, *(link.drops for link in self._node.links.values())):
+            drops.watcher = None
+        if isinstance(self._node, Depot):
+            self._node.sessions.watcher = None
+
+    def begin_burst(self) -> None:
+        """Take the wall-clock time, which stands for all that happens in one go."""
+        self._time = time.time_ns()
+
+    def cells(self, link: str, direction: str, octets: bytes) -> None:
+        """Tell of cells that cross a link."""
+        for tap in self.open:
+            tap.cells(self._time, link, direction, octets)
+
+    def look_at_the_queue(self) -> None:
+        """Tell what the kernel has dropped in front of the TUN device since the last look."""
+        before, self._queue_drops_seen = self._queue_drops_seen, self._queue_drops()
+        if self._queue_drops_seen > before:
+            self._dropped("", DropReason.TUN_QUEUE_FULL, self._queue_drops_seen - before, b"", None)
+
+    def _dropped(self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None) -> None:
+        beginning = bytes(octets[:MAX_DROP_OCTETS])
+        drop = Drop(self._time, link, reason, count, beginning, None if vc is None else _address(vc))
+        for tap in self.open:
+            tap.drop(drop)
+
+    def _session_changed(self, session: Session, event: str, why: str) -> None:
+        note = SessionNote.of(session, event, why, self._time)
+        for tap in self.open:
+            tap.session(note)
+
+
+def _address(vc: OnVc) -> tuple[int, int]:
+    """VPI and VCI as plain numbers; those that a VC table gives are of types of their own, which MessagePack lacks."""
+    return int(vc.vpi), int(vc.vci)

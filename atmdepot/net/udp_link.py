@@ -83,7 +83,7 @@ class UdpLink:
                 self.segment_offload = False
                 return self._resend(chunk)
             self.last_error = str(error.strerror)
-            self.drops[DropReason.TX_ERROR] += len(chunk) // CELL_SIZE
+            self.drops.count(DropReason.TX_ERROR, len(chunk) // CELL_SIZE, chunk)
             return b""
         self.tx_datagrams += -(-len(chunk) // self._datagram)
         return b""
@@ -97,7 +97,7 @@ class UdpLink:
 
     def _hold(self, chunk: bytes) -> None:
         if self._backlog_octets + len(chunk) > _MAX_BACKLOG:
-            self.drops[DropReason.TX_OVERFLOW] += len(chunk) // CELL_SIZE
+            self.drops.count(DropReason.TX_OVERFLOW, len(chunk) // CELL_SIZE, chunk)
             return
         self._backlog.append(chunk)
         self._backlog_octets += len(chunk)
@@ -132,7 +132,7 @@ class UdpLink:
         datagrams = max(1, -(-length // segment)) if segment else 1
         self.rx_datagrams += datagrams
         if address[:2] != self._peer_key:
-            self.drops[DropReason.NOT_THE_PEER] += datagrams
+            self.drops.count(DropReason.NOT_THE_PEER, datagrams, self._buffer[:length])
             return b""
         if length and length % CELL_SIZE == 0 and segment % CELL_SIZE == 0:
             return bytes(self._buffer[:length])
@@ -144,7 +144,7 @@ class UdpLink:
         for at in range(0, max(length, 1), max(segment, 1)):
             size = min(segment, length - at)
             if size <= 0 or size % CELL_SIZE:
-                self.drops[DropReason.NOT_WHOLE_CELLS] += 1
+                self.drops.count(DropReason.NOT_WHOLE_CELLS, 1, self._buffer[at:at + size])
             else:
                 good.append(bytes(self._buffer[at:at + size]))
         return b"".join(good)
@@ -157,8 +157,9 @@ class UdpLink:
                 segment = _INT.unpack_from(data)[0]
             elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(data) >= _U32.size:
                 seen = _U32.unpack_from(data)[0]
-                self.drops[DropReason.RX_OVERFLOW] += (seen - self._overflow_seen) & 0xFFFFFFFF
-                self._overflow_seen = seen
+                if seen != self._overflow_seen:
+                    self.drops.count(DropReason.RX_OVERFLOW, (seen - self._overflow_seen) & 0xFFFFFFFF)
+                    self._overflow_seen = seen
         return segment
 
     def next_timer(self) -> int | None:

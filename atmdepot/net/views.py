@@ -5,6 +5,7 @@ Keys are stable: they are the JSON that scripts read. Times are seconds.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.sessions import Session
 from atmdepot.drops import DropReason
 from atmdepot.edge.node import Flow
-from atmdepot.net.tun import Tun
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.wire.ip import address_text
 
@@ -40,10 +40,10 @@ def sessions(pump: Pump, limit: int) -> list[Row]:
 
 
 def _session(session: Session, now: int) -> Row:
-    client, service = _flow_ends(session.key)
+    client, service = flow_ends(session.key)
     return {
-        "client": client, "service": service, "server": session.server.name, "table": session.table,
-        "protocol": "TCP" if session.is_tcp else "UDP",
+        "number": session.number, "client": client, "service": service, "server": session.server.name,
+        "table": session.table, "protocol": "TCP" if session.is_tcp else "UDP",
         "client_state": session.client.state if session.is_tcp else "",
         "server_state": session.server_side.state if session.is_tcp else "",
         "vc": f"{session.vc.vpi}/{session.vc.vci}", "category": session.category,
@@ -71,7 +71,7 @@ def _vc(node: AtmNode, link: str, vc: Vc) -> Row:
 
 def _carries(vc: Vc) -> str:
     if isinstance(vc.owner, Session | Flow):
-        return _flow_ends(vc.owner.key)[0]
+        return flow_ends(vc.owner.key)[0]
     return "many"
 
 
@@ -120,8 +120,7 @@ def counters(pump: Pump, limit: int) -> list[Row]:
     node = pump.node
     rows = [_counter(node.name, "tun", name, value, "packets") for name, value in (
         ("rx-packets", node.rx_packets), ("tx-packets", node.tx_packets))]
-    queue_drops = pump.tun.queue_drops() if isinstance(pump.tun, Tun) else 0
-    rows += _drops(node.name, "tun", {DropReason.TUN_QUEUE_FULL: queue_drops}, [DropReason.TUN_QUEUE_FULL])
+    rows += _drops(node.name, "tun", {DropReason.TUN_QUEUE_FULL: pump.queue_drops()}, [DropReason.TUN_QUEUE_FULL])
     if pump.tun_losses:
         rows.append(_counter(node.name, "tun", "vanished", pump.tun_losses, "times"))
     if isinstance(node, Depot):
@@ -152,14 +151,18 @@ def _counter(node: str, place: str, name: str, value: int, unit: str, meaning: s
     return {"node": node, "place": place, "counter": name, "value": value, "unit": unit, "meaning": meaning}
 
 
-def _flow_ends(key: FlowKey) -> tuple[str, str]:
+def flow_ends(key: FlowKey) -> tuple[str, str]:
+    """Client and service of a flow as text."""
     _, source, sport, destination, dport = key
     return endpoint_text(source, sport), endpoint_text(destination, dport)
 
 
+_address_text = lru_cache(maxsize=4096)(address_text)
+
+
 def endpoint_text(address: bytes, port: int) -> str:
     """Address and port as `10.0.0.1:80` or `[::1]:80`."""
-    text = address_text(address)
+    text = _address_text(address)
     return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
 
 

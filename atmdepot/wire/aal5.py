@@ -98,7 +98,7 @@ def parse_cpcs_pdu(pdu: bytes, *, crc: CrcMode = CrcMode.STRICT, max_sdu: int = 
     if len(pdu) < PAYLOAD_SIZE or len(pdu) % PAYLOAD_SIZE:
         raise Aal5Error(DropReason.LENGTH_ERROR, f"{len(pdu)} octets are no whole number of payloads")
     if crc is not CrcMode.IGNORE and _crc32(pdu) != _GOOD_CRC and not (
-            crc is CrcMode.DYNAMIPS and _is_dynamips_crc(pdu)):
+            crc is CrcMode.DYNAMIPS and is_dynamips_crc(pdu)):
         raise Aal5Error(DropReason.CRC_ERROR, "the CRC-32 is wrong")
     uu, cpi, length = _TRAILER.unpack_from(pdu, len(pdu) - TRAILER_SIZE)
     if length == 0:
@@ -110,7 +110,8 @@ def parse_cpcs_pdu(pdu: bytes, *, crc: CrcMode = CrcMode.STRICT, max_sdu: int = 
     return CpcsPdu(bytes(pdu[:length]), uu, cpi)
 
 
-def _is_dynamips_crc(pdu: bytes) -> bool:
+def is_dynamips_crc(pdu: bytes) -> bool:
+    """Whether a PDU ends with a CRC as Dynamips writes it: zlib's, as it is (its bridge) or complemented (PA-A1)."""
     written, computed = int.from_bytes(pdu[-4:], "big"), zlib.crc32(pdu[:-4])
     return written in (computed, computed ^ 0xFFFFFFFF)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import random
 import socket
@@ -18,7 +17,8 @@ from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer, ask, show
-from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, Nodes, network, ping, until
+from tests.net.controlled import Controlled, handshake, lines, running
+from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, Nodes, network, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from atmdepot.net.pump import Pump
 
 SESSION_KEYS = {
-    "client", "service", "server", "table", "protocol", "client_state", "server_state", "vc", "category", "closed_by",
-    "age", "idle", "packets_in", "packets_out", "octets_in", "octets_out"}
+    "number", "client", "service", "server", "table", "protocol", "client_state", "server_state", "vc", "category",
+    "closed_by", "age", "idle", "packets_in", "packets_out", "octets_in", "octets_out"}
 VC_KEYS = {
     "node", "link", "vc", "category", "contract", "encapsulation", "crc", "carries", "tx_pdus", "tx_cells", "rx_pdus",
     "rx_cells", "rx_clp1_pdus", "rx_efci_pdus"}
@@ -42,71 +42,10 @@ SERVER_KEYS = {
 COUNTER_KEYS = {"node", "place", "counter", "value", "unit", "meaning"}
 
 
-class Controlled:
-    """A network that runs, and the depot's and web1's control sockets."""
-
-    def __init__(self, nodes: Nodes, directory: Path) -> None:
-        self.nodes = nodes
-        self.servers = {name: ControlServer(directory / "loop" / f"{name}.sock", nodes.pumps[name])
-                        for name in (DEPOT, WEB1)}
-        self.path = self.servers[DEPOT].path
-
-    async def show(self, subject: str, node: str = DEPOT, **options: int) -> list[dict[str, Any]]:
-        return await trio.to_thread.run_sync(lambda: show(self.servers[node].path, subject, **options))
-
-    async def raw(self, *sent: bytes) -> list[dict[str, Any]]:
-        """The lines that answer some octets."""
-        async with await trio.open_unix_socket(self.path) as stream:
-            for octets in sent:
-                await stream.send_all(octets)
-            return await lines(stream)
-
-
-async def lines(stream: trio.SocketStream) -> list[dict[str, Any]]:
-    text = b""
-    try:
-        async for part in stream:
-            text += part
-    except trio.BrokenResourceError:
-        pass  # it closed with octets of ours unread
-    return [json.loads(line) for line in text.splitlines()]
-
-
-async def next_line(stream: trio.SocketStream) -> dict[str, Any]:
-    text = b""
-    with trio.fail_after(20):
-        while not text.endswith(b"\n"):
-            text += await stream.receive_some(1)
-    return json.loads(text)
-
-
-async def running(short_dir: Path, **settings: str) -> AsyncIterator[Controlled]:
-    nodes = Nodes(network(**settings))
-    it = Controlled(nodes, short_dir)
-    async with trio.open_nursery() as nursery:
-        nodes.start(nursery)
-        for server in it.servers.values():
-            nursery.start_soon(server.run)
-        yield it
-        nursery.cancel_scope.cancel()
-    for server in it.servers.values():
-        server.close()
-    nodes.close()
-
-
 @pytest.fixture
 async def it(short_dir: Path) -> AsyncIterator[Controlled]:
     async for made in running(short_dir):
         yield made
-
-
-async def handshake(it: Controlled, port: int = 40_000) -> Connection:
-    """A session to web1."""
-    talk = Connection(port)
-    for here, there, packet in ((DEPOT, WEB1, talk.syn), (WEB1, DEPOT, talk.syn_ack), (DEPOT, WEB1, talk.ack)):
-        it.nodes.put(here, packet)
-        await it.nodes.get(there)
-    return talk
 
 
 # What is shown.
@@ -123,7 +62,7 @@ async def test_sessions(it: Controlled) -> None:
     assert 200 <= row.pop("idle") < 300
     assert 500 <= row.pop("age") < 600
     assert row == {
-        "client": f"{CLIENT}:40000", "service": f"{VIP}:80", "server": "web1", "table": "primary",
+        "number": 1, "client": f"{CLIENT}:40000", "service": f"{VIP}:80", "server": "web1", "table": "primary",
         "protocol": "TCP", "client_state": "ESTABLISHED", "server_state": "ESTABLISHED", "vc": "1/64",
         "category": "UBR.1", "closed_by": "", "packets_in": 2, "packets_out": 1, "octets_in": 80, "octets_out": 40}
     assert await it.show("sessions", WEB1) == []
@@ -245,7 +184,8 @@ async def test_an_unknown_subject(it: Controlled) -> None:
 
 @pytest.mark.parametrize("request_", [
     b"", b"\n", b"{", b"[]", b"17", b'"show"', b"null", b'{"show": 3}', b'{"show": "links", "colour": "red"}',
-    b'{"show": "links", "limit": "many"}', b'{"show": "links", "limit": 1e999}', b'{"cells": 1, "seconds": NaN}',
+    b'{"show": "links", "limit": "many"}', b'{"show": "links", "limit": 1e999}', b'{"cells": 1, "seconds": 10}',
+    b'{"trace": 1}', b'{"trace": {"links": "to-web1"}}', b'{"trace": {"colour": true}}', b'{"trace": {"known": 1e30}}',
     b'{"show": "\xff\xfe"}', b"\0" * 50, b"[" * 4000,
     b'{"show": "' + b"x" * 4096, b"x" * 4097, b'{"show": "links"}' + b" " * 4096,
 ])
@@ -257,14 +197,10 @@ async def test_what_is_no_request_gets_an_error(it: Controlled, request_: bytes)
     assert len(await it.show("links")) == 2
 
 
-@pytest.mark.parametrize("request_", [
-    {}, {"cells": 0}, {"cells": -1}, {"cells": 1_000_001}, {"cells": 5, "seconds": 0}, {"cells": 5, "seconds": -1},
-    {"cells": 5, "seconds": 3601}, {"limit": 5},
-])
-async def test_a_stream_out_of_bounds(it: Controlled, request_: dict[str, Any]) -> None:
+@pytest.mark.parametrize("request_", [{}, {"limit": 5}, {"trace": None}, {"show": ""}])
+async def test_a_request_for_nothing(it: Controlled, request_: dict[str, Any]) -> None:
     [answer] = await it.raw(json.dumps(request_).encode() + b"\n")
-    assert answer == {"error": "ask to show one of sessions, vcs, links, servers, counters, or for 1 to 1000000 cells "
-                               "in at most 3600 seconds"}
+    assert answer == {"error": "ask to show one of sessions, vcs, links, servers, counters, or for a trace"}
 
 
 async def test_a_request_in_pieces(it: Controlled) -> None:
@@ -290,98 +226,6 @@ async def test_a_client_that_says_nothing_is_hung_up_on(short_dir: Path, autojum
             began = trio.current_time()
             assert await lines(stream) == []
             assert 10 <= trio.current_time() - began < 11
-
-
-# The cells as they pass.
-
-
-async def watch(it: Controlled, cells: int, seconds: float = 60.0) -> trio.SocketStream:
-    stream = await trio.open_unix_socket(it.path)
-    await stream.send_all(json.dumps({"cells": cells, "seconds": seconds}).encode() + b"\n")
-    assert await next_line(stream) == {"watching": cells}
-    return stream
-
-
-async def test_the_stream_ends_when_its_cells_are_there(it: Controlled) -> None:
-    async with await watch(it, 3) as stream:
-        talk = await handshake(it)
-        first = await next_line(stream)
-        assert first.keys() == {"time", "link", "direction", "cells"}
-        assert (first["link"], first["direction"]) == ("to-web1", "out")
-        cells = base64.b64decode(first["cells"])
-        assert (len(cells), cells[5:45]) == (53, talk.syn)
-        rest = await lines(stream)
-        assert [line.get("direction") for line in rest] == ["in", "out", None]
-        assert rest[-1] == {"missed": 0}
-    await until(lambda: it.nodes.pumps[DEPOT].tap is None)
-
-
-async def test_what_it_has_no_room_for_is_missed(it: Controlled) -> None:
-    async with await watch(it, 2) as stream:
-        it.nodes.put(DEPOT, ping(size=300))  # 7 cells
-        [train, last] = await lines(stream)
-    assert len(base64.b64decode(train["cells"])) == 2 * 53
-    assert last == {"missed": 5}
-
-
-async def test_the_stream_ends_when_time_is_up(short_dir: Path, autojump_clock: MockClock) -> None:
-    async for it in running(short_dir):
-        async with await watch(it, 1000, 30.0) as stream:
-            began = trio.current_time()
-            it.nodes.put(DEPOT, ping())
-            train, last = await lines(stream)
-            assert (len(base64.b64decode(train["cells"])), last) == (2 * 53, {"missed": 0})
-            assert trio.current_time() - began == pytest.approx(30, abs=1)
-
-
-async def test_one_client_watches_at_a_time(it: Controlled) -> None:
-    first = await watch(it, 10)
-    [refused] = await it.raw(b'{"cells": 1}\n')
-    assert refused == {"error": "another client is already watching the cells"}
-    await handshake(it)
-    assert (await next_line(first))["link"] == "to-web1", "the first goes on as before"
-    await first.aclose()
-    await until(lambda: it.nodes.pumps[DEPOT].tap is None)
-    async with await watch(it, 1):
-        pass
-
-
-async def test_a_watcher_that_goes_away_is_noticed_when_no_cell_passes(it: Controlled) -> None:
-    stream = await watch(it, 10, 3600.0)
-    await stream.aclose()
-    await until(lambda: it.nodes.pumps[DEPOT].tap is None)
-
-
-async def test_a_watcher_that_shuts_its_side_down_gets_what_passed_and_the_end(it: Controlled) -> None:
-    async with await watch(it, 10, 3600.0) as stream:
-        it.nodes.put(DEPOT, ping())
-        await until(lambda: it.nodes.pumps[DEPOT].node.tx_packets + len(it.nodes.pumps[DEPOT].tap.trains)
-                    or it.nodes.pumps[DEPOT].tap.room < 10)
-        await stream.send_eof()
-        train, last = await lines(stream)
-        assert (len(base64.b64decode(train["cells"])), last) == (2 * 53, {"missed": 0})
-    await until(lambda: it.nodes.pumps[DEPOT].tap is None)
-
-
-async def test_ask_streams(it: Controlled) -> None:
-    def collect() -> list[dict[str, Any]]:
-        answers = []
-        for answer in ask(it.path, {"cells": 3, "seconds": 30}):
-            answers.append(answer)
-            if "watching" in answer:
-                watching.set()
-        return answers
-
-    watching = threading.Event()
-    answers: list[dict[str, Any]] = []
-    async with trio.open_nursery() as nursery:
-        @nursery.start_soon
-        async def _() -> None:
-            answers.extend(await trio.to_thread.run_sync(collect))
-
-        await until(watching.is_set)
-        await handshake(it)
-    assert [next(iter(answer)) for answer in answers] == ["watching", "time", "time", "time", "missed"]
 
 
 # The socket itself.

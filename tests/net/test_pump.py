@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,8 @@ from atmdepot.drops import DropReason
 from atmdepot.net.daemon import make_node
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.pump import Pump
-from atmdepot.net.tap import Tap
+from atmdepot.net.records import Cells
+from atmdepot.net.tap import Tap, Taps
 from atmdepot.net.tun import SocketTun, TunGone
 from atmdepot.wire.cell import CELL_SIZE
 from tests.net.ends import cells_of
@@ -452,21 +454,67 @@ async def test_packets_that_the_tun_refuses_are_counted(nodes: Nodes, vanished: 
     assert web1.node.drops == {DropReason.TUN_ERROR: 2}
 
 
-# The tap.
+# The taps.
 
 
 async def test_a_tap_sees_the_cells_of_both_directions(nodes: Nodes) -> None:
     pump = nodes.pumps[DEPOT]
-    pump.tap = Tap(1000)
+    tap = Tap(drops=False, sessions=False)
+    pump.taps.add(tap)
     talk = Connection(40_000)
+    before = time.time_ns()
     nodes.put(DEPOT, talk.syn)
     await nodes.get(WEB1)
     nodes.put(WEB1, talk.syn_ack)
     await nodes.get(DEPOT)
-    assert [(seen.link, seen.direction, len(seen.cells) // CELL_SIZE) for seen in pump.tap.trains] == [
+    seen = [record for record in tap.take(10**6) if isinstance(record, Cells)]
+    assert [(one.link, one.direction, len(one.octets) // CELL_SIZE) for one in seen] == [
         ("to-web1", "out", 1), ("to-web1", "in", 1)]
-    assert [talk.syn in seen.cells for seen in pump.tap.trains] == [True, False]
-    assert pump.tap.trains[0].time <= pump.tap.trains[1].time
-    pump.tap = None
+    assert [talk.syn in one.octets for one in seen] == [True, False]
+    assert before <= seen[0].time <= seen[1].time <= time.time_ns()
+    pump.taps.remove(tap)
     nodes.put(DEPOT, talk.up(RST, 1001))
     assert len(await nodes.get(WEB1)) == 40
+    assert not tap.is_waiting
+
+
+async def test_what_comes_in_one_burst_has_one_time(nodes: Nodes) -> None:
+    pump = nodes.pumps[DEPOT]
+    tap = Tap(cells=False, sessions=False)
+    pump.taps.add(tap)
+    before = time.time_ns()
+    nodes.put(DEPOT, bytes(40), bytes(41), Connection(40_000).ack)
+    pump.burst_from_tun()
+    nodes.put(DEPOT, bytes(42))
+    pump.burst_from_tun()
+    one, two, three, four = tap.take(10**6)
+    assert before <= one.time == two.time == three.time < four.time
+
+
+async def test_a_packet_that_the_tun_refuses_is_told(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    pump = nodes.pumps[WEB1]
+    tap = Tap(cells=False)
+    pump.taps.add(tap)
+    monkeypatch.setattr(pump.tun, "write", lambda packet: False)
+    talk = Connection(40_000)
+    nodes.put(DEPOT, talk.syn)
+    await until(lambda: tap.is_waiting)
+    [drop] = tap.take(10**6)
+    assert (drop.reason, drop.octets, drop.link) == (DropReason.TUN_ERROR, talk.syn, "")
+
+
+async def test_what_the_kernel_drops_in_front_of_the_tun_is_told_from_then_on(nodes: Nodes) -> None:
+    lost = 7
+    taps = Taps(nodes.pumps[DEPOT].node, lambda: lost)
+    tap = Tap()
+    taps.add(tap)
+    taps.look_at_the_queue()
+    assert not tap.is_waiting
+    lost = 10
+    taps.look_at_the_queue()
+    lost = 2  # the device was made anew
+    taps.look_at_the_queue()
+    lost = 4
+    taps.look_at_the_queue()
+    assert [(drop.reason, drop.count, drop.octets, drop.vc) for drop in tap.take(10**6)] == [
+        (DropReason.TUN_QUEUE_FULL, 3, b"", None), (DropReason.TUN_QUEUE_FULL, 2, b"", None)]

@@ -1,45 +1,220 @@
+"""Taps by themselves: what they keep, what they miss, and whose watchers are where."""
+
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from atmdepot.net.tap import Seen, Tap
-from atmdepot.wire.cell import CELL_SIZE
+from atmdepot.drops import DropReason
+from atmdepot.errors import AtmdepotError
+from atmdepot.net.records import Cells, Drop, Missed, SessionChange
+from atmdepot.net.tap import MAX_DROP_OCTETS, MAX_TAPS, SessionNote, Tap, Taps
+from atmdepot.wire.cell import CELL_SIZE, CellHeader
+from tests.ip_packets import SYN, tcp, udp
 from tests.net.ends import cells_of
+from tests.network_in_memory import CLIENT4, CLIENT6, VIP4, VIP6, InMemoryNetwork
+
+if TYPE_CHECKING:
+    from atmdepot.atm.node import AtmNode
+    from atmdepot.net.records import Record
+
+ALL = 1 << 30
 
 
-def train(count: int, first: int = 0) -> Seen:
-    return Seen(1, "lnk", "in", cells_of(count, first))
+def note(number: int, link: str = "to-web1") -> SessionNote:
+    key = 6, b"\x0a\0\0\1", 5, b"\x0a\0\0\2", 80
+    return SessionNote(number, number, "opened", key, "web1", link, (1, 64), "UBR.1", "why")
 
 
-@pytest.mark.parametrize(("limit", "trains", "kept", "missed"), [
-    (10, [3, 4], [3, 4], 0),
-    (7, [3, 4], [3, 4], 0),
-    (6, [3, 4], [3, 3], 1),
-    (3, [3, 4, 5], [3], 9),
-    (1, [3], [1], 2),
-    (0, [3], [], 3),
+def drop(number: int, link: str = "", count: int = 1) -> Drop:
+    return Drop(number, link, "hec-error", count, bytes(number % 300))
+
+
+# What is kept and what is missed.
+
+STEPS = st.lists(st.one_of(
+    st.tuples(st.just("cells"), st.integers(1, 60)), st.tuples(st.just("drop"), st.integers(1, 9)),
+    st.tuples(st.just("session"), st.just(1)), st.tuples(st.just("take"), st.integers(0, 4000))), max_size=60)
+
+
+@given(STEPS, st.integers(0, 6000))
+def test_nothing_is_lost_that_is_not_told_and_the_order_is_kept(steps: list[tuple[str, int]], bound: int) -> None:
+    """Between two records that were kept stands exactly what was missed between them."""
+    tap = Tap(bound=bound)
+    put: list[tuple[str, int]] = []
+    got: list[Record] = []
+    for time, (step, count) in enumerate(steps):
+        if step == "take":
+            got += tap.take(count)
+            continue
+        put.append((step, count))
+        if step == "cells":
+            tap.cells(time, "to-web1", "in", cells_of(count))
+        elif step == "drop":
+            tap.drop(drop(time, count=count))
+        else:
+            tap.session(note(time))
+        assert tap.weight <= bound
+    while tap.is_waiting:
+        got += tap.take(100)
+    assert tap.weight == 0
+    assert [record.time for record in got] == sorted(record.time for record in got)
+    for record in got:
+        if isinstance(record, Missed):
+            missed = {"cells": record.cells, "drop": record.drops, "session": record.sessions}
+            while any(missed.values()):
+                step, count = put.pop(0)
+                missed[step] -= count
+                assert missed[step] >= 0
+        elif isinstance(record, Cells):
+            assert put.pop(0) == ("cells", len(record.octets) // CELL_SIZE)
+        elif isinstance(record, Drop):
+            assert put.pop(0) == ("drop", record.count)
+        else:
+            assert put.pop(0) == ("session", 1)
+    assert put == []
+
+
+def test_with_room_all_is_there_as_it_was() -> None:
+    tap = Tap()
+    tap.cells(1, "to-web1", "out", cells_of(3))
+    tap.drop(drop(2))
+    tap.session(note(3))
+    assert tap.take(ALL) == [
+        Cells(1, "to-web1", "out", cells_of(3)), drop(2),
+        SessionChange(3, 3, "opened", "TCP", "10.0.0.1:5", "10.0.0.2:80", "web1", "to-web1", (1, 64), "UBR.1", "why")]
+    assert tap.take(ALL) == []
+
+
+def test_what_was_missed_is_told_before_what_comes_after() -> None:
+    tap = Tap(bound=1100)
+    for number in range(5):
+        tap.session(note(number))
+    assert tap.take(1) == [note(0).record()]
+    tap.drop(drop(9))
+    assert tap.take(ALL) == [note(1).record(), Missed(2, sessions=3), drop(9)]
+
+
+def test_what_was_missed_is_told_when_nothing_comes_after() -> None:
+    tap = Tap(bound=0)
+    tap.cells(5, "to-web1", "in", cells_of(3))
+    tap.drop(drop(6, count=4))
+    assert tap.take(ALL) == [Missed(5, cells=3, drops=4)]
+    assert not tap.is_waiting
+
+
+def test_a_long_burst_is_kept_in_parts() -> None:
+    tap = Tap()
+    tap.cells(1, "to-web1", "in", cells_of(2500))
+    parts = tap.take(ALL)
+    assert [len(part.octets) // CELL_SIZE for part in parts] == [1000, 1000, 500]
+    assert b"".join(part.octets for part in parts) == cells_of(2500)
+
+
+def test_little_is_taken_at_a_time() -> None:
+    tap = Tap()
+    for number in range(10):
+        tap.cells(number, "to-web1", "in", cells_of(10))
+    assert [len(tap.take(1600)) for _ in range(6)] == [3, 3, 3, 1, 0, 0]
+    assert tap.take(0) == []
+
+
+# What is looked at.
+
+
+def test_only_the_links_that_are_wanted() -> None:
+    tap = Tap(["to-web2"])
+    for link in ("to-web1", "to-web2"):
+        tap.cells(1, link, "in", cells_of(1))
+        tap.drop(drop(2, link))
+        tap.session(note(3, link))
+    tap.drop(drop(4, ""))
+    assert [(type(record), record.link) for record in tap.take(ALL)] == [
+        (Cells, "to-web2"), (Drop, "to-web2"), (SessionChange, "to-web2"), (Drop, "")]
+
+
+@pytest.mark.parametrize("wanted", ["cells", "drops", "sessions"])
+def test_only_the_kinds_that_are_wanted(wanted: str) -> None:
+    tap = Tap(bound=10_000, **{kind: kind == wanted for kind in ("cells", "drops", "sessions")})
+    for _ in range(2):
+        tap.cells(1, "to-web1", "in", cells_of(1))
+        tap.drop(drop(2))
+        tap.session(note(3))
+    assert {type(record) for record in tap.take(ALL)} == {
+        {"cells": Cells, "drops": Drop, "sessions": SessionChange}[wanted]}
+
+
+# A node's taps.
+
+
+def watched(node: AtmNode) -> list[bool]:
+    places = [node.drops, *(link.drops for link in node.links.values())]
+    return [place.watcher is not None for place in places] + [
+        tables.watcher is not None for tables in [getattr(node, "sessions", None)] if tables]
+
+
+def test_watchers_are_there_only_while_somebody_traces() -> None:
+    net = InMemoryNetwork()
+    for node, places in ((net.depot, 4), (net.edges["web1"], 2)):
+        taps, one, two = Taps(node, lambda: 0), Tap(), Tap()
+        assert watched(node) == [False] * places
+        taps.add(one)
+        taps.add(two)
+        taps.remove(one)
+        assert watched(node) == [True] * places
+        taps.remove(two)
+        assert watched(node) == [False] * places
+        assert taps.open == []
+
+
+def test_the_ninth_is_refused() -> None:
+    taps = Taps(InMemoryNetwork().depot, lambda: 0)
+    for _ in range(MAX_TAPS):
+        taps.add(Tap())
+    with pytest.raises(AtmdepotError, match=r"^depot: 8 traces are running already; end one of them$"):
+        taps.add(Tap())
+    taps.remove(taps.open[3])
+    taps.add(Tap())
+
+
+def test_each_tap_gets_all() -> None:
+    net = InMemoryNetwork()
+    taps, one, two = Taps(net.depot, lambda: 0), Tap(), Tap(drops=False)
+    taps.add(one)
+    taps.add(two)
+    taps.begin_burst()
+    net.to_service(bytes(300))
+    taps.cells("to-web1", "in", cells_of(1))
+    dropped, cells = one.take(ALL)
+    assert two.take(ALL) == [cells]
+    assert dropped == Drop(cells.time, "", "not-ip", 1, bytes(MAX_DROP_OCTETS))
+
+
+def test_a_drop_of_a_link_has_its_name_and_vc() -> None:
+    net = InMemoryNetwork()
+    taps, tap = Taps(net.depot, lambda: 0), Tap()
+    taps.add(tap)
+    cell = CellHeader(2, 77).pack() + bytes(48)
+    net.depot.cells_from_link("to-web2", cell, net.now)
+    [told] = tap.take(ALL)
+    assert told == Drop(0, "to-web2", DropReason.UNKNOWN_VC, 1, cell, (2, 77))
+
+
+@pytest.mark.parametrize(("octets", "told"), [
+    (tcp(CLIENT4, 4000, VIP4, 80, SYN), ("TCP", "10.9.0.2:4000", "10.80.0.1:80")),
+    (tcp(CLIENT6, 4000, VIP6, 80, SYN), ("TCP", "[fd00:9::2]:4000", "[fd00:80::1]:80")),
+    (udp(CLIENT4, 4000, VIP4, 80, b"x"), ("UDP", "10.9.0.2:4000", "10.80.0.1:80")),
 ])
-def test_it_keeps_as_many_cells_as_it_was_told_and_counts_the_others(
-    limit: int, trains: list[int], kept: list[int], missed: int,
-) -> None:
-    tap = Tap(limit)
-    for number, count in enumerate(trains):
-        tap.record(train(count, 100 * number))
-    assert [seen.cells for seen in tap.trains] == [
-        cells_of(count, 100 * number) for number, count in enumerate(kept)]
-    assert (tap.missed, tap.room) == (missed, limit - sum(kept))
-    assert all(len(seen.cells) % CELL_SIZE == 0 for seen in tap.trains)
-
-
-def test_reading_makes_no_room() -> None:
-    tap = Tap(3)
-    tap.record(train(3))
-    tap.trains.clear()
-    tap.record(train(1))
-    assert (list(tap.trains), tap.missed) == ([], 1)
-
-
-def test_a_train_keeps_what_was_noted_of_it() -> None:
-    tap = Tap(1)
-    tap.record(Seen(12, "to-web1", "out", cells_of(2)))
-    assert list(tap.trains) == [Seen(12, "to-web1", "out", cells_of(1))]
+def test_a_session_is_told_in_words(octets: bytes, told: tuple[str, ...]) -> None:
+    net = InMemoryNetwork()
+    taps, tap = Taps(net.depot, lambda: 0), Tap()
+    taps.add(tap)
+    taps.begin_burst()
+    net.to_service(octets)
+    [change] = tap.take(ALL)
+    assert (change.protocol, change.client, change.service) == told
+    assert (change.number, change.event, change.server, change.link, change.vc, change.category, change.why) == (
+        1, "opened", "web1", "to-web1", (1, 64), "UBR.1", "round-robin")

@@ -1,4 +1,4 @@
-"""tshark and editcap, which read our captures and write some for us to read."""
+"""tshark and its companions, which read our captures and write some for us to read."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ class Wireshark:
     def editcap(self, *arguments: str | Path) -> None:
         self._run("editcap", *map(str, arguments))
 
+    def mergecap(self, *arguments: str | Path) -> None:
+        self._run("mergecap", *map(str, arguments))
+
+    def capinfos(self, file: Path) -> str:
+        """What capinfos tells of a capture."""
+        return self._run("capinfos", str(file))
+
     def _run(self, *command: str) -> str:
         done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
@@ -50,7 +57,7 @@ class Wireshark:
 @pytest.fixture(scope="session")
 def tshark(tmp_path_factory: pytest.TempPathFactory) -> Wireshark:
     """The programs; without them the test is skipped, but in CI it fails."""
-    for program in ("tshark", "editcap"):
+    for program in ("tshark", "editcap", "mergecap", "capinfos"):
         if shutil.which(program) is None:
             reason = f"{program} is not installed (Debian has it in the package tshark)"
             if os.environ.get("CI"):

@@ -141,7 +141,7 @@ def test_every_cut_of_a_record_is_an_error(record: bytes) -> None:
 @pytest.mark.parametrize(("record", "why"), [
     (erf_record(3, CELL), "body of 53"), (erf_record(3, bytes(51)), "body of 51"),
     (erf_record(4, bytes(3)), "body of 3"), (erf_record(2, bytes(60)), "type 2 "),
-    (erf_record(0x83, bytes(52)), "type 131"), (erf_record(3, bytes(52), length=67), "record length 67"),
+    (erf_record(0x83, bytes(52)), "cut short or damaged"), (erf_record(3, bytes(52), length=67), "record length 67"),
     (erf_record(3, bytes(52), length=0), "record length 0"),
     (erf_record(3, bytes(52), wire=53), "wire length 53"),
 ])

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import struct
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from atmdepot.trace.erf import MAX_PDU_CELLS, Direction, ErfCapture
+from atmdepot.trace.files import open_capture
 from atmdepot.trace.pcap import CaptureError, LinkType, PcapReader, PcapRecord, PcapWriter, ip_packets
+from atmdepot.trace.sources import CapturedCells, PduSeen, Remark
+from atmdepot.trace.write import FORMATS, open_writer
+from atmdepot.wire.aal5 import cpcs_pdu
 from atmdepot.wire.ip import address_text
 from atmdepot.wire.llc import Encapsulation, encapsulate
 from tests.trace.captures import (
     V4_ADDRESSES,
     V6_ADDRESSES,
     cells_of,
+    erf_pdu,
+    ethernet,
     flipped,
     http_packet,
+    interface,
+    packet,
     pcap_file,
+    section,
     train_of,
+    udp_packet,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from atmdepot.trace.sources import SourceRecord
     from tests.trace.conftest import Wireshark
 
 pytestmark = pytest.mark.tshark
@@ -119,10 +132,10 @@ def test_what_our_writer_writes_tshark_reads(tshark: Wireshark, tmp_path: Path) 
     assert seen == [[f"{time_ns // 10**9}.{time_ns % 10**9:09}", "192.0.2.1", "80"] for time_ns in times]
 
 
-FORMATS = {"microseconds": ("pcap", 1000), "nanoseconds": ("nsecpcap", 1)}
+PCAP_FORMATS = {"microseconds": ("pcap", 1000), "nanoseconds": ("nsecpcap", 1)}
 
 
-@pytest.mark.parametrize(("kind", "unit"), FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize(("kind", "unit"), PCAP_FORMATS.values(), ids=PCAP_FORMATS)
 @pytest.mark.parametrize("program", ["tshark", "editcap"])
 def test_what_tshark_and_editcap_write_our_reader_reads(
         tshark: Wireshark, tmp_path: Path, program: str, kind: str, unit: int) -> None:
@@ -156,3 +169,138 @@ def test_a_pcapng_file_is_refused_and_the_advice_given_works(tshark: Wireshark, 
     subprocess.run(command, check=True, capture_output=True)
     reader = PcapReader(io.BytesIO(converted.read_bytes()))
     assert list(ip_packets(reader)) == [(1_000_002_000, http_packet(4))]
+
+
+# ── the writers ──
+
+def read(path: Path) -> list[SourceRecord]:
+    with open_capture(path) as source:
+        return list(source)
+
+
+def write(path: Path, kind: str, *, snap: int = 0) -> Path:
+    """Two links of two nodes, with a request of IPv4 out and one of IPv6 in, each with its cells."""
+    with open_writer(path, kind, snap=snap) as writer:
+        for n, (node, link, direction, version) in enumerate((("depot", "to-web1", "out", 4), ("web1", "up", "in", 6))):
+            sdu = encapsulate(http_packet(version), Encapsulation.LLC)
+            train = train_of(sdu, 5, 40 + n)
+            writer.cells(TIME + n, node, link, direction, train)
+            writer.pdu(TIME + n, node, link, direction, train[-53:-49], cpcs_pdu(sdu), f"request {n}")
+        writer.missed("web1", 7)
+    return path
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_each_format_shows_vcs_times_packets_and_http(tshark: Wireshark, tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path / kind, kind)
+    seen = tshark.fields(path, "frame.time_epoch", "atm.vpi", "atm.vci", "tcp.checksum.status", "http.request.uri",
+                         only="http")
+    assert seen == [["1700000000.123456789", "5", "40", GOOD, "/index.html"],
+                    ["1700000000.123456790", "5", "41", GOOD, "/index.html"]]
+    if kind != "sunatm":
+        pdus = tshark.frames(path, ONLY_PDUS)
+        assert ["(correct)" in pdu for pdu in pdus] == [True, True]
+        cells = tshark.fields(path, "atm.vci", "data.data", only=ONLY_CELLS)
+        trains = [train_of(encapsulate(http_packet(4 + 2 * n), Encapsulation.LLC), 5, 40 + n) for n in (0, 1)]
+        assert cells == [[str(40 + n), cell[5:].hex()] for n, train in enumerate(trains) for cell in cells_of(train)]
+
+
+def test_pcapng_has_interfaces_directions_comments_and_counts(tshark: Wireshark, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.pcapng", "pcapng")
+    names = ("frame.interface_name", "frame.interface_description", "frame.packet_flags_direction", "frame.comment")
+    assert tshark.fields(path, *names, only=ONLY_PDUS) == [
+        ["depot:to-web1", "ATM link to-web1, as node depot sees it", "0x00000002", "request 0"],
+        ["web1:up", "ATM link up, as node web1 sees it", "0x00000001", "request 1"]]
+    told = tshark.capinfos(path)
+    assert "Capture application: atmdepot" in told
+    assert told.count("Number of stat entries = 1") == 2
+    assert told.count("Time precision = nanoseconds (9)") == 2
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_snap_length_is_a_shorter_frame_of_the_same_length(tshark: Wireshark, tmp_path: Path, kind: str) -> None:
+    only = "" if kind == "sunatm" else ONLY_PDUS
+    whole = tshark.fields(write(tmp_path / "whole", kind), "frame.len", "frame.cap_len", only=only)
+    cut = tshark.fields(write(tmp_path / "cut", kind, snap=60), "frame.len", "frame.cap_len", only=only)
+    assert [length for length, _ in cut] == [length for length, _ in whole]
+    assert [captured for _, captured in cut] == ["60" if kind == "sunatm" else "64"] * 2
+
+
+def test_every_file_of_a_rotation_is_one_for_tshark(tshark: Wireshark, tmp_path: Path) -> None:
+    train = train_of(http_packet(4))
+    with open_writer(tmp_path / "r.pcapng", "pcapng", max_octets=2000) as writer:
+        for n in range(10):
+            writer.cells(TIME + n, "depot", f"link{n % 3}", "out", train)
+    paths = sorted(tmp_path.glob("r_*"))
+    assert len(paths) > 1
+    assert sum(len(tshark.fields(path, "atm.vci", "frame.interface_name")) for path in paths) == 30
+
+
+# ── the readers ──
+
+def test_rewritten_captures_are_read_as_the_first_ones(tshark: Wireshark, tmp_path: Path) -> None:
+    for kind in FORMATS:
+        path = write(tmp_path / f"{kind}.pcap", kind)
+        expected = read(path)
+        copies = {name: tmp_path / f"{kind}-{name}" for name in ("tshark", "editcap", "mergecap", "pcap", "gz")}
+        tshark.tshark(path, "-F", "pcapng", "-w", str(copies["tshark"]))
+        tshark.editcap("-F", "pcapng", path, copies["editcap"])
+        tshark.mergecap("-F", "pcapng", "-w", copies["mergecap"], path)
+        copies["gz"].write_bytes(gzip.compress(path.read_bytes()))
+        if kind == "pcapng":
+            copies.pop("pcap")
+        else:
+            tshark.editcap("-F", "nsecpcap", path, copies["pcap"])
+        for name, copy in copies.items():
+            assert read(copy) == expected, (kind, name)
+
+
+def test_merged_captures_keep_the_links_apart(tshark: Wireshark, tmp_path: Path) -> None:
+    one, two, merged = write(tmp_path / "one", "pcapng"), tmp_path / "two", tmp_path / "merged"
+    train = train_of(http_packet(4))
+    with open_writer(two, "pcapng") as writer:
+        writer.cells(TIME + 2, "sw1", "trunk", "out", train)
+    tshark.mergecap("-w", merged, one, two)
+    assert read(merged) == read(one) + read(two)
+
+
+def test_captures_cut_by_editcap_miss_what_it_cut(tshark: Wireshark, tmp_path: Path) -> None:
+    path, cut = write(tmp_path / "a", "erf"), tmp_path / "cut"
+    tshark.editcap("-s", "80", path, cut)
+    for whole, part in zip(read(path), read(cut), strict=True):
+        if isinstance(whole, PduSeen):
+            assert isinstance(part, PduSeen)
+            assert part.octets + whole.octets[len(part.octets):] == whole.octets
+            assert part.missing == len(whole.octets) - len(part.octets) > 0
+        else:
+            assert part == whole
+    tshark.editcap("-s", "40", path, cut)
+    assert not any(isinstance(record, CapturedCells) for record in read(cut))
+
+
+@pytest.mark.parametrize("resolution", [None, 0, 3, 6, 9, 0x80 | 20, 0x80 | 32])
+@pytest.mark.parametrize("offset", [None, 1000])
+def test_times_of_any_resolution_are_those_of_tshark(
+        tshark: Wireshark, tmp_path: Path, resolution: int | None, offset: int | None) -> None:
+    path = tmp_path / "a.pcapng"
+    frame = ethernet(udp_packet(train_of(http_packet(4))))
+    path.write_bytes(section(">") + interface(1, ">", resolution=resolution, offset=offset)
+                     + b"".join(packet(frame, ">", ticks=ticks) for ticks in (0, 1_234_567, 987_654_321)))
+    times = [f"{record.time // 10**9}.{record.time % 10**9:09}" for record in read(path)
+             if not isinstance(record, Remark)]
+    assert [[time] for time in times] == tshark.fields(path, "frame.time_epoch")
+
+
+def test_channels_and_extension_headers_are_read_as_tshark_does(tshark: Wireshark, tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    train, sdu = train_of(http_packet(4), 7, 77), http_packet(4)
+    channel, extension = struct.pack(">I", 7), b"\x03" + bytes(7)
+    records = [erf_pdu(train[:4], cpcs_pdu(sdu), kind=9, extra=channel),
+               erf_pdu(train[:4], cpcs_pdu(sdu), kind=0x89, extra=extension + channel),
+               erf_pdu(train[:4], train[5:53], kind=7, extra=channel),
+               erf_pdu(train[:4], train[5:53], kind=0x83, extra=extension)]
+    path.write_bytes(pcap_file([(0, 0, record) for record in records], link_type=197))
+    assert tshark.fields(path, "atm.vci", "http.request.uri") == [["77", "/index.html"], *[["77", ""]] * 3]
+    assert ["(correct)" in frame for frame in tshark.frames(path)] == [True, True, False, False]
+    seen = read(path)
+    assert [getattr(record, "octets", None) for record in seen] == [cpcs_pdu(sdu)] * 2 + [train[:53]] * 2

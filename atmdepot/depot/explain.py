@@ -1,0 +1,297 @@
+"""What the depot would do with a packet, and why: its way through `forwarding`, told step by step.
+
+Nothing moves: no session, VCI, counter, turn of a balancer, random number. Each step asks the function by which the
+data path decides (`SessionTables.is_new`, `Depot.pool_for`, `Pool.would_give`, `VpMap.would_open`, ...), so
+that an explanation cannot say other than what would happen; only the words are this module's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from atmdepot.atm.node import AtmNode
+from atmdepot.depot.qos import dscp_name
+from atmdepot.depot.reasons import (
+    choice_text,
+    entry_text,
+    flags_words,
+    hindrance_text,
+    if_dead_text,
+    late_syn_text,
+    packet_text,
+    protocol_text,
+    replaced_text,
+    services_text,
+)
+from atmdepot.depot.sessions import Session
+from atmdepot.depot.tcp_states import is_opening
+from atmdepot.drops import DropReason
+from atmdepot.wire.aal5 import cells_needed
+from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, address_text
+
+if TYPE_CHECKING:
+    from atmdepot.depot.forwarding import Depot
+    from atmdepot.depot.session_management import Pool, Server
+    from atmdepot.depot.vc_map import Target, VpMap
+    from atmdepot.wire.packet import Packet, TcpFields
+
+
+class Step(Struct, frozen=True):
+    """One step of the way: its `stage` (packet, service, session, server, VC, class, size) and what was found."""
+
+    stage: str
+    text: str
+
+
+class Explanation(Struct):
+    """What would become of a packet; the keys are stable, as JSON.
+
+    `outcome` is `forwarded`, `dropped` (`reason` is the `DropReason`) or `held` (a fragment that waits for its first).
+    `answer` is what goes back to the sender: `RST`, `ICMP`, or nothing. `session` is the number of the session that
+    the packet belongs to, null when there is none; `opens` tells whether it opens one. The rest says where the packet
+    goes, as far as that is known: a session may be opened by a packet that is too big to follow.
+    """
+
+    outcome: str = ""
+    verdict: str = ""
+    reason: str = ""
+    answer: str = ""
+    service: str = ""
+    session: int | None = None
+    opens: bool = False
+    server: str = ""
+    vp: str = ""
+    link: str = ""
+    vc: str = ""
+    category: str = ""
+    contract: str = ""
+    encapsulation: str = ""
+    clp: int = 0
+    cells: int = 0
+    octets: int = 0
+    mtu: int = 0
+    steps: list[Step] = field(default_factory=list)
+
+
+def explain(depot: Depot, octets: bytes, now: int) -> Explanation:
+    """What `depot.packet_from_tun(octets, now)` would do, and why; time in ns."""
+    return _Way(depot, octets, now).explain()
+
+
+class _Way:
+    """A packet's way. The methods stand in the order of those of `Depot` and `OtherTraffic` that they tell of."""
+
+    def __init__(self, depot: Depot, octets: bytes, now: int) -> None:
+        self._depot, self._octets, self._now = depot, octets, now
+        self._scratch = AtmNode(depot.network, depot.name)  # its counters and answers are thrown away
+        self._told = Explanation(octets=len(octets))
+
+    def explain(self) -> Explanation:
+        packet = self._scratch.analyse(self._octets)
+        if packet is None:
+            self._drop(next(iter(self._scratch.drops)))
+            return self._told
+        self._say("packet", packet_text(packet, len(self._octets)))
+        if packet.later:
+            target = self._follow_first(packet)
+        elif packet.tcp is not None:
+            target = self._session_target(packet, packet.tcp)
+        else:
+            target = self._other_target(packet)
+        if target is not None:
+            self._to_server(packet, target)
+        return self._told
+
+    def _say(self, stage: str, text: str) -> None:
+        self._told.steps.append(Step(stage, text))
+
+    def _drop(self, reason: DropReason) -> None:
+        self._told.outcome, self._told.reason = "dropped", str(reason)
+        self._told.verdict = f"dropped: {reason} ({reason.text})"
+
+    def _follow_first(self, packet: Packet) -> Target | None:
+        """A later fragment goes where the first of its packet went."""
+        fragments = self._depot.fragments
+        target = fragments.target_of(packet, self._now)
+        if target is not None:
+            self._say("session", "it has no ports; it follows the first fragment of its packet")
+            self._told.server = self._server_on(target)
+        elif fragments.would_hold(self._octets, packet, self._now):
+            self._told.outcome = "held"
+            self._told.verdict = "held: the first fragment of its packet, which has the ports, has not come"
+        else:
+            self._say("session", "the first fragment of its packet has not come, and too much waits already")
+            self._drop(DropReason.FRAGMENT)
+        return target
+
+    def _server_on(self, target: Target) -> str:
+        """The server of a VC's session, or else the one at the end of its VP."""
+        owner, vp = target.vc.owner, target.vp.name
+        server = owner.server if isinstance(owner, Session) else self._depot.management.server_on.get(vp)
+        return vp if server is None else server.name
+
+    def _session_target(self, packet: Packet, tcp: TcpFields) -> Target | None:
+        self._tell_service(packet)
+        sessions = self._depot.sessions
+        session = sessions.find(packet.key)
+        if session is not None and not sessions.is_new(session, tcp):
+            return self._known(session, packet)
+        target = self._open(packet, session)
+        if target is None and self._depot.is_answered_orphan(packet, tcp):
+            self._told.answer = "RST"
+            self._say("session", "orphan is \"reset\": an RST goes back to the client")
+        return target
+
+    def _known(self, session: Session, packet: Packet) -> Target:
+        """A packet of a session or a flow goes where that went, whatever the states."""
+        server = session.server
+        self._told.session, self._told.server = session.number, server.name
+        self._say("session", entry_text(session, self._now))
+        if packet.tcp is not None and is_opening(packet.tcp.flags):
+            self._say("session", late_syn_text(session, packet.tcp))
+        self._say("server", f"{server.name}, which has it{if_dead_text(server, self._now)}")
+        return session.target
+
+    def _open(self, packet: Packet, old: Session | None) -> Target | None:
+        """A packet without a session opens one, if its service, flags and the table let it."""
+        pool = self._depot.pool_for(packet)
+        self._say("session", "it has none" if old is None else replaced_text(old, self._now))
+        if isinstance(pool, DropReason):
+            self._refuse(pool, packet)
+            return None
+        if (server := self._depot.probes.get(packet.key)) is not None:
+            self._say("server", f"{server.name}: this is the depot's own probe of it")
+            self._told.server, self._told.opens = server.name, True
+            return self._depot.vc_map.vps[server.vp].default_target
+        server = pool.would_give(packet.source, self._now)
+        self._tell_server(pool, server, packet)
+        if server is None:
+            self._drop(DropReason.NO_SERVER)
+            return None
+        self._told.server, self._told.opens = server.name, True
+        return self._own_vc(packet, self._depot.vc_map.vps[server.vp], old)
+
+    def _refuse(self, reason: DropReason, packet: Packet) -> None:
+        if reason is DropReason.NO_SESSION and packet.tcp is not None:
+            self._say("session", f"only a SYN opens one, not {flags_words(packet.tcp.flags)}")
+        elif reason is DropReason.TABLE_FULL:
+            self._say("session", f"there may be {self._depot.sessions.timers.max_sessions} sessions, no more "
+                                 "(max_sessions)")
+        self._drop(reason)
+
+    def _tell_service(self, packet: Packet) -> None:
+        management, port = self._depot.management, packet.destination_port
+        pool = management.pool_of(packet.destination, port)
+        if pool is not None:
+            names = ", ".join(server.name for server in pool.servers)
+            self._told.service = pool.name
+            self._say("service", f"{pool.name}: {pool.balancing} over {names}")
+            return
+        vip = management.pool_of_vip(packet.destination) is not None
+        self._say("service", f"{address_text(packet.destination)} is "
+                             + (f"a VIP, but no service has its port {port}" if vip else "no VIP")
+                             + f"; there are {services_text(self._depot.network)}")
+
+    def _tell_server(self, pool: Pool, server: Server | None, packet: Packet) -> None:
+        """Which server a new session gets, by which criterion, and which servers it does not."""
+        if server is not None:
+            self._say("server", f"{server.name}: {choice_text(pool, server, packet.source)}")
+        candidates = pool.candidates()
+        for other in pool.servers:
+            if other is not server and other not in candidates:
+                self._say("server", f"not {other.name}: {hindrance_text(other, self._now)}")
+
+    def _own_vc(self, packet: Packet, vp: VpMap, old: Session | None) -> Target:
+        """The VC of a new session; entries that make way for it give their VCIs back first."""
+        pushed_out = self._depot.sessions.pushed_out(packet.key) if packet.tcp is not None else None
+        if pushed_out is not None:
+            self._say("session", f"it pushes out session {pushed_out.number}, the oldest half-open one, of "
+                                 f"{self._depot.sessions.timers.max_half_open} (max_half_open)")
+        freed = [session.vc.vci for session in (old, pushed_out)
+                 if session is not None and session.vp is vp and session.vc.owner is session]
+        category = self._depot.qos.category(packet.dscp)
+        target = vp.would_open(category, freed)
+        if self._depot.network.vps[vp.name].session_vcis is None:
+            why = f"the VC of {category}, which sessions share"
+            if target.vc is vp.default:
+                why = f"the default VC, since none is shared for {category}"
+        elif target.vc is vp.default:
+            why = "the default VC, since all VCIs for sessions are in use"
+        else:
+            why = "the next free VCI, for this session alone"
+        self._say("VC", f"{_vc(target)}: {why}")
+        self._say("class", f"DSCP {dscp_name(packet.dscp)} asks for {category}")
+        return target
+
+    def _other_target(self, packet: Packet) -> Target | None:
+        """As `OtherTraffic.target` does for what is not TCP."""
+        depot = self._depot
+        pool = depot.management.pool_of_vip(packet.destination)
+        if pool is None or packet.protocol == PROTOCOL_UDP:
+            self._tell_service(packet)
+        if pool is None:
+            self._drop(DropReason.NOT_A_SERVICE)
+            return None
+        if packet.protocol in (PROTOCOL_ICMP, PROTOCOL_ICMPV6):
+            session = depot.others.session_of_error(self._octets)
+            if session is not None:
+                self._say("session", "an ICMP error follows the session that the packet inside it names")
+                return self._known(session, packet)
+        elif packet.protocol == PROTOCOL_UDP:
+            flow = depot.sessions.find(packet.key)
+            return self._open(packet, None) if flow is None else self._known(flow, packet)
+        return self._default_target(pool, packet)
+
+    def _default_target(self, pool: Pool, packet: Packet) -> Target | None:
+        self._told.service = pool.name
+        self._say("service", f"{address_text(packet.destination)} is a VIP of {pool.name}")
+        self._say("session", f"none: {protocol_text(packet.protocol)} has no sessions here")
+        server = pool.server_of(packet.source)
+        if server is None:
+            for other in pool.servers:
+                self._say("server", f"not {other.name}: {hindrance_text(other, self._now)}")
+            self._drop(DropReason.NO_SERVER)
+            return None
+        self._told.server = server.name
+        self._say("server", f"{server.name}: by the client's address, among the living of {pool.name}")
+        target = self._depot.vc_map.vps[server.vp].default_target
+        self._say("VC", f"{_vc(target)}: the default VC, for what belongs to no session")
+        return target
+
+    def _to_server(self, packet: Packet, target: Target) -> None:
+        """MTU, CLP and cells."""
+        vp, vc = target
+        told = self._told
+        told.vp, told.link, told.vc, told.mtu = vp.name, vp.link.name, _vc(target), vp.mtu
+        told.category, told.contract, told.encapsulation = str(vc.category), str(vc.contract), str(vc.encapsulation)
+        self._say("VC", f"{told.vc} in VP {vp.name} on link {vp.link.name}, contract {vc.contract}, {vc.encapsulation}")
+        if len(self._octets) > vp.mtu:
+            self._too_big(packet, vp.mtu)
+            return
+        told.outcome, told.clp = "forwarded", self._depot.qos.clp[packet.dscp]
+        told.cells = cells_needed(len(self._octets) + vc.encapsulation.overhead)
+        self._say("class", f"CLP {told.clp} in all its cells, by DSCP {dscp_name(packet.dscp)}")
+        self._say("size", f"{len(self._octets)} octets fit the MTU of {vp.mtu} and make {_cells(told.cells)}")
+        waiting = self._depot.fragments.waiting_for(packet, self._now) if packet.fragment and not packet.later else []
+        if waiting:
+            self._say("size", f"fragments that came before it, and follow it now: {len(waiting)}")
+        told.verdict = (f"forwarded to {told.server} on VC {told.vc}, {_cells(told.cells)}, {told.category}"
+                        + (", CLP 1" if told.clp else ""))
+
+    def _too_big(self, packet: Packet, mtu: int) -> None:
+        self._scratch.answer_too_big(self._octets, packet, mtu)
+        answered = bool(self._scratch.packets_out)
+        self._told.answer = "ICMP" if answered else ""
+        self._say("size", f"{len(self._octets)} octets do not fit the MTU of {mtu}: "
+                          + ("an ICMP error tells the sender so" if answered else "no ICMP error may answer this one"))
+        self._drop(DropReason.TOO_BIG)
+
+
+def _vc(target: Target) -> str:
+    return f"{target.vc.vpi}/{target.vc.vci}"
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"

@@ -1,0 +1,62 @@
+"""A packet in a few words, of which `explain` is asked; and the packet itself, as a client would send it."""
+
+from __future__ import annotations
+
+from struct import pack
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from atmdepot.units import IpAddress
+from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, ip_packet
+from atmdepot.wire.tcp import SYN
+
+_ECHO_REQUEST, _ECHO_REQUEST_ICMPV6 = 8, 128
+_WINDOW = 65_535
+_HEADERS = {4: 20, 6: 40}
+_UPPER_HEADERS = {"tcp": 20, "udp": 8, "icmp": 8}
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class Question(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A packet from a client: what the control socket carries.
+
+    `length` is the whole IP packet's in octets; 0 is the least that there is, with no data. `flags` count for TCP
+    only; ICMP has no ports and is an echo request.
+    """
+
+    source: str
+    destination: str
+    source_port: Port = 0
+    destination_port: Port = 0
+    protocol: Literal["tcp", "udp", "icmp"] = "tcp"
+    flags: Annotated[int, Meta(ge=0, le=255)] = SYN
+    dscp: Annotated[int, Meta(ge=0, le=63)] = 0
+    length: Annotated[int, Meta(ge=0, le=65535)] = 0
+
+    def packet(self) -> bytes:
+        """The packet; its data is zeros, and checksums above IP are left out, since no depot looks at them.
+
+        Raises ValueError for addresses that are none or do not fit each other, and a length below the headers'.
+        """
+        source, destination = IpAddress.parse(self.source), IpAddress.parse(self.destination)
+        if source.version != destination.version:
+            raise ValueError(f"{source} is IPv{source.version} and {destination} is IPv{destination.version}: "
+                             "write two addresses of one version")
+        headers = _HEADERS[source.version] + _UPPER_HEADERS[self.protocol]
+        if 0 < self.length < headers:
+            raise ValueError(f"a length of {self.length} octets is less than the {headers} of the headers of "
+                             f"IPv{source.version} and {self.protocol.upper()}")
+        protocol, upper = self._upper(source.version, max(0, self.length - headers))
+        return ip_packet(protocol, source.packed, destination.packed, upper, self.dscp << 2)
+
+    def _upper(self, version: int, data: int) -> tuple[int, bytes]:
+        """The protocol's number, its header, and so many octets of data."""
+        ports = self.source_port, self.destination_port
+        if self.protocol == "tcp":
+            return PROTOCOL_TCP, pack(">HHIIBBHHH", *ports, 0, 0, 5 << 4, self.flags, _WINDOW, 0, 0) + bytes(data)
+        if self.protocol == "udp":
+            return PROTOCOL_UDP, pack(">HHHH", *ports, 8 + data, 0) + bytes(data)
+        protocol, kind = (PROTOCOL_ICMP, _ECHO_REQUEST) if version == 4 else (PROTOCOL_ICMPV6, _ECHO_REQUEST_ICMPV6)
+        return protocol, pack(">BBHHH", kind, 0, 0, 1, 1) + bytes(data)

@@ -1,0 +1,111 @@
+"""What `explain` says, in words: what a packet and a session are, how a server was chosen, why another was not.
+
+Nothing is decided here. Times in ns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.depot.qos import dscp_name
+from atmdepot.depot.sessions import Table
+from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, address_text
+from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
+
+if TYPE_CHECKING:
+    from atmdepot.depot.session_management import Pool, Server
+    from atmdepot.depot.sessions import Session
+    from atmdepot.network import Network
+    from atmdepot.wire.packet import Packet, TcpFields
+
+TCP_FLAGS = {"SYN": SYN, "FIN": FIN, "RST": RST, "PSH": PSH, "ACK": ACK, "URG": URG, "ECE": ECE, "CWR": CWR}
+_PROTOCOLS = {PROTOCOL_ICMP: "ICMP", PROTOCOL_ICMPV6: "ICMPv6", PROTOCOL_TCP: "TCP", PROTOCOL_UDP: "UDP"}
+
+
+def packet_text(packet: Packet, octets: int) -> str:
+    """What a packet of so many octets says of itself."""
+    flags = "" if packet.tcp is None else f" {flags_words(packet.tcp.flags)}"
+    fragment = ", a fragment" if packet.fragment else ""
+    return (f"{_end(packet.source, packet.source_port)} > {_end(packet.destination, packet.destination_port)} "
+            f"{protocol_text(packet.protocol)}{flags}, {octets} octets, DSCP {dscp_name(packet.dscp)}{fragment}")
+
+
+def protocol_text(protocol: int) -> str:
+    """The name of a protocol over IP, or its number."""
+    return _PROTOCOLS.get(protocol, f"protocol {protocol}")
+
+
+def flags_words(flags: int) -> str:
+    """TCP's flags in words, as in `SYN+ACK`."""
+    return "+".join(name for name, bit in TCP_FLAGS.items() if flags & bit) or "no flags"
+
+
+def _end(address: bytes, port: int) -> str:
+    text = address_text(address)
+    return text if not port else f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+
+
+def entry_text(session: Session, now: int) -> str:
+    """An entry of the session tables: number, table, states, age."""
+    kind, states = "UDP flow", ""
+    if session.is_tcp:
+        kind, states = "session", f", client {session.client.state}, server {session.server_side.state}"
+    closed = f" (closed by {session.closed_by})" if session.closed_by else ""
+    return (f"{kind} {session.number} in the {session.table} table{closed}{states}; "
+            f"opened {_since(session.opened, now)} ago, idle for {_since(session.last_seen, now)}")
+
+
+def replaced_text(old: Session, now: int) -> str:
+    """Why an entry of the same flow makes way for a new session."""
+    entry = entry_text(old, now)
+    if old.table is Table.SECONDARY:
+        return f"{entry}: this SYN has another initial number, so it opens a new one on the same port"
+    return f"{entry}: lost with {old.server.name}{if_dead_text(old.server, now)}, so this SYN opens a new one"
+
+
+def late_syn_text(session: Session, tcp: TcpFields) -> str:
+    """Why a SYN of a session that is there opens no other."""
+    if tcp.sequence == session.client.isn:
+        return "the SYN that opened it once more, by its initial number: it goes where that went"
+    return "a SYN with another initial number; but the session is not over, and its server is alive: it goes there"
+
+
+def choice_text(pool: Pool, server: Server, client: bytes) -> str:
+    """Why a new session of a client (an address) goes to a server: `Pool.would_give` chose it."""
+    if pool.preloaded is server:
+        return f"{pool.balancing} chose it ahead, as the next server"
+    among = ", ".join(_figures(other) for other in pool.candidates())
+    by = f" by the client's address {address_text(client)}" if pool.balancer.keyed else ""
+    backup = ", the backup servers, since no other can" if server.settings.backup else ""
+    return f"{pool.balancing} chooses it{by} among {among}{backup}"
+
+
+def _figures(server: Server) -> str:
+    load = "" if server.load is None else f", load {server.load:.2f}"
+    return f"{server.name} (weight {server.settings.weight}, sessions {server.primary_sessions}{load})"
+
+
+def hindrance_text(server: Server, now: int) -> str:
+    """Why a server is not among those from which a balancer chooses (`Pool.candidates`)."""
+    if not server.alive:
+        return f"dead for {_since(server.condition.since, now)}: {server.condition.why}"
+    if server.draining:
+        return "draining"
+    if not server.takes_sessions:
+        return f"it has {server.primary_sessions} sessions, and its max_sessions is {server.settings.max_sessions}"
+    return "a backup, for when no other is there" if server.settings.backup else "its weight is 0"
+
+
+def if_dead_text(server: Server, now: int) -> str:
+    """In brackets that a server is dead, and why; empty when it is alive."""
+    return "" if server.alive else f" ({hindrance_text(server, now)})"
+
+
+def services_text(network: Network) -> str:
+    """What clients may ask for: each service with its VIPs and ports."""
+    return "; ".join(f"{name}: {', '.join(service.vip)} port {', '.join(map(str, service.ports)) or 'any'}"
+                     for name, service in network.services.items())
+
+
+def _since(time: int, now: int) -> str:
+    return f"{(now - time) / 1e9:.1f} s"

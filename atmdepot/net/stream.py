@@ -1,0 +1,154 @@
+"""A trace over the control socket: one line of JSON that tells of the node, then its records as they come.
+
+A frame is 4 octets of length, big-endian, and a MessagePack array of the records of `net/records.py`. The sender takes
+turns with the pump and keeps to a small share of the daemon's time, so on a busy node records are missed rather than
+cells late. A client that does not read costs no more than what its tap holds.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from atmdepot.depot.forwarding import Depot
+from atmdepot.errors import AtmdepotError
+from atmdepot.net.tap import SessionNote, Tap
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from atmdepot.depot.sessions import Session
+    from atmdepot.net.pump import Pump
+    from atmdepot.net.records import Record
+
+_FRAME = 64 * 1024
+_SESSIONS_A_FRAME = 128
+_MAX_KNOWN = 100_000
+_MOMENT = 1_000_000
+_REST = 20
+"""For each moment that the senders work, they leave the daemon to itself for so many."""
+_GLANCE = 0.02
+_BUSY_GLANCE = 0.002
+_STALLED_GLANCE = 0.25
+_GRACE = 10.0
+_BUFFER = 2**20
+
+
+class TraceRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What a client wants to see: which links (none: all), and of the sessions that are there already so many."""
+
+    links: list[str] = []
+    cells: bool = True
+    drops: bool = True
+    sessions: bool = True
+    known: int = 2000
+
+
+def description(pump: Pump, table: Path | None) -> dict[str, Any]:
+    """What a client must know of a node to read its cells."""
+    network = pump.node.network
+    links = {name: network.links[name] for name in pump.links}
+    return {
+        "node": pump.node.name, "kind": network.nodes[pump.node.name].kind, "network": network.name,
+        "table": str(table.absolute()) if table is not None else "",
+        "links": {name: {"interface": link.interface, "cells": link.cells, "peer": link.other_end(pump.node.name)}
+                  for name, link in links.items()}}
+
+
+async def stream_trace(stream: trio.SocketStream, pump: Pump, request: TraceRequest, table: Path | None) -> None:
+    """Send a trace until the client shuts its side down, and then what its tap still holds.
+
+    Raises AtmdepotError, before anything is sent, when a link is unknown or too many traces run.
+    """
+    strangers = [name for name in request.links if name not in pump.links]
+    if strangers:
+        raise AtmdepotError(f"{pump.node.name} has no link \"{strangers[0]}\": it has {', '.join(pump.links)}")
+    tap = Tap(request.links, cells=request.cells, drops=request.drops, sessions=request.sessions)
+    pump.taps.add(tap)
+    try:
+        known = _known_sessions(pump, request.known) if request.sessions else []
+        await stream.send_all(msgspec.json.encode({"tracing": description(pump, table)}) + b"\n")
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        sender = _Sender(stream.socket.fileno(), known, tap)
+        while not is_shut_down(stream):
+            await sender.turn(len(pump.taps.open))
+    finally:
+        pump.taps.remove(tap)
+    with trio.move_on_after(_GRACE):
+        while not sender.is_done:
+            await sender.turn(1 + len(pump.taps.open))
+
+
+def _known_sessions(pump: Pump, most: int) -> list[Session]:
+    """The sessions that are there, the newest of the primary table first."""
+    if not isinstance(pump.node, Depot):
+        return []
+    tables = pump.node.sessions
+    there = chain(reversed(tables.primary.values()), reversed(tables.secondary.values()))
+    return list(islice(there, max(0, min(most, _MAX_KNOWN))))
+
+
+class _Sender:
+    """Sends frames on a descriptor that does not block: what the node knew first, then what the tap has."""
+
+    def __init__(self, descriptor: int, known: list[Session], tap: Tap) -> None:
+        self._descriptor = descriptor
+        self._known = known[::-1]
+        self._began = time.time_ns()
+        self._tap = tap
+        self._encoder = msgspec.msgpack.Encoder()
+        self._frame = bytearray()
+        self._sent = 0  # octets of the frame
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing waits."""
+        return not (self._known or self._sent < len(self._frame) or self._tap.is_waiting)
+
+    async def turn(self, senders: int) -> None:
+        """Send what fits into a moment, then let the daemon work; `senders` share the time that there is for them."""
+        began = time.thread_time_ns()
+        blocked, spent = False, 0
+        while spent < _MOMENT and not blocked and not self.is_done:
+            blocked = not self._send()
+            spent = time.thread_time_ns() - began
+        if blocked:
+            with trio.move_on_after(_STALLED_GLANCE):  # a client that does not read may end all the same
+                await trio.lowlevel.wait_writable(self._descriptor)
+        await trio.sleep(max(_GLANCE if self.is_done else _BUSY_GLANCE, spent / 1e9 * _REST * senders))
+
+    def _send(self) -> bool:
+        """Send what the socket takes of a frame; False when it has no room."""
+        if self._sent == len(self._frame):
+            self._sent = 0
+            self._encoder.encode_into(self._next_records(), self._frame, 4)
+            self._frame[:4] = (len(self._frame) - 4).to_bytes(4, "big")
+        try:
+            with memoryview(self._frame) as frame, frame[self._sent:] as rest:
+                self._sent += os.write(self._descriptor, rest)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+        return True
+
+    def _next_records(self) -> list[Record]:
+        if self._known:
+            some = [self._known.pop() for _ in range(min(len(self._known), _SESSIONS_A_FRAME))]
+            notes = [SessionNote.of(session, "known", "", self._began) for session in some]
+            return [note.record() for note in notes if self._tap.sees(note.link)]
+        return self._tap.take(_FRAME)
+
+
+def is_shut_down(stream: trio.SocketStream) -> bool:
+    """Whether the client has shut its side down, or is gone: it has seen enough."""
+    poll = select.poll()
+    poll.register(stream.socket.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))

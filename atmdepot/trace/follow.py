@@ -1,0 +1,332 @@
+"""From what passed to what it was: cells are judged by their HEC, and put together to PDUs, as a receiver would do it.
+
+This is the data path of a trace: records in, items out, in the order in which things happen; filters, printers and
+writers hang off it. It stands outside: it never answers for what a real receiver held before the trace began, and it
+shows what a receiver would drop instead of dropping it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from atmdepot.drops import DropReason
+from atmdepot.net.records import Cells, SessionChange
+from atmdepot.trace.items import Cell, HecVerdict, Pdu, Place
+from atmdepot.trace.names import VcBook, VcName
+from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen
+from atmdepot.trace.verdicts import expected_cells, is_the_same, judge
+from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PTI_LAST, PTI_OAM, CellHeader, HecMode, HecReceiver, Interface
+
+if TYPE_CHECKING:
+    from atmdepot.trace.items import Item
+    from atmdepot.trace.sessions import SessionNames
+    from atmdepot.trace.sources import SourceRecord
+
+DEFAULT_TIMEOUT = 2_000_000_000
+"""How long a PDU waits for its last cell: a VC table's own default (ns)."""
+DEFAULT_MAX_CELLS = 1 << 20
+_MAX_CELLS_OF_A_PDU = cells_needed(MAX_SDU)
+_MAX_UNFINISHED = 1 << 16
+_MAX_HELD = 1 << 18
+"""So many VCs, headers and directions of links are known, all together; twice what unfinished PDUs can need."""
+_MAX_RECENT = 64
+_AAL5_BELOW_32 = frozenset({5, 16, 17, 18})
+"""Signalling, ILMI, LECS and PNNI: the reserved VCIs that carry AAL5."""
+
+
+class _Assembly:
+    """The PDU under way on one VC, in one direction of a link at a node; or, when it was given up, its rest."""
+
+    __slots__ = ("begun", "cells", "clp", "corrected", "discarding", "expected", "first", "name", "parts", "vci", "vpi")
+
+    def __init__(self, vpi: int, vci: int, name: VcName) -> None:
+        self.vpi, self.vci, self.name = vpi, vci, name
+        self.parts: list[bytes] = []
+        self.cells: list[Cell] = []
+        self.begun = self.clp = self.corrected = self.expected = 0
+        self.first = True
+        self.discarding = False
+
+
+class _Known:
+    """What a header says, looked up: its fields, and the VC's assembly if its cells are part of PDUs."""
+
+    __slots__ = ("assembly", "clp", "fields", "hec", "last")
+
+    def __init__(self, fields: CellHeader, verdict: HecVerdict, assembly: _Assembly | None) -> None:
+        self.fields, self.hec, self.assembly = fields, verdict, assembly
+        self.last, self.clp = fields.is_last, fields.clp
+
+
+class _Direction:
+    """One direction of a link, as one node sees it."""
+
+    __slots__ = ("assemblies", "interface", "known", "place", "receiver")
+
+    def __init__(self, place: Place, interface: Interface) -> None:
+        self.place = place
+        self.interface = interface
+        self.receiver = HecReceiver()
+        self.known: dict[bytes, _Known] = {}
+        self.assemblies: dict[tuple[int, int], _Assembly] = {}
+
+
+class Follower:
+    """Makes items of records.
+
+    It differs from a node's `Reassembler` in this: it follows every VC; it does not know a VC's greatest SDU, so that a
+    PDU may grow to what AAL5 can carry; it bounds the unfinished PDUs of all links together, and their number, too;
+    where there are very many VCs, it forgets those that are not in use, even one on which it was to skip a PDU's rest.
+
+    Args:
+        book: names of VCs, and by them encapsulation and CRC rule; what it does not know is read off the octets.
+        cells: give an item for every cell, and keep each PDU's cells with it; else only those that are in no PDU.
+        interface: the header format of links that neither record nor book tells of.
+        sessions: who follows sessions, if anybody does.
+        crc: the CRC rule of all VCs, over that of the book.
+        timeout: how long a PDU waits for its last cell, and a PDU given up for its end, in ns of the records' own time.
+        max_cells: how many cells may wait in all; beyond it the oldest PDU is given up.
+
+    """
+
+    def __init__(
+        self, book: VcBook | None = None, *, cells: bool = False, interface: Interface = Interface.UNI,
+        sessions: SessionNames | None = None, crc: CrcMode | None = None, timeout: int = DEFAULT_TIMEOUT,
+        max_cells: int = DEFAULT_MAX_CELLS,
+    ) -> None:
+        self.book = VcBook() if book is None else book
+        self.interfaces: dict[tuple[str, str], Interface] = {}
+        """The header format of a node's link, where its node told it."""
+        self._cells = cells
+        self._interface = interface
+        self._sessions = sessions
+        self._crc = crc
+        self._timeout = timeout
+        self._max_cells = max_cells
+        self._waiting = self._held = 0
+        self._directions: dict[tuple[str, str, str], _Direction] = {}
+        # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away.
+        self._partial: OrderedDict[_Assembly, _Direction] = OrderedDict()
+        self._recent: OrderedDict[Place, Pdu] = OrderedDict()
+
+    def take(self, record: SourceRecord) -> list[Item]:
+        """The items that a record makes; what a source remarks makes none."""
+        items: list[Item] = []
+        if isinstance(record, Cells):
+            self._expire(record.time, items)
+            self._take_cells(record, items)
+        elif isinstance(record, PduSeen):
+            self._expire(record.time, items)
+            self._take_pdu(record, items)
+        elif isinstance(record, SessionChange):
+            if self._sessions is not None:
+                self._sessions.change(record)
+            if record.event != "known":
+                items.append(record)
+        elif not isinstance(record, tuple):
+            items.append(record)
+        return items
+
+    def finish(self) -> list[Pdu]:
+        """The PDUs whose last cells had not come when the trace ended; that is no fault of theirs."""
+        return [self._give_up(assembly, None) for assembly in list(self._partial)]
+
+    # Cells.
+
+    def _expire(self, now: int, items: list[Item]) -> None:
+        """Give up the PDUs whose last cell is overdue."""
+        while self._partial:
+            oldest = next(iter(self._partial))
+            if now - oldest.begun < self._timeout:
+                return
+            items.append(self._give_up(oldest, DropReason.REASSEMBLY_TIMEOUT))
+
+    def _take_cells(self, record: Cells, items: list[Item]) -> None:
+        direction = self._direction(record)
+        receiver, headers = direction.receiver, direction.known
+        mark = record.hec if type(record) is CapturedCells else HecMark.RECORDED
+        octets, time = record.octets, record.time
+        for at in range(0, len(octets) - CELL_SIZE + 1, CELL_SIZE):
+            header = octets[at:at + HEADER_SIZE]
+            known = headers.get(header) if mark is not HecMark.BAD else None
+            if known is None:
+                known = self._look_up(direction, header, mark)
+            elif receiver.mode is HecMode.DETECTION:
+                receiver.mode = HecMode.CORRECTION
+            assembly = known.assembly
+            if assembly is not None:
+                self._add(direction, assembly, known, octets[at:at + CELL_SIZE], time, mark, items)
+            elif self._cells or not known.fields.is_idle:
+                name = self.book.of(record.link, known.fields.vpi, known.fields.vci)
+                items.append(_cell(direction, known, name, octets[at:at + CELL_SIZE], time, mark))
+
+    def _direction(self, record: Cells | PduSeen) -> _Direction:
+        if self._held > _MAX_HELD:
+            self._forget_idle()
+        found = self._directions.get((record.node, record.link, record.direction))
+        if found is None:
+            told = record.interface if isinstance(record, CapturedCells) else None
+            interface = (told or self.interfaces.get((record.node, record.link)) or self.book.interface(record.link)
+                         or self._interface)
+            place = Place(record.node, record.link, record.direction)
+            found = self._directions[place] = _Direction(place, interface)
+            self._held += 1
+        return found
+
+    def _forget_idle(self) -> None:
+        """Bound the memory: of VCs and links only those stay that have a PDU under way."""
+        for place, direction in list(self._directions.items()):
+            direction.known.clear()
+            direction.assemblies = {vc: held for vc, held in direction.assemblies.items() if held.parts}
+            if not direction.assemblies:
+                del self._directions[place]
+        self._held = sum(1 + len(direction.assemblies) for direction in self._directions.values())
+
+    def _look_up(self, direction: _Direction, header: bytes, mark: HecMark) -> _Known:
+        """Judge a header that was not met before; only those with a good HEC are remembered."""
+        if mark is HecMark.BAD:
+            return _Known(CellHeader.unpack(header, direction.interface), HecVerdict.BAD, None)
+        good = direction.receiver.receive(header)
+        if good is None:
+            return _Known(CellHeader.unpack(header, direction.interface), HecVerdict.BAD, None)
+        fields = CellHeader.unpack(good, direction.interface)
+        verdict = HecVerdict.GOOD if good == header else HecVerdict.CORRECTED
+        known = _Known(fields, verdict, self._assembly(direction, fields.vpi, fields.vci) if _is_aal5(fields) else None)
+        if verdict is HecVerdict.GOOD:
+            direction.known[header] = known
+            self._held += 1
+        return known
+
+    def _assembly(self, direction: _Direction, vpi: int, vci: int) -> _Assembly:
+        found = direction.assemblies.get((vpi, vci))
+        if found is None:
+            name = self.book.of(direction.place.link, vpi, vci)
+            found = direction.assemblies[vpi, vci] = _Assembly(vpi, vci, name)
+            self._held += 1
+        return found
+
+    # PDUs.
+
+    def _add(
+        self, direction: _Direction, assembly: _Assembly, known: _Known, octets: bytes, time: int, mark: HecMark,
+        items: list[Item],
+    ) -> None:
+        """Add a cell to its VC's PDU, and finish the PDU with its last cell."""
+        if len(assembly.parts) >= _MAX_CELLS_OF_A_PDU:
+            self._discard_rest(assembly, DropReason.OVERSIZE, time, items)
+        skip = assembly.discarding and time - assembly.begun < self._timeout
+        assembly.discarding = skip and not known.last
+        if self._cells:
+            items.append(_cell_of_pdu(direction, assembly, known, octets, time, mark, skip=skip))
+        if skip:
+            return
+        parts = assembly.parts
+        if not parts:
+            assembly.begun = time
+            assembly.clp = assembly.corrected = 0
+            if not known.last:
+                self._partial[assembly] = direction
+        parts.append(octets[HEADER_SIZE:])
+        assembly.clp |= known.clp
+        if known.hec is HecVerdict.CORRECTED:
+            assembly.corrected += 1
+        if known.last:
+            self._show_pdu(self._finish(direction, assembly, known, time), items)
+            return
+        self._waiting += 1
+        if self._waiting > self._max_cells or len(self._partial) > _MAX_UNFINISHED:
+            self._discard_rest(next(iter(self._partial)), DropReason.REASSEMBLY_OVERFLOW, time, items)
+
+    def _discard_rest(self, assembly: _Assembly, why: DropReason, time: int, items: list[Item]) -> None:
+        """Give a PDU up, and skip its cells to come, so that they do not look like another."""
+        items.append(self._give_up(assembly, why))
+        assembly.discarding = True
+        assembly.begun = time
+
+    def _finish(self, direction: _Direction, assembly: _Assembly, known: _Known, time: int) -> Pdu:
+        self._waiting -= len(assembly.parts) - 1
+        pdu = _pdu_of(direction, assembly, time)
+        self._partial.pop(assembly, None)
+        pdu.congested = known.fields.congested
+        judge(pdu, self._crc or assembly.name.crc)
+        self._recent[direction.place] = pdu
+        self._recent.move_to_end(direction.place)
+        if len(self._recent) > _MAX_RECENT:
+            self._recent.popitem(last=False)
+        return pdu
+
+    def _give_up(self, assembly: _Assembly, why: DropReason | None) -> Pdu:
+        """What is there of a PDU that will have no end."""
+        self._waiting -= len(assembly.parts)
+        pdu = _pdu_of(self._partial.pop(assembly), assembly, assembly.begun)
+        pdu.problem = why
+        pdu.unfinished = True
+        return pdu
+
+    def _show_pdu(self, pdu: Pdu, items: list[Item]) -> None:
+        """Name a PDU's session; what it did to the session comes first."""
+        if self._sessions is not None and pdu.sdu:
+            pdu.session = self._sessions.of(pdu)
+            items += self._sessions.changes
+            self._sessions.changes.clear()
+        items.append(pdu)
+
+    # PDUs that a capture holds as a whole.
+
+    def _take_pdu(self, record: PduSeen, items: list[Item]) -> None:
+        """Show a PDU, unless it is the one of the cells just shown: such files hold both, for Wireshark's sake."""
+        direction = self._direction(record)
+        fields = CellHeader.unpack(record.header, direction.interface)
+        last = self._recent.get(direction.place)
+        same_vc = last is not None and (last.vpi, last.vci) == (fields.vpi, fields.vci)
+        if last is not None and same_vc and is_the_same(last, record.octets, record.missing):
+            del self._recent[direction.place]
+            return
+        pdu = Pdu(record.time, record.time, direction.place, record.header, fields.vpi, fields.vci, record.octets)
+        pdu.name = self.book.of(record.link, fields.vpi, fields.vci)
+        pdu.clp, pdu.congested = fields.clp, fields.congested
+        size = len(record.octets) + record.missing
+        pdu.count = size // 48 if record.trailer else cells_needed(size)
+        if record.trailer and not record.missing:
+            judge(pdu, self._crc or pdu.name.crc)
+        else:
+            pdu.sdu, pdu.missing = record.octets, record.missing
+        self._show_pdu(pdu, items)
+
+
+def _cell(direction: _Direction, known: _Known, name: VcName, octets: bytes, time: int, mark: HecMark) -> Cell:
+    verdict = HecVerdict.ABSENT if mark is HecMark.ABSENT else known.hec
+    return Cell(time, direction.place, octets, known.fields, verdict, name)
+
+
+def _cell_of_pdu(
+    direction: _Direction, assembly: _Assembly, known: _Known, octets: bytes, time: int, mark: HecMark, *, skip: bool,
+) -> Cell:
+    """A cell with its place in the PDU under way; none for one of those that are skipped."""
+    cell = _cell(direction, known, assembly.name, octets, time, mark)
+    if not skip:
+        if not assembly.parts:
+            assembly.expected = expected_cells(cell.payload, assembly.name.encapsulation)
+        cell.position, cell.expected = len(assembly.parts) + 1, assembly.expected
+        assembly.cells.append(cell)
+    return cell
+
+
+def _pdu_of(direction: _Direction, assembly: _Assembly, time: int) -> Pdu:
+    """Take a VC's cells as a PDU; the VC is free for the next."""
+    word = assembly.vpi << 20 | assembly.vci << 4 | PTI_LAST << 1 | assembly.clp
+    pdu = Pdu(time, assembly.begun, direction.place, word.to_bytes(4, "big"), assembly.vpi, assembly.vci,
+              b"".join(assembly.parts))
+    pdu.count = len(assembly.parts)
+    pdu.name, pdu.first, pdu.clp, pdu.hec_corrected = assembly.name, assembly.first, assembly.clp, assembly.corrected
+    pdu.cells = assembly.cells
+    for cell in pdu.cells:
+        cell.pdu = pdu
+    assembly.parts, assembly.cells, assembly.first = [], [], False
+    return pdu
+
+
+def _is_aal5(fields: CellHeader) -> bool:
+    return fields.is_user_data or (fields.vci in _AAL5_BELOW_32 and not fields.pti & PTI_OAM)

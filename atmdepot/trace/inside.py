@@ -1,0 +1,141 @@
+"""What is inside an item, whatever kind it is: its VC, a cell header, an IP packet, a flow.
+
+Filters and fields ask here. A drop shows only the beginning of what was dropped, and what that is tells its reason's
+unit; of a packet that is cut there, the headers are read all the same.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from atmdepot.drops import DropReason
+from atmdepot.net.records import Drop, SessionChange
+from atmdepot.trace.items import Cell, Pdu, encapsulation_of
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PTI_OAM, CellHeader, Interface
+from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, MalformedPacket
+from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, EncapsulationError, decapsulate
+from atmdepot.wire.packet import analyse
+
+if TYPE_CHECKING:
+    from atmdepot.trace.items import Item
+    from atmdepot.wire.packet import FlowKey, Packet
+
+_UNITS: dict[str, str] = {reason.value: reason.unit for reason in DropReason}
+_PROTOCOLS = {"tcp": PROTOCOL_TCP, "udp": PROTOCOL_UDP}
+_GREATEST_UNI_VPI = 255
+
+
+def vc_of(item: Item) -> tuple[int, int] | None:
+    """VPI and VCI, where the item has them."""
+    if isinstance(item, Pdu):
+        return item.vpi, item.vci
+    if isinstance(item, SessionChange):
+        return item.vc
+    header = header_of(item)
+    if header is not None:
+        return header.vpi, header.vci
+    return item.vc if isinstance(item, Drop) else None
+
+
+def header_of(item: Item) -> CellHeader | None:
+    """The header of a cell, or of a cell that was dropped; a VPI above 255 tells that it is one of an NNI."""
+    if isinstance(item, Cell):
+        return item.header
+    if not isinstance(item, Drop) or unit_of(item) != "cells" or len(item.octets) < CELL_SIZE:
+        return None
+    if item.vc is None:
+        return CellHeader.unpack(item.octets)
+    interface = Interface.NNI if item.vc[0] > _GREATEST_UNI_VPI else Interface.UNI
+    return CellHeader.unpack(item.octets, interface)._replace(vpi=item.vc[0], vci=item.vc[1])
+
+
+def oam_payload_of(item: Item) -> bytes | None:
+    """The 48 octets of an OAM cell, or of one that was dropped: F5 by its PTI, F4 by its VCI."""
+    header = header_of(item)
+    if header is None or not (header.pti in (4, 5) or (header.vci in (3, 4) and not header.pti & PTI_OAM)):
+        return None
+    assert isinstance(item, Cell | Drop)
+    return item.octets[HEADER_SIZE:CELL_SIZE]
+
+
+def unit_of(drop: Drop) -> str:
+    """What was dropped: `cells`, `PDUs`, `packets` or `datagrams`; empty for a reason that a newer daemon gave."""
+    return _UNITS.get(drop.reason, "")
+
+
+def packet_of(item: Item) -> Packet | None:
+    """The IP packet in a PDU, or in what was dropped."""
+    if isinstance(item, Pdu):
+        return item.packet
+    return _dropped_packet(item.octets, unit_of(item)) if isinstance(item, Drop) and item.octets else None
+
+
+def flow_of(item: Item) -> FlowKey | None:
+    """Protocol, addresses and ports of the packet, or those of a session as its client sends."""
+    if isinstance(item, SessionChange):
+        return _flow_of_session(item.protocol, item.client, item.service)
+    packet = packet_of(item)
+    return None if packet is None else packet.key
+
+
+@lru_cache(maxsize=64)
+def _dropped_packet(octets: bytes, unit: str) -> Packet | None:
+    if unit == "PDUs":
+        encapsulation = encapsulation_of(octets)
+        if encapsulation is None:
+            return None
+        try:
+            ethertype, octets = decapsulate(octets, encapsulation)
+        except EncapsulationError:
+            return None
+        if ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
+            return None
+    elif unit != "packets":
+        return None
+    return packet_from_beginning(octets)
+
+
+def packet_from_beginning(octets: bytes) -> Packet | None:
+    """A packet of which the end may be missing, with the lengths that it would have whole; None if it is none."""
+    total = _total_length(octets)
+    missing = total - len(octets)
+    if missing > 0:
+        at, length = (2, len(octets)) if octets[0] >> 4 == 4 else (4, len(octets) - 40)
+        octets = octets[:at] + length.to_bytes(2, "big") + octets[at + 2:]
+    try:
+        packet = analyse(octets)
+    except MalformedPacket:
+        return None
+    if missing <= 0:
+        return packet
+    tcp = packet.tcp and packet.tcp._replace(length=packet.tcp.length + missing)
+    return packet._replace(total_length=total, tcp=tcp)
+
+
+def _total_length(octets: bytes) -> int:
+    """What the IP header says, 0 where there is none."""
+    version = octets[0] >> 4 if octets else 0
+    if version == 4 and len(octets) >= 20:
+        return int.from_bytes(octets[2:4], "big")
+    if version == 6 and len(octets) >= 40:
+        return 40 + int.from_bytes(octets[4:6], "big")
+    return 0
+
+
+@lru_cache(maxsize=256)
+def _flow_of_session(protocol: str, client: str, service: str) -> FlowKey | None:
+    source, destination = _endpoint(client), _endpoint(service)
+    if source is None or destination is None:
+        return None
+    return _PROTOCOLS.get(protocol.lower(), 0), *source, *destination
+
+
+def _endpoint(text: str) -> tuple[bytes, int] | None:
+    """Address and port of `10.0.0.1:80` or `[::1]:80`, as a node writes them."""
+    address, _, port = text.rpartition(":")
+    try:
+        return ipaddress.ip_address(address.removeprefix("[").removesuffix("]")).packed, int(port)
+    except ValueError:
+        return None

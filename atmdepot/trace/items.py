@@ -1,0 +1,214 @@
+"""What a trace shows: cells and PDUs, as `follow` finds them, beside a node's own drops and session changes.
+
+All items have `time` (ns since 1970), `node`, `link` and `direction`, as the records have that they come from.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from atmdepot.net.records import Drop, Missed, SessionChange
+from atmdepot.trace.names import UNNAMED, VcName
+from atmdepot.wire.aal5 import TRAILER_SIZE
+from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, PTI_OAM, CellHeader
+from atmdepot.wire.ip import MalformedPacket
+from atmdepot.wire.llc import (
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    LLC_BRIDGED_ETHERNET,
+    LLC_BRIDGED_ETHERNET_WITH_FCS,
+    LLC_SNAP,
+    ROUTED_OUI,
+    VC_BRIDGED_ETHERNET,
+    Encapsulation,
+    EncapsulationError,
+    decapsulate,
+)
+from atmdepot.wire.packet import analyse
+
+if TYPE_CHECKING:
+    from atmdepot.drops import DropReason
+    from atmdepot.wire.packet import FlowKey, Packet
+
+
+class HecVerdict(StrEnum):
+    """What a receiver makes of a cell's HEC (I.432.1 figure 3)."""
+
+    GOOD = "good"
+    CORRECTED = "corrected"
+    """One wrong bit, mended."""
+    BAD = "bad"
+    """Wrong, and the cell is to be discarded."""
+    ABSENT = "absent"
+    """The capture holds none."""
+
+
+class CrcVerdict(StrEnum):
+    """What became of the CRC-32 of a PDU."""
+
+    GOOD = "good"
+    DYNAMIPS = "good (Dynamips)"
+    """Right by the rule of Dynamips and GNS3, on a VC that takes it."""
+    BAD = "bad"
+    ABSENT = "absent"
+    """The capture holds no trailer, or not all of the PDU."""
+
+
+class Place(NamedTuple):
+    """Where something was seen: the node (empty in a file), its link, and `in` or `out`."""
+
+    node: str
+    link: str
+    direction: str
+
+
+class Session(NamedTuple):
+    """A session as a trace names it."""
+
+    number: int
+    server: str
+
+
+class Cell:
+    """A cell. `octets` are its 53 as they passed; `header` is read from the mended header, where one bit was wrong.
+
+    `position` counts the user cells of its PDU from 1 (0: it is in none), and `expected` is how many that PDU will have
+    by the length in its IP header (0: not known). `pdu` is set when the last cell has come.
+    """
+
+    __slots__ = ("direction", "expected", "header", "hec", "link", "name", "node", "octets", "pdu", "position", "time")
+
+    def __init__(
+        self, time: int, place: Place, octets: bytes, header: CellHeader, hec: HecVerdict, name: VcName = UNNAMED,
+    ) -> None:
+        self.time = time
+        self.node, self.link, self.direction = place
+        self.octets = octets
+        self.header = header
+        self.hec = hec
+        self.name = name
+        self.position = self.expected = 0
+        self.pdu: Pdu | None = None
+
+    @property
+    def payload(self) -> bytes:
+        """Its 48 octets."""
+        return self.octets[HEADER_SIZE:]
+
+    @property
+    def is_oam(self) -> bool:
+        """Whether it is an OAM cell: F5 by its PTI, F4 by its VCI (I.361 sections 2.2.3 and 2.2.4)."""
+        return self.header.pti in (4, 5) or (self.header.vci in (3, 4) and not self.header.pti & PTI_OAM)
+
+
+class Carried(NamedTuple):
+    """What an SDU carries.
+
+    `how` is its encapsulation in a word; `octets` are the IP packet, or the Ethernet frame, or whatever it is;
+    `packet` is the IP packet analysed, if it is one; else `problem` says why not.
+    """
+
+    how: str
+    octets: bytes
+    packet: Packet | None = None
+    ethertype: int | None = None
+    problem: str = ""
+
+
+class Pdu:
+    """An AAL5 PDU.
+
+    `octets` is the CPCS-PDU, or the bare SDU where the capture has no trailer; `header` 4 octets of a cell header that
+    name its VC; `count` the number of its cells; `cells` those, if they are kept. `length` is the Length field, -1 with
+    no trailer; `missing` how many octets the capture has cut off. `problem` is why a receiver would drop it (None: it
+    would not), `crc` what its CRC says; `clp` is the OR of its cells', `congested` the last one's EFCI. `begun` is when
+    its first cell passed; `first` tells that it is the first on its VC, whose beginning may lie before the trace;
+    `unfinished` that its last cell never came (with no problem: not before the trace ended).
+    """
+
+    __slots__ = ("_carried", "begun", "cells", "clp", "congested", "count", "crc", "direction", "first", "header",
+                 "hec_corrected", "length", "link", "missing", "name", "node", "octets", "problem", "sdu", "session",
+                 "time", "unfinished", "vci", "vpi")
+
+    def __init__(self, time: int, begun: int, place: Place, header: bytes, vpi: int, vci: int, octets: bytes) -> None:
+        self.time, self.begun = time, begun
+        self.node, self.link, self.direction = place
+        self.header, self.vpi, self.vci, self.octets = header, vpi, vci, octets
+        self.count = 0
+        self.cells: list[Cell] = []
+        self.clp = 0
+        self.congested = self.first = self.unfinished = False
+        self.hec_corrected = 0
+        self.crc = CrcVerdict.ABSENT
+        self.problem: DropReason | None = None
+        self.sdu = b""
+        self.length = -1
+        self.missing = 0
+        self.name = UNNAMED
+        self.session: Session | None = None
+        self._carried: Carried | None = None
+
+    @property
+    def pad(self) -> int:
+        """The octets of padding by the Length field; -1 where it leaves no pad of 0 to 47, or there is no trailer."""
+        pad = len(self.octets) - TRAILER_SIZE - self.length
+        return pad if self.length >= 0 and 0 <= pad < PAYLOAD_SIZE else -1
+
+    @property
+    def has_trailer(self) -> bool:
+        """Whether `octets`, with those that are `missing`, are a CPCS-PDU; an SDU alone never fills its cells."""
+        return not self.unfinished and len(self.octets) + self.missing == self.count * PAYLOAD_SIZE
+
+    @property
+    def carried(self) -> Carried:
+        """What its SDU carries, looked at when it is first asked for."""
+        if self._carried is None:
+            self._carried = _carried(self.sdu, self.name)
+        return self._carried
+
+    @property
+    def packet(self) -> Packet | None:
+        """The IP packet in it, if there is one."""
+        return self.carried.packet if self.sdu else None
+
+    @property
+    def flow(self) -> FlowKey | None:
+        """Protocol, addresses and ports, as the packet's sender sees them."""
+        packet = self.packet
+        return packet.key if packet is not None else None
+
+
+Item = Cell | Pdu | Drop | SessionChange | Missed
+
+
+def _carried(sdu: bytes, name: VcName) -> Carried:
+    if name.role == "management":
+        return Carried("statistics", sdu, problem="statistics of an edge node")
+    encapsulation = name.encapsulation or encapsulation_of(sdu)
+    if encapsulation is None:
+        return Carried("", sdu, problem=f"no IP packet: it begins {sdu[:8].hex(' ')}")
+    try:
+        ethertype, octets = decapsulate(sdu, encapsulation)
+    except EncapsulationError as error:
+        return Carried(encapsulation, sdu, problem=str(error))
+    if ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
+        kind = "a bridged Ethernet frame" if ethertype is None else f"EtherType {ethertype:04x}"
+        return Carried(encapsulation, octets, None, ethertype, kind)
+    try:
+        return Carried(encapsulation, octets, analyse(octets), ethertype)
+    except MalformedPacket as error:
+        return Carried(encapsulation, octets, None, ethertype, str(error))
+
+
+def encapsulation_of(sdu: bytes) -> Encapsulation | None:
+    """The encapsulation that an SDU's first octets speak of, where no VC table tells it; None for none that we know."""
+    if sdu.startswith(LLC_SNAP + ROUTED_OUI):
+        return Encapsulation.LLC
+    if sdu.startswith((LLC_BRIDGED_ETHERNET, LLC_BRIDGED_ETHERNET_WITH_FCS)):
+        return Encapsulation.LLC_BRIDGED
+    if sdu[:1] and sdu[0] >> 4 in (4, 6):
+        return Encapsulation.VC_MUX
+    if sdu.startswith(VC_BRIDGED_ETHERNET) and len(sdu) >= 16:
+        return Encapsulation.VC_MUX_BRIDGED
+    return None

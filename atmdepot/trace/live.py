@@ -1,0 +1,308 @@
+"""What running nodes tell: the records of one or several daemons, as they come, over their control sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import time
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import msgspec
+
+from atmdepot.errors import AtmdepotError
+from atmdepot.net.records import Cells, Drop, Missed, Record, SessionChange
+from atmdepot.trace.sources import Remark
+from atmdepot.wire.cell import CELL_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from pathlib import Path
+
+    from atmdepot.trace.sources import SourceRecord
+
+MAX_FRAME = 1 << 20
+"""More than any frame of a daemon's has octets."""
+_MAX_FIRST_LINE = 1 << 20
+_AT_ONCE = 1 << 18
+_ANSWER_TIME = 10.0
+_GRACE = 5.0
+_LOWEST_PRIORITY = 19
+
+
+class LinkTold(msgspec.Struct):
+    """A link as its node tells of it: header format, cells a datagram, the node at the other end."""
+
+    interface: Literal["uni", "nni"]
+    cells: Annotated[int, msgspec.Meta(ge=1)]
+    peer: str
+
+
+class NodeTold(msgspec.Struct):
+    """A node as it tells of itself; `table` is the path of its VC table, or empty."""
+
+    node: Annotated[str, msgspec.Meta(min_length=1)]
+    kind: Literal["depot", "edge"]
+    network: str
+    table: str
+    links: dict[str, LinkTold]
+
+
+class _Answer(msgspec.Struct):
+    tracing: NodeTold | None = None
+    error: str = ""
+
+
+class NotWhatDaemonsSay(Exception):
+    """What came is no answer, no frame or no record."""
+
+
+_RECORDS = msgspec.msgpack.Decoder(list[Record])
+
+
+def give_way() -> None:
+    """Give this process the lowest priority, so that reading a trace takes no processor from those that are traced."""
+    with contextlib.suppress(OSError):
+        os.nice(_LOWEST_PRIORITY - os.nice(0))
+
+
+class _Connection:
+    """One daemon's trace."""
+
+    def __init__(self, path: Path, request: dict[str, Any]) -> None:
+        """Ask for it; raise AtmdepotError when the daemon cannot be reached or refuses."""
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._buffer = bytearray()
+        self._path = path
+        self.socket.settimeout(_ANSWER_TIME)
+        try:
+            self.socket.connect(str(path))
+            self.socket.sendall(msgspec.json.encode({"trace": request}) + b"\n")
+            self.told = self._first_line()
+        except (OSError, msgspec.MsgspecError, NotWhatDaemonsSay) as error:
+            self.socket.close()
+            raise AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {_reason(error)}") from None
+        except AtmdepotError:
+            self.socket.close()
+            raise
+
+    def _first_line(self) -> NodeTold:
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > _MAX_FIRST_LINE:
+                raise NotWhatDaemonsSay(f"its first line has more than {_MAX_FIRST_LINE} octets")
+            received = self.socket.recv(_AT_ONCE)
+            if not received:
+                raise NotWhatDaemonsSay("it hung up")
+            self._buffer += received
+        line, _, rest = self._buffer.partition(b"\n")
+        self._buffer = rest
+        answer = msgspec.json.decode(line, type=_Answer)
+        if answer.error:
+            raise AtmdepotError(f"{self._path.stem}: {_printable(answer.error)}")
+        if answer.tracing is None:
+            raise NotWhatDaemonsSay("it tells nothing of its node")
+        if not _is_plain(answer.tracing.node, answer.tracing.network, answer.tracing.table, *answer.tracing.links):
+            raise NotWhatDaemonsSay("its names are not printable")
+        return answer.tracing
+
+    def receive(self) -> list[Record] | None:
+        """Wait for more, and give the records that are whole; None when the daemon has ended.
+
+        Raises NotWhatDaemonsSay, OSError.
+        """
+        received = self.socket.recv(_AT_ONCE)
+        if received:
+            self._buffer += received
+            return self.records_here()
+        if self._buffer:
+            raise NotWhatDaemonsSay("it broke off within a frame")
+        return None
+
+    def records_here(self) -> list[Record]:
+        """The records that have come whole; raises NotWhatDaemonsSay."""
+        records: list[Record] = []
+        at = 0
+        while len(self._buffer) - at >= 4:
+            length = int.from_bytes(self._buffer[at:at + 4], "big")
+            if length > MAX_FRAME:
+                raise NotWhatDaemonsSay(f"a frame of {length} octets")
+            if len(self._buffer) - at - 4 < length:
+                break
+            records += self._parse(bytes(self._buffer[at + 4:at + 4 + length]))
+            at += 4 + length
+        del self._buffer[:at]
+        return records
+
+    def _parse(self, frame: bytes) -> list[Record]:
+        try:
+            records = _RECORDS.decode(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise NotWhatDaemonsSay(str(error)) from None
+        for record in records:
+            if not _is_possible(record, self.told.links):
+                raise NotWhatDaemonsSay(f"a record that cannot be: {str(record)[:200]}")
+            record.node = self.told.node
+        return records
+
+
+def _is_possible(record: Record, links: Collection[str]) -> bool:
+    """Whether a record can be true, so that nobody after this has to ask again."""
+    match record:
+        case Cells():
+            whole = len(record.octets) > 0 and len(record.octets) % CELL_SIZE == 0
+            return whole and record.link in links and record.direction in ("in", "out")
+        case Drop():
+            return (record.link == "" or record.link in links) and record.count > 0 and _is_plain(record.reason)
+        case SessionChange():
+            return record.link in links and _is_plain(record.event, record.protocol, record.client, record.service,
+                                                      record.server, record.category, record.why)
+        case Missed():
+            return min(record.cells, record.drops, record.sessions) >= 0
+
+
+class LiveSource:
+    """The records of running nodes, merged as they come; those of each node are in its order.
+
+    Iterating gives records with their `node`; a `Remark` when a daemon ends, or says what cannot be; and, with `idle`,
+    None whenever nothing has come for so many seconds, so that the caller can flush or redraw. It ends when all daemons
+    have. `stop` ends it from outside; what the daemons still hold is then delivered.
+    """
+
+    def __init__(
+        self, places: Mapping[Path, Collection[str]], *, cells: bool = True, drops: bool = True, sessions: bool = True,
+        known: int = 2000, idle: float | None = None,
+    ) -> None:
+        """Begin the traces.
+
+        Args:
+            places: the control sockets of a network's daemons, and for each the links to look at (none: all).
+            cells: whether to see cells.
+            drops: whether to see what is dropped.
+            sessions: whether to see sessions open and close; edge nodes have none.
+            known: of the sessions that are there already, tell so many.
+            idle: seconds without a record after which None is given; without it the caller waits.
+
+        Raises:
+            AtmdepotError: when a daemon cannot be reached or refuses.
+
+        """
+        self.nodes: dict[str, NodeTold] = {}
+        """The nodes as they told of themselves, by name."""
+        self.missed = Missed(0)
+        """All that the nodes saw and had no room for."""
+        self._idle = idle
+        self._deadline: float | None = None
+        self._connections: list[_Connection] = []
+        self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
+        self._woken.setblocking(False)
+        try:
+            for path, links in places.items():
+                self._connections.append(_Connection(path, {
+                    "links": list(links), "cells": cells, "drops": drops, "sessions": sessions, "known": known}))
+        except AtmdepotError:
+            self.close()
+            raise
+        self.nodes = {connection.told.node: connection.told for connection in self._connections}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; what has not come yet is lost."""
+        for connection in self._connections:
+            connection.socket.close()
+        self._wake.close()
+        self._woken.close()
+
+    def stop(self) -> None:
+        """Ask the daemons to end, from a signal handler or another thread; their rest has a few seconds to come."""
+        self._deadline = time.monotonic() + _GRACE
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            self._wake.send(b"\0")
+
+    def __iter__(self) -> Iterator[SourceRecord | None]:
+        with selectors.DefaultSelector() as selector:
+            for connection in self._connections:
+                selector.register(connection.socket, selectors.EVENT_READ, connection)
+            selector.register(self._woken, selectors.EVENT_READ)
+            for connection in self._connections:  # some may have come with the first line
+                yield from self._deliver(connection, connection.records_here, selector)
+            while len(selector.get_map()) > 1:
+                ready = [key.data for key, _ in selector.select(self._timeout())]
+                for connection in ready:
+                    if connection is None:
+                        self._woken.recv(1)
+                    else:
+                        yield from self._deliver(connection, connection.receive, selector)
+                if self._is_overdue():
+                    yield from self._give_up(selector)
+                    return
+                if not ready and self._idle is not None:
+                    yield None
+
+    def _give_up(self, selector: selectors.BaseSelector) -> Iterator[Remark]:
+        """Say whose rest has not come in time."""
+        for key in selector.get_map().values():
+            if key.data is not None:
+                yield Remark(f"{key.data.told.node}: the daemon did not end in time; its last records are lacking")
+
+    def _timeout(self) -> float | None:
+        """How long to wait for the next record."""
+        if self._deadline is None:
+            return self._idle
+        left = max(0.0, self._deadline - time.monotonic())
+        return left if self._idle is None else min(left, self._idle)
+
+    def _is_overdue(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _deliver(
+        self, connection: _Connection, take: Callable[[], list[Record] | None], selector: selectors.BaseSelector,
+    ) -> Iterator[SourceRecord]:
+        """What a connection has to give; it is no longer waited for when it has ended."""
+        node = connection.told.node
+        try:
+            records = take()
+        except NotWhatDaemonsSay as error:
+            yield Remark(f"{node}: {_reason(error)}; its trace ends here")
+        except OSError as error:
+            yield Remark(f"{node}: the daemon has hung up: {_reason(error)}")
+        else:
+            if records is not None:
+                for record in records:
+                    if isinstance(record, Missed):
+                        self._add(record)
+                    yield record
+                return
+            if self._deadline is None:
+                yield Remark(f"{node}: the daemon has ended")
+        selector.unregister(connection.socket)
+        connection.socket.close()
+
+    def _add(self, missed: Missed) -> None:
+        self.missed.time = missed.time
+        self.missed.cells += missed.cells
+        self.missed.drops += missed.drops
+        self.missed.sessions += missed.sessions
+
+
+def _is_plain(*texts: str) -> bool:
+    return all(map(str.isprintable, texts))
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"that is not what a daemon says: {_printable(str(error))}"

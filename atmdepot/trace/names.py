@@ -1,0 +1,82 @@
+"""What a VC table says of the VCs that a trace sees: VP, server, role, encapsulation, CRC."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from atmdepot.wire.aal5 import CrcMode
+from atmdepot.wire.cell import Interface
+from atmdepot.wire.llc import Encapsulation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from atmdepot.network import Network, Vp
+
+
+class VcName(NamedTuple):
+    """A VC by name: its VP, the server at the VP's end, what the VC is for; and how it carries packets.
+
+    `role` is `session`, `default`, `management`, or the service category of a shared VC; "" for a VCI that the table
+    gives no use. Encapsulation and CRC are None where no table tells them: then the octets must.
+    """
+
+    vp: str = ""
+    server: str = ""
+    role: str = ""
+    encapsulation: Encapsulation | None = None
+    crc: CrcMode | None = None
+
+
+UNNAMED = VcName()
+
+
+class VcBook:
+    """Names of VCs, from any number of VC tables; without one it knows nothing, and that is no error."""
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        self._vps: dict[tuple[str, int], tuple[str, Vp, str] | None] = {}
+        self._interfaces: dict[str, Interface] = {}
+        self.addresses: dict[tuple[str, int], tuple[str, str]] = {}
+        """Link and node of each UDP address, for who sees only datagrams."""
+        for network in networks:
+            self._add(network)
+        self.of = lru_cache(maxsize=1 << 16)(self._of)
+
+    def _add(self, network: Network) -> None:
+        for name, link in network.links.items():
+            self._interfaces[name] = Interface(link.interface)
+            for node, address in link.ends.items():
+                self.addresses[address.host, address.port] = name, node
+        for name, vp in network.vps.items():
+            edge = next(end for end in vp.ends if end != network.depot)
+            server = next(server for server, settings in network.servers.items() if settings.node == edge)
+            named = name, vp, server
+            self._vps[network.link_of_vp(vp), vp.vpi] = named
+            self._vps["", vp.vpi] = named if self._vps.get(("", vp.vpi), named) == named else None
+
+    def interface(self, link: str) -> Interface | None:
+        """The header format of a link, if a table tells it."""
+        return self._interfaces.get(link)
+
+    def _of(self, link: str, vpi: int, vci: int) -> VcName:
+        """The name of a VC on a link; on a link that no table has, as a file may give it, the VPI decides if it can."""
+        found = self._vps.get((link if link in self._interfaces else "", vpi))
+        if found is None:
+            return UNNAMED
+        name, vp, server = found
+        role = _role(vp, vci)
+        encapsulation = Encapsulation.VC_MUX if role == "management" else Encapsulation(vp.encapsulation)
+        return VcName(name, server, role, encapsulation, CrcMode(vp.crc))
+
+
+def _role(vp: Vp, vci: int) -> str:
+    if vci == vp.default_vci:
+        return "default"
+    if vci == vp.statistics_vci:
+        return "management"
+    for category, shared in vp.shared_vcs.items():
+        if vci == shared:
+            return category
+    return "session" if vp.session_vcis and vp.session_vcis.holds(vci) else ""

@@ -1,0 +1,210 @@
+"""Where a capture goes: a pipe, a file, or one file after the other."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time as clocks
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+_BUFFER = 1 << 16
+_NS = 1_000_000_000
+
+
+class Rotation(NamedTuple):
+    """When a new file begins: after the one before has so many octets, or so many ns after its first record.
+
+    0 is never. Of `files` files the newest are kept (0: all).
+    """
+
+    max_octets: int = 0
+    every: int = 0
+    files: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether there is more than one file."""
+        return bool(self.max_octets or self.every)
+
+
+class Output:
+    """Takes whole records, and writes them in great pieces.
+
+    A file is made, or emptied, only by `open`. With a rotation its name gets a number and the UTC time of its first
+    record, as dumpcap's have them: `cells_00001_20261123054512.pcap`. What fails is told once, as an AtmdepotError;
+    what comes after that goes nowhere. A pipe without a reader raises BrokenPipeError.
+    """
+
+    def __init__(self, target: str | Path | BinaryIO, rotation: Rotation = Rotation(), *,  # noqa: B008 - immutable
+                 not_over: Collection[str | Path | BinaryIO] = ()) -> None:
+        """Write to a path ("-" is standard output) or a binary file, which the caller closes; make nothing yet.
+
+        Raises:
+            AtmdepotError: for a terminal, a directory, one that is not there, or a file out of `not_over`, which are
+                being read; for the rotation of what is no path.
+
+        """
+        self._rotation = rotation
+        self._read = _identities(not_over)
+        self._path: Path | None = None
+        self._file: BinaryIO | None = None
+        if not isinstance(target, str | Path):
+            self._file = target
+        elif str(target) == "-":
+            self._file = _standard_output()
+        else:
+            self._path = Path(target)
+            self._check(self._path)
+        if self._file is not None and rotation:
+            raise AtmdepotError("only captures in files can be followed by others, by size or time")
+        self.name = str(self._path) if self._path else str(getattr(self._file, "name", "the capture"))
+        self.is_open = False
+        self.size = 0
+        self.files = 0
+        self._first = 0
+        self._made: deque[Path] = deque()
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._written = 0
+        self._failed = False
+
+    def open(self, time: int) -> None:
+        """Begin a file, whose first record is of `time` (ns since 1970); the one before is closed."""
+        if self._path is not None:
+            self._finish()
+            path = _numbered(self._path, self.files + 1, time) if self._rotation else self._path
+            self._check(path)
+            try:
+                self._file = path.open("wb", buffering=0)
+            except OSError as error:
+                self._failed = True
+                raise AtmdepotError(f"{path}: {error.strerror}") from None
+            self.name = str(path)
+            if self._rotation.files:
+                self._keep(path)
+        self.is_open = True
+        self.files += 1
+        self.size = self._written = 0
+        self._first = time
+
+    def is_over(self, time: int) -> bool:
+        """Whether a record of `time` belongs into the next file."""
+        _, every, _ = self._rotation
+        return bool(0 < self._rotation.max_octets <= self.size or (every and time - self._first >= every))
+
+    def write(self, records: Sequence[bytes]) -> None:
+        """Take records."""
+        self._pieces += records
+        length = sum(map(len, records))
+        self.size += length
+        self._waiting += length
+        if self._waiting >= _BUFFER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what is there to the system.
+
+        Raises:
+            AtmdepotError: when it cannot be written; the file is then cut after its last whole record.
+            BrokenPipeError: when nobody reads the pipe any more.
+
+        """
+        pieces, self._pieces, self._waiting = self._pieces, [], 0
+        if not pieces or self._failed or self._file is None:
+            return
+        done = 0
+        octets = memoryview(b"".join(pieces))
+        try:
+            while done < len(octets):
+                # An unbuffered file may take only a part.
+                done += self._file.write(octets[done:])
+            self._file.flush()
+        except BrokenPipeError:
+            self._failed = True
+            raise
+        except OSError as error:
+            self._failed = True
+            self._cut(self._written + _whole(pieces, done))
+            raise AtmdepotError(f"{self.name}: {error.strerror}; it holds all records up to there") from None
+        self._written += done
+
+    def close(self) -> None:
+        """Write what is there, and close what was opened here."""
+        if self._path is None:
+            self.flush()
+        else:
+            self._finish()
+        self.is_open = False
+
+    def _finish(self) -> None:
+        try:
+            self.flush()
+        finally:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def _keep(self, path: Path) -> None:
+        """Note a new file, and remove the oldest if there are too many."""
+        self._made.append(path)
+        while len(self._made) > self._rotation.files:
+            self._made.popleft().unlink(missing_ok=True)
+
+    def _cut(self, length: int) -> None:
+        # What is no ordinary file cannot be cut.
+        if self._path is not None and self._file is not None:
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), length)
+
+    def _check(self, path: Path) -> None:
+        try:
+            is_directory, has_place = path.is_dir(), path.parent.is_dir()
+        except OSError as error:
+            raise AtmdepotError(f"{path}: {error.strerror}") from None
+        if is_directory:
+            raise AtmdepotError(f"{path}: it is a directory; give the name of a file in it")
+        if not has_place:
+            raise AtmdepotError(f"{path}: there is no directory {path.parent}")
+        if _identities([path]) & self._read:
+            raise AtmdepotError(f"{path}: it is the capture that is being read; give another name with -w")
+
+
+def _whole(pieces: Sequence[bytes], length: int) -> int:
+    """How many of `length` octets are of whole pieces."""
+    total = 0
+    for piece in pieces:
+        if total + len(piece) > length:
+            break
+        total += len(piece)
+    return total
+
+
+def _identities(files: Collection[str | Path | BinaryIO]) -> set[tuple[int, int]]:
+    """Device and inode of those that are ordinary files."""
+    found = set()
+    for file in files:
+        with suppress(OSError, ValueError):
+            status = Path(file).stat() if isinstance(file, str | Path) else os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode):
+                found.add((status.st_dev, status.st_ino))
+    return found
+
+
+def _numbered(path: Path, number: int, time: int) -> Path:
+    moment = clocks.strftime("%Y%m%d%H%M%S", clocks.gmtime(time // _NS))
+    return path.with_name(f"{path.stem}_{number:05}_{moment}{path.suffix}")
+
+
+def _standard_output() -> BinaryIO:
+    if sys.stdout.isatty():
+        raise AtmdepotError("a capture is not for a terminal: send standard output to a file or a pipe, as in "
+                            "`... -w - | wireshark -k -i -`")
+    return sys.stdout.buffer

@@ -1,0 +1,235 @@
+"""Where a trace comes from: a network that runs here, an interface, or a capture."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from atmdepot.errors import AtmdepotError
+from atmdepot.net.control import show
+from atmdepot.net.running import control_sockets, running_networks
+from atmdepot.network import load
+from atmdepot.tables import console, make_table
+from atmdepot.trace.files import FileSource, open_capture
+from atmdepot.trace.follow import Follower
+from atmdepot.trace.live import LiveSource, give_way
+from atmdepot.trace.merge import in_order
+from atmdepot.trace.names import VcBook
+from atmdepot.trace.sessions import CaptureSessions, DepotSessions
+from atmdepot.trace.sniff import SniffSource
+from atmdepot.trace.summary import count_text
+from atmdepot.trace.udp_cells import names_of
+from atmdepot.wire.cell import Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from atmdepot.network import Network
+    from atmdepot.trace.sources import SourceRecord
+    from atmdepot.wire.aal5 import CrcMode
+
+_IDLE = 0.2
+"""Seconds without a record after which what is held back is let out."""
+_ALL = "any"
+
+
+class StoppedReading(Exception):
+    """The user has ended the trace of a pipe, which may never give anything again."""
+
+
+class Choice(NamedTuple):
+    """What the user chose: where to look, and how to read what is there.
+
+    `wants` are the kinds of records (`cells`, `drops`, `sessions`) that the filter needs, `links` the links of which
+    alone it lets anything through (None: all).
+    """
+
+    places: Sequence[str] = ()
+    read: Path | None = None
+    ports: Collection[int] = ()
+    table: str | None = None
+    network: str | None = None
+    nni: bool = False
+    crc: CrcMode | None = None
+    cells: bool = False
+    wants: frozenset[str] = frozenset({"cells", "drops", "sessions"})
+    links: frozenset[str] | None = None
+
+
+@dataclass
+class Opened:
+    """A source that is open, and what goes with it.
+
+    `nodes` is how many nodes it listens to (0: a capture may be of several), `place` what it listens on (nothing, for a
+    capture); `losses` gives sentences for the summary.
+    """
+
+    source: Iterable[SourceRecord | None]
+    follower: Follower
+    book: VcBook
+    stop: Callable[[], None]
+    losses: Callable[[], list[str]] = field(default=list)
+    nodes: int = 1
+    place: str = ""
+
+
+@contextlib.contextmanager
+def open_source(choice: Choice) -> Iterator[Opened]:
+    """Open what was chosen; raise AtmdepotError when it cannot be had."""
+    if choice.read is not None:
+        with _capture(choice) as opened:
+            yield opened
+    elif choice.ports:
+        with _interface(choice) as opened:
+            yield opened
+    else:
+        with _running(choice) as opened:
+            yield opened
+
+
+def _follower(choice: Choice, book: VcBook, sessions: CaptureSessions | DepotSessions) -> Follower:
+    interface = Interface.NNI if choice.nni else Interface.UNI
+    return Follower(book, cells=choice.cells, interface=interface, sessions=sessions, crc=choice.crc)
+
+
+def _book(choice: Choice) -> VcBook:
+    return VcBook([load(choice.table)] if choice.table else [])
+
+
+# Captures and interfaces.
+
+@contextlib.contextmanager
+def _capture(choice: Choice) -> Iterator[Opened]:
+    assert choice.read is not None
+    book = _book(choice)
+    with open_capture(choice.read, ports=choice.ports, names=names_of(book.addresses)) as source:
+        stop = _give_up_reading if str(choice.read) == "-" else source.stop
+        yield Opened(source, _follower(choice, book, CaptureSessions()), book, stop,
+                     losses=lambda: _capture_losses(source), nodes=0)
+
+
+def _give_up_reading() -> None:
+    raise StoppedReading
+
+
+def _capture_losses(source: FileSource) -> list[str]:
+    return source.summary() if source.passed_over else []
+
+
+@contextlib.contextmanager
+def _interface(choice: Choice) -> Iterator[Opened]:
+    if len(choice.places) > 1:
+        raise AtmdepotError("with --port, only one interface can be listened to: take -i any for all of them")
+    name = choice.places[0] if choice.places else _ALL
+    book = _book(choice)
+    with SniffSource(name, choice.ports, names=names_of(book.addresses), idle=_IDLE) as source:
+        yield Opened(source, _follower(choice, book, CaptureSessions()), book, source.stop, losses=source.summary,
+                     place=f"{name}, UDP ports {', '.join(map(str, choice.ports))}")
+
+
+# What runs here.
+
+@contextlib.contextmanager
+def _running(choice: Choice) -> Iterator[Opened]:
+    places = _sockets(choice)
+    give_way()
+    with LiveSource(places, idle=_IDLE, **{kind: kind in choice.wants for kind in ("cells", "drops", "sessions")}
+                    ) as source:
+        networks = [load(choice.table)] if choice.table else _tables_of(source)
+        book = VcBook(networks)
+        has_depot = any(told.kind == "depot" for told in source.nodes.values())
+        follower = _follower(choice, book, DepotSessions() if has_depot else CaptureSessions())
+        follower.interfaces = {(node, link): Interface(told.interface)
+                               for node, of in source.nodes.items() for link, told in of.links.items()}
+        records = in_order(source) if len(source.nodes) > 1 else source
+        yield Opened(records, follower, book, source.stop, lambda: _missed(source), len(source.nodes),
+                     ", ".join(source.nodes))
+
+
+def _sockets(choice: Choice) -> dict[Path, Collection[str]]:
+    """The control socket of each node chosen, and its links (none: all)."""
+    wanted: dict[str, set[str]] = {}
+    everywhere = not choice.places
+    for place in choice.places:
+        node, _, link = place.partition(":")
+        if node == _ALL and not link:
+            everywhere = True
+        elif node:
+            wanted.setdefault(node, set()).add(link)
+        else:
+            raise AtmdepotError(f"\"{place}\" is no place: write NODE, NODE:LINK or any; "
+                                "`atmdepot trace -D` lists them")
+    try:
+        sockets = {path.stem: path for path in control_sockets(choice.network, None)}
+    except AtmdepotError as error:
+        raise AtmdepotError(f"{error}{_hint(wanted)}") from None
+    for node in wanted:
+        if node not in sockets:
+            raise AtmdepotError(f"no daemon of \"{node}\" runs here: there are {', '.join(sockets)}; "
+                                f"`atmdepot trace -D` lists all places{_hint([node])}")
+    chosen = {path: set() if everywhere or "" in wanted[node] else wanted[node]
+              for node, path in sockets.items() if everywhere or node in wanted}
+    return _narrowed(chosen, choice.links)
+
+
+def _narrowed(chosen: dict[Path, set[str]], links: frozenset[str] | None) -> dict[Path, Collection[str]]:
+    """Ask for those links only that the filter lets anything through of; each node knows which are its own."""
+    if links is None:
+        return dict(chosen)
+    narrowed: dict[Path, Collection[str]] = {}
+    known: set[str] = set()
+    for path, asked in chosen.items():
+        own = {row["link"] for row in show(path, "links")}
+        known |= own
+        if unknown := asked - own:
+            raise AtmdepotError(f"{path.stem} has no link \"{min(unknown)}\": its links are {', '.join(sorted(own))}")
+        if left := (asked or own) & links:
+            narrowed[path] = left
+    if not narrowed:
+        raise AtmdepotError(f"no link {' or '.join(sorted(links))} there: the links are {', '.join(sorted(known))}")
+    return narrowed
+
+
+def _hint(nodes: Iterable[str]) -> str:
+    """What those may have meant who gave a network interface."""
+    interfaces = {name for _, name in socket.if_nameindex()}
+    return next((f"; to listen to the network interface {node}, add the UDP ports of the links: --port 5501"
+                 for node in nodes if node in interfaces), "")
+
+
+def _tables_of(source: LiveSource) -> list[Network]:
+    """The VC tables of the nodes traced, as far as they can be read from here."""
+    networks = []
+    for path in {told.table for told in source.nodes.values() if told.table}:
+        with contextlib.suppress(AtmdepotError):
+            networks.append(load(path))
+    return networks
+
+
+def _missed(source: LiveSource) -> list[str]:
+    missed = source.missed
+    told = [count_text(missed.cells, "cell")] + [count_text(count, kind) for count, kind in (
+        (missed.drops, "drop"), (missed.sessions, "session change")) if count]
+    why = ": this trace was slower than the nodes" if missed.cells or len(told) > 1 else ""
+    return [f"{', '.join(told)} missed{why}"]
+
+
+# -D.
+
+def print_places() -> None:
+    """List what can be traced from here: the nodes and links of running networks, and the network interfaces."""
+    rows = []
+    for network, sockets in running_networks().items():
+        rows.append({"place": _ALL, "what": f"all nodes of the network {network} (--network {network})"})
+        for path in sockets:
+            with contextlib.suppress(AtmdepotError):
+                links = show(path, "links")
+                rows.append({"place": path.stem, "what": f"{network}: the node's links"})
+                rows += [{"place": f"{path.stem}:{row['link']}", "what": f"{network}: the link to {row['peer']}"}
+                         for row in links]
+    rows += [{"place": name, "what": "a network interface: add the UDP ports of the links with --port"}
+             for _, name in socket.if_nameindex()]
+    console().print(make_table(f"places ({len(rows)})", ["place", "what"], rows))

@@ -1,0 +1,147 @@
+"""Which session a PDU belongs to: as the depot tells, or, where no depot is asked, as the packets show."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from atmdepot.atm.contract import ServiceCategory
+from atmdepot.depot.session_management import Server
+from atmdepot.depot.sessions import Session as Entry
+from atmdepot.depot.sessions import SessionEvent, SessionTables
+from atmdepot.net.records import SessionChange
+from atmdepot.network import Server as ServerSettings
+from atmdepot.network import SessionTimers
+from atmdepot.trace.items import Session
+from atmdepot.trace.text import endpoint
+from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP
+
+if TYPE_CHECKING:
+    from atmdepot.depot.vc_map import Target
+    from atmdepot.trace.items import Pdu
+    from atmdepot.wire.packet import FlowKey
+
+_MAX_SESSIONS = 100_000
+_PROTOCOLS = {"TCP": PROTOCOL_TCP, "UDP": PROTOCOL_UDP}
+
+
+class SessionNames(Protocol):
+    """Names the session of a PDU; `changes` are those that the PDU last asked about has made, to be taken."""
+
+    changes: list[SessionChange]
+
+    def change(self, change: SessionChange) -> None:
+        """The depot told of a session."""
+
+    def of(self, pdu: Pdu) -> Session | None:
+        """The session of a PDU, if it is known."""
+
+
+class DepotSessions:
+    """Sessions by what a depot tells of them; of more than 100,000 at a time the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self.changes: list[SessionChange] = []
+        # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away.
+        self._named: OrderedDict[FlowKey, Session] = OrderedDict()
+
+    def change(self, change: SessionChange) -> None:
+        """Note a session, or that it is gone (its flow may have another by then)."""
+        key = _key_of(change)
+        if key is None:
+            return
+        if change.event != SessionEvent.GONE:
+            self._named[key] = Session(change.number, change.server)
+            self._named.move_to_end(key)
+            if len(self._named) > _MAX_SESSIONS:
+                self._named.popitem(last=False)
+        elif key in self._named and self._named[key].number == change.number:
+            del self._named[key]
+
+    def of(self, pdu: Pdu) -> Session | None:
+        """The session of a PDU of either direction."""
+        packet = pdu.packet
+        if packet is None:
+            return None
+        return self._named.get(packet.key) or self._named.get(packet.reverse_key)
+
+
+def _key_of(change: SessionChange) -> FlowKey | None:
+    try:
+        ends = [end.rpartition(":") for end in (change.client, change.service)]
+        (client, port), (service, to) = ((ip_address(host.strip("[]")).packed, int(port)) for host, _, port in ends)
+    except ValueError:
+        return None
+    return _PROTOCOLS.get(change.protocol, 0), client, port, service, to
+
+
+class _SeenTarget(NamedTuple):
+    """Where the opening packet of a session was seen."""
+
+    node: str
+    link: str
+    vc: tuple[int, int]
+
+
+class CaptureSessions:
+    """Sessions by their packets, with the depot's own tables: a SYN opens one, FIN, RST or silence closes it.
+
+    Sessions that began before the capture have no number. A packet that was seen at several nodes counts at the one
+    where its session was first seen.
+    """
+
+    def __init__(self) -> None:
+        self.changes: list[SessionChange] = []
+        self._tables = SessionTables(SessionTimers(max_sessions=_MAX_SESSIONS), lambda _: None)
+        self._tables.watcher = self._watch
+        self._servers: dict[str, Server] = {}
+        self._now = 0
+
+    def change(self, change: SessionChange) -> None:
+        """Nothing: there is no depot to tell."""
+
+    def of(self, pdu: Pdu) -> Session | None:
+        """The session of a PDU, which it may open, move or close."""
+        packet = pdu.packet
+        if packet is None or packet.tcp is None:
+            return None
+        self._expire(pdu.time)
+        from_client = True
+        entry = self._tables.find(packet.key)
+        if entry is None:
+            entry = self._tables.find(packet.reverse_key)
+            from_client = entry is None
+        if from_client and self._tables.is_new(entry, packet.tcp):
+            entry = self._open(pdu, packet.key) if self._tables.has_room_for(packet.key) else None
+        if entry is None:
+            return None
+        target = cast("_SeenTarget", entry.target)
+        if (target.node, target.link) == (pdu.node, pdu.link):
+            self._tables.track(entry, packet.tcp, pdu.time, from_client=from_client)
+        return Session(entry.number, entry.server.name)
+
+    def _expire(self, now: int) -> None:
+        """Let time pass as it does for a depot, timer by timer: what closed while nothing came may have gone, too."""
+        while (due := self._tables.next_timer()) is not None and due <= now:
+            self._now = due
+            self._tables.expire(due)
+        self._now = now
+
+    def _open(self, pdu: Pdu, key: FlowKey) -> Entry:
+        name = pdu.name.server
+        server = self._servers.get(name)
+        if server is None:
+            server = self._servers[name] = Server(name, 0, ServerSettings(node=name), pdu.name.vp, pdu.link, pdu.time)
+        entry = Entry(key, server, ServiceCategory.UBR_1, pdu.time)
+        entry.target = cast("Target", _SeenTarget(pdu.node, pdu.link, (pdu.vpi, pdu.vci)))
+        self._tables.open(entry, pdu.time)
+        self._watch(entry, SessionEvent.OPENED, "")
+        return entry
+
+    def _watch(self, entry: Entry, event: SessionEvent, why: str) -> None:
+        _, client, port, service, to = entry.key
+        target = cast("_SeenTarget", entry.target)
+        self.changes.append(SessionChange(
+            self._now, entry.number, event, "TCP", endpoint(client, port), endpoint(service, to), entry.server.name,
+            target.link, target.vc, "", why, target.node))

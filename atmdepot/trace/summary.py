@@ -1,0 +1,37 @@
+"""What a trace says at its end, on standard error: what it saw, showed, wrote and missed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Sequence
+
+    from atmdepot.trace.tracer import Totals
+
+
+def summary(totals: Totals, losses: Sequence[str], written: str = "") -> list[str]:
+    """The lines of the summary; `losses` and `written` are sentences of the source's and the writer's."""
+    kinds = [kind for kind in totals.seen if kind != "cell" or totals.shown[kind]]
+    shown = [_some(totals.shown[kind], totals.seen[kind], kind) for kind in kinds]
+    lines = [f"{count_text(totals.cells, 'cell')} seen" + (f"; shown: {', '.join(shown)}" if shown else "")]
+    if totals.unfinished:
+        lines.append(f"{count_text(totals.unfinished, 'PDU')} had no last cell")
+    if written:
+        lines.append(written + (f"; not in it: {kinds_text(totals.not_written)}" if totals.not_written else ""))
+    return [*lines, *losses]
+
+
+def _some(shown: int, seen: int, kind: str) -> str:
+    return count_text(shown, kind) if shown == seen else f"{shown:,} of {count_text(seen, kind)}"
+
+
+def kinds_text(counts: Counter[str]) -> str:
+    """`3 drops, 1 PDU`."""
+    return ", ".join(count_text(count, kind) for kind, count in counts.items())
+
+
+def count_text(count: int, kind: str) -> str:
+    """`1 cell`, `1,204 cells`."""
+    return f"{count:,} {kind}{'' if count == 1 else 's'}"

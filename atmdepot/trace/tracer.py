@@ -1,0 +1,205 @@
+"""A trace as it runs: records of a source become items; items are filtered, shown and written, and counted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from atmdepot.net.records import Cells, Drop, Missed, SessionChange
+from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
+from atmdepot.trace.sources import HecMark, Remark
+from atmdepot.wire.aal5 import crc32
+from atmdepot.wire.cell import CELL_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from atmdepot.trace.filter import Filter
+    from atmdepot.trace.follow import Follower
+    from atmdepot.trace.items import Item
+    from atmdepot.trace.sources import SourceRecord
+    from atmdepot.trace.write import CaptureWriter
+
+LEVELS = ("cell", "pdu", "session", "all")
+_MARKS = {HecVerdict.GOOD: HecMark.RECORDED, HecVerdict.CORRECTED: HecMark.RECORDED, HecVerdict.BAD: HecMark.BAD,
+          HecVerdict.ABSENT: HecMark.ABSENT}
+
+
+class Shower(Protocol):
+    """Shows items: as lines, as JSON, or as statistics at the end."""
+
+    def show(self, item: Item) -> None:
+        """Show an item, or note it."""
+
+    def flush(self) -> None:
+        """Let out what is held back: nothing came for a while."""
+
+    def close(self) -> None:
+        """Show what is to be shown at the end."""
+
+
+@dataclass
+class Totals:
+    """What the summary tells."""
+
+    cells: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+    shown: Counter[str] = field(default_factory=Counter)
+    unfinished: int = 0
+    not_written: Counter[str] = field(default_factory=Counter)
+
+
+class Tracer:
+    """One run of `atmdepot trace`.
+
+    Args:
+        source: what to trace; None in it means that nothing came for a while.
+        follower: makes items; it must give cells if the level or the writer wants them.
+        level: one of LEVELS.
+        keep: which items to take (None: all).
+        shower: shows what was taken (None: nothing is shown).
+        writer: writes the cells and PDUs that were taken (None: no file).
+        count: stop after so many items (0: never).
+        duration: stop after so many ns, of the clock or of the records' own time, whichever is over first (0: never).
+        remark: is told lines for the user.
+
+    """
+
+    def __init__(
+        self, source: Iterable[SourceRecord | None], follower: Follower, *, level: str, keep: Filter | None,
+        shower: Shower | None, writer: CaptureWriter | None, remark: Callable[[str], None], count: int = 0,
+        duration: int = 0,
+    ) -> None:
+        self._source = source
+        self._follower = follower
+        self._level = level
+        self._keep = keep
+        self._holds = keep is not None and keep.needs_pdu
+        self._shower = shower
+        self._writer = writer
+        self._remark = remark
+        self._count = count
+        self._duration = duration
+        self._stopped = False
+        self.totals = Totals()
+
+    def run(self) -> Totals:
+        """Trace until the source ends, `stop` is called, or count or duration are reached."""
+        until = time.monotonic_ns() + self._duration if self._duration else 0
+        first: int | None = None
+        for record in self._source:
+            if isinstance(record, Remark):
+                self._remark(record.text)
+            elif record is None:
+                self._flush()
+            else:
+                first = record.time if first is None else first
+                if self._duration and record.time - first > self._duration:
+                    break
+                self._take(record)
+            if self._stopped or (until and time.monotonic_ns() > until):
+                break
+        if not self._stopped:
+            for pdu in self._follower.finish():
+                self._meet(pdu)
+        self._flush()
+        return self.totals
+
+    def stop(self) -> None:
+        """Take no more."""
+        self._stopped = True
+
+    def _take(self, record: SourceRecord) -> None:
+        if isinstance(record, Cells):
+            self.totals.cells += len(record.octets) // CELL_SIZE
+        for item in self._follower.take(record):
+            self._meet(item)
+            if self._stopped:
+                return
+
+    def _meet(self, item: Item) -> None:
+        """An item; a filter that asks after the PDU gets its cells when the PDU is whole."""
+        if isinstance(item, Pdu):
+            self.totals.unfinished += item.unfinished
+            if self._holds:
+                for cell in item.cells:
+                    self._judge(cell)
+        elif self._holds and isinstance(item, Cell) and item.position:
+            return
+        self._judge(item)
+
+    def _judge(self, item: Item) -> None:
+        if self._stopped:
+            return
+        kind = kind_of(item)
+        self.totals.seen[kind] += 1
+        if self._keep is not None and not self._keep.matches(item):
+            return
+        if self._writer is not None:
+            self._write(item, kind)
+        if not is_shown(item, self._level):
+            return
+        self.totals.shown[kind] += 1
+        if self._shower is not None:
+            self._shower.show(item)
+        if self._count and self.totals.shown.total() >= self._count:
+            self._stopped = True
+
+    def _write(self, item: Item, kind: str) -> None:
+        writer = self._writer
+        assert writer is not None
+        place = item.time, item.node
+        if isinstance(item, Cell):
+            written = writer.cells(*place, item.link, item.direction, item.octets, _MARKS[item.hec])
+        elif isinstance(item, Pdu):
+            # Of one that is unfinished there are its cells; the summary tells of it.
+            written = item.unfinished or writer.pdu(
+                *place, item.link, item.direction, item.header, _as_wireshark_wants(item), _comment(item),
+                trailer=item.has_trailer, missing=item.missing)
+        else:
+            written = isinstance(item, Missed)
+            if isinstance(item, Missed):
+                writer.missed(item.node, item.cells)
+        if not written:
+            self.totals.not_written[kind] += 1
+
+    def _flush(self) -> None:
+        if self._shower is not None:
+            self._shower.flush()
+        if self._writer is not None:
+            self._writer.flush()
+
+
+def _comment(pdu: Pdu) -> str:
+    """What a capture's own fields have no place for."""
+    session = "" if pdu.session is None else f"session {pdu.session.number} {pdu.session.server}".rstrip()
+    return ", ".join(filter(None, (session, pdu.problem)))
+
+
+def _as_wireshark_wants(pdu: Pdu) -> bytes:
+    """The CPCS-PDU; a CRC that is right by Dynamips' rule is written as I.363.5 has it, since Wireshark knows no other.
+
+    The cells beside it stay as they were.
+    """
+    if pdu.crc is not CrcVerdict.DYNAMIPS:
+        return pdu.octets
+    return pdu.octets[:-4] + crc32(pdu.octets[:-4]).to_bytes(4, "big")
+
+
+_KINDS: dict[type, str] = {Cell: "cell", Pdu: "PDU", Drop: "drop", SessionChange: "session change", Missed: "gap"}
+
+
+def kind_of(item: Item) -> str:
+    """What an item is, in a word."""
+    return _KINDS[type(item)]
+
+
+def is_shown(item: Item, level: str) -> bool:
+    """Whether an item has a line at a level; drops and what was missed have one at every level."""
+    if isinstance(item, Cell):
+        return level in ("cell", "all") or (level == "pdu" and not item.position and not item.header.is_idle)
+    if isinstance(item, Pdu):
+        return level in ("pdu", "all")
+    return not isinstance(item, SessionChange) or level in ("session", "all")

@@ -1,0 +1,174 @@
+"""What a trace costs the depot: `python testbed/trace_cost.py [ROUNDS]` as root, 5 rounds by default.
+
+One lab; the same load with a client that traces the depot and reads everything, and without, taking turns, the order
+turned round each time. Medians and their ratio are printed, and what the client saw and missed; beside them the depot's
+own processor time for a request or megabyte, which tells more where other work runs on the machine. The client runs at
+the lowest priority, as `atmdepot trace` does. The aim is a ratio above 0.9.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.lab import Lab
+from atmdepot.net.records import Cells, Drop, SessionChange
+from atmdepot.tables import console, make_table
+from atmdepot.trace.live import LiveSource, give_way
+from atmdepot.wire.cell import CELL_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_URL = "http://10.80.0.1"
+_DOWNLOADS = 4
+_REQUESTS = 4000
+_MAX_ROUNDS = 50
+_PATIENCE = 120
+
+
+class Figures(NamedTuple):
+    """What was done in a second, and the depot's processor time for one of it in ms."""
+
+    a_second: float
+    processor: float
+
+
+def new_connections(lab: Lab) -> tuple[float, float]:
+    """Requests per second with a connection each, and how many there were: ab, 1 KB, 20 at once."""
+    told = _client(lab, "ab", "-q", "-n", str(_REQUESTS), "-c", "20", f"{_URL}/1KB")
+    return _figure(r"Requests per second:\s+([\d.]+)", told), _REQUESTS
+
+
+def keep_alive(lab: Lab) -> tuple[float, float]:
+    """Requests per second over 20 connections that stay, and how many there were: wrk, 1 KB."""
+    told = _client(lab, "wrk", "-t1", "-c20", "-d3s", f"{_URL}/1KB")
+    return _figure(r"Requests/sec:\s+([\d.]+)", told), _figure(r"(\d+) requests in", told)
+
+
+def bulk(lab: Lab) -> tuple[float, float]:
+    """Mbit/s of downloads of 10 MB, one after the other, and how many Mbit there were."""
+    command = "curl", "-s", "-o", "/dev/null", "-m", "60", "-w", "%{speed_download}", f"{_URL}/10MB"
+    speeds = [float(_client(lab, *command)) for _ in range(_DOWNLOADS)]
+    return statistics.mean(speeds) * 8 / 1e6, _DOWNLOADS * 10 * 2**20 * 8 / 1e6
+
+
+def take(lab: Lab, measure: Callable[[Lab], tuple[float, float]]) -> Figures:
+    """One measurement."""
+    before = processor_time(lab)
+    a_second, done = measure(lab)
+    return Figures(a_second, (processor_time(lab) - before) / done * 1000)
+
+
+MEASURES: dict[str, tuple[str, Callable[[Lab], tuple[float, float]]]] = {
+    "new connections/s": ("ab", new_connections), "keep-alive requests/s": ("wrk", keep_alive),
+    "bulk Mbit/s": ("curl", bulk)}
+
+
+def processor_time(lab: Lab) -> float:
+    """Seconds of processor time that the depot's daemon has used, by the kernel's account of the process."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(str(lab.directory / "depot.sock"))
+        pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _client(lab: Lab, *command: str) -> str:
+    return str(lab.run("client", list(command), capture_output=True, text=True, check=True, timeout=_PATIENCE).stdout)
+
+
+def _figure(pattern: str, told: str) -> float:
+    found = re.search(pattern, told)
+    if found is None:
+        raise SystemExit(f"no figure in:\n{told}")
+    return float(found[1])
+
+
+def read(path: Path) -> None:
+    """The tracing client: read everything until SIGTERM, then tell what there was."""
+    give_way()
+    seen = {"records": 0, "cells": 0, "drops": 0, "session events": 0}
+    with LiveSource({path: ()}) as source:
+        signal.signal(signal.SIGTERM, lambda *_: source.stop())
+        print("READY", flush=True)
+        for record in source:
+            seen["records"] += 1
+            match record:
+                case Cells():
+                    seen["cells"] += len(record.octets) // CELL_SIZE
+                case Drop():
+                    seen["drops"] += record.count
+                case SessionChange():
+                    seen["session events"] += 1
+        print(json.dumps(seen | {"missed cells": source.missed.cells, "missed events": source.missed.sessions}))
+
+
+@contextmanager
+def tracing(lab: Lab, told: list[dict[str, Any]]) -> Iterator[None]:
+    """Trace the depot while the block runs, in a process of its own; what it saw goes to `told`."""
+    client = subprocess.Popen([sys.executable, __file__, "read", str(lab.directory / "depot.sock")],
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        if client.stdout is None or client.stdout.readline() != "READY\n":
+            raise SystemExit("the tracing client did not begin")
+        yield
+    finally:
+        client.send_signal(signal.SIGTERM)
+        rest, _ = client.communicate(timeout=_PATIENCE)
+    told.append(json.loads(rest))
+
+
+def main() -> int:
+    """Take the rounds in turn and print medians and ratios."""
+    rounds = min(_MAX_ROUNDS, int(sys.argv[1])) if len(sys.argv) > 1 else 5
+    lacking = [program for program, _ in MEASURES.values() if shutil.which(program) is None]
+    for program in lacking:
+        print(f"{program} is not installed, so its measure is left out (apt-get install apache2-utils wrk curl)",
+              file=sys.stderr)
+    samples: dict[str, dict[str, list[Figures]]] = {
+        name: {"off": [], "on": []} for name, (program, _) in MEASURES.items() if program not in lacking}
+    told: dict[str, list[dict[str, Any]]] = {name: [] for name in samples}
+    with Lab.up("direct", progress=lambda line: print(line, file=sys.stderr)) as lab:
+        for number in range(rounds):
+            for name, taken in samples.items():
+                for way in ("off", "on") if number % 2 else ("on", "off"):
+                    with tracing(lab, told[name]) if way == "on" else nullcontext():
+                        taken[way].append(take(lab, MEASURES[name][1]))
+                print(f"round {number + 1} of {rounds}: {name}: without {taken['off'][-1]}, with {taken['on'][-1]}, "
+                      f"{told[name][-1]}", file=sys.stderr)
+    rows = []
+    for name, taken in samples.items():
+        off, on = (Figures(*map(statistics.median, zip(*taken[way], strict=True))) for way in ("off", "on"))
+        cells, missed = (sum(one[key] for one in told[name]) for key in ("cells", "missed cells"))
+        rows.append({"measure": name, "without": f"{off.a_second:,.1f}", "with a trace": f"{on.a_second:,.1f}",
+                     "ratio": f"{on.a_second / off.a_second:.3f}", "processor ms, without": f"{off.processor:.4f}",
+                     "with": f"{on.processor:.4f}", "their ratio": f"{off.processor / on.processor:.3f}",
+                     "cells seen": cells, "missed": missed})
+    console().print(make_table(f"medians of {rounds} rounds, {os.cpu_count()} processors", list(rows[0]), rows))
+    print(json.dumps(samples))
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["read"]:
+        read(Path(sys.argv[2]))
+    else:
+        try:
+            sys.exit(main())
+        except EnvironmentLacks as error:
+            sys.exit(f"this machine lacks what it takes: {error} (see `atmdepot doctor`)")
+        except AtmdepotError as error:
+            sys.exit(str(error))

@@ -1,0 +1,173 @@
+"""`atmdepot trace` beside a network that carries real requests: live lines, captures of every table, drops, pipes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from atmdepot.lab.pages import page
+from atmdepot.network import shipped_tables
+from tests.end_to_end.sites import CLIENT, VIP, Site, site, until
+from tests.trace.conftest import tshark  # noqa: F401 - a fixture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.trace.conftest import Wireshark
+
+pytestmark = pytest.mark.namespaces
+
+
+class Trace:
+    """`atmdepot trace` as it runs beside a lab, from when it listens on."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.told: list[str] = []
+
+    def wait_until_it_listens(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.told.append(line)
+            if "listening" in line:
+                return
+        raise AssertionError("".join(self.told))
+
+    def end(self, number: signal.Signals | None = signal.SIGINT) -> tuple[str, str]:
+        """What it has put out, and what it has said."""
+        if number is not None:
+            self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, err
+        return out, "".join(self.told) + err
+
+
+@contextlib.contextmanager
+def trace(at: Site, *words: str) -> Iterator[Trace]:
+    command = [sys.executable, "-m", "atmdepot", "trace", *words]
+    environment = os.environ | at.lab.environment() | {"TZ": "UTC"}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        made = Trace(process)
+        try:
+            made.wait_until_it_listens()
+            yield made
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def test_a_request_is_seen_at_both_ends(direct: Site) -> None:
+    with trace(direct, "--level", "all", "-o", "ndjson", "host", CLIENT) as running:
+        assert direct.fetch(VIP, "100B").octets == page("100B")
+        until(lambda: direct.rows("sessions")[-1]["closed_by"] == "FIN")
+        out, err = running.end()
+    items = [json.loads(line) for line in out.splitlines()]
+    server = next(item["server"] for item in items if item["kind"] == "session" and item["event"] == "opened")
+    pdus = [item for item in items if item["kind"] == "pdu"]
+    # What leaves the depot comes in at the edge node, and what leaves that at the depot: the same PDUs, in this order.
+    for start, end in (("depot", server), (server, "depot")):
+        sent = [pdu["crc"] for pdu in pdus if (pdu["node"], pdu["dir"]) == (start, "out")]
+        assert sent == [pdu["crc"] for pdu in pdus if (pdu["node"], pdu["dir"]) == (end, "in")]
+        assert sent
+    assert {pdu["crc_verdict"] for pdu in pdus} == {"good"}
+    assert {pdu["server"] for pdu in pdus} == {server}
+    assert len({pdu["session"] for pdu in pdus}) == 1
+    assert sum(item["kind"] == "cell" for item in items) == sum(pdu["cells"] for pdu in pdus)
+    assert [item["event"] for item in items if item["kind"] == "session"] == ["opened", "established", "closed"]
+    assert [item["time"] for item in items] == sorted(item["time"] for item in items)
+    assert "0 cells missed" in err
+
+
+def test_why_is_nothing_forwarded(direct: Site) -> None:
+    with trace(direct, "-t", "drop") as running:
+        direct.run("client", "curl", "-sS", "-m", "1", f"http://{VIP}:81/", check=False)
+        out, _ = running.end()
+    [line] = {line.partition(f"{CLIENT}:")[0] for line in out.splitlines() if CLIENT in line}
+    assert line.startswith("depot DROP 1 packet: not-a-service")
+
+
+@pytest.mark.parametrize("table", shipped_tables())
+def test_a_capture_of_each_table_is_right_in_tshark(
+        table: str, tmp_path: Path, tshark: Wireshark) -> None:  # noqa: F811
+    with site(table) as at:
+        for words, name in ((["-i", "any"], "any.pcapng"), (["-i", at.lab.network.depot], "depot.pcap")):
+            path = tmp_path / name
+            with trace(at, *words, "-w", str(path)) as running:
+                for vip in map(str, at.lab.network.vips):
+                    assert at.fetch(vip, "10KB").octets == page("10KB")
+                _, err = running.end()
+            pdus = tshark.frames(path, "erf.types.type == 4")
+            correct = sum("(correct)" in pdu for pdu in pdus)
+            assert f" {len(pdus):,} PDUs written" in err
+            assert correct > 10
+            if table != "lossy":  # there PDUs are damaged on their way
+                assert correct == len(pdus)
+            read = at.atmdepot("trace", "-r", str(path), "-e", "crc_verdict", "crc", "good", "or", "crc", "bad")
+            assert read.stdout.split().count("good") == correct
+            assert len(tshark.fields(path, "http.request.uri", only="http.request")) >= len(at.lab.network.vips)
+
+
+def test_a_capture_goes_through_a_pipe_into_tshark(direct: Site, tshark: Wireshark) -> None:  # noqa: F811
+    reader = subprocess.Popen(
+        ["tshark", "-n", "-l", "-o", "erf.aal5_type:unspec", "-i", "-", "-Y", "http", "-c", "10000"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=tshark.environment)
+    command = [sys.executable, "-m", "atmdepot", "trace", "-i", "depot", "-U", "-w", "-"]
+    with reader, subprocess.Popen(command, env=os.environ | direct.lab.environment(), stdout=reader.stdin,
+                                  stderr=subprocess.PIPE, text=True) as writer:
+        running = Trace(writer)
+        running.wait_until_it_listens()
+        direct.fetch(VIP, "100B")
+        assert reader.stdout is not None
+        assert "GET /100B" in reader.stdout.readline()
+        assert "200 OK" in reader.stdout.readline()
+        running.end()
+        assert reader.stdin is not None
+        reader.stdin.close()
+        assert reader.wait(timeout=60) == 0
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(direct: Site) -> None:
+    with trace(direct, "-l") as running:
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+        direct.fetch(VIP, "100B")
+        running.process.wait(timeout=60)
+        assert running.process.stderr is not None
+        assert "Traceback" not in running.process.stderr.read()
+
+
+def test_count_and_duration_end_it(direct: Site) -> None:
+    with trace(direct, "-c", "2", "-q") as running:
+        direct.fetch(VIP, "100B")
+        out, _ = running.end(None)
+    assert len(out.splitlines()) == 2
+    with trace(direct, "--duration", "300ms", "--stats", "-o", "json") as running:
+        out, _ = running.end(None)
+    assert json.loads(out)["drops"] == []
+
+
+def test_the_udp_links_can_be_sniffed(direct: Site, tmp_path: Path) -> None:
+    ports = ",".join(sorted({str(address.port) for link in direct.lab.network.links.values()
+                             for address in link.ends.values()}))
+    command = [sys.executable, "-m", "atmdepot", "trace", "-i", "any", "--port", ports, "--table", "direct",
+               "-o", "ndjson", "host", CLIENT]
+    with direct.lab.popen("depot", command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        running = Trace(process)
+        running.wait_until_it_listens()
+        served = direct.fetch(VIP, "10KB")
+        until(lambda: direct.rows("sessions")[-1]["closed_by"] == "FIN")
+        out, _ = running.end()
+    pdus = [json.loads(line) for line in out.splitlines()]
+    assert {pdu["link"] for pdu in pdus} == {f"to-{served.server}"}
+    assert {pdu["crc_verdict"] for pdu in pdus} == {"good"}
+    assert {pdu["server"] for pdu in pdus} == {served.server}
+    assert {pdu["dir"] for pdu in pdus} == {"in", "out"}

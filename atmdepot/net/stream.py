@@ -34,7 +34,7 @@ _MAX_KNOWN = 100_000
 _MOMENT = 1_000_000
 _REST = 20
 """For each moment that the senders work, they leave the daemon to itself for so many."""
-_GLANCE = 0.02
+_GLANCE = 0.05
 _BUSY_GLANCE = 0.002
 _STALLED_GLANCE = 0.25
 _GRACE = 10.0

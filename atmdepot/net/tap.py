@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from atmdepot.depot.forwarding import Depot
 from atmdepot.drops import DropReason
@@ -37,7 +39,7 @@ _SESSION_WEIGHT = 512
 _MOST_CELLS = 1000 * CELL_SIZE
 
 
-class SessionNote(NamedTuple):
+class SessionNote(msgspec.Struct, gc=False):
     """What a `SessionChange` is made of; its texts cost too much to be made on the data path."""
 
     time: int
@@ -46,7 +48,8 @@ class SessionNote(NamedTuple):
     key: FlowKey
     server: str
     link: str
-    vc: tuple[int, int]
+    vpi: int
+    vci: int
     category: str
     why: str
 
@@ -54,7 +57,7 @@ class SessionNote(NamedTuple):
     def of(cls, session: Session, event: str, why: str, time_ns: int) -> SessionNote:
         """Note what has happened to a session."""
         vp, vc = session.target
-        return cls(time_ns, session.number, event, session.key, session.server.name, vp.link.name, _address(vc),
+        return cls(time_ns, session.number, event, session.key, session.server.name, vp.link.name, vc.vpi, vc.vci,
                    session.category, why)
 
     def record(self) -> SessionChange:
@@ -62,7 +65,7 @@ class SessionNote(NamedTuple):
         client, service = flow_ends(self.key)
         protocol = "TCP" if self.key[0] == PROTOCOL_TCP else "UDP"
         return SessionChange(self.time, self.number, self.event, protocol, client, service, self.server, self.link,
-                             self.vc, self.category, self.why)
+                             _plain(self.vpi, self.vci), self.category, self.why)
 
 
 class Tap:
@@ -207,7 +210,7 @@ class Taps:
 
     def _dropped(self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None) -> None:
         beginning = bytes(octets[:MAX_DROP_OCTETS])
-        drop = Drop(self._time, link, reason, count, beginning, None if vc is None else _address(vc))
+        drop = Drop(self._time, link, reason, count, beginning, None if vc is None else _plain(vc.vpi, vc.vci))
         for tap in self.open:
             tap.drop(drop)
 
@@ -217,6 +220,6 @@ class Taps:
             tap.session(note)
 
 
-def _address(vc: OnVc) -> tuple[int, int]:
+def _plain(vpi: int, vci: int) -> tuple[int, int]:
     """VPI and VCI as plain numbers; those that a VC table gives are of types of their own, which MessagePack lacks."""
-    return int(vc.vpi), int(vc.vci)
+    return int(vpi), int(vci)

@@ -151,6 +151,7 @@ def _counter(node: str, place: str, name: str, value: int, unit: str, meaning: s
     return {"node": node, "place": place, "counter": name, "value": value, "unit": unit, "meaning": meaning}
 
 
+@lru_cache(maxsize=4096)
 def flow_ends(key: FlowKey) -> tuple[str, str]:
     """Client and service of a flow as text."""
     _, source, sport, destination, dport = key

@@ -185,7 +185,8 @@ class _Trace:
             shower = self._shower(opened) if writer is None or options["print_lines"] else None
             tracer = Tracer(
                 opened.source, opened.follower, level=self._level, keep=keep, shower=shower, writer=writer,
-                remark=_tell, count=options["count"] or 0, duration=options["duration"] or 0)
+                remark=_tell, count=options["count"] or 0, duration=options["duration"] or 0,
+                by_clock=bool(opened.place))
             stack.enter_context(_stopping(opened.stop))
             if opened.place:
                 _tell(f"listening on {opened.place}; Ctrl-C ends it")
@@ -194,7 +195,8 @@ class _Trace:
             if shower is not None:
                 shower.close()
                 shower.flush()
-            for line in summary(tracer.totals, opened.losses(), writer.summary() if writer else ""):
+            for line in summary(tracer.totals, self._level, opened.losses(), writer.summary() if writer else "",
+                                shown=shower is not None):
                 _tell(line)
 
     def _choice(self) -> Choice:

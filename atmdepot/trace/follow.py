@@ -157,7 +157,7 @@ class Follower:
                 receiver.mode = HecMode.CORRECTION
             assembly = known.assembly
             if assembly is not None:
-                self._add(direction, assembly, known, octets[at:at + CELL_SIZE], time, mark, items)
+                self._add(direction, assembly, known, octets, at, time, mark, items)
             elif self._cells or not known.fields.is_idle:
                 name = self.book.of(record.link, known.fields.vpi, known.fields.vci)
                 items.append(_cell(direction, known, name, octets[at:at + CELL_SIZE], time, mark))
@@ -210,16 +210,17 @@ class Follower:
     # PDUs.
 
     def _add(
-        self, direction: _Direction, assembly: _Assembly, known: _Known, octets: bytes, time: int, mark: HecMark,
-        items: list[Item],
+        self, direction: _Direction, assembly: _Assembly, known: _Known, octets: bytes, at: int, time: int,
+        mark: HecMark, items: list[Item],
     ) -> None:
-        """Add a cell to its VC's PDU, and finish the PDU with its last cell."""
+        """Add the cell that begins at an octet to its VC's PDU, and finish the PDU with its last cell."""
         if len(assembly.parts) >= _MAX_CELLS_OF_A_PDU:
             self._discard_rest(assembly, DropReason.OVERSIZE, time, items)
         skip = assembly.discarding and time - assembly.begun < self._timeout
         assembly.discarding = skip and not known.last
         if self._cells:
-            items.append(_cell_of_pdu(direction, assembly, known, octets, time, mark, skip=skip))
+            cell = octets[at:at + CELL_SIZE]
+            items.append(_cell_of_pdu(direction, assembly, known, cell, time, mark, skip=skip))
         if skip:
             return
         parts = assembly.parts
@@ -228,7 +229,7 @@ class Follower:
             assembly.clp = assembly.corrected = 0
             if not known.last:
                 self._partial[assembly] = direction
-        parts.append(octets[HEADER_SIZE:])
+        parts.append(octets[at + HEADER_SIZE:at + CELL_SIZE])
         assembly.clp |= known.clp
         if known.hec is HecVerdict.CORRECTED:
             assembly.corrected += 1

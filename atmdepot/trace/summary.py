@@ -11,11 +11,26 @@ if TYPE_CHECKING:
     from atmdepot.trace.tracer import Totals
 
 
-def summary(totals: Totals, losses: Sequence[str], written: str = "") -> list[str]:
-    """The lines of the summary; `losses` and `written` are sentences of the source's and the writer's."""
-    kinds = [kind for kind in totals.seen if kind != "cell" or totals.shown[kind]]
-    shown = [_some(totals.shown[kind], totals.seen[kind], kind) for kind in kinds]
-    lines = [f"{count_text(totals.cells, 'cell')} seen" + (f"; shown: {', '.join(shown)}" if shown else "")]
+_OF_LEVEL = {"cell": "cell", "pdu": "PDU", "session": "session change"}
+
+
+def summary(
+    totals: Totals, level: str, losses: Sequence[str], written: str = "", *, shown: bool = True,
+) -> list[str]:
+    """The lines of the summary.
+
+    Args:
+        totals: what was counted.
+        level: what it was shown at; of other kinds only what was shown is told.
+        losses: sentences of the source's.
+        written: the writer's sentence, if there is one.
+        shown: whether lines were shown, or the filter only chose what was written.
+
+    """
+    kinds = [kind for kind in totals.seen if totals.shown[kind] or _OF_LEVEL.get(level, kind) == kind]
+    told = ", ".join(_some(totals.shown[kind], totals.seen[kind], kind) for kind in kinds)
+    seen = f"{count_text(totals.cells, 'cell')} seen"
+    lines = [f"{seen}; {'shown' if shown else 'taken'}: {told}" if told else seen]
     if totals.unfinished:
         lines.append(f"{count_text(totals.unfinished, 'PDU')} had no last cell")
     if written:

@@ -62,7 +62,8 @@ class Tracer:
         shower: shows what was taken (None: nothing is shown).
         writer: writes the cells and PDUs that were taken (None: no file).
         count: stop after so many items (0: never).
-        duration: stop after so many ns, of the clock or of the records' own time, whichever is over first (0: never).
+        duration: stop after so many ns of the records' own time (0: never).
+        by_clock: stop after so many ns of the clock, too, if that comes first: for what happens now.
         remark: is told lines for the user.
 
     """
@@ -70,7 +71,7 @@ class Tracer:
     def __init__(
         self, source: Iterable[SourceRecord | None], follower: Follower, *, level: str, keep: Filter | None,
         shower: Shower | None, writer: CaptureWriter | None, remark: Callable[[str], None], count: int = 0,
-        duration: int = 0,
+        duration: int = 0, by_clock: bool = True,
     ) -> None:
         self._source = source
         self._follower = follower
@@ -82,12 +83,13 @@ class Tracer:
         self._remark = remark
         self._count = count
         self._duration = duration
+        self._by_clock = by_clock
         self._stopped = False
         self.totals = Totals()
 
     def run(self) -> Totals:
         """Trace until the source ends, `stop` is called, or count or duration are reached."""
-        until = time.monotonic_ns() + self._duration if self._duration else 0
+        until = time.monotonic_ns() + self._duration if self._duration and self._by_clock else 0
         first: int | None = None
         for record in self._source:
             if isinstance(record, Remark):
@@ -101,9 +103,8 @@ class Tracer:
                 self._take(record)
             if self._stopped or (until and time.monotonic_ns() > until):
                 break
-        if not self._stopped:
-            for pdu in self._follower.finish():
-                self._meet(pdu)
+        for pdu in self._follower.finish():
+            self._meet(pdu)
         self._flush()
         return self.totals
 
@@ -116,18 +117,14 @@ class Tracer:
             self.totals.cells += len(record.octets) // CELL_SIZE
         for item in self._follower.take(record):
             self._meet(item)
-            if self._stopped:
-                return
 
     def _meet(self, item: Item) -> None:
         """An item; a filter that asks after the PDU gets its cells when the PDU is whole."""
-        if isinstance(item, Pdu):
-            self.totals.unfinished += item.unfinished
-            if self._holds:
-                for cell in item.cells:
-                    self._judge(cell)
-        elif self._holds and isinstance(item, Cell) and item.position:
+        if self._holds and isinstance(item, Cell) and item.position:
             return
+        if self._holds and isinstance(item, Pdu):
+            for cell in item.cells:
+                self._judge(cell)
         self._judge(item)
 
     def _judge(self, item: Item) -> None:
@@ -135,6 +132,7 @@ class Tracer:
             return
         kind = kind_of(item)
         self.totals.seen[kind] += 1
+        self.totals.unfinished += isinstance(item, Pdu) and item.unfinished
         if self._keep is not None and not self._keep.matches(item):
             return
         if self._writer is not None:

@@ -26,7 +26,7 @@ ALL = 1 << 30
 
 def note(number: int, link: str = "to-web1") -> SessionNote:
     key = 6, b"\x0a\0\0\1", 5, b"\x0a\0\0\2", 80
-    return SessionNote(number, number, "opened", key, "web1", link, (1, 64), "UBR.1", "why")
+    return SessionNote(number, number, "opened", key, "web1", link, 1, 64, "UBR.1", "why")
 
 
 def drop(number: int, link: str = "", count: int = 1) -> Drop:

@@ -478,6 +478,8 @@ def test_other_links_and_vcs_between_do_not_hide_that_it_is_the_same() -> None:
     items_of(follower, segment(PACKET, Vc(1, 64)))
     for n in range(follow._MAX_RECENT - 1):
         items_of(follower, segment(PACKET, Vc(1, 64)), link=f"link {n}")
+    items_of(follower, segment(PACKET, Vc(1, 64)))
+    items_of(follower, segment(PACKET, Vc(1, 64)), link="one more")
     assert follower.take(seen()) == []
     items_of(follower, segment(PACKET, Vc(1, 65)))
     assert len(follower.take(seen())) == 1

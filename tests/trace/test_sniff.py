@@ -259,8 +259,8 @@ def test_none_is_given_when_nothing_comes_and_when_nothing_of_it_counts() -> Non
 
 @scene
 def test_what_the_kernel_has_no_room_for_is_told() -> None:
-    with SniffSource("left", [5501], idle=0.2, buffer=8_000_000) as source:
-        count = 15_000
+    with SniffSource("left", [5501], idle=0.2, buffer=4_500_000) as source:
+        count = 20_000
         send(*[framed(FIRST)] * count)
         records = []
         for record in source:

@@ -109,6 +109,7 @@ class LinePrinter:
         self._nodes = nodes
         self._names = names
         self._quick = quick
+        self._width = 0
 
     def line(self, item: Item) -> str:
         """The line, without its end."""
@@ -118,13 +119,18 @@ class LinePrinter:
     def _what(self, item: Item) -> str:
         node = item.node if self._nodes else ""
         if isinstance(item, Pdu):
-            return _place_text(node, item.link, item.direction, item.vpi, item.vci) + self._pdu(item)
+            return self._place(node, item, item.vpi, item.vci) + self._pdu(item)
         if isinstance(item, Cell):
-            header = item.header
-            return _place_text(node, item.link, item.direction, header.vpi, header.vci) + cell_text(item)
+            return self._place(node, item, item.header.vpi, item.header.vci) + cell_text(item)
         told = drop_text(item, quick=self._quick) if isinstance(item, Drop) else \
             session_text(item) if isinstance(item, SessionChange) else missed_text(item)
         return f"{node} {told}" if node else told
+
+    def _place(self, node: str, item: Cell | Pdu, vpi: int, vci: int) -> str:
+        """Node, link, direction and VC, under those of the lines before, as far as it is known how wide they are."""
+        place = _place_text(node, item.link)
+        self._width = max(self._width, len(place))
+        return f"{place:<{self._width}}{_vc_text(item.direction, vpi, vci)}"
 
     def _pdu(self, pdu: Pdu) -> str:
         carried = _carried_text(pdu, quick=self._quick)
@@ -142,8 +148,13 @@ class LinePrinter:
 
 
 @lru_cache(maxsize=4096)
-def _place_text(node: str, link: str, direction: str, vpi: int, vci: int) -> str:
-    return f"{node}{' ' if node else ''}{link}{' ' if link else ''}{direction:<3}  {f'{vpi}/{vci}':<8} "
+def _place_text(node: str, link: str) -> str:
+    return f"{node}{' ' if node else ''}{link}{' ' if link else ''}"
+
+
+@lru_cache(maxsize=4096)
+def _vc_text(direction: str, vpi: int, vci: int) -> str:
+    return f"{direction:<3}  {f'{vpi}/{vci}':<8} "
 
 
 def printable(text: str) -> str:

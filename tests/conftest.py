@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.wireshark import Wireshark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,3 +50,15 @@ def lab_environment() -> Iterator[dict[str, str]]:
         for state in Path(directory).glob("*/state.json"):
             subprocess.run([sys.executable, "-m", "atmdepot", "lab", "down", state.parent.name], env=environment,
                            capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def tshark(tmp_path_factory: pytest.TempPathFactory) -> Wireshark:
+    """The programs; without them the test is skipped, but in CI it fails."""
+    for program in ("tshark", "editcap", "mergecap", "capinfos"):
+        if shutil.which(program) is None:
+            reason = f"{program} is not installed (Debian has it in the package tshark)"
+            if os.environ.get("CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+    return Wireshark(tmp_path_factory.mktemp("wireshark"))

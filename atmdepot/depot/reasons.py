@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.depot.qos import dscp_name
 from atmdepot.depot.sessions import Table
-from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, address_text
+from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, address_text, endpoint
 from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ def packet_text(packet: Packet, octets: int) -> str:
     """What a packet of so many octets says of itself."""
     flags = "" if packet.tcp is None else f" {flags_words(packet.tcp.flags)}"
     fragment = ", a fragment" if packet.fragment else ""
-    return (f"{_end(packet.source, packet.source_port)} > {_end(packet.destination, packet.destination_port)} "
+    source = endpoint(packet.source, packet.source_port or None)
+    destination = endpoint(packet.destination, packet.destination_port or None)
+    return (f"{source} > {destination} "
             f"{protocol_text(packet.protocol)}{flags}, {octets} octets, DSCP {dscp_name(packet.dscp)}{fragment}")
 
 
@@ -38,11 +40,6 @@ def protocol_text(protocol: int) -> str:
 def flags_words(flags: int) -> str:
     """TCP's flags in words, as in `SYN+ACK`."""
     return "+".join(name for name, bit in TCP_FLAGS.items() if flags & bit) or "no flags"
-
-
-def _end(address: bytes, port: int) -> str:
-    text = address_text(address)
-    return text if not port else f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
 
 
 def entry_text(session: Session, now: int) -> str:

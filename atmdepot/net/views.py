@@ -14,7 +14,7 @@ from atmdepot.depot.sessions import Session
 from atmdepot.drops import DropReason
 from atmdepot.edge.node import Flow
 from atmdepot.net.udp_link import UdpLink
-from atmdepot.wire.ip import address_text
+from atmdepot.wire.ip import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -155,16 +155,7 @@ def _counter(node: str, place: str, name: str, value: int, unit: str, meaning: s
 def flow_ends(key: FlowKey) -> tuple[str, str]:
     """Client and service of a flow as text."""
     _, source, sport, destination, dport = key
-    return endpoint_text(source, sport), endpoint_text(destination, dport)
-
-
-_address_text = lru_cache(maxsize=4096)(address_text)
-
-
-def endpoint_text(address: bytes, port: int) -> str:
-    """Address and port as `10.0.0.1:80` or `[::1]:80`."""
-    text = _address_text(address)
-    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+    return endpoint(source, sport), endpoint(destination, dport)
 
 
 SUBJECTS: dict[str, Callable[[Pump, int], list[Row]]] = {

@@ -18,7 +18,7 @@ from atmdepot.trace.filter_tests import is_f5, is_segment, length_of, pti_of
 from atmdepot.trace.inside import flow_of, header_of, oam_payload_of, packet_of, unit_of, vc_of
 from atmdepot.trace.items import Cell, Pdu
 from atmdepot.trace.oam import function_name, is_good
-from atmdepot.trace.printable import printable
+from atmdepot.trace.printable import printable_in_place
 from atmdepot.trace.text import kind_text
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, address_text
 from atmdepot.wire.tcp import flags_text
@@ -244,7 +244,7 @@ def check_names(texts: Iterable[str]) -> list[str]:
         if name not in BY_NAME:
             near = nearest(name, BY_NAME)
             hint = f"did you mean \"{near}\"?" if near else f"there are {', '.join(BY_NAME)}"
-            raise FieldError(f"no field \"{printable(name[:40])}\": {hint}")
+            raise FieldError(f"no field \"{printable_in_place(name[:40])}\": {hint}")
     return names
 
 
@@ -281,7 +281,7 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "1" if value else "0"
-    return printable(str(value))
+    return printable_in_place(str(value))
 
 
 def _kinds_of(field: Field) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from atmdepot.trace.pcapng import Decode
+    from atmdepot.trace.pcapng import Decode, Frame
     from atmdepot.trace.sources import SourceRecord
     from atmdepot.trace.udp_cells import LinkNames
 
@@ -100,32 +100,9 @@ class FileSource:
 
     def __iter__(self) -> Iterator[SourceRecord]:
         """The records; damage is told by Remarks, never raised."""
-        reader = self._reader
-        yield from self._of_pcapng(reader) if isinstance(reader, PcapngReader) else self._of_pcap(reader)
-        self._udp.finish()
-        yield from self._notes.take()
-
-    def _of_pcap(self, reader: PcapReader) -> Iterator[SourceRecord]:
-        pending = self._notes.pending
-        decode = self._decoder(reader.link_type, "", 0)
-        try:
-            for time, octets, original in reader.frames():
-                self.records += 1
-                record = decode(time, octets, original - len(octets), "")
-                if pending:
-                    yield from self._notes.take()
-                if record is not None:
-                    yield record
-                if self._stopped:
-                    break
-        except CaptureError as error:
-            self._notes.tell(str(error))
-        if reader.truncated:
-            self._notes.tell(reader.truncated)
-
-    def _of_pcapng(self, reader: PcapngReader) -> Iterator[SourceRecord]:
-        pending = self._notes.pending
-        for decode, time, octets, missing, direction in reader.frames():
+        reader, pending = self._reader, self._notes.pending
+        frames = reader.frames() if isinstance(reader, PcapngReader) else self._frames_of_pcap(reader)
+        for decode, time, octets, missing, direction in frames:
             self.records += 1
             record = decode(time, octets, missing, direction)
             if pending:
@@ -134,6 +111,19 @@ class FileSource:
                 yield record
             if self._stopped:
                 break
+        self._udp.finish()
+        yield from self._notes.take()
+
+    def _frames_of_pcap(self, reader: PcapReader) -> Iterator[Frame]:
+        """The frames as pcapng gives them; where the file breaks off is told."""
+        decode = self._decoder(reader.link_type, "", 0)
+        try:
+            for time, octets, original in reader.frames():
+                yield decode, time, octets, original - len(octets), ""
+        except CaptureError as error:
+            self._notes.tell(str(error))
+        if reader.truncated:
+            self._notes.tell(reader.truncated)
 
     def stop(self) -> None:
         """End the iteration after the next record; may be called by a signal handler or another thread."""
@@ -141,8 +131,7 @@ class FileSource:
 
     def summary(self) -> list[str]:
         """Lines for the user: how many records there were, and what was passed over."""
-        passed = ", ".join(f"{count:,} {kind}" for kind, count in self.passed_over.items())
-        return [f"{self.name}: {self.records:,} records" + (f"; passed over: {passed}" if passed else "")]
+        return [self._notes.summary(f"{self.name}: {self.records:,} records")]
 
     def close(self) -> None:
         """Close the file if it was opened here."""

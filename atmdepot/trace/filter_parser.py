@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from atmdepot.errors import AtmdepotError
 from atmdepot.trace.filter_operands import LONGEST_GUESSED, NAME, NONE, nearest, read_host
 from atmdepot.trace.filter_words import BY_NAME, OTHER_NAMES, PROTOCOL_WORDS, WORDS
-from atmdepot.trace.printable import printable
+from atmdepot.trace.printable import printable_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,14 +51,14 @@ def _with_caret(line: str, start: int, end: int, hint: str) -> str:
     """Two lines; of a long filter, the part around the word."""
     from rich.cells import cell_len  # some characters take two columns
 
-    plain = printable(line)
+    plain = printable_in_place(line)
     first = max(0, start - _WIDTH // 2)
     last = min(len(plain), first + _WIDTH)
     before = f"atmdepot: {'... ' if first else ''}"
     shown = f"{before}{plain[first:last]}{' ...' if last < len(plain) else ''}"
     indent = cell_len(before + plain[first:start])
     carets = "^" * max(1, cell_len(plain[start:min(end, last)]))
-    return f"{shown}\n{' ' * indent}{carets} " + "\n".join(map(printable, hint.split("\n")))
+    return f"{shown}\n{' ' * indent}{carets} " + "\n".join(map(printable_in_place, hint.split("\n")))
 
 
 # What a filter is made of. `depth` bounds the recursion of those who walk it.

@@ -13,6 +13,7 @@ import msgspec
 
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.records import Cells, Drop, Missed, Record, SessionChange
+from atmdepot.trace.printable import printable_in_place
 from atmdepot.trace.sources import Remark
 from atmdepot.wire.cell import CELL_SIZE
 
@@ -99,7 +100,7 @@ class _Connection:
         self._buffer = rest
         answer = msgspec.json.decode(line, type=_Answer)
         if answer.error:
-            raise AtmdepotError(f"{self._path.stem}: {_printable(answer.error)}")
+            raise AtmdepotError(f"{self._path.stem}: {printable_in_place(answer.error)}")
         if answer.tracing is None:
             raise NotWhatDaemonsSay("it tells nothing of its node")
         if not _is_plain(answer.tracing.node, answer.tracing.network, answer.tracing.table, *answer.tracing.links):
@@ -298,11 +299,7 @@ def _is_plain(*texts: str) -> bool:
     return all(map(str.isprintable, texts))
 
 
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return f"that is not what a daemon says: {_printable(str(error))}"
+    return f"that is not what a daemon says: {printable_in_place(str(error))}"

@@ -50,6 +50,11 @@ class Notes:
         """Tell the user something that has no place and is not counted."""
         self.pending.append(Remark(text))
 
+    def summary(self, seen: str) -> str:
+        """A line for the user: what was seen, and what of it was passed over."""
+        passed = ", ".join(f"{count:,} {kind}" for kind, count in self.passed_over.items())
+        return seen + (f"; passed over: {passed}" if passed else "")
+
     def take(self) -> list[SourceRecord]:
         """What is pending, which then is so no more."""
         taken = self.pending[:]

@@ -14,8 +14,7 @@ from atmdepot.net.records import SessionChange
 from atmdepot.network import Server as ServerSettings
 from atmdepot.network import SessionTimers
 from atmdepot.trace.items import Session
-from atmdepot.trace.text import endpoint
-from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP
+from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, endpoint
 
 if TYPE_CHECKING:
     from atmdepot.depot.vc_map import Target

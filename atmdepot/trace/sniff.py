@@ -126,8 +126,7 @@ class SniffSource:
 
     def summary(self) -> list[str]:
         """Lines for the user: how many packets there were, what was passed over, and what the kernel lost."""
-        passed = ", ".join(f"{count:,} {kind}" for kind, count in self.passed_over.items())
-        return [f"{self.name}: {self.packets:,} packets" + (f"; passed over: {passed}" if passed else ""),
+        return [self._notes.summary(f"{self.name}: {self.packets:,} packets"),
                 f"{self.missed:,} packets lost by the kernel, because this trace was too slow"]
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from atmdepot.drops import DropReason
 from atmdepot.net.records import Drop, Missed, SessionChange
 from atmdepot.trace.inside import unit_of
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
-from atmdepot.trace.printable import printable
+from atmdepot.trace.printable import printable_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,5 +251,5 @@ def print_statistics(statistics: Statistics, console: Console) -> None:
         columns = [column for column in rows[0] if any(row[column] not in ("", 0) for row in rows)]
         title = f"{_TITLES[name]} ({len(rows)}{f', the first {_MOST_PRINTED}' if len(rows) > _MOST_PRINTED else ''})"
         console.print(make_table(title, columns, [
-            {column: printable(row[column]) if isinstance(row[column], str) else row[column] for column in columns}
+            {column: printable_in_place(cell) if isinstance(cell := row[column], str) else cell for column in columns}
             for row in rows[:_MOST_PRINTED]]))

@@ -19,8 +19,9 @@ from atmdepot.net.records import Drop, SessionChange
 from atmdepot.trace.inside import header_of, packet_from_beginning
 from atmdepot.trace.items import Carried, Cell, CrcVerdict, HecVerdict, Pdu, encapsulation_of
 from atmdepot.trace.oam import oam_text
+from atmdepot.trace.printable import printable
 from atmdepot.trace.summary import count_text
-from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, address_text, ip_view
+from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, endpoint, ip_view
 from atmdepot.wire.llc import ETHERTYPE_ARP
 from atmdepot.wire.statistics import Statistics
 from atmdepot.wire.tcp import ACK, TcpView, flags_text
@@ -114,7 +115,7 @@ class LinePrinter:
     def line(self, item: Item) -> str:
         """The line, without its end."""
         told = self._clock.text(item.time) + self._what(item)
-        return told if told.isprintable() else printable(told)
+        return printable(told)
 
     def _what(self, item: Item) -> str:
         node = item.node if self._nodes else ""
@@ -155,11 +156,6 @@ def _place_text(node: str, link: str) -> str:
 @lru_cache(maxsize=4096)
 def _vc_text(direction: str, vpi: int, vci: int) -> str:
     return f"{direction:<3}  {f'{vpi}/{vci}':<8} "
-
-
-def printable(text: str) -> str:
-    """The text with all that would do something to a terminal (control characters, line breaks) escaped."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 # Cells.
@@ -272,7 +268,8 @@ def _statistics_text(octets: bytes) -> str:
 
 def packet_text(packet: Packet, octets: bytes = b"") -> str:
     """An IP packet: who to whom, what TCP says, and, where its `octets` are given, how its data begin."""
-    ends = f"{endpoint(packet.source, packet.source_port)} > {endpoint(packet.destination, packet.destination_port)}"
+    source = endpoint(packet.source, packet.source_port or None)
+    ends = f"{source} > {endpoint(packet.destination, packet.destination_port or None)}"
     protocol = _PROTOCOLS.get(packet.protocol, f"protocol {packet.protocol}")
     if packet.fragment:
         protocol += f" {'later' if packet.later else 'first'} fragment of {packet.identification:04x}"
@@ -293,13 +290,6 @@ def _quote(octets: bytes) -> str:
     if not line or len(line) == _LONGEST_QUOTE or not line.isascii() or not line.decode().isprintable():
         return ""
     return f"  \"{line.decode()}\""
-
-
-@lru_cache(maxsize=4096)
-def endpoint(address: bytes, port: int) -> str:
-    """An address, and the port if there is one: `10.0.0.1:80`, `[::1]:80`."""
-    text = address_text(address)
-    return text if not port else f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
 
 
 # What a node tells.

@@ -13,8 +13,8 @@ from construct import Container, EnumIntegerString, ListContainer
 from construct.core import ConstructError
 
 from atmdepot.trace.items import Cell, HecVerdict, Pdu
+from atmdepot.trace.printable import printable
 from atmdepot.trace.summary import count_text
-from atmdepot.trace.text import printable
 from atmdepot.wire import layouts
 from atmdepot.wire.aal5 import TRAILER_SIZE, crc32, is_dynamips_crc
 from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, correct, hec

@@ -24,7 +24,7 @@ from atmdepot.trace.erf import header_with_hec
 from atmdepot.trace.sources import CapturedCells, HecMark
 from atmdepot.wire.aal5 import CrcMode, parse_cpcs_pdu
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, Interface, hec
-from atmdepot.wire.ip import address_text
+from atmdepot.wire.ip import address_text, endpoint
 from atmdepot.wire.oam import OamPayload
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ class UdpCells:
     def _new_stream(self, key: bytes, half: int, hint: str, interface: int, number: int,
                     back: list[_Stream]) -> _Stream:
         """A stream that was not met before: the `number`th of its flow, whose opposite one has the streams `back`."""
-        ends = [(key[:half], key[-4:-2]), (key[half:2 * half], key[-2:])]
-        source, destination = ((address_text(address), int.from_bytes(port, "big")) for address, port in ends)
+        ends = [(key[:half], int.from_bytes(key[-4:-2], "big")), (key[half:2 * half], int.from_bytes(key[-2:], "big"))]
+        source, destination = ((address_text(address), port) for address, port in ends)
         named = self._names(source, destination) if self._names else None
         if named is not None:
             node, link, direction = named
@@ -161,8 +161,7 @@ class UdpCells:
                 direction = "in" if back[number].direction == "out" else "out"
             # The source port of MPLS-in-UDP is no address: it only spreads flows over paths (RFC 7510 section 3).
             mpls = destination[1] == MPLS_PORT
-            texts = [address if mpls else _end_text(address, port) for address, port in (source, destination)]
-            link = "-".join(text for _, text in sorted(zip(ends, texts, strict=True)))
+            link = "-".join(endpoint(address, None if mpls else port) for address, port in sorted(ends))
         if number:
             link += f"#{number + 1}"
         known = True if self._ports or named is not None else None
@@ -310,7 +309,3 @@ def names_of(addresses: Mapping[Endpoint, tuple[str, str]]) -> LinkNames:
         return None
 
     return names
-
-
-def _end_text(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from struct import Struct
 
 PROTOCOL_ICMP = 1
@@ -239,3 +240,10 @@ def internet_checksum(octets: bytes) -> int:
 def address_text(packed: bytes) -> str:
     """An address of 4 or 16 octets as text."""
     return str(ipaddress.ip_address(packed))
+
+
+@lru_cache(maxsize=4096)
+def endpoint(address: bytes, port: int | None) -> str:
+    """An address, and the port if there is one, as text: `10.0.0.1:80`, `[::1]:80`, `::1`."""
+    text = address_text(address)
+    return text if port is None else f"[{text}]:{port}" if ":" in text else f"{text}:{port}"

@@ -11,8 +11,9 @@ import pytest
 
 from atmdepot.net.replay import replay
 from atmdepot.network import load
-from atmdepot.trace.erf import ErfPdu, ErfReader
+from atmdepot.trace.files import open_capture
 from atmdepot.trace.pcap import PcapReader, ip_packets
+from atmdepot.trace.sources import PduSeen
 
 RECORDING = Path(__file__).parents[2] / "testbed" / "http.pcap"
 GOOD = "VERDICT: good: every octet as it was sent, over AAL5 cells, no IP or TCP header changed"
@@ -36,8 +37,8 @@ def test_demo_ends_with_a_good_verdict(table: str, lab_environment: dict[str, st
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.rstrip().endswith(GOOD)
     assert '"GET /100B HTTP/1.1"' in done.stdout
-    with cells.open("rb") as file:
-        pdus = [value for value in ErfReader(PcapReader(file)) if isinstance(value, ErfPdu)]
+    with open_capture(cells) as source:
+        pdus = [record for record in source if isinstance(record, PduSeen)]
     assert len(pdus) >= 8
     # The lab that it made is gone again.
     assert labs(lab_environment) == {}

@@ -15,13 +15,12 @@ import pytest
 from atmdepot.lab.pages import page
 from atmdepot.network import shipped_tables
 from tests.end_to_end.sites import CLIENT, VIP, Site, site, until
-from tests.trace.conftest import tshark  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.trace.conftest import Wireshark
+    from tests.wireshark import Wireshark
 
 pytestmark = pytest.mark.namespaces
 
@@ -96,8 +95,7 @@ def test_why_is_nothing_forwarded(direct: Site) -> None:
 
 
 @pytest.mark.parametrize("table", shipped_tables())
-def test_a_capture_of_each_table_is_right_in_tshark(
-        table: str, tmp_path: Path, tshark: Wireshark) -> None:  # noqa: F811
+def test_a_capture_of_each_table_is_right_in_tshark(table: str, tmp_path: Path, tshark: Wireshark) -> None:
     with site(table) as at:
         for words, name in ((["-i", "any"], "any.pcapng"), (["-i", at.lab.network.depot], "depot.pcap")):
             path = tmp_path / name
@@ -116,7 +114,7 @@ def test_a_capture_of_each_table_is_right_in_tshark(
             assert len(tshark.fields(path, "http.request.uri", only="http.request")) >= len(at.lab.network.vips)
 
 
-def test_a_capture_goes_through_a_pipe_into_tshark(direct: Site, tshark: Wireshark) -> None:  # noqa: F811
+def test_a_capture_goes_through_a_pipe_into_tshark(direct: Site, tshark: Wireshark) -> None:
     reader = subprocess.Popen(
         ["tshark", "-n", "-l", "-o", "erf.aal5_type:unspec", "-i", "-", "-Y", "http", "-c", "10000"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=tshark.environment)

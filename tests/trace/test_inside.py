@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from atmdepot.drops import DropReason
 from atmdepot.net.records import Drop, SessionChange
 from atmdepot.trace.inside import flow_of, header_of, oam_payload_of, packet_from_beginning, packet_of, vc_of
-from atmdepot.trace.printable import printable
+from atmdepot.trace.printable import printable_in_place
 from atmdepot.wire.cell import CellHeader, Interface
 from atmdepot.wire.ip import MalformedPacket
 from atmdepot.wire.packet import analyse
@@ -84,8 +84,8 @@ def test_the_flow_of_a_session() -> None:
 
 @given(st.text())
 def test_printable_texts_keep_their_places(text: str) -> None:
-    plain = printable(text)
+    plain = printable_in_place(text)
     assert plain.isprintable()
     assert len(plain) == len(text)
     assert all(now in (before, " ", "?") for now, before in zip(plain, text, strict=True))
-    assert printable(plain) == plain
+    assert printable_in_place(plain) == plain

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.trace.erf import MAX_PDU_CELLS, Direction, ErfCapture
+from atmdepot.trace.erf import MAX_PDU_CELLS
 from atmdepot.trace.files import open_capture
 from atmdepot.trace.pcap import CaptureError, LinkType, PcapReader, PcapRecord, PcapWriter, ip_packets
 from atmdepot.trace.sources import CapturedCells, PduSeen, Remark
@@ -33,27 +33,25 @@ from tests.trace.captures import (
     train_of,
     udp_packet,
 )
+from tests.trace.traced import traced
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from atmdepot.trace.sources import SourceRecord
-    from tests.trace.conftest import Wireshark
+    from tests.wireshark import Wireshark
 
 pytestmark = pytest.mark.tshark
 
 TIME = 1_700_000_000_123_456_789
-SENT, RECEIVED = Direction.SENT, Direction.RECEIVED
 GOOD = "1"
 """What tshark says of a checksum."""
 ONLY_CELLS, ONLY_PDUS = "erf.types.type == 3", "erf.types.type == 4"
 
 
-def write_erf(path: Path, *trains: tuple[bytes, int]) -> Path:
-    with path.open("wb") as file:
-        capture = ErfCapture(file)
-        for n, (train, direction) in enumerate(trains):
-            capture.record(TIME + n * 1_000_000, train, direction)
+def write_erf(path: Path, *trains: tuple[bytes, str]) -> Path:
+    """A capture of trains, a ms apart."""
+    traced(path, ((TIME + n * 1_000_000, direction, train) for n, (train, direction) in enumerate(trains)))
     return path
 
 
@@ -63,7 +61,7 @@ def test_cells_aal5_ip_tcp_and_http_are_seen(
         tshark: Wireshark, tmp_path: Path, version: int, encapsulation: Encapsulation) -> None:
     train = train_of(encapsulate(http_packet(version), encapsulation), vpi=7, vci=1234)
     count = len(train) // 53
-    path = write_erf(tmp_path / "link.erf", (train, SENT))
+    path = write_erf(tmp_path / "link.erf", (train, "out"))
 
     assert tshark.fields(path, "erf.types.type", "atm.vpi", "atm.vci") == (
         [["3", "7", "1234"]] * count + [["4", "7", "1234"]])
@@ -79,7 +77,7 @@ def test_cells_aal5_ip_tcp_and_http_are_seen(
 
 def test_the_payload_of_a_cell_stands_in_its_place(tshark: Wireshark, tmp_path: Path) -> None:
     train = train_of(http_packet(4))
-    path = write_erf(tmp_path / "link.erf", (train, SENT))
+    path = write_erf(tmp_path / "link.erf", (train, "out"))
     seen = [payload for [payload] in tshark.fields(path, "data.data", only=ONLY_CELLS)]
     assert seen == [cell[5:].hex() for cell in cells_of(train)]
 
@@ -88,7 +86,7 @@ def test_the_payload_of_a_cell_stands_in_its_place(tshark: Wireshark, tmp_path: 
 def test_a_damaged_pdu_has_an_incorrect_crc(tshark: Wireshark, tmp_path: Path, version: int) -> None:
     train = train_of(http_packet(version))
     # One bit in the third cell: in the request, behind the headers by which tshark finds it.
-    path = write_erf(tmp_path / "link.erf", (train, SENT), (flipped(train, (53 * 2 + 20) * 8 + 7), SENT))
+    path = write_erf(tmp_path / "link.erf", (train, "out"), (flipped(train, (53 * 2 + 20) * 8 + 7), "out"))
     good, bad = tshark.frames(path, ONLY_PDUS)
     assert "(correct)" in good
     assert "(incorrect" in bad
@@ -99,7 +97,7 @@ def test_interleaved_vcs_directions_times_and_header_errors(tshark: Wireshark, t
     one, two = train_of(http_packet(4), 5, 40), train_of(http_packet(6), 5, 41)
     mixed = b"".join(cell for pair in zip(cells_of(one), cells_of(two), strict=False) for cell in pair)
     rest = b"".join(cells_of(two)[len(cells_of(one)):])
-    path = write_erf(tmp_path / "link.erf", (mixed, SENT), (rest, SENT), (flipped(one, 30), RECEIVED))
+    path = write_erf(tmp_path / "link.erf", (mixed, "out"), (rest, "out"), (flipped(one, 30), "in"))
 
     pdus = tshark.frames(path, ONLY_PDUS)
     assert len(pdus) == 3
@@ -114,7 +112,7 @@ def test_interleaved_vcs_directions_times_and_header_errors(tshark: Wireshark, t
 
 def test_the_greatest_pdu_is_seen_whole(tshark: Wireshark, tmp_path: Path) -> None:
     size = MAX_PDU_CELLS * 48 - 8
-    path = write_erf(tmp_path / "link.erf", (train_of(http_packet(4, bytes(size - 40))), SENT))
+    path = write_erf(tmp_path / "link.erf", (train_of(http_packet(4, bytes(size - 40))), "out"))
     [pdu] = tshark.frames(path, ONLY_PDUS)
     assert f"AAL5 len: {size}\n" in pdu
     assert "(correct)" in pdu

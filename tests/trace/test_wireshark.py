@@ -26,7 +26,7 @@ from atmdepot.wire.oam import OamPayload
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.ip_packets import ACK, PSH, SYN, ip, tcp, udp
 from tests.trace.captures import REQUEST, cells_of, flipped, http_packet, train_of
-from tests.trace.conftest import Wireshark
+from tests.wireshark import Wireshark
 
 ROOT = Path(__file__).parents[2]
 LUA = ROOT / "atmdepot" / "trace" / "wireshark" / FILE_NAME
@@ -42,7 +42,7 @@ class Dissector(Wireshark):
 
     def __init__(self, home: Path) -> None:
         super().__init__(home / "config")
-        self._env |= {"HOME": str(home)}
+        self.environment |= {"HOME": str(home)}
 
     def tshark(self, file: Path, *arguments: str) -> str:
         return self.without_script(file, "-X", f"lua_script:{LUA}", *arguments)
@@ -67,7 +67,7 @@ class Dissector(Wireshark):
         return set(re.findall(pattern, self._run("tshark", "-G", report, "-X", f"lua_script:{LUA}")))
 
     def _run(self, *command: str) -> str:
-        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert "lua error:" not in (done.stderr + done.stdout).lower(), done
         assert "lua" not in done.stderr.lower(), done.stderr

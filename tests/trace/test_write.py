@@ -15,6 +15,7 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.net.records import Cells
 from atmdepot.trace.erf import MAX_PDU_CELLS
 from atmdepot.trace.files import open_capture
+from atmdepot.trace.pcap import TIME_LIMIT
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen
 from atmdepot.trace.write import FORMATS, open_writer
 from atmdepot.wire.aal5 import cpcs_pdu
@@ -33,7 +34,7 @@ PDU = cpcs_pdu(http_packet(4))
 HEADER = TRAIN[:4]
 CELL_FORMATS = [kind for kind in FORMATS if kind != "sunatm"]
 
-times = st.integers(0, (1 << 32) * 10**9 - 1)
+times = st.integers(0, TIME_LIMIT - 1)
 headers = st.builds(CellHeader, st.integers(0, 255), st.integers(0, 65535), st.integers(0, 7), st.integers(0, 1),
                     st.integers(0, 15)).map(CellHeader.pack)
 cells = st.builds(bytes.__add__, headers, st.binary(min_size=48, max_size=48))
@@ -144,15 +145,15 @@ def test_what_is_left_out_is_counted_by_kind() -> None:
     assert not erf.pdu(TIME, "n", "l", "in", HEADER, greatest + bytes(48))
     assert not erf.pdu(TIME, "n", "l", "in", HEADER, greatest, missing=1)
     assert not erf.pdu(TIME, "n", "l", "in", HEADER, b"sdu", trailer=False)
-    for time in (-1, 1 << 62):
+    for time in (-1, TIME_LIMIT, 1 << 62):
         assert not erf.pdu(time, "n", "l", "in", HEADER, PDU)
         assert not erf.cells(time, "n", "l", "in", TRAIN)
     assert erf.left_out == {f"PDUs of more than {MAX_PDU_CELLS} cells": 2, "PDUs without trailer": 1,
-                            "PDUs of a time that captures cannot tell": 2,
-                            "cells of a time that captures cannot tell": 6}
+                            "PDUs of a time that captures cannot tell": 3,
+                            "cells of a time that captures cannot tell": 9}
     assert erf.summary().endswith(
-        "0 cells and 1 PDUs written; left out: 2 PDUs of more than 1364 cells, 1 PDUs without trailer, 2 PDUs of a "
-        "time that captures cannot tell, 6 cells of a time that captures cannot tell")
+        "0 cells and 1 PDUs written; left out: 2 PDUs of more than 1364 cells, 1 PDUs without trailer, 3 PDUs of a "
+        "time that captures cannot tell, 9 cells of a time that captures cannot tell")
 
 
 @pytest.mark.parametrize("octets", [
@@ -170,9 +171,15 @@ def test_another_format_is_refused() -> None:
         open_writer(io.BytesIO(), "pcap")
 
 
-def test_a_part_of_a_cell_is_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match="52 octets are no whole number"):
-        writer_to(io.BytesIO()).cells(TIME, "n", "l", "in", bytes(52))
+@pytest.mark.parametrize("size", [1, 52, 54, 80])
+def test_a_part_of_a_cell_is_a_mistake_of_the_caller_and_nothing_is_written(size: int) -> None:
+    file = io.BytesIO()
+    writer = writer_to(file)
+    with pytest.raises(ValueError, match=f"{size} octets are no whole number"):
+        writer.cells(TIME, "n", "l", "in", bytes(size))
+    writer.close()
+    assert read(file.getvalue()) == []
+    assert writer.cell_count == 0
 
 
 # ── pcapng ──

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from atmdepot.wire.ip import (
     MalformedPacket,
     NotIp,
     address_text,
+    endpoint,
     internet_checksum,
     ip_view,
 )
@@ -210,6 +212,13 @@ def test_ipv6_as_scapy_builds_it(scapy: Any, data: st.DataObject) -> None:
     assert (view.more_fragments, view.fragment_offset, view.identification) == (
         (fragment is not None), (fragment or 0) * 8, 0 if fragment is None else 0x12345678)
     assert (address_text(view.source), address_text(view.destination)) == ("2001:db8::1", "2001:db8::2")
+
+
+@pytest.mark.parametrize(("address", "port", "text"), [
+    ("192.0.2.1", 80, "192.0.2.1:80"), ("192.0.2.1", 0, "192.0.2.1:0"), ("192.0.2.1", None, "192.0.2.1"),
+    ("2001:db8::1", 65535, "[2001:db8::1]:65535"), ("::", None, "::")])
+def test_an_address_and_a_port_as_text(address: str, port: int | None, text: str) -> None:
+    assert endpoint(ipaddress.ip_address(address).packed, port) == text
 
 
 def test_behind_a_later_fragment_no_header_is_looked_for() -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
-
-import pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,10 +15,13 @@ _PREFERENCES = "-o", "erf.aal5_type:unspec", "-o", "tcp.check_checksum:TRUE"
 
 
 class Wireshark:
-    """Runs Wireshark's command-line programs, with no preferences but the default ones."""
+    """Runs Wireshark's command-line programs, with no preferences but the default ones.
+
+    `environment` is theirs, for who starts one by other means.
+    """
 
     def __init__(self, config: Path) -> None:
-        self._env = os.environ | {"WIRESHARK_CONFIG_DIR": str(config), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+        self.environment = os.environ | {"WIRESHARK_CONFIG_DIR": str(config), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
     def tshark(self, file: Path, *arguments: str) -> str:
         """What tshark prints of an ERF or other capture; its warnings (about root, say) are not looked at."""
@@ -49,18 +49,6 @@ class Wireshark:
         return self._run("capinfos", str(file))
 
     def _run(self, *command: str) -> str:
-        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
-
-
-@pytest.fixture(scope="session")
-def tshark(tmp_path_factory: pytest.TempPathFactory) -> Wireshark:
-    """The programs; without them the test is skipped, but in CI it fails."""
-    for program in ("tshark", "editcap", "mergecap", "capinfos"):
-        if shutil.which(program) is None:
-            reason = f"{program} is not installed (Debian has it in the package tshark)"
-            if os.environ.get("CI"):
-                pytest.fail(reason)
-            pytest.skip(reason)
-    return Wireshark(tmp_path_factory.mktemp("wireshark"))

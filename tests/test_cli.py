@@ -25,7 +25,7 @@ import atmdepot
 from atmdepot.cli import main
 from atmdepot.net import tun
 from atmdepot.network import Network, load, shipped_tables
-from atmdepot.units import CellRate, Duration, IpAddress, UdpAddress, Vci, VciRange
+from atmdepot.units import CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange
 from tests.net.ends import fresh, pair_of
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def test_check_as_json_is_the_whole_network() -> None:
     def read(kind: type, value: object) -> object:
         if kind in (Duration, CellRate):
             return kind(value)  # a number of ns or of cells/s
-        assert kind in (IpAddress, UdpAddress, Vci, VciRange)
+        assert kind in (IpAddress, TcpAddress, UdpAddress, Vci, VciRange)
         return kind.parse(value)
 
     assert msgspec.json.decode(done.stdout, type=Network, dec_hook=read) == load("qos")

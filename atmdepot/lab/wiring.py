@@ -17,12 +17,13 @@ from atmdepot.lab.namespaces import in_network_namespace
 from atmdepot.lab.plan import CLIENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from atmdepot.lab.plan import Address, Interface, Plan
 
 _NODAD = 0x02
 _DISCARD = 9
+_LAST_RESORT = 2**32 - 1
 _SYSCTL = Path("/proc/sys")
 
 # Reverse-path filters would drop what comes out of a TUN with the client's source address. The kernel takes
@@ -59,8 +60,8 @@ def wire_up(plan: Plan, namespaces: dict[str, int]) -> None:
         raise AtmdepotError(f"the kernel refused a link, address or route of the lab: {error}") from error
 
 
-def wire_here(plan: Plan, node: str, vips: Iterable[str]) -> None:
-    """Give this machine, a container, the addresses that the plan has for a node, and a client its way to the VIPs.
+def wire_here(plan: Plan, node: str, vips: Sequence[str]) -> None:
+    """Give this machine, a container, the addresses that the plan has for a node, and routes to the VIPs.
 
     All nodes are taken to be on one network: that of the interface with the default route. Raises EnvironmentLacks.
     """
@@ -70,6 +71,11 @@ def wire_here(plan: Plan, node: str, vips: Iterable[str]) -> None:
             if index is None:
                 raise EnvironmentLacks("this machine has no default route, so there is no telling which network its "
                                        "links run on")
+            if plan.nodes[node] == "depot":
+                # While its daemon does not run, the depot must not forward what is for a VIP by its default route: it
+                # would also tell the client to go there directly (an ICMP redirect), which that believes for minutes.
+                for vip in vips:
+                    _tolerate_existing(ip.route, type="blackhole", dst=_host_prefix(vip), priority=_LAST_RESORT)
             for end, far in _ends_of(plan, node):
                 for address in end.addresses:
                     _tolerate_existing(ip.addr, index=index, **_netlink(address))
@@ -77,8 +83,7 @@ def wire_here(plan: Plan, node: str, vips: Iterable[str]) -> None:
                     _greet(address.local, other.local)
             for vip in vips if node == CLIENT else ():
                 gateway = next(text for text in plan.gateways if (":" in text) == (":" in vip))
-                bits = ipaddress.ip_address(vip).max_prefixlen
-                _tolerate_existing(ip.route, dst=f"{vip}/{bits}", gateway=gateway)
+                _tolerate_existing(ip.route, dst=_host_prefix(vip), gateway=gateway)
     except (NetlinkError, OSError) as error:
         raise EnvironmentLacks(f"the addresses of {node} cannot be set: {error}; a container needs "
                                "--cap-add NET_ADMIN") from None
@@ -89,6 +94,10 @@ def _ends_of(plan: Plan, node: str) -> Iterator[tuple[Interface, Interface]]:
     for one, other in (wire.ends for wire in plan.wires):
         if node in (one.node, other.node):
             yield (one, other) if one.node == node else (other, one)
+
+
+def _host_prefix(address: str) -> str:
+    return f"{address}/{ipaddress.ip_address(address).max_prefixlen}"
 
 
 def _tolerate_existing(call: Callable[..., object], **arguments: object) -> None:

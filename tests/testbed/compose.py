@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 class Project:
     """One compose file under a project name of the tests' own."""
 
-    def __init__(self, machine: Machine, file: Path, name: str, environment: dict[str, str]) -> None:
+    def __init__(self, machine: Machine, file: Path, name: str, environment: dict[str, str], *profiles: str) -> None:
         self._machine = machine
         self.environment = machine.environment | environment | {"COMPOSE_PROJECT_NAME": name}
         self.name = name
         # The plugin where there is one (version 2), else the program of version 1.29.
-        plugin = subprocess.run(["docker", "compose", "version"], env=self.environment, capture_output=True, check=False)
+        plugin = subprocess.run(["docker", "compose", "version"], env=self.environment, capture_output=True,
+                                check=False)
         self.is_plugin = plugin.returncode == 0
-        self._command = [*(["docker", "compose"] if self.is_plugin else ["docker-compose"]), "-f", str(file)]
+        self._command = [*(["docker", "compose"] if self.is_plugin else ["docker-compose"]), "-f", str(file),
+                         *(word for profile in profiles for word in ("--profile", profile))]
 
     def __call__(self, *words: str, **options: Any) -> str:
         """Run a command of compose's; what it printed."""

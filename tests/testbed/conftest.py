@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    Projects = Callable[[str, str], Project]
+    Projects = Callable[..., Project]
 
 
 @pytest.fixture(scope="session")
@@ -38,17 +38,21 @@ def clone(docker: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def projects(docker: Machine, clone: Path) -> Iterator[Projects]:
-    """`projects("testbed/compose.yaml", "one")`: a project on a compose file of the clone, taken down at the end."""
+    """`projects("testbed/compose.yaml", "one")`: a project on a compose file of the clone, taken down at the end.
+
+    Names of profiles may follow.
+    """
     made: list[Project] = []
     base = {"BASE_IMAGE": image.BASE} if docker.is_ours else {}
 
-    def make(file: str, name: str) -> Project:
-        made.append(Project(docker, clone / file, f"atmdepot-test-{os.getpid()}-{name}", base))
+    def make(file: str, name: str, *profiles: str) -> Project:
+        made.append(Project(docker, clone / file, f"atmdepot-test-{os.getpid()}-{name}", base, *profiles))
         return made[-1]
 
     yield make
     for project in reversed(made):
-        project.down()
+        if project.containers() or project.networks():
+            project.down()
 
 
 @pytest.fixture(scope="session")

@@ -351,3 +351,10 @@ def test_what_a_client_asks_cannot_end_a_daemon(run_dir: Path, tmp_path: Path) -
                 assert client.recv(1)
         assert process.poll() is None
         assert run("show", "counters", "--limit", "99999999999999999999").returncode == 0
+
+
+@pytest.mark.parametrize("words", [("depot", "direct"), ("edge", "direct", "--node", "web1")])
+def test_where_the_metrics_page_is_must_be_an_address(words: tuple[str, ...]) -> None:
+    done = run(*words, "--metrics", "9464")
+    assert done.returncode == 2
+    assert "'9464' is no TCP address: write " in done.stderr

@@ -100,7 +100,8 @@ def test_the_version() -> None:
 
 def test_the_help_names_every_command() -> None:
     done = run("-h")
-    commands = ["check", "demo", "depot", "doctor", "drain", "edge", "lab", "reload", "replay", "show", "undrain"]
+    commands = ["check", "container", "demo", "depot", "doctor", "drain", "edge", "lab", "ready", "reload", "replay",
+                "show", "undrain"]
     assert (done.returncode, done.stderr) == (0, "")
     assert re.findall(r"^  ([a-z]+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE) == commands
 

@@ -15,6 +15,7 @@ import msgspec
 import atmdepot
 from atmdepot.errors import AtmdepotError
 from atmdepot.network import find, load, schema
+from atmdepot.units import TcpAddress
 
 _INTERRUPTED = 130
 _EXAMPLES = """\b
@@ -37,20 +38,33 @@ def cli(log_level: str) -> None:
     logging.basicConfig(level=log_level.upper(), format="atmdepot: %(message)s", stream=sys.stderr)
 
 
+def _tcp_address(_ctx: click.Context, _param: click.Parameter, value: str | None) -> TcpAddress | None:
+    try:
+        return None if value is None else TcpAddress.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+_METRICS = click.option("--metrics", metavar="HOST:PORT", callback=_tcp_address,
+                        help="Where the metrics page is to be had; else where the table says, if it does.")
+
+
 @cli.command("depot", epilog="\b\nExample:\n  atmdepot depot vc_tables/direct.toml\n")
 @click.argument("table")
-def depot_command(table: str) -> None:
+@_METRICS
+def depot_command(table: str, metrics: TcpAddress | None) -> None:
     """Run the depot of the VC table TABLE (a file, or the name of one that ships: direct, gns3, ...)."""
     from atmdepot.net import daemon
 
     network = load(table)
-    daemon.run(network, network.depot, find(table))
+    daemon.run(network, network.depot, find(table), metrics)
 
 
 @cli.command("edge", epilog="\b\nExample:\n  atmdepot edge vc_tables/direct.toml --node web1\n")
 @click.argument("table")
 @click.option("--node", required=True, help="Which of the table's edge nodes to be.")
-def edge_command(table: str, node: str) -> None:
+@_METRICS
+def edge_command(table: str, node: str, metrics: TcpAddress | None) -> None:
     """Run an edge node of the VC table TABLE."""
     from atmdepot.net import daemon
 
@@ -58,7 +72,7 @@ def edge_command(table: str, node: str) -> None:
     if node not in network.edges:
         known = f"the edge nodes are {', '.join(network.edges)}" if network.edges else "it has no edge nodes"
         raise AtmdepotError(f"{table}: \"{node}\" is no edge node: {known}")
-    daemon.run(network, node, find(table))
+    daemon.run(network, node, find(table), metrics)
 
 
 @cli.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")
@@ -163,10 +177,12 @@ def main() -> None:
     from atmdepot.doctor import doctor
     from atmdepot.explain_command import explain_command
     from atmdepot.lab.commands import lab
+    from atmdepot.lab.container import container
     from atmdepot.lab.demo import demo, replay_command
+    from atmdepot.lab.probe import ready_command
     from atmdepot.trace.command import trace
 
-    for command in (lab, doctor, demo, trace, replay_command, explain_command):
+    for command in (lab, container, ready_command, doctor, demo, trace, replay_command, explain_command):
         cli.add_command(command)
     try:
         code = cli.main(standalone_mode=False)

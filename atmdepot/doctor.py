@@ -5,6 +5,7 @@ What would change the machine is tried in a child process, in namespaces that en
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import os
@@ -12,6 +13,7 @@ import re
 import shutil
 import socket
 import struct
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -35,6 +37,9 @@ LEAST_BUFFER = 2**20
 
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
+_PATIENCE = 10.0
+"""Seconds in which a program must say its version."""
+
 _MODULES = {"crcmod-plus": "crcmod"}
 """Packages whose module has another name."""
 
@@ -239,6 +244,31 @@ def _program(name: str) -> str:
     return found
 
 
+def _compose() -> str:
+    """Compose, as Docker's plugin or as the program that Debian has."""
+    for words in (["docker", "compose"], ["docker-compose"]):
+        with contextlib.suppress(Lacks):
+            return f"{' '.join(words)} {_told_by(*words, 'version', '--short')}"
+    raise Lacks("not installed")
+
+
+def _docker_daemon() -> str:
+    return f"version {_told_by('docker', 'version', '--format', '{{.Server.Version}}')} answers"
+
+
+def _told_by(*command: str) -> str:
+    """The first line that a program says; Lacks when it fails or hangs."""
+    try:
+        done = subprocess.run([_program(command[0]), *command[1:]], capture_output=True, text=True, check=False,
+                              timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise Lacks("no answer") from None
+    lines = (done.stderr if done.returncode else done.stdout).strip().splitlines() or ["it says nothing"]
+    if done.returncode:
+        raise Lacks(lines[-1])
+    return lines[0]
+
+
 def _tool(name: str, package: str, purpose: str) -> Check:
     return Check(name, False, lambda: _program(name), f"apt-get install {package} ({purpose})")
 
@@ -265,6 +295,10 @@ CHECKS = [
     _tool("wrk", "wrk", "load"),
     _tool("iperf3", "iperf3", "throughput"),
     _tool("tshark", "tshark", "reading captures"),
+    _tool("docker", "docker.io", "the testbed of containers; else the lab: `atmdepot lab up compose`"),
+    Check("compose", False, _compose, "apt-get install docker-compose (the testbed of containers)"),
+    Check("Docker daemon", False, _docker_daemon,
+          "systemctl start docker, as a user of the group docker (the testbed of containers)"),
 ]
 
 

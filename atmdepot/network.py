@@ -19,7 +19,7 @@ from msgspec import Meta, Struct, field
 
 from atmdepot.errors import AtmdepotError
 from atmdepot.toml_lines import line_of
-from atmdepot.units import CellRate, Duration, IpAddress, UdpAddress, Vci, VciRange
+from atmdepot.units import CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange
 
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 Mtu = Annotated[int, Meta(ge=576, le=65527)]
@@ -34,6 +34,7 @@ class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     mtu: Mtu = 9180
     address: list[IpAddress] = []
     configure: bool = True
+    metrics: TcpAddress | None = None
 
 
 class Line(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -290,7 +291,7 @@ def schema() -> dict[str, Any]:
 
 
 _NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "servers": Server, "services": Service}
-_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, UdpAddress)
+_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, TcpAddress, UdpAddress)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
 

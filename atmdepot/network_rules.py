@@ -99,7 +99,12 @@ def _addresses(network: Network) -> Iterator[Problem]:
     taken: dict[object, str] = {}
     for name, link in network.links.items():
         for node, address in link.ends.items():
-            yield from _take(taken, address, ("links", name, "ends", node), "write another port or address")
+            path = ("links", name, "ends", node)
+            if address.port:
+                yield from _take(taken, address, path, "write another port or address")
+            elif network.nodes[node].kind != "external":
+                yield Problem(path, f"\"{node}\" must listen on a port that the far end knows: write "
+                                    f"{address.host}:5501")
     for name, node_ in network.nodes.items():
         for ip in node_.address:
             yield from _take(taken, ip, ("nodes", name, "address"), "write another address")

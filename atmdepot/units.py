@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from fractions import Fraction
-from typing import Self
+from typing import ClassVar, Self
 
 USER_BITS_PER_CELL = 384
 """48 octets: what a rate in bit/s counts, as in linux-atm's qos(7)."""
@@ -20,6 +20,7 @@ _LONGEST = 8760 * 3600 * 10**9
 _FASTEST = 10**9
 _DURATION = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*(ns|us|ms|s|min|h)")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
+_HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):(\d+|\*)")
 _RATE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([kMG]?)(cps|bps)")
 _MULTIPLIER = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
@@ -149,28 +150,31 @@ class IpAddress(str):
         return ipaddress.ip_address(self).version
 
 
-class UdpAddress(str):
-    """Where one end of a link listens: a host (address or name) and a UDP port, `10.0.0.1:5501`, `[::1]:5501`."""
+class SocketAddress(str):
+    """A host (address or name) and a port, `10.0.0.1:5501`, `[::1]:5501`."""
 
     __slots__ = ()
+    protocol: ClassVar[str]
+    any_port: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, value: object) -> Self:
         """Read host:port; raise ValueError when either is missing or the port is none."""
-        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):(\d+)", value) if isinstance(value, str) else None
-        if match is None:
-            raise ValueError(f"{value!r} is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\"")
-        if len(match[3]) > 5 or not 1 <= int(match[3]) <= 65535:
-            raise ValueError(f"{match[3]} is no UDP port: ports are 1 to 65535")
+        match = _HOST_AND_PORT.fullmatch(value) if isinstance(value, str) else None
+        if match is None or (match[3] == "*" and not cls.any_port):
+            raise ValueError(f"{value!r} is no {cls.protocol} address: write \"10.0.0.1:5501\" or "
+                             "\"[2001:db8::1]:5501\"")
+        if match[3] != "*" and (len(match[3]) > 5 or not 1 <= int(match[3]) <= 65535):
+            raise ValueError(f"{match[3]} is no {cls.protocol} port: ports are 1 to 65535")
         host = match[1] or match[2]
         if match[1] or re.fullmatch(r"[\d.]+", host):
             host = IpAddress.parse(host)
-        return cls.of(host, int(match[3]))
+        return cls.of(host, 0 if match[3] == "*" else int(match[3]))
 
     @classmethod
     def of(cls, host: str, port: int) -> Self:
         """The address of a host and a port."""
-        return cls(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        return cls(f"[{host}]:{port or '*'}" if ":" in host else f"{host}:{port or '*'}")
 
     @property
     def host(self) -> str:
@@ -179,8 +183,23 @@ class UdpAddress(str):
 
     @property
     def port(self) -> int:
-        """The UDP port."""
-        return int(self.rpartition(":")[2])
+        """The port; 0 when it may be any."""
+        return int(self.rpartition(":")[2].replace("*", "0"))
+
+
+class UdpAddress(SocketAddress):
+    """Where one end of a link listens: a host and a UDP port; `HOST:*` is whatever port the host sends from."""
+
+    __slots__ = ()
+    protocol = "UDP"
+    any_port = True
+
+
+class TcpAddress(SocketAddress):
+    """Where a daemon has its metrics page: a host (address or name) and a TCP port, `0.0.0.0:9464`."""
+
+    __slots__ = ()
+    protocol = "TCP"
 
 
 def _is_number(value: object) -> bool:

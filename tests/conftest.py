@@ -32,12 +32,21 @@ def _namespaces_lack() -> str:
     return "" if told.returncode == 0 else "this machine cannot run a lab: see `atmdepot doctor`"
 
 
+@lru_cache(maxsize=1)
+def _docker_lacks() -> str:
+    """Why no testbed of containers can be had here; empty when one can."""
+    from tests.testbed.machine import lacks
+
+    return lacks()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Where no lab can be had, tests that need one are skipped; in CI they fail."""
-    if item.get_closest_marker("namespaces") and (reason := _namespaces_lack()):
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    """Where no lab or no testbed can be had, tests that need one are skipped; in CI they fail."""
+    for marker, lacks in (("namespaces", _namespaces_lack), ("docker", _docker_lacks)):
+        if item.get_closest_marker(marker) and (reason := lacks()):
+            if os.environ.get("CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
 
 
 @pytest.fixture

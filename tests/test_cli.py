@@ -25,7 +25,7 @@ import atmdepot
 from atmdepot.cli import main
 from atmdepot.net import tun
 from atmdepot.network import Network, load, shipped_tables
-from atmdepot.units import CellRate, Duration, IpAddress, UdpAddress, Vci, VciRange
+from atmdepot.units import CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange
 from tests.net.ends import fresh, pair_of
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def test_the_version() -> None:
 
 def test_the_help_names_every_command() -> None:
     done = run("-h")
-    commands = ["check", "demo", "depot", "doctor", "drain", "edge", "explain", "lab", "reload", "replay", "show",
-                "trace", "undrain"]
+    commands = ["check", "container", "demo", "depot", "doctor", "drain", "edge", "explain", "lab", "ready", "reload",
+                "replay", "show", "trace", "undrain"]
     assert (done.returncode, done.stderr) == (0, "")
     assert re.findall(r"^  ([a-z]+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE) == commands
 
@@ -137,7 +137,7 @@ def test_check_as_json_is_the_whole_network() -> None:
     def read(kind: type, value: object) -> object:
         if kind in (Duration, CellRate):
             return kind(value)  # a number of ns or of cells/s
-        assert kind in (IpAddress, UdpAddress, Vci, VciRange)
+        assert kind in (IpAddress, TcpAddress, UdpAddress, Vci, VciRange)
         return kind.parse(value)
 
     assert msgspec.json.decode(done.stdout, type=Network, dec_hook=read) == load("qos")
@@ -352,3 +352,10 @@ def test_what_a_client_asks_cannot_end_a_daemon(run_dir: Path, tmp_path: Path) -
                 assert client.recv(1)
         assert process.poll() is None
         assert run("show", "counters", "--limit", "99999999999999999999").returncode == 0
+
+
+@pytest.mark.parametrize("words", [("depot", "direct"), ("edge", "direct", "--node", "web1")])
+def test_where_the_metrics_page_is_must_be_an_address(words: tuple[str, ...]) -> None:
+    done = run(*words, "--metrics", "9464")
+    assert done.returncode == 2
+    assert "'9464' is no TCP address: write " in done.stderr

@@ -52,6 +52,19 @@ def test_the_counters_page_has_every_reason() -> None:
     assert [reason for reason in DropReason if f"`{reason}`" not in page] == []
 
 
+def test_the_metrics_page_has_every_metric_with_its_labels() -> None:
+    from atmdepot.net.metrics import FAMILIES
+
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    rows = [f"| `{name}{'_total' * family.counts}` | {', '.join(f'`{label}`' for label in family.labels)} |"
+            for name, family in FAMILIES.items()]
+    assert [row for row in rows if row not in page] == []
+    rules = (ROOT / "testbed" / "monitoring" / "rules.yml").read_text()
+    named = re.findall(r"- (?:record|alert): (\S+)", rules)
+    assert named
+    assert [name for name in named if f"`{name}`" not in page] == []
+
+
 def test_the_vc_table_page_has_every_key() -> None:
     from atmdepot.network import (
         Lab,

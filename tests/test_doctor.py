@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.lab.labs import atmdepot
 
 NAMES = ["Python", "atmdepot", "packages", "VC tables", "network namespaces", "/dev/net/tun", "TUN", "veth",
          "policy routing", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "nginx", "curl", "ping", "ip", "ab", "wrk", "iperf3",
-         "tshark"]
+         "tshark", "docker", "compose", "Docker daemon"]
 
 
 @pytest.mark.namespaces
@@ -71,3 +72,34 @@ def test_what_kills_a_probe_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(doctors, "LEAST_BUFFER", 2**40)
     [finding] = doctors.examine()
     assert (finding.verdict, finding.required) == ("lacks", False)
+
+
+@pytest.mark.parametrize(("script", "verdict", "detail"), [
+    ("echo 20.10.24", "ok", "version 20.10.24 answers"),
+    ("echo 'Client: 20'; echo warning >&2; echo 'Cannot connect to the Docker daemon.' >&2; exit 1", "lacks",
+     "Cannot connect to the Docker daemon."),
+    ("exit 1", "lacks", "it says nothing"), ("exec sleep 60", "lacks", "no answer"),
+])
+def test_the_docker_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, verdict: str,
+                           detail: str) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\n{script}\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(doctors, "_PATIENCE", 0.5 if "sleep" in script else 20.0)
+    examine_only(monkeypatch, "Docker daemon")
+    [finding] = doctors.examine()
+    assert (finding.verdict, finding.detail, finding.required) == (verdict, detail, False)
+
+
+def test_compose_is_a_plugin_or_a_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    examine_only(monkeypatch, "compose")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctors.shutil, "which", lambda name, **_: path if (path := tmp_path / name).exists() else None)
+    assert [finding.verdict for finding in doctors.examine()] == ["lacks"]
+    for name, script in (("docker-compose", "echo 1.29.2"), ("docker", "echo 2.26.1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+        [finding] = doctors.examine()
+        assert finding.verdict == "ok"
+        assert finding.detail == ("docker-compose 1.29.2" if name == "docker-compose" else "docker compose 2.26.1")

@@ -70,7 +70,7 @@ networks = ["10.9.0.0/24"]
 
 KEYS = {
     "network": "name, description, nodes, links, vps, servers, services, sessions, probing, reassembly, qos, lab",
-    "node": "kind, tun, mtu, address, configure",
+    "node": "kind, tun, mtu, address, configure, metrics",
     "line": "rate, delay, queue, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, seed",
     "vp": "ends, vpi, default_vci, management_vci, session_vcis, shared_vcs, encapsulation, crc, mtu",
     "server": "node, address, weight, max_sessions, backup, slow_start",
@@ -146,6 +146,8 @@ MISTAKES = {
         ["t:13: links.two.ends.depot: '10.0.2.1' is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\""],
     '"10.0.2.2:5502" }->"10.0.2.2" }\ninterface = "x"':
         ["t:13: links.two.ends.web2: '10.0.2.2' is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\""],
+    "10.0.2.2:5502->10.0.2.2:*": [
+        't:13: links.two.ends.web2: "web2" must listen on a port that the far end knows: write 10.0.2.2:5501'],
     "10.0.2.1:5502->10.0.2.1:99999": ["t:13: links.two.ends.depot: 99999 is no UDP port: ports are 1 to 65535"],
     'vip = ["10.80.0.1"]->vip = ["10.80.0"]':
         ["t:30: services.web.vip.0: '10.80.0' is no IP address: write \"10.80.0.1\" or \"2001:db8::1\""],

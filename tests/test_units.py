@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.units import LINE_RATES, CellRate, Duration, IpAddress, UdpAddress, Vci, VciRange
+from atmdepot.units import LINE_RATES, CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange
 
-UNITS: list[Any] = [CellRate, Duration, IpAddress, UdpAddress, Vci, VciRange]
+UNITS: list[Any] = [CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange]
 RATE_HINT = ("write cells per second (cps, kcps, Mcps), user bits per second (kbps, Mbps, Gbps) or one of "
              "ds3, oc3, stm1, oc12, oc48")
 NO_RATE = f"{{!r}} is no rate: {RATE_HINT}"
@@ -36,7 +36,8 @@ toml_values = st.recursive(
     (VciRange, "64-65535", "64-65535"), (VciRange, " 40 - 40 ", "40-40"), (VciRange, 100, "100-100"),
     (IpAddress, "10.80.0.1", "10.80.0.1"), (IpAddress, "2001:DB8:0:0::1", "2001:db8::1"),
     (UdpAddress, "10.0.0.1:5501", "10.0.0.1:5501"), (UdpAddress, "[2001:DB8::1]:1", "[2001:db8::1]:1"),
-    (UdpAddress, "depot.example:65535", "depot.example:65535"),
+    (UdpAddress, "depot.example:65535", "depot.example:65535"), (UdpAddress, "10.0.0.1:*", "10.0.0.1:*"),
+    (UdpAddress, "[2001:DB8::1]:*", "[2001:db8::1]:*"), (TcpAddress, "0.0.0.0:9464", "0.0.0.0:9464"),
 ])
 def test_what_is_read(kind: Any, text: object, value: object) -> None:
     parsed = kind.parse(text)
@@ -73,7 +74,9 @@ def test_what_is_read(kind: Any, text: object, value: object) -> None:
     (UdpAddress, "10.0.0.1:0", "0 is no UDP port: ports are 1 to 65535"),
     (UdpAddress, "10.0.0.1:65536", "65536 is no UDP port: ports are 1 to 65535"),
     (UdpAddress, "10.0.0.300:1", "'10.0.0.300' is no IP address: write \"10.80.0.1\" or \"2001:db8::1\""),
-    (UdpAddress, "[fd00::g]:1", NO_UDP),
+    (UdpAddress, "[fd00::g]:1", NO_UDP), (UdpAddress, ":*", NO_UDP), (UdpAddress, "10.0.0.1:**", NO_UDP),
+    (TcpAddress, "10.0.0.1:*", NO_UDP.replace("UDP", "TCP")),
+    (TcpAddress, "a:0", "0 is no TCP port: ports are 1 to 65535"),
     (UdpAddress, "[1:2]:1", "'1:2' is no IP address: write \"10.80.0.1\" or \"2001:db8::1\""),
 ])
 def test_what_is_said_of_mistakes(kind: Any, text: object, message: str) -> None:
@@ -137,6 +140,8 @@ def test_addresses(address: Any, port: int) -> None:
     udp = UdpAddress.parse(f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}")
     assert (udp.host, udp.port) == (str(address), port)
     assert UdpAddress.of(udp.host, udp.port) == udp
+    unknown = UdpAddress.parse(f"{udp.removesuffix(str(port))}*")
+    assert (unknown.host, unknown.port, UdpAddress.of(unknown.host, 0)) == (str(address), 0, unknown)
 
 
 @pytest.mark.parametrize(("kind", "text", "said"), [

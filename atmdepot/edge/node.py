@@ -97,6 +97,7 @@ class EdgeNode(AtmNode):
         self.links = {link: self.link}
         self.flows: dict[FlowKey, Flow] = {}
         self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)
+        self.server_state: ServerState | None = None  # as of the last report; None before the first
         self._sequence = 0
         self._wheel: TimerWheel[Flow | UnclaimedVc] = TimerWheel()
         # As long as the depot can hold the session: idle in the primary, then 2 MSL in the secondary table.
@@ -190,6 +191,7 @@ class EdgeNode(AtmNode):
 
     def send_statistics(self, server: ServerState, load: float, cores: int, connect_time: int, now: int) -> None:
         """Report on the management VC; `load` as the system has it, `connect_time` to the server in ns."""
+        self.server_state = server
         self._sequence = (self._sequence + 1) % (1 << 32)
         statistics = Statistics(
             server, cores, self._sequence, len(self.flows), self.tx_packets, self.rx_packets, self.tx_octets,

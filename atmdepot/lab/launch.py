@@ -210,13 +210,12 @@ class Launch:
 
     def _wait_for_web(self, network: Network, deadline: float) -> None:
         """Ask for a page at each VIP until it comes."""
-        targets = [(str(vip), str(port)) for service in network.services.values() for vip in service.vip
-                   for port in service.ports or [80]]
-        self._progress(f"asking for a page at {', '.join(vip for vip, _ in dict(targets).items())}")
+        vips = ", ".join(map(str, network.vips))
+        self._progress(f"asking for a page at {vips}")
         left = str(max(0.1, deadline - time.monotonic()))
-        words = [word for target in targets for word in target]
         # In a session of its own: Ctrl-C is for us, who then kill it.
-        asked = Lab(self.directory).run(CLIENT, [sys.executable, "-m", "atmdepot.lab.probe", left, *words],
+        asked = Lab(self.directory).run(CLIENT, [sys.executable, "-m", "atmdepot.lab.probe",
+                                                 str(self.directory / states.TABLE_FILE), left],
                                         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
                                         start_new_session=True)
         if asked.returncode != 0:
@@ -225,7 +224,7 @@ class Launch:
                      if process.exit_code is not None]
             for name in processes:
                 self._show_log(name)
-            raise NotReady(f"no page in time from {'; '.join([*asked.stdout.splitlines(), *ended])}")
+            raise NotReady("; ".join([*asked.stdout.splitlines(), *ended]))
 
     def abandon(self, lock: RunDirLock) -> None:
         """Take the lab down; the supervisor begins by itself when we let go before saying `keep`."""

@@ -1,6 +1,7 @@
-"""Ask web servers for a page until each has answered: `python -m atmdepot.lab.probe SECONDS ADDRESS PORT...`.
+"""Ask the service addresses of a VC table for a page until it has come from each.
 
-It runs at the client. It prints a line for each server that has not answered in time, and then exits with 4.
+It runs at the client, in the lab (`python -m atmdepot.lab.probe TABLE SECONDS`, whose start takes less time) and in the
+testbed of containers (`atmdepot ready TABLE`).
 """
 
 from __future__ import annotations
@@ -8,8 +9,16 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from typing import TYPE_CHECKING
 
+import click
+
+from atmdepot.errors import NotReady
 from atmdepot.lab.pages import page
+from atmdepot.network import load
+
+if TYPE_CHECKING:
+    from atmdepot.network import Network
 
 PAGE = "100B"
 _TRY = 1.0
@@ -48,16 +57,37 @@ def wait_for(address: str, port: int, deadline: float) -> str | None:
         time.sleep(_PAUSE)
 
 
+def wait_for_all(network: Network, seconds: float) -> None:
+    """Wait for a page from every service address and port; raise NotReady with a line for each that gave none."""
+    deadline = time.monotonic() + seconds
+    targets = dict.fromkeys((str(vip), port) for service in network.services.values() for vip in service.vip
+                            for port in service.ports or [80])
+    failed = [f"{address} port {port}: {reason}" for address, port in targets
+              if (reason := wait_for(address, port, deadline))]
+    if failed:
+        raise NotReady(f"no page in time from {'; '.join(failed)}")
+
+
+@click.command("ready", epilog="\b\nExample:\n  atmdepot ready compose --timeout 60\n")
+@click.argument("table")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
+              metavar="SECONDS", help="How long that may take (then exit code 4).")
+def ready_command(table: str, timeout: float) -> None:
+    """At a client: wait until a page has come, every octet right, from each service address of the VC table TABLE.
+
+    The page is one that the lab's and the testbed's web servers have.
+    """
+    wait_for_all(load(table), timeout)
+
+
 def main() -> None:
-    """Wait for every address and port of the command line."""
-    seconds, *targets = sys.argv[1:]
-    deadline = time.monotonic() + float(seconds)
-    failed = False
-    for address, port in zip(targets[::2], targets[1::2], strict=True):
-        if reason := wait_for(address, int(port), deadline):
-            failed = True
-            sys.stdout.write(f"{address} port {port}: {reason}\n")
-    sys.exit(4 if failed else 0)
+    """Wait as the command line says; print why in vain, and then exit with 4."""
+    table, seconds = sys.argv[1:]
+    try:
+        wait_for_all(load(table), float(seconds))
+    except NotReady as error:
+        sys.stdout.write(f"{error}\n")
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

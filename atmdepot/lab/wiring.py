@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,13 @@ from atmdepot.lab.namespaces import in_network_namespace
 from atmdepot.lab.plan import CLIENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from atmdepot.lab.plan import Address, Interface, Plan
 
 _NODAD = 0x02
+_DISCARD = 9
+_LAST_RESORT = 2**32 - 1
 _SYSCTL = Path("/proc/sys")
 
 # Reverse-path filters would drop what comes out of a TUN with the client's source address. The kernel takes
@@ -54,6 +58,62 @@ def wire_up(plan: Plan, namespaces: dict[str, int]) -> None:
             _add_default_routes(plan.gateways)
     except NetlinkError as error:
         raise AtmdepotError(f"the kernel refused a link, address or route of the lab: {error}") from error
+
+
+def wire_here(plan: Plan, node: str, vips: Sequence[str]) -> None:
+    """Give this machine, a container, the addresses that the plan has for a node, and routes to the VIPs.
+
+    All nodes are taken to be on one network: that of the interface with the default route. Raises EnvironmentLacks.
+    """
+    try:
+        with IPRoute() as ip:
+            index = next((route.get_attr("RTA_OIF") for route in ip.get_default_routes(family=socket.AF_INET)), None)
+            if index is None:
+                raise EnvironmentLacks("this machine has no default route, so there is no telling which network its "
+                                       "links run on")
+            if plan.nodes[node] == "depot":
+                # While its daemon does not run, the depot must not forward what is for a VIP by its default route: it
+                # would also tell the client to go there directly (an ICMP redirect), which that believes for minutes.
+                for vip in vips:
+                    _tolerate_existing(ip.route, type="blackhole", dst=_host_prefix(vip), priority=_LAST_RESORT)
+            for end, far in _ends_of(plan, node):
+                for address in end.addresses:
+                    _tolerate_existing(ip.addr, index=index, **_netlink(address))
+                for address, other in zip(end.addresses, far.addresses, strict=True):
+                    _greet(address.local, other.local)
+            for vip in vips if node == CLIENT else ():
+                gateway = next(text for text in plan.gateways if (":" in text) == (":" in vip))
+                _tolerate_existing(ip.route, dst=_host_prefix(vip), gateway=gateway)
+    except (NetlinkError, OSError) as error:
+        raise EnvironmentLacks(f"the addresses of {node} cannot be set: {error}; a container needs "
+                               "--cap-add NET_ADMIN") from None
+
+
+def _ends_of(plan: Plan, node: str) -> Iterator[tuple[Interface, Interface]]:
+    """The ends of wires at the node, each with its far end."""
+    for one, other in (wire.ends for wire in plan.wires):
+        if node in (one.node, other.node):
+            yield (one, other) if one.node == node else (other, one)
+
+
+def _host_prefix(address: str) -> str:
+    return f"{address}/{ipaddress.ip_address(address).max_prefixlen}"
+
+
+def _tolerate_existing(call: Callable[..., object], **arguments: object) -> None:
+    try:
+        call("add", **arguments)
+    except NetlinkError as error:
+        if error.code != errno.EEXIST:
+            raise
+
+
+def _greet(local: str, far: str) -> None:
+    """Make the kernel ask for the far end's hardware address: so the far end learns ours, which may be a new one."""
+    family = socket.AF_INET6 if ":" in local else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as greeting, suppress(OSError):
+        greeting.bind((local, 0))
+        greeting.sendto(b"", (far, _DISCARD))
 
 
 def _prepare(settings: dict[str, str], loopback: Iterable[str]) -> None:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from atmdepot.atm.node import AtmNode
+    from atmdepot.net.status import StatusServer
     from atmdepot.network import Network
+    from atmdepot.units import TcpAddress
 
 log = logging.getLogger("atmdepot")
 
@@ -55,10 +57,11 @@ def open_link(network: Network, link: str, node: AtmNode) -> CellLink:
     return LineLink(udp, Line(line, drops)) if line.timed or line.impaired else udp
 
 
-def run(network: Network, name: str, table: Path) -> None:
+def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = None) -> None:
     """Run a node of the VC table at `table` until SIGTERM or SIGINT.
 
-    Raises EnvironmentLacks, before READY, when something cannot be had.
+    The metrics page is at `metrics`, or else where the table says; without both there is none. Raises EnvironmentLacks,
+    before READY, when something cannot be had.
     """
     # Until trio listens for it, SIGTERM must not end the process without taking back what was set up.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -77,8 +80,19 @@ def run(network: Network, name: str, table: Path) -> None:
         administration = Administration(pump, table)
         control = ControlServer(control_socket(network.name, name), pump, administration)
         stack.callback(control.close)
+        status = _open_status(metrics or network.nodes[name].metrics, pump)
+        if status is not None:
+            stack.callback(status.close)
         _calm_the_garbage_collector()
-        trio.run(_run, pump, control, administration)
+        trio.run(_run, pump, control, administration, status)
+
+
+def _open_status(address: TcpAddress | None, pump: Pump) -> StatusServer | None:
+    if address is None:
+        return None
+    from atmdepot.net.status import StatusServer  # prometheus-client takes 0.1 s to load, so only when it is wanted
+
+    return StatusServer(address, pump)
 
 
 def _calm_the_garbage_collector() -> None:
@@ -98,11 +112,15 @@ def _open_tun(network: Network, name: str) -> Tun:
     return tun
 
 
-async def _run(pump: Pump, control: ControlServer, administration: Administration) -> None:
+async def _run(
+    pump: Pump, control: ControlServer, administration: Administration, status: StatusServer | None,
+) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pump.run)
             nursery.start_soon(control.run)
+            if status is not None:
+                nursery.start_soon(status.run)
             if isinstance(pump.node, Depot):
                 nursery.start_soon(Prober(pump.node, pump).run)
             elif isinstance(pump.node, EdgeNode):

@@ -36,7 +36,10 @@ class UdpLink:
     """One end of a link. Sends and receives never block and never raise; what is lost is counted in `drops`."""
 
     def __init__(self, name: str, local: UdpAddress, peer: UdpAddress, cells: int, drops: Drops) -> None:
-        """Bind the link's own end; raise EnvironmentLacks when the address cannot be had."""
+        """Bind the link's own end; raise EnvironmentLacks when the address cannot be had.
+
+        A peer whose port is 0 is heard on any port, and answered on the one that it last sent from.
+        """
         self.name = name
         self.cells = cells
         self.drops = drops
@@ -53,6 +56,7 @@ class UdpLink:
         self.segment_offload = _enable(self._socket, _UDP_SEGMENT, 0)
         self.receive_offload = _enable(self._socket, _UDP_GRO, 1)
         self._peer_key = self._peer[:2]
+        self._any_port = peer.port == 0
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
@@ -62,6 +66,10 @@ class UdpLink:
 
     def send(self, cells: bytes, now: int) -> None:
         """Send cells (a multiple of 53 octets) in as few datagrams and system calls as can be."""
+        if not self._peer[1]:
+            self.last_error = "the far end has sent nothing yet, so its port is not known"
+            self.drops.count(DropReason.TX_ERROR, len(cells) // CELL_SIZE, cells)
+            return
         size = self._burst if self.segment_offload else self._datagram
         for at in range(0, len(cells), size):
             chunk = cells[at:at + size]
@@ -131,12 +139,19 @@ class UdpLink:
         segment = self._read_ancillary(ancillary) or length
         datagrams = max(1, -(-length // segment)) if segment else 1
         self.rx_datagrams += datagrams
-        if address[:2] != self._peer_key:
+        if address[:2] != self._peer_key and not self._is_peer_on_new_port(address):
             self.drops.count(DropReason.NOT_THE_PEER, datagrams, self._buffer[:length])
             return b""
         if length and length % CELL_SIZE == 0 and segment % CELL_SIZE == 0:
             return bytes(self._buffer[:length])
         return self._whole_cells(length, segment)
+
+    def _is_peer_on_new_port(self, address: tuple[str, int]) -> bool:
+        """Whether the peer may have any port, and now has this one: address translation between us changes it."""
+        if not self._any_port or address[0] != self._peer[0]:
+            return False
+        self._peer, self._peer_key = address, address[:2]
+        return True
 
     def _whole_cells(self, length: int, segment: int) -> bytes:
         """Of the datagrams in the buffer, those that are whole cells."""

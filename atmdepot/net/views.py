@@ -69,6 +69,19 @@ def _vc(node: AtmNode, link: str, vc: Vc) -> Row:
     }
 
 
+def permanent_vcs(pump: Pump) -> list[Row]:
+    """The VCs that are open as long as the node runs; `carries` is `default`, `management` or a service category."""
+    node, network = pump.node, pump.node.network
+    rows = []
+    for vp in network.vps_of(node.name).values():
+        link = network.link_of_vp(vp)
+        uses = {int(vp.default_vci): "default", vp.statistics_vci: "management",
+                **{int(vci): category for category, vci in vp.shared_vcs.items()}}
+        found = ((node.links[link].table.find(vp.vpi, vci), use) for vci, use in uses.items())
+        rows += [_vc(node, link, vc) | {"carries": use} for vc, use in found if vc is not None]
+    return rows
+
+
 def _carries(vc: Vc) -> str:
     if isinstance(vc.owner, Session | Flow):
         return flow_ends(vc.owner.key)[0]

@@ -14,6 +14,7 @@ from atmdepot.net.daemon import make_node, open_link
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.tun import SocketTun
 from atmdepot.net.udp_link import UdpLink
+from atmdepot.units import TcpAddress
 from tests.net.ends import pair_of
 from tests.net.nodes import DEPOT, WEB1, network
 
@@ -67,7 +68,7 @@ def open_sockets() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-@pytest.mark.parametrize("refusal", ["host", "control", "tun"])
+@pytest.mark.parametrize("refusal", ["host", "control", "tun", "metrics"])
 def test_what_was_begun_is_taken_back(monkeypatch: pytest.MonkeyPatch, short_dir: Path, refusal: str) -> None:
     table = network()
     devices: list[SocketTun] = []
@@ -85,6 +86,9 @@ def test_what_was_begun_is_taken_back(monkeypatch: pytest.MonkeyPatch, short_dir
     monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(short_dir))
     if refusal == "control":
         (short_dir / "loop").write_text("no directory")
+    if refusal == "metrics":
+        table.nodes[DEPOT].metrics = TcpAddress("192.0.2.1:9464")
+        from atmdepot.net import status  # noqa: F401 - what it opens when it is imported is not the daemon's
     before = open_sockets()
     with pytest.raises(EnvironmentLacks):
         daemon.run(table, DEPOT, short_dir / "table.toml")

@@ -272,6 +272,25 @@ def test_datagrams_from_anyone_but_the_peer_are_counted(ends: Ends) -> None:
     assert link.drops == {DropReason.NOT_THE_PEER: 7}
 
 
+def test_a_peer_whose_port_is_unknown_is_answered_where_it_last_sent_from(ends: Ends) -> None:
+    local, host = fresh(), fresh().host
+    link = ends.link(local, UdpAddress.of(host, 0), 2)
+    link.send(cells_of(5), 0)
+    assert link.drops == {DropReason.TX_ERROR: 5}
+    assert "port is not known" in link.last_error
+    stranger = ends.plain(fresh(), local)
+    stranger.send(cells_of(1))
+    assert receive(link) == b""
+    assert link.drops[DropReason.NOT_THE_PEER] == 1
+    for port in (20_001, 20_002):
+        peer = ends.plain(UdpAddress.of(host, port), local)
+        peer.send(cells_of(1, port))
+        assert receive(link) == cells_of(1, port)
+        link.send(cells_of(4, port), 0)
+        assert peer.receive(2) == split(cells_of(4, port), 2 * CELL_SIZE)
+    assert link.drops == {DropReason.TX_ERROR: 5, DropReason.NOT_THE_PEER: 1}
+
+
 def test_a_full_receive_buffer_is_counted(ends: Ends) -> None:
     peer, link = ends.plain_and_link()
     link._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the kernel's least

@@ -1,0 +1,151 @@
+"""Every metric of a node: its name, what it means, its labels, and where its value comes from.
+
+The values are those of `atmdepot show` (`net/views.py`), under the names that Prometheus wants. No label stands for
+a session or a client, so a page's length follows from the VC table alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+import atmdepot
+from atmdepot.net import views
+from atmdepot.net.readiness import not_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+
+    from atmdepot.net.pump import Pump
+
+_PREFIX = "atmdepot_"
+_ALL = sys.maxsize
+_NODE = ("network", "node")
+
+
+class Family(NamedTuple):
+    """What a metric is: counters only grow until the node is restarted, and have `_total` behind their name."""
+
+    counts: bool
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+def _counter(text: str, *labels: str) -> Family:
+    return Family(True, text, labels)
+
+
+def _gauge(text: str, *labels: str) -> Family:
+    return Family(False, text, labels)
+
+
+FAMILIES = {
+    "info": _gauge("1; the labels tell what the node is.", "kind", "version"),
+    "ready": _gauge("1 when /readyz says so: a depot's request gets through, an edge node's server answers."),
+    "tun_packets": _counter("Packets at the TUN device: rx read from it, tx written to it.", "direction"),
+    "tun_vanished": _counter("How often the TUN device was removed and made anew."),
+    "link_cells": _counter("Cells that crossed the link.", "link", "direction"),
+    "link_pdus": _counter("AAL5 PDUs that crossed the link whole.", "link", "direction"),
+    "link_datagrams": _counter("UDP datagrams that carried the cells.", "link", "direction"),
+    "link_unassigned_cells": _counter("Unassigned cells received.", "link"),
+    "link_hec_corrected": _counter("Cells whose header had one bit error, which the HEC corrected.", "link"),
+    "link_vcs": _gauge("VCs that are open on the link, permanent ones and those of sessions.", "link"),
+    "vp_session_vcis": _gauge("VCIs that the VP has for sessions of their own.", "vp", "link"),
+    "vp_vcis_exhausted": _counter("Sessions that found no VCI free and took the default VC.", "vp"),
+    "vc_cells": _counter("Cells on a VC that is no session's own; carries: default, management or a service category.",
+                         "link", "vc", "carries", "direction"),
+    "drops": _counter("What was not forwarded, by place and reason; unit is what is counted.",
+                      "place", "reason", "unit"),
+    "sessions": _gauge("Sessions in the primary and secondary table.", "table"),
+    "sessions_opened": _counter("Sessions that were opened."),
+    "sessions_evicted": _counter("Half-open sessions that made room for newer ones."),
+    "server_alive": _gauge("1 on the alive-list, 0 on the dead-list.", "server"),
+    "server_draining": _gauge("1 while the server is given no new sessions because of `atmdepot drain`.", "server"),
+    "server_weight": _gauge("The server's weight in the VC table.", "server"),
+    "server_load": _gauge("The load that the server's edge node reported (see the page on balancing).", "server"),
+    "server_sessions": _gauge("The server's sessions in the primary table.", "server"),
+    "server_sessions_opened": _counter("Sessions that the server was given.", "server"),
+}
+"""Every metric, by its name without the prefix; all have the labels `network` and `node` first."""
+
+_OF_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "rx-packets": ("tun_packets", ("rx",)), "tx-packets": ("tun_packets", ("tx",)), "vanished": ("tun_vanished", ()),
+    "opened": ("sessions_opened", ()), "primary": ("sessions", ("primary",)), "secondary": ("sessions", ("secondary",)),
+    "evicted-half-open": ("sessions_evicted", ())}
+"""The rows of `show counters` that become a metric as they are; links' own are taken from `show links`."""
+
+_OF_PLACES = {"vcis-exhausted": "vp_vcis_exhausted", "unassigned-cells": "link_unassigned_cells",
+              "hec-corrected": "link_hec_corrected"}
+"""Those that have their place as a label."""
+
+
+def full_names() -> set[str]:
+    """The names as Prometheus has them."""
+    return {f"{_PREFIX}{name}{'_total' * family.counts}" for name, family in FAMILIES.items()}
+
+
+class Metrics:
+    """A node's metrics, collected when they are asked for; a `Collector` for prometheus-client."""
+
+    def __init__(self, pump: Pump) -> None:
+        self._pump = pump
+        self._node = (pump.node.network.name, pump.node.name)
+        self._made: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """The families that have values on this node."""
+        self._made = {name: (CounterMetricFamily if family.counts else GaugeMetricFamily)(
+            _PREFIX + name, family.text, labels=(*_NODE, *family.labels)) for name, family in FAMILIES.items()}
+        for part in (self._node_itself, self._counters, self._links, self._vcs, self._servers):
+            part()
+        yield from (family for family in self._made.values() if family.samples)
+
+    def _add(self, name: str, value: float, *labels: str) -> None:
+        self._made[name].add_metric((*self._node, *labels), value)
+
+    def _node_itself(self) -> None:
+        node = self._pump.node
+        self._add("info", 1, node.network.nodes[node.name].kind, atmdepot.__version__)
+        self._add("ready", not not_ready(self._pump))
+
+    def _counters(self) -> None:
+        for row in views.counters(self._pump, _ALL):
+            name, place, value = row["counter"], row["place"], row["value"]
+            if name.startswith("drop:"):
+                self._add("drops", value, place, name.removeprefix("drop:"), row["unit"])
+            elif name in _OF_PLACES:
+                self._add(_OF_PLACES[name], value, place)
+            elif name in _OF_COUNTERS:
+                metric, labels = _OF_COUNTERS[name]
+                self._add(metric, value, *labels)
+
+    def _links(self) -> None:
+        for row in views.links(self._pump, _ALL):
+            for unit in ("cells", "pdus", "datagrams"):
+                for direction in ("rx", "tx"):
+                    if f"{direction}_{unit}" in row:
+                        self._add(f"link_{unit}", row[f"{direction}_{unit}"], row["link"], direction)
+            self._add("link_vcs", len(self._pump.node.links[row["link"]].table), row["link"])
+
+    def _vcs(self) -> None:
+        node = self._pump.node
+        for name, vp in node.network.vps_of(node.name).items():
+            vcis = vp.session_vcis
+            count = vcis.last - vcis.first + 1 if vcis else 0
+            self._add("vp_session_vcis", count, name, node.network.link_of_vp(vp))
+        for row in views.permanent_vcs(self._pump):
+            for direction in ("rx", "tx"):
+                self._add("vc_cells", row[f"{direction}_cells"], row["link"], row["vc"], row["carries"], direction)
+
+    def _servers(self) -> None:
+        for row in views.servers(self._pump, _ALL):
+            self._add("server_alive", row["list"] == "alive", row["server"])
+            for key in ("draining", "weight", "sessions"):
+                self._add(f"server_{key}", row[key], row["server"])
+            self._add("server_sessions_opened", row["sessions_total"], row["server"])
+            if row["load"] is not None:
+                self._add("server_load", row["load"], row["server"])

@@ -1,0 +1,131 @@
+"""The pages of a daemon over HTTP: `/metrics`, `/healthz` and `/readyz`.
+
+Whoever asks, slowly or often or wrongly, costs little: connections, the size of a request and its time are bounded,
+one request is answered on each connection, and a page of metrics serves all who ask within a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import h11
+import trio
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+
+from atmdepot.errors import EnvironmentLacks
+from atmdepot.net.metrics import Metrics
+from atmdepot.net.readiness import not_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atmdepot.net.pump import Pump
+    from atmdepot.units import TcpAddress
+
+_MAX_CONNECTIONS = 16
+_MAX_REQUEST = 8192
+_PATIENCE = 5.0
+_FRESH = 250_000_000
+"""For so long (ns) a page of metrics is good enough for the next who asks."""
+
+_TEXT = "text/plain; charset=utf-8"
+_Answer = tuple[int, str, bytes]
+
+
+class StatusServer:
+    """Answers for one pump."""
+
+    def __init__(self, address: TcpAddress, pump: Pump) -> None:
+        """Take the address; raise EnvironmentLacks when it cannot be had."""
+        self._pump = pump
+        self._registry = CollectorRegistry()
+        self._registry.register(Metrics(pump))
+        ProcessCollector(registry=self._registry)
+        self._page, self._made_at = b"", -_FRESH
+        self._open: list[trio.CancelScope] = []
+        self._pages: dict[bytes, Callable[[], _Answer]] = {
+            b"/metrics": self._metrics, b"/healthz": self._healthz, b"/readyz": self._readyz}
+        self._bound = _listen(address)
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        await trio.serve_listeners(self._serve, [trio.SocketListener(trio.socket.from_stdlib_socket(self._bound))])
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._bound.close()
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        """One connection, one request. When there are too many, the oldest is given up for the newest."""
+        if len(self._open) >= _MAX_CONNECTIONS:
+            self._open.pop(0).cancel()
+        async with stream:
+            with trio.move_on_after(_PATIENCE) as scope:
+                self._open.append(scope)
+                try:
+                    await self._converse(stream)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    pass  # it went away
+                finally:
+                    if scope in self._open:
+                        self._open.remove(scope)
+
+    async def _converse(self, stream: trio.SocketStream) -> None:
+        http = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_REQUEST)
+        head_only = False
+        try:
+            request = await _next_request(http, stream)
+            if request is None:
+                return
+            head_only = request.method == b"HEAD"
+            status, kind, body = self._answer(request)
+        except h11.RemoteProtocolError as error:
+            status, kind, body = error.error_status_hint, _TEXT, f"{error}\n".encode()
+        headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")]
+        head = http.send(h11.Response(status_code=status, headers=headers)) or b""
+        await stream.send_all(head if head_only else head + body)
+
+    def _answer(self, request: h11.Request) -> _Answer:
+        page = self._pages.get(request.target.partition(b"?")[0])
+        if page is None:
+            return 404, _TEXT, b"there are " + b", ".join(self._pages) + b"\n"
+        if request.method not in (b"GET", b"HEAD"):
+            return 405, _TEXT, b"only GET and HEAD\n"
+        return page()
+
+    def _metrics(self) -> _Answer:
+        now = self._pump.clock()
+        if now - self._made_at >= _FRESH:
+            self._page, self._made_at = generate_latest(self._registry), now
+        return 200, CONTENT_TYPE_LATEST, self._page
+
+    def _healthz(self) -> _Answer:
+        """That this is answered is all: the same loop moves the cells."""
+        return 200, _TEXT, b"alive\n"
+
+    def _readyz(self) -> _Answer:
+        reason = not_ready(self._pump)
+        return (503, _TEXT, f"{reason}\n".encode()) if reason else (200, _TEXT, b"ready\n")
+
+
+async def _next_request(http: h11.Connection, stream: trio.SocketStream) -> h11.Request | None:
+    """The request's head; None when the client goes away without one. A body is of no use here and stays unread."""
+    while True:
+        event = http.next_event()
+        if event is h11.NEED_DATA:
+            http.receive_data(await stream.receive_some(_MAX_REQUEST))
+        elif isinstance(event, h11.Request):
+            return event
+        else:
+            return None
+
+
+def _listen(address: TcpAddress) -> socket.socket:
+    try:
+        family, _, _, _, found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(found[:2], family=family, backlog=_MAX_CONNECTIONS)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EnvironmentLacks(f"the metrics page cannot be had at {address}: {reason}; give another address with "
+                               "--metrics or in the VC table") from None

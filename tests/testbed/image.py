@@ -1,0 +1,50 @@
+"""The image of the testbed, made without a registry: the base by debootstrap, Python's packages from wheels."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from tests.checkout import ROOT
+from tests.testbed.machine import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.testbed.machine import Machine
+
+BASE = "atmdepot-testbed-base"
+_SUITE = "bookworm"
+_PACKAGES = "python3,python3-venv,nginx-light,curl,iproute2"
+_CACHE = ROOT / ".cache" / "testbed" / f"{_SUITE}-{_PACKAGES.replace(',', '-')}.tar"
+
+
+def make_base(machine: Machine, scratch: Path) -> None:
+    """Import a Debian with Python, nginx, curl and ip as BASE; it is made once for a checkout, and kept in .cache."""
+    if not _CACHE.exists():
+        _CACHE.parent.mkdir(parents=True, exist_ok=True)
+        root = scratch / "root"
+        run(["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, str(root)], dict(os.environ),
+            timeout=600)
+        for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
+            shutil.rmtree(root / waste)
+        new = _CACHE.with_suffix(f".{os.getpid()}")
+        run(["tar", "-C", str(root), "--one-file-system", "-cf", str(new), "."], dict(os.environ))
+        new.replace(_CACHE)
+        shutil.rmtree(root)
+    machine.docker("import", str(_CACHE), BASE)
+
+
+def gather_wheels(machine: Machine, clone: Path) -> None:
+    """Put the project's wheel, and those of what it needs, where the Dockerfile looks for them."""
+    wheels = clone / "testbed" / "wheels"
+    environment = dict(os.environ)
+    pip = [sys.executable, "-m", "pip"]
+    run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(clone)], environment)
+    shutil.rmtree(clone / "build", ignore_errors=True)
+    version = machine.docker("run", "--rm", BASE, "python3", "-c",
+                             "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
+    run([*pip, "download", "-q", "--only-binary", ":all:", "--implementation", "cp", "--python-version", version,
+         "-d", str(wheels), *map(str, wheels.glob("atmdepot-*.whl"))], environment)

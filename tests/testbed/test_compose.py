@@ -18,7 +18,6 @@ from atmdepot.lab.pages import SIZES, page
 from atmdepot.net.metrics import full_names
 from atmdepot.network import load
 from tests.testbed.conftest import until
-from tests.testbed.machine import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 
 # The command that a package is there for, and the package.
 wanted="curl:curl nginx:nginx-light ping:iputils-ping ip:iproute2"
-[ "$purpose" = test ] && wanted="$wanted ab:apache2-utils wrk:wrk tshark:tshark iperf3:iperf3 nft:nftables setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap"
+[ "$purpose" = test ] && wanted="$wanted ab:apache2-utils wrk:wrk tshark:tshark iperf3:iperf3 nft:nftables setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus"
 
 find_python() {
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
@@ -49,8 +49,9 @@ install_packages() {
         rm -f "$policy"
         trap - EXIT
     fi
-    # Tests start a Docker of their own.
+    # Tests start a Docker of their own, and use Prometheus's promtool only.
     case "$missing" in *nginx*) systemctl disable nginx >/dev/null 2>&1 || true ;; esac
+    case "$missing" in *prometheus*) systemctl disable prometheus prometheus-node-exporter >/dev/null 2>&1 || true ;; esac
     case "$missing" in *docker.io*) systemctl disable docker containerd >/dev/null 2>&1 || true ;; esac
     # Ubuntu 22.04's python3 is too old, but it has a newer one beside it.
     [ -n "$(find_python)" ] || apt-get install -y -qq python3.11 python3.11-venv >/dev/null || true

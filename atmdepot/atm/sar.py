@@ -216,8 +216,9 @@ class Reassembler:
         self._discarding[vc] = None
 
     def _count_pdu(self, vc: Vc, reason: DropReason) -> None:
-        """Count the PDU under way as dropped; its beginning is told."""
-        self.drops.count(reason, 1, b"".join(vc.pieces[:_TOLD_PIECES]), vc)
+        """Count the PDU under way as dropped; its beginning is told, if anybody listens."""
+        beginning = b"" if self.drops.watcher is None else b"".join(vc.pieces[:_TOLD_PIECES])
+        self.drops.count(reason, 1, beginning, vc)
 
     def _release(self, vc: Vc, *, keep_clp: bool = False) -> None:
         """Hold nothing of the VC's PDU any more."""

@@ -24,20 +24,14 @@ def running_networks() -> dict[str, list[Path]]:
 def control_sockets(network: str | None, node: str | None) -> list[Path]:
     """The sockets of one running network's nodes; raise AtmdepotError when it is not clear which.
 
+    They are there, but may be left from daemons that are gone: for those that answer, see `answering_sockets`.
+
     Args:
         network: its name; None where only one runs.
         node: only this node's; None for all.
 
     """
-    running = running_networks()
-    if network is not None and network not in running:
-        raise AtmdepotError(f"the network \"{network}\" does not run here"
-                            + (f"; running: {', '.join(running)}" if running else ""))
-    if network is None and len(running) > 1:
-        raise AtmdepotError(f"several networks run here: add --network with one of {', '.join(running)}")
-    if not running:
-        raise AtmdepotError(f"no daemon runs here: {_BEGIN}")
-    sockets = running[network or next(iter(running))]
+    sockets = _sockets_of(network)
     if node is None:
         return sockets
     chosen = [path for path in sockets if path.stem == node]
@@ -46,9 +40,43 @@ def control_sockets(network: str | None, node: str | None) -> list[Path]:
     return chosen
 
 
+def answering_sockets(network: str | None) -> tuple[list[Path], list[str]]:
+    """The sockets of one running network's nodes that answer, and the names of the nodes whose sockets do not.
+
+    Raises AtmdepotError when it is not clear which network.
+    """
+    answering, silent = [], []
+    for path in _sockets_of(network):
+        if is_answered(path):
+            answering.append(path)
+        else:
+            silent.append(path.stem)
+    return answering, silent
+
+
+def _sockets_of(network: str | None) -> list[Path]:
+    running = running_networks()
+    if network is not None and network not in running:
+        raise AtmdepotError(f"the network \"{network}\" does not run here"
+                            + (f"; running: {', '.join(running)}" if running else ""))
+    if network is None and len(running) > 1:
+        raise AtmdepotError(f"several networks run here: add --network with one of {', '.join(running)}")
+    if not running:
+        raise AtmdepotError(f"no daemon runs here: {_BEGIN}")
+    return running[network or next(iter(running))]
+
+
 def depot_socket(network: str | None) -> Path:
     """The socket of a running network's depot, which is the node that has servers; raise AtmdepotError."""
-    for path in control_sockets(network, None):
-        if show(path, "servers", 1):
-            return path
-    raise AtmdepotError(f"no depot runs here: {_BEGIN}")
+    answering, silent = answering_sockets(network)
+    problem: AtmdepotError | None = None
+    for path in answering:
+        try:
+            if show(path, "servers", 1):
+                return path
+        except AtmdepotError as error:  # a daemon that hangs or is just ending; the depot may be another
+            problem = error
+    if problem is not None:
+        raise problem
+    unheard = f" ({', '.join(silent)}: no answer)" if silent else ""
+    raise AtmdepotError(f"no depot runs here{unheard}: {_BEGIN}")

@@ -79,11 +79,16 @@ class Tap:
         self, links: Collection[str] = (), *, cells: bool = True, drops: bool = True, sessions: bool = True,
         bound: int = DEFAULT_BOUND,
     ) -> None:
-        """Keep records up to `bound` octets in all, counting some for each record itself."""
+        """Keep records up to `bound` octets in all, counting some for each record itself.
+
+        Cells are kept only while all weighs no more than 7/8 of it: the rest is for drops and sessions, which tell most
+        when cells are too many.
+        """
         self._links = frozenset(links)
         self._all_links = not self._links
         self._wants_cells, self._wants_drops, self._wants_sessions = cells, drops, sessions
         self._bound = bound
+        self._bound_of_cells = bound - bound // 8
         self._kept: deque[tuple[int, Record | SessionNote]] = deque()
         self._missed: Missed | None = None
         self.weight = 0
@@ -99,32 +104,32 @@ class Tap:
             return
         for at in range(0, len(octets), _MOST_CELLS):
             part = octets[at:at + _MOST_CELLS]
-            if not self._keep(_OVERHEAD + len(part), Cells(time_ns, link, direction, part)):
+            if not self._keep(_OVERHEAD + len(part), Cells(time_ns, link, direction, part), self._bound_of_cells):
                 self._miss(time_ns).cells += len(part) // CELL_SIZE
 
     def drop(self, drop: Drop) -> None:
         """Note something that is dropped."""
         if not self._wants_drops or not (drop.link == "" or self.sees(drop.link)):
             return
-        if not self._keep(_OVERHEAD + len(drop.octets), drop):
+        if not self._keep(_OVERHEAD + len(drop.octets), drop, self._bound):
             self._miss(drop.time).drops += drop.count
 
     def session(self, note: SessionNote) -> None:
         """Note what happens to a session."""
         if not self._wants_sessions or not self.sees(note.link):
             return
-        if not self._keep(_SESSION_WEIGHT, note):
+        if not self._keep(_SESSION_WEIGHT, note, self._bound):
             self._miss(note.time).sessions += 1
 
-    def _keep(self, weight: int, record: Record | SessionNote) -> bool:
-        """Keep a record, after what was missed before it; False when it does not fit."""
+    def _keep(self, weight: int, record: Record | SessionNote, bound: int) -> bool:
+        """Keep a record, after what was missed before it; False when it does not fit into `bound`."""
         if self._missed is not None:
-            if self.weight + weight + _OVERHEAD > self._bound:
+            if self.weight + weight + _OVERHEAD > bound:
                 return False
             self.weight += _OVERHEAD
             self._kept.append((_OVERHEAD, self._missed))
             self._missed = None
-        elif self.weight + weight > self._bound:
+        elif self.weight + weight > bound:
             return False
         self.weight += weight
         self._kept.append((weight, record))

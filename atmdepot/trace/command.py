@@ -186,7 +186,7 @@ class _Trace:
             tracer = Tracer(
                 opened.source, opened.follower, level=self._level, keep=keep, shower=shower, writer=writer,
                 remark=_tell, count=options["count"] or 0, duration=options["duration"] or 0,
-                by_clock=bool(opened.place))
+                end=opened.stop if opened.place else None)
             stack.enter_context(_stopping(opened.stop))
             if opened.place:
                 _tell(f"listening on {opened.place}; Ctrl-C ends it")
@@ -205,7 +205,8 @@ class _Trace:
             places=options["places"], read=options["read"], ports=options["ports"] or (), table=options["table"],
             network=options["network_name"], nni=options["nni"],
             crc=CrcMode(options["crc"]) if options["crc"] else None,
-            cells=self._level in ("cell", "all") or options["verbose"] > 1 or options["write"] is not None)
+            cells=self._level in ("cell", "all") or options["verbose"] > 1 or options["write"] is not None,
+            sessions_only=self._level == "session" and options["write"] is None)
         if not options["words"]:
             return choice
         keep = parse_filter(options["words"])
@@ -242,12 +243,12 @@ class _Trace:
                           color=_wants_color(options["color"]), line_buffered=line_buffered)
 
     def _tree(self) -> Callable[[Any], str] | None:
-        verbose, nni = self._options["verbose"], self._options["nni"]
+        verbose = self._options["verbose"]
         if not verbose:
             return None
         from atmdepot.trace.tree import tree_text
 
-        return lambda item: tree_text(item, nni=nni, cells=verbose > 1)
+        return lambda item: tree_text(item, cells=verbose > 1)
 
 
 def _format_of(path: Path, opened: Opened) -> str:

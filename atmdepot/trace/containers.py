@@ -114,11 +114,11 @@ class PcapngContainer:
         return _block(SECTION, _SECTION_BODY.pack(BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _options(options))
 
     def describe(self, node: str, link: str) -> bytes:
-        """An interface block, named NODE:LINK."""
+        """An interface block, named NODE:LINK; :LINK without a node, where the link's name has a colon of its own."""
         if (node, link) in self._numbers:
             return b""
         self._numbers[node, link] = len(self._numbers)
-        name = f"{node}:{link}" if node else link
+        name = f"{node}:{link}" if node or ":" in link else link
         told = f"ATM link {link}" + (f", as node {node} sees it" if node else "")
         options = [(OPTION_NAME, _text(name)), (OPTION_DESCRIPTION, _text(told)), (OPTION_RESOLUTION, _NANOSECONDS)]
         return _block(INTERFACE, _INTERFACE_BODY.pack(self._link_type, 0, self._snap_length) + _options(options))

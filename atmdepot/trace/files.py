@@ -170,7 +170,7 @@ class FileSource:
         if kind is not None:
             if name.endswith(_NO_NAMES):
                 name, number = "", 0
-            node, _, link = name.rpartition(":")
+            node, _, link = name.partition(":") if ":" in name else ("", "", name)
             return kind(self._notes, node, link or (f"{DEFAULT_LINK}{number}" if number else DEFAULT_LINK)).decode
         if link_type in IP_LINK_TYPES:
             return _UdpDecoder(self._notes, self._udp, link_type, number).decode

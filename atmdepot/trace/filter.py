@@ -135,14 +135,16 @@ def parse_filter(words: Sequence[str] | str, book: VcBook | None = None) -> Filt
 
     Args:
         words: the filter.
-        book: names of VCs, for the drops and changes of sessions, which do not bring their own.
+        book: names of VCs, for the drops and changes of sessions, which do not bring their own. Where it has names,
+            others are errors.
 
     Raises:
         FilterError: with the filter in a line, a caret line under the word, and what would be right.
 
     """
     text = words if isinstance(words, str) else " ".join(words)
-    return Filter(text, Parser(text).read(), VcBook() if book is None else book)
+    book = VcBook() if book is None else book
+    return Filter(text, Parser(text, book).read(), book)
 
 
 # Help.

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping
 
 MAX_VPI, MAX_VCI, MAX_PORT = 4095, 65535, 65535
 
@@ -104,6 +104,13 @@ def _instead(text: str, values: list[str]) -> str:
 
 NAME = Operand("NAME", lambda text: frozenset(text.split(",")), lambda _: False)
 """A name out of a VC table, or several with commas between them."""
+
+
+def check_names(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise ValueError for a name that is not known; where none is known, any may be right."""
+    for name in sorted(names):
+        if known and name not in known:
+            raise ValueError(f"no such {what} in the VC table: {_instead(name, sorted(known))}")
 
 
 def read_vc(text: str) -> tuple[int, Container[int]]:

@@ -17,7 +17,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.trace.filter_operands import LONGEST_GUESSED, NAME, NONE, nearest, read_host
+from atmdepot.trace.filter_operands import LONGEST_GUESSED, NAME, NONE, check_names, nearest, read_host
 from atmdepot.trace.filter_words import BY_NAME, OTHER_NAMES, PROTOCOL_WORDS, WORDS
 from atmdepot.trace.printable import printable_in_place
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from atmdepot.trace.filter_words import Word
+    from atmdepot.trace.names import VcBook
 
 MAX_DEPTH = 50
 """How deep brackets, and changes between `and` and `or`, may lie in one another."""
@@ -120,10 +121,11 @@ class _Token(NamedTuple):
 
 
 class Parser:
-    """Reads one filter."""
+    """Reads one filter, whose names are those of a book, if it has any."""
 
-    def __init__(self, line: str) -> None:
+    def __init__(self, line: str, book: VcBook) -> None:
         self._line = line
+        self._book = book
         self._tokens = [_Token(match[0], *match.span()) for match in _TOKEN.finditer(line) if not match[0].isspace()]
         self._at = 0
         self._open = 0
@@ -237,6 +239,8 @@ class Parser:
             self._at += 1
             try:
                 values.append(operand.read(token.text))
+                if row.known is not None:
+                    check_names(row.known.what, values[-1], row.known.names(self._book))
             except ValueError as error:
                 raise self._error(token, str(error)) from None
         return values if operand.many else values[0]

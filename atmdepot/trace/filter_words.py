@@ -30,7 +30,17 @@ from atmdepot.wire.llc import ETHERTYPE_ARP
 from atmdepot.wire.tcp import ACK, FIN, PSH, RST, SYN, URG
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from atmdepot.trace.filter_tests import Factory
+    from atmdepot.trace.names import VcBook
+
+
+class Known(NamedTuple):
+    """Names that a VC table gives: of what, and which."""
+
+    what: str
+    names: Callable[[VcBook], Collection[str]]
 
 
 class Word(NamedTuple):
@@ -38,7 +48,7 @@ class Word(NamedTuple):
 
     `tests` says what it means; `meaning` and `example` are for the help. `looks_inside` tells that for a cell the
     answer is in its PDU, so that it is known with the last cell only; `by_session` that for a PDU it depends on what
-    the depot tells of sessions.
+    the depot tells of sessions. `known` are the names that its operand may have, where a table tells.
     """
 
     name: str
@@ -48,6 +58,7 @@ class Word(NamedTuple):
     example: str
     looks_inside: bool = False
     by_session: bool = False
+    known: Known | None = None
 
     @property
     def usage(self) -> str:
@@ -163,13 +174,14 @@ _PACKETS = [
 
 _PLACES = [
     Word("link", NAME, tests.attribute("link", *_ITEMS), "the link", "link to-web1"),
-    Word("node", NAME, tests.attribute("node", *_ITEMS), "the node that saw it", "node depot"),
+    Word("node", NAME, tests.attribute("node", *_ITEMS), "the node that saw it", "node depot",
+         known=Known("node", lambda book: book.nodes)),
     Word("dir", choice("direction", {"in": "in", "out": "out"}), tests.attribute("direction", Cell, Pdu),
          "into the node, or out of it", "dir in"),
     Word("vc", NAME, lambda names, book: tests.on_name(lambda name: name.vp in names, book),
-         "the VP's name in the VC table", "vc web1"),
+         "the VP's name in the VC table", "vc web1", known=Known("VP", lambda book: book.vps)),
     Word("server", NAME, tests.server, "the session's server, or those at the VP's end", "server web1",
-         by_session=True),
+         by_session=True, known=Known("server", lambda book: book.servers)),
     Word("role", choice("role", {role.lower(): role for role in _ROLES}, "ROLE"),
          lambda roles, book: tests.on_name(lambda name: name.role in roles, book),
          "what the VC table has the VC for: session, default, management, or a service category", "role session"),

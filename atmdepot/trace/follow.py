@@ -11,13 +11,13 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason
-from atmdepot.net.records import Cells, SessionChange
-from atmdepot.trace.items import Cell, HecVerdict, Pdu, Place
+from atmdepot.net.records import Cells, Missed, SessionChange
+from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu, Place
 from atmdepot.trace.names import VcBook, VcName
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen
-from atmdepot.trace.verdicts import expected_cells, is_the_same, judge
+from atmdepot.trace.verdicts import excuse, expected_cells, is_the_same, judge
 from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
-from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PTI_LAST, PTI_OAM, CellHeader, HecMode, HecReceiver, Interface
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PTI_EFCI, PTI_LAST, PTI_OAM, CellHeader, HecMode, HecReceiver, Interface
 
 if TYPE_CHECKING:
     from atmdepot.trace.items import Item
@@ -61,13 +61,17 @@ class _Known:
 
 
 class _Direction:
-    """One direction of a link, as one node sees it."""
+    """One direction of a link, as one node sees it.
 
-    __slots__ = ("assemblies", "interface", "known", "place", "receiver")
+    A VC's first PDU that begins before `headless_until` may have begun in a gap of the trace.
+    """
 
-    def __init__(self, place: Place, interface: Interface) -> None:
+    __slots__ = ("assemblies", "headless_until", "interface", "known", "place", "receiver")
+
+    def __init__(self, place: Place, interface: Interface, headless_until: int | None) -> None:
         self.place = place
         self.interface = interface
+        self.headless_until = headless_until
         self.receiver = HecReceiver()
         self.known: dict[bytes, _Known] = {}
         self.assemblies: dict[tuple[int, int], _Assembly] = {}
@@ -79,6 +83,9 @@ class Follower:
     It differs from a node's `Reassembler` in this: it follows every VC; it does not know a VC's greatest SDU, so that a
     PDU may grow to what AAL5 can carry; it bounds the unfinished PDUs of all links together, and their number, too;
     where there are very many VCs, it forgets those that are not in use, even one on which it was to skip a PDU's rest.
+    Where a node tells that the trace missed cells, its PDUs under way end there, and the rests that come after the gap
+    are no fault of the network's. What was under way when the trace began is judged like all else: nobody can tell it
+    from a PDU that lost its beginning.
 
     Args:
         book: names of VCs, and by them encapsulation and CRC rule; what it does not know is read off the octets.
@@ -106,6 +113,7 @@ class Follower:
         self._timeout = timeout
         self._max_cells = max_cells
         self._waiting = self._held = 0
+        self._headless_until: dict[str, int] = {}
         self._directions: dict[tuple[str, str, str], _Direction] = {}
         # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away.
         self._partial: OrderedDict[_Assembly, _Direction] = OrderedDict()
@@ -126,6 +134,8 @@ class Follower:
             if record.event != "known":
                 items.append(record)
         elif not isinstance(record, tuple):
+            if isinstance(record, Missed):
+                self._miss(record, items)
             items.append(record)
         return items
 
@@ -133,12 +143,26 @@ class Follower:
         """The PDUs whose last cells had not come when the trace ended; that is no fault of theirs."""
         return [self._give_up(assembly, None) for assembly in list(self._partial)]
 
+    def _miss(self, missed: Missed, items: list[Item]) -> None:
+        """Forget what a gap has made doubtful; a PDU that began in it ends within the timeout, or is overdue."""
+        if missed.sessions and self._sessions is not None:
+            self._sessions.forget(missed.node)
+        if not missed.cells:
+            return
+        self._headless_until[missed.node] = missed.time + self._timeout
+        cut = [assembly for assembly, direction in self._partial.items() if direction.place.node == missed.node]
+        items += [self._give_up(assembly, None) for assembly in cut]
+        for place in [place for place in self._directions if place[0] == missed.node]:
+            del self._directions[place]
+        self._count_held()
+
     # Cells.
 
     def _expire(self, now: int, items: list[Item]) -> None:
         """Give up the PDUs whose last cell is overdue."""
         while self._partial:
             oldest = next(iter(self._partial))
+            oldest.begun = min(oldest.begun, now)  # the clock may have been set back
             if now - oldest.begun < self._timeout:
                 return
             items.append(self._give_up(oldest, DropReason.REASSEMBLY_TIMEOUT))
@@ -171,7 +195,7 @@ class Follower:
             interface = (told or self.interfaces.get((record.node, record.link)) or self.book.interface(record.link)
                          or self._interface)
             place = Place(record.node, record.link, record.direction)
-            found = self._directions[place] = _Direction(place, interface)
+            found = self._directions[place] = _Direction(place, interface, self._headless_until.get(record.node))
             self._held += 1
         return found
 
@@ -182,7 +206,11 @@ class Follower:
             direction.assemblies = {vc: held for vc, held in direction.assemblies.items() if held.parts}
             if not direction.assemblies:
                 del self._directions[place]
-        self._held = sum(1 + len(direction.assemblies) for direction in self._directions.values())
+        self._count_held()
+
+    def _count_held(self) -> None:
+        self._held = sum(1 + len(direction.assemblies) + len(direction.known)
+                         for direction in self._directions.values())
 
     def _look_up(self, direction: _Direction, header: bytes, mark: HecMark) -> _Known:
         """Judge a header that was not met before; only those with a good HEC are remembered."""
@@ -216,7 +244,7 @@ class Follower:
         """Add the cell that begins at an octet to its VC's PDU, and finish the PDU with its last cell."""
         if len(assembly.parts) >= _MAX_CELLS_OF_A_PDU:
             self._discard_rest(assembly, DropReason.OVERSIZE, time, items)
-        skip = assembly.discarding and time - assembly.begun < self._timeout
+        skip = assembly.discarding and self._still_skips(assembly, time)
         assembly.discarding = skip and not known.last
         if self._cells:
             cell = octets[at:at + CELL_SIZE]
@@ -240,6 +268,10 @@ class Follower:
         if self._waiting > self._max_cells or len(self._partial) > _MAX_UNFINISHED:
             self._discard_rest(next(iter(self._partial)), DropReason.REASSEMBLY_OVERFLOW, time, items)
 
+    def _still_skips(self, assembly: _Assembly, time: int) -> bool:
+        assembly.begun = min(assembly.begun, time)  # the clock may have been set back
+        return time - assembly.begun < self._timeout
+
     def _discard_rest(self, assembly: _Assembly, why: DropReason, time: int, items: list[Item]) -> None:
         """Give a PDU up, and skip its cells to come, so that they do not look like another."""
         items.append(self._give_up(assembly, why))
@@ -248,10 +280,11 @@ class Follower:
 
     def _finish(self, direction: _Direction, assembly: _Assembly, known: _Known, time: int) -> Pdu:
         self._waiting -= len(assembly.parts) - 1
-        pdu = _pdu_of(direction, assembly, time)
+        pdu = _pdu_of(direction, assembly, time, congested=known.fields.congested)
         self._partial.pop(assembly, None)
-        pdu.congested = known.fields.congested
         judge(pdu, self._crc or assembly.name.crc)
+        if pdu.first and direction.headless_until is not None and pdu.begun < direction.headless_until:
+            excuse(pdu)
         self._recent[direction.place] = pdu
         self._recent.move_to_end(direction.place)
         if len(self._recent) > _MAX_RECENT:
@@ -299,7 +332,7 @@ class Follower:
 
 def _cell(direction: _Direction, known: _Known, name: VcName, octets: bytes, time: int, mark: HecMark) -> Cell:
     verdict = HecVerdict.ABSENT if mark is HecMark.ABSENT else known.hec
-    return Cell(time, direction.place, octets, known.fields, verdict, name)
+    return Cell(time, direction.place, octets, known.fields, verdict, name, direction.interface)
 
 
 def _cell_of_pdu(
@@ -315,13 +348,15 @@ def _cell_of_pdu(
     return cell
 
 
-def _pdu_of(direction: _Direction, assembly: _Assembly, time: int) -> Pdu:
+def _pdu_of(direction: _Direction, assembly: _Assembly, time: int, *, congested: bool = False) -> Pdu:
     """Take a VC's cells as a PDU; the VC is free for the next."""
-    word = assembly.vpi << 20 | assembly.vci << 4 | PTI_LAST << 1 | assembly.clp
+    pti = PTI_LAST | PTI_EFCI if congested else PTI_LAST
+    word = assembly.vpi << 20 | assembly.vci << 4 | pti << 1 | assembly.clp
     pdu = Pdu(time, assembly.begun, direction.place, word.to_bytes(4, "big"), assembly.vpi, assembly.vci,
               b"".join(assembly.parts))
     pdu.count = len(assembly.parts)
     pdu.name, pdu.first, pdu.clp, pdu.hec_corrected = assembly.name, assembly.first, assembly.clp, assembly.corrected
+    pdu.congested = congested
     pdu.cells = assembly.cells
     for cell in pdu.cells:
         cell.pdu = pdu

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from atmdepot.net.records import Drop, Missed, SessionChange
 from atmdepot.trace.names import UNNAMED, VcName
 from atmdepot.wire.aal5 import TRAILER_SIZE
-from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, PTI_OAM, CellHeader
+from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, PTI_OAM, CellHeader, Interface, correct
 from atmdepot.wire.ip import MalformedPacket
 from atmdepot.wire.llc import (
     ETHERTYPE_IPV4,
@@ -52,7 +52,7 @@ class CrcVerdict(StrEnum):
     """Right by the rule of Dynamips and GNS3, on a VC that takes it."""
     BAD = "bad"
     ABSENT = "absent"
-    """The capture holds no trailer, or not all of the PDU."""
+    """There is no trailer, or not all of the PDU: its capture was cut, or the trace missed its first cells."""
 
 
 class Place(NamedTuple):
@@ -74,13 +74,16 @@ class Cell:
     """A cell. `octets` are its 53 as they passed; `header` is read from the mended header, where one bit was wrong.
 
     `position` counts the user cells of its PDU from 1 (0: it is in none), and `expected` is how many that PDU will have
-    by the length in its IP header (0: not known). `pdu` is set when the last cell has come.
+    by the length in its IP header (0: not known). `pdu` is set when the last cell has come. `interface` is the header
+    format that `header` was read by.
     """
 
-    __slots__ = ("direction", "expected", "header", "hec", "link", "name", "node", "octets", "pdu", "position", "time")
+    __slots__ = ("direction", "expected", "header", "hec", "interface", "link", "name", "node", "octets", "pdu", "position",
+                 "time")
 
     def __init__(
         self, time: int, place: Place, octets: bytes, header: CellHeader, hec: HecVerdict, name: VcName = UNNAMED,
+        interface: Interface = Interface.UNI,
     ) -> None:
         self.time = time
         self.node, self.link, self.direction = place
@@ -88,6 +91,7 @@ class Cell:
         self.header = header
         self.hec = hec
         self.name = name
+        self.interface = interface
         self.position = self.expected = 0
         self.pdu: Pdu | None = None
 
@@ -95,6 +99,14 @@ class Cell:
     def payload(self) -> bytes:
         """Its 48 octets."""
         return self.octets[HEADER_SIZE:]
+
+    @property
+    def mended(self) -> bytes:
+        """Its 53 octets as a receiver goes on with them: with the bit mended that was wrong in a corrected header."""
+        if self.hec is not HecVerdict.CORRECTED:
+            return self.octets
+        header = self.octets[:HEADER_SIZE]
+        return (correct(header) or header) + self.payload
 
     @property
     def is_oam(self) -> bool:
@@ -124,11 +136,12 @@ class Pdu:
     no trailer; `missing` how many octets the capture has cut off. `problem` is why a receiver would drop it (None: it
     would not), `crc` what its CRC says; `clp` is the OR of its cells', `congested` the last one's EFCI. `begun` is when
     its first cell passed; `first` tells that it is the first on its VC, whose beginning may lie before the trace;
-    `unfinished` that its last cell never came (with no problem: not before the trace ended).
+    `unfinished` that its last cell never came (with no problem: not before the trace ended, or in a gap of the trace);
+    `headless` that its first cells were in a gap of the trace, so that neither CRC nor Length say anything of it.
     """
 
     __slots__ = ("_carried", "begun", "cells", "clp", "congested", "count", "crc", "direction", "first", "header",
-                 "hec_corrected", "length", "link", "missing", "name", "node", "octets", "problem", "sdu", "session",
+                 "headless", "hec_corrected", "length", "link", "missing", "name", "node", "octets", "problem", "sdu", "session",
                  "time", "unfinished", "vci", "vpi")
 
     def __init__(self, time: int, begun: int, place: Place, header: bytes, vpi: int, vci: int, octets: bytes) -> None:
@@ -138,7 +151,7 @@ class Pdu:
         self.count = 0
         self.cells: list[Cell] = []
         self.clp = 0
-        self.congested = self.first = self.unfinished = False
+        self.congested = self.first = self.headless = self.unfinished = False
         self.hec_corrected = 0
         self.crc = CrcVerdict.ABSENT
         self.problem: DropReason | None = None
@@ -158,7 +171,7 @@ class Pdu:
     @property
     def has_trailer(self) -> bool:
         """Whether `octets`, with those that are `missing`, are a CPCS-PDU; an SDU alone never fills its cells."""
-        return not self.unfinished and len(self.octets) + self.missing == self.count * PAYLOAD_SIZE
+        return not (self.unfinished or self.headless) and len(self.octets) + self.missing == self.count * PAYLOAD_SIZE
 
     @property
     def carried(self) -> Carried:

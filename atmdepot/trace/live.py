@@ -29,6 +29,7 @@ _MAX_FIRST_LINE = 1 << 20
 _AT_ONCE = 1 << 18
 _ANSWER_TIME = 10.0
 _GRACE = 5.0
+_DRAIN = 3.0
 _LOWEST_PRIORITY = 19
 
 
@@ -237,23 +238,31 @@ class LiveSource:
             for connection in self._connections:  # some may have come with the first line
                 yield from self._deliver(connection, connection.records_here, selector)
             while len(selector.get_map()) > 1:
+                if self._is_overdue():
+                    yield from self._give_up(selector)
+                    return
                 ready = [key.data for key, _ in selector.select(self._timeout())]
                 for connection in ready:
                     if connection is None:
                         self._woken.recv(1)
                     else:
                         yield from self._deliver(connection, connection.receive, selector)
-                if self._is_overdue():
-                    yield from self._give_up(selector)
-                    return
                 if not ready and self._idle is not None:
                     yield None
 
     def _give_up(self, selector: selectors.BaseSelector) -> Iterator[Remark]:
-        """Say whose rest has not come in time."""
+        """Count what has come too late to be looked at, and say whose rest not even that can be said of."""
+        selector.unregister(self._woken)
+        until = time.monotonic() + _DRAIN
+        while selector.get_map() and (left := until - time.monotonic()) > 0:
+            for key, _ in selector.select(left):
+                for record in self._deliver(key.data, key.data.receive, selector):
+                    if isinstance(record, Remark):
+                        yield record
+                    else:
+                        self._add(_as_missed(record))
         for key in selector.get_map().values():
-            if key.data is not None:
-                yield Remark(f"{key.data.told.node}: the daemon did not end in time; its last records are lacking")
+            yield Remark(f"{key.data.told.node}: the daemon did not end in time; more was missed than is counted")
 
     def _timeout(self) -> float | None:
         """How long to wait for the next record."""
@@ -293,6 +302,18 @@ class LiveSource:
         self.missed.cells += missed.cells
         self.missed.drops += missed.drops
         self.missed.sessions += missed.sessions
+
+
+def _as_missed(record: SourceRecord) -> Missed:
+    """A record that nobody looked at; what it tells of as missed was counted when it came."""
+    match record:
+        case Cells():
+            return Missed(record.time, cells=len(record.octets) // CELL_SIZE)
+        case Drop():
+            return Missed(record.time, drops=record.count)
+        case SessionChange():
+            return Missed(record.time, sessions=1)
+    return Missed(0)
 
 
 def _is_plain(*texts: str) -> bool:

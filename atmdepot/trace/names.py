@@ -40,6 +40,9 @@ class VcBook:
         self._interfaces: dict[str, Interface] = {}
         self.addresses: dict[tuple[str, int], tuple[str, str]] = {}
         """Link and node of each UDP address, for who sees only datagrams."""
+        self.vps: set[str] = set()
+        self.servers: set[str] = set()
+        self.nodes: set[str] = set()
         for network in networks:
             self._add(network)
         self.of = lru_cache(maxsize=1 << 16)(self._of)
@@ -49,6 +52,9 @@ class VcBook:
             self._interfaces[name] = Interface(link.interface)
             for node, address in link.ends.items():
                 self.addresses[address.host, address.port] = name, node
+        self.vps |= network.vps.keys()
+        self.servers |= network.servers.keys()
+        self.nodes |= network.nodes.keys()
         for name, vp in network.vps.items():
             edge = next(end for end in vp.ends if end != network.depot)
             server = next(server for server, settings in network.servers.items() if settings.node == edge)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.control import show
+from atmdepot.net.control import is_answered, show
 from atmdepot.net.running import control_sockets, running_networks
 from atmdepot.network import load
 from atmdepot.tables import console, make_table
@@ -44,7 +44,8 @@ class Choice(NamedTuple):
     """What the user chose: where to look, and how to read what is there.
 
     `wants` are the kinds of records (`cells`, `drops`, `sessions`) that the filter needs, `links` the links of which
-    alone it lets anything through (None: all).
+    alone it lets anything through (None: all). `sessions_only` tells that cells have no use where a depot tells of its
+    sessions.
     """
 
     places: Sequence[str] = ()
@@ -55,6 +56,7 @@ class Choice(NamedTuple):
     nni: bool = False
     crc: CrcMode | None = None
     cells: bool = False
+    sessions_only: bool = False
     wants: frozenset[str] = frozenset({"cells", "drops", "sessions"})
     links: frozenset[str] | None = None
 
@@ -134,10 +136,10 @@ def _interface(choice: Choice) -> Iterator[Opened]:
 
 @contextlib.contextmanager
 def _running(choice: Choice) -> Iterator[Opened]:
-    places = _sockets(choice)
+    places, silent = _sockets(choice)
+    wants = choice.wants - {"cells"} if choice.sessions_only and _has_depot(places) else choice.wants
     give_way()
-    with LiveSource(places, idle=_IDLE, **{kind: kind in choice.wants for kind in ("cells", "drops", "sessions")}
-                    ) as source:
+    with LiveSource(places, idle=_IDLE, **{kind: kind in wants for kind in ("cells", "drops", "sessions")}) as source:
         networks = [load(choice.table)] if choice.table else _tables_of(source)
         book = VcBook(networks)
         has_depot = any(told.kind == "depot" for told in source.nodes.values())
@@ -145,12 +147,16 @@ def _running(choice: Choice) -> Iterator[Opened]:
         follower.interfaces = {(node, link): Interface(told.interface)
                                for node, of in source.nodes.items() for link, told in of.links.items()}
         records = in_order(source) if len(source.nodes) > 1 else source
-        yield Opened(records, follower, book, source.stop, lambda: _missed(source), len(source.nodes),
-                     ", ".join(source.nodes))
+        place = ", ".join(source.nodes) + (f" (not running: {', '.join(silent)})" if silent else "")
+        yield Opened(records, follower, book, source.stop, lambda: _missed(source), len(source.nodes), place)
 
 
-def _sockets(choice: Choice) -> dict[Path, Collection[str]]:
-    """The control socket of each node chosen, and its links (none: all)."""
+def _has_depot(places: Iterable[Path]) -> bool:
+    return any(show(path, "servers", 1) for path in places)
+
+
+def _sockets(choice: Choice) -> tuple[dict[Path, Collection[str]], list[str]]:
+    """The control socket of each node chosen, and its links (none: all); and of `any` the nodes that do not answer."""
     wanted: dict[str, set[str]] = {}
     everywhere = not choice.places
     for place in choice.places:
@@ -172,7 +178,9 @@ def _sockets(choice: Choice) -> dict[Path, Collection[str]]:
                                 f"`atmdepot trace -D` lists all places{_hint([node])}")
     chosen = {path: set() if everywhere or "" in wanted[node] else wanted[node]
               for node, path in sockets.items() if everywhere or node in wanted}
-    return _narrowed(chosen, choice.links)
+    silent = {path for path in chosen if path.stem not in wanted and not is_answered(path)}
+    answering = {path: links for path, links in chosen.items() if path not in silent}
+    return _narrowed(answering, choice.links), sorted(path.stem for path in silent)
 
 
 def _narrowed(chosen: dict[Path, set[str]], links: frozenset[str] | None) -> dict[Path, Collection[str]]:

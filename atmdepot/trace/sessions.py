@@ -33,6 +33,9 @@ class SessionNames(Protocol):
     def change(self, change: SessionChange) -> None:
         """The depot told of a session."""
 
+    def forget(self, node: str) -> None:
+        """The trace missed changes of sessions that the node told of."""
+
     def of(self, pdu: Pdu) -> Session | None:
         """The session of a PDU, if it is known."""
 
@@ -43,7 +46,7 @@ class DepotSessions:
     def __init__(self) -> None:
         self.changes: list[SessionChange] = []
         # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away.
-        self._named: OrderedDict[FlowKey, Session] = OrderedDict()
+        self._named: OrderedDict[FlowKey, tuple[str, Session]] = OrderedDict()
 
     def change(self, change: SessionChange) -> None:
         """Note a session, or that it is gone (its flow may have another by then)."""
@@ -51,11 +54,16 @@ class DepotSessions:
         if key is None:
             return
         if change.event != SessionEvent.GONE:
-            self._named[key] = Session(change.number, change.server)
+            self._named[key] = change.node, Session(change.number, change.server)
             self._named.move_to_end(key)
             if len(self._named) > _MAX_SESSIONS:
                 self._named.popitem(last=False)
-        elif key in self._named and self._named[key].number == change.number:
+        elif key in self._named and self._named[key][1].number == change.number:
+            del self._named[key]
+
+    def forget(self, node: str) -> None:
+        """Name no session of the node's any more until it tells of it: its flow may have another by now."""
+        for key in [key for key, (teller, _) in self._named.items() if teller == node]:
             del self._named[key]
 
     def of(self, pdu: Pdu) -> Session | None:
@@ -63,7 +71,8 @@ class DepotSessions:
         packet = pdu.packet
         if packet is None:
             return None
-        return self._named.get(packet.key) or self._named.get(packet.reverse_key)
+        found = self._named.get(packet.key) or self._named.get(packet.reverse_key)
+        return found[1] if found is not None else None
 
 
 def _key_of(change: SessionChange) -> FlowKey | None:
@@ -99,6 +108,9 @@ class CaptureSessions:
 
     def change(self, change: SessionChange) -> None:
         """Nothing: there is no depot to tell."""
+
+    def forget(self, node: str) -> None:
+        """Nothing, likewise."""
 
     def of(self, pdu: Pdu) -> Session | None:
         """The session of a PDU, which it may open, move or close."""

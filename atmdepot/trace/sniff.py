@@ -126,6 +126,8 @@ class SniffSource:
 
     def summary(self) -> list[str]:
         """Lines for the user: how many packets there were, what was passed over, and what the kernel lost."""
+        with suppress(OSError):
+            list(self._losses())
         return [self._notes.summary(f"{self.name}: {self.packets:,} packets"),
                 f"{self.missed:,} packets lost by the kernel, because this trace was too slow"]
 

@@ -209,6 +209,8 @@ def _verdict_text(pdu: Pdu) -> str:
     """Length, pad and CRC; or why a receiver drops it."""
     if pdu.unfinished:
         return f"no last cell: {pdu.problem or 'the trace ended before'}"
+    if pdu.headless:
+        return "the cells before were missed"
     if pdu.crc is CrcVerdict.ABSENT:
         return f"the first {count_text(len(pdu.octets), 'octet')} captured" if pdu.missing else \
             f"length {len(pdu.octets)}, CRC not captured"
@@ -221,9 +223,15 @@ def _verdict_text(pdu: Pdu) -> str:
         told += ", CLP 1"
     if pdu.problem not in (None, DropReason.CRC_ERROR):
         told += f": {pdu.problem}"
-    if pdu.problem is not None and pdu.first and encapsulation_of(pdu.octets) is None:
+    if pdu.problem is not None and pdu.first and not _begins_well(pdu):
         told += " (its beginning may lie before the trace)"
     return told
+
+
+def _begins_well(pdu: Pdu) -> bool:
+    """Whether its first octets are those of an SDU of its VC's encapsulation, or of any where that is not known."""
+    found = encapsulation_of(pdu.octets)
+    return found is not None and pdu.name.encapsulation in (None, found)
 
 
 def _length_text(pdu: Pdu) -> str:

@@ -63,7 +63,8 @@ class Tracer:
         writer: writes the cells and PDUs that were taken (None: no file).
         count: stop after so many items (0: never).
         duration: stop after so many ns of the records' own time (0: never).
-        by_clock: stop after so many ns of the clock, too, if that comes first: for what happens now.
+        end: ends the source when the duration is over by the clock, so that what had happened until then still comes;
+            None for what does not happen now, where the clock has no say.
         remark: is told lines for the user.
 
     """
@@ -71,7 +72,7 @@ class Tracer:
     def __init__(
         self, source: Iterable[SourceRecord | None], follower: Follower, *, level: str, keep: Filter | None,
         shower: Shower | None, writer: CaptureWriter | None, remark: Callable[[str], None], count: int = 0,
-        duration: int = 0, by_clock: bool = True,
+        duration: int = 0, end: Callable[[], None] | None = None,
     ) -> None:
         self._source = source
         self._follower = follower
@@ -83,13 +84,13 @@ class Tracer:
         self._remark = remark
         self._count = count
         self._duration = duration
-        self._by_clock = by_clock
+        self._end = end
         self._stopped = False
         self.totals = Totals()
 
     def run(self) -> Totals:
         """Trace until the source ends, `stop` is called, or count or duration are reached."""
-        until = time.monotonic_ns() + self._duration if self._duration and self._by_clock else 0
+        until = time.monotonic_ns() + self._duration if self._duration else 0
         first: int | None = None
         for record in self._source:
             if isinstance(record, Remark):
@@ -101,8 +102,11 @@ class Tracer:
                 if self._duration and record.time - first > self._duration:
                     break
                 self._take(record)
-            if self._stopped or (until and time.monotonic_ns() > until):
+            if self._stopped:
                 break
+            if until and self._end is not None and time.monotonic_ns() > until:
+                self._end()
+                until = 0
         for pdu in self._follower.finish():
             self._meet(pdu)
         self._flush()
@@ -150,10 +154,11 @@ class Tracer:
         assert writer is not None
         place = item.time, item.node
         if isinstance(item, Cell):
-            written = writer.cells(*place, item.link, item.direction, item.octets, _MARKS[item.hec])
+            comment = "HEC corrected" if item.hec is HecVerdict.CORRECTED else ""
+            written = writer.cells(*place, item.link, item.direction, item.mended, _MARKS[item.hec], comment)
         elif isinstance(item, Pdu):
-            # Of one that is unfinished there are its cells; the summary tells of it.
-            written = item.unfinished or writer.pdu(
+            # Of one that is not whole there are its cells; the summary tells of it.
+            written = item.unfinished or item.headless or writer.pdu(
                 *place, item.link, item.direction, item.header, _as_wireshark_wants(item), _comment(item),
                 trailer=item.has_trailer, missing=item.missing)
         else:

@@ -17,7 +17,7 @@ from atmdepot.trace.printable import printable
 from atmdepot.trace.summary import count_text
 from atmdepot.wire import layouts
 from atmdepot.wire.aal5 import TRAILER_SIZE, crc32, is_dynamips_crc
-from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, correct, hec
+from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, Interface, hec
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, address_text, ip_view
 from atmdepot.wire.llc import Encapsulation
 
@@ -40,29 +40,27 @@ _ENCAPSULATIONS: dict[str, tuple[str, Any]] = {
 _INNER: dict[int, tuple[str, Any]] = {PROTOCOL_TCP: ("TCP", layouts.TCP), PROTOCOL_UDP: ("UDP", layouts.UDP)}
 
 
-def tree_text(item: Item, *, nni: bool = False, cells: bool = False) -> str:
+def tree_text(item: Item, *, cells: bool = False) -> str:
     """The tree of an item, each line indented; with `cells` also of every cell of a PDU. Empty for what has none."""
-    return "\n".join(_INDENT + printable(line) for line in _lines(item, nni, cells))
+    return "\n".join(_INDENT + printable(line) for line in _lines(item, cells))
 
 
-def _lines(item: Item, nni: bool, cells: bool) -> Iterator[str]:
+def _lines(item: Item, cells: bool) -> Iterator[str]:
     if isinstance(item, Cell):
-        yield from _cell_lines(item, nni)
+        yield from _cell_lines(item)
     elif isinstance(item, Pdu):
         if cells:
             for cell in item.cells:
-                yield from _cell_lines(cell, nni)
+                yield from _cell_lines(cell)
         yield from _pdu_lines(item)
 
 
-def _cell_lines(cell: Cell, nni: bool) -> Iterator[str]:
+def _cell_lines(cell: Cell) -> Iterator[str]:
     octets = cell.octets
-    header = octets[:HEADER_SIZE]
-    if cell.hec is HecVerdict.CORRECTED:
-        header = correct(header) or header
-    mended = header[:4] + bytes((hec(header[:4]),))
+    header = cell.mended[:4]
+    mended = header + bytes((hec(header),))
     yield f"cell {cell.position or ''}".rstrip() + f": {octets[:HEADER_SIZE].hex(' ')}"
-    layout = layouts.NNI_CELL_HEADER if nni else layouts.UNI_CELL_HEADER
+    layout = layouts.NNI_CELL_HEADER if cell.interface is Interface.NNI else layouts.UNI_CELL_HEADER
     yield from _parsed(layout, mended, 1, {"hec": _hec_text(cell, mended)})
     if cell.is_oam:
         yield "OAM"

@@ -5,6 +5,8 @@
     cells      cell 53, once or more
     RFC 4717   label stack entry 4, once or more | control word 4 | cell without HEC 52, once or more      port 6635
 
+RFC 4717's control word may be missing (it is optional for N-to-one): the length tells whether it is there.
+
 Where the ports of the links are given, every datagram of theirs is taken. Where they are not, the datagrams between two
 addresses and ports must prove to be cells first: each a whole number of cells, with every HEC right, until among them
 there were two different headers, a single-cell PDU with a right CRC-32, or an OAM cell with a right CRC-10. What
@@ -49,6 +51,7 @@ _MAX_LABELS = 8
 _OAM_PTIS, _OAM_VCIS = {4, 5}, {3, 4}
 _NO_CELLS = "UDP datagrams that hold no cells"
 _UNPROVEN = "UDP datagrams that may hold cells"
+_NO_MPLS_CELLS = "MPLS-in-UDP datagrams that hold no cells"
 
 
 class _Conversation:
@@ -237,11 +240,8 @@ class UdpCells:
 
     def _mpls(self, time: int, stream: _Stream, payload: bytes, length: int) -> SourceRecord | None:
         label, at = _label(payload)
-        at += 4
-        count, rest = divmod(length - at, _BARE_CELL)
-        # The control word begins with four zero bits, where an IP packet has its version.
-        if rest or count < 1 or len(payload) < at or payload[at - 4] >> 4:
-            raise NoCells("MPLS-in-UDP datagrams that hold no cells")
+        at = _first_cell(payload, at, length)
+        count = (length - at) // _BARE_CELL
         there = self._there((len(payload) - at) // _BARE_CELL, count)
         if not there:
             return None
@@ -249,7 +249,6 @@ class UdpCells:
         octets = b"".join([header_with_hec(payload[one:one + 4]) + payload[one + 4:one + _BARE_CELL] for one in starts])
         return CapturedCells(time, f"{stream.link}/{label}", stream.direction, octets, stream.node, HecMark.ABSENT,
                              Interface.NNI)
-
 
     def _there(self, there: int, count: int) -> int:
         """How many of a datagram's cells are there; the others are counted."""
@@ -265,7 +264,26 @@ def _label(payload: bytes) -> tuple[int, int]:
         entry = int.from_bytes(payload[at:at + 4], "big")
         if entry & _BOTTOM_OF_STACK:
             return entry >> 12, at + 4
-    raise NoCells("MPLS-in-UDP datagrams that hold no cells")
+    raise NoCells(_NO_MPLS_CELLS)
+
+
+def _first_cell(payload: bytes, at: int, length: int) -> int:
+    """Where the cells begin, behind a label stack that ends at `at`: there, or after a control word."""
+    beyond = length - at
+    if beyond >= _BARE_CELL and beyond % _BARE_CELL == 0 and not _is_ip(payload[at:at + 6], beyond):
+        return at
+    # The control word begins with four zero bits, where an IP packet has its version.
+    is_word = len(payload) >= at + 4 and not payload[at] >> 4
+    if is_word and beyond - 4 >= _BARE_CELL and (beyond - 4) % _BARE_CELL == 0:
+        return at + 4
+    raise NoCells(_NO_MPLS_CELLS)
+
+
+def _is_ip(beginning: bytes, length: int) -> bool:
+    """Whether it begins as an IP packet of that length; TCP's acknowledgements, of 52 octets, are as long as a cell."""
+    total, rest = int.from_bytes(beginning[2:4], "big"), int.from_bytes(beginning[4:6], "big") + 40
+    version = beginning[0] >> 4 if beginning else 0
+    return (version == 4 and total == length) or (version == 6 and rest == length)
 
 
 def _prove(headers: set[bytes], cells: bytes) -> bool | None:

@@ -36,6 +36,16 @@ def judge(pdu: Pdu, mode: CrcMode | None) -> None:
         pdu.problem = error.reason
 
 
+def excuse(pdu: Pdu) -> None:
+    """Unjudge a PDU that may have begun in a gap of the trace, if it looks like it: a rest has neither CRC nor Length.
+
+    One that is whole has a Length that fits its cells, so what is wrong with it is the network's fault all the same.
+    """
+    if pdu.crc is CrcVerdict.BAD and pdu.pad < 0:
+        pdu.headless = True
+        pdu.crc, pdu.problem, pdu.sdu, pdu.length = CrcVerdict.ABSENT, None, b"", -1
+
+
 def _crc_of(octets: bytes, mode: CrcMode | None) -> CrcVerdict:
     """What a PDU's CRC says; Dynamips' is good where its VC takes it, or where no table tells what it takes."""
     if len(octets) < 4:

@@ -95,8 +95,10 @@ class CaptureWriter:
         self.left_out: Counter[str] = Counter()
 
     def cells(self, time: int, node: str, link: str, direction: str, octets: bytes,
-              hec: HecMark = HecMark.RECORDED) -> bool:
+              hec: HecMark = HecMark.RECORDED, comment: str = "") -> bool:
         """Write cells that passed at `time` (ns since 1970); `octets` are whole ones of 53.
+
+        `comment` is a line on each of them that pcapng has a place for.
 
         Returns:
             False when the format has no place for them.
@@ -201,7 +203,7 @@ class ErfCaptureWriter(CaptureWriter):
     """Writes ERF records, in pcap or pcapng."""
 
     def cells(self, time: int, node: str, link: str, direction: str, octets: bytes,
-              hec: HecMark = HecMark.RECORDED) -> bool:
+              hec: HecMark = HecMark.RECORDED, comment: str = "") -> bool:
         """Write each cell as a record; one whose HEC is wrong has the error flag."""
         count, rest = divmod(len(octets), CELL_SIZE)
         if rest:
@@ -210,7 +212,7 @@ class ErfCaptureWriter(CaptureWriter):
             return False
         self._begin(time)
         described = self._container.describe(node, link)
-        before, after = self._container.around(time, node, link, direction, _ERF_CELL, _ERF_CELL)
+        before, after = self._container.around(time, node, link, direction, _ERF_CELL, _ERF_CELL, comment)
         way = _DIRECTIONS.get(direction, Direction.SENT)
         good = before + cell_record_header(time, way)
         records = [described]
@@ -250,7 +252,7 @@ class SunAtmWriter(CaptureWriter):
     """Writes the SDUs of PDUs; cells have no place in it."""
 
     def cells(self, time: int, node: str, link: str, direction: str, octets: bytes,
-              hec: HecMark = HecMark.RECORDED) -> bool:
+              hec: HecMark = HecMark.RECORDED, comment: str = "") -> bool:
         """Write nothing."""
         return False
 

@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from atmdepot.lab.pages import page
-from atmdepot.network import shipped_tables
+from atmdepot.network import load, shipped_tables
 from tests.end_to_end.sites import CLIENT, VIP, Site, site, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.wireshark import Wireshark
 
 pytestmark = pytest.mark.namespaces
+
+WHOLE = [name for name, path in shipped_tables().items()
+         if all(node.kind != "external" for node in load(path).nodes.values())]
+"""The tables whose every node is ours, so that a lab can run them."""
 
 
 class Trace:
@@ -94,9 +98,10 @@ def test_why_is_nothing_forwarded(direct: Site) -> None:
     assert line.startswith("depot DROP 1 packet: not-a-service")
 
 
-@pytest.mark.parametrize("table", shipped_tables())
+@pytest.mark.parametrize("table", WHOLE)
 def test_a_capture_of_each_table_is_right_in_tshark(table: str, tmp_path: Path, tshark: Wireshark) -> None:
-    with site(table) as at:
+    # Some tables say themselves how they are probed.
+    with site(table, watched="[probing]" in shipped_tables()[table].read_text()) as at:
         for words, name in ((["-i", "any"], "any.pcapng"), (["-i", at.lab.network.depot], "depot.pcap")):
             path = tmp_path / name
             with trace(at, *words, "-w", str(path)) as running:
@@ -104,6 +109,7 @@ def test_a_capture_of_each_table_is_right_in_tshark(table: str, tmp_path: Path, 
                     assert at.fetch(vip, "10KB").octets == page("10KB")
                 _, err = running.end()
             pdus = tshark.frames(path, "erf.types.type == 4")
+            assert len(pdus) == len(tshark.fields(path, "frame.number", only="erf.types.type == 4"))
             correct = sum("(correct)" in pdu for pdu in pdus)
             assert f" {len(pdus):,} PDUs written" in err
             assert correct > 10
@@ -148,9 +154,33 @@ def test_count_and_duration_end_it(direct: Site) -> None:
         direct.fetch(VIP, "100B")
         out, _ = running.end(None)
     assert len(out.splitlines()) == 2
-    with trace(direct, "--duration", "300ms", "--stats", "-o", "json") as running:
+    with trace(direct, "--duration", "3s", "--stats", "-o", "json") as running:
+        direct.fetch(VIP, "100B")
         out, _ = running.end(None)
     assert json.loads(out)["drops"] == []
+    assert sum(row["pdus"] for row in json.loads(out)["vcs"]) >= 18
+
+
+def test_a_dead_node_does_not_keep_the_others_from_being_traced(needs: Callable[[str], None]) -> None:
+    needs("curl")
+    with site("direct") as at:
+        os.kill(at.pid("web2"), signal.SIGKILL)
+        until(lambda: at.lab.state.processes["web2"].exit_code is not None)
+        with trace(at, "-q", "host", CLIENT) as running:
+            assert "not running: web2" in running.told[-1]
+            at.run("client", "curl", "-s", "--retry", "5", "--retry-all-errors", "-m", "2", f"http://{VIP}/100B")
+            out, _ = running.end()
+        assert "TCP" in out
+        assert at.atmdepot("explain", "--src", f"{CLIENT}:1", "--dst", f"{VIP}:80").returncode == 0
+
+
+def test_sessions_are_traced_without_their_cells(direct: Site) -> None:
+    with trace(direct, "--level", "session", "-o", "ndjson") as running:
+        direct.fetch(VIP, "100B")
+        until(lambda: direct.rows("sessions")[-1]["closed_by"] == "FIN")
+        out, err = running.end()
+    assert [json.loads(line)["event"] for line in out.splitlines()] == ["opened", "established", "closed"]
+    assert "\natmdepot: 0 cells seen" in err
 
 
 def test_the_udp_links_can_be_sniffed(direct: Site, tmp_path: Path) -> None:

@@ -314,6 +314,96 @@ def test_unfinished_pdus_at_the_end_are_no_ones_fault() -> None:
     assert follower.finish() == []
 
 
+# Gaps of the trace.
+
+LONG = cells_of(train_of(b"\xaa\xaa\3\0\0\0\x08\0" + udp("10.0.0.1", 1, "10.0.0.2", 2, bytes(400))))
+
+
+def test_a_gap_ends_pdus_under_way_and_the_rest_after_it_is_no_ones_fault() -> None:
+    follower = Follower(cells=True, timeout=TIMEOUT)
+    items_of(follower, b"".join(LONG), b"".join(LONG[:4]), time=1)
+    cut, gap = follower.take(Missed(2, cells=5))
+    assert isinstance(cut, Pdu)
+    assert (cut.unfinished, cut.problem, cut.count) == (True, None, 4)
+    assert isinstance(gap, Missed)
+    rest, good, bad = pdus_in(items_of(follower, b"".join(LONG[6:] + LONG + LONG[6:]), time=3))
+    assert (rest.headless, rest.first, rest.problem, rest.crc, rest.sdu, rest.length, rest.has_trailer) == (
+        True, True, None, CrcVerdict.ABSENT, b"", -1, False)
+    assert (rest.count, rest.unfinished) == (len(LONG) - 6, False)
+    assert (good.headless, good.problem, good.count, good.crc) == (False, None, len(LONG), CrcVerdict.GOOD)
+    assert (bad.headless, bad.problem, bad.crc) == (False, DropReason.CRC_ERROR, CrcVerdict.BAD)
+    assert not follower.finish()
+
+
+def test_after_a_gap_a_whole_pdu_is_judged_as_ever() -> None:
+    train = b"".join(LONG)
+    for damaged, problem in ((train, None), (flipped(train, 100), DropReason.CRC_ERROR)):
+        follower = Follower()
+        follower.take(Missed(2, cells=1))
+        (pdu,) = pdus_in(items_of(follower, damaged, time=3))
+        assert (pdu.headless, pdu.problem, bool(pdu.sdu)) == (False, problem, problem is None)
+
+
+@pytest.mark.parametrize(("missed", "node", "time", "headless"), [
+    (Missed(0, cells=1), "", TIMEOUT - 1, True), (Missed(0, cells=1), "", TIMEOUT, False),
+    (Missed(0, drops=1, sessions=1), "", 1, False), (Missed(0, cells=1, node="other"), "", 1, False),
+    (Missed(0, cells=1, node="one"), "one", 1, True)])
+def test_a_gap_excuses_what_may_have_begun_in_it(missed: Missed, node: str, time: int, headless: bool) -> None:
+    follower = Follower(timeout=TIMEOUT)
+    assert follower.take(missed) == [missed]
+    (rest,) = pdus_in(follower.take(Cells(time, "l", "in", b"".join(LONG[6:]), node)))
+    assert (rest.headless, rest.problem) == (headless, None if headless else DropReason.CRC_ERROR)
+
+
+def test_a_gap_of_another_node_or_of_no_cells_leaves_pdus_alone() -> None:
+    follower = Follower()
+    items_of(follower, b"".join(LONG[:4]))
+    for missed in (Missed(0, cells=1, node="other"), Missed(0, drops=1, sessions=1)):
+        assert follower.take(missed) == [missed]
+    (pdu,) = pdus_in(items_of(follower, b"".join(LONG[4:])))
+    assert (pdu.count, pdu.problem) == (len(LONG), None)
+
+
+def test_a_gap_ends_the_skipping_of_a_pdus_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "_MAX_CELLS_OF_A_PDU", 3)
+    cell, last = cells_of(segment(bytes(60), Vc(1, 64)))
+    follower = Follower()
+    items_of(follower, cell * 4)
+    follower.take(Missed(0, cells=1))
+    (good,) = pdus_in(items_of(follower, cell + last))
+    assert good.sdu == bytes(60)
+
+
+def test_missed_session_changes_make_sessions_be_forgotten() -> None:
+    sessions = FakeSessions()
+    follower = Follower(sessions=sessions)
+    for missed in (Missed(0, cells=1, node="one"), Missed(0, sessions=1, node="two")):
+        follower.take(missed)
+    assert sessions.forgot == ["two"]
+
+
+# Clocks set back.
+
+
+def test_a_pdu_from_before_the_clock_was_set_back_waits_one_timeout_more() -> None:
+    follower = Follower(timeout=TIMEOUT)
+    items_of(follower, LONG[0], time=10**9)
+    assert items_of(follower, b"", time=5) == []
+    assert items_of(follower, b"", time=4 + TIMEOUT) == []
+    (pdu,) = pdus_in(items_of(follower, b"", time=5 + TIMEOUT))
+    assert (pdu.problem, pdu.begun) == (DropReason.REASSEMBLY_TIMEOUT, 5)
+
+
+def test_skipping_ends_one_timeout_after_the_clock_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "_MAX_CELLS_OF_A_PDU", 3)
+    cell, last = cells_of(segment(bytes(60), Vc(1, 64)))
+    follower = Follower(timeout=TIMEOUT)
+    items_of(follower, cell * 4, time=10**9)
+    assert items_of(follower, cell, time=5) == []
+    (good,) = pdus_in(items_of(follower, cell + last, time=5 + TIMEOUT))
+    assert good.sdu == bytes(60)
+
+
 def test_the_first_pdu_on_a_vc_may_have_begun_before_the_trace() -> None:
     one, two = pdus_in(items_of(Follower(), segment(PACKET, Vc(1, 64)) * 2))
     assert (one.first, two.first) == (True, False)
@@ -327,7 +417,9 @@ def test_a_pdu_has_what_its_cells_and_trailer_say() -> None:
     assert items_of(follower, flipped(clp1, 0), time=7) == []
     (pdu,) = pdus_in(items_of(follower, efci, time=9))
     assert (pdu.begun, pdu.time, pdu.link, pdu.direction, pdu.node) == (7, 9, "l", "in", "")
-    assert (pdu.vpi, pdu.vci, pdu.header) == (5, 40, CellHeader(5, 40, 1, 1).pack()[:4])
+    assert (pdu.vpi, pdu.vci, pdu.header) == (5, 40, CellHeader(5, 40, 3, 1).pack()[:4])
+    (read_back,) = pdus_in(Follower().take(PduSeen(9, "l", "in", pdu.header, pdu.octets)))
+    assert (read_back.clp, read_back.congested) == (1, True)
     assert (pdu.clp, pdu.congested, pdu.hec_corrected, pdu.count) == (1, True, 1, 2)
     assert (pdu.length, pdu.pad, pdu.crc, pdu.problem, pdu.sdu) == (len(PACKET), 30, CrcVerdict.GOOD, None, PACKET)
     assert pdu.cells == []
@@ -534,10 +626,14 @@ class FakeSessions:
     def __init__(self) -> None:
         self.changes: list[SessionChange] = []
         self.told: list[SessionChange] = []
+        self.forgot: list[str] = []
         self.asked: list[bytes] = []
 
     def change(self, change: SessionChange) -> None:
         self.told.append(change)
+
+    def forget(self, node: str) -> None:
+        self.forgot.append(node)
 
     def of(self, pdu: Pdu) -> Session:
         if not self.asked:

@@ -218,6 +218,7 @@ def test_stop_before_it_has_begun(fake: Callable[..., Path]) -> None:
 
 def test_a_daemon_that_does_not_end_is_given_up(fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_GRACE", 0.05)
+    monkeypatch.setattr(live, "_DRAIN", 0.05)
     over = threading.Event()
 
     def script(daemon: FakeDaemon) -> None:
@@ -227,9 +228,28 @@ def test_a_daemon_that_does_not_end_is_given_up(fake: Callable[..., Path], monke
     with LiveSource({fake(script): ()}) as source:
         waiting = threading.Timer(0.01, source.stop)
         waiting.start()
-        assert list(source) == [Remark("depot: the daemon did not end in time; its last records are lacking")]
+        assert list(source) == [Remark("depot: the daemon did not end in time; more was missed than is counted")]
         waiting.join()
     over.set()
+
+
+def test_what_comes_too_late_to_be_looked_at_is_counted_as_missed(
+        fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_GRACE", 0.0)
+    cells, drop = Cells(1, "to-web1", "in", bytes(53) * 7), Drop(1, "to-web1", "unknown-vc", 3)
+    late = [cells, drop, Missed(2, cells=100, sessions=5), cells]
+
+    def script(daemon: FakeDaemon) -> None:
+        daemon.send(first_line())
+        daemon.wait_for_end()
+        daemon.send(frame(*late[:2]))
+        daemon.send(frame(*late[2:]))
+
+    with LiveSource({fake(script): ()}) as source:
+        source.stop()
+        assert [one for one in source if isinstance(one, Remark)] == []
+        seen = source.missed
+    assert (seen.cells, seen.drops, seen.sessions) == (114, 3, 5)
 
 
 def test_waiting_after_stop_is_no_busy_loop(fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,6 +276,19 @@ def test_a_port_used_again_has_the_new_number_whenever_the_old_one_goes() -> Non
     assert told.of(pdu_of(packet(4000))) == Session(2, "web2")
 
 
+def test_where_changes_were_missed_the_sessions_of_that_node_have_no_names_any_more() -> None:
+    told = DepotSessions()
+    for node, port in (("depot", 4000), ("other", 4001)):
+        change = change_of(port, "opened", port)
+        change.node = node
+        told.change(change)
+    told.forget("depot")
+    assert told.of(pdu_of(packet(4000))) is None
+    assert told.of(pdu_of(packet(4001))) == Session(4001, "web1")
+    told.change(change_of(5, "known", 4000))
+    assert told.of(pdu_of(packet(4000, back=True))) == Session(5, "web1")
+
+
 def test_flows_of_udp_are_sessions_too() -> None:
     told = DepotSessions()
     told.change(change_of(3, "opened", 4000, protocol="UDP"))

@@ -65,7 +65,8 @@ class FakeWriter:
         self.flushes = 0
         self._places = cells, pdus
 
-    def cells(self, time: int, node: str, link: str, direction: str, octets: bytes, hec: HecMark) -> bool:
+    def cells(self, time: int, node: str, link: str, direction: str, octets: bytes, hec: HecMark,
+              comment: str) -> bool:
         self.written.append((time, node, link, direction, octets, hec))
         return self._places[0]
 
@@ -87,7 +88,7 @@ class Run:
     def __init__(
         self, records: Iterable[SourceRecord | None], *, level: str = "all", keep: str = "", cells: bool = True,
         writer: FakeWriter | None = None, follower: Follower | None = None, after: Callable[[int], None] | None = None,
-        **settings: int,
+        **settings: object,
     ) -> None:
         self.remarks: list[str] = []
         self.shower = FakeShower(after or (lambda _: None))
@@ -175,18 +176,28 @@ def test_it_ends_when_the_records_time_is_over(begin: int) -> None:
     assert Run(records, level="pdu").kinds == "PPPPPPP"
 
 
-def test_it_ends_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_the_time_is_over_the_source_is_ended_and_its_rest_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where nothing comes; None says that, and the records' time stands still."""
     clock = iter(range(0, 10_000, 400))
     monkeypatch.setattr(time, "monotonic_ns", lambda: next(clock))
+    ended: list[int] = []
 
     def source() -> Iterator[SourceRecord | None]:
-        yield cells(SYN_PACKET)
-        yield None
-        yield cells(SYN_PACKET)
-        raise AssertionError("it should have ended")
+        for number in range(1, 6):
+            yield cells(SYN_PACKET) if number % 2 else None
+            if ended:
+                yield cells(OTHER)
+                return
 
-    assert Run(source(), level="pdu", duration=1000).kinds == "PP"
+    run = Run(source(), level="pdu", duration=1000, end=lambda: ended.append(1))
+    assert run.kinds == "PPP"
+    assert ended == [1]
+
+
+def test_the_clock_has_no_say_in_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 400))
+    monkeypatch.setattr(time, "monotonic_ns", lambda: next(clock))
+    assert Run([cells(SYN_PACKET)] * 6, level="pdu", duration=1000).kinds == "PPPPPP"
 
 
 def test_stopped_in_the_middle_it_shows_no_more() -> None:
@@ -307,7 +318,8 @@ def test_a_wrong_crc_is_written_as_it_came() -> None:
 def test_what_a_cells_hec_was_is_written(hec: HecMark, train: bytes, mark: HecMark) -> None:
     writer = FakeWriter()
     Run([CapturedCells(0, "l", "in", train, hec=hec)], writer=writer)
-    assert writer.written[0] == (0, "", "l", "in", train, mark)
+    as_received = train if mark is HecMark.BAD else segment(SYN_PACKET, Vc(1, 64))
+    assert writer.written[0] == (0, "", "l", "in", as_received, mark)
 
 
 @pytest.mark.parametrize(("trailer", "missing"), [(False, 0), (True, 8), (False, 5)])

@@ -34,9 +34,10 @@ REQUEST = tcp(CLIENT, 40000, VIP, 80, PSH | ACK, seq=101, ack=301, options=bytes
               data=b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 
 
-def trees(octets: bytes, *, hec: HecMark = HecMark.RECORDED, crc: CrcMode | None = None, **settings: bool) -> list[str]:
+def trees(octets: bytes, *, hec: HecMark = HecMark.RECORDED, crc: CrcMode | None = None,
+          interface: Interface | None = None, **settings: bool) -> list[str]:
     """The trees of the items of some cells."""
-    items = Follower(cells=True, crc=crc).take(CapturedCells(0, "l", "in", octets, hec=hec))
+    items = Follower(cells=True, crc=crc).take(CapturedCells(0, "l", "in", octets, hec=hec, interface=interface))
     return [tree_text(item, **settings) for item in items]
 
 
@@ -147,7 +148,7 @@ def test_cells_are_in_the_tree_of_a_pdu_if_asked_for() -> None:
 
 def test_the_header_format_is_that_of_the_link() -> None:
     cell = CellHeader(0x123, 64).pack(Interface.NNI) + bytes(48)
-    uni, nni = trees(cell)[0].splitlines(), trees(cell, nni=True)[0].splitlines()
+    uni, nni = (trees(cell, interface=interface)[0].splitlines() for interface in Interface)
     assert uni[1:3] == ["        gfc: 1", "        vpi: 35"]
     assert nni[1] == "        vpi: 291"
     assert nni[2:] == uni[3:]
@@ -373,9 +374,9 @@ def hostile_pdus(draw: st.DrawFn) -> Pdu:
 
 
 @settings(max_examples=200, suppress_health_check=list(HealthCheck))
-@given(st.one_of(hostile_pdus(), any_pdus(), any_cells()), st.booleans(), st.booleans())
-def test_any_item_has_a_tree(item: Cell | Pdu, nni: bool, cells: bool) -> None:
-    check(tree_text(item, nni=nni, cells=cells))
+@given(st.one_of(hostile_pdus(), any_pdus(), any_cells()), st.booleans())
+def test_any_item_has_a_tree(item: Cell | Pdu, cells: bool) -> None:
+    check(tree_text(item, cells=cells))
 
 
 @settings(max_examples=200, suppress_health_check=list(HealthCheck))
@@ -386,6 +387,7 @@ def test_any_item_has_a_tree_without_scapy(item: Pdu) -> None:
         check(tree_text(item))
 
 
-@given(st.binary(min_size=53, max_size=53), st.sampled_from(HecVerdict), st.booleans())
-def test_any_cell_has_a_tree(octets: bytes, verdict: HecVerdict, nni: bool) -> None:
-    check(tree_text(Cell(0, Place("", "l", "in"), octets, CellHeader.unpack(octets), verdict), nni=nni))
+@given(st.binary(min_size=53, max_size=53), st.sampled_from(HecVerdict), st.sampled_from(Interface))
+def test_any_cell_has_a_tree(octets: bytes, verdict: HecVerdict, interface: Interface) -> None:
+    header = CellHeader.unpack(octets, interface)
+    check(tree_text(Cell(0, Place("", "l", "in"), octets, header, verdict, interface=interface)))

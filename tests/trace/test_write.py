@@ -15,11 +15,14 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.net.records import Cells
 from atmdepot.trace.erf import MAX_PDU_CELLS
 from atmdepot.trace.files import open_capture
+from atmdepot.trace.follow import Follower
+from atmdepot.trace.items import Pdu
 from atmdepot.trace.pcap import TIME_LIMIT
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen
+from atmdepot.trace.tracer import Tracer
 from atmdepot.trace.write import FORMATS, open_writer
 from atmdepot.wire.aal5 import cpcs_pdu
-from atmdepot.wire.cell import CELL_SIZE, CellHeader, hec
+from atmdepot.wire.cell import CELL_SIZE, CellHeader, Interface, hec
 from tests.trace.captures import cells_of, flipped, http_packet, train_of
 
 if TYPE_CHECKING:
@@ -92,6 +95,35 @@ def test_sdus_there_and_back(sent: list[tuple[int, str, int, int, bytes, int]]) 
                 assert writer.pdu(time, "n", "l", direction, header, sdu, trailer=False, missing=missing)
             expected.append(PduSeen(time, "link", direction, header, sdu, False, missing))
     assert read(file.getvalue()) == expected
+
+
+names = st.text("ab:.[]-1", min_size=1, max_size=20)
+
+
+@given(st.lists(st.tuples(st.just("") | st.text("ab-1", min_size=1, max_size=20), names), min_size=1, max_size=5))
+def test_names_of_nodes_and_links_there_and_back(places: list[tuple[str, str]]) -> None:
+    """A link may be named by the addresses of its ends; a node's name has no colon."""
+    file = io.BytesIO()
+    with open_writer(file, "pcapng") as writer:
+        for node, link in places:
+            writer.pdu(TIME, node, link, "in", HEADER, PDU)
+    assert [(record.node, record.link) for record in read(file.getvalue()) if isinstance(record, PduSeen)] == places
+
+
+@pytest.mark.parametrize("kind", CELL_FORMATS)
+@pytest.mark.parametrize("interface", Interface)
+def test_a_corrected_cell_is_written_as_it_was_received(kind: str, interface: Interface) -> None:
+    train = flipped(train_of(http_packet(4), 5, interface=interface), 53 * 8 + 5)
+    file = io.BytesIO()
+    with open_writer(file, kind) as writer:
+        live = Tracer([Cells(TIME, "l", "in", train)], Follower(cells=True, interface=interface), level="all",
+                      keep=None, shower=None, writer=writer, remark=print)
+        live.run()
+    follower = Follower(interface=interface)
+    (pdu,) = (item for record in read(file.getvalue()) for item in follower.take(record))
+    assert isinstance(pdu, Pdu)
+    assert (pdu.vpi, pdu.sdu, pdu.problem) == (5, http_packet(4), None)
+    assert file.getvalue().count(b"HEC corrected") == (kind == "pcapng")
 
 
 def test_a_wrong_hec_is_told_by_a_flag_and_made_right_on_reading() -> None:

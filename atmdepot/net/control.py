@@ -4,12 +4,13 @@ Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [..
 `{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`; `{"explain": QUESTION}` (see
 `depot/question.py`) by `{"explanation": {...}}`, which changes nothing. `{"trace": {...}}` is answered by
 `{"tracing": {...}}`, and then records follow until the client shuts its side down (see `net/stream.py`). What cannot be
-answered gets `{"error": TEXT}`.
+answered gets `{"error": TEXT}`. A fault of the daemon's own ends the connection, and is logged; the daemon goes on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from atmdepot.net.administration import Administration
     from atmdepot.net.pump import Pump
+
+log = logging.getLogger("atmdepot")
 
 _MAX_REQUEST = 4096
 _REQUEST_TIME = 10
@@ -77,33 +80,46 @@ class ControlServer:
         self.path.unlink(missing_ok=True)
 
     async def _answer(self, stream: trio.SocketStream) -> None:
-        """One connection: a request, its answer. A client that misbehaves or goes away ends its own connection only."""
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
-            async with stream:
-                with trio.fail_after(_REQUEST_TIME):
-                    line = await _read_line(stream)
-                try:
-                    request = _parse(line)
-                except (msgspec.MsgspecError, ValueError) as error:
-                    await _write_line(stream, {"error": f"no request: {error}"})
-                    return
-                await self._handle(stream, request)
+        """One connection: a request, its answer. Whatever goes wrong with it ends this connection only."""
+        try:
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+                async with stream:
+                    await self._converse(stream)
+        except Exception:
+            log.exception("a client of %s was hung up on", self.path)
 
-    async def _handle(self, stream: trio.SocketStream, request: Request) -> None:
+    async def _converse(self, stream: trio.SocketStream) -> None:
+        with trio.fail_after(_REQUEST_TIME):
+            line = await _read_line(stream)
+        try:
+            request = _parse(line)
+        except (msgspec.MsgspecError, ValueError) as error:
+            await _write_line(stream, {"error": f"no request: {error}"})
+            return
+        if request.trace is not None:
+            await self._trace(stream, request.trace)
+        else:
+            await stream.send_all(self._reply(request))
+
+    def _reply(self, request: Request) -> bytes:
+        """The line that answers a request, whatever happens."""
+        try:
+            return _line(self._reply_to(request))
+        except Exception as error:
+            log.exception("a request on %s could not be answered", self.path)
+            return _line({"error": f"a fault of atmdepot's own, which its log has: {type(error).__name__}"})
+
+    def _reply_to(self, request: Request) -> dict[str, Any]:
         if request.show:
             view = SUBJECTS.get(request.show)
             if view is None:
-                await _write_line(stream, {"error": f"cannot show {request.show!r}: {', '.join(SUBJECTS)}"})
-            else:
-                await _write_line(stream, {"rows": view(self._pump, min(max(0, request.limit), sys.maxsize))})
-        elif request.drain or request.undrain or request.reload:
-            await _write_line(stream, self._administer(request))
-        elif request.explain is not None:
-            await _write_line(stream, self._explain(request.explain))
-        elif request.trace is not None:
-            await self._trace(stream, request.trace)
-        else:
-            await _write_line(stream, {"error": f"ask to show one of {', '.join(SUBJECTS)}, or for a trace"})
+                return {"error": f"cannot show {request.show!r}: {', '.join(SUBJECTS)}"}
+            return {"rows": view(self._pump, min(max(0, request.limit), sys.maxsize))}
+        if request.drain or request.undrain or request.reload:
+            return self._administer(request)
+        if request.explain is not None:
+            return self._explain(request.explain)
+        return {"error": f"ask to show one of {', '.join(SUBJECTS)}, or for a trace"}
 
     def _explain(self, question: Question) -> dict[str, Any]:
         node = self._pump.node
@@ -149,7 +165,11 @@ def _parse(line: bytes) -> Request:
 
 
 async def _write_line(stream: trio.SocketStream, value: dict[str, Any]) -> None:
-    await stream.send_all(msgspec.json.encode(value) + b"\n")
+    await stream.send_all(_line(value))
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(value) + b"\n"
 
 
 def _listen(path: Path) -> socket.socket:

@@ -50,9 +50,9 @@ class FilterError(AtmdepotError):
 
 def _with_caret(line: str, start: int, end: int, hint: str) -> str:
     """Two lines; of a long filter, the part around the word."""
-    from rich.cells import cell_len  # some characters take two columns
+    from rich.cells import cell_len  # some characters take two columns, some none
 
-    plain = printable_in_place(line)
+    plain = "".join(char if cell_len(char) else "?" for char in printable_in_place(line))
     first = max(0, start - _WIDTH // 2)
     last = min(len(plain), first + _WIDTH)
     before = f"atmdepot: {'... ' if first else ''}"

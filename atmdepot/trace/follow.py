@@ -12,12 +12,22 @@ from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason
 from atmdepot.net.records import Cells, Missed, SessionChange
-from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu, Place
+from atmdepot.trace.items import Cell, HecVerdict, Pdu, Place
 from atmdepot.trace.names import VcBook, VcName
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen
 from atmdepot.trace.verdicts import excuse, expected_cells, is_the_same, judge
 from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
-from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PTI_EFCI, PTI_LAST, PTI_OAM, CellHeader, HecMode, HecReceiver, Interface
+from atmdepot.wire.cell import (
+    CELL_SIZE,
+    HEADER_SIZE,
+    PTI_EFCI,
+    PTI_LAST,
+    PTI_OAM,
+    CellHeader,
+    HecMode,
+    HecReceiver,
+    Interface,
+)
 
 if TYPE_CHECKING:
     from atmdepot.trace.items import Item

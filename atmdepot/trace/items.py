@@ -78,8 +78,8 @@ class Cell:
     format that `header` was read by.
     """
 
-    __slots__ = ("direction", "expected", "header", "hec", "interface", "link", "name", "node", "octets", "pdu", "position",
-                 "time")
+    __slots__ = ("direction", "expected", "header", "hec", "interface", "link", "name", "node", "octets", "pdu",
+                 "position", "time")
 
     def __init__(
         self, time: int, place: Place, octets: bytes, header: CellHeader, hec: HecVerdict, name: VcName = UNNAMED,
@@ -141,8 +141,8 @@ class Pdu:
     """
 
     __slots__ = ("_carried", "begun", "cells", "clp", "congested", "count", "crc", "direction", "first", "header",
-                 "headless", "hec_corrected", "length", "link", "missing", "name", "node", "octets", "problem", "sdu", "session",
-                 "time", "unfinished", "vci", "vpi")
+                 "headless", "hec_corrected", "length", "link", "missing", "name", "node", "octets", "problem", "sdu",
+                 "session", "time", "unfinished", "vci", "vpi")
 
     def __init__(self, time: int, begun: int, place: Place, header: bytes, vpi: int, vci: int, octets: bytes) -> None:
         self.time, self.begun = time, begun

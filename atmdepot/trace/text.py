@@ -202,7 +202,7 @@ def _position_text(cell: Cell) -> str:
 # PDUs.
 
 def _is_good(pdu: Pdu) -> bool:
-    return pdu.problem is None and pdu.crc is not CrcVerdict.BAD
+    return pdu.problem is None and pdu.crc is not CrcVerdict.BAD and not pdu.headless
 
 
 def _verdict_text(pdu: Pdu) -> str:

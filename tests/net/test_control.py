@@ -15,9 +15,10 @@ import trio
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.net import control
 from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer, ask, show
-from tests.net.controlled import Controlled, handshake, lines, running
+from tests.net.controlled import Controlled, handshake, lines, next_line, running
 from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, Nodes, network, until
 
 if TYPE_CHECKING:
@@ -226,6 +227,49 @@ async def test_a_client_that_says_nothing_is_hung_up_on(short_dir: Path, autojum
             began = trio.current_time()
             assert await lines(stream) == []
             assert 10 <= trio.current_time() - began < 11
+
+
+# Faults of our own.
+
+
+def _faulty(*_: object) -> list[dict[str, Any]]:
+    raise KeyError("vanished")
+
+
+async def test_a_view_that_raises_ends_nothing_but_its_answer(
+    it: Controlled, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setitem(control.SUBJECTS, "vcs", _faulty)
+    monkeypatch.setitem(control.SUBJECTS, "counters", lambda *_: [{"value": object()}])
+    for subject, fault in (("vcs", "KeyError"), ("counters", "TypeError")):
+        with pytest.raises(AtmdepotError, match=rf"^depot: a fault of atmdepot's own, which its log has: {fault}$"):
+            await it.show(subject)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError, TypeError]
+    assert len(await it.show("links")) == 2
+
+
+async def test_a_trace_that_raises_hangs_up_and_the_daemon_goes_on(
+    it: Controlled, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(control, "stream_trace", _faulty)
+    assert await it.raw(b'{"trace": {}}\n') == []
+    assert "KeyError" in caplog.text
+    assert len(await it.show("links")) == 2
+
+
+async def test_cancelling_ends_a_connection_that_is_answered(it: Controlled, caplog: pytest.LogCaptureFixture) -> None:
+    """Else the daemon could not be stopped while somebody traces."""
+    server = ControlServer(it.path.with_name("other.sock"), it.nodes.pumps[DEPOT])
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run)
+            async with await trio.open_unix_socket(server.path) as stream:
+                await stream.send_all(b'{"trace": {}}\n')
+                assert "tracing" in await next_line(stream)
+                nursery.cancel_scope.cancel()
+    server.close()
+    assert caplog.records == []
+    assert it.nodes.pumps[DEPOT].taps.open == []
 
 
 # The socket itself.

@@ -106,6 +106,40 @@ def test_what_was_missed_is_told_when_nothing_comes_after() -> None:
     assert not tap.is_waiting
 
 
+@given(st.lists(st.tuples(st.sampled_from(["cells", "cells", "drop", "session"]), st.integers(1, 60)), max_size=80),
+       st.integers(0, 40_000))
+def test_cells_leave_an_eighth_to_drops_and_sessions(steps: list[tuple[str, int]], bound: int) -> None:
+    """However many cells come: of drops and sessions as many are kept as fit into what cells may not have."""
+    tap = Tap(bound=bound)
+    room = bound // 8
+    for time, (step, count) in enumerate(steps):
+        before = tap.weight
+        if step == "cells":
+            tap.cells(time, "to-web1", "in", cells_of(count))
+            assert tap.weight == before or tap.weight <= bound - bound // 8
+            continue
+        # At most 256 octets for what it is, 256 for itself, 256 for what was missed before it.
+        if step == "drop":
+            tap.drop(drop(time % 257))
+        else:
+            tap.session(note(time))
+        if room >= 768:
+            assert tap.weight > before
+        room -= 768
+
+
+def test_what_the_cells_leave_is_for_drops() -> None:
+    tap = Tap(bound=80_000)
+    for time in range(10_000):
+        tap.cells(time, "to-web1", "in", cells_of(1))
+    held = tap.weight
+    assert 69_000 < held <= 70_000
+    for time in range(10_000, 10_030):
+        tap.drop(Drop(time, "", "hec-error", 1, b""))
+    records = tap.take(ALL)
+    assert [type(record) for record in records[-32:]] == [Cells, Missed, *[Drop] * 30]
+
+
 def test_a_long_burst_is_kept_in_parts() -> None:
     tap = Tap()
     tap.cells(1, "to-web1", "in", cells_of(2500))
@@ -201,6 +235,17 @@ def test_a_drop_of_a_link_has_its_name_and_vc() -> None:
     net.depot.cells_from_link("to-web2", cell, net.now)
     [told] = tap.take(ALL)
     assert told == Drop(0, "to-web2", DropReason.UNKNOWN_VC, 1, cell, (2, 77))
+
+
+def test_a_pdu_given_up_is_told_with_its_beginning() -> None:
+    net = InMemoryNetwork()
+    taps, tap = Taps(net.depot, lambda: 0), Tap()
+    taps.add(tap)
+    payloads = bytes(range(48)), bytes(range(48, 96))
+    net.depot.cells_from_link("to-web1", b"".join(CellHeader(1, 32).pack() + one for one in payloads), net.now)
+    net.depot.links["to-web1"].reassembler.expire(net.now + 10**10)
+    [told] = tap.take(ALL)
+    assert told == Drop(0, "to-web1", DropReason.REASSEMBLY_TIMEOUT, 1, b"".join(payloads), (1, 32))
 
 
 @pytest.mark.parametrize(("octets", "told"), [

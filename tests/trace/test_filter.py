@@ -293,6 +293,32 @@ def test_drops_and_changes_of_sessions_are_named_by_the_vc_table() -> None:
     assert not parse_filter("vc web1", book).matches(Drop(0, "to-web1", DropReason.NO_SERVER, 1))
 
 
+@pytest.mark.parametrize(("text", "word", "hint"), [
+    ("vc nosuch", "nosuch", "no such VP in the VC table: there are web1, web2"),
+    ("tcp and vc web1 or vc wbe2", "wbe2", 'no such VP in the VC table: did you mean "web2"?'),
+    ("vc 1/x", "1/x", "no such VP in the VC table"),
+    ("server web9", "web9", 'no such server in the VC table: did you mean "web2"?'),
+    ("not (server web1,xyz)", "web1,xyz", "no such server in the VC table: there are web1, web2"),
+    ("node dpeot", "dpeot", 'no such node in the VC table: did you mean "depot"?'),
+    ("node xyz", "xyz", "no such node in the VC table: there are depot, web1, web2"),
+])
+def test_names_that_the_vc_table_has_not_are_errors(text: str, word: str, hint: str) -> None:
+    with pytest.raises(FilterError) as caught:
+        parse_filter(text, VcBook([DIRECT]))
+    check_error(caught.value, text)
+    assert text[caught.value.start:caught.value.end] == word
+    assert hint in str(caught.value)
+    for book in (None, VcBook()):
+        assert isinstance(parse_filter(text, book).matches(made.gallery()[0]), bool)
+
+
+def test_names_that_the_vc_table_has_are_none() -> None:
+    book = VcBook([DIRECT])
+    assert (book.vps, book.servers, book.nodes) == ({"web1", "web2"}, {"web1", "web2"}, {"depot", "web1", "web2"})
+    for text in ("vc web1,web2", "vc 7/77", "server web2", "node web1,depot", "link 10.0.0.1:1-10.0.0.2:2"):
+        parse_filter(text, book)
+
+
 @given(made.cells(), st.sampled_from(["web1", "web2"]))
 def test_a_cell_is_named_by_what_it_brings(cell: Cell, server: str) -> None:
     cell.name = VcName("web1", server, "session")

@@ -311,6 +311,26 @@ def test_the_first_bad_pdu_may_have_begun_before_the_trace() -> None:
     assert lines(whole, follower=Follower()) == ["AAL5 2 cells, length 68, pad 20, CRC bad"], "it has a beginning"
 
 
+@pytest.mark.parametrize(("encapsulation", "begins_well"), [(None, True), (Encapsulation.VC_MUX, True),
+                                                            (Encapsulation.LLC, False)])
+def test_how_a_pdu_of_a_vc_begins_is_told_by_its_encapsulation(
+        encapsulation: Encapsulation | None, begins_well: bool) -> None:
+    (pdu,) = Follower().take(Cells(0, "l", "in", flipped(segment(GET, Vc(1, 64)), 400)))
+    assert isinstance(pdu, Pdu)
+    pdu.name = VcName(encapsulation=encapsulation)
+    line = LinePrinter(Stamp.NONE).line(pdu)
+    assert line.endswith("CRC bad" if begins_well else "CRC bad (its beginning may lie before the trace)")
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_rest_of_a_pdu_after_a_gap(quick: bool) -> None:
+    follower = Follower()
+    follower.take(Missed(0, cells=1))
+    last = cells_of(segment(GET, Vc(1, 64)))[1]
+    (line,) = lines(last, follower=follower, printer=LinePrinter(Stamp.NONE, quick=quick))
+    assert line == f"{'' if quick else 'AAL5 '}1 cell, the cells before were missed"
+
+
 def test_pdus_of_captures_without_cells() -> None:
     def line(octets: bytes, *, trailer: bool = True, missing: int = 0) -> str:
         (pdu,) = Follower().take(PduSeen(0, "l", "in", CellHeader(1, 64).pack()[:4], octets, trailer, missing))

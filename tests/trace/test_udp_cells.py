@@ -235,6 +235,28 @@ def test_cells_over_mpls_in_udp() -> None:
     assert (other.link, other.direction) == ("10.0.0.1-10.0.0.2/9", "in")
 
 
+@pytest.mark.parametrize("vpi", [0, 5, 1100, 1600, 4095])
+@pytest.mark.parametrize("length", [10, 300])
+def test_the_control_word_may_be_missing(vpi: int, length: int) -> None:
+    """VPIs from 1024 and from 1536 begin as IPv4 and IPv6 do."""
+    train = to_cells(cpcs_pdu(bytes(length)), CellHeader(vpi, 64).pack(Interface.NNI),
+                     CellHeader(vpi, 64, pti=1).pack(Interface.NNI))
+    for control in (b"", bytes(4)):
+        [seen] = Wire().send(mpls(train, control=control), ("10.0.0.1", 40000), ("10.0.0.2", 6635))
+        assert isinstance(seen, CapturedCells)
+        assert seen.octets == train
+
+
+def test_ip_packets_as_long_as_cells_are_none() -> None:
+    """An acknowledgement with a time stamp option has 52 octets."""
+    four = b"\x45\0\0\x34" + bytes(48)
+    six = b"\x60\0\0\0\0\x40" + bytes(98)
+    for packet in (four, six):
+        wire = Wire()
+        assert wire.send(bytes.fromhex("00010140") + packet, ("10.0.0.1", 40000), ("10.0.0.2", 6635)) == []
+        assert wire.finish() == {"MPLS-in-UDP datagrams that hold no cells": 1}
+
+
 @pytest.mark.parametrize("payload", [
     b"", bytes(3), bytes(200), mpls(TRAIN)[:-1], mpls(TRAIN)[:8], mpls(TRAIN)[:4], mpls(TRAIN, control=b"\x45\0\0\0"),
     mpls(TRAIN, tuple(range(1, 10))), mpls(TRAIN) + b"x"])

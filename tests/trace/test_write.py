@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.records import Cells
+from atmdepot.net.records import Cells, Missed
 from atmdepot.trace.erf import MAX_PDU_CELLS
 from atmdepot.trace.files import open_capture
 from atmdepot.trace.follow import Follower
@@ -113,7 +113,8 @@ def test_names_of_nodes_and_links_there_and_back(places: list[tuple[str, str]]) 
 @pytest.mark.parametrize("kind", CELL_FORMATS)
 @pytest.mark.parametrize("interface", Interface)
 def test_a_corrected_cell_is_written_as_it_was_received(kind: str, interface: Interface) -> None:
-    train = flipped(train_of(http_packet(4), 5, interface=interface), 53 * 8 + 5)
+    vpi = 300 if interface is Interface.NNI else 5
+    train = flipped(train_of(http_packet(4), vpi, interface=interface), 53 * 8 + 5)
     file = io.BytesIO()
     with open_writer(file, kind) as writer:
         live = Tracer([Cells(TIME, "l", "in", train)], Follower(cells=True, interface=interface), level="all",
@@ -122,8 +123,19 @@ def test_a_corrected_cell_is_written_as_it_was_received(kind: str, interface: In
     follower = Follower(interface=interface)
     (pdu,) = (item for record in read(file.getvalue()) for item in follower.take(record))
     assert isinstance(pdu, Pdu)
-    assert (pdu.vpi, pdu.sdu, pdu.problem) == (5, http_packet(4), None)
+    assert (pdu.vpi, pdu.sdu, pdu.problem) == (vpi, http_packet(4), None)
     assert file.getvalue().count(b"HEC corrected") == (kind == "pcapng")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_of_a_pdu_that_began_in_a_gap_only_the_cells_are_written(kind: str) -> None:
+    file = io.BytesIO()
+    with open_writer(file, kind) as writer:
+        run = Tracer([Missed(TIME, cells=1), Cells(TIME, "l", "in", b"".join(cells_of(TRAIN)[1:]))],
+                     Follower(cells=True), level="all", keep=None, shower=None, writer=writer, remark=print)
+        totals = run.run()
+    assert [type(record) for record in read(file.getvalue())] == [CapturedCells] * (0 if kind == "sunatm" else 2)
+    assert totals.not_written["PDU"] == 0
 
 
 def test_a_wrong_hec_is_told_by_a_flag_and_made_right_on_reading() -> None:

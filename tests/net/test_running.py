@@ -1,0 +1,127 @@
+"""Which daemons run here, and which sockets are only left behind."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from atmdepot.errors import AtmdepotError
+from atmdepot.net.running import answering_sockets, control_sockets, depot_socket, running_networks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DEPOT, EDGE = {"rows": [{"server": "web1"}]}, {"rows": []}
+
+
+class Daemons:
+    """Sockets in a run directory: some answered, others left by daemons that are gone."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._listeners: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+
+    def _path(self, network: str, node: str) -> Path:
+        path = self._directory / network / f"{node}.sock"
+        path.parent.mkdir(exist_ok=True)
+        return path
+
+    def dead(self, node: str, network: str = "direct") -> Path:
+        path = self._path(network, node)
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(str(path))
+        return path
+
+    def alive(self, node: str, answer: object, network: str = "direct") -> Path:
+        path = self._path(network, node)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen()
+        self._listeners.append(listener)
+        self._threads.append(threading.Thread(target=self._serve, args=(listener, msgspec.json.encode(answer))))
+        self._threads[-1].start()
+        return path
+
+    @staticmethod
+    def _serve(listener: socket.socket, answer: bytes) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                if connection.recv(4096):
+                    connection.sendall(answer + b"\n")
+
+    def close(self) -> None:
+        for listener in self._listeners:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.fixture
+def daemons(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemons]:
+    monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(short_dir))
+    made = Daemons(short_dir)
+    yield made
+    made.close()
+
+
+def test_the_depot_is_found_behind_a_dead_edges_socket(daemons: Daemons) -> None:
+    daemons.dead("a-edge")
+    depot = daemons.alive("depot", DEPOT)
+    daemons.alive("b-edge", EDGE)
+    assert depot_socket(None) == depot_socket("direct") == depot
+
+
+def test_the_depot_is_found_behind_a_daemon_that_answers_nonsense(daemons: Daemons) -> None:
+    daemons.alive("a-edge", [])
+    depot = daemons.alive("depot", DEPOT)
+    assert depot_socket(None) == depot
+
+
+def test_without_a_depot_it_is_told_who_does_not_answer(daemons: Daemons) -> None:
+    daemons.alive("web1", EDGE)
+    with pytest.raises(AtmdepotError, match=r"^no depot runs here: begin with `atmdepot lab up direct`$"):
+        depot_socket(None)
+    daemons.dead("depot")
+    with pytest.raises(AtmdepotError, match=r"^no depot runs here \(depot: no answer\): begin with"):
+        depot_socket(None)
+    daemons.alive("web0", {"error": "not now"})
+    with pytest.raises(AtmdepotError, match=r"^web0: not now$"):
+        depot_socket(None)
+
+
+def test_who_answers_and_who_does_not(daemons: Daemons) -> None:
+    dead, depot, edge = daemons.dead("a"), daemons.alive("depot", DEPOT), daemons.alive("web1", EDGE)
+    late = daemons.dead("z")
+    assert answering_sockets(None) == answering_sockets("direct") == ([depot, edge], ["a", "z"])
+    assert control_sockets(None, None) == [dead, depot, edge, late]
+    assert control_sockets("direct", "a") == [dead]
+    with pytest.raises(AtmdepotError, match=r"^no daemon of \"b\" runs here: there are a, depot, web1, z$"):
+        control_sockets(None, "b")
+
+
+def test_networks_of_which_nobody_answers_do_not_run(daemons: Daemons) -> None:
+    daemons.dead("depot", "old")
+    for ask in (depot_socket, answering_sockets, lambda network: control_sockets(network, None)):
+        with pytest.raises(AtmdepotError, match=r"^no daemon runs here: begin with"):
+            ask(None)
+    depot = daemons.alive("depot", DEPOT)
+    assert running_networks() == {"direct": [depot]}
+    assert answering_sockets(None) == ([depot], [])
+    for ask in (depot_socket, answering_sockets):
+        with pytest.raises(AtmdepotError, match=r'^the network "old" does not run here; running: direct$'):
+            ask("old")
+    daemons.alive("depot", DEPOT, "second")
+    for ask in (depot_socket, answering_sockets):
+        with pytest.raises(AtmdepotError, match=r"^several networks run here: add --network with one of dir"):
+            ask(None)

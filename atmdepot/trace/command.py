@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\b
 Examples:
   atmdepot trace                              every PDU on every link of the network that runs here
+  atmdepot trace role session                 those of sessions only: no probes, no statistics
   atmdepot trace -i depot:to-web1 -vv -c 1    one PDU with all its fields, and those of its cells
   atmdepot trace --level cell vc web1         one line for each cell to and from web1
   atmdepot trace drop                         why is nothing forwarded?
@@ -54,9 +55,10 @@ class _DurationType(click.ParamType):  # type: ignore[type-arg]  # not generic b
         """Read it; a value that is none is a usage error."""
         text = str(value)
         try:
-            return int(Duration.parse(f"{text}s" if text.replace(".", "", 1).isdecimal() else text))
+            duration = int(Duration.parse(f"{text}s" if text.replace(".", "", 1).isdecimal() else text))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        return duration or self.fail(f"{text!r} is no time to wait for", param, ctx)
 
 
 class _Ports(click.ParamType):  # type: ignore[type-arg]
@@ -158,7 +160,9 @@ class _Trace:
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
         self._level = "all" if options["stats"] else options["level"]
-        check_names(options["fields"])
+        if options["words"] and self._level == "pdu" and parse_filter(options["words"]).wants == {"sessions"}:
+            self._level = "session"  # nothing else could be shown
+        self._fields = check_names(options["fields"])
         self._check()
 
     def _check(self) -> None:
@@ -227,8 +231,10 @@ class _Trace:
 
     def _shower(self, opened: Opened) -> Shower:
         options = self._options
+        if sys.stdout is None:
+            raise AtmdepotError("standard output is closed; write a capture with -w FILE")
+        names = self._fields or None
         line_buffered = options["line_buffered"] or sys.stdout.isatty()
-        names = list(options["fields"]) or None
         if options["stats"]:
             return StatisticsShower(options["output"])
         if options["output"] != "text":

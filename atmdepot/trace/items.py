@@ -26,6 +26,7 @@ from atmdepot.wire.llc import (
     decapsulate,
 )
 from atmdepot.wire.packet import analyse
+from atmdepot.wire.statistics import is_statistics
 
 if TYPE_CHECKING:
     from atmdepot.drops import DropReason
@@ -196,7 +197,7 @@ Item = Cell | Pdu | Drop | SessionChange | Missed
 
 
 def _carried(sdu: bytes, name: VcName) -> Carried:
-    if name.role == "management":
+    if name.role == "management" or (name is UNNAMED and is_statistics(sdu)):
         return Carried("statistics", sdu, problem="statistics of an edge node")
     encapsulation = name.encapsulation or encapsulation_of(sdu)
     if encapsulation is None:
@@ -220,7 +221,7 @@ def encapsulation_of(sdu: bytes) -> Encapsulation | None:
         return Encapsulation.LLC
     if sdu.startswith((LLC_BRIDGED_ETHERNET, LLC_BRIDGED_ETHERNET_WITH_FCS)):
         return Encapsulation.LLC_BRIDGED
-    if sdu[:1] and sdu[0] >> 4 in (4, 6):
+    if sdu[:1] and (0x45 <= sdu[0] <= 0x4F or sdu[0] >> 4 == 6):
         return Encapsulation.VC_MUX
     if sdu.startswith(VC_BRIDGED_ETHERNET) and len(sdu) >= 16:
         return Encapsulation.VC_MUX_BRIDGED

@@ -95,9 +95,8 @@ class Rate:
 
     @property
     def mean(self) -> float:
-        """Cells a second from the first to the last; 0 when they passed at once."""
-        span = self.last - self.first
-        return round(self.cells * _NS / span, 1) if span else 0.0
+        """Cells a second from the first to the last; what took less than a second counts for one."""
+        return round(self.cells * _NS / max(self.last - self.first, _NS), 1)
 
 
 class Traffic:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from atmdepot.trace.items import Pdu
     from atmdepot.wire.llc import Encapsulation
 
+_LEAST_IPV4 = bytes((0x45,))
 _LEAST_IP = 20
 
 
@@ -66,7 +67,7 @@ def expected_cells(payload: bytes, encapsulation: Encapsulation | None) -> int:
         ethertype, packet = decapsulate(payload, encapsulation)
     except EncapsulationError:
         return 0
-    if ethertype == ETHERTYPE_IPV4:
+    if ethertype == ETHERTYPE_IPV4 and packet[:1] >= _LEAST_IPV4:
         length = int.from_bytes(packet[2:4], "big")
     elif ethertype == ETHERTYPE_IPV6:
         length = 40 + int.from_bytes(packet[4:6], "big")

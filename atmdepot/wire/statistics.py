@@ -56,3 +56,8 @@ class Statistics(NamedTuple):
         if (magic, version) != (_MAGIC, _VERSION):
             raise ValueError(f"statistics begin {_MAGIC!r} {_VERSION}, not {magic!r} {version}")
         return cls(ServerState(server), *rest)
+
+
+def is_statistics(sdu: bytes) -> bool:
+    """Whether an SDU is a report, by its size, magic and version."""
+    return len(sdu) == _LAYOUT.size and sdu.startswith(_MAGIC + bytes((_VERSION,)))

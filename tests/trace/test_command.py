@@ -84,6 +84,7 @@ def test_names_come_from_a_table_and_go_with_n() -> None:
 def test_fields_in_columns() -> None:
     lines = trace("-e", "vc", "-e", "cells", "-e", "tcp_flags", "-c", "2").stdout.splitlines()
     assert list(csv.reader(lines, delimiter="\t")) == [["1/65", "2", "S"], ["1/65", "2", "S."]]
+    assert trace("-e", "vc,cells", "-e", "tcp_flags", "-c", "2").stdout.splitlines() == lines
     assert rows("-e", "vc", "-c", "1") == [{"kind": "pdu", "vc": "1/65"}]
     done = run("trace", "-r", REQUEST, "-e", "vcc")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
@@ -151,6 +152,16 @@ def test_captures_in_turn(tmp_path: Path) -> None:
     assert sum(run("trace", "-r", path, "-e", "vc").stdout.count("\n") for path in kept) < 10
 
 
+def test_a_filter_of_sessions_alone_needs_no_level() -> None:
+    assert trace("session", "established").stdout == trace("--level", "session", "session", "established").stdout != ""
+
+
+def test_a_closed_standard_output_is_told() -> None:
+    shell = f"{sys.executable} -m atmdepot trace -r {REQUEST} >&-"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "atmdepot: standard output is closed; write a capture with -w FILE\n")
+
+
 def test_standard_input_and_output() -> None:
     written = subprocess.run([*ATMDEPOT, "trace", "-r", "-", "-w", "-"], input=gzip.compress(REQUEST.read_bytes()),
                              capture_output=True, timeout=60, check=True).stdout
@@ -174,6 +185,7 @@ def test_a_reader_that_goes_away_is_no_failure_to_tell() -> None:
     (["--port", "0"], "ports are 1 to 65535"),
     (["--port", "a"], "is no port"),
     (["--duration", "5x"], "is no duration"),
+    (["--duration", "0"], "is no time to wait for"),
     (["--level", "packet"], "is not one of"),
 ])
 def test_what_does_not_go_together_is_a_mistake_of_the_command_line(words: list[str], told: str) -> None:

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from atmdepot.trace.items import Cell, HecVerdict, Pdu, Place, encapsulation_of
 from atmdepot.trace.names import VcName
+from atmdepot.trace.verdicts import expected_cells
 from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.packet import analyse
+from atmdepot.wire.statistics import ServerState, Statistics
 from tests.ip_packets import ping, tcp
 from tests.packets import ip_packets, no_packets
 
@@ -113,3 +115,12 @@ def test_a_pdu_without_sdu_carries_nothing() -> None:
     (bytes(16), Encapsulation.VC_MUX_BRIDGED), (bytes(15), None)])
 def test_the_first_octets_speak_of_the_encapsulation(sdu: bytes, told: Encapsulation | None) -> None:
     assert encapsulation_of(sdu) is told
+
+
+def test_a_report_of_an_edge_node_is_no_ip_packet_whatever_its_first_octet_looks_like() -> None:
+    report = Statistics(ServerState.ACCEPTS, 2, 7, 0, 0, 0, 0, 0, 0, 0, 0).pack()
+    assert encapsulation_of(report) is None
+    assert expected_cells(report[:48], None) == 0
+    pdu = Pdu(0, 0, Place("", "l", "in"), bytes(4), 1, 33, report)
+    pdu.sdu = report
+    assert pdu.carried.how == "statistics"

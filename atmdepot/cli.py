@@ -174,6 +174,18 @@ def _plain(value: object) -> object:
 
 def main() -> None:
     """Run a command; print a clear failure as it is, without a traceback."""
+    try:
+        _add_commands()
+        code = cli.main(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException as error:
+        sys.exit(_tell(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _add_commands() -> None:
+    """Load the commands of other modules, which takes some tenths of a second."""
     from atmdepot.doctor import doctor
     from atmdepot.explain_command import explain_command
     from atmdepot.lab.commands import lab
@@ -184,12 +196,6 @@ def main() -> None:
 
     for command in (lab, container, ready_command, doctor, demo, trace, replay_command, explain_command):
         cli.add_command(command)
-    try:
-        code = cli.main(standalone_mode=False)
-        sys.stdout.flush()
-    except BaseException as error:
-        sys.exit(_tell(error))
-    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _tell(error: BaseException) -> int:

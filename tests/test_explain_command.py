@@ -238,7 +238,7 @@ def test_a_daemon_of_another_kind(directory: Path, answer: bytes, message: str) 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(directory / "one" / "depot.sock"))
         listener.listen()
-        answering = threading.Thread(target=_answer, args=(listener, [b"", b"", b'{"rows": [{}]}\n', answer]))
+        answering = threading.Thread(target=_answer, args=(listener, [b"", b'{"rows": [{}]}\n', answer]))
         answering.start()
         told = fails(run(*ASK), 1)
         answering.join()

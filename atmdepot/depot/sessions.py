@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import TimerWheel
+from atmdepot.depot.sides import MODULO, Side, is_after, is_between
 from atmdepot.depot.tcp_states import OVER, Event, TcpState, after, is_answer, is_opening
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import ACK, FIN, RST, SYN
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from atmdepot.network import SessionTimers
     from atmdepot.wire.packet import FlowKey, TcpFields
 
-_MODULO = 1 << 32
-_WIDEST_UNSCALED = 65_535
 _PROBE_LINGERS = 2_000_000_000
 _AFTER_DOUBTFUL_RST = 10_000_000_000
 """An RST in the window, but not at the exact number, leaves a session 10 s, unless it shows life (RFC 5961)."""
@@ -52,63 +51,6 @@ class SessionEvent(StrEnum):
     CLOSED = "closed"
     REVIVED = "revived"
     GONE = "gone"
-
-
-class Side:
-    """One end of a session, as far as its packets tell: numbers as it last sent them."""
-
-    __slots__ = ("acknowledged", "edge", "end", "fin_end", "isn", "last_end", "scale", "spoke", "state", "widest",
-                 "window")
-
-    def __init__(self, state: TcpState) -> None:
-        self.state = state
-        self.spoke = False  # whether it was seen to send anything, so that its numbers mean something
-        self.isn = 0
-        self.end = 0  # the number after the furthest octet it has sent
-        self.last_end = 0  # the number after the last packet it sent
-        self.fin_end: int | None = None
-        self.acknowledged: int | None = None
-        self.window = 0  # in octets, scaled
-        self.widest = _WIDEST_UNSCALED  # the widest it ever announced, or could have without our knowing
-        self.edge: int | None = None  # the number up to which it ever said that it would take
-        self.scale: int | None = None
-
-    def follow(self, tcp: TcpFields, scaled: bool) -> None:
-        """Note the numbers of a packet that this end sends."""
-        end = (tcp.sequence + tcp.length + bool(tcp.flags & SYN) + bool(tcp.flags & FIN)) % _MODULO
-        self.last_end = end
-        self.spoke = True
-        if tcp.flags & SYN or _is_after(end, self.end):
-            self.end = end
-        if tcp.flags & SYN:
-            self.edge = None
-            self.isn = tcp.sequence
-            self.scale = tcp.window_scale
-        if tcp.flags & FIN:
-            self.fin_end = end
-        if tcp.flags & ACK:
-            self.acknowledged = tcp.acknowledgment
-        self.window = tcp.window << (self.scale or 0) if scaled and not tcp.flags & SYN else tcp.window
-        self.widest = max(self.widest, self.window)
-        if tcp.flags & ACK:
-            edge = (tcp.acknowledgment + self.window) % _MODULO
-            if self.edge is None or _is_after(edge, self.edge):
-                self.edge = edge
-
-    def expects(self, tcp: TcpFields) -> bool:
-        """Whether a packet's numbers are such as this end would believe; where it has not said what it takes, any are.
-
-        Its octets lie in the window (one more is a zero-window probe), or are old ones sent again; it acknowledges
-        nothing that was never sent. What fails this is forwarded all the same, but it changes no state: whoever only
-        guesses numbers moves nothing.
-        """
-        if tcp.flags & ACK and self.spoke and _is_after(tcp.acknowledgment, self.end):
-            return False
-        if self.acknowledged is None or self.edge is None:
-            return True
-        end = (tcp.sequence + tcp.length + bool(tcp.flags & FIN)) % _MODULO
-        oldest = (self.acknowledged - self.widest - 1) % _MODULO
-        return not _is_after(end, (self.edge + 1) % _MODULO) and not _is_after(oldest, tcp.sequence)
 
 
 class Session:
@@ -290,12 +232,12 @@ class SessionTables:
             return
         if receiver.state is TcpState.SYN_SENT:
             # RFC 9293 section 3.10.7.3: valid if it acknowledges the SYN.
-            valid = bool(tcp.flags & ACK) and _between(receiver.isn + 1, tcp.acknowledgment, receiver.end)
+            valid = bool(tcp.flags & ACK) and is_between(receiver.isn + 1, tcp.acknowledgment, receiver.end)
             doubtful = False
         else:
             expected = sender.last_end if receiver.acknowledged is None else receiver.acknowledged
             valid = tcp.sequence in (expected, sender.last_end)
-            doubtful = (tcp.sequence - expected) % _MODULO < max(receiver.window, 1)
+            doubtful = (tcp.sequence - expected) % MODULO < max(receiver.window, 1)
         if valid:
             sender.state = receiver.state = TcpState.CLOSED
             self._to_secondary(session, "RST", now)
@@ -372,7 +314,7 @@ def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
         return False
     syn = session.second_syn
     if syn is None or not is_answer(tcp.flags) or \
-            not 0 < (tcp.acknowledgment - syn.sequence) % _MODULO <= syn.length + 1:
+            not 0 < (tcp.acknowledgment - syn.sequence) % MODULO <= syn.length + 1:
         return False
     session.second_syn = None
     session.client, session.server_side = Side(TcpState.CLOSED), Side(TcpState.LISTEN)
@@ -388,14 +330,14 @@ def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:
         _apply(receiver, Event.GETS_SYN)
     elif is_answer(tcp.flags):
         # An answer to another incarnation's SYN leaves SYN-SENT as it is.
-        if receiver.state is TcpState.SYN_SENT and tcp.acknowledgment != (receiver.isn + 1) % _MODULO \
+        if receiver.state is TcpState.SYN_SENT and tcp.acknowledgment != (receiver.isn + 1) % MODULO \
                 and tcp.acknowledgment != receiver.end:
             return
         _apply(sender, Event.SENDS_SYN_ACK)
         _apply(receiver, Event.GETS_SYN_ACK)
     elif tcp.flags & ACK:
         _apply(receiver, Event.GETS_ACK)
-        if receiver.fin_end is not None and not _is_after(receiver.fin_end, tcp.acknowledgment):
+        if receiver.fin_end is not None and not is_after(receiver.fin_end, tcp.acknowledgment):
             _apply(receiver, Event.GETS_ACK_OF_FIN)
     if tcp.flags & FIN:
         _apply(sender, Event.SENDS_FIN)
@@ -404,12 +346,3 @@ def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:
 
 def _apply(side: Side, event: Event) -> None:
     side.state = after(side.state, event)
-
-
-def _is_after(one: int, other: int) -> bool:
-    """Whether a sequence number is later than another, modulo 2^32 (RFC 9293 section 3.4)."""
-    return 0 < (one - other) % _MODULO < _MODULO // 2
-
-
-def _between(low: int, number: int, high: int) -> bool:
-    return (number - low) % _MODULO <= (high - low) % _MODULO

@@ -16,9 +16,15 @@ _BEGIN = "begin with `atmdepot lab up direct`"
 
 def running_networks() -> dict[str, list[Path]]:
     """The control sockets of each network of which a daemon answers; a socket's stem is its node's name."""
-    found = sorted(run_dir().glob("*/*.sock"))
-    names = sorted({path.parent.name for path in found if is_answered(path)})
-    return {name: [path for path in found if path.parent.name == name] for name in names}
+    return {name: list(sockets) for name, sockets in _networks().items()}
+
+
+def _networks() -> dict[str, dict[Path, bool]]:
+    """The same, and of each socket whether its daemon answers; each is asked once."""
+    found: dict[str, dict[Path, bool]] = {}
+    for path in sorted(run_dir().glob("*/*.sock")):
+        found.setdefault(path.parent.name, {})[path] = is_answered(path)
+    return {name: sockets for name, sockets in found.items() if any(sockets.values())}
 
 
 def control_sockets(network: str | None, node: str | None) -> list[Path]:
@@ -31,7 +37,7 @@ def control_sockets(network: str | None, node: str | None) -> list[Path]:
         node: only this node's; None for all.
 
     """
-    sockets = _sockets_of(network)
+    sockets = list(_sockets_of(network))
     if node is None:
         return sockets
     chosen = [path for path in sockets if path.stem == node]
@@ -45,17 +51,13 @@ def answering_sockets(network: str | None) -> tuple[list[Path], list[str]]:
 
     Raises AtmdepotError when it is not clear which network.
     """
-    answering, silent = [], []
-    for path in _sockets_of(network):
-        if is_answered(path):
-            answering.append(path)
-        else:
-            silent.append(path.stem)
-    return answering, silent
+    sockets = _sockets_of(network)
+    return ([path for path, answers in sockets.items() if answers],
+            [path.stem for path, answers in sockets.items() if not answers])
 
 
-def _sockets_of(network: str | None) -> list[Path]:
-    running = running_networks()
+def _sockets_of(network: str | None) -> dict[Path, bool]:
+    running = _networks()
     if network is not None and network not in running:
         raise AtmdepotError(f"the network \"{network}\" does not run here"
                             + (f"; running: {', '.join(running)}" if running else ""))

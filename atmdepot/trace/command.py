@@ -160,7 +160,9 @@ class _Trace:
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
         self._level = "all" if options["stats"] else options["level"]
-        if options["words"] and self._level == "pdu" and parse_filter(options["words"]).wants == {"sessions"}:
+        # What to ask the source for; only the source then has names for the VCs.
+        self._asked = parse_filter(options["words"])
+        if self._level == "pdu" and self._asked.wants == {"sessions"}:
             self._level = "session"  # nothing else could be shown
         self._fields = check_names(options["fields"])
         self._check()
@@ -205,18 +207,16 @@ class _Trace:
 
     def _choice(self) -> Choice:
         options = self._options
-        choice = Choice(
+        asked = self._asked
+        # PDUs are told with their sessions, whether the filter asks after those or not.
+        wants = asked.wants | {"sessions"} if "cells" in asked.wants and not options["numeric"] else asked.wants
+        return Choice(
             places=options["places"], read=options["read"], ports=options["ports"] or (), table=options["table"],
             network=options["network_name"], nni=options["nni"],
             crc=CrcMode(options["crc"]) if options["crc"] else None,
             cells=self._level in ("cell", "all") or options["verbose"] > 1 or options["write"] is not None,
-            sessions_only=self._level == "session" and options["write"] is None)
-        if not options["words"]:
-            return choice
-        keep = parse_filter(options["words"])
-        # PDUs are told with their sessions, whether the filter asks after those or not.
-        wants = keep.wants | {"sessions"} if "cells" in keep.wants and not options["numeric"] else keep.wants
-        return choice._replace(wants=frozenset(wants), links=keep.links)
+            sessions_only=self._level == "session" and options["write"] is None, wants=frozenset(wants),
+            links=asked.links)
 
     def _writer(self, opened: Opened) -> CaptureWriter:
         options = self._options

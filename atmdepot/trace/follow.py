@@ -352,8 +352,7 @@ def _cell_of_pdu(
     cell = _cell(direction, known, assembly.name, octets, time, mark)
     if not skip:
         if not assembly.parts:
-            assembly.expected = 0 if assembly.name.role == "management" else \
-                    expected_cells(cell.payload, assembly.name.encapsulation)
+            assembly.expected = expected_cells(cell.payload, assembly.name.encapsulation)
         cell.position, cell.expected = len(assembly.parts) + 1, assembly.expected
         assembly.cells.append(cell)
     return cell

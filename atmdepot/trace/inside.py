@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason
 from atmdepot.net.records import Drop, SessionChange
-from atmdepot.trace.items import Cell, Pdu, encapsulation_of
-from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PTI_OAM, CellHeader, Interface
+from atmdepot.trace.items import Cell, Pdu, ip_packet_in
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, Interface
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, MalformedPacket
-from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, EncapsulationError, decapsulate
 from atmdepot.wire.packet import analyse
 
 if TYPE_CHECKING:
@@ -52,9 +51,9 @@ def header_of(item: Item) -> CellHeader | None:
 
 
 def oam_payload_of(item: Item) -> bytes | None:
-    """The 48 octets of an OAM cell, or of one that was dropped: F5 by its PTI, F4 by its VCI."""
+    """The 48 octets of an OAM cell, or of one that was dropped."""
     header = header_of(item)
-    if header is None or not (header.pti in (4, 5) or (header.vci in (3, 4) and not header.pti & PTI_OAM)):
+    if header is None or not header.is_oam:
         return None
     assert isinstance(item, Cell | Drop)
     return item.octets[HEADER_SIZE:CELL_SIZE]
@@ -83,18 +82,9 @@ def flow_of(item: Item) -> FlowKey | None:
 @lru_cache(maxsize=64)
 def _dropped_packet(octets: bytes, unit: str) -> Packet | None:
     if unit == "PDUs":
-        encapsulation = encapsulation_of(octets)
-        if encapsulation is None:
-            return None
-        try:
-            ethertype, octets = decapsulate(octets, encapsulation)
-        except EncapsulationError:
-            return None
-        if ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
-            return None
-    elif unit != "packets":
-        return None
-    return packet_from_beginning(octets)
+        found = ip_packet_in(octets)
+        return None if found is None else packet_from_beginning(found.octets)
+    return packet_from_beginning(octets) if unit == "packets" else None
 
 
 def packet_from_beginning(octets: bytes) -> Packet | None:

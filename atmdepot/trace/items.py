@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from atmdepot.net.records import Drop, Missed, SessionChange
 from atmdepot.trace.names import UNNAMED, VcName
 from atmdepot.wire.aal5 import TRAILER_SIZE
-from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, PTI_OAM, CellHeader, Interface, correct
+from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, CellHeader, Interface, correct
 from atmdepot.wire.ip import MalformedPacket
 from atmdepot.wire.llc import (
     ETHERTYPE_IPV4,
@@ -23,6 +23,7 @@ from atmdepot.wire.llc import (
     VC_BRIDGED_ETHERNET,
     Encapsulation,
     EncapsulationError,
+    Payload,
     decapsulate,
 )
 from atmdepot.wire.packet import analyse
@@ -111,8 +112,8 @@ class Cell:
 
     @property
     def is_oam(self) -> bool:
-        """Whether it is an OAM cell: F5 by its PTI, F4 by its VCI (I.361 sections 2.2.3 and 2.2.4)."""
-        return self.header.pti in (4, 5) or (self.header.vci in (3, 4) and not self.header.pti & PTI_OAM)
+        """Whether it is an OAM cell, F4 or F5."""
+        return self.header.is_oam
 
 
 class Carried(NamedTuple):
@@ -213,6 +214,21 @@ def _carried(sdu: bytes, name: VcName) -> Carried:
         return Carried(encapsulation, octets, analyse(octets), ethertype)
     except MalformedPacket as error:
         return Carried(encapsulation, octets, None, ethertype, str(error))
+
+
+def ip_packet_in(sdu: bytes, encapsulation: Encapsulation | None = None) -> Payload | None:
+    """The IP packet in an SDU, or its beginning in that of an SDU, with its EtherType; None if there is none.
+
+    Where the encapsulation is not known, the octets must tell it.
+    """
+    encapsulation = encapsulation or encapsulation_of(sdu)
+    if encapsulation is None:
+        return None
+    try:
+        payload = decapsulate(sdu, encapsulation)
+    except EncapsulationError:
+        return None
+    return payload if payload.ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6) else None
 
 
 def encapsulation_of(sdu: bytes) -> Encapsulation | None:

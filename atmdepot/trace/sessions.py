@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from atmdepot.atm.contract import ServiceCategory
@@ -13,8 +12,9 @@ from atmdepot.depot.sessions import SessionEvent, SessionTables
 from atmdepot.net.records import SessionChange
 from atmdepot.network import Server as ServerSettings
 from atmdepot.network import SessionTimers
+from atmdepot.trace.inside import flow_of
 from atmdepot.trace.items import Session
-from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, endpoint
+from atmdepot.wire.ip import endpoint
 
 if TYPE_CHECKING:
     from atmdepot.depot.vc_map import Target
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import FlowKey
 
 _MAX_SESSIONS = 100_000
-_PROTOCOLS = {"TCP": PROTOCOL_TCP, "UDP": PROTOCOL_UDP}
 
 
 class SessionNames(Protocol):
@@ -50,7 +49,7 @@ class DepotSessions:
 
     def change(self, change: SessionChange) -> None:
         """Note a session, or that it is gone (its flow may have another by then)."""
-        key = _key_of(change)
+        key = flow_of(change)
         if key is None:
             return
         if change.event != SessionEvent.GONE:
@@ -73,15 +72,6 @@ class DepotSessions:
             return None
         found = self._named.get(packet.key) or self._named.get(packet.reverse_key)
         return found[1] if found is not None else None
-
-
-def _key_of(change: SessionChange) -> FlowKey | None:
-    try:
-        ends = [end.rpartition(":") for end in (change.client, change.service)]
-        (client, port), (service, to) = ((ip_address(host.strip("[]")).packed, int(port)) for host, _, port in ends)
-    except ValueError:
-        return None
-    return _PROTOCOLS.get(change.protocol, 0), client, port, service, to
 
 
 class _SeenTarget(NamedTuple):

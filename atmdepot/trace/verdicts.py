@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.trace.items import CrcVerdict, encapsulation_of
+from atmdepot.trace.items import CrcVerdict, ip_packet_in
 from atmdepot.wire.aal5 import MAX_SDU, Aal5Error, CrcMode, cells_needed, crc32, is_dynamips_crc, parse_cpcs_pdu
-from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, EncapsulationError, decapsulate
+from atmdepot.wire.llc import ETHERTYPE_IPV6
 
 if TYPE_CHECKING:
     from atmdepot.trace.items import Pdu
@@ -60,18 +60,15 @@ def _crc_of(octets: bytes, mode: CrcMode | None) -> CrcVerdict:
 
 def expected_cells(payload: bytes, encapsulation: Encapsulation | None) -> int:
     """The cells that a PDU will have, by the length in the IP header in its first cell; 0 if that tells nothing."""
-    encapsulation = encapsulation or encapsulation_of(payload)
-    if encapsulation is None:
+    found = ip_packet_in(payload, encapsulation)
+    if found is None:
         return 0
-    try:
-        ethertype, packet = decapsulate(payload, encapsulation)
-    except EncapsulationError:
-        return 0
-    if ethertype == ETHERTYPE_IPV4 and packet[:1] >= _LEAST_IPV4:
-        length = int.from_bytes(packet[2:4], "big")
-    elif ethertype == ETHERTYPE_IPV6:
+    packet = found.octets
+    if found.ethertype == ETHERTYPE_IPV6:
         length = 40 + int.from_bytes(packet[4:6], "big")
+    elif packet[:1] >= _LEAST_IPV4:
+        length = int.from_bytes(packet[2:4], "big")
     else:
         return 0
-    sdu = encapsulation.overhead + length
+    sdu = len(payload) - len(packet) + length
     return cells_needed(sdu) if length >= _LEAST_IP and sdu <= MAX_SDU else 0

@@ -72,6 +72,11 @@ class CellHeader(NamedTuple):
         return not self.pti & PTI_OAM and self.vci >= FIRST_USER_VCI
 
     @property
+    def is_oam(self) -> bool:
+        """An OAM cell: F5 by its PTI, F4 by its VCI (I.361 sections 2.2.3 and 2.2.4)."""
+        return self.pti in (4, 5) or (self.vci in (3, 4) and not self.pti & PTI_OAM)
+
+    @property
     def is_last(self) -> bool:
         """The last cell of an AAL5 PDU."""
         return self.pti & 0b101 == 0b001

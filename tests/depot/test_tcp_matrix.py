@@ -15,7 +15,8 @@ from itertools import product
 import pytest
 
 from atmdepot.atm.contract import ServiceCategory
-from atmdepot.depot.sessions import Session, SessionTables, Side, Table
+from atmdepot.depot.sessions import Session, SessionTables, Table
+from atmdepot.depot.sides import Side
 from atmdepot.depot.tcp_states import OVER, Event, TcpState, after
 from atmdepot.network import SessionTimers
 from atmdepot.wire.packet import TcpFields

@@ -25,6 +25,21 @@ PATIENCE = 60.0
 VIP, VIP6 = "10.80.0.1", "fd00:80::1"
 CLIENT, CLIENT6 = "10.9.0.2", "fd00:9::2"
 
+KEEP_ALIVE = """
+import socket, sys
+sockets = [socket.create_connection((vip, 80), 60) for vip in sys.argv[1:] for _ in range(4)]
+def ask():
+    for s in sockets:
+        s.sendall(b"HEAD / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+        assert s.recv(1000).startswith(b"HTTP/1.1 200")
+ask()
+print("READY", flush=True)
+for _ in sys.stdin:
+    ask()
+    print("still there", flush=True)
+"""
+"""A client's program: it opens four connections to each address, and asks on all of them for each line that it gets."""
+
 
 class Page(NamedTuple):
     """What curl got: who served it, the octets, and how long that took."""

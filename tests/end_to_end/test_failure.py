@@ -18,7 +18,7 @@ import pytest
 
 from atmdepot.lab.pages import page
 from atmdepot.lab.web import find_nginx
-from tests.end_to_end.sites import VIP, VIP6, Site, site, until
+from tests.end_to_end.sites import KEEP_ALIVE, VIP, VIP6, Site, site, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,20 +61,6 @@ sys.stdin.readline()
 while received := connection.recv(65536):
     octets += received
 print(hashlib.sha256(octets.partition(b"\\r\\n\\r\\n")[2]).hexdigest())
-"""
-
-KEEP_ALIVE = """
-import socket, sys
-sockets = [socket.create_connection((vip, 80), 60) for vip in sys.argv[1:] for _ in range(4)]
-def ask():
-    for s in sockets:
-        s.sendall(b"HEAD / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
-        assert s.recv(1000).startswith(b"HTTP/1.1 200")
-ask()
-print("READY", flush=True)
-for _ in sys.stdin:
-    ask()
-    print("still there", flush=True)
 """
 
 

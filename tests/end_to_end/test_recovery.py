@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from atmdepot.lab.pages import page
-from tests.end_to_end.sites import VIP, VIP6, Site, site, until
+from tests.end_to_end.sites import KEEP_ALIVE, VIP, VIP6, Site, site, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,24 +37,6 @@ with IPRoute() as ip:
         "lo": sorted(a.get_attr("IFA_ADDRESS") for a in ip.get_addr(index=lo)),
         "table": sum(len(ip.get_routes(table=5300, family=family)) for family in (2, 10)),
     }))
-"""
-
-KEEP_ALIVE = """
-import socket, sys
-sockets = []
-for vip in sys.argv[1:]:
-    for _ in range(2):
-        s = socket.create_connection((vip, 80), 60)
-        sockets.append(s)
-def ask():
-    for s in sockets:
-        s.sendall(b"HEAD / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
-        assert s.recv(1000).startswith(b"HTTP/1.1 200")
-ask()
-print("READY", flush=True)
-sys.stdin.readline()
-ask()
-print("still there", flush=True)
 """
 
 

@@ -13,6 +13,11 @@ The codecs and reassembly are a library of their own; no daemon, socket or clock
 
 from importlib.metadata import version as _version
 
+from atmdepot import build as _build
+
+_build.choose()  # before any module that may be compiled
+
+# ruff: noqa: E402
 from atmdepot.atm.contract import Contract, ServiceCategory
 from atmdepot.atm.sar import Reassembler, Sdu, segment
 from atmdepot.atm.vc import Vc, VcTable

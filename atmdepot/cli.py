@@ -13,6 +13,7 @@ import click
 import msgspec
 
 import atmdepot
+from atmdepot import build
 from atmdepot.errors import AtmdepotError
 from atmdepot.network import find, load, schema
 from atmdepot.units import TcpAddress
@@ -30,7 +31,7 @@ Examples:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ATMDEPOT"},
              epilog=_EXAMPLES)
-@click.version_option(atmdepot.__version__, message=f"atmdepot {atmdepot.__version__} (plain Python data path)")
+@click.version_option(atmdepot.__version__, message=f"atmdepot {atmdepot.__version__} ({build.describe()})")
 @click.option("--log-level", default="warning", show_default=True,
               type=click.Choice(["debug", "info", "warning", "error"]), help="What is told on stderr.")
 def cli(log_level: str) -> None:

@@ -19,6 +19,7 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer
 from atmdepot.net.host import HostSetup
+from atmdepot.net.hosting import HostLoop
 from atmdepot.net.line_link import CellLink, LineLink
 from atmdepot.net.prober import Prober
 from atmdepot.net.pump import Pump
@@ -74,9 +75,10 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
             stack.callback(links[link].close)
         pump = Pump(node, links, Tun(network.nodes[name].tun), reopen=lambda: _open_tun(network, name))
         stack.callback(lambda: pump.tun.close())
-        host = HostSetup(network, name)
-        stack.callback(host.undo)
-        host.apply()
+        stack.callback(pump.close)
+        setup = HostSetup(network, name)
+        stack.callback(setup.undo)
+        setup.apply()
         administration = Administration(pump, table)
         control = ControlServer(control_socket(network.name, name), pump, administration)
         stack.callback(control.close)
@@ -84,7 +86,8 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         if status is not None:
             stack.callback(status.close)
         _calm_the_garbage_collector()
-        trio.run(_run, pump, control, administration, status)
+        host = HostLoop(pump)
+        host.run(_run, pump, host, control, administration, status)
 
 
 def _open_status(address: TcpAddress | None, pump: Pump) -> StatusServer | None:
@@ -113,11 +116,11 @@ def _open_tun(network: Network, name: str) -> Tun:
 
 
 async def _run(
-    pump: Pump, control: ControlServer, administration: Administration, status: StatusServer | None,
+    pump: Pump, host: HostLoop, control: ControlServer, administration: Administration, status: StatusServer | None,
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(pump.run)
+            nursery.start_soon(host.data_path)
             nursery.start_soon(control.run)
             if status is not None:
                 nursery.start_soon(status.run)

@@ -21,8 +21,8 @@ class CellLink(Protocol):
     def send(self, cells: bytes, now: int) -> None:
         """Send cells (a multiple of 53 octets)."""
 
-    def receive(self) -> bytes | None:
-        """Whole cells, or None when there are none now."""
+    def receive_burst(self, most: int) -> list[bytes]:
+        """The whole cells that are there, of at most so many reads."""
 
     def flush(self) -> None:
         """Send what waits."""
@@ -43,7 +43,7 @@ class LineLink:
     def __init__(self, link: CellLink, line: Line) -> None:
         self.link = link
         self.line = line
-        self.receive = link.receive
+        self.receive_burst = link.receive_burst
         self.flush = link.flush
         self.fileno = link.fileno
         self.close = link.close

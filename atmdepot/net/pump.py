@@ -1,13 +1,17 @@
 """The pump: it moves bursts between descriptors and a node's data path.
 
-trio is the interrupt, the burst is the poll: trio waits until a descriptor is readable; then everything that is there,
-up to a bound, is read and handled in one go, and what came of it is written with as few system calls as can be.
+The descriptors stand in one epoll set. Whoever waits for that set calls `turn`: the host loop of a daemon
+(`net/hosting.py`), which does nothing else, or, where trio is the only loop, a task. A turn handles all that is ready:
+of each descriptor, everything that is there, up to a bound, is read and handled in one go, and what came of it is
+written with as few system calls as can be. There is no task, channel or object of trio's for anything that passes.
 """
 
 from __future__ import annotations
 
 import logging
+import select
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -25,8 +29,9 @@ if TYPE_CHECKING:
 
 _PACKETS_A_BURST = 128
 _DATAGRAMS_A_BURST = 32
-_TICK = 0.1
-_REOPEN = 1.0
+_TICK = 100_000_000
+_REOPEN = 1_000_000_000
+_READ, _READ_AND_WRITE = select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT
 
 log = logging.getLogger("atmdepot")
 
@@ -46,48 +51,86 @@ class Pump:
         self.taps = Taps(node, self.queue_drops)
         self.tun_losses = 0
         self._reopen = reopen
-        self._line_wakers = {name: trio.Event() for name in links}
-        self._backlog_wakers = {name: trio.Event() for name in links}
+        self._reopen_at: int | None = None
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._backlogged: set[str] = set()
+        self._tick_at = clock() + _TICK
+        self._started = False
 
     def queue_drops(self) -> int:
         """Packets that the kernel dropped because the TUN device's queue was full."""
         return self.tun.queue_drops() if isinstance(self.tun, Tun) else 0
 
-    async def run(self) -> None:
-        """Pump until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._pump_tun)
-            nursery.start_soon(self._tick)
-            for name, link in self.links.items():
-                nursery.start_soon(self._pump_link, name, link)
-                nursery.start_soon(self._run_line, name, link)
-                nursery.start_soon(self._drain_backlog, name, link)
+    # Turns.
 
-    async def _pump_tun(self) -> None:
+    def fileno(self) -> int:
+        """The epoll set: it can be read when a turn has something to do."""
+        return self._epoll.fileno()
+
+    def watch(self, descriptor: int, handle: Callable[[int], None]) -> None:
+        """Call `handle` with what epoll says, in the turns in which a descriptor can be read."""
+        self._epoll.register(descriptor, _READ)
+        self._handlers[descriptor] = handle
+
+    def start(self) -> None:
+        """Begin to look at the descriptors."""
+        if self._started:
+            return
+        self._started = True
+        self.watch(self.tun.fileno(), self._tun_is_ready)
+        for name, link in self.links.items():
+            self.watch(link.fileno(), partial(self._link_is_ready, name, link))
+
+    def turn(self, wait: float) -> None:
+        """Handle all that is ready or due, after waiting for it for at most `wait` seconds; raise TunGone."""
+        for descriptor, events in self._epoll.poll(wait):
+            self._handlers[descriptor](events)
+        if self.next_timer() <= (now := self.clock()):
+            self._handle_timers(now)
+
+    def next_timer(self) -> int:
+        """When a turn has something to do even if no descriptor is ready (ns)."""
+        due = self._tick_at
+        for link in self.links.values():
+            if (time := link.next_timer()) is not None and time < due:
+                due = time
+        return due
+
+    async def run(self) -> None:
+        """Take turns in a task of trio's until cancelled."""
+        self.start()
         while True:
-            try:
-                await trio.lowlevel.wait_readable(self.tun.fileno())
-                self.burst_from_tun()
-            except TunGone as error:
-                await self._bring_back_tun(error)
+            with trio.move_on_after(max(0, self.next_timer() - self.clock()) / 1e9):
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+            self.turn(0)
+
+    def close(self) -> None:
+        """Give up the epoll set; links and device are their owner's to close."""
+        self._epoll.close()
+
+    # Bursts.
+
+    def _tun_is_ready(self, _: int) -> None:
+        try:
+            self.burst_from_tun()
+        except TunGone as error:
+            self._lose_tun(error)
 
     def burst_from_tun(self) -> None:
         """Read, handle and write one burst of packets; raise TunGone."""
         now = self.clock()
         if self.taps.open:
             self.taps.begin_burst()
-        try:
-            for _ in range(_PACKETS_A_BURST):
-                packet = self.tun.read()
-                if packet is None:
-                    break
-                self.node.packet_from_tun(packet, now)
-        finally:
-            self.write_out(now)
+        node = self.node
+        for packet in self.tun.read_burst(_PACKETS_A_BURST):
+            node.packet_from_tun(packet, now)
+        self.write_out(now)
 
-    async def _pump_link(self, name: str, link: CellLink) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(link.fileno())
+    def _link_is_ready(self, name: str, link: CellLink, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._flush(name, link)
+        if events & ~select.EPOLLOUT:
             self.burst_from_link(name, link)
 
     def burst_from_link(self, name: str, link: CellLink) -> None:
@@ -95,14 +138,11 @@ class Pump:
         now = self.clock()
         if self.taps.open:
             self.taps.begin_burst()
-        for _ in range(_DATAGRAMS_A_BURST):
-            cells = link.receive()
-            if cells is None:
-                break
-            if cells:
-                if self.taps.open:
-                    self.taps.cells(name, "in", cells)
-                self.node.cells_from_link(name, cells, now)
+        node = self.node
+        for cells in link.receive_burst(_DATAGRAMS_A_BURST):
+            if self.taps.open:
+                self.taps.cells(name, "in", cells)
+            node.cells_from_link(name, cells, now)
         self.write_out(now)
 
     def write_out(self, now: int) -> None:
@@ -112,8 +152,9 @@ class Pump:
         for name, adaptation in self.node.links.items():
             if adaptation.cells_out:
                 self._send(name, adaptation.take_cells(), now)
-        for packet in self.node.take_packets():
-            self._write(packet)
+        if self.node.packets_out:
+            for packet in self.tun.write_burst(self.node.take_packets()):
+                self.node.drops.count(DropReason.TUN_ERROR, 1, packet)
 
     def _send(self, name: str, cells: bytes, now: int) -> None:
         link = self.links[name]
@@ -121,70 +162,66 @@ class Pump:
             self.taps.cells(name, "out", cells)
         link.send(cells, now)
         if link.wants_write:
-            self._backlog_wakers[name].set()
-        if link.next_timer() is not None:
-            self._line_wakers[name].set()
+            self._wait_for_room(name, link)
 
-    def _write(self, packet: bytes) -> None:
-        try:
-            taken = self.tun.write(packet)
-        except TunGone:
-            taken = False
-        if not taken:
-            self.node.drops.count(DropReason.TUN_ERROR, 1, packet)
+    def _wait_for_room(self, name: str, link: CellLink) -> None:
+        """The socket's buffer is full: send the rest as soon as there is room."""
+        if name not in self._backlogged and self._started:
+            self._backlogged.add(name)
+            self._epoll.modify(link.fileno(), _READ_AND_WRITE)
 
-    async def _run_line(self, name: str, link: CellLink) -> None:
-        """Let the cells of a link with a rate or a delay out when they are due."""
-        while True:
-            due = link.next_timer()
-            if due is None:
-                await self._line_wakers[name].wait()
-                self._line_wakers[name] = trio.Event()
-                continue
-            await trio.sleep(max(0, due - self.clock()) / 1e9)
-            if self.taps.open:
-                self.taps.begin_burst()
-            link.handle_timer(self.clock())
-            if link.wants_write:
-                self._backlog_wakers[name].set()
+    def _flush(self, name: str, link: CellLink) -> None:
+        if self.taps.open:
+            self.taps.begin_burst()
+        link.flush()
+        if not link.wants_write:
+            self._backlogged.discard(name)
+            self._epoll.modify(link.fileno(), _READ)
 
-    async def _drain_backlog(self, name: str, link: CellLink) -> None:
-        """Send what found the socket's buffer full, as soon as there is room."""
-        while True:
-            await self._backlog_wakers[name].wait()
-            self._backlog_wakers[name] = trio.Event()
-            while link.wants_write:
-                await trio.lowlevel.wait_writable(link.fileno())
-                if self.taps.open:
-                    self.taps.begin_burst()
-                link.flush()
+    # In time.
 
-    async def _tick(self) -> None:
+    def _handle_timers(self, now: int) -> None:
+        """Let the cells of links with a rate or a delay out when they are due; give the node its time."""
+        if self.taps.open:
+            self.taps.begin_burst()
+        for name, link in self.links.items():
+            if (time := link.next_timer()) is not None and time <= now:
+                link.handle_timer(now)
+                if link.wants_write:
+                    self._wait_for_room(name, link)
+        if self._tick_at <= now:
+            self._tick_at = now + _TICK
+            self._tick(now)
+
+    def _tick(self, now: int) -> None:
         """Give the node its time; nothing in it is due more finely than this."""
-        while True:
-            await trio.sleep(_TICK)
-            now = self.clock()
-            if self.taps.open:
-                self.taps.begin_burst()
-                self.taps.look_at_the_queue()
-            due = self.node.next_timer()
-            if due is not None and due <= now:
-                self.node.handle_timer(now)
-                self.write_out(now)
+        if self.taps.open:
+            self.taps.look_at_the_queue()
+        due = self.node.next_timer()
+        if due is not None and due <= now:
+            self.node.handle_timer(now)
+            self.write_out(now)
+        if self._reopen_at is not None and self._reopen_at <= now:
+            self._bring_back_tun(now)
 
-    async def _bring_back_tun(self, error: TunGone) -> None:
+    def _lose_tun(self, error: TunGone) -> None:
         """The device was removed: make it anew, as often as it takes."""
         self.tun_losses += 1
         log.error("%s; making it anew", error.strerror)
+        del self._handlers[self.tun.fileno()]  # closing it takes it out of the epoll set
         self.tun.close()
         if self._reopen is None:
             raise error
-        while True:
-            try:
-                self.tun = await trio.to_thread.run_sync(self._reopen)
-            except Exception as failure:
-                log.error("the TUN device cannot be made: %s", failure)
-                await trio.sleep(_REOPEN)
-            else:
-                log.warning("the TUN device is back")
-                return
+        self._bring_back_tun(self.clock())
+
+    def _bring_back_tun(self, now: int) -> None:
+        assert self._reopen is not None
+        try:
+            self.tun = self._reopen()
+        except Exception as failure:
+            log.error("the TUN device cannot be made: %s", failure)
+            self._reopen_at = now + _REOPEN
+        else:
+            self._reopen_at = None
+            self.watch(self.tun.fileno(), self._tun_is_ready)
+            log.warning("the TUN device is back")

@@ -1,4 +1,4 @@
-"""The TUN device: IP packets to and from the kernel, one a system call."""
+"""The TUN device: IP packets to and from the kernel, one a system call, in bursts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from struct import Struct
 from typing import Protocol
 
 from atmdepot.errors import EnvironmentLacks
+from atmdepot.net import bursts
 
 TUN_DEVICE = Path("/dev/net/tun")
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 _IFREQ = Struct("16sH22x")
-_MAX_PACKET = 65535 + 64
 _DEVICES = Path("/proc/net/dev")
 _TX_DROP = 11
 
@@ -31,11 +31,11 @@ class PacketDevice(Protocol):
     def fileno(self) -> int:
         """The descriptor to wait on."""
 
-    def read(self) -> bytes | None:
-        """One packet, or None when there is none now; raise TunGone."""
+    def read_burst(self, most: int) -> list[bytes]:
+        """The packets that are there, at most so many; raise TunGone when there is no device and no packet."""
 
-    def write(self, packet: bytes) -> bool:
-        """Hand over one packet; False when it was refused; raise TunGone."""
+    def write_burst(self, packets: list[bytes]) -> list[bytes]:
+        """Hand over packets; those that were refused come back."""
 
     def close(self) -> None:
         """Give the device up."""
@@ -64,24 +64,16 @@ class Tun:
         """The descriptor."""
         return self._fd
 
-    def read(self) -> bytes | None:
-        """One packet, or None when there is none now; raise TunGone."""
-        try:
-            return os.read(self._fd, _MAX_PACKET)
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            raise _gone(error) from error
+    def read_burst(self, most: int) -> list[bytes]:
+        """The packets that are there, at most so many; raise TunGone when there is no device and no packet."""
+        packets, error = bursts.read_packets(self._fd, most)
+        if error and not packets:
+            raise TunGone(error, f"the TUN device is gone: {os.strerror(error)}")
+        return packets
 
-    def write(self, packet: bytes) -> bool:
-        """Hand over one packet; False when the kernel refuses it; raise TunGone."""
-        try:
-            os.write(self._fd, packet)
-        except OSError as error:
-            if error.errno == errno.EBADFD:
-                raise _gone(error) from error
-            return False
-        return True
+    def write_burst(self, packets: list[bytes]) -> list[bytes]:
+        """Hand over packets, each by itself; those that the kernel refuses come back."""
+        return bursts.write_packets(self._fd, packets)
 
     def queue_drops(self) -> int:
         """Packets that the kernel dropped because the device's queue was full; 0 where it does not tell."""
@@ -95,10 +87,6 @@ class Tun:
     def close(self) -> None:
         """Give the device up; the kernel removes it."""
         os.close(self._fd)
-
-
-def _gone(error: OSError) -> TunGone:
-    return TunGone(error.errno, f"the TUN device is gone: {error.strerror}")
 
 
 class SocketTun:
@@ -117,23 +105,16 @@ class SocketTun:
         """The pump's descriptor."""
         return self._inner.fileno()
 
-    def read(self) -> bytes | None:
-        """One packet, or None."""
-        try:
-            packet = self._inner.recv(_MAX_PACKET)
-        except BlockingIOError:
-            return None
-        if not packet:
-            raise TunGone(errno.EBADFD, "the other end is closed")
-        return packet
+    def read_burst(self, most: int) -> list[bytes]:
+        """The packets that are there, at most so many; raise TunGone when the other end is closed and none is."""
+        packets, error = bursts.read_packets(self._inner.fileno(), most)
+        if error and not packets:
+            raise TunGone(error, "the other end is closed")
+        return packets
 
-    def write(self, packet: bytes) -> bool:
-        """Hand over one packet; False when the buffer is full."""
-        try:
-            self._inner.send(packet)
-        except OSError:
-            return False
-        return True
+    def write_burst(self, packets: list[bytes]) -> list[bytes]:
+        """Hand over packets; those for which the buffer had no room come back."""
+        return bursts.write_packets(self._inner.fileno(), packets)
 
     def close(self) -> None:
         """Close both ends."""

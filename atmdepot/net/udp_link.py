@@ -127,15 +127,26 @@ class UdpLink:
 
     # In.
 
-    def receive(self) -> bytes | None:
-        """The whole cells of the next datagram, or of several that the kernel joined; None when there is none now."""
-        try:
-            length, ancillary, _, address = self._socket.recvmsg_into([self._buffer], _ANCILLARY)
-        except BlockingIOError:
-            return None
-        except OSError as error:  # an ICMP error for something sent before
-            self.last_error = str(error.strerror)
-            return b""
+    def receive_burst(self, most: int) -> list[bytes]:
+        """The whole cells of the datagrams that are there, of at most `most` reads.
+
+        Each item is of one datagram, or of several that the kernel joined.
+        """
+        received = []
+        for _ in range(most):
+            try:
+                length, ancillary, _, address = self._socket.recvmsg_into([self._buffer], _ANCILLARY)
+            except BlockingIOError:
+                break
+            except OSError as error:  # an ICMP error for something sent before
+                self.last_error = str(error.strerror)
+                continue
+            if cells := self._take(length, ancillary, address):
+                received.append(cells)
+        return received
+
+    def _take(self, length: int, ancillary: list[tuple[int, int, bytes]], address: tuple[str, int]) -> bytes:
+        """What one read has put into the buffer, as far as it is the peer's and whole cells."""
         segment = self._read_ancillary(ancillary) or length
         datagrams = max(1, -(-length // segment)) if segment else 1
         self.rx_datagrams += datagrams

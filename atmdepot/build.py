@@ -1,0 +1,75 @@
+"""Which data path runs: compiled, or the same sources as plain Python.
+
+Modules with a `.pxd` beside them are compiled where there is a compiler when the package is installed. With
+`ATMDEPOT_PURE=1` in the environment the plain ones are taken in any case.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+PURE = "ATMDEPOT_PURE"
+_PACKAGE = Path(__file__).parent
+_EXTENSIONS = (".so", ".pyd")
+
+
+class _SourceOnly:
+    """Finds the package's modules by their sources alone."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None,  # noqa: ARG004
+    ) -> ModuleSpec | None:
+        """The import system asks for a module."""
+        if not name.startswith("atmdepot.") or path is None:
+            return None
+        finders = (FileFinder(place, (SourceFileLoader, SOURCE_SUFFIXES)) for place in path)
+        found = (finder.find_spec(name) for finder in finders)
+        return next((spec for spec in found if spec is not None and spec.loader is not None), None)
+
+
+def choose() -> None:
+    """Take the plain modules from here on, if the environment asks for them; called before any is imported."""
+    if os.environ.get(PURE) and _SourceOnly not in sys.meta_path:
+        sys.meta_path.insert(0, _SourceOnly)
+
+
+def compilable() -> list[str]:
+    """The modules that are compiled where that can be, by name."""
+    sources = {path.with_suffix("") for suffix in ("*.pxd", "*.pyx") for path in _PACKAGE.rglob(suffix)}
+    return sorted(".".join(("atmdepot", *path.relative_to(_PACKAGE).parts)) for path in sources)
+
+
+def compiled() -> list[str]:
+    """Those of them that are compiled here."""
+    return [name for name in compilable() if _has_extension(name)]
+
+
+def _has_extension(name: str) -> bool:
+    place = _PACKAGE.joinpath(*name.split(".")[1:])
+    return any(path.suffix in _EXTENSIONS for path in place.parent.glob(place.name + ".*"))
+
+
+def is_compiled() -> bool:
+    """Whether the compiled data path runs."""
+    return not os.environ.get(PURE) and bool(compiled())
+
+
+def describe() -> str:
+    """In words, for `--version` and reports."""
+    if os.environ.get(PURE):
+        return f"plain Python data path, as {PURE} asks"
+    here, all_of_them = len(compiled()), len(compilable())
+    if not here:
+        return "plain Python data path: it was installed without a compiler"
+    if here < all_of_them:
+        return f"data path compiled in part, {here} of {all_of_them} modules: install it again"
+    return "compiled data path"

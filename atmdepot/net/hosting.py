@@ -1,0 +1,79 @@
+"""The loop of a daemon: the data path is the host, trio its guest.
+
+Each time that trio's own loop comes round costs more than a whole burst, and a packet should not wait for it. So the
+process waits on the pump's epoll set, and handles bursts at once. trio, which runs all that is no packet (control
+socket, probes, reports, metrics), waits for its descriptors in a thread of its own (guest mode), and when there is
+something, the thread wakes this loop, which calls trio between two bursts. All code runs in the one thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import outcome
+
+    from atmdepot.net.pump import Pump
+
+
+class HostLoop:
+    """Runs a pump and, as its guest, trio."""
+
+    def __init__(self, pump: Pump) -> None:
+        self._pump = pump
+        self._calls: deque[Callable[[], object]] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._result: outcome.Outcome[Any] | None = None
+        self._failure: BaseException | None = None
+        self._failed = trio.Event()
+        self._tell_trio: Callable[[], None] = lambda: None
+
+    def run(self, main: Callable[..., Awaitable[Any]], *arguments: object) -> Any:
+        """Run until `main` has returned, and return or raise what it does."""
+        pump = self._pump
+        pump.watch(self._wake, self._woken)
+        trio.lowlevel.start_guest_run(
+            main, *arguments, run_sync_soon_threadsafe=self._call_soon, done_callback=self._done)
+        try:
+            while self._result is None:
+                self._turn(max(0.0, (pump.next_timer() - pump.clock()) / 1e9))
+        finally:
+            os.close(self._wake)
+        return self._result.unwrap()
+
+    def _turn(self, wait: float) -> None:
+        """A turn of the pump; its failure is told where `data_path` is awaited, so that all ends in order."""
+        try:
+            self._pump.turn(wait)
+        except BaseException as error:
+            if self._failure is not None:
+                raise
+            self._failure = error
+            self._tell_trio()
+
+    def _call_soon(self, call: Callable[[], object]) -> None:
+        self._calls.append(call)
+        os.eventfd_write(self._wake, 1)
+
+    def _woken(self, _: int) -> None:
+        os.eventfd_read(self._wake)
+        for _ in range(len(self._calls)):  # what these calls bring about waits for the next turn
+            self._calls.popleft()()
+
+    def _done(self, result: outcome.Outcome[Any]) -> None:
+        self._result = result
+
+    async def data_path(self) -> None:
+        """Begin to pump, in this loop, not in trio's, and wait here; raise what the data path raises."""
+        token = trio.lowlevel.current_trio_token()
+        self._tell_trio = lambda: token.run_sync_soon(self._failed.set)
+        self._pump.start()
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure

@@ -13,6 +13,7 @@ class DropReason(StrEnum):
 
     unit: str
     text: str
+    __hash__ = str.__hash__  # Enum's own is a Python function
 
     def __new__(cls, name: str, unit: str, text: str) -> Self:
         """Make a member that is its counter's name."""

@@ -21,6 +21,8 @@ from atmdepot.units import USER_BITS_PER_CELL, CellRate, Duration
 class ServiceCategory(StrEnum):
     """Service categories with their conformance definition (TM 4.1 section 2.1 and table 4-1)."""
 
+    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each packet
+
     CBR = "CBR"
     RT_VBR_1 = "rt-VBR.1"
     RT_VBR_2 = "rt-VBR.2"

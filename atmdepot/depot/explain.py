@@ -262,7 +262,7 @@ class _Way:
 
     def _to_server(self, packet: Packet, target: Target) -> None:
         """MTU, CLP and cells."""
-        vp, vc = target
+        vp, vc = target.vp, target.vc
         told = self._told
         told.vp, told.link, told.vc, told.mtu = vp.name, vp.link.name, _vc(target), vp.mtu
         told.category, told.contract, told.encapsulation = str(vc.category), str(vc.contract), str(vc.encapsulation)

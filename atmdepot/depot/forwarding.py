@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from atmdepot.network import Network
     from atmdepot.wire.packet import FlowKey, Packet, TcpFields
 
+_SYN, _RST = SYN, RST  # C numbers, where this is compiled
+
 
 class Depot(AtmNode):
     """The depot's data path."""
@@ -46,6 +48,7 @@ class Depot(AtmNode):
         """Make the depot of a VC table."""
         super().__init__(network, network.depot)
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
+        self._clp = self.qos.clp
         self.management = SessionManagement(network, now)
         self.probing = Probing(network.probing)
         self.vc_map = VcMap(network, self.qos)
@@ -85,11 +88,12 @@ class Depot(AtmNode):
                 if self.is_answered_orphan(packet, tcp):
                     self.packets_out.append(reset_for(octets))
                 return None
-        self.sessions.track(session, tcp, now, from_client=True)
+        self.sessions.track(session, tcp, now, True)
         session.packets_in += 1
         session.octets_in += len(octets)
         if (tcp.length or is_opening(tcp.flags)) and not session.probe:
-            session.server.condition.asked(key, now)
+            server = session.server
+            server.condition.asked(key, now)
         return session.target
 
     def pool_for(self, packet: Packet) -> Pool | DropReason:
@@ -132,20 +136,21 @@ class Depot(AtmNode):
 
     def is_answered_orphan(self, packet: Packet, tcp: TcpFields) -> bool:
         """Whether the client of a packet that found no session is sent an RST (the patent drops)."""
-        return (self.network.sessions.orphan == "reset" and not tcp.flags & (RST | SYN)
+        return (self.network.sessions.orphan == "reset" and not tcp.flags & (_RST | _SYN)
                 and self.management.pool_of_vip(packet.destination) is not None)
 
     def _to_server(self, octets: bytes, packet: Packet, target: Target) -> None:
         if len(octets) > target.vp.mtu:
             self.answer_too_big(octets, packet, target.vp.mtu)
             return
-        target.vp.link.send(octets, target.vc, self.qos.clp[packet.dscp])
+        target.vp.link.send(octets, target.vc, self._clp[packet.dscp])
 
     # From servers to clients.
 
     def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
         """Cells (a multiple of 53 octets) that a link gave."""
-        for vc, octets in self.links[name].receive(cells, now):
+        link = self.links[name]
+        for vc, octets in link.receive(cells, now):
             if vc in self.vc_map.management:
                 self._take_statistics(vc, octets, name, now)
                 continue
@@ -161,20 +166,23 @@ class Depot(AtmNode):
 
     def _may_pass(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
         """Follow a server's packet; False (and counted) when it belongs to no session of a server on this link."""
-        if packet.tcp is None:
+        tcp = packet.tcp
+        if tcp is None:
             return self.others.may_pass(link, vc, octets, packet, now)
         session = self.sessions.find(packet.reverse_key)
         if session is None:
             self.drops.count(DropReason.NO_SESSION, 1, octets, vc)
             return False
-        if session.vp.link.name != link:
+        target = session.target
+        if target.vp.link.name != link:
             self.drops.count(DropReason.WRONG_VP, 1, octets, vc)
             return False
-        if packet.tcp.flags & RST and session.half_open and not session.probe:
+        server = session.server
+        if tcp.flags & _RST and session.half_open and not session.probe:
             # A server that refuses a session may have lost its process; the prober asks at once.
-            session.server.condition.suspect = True
-        self.sessions.track(session, packet.tcp, now, from_client=False)
-        session.server.condition.answered(now)
+            server.condition.suspect = True
+        self.sessions.track(session, tcp, now, False)
+        server.condition.answered(now)
         session.packets_out += 1
         session.octets_out += packet.total_length
         return True

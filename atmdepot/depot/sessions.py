@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import TimerWheel
-from atmdepot.depot.sides import MODULO, Side, is_after, is_between
+from atmdepot.depot.sides import Side, is_after, is_between
 from atmdepot.depot.tcp_states import OVER, Event, TcpState, after, is_answer, is_opening
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import ACK, FIN, RST, SYN
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from atmdepot.network import SessionTimers
     from atmdepot.wire.packet import FlowKey, TcpFields
 
+_SYN, _FIN, _ACK, _RST = SYN, FIN, ACK, RST  # C numbers, where this is compiled
+_MASK = 0xFFFFFFFF
 _PROBE_LINGERS = 2_000_000_000
 _AFTER_DOUBTFUL_RST = 10_000_000_000
 """An RST in the window, but not at the exact number, leaves a session 10 s, unless it shows life (RFC 5961)."""
@@ -33,6 +35,8 @@ _AFTER_DOUBTFUL_RST = 10_000_000_000
 
 class Table(StrEnum):
     """Where an entry stands."""
+
+    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each packet
 
     PRIMARY = "primary"
     SECONDARY = "secondary"
@@ -45,6 +49,8 @@ class SessionEvent(StrEnum):
     `OPENED` comes first, and `GONE` last. `CLOSED` comes whenever an entry leaves the primary table, `REVIVED` when it
     comes back; `ESTABLISHED` when the handshake is over, which a UDP flow does not have.
     """
+
+    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each packet
 
     OPENED = "opened"
     ESTABLISHED = "established"
@@ -194,20 +200,20 @@ class SessionTables:
         flow.last_seen = now
         flow.deadline = now + self.timers.udp_idle
 
-    def track(self, session: Session, tcp: TcpFields, now: int, *, from_client: bool) -> None:
+    def track(self, session: Session, tcp: TcpFields, now: int, from_client: bool) -> None:
         """Follow a packet of a session: both ends' states, and by them the entry's table and deadline."""
         session.last_seen = now
-        if tcp.flags & SYN and not tcp.flags & RST and not _counts(session, tcp, from_client):
+        if tcp.flags & _SYN and not tcp.flags & _RST and not _counts(session, tcp, from_client):
             return
         sender, receiver = session.client, session.server_side
         if not from_client:
             sender, receiver = receiver, sender
-        if tcp.flags & RST:
+        if tcp.flags & _RST:
             self._reset(session, sender, receiver, tcp, now)
             return
-        if tcp.flags & SYN and tcp.sequence != sender.isn:
+        if tcp.flags & _SYN and tcp.sequence != sender.isn:
             receiver.acknowledged = receiver.edge = None  # what was said to another incarnation
-        if tcp.flags & SYN or receiver.expects(tcp):
+        if tcp.flags & _SYN or receiver.expects(tcp):
             sender.follow(tcp, scaled=session.client.scale is not None and session.server_side.scale is not None)
             _advance(sender, receiver, tcp)
         if session.table is Table.SECONDARY and not self._revive(session):
@@ -232,12 +238,12 @@ class SessionTables:
             return
         if receiver.state is TcpState.SYN_SENT:
             # RFC 9293 section 3.10.7.3: valid if it acknowledges the SYN.
-            valid = bool(tcp.flags & ACK) and is_between(receiver.isn + 1, tcp.acknowledgment, receiver.end)
+            valid = bool(tcp.flags & _ACK) and is_between(receiver.isn + 1, tcp.acknowledgment, receiver.end)
             doubtful = False
         else:
             expected = sender.last_end if receiver.acknowledged is None else receiver.acknowledged
             valid = tcp.sequence in (expected, sender.last_end)
-            doubtful = (tcp.sequence - expected) % MODULO < max(receiver.window, 1)
+            doubtful = (tcp.sequence - expected) & _MASK < max(receiver.window, 1)
         if valid:
             sender.state = receiver.state = TcpState.CLOSED
             self._to_secondary(session, "RST", now)
@@ -307,14 +313,14 @@ def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
     unless its server answers with a SYN+ACK after all: then both ends begin again.
     """
     if session.half_open:
-        return not tcp.flags & FIN
+        return not tcp.flags & _FIN
     if from_client:
         if is_opening(tcp.flags) and tcp.sequence != session.client.isn:
             session.second_syn = tcp
         return False
     syn = session.second_syn
     if syn is None or not is_answer(tcp.flags) or \
-            not 0 < (tcp.acknowledgment - syn.sequence) % MODULO <= syn.length + 1:
+            not 0 < (tcp.acknowledgment - syn.sequence) & _MASK <= syn.length + 1:
         return False
     session.second_syn = None
     session.client, session.server_side = Side(TcpState.CLOSED), Side(TcpState.LISTEN)
@@ -330,16 +336,16 @@ def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:
         _apply(receiver, Event.GETS_SYN)
     elif is_answer(tcp.flags):
         # An answer to another incarnation's SYN leaves SYN-SENT as it is.
-        if receiver.state is TcpState.SYN_SENT and tcp.acknowledgment != (receiver.isn + 1) % MODULO \
+        if receiver.state is TcpState.SYN_SENT and tcp.acknowledgment != (receiver.isn + 1) & _MASK \
                 and tcp.acknowledgment != receiver.end:
             return
         _apply(sender, Event.SENDS_SYN_ACK)
         _apply(receiver, Event.GETS_SYN_ACK)
-    elif tcp.flags & ACK:
+    elif tcp.flags & _ACK:
         _apply(receiver, Event.GETS_ACK)
         if receiver.fin_end is not None and not is_after(receiver.fin_end, tcp.acknowledgment):
             _apply(receiver, Event.GETS_ACK_OF_FIN)
-    if tcp.flags & FIN:
+    if tcp.flags & _FIN:
         _apply(sender, Event.SENDS_FIN)
         _apply(receiver, Event.GETS_FIN)
 

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from atmdepot.depot.tcp_states import TcpState
     from atmdepot.wire.packet import TcpFields
 
-MODULO = 1 << 32
-"""Of sequence numbers."""
+_SYN, _FIN, _ACK = SYN, FIN, ACK  # C numbers, where this is compiled
+_MASK = 0xFFFFFFFF
+_HALF = 1 << 31
 _WIDEST_UNSCALED = 65_535
 
 
@@ -36,23 +37,23 @@ class Side:
 
     def follow(self, tcp: TcpFields, scaled: bool) -> None:
         """Note the numbers of a packet that this end sends."""
-        end = (tcp.sequence + tcp.length + bool(tcp.flags & SYN) + bool(tcp.flags & FIN)) % MODULO
+        end = (tcp.sequence + tcp.length + bool(tcp.flags & _SYN) + bool(tcp.flags & _FIN)) & _MASK
         self.last_end = end
         self.spoke = True
-        if tcp.flags & SYN or is_after(end, self.end):
+        if tcp.flags & _SYN or is_after(end, self.end):
             self.end = end
-        if tcp.flags & SYN:
+        if tcp.flags & _SYN:
             self.edge = None
             self.isn = tcp.sequence
             self.scale = tcp.window_scale
-        if tcp.flags & FIN:
+        if tcp.flags & _FIN:
             self.fin_end = end
-        if tcp.flags & ACK:
+        if tcp.flags & _ACK:
             self.acknowledged = tcp.acknowledgment
-        self.window = tcp.window << (self.scale or 0) if scaled and not tcp.flags & SYN else tcp.window
+        self.window = tcp.window << (self.scale or 0) if scaled and not tcp.flags & _SYN else tcp.window
         self.widest = max(self.widest, self.window)
-        if tcp.flags & ACK:
-            edge = (tcp.acknowledgment + self.window) % MODULO
+        if tcp.flags & _ACK:
+            edge = (tcp.acknowledgment + self.window) & _MASK
             if self.edge is None or is_after(edge, self.edge):
                 self.edge = edge
 
@@ -63,20 +64,20 @@ class Side:
         nothing that was never sent. What fails this is forwarded all the same, but it changes no state: whoever only
         guesses numbers moves nothing.
         """
-        if tcp.flags & ACK and self.spoke and is_after(tcp.acknowledgment, self.end):
+        if tcp.flags & _ACK and self.spoke and is_after(tcp.acknowledgment, self.end):
             return False
         if self.acknowledged is None or self.edge is None:
             return True
-        end = (tcp.sequence + tcp.length + bool(tcp.flags & FIN)) % MODULO
-        oldest = (self.acknowledged - self.widest - 1) % MODULO
-        return not is_after(end, (self.edge + 1) % MODULO) and not is_after(oldest, tcp.sequence)
+        end = (tcp.sequence + tcp.length + bool(tcp.flags & _FIN)) & _MASK
+        oldest = (self.acknowledged - self.widest - 1) & _MASK
+        return not is_after(end, (self.edge + 1) & _MASK) and not is_after(oldest, tcp.sequence)
 
 
 def is_after(one: int, other: int) -> bool:
     """Whether a sequence number is later than another, modulo 2^32 (RFC 9293 section 3.4)."""
-    return 0 < (one - other) % MODULO < MODULO // 2
+    return 0 < (one - other) & _MASK < _HALF
 
 
 def is_between(low: int, number: int, high: int) -> bool:
     """Whether a sequence number is one of those from `low` to `high`, both of them included."""
-    return (number - low) % MODULO <= (high - low) % MODULO
+    return (number - low) & _MASK <= (high - low) & _MASK

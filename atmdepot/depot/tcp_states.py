@@ -15,6 +15,8 @@ from atmdepot.wire.tcp import ACK, FIN, RST, SYN
 class TcpState(StrEnum):
     """The eleven states (RFC 9293 section 3.3.2)."""
 
+    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each packet
+
     CLOSED = "CLOSED"
     LISTEN = "LISTEN"
     SYN_SENT = "SYN-SENT"
@@ -30,6 +32,8 @@ class TcpState(StrEnum):
 
 class Event(StrEnum):
     """What a packet is to one end."""
+
+    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each packet
 
     SENDS_SYN = "sends SYN"
     GETS_SYN = "gets SYN"
@@ -67,11 +71,14 @@ def after(state: TcpState, event: Event) -> TcpState:
     return TRANSITIONS.get((state, event), state)
 
 
+_FLAGS, _SYN, _SYN_ACK = SYN | ACK | FIN | RST, SYN, SYN | ACK  # C numbers, where this is compiled
+
+
 def is_opening(flags: int) -> bool:
     """A SYN that opens: classed by SYN, ACK, FIN and RST alone, since ECE and CWR ride on it (RFC 3168)."""
-    return flags & (SYN | ACK | FIN | RST) == SYN
+    return flags & _FLAGS == _SYN
 
 
 def is_answer(flags: int) -> bool:
     """A SYN+ACK."""
-    return flags & (SYN | ACK | FIN | RST) == SYN | ACK
+    return flags & _FLAGS == _SYN_ACK

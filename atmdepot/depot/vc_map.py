@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from atmdepot.atm.adaptation import LinkAdaptation, vc_of
 from atmdepot.atm.contract import ServiceCategory
@@ -50,11 +50,14 @@ class VciPool:
         self._free.append(vci)
 
 
-class Target(NamedTuple):
+class Target:
     """Where packets go: a VP and a VC in it."""
 
-    vp: VpMap
-    vc: Vc
+    __slots__ = ("vc", "vp")
+
+    def __init__(self, vp: VpMap, vc: Vc) -> None:
+        self.vp = vp
+        self.vc = vc
 
 
 class VpMap:

@@ -89,6 +89,7 @@ class EdgeNode(AtmNode):
         """Make an edge node of a VC table; it has one VP, to the depot."""
         super().__init__(network, node)
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
+        self._clp = self.qos.clp
         vp = network.vp_to(node)
         link = network.link_of_vp(vp)
         self.mtu = vp.mtu
@@ -175,10 +176,10 @@ class EdgeNode(AtmNode):
         vc = self._vc_of_answer(octets, packet, now)
         if vc is None:
             return
-        self.link.send(octets, vc, self.qos.clp[packet.dscp])
+        self.link.send(octets, vc, self._clp[packet.dscp])
         if packet.fragment and not packet.later:
             for held in self.fragments.first(packet, vc, now):
-                self.link.send(held.octets, vc, self.qos.clp[held.packet.dscp])
+                self.link.send(held.octets, vc, self._clp[held.packet.dscp])
 
     def _vc_of_answer(self, octets: bytes, packet: Packet, now: int) -> Vc | None:
         """The VC that the flow came on, else the default VC; None for a fragment that waits for its first."""

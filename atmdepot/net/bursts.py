@@ -1,17 +1,28 @@
-"""Reading and writing in bursts: what there is of it in plain Python, and the choice of the compiled twin.
+"""Reading and writing in bursts: the plain Python. `_bursts.pyx` has the same, and is taken where it is compiled.
 
-`_bursts.pyx` has the same functions, which make the system calls of a burst in one go.
+Nothing here blocks, and nothing raises for what the system says: errors are numbers (errno).
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import socket
+from struct import Struct
+from typing import TYPE_CHECKING
 
 _MAX_PACKET = 65535 + 64
+_SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
+_SO_RXQ_OVFL = 40
+_U16, _INT, _U32 = Struct("=H"), Struct("=i"), Struct("=I")
+_ANCILLARY = socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_U32.size)
+
+Received = tuple[bytes, int, int, "tuple[str, int] | None"]
+"""Octets; the size of the datagrams in them (all but the last have it); how many datagrams the socket has dropped so
+far, -1 if it does not say; the sender's address if it is not the peer's."""
 
 
-def read_packets(descriptor: int, most: int) -> tuple[list[bytes], int]:
+def _read_packets(descriptor: int, most: int) -> tuple[list[bytes], int]:
     """Read packets, one a system call, until there is none or `most` are there.
 
     Returns them, and the errno that ended it; 0 when it was `most` or that there is no more now. An empty read is the
@@ -31,7 +42,7 @@ def read_packets(descriptor: int, most: int) -> tuple[list[bytes], int]:
     return packets, 0
 
 
-def write_packets(descriptor: int, packets: list[bytes]) -> list[bytes]:
+def _write_packets(descriptor: int, packets: list[bytes]) -> list[bytes]:
     """Write packets, one a system call; those that were refused come back."""
     refused = []
     for packet in packets:
@@ -40,3 +51,75 @@ def write_packets(descriptor: int, packets: list[bytes]) -> list[bytes]:
         except OSError:
             refused.append(packet)
     return refused
+
+
+class _Datagrams:
+    """A UDP socket's bursts, to and from one peer."""
+
+    def __init__(self, descriptor: int, family: int, peer: tuple[str, int]) -> None:
+        """Use a socket that somebody else owns, for a peer by its address (no name)."""
+        self._socket = socket.socket(family, socket.SOCK_DGRAM, fileno=descriptor)
+        self._buffer = memoryview(bytearray(65_536))
+        self.answer(peer)
+
+    def answer(self, peer: tuple[str, int]) -> None:
+        """Send to this address from now on, and take what comes from it for the peer's."""
+        self._to = peer
+        self.peer = peer[:2]
+
+    def receive(self, most: int) -> tuple[list[Received], int]:
+        """What is there, of at most `most` reads; and the errno of the last that failed, or 0."""
+        received: list[Received] = []
+        failure = 0
+        for _ in range(most):
+            try:
+                length, ancillary, _, address = self._socket.recvmsg_into([self._buffer], _ANCILLARY)
+            except BlockingIOError:
+                break
+            except OSError as error:  # an ICMP error for something sent before
+                failure = error.errno or 0
+                continue
+            segment, overflow = _read_ancillary(ancillary)
+            received.append((bytes(self._buffer[:length]), segment or length, overflow,
+                             None if address[:2] == self.peer else address[:2]))
+        return received, failure
+
+    def send(self, cells: bytes, at: int, size: int, datagram: int) -> tuple[int, int]:
+        """Send cells from octet `at` on, with a system call for each `size` octets, cut by the kernel into datagrams.
+
+        Returns how far it came, and the errno that ended it; 0 when all is sent.
+        """
+        while at < len(cells):
+            chunk = cells[at:at + size]
+            try:
+                if len(chunk) > datagram:
+                    self._socket.sendmsg([chunk], [(_SOL_UDP, _UDP_SEGMENT, _U16.pack(datagram))], 0, self._to)
+                else:
+                    self._socket.sendto(chunk, self._to)
+            except OSError as error:
+                return at, error.errno or 0
+            at += len(chunk)
+        return at, 0
+
+    def __del__(self) -> None:
+        self._socket.detach()
+
+
+def _read_ancillary(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int]:
+    """The size of joined datagrams, or 0; how many the socket has dropped, or -1."""
+    segment, overflow = 0, -1
+    for level, kind, data in ancillary:
+        if level == _SOL_UDP and kind == _UDP_GRO and len(data) >= _INT.size:
+            segment = _INT.unpack_from(data)[0]
+        elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(data) >= _U32.size:
+            overflow = _U32.unpack_from(data)[0]
+    return segment, overflow
+
+
+if TYPE_CHECKING:
+    read_packets, write_packets, Datagrams = _read_packets, _write_packets, _Datagrams
+else:
+    try:
+        from atmdepot.net._bursts import Datagrams, read_packets, write_packets
+    except ImportError:
+        read_packets, write_packets, Datagrams = _read_packets, _write_packets, _Datagrams

@@ -56,7 +56,7 @@ class SessionNote(msgspec.Struct, gc=False):
     @classmethod
     def of(cls, session: Session, event: str, why: str, time_ns: int) -> SessionNote:
         """Note what has happened to a session."""
-        vp, vc = session.target
+        vp, vc = session.vp, session.vc
         return cls(time_ns, session.number, event, session.key, session.server.name, vp.link.name, vc.vpi, vc.vci,
                    session.category, why)
 

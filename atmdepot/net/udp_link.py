@@ -8,13 +8,14 @@ some devices refuse what the socket accepts.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections import deque
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason, Drops
 from atmdepot.errors import EnvironmentLacks
+from atmdepot.net.bursts import Datagrams
 from atmdepot.net.sockets import grow_buffers
 from atmdepot.wire.cell import CELL_SIZE
 
@@ -27,8 +28,6 @@ _MAX_SEGMENTS = 64
 _MAX_DATAGRAM = 65_507
 _BUFFER = 8 * 2**20
 _MAX_BACKLOG = 4 * 2**20
-_U16, _INT, _U32 = Struct("=H"), Struct("=i"), Struct("=I")
-_ANCILLARY = socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_U32.size)
 _NO_OFFLOAD = {errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP}
 
 
@@ -51,11 +50,10 @@ class UdpLink:
         self._backlog: deque[bytes] = deque()
         self._backlog_octets = 0
         self._overflow_seen = 0
-        self._buffer = memoryview(bytearray(65_536))
         self._socket = _bind(name, family, local)
+        self._datagrams = Datagrams(self._socket.fileno(), family, self._peer)
         self.segment_offload = _enable(self._socket, _UDP_SEGMENT, 0)
         self.receive_offload = _enable(self._socket, _UDP_GRO, 1)
-        self._peer_key = self._peer[:2]
         self._any_port = peer.port == 0
 
     def fileno(self) -> int:
@@ -69,39 +67,31 @@ class UdpLink:
         if not self._peer[1]:
             self.last_error = "the far end has sent nothing yet, so its port is not known"
             self.drops.count(DropReason.TX_ERROR, len(cells) // CELL_SIZE, cells)
-            return
-        size = self._burst if self.segment_offload else self._datagram
-        for at in range(0, len(cells), size):
-            chunk = cells[at:at + size]
-            if rest := chunk if self._backlog else self._transmit(chunk):
-                self._hold(rest)
+        elif self._backlog:
+            self._hold(cells)
+        elif rest := self._transmit(cells):
+            self._hold(rest)
 
-    def _transmit(self, chunk: bytes) -> bytes:
-        """One system call; what the socket's buffer had no room for comes back."""
-        segmented = len(chunk) > self._datagram
-        try:
-            if segmented:
-                self._socket.sendmsg([chunk], [(_SOL_UDP, _UDP_SEGMENT, _U16.pack(self._datagram))], 0, self._peer)
-            else:
-                self._socket.sendto(chunk, self._peer)
-        except BlockingIOError:
-            return chunk
-        except OSError as error:
-            if segmented and error.errno in _NO_OFFLOAD:
+    def _transmit(self, cells: bytes) -> bytes:
+        """Send; what the socket's buffer had no room for comes back."""
+        at = 0
+        while True:
+            size = self._burst if self.segment_offload else self._datagram
+            before = at
+            at, error = self._datagrams.send(cells, at, size, self._datagram)
+            self.tx_datagrams += -(-(at - before) // self._datagram)
+            if not error:
+                return b""
+            if error == errno.EAGAIN:
+                return cells[at:]
+            if self.segment_offload and error in _NO_OFFLOAD and len(cells) - at > self._datagram:
+                # The device has no use for segmentation offload: the same cells again, a datagram a call.
                 self.segment_offload = False
-                return self._resend(chunk)
-            self.last_error = str(error.strerror)
-            self.drops.count(DropReason.TX_ERROR, len(chunk) // CELL_SIZE, chunk)
-            return b""
-        self.tx_datagrams += -(-len(chunk) // self._datagram)
-        return b""
-
-    def _resend(self, chunk: bytes) -> bytes:
-        """The device has no use for segmentation offload: the same cells again, a datagram a call."""
-        for at in range(0, len(chunk), self._datagram):
-            if self._transmit(chunk[at:at + self._datagram]):
-                return chunk[at:]
-        return b""
+                continue
+            self.last_error = os.strerror(error)
+            lost = cells[at:at + size]
+            self.drops.count(DropReason.TX_ERROR, len(lost) // CELL_SIZE, lost)
+            at += len(lost)
 
     def _hold(self, chunk: bytes) -> None:
         if self._backlog_octets + len(chunk) > _MAX_BACKLOG:
@@ -118,9 +108,9 @@ class UdpLink:
     def flush(self) -> None:
         """Send what waits, as far as there is room."""
         while self._backlog:
-            chunk = self._backlog.popleft()
-            rest = self._transmit(chunk)
-            self._backlog_octets -= len(chunk) - len(rest)
+            cells = self._backlog.popleft()
+            rest = self._transmit(cells)
+            self._backlog_octets -= len(cells) - len(rest)
             if rest:
                 self._backlog.appendleft(rest)
                 return
@@ -133,60 +123,46 @@ class UdpLink:
         Each item is of one datagram, or of several that the kernel joined.
         """
         received = []
-        for _ in range(most):
-            try:
-                length, ancillary, _, address = self._socket.recvmsg_into([self._buffer], _ANCILLARY)
-            except BlockingIOError:
-                break
-            except OSError as error:  # an ICMP error for something sent before
-                self.last_error = str(error.strerror)
-                continue
-            if cells := self._take(length, ancillary, address):
+        datagrams, error = self._datagrams.receive(most)
+        if error:
+            self.last_error = os.strerror(error)
+        for octets, segment, overflow, stranger in datagrams:
+            if overflow != self._overflow_seen and overflow >= 0:
+                self._note_overflow(overflow)
+            if stranger is None and octets and len(octets) % CELL_SIZE == 0 and segment % CELL_SIZE == 0:
+                self.rx_datagrams += -(-len(octets) // segment)
+                received.append(octets)
+            elif cells := self._whole_cells(octets, segment, stranger):
                 received.append(cells)
         return received
 
-    def _take(self, length: int, ancillary: list[tuple[int, int, bytes]], address: tuple[str, int]) -> bytes:
-        """What one read has put into the buffer, as far as it is the peer's and whole cells."""
-        segment = self._read_ancillary(ancillary) or length
-        datagrams = max(1, -(-length // segment)) if segment else 1
-        self.rx_datagrams += datagrams
-        if address[:2] != self._peer_key and not self._is_peer_on_new_port(address):
-            self.drops.count(DropReason.NOT_THE_PEER, datagrams, self._buffer[:length])
-            return b""
-        if length and length % CELL_SIZE == 0 and segment % CELL_SIZE == 0:
-            return bytes(self._buffer[:length])
-        return self._whole_cells(length, segment)
+    def _note_overflow(self, seen: int) -> None:
+        self.drops.count(DropReason.RX_OVERFLOW, (seen - self._overflow_seen) & 0xFFFFFFFF)
+        self._overflow_seen = seen
 
     def _is_peer_on_new_port(self, address: tuple[str, int]) -> bool:
         """Whether the peer may have any port, and now has this one: address translation between us changes it."""
         if not self._any_port or address[0] != self._peer[0]:
             return False
-        self._peer, self._peer_key = address, address[:2]
+        self._peer = address
+        self._datagrams.answer(address)
         return True
 
-    def _whole_cells(self, length: int, segment: int) -> bytes:
-        """Of the datagrams in the buffer, those that are whole cells."""
+    def _whole_cells(self, octets: bytes, segment: int, stranger: tuple[str, int] | None) -> bytes:
+        """Of the datagrams that were read at once, those that are the peer's and whole cells."""
+        datagrams = max(1, -(-len(octets) // segment)) if segment else 1
+        self.rx_datagrams += datagrams
+        if stranger is not None and not self._is_peer_on_new_port(stranger):
+            self.drops.count(DropReason.NOT_THE_PEER, datagrams, octets)
+            return b""
         good = []
-        for at in range(0, max(length, 1), max(segment, 1)):
-            size = min(segment, length - at)
-            if size <= 0 or size % CELL_SIZE:
-                self.drops.count(DropReason.NOT_WHOLE_CELLS, 1, self._buffer[at:at + size])
+        for at in range(0, max(len(octets), 1), max(segment, 1)):
+            datagram = octets[at:at + segment]
+            if not datagram or len(datagram) % CELL_SIZE:
+                self.drops.count(DropReason.NOT_WHOLE_CELLS, 1, datagram)
             else:
-                good.append(bytes(self._buffer[at:at + size]))
+                good.append(datagram)
         return b"".join(good)
-
-    def _read_ancillary(self, ancillary: list[tuple[int, int, bytes]]) -> int:
-        """Note what the socket had to drop; return the size of joined datagrams, or 0."""
-        segment = 0
-        for level, kind, data in ancillary:
-            if level == _SOL_UDP and kind == _UDP_GRO and len(data) >= _INT.size:
-                segment = _INT.unpack_from(data)[0]
-            elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(data) >= _U32.size:
-                seen = _U32.unpack_from(data)[0]
-                if seen != self._overflow_seen:
-                    self.drops.count(DropReason.RX_OVERFLOW, (seen - self._overflow_seen) & 0xFFFFFFFF)
-                    self._overflow_seen = seen
-        return segment
 
     def next_timer(self) -> int | None:
         """Never: a socket has no time of its own."""

@@ -100,8 +100,10 @@ def packet_from_beginning(octets: bytes) -> Packet | None:
         return None
     if missing <= 0:
         return packet
-    tcp = packet.tcp and packet.tcp._replace(length=packet.tcp.length + missing)
-    return packet._replace(total_length=total, tcp=tcp)
+    packet.total_length = total
+    if packet.tcp is not None:
+        packet.tcp.length += missing
+    return packet
 
 
 def _total_length(octets: bytes) -> int:

@@ -1,13 +1,14 @@
 """The packet analyser of figure 7: what the depot and the edge nodes need of a packet, read in one go.
 
-An IPv4 TCP packet without IP options, fragments or SYN, as nearly all are, takes one `Struct.unpack`; all others go
-through the views of `ip` and `tcp`. Both ways give the same (a test holds them against each other).
+An IPv4 TCP packet without IP options, fragments or SYN, as nearly all are, takes one `Struct.unpack`, and compiled
+(`_packet.pyx`) others, too, are read octet by octet; the rest goes through the views of `ip` and `tcp`. All ways give
+the same (a test holds them against each other).
 """
 
 from __future__ import annotations
 
 from struct import Struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, Ipv4View, Ipv6View, MalformedPacket, ip_view
 from atmdepot.wire.tcp import SYN, TcpView
@@ -17,38 +18,74 @@ _PLAIN_IPV4 = 0x45
 _FRAGMENT_BITS = 0x3FFF
 
 
-class TcpFields(NamedTuple):
+class TcpFields:
     """The TCP header's fields that state tracking reads.
 
     `length` is that of the data in octets; `window_scale` is the option's value, None without SYN or option.
     """
 
-    sequence: int
-    acknowledgment: int
-    flags: int
-    window: int
-    length: int
-    window_scale: int | None = None
+    __slots__ = ("acknowledgment", "flags", "length", "sequence", "window", "window_scale")
+
+    def __init__(
+        self, sequence: int, acknowledgment: int, flags: int, window: int, length: int, window_scale: int | None = None,
+    ) -> None:
+        self.sequence = sequence
+        self.acknowledgment = acknowledgment
+        self.flags = flags
+        self.window = window
+        self.length = length
+        self.window_scale = window_scale
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TcpFields) and self._values() == other._values()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"TcpFields{self._values()}"
+
+    def _values(self) -> tuple[object, ...]:
+        return self.sequence, self.acknowledgment, self.flags, self.window, self.length, self.window_scale
 
 
-class Packet(NamedTuple):
+class Packet:
     """What a packet says of itself. Ports are 0 where it has none (ICMP, later fragments).
 
     `identification` names the packet that a fragment is of; `later` tells a fragment that is not the first.
     """
 
-    version: int
-    protocol: int
-    dscp: int
-    source: bytes
-    destination: bytes
-    source_port: int
-    destination_port: int
-    total_length: int
-    fragment: bool
-    tcp: TcpFields | None
-    identification: int = 0
-    later: bool = False
+    __slots__ = ("destination", "destination_port", "dscp", "fragment", "identification", "later", "protocol", "source",
+                 "source_port", "tcp", "total_length", "version")
+
+    def __init__(
+        self, version: int, protocol: int, dscp: int, source: bytes, destination: bytes, source_port: int,
+        destination_port: int, total_length: int, fragment: bool, tcp: TcpFields | None, identification: int = 0,
+        later: bool = False,
+    ) -> None:
+        self.version = version
+        self.protocol = protocol
+        self.dscp = dscp
+        self.source = source
+        self.destination = destination
+        self.source_port = source_port
+        self.destination_port = destination_port
+        self.total_length = total_length
+        self.fragment = fragment
+        self.tcp = tcp
+        self.identification = identification
+        self.later = later
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Packet) and self._values() == other._values()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Packet{self._values()}"
+
+    def _values(self) -> tuple[object, ...]:
+        return (self.version, self.protocol, self.dscp, self.source, self.destination, self.source_port,
+                self.destination_port, self.total_length, self.fragment, self.tcp, self.identification, self.later)
 
     @property
     def key(self) -> FlowKey:
@@ -67,14 +104,21 @@ FlowKey = tuple[int, bytes, int, bytes, int]
 
 def analyse(octets: bytes) -> Packet:
     """Read a packet; raise NotIp or MalformedPacket for octets that are none."""
-    if len(octets) >= 40 and octets[0] == _PLAIN_IPV4 and octets[9] == PROTOCOL_TCP:
-        (_, tos, total, fragment, protocol, source, destination, sport, dport, seq, ack, offset, flags,
-         window) = _IPV4_TCP.unpack_from(octets)
-        data = total - 20 - (offset >> 4) * 4
-        if not fragment & _FRAGMENT_BITS and total <= len(octets) and data >= 0 and offset >= 0x50 and not flags & SYN:
-            return Packet(4, protocol, tos >> 2, source, destination, sport, dport, total, False,
-                          TcpFields(seq, ack, flags, window, data))
-    return analyse_by_views(octets)
+    packet = _quick(octets)
+    return analyse_by_views(octets) if packet is None else packet
+
+
+def _by_struct(octets: bytes) -> Packet | None:
+    """An IPv4 TCP packet without IP options, fragments or SYN; None for any other."""
+    if len(octets) < 40 or octets[0] != _PLAIN_IPV4 or octets[9] != PROTOCOL_TCP:
+        return None
+    (_, tos, total, fragment, protocol, source, destination, sport, dport, seq, ack, offset, flags,
+     window) = _IPV4_TCP.unpack_from(octets)
+    data = total - 20 - (offset >> 4) * 4
+    if fragment & _FRAGMENT_BITS or total > len(octets) or data < 0 or offset < 0x50 or flags & SYN:
+        return None
+    return Packet(4, protocol, tos >> 2, source, destination, sport, dport, total, False,
+                  TcpFields(seq, ack, flags, window, data))
 
 
 def analyse_by_views(octets: bytes) -> Packet:
@@ -99,3 +143,12 @@ def _tcp_fields(ip: Ipv4View | Ipv6View) -> tuple[int, int, TcpFields]:
     return view.source_port, view.destination_port, TcpFields(
         view.sequence, view.acknowledgment, view.flags, view.window, len(view.octets) - view.header_length,
         view.window_scale if view.flags & SYN else None)
+
+
+if TYPE_CHECKING:
+    _quick = _by_struct
+else:
+    try:
+        from atmdepot.wire._packet import quick as _quick
+    except ImportError:
+        _quick = _by_struct

@@ -97,7 +97,9 @@ def test_what_scapy_builds(scapy: Any, data: st.DataObject) -> None:
     assert packet.reverse_key == (6, ends[1], dport, ends[0], sport)
     assert packet.total_length == len(built)
     assert packet.tcp is not None
-    assert packet.tcp[:5] == (sequence, acknowledgment, flags, window, len(payload))
+    tcp = packet.tcp
+    assert (tcp.sequence, tcp.acknowledgment, tcp.flags, tcp.window, tcp.length) == (
+        sequence, acknowledgment, flags, window, len(payload))
     assert packet.tcp.window_scale == (scale if flags & SYN else None)
 
 

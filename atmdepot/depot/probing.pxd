@@ -1,0 +1,7 @@
+cdef class Condition:
+    cdef public object since, why, faults, last_outcome, last_report, reported_at, _failures, _successes
+    cdef public dict _askers
+    cdef public bint alive, recovered, suspect
+
+    cpdef asked(self, key, now)
+    cpdef answered(self, now)

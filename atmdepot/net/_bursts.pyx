@@ -1,0 +1,282 @@
+"""The compiled twin of `bursts.py`: the same, with the system calls of a burst made in one go."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.errno cimport EAGAIN, EBADFD, EINTR, errno
+from libc.stdint cimport uint16_t, uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy, memset
+from posix.unistd cimport read, write
+
+import os
+import socket
+
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef unsigned int socklen_t
+    struct sockaddr:
+        unsigned short sa_family
+    struct sockaddr_storage:
+        unsigned short ss_family
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    struct msghdr:
+        void* msg_name
+        socklen_t msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
+        int msg_flags
+    struct cmsghdr:
+        size_t cmsg_len
+        int cmsg_level
+        int cmsg_type
+    struct timespec:
+        pass
+    int SOL_SOCKET, AF_INET, AF_INET6, MSG_DONTWAIT
+    ssize_t sendmsg(int, const msghdr*, int)
+    cmsghdr* CMSG_FIRSTHDR(msghdr*)
+    cmsghdr* CMSG_NXTHDR(msghdr*, cmsghdr*)
+    unsigned char* CMSG_DATA(cmsghdr*)
+    size_t CMSG_SPACE(size_t)
+    size_t CMSG_LEN(size_t)
+
+cdef extern from *:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <sys/socket.h>
+    """
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    int recvmmsg(int, mmsghdr*, unsigned int, int, timespec*) nogil
+
+cdef extern from "<netinet/in.h>" nogil:
+    struct in_addr:
+        uint32_t s_addr
+    struct in6_addr:
+        unsigned char s6_addr[16]
+    struct sockaddr_in:
+        unsigned short sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        unsigned short sin6_family
+        uint16_t sin6_port
+        in6_addr sin6_addr
+        uint32_t sin6_flowinfo
+        uint32_t sin6_scope_id
+    uint16_t htons(uint16_t)
+    uint16_t ntohs(uint16_t)
+    uint32_t htonl(uint32_t)
+
+cdef enum:
+    MAX_PACKET = 65599
+    MAX_DATAGRAM = 65536
+    DATAGRAMS = 16
+    CONTROL = 64
+    SOL_UDP = 17
+    UDP_SEGMENT = 103
+    UDP_GRO = 104
+    SO_RXQ_OVFL = 40
+
+cdef unsigned char _packet[MAX_PACKET]
+
+
+def read_packets(int descriptor, Py_ssize_t most):
+    """Read packets, one a system call, until there is none or `most` are there; see `bursts.py`."""
+    cdef ssize_t length
+    cdef list packets = []
+    cdef Py_ssize_t count = 0
+    while count < most:
+        length = read(descriptor, _packet, MAX_PACKET)
+        if length > 0:
+            packets.append(PyBytes_FromStringAndSize(<char*>_packet, length))
+            count += 1
+        elif length == 0:
+            return packets, EBADFD
+        elif errno == EAGAIN:
+            break
+        elif errno != EINTR:
+            return packets, errno
+    return packets, 0
+
+
+def write_packets(int descriptor, list packets):
+    """Write packets, one a system call; those that were refused come back."""
+    cdef list refused = []
+    cdef bytes packet
+    for packet in packets:
+        while write(descriptor, PyBytes_AS_STRING(packet), PyBytes_GET_SIZE(packet)) < 0:
+            if errno != EINTR:
+                refused.append(packet)
+                break
+    return refused
+
+
+cdef socklen_t _fill(sockaddr_storage* into, int family, tuple address) except 0:
+    """Write an address as the socket module has it (its host is one already, no name)."""
+    cdef sockaddr_in* four = <sockaddr_in*>into
+    cdef sockaddr_in6* six = <sockaddr_in6*>into
+    cdef bytes packed = socket.inet_pton(family, address[0].partition("%")[0])
+    memset(into, 0, sizeof(sockaddr_storage))
+    if family == AF_INET:
+        four.sin_family = AF_INET
+        four.sin_port = htons(address[1])
+        memcpy(&four.sin_addr, PyBytes_AS_STRING(packed), 4)
+        return sizeof(sockaddr_in)
+    six.sin6_family = AF_INET6
+    six.sin6_port = htons(address[1])
+    memcpy(&six.sin6_addr, PyBytes_AS_STRING(packed), 16)
+    if len(address) > 2:
+        six.sin6_flowinfo = htonl(address[2])
+        six.sin6_scope_id = address[3]
+    return sizeof(sockaddr_in6)
+
+
+cdef tuple _read(const sockaddr_storage* source):
+    """An address as the socket module has it."""
+    cdef const sockaddr_in* four = <const sockaddr_in*>source
+    cdef const sockaddr_in6* six = <const sockaddr_in6*>source
+    if source.ss_family == AF_INET:
+        return (socket.inet_ntop(AF_INET, PyBytes_FromStringAndSize(<char*>&four.sin_addr, 4)), ntohs(four.sin_port))
+    return (socket.inet_ntop(AF_INET6, PyBytes_FromStringAndSize(<char*>&six.sin6_addr, 16)), ntohs(six.sin6_port))
+
+
+cdef class Datagrams:
+    """A UDP socket's bursts, to and from one peer; see `bursts.py`."""
+
+    cdef int _descriptor, _family
+    cdef public tuple peer
+    cdef sockaddr_storage _to
+    cdef socklen_t _to_length
+    cdef unsigned char* _buffers
+    cdef mmsghdr _messages[DATAGRAMS]
+    cdef iovec _vectors[DATAGRAMS]
+    cdef sockaddr_storage _sources[DATAGRAMS]
+    cdef sockaddr_storage _known  # the peer, as datagrams of its come
+    cdef bint _is_known
+    cdef unsigned char _control[DATAGRAMS][CONTROL]
+
+    def __cinit__(self, int descriptor, int family, tuple peer):
+        cdef int number
+        self._descriptor, self._family = descriptor, family
+        self._buffers = <unsigned char*>calloc(DATAGRAMS, MAX_DATAGRAM)
+        if self._buffers == NULL:
+            raise MemoryError
+        for number in range(DATAGRAMS):
+            self._vectors[number].iov_base = self._buffers + number * MAX_DATAGRAM
+            self._vectors[number].iov_len = MAX_DATAGRAM
+        self.answer(peer)
+
+    def __dealloc__(self):
+        free(self._buffers)
+
+    def answer(self, tuple peer):
+        """Send to this address from now on, and take what comes from it for the peer's."""
+        self._to_length = _fill(&self._to, self._family, peer)
+        self.peer = (peer[0].partition("%")[0], peer[1])
+        self._is_known = False
+
+    def receive(self, int most):
+        """What is there, of at most `most` reads; and the errno of the last that failed, or 0; see `bursts.py`."""
+        cdef int number, count, want, got = 0, failure = 0
+        cdef list received = []
+        cdef mmsghdr* message
+        while got < most:
+            want = min(most - got, DATAGRAMS)
+            for number in range(want):
+                message = &self._messages[number]
+                message.msg_hdr.msg_name = &self._sources[number]
+                message.msg_hdr.msg_namelen = sizeof(sockaddr_storage)
+                message.msg_hdr.msg_iov = &self._vectors[number]
+                message.msg_hdr.msg_iovlen = 1
+                message.msg_hdr.msg_control = self._control[number]
+                message.msg_hdr.msg_controllen = CONTROL
+                message.msg_hdr.msg_flags = 0
+            count = recvmmsg(self._descriptor, self._messages, want, MSG_DONTWAIT, NULL)
+            if count < 0:
+                if errno == EAGAIN:
+                    break
+                if errno != EINTR:  # an ICMP error for something sent before
+                    failure = errno
+                got += 1
+                continue
+            for number in range(count):
+                received.append(self._item(number))
+            got += count
+            if count < want:
+                break
+        return received, failure
+
+    cdef tuple _item(self, int number):
+        cdef mmsghdr* message = &self._messages[number]
+        cdef cmsghdr* header = CMSG_FIRSTHDR(&message.msg_hdr)
+        cdef Py_ssize_t length = message.msg_len
+        cdef Py_ssize_t segment = length
+        cdef long long overflow = -1
+        cdef int joined
+        cdef uint32_t lost
+        while header != NULL:
+            if header.cmsg_level == SOL_UDP and header.cmsg_type == UDP_GRO and header.cmsg_len >= CMSG_LEN(sizeof(int)):
+                memcpy(&joined, CMSG_DATA(header), sizeof(joined))
+                if joined > 0:
+                    segment = joined
+            elif (header.cmsg_level == SOL_SOCKET and header.cmsg_type == SO_RXQ_OVFL
+                    and header.cmsg_len >= CMSG_LEN(sizeof(lost))):
+                memcpy(&lost, CMSG_DATA(header), sizeof(lost))
+                overflow = lost
+            header = CMSG_NXTHDR(&message.msg_hdr, header)
+        octets = PyBytes_FromStringAndSize(<char*>self._vectors[number].iov_base, length)
+        return octets, segment, overflow, None if self._is_peer(number) else _read(&self._sources[number])
+
+    cdef bint _is_peer(self, int number):
+        cdef sockaddr_storage* source = &self._sources[number]
+        cdef size_t length = sizeof(sockaddr_in) if source.ss_family == AF_INET else sizeof(sockaddr_in6)
+        if self._is_known:
+            return memcmp(source, &self._known, length) == 0
+        if _read(source) != self.peer:
+            return False
+        memcpy(&self._known, source, length)
+        self._is_known = True
+        return True
+
+    def send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram):
+        """Send cells from octet `at` on, `size` of them a call, cut by the kernel into datagrams; see `bursts.py`."""
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(cells), length
+        cdef const char* octets = PyBytes_AS_STRING(cells)
+        cdef unsigned char control[32]
+        cdef iovec vector
+        cdef msghdr message
+        cdef cmsghdr* header
+        if at < 0 or size <= 0:
+            raise ValueError("nothing to send")
+        memset(&message, 0, sizeof(message))
+        memset(control, 0, sizeof(control))
+        message.msg_name = &self._to
+        message.msg_namelen = self._to_length
+        message.msg_iov = &vector
+        message.msg_iovlen = 1
+        while at < end:
+            length = min(size, end - at)
+            vector.iov_base = <void*>(octets + at)
+            vector.iov_len = length
+            if length > datagram:
+                message.msg_control = control
+                message.msg_controllen = CMSG_SPACE(sizeof(datagram))
+                header = CMSG_FIRSTHDR(&message)
+                header.cmsg_level = SOL_UDP
+                header.cmsg_type = UDP_SEGMENT
+                header.cmsg_len = CMSG_LEN(sizeof(datagram))
+                memcpy(CMSG_DATA(header), &datagram, sizeof(datagram))
+            else:
+                message.msg_control = NULL
+                message.msg_controllen = 0
+            if sendmsg(self._descriptor, &message, MSG_DONTWAIT) < 0:
+                if errno == EINTR:
+                    continue
+                return at, errno
+            at += length
+        return at, 0

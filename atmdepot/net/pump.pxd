@@ -1,0 +1,22 @@
+from atmdepot.atm.adaptation cimport LinkAdaptation
+from atmdepot.atm.node cimport AtmNode
+cimport cython
+
+
+cdef class Pump:
+    cdef public AtmNode node
+    cdef public object links, tun, clock, taps, tun_losses, _reopen, _reopen_at, _epoll
+    cdef public dict _handlers
+    cdef public set _backlogged
+    cdef public long long _tick_at
+    cdef public bint _started
+
+    cpdef turn(self, wait)
+    cpdef long long next_timer(self)
+    cpdef _tun_is_ready(self, events)
+    cpdef burst_from_tun(self)
+    cpdef _link_is_ready(self, name, link, events)
+    cpdef burst_from_link(self, name, link)
+    @cython.locals(adaptation=LinkAdaptation)
+    cpdef write_out(self, long long now)
+    cpdef _send(self, name, bytes cells, long long now)

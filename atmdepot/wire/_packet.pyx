@@ -1,0 +1,88 @@
+"""The compiled twin of `packet._quick`: TCP over IPv4 and IPv6 without fragments and extension headers, SYNs included."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+
+from atmdepot.wire.packet cimport Packet, TcpFields
+
+cdef enum:
+    TCP = 6
+    SYN = 2
+    OPTION_END = 0
+    OPTION_NOP = 1
+    OPTION_WINDOW_SCALE = 3
+    MAX_SCALE = 14
+
+
+cdef inline unsigned int _u16(const unsigned char* at) noexcept nogil:
+    return at[0] << 8 | at[1]
+
+
+cdef inline unsigned int _u32(const unsigned char* at) noexcept nogil:
+    return <unsigned int>at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3]
+
+
+cpdef Packet quick(bytes octets):
+    """Read a packet; None for one that is not of the usual kind: then `analyse_by_views` looks at it."""
+    cdef const unsigned char* ip = <const unsigned char*>PyBytes_AS_STRING(octets)
+    cdef const unsigned char* tcp
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(octets), total, head, addresses, width, offset
+    cdef Packet packet
+    cdef TcpFields fields
+    if size < 40:
+        return None
+    if ip[0] == 0x45:
+        total = _u16(ip + 2)
+        if ip[9] != TCP or _u16(ip + 6) & 0x3FFF:
+            return None
+        head, addresses, width = 20, 12, 4
+    elif ip[0] >> 4 == 6:
+        total = 40 + _u16(ip + 4)
+        if ip[6] != TCP:
+            return None
+        head, addresses, width = 40, 8, 16
+    else:
+        return None
+    if total > size or total < head + 20:
+        return None
+    tcp = ip + head
+    offset = (tcp[12] >> 4) * 4
+    if offset < 20 or head + offset > total:
+        return None
+    fields = TcpFields.__new__(TcpFields)
+    fields.sequence = _u32(tcp + 4)
+    fields.acknowledgment = _u32(tcp + 8)
+    fields.flags = tcp[13]
+    fields.window = _u16(tcp + 14)
+    fields.length = total - head - offset
+    if tcp[13] & SYN:
+        fields.window_scale = _window_scale(tcp + 20, offset - 20)
+    packet = Packet.__new__(Packet)
+    packet.version = ip[0] >> 4
+    packet.protocol = TCP
+    packet.dscp = ip[1] >> 2 if head == 20 else (ip[0] & 15) << 2 | ip[1] >> 6
+    packet.source = PyBytes_FromStringAndSize(<const char*>ip + addresses, width)
+    packet.destination = PyBytes_FromStringAndSize(<const char*>ip + addresses + width, width)
+    packet.source_port = _u16(tcp)
+    packet.destination_port = _u16(tcp + 2)
+    packet.total_length = total
+    packet.tcp = fields
+    return packet
+
+
+cdef object _window_scale(const unsigned char* area, Py_ssize_t size):
+    """The last window scale option before the end of options, or before one that is cut short; None without."""
+    cdef Py_ssize_t at = 0, length
+    found = None
+    while at < size and area[at] != OPTION_END:
+        if area[at] == OPTION_NOP:
+            at += 1
+            continue
+        if at + 1 >= size:
+            break
+        length = area[at + 1]
+        if length < 2 or at + length > size:
+            break
+        if area[at] == OPTION_WINDOW_SCALE:
+            found = min(area[at + 2], MAX_SCALE) if length == 3 else None
+        at += length
+    return found

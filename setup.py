@@ -44,4 +44,4 @@ def extensions() -> list[Extension]:
     return cythonize(made, compiler_directives=DIRECTIVES, build_dir="build/cython", force=sanitize) if made else []
 
 
-setup(ext_modules=extensions())
+setup(ext_modules=extensions(), options={"build_ext": {"parallel": os.cpu_count() or 1}})

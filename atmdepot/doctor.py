@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Struct
 from rich.table import Column, Table
 
-from atmdepot import network
+from atmdepot import build, network
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import namespaces
 from atmdepot.tables import console
@@ -164,6 +164,12 @@ def _package() -> str:
         raise Lacks("it runs from a folder and is not installed") from None
 
 
+def _compiled() -> str:
+    if not build.is_compiled() or build.compiled() != build.compilable():
+        raise Lacks(build.describe())
+    return f"{len(build.compiled())} modules"
+
+
 def _dependencies() -> str:
     """The version of each package that atmdepot needs; Lacks names those that cannot be imported."""
     versions, broken = [], []
@@ -277,6 +283,8 @@ CHECKS = [
     Check("Python", True, _python, "install Python 3.11 or newer"),
     Check("atmdepot", True, _package, "pip install ."),
     Check("packages", True, _dependencies, "pip install ."),
+    Check("compiled", False, _compiled,
+          "apt-get install gcc python3-dev, then pip install . anew (plain Python is several times slower)"),
     Check("VC tables", True, _tables, "pip install . anew"),
     Check("network namespaces", True, _rights, _BE_ROOT),
     Check("/dev/net/tun", True, _open_tun, _TUN),

@@ -12,7 +12,7 @@ from atmdepot.errors import EnvironmentLacks
 from atmdepot.lab import namespaces
 from tests.lab.labs import atmdepot
 
-NAMES = ["Python", "atmdepot", "packages", "VC tables", "network namespaces", "/dev/net/tun", "TUN", "veth",
+NAMES = ["Python", "atmdepot", "packages", "compiled", "VC tables", "network namespaces", "/dev/net/tun", "TUN", "veth",
          "policy routing", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "nginx", "curl", "ping", "ip", "ab", "wrk", "iperf3",
          "tshark", "docker", "compose", "Docker daemon"]
 

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.drops import Drops
+from atmdepot.net import bursts
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.units import UdpAddress
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
@@ -120,7 +121,7 @@ class Ends:
 
 
 class Scripted:
-    """A link's socket whose system calls a test can refuse; what it lets through is real."""
+    """The socket under a link's plain bursts: a test can refuse its system calls; what it lets through is real."""
 
     def __init__(self, real: socket.socket) -> None:
         self._real = real
@@ -149,11 +150,42 @@ class Scripted:
             raise error
 
 
-def scripted(link: UdpLink) -> Scripted:
-    """Put a script between a link and its socket."""
-    script = Scripted(link._socket)
-    link._socket = script  # type: ignore[assignment]
+def scripted_bursts(datagrams: bursts._Datagrams) -> Scripted:
+    """Put a script between plain bursts and their socket."""
+    script = Scripted(datagrams._socket)
+    datagrams._socket = script  # type: ignore[assignment]
     return script
+
+
+def scripted(link: UdpLink) -> Scripted:
+    """Give a link plain bursts, also where others are compiled, and put a script between them and the socket."""
+    link._datagrams = bursts._Datagrams(link.fileno(), link._socket.family, link._peer)
+    return scripted_bursts(link._datagrams)
+
+
+class Pipe:
+    """A datagram socket of this machine in place of a UDP socket, so that a buffer can be full: loopback's never is.
+
+    Of its two ends `near` is for bursts: it takes no notice of the addresses and of the segment sizes that they send.
+    """
+
+    def __init__(self, room: int = 1) -> None:
+        """Room for about so many octets; the kernel gives some more."""
+        self.near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (self.near, self.far):
+            end.setblocking(False)
+        self.near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
+
+    def drain(self, most: int = 1 << 30) -> list[bytes]:
+        """What has come, at most so many."""
+        got: list[bytes] = []
+        while len(got) < most and is_readable(self.far.fileno()):
+            got.append(self.far.recv(70_000))
+        return got
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
 
 
 def wait_readable(fd: int) -> None:
@@ -165,11 +197,14 @@ def is_readable(fd: int) -> bool:
 
 
 def receive(link: UdpLink) -> bytes:
-    """What the link gives next."""
+    """What one read of the link gives."""
     wait_readable(link.fileno())
-    cells = link.receive()
-    assert cells is not None
-    return cells
+    return b"".join(link.receive_burst(1))
+
+
+def is_silent(link: UdpLink) -> bool:
+    """Whether the link has nothing to read, and says so."""
+    return not is_readable(link.fileno()) and link.receive_burst(16) == []
 
 
 def receive_all(link: UdpLink, octets: int) -> bytes:
@@ -178,6 +213,7 @@ def receive_all(link: UdpLink, octets: int) -> bytes:
     deadline = time.monotonic() + PATIENCE
     while len(got) < octets:
         assert time.monotonic() < deadline
-        got += receive(link)
-    assert link.receive() is None
+        wait_readable(link.fileno())
+        got += b"".join(link.receive_burst(16))
+    assert is_silent(link)
     return got

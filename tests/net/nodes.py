@@ -75,6 +75,7 @@ class Nodes:
                 self._stack.callback(link.close)
             pump = self.pumps[name] = Pump(node, links, SocketTun(), clock=clock)
             self._stack.callback(lambda pump=pump: pump.tun.close())
+            self._stack.callback(pump.close)
 
     def start(self, nursery: trio.Nursery) -> None:
         for pump in self.pumps.values():

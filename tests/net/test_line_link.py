@@ -27,8 +27,8 @@ class FakeLink:
     def send(self, cells: bytes, now: int) -> None:
         self.sent.append((cells, now))
 
-    def receive(self) -> bytes | None:
-        return b"received"
+    def receive_burst(self, most: int) -> list[bytes]:
+        return [b"received"] * most
 
     def flush(self) -> None:
         self.flushed += 1
@@ -120,5 +120,5 @@ def test_all_else_is_the_inner_links(waiting: bool) -> None:
     inner.wants_write = waiting
     link.flush()
     link.close()
-    assert (link.fileno(), link.receive(), link.wants_write) == (77, b"received", waiting)
+    assert (link.fileno(), link.receive_burst(3), link.wants_write) == (77, [b"received"] * 3, waiting)
     assert (inner.flushed, inner.closed) == (1, 1)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from atmdepot.errors import EnvironmentLacks
-from atmdepot.net import tun
+from atmdepot.net import bursts, tun
 from atmdepot.net.tun import SocketTun, Tun, TunGone
-from tests.net.ends import is_readable
+from tests.net.ends import Pipe, is_readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,36 +30,40 @@ def test_packets_keep_their_ends_and_their_order(stand_in: SocketTun) -> None:
     for packet in packets:
         stand_in.outer.send(packet)
     assert is_readable(stand_in.fileno())
-    assert [stand_in.read() for _ in packets] == packets
-    assert stand_in.read() is None
+    assert stand_in.read_burst(2) == packets[:2]
+    assert is_readable(stand_in.fileno())
+    assert stand_in.read_burst(2) == packets[2:]
+    assert stand_in.read_burst(2) == []
     assert not is_readable(stand_in.fileno())
-    assert all(stand_in.write(packet) for packet in packets)
+    assert stand_in.write_burst(packets) == []
     assert [stand_in.outer.recv(70_000) for _ in packets] == packets
 
 
 def test_the_greatest_packet_passes_whole(stand_in: SocketTun) -> None:
     packet = os.urandom(65_535)
     stand_in.outer.send(packet)
-    assert stand_in.read() == packet
-    assert stand_in.write(packet)
+    assert stand_in.read_burst(1) == [packet]
+    assert stand_in.write_burst([packet]) == []
     assert stand_in.outer.recv(70_000) == packet
 
 
 def test_a_full_buffer_refuses(stand_in: SocketTun) -> None:
-    taken = 0
-    while stand_in.write(bytes([taken % 256]) * 9000):
-        taken += 1
-        assert taken < 100_000
-    assert taken > 100
-    assert [stand_in.outer.recv(9000)[0] for _ in range(taken)] == [number % 256 for number in range(taken)]
-    assert stand_in.write(b"again")
+    packets = [number.to_bytes(2, "big") * 4500 for number in range(3000)]
+    refused = stand_in.write_burst(packets)
+    taken = len(packets) - len(refused)
+    assert 100 < taken < 3000
+    assert packets[taken:] == refused
+    assert [stand_in.outer.recv(9000) for _ in range(taken)] == packets[:taken]
+    assert stand_in.write_burst([b"again"]) == []
 
 
 def test_an_end_that_is_closed_is_a_device_that_is_gone(stand_in: SocketTun) -> None:
+    stand_in.outer.send(b"last")
     stand_in.outer.close()
-    assert stand_in.write(b"x") is False
-    with pytest.raises(TunGone) as gone:
-        stand_in.read()
+    assert stand_in.write_burst([b"x", b"y"]) == [b"x", b"y"]
+    assert stand_in.read_burst(8) == [b"last"], "what was there before is not lost"
+    with pytest.raises(TunGone, match="the other end is closed") as gone:
+        stand_in.read_burst(8)
     assert gone.value.errno == errno.EBADFD
 
 
@@ -102,20 +106,24 @@ class FakeDevice(Tun):
 
 
 def test_a_removed_device_is_told_from_a_refused_packet(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(number: int) -> None:
-        def refuse(*_: object) -> None:
-            raise OSError(number, os.strerror(number))
-
-        monkeypatch.setattr(tun.os, "read", refuse)
-        monkeypatch.setattr(tun.os, "write", refuse)
-
+    """As the kernel has it: a device that is removed fails with EBADFD, and what it does not want with others."""
     device = FakeDevice(-1)
-    fail(errno.EBADFD)
-    with pytest.raises(TunGone, match="the TUN device is gone: File descriptor in bad state"):
-        device.read()
-    with pytest.raises(TunGone):
-        device.write(b"x")
-    for number in (errno.EINVAL, errno.EIO, errno.ENOBUFS, errno.EAGAIN):
-        fail(number)
-        assert device.write(b"x") is False
-    assert device.read() is None  # EAGAIN
+    monkeypatch.setattr(bursts, "read_packets", lambda _fd, _most: ([], errno.EBADFD))
+    with pytest.raises(TunGone, match="^.*the TUN device is gone: File descriptor in bad state$") as gone:
+        device.read_burst(8)
+    assert gone.value.errno == errno.EBADFD
+    monkeypatch.setattr(bursts, "read_packets", lambda _fd, _most: ([b"last"], errno.EBADFD))
+    assert device.read_burst(8) == [b"last"], "what was there before is not lost"
+    monkeypatch.setattr(bursts, "read_packets", lambda _fd, _most: ([], 0))
+    assert device.read_burst(8) == []
+
+
+def test_bursts_go_to_the_devices_descriptor() -> None:
+    pipe = Pipe(1 << 20)
+    device = FakeDevice(pipe.near.fileno())
+    assert device.write_burst([b"one", bytes(4 << 20), b"two"]) == [bytes(4 << 20)]
+    assert pipe.drain() == [b"one", b"two"]
+    for packet in (b"three", b"four", b"five"):
+        pipe.far.send(packet)
+    assert [device.read_burst(2), device.read_burst(2), device.read_burst(2)] == [[b"three", b"four"], [b"five"], []]
+    pipe.close()

@@ -9,17 +9,20 @@ import pytest
 from atmdepot.drops import DropReason, Drops
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import udp_link
+from atmdepot.net.bursts import Datagrams
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.units import UdpAddress
 from atmdepot.wire.cell import CELL_SIZE
 from tests.net.ends import (
     UDP_GRO,
     Ends,
+    Pipe,
     Plain,
     cells_of,
     fresh,
     fresh6,
     is_readable,
+    is_silent,
     pair_of,
     receive,
     receive_all,
@@ -27,6 +30,7 @@ from tests.net.ends import (
     split,
 )
 
+_SO_NO_CHECK = 11
 OFFLOADS = pytest.mark.parametrize("offload", [True, False], ids=["UDP_SEGMENT", "plain"])
 
 
@@ -83,6 +87,39 @@ def test_a_device_that_refuses_segmentation_gets_plain_datagrams(ends: Ends, num
     link.send(train, 0)
     assert script.calls == ["sendto"] * 4, "it must not try the offload again"
     assert peer.receive(4) == split(train, 2 * CELL_SIZE)
+
+
+def test_a_kernel_that_refuses_segmentation_gets_plain_datagrams(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(2)
+    link._socket.setsockopt(socket.SOL_SOCKET, _SO_NO_CHECK, 1)  # it segments no datagrams without a checksum
+    link.send(cells_of(7), 0)
+    assert peer.receive(4) == split(cells_of(7), 2 * CELL_SIZE)
+    assert (link.segment_offload, link.drops, link.last_error, link.tx_datagrams) == (False, {}, "", 4)
+
+
+def test_what_was_sent_before_segmentation_failed_is_not_sent_again(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(1)
+    script = scripted(link)
+    answers = iter([None, OSError(errno.EIO, "the route has changed")])
+    script.refuse = lambda call, _: next(answers) if call == "sendmsg" else None
+    link.send(cells_of(130), 0)
+    assert peer.receive(130) == split(cells_of(130))
+    assert script.calls == ["sendmsg"] * 2 + ["sendto"] * 66
+    assert (link.segment_offload, link.drops, link.tx_datagrams) == (False, {}, 130)
+
+
+@OFFLOADS
+def test_what_is_refused_in_the_middle_is_counted_and_the_rest_sent(ends: Ends, offload: bool) -> None:
+    peer, link = ends.plain_and_link(1)
+    link.segment_offload = offload
+    script = scripted(link)
+    refused = cells_of(64, 64) if offload else cells_of(1, 64)
+    script.refuse = lambda _call, octets: OSError(errno.EPERM, "filtered") if octets == refused else None
+    link.send(cells_of(190), 0)
+    lost = len(refused) // CELL_SIZE
+    assert b"".join(peer.receive(190 - lost)) == cells_of(190).replace(refused, b"")
+    assert (link.drops, link.tx_datagrams) == ({DropReason.TX_ERROR: lost}, 190 - lost)
+    assert (link.last_error, link.segment_offload) == ("Operation not permitted", offload)
 
 
 def test_other_errors_do_not_end_segmentation(ends: Ends) -> None:
@@ -187,6 +224,34 @@ def test_whatever_the_system_refuses_the_order_is_kept(ends: Ends, seed: int) ->
     assert link._backlog_octets == 0
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_there_is_room_for_the_order_is_kept(ends: Ends, seed: int) -> None:
+    """The same with the bursts as they are here, compiled or not, and a buffer that is really full."""
+    draw = random.Random(seed)
+    link = ends.link(fresh(), fresh(), draw.choice([1, 2, 27]))
+    link.segment_offload = draw.random() < 0.5
+    pipe: Pipe = ends.keep(Pipe(6000))
+    link._datagrams = Datagrams(pipe.near.fileno(), socket.AF_INET, ("127.0.0.1", 9))
+    sent, got, waited = 0, b"", 0
+    for _ in range(40):
+        count = draw.randint(1, 100)
+        link.send(cells_of(count, sent), 0)
+        sent += count
+        if draw.random() < 0.3:
+            got += b"".join(pipe.drain(draw.randint(1, 20)))
+        waited += link.wants_write
+        if draw.random() < 0.5:
+            link.flush()
+    while link.wants_write:
+        link.flush()
+        assert (datagrams := pipe.drain())
+        got += b"".join(datagrams)
+    got += b"".join(pipe.drain())
+    assert got == cells_of(sent)
+    assert waited > 5, "the buffer was hardly ever full"
+    assert (link.drops, link._backlog_octets) == ({}, 0)
+
+
 # In.
 
 
@@ -205,9 +270,33 @@ def test_datagrams_that_the_kernel_joined_are_one_receive(ends: Ends) -> None:
     peer, link = ends.plain_and_link(2)
     assert link.receive_offload, "the kernel has had UDP_GRO since 5.0"
     peer.send_joined(cells_of(7), 2 * CELL_SIZE)
-    assert receive(link) == cells_of(7)
-    assert link.receive() is None
+    assert link.receive_burst(5) == [cells_of(7)]
+    assert is_silent(link)
     assert (link.rx_datagrams, link.drops) == (4, {})
+
+
+@pytest.mark.parametrize("most", [1, 16, 17, 40])
+def test_a_burst_has_its_bound(ends: Ends, most: int) -> None:
+    peer, link = ends.plain_and_link(1)
+    train = split(cells_of(40))
+    peer.send(*train)
+    for at in range(0, 40, most):
+        assert link.receive_burst(most) == train[at:at + most]
+        assert link.rx_datagrams == min(at + most, 40)
+    assert is_silent(link)
+
+
+def test_in_a_burst_the_good_are_taken_and_the_others_counted(ends: Ends) -> None:
+    peer, link = ends.plain_and_link(2)
+    local = UdpAddress.of(*peer.peer)
+    stranger = ends.plain(fresh(), local)
+    peer.send(cells_of(1), b"no cells")
+    stranger.send(cells_of(2, 1), b"")
+    peer.send(b"", cells_of(2, 3))
+    peer.send_joined(cells_of(3, 5) + bytes(5), 2 * CELL_SIZE)
+    assert link.receive_burst(16) == [cells_of(1), cells_of(2, 3), cells_of(2, 5)]
+    assert link.rx_datagrams == 8
+    assert link.drops == {DropReason.NOT_WHOLE_CELLS: 3, DropReason.NOT_THE_PEER: 2}
 
 
 def test_without_udp_gro_datagrams_come_one_by_one(ends: Ends) -> None:
@@ -218,9 +307,9 @@ def test_without_udp_gro_datagrams_come_one_by_one(ends: Ends) -> None:
     assert link.rx_datagrams == 4
 
 
-def test_nothing_there_is_none(ends: Ends) -> None:
+def test_nothing_there_is_no_burst(ends: Ends) -> None:
     _, link = ends.plain_and_link()
-    assert link.receive() is None
+    assert link.receive_burst(16) == []
     assert (link.rx_datagrams, link.drops) == (0, {})
 
 
@@ -246,8 +335,8 @@ def test_of_joined_datagrams_those_of_whole_cells_are_taken(
 ) -> None:
     peer, link = ends.plain_and_link()
     peer.send_joined(octets, size)
-    assert receive(link) == good
-    assert link.receive() is None
+    assert link.receive_burst(16) == ([good] if good else [])
+    assert is_silent(link)
     assert link.drops.get(DropReason.NOT_WHOLE_CELLS, 0) == bad
     assert link.rx_datagrams == -(-len(octets) // size)
 
@@ -298,8 +387,8 @@ def test_a_full_receive_buffer_is_counted(ends: Ends) -> None:
     for burst in (500, 300):
         peer.send(*[cells_of(1)] * burst)
         received = 0
-        while link.receive() is not None:
-            received += 1
+        while cells := link.receive_burst(16):
+            received += len(cells)
         assert 0 < received < burst
         counted += burst - received
         # How many were lost is told with the next one that is not.
@@ -308,29 +397,61 @@ def test_a_full_receive_buffer_is_counted(ends: Ends) -> None:
         assert link.drops == {DropReason.RX_OVERFLOW: counted}
 
 
+class Told:
+    """Bursts that say what a test has written down."""
+
+    def __init__(self, *bursts: tuple[list[tuple[bytes, int, int, tuple[str, int] | None]], int]) -> None:
+        self._bursts = list(bursts)
+
+    def receive(self, most: int) -> tuple[list[tuple[bytes, int, int, tuple[str, int] | None]], int]:
+        return self._bursts.pop(0)
+
+
 def test_the_overflow_counter_of_the_kernel_may_wrap(ends: Ends) -> None:
     _, link = ends.plain_and_link()
-    for seen in (0xFFFFFFFE, 1):
-        link._read_ancillary([(socket.SOL_SOCKET, 40, seen.to_bytes(4, "little"))])
-    assert link.drops == {DropReason.RX_OVERFLOW: 0xFFFFFFFE + 3}
+    # Of two in one burst each counts once; -1 is of a socket that does not say.
+    link._datagrams = Told(*([[(cells_of(1), CELL_SIZE, seen, None)] * 2, 0] for seen in (0xFFFFFFFE, -1, 1, 1)))
+    for counted in (0xFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFE + 3, 0xFFFFFFFE + 3):
+        assert link.receive_burst(16) == [cells_of(1)] * 2
+        assert link.drops == {DropReason.RX_OVERFLOW: counted}
 
 
 def test_an_error_report_on_the_socket_is_noted(ends: Ends) -> None:
     peer, link = ends.plain_and_link()
     script = scripted(link)
     script.refuse = lambda _call, _octets: ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-    assert link.receive() == b""
+    assert link.receive_burst(5) == []
+    assert script.calls == ["recvmsg_into"] * 5, "errors count as reads, or they could go on for ever"
     assert link.last_error == "Connection refused"
-    script.refuse = lambda _call, _octets: None
-    peer.send(cells_of(1))
-    assert receive(link) == cells_of(1)
+    answers = iter([None, OSError(errno.EHOSTUNREACH, ""), None])
+    script.refuse = lambda _call, _octets: next(answers, None)
+    peer.send(cells_of(1), cells_of(2))
+    assert link.receive_burst(5) == [cells_of(1), cells_of(2)]
+    assert link.last_error == "No route to host"
+
+
+def test_an_icmp_error_is_noted_and_does_no_harm(ends: Ends) -> None:
+    peer, link = ends.plain_and_link()
+    link._socket.connect(peer.socket.getsockname())  # so that the kernel tells it
+    local, known = UdpAddress.of(*peer.peer), UdpAddress.of(*peer.socket.getsockname())
+    peer.close()
+    link.send(cells_of(1), 0)
+    assert link.last_error == ""
+    assert link.receive_burst(16) == []
+    assert link.last_error == "Connection refused"
+    back = ends.plain(known, local)
+    back.send(cells_of(2))
+    assert receive(link) == cells_of(2)
+    link.send(cells_of(3), 0)
+    assert back.receive(1) == [cells_of(3)]
+    assert link.drops == {}
 
 
 def test_a_peer_that_nobody_is_does_no_harm(ends: Ends) -> None:
     link = ends.link(fresh(), fresh())
     for _ in range(3):
         link.send(cells_of(100), 0)
-        assert link.receive() in (None, b"")
+        assert link.receive_burst(16) == []
 
 
 def test_a_socket_has_no_time_of_its_own(ends: Ends) -> None:

@@ -42,9 +42,11 @@ def gather_wheels(machine: Machine, clone: Path) -> None:
     wheels = clone / "testbed" / "wheels"
     environment = dict(os.environ)
     pip = [sys.executable, "-m", "pip"]
-    run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(clone)], environment)
-    shutil.rmtree(clone / "build", ignore_errors=True)
     version = machine.docker("run", "--rm", BASE, "python3", "-c",
                              "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
+    if version != "%d.%d" % sys.version_info[:2]:
+        environment["ATMDEPOT_PURE"] = "1"  # what is compiled is for one version of Python
+    run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(clone)], environment)
+    shutil.rmtree(clone / "build", ignore_errors=True)
     run([*pip, "download", "-q", "--only-binary", ":all:", "--implementation", "cp", "--python-version", version,
          "-d", str(wheels), *map(str, wheels.glob("atmdepot-*.whl"))], environment)

@@ -33,7 +33,10 @@ class _SourceOnly:
             return None
         finders = (FileFinder(place, (SourceFileLoader, SOURCE_SUFFIXES)) for place in path)
         found = (finder.find_spec(name) for finder in finders)
-        return next((spec for spec in found if spec is not None and spec.loader is not None), None)
+        spec = next((spec for spec in found if spec is not None and spec.loader is not None), None)
+        if spec is None:  # else the import system would go on, and find what is compiled
+            raise ModuleNotFoundError(f"there is no plain module {name}", name=name)
+        return spec
 
 
 def choose() -> None:

@@ -187,6 +187,7 @@ def main() -> None:
 
 def _add_commands() -> None:
     """Load the commands of other modules, which takes some tenths of a second."""
+    from atmdepot.bench.commands import bench
     from atmdepot.doctor import doctor
     from atmdepot.explain_command import explain_command
     from atmdepot.lab.commands import lab
@@ -195,7 +196,7 @@ def _add_commands() -> None:
     from atmdepot.lab.probe import ready_command
     from atmdepot.trace.command import trace
 
-    for command in (lab, container, ready_command, doctor, demo, trace, replay_command, explain_command):
+    for command in (lab, container, ready_command, doctor, demo, trace, replay_command, explain_command, bench):
         cli.add_command(command)
 
 

@@ -1,18 +1,19 @@
 #!/bin/sh
-# Set up what a make target needs: `testbed/setup.sh demo|test`, from the checkout.
+# Set up what a make target needs: `testbed/setup.sh demo|bench|test`, from the checkout.
 #
 # As root the missing system packages are installed (Debian, Ubuntu); otherwise it tells which they are and goes on.
 # Everything of Python's goes into a virtual environment of the checkout's own, .venv.
 set -eu
 
-purpose=${1:?demo or test}
+purpose=${1:?demo, bench or test}
 venv=.venv
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 # The command that a package is there for, and the package.
 wanted="curl:curl nginx:nginx-light ping:iputils-ping ip:iproute2"
-[ "$purpose" = test ] && wanted="$wanted ab:apache2-utils wrk:wrk tshark:tshark iperf3:iperf3 nft:nftables setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus"
+[ "$purpose" = demo ] || wanted="$wanted ab:apache2-utils wrk:wrk iperf3:iperf3 nft:nftables haproxy:haproxy"
+[ "$purpose" = test ] && wanted="$wanted tshark:tshark setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus"
 
 find_python() {
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
@@ -24,17 +25,24 @@ find_python() {
     done
 }
 
+# nginx's stream module is no command: it is built in, or a file where Debian has it.
+has_stream() {
+    [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] ||
+        PATH="$PATH:/usr/sbin:/sbin" nginx -V 2>&1 | tr ' ' '\n' | grep -qx -- --with-stream
+}
+
 missing=""
 for pair in $wanted; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
+[ "$purpose" = demo ] || has_stream || missing="$missing libnginx-mod-stream"
 [ -n "$(find_python)" ] || missing="$missing python3 python3-venv"
 
 install_packages() {
     say "installing$missing"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
-    # nginx is wanted as a program, not as a service of this machine: do not let its package start it.
+    # nginx and haproxy are wanted as programs, not as services of this machine: do not let their packages start them.
     policy=/usr/sbin/policy-rc.d
     ours=""
     if [ ! -e "$policy" ]; then
@@ -51,6 +59,7 @@ install_packages() {
     fi
     # Tests start a Docker of their own, and use Prometheus's promtool only.
     case "$missing" in *nginx*) systemctl disable nginx >/dev/null 2>&1 || true ;; esac
+    case "$missing" in *haproxy*) systemctl disable haproxy >/dev/null 2>&1 || true ;; esac
     case "$missing" in *prometheus*) systemctl disable prometheus prometheus-node-exporter >/dev/null 2>&1 || true ;; esac
     case "$missing" in *docker.io*) systemctl disable docker containerd >/dev/null 2>&1 || true ;; esac
     # Ubuntu 22.04's python3 is too old, but it has a newer one beside it.

@@ -74,4 +74,17 @@ class Missed(msgspec.Struct, array_like=True, tag="missed", gc=False):
     node: str = ""
 
 
+class Watermark(msgspec.Struct, array_like=True, tag="watermark", gc=False):
+    """How far a node is: all that it has to tell of times before `time` was sent before this.
+
+    It is so unless the wall clock is set back; then a record or watermark comes whose time is before this one's.
+    """
+
+    time: int
+    node: str = ""
+
+
 Record = Cells | Drop | SessionChange | Missed
+"""What happened."""
+Told = Record | Watermark
+"""What crosses the control socket."""

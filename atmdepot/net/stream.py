@@ -1,8 +1,11 @@
 """A trace over the control socket: one line of JSON that tells of the node, then its records as they come.
 
-A frame is 4 octets of length, big-endian, and a MessagePack array of the records of `net/records.py`. The sender takes
-turns with the pump and keeps to a small share of the daemon's time, so on a busy node records are missed rather than
-cells late. A client that does not read costs no more than what its tap holds.
+A frame is 4 octets of length, big-endian, and a MessagePack array of the records of `net/records.py`, the last of which
+is a watermark once the sessions that were there already are told. Where nothing happens, one comes in a frame of its
+own some twenty times a second, so that nobody who merges the traces of several nodes waits for an idle one.
+
+The sender takes turns with the pump and keeps to a small share of the daemon's time, so on a busy node records are
+missed rather than cells late. A client that does not read costs no more than what its tap holds.
 """
 
 from __future__ import annotations
@@ -19,14 +22,16 @@ import trio
 
 from atmdepot.depot.forwarding import Depot
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.records import Watermark
 from atmdepot.net.tap import SessionNote, Tap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from atmdepot.depot.sessions import Session
     from atmdepot.net.pump import Pump
-    from atmdepot.net.records import Record
+    from atmdepot.net.records import Told
 
 _FRAME = 64 * 1024
 _SESSIONS_A_FRAME = 128
@@ -74,9 +79,9 @@ async def stream_trace(stream: trio.SocketStream, pump: Pump, request: TraceRequ
     pump.taps.add(tap)
     try:
         known = _known_sessions(pump, request.known) if request.sessions else []
+        sender = _Sender(stream.socket.fileno(), known, tap, pump.taps.now)
         await stream.send_all(msgspec.json.encode({"tracing": description(pump, table)}) + b"\n")
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        sender = _Sender(stream.socket.fileno(), known, tap)
         while not is_shut_down(stream):
             await sender.turn(len(pump.taps.open))
     finally:
@@ -96,13 +101,17 @@ def _known_sessions(pump: Pump, most: int) -> list[Session]:
 
 
 class _Sender:
-    """Sends frames on a descriptor that does not block: what the node knew first, then what the tap has."""
+    """Sends frames on a descriptor that does not block: what the node knew first, then what the tap has.
 
-    def __init__(self, descriptor: int, known: list[Session], tap: Tap) -> None:
+    `clock` gives the time that nothing can be older than which the tap has yet to hear.
+    """
+
+    def __init__(self, descriptor: int, known: list[Session], tap: Tap, clock: Callable[[], int]) -> None:
         self._descriptor = descriptor
         self._known = known[::-1]
-        self._began = time.time_ns()
+        self._began = clock()
         self._tap = tap
+        self._clock = clock
         self._encoder = msgspec.msgpack.Encoder()
         self._frame = bytearray()
         self._sent = 0  # octets of the frame
@@ -113,9 +122,13 @@ class _Sender:
         return not (self._known or self._sent < len(self._frame) or self._tap.is_waiting)
 
     async def turn(self, senders: int) -> None:
-        """Send what fits into a moment, then let the daemon work; `senders` share the time that there is for them."""
+        """Send what fits into a moment, then let the daemon work; `senders` share the time that there is for them.
+
+        Where nothing waits, only a watermark is sent.
+        """
         began = time.thread_time_ns()
-        blocked, spent = False, 0
+        blocked = not self._send()
+        spent = time.thread_time_ns() - began
         while spent < _MOMENT and not blocked and not self.is_done:
             blocked = not self._send()
             spent = time.thread_time_ns() - began
@@ -128,7 +141,7 @@ class _Sender:
         """Send what the socket takes of a frame; False when it has no room."""
         if self._sent == len(self._frame):
             self._sent = 0
-            self._encoder.encode_into(self._next_records(), self._frame, 4)
+            self._encoder.encode_into(self._next_told(), self._frame, 4)
             self._frame[:4] = (len(self._frame) - 4).to_bytes(4, "big")
         try:
             with memoryview(self._frame) as frame, frame[self._sent:] as rest:
@@ -139,12 +152,17 @@ class _Sender:
             raise trio.BrokenResourceError from error
         return True
 
-    def _next_records(self) -> list[Record]:
+    def _next_told(self) -> list[Told]:
+        """What a frame holds; its watermark is right because nothing else runs until the frame is made."""
         if self._known:
-            some = [self._known.pop() for _ in range(min(len(self._known), _SESSIONS_A_FRAME))]
-            notes = [SessionNote.of(session, "known", "", self._began) for session in some]
-            return [note.record() for note in notes if self._tap.sees(note.link)]
-        return self._tap.take(_FRAME)
+            return self._next_known()
+        return [*self._tap.take(_FRAME), Watermark(self._tap.watermark(self._clock()))]
+
+    def _next_known(self) -> list[Told]:
+        """Sessions that were there already; as long as no watermark is told, nobody shows anything before them."""
+        some = [self._known.pop() for _ in range(min(len(self._known), _SESSIONS_A_FRAME))]
+        notes = [SessionNote.of(session, "known", "", self._began) for session in some]
+        return [note.record() for note in notes if self._tap.sees(note.link)]
 
 
 def is_shut_down(stream: trio.SocketStream) -> bool:

@@ -145,6 +145,12 @@ class Tap:
         """Whether there is something to take."""
         return bool(self._kept or self._missed)
 
+    def watermark(self, now: int) -> int:
+        """The time before which nothing is left to take: that of the oldest that is held, or `now`."""
+        if self._kept:
+            return self._kept[0][1].time
+        return now if self._missed is None else self._missed.time
+
     def take(self, most: int) -> list[Record]:
         """The oldest records, until they weigh `most` octets or there are no more; they are the caller's now."""
         records: list[Record] = []
@@ -201,6 +207,11 @@ class Taps:
     def begin_burst(self) -> None:
         """Take the wall-clock time, which stands for all that happens in one go."""
         self._time = time.time_ns()
+
+    def now(self) -> int:
+        """The wall-clock time; nothing is told with an older one after this, even what belongs to no burst."""
+        self.begin_burst()
+        return self._time
 
     def cells(self, link: str, direction: str, octets: bytes) -> None:
         """Tell of cells that cross a link."""

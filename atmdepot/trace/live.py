@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import msgspec
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.records import Cells, Drop, Missed, Record, SessionChange
+from atmdepot.net.records import Cells, Drop, Missed, SessionChange, Told, Watermark
+from atmdepot.trace.merge import LONGEST_LOOK, Merger
 from atmdepot.trace.printable import printable_in_place
 from atmdepot.trace.sources import Remark
 from atmdepot.wire.cell import CELL_SIZE
@@ -60,7 +61,7 @@ class NotWhatDaemonsSay(Exception):
     """What came is no answer, no frame or no record."""
 
 
-_RECORDS = msgspec.msgpack.Decoder(list[Record])
+_RECORDS = msgspec.msgpack.Decoder(list[Told])
 
 
 def give_way() -> None:
@@ -108,7 +109,7 @@ class _Connection:
             raise NotWhatDaemonsSay("its names are not printable")
         return answer.tracing
 
-    def receive(self) -> list[Record] | None:
+    def receive(self) -> list[Told] | None:
         """Wait for more, and give the records that are whole; None when the daemon has ended.
 
         Raises NotWhatDaemonsSay, OSError.
@@ -121,9 +122,9 @@ class _Connection:
             raise NotWhatDaemonsSay("it broke off within a frame")
         return None
 
-    def records_here(self) -> list[Record]:
+    def records_here(self) -> list[Told]:
         """The records that have come whole; raises NotWhatDaemonsSay."""
-        records: list[Record] = []
+        records: list[Told] = []
         at = 0
         while len(self._buffer) - at >= 4:
             length = int.from_bytes(self._buffer[at:at + 4], "big")
@@ -136,7 +137,7 @@ class _Connection:
         del self._buffer[:at]
         return records
 
-    def _parse(self, frame: bytes) -> list[Record]:
+    def _parse(self, frame: bytes) -> list[Told]:
         try:
             records = _RECORDS.decode(frame)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -148,9 +149,11 @@ class _Connection:
         return records
 
 
-def _is_possible(record: Record, links: Collection[str]) -> bool:
+def _is_possible(record: Told, links: Collection[str]) -> bool:
     """Whether a record can be true, so that nobody after this has to ask again."""
     match record:
+        case Watermark():
+            return True
         case Cells():
             whole = len(record.octets) > 0 and len(record.octets) % CELL_SIZE == 0
             return whole and record.link in links and record.direction in ("in", "out")
@@ -164,11 +167,11 @@ def _is_possible(record: Record, links: Collection[str]) -> bool:
 
 
 class LiveSource:
-    """The records of running nodes, merged as they come; those of each node are in its order.
+    """The records of running nodes in the order of their times; those of each node are in its own order.
 
-    Iterating gives records with their `node`; a `Remark` when a daemon ends, or says what cannot be; and, with `idle`,
-    None whenever nothing has come for so many seconds, so that the caller can flush or redraw. It ends when all daemons
-    have. `stop` ends it from outside; what the daemons still hold is then delivered.
+    Iterating gives records with their `node`; a `Remark` when a daemon ends, says nothing for long, or says what cannot
+    be; and, with `idle`, None whenever nothing was given for so many seconds, so that the caller can flush or redraw.
+    It ends when all daemons have. `stop` ends it from outside; what the daemons still hold is then delivered.
     """
 
     def __init__(
@@ -183,7 +186,7 @@ class LiveSource:
             drops: whether to see what is dropped.
             sessions: whether to see sessions open and close; edge nodes have none.
             known: of the sessions that are there already, tell so many.
-            idle: seconds without a record after which None is given; without it the caller waits.
+            idle: seconds with nothing given after which None is; without it the caller waits.
 
         Raises:
             AtmdepotError: when a daemon cannot be reached or refuses.
@@ -207,6 +210,8 @@ class LiveSource:
             self.close()
             raise
         self.nodes = {connection.told.node: connection.told for connection in self._connections}
+        self._order = Merger(self.nodes)
+        self._quiet_since = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -236,22 +241,42 @@ class LiveSource:
                 selector.register(connection.socket, selectors.EVENT_READ, connection)
             selector.register(self._woken, selectors.EVENT_READ)
             for connection in self._connections:  # some may have come with the first line
-                yield from self._deliver(connection, connection.records_here, selector)
+                yield from self._merge(connection, connection.records_here, selector)
             while len(selector.get_map()) > 1:
                 if self._is_overdue():
                     yield from self._give_up(selector)
                     return
-                ready = [key.data for key, _ in selector.select(self._timeout())]
-                for connection in ready:
-                    if connection is None:
-                        self._woken.recv(1)
-                    else:
-                        yield from self._deliver(connection, connection.receive, selector)
-                if not ready and self._idle is not None:
+                for record in self._round(selector):
+                    yield record
+                    self._quiet_since = time.monotonic()
+                if self._idle is not None and time.monotonic() - self._quiet_since >= self._idle:
                     yield None
+                    self._quiet_since = time.monotonic()
 
-    def _give_up(self, selector: selectors.BaseSelector) -> Iterator[Remark]:
+    def _round(self, selector: selectors.BaseSelector) -> Iterator[SourceRecord]:
+        """Hear all daemons that have something to tell, once."""
+        for key, _ in selector.select(self._timeout()):
+            if key.data is None:
+                self._woken.recv(1)
+            else:
+                yield from self._merge(key.data, key.data.receive, selector)
+        yield from self._order.look(time.monotonic_ns())
+        yield from self._order.take()
+
+    def _merge(
+        self, connection: _Connection, take: Callable[[], list[Told] | None], selector: selectors.BaseSelector,
+    ) -> Iterator[SourceRecord]:
+        """What may go now that a connection has been heard."""
+        for told in self._deliver(connection, take, selector):
+            if isinstance(told, Remark):
+                yield told
+            else:
+                yield from self._order.hear(told)
+        yield from self._order.take()
+
+    def _give_up(self, selector: selectors.BaseSelector) -> Iterator[SourceRecord]:
         """Count what has come too late to be looked at, and say whose rest not even that can be said of."""
+        yield from self._order.rest()
         selector.unregister(self._woken)
         until = time.monotonic() + _DRAIN
         while selector.get_map() and (left := until - time.monotonic()) > 0:
@@ -266,17 +291,20 @@ class LiveSource:
 
     def _timeout(self) -> float | None:
         """How long to wait for the next record."""
-        if self._deadline is None:
-            return self._idle
-        left = max(0.0, self._deadline - time.monotonic())
-        return left if self._idle is None else min(left, self._idle)
+        now = time.monotonic()
+        ends = [now + LONGEST_LOOK / 1e9] if self._order.is_holding else []
+        if self._deadline is not None:
+            ends.append(self._deadline)
+        if self._idle is not None:
+            ends.append(self._quiet_since + self._idle)
+        return max(0.0, min(ends) - now) if ends else None
 
     def _is_overdue(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _deliver(
-        self, connection: _Connection, take: Callable[[], list[Record] | None], selector: selectors.BaseSelector,
-    ) -> Iterator[SourceRecord]:
+        self, connection: _Connection, take: Callable[[], list[Told] | None], selector: selectors.BaseSelector,
+    ) -> Iterator[Told | Remark]:
         """What a connection has to give; it is no longer waited for when it has ended."""
         node = connection.told.node
         try:
@@ -294,6 +322,7 @@ class LiveSource:
                 return
             if self._deadline is None:
                 yield Remark(f"{node}: the daemon has ended")
+        self._order.end(node)
         selector.unregister(connection.socket)
         connection.socket.close()
 
@@ -304,7 +333,7 @@ class LiveSource:
         self.missed.sessions += missed.sessions
 
 
-def _as_missed(record: SourceRecord) -> Missed:
+def _as_missed(record: Told) -> Missed:
     """A record that nobody looked at; what it tells of as missed was counted when it came."""
     match record:
         case Cells():

@@ -15,7 +15,6 @@ from atmdepot.tables import console, make_table
 from atmdepot.trace.files import FileSource, open_capture
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.live import LiveSource, give_way
-from atmdepot.trace.merge import in_order
 from atmdepot.trace.names import VcBook
 from atmdepot.trace.sessions import CaptureSessions, DepotSessions
 from atmdepot.trace.sniff import SniffSource
@@ -146,9 +145,8 @@ def _running(choice: Choice) -> Iterator[Opened]:
         follower = _follower(choice, book, DepotSessions() if has_depot else CaptureSessions())
         follower.interfaces = {(node, link): Interface(told.interface)
                                for node, of in source.nodes.items() for link, told in of.links.items()}
-        records = in_order(source) if len(source.nodes) > 1 else source
         place = ", ".join(source.nodes) + (f" (not running: {', '.join(silent)})" if silent else "")
-        yield Opened(records, follower, book, source.stop, lambda: _missed(source), len(source.nodes), place)
+        yield Opened(source, follower, book, source.stop, lambda: _missed(source), len(source.nodes), place)
 
 
 def _has_depot(places: Iterable[Path]) -> bool:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
+from atmdepot.drops import DropReason
 from atmdepot.net import stream as stream_module
 from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer
-from atmdepot.net.records import Cells, Drop, Missed, Record, SessionChange
+from atmdepot.net.records import Cells, Drop, Missed, Record, SessionChange, Told, Watermark
 from atmdepot.net.tap import MAX_TAPS, Tap
 from atmdepot.wire.cell import CELL_SIZE
 from tests.net.controlled import Controlled, handshake, lines, next_line, running
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-DECODER = msgspec.msgpack.Decoder(list[Record])
+DECODER = msgspec.msgpack.Decoder(list[Told])
 Begin = "Callable[..., Awaitable[Client]]"
 LINKS = {"to-web1": {"interface": "uni", "cells": 27, "peer": "web1"},
          "to-web2": {"interface": "uni", "cells": 27, "peer": "web2"}}
@@ -53,7 +58,7 @@ class Client:
         taken, self._octets = self._octets[:count], self._octets[count:]
         return taken
 
-    async def frame(self) -> list[Record]:
+    async def frame(self) -> list[Told]:
         length = int.from_bytes(await self._exactly(4), "big")
         assert length < 2 * 65_536
         return DECODER.decode(await self._exactly(length))
@@ -61,7 +66,7 @@ class Client:
     async def records(self, count: int) -> list[Record]:
         got: list[Record] = []
         while len(got) < count:
-            got += await self.frame()
+            got += records_of(await self.frame())
         return got
 
     async def rest(self) -> list[Record]:
@@ -69,13 +74,17 @@ class Client:
         got: list[Record] = []
         try:
             while True:
-                got += await self.frame()
+                got += records_of(await self.frame())
         except EOFError:
             return got
 
     async def end(self) -> list[Record]:
         await self.stream.send_eof()
         return await self.rest()
+
+
+def records_of(frame: list[Told]) -> list[Record]:
+    return [told for told in frame if not isinstance(told, Watermark)]
 
 
 @pytest.fixture
@@ -219,6 +228,107 @@ async def test_a_session_on_a_vc_that_the_table_names(it: Controlled, begin: Beg
     assert (await client.end(), await later.end()) == ([], [])
 
 
+# How far the node is.
+
+
+async def test_each_frame_tells_how_far_the_node_is(it: Controlled, begin: Begin) -> None:
+    """Nothing comes after a watermark that is older; where all was taken, it is the time at which that was so."""
+    client = await begin(it)
+    before = time.time_ns()
+    await handshake(it)
+    it.nodes.put(DEPOT, Connection(40_001).ack)
+    await until(lambda: it.nodes.pumps[DEPOT].node.drops)
+    after = time.time_ns()
+    told: list[Told] = []
+    while not told or told[-1].time <= after:
+        frame = await client.frame()
+        assert [type(one) for one in frame].index(Watermark) == len(frame) - 1
+        told += frame
+    assert len(records_of(told)) == 6
+    assert [one.time for one in told] == sorted(one.time for one in told)
+    assert all(before <= one.time <= after for one in records_of(told))
+    assert await client.end() == []
+
+
+async def test_an_idle_node_tells_the_time(it: Controlled, begin: Begin) -> None:
+    before = time.time_ns()
+    client = await begin(it, WEB1)
+    times = [watermark.time for _ in range(3) for [watermark] in [await client.frame()]]
+    assert times == sorted(set(times))
+    assert before <= times[0]
+    assert times[-1] <= time.time_ns()
+
+
+async def test_what_belongs_to_no_burst_is_no_older_than_what_was_told(it: Controlled, begin: Begin) -> None:
+    client = await begin(it)
+    [watermark] = await client.frame()
+    it.nodes.pumps[DEPOT].node.drops.count(DropReason.NOT_IP, 1, b"x")
+    [dropped] = await client.records(1)
+    assert dropped.time >= watermark.time
+
+
+async def test_no_watermark_before_all_known_sessions_are_told(it: Controlled, begin: Begin) -> None:
+    """What happens while they are told is no older than they are."""
+    for port in range(40_000, 40_300):
+        it.nodes.put(DEPOT, Connection(port).syn)
+        if port % 50 == 0:
+            await trio.lowlevel.checkpoint()
+    await until(lambda: it.nodes.pumps[DEPOT].node.sessions.opened == 300)
+    client = await begin(it)
+    it.nodes.put(DEPOT, Connection(50_000).syn)
+    told: list[Told] = []
+    while len(records_of(told)) < 302:
+        told += await client.frame()
+    assert [getattr(one, "event", "") for one in told[:300]] == ["known"] * 300
+    assert {one.time for one in told[:300]} == {told[0].time}
+    assert all(one.time >= told[0].time for one in told[300:])
+
+
+class SlowFrames:
+    """A sender whose socket takes all, and the frames that it has sent, one a turn."""
+
+    def __init__(self, tap: Tap, clock: Callable[[], int]) -> None:
+        self._far, self._near = socket.socketpair()
+        self._sender = stream_module._Sender(self._near.fileno(), [], tap, clock)
+
+    def next(self) -> list[Told]:
+        assert self._sender._send()
+        octets = self._far.recv(1 << 20)
+        return DECODER.decode(octets[4:])
+
+    def close(self) -> None:
+        self._far.close()
+        self._near.close()
+
+
+@given(st.lists(st.tuples(st.sampled_from(["send", "cells", "cells", "drop", "time"]), st.integers(1, 400)),
+                max_size=60), st.sampled_from([0, 5000, 400_000]))
+def test_a_watermark_is_as_far_as_the_tap_allows(steps: list[tuple[str, int]], bound: int) -> None:
+    """Of all that comes later nothing is older, and the next is exactly that old if it had happened by then."""
+    now, tap = 0, Tap(bound=bound)
+    frames = SlowFrames(tap, lambda: now)
+    sent: list[list[Told]] = []
+    happened: list[int] = []
+    try:
+        for step, count in [*steps, *[("send", 0)] * 12]:
+            if step == "send":
+                sent.append(frames.next())
+                happened.append(now)
+            elif step == "cells":
+                tap.cells(now, "to-web1", "in", bytes(CELL_SIZE) * count)
+            elif step == "drop":
+                tap.drop(Drop(now, "", "not-ip", count))
+            else:
+                now += count
+    finally:
+        frames.close()
+    assert not tap.is_waiting
+    for number, frame in enumerate(sent):
+        later = [one.time for other in sent[number + 1:] for one in records_of(other)]
+        assert all(one.time <= frame[-1].time for one in frame)
+        assert frame[-1].time == min([happened[number], *later])
+
+
 # What is refused.
 
 
@@ -282,11 +392,14 @@ async def test_garbage_behind_the_request_changes_nothing(it: Controlled, begin:
 async def test_a_reader_of_single_octets(it: Controlled, begin: Begin) -> None:
     client = await begin(it, cells=False)
     it.nodes.put(DEPOT, Connection(40_000).ack)
-    octets = b""
+    told: list[Record] = []
     with trio.fail_after(20):
-        while len(octets) < 4 or len(octets) < 4 + int.from_bytes(octets[:4], "big"):
-            octets += await client.stream.receive_some(1)
-    assert [record.reason for record in DECODER.decode(octets[4:])] == ["no-session"]
+        while not told:
+            octets = b""
+            while len(octets) < 4 or len(octets) < 4 + int.from_bytes(octets[:4], "big"):
+                octets += await client.stream.receive_some(1)
+            told += records_of(DECODER.decode(octets[4:]))
+    assert [record.reason for record in told] == ["no-session"]
 
 
 async def flood(it: Controlled, packets: int) -> None:
@@ -357,7 +470,7 @@ async def test_a_turn_leaves_the_daemon_twenty_times_what_it_took(
     monkeypatch.setattr(stream_module.time, "thread_time_ns", lambda: next(looks))
     monkeypatch.setattr(stream_module.trio, "sleep", rest)
     far, near = trio.socket.socketpair()
-    sender = stream_module._Sender(near.fileno(), [], tap)
+    sender = stream_module._Sender(near.fileno(), [], tap, lambda: 1)
     tap.cells(1, "to-web1", "in", bytes(CELL_SIZE))
     await sender.turn(senders)
     assert rests.pop() == pytest.approx(0.06 * senders)

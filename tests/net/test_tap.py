@@ -156,6 +156,23 @@ def test_little_is_taken_at_a_time() -> None:
     assert tap.take(0) == []
 
 
+@given(STEPS, st.integers(0, 6000))
+def test_the_watermark_is_the_time_of_the_oldest_that_is_left(steps: list[tuple[str, int]], bound: int) -> None:
+    """At any moment: as the next that is taken tells, or now when nothing is left."""
+    tap = Tap(bound=bound)
+    for time, (step, count) in enumerate(steps):
+        if step == "take":
+            tap.take(count)
+        elif step == "cells":
+            tap.cells(time, "to-web1", "in", cells_of(count))
+        else:
+            tap.drop(drop(time, count=count))
+    while tap.is_waiting:
+        told = tap.watermark(1000)
+        assert [record.time for record in tap.take(1)][:1] == [told]
+    assert tap.watermark(1000) == 1000
+
+
 # What is looked at.
 
 
@@ -225,6 +242,16 @@ def test_each_tap_gets_all() -> None:
     dropped, cells = one.take(ALL)
     assert two.take(ALL) == [cells]
     assert dropped == Drop(cells.time, "", "not-ip", 1, bytes(MAX_DROP_OCTETS))
+
+
+def test_nothing_is_older_than_the_time_that_was_asked_for() -> None:
+    net = InMemoryNetwork()
+    taps, tap = Taps(net.depot, lambda: 0), Tap()
+    taps.add(tap)
+    now = taps.now()
+    net.depot.drops.count(DropReason.NOT_IP, 1, b"x")
+    [told] = tap.take(ALL)
+    assert 0 < now <= told.time
 
 
 def test_a_drop_of_a_link_has_its_name_and_vc() -> None:

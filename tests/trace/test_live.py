@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import signal
 import socket
@@ -20,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.records import Cells, Drop, Missed, SessionChange
-from atmdepot.trace import live
+from atmdepot.net.records import Cells, Drop, Missed, SessionChange, Watermark
+from atmdepot.trace import live, merge
 from atmdepot.trace.live import MAX_FRAME, LiveSource, give_way
 from atmdepot.trace.sources import Remark
 from tests.net.controlled import Controlled, handshake, running
@@ -184,6 +185,133 @@ def test_an_idle_source_gives_none(fake: Callable[..., Path]) -> None:
         assert [next(told), next(told), next(told)] == [None] * 3
         source.stop()
         assert [one for one in told if one is not None] == []
+
+
+# Several nodes in the order of their times.
+
+
+class Steered:
+    """Fake daemons that send when the test says so."""
+
+    def __init__(self, fake: Callable[..., Path], *names: str) -> None:
+        self._go = {name: queue.SimpleQueue[bytes]() for name in names}
+        self.paths: dict[Path, tuple[()]] = {fake(self._script(name), name): () for name in names}
+
+    def _script(self, name: str) -> Callable[[FakeDaemon], None]:
+        def run(daemon: FakeDaemon) -> None:
+            daemon.send(first_line(node=name))
+            while octets := self._go[name].get(timeout=20):
+                daemon.send(octets)
+
+        return run
+
+    def send(self, name: str, *records: Any) -> None:
+        self._go[name].put(frame(*records))
+
+    def end(self, *names: str) -> None:
+        for name in names or self._go:
+            self._go[name].put(b"")
+
+
+def dropped(node: str, time: int) -> Drop:
+    return Drop(time, "", "not-ip", 1, node=node)
+
+
+def sent(record: Drop) -> Drop:
+    return msgspec.structs.replace(record, node="")
+
+
+def test_a_node_that_is_heard_late_is_waited_for(fake: Callable[..., Path]) -> None:
+    early, late = dropped("depot", 5), dropped("web1", 6)
+    daemons = Steered(fake, "depot", "web1")
+    with LiveSource(daemons.paths, idle=0.01) as source:
+        told = iter(source)
+        daemons.send("web1", sent(late), Watermark(9))
+        assert [next(told) for _ in range(5)] == [None] * 5
+        daemons.send("depot", sent(early), Watermark(7))
+        assert [one for one in (next(told) for _ in range(2)) if one is not None] == [early, late]
+        daemons.end()
+        assert [one for one in told if not isinstance(one, Remark | None)] == []
+
+
+def test_sessions_that_were_there_come_before_what_other_nodes_tell(fake: Callable[..., Path]) -> None:
+    there = msgspec.structs.replace(SESSION, event="known", time=100)
+    late = dropped("web1", 6)
+    daemons = Steered(fake, "depot", "web1")
+    with LiveSource(daemons.paths) as source:
+        daemons.send("web1", sent(late), Watermark(200))
+        daemons.send("depot", there)
+        told = iter(source)
+        assert next(told) == msgspec.structs.replace(there, node="depot")
+        daemons.send("depot", Watermark(6))
+        assert next(told) == late
+        daemons.end()
+        assert {type(one) for one in told} == {Remark}
+
+
+def test_nothing_given_is_nothing_though_watermarks_come(fake: Callable[..., Path]) -> None:
+    """They keep the source awake, and whoever flushes when it is idle must hear of it all the same."""
+    over = threading.Event()
+
+    def script(daemon: FakeDaemon) -> None:
+        daemon.send(first_line())
+        number = 0
+        while not over.is_set():
+            daemon.send(frame(Watermark(number := number + 1)))
+            over.wait(0.001)
+
+    with LiveSource({fake(script): ()}, idle=0.02) as source:
+        told = iter(source)
+        assert [next(told) for _ in range(3)] == [None] * 3
+        over.set()
+        assert [one for one in told if one is not None] == [Remark("depot: the daemon has ended")]
+
+
+def test_an_ended_daemon_holds_nobody_up(fake: Callable[..., Path]) -> None:
+    late = dropped("web1", 6)
+    daemons = Steered(fake, "depot", "web1")
+    with LiveSource(daemons.paths) as source:
+        daemons.send("web1", sent(late))
+        daemons.end("depot")
+        told = iter(source)
+        assert [next(told), next(told)] == [Remark("depot: the daemon has ended"), late]
+        daemons.end("web1")
+        assert list(told) == [Remark("web1: the daemon has ended")]
+
+
+@pytest.mark.parametrize("idle", [None, 0.01])
+def test_a_stuck_daemon_is_not_waited_for_for_ever(
+        fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, idle: float | None) -> None:
+    monkeypatch.setattr(merge, "PATIENCE", 50_000_000)
+    late = dropped("web1", 6)
+    daemons = Steered(fake, "depot", "web1")
+    with LiveSource(daemons.paths, idle=idle) as source:
+        daemons.send("web1", sent(late))
+        told = (one for one in source if one is not None)
+        remark = next(told)
+        assert isinstance(remark, Remark)
+        assert remark.text.startswith("depot: the daemon says nothing; ")
+        assert next(told) == late
+        daemons.end()
+        assert {type(one) for one in told} == {Remark}
+
+
+def test_what_is_held_is_given_when_a_daemon_does_not_end(
+        fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_GRACE", 0.05)
+    monkeypatch.setattr(live, "_DRAIN", 0.05)
+    late = dropped("web1", 6)
+    daemons = Steered(fake, "depot", "web1")
+    with LiveSource(daemons.paths, idle=0.01) as source:
+        told = iter(source)
+        daemons.send("web1", sent(late))
+        while not source._order.is_holding:
+            assert next(told) is None
+        source.stop()
+        given = [one for one in told if one is not None]
+        assert (given[0], {type(one) for one in given[1:]}) == (late, {Remark})
+        assert source.missed == Missed(0)
+    daemons.end()
 
 
 # Ends.
@@ -417,6 +545,9 @@ async def test_a_real_depot_and_edge(it: Controlled) -> None:
     assert [one.direction for one in told if isinstance(one, Cells) and one.node == "depot"] == ["out", "in", "out"]
     assert [one.direction for one in told if isinstance(one, Cells) and one.node == "web1"] == ["in", "out", "in"]
     assert [one.event for one in told if isinstance(one, SessionChange)] == ["opened", "established"]
+    assert [one.time for one in told] == sorted(one.time for one in told)
+    assert [(one.node, one.direction) for one in told if isinstance(one, Cells)][:2] == [
+        ("depot", "out"), ("web1", "in")]
     assert not [one for one in told if isinstance(one, Remark)]
     assert source.missed == Missed(0)
 

@@ -1,78 +1,245 @@
-"""Records of several nodes: by their times, held for a while and no more."""
+"""Records of several nodes: by their times, as soon as no node can tell of anything older, and never late for ever."""
 
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.net.records import Cells, Missed
-from atmdepot.trace.merge import HOLD, in_order
-from atmdepot.trace.sources import Remark
+from atmdepot.net.records import Cells, Missed, SessionChange, Watermark
+from atmdepot.trace.merge import LONGEST_LOOK, PATIENCE, Merger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
-MS = 1_000_000
+    from atmdepot.net.records import Record, Told
 
-
-class Clock:
-    """A clock that is set."""
-
-    def __init__(self) -> None:
-        self.now = 0
-
-    def __call__(self) -> int:
-        return self.now
+NODES = "depot", "web1", "web2"
+LOOKS = PATIENCE // LONGEST_LOOK
 
 
-def arrivals(clock: Clock, plan: list[tuple[int, Missed | Remark | None]]) -> Iterator[Missed | Remark | None]:
-    for after, record in plan:
-        clock.now += after
-        yield record
+def record(node: str, time: int, number: int = 0) -> Missed:
+    return Missed(time, cells=number, node=node)
 
 
-@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 390)), max_size=60))
-def test_what_is_less_late_than_the_hold_comes_in_the_order_of_its_times(plan: list[tuple[int, int]]) -> None:
-    clock = Clock()
-    now, records = 0, []
-    for number, (after, late) in enumerate(plan):
-        now += after
-        records.append((after * MS, Missed(max(0, now - late) * MS, cells=number)))
-    came = [record for record in in_order(arrivals(clock, list(records)), clock) if isinstance(record, Missed)]
-    assert [record.time for record in came] == sorted(record.time for _, record in records)
-    assert sorted(record.cells for record in came) == list(range(len(plan)))
+def known(node: str, time: int) -> SessionChange:
+    return SessionChange(time, 1, "known", "TCP", "", "", "web1", "to-web1", (1, 64), "UBR.1", node=node)
 
 
-@given(st.lists(st.integers(0, 5), max_size=30))
-def test_equal_times_stay_in_the_order_in_which_they_came(times: list[int]) -> None:
-    clock = Clock()
-    came = list(in_order([Missed(time, cells=number) for number, time in enumerate(times)], clock))
-    assert [(record.time, record.cells) for record in came if isinstance(record, Missed)] == \
-        sorted((time, number) for number, time in enumerate(times))
+def hear(merger: Merger, *told: Told) -> list[Record]:
+    """What goes when nodes tell something, one after the other."""
+    return [gone for one in told for gone in [*merger.hear(one), *merger.take()]]
 
 
-def test_a_record_waits_for_the_hold_and_not_for_its_own_time() -> None:
-    clock = Clock()
-    future = Missed(10**18)
-    merged = in_order(arrivals(clock, [(0, future), (HOLD - 1, None), (1, None), (0, Remark("x"))]), clock)
-    assert list(merged) == [None, future, None, Remark("x")]
+class Reader:
+    """Looks at what a merger holds, as long after the look before as counts in full."""
+
+    def __init__(self, merger: Merger) -> None:
+        self._merger = merger
+        self._now = 0
+        assert merger.look(0) == []
+
+    def wait(self, looks: int = LOOKS) -> list[str]:
+        """What is remarked on meanwhile."""
+        remarks = []
+        for _ in range(looks):
+            self._now += LONGEST_LOOK
+            remarks += [remark.text for remark in self._merger.look(self._now)]
+        return remarks
 
 
-def test_remarks_wait_for_nothing() -> None:
-    clock = Clock()
-    assert next(in_order(arrivals(clock, [(0, Missed(1)), (0, Remark("x"))]), clock)) == Remark("x")
+@st.composite
+def stories(draw: Any, least: int = 0) -> list[Told]:
+    """What some nodes tell, each by the order of its times, in any interleaving; about half are watermarks."""
+    streams = []
+    for node in NODES:
+        times = sorted(draw(st.lists(st.integers(0, 30), min_size=least, max_size=25)))
+        streams.append([Watermark(time, node) if draw(st.booleans()) else record(node, time) for time in times])
+    turns = draw(st.permutations([number for number, stream in enumerate(streams) for _ in stream]))
+    heard = [streams[number].pop(0) for number in turns]
+    for number, told in enumerate(heard):
+        if isinstance(told, Missed):
+            told.cells = number
+    return heard
 
 
-def test_memory_is_bounded_when_no_time_passes() -> None:
-    clock = Clock()
+def by_time(heard: Iterable[Told]) -> list[Told]:
+    """The records, as they must come: by their times, those of one time as they were heard."""
+    return sorted((told for told in heard if isinstance(told, Missed)), key=lambda told: told.time)
+
+
+# In order.
+
+
+@given(stories())
+def test_a_record_goes_when_nobody_can_tell_of_an_older_one_and_no_sooner(heard: list[Told]) -> None:
+    """However the nodes are interleaved: the order is that of the times, and nothing waits longer than it must."""
+    merger, gone, far = Merger(NODES), [], dict.fromkeys(NODES, -1)
+    for at, told in enumerate(heard, 1):
+        gone += hear(merger, told)
+        far[told.node] = told.time
+        assert {one.cells for one in gone} == {
+            one.cells for one in heard[:at] if isinstance(one, Missed) and one.time <= min(far.values())}
+        assert merger.is_holding == (len(gone) < len(by_time(heard[:at])))
+    gone += merger.rest()
+    assert [one.time for one in gone] == [one.time for one in by_time(heard)]
+    for node in NODES:
+        assert [one for one in gone if one.node == node] == [
+            one for one in heard if one.node == node and isinstance(one, Missed)]
+
+
+@given(stories(), st.data())
+def test_a_node_that_has_ended_holds_nobody_up(heard: list[Told], data: Any) -> None:
+    """Nodes end after what they told last; when all have, nothing is held, and the order was kept."""
+    merger, gone = Merger(NODES), []
+    last = {node: max((at for at, told in enumerate(heard) if told.node == node), default=-1) for node in NODES}
+    ends = {node: data.draw(st.integers(at + 1, len(heard) + 1)) for node, at in last.items()}
+    for at in range(len(heard) + 2):
+        for node in NODES:
+            if ends[node] == at:
+                merger.end(node)
+        gone += merger.take()
+        if at < len(heard):
+            gone += hear(merger, heard[at])
+    assert not merger.is_holding
+    assert gone == sorted(gone, key=lambda one: one.time)
+    assert sorted(one.cells for one in gone) == sorted(one.cells for one in by_time(heard))
+
+
+def test_one_node_alone_waits_for_nobody() -> None:
+    merger = Merger(["depot"])
+    assert hear(merger, one := record("depot", 5)) == [one]
+
+
+def test_an_idle_node_holds_nobody_up_as_long_as_it_tells_the_time() -> None:
+    merger = Merger(["depot", "web1"])
+    assert hear(merger, one := record("web1", 5), Watermark(4, "depot")) == []
+    assert hear(merger, Watermark(5, "depot")) == [one]
+
+
+def test_equal_times_of_a_node_stay_as_they_came() -> None:
+    merger = Merger(NODES)
+    told = [record("depot", 5, number) for number in range(20)]
+    assert hear(merger, *told) == []
+    assert hear(merger, Watermark(9, "web1"), Watermark(9, "web2")) == told
+
+
+def test_sessions_that_were_there_come_before_all_else() -> None:
+    """The depot's own time when its trace began says nothing of how far it is."""
+    merger = Merger(["depot", "web1"])
+    early, there = record("web1", 1), known("depot", 7)
+    assert hear(merger, early, Watermark(100, "web1")) == []
+    assert hear(merger, there, there) == [there, there]
+    opened = record("depot", 3)
+    assert hear(merger, opened) == [early, opened]
+
+
+# Nodes that say nothing.
+
+
+def test_a_stuck_node_is_waited_for_so_long_and_no_longer() -> None:
+    merger = Merger(["depot", "web1"])
+    reader = Reader(merger)
+    assert reader.wait() == []  # nothing is held: nobody is held up
+    told = [record("web1", time) for time in (1, 2, 3)]
+    assert hear(merger, Watermark(1, "depot"), *told) == told[:1]
+    assert reader.wait(LOOKS - 1) == []
+    assert merger.take() == []
+    [remark] = reader.wait(1)
+    assert remark.startswith("depot: the daemon says nothing; ")
+    assert merger.take() == told[1:]
+    assert hear(merger, later := record("web1", 9)) == [later]
+
+
+def test_one_that_speaks_again_is_waited_for_again_and_not_remarked_on_twice() -> None:
+    merger = Merger(["depot", "web1"])
+    reader = Reader(merger)
+    hear(merger, record("web1", 5))
+    assert len(reader.wait()) == 1
+    merger.take()
+    assert hear(merger, late := record("depot", 3)) == [late]
+    assert hear(merger, held := record("web1", 6)) == []
+    assert reader.wait(LOOKS - 1) == []
+    assert merger.take() == []
+    assert reader.wait(1) == []
+    assert merger.take() == [held]
+
+
+def test_a_node_that_has_never_told_anything_is_not_waited_for_ever() -> None:
+    merger = Merger(NODES)
+    one, two = record("depot", 1), record("web1", 2)
+    assert hear(merger, one, two) == []
+    hear(merger, Watermark(2, "depot"))
+    assert [text.partition(":")[0] for text in Reader(merger).wait()] == ["web2"]
+    assert merger.take() == [one, two]
+
+
+def test_one_that_is_far_behind_but_speaks_is_waited_for() -> None:
+    merger = Merger(["depot", "web1"])
+    reader = Reader(merger)
+    hear(merger, record("web1", 1000))
+    for turn in range(100):
+        assert hear(merger, Watermark(turn, "depot")) == []
+        assert reader.wait(LOOKS - 1) == []
+
+
+def test_nobody_is_blamed_while_all_stands_still() -> None:
+    """A long time between two looks is time in which we did not listen."""
+    merger = Merger(["depot", "web1"])
+    hear(merger, record("web1", 5))
+    assert [remark for hour in range(LOOKS) for remark in merger.look(hour * 3_600 * 10**9)] == []
+    assert len(merger.look(LOOKS * 3_600 * 10**9)) == 1
+
+
+# Clocks that are set.
+
+
+def test_what_is_held_when_the_clock_is_set_back_goes_at_once() -> None:
+    merger = Merger(["depot", "web1"])
+    before, after = record("web1", 1000), record("web1", 400)
+    assert hear(merger, Watermark(990, "depot"), before) == []
+    assert hear(merger, Watermark(395, "depot")) == [before]
+    assert hear(merger, after) == []
+    assert hear(merger, Watermark(400, "depot")) == [after]
+
+
+@given(stories(least=1), st.integers(0, 80), st.integers(1, 1000))
+def test_a_clock_that_is_set_back_stalls_nothing(heard: list[Told], at: int, step: int) -> None:
+    """All tell times of before and, from some moment on, of after; then all time up to a later one is over."""
+    merger, gone = Merger(NODES), []
+    for number, told in enumerate(heard):
+        if number >= at:
+            told.time -= step
+        gone += hear(merger, told)
+    gone += hear(merger, *[Watermark(31 - step if at < len(heard) else 31, node) for node in NODES])
+    assert not merger.is_holding
+    assert sorted(one.cells for one in gone) == sorted(one.cells for one in by_time(heard))
+    for node in NODES:
+        assert [one for one in gone if one.node == node] == [
+            one for one in heard if one.node == node and isinstance(one, Missed)]
+
+
+# What it holds.
+
+
+@pytest.mark.parametrize("octets", [53_000, 53])
+def test_memory_is_bounded_when_a_node_is_not_heard(octets: int) -> None:
+    merger, gone = Merger(["depot", "web1"]), 0
     tracemalloc.start()
-    for _ in in_order((Cells(number, "link", "in", bytes(53_000)) for number in range(3000)), clock):
-        pass
+    for number in range(150_000_000 // 53_000 if octets > 53 else 60_000):
+        gone += len(hear(merger, Cells(number, "link", "in", bytes(octets), "web1")))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 40 * 2**20
-    passed = sum(1 for _ in in_order((Missed(number) for number in range(50_000)), clock))
-    assert passed == 50_000
+    assert peak < 24 * 2**20
+    held = merger.rest()
+    assert len(held) == (20_000 if octets == 53 else 16 * 2**20 // octets)
+    assert gone + len(held) == number + 1
+
+
+def test_what_does_not_fit_goes_the_oldest_first() -> None:
+    merger = Merger(["depot", "web1"])
+    assert hear(merger, *[record("web1", number) for number in range(20_003)]) == [
+        record("web1", number) for number in range(3)]

@@ -1,0 +1,37 @@
+"""Who takes part in `bench peers`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Contender(Struct, frozen=True):
+    """A way from the client to the servers.
+
+    `daemons` is the data path of the lab's depot and edge nodes; None where they do not run. `cells` is the number of
+    cells in a datagram; None is what the table says. `programs` are those that it takes besides the lab's.
+    """
+
+    name: str
+    title: str
+    about: str
+    daemons: Literal["compiled", "plain"] | None = None
+    cells: int | None = None
+    programs: tuple[str, ...] = ()
+
+
+KERNEL = Contender("kernel", "kernel forwarding", "the limit: the depot's node routes, no process in the way; flows "
+                   "are spread over the servers by a hash of addresses and ports", programs=("ip",))
+DNAT = Contender("dnat", "nftables DNAT", "the servers in turn; conntrack turns the answers back",
+                 programs=("ip", "nft"))
+HAPROXY = Contender("haproxy", "HAProxy", "mode tcp, round robin, a thread for each core", programs=("ip", "haproxy"))
+NGINX = Contender("nginx-stream", "nginx stream", "round robin, a worker for each core",
+                  programs=("ip", "nginx-stream"))
+DEPOT = Contender("depot", "depot", "round robin, compiled, trains of cells as the table says", daemons="compiled")
+PLAIN = Contender("depot-plain", "depot, plain Python", "the same with ATMDEPOT_PURE=1", daemons="plain")
+CELLS = Contender("depot-cells", "depot, one cell per datagram", "compiled, cells = 1 on all links", daemons="compiled",
+                  cells=1)
+
+CONTENDERS = {each.name: each for each in (KERNEL, DNAT, HAPROXY, NGINX, DEPOT, PLAIN, CELLS)}

@@ -1,0 +1,152 @@
+"""The VC table of a contender's lab: the one that was asked for, under the lab's name, made fit to be measured."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from atmdepot.errors import AtmdepotError
+from atmdepot.network import parse
+
+if TYPE_CHECKING:
+    from atmdepot.network import Network, Service
+
+BULK_SERVICE = "bench-bulk"
+IDLE_SERVICE = "bench-idle"
+BULK_PORT = 5201
+"""iperf3's."""
+
+IDLE_ENDS = ("127.0.0.1:5598", "127.0.0.1:5599")
+"""Of the link that idle sessions take: the depot's end, and the end of what stands for their server."""
+
+# What nobody asked for must not take time from what is measured.
+_QUIET = '\n[probing]\nprobe = "none"\nstatistics = "0s"\n'
+
+# iperf3 wants all connections of a test at one server. Without ports, the lab's web server leaves iperf3's alone.
+_BULK = """
+[services.{service}]
+vip = ["{vip}"]
+servers = ["{server}"]
+"""
+
+_IDLE = """
+[nodes.bench-idle]
+kind = "external"
+
+[links.bench-idle]
+ends = {{ {depot} = "{ends[0]}", bench-idle = "{ends[1]}" }}
+
+[vps.bench-idle]
+ends = ["{depot}", "bench-idle"]
+vpi = 200
+session_vcis = "64-65535"
+
+[servers.bench-idle]
+node = "bench-idle"
+
+[services.{service}]
+vip = ["{vip}"]
+servers = ["bench-idle"]
+
+[sessions]
+idle = "24h"
+max_sessions = {sessions}
+"""
+
+
+class Server(Struct, frozen=True):
+    """A server as the depot's node reaches it over its link, without cells; `gateway` is the depot's end of it."""
+
+    node: str
+    address: str
+    gateway: str
+
+
+class Addresses(Struct, frozen=True):
+    """What the contenders share: the service, the service for bulk, and the servers."""
+
+    vip: str
+    port: int
+    bulk_vip: str
+    servers: tuple[Server, ...]
+
+    @property
+    def bulk_server(self) -> Server:
+        """The server that bulk goes to."""
+        return self.servers[0]
+
+
+def table_for(text: str, name: str, cells: int | None = None, idle_sessions: int | None = None) -> str:
+    """The table of a lab.
+
+    Args:
+        text: a VC table.
+        name: the lab's, which becomes the network's.
+        cells: in a datagram, on all links; None leaves them as they are.
+        idle_sessions: adds a service whose server only exists for so many idle sessions.
+
+    Raises:
+        AtmdepotError: the table cannot be changed so, or there is nothing to measure in it.
+
+    """
+    network = parse(text)
+    service = _service_of(network)
+    vip = _free_vip(network, 1)
+    changed = re.sub(r"(?m)^name\s*=.*$", f'name = "{name}"', text, count=1)
+    if cells is not None:
+        changed = re.sub(r"(?m)^cells\s*=.*\n", "", changed)
+        changed = re.sub(r"(?m)^(\[links\.[^].]+\]).*$", rf"\1\ncells = {cells}", changed)
+    changed += _BULK.format(service=BULK_SERVICE, vip=vip, server=service.servers[0])
+    if "probing" not in tomllib.loads(text):
+        changed += _QUIET
+    if idle_sessions is not None:
+        changed += _IDLE.format(depot=network.depot, ends=IDLE_ENDS, vip=_free_vip(network, 2), service=IDLE_SERVICE,
+                                sessions=idle_sessions + 1_000_000)
+    made = parse(changed)
+    if made.name != name or (cells is not None and any(link.cells != cells for link in made.links.values())):
+        raise AtmdepotError("the table cannot be changed for the benchmark: write `name` and each link's `cells` "
+                            "on lines of their own, the latter below [links.NAME]")
+    return changed
+
+
+def addresses_of(network: Network) -> Addresses:
+    """The addresses of a lab whose table is of `table_for`."""
+    service = _service_of(network)
+    servers = []
+    for name in service.servers:
+        node = network.servers[name].node
+        ends = network.links[network.link_of_vp(network.vp_to(node))].ends
+        servers.append(Server(node, str(ends[node].host), str(ends[network.depot].host)))
+    return Addresses(_ipv4_of(service), service.ports[0] if service.ports else 80,
+                     _ipv4_of(network.services[BULK_SERVICE]), tuple(servers))
+
+
+def idle_vip_of(network: Network) -> str:
+    """The address of the service for idle sessions."""
+    return _ipv4_of(network.services[IDLE_SERVICE])
+
+
+def _service_of(network: Network) -> Service:
+    """The first service that has an IPv4 address and servers behind our edge nodes."""
+    for service in network.services.values():
+        nodes = [network.nodes[network.servers[name].node] for name in service.servers]
+        if any(vip.version == 4 for vip in service.vip) and all(node.kind == "edge" for node in nodes):
+            return service
+    raise AtmdepotError(f"{network.name} has no service with an IPv4 address and all its servers behind edge nodes, "
+                        "as the benchmark needs it")
+
+
+def _ipv4_of(service: Service) -> str:
+    return str(next(vip for vip in service.vip if vip.version == 4))
+
+
+def _free_vip(network: Network, number: int) -> IPv4Address:
+    """The service's address and so many more, past those that are taken."""
+    address = IPv4Address(_ipv4_of(_service_of(network))) + number
+    while str(address) in map(str, network.vips):
+        address += number
+    return address

@@ -1,0 +1,104 @@
+"""The machine that was measured on, and the programs that measuring takes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import atmdepot
+
+if TYPE_CHECKING:
+    from atmdepot.bench.contenders import Contender
+
+PACKAGES = {"nginx": "nginx-light", "nginx-stream": "libnginx-mod-stream", "haproxy": "haproxy", "nft": "nftables",
+            "ip": "iproute2", "ab": "apache2-utils", "wrk": "wrk", "iperf3": "iperf3"}
+"""Every program that measuring takes (`nginx-stream`: nginx with its stream module), and Debian's package."""
+
+_VERSIONS = {"nginx": ("-v",), "haproxy": ("-v",), "nft": ("--version",), "ab": ("-V",), "wrk": ("-v",),
+             "iperf3": ("--version",)}
+_PATIENCE = 10
+_STREAM_MODULE = "ngx_stream_module.so"
+
+
+def find(program: str) -> str | None:
+    """The path of a program; ordinary users often have no sbin in their PATH."""
+    if program == "nginx-stream":
+        return find("nginx") if stream_module() is not None else None
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def stream_module() -> str | None:
+    """The file with nginx's stream module; empty when it is built in, None when there is none."""
+    nginx = find("nginx")
+    built = _told_by(nginx, "-V") if nginx else ""
+    if re.search(r"--with-stream(?!\S)", built):
+        return ""
+    folder = re.search(r"--modules-path=(\S+)", built)
+    module = Path(folder[1]) / _STREAM_MODULE if folder else Path(_STREAM_MODULE)
+    return str(module) if module.is_file() else None
+
+
+def describe(contenders: list[Contender]) -> dict[str, Any]:
+    """The machine, its programs and the data paths, as the JSON has them."""
+    return {
+        "processor": _first(r"(?m)^(?:model name|Model|cpu)\s*:\s*(.+)$", Path("/proc/cpuinfo")) or platform.machine(),
+        "processors": len(os.sched_getaffinity(0)), "architecture": platform.machine(),
+        "memory_octets": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "kernel": platform.release(),
+        "congestion_control": _read(Path("/proc/sys/net/ipv4/tcp_congestion_control")),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "atmdepot": atmdepot.__version__,
+        "data_paths": {each.name: data_path(each) for each in contenders if each.daemons},
+        "programs": {name: _version(name) for name in _VERSIONS if find(name)},
+    }
+
+
+def daemon_command(contender: Contender) -> tuple[str, ...]:
+    """How atmdepot is run for a contender: with the data path that is to be measured."""
+    pure = ("ATMDEPOT_PURE=1",) if contender.daemons == "plain" else ("-u", "ATMDEPOT_PURE")
+    return ("env", *pure, sys.executable)
+
+
+def data_path(contender: Contender) -> str:
+    """What the data path of a contender's daemons says of itself."""
+    return _told_by(*daemon_command(contender), "-c", "from atmdepot.build import describe; print(describe())")
+
+
+def is_compiled(contender: Contender) -> bool:
+    """Whether a contender's daemons run the compiled data path."""
+    program = "from atmdepot.build import is_compiled; print(is_compiled())"
+    return _told_by(*daemon_command(contender), "-c", program) == "True"
+
+
+def _version(name: str) -> str:
+    """The number in what a program says of its version."""
+    path = find(name)
+    found = re.search(r"\d+(?:\.\d+)+\S*", _told_by(path, *_VERSIONS[name]) if path else "")
+    return found[0].rstrip(",") if found else "unknown"
+
+
+def _told_by(*command: str) -> str:
+    """What a program prints, on either output."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout + done.stderr).strip()
+
+
+def _first(pattern: str, path: Path) -> str:
+    found = re.search(pattern, _read(path))
+    return found[1].strip() if found else ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

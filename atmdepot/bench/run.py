@@ -1,0 +1,179 @@
+"""The run of `bench peers`: sites come up, take their turns round by round, and go down, whatever happens."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from subprocess import SubprocessError
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from atmdepot.bench import figures, idle
+from atmdepot.bench.contenders import DEPOT, Contender
+from atmdepot.bench.loads import OVERHEAD, Load, ask_ab, warm_up
+from atmdepot.bench.readings import NoFigure
+from atmdepot.bench.samples import Failure, Samples
+from atmdepot.bench.schedule import order
+from atmdepot.bench.site import PREFIX, Site
+from atmdepot.errors import AtmdepotError
+from atmdepot.lab import Lab
+
+if TYPE_CHECKING:
+    from atmdepot.bench.progress import Teller
+
+_START = 6.0
+"""Seconds that a lab takes to come up and warm up, about."""
+
+_FILLED = 10_000
+"""Idle sessions made in a second, about."""
+
+
+class Plan(Struct, frozen=True):
+    """What is to be measured: `figures` are the names of those wanted; `idle_sessions` None leaves those out."""
+
+    contenders: list[Contender]
+    loads: list[Load]
+    figures: frozenset[str]
+    table: str
+    rounds: int
+    seconds: int
+    idle_sessions: int | None
+
+    @property
+    def expected(self) -> float:
+        """About how many seconds that takes."""
+        found = len(self.contenders) * self.expected_of() if self.loads else 0.0
+        if self.idle_sessions is not None:
+            found += sum(self.expected_of(sessions) for sessions in (figures.FEW_IDLE, self.idle_sessions))
+        return found
+
+    def expected_of(self, idle_sessions: int = 0) -> float:
+        """The same for one contender, or for a depot with idle sessions."""
+        samples = self.rounds * (1 if idle_sessions else len(self.loads))
+        return _START + idle_sessions / _FILLED + samples * (self.seconds + OVERHEAD)
+
+
+class Outcome(Struct):
+    """What came of it; `left_out` has contenders that could not take part, and why."""
+
+    samples: Samples
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def run(plan: Plan, teller: Teller) -> Outcome:
+    """Do all of it; raise AtmdepotError when no contender can run."""
+    _refuse_a_second_benchmark()
+    outcome = Outcome(Samples(plan.rounds))
+    with tempfile.TemporaryDirectory(prefix="atmdepot-bench-") as home:
+        runner = _Runner(plan, teller, outcome, Path(home))
+        if plan.loads:
+            runner.peers()
+        if plan.idle_sessions is not None:
+            runner.beside_idle(plan.idle_sessions)
+    if not outcome.samples.by_figure:
+        reasons = [*outcome.left_out.items(), *((one.contender, one.why) for one in outcome.samples.failures)]
+        raise AtmdepotError("nothing could be measured: " + "; ".join(f"{name}: {why}" for name, why in reasons[:5]))
+    return outcome
+
+
+def _refuse_a_second_benchmark() -> None:
+    """Two would share labs, and the processors."""
+    up = [lab.name for lab in Lab.all() if lab.alive and lab.name.startswith(PREFIX)]
+    if up:
+        raise AtmdepotError("another benchmark runs, or was killed and left its labs; in that case end them: "
+                            + "; ".join(f"atmdepot lab down {name}" for name in up))
+
+
+class _Runner:
+    """One run."""
+
+    def __init__(self, plan: Plan, teller: Teller, outcome: Outcome, home: Path) -> None:
+        self._plan, self._teller, self._outcome, self._home = plan, teller, outcome, home
+        self._samples = outcome.samples
+
+    def peers(self) -> None:
+        """All loads on all contenders, in turns."""
+        with ExitStack() as stack:
+            sites = {each.name: site for each in self._plan.contenders
+                     if (site := self._up(stack, Site(each, self._plan.table, self._home), each.name))}
+            if not sites:
+                return
+            for round_number in range(1, self._plan.rounds + 1):
+                for load_number, load in enumerate(self._plan.loads):
+                    self._turn([sites[name] for name in order(list(sites), round_number, load_number)], load,
+                               round_number)
+
+    def beside_idle(self, many: int) -> None:
+        """New connections to two depots, with few and with many idle sessions, in turns."""
+        with ExitStack() as stack:
+            sites = []
+            for sessions in (figures.FEW_IDLE, many):
+                name = figures.idle(sessions)
+                site = self._up(stack, Site(DEPOT, self._plan.table, self._home, sessions), name, sessions)
+                if site is None:
+                    return
+                sites.append((site, _beside(sessions)))
+            for round_number in range(1, self._plan.rounds + 1):
+                for site, load in sites[::-1] if round_number % 2 else sites:
+                    self._turn([site], load, round_number)
+
+    def _up(self, stack: ExitStack, site: Site, name: str, idle_sessions: int = 0) -> Site | None:
+        """Bring a site up, fill it and warm it up; None, and told, when it cannot be had."""
+        began = time.monotonic()
+        try:
+            stack.enter_context(site)
+            if idle_sessions:
+                self._teller.tell(f"{name}: making {idle_sessions:,} idle sessions")
+                idle.fill(site, idle_sessions)
+            warm_up(site, {load.program for load in self._plan.loads} or {"ab"})
+        except (AtmdepotError, SubprocessError) as error:
+            self._outcome.left_out[name] = str(error)
+            self._teller.tell(f"{name} is left out: {error}")
+            self._teller.spared(self._plan.expected_of(idle_sessions))
+            return None
+        self._teller.passed(_START + idle_sessions / _FILLED, time.monotonic() - began)
+        self._teller.end_of(name, "is up and warm")
+        return site
+
+    def _turn(self, turns: list[Site], load: Load, round_number: int) -> None:
+        """One load on each site; tell what was found."""
+        told = []
+        for site in turns:
+            began = time.monotonic()
+            found = self._take(site, load, round_number)
+            self._teller.passed(self._plan.seconds + OVERHEAD, time.monotonic() - began)
+            told.append(f"{site.contender.name} {found:,.0f}" if found is not None else f"{site.contender.name} failed")
+        self._teller.end_of(f"round {round_number} of {self._plan.rounds}: {load.name}", ", ".join(told))
+
+    def _take(self, site: Site, load: Load, round_number: int) -> float | None:
+        """One sample; the figure that has the load's name."""
+        name = site.contender.name
+        try:
+            found = load.take(site, self._plan.seconds)
+            site.require_alive()
+        except AtmdepotError as error:
+            self._samples.failures.append(Failure(round_number, load.name, name, str(error)))
+            self._teller.tell(f"{load.name}, {name}: no figure: {error}")
+            return None
+        finally:
+            site.tidy()
+        for figure, value in found.items():
+            if figure in self._plan.figures:
+                self._samples.add(figure, name, round_number, value)
+        return found[load.name]
+
+
+def _beside(sessions: int) -> Load:
+    """The load of a depot with so many idle sessions, under the figure's name."""
+    name = figures.idle(sessions)
+
+    def take(site: Site, seconds: int) -> dict[str, float]:
+        rate = ask_ab(site, seconds, "1KB", 20).rate
+        if (there := idle.primary(site)) < sessions:
+            raise NoFigure(f"of {sessions:,} idle sessions {there:,} are left")
+        return {name: rate}
+
+    return Load(name, "ab", (name,), take)

@@ -1,0 +1,72 @@
+"""All that was measured: a sample for each figure, contender and round; medians, spreads, and ratios within rounds."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from atmdepot.bench.figures import Target
+
+
+class Spread(Struct, frozen=True):
+    """The median of some samples, the least and the greatest."""
+
+    median: float
+    least: float
+    most: float
+
+
+class Failure(Struct, frozen=True):
+    """A measurement that does not count; rounds begin with 1."""
+
+    round: int
+    measure: str
+    contender: str
+    why: str
+
+
+class Samples:
+    """The samples by figure and contender, one for each round; None where there is none."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+        self.by_figure: dict[str, dict[str, list[float | None]]] = {}
+        self.failures: list[Failure] = []
+
+    def add(self, figure: str, contender: str, round_number: int, value: float) -> None:
+        """Keep the sample of a round (1, 2...)."""
+        taken = self.by_figure.setdefault(figure, {}).setdefault(contender, [None] * self.rounds)
+        taken[round_number - 1] = value
+
+    def of(self, figure: str, contender: str) -> list[float | None]:
+        """The samples, round by round; empty when none was taken."""
+        return self.by_figure.get(figure, {}).get(contender, [])
+
+    def spread(self, figure: str, contender: str) -> Spread | None:
+        """Median and spread; None when there is no sample."""
+        return spread_of(self.of(figure, contender))
+
+    def ratio(self, over: tuple[str, str], under: tuple[str, str]) -> Spread | None:
+        """Median and spread of the ratios within a round of two (figure, contender); None when no round has both."""
+        return spread_of([above / below for above, below in zip(self.of(*over), self.of(*under), strict=False)
+                          if above is not None and below])
+
+    def value(self, target: Target) -> float | None:
+        """What a target is held against: the median of its ratio, or of its figure; None when it was not measured."""
+        found = self.spread(*target.over) if target.under is None else self.ratio(target.over, target.under)
+        return None if found is None else found.median
+
+    def contenders(self, order: Iterable[str]) -> list[str]:
+        """Those of the contenders that have a sample."""
+        return [name for name in order if any(name in taken for taken in self.by_figure.values())]
+
+
+def spread_of(samples: Sequence[float | None]) -> Spread | None:
+    """Median, least and greatest of the samples that there are."""
+    taken = [sample for sample in samples if sample is not None]
+    return Spread(statistics.median(taken), min(taken), max(taken)) if taken else None

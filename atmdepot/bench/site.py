@@ -1,0 +1,204 @@
+"""A contender in a lab of its own: everything that is measured is asked of a `Site`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from atmdepot.bench import machine, peers
+from atmdepot.bench.lab_table import BULK_PORT, addresses_of, table_for
+from atmdepot.bench.readings import NoFigure
+from atmdepot.errors import AtmdepotError, NotReady
+from atmdepot.lab import Lab
+from atmdepot.lab.plan import CLIENT
+from atmdepot.net.control import show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from atmdepot.bench.contenders import Contender
+
+PREFIX = "bench-"
+"""Of the names of the benchmark's labs."""
+
+_START = 60.0
+"""Seconds until a lab must be up, and a page come through it."""
+
+_STOP = 5.0
+_PAUSE = 0.05
+_STAND_IN = ("/bin/sh", "-c", "echo READY; exec sleep infinity", "stand-in")
+"""Runs in place of the daemons where they are not measured."""
+
+_ASK = """
+import sys, time
+from atmdepot.lab.probe import wait_for
+sys.exit(wait_for(sys.argv[1], int(sys.argv[2]), time.monotonic() + float(sys.argv[3])))
+"""
+"""The client's program: it waits for a page from an address, a port and for some seconds, and tells why in vain."""
+
+
+class Site:
+    """A contender that is up, from `with` on; nothing of it is left after."""
+
+    def __init__(self, contender: Contender, table: str, home: Path, idle_sessions: int | None = None) -> None:
+        """Take the text of the VC table, and a directory for files of this site's own, which must exist.
+
+        `idle_sessions` is the number for which the table is to have room and a service.
+        """
+        self.contender = contender
+        self.name = PREFIX + contender.name + (f"-{idle_sessions}" if idle_sessions is not None else "")
+        self.home = home / self.name
+        self._table = table_for(table, self.name, contender.cells, idle_sessions)
+        self._proxy: subprocess.Popen[Any] | None = None
+        self._iperf: subprocess.Popen[Any] | None = None
+
+    def __enter__(self) -> Self:
+        """Bring the lab up and wait for a page."""
+        self.home.mkdir()
+        table = self.home / "table.toml"
+        table.write_text(self._table, encoding="utf-8")
+        command = (*machine.daemon_command(self.contender), "-m", "atmdepot") if self.contender.daemons else _STAND_IN
+        self.lab = Lab.up(table, wait=False, timeout=_START, command=command)
+        try:
+            self.network = self.lab.network
+            self.addresses = addresses_of(self.network)
+            self.url = f"http://{self.addresses.vip}:{self.addresses.port}"
+            self._set_up()
+            self._wait_for_a_page()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what was started here, then the lab."""
+        try:
+            for process in (self._iperf, self._proxy):
+                if process is not None:
+                    _end(process)
+        finally:
+            self.lab.down()
+
+    def _set_up(self) -> None:
+        for step in peers.steps(self.contender.name, self.addresses, self.network.depot):
+            done = self.lab.run(step.node, [machine.find(step.argv[0]) or step.argv[0], *step.argv[1:]],
+                                input=step.stdin, text=True, capture_output=True, timeout=_START)
+            if done.returncode:
+                told = done.stderr.strip().splitlines() or ["no reason given"]
+                raise AtmdepotError(f"{' '.join(step.argv)}: {told[0]}")
+        if proxy := peers.process(self.contender.name, self.addresses, self.home):
+            self._proxy = self._start(self.network.depot, proxy, self.home / "proxy.log")
+
+    def _start(self, node: str, argv: Sequence[str], log: Path) -> subprocess.Popen[Any]:
+        with log.open("wb") as output:
+            # In a session of its own: Ctrl-C is for us, who then end it.
+            return self.lab.popen(node, argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                  start_new_session=True)
+
+    def _wait_for_a_page(self) -> None:
+        asked = self.ask([sys.executable, "-c", _ASK, self.addresses.vip, str(self.addresses.port), str(_START / 4)],
+                         _START, check=False)
+        if asked.returncode:
+            logs = [line for log in sorted(self.home.glob("*.log"))
+                    for line in log.read_text(errors="replace").splitlines() if line.strip()]
+            raise NotReady("; ".join([*asked.stderr.splitlines()[-1:], *logs[-1:]]) or "no page in time")
+
+    def ask(self, argv: Sequence[str], seconds: float, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command at the client; NoFigure when it takes longer than some seconds, or fails and is checked."""
+        program = machine.find(argv[0]) or argv[0]
+        try:
+            done = self.lab.run(CLIENT, [program, *argv[1:]], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                timeout=seconds, start_new_session=True)
+        except subprocess.TimeoutExpired:
+            raise NoFigure(f"{argv[0]} took longer than {seconds:.0f} s") from None
+        if check and done.returncode:
+            told = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["it said nothing"]
+            raise NoFigure(f"{argv[0]} failed: {told[-1]}")
+        return done
+
+    def processes(self) -> list[int]:
+        """The processes that forward, as this machine numbers them; none where the kernel does."""
+        if self.contender.daemons:
+            return [each.pid for each in self.lab.state.processes.values() if each.role in ("depot", "edge")]
+        return _descendants([self._proxy.pid] if self._proxy else [])
+
+    def cpu_seconds(self) -> float:
+        """What they have used of the processors until now, user and system."""
+        return sum(_cpu_seconds(pid) for pid in self.processes())
+
+    def cells(self) -> int:
+        """The cells that the depot has sent and got over its links until now."""
+        rows = show(self.lab.directory / f"{self.network.depot}.sock", "links")
+        return sum(row["tx_cells"] + row["rx_cells"] for row in rows)
+
+    def serve_bulk(self) -> None:
+        """See to it that iperf3 listens at the server for bulk."""
+        if self._iperf is not None and self._iperf.poll() is None:
+            return
+        log = self.home / "iperf3.log"
+        self._iperf = self._start(self.addresses.bulk_server.node, [
+            machine.find("iperf3") or "iperf3", "-s", "-p", str(BULK_PORT), "--forceflush"], log)
+        deadline = time.monotonic() + _STOP
+        while b"listening" not in log.read_bytes():
+            if time.monotonic() > deadline:
+                raise NoFigure("iperf3 does not listen")
+            time.sleep(_PAUSE)
+
+    def stop_bulk(self) -> None:
+        """End iperf3 at the server: it may still wait for a client that is gone."""
+        if self._iperf is not None:
+            _end(self._iperf)
+
+    def tidy(self) -> None:
+        """Empty the servers' logs, which grow by a line for each request; nginx appends to what is there."""
+        for server in self.network.servers.values():
+            log = self.lab.directory / server.node / "access.log"
+            if log.exists():
+                os.truncate(log, 0)
+
+    def require_alive(self) -> None:
+        """Raise NoFigure when a process of the lab, or the proxy, has ended."""
+        for name, process in self.lab.state.processes.items():
+            if process.exit_code is not None:
+                raise NoFigure(f"{name} ended with exit code {process.exit_code}")
+        if self._proxy is not None and self._proxy.poll() is not None:
+            raise NoFigure(f"{self.contender.title} ended with exit code {self._proxy.returncode}")
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP)
+        return
+    process.kill()
+    process.wait()
+
+
+def _descendants(pids: list[int]) -> list[int]:
+    """These processes and all that descend from them."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        if fields := _stat(path):
+            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    found = list(pids)
+    for pid in found:  # which grows meanwhile
+        found += children.get(pid, [])
+    return found
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = _stat(Path(f"/proc/{pid}/stat"))
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def _stat(path: Path) -> list[str]:
+    """The fields of a process after its name: state, parent and so on; empty when it is gone."""
+    try:
+        return path.read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []

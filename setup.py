@@ -16,7 +16,7 @@ DIRECTIVES = {
     "annotation_typing": False,
     "embedsignature": True,
 }
-_OPTIMISE = ["-O3", "-fno-strict-aliasing"]
+_OPTIMISE = ["-O2", "-g0", "-fno-strict-aliasing"]
 _SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
              "-DCYTHON_CLINE_IN_TRACEBACK=0"]
 

@@ -138,8 +138,11 @@ class Pump:
         now = self.clock()
         if self.taps.open:
             self.taps.begin_burst()
+        received = link.receive_burst(_DATAGRAMS_A_BURST)
+        if self.taps.open:
+            self.taps.begin_burst()  # again: what was read may have been sent after the burst began
         node = self.node
-        for cells in link.receive_burst(_DATAGRAMS_A_BURST):
+        for cells in received:
             if self.taps.open:
                 self.taps.cells(name, "in", cells)
             node.cells_from_link(name, cells, now)

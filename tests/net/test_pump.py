@@ -427,7 +427,6 @@ async def test_while_the_tun_is_gone_links_and_timers_go_on(
 async def test_packets_read_before_the_device_vanished_are_sent(memory: Callable[..., Memory]) -> None:
     """A burst tells of a device that is gone only when it has nothing else (see test_tun.py)."""
     it = memory()
-    it.start()
     outer(it.pump).send(Connection(40_000).syn)
     outer(it.pump).close()
     it.pump.burst_from_tun()

@@ -1,0 +1,538 @@
+"""Bursts of packets and of datagrams: the plain Python and the compiled, each by the same tests."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pty
+import socket
+import sys
+import tty
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atmdepot import build
+from atmdepot.net import bursts
+from tests.net.ends import UDP_GRO, Ends, Pipe, Plain, fresh, fresh6, is_readable, pair_of, scripted_bursts, split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_SO_NO_CHECK, _SO_RXQ_OVFL, _UDP_NO_CHECK6_TX, _UDP_NO_CHECK6_RX = 11, 40, 101, 102
+NOBODY = "127.0.0.1", 9
+
+PLAIN = SimpleNamespace(
+    read_packets=bursts._read_packets, write_packets=bursts._write_packets, Datagrams=bursts._Datagrams)
+COMPILED = pytest.param(bursts, id="compiled", marks=() if build.is_compiled() else pytest.mark.skip("not compiled"))
+
+
+@pytest.fixture(params=[pytest.param(PLAIN, id="plain"), COMPILED])
+def twin(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def test_which_twin_is_taken() -> None:
+    taken = {"atmdepot.net._bursts" if build.is_compiled() else "atmdepot.net.bursts"}
+    assert {one.__module__ for one in (bursts.read_packets, bursts.write_packets, bursts.Datagrams)} == taken
+    assert ("atmdepot.net._bursts" in sys.modules) is build.is_compiled()
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe(1 << 20)
+    yield made
+    made.close()
+
+
+# Packets.
+
+
+@pytest.mark.parametrize("most", [1, 16, 17, 40, 50])
+def test_packets_come_in_order_and_within_the_bound(twin: Any, pipe: Pipe, most: int) -> None:
+    packets = [bytes([number]) * (1 + number * 37) for number in range(40)]
+    for packet in packets:
+        pipe.far.send(packet)
+    for at in range(0, 40, most):
+        assert twin.read_packets(pipe.near.fileno(), most) == (packets[at:at + most], 0)
+    assert twin.read_packets(pipe.near.fileno(), most) == ([], 0)
+
+
+def test_a_burst_of_none(twin: Any, pipe: Pipe) -> None:
+    pipe.far.send(b"waits")
+    assert twin.read_packets(pipe.near.fileno(), 0) == ([], 0)
+    assert twin.write_packets(pipe.near.fileno(), []) == []
+    assert twin.read_packets(pipe.near.fileno(), 1) == ([b"waits"], 0)
+
+
+def test_packets_are_the_callers_own(twin: Any, pipe: Pipe) -> None:
+    """The next read does not write over them."""
+    pipe.far.send(b"first")
+    before = twin.read_packets(pipe.near.fileno(), 1)
+    pipe.far.send(b"other")
+    assert twin.read_packets(pipe.near.fileno(), 1) == ([b"other"], 0)
+    assert before == ([b"first"], 0)
+
+
+@pytest.mark.parametrize("size", [1, 65_535, 65_535 + 64])
+def test_the_greatest_packets_pass_whole(twin: Any, pipe: Pipe, size: int) -> None:
+    packet = os.urandom(size)
+    pipe.far.send(packet)
+    assert twin.read_packets(pipe.near.fileno(), 2) == ([packet], 0)
+    assert twin.write_packets(pipe.near.fileno(), [packet]) == []
+    assert pipe.drain() == [packet]
+
+
+def test_an_empty_read_is_the_end_after_what_was_there(twin: Any, pipe: Pipe) -> None:
+    for packet in (b"one", b"two"):
+        pipe.far.send(packet)
+    pipe.far.close()
+    near = pipe.near.fileno()
+    assert twin.read_packets(near, 1) == ([b"one"], 0)
+    assert twin.read_packets(near, 8) == ([b"two"], errno.EBADFD)
+    assert twin.read_packets(near, 8) == ([], errno.EBADFD)
+
+
+def test_an_error_comes_with_the_packets_before_it(twin: Any) -> None:
+    """What a terminal has been sent can be read, and then it fails, since its other end is closed."""
+    near, far = pty.openpty()
+    tty.setraw(far)
+    os.write(far, b"one")
+    os.close(far)
+    os.set_blocking(near, False)
+    assert twin.read_packets(near, 8) == ([b"one"], errno.EIO)
+    assert twin.read_packets(near, 8) == ([], errno.EIO)
+    os.close(near)
+
+
+@pytest.mark.parametrize(("path", "number"), [("/", errno.EISDIR), ("", errno.EBADF)])
+def test_an_error_without_a_packet(twin: Any, path: str, number: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY) if path else -1
+    assert twin.read_packets(descriptor, 8) == ([], number)
+    assert twin.write_packets(descriptor, [b"one", b"two"]) == [b"one", b"two"]
+    if path:
+        os.close(descriptor)
+
+
+def test_what_is_refused_comes_back_and_the_others_pass(twin: Any, pipe: Pipe) -> None:
+    packets = [b"one", bytes(4 << 20), b"two", b"", bytes(5 << 20), b"three"]
+    assert twin.write_packets(pipe.near.fileno(), packets) == [packets[1], packets[4]]
+    assert pipe.drain() == [b"one", b"two", b"", b"three"]
+
+
+def test_what_has_no_room_comes_back(twin: Any) -> None:
+    pipe = Pipe(10_000)
+    packets = [bytes([number]) * 900 for number in range(200)]
+    refused = twin.write_packets(pipe.near.fileno(), packets)
+    taken = len(packets) - len(refused)
+    assert 5 < taken < 150
+    assert refused == packets[taken:]
+    assert pipe.drain() == packets[:taken]
+    assert twin.write_packets(pipe.near.fileno(), refused[:2]) == []
+    pipe.close()
+
+
+@pytest.mark.skipif(not build.is_compiled(), reason="not compiled")
+@given(st.lists(st.binary(min_size=1, max_size=3000), max_size=12), st.integers(0, 14))
+def test_both_read_and_write_the_same(packets: list[bytes], most: int) -> None:
+    one, other = Pipe(1 << 20), Pipe(1 << 20)
+    assert PLAIN.write_packets(one.far.fileno(), packets) == bursts.write_packets(other.far.fileno(), packets) == []
+    got = PLAIN.read_packets(one.near.fileno(), most)
+    assert got == bursts.read_packets(other.near.fileno(), most) == (packets[:most], 0)
+    assert one.drain() == other.drain() == []
+    for pipe in (one, other):
+        pipe.close()
+
+
+# Datagrams: in.
+
+
+class Here:
+    """A socket with bursts, and a plain one as its peer."""
+
+    def __init__(self, make: Callable[..., Any], ends: Ends, version: int = 4) -> None:
+        local, far = (fresh(), fresh()) if version == 4 else (fresh6(), fresh6())
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        self._ends = ends
+        self.local = local
+        self.peer: Plain = ends.plain(far, local)
+        self.socket: socket.socket = ends.keep(socket.socket(family, socket.SOCK_DGRAM))
+        self.socket.setblocking(False)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 2**20)
+        self.socket.bind(pair_of(local))
+        # As `getaddrinfo` has it: of IPv6, with flow label and scope.
+        self.datagrams = make(self.socket.fileno(), family, self.peer.socket.getsockname())
+
+    def join(self) -> None:
+        self.socket.setsockopt(socket.SOL_UDP, UDP_GRO, 1)
+
+    def stranger(self, host: str = "") -> tuple[Plain, tuple[str, int]]:
+        """Somebody else's socket, and its address."""
+        made: Plain = self._ends.plain(fresh6() if ":" in self.local.host else fresh(), self.local)
+        return made, made.socket.getsockname()[:2]
+
+
+@pytest.fixture(params=[4, 6], ids=["IPv4", "IPv6"])
+def here(request: pytest.FixtureRequest, twin: Any, ends: Ends) -> Here:
+    return Here(twin.Datagrams, ends, request.param)
+
+
+def own(*datagrams: bytes) -> list[tuple[bytes, int, int, None]]:
+    """What is received of the peer's datagrams, one by one."""
+    return [(datagram, len(datagram), -1, None) for datagram in datagrams]
+
+
+@pytest.mark.parametrize("most", [1, 15, 16, 17, 32, 33, 40, 50])
+def test_datagrams_come_in_order_and_within_the_bound(here: Here, most: int) -> None:
+    sent = [bytes([number]) * (number * 53 % 700) for number in range(40)]
+    here.peer.send(*sent)
+    for at in range(0, 40, most):
+        assert here.datagrams.receive(most) == (own(*sent[at:at + most]), 0)
+    assert here.datagrams.receive(most) == ([], 0)
+
+
+def test_a_burst_of_no_datagrams(here: Here) -> None:
+    here.peer.send(b"waits")
+    assert here.datagrams.receive(0) == ([], 0)
+    assert here.datagrams.receive(1) == (own(b"waits"), 0)
+
+
+def test_datagrams_are_the_callers_own(here: Here) -> None:
+    here.peer.send(b"first")
+    before, _ = here.datagrams.receive(16)
+    here.peer.send(b"other")
+    assert here.datagrams.receive(16) == (own(b"other"), 0)
+    assert before == own(b"first")
+
+
+@pytest.mark.parametrize("size", [0, 1, 1431, 65_507])
+def test_datagrams_of_any_size_pass_whole(here: Here, size: int) -> None:
+    datagram = os.urandom(size)
+    here.peer.send(datagram, b"next")
+    assert here.datagrams.receive(16) == (own(datagram, b"next"), 0)
+
+
+@pytest.mark.parametrize(("octets", "size"), [(1000, 100), (1001, 100), (6400, 100), (120, 100), (64, 1)])
+def test_joined_datagrams_come_with_their_size(here: Here, octets: int, size: int) -> None:
+    here.join()
+    sent = os.urandom(octets)
+    here.peer.send(b"before")
+    here.peer.send_joined(sent, size)
+    here.peer.send(b"after")
+    assert here.datagrams.receive(16) == (own(b"before") + [(sent, size, -1, None)] + own(b"after"), 0)
+
+
+def test_joined_datagrams_are_one_of_the_burst(here: Here) -> None:
+    here.join()
+    for _ in range(20):
+        here.peer.send_joined(bytes(6400), 100)
+    for most, there in ((17, 17), (17, 3), (17, 0)):
+        assert here.datagrams.receive(most) == ([(bytes(6400), 100, -1, None)] * there, 0)
+
+
+def test_a_socket_tells_what_it_has_lost(here: Here) -> None:
+    here.socket.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+    here.peer.send(b"x")
+    assert here.datagrams.receive(16)[0][0][2] in (-1, 0)  # nothing; whether that is told is the kernel's choice
+    here.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    lost_before = 0
+    for _ in range(2):
+        lost = 500 - len(_drain(here))
+        here.peer.send(b"x")
+        [(_, _, told, _)], _ = here.datagrams.receive(16)
+        assert 0 < lost < 500
+        assert told == lost_before + lost
+        lost_before = told
+
+
+def _drain(here: Here) -> list[Any]:
+    """What is left of 500 datagrams."""
+    here.peer.send(*[b"x"] * 500)
+    got = []
+    while (received := here.datagrams.receive(16)[0]):
+        got += received
+    return got
+
+
+def test_joined_datagrams_and_a_loss_are_told_at_once(here: Here) -> None:
+    """Two control messages with one datagram."""
+    here.join()
+    here.socket.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+    here.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    lost = 500 - len(_drain(here))
+    here.peer.send_joined(bytes(300), 100)
+    assert here.datagrams.receive(16) == ([(bytes(300), 100, lost, None)], 0)
+
+
+def test_strangers_are_told_from_the_peer(here: Here) -> None:
+    stranger, address = here.stranger()
+    other, at = here.stranger()
+    stranger.send(b"1")
+    here.peer.send(b"2")
+    other.send(b"3")
+    stranger.send(b"4")
+    here.peer.send(b"5")
+    assert here.datagrams.receive(16)[0] == [
+        (b"1", 1, -1, address), (b"2", 1, -1, None), (b"3", 1, -1, at), (b"4", 1, -1, address), (b"5", 1, -1, None)]
+
+
+def test_a_stranger_may_have_the_peers_host_or_its_port(twin: Any, ends: Ends) -> None:
+    here = Here(twin.Datagrams, ends)
+    host, port = here.peer.socket.getsockname()
+    for address in ((host, port + 1), (fresh().host, port)):
+        one: socket.socket = ends.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        one.bind(address)
+        one.sendto(b"x", pair_of(here.local))
+        assert here.datagrams.receive(16) == ([(b"x", 1, -1, address)], 0)
+
+
+def test_the_peer_can_be_another_from_now_on(here: Here) -> None:
+    new, address = here.stranger()
+    old = here.peer.socket.getsockname()[:2]
+    here.peer.send(b"1")
+    new.send(b"2")
+    assert here.datagrams.receive(16)[0] == [(b"1", 1, -1, None), (b"2", 1, -1, address)]
+    here.datagrams.answer(address)
+    assert here.datagrams.peer == address
+    here.peer.send(b"3")
+    new.send(b"4")
+    assert here.datagrams.receive(16)[0] == [(b"3", 1, -1, old), (b"4", 1, -1, None)]
+    assert here.datagrams.send(b"back", 0, 4, 4) == (4, 0)
+    assert new.receive(1) == [b"back"]
+    assert not is_readable(here.peer.socket.fileno())
+    here.datagrams.answer(old)
+    here.peer.send(b"5")
+    new.send(b"6")
+    assert here.datagrams.receive(16)[0] == [(b"5", 1, -1, None), (b"6", 1, -1, address)]
+
+
+def test_ipv4_in_a_socket_of_ipv6_has_its_mapped_address(twin: Any, ends: Ends) -> None:
+    here: socket.socket = ends.keep(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+    here.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    here.setblocking(False)
+    here.bind(("::", 0))
+    peer: socket.socket = ends.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    peer.bind(pair_of(fresh()))
+    address = f"::ffff:{peer.getsockname()[0]}", peer.getsockname()[1]
+    datagrams = twin.Datagrams(here.fileno(), socket.AF_INET6, address)
+    for octets in (b"1", b"2"):
+        peer.sendto(octets, ("127.0.0.1", here.getsockname()[1]))
+        assert datagrams.receive(16) == ([(octets, 1, -1, None)], 0)
+
+
+def test_an_icmp_error_is_told_once(here: Here) -> None:
+    address = here.peer.socket.getsockname()
+    here.socket.connect(address)  # so that the kernel tells it
+    here.peer.close()
+    assert here.datagrams.send(b"nobody", 0, 6, 6) == (6, 0)
+    assert here.datagrams.receive(16) == ([], errno.ECONNREFUSED)
+    assert here.datagrams.receive(16) == ([], 0)
+
+
+def test_after_an_error_the_burst_goes_on(here: Here) -> None:
+    address = here.peer.socket.getsockname()
+    here.socket.connect(address)
+    here.peer.send(b"1", b"2")
+    here.peer.close()
+    here.datagrams.send(b"nobody", 0, 6, 6)
+    assert here.datagrams.receive(16) == (own(b"1", b"2"), errno.ECONNREFUSED)
+    assert here.datagrams.receive(16) == ([], 0)
+
+
+def test_an_error_counts_as_a_read(here: Here) -> None:
+    here.socket.connect(here.peer.socket.getsockname())
+    here.peer.send(b"1", b"2")
+    here.peer.close()
+    here.datagrams.send(b"nobody", 0, 6, 6)
+    assert here.datagrams.receive(1) == ([], errno.ECONNREFUSED)
+    assert here.datagrams.receive(1) == (own(b"1"), 0)
+
+
+def test_a_socket_that_always_fails_is_not_asked_for_ever(twin: Any) -> None:
+    gone = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams = twin.Datagrams(gone.fileno(), socket.AF_INET, NOBODY)
+    gone.close()
+    assert datagrams.receive(100) == ([], errno.EBADF)
+    assert datagrams.send(b"x" * 10, 0, 5, 5) == (0, errno.EBADF)
+
+
+def test_in_the_middle_of_a_burst_errors_are_passed_over(ends: Ends) -> None:
+    """Where the kernel puts an error between two datagrams cannot be had from it; the plain bursts can be told."""
+    here = Here(bursts._Datagrams, ends)
+    script = scripted_bursts(here.datagrams)
+    answers = iter([None, OSError(errno.EHOSTUNREACH, ""), None, OSError(errno.ECONNREFUSED, ""), None])
+    script.refuse = lambda _call, _octets: next(answers, None)
+    here.peer.send(b"1", b"2", b"3")
+    assert here.datagrams.receive(5) == (own(b"1", b"2", b"3"), errno.ECONNREFUSED)
+    assert len(script.calls) == 5
+
+
+# Datagrams: out.
+
+
+@pytest.mark.parametrize(("octets", "size", "datagram"), [
+    (53, 53, 53), (530, 53, 53), (530, 530, 53), (530, 106, 53), (530, 212, 53), (531, 106, 53), (530 + 1, 530, 53),
+    (64 * 53 * 3, 64 * 53, 53), (1431 * 3 + 5, 1431 * 45, 1431), (65_455, 65_455, 65_455), (130_000, 64_395, 1431),
+    (7, 100, 53), (0, 100, 53)])
+def test_octets_are_cut_into_datagrams(here: Here, octets: int, size: int, datagram: int) -> None:
+    sent = os.urandom(octets)
+    assert here.datagrams.send(sent, 0, size, datagram) == (octets, 0)
+    chunks = [split(chunk, datagram) for chunk in split(sent, size)]
+    assert here.peer.receive(sum(map(len, chunks))) == [one for chunk in chunks for one in chunk]
+
+
+@pytest.mark.parametrize("at", [0, 53, 500, 529, 530, 600])
+def test_sending_begins_where_it_is_told(here: Here, at: int) -> None:
+    sent = os.urandom(530)
+    assert here.datagrams.send(sent, at, 212, 53) == (max(at, 530), 0)
+    chunks = [split(chunk, 53) for chunk in split(sent[at:], 212)]
+    assert b"".join(here.peer.receive(sum(map(len, chunks)))) == sent[at:]
+
+
+def test_what_is_cut_by_the_kernel_is_one_call(here: Here) -> None:
+    """A peer that wants them joined gets as one what was sent at once; what was sent apart comes apart."""
+    sent = os.urandom(64 * 53)
+    here.peer.socket.setsockopt(socket.SOL_UDP, UDP_GRO, 1)
+    here.datagrams.send(sent, 0, 32 * 53, 53)
+    assert here.peer.receive(2) == [sent[:32 * 53], sent[32 * 53:]]
+    here.datagrams.send(sent[:212], 0, 53, 53)
+    assert here.peer.receive(4) == split(sent[:212])
+
+
+def test_a_kernel_that_refuses_to_cut_sends_nothing(here: Here) -> None:
+    if here.socket.family == socket.AF_INET:  # what has no checksum is not cut
+        here.socket.setsockopt(socket.SOL_SOCKET, _SO_NO_CHECK, 1)
+    else:
+        here.socket.setsockopt(socket.SOL_UDP, _UDP_NO_CHECK6_TX, 1)
+        here.peer.socket.setsockopt(socket.SOL_UDP, _UDP_NO_CHECK6_RX, 1)
+    assert here.datagrams.send(bytes(530), 0, 212, 53) == (0, errno.EINVAL)
+    assert here.datagrams.send(bytes(53), 0, 212, 53) == (53, 0)
+    assert here.datagrams.send(bytes(530), 0, 53, 53) == (530, 0), "datagrams of their own need no cutting"
+    assert here.peer.receive(11) == [bytes(53)] * 11
+
+
+def test_too_many_segments_are_refused(here: Here) -> None:
+    assert here.datagrams.send(bytes(1000), 0, 1000, 1) == (0, errno.EINVAL)
+
+
+def test_a_datagram_that_is_too_big_is_refused(here: Here) -> None:
+    most = 65_507 if here.socket.family == socket.AF_INET else 65_527
+    for octets in (most + 1, 65_535, 100_000):
+        assert here.datagrams.send(bytes(octets), 0, octets, 65_535) == (0, errno.EMSGSIZE)
+    assert here.datagrams.send(bytes(most), 0, most, 65_535) == (most, 0)
+    assert here.peer.receive(1) == [bytes(most)]
+    assert here.datagrams.send(bytes(60_000 + 70_000), 60_000, 70_000, 65_535) == (60_000, errno.EMSGSIZE)
+
+
+def test_a_pending_error_is_an_errno_of_the_send(here: Here) -> None:
+    here.socket.connect(here.peer.socket.getsockname())
+    here.peer.close()
+    assert here.datagrams.send(bytes(159), 0, 53, 53) == (53, errno.ECONNREFUSED)
+
+
+def test_a_full_buffer_is_eagain_after_what_had_room(twin: Any) -> None:
+    pipe = Pipe(10_000)
+    datagrams = twin.Datagrams(pipe.near.fileno(), socket.AF_INET, NOBODY)
+    sent = os.urandom(100_000)
+    at, got = 0, []
+    for _ in range(100):
+        before = at
+        at, error = datagrams.send(sent, at, 530, 530)
+        assert at == len(sent) or at % 530 == 0
+        if not error:
+            break
+        assert error == errno.EAGAIN
+        assert at > before
+        received = pipe.drain(3)
+        assert [len(one) for one in received] == [530] * 3
+        got += received
+    assert b"".join(got + pipe.drain()) == sent
+    assert len(got) > 20
+    pipe.close()
+
+
+def test_an_error_in_the_middle_of_a_send(twin: Any) -> None:
+    """What is left is too big for the buffer once the first chunk has gone."""
+    pipe = Pipe(10_000)
+    datagrams = twin.Datagrams(pipe.near.fileno(), socket.AF_INET, NOBODY)
+    sent = os.urandom(53 + 100_000)
+    assert datagrams.send(sent, 0, 53, 53)[1] == errno.EAGAIN
+    pipe.drain()
+    assert datagrams.send(sent, 53, 100_000, 65_535) == (53, errno.EMSGSIZE)
+    pipe.far.close()
+    assert datagrams.send(sent, 53, 53, 53) == (53, errno.EPIPE)
+    pipe.close()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOBUFS, errno.EAGAIN])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_any_error_ends_a_send(ends: Ends, number: int, after: int) -> None:
+    """As a device says it: the plain bursts are told so."""
+    here = Here(bursts._Datagrams, ends)
+    script = scripted_bursts(here.datagrams)
+    answers = iter([*[None] * after, OSError(number, "")])
+    script.refuse = lambda _call, _octets: next(answers, None)
+    assert here.datagrams.send(bytes(1060), 0, 212, 53) == (212 * after, number)
+    assert len(here.peer.receive(4 * after)) == 4 * after
+    assert script.calls == ["sendmsg"] * (after + 1)
+
+
+def test_the_socket_stays_its_owners(twin: Any, ends: Ends) -> None:
+    here = Here(twin.Datagrams, ends)
+    here.datagrams = None
+    here.peer.send(b"still there")
+    assert here.socket.recv(100) == b"still there"
+
+
+@pytest.mark.parametrize(("family", "address"), [
+    (socket.AF_INET, ("localhost", 9)), (socket.AF_INET, ("::1", 9)), (socket.AF_INET6, ("127.0.0.1", 9)),
+    (socket.AF_INET, ("127.0.0.1", 65_536)), (socket.AF_INET, ("127.0.0.1", -1))])
+@pytest.mark.skipif(not build.is_compiled(), reason="not compiled")
+def test_the_compiled_take_addresses_only(ends: Ends, family: int, address: tuple[str, int]) -> None:
+    here = Here(bursts.Datagrams, ends)
+    with pytest.raises((OSError, OverflowError)):
+        bursts.Datagrams(here.socket.fileno(), family, address)
+    with pytest.raises((OSError, OverflowError)):
+        here.datagrams.answer(("::1" if ":" not in address[0] else "127.0.0.1", 70_000))
+    here.peer.send(b"x")
+    assert here.datagrams.receive(16) == (own(b"x"), 0), "an address that is none changes nothing"
+
+
+# Both at once.
+
+
+@pytest.mark.skipif(not build.is_compiled(), reason="not compiled")
+@given(st.data())
+def test_both_say_the_same_of_the_same(data: st.DataObject) -> None:
+    ends = Ends()
+    both = [Here(bursts._Datagrams, ends), Here(bursts.Datagrams, ends)]
+    strangers = [here.stranger()[0] for here in both]
+    if data.draw(st.booleans(), "joined"):
+        for here in both:
+            here.join()
+    try:
+        for _ in range(data.draw(st.integers(1, 6), "steps")):
+            kind = data.draw(st.sampled_from(["send", "joined", "stranger", "receive", "out"]))
+            size = data.draw(st.integers(1, 200), "size")
+            count = data.draw(st.integers(1, 20), "count")
+            octets = bytes(index % 251 for index in range(size * count - data.draw(st.integers(0, size - 1), "less")))
+            for here, stranger in zip(both, strangers, strict=True):
+                if kind == "send":
+                    here.peer.send(*split(octets, size))
+                elif kind == "joined":
+                    here.peer.send_joined(octets, size)
+                elif kind == "stranger":
+                    stranger.send(octets)
+            if kind == "receive":
+                one, other = [[(*item[:3], item[3] is None) for item in here.datagrams.receive(count)[0]]
+                              for here in both]
+                assert one == other
+            elif kind == "out":
+                assert both[0].datagrams.send(octets, 0, 4 * size, size) == both[1].datagrams.send(
+                    octets, 0, 4 * size, size) == (len(octets), 0)
+                assert both[0].peer.receive(count) == both[1].peer.receive(count)
+    finally:
+        ends.close()

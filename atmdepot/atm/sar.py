@@ -8,21 +8,30 @@ looked up once is found again by its five octets, HEC and all.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from atmdepot.drops import DropReason, Drops
-from atmdepot.wire.aal5 import Aal5Error, cpcs_pdu, headers_of, parse_cpcs_pdu, payload_of, to_cells
-from atmdepot.wire.cell import CELL_SIZE, CellHeader, HecMode, HecReceiver, Interface
-from atmdepot.wire.llc import encapsulate
+from atmdepot.wire.aal5 import Aal5Error, CrcMode, cpcs_pdu, parse_cpcs_pdu, to_cells
+from atmdepot.wire.cell import CELL_SIZE, PAYLOAD_SIZE, CellHeader, HecMode, HecReceiver, Interface
+from atmdepot.wire.llc import Encapsulation, encapsulate
+from atmdepot.wire.octets import header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from atmdepot.atm.vc import Vc, VcTable
 
 DEFAULT_TIMEOUT = 2_000_000_000
 DEFAULT_MAX_OCTETS = 64 * 2**20
-_MAX_KNOWN_HEADERS = 1 << 19
+_MAX_KNOWN_HEADERS = 1 << 22
+_MAX_HEADERS_OF_VC = 8
+"""Those that its cells have as long as nobody plays with the GFC: last cell or not, EFCI or not, CLP 0 or 1."""
 _TOLD_PIECES = 6
 """Of a PDU that is dropped unfinished, so many runs of cells are told."""
+# Bits of a header's fourth octet (of user cells).
+_CLP, _LAST, _EFCI = 0b001, 0b010, 0b100
+# Members, looked up once: for each packet that costs as much as counting it.
+_VC_MUX, _DYNAMIPS, _CORRECTION = Encapsulation.VC_MUX, CrcMode.DYNAMIPS, HecMode.CORRECTION
 
 
 def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
@@ -38,29 +47,32 @@ def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
         EncapsulationError: for a packet that the VC's encapsulation cannot name.
 
     """
-    header, last_header = vc.headers[clp]
-    train = to_cells(cpcs_pdu(encapsulate(packet, vc.encapsulation), crc=vc.crc), header, last_header)
+    sdu = packet if vc.encapsulation is _VC_MUX else encapsulate(packet, vc.encapsulation)
+    if vc.crc is _DYNAMIPS:
+        cells = to_cells(cpcs_pdu(sdu, crc=vc.crc), *vc.headers[clp])
+    else:
+        cells = train(sdu, vc.header_octets, clp)
     vc.tx_pdus += 1
-    vc.tx_cells += len(train) // CELL_SIZE
-    return train
+    vc.tx_cells += len(cells) // CELL_SIZE
+    return cells
 
 
-class Sdu(NamedTuple):
+class Sdu:
     """A reassembled SDU: the VC it came on, its octets, the OR of its cells' CLP, the last cell's EFCI."""
 
-    vc: Vc
-    octets: bytes
-    clp: int
-    congested: bool
+    __slots__ = ("clp", "congested", "octets", "vc")
 
+    def __init__(self, vc: Vc, octets: bytes, clp: int, congested: bool) -> None:
+        self.vc = vc
+        self.octets = octets
+        self.clp = clp
+        self.congested = congested
 
-class _Known(NamedTuple):
-    """What a header says, looked up."""
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.vc, self.octets, self.clp, self.congested))
 
-    vc: Vc
-    last: bool
-    clp: int
-    congested: bool
+    def __repr__(self) -> str:
+        return f"Sdu(vc={self.vc!r}, octets={self.octets!r}, clp={self.clp}, congested={self.congested})"
 
 
 class Reassembler:
@@ -83,115 +95,133 @@ class Reassembler:
         self.hec = HecReceiver()
         self.unassigned_cells = 0
         self.octets_pending = 0
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, Vc] = {}
         # VCs with a PDU under way, and VCs whose PDU was given up but has not ended: each in order of `started`.
         self._partial: dict[Vc, None] = {}
         self._discarding: dict[Vc, None] = {}
 
-    def receive(self, cells: bytes, now: int) -> list[Sdu]:
+    def receive(self, cells: bytes | bytearray | memoryview, now: int) -> list[Sdu]:
         """The SDUs that `cells` (a multiple of 53 octets) complete, in the order of their last cells.
 
         Raises ValueError for another number of octets: the link has to sort those out.
         """
-        if len(cells) % CELL_SIZE:
+        if not isinstance(cells, bytes):
+            cells = bytes(cells)
+        count = len(cells) // CELL_SIZE
+        if len(cells) != count * CELL_SIZE:
             raise ValueError(f"{len(cells)} octets are no whole number of {CELL_SIZE}-octet cells")
         headers = headers_of(cells)
         sdus: list[Sdu] = []
-        at, count = 0, len(headers)
+        at, header = 0, header_at(headers, 0)
         while at < count:
-            header = headers[at]
-            known = self._known.get(header)
-            if known is None:
-                known = self._look_up(header, cells, at)
-            elif self.hec.mode is HecMode.DETECTION:
-                self.hec.mode = HecMode.CORRECTION
-            end = at + 1
-            if known is not None:
-                # A run has a good header (one just mended leaves detection mode, in which its like are dropped) and
-                # ends where the VC's greatest SDU does, so that a run does what its cells would do one by one.
-                if not known.last and self.hec.mode is HecMode.CORRECTION:
-                    stop = min(count, at + known.vc.max_cells - known.vc.cells_pending)
-                    while end < stop and headers[end] == header:
-                        end += 1
-                self._take(known, payload_of(cells, at, end - at), end - at, now, sdus)
+            good = header
+            vc = self._known.get(header)
+            if vc is None:
+                good, vc = self._look_up(header, cells, at)
+            elif self.hec.mode is not _CORRECTION:
+                self.hec.mode = _CORRECTION
+            marks, end, stop = good[3], at + 1, at
+            # A run has a good header (one just mended leaves detection mode, in which its like are dropped) and ends
+            # where the VC's greatest SDU does, so that a run does what its cells would do one by one.
+            if vc is not None and not marks & _LAST and good == header:
+                stop = min(count, at + vc.max_cells - vc.cells_pending)
+                end = run_end(headers, at, stop)
+            header = header_at(headers, end)
+            if vc is not None:
+                if end < stop and self._ends_with(vc, marks, header, end - at):
+                    marks |= _LAST
+                    end += 1
+                    header = header_at(headers, end)
+                self._take(vc, marks, cells, at, end - at, now, sdus)
             at = end
         return sdus
 
-    def _take(self, known: _Known, payload: bytes, count: int, now: int, sdus: list[Sdu]) -> None:
+    def _ends_with(self, vc: Vc, marks: int, header: bytes, count: int) -> bool:
+        """Whether a run of `count` cells and the cell with `header` behind it can be taken at once: the rest of a PDU.
+
+        They cannot where the run would push out another PDU before its last cell comes.
+        """
+        return (self._known.get(header) is vc and header[3] == marks | _LAST
+                and self.octets_pending + PAYLOAD_SIZE * count <= self.max_octets)
+
+    def _take(self, vc: Vc, marks: int, cells: bytes, at: int, count: int, now: int, sdus: list[Sdu]) -> None:
         """Add a run of cells to its VC's PDU, and finish the PDU with its last cell."""
-        vc = known.vc
+        last = marks & _LAST
         vc.rx_cells += count
-        vc.clp_pending |= known.clp
-        if not vc.pieces and not vc.discarding:
-            if known.last:
-                self._finish(known, payload, sdus)
-                return
+        vc.clp_pending |= marks & _CLP
+        if vc.discarding:
+            if last:
+                self._release(vc)
+            return
+        if last and not vc.cells_pending:
+            octets = sdu_of_cells(cells, at, count, vc.max_sdu) or self._judge(vc, payloads(cells, at, count))
+            self._deliver(vc, marks, octets, sdus)
+            return
+        if not vc.cells_pending:
             vc.started = now
             self._partial[vc] = None
-        if vc.discarding:
-            if known.last:
-                self._release(vc)
-            return
-        vc.cells_pending += count
-        if vc.cells_pending > vc.max_cells:
+        if vc.cells_pending + count > vc.max_cells:
             self._discard_rest(vc, DropReason.OVERSIZE, now)
-            if known.last:
+            if last:
                 self._release(vc)
             return
-        vc.pieces.append(payload)
-        if known.last:
+        vc.pieces.append(payloads(cells, at, count))
+        if last:
             pdu = b"".join(vc.pieces)
             self._release(vc, keep_clp=True)
-            self._finish(known, pdu, sdus)
+            self._deliver(vc, marks, sdu_of_pdu(pdu, vc.max_sdu) or self._judge(vc, pdu), sdus)
             return
-        vc.octets_pending += len(payload)
-        self.octets_pending += len(payload)
+        vc.cells_pending += count
+        self.octets_pending += PAYLOAD_SIZE * count
         while self.octets_pending > self.max_octets:
             self._discard_rest(next(iter(self._partial)), DropReason.REASSEMBLY_OVERFLOW, now)
 
-    def _finish(self, known: _Known, pdu: bytes, sdus: list[Sdu]) -> None:
-        vc = known.vc
-        clp, vc.clp_pending = vc.clp_pending, 0
+    def _judge(self, vc: Vc, pdu: bytes) -> bytes:
+        """The SDU of a PDU that is not good by the standard, where its VC takes it; else empty, and counted."""
         try:
-            parsed = parse_cpcs_pdu(pdu, crc=vc.crc, max_sdu=vc.max_sdu)
+            return parse_cpcs_pdu(pdu, crc=vc.crc, max_sdu=vc.max_sdu).sdu
         except Aal5Error as error:
             self.drops.count(error.reason, 1, pdu, vc)
-            return
-        vc.rx_pdus += 1
-        vc.rx_clp1 += clp
-        vc.rx_efci += known.congested
-        sdus.append(Sdu(vc, parsed.sdu, clp, known.congested))
+            return b""
 
-    def _look_up(self, header: bytes, cells: bytes, at: int) -> _Known | None:
-        """Check, correct and look up the header, not met before, of cell `at`; None (and counted) to drop the cell."""
+    def _deliver(self, vc: Vc, marks: int, octets: bytes, sdus: list[Sdu]) -> None:
+        """End a PDU; its SDU is empty when it was dropped."""
+        clp, vc.clp_pending = vc.clp_pending, 0
+        if octets:
+            congested = marks & _EFCI != 0
+            vc.rx_pdus += 1
+            vc.rx_clp1 += clp
+            vc.rx_efci += congested
+            sdus.append(Sdu(vc, octets, clp, congested))
+
+    def _look_up(self, header: bytes, cells: bytes, at: int) -> tuple[bytes, Vc | None]:
+        """Check, mend and look up the header, not met before, of cell `at`; with no VC (and counted), drop the cell."""
         good = self.hec.receive(header)
         if good is None:
             self.drops.count(DropReason.HEC_ERROR, octets=_cell(cells, at))
-            return None
-        if (known := self._known.get(good)) is not None:
-            return known
+            return header, None
+        if (vc := self._known.get(good)) is not None:
+            return good, vc
         fields = CellHeader.unpack(good, self.interface)
         if fields.is_idle:
             self.unassigned_cells += 1
-            return None
+            return good, None
         if not fields.is_user_data:
             self.drops.count(DropReason.NOT_USER_DATA, 1, _cell(cells, at), fields)
-            return None
+            return good, None
         vc = self.table.find(fields.vpi, fields.vci)
         if vc is None:
             self.drops.count(DropReason.UNKNOWN_VC, 1, _cell(cells, at), fields)
-            return None
-        known = _Known(vc, fields.is_last, fields.clp, fields.congested)
-        if len(self._known) < _MAX_KNOWN_HEADERS:
-            self._known[good] = known
-            vc.rx_headers.append(good)
-        return known
+        elif len(self._known) < _MAX_KNOWN_HEADERS and len(vc.rx_headers) < _MAX_HEADERS_OF_VC:
+            self._known[good] = vc
+            vc.rx_headers = (*vc.rx_headers, good)
+        return good, vc
 
     def forget(self, vc: Vc) -> None:
         """Drop all that is held of a VC that is being closed."""
         for header in vc.rx_headers:
             self._known.pop(header, None)
-        vc.rx_headers.clear()
+        vc.rx_headers = ()
         self._release(vc)
 
     def expire(self, now: int) -> None:
@@ -226,8 +256,8 @@ class Reassembler:
             del self._discarding[vc]
             vc.discarding = False
         self._partial.pop(vc, None)
-        self.octets_pending -= vc.octets_pending
-        vc.octets_pending = vc.cells_pending = 0
+        self.octets_pending -= PAYLOAD_SIZE * vc.cells_pending
+        vc.cells_pending = 0
         vc.pieces.clear()
         if not keep_clp:
             vc.clp_pending = 0

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.contract import Contract, ServiceCategory
 from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
-from atmdepot.wire.cell import PTI_LAST, CellHeader, Interface
+from atmdepot.wire.cell import HEADER_SIZE, CellHeader, Interface
 from atmdepot.wire.llc import Encapsulation
+from atmdepot.wire.octets import vc_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DEFAULT_CONTRACT = Contract()
+_UNI_VPIS, _NNI_VPIS, _VCIS = 1 << 8, 1 << 12, 1 << 16
 
 
 class Vc:
@@ -22,9 +24,9 @@ class Vc:
     """
 
     __slots__ = (
-        "category", "cells_pending", "clp_pending", "contract", "crc", "discarding", "encapsulation", "headers",
-        "max_cells", "max_sdu", "octets_pending", "owner", "pieces", "rx_cells", "rx_clp1", "rx_efci", "rx_headers",
-        "rx_pdus", "started", "tx_cells", "tx_pdus", "vci", "vpi",
+        "category", "cells_pending", "clp_pending", "contract", "crc", "discarding", "encapsulation", "header_octets",
+        "max_cells", "max_sdu", "owner", "pieces", "rx_cells", "rx_clp1", "rx_efci", "rx_headers", "rx_pdus", "started",
+        "tx_cells", "tx_pdus", "vci", "vpi",
     )
 
     def __init__(
@@ -39,15 +41,24 @@ class Vc:
         self.crc = crc
         self.max_sdu = max_sdu
         self.max_cells = cells_needed(max_sdu)
-        self.headers = tuple((CellHeader(vpi, vci, 0, clp).pack(interface),
-                              CellHeader(vpi, vci, PTI_LAST, clp).pack(interface)) for clp in (0, 1))
+        if not (0 <= vpi < (_UNI_VPIS if interface is Interface.UNI else _NNI_VPIS) and 0 <= vci < _VCIS):
+            CellHeader(vpi, vci).pack(interface)  # tells which does not fit
+        self.header_octets = vc_headers(vpi, vci)
         self.owner: object = None
         self.tx_cells = self.tx_pdus = self.rx_cells = self.rx_pdus = self.rx_clp1 = self.rx_efci = 0
         # Reassembly (I.363.5 section 8.2.2): payloads so far, their CLP bits or-ed, when the first came.
         self.pieces: list[bytes] = []
-        self.cells_pending = self.octets_pending = self.clp_pending = self.started = 0
+        self.cells_pending = self.clp_pending = self.started = 0
         self.discarding = False
-        self.rx_headers: list[bytes] = []
+        # Not a list: there are two for each of very many VCs, and of a tuple of octets the garbage collector lets go.
+        self.rx_headers: tuple[bytes, ...] = ()
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """By CLP, the headers of its cells: any but a PDU's last cell, and the last."""
+        octets = self.header_octets
+        cut = [octets[at:at + HEADER_SIZE] for at in range(0, len(octets), HEADER_SIZE)]
+        return (cut[0], cut[1]), (cut[2], cut[3])
 
     def __repr__(self) -> str:
         return f"Vc({self.vpi}/{self.vci} {self.category})"

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from fastcrc.crc32 import bzip2 as _crc32
 
 from atmdepot.drops import DropReason
-from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE
+from atmdepot.wire.cell import PAYLOAD_SIZE
 
 TRAILER_SIZE = 8
 MAX_SDU = 65535
@@ -72,7 +72,11 @@ def cpcs_pdu(sdu: bytes, *, uu: int = 0, cpi: int = 0, crc: CrcMode = CrcMode.ST
     length = len(sdu)
     if not 1 <= length <= MAX_SDU:
         raise ValueError(f"an AAL5 SDU has 1 to {MAX_SDU} octets, this one has {length}")
-    body = b"".join((sdu, bytes(-(length + TRAILER_SIZE) % PAYLOAD_SIZE), _TRAILER.pack(uu, cpi, length)))
+    # The pad, UU and CPI are 0, as a rule, so that all before the CRC is one number of the right size.
+    tail = length.to_bytes(-(length + TRAILER_SIZE) % PAYLOAD_SIZE + _TRAILER.size, "big")
+    if uu or cpi:
+        tail = tail[:-_TRAILER.size] + _TRAILER.pack(uu, cpi, length)
+    body = b"".join((sdu, tail))
     check = zlib.crc32(body) if crc is CrcMode.DYNAMIPS else _crc32(body)
     return body + check.to_bytes(4, "big")
 
@@ -122,33 +126,13 @@ def _chunks(count: int) -> Struct:
     return Struct("0s" + f"{PAYLOAD_SIZE}s" * count)
 
 
-@lru_cache(maxsize=2048)
-def _payloads(count: int) -> Struct:
-    return Struct(f"{HEADER_SIZE}x{PAYLOAD_SIZE}s" * count)
-
-
-@lru_cache(maxsize=2048)
-def _headers(count: int) -> Struct:
-    return Struct(f"{HEADER_SIZE}s{PAYLOAD_SIZE}x" * count)
-
-
 def to_cells(pdu: bytes, header: bytes, last_header: bytes) -> bytes:
     """Cut a CPCS-PDU into a train of cells: `header` before each payload, `last_header` before the last.
 
     `header.join` over one unpacking is a few calls for the whole train instead of one for each cell.
     """
     count = len(pdu) // PAYLOAD_SIZE - 1
+    if count == 0:
+        return last_header + pdu
     train = header.join(_chunks(count).unpack_from(pdu))
     return b"".join((train, last_header, pdu[count * PAYLOAD_SIZE:]))
-
-
-def headers_of(cells: bytes) -> tuple[bytes, ...]:
-    """The 5-octet header of each cell of a train (a whole number of cells)."""
-    return _headers(len(cells) // CELL_SIZE).unpack(cells)
-
-
-def payload_of(cells: bytes, first: int = 0, count: int | None = None) -> bytes:
-    """The payloads, joined, of `count` cells of a train from cell `first` on (all of them by default)."""
-    if count is None:
-        count = len(cells) // CELL_SIZE - first
-    return b"".join(_payloads(count).unpack_from(cells, first * CELL_SIZE))

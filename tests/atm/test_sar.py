@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from atmdepot.wire.llc import Encapsulation, EncapsulationError
 from tests.atm.plain_reassembler import plain_pdu
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
 IDS = [(0, 32), (1, 64), (1, 65), (2, 64), (255, 65535)]
@@ -65,8 +68,9 @@ def traffic(draw: st.DrawFn) -> tuple[dict[tuple[int, int], list[bytes]], list[C
     return sent, order
 
 
-def receive_all(cells: list[bytes], pieces: int = 1) -> tuple[Reassembler, dict[tuple[int, int], list[bytes]]]:
-    receiver = Reassembler(VcTable(*(Vc(*key) for key in IDS)))
+def receive_all(
+        cells: list[bytes], pieces: int = 1, **options: int) -> tuple[Reassembler, dict[tuple[int, int], list[bytes]]]:
+    receiver = Reassembler(VcTable(*(Vc(*key) for key in IDS)), **options)
     got: dict[tuple[int, int], list[bytes]] = defaultdict(list)
     for at in range(0, len(cells), pieces):
         for sdu in receiver.receive(b"".join(cells[at:at + pieces]), now=0):
@@ -190,10 +194,22 @@ def test_random_octets_raise_nothing_and_fill_nothing(
     for octets in (noise, with_headers):
         receiver.receive(octets, now=0)
         assert receiver.octets_pending <= 960
-        assert len(receiver._known) <= 8 * 16 * len(table)
+        assert len(receiver._known) <= 8 * len(table)
         assert len(receiver._partial) + len(receiver._discarding) <= len(table)
     receiver.expire(now=sar.DEFAULT_TIMEOUT)
     assert receiver.octets_pending == 0
+
+
+@given(traffic(), st.integers(0, 48 * 12))
+def test_what_waits_does_not_hang_on_how_cells_arrive(
+        made: tuple[dict[tuple[int, int], list[bytes]], list[Cell]], max_octets: int) -> None:
+    """A whole PDU in one burst pushes out what its cells would have pushed out one by one."""
+    _, cells = made
+    outcomes = []
+    for pieces in (1, 3, len(cells)):
+        receiver, got = receive_all([cell.octets for cell in cells], pieces, max_octets=max_octets)
+        outcomes.append((got, receiver.drops, receiver.octets_pending, receiver.next_timer()))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
 @given(st.integers(1, 105).filter(lambda n: n % 53))
@@ -240,10 +256,12 @@ def test_clp_of_an_sdu_is_the_or_of_its_cells_and_congestion_that_of_the_last(ma
     headers = [CellHeader(1, 64, (n == 2) | (n == marked) << 1, int(n == marked)).pack() for n in range(3)]
     octets = b"".join(header + pdu[48 * n:48 * n + 48] for n, header in enumerate(headers))
     vc = Vc(1, 64)
-    first, second = Reassembler(VcTable(vc)).receive(octets + segment(b"after", Vc(1, 64)), now=0)
-    assert (first.clp, first.congested) == (int(marked is not None), marked == 2)
-    assert (second.clp, second.congested) == (0, False)
-    assert (vc.rx_clp1, vc.rx_efci) == (int(marked is not None), int(marked == 2))
+    receiver = Reassembler(VcTable(vc))
+    for times in (1, 2):  # the second time all headers are known
+        first, second = receiver.receive(octets + segment(b"after", Vc(1, 64)), now=0)
+        assert (first.clp, first.congested) == (int(marked is not None), marked == 2)
+        assert (second.clp, second.congested) == (0, False)
+        assert (vc.rx_clp1, vc.rx_efci) == (times * (marked is not None), times * (marked == 2))
 
 
 def test_clp_of_a_packet_given_up_does_not_taint_the_next() -> None:
@@ -385,6 +403,68 @@ def test_segment_counts_cells_as_the_standard_does(length: int, cells: int) -> N
     headers = [CellHeader.unpack(cell) for cell in cut(train)]
     assert all(header.clp == 1 for header in headers)
     assert [header.is_last for header in headers] == [False] * (cells - 1) + [True]
+
+
+def test_whoever_plays_with_the_gfc_fills_no_memory_and_loses_no_packet() -> None:
+    vc = Vc(1, 64)
+    receiver = Reassembler(VcTable(vc))
+    pdu = plain_pdu(bytes(100))
+    for gfc in range(16):
+        cells = b"".join(CellHeader(1, 64, int(n == 2), gfc=gfc).pack() + pdu[48 * n:48 * n + 48] for n in range(3))
+        assert [sdu.octets for sdu in receiver.receive(cells, now=0)] == [bytes(100)]
+    assert len(receiver._known) == len(vc.rx_headers) == 8
+    receiver.forget(vc)
+    assert (receiver._known, vc.rx_headers) == ({}, ())
+
+
+def test_sdu_comes_apart_in_the_order_of_its_fields() -> None:
+    vc = Vc(1, 64)
+    (sdu,) = Reassembler(VcTable(vc)).receive(segment(b"octets", vc, 1), now=0)
+    assert [*sdu] == [vc, b"octets", 1, False]
+    assert repr(sdu) == "Sdu(vc=Vc(1/64 UBR.1), octets=b'octets', clp=1, congested=False)"
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_copy_of_a_reassembler_goes_on_by_itself(again: Callable[[Any], Any]) -> None:
+    """`explain` asks a copy what would be; the VCs know their owners, and those their VCs."""
+    vc = Vc(1, 64, encapsulation=Encapsulation.LLC)
+    vc.owner = [vc]
+    receiver = Reassembler(VcTable(vc, Vc(2, 64)), timeout=100)
+    packet = b"\x45" + bytes(150)
+    train = segment(packet, vc)
+    receiver.receive(train[:106], now=7)
+    other = again(receiver)
+    (mine,) = other._partial
+    assert mine is other.table.find(1, 64) is mine.owner[0] is not vc
+    assert (mine.headers, mine.tx_cells, mine.rx_cells, other.next_timer()) == (vc.headers, 4, 2, 107)
+    for one in (other, receiver):
+        assert (one.octets_pending, len(one._known)) == (96, 1)
+        (sdu,) = one.receive(train[106:], now=8)
+        assert sdu.octets.endswith(packet)
+        assert sdu.vc is one.table.find(1, 64)
+        assert (one.octets_pending, len(one._known), sdu.vc.rx_pdus) == (0, 2, 1)
+
+
+def test_vcs_are_told_apart_by_identity() -> None:
+    assert len({Vc(1, 64), Vc(1, 64)}) == 2
+    assert Vc(1, 64) != Vc(1, 64)
+
+
+@pytest.mark.parametrize(("interface", "vpi", "vci", "wrong"), [
+    (Interface.UNI, 256, 0, "vpi 256 does not fit the 8 bits it has at UNI"),
+    (Interface.UNI, -1, 0, "vpi -1 does not fit the 8 bits"), (Interface.NNI, 4096, 0, "vpi 4096 does not fit the 12"),
+    (Interface.NNI, 0, 65536, "vci 65536 does not fit the 16"), (Interface.UNI, 0, -1, "vci -1 does not fit the 16")])
+def test_vc_whose_numbers_do_not_fit_is_refused(interface: Interface, vpi: int, vci: int, wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        Vc(vpi, vci, interface=interface)
+
+
+@given(st.sampled_from(Interface), st.data())
+def test_headers_of_a_vc(interface: Interface, data: st.DataObject) -> None:
+    vpi = data.draw(st.integers(0, 255 if interface is Interface.UNI else 4095))
+    vci = data.draw(st.integers(0, 65535))
+    assert Vc(vpi, vci, interface=interface).headers == tuple(
+        tuple(CellHeader(vpi, vci, pti, clp).pack(interface) for pti in (0, 1)) for clp in (0, 1))
 
 
 @pytest.mark.parametrize("length", [0, MAX_SDU + 1])

@@ -19,17 +19,14 @@ from atmdepot.wire.aal5 import (
     cells_needed,
     cpcs_pdu,
     crc32,
-    headers_of,
     parse_cpcs_pdu,
-    payload_of,
     to_cells,
 )
-from tests.packets import cells, octet, sdus
+from tests.packets import octet, sdus
 
 HEADER, LAST = b"head0", b"last1"
 lengths = st.one_of(st.integers(1, 400), st.integers(1, 65535),
                     st.integers(1, 1365).flatmap(lambda n: st.integers(48 * n - 10, 48 * n - 6)))
-trains = st.lists(cells, max_size=12)
 
 
 def octets_of(length: int) -> bytes:
@@ -244,15 +241,3 @@ def test_a_pdu_becomes_a_train_of_cells(length: int) -> None:
     train = to_cells(pdu, HEADER, LAST)
     chunks = [pdu[at:at + 48] for at in range(0, len(pdu), 48)]
     assert train == b"".join(HEADER + chunk for chunk in chunks[:-1]) + LAST + chunks[-1]
-    assert headers_of(train) == (HEADER,) * (len(chunks) - 1) + (LAST,)
-    assert payload_of(train) == pdu
-
-
-@given(trains, st.data())
-def test_headers_and_payloads_of_a_train(train: list[bytes], data: st.DataObject) -> None:
-    octets = b"".join(train)
-    assert headers_of(octets) == tuple(cell[:5] for cell in train)
-    first = data.draw(st.integers(0, len(train)))
-    count = data.draw(st.integers(0, len(train) - first))
-    assert payload_of(octets, first, count) == b"".join(cell[5:] for cell in train[first:first + count])
-    assert payload_of(octets, first) == b"".join(cell[5:] for cell in train[first:])

@@ -1,0 +1,64 @@
+import cython
+
+from atmdepot.atm.vc cimport Vc, VcTable
+from atmdepot.wire._octets cimport header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train
+
+cdef object _VC_MUX
+cdef object _DYNAMIPS
+cdef object _CORRECTION
+cdef int CELL_SIZE
+cdef int PAYLOAD_SIZE
+cdef int _CLP
+cdef int _LAST
+cdef int _EFCI
+
+@cython.locals(cells=bytes)
+cpdef bytes segment(object packet, Vc vc, int clp=*)
+
+
+# No part of a circle: a VC knows none of its SDUs.
+@cython.no_gc
+@cython.freelist(64)
+cdef class Sdu:
+    cdef public Vc vc
+    cdef public bytes octets
+    cdef public int clp
+    cdef public bint congested
+
+
+cdef class Reassembler:
+    cdef public VcTable table
+    cdef public object interface
+    cdef public long long timeout
+    cdef public Py_ssize_t max_octets
+    cdef public object drops
+    cdef public object hec
+    cdef public long long unassigned_cells
+    cdef public Py_ssize_t octets_pending
+    cdef public dict _known
+    cdef public dict _partial
+    cdef public dict _discarding
+
+    @cython.locals(
+        headers=bytes, header=bytes, good=bytes, vc=Vc, count=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t, stop=Py_ssize_t,
+        marks=int, sdus=list)
+    cpdef list receive(self, object cells, long long now)
+    cdef bint _ends_with(self, Vc vc, int marks, bytes header, Py_ssize_t count) except -1
+    @cython.locals(last=bint, pdu=bytes, octets=bytes)
+    cdef _take(
+        self, Vc vc, int marks, bytes cells, Py_ssize_t at, Py_ssize_t count, long long now, list sdus)
+    cdef bytes _judge(self, Vc vc, bytes pdu)
+    @cython.locals(clp=int, congested=bint)
+    cdef _deliver(self, Vc vc, int marks, bytes octets, list sdus)
+    @cython.locals(good=bytes, vc=Vc)
+    cdef tuple _look_up(self, bytes header, bytes cells, Py_ssize_t at)
+    cdef _discard_rest(self, Vc vc, object reason, long long now)
+    cdef _count_pdu(self, Vc vc, object reason)
+    cdef _release(self, Vc vc, bint keep_clp=*)
+    cpdef forget(self, Vc vc)
+    @cython.locals(vc=Vc)
+    cpdef expire(self, long long now)
+    cpdef next_timer(self)
+
+
+cdef bytes _cell(bytes cells, Py_ssize_t at)

@@ -1,0 +1,29 @@
+cdef class Vc:
+    cdef public int vpi
+    cdef public int vci
+    cdef public object category
+    cdef public object contract
+    cdef public object encapsulation
+    cdef public object crc
+    cdef public Py_ssize_t max_sdu
+    cdef public Py_ssize_t max_cells
+    cdef public bytes header_octets
+    cdef public object owner
+    cdef public long long tx_cells
+    cdef public long long tx_pdus
+    cdef public long long rx_cells
+    cdef public long long rx_pdus
+    cdef public long long rx_clp1
+    cdef public long long rx_efci
+    cdef public list pieces
+    cdef public Py_ssize_t cells_pending
+    cdef public int clp_pending
+    cdef public long long started
+    cdef public bint discarding
+    cdef public tuple rx_headers
+
+
+cdef class VcTable:
+    cdef public dict vcs
+
+    cpdef Vc find(self, int vpi, int vci)

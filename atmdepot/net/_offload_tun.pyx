@@ -1,0 +1,88 @@
+"""The compiled twin of `offload_tun`'s loops: the system calls of a burst in one go, and no copy of what is written.
+
+The descriptor does not block, so the interpreter's lock is kept: to give it away for each call would cost more.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.errno cimport EAGAIN, EBADFD, EINTR, EINVAL, errno
+from posix.uio cimport iovec, writev
+
+from atmdepot.wire cimport _offload
+
+from atmdepot.wire.ip import MalformedPacket
+from atmdepot.wire.offload import cut_plainly
+
+cdef extern from "<unistd.h>" nogil:
+    ssize_t read(int descriptor, void *buffer, size_t count)
+
+cdef enum:
+    HEADER_LENGTH = 10
+    MAX_PARTS = 1 + _offload.MAX_SEGMENTS
+
+
+def read_frames(int descriptor, Py_ssize_t most, unsigned char[::1] buffer not None):
+    """Packets, malformed frames, and the errno that ended it (see `offload_tun.read_frames_plainly`)."""
+    cdef list packets = [], malformed = [], made
+    cdef ssize_t length
+    cdef unsigned char *octets = &buffer[0]
+    cdef size_t room = buffer.shape[0]
+    while len(packets) + len(malformed) < most:
+        length = read(descriptor, octets, room)
+        if length > 0:
+            made = _offload.good_packets(octets, length)
+            if made is None:
+                made = cut_slowly(octets[:length], malformed)
+            packets += made
+        elif length == 0:
+            return packets, malformed, EBADFD
+        elif errno == EAGAIN:
+            break
+        elif errno == EINVAL:
+            malformed.append(b"")
+        elif errno != EINTR:
+            return packets, malformed, errno
+    return packets, malformed, 0
+
+
+cdef list cut_slowly(bytes frame, list malformed):
+    try:
+        return cut_plainly(frame)
+    except MalformedPacket:
+        malformed.append(frame[HEADER_LENGTH:])
+        return []
+
+
+def write_frames(int descriptor, list packets not None):
+    """The packets that were refused (see `offload_tun.write_frames_plainly`)."""
+    cdef list refused = []
+    cdef Py_ssize_t at = 0, end, count
+    while at < len(packets):
+        count = _offload.run(packets, at)
+        end = at + count
+        if not write_run(descriptor, packets, at, count):
+            while at < end:
+                if count == 1 or not write_run(descriptor, packets, at, 1):
+                    refused.append(packets[at])
+                at += 1
+        at = end
+    return refused
+
+
+cdef int write_run(int descriptor, list packets, Py_ssize_t at, Py_ssize_t count) except -1:
+    """Write a run of packets as one frame; whether the kernel took it."""
+    cdef unsigned char head[_offload.MAX_HEAD]
+    cdef iovec parts[MAX_PARTS]
+    cdef Py_ssize_t number, skipped
+    cdef ssize_t written
+    cdef bytes packet
+    parts[0].iov_base = head
+    parts[0].iov_len = _offload.write_head(head, packets, at, count)
+    skipped = parts[0].iov_len - HEADER_LENGTH
+    for number in range(count):
+        packet = packets[at + number]
+        parts[number + 1].iov_base = PyBytes_AS_STRING(packet) + skipped
+        parts[number + 1].iov_len = PyBytes_GET_SIZE(packet) - skipped
+    while True:
+        written = writev(descriptor, parts, <int>count + 1)
+        if written >= 0 or errno != EINTR:
+            return written >= 0

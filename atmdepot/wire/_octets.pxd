@@ -1,0 +1,14 @@
+from libc.stdint cimport uint32_t
+
+cdef Py_ssize_t train_size(Py_ssize_t length) noexcept nogil
+cdef void write_train(
+    unsigned char *out, const unsigned char *sdu, Py_ssize_t length, const unsigned char *headers) noexcept nogil
+
+cpdef bytes vc_headers(uint32_t vpi, uint32_t vci)
+cpdef bytes train(object sdu, bytes headers, bint clp)
+cpdef bytes headers_of(bytes cells)
+cpdef bytes header_at(bytes headers, Py_ssize_t at)
+cpdef Py_ssize_t run_end(bytes headers, Py_ssize_t at, Py_ssize_t stop) except -1
+cpdef bytes payloads(bytes cells, Py_ssize_t first, Py_ssize_t count)
+cpdef bytes sdu_of_cells(bytes cells, Py_ssize_t first, Py_ssize_t count, Py_ssize_t max_sdu)
+cpdef bytes sdu_of_pdu(bytes pdu, Py_ssize_t max_sdu)

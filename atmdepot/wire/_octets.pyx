@@ -1,0 +1,219 @@
+"""The compiled twin of `octets`, which tells what each function is for.
+
+Raw pointers are used only within lengths that were compared just before.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint32_t
+from libc.string cimport memcmp, memcpy, memset
+
+cdef extern from "aal5_crc.h" nogil:
+    void aal5_make_tables()
+    int aal5_can_fold()
+    uint32_t aal5_by_folding(const unsigned char *payload, size_t stride, size_t count)
+    uint32_t aal5_by_tables(const unsigned char *payload, size_t stride, size_t count)
+
+cdef enum:
+    CELL = 53
+    HEADER = 5
+    PAYLOAD = 48
+    TRAILER = 8
+    MAX_SDU = 65535
+
+cdef bint _folds = False
+
+aal5_make_tables()
+
+
+def fold_crc(bint wanted):
+    """Compute CRCs by carry-less multiplication, if it is wanted and the processor has it; else by tables.
+
+    Returns:
+        Which it is from here on: True for carry-less multiplication.
+
+    """
+    global _folds
+    _folds = wanted and aal5_can_fold()
+    return _folds
+
+
+fold_crc(True)
+
+
+cdef inline uint32_t remainder(const unsigned char *payload, size_t stride, size_t count) noexcept nogil:
+    if _folds:
+        return aal5_by_folding(payload, stride, count)
+    return aal5_by_tables(payload, stride, count)
+
+
+cdef inline const unsigned char *octets_of(bytes octets) noexcept:
+    return <const unsigned char *>PyBytes_AS_STRING(octets)
+
+
+cdef inline bytes new_octets(Py_ssize_t size):
+    return PyBytes_FromStringAndSize(NULL, size)
+
+
+# Out.
+
+cdef unsigned char hec(uint32_t word) noexcept nogil:
+    """CRC-8 x^8+x^2+x+1 of 32 bits, XOR 0x55 (I.432.1 section 4.3.2)."""
+    cdef uint32_t rest = word
+    cdef int bit
+    for bit in range(32):
+        rest = rest << 1 ^ (0x07000000 if rest & 0x80000000U else 0)
+    return <unsigned char>(rest >> 24) ^ 0x55
+
+
+cpdef bytes vc_headers(uint32_t vpi, uint32_t vci):
+    cdef uint32_t word = (vpi & 0xFFF) << 20 | (vci & 0xFFFF) << 4
+    cdef bytes headers = new_octets(4 * HEADER)
+    cdef unsigned char *out = <unsigned char *>PyBytes_AS_STRING(headers)
+    cdef unsigned char check = hec(word)
+    # The HEC is linear: a bit of the header that is set always changes the same bits of it.
+    put_header(out, word, check)
+    put_header(out + HEADER, word | 2, check ^ 0x0E)
+    put_header(out + 2 * HEADER, word | 1, check ^ 0x07)
+    put_header(out + 3 * HEADER, word | 3, check ^ 0x09)
+    return headers
+
+
+cdef inline void put_header(unsigned char *out, uint32_t word, unsigned char check) noexcept nogil:
+    put32(out, word)
+    out[4] = check
+
+
+cdef inline void put32(unsigned char *out, uint32_t value) noexcept nogil:
+    out[0] = <unsigned char>(value >> 24)
+    out[1] = <unsigned char>(value >> 16 & 0xFF)
+    out[2] = <unsigned char>(value >> 8 & 0xFF)
+    out[3] = <unsigned char>(value & 0xFF)
+
+
+cpdef bytes train(object sdu, bytes headers, bint clp):
+    cdef bytes octets = sdu if type(sdu) is bytes else bytes(sdu)
+    cdef Py_ssize_t length = len(octets)
+    if not 1 <= length <= MAX_SDU:
+        raise ValueError(f"an AAL5 SDU has 1 to 65535 octets, this one has {length}")
+    if len(headers) != 4 * HEADER:
+        raise ValueError("a VC has four headers")
+    cdef bytes made = new_octets(train_size(length))
+    write_train(<unsigned char *>PyBytes_AS_STRING(made), octets_of(octets), length,
+                octets_of(headers) + (2 * HEADER if clp else 0))
+    return made
+
+
+cdef Py_ssize_t train_size(Py_ssize_t length) noexcept nogil:
+    """The octets of the train of an SDU of a length."""
+    return (length + TRAILER + PAYLOAD - 1) // PAYLOAD * CELL
+
+
+cdef void write_train(
+    unsigned char *out, const unsigned char *sdu, Py_ssize_t length, const unsigned char *headers,
+) noexcept nogil:
+    """Write the train of an SDU of 1 to 65535 octets: `train_size` octets; `headers` are a cell's and the last one's."""
+    cdef Py_ssize_t cells = train_size(length) // CELL
+    cdef unsigned char *cell = out
+    cdef unsigned char *last = out + (cells - 1) * CELL
+    cdef Py_ssize_t left = length
+    while left >= PAYLOAD:
+        memcpy(cell, headers, HEADER)
+        memcpy(cell + HEADER, sdu, PAYLOAD)
+        sdu += PAYLOAD
+        left -= PAYLOAD
+        cell += CELL
+    if cell < last:
+        # What is left and the trailer do not fit into one cell.
+        memcpy(cell, headers, HEADER)
+        write_rest(cell + HEADER, sdu, left)
+        left = 0
+    memcpy(last, headers + HEADER, HEADER)
+    write_rest(last + HEADER, sdu, left)
+    put32(last + CELL - TRAILER, <uint32_t>length)
+    put32(last + CELL - 4, ~remainder(out + HEADER, CELL, cells))
+
+
+cdef inline void write_rest(unsigned char *payload, const unsigned char *sdu, Py_ssize_t length) noexcept nogil:
+    """Write a payload that holds the last octets of an SDU, perhaps none, and zeros."""
+    memcpy(payload, sdu, length)
+    memset(payload + length, 0, PAYLOAD - length)
+
+
+# In.
+
+cpdef bytes headers_of(bytes cells):
+    len(cells)  # raises where there are none
+    return cells
+
+
+cpdef bytes header_at(bytes headers, Py_ssize_t at):
+    if not 0 <= at < len(headers) // CELL:
+        return b""
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(headers) + at * CELL, HEADER)
+
+
+cpdef Py_ssize_t run_end(bytes headers, Py_ssize_t at, Py_ssize_t stop) except -1:
+    cdef Py_ssize_t count = len(headers) // CELL
+    if not 0 <= at < count:
+        raise IndexError("no such cell")
+    cdef const unsigned char *header = octets_of(headers) + at * CELL
+    cdef const unsigned char *cell = header + CELL
+    cdef Py_ssize_t end = at + 1
+    stop = min(stop, count)
+    while end < stop and memcmp(cell, header, HEADER) == 0:
+        end += 1
+        cell += CELL
+    return end
+
+
+cpdef bytes payloads(bytes cells, Py_ssize_t first, Py_ssize_t count):
+    check_range(cells, first, count)
+    cdef bytes gathered = new_octets(count * PAYLOAD)
+    copy_payloads(<unsigned char *>PyBytes_AS_STRING(gathered), octets_of(cells) + first * CELL + HEADER, CELL,
+                  count * PAYLOAD)
+    return gathered
+
+
+cdef int check_range(bytes cells, Py_ssize_t first, Py_ssize_t count) except -1:
+    cdef Py_ssize_t there = len(cells) // CELL
+    if first < 0 or count < 0 or first > there or count > there - first:
+        raise IndexError("no such cells")
+    return 0
+
+
+cdef inline void copy_payloads(
+    unsigned char *out, const unsigned char *payload, Py_ssize_t stride, Py_ssize_t length,
+) noexcept nogil:
+    """Copy the first `length` octets of payloads that lie `stride` octets apart."""
+    while length >= PAYLOAD:
+        memcpy(out, payload, PAYLOAD)
+        out += PAYLOAD
+        payload += stride
+        length -= PAYLOAD
+    memcpy(out, payload, length)
+
+
+cpdef bytes sdu_of_cells(bytes cells, Py_ssize_t first, Py_ssize_t count, Py_ssize_t max_sdu):
+    check_range(cells, first, count)
+    return good_sdu(octets_of(cells) + first * CELL + HEADER, CELL, count, max_sdu)
+
+
+cpdef bytes sdu_of_pdu(bytes pdu, Py_ssize_t max_sdu):
+    if len(pdu) % PAYLOAD:
+        return None
+    return good_sdu(octets_of(pdu), PAYLOAD, len(pdu) // PAYLOAD, max_sdu)
+
+
+cdef bytes good_sdu(const unsigned char *payload, Py_ssize_t stride, Py_ssize_t count, Py_ssize_t max_sdu):
+    """The SDU of `count` payloads that lie `stride` octets apart, if Length and CRC are right; else None."""
+    if count == 0:
+        return None
+    cdef const unsigned char *trailer = payload + (count - 1) * stride + PAYLOAD - TRAILER
+    cdef Py_ssize_t length = <Py_ssize_t>trailer[2] << 8 | trailer[3]
+    if not 0 < length <= max_sdu or not 0 <= count * PAYLOAD - TRAILER - length < PAYLOAD:
+        return None
+    if remainder(payload, <size_t>stride, <size_t>count) != 0xFFFFFFFFU:
+        return None
+    cdef bytes sdu = new_octets(length)
+    copy_payloads(<unsigned char *>PyBytes_AS_STRING(sdu), payload, stride, length)
+    return sdu

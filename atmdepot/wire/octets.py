@@ -1,0 +1,119 @@
+"""The octets of cells in bulk: what costs most for each packet, and is done by compiled code where there is any.
+
+Each function is here twice: in plain Python, with `_plainly` behind its name, and in `_octets.pyx`; without `_plainly`
+it is the one that runs. All that has states, bounds or reasons is elsewhere (`atm/sar.py`), and is there once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from struct import Struct
+
+from fastcrc.crc32 import bzip2 as _crc32
+
+from atmdepot.wire.aal5 import TRAILER_SIZE, cpcs_pdu, to_cells
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE, PTI_LAST, CellHeader, hec
+
+__all__ = ["header_at", "headers_of", "payloads", "run_end", "sdu_of_cells", "sdu_of_pdu", "train", "vc_headers"]
+
+Headers = tuple[bytes, ...] | bytes
+"""The headers of a train, for `header_at` and `run_end`: one by one, or as they lie in the cells, where C looks."""
+
+_GOOD_CRC = 0x38FB2284
+"""crc32 over a whole good PDU: the residue C704DD7B of I.363.5, complemented."""
+_FOUR_TIMES = sum(1 << 8 * HEADER_SIZE * n for n in range(4))
+_MARKS = int.from_bytes(b"".join(CellHeader(0, 0, pti, clp).pack() for clp in (0, 1) for pti in (0, PTI_LAST)), "big") \
+    ^ _FOUR_TIMES * int.from_bytes(CellHeader(0, 0).pack(), "big")
+"""The bits in which a VC's four headers differ from the first. The HEC is linear, so they are the same for all VCs."""
+
+
+def vc_headers_plainly(vpi: int, vci: int) -> bytes:
+    """The four headers that a VC sends, 20 octets: CLP 0, CLP 0 and last cell, CLP 1, CLP 1 and last cell.
+
+    The numbers must fit: a VPI 8 bits at a UNI, 12 at an NNI, a VCI 16.
+    """
+    word = vpi << 20 | vci << 4
+    return ((word << 8 | hec(word.to_bytes(4, "big"))) * _FOUR_TIMES ^ _MARKS).to_bytes(20, "big")
+
+
+def train_plainly(sdu: bytes, headers: bytes, clp: int) -> bytes:
+    """The cells of an SDU, with the right CRC.
+
+    Args:
+        sdu: 1 to 65535 octets; raises ValueError for another length.
+        headers: what `vc_headers` gave.
+        clp: the CLP bit of all cells.
+
+    """
+    at = 2 * HEADER_SIZE if clp else 0
+    return to_cells(cpcs_pdu(sdu), headers[at:at + HEADER_SIZE], headers[at + HEADER_SIZE:at + 2 * HEADER_SIZE])
+
+
+@lru_cache(maxsize=2048)
+def _headers(count: int) -> Struct:
+    return Struct(f"{HEADER_SIZE}s{PAYLOAD_SIZE}x" * count)
+
+
+@lru_cache(maxsize=2048)
+def _payloads(count: int) -> Struct:
+    return Struct(f"{HEADER_SIZE}x{PAYLOAD_SIZE}s" * count)
+
+
+def headers_of_plainly(cells: bytes) -> Headers:
+    """The headers of a train (a whole number of cells), for the next two functions."""
+    return _headers(len(cells) // CELL_SIZE).unpack(cells)
+
+
+def header_at_plainly(headers: Headers, at: int) -> bytes:
+    """The 5 octets of the header of cell `at` (0, 1...); none when there is no such cell."""
+    return headers[at] if at < len(headers) else b""  # type: ignore[return-value]
+
+
+def run_end_plainly(headers: Headers, at: int, stop: int) -> int:
+    """How far the run of cells reaches whose headers are that of cell `at`: the number of the first cell beyond it.
+
+    Cell `stop` and those behind it are not looked at. Raises IndexError when there is no cell `at`.
+    """
+    header = headers[at]
+    end = at + 1
+    while end < stop and headers[end] == header:
+        end += 1
+    return end
+
+
+def payloads_plainly(cells: bytes, first: int, count: int) -> bytes:
+    """The payloads of `count` cells from cell `first` on, joined."""
+    return b"".join(_payloads(count).unpack_from(cells, first * CELL_SIZE))
+
+
+def sdu_of_cells_plainly(cells: bytes, first: int, count: int, max_sdu: int) -> bytes | None:
+    """The SDU of a CPCS-PDU that fills `count` cells from cell `first` on; None as in `sdu_of_pdu`."""
+    return sdu_of_pdu_plainly(payloads_plainly(cells, first, count), max_sdu)
+
+
+def sdu_of_pdu_plainly(pdu: bytes, max_sdu: int) -> bytes | None:
+    """The SDU of a CPCS-PDU; None if `parse_cpcs_pdu`, asked for the right CRC, would raise an error."""
+    size = len(pdu)
+    if not size or size % PAYLOAD_SIZE:
+        return None
+    length = pdu[-6] << 8 | pdu[-5]
+    if 0 < length <= max_sdu and 0 <= size - TRAILER_SIZE - length < PAYLOAD_SIZE and _crc32(pdu) == _GOOD_CRC:
+        return pdu[:length]
+    return None
+
+
+try:
+    from atmdepot.wire._octets import (
+        header_at,
+        headers_of,
+        payloads,
+        run_end,
+        sdu_of_cells,
+        sdu_of_pdu,
+        train,
+        vc_headers,
+    )
+except ImportError:
+    header_at, headers_of, run_end = header_at_plainly, headers_of_plainly, run_end_plainly
+    payloads, sdu_of_cells, sdu_of_pdu = payloads_plainly, sdu_of_cells_plainly, sdu_of_pdu_plainly
+    train, vc_headers = train_plainly, vc_headers_plainly

@@ -1,0 +1,300 @@
+"""TCP segmentation offload: frames that the kernel hands over whole are cut, packets that it may have whole are merged.
+
+A frame is a virtio_net_hdr (virtio 1.2, 5.1.6) and an IP packet, as a TUN device with IFF_VNET_HDR has them. The packet
+may hold the data of many segments (GSO), and its checksum may be left to be completed.
+
+`cut` gives what a sender without offload would have sent: to the octet what the kernel makes where it has to segment
+itself (net/ipv4/tcp_offload.c, af_inet.c). `coalesce` is its inverse, and merges only what `cut` gets back: segments
+that follow one another in the burst, so no packet ever overtakes another.
+
+All of it is here in plain Python. Where `_offload.pyx` is compiled, it does the work; a frame that it finds fault with
+comes here to be told why.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from atmdepot.wire.ip import PROTOCOL_TCP, Ipv4View, MalformedPacket, internet_checksum, ip_view
+from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, TcpView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from atmdepot.wire.ip import Ipv6View
+
+NEEDS_CSUM, DATA_VALID = 1, 2
+GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_ECN = 0, 1, 4, 0x80
+
+MAX_MERGED = 65535
+"""The octets of the greatest IP packet that is made by merging."""
+MAX_SEGMENTS = 512
+"""The segments of the greatest: one system call takes no more than 1024 parts."""
+MIN_GSO_SIZE = 8
+"""Linux sends no TCP segments with less data, but the last of a frame (TCP_MIN_GSO_SIZE)."""
+
+# In the byte order of the machine, as devices are that nobody asked for another.
+_VIRTIO_NET_HDR = Struct("=BBHHHH")
+_TCP_FLAGS, _TCP_CHECKSUM = 13, 16
+_ENDS = FIN | PSH
+_HOP_BY_HOP, _ROUTING, _DESTINATION_OPTIONS = 0, 43, 60
+
+Frame = tuple[bytes, int]
+"""What is written to the device in one go: its octets, virtio_net_hdr and all, and how many packets are in it."""
+
+
+class VirtioNetHeader(NamedTuple):
+    """What stands in front of every packet: what is left to be done with it."""
+
+    flags: int = 0
+    gso_type: int = GSO_NONE
+    hdr_len: int = 0
+    gso_size: int = 0
+    csum_start: int = 0
+    csum_offset: int = 0
+
+    def pack(self) -> bytes:
+        """Its 10 octets."""
+        return _VIRTIO_NET_HDR.pack(*self)
+
+
+HEADER_LENGTH = _VIRTIO_NET_HDR.size
+
+
+# From the kernel.
+
+def cut_plainly(frame: bytes | bytearray | memoryview) -> list[bytes]:
+    """The IP packets of a frame, complete; raise MalformedPacket when its header and its packet contradict each other.
+
+    There are at most 8192, as a frame has at most 64 KB.
+    """
+    if len(frame) <= HEADER_LENGTH:
+        raise MalformedPacket(f"no packet in a frame of {len(frame)} octets")
+    header = VirtioNetHeader(*_VIRTIO_NET_HDR.unpack_from(frame))
+    packet = bytes(frame[HEADER_LENGTH:])
+    if header.flags & ~(NEEDS_CSUM | DATA_VALID):
+        raise MalformedPacket(f"the flags {header.flags:#04x} of a virtio_net_hdr")
+    if header.gso_type == GSO_NONE:
+        return [_completed(packet, header) if header.flags & NEEDS_CSUM else packet]
+    tcp_at, data_at = _check_gso(packet, header)
+    return [_segment(packet, at, min(at + header.gso_size, len(packet)), number, tcp_at, data_at)
+            for number, at in enumerate(range(data_at, len(packet), header.gso_size))]
+
+
+def _completed(packet: bytes, header: VirtioNetHeader) -> bytes:
+    """The packet with its checksum, in whose place the pseudo header's sum stands (skb_checksum_help: never 0)."""
+    at = header.csum_start + header.csum_offset
+    if at + 2 > len(packet):
+        raise MalformedPacket(f"a checksum at {at} in {len(packet)} octets")
+    checksum = internet_checksum(packet[header.csum_start:]) or 0xFFFF
+    return packet[:at] + checksum.to_bytes(2, "big") + packet[at + 2:]
+
+
+def _check_gso(packet: bytes, header: VirtioNetHeader) -> tuple[int, int]:
+    """Where the TCP header and the data of a GSO frame begin; raise MalformedPacket unless everything fits."""
+    ip = ip_view(packet)
+    if header.gso_type & ~GSO_ECN != (GSO_TCPV4 if isinstance(ip, Ipv4View) else GSO_TCPV6):
+        raise MalformedPacket(f"GSO type {header.gso_type:#04x} of an IPv{packet[0] >> 4} packet")
+    if ip.total_length != len(packet) or header.hdr_len > len(packet):
+        raise MalformedPacket(f"a packet of {ip.total_length} with {header.hdr_len} octets of headers in {len(packet)}")
+    tcp_at = _tcp_at(packet, ip)
+    if not header.flags & NEEDS_CSUM or (header.csum_start, header.csum_offset) != (tcp_at, _TCP_CHECKSUM):
+        raise MalformedPacket(f"a TCP header at {tcp_at}, but its checksum is left at {header.csum_start} + "
+                              f"{header.csum_offset}")
+    data_at = tcp_at + TcpView(packet[tcp_at:]).header_length
+    if data_at == len(packet) or header.gso_size < MIN_GSO_SIZE:
+        raise MalformedPacket(f"{len(packet) - data_at} octets of data to be cut by {header.gso_size}")
+    return tcp_at, data_at
+
+
+def _tcp_at(packet: bytes, ip: Ipv4View | Ipv6View) -> int:
+    """Where the TCP header is, behind no other IPv6 extensions than those that may stand in every segment."""
+    if isinstance(ip, Ipv4View):
+        protocol, at, fragment = ip.protocol, ip.header_length, bool(ip.more_fragments or ip.fragment_offset)
+    else:
+        protocol, at, fragment = packet[6], 40, False
+        while protocol in (_HOP_BY_HOP, _ROUTING, _DESTINATION_OPTIONS):
+            protocol, at = packet[at], at + (packet[at + 1] + 1) * 8
+    if protocol != PROTOCOL_TCP or fragment:
+        raise MalformedPacket("GSO of what is no TCP segment")
+    return at
+
+
+def _segment(packet: bytes, begin: int, end: int, number: int, tcp_at: int, data_at: int) -> bytes:
+    """The `number`th segment of a frame: with its octets from `begin` to `end`."""
+    head = bytearray(packet[:data_at])
+    length = data_at + end - begin
+    _set_length(head, length)
+    if head[0] >> 4 == 4:
+        _put16(head, 4, _get16(head, 4) + number)
+        _put_ipv4_checksum(head, tcp_at)
+    sequence = _get32(head, tcp_at + 4) + begin - data_at
+    head[tcp_at + 4:tcp_at + 8] = (sequence & 0xFFFFFFFF).to_bytes(4, "big")
+    if number:
+        head[tcp_at + _TCP_FLAGS] &= ~CWR
+    if end < len(packet):
+        head[tcp_at + _TCP_FLAGS] &= ~_ENDS
+    # Here stands the sum of the pseudo header with the frame's length. It must be that with the segment's.
+    partial = _get16(head, tcp_at + _TCP_CHECKSUM) + 0xFFFF - (len(packet) - tcp_at) + length - tcp_at
+    _put16(head, tcp_at + _TCP_CHECKSUM, partial % 0xFFFF)
+    octets = bytes(head) + packet[begin:end]
+    at = tcp_at + _TCP_CHECKSUM
+    return octets[:at] + internet_checksum(octets[tcp_at:]).to_bytes(2, "big") + octets[at + 2:]
+
+
+# To the kernel.
+
+def coalesce_plainly(packets: Sequence[bytes]) -> list[Frame]:
+    """The frames in which packets are handed to the kernel, in order.
+
+    Packets that follow one another are one frame when the kernel, should it cut that again, gets the same packets: TCP
+    segments of one flow with right checksums and no gap, whose headers are the same but for IPv4 identifications that
+    count up; all of one size but the last, which may have less data, and alone may have PSH or FIN. Others pass as
+    they are.
+    """
+    frames, at = [], 0
+    while at < len(packets):
+        count = _run(packets, at)
+        frames.append((_merged(packets[at:at + count]), count))
+        at += count
+    return frames
+
+
+class _First:
+    """The first segment of a frame: what the others must be like."""
+
+    __slots__ = ("constant", "data_at", "identification", "mask", "sequence", "size", "tcp_at")
+
+    def __init__(self, packet: bytes, tcp_at: int, data_at: int) -> None:
+        self.tcp_at, self.data_at, self.size = tcp_at, data_at, len(packet) - data_at
+        self.mask = _constant_bits(tcp_at, data_at)
+        self.constant = int.from_bytes(packet[:data_at], "big") & self.mask
+        self.sequence = _get32(packet, tcp_at + 4)
+        self.identification = _get16(packet, 4)
+
+    def is_like(self, packet: bytes, number: int) -> bool:
+        """Whether a packet can be the `number`th after this one."""
+        return (self.data_at < len(packet) <= self.data_at + self.size
+                and int.from_bytes(packet[:self.data_at], "big") & self.mask == self.constant
+                and _get32(packet, self.tcp_at + 4) == (self.sequence + number * self.size) & 0xFFFFFFFF
+                and (self.tcp_at == 40 or _get16(packet, 4) == (self.identification + number) & 0xFFFF)
+                and _has_right_sums(packet, self.tcp_at))
+
+
+def _run(packets: Sequence[bytes], at: int) -> int:
+    """How many packets, from one on, are one frame."""
+    first = _first(packets[at])
+    if first is None or at + 1 == len(packets):
+        return 1
+    count, octets = 1, len(packets[at])
+    for packet in packets[at + 1:at + MAX_SEGMENTS]:
+        octets += len(packet) - first.data_at
+        if octets > MAX_MERGED or not first.is_like(packet, count):
+            break
+        if count == 1 and not _has_right_sums(packets[at], first.tcp_at):
+            break
+        count += 1
+        if len(packet) < first.data_at + first.size or packet[first.tcp_at + _TCP_FLAGS] & _ENDS:
+            break
+    return count
+
+
+def _first(packet: bytes) -> _First | None:
+    """A packet as the first of a frame; None when it can be none."""
+    if len(packet) < 40 + MIN_GSO_SIZE:
+        return None
+    if packet[0] == 0x45 and packet[9] == PROTOCOL_TCP and packet[6:8] in (b"\0\0", b"\x40\0"):
+        tcp_at = 20
+    elif packet[0] >> 4 == 6 and packet[6] == PROTOCOL_TCP and len(packet) >= 60 + MIN_GSO_SIZE:
+        tcp_at = 40
+    else:
+        return None
+    data_at = tcp_at + (packet[tcp_at + 12] >> 4) * 4
+    flags = packet[tcp_at + _TCP_FLAGS]
+    if not tcp_at + 20 <= data_at <= len(packet) - MIN_GSO_SIZE or flags & ~ECE != ACK:
+        return None
+    return _First(packet, tcp_at, data_at)
+
+
+@lru_cache(maxsize=32)
+def _constant_bits(tcp_at: int, data_at: int) -> int:
+    """A mask for headers: of what all segments of a frame have in common."""
+    mask = bytearray(b"\xFF" * data_at)
+    for begin, end in ((2, 6), (10, 12)) if tcp_at == 20 else ((4, 6),):
+        mask[begin:end] = bytes(end - begin)
+    mask[tcp_at + 4:tcp_at + 8] = bytes(4)
+    mask[tcp_at + _TCP_FLAGS] = ~_ENDS & 0xFF
+    mask[tcp_at + _TCP_CHECKSUM:tcp_at + _TCP_CHECKSUM + 2] = bytes(2)
+    return int.from_bytes(mask, "big")
+
+
+def _has_right_sums(packet: bytes, tcp_at: int) -> bool:
+    """Whether length and checksums are as `cut` makes them; it never makes FFFF, the other form of 0."""
+    if tcp_at == 20:
+        if _get16(packet, 2) != len(packet) or _get16(packet, 10) == 0xFFFF or internet_checksum(packet[:20]):
+            return False
+    elif _get16(packet, 4) != len(packet) - 40:
+        return False
+    return (_get16(packet, tcp_at + _TCP_CHECKSUM) != 0xFFFF
+            and not internet_checksum(_pseudo_header(packet, tcp_at, len(packet)) + packet[tcp_at:]))
+
+
+def _pseudo_header(head: bytes | bytearray, tcp_at: int, length: int) -> bytes:
+    """What the TCP checksum covers beside the segment (RFC 9293 section 3.1), for a packet of a length."""
+    addresses = head[12:20] if tcp_at == 20 else head[8:40]
+    return bytes(addresses) + (PROTOCOL_TCP << 16 | length - tcp_at).to_bytes(4, "big")
+
+
+def _merged(packets: Sequence[bytes]) -> bytes:
+    """The frame of a run of packets."""
+    if len(packets) == 1:
+        return bytes(HEADER_LENGTH) + packets[0]
+    first, last = packets[0], packets[-1]
+    tcp_at = 20 if first[0] >> 4 == 4 else 40
+    data_at = tcp_at + (first[tcp_at + 12] >> 4) * 4
+    head = bytearray(first[:data_at])
+    length = sum(map(len, packets)) - (len(packets) - 1) * data_at
+    _set_length(head, length)
+    if tcp_at == 20:
+        _put_ipv4_checksum(head, tcp_at)
+    head[tcp_at + _TCP_FLAGS] = last[tcp_at + _TCP_FLAGS]
+    _put16(head, tcp_at + _TCP_CHECKSUM, internet_checksum(_pseudo_header(head, tcp_at, length)) ^ 0xFFFF)
+    header = VirtioNetHeader(NEEDS_CSUM, GSO_TCPV4 if tcp_at == 20 else GSO_TCPV6, data_at, len(first) - data_at,
+                             tcp_at, _TCP_CHECKSUM)
+    return b"".join([header.pack(), head, *(packet[data_at:] for packet in packets)])
+
+
+# Fields.
+
+def _get16(octets: bytes | bytearray, at: int) -> int:
+    return octets[at] << 8 | octets[at + 1]
+
+
+def _get32(octets: bytes | bytearray, at: int) -> int:
+    return int.from_bytes(octets[at:at + 4], "big")
+
+
+def _put16(octets: bytearray, at: int, value: int) -> None:
+    octets[at:at + 2] = (value & 0xFFFF).to_bytes(2, "big")
+
+
+def _set_length(head: bytearray, length: int) -> None:
+    """Set the length field of a packet's headers."""
+    if head[0] >> 4 == 4:
+        _put16(head, 2, length)
+    else:
+        _put16(head, 4, length - 40)
+
+
+def _put_ipv4_checksum(head: bytearray, header_length: int) -> None:
+    _put16(head, 10, 0)
+    _put16(head, 10, internet_checksum(bytes(head[:header_length])))
+
+
+try:
+    from atmdepot.wire._offload import coalesce as coalesce
+    from atmdepot.wire._offload import cut as cut
+except ImportError:
+    coalesce, cut = coalesce_plainly, cut_plainly

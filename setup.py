@@ -41,7 +41,8 @@ def extensions() -> list[Extension]:
                   extra_link_args=flags if sanitize else [], optional=not sanitize)
         for path in sources()
     ]
-    return cythonize(made, compiler_directives=DIRECTIVES, build_dir="build/cython", force=sanitize) if made else []
+    return cythonize(made, compiler_directives=DIRECTIVES, build_dir="build/cython", force=sanitize,
+                     nthreads=os.cpu_count() or 0) if made else []
 
 
 setup(ext_modules=extensions(), options={"build_ext": {"parallel": os.cpu_count() or 1}})

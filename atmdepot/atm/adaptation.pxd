@@ -1,8 +1,18 @@
+cimport cython
+
+from atmdepot.atm.sar cimport Reassembler, Sdu, segment
+from atmdepot.atm.vc cimport Vc, VcTable
+
+
 cdef class LinkAdaptation:
-    cdef public object name, interface, table, drops, reassembler
+    cdef public object name, interface, drops
+    cdef public VcTable table
+    cdef public Reassembler reassembler
     cdef public list cells_out
     cdef public long long tx_cells, rx_cells, tx_pdus, rx_pdus, rx_congested
 
-    cpdef send(self, bytes packet, vc, int clp)
+    @cython.locals(train=bytes)
+    cpdef send(self, bytes packet, Vc vc, int clp)
     cpdef bytes take_cells(self)
+    @cython.locals(sdu=Sdu)
     cpdef list receive(self, bytes cells, long long now)

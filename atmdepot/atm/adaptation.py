@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from atmdepot.network import Network, Vp
 
 
+_ENCAPSULATIONS = {encapsulation.value: encapsulation for encapsulation in Encapsulation}
+_CRC_MODES = {mode.value: mode for mode in CrcMode}
+_VC_MUX = Encapsulation.VC_MUX
 _DAMAGE = (DropReason.CRC_ERROR, DropReason.LENGTH_ERROR, DropReason.REASSEMBLY_TIMEOUT)
 
 
@@ -74,13 +77,13 @@ class LinkAdaptation:
         """The packets that `cells` complete, each with the VC it came on."""
         self.rx_cells += len(cells) // CELL_SIZE
         packets = []
-        for vc, octets, _, congested in self.reassembler.receive(cells, now):
+        for sdu in self.reassembler.receive(cells, now):
             self.rx_pdus += 1
-            self.rx_congested += congested
-            if vc.encapsulation is Encapsulation.VC_MUX:
-                packets.append((vc, octets))
-            elif (packet := self._decapsulate(octets, vc)) is not None:
-                packets.append((vc, packet))
+            self.rx_congested += sdu.congested
+            if sdu.vc.encapsulation is _VC_MUX:
+                packets.append((sdu.vc, sdu.octets))
+            elif (packet := self._decapsulate(sdu.octets, sdu.vc)) is not None:
+                packets.append((sdu.vc, packet))
         return packets
 
     def _decapsulate(self, sdu: bytes, vc: Vc) -> bytes | None:
@@ -106,6 +109,6 @@ class LinkAdaptation:
 
 def vc_of(vp: Vp, vci: int, interface: Interface, contract: Contract) -> Vc:
     """A VC in a VP of the VC table."""
-    encapsulation = Encapsulation(vp.encapsulation)
-    return Vc(vp.vpi, vci, interface=interface, contract=contract, encapsulation=encapsulation, crc=CrcMode(vp.crc),
+    encapsulation = _ENCAPSULATIONS[vp.encapsulation]
+    return Vc(vp.vpi, vci, interface=interface, contract=contract, encapsulation=encapsulation, crc=_CRC_MODES[vp.crc],
               max_sdu=vp.mtu + encapsulation.overhead)

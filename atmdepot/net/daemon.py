@@ -21,10 +21,10 @@ from atmdepot.net.control import ControlServer
 from atmdepot.net.host import HostSetup
 from atmdepot.net.hosting import HostLoop
 from atmdepot.net.line_link import CellLink, LineLink
+from atmdepot.net.offload_tun import open_tun
 from atmdepot.net.prober import Prober
 from atmdepot.net.pump import Pump
 from atmdepot.net.reporter import Reporter
-from atmdepot.net.tun import Tun
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from atmdepot.atm.node import AtmNode
     from atmdepot.net.status import StatusServer
+    from atmdepot.net.tun import PacketDevice
     from atmdepot.network import Network
     from atmdepot.units import TcpAddress
 
@@ -73,7 +74,7 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         for link in node.links:
             links[link] = open_link(network, link, node)
             stack.callback(links[link].close)
-        pump = Pump(node, links, Tun(network.nodes[name].tun), reopen=lambda: _open_tun(network, name))
+        pump = Pump(node, links, open_tun(network.nodes[name].tun), reopen=lambda: _open_tun(network, name))
         stack.callback(lambda: pump.tun.close())
         stack.callback(pump.close)
         setup = HostSetup(network, name)
@@ -105,8 +106,8 @@ def _calm_the_garbage_collector() -> None:
     gc.set_threshold(10_000, 20, 1000)
 
 
-def _open_tun(network: Network, name: str) -> Tun:
-    tun = Tun(network.nodes[name].tun)
+def _open_tun(network: Network, name: str) -> PacketDevice:
+    tun = open_tun(network.nodes[name].tun)
     try:
         HostSetup(network, name).apply()
     except BaseException:

@@ -10,14 +10,12 @@ import fcntl
 import os
 from struct import Struct
 
-from atmdepot.errors import EnvironmentLacks
-from atmdepot.net.tun import TUN_DEVICE, Tun, TunGone
+from atmdepot.net.tun import Tun, TunGone
 from atmdepot.wire.ip import MalformedPacket
 from atmdepot.wire.offload import HEADER_LENGTH, coalesce, cut, cut_plainly
 
-_TUNSETIFF, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
-_IFF_TUN, _IFF_NO_PI, _IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
-_IFREQ = Struct("16sH22x")
+_TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454D0, 0x400454D8
+_IFF_VNET_HDR = 0x4000
 _INT = Struct("i")
 
 CSUM, TSO4, TSO6, TSO_ECN = 1, 2, 4, 8
@@ -30,24 +28,10 @@ class OffloadTun(Tun):
 
     def __init__(self, name: str) -> None:
         """Make the device or take up an existing one; raise EnvironmentLacks with the reason when that fails."""
-        self.name = name
-        try:
-            self._fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            raise EnvironmentLacks(f"{TUN_DEVICE}: {error.strerror}; run as root or in a lab, and see "
-                                   "`atmdepot doctor`") from None
-        try:
-            fcntl.ioctl(self._fd, _TUNSETIFF, _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR))
-            fcntl.ioctl(self._fd, _TUNSETVNETHDRSZ, _INT.pack(HEADER_LENGTH))
-        except OSError as error:
-            os.close(self._fd)
-            hint = {errno.EBUSY: "another process has it", errno.EPERM: "it takes CAP_NET_ADMIN: run as root or in a "
-                    "lab"}.get(error.errno or 0, "see `atmdepot doctor`")
-            raise EnvironmentLacks(f"TUN device {name}: {error.strerror}; {hint}") from None
+        super().__init__(name, _IFF_VNET_HDR)
+        fcntl.ioctl(self._fd, _TUNSETVNETHDRSZ, _INT.pack(HEADER_LENGTH))
         self.offloads = _set_offloads(self._fd)
         """What the kernel leaves to us: CSUM, TSO4, TSO6, TSO_ECN."""
-        self.malformed: list[bytes] = []
-        """The frames of the last burst whose headers contradict them, without virtio_net_hdr."""
         self._buffer = bytearray(MAX_FRAME)
 
     def read_burst(self, most: int) -> list[bytes]:

@@ -123,7 +123,10 @@ class Pump:
         if self.taps.open:
             self.taps.begin_burst()
         node = self.node
-        for packet in self.tun.read_burst(_PACKETS_A_BURST):
+        packets = self.tun.read_burst(_PACKETS_A_BURST)
+        for frame in self.tun.malformed:
+            node.drops.count(DropReason.MALFORMED, 1, frame)
+        for packet in packets:
             node.packet_from_tun(packet, now)
         self.write_out(now)
 

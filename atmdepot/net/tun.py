@@ -8,10 +8,13 @@ import os
 import socket
 from pathlib import Path
 from struct import Struct
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import bursts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TUN_DEVICE = Path("/dev/net/tun")
 _TUNSETIFF = 0x400454CA
@@ -27,6 +30,10 @@ class TunGone(OSError):
 
 class PacketDevice(Protocol):
     """What the pump needs of a TUN device, or of what stands in for one."""
+
+    @property
+    def malformed(self) -> Sequence[bytes]:
+        """What the last burst had that is no packet."""
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
@@ -44,7 +51,10 @@ class PacketDevice(Protocol):
 class Tun:
     """A TUN device of the kernel; it goes when it is closed."""
 
-    def __init__(self, name: str) -> None:
+    malformed: Sequence[bytes] = ()
+    """What the last burst had that is no packet: frames whose headers contradict them."""
+
+    def __init__(self, name: str, flags: int = 0) -> None:
         """Make the device or take up an existing one; raise EnvironmentLacks with the reason when that fails."""
         self.name = name
         try:
@@ -53,7 +63,7 @@ class Tun:
             raise EnvironmentLacks(f"{TUN_DEVICE}: {error.strerror}; run as root or in a lab, and see "
                                    "`atmdepot doctor`") from None
         try:
-            fcntl.ioctl(self._fd, _TUNSETIFF, _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI))
+            fcntl.ioctl(self._fd, _TUNSETIFF, _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI | flags))
         except OSError as error:
             os.close(self._fd)
             hint = {errno.EBUSY: "another process has it", errno.EPERM: "it takes CAP_NET_ADMIN: run as root or in a "
@@ -94,6 +104,8 @@ class SocketTun:
 
     Replay and tests feed packets through it, so that everything but the device is real.
     """
+
+    malformed: Sequence[bytes] = ()
 
     def __init__(self) -> None:
         self._inner, self.outer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -1,5 +1,5 @@
 # make demo   see real HTTP requests go through a depot as ATM cells, and come back
-# make test   everything that CI does
+# make test   everything that CI does: all tests, with the compiled data path and with the plain one
 # make bench  the depot beside kernel forwarding, DNAT, HAProxy and nginx, in less than ten minutes
 #
 # Each sets up what it needs (testbed/setup.sh) in .venv; run it as root for system packages and namespaces.
@@ -14,7 +14,10 @@ test:
 	@./testbed/setup.sh test
 	.venv/bin/ruff check atmdepot tests testbed
 	.venv/bin/mypy
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 -m "not namespaces and not docker"
+	.venv/bin/pytest -m "namespaces or docker"
+	ATMDEPOT_PURE=1 .venv/bin/pytest -n 2 -m "not namespaces and not docker"
+	ATMDEPOT_PURE=1 .venv/bin/pytest -m "namespaces and not docker"
 
 bench:
 	@./testbed/setup.sh bench

@@ -13,6 +13,8 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 # The command that a package is there for, and the package.
 wanted="curl:curl nginx:nginx-light ping:iputils-ping ip:iproute2"
 [ "$purpose" = demo ] || wanted="$wanted ab:apache2-utils wrk:wrk iperf3:iperf3 nft:nftables haproxy:haproxy"
+# What compiles the data path; a demo does without.
+[ "$purpose" = demo ] || wanted="$wanted gcc:gcc"
 [ "$purpose" = test ] && wanted="$wanted tshark:tshark setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus"
 
 find_python() {
@@ -31,12 +33,22 @@ has_stream() {
         PATH="$PATH:/usr/sbin:/sbin" nginx -V 2>&1 | tr ' ' '\n' | grep -qx -- --with-stream
 }
 
+# Python's own headers, without which nothing can be compiled for it.
+has_headers() {
+    "$(find_python)" -c 'import sys, sysconfig, os
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' 2>/dev/null
+}
+
 missing=""
 for pair in $wanted; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 [ "$purpose" = demo ] || has_stream || missing="$missing libnginx-mod-stream"
 [ -n "$(find_python)" ] || missing="$missing python3 python3-venv"
+if [ "$purpose" != demo ]; then
+    [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
+    has_headers || missing="$missing python3-dev"
+fi
 
 install_packages() {
     say "installing$missing"
@@ -81,11 +93,13 @@ if [ -z "$python" ]; then
 fi
 
 stamp="$venv/.ready-for-$purpose"
-if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+# Whatever is compiled is compiled anew when a source of it has changed.
+if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml setup.py atmdepot -newer "$stamp" \
+        \( -name '*.toml' -o -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) -print -quit)" ]; then
     [ -x "$venv/bin/python" ] || { say "making $venv with $("$python" --version)"; "$python" -m venv "$venv"; }
     extra=""
     [ "$purpose" = test ] && extra="[dev]"
-    say "installing atmdepot and what it needs into $venv"
+    say "installing atmdepot and what it needs into $venv (where there is a compiler, this takes a minute)"
     "$venv/bin/python" -m pip install -q --disable-pip-version-check -e ".$extra"
     touch "$stamp"
 fi

@@ -28,7 +28,7 @@ SLOW_MODULES = {"construct", "scapy"}
 
 # A part may import those of its own rank and below. What is not named here belongs to the commands.
 RANKS = {
-    "errors": 0, "drops": 0, "units": 0, "paths": 0, "toml_lines": 0, "network": 0,
+    "errors": 0, "drops": 0, "units": 0, "paths": 0, "toml_lines": 0, "network": 0, "build": 0,
     "wire": 1,
     "atm": 2,
     "__init__": 3,  # the public API: the codecs and reassembly

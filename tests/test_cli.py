@@ -22,6 +22,7 @@ import msgspec
 import pytest
 
 import atmdepot
+from atmdepot import build
 from atmdepot.cli import main
 from atmdepot.net import tun
 from atmdepot.network import Network, load, shipped_tables
@@ -95,13 +96,13 @@ def loopback_table(directory: Path, **changes: str) -> Path:
 def test_the_version() -> None:
     done = run_process("--version")
     assert done.returncode == 0
-    assert re.fullmatch(rf"atmdepot {re.escape(atmdepot.__version__)} \(.+ data path\)\n", done.stdout)
+    assert done.stdout == f"atmdepot {atmdepot.__version__} ({build.describe()})\n"
 
 
 def test_the_help_names_every_command() -> None:
     done = run("-h")
-    commands = ["check", "container", "demo", "depot", "doctor", "drain", "edge", "explain", "lab", "ready", "reload",
-                "replay", "show", "trace", "undrain"]
+    commands = ["bench", "check", "container", "demo", "depot", "doctor", "drain", "edge", "explain", "lab", "ready",
+                "reload", "replay", "show", "trace", "undrain"]
     assert (done.returncode, done.stderr) == (0, "")
     assert re.findall(r"^  ([a-z]+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE) == commands
 

@@ -37,7 +37,7 @@ def test_shown_commands_and_options_exist(page: Path) -> None:
         if words[:1] != ["atmdepot"]:
             continue
         own = words[1:words.index("--")] if "--" in words else words[1:]
-        subcommand = [word for word in own if not word.startswith("-")][: 2 if own[:1] == ["lab"] else 1]
+        subcommand = [word for word in own if not word.startswith("-")][: 2 if own[:1] in (["lab"], ["bench"]) else 1]
         told = subprocess.run([sys.executable, "-m", "atmdepot", *subcommand, "--help"],
                               capture_output=True, text=True, check=False)
         assert told.returncode == 0, f"{line}: {told.stderr}"

@@ -21,7 +21,7 @@ from atmdepot.wire.aal5 import abort_pdu, cpcs_pdu, crc32, to_cells
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from tests.depot.servers import kill
 from tests.ip_packets import ACK, SYN, UDP, icmp_error, ip, ping, tcp, udp
-from tests.net.ends import Ends, Scripted, cells_of, fresh, receive, scripted
+from tests.net.ends import Ends, Scripted, Told, cells_of, fresh, receive, scripted
 from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork, SeededFaults, make_network
 from tests.packets import ip_packets, no_packets
 
@@ -311,8 +311,9 @@ def test_what_comes_from_elsewhere_or_is_no_cells(ends: Ends) -> None:
 def test_of_a_full_receive_buffer_only_the_number_is_known(ends: Ends) -> None:
     _, link = ends.plain_and_link()
     ear = Ear(link.drops)
-    for seen in (5, 5, 7):
-        link._read_ancillary([(1, 40, seen.to_bytes(4, "little"))])
+    link._datagrams = Told(*(([(cells_of(1), CELL_SIZE, seen, None)], 0) for seen in (5, 5, 7)))
+    for _ in range(3):
+        link.receive_burst(16)
     assert ear.events == [(DropReason.RX_OVERFLOW, 5, b"", None), (DropReason.RX_OVERFLOW, 2, b"", None)]
 
 

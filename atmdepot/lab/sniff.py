@@ -2,6 +2,9 @@
 
 It says READY, then prints a line for each packet: `in` (from the node to the host) or `out` (from the host to the
 node), and its octets in hexadecimal. It ends when its standard input does.
+
+Where the device has offload, the kernel shows frames of many segments, without checksums; they are told apart into the
+packets that they stand for.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.sockets import grow_buffers
+from atmdepot.wire.offload import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +27,8 @@ if TYPE_CHECKING:
 
 _ETH_P_ALL = 3
 _OUTGOING = 4
-_MAX_PACKET = 65_600
+_SOL_PACKET, _PACKET_VNET_HDR = 263, 15
+_MAX_FRAME = 10 + 65_600
 _BUFFER = 32 * 2**20
 
 
@@ -64,21 +69,41 @@ def sniffing(lab: Lab, node: str) -> Iterator[Sniffer]:
         sniffer.stop()
 
 
+def open_tap(interface: str) -> socket.socket:
+    """A socket that sees all frames of a TUN device, each with its virtio_net_hdr; raise OSError."""
+    tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+    try:
+        tap.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+        grow_buffers(tap, _BUFFER)
+        tap.bind((interface, _ETH_P_ALL))
+    except OSError:
+        tap.close()
+        raise
+    return tap
+
+
+def read_packets(tap: socket.socket) -> Iterator[Crossing]:
+    """The packets of the next frame."""
+    frame, address = tap.recvfrom(_MAX_FRAME)
+    direction = "out" if address[2] == _OUTGOING else "in"
+    for octets in cut(frame):
+        yield Crossing(direction, octets)
+
+
 def main() -> None:
     """Sniff until standard input ends, and then what is still in the buffer."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)) as tap:
-        grow_buffers(tap, _BUFFER)
-        try:
-            tap.bind((sys.argv[1], _ETH_P_ALL))
-        except OSError as error:
-            sys.exit(f"{sys.argv[1]}: {error.strerror}")
+    try:
+        tap = open_tap(sys.argv[1])
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]}: {error.strerror}")
+    with tap:
         sys.stdout.write("READY\n")
         sys.stdout.flush()
         while True:
             readable, _, _ = select.select([tap, sys.stdin], [], [])
             if tap in readable:
-                octets, address = tap.recvfrom(_MAX_PACKET)
-                sys.stdout.write(f"{'out' if address[2] == _OUTGOING else 'in'} {octets.hex()}\n")
+                for direction, octets in read_packets(tap):
+                    sys.stdout.write(f"{direction} {octets.hex()}\n")
             elif sys.stdin in readable:
                 return
 

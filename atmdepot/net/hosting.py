@@ -41,21 +41,23 @@ class HostLoop:
         trio.lowlevel.start_guest_run(
             main, *arguments, run_sync_soon_threadsafe=self._call_soon, done_callback=self._done)
         try:
+            wait = 0.0
             while self._result is None:
-                self._turn(max(0.0, (pump.next_timer() - pump.clock()) / 1e9))
+                wait = self._turn(wait)
         finally:
             os.close(self._wake)
         return self._result.unwrap()
 
-    def _turn(self, wait: float) -> None:
+    def _turn(self, wait: float) -> float:
         """A turn of the pump; its failure is told where `data_path` is awaited, so that all ends in order."""
         try:
-            self._pump.turn(wait)
+            return self._pump.turn(wait)
         except BaseException as error:
             if self._failure is not None:
                 raise
             self._failure = error
             self._tell_trio()
+            return 0.0
 
     def _call_soon(self, call: Callable[[], object]) -> None:
         self._calls.append(call)

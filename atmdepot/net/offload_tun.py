@@ -10,7 +10,7 @@ import fcntl
 import os
 from struct import Struct
 
-from atmdepot.net.tun import Tun, TunGone
+from atmdepot.net.tun import Tun, TunGone, refusal
 from atmdepot.wire.ip import MalformedPacket
 from atmdepot.wire.offload import HEADER_LENGTH, coalesce, cut, cut_plainly
 
@@ -29,7 +29,11 @@ class OffloadTun(Tun):
     def __init__(self, name: str) -> None:
         """Make the device or take up an existing one; raise EnvironmentLacks with the reason when that fails."""
         super().__init__(name, _IFF_VNET_HDR)
-        fcntl.ioctl(self._fd, _TUNSETVNETHDRSZ, _INT.pack(HEADER_LENGTH))
+        try:
+            fcntl.ioctl(self._fd, _TUNSETVNETHDRSZ, _INT.pack(HEADER_LENGTH))
+        except OSError as error:
+            os.close(self._fd)
+            raise refusal(name, error) from None
         self.offloads = _set_offloads(self._fd)
         """What the kernel leaves to us: CSUM, TSO4, TSO6, TSO_ECN."""
         self._buffer = bytearray(MAX_FRAME)

@@ -8,10 +8,12 @@ cdef class Pump:
     cdef public object links, tun, clock, taps, tun_losses, _reopen, _reopen_at, _epoll
     cdef public dict _handlers
     cdef public set _backlogged
+    cdef public list _lines
     cdef public long long _tick_at
     cdef public bint _started
 
-    cpdef turn(self, wait)
+    @cython.locals(now="long long")
+    cpdef double turn(self, double wait)
     cpdef long long next_timer(self)
     cpdef _tun_is_ready(self, events)
     cpdef burst_from_tun(self)

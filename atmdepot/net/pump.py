@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from atmdepot.drops import DropReason
+from atmdepot.net.line_link import LineLink
 from atmdepot.net.tap import Taps
 from atmdepot.net.tun import Tun, TunGone
 
@@ -50,6 +51,8 @@ class Pump:
         self.clock = clock
         self.taps = Taps(node, self.queue_drops)
         self.tun_losses = 0
+        # A socket has no time of its own, a line has.
+        self._lines = [(name, link) for name, link in links.items() if isinstance(link, LineLink)]
         self._reopen = reopen
         self._reopen_at: int | None = None
         self._epoll = select.epoll()
@@ -82,17 +85,22 @@ class Pump:
         for name, link in self.links.items():
             self.watch(link.fileno(), partial(self._link_is_ready, name, link))
 
-    def turn(self, wait: float) -> None:
-        """Handle all that is ready or due, after waiting for it for at most `wait` seconds; raise TunGone."""
+    def turn(self, wait: float) -> float:
+        """Handle all that is ready or due, after waiting for it for at most `wait` seconds; raise TunGone.
+
+        Returns how many seconds the next turn may wait.
+        """
         for descriptor, events in self._epoll.poll(wait):
             self._handlers[descriptor](events)
-        if self.next_timer() <= (now := self.clock()):
+        now = self.clock()
+        if self.next_timer() <= now:
             self._handle_timers(now)
+        return max(0, self.next_timer() - now) / 1e9
 
     def next_timer(self) -> int:
         """When a turn has something to do even if no descriptor is ready (ns)."""
         due = self._tick_at
-        for link in self.links.values():
+        for _, link in self._lines:
             if (time := link.next_timer()) is not None and time < due:
                 due = time
         return due
@@ -100,10 +108,11 @@ class Pump:
     async def run(self) -> None:
         """Take turns in a task of trio's until cancelled."""
         self.start()
+        wait = self.turn(0)
         while True:
-            with trio.move_on_after(max(0, self.next_timer() - self.clock()) / 1e9):
+            with trio.move_on_after(wait):
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-            self.turn(0)
+            wait = self.turn(0)
 
     def close(self) -> None:
         """Give up the epoll set; links and device are their owner's to close."""
@@ -190,7 +199,7 @@ class Pump:
         """Let the cells of links with a rate or a delay out when they are due; give the node its time."""
         if self.taps.open:
             self.taps.begin_burst()
-        for name, link in self.links.items():
+        for name, link in self._lines:
             if (time := link.next_timer()) is not None and time <= now:
                 link.handle_timer(now)
                 if link.wants_write:

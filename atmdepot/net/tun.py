@@ -66,9 +66,7 @@ class Tun:
             fcntl.ioctl(self._fd, _TUNSETIFF, _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI | flags))
         except OSError as error:
             os.close(self._fd)
-            hint = {errno.EBUSY: "another process has it", errno.EPERM: "it takes CAP_NET_ADMIN: run as root or in a "
-                    "lab"}.get(error.errno or 0, "see `atmdepot doctor`")
-            raise EnvironmentLacks(f"TUN device {name}: {error.strerror}; {hint}") from None
+            raise refusal(name, error) from None
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -97,6 +95,13 @@ class Tun:
     def close(self) -> None:
         """Give the device up; the kernel removes it."""
         os.close(self._fd)
+
+
+def refusal(name: str, error: OSError) -> EnvironmentLacks:
+    """What the kernel says against a device, in our words."""
+    hint = {errno.EBUSY: "another process has it", errno.EPERM: "it takes CAP_NET_ADMIN: run as root or in a lab"}.get(
+        error.errno or 0, "see `atmdepot doctor`")
+    return EnvironmentLacks(f"TUN device {name}: {error.strerror}; {hint}")
 
 
 class SocketTun:

@@ -7,26 +7,23 @@ of packets that the kernel could not give us goes to standard output: a capture 
 from __future__ import annotations
 
 import select
-import socket
 import struct
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-_ETH_P_ALL = 3
+from atmdepot.lab.sniff import open_tap, read_packets
+
+if TYPE_CHECKING:
+    import socket
+
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
-_SO_RCVBUFFORCE = 33
-_PACKET_OUTGOING = 4
 _HEAD = struct.Struct(">BI")
 
 
 def main() -> None:
     interface, file = sys.argv[1:]
-    tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
-    try:
-        tap.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 64 * 2**20)
-    except PermissionError:  # in a user namespace
-        tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 2**20)
-    tap.bind((interface, _ETH_P_ALL))
+    tap = open_tap(interface)
     tap.setblocking(False)
     sys.stdout.write("READY\n")
     sys.stdout.flush()
@@ -43,10 +40,10 @@ def main() -> None:
 def drain(tap: socket.socket, write: object) -> None:
     while True:
         try:
-            packet, address = tap.recvfrom(70_000)
+            for direction, packet in read_packets(tap):
+                write(_HEAD.pack(direction == "out", len(packet)) + packet)  # type: ignore[operator]
         except BlockingIOError:
             return
-        write(_HEAD.pack(address[2] == _PACKET_OUTGOING, len(packet)) + packet)  # type: ignore[operator]
 
 
 def read(file: Path) -> tuple[list[bytes], list[bytes]]:

@@ -95,7 +95,7 @@ def test_not_one_octet_of_any_packet_changes(direct: Site, needs: Callable[[str]
     assert to_clients == Counter(packet for edge in edges for packet in captures.outgoing[edge])
 
     # It was a comparison of something.
-    assert to_servers.total() > 2000
+    assert to_servers.total() > 200  # where segments are joined, there are fewer ACKs
     assert to_clients.total() > 30 * 2**20 // 1500
     assert sum(len(packet) for packet in captures.incoming["depot"]) > 30 * 2**20
     assert min(len(captures.incoming[edge]) for edge in edges) > 500

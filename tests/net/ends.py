@@ -163,6 +163,16 @@ def scripted(link: UdpLink) -> Scripted:
     return scripted_bursts(link._datagrams)
 
 
+class Told:
+    """A link's bursts that say what a test has written down."""
+
+    def __init__(self, *told: tuple[list[bursts.Received], int]) -> None:
+        self._told = list(told)
+
+    def receive(self, _most: int) -> tuple[list[bursts.Received], int]:
+        return self._told.pop(0)
+
+
 class Pipe:
     """A datagram socket of this machine in place of a UDP socket, so that a buffer can be full: loopback's never is.
 

@@ -222,7 +222,7 @@ def test_joined_datagrams_come_with_their_size(here: Here, octets: int, size: in
     here.peer.send(b"before")
     here.peer.send_joined(sent, size)
     here.peer.send(b"after")
-    assert here.datagrams.receive(16) == (own(b"before") + [(sent, size, -1, None)] + own(b"after"), 0)
+    assert here.datagrams.receive(16) == ([*own(b"before"), (sent, size, -1, None), *own(b"after")], 0)
 
 
 def test_joined_datagrams_are_one_of_the_burst(here: Here) -> None:

@@ -80,7 +80,7 @@ def test_what_was_begun_is_taken_back(monkeypatch: pytest.MonkeyPatch, short_dir
         return devices[-1]
 
     monkeypatch.setattr(daemon, "HostSetup", Host)
-    monkeypatch.setattr(daemon, "Tun", tun)
+    monkeypatch.setattr(daemon, "open_tun", tun)
     monkeypatch.setattr(Host, "refuses", refusal == "host")
     monkeypatch.setattr(Host, "told", [])
     monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(short_dir))
@@ -103,7 +103,7 @@ def test_what_was_begun_is_taken_back(monkeypatch: pytest.MonkeyPatch, short_dir
 def test_a_tun_that_cannot_be_set_up_again_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     made = SocketTun()
     monkeypatch.setattr(daemon, "HostSetup", Host)
-    monkeypatch.setattr(daemon, "Tun", lambda _name: made)
+    monkeypatch.setattr(daemon, "open_tun", lambda _name: made)
     monkeypatch.setattr(Host, "refuses", True)
     with pytest.raises(EnvironmentLacks):
         daemon._open_tun(network(), DEPOT)

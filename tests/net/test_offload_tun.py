@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from atmdepot.errors import EnvironmentLacks
-from atmdepot.net import offload_tun
+from atmdepot.net import offload_tun, tun
 from atmdepot.net.offload_tun import (
     CSUM,
     MAX_FRAME,
@@ -46,6 +46,7 @@ if offload_tun.read_frames is not read_frames_plainly:
 
 both_ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 NO_OFFLOAD = bytes(10)
+_TUNSETIFF, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454D8
 PING = ping("10.0.0.1", "10.0.0.2", b"x")
 BAD = Stream().header._replace(csum_start=5).pack() + Stream().whole
 
@@ -213,24 +214,28 @@ def test_a_device_that_is_gone(pair: Pair) -> None:
 
 
 def test_a_machine_without_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offload_tun, "TUN_DEVICE", Path("/dev/no-tun"))
+    monkeypatch.setattr(tun, "TUN_DEVICE", Path("/dev/no-tun"))
     with pytest.raises(EnvironmentLacks) as lacks:
         OffloadTun("atm0")
     assert str(lacks.value) == ("/dev/no-tun: No such file or directory; run as root or in a lab, and see "
                                 "`atmdepot doctor`")
 
 
+@pytest.mark.parametrize("refused", [_TUNSETIFF, _TUNSETVNETHDRSZ])
 @pytest.mark.parametrize(("number", "hint"), [
     (errno.EBUSY, "Device or resource busy; another process has it"),
     (errno.EPERM, "Operation not permitted; it takes CAP_NET_ADMIN: run as root or in a lab"),
     (errno.EINVAL, "Invalid argument; see `atmdepot doctor`"),
 ])
-def test_what_the_kernel_refuses_has_a_hint(monkeypatch: pytest.MonkeyPatch, number: int, hint: str) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(number, os.strerror(number))
+def test_what_the_kernel_refuses_has_a_hint(
+    monkeypatch: pytest.MonkeyPatch, refused: int, number: int, hint: str,
+) -> None:
+    def refuse(_: int, request: int, _argument: object) -> None:
+        if request == refused:
+            raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(offload_tun, "TUN_DEVICE", Path("/dev/null"))
-    monkeypatch.setattr(offload_tun.fcntl, "ioctl", refuse)
+    monkeypatch.setattr(tun, "TUN_DEVICE", Path("/dev/null"))
+    monkeypatch.setattr(tun.fcntl, "ioctl", refuse)
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(EnvironmentLacks, match=f"^TUN device atm0: {hint}$"):
         OffloadTun("atm0")
@@ -245,8 +250,8 @@ def test_an_old_kernel_leaves_us_less(monkeypatch: pytest.MonkeyPatch, knows: in
         if isinstance(argument, int) and (knows is None or argument & ~knows):
             raise OSError(errno.EINVAL, "")
 
-    monkeypatch.setattr(offload_tun, "TUN_DEVICE", Path("/dev/null"))
-    monkeypatch.setattr(offload_tun.fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(tun, "TUN_DEVICE", Path("/dev/null"))
+    monkeypatch.setattr(tun.fcntl, "ioctl", ioctl)
     device = OffloadTun("atm0")
     device.close()
     assert device.offloads == gives

@@ -109,7 +109,7 @@ def test_a_removed_device_is_told_from_a_refused_packet(monkeypatch: pytest.Monk
     """As the kernel has it: a device that is removed fails with EBADFD, and what it does not want with others."""
     device = FakeDevice(-1)
     monkeypatch.setattr(bursts, "read_packets", lambda _fd, _most: ([], errno.EBADFD))
-    with pytest.raises(TunGone, match="^.*the TUN device is gone: File descriptor in bad state$") as gone:
+    with pytest.raises(TunGone, match=r"^.*the TUN device is gone: File descriptor in bad state$") as gone:
         device.read_burst(8)
     assert gone.value.errno == errno.EBADFD
     monkeypatch.setattr(bursts, "read_packets", lambda _fd, _most: ([b"last"], errno.EBADFD))

@@ -18,6 +18,7 @@ from tests.net.ends import (
     Ends,
     Pipe,
     Plain,
+    Told,
     cells_of,
     fresh,
     fresh6,
@@ -244,7 +245,8 @@ def test_whatever_there_is_room_for_the_order_is_kept(ends: Ends, seed: int) -> 
             link.flush()
     while link.wants_write:
         link.flush()
-        assert (datagrams := pipe.drain())
+        datagrams = pipe.drain()
+        assert datagrams
         got += b"".join(datagrams)
     got += b"".join(pipe.drain())
     assert got == cells_of(sent)
@@ -397,20 +399,10 @@ def test_a_full_receive_buffer_is_counted(ends: Ends) -> None:
         assert link.drops == {DropReason.RX_OVERFLOW: counted}
 
 
-class Told:
-    """Bursts that say what a test has written down."""
-
-    def __init__(self, *bursts: tuple[list[tuple[bytes, int, int, tuple[str, int] | None]], int]) -> None:
-        self._bursts = list(bursts)
-
-    def receive(self, most: int) -> tuple[list[tuple[bytes, int, int, tuple[str, int] | None]], int]:
-        return self._bursts.pop(0)
-
-
 def test_the_overflow_counter_of_the_kernel_may_wrap(ends: Ends) -> None:
     _, link = ends.plain_and_link()
     # Of two in one burst each counts once; -1 is of a socket that does not say.
-    link._datagrams = Told(*([[(cells_of(1), CELL_SIZE, seen, None)] * 2, 0] for seen in (0xFFFFFFFE, -1, 1, 1)))
+    link._datagrams = Told(*(([(cells_of(1), CELL_SIZE, seen, None)] * 2, 0) for seen in (0xFFFFFFFE, -1, 1, 1)))
     for counted in (0xFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFE + 3, 0xFFFFFFFE + 3):
         assert link.receive_burst(16) == [cells_of(1)] * 2
         assert link.drops == {DropReason.RX_OVERFLOW: counted}

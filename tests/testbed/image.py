@@ -44,7 +44,7 @@ def gather_wheels(machine: Machine, clone: Path) -> None:
     pip = [sys.executable, "-m", "pip"]
     version = machine.docker("run", "--rm", BASE, "python3", "-c",
                              "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
-    if version != "%d.%d" % sys.version_info[:2]:
+    if version != ".".join(map(str, sys.version_info[:2])):
         environment["ATMDEPOT_PURE"] = "1"  # what is compiled is for one version of Python
     run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(clone)], environment)
     shutil.rmtree(clone / "build", ignore_errors=True)

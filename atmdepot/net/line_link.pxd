@@ -1,0 +1,1 @@
+# Compiled as it stands; nothing in it needs C types.

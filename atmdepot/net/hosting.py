@@ -76,6 +76,7 @@ class HostLoop:
         token = trio.lowlevel.current_trio_token()
         self._tell_trio = lambda: token.run_sync_soon(self._failed.set)
         self._pump.start()
-        await self._failed.wait()
+        if self._failure is None:
+            await self._failed.wait()
         assert self._failure is not None
         raise self._failure

@@ -55,8 +55,11 @@ class Site:
 
     def feed(self, descriptor: int) -> None:
         """Keep the pump busy: with a descriptor that can always be read, whose handler puts a packet into the TUN."""
+        talk = Connection(40_000)
+        outer(self.pump).send(talk.syn)
+
         def handle(_: int) -> None:
-            outer(self.pump).send(Connection(40_000).ack)
+            outer(self.pump).send(talk.ack)
             self.far.drain()
 
         self.pump.watch(descriptor, handle)

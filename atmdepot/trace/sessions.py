@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import FlowKey
 
 _MAX_SESSIONS = 100_000
+_LAST_TIME = 1 << 62
+"""Of captures whose clocks say anything; beyond it the depot's own tables have no numbers."""
 
 
 class SessionNames(Protocol):
@@ -107,19 +109,20 @@ class CaptureSessions:
         packet = pdu.packet
         if packet is None or packet.tcp is None:
             return None
-        self._expire(pdu.time)
+        now = min(pdu.time, _LAST_TIME)
+        self._expire(now)
         from_client = True
         entry = self._tables.find(packet.key)
         if entry is None:
             entry = self._tables.find(packet.reverse_key)
             from_client = entry is None
         if from_client and self._tables.is_new(entry, packet.tcp):
-            entry = self._open(pdu, packet.key) if self._tables.has_room_for(packet.key) else None
+            entry = self._open(pdu, packet.key, now) if self._tables.has_room_for(packet.key) else None
         if entry is None:
             return None
         target = cast("_SeenTarget", entry.target)
         if (target.node, target.link) == (pdu.node, pdu.link):
-            self._tables.track(entry, packet.tcp, pdu.time, from_client=from_client)
+            self._tables.track(entry, packet.tcp, now, from_client)
         return Session(entry.number, entry.server.name)
 
     def _expire(self, now: int) -> None:
@@ -129,14 +132,14 @@ class CaptureSessions:
             self._tables.expire(due)
         self._now = now
 
-    def _open(self, pdu: Pdu, key: FlowKey) -> Entry:
+    def _open(self, pdu: Pdu, key: FlowKey, now: int) -> Entry:
         name = pdu.name.server
         server = self._servers.get(name)
         if server is None:
-            server = self._servers[name] = Server(name, 0, ServerSettings(node=name), pdu.name.vp, pdu.link, pdu.time)
-        entry = Entry(key, server, ServiceCategory.UBR_1, pdu.time)
+            server = self._servers[name] = Server(name, 0, ServerSettings(node=name), pdu.name.vp, pdu.link, now)
+        entry = Entry(key, server, ServiceCategory.UBR_1, now)
         entry.target = cast("Target", _SeenTarget(pdu.node, pdu.link, (pdu.vpi, pdu.vci)))
-        self._tables.open(entry, pdu.time)
+        self._tables.open(entry, now)
         self._watch(entry, SessionEvent.OPENED, "")
         return entry
 

@@ -176,7 +176,7 @@ cpdef bytes payloads(bytes cells, Py_ssize_t first, Py_ssize_t count):
 
 cdef int check_range(bytes cells, Py_ssize_t first, Py_ssize_t count) except -1:
     cdef Py_ssize_t there = len(cells) // CELL
-    if first < 0 or count < 0 or first > there or count > there - first:
+    if first < 0 or count < 0 or count > there - first:
         raise IndexError("no such cells")
     return 0
 

@@ -273,6 +273,13 @@ def test_lengths_that_lie(way: Way, count: int, length: int, uu: int, max_sdu: i
     assert way.sdu_of_cells(to_cells(pdu, HEADERS[:5], HEADERS[5:10]), 0, count, max_sdu) == expected
 
 
+def test_every_length_of_short_pdus(way: Way) -> None:
+    for count in (1, 2, 3):
+        for length in range(48 * count + 50):
+            pdu = with_crc(octets_of(48 * count - 6) + length.to_bytes(2, "big"))
+            assert way.sdu_of_pdu(pdu, MAX_SDU) == (pdu[:length] if length and cells_needed(length) == count else None)
+
+
 def test_no_sdu_in_an_aborted_pdu_or_in_none(way: Way) -> None:
     assert way.sdu_of_pdu(abort_pdu(), MAX_SDU) is None
     assert way.sdu_of_pdu(b"", MAX_SDU) is None

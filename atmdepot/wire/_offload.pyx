@@ -59,17 +59,29 @@ cdef inline void put32(unsigned char *at, uint32_t value) noexcept nogil:
     put16(at + 2, value & 0xFFFF)
 
 
+cdef inline uint64_t halves(uint64_t total) noexcept nogil:
+    return <uint32_t>total + (total >> 32)
+
+
 cdef uint64_t add(const unsigned char *at, Py_ssize_t length) noexcept nogil:
-    """The sum of some octets as 16-bit words in the machine's order, not folded (RFC 1071 section 2 (B))."""
-    cdef uint64_t total = 0
-    cdef uint32_t word
-    cdef Py_ssize_t number, words = length >> 2
-    for number in range(words):
-        memcpy(&word, at + 4 * number, 4)
-        total += word
-    word = 0
-    memcpy(&word, at + 4 * words, length & 3)
-    return total + word
+    """The sum of some octets as 16-bit words in the machine's order, not folded (RFC 1071 section 2), below 2^34.
+
+    It goes by 64 bits with the carry brought round, in two sums that do not wait for each other: nearly as fast as
+    vectors, which a compiler makes of simpler loops only at -O3.
+    """
+    cdef uint64_t one = 0, other = 0
+    cdef uint64_t words[2]
+    while length >= 16:
+        memcpy(words, at, 16)
+        one += words[0]
+        one += one < words[0]
+        other += words[1]
+        other += other < words[1]
+        at += 16
+        length -= 16
+    memset(words, 0, 16)
+    memcpy(words, at, length)
+    return halves(one) + halves(other) + halves(words[0]) + halves(words[1])
 
 
 cdef inline uint16_t fold(uint64_t total) noexcept nogil:

@@ -62,7 +62,10 @@ class HostSetup:
         _write(_PROC / f"ipv4/conf/{self._node.tun}/rp_filter", "0")
         # Nor has it anything to say to groups.
         ip.link("set", index=tun, flags=0, change=_IFF_MULTICAST)
-        ip.link("set", index=tun, mtu=self._node.mtu, txqlen=_QUEUE, state="up")
+        # The length of the queue before the state: on a device that is up, the kernel stops the queue to change it,
+        # and drops what it is given meanwhile.
+        ip.link("set", index=tun, mtu=self._node.mtu, txqlen=_QUEUE)
+        ip.link("set", index=tun, state="up")
         for address in self._node.address:
             _tolerate(ip.addr, "add", index=tun, address=address, prefixlen=_bits(address), family=_family(address))
 

@@ -98,7 +98,8 @@ def test_not_one_octet_of_any_packet_changes(direct: Site, needs: Callable[[str]
     assert to_servers.total() > 200  # where segments are joined, there are fewer ACKs
     assert to_clients.total() > 30 * 2**20 // 1500
     assert sum(len(packet) for packet in captures.incoming["depot"]) > 30 * 2**20
-    assert min(len(captures.incoming[edge]) for edge in edges) > 500
+    assert min(len(captures.incoming[edge]) for edge in edges) > 50  # mostly ACKs, see above
+    assert min(len(captures.outgoing[edge]) for edge in edges) > 10 * 2**20 // 1500
     for packets in (to_servers, to_clients):
         assert {packet[0] >> 4 for packet in packets} == {4, 6}
         assert {packet[9] for packet in packets if packet[0] >> 4 == 4} >= {1, 6}

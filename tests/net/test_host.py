@@ -1,0 +1,46 @@
+"""What the set-up of a host asks of the kernel, and in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from atmdepot.net import host
+from tests.net.nodes import DEPOT, network
+
+
+class Requests:
+    """Stands in for the netlink socket, and keeps what it is asked to set of a device."""
+
+    made: list[dict[str, Any]]
+
+    def __enter__(self) -> Requests:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def link_lookup(self, ifname: str) -> list[int]:
+        return [7]
+
+    def link(self, _verb: str, **settings: Any) -> None:
+        self.made.append(settings)
+
+    def addr(self, _verb: str, **_settings: Any) -> None:
+        return None
+
+    route = rule = addr
+
+
+def test_the_queue_has_its_length_before_the_device_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one request, Linux would set the device up first, and drop packets while it changed the queue."""
+    monkeypatch.setattr(Requests, "made", [], raising=False)
+    monkeypatch.setattr(host, "IPRoute", Requests)
+    monkeypatch.setattr(host, "_write", lambda *_: None)
+    table = network()
+    table.nodes[DEPOT].configure = True
+    host.HostSetup(table, DEPOT).apply()
+    up = next(at for at, settings in enumerate(Requests.made) if settings.get("state") == "up")
+    assert "txqlen" not in Requests.made[up]
+    assert any(settings.get("txqlen", 0) >= 1000 for settings in Requests.made[:up])

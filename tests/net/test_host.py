@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any, Self
 
 from atmdepot.net import host
 from tests.net.nodes import DEPOT, network
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Requests:
@@ -15,7 +16,7 @@ class Requests:
 
     made: list[dict[str, Any]]
 
-    def __enter__(self) -> Requests:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

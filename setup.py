@@ -1,14 +1,17 @@
 """What is compiled: every module with a `.pxd` of its name beside it, and every `.pyx`.
 
-The sources stay plain Python that runs without a compiler: an extension that cannot be built is left out, and its
-module runs as it stands (`atmdepot --version` says which). ATMDEPOT_PURE=1 builds none. ATMDEPOT_SANITIZE=1 builds
+The sources stay plain Python that runs without a compiler: where one extension cannot be built all are left out, and
+the modules run as they stand (`atmdepot --version` says so). ATMDEPOT_PURE=1 builds none. ATMDEPOT_SANITIZE=1 builds
 them with AddressSanitizer and UBSan, for tests (see docs/performance.md).
 """
 
 import os
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
 
 DIRECTIVES = {
     "language_level": 3,
@@ -38,11 +41,29 @@ def extensions() -> list[Extension]:
     flags = _SANITIZE if sanitize else _OPTIMISE
     made = [
         Extension(".".join(path.with_suffix("").parts), [str(path)], extra_compile_args=flags,
-                  extra_link_args=flags if sanitize else [], optional=not sanitize)
+                  extra_link_args=flags if sanitize else [])
         for path in sources()
     ]
     return cythonize(made, compiler_directives=DIRECTIVES, build_dir="build/cython", force=sanitize,
                      nthreads=os.cpu_count() or 0) if made else []
 
 
-setup(ext_modules=extensions(), options={"build_ext": {"parallel": os.cpu_count() or 1}})
+class AllOrNone(build_ext):
+    """The extensions call each other in C, so where one is missing, none may be there."""
+
+    def build_extensions(self) -> None:
+        """Build them; leave none where one cannot be built, unless it is the sanitizers' build that was asked for."""
+        try:
+            super().build_extensions()
+        except (BaseError, CCompilerError, OSError) as error:
+            if os.environ.get("ATMDEPOT_SANITIZE"):
+                raise
+            for extension in self.extensions:
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+                Path(*extension.name.split(".")).with_suffix(sysconfig.get_config_var("EXT_SUFFIX")).unlink(missing_ok=True)
+            self.extensions = []
+            self.warn(f"the data path stays plain Python: {error}")
+
+
+setup(ext_modules=extensions(), options={"build_ext": {"parallel": os.cpu_count() or 1}},
+      cmdclass={"build_ext": AllOrNone})

@@ -4,6 +4,11 @@ from atmdepot.atm.sar cimport Reassembler, Sdu, segment
 from atmdepot.atm.vc cimport Vc, VcTable
 
 
+cdef object _VC_MUX
+cdef int CELL_SIZE
+cdef dict _ENCAPSULATIONS, _CRC_MODES
+
+
 cdef class LinkAdaptation:
     cdef public object name, interface, drops
     cdef public VcTable table
@@ -16,3 +21,7 @@ cdef class LinkAdaptation:
     cpdef bytes take_cells(self)
     @cython.locals(sdu=Sdu)
     cpdef list receive(self, bytes cells, long long now)
+    cpdef close(self, Vc vc)
+
+
+cpdef Vc vc_of(vp, int vci, interface, contract)

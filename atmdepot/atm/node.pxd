@@ -1,3 +1,5 @@
+cimport cython
+
 from atmdepot.wire.packet cimport Packet, analyse
 
 
@@ -9,9 +11,12 @@ cdef class AtmNode:
 
     cpdef packet_from_tun(self, bytes octets, long long now)
     cpdef cells_from_link(self, name, bytes cells, long long now)
+    @cython.locals(packets=list, packet=bytes)
     cpdef list take_packets(self)
     cpdef Packet analyse_from_tun(self, bytes octets)
+    @cython.locals(packet=Packet)
     cpdef Packet analyse(self, bytes octets, vc=*)
 
 
-cpdef bint _is_group(Packet packet)
+@cython.locals(first=int)
+cpdef bint _is_group(Packet packet) except -1

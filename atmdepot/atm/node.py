@@ -52,7 +52,8 @@ class AtmNode:
         """The packets for the TUN device, in order; they are the caller's now."""
         packets, self.packets_out = self.packets_out, []
         self.tx_packets += len(packets)
-        self.tx_octets += sum(map(len, packets))
+        for packet in packets:
+            self.tx_octets += len(packet)
         return packets
 
     def analyse_from_tun(self, octets: bytes) -> Packet | None:

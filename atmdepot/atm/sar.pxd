@@ -1,7 +1,8 @@
 import cython
 
 from atmdepot.atm.vc cimport Vc, VcTable
-from atmdepot.wire._octets cimport header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train
+from atmdepot.wire._octets cimport header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train, user_vc
+from atmdepot.wire.cell cimport HecReceiver
 
 cdef object _VC_MUX
 cdef object _DYNAMIPS
@@ -11,14 +12,12 @@ cdef int PAYLOAD_SIZE
 cdef int _CLP
 cdef int _LAST
 cdef int _EFCI
+cdef Py_ssize_t _MAX_HEADERS_OF_VC
 
 @cython.locals(cells=bytes)
 cpdef bytes segment(object packet, Vc vc, int clp=*)
 
 
-# No part of a circle: a VC knows none of its SDUs.
-@cython.no_gc
-@cython.freelist(64)
 cdef class Sdu:
     cdef public Vc vc
     cdef public bytes octets
@@ -32,7 +31,8 @@ cdef class Reassembler:
     cdef public long long timeout
     cdef public Py_ssize_t max_octets
     cdef public object drops
-    cdef public object hec
+    cdef public HecReceiver hec
+    cdef bint _is_nni
     cdef public long long unassigned_cells
     cdef public Py_ssize_t octets_pending
     cdef public dict _known
@@ -50,8 +50,10 @@ cdef class Reassembler:
     cdef bytes _judge(self, Vc vc, bytes pdu)
     @cython.locals(clp=int, congested=bint)
     cdef _deliver(self, Vc vc, int marks, bytes octets, list sdus)
-    @cython.locals(good=bytes, vc=Vc)
+    @cython.locals(good=bytes, number=int)
     cdef tuple _look_up(self, bytes header, bytes cells, Py_ssize_t at)
+    @cython.locals(vc=Vc)
+    cdef Vc _vc_of(self, bytes header, int number, bytes cells, Py_ssize_t at)
     cdef _discard_rest(self, Vc vc, object reason, long long now)
     cdef _count_pdu(self, Vc vc, object reason)
     cdef _release(self, Vc vc, bint keep_clp=*)

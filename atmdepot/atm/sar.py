@@ -14,7 +14,7 @@ from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import Aal5Error, CrcMode, cpcs_pdu, parse_cpcs_pdu, to_cells
 from atmdepot.wire.cell import CELL_SIZE, PAYLOAD_SIZE, CellHeader, HecMode, HecReceiver, Interface
 from atmdepot.wire.llc import Encapsulation, encapsulate
-from atmdepot.wire.octets import header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train
+from atmdepot.wire.octets import header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train, user_vc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +89,7 @@ class Reassembler:
         """Take cells for the VCs of `table`; times in ns."""
         self.table = table
         self.interface = interface
+        self._is_nni = interface is Interface.NNI
         self.timeout = timeout
         self.max_octets = max_octets
         self.drops = Drops() if drops is None else drops
@@ -196,26 +197,33 @@ class Reassembler:
 
     def _look_up(self, header: bytes, cells: bytes, at: int) -> tuple[bytes, Vc | None]:
         """Check, mend and look up the header, not met before, of cell `at`; with no VC (and counted), drop the cell."""
+        number = user_vc(header, self._is_nni)
+        if number >= 0:
+            self.hec.mode = _CORRECTION  # as after each header that is right
+            return header, self._vc_of(header, number, cells, at)
         good = self.hec.receive(header)
         if good is None:
             self.drops.count(DropReason.HEC_ERROR, octets=_cell(cells, at))
             return header, None
-        if (vc := self._known.get(good)) is not None:
-            return good, vc
+        number = user_vc(good, self._is_nni)
+        if number >= 0:
+            return good, self._known.get(good) or self._vc_of(good, number, cells, at)
         fields = CellHeader.unpack(good, self.interface)
         if fields.is_idle:
             self.unassigned_cells += 1
-            return good, None
-        if not fields.is_user_data:
+        else:
             self.drops.count(DropReason.NOT_USER_DATA, 1, _cell(cells, at), fields)
-            return good, None
-        vc = self.table.find(fields.vpi, fields.vci)
+        return good, None
+
+    def _vc_of(self, header: bytes, number: int, cells: bytes, at: int) -> Vc | None:
+        """The VC with a number (see `user_vc`), whose cells are known by this header from here on; None is counted."""
+        vc = self.table.find(number >> 16, number & 0xFFFF)
         if vc is None:
-            self.drops.count(DropReason.UNKNOWN_VC, 1, _cell(cells, at), fields)
+            self.drops.count(DropReason.UNKNOWN_VC, 1, _cell(cells, at), CellHeader.unpack(header, self.interface))
         elif len(self._known) < _MAX_KNOWN_HEADERS and len(vc.rx_headers) < _MAX_HEADERS_OF_VC:
-            self._known[good] = vc
-            vc.rx_headers = (*vc.rx_headers, good)
-        return good, vc
+            self._known[header] = vc
+            vc.rx_headers = (*vc.rx_headers, header)
+        return vc
 
     def forget(self, vc: Vc) -> None:
         """Drop all that is held of a VC that is being closed."""

@@ -1,1 +1,21 @@
-# Compiled as it stands; nothing in it needs C types.
+cimport cython
+
+cdef long long _SECOND, _HORIZON, _NOWHERE
+
+
+cdef class Expiring:
+    cdef public long long deadline, slot
+
+
+cdef class TimerWheel:
+    cdef public long long tick
+    cdef public dict _slots
+    cdef public list _due
+
+    @cython.locals(slot="long long", bucket=dict)
+    cpdef add(self, Expiring item, long long now)
+    @cython.locals(bucket=dict)
+    cpdef remove(self, Expiring item)
+    @cython.locals(item=Expiring, gone=list, slot="long long")
+    cpdef list expired(self, long long now)
+    cpdef next_timer(self)

@@ -8,24 +8,24 @@ and no table is ever scanned.
 from __future__ import annotations
 
 import heapq
-from typing import Generic, Protocol, TypeVar
+from typing import Any
 
 _SECOND = 1_000_000_000
 _HORIZON = 60
 _NOWHERE = -1
 
 
-class Expiring(Protocol):
+class Expiring:
     """What the wheel holds: `deadline` in ns, and the `slot` it stands in (the wheel's own; -1 at first)."""
 
-    deadline: int
-    slot: int
+    __slots__ = ("deadline", "slot")
+
+    def __init__(self, deadline: int = 0) -> None:
+        self.deadline = deadline
+        self.slot = _NOWHERE
 
 
-T = TypeVar("T", bound=Expiring)
-
-
-class TimerWheel(Generic[T]):
+class TimerWheel:
     """Items in slots of `tick` ns; an item expires up to one tick after its deadline, never before.
 
     No item stands more than 60 ticks away, so that a deadline moved to an earlier time is never missed by more. An
@@ -36,10 +36,10 @@ class TimerWheel(Generic[T]):
 
     def __init__(self, tick: int = _SECOND) -> None:
         self.tick = tick
-        self._slots: dict[int, dict[T, None]] = {}
+        self._slots: dict[int, dict[Expiring, None]] = {}
         self._due: list[int] = []
 
-    def add(self, item: T, now: int) -> None:
+    def add(self, item: Expiring, now: int) -> None:
         """Watch an item; again when its deadline was moved to an earlier time."""
         slot = min(item.deadline // self.tick, now // self.tick + _HORIZON) + 1
         if slot == item.slot:
@@ -52,15 +52,15 @@ class TimerWheel(Generic[T]):
             heapq.heappush(self._due, slot)
         bucket[item] = None
 
-    def remove(self, item: T) -> None:
+    def remove(self, item: Expiring) -> None:
         """Watch an item no more."""
         if item.slot != _NOWHERE:
             del self._slots[item.slot][item]
             item.slot = _NOWHERE
 
-    def expired(self, now: int) -> list[T]:
+    def expired(self, now: int) -> list[Any]:
         """Take out the items whose deadline has passed; those with more time go to a later slot."""
-        gone: list[T] = []
+        gone: list[Any] = []
         while self._due and self._due[0] * self.tick <= now:
             slot = heapq.heappop(self._due)
             for item in self._slots.pop(slot):

@@ -1,3 +1,7 @@
+cdef object _UNI
+cdef int _UNI_VPIS, _NNI_VPIS, _VCIS, _VCI_BITS, HEADER_SIZE, PAYLOAD_SIZE, TRAILER_SIZE
+
+
 cdef class Vc:
     cdef public int vpi
     cdef public int vci
@@ -24,6 +28,8 @@ cdef class Vc:
 
 
 cdef class VcTable:
-    cdef public dict vcs
+    cdef dict _vcs
 
+    cpdef add(self, Vc vc)
+    cpdef remove(self, Vc vc)
     cpdef Vc find(self, int vpi, int vci)

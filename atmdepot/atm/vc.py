@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.contract import Contract, ServiceCategory
-from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
-from atmdepot.wire.cell import HEADER_SIZE, CellHeader, Interface
+from atmdepot.wire.aal5 import MAX_SDU, TRAILER_SIZE, CrcMode
+from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, CellHeader, Interface
 from atmdepot.wire.llc import Encapsulation
 from atmdepot.wire.octets import vc_headers
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DEFAULT_CONTRACT = Contract()
+_UNI, _STRICT, _VC_MUX = Interface.UNI, CrcMode.STRICT, Encapsulation.VC_MUX
 _UNI_VPIS, _NNI_VPIS, _VCIS = 1 << 8, 1 << 12, 1 << 16
+_VCI_BITS = 16
 
 
 class Vc:
@@ -30,8 +32,8 @@ class Vc:
     )
 
     def __init__(
-        self, vpi: int, vci: int, *, interface: Interface = Interface.UNI, contract: Contract = _DEFAULT_CONTRACT,
-        encapsulation: Encapsulation = Encapsulation.VC_MUX, crc: CrcMode = CrcMode.STRICT, max_sdu: int = MAX_SDU,
+        self, vpi: int, vci: int, *, interface: Interface = _UNI, contract: Contract = _DEFAULT_CONTRACT,
+        encapsulation: Encapsulation = _VC_MUX, crc: CrcMode = _STRICT, max_sdu: int = MAX_SDU,
     ) -> None:
         """Make a VC; raise ValueError when the VPI or VCI does not fit the interface."""
         self.vpi, self.vci = vpi, vci
@@ -40,8 +42,8 @@ class Vc:
         self.encapsulation = encapsulation
         self.crc = crc
         self.max_sdu = max_sdu
-        self.max_cells = cells_needed(max_sdu)
-        if not (0 <= vpi < (_UNI_VPIS if interface is Interface.UNI else _NNI_VPIS) and 0 <= vci < _VCIS):
+        self.max_cells = (max_sdu + TRAILER_SIZE + PAYLOAD_SIZE - 1) // PAYLOAD_SIZE
+        if not (0 <= vpi < (_UNI_VPIS if interface is _UNI else _NNI_VPIS) and 0 <= vci < _VCIS):
             CellHeader(vpi, vci).pack(interface)  # tells which does not fit
         self.header_octets = vc_headers(vpi, vci)
         self.owner: object = None
@@ -67,26 +69,28 @@ class Vc:
 class VcTable:
     """The VCs of one link by VPI and VCI."""
 
-    __slots__ = ("vcs",)
+    __slots__ = ("_vcs",)
 
     def __init__(self, *vcs: Vc) -> None:
-        self.vcs: dict[tuple[int, int], Vc] = {(vc.vpi, vc.vci): vc for vc in vcs}
+        self._vcs: dict[int, Vc] = {}
+        for vc in vcs:
+            self._vcs[vc.vpi << _VCI_BITS | vc.vci] = vc
 
     def add(self, vc: Vc) -> None:
         """Open a VC; raise ValueError when its VPI and VCI are in use."""
-        if self.vcs.setdefault((vc.vpi, vc.vci), vc) is not vc:
+        if self._vcs.setdefault(vc.vpi << _VCI_BITS | vc.vci, vc) is not vc:
             raise ValueError(f"VC {vc.vpi}/{vc.vci} is already open")
 
     def remove(self, vc: Vc) -> None:
         """Close a VC."""
-        self.vcs.pop((vc.vpi, vc.vci), None)
+        self._vcs.pop(vc.vpi << _VCI_BITS | vc.vci, None)
 
     def find(self, vpi: int, vci: int) -> Vc | None:
         """The VC on which a cell came, or None."""
-        return self.vcs.get((vpi, vci))
+        return self._vcs.get(vpi << _VCI_BITS | vci)
 
     def __iter__(self) -> Iterator[Vc]:
-        return iter(self.vcs.values())
+        return iter(self._vcs.values())
 
     def __len__(self) -> int:
-        return len(self.vcs)
+        return len(self._vcs)

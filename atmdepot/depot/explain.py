@@ -135,7 +135,7 @@ class _Way:
     def _session_target(self, packet: Packet, tcp: TcpFields) -> Target | None:
         self._tell_service(packet)
         sessions = self._depot.sessions
-        session = sessions.find(packet.key)
+        session = sessions.find(packet.key())
         if session is not None and not sessions.is_new(session, tcp):
             return self._known(session, packet)
         target = self._open(packet, session)
@@ -161,7 +161,7 @@ class _Way:
         if isinstance(pool, DropReason):
             self._refuse(pool, packet)
             return None
-        if (server := self._depot.probes.get(packet.key)) is not None:
+        if (server := self._depot.probes.get(packet.key())) is not None:
             self._say("server", f"{server.name}: this is the depot's own probe of it")
             self._told.server, self._told.opens = server.name, True
             return self._depot.vc_map.vps[server.vp].default_target
@@ -205,7 +205,7 @@ class _Way:
 
     def _own_vc(self, packet: Packet, vp: VpMap, old: Session | None) -> Target:
         """The VC of a new session; entries that make way for it give their VCIs back first."""
-        pushed_out = self._depot.sessions.pushed_out(packet.key) if packet.tcp is not None else None
+        pushed_out = self._depot.sessions.pushed_out(packet.key()) if packet.tcp is not None else None
         if pushed_out is not None:
             self._say("session", f"it pushes out session {pushed_out.number}, the oldest half-open one, of "
                                  f"{self._depot.sessions.timers.max_half_open} (max_half_open)")
@@ -240,7 +240,7 @@ class _Way:
                 self._say("session", "an ICMP error follows the session that the packet inside it names")
                 return self._known(session, packet)
         elif packet.protocol == PROTOCOL_UDP:
-            flow = depot.sessions.find(packet.key)
+            flow = depot.sessions.find(packet.key())
             return self._open(packet, None) if flow is None else self._known(flow, packet)
         return self._default_target(pool, packet)
 

@@ -26,7 +26,7 @@ from atmdepot.depot.other_traffic import OtherTraffic
 from atmdepot.depot.probing import Probing
 from atmdepot.depot.qos import QosMap
 from atmdepot.depot.session_management import Server, SessionManagement
-from atmdepot.depot.sessions import Session, SessionEvent, SessionTables
+from atmdepot.depot.sessions import Session, SessionEvent, SessionTables, is_half_open
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.depot.vc_map import Target, VcMap
 from atmdepot.drops import DropReason
@@ -80,7 +80,7 @@ class Depot(AtmNode):
 
     def _session_target(self, octets: bytes, packet: Packet, tcp: TcpFields, now: int) -> Target | None:
         """Where a TCP packet goes: with its session, which it may open; None (and counted) when it has none."""
-        key = packet.key
+        key = packet.key()
         session = self.sessions.find(key)
         if session is None or self.sessions.is_new(session, tcp):
             session = self._open_session(key, octets, packet, now)
@@ -103,7 +103,7 @@ class Depot(AtmNode):
             return DropReason.NOT_A_SERVICE
         if packet.tcp is not None and not is_opening(packet.tcp.flags):
             return DropReason.NO_SESSION
-        return pool if self.sessions.has_room_for(packet.key) else DropReason.TABLE_FULL
+        return pool if self.sessions.has_room_for(packet.key()) else DropReason.TABLE_FULL
 
     def _open_session(self, key: FlowKey, octets: bytes, packet: Packet, now: int) -> Session | None:
         """A new session gets the preloaded next server and a VC; None (and counted) when it cannot be one."""
@@ -119,7 +119,8 @@ class Depot(AtmNode):
             return None
         session = Session(key, server, self.qos.category(packet.dscp), now)
         old = self.sessions.open(session, now)
-        session.target = self.vc_map.vps[server.vp].open(session.category, session)
+        vp = self.vc_map.vps[server.vp]
+        session.target = vp.open(session.category, session)
         pool.preload(now)
         if self.sessions.watcher is not None:
             reuse = "" if old is None else ", port reused" if old.closed_by else ", in place of one on a dead server"
@@ -169,7 +170,7 @@ class Depot(AtmNode):
         tcp = packet.tcp
         if tcp is None:
             return self.others.may_pass(link, vc, octets, packet, now)
-        session = self.sessions.find(packet.reverse_key)
+        session = self.sessions.find(packet.reverse_key())
         if session is None:
             self.drops.count(DropReason.NO_SESSION, 1, octets, vc)
             return False
@@ -178,7 +179,7 @@ class Depot(AtmNode):
             self.drops.count(DropReason.WRONG_VP, 1, octets, vc)
             return False
         server = session.server
-        if tcp.flags & _RST and session.half_open and not session.probe:
+        if tcp.flags & _RST and is_half_open(session) and not session.probe:
             # A server that refuses a session may have lost its process; the prober asks at once.
             server.condition.suspect = True
         self.sessions.track(session, tcp, now, False)
@@ -216,7 +217,7 @@ class Depot(AtmNode):
         self.network = network
         self.management.configure(network, now)
         self.probing.settings = network.probing
-        self.sessions.timers = network.sessions
+        self.sessions.use(network.sessions)
 
     def _release(self, session: Session) -> None:
         session.target.vp.close(session.target.vc, session)

@@ -53,7 +53,7 @@ class OtherTraffic:
 
     def _flow_target(self, octets: bytes, packet: Packet, now: int) -> Target | None:
         depot = self._depot
-        key = packet.key
+        key = packet.key()
         flow = depot.sessions.find(key)
         if flow is None:
             flow = self._open_flow(octets, packet, now)
@@ -74,7 +74,7 @@ class OtherTraffic:
         if server is None:
             depot.drops.count(DropReason.NO_SERVER, 1, octets)
             return None
-        flow = Session(packet.key, server, depot.qos.category(packet.dscp), now)
+        flow = Session(packet.key(), server, depot.qos.category(packet.dscp), now)
         depot.sessions.open_flow(flow, now)
         flow.target = depot.vc_map.vps[server.vp].open(flow.category, flow)
         pool.preload(now)
@@ -91,7 +91,7 @@ class OtherTraffic:
     def may_pass(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
         """Whether a server's packet goes on to the client: what a VIP sends, and what routers say about sessions."""
         depot = self._depot
-        if packet.protocol == PROTOCOL_UDP and (flow := depot.sessions.find(packet.reverse_key)) is not None:
+        if packet.protocol == PROTOCOL_UDP and (flow := depot.sessions.find(packet.reverse_key())) is not None:
             if flow.vp.link.name != link:
                 depot.drops.count(DropReason.WRONG_VP, 1, octets, vc)
                 return False

@@ -75,7 +75,8 @@ class Condition:
         """Anything came from the server."""
         if self._askers:
             self._askers.clear()
-            self._clear(Fault.NO_ACK, "it answers again", now)
+            if self.faults:
+                self._clear(Fault.NO_ACK, "it answers again", now)
 
     def check_silence(self, settings: Settings, now: int) -> None:
         """One session without an answer may have a client that vanished; several mean the server."""

@@ -1,3 +1,5 @@
+cimport cython
+
 from atmdepot.depot.probing cimport Condition
 
 
@@ -6,3 +8,16 @@ cdef class Server:
     cdef public Condition condition
     cdef public bint draining
     cdef public long long primary_sessions, total_sessions, sessions_since_report
+
+
+cdef class Pool:
+    cdef public object name, balancer, balancing
+    cdef public list servers
+    cdef public Server _next
+
+    @cython.locals(server=Server)
+    cpdef Server take_next(self, bytes client, long long now)
+    cpdef preload(self, long long now)
+    @cython.locals(ready=list)
+    cpdef list candidates(self)
+    cpdef Server _choose(self, bytes client, long long now)

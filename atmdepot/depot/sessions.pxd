@@ -1,40 +1,58 @@
 cimport cython
 
+from atmdepot.atm.timers cimport Expiring, TimerWheel
 from atmdepot.depot.sides cimport Side, is_after, is_between
 from atmdepot.depot.tcp_states cimport after, is_answer, is_opening
 from atmdepot.wire.packet cimport TcpFields
 
-cdef long long _SYN, _FIN, _ACK, _RST, _MASK
+cdef long long _SYN, _FIN, _ACK, _RST, _MASK, _UNKNOWN
+cdef object _SYN_SENT, _CLOSED, _LISTEN, _PRIMARY, _SECONDARY, _GONE
+cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
+cdef object _SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN, _GETS_FIN
+cdef frozenset _OPENING, _OVER
 
 
-cdef class Session:
-    cdef public long long number, opened, last_seen, deadline, slot
+cdef class Session(Expiring):
+    cdef public long long number, opened, last_seen
     cdef public long long packets_in, packets_out, octets_in, octets_out
-    cdef public object key, server, category, target, table, closed_by
+    cdef public object server, category, target, table, closed_by
+    cdef public tuple key
     cdef public TcpFields second_syn
     cdef public Side client, server_side
-    cdef public bint probe
+    cdef public bint probe, opening
+
+
+cpdef bint is_half_open(Session session) except -1
 
 
 cdef class SessionTables:
     cdef public dict primary, secondary
-    cdef public long long opened, evicted, last_number
-    cdef public object watcher, timers, _released, _wheel, _half_open
+    cdef public long long opened, evicted, last_number, _idle
+    cdef public object watcher, timers, _released, _half_open
+    cdef public TimerWheel _wheel
 
-    cpdef Session find(self, key)
-    cpdef bint is_new(self, Session session, TcpFields tcp)
-    cpdef bint has_room_for(self, key)
+    @cython.locals(session=Session)
+    cpdef Session find(self, tuple key)
+    cpdef bint is_new(self, Session session, TcpFields tcp) except -1
+    cpdef bint has_room_for(self, key) except -1
+    @cython.locals(old=Session)
     cpdef Session open(self, Session session, long long now)
     cpdef _enter(self, Session session, long long deadline, long long now)
+    @cython.locals(sender=Side, receiver=Side)
     cpdef track(self, Session session, TcpFields tcp, long long now, bint from_client)
+    @cython.locals(earlier=bint)
     cpdef _expire_at(self, Session session, long long deadline, long long now)
+    cdef _established(self, Session session)
     cpdef _reset(self, Session session, Side sender, Side receiver, TcpFields tcp, long long now)
-    cpdef bint _revive(self, Session session)
+    cpdef bint _revive(self, Session session) except -1
     cpdef _to_secondary(self, Session session, why, long long now)
     cpdef _leave_primary(self, Session session)
     cpdef _remove(self, Session session, why)
+    cpdef tell(self, Session session, event, why=*)
+    @cython.locals(session=Session)
+    cpdef expire(self, long long now)
 
 
-cpdef bint _counts(Session session, TcpFields tcp, bint from_client)
+cpdef bint _counts(Session session, TcpFields tcp, bint from_client) except -1
 cpdef _advance(Side sender, Side receiver, TcpFields tcp)
 cpdef _apply(Side side, event)

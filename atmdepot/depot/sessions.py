@@ -12,8 +12,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.timers import TimerWheel
-from atmdepot.depot.sides import Side, is_after, is_between
+from atmdepot.atm.timers import Expiring, TimerWheel
+from atmdepot.depot.sides import UNKNOWN, Side, is_after, is_between
 from atmdepot.depot.tcp_states import OVER, Event, TcpState, after, is_answer, is_opening
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import ACK, FIN, RST, SYN
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _SYN, _FIN, _ACK, _RST = SYN, FIN, ACK, RST  # C numbers, where this is compiled
 _MASK = 0xFFFFFFFF
+_UNKNOWN = UNKNOWN
+_SYN_SENT = TcpState.SYN_SENT  # looked up once: for each packet that costs as much as the rest
+_SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN, _GETS_FIN = Event
 _PROBE_LINGERS = 2_000_000_000
 _AFTER_DOUBTFUL_RST = 10_000_000_000
 """An RST in the window, but not at the exact number, leaves a session 10 s, unless it shows life (RFC 5961)."""
@@ -59,31 +62,30 @@ class SessionEvent(StrEnum):
     GONE = "gone"
 
 
-class Session:
+class Session(Expiring):
     """An entry: the flow, its server and VC, what both ends were seen to do, and when."""
 
     __slots__ = (
-        "category", "client", "closed_by", "deadline", "key", "last_seen", "number", "octets_in", "octets_out",
-        "opened", "packets_in", "packets_out", "probe", "second_syn", "server", "server_side", "slot", "table",
-        "target",
+        "category", "client", "closed_by", "key", "last_seen", "number", "octets_in", "octets_out", "opened", "opening",
+        "packets_in", "packets_out", "probe", "second_syn", "server", "server_side", "table", "target",
     )
 
     def __init__(
         self, key: FlowKey, server: Server, category: ServiceCategory, now: int, *, probe: bool = False,
     ) -> None:
+        super().__init__()
         self.number = 0  # 1, 2, 3... from when it is entered on
         self.key = key
         self.server = server
         self.category = category
         self.probe = probe
+        self.opening = False  # whether it stands among the half-open ones
         self.target: Target
-        self.client = Side(TcpState.CLOSED)
-        self.server_side = Side(TcpState.LISTEN)
+        self.client = Side(_CLOSED)
+        self.server_side = Side(_LISTEN)
         self.second_syn: TcpFields | None = None
         self.opened = self.last_seen = now
-        self.deadline = 0
-        self.slot = -1
-        self.table = Table.PRIMARY
+        self.table = _PRIMARY
         self.closed_by = ""
         self.packets_in = self.packets_out = self.octets_in = self.octets_out = 0
 
@@ -105,10 +107,19 @@ class Session:
     @property
     def half_open(self) -> bool:
         """Whether the handshake is not over."""
-        return self.client.state in _OPENING or self.server_side.state in _OPENING
+        return is_half_open(self)
 
 
 _OPENING = frozenset({TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
+_OVER = OVER
+_PRIMARY, _SECONDARY, _GONE = Table
+_CLOSED, _LISTEN = TcpState.CLOSED, TcpState.LISTEN
+_TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE = SessionEvent.ESTABLISHED, SessionEvent.CLOSED, SessionEvent.GONE
+
+
+def is_half_open(session: Session) -> bool:
+    """What `Session.half_open` says, without the detour that a property takes where this is compiled."""
+    return session.client.state in _OPENING or session.server_side.state in _OPENING
 
 
 SessionWatcher = Callable[[Session, SessionEvent, str], None]
@@ -128,15 +139,21 @@ class SessionTables:
         self.opened = self.evicted = 0
         self.last_number = 0
         self.watcher: SessionWatcher | None = None
-        self.timers = timers
+        self.use(timers)
         self._released = released
-        self._wheel: TimerWheel[Session] = TimerWheel()
+        self._wheel = TimerWheel()
         # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away.
         self._half_open: OrderedDict[FlowKey, Session] = OrderedDict()
 
+    def use(self, timers: SessionTimers) -> None:
+        """Go by other times and bounds from here on."""
+        self.timers = timers
+        self._idle = int(timers.idle)  # read for each packet
+
     def find(self, key: FlowKey) -> Session | None:
         """The entry of a flow (client first), from the primary or else the secondary table."""
-        return self.primary.get(key) or self.secondary.get(key)
+        session = self.primary.get(key)
+        return self.secondary.get(key) if session is None else session
 
     def is_new(self, session: Session | None, tcp: TcpFields) -> bool:
         """Whether a client's packet opens a session: a SYN with no entry, or one that reuses the port of a closed one.
@@ -145,13 +162,13 @@ class SessionTables:
         """
         if not is_opening(tcp.flags):
             return False
-        if (self.timers.reselect and session is not None and session.client.state is TcpState.SYN_SENT
+        if (self.timers.reselect and session is not None and session.client.state is _SYN_SENT
                 and not session.server.alive):
             return True  # no SYN+ACK has come from a server that is dead by now
         if session is None:
             return True
         # The sessions of a dead server are lost (patent, page 16): who reuses such a port must not be lost with it.
-        lost = session.table is Table.SECONDARY or not session.server.alive
+        lost = session.table is _SECONDARY or not session.server.alive
         return lost and tcp.sequence != session.client.isn
 
     def has_room_for(self, key: FlowKey) -> bool:
@@ -171,11 +188,12 @@ class SessionTables:
         """Enter a new session into the primary table; an old entry of its flow makes way, and is given back."""
         pushed_out = self.pushed_out(session.key)
         if (old := self.find(session.key)) is not None:
-            self._remove(old, "port reused" if old.table is Table.SECONDARY else "replaced")
+            self._remove(old, "port reused" if old.table is _SECONDARY else "replaced")
         if pushed_out is not None:
             self.evicted += 1
             self._remove(pushed_out, "evicted")
         self._half_open[session.key] = session
+        session.opening = True
         self._enter(session, now + self.timers.half_open, now)
         return old
 
@@ -212,18 +230,23 @@ class SessionTables:
             self._reset(session, sender, receiver, tcp, now)
             return
         if tcp.flags & _SYN and tcp.sequence != sender.isn:
-            receiver.acknowledged = receiver.edge = None  # what was said to another incarnation
+            receiver.acknowledged = receiver.edge = _UNKNOWN  # what was said to another incarnation
         if tcp.flags & _SYN or receiver.expects(tcp):
-            sender.follow(tcp, scaled=session.client.scale is not None and session.server_side.scale is not None)
+            sender.follow(tcp, session.client.scale != _UNKNOWN and session.server_side.scale != _UNKNOWN)
             _advance(sender, receiver, tcp)
-        if session.table is Table.SECONDARY and not self._revive(session):
+        if session.table is _SECONDARY and not self._revive(session):
             return
-        if sender.state in OVER and receiver.state in OVER:
+        if sender.state in _OVER and receiver.state in _OVER:
             self._to_secondary(session, "FIN", now)
-        elif not session.half_open:
-            if self._half_open.pop(session.key, None) is not None:
-                self.tell(session, SessionEvent.ESTABLISHED)
-            self._expire_at(session, now + self.timers.idle, now)
+        elif not is_half_open(session):
+            if session.opening:
+                self._established(session)
+            self._expire_at(session, now + self._idle, now)
+
+    def _established(self, session: Session) -> None:
+        session.opening = False
+        del self._half_open[session.key]
+        self.tell(session, _TELL_ESTABLISHED)
 
     def _expire_at(self, session: Session, deadline: int, now: int) -> None:
         earlier = deadline < session.deadline
@@ -233,15 +256,15 @@ class SessionTables:
 
     def _reset(self, session: Session, sender: Side, receiver: Side, tcp: TcpFields, now: int) -> None:
         """An RST closes when its number is exactly the expected one; one merely in the window shortens the life."""
-        if session.table is not Table.PRIMARY or sender.state is TcpState.SYN_SENT:
+        if session.table is not _PRIMARY or sender.state is _SYN_SENT:
             # An end in SYN-SENT refuses a strange answer with an RST, and goes on with its SYN.
             return
-        if receiver.state is TcpState.SYN_SENT:
+        if receiver.state is _SYN_SENT:
             # RFC 9293 section 3.10.7.3: valid if it acknowledges the SYN.
             valid = bool(tcp.flags & _ACK) and is_between(receiver.isn + 1, tcp.acknowledgment, receiver.end)
             doubtful = False
         else:
-            expected = sender.last_end if receiver.acknowledged is None else receiver.acknowledged
+            expected = sender.last_end if receiver.acknowledged == _UNKNOWN else receiver.acknowledged
             valid = tcp.sequence in (expected, sender.last_end)
             doubtful = (tcp.sequence - expected) & _MASK < max(receiver.window, 1)
         if valid:
@@ -252,11 +275,11 @@ class SessionTables:
 
     def _revive(self, session: Session) -> bool:
         """Bring back a session that was only idle (keep-alives are often rarer than 20 minutes), or opened late."""
-        if session.closed_by not in ("idle", "half-open") or session.half_open:
+        if session.closed_by not in ("idle", "half-open") or is_half_open(session):
             return False
         del self.secondary[session.key]
         self.primary[session.key] = session
-        session.table = Table.PRIMARY
+        session.table = _PRIMARY
         why, session.closed_by = session.closed_by, ""
         session.server.primary_sessions += not session.probe
         self.tell(session, SessionEvent.REVIVED, f"after {why}")
@@ -264,29 +287,31 @@ class SessionTables:
 
     def _to_secondary(self, session: Session, why: str, now: int) -> None:
         self._leave_primary(session)
-        session.table = Table.SECONDARY
+        session.table = _SECONDARY
         session.closed_by = why
         self.secondary[session.key] = session
         session.deadline = now + (_PROBE_LINGERS if session.probe else self.timers.two_msl)
         self._wheel.add(session, now)
-        self.tell(session, SessionEvent.CLOSED, why)
+        self.tell(session, _TELL_CLOSED, why)
 
     def _leave_primary(self, session: Session) -> None:
         del self.primary[session.key]
-        self._half_open.pop(session.key, None)
+        if session.opening:
+            session.opening = False
+            del self._half_open[session.key]
         session.server.primary_sessions -= not session.probe
 
     def _remove(self, session: Session, why: str) -> None:
         """Take an entry out of its table for good; its VC comes free."""
-        if session.table is Table.PRIMARY:
+        if session.table is _PRIMARY:
             self._leave_primary(session)
-            self.tell(session, SessionEvent.CLOSED, why)
+            self.tell(session, _TELL_CLOSED, why)
         else:
             del self.secondary[session.key]
-        session.table = Table.GONE
+        session.table = _GONE
         self._wheel.remove(session)
         self._released(session)
-        self.tell(session, SessionEvent.GONE, why)
+        self.tell(session, _TELL_GONE, why)
 
     def tell(self, session: Session, event: SessionEvent, why: str = "") -> None:
         """Tell the watcher what has happened to an entry, and why."""
@@ -296,10 +321,10 @@ class SessionTables:
     def expire(self, now: int) -> None:
         """Move idle entries to the secondary table, and drop those that have been there for 2 MSL."""
         for session in self._wheel.expired(now):
-            if session.table is Table.PRIMARY and session.is_tcp:
-                self._to_secondary(session, "half-open" if session.half_open else "idle", now)
-            elif session.table is not Table.GONE:
-                self._remove(session, "idle" if session.table is Table.PRIMARY else "2 MSL are over")
+            if session.table is _PRIMARY and session.is_tcp:
+                self._to_secondary(session, "half-open" if is_half_open(session) else "idle", now)
+            elif session.table is not _GONE:
+                self._remove(session, "idle" if session.table is _PRIMARY else "2 MSL are over")
 
     def next_timer(self) -> int | None:
         """When `expire` should be called next (ns), or None."""
@@ -312,7 +337,7 @@ def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
     When the handshake is over, a SYN only gets a challenge ACK (RFC 9293 section 3.10.7.4), so it changes nothing,
     unless its server answers with a SYN+ACK after all: then both ends begin again.
     """
-    if session.half_open:
+    if is_half_open(session):
         return not tcp.flags & _FIN
     if from_client:
         if is_opening(tcp.flags) and tcp.sequence != session.client.isn:
@@ -332,22 +357,22 @@ def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
 def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:
     """Move both ends' states by a packet that is no RST."""
     if is_opening(tcp.flags):
-        _apply(sender, Event.SENDS_SYN)
-        _apply(receiver, Event.GETS_SYN)
+        _apply(sender, _SENDS_SYN)
+        _apply(receiver, _GETS_SYN)
     elif is_answer(tcp.flags):
         # An answer to another incarnation's SYN leaves SYN-SENT as it is.
-        if receiver.state is TcpState.SYN_SENT and tcp.acknowledgment != (receiver.isn + 1) & _MASK \
+        if receiver.state is _SYN_SENT and tcp.acknowledgment != (receiver.isn + 1) & _MASK \
                 and tcp.acknowledgment != receiver.end:
             return
-        _apply(sender, Event.SENDS_SYN_ACK)
-        _apply(receiver, Event.GETS_SYN_ACK)
+        _apply(sender, _SENDS_SYN_ACK)
+        _apply(receiver, _GETS_SYN_ACK)
     elif tcp.flags & _ACK:
-        _apply(receiver, Event.GETS_ACK)
-        if receiver.fin_end is not None and not is_after(receiver.fin_end, tcp.acknowledgment):
-            _apply(receiver, Event.GETS_ACK_OF_FIN)
+        _apply(receiver, _GETS_ACK)
+        if receiver.fin_end != _UNKNOWN and not is_after(receiver.fin_end, tcp.acknowledgment):
+            _apply(receiver, _GETS_ACK_OF_FIN)
     if tcp.flags & _FIN:
-        _apply(sender, Event.SENDS_FIN)
-        _apply(receiver, Event.GETS_FIN)
+        _apply(sender, _SENDS_FIN)
+        _apply(receiver, _GETS_FIN)
 
 
 def _apply(side: Side, event: Event) -> None:

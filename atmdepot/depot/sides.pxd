@@ -1,16 +1,23 @@
+cimport cython
+
 from atmdepot.wire.packet cimport TcpFields
 
-cdef long long _SYN, _FIN, _ACK, _MASK, _HALF
+cdef long long _SYN, _FIN, _ACK, _MASK, _HALF, _UNKNOWN
 
 
 cdef class Side:
-    cdef public object state, fin_end, acknowledged, edge, scale
+    cdef public object state
     cdef public bint spoke
-    cdef public long long isn, end, last_end, window, widest
+    cdef public long long isn, end, last_end, window, widest, fin_end, acknowledged, edge, scale
 
+    @cython.locals(end="long long", edge="long long")
     cpdef void follow(self, TcpFields tcp, bint scaled)
+    @cython.locals(oldest="long long")
     cpdef bint expects(self, TcpFields tcp)
 
 
-cpdef bint is_after(long long one, long long other)
-cpdef bint is_between(long long low, long long number, long long high)
+cpdef bint is_after(long long one, long long other) noexcept
+cpdef bint is_between(long long low, long long number, long long high) noexcept
+
+@cython.locals(flags="long long")
+cdef long long _end_of(TcpFields tcp) noexcept

@@ -14,6 +14,9 @@ _SYN, _FIN, _ACK = SYN, FIN, ACK  # C numbers, where this is compiled
 _MASK = 0xFFFFFFFF
 _HALF = 1 << 31
 _WIDEST_UNSCALED = 65_535
+UNKNOWN = -1
+"""What stands for a number that an end has not told yet."""
+_UNKNOWN = UNKNOWN
 
 
 class Side:
@@ -28,33 +31,35 @@ class Side:
         self.isn = 0
         self.end = 0  # the number after the furthest octet it has sent
         self.last_end = 0  # the number after the last packet it sent
-        self.fin_end: int | None = None
-        self.acknowledged: int | None = None
+        self.fin_end = UNKNOWN
+        self.acknowledged = UNKNOWN
         self.window = 0  # in octets, scaled
         self.widest = _WIDEST_UNSCALED  # the widest it ever announced, or could have without our knowing
-        self.edge: int | None = None  # the number up to which it ever said that it would take
-        self.scale: int | None = None
+        self.edge = UNKNOWN  # the number up to which it ever said that it would take
+        self.scale = UNKNOWN
 
     def follow(self, tcp: TcpFields, scaled: bool) -> None:
         """Note the numbers of a packet that this end sends."""
-        end = (tcp.sequence + tcp.length + bool(tcp.flags & _SYN) + bool(tcp.flags & _FIN)) & _MASK
+        end = _end_of(tcp)
         self.last_end = end
         self.spoke = True
         if tcp.flags & _SYN or is_after(end, self.end):
             self.end = end
         if tcp.flags & _SYN:
-            self.edge = None
+            self.edge = _UNKNOWN
             self.isn = tcp.sequence
-            self.scale = tcp.window_scale
+            self.scale = _UNKNOWN if tcp.window_scale is None else tcp.window_scale
         if tcp.flags & _FIN:
             self.fin_end = end
+        self.window = tcp.window
+        if scaled and not tcp.flags & _SYN and self.scale != _UNKNOWN:
+            self.window <<= self.scale
+        if self.window > self.widest:
+            self.widest = self.window
         if tcp.flags & _ACK:
             self.acknowledged = tcp.acknowledgment
-        self.window = tcp.window << (self.scale or 0) if scaled and not tcp.flags & _SYN else tcp.window
-        self.widest = max(self.widest, self.window)
-        if tcp.flags & _ACK:
             edge = (tcp.acknowledgment + self.window) & _MASK
-            if self.edge is None or is_after(edge, self.edge):
+            if self.edge == _UNKNOWN or is_after(edge, self.edge):
                 self.edge = edge
 
     def expects(self, tcp: TcpFields) -> bool:
@@ -66,11 +71,16 @@ class Side:
         """
         if tcp.flags & _ACK and self.spoke and is_after(tcp.acknowledgment, self.end):
             return False
-        if self.acknowledged is None or self.edge is None:
+        if self.acknowledged == _UNKNOWN or self.edge == _UNKNOWN:
             return True
-        end = (tcp.sequence + tcp.length + bool(tcp.flags & _FIN)) & _MASK
         oldest = (self.acknowledged - self.widest - 1) & _MASK
-        return not is_after(end, (self.edge + 1) & _MASK) and not is_after(oldest, tcp.sequence)
+        return not is_after(_end_of(tcp), (self.edge + 1) & _MASK) and not is_after(oldest, tcp.sequence)
+
+
+def _end_of(tcp: TcpFields) -> int:
+    """The number after the last octet of a packet; a SYN and a FIN count as one each (RFC 9293 section 3.4)."""
+    flags = tcp.flags
+    return (tcp.sequence + tcp.length + (1 if flags & _SYN else 0) + (1 if flags & _FIN else 0)) & _MASK
 
 
 def is_after(one: int, other: int) -> bool:

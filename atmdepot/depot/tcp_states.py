@@ -66,9 +66,15 @@ OVER = frozenset({TcpState.TIME_WAIT, TcpState.CLOSED})
 """States of an end that sends nothing of its own any more; a session is over when both its ends are there."""
 
 
+_FOLLOWING: dict[Event, dict[TcpState, TcpState]] = {event: {} for event in Event}
+for (_state, _event), _next in TRANSITIONS.items():
+    _FOLLOWING[_event][_state] = _next
+
+
 def after(state: TcpState, event: Event) -> TcpState:
     """The state that follows; an event that the table does not have there changes nothing."""
-    return TRANSITIONS.get((state, event), state)
+    following = _FOLLOWING[event]
+    return following.get(state, state)
 
 
 _FLAGS, _SYN, _SYN_ACK = SYN | ACK | FIN | RST, SYN, SYN | ACK  # C numbers, where this is compiled

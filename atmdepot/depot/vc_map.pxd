@@ -1,4 +1,5 @@
-from atmdepot.atm.adaptation cimport LinkAdaptation
+from atmdepot.atm.adaptation cimport LinkAdaptation, vc_of
+from atmdepot.atm.vc cimport Vc
 
 
 cdef class VciPool:
@@ -7,15 +8,17 @@ cdef class VciPool:
 
     cpdef upcoming(self)
     cpdef take(self)
+    cpdef give_back(self, int vci)
 
 
 cdef class Target:
     cdef public VpMap vp
-    cdef public object vc
+    cdef public Vc vc
 
 
 cdef class VpMap:
-    cdef public object name, default, management, _vp, _qos
+    cdef public object name, _vp, _qos
+    cdef public Vc default, management
     cdef public LinkAdaptation link
     cdef public long long mtu, exhausted
     cdef public dict _shared
@@ -23,4 +26,10 @@ cdef class VpMap:
     cdef public VciPool _vcis
 
     cpdef Target open(self, category, owner)
-    cpdef close(self, vc, owner)
+    cpdef close(self, Vc vc, owner)
+    cdef Vc _open(self, int vci, category)
+    cdef Vc _make(self, int vci, category)
+
+
+cdef class VcMap:
+    cdef public dict links, vps, management

@@ -1,32 +1,51 @@
 cimport cython
 
-from atmdepot.atm.adaptation cimport LinkAdaptation
+from atmdepot.atm.adaptation cimport LinkAdaptation, vc_of
 from atmdepot.atm.node cimport AtmNode
+from atmdepot.atm.timers cimport Expiring, TimerWheel
+from atmdepot.atm.vc cimport Vc, VcTable
 from atmdepot.wire.packet cimport Packet
 
 
-cdef class Flow:
-    cdef public object key, vc
-    cdef public long long deadline, slot
+cdef class Flow(Expiring):
+    cdef public tuple key
+    cdef public Vc vc
 
 
-cdef class UnclaimedVc:
-    cdef public object vc
-    cdef public long long deadline, slot
+cdef class UnclaimedVc(Expiring):
+    cdef public Vc vc
+
+
+cdef class VpTable(VcTable):
+    cdef public object _interface, _qos, _vp
+    cdef int _first, _last
+    cdef public Vc default, management
+    cdef public list opened, shared
+
+    @cython.locals(vc=Vc)
+    cpdef Vc find(self, int vpi, int vci)
+    cpdef bint is_session_vc(self, Vc vc) except -1
+    cpdef classify(self, Vc vc, int dscp)
+    cpdef Vc _open(self, int vci, category)
 
 
 cdef class EdgeNode(AtmNode):
-    cdef public object qos, table, fragments, server_state, _wheel
+    cdef public object qos, fragments, server_state
+    cdef public VpTable table
+    cdef public TimerWheel _wheel
     cdef public long long mtu, _sequence, _lifetime, _lifetime_unclaimed
     cdef public LinkAdaptation link
     cdef public dict flows
     cdef public list _clp
 
-    @cython.locals(packet=Packet)
+    @cython.locals(packet=Packet, vc=Vc, octets=bytes)
     cpdef cells_from_link(self, name, bytes cells, long long now)
-    @cython.locals(flow=Flow)
-    cpdef _learn(self, Packet packet, vc, long long now)
-    @cython.locals(packet=Packet)
+    @cython.locals(key=tuple, flow=Flow)
+    cpdef _learn(self, Packet packet, Vc vc, long long now)
+    cpdef _claim(self, Vc vc, Flow flow)
+    cpdef _forget(self, Flow flow, long long now)
+    cpdef _unclaim(self, Vc vc, long long now)
+    @cython.locals(packet=Packet, vc=Vc)
     cpdef packet_from_tun(self, bytes octets, long long now)
     @cython.locals(flow=Flow)
-    cpdef _vc_of_answer(self, bytes octets, Packet packet, long long now)
+    cpdef Vc _vc_of_answer(self, bytes octets, Packet packet, long long now)

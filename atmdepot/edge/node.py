@@ -12,7 +12,7 @@ from atmdepot.atm.adaptation import LinkAdaptation, vc_of
 from atmdepot.atm.contract import ServiceCategory
 from atmdepot.atm.fragments import FragmentMap
 from atmdepot.atm.node import AtmNode
-from atmdepot.atm.timers import TimerWheel
+from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.depot.qos import QosMap
 from atmdepot.drops import DropReason
@@ -25,34 +25,35 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import FlowKey, Packet
 
 
-class Flow:
+class Flow(Expiring):
     """A flow that a VC was seen to carry, as the client names it."""
 
-    __slots__ = ("deadline", "key", "slot", "vc")
+    __slots__ = ("key", "vc")
 
     def __init__(self, key: FlowKey, vc: Vc, deadline: int) -> None:
-        self.key, self.vc, self.deadline = key, vc, deadline
-        self.slot = -1
+        super().__init__(deadline)
+        self.key, self.vc = key, vc
 
 
-class UnclaimedVc:
+class UnclaimedVc(Expiring):
     """A VC of the session range that carries no flow: its first cells made no packet, or its flow has left it."""
 
-    __slots__ = ("deadline", "slot", "vc")
+    __slots__ = ("vc",)
 
     def __init__(self, vc: Vc, deadline: int) -> None:
-        self.vc, self.deadline = vc, deadline
-        self.slot = -1
+        super().__init__(deadline)
+        self.vc = vc
 
 
 class VpTable(VcTable):
     """The VCs of a VP as its far end sees them: those of the session range open when their first cell comes."""
 
-    __slots__ = ("_interface", "_qos", "_vp", "default", "management", "opened", "shared")
+    __slots__ = ("_first", "_interface", "_last", "_qos", "_vp", "default", "management", "opened", "shared")
 
     def __init__(self, vp: Vp, interface: Interface, qos: QosMap) -> None:
         super().__init__()
         self._vp, self._interface, self._qos = vp, interface, qos
+        self._first, self._last = (vp.session_vcis.first, vp.session_vcis.last) if vp.session_vcis else (1, 0)
         self.opened: list[Vc] = []
         self.default = self._open(vp.default_vci, ServiceCategory.UBR_1)
         self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
@@ -61,15 +62,15 @@ class VpTable(VcTable):
 
     def find(self, vpi: int, vci: int) -> Vc | None:
         """The VC of a cell, opened now if it is one of the sessions'."""
-        vc = super().find(vpi, vci)
-        if vc is None and vpi == self._vp.vpi and self._vp.session_vcis and self._vp.session_vcis.holds(vci):
+        vc = VcTable.find(self, vpi, vci)  # not by super(), which the compiled module has not
+        if vc is None and self._first <= vci <= self._last and vpi == self._vp.vpi:
             vc = self._open(vci, ServiceCategory.UBR_1)
             self.opened.append(vc)
         return vc
 
     def is_session_vc(self, vc: Vc) -> bool:
         """Whether the VC is one flow's own."""
-        return self._vp.session_vcis is not None and self._vp.session_vcis.holds(vc.vci)
+        return self._first <= vc.vci <= self._last
 
     def classify(self, vc: Vc, dscp: int) -> None:
         """The first packet's DSCP tells the VC's service category here as it does at the depot."""
@@ -100,7 +101,7 @@ class EdgeNode(AtmNode):
         self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)
         self.server_state: ServerState | None = None  # as of the last report; None before the first
         self._sequence = 0
-        self._wheel: TimerWheel[Flow | UnclaimedVc] = TimerWheel()
+        self._wheel = TimerWheel()
         # As long as the depot can hold the session: idle in the primary, then 2 MSL in the secondary table.
         self._lifetime = network.sessions.idle + network.sessions.two_msl
         self._lifetime_unclaimed = network.sessions.two_msl
@@ -126,7 +127,7 @@ class EdgeNode(AtmNode):
 
     def _learn(self, packet: Packet, vc: Vc, now: int) -> None:
         """Note that the VC carries the packet's flow."""
-        key = packet.key
+        key = packet.key()
         flow = self.flows.get(key)
         if flow is not None and flow.vc is vc:
             flow.deadline = now + self._lifetime
@@ -185,7 +186,7 @@ class EdgeNode(AtmNode):
         """The VC that the flow came on, else the default VC; None for a fragment that waits for its first."""
         if packet.later:
             return self.fragments.later(octets, packet, now)
-        flow = self.flows.get(packet.reverse_key)
+        flow = self.flows.get(packet.reverse_key())
         return self.table.default if flow is None else flow.vc
 
     # To the depot, of the node itself.

@@ -148,7 +148,7 @@ class _Replay:
         result = self.result
         result.packets += 1
         result.octets += len(octets)
-        start = self._depot if from_client else self._edge_of.get(packet.reverse_key, self._network.edges[0])
+        start = self._depot if from_client else self._edge_of.get(packet.reverse_key(), self._network.edges[0])
         self._tuns[start].outer.send(octets)
         came = await self._receive(list(self._network.edges) if from_client else [self._depot])
         self._watch()
@@ -157,7 +157,7 @@ class _Replay:
             return
         node, received = came
         if from_client:
-            self._edge_of[packet.key] = node
+            self._edge_of[packet.key()] = node
         if received == octets:
             result.identical += 1
         else:

@@ -76,7 +76,7 @@ def flow_of(item: Item) -> FlowKey | None:
     if isinstance(item, SessionChange):
         return _flow_of_session(item.protocol, item.client, item.service)
     packet = packet_of(item)
-    return None if packet is None else packet.key
+    return None if packet is None else packet.key()
 
 
 @lru_cache(maxsize=64)

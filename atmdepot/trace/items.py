@@ -191,7 +191,7 @@ class Pdu:
     def flow(self) -> FlowKey | None:
         """Protocol, addresses and ports, as the packet's sender sees them."""
         packet = self.packet
-        return packet.key if packet is not None else None
+        return packet.key() if packet is not None else None
 
 
 Item = Cell | Pdu | Drop | SessionChange | Missed

@@ -19,6 +19,8 @@ cdef enum:
     PAYLOAD = 48
     TRAILER = 8
     MAX_SDU = 65535
+    FIRST_USER_VCI = 32
+    OAM = 8  # in a header's first 32 bits
 
 cdef bint _folds = False
 
@@ -164,6 +166,17 @@ cpdef Py_ssize_t run_end(bytes headers, Py_ssize_t at, Py_ssize_t stop) except -
         end += 1
         cell += CELL
     return end
+
+
+cpdef int user_vc(bytes header, bint is_nni) except -2:
+    if len(header) != HEADER:
+        raise ValueError("a header has 5 octets")
+    cdef const unsigned char *octets = octets_of(header)
+    cdef uint32_t word = <uint32_t>octets[0] << 24 | octets[1] << 16 | octets[2] << 8 | octets[3]
+    cdef int vci = <int>(word >> 4 & 0xFFFF)
+    if hec(word) != octets[4] or word & OAM or vci < FIRST_USER_VCI:
+        return -1
+    return <int>(word >> 20 & (0xFFF if is_nni else 0xFF)) << 16 | vci
 
 
 cpdef bytes payloads(bytes cells, Py_ssize_t first, Py_ssize_t count):

@@ -1,1 +1,3 @@
-# Compiled as it stands; nothing in it needs C types.
+cdef class HecReceiver:
+    cdef public object mode
+    cdef public long long corrected, discarded

@@ -29,6 +29,8 @@ ROUTED_LLC_SIZE = 8
 class Encapsulation(StrEnum):
     """How a VC carries packets."""
 
+    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each VC
+
     VC_MUX = "vc-mux"
     LLC = "llc"
     VC_MUX_BRIDGED = "vc-mux-bridged"
@@ -37,9 +39,15 @@ class Encapsulation(StrEnum):
     @property
     def overhead(self) -> int:
         """The octets that it adds to a packet or frame."""
-        return {Encapsulation.VC_MUX: 0, Encapsulation.LLC: ROUTED_LLC_SIZE,
-                Encapsulation.VC_MUX_BRIDGED: len(VC_BRIDGED_ETHERNET),
-                Encapsulation.LLC_BRIDGED: len(LLC_BRIDGED_ETHERNET)}[self]
+        return _OVERHEADS[self]
+
+
+_OVERHEADS = {
+    Encapsulation.VC_MUX: 0,
+    Encapsulation.LLC: ROUTED_LLC_SIZE,
+    Encapsulation.VC_MUX_BRIDGED: len(VC_BRIDGED_ETHERNET),
+    Encapsulation.LLC_BRIDGED: len(LLC_BRIDGED_ETHERNET),
+}
 
 
 class Payload(NamedTuple):

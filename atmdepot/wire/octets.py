@@ -12,9 +12,19 @@ from struct import Struct
 from fastcrc.crc32 import bzip2 as _crc32
 
 from atmdepot.wire.aal5 import TRAILER_SIZE, cpcs_pdu, to_cells
-from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE, PTI_LAST, CellHeader, hec
+from atmdepot.wire.cell import (
+    CELL_SIZE,
+    FIRST_USER_VCI,
+    HEADER_SIZE,
+    PAYLOAD_SIZE,
+    PTI_LAST,
+    PTI_OAM,
+    CellHeader,
+    hec,
+)
 
-__all__ = ["header_at", "headers_of", "payloads", "run_end", "sdu_of_cells", "sdu_of_pdu", "train", "vc_headers"]
+__all__ = ["header_at", "headers_of", "payloads", "run_end", "sdu_of_cells", "sdu_of_pdu", "train", "user_vc",
+           "vc_headers"]
 
 Headers = tuple[bytes, ...] | bytes
 """The headers of a train, for `header_at` and `run_end`: one by one, or as they lie in the cells, where C looks."""
@@ -81,6 +91,18 @@ def run_end_plainly(headers: Headers, at: int, stop: int) -> int:
     return end
 
 
+def user_vc_plainly(header: bytes, is_nni: bool) -> int:
+    """The VC that a good header (5 octets) of a user cell names: its VPI times 65536, and its VCI.
+
+    -1 for any other header: one with a wrong HEC, of an OAM or RM cell, or on a VC that users may not have.
+    """
+    word = int.from_bytes(header[:4], "big")
+    vci = word >> 4 & 0xFFFF
+    if hec(header[:4]) != header[4] or word & PTI_OAM << 1 or vci < FIRST_USER_VCI:
+        return -1
+    return (word >> 20 & (0xFFF if is_nni else 0xFF)) << 16 | vci
+
+
 def payloads_plainly(cells: bytes, first: int, count: int) -> bytes:
     """The payloads of `count` cells from cell `first` on, joined."""
     return b"".join(_payloads(count).unpack_from(cells, first * CELL_SIZE))
@@ -111,9 +133,10 @@ try:
         sdu_of_cells,
         sdu_of_pdu,
         train,
+        user_vc,
         vc_headers,
     )
 except ImportError:
     header_at, headers_of, run_end = header_at_plainly, headers_of_plainly, run_end_plainly
     payloads, sdu_of_cells, sdu_of_pdu = payloads_plainly, sdu_of_cells_plainly, sdu_of_pdu_plainly
-    train, vc_headers = train_plainly, vc_headers_plainly
+    train, user_vc, vc_headers = train_plainly, user_vc_plainly, vc_headers_plainly

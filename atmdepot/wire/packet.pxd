@@ -9,5 +9,8 @@ cdef class Packet:
     cdef public bint fragment, later
     cdef public TcpFields tcp
 
+    cpdef tuple key(self)
+    cpdef tuple reverse_key(self)
+
 
 cpdef Packet analyse(bytes octets)

@@ -87,12 +87,10 @@ class Packet:
         return (self.version, self.protocol, self.dscp, self.source, self.destination, self.source_port,
                 self.destination_port, self.total_length, self.fragment, self.tcp, self.identification, self.later)
 
-    @property
     def key(self) -> FlowKey:
         """The flow as its sender sees it."""
         return self.protocol, self.source, self.source_port, self.destination, self.destination_port
 
-    @property
     def reverse_key(self) -> FlowKey:
         """The flow as its receiver sees it."""
         return self.protocol, self.destination, self.destination_port, self.source, self.source_port

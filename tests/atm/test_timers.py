@@ -7,17 +7,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from atmdepot.atm.timers import TimerWheel
+from atmdepot.atm.timers import Expiring, TimerWheel
 
 TICK = 10
 HORIZON = 60 * TICK
 gaps = st.one_of(st.integers(0, 5 * TICK), st.integers(0, 3 * HORIZON))
 
 
-class Item:
-    def __init__(self, deadline: int) -> None:
-        self.deadline = deadline
-        self.slot = -1
+class Item(Expiring):
+    pass
 
 
 class WheelMachine(RuleBasedStateMachine):
@@ -25,7 +23,7 @@ class WheelMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.wheel: TimerWheel[Item] = TimerWheel(TICK)
+        self.wheel = TimerWheel(TICK)
         self.watched: dict[Item, int] = {}
         """Each item and the latest time at which it must be out."""
         self.known: list[Item] = []
@@ -106,7 +104,7 @@ TestWheelMachine = WheelMachine.TestCase
 
 
 def test_an_item_is_out_up_to_a_tick_after_its_deadline_never_before() -> None:
-    wheel: TimerWheel[Item] = TimerWheel(TICK)
+    wheel = TimerWheel(TICK)
     item = Item(25)
     wheel.add(item, 0)
     assert [wheel.expired(now) for now in (24, 25, 29)] == [[], [], []]
@@ -118,7 +116,7 @@ def test_an_item_is_out_up_to_a_tick_after_its_deadline_never_before() -> None:
 @pytest.mark.parametrize("moved", [31, 35, 39, 40, 600])
 def test_a_deadline_that_moved_on_is_kept_though_its_slot_has_come(moved: int) -> None:
     """It was looked at where it stood before, and goes to a later slot."""
-    wheel: TimerWheel[Item] = TimerWheel(TICK)
+    wheel = TimerWheel(TICK)
     item = Item(25)
     wheel.add(item, 0)
     item.deadline = moved
@@ -130,7 +128,7 @@ def test_a_deadline_that_moved_on_is_kept_though_its_slot_has_come(moved: int) -
 
 @pytest.mark.parametrize("deadline", [0, 599, 600, 601, 10_000])
 def test_a_caller_who_follows_next_timer_gets_every_item_within_a_tick(deadline: int) -> None:
-    wheel: TimerWheel[Item] = TimerWheel(TICK)
+    wheel = TimerWheel(TICK)
     item = Item(deadline)
     wheel.add(item, 0)
     calls = []
@@ -142,7 +140,7 @@ def test_a_caller_who_follows_next_timer_gets_every_item_within_a_tick(deadline:
 
 
 def test_a_flood_of_items_taken_out_leaves_nothing() -> None:
-    wheel: TimerWheel[Item] = TimerWheel(TICK)
+    wheel = TimerWheel(TICK)
     for _ in range(10_000):
         item = Item(HORIZON * 2)
         wheel.add(item, 0)

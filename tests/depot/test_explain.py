@@ -90,7 +90,7 @@ def explained(net: InMemoryNetwork, octets: bytes) -> Explanation:
 def check(net: InMemoryNetwork, octets: bytes) -> Explanation:
     """Explain a packet, then send it: it must go as was said."""
     told = explained(net, octets)
-    known = net.depot.sessions.find(analyse(octets).key) if told.session is not None else None
+    known = net.depot.sessions.find(analyse(octets).key()) if told.session is not None else None
     if known is not None:
         assert told.session == known.number
         assert told.server == known.server.name
@@ -518,7 +518,7 @@ def test_an_orphan(orphan: str, answer: str) -> None:
 
 def test_the_depots_own_probe() -> None:
     net = InMemoryNetwork()
-    net.depot.probes[analyse(SYN_PACKET).key] = net.depot.management.servers["web2"]
+    net.depot.probes[analyse(SYN_PACKET).key()] = net.depot.management.servers["web2"]
     told = check(net, SYN_PACKET)
     assert stages(told, "server") == ["web2: this is the depot's own probe of it"]
     assert told.vc == "2/32"

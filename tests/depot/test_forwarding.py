@@ -372,7 +372,7 @@ def test_map_of_the_vc_table_is_used_at_both_ends() -> None:
     net = InMemoryNetwork(make_network(tables='[qos.dscp]\nEF = "GFR"'))
     ((edge, _),) = net.to_service(tcp(CLIENT4, 7, VIP4, 80, SYN, dscp=46)).items()
     vc = next(iter(net.depot.sessions.primary.values())).vc
-    assert vc.category is net.edges[edge].table.vcs[vc.vpi, vc.vci].category is ServiceCategory.GFR
+    assert vc.category is net.edges[edge].table.find(vc.vpi, vc.vci).category is ServiceCategory.GFR
 
 
 # The node's surface.

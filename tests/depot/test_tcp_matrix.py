@@ -16,7 +16,7 @@ import pytest
 
 from atmdepot.atm.contract import ServiceCategory
 from atmdepot.depot.sessions import Session, SessionTables, Table
-from atmdepot.depot.sides import Side
+from atmdepot.depot.sides import UNKNOWN, Side
 from atmdepot.depot.tcp_states import OVER, Event, TcpState, after
 from atmdepot.network import SessionTimers
 from atmdepot.wire.packet import TcpFields
@@ -39,7 +39,7 @@ def side(state: TcpState, next_number: int, other_next: int, window: int) -> Sid
     made = Side(state)
     made.isn = next_number - 1
     made.end = made.last_end = next_number
-    made.acknowledged = None if state in (TcpState.SYN_SENT, TcpState.LISTEN) else other_next
+    made.acknowledged = UNKNOWN if state in (TcpState.SYN_SENT, TcpState.LISTEN) else other_next
     made.window = window
     if state in (TcpState.FIN_WAIT_1, TcpState.CLOSING, TcpState.LAST_ACK):
         made.fin_end = next_number

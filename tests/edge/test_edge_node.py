@@ -110,7 +110,7 @@ def test_vci_given_to_another_session_is_not_the_old_flows_any_more() -> None:
     edge.get(101, syn(2, dscp=10))
     assert [edge.answer(1), edge.answer(2)] == [32, 101]
     assert len(edge.node.flows) == 1
-    assert edge.node.table.vcs[1, 101].category == "GFR"
+    assert edge.node.table.find(1, 101).category == "GFR"
     edge.wait(LIFETIME + 2 * SECOND)
     assert (edge.vcis, edge.node.flows) == ([32], {})
 

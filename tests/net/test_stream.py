@@ -218,7 +218,7 @@ async def test_a_session_on_a_vc_that_the_table_names(it: Controlled, begin: Beg
     """VCIs out of a VC table are of a type of their own, which MessagePack does not have."""
     depot = it.nodes.pumps[DEPOT].node
     probe = Connection(40_000)
-    depot.probes[depot.analyse(probe.syn).key] = depot.management.servers["web2"]
+    depot.probes[depot.analyse(probe.syn).key()] = depot.management.servers["web2"]
     client = await begin(it, cells=False)
     it.nodes.put(DEPOT, probe.syn)
     [opened] = await client.records(1)

@@ -93,8 +93,8 @@ def test_what_scapy_builds(scapy: Any, data: st.DataObject) -> None:
                                       window=window, options=options) / payload)
     packet = analyse(built)
     assert (packet.version, packet.protocol, packet.dscp, packet.fragment) == (version, 6, dscp, False)
-    assert packet.key == (6, ends[0], sport, ends[1], dport)
-    assert packet.reverse_key == (6, ends[1], dport, ends[0], sport)
+    assert packet.key() == (6, ends[0], sport, ends[1], dport)
+    assert packet.reverse_key() == (6, ends[1], dport, ends[0], sport)
     assert packet.total_length == len(built)
     assert packet.tcp is not None
     tcp = packet.tcp
@@ -107,7 +107,7 @@ def test_what_scapy_builds(scapy: Any, data: st.DataObject) -> None:
 def test_later_fragments_have_no_ports(protocol: int) -> None:
     octets = bytes((0x45, 0, 0, 24, 0, 0, 0x20, 1, 64, protocol)) + bytes(10) + b"\xFF" * 4
     packet = analyse(octets)
-    assert (packet.fragment, packet.key[2], packet.key[4], packet.tcp) == (True, 0, 0, None)
+    assert (packet.fragment, packet.key()[2], packet.key()[4], packet.tcp) == (True, 0, 0, None)
 
 
 def test_a_first_fragment_has_ports() -> None:
@@ -129,7 +129,7 @@ def test_a_udp_header_has_8_octets(size: int, good: bool) -> None:
 @pytest.mark.parametrize("protocol", [1, 2, 47, 58, 132])
 def test_protocols_without_ports(protocol: int) -> None:
     packet = analyse(bytes((0x45, 0, 0, 40, 0, 0, 0, 0, 64, protocol)) + bytes(10) + b"\xFF" * 20)
-    assert (packet.protocol, packet.key[2], packet.key[4], packet.tcp) == (protocol, 0, 0, None)
+    assert (packet.protocol, packet.key()[2], packet.key()[4], packet.tcp) == (protocol, 0, 0, None)
 
 
 def test_no_ip() -> None:

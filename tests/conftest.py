@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,10 @@ from tests.wireshark import Wireshark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # So a shell starts what it puts in the background, and all that this starts would ignore it, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A shared machine is sometimes slow; a deadline would tell of the machine, not of the code.
 settings.register_profile("atmdepot", deadline=None, suppress_health_check=[HealthCheck.too_slow],

@@ -1,11 +1,14 @@
 """The compiled twin of `bursts.py`: the same, with the system calls of a burst made in one go."""
 
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, EBADFD, EINTR, errno
+from libc.errno cimport EAGAIN, EBADFD, EEXIST, EINTR, errno
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
-from posix.unistd cimport read, write
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime
+from posix.time cimport timespec as moment
+from posix.unistd cimport close, read, write
 
 import os
 import socket
@@ -72,7 +75,22 @@ cdef extern from "<netinet/in.h>" nogil:
     uint16_t ntohs(uint16_t)
     uint32_t htonl(uint32_t)
 
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        int fd
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD
+    int epoll_create1(int flags)
+    int epoll_ctl(int descriptor, int operation, int other, epoll_event* event)
+    int epoll_wait(int descriptor, epoll_event* events, int most, int timeout)
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
 cdef enum:
+    EVENTS = 32
     MAX_PACKET = 65599
     MAX_DATAGRAM = 65536
     DATAGRAMS = 16
@@ -114,6 +132,65 @@ def write_packets(int descriptor, list packets):
                 refused.append(packet)
                 break
     return refused
+
+
+cdef inline long long _now() noexcept nogil:
+    cdef moment now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec * 1_000_000_000LL + now.tv_nsec
+
+
+cdef class Poller:
+    """An epoll set; see `bursts.py`."""
+
+    def __cinit__(self):
+        self._descriptor = epoll_create1(EPOLL_CLOEXEC)
+        if self._descriptor < 0:
+            raise OSError(errno, os.strerror(errno))
+
+    def __dealloc__(self):
+        self.close()
+
+    def fileno(self):
+        """The set's own descriptor."""
+        return self._descriptor
+
+    def watch(self, int descriptor, uint32_t events):
+        """Look at a descriptor, or look at it for other events."""
+        cdef epoll_event event
+        event.events, event.data.fd = events, descriptor
+        if epoll_ctl(self._descriptor, EPOLL_CTL_ADD, descriptor, &event) < 0 and (
+                errno != EEXIST or epoll_ctl(self._descriptor, EPOLL_CTL_MOD, descriptor, &event) < 0):
+            raise OSError(errno, os.strerror(errno))
+
+    cpdef list poll(self, double wait, long long spin):
+        """Each descriptor that is ready, and its events; see `bursts.py`."""
+        cdef epoll_event events[EVENTS]
+        cdef int count = 0, number, failure
+        cdef long long end
+        with nogil:
+            if spin > 0:
+                end = _now() + spin
+                while True:
+                    count = epoll_wait(self._descriptor, events, EVENTS, 0)
+                    if count or _now() >= end:
+                        break
+                    sched_yield()
+            if not count:
+                count = epoll_wait(self._descriptor, events, EVENTS, <int>(wait * 1000 + 0.999))
+            failure = errno
+        if count < 0:
+            PyErr_CheckSignals()
+            if failure != EINTR:
+                raise OSError(failure, os.strerror(failure))
+            return []
+        return [(events[number].data.fd, events[number].events) for number in range(count)]
+
+    cpdef close(self):
+        """Give the set up."""
+        if self._descriptor >= 0:
+            close(self._descriptor)
+        self._descriptor = -1
 
 
 cdef socklen_t _fill(sockaddr_storage* into, int family, tuple address) except 0:

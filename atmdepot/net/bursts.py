@@ -1,4 +1,4 @@
-"""Reading and writing in bursts: the plain Python. `_bursts.pyx` has the same, and is taken where it is compiled.
+"""Waiting for bursts, reading and writing them: the plain Python. Where `_bursts.pyx` is compiled, its twins are taken.
 
 Nothing here blocks, and nothing raises for what the system says: errors are numbers (errno).
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
+import time
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,42 @@ def _write_packets(descriptor: int, packets: list[bytes]) -> list[bytes]:
         except OSError:
             refused.append(packet)
     return refused
+
+
+class _Poller:
+    """An epoll set that is waited for with patience first, and then asleep."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+
+    def fileno(self) -> int:
+        """The set's own descriptor, which can be read when something in the set is ready."""
+        return self._epoll.fileno()
+
+    def watch(self, descriptor: int, events: int) -> None:
+        """Look at a descriptor, or look at it for other events than so far (EPOLLIN, EPOLLOUT)."""
+        try:
+            self._epoll.register(descriptor, events)
+        except FileExistsError:
+            self._epoll.modify(descriptor, events)
+
+    def poll(self, wait: float, spin: int) -> list[tuple[int, int]]:
+        """Each descriptor that is ready, and its events; none after `wait` seconds (rounded up to ms).
+
+        For the first `spin` ns it asks again and again, and lets whoever else wants this processor have it in between.
+        A processor that has gone to sleep takes longer to wake up than a packet takes to be handled.
+        """
+        if spin > 0:
+            end = time.monotonic_ns() + spin
+            while not (ready := self._epoll.poll(0)) and time.monotonic_ns() < end:
+                os.sched_yield()
+            if ready:
+                return ready
+        return self._epoll.poll(wait)
+
+    def close(self) -> None:
+        """Give the set up."""
+        self._epoll.close()
 
 
 class _Datagrams:
@@ -117,9 +155,9 @@ def _read_ancillary(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int]:
 
 
 if TYPE_CHECKING:
-    read_packets, write_packets, Datagrams = _read_packets, _write_packets, _Datagrams
+    read_packets, write_packets, Datagrams, Poller = _read_packets, _write_packets, _Datagrams, _Poller
 else:
     try:
-        from atmdepot.net._bursts import Datagrams, read_packets, write_packets
+        from atmdepot.net._bursts import Datagrams, Poller, read_packets, write_packets
     except ImportError:
-        read_packets, write_packets, Datagrams = _read_packets, _write_packets, _Datagrams
+        read_packets, write_packets, Datagrams, Poller = _read_packets, _write_packets, _Datagrams, _Poller

@@ -36,11 +36,10 @@ class HostLoop:
 
     def run(self, main: Callable[..., Awaitable[Any]], *arguments: object) -> Any:
         """Run until `main` has returned, and return or raise what it does."""
-        pump = self._pump
-        pump.watch(self._wake, self._woken)
-        trio.lowlevel.start_guest_run(
-            main, *arguments, run_sync_soon_threadsafe=self._call_soon, done_callback=self._done)
         try:
+            self._pump.watch(self._wake, self._woken)
+            trio.lowlevel.start_guest_run(
+                main, *arguments, run_sync_soon_threadsafe=self._call_soon, done_callback=self._done)
             wait = 0.0
             while self._result is None:
                 wait = self._turn(wait)

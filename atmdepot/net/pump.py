@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from atmdepot.drops import DropReason
+from atmdepot.net.bursts import Poller
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.tap import Taps
 from atmdepot.net.tun import Tun, TunGone
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _PACKETS_A_BURST = 128
 _DATAGRAMS_A_BURST = 32
+_SPIN = 100_000
+"""Where packets have just passed, the next ones are so many ns away; see docs/performance.md."""
 _TICK = 100_000_000
 _REOPEN = 1_000_000_000
 _READ, _READ_AND_WRITE = select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT
@@ -55,11 +58,12 @@ class Pump:
         self._lines = [(name, link) for name, link in links.items() if isinstance(link, LineLink)]
         self._reopen = reopen
         self._reopen_at: int | None = None
-        self._epoll = select.epoll()
+        self._poller = Poller()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._backlogged: set[str] = set()
         self._tick_at = clock() + _TICK
         self._started = False
+        self._busy = False  # whether anything passed in the last turn
 
     def queue_drops(self) -> int:
         """Packets that the kernel dropped because the TUN device's queue was full."""
@@ -69,11 +73,11 @@ class Pump:
 
     def fileno(self) -> int:
         """The epoll set: it can be read when a turn has something to do."""
-        return self._epoll.fileno()
+        return self._poller.fileno()
 
     def watch(self, descriptor: int, handle: Callable[[int], None]) -> None:
         """Call `handle` with what epoll says, in the turns in which a descriptor can be read."""
-        self._epoll.register(descriptor, _READ)
+        self._poller.watch(descriptor, _READ)
         self._handlers[descriptor] = handle
 
     def start(self) -> None:
@@ -90,7 +94,8 @@ class Pump:
 
         Returns how many seconds the next turn may wait.
         """
-        for descriptor, events in self._epoll.poll(wait):
+        spin, self._busy = _SPIN if self._busy else 0, False
+        for descriptor, events in self._poller.poll(wait, spin):
             self._handlers[descriptor](events)
         now = self.clock()
         if self.next_timer() <= now:
@@ -111,12 +116,12 @@ class Pump:
         wait = self.turn(0)
         while True:
             with trio.move_on_after(wait):
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                await trio.lowlevel.wait_readable(self.fileno())
             wait = self.turn(0)
 
     def close(self) -> None:
         """Give up the epoll set; links and device are their owner's to close."""
-        self._epoll.close()
+        self._poller.close()
 
     # Bursts.
 
@@ -128,6 +133,7 @@ class Pump:
 
     def burst_from_tun(self) -> None:
         """Read, handle and write one burst of packets; raise TunGone."""
+        self._busy = True
         now = self.clock()
         if self.taps.open:
             self.taps.begin_burst()
@@ -147,6 +153,7 @@ class Pump:
 
     def burst_from_link(self, name: str, link: CellLink) -> None:
         """Read, handle and write one burst of datagrams."""
+        self._busy = True
         now = self.clock()
         if self.taps.open:
             self.taps.begin_burst()
@@ -183,7 +190,7 @@ class Pump:
         """The socket's buffer is full: send the rest as soon as there is room."""
         if name not in self._backlogged and self._started:
             self._backlogged.add(name)
-            self._epoll.modify(link.fileno(), _READ_AND_WRITE)
+            self._poller.watch(link.fileno(), _READ_AND_WRITE)
 
     def _flush(self, name: str, link: CellLink) -> None:
         if self.taps.open:
@@ -191,7 +198,7 @@ class Pump:
         link.flush()
         if not link.wants_write:
             self._backlogged.discard(name)
-            self._epoll.modify(link.fileno(), _READ)
+            self._poller.watch(link.fileno(), _READ)
 
     # In time.
 

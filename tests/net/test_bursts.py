@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import pty
+import select
+import signal
 import socket
 import sys
 import tty
@@ -17,16 +19,30 @@ from hypothesis import strategies as st
 
 from atmdepot import build
 from atmdepot.net import bursts
-from tests.net.ends import UDP_GRO, Ends, Pipe, Plain, fresh, fresh6, is_readable, pair_of, scripted_bursts, split
+from tests.net.ends import (
+    PATIENCE,
+    UDP_GRO,
+    Ends,
+    Pipe,
+    Plain,
+    fresh,
+    fresh6,
+    is_readable,
+    pair_of,
+    scripted_bursts,
+    split,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _SO_NO_CHECK, _SO_RXQ_OVFL, _UDP_NO_CHECK6_TX, _UDP_NO_CHECK6_RX = 11, 40, 101, 102
 NOBODY = "127.0.0.1", 9
 
 PLAIN = SimpleNamespace(
-    read_packets=bursts._read_packets, write_packets=bursts._write_packets, Datagrams=bursts._Datagrams)
+    read_packets=bursts._read_packets, write_packets=bursts._write_packets, Datagrams=bursts._Datagrams,
+    Poller=bursts._Poller)
 COMPILED = pytest.param(bursts, id="compiled", marks=() if build.is_compiled() else pytest.mark.skip("not compiled"))
 
 
@@ -37,7 +53,7 @@ def twin(request: pytest.FixtureRequest) -> Any:
 
 def test_which_twin_is_taken() -> None:
     taken = {"atmdepot.net._bursts" if build.is_compiled() else "atmdepot.net.bursts"}
-    assert {one.__module__ for one in (bursts.read_packets, bursts.write_packets, bursts.Datagrams)} == taken
+    assert {one.__module__ for one in (bursts.read_packets, bursts.write_packets, bursts.Datagrams, bursts.Poller)} == taken
     assert ("atmdepot.net._bursts" in sys.modules) is build.is_compiled()
 
 
@@ -46,6 +62,89 @@ def pipe() -> Iterator[Pipe]:
     made = Pipe(1 << 20)
     yield made
     made.close()
+
+
+# Waiting.
+
+
+@pytest.fixture
+def poller(twin: Any) -> Iterator[Any]:
+    made = twin.Poller()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("spin", [0, 1, 10**6])
+def test_what_is_ready_is_told_with_its_events(poller: Any, pipe: Pipe, spin: int) -> None:
+    near = pipe.near.fileno()
+    poller.watch(near, select.EPOLLIN)
+    assert poller.poll(0.0, spin) == []
+    assert not is_readable(poller.fileno())
+    pipe.far.send(b"x")
+    assert is_readable(poller.fileno())
+    assert poller.poll(PATIENCE, spin) == [(near, select.EPOLLIN)]
+    poller.watch(near, select.EPOLLIN | select.EPOLLOUT)
+    assert poller.poll(PATIENCE, spin) == [(near, select.EPOLLIN | select.EPOLLOUT)]
+    poller.watch(near, select.EPOLLOUT)
+    assert poller.poll(PATIENCE, spin) == [(near, select.EPOLLOUT)]
+
+
+def test_many_that_are_ready_are_all_told(poller: Any) -> None:
+    pipes = [Pipe(1 << 16) for _ in range(40)]
+    for pipe in pipes:
+        poller.watch(pipe.near.fileno(), select.EPOLLIN)
+        pipe.far.send(b"x")
+    told: set[int] = set()
+    for _ in range(4):
+        told |= {descriptor for descriptor, _ in poller.poll(0.0, 0)}
+    assert told == {pipe.near.fileno() for pipe in pipes}
+    for pipe in pipes:
+        pipe.close()
+
+
+def test_who_spins_hears_at_once_and_who_has_spun_sleeps(poller: Any, pipe: Pipe) -> None:
+    """With a wait for ever behind it, only what becomes ready ends the spin; with none, the spin's own end does."""
+    near = pipe.near.fileno()
+    poller.watch(near, select.EPOLLIN)
+    assert poller.poll(0.0, 10**7) == []
+
+    def write(*_: object) -> None:
+        pipe.far.send(b"x")
+
+    before = signal.signal(signal.SIGALRM, write)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        while not (ready := poller.poll(PATIENCE, 10**6)):
+            pass  # the signal itself may end a wait
+        assert ready == [(near, select.EPOLLIN)]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_what_a_signals_handler_raises_comes_out(poller: Any) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        with pytest.raises(Stopped):
+            poller.poll(PATIENCE, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_what_cannot_be_watched_is_refused(poller: Any, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        poller.watch(1_000_000, select.EPOLLIN)
+    with (tmp_path / "file").open("w") as file, pytest.raises(PermissionError):
+        poller.watch(file.fileno(), select.EPOLLIN)
+    poller.close()
+    with pytest.raises((OSError, ValueError)):
+        poller.poll(0.0, 0)
 
 
 # Packets.

@@ -128,7 +128,9 @@ class Fuzz:
         for at in range(min(count, 4)):
             header = mixed[at * CELL_SIZE:at * CELL_SIZE + 5]
             for is_nni in (False, True):
-                same("user_vc", cells_of.user_vc(header, is_nni), cells_of.user_vc_plainly(header, is_nni), header)
+                word = cells_of.user_word_plainly(header, is_nni)
+                same("user_word", cells_of.user_word(header, is_nni), word, header)
+                same("user_word_at", cells_of.user_word_at(cells_of.headers_of(mixed), at, is_nni), word, header)
             same("run_end", cells_of.run_end(cells_of.headers_of(mixed), at, count),
                  cells_of.run_end_plainly(cells_of.headers_of_plainly(mixed), at, count), mixed[:200], at)
 

@@ -1,7 +1,8 @@
 import cython
 
 from atmdepot.atm.vc cimport Vc, VcTable
-from atmdepot.wire._octets cimport header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train, user_vc
+from atmdepot.wire._octets cimport (
+    header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train, user_word, user_word_at)
 from atmdepot.wire.cell cimport HecReceiver
 
 cdef object _VC_MUX
@@ -12,7 +13,7 @@ cdef int PAYLOAD_SIZE
 cdef int _CLP
 cdef int _LAST
 cdef int _EFCI
-cdef Py_ssize_t _MAX_HEADERS_OF_VC
+cdef int _MARKS
 
 @cython.locals(cells=bytes)
 cpdef bytes segment(object packet, Vc vc, int clp=*)
@@ -35,25 +36,24 @@ cdef class Reassembler:
     cdef bint _is_nni
     cdef public long long unassigned_cells
     cdef public Py_ssize_t octets_pending
-    cdef public dict _known
     cdef public dict _partial
     cdef public dict _discarding
 
     @cython.locals(
-        headers=bytes, header=bytes, good=bytes, vc=Vc, count=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t, stop=Py_ssize_t,
-        marks=int, sdus=list)
+        headers=bytes, vc=Vc, count=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t, stop=Py_ssize_t, word="long long",
+        sdus=list)
     cpdef list receive(self, object cells, long long now)
-    cdef bint _ends_with(self, Vc vc, int marks, bytes header, Py_ssize_t count) except -1
+    cdef bint _ends_with(self, bytes headers, Py_ssize_t end, long long word, Py_ssize_t count) except -1
     @cython.locals(last=bint, pdu=bytes, octets=bytes)
     cdef _take(
         self, Vc vc, int marks, bytes cells, Py_ssize_t at, Py_ssize_t count, long long now, list sdus)
     cdef bytes _judge(self, Vc vc, bytes pdu)
     @cython.locals(clp=int, congested=bint)
     cdef _deliver(self, Vc vc, int marks, bytes octets, list sdus)
-    @cython.locals(good=bytes, number=int)
-    cdef tuple _look_up(self, bytes header, bytes cells, Py_ssize_t at)
+    @cython.locals(good=bytes, word="long long")
+    cdef tuple _look_closer(self, bytes header, bytes cells, Py_ssize_t at)
     @cython.locals(vc=Vc)
-    cdef Vc _vc_of(self, bytes header, int number, bytes cells, Py_ssize_t at)
+    cdef Vc _find(self, long long word, bytes cells, Py_ssize_t at)
     cdef _discard_rest(self, Vc vc, object reason, long long now)
     cdef _count_pdu(self, Vc vc, object reason)
     cdef _release(self, Vc vc, bint keep_clp=*)

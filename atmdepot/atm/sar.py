@@ -1,8 +1,7 @@
 """Segmentation and reassembly: packets to cell trains and back (ITU-T I.363.5).
 
 `segment` makes the train of one packet on one VC. A `Reassembler` takes the cells of one link, however they are
-interleaved over VCs, and gives back SDUs. It works on runs of equal headers, not on cells: a header that has been
-looked up once is found again by its five octets, HEC and all.
+interleaved over VCs, and gives back SDUs. It works on runs of equal headers, not on cells.
 """
 
 from __future__ import annotations
@@ -14,22 +13,30 @@ from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import Aal5Error, CrcMode, cpcs_pdu, parse_cpcs_pdu, to_cells
 from atmdepot.wire.cell import CELL_SIZE, PAYLOAD_SIZE, CellHeader, HecMode, HecReceiver, Interface
 from atmdepot.wire.llc import Encapsulation, encapsulate
-from atmdepot.wire.octets import header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train, user_vc
+from atmdepot.wire.octets import (
+    header_at,
+    headers_of,
+    payloads,
+    run_end,
+    sdu_of_cells,
+    sdu_of_pdu,
+    train,
+    user_word,
+    user_word_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atmdepot.atm.vc import Vc, VcTable
+    from atmdepot.wire.octets import Headers
 
 DEFAULT_TIMEOUT = 2_000_000_000
 DEFAULT_MAX_OCTETS = 64 * 2**20
-_MAX_KNOWN_HEADERS = 1 << 22
-_MAX_HEADERS_OF_VC = 8
-"""Those that its cells have as long as nobody plays with the GFC: last cell or not, EFCI or not, CLP 0 or 1."""
 _TOLD_PIECES = 6
 """Of a PDU that is dropped unfinished, so many runs of cells are told."""
 # Bits of a header's fourth octet (of user cells).
-_CLP, _LAST, _EFCI = 0b001, 0b010, 0b100
+_CLP, _LAST, _EFCI, _MARKS = 0b0001, 0b0010, 0b0100, 0b1111
 # Members, looked up once: for each packet that costs as much as counting it.
 _VC_MUX, _DYNAMIPS, _CORRECTION = Encapsulation.VC_MUX, CrcMode.DYNAMIPS, HecMode.CORRECTION
 
@@ -96,7 +103,6 @@ class Reassembler:
         self.hec = HecReceiver()
         self.unassigned_cells = 0
         self.octets_pending = 0
-        self._known: dict[bytes, Vc] = {}
         # VCs with a PDU under way, and VCs whose PDU was given up but has not ended: each in order of `started`.
         self._partial: dict[Vc, None] = {}
         self._discarding: dict[Vc, None] = {}
@@ -113,36 +119,33 @@ class Reassembler:
             raise ValueError(f"{len(cells)} octets are no whole number of {CELL_SIZE}-octet cells")
         headers = headers_of(cells)
         sdus: list[Sdu] = []
-        at, header = 0, header_at(headers, 0)
+        at = 0
         while at < count:
-            good = header
-            vc = self._known.get(header)
-            if vc is None:
-                good, vc = self._look_up(header, cells, at)
-            elif self.hec.mode is not _CORRECTION:
+            word, end, stop = user_word_at(headers, at, self._is_nni), at + 1, at
+            if word >= 0:
                 self.hec.mode = _CORRECTION
-            marks, end, stop = good[3], at + 1, at
-            # A run has a good header (one just mended leaves detection mode, in which its like are dropped) and ends
-            # where the VC's greatest SDU does, so that a run does what its cells would do one by one.
-            if vc is not None and not marks & _LAST and good == header:
-                stop = min(count, at + vc.max_cells - vc.cells_pending)
-                end = run_end(headers, at, stop)
-            header = header_at(headers, end)
+                vc = self._find(word, cells, at)
+                # A run has a good header (one just mended leaves detection mode, in which its like are dropped) and
+                # ends where the VC's greatest SDU does, so that a run does what its cells would do one by one.
+                if vc is not None and not word & _LAST:
+                    stop = min(count, at + vc.max_cells - vc.cells_pending)
+                    end = run_end(headers, at, stop)
+            else:
+                word, vc = self._look_closer(header_at(headers, at), cells, at)
             if vc is not None:
-                if end < stop and self._ends_with(vc, marks, header, end - at):
-                    marks |= _LAST
+                if end < stop and self._ends_with(headers, end, word, end - at):
+                    word |= _LAST
                     end += 1
-                    header = header_at(headers, end)
-                self._take(vc, marks, cells, at, end - at, now, sdus)
+                self._take(vc, word & _MARKS, cells, at, end - at, now, sdus)
             at = end
         return sdus
 
-    def _ends_with(self, vc: Vc, marks: int, header: bytes, count: int) -> bool:
-        """Whether a run of `count` cells and the cell with `header` behind it can be taken at once: the rest of a PDU.
+    def _ends_with(self, headers: Headers, end: int, word: int, count: int) -> bool:
+        """Whether a run of `count` cells and the cell `end` behind it can be taken at once: the rest of a PDU.
 
         They cannot where the run would push out another PDU before its last cell comes.
         """
-        return (self._known.get(header) is vc and header[3] == marks | _LAST
+        return (user_word_at(headers, end, self._is_nni) == word | _LAST
                 and self.octets_pending + PAYLOAD_SIZE * count <= self.max_octets)
 
     def _take(self, vc: Vc, marks: int, cells: bytes, at: int, count: int, now: int, sdus: list[Sdu]) -> None:
@@ -195,41 +198,32 @@ class Reassembler:
             vc.rx_efci += congested
             sdus.append(Sdu(vc, octets, clp, congested))
 
-    def _look_up(self, header: bytes, cells: bytes, at: int) -> tuple[bytes, Vc | None]:
-        """Check, mend and look up the header, not met before, of cell `at`; with no VC (and counted), drop the cell."""
-        number = user_vc(header, self._is_nni)
-        if number >= 0:
-            self.hec.mode = _CORRECTION  # as after each header that is right
-            return header, self._vc_of(header, number, cells, at)
+    def _look_closer(self, header: bytes, cells: bytes, at: int) -> tuple[int, Vc | None]:
+        """Mend the header of cell `at`, or drop the cell (and count it): the header's word and VC, or no VC."""
         good = self.hec.receive(header)
         if good is None:
             self.drops.count(DropReason.HEC_ERROR, octets=_cell(cells, at))
-            return header, None
-        number = user_vc(good, self._is_nni)
-        if number >= 0:
-            return good, self._known.get(good) or self._vc_of(good, number, cells, at)
+            return -1, None
+        word = user_word(good, self._is_nni)
+        if word >= 0:
+            return word, self._find(word, cells, at)
         fields = CellHeader.unpack(good, self.interface)
         if fields.is_idle:
             self.unassigned_cells += 1
         else:
             self.drops.count(DropReason.NOT_USER_DATA, 1, _cell(cells, at), fields)
-        return good, None
+        return -1, None
 
-    def _vc_of(self, header: bytes, number: int, cells: bytes, at: int) -> Vc | None:
-        """The VC with a number (see `user_vc`), whose cells are known by this header from here on; None is counted."""
-        vc = self.table.find(number >> 16, number & 0xFFFF)
+    def _find(self, word: int, cells: bytes, at: int) -> Vc | None:
+        """The VC of a header's word; None (and counted) when cell `at` is on none of the table's."""
+        vc = self.table.find(word >> 20, word >> 4 & 0xFFFF)
         if vc is None:
-            self.drops.count(DropReason.UNKNOWN_VC, 1, _cell(cells, at), CellHeader.unpack(header, self.interface))
-        elif len(self._known) < _MAX_KNOWN_HEADERS and len(vc.rx_headers) < _MAX_HEADERS_OF_VC:
-            self._known[header] = vc
-            vc.rx_headers = (*vc.rx_headers, header)
+            fields = CellHeader.unpack(word.to_bytes(4, "big"), self.interface)
+            self.drops.count(DropReason.UNKNOWN_VC, 1, _cell(cells, at), fields)
         return vc
 
     def forget(self, vc: Vc) -> None:
         """Drop all that is held of a VC that is being closed."""
-        for header in vc.rx_headers:
-            self._known.pop(header, None)
-        vc.rx_headers = ()
         self._release(vc)
 
     def expire(self, now: int) -> None:

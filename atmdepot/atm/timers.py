@@ -12,17 +12,18 @@ from typing import Any
 
 _SECOND = 1_000_000_000
 _HORIZON = 60
-_NOWHERE = -1
+NOWHERE = -1
+_NOWHERE = NOWHERE
 
 
 class Expiring:
-    """What the wheel holds: `deadline` in ns, and the `slot` it stands in (the wheel's own; -1 at first)."""
+    """What the wheel holds: `deadline` in ns, and the `slot` it stands in (the wheel's own; NOWHERE at first)."""
 
     __slots__ = ("deadline", "slot")
 
     def __init__(self, deadline: int = 0) -> None:
         self.deadline = deadline
-        self.slot = _NOWHERE
+        self.slot = NOWHERE
 
 
 class TimerWheel:

@@ -24,7 +24,6 @@ cdef class Vc:
     cdef public int clp_pending
     cdef public long long started
     cdef public bint discarding
-    cdef public tuple rx_headers
 
 
 cdef class VcTable:

@@ -27,8 +27,8 @@ class Vc:
 
     __slots__ = (
         "category", "cells_pending", "clp_pending", "contract", "crc", "discarding", "encapsulation", "header_octets",
-        "max_cells", "max_sdu", "owner", "pieces", "rx_cells", "rx_clp1", "rx_efci", "rx_headers", "rx_pdus", "started",
-        "tx_cells", "tx_pdus", "vci", "vpi",
+        "max_cells", "max_sdu", "owner", "pieces", "rx_cells", "rx_clp1", "rx_efci", "rx_pdus", "started", "tx_cells",
+        "tx_pdus", "vci", "vpi",
     )
 
     def __init__(
@@ -52,8 +52,6 @@ class Vc:
         self.pieces: list[bytes] = []
         self.cells_pending = self.clp_pending = self.started = 0
         self.discarding = False
-        # Not a list: there are two for each of very many VCs, and of a tuple of octets the garbage collector lets go.
-        self.rx_headers: tuple[bytes, ...] = ()
 
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:

@@ -93,7 +93,7 @@ class Depot(AtmNode):
         session.octets_in += len(octets)
         if (tcp.length or is_opening(tcp.flags)) and not session.probe:
             server = session.server
-            server.condition.asked(key, now)
+            server.condition.asked(session.number, now)
         return session.target
 
     def pool_for(self, packet: Packet) -> Pool | DropReason:

@@ -3,5 +3,5 @@ cdef class Condition:
     cdef public dict _askers
     cdef public bint alive, recovered, suspect
 
-    cpdef asked(self, key, long long now)
+    cpdef asked(self, long long session, long long now)
     cpdef answered(self, long long now)

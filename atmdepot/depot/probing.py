@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from atmdepot.atm.adaptation import PathCondition
     from atmdepot.depot.session_management import Server
     from atmdepot.network import Probing as Settings
-    from atmdepot.wire.packet import FlowKey
 
 _MAX_ASKERS = 64
 
@@ -61,15 +60,15 @@ class Condition:
         self.last_report: Statistics | None = None
         self.reported_at: int | None = None
         self.suspect = False  # a session was refused: probe at once, and without a pause
-        self._askers: dict[FlowKey, int] = {}  # sessions that wait for an answer, and since when; the first first
+        self._askers: dict[int, int] = {}  # sessions that wait for an answer, and since when; the first first
         self._failures = self._successes = 0
 
     # Silence where an ACK was due.
 
-    def asked(self, key: FlowKey, now: int) -> None:
-        """A client's SYN or data went to the server."""
+    def asked(self, session: int, now: int) -> None:
+        """A client's SYN or data went to the server, in the session with this number."""
         if len(self._askers) < _MAX_ASKERS:
-            self._askers.setdefault(key, now)
+            self._askers.setdefault(session, now)
 
     def answered(self, now: int) -> None:
         """Anything came from the server."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.timers import Expiring, TimerWheel
+from atmdepot.atm.timers import NOWHERE, Expiring, TimerWheel
 from atmdepot.depot.sides import UNKNOWN, Side, is_after, is_between
 from atmdepot.depot.tcp_states import OVER, Event, TcpState, after, is_answer, is_opening
 from atmdepot.wire.ip import PROTOCOL_TCP
@@ -73,7 +73,7 @@ class Session(Expiring):
     def __init__(
         self, key: FlowKey, server: Server, category: ServiceCategory, now: int, *, probe: bool = False,
     ) -> None:
-        super().__init__()
+        self.deadline, self.slot = 0, NOWHERE
         self.number = 0  # 1, 2, 3... from when it is entered on
         self.key = key
         self.server = server
@@ -142,8 +142,8 @@ class SessionTables:
         self.use(timers)
         self._released = released
         self._wheel = TimerWheel()
-        # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away.
-        self._half_open: OrderedDict[FlowKey, Session] = OrderedDict()
+        # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away; by number.
+        self._half_open: OrderedDict[int, Session] = OrderedDict()
 
     def use(self, timers: SessionTimers) -> None:
         """Go by other times and bounds from here on."""
@@ -180,9 +180,10 @@ class SessionTables:
 
         A flood of SYNs only ever pushes out other half-open sessions, the oldest first.
         """
-        if len(self._half_open) - (key in self._half_open) < self.timers.max_half_open:
+        old = self.find(key)
+        if len(self._half_open) - (old is not None and old.opening) < self.timers.max_half_open:
             return None
-        return next(session for other, session in self._half_open.items() if other != key)
+        return next(session for session in self._half_open.values() if session is not old)
 
     def open(self, session: Session, now: int) -> Session | None:
         """Enter a new session into the primary table; an old entry of its flow makes way, and is given back."""
@@ -192,9 +193,9 @@ class SessionTables:
         if pushed_out is not None:
             self.evicted += 1
             self._remove(pushed_out, "evicted")
-        self._half_open[session.key] = session
-        session.opening = True
         self._enter(session, now + self.timers.half_open, now)
+        self._half_open[session.number] = session
+        session.opening = True
         return old
 
     def _enter(self, session: Session, deadline: int, now: int) -> None:
@@ -245,7 +246,7 @@ class SessionTables:
 
     def _established(self, session: Session) -> None:
         session.opening = False
-        del self._half_open[session.key]
+        del self._half_open[session.number]
         self.tell(session, _TELL_ESTABLISHED)
 
     def _expire_at(self, session: Session, deadline: int, now: int) -> None:
@@ -298,7 +299,7 @@ class SessionTables:
         del self.primary[session.key]
         if session.opening:
             session.opening = False
-            del self._half_open[session.key]
+            del self._half_open[session.number]
         session.server.primary_sessions -= not session.probe
 
     def _remove(self, session: Session, why: str) -> None:

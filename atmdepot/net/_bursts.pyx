@@ -94,7 +94,7 @@ cdef enum:
     MAX_PACKET = 65599
     MAX_DATAGRAM = 65536
     DATAGRAMS = 16
-    CONTROL = 64
+    CONTROL_WORDS = 8
     SOL_UDP = 17
     UDP_SEGMENT = 103
     UDP_GRO = 104
@@ -235,7 +235,7 @@ cdef class Datagrams:
     cdef sockaddr_storage _sources[DATAGRAMS]
     cdef sockaddr_storage _known  # the peer, as datagrams of its come
     cdef bint _is_known
-    cdef unsigned char _control[DATAGRAMS][CONTROL]
+    cdef size_t _control[DATAGRAMS][CONTROL_WORDS]  # words, since a cmsghdr has to lie at one
 
     def __cinit__(self, int descriptor, int family, tuple peer):
         cdef int number
@@ -271,7 +271,7 @@ cdef class Datagrams:
                 message.msg_hdr.msg_iov = &self._vectors[number]
                 message.msg_hdr.msg_iovlen = 1
                 message.msg_hdr.msg_control = self._control[number]
-                message.msg_hdr.msg_controllen = CONTROL
+                message.msg_hdr.msg_controllen = sizeof(self._control[number])
                 message.msg_hdr.msg_flags = 0
             count = recvmmsg(self._descriptor, self._messages, want, MSG_DONTWAIT, NULL)
             if count < 0:
@@ -324,7 +324,7 @@ cdef class Datagrams:
         """Send cells from octet `at` on, `size` of them a call, cut by the kernel into datagrams; see `bursts.py`."""
         cdef Py_ssize_t end = PyBytes_GET_SIZE(cells), length
         cdef const char* octets = PyBytes_AS_STRING(cells)
-        cdef unsigned char control[32]
+        cdef size_t control[4]
         cdef iovec vector
         cdef msghdr message
         cdef cmsghdr* header

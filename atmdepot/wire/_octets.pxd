@@ -9,7 +9,8 @@ cpdef bytes train(object sdu, bytes headers, bint clp)
 cpdef bytes headers_of(bytes cells)
 cpdef bytes header_at(bytes headers, Py_ssize_t at)
 cpdef Py_ssize_t run_end(bytes headers, Py_ssize_t at, Py_ssize_t stop) except -1
-cpdef int user_vc(bytes header, bint is_nni) except -2
+cpdef long long user_word(bytes header, bint is_nni) except -2
+cpdef long long user_word_at(bytes headers, Py_ssize_t at, bint is_nni) except -2
 cpdef bytes payloads(bytes cells, Py_ssize_t first, Py_ssize_t count)
 cpdef bytes sdu_of_cells(bytes cells, Py_ssize_t first, Py_ssize_t count, Py_ssize_t max_sdu)
 cpdef bytes sdu_of_pdu(bytes pdu, Py_ssize_t max_sdu)

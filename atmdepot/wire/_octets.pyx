@@ -58,13 +58,28 @@ cdef inline bytes new_octets(Py_ssize_t size):
 
 # Out.
 
-cdef unsigned char hec(uint32_t word) noexcept nogil:
-    """CRC-8 x^8+x^2+x+1 of 32 bits, XOR 0x55 (I.432.1 section 4.3.2)."""
-    cdef uint32_t rest = word
-    cdef int bit
-    for bit in range(32):
-        rest = rest << 1 ^ (0x07000000 if rest & 0x80000000U else 0)
-    return <unsigned char>(rest >> 24) ^ 0x55
+cdef unsigned char _hec_table[256]
+
+
+cdef void make_hec_table() noexcept:
+    """The CRC-8 x^8+x^2+x+1 of each octet."""
+    cdef int octet, bit, rest
+    for octet in range(256):
+        rest = octet
+        for bit in range(8):
+            rest = rest << 1 ^ (0x107 if rest & 0x80 else 0)
+        _hec_table[octet] = <unsigned char>rest
+
+
+make_hec_table()
+
+
+cdef inline unsigned char hec(uint32_t word) noexcept nogil:
+    """CRC-8 of 32 bits, XOR 0x55 (I.432.1 section 4.3.2)."""
+    cdef unsigned char rest = _hec_table[word >> 24]
+    rest = _hec_table[rest ^ (word >> 16 & 0xFF)]
+    rest = _hec_table[rest ^ (word >> 8 & 0xFF)]
+    return _hec_table[rest ^ (word & 0xFF)] ^ 0x55
 
 
 cpdef bytes vc_headers(uint32_t vpi, uint32_t vci):
@@ -168,15 +183,23 @@ cpdef Py_ssize_t run_end(bytes headers, Py_ssize_t at, Py_ssize_t stop) except -
     return end
 
 
-cpdef int user_vc(bytes header, bint is_nni) except -2:
+cpdef long long user_word(bytes header, bint is_nni) except -2:
     if len(header) != HEADER:
         raise ValueError("a header has 5 octets")
-    cdef const unsigned char *octets = octets_of(header)
-    cdef uint32_t word = <uint32_t>octets[0] << 24 | octets[1] << 16 | octets[2] << 8 | octets[3]
-    cdef int vci = <int>(word >> 4 & 0xFFFF)
-    if hec(word) != octets[4] or word & OAM or vci < FIRST_USER_VCI:
+    return word_of(octets_of(header), is_nni)
+
+
+cpdef long long user_word_at(bytes headers, Py_ssize_t at, bint is_nni) except -2:
+    if not 0 <= at < len(headers) // CELL:
         return -1
-    return <int>(word >> 20 & (0xFFF if is_nni else 0xFF)) << 16 | vci
+    return word_of(octets_of(headers) + at * CELL, is_nni)
+
+
+cdef inline long long word_of(const unsigned char *header, bint is_nni) noexcept nogil:
+    cdef uint32_t word = <uint32_t>header[0] << 24 | header[1] << 16 | header[2] << 8 | header[3]
+    if hec(word) != header[4] or word & OAM or (word >> 4 & 0xFFFF) < FIRST_USER_VCI:
+        return -1
+    return word if is_nni else word & 0x0FFFFFFF
 
 
 cpdef bytes payloads(bytes cells, Py_ssize_t first, Py_ssize_t count):

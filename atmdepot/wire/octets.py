@@ -23,11 +23,11 @@ from atmdepot.wire.cell import (
     hec,
 )
 
-__all__ = ["header_at", "headers_of", "payloads", "run_end", "sdu_of_cells", "sdu_of_pdu", "train", "user_vc",
-           "vc_headers"]
+__all__ = ["header_at", "headers_of", "payloads", "run_end", "sdu_of_cells", "sdu_of_pdu", "train", "user_word",
+           "user_word_at", "vc_headers"]
 
 Headers = tuple[bytes, ...] | bytes
-"""The headers of a train, for `header_at` and `run_end`: one by one, or as they lie in the cells, where C looks."""
+"""The headers of a train, for the functions that take them: one by one, or as they lie in the cells, where C looks."""
 
 _GOOD_CRC = 0x38FB2284
 """crc32 over a whole good PDU: the residue C704DD7B of I.363.5, complemented."""
@@ -91,16 +91,21 @@ def run_end_plainly(headers: Headers, at: int, stop: int) -> int:
     return end
 
 
-def user_vc_plainly(header: bytes, is_nni: bool) -> int:
-    """The VC that a good header (5 octets) of a user cell names: its VPI times 65536, and its VCI.
+@lru_cache(maxsize=1 << 16)
+def user_word_plainly(header: bytes, is_nni: bool) -> int:
+    """The first 32 bits of a good header (5 octets) of a user cell, without the GFC: VPI, VCI 16, PTI 3, CLP 1.
 
     -1 for any other header: one with a wrong HEC, of an OAM or RM cell, or on a VC that users may not have.
     """
     word = int.from_bytes(header[:4], "big")
-    vci = word >> 4 & 0xFFFF
-    if hec(header[:4]) != header[4] or word & PTI_OAM << 1 or vci < FIRST_USER_VCI:
+    if hec(header[:4]) != header[4] or word & PTI_OAM << 1 or word >> 4 & 0xFFFF < FIRST_USER_VCI:
         return -1
-    return (word >> 20 & (0xFFF if is_nni else 0xFF)) << 16 | vci
+    return word if is_nni else word & 0x0FFFFFFF
+
+
+def user_word_at_plainly(headers: Headers, at: int, is_nni: bool) -> int:
+    """What `user_word` says of the header of cell `at`; -1 also when there is no such cell."""
+    return user_word_plainly(headers[at], is_nni) if at < len(headers) else -1
 
 
 def payloads_plainly(cells: bytes, first: int, count: int) -> bytes:
@@ -133,10 +138,12 @@ try:
         sdu_of_cells,
         sdu_of_pdu,
         train,
-        user_vc,
+        user_word,
+        user_word_at,
         vc_headers,
     )
 except ImportError:
     header_at, headers_of, run_end = header_at_plainly, headers_of_plainly, run_end_plainly
     payloads, sdu_of_cells, sdu_of_pdu = payloads_plainly, sdu_of_cells_plainly, sdu_of_pdu_plainly
-    train, user_vc, vc_headers = train_plainly, user_vc_plainly, vc_headers_plainly
+    train, vc_headers = train_plainly, vc_headers_plainly
+    user_word, user_word_at = user_word_plainly, user_word_at_plainly

@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from atmdepot.atm import sar
 from atmdepot.atm.sar import Reassembler
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.wire.cell import CellHeader, HecMode
@@ -50,10 +49,8 @@ stray_cells = st.builds(
 class ReassemblerMachine(RuleBasedStateMachine):
     """Both reassemblers get the same cells: the plain one by one, the real one in bursts of any size."""
 
-    @initialize(known=st.sampled_from([2, 1 << 19]))
-    def begin(self, known: int) -> None:
-        # With room for two cached headers, nearly all cells take the way past the cache.
-        self.room_before, sar._MAX_KNOWN_HEADERS = sar._MAX_KNOWN_HEADERS, known
+    @initialize()
+    def begin(self) -> None:
         self.table = VcTable(*(Vc(*key, max_sdu=size) for key, size in VCS.items()))
         self.real = Reassembler(self.table, timeout=TIMEOUT, max_octets=MAX_OCTETS)
         self.plain = PlainReassembler(TIMEOUT, MAX_OCTETS)
@@ -63,7 +60,6 @@ class ReassemblerMachine(RuleBasedStateMachine):
         self.unsent: dict[Key, list[bytes]] = {key: [] for key in KEYS}
 
     def teardown(self) -> None:
-        sar._MAX_KNOWN_HEADERS = getattr(self, "room_before", sar._MAX_KNOWN_HEADERS)
         if hasattr(self, "real"):
             self.real.expire(self.now + TIMEOUT)
             assert self.real.octets_pending == 0
@@ -162,8 +158,6 @@ class ReassemblerMachine(RuleBasedStateMachine):
         held = sum(len(piece) for vc in self.table for piece in vc.pieces)
         assert self.real.octets_pending == held == self.plain.octets_pending <= MAX_OCTETS
         assert all(sum(map(len, vc.pieces)) <= 48 * vc.max_cells for vc in self.table)
-        assert sorted(self.real._known) == sorted(header for vc in self.table for header in vc.rx_headers)
-        assert len(self.real._known) <= sar._MAX_KNOWN_HEADERS
 
 
 ReassemblerMachine.TestCase.settings = settings(

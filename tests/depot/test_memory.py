@@ -36,7 +36,6 @@ def test_twenty_thousand_sessions_leave_nothing_behind() -> None:
     for node in (net.depot, *net.edges.values()):
         for link in node.links.values():
             assert [vc.vci for vc in link.table] == [32, 33]
-            assert len(link.reassembler._known) == 0
             assert not link.reassembler._partial
             assert not link.reassembler._discarding
     for edge_node in net.edges.values():

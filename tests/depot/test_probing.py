@@ -26,10 +26,6 @@ SETTINGS = Settings(rise=2, fall=3, no_ack=Duration(NO_ACK), no_ack_sessions=3,
 OFF = Settings(no_ack=Duration(0), statistics_timeout=Duration(0))
 
 
-def key(n: int) -> FlowKey:
-    return 6, b"\x0a\x09\0\2", n, b"\x0a\x50\0\1", 80
-
-
 def report(state: ServerState = ServerState.ACCEPTS, load: int = 0, cores: int = 1, connect: int = 0) -> Statistics:
     return Statistics(state, cores, 1, 0, 0, 0, 0, 0, load, connect, 0)
 
@@ -41,7 +37,7 @@ def check(condition: Condition, now: int, by: Settings = SETTINGS) -> None:
 
 def ask(condition: Condition, now: int, sessions: int = 3, first: int = 1) -> None:
     for n in range(first, first + sessions):
-        condition.asked(key(n), now)
+        condition.asked(n, now)
 
 
 def told(condition: Condition) -> tuple[bool, int, str]:
@@ -294,8 +290,8 @@ class ConditionMachine(RuleBasedStateMachine):
 
     @rule(n=st.integers(1, 6))
     def client_asks(self, n: int) -> None:
-        self.waiting.setdefault(key(n), self.now)
-        self.real.asked(key(n), self.now)
+        self.waiting.setdefault(n, self.now)
+        self.real.asked(n, self.now)
 
     @rule()
     def server_answers(self) -> None:

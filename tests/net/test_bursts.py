@@ -53,7 +53,8 @@ def twin(request: pytest.FixtureRequest) -> Any:
 
 def test_which_twin_is_taken() -> None:
     taken = {"atmdepot.net._bursts" if build.is_compiled() else "atmdepot.net.bursts"}
-    assert {one.__module__ for one in (bursts.read_packets, bursts.write_packets, bursts.Datagrams, bursts.Poller)} == taken
+    twins = (bursts.read_packets, bursts.write_packets, bursts.Datagrams, bursts.Poller)
+    assert {one.__module__ for one in twins} == taken
     assert ("atmdepot.net._bursts" in sys.modules) is build.is_compiled()
 
 

@@ -22,9 +22,12 @@ from atmdepot.wire.octets import (
     sdu_of_cells_plainly,
     sdu_of_pdu_plainly,
     train_plainly,
+    user_word_at_plainly,
+    user_word_plainly,
     vc_headers_plainly,
 )
-from tests.packets import cells, sdus
+from tests.atm.plain_reassembler import plain_hec
+from tests.packets import cell_headers, cells, sdus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +48,7 @@ class Way(NamedTuple):
     train: Callable[[bytes, bytes, int], bytes]
     headers_of: Callable[[bytes], octets.Headers]
     header_at: Callable[[octets.Headers, int], bytes]
+    user_word_at: Callable[[octets.Headers, int, bool], int]
     run_end: Callable[[octets.Headers, int, int], int]
     payloads: Callable[[bytes, int, int], bytes]
     sdu_of_cells: Callable[[bytes, int, int, int], bytes | None]
@@ -52,10 +56,12 @@ class Way(NamedTuple):
     folds: bool = False
 
 
-WAYS = {"plain": Way(vc_headers_plainly, train_plainly, headers_of_plainly, header_at_plainly, run_end_plainly,
+WAYS = {"plain": Way(vc_headers_plainly, train_plainly, headers_of_plainly, header_at_plainly,
+                     user_word_at_plainly, run_end_plainly,
                      payloads_plainly, sdu_of_cells_plainly, sdu_of_pdu_plainly)}
 if octets.train is not train_plainly:
-    WAYS["tables"] = Way(octets.vc_headers, octets.train, octets.headers_of, octets.header_at, octets.run_end,
+    WAYS["tables"] = Way(octets.vc_headers, octets.train, octets.headers_of, octets.header_at,
+                         octets.user_word_at, octets.run_end,
                          octets.payloads, octets.sdu_of_cells, octets.sdu_of_pdu)
     if fold_crc(True):
         WAYS["folding"] = WAYS["tables"]._replace(folds=True)
@@ -151,6 +157,24 @@ def test_no_train_of_another_length(way: Way, length: int) -> None:
 
 # ── trains in ──
 
+@given(header=cell_headers(), is_nni=st.booleans(), bits=st.lists(st.integers(0, 39), max_size=2, unique=True))
+def test_only_good_headers_of_user_cells_have_a_word(
+        way: Way, header: CellHeader, is_nni: bool, bits: list[int]) -> None:
+    """By what `CellHeader` and the bitwise HEC say of the same octets."""
+    number = int.from_bytes(header.pack(), "big")
+    for bit in bits:
+        number ^= 1 << bit
+    octets_of_it = number.to_bytes(5, "big")
+    fields = CellHeader.unpack(octets_of_it, Interface.NNI if is_nni else Interface.UNI)
+    good = plain_hec(octets_of_it) == octets_of_it[4] and fields.is_user_data
+    expected = fields.vpi << 20 | fields.vci << 4 | fields.pti << 1 | fields.clp if good else -1
+    headers = way.headers_of(bytes(53) + octets_of_it + bytes(48))
+    assert way.user_word_at(headers, 1, is_nni) == expected
+    assert octets.user_word(octets_of_it, is_nni) == user_word_plainly(octets_of_it, is_nni) == expected
+    assert not bits or len(bits) > 1 or expected == -1
+
+
+
 @given(train=trains)
 def test_headers_and_payloads_of_a_train(way: Way, train: list[bytes]) -> None:
     whole = b"".join(train)
@@ -182,6 +206,7 @@ def test_cells_that_are_not_there(way: Way) -> None:
         headers = way.headers_of(bytes(53 * count))
         for at in (count, count + 1, FAR_CELLS):
             assert way.header_at(headers, at) == b""
+            assert way.user_word_at(headers, at, False) == -1
             with pytest.raises(IndexError):
                 way.run_end(headers, at, at + 1)
 
@@ -202,7 +227,8 @@ def test_compiled_code_reads_nothing_beyond_the_cells(first: int, count: int) ->
 def test_compiled_code_refuses_what_are_no_octets(wrong: Any) -> None:
     compiled = WAYS["tables"]
     calls: list[tuple[Callable[..., object], tuple[object, ...]]] = [
-        (compiled.headers_of, (wrong,)), (compiled.header_at, (wrong, 0)), (compiled.run_end, (wrong, 0, 1)),
+        (compiled.headers_of, (wrong,)), (compiled.header_at, (wrong, 0)), (compiled.user_word_at, (wrong, 0, False)),
+        (compiled.run_end, (wrong, 0, 1)),
         (compiled.payloads, (wrong, 0, 1)), (compiled.sdu_of_cells, (wrong, 0, 1, 1)),
         (compiled.sdu_of_pdu, (wrong, 1)), (compiled.train, (b"octets", wrong, 0))]
     for call, arguments in calls:

@@ -180,8 +180,7 @@ class Depot(AtmNode):
             return False
         server = session.server
         if tcp.flags & _RST and is_half_open(session) and not session.probe:
-            # A server that refuses a session may have lost its process; the prober asks at once.
-            server.condition.suspect = True
+            server.condition.refused()
         self.sessions.track(session, tcp, now, False)
         server.condition.answered(now)
         session.packets_out += 1

@@ -1,7 +1,8 @@
 cdef class Condition:
-    cdef public object since, why, faults, last_outcome, last_report, reported_at, _failures, _successes
+    cdef public object since, why, faults, last_outcome, last_report, reported_at, on_suspicion, _failures, _successes
     cdef public dict _askers
     cdef public bint alive, recovered, suspect
 
+    cpdef refused(self)
     cpdef asked(self, long long session, long long now)
     cpdef answered(self, long long now)

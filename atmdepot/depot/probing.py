@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from atmdepot.atm.adaptation import PathCondition
     from atmdepot.depot.session_management import Server
@@ -48,7 +48,7 @@ class Condition:
     """What is known of one server."""
 
     __slots__ = ("_askers", "_failures", "_successes", "alive", "faults", "last_outcome",
-                 "last_report", "recovered", "reported_at", "since", "suspect", "why")
+                 "last_report", "on_suspicion", "recovered", "reported_at", "since", "suspect", "why")
 
     def __init__(self, now: int) -> None:
         self.alive = True
@@ -60,8 +60,16 @@ class Condition:
         self.last_report: Statistics | None = None
         self.reported_at: int | None = None
         self.suspect = False  # a session was refused: probe at once, and without a pause
+        self.on_suspicion: Callable[[], object] | None = None  # whoever probes may wait for it
         self._askers: dict[int, int] = {}  # sessions that wait for an answer, and since when; the first first
         self._failures = self._successes = 0
+
+    def refused(self) -> None:
+        """A session was refused. The server may have lost its process, so it is suspect until it was probed."""
+        if not self.suspect:
+            self.suspect = True
+            if self.on_suspicion is not None:
+                self.on_suspicion()
 
     # Silence where an ACK was due.
 

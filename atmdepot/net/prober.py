@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _MAX_ANSWER = 4096
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _DEFAULT_PORT = 80
-_GLANCE = 0.02
 
 
 class Prober:
@@ -106,9 +106,16 @@ class Prober:
 
 async def _pause(server: Server, seconds: float) -> None:
     """Wait for the next probe; a server that refused a session is asked again at once."""
-    with trio.move_on_after(seconds):
-        while not (server.condition.suspect and server.alive):  # noqa: ASYNC110 - the data path knows no trio
-            await trio.sleep(_GLANCE)
+    condition, token = server.condition, trio.lowlevel.current_trio_token()
+    try:
+        with trio.move_on_after(seconds):
+            while not (condition.suspect and condition.alive):
+                refused = trio.Event()
+                # The data path knows no trio, and is not in its loop.
+                condition.on_suspicion = partial(token.run_sync_soon, refused.set)
+                await refused.wait()
+    finally:
+        condition.on_suspicion = None
 
 
 def _source_towards(family: int, vip: str, port: int) -> str:

@@ -183,7 +183,7 @@ async def test_suspect_is_asked_at_once_until_there_is_a_verdict(autojump_clock:
 
     async def refuse() -> None:
         await trio.sleep(5)
-        servers[0].condition.suspect = True
+        servers[0].condition.refused()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refuse)

@@ -1,3 +1,5 @@
+cimport cython
+
 cdef object _UNI
 cdef int _UNI_VPIS, _NNI_VPIS, _VCIS, _VCI_BITS, HEADER_SIZE, PAYLOAD_SIZE, TRAILER_SIZE
 
@@ -24,6 +26,10 @@ cdef class Vc:
     cdef public int clp_pending
     cdef public long long started
     cdef public bint discarding
+
+    @cython.locals(made=Vc)
+    cpdef Vc beside(self, int vci, contract)
+    cpdef _begin(self, int vpi, int vci, contract, encapsulation, crc, Py_ssize_t max_sdu)
 
 
 cdef class VcTable:

@@ -36,6 +36,19 @@ class Vc:
         encapsulation: Encapsulation = _VC_MUX, crc: CrcMode = _STRICT, max_sdu: int = MAX_SDU,
     ) -> None:
         """Make a VC; raise ValueError when the VPI or VCI does not fit the interface."""
+        if not (0 <= vpi < (_UNI_VPIS if interface is _UNI else _NNI_VPIS) and 0 <= vci < _VCIS):
+            CellHeader(vpi, vci).pack(interface)  # tells which does not fit
+        self._begin(vpi, vci, contract, encapsulation, crc, max_sdu)
+
+    def beside(self, vci: int, contract: Contract) -> Vc:
+        """Another VC of the same VP, with this one's encapsulation, CRC and greatest SDU; its VCI has to fit."""
+        made = Vc.__new__(Vc)
+        made._begin(self.vpi, vci, contract, self.encapsulation, self.crc, self.max_sdu)
+        return made
+
+    def _begin(
+        self, vpi: int, vci: int, contract: Contract, encapsulation: Encapsulation, crc: CrcMode, max_sdu: int,
+    ) -> None:
         self.vpi, self.vci = vpi, vci
         self.category: ServiceCategory = contract.category
         self.contract = contract
@@ -43,8 +56,6 @@ class Vc:
         self.crc = crc
         self.max_sdu = max_sdu
         self.max_cells = (max_sdu + TRAILER_SIZE + PAYLOAD_SIZE - 1) // PAYLOAD_SIZE
-        if not (0 <= vpi < (_UNI_VPIS if interface is _UNI else _NNI_VPIS) and 0 <= vci < _VCIS):
-            CellHeader(vpi, vci).pack(interface)  # tells which does not fit
         self.header_octets = vc_headers(vpi, vci)
         self.owner: object = None
         self.tx_cells = self.tx_pdus = self.rx_cells = self.rx_pdus = self.rx_clp1 = self.rx_efci = 0

@@ -4,10 +4,14 @@ from atmdepot.depot.probing cimport Condition
 
 
 cdef class Server:
-    cdef public object name, position, settings, vp, link, load, path
+    cdef public object name, settings, vp, link, load, path
     cdef public Condition condition
-    cdef public bint draining
+    cdef public bint draining, is_backup, _has_weight
+    cdef public long long _bound, position
     cdef public long long primary_sessions, total_sessions, sessions_since_report
+
+    cpdef bint may_take(self) except -1
+    cpdef bint is_regular(self) except -1
 
 
 cdef class Pool:
@@ -18,6 +22,6 @@ cdef class Pool:
     @cython.locals(server=Server)
     cpdef Server take_next(self, bytes client, long long now)
     cpdef preload(self, long long now)
-    @cython.locals(ready=list)
+    @cython.locals(server=Server, ready=list, backup=list)
     cpdef list candidates(self)
     cpdef Server _choose(self, bytes client, long long now)

@@ -23,16 +23,23 @@ _WEIGHT_UNIT = 100
 class Server:
     """A server as the depot knows it: where it is, its condition, and what it carries."""
 
-    __slots__ = ("condition", "draining", "link", "load", "name", "path", "position", "primary_sessions",
-                 "sessions_since_report", "settings", "total_sessions", "vp")
+    __slots__ = ("_bound", "_has_weight", "condition", "draining", "is_backup", "link", "load", "name", "path",
+                 "position", "primary_sessions", "sessions_since_report", "settings", "total_sessions", "vp")
 
     def __init__(self, name: str, position: int, settings: ServerSettings, vp: str, link: str, now: int) -> None:
-        self.name, self.position, self.settings, self.vp, self.link = name, position, settings, vp, link
+        self.name = name
+        self.configure(position, settings, vp, link)
         self.condition = Condition(now)
         self.draining = False
         self.primary_sessions = self.total_sessions = self.sessions_since_report = 0
         self.load: float | None = None
         self.path = PathCondition()
+
+    def configure(self, position: int, settings: ServerSettings, vp: str, link: str) -> None:
+        """Take over what a VC table says of it."""
+        self.position, self.settings, self.vp, self.link = position, settings, vp, link
+        # Looked at for each new session.
+        self._bound, self.is_backup, self._has_weight = settings.max_sessions, settings.backup, settings.weight > 0
 
     @property
     def alive(self) -> bool:
@@ -42,8 +49,15 @@ class Server:
     @property
     def takes_sessions(self) -> bool:
         """Whether a new session may be given to it."""
-        bound = self.settings.max_sessions
-        return self.alive and not self.draining and not 0 < bound <= self.primary_sessions
+        return self.may_take()
+
+    def may_take(self) -> bool:
+        """What `takes_sessions` says, without the detour that a property takes where this is compiled."""
+        return self.condition.alive and not self.draining and not 0 < self._bound <= self.primary_sessions
+
+    def is_regular(self) -> bool:
+        """Whether it is no backup, and has a weight: backup servers are for when no other is there."""
+        return not self.is_backup and self._has_weight
 
     def effective_weight(self, now: int) -> int:
         """Its weight in hundredths; after a recovery it grows in tenths to the whole over `slow_start`.
@@ -76,7 +90,7 @@ class Pool:
         It is the preloaded one, unless that was lost in the meantime or the criterion looks at the client.
         """
         server, self._next = self._next, None
-        if server is not None and server.takes_sessions:
+        if server is not None and server.may_take():
             return server
         return self._choose(client, now)
 
@@ -94,14 +108,14 @@ class Pool:
 
     def preload(self, now: int) -> None:
         """Choose the server of the next session ahead (patent: "this block is preloaded with the next server")."""
-        if not self.balancer.keyed and (self._next is None or not self._next.takes_sessions):
+        if not self.balancer.keyed and (self._next is None or not self._next.may_take()):
             self._next = self._choose(b"", now)
 
     def change(self, servers: Sequence[Server]) -> None:
         """Take over the servers of a changed table; the one chosen ahead keeps its turn if it may still be chosen."""
         self.servers = list(servers)
         if self._next is not None and (
-                self._next not in servers or self._next.settings.backup or not self._next.settings.weight):
+                self._next not in servers or not self._next.is_regular()):
             self._next = None
 
     def how(self, server: Server) -> str:
@@ -110,10 +124,14 @@ class Pool:
 
     def candidates(self) -> list[Server]:
         """The servers among which the balancer chooses now."""
-        ready = [server for server in self.servers if server.takes_sessions]
-        # Backup servers are for when no other is there.
-        return [server for server in ready if not server.settings.backup and server.settings.weight] or [
-            server for server in ready if server.settings.backup]
+        ready, backup = [], []
+        for server in self.servers:
+            if server.may_take():
+                if server.is_regular():
+                    ready.append(server)
+                elif server.is_backup:
+                    backup.append(server)
+        return ready or backup
 
     def _choose(self, client: bytes, now: int) -> Server | None:
         candidates = self.candidates()
@@ -144,7 +162,7 @@ class SessionManagement:
         for position, (name, settings) in enumerate(network.servers.items()):
             vp, link = _path_to(network, settings.node)
             server = self.servers.get(name) or Server(name, position, settings, vp, link, now)
-            server.position, server.settings, server.vp, server.link = position, settings, vp, link
+            server.configure(position, settings, vp, link)
             servers[name] = server
         self.servers = servers
         pools = {}

@@ -1,4 +1,4 @@
-from atmdepot.atm.adaptation cimport LinkAdaptation, vc_of
+from atmdepot.atm.adaptation cimport LinkAdaptation
 from atmdepot.atm.vc cimport Vc
 
 
@@ -17,11 +17,11 @@ cdef class Target:
 
 
 cdef class VpMap:
-    cdef public object name, _vp, _qos
+    cdef public object name
     cdef public Vc default, management
     cdef public LinkAdaptation link
     cdef public long long mtu, exhausted
-    cdef public dict _shared
+    cdef public dict _shared, _contracts
     cdef public Target default_target
     cdef public VciPool _vcis
 

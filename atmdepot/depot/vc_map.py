@@ -69,10 +69,10 @@ class VpMap:
         self.link = link
         self.mtu = vp.mtu
         self.exhausted = 0
-        self._vp = vp
-        self._qos = qos
+        self._contracts = qos.contracts
         self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
-        self.default = self._open(vp.default_vci, ServiceCategory.UBR_1)
+        self.default = vc_of(vp, vp.default_vci, link.interface, qos.contract(ServiceCategory.UBR_1))
+        link.table.add(self.default)
         self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
         self.management.encapsulation = Encapsulation.VC_MUX
         self.default_target = Target(self, self.default)
@@ -113,7 +113,7 @@ class VpMap:
         return vc
 
     def _make(self, vci: int, category: ServiceCategory) -> Vc:
-        return vc_of(self._vp, vci, self.link.interface, self._qos.contract(category))
+        return self.default.beside(vci, self._contracts[category])
 
 
 class VcMap:

@@ -1,6 +1,6 @@
 cimport cython
 
-from atmdepot.atm.adaptation cimport LinkAdaptation, vc_of
+from atmdepot.atm.adaptation cimport LinkAdaptation
 from atmdepot.atm.node cimport AtmNode
 from atmdepot.atm.timers cimport Expiring, TimerWheel
 from atmdepot.atm.vc cimport Vc, VcTable
@@ -17,8 +17,8 @@ cdef class UnclaimedVc(Expiring):
 
 
 cdef class VpTable(VcTable):
-    cdef public object _interface, _qos, _vp
-    cdef int _first, _last
+    cdef public object _qos
+    cdef int _first, _last, _vpi
     cdef public Vc default, management
     cdef public list opened, shared
 

@@ -46,14 +46,15 @@ class UnclaimedVc(Expiring):
 class VpTable(VcTable):
     """The VCs of a VP as its far end sees them: those of the session range open when their first cell comes."""
 
-    __slots__ = ("_first", "_interface", "_last", "_qos", "_vp", "default", "management", "opened", "shared")
+    __slots__ = ("_first", "_last", "_qos", "_vpi", "default", "management", "opened", "shared")
 
     def __init__(self, vp: Vp, interface: Interface, qos: QosMap) -> None:
         super().__init__()
-        self._vp, self._interface, self._qos = vp, interface, qos
+        self._vpi, self._qos = vp.vpi, qos
         self._first, self._last = (vp.session_vcis.first, vp.session_vcis.last) if vp.session_vcis else (1, 0)
         self.opened: list[Vc] = []
-        self.default = self._open(vp.default_vci, ServiceCategory.UBR_1)
+        self.default = vc_of(vp, vp.default_vci, interface, qos.contract(ServiceCategory.UBR_1))
+        self.add(self.default)
         self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
         self.management.encapsulation = Encapsulation.VC_MUX
         self.shared = [self._open(vci, ServiceCategory.parse(name)) for name, vci in vp.shared_vcs.items()]
@@ -61,7 +62,7 @@ class VpTable(VcTable):
     def find(self, vpi: int, vci: int) -> Vc | None:
         """The VC of a cell, opened now if it is one of the sessions'."""
         vc = VcTable.find(self, vpi, vci)  # not by super(), which the compiled module has not
-        if vc is None and self._first <= vci <= self._last and vpi == self._vp.vpi:
+        if vc is None and self._first <= vci <= self._last and vpi == self._vpi:
             vc = self._open(vci, ServiceCategory.UBR_1)
             self.opened.append(vc)
         return vc
@@ -76,7 +77,7 @@ class VpTable(VcTable):
         vc.category = vc.contract.category
 
     def _open(self, vci: int, category: ServiceCategory) -> Vc:
-        vc = vc_of(self._vp, vci, self._interface, self._qos.contract(category))
+        vc = self.default.beside(vci, self._qos.contract(category))
         self.add(vc)
         return vc
 

@@ -39,6 +39,11 @@ SERVER_CHANGES: list[dict[str, Any]] = [
 CLIENTS = {VIP4: [CLIENT4, "10.9.0.3", "192.0.2.77"], VIP6: [CLIENT6], OTHER_VIP: [CLIENT4], "10.80.0.2": [CLIENT4]}
 
 
+def change(server: Server, **settings: Any) -> None:
+    """As a reload of another VC table does it."""
+    server.configure(server.position, ServerSettings(node=server.name, **settings), server.vp, server.link)
+
+
 def feed(net: InMemoryNetwork, octets: bytes) -> dict[str, Any]:
     """Give the depot a packet; what it did with it, in the words of an explanation. The edge nodes get the cells."""
     depot = net.depot
@@ -200,7 +205,7 @@ class Explaining(RuleBasedStateMachine):
         elif what == "load":
             server.load = data.draw(st.sampled_from([None, 0.1, 0.9]))
         elif what == "settings":
-            server.settings = ServerSettings(node=server.name, **data.draw(st.sampled_from(SERVER_CHANGES)))
+            change(server, **data.draw(st.sampled_from(SERVER_CHANGES)))
         else:
             server.draining = what == "drain"
 
@@ -358,9 +363,9 @@ def test_why_servers_are_passed_over() -> None:
     servers = net.depot.management.servers
     kill(servers["web1"], net.now)
     servers["web2"].draining = True
-    for name, change in (("web3", {"max_sessions": 2}), ("web4", {"weight": 0, "max_sessions": 9}),
-                         ("web5", {"backup": True})):
-        servers[name].settings = ServerSettings(node=name, **change)
+    for name, settings in (("web3", {"max_sessions": 2}), ("web4", {"weight": 0, "max_sessions": 9}),
+                           ("web5", {"backup": True})):
+        change(servers[name], **settings)
     servers["web3"].primary_sessions = 2
     servers["web6"].load = 0.25
     net.now += SECOND // 2

@@ -363,9 +363,9 @@ def test_why_servers_are_passed_over() -> None:
     servers = net.depot.management.servers
     kill(servers["web1"], net.now)
     servers["web2"].draining = True
-    for name, settings in (("web3", {"max_sessions": 2}), ("web4", {"weight": 0, "max_sessions": 9}),
-                           ("web5", {"backup": True})):
-        change(servers[name], **settings)
+    for name, said in (("web3", {"max_sessions": 2}), ("web4", {"weight": 0, "max_sessions": 9}),
+                       ("web5", {"backup": True})):
+        change(servers[name], **said)
     servers["web3"].primary_sessions = 2
     servers["web6"].load = 0.25
     net.now += SECOND // 2

@@ -3,6 +3,7 @@
 The descriptor does not block, so the interpreter's lock is kept: to give it away for each call would cost more.
 """
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EBADFD, EINTR, EINVAL, errno
 from posix.uio cimport iovec, writev
@@ -20,12 +21,12 @@ cdef enum:
     MAX_PARTS = 1 + _offload.MAX_SEGMENTS
 
 
-def read_frames(int descriptor, Py_ssize_t most, unsigned char[::1] buffer not None):
+def read_frames(int descriptor, Py_ssize_t most, bytearray buffer not None):
     """Packets, malformed frames, and the errno that ended it (see `offload_tun.read_frames_plainly`)."""
     cdef list packets = [], malformed = [], made
     cdef ssize_t length
-    cdef unsigned char *octets = &buffer[0]
-    cdef size_t room = buffer.shape[0]
+    cdef unsigned char *octets = <unsigned char *>PyByteArray_AS_STRING(buffer)
+    cdef size_t room = PyByteArray_GET_SIZE(buffer)
     while len(packets) + len(malformed) < most:
         length = read(descriptor, octets, room)
         if length > 0:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import select
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -40,6 +39,16 @@ _READ, _READ_AND_WRITE = select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT
 log = logging.getLogger("atmdepot")
 
 
+class _Port:
+    """A link's descriptor among those that are waited for."""
+
+    __slots__ = ("link", "name")
+
+    def __init__(self, name: str, link: CellLink) -> None:
+        self.name = name
+        self.link = link
+
+
 class Pump:
     """One node's descriptors and its data path."""
 
@@ -53,6 +62,7 @@ class Pump:
         self.tun = tun
         self.clock = clock
         self.taps = Taps(node, self.queue_drops)
+        self._open_taps = self.taps.open  # the list itself: looked at several times for each burst
         self.tun_losses = 0
         # A socket has no time of its own, a line has.
         self._lines = [(name, link) for name, link in links.items() if isinstance(link, LineLink)]
@@ -60,6 +70,7 @@ class Pump:
         self._reopen_at: int | None = None
         self._poller = Poller()
         self._handlers: dict[int, Callable[[int], None]] = {}
+        self._ports: dict[int, _Port] = {}
         self._backlogged: set[str] = set()
         self._tick_at = clock() + _TICK
         self._started = False
@@ -87,7 +98,8 @@ class Pump:
         self._started = True
         self.watch(self.tun.fileno(), self._tun_is_ready)
         for name, link in self.links.items():
-            self.watch(link.fileno(), partial(self._link_is_ready, name, link))
+            self._ports[link.fileno()] = _Port(name, link)
+            self._poller.watch(link.fileno(), _READ)
 
     def turn(self, wait: float) -> float:
         """Handle all that is ready or due, after waiting for it for at most `wait` seconds; raise TunGone.
@@ -96,11 +108,17 @@ class Pump:
         """
         spin, self._busy = _SPIN if self._busy else 0, False
         for descriptor, events in self._poller.poll(wait, spin):
-            self._handlers[descriptor](events)
+            port = self._ports.get(descriptor)
+            if port is not None:
+                self._link_is_ready(port.name, port.link, events)
+            else:
+                self._handlers[descriptor](events)
         now = self.clock()
-        if self.next_timer() <= now:
+        due = self.next_timer()
+        if due <= now:
             self._handle_timers(now)
-        return max(0, self.next_timer() - now) / 1e9
+            due = self.next_timer()
+        return max(0, due - now) / 1e9
 
     def next_timer(self) -> int:
         """When a turn has something to do even if no descriptor is ready (ns)."""
@@ -135,7 +153,7 @@ class Pump:
         """Read, handle and write one burst of packets; raise TunGone."""
         self._busy = True
         now = self.clock()
-        if self.taps.open:
+        if self._open_taps:
             self.taps.begin_burst()
         node = self.node
         packets = self.tun.read_burst(_PACKETS_A_BURST)
@@ -155,21 +173,21 @@ class Pump:
         """Read, handle and write one burst of datagrams."""
         self._busy = True
         now = self.clock()
-        if self.taps.open:
+        if self._open_taps:
             self.taps.begin_burst()
         received = link.receive_burst(_DATAGRAMS_A_BURST)
-        if self.taps.open:
+        if self._open_taps:
             self.taps.begin_burst()  # again: what was read may have been sent after the burst began
         node = self.node
         for cells in received:
-            if self.taps.open:
+            if self._open_taps:
                 self.taps.cells(name, "in", cells)
             node.cells_from_link(name, cells, now)
         self.write_out(now)
 
     def write_out(self, now: int) -> None:
         """Send the cells and packets that a burst has made."""
-        if self.taps.open:
+        if self._open_taps:
             self.taps.begin_burst()
         for name, adaptation in self.node.links.items():
             if adaptation.cells_out:
@@ -180,7 +198,7 @@ class Pump:
 
     def _send(self, name: str, cells: bytes, now: int) -> None:
         link = self.links[name]
-        if self.taps.open:
+        if self._open_taps:
             self.taps.cells(name, "out", cells)
         link.send(cells, now)
         if link.wants_write:
@@ -193,7 +211,7 @@ class Pump:
             self._poller.watch(link.fileno(), _READ_AND_WRITE)
 
     def _flush(self, name: str, link: CellLink) -> None:
-        if self.taps.open:
+        if self._open_taps:
             self.taps.begin_burst()
         link.flush()
         if not link.wants_write:
@@ -204,7 +222,7 @@ class Pump:
 
     def _handle_timers(self, now: int) -> None:
         """Let the cells of links with a rate or a delay out when they are due; give the node its time."""
-        if self.taps.open:
+        if self._open_taps:
             self.taps.begin_burst()
         for name, link in self._lines:
             if (time := link.next_timer()) is not None and time <= now:
@@ -217,7 +235,7 @@ class Pump:
 
     def _tick(self, now: int) -> None:
         """Give the node its time; nothing in it is due more finely than this."""
-        if self.taps.open:
+        if self._open_taps:
             self.taps.look_at_the_queue()
         due = self.node.next_timer()
         if due is not None and due <= now:

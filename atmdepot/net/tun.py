@@ -51,12 +51,11 @@ class PacketDevice(Protocol):
 class Tun:
     """A TUN device of the kernel; it goes when it is closed."""
 
-    malformed: Sequence[bytes] = ()
-    """What the last burst had that is no packet: frames whose headers contradict them."""
-
     def __init__(self, name: str, flags: int = 0) -> None:
         """Make the device or take up an existing one; raise EnvironmentLacks with the reason when that fails."""
         self.name = name
+        self.malformed: Sequence[bytes] = ()
+        """What the last burst had that is no packet: frames whose headers contradict them."""
         try:
             self._fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:

@@ -15,7 +15,7 @@ from atmdepot.bench import figures, machine
 from atmdepot.bench.contenders import CONTENDERS, DEPOT, Contender
 from atmdepot.bench.loads import Load, loads
 from atmdepot.bench.progress import Teller
-from atmdepot.bench.report import NOTE, Report, as_json, tables
+from atmdepot.bench.report import NOTE, Report, as_json, as_markdown, tables
 from atmdepot.bench.run import Plan, run
 from atmdepot.bench.svg import draw
 from atmdepot.errors import EnvironmentLacks
@@ -64,10 +64,12 @@ Examples:
               help=f"How many sessions the measure idle-sessions compares with {figures.FEW_IDLE:,}.")
 @click.option("--json", "json_file", type=_FILE, callback=_writable, help="Write samples, medians and ratios there.")
 @click.option("--svg", "svg_file", type=_FILE, callback=_writable, help="Draw bars there.")
+@click.option("--markdown", "markdown_file", type=_FILE, callback=_writable, help="Write the tables there, for a page.")
 @click.option("--list", "list_only", is_flag=True, help="List contenders and measures.")
 def peers(
     rounds: int | None, quick: bool, seconds: int, names: tuple[str, ...], measures: tuple[str, ...], table: str,
-    idle_sessions: int, json_file: Path | None, svg_file: Path | None, list_only: bool,
+    idle_sessions: int, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None,
+    list_only: bool,
 ) -> None:
     """Compare the depot with kernel forwarding, nftables DNAT, HAProxy and nginx in one lab.
 
@@ -97,7 +99,8 @@ def peers(
             teller.tell(f"{name}: {path}")
         outcome = run(plan, teller)
     settings = {"table": table, "rounds": rounds, "seconds": seconds, "idle_sessions": idle_sessions}
-    _tell(Report(outcome.samples, settings, about, left_out | outcome.left_out, idle_sessions), json_file, svg_file)
+    _tell(Report(outcome.samples, settings, about, left_out | outcome.left_out, idle_sessions), json_file, svg_file,
+          markdown_file)
 
 
 def _possible(
@@ -130,7 +133,7 @@ def _list(idle_sessions: int) -> None:
         click.echo(f"measure    {figure.name:22}  {figure.title} ({figure.unit})")
 
 
-def _tell(report: Report, json_file: Path | None, svg_file: Path | None) -> None:
+def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None) -> None:
     """Print the tables, write the files, and say what does not count."""
     out = console()
     for table in tables(report):
@@ -140,6 +143,8 @@ def _tell(report: Report, json_file: Path | None, svg_file: Path | None) -> None
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(as_json(report))) + b"\n")
     if svg_file is not None:
         svg_file.write_text(draw(report), encoding="utf-8")
+    if markdown_file is not None:
+        markdown_file.write_text(as_markdown(report), encoding="utf-8")
     if failures := report.samples.failures:
         click.echo(f"{len(failures)} samples do not count, as was told above", err=True)
 

@@ -1,4 +1,4 @@
-"""What `bench peers` found, for people and as JSON."""
+"""What `bench peers` found, for people, as JSON, and as Markdown for a page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from atmdepot.bench.figures import Figure, Target
     from atmdepot.bench.samples import Samples, Spread
 
+_MACHINE = ("processor", "kernel", "python")
 NOTE = ("Medians, below them the least and the greatest of all rounds; × is the median of the ratios to "
         f"{HAPROXY.title} within a round.\nWhat the kernel forwards itself has no process whose CPU time counts.")
 
@@ -63,6 +64,27 @@ def as_json(report: Report) -> dict[str, Any]:
                     for target, value in report.verdicts},
         "failures": samples.failures, "left_out": report.left_out,
     }
+
+
+def as_markdown(report: Report) -> str:
+    """The machine, the figures by contender (× is the ratio to HAProxy) and the targets, as lines of Markdown."""
+    machine, samples, names = report.machine, report.samples, report.contenders
+    about = ", ".join(str(machine[key]) for key in _MACHINE if key in machine)
+    lines = [f"{about}. Medians of {samples.rounds} rounds.", "",
+             _row(["", *(CONTENDERS[name].title for name in names)]), _row(["---"] * (len(names) + 1))]
+    for figure in report.figures:
+        cells = [_cell(samples, figure.name, name).split("\n")[0] for name in names]
+        lines.append(_row([f"{figure.title}, {figure.unit}", *cells]))
+    lines += ["", _row(["", "measured", "at least", "aim", ""]), _row(["---"] * 5)]
+    for target, value in report.verdicts:
+        if value is not None:
+            lines.append(_row([target.title, number(value), number(target.at_least), number(target.aim),
+                               target.verdict(value)]))
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def tables(report: Report) -> list[Table]:

@@ -34,6 +34,7 @@ def test_the_list() -> None:
     (["--rounds", "0"], 2, "rounds"),
     (["--json", "/nonexistent/a.json"], 2, "cannot be written"),
     (["--svg", "/"], 2, "directory"),
+    (["--markdown", "/"], 2, "directory"),
     (["--table", "no-such-table"], 1, "no-such-table"),
 ])
 def test_mistakes_are_told_before_anything_is_done(
@@ -77,10 +78,11 @@ def test_without_nginx_nothing_can_be_measured(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.namespaces
 def test_a_round(lab_environment: dict[str, str], tmp_path: Path) -> None:
     need("nginx", "haproxy", "ip", "ab", "wrk")
-    files = {name: tmp_path / f"peers.{name}" for name in ("json", "svg")}
+    files = {name: tmp_path / f"peers.{name}" for name in ("json", "svg", "md")}
     done = subprocess.run(
         [*PEERS, "--rounds", "1", "--contender", "haproxy", "--contender", "depot", "--measure", "connections-1kb-20",
-         "--measure", "cpu-connections", "--measure", "keep-alive", "--json", files["json"], "--svg", files["svg"]],
+         "--measure", "cpu-connections", "--measure", "keep-alive", "--json", files["json"], "--svg", files["svg"],
+         "--markdown", files["md"]],
         env=lab_environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "round 1 of 1: keep-alive:" in done.stderr
@@ -97,6 +99,7 @@ def test_a_round(lab_environment: dict[str, str], tmp_path: Path) -> None:
     assert {"processor", "kernel", "python", "programs", "data_paths"} <= set(made["machine"])
     assert f"{medians['haproxy']:,.0f}" in done.stdout
     assert ET.parse(files["svg"]).getroot().tag.endswith("svg")
+    assert "| keep-alive requests/s" in files["md"].read_text()
     assert not list(Path(lab_environment["ATMDEPOT_RUN_DIR"]).iterdir())
 
 

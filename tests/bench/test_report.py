@@ -13,7 +13,7 @@ from rich.console import Console
 
 from atmdepot.bench.contenders import CONTENDERS
 from atmdepot.bench.figures import figures
-from atmdepot.bench.report import Report, as_json, number, tables
+from atmdepot.bench.report import Report, as_json, as_markdown, number, tables
 from atmdepot.bench.samples import Failure, Samples
 from atmdepot.bench.svg import draw
 
@@ -52,6 +52,19 @@ def test_json_has_the_ratios() -> None:
                          "failures", "left_out"}
     assert made["failures"] == [{"round": 1, "measure": "bulk-up-1", "contender": "depot",
                                  "why": "iperf3: <nothing> & more"}]
+
+
+def test_markdown_has_a_row_for_each_figure_and_each_target() -> None:
+    made = as_markdown(report())
+    first, _, head, rule, *rows = made.splitlines()
+    assert first == "A <fast> & old one, 6.1, CPython 3.11. Medians of 3 rounds."
+    assert head.count("|") == rule.count("|") == len(CONTENDERS) + 2
+    figures_rows = rows[:rows.index("")]
+    assert len(figures_rows) == len(figures(MANY))
+    assert {row.count("|") for row in figures_rows} == {len(CONTENDERS) + 2}
+    assert "| 300 | 400 ×1.33 |" in figures_rows[0]
+    assert rows[-1].startswith("| depot at 1,000,000 idle sessions")
+    assert len(rows) == len(figures_rows) + 3 + len(report().verdicts)
 
 
 def test_what_was_not_measured_is_null() -> None:

@@ -2,7 +2,8 @@ cimport cython
 
 from atmdepot.atm.adaptation cimport LinkAdaptation
 from atmdepot.atm.node cimport AtmNode
-from atmdepot.depot.session_management cimport Server
+from atmdepot.depot.qos cimport QosMap
+from atmdepot.depot.session_management cimport Pool, Server, SessionManagement
 from atmdepot.atm.vc cimport Vc
 from atmdepot.depot.sessions cimport Session, SessionTables, is_half_open
 from atmdepot.depot.tcp_states cimport is_opening
@@ -13,7 +14,9 @@ cdef long long _SYN, _RST
 
 
 cdef class Depot(AtmNode):
-    cdef public object qos, management, probing, fragments, others
+    cdef public QosMap qos
+    cdef public SessionManagement management
+    cdef public object probing, fragments, others
     cdef public VcMap vc_map
     cdef public list _clp
     cdef public SessionTables sessions
@@ -23,7 +26,9 @@ cdef class Depot(AtmNode):
     cpdef packet_from_tun(self, bytes octets, long long now)
     @cython.locals(key=tuple, session=Session, server=Server)
     cpdef Target _session_target(self, bytes octets, Packet packet, TcpFields tcp, long long now)
-    @cython.locals(server=Server, session=Session, old=Session, vp=VpMap)
+    @cython.locals(pool=Pool)
+    cpdef pool_for(self, Packet packet)
+    @cython.locals(pool=Pool, server=Server, session=Session, old=Session, vp=VpMap)
     cpdef Session _open_session(self, tuple key, bytes octets, Packet packet, long long now)
     cpdef _to_server(self, bytes octets, Packet packet, Target target)
     @cython.locals(packet=Packet, link=LinkAdaptation, vc=Vc, octets=bytes)

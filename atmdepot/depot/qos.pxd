@@ -1,1 +1,6 @@
-# Compiled as it stands; nothing in it needs C types.
+cdef class QosMap:
+    cdef public list categories, clp
+    cdef public dict contracts
+
+    cpdef category(self, int dscp)
+    cpdef contract(self, category)

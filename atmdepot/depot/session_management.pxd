@@ -25,3 +25,10 @@ cdef class Pool:
     @cython.locals(server=Server, ready=list, backup=list)
     cpdef list candidates(self)
     cpdef Server _choose(self, bytes client, long long now)
+
+
+cdef class SessionManagement:
+    cdef public dict servers, pools, server_on, _by_port, _by_vip
+
+    cpdef Pool pool_of(self, bytes vip, int port)
+    cpdef Pool pool_of_vip(self, bytes vip)

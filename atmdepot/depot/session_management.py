@@ -187,7 +187,8 @@ class SessionManagement:
 
     def pool_of(self, vip: bytes, port: int) -> Pool | None:
         """The pool of a port of a VIP (port 0 of a service stands for all)."""
-        return self._by_port.get((vip, port)) or self._by_port.get((vip, 0))
+        pool = self._by_port.get((vip, port))
+        return self._by_port.get((vip, 0)) if pool is None else pool
 
     def pool_of_vip(self, vip: bytes) -> Pool | None:
         """The pool that answers for a VIP as a whole (ICMP and the like)."""

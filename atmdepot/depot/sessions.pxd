@@ -27,14 +27,16 @@ cpdef bint is_half_open(Session session) except -1
 
 cdef class SessionTables:
     cdef public dict primary, secondary
-    cdef public long long opened, evicted, last_number, _idle
+    cdef public long long opened, evicted, last_number, _idle, _two_msl, _half_open_time, _max_sessions, _max_half_open
     cdef public object watcher, timers, _released, _half_open
     cdef public TimerWheel _wheel
 
     @cython.locals(session=Session)
     cpdef Session find(self, tuple key)
     cpdef bint is_new(self, Session session, TcpFields tcp) except -1
-    cpdef bint has_room_for(self, key) except -1
+    cpdef bint has_room_for(self, tuple key) except -1
+    @cython.locals(old=Session)
+    cpdef Session pushed_out(self, tuple key)
     @cython.locals(old=Session)
     cpdef Session open(self, Session session, long long now)
     cpdef _enter(self, Session session, long long deadline, long long now)

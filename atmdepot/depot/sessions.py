@@ -148,7 +148,9 @@ class SessionTables:
     def use(self, timers: SessionTimers) -> None:
         """Go by other times and bounds from here on."""
         self.timers = timers
-        self._idle = int(timers.idle)  # read for each packet
+        # Read for each packet, or for each session.
+        self._idle, self._two_msl, self._half_open_time = timers.idle, timers.two_msl, timers.half_open
+        self._max_sessions, self._max_half_open = timers.max_sessions, timers.max_half_open
 
     def find(self, key: FlowKey) -> Session | None:
         """The entry of a flow (client first), from the primary or else the secondary table."""
@@ -173,7 +175,7 @@ class SessionTables:
 
     def has_room_for(self, key: FlowKey) -> bool:
         """Whether a session may be opened; one that reuses a closed one's port takes its place."""
-        return len(self.primary) + len(self.secondary) < self.timers.max_sessions or key in self.secondary
+        return len(self.primary) + len(self.secondary) < self._max_sessions or key in self.secondary
 
     def pushed_out(self, key: FlowKey) -> Session | None:
         """The half-open session that a new one of a flow would push out, beside the old entry of that flow.
@@ -181,9 +183,12 @@ class SessionTables:
         A flood of SYNs only ever pushes out other half-open sessions, the oldest first.
         """
         old = self.find(key)
-        if len(self._half_open) - (old is not None and old.opening) < self.timers.max_half_open:
+        if len(self._half_open) - (old is not None and old.opening) < self._max_half_open:
             return None
-        return next(session for session in self._half_open.values() if session is not old)
+        for session in self._half_open.values():
+            if session is not old:
+                return session
+        return None
 
     def open(self, session: Session, now: int) -> Session | None:
         """Enter a new session into the primary table; an old entry of its flow makes way, and is given back."""
@@ -193,7 +198,7 @@ class SessionTables:
         if pushed_out is not None:
             self.evicted += 1
             self._remove(pushed_out, "evicted")
-        self._enter(session, now + self.timers.half_open, now)
+        self._enter(session, now + self._half_open_time, now)
         self._half_open[session.number] = session
         session.opening = True
         return old
@@ -291,7 +296,7 @@ class SessionTables:
         session.table = _SECONDARY
         session.closed_by = why
         self.secondary[session.key] = session
-        session.deadline = now + (_PROBE_LINGERS if session.probe else self.timers.two_msl)
+        session.deadline = now + (_PROBE_LINGERS if session.probe else self._two_msl)
         self._wheel.add(session, now)
         self.tell(session, _TELL_CLOSED, why)
 

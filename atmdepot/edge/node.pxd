@@ -4,6 +4,7 @@ from atmdepot.atm.adaptation cimport LinkAdaptation
 from atmdepot.atm.node cimport AtmNode
 from atmdepot.atm.timers cimport Expiring, TimerWheel
 from atmdepot.atm.vc cimport Vc, VcTable
+from atmdepot.depot.qos cimport QosMap
 from atmdepot.wire.packet cimport Packet
 
 
@@ -17,7 +18,7 @@ cdef class UnclaimedVc(Expiring):
 
 
 cdef class VpTable(VcTable):
-    cdef public object _qos
+    cdef public QosMap _qos
     cdef int _first, _last, _vpi
     cdef public Vc default, management
     cdef public list opened, shared
@@ -30,7 +31,8 @@ cdef class VpTable(VcTable):
 
 
 cdef class EdgeNode(AtmNode):
-    cdef public object qos, fragments, server_state
+    cdef public QosMap qos
+    cdef public object fragments, server_state
     cdef public VpTable table
     cdef public TimerWheel _wheel
     cdef public long long mtu, _sequence, _lifetime, _lifetime_unclaimed

@@ -26,7 +26,8 @@ from atmdepot.network import load
 
 HERE = Path(__file__).parent
 LIBRARY = HERE.parent.parent / "build" / "native_loop.so"
-DESIGNS = {"depot": None, "native loop": ("100000", "0"), "native loop, asleep": ("0", "0"), }
+DESIGNS = {"depot": None, "native loop": ("100000", "0"), "native loop, asleep": ("0", "0"),
+           "io_uring": ("100000", "1")}
 REQUESTS = 6000
 
 

@@ -91,7 +91,7 @@ def run_end_plainly(headers: Headers, at: int, stop: int) -> int:
     return end
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 12)  # a megabyte, whoever sends nonsense
 def user_word_plainly(header: bytes, is_nni: bool) -> int:
     """The first 32 bits of a good header (5 octets) of a user cell, without the GFC: VPI, VCI 16, PTI 3, CLP 1.
 

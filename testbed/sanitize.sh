@@ -17,4 +17,7 @@ ATMDEPOT_SANITIZE=1 "$python" setup.py -q build_ext --inplace
 export PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
 "$python" -m tests.fuzz --seconds "$seconds"
-"$python" -m pytest -q -n 2 -m "not namespaces and not docker and not tshark" -p no:cacheprovider
+# Left out: what runs compilers, tshark, or a command without this environment, none of which bears what is preloaded.
+"$python" -m pytest -q -n 2 -m "not namespaces and not docker and not tshark" -p no:cacheprovider \
+    --ignore tests/test_package.py --deselect tests/lab/test_container.py::test_a_node_that_the_table_does_not_have \
+    --deselect tests/trace/test_wireshark.py::test_the_page_names_every_field_and_preference

@@ -91,6 +91,8 @@ cdef extern from "<sched.h>" nogil:
 
 cdef enum:
     EVENTS = 32
+    SLICE = 1_000_000
+    CALM = 1_000_000_000
     MAX_PACKET = 65599
     MAX_DATAGRAM = 65536
     DATAGRAMS = 16
@@ -167,15 +169,19 @@ cdef class Poller:
         """Each descriptor that is ready, and its events; see `bursts.py`."""
         cdef epoll_event events[EVENTS]
         cdef int count = 0, number, failure
-        cdef long long end
+        cdef long long now, end
         with nogil:
-            if spin > 0:
-                end = _now() + spin
-                while True:
-                    count = epoll_wait(self._descriptor, events, EVENTS, 0)
-                    if count or _now() >= end:
-                        break
-                    sched_yield()
+            now = _now()
+            end = now + spin if now >= self._no_spin_before else 0
+            while now < end:
+                count = epoll_wait(self._descriptor, events, EVENTS, 0)
+                if count:
+                    break
+                sched_yield()
+                if _now() - now > SLICE:
+                    self._no_spin_before = now + CALM
+                    break
+                now = _now()
             if not count:
                 count = epoll_wait(self._descriptor, events, EVENTS, <int>(wait * 1000 + 0.999))
             failure = errno

@@ -1,6 +1,6 @@
 from atmdepot.atm.adaptation cimport LinkAdaptation
 from atmdepot.atm.node cimport AtmNode
-from atmdepot.net cimport _bursts
+from atmdepot.net._bursts cimport Poller as _Poller
 cimport cython
 
 
@@ -11,7 +11,7 @@ cdef class _Port:
 cdef class Pump:
     cdef public AtmNode node
     cdef public object links, tun, clock, taps, tun_losses, _reopen, _reopen_at
-    cdef public _bursts.Poller _poller
+    cdef public _Poller _poller
     cdef public dict _handlers, _ports
     cdef list _open_taps
     cdef public set _backlogged

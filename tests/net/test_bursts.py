@@ -122,6 +122,23 @@ def test_who_spins_hears_at_once_and_who_has_spun_sleeps(poller: Any, pipe: Pipe
         signal.signal(signal.SIGALRM, before)
 
 
+def test_who_gave_the_processor_away_for_a_slice_does_not_spin_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, yields = 10**10, 0
+
+    def give_way() -> None:
+        nonlocal now, yields
+        now, yields = now + taken, yields + 1
+
+    monkeypatch.setattr(bursts.time, "monotonic_ns", lambda: now)
+    monkeypatch.setattr(bursts.os, "sched_yield", give_way)
+    poller = bursts._Poller()
+    for taken, later, expected in ((1000, 0, 100), (2_000_000, 0, 1), (1000, 900_000_000, 0), (1000, 200_000_000, 100)):
+        now, yields = now + later, 0
+        assert poller.poll(0.0, 100_000) == []
+        assert yields == expected
+    poller.close()
+
+
 def test_what_a_signals_handler_raises_comes_out(poller: Any) -> None:
     class Stopped(Exception):
         pass

@@ -123,7 +123,7 @@ def test_who_spins_hears_at_once_and_who_has_spun_sleeps(poller: Any, pipe: Pipe
 
 
 def test_who_gave_the_processor_away_for_a_slice_does_not_spin_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, yields = 10**10, 0
+    now, yields, taken = 10**10, 0, 0
 
     def give_way() -> None:
         nonlocal now, yields
@@ -132,8 +132,8 @@ def test_who_gave_the_processor_away_for_a_slice_does_not_spin_for_a_second(monk
     monkeypatch.setattr(bursts.time, "monotonic_ns", lambda: now)
     monkeypatch.setattr(bursts.os, "sched_yield", give_way)
     poller = bursts._Poller()
-    for taken, later, expected in ((1000, 0, 100), (2_000_000, 0, 1), (1000, 900_000_000, 0), (1000, 200_000_000, 100)):
-        now, yields = now + later, 0
+    for each, later, expected in ((1000, 0, 100), (2_000_000, 0, 1), (1000, 900_000_000, 0), (1000, 200_000_000, 100)):
+        now, yields, taken = now + later, 0, each
         assert poller.poll(0.0, 100_000) == []
         assert yields == expected
     poller.close()

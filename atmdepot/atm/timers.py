@@ -12,18 +12,17 @@ from typing import Any
 
 _SECOND = 1_000_000_000
 _HORIZON = 60
-NOWHERE = -1
-_NOWHERE = NOWHERE
+_NOWHERE = -1
 
 
 class Expiring:
-    """What the wheel holds: `deadline` in ns, and the `slot` it stands in (the wheel's own; NOWHERE at first)."""
+    """What the wheel holds: `deadline` in ns, and the `slot` it stands in (the wheel's own; -1 at first)."""
 
     __slots__ = ("deadline", "slot")
 
     def __init__(self, deadline: int = 0) -> None:
         self.deadline = deadline
-        self.slot = NOWHERE
+        self.slot = _NOWHERE
 
 
 class TimerWheel:

@@ -1,7 +1,7 @@
 cimport cython
 
 cdef object _UNI
-cdef int _UNI_VPIS, _NNI_VPIS, _VCIS, _VCI_BITS, HEADER_SIZE, PAYLOAD_SIZE, TRAILER_SIZE
+cdef int _UNI_VPIS, _NNI_VPIS, _VCIS, _VCI_BITS, HEADER_SIZE
 
 
 cdef class Vc:
@@ -29,7 +29,7 @@ cdef class Vc:
 
     @cython.locals(made=Vc)
     cpdef Vc beside(self, int vci, contract)
-    cpdef _begin(self, int vpi, int vci, contract, encapsulation, crc, Py_ssize_t max_sdu)
+    cpdef _begin(self, int vpi, int vci, contract, encapsulation, crc, Py_ssize_t max_sdu, Py_ssize_t max_cells)
 
 
 cdef class VcTable:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.contract import Contract, ServiceCategory
-from atmdepot.wire.aal5 import MAX_SDU, TRAILER_SIZE, CrcMode
-from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, CellHeader, Interface
+from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
+from atmdepot.wire.cell import HEADER_SIZE, CellHeader, Interface
 from atmdepot.wire.llc import Encapsulation
 from atmdepot.wire.octets import vc_headers
 
@@ -38,16 +38,17 @@ class Vc:
         """Make a VC; raise ValueError when the VPI or VCI does not fit the interface."""
         if not (0 <= vpi < (_UNI_VPIS if interface is _UNI else _NNI_VPIS) and 0 <= vci < _VCIS):
             CellHeader(vpi, vci).pack(interface)  # tells which does not fit
-        self._begin(vpi, vci, contract, encapsulation, crc, max_sdu)
+        self._begin(vpi, vci, contract, encapsulation, crc, max_sdu, cells_needed(max_sdu))
 
     def beside(self, vci: int, contract: Contract) -> Vc:
         """Another VC of the same VP, with this one's encapsulation, CRC and greatest SDU; its VCI has to fit."""
         made = Vc.__new__(Vc)
-        made._begin(self.vpi, vci, contract, self.encapsulation, self.crc, self.max_sdu)
+        made._begin(self.vpi, vci, contract, self.encapsulation, self.crc, self.max_sdu, self.max_cells)
         return made
 
     def _begin(
         self, vpi: int, vci: int, contract: Contract, encapsulation: Encapsulation, crc: CrcMode, max_sdu: int,
+        max_cells: int,
     ) -> None:
         self.vpi, self.vci = vpi, vci
         self.category: ServiceCategory = contract.category
@@ -55,7 +56,7 @@ class Vc:
         self.encapsulation = encapsulation
         self.crc = crc
         self.max_sdu = max_sdu
-        self.max_cells = (max_sdu + TRAILER_SIZE + PAYLOAD_SIZE - 1) // PAYLOAD_SIZE
+        self.max_cells = max_cells
         self.header_octets = vc_headers(vpi, vci)
         self.owner: object = None
         self.tx_cells = self.tx_pdus = self.rx_cells = self.rx_pdus = self.rx_clp1 = self.rx_efci = 0

@@ -70,7 +70,7 @@ def as_markdown(report: Report) -> str:
     """The machine, the figures by contender (× is the ratio to HAProxy) and the targets, as lines of Markdown."""
     machine, samples, names = report.machine, report.samples, report.contenders
     about = ", ".join(str(machine[key]) for key in _MACHINE if key in machine)
-    lines = [f"{about}. Medians of {samples.rounds} rounds.", "",
+    lines = [f"{about}. Medians of {samples.rounds} round{'s' * (samples.rounds > 1)}.", "",
              _row(["", *(CONTENDERS[name].title for name in names)]), _row(["---"] * (len(names) + 1))]
     for figure in report.figures:
         cells = [_cell(samples, figure.name, name).split("\n")[0] for name in names]

@@ -88,7 +88,7 @@ def hindrance_text(server: Server, now: int) -> str:
         return f"dead for {_since(server.condition.since, now)}: {server.condition.why}"
     if server.draining:
         return "draining"
-    if not server.takes_sessions:
+    if not server.takes_sessions():
         return f"it has {server.primary_sessions} sessions, and its max_sessions is {server.settings.max_sessions}"
     return "a backup, for when no other is there" if server.settings.backup else "its weight is 0"
 

@@ -10,7 +10,7 @@ cdef class Server:
     cdef public long long _bound, position
     cdef public long long primary_sessions, total_sessions, sessions_since_report
 
-    cpdef bint may_take(self) except -1
+    cpdef bint takes_sessions(self) except -1
     cpdef bint is_regular(self) except -1
 
 

@@ -46,13 +46,8 @@ class Server:
         """Whether it is on the alive-list."""
         return self.condition.alive
 
-    @property
     def takes_sessions(self) -> bool:
-        """Whether a new session may be given to it."""
-        return self.may_take()
-
-    def may_take(self) -> bool:
-        """What `takes_sessions` says, without the detour that a property takes where this is compiled."""
+        """Whether a new session may be given to it. A method, since a property is a detour where this is compiled."""
         return self.condition.alive and not self.draining and not 0 < self._bound <= self.primary_sessions
 
     def is_regular(self) -> bool:
@@ -90,13 +85,13 @@ class Pool:
         It is the preloaded one, unless that was lost in the meantime or the criterion looks at the client.
         """
         server, self._next = self._next, None
-        if server is not None and server.may_take():
+        if server is not None and server.takes_sessions():
             return server
         return self._choose(client, now)
 
     def would_give(self, client: bytes, now: int) -> Server | None:
         """The server that `take_next` would give; a copy of the balancer chooses, so that no turn is used up."""
-        if self._next is not None and self._next.takes_sessions:
+        if self._next is not None and self._next.takes_sessions():
             return self._next
         candidates = self.candidates()
         return deepcopy(self.balancer).choose(candidates, client, now) if candidates else None
@@ -108,7 +103,7 @@ class Pool:
 
     def preload(self, now: int) -> None:
         """Choose the server of the next session ahead (patent: "this block is preloaded with the next server")."""
-        if not self.balancer.keyed and (self._next is None or not self._next.may_take()):
+        if not self.balancer.keyed and (self._next is None or not self._next.takes_sessions()):
             self._next = self._choose(b"", now)
 
     def change(self, servers: Sequence[Server]) -> None:
@@ -126,7 +121,7 @@ class Pool:
         """The servers among which the balancer chooses now."""
         ready, backup = [], []
         for server in self.servers:
-            if server.may_take():
+            if server.takes_sessions():
                 if server.is_regular():
                     ready.append(server)
                 elif server.is_backup:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.timers import NOWHERE, Expiring, TimerWheel
+from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.depot.sides import UNKNOWN, Side, is_after, is_between
 from atmdepot.depot.tcp_states import OVER, Event, TcpState, after, is_answer, is_opening
 from atmdepot.wire.ip import PROTOCOL_TCP
@@ -73,7 +73,7 @@ class Session(Expiring):
     def __init__(
         self, key: FlowKey, server: Server, category: ServiceCategory, now: int, *, probe: bool = False,
     ) -> None:
-        self.deadline, self.slot = 0, NOWHERE
+        Expiring.__init__(self)
         self.number = 0  # 1, 2, 3... from when it is entered on
         self.key = key
         self.server = server
@@ -104,11 +104,6 @@ class Session(Expiring):
         """Whether it is a TCP session, not a UDP flow."""
         return self.key[0] == PROTOCOL_TCP
 
-    @property
-    def half_open(self) -> bool:
-        """Whether the handshake is not over."""
-        return is_half_open(self)
-
 
 _OPENING = frozenset({TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 _OVER = OVER
@@ -118,7 +113,7 @@ _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE = SessionEvent.ESTABLISHED, SessionE
 
 
 def is_half_open(session: Session) -> bool:
-    """What `Session.half_open` says, without the detour that a property takes where this is compiled."""
+    """Whether the handshake is not over. A function, since a property is a detour where this is compiled."""
     return session.client.state in _OPENING or session.server_side.state in _OPENING
 
 
@@ -182,6 +177,8 @@ class SessionTables:
 
         A flood of SYNs only ever pushes out other half-open sessions, the oldest first.
         """
+        if len(self._half_open) < self._max_half_open:
+            return None
         old = self.find(key)
         if len(self._half_open) - (old is not None and old.opening) < self._max_half_open:
             return None

@@ -12,7 +12,7 @@ from atmdepot.atm.adaptation import LinkAdaptation, vc_of
 from atmdepot.atm.contract import ServiceCategory
 from atmdepot.atm.fragments import FragmentMap
 from atmdepot.atm.node import AtmNode
-from atmdepot.atm.timers import NOWHERE, Expiring, TimerWheel
+from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.depot.qos import QosMap
 from atmdepot.drops import DropReason
@@ -31,7 +31,8 @@ class Flow(Expiring):
     __slots__ = ("key", "vc")
 
     def __init__(self, key: FlowKey, vc: Vc, deadline: int) -> None:
-        self.deadline, self.slot, self.key, self.vc = deadline, NOWHERE, key, vc
+        Expiring.__init__(self, deadline)
+        self.key, self.vc = key, vc
 
 
 class UnclaimedVc(Expiring):
@@ -40,7 +41,8 @@ class UnclaimedVc(Expiring):
     __slots__ = ("vc",)
 
     def __init__(self, vc: Vc, deadline: int) -> None:
-        self.deadline, self.slot, self.vc = deadline, NOWHERE, vc
+        Expiring.__init__(self, deadline)
+        self.vc = vc
 
 
 class VpTable(VcTable):

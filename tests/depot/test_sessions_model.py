@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from atmdepot.atm.contract import ServiceCategory
-from atmdepot.depot.sessions import Session, SessionTables, Table
+from atmdepot.depot.sessions import Session, SessionTables, Table, is_half_open
 from atmdepot.network import SessionTimers
 from atmdepot.units import Duration
 from atmdepot.wire.packet import FlowKey, TcpFields
@@ -252,7 +252,7 @@ class SessionsMachine(RuleBasedStateMachine):
             assert (session.table, session.closed_by) == (entry.table, entry.closed_by)
             assert session.deadline == entry.deadline
             if entry.closed_by in ("", "half-open", "idle"):
-                assert session.half_open == (not entry.open)
+                assert is_half_open(session) == (not entry.open)
         assert all(self.real.find(key) is None for key in set(KEYS) - set(self.entries))
 
     @invariant()

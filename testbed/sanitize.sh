@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-600}
+[[ $seconds =~ ^[0-9]+$ ]] || { echo "sanitize.sh: $seconds is no whole number of seconds" >&2; exit 2; }
 python=$PWD/.venv/bin/python
 copy=build/sanitized
 

@@ -106,6 +106,8 @@ class Condition:
         self.last_report = statistics
         self.reported_at = now
         self._clear(Fault.STATISTICS, "statistics received again", now)
+        if statistics.server == ServerState.SILENT and self._is_past(now - statistics.connect_time * 1000):
+            return
         if statistics.server == ServerState.REFUSES:
             self._raise(Fault.REPORTED, "connection refused at the edge node", now)
         elif statistics.server == ServerState.SILENT:
@@ -131,8 +133,13 @@ class Condition:
 
     # Probes and polls.
 
-    def probed(self, outcome: Outcome, settings: Settings, now: int) -> None:
-        """A probe or a poll has ended; `fall` failures in a row are a fault, `rise` successes end it."""
+    def probed(self, outcome: Outcome, settings: Settings, now: int, began: int | None = None) -> None:
+        """A probe or a poll has ended, which began then if not just now.
+
+        `fall` failures in a row are a fault, `rise` successes end it.
+        """
+        if outcome is not Outcome.ANSWERED and began is not None and self._is_past(began):
+            return
         self.last_outcome = outcome
         if outcome is Outcome.ANSWERED:
             self.suspect = False
@@ -145,6 +152,10 @@ class Condition:
             if self._failures >= settings.fall:
                 self.suspect = False
                 self._raise(Fault.PROBE, f"{outcome} to {self._failures} probes", now)
+
+    def _is_past(self, began: int) -> bool:
+        """Whether what was waited for since then, in vain, tells of the time before the server came back."""
+        return self.alive and began < self.since
 
     # The lists.
 
@@ -165,6 +176,7 @@ class Condition:
             self.recovered = True
             self.since = now
             self.why = what
+            self._failures = 0
             self._askers.clear()
 
     def diagnosis(self) -> str:

@@ -48,8 +48,9 @@ class Prober:
         while (server := self._depot.management.servers.get(name)) is not None:
             settings = self._depot.probing.settings
             if settings.probe != "none" or not server.alive or server.condition.suspect:
+                began = self._pump.clock()
                 outcome = await self._probe(server)
-                server.condition.probed(outcome, settings, self._pump.clock())
+                server.condition.probed(outcome, settings, self._pump.clock(), began)
             await _pause(server, settings.interval / 1e9)
         watched.discard(name)
 

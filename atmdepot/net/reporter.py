@@ -41,7 +41,7 @@ class Reporter:
             await trio.sleep(interval)
 
     async def _try_server(self) -> tuple[ServerState, int]:
-        """Connect to the server from here; how it went, and the time that it took in ns."""
+        """Connect to the server from here; how it went, and the time in ns that it took, or that was waited in vain."""
         if self._target is None:
             return ServerState.UNKNOWN, 0
         start = time.monotonic_ns()
@@ -53,9 +53,9 @@ class Reporter:
             except ConnectionRefusedError:
                 return ServerState.REFUSES, 0
             except OSError:
-                return ServerState.SILENT, 0
+                return ServerState.SILENT, time.monotonic_ns() - start
             return ServerState.ACCEPTS, time.monotonic_ns() - start
-        return ServerState.SILENT, 0
+        return ServerState.SILENT, time.monotonic_ns() - start
 
 
 def _service_behind(node: EdgeNode) -> tuple[str, int] | None:

@@ -28,6 +28,7 @@ class ServerState(IntEnum):
 class Statistics(NamedTuple):
     """A report: `in` is towards the server; load in thousandths of the load average; connect time in microseconds.
 
+    Of a server that is silent the connect time is what was waited for it in vain.
     `time` is the edge node's clock in ns, for what is measured between two reports.
     """
 

@@ -67,6 +67,24 @@ def test_failures_in_a_row_are_a_fault_and_successes_in_a_row_end_it(outcome: Ou
     assert condition.why == "probes are answered"
 
 
+def test_what_was_waited_for_since_before_it_came_back_says_nothing() -> None:
+    """A probe and the edge node's own try go on for a second after the SYN was lost; the server is back before that."""
+    condition = Condition(0)
+    condition.report(report(ServerState.SILENT, connect=800_000), SECOND)
+    condition.probed(Outcome.SILENT, SETTINGS, SECOND)
+    condition.probed(Outcome.SILENT, SETTINGS, 2 * SECOND)
+    condition.report(report(), 3 * SECOND)
+    assert condition.alive
+    condition.probed(Outcome.SILENT, SETTINGS, 4 * SECOND - 1, 3 * SECOND - 1)
+    condition.report(report(ServerState.SILENT, connect=800_000), 4 * SECOND - SECOND // 5 - 1)
+    assert told(condition) == (True, 3 * SECOND, "the edge node reports that its server answers")
+    # From here on failures count, and from the first on.
+    for alive in (True, True, False):
+        assert condition.alive
+        condition.probed(Outcome.SILENT, SETTINGS, 5 * SECOND, 3 * SECOND)
+        assert condition.alive is alive
+
+
 def test_suspicion_ends_with_an_answer_or_a_verdict() -> None:
     condition = Condition(0)
     condition.suspect = True
@@ -287,6 +305,8 @@ class ConditionMachine(RuleBasedStateMachine):
             self.recovered = self.recovered or before
             if before:
                 self.waiting.clear()
+                if not self.row[0]:
+                    self.row = False, 0
 
     @rule(n=st.integers(1, 6))
     def client_asks(self, n: int) -> None:
@@ -300,24 +320,30 @@ class ConditionMachine(RuleBasedStateMachine):
         self.waiting.clear()
         self.real.answered(self.now)
 
-    @rule(state=st.sampled_from(ServerState))
-    def edge_reports(self, state: ServerState) -> None:
+    def _is_past(self, waited: int) -> bool:
+        return not self.bad and self.now - waited < self.since
+
+    @rule(state=st.sampled_from(ServerState), waited=st.integers(0, 2_000_000).map(lambda us: us * 1000))
+    def edge_reports(self, state: ServerState, waited: int) -> None:
         self.reported = self.now
         self._is(Fault.STATISTICS, False)
-        if state is not ServerState.UNKNOWN:
+        if state is not ServerState.UNKNOWN and not (state is ServerState.SILENT and self._is_past(waited)):
             self._is(Fault.REPORTED, state is not ServerState.ACCEPTS)
-        self.real.report(report(state), self.now)
+        self.real.report(report(state, connect=waited // 1000), self.now)
 
-    @rule(outcome=st.sampled_from(Outcome))
-    def probe_ends(self, outcome: Outcome) -> None:
+    @rule(outcome=st.sampled_from(Outcome), waited=st.integers(0, 2 * SECOND))
+    def probe_ends(self, outcome: Outcome, waited: int) -> None:
         good = outcome is Outcome.ANSWERED
+        if not good and self._is_past(waited):
+            self.real.probed(outcome, self.settings, self.now, self.now - waited)
+            return
         self.row = good, (self.row[1] + 1 if self.row[0] == good else 1)
         if good and self.row[1] >= self.settings.rise:
             self._is(Fault.PROBE, False)
             self._is(Fault.NO_ACK, False)
         elif not good and self.row[1] >= self.settings.fall:
             self._is(Fault.PROBE, True)
-        self.real.probed(outcome, self.settings, self.now)
+        self.real.probed(outcome, self.settings, self.now, self.now - waited)
 
     @rule(rest=st.one_of(st.sampled_from([1, SECOND, NO_ACK - 1, NO_ACK, NO_STATISTICS]), st.integers(0, 9 * SECOND)))
     def time_passes(self, rest: int) -> None:

@@ -129,6 +129,24 @@ async def test_server_that_accepts_and_says_nothing_is_silent() -> None:
         assert depot.probes == {}
 
 
+async def test_probe_that_began_before_the_server_came_back_is_no_failure() -> None:
+    (server,) = make_servers({})
+    prober, _ = prober_of([server], 80, fall=1)
+    clock = prober._pump.clock
+
+    async def comes_back_meanwhile(_: Server) -> Outcome:
+        server.condition.probed(Outcome.REFUSED, Probing(fall=1), clock())
+        server.condition.probed(Outcome.ANSWERED, Probing(rise=1), clock())
+        nursery.cancel_scope.cancel()
+        return Outcome.SILENT
+
+    prober._probe = comes_back_meanwhile  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(prober.run)
+    assert server.condition.recovered
+    assert server.alive
+
+
 async def test_service_without_a_route_is_silence(closed_port: int) -> None:
     (server,) = make_servers({})
     prober, _ = prober_of([server], closed_port, "255.255.255.255")

@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Any, Self
 from atmdepot.depot.forwarding import Depot
 from atmdepot.network import Network, parse
 from atmdepot.tables import console, make_table
+from atmdepot.wire.flows import flow_key, flow_of_key
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import ACK, SYN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.wire.packet import FlowKey
+    from atmdepot.wire.flows import FlowKey
 
 _SECOND = 1_000_000_000
 _VIP = bytes((10, 80, 0, 1))
@@ -59,12 +60,12 @@ def network(servers: int, sessions: str = "") -> Network:
 
 def key(number: int) -> FlowKey:
     """The flow of a client's packets."""
-    return PROTOCOL_TCP, pack(">I", 0x0B000000 + number // 50_000), 1024 + number % 50_000, _VIP, 80
+    return flow_key(PROTOCOL_TCP, pack(">I", 0x0B000000 + number // 50_000), 1024 + number % 50_000, _VIP, 80)
 
 
 def packet(number: int, flags: int, sequence: int, acknowledgment: int, data: bytes = b"") -> bytes:
     """A client's packet; its number tells address and port. The depot reads no checksum of TCP's, only IP's."""
-    _, source, port, _, _ = key(number)
+    _, source, port, _, _ = flow_of_key(key(number))
     tcp = pack(">HHIIBBHHH", port, 80, sequence, acknowledgment, 0x50, flags, 65535, 0, 0) + data
     return ip(source, _VIP, tcp)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.atm.sar import Reassembler, segment
+from atmdepot.atm.sar import Reassembler, Sdu, segment
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import CrcMode
@@ -73,28 +73,28 @@ class LinkAdaptation:
         self.cells_out.clear()
         return cells
 
-    def receive(self, cells: bytes, now: int) -> list[tuple[Vc, bytes]]:
+    def receive(self, cells: bytes, now: int) -> list[Sdu]:
         """The packets that `cells` complete, each with the VC it came on."""
         self.rx_cells += len(cells) // CELL_SIZE
         packets = []
         for sdu in self.reassembler.receive(cells, now):
             self.rx_pdus += 1
             self.rx_congested += sdu.congested
-            if sdu.vc.encapsulation is _VC_MUX:
-                packets.append((sdu.vc, sdu.octets))
-            elif (packet := self._decapsulate(sdu.octets, sdu.vc)) is not None:
-                packets.append((sdu.vc, packet))
+            if sdu.vc.encapsulation is _VC_MUX or self._decapsulate(sdu):
+                packets.append(sdu)
         return packets
 
-    def _decapsulate(self, sdu: bytes, vc: Vc) -> bytes | None:
+    def _decapsulate(self, sdu: Sdu) -> bool:
+        """Leave the packet of an SDU in it; False (and counted) when it has none."""
         try:
-            ethertype, packet = decapsulate(sdu, vc.encapsulation)
+            ethertype, packet = decapsulate(sdu.octets, sdu.vc.encapsulation)
         except EncapsulationError:
             ethertype, packet = None, b""
-        if ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
-            return packet
-        self.drops.count(DropReason.UNKNOWN_ENCAPSULATION, 1, sdu, vc)
-        return None
+        if ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
+            self.drops.count(DropReason.UNKNOWN_ENCAPSULATION, 1, sdu.octets, sdu.vc)
+            return False
+        sdu.octets = packet
+        return True
 
     def condition(self) -> PathCondition:
         """How the way here has been, in totals: the caller takes the difference of two."""

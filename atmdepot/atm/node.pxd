@@ -16,7 +16,3 @@ cdef class AtmNode:
     cpdef Packet analyse_from_tun(self, bytes octets)
     @cython.locals(packet=Packet)
     cpdef Packet analyse(self, bytes octets, vc=*)
-
-
-@cython.locals(first=int)
-cpdef bint _is_group(Packet packet) except -1

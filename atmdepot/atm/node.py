@@ -74,7 +74,7 @@ class AtmNode:
         except MalformedPacket:
             self.drops.count(DropReason.MALFORMED, 1, octets, vc)
         else:
-            if not _is_group(packet):
+            if not packet.is_for_a_group():
                 return packet
             self.drops.count(DropReason.MULTICAST, 1, octets, vc)
         return None
@@ -85,8 +85,3 @@ class AtmNode:
         answer = packet_too_big(octets, mtu, self._addresses.get(packet.version, packet.destination))
         if answer is not None:
             self.packets_out.append(answer)
-
-
-def _is_group(packet: Packet) -> bool:
-    first = packet.destination[0]
-    return first >= 224 if packet.version == 4 else first == 0xFF

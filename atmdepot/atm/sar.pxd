@@ -48,7 +48,7 @@ cdef class Reassembler:
     cdef _take(
         self, Vc vc, int marks, bytes cells, Py_ssize_t at, Py_ssize_t count, long long now, list sdus)
     cdef bytes _judge(self, Vc vc, bytes pdu)
-    @cython.locals(clp=int, congested=bint)
+    @cython.locals(clp=int, congested=bint, sdu=Sdu)
     cdef _deliver(self, Vc vc, int marks, bytes octets, list sdus)
     @cython.locals(good=bytes, word="long long")
     cdef tuple _look_closer(self, bytes header, bytes cells, Py_ssize_t at)

@@ -65,7 +65,10 @@ def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
 
 
 class Sdu:
-    """A reassembled SDU: the VC it came on, its octets, the OR of its cells' CLP, the last cell's EFCI."""
+    """A reassembled SDU: the VC it came on, its octets, the OR of its cells' CLP, the last cell's EFCI.
+
+    Further on, its octets are the packet in it.
+    """
 
     __slots__ = ("clp", "congested", "octets", "vc")
 
@@ -196,7 +199,9 @@ class Reassembler:
             vc.rx_pdus += 1
             vc.rx_clp1 += clp
             vc.rx_efci += congested
-            sdus.append(Sdu(vc, octets, clp, congested))
+            sdu = Sdu.__new__(Sdu)  # a call with arguments costs more, where this is compiled
+            sdu.vc, sdu.octets, sdu.clp, sdu.congested = vc, octets, clp, congested
+            sdus.append(sdu)
 
     def _look_closer(self, header: bytes, cells: bytes, at: int) -> tuple[int, Vc | None]:
         """Mend the header of cell `at`, or drop the cell (and count it): the header's word and VC, or no VC."""

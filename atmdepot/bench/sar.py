@@ -35,13 +35,14 @@ from atmdepot.network import Server as ServerSettings
 from atmdepot.network import SessionTimers
 from atmdepot.wire.aal5 import MAX_SDU, cells_needed, cpcs_pdu
 from atmdepot.wire.cell import CELL_SIZE
+from atmdepot.wire.flows import flow_key
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.octets import sdu_of_pdu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from atmdepot.wire.packet import FlowKey
+    from atmdepot.wire.flows import FlowKey
 
 SIZES = (40, 100, 576, 1500, 9180, 65535)
 TARGETS = {over: Target(over[0], f"{over[0]} of 1500-octet packets", over, None, at_least, aim)
@@ -141,7 +142,8 @@ def _look_up(sessions: int) -> Work:
 
 
 def _key(number: int) -> FlowKey:
-    return PROTOCOL_TCP, (0x0A100000 + number).to_bytes(4, "big"), 1024 + number % 60_000, b"\x0A\x50\0\x01", 80
+    client, vip = (0x0A100000 + number).to_bytes(4, "big"), b"\x0A\x50\0\x01"
+    return flow_key(PROTOCOL_TCP, client, 1024 + number % 60_000, vip, 80)
 
 
 # Timing.

@@ -7,7 +7,6 @@ bound). Those that look at the client are `keyed`: they cannot choose ahead, so 
 from __future__ import annotations
 
 from hashlib import blake2b
-from operator import attrgetter
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from atmdepot.depot.session_management import Server
 
-_POSITION = attrgetter("position")
 MAGLEV_SIZE = 10_007
 """Prime, and more than a hundred times any pool that one depot serves: shares within 1 % of their weights."""
 
@@ -40,10 +38,17 @@ class RoundRobin:
 
     def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
         """The next after the one that was last, wherever the servers between have gone."""
-        later = [server for server in servers if server.position > self._last]
-        server = min(later or servers, key=_POSITION)
-        self._last = server.position
-        return server
+        first = later = None
+        for server in servers:
+            position = server.position
+            if first is None or position < first.position:
+                first = server
+            if position > self._last and (later is None or position < later.position):
+                later = server
+        chosen = later or first
+        assert chosen is not None
+        self._last = chosen.position
+        return chosen
 
 
 class WeightedRoundRobin:

@@ -4,6 +4,7 @@ from atmdepot.atm.adaptation cimport LinkAdaptation
 from atmdepot.atm.node cimport AtmNode
 from atmdepot.depot.qos cimport QosMap
 from atmdepot.depot.session_management cimport Pool, Server, SessionManagement
+from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc
 from atmdepot.depot.sessions cimport Session, SessionTables, is_half_open
 from atmdepot.depot.tcp_states cimport is_opening
@@ -24,14 +25,14 @@ cdef class Depot(AtmNode):
 
     @cython.locals(packet=Packet, target=Target)
     cpdef packet_from_tun(self, bytes octets, long long now)
-    @cython.locals(key=tuple, session=Session, server=Server)
+    @cython.locals(key=bytes, session=Session, server=Server)
     cpdef Target _session_target(self, bytes octets, Packet packet, TcpFields tcp, long long now)
     @cython.locals(pool=Pool)
     cpdef pool_for(self, Packet packet)
-    @cython.locals(pool=Pool, server=Server, session=Session, old=Session, vp=VpMap)
-    cpdef Session _open_session(self, tuple key, bytes octets, Packet packet, long long now)
+    @cython.locals(server=Server, session=Session, old=Session, vp=VpMap)
+    cpdef Session _open_session(self, bytes key, bytes octets, Packet packet, long long now)
     cpdef _to_server(self, bytes octets, Packet packet, Target target)
-    @cython.locals(packet=Packet, link=LinkAdaptation, vc=Vc, octets=bytes)
+    @cython.locals(packet=Packet, link=LinkAdaptation, sdu=Sdu, vc=Vc, octets=bytes)
     cpdef cells_from_link(self, name, bytes cells, long long now)
     @cython.locals(session=Session, server=Server, target=Target)
     cpdef bint _may_pass(self, link, Vc vc, bytes octets, Packet packet, long long now) except -1

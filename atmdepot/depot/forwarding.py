@@ -25,7 +25,7 @@ from atmdepot.atm.node import AtmNode
 from atmdepot.depot.other_traffic import OtherTraffic
 from atmdepot.depot.probing import Probing
 from atmdepot.depot.qos import QosMap
-from atmdepot.depot.session_management import Server, SessionManagement
+from atmdepot.depot.session_management import Pool, Server, SessionManagement
 from atmdepot.depot.sessions import Session, SessionEvent, SessionTables, is_half_open
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.depot.vc_map import Target, VcMap
@@ -34,9 +34,9 @@ from atmdepot.wire.tcp import RST, SYN, reset_for
 
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
-    from atmdepot.depot.session_management import Pool
     from atmdepot.network import Network
-    from atmdepot.wire.packet import FlowKey, Packet, TcpFields
+    from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.packet import Packet, TcpFields
 
 _SYN, _RST = SYN, RST  # C numbers, where this is compiled
 
@@ -107,11 +107,10 @@ class Depot(AtmNode):
 
     def _open_session(self, key: FlowKey, octets: bytes, packet: Packet, now: int) -> Session | None:
         """A new session gets the preloaded next server and a VC; None (and counted) when it cannot be one."""
-        found = self.pool_for(packet)
-        if isinstance(found, DropReason):
-            self.drops.count(found, 1, octets)
+        pool = self.pool_for(packet)
+        if not isinstance(pool, Pool):
+            self.drops.count(pool, 1, octets)
             return None
-        pool = found
         if (server := self.probes.get(key)) is not None:
             return self._open_probe(key, server, now)
         server = pool.take_next(packet.source, now)
@@ -152,7 +151,8 @@ class Depot(AtmNode):
     def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
         """Cells (a multiple of 53 octets) that a link gave."""
         link = self.links[name]
-        for vc, octets in link.receive(cells, now):
+        for sdu in link.receive(cells, now):
+            vc, octets = sdu.vc, sdu.octets
             if vc in self.vc_map.management:
                 self._take_statistics(vc, octets, name, now)
                 continue

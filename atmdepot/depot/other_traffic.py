@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.depot.sessions import Session, SessionEvent
 from atmdepot.drops import DropReason
+from atmdepot.wire.flows import flow_key
 from atmdepot.wire.icmp import quoted_flow
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
 
@@ -49,7 +50,7 @@ class OtherTraffic:
         if flow is None:
             return None
         protocol, source, sport, destination, dport = flow
-        return self._depot.sessions.find((protocol, destination, dport, source, sport))
+        return self._depot.sessions.find(flow_key(protocol, destination, dport, source, sport))
 
     def _flow_target(self, octets: bytes, packet: Packet, now: int) -> Target | None:
         depot = self._depot

@@ -1,3 +1,6 @@
+cdef int _MAX_ASKERS
+
+
 cdef class Condition:
     cdef public object since, why, faults, last_outcome, last_report, reported_at, on_suspicion, _failures, _successes
     cdef public dict _askers

@@ -1,22 +1,24 @@
 cimport cython
 
 from atmdepot.atm.timers cimport Expiring, TimerWheel
+from atmdepot.depot.session_management cimport Server
 from atmdepot.depot.sides cimport Side, is_after, is_between
-from atmdepot.depot.tcp_states cimport after, is_answer, is_opening
+from atmdepot.depot.tcp_states cimport after, is_answer, is_in_handshake, is_opening, is_over
 from atmdepot.wire.packet cimport TcpFields
 
 cdef long long _SYN, _FIN, _ACK, _RST, _MASK, _UNKNOWN
-cdef object _SYN_SENT, _CLOSED, _LISTEN, _PRIMARY, _SECONDARY, _GONE
+cdef int _SYN_SENT, _CLOSED, _LISTEN
+cdef object _PRIMARY, _SECONDARY, _GONE
 cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
-cdef object _SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN, _GETS_FIN
-cdef frozenset _OPENING, _OVER
+cdef int _SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN, _GETS_FIN
 
 
 cdef class Session(Expiring):
     cdef public long long number, opened, last_seen
     cdef public long long packets_in, packets_out, octets_in, octets_out
-    cdef public object server, category, target, table, closed_by
-    cdef public tuple key
+    cdef public Server server
+    cdef public object category, target, table, closed_by
+    cdef public bytes key
     cdef public TcpFields second_syn
     cdef public Side client, server_side
     cdef public bint probe, opening
@@ -32,11 +34,11 @@ cdef class SessionTables:
     cdef public TimerWheel _wheel
 
     @cython.locals(session=Session)
-    cpdef Session find(self, tuple key)
+    cpdef Session find(self, bytes key)
     cpdef bint is_new(self, Session session, TcpFields tcp) except -1
-    cpdef bint has_room_for(self, tuple key) except -1
+    cpdef bint has_room_for(self, bytes key) except -1
     @cython.locals(old=Session)
-    cpdef Session pushed_out(self, tuple key)
+    cpdef Session pushed_out(self, bytes key)
     @cython.locals(old=Session)
     cpdef Session open(self, Session session, long long now)
     cpdef _enter(self, Session session, long long deadline, long long now)
@@ -57,4 +59,4 @@ cdef class SessionTables:
 
 cpdef bint _counts(Session session, TcpFields tcp, bint from_client) except -1
 cpdef _advance(Side sender, Side receiver, TcpFields tcp)
-cpdef _apply(Side side, event)
+cdef _apply(Side side, int event)

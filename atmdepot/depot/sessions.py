@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.depot.sides import UNKNOWN, Side, is_after, is_between
-from atmdepot.depot.tcp_states import OVER, Event, TcpState, after, is_answer, is_opening
+from atmdepot.depot.tcp_states import EVENTS, NUMBERS, TcpState, after, is_answer, is_in_handshake, is_opening, is_over
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import ACK, FIN, RST, SYN
 
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from atmdepot.depot.session_management import Server
     from atmdepot.depot.vc_map import Target, VpMap
     from atmdepot.network import SessionTimers
-    from atmdepot.wire.packet import FlowKey, TcpFields
+    from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.packet import TcpFields
 
 _SYN, _FIN, _ACK, _RST = SYN, FIN, ACK, RST  # C numbers, where this is compiled
 _MASK = 0xFFFFFFFF
 _UNKNOWN = UNKNOWN
-_SYN_SENT = TcpState.SYN_SENT  # looked up once: for each packet that costs as much as the rest
-_SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN, _GETS_FIN = Event
+_CLOSED, _LISTEN, _SYN_SENT = (NUMBERS[state] for state in (TcpState.CLOSED, TcpState.LISTEN, TcpState.SYN_SENT))
+(_SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN,
+ _GETS_FIN) = EVENTS.values()
 _PROBE_LINGERS = 2_000_000_000
 _AFTER_DOUBTFUL_RST = 10_000_000_000
 """An RST in the window, but not at the exact number, leaves a session 10 s, unless it shows life (RFC 5961)."""
@@ -105,16 +107,13 @@ class Session(Expiring):
         return self.key[0] == PROTOCOL_TCP
 
 
-_OPENING = frozenset({TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
-_OVER = OVER
 _PRIMARY, _SECONDARY, _GONE = Table
-_CLOSED, _LISTEN = TcpState.CLOSED, TcpState.LISTEN
 _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE = SessionEvent.ESTABLISHED, SessionEvent.CLOSED, SessionEvent.GONE
 
 
 def is_half_open(session: Session) -> bool:
     """Whether the handshake is not over. A function, since a property is a detour where this is compiled."""
-    return session.client.state in _OPENING or session.server_side.state in _OPENING
+    return is_in_handshake(session.client.state_number) or is_in_handshake(session.server_side.state_number)
 
 
 SessionWatcher = Callable[[Session, SessionEvent, str], None]
@@ -159,7 +158,7 @@ class SessionTables:
         """
         if not is_opening(tcp.flags):
             return False
-        if (self.timers.reselect and session is not None and session.client.state is _SYN_SENT
+        if (self.timers.reselect and session is not None and session.client.state_number == _SYN_SENT
                 and not session.server.alive):
             return True  # no SYN+ACK has come from a server that is dead by now
         if session is None:
@@ -239,7 +238,7 @@ class SessionTables:
             _advance(sender, receiver, tcp)
         if session.table is _SECONDARY and not self._revive(session):
             return
-        if sender.state in _OVER and receiver.state in _OVER:
+        if is_over(sender.state_number) and is_over(receiver.state_number):
             self._to_secondary(session, "FIN", now)
         elif not is_half_open(session):
             if session.opening:
@@ -259,10 +258,10 @@ class SessionTables:
 
     def _reset(self, session: Session, sender: Side, receiver: Side, tcp: TcpFields, now: int) -> None:
         """An RST closes when its number is exactly the expected one; one merely in the window shortens the life."""
-        if session.table is not _PRIMARY or sender.state is _SYN_SENT:
+        if session.table is not _PRIMARY or sender.state_number == _SYN_SENT:
             # An end in SYN-SENT refuses a strange answer with an RST, and goes on with its SYN.
             return
-        if receiver.state is _SYN_SENT:
+        if receiver.state_number == _SYN_SENT:
             # RFC 9293 section 3.10.7.3: valid if it acknowledges the SYN.
             valid = bool(tcp.flags & _ACK) and is_between(receiver.isn + 1, tcp.acknowledgment, receiver.end)
             doubtful = False
@@ -271,7 +270,7 @@ class SessionTables:
             valid = tcp.sequence in (expected, sender.last_end)
             doubtful = (tcp.sequence - expected) & _MASK < max(receiver.window, 1)
         if valid:
-            sender.state = receiver.state = TcpState.CLOSED
+            sender.state_number = receiver.state_number = _CLOSED
             self._to_secondary(session, "RST", now)
         elif doubtful:
             self._expire_at(session, min(session.deadline, now + _AFTER_DOUBTFUL_RST), now)
@@ -351,7 +350,7 @@ def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
             not 0 < (tcp.acknowledgment - syn.sequence) & _MASK <= syn.length + 1:
         return False
     session.second_syn = None
-    session.client, session.server_side = Side(TcpState.CLOSED), Side(TcpState.LISTEN)
+    session.client, session.server_side = Side(_CLOSED), Side(_LISTEN)
     session.client.follow(syn, scaled=False)
     _advance(session.client, session.server_side, syn)
     return True
@@ -364,7 +363,7 @@ def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:
         _apply(receiver, _GETS_SYN)
     elif is_answer(tcp.flags):
         # An answer to another incarnation's SYN leaves SYN-SENT as it is.
-        if receiver.state is _SYN_SENT and tcp.acknowledgment != (receiver.isn + 1) & _MASK \
+        if receiver.state_number == _SYN_SENT and tcp.acknowledgment != (receiver.isn + 1) & _MASK \
                 and tcp.acknowledgment != receiver.end:
             return
         _apply(sender, _SENDS_SYN_ACK)
@@ -378,5 +377,5 @@ def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:
         _apply(receiver, _GETS_FIN)
 
 
-def _apply(side: Side, event: Event) -> None:
-    side.state = after(side.state, event)
+def _apply(side: Side, event: int) -> None:
+    side.state_number = after(side.state_number, event)

@@ -6,7 +6,7 @@ cdef long long _SYN, _FIN, _ACK, _MASK, _HALF, _UNKNOWN
 
 
 cdef class Side:
-    cdef public object state
+    cdef public int state_number
     cdef public bint spoke
     cdef public long long isn, end, last_end, window, widest, fin_end, acknowledged, edge, scale
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.depot.tcp_states import STATES
 from atmdepot.wire.tcp import ACK, FIN, SYN
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ _UNKNOWN = UNKNOWN
 class Side:
     """One end of a session, as far as its packets tell: numbers as it last sent them."""
 
-    __slots__ = ("acknowledged", "edge", "end", "fin_end", "isn", "last_end", "scale", "spoke", "state", "widest",
-                 "window")
+    __slots__ = ("acknowledged", "edge", "end", "fin_end", "isn", "last_end", "scale", "spoke", "state_number",
+                 "widest", "window")
 
-    def __init__(self, state: TcpState) -> None:
-        self.state = state
+    def __init__(self, state_number: int) -> None:
+        self.state_number = state_number  # in `STATES`
         self.spoke = False  # whether it was seen to send anything, so that its numbers mean something
         self.isn = 0
         self.end = 0  # the number after the furthest octet it has sent
@@ -37,6 +38,11 @@ class Side:
         self.widest = _WIDEST_UNSCALED  # the widest it ever announced, or could have without our knowing
         self.edge = UNKNOWN  # the number up to which it ever said that it would take
         self.scale = UNKNOWN
+
+    @property
+    def state(self) -> TcpState:
+        """Its state."""
+        return STATES[self.state_number]
 
     def follow(self, tcp: TcpFields, scaled: bool) -> None:
         """Note the numbers of a packet that this end sends."""

@@ -1,9 +1,8 @@
-cimport cython
-
 cdef long long _FLAGS, _SYN, _SYN_ACK
-cdef dict _FOLLOWING
+cdef bytes _FOLLOWING, _IS_OPENING, _IS_OVER
 
-@cython.locals(following=dict)
-cpdef object after(object state, object event)
+cpdef int after(int state, int event) except -1
+cpdef bint is_in_handshake(int state) except -1
+cpdef bint is_over(int state) except -1
 cpdef bint is_opening(long long flags) noexcept
 cpdef bint is_answer(long long flags) noexcept

@@ -62,19 +62,33 @@ TRANSITIONS: dict[tuple[TcpState, Event], TcpState] = {
     (TcpState.LAST_ACK, Event.GETS_ACK_OF_FIN): TcpState.CLOSED,
 }
 
+OPENING = frozenset({TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
+"""States of an end whose handshake is not over."""
 OVER = frozenset({TcpState.TIME_WAIT, TcpState.CLOSED})
 """States of an end that sends nothing of its own any more; a session is over when both its ends are there."""
 
+STATES = tuple(TcpState)
+"""The states in the order of their numbers: the data path counts, since a look at an enum costs as much as the rest."""
+NUMBERS = {state: number for number, state in enumerate(STATES)}
+EVENTS = {event: number * len(STATES) for number, event in enumerate(Event)}
+"""Where the part of an event begins in the table below."""
+_FOLLOWING = bytes(NUMBERS[TRANSITIONS.get((state, event), state)] for event in Event for state in STATES)
+_IS_OPENING, _IS_OVER = (bytes(state in those for state in STATES) for those in (OPENING, OVER))
 
-_FOLLOWING: dict[Event, dict[TcpState, TcpState]] = {event: {} for event in Event}
-for (_state, _event), _next in TRANSITIONS.items():
-    _FOLLOWING[_event][_state] = _next
+
+def after(state: int, event: int) -> int:
+    """The number of the state that follows one, by its number, and an event, by its place in `EVENTS`."""
+    return _FOLLOWING[event + state]
 
 
-def after(state: TcpState, event: Event) -> TcpState:
-    """The state that follows; an event that the table does not have there changes nothing."""
-    following = _FOLLOWING[event]
-    return following.get(state, state)
+def is_in_handshake(state: int) -> bool:
+    """Whether the handshake of an end is not over, by its state's number."""
+    return _IS_OPENING[state] != 0
+
+
+def is_over(state: int) -> bool:
+    """Whether an end sends nothing of its own any more, by its state's number."""
+    return _IS_OVER[state] != 0
 
 
 _FLAGS, _SYN, _SYN_ACK = SYN | ACK | FIN | RST, SYN, SYN | ACK  # C numbers, where this is compiled

@@ -3,13 +3,17 @@ cimport cython
 from atmdepot.atm.adaptation cimport LinkAdaptation
 from atmdepot.atm.node cimport AtmNode
 from atmdepot.atm.timers cimport Expiring, TimerWheel
+from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc, VcTable
 from atmdepot.depot.qos cimport QosMap
 from atmdepot.wire.packet cimport Packet
 
 
+cdef object _UBR_1
+
+
 cdef class Flow(Expiring):
-    cdef public tuple key
+    cdef public bytes key
     cdef public Vc vc
 
 
@@ -40,9 +44,9 @@ cdef class EdgeNode(AtmNode):
     cdef public dict flows
     cdef public list _clp
 
-    @cython.locals(packet=Packet, vc=Vc, octets=bytes)
+    @cython.locals(packet=Packet, sdu=Sdu, vc=Vc, octets=bytes)
     cpdef cells_from_link(self, name, bytes cells, long long now)
-    @cython.locals(key=tuple, flow=Flow)
+    @cython.locals(key=bytes, flow=Flow)
     cpdef _learn(self, Packet packet, Vc vc, long long now)
     cpdef _claim(self, Vc vc, Flow flow)
     cpdef _forget(self, Flow flow, long long now)

@@ -22,7 +22,11 @@ from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
     from atmdepot.network import Network, Vp
-    from atmdepot.wire.packet import FlowKey, Packet
+    from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.packet import Packet
+
+
+_UBR_1 = ServiceCategory.UBR_1  # looked up once: the enum's own look-up costs as much as opening a VC
 
 
 class Flow(Expiring):
@@ -65,7 +69,7 @@ class VpTable(VcTable):
         """The VC of a cell, opened now if it is one of the sessions'."""
         vc = VcTable.find(self, vpi, vci)  # not by super(), which the compiled module has not
         if vc is None and self._first <= vci <= self._last and vpi == self._vpi:
-            vc = self._open(vci, ServiceCategory.UBR_1)
+            vc = self._open(vci, _UBR_1)
             self.opened.append(vc)
         return vc
 
@@ -111,7 +115,8 @@ class EdgeNode(AtmNode):
 
     def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
         """Cells (a multiple of 53 octets) that the link gave."""
-        for vc, octets in self.link.receive(cells, now):
+        for sdu in self.link.receive(cells, now):
+            vc, octets = sdu.vc, sdu.octets
             if vc is self.table.management:
                 self.link.drops.count(DropReason.BAD_STATISTICS, 1, octets, vc)  # the depot has none to send
                 continue

@@ -165,6 +165,10 @@ cdef class Poller:
                 errno != EEXIST or epoll_ctl(self._descriptor, EPOLL_CTL_MOD, descriptor, &event) < 0):
             raise OSError(errno, os.strerror(errno))
 
+    cpdef long long now(self) noexcept:
+        """The time by which it waits."""
+        return _now()
+
     cpdef list poll(self, double wait, long long spin):
         """Each descriptor that is ready, and its events; see `bursts.py`."""
         cdef epoll_event events[EVENTS]

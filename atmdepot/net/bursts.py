@@ -74,6 +74,10 @@ class _Poller:
         except FileExistsError:
             self._epoll.modify(descriptor, events)
 
+    def now(self) -> int:
+        """The time by which it waits (CLOCK_MONOTONIC, ns)."""
+        return time.monotonic_ns()
+
     def poll(self, wait: float, spin: int) -> list[tuple[int, int]]:
         """Each descriptor that is ready, and its events; none after `wait` seconds (rounded up to ms).
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from atmdepot.depot.probing import Outcome
+from atmdepot.wire.flows import flow_key
 from atmdepot.wire.ip import PROTOCOL_TCP
 
 if TYPE_CHECKING:
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.session_management import Server
     from atmdepot.net.pump import Pump
-    from atmdepot.wire.packet import FlowKey
 
 _MAX_ANSWER = 4096
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -74,8 +74,8 @@ class Prober:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             source = _source_towards(family, vip, port)
             await connection.bind((source, 0))
-            key: FlowKey = (PROTOCOL_TCP, socket.inet_pton(family, source), connection.getsockname()[1],
-                            socket.inet_pton(family, vip), port)
+            key = flow_key(PROTOCOL_TCP, socket.inet_pton(family, source), connection.getsockname()[1],
+                           socket.inet_pton(family, vip), port)
             self._depot.probes[key] = server
             try:
                 await connection.connect((vip, port))

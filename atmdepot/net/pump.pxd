@@ -1,24 +1,34 @@
 from atmdepot.atm.adaptation cimport LinkAdaptation
 from atmdepot.atm.node cimport AtmNode
 from atmdepot.net._bursts cimport Poller as _Poller
+from atmdepot.net.line_link cimport CellLink
+from atmdepot.net.tun cimport PacketDevice
 cimport cython
 
 
+cdef long long _SPIN, _TICK
+cdef int _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _READ_AND_WRITE
+
+
 cdef class _Port:
-    cdef object name, link
+    cdef public object name
+    cdef public CellLink link
+    cdef public LinkAdaptation adaptation
 
 
 cdef class Pump:
     cdef public AtmNode node
-    cdef public object links, tun, clock, taps, tun_losses, _reopen, _reopen_at
+    cdef public object links, _other_clock, taps, tun_losses, _reopen, _reopen_at
+    cdef public PacketDevice tun
     cdef public _Poller _poller
-    cdef public dict _handlers, _ports
-    cdef list _open_taps
+    cdef public dict _handlers, _ports_by_descriptor
+    cdef list _open_taps, _ports
     cdef public set _backlogged
     cdef public list _lines
     cdef public long long _tick_at
     cdef public bint _started, _busy
 
+    cpdef long long clock(self) except? -1
     @cython.locals(now="long long", due="long long", spin="long long", descriptor=int, port=_Port)
     cpdef double turn(self, double wait)
     @cython.locals(due="long long")
@@ -26,9 +36,9 @@ cdef class Pump:
     cpdef _tun_is_ready(self, events)
     @cython.locals(now="long long", node=AtmNode, packets=list)
     cpdef burst_from_tun(self)
-    cpdef _link_is_ready(self, name, link, events)
-    @cython.locals(now="long long", node=AtmNode, received=list)
-    cpdef burst_from_link(self, name, link)
-    @cython.locals(adaptation=LinkAdaptation)
+    cdef _link_is_ready(self, _Port port, int events)
+    @cython.locals(now="long long", node=AtmNode, received=list, cells=bytes)
+    cpdef burst_from_link(self, name, CellLink link)
+    @cython.locals(port=_Port)
     cpdef write_out(self, long long now)
-    cpdef _send(self, name, bytes cells, long long now)
+    cdef _send(self, _Port port, bytes cells, long long now)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import select
-import time
 from typing import TYPE_CHECKING
 
 import trio
@@ -24,6 +23,7 @@ from atmdepot.net.tun import Tun, TunGone
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from atmdepot.atm.adaptation import LinkAdaptation
     from atmdepot.atm.node import AtmNode
     from atmdepot.net.line_link import CellLink
     from atmdepot.net.tun import PacketDevice
@@ -34,19 +34,20 @@ _SPIN = 100_000
 """Where packets have just passed, the next ones are so many ns away; see docs/performance.md."""
 _TICK = 100_000_000
 _REOPEN = 1_000_000_000
-_READ, _READ_AND_WRITE = select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT
+_READ, _WRITE, _READ_AND_WRITE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT
 
 log = logging.getLogger("atmdepot")
 
 
 class _Port:
-    """A link's descriptor among those that are waited for."""
+    """A link, and the node's side of it."""
 
-    __slots__ = ("link", "name")
+    __slots__ = ("adaptation", "link", "name")
 
-    def __init__(self, name: str, link: CellLink) -> None:
+    def __init__(self, name: str, link: CellLink, adaptation: LinkAdaptation) -> None:
         self.name = name
         self.link = link
+        self.adaptation = adaptation
 
 
 class Pump:
@@ -54,13 +55,15 @@ class Pump:
 
     def __init__(
         self, node: AtmNode, links: Mapping[str, CellLink], tun: PacketDevice,
-        reopen: Callable[[], PacketDevice] | None = None, clock: Callable[[], int] = time.monotonic_ns,
+        reopen: Callable[[], PacketDevice] | None = None, clock: Callable[[], int] | None = None,
     ) -> None:
-        """Join a node to its links and its TUN device; `reopen` makes the device anew when it has vanished."""
+        """Join a node to its links and its TUN device; `reopen` makes the device anew when it has vanished.
+
+        Without another `clock` (ns) it is CLOCK_MONOTONIC.
+        """
         self.node = node
         self.links = links
         self.tun = tun
-        self.clock = clock
         self.taps = Taps(node, self.queue_drops)
         self._open_taps = self.taps.open  # the list itself: looked at several times for each burst
         self.tun_losses = 0
@@ -69,12 +72,18 @@ class Pump:
         self._reopen = reopen
         self._reopen_at: int | None = None
         self._poller = Poller()
+        self._other_clock = clock
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._ports: dict[int, _Port] = {}
+        self._ports = [_Port(name, link, node.links[name]) for name, link in links.items()]
+        self._ports_by_descriptor: dict[int, _Port] = {}
         self._backlogged: set[str] = set()
-        self._tick_at = clock() + _TICK
+        self._tick_at = self.clock() + _TICK
         self._started = False
         self._busy = False  # whether anything passed in the last turn
+
+    def clock(self) -> int:
+        """What time it is for the data path (ns)."""
+        return self._poller.now() if self._other_clock is None else self._other_clock()
 
     def queue_drops(self) -> int:
         """Packets that the kernel dropped because the TUN device's queue was full."""
@@ -97,9 +106,9 @@ class Pump:
             return
         self._started = True
         self.watch(self.tun.fileno(), self._tun_is_ready)
-        for name, link in self.links.items():
-            self._ports[link.fileno()] = _Port(name, link)
-            self._poller.watch(link.fileno(), _READ)
+        for port in self._ports:
+            self._ports_by_descriptor[port.link.fileno()] = port
+            self._poller.watch(port.link.fileno(), _READ)
 
     def turn(self, wait: float) -> float:
         """Handle all that is ready or due, after waiting for it for at most `wait` seconds; raise TunGone.
@@ -108,9 +117,9 @@ class Pump:
         """
         spin, self._busy = _SPIN if self._busy else 0, False
         for descriptor, events in self._poller.poll(wait, spin):
-            port = self._ports.get(descriptor)
+            port = self._ports_by_descriptor.get(descriptor)
             if port is not None:
-                self._link_is_ready(port.name, port.link, events)
+                self._link_is_ready(port, events)
             else:
                 self._handlers[descriptor](events)
         now = self.clock()
@@ -163,11 +172,11 @@ class Pump:
             node.packet_from_tun(packet, now)
         self.write_out(now)
 
-    def _link_is_ready(self, name: str, link: CellLink, events: int) -> None:
-        if events & select.EPOLLOUT:
-            self._flush(name, link)
-        if events & ~select.EPOLLOUT:
-            self.burst_from_link(name, link)
+    def _link_is_ready(self, port: _Port, events: int) -> None:
+        if events & _WRITE:
+            self._flush(port.name, port.link)
+        if events & ~_WRITE:
+            self.burst_from_link(port.name, port.link)
 
     def burst_from_link(self, name: str, link: CellLink) -> None:
         """Read, handle and write one burst of datagrams."""
@@ -189,20 +198,19 @@ class Pump:
         """Send the cells and packets that a burst has made."""
         if self._open_taps:
             self.taps.begin_burst()
-        for name, adaptation in self.node.links.items():
-            if adaptation.cells_out:
-                self._send(name, adaptation.take_cells(), now)
+        for port in self._ports:
+            if port.adaptation.cells_out:
+                self._send(port, port.adaptation.take_cells(), now)
         if self.node.packets_out:
             for packet in self.tun.write_burst(self.node.take_packets()):
                 self.node.drops.count(DropReason.TUN_ERROR, 1, packet)
 
-    def _send(self, name: str, cells: bytes, now: int) -> None:
-        link = self.links[name]
+    def _send(self, port: _Port, cells: bytes, now: int) -> None:
         if self._open_taps:
-            self.taps.cells(name, "out", cells)
-        link.send(cells, now)
-        if link.wants_write:
-            self._wait_for_room(name, link)
+            self.taps.cells(port.name, "out", cells)
+        port.link.send(cells, now)
+        if port.link.wants_write():
+            self._wait_for_room(port.name, port.link)
 
     def _wait_for_room(self, name: str, link: CellLink) -> None:
         """The socket's buffer is full: send the rest as soon as there is room."""
@@ -214,7 +222,7 @@ class Pump:
         if self._open_taps:
             self.taps.begin_burst()
         link.flush()
-        if not link.wants_write:
+        if not link.wants_write():
             self._backlogged.discard(name)
             self._poller.watch(link.fileno(), _READ)
 
@@ -227,7 +235,7 @@ class Pump:
         for name, link in self._lines:
             if (time := link.next_timer()) is not None and time <= now:
                 link.handle_timer(now)
-                if link.wants_write:
+                if link.wants_write():
                     self._wait_for_room(name, link)
         if self._tick_at <= now:
             self._tick_at = now + _TICK

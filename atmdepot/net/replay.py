@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from atmdepot.network import Network
+    from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Packet
 
 _LOOPBACK = "127.0.0.1"
@@ -124,7 +125,7 @@ class _Replay:
             node = make_node(network, name, time.monotonic_ns())
             links = {link: open_link(network, link, node) for link in node.links}
             self._pumps[name] = Pump(node, links, tun)
-        self._edge_of: dict[tuple[object, ...], str] = {}
+        self._edge_of: dict[FlowKey, str] = {}
         self.result = ReplayResult()
         self._to_watch = watch
         self._tap = Tap(drops=False, sessions=False)

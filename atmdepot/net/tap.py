@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from atmdepot.depot.sessions import Session
     from atmdepot.drops import OnVc
     from atmdepot.net.records import Record
-    from atmdepot.wire.packet import FlowKey
+    from atmdepot.wire.flows import FlowKey
 
 DEFAULT_BOUND = 8 * 2**20
 MAX_TAPS = 8

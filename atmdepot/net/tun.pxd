@@ -1,6 +1,14 @@
-cdef class Tun:
-    cdef public object name, malformed
-    cdef public int _fd
+cdef class PacketDevice:
+    cdef public list malformed
 
     cpdef list read_burst(self, Py_ssize_t most)
     cpdef list write_burst(self, list packets)
+
+
+cdef class Tun(PacketDevice):
+    cdef public object name
+    cdef public int _fd
+
+
+cdef class SocketTun(PacketDevice):
+    cdef public object _inner, outer

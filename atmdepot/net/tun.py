@@ -8,13 +8,9 @@ import os
 import socket
 from pathlib import Path
 from struct import Struct
-from typing import TYPE_CHECKING, Protocol
 
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import bursts
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 TUN_DEVICE = Path("/dev/net/tun")
 _TUNSETIFF = 0x400454CA
@@ -28,34 +24,40 @@ class TunGone(OSError):
     """The device has been removed under the daemon."""
 
 
-class PacketDevice(Protocol):
-    """What the pump needs of a TUN device, or of what stands in for one."""
+class PacketDevice:
+    """What the pump needs of a TUN device, or of what stands in for one.
 
-    @property
-    def malformed(self) -> Sequence[bytes]:
-        """What the last burst had that is no packet."""
+    A class to be derived from, so that compiled code calls it in C.
+    """
+
+    def __init__(self) -> None:
+        self.malformed: list[bytes] = []
+        """What the last burst had that is no packet: frames whose headers contradict them."""
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
+        raise NotImplementedError
 
     def read_burst(self, most: int) -> list[bytes]:
         """The packets that are there, at most so many; raise TunGone when there is no device and no packet."""
+        raise NotImplementedError
 
     def write_burst(self, packets: list[bytes]) -> list[bytes]:
         """Hand over packets; those that were refused come back."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Give the device up."""
+        raise NotImplementedError
 
 
-class Tun:
+class Tun(PacketDevice):
     """A TUN device of the kernel; it goes when it is closed."""
 
     def __init__(self, name: str, flags: int = 0) -> None:
         """Make the device or take up an existing one; raise EnvironmentLacks with the reason when that fails."""
+        PacketDevice.__init__(self)
         self.name = name
-        self.malformed: Sequence[bytes] = ()
-        """What the last burst had that is no packet: frames whose headers contradict them."""
         try:
             self._fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -103,15 +105,14 @@ def refusal(name: str, error: OSError) -> EnvironmentLacks:
     return EnvironmentLacks(f"TUN device {name}: {error.strerror}; {hint}")
 
 
-class SocketTun:
+class SocketTun(PacketDevice):
     """A stand-in for a TUN device: a pair of sockets, of which the pump has one and the caller the other.
 
     Replay and tests feed packets through it, so that everything but the device is real.
     """
 
-    malformed: Sequence[bytes] = ()
-
     def __init__(self) -> None:
+        PacketDevice.__init__(self)
         self._inner, self.outer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (self._inner, self.outer):
             end.setblocking(False)

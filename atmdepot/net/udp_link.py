@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from atmdepot.drops import DropReason, Drops
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.bursts import Datagrams
+from atmdepot.net.line_link import CellLink
 from atmdepot.net.sockets import grow_buffers
 from atmdepot.wire.cell import CELL_SIZE
 
@@ -31,7 +32,7 @@ _MAX_BACKLOG = 4 * 2**20
 _NO_OFFLOAD = {errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP}
 
 
-class UdpLink:
+class UdpLink(CellLink):
     """One end of a link. Sends and receives never block and never raise; what is lost is counted in `drops`."""
 
     def __init__(self, name: str, local: UdpAddress, peer: UdpAddress, cells: int, drops: Drops) -> None:
@@ -100,7 +101,6 @@ class UdpLink:
         self._backlog.append(chunk)
         self._backlog_octets += len(chunk)
 
-    @property
     def wants_write(self) -> bool:
         """Whether cells wait for room in the socket's buffer."""
         return bool(self._backlog)
@@ -163,13 +163,6 @@ class UdpLink:
             else:
                 good.append(datagram)
         return b"".join(good)
-
-    def next_timer(self) -> int | None:
-        """Never: a socket has no time of its own."""
-        return None
-
-    def handle_timer(self, now: int) -> None:
-        """Nothing to do."""
 
     def close(self) -> None:
         """Close the socket."""

@@ -14,6 +14,7 @@ from atmdepot.depot.sessions import Session
 from atmdepot.drops import DropReason
 from atmdepot.edge.node import Flow
 from atmdepot.net.udp_link import UdpLink
+from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.ip import endpoint
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from atmdepot.atm.node import AtmNode
     from atmdepot.atm.vc import Vc
     from atmdepot.net.pump import Pump
-    from atmdepot.wire.packet import FlowKey
+    from atmdepot.wire.flows import FlowKey
 
 Row = dict[str, Any]
 _NS = 1_000_000_000
@@ -167,7 +168,7 @@ def _counter(node: str, place: str, name: str, value: int, unit: str, meaning: s
 @lru_cache(maxsize=4096)
 def flow_ends(key: FlowKey) -> tuple[str, str]:
     """Client and service of a flow as text."""
-    _, source, sport, destination, dport = key
+    _, source, sport, destination, dport = flow_of_key(key)
     return endpoint(source, sport), endpoint(destination, dport)
 
 

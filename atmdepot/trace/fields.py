@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from atmdepot.trace.items import Item
     from atmdepot.wire.cell import CellHeader
-    from atmdepot.wire.packet import FlowKey, Packet, TcpFields
+    from atmdepot.wire.flows import Flow
+    from atmdepot.wire.packet import Packet, TcpFields
 
 _NS = 1_000_000_000
 _PROTOCOLS = {PROTOCOL_TCP: "TCP", PROTOCOL_UDP: "UDP", PROTOCOL_ICMP: "ICMP", PROTOCOL_ICMPV6: "ICMPv6"}
@@ -97,7 +98,7 @@ _flow = _in(flow_of, Pdu, Drop, SessionChange)
 
 
 def _with_port(at: int) -> dict[type, Getter]:
-    def port(flow: FlowKey) -> int | None:
+    def port(flow: Flow) -> int | None:
         return int(flow[at]) if flow[0] in (PROTOCOL_TCP, PROTOCOL_UDP) else None
 
     return _flow(port)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
     from atmdepot.trace.filter_operands import Host
-    from atmdepot.wire.packet import FlowKey, Packet
+    from atmdepot.wire.flows import Flow
+    from atmdepot.wire.packet import Packet
 
 Test = Callable[[Any], bool]
 Tests = dict[type, Test | Literal[True]]
@@ -83,7 +84,7 @@ def on_packet(test: Callable[[Packet], bool]) -> Tests:
     return on_pdu(carried) | {Drop: dropped}
 
 
-def on_flow(test: Callable[[FlowKey], bool]) -> Tests:
+def on_flow(test: Callable[[Flow], bool]) -> Tests:
     """Protocol, addresses and ports, which sessions have as well."""
     def carried(pdu: Pdu) -> bool:
         flow = pdu.flow

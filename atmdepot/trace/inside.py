@@ -19,7 +19,8 @@ from atmdepot.wire.packet import analyse
 
 if TYPE_CHECKING:
     from atmdepot.trace.items import Item
-    from atmdepot.wire.packet import FlowKey, Packet
+    from atmdepot.wire.flows import Flow
+    from atmdepot.wire.packet import Packet
 
 _UNITS: dict[str, str] = {reason.value: reason.unit for reason in DropReason}
 _PROTOCOLS = {"tcp": PROTOCOL_TCP, "udp": PROTOCOL_UDP}
@@ -71,12 +72,12 @@ def packet_of(item: Item) -> Packet | None:
     return _dropped_packet(item.octets, unit_of(item)) if isinstance(item, Drop) and item.octets else None
 
 
-def flow_of(item: Item) -> FlowKey | None:
+def flow_of(item: Item) -> Flow | None:
     """Protocol, addresses and ports of the packet, or those of a session as its client sends."""
     if isinstance(item, SessionChange):
         return _flow_of_session(item.protocol, item.client, item.service)
     packet = packet_of(item)
-    return None if packet is None else packet.key()
+    return None if packet is None else packet.flow()
 
 
 @lru_cache(maxsize=64)
@@ -117,7 +118,7 @@ def _total_length(octets: bytes) -> int:
 
 
 @lru_cache(maxsize=256)
-def _flow_of_session(protocol: str, client: str, service: str) -> FlowKey | None:
+def _flow_of_session(protocol: str, client: str, service: str) -> Flow | None:
     source, destination = _endpoint(client), _endpoint(service)
     if source is None or destination is None:
         return None

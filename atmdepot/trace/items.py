@@ -31,7 +31,8 @@ from atmdepot.wire.statistics import is_statistics
 
 if TYPE_CHECKING:
     from atmdepot.drops import DropReason
-    from atmdepot.wire.packet import FlowKey, Packet
+    from atmdepot.wire.flows import Flow
+    from atmdepot.wire.packet import Packet
 
 
 class HecVerdict(StrEnum):
@@ -188,10 +189,10 @@ class Pdu:
         return self.carried.packet if self.sdu else None
 
     @property
-    def flow(self) -> FlowKey | None:
+    def flow(self) -> Flow | None:
         """Protocol, addresses and ports, as the packet's sender sees them."""
         packet = self.packet
-        return packet.key() if packet is not None else None
+        return packet.flow() if packet is not None else None
 
 
 Item = Cell | Pdu | Drop | SessionChange | Missed

@@ -14,12 +14,13 @@ from atmdepot.network import Server as ServerSettings
 from atmdepot.network import SessionTimers
 from atmdepot.trace.inside import flow_of
 from atmdepot.trace.items import Session
+from atmdepot.wire.flows import flow_key, flow_of_key
 from atmdepot.wire.ip import endpoint
 
 if TYPE_CHECKING:
     from atmdepot.depot.vc_map import Target
     from atmdepot.trace.items import Pdu
-    from atmdepot.wire.packet import FlowKey
+    from atmdepot.wire.flows import FlowKey
 
 _MAX_SESSIONS = 100_000
 _LAST_TIME = 1 << 62
@@ -51,9 +52,10 @@ class DepotSessions:
 
     def change(self, change: SessionChange) -> None:
         """Note a session, or that it is gone (its flow may have another by then)."""
-        key = flow_of(change)
-        if key is None:
+        flow = flow_of(change)
+        if flow is None:
             return
+        key = flow_key(*flow)
         if change.event != SessionEvent.GONE:
             self._named[key] = change.node, Session(change.number, change.server)
             self._named.move_to_end(key)
@@ -144,7 +146,7 @@ class CaptureSessions:
         return entry
 
     def _watch(self, entry: Entry, event: SessionEvent, why: str) -> None:
-        _, client, port, service, to = entry.key
+        _, client, port, service, to = flow_of_key(entry.key)
         target = cast("_SeenTarget", entry.target)
         self.changes.append(SessionChange(
             self._now, entry.number, event, "TCP", endpoint(client, port), endpoint(service, to), entry.server.name,

@@ -1,6 +1,8 @@
 """The compiled twin of `packet._quick`: TCP over IPv4 and IPv6 without fragments and extension headers, SYNs included."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.string cimport memcpy
 
 from atmdepot.wire.packet cimport Packet, TcpFields
 
@@ -28,6 +30,8 @@ cpdef Packet quick(bytes octets):
     cdef Py_ssize_t size = PyBytes_GET_SIZE(octets), total, head, addresses, width, offset
     cdef Packet packet
     cdef TcpFields fields
+    cdef bytes key
+    cdef unsigned char* out
     if size < 40:
         return None
     if ip[0] == 0x45:
@@ -48,24 +52,44 @@ cpdef Packet quick(bytes octets):
     offset = (tcp[12] >> 4) * 4
     if offset < 20 or head + offset > total:
         return None
-    fields = TcpFields.__new__(TcpFields)
+    packet = _new_packet()
+    fields = packet.tcp
     fields.sequence = _u32(tcp + 4)
     fields.acknowledgment = _u32(tcp + 8)
     fields.flags = tcp[13]
     fields.window = _u16(tcp + 14)
     fields.length = total - head - offset
-    if tcp[13] & SYN:
-        fields.window_scale = _window_scale(tcp + 20, offset - 20)
-    packet = Packet.__new__(Packet)
+    fields.window_scale = _window_scale(tcp + 20, offset - 20) if tcp[13] & SYN else None
     packet.version = ip[0] >> 4
     packet.protocol = TCP
     packet.dscp = ip[1] >> 2 if head == 20 else (ip[0] & 15) << 2 | ip[1] >> 6
-    packet.source = PyBytes_FromStringAndSize(<const char*>ip + addresses, width)
-    packet.destination = PyBytes_FromStringAndSize(<const char*>ip + addresses + width, width)
+    key = PyBytes_FromStringAndSize(NULL, 5 + 2 * width)
+    out = <unsigned char*>PyBytes_AS_STRING(key)
+    out[0] = TCP
+    memcpy(out + 1, ip + addresses, width)
+    memcpy(out + 1 + width, tcp, 2)
+    memcpy(out + 3 + width, ip + addresses + width, width)
+    memcpy(out + 3 + 2 * width, tcp + 2, 2)
+    packet._key = key
     packet.source_port = _u16(tcp)
     packet.destination_port = _u16(tcp + 2)
     packet.total_length = total
-    packet.tcp = fields
+    packet.fragment = packet.later = False
+    packet.identification = 0
+    return packet
+
+
+# Nobody keeps a packet for long, but for a fragment: so the last one is taken again once it is free.
+cdef Packet _last = Packet.__new__(Packet)
+
+
+cdef Packet _new_packet():
+    global _last
+    cdef Packet packet = _last
+    if (<PyObject*>packet).ob_refcnt > 2:  # somebody has it, beside `_last` and `packet`
+        packet = _last = Packet.__new__(Packet)
+    if packet.tcp is None or (<PyObject*>packet.tcp).ob_refcnt > 1:
+        packet.tcp = TcpFields.__new__(TcpFields)
     return packet
 
 

@@ -22,7 +22,7 @@ from atmdepot.wire.ip import (
 )
 
 if TYPE_CHECKING:
-    from atmdepot.wire.packet import FlowKey
+    from atmdepot.wire.flows import Flow
 
 _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
 _PACKET_TOO_BIG = 2
@@ -53,7 +53,7 @@ def packet_too_big(octets: bytes, mtu: int, source: bytes) -> bytes | None:
     return _ipv6_error(ip, mtu, source)
 
 
-def quoted_flow(octets: bytes) -> FlowKey | None:
+def quoted_flow(octets: bytes) -> Flow | None:
     """The TCP or UDP flow, as its sender saw it, of the packet that an ICMP error quotes; None for anything else.
 
     Only 8 octets of it need be there (RFC 792), and the quoted packet may be cut, so its length is not believed.

@@ -1,3 +1,11 @@
+cimport cython
+
+from atmdepot.wire._flows cimport reverse_key
+
+
+cdef int _FIRST_GROUP, _GROUPS6
+
+
 cdef class TcpFields:
     cdef public long long sequence, acknowledgment, flags, window, length
     cdef public object window_scale
@@ -5,12 +13,14 @@ cdef class TcpFields:
 
 cdef class Packet:
     cdef public long long version, protocol, dscp, source_port, destination_port, total_length, identification
-    cdef public bytes source, destination
+    cdef public bytes _key
     cdef public bint fragment, later
     cdef public TcpFields tcp
 
-    cpdef tuple key(self)
-    cpdef tuple reverse_key(self)
+    @cython.locals(first=int)
+    cpdef bint is_for_a_group(self) except -1
+    cpdef bytes key(self)
+    cpdef bytes reverse_key(self)
 
 
 cpdef Packet analyse(bytes octets)

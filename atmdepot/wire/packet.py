@@ -10,12 +10,17 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from atmdepot.wire.flows import flow_key, flow_of_key, reverse_key
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, Ipv4View, Ipv6View, MalformedPacket, ip_view
 from atmdepot.wire.tcp import SYN, TcpView
+
+if TYPE_CHECKING:
+    from atmdepot.wire.flows import Flow, FlowKey
 
 _IPV4_TCP = Struct(">BBH2xH x B 2x 4s4s HHIIBBH")
 _PLAIN_IPV4 = 0x45
 _FRAGMENT_BITS = 0x3FFF
+_FIRST_GROUP, _GROUPS6 = 224, 0xFF
 
 
 class TcpFields:
@@ -54,8 +59,8 @@ class Packet:
     `identification` names the packet that a fragment is of; `later` tells a fragment that is not the first.
     """
 
-    __slots__ = ("destination", "destination_port", "dscp", "fragment", "identification", "later", "protocol", "source",
-                 "source_port", "tcp", "total_length", "version")
+    __slots__ = ("_key", "destination_port", "dscp", "fragment", "identification", "later", "protocol", "source_port",
+                 "tcp", "total_length", "version")
 
     def __init__(
         self, version: int, protocol: int, dscp: int, source: bytes, destination: bytes, source_port: int,
@@ -65,8 +70,7 @@ class Packet:
         self.version = version
         self.protocol = protocol
         self.dscp = dscp
-        self.source = source
-        self.destination = destination
+        self._key = flow_key(protocol, source, source_port, destination, destination_port)
         self.source_port = source_port
         self.destination_port = destination_port
         self.total_length = total_length
@@ -84,20 +88,38 @@ class Packet:
         return f"Packet{self._values()}"
 
     def _values(self) -> tuple[object, ...]:
-        return (self.version, self.protocol, self.dscp, self.source, self.destination, self.source_port,
-                self.destination_port, self.total_length, self.fragment, self.tcp, self.identification, self.later)
+        return (self.version, self.dscp, *self.flow(), self.total_length, self.fragment, self.tcp, self.identification,
+                self.later)
+
+    @property
+    def source(self) -> bytes:
+        """The sender's address, 4 or 16 octets."""
+        key = self._key
+        return key[1:len(key) // 2 - 1]
+
+    @property
+    def destination(self) -> bytes:
+        """The receiver's address, 4 or 16 octets."""
+        key = self._key
+        return key[1 + len(key) // 2:-2]
+
+    def is_for_a_group(self) -> bool:
+        """Whether it is multicast (or IPv4 broadcast, or of the addresses that nobody has)."""
+        key = self._key
+        first = key[1 + len(key) // 2]  # of the destination's octets
+        return first >= _FIRST_GROUP if self.version == 4 else first == _GROUPS6
+
+    def flow(self) -> Flow:
+        """The flow as its sender sees it."""
+        return flow_of_key(self._key)
 
     def key(self) -> FlowKey:
-        """The flow as its sender sees it."""
-        return self.protocol, self.source, self.source_port, self.destination, self.destination_port
+        """The key of the flow as its sender sees it."""
+        return self._key
 
     def reverse_key(self) -> FlowKey:
-        """The flow as its receiver sees it."""
-        return self.protocol, self.destination, self.destination_port, self.source, self.source_port
-
-
-FlowKey = tuple[int, bytes, int, bytes, int]
-"""Protocol, client address and port, service address and port."""
+        """The key of the flow as its receiver sees it."""
+        return reverse_key(self._key)
 
 
 def analyse(octets: bytes) -> Packet:

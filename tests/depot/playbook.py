@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.units import Duration
+from atmdepot.wire.flows import flow_of_key
 from tests.ip_packets import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, tcp
 from tests.network_in_memory import CLIENT4, VIP4, InMemoryNetwork
 
@@ -70,7 +71,7 @@ class Playbook:
     def session(self) -> Session | None:
         """The entry of the client's present port."""
         tables = self.net.depot.sessions
-        key = next((key for key in (*tables.primary, *tables.secondary) if key[2] == self.port), None)
+        key = next((key for key in (*tables.primary, *tables.secondary) if flow_of_key(key)[2] == self.port), None)
         return None if key is None else tables.find(key)
 
     @property
@@ -78,7 +79,7 @@ class Playbook:
         """`primary`, `secondary` or `none`."""
         tables = self.net.depot.sessions
         places = [name for name, table in (("primary", tables.primary), ("secondary", tables.secondary))
-                  if any(key[2] == self.port for key in table)]
+                  if any(flow_of_key(key)[2] == self.port for key in table)]
         assert len(places) < 2, "an entry is in both tables"
         return places[0] if places else "none"
 

@@ -17,6 +17,7 @@ from atmdepot.drops import DropReason
 from atmdepot.network import Server as ServerSettings
 from atmdepot.units import Duration
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
+from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.packet import analyse
 from tests.depot.playbook import Playbook
 from tests.depot.servers import kill, revive
@@ -185,13 +186,14 @@ class Explaining(RuleBasedStateMachine):
             check(self.net, octets)
 
     def _tcp_sessions(self) -> list[Session]:
-        return [session for session in sessions_of(self.net.depot) if session.is_tcp and len(session.key[1]) == 4]
+        return [session for session in sessions_of(self.net.depot)
+                if session.is_tcp and len(flow_of_key(session.key)[1]) == 4]
 
     @precondition(lambda self: self._tcp_sessions())
     @rule(data=st.data(), flags=st.sampled_from([SYN | ACK, SYN | ACK, ACK, FIN | ACK, RST | ACK]))
     def a_server_answers(self, data: st.DataObject, flags: int) -> None:
         session = data.draw(st.sampled_from(self._tcp_sessions()))
-        _, client, port, vip, service_port = session.key
+        _, client, port, vip, service_port = flow_of_key(session.key)
         octets = tcp(vip, service_port, client, port, flags, seq=300 + (not flags & SYN), ack=session.client.end)
         self.net.from_server(session.server.name, octets)
 

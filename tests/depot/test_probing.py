@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,9 +14,6 @@ from atmdepot.units import Duration
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.depot.servers import make_server
 from tests.network_in_memory import SECOND
-
-if TYPE_CHECKING:
-    from atmdepot.wire.packet import FlowKey
 
 NO_ACK, NO_STATISTICS = 3 * SECOND, 5 * SECOND
 SETTINGS = Settings(rise=2, fall=3, no_ack=Duration(NO_ACK), no_ack_sessions=3,
@@ -291,7 +286,7 @@ class ConditionMachine(RuleBasedStateMachine):
         self.now = SECOND
         self.real = Condition(self.now)
         self.bad: set[Fault] = set()
-        self.waiting: dict[FlowKey, int] = {}
+        self.waiting: dict[int, int] = {}
         self.reported: int | None = None
         self.row: tuple[bool, int] = True, 0
         self.since = self.now

@@ -13,6 +13,7 @@ from scapy.layers.inet6 import IPv6
 from atmdepot.atm.sar import segment
 from atmdepot.drops import DropReason
 from atmdepot.wire.cell import CellHeader
+from atmdepot.wire.flows import flow_key
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.depot.playbook import Playbook
 from tests.depot.servers import kill
@@ -21,14 +22,14 @@ from tests.ip_packets import ACK, FIN, PSH, RST, SYN, URG, packed, ping, tcp
 from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork, make_network
 
 if TYPE_CHECKING:
-    from atmdepot.wire.packet import FlowKey
+    from atmdepot.wire.flows import FlowKey
 
 VPS = ['session_vcis = "64-99"', 'session_vcis = "64-99"\nencapsulation = "llc"', 'crc = "dynamips"',
        'shared_vcs = { "UBR.1" = 33 }\nencapsulation = "llc"\ncrc = "ignore"', 'management_vci = 50\nmtu = 1280']
 
 
 def key_of(port: int) -> FlowKey:
-    return 6, packed(CLIENT4), port, packed(VIP4), 80
+    return flow_key(6, packed(CLIENT4), port, packed(VIP4), 80)
 
 
 # Statistics.

@@ -13,7 +13,8 @@ from atmdepot.atm.contract import ServiceCategory
 from atmdepot.depot.sessions import Session, SessionTables, Table, is_half_open
 from atmdepot.network import SessionTimers
 from atmdepot.units import Duration
-from atmdepot.wire.packet import FlowKey, TcpFields
+from atmdepot.wire.flows import FlowKey, flow_key
+from atmdepot.wire.packet import TcpFields
 from tests.depot.servers import make_server
 from tests.ip_packets import ACK, FIN, RST, SYN
 
@@ -24,7 +25,7 @@ SECOND = 10**9
 HALF_OPEN, IDLE, TWO_MSL, DOUBTFUL = 30 * SECOND, 100 * SECOND, 20 * SECOND, 10 * SECOND
 MAX_SESSIONS, MAX_HALF_OPEN = 3, 2
 WINDOW = 65535
-KEYS: list[FlowKey] = [(6, b"\x0a\x09\0\2", port, b"\x0a\x50\0\1", 80) for port in range(4000, 4004)]
+KEYS: list[FlowKey] = [flow_key(6, b"\x0a\x09\0\2", port, b"\x0a\x50\0\1", 80) for port in range(4000, 4004)]
 M = 1 << 32
 keys = st.sampled_from(KEYS)
 

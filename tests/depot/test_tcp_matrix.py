@@ -17,13 +17,15 @@ import pytest
 from atmdepot.atm.contract import ServiceCategory
 from atmdepot.depot.sessions import Session, SessionTables, Table
 from atmdepot.depot.sides import UNKNOWN, Side
-from atmdepot.depot.tcp_states import OVER, Event, TcpState, after
+from atmdepot.depot.tcp_states import NUMBERS, OVER, Event, TcpState
 from atmdepot.network import SessionTimers
+from atmdepot.wire.flows import flow_key
 from atmdepot.wire.packet import TcpFields
 from tests.depot.servers import make_server
+from tests.depot.states import after
 from tests.ip_packets import ACK, FIN, RST, SYN
 
-KEY = (6, b"\x0a\x09\0\2", 4000, b"\x0a\x50\0\1", 80)
+KEY = flow_key(6, b"\x0a\x09\0\2", 4000, b"\x0a\x50\0\1", 80)
 SENDER, RECEIVER, WINDOW = 1001, 5001, 1000
 FLAGS = {"RST": RST, "RST+ACK": RST | ACK, "SYN": SYN, "SYN+ACK": SYN | ACK, "FIN": FIN, "FIN+ACK": FIN | ACK,
          "ACK": ACK}
@@ -36,7 +38,7 @@ PEERS = [TcpState.ESTABLISHED, TcpState.FIN_WAIT_1, TcpState.SYN_SENT]
 
 def side(state: TcpState, next_number: int, other_next: int, window: int) -> Side:
     """An end in a state, with the numbers of one that has sent up to `next_number` and got up to `other_next`."""
-    made = Side(state)
+    made = Side(NUMBERS[state])
     made.isn = next_number - 1
     made.end = made.last_end = next_number
     made.acknowledged = UNKNOWN if state in (TcpState.SYN_SENT, TcpState.LISTEN) else other_next

@@ -9,7 +9,21 @@ from runpy import run_path
 
 import pytest
 
-from atmdepot.depot.tcp_states import OVER, TRANSITIONS, Event, TcpState, after, is_answer, is_opening
+from atmdepot.depot.tcp_states import (
+    EVENTS,
+    NUMBERS,
+    OPENING,
+    OVER,
+    STATES,
+    TRANSITIONS,
+    Event,
+    TcpState,
+    is_answer,
+    is_in_handshake,
+    is_opening,
+    is_over,
+)
+from tests.depot.states import after
 from tests.ip_packets import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 
 
@@ -17,6 +31,14 @@ from tests.ip_packets import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 def test_every_event_in_every_state_leads_to_a_state(state: TcpState, event: Event) -> None:
     """A pair that the table does not have leaves the state as it is."""
     assert after(state, event) is TRANSITIONS.get((state, event), state)
+
+
+def test_numbers_are_of_all_and_tell_them_apart() -> None:
+    assert [STATES[NUMBERS[state]] for state in TcpState] == list(TcpState)
+    assert len(set(EVENTS.values())) == len(Event) == len(EVENTS)
+    for state in TcpState:
+        assert is_in_handshake(NUMBERS[state]) == (state in OPENING)
+        assert is_over(NUMBERS[state]) == (state in OVER)
 
 
 def test_the_table_names_only_changes() -> None:

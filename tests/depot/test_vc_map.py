@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from atmdepot.depot.vc_map import VciPool
 from atmdepot.units import VciRange
+from atmdepot.wire.flows import flow_of_key
 from tests.depot.playbook import Playbook
 from tests.network_in_memory import make_network
 
@@ -73,7 +74,7 @@ def test_vci_is_not_used_again_before_its_session_has_left_the_secondary_table()
     play.client >> "S seq=1"
     assert play.vc == (1, 32)
     play.wait("2s")
-    assert {key[2] for key in play.net.depot.sessions.secondary} == {4002}
+    assert {flow_of_key(key)[2] for key in play.net.depot.sessions.secondary} == {4002}
     for play.port, vci in ((4004, 64), (4005, 65), (4006, 32)):
         play.client >> "S seq=1"
         assert play.vc == (1, vci)

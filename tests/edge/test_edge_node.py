@@ -12,6 +12,7 @@ from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
 from atmdepot.drops import DropReason
 from atmdepot.edge.node import EdgeNode, Flow
+from atmdepot.wire.flows import flow_of_key
 from tests.ip_packets import ACK, SYN, ping, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, make_network
 
@@ -184,7 +185,7 @@ def test_what_is_known_is_what_was_last_seen(
         edge.wait(seconds * SECOND)
         known = {p: (v, at) for p, (v, at) in known.items() if at + LIFETIME + SECOND > edge.now}
         # Up to a second after its lifetime it may be known or not.
-        known = {p: seen for p, seen in known.items() if any(key[2] == p for key in edge.node.flows)
+        known = {p: seen for p, seen in known.items() if any(flow_of_key(key)[2] == p for key in edge.node.flows)
                  or seen[1] + LIFETIME > edge.now}
         edge.get(vci, syn(port))
         if port in known and known[port][0] == vci:
@@ -197,11 +198,13 @@ def test_what_is_known_is_what_was_last_seen(
                 if not shared:
                     known = {p: seen for p, seen in known.items() if seen[0] != vci}
                 known[port] = vci, edge.now
-        assert {key[2]: flow.vc.vci for key, flow in edge.node.flows.items()} == {p: v for p, (v, _) in known.items()}
+        learnt = {flow_of_key(key)[2]: flow.vc.vci for key, flow in edge.node.flows.items()}
+        assert learnt == {p: v for p, (v, _) in known.items()}
         assert [edge.answer(p) for p in range(1, 5)] == [known.get(p, (32, 0))[0] for p in range(1, 5)]
         if not shared:
             owned = {vc.vci: vc.owner for vc in edge.node.table if isinstance(vc.owner, Flow)}
-            assert {vci: flow.key[2] for vci, flow in owned.items()} == {v: p for p, (v, _) in known.items()}
+            ports = {vci: flow_of_key(flow.key)[2] for vci, flow in owned.items()}
+            assert ports == {v: p for p, (v, _) in known.items()}
             assert all(vc.owner is not None for vc in edge.node.table if vc.vci > 33), "no timer watches this VC"
     edge.wait(LIFETIME + 2 * SECOND)
     assert edge.node.flows == {}

@@ -5,19 +5,18 @@ import pytest
 from atmdepot import network
 from atmdepot.atm.line import Line
 from atmdepot.drops import DropReason, Drops
-from atmdepot.net.line_link import LineLink
+from atmdepot.net.line_link import CellLink, LineLink
 from atmdepot.units import CellRate, Duration
 from tests.net.ends import cells_of, split
 
 MS = 1_000_000
 
 
-class FakeLink:
+class FakeLink(CellLink):
     """A link that notes what it is told."""
 
-    wants_write = False
-
     def __init__(self) -> None:
+        self.waiting = False
         self.sent: list[tuple[bytes, int]] = []
         self.flushed = self.closed = 0
 
@@ -29,6 +28,9 @@ class FakeLink:
 
     def receive_burst(self, most: int) -> list[bytes]:
         return [b"received"] * most
+
+    def wants_write(self) -> bool:
+        return self.waiting
 
     def flush(self) -> None:
         self.flushed += 1
@@ -117,8 +119,8 @@ def test_a_line_that_loses_everything_sends_nothing() -> None:
 @pytest.mark.parametrize("waiting", [True, False])
 def test_all_else_is_the_inner_links(waiting: bool) -> None:
     link, inner, _ = line_link(delay=Duration(MS))
-    inner.wants_write = waiting
+    inner.waiting = waiting
     link.flush()
     link.close()
-    assert (link.fileno(), link.receive_burst(3), link.wants_write) == (77, [b"received"] * 3, waiting)
+    assert (link.fileno(), link.receive_burst(3), link.wants_write()) == (77, [b"received"] * 3, waiting)
     assert (inner.flushed, inner.closed) == (1, 1)

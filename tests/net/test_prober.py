@@ -14,6 +14,7 @@ from atmdepot.depot.probing import Outcome
 from atmdepot.net.prober import Prober
 from atmdepot.network import Probing
 from atmdepot.units import Duration
+from atmdepot.wire.flows import flow_of_key
 from tests.depot.servers import make_servers
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ async def test_connect_is_an_answer_and_its_flow_is_the_depots_while_it_lasts(ho
         depot.probes = Watched()
         assert await prober._probe(server) is Outcome.ANSWERED
         packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
-        ((protocol, source, own_port, destination, asked), given), = depot.probes.noted
+        (key, given), = depot.probes.noted
+        protocol, source, own_port, destination, asked = flow_of_key(key)
         assert (protocol, source, destination, asked, given) == (6, packed, packed, port, server)
         assert own_port
         assert depot.probes == {}

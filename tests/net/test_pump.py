@@ -15,7 +15,7 @@ from atmdepot.atm.line import Line
 from atmdepot.drops import DropReason
 from atmdepot.net import bursts
 from atmdepot.net.daemon import make_node
-from atmdepot.net.line_link import LineLink
+from atmdepot.net.line_link import CellLink, LineLink
 from atmdepot.net.pump import Pump
 from atmdepot.net.records import Cells
 from atmdepot.net.tap import Tap, Taps
@@ -177,7 +177,7 @@ async def test_what_belongs_to_no_session_is_counted(nodes: Nodes) -> None:
 # Links.
 
 
-class Link:
+class Link(CellLink):
     """A link in memory that can be full; its descriptor is one end of a pair of sockets."""
 
     def __init__(self) -> None:
@@ -191,7 +191,6 @@ class Link:
     def fileno(self) -> int:
         return self._mine.fileno()
 
-    @property
     def wants_write(self) -> bool:
         return bool(self.waiting)
 
@@ -571,11 +570,16 @@ async def test_what_comes_in_one_burst_has_one_time(nodes: Nodes) -> None:
     assert before <= one.time == two.time == three.time < four.time
 
 
-async def test_a_packet_that_the_tun_refuses_is_told(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_packet_that_the_tun_refuses_is_told(nodes: Nodes) -> None:
+    class Refusing(SocketTun):
+        def write_burst(self, packets: list[bytes]) -> list[bytes]:
+            return packets
+
     pump = nodes.pumps[WEB1]
     tap = Tap(cells=False)
     pump.taps.add(tap)
-    monkeypatch.setattr(pump.tun, "write_burst", lambda packets: packets)
+    real, pump.tun = pump.tun, Refusing()
+    real.close()
     talk = Connection(40_000)
     nodes.put(DEPOT, talk.syn)
     await until(lambda: tap.is_waiting)

@@ -101,7 +101,7 @@ async def test_one_request_is_answered_on_a_connection(nodes: Nodes) -> None:
 async def test_a_page_of_metrics_serves_all_who_ask_meanwhile(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     pump = nodes.pumps[DEPOT]
     now = 10**12
-    monkeypatch.setattr(pump, "clock", lambda: now)
+    monkeypatch.setattr(pump, "_other_clock", lambda: now)
     async with serving(pump) as address:
         async def packets() -> bytes:
             _, _, body = await ask(address, GET % b"/metrics")

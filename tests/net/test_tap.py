@@ -13,6 +13,7 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.net.records import Cells, Drop, Missed, SessionChange
 from atmdepot.net.tap import MAX_DROP_OCTETS, MAX_TAPS, SessionNote, Tap, Taps
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
+from atmdepot.wire.flows import flow_key
 from tests.ip_packets import SYN, tcp, udp
 from tests.net.ends import cells_of
 from tests.network_in_memory import CLIENT4, CLIENT6, VIP4, VIP6, InMemoryNetwork
@@ -25,7 +26,7 @@ ALL = 1 << 30
 
 
 def note(number: int, link: str = "to-web1") -> SessionNote:
-    key = 6, b"\x0a\0\0\1", 5, b"\x0a\0\0\2", 80
+    key = flow_key(6, b"\x0a\0\0\1", 5, b"\x0a\0\0\2", 80)
     return SessionNote(number, number, "opened", key, "web1", link, 1, 64, "UBR.1", "why")
 
 

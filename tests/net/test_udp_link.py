@@ -54,7 +54,7 @@ def test_datagrams_hold_the_cells_in_order(
     got = peer.receive(len(sizes))
     assert [len(datagram) for datagram in got] == [size * CELL_SIZE for size in sizes]
     assert b"".join(got) == train
-    assert (link.tx_datagrams, link.drops, link.wants_write) == (len(sizes), {}, False)
+    assert (link.tx_datagrams, link.drops, link.wants_write()) == (len(sizes), {}, False)
 
 
 def test_a_burst_is_one_system_call(ends: Ends) -> None:
@@ -129,7 +129,7 @@ def test_other_errors_do_not_end_segmentation(ends: Ends) -> None:
     script.refuse = lambda _call, _octets: OSError(errno.ENOBUFS, "No buffer space available")
     link.send(cells_of(7), 0)
     assert (link.drops, link.last_error) == ({DropReason.TX_ERROR: 7}, "No buffer space available")
-    assert (link.segment_offload, link.tx_datagrams, link.wants_write) == (True, 0, False)
+    assert (link.segment_offload, link.tx_datagrams, link.wants_write()) == (True, 0, False)
     script.refuse = lambda _call, _octets: None
     link.send(cells_of(7), 0)
     assert b"".join(peer.receive(4)) == cells_of(7)
@@ -154,12 +154,12 @@ def test_a_full_send_buffer_holds_cells_in_order(ends: Ends) -> None:
     script.refuse = full
     link.send(cells_of(3, 2), 0)
     link.send(cells_of(1, 5), 0)
-    assert (link.wants_write, link.tx_datagrams) == (True, 2)
+    assert (link.wants_write(), link.tx_datagrams) == (True, 2)
     script.refuse = lambda _call, _octets: None
     link.send(cells_of(1, 6), 0)  # there is room again, but others wait
     assert link.tx_datagrams == 2
     link.flush()
-    assert (link.wants_write, link.tx_datagrams, link.drops) == (False, 7, {})
+    assert (link.wants_write(), link.tx_datagrams, link.drops) == (False, 7, {})
     assert b"".join(peer.receive(7)) == cells_of(7)
 
 
@@ -172,9 +172,9 @@ def test_a_flush_that_finds_the_buffer_full_again_keeps_the_order(ends: Ends) ->
     room = iter([None, full("", b""), None, None, None])
     script.refuse = lambda _call, _octets: next(room)
     link.flush()
-    assert link.wants_write
+    assert link.wants_write()
     link.flush()
-    assert not link.wants_write
+    assert not link.wants_write()
     assert b"".join(peer.receive(4)) == cells_of(4)
 
 
@@ -190,10 +190,10 @@ def test_cells_beyond_the_backlog_are_counted(ends: Ends) -> None:
     script.refuse = lambda _call, _octets: None
     link.flush()
     assert 0 < len(peer.drain()) <= bound * len(burst)
-    assert not link.wants_write
+    assert not link.wants_write()
     script.refuse = full
     link.send(burst, 0)
-    assert link.wants_write, "what has been sent makes room in the backlog"
+    assert link.wants_write(), "what has been sent makes room in the backlog"
     assert link.drops == {DropReason.TX_OVERFLOW: 3 * 27 * 40}
 
 
@@ -217,7 +217,7 @@ def test_whatever_the_system_refuses_the_order_is_kept(ends: Ends, seed: int) ->
         if draw.random() < 0.5:
             link.flush()
         got += peer.drain()
-    while link.wants_write:
+    while link.wants_write():
         link.flush()
         got += peer.drain()
     assert got == cells_of(sent)
@@ -240,10 +240,10 @@ def test_whatever_there_is_room_for_the_order_is_kept(ends: Ends, seed: int) -> 
         sent += count
         if draw.random() < 0.3:
             got += b"".join(pipe.drain(draw.randint(1, 20)))
-        waited += link.wants_write
+        waited += link.wants_write()
         if draw.random() < 0.5:
             link.flush()
-    while link.wants_write:
+    while link.wants_write():
         link.flush()
         datagrams = pipe.drain()
         assert datagrams

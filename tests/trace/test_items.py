@@ -74,7 +74,7 @@ def test_ip_packets_are_found_with_and_without_a_table(octets: bytes, how: Encap
     assert (pdu.carried.how, pdu.carried.octets, pdu.packet) == (how, octets, analyse(octets))
     assert pdu.carried.ethertype == (0x0800 if octets[0] >> 4 == 4 else 0x86DD)
     assert pdu.carried.problem == ""
-    assert pdu.flow == analyse(octets).key()
+    assert pdu.flow == analyse(octets).flow()
     assert pdu.carried is pdu.carried, "it is looked at once"
 
 

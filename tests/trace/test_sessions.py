@@ -16,6 +16,7 @@ from atmdepot.trace.names import VcBook, VcName
 from atmdepot.trace.sessions import CaptureSessions, DepotSessions
 from atmdepot.trace.text import endpoint
 from atmdepot.units import Duration
+from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.ip import address_text
 from tests.depot.playbook import Playbook
 from tests.ip_packets import ACK, FIN, RST, SYN, ping, tcp, udp
@@ -70,7 +71,7 @@ class Watched:
         net.seen = Wire(self._follow)
 
     def _watch(self, entry: Entry, event: str, why: str) -> None:
-        _, client, port, service, to = entry.key
+        _, client, port, service, to = flow_of_key(entry.key)
         why = "" if event == "opened" else why  # only the depot knows how it chose
         self.told.append((self.net.now, entry.number, event, why, endpoint(client, port), endpoint(service, to),
                           entry.server.name, entry.vp.link.name, (entry.vc.vpi, entry.vc.vci)))

@@ -9,9 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from atmdepot.wire import packet as module
+from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.ip import MalformedPacket, NotIp
-from atmdepot.wire.packet import analyse, analyse_by_views
-from atmdepot.wire.tcp import ACK, SYN
+from atmdepot.wire.packet import Packet, analyse, analyse_by_views
+from atmdepot.wire.tcp import ACK, FIN, SYN
+from tests.ip_packets import tcp
 from tests.packets import damaged, ip_packets, ipv4_packets, ipv6_packets, no_packets, port, word
 
 
@@ -93,8 +95,8 @@ def test_what_scapy_builds(scapy: Any, data: st.DataObject) -> None:
                                       window=window, options=options) / payload)
     packet = analyse(built)
     assert (packet.version, packet.protocol, packet.dscp, packet.fragment) == (version, 6, dscp, False)
-    assert packet.key() == (6, ends[0], sport, ends[1], dport)
-    assert packet.reverse_key() == (6, ends[1], dport, ends[0], sport)
+    assert packet.flow() == flow_of_key(packet.key()) == (6, ends[0], sport, ends[1], dport)
+    assert flow_of_key(packet.reverse_key()) == (6, ends[1], dport, ends[0], sport)
     assert packet.total_length == len(built)
     assert packet.tcp is not None
     tcp = packet.tcp
@@ -107,7 +109,7 @@ def test_what_scapy_builds(scapy: Any, data: st.DataObject) -> None:
 def test_later_fragments_have_no_ports(protocol: int) -> None:
     octets = bytes((0x45, 0, 0, 24, 0, 0, 0x20, 1, 64, protocol)) + bytes(10) + b"\xFF" * 4
     packet = analyse(octets)
-    assert (packet.fragment, packet.key()[2], packet.key()[4], packet.tcp) == (True, 0, 0, None)
+    assert (packet.fragment, packet.source_port, packet.destination_port, packet.tcp) == (True, 0, 0, None)
 
 
 def test_a_first_fragment_has_ports() -> None:
@@ -129,7 +131,7 @@ def test_a_udp_header_has_8_octets(size: int, good: bool) -> None:
 @pytest.mark.parametrize("protocol", [1, 2, 47, 58, 132])
 def test_protocols_without_ports(protocol: int) -> None:
     packet = analyse(bytes((0x45, 0, 0, 40, 0, 0, 0, 0, 64, protocol)) + bytes(10) + b"\xFF" * 20)
-    assert (packet.protocol, packet.key()[2], packet.key()[4], packet.tcp) == (protocol, 0, 0, None)
+    assert (packet.protocol, packet.source_port, packet.destination_port, packet.tcp) == (protocol, 0, 0, None)
 
 
 def test_no_ip() -> None:
@@ -155,3 +157,27 @@ def test_a_syn_tells_its_window_scale() -> None:
         fields = analyse(bytes((0x45, 0, 0, 44, 0, 0, 0, 0, 64, 6)) + bytes(10) + tcp).tcp
         assert fields is not None
         assert fields.window_scale == scale
+
+
+def test_packets_and_their_fields_are_their_holders() -> None:
+    """Where nobody holds a packet any more it may be used again; who holds it, or its fields, keeps what they were."""
+    def made(number: int, flags: int) -> Packet:
+        return analyse(tcp("10.0.0.1", number, "10.0.0.2", 80, flags, seq=number))
+
+    held = [made(number, ACK) for number in (1, 2, 3)]
+    fields = [made(number, SYN).tcp for number in (4, 5)]
+    for number in (6, 7, 8):
+        made(number, FIN)
+    assert [(one.source_port, one.tcp.sequence, one.tcp.flags) for one in held if one.tcp] == [
+        (1, 1, ACK), (2, 2, ACK), (3, 3, ACK)]
+    assert [(one.sequence, one.flags) for one in fields if one] == [(4, SYN), (5, SYN)]
+
+
+def test_a_packet_tells_nothing_of_the_one_before() -> None:
+    held = analyse(tcp("10.0.0.1", 1, "10.0.0.2", 80, SYN))
+    held.total_length, held.identification, held.fragment, held.later = 9, 9, True, True
+    assert held.tcp is not None
+    held.tcp.length, held.tcp.window_scale = 9, 9
+    expected = analyse_by_views(tcp("10.0.0.1", 2, "10.0.0.2", 80, ACK))
+    del held
+    assert analyse(tcp("10.0.0.1", 2, "10.0.0.2", 80, ACK)) == expected

@@ -1,0 +1,39 @@
+"""Flows: a packet's protocol, addresses and ports, as its sender sees them, or a session's client.
+
+In tables a flow is one `FlowKey`, a string of octets, which is quickly made, hashed and compared:
+protocol 1 | source 4 or 16 | source port 2 | destination 4 or 16 | destination port 2.
+"""
+
+from __future__ import annotations
+
+Flow = tuple[int, bytes, int, bytes, int]
+"""Protocol, source address and port, destination address and port; in a table, the client's and the service's."""
+FlowKey = bytes
+_SIZES = (13, 37)
+
+
+def flow_key_plainly(protocol: int, source: bytes, sport: int, destination: bytes, dport: int) -> FlowKey:
+    """The key of a flow; both addresses are of one version. Plain Python; without `_plainly`, the one that runs."""
+    return b"%c%b%b%b%b" % (protocol, source, sport.to_bytes(2, "big"), destination, dport.to_bytes(2, "big"))
+
+
+def reverse_key_plainly(key: FlowKey) -> FlowKey:
+    """The key of the same flow as its receiver sees it; raise ValueError for octets that are no key."""
+    if len(key) not in _SIZES:
+        raise ValueError(f"a flow key has 13 or 37 octets, this one has {len(key)}")
+    half = 1 + len(key) // 2
+    return key[:1] + key[half:] + key[1:half]
+
+
+def flow_of_key(key: FlowKey) -> Flow:
+    """The flow that a key is of."""
+    half = 1 + len(key) // 2
+    return (key[0], key[1:half - 2], int.from_bytes(key[half - 2:half], "big"), key[half:-2],
+            int.from_bytes(key[-2:], "big"))
+
+
+try:
+    from atmdepot.wire._flows import flow_key as flow_key
+    from atmdepot.wire._flows import reverse_key as reverse_key
+except ImportError:
+    flow_key, reverse_key = flow_key_plainly, reverse_key_plainly

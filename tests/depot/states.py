@@ -1,0 +1,11 @@
+"""The transition table by the names of states and events."""
+
+from __future__ import annotations
+
+from atmdepot.depot import tcp_states
+from atmdepot.depot.tcp_states import EVENTS, NUMBERS, STATES, Event, TcpState
+
+
+def after(state: TcpState, event: Event) -> TcpState:
+    """The state that follows."""
+    return STATES[tcp_states.after(NUMBERS[state], EVENTS[event])]

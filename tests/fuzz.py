@@ -16,7 +16,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from atmdepot import build
-from atmdepot.net import bursts, offload_tun
+from atmdepot.net import bursts
+from atmdepot.net.frames import MAX_FRAME, read_frames, read_frames_plainly, write_frames, write_frames_plainly
 from atmdepot.wire import octets as cells_of
 from atmdepot.wire import offload, packet
 from atmdepot.wire.cell import CELL_SIZE
@@ -162,14 +163,14 @@ class Fuzz:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**22)
             frames = [damaged(random, random.choice(self.frames)) or b"\0" for _ in range(random.randrange(4))]
             got = []
-            for read in (offload_tun.read_frames, offload_tun.read_frames_plainly):
+            for read in (read_frames, read_frames_plainly):
                 for frame in frames:
                     outer.send(frame)
-                got.append(read(inner.fileno(), 1000, bytearray(offload_tun.MAX_FRAME)))
+                got.append(read(inner.fileno(), 1000, bytearray(MAX_FRAME)))
             same("read_frames", got[0], got[1], [frame[:99] for frame in frames])
             packets = [one for one in (self.any_packet(random) for _ in range(random.randrange(6))) if one]
             written = []
-            for write in (offload_tun.write_frames, offload_tun.write_frames_plainly):
+            for write in (write_frames, write_frames_plainly):
                 refused = write(inner.fileno(), packets)
                 written.append((refused, bursts.read_packets(outer.fileno(), 1000)[0]))
             same("write_frames", written[0], written[1], packets)

@@ -28,7 +28,7 @@ for name in build.compilable():
     except ModuleNotFoundError as error:
         wanted[name] = [str(error), error.name]
 build.choose()
-from atmdepot.net import bursts, offload_tun
+from atmdepot.net import bursts, frames
 from atmdepot.wire import offload
 print(json.dumps({
     "wanted": wanted,
@@ -38,7 +38,7 @@ print(json.dumps({
     "is_compiled": build.is_compiled(),
     "describe": build.describe(),
     "twins": sorted({one.__module__ for one in (bursts.read_packets, bursts.write_packets, bursts.Datagrams,
-                                                offload_tun.read_frames, offload_tun.write_frames,
+                                                frames.read_frames, frames.write_frames,
                                                 offload.cut, offload.coalesce)}),
     "no_offload": offload.cut is offload.cut_plainly,
 }))
@@ -64,7 +64,7 @@ def test_the_plain_modules_are_taken_where_they_are_asked_for() -> None:
         source = ROOT.joinpath(*name.split(".")).with_suffix(".py")
         assert found == (str(source) if source.exists() else [f"there is no plain module {name}", name])
     assert {Path(origin).suffix for origin in told["loaded"].values()} == {".py"}
-    assert told["twins"] == ["atmdepot.net.bursts", "atmdepot.net.offload_tun", "atmdepot.wire.offload"]
+    assert told["twins"] == ["atmdepot.net.bursts", "atmdepot.net.frames", "atmdepot.wire.offload"]
     assert told["no_offload"]
     assert (told["is_compiled"], told["finders"]) == (False, 1)
     assert told["describe"] == "plain Python data path, as ATMDEPOT_PURE asks"
@@ -79,7 +79,7 @@ def test_all_that_can_be_is_taken_from_its_extension(pure: str | None) -> None:
         assert Path(found).parent == ROOT.joinpath(*name.split(".")).parent
         assert Path(found).name.split(".")[0] == name.split(".")[-1]
         assert Path(found).suffix in build._EXTENSIONS
-    assert told["twins"] == ["atmdepot.net._bursts", "atmdepot.net._offload_tun", "atmdepot.wire._offload"]
+    assert told["twins"] == ["atmdepot.net._bursts", "atmdepot.net._frames", "atmdepot.wire._offload"]
     assert not told["no_offload"]
     assert (told["is_compiled"], told["finders"]) == (True, 0)
     assert told["describe"] == "compiled data path"

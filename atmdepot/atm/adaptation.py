@@ -69,6 +69,8 @@ class LinkAdaptation:
 
     def take_cells(self) -> bytes:
         """The cells to send, in order; they are the caller's now."""
+        if len(self.cells_out) == 1:
+            return self.cells_out.pop()
         cells = b"".join(self.cells_out)
         self.cells_out.clear()
         return cells

@@ -92,7 +92,7 @@ cdef extern from "<sched.h>" nogil:
 cdef enum:
     EVENTS = 32
     SLICE = 1_000_000
-    CALM = 1_000_000_000
+    CALM = 10_000_000
     MAX_PACKET = 65599
     MAX_DATAGRAM = 65536
     DATAGRAMS = 16
@@ -232,7 +232,19 @@ cdef tuple _read(const sockaddr_storage* source):
     return (socket.inet_ntop(AF_INET6, PyBytes_FromStringAndSize(<char*>&six.sin6_addr, 16)), ntohs(six.sin6_port))
 
 
-cdef class Datagrams:
+cdef class DatagramBursts:
+    """What a link needs of its socket; see `bursts.py`."""
+
+    cpdef tuple receive(self, int most):
+        """What is there."""
+        raise NotImplementedError
+
+    cpdef tuple send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram):
+        """Send cells."""
+        raise NotImplementedError
+
+
+cdef class Datagrams(DatagramBursts):
     """A UDP socket's bursts, to and from one peer; see `bursts.py`."""
 
     cdef int _descriptor, _family
@@ -267,7 +279,7 @@ cdef class Datagrams:
         self.peer = (peer[0].partition("%")[0], peer[1])
         self._is_known = False
 
-    def receive(self, int most):
+    cpdef tuple receive(self, int most):
         """What is there, of at most `most` reads; and the errno of the last that failed, or 0; see `bursts.py`."""
         cdef int number, count, want, got = 0, failure = 0
         cdef list received = []
@@ -330,9 +342,9 @@ cdef class Datagrams:
         self._is_known = True
         return True
 
-    def send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram):
+    cpdef tuple send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram):
         """Send cells from octet `at` on, `size` of them a call, cut by the kernel into datagrams; see `bursts.py`."""
-        cdef Py_ssize_t end = PyBytes_GET_SIZE(cells), length
+        cdef Py_ssize_t end = len(cells), length
         cdef const char* octets = PyBytes_AS_STRING(cells)
         cdef size_t control[4]
         cdef iovec vector

@@ -103,7 +103,31 @@ class _Poller:
         self._epoll.close()
 
 
-class _Datagrams:
+class _DatagramBursts:
+    """What a link needs of its socket: a class to be derived from, so that compiled code calls it in C."""
+
+    def receive(self, most: int) -> tuple[list[Received], int]:
+        """What is there, of at most `most` reads; and the errno of the last that failed, or 0."""
+        raise NotImplementedError
+
+    def send(self, cells: bytes, at: int, size: int, datagram: int) -> tuple[int, int]:
+        """Send cells from octet `at` on, with a system call for each `size` octets, cut by the kernel into datagrams.
+
+        Returns how far it came, and the errno that ended it; 0 when all is sent.
+        """
+        raise NotImplementedError
+
+
+if TYPE_CHECKING:
+    DatagramBursts = _DatagramBursts
+else:
+    try:
+        from atmdepot.net._bursts import DatagramBursts
+    except ImportError:
+        DatagramBursts = _DatagramBursts
+
+
+class _Datagrams(DatagramBursts):
     """A UDP socket's bursts, to and from one peer."""
 
     def __init__(self, descriptor: int, family: int, peer: tuple[str, int]) -> None:
@@ -118,7 +142,7 @@ class _Datagrams:
         self.peer = peer[:2]
 
     def receive(self, most: int) -> tuple[list[Received], int]:
-        """What is there, of at most `most` reads; and the errno of the last that failed, or 0."""
+        """What is there."""
         received: list[Received] = []
         failure = 0
         for _ in range(most):
@@ -135,10 +159,7 @@ class _Datagrams:
         return received, failure
 
     def send(self, cells: bytes, at: int, size: int, datagram: int) -> tuple[int, int]:
-        """Send cells from octet `at` on, with a system call for each `size` octets, cut by the kernel into datagrams.
-
-        Returns how far it came, and the errno that ended it; 0 when all is sent.
-        """
+        """Send cells."""
         while at < len(cells):
             chunk = cells[at:at + size]
             try:

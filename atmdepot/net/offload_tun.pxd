@@ -1,5 +1,6 @@
 cimport cython
 
+from atmdepot.net._frames cimport read_frames, write_frames
 from atmdepot.net.tun cimport Tun
 
 
@@ -7,6 +8,6 @@ cdef class OffloadTun(Tun):
     cdef public int offloads
     cdef public bytearray _buffer
 
-    @cython.locals(packets=list)
+    @cython.locals(packets=list, error=int)
     cpdef list read_burst(self, Py_ssize_t most)
     cpdef list write_burst(self, list packets)

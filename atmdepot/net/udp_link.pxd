@@ -1,18 +1,20 @@
 cimport cython
 
+from atmdepot.net._bursts cimport DatagramBursts
 from atmdepot.net.line_link cimport CellLink
 
 cdef int CELL_SIZE, _SOL_UDP, _UDP_SEGMENT, _UDP_GRO
 
 
 cdef class UdpLink(CellLink):
-    cdef public object name, drops, last_error, _peer, _socket, _datagrams, _backlog
+    cdef public object name, drops, last_error, _peer, _socket, _backlog
+    cdef public DatagramBursts _datagrams
     cdef public long long cells, tx_datagrams, rx_datagrams, _datagram, _burst, _backlog_octets, _overflow_seen
     cdef public bint segment_offload, receive_offload, _any_port
 
     @cython.locals(rest=bytes)
     cpdef send(self, bytes cells, long long now)
-    @cython.locals(size="long long", before="long long", at="long long", error=int, lost=bytes)
+    @cython.locals(size=Py_ssize_t, before=Py_ssize_t, at=Py_ssize_t, error=int, lost=bytes)
     cpdef bytes _transmit(self, bytes cells)
     cpdef bint wants_write(self) except -1
     @cython.locals(received=list, datagrams=list, octets=bytes, segment="long long", overflow="long long", error=int)

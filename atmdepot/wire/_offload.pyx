@@ -120,45 +120,50 @@ cdef inline void put_ipv4_checksum(unsigned char *head, Py_ssize_t header_length
 def cut(frame):
     """The IP packets of a frame; raise MalformedPacket (see `offload.cut_plainly`)."""
     cdef const unsigned char[::1] octets = frame
-    cdef list packets = good_packets(&octets[0], octets.shape[0]) if octets.shape[0] else None
-    if packets is None:
+    cdef list packets = []
+    if not octets.shape[0] or not append_packets(packets, &octets[0], octets.shape[0]):
         from atmdepot.wire.offload import cut_plainly
         return cut_plainly(frame)
     return packets
 
 
-cdef list good_packets(const unsigned char *frame, Py_ssize_t length):
-    """The packets of a frame; None when it has faults, or rare things that are left to the plain twin."""
+cdef bint append_packets(list packets, const unsigned char *frame, Py_ssize_t length) except -1:
+    """Append the packets of a frame; False when it has faults, or rare things that are left to the plain twin."""
     cdef VirtioNetHeader header
     cdef Head head
     cdef const unsigned char *packet = frame + HEADER_LENGTH
     if length <= HEADER_LENGTH:
-        return None
+        return False
     memcpy(&header, frame, HEADER_LENGTH)
     length -= HEADER_LENGTH
     if header.flags & ~(NEEDS_CSUM | DATA_VALID):
-        return None
+        return False
     if header.gso_type == GSO_NONE:
-        return completed(packet, length, &header)
+        return append_completed(packets, packet, length, &header)
     if not check_gso(packet, length, &header, &head):
-        return None
-    return segments(packet, length, header.gso_size, &head)
+        return False
+    append_segments(packets, packet, length, header.gso_size, &head)
+    return True
 
 
-cdef list completed(const unsigned char *packet, Py_ssize_t length, VirtioNetHeader *header):
+cdef bint append_completed(
+    list packets, const unsigned char *packet, Py_ssize_t length, VirtioNetHeader *header,
+) except -1:
     cdef Py_ssize_t start = header.csum_start, at = start + header.csum_offset
     cdef bytes whole
     cdef uint16_t checksum
     if not header.flags & NEEDS_CSUM:
-        return [PyBytes_FromStringAndSize(<const char *>packet, length)]
+        packets.append(PyBytes_FromStringAndSize(<const char *>packet, length))
+        return True
     if at + 2 > length:
-        return None
+        return False
     whole = PyBytes_FromStringAndSize(<const char *>packet, length)
     checksum = ~fold(add(packet + start, length - start))
     if checksum == 0:
         checksum = 0xFFFF
     memcpy(PyBytes_AS_STRING(whole) + at, &checksum, 2)
-    return [whole]
+    packets.append(whole)
+    return True
 
 
 cdef bint check_gso(
@@ -186,10 +191,11 @@ cdef bint check_gso(
     return head.tcp_at + 20 <= head.data_at < length
 
 
-cdef list segments(const unsigned char *packet, Py_ssize_t length, Py_ssize_t size, Head *head):
-    """All segments of a frame that was checked."""
+cdef int append_segments(
+    list packets, const unsigned char *packet, Py_ssize_t length, Py_ssize_t size, Head *head,
+) except -1:
+    """Append all segments of a frame that was checked."""
     cdef Py_ssize_t begin = head.data_at, end, number = 0
-    cdef list packets = []
     cdef bytes made
     while begin < length:
         end = min(begin + size, length)
@@ -198,7 +204,7 @@ cdef list segments(const unsigned char *packet, Py_ssize_t length, Py_ssize_t si
         packets.append(made)
         begin = end
         number += 1
-    return packets
+    return 0
 
 
 cdef void write_segment(

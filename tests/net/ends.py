@@ -163,7 +163,7 @@ def scripted(link: UdpLink) -> Scripted:
     return scripted_bursts(link._datagrams)
 
 
-class Told:
+class Told(bursts.DatagramBursts):
     """A link's bursts that say what a test has written down."""
 
     def __init__(self, *told: tuple[list[bursts.Received], int]) -> None:

@@ -12,18 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from atmdepot.errors import EnvironmentLacks
-from atmdepot.net import offload_tun, tun
-from atmdepot.net.offload_tun import (
-    CSUM,
-    MAX_FRAME,
-    TSO4,
-    TSO6,
-    TSO_ECN,
-    OffloadTun,
-    open_tun,
-    read_frames_plainly,
-    write_frames_plainly,
-)
+from atmdepot.net import frames, offload_tun, tun
+from atmdepot.net.frames import MAX_FRAME, read_frames_plainly, write_frames_plainly
+from atmdepot.net.offload_tun import CSUM, TSO4, TSO6, TSO_ECN, OffloadTun, open_tun
 from atmdepot.net.tun import Tun, TunGone
 from atmdepot.wire.offload import coalesce
 from tests.ip_packets import ping
@@ -41,8 +32,8 @@ class Way(NamedTuple):
 
 
 WAYS = {"plain": Way(read_frames_plainly, write_frames_plainly)}
-if offload_tun.read_frames is not read_frames_plainly:
-    WAYS["compiled"] = Way(offload_tun.read_frames, offload_tun.write_frames)
+if frames.read_frames is not read_frames_plainly:
+    WAYS["compiled"] = Way(frames.read_frames, frames.write_frames)
 
 both_ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 NO_OFFLOAD = bytes(10)
@@ -178,7 +169,7 @@ def test_what_is_refused_comes_back(way: Way) -> None:
 @pytest.mark.skipif("compiled" not in WAYS, reason="nothing is compiled here")
 def test_the_compiled_way_wants_octets() -> None:
     with pytest.raises(TypeError, match="a packet is bytes"):
-        offload_tun.write_frames(-1, [bytearray(PING)])  # type: ignore[list-item]
+        frames.write_frames(-1, [bytearray(PING)])  # type: ignore[list-item]
 
 
 # ── the device ──

@@ -1,9 +1,9 @@
-"""The compiled twin of `offload_tun`'s loops: the system calls of a burst in one go, and no copy of what is written.
+"""The compiled twin of `frames`: the system calls of a burst in one go, and no copy of what is written.
 
 The descriptor does not block, so the interpreter's lock is kept: to give it away for each call would cost more.
 """
 
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EBADFD, EINTR, EINVAL, errno
 from posix.uio cimport iovec, writev
@@ -21,19 +21,17 @@ cdef enum:
     MAX_PARTS = 1 + _offload.MAX_SEGMENTS
 
 
-def read_frames(int descriptor, Py_ssize_t most, bytearray buffer not None):
-    """Packets, malformed frames, and the errno that ended it (see `offload_tun.read_frames_plainly`)."""
-    cdef list packets = [], malformed = [], made
+cpdef tuple read_frames(int descriptor, Py_ssize_t most, bytearray buffer):
+    """Packets, malformed frames, and the errno that ended it (see `frames.read_frames_plainly`)."""
+    cdef list packets = [], malformed = []
     cdef ssize_t length
+    cdef size_t room = len(buffer)
     cdef unsigned char *octets = <unsigned char *>PyByteArray_AS_STRING(buffer)
-    cdef size_t room = PyByteArray_GET_SIZE(buffer)
     while len(packets) + len(malformed) < most:
         length = read(descriptor, octets, room)
         if length > 0:
-            made = _offload.good_packets(octets, length)
-            if made is None:
-                made = cut_slowly(octets[:length], malformed)
-            packets += made
+            if not _offload.append_packets(packets, octets, length):
+                packets += cut_slowly(octets[:length], malformed)
         elif length == 0:
             return packets, malformed, EBADFD
         elif errno == EAGAIN:
@@ -53,8 +51,8 @@ cdef list cut_slowly(bytes frame, list malformed):
         return []
 
 
-def write_frames(int descriptor, list packets not None):
-    """The packets that were refused (see `offload_tun.write_frames_plainly`)."""
+cpdef list write_frames(int descriptor, list packets):
+    """The packets that were refused (see `frames.write_frames_plainly`)."""
     cdef list refused = []
     cdef Py_ssize_t at = 0, end, count
     while at < len(packets):

@@ -18,6 +18,7 @@ cdef class LinkAdaptation:
 
     @cython.locals(train=bytes)
     cpdef send(self, bytes packet, Vc vc, int clp)
+    @cython.locals(trains=list)
     cpdef bytes take_cells(self)
     @cython.locals(sdu=Sdu)
     cpdef list receive(self, bytes cells, long long now)

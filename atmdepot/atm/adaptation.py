@@ -69,10 +69,9 @@ class LinkAdaptation:
 
     def take_cells(self) -> bytes:
         """The cells to send, in order; they are the caller's now."""
-        if len(self.cells_out) == 1:
-            return self.cells_out.pop()
-        cells = b"".join(self.cells_out)
-        self.cells_out.clear()
+        trains = self.cells_out
+        cells = trains[0] if len(trains) == 1 else b"".join(trains)
+        del trains[:]
         return cells
 
     def receive(self, cells: bytes, now: int) -> list[Sdu]:

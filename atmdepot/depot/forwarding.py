@@ -107,10 +107,11 @@ class Depot(AtmNode):
 
     def _open_session(self, key: FlowKey, octets: bytes, packet: Packet, now: int) -> Session | None:
         """A new session gets the preloaded next server and a VC; None (and counted) when it cannot be one."""
-        pool = self.pool_for(packet)
-        if not isinstance(pool, Pool):
-            self.drops.count(pool, 1, octets)
+        found = self.pool_for(packet)
+        if not isinstance(found, Pool):
+            self.drops.count(found, 1, octets)
             return None
+        pool = found
         if (server := self.probes.get(key)) is not None:
             return self._open_probe(key, server, now)
         server = pool.take_next(packet.source, now)

@@ -3,7 +3,7 @@ from libc.stdint cimport uint16_t
 
 cdef class Poller:
     cdef int _descriptor
-    cdef long long _no_spin_before
+    cdef long long _no_spin_before, _calm
 
     cpdef long long now(self) noexcept
     cpdef list poll(self, double wait, long long spin)

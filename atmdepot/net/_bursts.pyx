@@ -92,7 +92,8 @@ cdef extern from "<sched.h>" nogil:
 cdef enum:
     EVENTS = 32
     SLICE = 1_000_000
-    CALM = 10_000_000
+    SHORT_CALM = 100_000_000
+    LONG_CALM = 1_000_000_000
     MAX_PACKET = 65599
     MAX_DATAGRAM = 65536
     DATAGRAMS = 16
@@ -146,6 +147,7 @@ cdef class Poller:
     """An epoll set; see `bursts.py`."""
 
     def __cinit__(self):
+        self._calm = SHORT_CALM
         self._descriptor = epoll_create1(EPOLL_CLOEXEC)
         if self._descriptor < 0:
             raise OSError(errno, os.strerror(errno))
@@ -173,7 +175,8 @@ cdef class Poller:
         """Each descriptor that is ready, and its events; see `bursts.py`."""
         cdef epoll_event events[EVENTS]
         cdef int count = 0, number, failure
-        cdef long long now, end
+        cdef long long before, now, end
+        cdef bint soon_again
         with nogil:
             now = _now()
             end = now + spin if now >= self._no_spin_before else 0
@@ -182,10 +185,12 @@ cdef class Poller:
                 if count:
                     break
                 sched_yield()
-                if _now() - now > SLICE:
-                    self._no_spin_before = now + CALM
+                before, now = now, _now()
+                if now - before > SLICE:
+                    soon_again = now - self._no_spin_before < LONG_CALM
+                    self._calm = min(2 * self._calm, LONG_CALM) if soon_again else SHORT_CALM
+                    self._no_spin_before = now + self._calm
                     break
-                now = _now()
             if not count:
                 count = epoll_wait(self._descriptor, events, EVENTS, <int>(wait * 1000 + 0.999))
             failure = errno

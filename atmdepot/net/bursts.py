@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 _MAX_PACKET = 65535 + 64
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _SO_RXQ_OVFL = 40
-_SLICE, _CALM = 1_000_000, 1_000_000_000
+_SLICE, _SHORT_CALM, _LONG_CALM = 1_000_000, 100_000_000, 1_000_000_000
 _U16, _INT, _U32 = Struct("=H"), Struct("=i"), Struct("=I")
 _ANCILLARY = socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_U32.size)
 
@@ -62,6 +62,7 @@ class _Poller:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._no_spin_before = 0
+        self._calm = _SHORT_CALM
 
     def fileno(self) -> int:
         """The set's own descriptor, which can be read when something in the set is ready."""
@@ -84,7 +85,7 @@ class _Poller:
         For the first `spin` ns it asks again and again, and lets whoever else wants this processor have it in between.
         A processor that has gone to sleep takes longer to wake up than a packet takes to be handled. But whoever sleeps
         gets a busy processor back sooner than who gave it away: when another has used a whole slice of time (1 ms),
-        there is no spinning for a second.
+        there is no spinning for 0.1 s; where that comes again within a second, for twice as long, up to a second.
         """
         now = time.monotonic_ns()
         end = now + spin if now >= self._no_spin_before else 0
@@ -94,7 +95,9 @@ class _Poller:
             os.sched_yield()
             before, now = now, time.monotonic_ns()
             if now - before > _SLICE:
-                self._no_spin_before = now + _CALM
+                soon_again = now - self._no_spin_before < _LONG_CALM
+                self._calm = min(2 * self._calm, _LONG_CALM) if soon_again else _SHORT_CALM
+                self._no_spin_before = now + self._calm
                 break
         return self._epoll.poll(wait)
 

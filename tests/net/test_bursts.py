@@ -122,7 +122,7 @@ def test_who_spins_hears_at_once_and_who_has_spun_sleeps(poller: Any, pipe: Pipe
         signal.signal(signal.SIGALRM, before)
 
 
-def test_who_gave_the_processor_away_for_a_slice_does_not_spin_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_gave_the_processor_away_for_a_slice_does_not_spin_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now, yields, taken = 10**10, 0, 0
 
     def give_way() -> None:
@@ -132,7 +132,14 @@ def test_who_gave_the_processor_away_for_a_slice_does_not_spin_for_a_second(monk
     monkeypatch.setattr(bursts.time, "monotonic_ns", lambda: now)
     monkeypatch.setattr(bursts.os, "sched_yield", give_way)
     poller = bursts._Poller()
-    for each, later, expected in ((1000, 0, 100), (2_000_000, 0, 1), (1000, 900_000_000, 0), (1000, 200_000_000, 100)):
+    slow, ms = 2_000_000, 1_000_000
+    steps = [(1000, 0, 100), (slow, 0, 1), (1000, 99 * ms, 0), (1000, ms, 100)]
+    # Soon again and again: for 0.2 s, 0.4, 0.8, and then for a second.
+    for calm in (200, 400, 800, 1000, 1000):
+        steps += [(slow, 900 * ms, 1), (1000, (calm - 1) * ms, 0), (1000, ms, 100)]
+    # Once it has gone well for a second, it is an exception again.
+    steps += [(slow, 1000 * ms, 1), (1000, 99 * ms, 0), (1000, ms, 100)]
+    for each, later, expected in steps:
         now, yields, taken = now + later, 0, each
         assert poller.poll(0.0, 100_000) == []
         assert yields == expected

@@ -79,15 +79,18 @@ cpdef Packet quick(bytes octets):
     return packet
 
 
-# Nobody keeps a packet for long, but for a fragment: so the last one is taken again once it is free.
+# Nobody keeps a packet for long, but for a fragment: so those before are taken again once they are free. Two, since a
+# loop over packets lets go of one only when it has got the next.
 cdef Packet _last = Packet.__new__(Packet)
+cdef Packet _last_but_one = Packet.__new__(Packet)
 
 
 cdef Packet _new_packet():
-    global _last
-    cdef Packet packet = _last
-    if (<PyObject*>packet).ob_refcnt > 2:  # somebody has it, beside `_last` and `packet`
-        packet = _last = Packet.__new__(Packet)
+    global _last, _last_but_one
+    cdef Packet packet = _last_but_one
+    if (<PyObject*>packet).ob_refcnt > 2:  # somebody has it, beside `_last_but_one` and `packet`
+        packet = Packet.__new__(Packet)
+    _last_but_one, _last = _last, packet
     if packet.tcp is None or (<PyObject*>packet.tcp).ob_refcnt > 1:
         packet.tcp = TcpFields.__new__(TcpFields)
     return packet

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +29,12 @@ def test_pages_come_whole_from_both_servers(direct: Site, vip: str, client: str,
     assert {one.server for one in got} == {"web1", "web2"}
     assert all(one.octets == page(name) for one in got)
     assert direct.drops() == before
+
+
+def test_daemons_interrupt_nobody(direct: Site) -> None:
+    for process in ("depot", "web1", "web2"):
+        threads = Path(f"/proc/{direct.pid(process)}/task").iterdir()
+        assert {os.sched_getscheduler(int(thread.name)) for thread in threads} == {os.SCHED_BATCH}
 
 
 @FAMILIES

@@ -1,0 +1,78 @@
+"""How many instructions do the daemons take for a request? `python testbed/instructions.py`, as root, with valgrind.
+
+The lab's daemons run under callgrind, ab asks for pages, and what a node's process does itself for its bursts (not the
+kernel, not waiting) is counted: the same number each time, within 2 %, however noisy the machine is. So a change to the
+hot path can be judged by it, where the rates of two runs differ by a tenth. It takes half a minute.
+
+    python testbed/instructions.py                      # new connections, one at a time
+    python testbed/instructions.py -c 20 --keep-alive   # requests over 20 connections that stay
+    python testbed/instructions.py --functions 30       # and the functions that take most
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from atmdepot import build
+from atmdepot.lab import Lab
+from atmdepot.tables import console, make_table
+
+_BURSTS = "*Pump_burst_from*"
+"""The functions, as Cython calls them, in which a burst is handled; what they call counts too."""
+_PATIENCE = 100.0
+_ALL = "PROGRAM TOTALS"
+_COSTS = re.compile(r"^ *([\d,]+) \( *[\d.]+%\) +(?:\S*/)?(\S+:\S+|PROGRAM TOTALS)", re.MULTILINE)
+
+
+def costs(annotated: str) -> Counter[str]:
+    """What `callgrind_annotate` has written: each function's own instructions, and those of all together."""
+    return Counter({name.replace("__pyx_", "").replace("8atmdepot_", ""): int(count.replace(",", ""))
+                    for count, name in _COSTS.findall(annotated)})
+
+
+def counted(directory: Path, options: argparse.Namespace) -> dict[str, Counter[str]]:
+    """The costs of the depot and of both edge nodes while ab asks."""
+    valgrind = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={directory}/%p", "--collect-atstart=no",
+                f"--toggle-collect={_BURSTS}"]
+    with Lab.up(options.table, command=[*valgrind, sys.executable, "-m", "atmdepot"], timeout=_PATIENCE) as lab:
+        ask = ["ab", "-q", *["-k"] * options.keep_alive, "-n", str(options.requests), "-c", str(options.at_once),
+               f"http://{next(iter(lab.network.vips))}/1KB"]
+        lab.run("client", ask, capture_output=True)
+    found: dict[str, Counter[str]] = {"depot": Counter(), "edge nodes": Counter()}
+    for file in directory.iterdir():
+        told = subprocess.run(["callgrind_annotate", str(file)], capture_output=True, text=True, check=True).stdout
+        command = told.partition("Profiled target:")[2].partition("\n")[0]
+        found["depot" if " depot " in command else "edge nodes"] += costs(told)
+    return found
+
+
+def main() -> None:
+    """Count, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", "--requests", type=int, default=300)
+    parser.add_argument("-c", "--at-once", type=int, default=1)
+    parser.add_argument("--keep-alive", action="store_true", help="connections stay")
+    parser.add_argument("--functions", type=int, default=0, metavar="N", help="tell of the N that take most, too")
+    parser.add_argument("--table", default="direct", help="the VC table")
+    options = parser.parse_args()
+    for program in ("valgrind", "callgrind_annotate", "ab"):
+        if shutil.which(program) is None:
+            parser.error(f"there is no {program}: apt-get install valgrind apache2-utils")
+    if not build.is_compiled():
+        parser.error(f"this counts compiled code, and here is the {build.describe()}")
+    with tempfile.TemporaryDirectory() as directory:
+        found = counted(Path(directory), options)
+    rows = [{"of": node if name == _ALL else f"  {name}", "instructions": count // options.requests}
+            for node, functions in found.items() for name, count in functions.most_common(1 + options.functions)]
+    console().print(make_table(f"a request, of {options.requests:,}", list(rows[0]), rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 from atmdepot import build
+from atmdepot.errors import AtmdepotError
 from atmdepot.lab import Lab
 from atmdepot.tables import console, make_table
 
@@ -67,8 +68,11 @@ def main() -> None:
             parser.error(f"there is no {program}: apt-get install valgrind apache2-utils")
     if not build.is_compiled():
         parser.error(f"this counts compiled code, and here is the {build.describe()}")
-    with tempfile.TemporaryDirectory() as directory:
-        found = counted(Path(directory), options)
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            found = counted(Path(directory), options)
+    except AtmdepotError as error:
+        sys.exit(f"error: {error}")
     rows = [{"of": node if name == _ALL else f"  {name}", "instructions": count // options.requests}
             for node, functions in found.items() for name, count in functions.most_common(1 + options.functions)]
     console().print(make_table(f"a request, of {options.requests:,}", list(rows[0]), rows))

@@ -63,6 +63,8 @@ def main() -> None:
     parser.add_argument("--functions", type=int, default=0, metavar="N", help="tell of the N that take most, too")
     parser.add_argument("--table", default="direct", help="the VC table")
     options = parser.parse_args()
+    if not 1 <= options.at_once <= options.requests:
+        parser.error("it takes at least one request, and as many as are at once")
     for program in ("valgrind", "callgrind_annotate", "ab"):
         if shutil.which(program) is None:
             parser.error(f"there is no {program}: apt-get install valgrind apache2-utils")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _UNITS: dict[str, str] = {reason.value: reason.unit for reason in DropReason}
 _PROTOCOLS = {"tcp": PROTOCOL_TCP, "udp": PROTOCOL_UDP}
-_GREATEST_UNI_VPI = 255
+_GREATEST_UNI_VPI, _GREATEST_PORT = 255, 0xFFFF
 
 
 def vc_of(item: Item) -> tuple[int, int] | None:
@@ -126,9 +126,10 @@ def _flow_of_session(protocol: str, client: str, service: str) -> Flow | None:
 
 
 def _endpoint(text: str) -> tuple[bytes, int] | None:
-    """Address and port of `10.0.0.1:80` or `[::1]:80`, as a node writes them."""
+    """Address and port of `10.0.0.1:80` or `[::1]:80`, as a node writes them; None for anything else."""
     address, _, port = text.rpartition(":")
     try:
-        return ipaddress.ip_address(address.removeprefix("[").removesuffix("]")).packed, int(port)
+        packed, number = ipaddress.ip_address(address.removeprefix("[").removesuffix("]")).packed, int(port)
     except ValueError:
         return None
+    return (packed, number) if 0 <= number <= _GREATEST_PORT else None

@@ -7,14 +7,24 @@ from libc.string cimport memcpy
 cpdef bytes flow_key(int protocol, bytes source, int sport, bytes destination, int dport):
     if source is None or destination is None:
         raise TypeError("a flow has two addresses")
-    cdef Py_ssize_t first = PyBytes_GET_SIZE(source), second = PyBytes_GET_SIZE(destination)
-    cdef bytes key = PyBytes_FromStringAndSize(NULL, first + second + 5)
+    if not (0 <= protocol <= 0xFF and 0 <= sport <= 0xFFFF and 0 <= dport <= 0xFFFF):
+        raise OverflowError("a protocol has 8 bits, a port 16")
+    return made_key(protocol, <const unsigned char*>PyBytes_AS_STRING(source), PyBytes_GET_SIZE(source), sport,
+                    <const unsigned char*>PyBytes_AS_STRING(destination), PyBytes_GET_SIZE(destination), dport)
+
+
+cdef bytes made_key(
+    int protocol, const unsigned char* source, Py_ssize_t source_size, int sport, const unsigned char* destination,
+    Py_ssize_t destination_size, int dport,
+):
+    """The key of numbers that fit and addresses that lie anywhere."""
+    cdef bytes key = PyBytes_FromStringAndSize(NULL, source_size + destination_size + 5)
     cdef unsigned char* out = <unsigned char*>PyBytes_AS_STRING(key)
     out[0] = <unsigned char>protocol
-    memcpy(out + 1, PyBytes_AS_STRING(source), first)
-    put16(out + 1 + first, sport)
-    memcpy(out + 3 + first, PyBytes_AS_STRING(destination), second)
-    put16(out + 3 + first + second, dport)
+    memcpy(out + 1, source, source_size)
+    put16(out + 1 + source_size, sport)
+    memcpy(out + 3 + source_size, destination, destination_size)
+    put16(out + 3 + source_size + destination_size, dport)
     return key
 
 

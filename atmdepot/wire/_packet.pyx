@@ -1,9 +1,9 @@
 """The compiled twin of `packet._quick`: TCP over IPv4 and IPv6 without fragments and extension headers, SYNs included."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from libc.string cimport memcpy
 
+from atmdepot.wire._flows cimport made_key
 from atmdepot.wire.packet cimport Packet, TcpFields
 
 cdef enum:
@@ -30,8 +30,6 @@ cpdef Packet quick(bytes octets):
     cdef Py_ssize_t size = PyBytes_GET_SIZE(octets), total, head, addresses, width, offset
     cdef Packet packet
     cdef TcpFields fields
-    cdef bytes key
-    cdef unsigned char* out
     if size < 40:
         return None
     if ip[0] == 0x45:
@@ -63,16 +61,10 @@ cpdef Packet quick(bytes octets):
     packet.version = ip[0] >> 4
     packet.protocol = TCP
     packet.dscp = ip[1] >> 2 if head == 20 else (ip[0] & 15) << 2 | ip[1] >> 6
-    key = PyBytes_FromStringAndSize(NULL, 5 + 2 * width)
-    out = <unsigned char*>PyBytes_AS_STRING(key)
-    out[0] = TCP
-    memcpy(out + 1, ip + addresses, width)
-    memcpy(out + 1 + width, tcp, 2)
-    memcpy(out + 3 + width, ip + addresses + width, width)
-    memcpy(out + 3 + 2 * width, tcp + 2, 2)
-    packet._key = key
     packet.source_port = _u16(tcp)
     packet.destination_port = _u16(tcp + 2)
+    packet._key = made_key(TCP, ip + addresses, width, <int>packet.source_port, ip + addresses + width, width,
+                           <int>packet.destination_port)
     packet.total_length = total
     packet.fragment = packet.later = False
     packet.identification = 0

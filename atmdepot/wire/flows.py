@@ -13,7 +13,10 @@ _SIZES = (13, 37)
 
 
 def flow_key_plainly(protocol: int, source: bytes, sport: int, destination: bytes, dport: int) -> FlowKey:
-    """The key of a flow; both addresses are of one version. Plain Python; without `_plainly`, the one that runs."""
+    """The key of a flow; both addresses are of one version. Plain Python; without `_plainly`, the one that runs.
+
+    Raises OverflowError for a protocol beyond 8 and a port beyond 16 bits.
+    """
     return b"%c%b%b%b%b" % (protocol, source, sport.to_bytes(2, "big"), destination, dport.to_bytes(2, "big"))
 
 
@@ -28,8 +31,18 @@ def reverse_key_plainly(key: FlowKey) -> FlowKey:
 def flow_of_key(key: FlowKey) -> Flow:
     """The flow that a key is of."""
     half = 1 + len(key) // 2
-    return (key[0], key[1:half - 2], int.from_bytes(key[half - 2:half], "big"), key[half:-2],
+    return (key[0], source_of_key(key), int.from_bytes(key[half - 2:half], "big"), destination_of_key(key),
             int.from_bytes(key[-2:], "big"))
+
+
+def source_of_key(key: FlowKey) -> bytes:
+    """The source address of the flow that a key is of."""
+    return key[1:len(key) // 2 - 1]
+
+
+def destination_of_key(key: FlowKey) -> bytes:
+    """The destination address of the flow that a key is of."""
+    return key[1 + len(key) // 2:-2]
 
 
 try:

@@ -1,6 +1,7 @@
 cimport cython
 
 from atmdepot.wire._flows cimport reverse_key
+from atmdepot.wire.flows cimport destination_of_key, source_of_key
 
 
 cdef int _FIRST_GROUP, _GROUPS6

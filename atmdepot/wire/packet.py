@@ -10,7 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from atmdepot.wire.flows import flow_key, flow_of_key, reverse_key
+from atmdepot.wire.flows import destination_of_key, flow_key, flow_of_key, reverse_key, source_of_key
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, Ipv4View, Ipv6View, MalformedPacket, ip_view
 from atmdepot.wire.tcp import SYN, TcpView
 
@@ -94,14 +94,12 @@ class Packet:
     @property
     def source(self) -> bytes:
         """The sender's address, 4 or 16 octets."""
-        key = self._key
-        return key[1:len(key) // 2 - 1]
+        return source_of_key(self._key)
 
     @property
     def destination(self) -> bytes:
         """The receiver's address, 4 or 16 octets."""
-        key = self._key
-        return key[1 + len(key) // 2:-2]
+        return destination_of_key(self._key)
 
     def is_for_a_group(self) -> bool:
         """Whether it is multicast (or IPv4 broadcast, or of the addresses that nobody has)."""

@@ -78,7 +78,7 @@ def test_the_flow_of_a_session() -> None:
     service = packed("10.80.0.1"), 80
     assert flow_of(change("TCP", "10.9.0.2:40000")) == (6, packed("10.9.0.2"), 40000, *service)
     assert flow_of(change("udp", "[fd00::1]:7", "[fd00::2]:80")) == (17, packed("fd00::1"), 7, packed("fd00::2"), 80)
-    for nonsense in ("", ":", "10.9.0.2", "10.9.0.2:x", "host:80", "[]:80"):
+    for nonsense in ("", ":", "10.9.0.2", "10.9.0.2:x", "10.9.0.2:65536", "10.9.0.2:-1", "host:80", "[]:80"):
         assert flow_of(change("TCP", nonsense)) is None
 
 

@@ -28,6 +28,14 @@ def test_its_octets() -> None:
         "06 0a090002 9c40 0a500001 0050")
 
 
+@pytest.mark.parametrize(("protocol", "sport", "dport"), [
+    (256, 1, 2), (-1, 1, 2), (6, 65_536, 2), (6, -1, 2), (6, 1, 65_536), (6, 1, 1 << 40)])
+def test_numbers_that_do_not_fit_are_an_error(protocol: int, sport: int, dport: int) -> None:
+    for make in (flows.flow_key, flows.flow_key_plainly):
+        with pytest.raises(OverflowError):
+            make(protocol, bytes(4), sport, bytes(4), dport)
+
+
 @pytest.mark.parametrize("size", [0, 1, 12, 14, 36, 38])
 def test_octets_that_are_no_key_have_no_reverse(size: int) -> None:
     for reverse in (flows.reverse_key, flows.reverse_key_plainly):

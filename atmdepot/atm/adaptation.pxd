@@ -20,7 +20,7 @@ cdef class LinkAdaptation:
     cpdef send(self, bytes packet, Vc vc, int clp)
     @cython.locals(trains=list)
     cpdef bytes take_cells(self)
-    @cython.locals(sdu=Sdu)
+    @cython.locals(sdu=Sdu, sdus=list, all_plain=bint)
     cpdef list receive(self, bytes cells, long long now)
     cpdef close(self, Vc vc)
 

@@ -70,23 +70,28 @@ class LinkAdaptation:
     def take_cells(self) -> bytes:
         """The cells to send, in order; they are the caller's now."""
         trains = self.cells_out
-        cells = trains[0] if len(trains) == 1 else b"".join(trains)
-        del trains[:]
+        if len(trains) == 1:
+            return trains.pop()
+        cells = b"".join(trains)
+        trains.clear()
         return cells
 
     def receive(self, cells: bytes, now: int) -> list[Sdu]:
         """The packets that `cells` complete, each with the VC it came on."""
         self.rx_cells += len(cells) // CELL_SIZE
-        packets = []
-        for sdu in self.reassembler.receive(cells, now):
+        sdus = self.reassembler.receive(cells, now)
+        all_plain = True
+        for sdu in sdus:
             self.rx_pdus += 1
             self.rx_congested += sdu.congested
-            if sdu.vc.encapsulation is _VC_MUX or self._decapsulate(sdu):
-                packets.append(sdu)
-        return packets
+            if sdu.vc.encapsulation is not _VC_MUX:
+                all_plain = False
+        return sdus if all_plain else [sdu for sdu in sdus if self._decapsulate(sdu)]
 
     def _decapsulate(self, sdu: Sdu) -> bool:
         """Leave the packet of an SDU in it; False (and counted) when it has none."""
+        if sdu.vc.encapsulation is _VC_MUX:
+            return True
         try:
             ethertype, packet = decapsulate(sdu.octets, sdu.vc.encapsulation)
         except EncapsulationError:

@@ -1,6 +1,7 @@
 cimport cython
 
-from atmdepot.wire.packet cimport Packet, analyse
+from atmdepot.wire._packet cimport quick
+from atmdepot.wire.packet cimport Packet
 
 
 cdef class AtmNode:

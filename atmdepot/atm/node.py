@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.icmp import packet_too_big
 from atmdepot.wire.ip import MalformedPacket, NotIp
-from atmdepot.wire.packet import analyse
+from atmdepot.wire.packet import analyse_by_views, quick
 
 if TYPE_CHECKING:
     from atmdepot.atm.adaptation import LinkAdaptation
@@ -67,16 +67,21 @@ class AtmNode:
 
         None (and counted) when it is none, or one for a group.
         """
+        packet = quick(octets)
+        if packet is None:
+            packet = self._analyse_slowly(octets, vc)
+        if packet is None or not packet.is_for_a_group():
+            return packet
+        self.drops.count(DropReason.MULTICAST, 1, octets, vc)
+        return None
+
+    def _analyse_slowly(self, octets: bytes, vc: Vc | None) -> Packet | None:
         try:
-            packet = analyse(octets)
+            return analyse_by_views(octets)
         except NotIp:
             self.drops.count(DropReason.NOT_IP, 1, octets, vc)
         except MalformedPacket:
             self.drops.count(DropReason.MALFORMED, 1, octets, vc)
-        else:
-            if not packet.is_for_a_group():
-                return packet
-            self.drops.count(DropReason.MULTICAST, 1, octets, vc)
         return None
 
     def answer_too_big(self, octets: bytes, packet: Packet, mtu: int) -> None:

@@ -6,6 +6,8 @@ cdef long long _SECOND, _HORIZON, _NOWHERE
 cdef class Expiring:
     cdef public long long deadline, slot
 
+    cpdef stand_nowhere(self, long long deadline)
+
 
 cdef class TimerWheel:
     cdef public long long tick

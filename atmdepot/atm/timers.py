@@ -21,6 +21,10 @@ class Expiring:
     __slots__ = ("deadline", "slot")
 
     def __init__(self, deadline: int = 0) -> None:
+        self.stand_nowhere(deadline)
+
+    def stand_nowhere(self, deadline: int) -> None:
+        """Begin, in no slot. Derived classes call this: `super().__init__` is a detour where it is compiled."""
         self.deadline = deadline
         self.slot = _NOWHERE
 

@@ -1,7 +1,7 @@
 cimport cython
 
 cdef object _UNI
-cdef int _UNI_VPIS, _NNI_VPIS, _VCIS, _VCI_BITS, HEADER_SIZE
+cdef int _UNI_VPIS, _NNI_VPIS, _VCIS, _VCI_BITS, _LOW_BITS, HEADER_SIZE
 
 
 cdef class Vc:
@@ -34,7 +34,9 @@ cdef class Vc:
 
 cdef class VcTable:
     cdef dict _vcs
+    cdef list _recent
 
     cpdef add(self, Vc vc)
     cpdef remove(self, Vc vc)
+    @cython.locals(recent=Vc, vc=Vc)
     cpdef Vc find(self, int vpi, int vci)

@@ -17,6 +17,7 @@ _DEFAULT_CONTRACT = Contract()
 _UNI, _STRICT, _VC_MUX = Interface.UNI, CrcMode.STRICT, Encapsulation.VC_MUX
 _UNI_VPIS, _NNI_VPIS, _VCIS = 1 << 8, 1 << 12, 1 << 16
 _VCI_BITS = 16
+_LOW_BITS = 0xFF
 
 
 class Vc:
@@ -79,10 +80,12 @@ class Vc:
 class VcTable:
     """The VCs of one link by VPI and VCI."""
 
-    __slots__ = ("_vcs",)
+    __slots__ = ("_recent", "_vcs")
 
     def __init__(self, *vcs: Vc) -> None:
         self._vcs: dict[int, Vc] = {}
+        # Those that were opened or found last, by the low bits of their VCIs: most cells find theirs here.
+        self._recent: list[Vc | None] = [None] * (_LOW_BITS + 1)
         for vc in vcs:
             self._vcs[vc.vpi << _VCI_BITS | vc.vci] = vc
 
@@ -90,14 +93,22 @@ class VcTable:
         """Open a VC; raise ValueError when its VPI and VCI are in use."""
         if self._vcs.setdefault(vc.vpi << _VCI_BITS | vc.vci, vc) is not vc:
             raise ValueError(f"VC {vc.vpi}/{vc.vci} is already open")
+        self._recent[vc.vci & _LOW_BITS] = vc
 
     def remove(self, vc: Vc) -> None:
         """Close a VC."""
         self._vcs.pop(vc.vpi << _VCI_BITS | vc.vci, None)
+        self._recent[vc.vci & _LOW_BITS] = None
 
     def find(self, vpi: int, vci: int) -> Vc | None:
         """The VC on which a cell came, or None."""
-        return self._vcs.get(vpi << _VCI_BITS | vci)
+        recent = self._recent[vci & _LOW_BITS]
+        if recent is not None and recent.vci == vci and recent.vpi == vpi:
+            return recent
+        vc = self._vcs.get(vpi << _VCI_BITS | vci)
+        if vc is not None:
+            self._recent[vci & _LOW_BITS] = vc
+        return vc
 
     def __iter__(self) -> Iterator[Vc]:
         return iter(self._vcs.values())

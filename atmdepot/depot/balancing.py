@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from random import Random
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,24 +19,30 @@ MAGLEV_SIZE = 10_007
 """Prime, and more than a hundred times any pool that one depot serves: shares within 1 % of their weights."""
 
 
-class Balancer(Protocol):
-    """A balancing criterion; `servers` is never empty."""
+class Member:
+    """What a balancer chooses among, as far as every criterion knows it: it has a position in the VC table."""
 
-    keyed: ClassVar[bool]
-
-    def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
-        """The server for the next session; `client` is its address, of meaning to keyed criteria only."""
+    __slots__ = ("position",)
 
 
-class RoundRobin:
+class Balancer:
+    """A balancing criterion: a class to be derived from, so that compiled code calls it in C."""
+
+    keyed = False
+    """Whether it looks at the client."""
+
+    def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
+        """The server for the next session, of some; `client` is its address, of meaning to keyed criteria only."""
+        raise NotImplementedError
+
+
+class RoundRobin(Balancer):
     """Each server in turn, in the order of the VC table."""
-
-    keyed: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._last = -1
 
-    def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
+    def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The next after the one that was last, wherever the servers between have gone."""
         first = later = None
         for server in servers:
@@ -51,18 +57,16 @@ class RoundRobin:
         return chosen
 
 
-class WeightedRoundRobin:
+class WeightedRoundRobin(Balancer):
     """Turns in proportion to the weights, spread evenly: 1:2 gives b-a-b-b-a-b, never all of one first.
 
     Every server earns its weight each turn; the richest is chosen and pays what all together earned.
     """
 
-    keyed: ClassVar[bool] = False
-
     def __init__(self) -> None:
         self._credit: dict[str, int] = {}
 
-    def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
+    def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The server with the most credit."""
         earned = {server.name: server.effective_weight(now) for server in servers}
         self._credit = {name: self._credit.get(name, 0) + earned[name] for name in earned}
@@ -71,22 +75,18 @@ class WeightedRoundRobin:
         return server
 
 
-class LeastConnections:
+class LeastConnections(Balancer):
     """The server with the fewest sessions in the primary table."""
 
-    keyed: ClassVar[bool] = False
-
-    def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
+    def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The least loaded; among equals the one that has served the fewest so far."""
         return min(servers, key=lambda s: (s.primary_sessions, s.total_sessions))
 
 
-class WeightedLeastConnections:
+class WeightedLeastConnections(Balancer):
     """The server with the fewest sessions for its weight."""
 
-    keyed: ClassVar[bool] = False
-
-    def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
+    def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The least of (sessions + 1) / weight, so that an idle pool fills by weight too."""
         def share(server: Server) -> tuple[float, float]:
             weight = max(1, server.effective_weight(now))
@@ -95,15 +95,13 @@ class WeightedLeastConnections:
         return min(servers, key=share)
 
 
-class LeastLoad:
+class LeastLoad(Balancer):
     """The server whose own statistics and whose VC are best: load, time to connect, and congestion on the way.
 
     Servers that have reported nothing count as the mean of those that have.
     """
 
-    keyed: ClassVar[bool] = False
-
-    def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
+    def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The least load, counting the sessions given since its last report."""
         known = [server.load for server in servers if server.load is not None]
         mean = sum(known) / len(known) if known else 0.0
@@ -116,29 +114,27 @@ class LeastLoad:
         return min(servers, key=score)
 
 
-class RandomOfTwo:
+class RandomOfTwo(Balancer):
     """Two servers at random, and of them the one with fewer sessions for its weight."""
-
-    keyed: ClassVar[bool] = False
 
     def __init__(self, seed: int = 0) -> None:
         self._random = Random(seed)
         self._inner = WeightedLeastConnections()
 
-    def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
+    def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The better of two."""
-        return self._inner.choose(self._random.sample(list(servers), min(2, len(servers))), client, now)
+        return self._inner.choose(self._random.sample(servers, min(2, len(servers))), client, now)
 
 
-class SourceHash:
+class SourceHash(Balancer):
     """A client's sessions all go to one server: the highest of a hash of client and server, by weight.
 
     When a server goes, only its own clients move (rendezvous hashing).
     """
 
-    keyed: ClassVar[bool] = True
+    keyed = True
 
-    def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
+    def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The server with the highest draw for this client."""
         def draw(server: Server) -> float:
             # The largest of `weight` uniform draws: u ** (1 / weight).
@@ -148,20 +144,20 @@ class SourceHash:
         return max(servers, key=draw)
 
 
-class Maglev:
+class Maglev(Balancer):
     """Consistent hashing by a table: one look-up, shares by weight, and little moves when a server goes.
 
     Each server walks the table in an order of its own and takes the next free place in its turn, as often as its
     weight says, until the table is full.
     """
 
-    keyed: ClassVar[bool] = True
+    keyed = True
 
     def __init__(self) -> None:
         self._built_for: tuple[tuple[str, int], ...] = ()
         self._table: list[int] = []
 
-    def choose(self, servers: Sequence[Server], client: bytes, now: int) -> Server:
+    def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The server that has the client's place."""
         shape = tuple((server.name, max(1, server.effective_weight(now))) for server in servers)
         if shape != self._built_for:

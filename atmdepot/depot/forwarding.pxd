@@ -6,7 +6,7 @@ from atmdepot.depot.qos cimport QosMap
 from atmdepot.depot.session_management cimport Pool, Server, SessionManagement
 from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc
-from atmdepot.depot.sessions cimport Session, SessionTables, is_half_open
+from atmdepot.depot.sessions cimport Session, SessionTables, is_half_open, session_of
 from atmdepot.depot.tcp_states cimport is_opening
 from atmdepot.depot.vc_map cimport Target, VcMap, VpMap
 from atmdepot.wire.packet cimport Packet, TcpFields
@@ -34,5 +34,7 @@ cdef class Depot(AtmNode):
     cpdef _to_server(self, bytes octets, Packet packet, Target target)
     @cython.locals(packet=Packet, link=LinkAdaptation, sdu=Sdu, vc=Vc, octets=bytes)
     cpdef cells_from_link(self, name, bytes cells, long long now)
-    @cython.locals(session=Session, server=Server, target=Target)
+    @cython.locals(session=Session, server=Server)
     cpdef bint _may_pass(self, link, Vc vc, bytes octets, Packet packet, long long now) except -1
+    @cython.locals(session=Session)
+    cpdef Session _answered_session(self, link, Vc vc, bytes octets, Packet packet)

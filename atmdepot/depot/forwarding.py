@@ -26,7 +26,7 @@ from atmdepot.depot.other_traffic import OtherTraffic
 from atmdepot.depot.probing import Probing
 from atmdepot.depot.qos import QosMap
 from atmdepot.depot.session_management import Pool, Server, SessionManagement
-from atmdepot.depot.sessions import Session, SessionEvent, SessionTables, is_half_open
+from atmdepot.depot.sessions import Session, SessionEvent, SessionTables, is_half_open, session_of
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.depot.vc_map import Target, VcMap
 from atmdepot.drops import DropReason
@@ -98,7 +98,7 @@ class Depot(AtmNode):
 
     def pool_for(self, packet: Packet) -> Pool | DropReason:
         """The pool for a packet that belongs to no session; the reason, when it cannot open one."""
-        pool = self.management.pool_of(packet.destination, packet.destination_port)
+        pool = self.management.pool_at(packet.service())
         if pool is None:
             return DropReason.NOT_A_SERVICE
         if packet.tcp is not None and not is_opening(packet.tcp.flags):
@@ -114,11 +114,13 @@ class Depot(AtmNode):
         pool = found
         if (server := self.probes.get(key)) is not None:
             return self._open_probe(key, server, now)
-        server = pool.take_next(packet.source, now)
+        server = pool.take_preloaded()
+        if server is None:
+            server = pool.choose(packet.source, now)
         if server is None:
             self.drops.count(DropReason.NO_SERVER, 1, octets)
             return None
-        session = Session(key, server, self.qos.category(packet.dscp), now)
+        session = session_of(key, server, self.qos.category(packet.dscp), now)
         old = self.sessions.open(session, now)
         vp = self.vc_map.vps[server.vp]
         session.target = vp.open(session.category, session)
@@ -172,13 +174,8 @@ class Depot(AtmNode):
         tcp = packet.tcp
         if tcp is None:
             return self.others.may_pass(link, vc, octets, packet, now)
-        session = self.sessions.find(packet.reverse_key())
+        session = self._answered_session(link, vc, octets, packet)
         if session is None:
-            self.drops.count(DropReason.NO_SESSION, 1, octets, vc)
-            return False
-        target = session.target
-        if target.vp.link.name != link:
-            self.drops.count(DropReason.WRONG_VP, 1, octets, vc)
             return False
         server = session.server
         if tcp.flags & _RST and is_half_open(session) and not session.probe:
@@ -188,6 +185,19 @@ class Depot(AtmNode):
         session.packets_out += 1
         session.octets_out += packet.total_length
         return True
+
+    def _answered_session(self, link: str, vc: Vc, octets: bytes, packet: Packet) -> Session | None:
+        """The session whose own the VC is, as nearly always, or else the flow's; None (and counted) without one."""
+        owner = vc.owner
+        if isinstance(owner, Session) and packet.answers(owner.key):
+            return owner
+        session = self.sessions.find(packet.reverse_key())
+        if session is None:
+            self.drops.count(DropReason.NO_SESSION, 1, octets, vc)
+        elif session.target.vp.link.name != link:
+            self.drops.count(DropReason.WRONG_VP, 1, octets, vc)
+            return None
+        return session
 
     def is_from_vip(self, octets: bytes, packet: Packet, vc: Vc) -> bool:
         """Whether a packet that came on a VC comes from a service address; counted when not."""

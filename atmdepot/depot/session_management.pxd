@@ -1,13 +1,14 @@
 cimport cython
 
+from atmdepot.depot.balancing cimport Balancer, Member
 from atmdepot.depot.probing cimport Condition
 
 
-cdef class Server:
+cdef class Server(Member):
     cdef public object name, settings, vp, link, load, path
     cdef public Condition condition
     cdef public bint draining, is_backup, _has_weight
-    cdef public long long _bound, position
+    cdef public long long _bound
     cdef public long long primary_sessions, total_sessions, sessions_since_report
 
     cpdef bint takes_sessions(self) except -1
@@ -15,7 +16,8 @@ cdef class Server:
 
 
 cdef class Pool:
-    cdef public object name, balancer, balancing
+    cdef public object name, balancing
+    cdef public Balancer balancer
     cdef public list servers
     cdef public Server _next
 
@@ -24,11 +26,13 @@ cdef class Pool:
     cpdef preload(self, long long now)
     @cython.locals(server=Server, ready=list, backup=list)
     cpdef list candidates(self)
-    cpdef Server _choose(self, bytes client, long long now)
+    cpdef Server take_preloaded(self)
+    cpdef Server choose(self, bytes client, long long now)
 
 
 cdef class SessionManagement:
-    cdef public dict servers, pools, server_on, _by_port, _by_vip
+    cdef public dict servers, pools, server_on, _by_service, _by_vip
 
     cpdef Pool pool_of(self, bytes vip, int port)
+    cpdef Pool pool_at(self, bytes service)
     cpdef Pool pool_of_vip(self, bytes vip)

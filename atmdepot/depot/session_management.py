@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.adaptation import PathCondition
-from atmdepot.depot.balancing import BALANCERS
+from atmdepot.depot.balancing import BALANCERS, Member
 from atmdepot.depot.probing import Condition
 
 if TYPE_CHECKING:
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from atmdepot.network import Network
     from atmdepot.network import Server as ServerSettings
 
+_ANY_PORT = 0
 _WEIGHT_UNIT = 100
 """Weights are counted in hundredths, so that a slow start has steps between 0 and weight 1."""
 
 
-class Server:
+class Server(Member):
     """A server as the depot knows it: where it is, its condition, and what it carries."""
 
     __slots__ = ("_bound", "_has_weight", "condition", "draining", "is_backup", "link", "load", "name", "path",
-                 "position", "primary_sessions", "sessions_since_report", "settings", "total_sessions", "vp")
+                 "primary_sessions", "sessions_since_report", "settings", "total_sessions", "vp")
 
     def __init__(self, name: str, position: int, settings: ServerSettings, vp: str, link: str, now: int) -> None:
         self.name = name
@@ -84,10 +85,13 @@ class Pool:
 
         It is the preloaded one, unless that was lost in the meantime or the criterion looks at the client.
         """
+        server = self.take_preloaded()
+        return self.choose(client, now) if server is None else server
+
+    def take_preloaded(self) -> Server | None:
+        """The server that was chosen ahead, if it may still take a session."""
         server, self._next = self._next, None
-        if server is not None and server.takes_sessions():
-            return server
-        return self._choose(client, now)
+        return server if server is not None and server.takes_sessions() else None
 
     def would_give(self, client: bytes, now: int) -> Server | None:
         """The server that `take_next` would give; a copy of the balancer chooses, so that no turn is used up."""
@@ -104,7 +108,7 @@ class Pool:
     def preload(self, now: int) -> None:
         """Choose the server of the next session ahead (patent: "this block is preloaded with the next server")."""
         if not self.balancer.keyed and (self._next is None or not self._next.takes_sessions()):
-            self._next = self._choose(b"", now)
+            self._next = self.choose(b"", now)
 
     def change(self, servers: Sequence[Server]) -> None:
         """Take over the servers of a changed table; the one chosen ahead keeps its turn if it may still be chosen."""
@@ -128,7 +132,8 @@ class Pool:
                     backup.append(server)
         return ready or backup
 
-    def _choose(self, client: bytes, now: int) -> Server | None:
+    def choose(self, client: bytes, now: int) -> Server | None:
+        """The balancer's choice for a client; None when no server may take a session."""
         candidates = self.candidates()
         return self.balancer.choose(candidates, client, now) if candidates else None
 
@@ -147,7 +152,7 @@ class SessionManagement:
         self.pools: dict[str, Pool] = {}
         self.server_on: dict[str, Server] = {}
         """The server at the far end of each VP."""
-        self._by_port: dict[tuple[bytes, int], Pool] = {}
+        self._by_service: dict[bytes, Pool] = {}
         self._by_vip: dict[bytes, Pool] = {}
         self.configure(network, now)
 
@@ -173,17 +178,21 @@ class SessionManagement:
         self._index(network)
 
     def _index(self, network: Network) -> None:
-        self._by_port, self._by_vip = {}, {}
+        self._by_service, self._by_vip = {}, {}
         for name, service in network.services.items():
             for vip in service.vip:
                 self._by_vip.setdefault(vip.packed, self.pools[name])
-                for port in service.ports or [0]:
-                    self._by_port[vip.packed, port] = self.pools[name]
+                for port in service.ports or [_ANY_PORT]:
+                    self._by_service[vip.packed + port.to_bytes(2, "big")] = self.pools[name]
 
     def pool_of(self, vip: bytes, port: int) -> Pool | None:
-        """The pool of a port of a VIP (port 0 of a service stands for all)."""
-        pool = self._by_port.get((vip, port))
-        return self._by_port.get((vip, 0)) if pool is None else pool
+        """The pool of a port of a VIP."""
+        return self.pool_at(vip + port.to_bytes(2, "big"))
+
+    def pool_at(self, service: bytes) -> Pool | None:
+        """The pool of a VIP and a port, as octets (port 0 of a service stands for all)."""
+        pool = self._by_service.get(service)
+        return self._by_service.get(service[:-2] + _ANY_PORT.to_bytes(2, "big")) if pool is None else pool
 
     def pool_of_vip(self, vip: bytes) -> Pool | None:
         """The pool that answers for a VIP as a whole (ICMP and the like)."""

@@ -1,8 +1,9 @@
 cimport cython
 
-from atmdepot.atm.timers cimport Expiring, TimerWheel
+from atmdepot.atm.timers cimport TimerWheel
+from atmdepot.depot.chain cimport Chain, Link
 from atmdepot.depot.session_management cimport Server
-from atmdepot.depot.sides cimport Side, is_after, is_between
+from atmdepot.depot.sides cimport Side, is_after, is_between, side_in
 from atmdepot.depot.tcp_states cimport after, is_answer, is_in_handshake, is_opening, is_over
 from atmdepot.wire.packet cimport TcpFields
 
@@ -13,7 +14,7 @@ cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
 cdef int _SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN, _GETS_FIN
 
 
-cdef class Session(Expiring):
+cdef class Session(Link):
     cdef public long long number, opened, last_seen
     cdef public long long packets_in, packets_out, octets_in, octets_out
     cdef public Server server
@@ -23,6 +24,12 @@ cdef class Session(Expiring):
     cdef public Side client, server_side
     cdef public bint probe, opening
 
+    cdef _begin(self, bytes key, Server server, category, long long now, bint probe)
+
+
+@cython.locals(session=Session)
+cpdef Session session_of(bytes key, Server server, category, long long now)
+
 
 cpdef bint is_half_open(Session session) except -1
 
@@ -30,7 +37,8 @@ cpdef bint is_half_open(Session session) except -1
 cdef class SessionTables:
     cdef public dict primary, secondary
     cdef public long long opened, evicted, last_number, _idle, _two_msl, _half_open_time, _max_sessions, _max_half_open
-    cdef public object watcher, timers, _released, _half_open
+    cdef public object watcher, timers, _released
+    cdef public Chain _half_open
     cdef public TimerWheel _wheel
 
     @cython.locals(session=Session)

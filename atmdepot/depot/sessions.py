@@ -7,13 +7,13 @@ session is forwarded whatever the states guessed here; they only decide when an 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.timers import Expiring, TimerWheel
-from atmdepot.depot.sides import UNKNOWN, Side, is_after, is_between
+from atmdepot.atm.timers import TimerWheel
+from atmdepot.depot.chain import Chain, Link
+from atmdepot.depot.sides import UNKNOWN, Side, is_after, is_between, side_in
 from atmdepot.depot.tcp_states import EVENTS, NUMBERS, TcpState, after, is_answer, is_in_handshake, is_opening, is_over
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import ACK, FIN, RST, SYN
@@ -64,7 +64,7 @@ class SessionEvent(StrEnum):
     GONE = "gone"
 
 
-class Session(Expiring):
+class Session(Link):
     """An entry: the flow, its server and VC, what both ends were seen to do, and when."""
 
     __slots__ = (
@@ -75,7 +75,11 @@ class Session(Expiring):
     def __init__(
         self, key: FlowKey, server: Server, category: ServiceCategory, now: int, *, probe: bool = False,
     ) -> None:
-        Expiring.__init__(self)
+        self._begin(key, server, category, now, probe)
+
+    def _begin(self, key: FlowKey, server: Server, category: ServiceCategory, now: int, probe: bool) -> None:
+        self.stand_nowhere(0)
+        self.stand_alone()
         self.number = 0  # 1, 2, 3... from when it is entered on
         self.key = key
         self.server = server
@@ -83,8 +87,8 @@ class Session(Expiring):
         self.probe = probe
         self.opening = False  # whether it stands among the half-open ones
         self.target: Target
-        self.client = Side(_CLOSED)
-        self.server_side = Side(_LISTEN)
+        self.client = side_in(_CLOSED)
+        self.server_side = side_in(_LISTEN)
         self.second_syn: TcpFields | None = None
         self.opened = self.last_seen = now
         self.table = _PRIMARY
@@ -105,6 +109,13 @@ class Session(Expiring):
     def is_tcp(self) -> bool:
         """Whether it is a TCP session, not a UDP flow."""
         return self.key[0] == PROTOCOL_TCP
+
+
+def session_of(key: FlowKey, server: Server, category: ServiceCategory, now: int) -> Session:
+    """A new session; the class does the same, but a call of it costs as much as all else where this is compiled."""
+    session = Session.__new__(Session)
+    session._begin(key, server, category, now, False)
+    return session
 
 
 _PRIMARY, _SECONDARY, _GONE = Table
@@ -136,8 +147,7 @@ class SessionTables:
         self.use(timers)
         self._released = released
         self._wheel = TimerWheel()
-        # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away; by number.
-        self._half_open: OrderedDict[int, Session] = OrderedDict()
+        self._half_open = Chain()
 
     def use(self, timers: SessionTimers) -> None:
         """Go by other times and bounds from here on."""
@@ -181,10 +191,8 @@ class SessionTables:
         old = self.find(key)
         if len(self._half_open) - (old is not None and old.opening) < self._max_half_open:
             return None
-        for session in self._half_open.values():
-            if session is not old:
-                return session
-        return None
+        session: Session | None = self._half_open.oldest(old)
+        return session
 
     def open(self, session: Session, now: int) -> Session | None:
         """Enter a new session into the primary table; an old entry of its flow makes way, and is given back."""
@@ -195,8 +203,8 @@ class SessionTables:
             self.evicted += 1
             self._remove(pushed_out, "evicted")
         self._enter(session, now + self._half_open_time, now)
-        self._half_open[session.number] = session
         session.opening = True
+        self._half_open.add(session)
         return old
 
     def _enter(self, session: Session, deadline: int, now: int) -> None:
@@ -247,7 +255,7 @@ class SessionTables:
 
     def _established(self, session: Session) -> None:
         session.opening = False
-        del self._half_open[session.number]
+        self._half_open.remove(session)
         self.tell(session, _TELL_ESTABLISHED)
 
     def _expire_at(self, session: Session, deadline: int, now: int) -> None:
@@ -300,7 +308,7 @@ class SessionTables:
         del self.primary[session.key]
         if session.opening:
             session.opening = False
-            del self._half_open[session.number]
+            self._half_open.remove(session)
         session.server.primary_sessions -= not session.probe
 
     def _remove(self, session: Session, why: str) -> None:
@@ -350,7 +358,7 @@ def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
             not 0 < (tcp.acknowledgment - syn.sequence) & _MASK <= syn.length + 1:
         return False
     session.second_syn = None
-    session.client, session.server_side = Side(_CLOSED), Side(_LISTEN)
+    session.client, session.server_side = side_in(_CLOSED), side_in(_LISTEN)
     session.client.follow(syn, scaled=False)
     _advance(session.client, session.server_side, syn)
     return True

@@ -27,17 +27,20 @@ class Side:
                  "widest", "window")
 
     def __init__(self, state_number: int) -> None:
+        self._begin(state_number)
+
+    def _begin(self, state_number: int) -> None:
         self.state_number = state_number  # in `STATES`
         self.spoke = False  # whether it was seen to send anything, so that its numbers mean something
         self.isn = 0
         self.end = 0  # the number after the furthest octet it has sent
         self.last_end = 0  # the number after the last packet it sent
-        self.fin_end = UNKNOWN
-        self.acknowledged = UNKNOWN
+        self.fin_end = _UNKNOWN
+        self.acknowledged = _UNKNOWN
         self.window = 0  # in octets, scaled
         self.widest = _WIDEST_UNSCALED  # the widest it ever announced, or could have without our knowing
-        self.edge = UNKNOWN  # the number up to which it ever said that it would take
-        self.scale = UNKNOWN
+        self.edge = _UNKNOWN  # the number up to which it ever said that it would take
+        self.scale = _UNKNOWN
 
     @property
     def state(self) -> TcpState:
@@ -81,6 +84,13 @@ class Side:
             return True
         oldest = (self.acknowledged - self.widest - 1) & _MASK
         return not is_after(_end_of(tcp), (self.edge + 1) & _MASK) and not is_after(oldest, tcp.sequence)
+
+
+def side_in(state_number: int) -> Side:
+    """An end that nothing is known of but its state; as the class, without the cost of calling one."""
+    side = Side.__new__(Side)
+    side._begin(state_number)
+    return side
 
 
 def _end_of(tcp: TcpFields) -> int:

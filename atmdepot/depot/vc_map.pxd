@@ -1,3 +1,5 @@
+cimport cython
+
 from atmdepot.atm.adaptation cimport LinkAdaptation
 from atmdepot.atm.vc cimport Vc
 
@@ -25,6 +27,7 @@ cdef class VpMap:
     cdef public Target default_target
     cdef public VciPool _vcis
 
+    @cython.locals(vc=Vc, target=Target)
     cpdef Target open(self, category, owner)
     cpdef close(self, Vc vc, owner)
     cdef Vc _open(self, int vci, category)

@@ -89,7 +89,9 @@ class VpMap:
             return self.default_target
         vc = self._open(vci, category)
         vc.owner = owner
-        return Target(self, vc)
+        target = Target.__new__(Target)  # a call with arguments costs more, where this is compiled
+        target.vp, target.vc = self, vc
+        return target
 
     def would_open(self, category: ServiceCategory, freed: Iterable[int] = ()) -> Target:
         """What `open` would give, had the VCIs `freed` come free before; nothing is opened."""

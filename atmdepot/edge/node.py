@@ -35,7 +35,7 @@ class Flow(Expiring):
     __slots__ = ("key", "vc")
 
     def __init__(self, key: FlowKey, vc: Vc, deadline: int) -> None:
-        Expiring.__init__(self, deadline)
+        self.stand_nowhere(deadline)
         self.key, self.vc = key, vc
 
 
@@ -45,7 +45,7 @@ class UnclaimedVc(Expiring):
     __slots__ = ("vc",)
 
     def __init__(self, vc: Vc, deadline: int) -> None:
-        Expiring.__init__(self, deadline)
+        self.stand_nowhere(deadline)
         self.vc = vc
 
 
@@ -134,7 +134,11 @@ class EdgeNode(AtmNode):
     def _learn(self, packet: Packet, vc: Vc, now: int) -> None:
         """Note that the VC carries the packet's flow."""
         key = packet.key()
-        flow = self.flows.get(key)
+        owner = vc.owner
+        if isinstance(owner, Flow) and owner.key == key:
+            flow: Flow | None = owner
+        else:  # the VC is not this flow's own, or not yet
+            flow = self.flows.get(key)
         if flow is not None and flow.vc is vc:
             flow.deadline = now + self._lifetime
             return

@@ -76,11 +76,6 @@ cdef extern from "<netinet/in.h>" nogil:
     uint32_t htonl(uint32_t)
 
 cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        int fd
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
     int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD
     int epoll_create1(int flags)
     int epoll_ctl(int descriptor, int operation, int other, epoll_event* event)
@@ -90,14 +85,15 @@ cdef extern from "<sched.h>" nogil:
     int sched_yield()
 
 cdef enum:
-    EVENTS = 32
     SLICE = 1_000_000
+    SOON = 20_000_000
     SHORT_CALM = 100_000_000
     LONG_CALM = 1_000_000_000
     MAX_PACKET = 65599
     MAX_DATAGRAM = 65536
     DATAGRAMS = 16
     CONTROL_WORDS = 8
+    CELL = 53
     SOL_UDP = 17
     UDP_SEGMENT = 103
     UDP_GRO = 104
@@ -148,6 +144,7 @@ cdef class Poller:
 
     def __cinit__(self):
         self._calm = SHORT_CALM
+        self._last_slice = -LONG_CALM
         self._descriptor = epoll_create1(EPOLL_CLOEXEC)
         if self._descriptor < 0:
             raise OSError(errno, os.strerror(errno))
@@ -171,12 +168,11 @@ cdef class Poller:
         """The time by which it waits."""
         return _now()
 
-    cpdef list poll(self, double wait, long long spin):
-        """Each descriptor that is ready, and its events; see `bursts.py`."""
-        cdef epoll_event events[EVENTS]
-        cdef int count = 0, number, failure
+    cpdef int poll(self, double wait, long long spin) except -1:
+        """How many descriptors are ready; see `bursts.py`."""
+        cdef epoll_event* events = self._ready
+        cdef int count = 0, failure
         cdef long long before, now, end
-        cdef bint soon_again
         with nogil:
             now = _now()
             end = now + spin if now >= self._no_spin_before else 0
@@ -187,9 +183,7 @@ cdef class Poller:
                 sched_yield()
                 before, now = now, _now()
                 if now - before > SLICE:
-                    soon_again = now - self._no_spin_before < LONG_CALM
-                    self._calm = min(2 * self._calm, LONG_CALM) if soon_again else SHORT_CALM
-                    self._no_spin_before = now + self._calm
+                    self._lost_a_slice(before, now)
                     break
             if not count:
                 count = epoll_wait(self._descriptor, events, EVENTS, <int>(wait * 1000 + 0.999))
@@ -198,8 +192,28 @@ cdef class Poller:
             PyErr_CheckSignals()
             if failure != EINTR:
                 raise OSError(failure, os.strerror(failure))
-            return []
-        return [(events[number].data.fd, events[number].events) for number in range(count)]
+            count = 0
+        self._count = count
+        return count
+
+    cdef void _lost_a_slice(self, long long before, long long now) noexcept nogil:
+        cdef bint soon_again = now - self._no_spin_before < LONG_CALM
+        if soon_again or before - self._last_slice < SOON:
+            self._calm = min(2 * self._calm, LONG_CALM) if soon_again else SHORT_CALM
+            self._no_spin_before = now + self._calm
+        self._last_slice = now
+
+    cpdef int descriptor(self, int number) except -1:
+        """A descriptor that the last `poll` found ready."""
+        if not 0 <= number < self._count:
+            raise IndexError("no such descriptor")
+        return self._ready[number].data.fd
+
+    cpdef long long events(self, int number) except -1:
+        """What it is ready for."""
+        if not 0 <= number < self._count:
+            raise IndexError("no such descriptor")
+        return self._ready[number].events
 
     cpdef close(self):
         """Give the set up."""
@@ -262,6 +276,7 @@ cdef class Datagrams(DatagramBursts):
     cdef sockaddr_storage _sources[DATAGRAMS]
     cdef sockaddr_storage _known  # the peer, as datagrams of its come
     cdef bint _is_known
+    cdef long long _overflow  # how many datagrams the socket had dropped when it last said so
     cdef size_t _control[DATAGRAMS][CONTROL_WORDS]  # words, since a cmsghdr has to lie at one
 
     def __cinit__(self, int descriptor, int family, tuple peer):
@@ -273,7 +288,19 @@ cdef class Datagrams(DatagramBursts):
         for number in range(DATAGRAMS):
             self._vectors[number].iov_base = self._buffers + number * MAX_DATAGRAM
             self._vectors[number].iov_len = MAX_DATAGRAM
+            self._prepare(number)
         self.answer(peer)
+
+    cdef void _prepare(self, int number) noexcept:
+        """Make a message ready to be received."""
+        cdef msghdr* header = &self._messages[number].msg_hdr
+        header.msg_name = &self._sources[number]
+        header.msg_namelen = sizeof(sockaddr_storage)
+        header.msg_iov = &self._vectors[number]
+        header.msg_iovlen = 1
+        header.msg_control = self._control[number]
+        header.msg_controllen = sizeof(self._control[number])
+        header.msg_flags = 0
 
     def __dealloc__(self):
         free(self._buffers)
@@ -288,18 +315,9 @@ cdef class Datagrams(DatagramBursts):
         """What is there, of at most `most` reads; and the errno of the last that failed, or 0; see `bursts.py`."""
         cdef int number, count, want, got = 0, failure = 0
         cdef list received = []
-        cdef mmsghdr* message
+        self.joined = 0
         while got < most:
             want = min(most - got, DATAGRAMS)
-            for number in range(want):
-                message = &self._messages[number]
-                message.msg_hdr.msg_name = &self._sources[number]
-                message.msg_hdr.msg_namelen = sizeof(sockaddr_storage)
-                message.msg_hdr.msg_iov = &self._vectors[number]
-                message.msg_hdr.msg_iovlen = 1
-                message.msg_hdr.msg_control = self._control[number]
-                message.msg_hdr.msg_controllen = sizeof(self._control[number])
-                message.msg_hdr.msg_flags = 0
             count = recvmmsg(self._descriptor, self._messages, want, MSG_DONTWAIT, NULL)
             if count < 0:
                 if errno == EAGAIN:
@@ -310,18 +328,20 @@ cdef class Datagrams(DatagramBursts):
                 continue
             for number in range(count):
                 received.append(self._item(number))
+                self._prepare(number)
             got += count
             if count < want:
                 break
         return received, failure
 
-    cdef tuple _item(self, int number):
+    cdef object _item(self, int number):
         cdef mmsghdr* message = &self._messages[number]
         cdef cmsghdr* header = CMSG_FIRSTHDR(&message.msg_hdr)
         cdef Py_ssize_t length = message.msg_len
         cdef Py_ssize_t segment = length
         cdef long long overflow = -1
         cdef int joined
+        cdef bint is_peer
         cdef uint32_t lost
         while header != NULL:
             if header.cmsg_level == SOL_UDP and header.cmsg_type == UDP_GRO and header.cmsg_len >= CMSG_LEN(sizeof(int)):
@@ -334,7 +354,14 @@ cdef class Datagrams(DatagramBursts):
                 overflow = lost
             header = CMSG_NXTHDR(&message.msg_hdr, header)
         octets = PyBytes_FromStringAndSize(<char*>self._vectors[number].iov_base, length)
-        return octets, segment, overflow, None if self._is_peer(number) else _read(&self._sources[number])
+        is_peer = self._is_peer(number)
+        if is_peer and length and length % CELL == 0 and segment % CELL == 0 and (
+                overflow < 0 or overflow == self._overflow):
+            self.joined += (length + segment - 1) // segment
+            return octets
+        if overflow >= 0:
+            self._overflow = overflow
+        return octets, segment, overflow, None if is_peer else _read(&self._sources[number])
 
     cdef bint _is_peer(self, int number):
         cdef sockaddr_storage* source = &self._sources[number]

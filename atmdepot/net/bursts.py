@@ -13,15 +13,18 @@ import time
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from atmdepot.wire.cell import CELL_SIZE
+
 _MAX_PACKET = 65535 + 64
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _SO_RXQ_OVFL = 40
-_SLICE, _SHORT_CALM, _LONG_CALM = 1_000_000, 100_000_000, 1_000_000_000
+_SLICE, _SOON, _SHORT_CALM, _LONG_CALM = 1_000_000, 20_000_000, 100_000_000, 1_000_000_000
 _U16, _INT, _U32 = Struct("=H"), Struct("=i"), Struct("=I")
 _ANCILLARY = socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_U32.size)
 
-Received = tuple[bytes, int, int, "tuple[str, int] | None"]
-"""Octets; the size of the datagrams in them (all but the last have it); how many datagrams the socket has dropped so
+Received = bytes | tuple[bytes, int, int, "tuple[str, int] | None"]
+"""The peer's whole cells, as nearly all are; or of what is anything else:
+octets; the size of the datagrams in them (all but the last have it); how many datagrams the socket has dropped so
 far, -1 if it does not say; the sender's address if it is not the peer's."""
 
 
@@ -63,6 +66,8 @@ class _Poller:
         self._epoll = select.epoll()
         self._no_spin_before = 0
         self._calm = _SHORT_CALM
+        self._last_slice = -_LONG_CALM
+        self._ready: list[tuple[int, int]] = []
 
     def fileno(self) -> int:
         """The set's own descriptor, which can be read when something in the set is ready."""
@@ -79,27 +84,45 @@ class _Poller:
         """The time by which it waits (CLOCK_MONOTONIC, ns)."""
         return time.monotonic_ns()
 
-    def poll(self, wait: float, spin: int) -> list[tuple[int, int]]:
-        """Each descriptor that is ready, and its events; none after `wait` seconds (rounded up to ms).
+    def poll(self, wait: float, spin: int) -> int:
+        """How many descriptors are ready; none after `wait` seconds (rounded up to ms).
+
+        Until the next call, `descriptor` and `events` tell of them by number.
 
         For the first `spin` ns it asks again and again, and lets whoever else wants this processor have it in between.
         A processor that has gone to sleep takes longer to wake up than a packet takes to be handled. But whoever sleeps
-        gets a busy processor back sooner than who gave it away: when another has used a whole slice of time (1 ms),
-        there is no spinning for 0.1 s; where that comes again within a second, for twice as long, up to a second.
+        gets a busy processor back sooner than who gave it away: when another has used a whole slice of time (1 ms), and
+        has done so once more within 20 ms (the system itself takes as much now and then), there is no spinning for
+        0.1 s; where it comes again within a second after that, for twice as long, up to a second.
         """
         now = time.monotonic_ns()
         end = now + spin if now >= self._no_spin_before else 0
         while now < end:
             if ready := self._epoll.poll(0):
-                return ready
+                self._ready = ready
+                return len(ready)
             os.sched_yield()
             before, now = now, time.monotonic_ns()
             if now - before > _SLICE:
-                soon_again = now - self._no_spin_before < _LONG_CALM
-                self._calm = min(2 * self._calm, _LONG_CALM) if soon_again else _SHORT_CALM
-                self._no_spin_before = now + self._calm
+                self._lost_a_slice(before, now)
                 break
-        return self._epoll.poll(wait)
+        self._ready = self._epoll.poll(wait)
+        return len(self._ready)
+
+    def _lost_a_slice(self, before: int, now: int) -> None:
+        soon_again = now - self._no_spin_before < _LONG_CALM
+        if soon_again or before - self._last_slice < _SOON:
+            self._calm = min(2 * self._calm, _LONG_CALM) if soon_again else _SHORT_CALM
+            self._no_spin_before = now + self._calm
+        self._last_slice = now
+
+    def descriptor(self, number: int) -> int:
+        """A descriptor that the last `poll` found ready."""
+        return self._ready[number][0]
+
+    def events(self, number: int) -> int:
+        """What it is ready for."""
+        return self._ready[number][1]
 
     def close(self) -> None:
         """Give the set up."""
@@ -108,6 +131,9 @@ class _Poller:
 
 class _DatagramBursts:
     """What a link needs of its socket: a class to be derived from, so that compiled code calls it in C."""
+
+    joined = 0
+    """Of the last `receive`, how many datagrams there were in what is the peer's and whole cells."""
 
     def receive(self, most: int) -> tuple[list[Received], int]:
         """What is there, of at most `most` reads; and the errno of the last that failed, or 0."""
@@ -137,6 +163,7 @@ class _Datagrams(DatagramBursts):
         """Use a socket that somebody else owns, for a peer by its address (no name)."""
         self._socket = socket.socket(family, socket.SOCK_DGRAM, fileno=descriptor)
         self._buffer = memoryview(bytearray(65_536))
+        self._overflow = 0  # how many datagrams the socket had dropped when it last said so
         self.answer(peer)
 
     def answer(self, peer: tuple[str, int]) -> None:
@@ -147,7 +174,7 @@ class _Datagrams(DatagramBursts):
     def receive(self, most: int) -> tuple[list[Received], int]:
         """What is there."""
         received: list[Received] = []
-        failure = 0
+        failure = self.joined = 0
         for _ in range(most):
             try:
                 length, ancillary, _, address = self._socket.recvmsg_into([self._buffer], _ANCILLARY)
@@ -156,10 +183,19 @@ class _Datagrams(DatagramBursts):
             except OSError as error:  # an ICMP error for something sent before
                 failure = error.errno or 0
                 continue
-            segment, overflow = _read_ancillary(ancillary)
-            received.append((bytes(self._buffer[:length]), segment or length, overflow,
-                             None if address[:2] == self.peer else address[:2]))
+            received.append(self._item(bytes(self._buffer[:length]), ancillary, address[:2]))
         return received, failure
+
+    def _item(self, octets: bytes, ancillary: list[tuple[int, int, bytes]], sender: tuple[str, int]) -> Received:
+        segment, overflow = _read_ancillary(ancillary)
+        segment = segment or len(octets)
+        if (sender == self.peer and octets and len(octets) % CELL_SIZE == 0 and segment % CELL_SIZE == 0
+                and overflow in (-1, self._overflow)):
+            self.joined += -(-len(octets) // segment)
+            return octets
+        if overflow >= 0:
+            self._overflow = overflow
+        return octets, segment, overflow, None if sender == self.peer else sender
 
     def send(self, cells: bytes, at: int, size: int, datagram: int) -> tuple[int, int]:
         """Send cells."""

@@ -7,7 +7,7 @@ cimport cython
 
 
 cdef long long _SPIN, _TICK
-cdef int _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _READ_AND_WRITE
+cdef int _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _READ_AND_WRITE, _NONE
 
 
 cdef class _Port:
@@ -27,13 +27,14 @@ cdef class Pump:
     cdef public list _lines
     cdef public long long _tick_at
     cdef public bint _started, _busy
+    cdef public int _tun_descriptor
 
     cpdef long long clock(self) except? -1
-    @cython.locals(now="long long", due="long long", spin="long long", descriptor=int, port=_Port)
+    @cython.locals(now="long long", due="long long", spin="long long", number=int, descriptor=int, port=_Port)
     cpdef double turn(self, double wait)
     @cython.locals(due="long long")
     cpdef long long next_timer(self)
-    cpdef _tun_is_ready(self, events)
+    cpdef _tun_is_ready(self)
     @cython.locals(now="long long", node=AtmNode, packets=list)
     cpdef burst_from_tun(self)
     cdef _link_is_ready(self, _Port port, int events)

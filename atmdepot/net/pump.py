@@ -34,6 +34,7 @@ _SPIN = 100_000
 """Where packets have just passed, the next ones are so many ns away; see docs/performance.md."""
 _TICK = 100_000_000
 _REOPEN = 1_000_000_000
+_NONE = -1
 _READ, _WRITE, _READ_AND_WRITE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT
 
 log = logging.getLogger("atmdepot")
@@ -75,6 +76,7 @@ class Pump:
         self._other_clock = clock
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._ports = [_Port(name, link, node.links[name]) for name, link in links.items()]
+        self._tun_descriptor = _NONE
         self._ports_by_descriptor: dict[int, _Port] = {}
         self._backlogged: set[str] = set()
         self._tick_at = self.clock() + _TICK
@@ -105,7 +107,7 @@ class Pump:
         if self._started:
             return
         self._started = True
-        self.watch(self.tun.fileno(), self._tun_is_ready)
+        self._watch_tun()
         for port in self._ports:
             self._ports_by_descriptor[port.link.fileno()] = port
             self._poller.watch(port.link.fileno(), _READ)
@@ -116,12 +118,14 @@ class Pump:
         Returns how many seconds the next turn may wait.
         """
         spin, self._busy = _SPIN if self._busy else 0, False
-        for descriptor, events in self._poller.poll(wait, spin):
-            port = self._ports_by_descriptor.get(descriptor)
-            if port is not None:
-                self._link_is_ready(port, events)
+        for number in range(self._poller.poll(wait, spin)):
+            descriptor = self._poller.descriptor(number)
+            if descriptor == self._tun_descriptor:
+                self._tun_is_ready()
+            elif (port := self._ports_by_descriptor.get(descriptor)) is not None:
+                self._link_is_ready(port, self._poller.events(number))
             else:
-                self._handlers[descriptor](events)
+                self._handlers[descriptor](self._poller.events(number))
         now = self.clock()
         due = self.next_timer()
         if due <= now:
@@ -152,7 +156,11 @@ class Pump:
 
     # Bursts.
 
-    def _tun_is_ready(self, _: int) -> None:
+    def _watch_tun(self) -> None:
+        self._tun_descriptor = self.tun.fileno()
+        self._poller.watch(self._tun_descriptor, _READ)
+
+    def _tun_is_ready(self) -> None:
         try:
             self.burst_from_tun()
         except TunGone as error:
@@ -256,8 +264,8 @@ class Pump:
         """The device was removed: make it anew, as often as it takes."""
         self.tun_losses += 1
         log.error("%s; making it anew", error.strerror)
-        del self._handlers[self.tun.fileno()]  # closing it takes it out of the epoll set
-        self.tun.close()
+        self._tun_descriptor = _NONE
+        self.tun.close()  # takes it out of the epoll set
         if self._reopen is None:
             raise error
         self._bring_back_tun(self.clock())
@@ -271,5 +279,5 @@ class Pump:
             self._reopen_at = now + _REOPEN
         else:
             self._reopen_at = None
-            self.watch(self.tun.fileno(), self._tun_is_ready)
+            self._watch_tun()
             log.warning("the TUN device is back")

@@ -21,6 +21,7 @@ from atmdepot.net.sockets import grow_buffers
 from atmdepot.wire.cell import CELL_SIZE
 
 if TYPE_CHECKING:
+    from atmdepot.net.bursts import Received
     from atmdepot.units import UdpAddress
 
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
@@ -122,19 +123,28 @@ class UdpLink(CellLink):
 
         Each item is of one datagram, or of several that the kernel joined.
         """
-        received = []
-        datagrams, error = self._datagrams.receive(most)
+        received, error = self._datagrams.receive(most)
         if error:
             self.last_error = os.strerror(error)
-        for octets, segment, overflow, stranger in datagrams:
+        self.rx_datagrams += self._datagrams.joined
+        for item in received:
+            if not isinstance(item, bytes):
+                return self._sorted_out(received)
+        return received  # type: ignore[return-value]
+
+    def _sorted_out(self, received: list[Received]) -> list[bytes]:
+        """The whole cells of what is not all of it whole cells of the peer's."""
+        good = []
+        for item in received:
+            if isinstance(item, bytes):
+                good.append(item)
+                continue
+            octets, segment, overflow, stranger = item
             if overflow != self._overflow_seen and overflow >= 0:
                 self._note_overflow(overflow)
-            if stranger is None and octets and len(octets) % CELL_SIZE == 0 and segment % CELL_SIZE == 0:
-                self.rx_datagrams += -(-len(octets) // segment)
-                received.append(octets)
-            elif cells := self._whole_cells(octets, segment, stranger):
-                received.append(cells)
-        return received
+            if cells := self._whole_cells(octets, segment, stranger):
+                good.append(cells)
+        return good
 
     def _note_overflow(self, seen: int) -> None:
         self.drops.count(DropReason.RX_OVERFLOW, (seen - self._overflow_seen) & 0xFFFFFFFF)

@@ -1,7 +1,7 @@
-"""The compiled twins of `flows.flow_key` and `flows.reverse_key`."""
+"""The compiled twins of `flows.flow_key`, `flows.reverse_key`, `flows.is_reverse` and `flows.service_of_key`."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 
 cpdef bytes flow_key(int protocol, bytes source, int sport, bytes destination, int dport):
@@ -39,6 +39,21 @@ cpdef bytes reverse_key(bytes key):
     memcpy(out + 1, octets + 1 + half, half)
     memcpy(out + 1 + half, octets + 1, half)
     return reverse
+
+
+cpdef bint is_reverse(bytes key, bytes other) except -1:
+    cdef Py_ssize_t size = len(key), half = (size - 1) // 2
+    if size not in (13, 37):
+        raise ValueError(f"a flow key has 13 or 37 octets, this one has {size}")
+    cdef const char* one = PyBytes_AS_STRING(key)
+    cdef const char* two = PyBytes_AS_STRING(other)
+    return (len(other) == size and one[0] == two[0] and memcmp(one + 1, two + 1 + half, half) == 0
+            and memcmp(one + 1 + half, two + 1, half) == 0)
+
+
+cpdef bytes service_of_key(bytes key):
+    cdef Py_ssize_t at = 1 + len(key) // 2
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(key) + at, max(len(key) - at, 0))
 
 
 cdef inline void put16(unsigned char* out, int value) noexcept nogil:

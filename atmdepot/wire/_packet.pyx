@@ -1,10 +1,10 @@
-"""The compiled twin of `packet._quick`: TCP over IPv4 and IPv6 without fragments and extension headers, SYNs included."""
+"""The compiled twin of `packet.quick`: TCP over IPv4 and IPv6 without fragments and extension headers, SYNs included."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 
 from atmdepot.wire._flows cimport made_key
-from atmdepot.wire.packet cimport Packet, TcpFields
+from atmdepot.wire.packet cimport TcpFields
 
 cdef enum:
     TCP = 6

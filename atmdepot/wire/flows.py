@@ -28,6 +28,16 @@ def reverse_key_plainly(key: FlowKey) -> FlowKey:
     return key[:1] + key[half:] + key[1:half]
 
 
+def is_reverse_plainly(key: FlowKey, other: FlowKey) -> bool:
+    """Whether two keys are of the same flow, as its two ends see it."""
+    return reverse_key_plainly(key) == other
+
+
+def service_of_key_plainly(key: FlowKey) -> bytes:
+    """The destination address and port of the flow that a key is of, one behind the other."""
+    return key[1 + len(key) // 2:]
+
+
 def flow_of_key(key: FlowKey) -> Flow:
     """The flow that a key is of."""
     half = 1 + len(key) // 2
@@ -47,6 +57,9 @@ def destination_of_key(key: FlowKey) -> bytes:
 
 try:
     from atmdepot.wire._flows import flow_key as flow_key
+    from atmdepot.wire._flows import is_reverse as is_reverse
     from atmdepot.wire._flows import reverse_key as reverse_key
+    from atmdepot.wire._flows import service_of_key as service_of_key
 except ImportError:
-    flow_key, reverse_key = flow_key_plainly, reverse_key_plainly
+    flow_key, is_reverse = flow_key_plainly, is_reverse_plainly
+    reverse_key, service_of_key = reverse_key_plainly, service_of_key_plainly

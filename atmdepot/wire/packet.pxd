@@ -1,6 +1,6 @@
 cimport cython
 
-from atmdepot.wire._flows cimport reverse_key
+from atmdepot.wire._flows cimport is_reverse, reverse_key, service_of_key
 from atmdepot.wire.flows cimport destination_of_key, source_of_key
 
 
@@ -20,8 +20,10 @@ cdef class Packet:
 
     @cython.locals(first=int)
     cpdef bint is_for_a_group(self) except -1
+    cpdef bytes service(self)
     cpdef bytes key(self)
     cpdef bytes reverse_key(self)
+    cpdef bint answers(self, bytes key) except -1
 
 
 cpdef Packet analyse(bytes octets)

@@ -10,7 +10,15 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from atmdepot.wire.flows import destination_of_key, flow_key, flow_of_key, reverse_key, source_of_key
+from atmdepot.wire.flows import (
+    destination_of_key,
+    flow_key,
+    flow_of_key,
+    is_reverse,
+    reverse_key,
+    service_of_key,
+    source_of_key,
+)
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, Ipv4View, Ipv6View, MalformedPacket, ip_view
 from atmdepot.wire.tcp import SYN, TcpView
 
@@ -101,6 +109,10 @@ class Packet:
         """The receiver's address, 4 or 16 octets."""
         return destination_of_key(self._key)
 
+    def service(self) -> bytes:
+        """The receiver's address and port, as they stand in the packet's key."""
+        return service_of_key(self._key)
+
     def is_for_a_group(self) -> bool:
         """Whether it is multicast (or IPv4 broadcast, or of the addresses that nobody has)."""
         key = self._key
@@ -119,15 +131,22 @@ class Packet:
         """The key of the flow as its receiver sees it."""
         return reverse_key(self._key)
 
+    def answers(self, key: FlowKey) -> bool:
+        """Whether its sender is the flow's receiver, and its receiver the flow's sender."""
+        return is_reverse(self._key, key)
+
 
 def analyse(octets: bytes) -> Packet:
     """Read a packet; raise NotIp or MalformedPacket for octets that are none."""
-    packet = _quick(octets)
+    packet = quick(octets)
     return analyse_by_views(octets) if packet is None else packet
 
 
-def _by_struct(octets: bytes) -> Packet | None:
-    """An IPv4 TCP packet without IP options, fragments or SYN; None for any other."""
+def quick_plainly(octets: bytes) -> Packet | None:
+    """An IPv4 TCP packet without IP options, fragments or SYN; None for any other, or for none.
+
+    Without `_plainly`, the one that runs.
+    """
     if len(octets) < 40 or octets[0] != _PLAIN_IPV4 or octets[9] != PROTOCOL_TCP:
         return None
     (_, tos, total, fragment, protocol, source, destination, sport, dport, seq, ack, offset, flags,
@@ -164,9 +183,9 @@ def _tcp_fields(ip: Ipv4View | Ipv6View) -> tuple[int, int, TcpFields]:
 
 
 if TYPE_CHECKING:
-    _quick = _by_struct
+    quick = quick_plainly
 else:
     try:
-        from atmdepot.wire._packet import quick as _quick
+        from atmdepot.wire._packet import quick
     except ImportError:
-        _quick = _by_struct
+        quick = quick_plainly

@@ -12,6 +12,7 @@ from atmdepot.atm.contract import ServiceCategory
 from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
 from atmdepot.depot.qos import QosMap
+from atmdepot.depot.tcp_states import TcpState
 from atmdepot.drops import DropReason
 from tests.ip_packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, icmp_error, ip, packed, ping, tcp, udp
 from tests.network_in_memory import (
@@ -213,6 +214,19 @@ def test_server_on_the_wrong_vp_is_counted() -> None:
     assert net.from_server(other, tcp(VIP4, 80, CLIENT4, 4000, RST | ACK, ack=2)) == {}
     assert net.depot.drops == {DropReason.WRONG_VP: 1}
     assert len(net.depot.sessions.primary) == 1
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_answer_counts_for_its_own_session_whatever_vc_it_comes_on(own: bool) -> None:
+    net = InMemoryNetwork(make_network(servers=1))
+    for port in (4000, 4001):
+        net.to_service(tcp(CLIENT4, port, VIP4, 80, SYN, seq=1))
+    first, second = net.depot.sessions.primary.values()
+    answer = tcp(VIP4, 80, CLIENT4, 4000, SYN | ACK, seq=7, ack=2)
+    net.depot.cells_from_link("to-web1", segment(answer, first.vc if own else second.vc), 0)
+    assert net.depot.take_packets() == [answer]
+    assert (first.packets_out, second.packets_out) == (1, 0)
+    assert (first.client.state, second.client.state) == (TcpState.ESTABLISHED, TcpState.SYN_SENT)
 
 
 # What is not forwarded.

@@ -264,7 +264,7 @@ class SessionsMachine(RuleBasedStateMachine):
     @invariant()
     def counters_and_bounds_hold(self) -> None:
         half_open = [key for key, entry in self.entries.items() if entry.table == "primary" and not entry.open]
-        assert {session.key for session in self.real._half_open.values()} == set(half_open)
+        assert {session.key for session in self.real._half_open} == set(half_open)
         assert len(half_open) <= MAX_HALF_OPEN
         assert len(self.entries) <= MAX_SESSIONS
         assert (self.real.opened, self.real.evicted) == (self.opened, self.evicted)

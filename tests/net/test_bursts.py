@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from atmdepot import build
 from atmdepot.net import bursts
+from atmdepot.wire.cell import CELL_SIZE
 from tests.net.ends import (
     PATIENCE,
     UDP_GRO,
@@ -75,19 +76,24 @@ def poller(twin: Any) -> Iterator[Any]:
     made.close()
 
 
+def ready(poller: Any, wait: float, spin: int) -> list[tuple[int, int]]:
+    """What a poll finds: descriptors and their events."""
+    return [(poller.descriptor(number), poller.events(number)) for number in range(poller.poll(wait, spin))]
+
+
 @pytest.mark.parametrize("spin", [0, 1, 10**6])
 def test_what_is_ready_is_told_with_its_events(poller: Any, pipe: Pipe, spin: int) -> None:
     near = pipe.near.fileno()
     poller.watch(near, select.EPOLLIN)
-    assert poller.poll(0.0, spin) == []
+    assert ready(poller, 0.0, spin) == []
     assert not is_readable(poller.fileno())
     pipe.far.send(b"x")
     assert is_readable(poller.fileno())
-    assert poller.poll(PATIENCE, spin) == [(near, select.EPOLLIN)]
+    assert ready(poller, PATIENCE, spin) == [(near, select.EPOLLIN)]
     poller.watch(near, select.EPOLLIN | select.EPOLLOUT)
-    assert poller.poll(PATIENCE, spin) == [(near, select.EPOLLIN | select.EPOLLOUT)]
+    assert ready(poller, PATIENCE, spin) == [(near, select.EPOLLIN | select.EPOLLOUT)]
     poller.watch(near, select.EPOLLOUT)
-    assert poller.poll(PATIENCE, spin) == [(near, select.EPOLLOUT)]
+    assert ready(poller, PATIENCE, spin) == [(near, select.EPOLLOUT)]
 
 
 def test_many_that_are_ready_are_all_told(poller: Any) -> None:
@@ -97,7 +103,7 @@ def test_many_that_are_ready_are_all_told(poller: Any) -> None:
         pipe.far.send(b"x")
     told: set[int] = set()
     for _ in range(4):
-        told |= {descriptor for descriptor, _ in poller.poll(0.0, 0)}
+        told |= {descriptor for descriptor, _ in ready(poller, 0.0, 0)}
     assert told == {pipe.near.fileno() for pipe in pipes}
     for pipe in pipes:
         pipe.close()
@@ -107,7 +113,7 @@ def test_who_spins_hears_at_once_and_who_has_spun_sleeps(poller: Any, pipe: Pipe
     """With a wait for ever behind it, only what becomes ready ends the spin; with none, the spin's own end does."""
     near = pipe.near.fileno()
     poller.watch(near, select.EPOLLIN)
-    assert poller.poll(0.0, 10**7) == []
+    assert ready(poller, 0.0, 10**7) == []
 
     def write(*_: object) -> None:
         pipe.far.send(b"x")
@@ -115,9 +121,9 @@ def test_who_spins_hears_at_once_and_who_has_spun_sleeps(poller: Any, pipe: Pipe
     before = signal.signal(signal.SIGALRM, write)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.01)
-        while not (ready := poller.poll(PATIENCE, 10**6)):
+        while not (found := ready(poller, PATIENCE, 10**6)):
             pass  # the signal itself may end a wait
-        assert ready == [(near, select.EPOLLIN)]
+        assert found == [(near, select.EPOLLIN)]
     finally:
         signal.signal(signal.SIGALRM, before)
 
@@ -133,15 +139,18 @@ def test_who_gave_the_processor_away_for_a_slice_does_not_spin_for_a_while(monke
     monkeypatch.setattr(bursts.os, "sched_yield", give_way)
     poller = bursts._Poller()
     slow, ms = 2_000_000, 1_000_000
-    steps = [(1000, 0, 100), (slow, 0, 1), (1000, 99 * ms, 0), (1000, ms, 100)]
+    # The system itself takes a slice now and then.
+    steps = [(1000, 0, 100), (slow, 0, 1), (1000, ms, 100), (slow, 20 * ms, 1), (1000, ms, 100)]
+    # Two that follow one another are somebody's.
+    steps += [(slow, 900 * ms, 1), (slow, 19 * ms, 1), (1000, 99 * ms, 0), (1000, ms, 100)]
     # Soon again and again: for 0.2 s, 0.4, 0.8, and then for a second.
     for calm in (200, 400, 800, 1000, 1000):
         steps += [(slow, 900 * ms, 1), (1000, (calm - 1) * ms, 0), (1000, ms, 100)]
     # Once it has gone well for a second, it is an exception again.
-    steps += [(slow, 1000 * ms, 1), (1000, 99 * ms, 0), (1000, ms, 100)]
+    steps += [(slow, 1000 * ms, 1), (1000, ms, 100), (slow, ms, 1), (1000, 99 * ms, 0), (1000, ms, 100)]
     for each, later, expected in steps:
         now, yields, taken = now + later, 0, each
-        assert poller.poll(0.0, 100_000) == []
+        assert ready(poller, 0.0, 100_000) == []
         assert yields == expected
     poller.close()
 
@@ -304,17 +313,24 @@ def here(request: pytest.FixtureRequest, twin: Any, ends: Ends) -> Here:
     return Here(twin.Datagrams, ends, request.param)
 
 
-def own(*datagrams: bytes) -> list[tuple[bytes, int, int, None]]:
+def own(*datagrams: bytes) -> list[Any]:
     """What is received of the peer's datagrams, one by one."""
-    return [(datagram, len(datagram), -1, None) for datagram in datagrams]
+    return [joined(datagram, len(datagram)) for datagram in datagrams]
+
+
+def joined(octets: bytes, size: int) -> Any:
+    """What is received of the peer's datagrams of a size that were joined: only the octets, if all are whole cells."""
+    all_whole = octets and len(octets) % CELL_SIZE == 0 and size % CELL_SIZE == 0
+    return octets if all_whole else (octets, size, -1, None)
 
 
 @pytest.mark.parametrize("most", [1, 15, 16, 17, 32, 33, 40, 50])
 def test_datagrams_come_in_order_and_within_the_bound(here: Here, most: int) -> None:
-    sent = [bytes([number]) * (number * 53 % 700) for number in range(40)]
+    sent = [bytes([number]) * (number * 53 % 689) for number in range(40)]
     here.peer.send(*sent)
     for at in range(0, 40, most):
         assert here.datagrams.receive(most) == (own(*sent[at:at + most]), 0)
+        assert here.datagrams.joined == sum(type(item) is bytes for item in own(*sent[at:at + most]))
     assert here.datagrams.receive(most) == ([], 0)
 
 
@@ -339,14 +355,16 @@ def test_datagrams_of_any_size_pass_whole(here: Here, size: int) -> None:
     assert here.datagrams.receive(16) == (own(datagram, b"next"), 0)
 
 
-@pytest.mark.parametrize(("octets", "size"), [(1000, 100), (1001, 100), (6400, 100), (120, 100), (64, 1)])
+@pytest.mark.parametrize(("octets", "size"), [
+    (1000, 100), (1001, 100), (6400, 100), (120, 100), (64, 1), (530, 53), (530, 106), (583, 106), (600, 53), (53, 1)])
 def test_joined_datagrams_come_with_their_size(here: Here, octets: int, size: int) -> None:
     here.join()
     sent = os.urandom(octets)
     here.peer.send(b"before")
     here.peer.send_joined(sent, size)
     here.peer.send(b"after")
-    assert here.datagrams.receive(16) == ([*own(b"before"), (sent, size, -1, None), *own(b"after")], 0)
+    assert here.datagrams.receive(16) == ([*own(b"before"), joined(sent, size), *own(b"after")], 0)
+    assert here.datagrams.joined == (-(-octets // size) if type(joined(sent, size)) is bytes else 0)
 
 
 def test_joined_datagrams_are_one_of_the_burst(here: Here) -> None:

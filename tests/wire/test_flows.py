@@ -21,6 +21,18 @@ def test_a_key_tells_its_flow_and_has_no_twin(flow: flows.Flow) -> None:
     protocol, source, sport, destination, dport = flow
     back = flows.flow_key(protocol, destination, dport, source, sport)
     assert flows.reverse_key(key) == flows.reverse_key_plainly(key) == back
+    assert flows.service_of_key(key) == flows.service_of_key_plainly(key) == destination + dport.to_bytes(2, "big")
+
+
+@given(one=FLOWS, other=FLOWS, place=st.integers(0, 36))
+def test_only_the_other_end_of_a_flow_is_its_reverse(one: flows.Flow, other: flows.Flow, place: int) -> None:
+    key = flows.flow_key(*one)
+    back = flows.reverse_key(key)
+    other_bit = bytearray(back)
+    other_bit[place % len(back)] ^= 1
+    for second in (key, back, bytes(other_bit), back[:-1], flows.flow_key(*other), b""):
+        is_reverse = flows.is_reverse(key, second)
+        assert is_reverse == flows.is_reverse_plainly(key, second) == (second == back)
 
 
 def test_its_octets() -> None:
@@ -41,6 +53,9 @@ def test_octets_that_are_no_key_have_no_reverse(size: int) -> None:
     for reverse in (flows.reverse_key, flows.reverse_key_plainly):
         with pytest.raises(ValueError, match=f"a flow key has 13 or 37 octets, this one has {size}"):
             reverse(bytes(size))
+    for is_reverse in (flows.is_reverse, flows.is_reverse_plainly):
+        with pytest.raises(ValueError, match=f"a flow key has 13 or 37 octets, this one has {size}"):
+            is_reverse(bytes(size), bytes(13))
 
 
 @pytest.mark.parametrize("flow", [(6, None, 1, bytes(4), 2), (6, bytes(4), 1, None, 2)])

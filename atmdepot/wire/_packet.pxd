@@ -1,0 +1,3 @@
+from atmdepot.wire.packet cimport Packet
+
+cpdef Packet quick(bytes octets)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import signal
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import trio
@@ -26,6 +25,7 @@ from atmdepot.net.offload_tun import open_tun
 from atmdepot.net.prober import Prober
 from atmdepot.net.pump import Pump
 from atmdepot.net.reporter import Reporter
+from atmdepot.net.scheduling import interrupt_nobody
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
 
@@ -88,7 +88,7 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         if status is not None:
             stack.callback(status.close)
         _calm_the_garbage_collector()
-        _interrupt_nobody()
+        interrupt_nobody()
         host = HostLoop(pump)
         host.run(_run, pump, host, control, administration, status)
 
@@ -106,16 +106,6 @@ def _calm_the_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 1000)
-
-
-def _interrupt_nobody() -> None:
-    """Have the kernel wait until whoever sends packets has sent them, instead of waking us in the middle of it.
-
-    More packets come at once so (SCHED_BATCH). What somebody has chosen with `chrt` stays.
-    """
-    if os.sched_getscheduler(0) == os.SCHED_OTHER:
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _open_tun(network: Network, name: str) -> PacketDevice:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,23 +108,3 @@ def test_a_tun_that_cannot_be_set_up_again_is_closed(monkeypatch: pytest.MonkeyP
     with pytest.raises(EnvironmentLacks):
         daemon._open_tun(network(), DEPOT)
     assert made.fileno() == -1
-
-
-@pytest.mark.parametrize(("chosen", "after"), [
-    ([], "SCHED_BATCH"), (["chrt", "--idle", "0"], "SCHED_IDLE"), (["chrt", "--batch", "0"], "SCHED_BATCH")],
-    ids=["nothing", "idle", "batch"])
-def test_a_daemon_interrupts_nobody_unless_it_is_told_how_to_run(chosen: list[str], after: str) -> None:
-    """In a process of its own, since a policy cannot always be given back."""
-    code = ("import os; from atmdepot.net.daemon import _interrupt_nobody; _interrupt_nobody(); "
-            "print(os.sched_getscheduler(0))")
-    done = subprocess.run([*chosen, sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == getattr(os, after)
-
-
-def test_a_kernel_that_refuses_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(daemon.os, "sched_getscheduler", lambda _: os.SCHED_OTHER)
-    monkeypatch.setattr(daemon.os, "sched_setscheduler", refuse)
-    daemon._interrupt_nobody()

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Link(Expiring):
-    """What can stand in a chain, in one at a time."""
+class Chained(Expiring):
+    """What can stand in a chain, in one at a time. It calls `stand_alone` when it is made."""
 
     __slots__ = ("_older", "_younger")
 
     def stand_alone(self) -> None:
         """Stand in no chain, at first or again."""
-        self._older: Link | None = None
-        self._younger: Link | None = None
+        self._older: Chained | None = None
+        self._younger: Chained | None = None
 
 
 class Chain:
@@ -32,11 +32,11 @@ class Chain:
     __slots__ = ("_oldest", "_size", "_youngest")
 
     def __init__(self) -> None:
-        self._oldest: Link | None = None
-        self._youngest: Link | None = None
+        self._oldest: Chained | None = None
+        self._youngest: Chained | None = None
         self._size = 0
 
-    def add(self, item: Link) -> None:
+    def add(self, item: Chained) -> None:
         """Enter the youngest; it stands in no chain so far."""
         item._older = self._youngest
         if self._youngest is None:
@@ -46,7 +46,7 @@ class Chain:
         self._youngest = item
         self._size += 1
 
-    def remove(self, item: Link) -> None:
+    def remove(self, item: Chained) -> None:
         """Take out an item that is in this chain."""
         older, younger = item._older, item._younger
         if older is None:
@@ -60,7 +60,7 @@ class Chain:
         item.stand_alone()
         self._size -= 1
 
-    def oldest(self, but: Link | None = None) -> Any:
+    def oldest(self, but: Chained | None = None) -> Any:
         """The oldest item, leaving out one if it is the oldest; None when there is none."""
         oldest = self._oldest
         return oldest._younger if oldest is not None and oldest is but else oldest

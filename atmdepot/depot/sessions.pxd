@@ -1,7 +1,7 @@
 cimport cython
 
 from atmdepot.atm.timers cimport TimerWheel
-from atmdepot.depot.chain cimport Chain, Link
+from atmdepot.depot.chain cimport Chain, Chained
 from atmdepot.depot.session_management cimport Server
 from atmdepot.depot.sides cimport Side, is_after, is_between, side_in
 from atmdepot.depot.tcp_states cimport after, is_answer, is_in_handshake, is_opening, is_over
@@ -14,7 +14,7 @@ cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
 cdef int _SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN, _GETS_FIN
 
 
-cdef class Session(Link):
+cdef class Session(Chained):
     cdef public long long number, opened, last_seen
     cdef public long long packets_in, packets_out, octets_in, octets_out
     cdef public Server server

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import TimerWheel
-from atmdepot.depot.chain import Chain, Link
+from atmdepot.depot.chain import Chain, Chained
 from atmdepot.depot.sides import UNKNOWN, Side, is_after, is_between, side_in
 from atmdepot.depot.tcp_states import EVENTS, NUMBERS, TcpState, after, is_answer, is_in_handshake, is_opening, is_over
 from atmdepot.wire.ip import PROTOCOL_TCP
@@ -64,7 +64,7 @@ class SessionEvent(StrEnum):
     GONE = "gone"
 
 
-class Session(Link):
+class Session(Chained):
     """An entry: the flow, its server and VC, what both ends were seen to do, and when."""
 
     __slots__ = (

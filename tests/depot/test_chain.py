@@ -7,19 +7,19 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from atmdepot.depot.chain import Chain, Link
+from atmdepot.depot.chain import Chain, Chained
 
 
 class ChainMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.chain = Chain()
-        self.model: list[Link] = []
-        self.left: list[Link] = []
+        self.model: list[Chained] = []
+        self.left: list[Chained] = []
 
     @rule()
     def a_new_item_comes(self) -> None:
-        item = Link()
+        item = Chained()
         item.stand_alone()
         self._enter(item)
 
@@ -28,7 +28,7 @@ class ChainMachine(RuleBasedStateMachine):
     def one_that_has_left_comes_again(self, data: st.DataObject) -> None:
         self._enter(self.left.pop(data.draw(st.integers(0, len(self.left) - 1))))
 
-    def _enter(self, item: Link) -> None:
+    def _enter(self, item: Chained) -> None:
         self.chain.add(item)
         self.model.append(item)
 

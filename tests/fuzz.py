@@ -192,9 +192,9 @@ class Fuzz:
                 one.sendto(b"", other.getsockname())
             received, _ = far.receive(random.randrange(40))
             for item in received:
-                octets, segment = (item, 0 if item and len(item) % CELL_SIZE == 0 else -1) \
-                    if isinstance(item, bytes) else item[:2]
-                if octets not in sent or segment < 0:
+                octets, segment = (item, CELL_SIZE) if isinstance(item, bytes) else item[:2]
+                are_cells = octets and len(octets) % CELL_SIZE == 0
+                if octets not in sent or segment < 0 or (isinstance(item, bytes) and not are_cells):
                     raise AssertionError(f"received {octets[:99]!r} of {segment}")
 
     def nodes(self, random: Random) -> None:

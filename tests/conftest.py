@@ -45,6 +45,15 @@ def _docker_lacks() -> str:
     return lacks()
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A test's name never holds octets.
+
+    A gzip file's tell the second in which it was made, and two workers that collect a second apart would not agree
+    on which tests there are.
+    """
+    return f"{len(val)} octets" if isinstance(val, bytes | bytearray | memoryview) else None
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Where no lab or no testbed can be had, tests that need one are skipped; in CI they fail."""
     for marker, lacks in (("namespaces", _namespaces_lack), ("docker", _docker_lacks)):

@@ -265,7 +265,7 @@ OF_OTHER_PLACES = {DropReason.WRONG_VP, DropReason.TUN_QUEUE_FULL, DropReason.TU
 """What happens to packets from servers, and at the TUN device."""
 
 
-@pytest.mark.parametrize(("reason", "prepare", "octets"), DROPPED, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(("reason", "prepare", "octets"), DROPPED, ids=lambda value: getattr(value, "__name__", None))
 def test_a_packet_that_would_be_dropped(reason: DropReason, prepare: Any, octets: bytes) -> None:
     net = InMemoryNetwork(make_network(tables="[sessions]\nmax_sessions = 1"))
     prepare(net)

@@ -283,10 +283,15 @@ def test_a_pipe_is_read_as_it_comes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("octets", "why"), [
-    (b"", "ends at octet 0"), (b"\x7fELF" + bytes(60), "no pcap file"), (b"<html>" * 9, "no pcap file"),
-    (pcap_file([], link_type=147), r"the link type is 147, which .* those that are: 197 \(ERF\), 123 "),
-    (PCAP[:20], "ends at octet 20"), (gzip.compress(b"hello, this is text that has been compressed"), "no pcap file"),
-    (gzip.compress(PCAP)[:12], "cut short"), (b"\x1f\x8b" + bytes(40), "damaged")])
+    pytest.param(b"", "ends at octet 0", id="empty"),
+    pytest.param(b"\x7fELF" + bytes(60), "no pcap file", id="a program"),
+    pytest.param(b"<html>" * 9, "no pcap file", id="a page"),
+    pytest.param(pcap_file([], link_type=147), r"the link type is 147, which .* those that are: 197 \(ERF\), 123 ",
+                 id="link type 147"),
+    pytest.param(PCAP[:20], "ends at octet 20", id="cut in its header"),
+    pytest.param(gzip.compress(b"hello, this is text that has been compressed"), "no pcap file", id="gzip'd text"),
+    pytest.param(gzip.compress(PCAP)[:12], "cut short", id="gzip'd and cut"),
+    pytest.param(b"\x1f\x8b" + bytes(40), "damaged", id="damaged gzip")])
 def test_what_is_no_capture_is_refused(octets: bytes, why: str) -> None:
     with pytest.raises(CaptureError, match=rf"^x\.pcap( \(unpacked\))?: .*{why}"):
         open_capture(Capture(octets))

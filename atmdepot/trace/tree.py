@@ -1,7 +1,8 @@
 """Trees of what a trace shows (`-v`): every field of a cell, a PDU and the packet in it, by its standard's name.
 
-They are read off the declared layouts (`wire/layouts.py`), and what those do not reach, such as HTTP, ICMP or DNS, off
-Scapy's layers where Scapy is installed (the extra `trace`). Both are slow; nothing else of a trace uses them.
+They are read off the declared layouts (`wire/layouts.py`, `wire/ip_layouts.py`), and what those do not reach, such as
+HTTP, ICMP or DNS, off Scapy's layers where Scapy is installed (the extra `trace`). Both are slow; nothing else of a
+trace uses them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from construct.core import ConstructError
 from atmdepot.trace.items import Cell, HecVerdict, Pdu
 from atmdepot.trace.printable import printable
 from atmdepot.trace.summary import count_text
-from atmdepot.wire import layouts
+from atmdepot.wire import ip_layouts, layouts
 from atmdepot.wire.aal5 import TRAILER_SIZE, crc32, is_dynamips_crc
 from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, Interface, hec
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, address_text, ip_view
@@ -37,7 +38,7 @@ _ENCAPSULATIONS: dict[str, tuple[str, Any]] = {
     Encapsulation.LLC: ("LLC/SNAP", layouts.LLC_ROUTED),
     Encapsulation.LLC_BRIDGED: ("LLC/SNAP", layouts.LLC_BRIDGED),
     Encapsulation.VC_MUX_BRIDGED: ("bridged Ethernet", layouts.VC_BRIDGED)}
-_INNER: dict[int, tuple[str, Any]] = {PROTOCOL_TCP: ("TCP", layouts.TCP), PROTOCOL_UDP: ("UDP", layouts.UDP)}
+_INNER: dict[int, tuple[str, Any]] = {PROTOCOL_TCP: ("TCP", ip_layouts.TCP), PROTOCOL_UDP: ("UDP", ip_layouts.UDP)}
 
 
 def tree_text(item: Item, *, cells: bool = False) -> str:
@@ -122,7 +123,7 @@ def _cpcs_lines(pdu: Pdu) -> Iterator[str]:
 
 
 def _packet_lines(octets: bytes, packet: Packet) -> Iterator[str]:
-    layout = layouts.IPV4 if packet.version == 4 else layouts.IPV6
+    layout = ip_layouts.IPV4 if packet.version == 4 else ip_layouts.IPV6
     yield f"IPv{packet.version}"
     yield from _parsed(layout, octets, 1)
     if packet.protocol in _INNER and not packet.later:

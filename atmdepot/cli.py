@@ -176,7 +176,7 @@ def _plain(value: object) -> object:
 def main() -> None:
     """Run a command; print a clear failure as it is, without a traceback."""
     try:
-        _add_commands()
+        add_commands()
         code = cli.main(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -185,7 +185,7 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _add_commands() -> None:
+def add_commands() -> None:
     """Load the commands of other modules, which takes some tenths of a second."""
     from atmdepot.bench.commands import bench
     from atmdepot.doctor import doctor

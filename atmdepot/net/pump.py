@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _PACKETS_A_BURST = 128
 _DATAGRAMS_A_BURST = 32
-_SPIN = 100_000
+_SPIN = 200_000
 """Where packets have just passed, the next ones are so many ns away; see docs/performance.md."""
 _TICK = 100_000_000
 _REOPEN = 1_000_000_000

@@ -83,10 +83,10 @@ static void flush_link(struct link *link)
 
 static void segment(const unsigned char *packet, size_t length)
 {
-    /* The server by the client's port; the VCI by it, too. */
+    /* The server by the client's port, the VCI by it, too. A kernel gives its clients every second port only. */
     int at = packet[0] >> 4 == 4 ? (packet[0] & 15) * 4 : 40;
     int port = is_edge ? packet[at + 2] << 8 | packet[at + 3] : packet[at] << 8 | packet[at + 1];
-    int number = is_edge ? 0 : port % link_count;
+    int number = is_edge ? 0 : port / 2 % link_count;
     struct link *link = &links[number];
     size_t cells = (length + TRAILER + PAYLOAD - 1) / PAYLOAD;
     if (link->filled + cells * CELL > TRAIN)

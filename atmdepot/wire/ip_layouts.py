@@ -81,8 +81,7 @@ _IPV4_ADDRESSES = ("source_address" / Bytewise(Bytes(4)), "destination_address" 
 
 
 def _ipv4_header_checksum(context: Any) -> int:
-    header = covered(BitStruct(*_IPV4_FIELDS, *_IPV4_ADDRESSES),
-                     tuple(field.name for field in (*_IPV4_FIELDS, *_IPV4_ADDRESSES)))
+    header = covered(BitStruct(*_IPV4_FIELDS, *_IPV4_ADDRESSES))
     return internet_checksum(header(context) + _beside(context, "options"))
 
 

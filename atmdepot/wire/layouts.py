@@ -78,9 +78,9 @@ def crc10(octets: bytes) -> int:
     return int(_oam_crc10(octets)) >> 6
 
 
-def covered(layout: Any, names: tuple[str, ...]) -> Any:
+def covered(layout: Any) -> Any:
     """What a check covers: `layout` built once more from the fields that stand in the context."""
-    return lambda context: layout.build({name: context[name] for name in names})
+    return lambda context: layout.build({name: value for name, value in context.items() if not name.startswith("_")})
 
 
 def _rest_but(field: str, after: int) -> Any:
@@ -112,8 +112,7 @@ _NNI_FIELDS = (_NNI_VPI, _VCI, _PTI, _CLP)
 
 
 def _cell_header(fields: tuple[Any, ...]) -> Any:
-    return BitStruct(*fields, "hec" / Checksum(
-        BitsInteger(8), hec, covered(BitStruct(*fields), tuple(field.name for field in fields))))
+    return BitStruct(*fields, "hec" / Checksum(BitsInteger(8), hec, covered(BitStruct(*fields))))
 
 
 UNI_CELL_HEADER = _cell_header(_UNI_FIELDS)
@@ -140,7 +139,7 @@ CPCS_PDU = Struct(
     "cpcs_uu" / Default(Int8ub, 0),
     "cpi" / Default(Int8ub, 0),
     "length" / Default(Int16ub, lambda context: len(context.sdu)),
-    "crc" / Checksum(Int32ub, crc32, covered(_CPCS_COVERED, ("sdu", "pad", "cpcs_uu", "cpi", "length"))),
+    "crc" / Checksum(Int32ub, crc32, covered(_CPCS_COVERED)),
     Terminated,
 )
 """A CPCS-PDU; one with Length 0 is an abort."""
@@ -219,6 +218,5 @@ _OAM_FIELDS = (
 # The CRC-10 covers 374 bits; two zero bits before them make whole octets of them.
 _OAM_COVERED = BitStruct(Padding(2), *_OAM_FIELDS)
 
-OAM = BitStruct(*_OAM_FIELDS, "crc10" / Checksum(
-    BitsInteger(10), crc10, covered(_OAM_COVERED, tuple(field.name for field in _OAM_FIELDS))))
+OAM = BitStruct(*_OAM_FIELDS, "crc10" / Checksum(BitsInteger(10), crc10, covered(_OAM_COVERED)))
 """The payload of an OAM cell, F4 or F5; loopback in the layout 16/16/8."""

@@ -18,9 +18,9 @@ from atmdepot import build as _build
 _build.choose()  # before any module that may be compiled
 
 # ruff: noqa: E402
-from atmdepot.atm.contract import Contract, ServiceCategory
 from atmdepot.atm.sar import Reassembler, Sdu, segment
 from atmdepot.atm.vc import Vc, VcTable
+from atmdepot.config.contract import Contract, ServiceCategory
 from atmdepot.drops import DropReason
 from atmdepot.wire.aal5 import Aal5Error, CpcsPdu, CrcMode, cells_needed, cpcs_pdu, parse_cpcs_pdu
 from atmdepot.wire.cell import CellHeader, HecReceiver, Interface, hec

@@ -14,9 +14,9 @@ import msgspec
 
 import atmdepot
 from atmdepot import build
+from atmdepot.config.model import find, load, schema
+from atmdepot.config.units import TcpAddress
 from atmdepot.errors import AtmdepotError
-from atmdepot.network import find, load, schema
-from atmdepot.units import TcpAddress
 
 _INTERRUPTED = 130
 _EXAMPLES = """\b
@@ -187,14 +187,14 @@ def main() -> None:
 
 def add_commands() -> None:
     """Load the commands of other modules, which takes some tenths of a second."""
-    from atmdepot.bench.commands import bench
-    from atmdepot.doctor import doctor
-    from atmdepot.explain_command import explain_command
-    from atmdepot.lab.commands import lab
-    from atmdepot.lab.container import container
-    from atmdepot.lab.demo import demo, replay_command
+    from atmdepot.commands.bench import bench
+    from atmdepot.commands.container import container
+    from atmdepot.commands.demo import demo, replay_command
+    from atmdepot.commands.doctor import doctor
+    from atmdepot.commands.explain import explain_command
+    from atmdepot.commands.lab import lab
+    from atmdepot.commands.trace import trace
     from atmdepot.lab.probe import ready_command
-    from atmdepot.trace.command import trace
 
     for command in (lab, container, ready_command, doctor, demo, trace, replay_command, explain_command, bench):
         cli.add_command(command)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
 
 _WIDE = 200
 _COLUMNS = {

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from atmdepot.config.model import find
 from atmdepot.lab import Lab
 from atmdepot.lab.sniff import sniffing
-from atmdepot.network import find
-from atmdepot.trace.pcap import LinkType, PcapWriter
+from atmdepot.trace.capture.pcap import LinkType, PcapWriter
 from atmdepot.wire.ip import PROTOCOL_TCP, ip_view
 
 _PAGES = ("100B", "10KB")

@@ -21,5 +21,5 @@ export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=lib
 "$python" -m tests.fuzz --seconds "$seconds"
 # Left out: what runs compilers, tshark, or a command without this environment, none of which bears what is preloaded.
 "$python" -m pytest -q -n 2 -m "not namespaces and not docker and not tshark" -p no:cacheprovider \
-    --ignore tests/test_package.py --deselect tests/lab/test_container.py::test_a_node_that_the_table_does_not_have \
+    --ignore tests/test_package.py --deselect tests/commands/test_container.py::test_a_node_that_the_table_does_not_have \
     --deselect tests/trace/test_wireshark.py::test_the_page_names_every_field_and_preference

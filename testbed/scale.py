@@ -23,8 +23,8 @@ from pathlib import Path
 from struct import pack
 from typing import TYPE_CHECKING, Any, Self
 
+from atmdepot.config.model import Network, parse
 from atmdepot.depot.forwarding import Depot
-from atmdepot.network import Network, parse
 from atmdepot.tables import console, make_table
 from atmdepot.wire.flows import flow_key, flow_of_key
 from atmdepot.wire.ip import PROTOCOL_TCP

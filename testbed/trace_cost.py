@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
-from atmdepot.net.records import Cells, Drop, SessionChange
+from atmdepot.node.events import Cells, Drop, SessionChange
 from atmdepot.tables import console, make_table
 from atmdepot.trace.live import LiveSource, give_way
 from atmdepot.wire.cell import CELL_SIZE

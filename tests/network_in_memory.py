@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
+from atmdepot.config.model import Network, parse
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
-from atmdepot.network import Network, parse
 from atmdepot.wire.cell import CELL_SIZE
 
 if TYPE_CHECKING:

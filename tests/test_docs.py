@@ -69,7 +69,7 @@ def test_the_metrics_page_has_every_metric_with_its_labels() -> None:
 
 
 def test_the_vc_table_page_has_every_key() -> None:
-    from atmdepot.network import (
+    from atmdepot.config.model import (
         Lab,
         Line,
         Link,

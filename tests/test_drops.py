@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from atmdepot.atm.line import Line
 from atmdepot.atm.sar import segment
+from atmdepot.config.model import Line as LineSettings
+from atmdepot.config.units import CellRate, UdpAddress
 from atmdepot.drops import DropReason, Drops, OnVc
-from atmdepot.network import Line as LineSettings
-from atmdepot.units import CellRate, UdpAddress
 from atmdepot.wire.aal5 import abort_pdu, cpcs_pdu, crc32, to_cells
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from tests.depot.servers import kill

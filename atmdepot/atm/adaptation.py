@@ -16,8 +16,8 @@ from atmdepot.wire.cell import CELL_SIZE, Interface
 from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Encapsulation, EncapsulationError, decapsulate
 
 if TYPE_CHECKING:
-    from atmdepot.atm.contract import Contract
-    from atmdepot.network import Network, Vp
+    from atmdepot.config.contract import Contract
+    from atmdepot.config.model import Network, Vp
 
 
 _ENCAPSULATIONS = {encapsulation.value: encapsulation for encapsulation in Encapsulation}

@@ -14,7 +14,7 @@ from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE
 
 if TYPE_CHECKING:
-    from atmdepot.network import Line as LineSettings
+    from atmdepot.config.model import Line as LineSettings
 
 DEFAULT_QUEUE = 8192
 _NS = 1_000_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.contract import Contract, ServiceCategory
+from atmdepot.config.contract import Contract, ServiceCategory
 from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
 from atmdepot.wire.cell import HEADER_SIZE, CellHeader, Interface
 from atmdepot.wire.llc import Encapsulation

@@ -13,8 +13,8 @@ import time
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from atmdepot.config.units import UdpAddress
 from atmdepot.errors import AtmdepotError
-from atmdepot.units import UdpAddress
 from atmdepot.wire.aal5 import cpcs_pdu
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE
 from atmdepot.wire.ip import PROTOCOL_TCP, ip_packet

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from atmdepot.config.model import parse
 from atmdepot.errors import AtmdepotError
-from atmdepot.network import parse
 
 if TYPE_CHECKING:
-    from atmdepot.network import Network, Service
+    from atmdepot.config.model import Network, Service
 
 BULK_SERVICE = "bench-bulk"
 IDLE_SERVICE = "bench-idle"

@@ -22,17 +22,17 @@ from rich import box
 from rich.table import Table
 
 from atmdepot import build
-from atmdepot.atm.contract import ServiceCategory
 from atmdepot.atm.sar import Reassembler, segment
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bench.figures import Target
 from atmdepot.bench.report import number, range_of
 from atmdepot.bench.samples import Spread
+from atmdepot.config.contract import ServiceCategory
+from atmdepot.config.model import Server as ServerSettings
+from atmdepot.config.model import SessionTimers
 from atmdepot.depot.session_management import Server
 from atmdepot.depot.sessions import Session, SessionTables
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
-from atmdepot.network import Server as ServerSettings
-from atmdepot.network import SessionTimers
 from atmdepot.wire.aal5 import MAX_SDU, cells_needed, cpcs_pdu
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.flows import flow_key

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from atmdepot.atm.node import AtmNode
-from atmdepot.depot.qos import dscp_name
+from atmdepot.config.qos import dscp_name
 from atmdepot.depot.reasons import (
     choice_text,
     entry_text,
@@ -28,13 +27,14 @@ from atmdepot.depot.reasons import (
 from atmdepot.depot.sessions import Session
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.drops import DropReason
+from atmdepot.node.node import AtmNode
 from atmdepot.wire.aal5 import cells_needed
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, address_text
 
 if TYPE_CHECKING:
+    from atmdepot.bearer.atm import Target, VpMap
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.session_management import Pool, Server
-    from atmdepot.depot.vc_map import Target, VpMap
     from atmdepot.wire.packet import Packet, TcpFields
 
 

@@ -1,14 +1,14 @@
 cimport cython
 
 from atmdepot.atm.adaptation cimport LinkAdaptation
-from atmdepot.atm.node cimport AtmNode
-from atmdepot.depot.qos cimport QosMap
+from atmdepot.node.node cimport AtmNode
+from atmdepot.config.qos cimport QosMap
 from atmdepot.depot.session_management cimport Pool, Server, SessionManagement
 from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc
 from atmdepot.depot.sessions cimport Session, SessionTables, is_half_open, session_of
 from atmdepot.depot.tcp_states cimport is_opening
-from atmdepot.depot.vc_map cimport Target, VcMap, VpMap
+from atmdepot.bearer.atm cimport Target, VcMap, VpMap
 from atmdepot.wire.packet cimport Packet, TcpFields
 
 cdef long long _SYN, _RST

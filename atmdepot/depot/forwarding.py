@@ -20,21 +20,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.fragments import FragmentMap
-from atmdepot.atm.node import AtmNode
+from atmdepot.bearer.atm import Target, VcMap
+from atmdepot.config.qos import QosMap
 from atmdepot.depot.other_traffic import OtherTraffic
 from atmdepot.depot.probing import Probing
-from atmdepot.depot.qos import QosMap
 from atmdepot.depot.session_management import Pool, Server, SessionManagement
 from atmdepot.depot.sessions import Session, SessionEvent, SessionTables, is_half_open, session_of
 from atmdepot.depot.tcp_states import is_opening
-from atmdepot.depot.vc_map import Target, VcMap
 from atmdepot.drops import DropReason
+from atmdepot.node.fragments import FragmentMap
+from atmdepot.node.node import AtmNode
 from atmdepot.wire.tcp import RST, SYN, reset_for
 
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Packet, TcpFields
 

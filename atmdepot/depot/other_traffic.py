@@ -17,9 +17,9 @@ from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTO
 
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
+    from atmdepot.bearer.atm import Target
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.session_management import Pool
-    from atmdepot.depot.vc_map import Target
     from atmdepot.wire.packet import Packet
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from atmdepot.atm.adaptation import PathCondition
+    from atmdepot.config.model import Probing as Settings
     from atmdepot.depot.session_management import Server
-    from atmdepot.network import Probing as Settings
 
 _MAX_ASKERS = 64
 

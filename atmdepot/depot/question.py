@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from atmdepot.units import IpAddress
+from atmdepot.config.units import IpAddress
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, ip_packet
 from atmdepot.wire.tcp import SYN
 

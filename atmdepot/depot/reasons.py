@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.depot.qos import dscp_name
+from atmdepot.config.qos import dscp_name
 from atmdepot.depot.sessions import Table
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, address_text, endpoint
 from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 
 if TYPE_CHECKING:
+    from atmdepot.config.model import Network
     from atmdepot.depot.session_management import Pool, Server
     from atmdepot.depot.sessions import Session
-    from atmdepot.network import Network
     from atmdepot.wire.packet import Packet, TcpFields
 
 TCP_FLAGS = {"SYN": SYN, "FIN": FIN, "RST": RST, "PSH": PSH, "ACK": ACK, "URG": URG, "ECE": ECE, "CWR": CWR}

@@ -12,9 +12,9 @@ from atmdepot.depot.probing import Condition
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from atmdepot.config.model import Network
+    from atmdepot.config.model import Server as ServerSettings
     from atmdepot.depot.balancing import Balancer
-    from atmdepot.network import Network
-    from atmdepot.network import Server as ServerSettings
 
 _ANY_PORT = 0
 _WEIGHT_UNIT = 100

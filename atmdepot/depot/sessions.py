@@ -19,11 +19,11 @@ from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
-    from atmdepot.atm.contract import ServiceCategory
     from atmdepot.atm.vc import Vc
+    from atmdepot.bearer.atm import Target, VpMap
+    from atmdepot.config.contract import ServiceCategory
+    from atmdepot.config.model import SessionTimers
     from atmdepot.depot.session_management import Server
-    from atmdepot.depot.vc_map import Target, VpMap
-    from atmdepot.network import SessionTimers
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import TcpFields
 

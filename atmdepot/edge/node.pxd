@@ -1,11 +1,11 @@
 cimport cython
 
 from atmdepot.atm.adaptation cimport LinkAdaptation
-from atmdepot.atm.node cimport AtmNode
+from atmdepot.node.node cimport AtmNode
 from atmdepot.atm.timers cimport Expiring, TimerWheel
 from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc, VcTable
-from atmdepot.depot.qos cimport QosMap
+from atmdepot.config.qos cimport QosMap
 from atmdepot.wire.packet cimport Packet
 
 

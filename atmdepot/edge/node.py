@@ -9,19 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.adaptation import LinkAdaptation, vc_of
-from atmdepot.atm.contract import ServiceCategory
-from atmdepot.atm.fragments import FragmentMap
-from atmdepot.atm.node import AtmNode
 from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
-from atmdepot.depot.qos import QosMap
+from atmdepot.config.contract import ServiceCategory
+from atmdepot.config.qos import QosMap
 from atmdepot.drops import DropReason
+from atmdepot.node.fragments import FragmentMap
+from atmdepot.node.node import AtmNode
 from atmdepot.wire.cell import Interface
 from atmdepot.wire.llc import Encapsulation
 from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
-    from atmdepot.network import Network, Vp
+    from atmdepot.config.model import Network, Vp
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Packet
 

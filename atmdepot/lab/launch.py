@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from atmdepot import network as networks
+from atmdepot.config import model as networks
 from atmdepot.errors import AtmdepotError, EnvironmentLacks, NotReady
 from atmdepot.lab import state as states
 from atmdepot.lab import web as webs
@@ -27,8 +27,8 @@ from atmdepot.paths import run_dir
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from atmdepot.config.model import Network
     from atmdepot.lab.testbed import RunDirLock
-    from atmdepot.network import Network
 
 _POLL = 0.1
 _ERRORS = {EnvironmentLacks.exit_code: EnvironmentLacks, NotReady.exit_code: NotReady}

@@ -17,7 +17,7 @@ from atmdepot.errors import AtmdepotError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.network import Link, Network
+    from atmdepot.config.model import Link, Network
 
 CLIENT = "client"
 """The node that the lab adds: where the browsers and load generators run."""

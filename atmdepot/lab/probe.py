@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atmdepot.config.model import load
 from atmdepot.errors import NotReady
 from atmdepot.lab.pages import page
-from atmdepot.network import load
 
 if TYPE_CHECKING:
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
 
 PAGE = "100B"
 _TRY = 1.0

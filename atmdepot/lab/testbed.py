@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from atmdepot.config.model import load
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import state as states
 from atmdepot.lab.namespaces import Doors
-from atmdepot.network import load
 from atmdepot.paths import run_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from atmdepot.config.model import Network
     from atmdepot.lab.state import State
-    from atmdepot.network import Network
 
 _STOP_PATIENCE = 8.0
 """Seconds until a supervisor that does not stop is killed; it gives its children 5."""

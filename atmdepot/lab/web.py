@@ -15,7 +15,7 @@ from atmdepot.lab.pages import SIZES, own_pages, page
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
 
 _TEMP = {"client_body": "", "proxy": "proxy", "fastcgi": "fastcgi", "uwsgi": "uwsgi", "scgi": "scgi"}
 """The temporary paths of nginx, each with the module that knows the directive."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from atmdepot.config.model import load
 from atmdepot.depot.forwarding import Depot
 from atmdepot.errors import AtmdepotError
-from atmdepot.network import load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -32,11 +32,11 @@ from atmdepot.paths import control_socket
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from atmdepot.atm.node import AtmNode
+    from atmdepot.config.model import Network
+    from atmdepot.config.units import TcpAddress
     from atmdepot.net.status import StatusServer
     from atmdepot.net.tun import PacketDevice
-    from atmdepot.network import Network
-    from atmdepot.units import TcpAddress
+    from atmdepot.node.node import AtmNode
 
 log = logging.getLogger("atmdepot")
 

@@ -19,8 +19,8 @@ from atmdepot.errors import EnvironmentLacks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atmdepot.network import Network, Node
-    from atmdepot.units import IpAddress
+    from atmdepot.config.model import Network, Node
+    from atmdepot.config.units import IpAddress
 
 _FIRST_TABLE = 5300
 _RULE_PRIORITY = 5300

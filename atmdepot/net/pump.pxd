@@ -1,5 +1,5 @@
 from atmdepot.atm.adaptation cimport LinkAdaptation
-from atmdepot.atm.node cimport AtmNode
+from atmdepot.node.node cimport AtmNode
 from atmdepot.net._bursts cimport Poller as _Poller
 from atmdepot.net.line_link cimport CellLink
 from atmdepot.net.tun cimport PacketDevice

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from atmdepot.atm.adaptation import LinkAdaptation
-    from atmdepot.atm.node import AtmNode
     from atmdepot.net.line_link import CellLink
     from atmdepot.net.tun import PacketDevice
+    from atmdepot.node.node import AtmNode
 
 _PACKETS_A_BURST = 128
 _DATAGRAMS_A_BURST = 32

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from atmdepot.config.units import IpAddress, UdpAddress
 from atmdepot.depot.forwarding import Depot
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.daemon import make_node, open_link
 from atmdepot.net.pump import Pump
-from atmdepot.net.records import Cells
 from atmdepot.net.tap import DEFAULT_BOUND, Tap
 from atmdepot.net.tun import SocketTun
-from atmdepot.units import IpAddress, UdpAddress
+from atmdepot.node.events import Cells
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.ip import MalformedPacket, address_text
 from atmdepot.wire.packet import analyse
@@ -30,7 +30,7 @@ from atmdepot.wire.tcp import ACK, SYN
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Packet
 

@@ -20,8 +20,8 @@ from atmdepot.net.readiness import not_ready
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from atmdepot.config.units import TcpAddress
     from atmdepot.net.pump import Pump
-    from atmdepot.units import TcpAddress
 
 _MAX_CONNECTIONS = 16
 _MAX_REQUEST = 8192

@@ -1,6 +1,6 @@
 """A trace over the control socket: one line of JSON that tells of the node, then its records as they come.
 
-A frame is 4 octets of length, big-endian, and a MessagePack array of the records of `net/records.py`, the last of which
+A frame is 4 octets of length, big-endian, and a MessagePack array of the records of `node/events.py`, the last of which
 is a watermark once the sessions that were there already are told. Where nothing happens, one comes in a frame of its
 own some twenty times a second, so that nobody who merges the traces of several nodes waits for an idle one.
 
@@ -22,8 +22,8 @@ import trio
 
 from atmdepot.depot.forwarding import Depot
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.records import Watermark
 from atmdepot.net.tap import SessionNote, Tap
+from atmdepot.node.events import Watermark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from atmdepot.depot.sessions import Session
     from atmdepot.net.pump import Pump
-    from atmdepot.net.records import Told
+    from atmdepot.node.events import Told
 
 _FRAME = 64 * 1024
 _SESSIONS_A_FRAME = 128

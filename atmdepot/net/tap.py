@@ -16,18 +16,18 @@ import msgspec
 from atmdepot.depot.forwarding import Depot
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.records import Cells, Drop, Missed, SessionChange
 from atmdepot.net.views import flow_ends
+from atmdepot.node.events import Cells, Drop, Missed, SessionChange
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.ip import PROTOCOL_TCP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from atmdepot.atm.node import AtmNode
     from atmdepot.depot.sessions import Session
     from atmdepot.drops import OnVc
-    from atmdepot.net.records import Record
+    from atmdepot.node.events import Record
+    from atmdepot.node.node import AtmNode
     from atmdepot.wire.flows import FlowKey
 
 DEFAULT_BOUND = 8 * 2**20

@@ -21,8 +21,8 @@ from atmdepot.net.sockets import grow_buffers
 from atmdepot.wire.cell import CELL_SIZE
 
 if TYPE_CHECKING:
+    from atmdepot.config.units import UdpAddress
     from atmdepot.net.bursts import Received
-    from atmdepot.units import UdpAddress
 
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _SO_RXQ_OVFL = 40

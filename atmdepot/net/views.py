@@ -20,9 +20,9 @@ from atmdepot.wire.ip import endpoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from atmdepot.atm.node import AtmNode
     from atmdepot.atm.vc import Vc
     from atmdepot.net.pump import Pump
+    from atmdepot.node.node import AtmNode
     from atmdepot.wire.flows import FlowKey
 
 Row = dict[str, Any]

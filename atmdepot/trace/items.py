@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.net.records import Drop, Missed, SessionChange
+from atmdepot.node.events import Drop, Missed, SessionChange
 from atmdepot.trace.names import UNNAMED, VcName
 from atmdepot.wire.aal5 import TRAILER_SIZE
 from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, CellHeader, Interface, correct

@@ -1,7 +1,7 @@
 """Records of several nodes in the order of their times, however soon or late each node is heard.
 
 Each node's records come in the order of their times, so that each one tells how far its node is; watermarks tell it
-where there are no records (see `net/records.py`). A record goes as soon as no node can tell of anything older.
+where there are no records (see `node/events.py`). A record goes as soon as no node can tell of anything older.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import math
 from itertools import count
 from typing import TYPE_CHECKING
 
-from atmdepot.net.records import Cells, SessionChange, Watermark
+from atmdepot.node.events import Cells, SessionChange, Watermark
 from atmdepot.trace.sources import Remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from atmdepot.net.records import Record, Told
+    from atmdepot.node.events import Record, Told
 
 PATIENCE = 5_000_000_000
 """How long a node that says nothing may hold up the records of others, in ns."""

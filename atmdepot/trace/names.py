@@ -12,7 +12,7 @@ from atmdepot.wire.llc import Encapsulation
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from atmdepot.network import Network, Vp
+    from atmdepot.config.model import Network, Vp
 
 
 class VcName(NamedTuple):

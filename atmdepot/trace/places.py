@@ -7,26 +7,26 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from atmdepot.config.model import load
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.control import is_answered, show
 from atmdepot.net.running import control_sockets, running_networks
-from atmdepot.network import load
 from atmdepot.tables import console, make_table
-from atmdepot.trace.files import FileSource, open_capture
+from atmdepot.trace.capture.files import FileSource, open_capture
+from atmdepot.trace.capture.sniff import SniffSource
+from atmdepot.trace.capture.udp_cells import names_of
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.live import LiveSource, give_way
 from atmdepot.trace.names import VcBook
 from atmdepot.trace.sessions import CaptureSessions, DepotSessions
-from atmdepot.trace.sniff import SniffSource
-from atmdepot.trace.summary import count_text
-from atmdepot.trace.udp_cells import names_of
+from atmdepot.trace.show.summary import count_text
 from atmdepot.wire.cell import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
     from atmdepot.trace.sources import SourceRecord
     from atmdepot.wire.aal5 import CrcMode
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from atmdepot.atm.contract import ServiceCategory
+from atmdepot.config.contract import ServiceCategory
+from atmdepot.config.model import Server as ServerSettings
+from atmdepot.config.model import SessionTimers
 from atmdepot.depot.session_management import Server
 from atmdepot.depot.sessions import Session as Entry
 from atmdepot.depot.sessions import SessionEvent, SessionTables
-from atmdepot.net.records import SessionChange
-from atmdepot.network import Server as ServerSettings
-from atmdepot.network import SessionTimers
+from atmdepot.node.events import SessionChange
 from atmdepot.trace.inside import flow_of
 from atmdepot.trace.items import Session
 from atmdepot.wire.flows import flow_key, flow_of_key
 from atmdepot.wire.ip import endpoint
 
 if TYPE_CHECKING:
-    from atmdepot.depot.vc_map import Target
+    from atmdepot.bearer.atm import Target
     from atmdepot.trace.items import Pdu
     from atmdepot.wire.flows import FlowKey
 

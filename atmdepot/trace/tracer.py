@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from atmdepot.net.records import Cells, Drop, Missed, SessionChange
+from atmdepot.node.events import Cells, Drop, Missed, SessionChange
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.sources import HecMark, Remark
 from atmdepot.wire.aal5 import crc32
@@ -16,11 +16,11 @@ from atmdepot.wire.cell import CELL_SIZE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from atmdepot.trace.filter import Filter
+    from atmdepot.trace.capture.write import CaptureWriter
+    from atmdepot.trace.filter.filter import Filter
     from atmdepot.trace.follow import Follower
     from atmdepot.trace.items import Item
     from atmdepot.trace.sources import SourceRecord
-    from atmdepot.trace.write import CaptureWriter
 
 LEVELS = ("cell", "pdu", "session", "all")
 _MARKS = {HecVerdict.GOOD: HecMark.RECORDED, HecVerdict.CORRECTED: HecMark.RECORDED, HecVerdict.BAD: HecMark.BAD,

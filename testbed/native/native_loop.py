@@ -18,11 +18,11 @@ import sys
 import time
 from pathlib import Path
 
+from atmdepot.config.model import load
 from atmdepot.lab import Lab
 from atmdepot.net.daemon import make_node, open_link
 from atmdepot.net.host import HostSetup
 from atmdepot.net.tun import Tun
-from atmdepot.network import load
 
 HERE = Path(__file__).parent
 LIBRARY = HERE.parent.parent / "build" / "native_loop.so"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from atmdepot.atm import line as line_module
 from atmdepot.atm.line import Impairments, Line, Trials
+from atmdepot.config.model import Line as Settings
+from atmdepot.config.units import CellRate, Duration
 from atmdepot.drops import DropReason, Drops
-from atmdepot.network import Line as Settings
-from atmdepot.units import CellRate, Duration
 from atmdepot.wire.cell import CellHeader, hec
 
 NS = 1_000_000_000

@@ -12,7 +12,7 @@ from rich.console import Console
 from atmdepot import build
 from atmdepot.bench.samples import Spread
 from atmdepot.bench.sar import SIZES, Report, Row, measure, table
-from tests.test_cli import run, run_process
+from tests.commands.test_cli import run, run_process
 
 
 def row(name: str, octets: int, cells_per_second: float, packets: float = 1000) -> Row:

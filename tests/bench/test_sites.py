@@ -18,9 +18,9 @@ from atmdepot.bench.contenders import CELLS, CONTENDERS, DNAT, HAPROXY, KERNEL, 
 from atmdepot.bench.loads import Load, loads
 from atmdepot.bench.readings import NoFigure
 from atmdepot.bench.site import Site
+from atmdepot.config.model import find
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import Lab
-from atmdepot.network import find
 from tests.lab.labs import until
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.units import Duration
+from atmdepot.config.units import Duration
 from atmdepot.wire.flows import flow_of_key
 from tests.ip_packets import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, tcp
 from tests.network_in_memory import CLIENT4, VIP4, InMemoryNetwork
 
 if TYPE_CHECKING:
+    from atmdepot.config.model import Network
     from atmdepot.depot.sessions import Session
-    from atmdepot.network import Network
 
 _FLAGS = {"S": SYN, "A": ACK, "F": FIN, "R": RST, "P": PSH, "U": URG, "E": ECE, "C": CWR, "-": 0}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from atmdepot.config.model import Probing
+from atmdepot.config.model import Server as ServerSettings
 from atmdepot.depot.probing import Outcome
 from atmdepot.depot.session_management import Pool, Server
-from atmdepot.network import Probing
-from atmdepot.network import Server as ServerSettings
 
 AT_ONCE = Probing(rise=1, fall=1)
 

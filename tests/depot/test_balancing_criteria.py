@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
+from atmdepot.config.units import Duration
 from atmdepot.depot.balancing import BALANCERS, MAGLEV_SIZE, RandomOfTwo, maglev_table
 from atmdepot.depot.session_management import Pool
-from atmdepot.units import Duration
 from tests.depot.servers import give, kill, make_server, make_servers, revive
 from tests.network_in_memory import SECOND
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from atmdepot.config.model import Server as ServerSettings
+from atmdepot.config.units import Duration
 from atmdepot.depot.balancing import BALANCERS
 from atmdepot.depot.explain import Explanation, explain
 from atmdepot.depot.reasons import flags_words
 from atmdepot.drops import DropReason
-from atmdepot.network import Server as ServerSettings
-from atmdepot.units import Duration
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.packet import analyse

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atmdepot.atm.contract import ServiceCategory
 from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
-from atmdepot.depot.qos import QosMap
+from atmdepot.config.contract import ServiceCategory
+from atmdepot.config.qos import QosMap
 from atmdepot.depot.tcp_states import TcpState
 from atmdepot.drops import DropReason
 from tests.ip_packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, icmp_error, ip, packed, ping, tcp, udp

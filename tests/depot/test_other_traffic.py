@@ -6,8 +6,8 @@ from itertools import permutations
 
 import pytest
 
-from atmdepot.atm.fragments import FragmentMap
 from atmdepot.drops import DropReason, Drops
+from atmdepot.node.fragments import FragmentMap
 from atmdepot.wire.packet import Packet, analyse
 from tests.depot.servers import kill, revive
 from tests.depot.test_forwarding import PAIRS, vc_of

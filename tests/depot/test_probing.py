@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from atmdepot.atm.adaptation import PathCondition
+from atmdepot.config.model import Probing as Settings
+from atmdepot.config.units import Duration
 from atmdepot.depot.probing import Condition, Fault, Outcome, Probing
-from atmdepot.network import Probing as Settings
-from atmdepot.units import Duration
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.depot.servers import make_server
 from tests.network_in_memory import SECOND

@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from atmdepot.atm.contract import ServiceCategory
+from atmdepot.config.contract import ServiceCategory
+from atmdepot.config.model import SessionTimers
+from atmdepot.config.units import Duration
 from atmdepot.depot.sessions import Session, SessionTables, Table, is_half_open
-from atmdepot.network import SessionTimers
-from atmdepot.units import Duration
 from atmdepot.wire.flows import FlowKey, flow_key
 from atmdepot.wire.packet import TcpFields
 from tests.depot.servers import make_server

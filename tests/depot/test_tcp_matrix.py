@@ -14,11 +14,11 @@ from itertools import product
 
 import pytest
 
-from atmdepot.atm.contract import ServiceCategory
+from atmdepot.config.contract import ServiceCategory
+from atmdepot.config.model import SessionTimers
 from atmdepot.depot.sessions import Session, SessionTables, Table
 from atmdepot.depot.sides import UNKNOWN, Side
 from atmdepot.depot.tcp_states import NUMBERS, OVER, Event, TcpState
-from atmdepot.network import SessionTimers
 from atmdepot.wire.flows import flow_key
 from atmdepot.wire.packet import TcpFields
 from tests.depot.servers import make_server

@@ -17,7 +17,7 @@ from tests.ip_packets import ACK, SYN, ping, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, make_network
 
 if TYPE_CHECKING:
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
 
 LIFETIME = (20 * 60 + 120) * SECOND
 UNCLAIMED = 120 * SECOND

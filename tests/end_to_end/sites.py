@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
+from atmdepot.config.model import find
 from atmdepot.lab import Lab
 from atmdepot.net.control import show
-from atmdepot.network import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

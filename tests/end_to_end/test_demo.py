@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from atmdepot.config.model import load
 from atmdepot.net.replay import replay
-from atmdepot.network import load
-from atmdepot.trace.files import open_capture
-from atmdepot.trace.pcap import PcapReader, ip_packets
+from atmdepot.trace.capture.files import open_capture
+from atmdepot.trace.capture.pcap import PcapReader, ip_packets
 from atmdepot.trace.sources import PduSeen
 
 RECORDING = Path(__file__).parents[2] / "testbed" / "http.pcap"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from atmdepot.config.model import load, shipped_tables
 from atmdepot.lab.pages import page
-from atmdepot.network import load, shipped_tables
 from tests.end_to_end.sites import CLIENT, VIP, Site, site, until
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from atmdepot.config.model import Network, find, parse
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.plan import Address, Plan, plan_of
-from atmdepot.network import Network, find, parse
 
 DIRECT = find("direct").read_text()
 

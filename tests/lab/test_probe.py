@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from atmdepot.config.model import load
 from atmdepot.errors import NotReady
 from atmdepot.lab import probe
 from atmdepot.lab.pages import page
 from atmdepot.lab.probe import wait_for_all
-from atmdepot.network import load
 from tests.lab.labs import atmdepot
 from tests.net.ends import fresh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
 
 GOOD = b"HTTP/1.0 200 OK\r\n\r\n" + page(probe.PAGE)
 

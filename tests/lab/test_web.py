@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from atmdepot.config.model import find, parse
 from atmdepot.lab import web as webs
 from atmdepot.lab.pages import SIZES, page
 from atmdepot.lab.probe import fetch
 from atmdepot.lab.web_server import serve
-from atmdepot.network import find, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

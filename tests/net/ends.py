@@ -9,10 +9,10 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+from atmdepot.config.units import UdpAddress
 from atmdepot.drops import Drops
 from atmdepot.net import bursts
 from atmdepot.net.udp_link import UdpLink
-from atmdepot.units import UdpAddress
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 
 if TYPE_CHECKING:

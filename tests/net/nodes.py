@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from atmdepot.config.model import parse
 from atmdepot.net.daemon import make_node, open_link
 from atmdepot.net.pump import Pump
 from atmdepot.net.tun import SocketTun
-from atmdepot.network import parse
 from tests.net.ends import PATIENCE, fresh
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
 
 VIP, VIP6 = "10.80.0.1", "fd00:80::1"
 CLIENT, CLIENT6 = "10.9.0.2", "fd00:9::2"

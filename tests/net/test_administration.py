@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from atmdepot.config.model import load
 from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.administration import Administration
-from atmdepot.network import load
 from tests.depot.playbook import Playbook
 
 if TYPE_CHECKING:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from atmdepot.config.units import TcpAddress
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net import daemon
 from atmdepot.net.daemon import make_node, open_link
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.tun import SocketTun
 from atmdepot.net.udp_link import UdpLink
-from atmdepot.units import TcpAddress
 from tests.net.ends import pair_of
 from tests.net.nodes import DEPOT, WEB1, network
 
 if TYPE_CHECKING:
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
 
 
 def test_a_node_is_made_by_its_kind() -> None:

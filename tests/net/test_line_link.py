@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from atmdepot import network
 from atmdepot.atm.line import Line
+from atmdepot.config import model as network
+from atmdepot.config.units import CellRate, Duration
 from atmdepot.drops import DropReason, Drops
 from atmdepot.net.line_link import CellLink, LineLink
-from atmdepot.units import CellRate, Duration
 from tests.net.ends import cells_of, split
 
 MS = 1_000_000

@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import atmdepot
+from atmdepot.config.units import Vci
 from atmdepot.depot.probing import Outcome
 from atmdepot.drops import DropReason
 from atmdepot.net import views
 from atmdepot.net.metrics import FAMILIES, Metrics, full_names
 from atmdepot.net.readiness import not_ready
-from atmdepot.units import Vci
 from atmdepot.wire.statistics import ServerState
 from tests.net.nodes import CLIENT, DEPOT, SYN, VIP, WEB1, Nodes, network, tcp
 

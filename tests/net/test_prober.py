@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+from atmdepot.config.model import Probing
+from atmdepot.config.units import Duration
 from atmdepot.depot.probing import Outcome
 from atmdepot.net.prober import Prober
-from atmdepot.network import Probing
-from atmdepot.units import Duration
 from atmdepot.wire.flows import flow_of_key
 from tests.depot.servers import make_servers
 

@@ -17,9 +17,9 @@ from atmdepot.net import bursts
 from atmdepot.net.daemon import make_node
 from atmdepot.net.line_link import CellLink, LineLink
 from atmdepot.net.pump import Pump
-from atmdepot.net.records import Cells
 from atmdepot.net.tap import Tap, Taps
 from atmdepot.net.tun import SocketTun, TunGone
+from atmdepot.node.events import Cells
 from atmdepot.wire.cell import CELL_SIZE
 from tests.net.ends import PATIENCE, cells_of, is_readable
 from tests.net.nodes import (

@@ -11,10 +11,10 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atmdepot.config.units import TcpAddress
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import status as module
 from atmdepot.net.status import StatusServer
-from atmdepot.units import TcpAddress
 from atmdepot.wire.statistics import ServerState
 from tests.net.ends import fresh, pair_of
 from tests.net.nodes import DEPOT, WEB1, Nodes, network

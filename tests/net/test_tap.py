@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.records import Cells, Drop, Missed, SessionChange
 from atmdepot.net.tap import MAX_DROP_OCTETS, MAX_TAPS, SessionNote, Tap, Taps
+from atmdepot.node.events import Cells, Drop, Missed, SessionChange
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from atmdepot.wire.flows import flow_key
 from tests.ip_packets import SYN, tcp, udp
@@ -19,8 +19,8 @@ from tests.net.ends import cells_of
 from tests.network_in_memory import CLIENT4, CLIENT6, VIP4, VIP6, InMemoryNetwork
 
 if TYPE_CHECKING:
-    from atmdepot.atm.node import AtmNode
-    from atmdepot.net.records import Record
+    from atmdepot.node.events import Record
+    from atmdepot.node.node import AtmNode
 
 ALL = 1 << 30
 

@@ -6,12 +6,12 @@ import socket
 
 import pytest
 
+from atmdepot.config.units import UdpAddress
 from atmdepot.drops import DropReason, Drops
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import udp_link
 from atmdepot.net.bursts import Datagrams
 from atmdepot.net.udp_link import UdpLink
-from atmdepot.units import UdpAddress
 from atmdepot.wire.cell import CELL_SIZE
 from tests.net.ends import (
     UDP_GRO,

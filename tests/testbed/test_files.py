@@ -13,10 +13,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from atmdepot.lab.container import container
+from atmdepot.commands.container import container
+from atmdepot.config.model import load
 from atmdepot.lab.plan import CLIENT, plan_of
 from atmdepot.net.metrics import full_names
-from atmdepot.network import load
 
 ROOT = Path(__file__).parents[2]
 TESTBED = ROOT / "testbed"
@@ -98,7 +98,7 @@ def test_the_port_and_the_network_of_gns3_are_those_of_its_table() -> None:
 
 
 def test_the_health_check_of_the_client_looks_for_the_file_that_it_leaves() -> None:
-    from atmdepot.lab.container import READY_FILE
+    from atmdepot.commands.container import READY_FILE
 
     assert NODE["client"]["healthcheck"]["test"] == ["CMD-SHELL", f"ls /run/atmdepot/*/{READY_FILE}"]
 

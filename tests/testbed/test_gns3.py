@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from atmdepot.config.model import load
 from atmdepot.lab.pages import page
-from atmdepot.network import load
 from tests.testbed.conftest import until
 
 if TYPE_CHECKING:

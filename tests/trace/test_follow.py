@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from atmdepot.atm.sar import Reassembler, segment
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.drops import DropReason
-from atmdepot.net.records import Cells, Drop, Missed, SessionChange
+from atmdepot.node.events import Cells, Drop, Missed, SessionChange
 from atmdepot.trace import follow
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu, Session

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.network import load, parse, shipped_tables
+from atmdepot.config.model import load, parse, shipped_tables
 from atmdepot.trace.names import UNNAMED, VcBook, VcName
 from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.cell import Interface
@@ -16,7 +16,7 @@ from atmdepot.wire.llc import Encapsulation
 from tests.network_in_memory import make_network
 
 if TYPE_CHECKING:
-    from atmdepot.network import Network
+    from atmdepot.config.model import Network
 
 MUX = Encapsulation.VC_MUX
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atmdepot.net.records import Cells, SessionChange
+from atmdepot.config.units import Duration
+from atmdepot.node.events import Cells, SessionChange
 from atmdepot.trace import sessions
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Pdu, Place, Session
 from atmdepot.trace.names import VcBook, VcName
 from atmdepot.trace.sessions import CaptureSessions, DepotSessions
-from atmdepot.trace.text import endpoint
-from atmdepot.units import Duration
+from atmdepot.trace.show.text import endpoint
 from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.ip import address_text
 from tests.depot.playbook import Playbook

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
-from atmdepot.net.records import Cells, Drop, Missed, SessionChange
-from atmdepot.trace.filter import parse_filter
+from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.trace.filter.filter import parse_filter
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, Pdu, Session
 from atmdepot.trace.sessions import CaptureSessions

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.trace.erf import MAX_PDU_CELLS
-from atmdepot.trace.files import open_capture
-from atmdepot.trace.pcap import CaptureError, LinkType, PcapReader, PcapRecord, PcapWriter, ip_packets
+from atmdepot.trace.capture.erf import MAX_PDU_CELLS
+from atmdepot.trace.capture.files import open_capture
+from atmdepot.trace.capture.pcap import CaptureError, LinkType, PcapReader, PcapRecord, PcapWriter, ip_packets
+from atmdepot.trace.capture.write import FORMATS, open_writer
 from atmdepot.trace.sources import CapturedCells, PduSeen, Remark
-from atmdepot.trace.write import FORMATS, open_writer
 from atmdepot.wire.aal5 import cpcs_pdu
 from atmdepot.wire.ip import address_text
 from atmdepot.wire.llc import Encapsulation, encapsulate

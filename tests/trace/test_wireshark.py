@@ -17,7 +17,7 @@ from atmdepot.atm.sar import Reassembler
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
-from atmdepot.trace.pcap import LinkType, PcapWriter
+from atmdepot.trace.capture.pcap import LinkType, PcapWriter
 from atmdepot.trace.wireshark import FILE_NAME, install, plugin_folder
 from atmdepot.wire.aal5 import CrcMode, abort_pdu, cpcs_pdu, crc32, to_cells
 from atmdepot.wire.cell import CellHeader, Interface, hec

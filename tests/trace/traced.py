@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from atmdepot.net.records import Cells
+from atmdepot.node.events import Cells
+from atmdepot.trace.capture.write import open_writer
 from atmdepot.trace.follow import DEFAULT_MAX_CELLS, Follower
 from atmdepot.trace.tracer import Tracer
-from atmdepot.trace.write import open_writer
 from atmdepot.wire.cell import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from atmdepot.trace.capture.write import CaptureWriter
     from atmdepot.trace.tracer import Totals
-    from atmdepot.trace.write import CaptureWriter
 
 Train = tuple[int, str, bytes]
 """When it passed, which way, and its cells."""

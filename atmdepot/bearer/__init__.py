@@ -1,0 +1,1 @@
+"""Bearers: how a packet gets from the depot to a server and back."""

@@ -1,0 +1,1 @@
+"""The commands, a module each; `atmdepot.cli` loads them when they are asked for."""

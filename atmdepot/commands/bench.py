@@ -1,0 +1,169 @@
+"""`atmdepot bench`: the commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+import msgspec
+
+from atmdepot.bench import figures, machine
+from atmdepot.bench.contenders import CONTENDERS, DEPOT, Contender
+from atmdepot.bench.loads import Load, loads
+from atmdepot.bench.progress import Teller
+from atmdepot.bench.report import NOTE, Report, as_json, as_markdown, tables
+from atmdepot.bench.run import Plan, run
+from atmdepot.bench.svg import draw
+from atmdepot.config.model import find, load
+from atmdepot.errors import EnvironmentLacks
+from atmdepot.tables import console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_QUICK, _ROUNDS = 3, 7
+_TERMINATED = 128 + signal.SIGTERM
+_IDLE, _MOST = 1_000_000, 4_000_000
+
+
+@click.group(epilog="\b\nExample:\n  atmdepot bench peers --quick\n")
+def bench() -> None:
+    """Measure the depot."""
+
+
+def _writable(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    """Tell now what could not be written after a quarter of an hour."""
+    if value is not None and not os.access(value if value.exists() else value.parent, os.W_OK):
+        raise click.BadParameter(f"{value} cannot be written")
+    return value
+
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@bench.command(epilog="""\b
+Examples:
+  atmdepot bench peers --quick
+  atmdepot bench peers --json peers.json --svg peers.svg
+  atmdepot bench peers --rounds 5 --contender haproxy --contender depot --measure bulk
+  atmdepot bench peers --list
+""")
+@click.option("--rounds", type=click.IntRange(1, 100), help=f"How many rounds; {_ROUNDS} unless told otherwise.")
+@click.option("--quick", is_flag=True, help=f"{_QUICK} rounds.")
+@click.option("--seconds", type=click.IntRange(1, 60), default=1, show_default=True, help="How long each sample is.")
+@click.option("--contender", "names", multiple=True, metavar="NAME", type=click.Choice(list(CONTENDERS)),
+              help="Only this one; can be repeated.")
+@click.option("--measure", "measures", multiple=True, metavar="NAME",
+              help="Only this measure, or those whose names begin so (bulk, connections-1kb); can be repeated.")
+@click.option("--table", default="direct", show_default=True, help="The VC table of the lab.")
+@click.option("--idle-sessions", type=click.IntRange(figures.FEW_IDLE + 1, _MOST), default=_IDLE, show_default=True,
+              help=f"How many sessions the measure idle-sessions compares with {figures.FEW_IDLE:,}.")
+@click.option("--json", "json_file", type=_FILE, callback=_writable, help="Write samples, medians and ratios there.")
+@click.option("--svg", "svg_file", type=_FILE, callback=_writable, help="Draw bars there.")
+@click.option("--markdown", "markdown_file", type=_FILE, callback=_writable, help="Write the tables there, for a page.")
+@click.option("--list", "list_only", is_flag=True, help="List contenders and measures.")
+def peers(
+    rounds: int | None, quick: bool, seconds: int, names: tuple[str, ...], measures: tuple[str, ...], table: str,
+    idle_sessions: int, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None,
+    list_only: bool,
+) -> None:
+    """Compare the depot with kernel forwarding, nftables DNAT, HAProxy and nginx in one lab.
+
+    The contenders take turns, each in a lab of its own with the same table, web servers and client; every round
+    measures everything once. Nothing outside the labs is touched.
+    """
+    if list_only:
+        _list(idle_sessions)
+        return
+    load(table)
+    wanted = figures.chosen(measures, figures.figures(idle_sessions))
+    contenders, usable, left_out = _possible(
+        [CONTENDERS[name] for name in CONTENDERS if not names or name in names],
+        [each for each in loads() if set(each.figures) & set(wanted)])
+    beside_idle = (DEPOT in contenders and machine.find("ab") is not None
+                   and any(name in wanted for name in (figures.idle(idle_sessions), figures.idle(figures.FEW_IDLE))))
+    if not contenders or not (usable or beside_idle):
+        raise EnvironmentLacks("no contender or no measure is left that could be run here: "
+                               + ("; ".join(left_out.values()) or "choose others"))
+    rounds = rounds or (_QUICK if quick else _ROUNDS)
+    plan = Plan(contenders, usable, frozenset(wanted), find(table).read_text(encoding="utf-8"), rounds, seconds,
+                idle_sessions if beside_idle else None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    about = machine.describe(contenders)
+    with Teller(plan.expected, sys.stderr) as teller:
+        for name, path in about["data_paths"].items():
+            teller.tell(f"{name}: {path}")
+        outcome = run(plan, teller)
+    settings = {"table": table, "rounds": rounds, "seconds": seconds, "idle_sessions": idle_sessions}
+    _tell(Report(outcome.samples, settings, about, left_out | outcome.left_out, idle_sessions), json_file, svg_file,
+          markdown_file)
+
+
+def _possible(
+    contenders: list[Contender], wanted: list[Load],
+) -> tuple[list[Contender], list[Load], dict[str, str]]:
+    """Those for which the programs are there; the others by name with what they lack, which is told too."""
+    if machine.find("nginx") is None:
+        raise EnvironmentLacks(_lacking(["nginx"]))
+    lacking = {each.name: _lacking(missing) for each in contenders if (missing := _missing(each.programs))}
+    lacking |= {each.name: _lacking(missing) for each in wanted if (missing := _missing([each.program]))}
+    for name, why in lacking.items():
+        click.echo(f"{name} is left out: {why}", err=True)
+    return ([each for each in contenders if each.name not in lacking],
+            [each for each in wanted if each.name not in lacking], lacking)
+
+
+def _missing(programs: Iterable[str]) -> list[str]:
+    return [program for program in programs if machine.find(program) is None]
+
+
+def _lacking(programs: list[str]) -> str:
+    packages = " ".join(machine.PACKAGES[program] for program in programs)
+    return f"{', '.join(programs)} {'is' if len(programs) == 1 else 'are'} not installed: apt-get install {packages}"
+
+
+def _list(idle_sessions: int) -> None:
+    for each in CONTENDERS.values():
+        click.echo(f"contender  {each.name:22}  {each.title}: {each.about}")
+    for figure in figures.figures(idle_sessions).values():
+        click.echo(f"measure    {figure.name:22}  {figure.title} ({figure.unit})")
+
+
+def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None) -> None:
+    """Print the tables, write the files, and say what does not count."""
+    out = console()
+    for table in tables(report):
+        out.print(table)
+    out.print(NOTE, highlight=False)
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(as_json(report))) + b"\n")
+    if svg_file is not None:
+        svg_file.write_text(draw(report), encoding="utf-8")
+    if markdown_file is not None:
+        markdown_file.write_text(as_markdown(report), encoding="utf-8")
+    if failures := report.samples.failures:
+        click.echo(f"{len(failures)} samples do not count, as was told above", err=True)
+
+
+@bench.command(epilog="\b\nExamples:\n  atmdepot bench sar --both\n  atmdepot bench sar --size 1500 --json sar.json\n")
+@click.option("--seconds", type=click.FloatRange(0.01, 60), default=0.5, show_default=True,
+              help="How much CPU time each work gets.")
+@click.option("--size", "sizes", multiple=True, type=click.IntRange(1, 65535), metavar="OCTETS",
+              help="Only packets of this size; can be repeated.")
+@click.option("--both", is_flag=True, help="Measure the plain data path, too, and compare.")
+@click.option("--json", "json_file", type=click.File("wb", lazy=False), help="Write the figures there; - is stdout.")
+def sar(seconds: float, sizes: tuple[int, ...], both: bool, json_file: BinaryIO | None) -> None:
+    """Time segmentation, reassembly, CRC and session look-up on one core."""
+    from atmdepot.bench.sar import SIZES, measure, measure_plain, table
+
+    plain = measure_plain(sizes or SIZES, seconds) if both else None
+    report = measure(sizes or SIZES, seconds)
+    if json_file is None or json_file is not sys.stdout.buffer:
+        console().print(table(report, plain))
+    if json_file is not None:
+        told = msgspec.to_builtins(report) | ({"plain": plain} if plain else {})
+        json_file.write(msgspec.json.format(msgspec.json.encode(told)) + b"\n")

@@ -1,0 +1,79 @@
+"""`atmdepot container`: be one node of a VC table in a container, as the lab's nodes are in their namespaces.
+
+The addresses come from the lab's plan, the web servers are the lab's, and the client waits for what the lab waits for.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atmdepot.config.model import find, load
+from atmdepot.errors import AtmdepotError
+from atmdepot.lab import web as webs
+from atmdepot.lab.plan import CLIENT, plan_of
+from atmdepot.lab.probe import wait_for_all
+from atmdepot.lab.wiring import wire_here
+from atmdepot.paths import run_dir
+
+if TYPE_CHECKING:
+    from atmdepot.config.model import Network
+
+READY_FILE = "client.ready"
+"""What the client leaves beside the control sockets when a page has come; its health check looks for it."""
+
+_STDOUT = Path("/dev/stdout")
+
+
+@click.command("container", epilog="""\b
+Examples:
+  atmdepot container compose --node web1 --wire
+  atmdepot container mine.toml --node depot
+""")
+@click.argument("table")
+@click.option("--node", required=True, help=f"Which node to be: one of the table's, or {CLIENT}.")
+@click.option("--wire", is_flag=True, help="Give the container's interface the addresses that the table has for the "
+                                           "node; without it, the machine has them.")
+@click.option("--web/--no-web", default=True, show_default=True, help="Run a web server on an edge node.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True,
+              metavar="SECONDS", help="How long the client waits for the first page.")
+def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> None:
+    """Be one node of the VC table TABLE in a container: its addresses, its web server and its daemon.
+
+    The client waits until a page has come through the depot, and then idles.
+    """
+    network = load(table)
+    known = [CLIENT, network.depot, *network.edges]
+    if node not in known:
+        raise AtmdepotError(f"{table}: \"{node}\" is no node to be: there are {', '.join(known)}")
+    directory = run_dir() / network.name
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ready = directory / READY_FILE
+    ready.unlink(missing_ok=True)
+    if wire:
+        wire_here(plan_of(network), node, [str(vip) for vip in network.vips])
+    if node == CLIENT:
+        wait_for_all(network, timeout)
+        ready.touch()
+        os.execvp("sleep", ["sleep", "infinity"])
+    if web:
+        _start_web_servers(network, node, directory)
+    words = ["depot", str(find(table))] if node == network.depot else ["edge", str(find(table)), "--node", node]
+    os.execv(sys.executable, [sys.executable, "-m", "atmdepot", *words])
+
+
+def _start_web_servers(network: Network, node: str, directory: Path) -> None:
+    """Run the web server behind an edge node; it logs to the container's output and ends with the container."""
+    nginx = webs.find_nginx()
+    for web in webs.web_servers(network):
+        if web.node == node:
+            home = webs.lay_out(directory, web)
+            log = home / "access.log"
+            if not log.is_symlink():
+                log.symlink_to(_STDOUT)
+            subprocess.Popen(webs.nginx_command(nginx, home, web) if nginx else webs.python_command(home, web))

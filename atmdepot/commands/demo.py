@@ -1,0 +1,319 @@
+"""`atmdepot demo`: real requests from curl, through the depot, as cells, to real web servers, and back.
+
+Where neither root nor a user namespace can be had, the same depot and edge nodes carry a recorded session instead.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import sysconfig
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from atmdepot.config.model import find, load
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.lab import Lab
+from atmdepot.lab.pages import SIZES, page
+from atmdepot.lab.sniff import Crossing, sniffing
+from atmdepot.net.control import show
+from atmdepot.node.events import Cells
+from atmdepot.tables import make_table
+from atmdepot.trace.capture.pcap import PcapReader, ip_packets
+from atmdepot.trace.capture.write import open_writer
+from atmdepot.trace.filter.filter import parse_filter
+from atmdepot.trace.follow import Follower
+from atmdepot.trace.items import Pdu
+from atmdepot.trace.live import LiveSource
+from atmdepot.trace.names import VcBook
+from atmdepot.trace.show.text import LinePrinter
+from atmdepot.trace.tracer import Tracer
+from atmdepot.wire.ip import PROTOCOL_TCP, ip_view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from atmdepot.config.model import Network
+    from atmdepot.trace.items import Item
+
+_FETCHES = 4
+_PATIENCE = 5.0
+_GLANCE = 0.05
+_QUIET = 0.5
+"""Seconds without a packet; longer than TCP waits before it sends again, and than any table's delay."""
+_CURL_SECONDS = "20"
+
+
+@click.command(epilog="\b\nExamples:\n  atmdepot demo\n  atmdepot demo gns3\n  atmdepot demo -w cells.pcap\n")
+@click.argument("table", default="direct")
+@click.option("-w", "--write", type=click.File("wb", lazy=False), metavar="FILE",
+              help="Write the cells of the first request as an ERF capture, for Wireshark.")
+@click.option("--keep", is_flag=True, help="Leave the lab up at the end, to look around in.")
+def demo(table: str, write: BinaryIO | None, keep: bool) -> int:
+    """See real HTTP requests go through a depot as ATM cells, and come back (TABLE: direct)."""
+    out = Console(width=None if Console().is_terminal else 140)
+    network = load(table)
+    out.print(Text(_picture(network)))
+    ours = network.name not in {lab.name for lab in Lab.all() if lab.alive}
+    try:
+        if shutil.which("curl") is None:
+            raise EnvironmentLacks("curl is not installed (apt-get install curl)")
+        lab = Lab.up(find(table), progress=lambda line: out.print(Text(f"  {line}", style="dim")))
+    except EnvironmentLacks as error:
+        out.print(Text(f"{error}\nSo no network of namespaces can be had here: a recorded session is replayed instead.",
+                       style="yellow"))
+        return _verdict(out, replay_file(out, recorded_session(), network, write))
+    try:
+        return _verdict(out, _Demo(out, lab).run(write))
+    finally:
+        if keep or not ours:
+            out.print(Text(f"The lab stays up: `atmdepot lab exec client -- curl http://{network.vips[0]}/`, "
+                           f"`atmdepot show sessions`, and `atmdepot lab down {network.name}` at the end."))
+        else:
+            lab.down()
+
+
+def recorded_session() -> Path:
+    """The recording that ships with atmdepot."""
+    for folder in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"):
+        path = folder / "testbed" / "http.pcap"
+        if path.exists():
+            return path
+    raise AtmdepotError("the recorded session testbed/http.pcap is not installed")
+
+
+def _picture(network: Network) -> str:
+    lines = []
+    for number, (name, vp) in enumerate(network.vps.items()):
+        link = network.link_of_vp(vp)
+        edge = network.links[link].other_end(network.depot)
+        front = f"curl ── {network.depot} ══" if number == 0 else " " * (6 + len(network.depot)) + "└══"
+        lines.append(f"  {front} {link}, VP {name} (VPI {vp.vpi}) ══ {edge} ── web server")
+    return "\n".join([f"{network.name}: {network.description}", *lines, ""])
+
+
+def _verdict(out: Console, problems: list[str]) -> int:
+    for problem in problems:
+        out.print(Text(f"  {problem}", style="red"))
+    if problems:
+        out.print(Text("VERDICT: failed", style="bold red"))
+        return 1
+    out.print(Text("VERDICT: good: every octet as it was sent, over AAL5 cells, no IP or TCP header changed",
+                   style="bold green"))
+    return 0
+
+
+class _Demo:
+    """The demonstration in a lab that is up."""
+
+    def __init__(self, out: Console, lab: Lab) -> None:
+        self._out = out
+        self._lab = lab
+        self._network = lab.network
+        self._sockets = [lab.directory / f"{name}.sock" for name in (self._network.depot, *self._network.edges)]
+        vip = self._network.vips[0]
+        port = next(iter(self._network.services.values())).ports[:1] or [80]
+        self._url = f"http://[{vip}]:{port[0]}" if ":" in vip else f"http://{vip}:{port[0]}"
+        network = next(n for n in map(ipaddress.ip_network, self._network.lab.networks) if n.version == vip.version)
+        self._client = str(network[2])
+        self._problems: list[str] = []
+        self._served: dict[str, int] = {}
+        self._last = ""
+        self._lossy = any(link.line_from(end).impaired for link in self._network.links.values() for end in link.ends)
+
+    def run(self, write: BinaryIO | None) -> list[str]:
+        """Show one request cell by cell, then fetch every page; the problems found."""
+        self._one_request(write)
+        self._all_pages()
+        self._servers_view()
+        return self._problems
+
+    def _one_request(self, write: BinaryIO | None) -> None:
+        self._out.print(Text("\nOne request, cell by cell, as the depot's links carry it:", style="bold"))
+        self._wait_for_quiet()
+        with ExitStack() as stack:
+            at_depot = stack.enter_context(sniffing(self._lab, self._network.depot))
+            at_edges = [stack.enter_context(sniffing(self._lab, name)) for name in self._network.edges]
+            trains = stack.enter_context(_watching(self._sockets[0]))
+            self._fetch("100B")
+            self._wait_for_quiet()
+        print_trains(self._out, self._network, trains, self._client)
+        self._compare(at_depot.packets, [packet for edge in at_edges for packet in edge.packets])
+        if write is not None:
+            write_trains(write, self._network, trains)
+            self._out.print(Text(f"These cells are in {write.name}: open it in Wireshark."))
+        if not trains:
+            self._problems.append("the depot showed no cells of the request")
+
+    def _wait_for_quiet(self) -> None:
+        """Wait until no session moves: its last packets cross a long or lossy link after its end."""
+        deadline = time.monotonic() + _PATIENCE
+        moved, quiet_since = -1, time.monotonic()
+        while time.monotonic() < min(deadline, quiet_since + _QUIET):
+            time.sleep(_GLANCE)
+            now_moved = sum(row["packets_in"] + row["packets_out"] for row in show(self._sockets[0], "sessions")
+                            if self._client in row["client"])
+            if now_moved != moved:
+                moved, quiet_since = now_moved, time.monotonic()
+
+    def _compare(self, at_depot: list[Crossing], at_edges: list[Crossing]) -> None:
+        """What went into the depot's TUN device must have come out of an edge node's, and the other way round."""
+        ways = (("the depot's TUN device", "an edge node's", self._tcp(at_depot, "out"), self._tcp(at_edges, "in")),
+                ("an edge node's TUN device", "the depot's", self._tcp(at_edges, "out"), self._tcp(at_depot, "in")))
+        for one, other, start, end in ways:
+            self._out.print(Text(f"{sum(start.values())} packets went into {one}, {sum((start & end).values())} came "
+                                 f"out of {other} with every octet as it was."))
+            lost = start - end
+            if not start or end - start or (lost and not self._lossy):
+                self._problems.append(f"not every packet that went into {one} came out unchanged")
+            elif lost:
+                self._out.print(Text(f"{sum(lost.values())} were lost, which is what this table's links are for; TCP "
+                                     "sends them again."))
+
+    def _tcp(self, packets: list[Crossing], direction: str) -> Counter[bytes]:
+        """The client's TCP packets of one direction (the depot's own probes cross the devices, too)."""
+        client = ipaddress.ip_address(self._client).packed
+        found: Counter[bytes] = Counter()
+        for packet in packets:
+            ip = ip_view(packet.octets)
+            if packet.direction == direction and ip.protocol == PROTOCOL_TCP and client in (ip.source, ip.destination):
+                found[packet.octets] += 1
+        return found
+
+    def _all_pages(self) -> None:
+        self._out.print(Text("\nEvery page, several times, each octet compared:", style="bold"))
+        with Live(console=self._out, refresh_per_second=8, transient=False) as live:
+            for name in SIZES:
+                for _ in range(_FETCHES):
+                    self._fetch(name)
+                    live.update(self._dashboard())
+        self._out.print()
+        for server in self._network.servers:
+            if not self._served.get(server):
+                self._problems.append(f"no page came from {server}")
+
+    def _fetch(self, name: str) -> None:
+        """One page by curl (or, without curl, by the lab's own client); its octets and its server."""
+        started = time.monotonic()
+        done = self._lab.run("client", ["curl", "-gsS", "-m", _CURL_SECONDS, "-i", f"{self._url}/{name}"],
+                             capture_output=True)
+        head, _, body = done.stdout.partition(b"\r\n\r\n")
+        server = next((line.split(b": ", 1)[1].decode() for line in head.split(b"\r\n")
+                       if line.lower().startswith(b"x-served-by: ")), "")
+        if done.returncode or body != page(name):
+            reason = done.stderr.decode(errors="replace").strip() or "its octets are not those of the page"
+            self._problems.append(f"/{name}: {reason}")
+        else:
+            self._served[server] = self._served.get(server, 0) + 1
+        self._last = f"/{name} {len(body):,} octets from {server or '?'} in {time.monotonic() - started:.3f} s"
+
+    def _dashboard(self) -> Group:
+        servers = show(self._sockets[0], "servers")
+        for row in servers:
+            row["pages right"] = self._served.get(row["server"], 0)
+        links = [row for path in self._sockets for row in show(path, "links")]
+        vcs = show(self._sockets[0], "vcs")
+        return Group(
+            Text(f"  {self._last}; {len(vcs)} VCs open at the depot"),
+            make_table("sessions per server", ["server", "list", "sessions", "sessions_total", "pages right"], servers),
+            make_table("links", ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops"], links))
+
+    def _servers_view(self) -> None:
+        """What the servers' logs say: the client's own address, since no header was rewritten."""
+        seen = set()
+        for path in self._lab.directory.glob("*/access.log"):
+            seen |= {line.split()[0] for line in path.read_text().splitlines() if line}
+        if seen:
+            self._out.print(Text(f"The web servers saw the clients as {', '.join(sorted(seen))}: "
+                                 "addresses of the client itself, none of the depot's."))
+
+
+@contextmanager
+def _watching(path: Path) -> Iterator[list[Cells]]:
+    """The cells on a daemon's links while the block runs; they are there when it has ended."""
+    seen: list[Cells] = []
+    with LiveSource({path: ()}, drops=False, sessions=False) as source:
+        thread = Thread(target=lambda: seen.extend(record for record in source if isinstance(record, Cells)))
+        thread.start()
+        try:
+            yield seen
+        finally:
+            source.stop()
+            thread.join()
+
+
+def print_trains(out: Console, network: Network, trains: Iterable[Cells], client: str = "") -> None:
+    """Print each cell, and each PDU under its last cell; with `client`, only those of packets from or to it."""
+    keep = parse_filter(f"host {client}") if client else None
+    Tracer(trains, Follower(VcBook([network]), cells=True), level="all", keep=keep, shower=_ConsoleShower(out),
+           writer=None, remark=out.print).run()
+
+
+class _ConsoleShower:
+    """Lines of a trace on the demo's console."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._printer = LinePrinter(names=False)
+
+    def show(self, item: Item) -> None:
+        """Print an item's line."""
+        self._out.print(Text(self._printer.line(item), style="bold cyan" if isinstance(item, Pdu) else ""),
+                        soft_wrap=True)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing comes at the end."""
+
+
+def write_trains(file: BinaryIO, network: Network, trains: Iterable[Cells]) -> None:
+    """Write the cells and their PDUs as an ERF capture."""
+    with open_writer(file, "erf") as writer:
+        Tracer(trains, Follower(VcBook([network]), cells=True), level="all", keep=None, shower=None, writer=writer,
+               remark=lambda _: None).run()
+
+
+def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | None, cells: int = 60) -> list[str]:
+    """Replay a recording, print what came of it, and give the problems found."""
+    from atmdepot.net.replay import replay
+
+    with path.open("rb") as file:
+        reader = PcapReader(file, str(path))
+        packets = [octets for _, octets in ip_packets(reader)]
+    if reader.truncated:
+        out.print(Text(reader.truncated, style="yellow"))
+    result = replay(network, packets, cells)
+    print_trains(out, network, result.trains)
+    if result.trains and result.missed:
+        out.print(Text(f"... and {result.missed:,} cells more"))
+    if write is not None:
+        write_trains(write, network, result.trains)
+    rows = [{"packets": result.packets, "octets": result.octets, "identical": result.identical, "cells": result.cells,
+             "sessions": [f"{name} {count}" for name, count in result.sessions.items()]}]
+    out.print(make_table(f"replay of {path.name} over UDP links on loopback", list(rows[0]), rows))
+    if not result.packets:
+        return ["no packet of the recording belongs to its sessions"]
+    return result.lost[:10]
+
+
+@click.command("replay", epilog="\b\nExamples:\n  atmdepot replay session.pcap\n  atmdepot replay session.pcap gns3\n")
+@click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.pcap")
+@click.argument("table", default="direct")
+@click.option("--cells", default=60, show_default=True, help="Print so many cells.")
+@click.option("-w", "--write", type=click.File("wb", lazy=False), metavar="FILE",
+              help="Write those cells as an ERF capture.")
+def replay_command(recording: Path, table: str, cells: int, write: BinaryIO | None) -> int:
+    """Send a recorded TCP session through the depot and edge nodes of TABLE; no rights are needed."""
+    out = Console(width=None if Console().is_terminal else 140)
+    return _verdict(out, replay_file(out, recording, load(table), write, cells))

@@ -1,0 +1,321 @@
+"""`atmdepot doctor`: what this machine has and lacks, and what to do about it.
+
+What would change the machine is tried in a child process, in namespaces that end with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+import msgspec
+from msgspec import Struct
+from rich.table import Column, Table
+
+from atmdepot import build
+from atmdepot.config import model as network
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.lab import namespaces
+from atmdepot.tables import console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LEAST_BUFFER = 2**20
+"""Octets of a socket's receive buffer that hold a burst of cell trains."""
+
+_SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
+_TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
+_PATIENCE = 10.0
+"""Seconds in which a program must say its version."""
+
+_MODULES = {"crcmod-plus": "crcmod"}
+"""Packages whose module has another name."""
+
+_BE_ROOT = ("be root; or let ordinary users make user namespaces: sysctl -w user.max_user_namespaces=15000 "
+            "(Debian: kernel.unprivileged_userns_clone=1; Ubuntu: "
+            "kernel.apparmor_restrict_unprivileged_userns=0); in a container: --privileged")
+_TUN = ("as root: modprobe tun, and for ordinary users chmod 666 /dev/net/tun; "
+        "in a container: --device /dev/net/tun")
+_KERNEL = "use a kernel with this feature (the common distributions' have it)"
+
+
+class Lacks(Exception):
+    """A probe's answer when something is not there."""
+
+
+class Check(Struct, frozen=True):
+    """Something to look for: `probe` returns what it found or raises."""
+
+    name: str
+    required: bool
+    probe: Callable[[], str]
+    remedy: str
+
+
+class Finding(Struct, frozen=True):
+    """What a check found, as `-o json` prints it."""
+
+    name: str
+    required: bool
+    verdict: Literal["ok", "lacks"]
+    detail: str
+    remedy: str
+
+
+class _Answer(Struct, frozen=True):
+    good: bool
+    text: str
+
+
+@click.command(epilog="""\b
+Examples:
+  atmdepot doctor
+  atmdepot doctor -o json
+""")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
+              help="How to print.")
+def doctor(output: str) -> None:
+    """Check what this machine has for atmdepot and say what to do about what it lacks.
+
+    The exit code is 5 when something required is lacking. Nothing on the machine is changed.
+    """
+    findings = examine()
+    lacking = [found.name for found in findings if found.required and found.verdict == "lacks"]
+    if output == "json":
+        report = {"ok": not lacking, "checks": findings}
+        click.echo(msgspec.json.format(msgspec.json.encode(report)))
+    else:
+        console().print(_table(findings))
+    if lacking:
+        raise EnvironmentLacks(f"this machine lacks: {', '.join(lacking)}")
+
+
+def examine() -> list[Finding]:
+    """The findings of all checks."""
+    return [_find(check) for check in CHECKS]
+
+
+def in_child(probe: Callable[[], str], *, isolated: bool = True) -> str:
+    """Run a probe in a child process, isolated in namespaces as those of a lab; raise Lacks as it does."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answer = _answer(probe, isolated)
+        os.write(write, msgspec.json.encode(answer))
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    if not text:
+        raise Lacks("the probe died")
+    answer = msgspec.json.decode(text, type=_Answer)
+    if not answer.good:
+        raise Lacks(answer.text)
+    return answer.text
+
+
+def _answer(probe: Callable[[], str], isolated: bool) -> _Answer:
+    try:
+        if isolated:
+            if os.geteuid() != 0:
+                namespaces.enter_new_user_namespace()
+            namespaces.unshare(namespaces.CLONE_NEWNET | namespaces.CLONE_NEWPID)
+        return _Answer(good=True, text=probe())
+    except Exception as error:
+        return _Answer(good=False, text=_reason(error))
+
+
+def _find(check: Check) -> Finding:
+    try:
+        detail = check.probe()
+    except (Lacks, AtmdepotError, OSError) as error:
+        return Finding(check.name, check.required, "lacks", _reason(error), check.remedy)
+    return Finding(check.name, check.required, "ok", detail, "")
+
+
+def _reason(error: Exception) -> str:
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return text.splitlines()[0]
+
+
+def _python() -> str:
+    if sys.version_info < (3, 11):  # noqa: UP036 - pip checks it, a copied folder does not
+        raise Lacks(sys.version.split()[0])
+    return sys.version.split()[0]
+
+
+def _package() -> str:
+    try:
+        return metadata.version("atmdepot")
+    except metadata.PackageNotFoundError:
+        raise Lacks("it runs from a folder and is not installed") from None
+
+
+def _compiled() -> str:
+    if not build.is_compiled() or build.compiled() != build.compilable():
+        raise Lacks(build.describe())
+    return f"{len(build.compiled())} modules"
+
+
+def _dependencies() -> str:
+    """The version of each package that atmdepot needs; Lacks names those that cannot be imported."""
+    versions, broken = [], []
+    for line in metadata.requires("atmdepot") or []:
+        if "extra ==" in line:
+            continue
+        name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
+        try:
+            importlib.import_module(_MODULES.get(name, name.replace("-", "_")))
+            versions.append(f"{name} {metadata.version(name)}")
+        except Exception as error:
+            broken.append(f"{name} ({_reason(error)})")
+    if broken:
+        raise Lacks(", ".join(broken))
+    return ", ".join(versions)
+
+
+def _tables() -> str:
+    tables = network.shipped_tables()
+    for path in tables.values():
+        network.load(path)
+    if not tables:
+        raise Lacks("no tables are installed")
+    return ", ".join(tables)
+
+
+def _rights() -> str:
+    user = "root" if os.geteuid() == 0 else "an ordinary user, in a user namespace"
+    in_child(lambda: "")
+    return user
+
+
+def _open_tun() -> str:
+    os.close(os.open(namespaces.TUN_DEVICE, os.O_RDWR))
+    return f"{namespaces.TUN_DEVICE} can be opened"
+
+
+def _make_tun() -> str:
+    fd = os.open(namespaces.TUN_DEVICE, os.O_RDWR)
+    fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", b"atm0", _IFF_TUN | _IFF_NO_PI))
+    return "a TUN interface could be made"
+
+
+def _make_veth() -> str:
+    from pyroute2 import IPRoute
+
+    far = namespaces.new_network_namespace()
+    with IPRoute() as ip:
+        ip.link("add", ifname="near", kind="veth", peer={"ifname": "far", "net_ns_fd": far})
+    return "a pair could be made between two namespaces"
+
+
+def _make_rule() -> str:
+    from pyroute2 import IPRoute
+
+    with IPRoute() as ip:
+        ip.rule("add", table=100, priority=100, src="192.0.2.1", src_len=32)
+    return "a rule by source address could be made"
+
+
+def _udp_option(option: int, value: int) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.setsockopt(_SOL_UDP, option, value)
+    return "the kernel has it"
+
+
+def _rmem_max() -> str:
+    octets = int(Path("/proc/sys/net/core/rmem_max").read_text(encoding="ascii"))
+    if octets < LEAST_BUFFER:
+        raise Lacks(f"{octets} octets, which is little")
+    return f"{octets} octets"
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
+    if found is None:
+        raise Lacks("not installed")
+    return found
+
+
+def _compose() -> str:
+    """Compose, as Docker's plugin or as the program that Debian has."""
+    for words in (["docker", "compose"], ["docker-compose"]):
+        with contextlib.suppress(Lacks):
+            return f"{' '.join(words)} {_told_by(*words, 'version', '--short')}"
+    raise Lacks("not installed")
+
+
+def _docker_daemon() -> str:
+    return f"version {_told_by('docker', 'version', '--format', '{{.Server.Version}}')} answers"
+
+
+def _told_by(*command: str) -> str:
+    """The first line that a program says; Lacks when it fails or hangs."""
+    try:
+        done = subprocess.run([_program(command[0]), *command[1:]], capture_output=True, text=True, check=False,
+                              timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise Lacks("no answer") from None
+    lines = (done.stderr if done.returncode else done.stdout).strip().splitlines() or ["it says nothing"]
+    if done.returncode:
+        raise Lacks(lines[-1])
+    return lines[0]
+
+
+def _tool(name: str, package: str, purpose: str) -> Check:
+    return Check(name, False, lambda: _program(name), f"apt-get install {package} ({purpose})")
+
+
+CHECKS = [
+    Check("Python", True, _python, "install Python 3.11 or newer"),
+    Check("atmdepot", True, _package, "pip install ."),
+    Check("packages", True, _dependencies, "pip install ."),
+    Check("compiled", False, _compiled,
+          "apt-get install gcc python3-dev, then pip install . anew (plain Python is several times slower)"),
+    Check("VC tables", True, _tables, "pip install . anew"),
+    Check("network namespaces", True, _rights, _BE_ROOT),
+    Check("/dev/net/tun", True, _open_tun, _TUN),
+    Check("TUN", True, lambda: in_child(_make_tun), _TUN),
+    Check("veth", True, lambda: in_child(_make_veth), f"modprobe veth; or {_KERNEL}"),
+    Check("policy routing", True, lambda: in_child(_make_rule), _KERNEL),
+    Check("UDP_SEGMENT", False, lambda: _udp_option(_UDP_SEGMENT, 1431), "Linux 4.18 (slower without)"),
+    Check("UDP_GRO", False, lambda: _udp_option(_UDP_GRO, 1), "Linux 5.0 (slower without)"),
+    Check("rmem_max", False, _rmem_max,
+          f"sysctl -w net.core.rmem_max={4 * LEAST_BUFFER} (fewer cells lost in bursts)"),
+    _tool("nginx", "nginx", "real web servers; else Python's own serve"),
+    _tool("curl", "curl", "`atmdepot demo` needs it"),
+    _tool("ping", "iputils-ping", "trying what a node of a lab reaches"),
+    _tool("ip", "iproute2", "looking at a node's addresses and routes"),
+    _tool("ab", "apache2-utils", "load"),
+    _tool("wrk", "wrk", "load"),
+    _tool("iperf3", "iperf3", "throughput"),
+    _tool("tshark", "tshark", "reading captures"),
+    _tool("docker", "docker.io", "the testbed of containers; else the lab: `atmdepot lab up compose`"),
+    Check("compose", False, _compose, "apt-get install docker-compose (the testbed of containers)"),
+    Check("Docker daemon", False, _docker_daemon,
+          "systemctl start docker, as a user of the group docker (the testbed of containers)"),
+]
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table("check", "needed", "verdict", Column("found", overflow="fold"),
+                  Column("what to do", overflow="fold"))
+    for found in findings:
+        colour = "green" if found.verdict == "ok" else "red" if found.required else "yellow"
+        needed = "required" if found.required else "optional"
+        table.add_row(found.name, needed, f"[{colour}]{found.verdict}[/]", found.detail, found.remedy)
+    return table

@@ -1,0 +1,397 @@
+"""The VC table: the one file that describes a network, and every process's part of it.
+
+`load` reads a table and either returns a `Network` in which everything fits, or raises `NetworkError`
+with every mistake in it: file, line, place, what is wrong and what would be right. The daemons, the lab and
+`atmdepot check` all use it, so that a table that checks is a table that starts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sysconfig
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from atmdepot.config.toml_lines import line_of
+from atmdepot.config.units import CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange
+from atmdepot.errors import AtmdepotError
+
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+Mtu = Annotated[int, Meta(ge=576, le=65527)]
+"""Octets of an IP packet; 65527 + LLC's 8 is the greatest AAL5 SDU."""
+
+
+class Node(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A process of the network, or gear that is not ours (`external`, such as a router in GNS3)."""
+
+    kind: Literal["depot", "edge", "external"]
+    tun: Annotated[str, Meta(min_length=1, max_length=15, pattern="^[A-Za-z0-9_.-]+$")] = "atm0"
+    mtu: Mtu = 9180
+    address: list[IpAddress] = []
+    configure: bool = True
+    metrics: TcpAddress | None = None
+
+
+class Line(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What one direction of a link does to cells; None is "as the link says", and there "nothing"."""
+
+    rate: CellRate | None = None
+    delay: Duration | None = None
+    queue: Annotated[int, Meta(ge=1)] | None = None
+    cell_loss: Ratio | None = None
+    header_bit_errors: Ratio | None = None
+    payload_bit_errors: Ratio | None = None
+    misinsertion: Ratio | None = None
+    reordering: Ratio | None = None
+    seed: int | None = None
+
+    @property
+    def impaired(self) -> bool:
+        """Whether cells are lost, damaged, misinserted or reordered."""
+        return any((self.cell_loss, self.header_bit_errors, self.payload_bit_errors, self.misinsertion,
+                    self.reordering))
+
+    @property
+    def timed(self) -> bool:
+        """Whether cells are paced or delayed."""
+        return self.rate is not None or bool(self.delay)
+
+
+class Link(Line, forbid_unknown_fields=True, kw_only=True):
+    """A UDP-emulated ATM link: one UDP address per end; the values of `Line` hold for both directions."""
+
+    ends: dict[str, UdpAddress]
+    cells: Annotated[int, Meta(ge=1, le=1235)] = 27
+    interface: Literal["uni", "nni"] = "uni"
+    from_: dict[str, Line] = field(name="from", default={})
+
+    def line_from(self, node: str) -> Line:
+        """The direction that `node` sends: its own `from` values over those of the link."""
+        own = self.from_.get(node, Line())
+        names = Line.__struct_fields__
+        return Line(**{n: getattr(self if getattr(own, n) is None else own, n) for n in names})
+
+    def other_end(self, node: str) -> str:
+        """The node at the far end."""
+        return next(name for name in self.ends if name != node)
+
+
+class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A virtual path from the depot to an edge node, and the VCIs in it."""
+
+    ends: list[str]
+    vpi: Annotated[int, Meta(ge=0, le=4095)]
+    default_vci: Vci = field(default_factory=lambda: Vci(32))
+    management_vci: Vci | None = None
+    session_vcis: VciRange | None = None
+    shared_vcs: dict[str, Vci] = {}
+    encapsulation: Literal["vc-mux", "llc"] = "vc-mux"
+    crc: Literal["strict", "dynamips", "ignore"] = "strict"
+    mtu: Mtu = 9180
+
+    @property
+    def statistics_vci(self) -> int:
+        """The VCI of the management VC: the one given, or the least that nothing else in the VP has."""
+        if self.management_vci is not None:
+            return self.management_vci
+        taken = {int(self.default_vci), *map(int, self.shared_vcs.values())}
+        own = self.session_vcis
+        return next(vci for vci in range(32, 65536) if vci not in taken and not (own and own.holds(vci)))
+
+
+class Server(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A web server behind an edge node: on the node itself, or on the LAN behind it at `address`."""
+
+    node: str
+    address: list[IpAddress] = []
+    weight: Annotated[int, Meta(ge=0, le=1000)] = 1
+    max_sessions: Annotated[int, Meta(ge=0)] = 0
+    backup: bool = False
+    slow_start: Duration = field(default_factory=lambda: Duration(0))
+
+
+class Service(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A service address (VIP) with its TCP ports (none: every port) and its pool of servers."""
+
+    vip: Annotated[list[IpAddress], Meta(min_length=1)]
+    servers: Annotated[list[str], Meta(min_length=1)]
+    ports: list[Annotated[int, Meta(ge=1, le=65535)]] = []
+    balancing: Literal[
+        "round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "least-load",
+        "random-of-two", "source-hash", "maglev"] = "round-robin"
+
+
+class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Times and bounds of the session tables (patent, pages 8 to 10)."""
+
+    idle: Duration = field(default_factory=lambda: Duration.parse("20min"))
+    two_msl: Duration = field(default_factory=lambda: Duration.parse("120s"))
+    half_open: Duration = field(default_factory=lambda: Duration.parse("75s"))
+    max_sessions: Annotated[int, Meta(ge=1)] = 1_000_000
+    max_half_open: Annotated[int, Meta(ge=1)] = 65_536
+    udp_idle: Duration = field(default_factory=lambda: Duration.parse("60s"))
+    reselect: bool = False
+    orphan: Literal["drop", "reset"] = "drop"
+
+
+class Probing(Struct, forbid_unknown_fields=True, kw_only=True):
+    """How the condition of servers is watched: probes through the ATM path, statistics, and silence."""
+
+    probe: Literal["tcp", "http", "none"] = "tcp"
+    interval: Duration = field(default_factory=lambda: Duration.parse("1s"))
+    timeout: Duration = field(default_factory=lambda: Duration.parse("1s"))
+    rise: Annotated[int, Meta(ge=1)] = 2
+    fall: Annotated[int, Meta(ge=1)] = 2
+    path: Annotated[str, Meta(pattern="^/[!-~]*$")] = "/"
+    status: Annotated[int, Meta(ge=100, le=599)] = 200
+    statistics: Duration = field(default_factory=lambda: Duration.parse("1s"))
+    statistics_timeout: Duration = field(default_factory=lambda: Duration.parse("3s"))
+    no_ack: Duration = field(default_factory=lambda: Duration.parse("3s"))
+    no_ack_sessions: Annotated[int, Meta(ge=1, le=64)] = 3
+
+
+class Reassembly(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Bounds on PDUs whose last cell has not come: their age, and the octets of all of them on a link."""
+
+    timeout: Duration = field(default_factory=lambda: Duration.parse("2s"))
+    octets: Annotated[int, Meta(ge=65_600)] = 64 * 2**20
+
+
+class Qos(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Changes to the default map of DSCP to service category, and the contract of each category."""
+
+    dscp: dict[str, str] = {}
+    contracts: dict[str, str] = {}
+
+
+class Lab(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What the lab adds to the table: the networks between client and depot."""
+
+    networks: list[str] = field(default_factory=lambda: ["10.9.0.0/24", "fd00:9::/64"])
+
+
+class Network(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A whole VC table."""
+
+    name: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
+    description: str = ""
+    nodes: dict[str, Node]
+    links: dict[str, Link]
+    vps: dict[str, Vp]
+    servers: dict[str, Server]
+    services: dict[str, Service]
+    sessions: SessionTimers = field(default_factory=SessionTimers)
+    probing: Probing = field(default_factory=Probing)
+    reassembly: Reassembly = field(default_factory=Reassembly)
+    qos: Qos = field(default_factory=Qos)
+    lab: Lab = field(default_factory=Lab)
+
+    @property
+    def depot(self) -> str:
+        """The name of the depot."""
+        return next(name for name, node in self.nodes.items() if node.kind == "depot")
+
+    @property
+    def edges(self) -> list[str]:
+        """The names of our edge nodes."""
+        return [name for name, node in self.nodes.items() if node.kind == "edge"]
+
+    @property
+    def vips(self) -> list[IpAddress]:
+        """Every service address, once."""
+        return list(dict.fromkeys(vip for service in self.services.values() for vip in service.vip))
+
+    def links_of(self, node: str) -> dict[str, Link]:
+        """The links with an end at the node."""
+        return {name: link for name, link in self.links.items() if node in link.ends}
+
+    def vps_of(self, node: str) -> dict[str, Vp]:
+        """The VPs with an end at the node."""
+        return {name: vp for name, vp in self.vps.items() if node in vp.ends}
+
+    def link_of_vp(self, vp: Vp) -> str:
+        """The link that carries a VP."""
+        return next(name for name, link in self.links.items() if set(link.ends) == set(vp.ends))
+
+    def vp_to(self, node: str) -> Vp:
+        """The VP from the depot to a node."""
+        return next(vp for vp in self.vps.values() if set(vp.ends) == {self.depot, node})
+
+
+class NetworkError(AtmdepotError):
+    """A VC table has mistakes; `problems` holds one line for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Problem(Struct, frozen=True):
+    """One mistake: where (a path of keys) and what, with what would be right."""
+
+    path: tuple[str, ...]
+    message: str
+
+
+def find(name: str) -> Path:
+    """The path of a table: a file, or the name of one that ships with atmdepot (`direct`, `direct.toml`)."""
+    path = Path(name)
+    if path.exists() or len(path.parts) > 1:
+        return path
+    shipped = shipped_tables()
+    return shipped.get(path.stem, path) if path.suffix in {"", ".toml"} else path
+
+
+def shipped_tables() -> dict[str, Path]:
+    """Name and path of each table that ships with atmdepot."""
+    for folder in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"):
+        if (folder / "vc_tables").is_dir():
+            return {path.stem: path for path in sorted((folder / "vc_tables").glob("*.toml"))}
+    return {}
+
+
+def load(name: str | Path) -> Network:
+    """Read and check a VC table; raise NetworkError with all its mistakes."""
+    path = find(str(name))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        hint = f"the tables that ship with atmdepot: {', '.join(shipped_tables())}"
+        raise NetworkError([f"{path}: cannot be read: {reason}; {hint}"]) from None
+    return parse(text, str(path))
+
+
+def parse(text: str, file: str = "table.toml") -> Network:
+    """Check the text of a VC table; raise NetworkError with all its mistakes."""
+    from atmdepot.config.rules import problems_of
+
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+        raise NetworkError([f"{file}: is not TOML: {error}"]) from None
+    problems: list[Problem] = []
+    network = _convert_network(document, problems)
+    if network is not None and not problems:
+        problems = problems_of(network)
+    if problems or network is None:
+        raise NetworkError([_render(problem, text, file) for problem in problems])
+    return network
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a VC table, for editors."""
+    made = msgspec.json.schema(Network, schema_hook=_schema_of)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "atmdepot VC table", **made}
+
+
+_NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "servers": Server, "services": Service}
+_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, TcpAddress, UdpAddress)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
+
+
+def _convert_network(document: dict[str, Any], problems: list[Problem]) -> Network | None:
+    """Convert key by key and name by name, so that each mistake is found and its path names every key."""
+    kinds = get_type_hints(Network, include_extras=True)
+    for key in document:
+        if key not in kinds:
+            problems.append(Problem((key,), _unknown(key, list(kinds))))
+    converted: dict[str, Any] = {}
+    for key, kind in kinds.items():
+        if key in document and key not in _NAMED:
+            converted[key] = _convert(document[key], kind, (key,), problems)
+    for key, kind in _NAMED.items():
+        converted[key] = _convert_named(document.get(key), kind, key, problems)
+    if "name" not in document:
+        problems.append(Problem(("name",), "the network has no name: add name = \"my-network\" at the top"))
+    return None if problems else Network(**converted)
+
+
+def _convert_named(entries: object, kind: type, key: str, problems: list[Problem]) -> dict[str, Any]:
+    """Convert the entries of `[links.NAME]` and the like, one by one."""
+    if not isinstance(entries, dict) or not entries:
+        problems.append(Problem((key,), f"the network has no {key}: add at least one [{key}.NAME]"))
+        return {}
+    for name in entries:
+        if not _NAME.fullmatch(name):
+            problems.append(Problem((key, name), f"{name!r} is no name: {_NAME_RULE}"))
+    return {name: _convert(entry, kind, (key, name), problems) for name, entry in entries.items()}
+
+
+def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Problem]) -> Any:
+    try:
+        return msgspec.convert(value, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).rpartition(" - at `$")
+        if not message:
+            message, place = str(error), ""
+        inner = _with_key(value, kind, tuple(re.findall(r"\.\.\.|[^.\[\]`]+", place)), str(error))
+        path += inner
+        if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
+            path, message = (*path, unknown[1]), _unknown(unknown[1], _fields_of(kind, inner))
+        elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
+            message = f"the key \"{missing[1]}\" is missing: add it"
+        elif message.startswith("Invalid enum value"):
+            wrong, choices = message.removeprefix("Invalid enum value "), _choices_of(kind, inner)
+            message = f"{wrong} is none of its values: write {' or '.join(choices)}"
+        problems.append(Problem(path, message))
+        return None
+
+
+def _with_key(value: Any, kind: Any, inner: tuple[str, ...], error: str) -> tuple[str, ...]:
+    """The path with the name that stands where msgspec writes "..." for any entry of a table."""
+    if inner[1:2] != ("...",):
+        return inner
+    for key, entry in value[inner[0]].items():
+        try:
+            msgspec.convert({**value, inner[0]: {key: entry}}, kind, dec_hook=_decode)
+        except msgspec.ValidationError as again:
+            if str(again) == error:
+                return inner[0], key, *inner[2:]
+    return inner[0], *inner[2:]
+
+
+def _fields_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
+    """The keys that a struct knows (a path that leads into `from` ends at a Line)."""
+    struct = Line if inner and kind is Link else kind
+    return list(struct.__struct_encode_fields__)
+
+
+def _choices_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
+    """The values of a key that has a few."""
+    return [f"\"{value}\"" for value in get_args(get_type_hints(kind)[inner[-1]])]
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean \"{near[0]}\"? " if near else ""
+    return f"unknown key \"{key}\": {hint}Known here: {', '.join(known)}"
+
+
+def _decode(kind: type, value: object) -> object:
+    for custom in _CUSTOM:
+        if kind is custom:
+            return custom.parse(value)
+    raise NotImplementedError(kind)
+
+
+def _schema_of(kind: type) -> dict[str, Any]:
+    if kind is Vci:
+        return {"type": "integer", "minimum": 32, "maximum": 65535}
+    if kind is VciRange:
+        return {"anyOf": [{"type": "integer", "minimum": 32, "maximum": 65535},
+                          {"type": "string", "pattern": r"^\s*\d+\s*-\s*\d+\s*$"}]}
+    return {"type": "string", "description": (kind.__doc__ or "").splitlines()[0]}
+
+
+def _render(problem: Problem, text: str, file: str) -> str:
+    line = line_of(text, problem.path)
+    what = "".join(char if char.isprintable() else repr(char)[1:-1]  # one line, whatever the keys are
+                   for char in f"{'.'.join(problem.path)}: {problem.message}")
+    return f"{file}:{line}: {what}" if line else f"{file}: {what}"

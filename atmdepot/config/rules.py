@@ -1,0 +1,258 @@
+"""What must hold between the parts of a VC table. Each rule is a function that yields its `Problem`s."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from atmdepot.config.contract import ServiceCategory
+from atmdepot.config.model import Problem
+from atmdepot.config.qos import QosMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from atmdepot.config.model import Network
+
+
+_IPV6_MIN_MTU = 1280
+
+
+def problems_of(network: Network) -> list[Problem]:
+    """Every mistake that the rules find."""
+    found = [problem for rule in _FIRST for problem in rule(network)]
+    # The later rules follow names from table to table, so they only make sense when all names lead somewhere.
+    return found or [problem for rule in _SECOND for problem in rule(network)]
+
+
+def _one_depot(network: Network) -> Iterator[Problem]:
+    depots = [name for name, node in network.nodes.items() if node.kind == "depot"]
+    if len(depots) != 1:
+        yield Problem(("nodes",), f"a network has one depot, this one has {len(depots) or 'none'}"
+                                  f"{': ' + ', '.join(depots) if depots else ''}: set kind = \"depot\" on one node")
+
+
+def _link_ends(network: Network) -> Iterator[Problem]:
+    seen: dict[frozenset[str], str] = {}
+    for name, link in network.links.items():
+        path = ("links", name, "ends")
+        if len(link.ends) != 2:
+            yield Problem(path, f"a link has two ends, this one has {len(link.ends)}: write "
+                                "ends = { depot = \"10.0.0.1:5501\", web1 = \"10.0.0.2:5501\" }")
+        for node in link.ends:
+            if node not in network.nodes:
+                yield Problem((*path, node), f"there is no node \"{node}\": {_list('nodes', network.nodes)}")
+        for node in link.from_:
+            if node not in link.ends:
+                yield Problem(("links", name, "from", node), f"\"{node}\" is no end of this link: its ends are "
+                                                             f"{' and '.join(link.ends)}")
+        ends = frozenset(link.ends)
+        if ends in seen:
+            yield Problem(path, f"{' and '.join(sorted(ends))} are already joined by the link \"{seen[ends]}\": "
+                                "one link carries all their VPs")
+        seen[ends] = name
+
+
+def _vp_ends(network: Network) -> Iterator[Problem]:
+    joined = [set(link.ends) for link in network.links.values()]
+    for name, vp in network.vps.items():
+        path = ("vps", name, "ends")
+        unknown = [node for node in vp.ends if node not in network.nodes]
+        if len(set(vp.ends)) != 2 or len(vp.ends) != 2:
+            yield Problem(path, "a VP has two ends: write ends = [\"depot\", \"web1\"]")
+        elif unknown:
+            yield Problem(path, f"this VP leads nowhere: there is no node \"{unknown[0]}\"; "
+                                f"{_list('nodes', network.nodes)}")
+        elif set(vp.ends) not in joined:
+            yield Problem(path, f"this VP leads nowhere: no link joins {vp.ends[0]} and {vp.ends[1]}; "
+                                "add one to [links]")
+        elif not any(network.nodes[node].kind == "depot" for node in vp.ends):
+            yield Problem(path, f"neither {vp.ends[0]} nor {vp.ends[1]} is the depot: a VP leads from the depot "
+                                "to an edge node")
+
+
+def _server_nodes(network: Network) -> Iterator[Problem]:
+    behind: dict[str, str] = {}
+    for name, server in network.servers.items():
+        path = ("servers", name, "node")
+        node = network.nodes.get(server.node)
+        if node is None:
+            yield Problem(path, f"there is no node \"{server.node}\": {_list('nodes', network.nodes)}")
+        elif node.kind == "depot":
+            yield Problem(path, f"\"{server.node}\" is the depot: a server stands behind an edge node")
+        if server.node in behind:
+            yield Problem(path, f"the server \"{behind[server.node]}\" is already behind \"{server.node}\": give this "
+                                "one an edge node of its own")
+        behind[server.node] = name
+
+
+def _service_servers(network: Network) -> Iterator[Problem]:
+    for name, service in network.services.items():
+        for server in service.servers:
+            if server not in network.servers:
+                yield Problem(("services", name, "servers"),
+                              f"there is no server \"{server}\": {_list('servers', network.servers)}")
+
+
+def _addresses(network: Network) -> Iterator[Problem]:
+    """No UDP address, and no IP address of a node or service, stands for two things."""
+    taken: dict[object, str] = {}
+    for name, link in network.links.items():
+        for node, address in link.ends.items():
+            path = ("links", name, "ends", node)
+            if address.port:
+                yield from _take(taken, address, path, "write another port or address")
+            elif network.nodes[node].kind != "external":
+                yield Problem(path, f"\"{node}\" must listen on a port that the far end knows: write "
+                                    f"{address.host}:5501")
+    for name, node_ in network.nodes.items():
+        for ip in node_.address:
+            yield from _take(taken, ip, ("nodes", name, "address"), "write another address")
+    services: dict[tuple[str, int], str] = {}
+    hosts = {address.host: f"links.{name}.ends.{node}" for name, link in network.links.items()
+             for node, address in link.ends.items()}
+    for name, service in network.services.items():
+        for vip in service.vip:
+            ip_ = ipaddress.ip_address(vip)
+            if ip_.is_loopback or ip_.is_multicast or ip_.is_unspecified or ip_.is_link_local:
+                yield Problem(("services", name, "vip"), f"{vip} cannot be routed to the depot: write an address that "
+                                                         "no host has, such as \"10.80.0.1\"")
+            if vip in hosts:
+                yield Problem(("services", name, "vip"), f"the address {vip} is that of a host, at {hosts[vip]}: write "
+                                                         "one that no host has")
+            if vip in taken:
+                yield Problem(("services", name, "vip"), f"the address {vip} is already taken by {taken[vip]}")
+            for port in service.ports or [0]:
+                clash = next((services[key] for key in services
+                              if key[0] == vip and (0 in (port, key[1]) or port == key[1])), None)
+                if clash is not None:
+                    yield Problem(("services", name, "vip"), f"{vip} port {port or 'any'} is already taken by "
+                                                             f"services.{clash}: write other ports or another VIP")
+            services |= {(vip, port): name for port in service.ports or [0]}
+
+
+def _take(taken: dict[object, str], address: object, path: tuple[str, ...], remedy: str) -> Iterator[Problem]:
+    if address in taken:
+        yield Problem(path, f"the address {address} is already taken by {taken[address]}: {remedy}")
+    taken.setdefault(address, ".".join(path))
+
+
+def _vpis(network: Network) -> Iterator[Problem]:
+    for name, vp in network.vps.items():
+        link = network.links[network.link_of_vp(vp)]
+        if link.interface == "uni" and vp.vpi > 255:
+            yield Problem(("vps", name, "vpi"), f"VPI {vp.vpi} does not fit a UNI's 8 bits: write 0 to 255, or "
+                                                f"interface = \"nni\" on links.{network.link_of_vp(vp)}")
+
+
+def _mtus(network: Network) -> Iterator[Problem]:
+    vip = next((vip for vip in network.vips if vip.version == 6), None)
+    for name, vp in network.vps.items():
+        if vip and vp.mtu < _IPV6_MIN_MTU:
+            yield Problem(("vps", name, "mtu"), f"an MTU of {vp.mtu} is too small for the VIP {vip}: IPv6 needs "
+                                                f"{_IPV6_MIN_MTU} (RFC 8200 section 5)")
+
+
+def _vcis(network: Network) -> Iterator[Problem]:
+    for name, vp in network.vps.items():
+        path = ("vps", name)
+        if vp.session_vcis and vp.shared_vcs:
+            yield Problem(path, "a VP has session_vcis (a VC for each session) or shared_vcs (a VC for each service "
+                                "category), not both: leave one out")
+        if vp.session_vcis and vp.session_vcis.holds(vp.default_vci):
+            yield Problem((*path, "default_vci"), f"VCI {vp.default_vci} is used twice: it is also in session_vcis "
+                                                  f"({vp.session_vcis})")
+        if vp.session_vcis and vp.session_vcis.first == 32 + (vp.default_vci == 32) and vp.session_vcis.last == 65535:
+            yield Problem((*path, "session_vcis"), "no VCI is left for the management VC, on which the edge node sends "
+                                                   "its statistics: write \"64-65535\"")
+        if vp.management_vci is not None and vp.session_vcis and vp.session_vcis.holds(vp.management_vci):
+            yield Problem((*path, "management_vci"), f"VCI {vp.management_vci} is used twice: it is also in "
+                                                     f"session_vcis ({vp.session_vcis})")
+        names = {int(vp.default_vci): "default_vci"}
+        if vp.management_vci is not None:
+            if vp.management_vci in names:
+                yield Problem((*path, "management_vci"), f"VCI {vp.management_vci} is used twice: it is also that of "
+                                                         "default_vci")
+            names[int(vp.management_vci)] = "management_vci"
+        for category, vci in vp.shared_vcs.items():
+            if vci in names:
+                yield Problem((*path, "shared_vcs", category),
+                              f"VCI {vci} is used twice: it is also that of {names[vci]}")
+            names[vci] = category
+            yield from _raises((*path, "shared_vcs", category), ServiceCategory.parse, category)
+
+
+def _one_vp_each(network: Network) -> Iterator[Problem]:
+    seen: dict[frozenset[str], str] = {}
+    for name, vp in network.vps.items():
+        ends = frozenset(vp.ends)
+        if ends in seen:
+            yield Problem(("vps", name, "ends"), f"vps.{seen[ends]} already leads from {' to '.join(vp.ends)}: "
+                                                 "write all VCIs there")
+        seen[ends] = name
+
+
+def _servers_reached(network: Network) -> Iterator[Problem]:
+    reached = {node for vp in network.vps.values() for node in vp.ends}
+    for name, server in network.servers.items():
+        if server.node not in reached:
+            yield Problem(("servers", name, "node"), f"no VP leads to \"{server.node}\": add one to [vps]")
+    nodes = {server.node for server in network.servers.values()}
+    for name, vp in network.vps.items():
+        far = next(node for node in vp.ends if node != network.depot)
+        if far not in nodes:
+            yield Problem(("vps", name, "ends"), f"this VP leads nowhere: no server is behind \"{far}\"; add one to "
+                                                 "[servers]")
+
+
+def _qos(network: Network) -> Iterator[Problem]:
+    for name, category in network.qos.dscp.items():
+        yield from _raises(("qos", "dscp", name), QosMap, {name: category})
+    for name, text in network.qos.contracts.items():
+        yield from _raises(("qos", "contracts", name), QosMap, {}, {name: text})
+
+
+def _lab(network: Network) -> Iterator[Problem]:
+    versions = set()
+    for text in network.lab.networks:
+        try:
+            subnet = ipaddress.ip_network(text)
+            versions.add(subnet.version)
+            if subnet.num_addresses < 4:
+                raise ValueError("it has no room for a client and the depot")
+        except ValueError as error:
+            yield Problem(("lab", "networks"), f"{text!r} is no network for the lab: {error}; write \"10.9.0.0/24\"")
+            continue
+        for what, address in (*(("the VIP", vip) for vip in network.vips),
+                              *(("the link address", end.host) for link in network.links.values()
+                                for end in link.ends.values())):
+            if _lies_in(address, subnet):
+                yield Problem(("lab", "networks"), f"{what} {address} lies in {text}, where the client and the depot "
+                                                   "have their addresses: write another network")
+    for vip in network.vips:
+        if vip.version not in versions:
+            yield Problem(("lab", "networks"), f"no network of IPv{vip.version} leads to the VIP {vip}: add one")
+
+
+def _lies_in(host: str, subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    try:
+        return ipaddress.ip_address(host) in subnet
+    except ValueError:  # the name of a host
+        return False
+
+
+def _raises(path: tuple[str, ...], check: Callable[..., object], *arguments: object) -> Iterator[Problem]:
+    try:
+        check(*arguments)
+    except ValueError as error:
+        yield Problem(path, str(error))
+
+
+def _list(what: str, names: Iterable[str]) -> str:
+    return f"the {what} are {', '.join(names)}"
+
+
+_FIRST: list[Callable[[Network], Iterator[Problem]]] = [
+    _one_depot, _link_ends, _vp_ends, _server_nodes, _service_servers]
+_SECOND: list[Callable[[Network], Iterator[Problem]]] = [
+    _addresses, _vpis, _mtus, _vcis, _one_vp_each, _servers_reached, _qos, _lab]

@@ -1,0 +1,92 @@
+"""What the depot and the edge node have in common: links with cells, a TUN device with packets, and counters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.drops import DropReason, Drops
+from atmdepot.wire.icmp import packet_too_big
+from atmdepot.wire.ip import MalformedPacket, NotIp
+from atmdepot.wire.packet import analyse_by_views, quick
+
+if TYPE_CHECKING:
+    from atmdepot.atm.adaptation import LinkAdaptation
+    from atmdepot.atm.vc import Vc
+    from atmdepot.config.model import Network
+    from atmdepot.wire.packet import Packet
+
+
+class AtmNode:
+    """A node's data path, without sockets or clock: packets and cells in, cells and packets out. Times in ns.
+
+    After each burst, `links[name].take_cells()` and `take_packets()` give what is to be sent.
+    """
+
+    def __init__(self, network: Network, name: str) -> None:
+        """Make the part of a VC table that is called `name`."""
+        self.network = network
+        self.name = name
+        self.drops = Drops()
+        self.links: dict[str, LinkAdaptation] = {}
+        self.packets_out: list[bytes] = []
+        self.rx_packets = self.tx_packets = self.rx_octets = self.tx_octets = 0
+        self._addresses = {address.version: address.packed for address in network.nodes[name].address}
+
+    def packet_from_tun(self, octets: bytes, now: int) -> None:
+        """A packet that the TUN device gave."""
+        raise NotImplementedError
+
+    def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
+        """Cells (a multiple of 53 octets) that a link gave."""
+        raise NotImplementedError
+
+    def handle_timer(self, now: int) -> None:
+        """Do what is due."""
+        raise NotImplementedError
+
+    def next_timer(self) -> int | None:
+        """When `handle_timer` has something to do (ns), or None."""
+        raise NotImplementedError
+
+    def take_packets(self) -> list[bytes]:
+        """The packets for the TUN device, in order; they are the caller's now."""
+        packets, self.packets_out = self.packets_out, []
+        self.tx_packets += len(packets)
+        for packet in packets:
+            self.tx_octets += len(packet)
+        return packets
+
+    def analyse_from_tun(self, octets: bytes) -> Packet | None:
+        """Count a packet that the TUN device gave, and read it as `analyse` does."""
+        self.rx_packets += 1
+        self.rx_octets += len(octets)
+        return self.analyse(octets)
+
+    def analyse(self, octets: bytes, vc: Vc | None = None) -> Packet | None:
+        """What a packet, that came on `vc` or else from the TUN device, says of itself.
+
+        None (and counted) when it is none, or one for a group.
+        """
+        packet = quick(octets)
+        if packet is None:
+            packet = self._analyse_slowly(octets, vc)
+        if packet is None or not packet.is_for_a_group():
+            return packet
+        self.drops.count(DropReason.MULTICAST, 1, octets, vc)
+        return None
+
+    def _analyse_slowly(self, octets: bytes, vc: Vc | None) -> Packet | None:
+        try:
+            return analyse_by_views(octets)
+        except NotIp:
+            self.drops.count(DropReason.NOT_IP, 1, octets, vc)
+        except MalformedPacket:
+            self.drops.count(DropReason.MALFORMED, 1, octets, vc)
+        return None
+
+    def answer_too_big(self, octets: bytes, packet: Packet, mtu: int) -> None:
+        """Tell the sender the path's MTU; the packet itself is never cut, since that would change its header."""
+        self.drops.count(DropReason.TOO_BIG, 1, octets)
+        answer = packet_too_big(octets, mtu, self._addresses.get(packet.version, packet.destination))
+        if answer is not None:
+            self.packets_out.append(answer)

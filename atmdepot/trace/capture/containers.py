@@ -1,0 +1,172 @@
+"""What stands around the records of a capture that is written: pcap and pcapng.
+
+A container gives the octets that begin a file, that describe an interface before its first record, that stand around a
+record, and that end the file.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from struct import Struct
+from typing import TYPE_CHECKING, Protocol
+
+import atmdepot
+from atmdepot.trace.capture.pcap import LinkType, pcap_header, record_header
+from atmdepot.trace.capture.pcapng import (
+    BYTE_ORDER_MAGIC,
+    INBOUND,
+    INTERFACE,
+    OPTION_COMMENT,
+    OPTION_DESCRIPTION,
+    OPTION_FLAGS,
+    OPTION_NAME,
+    OPTION_RESOLUTION,
+    OUTBOUND,
+    PACKET,
+    SECTION,
+    STATISTICS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_OPTION_HARDWARE, _OPTION_SYSTEM, _OPTION_APPLICATION = 2, 3, 4
+_OPTION_RECEIVED, _OPTION_DROPPED = 4, 5
+_NANOSECONDS = b"\x09"
+_UNKNOWN_LENGTH = -1
+_MAX_TEXT = 1000
+_FLAGS = {"in": INBOUND, "out": OUTBOUND}
+_WORD, _COUNT, _OPTION = Struct("<I"), Struct("<Q"), Struct("<HH")
+_SECTION_BODY, _INTERFACE_BODY = Struct("<IHHq"), Struct("<HHI")
+_PACKET_HEAD, _STATISTICS_BODY = Struct("<IIIIIII"), Struct("<III")
+
+
+class Container(Protocol):
+    """One kind of capture file."""
+
+    def begin(self) -> bytes:
+        """The octets that begin a file; interfaces are numbered anew."""
+
+    def describe(self, node: str, link: str) -> bytes:
+        """The octets that come before the first record of a link; none if they have come already."""
+
+    def around(self, time: int, node: str, link: str, direction: str, captured: int, original: int,
+               comment: str = "") -> tuple[bytes, bytes]:
+        """What stands before and after `captured` octets of a record that has `original`; its time is in ns."""
+
+    def count(self, node: str, link: str, cells: int) -> None:
+        """Note that `cells` passed on a link."""
+
+    def missed(self, node: str, cells: int) -> None:
+        """Note that a node told of `cells` that the trace missed."""
+
+    def end(self, time: int) -> bytes:
+        """The octets that end the file, at `time`."""
+
+
+class PcapContainer:
+    """pcap with times in nanoseconds, which has no place for names, comments and counts."""
+
+    def __init__(self, link_type: LinkType, snap_length: int) -> None:
+        self._header = pcap_header(link_type, snap_length)
+
+    def begin(self) -> bytes:
+        """The header of the file."""
+        return self._header
+
+    def describe(self, node: str, link: str) -> bytes:
+        """Nothing."""
+        return b""
+
+    def around(self, time: int, node: str, link: str, direction: str, captured: int, original: int,
+               comment: str = "") -> tuple[bytes, bytes]:
+        """The record's header, and nothing after it."""
+        return record_header(time, captured, original), b""
+
+    def count(self, node: str, link: str, cells: int) -> None:
+        """It has no place for it."""
+
+    def missed(self, node: str, cells: int) -> None:
+        """It has no place for it."""
+
+    def end(self, time: int) -> bytes:
+        """Nothing."""
+        return b""
+
+
+class PcapngContainer:
+    """pcapng: an interface for each link of each node, directions, comments, and counts at the end."""
+
+    def __init__(self, link_type: LinkType, snap_length: int) -> None:
+        self._link_type = link_type
+        self._snap_length = snap_length
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._received: dict[tuple[str, str], int] = {}
+        self._missed: dict[str, int] = {}
+
+    def begin(self) -> bytes:
+        """A section header that tells machine, system and program."""
+        self._numbers, self._received, self._missed = {}, {}, {}
+        system = f"{platform.system()} {platform.release()}"
+        options = [(_OPTION_HARDWARE, platform.machine().encode()), (_OPTION_SYSTEM, system.encode()),
+                   (_OPTION_APPLICATION, f"atmdepot {atmdepot.__version__}".encode())]
+        return _block(SECTION, _SECTION_BODY.pack(BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _options(options))
+
+    def describe(self, node: str, link: str) -> bytes:
+        """An interface block, named NODE:LINK; :LINK without a node, where the link's name has a colon of its own."""
+        if (node, link) in self._numbers:
+            return b""
+        self._numbers[node, link] = len(self._numbers)
+        name = f"{node}:{link}" if node or ":" in link else link
+        told = f"ATM link {link}" + (f", as node {node} sees it" if node else "")
+        options = [(OPTION_NAME, _text(name)), (OPTION_DESCRIPTION, _text(told)), (OPTION_RESOLUTION, _NANOSECONDS)]
+        return _block(INTERFACE, _INTERFACE_BODY.pack(self._link_type, 0, self._snap_length) + _options(options))
+
+    def around(self, time: int, node: str, link: str, direction: str, captured: int, original: int,
+               comment: str = "") -> tuple[bytes, bytes]:
+        """The fields of an enhanced packet block, and its options: direction and comment."""
+        after = bytes(-captured & 3) + _packet_options(direction, comment)
+        total = _PACKET_HEAD.size + captured + len(after) + _WORD.size
+        before = _PACKET_HEAD.pack(PACKET, total, self._numbers[node, link], time >> 32, time & 0xFFFF_FFFF, captured,
+                                   original)
+        return before, after + _WORD.pack(total)
+
+    def count(self, node: str, link: str, cells: int) -> None:
+        """They are told at the end."""
+        self._received[node, link] = self._received.get((node, link), 0) + cells
+
+    def missed(self, node: str, cells: int) -> None:
+        """They are told at the end, with the first of the node's links."""
+        self._missed[node] = self._missed.get(node, 0) + cells
+
+    def end(self, time: int) -> bytes:
+        """For each interface a block of statistics: how many cells passed, and how many were missed."""
+        blocks = []
+        for (node, link), number in self._numbers.items():
+            options = [(_OPTION_RECEIVED, _COUNT.pack(self._received.get((node, link), 0))),
+                       (_OPTION_DROPPED, _COUNT.pack(self._missed.pop(node, 0)))]
+            body = _STATISTICS_BODY.pack(number, time >> 32, time & 0xFFFF_FFFF)
+            blocks.append(_block(STATISTICS, body + _options(options)))
+        return b"".join(blocks)
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    total = _WORD.pack(len(body) + 12)
+    return _WORD.pack(kind) + total + body + total
+
+
+def _options(options: Iterable[tuple[int, bytes]]) -> bytes:
+    """Each option padded to 4 octets, and the end of options."""
+    parts = [_OPTION.pack(code, len(value)) + value + bytes(-len(value) & 3) for code, value in options]
+    return b"".join(parts) + _OPTION.pack(0, 0)
+
+
+@lru_cache(maxsize=64)
+def _packet_options(direction: str, comment: str) -> bytes:
+    flags = OPTION_FLAGS, _WORD.pack(_FLAGS.get(direction, 0))
+    return _options([flags, (OPTION_COMMENT, _text(comment))] if comment else [flags])
+
+
+def _text(text: str) -> bytes:
+    return text[:_MAX_TEXT].encode("utf-8", "replace")

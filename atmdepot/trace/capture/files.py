@@ -1,0 +1,226 @@
+"""Captures of any kind as a source of records: `open_capture`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from atmdepot.trace.capture.erf import ErfDecoder
+from atmdepot.trace.capture.octets import OctetReader
+from atmdepot.trace.capture.pcap import (
+    IP_LINK_TYPES,
+    PCAPNG_MAGIC,
+    CaptureError,
+    LinkType,
+    PcapReader,
+    link_type_text,
+    packet_offset,
+)
+from atmdepot.trace.capture.pcapng import PcapngReader
+from atmdepot.trace.capture.sunatm import Rfc1483Decoder, SunAtmDecoder
+from atmdepot.trace.capture.udp_cells import UdpCells
+from atmdepot.trace.notes import Notes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from atmdepot.trace.capture.pcapng import Decode, Frame
+    from atmdepot.trace.capture.udp_cells import LinkNames
+    from atmdepot.trace.sources import SourceRecord
+
+DEFAULT_LINK = "link"
+"""What a link is called when the capture has no name for it."""
+
+_LINK_DECODERS: dict[int, type[ErfDecoder | SunAtmDecoder | Rfc1483Decoder]] = {
+    LinkType.ERF: ErfDecoder, LinkType.SUNATM: SunAtmDecoder, LinkType.ATM_RFC1483: Rfc1483Decoder}
+_NO_NAMES = tuple(f"(ERF_Interface_{port})" for port in range(4))
+"""What Wireshark writes for the ports of an ERF capture without names; their number is in every record."""
+_LOOPBACK = 772
+"""What ARP calls a loopback interface."""
+_DIRECTIONS = {0: "in", 1: "in", 2: "in", 4: "out"}
+"""Packet types of Linux: to us, to all, to a group; sent by us. What goes from others to others (3) is neither."""
+
+
+def open_capture(capture: str | Path | BinaryIO, *, ports: Collection[int] = (),
+                 names: LinkNames | None = None) -> FileSource:
+    """A capture as a source of records.
+
+    It may be pcap or pcapng, compressed by gzip or not, a file or a pipe; with ERF, SunATM, GNS3's cells, or UDP
+    datagrams that carry cells.
+
+    Args:
+        capture: a path ("-" is standard input), or a binary file, which the caller closes.
+        ports: the UDP ports of the links; with none, datagrams are taken that prove to be cells.
+        names: names the links of UDP datagrams by the addresses of their ends.
+
+    Raises:
+        CaptureError: when it cannot be opened, or is no capture, or one that can hold no cells.
+
+    """
+    if not isinstance(capture, str | Path):
+        return FileSource(capture, str(getattr(capture, "name", "the capture")), ports, names)
+    if str(capture) == "-":
+        return FileSource(sys.stdin.buffer, "standard input", ports, names)
+    try:
+        file = Path(capture).open("rb", buffering=0)  # noqa: SIM115 - the source closes it
+        return FileSource(file, str(capture), ports, names, owned=file)
+    except OSError as error:
+        raise CaptureError(f"{capture}: {error.strerror}") from None
+
+
+class FileSource:
+    """The records of a capture, in constant memory; iterate over it once.
+
+    `records` counts what the capture holds, `passed_over` by kind what of it gave no record, or not all.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, ports: Collection[int] = (), names: LinkNames | None = None, *,
+                 owned: BinaryIO | None = None) -> None:
+        """Read the beginning of `file`; close `owned` at the end.
+
+        Raises:
+            CaptureError: when it is no capture, or one that can hold no cells.
+
+        """
+        self._owned = owned
+        self.name = name
+        self.records = 0
+        self._notes = Notes(self._place)
+        self.passed_over = self._notes.passed_over
+        self._udp = UdpCells(self._notes, ports, names)
+        self._stopped = False
+        try:
+            self._reader = self._open(OctetReader(file))
+        except CaptureError:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[SourceRecord]:
+        """The records; damage is told by Remarks, never raised."""
+        reader, pending = self._reader, self._notes.pending
+        frames = reader.frames() if isinstance(reader, PcapngReader) else self._frames_of_pcap(reader)
+        for decode, time, octets, missing, direction in frames:
+            self.records += 1
+            record = decode(time, octets, missing, direction)
+            if pending:
+                yield from self._notes.take()
+            if record is not None:
+                yield record
+            if self._stopped:
+                break
+        self._udp.finish()
+        yield from self._notes.take()
+
+    def _frames_of_pcap(self, reader: PcapReader) -> Iterator[Frame]:
+        """The frames as pcapng gives them; where the file breaks off is told."""
+        decode = self._decoder(reader.link_type, "", 0)
+        try:
+            for time, octets, original in reader.frames():
+                yield decode, time, octets, original - len(octets), ""
+        except CaptureError as error:
+            self._notes.tell(str(error))
+        if reader.truncated:
+            self._notes.tell(reader.truncated)
+
+    def stop(self) -> None:
+        """End the iteration after the next record; may be called by a signal handler or another thread."""
+        self._stopped = True
+
+    def summary(self) -> list[str]:
+        """Lines for the user: how many records there were, and what was passed over."""
+        return [self._notes.summary(f"{self.name}: {self.records:,} records")]
+
+    def close(self) -> None:
+        """Close the file if it was opened here."""
+        if self._owned is not None:
+            self._owned.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _place(self) -> str:
+        return f"{self.name}, octet {self._reader.record_offset}"
+
+    def _open(self, octets: OctetReader) -> PcapReader | PcapngReader:
+        octets.unpack()
+        if octets.unpacked:
+            self.name += " (unpacked)"
+        octets.want(len(PCAPNG_MAGIC))
+        if octets.data.startswith(PCAPNG_MAGIC, octets.at):
+            return PcapngReader(octets, self._notes, self._decoder)
+        if octets.broken:
+            raise CaptureError(f"{self.name}: it cannot be read: {octets.broken}")
+        reader = PcapReader(octets, self.name)
+        if reader.link_type not in _LINK_DECODERS and reader.link_type not in IP_LINK_TYPES:
+            known = ", ".join(link_type_text(kind) for kind in (*_LINK_DECODERS, *IP_LINK_TYPES))
+            raise CaptureError(f"{self.name}: the link type is {link_type_text(reader.link_type)}, which is not known "
+                               f"to carry cells; those that are: {known}")
+        return reader
+
+    def _decoder(self, link_type: int, name: str, number: int) -> Decode:
+        """What makes records of the frames of an interface, which is called `name` or else by its number."""
+        kind = _LINK_DECODERS.get(link_type)
+        if kind is not None:
+            if name.endswith(_NO_NAMES):
+                name, number = "", 0
+            node, _, link = name.partition(":") if ":" in name else ("", "", name)
+            return kind(self._notes, node, link or (f"{DEFAULT_LINK}{number}" if number else DEFAULT_LINK)).decode
+        if link_type in IP_LINK_TYPES:
+            return _UdpDecoder(self._notes, self._udp, link_type, number).decode
+        return _Unknown(self._notes, link_type).decode
+
+
+class _UdpDecoder:
+    """Makes source records of frames that may hold UDP datagrams with cells."""
+
+    def __init__(self, notes: Notes, udp: UdpCells, link_type: int, number: int) -> None:
+        self._notes = notes
+        self._udp = udp
+        self._link_type = link_type
+        self._number = number
+
+    def decode(self, time: int, octets: bytes, _: int, direction: str) -> SourceRecord | None:
+        """The cells of a frame."""
+        at = packet_offset(self._link_type, octets)
+        if at is None:
+            self._notes.count("frames that are not IP")
+            return None
+        interface = self._number
+        if self._link_type in (LinkType.LINUX_SLL, LinkType.LINUX_SLL2):
+            interface, kind, is_loopback = _cooked(self._link_type, octets, interface)
+            # The loopback interface shows every packet as it goes out and as it comes in again.
+            if is_loopback and kind == "out":
+                self._notes.count("packets that the loopback interface shows twice")
+                return None
+            direction = direction or ("" if is_loopback else kind)
+        return self._udp.packet(time, octets, at, direction, interface)
+
+
+def _cooked(link_type: int, octets: bytes, number: int) -> tuple[int, str, bool]:
+    """Of a frame of Linux's "any" capture: its interface, its direction, and whether that is the loopback interface."""
+    if link_type == LinkType.LINUX_SLL2:
+        number = int.from_bytes(octets[4:8], "big")
+        hardware, kind = octets[8:10], octets[10:11]
+    else:
+        hardware, kind = octets[2:4], octets[0:2]
+    direction = _DIRECTIONS.get(int.from_bytes(kind, "big"), "")
+    return number, direction, int.from_bytes(hardware, "big") == _LOOPBACK
+
+
+class _Unknown:
+    """Passes over the frames of an interface whose link type carries no cells that are known here."""
+
+    def __init__(self, notes: Notes, link_type: int) -> None:
+        self._notes = notes
+        self._kind = f"frames of link type {link_type_text(link_type)}"
+
+    def decode(self, _: int, octets: bytes, missing: int, direction: str) -> None:
+        """Count it."""
+        self._notes.once(self._kind, f"{self._kind} are not known to carry cells; all of them are passed over")

@@ -1,0 +1,93 @@
+"""Captures of PDUs, without cells: SunATM's (link type 123), and RFC 1483 frames (100) with GNS3's cells among them.
+
+::
+
+    SunATM     flags 1 | VPI 1 | VCI 2 | SDU      flags: 0x80 sent, else received; the low 4 bits tell what it carries
+    RFC 1483   LLC/SNAP and what it names         of which VC is not told
+
+Neither has a trailer, so neither has a CRC to judge. GNS3 writes the cells of its ATM links with link type 100, one
+raw cell of 53 octets in a record, which no other tool reads.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from atmdepot.node.events import Cells
+from atmdepot.trace.sources import PduSeen
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PTI_LAST, CellHeader, correct, hec
+from atmdepot.wire.llc import LLC_SNAP
+
+if TYPE_CHECKING:
+    from atmdepot.trace.notes import Notes
+    from atmdepot.trace.sources import SourceRecord
+
+_HEADER = Struct(">BBH")
+_SENT, _LLC, _ILMI, _SIGNALLING = 0x80, 0x02, 0x05, 0x06
+_VCI_SIGNALLING, _VCI_ILMI = 5, 16
+_LLC_BEGINS = (LLC_SNAP, bytes.fromhex("FEFE03"), bytes.fromhex("424203"))
+"""SNAP, ISO network protocols, and the spanning tree of bridges."""
+_NO_VC = bytes((0, 0, 0, PTI_LAST << 1))
+
+
+def sunatm_record(header: bytes, sdu: bytes, *, sent: bool) -> bytes:
+    """The record of an SDU; of the 4 octets of a cell header VCI and the lower 8 bits of the VPI find room."""
+    fields = CellHeader.unpack(header)
+    kind = {_VCI_SIGNALLING: _SIGNALLING, _VCI_ILMI: _ILMI}.get(fields.vci)
+    if kind is None:
+        kind = _LLC if sdu.startswith(_LLC_BEGINS) else 0
+    return _HEADER.pack(_SENT * sent | kind, fields.vpi, fields.vci) + sdu
+
+
+class SunAtmDecoder:
+    """Makes source records of SunATM's, as those of one link."""
+
+    def __init__(self, notes: Notes, node: str, link: str) -> None:
+        self._notes = notes
+        self._node = node
+        self._link = link
+
+    def decode(self, time: int, octets: bytes, missing: int, direction: str) -> SourceRecord | None:
+        """The PDU; a `direction` that the capture tells goes before the record's own."""
+        if len(octets) < _HEADER.size:
+            self._notes.remark("damaged SunATM records", f"a SunATM record has at least {_HEADER.size} octets, this "
+                               f"one has {len(octets)}")
+            return None
+        flags, vpi, vci = _HEADER.unpack_from(octets)
+        header = CellHeader(vpi, vci, PTI_LAST).pack()[:4]
+        way = direction or ("out" if flags & _SENT else "in")
+        return PduSeen(time, self._link, way, header, octets[_HEADER.size:], False, missing, self._node)
+
+
+class Rfc1483Decoder:
+    """Makes source records of frames of link type 100, telling raw cells from LLC.
+
+    A record is cells if all of its length is whole cells whose HECs are right; or if it is no LLC and none of their
+    headers has more than one wrong bit. The direction is known only where the capture tells it, else it is empty.
+    """
+
+    def __init__(self, notes: Notes, node: str, link: str) -> None:
+        self._notes = notes
+        self._node = node
+        self._link = link
+
+    def decode(self, time: int, octets: bytes, missing: int, direction: str) -> SourceRecord | None:
+        """The cells or the PDU, whose VC is told as 0/0."""
+        llc = octets.startswith(_LLC_BEGINS)
+        if not missing and _are_cells(octets, strict=llc):
+            return Cells(time, self._link, direction, octets, self._node)
+        if not llc:
+            self._notes.remark("frames of link type 100 that are neither cells nor LLC")
+            return None
+        return PduSeen(time, self._link, direction, _NO_VC, octets, False, missing, self._node)
+
+
+def _are_cells(octets: bytes, *, strict: bool) -> bool:
+    if not octets or len(octets) % CELL_SIZE:
+        return False
+    for at in range(0, len(octets), CELL_SIZE):
+        header = octets[at:at + HEADER_SIZE]
+        if hec(header[:4]) != header[4] and (strict or correct(header) is None):
+            return False
+    return True

@@ -1,0 +1,329 @@
+"""Cells out of UDP datagrams: bare ones and trains, and those of RFC 4717 over MPLS-in-UDP (RFC 7510).
+
+::
+
+    cells      cell 53, once or more
+    RFC 4717   label stack entry 4, once or more | control word 4 | cell without HEC 52, once or more      port 6635
+
+RFC 4717's control word may be missing (it is optional for N-to-one): the length tells whether it is there.
+
+Where the ports of the links are given, every datagram of theirs is taken. Where they are not, the datagrams between two
+addresses and ports must prove to be cells first: each a whole number of cells, with every HEC right, until among them
+there were two different headers, a single-cell PDU with a right CRC-32, or an OAM cell with a right CRC-10. What
+passes by chance is one conversation in 65,000 of those whose datagrams are all multiples of 53 octets long. Datagrams
+wait for the proof, so those before it come late; the first that fails settles the matter the other way.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+from atmdepot.drops import DropReason
+from atmdepot.node.events import Cells, Drop
+from atmdepot.trace.capture.datagrams import NoCells, datagram_of, unpack_ports
+from atmdepot.trace.capture.erf import header_with_hec
+from atmdepot.trace.sources import CapturedCells, HecMark
+from atmdepot.wire.aal5 import CrcMode, parse_cpcs_pdu
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, Interface, hec
+from atmdepot.wire.ip import address_text, endpoint
+from atmdepot.wire.oam import OamPayload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from atmdepot.trace.capture.datagrams import Datagram
+    from atmdepot.trace.notes import Notes
+    from atmdepot.trace.sources import SourceRecord
+
+    Endpoint = tuple[str, int]
+    """An address as text, and a port."""
+    LinkNames = Callable[[Endpoint, Endpoint], tuple[str, str, str] | None]
+    """Node, link and direction (`in` or `out`, as the node sees it) of datagrams from one end to another, if known."""
+
+MPLS_PORT = 6635
+_MAX_STREAMS = 8
+_MAX_CHANCES = 64
+_SHOWN = 256
+_BARE_CELL = CELL_SIZE - 1
+_BOTTOM_OF_STACK = 0x100
+_MAX_LABELS = 8
+_OAM_PTIS, _OAM_VCIS = {4, 5}, {3, 4}
+_NO_CELLS = "UDP datagrams that hold no cells"
+_UNPROVEN = "UDP datagrams that may hold cells"
+_NO_MPLS_CELLS = "MPLS-in-UDP datagrams that hold no cells"
+
+
+class _Conversation:
+    """Two ends that exchange datagrams: whether they hold cells (None: not known yet), and what waits for a proof."""
+
+    __slots__ = ("cells", "headers", "sure", "waiting")
+
+    def __init__(self, sure: bool | None) -> None:
+        self.sure = sure
+        self.headers: set[bytes] = set()
+        self.waiting: list[Cells] = []
+        self.cells = 0
+
+
+class _Stream(NamedTuple):
+    """The datagrams from one end to another as one interface saw them."""
+
+    interface: int
+    hint: str
+    node: str
+    link: str
+    direction: str
+    conversation: _Conversation
+
+
+class UdpCells:
+    """Finds the cells in IP packets, for all interfaces of a capture."""
+
+    def __init__(self, notes: Notes, ports: Collection[int] = (), names: LinkNames | None = None, *,
+                 max_flows: int = 1 << 16, max_waiting: int = 1 << 14) -> None:
+        """Take the datagrams of `ports` (none: those that prove to be cells); `names` names their links.
+
+        Without a name a link is called by its two ends, and its direction is `out` from the lesser address and port,
+        unless the capture tells which packets the machine sent itself. At most `max_flows` pairs of ends are
+        remembered, and at most `max_waiting` cells wait for a proof; the oldest go.
+        """
+        self._notes = notes
+        self._ports = frozenset(ports)
+        self._names = names
+        self._max_flows = max_flows
+        self._max_waiting = max_waiting
+        self._flows: dict[bytes, list[_Stream]] = {}
+        self._undecided: dict[_Conversation, None] = {}
+        self._waiting = 0
+
+    def packet(self, time: int, octets: bytes, at: int, hint: str = "", interface: int = 0) -> SourceRecord | None:
+        """The cells in the IP packet at `at`, if there are any.
+
+        `hint` is `in` or `out` if the machine that captured received or sent it, `interface` the number of the
+        interface: what two of them saw of the same packets is kept apart.
+        """
+        try:
+            return self._cells(time, datagram_of(octets, at), hint, interface)
+        except NoCells as passed:
+            if passed.remark:
+                self._notes.once(passed.kind, passed.remark)
+            else:
+                self._notes.count(passed.kind)
+            return None
+
+    def finish(self) -> None:
+        """Give up what still waits for a proof."""
+        for conversation in list(self._undecided):
+            self._give_up(conversation)
+        if count := self._notes.passed_over[_UNPROVEN]:
+            self._notes.tell(f"{count} UDP datagrams may hold cells, but too few, or too much alike, to be sure of it: "
+                             "give the ports of the links with --port to see them")
+
+    def _cells(self, time: int, datagram: Datagram, hint: str, interface: int) -> SourceRecord | None:
+        """The cells in a datagram, or in what the capture holds of it."""
+        addresses, ports, payload, length = datagram
+        source, destination = unpack_ports(ports)
+        if self._ports and destination not in self._ports and source not in self._ports:
+            raise NoCells("UDP datagrams of other ports")
+        stream = self._stream(addresses, ports, hint, interface)
+        if destination == MPLS_PORT:
+            return self._mpls(time, stream, payload, length)
+        return self._bare(time, stream, payload, length)
+
+    # Streams.
+
+    def _stream(self, addresses: bytes, ports: bytes, hint: str, interface: int) -> _Stream:
+        key = addresses + ports
+        streams = self._flows.get(key)
+        if streams is None:
+            if len(self._flows) >= self._max_flows:
+                self._forget_one()
+            streams = self._flows[key] = []
+        for stream in streams:
+            if stream.interface == interface and stream.hint == hint:
+                return stream
+        half = len(addresses) // 2
+        back = self._flows.get(addresses[half:] + addresses[:half] + ports[2:] + ports[:2], [])
+        stream = self._new_stream(key, half, hint, interface, len(streams), back)
+        if len(streams) < _MAX_STREAMS:
+            streams.append(stream)
+        return stream
+
+    def _new_stream(self, key: bytes, half: int, hint: str, interface: int, number: int,
+                    back: list[_Stream]) -> _Stream:
+        """A stream that was not met before: the `number`th of its flow, whose opposite one has the streams `back`."""
+        ends = [(key[:half], int.from_bytes(key[-4:-2], "big")), (key[half:2 * half], int.from_bytes(key[-2:], "big"))]
+        source, destination = ((address_text(address), port) for address, port in ends)
+        named = self._names(source, destination) if self._names else None
+        if named is not None:
+            node, link, direction = named
+        else:
+            node, direction = "", hint or ("out" if ends[0] <= ends[1] else "in")
+            if len(back) > number:
+                direction = "in" if back[number].direction == "out" else "out"
+            # The source port of MPLS-in-UDP is no address: it only spreads flows over paths (RFC 7510 section 3).
+            mpls = destination[1] == MPLS_PORT
+            link = "-".join(endpoint(address, None if mpls else port) for address, port in sorted(ends))
+        if number:
+            link += f"#{number + 1}"
+        known = True if self._ports or named is not None else None
+        conversation = back[number].conversation if len(back) > number else _Conversation(known)
+        return _Stream(interface, hint, node, link, direction, conversation)
+
+    def _forget_one(self) -> None:
+        """Forget the flow that was first met, but rather one of those that are not known to hold cells."""
+        for key in list(itertools.islice(self._flows, _MAX_CHANCES)):
+            if not any(stream.conversation.sure for stream in self._flows[key]):
+                break
+            self._flows[key] = self._flows.pop(key)
+        else:
+            key = next(iter(self._flows))
+        for stream in self._flows.pop(key):
+            if stream.conversation in self._undecided:
+                self._give_up(stream.conversation)
+
+    # Payloads.
+
+    def _bare(self, time: int, stream: _Stream, payload: bytes, length: int) -> SourceRecord | None:
+        conversation = stream.conversation
+        count, rest = divmod(length, CELL_SIZE)
+        if rest or not count:
+            if conversation.sure:
+                return Drop(time, stream.link, DropReason.NOT_WHOLE_CELLS, 1, payload[:_SHOWN], None, stream.node)
+            if conversation.sure is None:
+                self._settle(conversation, False)
+            raise NoCells(_NO_CELLS)
+        if len(payload) < length:
+            payload = payload[:self._there(len(payload) // CELL_SIZE, count) * CELL_SIZE]
+        if not payload:
+            return None
+        cells = Cells(time, stream.link, stream.direction, payload, stream.node)
+        if not conversation.sure:
+            self._doubt(conversation, cells)
+            return None
+        return cells
+
+    def _doubt(self, conversation: _Conversation, cells: Cells) -> None:
+        """Cells of a conversation that may be none: they wait, are given with all before them, or are passed over."""
+        if conversation.sure is False:
+            raise NoCells(_NO_CELLS)
+        conversation.waiting.append(cells)
+        count = len(cells.octets) // CELL_SIZE
+        conversation.cells += count
+        self._waiting += count
+        self._undecided.setdefault(conversation)
+        verdict = _prove(conversation.headers, cells.octets)
+        if verdict is not None:
+            self._settle(conversation, verdict)
+        while self._waiting > self._max_waiting:
+            self._give_up(next(iter(self._undecided)))
+
+    def _settle(self, conversation: _Conversation, sure: bool) -> None:
+        conversation.sure = sure
+        waiting = self._release(conversation)
+        if sure:
+            self._notes.pending += waiting
+        elif waiting:
+            self._notes.count(_NO_CELLS, len(waiting))
+
+    def _give_up(self, conversation: _Conversation) -> None:
+        """Pass over what has waited for too long; later datagrams may still prove what they hold."""
+        self._notes.count(_UNPROVEN, len(self._release(conversation)))
+
+    def _release(self, conversation: _Conversation) -> list[Cells]:
+        waiting, conversation.waiting = conversation.waiting, []
+        self._waiting -= conversation.cells
+        conversation.cells = 0
+        self._undecided.pop(conversation, None)
+        return waiting
+
+    def _mpls(self, time: int, stream: _Stream, payload: bytes, length: int) -> SourceRecord | None:
+        label, at = _label(payload)
+        at = _first_cell(payload, at, length)
+        count = (length - at) // _BARE_CELL
+        there = self._there((len(payload) - at) // _BARE_CELL, count)
+        if not there:
+            return None
+        starts = range(at, at + there * _BARE_CELL, _BARE_CELL)
+        octets = b"".join([header_with_hec(payload[one:one + 4]) + payload[one + 4:one + _BARE_CELL] for one in starts])
+        return CapturedCells(time, f"{stream.link}/{label}", stream.direction, octets, stream.node, HecMark.ABSENT,
+                             Interface.NNI)
+
+    def _there(self, there: int, count: int) -> int:
+        """How many of a datagram's cells are there; the others are counted."""
+        if there < count:
+            self._notes.once("cells cut off by the snap length", "the capture holds only a part of this datagram",
+                             count - there)
+        return there
+
+
+def _label(payload: bytes) -> tuple[int, int]:
+    """The label at the bottom of the stack, and where the stack ends."""
+    for at in range(0, min(len(payload) - 3, 4 * _MAX_LABELS), 4):
+        entry = int.from_bytes(payload[at:at + 4], "big")
+        if entry & _BOTTOM_OF_STACK:
+            return entry >> 12, at + 4
+    raise NoCells(_NO_MPLS_CELLS)
+
+
+def _first_cell(payload: bytes, at: int, length: int) -> int:
+    """Where the cells begin, behind a label stack that ends at `at`: there, or after a control word."""
+    beyond = length - at
+    if beyond >= _BARE_CELL and beyond % _BARE_CELL == 0 and not _is_ip(payload[at:at + 6], beyond):
+        return at
+    # The control word begins with four zero bits, where an IP packet has its version.
+    is_word = len(payload) >= at + 4 and not payload[at] >> 4
+    if is_word and beyond - 4 >= _BARE_CELL and (beyond - 4) % _BARE_CELL == 0:
+        return at + 4
+    raise NoCells(_NO_MPLS_CELLS)
+
+
+def _is_ip(beginning: bytes, length: int) -> bool:
+    """Whether it begins as an IP packet of that length; TCP's acknowledgements, of 52 octets, are as long as a cell."""
+    total, rest = int.from_bytes(beginning[2:4], "big"), int.from_bytes(beginning[4:6], "big") + 40
+    version = beginning[0] >> 4 if beginning else 0
+    return (version == 4 and total == length) or (version == 6 and rest == length)
+
+
+def _prove(headers: set[bytes], cells: bytes) -> bool | None:
+    """Whether these are cells, by HECs, the headers met before (they are added to), and CRCs; None: not known."""
+    proven = False
+    for at in range(0, len(cells), CELL_SIZE):
+        header = cells[at:at + HEADER_SIZE]
+        if hec(header[:4]) != header[4]:
+            return False
+        headers.add(header)
+        proven = proven or len(headers) > 1 or _has_right_crc(header, cells[at + HEADER_SIZE:at + CELL_SIZE])
+    return proven or None
+
+
+def _has_right_crc(header: bytes, payload: bytes) -> bool:
+    """Whether a cell is a whole PDU, or an OAM cell, with a right CRC (for a PDU, Dynamips' will do)."""
+    fields = CellHeader.unpack(header)
+    try:
+        if fields.is_last:
+            parse_cpcs_pdu(payload, crc=CrcMode.DYNAMIPS)
+        elif fields.pti in _OAM_PTIS or fields.vci in _OAM_VCIS:
+            OamPayload.unpack(payload)
+        else:
+            return False
+    except ValueError:
+        return False
+    return True
+
+
+def names_of(addresses: Mapping[Endpoint, tuple[str, str]]) -> LinkNames:
+    """Names links by their ends' addresses, each with its link and node, as the node that comes first sees them."""
+    views: dict[str, str] = {}
+    for link, node in addresses.values():
+        views.setdefault(link, node)
+
+    def names(source: Endpoint, destination: Endpoint) -> tuple[str, str, str] | None:
+        for end, sends in ((source, True), (destination, False)):
+            if end in addresses:
+                link, node = addresses[end]
+                return views[link], link, "out" if (node == views[link]) is sends else "in"
+        return None
+
+    return names

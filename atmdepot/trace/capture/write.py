@@ -1,0 +1,286 @@
+"""Captures written for other tools: `open_writer`.
+
+| format | what it holds | who reads it |
+|---|---|---|
+| erf | ERF records in pcap: every cell, and each PDU with its trailer | Wireshark, tshark (`-o erf.aal5_type:unspec`) |
+| pcapng | the same in pcapng, with an interface for each link of each node, comments and counts | the same |
+| sunatm | the SDUs alone | tcpdump, Wireshark |
+
+Neither ERF nor SunATM has a place for 12-bit VPIs that Wireshark would read: it shows the lower 8 bits.
+"""
+
+from __future__ import annotations
+
+import time as clocks
+from collections import Counter
+from typing import TYPE_CHECKING, BinaryIO
+
+from atmdepot.trace.capture.containers import PcapContainer, PcapngContainer
+from atmdepot.trace.capture.erf import (
+    ERF_HEADER_SIZE,
+    MAX_PDU_CELLS,
+    Direction,
+    cell_record_header,
+    header_with_hec,
+    pdu_record_header,
+)
+from atmdepot.trace.capture.output import Output, Rotation
+from atmdepot.trace.capture.pcap import MAX_RECORD, TIME_LIMIT, LinkType
+from atmdepot.trace.capture.sunatm import sunatm_record
+from atmdepot.trace.sources import HecMark
+from atmdepot.wire.aal5 import TRAILER_SIZE
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from atmdepot.trace.capture.containers import Container
+
+FORMATS = ("erf", "pcapng", "sunatm")
+_ERF_CELL = ERF_HEADER_SIZE + CELL_SIZE - 1
+_ERF_PDU = ERF_HEADER_SIZE + 4
+_DIRECTIONS = {"out": Direction.SENT, "in": Direction.RECEIVED}
+
+
+def open_writer(target: str | Path | BinaryIO, format: str = "erf", *, snap: int = 0, max_octets: int = 0,  # noqa: A002
+                every: int = 0, files: int = 0, flush_each: bool = False, clock: Callable[[], int] | None = None,
+                not_over: Collection[str | Path | BinaryIO] = ()) -> CaptureWriter:
+    """A writer of captures; nothing is made before the first record, `flush` or `close`.
+
+    Args:
+        target: a path ("-" is standard output), or a binary file, which the caller closes.
+        format: one of FORMATS.
+        snap: how many octets of each PDU are written (0: all). Cells are always whole.
+        max_octets: a new file begins when one has reached this size (0: never).
+        every: a new file begins so many ns after the first record of the one before (0: never).
+        files: how many files are kept, the newest (0: all).
+        flush_each: hand over every cell and PDU at once.
+        clock: tells the time, in ns since 1970, that `every` and the names of files go by; by default the records do.
+        not_over: what is being read, and must not be written over.
+
+    Raises:
+        AtmdepotError: for a target that cannot be written.
+        ValueError: for another format.
+
+    """
+    if format not in FORMATS:
+        raise ValueError(f"a capture's format is one of {', '.join(FORMATS)}, not {format}")
+    output = Output(target, Rotation(max_octets, every, files), not_over=not_over)
+    link_type = LinkType.SUNATM if format == "sunatm" else LinkType.ERF
+    snap_length = min(MAX_RECORD, _ERF_PDU + max(snap, CELL_SIZE)) if snap else MAX_RECORD
+    container = (PcapngContainer if format == "pcapng" else PcapContainer)(link_type, snap_length)
+    kind = SunAtmWriter if format == "sunatm" else ErfCaptureWriter
+    return kind(output, container, snap=snap, flush_each=flush_each, clock=clock)
+
+
+class CaptureWriter:
+    """What the writers of all formats share: the way of a record to a file.
+
+    `cell_count` and `pdu_count` count what was written, `left_out` by kind what could not be.
+    """
+
+    def __init__(self, output: Output, container: Container, *, snap: int = 0, flush_each: bool = False,
+                 clock: Callable[[], int] | None = None) -> None:
+        self._output = output
+        self._container = container
+        self._snap = snap
+        self._flush_each = flush_each
+        self._clock = clock
+        self._last = 0
+        self._closed = False
+        self.cell_count = self.pdu_count = 0
+        self.left_out: Counter[str] = Counter()
+
+    def cells(self, time: int, node: str, link: str, direction: str, octets: bytes,
+              hec: HecMark = HecMark.RECORDED, comment: str = "") -> bool:
+        """Write cells that passed at `time` (ns since 1970); `octets` are whole ones of 53.
+
+        `comment` is a line on each of them that pcapng has a place for.
+
+        Returns:
+            False when the format has no place for them.
+
+        Raises:
+            ValueError: when they are no whole number of cells.
+            AtmdepotError: when the file cannot be written.
+            BrokenPipeError: when nobody reads the pipe any more.
+
+        """
+        raise NotImplementedError
+
+    def pdu(self, time: int, node: str, link: str, direction: str, header: bytes, octets: bytes, comment: str = "", *,
+            trailer: bool = True, missing: int = 0) -> bool:
+        """Write a PDU; `header` is a cell header of 4 octets that tells its VC.
+
+        Args:
+            time: when its last cell passed, in ns since 1970.
+            node: the node that saw it; "" for none.
+            link: the node's link.
+            direction: `in`, `out`, or "" if it is not known.
+            header: its VC.
+            octets: the CPCS-PDU with pad and trailer; the SDU alone if `trailer` is False.
+            comment: a line that pcapng has a place for.
+            trailer: whether there is one.
+            missing: how many octets at the end are not there.
+
+        Returns:
+            False when the format has no place for it.
+
+        Raises:
+            AtmdepotError: when the file cannot be written.
+            BrokenPipeError: when nobody reads the pipe any more.
+
+        """
+        raise NotImplementedError
+
+    def missed(self, node: str, cells: int) -> None:
+        """Note that a node told of cells that the trace missed."""
+        self._container.missed(node, cells)
+
+    def flush(self) -> None:
+        """Hand over what was written, and the file's header in any case."""
+        self._begin()
+        self._output.flush()
+
+    def close(self) -> None:
+        """End the file; one without records is a whole capture, too."""
+        if self._closed:
+            return
+        self._closed = True
+        self._begin()
+        try:
+            self._output.write([self._container.end(self._last)])
+        finally:
+            self._output.close()
+
+    def summary(self) -> str:
+        """A line for the user on what was written."""
+        files = f" (the last of {self._output.files} files)" if self._output.files > 1 else ""
+        left = ", ".join(f"{count:,} {kind}" for kind, count in self.left_out.items())
+        return (f"{self._output.name}{files}: {self.cell_count:,} cells and {self.pdu_count:,} PDUs written"
+                + (f"; left out: {left}" if left else ""))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        # What failed before anything was seen leaves what there was alone.
+        if kind is None or self._output.is_open:
+            self.close()
+
+    def _begin(self, time: int | None = None) -> None:
+        """Begin the file, or the next one, for a record of `time`; None: only the first, and there is no record yet."""
+        if self._output.is_open and time is None:
+            return
+        now = self._clock() if self._clock else clocks.time_ns() if time is None else time
+        if not self._output.is_open:
+            self._output.open(now)
+        elif self._output.is_over(now):
+            self._output.write([self._container.end(self._last)])
+            self._output.open(now)
+        else:
+            return
+        self._output.write([self._container.begin()])
+
+    def _takes(self, time: int, count: int, kind: str) -> bool:
+        if 0 <= time < TIME_LIMIT:
+            return True
+        self.left_out[f"{kind} of a time that captures cannot tell"] += count
+        return False
+
+    def _put(self, time: int, node: str, link: str, records: list[bytes]) -> None:
+        self._last = time
+        self._output.write(records)
+        if self._flush_each:
+            self._output.flush()
+
+
+class ErfCaptureWriter(CaptureWriter):
+    """Writes ERF records, in pcap or pcapng."""
+
+    def cells(self, time: int, node: str, link: str, direction: str, octets: bytes,
+              hec: HecMark = HecMark.RECORDED, comment: str = "") -> bool:
+        """Write each cell as a record; one whose HEC is wrong has the error flag."""
+        count, rest = divmod(len(octets), CELL_SIZE)
+        if rest:
+            raise ValueError(f"{len(octets)} octets are no whole number of cells")
+        if not self._takes(time, count, "cells"):
+            return False
+        self._begin(time)
+        described = self._container.describe(node, link)
+        before, after = self._container.around(time, node, link, direction, _ERF_CELL, _ERF_CELL, comment)
+        way = _DIRECTIONS.get(direction, Direction.SENT)
+        good = before + cell_record_header(time, way)
+        records = [described]
+        for at in range(0, len(octets), CELL_SIZE):
+            header = octets[at:at + HEADER_SIZE]
+            head = good
+            if hec is not HecMark.ABSENT and (hec is HecMark.BAD or header_with_hec(header[:4]) != header):
+                head = before + cell_record_header(time, way, hec_error=True)
+            records.append(b"".join((head, header[:4], octets[at + HEADER_SIZE:at + CELL_SIZE], after)))
+        self.cell_count += count
+        self._container.count(node, link, count)
+        self._put(time, node, link, records)
+        return True
+
+    def pdu(self, time: int, node: str, link: str, direction: str, header: bytes, octets: bytes, comment: str = "", *,
+            trailer: bool = True, missing: int = 0) -> bool:
+        """Write a PDU with its trailer; one without, or of more cells than a record has room for, is left out."""
+        length = len(octets) + missing
+        if not trailer:
+            self.left_out["PDUs without trailer"] += 1
+        elif length > MAX_PDU_CELLS * PAYLOAD_SIZE:
+            self.left_out[f"PDUs of more than {MAX_PDU_CELLS} cells"] += 1
+        elif self._takes(time, 1, "PDUs"):
+            self._begin(time)
+            body = header[:4] + (octets[:self._snap] if self._snap else octets)
+            captured, original = ERF_HEADER_SIZE + len(body), _ERF_PDU + length
+            described = self._container.describe(node, link)
+            before, after = self._container.around(time, node, link, direction, captured, original, comment)
+            head = pdu_record_header(time, _DIRECTIONS.get(direction, Direction.SENT), 4 + length, len(body))
+            self.pdu_count += 1
+            self._put(time, node, link, [described, before + head + body + after])
+            return True
+        return False
+
+
+class SunAtmWriter(CaptureWriter):
+    """Writes the SDUs of PDUs; cells have no place in it."""
+
+    def cells(self, time: int, node: str, link: str, direction: str, octets: bytes,
+              hec: HecMark = HecMark.RECORDED, comment: str = "") -> bool:
+        """Write nothing."""
+        return False
+
+    def pdu(self, time: int, node: str, link: str, direction: str, header: bytes, octets: bytes, comment: str = "", *,
+            trailer: bool = True, missing: int = 0) -> bool:
+        """Write the SDU of a PDU; one whose Length fits no PDU of its size is left out."""
+        sdu = octets
+        length = len(octets) + missing
+        if trailer:
+            length = _sdu_length(octets, missing)
+            sdu = octets[:length]
+        if length < 0:
+            self.left_out["PDUs whose Length is wrong or cut off"] += 1
+        elif self._takes(time, 1, "PDUs"):
+            self._begin(time)
+            record = sunatm_record(header, sdu, sent=direction == "out")
+            original = len(record) - len(sdu) + length
+            captured = record[:4 + self._snap] if self._snap else record
+            before, _ = self._container.around(time, node, link, direction, len(captured), original)
+            self.pdu_count += 1
+            self._put(time, node, link, [before + captured])
+            return True
+        return False
+
+
+def _sdu_length(octets: bytes, missing: int) -> int:
+    """The Length of a CPCS-PDU; -1 if it is not there, 0, or that of a PDU of another size."""
+    if missing or len(octets) < PAYLOAD_SIZE:
+        return -1
+    length = int.from_bytes(octets[-6:-4], "big")
+    return length if length and 0 <= len(octets) - TRAILER_SIZE - length < PAYLOAD_SIZE else -1

@@ -1,0 +1,183 @@
+"""A trace's filter: words at the end of the command line that say which items are shown.
+
+`filter_words` says what words there are, `filter_parser` how they are put together. Here a filter is compiled to one
+test for each kind of item, from which the words are gone that cannot be true of that kind.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from atmdepot.node.events import Drop, SessionChange
+from atmdepot.trace.filter.operands import NONE
+from atmdepot.trace.filter.parser import FilterError, Leaf, Not, Parser, leaves
+from atmdepot.trace.filter.words import GROUPS
+from atmdepot.trace.items import Cell, Pdu
+from atmdepot.trace.names import VcBook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from atmdepot.trace.filter.parser import Node
+    from atmdepot.trace.filter.tests import Test, Tests
+    from atmdepot.trace.filter.words import Word
+    from atmdepot.trace.items import Item
+
+__all__ = ["Filter", "FilterError", "filter_help", "parse_filter"]
+
+_KINDS: dict[type, str] = {Cell: "c", Pdu: "p", Drop: "d", SessionChange: "s"}
+
+
+def _never(_: object) -> bool:
+    return False
+
+
+def _always(_: object) -> bool:
+    return True
+
+
+def _compiled(node: Node, kind: type, tests: dict[int, Tests]) -> Test:
+    """The test of a node for items of a kind; `_never` and `_always` themselves where it is the same for all."""
+    if isinstance(node, Leaf):
+        test = tests[id(node)].get(kind, _never)
+        return _always if test is True else test
+    if isinstance(node, Not):
+        return _negated(_compiled(node.part, kind, tests))
+    # What looks into packets takes longest, so it is asked last.
+    parts = sorted(node.parts, key=lambda part: any(leaf.word.looks_inside for leaf in leaves(part)))
+    return _chained(node.op, [_compiled(part, kind, tests) for part in parts])
+
+
+def _negated(test: Test) -> Test:
+    if test is _never or test is _always:
+        return _always if test is _never else _never
+    return lambda item: not test(item)
+
+
+def _chained(op: str, tests: list[Test]) -> Test:
+    decides, changes_nothing = (_never, _always) if op == "and" else (_always, _never)
+    if decides in tests:
+        return decides
+    left = [test for test in tests if test is not changes_nothing]
+    if not left:
+        return changes_nothing
+    if len(left) == 1:
+        return left[0]
+    return _all_of(left) if op == "and" else _any_of(left)
+
+
+def _all_of(tests: list[Test]) -> Test:
+    if len(tests) == 2:
+        first, second = tests
+        return lambda item: first(item) and second(item)
+    return lambda item: all(test(item) for test in tests)
+
+
+def _any_of(tests: list[Test]) -> Test:
+    if len(tests) == 2:
+        first, second = tests
+        return lambda item: first(item) or second(item)
+    return lambda item: any(test(item) for test in tests)
+
+
+def _links(node: Node) -> frozenset[str] | None:
+    """The links of which alone a node can be true; None for any."""
+    if isinstance(node, Leaf):
+        return node.value if node.word.name == "link" else None
+    if isinstance(node, Not):
+        return None
+    sets = [_links(part) for part in node.parts]
+    known = [links for links in sets if links is not None]
+    if node.op == "and":
+        return frozenset.intersection(*known) if known else None
+    return frozenset().union(*known) if len(known) == len(sets) else None
+
+
+class Filter:
+    """A filter that was read.
+
+    Attributes:
+        text: its words in a line.
+        matches: tells whether an item is to be shown; a Missed always is.
+        needs_pdu: whether it asks for what is in a PDU, so that of a cell it knows only when the PDU is complete.
+        wants: which of "cells", "drops" and "sessions" it needs to be told of; sessions also for their numbers' sake.
+        links: the links of which alone it lets anything through; None for all.
+
+    """
+
+    def __init__(self, text: str, node: Node | None, book: VcBook) -> None:
+        self.text = text
+        words = list(leaves(node)) if node is not None else []
+        tests = {id(leaf): leaf.word.tests(leaf.value, book) for leaf in words}
+        by_kind = {kind: _always if node is None else _compiled(node, kind, tests) for kind in _KINDS}
+        self.needs_pdu = by_kind[Cell] is not _never and any(leaf.word.looks_inside for leaf in words)
+        self.wants = _wanted(by_kind, any(leaf.word.by_session for leaf in words))
+        self.links = None if node is None else _links(node)
+        self.matches = _matcher(by_kind)
+
+
+def _wanted(by_kind: dict[type, Test], by_session: bool) -> frozenset[str]:
+    sources = {Cell: "cells", Pdu: "cells", Drop: "drops", SessionChange: "sessions"}
+    wanted = {sources[kind] for kind, test in by_kind.items() if test is not _never}
+    return frozenset(wanted | {"sessions"} if by_session and "cells" in wanted else wanted)
+
+
+def _matcher(by_kind: dict[type, Test]) -> Callable[[Item], bool]:
+    def matches(item: Item) -> bool:
+        return by_kind.get(type(item), _always)(item)
+
+    return matches
+
+
+def parse_filter(words: Sequence[str] | str, book: VcBook | None = None) -> Filter:
+    """Read a filter, in one text or in the words that a shell made of it; without words it lets everything through.
+
+    Args:
+        words: the filter.
+        book: names of VCs, for the drops and changes of sessions, which do not bring their own. Where it has names,
+            others are errors.
+
+    Raises:
+        FilterError: with the filter in a line, a caret line under the word, and what would be right.
+
+    """
+    text = words if isinstance(words, str) else " ".join(words)
+    book = VcBook() if book is None else book
+    return Filter(text, Parser(text, book).read(), book)
+
+
+# Help.
+
+_WIDTH = 110
+_HELP_END = """\
+N is a number, a range as 32-99 or 1000-, or several with commas between them; other values may be several, too.
+The letters tell what a word can be true of: c cells, p PDUs, d drops, s changes of sessions.
+
+"not" (!) comes first; "and" (&&) and "or" (||) are alike and go from left to right, as in tcpdump, so write brackets
+where you mix them. Words side by side are "and", closer than "not": "not tcp port 80" is not (tcp and port 80). A
+number, an address or a kind may stand for itself after "or" and "and": "port 80 or 443". 1/64 alone is a VC,
+10.9.0.2 a host, 10.9.0.0/16 a net."""
+
+
+def filter_help() -> str:
+    """The words, what they mean, and how they are put together."""
+    lines = []
+    for title, words in GROUPS.items():
+        lines += [f"{title}:", *(_help_line(word) for word in words), ""]
+    return "\n".join([*lines, _HELP_END])
+
+
+def _help_line(word: Word) -> str:
+    kinds = word.tests(_any_value(word), VcBook())
+    letters = "".join(letter if kind in kinds else "-" for kind, letter in _KINDS.items())
+    example = f" ({word.example})" if word.operand is not NONE else ""
+    return textwrap.fill(f"{word.meaning}{example}", _WIDTH, initial_indent=f"  {word.usage:<18} {letters}  ",
+                         subsequent_indent=" " * 27)
+
+
+def _any_value(word: Word) -> Any:
+    """A value that makes the word true of all that it can be true of: each choice, or its example's."""
+    operand = word.operand
+    value = operand.read(",".join(operand.choices) or word.example.split()[-1])
+    return [value] if operand.many else value

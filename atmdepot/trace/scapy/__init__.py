@@ -1,0 +1,1 @@
+"""Cells, AAL5 and OAM as Scapy layers."""

@@ -1,0 +1,1 @@
+"""Printers: text, tree, fields, statistics."""

@@ -1,0 +1,157 @@
+"""How a trace is shown: as lines, as chosen fields, as JSON, or as statistics at the end."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+import msgspec
+
+from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.tables import console
+from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
+from atmdepot.trace.show.fields import row, values
+from atmdepot.trace.show.stats import Statistics, print_statistics
+from atmdepot.trace.show.text import hex_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from atmdepot.trace.items import Item
+    from atmdepot.trace.show.text import LinePrinter
+
+_RED, _YELLOW, _GREEN, _DIM, _PLAIN = "31", "33", "32", "2", ""
+
+
+class _Stream:
+    """Text to a stream, flushed after each item if that is wanted, else when nothing comes for a while."""
+
+    def __init__(self, out: TextIO, *, line_buffered: bool) -> None:
+        self._out = out
+        self._line_buffered = line_buffered
+
+    def write(self, text: str) -> None:
+        self._out.write(text)
+        if self._line_buffered:
+            self._out.flush()
+
+    def flush(self) -> None:
+        """Let out what is held back."""
+        self._out.flush()
+
+
+class LineShower(_Stream):
+    """A line for each item, and what is asked for below it.
+
+    Args:
+        printer: makes the line.
+        tree: gives the tree of an item (None: no trees).
+        hex_text: whether octets are shown, and if, whether as characters, too.
+        snap: at most so many octets of an item are shown (0: all).
+        color: whether lines are coloured.
+        line_buffered: whether every line goes out at once.
+
+    """
+
+    def __init__(
+        self, printer: LinePrinter, *, tree: Callable[[Item], str] | None = None, hex_text: bool | None = None,
+        snap: int = 0, color: bool = False, line_buffered: bool = False, out: TextIO | None = None,
+    ) -> None:
+        super().__init__(out or sys.stdout, line_buffered=line_buffered)
+        self._printer = printer
+        self._tree = tree
+        self._hex_text = hex_text
+        self._snap = snap
+        self._color = color
+
+    def show(self, item: Item) -> None:
+        """Write an item's line, tree and octets."""
+        line = self._printer.line(item)
+        told = f"\033[{color}m{line}\033[0m\n" if self._color and (color := _color_of(item)) else f"{line}\n"
+        if self._tree is not None and (tree := self._tree(item)):
+            told += f"{tree}\n"
+        if self._hex_text is not None and (octets := _octets_of(item)):
+            told += f"{hex_lines(octets[:self._snap or None], text=self._hex_text)}\n"
+        self.write(told)
+
+    def close(self) -> None:
+        """Nothing comes at the end."""
+
+
+def _octets_of(item: Item) -> bytes:
+    return item.octets if isinstance(item, Cell | Pdu | Drop) else b""
+
+
+def _color_of(item: Item) -> str:
+    if isinstance(item, Drop | Missed):
+        return _RED
+    if isinstance(item, SessionChange):
+        return _GREEN
+    if isinstance(item, Cell):
+        return {HecVerdict.BAD: _RED, HecVerdict.CORRECTED: _YELLOW}.get(item.hec, _DIM if item.position else _PLAIN)
+    if item.problem is not None or item.crc is CrcVerdict.BAD:
+        return _RED
+    return _YELLOW if item.congested else _PLAIN
+
+
+class FieldShower(_Stream):
+    """The values of chosen fields, separated by tabs, a line for each item (`-e`)."""
+
+    def __init__(self, names: Sequence[str], *, line_buffered: bool = False, out: TextIO | None = None) -> None:
+        super().__init__(out or sys.stdout, line_buffered=line_buffered)
+        self._names = names
+
+    def show(self, item: Item) -> None:
+        """Write an item's values."""
+        self.write("\t".join(values(item, self._names)) + "\n")
+
+    def close(self) -> None:
+        """Nothing comes at the end."""
+
+
+class JsonShower(_Stream):
+    """An object for each item: one a line, or with `array` all in one array."""
+
+    def __init__(
+        self, names: Sequence[str] | None, *, array: bool, with_octets: bool, line_buffered: bool = False,
+        out: TextIO | None = None,
+    ) -> None:
+        super().__init__(out or sys.stdout, line_buffered=line_buffered)
+        self._names = names
+        self._array = array
+        self._with_octets = with_octets
+        self._begun = False
+
+    def show(self, item: Item) -> None:
+        """Write an item's object."""
+        told = msgspec.json.encode(row(item, self._names, hex=self._with_octets)).decode()
+        before = "" if not self._array else ",\n" if self._begun else "[\n"
+        self._begun = True
+        self.write(f"{before}{told}" if self._array else f"{told}\n")
+
+    def close(self) -> None:
+        """End the array."""
+        if self._array:
+            self.write("\n]\n" if self._begun else "[]\n")
+
+
+class StatisticsShower:
+    """Nothing until the end; then tables of what passed, or the same as JSON."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._statistics = Statistics()
+
+    def show(self, item: Item) -> None:
+        """Count an item."""
+        self._statistics.add(item)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Print the tables."""
+        if self._output == "text":
+            print_statistics(self._statistics, console())
+        else:
+            sys.stdout.write(msgspec.json.encode(self._statistics.tables()).decode() + "\n")

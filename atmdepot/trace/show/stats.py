@@ -1,0 +1,254 @@
+"""`--stats`: what a trace saw, by VC, by link, by drop reason, by server, and how many cells its PDUs had.
+
+Memory does not grow with the trace: beyond a number of VCs, links and so on, all others share one line, "others".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from atmdepot.drops import DropReason
+from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.trace.inside import unit_of
+from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
+from atmdepot.trace.show.printable import printable_in_place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from atmdepot.trace.items import Item
+
+Row = dict[str, Any]
+OTHERS = "others"
+MAX_VCS = 10_000
+MAX_LINKS = 1_000
+_NS = 1_000_000_000
+_MOST_PRINTED = 50
+_EVENTS = "known", "opened", "established", "closed", "revived", "gone"
+_TITLES = {"vcs": "VCs", "links": "links", "pdu_cells": "PDUs by cells", "drops": "drops", "sessions": "sessions",
+           "missed": "missed by this trace"}
+
+
+class VcKey(NamedTuple):
+    """A VC in one direction of a link, as one node sees it."""
+
+    node: str
+    link: str
+    direction: str
+    vpi: int
+    vci: int
+
+
+class LinkKey(NamedTuple):
+    """One direction of a link, as one node sees it."""
+
+    node: str
+    link: str
+    direction: str
+
+
+class DropKey(NamedTuple):
+    """A place and a reason."""
+
+    node: str
+    link: str
+    reason: str
+
+
+class ServerKey(NamedTuple):
+    """A server, as one depot names it."""
+
+    node: str
+    server: str
+
+
+class Rate:
+    """Cells and when: the mean rate, and the greatest number in one second of the clock.
+
+    Where a PDU's cells do not come one by one, they all count when it ends.
+    """
+
+    __slots__ = ("_count", "_next", "cells", "first", "last", "peak")
+
+    def __init__(self) -> None:
+        self.cells = self.peak = self._count = self._next = self.first = self.last = 0
+
+    def add(self, time: int, cells: int) -> None:
+        """Count cells that passed at a time (ns)."""
+        if not self.cells:
+            self.first = self.last = time
+            self._next = time // _NS * _NS + _NS
+        self.cells += cells
+        if time > self.last:
+            self.last = time
+        elif time < self.first:
+            self.first = time
+        # Nodes' records are merged as they come, so a time may lie a little behind: it counts for the present second.
+        if time >= self._next:
+            self._next, self._count = time // _NS * _NS + _NS, 0
+        self._count += cells
+        if self._count > self.peak:
+            self.peak = self._count
+
+    @property
+    def mean(self) -> float:
+        """Cells a second from the first to the last; what took less than a second counts for one."""
+        return round(self.cells * _NS / max(self.last - self.first, _NS), 1)
+
+
+class Traffic:
+    """What passed on a VC, or on a link."""
+
+    __slots__ = ("bad_crc", "clp1_pdus", "efci_pdus", "hec_bad", "hec_corrected", "name", "oam", "octets", "pdus",
+                 "problems", "rate")
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.rate = Rate()
+        self.pdus = self.octets = self.bad_crc = self.problems = self.efci_pdus = self.clp1_pdus = 0
+        self.hec_corrected = self.hec_bad = self.oam = 0
+
+    def cell(self, cell: Cell) -> None:
+        """Count a cell."""
+        self.rate.add(cell.time, 1)
+        self.oam += cell.is_oam
+        self.hec_bad += cell.hec is HecVerdict.BAD
+        # A PDU counts those of its cells, which may not come one by one.
+        self.hec_corrected += cell.hec is HecVerdict.CORRECTED and not cell.position
+
+    def pdu(self, pdu: Pdu) -> None:
+        """Count a PDU, and its cells, if they did not come one by one."""
+        if not pdu.cells:
+            self.rate.add(pdu.time, pdu.count)
+        self.pdus += 1
+        self.octets += len(pdu.sdu)
+        self.bad_crc += pdu.crc is CrcVerdict.BAD
+        self.problems += pdu.problem is not None and pdu.problem != DropReason.CRC_ERROR
+        self.efci_pdus += pdu.congested
+        self.clp1_pdus += pdu.clp
+        self.hec_corrected += pdu.hec_corrected
+
+    def row(self) -> Row:
+        """The counts that VCs and links have alike."""
+        return {
+            "cells": self.rate.cells, "pdus": self.pdus, "octets": self.octets, "bad_crc": self.bad_crc,
+            "problems": self.problems, "hec_corrected": self.hec_corrected, "efci_pdus": self.efci_pdus,
+            "clp1_pdus": self.clp1_pdus, "oam_cells": self.oam, "cells_per_s": self.rate.mean,
+            "peak_cells_per_s": self.rate.peak,
+        }
+
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class Bounded(dict[_K, _V], Generic[_K, _V]):
+    """A value for each key, made when first asked for; keys beyond the bound share that of `others`."""
+
+    def __init__(self, make: Callable[[], _V], others: _K, most: int) -> None:
+        super().__init__()
+        self._make, self._others, self._most = make, others, most
+
+    def __missing__(self, key: _K) -> _V:
+        if len(self) >= self._most:
+            if self._others not in self:
+                self[self._others] = self._make()
+            return self[self._others]
+        made = self[key] = self._make()
+        return made
+
+
+class Statistics:
+    """Counts items; give it all that follow one another, cells and the PDUs that they make.
+
+    A cell whose HEC is bad has no VC that could be believed, so it counts for its link only.
+    """
+
+    def __init__(self, max_vcs: int = MAX_VCS, max_links: int = MAX_LINKS) -> None:
+        self._vcs = Bounded[VcKey, Traffic](Traffic, VcKey(OTHERS, "", "", -1, -1), max_vcs)
+        self._links = Bounded[LinkKey, Traffic](Traffic, LinkKey(OTHERS, "", ""), max_links)
+        self._drops = Bounded[DropKey, Counter[str]](Counter, DropKey(OTHERS, "", ""), max_links)
+        self._sessions = Bounded[ServerKey, Counter[str]](Counter, ServerKey(OTHERS, ""), max_links)
+        self._missed = Bounded[str, Counter[str]](Counter, OTHERS, max_links)
+        self._pdu_cells: Counter[int] = Counter()
+
+    def add(self, item: Item) -> None:
+        """Count an item."""
+        if isinstance(item, Pdu):
+            self._vc(item, item.vpi, item.vci).pdu(item)
+            self._links[LinkKey(item.node, item.link, item.direction)].pdu(item)
+            if not item.unfinished:
+                self._pdu_cells[_bucket(item.count)] += 1
+        elif isinstance(item, Cell):
+            if item.hec is not HecVerdict.BAD:
+                self._vc(item, item.header.vpi, item.header.vci).cell(item)
+            self._links[LinkKey(item.node, item.link, item.direction)].cell(item)
+        elif isinstance(item, Drop):
+            self._drops[DropKey(item.node, item.link, item.reason)][unit_of(item)] += item.count
+        elif isinstance(item, SessionChange):
+            self._sessions[ServerKey(item.node, item.server)][item.event if item.event in _EVENTS else ""] += 1
+        else:
+            self._miss(item)
+
+    def _vc(self, item: Cell | Pdu, vpi: int, vci: int) -> Traffic:
+        traffic = self._vcs[VcKey(item.node, item.link, item.direction, vpi, vci)]
+        traffic.name = item.name.vp
+        return traffic
+
+    def _miss(self, missed: Missed) -> None:
+        counts = self._missed[missed.node]
+        counts["cells"] += missed.cells
+        counts["drops"] += missed.drops
+        counts["sessions"] += missed.sessions
+
+    def tables(self) -> dict[str, list[Row]]:
+        """The rows of each table: vcs, links, pdu_cells, drops, sessions, missed; busiest first. Keys are stable."""
+        return {
+            "vcs": [{"node": key.node, "link": key.link, "dir": key.direction,
+                     "vc": f"{key.vpi}/{key.vci}" if key.vpi >= 0 else "", "vp": "" if key.vpi < 0 else traffic.name,
+                     **traffic.row()} for key, traffic in _by_cells(self._vcs)],
+            "links": [{"node": key.node, "link": key.link, "dir": key.direction, **traffic.row(),
+                       "hec_bad": traffic.hec_bad} for key, traffic in _by_cells(self._links)],
+            "pdu_cells": self._histogram(),
+            "drops": [{"node": key.node, "link": key.link, "reason": key.reason, "count": counts.total(),
+                       "unit": ", ".join(filter(None, counts))} for key, counts in sorted(
+                           self._drops.items(), key=lambda entry: -entry[1].total())],
+            "sessions": [{"node": key.node, "server": key.server, **{event: counts[event] for event in _EVENTS}}
+                         for key, counts in sorted(self._sessions.items())],
+            "missed": [{"node": node, **counts} for node, counts in sorted(self._missed.items())],
+        }
+
+    def _histogram(self) -> list[Row]:
+        total = self._pdu_cells.total()
+        return [{"cells": _bucket_text(bucket), "pdus": count, "percent": round(100 * count / total, 1)}
+                for bucket, count in sorted(self._pdu_cells.items())]
+
+
+def _by_cells(table: Bounded[_K, Traffic]) -> list[tuple[_K, Traffic]]:
+    return sorted(table.items(), key=lambda entry: -entry[1].rate.cells)
+
+
+def _bucket(cells: int) -> int:
+    """1, 2, 3 and 4 cells stand alone, then twice as many go together: 5 to 8, 9 to 16, ...; named by their last."""
+    return cells if cells <= 4 else 1 << (cells - 1).bit_length()
+
+
+def _bucket_text(bucket: int) -> str:
+    return str(bucket) if bucket <= 4 else f"{bucket // 2 + 1}-{bucket}"
+
+
+def print_statistics(statistics: Statistics, console: Console) -> None:
+    """Print the tables that have rows, without the columns in which there is nothing."""
+    from atmdepot.tables import make_table
+
+    for name, rows in statistics.tables().items():
+        if not rows:
+            continue
+        columns = [column for column in rows[0] if any(row[column] not in ("", 0) for row in rows)]
+        title = f"{_TITLES[name]} ({len(rows)}{f', the first {_MOST_PRINTED}' if len(rows) > _MOST_PRINTED else ''})"
+        console.print(make_table(title, columns, [
+            {column: printable_in_place(cell) if isinstance(cell := row[column], str) else cell for column in columns}
+            for row in rows[:_MOST_PRINTED]]))

@@ -1,0 +1,357 @@
+"""What a trace shows as lines of text: one for a cell, a PDU, a drop, a session's change.
+
+::
+
+    time  link direction  VPI/VCI  what it is
+
+Captures and nodes may say anything; what could not be printed as it stands is escaped.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import IntEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from atmdepot.drops import DropReason
+from atmdepot.node.events import Drop, SessionChange
+from atmdepot.trace.inside import header_of, packet_from_beginning
+from atmdepot.trace.items import Carried, Cell, CrcVerdict, HecVerdict, Pdu, encapsulation_of
+from atmdepot.trace.show.oam import oam_text
+from atmdepot.trace.show.printable import printable
+from atmdepot.trace.show.summary import count_text
+from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, endpoint, ip_view
+from atmdepot.wire.llc import ETHERTYPE_ARP
+from atmdepot.wire.statistics import Statistics
+from atmdepot.wire.tcp import ACK, TcpView, flags_text
+
+if TYPE_CHECKING:
+    from atmdepot.node.events import Missed
+    from atmdepot.trace.items import Item
+    from atmdepot.wire.cell import CellHeader
+    from atmdepot.wire.packet import Packet
+
+_PROTOCOLS = {PROTOCOL_ICMP: "ICMP", PROTOCOL_ICMPV6: "ICMPv6", PROTOCOL_UDP: "UDP", PROTOCOL_TCP: "TCP"}
+_PTI_WORDS = ("user", "user last", "user EFCI", "user last EFCI",
+              "OAM F5 segment", "OAM F5 end-to-end", "RM", "reserved")
+_F4_WORDS = {3: "OAM F4 segment", 4: "OAM F4 end-to-end"}
+_RESERVED_VCIS = {1: "meta-signalling", 2: "broadcast signalling", 5: "signalling", 6: "VP RM", 16: "ILMI", 17: "LECS",
+                  18: "PNNI"}
+_LONGEST_QUOTE = 100
+_MAC_SIZE = 6
+_ETHERNET_HEADER_SIZE = 14
+_NS = 1_000_000_000
+
+
+class Stamp(IntEnum):
+    """How a line's time is printed: the number of `-t`s, as tcpdump counts them."""
+
+    CLOCK = 0
+    NONE = 1
+    EPOCH = 2
+    DELTA = 3
+    DATE = 4
+    SINCE_FIRST = 5
+
+
+class Clock:
+    """Prints the times of lines, one after the other."""
+
+    def __init__(self, stamp: Stamp = Stamp.CLOCK) -> None:
+        self._stamp = stamp
+        self._first: int | None = None
+        self._before = 0
+
+    def text(self, time_ns: int) -> str:
+        """A line's time and two spaces; nothing with Stamp.NONE."""
+        stamp = self._stamp
+        if stamp is Stamp.CLOCK:
+            return f"{_local(time_ns // _NS, '%H:%M:%S')}.{time_ns % _NS // 1000:06d}  "
+        if stamp is Stamp.NONE:
+            return ""
+        if self._first is None:
+            self._first = self._before = time_ns
+        if stamp is Stamp.EPOCH:
+            return f"{_decimal(time_ns)}  "
+        if stamp is Stamp.DATE:
+            return f"{_local(time_ns // _NS, '%Y-%m-%d %H:%M:%S')}.{time_ns % _NS // 1000:06d}  "
+        since = self._before if stamp is Stamp.DELTA else self._first
+        self._before = time_ns
+        return f"{_decimal(time_ns - since)}  "
+
+
+def _decimal(ns: int) -> str:
+    sign = "-" if ns < 0 else ""
+    seconds, rest = divmod(abs(ns), _NS)
+    return f"{sign}{seconds}.{rest // 1000:06d}"
+
+
+@lru_cache(maxsize=8)
+def _local(seconds: int, form: str) -> str:
+    """A time of the time zone here; seconds since 1970 for one that no calendar has, as a capture may claim it."""
+    try:
+        return time.strftime(form, time.localtime(seconds))
+    except (OverflowError, OSError):
+        return str(seconds)
+
+
+class LinePrinter:
+    """Makes the line of an item.
+
+    `nodes` puts the node before the link, `names` the server and session after a PDU (from VC table and depot);
+    `quick` leaves out what a second look would be for.
+    """
+
+    def __init__(
+        self, stamp: Stamp = Stamp.CLOCK, *, nodes: bool = False, names: bool = True, quick: bool = False,
+    ) -> None:
+        self._clock = Clock(stamp)
+        self._nodes = nodes
+        self._names = names
+        self._quick = quick
+        self._width = 0
+
+    def line(self, item: Item) -> str:
+        """The line, without its end."""
+        told = self._clock.text(item.time) + self._what(item)
+        return printable(told)
+
+    def _what(self, item: Item) -> str:
+        node = item.node if self._nodes else ""
+        if isinstance(item, Pdu):
+            return self._place(node, item, item.vpi, item.vci) + self._pdu(item)
+        if isinstance(item, Cell):
+            return self._place(node, item, item.header.vpi, item.header.vci) + cell_text(item)
+        told = drop_text(item, quick=self._quick) if isinstance(item, Drop) else \
+            session_text(item) if isinstance(item, SessionChange) else missed_text(item)
+        return f"{node} {told}" if node else told
+
+    def _place(self, node: str, item: Cell | Pdu, vpi: int, vci: int) -> str:
+        """Node, link, direction and VC, under those of the lines before, as far as it is known how wide they are."""
+        place = _place_text(node, item.link)
+        self._width = max(self._width, len(place))
+        return f"{place:<{self._width}}{_vc_text(item.direction, vpi, vci)}"
+
+    def _pdu(self, pdu: Pdu) -> str:
+        carried = _carried_text(pdu, quick=self._quick)
+        if self._quick:
+            return f"{count_text(pdu.count, 'cell')}{'' if _is_good(pdu) else f', {_verdict_text(pdu)}'}{carried}"
+        return f"AAL5 {count_text(pdu.count, 'cell')}, {_verdict_text(pdu)}{carried}{self._names_of(pdu)}"
+
+    def _names_of(self, pdu: Pdu) -> str:
+        if not self._names:
+            return ""
+        session, server = pdu.session, pdu.name.server
+        if session is None:
+            return f"  ({server})" if server else ""
+        return f"  (session {session.number}{', ' if session.server else ''}{session.server})"
+
+
+@lru_cache(maxsize=4096)
+def _place_text(node: str, link: str) -> str:
+    return f"{node}{' ' if node else ''}{link}{' ' if link else ''}"
+
+
+@lru_cache(maxsize=4096)
+def _vc_text(direction: str, vpi: int, vci: int) -> str:
+    return f"{direction:<3}  {f'{vpi}/{vci}':<8} "
+
+
+# Cells.
+
+def cell_text(cell: Cell) -> str:
+    """A cell's header and its place in its PDU, or what an OAM cell says."""
+    return f"{_header_text(cell.header, cell.octets[4], cell.hec)}  {_position_text(cell)}".rstrip()
+
+
+@lru_cache(maxsize=4096)
+def _header_text(header: CellHeader, hec: int, verdict: HecVerdict) -> str:
+    told = "HEC not captured" if verdict is HecVerdict.ABSENT else f"HEC {hec:02x} {verdict}"
+    return f"{kind_text(header):<17}  CLP {header.clp}  {told:<16}"
+
+
+def kind_text(header: CellHeader) -> str:
+    """What kind of cell a header is of, in words: its PTI, and the VCIs that have a meaning of their own (I.361)."""
+    if header.is_idle:
+        return "idle" if header.clp else "unassigned"
+    if not header.pti & 4:
+        if header.vci in _F4_WORDS:
+            return _F4_WORDS[header.vci]
+        if header.vci in _RESERVED_VCIS and (header.vci < 16 or header.vpi == 0):
+            return f"{_RESERVED_VCIS[header.vci]}{' last' if header.pti & 1 else ''}"
+    return _PTI_WORDS[header.pti]
+
+
+def _position_text(cell: Cell) -> str:
+    if cell.hec is HecVerdict.BAD:
+        return "a receiver discards it"
+    if cell.is_oam:
+        return oam_text(cell.payload)
+    position, expected = cell.position, cell.expected
+    if not position:
+        return ""
+    of = f" of {expected}" if expected else ""
+    if not cell.header.is_last:
+        return f"first{of}" if position == 1 else f"middle {position}{of}"
+    if position < expected:
+        return f"last, {position}{of}: {expected - position} missing"
+    return f"last, {position}{of}{': a last cell is missing' if 0 < expected < position else ''}"
+
+
+# PDUs.
+
+def _is_good(pdu: Pdu) -> bool:
+    return pdu.problem is None and pdu.crc is not CrcVerdict.BAD and not pdu.headless
+
+
+def _verdict_text(pdu: Pdu) -> str:
+    """Length, pad and CRC; or why a receiver drops it."""
+    if pdu.unfinished:
+        return f"no last cell: {pdu.problem or 'the trace ended before'}"
+    if pdu.headless:
+        return "the cells before were missed"
+    if pdu.crc is CrcVerdict.ABSENT:
+        return f"the first {count_text(len(pdu.octets), 'octet')} captured" if pdu.missing else \
+            f"length {len(pdu.octets)}, CRC not captured"
+    told = f"{_length_text(pdu)}, CRC {pdu.crc}"
+    if pdu.hec_corrected:
+        told += f", {count_text(pdu.hec_corrected, 'HEC')} corrected"
+    if pdu.congested:
+        told += ", EFCI"
+    if pdu.clp:
+        told += ", CLP 1"
+    if pdu.problem not in (None, DropReason.CRC_ERROR):
+        told += f": {pdu.problem}"
+    if pdu.problem is not None and pdu.first and not _begins_well(pdu):
+        told += " (its beginning may lie before the trace)"
+    return told
+
+
+def _begins_well(pdu: Pdu) -> bool:
+    """Whether its first octets are those of an SDU of its VC's encapsulation, or of any where that is not known."""
+    found = encapsulation_of(pdu.octets)
+    return found is not None and pdu.name.encapsulation in (None, found)
+
+
+def _length_text(pdu: Pdu) -> str:
+    if pdu.length < 0:
+        return f"only {count_text(len(pdu.octets), 'octet')}"
+    return f"length {pdu.length}" + (f", pad {pdu.pad}" if pdu.pad >= 0 else " does not fit" if pdu.length else "")
+
+
+def _carried_text(pdu: Pdu, *, quick: bool) -> str:
+    if not pdu.sdu:
+        return ""
+    carried = pdu.carried
+    if carried.how == "statistics":
+        return f": {_statistics_text(carried.octets)}"
+    how = "" if quick or carried.how in ("vc-mux", "") else f"{carried.how.upper()} "
+    if carried.packet is not None:
+        return f": {how}{packet_text(carried.packet, b'' if quick else carried.octets)}"
+    if pdu.missing and (packet := packet_from_beginning(carried.octets)) is not None:
+        return f": {how}{packet_text(packet)}"
+    return f": {how}{_other_text(carried)}"
+
+
+def _other_text(carried: Carried) -> str:
+    """What carries no IP packet."""
+    octets = carried.octets
+    if carried.ethertype == ETHERTYPE_ARP:
+        return f"ARP, {count_text(len(octets), 'octet')}"
+    if carried.how.endswith("bridged") and len(octets) >= _ETHERNET_HEADER_SIZE:
+        destination, source = octets[:_MAC_SIZE].hex(":"), octets[_MAC_SIZE:2 * _MAC_SIZE].hex(":")
+        return f"Ethernet {source} > {destination} EtherType {octets[12:14].hex()}, {count_text(len(octets), 'octet')}"
+    return carried.problem
+
+
+def _statistics_text(octets: bytes) -> str:
+    try:
+        told = Statistics.unpack(octets)
+    except ValueError as error:
+        return f"no statistics of an edge node: {error}"
+    server = told.server.name.lower()
+    return f"statistics {told.sequence} of an edge node: server {server}, {count_text(told.flows, 'flow')}"
+
+
+def packet_text(packet: Packet, octets: bytes = b"") -> str:
+    """An IP packet: who to whom, what TCP says, and, where its `octets` are given, how its data begin."""
+    source = endpoint(packet.source, packet.source_port or None)
+    ends = f"{source} > {endpoint(packet.destination, packet.destination_port or None)}"
+    protocol = _PROTOCOLS.get(packet.protocol, f"protocol {packet.protocol}")
+    if packet.fragment:
+        protocol += f" {'later' if packet.later else 'first'} fragment of {packet.identification:04x}"
+    tcp = packet.tcp
+    if tcp is None:
+        return f"IPv{packet.version} {ends} {protocol}, {count_text(packet.total_length, 'octet')}"
+    told = f"IPv{packet.version} {ends} {protocol} [{flags_text(tcp.flags)}]"
+    if not octets:
+        return f"{told} length {tcp.length}"
+    ack = f" ack {tcp.acknowledgment}" if tcp.flags & ACK else ""
+    return f"{told} seq {tcp.sequence}{ack} win {tcp.window} length {tcp.length}{_quote(octets)}"
+
+
+def _quote(octets: bytes) -> str:
+    """The first line of a TCP packet's data, if it is text."""
+    data = TcpView(ip_view(octets).payload).payload
+    line = data[:_LONGEST_QUOTE].split(b"\r\n", 1)[0]
+    if not line or len(line) == _LONGEST_QUOTE or not line.isascii() or not line.decode().isprintable():
+        return ""
+    return f"  \"{line.decode()}\""
+
+
+# What a node tells.
+
+def drop_text(drop: Drop, *, quick: bool = False) -> str:
+    """How many were dropped, why, and what it was; and what the reason means."""
+    place = f"{drop.link} " if drop.link else ""
+    vc = f"{drop.vc[0]}/{drop.vc[1]} " if drop.vc else ""
+    reason = next((known for known in DropReason if known == drop.reason), None)
+    if reason is None:  # a newer daemon's
+        return f"{place}{vc}DROP {drop.count:,}: {drop.reason}{_beginning_text(drop.octets)}"
+    counted = reason.unit if drop.count != 1 else reason.unit.removesuffix("s")
+    meaning = "" if quick else f"  ({reason.text})"
+    return f"{place}{vc}DROP {drop.count:,} {counted}: {reason}{_dropped_text(drop, reason)}{meaning}"
+
+
+def _dropped_text(drop: Drop, reason: DropReason) -> str:
+    header = header_of(drop)
+    if header is not None:
+        return f": {drop.octets[:5].hex(' ')} {kind_text(header)}"
+    if reason.unit == "packets" and (packet := packet_from_beginning(drop.octets)) is not None:
+        return f": {packet_text(packet)}"
+    return _beginning_text(drop.octets)
+
+
+def _beginning_text(octets: bytes) -> str:
+    return f": {octets[:16].hex(' ')}{' ...' if len(octets) > 16 else ''}" if octets else ""
+
+
+def session_text(change: SessionChange) -> str:
+    """What happened to a session."""
+    why = f" ({change.why})" if change.why else ""
+    server = f" at {change.server}" if change.server else ""
+    ends = f"{change.protocol} {change.client} > {change.service}{server}"
+    place = f"{change.link}{' ' if change.link else ''}VC {change.vc[0]}/{change.vc[1]} {change.category}".rstrip()
+    return f"session {change.number} {change.event}{why}: {ends}, {place}"
+
+
+def missed_text(missed: Missed) -> str:
+    """What the trace was too slow for."""
+    parts = [count_text(count, unit) for count, unit in (
+        (missed.cells, "cell"), (missed.drops, "drop"), (missed.sessions, "session change")) if count]
+    return f"MISSED {', '.join(parts) or 'nothing'}: this trace was slower than the node"
+
+
+# Hex.
+
+def hex_lines(octets: bytes, *, text: bool) -> str:
+    """Octets in hexadecimal, 16 a line with their offsets; with `text` also as characters, as tcpdump prints them."""
+    lines = []
+    for at in range(0, len(octets), 16):
+        row = octets[at:at + 16]
+        told = f"\t0x{at:04x}:  {row.hex(' ', -2):<39}"
+        if text:
+            told += "  " + "".join(chr(octet) if 32 <= octet < 127 else "." for octet in row)
+        lines.append(told.rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,227 @@
+"""Trees of what a trace shows (`-v`): every field of a cell, a PDU and the packet in it, by its standard's name.
+
+They are read off the declared layouts (`wire/layouts.py`, `wire/ip_layouts.py`), and what those do not reach, such as
+HTTP, ICMP or DNS, off Scapy's layers where Scapy is installed (the extra `trace`). Both are slow; nothing else of a
+trace uses them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from construct import Container, EnumIntegerString, ListContainer
+from construct.core import ConstructError
+
+from atmdepot.trace.items import Cell, HecVerdict, Pdu
+from atmdepot.trace.show.printable import printable
+from atmdepot.trace.show.summary import count_text
+from atmdepot.wire import ip_layouts, layouts
+from atmdepot.wire.aal5 import TRAILER_SIZE, crc32, is_dynamips_crc
+from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, Interface, hec
+from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, address_text, ip_view
+from atmdepot.wire.llc import Encapsulation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atmdepot.trace.items import Item
+    from atmdepot.wire.packet import Packet
+
+_INDENT = "    "
+_LONGEST_BYTES = 24
+_CRC10_BITS = 10
+_HEXADECIMAL = {"dsap": 2, "ssap": 2, "control": 2, "oui": 6, "ethertype": 4, "pid": 4, "header_checksum": 4,
+                "checksum": 4, "defect_type": 2, "correlation_tag": 8, "security_parameters_index": 8}
+"""Fields that people know in hexadecimal, and their digits."""
+_ENCAPSULATIONS: dict[str, tuple[str, Any]] = {
+    Encapsulation.LLC: ("LLC/SNAP", layouts.LLC_ROUTED),
+    Encapsulation.LLC_BRIDGED: ("LLC/SNAP", layouts.LLC_BRIDGED),
+    Encapsulation.VC_MUX_BRIDGED: ("bridged Ethernet", layouts.VC_BRIDGED)}
+_INNER: dict[int, tuple[str, Any]] = {PROTOCOL_TCP: ("TCP", ip_layouts.TCP), PROTOCOL_UDP: ("UDP", ip_layouts.UDP)}
+
+
+def tree_text(item: Item, *, cells: bool = False) -> str:
+    """The tree of an item, each line indented; with `cells` also of every cell of a PDU. Empty for what has none."""
+    return "\n".join(_INDENT + printable(line) for line in _lines(item, cells))
+
+
+def _lines(item: Item, cells: bool) -> Iterator[str]:
+    if isinstance(item, Cell):
+        yield from _cell_lines(item)
+    elif isinstance(item, Pdu):
+        if cells:
+            for cell in item.cells:
+                yield from _cell_lines(cell)
+        yield from _pdu_lines(item)
+
+
+def _cell_lines(cell: Cell) -> Iterator[str]:
+    octets = cell.octets
+    header = cell.mended[:4]
+    mended = header + bytes((hec(header),))
+    yield f"cell {cell.position or ''}".rstrip() + f": {octets[:HEADER_SIZE].hex(' ')}"
+    layout = layouts.NNI_CELL_HEADER if cell.interface is Interface.NNI else layouts.UNI_CELL_HEADER
+    yield from _parsed(layout, mended, 1, {"hec": _hec_text(cell, mended)})
+    if cell.is_oam:
+        yield "OAM"
+        yield from _oam_lines(int.from_bytes(cell.payload, "big"))
+
+
+def _oam_lines(payload: int) -> Iterator[str]:
+    """The 384 bits of an OAM payload; the last 10 are the CRC-10, which covers all before them."""
+    covered, written = payload >> _CRC10_BITS, payload & (1 << _CRC10_BITS) - 1
+    computed = layouts.crc10(covered.to_bytes(PAYLOAD_SIZE - 1, "big"))
+    mended = (covered << _CRC10_BITS | computed).to_bytes(PAYLOAD_SIZE, "big")
+    yield from _parsed(layouts.OAM, mended, 1, {"crc10": _check_text(written, computed, 3)})
+
+
+def _hec_text(cell: Cell, mended: bytes) -> str:
+    if cell.hec is HecVerdict.ABSENT:
+        return "not captured"
+    if cell.hec is HecVerdict.CORRECTED:
+        # I.361 counts octets from 1, and an octet's bits from 8 down to 1.
+        bit = (int.from_bytes(cell.octets[:HEADER_SIZE], "big") ^ int.from_bytes(mended, "big")).bit_length() - 1
+        return f"{cell.octets[4]:02x} (corrected: bit {bit % 8 + 1} of octet {HEADER_SIZE - bit // 8} was wrong)"
+    return _check_text(cell.octets[4], mended[4], 2)
+
+
+def _check_text(written: int, computed: int, digits: int) -> str:
+    told = f"{written:0{digits}x}"
+    return f"{told} (good)" if written == computed else f"{told} (bad: {computed:0{digits}x} would be right)"
+
+
+def _pdu_lines(pdu: Pdu) -> Iterator[str]:
+    if pdu.length >= 0:
+        yield f"CPCS-PDU: {count_text(pdu.count, 'cell')}, {len(pdu.octets)} octets"
+        yield from _cpcs_lines(pdu)
+    if not pdu.sdu:
+        return
+    carried = pdu.carried
+    if carried.how in _ENCAPSULATIONS:
+        name, layout = _ENCAPSULATIONS[carried.how]
+        yield name
+        yield from _parsed(layout, pdu.sdu, 1)
+    if carried.packet is not None:
+        yield from _packet_lines(carried.octets, carried.packet)
+
+
+def _cpcs_lines(pdu: Pdu) -> Iterator[str]:
+    octets = pdu.octets
+    computed, written = crc32(octets[:-4]), int.from_bytes(octets[-4:], "big")
+    check = _check_text(written, computed, 8)
+    if written != computed and is_dynamips_crc(octets):
+        check += ", as Dynamips writes it"
+    if pdu.pad >= 0:
+        yield from _parsed(layouts.CPCS_PDU, octets[:-4] + computed.to_bytes(4, "big"), 1, {"crc": check})
+        return
+    # Nobody can tell SDU and pad apart by a Length that does not fit; the rest stands where it always does.
+    fields = {"sdu and pad": _value("", octets[:-TRAILER_SIZE]), "cpcs uu": octets[-8], "cpi": octets[-7],
+              "length": f"{pdu.length} (bad: it does not fit {len(octets)} octets)", "crc": check}
+    for name, value in fields.items():
+        yield f"{_INDENT}{name}: {value}"
+
+
+def _packet_lines(octets: bytes, packet: Packet) -> Iterator[str]:
+    layout = ip_layouts.IPV4 if packet.version == 4 else ip_layouts.IPV6
+    yield f"IPv{packet.version}"
+    yield from _parsed(layout, octets, 1)
+    if packet.protocol in _INNER and not packet.later:
+        name, inner = _INNER[packet.protocol]
+        yield name
+        yield from _parsed(inner, ip_view(octets).payload, 1)
+    yield from _scapy_lines(octets, packet.version)
+
+
+def _parsed(layout: Any, octets: bytes, depth: int, instead: dict[str, str] | None = None) -> Iterator[str]:
+    """A layout's fields, a line each; `instead` has the texts of some."""
+    try:
+        values = layout.parse(octets)
+    except ConstructError as error:
+        yield f"{_INDENT * depth}this cannot be read: {str(error).splitlines()[0]}"
+        return
+    yield from _container(values, depth, instead or {})
+
+
+def _container(values: Any, depth: int, instead: dict[str, str]) -> Iterator[str]:
+    for name, value in values.items():
+        if name.startswith("_") or value is None:
+            continue
+        label = f"{_INDENT * depth}{name.replace('_', ' ')}"
+        if name in instead:
+            yield f"{label}: {instead[name]}"
+        elif isinstance(value, Container):
+            yield label
+            yield from _container(value, depth + 1, instead)
+        elif isinstance(value, ListContainer):
+            yield from _list(label, value, depth, instead)
+        else:
+            yield f"{label}: {_value(name, value)}"
+
+
+def _list(label: str, values: Any, depth: int, instead: dict[str, str]) -> Iterator[str]:
+    if not values:
+        return
+    yield label
+    for value in values:
+        yield f"{_INDENT * (depth + 1)}{value.get('kind', '-')}"
+        yield from _container({name: field for name, field in value.items() if name != "kind"}, depth + 2, instead)
+
+
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, bytes):
+        if name.endswith("_address") and len(value) in (4, 16):
+            return address_text(value)
+        shown = value[:_LONGEST_BYTES].hex(" ")
+        return f"{len(value)} octets" + (f": {shown}{' ...' if len(value) > _LONGEST_BYTES else ''}" if value else "")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    number = f"{int(value):0{_HEXADECIMAL[name]}x}" if name in _HEXADECIMAL else str(int(value))
+    return f"{value} ({number})" if isinstance(value, EnumIntegerString) else number
+
+
+# What the layouts do not reach.
+
+@lru_cache(maxsize=1)
+def _scapy() -> Any:
+    """Scapy's IP layers, with HTTP's beside them; None where Scapy is not installed."""
+    try:
+        import scapy.layers.dns
+        import scapy.layers.http  # noqa: F401
+        from scapy.layers import inet, inet6
+    except ImportError:
+        return None
+    return inet.IP, inet6.IPv6
+
+
+def _scapy_lines(octets: bytes, version: int) -> Iterator[str]:
+    found = _scapy()
+    if found is None:
+        return
+    try:
+        layer = found[0 if version == 4 else 1](octets)
+        shown = [(layer.name, _scapy_fields(layer)) for layer in _layers_above(layer)]
+    except Exception as error:  # Scapy's layers raise what they like on hostile octets
+        yield f"Scapy cannot read on: {type(error).__name__}"
+        return
+    for name, fields in shown:
+        yield name
+        yield from fields
+
+
+def _layers_above(packet: Any) -> Iterator[Any]:
+    """The layers above IP, TCP and UDP, which the layouts have, and above them what is more than raw octets."""
+    layer = packet
+    while layer:
+        if type(layer).__name__ not in ("IP", "IPv6", "TCP", "UDP", "Raw", "Padding", "HTTP"):
+            yield layer
+        layer = layer.payload
+
+
+def _scapy_fields(layer: Any) -> list[str]:
+    lines = []
+    for field in layer.fields_desc:
+        value = layer.fields.get(field.name)
+        if value not in (None, b"", []):  # what is None was not there
+            lines.append(f"{_INDENT}{field.name}: {field.i2repr(layer, value)}")
+    return lines

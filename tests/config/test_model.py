@@ -1,0 +1,617 @@
+"""The VC table: the tables that ship, each mistake with its own message, and whatever else is in a file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from atmdepot.config import model as network
+from atmdepot.config.model import Network, NetworkError, parse
+from atmdepot.config.toml_lines import line_of
+from tests.checkout import ROOT
+
+TABLES = sorted((ROOT / "vc_tables").glob("*.toml"))
+DIRECT = next(path for path in TABLES if path.stem == "direct").read_text(encoding="utf-8")
+
+# A table with a bit of everything, short enough to know its lines.
+TABLE = """\
+name = "small"
+[nodes.depot]
+kind = "depot"
+[nodes.web1]
+kind = "edge"
+[nodes.web2]
+kind = "edge"
+address = ["10.1.0.2"]
+[links.one]
+ends = { depot = "10.0.1.1:5501", web1 = "10.0.1.2:5501" }
+rate = "oc3"
+[links.two]
+ends = { depot = "10.0.2.1:5502", web2 = "10.0.2.2:5502" }
+[links.two.from.web2]
+rate = "10kcps"
+[vps.one]
+ends = ["depot", "web1"]
+vpi = 1
+session_vcis = "64-65535"
+[vps.two]
+ends = ["depot", "web2"]
+vpi = 2
+default_vci = 33
+shared_vcs = { "CBR" = 40, "UBR.1" = 41 }
+[servers.one]
+node = "web1"
+[servers.two]
+node = "web2"
+[services.web]
+vip = ["10.80.0.1"]
+ports = [80, 443]
+servers = ["one", "two"]
+[services.mail]
+vip = ["10.80.0.1"]
+ports = [25]
+servers = ["one"]
+[qos.dscp]
+EF = "CBR"
+[qos.contracts]
+CBR = "cbr:pcr=10kcps"
+[sessions]
+idle = "5min"
+[lab]
+networks = ["10.9.0.0/24"]
+"""
+
+KEYS = {
+    "network": "name, description, nodes, links, vps, servers, services, sessions, probing, reassembly, qos, lab",
+    "node": "kind, tun, mtu, address, configure, metrics",
+    "line": "rate, delay, queue, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, seed",
+    "vp": "ends, vpi, default_vci, management_vci, session_vcis, shared_vcs, encapsulation, crc, mtu",
+    "server": "node, address, weight, max_sessions, backup, slow_start",
+    "lab": "networks",
+}
+RATE = ("write cells per second (cps, kcps, Mcps), user bits per second (kbps, Mbps, Gbps) or one of "
+        "ds3, oc3, stm1, oc12, oc48")
+MISTAKES = {
+    # Unknown keys.
+    'name = "small"->name = "small"\nlinkss = 1':
+        [f't:2: linkss: unknown key "linkss": did you mean "links"? Known here: {KEYS["network"]}'],
+    "vpi = 1->vpii = 1": [f't:18: vps.one.vpii: unknown key "vpii": did you mean "vpi"? Known here: {KEYS["vp"]}'],
+    "[nodes.web1]->[nodes.web1]\ncolour = 1":
+        [f't:5: nodes.web1.colour: unknown key "colour": Known here: {KEYS["node"]}'],
+    'node = "web1"->node = "web1"\naddres = []':
+        [f't:27: servers.one.addres: unknown key "addres": did you mean "address"? Known here: {KEYS["server"]}'],
+    'rate = "10kcps"->rat = "10kcps"':
+        [f't:15: links.two.from.web2.rat: unknown key "rat": did you mean "rate"? Known here: {KEYS["line"]}'],
+    "networks = ->network = ":
+        [f't:44: lab.network: unknown key "network": did you mean "networks"? Known here: {KEYS["lab"]}'],
+    # VCIs.
+    "default_vci = 33->default_vci = 31":
+        ["t:23: vps.two.default_vci: VCI 31 is reserved (ITU-T I.361 keeps 0 to 31): user VCs start at 32"],
+    "64-65535->16-65535":
+        ["t:19: vps.one.session_vcis: VCI 16 is reserved (ITU-T I.361 keeps 0 to 31): user VCs start at 32"],
+    '"CBR" = 40->"CBR" = 5':
+        ["t:24: vps.two.shared_vcs.CBR: VCI 5 is reserved (ITU-T I.361 keeps 0 to 31): user VCs start at 32"],
+    "64-65535->65535-64": ['t:19: vps.one.session_vcis: the range 65535-64 runs backwards: write "64-65535"'],
+    "64-65535->32-65535":
+        ["t:16: vps.one.default_vci: VCI 32 is used twice: it is also in session_vcis (32-65535)"],
+    "default_vci = 33->default_vci = 41":
+        ["t:24: vps.two.shared_vcs.UBR.1: VCI 41 is used twice: it is also that of default_vci"],
+    '"CBR" = 40->"CBR" = 41': ["t:24: vps.two.shared_vcs.UBR.1: VCI 41 is used twice: it is also that of CBR"],
+    'session_vcis = "64-65535"->session_vcis = "64-65535"\nshared_vcs = { CBR = 40 }':
+        [("t:16: vps.one: a VP has session_vcis (a VC for each session) or shared_vcs (a VC for each service "
+          "category), not both: leave one out")],
+    '"UBR.1" = 41->"gold" = 41':
+        [("t:24: vps.two.shared_vcs.gold: 'gold' is no service category: write one of CBR, rt-VBR.1, rt-VBR.2, "
+         "rt-VBR.3, nrt-VBR.1, nrt-VBR.2, nrt-VBR.3, GFR, ABR, UBR.1, UBR.2")],
+    # VPs.
+    'ends = ["depot", "web1"]->ends = ["depot", "web9"]':
+        ['t:17: vps.one.ends: this VP leads nowhere: there is no node "web9"; the nodes are depot, web1, web2'],
+    'ends = ["depot", "web1"]->ends = ["web2", "web1"]':
+        ["t:17: vps.one.ends: this VP leads nowhere: no link joins web2 and web1; add one to [links]"],
+    'ends = ["depot", "web1"]->ends = ["depot"]':
+        ['t:17: vps.one.ends: a VP has two ends: write ends = ["depot", "web1"]'],
+    'ends = ["depot", "web1"]->ends = ["depot", "depot"]':
+        ['t:17: vps.one.ends: a VP has two ends: write ends = ["depot", "web1"]'],
+    '[servers.two]\nnode = "web2"\n->[nodes.web3]\nkind="edge"\n': [
+        't:32: services.web.servers: there is no server "two": the servers are one'],
+    'ends = ["depot", "web2"]->ends = ["depot", "web1"]': [
+        "t:21: vps.two.ends: vps.one already leads from depot to web1: write all VCIs there",
+        't:28: servers.two.node: no VP leads to "web2": add one to [vps]'],
+    "vpi = 1->vpi = 256":
+        ['t:18: vps.one.vpi: VPI 256 does not fit a UNI\'s 8 bits: write 0 to 255, or interface = "nni" on links.one'],
+    "vpi = 1->vpi = 4096": ["t:18: vps.one.vpi: Expected `int` <= 4095"],
+    "vpi = 1->": ['t:16: vps.one: the key "vpi" is missing: add it'],
+    # Addresses.
+    "10.0.2.1:5502->10.0.1.1:5501":
+        [("t:13: links.two.ends.depot: the address 10.0.1.1:5501 is already taken by links.one.ends.depot: "
+         "write another port or address")],
+    'vip = ["10.80.0.1"]->vip = ["10.1.0.2"]':
+        ["t:30: services.web.vip: the address 10.1.0.2 is already taken by nodes.web2.address"],
+    "ports = [25]->ports = [25, 443]":
+        [("t:34: services.mail.vip: 10.80.0.1 port 443 is already taken by services.web: write other ports or "
+         "another VIP")],
+    "ports = [25]\n->":
+        [("t:34: services.mail.vip: 10.80.0.1 port any is already taken by services.web: write other ports or "
+         "another VIP")],
+    'kind = "edge"->kind = "edge"\naddress = ["10.1.0.2"]':
+        ["t:9: nodes.web2.address: the address 10.1.0.2 is already taken by nodes.web1.address: write another address"],
+    "10.0.2.1:5502->10.0.2.1":
+        ["t:13: links.two.ends.depot: '10.0.2.1' is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\""],
+    '"10.0.2.2:5502" }->"10.0.2.2" }\ninterface = "x"':
+        ["t:13: links.two.ends.web2: '10.0.2.2' is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\""],
+    "10.0.2.2:5502->10.0.2.2:*": [
+        't:13: links.two.ends.web2: "web2" must listen on a port that the far end knows: write 10.0.2.2:5501'],
+    "10.0.2.1:5502->10.0.2.1:99999": ["t:13: links.two.ends.depot: 99999 is no UDP port: ports are 1 to 65535"],
+    'vip = ["10.80.0.1"]->vip = ["10.80.0"]':
+        ["t:30: services.web.vip.0: '10.80.0' is no IP address: write \"10.80.0.1\" or \"2001:db8::1\""],
+    # Units.
+    'rate = "oc3"->rate = 353207':
+        [f't:11: links.one.rate: a rate needs a unit, as in "353207cps": {RATE}'],
+    'rate = "10kcps"->rate = "10kcps"\n[links.two.from.depot]\nrate = 7':
+        [f't:17: links.two.from.depot.rate: a rate needs a unit, as in "7cps": {RATE}'],
+    'rate = "10kcps"->rate = "10000"':
+        [f't:15: links.two.from.web2.rate: a rate needs a unit, as in "10000cps": {RATE}'],
+    'rate = "oc3"->delay = 5':
+        ["t:11: links.one.delay: 5 is no duration: write a number and ns, us, ms, s, min or h, as in \"5ms\""],
+    'idle = "5min"->idle = "5 minutes"':
+        ["t:42: sessions.idle: '5 minutes' is no duration: write a number and ns, us, ms, s, min or h, as in \"5ms\""],
+    'rate = "oc3"->cell_loss = 1.5': ["t:11: links.one.cell_loss: Expected `float` <= 1.0"],
+    'rate = "oc3"->cell_loss = nan': ["t:11: links.one.cell_loss: Expected `float` >= 0.0"],
+    # Nodes, links, servers, services.
+    'kind = "depot"->kind = "depo"':
+        ['t:3: nodes.depot.kind: \'depo\' is none of its values: write "depot" or "edge" or "external"'],
+    'kind = "depot"->kind = "edge"': [
+        't: nodes: a network has one depot, this one has none: set kind = "depot" on one node',
+        "t:17: vps.one.ends: neither depot nor web1 is the depot: a VP leads from the depot to an edge node",
+        "t:21: vps.two.ends: neither depot nor web2 is the depot: a VP leads from the depot to an edge node"],
+    'kind = "edge"->kind = "depot"': [
+        't: nodes: a network has one depot, this one has 2: depot, web1: set kind = "depot" on one node',
+        't:26: servers.one.node: "web1" is the depot: a server stands behind an edge node'],
+    "[nodes.web1]->[nodes.'web 1']": [
+        "t:4: nodes.web 1: 'web 1' is no name: a name has 1 to 32 letters, digits, '_' or '-'"],
+    'web1 = "10.0.1.2:5501"->web9 = "10.0.1.2:5501"': [
+        't:10: links.one.ends.web9: there is no node "web9": the nodes are depot, web1, web2',
+        "t:17: vps.one.ends: this VP leads nowhere: no link joins depot and web1; add one to [links]"],
+    ', web1 = "10.0.1.2:5501"->': [
+        ('t:10: links.one.ends: a link has two ends, this one has 1: write ends = { depot = "10.0.0.1:5501", web1 = '
+        '"10.0.0.2:5501" }'),
+        "t:17: vps.one.ends: this VP leads nowhere: no link joins depot and web1; add one to [links]"],
+    'web2 = "10.0.2.2:5502"->web1 = "10.0.2.2:5502"': [
+        't:14: links.two.from.web2: "web2" is no end of this link: its ends are depot and web1',
+        't:13: links.two.ends: depot and web1 are already joined by the link "one": one link carries all their VPs',
+        "t:21: vps.two.ends: this VP leads nowhere: no link joins depot and web2; add one to [links]"],
+    'node = "web2"->node = "web1"':
+        ['t:28: servers.two.node: the server "one" is already behind "web1": give this one an edge node of its own'],
+    'node = "web2"->node = "web7"':
+        ['t:28: servers.two.node: there is no node "web7": the nodes are depot, web1, web2'],
+    'servers = ["one", "two"]->servers = ["one", "three"]':
+        ['t:32: services.web.servers: there is no server "three": the servers are one, two'],
+    'servers = ["one", "two"]->servers = []': ["t:32: services.web.servers: Expected `array` of length >= 1"],
+    # Quality of service, lab, sizes.
+    'EF = "CBR"->EX = "CBR"': [
+        ("t:38: qos.dscp.EX: 'EX' is no DSCP: write 0 to 63 or one of CS0, CS1, CS2, CS3, CS4, CS5, CS6, CS7, AF11, "
+        "AF12, AF13, AF21, AF22, AF23, AF31, AF32, AF33, AF41, AF42, AF43, LE, VA, EF, DF, BE")],
+    'CBR = "cbr:pcr=10kcps"->CBR = "cbr"': ["t:40: qos.contracts.CBR: CBR needs pcr: add pcr=..."],
+    'CBR = "cbr:pcr=10kcps"->CBR = "ubr"':
+        ["t:40: qos.contracts.CBR: the contract 'ubr' is UBR.1, but stands under CBR"],
+    "10.9.0.0/24->10.9.0.1/24":
+        [("t:44: lab.networks: '10.9.0.1/24' is no network for the lab: 10.9.0.1/24 has host bits set; write "
+         "\"10.9.0.0/24\""),
+         "t:44: lab.networks: no network of IPv4 leads to the VIP 10.80.0.1: add one"],
+    "10.9.0.0/24->10.9.0.0/31":
+        [("t:44: lab.networks: '10.9.0.0/31' is no network for the lab: it has no room for a client and the depot; "
+         "write \"10.9.0.0/24\"")],
+    "10.9.0.0/24->fd00:9::/64": ["t:44: lab.networks: no network of IPv4 leads to the VIP 10.80.0.1: add one"],
+    'vip = ["10.80.0.1"]->vip = ["10.80.0.1", "fd00:80::1"]':
+        ["t:44: lab.networks: no network of IPv6 leads to the VIP fd00:80::1: add one"],
+    "vpi = 1->vpi = 1\nmtu = 500": ["t:19: vps.one.mtu: Expected `int` >= 576"],
+    # The file as a whole.
+    'name = "small"\n->': ['t: name: the network has no name: add name = "my-network" at the top'],
+    'name = "small"->name = small': ["t: is not TOML: Invalid value (at line 1, column 8)"],
+    "[links.two.from.web2]->[links.two]":
+        ["t: is not TOML: Cannot declare ('links', 'two') twice (at line 14, column 11)"],
+}
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(NetworkError) as caught:
+        parse(text, "t")
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return caught.value.problems
+
+
+# ── tables that are right ──
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_every_table_that_ships_is_right(path: Path) -> None:
+    table = network.load(path)
+    assert table.name == path.stem
+    assert table.description
+    assert network.load(path.stem) == table
+    assert network.shipped_tables()[path.stem].read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_every_table_that_ships_fits_the_schema(path: Path) -> None:
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    jsonschema.validate(document, network.schema(), cls=jsonschema.Draft202012Validator)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document | {"nodess": 1}, network.schema(), cls=jsonschema.Draft202012Validator)
+
+
+def test_the_schema_that_ships_is_that_of_the_code() -> None:
+    jsonschema.Draft202012Validator.check_schema(network.schema())
+    shipped = ROOT / "vc_tables" / "schema.json"
+    assert json.loads(shipped.read_text(encoding="utf-8")) == json.loads(json.dumps(network.schema()))
+
+
+def test_a_table_tells_what_it_says() -> None:
+    table = parse(TABLE, "t")
+    assert (table.depot, table.edges) == ("depot", ["web1", "web2"])
+    assert table.vips == ["10.80.0.1"]
+    assert list(table.links_of("depot")) == ["one", "two"]
+    assert list(table.links_of("web2")) == ["two"]
+    assert list(table.vps_of("web1")) == ["one"]
+    assert table.vp_to("web2") is table.vps["two"]
+    assert table.link_of_vp(table.vps["two"]) == "two"
+    assert table.links["two"].other_end("web2") == "depot"
+    assert (table.vps["one"].default_vci, table.vps["two"].default_vci) == (32, 33)
+    assert table.vps["two"].shared_vcs == {"CBR": 40, "UBR.1": 41}
+    assert table.sessions.idle == 300 * 10**9
+    assert table.sessions.two_msl == 120 * 10**9
+
+
+def test_each_direction_of_a_link_has_its_own_values_over_those_of_the_link() -> None:
+    text = TABLE.replace("5502\" }\n", "5502\" }\nrate = \"oc3\"\ndelay = \"2ms\"\ncell_loss = 0.5\n").replace(
+        'rate = "10kcps"', 'rate = "10kcps"\ncell_loss = 0.0\nseed = 7')
+    link = parse(text).links["two"]
+    there, back = link.line_from("depot"), link.line_from("web2")
+    assert (there.rate, there.delay, there.cell_loss, there.seed) == (353_207, 2_000_000, 0.5, None)
+    assert (back.rate, back.delay, back.cell_loss, back.seed) == (10_000, 2_000_000, 0.0, 7)
+    assert (there.impaired, back.impaired, there.timed, back.timed) == (True, False, True, True)
+    plain = parse(TABLE).links["two"]
+    assert (plain.line_from("depot").impaired, plain.line_from("depot").timed) == (False, False)
+
+
+# ── mistakes ──
+
+@pytest.mark.parametrize("edit", MISTAKES)
+def test_a_mistake_has_its_own_message(edit: str) -> None:
+    old, _, new = edit.partition("->")
+    assert old in TABLE
+    assert problems_of(TABLE.replace(old, new, 1)) == MISTAKES[edit]
+
+
+def test_a_vp_may_have_its_default_vc_alone() -> None:
+    vp = parse(TABLE.replace('session_vcis = "64-65535"\n', ""), "t").vps["one"]
+    assert (vp.session_vcis, vp.shared_vcs, vp.default_vci) == (None, {}, 32)
+
+
+def test_an_ipv6_service_needs_an_mtu_of_1280() -> None:
+    text = TABLE.replace("10.9.0.0/24", 'fd00:9::/64", "10.9.0.0/24').replace('["10.80.0.1"]', '["fd00:80::1"]')
+    assert parse(text.replace("vpi = 1", "vpi = 1\nmtu = 1280"))
+    assert problems_of(text.replace("vpi = 1", "vpi = 1\nmtu = 1279")) == [
+        "t:19: vps.one.mtu: an MTU of 1279 is too small for the VIP fd00:80::1: IPv6 needs 1280 (RFC 8200 section 5)"]
+
+
+def test_a_vp_to_a_node_without_a_server_leads_nowhere() -> None:
+    text = TABLE.replace('[servers.two]\nnode = "web2"\n', "").replace(', "two"]', "]")
+    assert problems_of(text) == [
+        't:21: vps.two.ends: this VP leads nowhere: no server is behind "web2"; add one to [servers]']
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    text = (TABLE.replace('rate = "oc3"', "rate = 5").replace("default_vci = 33", "default_vci = 3")
+            .replace("vpi = 1", "vpii = 1").replace('idle = "5min"', "idle = 5").replace("[lab]", "[labb]"))
+    assert [problem.split(": ")[0:2] for problem in problems_of(text)] == [
+        ["t:43", "labb"], ["t:42", "sessions.idle"], ["t:11", "links.one.rate"], ["t:18", "vps.one.vpii"],
+        ["t:23", "vps.two.default_vci"]]
+
+
+def test_the_rules_find_several_mistakes_too() -> None:
+    text = (TABLE.replace("10.0.2.1:5502", "10.0.1.1:5501").replace("vpi = 1", "vpi = 999").replace("64-", "32-")
+            .replace('EF = "CBR"', 'EF = "gold"'))
+    assert [problem.split(": ")[0:2] for problem in problems_of(text)] == [
+        ["t:13", "links.two.ends.depot"], ["t:18", "vps.one.vpi"], ["t:16", "vps.one.default_vci"],
+        ["t:38", "qos.dscp.EF"]]
+
+
+@pytest.mark.parametrize("key", ["nodes", "links", "vps", "servers", "services"])
+def test_a_network_needs_some_of_each(key: str) -> None:
+    document = tomllib.loads(TABLE)
+    for value in ({}, None):
+        changed = {name: entry for name, entry in document.items() if name != key}
+        changed |= {} if value is None else {key: value}
+        assert f"the network has no {key}: add at least one [{key}.NAME]" in "\n".join(problems_of(dump(changed)))
+
+
+def test_a_number_of_many_digits() -> None:
+    """Python's own limit on digits is no TOMLDecodeError."""
+    [problem] = problems_of(TABLE.replace("vpi = 1", f"vpi = {'1' * 5000}"))
+    assert problem.startswith("t: is not TOML: Exceeds the limit")
+    assert problems_of(TABLE.replace("vpi = 1", f"vpi = {'1' * 4000}")) == ["t:18: vps.one.vpi: Expected `int` <= 4095"]
+
+
+def test_nesting_without_end() -> None:
+    [problem] = problems_of(TABLE + "deep = " + "[" * 20_000)
+    assert problem.startswith("t: is not TOML: ")
+
+
+def test_a_problem_is_one_line_whatever_the_keys_are() -> None:
+    assert problems_of(TABLE + r'"a\nb\u001b[31m" = 1') == [
+        r't:43: lab.a\nb\x1b[31m: unknown key "a\nb\x1b[31m": Known here: networks']
+
+
+@pytest.mark.parametrize(("make", "why"), [
+    (lambda path: None, "No such file or directory"),
+    (lambda path: path.mkdir(), "Is a directory"),
+    (lambda path: path.write_bytes(b"name = \"\xff\""), "it is no UTF-8 text"),
+], ids=["nothing", "folder", "no text"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, make: Any, why: str) -> None:
+    path = tmp_path / "net.toml"
+    make(path)
+    with pytest.raises(NetworkError) as caught:
+        network.load(path)
+    assert caught.value.problems == [
+        (f"{path}: cannot be read: {why}; the tables that ship with atmdepot: "
+        f"{', '.join(table.stem for table in TABLES)}")]
+
+
+def test_a_file_is_found_by_path_or_by_the_name_it_ships_under(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert network.find("direct").name == network.find("direct.toml").name == "direct.toml"
+    assert network.find("direct.json") == Path("direct.json")
+    assert network.find("sub/direct.toml") == Path("sub/direct.toml")
+    Path("direct.toml").write_text(TABLE, encoding="utf-8")
+    assert network.load("direct.toml").name == "small"
+    assert network.load("direct").name == "direct"
+
+
+# ── lines ──
+
+LINES = """\
+a = 1
+# [b]
+[ b . "c d" ]   # a table
+e = 2
+f.g = 3
+"h.i" = { j = 4 }
+[k]
+  [k.l]
+  m = [
+    "n = 5",
+  ]
+b = 6
+[[o]]
+[k.p]
+text = '''
+[b . "c d"]
+f.g = "no key"
+'''
+""".replace("# a table", "# a table\u2028 and more of the comment\x0c")
+
+
+@pytest.mark.parametrize(("path", "line"), [
+    (("a",), 1), (("a", "x"), 1), (("b",), None), (("b", "c d"), 3), (("b", "c d", "zzz"), 3), (("b", "c d", "e"), 4),
+    (("b", "c d", "f", "g"), 5), (("b", "c d", "h.i", "j"), 6), (("k",), 7), (("k", "l"), 8), (("k", "l", "m", "0"), 9),
+    (("k", "l", "b"), 12), (("k", "p"), 14), (("x",), None), ((), None)])
+def test_line_of(path: tuple[str, ...], line: int | None) -> None:
+    assert line_of(LINES, path) == line
+    assert line_of(LINES.replace("\n", "\r\n"), path) == line
+
+
+@given(st.text(), st.lists(st.text(max_size=5), max_size=3))
+def test_line_of_any_text(text: str, path: list[str]) -> None:
+    line = line_of(text, tuple(path))
+    assert line is None or 1 <= line <= text.count("\n") + 1
+
+
+# ── whatever else is in a file ──
+
+def dump(document: dict[str, Any]) -> str:
+    """TOML, all of it in inline tables; escapes are JSON's, but for DEL."""
+    return "\n".join(f"{_text(key)} = {_value(value)}" for key, value in document.items()) + "\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_text(key)} = {_value(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(entry) for entry in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _text(value) if isinstance(value, str) else str(value)
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+texts = st.one_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), st.sampled_from([
+    "depot", "web1", "web2", "web9", "edge", "external", "10.80.0.1", "fd00:80::1", "10.9.0.0/24", "10.9.0.1/24",
+    "oc3", "5ms", "1cps", "0cps", "64-65535", "9-3", "172.31.1.1:5501", "[::1]:1", "UBR.1", "cbr", "cbr:pcr=1",
+    "EF", "nni", "llc", "` - at `$.x`", "foo/24"]))
+scalars = st.one_of(st.booleans(), st.integers(), st.integers(0, 70000), st.floats(), texts)
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3)
+                      | st.dictionaries(texts, inner, max_size=3), max_leaves=6)
+EXTRAS: dict[str, Any] = {
+    "rate": "oc3", "delay": "5ms", "cell_loss": 0.5, "from": {"depot": {"rate": "1cps"}}, "mtu": 576, "crc": "dynamips",
+    "shared_vcs": {"UBR.1": 40}, "session_vcis": "32-40",
+    "qos": {"dscp": {"EF": "CBR"}, "contracts": {"CBR": "cbr:pcr=1"}}, "lab": {"networks": ["10.9.0.0/24"]},
+    "sessions": {"idle": "1s"}, "reassembly": {"octets": 65_600},
+    "interface": "nni", "address": ["10.80.0.1"], "ports": []}
+
+
+def tables_in(document: dict[str, Any]) -> list[dict[str, Any]]:
+    inner = [table for value in document.values() if isinstance(value, dict) for table in tables_in(value)]
+    return [document, *inner]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> dict[str, Any]:
+    """A good table with some of its keys dropped, renamed, doubled, or with other values; and some added."""
+    document = copy.deepcopy(tomllib.loads(draw(st.sampled_from([DIRECT, TABLE]))))
+    for _ in range(draw(st.integers(1, 5))):
+        table = draw(st.sampled_from(tables_in(document)))
+        key = draw(st.sampled_from(sorted(table))) if table else draw(texts)
+        match draw(st.sampled_from(["drop", "replace", "rename", "double", "swap", "add"])):
+            case "drop":
+                table.pop(key, None)
+            case "replace":
+                table[key] = draw(values)
+            case "rename":
+                table[draw(texts)] = table.pop(key, 1)
+            case "double":
+                table[draw(texts)] = copy.deepcopy(table.get(key, 1))
+            case "swap":
+                other = draw(st.sampled_from(tables_in(document)))
+                if other:
+                    table[key] = copy.deepcopy(other[draw(st.sampled_from(sorted(other)))])
+            case "add":
+                extra = draw(st.sampled_from(sorted(EXTRAS)))
+                table[extra] = copy.deepcopy(EXTRAS[extra])
+    return document
+
+
+NODES = ["depot", "web1", "web2", "web3"]
+KNOWN = {"nodes": network.Node, "links": network.Link, "vps": network.Vp, "servers": network.Server,
+         "services": network.Service, "qos": network.Qos, "lab": network.Lab}
+PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
+    "kind": st.sampled_from(["depot", "edge", "external"]),
+    "address": st.lists(st.sampled_from(["10.1.0.2", "10.80.0.1", "fd00::1"]), max_size=2),
+    "ends": st.one_of(
+        st.lists(st.sampled_from(NODES), max_size=3),
+        st.dictionaries(st.sampled_from(NODES), st.sampled_from(["10.0.1.1:1", "10.0.1.2:1", "[::1]:2"]), max_size=3)),
+    "from": st.dictionaries(st.sampled_from(NODES), st.fixed_dictionaries({}, optional={"rate": st.just("1cps")}),
+                            max_size=2),
+    "interface": st.sampled_from(["uni", "nni"]),
+    "vpi": st.integers(0, 4095),
+    "mtu": st.integers(576, 2000),
+    "default_vci": st.integers(32, 70),
+    "session_vcis": st.sampled_from(["32-65535", "40-50", "64-64"]),
+    "shared_vcs": st.dictionaries(st.sampled_from(["CBR", "cbr", "UBR.1", "gold", ""]), st.integers(32, 42),
+                                  max_size=3),
+    "node": st.sampled_from(NODES),
+    "vip": st.lists(st.sampled_from(["10.80.0.1", "10.1.0.2", "fd00:80::1"]), min_size=1, max_size=3),
+    "ports": st.lists(st.integers(1, 65535) | st.just(80), max_size=3),
+    "servers": st.lists(st.sampled_from(["one", "two", "web1", "web2"]), min_size=1, max_size=3),
+    "dscp": st.dictionaries(st.sampled_from(["EF", "ef", "63", "64", ""]), st.sampled_from(["CBR", "gold", ""])),
+    "contracts": st.dictionaries(st.sampled_from(["CBR", "gold", ""]),
+                                 st.sampled_from(["cbr:pcr=1", "cbr", "ubr", ":"])),
+    "networks": st.lists(st.sampled_from(["10.9.0.0/24", "fd00:9::/64", "10.9.0.1/24", "10.9.0.0/32", "10.9.0.0", "x/8",
+                                          "", "/"]), max_size=3),
+}
+
+
+@st.composite
+def plausible(draw: st.DrawFn) -> dict[str, Any]:
+    """A good table with other values, each of the right kind: what gets as far as the rules."""
+    document = copy.deepcopy(tomllib.loads(draw(st.sampled_from([DIRECT, TABLE]))))
+    for key in ("qos", "lab"):
+        document.setdefault(key, {})
+    for _ in range(draw(st.integers(1, 5))):
+        key = draw(st.sampled_from(sorted(PLAUSIBLE)))
+        holders = [table for name, kind in KNOWN.items() if key in kind.__struct_encode_fields__
+                   for table in ([document[name]] if name in ("qos", "lab") else document[name].values())]
+        draw(st.sampled_from(holders))[key] = draw(PLAUSIBLE[key])
+    if draw(st.booleans()):
+        section = document[draw(st.sampled_from(["nodes", "links", "vps", "servers", "services"]))]
+        name = draw(st.sampled_from(sorted(section)))
+        section["web3"] = copy.deepcopy(section[name])
+        if draw(st.booleans()):
+            del section[name]
+    return document
+
+
+def only_network_error_escapes(text: str) -> None:
+    problems, table = None, None
+    try:
+        table = parse(text, "t")
+    except NetworkError as error:
+        problems = error.problems
+    if table is not None:
+        follow(table)
+    else:
+        assert problems
+        assert all(problem.startswith("t:") and "\n" not in problem for problem in problems)
+
+
+def follow(table: Network) -> None:
+    """Everything that a daemon follows leads somewhere in a table that is right."""
+    assert table.nodes[table.depot].kind == "depot"
+    for server in table.servers.values():
+        vp = table.vp_to(server.node)
+        assert table.links[table.link_of_vp(vp)].other_end(table.depot) == server.node
+    for link in table.links.values():
+        for node in link.ends:
+            assert isinstance(link.line_from(node).impaired, bool)
+            assert link.ends[node].host
+            assert 1 <= link.ends[node].port <= 65535
+    for service in table.services.values():
+        assert {table.servers[name].node for name in service.servers} <= table.nodes.keys()
+    assert all(vip.packed for vip in table.vips)
+
+
+@pytest.mark.parametrize("text", [DIRECT, TABLE])
+def test_the_dumper_and_the_good_tables(text: str) -> None:
+    document = tomllib.loads(text)
+    assert tomllib.loads(dump(document)) == document
+    follow(parse(dump(document)))
+
+
+@given(values)
+def test_the_dumper(value: Any) -> None:
+    assume(value == value and "nan" not in repr(value))
+    assert tomllib.loads(dump({"key": value})) == {"key": value}
+
+
+@given(plausible())
+@settings(max_examples=300)
+def test_only_network_error_escapes_from_the_rules(document: dict[str, Any]) -> None:
+    only_network_error_escapes(dump(document))
+
+
+@given(mutated())
+@settings(max_examples=200)
+def test_only_network_error_escapes_from_a_changed_table(document: dict[str, Any]) -> None:
+    only_network_error_escapes(dump(document))
+
+
+scraps = st.one_of(st.text(max_size=3), st.sampled_from(list("\"'[]{}=.,#\n-0 ")))
+
+
+@given(st.sampled_from([DIRECT, TABLE]),
+       st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 12), scraps), min_size=1, max_size=4))
+@settings(max_examples=300)
+def test_only_network_error_escapes_from_a_changed_text(text: str, edits: list[tuple[int, int, str]]) -> None:
+    for at, length, new in edits:
+        text = text[:at] + new + text[at + length:]
+    only_network_error_escapes(text)
+
+
+@given(st.one_of(st.text(), st.builds(dump, st.dictionaries(st.sampled_from(
+    ["name", "nodes", "links", "vps", "servers", "services", "sessions", "reassembly", "qos", "lab"]), values))))
+@settings(max_examples=200)
+def test_only_network_error_escapes_from_any_text(text: str) -> None:
+    only_network_error_escapes(text)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ('["10.80.0.1"]', '["127.0.0.1"]', "127.0.0.1 cannot be routed to the depot"),
+    ('["10.80.0.1"]', '["224.0.0.1"]', "224.0.0.1 cannot be routed to the depot"),
+    ('["10.80.0.1"]', '["0.0.0.0"]', "0.0.0.0 cannot be routed to the depot"),
+    ('["10.80.0.1"]', '["10.0.1.1"]', "the address 10.0.1.1 is that of a host, at links.one.ends.depot"),
+    ("10.9.0.0/24", "10.80.0.0/24", "the VIP 10.80.0.1 lies in 10.80.0.0/24"),
+    ("10.9.0.0/24", "10.0.1.0/24", "the link address 10.0.1.1 lies in 10.0.1.0/24"),
+])
+def test_addresses_that_could_never_work(old: str, new: str, said: str) -> None:
+    assert old in TABLE
+    assert any(said in problem for problem in problems_of(TABLE.replace(old, new, 1)))

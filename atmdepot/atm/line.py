@@ -10,6 +10,7 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING
 
+from atmdepot.config.model import LEAST_BURST
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Line as LineSettings
 
 DEFAULT_QUEUE = 8192
+_GRAIN = 50_000
+"""Where several cells leave in so many ns, they leave together: a loop cannot wake up for each cell of an OC-3."""
 _NS = 1_000_000_000
 _HEADER_BITS = HEADER_SIZE * 8
 _PAYLOAD_BITS = (CELL_SIZE - HEADER_SIZE) * 8
@@ -112,11 +115,29 @@ def _vc_bits(cell: bytes) -> int:
     return int.from_bytes(cell[:4], "big") & 0x0FFFFFF0
 
 
-class Line:
-    """A direction with a rate, a delay and impairments: cells enter, and leave when their time has come.
+class _Train:
+    """Cells that entered the line together; `gone` of them have left.
 
-    A train leaves as one when its last cell would have left a real line: that is what store and forward of an
-    AAL5 PDU sees, and it keeps the emulation to one timer for each train.
+    Cell k (from 1) leaves the sender at `start` + (`remainder` + k seconds) / rate, rounded down to ns.
+    """
+
+    __slots__ = ("cells", "count", "gone", "remainder", "start")
+
+    def __init__(self, cells: bytes, start: int, remainder: int) -> None:
+        self.cells = cells
+        self.count = len(cells) // CELL_SIZE
+        self.gone = 0
+        self.start = start
+        self.remainder = remainder
+
+
+class Line:
+    """A direction with a rate, a delay and impairments: cells enter, and each leaves when its time has come.
+
+    With a rate, one cell leaves each cell time (1/rate), at the end of its own. Without it, cells that entered together
+    leave together, after the delay. Whoever calls `leave` late gets at most `burst` cells at once, so that a short
+    buffer at the far end (256 datagrams at a router of Dynamips') can take them; the line then goes on from there, and
+    `lost` counts the cells that it could have sent in the time that has passed.
     """
 
     def __init__(self, settings: LineSettings, drops: Drops) -> None:
@@ -124,15 +145,18 @@ class Line:
         self.rate = int(settings.rate or 0)
         self.delay = int(settings.delay or 0)
         self.queue = settings.queue or DEFAULT_QUEUE
+        self.burst = settings.burst or LEAST_BURST
+        self.lost = 0
         self.impairments = Impairments(settings, drops) if settings.impaired else None
         self._drops = drops
-        self._busy_until = 0
-        self._remainder = 0
-        self._under_way: deque[tuple[int, bytes]] = deque()
+        self._slip = 0  # ns by which the line's own time is behind
+        self._free_at = self._remainder = 0  # when the line comes free, in its own time
+        self._look_at = 0
+        self._trains: deque[_Train] = deque()
         self._octets_under_way = 0
 
     def enter(self, cells: bytes, now: int) -> None:
-        """Send cells (a multiple of 53 octets) into the line."""
+        """Send cells (a multiple of 53 octets) into the line, from which `leave` has taken what was due at `now`."""
         if self.impairments is not None:
             cells = self.impairments.apply(cells)
         if self.rate and (excess := len(cells) // CELL_SIZE - self._room(now)) > 0:
@@ -143,7 +167,7 @@ class Line:
             self._drops.count(DropReason.LINE_OVERFLOW, len(cells) // CELL_SIZE, cells)
         elif cells:
             self._octets_under_way += len(cells)
-            self._under_way.append((self._transmit(len(cells) // CELL_SIZE, now) + self.delay, cells))
+            self._trains.append(self._scheduled(cells, now - self._slip))
 
     def _room(self, now: int) -> int:
         """Cells that the queue still takes."""
@@ -151,26 +175,64 @@ class Line:
 
     def waiting(self, now: int) -> int:
         """Cells that have not left the sender yet."""
-        return -(-max(0, self._busy_until - now) * self.rate // _NS)
+        return -(-max(0, self._free_at + self._slip - now) * self.rate // _NS)
 
-    def _transmit(self, count: int, now: int) -> int:
-        """When the last of `count` cells has been sent; in integers, with the remainder carried on."""
-        if not self.rate:
-            return now
-        if self._busy_until < now:
-            self._busy_until, self._remainder = now, 0
-        whole, self._remainder = divmod(count * _NS + self._remainder, self.rate)
-        self._busy_until += whole
-        return self._busy_until
+    def _scheduled(self, cells: bytes, time: int) -> _Train:
+        """A train with its place in the line's time; in integers, with the remainder carried on."""
+        if self._free_at < time:
+            self._free_at, self._remainder = time, 0
+        train = _Train(cells, self._free_at, self._remainder)
+        if self.rate:
+            whole, self._remainder = divmod(train.count * _NS + self._remainder, self.rate)
+            self._free_at += whole
+        return train
 
     def leave(self, now: int) -> bytes:
         """The cells whose time has come, in order."""
         ready = []
-        while self._under_way and self._under_way[0][0] <= now:
-            ready.append(self._under_way.popleft()[1])
+        most = self.burst if self.rate else _NEVER
+        while self._trains and (due := min(self._due(self._trains[0], now), most)):
+            train = self._trains[0]
+            ready.append(train.cells[train.gone * CELL_SIZE:(train.gone + due) * CELL_SIZE])
+            train.gone += due
+            most -= due
+            if train.gone == train.count:
+                self._trains.popleft()
+        if not ready:
+            return b""
+        self._look_at = now + _GRAIN
+        if not most:
+            self._catch_up(now)
         self._octets_under_way -= sum(map(len, ready))
         return b"".join(ready)
 
+    def _due(self, train: _Train, now: int) -> int:
+        """Cells of a train that may leave at `now`, of those that have not left."""
+        passed = now - self._slip - self.delay - train.start
+        if passed < 0:
+            return 0
+        if not self.rate:
+            return train.count - train.gone
+        return max(0, min(train.count, ((passed + 1) * self.rate - 1 - train.remainder) // _NS) - train.gone)
+
+    def _catch_up(self, now: int) -> None:
+        """Where more cells are due than the burst lets go, let the next leave one cell time from now."""
+        for train in self._trains:
+            due = self._due(train, now)
+            self.lost += due
+            if train.gone + due < train.count:
+                break
+        if self._trains and (late := now - self._departure(self._trains[0])) >= 0:
+            self._slip += late - (-_NS // self.rate)
+
+    def _departure(self, train: _Train) -> int:
+        """When the next cell of a train leaves."""
+        within = ((train.gone + 1) * _NS + train.remainder) // self.rate if self.rate else 0
+        return train.start + within + self.delay + self._slip
+
     def next_timer(self) -> int | None:
-        """When `leave` has cells to give (ns), or None."""
-        return self._under_way[0][0] if self._under_way else None
+        """When `leave` should be called next (ns), or None: not more often than each 50 us where there is a rate."""
+        if not self._trains:
+            return None
+        departure = self._departure(self._trains[0])
+        return max(departure, self._look_at) if self.rate else departure

@@ -24,6 +24,8 @@ from atmdepot.errors import AtmdepotError
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 Mtu = Annotated[int, Meta(ge=576, le=65527)]
 """Octets of an IP packet; 65527 + LLC's 8 is the greatest AAL5 SDU."""
+LEAST_BURST = 64
+"""Cells that a line lets go at once after a late wake-up, at least: a quarter of what a socket of Dynamips' holds."""
 
 
 class Node(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -43,6 +45,7 @@ class Line(Struct, forbid_unknown_fields=True, kw_only=True):
     rate: CellRate | None = None
     delay: Duration | None = None
     queue: Annotated[int, Meta(ge=1)] | None = None
+    burst: Annotated[int, Meta(ge=1)] | None = None
     cell_loss: Ratio | None = None
     header_bit_errors: Ratio | None = None
     payload_bit_errors: Ratio | None = None
@@ -74,7 +77,14 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
         """The direction that `node` sends: its own `from` values over those of the link."""
         own = self.from_.get(node, Line())
         names = Line.__struct_fields__
-        return Line(**{n: getattr(self if getattr(own, n) is None else own, n) for n in names})
+        line = Line(**{n: getattr(self if getattr(own, n) is None else own, n) for n in names})
+        if line.rate and not line.burst:
+            line.burst = self._default_burst(line.rate)
+        return line
+
+    def _default_burst(self, rate: CellRate) -> int:
+        """Cells that may leave together after a late wake-up: few where each is a datagram, else 2 ms of the rate."""
+        return LEAST_BURST if self.cells == 1 else max(LEAST_BURST, int(rate) // 500)
 
     def other_end(self, node: str) -> str:
         """The node at the far end."""

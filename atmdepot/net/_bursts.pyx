@@ -84,6 +84,32 @@ cdef extern from "<sys/epoll.h>" nogil:
 cdef extern from "<sched.h>" nogil:
     int sched_yield()
 
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <sys/epoll.h>
+    #include <sys/syscall.h>
+    #include <time.h>
+    #include <unistd.h>
+    /* epoll_wait to the nanosecond (Linux 5.11), else to the millisecond. By its number, since glibc has it from 2.35 on. */
+    static int wait_exactly(int descriptor, struct epoll_event* events, int most, double wait) {
+    #if defined(SYS_epoll_pwait2) && __LP64__
+        static int is_missing = 0;
+        if (!is_missing) {
+            struct timespec timeout;
+            timeout.tv_sec = (time_t)wait;
+            timeout.tv_nsec = (long)((wait - (double)timeout.tv_sec) * 1e9);
+            int count = (int)syscall(SYS_epoll_pwait2, descriptor, events, most, &timeout, NULL, 0);
+            if (count >= 0 || errno != ENOSYS)
+                return count;
+            is_missing = 1;
+        }
+    #endif
+        return epoll_wait(descriptor, events, most, (int)(wait * 1000 + 0.999));
+    }
+    """
+    int wait_exactly(int descriptor, epoll_event* events, int most, double wait) nogil
+
 cdef enum:
     SLICE = 1_000_000
     SOON = 20_000_000
@@ -186,7 +212,7 @@ cdef class Poller:
                     self._lost_a_slice(before, now)
                     break
             if not count:
-                count = epoll_wait(self._descriptor, events, EVENTS, <int>(wait * 1000 + 0.999))
+                count = wait_exactly(self._descriptor, events, EVENTS, wait)
             failure = errno
         if count < 0:
             PyErr_CheckSignals()

@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import time
+from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ _MAX_PACKET = 65535 + 64
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _SO_RXQ_OVFL = 40
 _SLICE, _SOON, _SHORT_CALM, _LONG_CALM = 1_000_000, 20_000_000, 100_000_000, 1_000_000_000
+_COARSE = 0.02
+"""Waits of so many seconds, or more, may be a millisecond late."""
 _U16, _INT, _U32 = Struct("=H"), Struct("=i"), Struct("=I")
 _ANCILLARY = socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_U32.size)
 
@@ -85,7 +88,7 @@ class _Poller:
         return time.monotonic_ns()
 
     def poll(self, wait: float, spin: int) -> int:
-        """How many descriptors are ready; none after `wait` seconds (rounded up to ms).
+        """How many descriptors are ready; none after `wait` seconds.
 
         Until the next call, `descriptor` and `events` tell of them by number.
 
@@ -106,8 +109,16 @@ class _Poller:
             if now - before > _SLICE:
                 self._lost_a_slice(before, now)
                 break
-        self._ready = self._epoll.poll(wait)
+        self._ready = self._wait(wait)
         return len(self._ready)
+
+    def _wait(self, wait: float) -> list[tuple[int, int]]:
+        """Sleep until something is ready, to the microsecond where that makes a difference: epoll knows only ms."""
+        if 0 < wait < _COARSE:
+            with suppress(ValueError):  # select(2) takes descriptors below 1024 only
+                select.select([self._epoll.fileno()], [], [], wait)
+                wait = 0
+        return self._epoll.poll(wait)
 
     def _lost_a_slice(self, before: int, now: int) -> None:
         soon_again = now - self._no_spin_before < _LONG_CALM

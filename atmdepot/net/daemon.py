@@ -25,7 +25,7 @@ from atmdepot.net.offload_tun import open_tun
 from atmdepot.net.prober import Prober
 from atmdepot.net.pump import Pump
 from atmdepot.net.reporter import Reporter
-from atmdepot.net.scheduling import interrupt_nobody
+from atmdepot.net.scheduling import interrupt_nobody, wake_up_on_time
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
 
@@ -89,6 +89,7 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
             stack.callback(status.close)
         _calm_the_garbage_collector()
         interrupt_nobody()
+        wake_up_on_time()
         host = HostLoop(pump)
         host.run(_run, pump, host, control, administration, status)
 

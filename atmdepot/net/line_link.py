@@ -38,6 +38,10 @@ class CellLink:
     def handle_timer(self, now: int) -> None:
         """Send what has become due."""
 
+    def late_cells(self) -> int:
+        """Cells that a line with a rate could have sent while the node was too late."""
+        return 0
+
     def close(self) -> None:
         """Give the link up."""
         raise NotImplementedError
@@ -66,14 +70,20 @@ class LineLink(CellLink):
         """Send what waits in the inner link."""
         self.link.flush()
 
+    def late_cells(self) -> int:
+        """Cells that the line could have sent."""
+        return self.line.lost
+
     def close(self) -> None:
         """Give the inner link up."""
         self.link.close()
 
     def send(self, cells: bytes, now: int) -> None:
-        """Send cells into the line; those that it lets through at once go out at once."""
-        self.line.enter(cells, now)
+        """Send cells into the line, after what is due by now; cells that it lets through at once go out at once."""
         self.handle_timer(now)
+        self.line.enter(cells, now)
+        if not self.line.rate:
+            self.handle_timer(now)
 
     def next_timer(self) -> int | None:
         """When cells leave the line (ns), or None."""

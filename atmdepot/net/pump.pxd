@@ -6,7 +6,8 @@ from atmdepot.net.tun cimport PacketDevice
 cimport cython
 
 
-cdef long long _SPIN, _TICK
+cdef long long _SPIN, _REVIEW, _NEVER, _LEAST_PAUSE
+cdef double _LONGEST_WAIT
 cdef int _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _READ_AND_WRITE, _NONE
 
 
@@ -18,20 +19,21 @@ cdef class _Port:
 
 cdef class Pump:
     cdef public AtmNode node
-    cdef public object links, _other_clock, taps, tun_losses, _reopen, _reopen_at
+    cdef public object links, _other_clock, taps, tun_losses, _reopen
     cdef public PacketDevice tun
     cdef public _Poller _poller
     cdef public dict _handlers, _ports_by_descriptor
     cdef list _open_taps, _ports
     cdef public set _backlogged
     cdef public list _lines
-    cdef public long long _tick_at
-    cdef public bint _started, _busy
+    cdef public long long _node_due, _reopen_at
+    cdef public bint _started, _busy, _is_reviewed
     cdef public int _tun_descriptor
 
     cpdef long long clock(self) except? -1
-    @cython.locals(now="long long", due="long long", spin="long long", number=int, descriptor=int, port=_Port)
+    @cython.locals(now="long long", due="long long", spin="long long", number=int, ready=int, descriptor=int, port=_Port)
     cpdef double turn(self, double wait)
+    cdef _review_by(self, long long time)
     @cython.locals(due="long long")
     cpdef long long next_timer(self)
     cpdef _tun_is_ready(self)

@@ -32,8 +32,13 @@ _PACKETS_A_BURST = 128
 _DATAGRAMS_A_BURST = 32
 _SPIN = 200_000
 """Where packets have just passed, the next ones are so many ns away; see docs/performance.md."""
-_TICK = 100_000_000
+_REVIEW = 100_000_000
+"""What passes may set a timer that is due before the node's others; they are looked over within so many ns (none of
+them is for less than seconds)."""
 _REOPEN = 1_000_000_000
+_LEAST_PAUSE = 1_000_000
+_NEVER = 1 << 62
+_LONGEST_WAIT = 3600.0
 _NONE = -1
 _READ, _WRITE, _READ_AND_WRITE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT
 
@@ -71,7 +76,7 @@ class Pump:
         # A socket has no time of its own, a line has.
         self._lines = [(name, link) for name, link in links.items() if isinstance(link, LineLink)]
         self._reopen = reopen
-        self._reopen_at: int | None = None
+        self._reopen_at = _NEVER
         self._poller = Poller()
         self._other_clock = clock
         self._handlers: dict[int, Callable[[int], None]] = {}
@@ -79,7 +84,8 @@ class Pump:
         self._tun_descriptor = _NONE
         self._ports_by_descriptor: dict[int, _Port] = {}
         self._backlogged: set[str] = set()
-        self._tick_at = self.clock() + _TICK
+        self._node_due = self.clock()  # when the node's timers are to be looked at
+        self._is_reviewed = False  # whether nothing has passed since they were
         self._started = False
         self._busy = False  # whether anything passed in the last turn
 
@@ -118,7 +124,8 @@ class Pump:
         Returns how many seconds the next turn may wait.
         """
         spin, self._busy = _SPIN if self._busy else 0, False
-        for number in range(self._poller.poll(wait, spin)):
+        ready = self._poller.poll(wait, spin)
+        for number in range(ready):
             descriptor = self._poller.descriptor(number)
             if descriptor == self._tun_descriptor:
                 self._tun_is_ready()
@@ -127,19 +134,27 @@ class Pump:
             else:
                 self._handlers[descriptor](self._poller.events(number))
         now = self.clock()
+        if ready and self._is_reviewed:
+            self._review_by(now + _REVIEW)
         due = self.next_timer()
         if due <= now:
             self._handle_timers(now)
             due = self.next_timer()
-        return max(0, due - now) / 1e9
+        return min(max(0, due - now) / 1e9, _LONGEST_WAIT)
 
     def next_timer(self) -> int:
         """When a turn has something to do even if no descriptor is ready (ns)."""
-        due = self._tick_at
+        due = min(self._node_due, self._reopen_at)
         for _, link in self._lines:
             if (time := link.next_timer()) is not None and time < due:
                 due = time
         return due
+
+    def _review_by(self, time: int) -> None:
+        """Look at the node's timers at `time` at the latest: the earliest may be another by then."""
+        self._is_reviewed = False
+        if time < self._node_due:
+            self._node_due = time
 
     async def run(self) -> None:
         """Take turns in a task of trio's until cancelled."""
@@ -148,6 +163,7 @@ class Pump:
         while True:
             with trio.move_on_after(wait):
                 await trio.lowlevel.wait_readable(self.fileno())
+            self._review_by(self.clock() + _REVIEW)  # other tasks may have set timers
             wait = self.turn(0)
 
     def close(self) -> None:
@@ -245,20 +261,21 @@ class Pump:
                 link.handle_timer(now)
                 if link.wants_write():
                     self._wait_for_room(name, link)
-        if self._tick_at <= now:
-            self._tick_at = now + _TICK
-            self._tick(now)
+        if self._node_due <= now:
+            self._give_the_node_its_time(now)
+        if self._reopen_at <= now:
+            self._bring_back_tun(now)
 
-    def _tick(self, now: int) -> None:
-        """Give the node its time; nothing in it is due more finely than this."""
-        if self._open_taps:
-            self.taps.look_at_the_queue()
+    def _give_the_node_its_time(self, now: int) -> None:
+        """Handle the timers of the node's that are due, and note when the next ones are."""
         due = self.node.next_timer()
         if due is not None and due <= now:
             self.node.handle_timer(now)
             self.write_out(now)
-        if self._reopen_at is not None and self._reopen_at <= now:
-            self._bring_back_tun(now)
+            due = self.node.next_timer()
+        self._is_reviewed = True
+        # What is still due has a timer that is coarser than its time: it is asked again, but not without a pause.
+        self._node_due = _NEVER if due is None else max(due, now + _LEAST_PAUSE)
 
     def _lose_tun(self, error: TunGone) -> None:
         """The device was removed: make it anew, as often as it takes."""
@@ -278,6 +295,6 @@ class Pump:
             log.error("the TUN device cannot be made: %s", failure)
             self._reopen_at = now + _REOPEN
         else:
-            self._reopen_at = None
+            self._reopen_at = _NEVER
             self._watch_tun()
             log.warning("the TUN device is back")

@@ -26,11 +26,11 @@ from atmdepot.net.tap import SessionNote, Tap
 from atmdepot.node.events import Watermark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from atmdepot.depot.sessions import Session
     from atmdepot.net.pump import Pump
+    from atmdepot.net.tap import Taps
     from atmdepot.node.events import Told
 
 _FRAME = 64 * 1024
@@ -43,6 +43,7 @@ _GLANCE = 0.05
 _BUSY_GLANCE = 0.002
 _STALLED_GLANCE = 0.25
 _GRACE = 10.0
+_QUEUE_GLANCE = 100_000_000
 _BUFFER = 2**20
 
 
@@ -79,7 +80,7 @@ async def stream_trace(stream: trio.SocketStream, pump: Pump, request: TraceRequ
     pump.taps.add(tap)
     try:
         known = _known_sessions(pump, request.known) if request.sessions else []
-        sender = _Sender(stream.socket.fileno(), known, tap, pump.taps.now)
+        sender = _Sender(stream.socket.fileno(), known, tap, pump.taps)
         await stream.send_all(msgspec.json.encode({"tracing": description(pump, table)}) + b"\n")
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         while not is_shut_down(stream):
@@ -101,17 +102,14 @@ def _known_sessions(pump: Pump, most: int) -> list[Session]:
 
 
 class _Sender:
-    """Sends frames on a descriptor that does not block: what the node knew first, then what the tap has.
+    """Sends frames on a descriptor that does not block: what the node knew first, then what the tap has."""
 
-    `clock` gives the time that nothing can be older than which the tap has yet to hear.
-    """
-
-    def __init__(self, descriptor: int, known: list[Session], tap: Tap, clock: Callable[[], int]) -> None:
+    def __init__(self, descriptor: int, known: list[Session], tap: Tap, taps: Taps) -> None:
         self._descriptor = descriptor
         self._known = known[::-1]
-        self._began = clock()
+        self._began = self._looked_at = taps.now()
         self._tap = tap
-        self._clock = clock
+        self._taps = taps
         self._encoder = msgspec.msgpack.Encoder()
         self._frame = bytearray()
         self._sent = 0  # octets of the frame
@@ -127,6 +125,9 @@ class _Sender:
         Where nothing waits, only a watermark is sent.
         """
         began = time.thread_time_ns()
+        if (now := self._taps.now()) - self._looked_at >= _QUEUE_GLANCE:
+            self._looked_at = now
+            self._taps.look_at_the_queue()
         blocked = not self._send()
         spent = time.thread_time_ns() - began
         while spent < _MOMENT and not blocked and not self.is_done:
@@ -156,7 +157,7 @@ class _Sender:
         """What a frame holds; its watermark is right because nothing else runs until the frame is made."""
         if self._known:
             return self._next_known()
-        return [*self._tap.take(_FRAME), Watermark(self._tap.watermark(self._clock()))]
+        return [*self._tap.take(_FRAME), Watermark(self._tap.watermark(self._taps.now()))]
 
     def _next_known(self) -> list[Told]:
         """Sessions that were there already; as long as no watermark is told, nobody shows anything before them."""

@@ -102,7 +102,8 @@ def _link(pump: Pump, name: str) -> Row:
     line = settings.line_from(pump.node.name)
     row: Row = {
         "node": pump.node.name, "link": name, "peer": settings.other_end(pump.node.name), "cells": settings.cells,
-        "rate": str(line.rate or "any"), "delay": str(line.delay or "none"), "impaired": line.impaired,
+        "rate": str(line.rate or "any"), "burst": line.burst or 0, "delay": str(line.delay or "none"),
+        "impaired": line.impaired,
         "tx_cells": adaptation.tx_cells, "rx_cells": adaptation.rx_cells,
         "tx_pdus": adaptation.tx_pdus, "rx_pdus": adaptation.rx_pdus,
         "hec_corrected": adaptation.reassembler.hec.corrected, "drops": sum(adaptation.drops.values()),
@@ -148,10 +149,13 @@ def counters(pump: Pump, limit: int) -> list[Row]:
             ("rx-cells", link.rx_cells), ("tx-cells", link.tx_cells),
             ("unassigned-cells", link.reassembler.unassigned_cells),
             ("hec-corrected", link.reassembler.hec.corrected))]
+        if (port := pump.links.get(link.name)) is not None:
+            rows.append(_counter(node.name, link.name, "late-cells", port.late_cells(), "cells", _LATE))
         rows += _drops(node.name, link.name, link.drops, _LINK_REASONS)
     return (rows + _drops(node.name, "packets", node.drops, _NODE_REASONS))[:limit]
 
 
+_LATE = "what the line could have sent while the node was too late to send it; nothing is lost but time"
 _NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets" and reason != DropReason.TUN_QUEUE_FULL]
 _LINK_REASONS = [reason for reason in DropReason if reason.unit != "packets"]
 

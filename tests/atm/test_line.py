@@ -192,7 +192,7 @@ steps = st.lists(st.tuples(st.sampled_from([0, 1, 7, 1000, 10**6, 10**9]), st.in
 @settings(max_examples=200)
 @given(st.one_of(st.none(), st.integers(1, 10**7), st.sampled_from([3, 353_207])), st.integers(0, 10**9),
        st.one_of(st.just(10**6), st.integers(1, 60)), steps)
-def test_trains_leave_exactly_when_a_real_line_would_have_sent_their_last_cell(
+def test_each_cell_leaves_exactly_when_a_real_line_would_have_sent_it(
         rate: int | None, delay: int, queue: int, entered: list[tuple[int, int]]) -> None:
     drops = Drops()
     line = Line(Settings(rate=rate and CellRate(rate), delay=Duration(delay), queue=queue), drops)
@@ -209,16 +209,74 @@ def test_trains_leave_exactly_when_a_real_line_would_have_sent_their_last_cell(
             room = max(0, queue - waiting)
             overflow += max(0, count - room)
             train = train[:room]
-            busy += Fraction(len(train) * NS, rate)
             assert line.waiting(now) <= queue
-        if train:
-            expected.append(((floor(busy) if rate else now) + delay, b"".join(train)))
+        for cell in train:
+            busy += Fraction(NS, rate) if rate else 0
+            expected.append(((floor(busy) if rate else now) + delay, cell))
     assert drops[DropReason.LINE_OVERFLOW] == overflow
-    for departure, train in _merged(expected):
-        assert line.next_timer() == departure
+    look_at = 0
+    for departure, cells in _merged(expected):
+        assert line.next_timer() == (max(departure, look_at) if rate else departure)
         assert line.leave(departure - 1) == b""
-        assert line.leave(departure) == train
-    assert (line.next_timer(), line.leave(10**30), line._octets_under_way) == (None, b"", 0)
+        assert line.leave(departure) == cells
+        look_at = departure + 50_000
+    assert (line.next_timer(), line.leave(10**30), line.lost, line._octets_under_way) == (None, b"", 0, 0)
+
+
+def drain(line: Line, now: int) -> bytes:
+    """All that leaves from `now` on, by a loop that is never late."""
+    left = []
+    while (time := line.next_timer()) is not None:
+        left.append(line.leave(max(time, now)))
+    return b"".join(left)
+
+
+@settings(max_examples=200)
+@given(st.integers(1000, 400_000), st.integers(1, 100), st.integers(0, 10**7),
+       st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3 * 10**7)), min_size=1, max_size=20))
+def test_a_loop_that_wakes_up_late_never_lets_more_go_than_the_burst_and_the_rate(
+        rate: int, burst: int, delay: int, wakes: list[tuple[int, int]]) -> None:
+    """A receiver that takes `rate` cells a second out of a buffer of `burst` cells and one loses none of them."""
+    line = Line(Settings(rate=CellRate(rate), burst=burst, delay=Duration(delay), queue=10**6), Drops())
+    now, level, at, out, entered = 0, Fraction(0), 0, [], []
+
+    def arrive(cells: bytes, now: int) -> None:
+        nonlocal level, at
+        level = max(Fraction(0), level - Fraction((now - at) * rate, NS)) + len(cells) // 53
+        at = now
+        assert level <= burst + 1
+        out.append(cells)
+
+    for count, late in wakes:
+        arrive(line.leave(now), now)
+        cells = b"".join(n.to_bytes(53, "big") for n in range(len(entered), len(entered) + count))
+        entered += cut(cells)
+        line.enter(cells, now)
+        now = max(now, line.next_timer() or now) + late
+    while line.next_timer() is not None:
+        arrive(line.leave(now), now)
+        now = max(now, line.next_timer() or now)
+    assert cut(b"".join(out)) == entered
+
+
+def test_what_a_late_wake_up_costs_is_counted_and_the_rate_goes_on_from_there() -> None:
+    line = Line(Settings(rate=CellRate(20_000)), Drops())
+    line.enter(bytes(53 * 300), 0)
+    assert len(line.leave(10_000_000)) == 64 * 53, "of the 200 that were due"
+    assert line.lost == 136
+    assert line.next_timer() == 10_050_000
+    assert line.leave(10_049_999) == b""
+    assert len(line.leave(10_050_000)) == 53
+    assert line.waiting(10_050_000) == 235
+
+
+def test_at_20_kcps_one_cell_leaves_each_50_us_and_at_oc3_what_50_us_carry() -> None:
+    for rate, cells in ((20_000, {1}), (353_207, {17, 18})):
+        line = Line(Settings(rate=CellRate(rate)), Drops())
+        line.enter(bytes(53 * 2000), 0)
+        line.leave(line.next_timer() or 0)
+        assert {len(line.leave(line.next_timer() or 0)) // 53 for _ in range(100)} == cells
+        assert line.lost == 0
 
 
 def _merged(departures: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
@@ -241,7 +299,7 @@ def test_in_and_misinserted_are_out_and_lost_and_overflow(
         total += count
         line.enter(b"".join(cells_of([n % 3 for n in range(count)])), now)
     assert line.impairments is not None
-    out = len(line.leave(10**30)) // 53
+    out = len(drain(line, now)) // 53
     assert total + line.impairments.misinserted == out + drops[DropReason.LINE_LOSS] + drops[DropReason.LINE_OVERFLOW]
 
 
@@ -279,6 +337,6 @@ def test_full_rate_is_kept_over_a_million_cells() -> None:
     line = Line(Settings(rate=CellRate(353_207), queue=10**7), Drops())
     for count in [1, 27, 32, 999] * 400:
         line.enter(bytes(53 * count), 0)
-        line.leave(10**12)
     done = sum([1, 27, 32, 999]) * 400
-    assert line._busy_until == done * NS // 353_207
+    last = done * NS // 353_207
+    assert (line.waiting(last - 1), line.waiting(last)) == (1, 0)

@@ -72,7 +72,8 @@ networks = ["10.9.0.0/24"]
 KEYS = {
     "network": "name, description, nodes, links, vps, servers, services, sessions, probing, reassembly, qos, lab",
     "node": "kind, tun, mtu, address, configure, metrics",
-    "line": "rate, delay, queue, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, seed",
+    "line": "rate, delay, queue, burst, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, "
+            "seed",
     "vp": "ends, vpi, default_vci, management_vci, session_vcis, shared_vcs, encapsulation, crc, mtu",
     "server": "node, address, weight, max_sessions, backup, slow_start",
     "lab": "networks",

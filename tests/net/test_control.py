@@ -35,7 +35,7 @@ VC_KEYS = {
     "node", "link", "vc", "category", "contract", "encapsulation", "crc", "carries", "tx_pdus", "tx_cells", "rx_pdus",
     "rx_cells", "rx_clp1_pdus", "rx_efci_pdus"}
 LINK_KEYS = {
-    "node", "link", "peer", "cells", "rate", "delay", "impaired", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus",
+    "node", "link", "peer", "cells", "rate", "burst", "delay", "impaired", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus",
     "hec_corrected", "drops", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_gro", "last_error"}
 SERVER_KEYS = {
     "server", "node", "link", "list", "for", "why", "draining", "weight", "backup", "load", "last_probe", "services",
@@ -100,7 +100,7 @@ async def test_links(it: Controlled) -> None:
     assert isinstance(one.pop("udp_segment"), bool)
     assert isinstance(one.pop("udp_gro"), bool)
     assert one == {
-        "node": "depot", "link": "to-web1", "peer": "web1", "cells": 27, "rate": "any", "delay": "none",
+        "node": "depot", "link": "to-web1", "peer": "web1", "cells": 27, "rate": "any", "burst": 0, "delay": "none",
         "impaired": False, "tx_cells": 2, "rx_cells": 1, "tx_pdus": 2, "rx_pdus": 1, "hec_corrected": 0, "drops": 0,
         "tx_datagrams": 2, "rx_datagrams": 1, "last_error": ""}
     assert (two["link"], two["peer"], two["tx_cells"]) == ("to-web2", "web2", 0)
@@ -110,7 +110,7 @@ async def test_links_with_a_line_have_the_same_keys(short_dir: Path) -> None:
     async for it in running(short_dir, link='rate = "oc3"\ndelay = "1ms"\ncell_loss = 0.5\nseed = 1'):
         row = (await it.show("links"))[0]
         assert row.keys() == LINK_KEYS
-        assert (row["rate"], row["delay"], row["impaired"]) == ("353207cps", "1ms", True)
+        assert (row["rate"], row["burst"], row["delay"], row["impaired"]) == ("353207cps", 706, "1ms", True)
 
 
 async def test_drops_are_in_the_links_row(it: Controlled) -> None:
@@ -141,7 +141,7 @@ async def test_counters(it: Controlled) -> None:
         by_place.setdefault(row["place"], {})[row["counter"]] = row["value"]
     cells = {f"drop:{reason}" for reason in DropReason if reason.unit != "packets"}
     packets = {f"drop:{reason}" for reason in DropReason if reason.unit == "packets"} - {"drop:tun-queue-full"}
-    link = {"rx-cells", "tx-cells", "unassigned-cells", "hec-corrected"}
+    link = {"rx-cells", "tx-cells", "unassigned-cells", "hec-corrected", "late-cells"}
     assert {place: set(names) for place, names in by_place.items()} == {
         "tun": {"rx-packets", "tx-packets", "drop:tun-queue-full"},
         "sessions": {"opened", "primary", "secondary", "evicted-half-open"},

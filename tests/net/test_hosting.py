@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Site:
     """A depot's pump; the far end of its link to web1 is a plain socket.
 
-    The pump's own tick is so late that a test fails if trio, or a packet, has to wait for it.
+    Its node's timers are so late that a test fails if trio, or a packet, has to wait for them.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Site:
         self.pump = Pump(node, links, SocketTun())
         self._stack.callback(self.pump.tun.close)
         self._stack.callback(self.pump.close)
-        self.pump._tick_at = time.monotonic_ns() + round(4 * PATIENCE * 1e9)
+        self.pump._node_due = time.monotonic_ns() + round(4 * PATIENCE * 1e9)
         ends = table.links["to-web1"].ends
         self.far = Plain(ends[WEB1], ends[DEPOT])
         self._stack.callback(self.far.close)

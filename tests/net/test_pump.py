@@ -503,7 +503,9 @@ async def test_before_it_starts_a_pump_only_keeps_time(memory: Callable[..., Mem
 async def test_a_turn_waits_no_longer_than_it_may(autojump_clock: MockClock, memory: Callable[..., Memory]) -> None:
     it = memory(link='delay = "30ms"')
     it.pump.start()
-    assert it.pump.next_timer() == mock_time() + SECOND // 10, "the tick"
+    assert it.pump.next_timer() == mock_time(), "the node's timers, which nobody has looked at yet"
+    it.pump.turn(0)
+    assert it.pump.next_timer() > mock_time() + 3600 * SECOND, "an idle node sleeps"
     outer(it.pump).send(Connection(40_000).syn)
     it.pump.turn(PATIENCE)
     assert it.pump.next_timer() == mock_time() + 30_000_000, "the line"
@@ -513,6 +515,27 @@ async def test_a_turn_waits_no_longer_than_it_may(autojump_clock: MockClock, mem
     await trio.sleep(0.002)
     it.pump.turn(0)
     assert len(it.links["to-web1"].sent) == 1
+
+
+async def test_an_idle_node_is_woken_when_its_next_timer_is_due_and_not_before(
+        autojump_clock: MockClock, memory: Callable[..., Memory]) -> None:
+    it = memory(top='sessions = { half_open = "5s" }')
+    it.pump.start()
+    it.pump.turn(0)
+    outer(it.pump).send(Connection(40_000).syn)
+    it.pump.turn(PATIENCE)
+    assert it.pump.next_timer() == mock_time() + SECOND // 10, "the SYN may have set a timer"
+    await trio.sleep(0.1)
+    it.pump.turn(0)
+    due = it.node.next_timer()
+    assert due is not None
+    assert it.pump.next_timer() == due
+    await trio.sleep((due - mock_time()) / 1e9 - 0.001)
+    it.pump.turn(0)
+    assert len(it.node.sessions.primary) == 1
+    await trio.sleep(0.001)
+    it.pump.turn(0)
+    assert it.node.next_timer() != due
 
 
 async def test_a_pump_looks_at_what_others_ask_it_to(memory: Callable[..., Memory]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -284,12 +285,17 @@ async def test_no_watermark_before_all_known_sessions_are_told(it: Controlled, b
     assert all(one.time >= told[0].time for one in told[300:])
 
 
+def taps_at(clock: Callable[[], int]) -> Any:
+    """The taps of a node without a TUN device's queue, by another clock."""
+    return SimpleNamespace(now=clock, look_at_the_queue=lambda: None)
+
+
 class SlowFrames:
     """A sender whose socket takes all, and the frames that it has sent, one a turn."""
 
     def __init__(self, tap: Tap, clock: Callable[[], int]) -> None:
         self._far, self._near = socket.socketpair()
-        self._sender = stream_module._Sender(self._near.fileno(), [], tap, clock)
+        self._sender = stream_module._Sender(self._near.fileno(), [], tap, taps_at(clock))
 
     def next(self) -> list[Told]:
         assert self._sender._send()
@@ -470,7 +476,7 @@ async def test_a_turn_leaves_the_daemon_twenty_times_what_it_took(
     monkeypatch.setattr(stream_module.time, "thread_time_ns", lambda: next(looks))
     monkeypatch.setattr(stream_module.trio, "sleep", rest)
     far, near = trio.socket.socketpair()
-    sender = stream_module._Sender(near.fileno(), [], tap, lambda: 1)
+    sender = stream_module._Sender(near.fileno(), [], tap, taps_at(lambda: 1))
     tap.cells(1, "to-web1", "in", bytes(CELL_SIZE))
     await sender.turn(senders)
     assert rests.pop() == pytest.approx(0.06 * senders)

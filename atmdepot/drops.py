@@ -71,31 +71,39 @@ class OnVc(Protocol):
         """The VCI."""
 
 
-DropWatcher = Callable[[DropReason, int, bytes | memoryview, OnVc | None], None]
-"""What is told of a drop: its reason, how many, what it was (or its beginning), and its VC."""
+DropObserver = Callable[[DropReason, int, bytes | memoryview, OnVc | None], None]
+"""Hears of a drop: its reason, how many, what it was (or its beginning), and its VC."""
 
 
 class Drops(Counter[DropReason]):
     """A counter for each reason; one per place where something can be dropped.
 
-    Only `count` moves it, so that a `watcher`, if there is one, hears of every drop.
+    Only `count` moves it, so that every observer hears of every drop.
     """
 
-    watcher: DropWatcher | None = None
+    observers: tuple[DropObserver, ...] = ()
+
+    def subscribe(self, observer: DropObserver) -> None:
+        """Tell an observer of every drop from now on."""
+        self.observers += (observer,)
+
+    def unsubscribe(self, observer: DropObserver) -> None:
+        """Tell an observer no more; the others hear on."""
+        self.observers = tuple(other for other in self.observers if other != observer)
 
     def count(
         self, reason: DropReason, count: int = 1, octets: bytes | memoryview = b"", vc: OnVc | None = None,
     ) -> None:
-        """Count what was dropped, and tell the watcher.
+        """Count what was dropped, and tell the observers.
 
         Args:
             reason: why.
             count: how many of the reason's units.
             octets: what was dropped, or its beginning: cells with their HECs, a packet, a CPCS-PDU, datagrams; empty
-                where only the number is known. A watcher that keeps some of it makes a copy.
+                where only the number is known. An observer that keeps some of it makes a copy.
             vc: the VC, or the cell's header, where VPI and VCI are known.
 
         """
         self[reason] += count
-        if self.watcher is not None:
-            self.watcher(reason, count, octets, vc)
+        for observer in self.observers:
+            observer(reason, count, octets, vc)

@@ -41,7 +41,7 @@ class Ear:
         self.events: list[Event] = []
         for drops in heard:
             assert drops == {}
-            drops.watcher = self.hear
+            drops.subscribe(self.hear)
 
     @classmethod
     def at(cls, net: InMemoryNetwork) -> Ear:
@@ -63,7 +63,7 @@ class Ear:
 
 
 def test_only_count_counts() -> None:
-    """An assignment to an item of what is called drops would go past the watcher."""
+    """An assignment to an item of what is called drops would go past the observers."""
     found = []
     for part in ("wire", "atm", "depot", "edge", "net"):
         for path in (SOURCE / part).rglob("*.py"):
@@ -77,12 +77,12 @@ def test_only_count_counts() -> None:
     assert found == []
 
 
-def test_without_a_watcher_it_only_counts() -> None:
+def test_without_observers_it_only_counts() -> None:
     drops = Drops()
     drops.count(DropReason.HEC_ERROR)
     drops.count(DropReason.HEC_ERROR, 3, b"x", CellHeader(1, 64))
     assert drops == {DropReason.HEC_ERROR: 4}
-    assert Drops().watcher is None
+    assert Drops().observers == ()
 
 
 # What is told of each reason.

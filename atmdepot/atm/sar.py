@@ -254,7 +254,7 @@ class Reassembler:
 
     def _count_pdu(self, vc: Vc, reason: DropReason) -> None:
         """Count the PDU under way as dropped; its beginning is told, if anybody listens."""
-        beginning = b"" if self.drops.watcher is None else b"".join(vc.pieces[:_TOLD_PIECES])
+        beginning = b"".join(vc.pieces[:_TOLD_PIECES]) if self.drops.observers else b""
         self.drops.count(reason, 1, beginning, vc)
 
     def _release(self, vc: Vc, *, keep_clp: bool = False) -> None:

@@ -35,6 +35,7 @@ from atmdepot.wire.tcp import RST, SYN, reset_for
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
     from atmdepot.config.model import Network
+    from atmdepot.node.node import Observer
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Packet, TcpFields
 
@@ -52,7 +53,7 @@ class Depot(AtmNode):
         self.management = SessionManagement(network, now)
         self.probing = Probing(network.probing)
         self.vc_map = VcMap(network, self.qos)
-        self.links = self.vc_map.links
+        self.use_links(self.vc_map.links)
         self.sessions = SessionTables(network.sessions, self._release)
         self.fragments: FragmentMap[Target] = FragmentMap(self.drops)
         self.others = OtherTraffic(self)
@@ -125,7 +126,7 @@ class Depot(AtmNode):
         vp = self.vc_map.vps[server.vp]
         session.target = vp.open(session.category, session)
         pool.preload(now)
-        if self.sessions.watcher is not None:
+        if self.sessions.observers:
             reuse = "" if old is None else ", port reused" if old.closed_by else ", in place of one on a dead server"
             self.sessions.tell(session, SessionEvent.OPENED, pool.how(server) + reuse)
         return session
@@ -229,6 +230,16 @@ class Depot(AtmNode):
         self.management.configure(network, now)
         self.probing.settings = network.probing
         self.sessions.use(network.sessions)
+
+    def subscribe(self, observer: Observer) -> None:
+        """Tell an observer of drops and of what happens to sessions."""
+        super().subscribe(observer)
+        self.sessions.subscribe(observer.session_changed)
+
+    def unsubscribe(self, observer: Observer) -> None:
+        """Tell an observer no more."""
+        super().unsubscribe(observer)
+        self.sessions.unsubscribe(observer.session_changed)
 
     def _release(self, session: Session) -> None:
         session.target.vp.close(session.target.vc, session)

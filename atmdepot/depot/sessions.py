@@ -127,15 +127,15 @@ def is_half_open(session: Session) -> bool:
     return is_in_handshake(session.client.state_number) or is_in_handshake(session.server_side.state_number)
 
 
-SessionWatcher = Callable[[Session, SessionEvent, str], None]
-"""What is told of an entry, and why it happened."""
+SessionObserver = Callable[[Session, SessionEvent, str], None]
+"""Hears what happens to an entry, and why."""
 
 
 class SessionTables:
     """Both tables, their expiry and their bounds. `released` is called when an entry has left both.
 
-    Every entry has a number, in the order in which they were entered: UDP flows and the depot's own probes, too. A
-    `watcher`, if there is one, hears of every event; whoever enters an entry tells it `OPENED`, with the target known.
+    Every entry has a number, in the order in which they were entered: UDP flows and the depot's own probes, too.
+    Observers hear of every event; whoever enters an entry tells them `OPENED`, with the target known.
     """
 
     def __init__(self, timers: SessionTimers, released: Callable[[Session], None]) -> None:
@@ -143,7 +143,7 @@ class SessionTables:
         self.secondary: dict[FlowKey, Session] = {}
         self.opened = self.evicted = 0
         self.last_number = 0
-        self.watcher: SessionWatcher | None = None
+        self.observers: tuple[SessionObserver, ...] = ()
         self.use(timers)
         self._released = released
         self._wheel = TimerWheel()
@@ -324,9 +324,17 @@ class SessionTables:
         self.tell(session, _TELL_GONE, why)
 
     def tell(self, session: Session, event: SessionEvent, why: str = "") -> None:
-        """Tell the watcher what has happened to an entry, and why."""
-        if self.watcher is not None:
-            self.watcher(session, event, why)
+        """Tell the observers what has happened to an entry, and why."""
+        for observer in self.observers:
+            observer(session, event, why)
+
+    def subscribe(self, observer: SessionObserver) -> None:
+        """Tell an observer of every event from now on."""
+        self.observers += (observer,)
+
+    def unsubscribe(self, observer: SessionObserver) -> None:
+        """Tell an observer no more; the others hear on."""
+        self.observers = tuple(other for other in self.observers if other != observer)
 
     def expire(self, now: int) -> None:
         """Move idle entries to the secondary table, and drop those that have been there for 2 MSL."""

@@ -101,7 +101,7 @@ class EdgeNode(AtmNode):
         self.mtu = vp.mtu
         self.table = VpTable(vp, Interface(network.links[link].interface), self.qos)
         self.link = LinkAdaptation.of(network, link, self.table)
-        self.links = {link: self.link}
+        self.use_links({link: self.link})
         self.flows: dict[FlowKey, Flow] = {}
         self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)
         self.server_state: ServerState | None = None  # as of the last report; None before the first

@@ -1,5 +1,4 @@
-from atmdepot.atm.adaptation cimport LinkAdaptation
-from atmdepot.node.node cimport AtmNode
+from atmdepot.node.node cimport AtmNode, DataPath
 from atmdepot.net._bursts cimport Poller as _Poller
 from atmdepot.net.line_link cimport CellLink
 from atmdepot.net.tun cimport PacketDevice
@@ -14,16 +13,17 @@ cdef int _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _READ_AND_WRITE, _
 cdef class _Port:
     cdef public object name
     cdef public CellLink link
-    cdef public LinkAdaptation adaptation
+    cdef public int number
 
 
 cdef class Pump:
     cdef public AtmNode node
+    cdef public DataPath _path
     cdef public object links, _other_clock, taps, tun_losses, _reopen
     cdef public PacketDevice tun
     cdef public _Poller _poller
     cdef public dict _handlers, _ports_by_descriptor
-    cdef list _open_taps, _ports
+    cdef list _ports
     cdef public set _backlogged
     cdef public list _lines
     cdef public long long _node_due, _reopen_at
@@ -37,11 +37,10 @@ cdef class Pump:
     @cython.locals(due="long long")
     cpdef long long next_timer(self)
     cpdef _tun_is_ready(self)
-    @cython.locals(now="long long", node=AtmNode, packets=list)
+    @cython.locals(now="long long", path=DataPath, packets=list)
     cpdef burst_from_tun(self)
     cdef _link_is_ready(self, _Port port, int events)
-    @cython.locals(now="long long", node=AtmNode, received=list, cells=bytes)
+    @cython.locals(now="long long", path=DataPath, received=list, cells=bytes)
     cpdef burst_from_link(self, name, CellLink link)
-    @cython.locals(port=_Port)
+    @cython.locals(path=DataPath, port=_Port, cells=bytes, packets=list)
     cpdef write_out(self, long long now)
-    cdef _send(self, _Port port, bytes cells, long long now)

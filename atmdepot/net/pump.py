@@ -23,10 +23,9 @@ from atmdepot.net.tun import Tun, TunGone
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from atmdepot.atm.adaptation import LinkAdaptation
     from atmdepot.net.line_link import CellLink
     from atmdepot.net.tun import PacketDevice
-    from atmdepot.node.node import AtmNode
+    from atmdepot.node.node import AtmNode, DataPath
 
 _PACKETS_A_BURST = 128
 _DATAGRAMS_A_BURST = 32
@@ -46,14 +45,14 @@ log = logging.getLogger("atmdepot")
 
 
 class _Port:
-    """A link, and the node's side of it."""
+    """A link, and its number among the node's."""
 
-    __slots__ = ("adaptation", "link", "name")
+    __slots__ = ("link", "name", "number")
 
-    def __init__(self, name: str, link: CellLink, adaptation: LinkAdaptation) -> None:
+    def __init__(self, name: str, link: CellLink, number: int) -> None:
         self.name = name
         self.link = link
-        self.adaptation = adaptation
+        self.number = number
 
 
 class Pump:
@@ -70,8 +69,8 @@ class Pump:
         self.node = node
         self.links = links
         self.tun = tun
-        self.taps = Taps(node, self.queue_drops)
-        self._open_taps = self.taps.open  # the list itself: looked at several times for each burst
+        self.taps = Taps(node, self.queue_drops, self._lead_through)
+        self._path: DataPath = node
         self.tun_losses = 0
         # A socket has no time of its own, a line has.
         self._lines = [(name, link) for name, link in links.items() if isinstance(link, LineLink)]
@@ -80,7 +79,7 @@ class Pump:
         self._poller = Poller()
         self._other_clock = clock
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._ports = [_Port(name, link, node.links[name]) for name, link in links.items()]
+        self._ports = [_Port(name, links[name], number) for number, name in enumerate(node.links) if name in links]
         self._tun_descriptor = _NONE
         self._ports_by_descriptor: dict[int, _Port] = {}
         self._backlogged: set[str] = set()
@@ -96,6 +95,10 @@ class Pump:
     def queue_drops(self) -> int:
         """Packets that the kernel dropped because the TUN device's queue was full."""
         return self.tun.queue_drops() if isinstance(self.tun, Tun) else 0
+
+    def _lead_through(self, path: DataPath) -> None:
+        """Lead all that passes through another data path from now on: the node's own, or one that looks at it."""
+        self._path = path
 
     # Turns.
 
@@ -186,14 +189,12 @@ class Pump:
         """Read, handle and write one burst of packets; raise TunGone."""
         self._busy = True
         now = self.clock()
-        if self._open_taps:
-            self.taps.begin_burst()
-        node = self.node
+        path = self._path
+        path.begin()
         packets = self.tun.read_burst(_PACKETS_A_BURST)
         for frame in self.tun.malformed:
-            node.drops.count(DropReason.MALFORMED, 1, frame)
-        for packet in packets:
-            node.packet_from_tun(packet, now)
+            self.node.drops.count(DropReason.MALFORMED, 1, frame)
+        path.packets_from_host(packets, now)
         self.write_out(now)
 
     def _link_is_ready(self, port: _Port, events: int) -> None:
@@ -206,35 +207,28 @@ class Pump:
         """Read, handle and write one burst of datagrams."""
         self._busy = True
         now = self.clock()
-        if self._open_taps:
-            self.taps.begin_burst()
+        path = self._path
+        path.begin()
         received = link.receive_burst(_DATAGRAMS_A_BURST)
-        if self._open_taps:
-            self.taps.begin_burst()  # again: what was read may have been sent after the burst began
-        node = self.node
+        path.begin()  # again: what was read may have been sent after the burst began
         for cells in received:
-            if self._open_taps:
-                self.taps.cells(name, "in", cells)
-            node.cells_from_link(name, cells, now)
+            path.cells_from_link(name, cells, now)
         self.write_out(now)
 
     def write_out(self, now: int) -> None:
         """Send the cells and packets that a burst has made."""
-        if self._open_taps:
-            self.taps.begin_burst()
+        path = self._path
+        path.begin()
         for port in self._ports:
-            if port.adaptation.cells_out:
-                self._send(port, port.adaptation.take_cells(), now)
-        if self.node.packets_out:
-            for packet in self.tun.write_burst(self.node.take_packets()):
+            cells = path.transmit(port.number, now)
+            if cells:
+                port.link.send(cells, now)
+                if port.link.wants_write():
+                    self._wait_for_room(port.name, port.link)
+        packets = path.take_packets()
+        if packets:
+            for packet in self.tun.write_burst(packets):
                 self.node.drops.count(DropReason.TUN_ERROR, 1, packet)
-
-    def _send(self, port: _Port, cells: bytes, now: int) -> None:
-        if self._open_taps:
-            self.taps.cells(port.name, "out", cells)
-        port.link.send(cells, now)
-        if port.link.wants_write():
-            self._wait_for_room(port.name, port.link)
 
     def _wait_for_room(self, name: str, link: CellLink) -> None:
         """The socket's buffer is full: send the rest as soon as there is room."""
@@ -243,8 +237,7 @@ class Pump:
             self._poller.watch(link.fileno(), _READ_AND_WRITE)
 
     def _flush(self, name: str, link: CellLink) -> None:
-        if self._open_taps:
-            self.taps.begin_burst()
+        self._path.begin()
         link.flush()
         if not link.wants_write():
             self._backlogged.discard(name)
@@ -254,8 +247,7 @@ class Pump:
 
     def _handle_timers(self, now: int) -> None:
         """Let the cells of links with a rate or a delay out when they are due; give the node its time."""
-        if self._open_taps:
-            self.taps.begin_burst()
+        self._path.begin()
         for name, link in self._lines:
             if (time := link.next_timer()) is not None and time <= now:
                 link.handle_timer(now)
@@ -270,7 +262,7 @@ class Pump:
         """Handle the timers of the node's that are due, and note when the next ones are."""
         due = self.node.next_timer()
         if due is not None and due <= now:
-            self.node.handle_timer(now)
+            self._path.handle_timer(now)
             self.write_out(now)
             due = self.node.next_timer()
         self._is_reviewed = True

@@ -1,23 +1,22 @@
 """Taps: bounded looks at what a node does, for those who trace it; they never hold up the data path.
 
-Cells are noted by the pump, drops and sessions by watchers that are in place only while there is a tap. What a tap has
-no room for is counted, and told by a `Missed` record where it is missing.
+Cells are noted on their way through a data path that stands before the node's while there is a tap; drops and sessions
+are told to an observer. What a tap has no room for is counted, and told by a `Missed` record where it is missing.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from atmdepot.depot.forwarding import Depot
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.views import flow_ends
 from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.node.node import DataPath, Observer
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.ip import PROTOCOL_TCP
 
@@ -165,13 +164,21 @@ class Tap:
         return records
 
 
-class Taps:
+class Taps(Observer):
     """The taps of one node, at most `MAX_TAPS`. `open` is empty as long as nobody traces."""
 
-    def __init__(self, node: AtmNode, queue_drops: Callable[[], int]) -> None:
-        """Look at a node; `queue_drops` tells how many packets the kernel dropped in front of its TUN device so far."""
+    def __init__(
+        self, node: AtmNode, queue_drops: Callable[[], int], lead_through: Callable[[DataPath], object],
+    ) -> None:
+        """Look at a node.
+
+        `queue_drops` tells how many packets the kernel dropped in front of its TUN device so far; `lead_through` has
+        all that passes go through a data path that is looked at, or through the node's own again.
+        """
         self.open: list[Tap] = []
         self._node = node
+        self._path = TappedPath(node, self)
+        self._lead_through = lead_through
         self._queue_drops = queue_drops
         self._queue_drops_seen = 0
         self._time = 0
@@ -182,27 +189,16 @@ class Taps:
             raise AtmdepotError(f"{self._node.name}: {MAX_TAPS} traces are running already; end one of them")
         if not self.open:
             self._queue_drops_seen = self._queue_drops()
-            self._watch()
+            self._node.subscribe(self)
+            self._lead_through(self._path)
         self.open.append(tap)
 
     def remove(self, tap: Tap) -> None:
         """Tell a tap no more."""
         self.open.remove(tap)
         if not self.open:
-            self._unwatch()
-
-    def _watch(self) -> None:
-        self._node.drops.watcher = partial(self._dropped, "")
-        for name, link in self._node.links.items():
-            link.drops.watcher = partial(self._dropped, name)
-        if isinstance(self._node, Depot):
-            self._node.sessions.watcher = self._session_changed
-
-    def _unwatch(self) -> None:
-        for drops in (self._node.drops, *(link.drops for link in self._node.links.values())):
-            drops.watcher = None
-        if isinstance(self._node, Depot):
-            self._node.sessions.watcher = None
+            self._node.unsubscribe(self)
+            self._lead_through(self._node)
 
     def begin_burst(self) -> None:
         """Take the wall-clock time, which stands for all that happens in one go."""
@@ -222,18 +218,56 @@ class Taps:
         """Tell what the kernel has dropped in front of the TUN device since the last look."""
         before, self._queue_drops_seen = self._queue_drops_seen, self._queue_drops()
         if self._queue_drops_seen > before:
-            self._dropped("", DropReason.TUN_QUEUE_FULL, self._queue_drops_seen - before, b"", None)
+            self.dropped("", DropReason.TUN_QUEUE_FULL, self._queue_drops_seen - before, b"", None)
 
-    def _dropped(self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None) -> None:
+    def dropped(self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None) -> None:
+        """Tell of a drop."""
         beginning = bytes(octets[:MAX_DROP_OCTETS])
         drop = Drop(self._time, link, reason, count, beginning, None if vc is None else _plain(vc.vpi, vc.vci))
         for tap in self.open:
             tap.drop(drop)
 
-    def _session_changed(self, session: Session, event: str, why: str) -> None:
+    def session_changed(self, session: Session, event: str, why: str) -> None:
+        """Tell what has happened to a session."""
         note = SessionNote.of(session, event, why, self._time)
         for tap in self.open:
             tap.session(note)
+
+
+class TappedPath(DataPath):
+    """A node's data path whose cells are told to taps, and whose bursts have a time."""
+
+    def __init__(self, node: AtmNode, taps: Taps) -> None:
+        self._node = node
+        self._taps = taps
+        self._links = list(node.links)
+
+    def begin(self) -> None:
+        """Take the time of what follows."""
+        self._taps.begin_burst()
+
+    def packets_from_host(self, packets: list[bytes], now: int) -> None:
+        """Take packets that the TUN device gave."""
+        self._node.packets_from_host(packets, now)
+
+    def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
+        """Tell of cells that a link gave, and take them."""
+        self._taps.cells(name, "in", cells)
+        self._node.cells_from_link(name, cells, now)
+
+    def transmit(self, port: int, now: int) -> bytes:
+        """The cells for a link, which are told of."""
+        if cells := self._node.transmit(port, now):
+            self._taps.cells(self._links[port], "out", cells)
+        return cells
+
+    def take_packets(self) -> list[bytes]:
+        """The packets for the TUN device."""
+        return self._node.take_packets()
+
+    def handle_timer(self, now: int) -> None:
+        """Do what is due."""
+        self._node.handle_timer(now)
 
 
 def _plain(vpi: int, vci: int) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.icmp import packet_too_big
@@ -13,14 +14,55 @@ if TYPE_CHECKING:
     from atmdepot.atm.adaptation import LinkAdaptation
     from atmdepot.atm.vc import Vc
     from atmdepot.config.model import Network
+    from atmdepot.drops import DropObserver, OnVc
     from atmdepot.wire.packet import Packet
 
 
-class AtmNode:
-    """A node's data path, without sockets or clock: packets and cells in, cells and packets out. Times in ns.
+class Observer:
+    """Hears what happens in a node. Any number may subscribe; each overrides what it wants to hear."""
 
-    After each burst, `links[name].take_cells()` and `take_packets()` give what is to be sent.
+    def dropped(
+        self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None,
+    ) -> None:
+        """A link dropped something, or the node itself, where `link` is empty; see `Drops.count`."""
+
+    def session_changed(self, session: Any, event: str, why: str) -> None:
+        """Something happened to a session of the depot's (`SessionEvent`)."""
+
+
+class DataPath:
+    """What the pump knows of a node: packets and cells in, cells and packets out, timers. Times in ns.
+
+    A class to be derived from, so that compiled code calls it in C; by a node, and by what stands before a node to see
+    what passes.
     """
+
+    def begin(self) -> None:
+        """A burst begins, or goes on after something that may have taken long."""
+
+    def packets_from_host(self, packets: list[bytes], now: int) -> None:
+        """Take packets that the TUN device gave."""
+        raise NotImplementedError
+
+    def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
+        """Take cells (a multiple of 53 octets) that a link gave."""
+        raise NotImplementedError
+
+    def transmit(self, port: int, now: int) -> bytes:
+        """The cells for a link, in order (`port` is its number among the node's links); they are the caller's now."""
+        raise NotImplementedError
+
+    def take_packets(self) -> list[bytes]:
+        """The packets for the TUN device, in order; they are the caller's now."""
+        raise NotImplementedError
+
+    def handle_timer(self, now: int) -> None:
+        """Do what is due."""
+        raise NotImplementedError
+
+
+class AtmNode(DataPath):
+    """A node's data path, without sockets or clock: packets and cells in, cells and packets out. Times in ns."""
 
     def __init__(self, network: Network, name: str) -> None:
         """Make the part of a VC table that is called `name`."""
@@ -28,6 +70,8 @@ class AtmNode:
         self.name = name
         self.drops = Drops()
         self.links: dict[str, LinkAdaptation] = {}
+        self._ports: list[LinkAdaptation] = []
+        self._subscribers: dict[Observer, list[tuple[Drops, DropObserver]]] = {}
         self.packets_out: list[bytes] = []
         self.rx_packets = self.tx_packets = self.rx_octets = self.tx_octets = 0
         self._addresses = {address.version: address.packed for address in network.nodes[name].address}
@@ -36,13 +80,34 @@ class AtmNode:
         """A packet that the TUN device gave."""
         raise NotImplementedError
 
-    def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
-        """Cells (a multiple of 53 octets) that a link gave."""
-        raise NotImplementedError
+    def use_links(self, links: dict[str, LinkAdaptation]) -> None:
+        """Take over the node's links; their order numbers its ports."""
+        self.links = links
+        self._ports = list(links.values())
 
-    def handle_timer(self, now: int) -> None:
-        """Do what is due."""
-        raise NotImplementedError
+    def packets_from_host(self, packets: list[bytes], now: int) -> None:
+        """Take packets that the TUN device gave."""
+        for packet in packets:
+            self.packet_from_tun(packet, now)
+
+    def transmit(self, port: int, now: int) -> bytes:
+        """The cells for a link, in order."""
+        link = self._ports[port]
+        return link.take_cells() if link.cells_out else b""
+
+    def subscribe(self, observer: Observer) -> None:
+        """Tell an observer of drops from now on; it is subscribed once at most."""
+        heard: list[tuple[Drops, DropObserver]] = []
+        for link, drops in (("", self.drops), *((name, link.drops) for name, link in self.links.items())):
+            hear = partial(observer.dropped, link)
+            drops.subscribe(hear)
+            heard.append((drops, hear))
+        self._subscribers[observer] = heard
+
+    def unsubscribe(self, observer: Observer) -> None:
+        """Tell an observer no more; the others hear on."""
+        for drops, hear in self._subscribers.pop(observer):
+            drops.unsubscribe(hear)
 
     def next_timer(self) -> int | None:
         """When `handle_timer` has something to do (ns), or None."""

@@ -96,7 +96,7 @@ class CaptureSessions:
     def __init__(self) -> None:
         self.changes: list[SessionChange] = []
         self._tables = SessionTables(SessionTimers(max_sessions=_MAX_SESSIONS), lambda _: None)
-        self._tables.watcher = self._watch
+        self._tables.subscribe(self._watch)
         self._servers: dict[str, Server] = {}
         self._now = 0
 

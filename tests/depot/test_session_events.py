@@ -1,4 +1,4 @@
-"""What the session tables tell a watcher: numbers, the events of an entry's life, and why each came."""
+"""What the session tables tell an observer: numbers, the events of an entry's life, and why each came."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Ear:
     def __init__(self, depot: Depot) -> None:
         self.told: list[tuple[int, str, str]] = []
         self.sessions: dict[int, Session] = {}
-        depot.sessions.watcher = self.hear
+        depot.sessions.subscribe(self.hear)
 
     def hear(self, session: Session, event: SessionEvent, why: str) -> None:
         assert session.target.vc.vci, "it is told when its VC is known"
@@ -153,7 +153,7 @@ def test_how_a_server_was_chosen() -> None:
     assert ear.new() == [(1, "opened", "source-hash"), (2, "opened", "source-hash, backup")]
 
 
-def test_without_a_watcher_numbers_go_on() -> None:
+def test_without_an_observer_numbers_go_on() -> None:
     net = InMemoryNetwork()
     net.to_service(tcp(CLIENT4, 1, VIP4, 80, SYN))
     ear = Ear(net.depot)

@@ -612,7 +612,7 @@ async def test_a_packet_that_the_tun_refuses_is_told(nodes: Nodes) -> None:
 
 async def test_what_the_kernel_drops_in_front_of_the_tun_is_told_from_then_on(nodes: Nodes) -> None:
     lost = 7
-    taps = Taps(nodes.pumps[DEPOT].node, lambda: lost)
+    taps = Taps(nodes.pumps[DEPOT].node, lambda: lost, lambda _: None)
     tap = Tap()
     taps.add(tap)
     taps.look_at_the_queue()

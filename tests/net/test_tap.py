@@ -1,4 +1,4 @@
-"""Taps by themselves: what they keep, what they miss, and whose watchers are where."""
+"""Taps by themselves: what they keep, what they miss, and who observes a node."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.tap import MAX_DROP_OCTETS, MAX_TAPS, SessionNote, Tap, Taps
 from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.node.node import Observer
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from atmdepot.wire.flows import flow_key
 from tests.ip_packets import SYN, tcp, udp
@@ -19,8 +20,11 @@ from tests.net.ends import cells_of
 from tests.network_in_memory import CLIENT4, CLIENT6, VIP4, VIP6, InMemoryNetwork
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atmdepot.depot.sessions import Session
     from atmdepot.node.events import Record
-    from atmdepot.node.node import AtmNode
+    from atmdepot.node.node import AtmNode, DataPath
 
 ALL = 1 << 30
 
@@ -202,28 +206,67 @@ def test_only_the_kinds_that_are_wanted(wanted: str) -> None:
 # A node's taps.
 
 
-def watched(node: AtmNode) -> list[bool]:
+def taps_of(node: AtmNode, lead_through: Callable[[DataPath], object] = lambda _: None) -> Taps:
+    return Taps(node, lambda: 0, lead_through)
+
+
+def observed(node: AtmNode) -> list[int]:
+    """How many observe each place of a node."""
     places = [node.drops, *(link.drops for link in node.links.values())]
-    return [place.watcher is not None for place in places] + [
-        tables.watcher is not None for tables in [getattr(node, "sessions", None)] if tables]
+    return [len(place.observers) for place in places] + [
+        len(tables.observers) for tables in [getattr(node, "sessions", None)] if tables]
 
 
-def test_watchers_are_there_only_while_somebody_traces() -> None:
+def test_taps_observe_only_while_somebody_traces() -> None:
     net = InMemoryNetwork()
     for node, places in ((net.depot, 4), (net.edges["web1"], 2)):
-        taps, one, two = Taps(node, lambda: 0), Tap(), Tap()
-        assert watched(node) == [False] * places
+        paths: list[DataPath] = []
+        taps, one, two = taps_of(node, paths.append), Tap(), Tap()
+        assert observed(node) == [0] * places
         taps.add(one)
         taps.add(two)
         taps.remove(one)
-        assert watched(node) == [True] * places
+        assert observed(node) == [1] * places
         taps.remove(two)
-        assert watched(node) == [False] * places
+        assert observed(node) == [0] * places
         assert taps.open == []
+        tapped, own = paths
+        assert tapped is not own
+        assert own is node
+
+
+class Listener(Observer):
+    """Another observer, such as a replica."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def dropped(self, link: str, reason: DropReason, *_: object) -> None:
+        self.heard.append(f"{link} {reason}")
+
+    def session_changed(self, session: Session, event: str, why: str) -> None:
+        self.heard.append(f"{session.number} {event}")
+
+
+def test_others_hear_on_when_a_trace_ends() -> None:
+    net = InMemoryNetwork()
+    one, two = Listener(), Listener()
+    for listener in (one, two):
+        net.depot.subscribe(listener)
+    taps, tap = taps_of(net.depot), Tap()
+    taps.add(tap)
+    net.to_service(bytes(300))
+    taps.remove(tap)
+    net.depot.unsubscribe(one)
+    net.to_service(tcp(CLIENT4, 4000, VIP4, 80, SYN))
+    net.depot.links["to-web2"].drops.count(DropReason.CRC_ERROR)
+    assert one.heard == [" not-ip"]
+    assert two.heard == [" not-ip", "1 opened", "to-web2 crc-error"]
+    assert len(tap.take(ALL)) == 1
 
 
 def test_the_ninth_is_refused() -> None:
-    taps = Taps(InMemoryNetwork().depot, lambda: 0)
+    taps = taps_of(InMemoryNetwork().depot)
     for _ in range(MAX_TAPS):
         taps.add(Tap())
     with pytest.raises(AtmdepotError, match=r"^depot: 8 traces are running already; end one of them$"):
@@ -234,7 +277,7 @@ def test_the_ninth_is_refused() -> None:
 
 def test_each_tap_gets_all() -> None:
     net = InMemoryNetwork()
-    taps, one, two = Taps(net.depot, lambda: 0), Tap(), Tap(drops=False)
+    taps, one, two = taps_of(net.depot), Tap(), Tap(drops=False)
     taps.add(one)
     taps.add(two)
     taps.begin_burst()
@@ -247,7 +290,7 @@ def test_each_tap_gets_all() -> None:
 
 def test_nothing_is_older_than_the_time_that_was_asked_for() -> None:
     net = InMemoryNetwork()
-    taps, tap = Taps(net.depot, lambda: 0), Tap()
+    taps, tap = taps_of(net.depot), Tap()
     taps.add(tap)
     now = taps.now()
     net.depot.drops.count(DropReason.NOT_IP, 1, b"x")
@@ -257,7 +300,7 @@ def test_nothing_is_older_than_the_time_that_was_asked_for() -> None:
 
 def test_a_drop_of_a_link_has_its_name_and_vc() -> None:
     net = InMemoryNetwork()
-    taps, tap = Taps(net.depot, lambda: 0), Tap()
+    taps, tap = taps_of(net.depot), Tap()
     taps.add(tap)
     cell = CellHeader(2, 77).pack() + bytes(48)
     net.depot.cells_from_link("to-web2", cell, net.now)
@@ -267,7 +310,7 @@ def test_a_drop_of_a_link_has_its_name_and_vc() -> None:
 
 def test_a_pdu_given_up_is_told_with_its_beginning() -> None:
     net = InMemoryNetwork()
-    taps, tap = Taps(net.depot, lambda: 0), Tap()
+    taps, tap = taps_of(net.depot), Tap()
     taps.add(tap)
     payloads = bytes(range(48)), bytes(range(48, 96))
     net.depot.cells_from_link("to-web1", b"".join(CellHeader(1, 32).pack() + one for one in payloads), net.now)
@@ -283,7 +326,7 @@ def test_a_pdu_given_up_is_told_with_its_beginning() -> None:
 ])
 def test_a_session_is_told_in_words(octets: bytes, told: tuple[str, ...]) -> None:
     net = InMemoryNetwork()
-    taps, tap = Taps(net.depot, lambda: 0), Tap()
+    taps, tap = taps_of(net.depot), Tap()
     taps.add(tap)
     taps.begin_burst()
     net.to_service(octets)

@@ -79,7 +79,7 @@ class Receiver:
     def __init__(self, crc: CrcMode, max_cells: int) -> None:
         self.real = Reassembler(VcTable(*(Vc(*key, max_sdu=MAX_SDU, crc=crc) for key in VCS)), timeout=TIMEOUT,
                                 max_octets=48 * max_cells)
-        self.real.drops.watcher = self._watch
+        self.real.drops.subscribe(self._watch)
         self.dropped: list[tuple[str, Key | None]] = []
 
     def _watch(self, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None) -> None:

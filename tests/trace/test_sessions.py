@@ -66,7 +66,7 @@ class Watched:
         self.told: list[Seen] = []
         self.shown: list[Seen] = []
         self.numbers: list[int | None] = []
-        net.depot.sessions.watcher = self._watch
+        net.depot.sessions.subscribe(self._watch)
         self._follower = Follower(VcBook([net.network]), sessions=CaptureSessions())
         net.seen = Wire(self._follow)
 

@@ -12,6 +12,7 @@ stands for itself: it shares no code with the codecs, and computes HEC, CRC-10 a
 `LLC_ROUTED`, `LLC_BRIDGED`                RFC 2684 sections 5.1 and 5.2
 `VC_BRIDGED`                               RFC 2684 section 6.2
 `OAM`                                      ITU-T I.610 section 10 (CRC-10: its section 10.1)
+`STATISTICS`                               this project's own (`wire/statistics.py`)
 =========================================  ==========================================================
 
 A layout that ends with "the rest" (a PDU's SDU, a packet's payload) takes the octets that it is given for one
@@ -46,6 +47,7 @@ from construct import (
     Int16ub,
     Int24ub,
     Int32ub,
+    Int64ub,
     Nibble,
     Padding,
     Pointer,
@@ -220,3 +222,26 @@ _OAM_COVERED = BitStruct(Padding(2), *_OAM_FIELDS)
 
 OAM = BitStruct(*_OAM_FIELDS, "crc10" / Checksum(BitsInteger(10), crc10, covered(_OAM_COVERED)))
 """The payload of an OAM cell, F4 or F5; loopback in the layout 16/16/8."""
+
+# ----------------------------------------------------------------------- the edge node's report, our own format
+
+STATISTICS = Struct(
+    "magic" / Const(b"ADST"),
+    "version" / Default(Int8ub, 1),
+    "server" / Enum(Int8ub, unknown=0, accepts=1, refuses=2, silent=3),
+    "cores" / Int16ub,
+    "sequence" / Int32ub,
+    "flows" / Int32ub,
+    "packets_in" / Int64ub,
+    "packets_out" / Int64ub,
+    "octets_in" / Int64ub,
+    "octets_out" / Int64ub,
+    "load" / Int32ub,
+    "connect_time" / Int32ub,
+    "time" / Int64ub,
+    "reserved" / Default(Bytes(4), bytes(4)),
+    "appended" / Default(GreedyBytes, b""),
+    # Version 1 has nothing appended, and each later version has.
+    Check(lambda context: context.version >= 1 and (context.version > 1) == bool(context.appended)),
+)
+"""A report of any version from 1 on; what versions after 1 have is `appended`."""

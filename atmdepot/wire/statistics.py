@@ -4,6 +4,10 @@ This project's own format, since the patent leaves it open; 68 octets, so two ce
 
     magic "ADST" 4 | version 1 | server 1 | cores 2 | sequence 4 | flows 4
     packets in 8 | packets out 8 | octets in 8 | octets out 8 | load 4 | connect time 4 | time 8 | reserved 4
+
+A later version only appends: it has these fields at these places, and more octets behind them. So a reader takes a report
+of its own version if the length is right, and one of a later version if it is longer; it leaves alone what is appended.
+`layouts.STATISTICS`, the Scapy layer and the Lua dissector read it in the same way.
 """
 
 from __future__ import annotations
@@ -13,7 +17,9 @@ from struct import Struct
 from typing import NamedTuple
 
 _LAYOUT = Struct(">4sBBHIIQQQQIIQ4x")
-_MAGIC, _VERSION = b"ADST", 1
+MAGIC, VERSION = b"ADST", 1
+SIZE = _LAYOUT.size
+"""68, the octets of a report of this version."""
 
 
 class ServerState(IntEnum):
@@ -29,7 +35,8 @@ class Statistics(NamedTuple):
     """A report: `in` is towards the server; load in thousandths of the load average; connect time in microseconds.
 
     Of a server that is silent the connect time is what was waited for it in vain.
-    `time` is the edge node's clock in ns, for what is measured between two reports.
+    `time` is the edge node's clock in ns, for what is measured between two reports. Of a report of a later version this
+    holds the fields that are known here, and a server's state that is not known is UNKNOWN.
     """
 
     server: ServerState
@@ -45,20 +52,36 @@ class Statistics(NamedTuple):
     time: int
 
     def pack(self) -> bytes:
-        """The 68 octets."""
-        return _LAYOUT.pack(_MAGIC, _VERSION, *self)
+        """The 68 octets, in this version of the format."""
+        return _LAYOUT.pack(MAGIC, VERSION, *self)
 
     @classmethod
     def unpack(cls, sdu: bytes) -> Statistics:
-        """Read a report; raise ValueError when it is none of this version."""
-        if len(sdu) != _LAYOUT.size:
-            raise ValueError(f"statistics have {_LAYOUT.size} octets, here are {len(sdu)}")
-        magic, version, server, *rest = _LAYOUT.unpack(sdu)
-        if (magic, version) != (_MAGIC, _VERSION):
-            raise ValueError(f"statistics begin {_MAGIC!r} {_VERSION}, not {magic!r} {version}")
-        return cls(ServerState(server), *rest)
+        """Read a report of this version or a later one; raise ValueError, which says why, when it is none."""
+        _check(sdu)
+        _, version, server, *rest = _LAYOUT.unpack_from(sdu)
+        is_later = version > VERSION and server > max(ServerState)
+        return cls(ServerState.UNKNOWN if is_later else ServerState(server), *rest)
 
 
 def is_statistics(sdu: bytes) -> bool:
     """Whether an SDU is a report, by its size, magic and version."""
-    return len(sdu) == _LAYOUT.size and sdu.startswith(_MAGIC + bytes((_VERSION,)))
+    try:
+        _check(sdu)
+    except ValueError:
+        return False
+    return True
+
+
+def _check(sdu: bytes) -> None:
+    """Raise ValueError unless size, magic and version are those of a report."""
+    size = len(sdu)
+    if size < SIZE:
+        raise ValueError(f"statistics have {SIZE} octets, here are {size}")
+    magic, version = sdu[:4], sdu[4]
+    if magic != MAGIC or version < VERSION:
+        raise ValueError(f"statistics begin {MAGIC!r} and version {VERSION} or later, not {magic!r} and {version}")
+    if version == VERSION and size != SIZE:
+        raise ValueError(f"statistics have {SIZE} octets, here are {size}")
+    if version > VERSION and size == SIZE:
+        raise ValueError(f"statistics begin with version {version}, which has more than {SIZE} octets, here are {size}")

@@ -287,6 +287,15 @@ def test_the_report_of_an_edge_node(lua: Dissector, link: Link) -> None:
     assert lua.lines(link.path) == ["Edge node's statistics: server accepts connections"]
 
 
+def test_a_report_of_a_later_version_is_read_as_far_as_it_is_known(lua: Dissector, link: Link) -> None:
+    report = Statistics(ServerState.ACCEPTS, 2, 77, 3, 10, 11, 1000, 1 << 40, 1500, 250, TIME).pack()
+    link.send(train_of(report[:4] + b"\2" + report[5:] + b"new", 1, 33))
+    link.send(train_of(report[:4] + b"\2" + report[5:], 1, 33))
+    link.send(train_of(report[:4] + b"\0" + report[5:] + b"new", 1, 33))
+    names = ("atmdepot.statistics.version", "atmdepot.statistics.sequence", "atmdepot.statistics.appended")
+    assert lua.only_fields(link.file(), *names) == [[["2"], ["77"], ["6e6577"]], [[], [], []], [[], [], []]]
+
+
 def test_what_is_neither_ip_nor_llc_is_data(lua: Dissector, link: Link) -> None:
     link.send(train_of(b"\x42" * 100, 1, 64), train_of(b"\x44" * 100, 1, 64))
     told = lua.only_fields(link.file(), "data.len", PDU + "status")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from construct import ConstructError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.wire.statistics import ServerState, Statistics
+from atmdepot.wire import layouts
+from atmdepot.wire.statistics import ServerState, Statistics, is_statistics
 
 word, long = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 reports = st.builds(Statistics, st.sampled_from(ServerState), st.integers(0, 65535), word, word, long, long, long,
@@ -51,3 +53,59 @@ def test_nothing_but_value_error_escapes(octets: bytes) -> None:
     except ValueError:
         return
     assert report.pack()[:64] == octets[:64]
+
+
+def later(octets: bytes, version: int = 2, more: bytes = b"\0") -> bytes:
+    """A report as a later version has it: the same fields, and more octets behind them."""
+    return octets[:4] + bytes((version,)) + octets[5:] + more
+
+
+@given(reports, st.integers(2, 255), st.binary(min_size=1, max_size=100))
+def test_report_of_a_later_version_is_read_as_far_as_it_is_known(
+        report: Statistics, version: int, more: bytes) -> None:
+    octets = later(report.pack(), version, more)
+    assert is_statistics(octets)
+    assert Statistics.unpack(octets) == report
+
+
+@pytest.mark.parametrize("version", [2, 3, 255])
+@pytest.mark.parametrize("length", [0, 4, 5, 67, 68])
+def test_report_of_a_later_version_is_longer(version: int, length: int) -> None:
+    octets = later(REPORT.pack(), version)[:length]
+    assert not is_statistics(octets)
+    with pytest.raises(ValueError, match=r"^statistics .* 68 octets, here are"):
+        Statistics.unpack(octets)
+
+
+@pytest.mark.parametrize("more", [b"", b"\0"])
+def test_report_of_an_older_version_is_none_and_the_version_is_told(more: bytes) -> None:
+    with pytest.raises(ValueError, match="version 1 or later, not b'ADST' and 0"):
+        Statistics.unpack(later(REPORT.pack(), 0, more))
+
+
+def test_state_that_a_later_version_has_is_unknown() -> None:
+    octets = bytearray(later(REPORT.pack()))
+    octets[5] = 4
+    assert Statistics.unpack(bytes(octets)) == REPORT._replace(server=ServerState.UNKNOWN)
+
+
+@given(reports, st.one_of(st.just((1, b"")), st.tuples(st.integers(2, 255), st.binary(min_size=1, max_size=9))))
+def test_layout_agrees(report: Statistics, version_and_more: tuple[int, bytes]) -> None:
+    version, more = version_and_more
+    octets = later(report.pack(), version, more)
+    fields = {name: int(value) for name, value in report._asdict().items()}
+    assert layouts.STATISTICS.build(fields | {"version": version, "appended": more}) == octets
+    seen = layouts.STATISTICS.parse(octets)
+    assert {name: int(seen[name]) for name in fields} == fields
+    assert (seen.version, seen.appended) == (version, more)
+
+
+@given(st.sampled_from([0, 1, 2, 9]), st.integers(60, 80), st.sampled_from([b"ADST", b"ADSU"]))
+def test_layout_takes_what_the_codec_takes(version: int, length: int, magic: bytes) -> None:
+    octets = (magic + bytes((version,)) + REPORT.pack()[5:] + bytes(20))[:length]
+    try:
+        layouts.STATISTICS.parse(octets)
+    except ConstructError:
+        assert not is_statistics(octets)
+    else:
+        assert is_statistics(octets)

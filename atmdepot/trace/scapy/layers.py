@@ -8,6 +8,7 @@
     AAL5              a CPCS-PDU, whose payload is its SDU       I.363.5
       IP, IPv6, LLC   as Scapy has them                          RFC 2684
       LLCBridged, VCBridged                                      RFC 2684 sections 5.2 and 6.2
+      EdgeStatistics                                             what edge nodes of this project report
 
     cells(packet, vpi, vci)   cuts        reassemble(cells)   joins        verdict(packet)   checks
 
@@ -30,6 +31,7 @@ from atmdepot.trace.scapy.cells import ATM, ATM_NNI, ATMOAM, idle_cell
 from atmdepot.trace.scapy.sar import cells, reassemble, verdict
 from atmdepot.trace.scapy.socket import AtmUdpSocket
 from atmdepot.trace.scapy.trains import ATMTrain, ATMTrain_NNI, bind_ports, unbind_ports
+from atmdepot.trace.scapy_statistics import EdgeStatistics
 
-__all__ = ["AAL5", "ATM", "ATMOAM", "ATM_NNI", "ATMTrain", "ATMTrain_NNI", "AtmUdpSocket", "LLCBridged", "VCBridged",
-           "bind_ports", "cells", "idle_cell", "reassemble", "unbind_ports", "verdict"]
+__all__ = ["AAL5", "ATM", "ATMOAM", "ATM_NNI", "ATMTrain", "ATMTrain_NNI", "AtmUdpSocket", "EdgeStatistics", "LLCBridged",
+           "VCBridged", "bind_ports", "cells", "idle_cell", "reassemble", "unbind_ports", "verdict"]

@@ -23,7 +23,7 @@ from atmdepot.trace.show.printable import printable
 from atmdepot.trace.show.summary import count_text
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, endpoint, ip_view
 from atmdepot.wire.llc import ETHERTYPE_ARP
-from atmdepot.wire.statistics import Statistics
+from atmdepot.wire.statistics import MAGIC, Statistics
 from atmdepot.wire.tcp import ACK, TcpView, flags_text
 
 if TYPE_CHECKING:
@@ -318,6 +318,8 @@ def _dropped_text(drop: Drop, reason: DropReason) -> str:
     header = header_of(drop)
     if header is not None:
         return f": {drop.octets[:5].hex(' ')} {kind_text(header)}"
+    if reason is DropReason.BAD_STATISTICS and drop.octets.startswith(MAGIC):
+        return f": {_statistics_text(drop.octets)}"
     if reason.unit == "packets" and (packet := packet_from_beginning(drop.octets)) is not None:
         return f": {packet_text(packet)}"
     return _beginning_text(drop.octets)

@@ -102,6 +102,9 @@ def _pdu_lines(pdu: Pdu) -> Iterator[str]:
         name, layout = _ENCAPSULATIONS[carried.how]
         yield name
         yield from _parsed(layout, pdu.sdu, 1)
+    if carried.how == "statistics":
+        yield "statistics of an edge node"
+        yield from _parsed(layouts.STATISTICS, carried.octets, 1)
     if carried.packet is not None:
         yield from _packet_lines(carried.octets, carried.packet)
 

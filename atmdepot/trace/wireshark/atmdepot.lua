@@ -86,9 +86,10 @@ local f = {
     crc_status = ProtoField.string("atmdepot.aal5.crc.status", "CRC-32 status"),
 }
 
--- The report that an edge node of atmdepot's sends each second: the offset and size of each field.
+-- The report that an edge node of atmdepot's sends each second: the offset and size of each field. Later versions append.
 local SERVER = { [0] = "unknown", [1] = "accepts connections", [2] = "refuses connections", [3] = "silent" }
 local REPORT = {
+    { ProtoField.uint8("atmdepot.statistics.version", "Version"), 4, 1 },
     { ProtoField.uint8("atmdepot.statistics.server", "Server", base.DEC, SERVER), 5, 1 },
     { ProtoField.uint16("atmdepot.statistics.cores", "Cores"), 6, 2 },
     { ProtoField.uint32("atmdepot.statistics.sequence", "Sequence number"), 8, 4 },
@@ -101,10 +102,12 @@ local REPORT = {
     { ProtoField.uint32("atmdepot.statistics.connect_time", "Connect time in microseconds"), 52, 4 },
     { ProtoField.uint64("atmdepot.statistics.time", "Clock in nanoseconds"), 56, 8 },
 }
-local REPORT_SIZE = 68
+local REPORT_SIZE, REPORT_VERSION = 68, 1
+local report_appended = ProtoField.bytes("atmdepot.statistics.appended", "Appended by a later version")
 local fields = {}
 for _, field in pairs(f) do fields[#fields + 1] = field end
 for _, row in ipairs(REPORT) do fields[#fields + 1] = row[1] end
+fields[#fields + 1] = report_appended
 atm.fields = fields
 
 local GROUP, SEVERITY = expert.group, expert.severity
@@ -558,9 +561,18 @@ local function ip_dissector(first)
     return math.floor(first / 16) == 6 and "ipv6" or "data"
 end
 
+--- Whether an SDU is a report of a version that can be read: of version 1, or longer and of a later one.
+local function is_report(octets, length)
+    if length < REPORT_SIZE or octets:sub(1, 4) ~= "ADST" then return false end
+    local version = octets:byte(5)
+    if version == REPORT_VERSION then return length == REPORT_SIZE end
+    return version > REPORT_VERSION and length > REPORT_SIZE
+end
+
 local function show_report(sdu, pinfo, tree)
     local item = tree:add(atm, sdu(), "atmdepot edge node's statistics")
     for _, row in ipairs(REPORT) do item:add(row[1], sdu(row[2], row[3])) end
+    if sdu:len() > REPORT_SIZE then item:add(report_appended, sdu(REPORT_SIZE)) end
     pinfo.cols.info:set("Edge node's statistics: server " .. (SERVER[sdu(5, 1):uint()] or "?"))
 end
 
@@ -590,7 +602,7 @@ local is_inside = false
 
 --- Calls the next dissector. What it finds malformed it shows itself, and Lua is told by an error.
 local function hand_on(pdu, sdu, pinfo, tree)
-    if pdu.length == REPORT_SIZE and pdu.octets:sub(1, 5) == "ADST\1" then return show_report(sdu, pinfo, tree) end
+    if is_report(pdu.octets, pdu.length) then return show_report(sdu, pinfo, tree) end
     local name, at = dissector_of(pdu)
     is_inside = true
     pcall(Dissector.call, Dissector.get(name), at == 0 and sdu or sdu(at):tvb(), pinfo, tree)

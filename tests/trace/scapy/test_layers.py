@@ -32,6 +32,7 @@ from atmdepot.trace.scapy.layers import (
     ATMTrain,
     ATMTrain_NNI,
     AtmUdpSocket,
+    EdgeStatistics,
     LLCBridged,
     VCBridged,
     bind_ports,
@@ -46,6 +47,7 @@ from atmdepot.wire.aal5 import MAX_SDU, Aal5Error, CrcMode, abort_pdu, cpcs_pdu,
 from atmdepot.wire.cell import CellHeader, Interface
 from atmdepot.wire.llc import ETHERTYPE_IPV4, Encapsulation, decapsulate, encapsulate
 from atmdepot.wire.oam import OamPayload
+from atmdepot.wire.statistics import ServerState, Statistics
 from tests.checkout import ROOT
 from tests.net.ends import fresh, fresh6, pair_of
 from tests.packets import cell_headers, damaged, ip_packets, sdus
@@ -704,7 +706,7 @@ def test_a_pdu_answers_as_its_packet_does() -> None:
 
 # ── hostile octets ──
 
-LAYERS = [ATM, ATM_NNI, ATMOAM, AAL5, LLCBridged, VCBridged, ATMTrain, ATMTrain_NNI]
+LAYERS = [ATM, ATM_NNI, ATMOAM, AAL5, LLCBridged, VCBridged, EdgeStatistics, ATMTrain, ATMTrain_NNI]
 BEGINNINGS = [b"", b"\x45", b"\x60", bytes.fromhex("aaaa03000000"), bytes.fromhex("aaaa030080c200070000"),
               bytes.fromhex("aaaa030080c200010000"), bytes(2), bytes.fromhex("0010040ba3"), bytes.fromhex("0010000055")]
 hostile = st.one_of(
@@ -718,6 +720,17 @@ def quiet() -> Iterator[None]:
     before, conf.logLevel = conf.logLevel, 50
     yield
     conf.logLevel = before
+
+
+@pytest.mark.parametrize("more", [b"", b"new"])
+def test_a_report_of_an_edge_node(more: bytes) -> None:
+    report = Statistics(ServerState.ACCEPTS, 2, 77, 3, 10, 11, 1000, 1 << 40, 1500, 250, 99)
+    octets = report.pack()
+    octets = octets[:4] + bytes((1 + bool(more),)) + octets[5:] + more
+    layer = AAL5(cpcs_pdu(octets))[EdgeStatistics]
+    assert {name: layer.getfieldval(name) for name in report._fields} == report._asdict()
+    assert (layer.version, bytes(layer.payload)) == (1 + bool(more), more)
+    assert bytes(EdgeStatistics(**report._asdict())) == report.pack()
 
 
 @pytest.mark.usefixtures("quiet")

@@ -251,6 +251,16 @@ def test_statistics_of_an_edge_node() -> None:
     assert line(report[:-1]) == ": no statistics of an edge node: statistics have 68 octets, here are 67  (web1)"
     assert line(report[:5] + b"\x09" + report[6:]) == \
         ": no statistics of an edge node: 9 is not a valid ServerState  (web1)"
+    assert line(report[:4] + b"\2" + report[5:] + b"new") == line(report)
+
+
+@pytest.mark.parametrize(("version", "told"), [(0, "version 1 or later, not b'ADST' and 0"), (2, "version 2")])
+def test_dropped_statistics_tell_their_version(version: int, told: str) -> None:
+    report = bytearray(Statistics(ServerState.ACCEPTS, 2, 7, 3, 0, 0, 0, 0, 0, 0, 0).pack())
+    report[4] = version
+    text = LinePrinter(Stamp.NONE).line(Drop(0, "to-web1", DropReason.BAD_STATISTICS, 1, bytes(report), (1, 33)))
+    assert "bad-statistics: no statistics of an edge node" in text
+    assert told in text
 
 
 def with_length(length: int, cells: int) -> bytes:

@@ -22,6 +22,7 @@ from atmdepot.wire.aal5 import CrcMode, cpcs_pdu
 from atmdepot.wire.cell import CellHeader, Interface
 from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.oam import OamPayload
+from atmdepot.wire.statistics import ServerState, Statistics
 from tests.atm.plain_reassembler import plain_crc32
 from tests.ip_packets import ACK, PSH, ip, ping, tcp, udp
 from tests.packets import no_packets
@@ -391,3 +392,11 @@ def test_any_item_has_a_tree_without_scapy(item: Pdu) -> None:
 def test_any_cell_has_a_tree(octets: bytes, verdict: HecVerdict, interface: Interface) -> None:
     header = CellHeader.unpack(octets, interface)
     check(tree_text(Cell(0, Place("", "l", "in"), octets, header, verdict, interface=interface)))
+
+
+def test_a_report_of_a_later_version() -> None:
+    report = Statistics(ServerState.ACCEPTS, 2, 7, 3, 0, 0, 0, 0, 0, 0, 0).pack()
+    told = pdu_tree(report[:4] + b"\2" + report[5:] + b"new").splitlines()
+    assert [line.strip() for line in told[told.index("    statistics of an edge node"):]][1:6] == [
+        "magic: 4 octets: 41 44 53 54", "version: 2", "server: accepts (1)", "cores: 2", "sequence: 7"]
+    assert told[-1].strip() == "appended: 3 octets: 6e 65 77"

@@ -42,7 +42,7 @@ class DropReason(StrEnum):
     OVERSIZE = "oversize", "PDUs", "it grew beyond the VC's greatest SDU"
     REASSEMBLY_TIMEOUT = "reassembly-timeout", "PDUs", "its last cell did not come in time"
     REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for last cells; the oldest PDU went"
-    BAD_STATISTICS = "bad-statistics", "PDUs", "what came on the management VC is no report of statistics in a version that is known"
+    BAD_STATISTICS = "bad-statistics", "PDUs", "what came on the management VC is no statistics of a known version"
     UNKNOWN_ENCAPSULATION = "unknown-encapsulation", "PDUs", "its LLC/SNAP header is none that carries IP (RFC 2684)"
     # Packets.
     NOT_IP = "not-ip", "packets", "its version is neither 4 nor 6"

@@ -1,5 +1,8 @@
 """What a trace costs the depot: `python testbed/trace_cost.py [ROUNDS]` as root, 5 rounds by default.
 
+`python testbed/trace_cost.py reading [ROUNDS]` measures what reading a capture of a million cells costs by itself, in
+processor time: lines (`-q`), statistics, and their ratio, which is to be at most 1.3.
+
 One lab; the same load with a client that traces the depot and reads everything, and without, taking turns, the order
 turned round each time. Medians and their ratio are printed, and what the client saw and missed; beside them the depot's
 own processor time for a request or megabyte, which tells more where other work runs on the machine. The client runs at
@@ -11,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -18,14 +22,18 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from atmdepot.atm.sar import segment
+from atmdepot.atm.vc import Vc
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
 from atmdepot.node.events import Cells, Drop, SessionChange
 from atmdepot.tables import console, make_table
+from atmdepot.trace.capture.write import open_writer
 from atmdepot.trace.live import LiveSource, give_way
 from atmdepot.wire.cell import CELL_SIZE
 
@@ -131,6 +139,32 @@ def tracing(lab: Lab, told: list[dict[str, Any]]) -> Iterator[None]:
     told.append(json.loads(rest))
 
 
+_CELLS = 1_000_000
+
+
+def reading(rounds: int) -> int:
+    """Print the processor time of a trace of a million cells, with lines and with statistics in turn, and the ratio."""
+    took: dict[str, list[float]] = {"-q": [], "--stats": []}
+    with tempfile.TemporaryDirectory() as directory:
+        capture = Path(directory) / "million.pcap"
+        with open_writer(capture) as writer:
+            sdus = [segment(bytes((0x45, 0)) + size.to_bytes(2, "big") + bytes(size - 4), Vc(1, vci))
+                    for vci in range(64, 128) for size in (52, 152, 1500)]
+            for number in range(_CELLS * len(sdus) // sum(len(cells) // CELL_SIZE for cells in sdus)):
+                writer.cells(number * 1_000_000, "", "link", "out", sdus[number % len(sdus)])
+        command = sys.executable, "-m", "atmdepot", "trace", "-r", str(capture)
+        for _ in range(rounds):
+            for option, times in took.items():
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                subprocess.run([*command, option], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    lines, tables = (statistics.median(times) for times in took.values())
+    print(f"processor time of {_CELLS:,} cells: -q {lines:.2f} s, --stats {tables:.2f} s, ratio {tables / lines:.2f}; "
+          f"all runs: {took}")
+    return 0
+
+
 def main() -> int:
     """Take the rounds in turn and print medians and ratios."""
     rounds = min(_MAX_ROUNDS, int(sys.argv[1])) if len(sys.argv) > 1 else 5
@@ -167,6 +201,8 @@ if __name__ == "__main__":
         read(Path(sys.argv[2]))
     else:
         try:
+            if sys.argv[1:2] == ["reading"]:
+                sys.exit(reading(min(_MAX_ROUNDS, int(sys.argv[2])) if len(sys.argv) > 2 else 5))
             sys.exit(main())
         except EnvironmentLacks as error:
             sys.exit(f"this machine lacks what it takes: {error} (see `atmdepot doctor`)")

@@ -165,6 +165,8 @@ class _Trace:
         if self._level == "pdu" and self._asked.wants == {"sessions"}:
             self._level = "session"  # nothing else could be shown
         self._fields = check_names(options["fields"])
+        # Statistics of all cells do not look at each of them.
+        self._counts = options["stats"] and not (options["words"] or options["count"] or options["write"])
         self._check()
 
     def _check(self) -> None:
@@ -192,7 +194,8 @@ class _Trace:
             tracer = Tracer(
                 opened.source, opened.follower, level=self._level, keep=keep, shower=shower, writer=writer,
                 remark=_tell, count=options["count"] or 0, duration=options["duration"] or 0,
-                end=opened.stop if opened.place else None)
+                end=opened.stop if opened.place else None,
+                tally=shower.tally if isinstance(shower, StatisticsShower) else None)
             stack.enter_context(_stopping(opened.stop))
             if opened.place:
                 _tell(f"listening on {opened.place}; Ctrl-C ends it")
@@ -214,7 +217,9 @@ class _Trace:
             places=options["places"], read=options["read"], ports=options["ports"] or (), table=options["table"],
             network=options["network_name"], nni=options["nni"],
             crc=CrcMode(options["crc"]) if options["crc"] else None,
-            cells=self._level in ("cell", "all") or options["verbose"] > 1 or options["write"] is not None,
+            cells=not self._counts and (
+                self._level in ("cell", "all") or options["verbose"] > 1 or options["write"] is not None),
+            count_cells=self._counts,
             sessions_only=self._level == "session" and options["write"] is None, wants=frozenset(wants),
             links=asked.links)
 

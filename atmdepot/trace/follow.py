@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason
 from atmdepot.node.events import Cells, Missed, SessionChange
-from atmdepot.trace.items import Cell, HecVerdict, Pdu, Place
+from atmdepot.trace.items import Cell, CellRun, HecVerdict, Pdu, Place
 from atmdepot.trace.names import VcBook, VcName
-from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen
+from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark
 from atmdepot.trace.verdicts import excuse, expected_cells, is_the_same, judge
 from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
 from atmdepot.wire.cell import (
     CELL_SIZE,
     HEADER_SIZE,
+    PAYLOAD_SIZE,
     PTI_EFCI,
     PTI_LAST,
     PTI_OAM,
@@ -42,6 +43,8 @@ _MAX_UNFINISHED = 1 << 16
 _MAX_HELD = 1 << 18
 """So many VCs, headers and directions of links are known, all together; twice what unfinished PDUs can need."""
 _MAX_RECENT = 64
+_MAX_RUNS = 1 << 14
+_NS = 1_000_000_000
 _AAL5_BELOW_32 = frozenset({5, 16, 17, 18})
 """Signalling, ILMI, LECS and PNNI: the reserved VCIs that carry AAL5."""
 
@@ -87,6 +90,15 @@ class _Direction:
         self.assemblies: dict[tuple[int, int], _Assembly] = {}
 
 
+class _Run:
+    """Cells of one VC that are only counted, and when the first and the last passed."""
+
+    __slots__ = ("cells", "direction", "first", "last")
+
+    def __init__(self, direction: _Direction, time: int, cells: int) -> None:
+        self.direction, self.first, self.last, self.cells = direction, time, time, cells
+
+
 class Follower:
     """Makes items of records.
 
@@ -100,6 +112,7 @@ class Follower:
     Args:
         book: names of VCs, and by them encapsulation and CRC rule; what it does not know is read off the octets.
         cells: give an item for every cell, and keep each PDU's cells with it; else only those that are in no PDU.
+        count: without `cells`, give a `CellRun` for the cells of a VC in each second, instead of an item for each cell.
         interface: the header format of links that neither record nor book tells of.
         sessions: who follows sessions, if anybody does.
         crc: the CRC rule of all VCs, over that of the book.
@@ -109,29 +122,34 @@ class Follower:
     """
 
     def __init__(
-        self, book: VcBook | None = None, *, cells: bool = False, interface: Interface = Interface.UNI,
-        sessions: SessionNames | None = None, crc: CrcMode | None = None, timeout: int = DEFAULT_TIMEOUT,
-        max_cells: int = DEFAULT_MAX_CELLS,
+        self, book: VcBook | None = None, *, cells: bool = False, count: bool = False,
+        interface: Interface = Interface.UNI, sessions: SessionNames | None = None, crc: CrcMode | None = None,
+        timeout: int = DEFAULT_TIMEOUT, max_cells: int = DEFAULT_MAX_CELLS,
     ) -> None:
         self.book = VcBook() if book is None else book
         self.interfaces: dict[tuple[str, str], Interface] = {}
         """The header format of a node's link, where its node told it."""
         self._cells = cells
+        self._counts = count and not cells
         self._interface = interface
         self._sessions = sessions
         self._crc = crc
         self._timeout = timeout
         self._max_cells = max_cells
         self._waiting = self._held = 0
+        self._second = 0
+        self._runs: dict[_Assembly, _Run] = {}
         self._headless_until: dict[str, int] = {}
         self._directions: dict[tuple[str, str, str], _Direction] = {}
         # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away.
         self._partial: OrderedDict[_Assembly, _Direction] = OrderedDict()
         self._recent: OrderedDict[Place, Pdu] = OrderedDict()
 
-    def take(self, record: SourceRecord) -> list[Item]:
+    def take(self, record: SourceRecord) -> list[Item | CellRun]:
         """The items that a record makes; what a source remarks makes none."""
-        items: list[Item] = []
+        items: list[Item | CellRun] = []
+        if self._counts and not isinstance(record, Remark):
+            items = self._end_second(record.time)
         if isinstance(record, Cells):
             self._expire(record.time, items)
             self._take_cells(record, items)
@@ -149,11 +167,11 @@ class Follower:
             items.append(record)
         return items
 
-    def finish(self) -> list[Pdu]:
-        """The PDUs whose last cells had not come when the trace ended; that is no fault of theirs."""
-        return [self._give_up(assembly, None) for assembly in list(self._partial)]
+    def finish(self) -> list[Item | CellRun]:
+        """The PDUs whose last cells had not come when the trace ended, by no fault of theirs; and the last counts."""
+        return [*self._take_runs(), *(self._give_up(assembly, None) for assembly in list(self._partial))]
 
-    def _miss(self, missed: Missed, items: list[Item]) -> None:
+    def _miss(self, missed: Missed, items: list[Item | CellRun]) -> None:
         """Forget what a gap has made doubtful; a PDU that began in it ends within the timeout, or is overdue."""
         if missed.sessions and self._sessions is not None:
             self._sessions.forget(missed.node)
@@ -168,7 +186,7 @@ class Follower:
 
     # Cells.
 
-    def _expire(self, now: int, items: list[Item]) -> None:
+    def _expire(self, now: int, items: list[Item | CellRun]) -> None:
         """Give up the PDUs whose last cell is overdue."""
         while self._partial:
             oldest = next(iter(self._partial))
@@ -177,24 +195,56 @@ class Follower:
                 return
             items.append(self._give_up(oldest, DropReason.REASSEMBLY_TIMEOUT))
 
-    def _take_cells(self, record: Cells, items: list[Item]) -> None:
+    def _take_cells(self, record: Cells, items: list[Item | CellRun]) -> None:
         direction = self._direction(record)
         receiver, headers = direction.receiver, direction.known
         mark = record.hec if type(record) is CapturedCells else HecMark.RECORDED
         octets, time = record.octets, record.time
-        for at in range(0, len(octets) - CELL_SIZE + 1, CELL_SIZE):
+        at, end = 0, len(octets) - CELL_SIZE
+        while at <= end:
             header = octets[at:at + HEADER_SIZE]
             known = headers.get(header) if mark is not HecMark.BAD else None
+            is_met = known is not None
             if known is None:
                 known = self._look_up(direction, header, mark)
             elif receiver.mode is HecMode.DETECTION:
                 receiver.mode = HecMode.CORRECTION
             assembly = known.assembly
-            if assembly is not None:
+            done = 1
+            if assembly is None:
+                if self._cells or self._counts or not known.fields.is_idle:
+                    name = self.book.of(record.link, known.fields.vpi, known.fields.vci)
+                    items.append(_cell(direction, known, name, octets[at:at + CELL_SIZE], time, mark))
+            elif is_met and not known.last and not self._cells:
+                done = self._add_run(direction, assembly, known, octets, at, header, time, items)
+            else:
                 self._add(direction, assembly, known, octets, at, time, mark, items)
-            elif self._cells or not known.fields.is_idle:
-                name = self.book.of(record.link, known.fields.vpi, known.fields.vci)
-                items.append(_cell(direction, known, name, octets[at:at + CELL_SIZE], time, mark))
+            at += done * CELL_SIZE
+            if self._counts and assembly is not None and known.hec is not HecVerdict.CORRECTED:
+                run = self._runs.get(assembly)
+                if run is None:
+                    self._runs[assembly] = _Run(direction, time, done)
+                else:
+                    run.cells += done
+                    if time > run.last:
+                        run.last = time
+                    elif time < run.first:
+                        run.first = time
+
+    def _end_second(self, time: int) -> list[Item | CellRun]:
+        """The cells counted in the second that is over, if `time` is of another."""
+        second = time // _NS
+        if second == self._second and len(self._runs) <= _MAX_RUNS:
+            return []
+        self._second = second
+        return self._take_runs()
+
+    def _take_runs(self) -> list[Item | CellRun]:
+        runs: list[Item | CellRun] = [
+            CellRun(run.first, run.last, *run.direction.place, assembly.vpi, assembly.vci, assembly.name, run.cells)
+            for assembly, run in self._runs.items()]
+        self._runs.clear()
+        return runs
 
     def _direction(self, record: Cells | PduSeen) -> _Direction:
         if self._held > _MAX_HELD:
@@ -249,14 +299,14 @@ class Follower:
 
     def _add(
         self, direction: _Direction, assembly: _Assembly, known: _Known, octets: bytes, at: int, time: int,
-        mark: HecMark, items: list[Item],
+        mark: HecMark, items: list[Item | CellRun],
     ) -> None:
         """Add the cell that begins at an octet to its VC's PDU, and finish the PDU with its last cell."""
         if len(assembly.parts) >= _MAX_CELLS_OF_A_PDU:
             self._discard_rest(assembly, DropReason.OVERSIZE, time, items)
         skip = assembly.discarding and self._still_skips(assembly, time)
         assembly.discarding = skip and not known.last
-        if self._cells:
+        if self._cells or (self._counts and known.hec is HecVerdict.CORRECTED):
             cell = octets[at:at + CELL_SIZE]
             items.append(_cell_of_pdu(direction, assembly, known, cell, time, mark, skip=skip))
         if skip:
@@ -278,11 +328,43 @@ class Follower:
         if self._waiting > self._max_cells or len(self._partial) > _MAX_UNFINISHED:
             self._discard_rest(next(iter(self._partial)), DropReason.REASSEMBLY_OVERFLOW, time, items)
 
+    def _add_run(self, direction: _Direction, assembly: _Assembly, known: _Known, octets: bytes, at: int, header: bytes,
+                 time: int, items: list[Item | CellRun]) -> int:
+        """Add the cells from an octet on that have one header; give how many they are.
+
+        The header is known as good, and not that of a last cell. It is what `_add` does with each of them, for a trace
+        that shows no cells.
+        """
+        parts = assembly.parts
+        if len(parts) >= _MAX_CELLS_OF_A_PDU:
+            self._discard_rest(assembly, DropReason.OVERSIZE, time, items)
+            parts = assembly.parts
+        skip = assembly.discarding and self._still_skips(assembly, time)
+        assembly.discarding = skip
+        # At a bound, which one cell may pass, they come one by one.
+        room = at + CELL_SIZE * max(1, min(_MAX_CELLS_OF_A_PDU - len(parts), self._max_cells - self._waiting))
+        end = at + CELL_SIZE
+        while end < room and octets[end:end + HEADER_SIZE] == header and len(octets) >= end + CELL_SIZE:
+            end += CELL_SIZE
+        count = (end - at) // CELL_SIZE
+        if skip:
+            return count
+        if not parts:
+            assembly.begun = time
+            assembly.clp = assembly.corrected = 0
+            self._partial[assembly] = direction
+        parts += [octets[one:one + PAYLOAD_SIZE] for one in range(at + HEADER_SIZE, end, CELL_SIZE)]
+        assembly.clp |= known.clp
+        self._waiting += count
+        if self._waiting > self._max_cells or len(self._partial) > _MAX_UNFINISHED:
+            self._discard_rest(next(iter(self._partial)), DropReason.REASSEMBLY_OVERFLOW, time, items)
+        return count
+
     def _still_skips(self, assembly: _Assembly, time: int) -> bool:
         assembly.begun = min(assembly.begun, time)  # the clock may have been set back
         return time - assembly.begun < self._timeout
 
-    def _discard_rest(self, assembly: _Assembly, why: DropReason, time: int, items: list[Item]) -> None:
+    def _discard_rest(self, assembly: _Assembly, why: DropReason, time: int, items: list[Item | CellRun]) -> None:
         """Give a PDU up, and skip its cells to come, so that they do not look like another."""
         items.append(self._give_up(assembly, why))
         assembly.discarding = True
@@ -291,6 +373,7 @@ class Follower:
     def _finish(self, direction: _Direction, assembly: _Assembly, known: _Known, time: int) -> Pdu:
         self._waiting -= len(assembly.parts) - 1
         pdu = _pdu_of(direction, assembly, time, congested=known.fields.congested)
+        pdu.counted = self._counts
         self._partial.pop(assembly, None)
         judge(pdu, self._crc or assembly.name.crc)
         if pdu.first and direction.headless_until is not None and pdu.begun < direction.headless_until:
@@ -307,9 +390,10 @@ class Follower:
         pdu = _pdu_of(self._partial.pop(assembly), assembly, assembly.begun)
         pdu.problem = why
         pdu.unfinished = True
+        pdu.counted = self._counts
         return pdu
 
-    def _show_pdu(self, pdu: Pdu, items: list[Item]) -> None:
+    def _show_pdu(self, pdu: Pdu, items: list[Item | CellRun]) -> None:
         """Name a PDU's session; what it did to the session comes first."""
         if self._sessions is not None and pdu.sdu:
             pdu.session = self._sessions.of(pdu)
@@ -319,7 +403,7 @@ class Follower:
 
     # PDUs that a capture holds as a whole.
 
-    def _take_pdu(self, record: PduSeen, items: list[Item]) -> None:
+    def _take_pdu(self, record: PduSeen, items: list[Item | CellRun]) -> None:
         """Show a PDU, unless it is the one of the cells just shown: such files hold both, for Wireshark's sake."""
         direction = self._direction(record)
         fields = CellHeader.unpack(record.header, direction.interface)

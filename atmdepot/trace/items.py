@@ -140,12 +140,13 @@ class Pdu:
     would not), `crc` what its CRC says; `clp` is the OR of its cells', `congested` the last one's EFCI. `begun` is when
     its first cell passed; `first` tells that it is the first on its VC, whose beginning may lie before the trace;
     `unfinished` that its last cell never came (with no problem: not before the trace ended, or in a gap of the trace);
-    `headless` that its first cells were in a gap of the trace, so that neither CRC nor Length say anything of it.
+    `headless` that its first cells were in a gap of the trace, so that neither CRC nor Length say anything of it;
+    `counted` that its cells were given as `CellRun`s.
     """
 
-    __slots__ = ("_carried", "begun", "cells", "clp", "congested", "count", "crc", "direction", "first", "header",
-                 "headless", "hec_corrected", "length", "link", "missing", "name", "node", "octets", "problem", "sdu",
-                 "session", "time", "unfinished", "vci", "vpi")
+    __slots__ = ("_carried", "begun", "cells", "clp", "congested", "count", "counted", "crc", "direction", "first",
+                 "header", "headless", "hec_corrected", "length", "link", "missing", "name", "node", "octets",
+                 "problem", "sdu", "session", "time", "unfinished", "vci", "vpi")
 
     def __init__(self, time: int, begun: int, place: Place, header: bytes, vpi: int, vci: int, octets: bytes) -> None:
         self.time, self.begun = time, begun
@@ -154,7 +155,7 @@ class Pdu:
         self.count = 0
         self.cells: list[Cell] = []
         self.clp = 0
-        self.congested = self.first = self.headless = self.unfinished = False
+        self.congested = self.counted = self.first = self.headless = self.unfinished = False
         self.hec_corrected = 0
         self.crc = CrcVerdict.ABSENT
         self.problem: DropReason | None = None
@@ -193,6 +194,20 @@ class Pdu:
         """Protocol, addresses and ports, as the packet's sender sees them."""
         packet = self.packet
         return packet.flow() if packet is not None else None
+
+
+class CellRun(NamedTuple):
+    """So many cells of PDUs, on one VC from a time to a time of the same second, for a trace that only counts them."""
+
+    first: int
+    last: int
+    node: str
+    link: str
+    direction: str
+    vpi: int
+    vci: int
+    name: VcName
+    cells: int
 
 
 Item = Cell | Pdu | Drop | SessionChange | Missed

@@ -43,8 +43,8 @@ class Choice(NamedTuple):
     """What the user chose: where to look, and how to read what is there.
 
     `wants` are the kinds of records (`cells`, `drops`, `sessions`) that the filter needs, `links` the links of which
-    alone it lets anything through (None: all). `sessions_only` tells that cells have no use where a depot tells of its
-    sessions.
+    alone it lets anything through (None: all). `count_cells` tells that the cells of PDUs are only counted.
+    `sessions_only` tells that cells have no use where a depot tells of its sessions.
     """
 
     places: Sequence[str] = ()
@@ -55,6 +55,7 @@ class Choice(NamedTuple):
     nni: bool = False
     crc: CrcMode | None = None
     cells: bool = False
+    count_cells: bool = False
     sessions_only: bool = False
     wants: frozenset[str] = frozenset({"cells", "drops", "sessions"})
     links: frozenset[str] | None = None
@@ -93,7 +94,8 @@ def open_source(choice: Choice) -> Iterator[Opened]:
 
 def _follower(choice: Choice, book: VcBook, sessions: CaptureSessions | DepotSessions) -> Follower:
     interface = Interface.NNI if choice.nni else Interface.UNI
-    return Follower(book, cells=choice.cells, interface=interface, sessions=sessions, crc=choice.crc)
+    return Follower(book, cells=choice.cells, count=choice.count_cells, interface=interface, sessions=sessions,
+                    crc=choice.crc)
 
 
 def _book(choice: Choice) -> VcBook:

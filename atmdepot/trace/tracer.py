@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from atmdepot.node.events import Cells, Drop, Missed, SessionChange
-from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
+from atmdepot.trace.items import Cell, CellRun, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.sources import HecMark, Remark
 from atmdepot.wire.aal5 import crc32
 from atmdepot.wire.cell import CELL_SIZE
@@ -66,13 +66,14 @@ class Tracer:
         end: ends the source when the duration is over by the clock, so that what had happened until then still comes;
             None for what does not happen now, where the clock has no say.
         remark: is told lines for the user.
+        tally: takes the cells that the follower only counts, if it does.
 
     """
 
     def __init__(
         self, source: Iterable[SourceRecord | None], follower: Follower, *, level: str, keep: Filter | None,
         shower: Shower | None, writer: CaptureWriter | None, remark: Callable[[str], None], count: int = 0,
-        duration: int = 0, end: Callable[[], None] | None = None,
+        duration: int = 0, end: Callable[[], None] | None = None, tally: Callable[[CellRun], None] | None = None,
     ) -> None:
         self._source = source
         self._follower = follower
@@ -85,6 +86,7 @@ class Tracer:
         self._count = count
         self._duration = duration
         self._end = end
+        self._tally = tally
         self._stopped = False
         self.totals = Totals()
 
@@ -107,8 +109,7 @@ class Tracer:
             if until and self._end is not None and time.monotonic_ns() > until:
                 self._end()
                 until = 0
-        for pdu in self._follower.finish():
-            self._meet(pdu)
+        self._meet_all(self._follower.finish())
         self._flush()
         return self.totals
 
@@ -119,8 +120,23 @@ class Tracer:
     def _take(self, record: SourceRecord) -> None:
         if isinstance(record, Cells):
             self.totals.cells += len(record.octets) // CELL_SIZE
-        for item in self._follower.take(record):
-            self._meet(item)
+            if self._tally is not None:
+                self.totals.seen["cell"] += 0  # cells come before what is made of them
+        self._meet_all(self._follower.take(record))
+
+    def _meet_all(self, items: list[Item | CellRun]) -> None:
+        for item in items:
+            if isinstance(item, CellRun):
+                self._count_cells(item)
+            else:
+                self._meet(item)
+
+    def _count_cells(self, run: CellRun) -> None:
+        """Cells that are only counted: no filter asks after them, and no file takes them."""
+        self.totals.seen["cell"] += run.cells
+        self.totals.shown["cell"] += run.cells
+        if self._tally is not None:
+            self._tally(run)
 
     def _meet(self, item: Item) -> None:
         """An item; a filter that asks after the PDU gets its cells when the PDU is whole."""

@@ -5,9 +5,9 @@ This project's own format, since the patent leaves it open; 68 octets, so two ce
     magic "ADST" 4 | version 1 | server 1 | cores 2 | sequence 4 | flows 4
     packets in 8 | packets out 8 | octets in 8 | octets out 8 | load 4 | connect time 4 | time 8 | reserved 4
 
-A later version only appends: it has these fields at these places, and more octets behind them. So a reader takes a report
-of its own version if the length is right, and one of a later version if it is longer; it leaves alone what is appended.
-`layouts.STATISTICS`, the Scapy layer and the Lua dissector read it in the same way.
+A later version only appends: it has these fields at these places, and more octets behind them. So a reader takes a
+report of its own version if the length is right, and one of a later version if it is longer; it leaves alone what is
+appended. `layouts.STATISTICS`, the Scapy layer and the Lua dissector read it in the same way.
 """
 
 from __future__ import annotations

@@ -33,5 +33,5 @@ from atmdepot.trace.scapy.socket import AtmUdpSocket
 from atmdepot.trace.scapy.trains import ATMTrain, ATMTrain_NNI, bind_ports, unbind_ports
 from atmdepot.trace.scapy_statistics import EdgeStatistics
 
-__all__ = ["AAL5", "ATM", "ATMOAM", "ATM_NNI", "ATMTrain", "ATMTrain_NNI", "AtmUdpSocket", "EdgeStatistics", "LLCBridged",
-           "VCBridged", "bind_ports", "cells", "idle_cell", "reassemble", "unbind_ports", "verdict"]
+__all__ = ["AAL5", "ATM", "ATMOAM", "ATM_NNI", "ATMTrain", "ATMTrain_NNI", "AtmUdpSocket", "EdgeStatistics",
+           "LLCBridged", "VCBridged", "bind_ports", "cells", "idle_cell", "reassemble", "unbind_ports", "verdict"]

@@ -17,7 +17,7 @@ from atmdepot.trace.show.text import hex_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from atmdepot.trace.items import Item
+    from atmdepot.trace.items import CellRun, Item
     from atmdepot.trace.show.text import LinePrinter
 
 _RED, _YELLOW, _GREEN, _DIM, _PLAIN = "31", "33", "32", "2", ""
@@ -145,6 +145,14 @@ class StatisticsShower:
     def show(self, item: Item) -> None:
         """Count an item."""
         self._statistics.add(item)
+
+    def tally(self, run: CellRun) -> None:
+        """Count cells."""
+        self._statistics.tally(run)
+
+    def tables(self) -> dict[str, list[dict[str, object]]]:
+        """What was counted so far."""
+        return self._statistics.tables()
 
     def flush(self) -> None:
         """Nothing is held back."""

@@ -19,6 +19,7 @@ from atmdepot.bench.report import NOTE, Report, as_json, as_markdown, tables
 from atmdepot.bench.run import Plan, run
 from atmdepot.bench.svg import draw
 from atmdepot.config.model import find, load
+from atmdepot.config.units import count_text
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.tables import console
 
@@ -146,7 +147,8 @@ def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdow
     if markdown_file is not None:
         markdown_file.write_text(as_markdown(report), encoding="utf-8")
     if failures := report.samples.failures:
-        click.echo(f"{len(failures)} samples do not count, as was told above", err=True)
+        verb = "does" if len(failures) == 1 else "do"
+        click.echo(f"{count_text(len(failures), 'sample')} {verb} not count, as was told above", err=True)
 
 
 @bench.command(epilog="\b\nExamples:\n  atmdepot bench sar --both\n  atmdepot bench sar --size 1500 --json sar.json\n")

@@ -21,6 +21,7 @@ from rich.live import Live
 from rich.text import Text
 
 from atmdepot.config.model import find, load
+from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
 from atmdepot.lab.pages import SIZES, page
@@ -170,7 +171,7 @@ class _Demo:
         ways = (("the depot's TUN device", "an edge node's", self._tcp(at_depot, "out"), self._tcp(at_edges, "in")),
                 ("an edge node's TUN device", "the depot's", self._tcp(at_edges, "out"), self._tcp(at_depot, "in")))
         for one, other, start, end in ways:
-            self._out.print(Text(f"{sum(start.values())} packets went into {one}, {sum((start & end).values())} came "
+            self._out.print(Text(f"{count_text(start.total(), 'packet')} went into {one}, {(start & end).total()} came "
                                  f"out of {other} with every octet as it was."))
             lost = start - end
             if not start or end - start or (lost and not self._lossy):
@@ -214,7 +215,8 @@ class _Demo:
             self._problems.append(f"/{name}: {reason}")
         else:
             self._served[server] = self._served.get(server, 0) + 1
-        self._last = f"/{name} {len(body):,} octets from {server or '?'} in {time.monotonic() - started:.3f} s"
+        took = time.monotonic() - started
+        self._last = f"/{name} {count_text(len(body), 'octet')} from {server or '?'} in {took:.3f} s"
 
     def _dashboard(self) -> Group:
         servers = show(self._sockets[0], "servers")
@@ -223,7 +225,7 @@ class _Demo:
         links = [row for path in self._sockets for row in show(path, "links")]
         vcs = show(self._sockets[0], "vcs")
         return Group(
-            Text(f"  {self._last}; {len(vcs)} VCs open at the depot"),
+            Text(f"  {self._last}; {count_text(len(vcs), 'VC')} open at the depot"),
             make_table("sessions per server", ["server", "list", "sessions", "sessions_total", "pages right"], servers),
             make_table("links", ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops"], links))
 
@@ -296,7 +298,7 @@ def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | No
     result = replay(network, packets, cells)
     print_trains(out, network, result.trains)
     if result.trains and result.missed:
-        out.print(Text(f"... and {result.missed:,} cells more"))
+        out.print(Text(f"... and {count_text(result.missed, 'cell')} more"))
     if write is not None:
         write_trains(write, network, result.trains)
     rows = [{"packets": result.packets, "octets": result.octets, "identical": result.identical, "cells": result.cells,

@@ -22,6 +22,7 @@ from atmdepot.trace.show.printers import FieldShower, JsonShower, LineShower, St
 from atmdepot.trace.show.summary import summary
 from atmdepot.trace.show.text import LinePrinter, Stamp
 from atmdepot.trace.tracer import LEVELS, Tracer
+from atmdepot.trace.views import Views
 from atmdepot.wire.aal5 import CrcMode
 
 if TYPE_CHECKING:
@@ -126,6 +127,9 @@ def _epilog() -> str:
               help="Write cells and PDUs to a capture instead of showing them; - is standard output.")
 @click.option("--format", "file_format", type=click.Choice(FORMATS),
               help="Of that capture: ERF records in pcap, in pcapng (the default for several nodes), or SUNATM.")
+@click.option("--each-node", is_flag=True,
+              help="Write to the capture what every node saw; without it, what two traced nodes saw of a link is "
+                   "written once, as its sender saw it.")
 @click.option("--print", "print_lines", is_flag=True, help="Show them, too, while writing.")
 @click.option("-U", "packet_buffered", is_flag=True, help="Write each cell and PDU to the capture at once.")
 @click.option("-C", "file_size", type=click.IntRange(min=1), metavar="MB",
@@ -195,6 +199,7 @@ class _Trace:
                 opened.source, opened.follower, level=self._level, keep=keep, shower=shower, writer=writer,
                 remark=_tell, count=options["count"] or 0, duration=options["duration"] or 0,
                 end=opened.stop if opened.place else None,
+                views=None if writer is None or options["each_node"] else Views(opened.links),
                 tally=shower.tally if isinstance(shower, StatisticsShower) else None)
             stack.enter_context(_stopping(opened.stop))
             if opened.place:

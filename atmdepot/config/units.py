@@ -25,6 +25,11 @@ _RATE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([kMG]?)(cps|bps)")
 _MULTIPLIER = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
+def count_text(count: int, kind: str) -> str:
+    """`1 cell`, `1,204 cells`."""
+    return f"{count:,} {kind}{'' if count == 1 else 's'}"
+
+
 class Duration(int):
     """A span of time in integer nanoseconds, written as a number and a unit: `5ms`, `20min`."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from atmdepot.config.qos import dscp_name
+from atmdepot.config.units import count_text
 from atmdepot.depot.reasons import (
     choice_text,
     entry_text,
@@ -177,8 +178,8 @@ class _Way:
         if reason is DropReason.NO_SESSION and packet.tcp is not None:
             self._say("session", f"only a SYN opens one, not {flags_words(packet.tcp.flags)}")
         elif reason is DropReason.TABLE_FULL:
-            self._say("session", f"there may be {self._depot.sessions.timers.max_sessions} sessions, no more "
-                                 "(max_sessions)")
+            most = count_text(self._depot.sessions.timers.max_sessions, "session")
+            self._say("session", f"there may be {most}, no more (max_sessions)")
         self._drop(reason)
 
     def _tell_service(self, packet: Packet) -> None:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from atmdepot.config.units import count_text
 from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class Condition:
         due = self._silent_at(settings)
         if due is not None and due <= now:
             since = next(iter(self._askers.values()))
-            self._raise(Fault.NO_ACK, f"no ACK for {_seconds(now - since)} on {len(self._askers)} sessions", now)
+            sessions = count_text(len(self._askers), "session")
+            self._raise(Fault.NO_ACK, f"no ACK for {_seconds(now - since)} on {sessions}", now)
 
     def _silent_at(self, settings: Settings) -> int | None:
         """When enough sessions will each have waited long enough: one that began to wait just now proves nothing."""
@@ -151,7 +153,7 @@ class Condition:
             self._failures, self._successes = self._failures + 1, 0
             if self._failures >= settings.fall:
                 self.suspect = False
-                self._raise(Fault.PROBE, f"{outcome} to {self._failures} probes", now)
+                self._raise(Fault.PROBE, f"{outcome} to {count_text(self._failures, 'probe')}", now)
 
     def _is_past(self, began: int) -> bool:
         """Whether what was waited for since then, in vain, tells of the time before the server came back."""

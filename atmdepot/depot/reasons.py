@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.config.qos import dscp_name
+from atmdepot.config.units import count_text
 from atmdepot.depot.sessions import Table
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, address_text, endpoint
 from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
@@ -89,7 +90,8 @@ def hindrance_text(server: Server, now: int) -> str:
     if server.draining:
         return "draining"
     if not server.takes_sessions():
-        return f"it has {server.primary_sessions} sessions, and its max_sessions is {server.settings.max_sessions}"
+        has = count_text(server.primary_sessions, "session")
+        return f"it has {has}, and its max_sessions is {server.settings.max_sessions}"
     return "a backup, for when no other is there" if server.settings.backup else "its weight is 0"
 
 

@@ -14,7 +14,7 @@ from atmdepot.drops import DropReason
 from atmdepot.node.events import Cells, Missed, SessionChange
 from atmdepot.trace.items import Cell, CellRun, HecVerdict, Pdu, Place
 from atmdepot.trace.names import VcBook, VcName
-from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark
+from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark, UnplacedPdu
 from atmdepot.trace.verdicts import excuse, expected_cells, is_the_same, judge
 from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
 from atmdepot.wire.cell import (
@@ -44,6 +44,7 @@ _MAX_HELD = 1 << 18
 """So many VCs, headers and directions of links are known, all together; twice what unfinished PDUs can need."""
 _MAX_RECENT = 64
 _MAX_RUNS = 1 << 14
+_NO_FIELDS = CellHeader(-1, -1, PTI_LAST)
 _NS = 1_000_000_000
 _AAL5_BELOW_32 = frozenset({5, 16, 17, 18})
 """Signalling, ILMI, LECS and PNNI: the reserved VCIs that carry AAL5."""
@@ -406,7 +407,8 @@ class Follower:
     def _take_pdu(self, record: PduSeen, items: list[Item | CellRun]) -> None:
         """Show a PDU, unless it is the one of the cells just shown: such files hold both, for Wireshark's sake."""
         direction = self._direction(record)
-        fields = CellHeader.unpack(record.header, direction.interface)
+        fields = _NO_FIELDS if isinstance(record, UnplacedPdu) else CellHeader.unpack(
+            record.header, direction.interface)
         last = self._recent.get(direction.place)
         same_vc = last is not None and (last.vpi, last.vci) == (fields.vpi, fields.vci)
         if last is not None and same_vc and is_the_same(last, record.octets, record.missing):

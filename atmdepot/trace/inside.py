@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason
 from atmdepot.node.events import Drop, SessionChange
-from atmdepot.trace.items import Cell, Pdu, ip_packet_in
+from atmdepot.trace.items import Cell, Pdu, ip_packet_in, total_length
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, Interface
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, MalformedPacket
 from atmdepot.wire.packet import analyse
@@ -30,9 +30,9 @@ _GREATEST_UNI_VPI, _GREATEST_PORT = 255, 0xFFFF
 def vc_of(item: Item) -> tuple[int, int] | None:
     """VPI and VCI, where the item has them."""
     if isinstance(item, Pdu):
-        return item.vpi, item.vci
-    if isinstance(item, SessionChange):
         return item.vc
+    if isinstance(item, SessionChange):
+        return item.vc if item.vc[0] >= 0 else None  # a session of packets whose VC the capture does not tell
     header = header_of(item)
     if header is not None:
         return header.vpi, header.vci
@@ -83,14 +83,14 @@ def flow_of(item: Item) -> Flow | None:
 @lru_cache(maxsize=64)
 def _dropped_packet(octets: bytes, unit: str) -> Packet | None:
     if unit == "PDUs":
-        found = ip_packet_in(octets)
+        found = ip_packet_in(octets, bridged=True)
         return None if found is None else packet_from_beginning(found.octets)
     return packet_from_beginning(octets) if unit == "packets" else None
 
 
 def packet_from_beginning(octets: bytes) -> Packet | None:
     """A packet of which the end may be missing, with the lengths that it would have whole; None if it is none."""
-    total = _total_length(octets)
+    total = total_length(octets)
     missing = total - len(octets)
     if missing > 0:
         at, length = (2, len(octets)) if octets[0] >> 4 == 4 else (4, len(octets) - 40)
@@ -105,16 +105,6 @@ def packet_from_beginning(octets: bytes) -> Packet | None:
     if packet.tcp is not None:
         packet.tcp.length += missing
     return packet
-
-
-def _total_length(octets: bytes) -> int:
-    """What the IP header says, 0 where there is none."""
-    version = octets[0] >> 4 if octets else 0
-    if version == 4 and len(octets) >= 20:
-        return int.from_bytes(octets[2:4], "big")
-    if version == 6 and len(octets) >= 40:
-        return 40 + int.from_bytes(octets[4:6], "big")
-    return 0
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.trace.capture.pcap import LinkType, packet_offset
 from atmdepot.trace.names import UNNAMED, VcName
 from atmdepot.wire.aal5 import TRAILER_SIZE
 from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, CellHeader, Interface, correct
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from atmdepot.drops import DropReason
     from atmdepot.wire.flows import Flow
     from atmdepot.wire.packet import Packet
+
+
+_LEAST_IP = 20
 
 
 class HecVerdict(StrEnum):
@@ -121,7 +125,8 @@ class Carried(NamedTuple):
     """What an SDU carries.
 
     `how` is its encapsulation in a word; `octets` are the IP packet, or the Ethernet frame, or whatever it is;
-    `packet` is the IP packet analysed, if it is one; else `problem` says why not.
+    `packet` is the IP packet analysed, if it is one; else `problem` says why not. `frame` is the bridged Ethernet frame
+    that an IP packet is in.
     """
 
     how: str
@@ -129,14 +134,16 @@ class Carried(NamedTuple):
     packet: Packet | None = None
     ethertype: int | None = None
     problem: str = ""
+    frame: bytes = b""
 
 
 class Pdu:
     """An AAL5 PDU.
 
     `octets` is the CPCS-PDU, or the bare SDU where the capture has no trailer; `header` 4 octets of a cell header that
-    name its VC; `count` the number of its cells; `cells` those, if they are kept. `length` is the Length field, -1 with
-    no trailer; `missing` how many octets the capture has cut off. `problem` is why a receiver would drop it (None: it
+    name its VC; `vpi` and `vci` are -1 where the capture does not tell the VC (`vc` is None then); `count` the number
+    of its cells; `cells` those, if they are kept. `length` is the Length field, -1 with no trailer; `missing` how many
+    octets the capture has cut off. `problem` is why a receiver would drop it (None: it
     would not), `crc` what its CRC says; `clp` is the OR of its cells', `congested` the last one's EFCI. `begun` is when
     its first cell passed; `first` tells that it is the first on its VC, whose beginning may lie before the trace;
     `unfinished` that its last cell never came (with no problem: not before the trace ended, or in a gap of the trace);
@@ -176,6 +183,11 @@ class Pdu:
     def has_trailer(self) -> bool:
         """Whether `octets`, with those that are `missing`, are a CPCS-PDU; an SDU alone never fills its cells."""
         return not (self.unfinished or self.headless) and len(self.octets) + self.missing == self.count * PAYLOAD_SIZE
+
+    @property
+    def vc(self) -> tuple[int, int] | None:
+        """VPI and VCI, if they are known."""
+        return None if self.vpi < 0 else (self.vpi, self.vci)
 
     @property
     def carried(self) -> Carried:
@@ -223,19 +235,50 @@ def _carried(sdu: bytes, name: VcName) -> Carried:
         ethertype, octets = decapsulate(sdu, encapsulation)
     except EncapsulationError as error:
         return Carried(encapsulation, sdu, problem=str(error))
+    if ethertype is None:
+        return _carried_in_frame(encapsulation, octets)
     if ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
-        kind = "a bridged Ethernet frame" if ethertype is None else f"EtherType {ethertype:04x}"
-        return Carried(encapsulation, octets, None, ethertype, kind)
+        return Carried(encapsulation, octets, None, ethertype, f"EtherType {ethertype:04x}")
     try:
         return Carried(encapsulation, octets, analyse(octets), ethertype)
     except MalformedPacket as error:
         return Carried(encapsulation, octets, None, ethertype, str(error))
 
 
-def ip_packet_in(sdu: bytes, encapsulation: Encapsulation | None = None) -> Payload | None:
+def _carried_in_frame(encapsulation: Encapsulation, frame: bytes) -> Carried:
+    """What a bridged Ethernet frame carries; behind a short packet it has padding, which is none of the packet's."""
+    found = _packet_in_frame(frame)
+    if found is None:
+        return Carried(encapsulation, frame, problem="a bridged Ethernet frame")
+    ethertype, octets = found
+    total = total_length(octets)
+    octets = octets[:total] if total >= _LEAST_IP else octets
+    try:
+        return Carried(encapsulation, octets, analyse(octets), ethertype, frame=frame)
+    except MalformedPacket as error:
+        return Carried(encapsulation, octets, None, ethertype, str(error), frame)
+
+
+def _packet_in_frame(frame: bytes) -> Payload | None:
+    """The IP packet in an Ethernet frame, behind its VLAN tags; None if there is none."""
+    at = packet_offset(LinkType.ETHERNET, frame)
+    return None if at is None else Payload(int.from_bytes(frame[at - 2:at], "big"), frame[at:])
+
+
+def total_length(octets: bytes) -> int:
+    """The octets of a packet by its IP header; 0 where there is none."""
+    version = octets[0] >> 4 if octets else 0
+    if version == 4 and len(octets) >= 20:
+        return int.from_bytes(octets[2:4], "big")
+    if version == 6 and len(octets) >= 40:
+        return 40 + int.from_bytes(octets[4:6], "big")
+    return 0
+
+
+def ip_packet_in(sdu: bytes, encapsulation: Encapsulation | None = None, *, bridged: bool = False) -> Payload | None:
     """The IP packet in an SDU, or its beginning in that of an SDU, with its EtherType; None if there is none.
 
-    Where the encapsulation is not known, the octets must tell it.
+    Where the encapsulation is not known, the octets must tell it. With `bridged`, Ethernet frames are looked into, too.
     """
     encapsulation = encapsulation or encapsulation_of(sdu)
     if encapsulation is None:
@@ -244,6 +287,8 @@ def ip_packet_in(sdu: bytes, encapsulation: Encapsulation | None = None) -> Payl
         payload = decapsulate(sdu, encapsulation)
     except EncapsulationError:
         return None
+    if payload.ethertype is None:
+        return _packet_in_frame(payload.octets) if bridged else None
     return payload if payload.ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6) else None
 
 

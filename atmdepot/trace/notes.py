@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from atmdepot.trace.show.summary import phrase_text
 from atmdepot.trace.sources import Remark
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Notes:
 
     def summary(self, seen: str) -> str:
         """A line for the user: what was seen, and what of it was passed over."""
-        passed = ", ".join(f"{count:,} {kind}" for kind, count in self.passed_over.items())
+        passed = ", ".join(phrase_text(count, kind) for kind, count in self.passed_over.items())
         return seen + (f"; passed over: {passed}" if passed else "")
 
     def take(self) -> list[SourceRecord]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.config.model import load
+from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.control import is_answered, show
 from atmdepot.net.running import control_sockets, running_networks
@@ -19,7 +20,6 @@ from atmdepot.trace.follow import Follower
 from atmdepot.trace.live import LiveSource, give_way
 from atmdepot.trace.names import VcBook
 from atmdepot.trace.sessions import CaptureSessions, DepotSessions
-from atmdepot.trace.show.summary import count_text
 from atmdepot.wire.cell import Interface
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class Opened:
     """A source that is open, and what goes with it.
 
     `nodes` is how many nodes it listens to (0: a capture may be of several), `place` what it listens on (nothing, for a
-    capture); `losses` gives sentences for the summary.
+    capture); `losses` gives sentences for the summary; `links` are the nodes, each with a link of its that is listened
+    to.
     """
 
     source: Iterable[SourceRecord | None]
@@ -76,6 +77,7 @@ class Opened:
     losses: Callable[[], list[str]] = field(default=list)
     nodes: int = 1
     place: str = ""
+    links: list[tuple[str, str]] = field(default_factory=list)
 
 
 @contextlib.contextmanager
@@ -148,7 +150,8 @@ def _running(choice: Choice) -> Iterator[Opened]:
         follower.interfaces = {(node, link): Interface(told.interface)
                                for node, of in source.nodes.items() for link, told in of.links.items()}
         place = ", ".join(source.nodes) + (f" (not running: {', '.join(silent)})" if silent else "")
-        yield Opened(source, follower, book, source.stop, lambda: _missed(source), len(source.nodes), place)
+        links = [(node, link) for node, told in source.nodes.items() for link in told.links]
+        yield Opened(source, follower, book, source.stop, lambda: _missed(source), len(source.nodes), place, links)
 
 
 def _has_depot(places: Iterable[Path]) -> bool:

@@ -52,6 +52,10 @@ class PduSeen(NamedTuple):
     node: str = ""
 
 
+class UnplacedPdu(PduSeen):
+    """A PDU of which the capture does not tell the VC; its `header` says nothing of that."""
+
+
 class Remark(NamedTuple):
     """A line for the user, on what in a source could not be read, and where."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from atmdepot.trace.follow import Follower
     from atmdepot.trace.items import Item
     from atmdepot.trace.sources import SourceRecord
+    from atmdepot.trace.views import Views
 
 LEVELS = ("cell", "pdu", "session", "all")
 _MARKS = {HecVerdict.GOOD: HecMark.RECORDED, HecVerdict.CORRECTED: HecMark.RECORDED, HecVerdict.BAD: HecMark.BAD,
@@ -49,6 +50,7 @@ class Totals:
     shown: Counter[str] = field(default_factory=Counter)
     unfinished: int = 0
     not_written: Counter[str] = field(default_factory=Counter)
+    seen_twice: Counter[str] = field(default_factory=Counter)
 
 
 class Tracer:
@@ -67,6 +69,7 @@ class Tracer:
             None for what does not happen now, where the clock has no say.
         remark: is told lines for the user.
         tally: takes the cells that the follower only counts, if it does.
+        views: chooses what the writer takes of what several nodes saw (None: all).
 
     """
 
@@ -74,6 +77,7 @@ class Tracer:
         self, source: Iterable[SourceRecord | None], follower: Follower, *, level: str, keep: Filter | None,
         shower: Shower | None, writer: CaptureWriter | None, remark: Callable[[str], None], count: int = 0,
         duration: int = 0, end: Callable[[], None] | None = None, tally: Callable[[CellRun], None] | None = None,
+        views: Views | None = None,
     ) -> None:
         self._source = source
         self._follower = follower
@@ -87,6 +91,7 @@ class Tracer:
         self._duration = duration
         self._end = end
         self._tally = tally
+        self._views = views
         self._stopped = False
         self.totals = Totals()
 
@@ -169,13 +174,16 @@ class Tracer:
         writer = self._writer
         assert writer is not None
         place = item.time, item.node
+        if self._views is not None and isinstance(item, Cell | Pdu) and not self._views.is_senders(item):
+            self.totals.seen_twice[kind] += 1
+            return
         if isinstance(item, Cell):
             comment = "HEC corrected" if item.hec is HecVerdict.CORRECTED else ""
             written = writer.cells(*place, item.link, item.direction, item.mended, _MARKS[item.hec], comment)
         elif isinstance(item, Pdu):
             # Of one that is not whole there are its cells; the summary tells of it.
             written = item.unfinished or item.headless or writer.pdu(
-                *place, item.link, item.direction, item.header, _as_wireshark_wants(item), _comment(item),
+                *place, item.link, item.direction, item.header if item.vc else b"", _as_wireshark_wants(item), _comment(item),
                 trailer=item.has_trailer, missing=item.missing)
         else:
             written = isinstance(item, Missed)

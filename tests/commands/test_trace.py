@@ -140,7 +140,7 @@ def test_sunatm_has_the_pdus(tmp_path: Path) -> None:
 
 def test_only_what_the_filter_takes_is_written(tmp_path: Path) -> None:
     copy = tmp_path / "copy.pcap"
-    assert "3 cells and 1 PDUs written" in trace("-w", copy, FILTERED).stderr
+    assert "3 cells and 1 PDU written" in trace("-w", copy, FILTERED).stderr
     assert run("trace", "-r", copy, "-q", "-t").stdout.count("\n") == 1
 
 

@@ -343,7 +343,7 @@ def test_a_session_of_a_dead_server_goes_on_and_a_new_one_does_not() -> None:
     play.open()
     kill(play.net.depot.management.servers["web1"], play.net.now)
     play.wait("2s")
-    dead = "dead for 2.0 s: server process down: connection refused to 1 probes"
+    dead = "dead for 2.0 s: server process down: connection refused to 1 probe"
     told = check(play.net, tcp(CLIENT4, 4000, VIP4, 80, ACK, seq=101, ack=301))
     assert stages(told, "server") == [f"web1, which has it ({dead})"]
     assert told.outcome == "forwarded"
@@ -373,7 +373,7 @@ def test_why_servers_are_passed_over() -> None:
     net.now += SECOND // 2
     assert stages(check(net, SYN_PACKET), "server") == [
         "web6: least-connections chooses it among web6 (weight 1, sessions 0, load 0.25)",
-        "not web1: dead for 0.5 s: server process down: connection refused to 1 probes",
+        "not web1: dead for 0.5 s: server process down: connection refused to 1 probe",
         "not web2: draining",
         "not web3: it has 2 sessions, and its max_sessions is 2",
         "not web4: its weight is 0",
@@ -386,7 +386,7 @@ def test_why_servers_are_passed_over() -> None:
     kill(servers["web5"], net.now)
     told = check(net, tcp(CLIENT4, 4002, VIP4, 80, SYN))
     assert stages(told, "server")[-2:] == [f"not web{n}: dead for 0.0 s: server process down: connection refused to "
-                                           "1 probes" for n in (5, 6)]
+                                           "1 probe" for n in (5, 6)]
     assert told.reason == DropReason.NO_SERVER
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from struct import Struct
 
+from atmdepot.trace.fragments import Fragment, Joined
 from atmdepot.wire.ip import PROTOCOL_UDP, Ipv6View, MalformedPacket
 
+_EXTENSIONS = (0, 43, 60)
+"""Hop-by-hop options, routing, destination options: the extension headers whose second octet is their length."""
+_FRAGMENT = 44
 DAMAGED = "frames whose IP or UDP header is damaged or cut"
 
 _PORTS = Struct(">HH")
@@ -16,19 +20,50 @@ Datagram = tuple[bytes, bytes, bytes, int]
 
 
 class NoCells(Exception):
-    """Octets without cells: their kind, and what the user is told of the first of it, if anything."""
+    """Octets without cells: their kind."""
 
-    def __init__(self, kind: str, remark: str = "") -> None:
+    def __init__(self, kind: str) -> None:
         super().__init__(kind)
         self.kind = kind
-        self.remark = remark
+
+
+class IsFragment(Exception):
+    """An IP packet that holds a part of a datagram."""
+
+    def __init__(self, fragment: Fragment) -> None:
+        super().__init__("an IP fragment")
+        self.fragment = fragment
 
 
 def datagram_of(octets: bytes, at: int) -> Datagram:
-    """The datagram in the IP packet at `at`; raise NoCells when it holds none, or not its headers."""
+    """The datagram in the IP packet at `at`.
+
+    Raises:
+        IsFragment: when it may hold a part of one.
+        NoCells: when it holds none, or not its headers.
+
+    """
     addresses, udp_at, end = _addresses_and_place(octets, at)
-    end = min(end, len(octets))
-    if not at + 20 <= udp_at <= end - _HEADER_SIZE:
+    return _datagram(addresses, octets, at + 20, udp_at, min(end, len(octets)))
+
+
+def datagram_of_fragments(joined: Joined) -> Datagram:
+    """The datagram in a packet that came in fragments; raise NoCells when it holds none, or not its headers."""
+    protocol, udp_at = joined.protocol, 0
+    octets = joined.octets
+    while protocol in _EXTENSIONS and udp_at + 2 <= len(octets):
+        protocol, udp_at = octets[udp_at], udp_at + (octets[udp_at + 1] + 1) * 8
+    if protocol != PROTOCOL_UDP:
+        raise NoCells("packets that are not UDP")
+    addresses, ports, payload, length = _datagram(joined.addresses, octets, 0, udp_at, len(octets))
+    if length > joined.length - udp_at - _HEADER_SIZE:
+        raise NoCells(DAMAGED)
+    return addresses, ports, payload, length
+
+
+def _datagram(addresses: bytes, octets: bytes, least: int, udp_at: int, end: int) -> Datagram:
+    """The datagram whose header stands at `udp_at`, which is `least` or more, in a packet that ends at `end`."""
+    if not least <= udp_at <= end - _HEADER_SIZE:
         raise NoCells(DAMAGED)
     # A length of zero is left for the network device to fill in.
     length = int.from_bytes(octets[udp_at + 4:udp_at + 6], "big") or end - udp_at
@@ -52,29 +87,45 @@ def _addresses_and_place(octets: bytes, at: int) -> tuple[bytes, int, int]:
     if version == 4:
         udp_at = at + (octets[at] & 15) * 4
         protocol, addresses = octets[at + 9], octets[at + 12:at + 20]
-        is_fragment = bool(octets[at + 6] & 0x3F or octets[at + 7])
         # A total length of zero is left for the network device to fill in.
         end = at + (int.from_bytes(octets[at + 2:at + 4], "big") or len(octets))
+        if protocol == PROTOCOL_UDP and (octets[at + 6] & 0x3F or octets[at + 7]):
+            word = int.from_bytes(octets[at + 6:at + 8], "big")
+            raise IsFragment(_fragment(octets, addresses, octets[at + 4:at + 6], protocol, (word & 0x1FFF) * 8,
+                                       bool(word & 0x2000), udp_at, end))
     elif version == 6 and len(octets) >= at + 40:
-        protocol, udp_at, is_fragment = _skip_extensions(octets, at)
         addresses = octets[at + 8:at + 40]
         end = at + 40 + int.from_bytes(octets[at + 4:at + 6], "big")
+        protocol, udp_at = _skip_extensions(octets, at, addresses, end)
     else:
         raise NoCells(DAMAGED)
     if protocol != PROTOCOL_UDP:
         raise NoCells("packets that are not UDP")
-    if is_fragment:
-        raise NoCells("IP fragments", "an IP fragment of a UDP datagram: cells in datagrams that were cut to "
-                          "fragments cannot be seen")
     return addresses, udp_at, end
 
 
-def _skip_extensions(octets: bytes, at: int) -> tuple[int, int, bool]:
-    """The protocol in the IPv6 packet at `at`, where its header begins, and whether the packet is a fragment."""
-    if octets[at + 6] == PROTOCOL_UDP:
-        return PROTOCOL_UDP, at + 40, False
+def _fragment(octets: bytes, addresses: bytes, identification: bytes, protocol: int, offset: int, more: bool,
+              start: int, end: int) -> Fragment:
+    """The fragment whose part of the packet is from `start` to `end`, as far as it is there."""
+    if start >= end:
+        raise NoCells(DAMAGED)
+    return Fragment(addresses + identification, addresses, protocol, offset, more, octets[start:end], end - start)
+
+
+def _skip_extensions(octets: bytes, at: int, addresses: bytes, end: int) -> tuple[int, int]:
+    """The protocol in the IPv6 packet at `at`, and where its header begins; raise IsFragment when it is a part."""
+    protocol, place = octets[at + 6], at + 40
+    if protocol == PROTOCOL_UDP:
+        return protocol, place
+    while protocol in _EXTENSIONS and place + 2 <= len(octets):
+        protocol, place = octets[place], place + (octets[place + 1] + 1) * 8
+    if protocol == _FRAGMENT and place + 8 <= len(octets):
+        word = int.from_bytes(octets[place + 2:place + 4], "big")
+        if word & 0xFFF9:  # an atomic fragment is a whole packet
+            raise IsFragment(_fragment(octets, addresses, octets[place + 4:place + 8], octets[place], word & 0xFFF8,
+                                       bool(word & 1), place + 8, end))
     try:
         view = Ipv6View(octets[at:])
     except MalformedPacket:
         raise NoCells(DAMAGED) from None
-    return view.protocol, at + view.payload_offset, view.more_fragments or view.fragment_offset > 0
+    return view.protocol, at + view.payload_offset

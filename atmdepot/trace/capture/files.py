@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from atmdepot.config.units import count_text
 from atmdepot.trace.capture.erf import ErfDecoder
 from atmdepot.trace.capture.octets import OctetReader
 from atmdepot.trace.capture.pcap import (
@@ -18,8 +19,10 @@ from atmdepot.trace.capture.pcap import (
     packet_offset,
 )
 from atmdepot.trace.capture.pcapng import PcapngReader
-from atmdepot.trace.capture.sunatm import Rfc1483Decoder, SunAtmDecoder
+from atmdepot.trace.capture.sunatm import ClipDecoder, Rfc1483Decoder, SunAtmDecoder
 from atmdepot.trace.capture.udp_cells import UdpCells
+from atmdepot.trace.erf_file import ErfFileReader, looks_like_erf
+from atmdepot.trace.link_types import READ_AS, advice
 from atmdepot.trace.notes import Notes
 
 if TYPE_CHECKING:
@@ -34,8 +37,9 @@ if TYPE_CHECKING:
 DEFAULT_LINK = "link"
 """What a link is called when the capture has no name for it."""
 
-_LINK_DECODERS: dict[int, type[ErfDecoder | SunAtmDecoder | Rfc1483Decoder]] = {
-    LinkType.ERF: ErfDecoder, LinkType.SUNATM: SunAtmDecoder, LinkType.ATM_RFC1483: Rfc1483Decoder}
+_LINK_DECODERS: dict[int, type[ErfDecoder | SunAtmDecoder | Rfc1483Decoder | ClipDecoder]] = {
+    LinkType.ERF: ErfDecoder, LinkType.SUNATM: SunAtmDecoder, LinkType.ATM_RFC1483: Rfc1483Decoder,
+    LinkType.OLD_RFC1483: Rfc1483Decoder, LinkType.ATM_CLIP: ClipDecoder, LinkType.OLD_ATM_CLIP: ClipDecoder}
 _NO_NAMES = tuple(f"(ERF_Interface_{port})" for port in range(4))
 """What Wireshark writes for the ports of an ERF capture without names; their number is in every record."""
 _LOOPBACK = 772
@@ -48,8 +52,8 @@ def open_capture(capture: str | Path | BinaryIO, *, ports: Collection[int] = (),
                  names: LinkNames | None = None) -> FileSource:
     """A capture as a source of records.
 
-    It may be pcap or pcapng, compressed by gzip or not, a file or a pipe; with ERF, SunATM, GNS3's cells, or UDP
-    datagrams that carry cells.
+    It may be pcap, pcapng or ERF records alone (`.erf`), compressed by gzip or not, a file or a pipe; pcap and pcapng
+    with ERF, SunATM, GNS3's cells, RFC 1483 or CLIP frames, or UDP datagrams that carry cells.
 
     Args:
         capture: a path ("-" is standard input), or a binary file, which the caller closes.
@@ -101,7 +105,7 @@ class FileSource:
     def __iter__(self) -> Iterator[SourceRecord]:
         """The records; damage is told by Remarks, never raised."""
         reader, pending = self._reader, self._notes.pending
-        frames = reader.frames() if isinstance(reader, PcapngReader) else self._frames_of_pcap(reader)
+        frames = self._frames_of_pcap(reader) if isinstance(reader, PcapReader) else reader.frames()
         for decode, time, octets, missing, direction in frames:
             self.records += 1
             record = decode(time, octets, missing, direction)
@@ -131,7 +135,7 @@ class FileSource:
 
     def summary(self) -> list[str]:
         """Lines for the user: how many records there were, and what was passed over."""
-        return [self._notes.summary(f"{self.name}: {self.records:,} records")]
+        return [self._notes.summary(f"{self.name}: {count_text(self.records, 'record')}")]
 
     def close(self) -> None:
         """Close the file if it was opened here."""
@@ -148,7 +152,7 @@ class FileSource:
     def _place(self) -> str:
         return f"{self.name}, octet {self._reader.record_offset}"
 
-    def _open(self, octets: OctetReader) -> PcapReader | PcapngReader:
+    def _open(self, octets: OctetReader) -> PcapReader | PcapngReader | ErfFileReader:
         octets.unpack()
         if octets.unpacked:
             self.name += " (unpacked)"
@@ -157,16 +161,20 @@ class FileSource:
             return PcapngReader(octets, self._notes, self._decoder)
         if octets.broken:
             raise CaptureError(f"{self.name}: it cannot be read: {octets.broken}")
+        if looks_like_erf(octets):
+            return ErfFileReader(octets, self._notes, self._decoder(LinkType.ERF, "", 0))
         reader = PcapReader(octets, self.name)
         if reader.link_type not in _LINK_DECODERS and reader.link_type not in IP_LINK_TYPES:
             known = ", ".join(link_type_text(kind) for kind in (*_LINK_DECODERS, *IP_LINK_TYPES))
-            raise CaptureError(f"{self.name}: the link type is {link_type_text(reader.link_type)}, which is not known "
-                               f"to carry cells; those that are: {known}")
+            told = f"the link type is {link_type_text(reader.link_type)}, which is not known to carry cells"
+            raise CaptureError(f"{self.name}: {advice(reader.link_type) or f'{told}; those that are: {known}'}")
         return reader
 
     def _decoder(self, link_type: int, name: str, number: int) -> Decode:
         """What makes records of the frames of an interface, which is called `name` or else by its number."""
         kind = _LINK_DECODERS.get(link_type)
+        if link_type in READ_AS:
+            self._notes.tell(f"{self.name}: the link type {link_type_text(link_type)} is {READ_AS[link_type]}")
         if kind is not None:
             if name.endswith(_NO_NAMES):
                 name, number = "", 0
@@ -220,7 +228,9 @@ class _Unknown:
     def __init__(self, notes: Notes, link_type: int) -> None:
         self._notes = notes
         self._kind = f"frames of link type {link_type_text(link_type)}"
+        self._advice = advice(link_type)
 
     def decode(self, _: int, octets: bytes, missing: int, direction: str) -> None:
         """Count it."""
-        self._notes.once(self._kind, f"{self._kind} are not known to carry cells; all of them are passed over")
+        told = self._advice or f"{self._kind} are not known to carry cells"
+        self._notes.once(self._kind, f"{told}; all of them are passed over")

@@ -47,11 +47,17 @@ class LinkType(IntEnum):
 
     NULL = 0
     ETHERNET = 1
+    OLD_RFC1483 = 11
+    OLD_ATM_CLIP = 19
     ATM_RFC1483 = 100
     RAW_IP = 101
+    ATM_CLIP = 106
     LOOP = 108
     LINUX_SLL = 113
     SUNATM = 123
+    JUNIPER_ATM2 = 135
+    JUNIPER_ATM1 = 137
+    MTP2 = 140
     ERF = 197
     IPV4 = 228
     IPV6 = 229
@@ -244,7 +250,7 @@ _FAMILY_FIRST = (LinkType.NULL, LinkType.LOOP)
 """Four octets of an address family come first: in the capturing machine's byte order, and in the network's."""
 IP_LINK_TYPES = (*_PROTOCOL_AND_PACKET, LinkType.RAW_IP, LinkType.IPV4, LinkType.IPV6, *_FAMILY_FIRST)
 """Those whose frames may carry IP packets."""
-_VLAN_TAGS = {0x8100, 0x88A8, 0x9100}
+VLAN_TAGS = {0x8100, 0x88A8, 0x9100}
 """802.1Q, 802.1ad and what older bridges write for the outer tag."""
 _IP_ETHERTYPES = {ETHERTYPE_IPV4, ETHERTYPE_IPV6}
 _IP_FAMILIES = {2, 10, 24, 28, 30}
@@ -261,7 +267,7 @@ def packet_offset(link_type: int, frame: bytes) -> int | None:
         return 4 if {int.from_bytes(family, "little"), int.from_bytes(family, "big")} & _IP_FAMILIES else None
     protocol_at, packet_at = places
     ethertype = int.from_bytes(frame[protocol_at:protocol_at + 2], "big")
-    while ethertype in _VLAN_TAGS:
+    while ethertype in VLAN_TAGS:
         # A tag is 2 octets of priority and VLAN, and the EtherType of what follows it.
         ethertype = int.from_bytes(frame[packet_at + 2:packet_at + 4], "big")
         packet_at += 4

@@ -11,6 +11,7 @@ from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.sockets import grow_buffers
 from atmdepot.node.events import Missed
@@ -75,7 +76,8 @@ class SniffSource:
         self._index = _index(interface)
         self._notes = Notes(lambda: interface)
         self.passed_over = self._notes.passed_over
-        self._udp = UdpCells(self._notes, ports, names)
+        # The kernel cannot tell a later fragment's ports, so none of them passes its filter.
+        self._udp = UdpCells(self._notes, ports, names, all_fragments=False)
         self._numbers: dict[str, int] = {}
         self._idle = idle
         self._stopped = False
@@ -128,8 +130,8 @@ class SniffSource:
         """Lines for the user: how many packets there were, what was passed over, and what the kernel lost."""
         with suppress(OSError):
             list(self._losses())
-        return [self._notes.summary(f"{self.name}: {self.packets:,} packets"),
-                f"{self.missed:,} packets lost by the kernel, because this trace was too slow"]
+        return [self._notes.summary(f"{self.name}: {count_text(self.packets, 'packet')}"),
+                f"{count_text(self.missed, 'packet')} lost by the kernel, because this trace was too slow"]
 
     def close(self) -> None:
         """Listen no more."""

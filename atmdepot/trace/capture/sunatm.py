@@ -1,11 +1,12 @@
-"""Captures of PDUs, without cells: SunATM's (link type 123), and RFC 1483 frames (100) with GNS3's cells among them.
+"""Captures of PDUs, without cells: SunATM's (link type 123), RFC 1483 frames (100), and Classical IP over ATM (106).
 
 ::
 
     SunATM     flags 1 | VPI 1 | VCI 2 | SDU      flags: 0x80 sent, else received; the low 4 bits tell what it carries
     RFC 1483   LLC/SNAP and what it names         of which VC is not told
+    CLIP       the same, or a bare IP packet      of which VC is not told
 
-Neither has a trailer, so neither has a CRC to judge. GNS3 writes the cells of its ATM links with link type 100, one
+None has a trailer, so none has a CRC to judge. GNS3 writes the cells of its ATM links with link type 100, one
 raw cell of 53 octets in a record, which no other tool reads.
 """
 
@@ -15,7 +16,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from atmdepot.node.events import Cells
-from atmdepot.trace.sources import PduSeen
+from atmdepot.trace.sources import PduSeen, UnplacedPdu
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PTI_LAST, CellHeader, correct, hec
 from atmdepot.wire.llc import LLC_SNAP
 
@@ -73,14 +74,30 @@ class Rfc1483Decoder:
         self._link = link
 
     def decode(self, time: int, octets: bytes, missing: int, direction: str) -> SourceRecord | None:
-        """The cells or the PDU, whose VC is told as 0/0."""
+        """The cells, or the PDU, of which the VC is not known."""
         llc = octets.startswith(_LLC_BEGINS)
         if not missing and _are_cells(octets, strict=llc):
             return Cells(time, self._link, direction, octets, self._node)
         if not llc:
             self._notes.remark("frames of link type 100 that are neither cells nor LLC")
             return None
-        return PduSeen(time, self._link, direction, _NO_VC, octets, False, missing, self._node)
+        return UnplacedPdu(time, self._link, direction, _NO_VC, octets, False, missing, self._node)
+
+
+class ClipDecoder:
+    """Makes source records of the packets of Linux' Classical IP over ATM, which may have LLC before them or not."""
+
+    def __init__(self, notes: Notes, node: str, link: str) -> None:
+        self._notes = notes
+        self._node = node
+        self._link = link
+
+    def decode(self, time: int, octets: bytes, missing: int, direction: str) -> SourceRecord | None:
+        """The SDU, of which the VC is not known."""
+        if not (octets.startswith(_LLC_BEGINS) or (octets[:1] and octets[0] >> 4 in (4, 6))):
+            self._notes.remark("CLIP frames that are neither IP nor LLC")
+            return None
+        return UnplacedPdu(time, self._link, direction, _NO_VC, octets, False, missing, self._node)
 
 
 def _are_cells(octets: bytes, *, strict: bool) -> bool:

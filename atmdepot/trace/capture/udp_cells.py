@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.drops import DropReason
 from atmdepot.node.events import Cells, Drop
-from atmdepot.trace.capture.datagrams import NoCells, datagram_of, unpack_ports
+from atmdepot.trace.capture.datagrams import IsFragment, NoCells, datagram_of, datagram_of_fragments, unpack_ports
 from atmdepot.trace.capture.erf import header_with_hec
+from atmdepot.trace.fragments import FragmentJoiner
 from atmdepot.trace.sources import CapturedCells, HecMark
 from atmdepot.wire.aal5 import CrcMode, parse_cpcs_pdu
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, Interface, hec
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from atmdepot.trace.capture.datagrams import Datagram
+    from atmdepot.trace.fragments import Fragment
     from atmdepot.trace.notes import Notes
     from atmdepot.trace.sources import SourceRecord
 
@@ -51,6 +53,7 @@ _MAX_LABELS = 8
 _OAM_PTIS, _OAM_VCIS = {4, 5}, {3, 4}
 _NO_CELLS = "UDP datagrams that hold no cells"
 _UNPROVEN = "UDP datagrams that may hold cells"
+_FRAGMENTS = "IP fragments"
 _NO_MPLS_CELLS = "MPLS-in-UDP datagrams that hold no cells"
 
 
@@ -81,12 +84,13 @@ class UdpCells:
     """Finds the cells in IP packets, for all interfaces of a capture."""
 
     def __init__(self, notes: Notes, ports: Collection[int] = (), names: LinkNames | None = None, *,
-                 max_flows: int = 1 << 16, max_waiting: int = 1 << 14) -> None:
+                 max_flows: int = 1 << 16, max_waiting: int = 1 << 14, all_fragments: bool = True) -> None:
         """Take the datagrams of `ports` (none: those that prove to be cells); `names` names their links.
 
         Without a name a link is called by its two ends, and its direction is `out` from the lesser address and port,
         unless the capture tells which packets the machine sent itself. At most `max_flows` pairs of ends are
-        remembered, and at most `max_waiting` cells wait for a proof; the oldest go.
+        remembered, and at most `max_waiting` cells wait for a proof; the oldest go. `all_fragments` tells that the
+        source gives all fragments of a packet, so that they can be put together, and not the first alone.
         """
         self._notes = notes
         self._ports = frozenset(ports)
@@ -94,6 +98,8 @@ class UdpCells:
         self._max_flows = max_flows
         self._max_waiting = max_waiting
         self._flows: dict[bytes, list[_Stream]] = {}
+        self._fragments = FragmentJoiner() if all_fragments else None
+        self._has_fragments = False
         self._undecided: dict[_Conversation, None] = {}
         self._waiting = 0
 
@@ -104,16 +110,39 @@ class UdpCells:
         interface: what two of them saw of the same packets is kept apart.
         """
         try:
-            return self._cells(time, datagram_of(octets, at), hint, interface)
+            try:
+                datagram = datagram_of(octets, at)
+            except IsFragment as part:
+                return self._fragment(time, part.fragment, hint, interface)
+            return self._cells(time, datagram, hint, interface)
         except NoCells as passed:
-            if passed.remark:
-                self._notes.once(passed.kind, passed.remark)
-            else:
-                self._notes.count(passed.kind)
+            self._notes.count(passed.kind)
             return None
 
+    def _fragment(self, time: int, fragment: Fragment, hint: str, interface: int) -> SourceRecord | None:
+        """The cells in a datagram that this fragment makes whole."""
+        if not self._has_fragments:
+            self._has_fragments = True
+            seen = "seen where all fragments of a datagram are here" if self._fragments else \
+                "not seen here; a capture of all fragments shows them"
+            self._notes.tell(f"datagrams were cut to IP fragments: their cells are {seen}")
+        if self._fragments is None:
+            raise NoCells(_FRAGMENTS)
+        joined = self._fragments.add(time, fragment, interface, hint)
+        self._count_fragments()
+        return None if joined is None else self._cells(time, datagram_of_fragments(joined), hint, interface)
+
+    def _count_fragments(self) -> None:
+        """Count the fragments whose datagrams never were whole."""
+        if self._fragments is not None and self._fragments.lost:
+            self._notes.count(_FRAGMENTS, self._fragments.lost)
+            self._fragments.lost = 0
+
     def finish(self) -> None:
-        """Give up what still waits for a proof."""
+        """Give up what still waits for a proof, or for the rest of its fragments."""
+        if self._fragments is not None:
+            self._fragments.finish()
+            self._count_fragments()
         for conversation in list(self._undecided):
             self._give_up(conversation)
         if count := self._notes.passed_over[_UNPROVEN]:

@@ -15,6 +15,7 @@ import time as clocks
 from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO
 
+from atmdepot.config.units import count_text
 from atmdepot.trace.capture.containers import PcapContainer, PcapngContainer
 from atmdepot.trace.capture.erf import (
     ERF_HEADER_SIZE,
@@ -27,6 +28,7 @@ from atmdepot.trace.capture.erf import (
 from atmdepot.trace.capture.output import Output, Rotation
 from atmdepot.trace.capture.pcap import MAX_RECORD, TIME_LIMIT, LinkType
 from atmdepot.trace.capture.sunatm import sunatm_record
+from atmdepot.trace.show.summary import phrase_text
 from atmdepot.trace.sources import HecMark
 from atmdepot.wire.aal5 import TRAILER_SIZE
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 FORMATS = ("erf", "pcapng", "sunatm")
 _ERF_CELL = ERF_HEADER_SIZE + CELL_SIZE - 1
 _ERF_PDU = ERF_HEADER_SIZE + 4
+_NO_VC = "PDUs whose VC is not known"
 _DIRECTIONS = {"out": Direction.SENT, "in": Direction.RECEIVED}
 
 
@@ -120,7 +123,7 @@ class CaptureWriter:
             node: the node that saw it; "" for none.
             link: the node's link.
             direction: `in`, `out`, or "" if it is not known.
-            header: its VC.
+            header: its VC; empty where that is not known. All formats tell one, so that there is no place for such a PDU.
             octets: the CPCS-PDU with pad and trailer; the SDU alone if `trailer` is False.
             comment: a line that pcapng has a place for.
             trailer: whether there is one.
@@ -159,8 +162,9 @@ class CaptureWriter:
     def summary(self) -> str:
         """A line for the user on what was written."""
         files = f" (the last of {self._output.files} files)" if self._output.files > 1 else ""
-        left = ", ".join(f"{count:,} {kind}" for kind, count in self.left_out.items())
-        return (f"{self._output.name}{files}: {self.cell_count:,} cells and {self.pdu_count:,} PDUs written"
+        left = ", ".join(phrase_text(count, kind) for kind, count in self.left_out.items())
+        wrote = f"{count_text(self.cell_count, 'cell')} and {count_text(self.pdu_count, 'PDU')} written"
+        return (f"{self._output.name}{files}: {wrote}"
                 + (f"; left out: {left}" if left else ""))
 
     def __enter__(self) -> Self:
@@ -231,7 +235,9 @@ class ErfCaptureWriter(CaptureWriter):
             trailer: bool = True, missing: int = 0) -> bool:
         """Write a PDU with its trailer; one without, or of more cells than a record has room for, is left out."""
         length = len(octets) + missing
-        if not trailer:
+        if not header:
+            self.left_out[_NO_VC] += 1
+        elif not trailer:
             self.left_out["PDUs without trailer"] += 1
         elif length > MAX_PDU_CELLS * PAYLOAD_SIZE:
             self.left_out[f"PDUs of more than {MAX_PDU_CELLS} cells"] += 1
@@ -264,7 +270,9 @@ class SunAtmWriter(CaptureWriter):
         if trailer:
             length = _sdu_length(octets, missing)
             sdu = octets[:length]
-        if length < 0:
+        if not header:
+            self.left_out[_NO_VC] += 1
+        elif length < 0:
             self.left_out["PDUs whose Length is wrong or cut off"] += 1
         elif self._takes(time, 1, "PDUs"):
             self._begin(time)

@@ -13,6 +13,7 @@ from scapy.packet import Packet, bind_bottom_up, bind_top_down, split_bottom_up,
 
 from atmdepot.trace.scapy.base import Summed
 from atmdepot.trace.scapy.cells import ATM, ATM_NNI
+from atmdepot.trace.show.summary import phrase_text
 from atmdepot.wire.cell import CELL_SIZE
 
 
@@ -33,7 +34,7 @@ class ATMTrain(Summed, Packet):
     def verdict(self) -> str:
         """Whether the octets are whole cells."""
         count, rest = divmod(len(self.do_build()), CELL_SIZE)
-        return f"whole cells: {count}" + (f", and {rest} octets that are none" if rest else "")
+        return f"whole cells: {count}" + (f", and {phrase_text(rest, 'octets that are none')}" if rest else "")
 
     def mysummary(self) -> str:
         """How many cells there are."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.config.units import count_text
+
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
@@ -35,6 +37,9 @@ def summary(
         lines.append(f"{count_text(totals.unfinished, 'PDU')} had no last cell")
     if written:
         lines.append(written + (f"; not in it: {kinds_text(totals.not_written)}" if totals.not_written else ""))
+        if totals.seen_twice:
+            lines.append(f"{kinds_text(totals.seen_twice)} not written again: seen at both ends of a link, and written "
+                         "as sent (--each-node writes both)")
     return [*lines, *losses]
 
 
@@ -47,6 +52,21 @@ def kinds_text(counts: Counter[str]) -> str:
     return ", ".join(count_text(count, kind) for kind, count in counts.items())
 
 
-def count_text(count: int, kind: str) -> str:
-    """`1 cell`, `1,204 cells`."""
-    return f"{count:,} {kind}{'' if count == 1 else 's'}"
+_SINGULAR = {"blocks": "block", "cells": "cell", "cuts": "cut", "datagrams": "datagram", "fragments": "fragment",
+             "frames": "frame", "interfaces": "interface", "octets": "octet", "packets": "packet", "PDUs": "PDU",
+             "places": "place", "records": "record", "times": "time"}
+_VERBS = {"are": "is", "hold": "holds", "were": "was", "have": "has"}
+
+
+def phrase_text(count: int, phrase: str) -> str:
+    """A count of what a phrase in the plural says: `2 frames that are not IP`, `1 frame that is not IP`.
+
+    The first noun that is counted, and the verb behind its "that", are put in the singular.
+    """
+    words = phrase.split(" ")
+    at = next((at for at, word in enumerate(words) if word in _SINGULAR), None) if count == 1 else None
+    if at is not None:
+        words[at] = _SINGULAR[words[at]]
+        if words[at + 1:at + 2] == ["that"] and at + 2 < len(words):
+            words[at + 2] = _VERBS.get(words[at + 2], words[at + 2])
+    return f"{count:,} {' '.join(words)}"

@@ -14,13 +14,13 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from atmdepot.config.units import count_text
 from atmdepot.drops import DropReason
 from atmdepot.node.events import Drop, SessionChange
-from atmdepot.trace.inside import header_of, packet_from_beginning
+from atmdepot.trace.inside import header_of, packet_from_beginning, vc_of
 from atmdepot.trace.items import Carried, Cell, CrcVerdict, HecVerdict, Pdu, encapsulation_of
 from atmdepot.trace.show.oam import oam_text
 from atmdepot.trace.show.printable import printable
-from atmdepot.trace.show.summary import count_text
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, endpoint, ip_view
 from atmdepot.wire.llc import ETHERTYPE_ARP
 from atmdepot.wire.statistics import MAGIC, Statistics
@@ -155,7 +155,7 @@ def _place_text(node: str, link: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _vc_text(direction: str, vpi: int, vci: int) -> str:
-    return f"{direction:<3}  {f'{vpi}/{vci}':<8} "
+    return f"{direction:<3}  {'no VC' if vpi < 0 else f'{vpi}/{vci}':<8} "
 
 
 # Cells.
@@ -247,22 +247,30 @@ def _carried_text(pdu: Pdu, *, quick: bool) -> str:
     if carried.how == "statistics":
         return f": {_statistics_text(carried.octets)}"
     how = "" if quick or carried.how in ("vc-mux", "") else f"{carried.how.upper()} "
+    if carried.frame and not quick:
+        how += f"{_ethernet_text(carried.frame)} "
     if carried.packet is not None:
         return f": {how}{packet_text(carried.packet, b'' if quick else carried.octets)}"
     if pdu.missing and (packet := packet_from_beginning(carried.octets)) is not None:
         return f": {how}{packet_text(packet)}"
-    return f": {how}{_other_text(carried)}"
+    return f": {how}{_other_text(carried, quick=quick)}"
 
 
-def _other_text(carried: Carried) -> str:
+def _other_text(carried: Carried, *, quick: bool) -> str:
     """What carries no IP packet."""
     octets = carried.octets
     if carried.ethertype == ETHERTYPE_ARP:
         return f"ARP, {count_text(len(octets), 'octet')}"
+    if carried.frame:
+        ethernet = f"EtherType {carried.frame[12:14].hex()}, {count_text(len(carried.frame), 'octet')}"
+        return f"{_ethernet_text(carried.frame)} {ethernet}" if quick else ethernet
     if carried.how.endswith("bridged") and len(octets) >= _ETHERNET_HEADER_SIZE:
-        destination, source = octets[:_MAC_SIZE].hex(":"), octets[_MAC_SIZE:2 * _MAC_SIZE].hex(":")
-        return f"Ethernet {source} > {destination} EtherType {octets[12:14].hex()}, {count_text(len(octets), 'octet')}"
+        return f"{_ethernet_text(octets)} EtherType {octets[12:14].hex()}, {count_text(len(octets), 'octet')}"
     return carried.problem
+
+
+def _ethernet_text(frame: bytes) -> str:
+    return f"Ethernet {frame[_MAC_SIZE:2 * _MAC_SIZE].hex(':')} > {frame[:_MAC_SIZE].hex(':')}"
 
 
 def _statistics_text(octets: bytes) -> str:
@@ -334,7 +342,9 @@ def session_text(change: SessionChange) -> str:
     why = f" ({change.why})" if change.why else ""
     server = f" at {change.server}" if change.server else ""
     ends = f"{change.protocol} {change.client} > {change.service}{server}"
-    place = f"{change.link}{' ' if change.link else ''}VC {change.vc[0]}/{change.vc[1]} {change.category}".rstrip()
+    vc = vc_of(change)
+    where = f"VC {vc[0]}/{vc[1]}" if vc else "no VC"
+    place = f"{change.link}{' ' if change.link else ''}{where} {change.category}".rstrip()
     return f"session {change.number} {change.event}{why}: {ends}, {place}"
 
 

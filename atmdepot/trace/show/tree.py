@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from construct import Container, EnumIntegerString, ListContainer
 from construct.core import ConstructError
 
+from atmdepot.config.units import count_text
+from atmdepot.trace.capture.pcap import VLAN_TAGS
 from atmdepot.trace.items import Cell, HecVerdict, Pdu
 from atmdepot.trace.show.printable import printable
-from atmdepot.trace.show.summary import count_text
 from atmdepot.wire import ip_layouts, layouts
 from atmdepot.wire.aal5 import TRAILER_SIZE, crc32, is_dynamips_crc
 from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, Interface, hec
@@ -102,11 +103,26 @@ def _pdu_lines(pdu: Pdu) -> Iterator[str]:
         name, layout = _ENCAPSULATIONS[carried.how]
         yield name
         yield from _parsed(layout, pdu.sdu, 1)
+    if carried.frame:
+        yield from _ethernet_lines(carried.frame)
     if carried.how == "statistics":
         yield "statistics of an edge node"
         yield from _parsed(layouts.STATISTICS, carried.octets, 1)
     if carried.packet is not None:
         yield from _packet_lines(carried.octets, carried.packet)
+
+
+def _ethernet_lines(frame: bytes) -> Iterator[str]:
+    """Addresses, VLAN tags and EtherType of a bridged frame that holds an IP packet."""
+    yield "Ethernet"
+    yield f"{_INDENT}destination address: {frame[:6].hex(':')}"
+    yield f"{_INDENT}source address: {frame[6:12].hex(':')}"
+    at = 12
+    while int.from_bytes(frame[at:at + 2], "big") in VLAN_TAGS:
+        tag = int.from_bytes(frame[at + 2:at + 4], "big")
+        yield f"{_INDENT}vlan: {tag & 0xFFF}, priority {tag >> 13}"
+        at += 4
+    yield f"{_INDENT}ethertype: {frame[at:at + 2].hex()}"
 
 
 def _cpcs_lines(pdu: Pdu) -> Iterator[str]:
@@ -176,7 +192,8 @@ def _value(name: str, value: Any) -> str:
         if name.endswith("_address") and len(value) in (4, 16):
             return address_text(value)
         shown = value[:_LONGEST_BYTES].hex(" ")
-        return f"{len(value)} octets" + (f": {shown}{' ...' if len(value) > _LONGEST_BYTES else ''}" if value else "")
+        more = " ..." if len(value) > _LONGEST_BYTES else ""
+        return count_text(len(value), "octet") + (f": {shown}{more}" if value else "")
     if isinstance(value, bool):
         return "yes" if value else "no"
     number = f"{int(value):0{_HEXADECIMAL[name]}x}" if name in _HEXADECIMAL else str(int(value))

@@ -196,7 +196,7 @@ def test_what_is_left_out_is_counted_by_kind() -> None:
                             "PDUs of a time that captures cannot tell": 3,
                             "cells of a time that captures cannot tell": 9}
     assert erf.summary().endswith(
-        "0 cells and 1 PDUs written; left out: 2 PDUs of more than 1364 cells, 1 PDUs without trailer, 3 PDUs of a "
+        "0 cells and 1 PDU written; left out: 2 PDUs of more than 1364 cells, 1 PDU without trailer, 3 PDUs of a "
         "time that captures cannot tell, 9 cells of a time that captures cannot tell")
 
 

@@ -1,0 +1,84 @@
+"""ERF files: records back to back, as the cards of Endace's write them, without a header of the file.
+
+The records are those of `erf.py`; their length counts header, extension headers, body and padding. There is no magic,
+so that a file is taken for one if its first records follow one another as such records do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.trace.capture.erf import ERF_HEADER_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atmdepot.trace.capture.octets import OctetReader
+    from atmdepot.trace.capture.pcapng import Decode, Frame
+    from atmdepot.trace.notes import Notes
+
+_TYPES = frozenset((*range(1, 33), 48))
+"""The types of records that are defined, 48 for padding between others."""
+_LOOKED_AT = 5
+_TYPE_BITS = 0x7F
+
+
+def _length(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at + 10:at + 12], "big")
+
+
+def looks_like_erf(octets: OctetReader) -> bool:
+    """Whether what follows begins with ERF records: up to five are looked at, and a whole one must be there."""
+    at = 0
+    for number in range(_LOOKED_AT):
+        if not octets.want(at + ERF_HEADER_SIZE):
+            # The end, or a record that is cut: it is none of the others' fault.
+            return number > 0
+        start = octets.at + at
+        length = _length(octets.data, start)
+        if octets.data[start + 8] & _TYPE_BITS not in _TYPES or length < ERF_HEADER_SIZE:
+            return False
+        if not octets.want(at + length):
+            return number > 0
+        at += length
+    return True
+
+
+class ErfFileReader:
+    """Gives the records of an ERF file, holding one block of it at a time.
+
+    Where it is damaged reading ends, with a remark. `decode` makes the source's records; each has its own time.
+    """
+
+    def __init__(self, octets: OctetReader, notes: Notes, decode: Decode) -> None:
+        self._octets = octets
+        self._notes = notes
+        self._decode = decode
+        self._number = 0
+        self.record_offset = 0
+
+    def frames(self) -> Iterator[Frame]:
+        """All records, to the end of the file."""
+        source = self._octets
+        while source.want(1):
+            self._number += 1
+            self.record_offset = source.offset
+            length = ERF_HEADER_SIZE
+            if source.want(ERF_HEADER_SIZE):
+                length = _length(source.data, source.at)
+                if length < ERF_HEADER_SIZE:
+                    self._end("damaged places", f"it claims {length} octets, and an ERF record has at least "
+                              f"{ERF_HEADER_SIZE}: what follows cannot be read")
+                    return
+            if not source.want(length):
+                why = source.broken and f"it cannot be read further: {source.broken}"
+                self._end("cuts", why or f"the file ends in it: {source.left} of {length} octets are there")
+                return
+            at = source.at
+            source.at += length
+            yield self._decode, 0, source.data[at:at + length], 0, ""
+        if source.broken:
+            self._end("cuts", f"it cannot be read further: {source.broken}")
+
+    def _end(self, kind: str, why: str) -> None:
+        self._notes.remark(kind, f"record {self._number:,}: {why}")

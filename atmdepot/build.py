@@ -21,6 +21,15 @@ _PACKAGE = Path(__file__).parent
 _EXTENSIONS = (".so", ".pyd")
 
 
+def python(*words: str) -> list[str]:
+    """The command that starts another Python, for modules of this package or a program of ours (`-c`).
+
+    `-P` keeps the directory in which it starts off its path: a package `atmdepot` that lies there, or any other module,
+    must not run in this one's place, with this process's rights.
+    """
+    return [sys.executable, "-P", *words]
+
+
 class _SourceOnly:
     """Finds the package's modules by their sources alone."""
 
@@ -64,6 +73,11 @@ def _has_extension(name: str) -> bool:
 def is_compiled() -> bool:
     """Whether the compiled data path runs."""
     return not os.environ.get(PURE) and bool(compiled())
+
+
+def package() -> Path:
+    """The directory of the package that runs."""
+    return _PACKAGE
 
 
 def describe() -> str:

@@ -29,7 +29,7 @@ def made(page: Path) -> str:
 def printed(command: str) -> str:
     """What a command of a page prints on standard output."""
     words = shlex.split(command)[1:]
-    done = subprocess.run([sys.executable, "-m", "atmdepot", *words], cwd=ROOT, capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-P", "-m", "atmdepot", *words], cwd=ROOT, capture_output=True, text=True,
                           env=os.environ | {"TZ": "UTC", "COLUMNS": "120", "NO_COLOR": "1"}, check=True)
     return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
 

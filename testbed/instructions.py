@@ -42,7 +42,7 @@ def counted(directory: Path, options: argparse.Namespace) -> dict[str, Counter[s
     """The costs of the depot and of both edge nodes while ab asks."""
     valgrind = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={directory}/%p", "--collect-atstart=no",
                 f"--toggle-collect={_BURSTS}"]
-    with Lab.up(options.table, command=[*valgrind, sys.executable, "-m", "atmdepot"], timeout=_PATIENCE) as lab:
+    with Lab.up(options.table, command=[*valgrind, *build.python("-m", "atmdepot")], timeout=_PATIENCE) as lab:
         ask = ["ab", "-q", *["-k"] * options.keep_alive, "-n", str(options.requests), "-c", str(options.at_once),
                f"http://{next(iter(lab.network.vips))}/1KB"]
         lab.run("client", ask, capture_output=True)

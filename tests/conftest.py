@@ -33,7 +33,8 @@ settings.load_profile("atmdepot")
 @lru_cache(maxsize=1)
 def _namespaces_lack() -> str:
     """Why no lab can be had here, in the words of `atmdepot doctor`; empty when one can."""
-    told = subprocess.run([sys.executable, "-m", "atmdepot", "doctor"], capture_output=True, text=True, check=False)
+    told = subprocess.run([sys.executable, "-P", "-m", "atmdepot", "doctor"], capture_output=True, text=True,
+                          check=False)
     return "" if told.returncode == 0 else "this machine cannot run a lab: see `atmdepot doctor`"
 
 
@@ -71,7 +72,7 @@ def lab_environment() -> Iterator[dict[str, str]]:
         environment = os.environ | {"ATMDEPOT_RUN_DIR": directory}
         yield environment
         for state in Path(directory).glob("*/state.json"):
-            subprocess.run([sys.executable, "-m", "atmdepot", "lab", "down", state.parent.name], env=environment,
+            subprocess.run([sys.executable, "-P", "-m", "atmdepot", "lab", "down", state.parent.name], env=environment,
                            capture_output=True, check=False)
 
 

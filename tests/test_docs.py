@@ -98,7 +98,7 @@ def test_the_tour_of_the_readme(tmp_path: Path, lab_environment: dict[str, str])
     for line in _console_commands(tour):
         command = shlex.split(line)
         assert command[0] == "atmdepot"
-        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False,
+        done = subprocess.run([sys.executable, "-P", "-m", *command], capture_output=True, text=True, check=False,
                               env=lab_environment, cwd=ROOT)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         if line.endswith("/server"):

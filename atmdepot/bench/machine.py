@@ -7,11 +7,11 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import atmdepot
+from atmdepot import build
 
 if TYPE_CHECKING:
     from atmdepot.bench.contenders import Contender
@@ -62,7 +62,7 @@ def describe(contenders: list[Contender]) -> dict[str, Any]:
 def daemon_command(contender: Contender) -> tuple[str, ...]:
     """How atmdepot is run for a contender: with the data path that is to be measured."""
     pure = ("ATMDEPOT_PURE=1",) if contender.daemons == "plain" else ("-u", "ATMDEPOT_PURE")
-    return ("env", *pure, sys.executable)
+    return ("env", *pure, *build.python())
 
 
 def data_path(contender: Contender) -> str:

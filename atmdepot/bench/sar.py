@@ -101,7 +101,7 @@ def measure_plain(sizes: tuple[int, ...], seconds: float) -> Report:
     if not build.is_compiled():
         raise EnvironmentLacks("the data path here is plain already: install atmdepot with a C compiler to compare")
     words = [f"--size={size}" for size in sizes]
-    command = [sys.executable, "-m", "atmdepot", "bench", "sar", f"--seconds={seconds}", "--json=-", *words]
+    command = build.python("-m", "atmdepot", "bench", "sar", f"--seconds={seconds}", "--json=-", *words)
     done = subprocess.run(command, env=os.environ | {build.PURE: "1"}, capture_output=True, check=False,
                           timeout=_PATIENCE)
     if done.returncode:

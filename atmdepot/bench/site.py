@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from atmdepot import build
 from atmdepot.bench import machine, peers
 from atmdepot.bench.lab_table import BULK_PORT, addresses_of, table_for
 from atmdepot.bench.readings import NoFigure
@@ -101,7 +101,7 @@ class Site:
                                   start_new_session=True)
 
     def _wait_for_a_page(self) -> None:
-        asked = self.ask([sys.executable, "-c", _ASK, self.addresses.vip, str(self.addresses.port), str(_START / 4)],
+        asked = self.ask(build.python("-c", _ASK, self.addresses.vip, str(self.addresses.port), str(_START / 4)),
                          _START, check=False)
         if asked.returncode:
             logs = [line for log in sorted(self.home.glob("*.log"))

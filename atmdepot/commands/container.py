@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atmdepot import build
 from atmdepot.config.model import find, load
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import web as webs
@@ -64,7 +65,7 @@ def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> N
     if web:
         _start_web_servers(network, node, directory)
     words = ["depot", str(find(table))] if node == network.depot else ["edge", str(find(table)), "--node", node]
-    os.execv(sys.executable, [sys.executable, "-m", "atmdepot", *words])
+    os.execv(sys.executable, build.python("-m", "atmdepot", *words))
 
 
 def _start_web_servers(network: Network, node: str, directory: Path) -> None:

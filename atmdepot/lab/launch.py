@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from atmdepot import build
 from atmdepot.config import model as networks
 from atmdepot.errors import AtmdepotError, EnvironmentLacks, NotReady
 from atmdepot.lab import state as states
@@ -146,7 +146,7 @@ class Launch:
         self._expected = set(spec.processes)
         with (self.directory / states.SUPERVISOR_LOG).open("ab") as log:
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-m", "atmdepot.lab.supervisor"], stdin=subprocess.PIPE,
+                build.python("-m", "atmdepot.lab.supervisor"), stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=log, start_new_session=True, bufsize=0)
         self._send(msgspec.json.encode(spec) + b"\n")
 
@@ -214,8 +214,8 @@ class Launch:
         self._progress(f"asking for a page at {vips}")
         left = str(max(0.1, deadline - time.monotonic()))
         # In a session of its own: Ctrl-C is for us, who then kill it.
-        asked = Lab(self.directory).run(CLIENT, [sys.executable, "-m", "atmdepot.lab.probe",
-                                                 str(self.directory / states.TABLE_FILE), left],
+        asked = Lab(self.directory).run(CLIENT, build.python("-m", "atmdepot.lab.probe",
+                                                          str(self.directory / states.TABLE_FILE), left),
                                         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
                                         start_new_session=True)
         if asked.returncode != 0:

@@ -16,6 +16,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from atmdepot import build
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.sockets import grow_buffers
 from atmdepot.wire.offload import cut
@@ -57,7 +58,7 @@ class Sniffer:
 @contextmanager
 def sniffing(lab: Lab, node: str) -> Iterator[Sniffer]:
     """Sniff a node's TUN device while the block runs."""
-    command = [sys.executable, "-m", "atmdepot.lab.sniff", lab.network.nodes[node].tun]
+    command = build.python("-m", "atmdepot.lab.sniff", lab.network.nodes[node].tun)
     process = lab.popen(node, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     sniffer = Sniffer(process)

@@ -7,11 +7,11 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from atmdepot import build
 from atmdepot.config.model import load
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import state as states
@@ -55,7 +55,7 @@ class Lab:
 
         options = Options(wait=wait, timeout=timeout, userns=userns or os.geteuid() != 0, web=web,
                           client_mtu=client_mtu or CLIENT_MTU,
-                          command=tuple(command or (sys.executable, "-m", "atmdepot")))
+                          command=tuple(command or build.python("-m", "atmdepot")))
         return cls(bring_up(table, options, progress or (lambda _: None)))
 
     @classmethod
@@ -192,7 +192,7 @@ class Lab:
         options["env"] = self.environment(options.get("env"))
         numbers = [str(fd) for fd in (doors.user, doors.pid, doors.net)]
         try:
-            yield [sys.executable, "-m", "atmdepot.lab.enter", *numbers, "--", *argv]
+            yield build.python("-m", "atmdepot.lab.enter", *numbers, "--", *argv)
         finally:
             doors.close()
 

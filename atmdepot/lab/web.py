@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from atmdepot import build
 from atmdepot.lab.pages import SIZES, own_pages, page
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def nginx_command(nginx: str, home: Path, web: WebServer) -> list[str]:
 
 def python_command(home: Path, web: WebServer) -> list[str]:
     """The command that runs Python's web server."""
-    return [sys.executable, "-m", "atmdepot.lab.web_server", str(home), web.name, *map(str, web.ports)]
+    return build.python("-m", "atmdepot.lab.web_server", str(home), web.name, *map(str, web.ports))
 
 
 def nginx_conf(home: Path, web: WebServer, without: frozenset[str] = frozenset()) -> str:

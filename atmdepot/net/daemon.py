@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from atmdepot import build
 from atmdepot.atm.line import Line
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
@@ -132,6 +133,7 @@ async def _run(
                 nursery.start_soon(Prober(pump.node, pump).run)
             elif isinstance(pump.node, EdgeNode):
                 nursery.start_soon(Reporter(pump.node, pump).run)
+            log.warning("%s: %s, from %s", pump.node.name, build.describe(), build.package())
             sys.stdout.write("READY\n")
             sys.stdout.flush()
             async for number in signals:

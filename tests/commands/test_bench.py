@@ -18,7 +18,7 @@ from atmdepot.bench.figures import figures
 from tests.bench.test_sites import need
 from tests.commands.test_cli import run
 
-PEERS = [sys.executable, "-m", "atmdepot", "bench", "peers"]
+PEERS = [sys.executable, "-P", "-m", "atmdepot", "bench", "peers"]
 
 
 def test_the_list() -> None:
@@ -125,7 +125,7 @@ def test_a_second_benchmark_is_refused(lab_environment: dict[str, str]) -> None:
     table = Path(lab_environment["ATMDEPOT_RUN_DIR"]) / "other.toml"
     table.write_text((Path(__file__).parents[2] / "vc_tables" / "direct.toml").read_text().replace(
         'name = "direct"', 'name = "bench-kernel"'))
-    subprocess.run([sys.executable, "-m", "atmdepot", "lab", "up", str(table), "--no-web"], env=lab_environment,
+    subprocess.run([sys.executable, "-P", "-m", "atmdepot", "lab", "up", str(table), "--no-web"], env=lab_environment,
                    capture_output=True, check=True, timeout=60)
     done = subprocess.run([*PEERS, "--contender", "kernel", "--measure", "keep-alive"], env=lab_environment,
                           capture_output=True, text=True, timeout=60, check=False)

@@ -33,7 +33,7 @@ from tests.net.ends import fresh, pair_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ATMDEPOT = [sys.executable, "-m", "atmdepot"]
+ATMDEPOT = [sys.executable, "-P", "-m", "atmdepot"]
 PATIENCE = 30.0
 SCHEMA = ROOT / "vc_tables" / "schema.json"
 

@@ -127,7 +127,7 @@ def test_what_it_needs() -> None:
 def test_without_the_right_to_set_addresses_it_says_so(container: Container, tmp_path: Path) -> None:
     with in_network_namespace(container.near):
         done = subprocess.run(
-            ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", sys.executable, "-m", "atmdepot",
+            ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", sys.executable, "-P", "-m", "atmdepot",
              "container", "compose", "--node", "web1", "--wire"], capture_output=True, text=True, check=False,
             env={"PATH": "/usr/bin:/bin:/usr/sbin", "ATMDEPOT_RUN_DIR": str(tmp_path)})
     assert (done.returncode, done.stdout) == (5, "")

@@ -107,7 +107,7 @@ def test_shell_prompts_with_the_node(lab: Lab) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["SHELL"] = "/bin/sh"
-        os.execv(sys.executable, [sys.executable, "-m", "atmdepot", "lab", "shell", "depot"])
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "atmdepot", "lab", "shell", "depot"])
     seen = b""
 
     def read_until(text: bytes) -> None:

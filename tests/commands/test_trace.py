@@ -157,7 +157,7 @@ def test_a_filter_of_sessions_alone_needs_no_level() -> None:
 
 
 def test_a_closed_standard_output_is_told() -> None:
-    shell = f"{sys.executable} -m atmdepot trace -r {REQUEST} >&-"
+    shell = f"{sys.executable} -P -m atmdepot trace -r {REQUEST} >&-"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (1, "atmdepot: standard output is closed; write a capture with -w FILE\n")
 
@@ -171,7 +171,7 @@ def test_standard_input_and_output() -> None:
 
 
 def test_a_reader_that_goes_away_is_no_failure_to_tell() -> None:
-    shell = f"{sys.executable} -m atmdepot trace -r {REQUEST} --level all -l | head -1"
+    shell = f"{sys.executable} -P -m atmdepot trace -r {REQUEST} --level all -l | head -1"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.count("\n") == 1
     assert "Traceback" not in done.stderr

@@ -127,7 +127,7 @@ class Site:
 
     def atmdepot(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run atmdepot as a user does whose labs are where this one is."""
-        return subprocess.run([sys.executable, "-m", "atmdepot", *words], env=self.lab.environment(),
+        return subprocess.run([sys.executable, "-P", "-m", "atmdepot", *words], env=self.lab.environment(),
                               capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
 
     def kernel(self, node: str, *names: str) -> list[int]:

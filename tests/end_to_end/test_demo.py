@@ -20,7 +20,7 @@ GOOD = "VERDICT: good: every octet as it was sent, over AAL5 cells, no IP or TCP
 
 
 def atmdepot(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "atmdepot", *words], capture_output=True, text=True, check=False,
+    return subprocess.run([sys.executable, "-P", "-m", "atmdepot", *words], capture_output=True, text=True, check=False,
                           env=environment, timeout=100)
 
 

@@ -87,7 +87,7 @@ def test_a_tun_that_is_removed_comes_back_and_with_it_the_service(frail: Site, n
 def start_edge(it: Site) -> subprocess.Popen[bytes]:
     """Start web1's edge node again, as whoever keeps daemons running would."""
     table = str(it.lab.directory / "table.toml")
-    edge = it.lab.popen("web1", [sys.executable, "-m", "atmdepot", "edge", table, "--node", "web1"],
+    edge = it.lab.popen("web1", [sys.executable, "-P", "-m", "atmdepot", "edge", table, "--node", "web1"],
                         stdout=subprocess.PIPE)
     assert edge.stdout is not None
     assert edge.stdout.readline() == b"READY\n"

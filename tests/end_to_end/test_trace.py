@@ -56,7 +56,7 @@ class Trace:
 
 @contextlib.contextmanager
 def trace(at: Site, *words: str) -> Iterator[Trace]:
-    command = [sys.executable, "-m", "atmdepot", "trace", *words]
+    command = [sys.executable, "-P", "-m", "atmdepot", "trace", *words]
     environment = os.environ | at.lab.environment() | {"TZ": "UTC"}
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True) as process:
@@ -132,7 +132,7 @@ def test_a_capture_goes_through_a_pipe_into_tshark(direct: Site, tshark: Wiresha
     reader = subprocess.Popen(
         ["tshark", "-n", "-l", "-o", "erf.aal5_type:unspec", "-i", "-", "-Y", "http", "-c", "10000"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=tshark.environment)
-    command = [sys.executable, "-m", "atmdepot", "trace", "-i", "depot", "-U", "-w", "-"]
+    command = [sys.executable, "-P", "-m", "atmdepot", "trace", "-i", "depot", "-U", "-w", "-"]
     with reader, subprocess.Popen(command, env=os.environ | direct.lab.environment(), stdout=reader.stdin,
                                   stderr=subprocess.PIPE, text=True) as writer:
         running = Trace(writer)
@@ -198,7 +198,7 @@ def test_sessions_are_traced_without_their_cells(direct: Site) -> None:
 def test_the_udp_links_can_be_sniffed(direct: Site, tmp_path: Path) -> None:
     ports = ",".join(sorted({str(address.port) for link in direct.lab.network.links.values()
                              for address in link.ends.values()}))
-    command = [sys.executable, "-m", "atmdepot", "trace", "-i", "any", "--port", ports, "--table", "direct",
+    command = [sys.executable, "-P", "-m", "atmdepot", "trace", "-i", "any", "--port", ports, "--table", "direct",
                "-o", "ndjson", "host", CLIENT]
     with direct.lab.popen("depot", command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         running = Trace(process)

@@ -30,7 +30,7 @@ def up(table: str | Path = "direct", mode: str = "good", **options: Any) -> Lab:
 
 def atmdepot(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does."""
-    return subprocess.run([sys.executable, "-m", "atmdepot", *words], capture_output=True, text=True, timeout=60,
+    return subprocess.run([sys.executable, "-P", "-m", "atmdepot", *words], capture_output=True, text=True, timeout=60,
                           check=False, stdin=subprocess.DEVNULL, **options)
 
 

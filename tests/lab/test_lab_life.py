@@ -205,7 +205,7 @@ def test_ctrl_c_while_pages_are_asked_for(run_dir: Path) -> None:
 
 @pytest.mark.parametrize("phase", ["its state is written", "its supervisor runs"])
 def test_ctrl_c_on_the_command_line(run_dir: Path, phase: str) -> None:
-    command = [sys.executable, "-m", "atmdepot", "lab", "up", "direct"]
+    command = [sys.executable, "-P", "-m", "atmdepot", "lab", "up", "direct"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as launcher:
         until(lambda: (state := states.read(run_dir / "direct")) and (state.pid or phase == "its state is written"))
         os.killpg(launcher.pid, signal.SIGINT)
@@ -309,7 +309,7 @@ def atmdepot_where_read_only(run_dir: Path, *words: str) -> subprocess.Completed
     """Run the command line where even root cannot write the directory of labs."""
     script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
     return subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(run_dir),
-                           sys.executable, "-m", "atmdepot", *words],
+                           sys.executable, "-P", "-m", "atmdepot", *words],
                           capture_output=True, text=True, timeout=60, check=False)
 
 

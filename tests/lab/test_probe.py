@@ -77,7 +77,7 @@ def test_where_nobody_listens() -> None:
 @pytest.mark.namespaces
 def test_ready_at_the_client_of_a_lab(lab_environment: dict[str, str]) -> None:
     assert atmdepot("lab", "up", "compose", env=lab_environment).returncode == 0
-    client = ("lab", "exec", "client", "--", sys.executable, "-m", "atmdepot", "ready")
+    client = ("lab", "exec", "client", "--", sys.executable, "-P", "-m", "atmdepot", "ready")
     assert atmdepot(*client, "compose", env=lab_environment).returncode == 0
     late = atmdepot(*client, "two-hosts", "--timeout", "0.5", env=lab_environment)
     assert late.returncode == 0  # it has the same service address

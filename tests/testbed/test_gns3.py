@@ -53,7 +53,7 @@ def router(docker: Machine, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         text = text.replace(old, new)
     (tmp_path / "router.toml").write_text(text.replace('name = "compose-gns3"', 'name = "router"'))
     environment = os.environ | {"ATMDEPOT_RUN_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "atmdepot", "container", str(tmp_path / "router.toml"), "--node", "r2"]
+    command = [sys.executable, "-P", "-m", "atmdepot", "container", str(tmp_path / "router.toml"), "--node", "r2"]
     # In a process group of its own, with its web server.
     process = subprocess.Popen(docker.on_host(*command), env=environment, stdout=subprocess.PIPE, text=True,
                                start_new_session=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from atmdepot.config.units import USER_BITS_PER_CELL, CellRate, Duration
+from atmdepot.config.units import FASTEST, USER_BITS_PER_CELL, CellRate, Duration
 
 
 class ServiceCategory(StrEnum):
@@ -82,6 +82,7 @@ _NEEDS = {
 _ALIASES = {"max_pcr": "pcr", "min_pcr": "mcr", "max_sdu": "sdu"}
 _RATES = ("pcr", "scr", "mcr")
 _COUNTS = ("mbs", "mfs", "sdu")
+_MOST, _DIGITS = 2**31 - 1, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +157,22 @@ def _parse_parameter(word: str) -> tuple[str, CellRate | Duration | int | None]:
         return name, None if value == "max" else _parse_rate(name, value)
     if name == "cdvt":
         return name, Duration.parse(value)
-    if not value.isdecimal() or int(value) < 1:
+    if not value.isdecimal() or not value.strip("0"):
         raise ValueError(f"{name}={value}: write a whole number from 1 up")
+    if len(value) > _DIGITS or int(value) > _MOST:
+        raise ValueError(f"{name}={value} is too great: the greatest is {_MOST}")
     return name, int(value)
 
 
 def _parse_rate(name: str, value: str) -> CellRate:
     """A rate as qos(7) has it: bare numbers are cells per second; cps or bps may follow k, M, G."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)(cps|bps)?", value)
+    match = re.fullmatch(r"(\d{1,30}(?:\.\d{1,30})?)([kMG]?)(cps|bps)?", value)
     if match is None:
         raise ValueError(f"{name}={value}: write cells per second (10000, 10kcps) or user bits per second (4Mbps)")
     rate = Fraction(match[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]
     cells = int(rate / USER_BITS_PER_CELL if match[3] == "bps" else rate)
     if cells < 1:
         raise ValueError(f"{name}={value} is less than one cell per second")
+    if cells > FASTEST:
+        raise ValueError(f"{name}={value} is more than one cell in a nanosecond: the greatest is \"1Gcps\"")
     return CellRate(cells)

@@ -8,20 +8,30 @@ with every mistake in it: file, line, place, what is wrong and what would be rig
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import re
+import stat
 import sysconfig
 import tomllib
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, field
 
-from atmdepot.config.toml_lines import line_of
+from atmdepot.config.toml_lines import Lines
 from atmdepot.config.units import CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange
 from atmdepot.errors import AtmdepotError
 
 Ratio = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+"""How many of something; whatever holds it in C (an int, a long long, a Py_ssize_t of 32 bits) holds its sums, too."""
+
+CountOrNone = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""The same, where 0 stands for "no bound"."""
+
 Mtu = Annotated[int, Meta(ge=576, le=65527)]
 """Octets of an IP packet; 65527 + LLC's 8 is the greatest AAL5 SDU."""
 LEAST_BURST = 64
@@ -32,7 +42,7 @@ class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     """A process of the network, or gear that is not ours (`external`, such as a router in GNS3)."""
 
     kind: Literal["depot", "edge", "external"]
-    tun: Annotated[str, Meta(min_length=1, max_length=15, pattern="^[A-Za-z0-9_.-]+$")] = "atm0"
+    tun: Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)")] = "atm0"
     mtu: Mtu = 9180
     address: list[IpAddress] = []
     configure: bool = True
@@ -44,14 +54,14 @@ class Line(Struct, forbid_unknown_fields=True, kw_only=True):
 
     rate: CellRate | None = None
     delay: Duration | None = None
-    queue: Annotated[int, Meta(ge=1)] | None = None
-    burst: Annotated[int, Meta(ge=1)] | None = None
+    queue: Count | None = None
+    burst: Count | None = None
     cell_loss: Ratio | None = None
     header_bit_errors: Ratio | None = None
     payload_bit_errors: Ratio | None = None
     misinsertion: Ratio | None = None
     reordering: Ratio | None = None
-    seed: int | None = None
+    seed: Annotated[int, Meta(ge=-2**63, le=2**63 - 1)] | None = None
 
     @property
     def impaired(self) -> bool:
@@ -120,7 +130,7 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
     node: str
     address: list[IpAddress] = []
     weight: Annotated[int, Meta(ge=0, le=1000)] = 1
-    max_sessions: Annotated[int, Meta(ge=0)] = 0
+    max_sessions: CountOrNone = 0
     backup: bool = False
     slow_start: Duration = field(default_factory=lambda: Duration(0))
 
@@ -142,8 +152,8 @@ class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):
     idle: Duration = field(default_factory=lambda: Duration.parse("20min"))
     two_msl: Duration = field(default_factory=lambda: Duration.parse("120s"))
     half_open: Duration = field(default_factory=lambda: Duration.parse("75s"))
-    max_sessions: Annotated[int, Meta(ge=1)] = 1_000_000
-    max_half_open: Annotated[int, Meta(ge=1)] = 65_536
+    max_sessions: Count = 1_000_000
+    max_half_open: Count = 65_536
     udp_idle: Duration = field(default_factory=lambda: Duration.parse("60s"))
     reselect: bool = False
     orphan: Literal["drop", "reset"] = "drop"
@@ -155,9 +165,9 @@ class Probing(Struct, forbid_unknown_fields=True, kw_only=True):
     probe: Literal["tcp", "http", "none"] = "tcp"
     interval: Duration = field(default_factory=lambda: Duration.parse("1s"))
     timeout: Duration = field(default_factory=lambda: Duration.parse("1s"))
-    rise: Annotated[int, Meta(ge=1)] = 2
-    fall: Annotated[int, Meta(ge=1)] = 2
-    path: Annotated[str, Meta(pattern="^/[!-~]*$")] = "/"
+    rise: Count = 2
+    fall: Count = 2
+    path: Annotated[str, Meta(max_length=1024, pattern=r"^/[!-~]*$(?!\n)")] = "/"
     status: Annotated[int, Meta(ge=100, le=599)] = 200
     statistics: Duration = field(default_factory=lambda: Duration.parse("1s"))
     statistics_timeout: Duration = field(default_factory=lambda: Duration.parse("3s"))
@@ -169,7 +179,7 @@ class Reassembly(Struct, forbid_unknown_fields=True, kw_only=True):
     """Bounds on PDUs whose last cell has not come: their age, and the octets of all of them on a link."""
 
     timeout: Duration = field(default_factory=lambda: Duration.parse("2s"))
-    octets: Annotated[int, Meta(ge=65_600)] = 64 * 2**20
+    octets: Annotated[int, Meta(ge=65_600, le=2**31 - 1)] = 64 * 2**20
 
 
 class Qos(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -182,13 +192,13 @@ class Qos(Struct, forbid_unknown_fields=True, kw_only=True):
 class Lab(Struct, forbid_unknown_fields=True, kw_only=True):
     """What the lab adds to the table: the networks between client and depot."""
 
-    networks: list[str] = field(default_factory=lambda: ["10.9.0.0/24", "fd00:9::/64"])
+    networks: Annotated[list[str], Meta(max_length=16)] = field(default_factory=lambda: ["10.9.0.0/24", "fd00:9::/64"])
 
 
-class Network(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A whole VC table."""
+class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
+    """A whole VC table; it is not changed once it is made, so what is often looked up is kept."""
 
-    name: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$(?!\n)")]
     description: str = ""
     nodes: dict[str, Node]
     links: dict[str, Link]
@@ -201,7 +211,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True):
     qos: Qos = field(default_factory=Qos)
     lab: Lab = field(default_factory=Lab)
 
-    @property
+    @cached_property
     def depot(self) -> str:
         """The name of the depot."""
         return next(name for name, node in self.nodes.items() if node.kind == "depot")
@@ -226,11 +236,23 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True):
 
     def link_of_vp(self, vp: Vp) -> str:
         """The link that carries a VP."""
-        return next(name for name, link in self.links.items() if set(link.ends) == set(vp.ends))
+        return self._links_between[frozenset(vp.ends)]
 
     def vp_to(self, node: str) -> Vp:
         """The VP from the depot to a node."""
-        return next(vp for vp in self.vps.values() if set(vp.ends) == {self.depot, node})
+        return self.vps[self.vp_name_to(node)]
+
+    def vp_name_to(self, node: str) -> str:
+        """The name of the VP from the depot to a node."""
+        return self._vps_between[frozenset((self.depot, node))]
+
+    @cached_property
+    def _links_between(self) -> dict[frozenset[str], str]:
+        return {frozenset(link.ends): name for name, link in reversed(self.links.items())}
+
+    @cached_property
+    def _vps_between(self) -> dict[frozenset[str], str]:
+        return {frozenset(vp.ends): name for name, vp in reversed(self.vps.items())}
 
 
 class NetworkError(AtmdepotError):
@@ -269,12 +291,34 @@ def load(name: str | Path) -> Network:
     """Read and check a VC table; raise NetworkError with all its mistakes."""
     path = find(str(name))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _read(path).decode().replace("\r\n", "\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         hint = f"the tables that ship with atmdepot: {', '.join(shipped_tables())}"
         raise NetworkError([f"{path}: cannot be read: {reason}; {hint}"]) from None
     return parse(text, str(path))
+
+
+def _read(path: Path) -> bytes:
+    """The octets of a file that is one: to open a FIFO or a device could wait for ever, or do something to it."""
+    _require_file(path.stat())
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        _require_file(os.fstat(descriptor))
+        octets = file.read(_GREATEST_FILE + 1)
+    if len(octets) > _GREATEST_FILE:  # it grew, or it is one of those of /proc, which have no size
+        raise OSError(errno.EFBIG, _TOO_GREAT)
+    return octets
+
+
+def _require_file(found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a device")
+        raise OSError(errno.EINVAL, f"it is {kind}: write the table to a file")
+    if found.st_size > _GREATEST_FILE:
+        raise OSError(errno.EFBIG, _TOO_GREAT)
 
 
 def parse(text: str, file: str = "table.toml") -> Network:
@@ -290,7 +334,7 @@ def parse(text: str, file: str = "table.toml") -> Network:
     if network is not None and not problems:
         problems = problems_of(network)
     if problems or network is None:
-        raise NetworkError([_render(problem, text, file) for problem in problems])
+        raise NetworkError(_render_all(problems, text, file))
     return network
 
 
@@ -300,6 +344,12 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "atmdepot VC table", **made}
 
 
+_GREATEST_FILE = 16 * 2**20
+_TOO_GREAT = "it is greater than 16 MiB, and no VC table"
+_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+_MOST_TOLD = 100
+_LONGEST_TOLD = 1000
+_LONGEST_GUESSED = 64
 _NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "servers": Server, "services": Service}
 _CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, TcpAddress, UdpAddress)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -350,6 +400,8 @@ def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Proble
         elif message.startswith("Invalid enum value"):
             wrong, choices = message.removeprefix("Invalid enum value "), _choices_of(kind, inner)
             message = f"{wrong} is none of its values: write {' or '.join(choices)}"
+        elif message == "Number out of range":  # msgspec says so of an integer that no float can hold
+            message = "the number is too great: write a number from 0 to 1"
         problems.append(Problem(path, message))
         return None
 
@@ -379,7 +431,7 @@ def _choices_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(key, known, n=1) if len(key) <= _LONGEST_GUESSED else []
     hint = f"did you mean \"{near[0]}\"? " if near else ""
     return f"unknown key \"{key}\": {hint}Known here: {', '.join(known)}"
 
@@ -400,8 +452,15 @@ def _schema_of(kind: type) -> dict[str, Any]:
     return {"type": "string", "description": (kind.__doc__ or "").splitlines()[0]}
 
 
-def _render(problem: Problem, text: str, file: str) -> str:
-    line = line_of(text, problem.path)
+def _render_all(problems: list[Problem], text: str, file: str) -> list[str]:
+    """A line for each problem, up to a bound: who has mistyped ten thousand entries has made one mistake."""
+    lines = Lines(text)
+    told = [_render(problem, lines, file) for problem in problems[:_MOST_TOLD]]
+    return [*told, f"{file}: and {len(problems) - len(told)} more mistakes"] if len(problems) > len(told) else told
+
+
+def _render(problem: Problem, lines: Lines, file: str) -> str:
+    line = lines.of(problem.path)
     what = "".join(char if char.isprintable() else repr(char)[1:-1]  # one line, whatever the keys are
-                   for char in f"{'.'.join(problem.path)}: {problem.message}")
+                   for char in f"{'.'.join(problem.path)}: {problem.message}"[:_LONGEST_TOLD])
     return f"{file}:{line}: {what}" if line else f"{file}: {what}"

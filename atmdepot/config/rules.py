@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.model import Problem
 from atmdepot.config.qos import QosMap
+from atmdepot.config.units import Duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from atmdepot.config.model import Network
 
 
 _IPV6_MIN_MTU = 1280
+_MOST_NAMED = 20
+_SHORTEST = Duration(1_000_000)
 
 
 def problems_of(network: Network) -> list[Problem]:
@@ -54,7 +58,7 @@ def _link_ends(network: Network) -> Iterator[Problem]:
 
 
 def _vp_ends(network: Network) -> Iterator[Problem]:
-    joined = [set(link.ends) for link in network.links.values()]
+    joined = {frozenset(link.ends) for link in network.links.values()}
     for name, vp in network.vps.items():
         path = ("vps", name, "ends")
         unknown = [node for node in vp.ends if node not in network.nodes]
@@ -63,7 +67,7 @@ def _vp_ends(network: Network) -> Iterator[Problem]:
         elif unknown:
             yield Problem(path, f"this VP leads nowhere: there is no node \"{unknown[0]}\"; "
                                 f"{_list('nodes', network.nodes)}")
-        elif set(vp.ends) not in joined:
+        elif frozenset(vp.ends) not in joined:
             yield Problem(path, f"this VP leads nowhere: no link joins {vp.ends[0]} and {vp.ends[1]}; "
                                 "add one to [links]")
         elif not any(network.nodes[node].kind == "depot" for node in vp.ends):
@@ -108,7 +112,7 @@ def _addresses(network: Network) -> Iterator[Problem]:
     for name, node_ in network.nodes.items():
         for ip in node_.address:
             yield from _take(taken, ip, ("nodes", name, "address"), "write another address")
-    services: dict[tuple[str, int], str] = {}
+    services: dict[str, dict[int, str]] = {}
     hosts = {address.host: f"links.{name}.ends.{node}" for name, link in network.links.items()
              for node, address in link.ends.items()}
     for name, service in network.services.items():
@@ -122,13 +126,13 @@ def _addresses(network: Network) -> Iterator[Problem]:
                                                          "one that no host has")
             if vip in taken:
                 yield Problem(("services", name, "vip"), f"the address {vip} is already taken by {taken[vip]}")
+            there = services.setdefault(vip, {})
             for port in service.ports or [0]:
-                clash = next((services[key] for key in services
-                              if key[0] == vip and (0 in (port, key[1]) or port == key[1])), None)
+                clash = there.get(port) or there.get(0) or (next(iter(there.values()), None) if not port else None)
                 if clash is not None:
                     yield Problem(("services", name, "vip"), f"{vip} port {port or 'any'} is already taken by "
                                                              f"services.{clash}: write other ports or another VIP")
-            services |= {(vip, port): name for port in service.ports or [0]}
+            there |= dict.fromkeys(service.ports or [0], name)
 
 
 def _take(taken: dict[object, str], address: object, path: tuple[str, ...], remedy: str) -> Iterator[Problem]:
@@ -151,6 +155,15 @@ def _mtus(network: Network) -> Iterator[Problem]:
         if vip and vp.mtu < _IPV6_MIN_MTU:
             yield Problem(("vps", name, "mtu"), f"an MTU of {vp.mtu} is too small for the VIP {vip}: IPv6 needs "
                                                 f"{_IPV6_MIN_MTU} (RFC 8200 section 5)")
+
+
+def _times(network: Network) -> Iterator[Problem]:
+    """What is done again and again has a pause between: without it, nothing else would be done."""
+    probing = network.probing
+    for key, least in (("interval", ""), ("timeout", ""), ("statistics", ", or \"0s\" for none")):
+        span: Duration = getattr(probing, key)
+        if span < _SHORTEST and (span or not least):
+            yield Problem(("probing", key), f"{span} is too short: write at least \"{_SHORTEST}\"{least}")
 
 
 def _vcis(network: Network) -> Iterator[Problem]:
@@ -248,11 +261,13 @@ def _raises(path: tuple[str, ...], check: Callable[..., object], *arguments: obj
         yield Problem(path, str(error))
 
 
-def _list(what: str, names: Iterable[str]) -> str:
-    return f"the {what} are {', '.join(names)}"
+def _list(what: str, names: Collection[str]) -> str:
+    """Names to choose from: all of a network of some size, the first of one that is large."""
+    rest = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"the {what} are {', '.join(islice(names, _MOST_NAMED))}{rest}"
 
 
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _one_depot, _link_ends, _vp_ends, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, _vpis, _mtus, _vcis, _one_vp_each, _servers_reached, _qos, _lab]
+    _addresses, _vpis, _mtus, _times, _vcis, _one_vp_each, _servers_reached, _qos, _lab]

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import re
 
-_HEADER = re.compile(r"\s*\[\s*([^\[\]#]+?)\s*\]\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
 
 
+class Lines:
+    """The line of each key that a text spells out: the text is walked through once, however many are asked for."""
+
+    def __init__(self, text: str) -> None:
+        self._first: dict[tuple[str, ...], int] = {}
+        table: tuple[str, ...] = ()
+        for number, line in enumerate(text.split("\n"), 1):
+            if header := _header(line):
+                here = table = _split(header)
+            elif key := _KEY.match(line):
+                here = table + _split(key[1])
+            else:
+                continue
+            self._first.setdefault(here, number)
+
+    def of(self, path: tuple[str, ...]) -> int | None:
+        """The line (from 1) of the deepest part of `path` that the text spells out, or None."""
+        return next((self._first[path[:depth]] for depth in range(len(path), 0, -1) if path[:depth] in self._first),
+                    None)
+
+
 def line_of(text: str, path: tuple[str, ...]) -> int | None:
-    """The line (from 1) of the deepest part of `path` that the text spells out, or None."""
-    best_line, best_depth = None, 0
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.split("\n"), 1):
-        if header := _HEADER.match(line):
-            here = table = _split(header[1])
-        elif key := _KEY.match(line):
-            here = table + _split(key[1])
-        else:
-            continue
-        if len(here) > best_depth and here == path[: len(here)]:
-            best_line, best_depth = number, len(here)
-    return best_line
+    """The line of one path."""
+    return Lines(text).of(path)
+
+
+def _header(line: str) -> str:
+    """The dotted key of `[a.b]  # a table`; empty when the line is none. No regex, which could take cubic time."""
+    inside, closed, rest = line.strip().removeprefix("[").partition("]")
+    is_header = line.lstrip().startswith("[") and closed and rest.lstrip()[:1] in ("", "#")
+    return "" if not is_header or set(inside) & set("[#") else inside.strip()
 
 
 def _split(dotted: str) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ LINE_RATES = {"ds3": 96_000, "oc3": 353_207, "stm1": 353_207, "oc12": 1_412_830,
 """Cells per second of the common ATM interfaces: their payload rate divided by 424 bits."""
 
 _LONGEST = 8760 * 3600 * 10**9
-_FASTEST = 10**9
+FASTEST = 10**9
+"""Cells per second of the fastest line: a cell in each nanosecond."""
+
 _DURATION = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*(ns|us|ms|s|min|h)")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):(\d+|\*)")
@@ -72,7 +74,7 @@ class CellRate(int):
         cells = int(rate if match[3] == "cps" else rate / USER_BITS_PER_CELL)
         if cells < 1:
             raise ValueError(f"{text!r} is less than one cell per second: the least is \"1cps\"")
-        if cells > _FASTEST:
+        if cells > FASTEST:
             raise ValueError(f"{text!r} is more than one cell in a nanosecond: the greatest is \"1Gcps\"")
         return cls(cells)
 
@@ -107,7 +109,7 @@ class VciRange(str):
         """Read a range; raise ValueError when it is empty, backwards or holds a reserved VCI."""
         if isinstance(value, int):
             return cls(f"{Vci.parse(value)}-{value}")
-        match = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value) if isinstance(value, str) else None
+        match = re.fullmatch(r"\s*(\d{1,10})\s*-\s*(\d{1,10})\s*", value) if isinstance(value, str) else None
         if match is None:
             raise ValueError(f"{value!r} is no range of VCIs: write \"64-65535\"")
         first, last = Vci.parse(int(match[1])), Vci.parse(int(match[2]))

@@ -30,6 +30,7 @@ from atmdepot.depot.tcp_states import is_opening
 from atmdepot.drops import DropReason
 from atmdepot.node.fragments import FragmentMap
 from atmdepot.node.node import AtmNode
+from atmdepot.restoring import restored_on_failure
 from atmdepot.wire.tcp import RST, SYN, reset_for
 
 if TYPE_CHECKING:
@@ -225,11 +226,17 @@ class Depot(AtmNode):
         return min((time for time in times if time is not None), default=None)
 
     def reconfigure(self, network: Network, now: int) -> None:
-        """Take over what a changed VC table may change while sessions go on: servers, pools, balancing, timers."""
-        self.network = network
-        self.management.configure(network, now)
-        self.probing.settings = network.probing
-        self.sessions.use(network.sessions)
+        """Take over what a changed VC table may change while sessions go on: servers, pools, balancing, timers.
+
+        Everything or nothing: when a part of the table cannot be taken over, all is as before, and it is raised why.
+        """
+        pools = self.management.pools.values()
+        with restored_on_failure(self.management, *pools, *(pool.balancer for pool in pools), and_attributes_of=(
+                self.sessions, *self.management.servers.values())):
+            self.sessions.use(network.sessions)
+            self.management.configure(network, now)
+            self.probing.settings = network.probing
+            self.network = network
 
     def subscribe(self, observer: Observer) -> None:
         """Tell an observer of drops and of what happens to sessions."""

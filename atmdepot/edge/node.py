@@ -16,6 +16,7 @@ from atmdepot.config.qos import QosMap
 from atmdepot.drops import DropReason
 from atmdepot.node.fragments import FragmentMap
 from atmdepot.node.node import AtmNode
+from atmdepot.restoring import restored_on_failure
 from atmdepot.wire.cell import Interface
 from atmdepot.wire.llc import Encapsulation
 from atmdepot.wire.statistics import ServerState, Statistics
@@ -107,9 +108,15 @@ class EdgeNode(AtmNode):
         self.server_state: ServerState | None = None  # as of the last report; None before the first
         self._sequence = 0
         self._wheel = TimerWheel()
-        # As long as the depot can hold the session: idle in the primary, then 2 MSL in the secondary table.
-        self._lifetime = network.sessions.idle + network.sessions.two_msl
-        self._lifetime_unclaimed = network.sessions.two_msl
+        self.reconfigure(network, 0)
+
+    def reconfigure(self, network: Network, now: int) -> None:
+        """Take over what a changed VC table may change while flows go on: how long they are kept, and how many."""
+        with restored_on_failure(and_attributes_of=(self,)):
+            # As long as the depot can hold the session: idle in the primary, then 2 MSL in the secondary table.
+            self._lifetime = network.sessions.idle + network.sessions.two_msl
+            self._lifetime_unclaimed = network.sessions.two_msl
+            self.network = network
 
     # From the depot to the server.
 

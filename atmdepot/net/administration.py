@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import logging
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
+import trio
 
 from atmdepot.config.model import load
 from atmdepot.depot.forwarding import Depot
+from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from atmdepot.config.model import Network
     from atmdepot.net.pump import Pump
 
 _LIVE = ("servers", "services", "sessions", "probing", "description", "lab")
 """The parts of a table that may change while sessions go on."""
+
+_SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that checks a table gives way to the data path; Python's own 5 ms would hold it up."""
 
 log = logging.getLogger("atmdepot")
 
@@ -29,6 +38,8 @@ class Administration:
         """Administer a node that was started from the VC table at `table`."""
         self._pump = pump
         self.table = table
+        self._reloading = trio.Lock()
+        self._signals_waiting = 0
 
     def drain(self, server: str, draining: bool) -> str:
         """Give a server no new sessions, or give it some again; those that it has go on.
@@ -45,8 +56,39 @@ class Administration:
             return f"{server} takes new sessions"
         return f"{server} takes no new sessions; {found.primary_sessions} go on"
 
+    # A table is read and checked first, in a thread where that would hold up the data path, and then taken over.
+
     def reload(self) -> str:
         """Read the table again and take over what may change; raise AtmdepotError, and change nothing, otherwise."""
+        with self._told_of_faults():
+            return self._take_over(self._read())
+
+    async def reload_in_thread(self) -> str:
+        """The same, with the data path going on while the table is read and checked; one reload after the other."""
+        async with self._reloading:
+            with self._told_of_faults():
+                with _giving_way():
+                    network = await trio.to_thread.run_sync(self._read, abandon_on_cancel=True)
+                return self._take_over(network)
+
+    def reload_on_signal(self) -> None:
+        """The same for SIGHUP, where nobody waits for an answer."""
+        with _logged():
+            log.warning("%s", self.reload())
+
+    async def reload_on_signal_in_thread(self) -> None:
+        """The same; of the signals that come during a reload the first asks for another, the rest for that one, too."""
+        if self._signals_waiting > 1:
+            return
+        self._signals_waiting += 1
+        try:
+            with _logged():
+                log.warning("%s", await self.reload_in_thread())
+        finally:
+            self._signals_waiting -= 1
+
+    def _read(self) -> Network:
+        """The table as it is now, if it may be taken over; it changes nothing, so it may run in another thread."""
         network = load(self.table)
         old = self._pump.node.network
         fixed = [part for part in network.__struct_fields__
@@ -56,23 +98,49 @@ class Administration:
         if fixed:
             raise AtmdepotError(f"{self.table}: {', '.join(fixed)} changed, which takes a restart; "
                                 "nothing was taken over")
-        if isinstance(self._pump.node, Depot):
-            self._pump.node.reconfigure(network, self._pump.clock())
-        else:
-            self._pump.node.network = network
-        return f"{self.table}: taken over by {self._pump.node.name}"
+        return network
 
-    def reload_on_signal(self) -> None:
-        """The same for SIGHUP, where nobody waits for an answer."""
+    def _take_over(self, network: Network) -> str:
+        node = self._pump.node
+        assert isinstance(node, Depot | EdgeNode)
+        node.reconfigure(network, self._pump.clock())
+        return f"{self.table}: taken over by {node.name}"
+
+    @contextmanager
+    def _told_of_faults(self) -> Iterator[None]:
+        """A fault of our own while a table is taken over must not end the daemon, which goes on as it was."""
         try:
-            log.warning("%s", self.reload())
-        except AtmdepotError as error:
-            log.error("%s", error)
+            yield
+        except AtmdepotError:
+            raise
+        except Exception as error:
+            log.exception("%s: a fault of atmdepot's own; nothing was taken over", self.table)
+            raise AtmdepotError(f"{self.table}: nothing was taken over, by a fault of atmdepot's own, which the log "
+                                f"has: {type(error).__name__}: {error}") from error
 
     def _depot(self) -> Depot:
         if not isinstance(self._pump.node, Depot):
             raise AtmdepotError(f"{self._pump.node.name} is no depot")
         return self._pump.node
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except AtmdepotError as error:
+        log.error("%s", error)
+
+
+@contextmanager
+def _giving_way() -> Iterator[None]:
+    """Have a thread that computes give way to this one soon."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _SWITCH_INTERVAL))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _plain(value: object) -> object:

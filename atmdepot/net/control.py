@@ -98,6 +98,8 @@ class ControlServer:
             return
         if request.trace is not None:
             await self._trace(stream, request.trace)
+        elif request.reload:
+            await _write_line(stream, await self._reload())
         else:
             await stream.send_all(self._reply(request))
 
@@ -115,7 +117,7 @@ class ControlServer:
             if view is None:
                 return {"error": f"cannot show {request.show!r}: {', '.join(SUBJECTS)}"}
             return {"rows": view(self._pump, min(max(0, request.limit), sys.maxsize))}
-        if request.drain or request.undrain or request.reload:
+        if request.drain or request.undrain:
             return self._administer(request)
         if request.explain is not None:
             return self._explain(request.explain)
@@ -134,9 +136,15 @@ class ControlServer:
         if self._administration is None:
             return {"error": "this process takes no changes"}
         try:
-            if request.reload:
-                return {"done": self._administration.reload()}
             return {"done": self._administration.drain(request.drain or request.undrain, bool(request.drain))}
+        except AtmdepotError as error:
+            return {"error": str(error)}
+
+    async def _reload(self) -> dict[str, Any]:
+        if self._administration is None:
+            return {"error": "this process takes no changes"}
+        try:
+            return {"done": await self._administration.reload_in_thread()}
         except AtmdepotError as error:
             return {"error": str(error)}
 

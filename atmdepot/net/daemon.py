@@ -138,7 +138,7 @@ async def _run(
             sys.stdout.flush()
             async for number in signals:
                 if number == signal.SIGHUP:
-                    administration.reload_on_signal()
+                    nursery.start_soon(administration.reload_on_signal_in_thread)
                     continue
                 log.info("%s: stopping", signal.Signals(number).name)
                 nursery.cancel_scope.cancel()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import socket
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from atmdepot.config import model as network
 from atmdepot.config.model import Network, NetworkError, parse
 from atmdepot.config.toml_lines import line_of
 from tests.checkout import ROOT
+from tests.lab.labs import within
 
 TABLES = sorted((ROOT / "vc_tables").glob("*.toml"))
 DIRECT = next(path for path in TABLES if path.stem == "direct").read_text(encoding="utf-8")
@@ -351,15 +354,28 @@ def test_a_problem_is_one_line_whatever_the_keys_are() -> None:
         r't:43: lab.a\nb\x1b[31m: unknown key "a\nb\x1b[31m": Known here: networks']
 
 
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+
+
 @pytest.mark.parametrize(("make", "why"), [
     (lambda path: None, "No such file or directory"),
     (lambda path: path.mkdir(), "Is a directory"),
     (lambda path: path.write_bytes(b"name = \"\xff\""), "it is no UTF-8 text"),
-], ids=["nothing", "folder", "no text"])
-def test_a_file_that_cannot_be_read(tmp_path: Path, make: Any, why: str) -> None:
-    path = tmp_path / "net.toml"
+    (os.mkfifo, "it is a FIFO: write the table to a file"),
+    (lambda path: path.symlink_to("/dev/zero"), "it is a device: write the table to a file"),
+    (lambda path: make_socket(path), "it is a socket: write the table to a file"),
+    (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    (lambda path: (path.touch(), os.truncate(path, 2**40)), "it is greater than 16 MiB, and no VC table"),
+    (lambda path: path.symlink_to("/proc/self/pagemap"), "it is greater than 16 MiB, and no VC table"),
+], ids=["nothing", "folder", "no text", "FIFO", "device", "socket", "circle", "huge", "without a size"])
+def test_a_file_that_cannot_be_read(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, why: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("net.toml")  # short enough for a socket, wherever it is
     make(path)
-    with pytest.raises(NetworkError) as caught:
+    with within(20), pytest.raises(NetworkError) as caught:
         network.load(path)
     assert caught.value.problems == [
         (f"{path}: cannot be read: {why}; the tables that ship with atmdepot: "

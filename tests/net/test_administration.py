@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
+import trio.testing
 
-from atmdepot.config.model import load
+from atmdepot.config.model import Network, load
 from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
+from atmdepot.net import administration
 from atmdepot.net.administration import Administration
 from tests.depot.playbook import Playbook
 
@@ -155,3 +161,129 @@ def test_edge_node_takes_the_table_over_too(live: Live) -> None:
     live.edit(('name = "live"', 'name = "live"\nsessions.max_sessions = 9'))
     assert Administration(pump, live.path).reload() == f"{live.path}: taken over by web1"
     assert node.network.sessions.max_sessions == 9
+
+
+# Whatever goes wrong, the daemon goes on as it was.
+
+
+@pytest.fixture
+def edge(live: Live) -> Administration:
+    pump: Any = SimpleNamespace(node=EdgeNode(live.depot.network, "web1"), clock=lambda: 0)
+    return Administration(pump, live.path)
+
+
+@pytest.mark.parametrize("fault", [OverflowError("int too big"), KeyError("web9"), MemoryError(), RecursionError()])
+@pytest.mark.parametrize("step", ["load", "_plain"])
+async def test_fault_of_our_own_is_told_and_logged_and_changes_nothing(
+        live: Live, edge: Administration, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str,
+        fault: Exception) -> None:
+    def fails(_: object) -> object:
+        raise fault
+
+    live.edit(('name = "live"', 'name = "live"\nsessions.idle = "5min"'))
+    before = live.depot.network
+    monkeypatch.setattr(administration, step, fails)
+    for it in (live.it, edge):
+        caplog.clear()
+        with pytest.raises(AtmdepotError, match=f"nothing was taken over.* {type(fault).__name__}"):
+            await it.reload_in_thread()
+        with pytest.raises(AtmdepotError, match="nothing was taken over"):
+            it.reload()
+        it.reload_on_signal()
+        await it.reload_on_signal_in_thread()
+        told = [record for record in caplog.records if record.exc_info is not None]
+        assert len(told) == 4
+        assert all(record.exc_info[0] is type(fault) for record in told if record.exc_info is not None)
+        assert it._pump.node.network is before
+    monkeypatch.undo()
+    assert live.play.open() == "web1"
+    await live.it.reload_on_signal_in_thread()
+    assert live.depot.sessions.timers.idle == 300 * 10**9
+
+
+async def test_table_that_fits_no_number_of_the_data_path_changes_nothing(live: Live) -> None:
+    before = live.depot.network
+    for key in ("sessions.max_sessions", "sessions.max_half_open", "servers.web2.max_sessions"):
+        table, _, name = key.rpartition(".")
+        header = f"[{table}]\n"
+        text = TABLE if header in TABLE else TABLE + header
+        live.path.write_text(text.replace(header, f"{header}{name} = {10**19}\n"))
+        with pytest.raises(AtmdepotError, match=rf"live.toml:\d+: {key}: "):
+            await live.it.reload_in_thread()
+        await live.it.reload_on_signal_in_thread()
+        assert live.depot.network is before
+    assert live.play.open() == "web1"
+
+
+# Reading and checking do not hold up the data path.
+
+
+class SlowTable:
+    """Takes the place of `load`: it is in the middle of a table until it is let go on."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.calls, self.threads = network, 0, set[int]()
+        self.begun, self.go_on = trio.Event(), threading.Event()
+
+    def __call__(self, _: Path) -> Network:
+        self.calls += 1
+        trio.from_thread.run_sync(self.begun.set)
+        self.threads.add(threading.get_ident())
+        assert self.go_on.wait(20)
+        return self.network
+
+
+@pytest.fixture
+def slow(live: Live, monkeypatch: pytest.MonkeyPatch) -> SlowTable:
+    live.edit(('name = "live"', 'name = "live"\nsessions.idle = "5min"'))
+    made = SlowTable(load(live.path))
+    monkeypatch.setattr(administration, "load", made)
+    return made
+
+
+@pytest.mark.parametrize("way", ["reload_in_thread", "reload_on_signal_in_thread"])
+async def test_data_path_goes_on_while_a_table_is_checked(live: Live, slow: SlowTable, way: str) -> None:
+    before, interval = live.depot.network, sys.getswitchinterval()
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(getattr(live.it, way))
+            await slow.begun.wait()
+            assert live.play.open() == "web1"
+            assert live.depot.network is before
+            assert sys.getswitchinterval() <= interval
+            slow.go_on.set()
+    assert live.depot.network is slow.network
+    assert threading.get_ident() not in slow.threads
+    assert sys.getswitchinterval() == interval
+
+
+async def test_signals_during_a_reload_bring_about_one_more(live: Live, slow: SlowTable) -> None:
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(live.it.reload_on_signal_in_thread)
+            await slow.begun.wait()
+            for _ in range(10):
+                nursery.start_soon(live.it.reload_on_signal_in_thread)
+            await trio.testing.wait_all_tasks_blocked()
+            slow.go_on.set()
+    assert slow.calls == 2
+
+
+async def test_daemon_that_is_told_to_stop_does_not_wait_for_a_table(live: Live, slow: SlowTable) -> None:
+    before = live.depot.network
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(live.it.reload_on_signal_in_thread)
+            await slow.begun.wait()
+            nursery.cancel_scope.cancel()
+    assert not slow.go_on.is_set()
+    slow.go_on.set()
+    assert live.depot.network is before
+
+
+async def test_fifo_in_the_tables_place_holds_up_nothing(live: Live) -> None:
+    live.path.unlink()
+    os.mkfifo(live.path)
+    with trio.fail_after(20), pytest.raises(AtmdepotError, match="it is a FIFO"):
+        await live.it.reload_in_thread()
+    assert live.play.open() == "web1"

@@ -1,0 +1,158 @@
+"""A table is taken over by a running depot or edge node as a whole, or not at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec.structs import replace
+
+from atmdepot import build
+from atmdepot.depot import balancing, session_management, sessions
+from tests.ip_packets import ACK, SYN, tcp
+from tests.network_in_memory import CLIENT4, VIP4, InMemoryNetwork, make_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atmdepot.config.model import Network
+    from atmdepot.depot.forwarding import Depot
+
+HUGE = 10**19
+COMPILED = pytest.mark.skipif(not build.is_compiled(), reason="plain integers have no end")
+PLAIN = pytest.mark.skipif(build.is_compiled(), reason="methods of compiled classes cannot be replaced")
+
+
+def changed() -> Network:
+    """A table that differs in all that may be taken over, with a server that is new and in front of the others."""
+    network = make_network(tables='balancing = "weighted-round-robin"\n[sessions]\nidle = "1s"\nmax_sessions = 5\n'
+                                  '[probing]\ninterval = "7s"\n')
+    servers = {"web9": replace(network.servers["web1"]),
+               **{name: replace(server, weight=7, backup=True, max_sessions=3)
+                  for name, server in network.servers.items()}}
+    return replace(network, servers=servers)
+
+
+def with_last_server(network: Network, **values: Any) -> Network:
+    return replace(network, servers=network.servers | {"web2": replace(network.servers["web2"], **values)})
+
+
+def with_service(network: Network, **values: Any) -> Network:
+    return replace(network, services=network.services | {"last": replace(network.services["web"], **values)})
+
+
+def state(depot: Depot) -> dict[str, Any]:
+    """What a table says, as the depot has it."""
+    management = depot.management
+    return {
+        "network": id(depot.network), "timers": depot.sessions.timers, "probing": id(depot.probing.settings),
+        "numbers": [getattr(depot.sessions, name) for name in (
+            "_idle", "_two_msl", "_half_open_time", "_max_sessions", "_max_half_open")],
+        "servers": {name: (id(server), server.position, id(server.settings), server.vp, server.link, server._bound,
+                           server.is_backup, server._has_weight, server.draining, server.primary_sessions)
+                    for name, server in management.servers.items()},
+        "pools": {name: (id(pool), pool.balancing, [server.name for server in pool.servers], pool.preloaded,
+                         id(pool.balancer)) for name, pool in management.pools.items()},
+        "server_on": {vp: server.name for vp, server in management.server_on.items()},
+        "indexes": (dict(management._by_service), dict(management._by_vip)),
+    }
+
+
+def running() -> InMemoryNetwork:
+    """A network in the middle of its work: a session, a server that is drained."""
+    it = InMemoryNetwork(make_network())
+    it.depot.management.servers["web2"].draining = True
+    open_session(it, 40_000)
+    return it
+
+
+def open_session(it: InMemoryNetwork, port: int) -> set[str]:
+    out = it.to_service(tcp(CLIENT4, port, VIP4, 80, SYN))
+    for name in out:
+        it.from_server(name, tcp(VIP4, 80, CLIENT4, port, SYN | ACK))
+    return set(out)
+
+
+BREAKS: dict[str, Callable[[Network], Network]] = {
+    "a VIP that is none": lambda network: with_service(network, vip=["nowhere"]),
+    "a port that is none": lambda network: with_service(network, ports=[70_000]),
+    "a server that is not there": lambda network: with_service(network, servers=["web1", "web99"]),
+    "a criterion that is not there": lambda network: with_service(network, balancing="best"),
+    "a node without a VP": lambda network: with_last_server(network, node="web99"),
+}
+C_BREAKS: dict[str, Callable[[Network], Network]] = {
+    "servers.max_sessions": lambda network: with_last_server(network, max_sessions=HUGE),
+    **{f"sessions.{key}": lambda network, key=key: replace(network, sessions=replace(network.sessions, **{key: HUGE}))
+       for key in ("idle", "two_msl", "half_open", "max_sessions", "max_half_open")},
+}
+
+
+def check_nothing_changes(broken: Network) -> None:
+    it = running()
+    before = state(it.depot)
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever it is
+        it.depot.reconfigure(broken, it.now)
+    assert state(it.depot) == before
+    assert open_session(it, 50_000) == {"web1"}, "it goes on"
+    it.depot.reconfigure(changed(), it.now)
+    assert state(it.depot) != before
+    assert it.depot.management.servers["web1"].primary_sessions == 2
+    assert it.depot.management.servers["web2"].draining
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_part_that_cannot_be_taken_over_leaves_all_as_it_was(name: str) -> None:
+    check_nothing_changes(BREAKS[name](changed()))
+
+
+@COMPILED
+@pytest.mark.parametrize("name", C_BREAKS)
+def test_number_that_c_cannot_hold_leaves_all_as_it_was(name: str) -> None:
+    check_nothing_changes(C_BREAKS[name](changed()))
+
+
+@PLAIN
+@pytest.mark.parametrize("at", range(1, 4))
+@pytest.mark.parametrize(("of", "method"), [
+    (session_management.SessionManagement, "configure"), (session_management.SessionManagement, "_index"),
+    (session_management.Server, "configure"), (session_management.Pool, "change"), (sessions.SessionTables, "use"),
+    (balancing.WeightedRoundRobin, "__init__")])
+def test_step_that_fails_leaves_all_as_it_was(
+        monkeypatch: pytest.MonkeyPatch, of: type, method: str, at: int) -> None:
+    """Each step fails after it has done its work: the first, second or third time that it is taken."""
+    it = running()
+    before, works, calls = state(it.depot), getattr(of, method), 0
+
+    def fails(*arguments: Any) -> None:
+        nonlocal calls
+        works(*arguments)
+        calls += 1
+        if calls == at:
+            raise MemoryError
+
+    monkeypatch.setattr(of, method, fails)
+    try:
+        it.depot.reconfigure(changed(), it.now)
+    except MemoryError:
+        assert state(it.depot) == before
+    else:
+        assert calls < at
+        assert state(it.depot) != before
+
+
+@COMPILED
+@pytest.mark.parametrize("key", ["idle", "two_msl"])
+def test_edge_node_takes_over_all_or_nothing(key: str) -> None:
+    edge = running().edges["web1"]
+    before = (edge.network, edge._lifetime, edge._lifetime_unclaimed)
+    new = changed()
+    with pytest.raises(OverflowError):
+        edge.reconfigure(replace(new, sessions=replace(new.sessions, **{key: HUGE})), 0)
+    assert (edge.network, edge._lifetime, edge._lifetime_unclaimed) == before
+
+
+def test_edge_node_keeps_flows_for_as_long_as_the_new_table_says() -> None:
+    edge, new = running().edges["web1"], changed()
+    edge.reconfigure(new, 0)
+    assert edge.network is new
+    assert edge._lifetime == new.sessions.idle + new.sessions.two_msl

@@ -1,0 +1,218 @@
+"""Every number of a VC table has bounds, and whatever lies within them starts and is taken over by running nodes.
+
+The model is walked by type, so that a key that is added later has to have bounds, too.
+"""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from itertools import pairwise
+from types import NoneType, UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+
+from atmdepot.atm.line import Line
+from atmdepot.cli import _plain
+from atmdepot.config.model import Network, NetworkError, parse
+from atmdepot.config.units import CellRate, Duration, TcpAddress, UdpAddress, Vci, VciRange
+from atmdepot.drops import Drops
+from tests.config.test_model import DIRECT, dump
+from tests.ip_packets import ACK, SYN, tcp
+from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork
+
+NOW = 2**62 // 3
+"""A monotonic clock of nanoseconds, after 48 years."""
+
+C_LIMIT = 2**63
+ENTRIES = {"nodes": "web1", "links": "to-web1", "vps": "web1", "servers": "web1", "services": "web", "from": "web1",
+           "shared_vcs": "CBR", "ends": "web1"}
+"""The entry of a table in which a key is tried."""
+
+
+class Number(NamedTuple):
+    """A key that holds a number: values that are acceptable, the least first, and some beyond them."""
+
+    path: tuple[str, ...]
+    good: tuple[Any, ...]
+    bad: tuple[Any, ...]
+
+
+TEXTS: dict[type, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+    Duration: (("0s", "1ns", "8760h"), ("-1s", "8760.1h", "9e9s", f"{10**19}ns", f"{10**40}h", 5, 10**19)),
+    CellRate: (("1cps", "1Gcps"), ("0cps", "1.1Gcps", "-1cps", f"{10**19}cps", f"{10**40}Gbps", 10**19)),
+    Vci: ((33, 65535), (31, 0, -1, 65536, 2**31, 10**19, 40.0, True)),
+    VciRange: (("33-33", 40, "33-65534", "65535-65535"),
+               ("31-40", "40-65536", f"40-{10**19}", "40-" + "9" * 5000, 10**19)),
+    UdpAddress: (("172.31.1.2:1", "172.31.1.2:65535"), ("172.31.1.2:0", "172.31.1.2:65536", f"172.31.1.2:{10**19}")),
+    TcpAddress: (("0.0.0.0:1", "0.0.0.0:65535"), ("0.0.0.0:0", "0.0.0.0:65536", f"0.0.0.0:{10**19}")),
+}
+NO_PAUSE = {
+    ("probing", "interval"): ("1ms",), ("probing", "timeout"): ("1ms",), ("probing", "statistics"): ("0s", "1ms")}
+"""Durations whose least is not nothing."""
+
+
+def numbers(kind: Any = Network, path: tuple[str, ...] = ()) -> list[Number]:
+    """The keys of the model under a path that hold numbers."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return [number for part in parts if part is not NoneType for number in numbers(part, path)]
+    if origin is Annotated and parts[0] in (int, float):
+        return [bounded(parts[0], parts[1], path)]
+    if origin is Annotated:
+        return numbers(parts[0], path)
+    if origin is dict:
+        return numbers(parts[1], (*path, ENTRIES.get(path[-1], "?"))) if parts[1] is not str else []
+    if origin is list:
+        return numbers(parts[0], (*path, "0"))
+    if kind in TEXTS:
+        good, bad = TEXTS[kind]
+        least = NO_PAUSE.get(path)
+        return [Number(path, (*least, good[-1]) if least else good, bad)]
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        hints = get_type_hints(kind, include_extras=True)
+        names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
+        return [number for name, key in names for number in numbers(hints[name], (*path, key))]
+    assert kind not in (int, float), f"{'.'.join(path)} has no bounds"
+    return []
+
+
+def bounded(kind: type, meta: msgspec.Meta, path: tuple[str, ...]) -> Number:
+    assert meta.ge is not None, f"{'.'.join(path)} has no least value"
+    assert meta.le is not None, f"{'.'.join(path)} has no greatest value"
+    assert -C_LIMIT <= meta.ge <= meta.le < C_LIMIT, f"{'.'.join(path)} is not held by 64 bits"
+    if kind is float:
+        good: tuple[Any, ...] = (meta.ge, 5e-324, 1e-12, meta.le)
+        return Number(path, good, (-1e-9, 1.000001, float("nan"), float("inf"), float("-inf"), 10**19, 10**400, True))
+    return Number(path, (meta.ge, meta.le), (
+        meta.ge - 1, meta.le + 1, 10**19, -10**19, 10**40, -C_LIMIT - 1, 1.5, float("nan"), float("inf"), True))
+
+
+NUMBERS = numbers()
+GOOD = [pytest.param(one.path, value, id=f"{'.'.join(one.path)}={value}") for one in NUMBERS for value in one.good]
+BAD = [pytest.param(one.path, value, id=f"{'.'.join(one.path)}={str(value)[:24]}")
+       for one in NUMBERS for value in one.bad]
+LIVE = {"servers", "services", "sessions", "probing"}
+
+
+def table_with(path: tuple[str, ...], value: Any) -> str:
+    """The text of a table with a value at a path; the rest is made to fit."""
+    document: dict[str, Any] = copy.deepcopy(tomllib.loads(DIRECT))
+    document["links"]["to-web1"]["interface"] = "nni"
+    if path[-1] == "mtu":  # IPv6 would need 1280
+        document["services"]["web"]["vip"] = ["10.80.0.1"]
+    inner: Any = document
+    for key, after in pairwise(path):
+        if after == "0":
+            inner[key] = [value]
+            return dump(document)
+        inner = inner.setdefault(key, {})
+    if path[-2:] == ("shared_vcs", "CBR") or path[-1] in ("default_vci", "management_vci"):
+        document["vps"]["web1"].pop("session_vcis", None)
+    inner[path[-1]] = value
+    return dump(document)
+
+
+def encoded(network: Network) -> bytes:
+    return msgspec.json.encode(network, enc_hook=_plain)
+
+
+def drive(it: InMemoryNetwork) -> None:
+    """A packet each way, and some time: nothing overflows, and nothing that is due stays due."""
+    out = it.to_service(tcp(CLIENT4, 40000, VIP4, 80, SYN))
+    assert set(out) <= {"web1", "web2"}
+    for name in out:
+        it.from_server(name, tcp(VIP4, 80, CLIENT4, 40000, SYN | ACK))
+    it.advance(200 * SECOND)
+
+
+def test_the_walk_finds_the_numbers() -> None:
+    found = {one.path for one in NUMBERS}
+    assert {("sessions", "max_sessions"), ("servers", "web1", "max_sessions"), ("reassembly", "octets"),
+            ("links", "to-web1", "cell_loss"), ("links", "to-web1", "from", "web1", "seed"),
+            ("services", "web", "ports", "0"), ("vps", "web1", "session_vcis"), ("probing", "status"),
+            ("nodes", "web1", "mtu"), ("vps", "web1", "shared_vcs", "CBR")} <= found
+    assert len(found) > 40
+
+
+@pytest.mark.parametrize(("path", "value"), GOOD)
+def test_whatever_is_acceptable_starts(path: tuple[str, ...], value: Any) -> None:
+    network = parse(table_with(path, value), "t")
+    assert msgspec.json.decode(encoded(network))
+    it = InMemoryNetwork(network)
+    it.now = NOW
+    drive(it)
+    for link in network.links.values():
+        for node in link.ends:
+            line = Line(link.line_from(node), Drops())
+            line.enter(bytes(53 * 3), NOW)
+            line.leave(NOW + SECOND)
+
+
+@pytest.mark.parametrize(("path", "value"), [param for param in GOOD if param.values[0][0] in LIVE])
+def test_whatever_is_acceptable_is_taken_over(path: tuple[str, ...], value: Any) -> None:
+    before, after = parse(DIRECT, "t"), parse(table_with(path, value), "t")
+    it = InMemoryNetwork(before)
+    it.now = NOW
+    drive(it)
+    for network in (after, before, after):
+        for node in (it.depot, *it.edges.values()):
+            node.reconfigure(network, it.now)
+            assert node.network is network
+        drive(it)
+
+
+@pytest.mark.parametrize(("path", "value"), BAD)
+def test_whatever_is_beyond_is_refused_with_its_place(path: tuple[str, ...], value: Any) -> None:
+    if isinstance(value, float) and value != value:
+        text = table_with(path, "NAN").replace('"NAN"', "nan")
+    else:
+        text = table_with(path, value)
+    with pytest.raises(NetworkError) as caught:
+        parse(text, "t")
+    [problem] = caught.value.problems
+    place, what = problem.split(": ", 2)[1:]
+    assert problem.startswith("t:")
+    assert place == ".".join(path)
+    assert what
+
+
+@pytest.mark.parametrize("value", ["0s", "999us", "1ns"])
+@pytest.mark.parametrize("key", ["interval", "timeout", "statistics"])
+def test_what_is_done_again_and_again_has_a_pause(key: str, value: str) -> None:
+    text = f'{DIRECT}\n[probing]\n{key} = "{value}"\n'
+    if (key, value) == ("statistics", "0s"):
+        assert parse(text).probing.statistics == 0
+        return
+    with pytest.raises(NetworkError, match=rf"probing.{key}: .* is too short: write at least \"1ms\""):
+        parse(text, "t")
+
+
+@pytest.mark.parametrize("contract", [
+    "cbr:pcr=1", "cbr:pcr=1Gcps,cdvt=8760h", "gfr:pcr=1000000000,mcr=1,mbs=2147483647,mfs=2147483647,sdu=2147483647"])
+def test_contracts_at_their_bounds(contract: str) -> None:
+    category = contract[:3].upper()
+    network = parse(DIRECT + f'\n[qos.contracts]\n{category} = "{contract}"\n')
+    drive(InMemoryNetwork(network))
+
+
+@pytest.mark.parametrize("word", [
+    "pcr=1000000001", "pcr=2Gcps", f"pcr={10**19}", "pcr=" + "9" * 5000, "mbs=2147483648", f"sdu={10**19}",
+    "mfs=" + "9" * 5000, "cdvt=8761h", "mbs=0"])
+def test_contracts_beyond_their_bounds(word: str) -> None:
+    rest = "pcr=1," if not word.startswith("pcr") else ""
+    with pytest.raises(NetworkError, match=r"^t:[0-9]+: qos\.contracts\.CBR: "):
+        parse(DIRECT + f'\n[qos.contracts]\nCBR = "cbr:{rest}{word}"\n', "t")
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ('name = "direct"', 'name = "direct\\n"'), ('kind = "depot"', 'kind = "depot"\ntun = "atm0\\n"'),
+    ("# What clients", '[probing]\npath = "/\\n"\n# What clients'),
+    ("# What clients", f'[probing]\npath = "/{"x" * 2000}"\n# What clients'),
+])
+def test_a_pattern_holds_for_the_whole_of_a_text(old: str, new: str) -> None:
+    assert old in DIRECT
+    with pytest.raises(NetworkError):
+        parse(DIRECT.replace(old, new, 1))

@@ -14,7 +14,7 @@ import msgspec
 
 import atmdepot
 from atmdepot import build
-from atmdepot.config.model import find, load, schema
+from atmdepot.config.model import Network, find, load, schema
 from atmdepot.config.units import TcpAddress
 from atmdepot.errors import AtmdepotError
 
@@ -88,12 +88,21 @@ def check_command(table: str | None, output: str, print_schema: bool) -> None:
     if table is None:
         raise click.UsageError("Missing argument 'TABLE'.")
     network = load(table)
+    _tell_limits_of_the_lab(network, table)
     if output == "json":
         click.echo(msgspec.json.encode(network, enc_hook=_plain, order="deterministic").decode())
         return
     from atmdepot.tables import print_network
 
     print_network(network)
+
+
+def _tell_limits_of_the_lab(network: Network, table: str) -> None:
+    """Note what is good on hosts of one's own, but nothing that the lab can bring up."""
+    from atmdepot.lab.limits import lab_problems, told
+
+    for problem in lab_problems(network):
+        click.echo(f"{find(table)}: note: the lab cannot bring this up: {told(problem)}", err=True)
 
 
 @cli.command("show", epilog="""\b

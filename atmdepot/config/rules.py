@@ -10,6 +10,7 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.model import Problem
 from atmdepot.config.qos import QosMap
 from atmdepot.config.units import Duration
+from atmdepot.network_addresses import address_problems, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -118,7 +119,7 @@ def _addresses(network: Network) -> Iterator[Problem]:
     for name, service in network.services.items():
         for vip in service.vip:
             ip_ = ipaddress.ip_address(vip)
-            if ip_.is_loopback or ip_.is_multicast or ip_.is_unspecified or ip_.is_link_local:
+            if ip_.is_loopback or ip_.is_link_local or fault_of(ip_):
                 yield Problem(("services", name, "vip"), f"{vip} cannot be routed to the depot: write an address that "
                                                          "no host has, such as \"10.80.0.1\"")
             if vip in hosts:
@@ -211,6 +212,9 @@ def _servers_reached(network: Network) -> Iterator[Problem]:
         if server.node not in reached:
             yield Problem(("servers", name, "node"), f"no VP leads to \"{server.node}\": add one to [vps]")
     nodes = {server.node for server in network.servers.values()}
+    for name in network.edges:
+        if name not in reached and name not in nodes:
+            yield Problem(("nodes", name), "no VP leads to this edge node: add one to [vps], its server to [servers]")
     for name, vp in network.vps.items():
         far = next(node for node in vp.ends if node != network.depot)
         if far not in nodes:
@@ -226,13 +230,19 @@ def _qos(network: Network) -> Iterator[Problem]:
 
 
 def _lab(network: Network) -> Iterator[Problem]:
-    versions = set()
+    versions: set[int] = set()
+    networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
     for text in network.lab.networks:
         try:
-            subnet = ipaddress.ip_network(text)
+            subnet = ipaddress.ip_network(text if "%" not in text else "")
             versions.add(subnet.version)
             if subnet.num_addresses < 4:
                 raise ValueError("it has no room for a client and the depot")
+            if unfit := next((ip for ip in (subnet[1], subnet[2]) if ip.is_loopback or fault_of(ip)), None):
+                raise ValueError(f"a client or the depot cannot have {unfit}")
+            if other := next((other for other in networks if _overlap(other, subnet)), None):
+                raise ValueError(f"it has addresses in common with {other}")
+            networks.append(subnet)
         except ValueError as error:
             yield Problem(("lab", "networks"), f"{text!r} is no network for the lab: {error}; write \"10.9.0.0/24\"")
             continue
@@ -254,6 +264,12 @@ def _lies_in(host: str, subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -
         return False
 
 
+def _overlap(
+    one: ipaddress.IPv4Network | ipaddress.IPv6Network, other: ipaddress.IPv4Network | ipaddress.IPv6Network,
+) -> bool:
+    return one.version == other.version and one.overlaps(other)
+
+
 def _raises(path: tuple[str, ...], check: Callable[..., object], *arguments: object) -> Iterator[Problem]:
     try:
         check(*arguments)
@@ -270,4 +286,4 @@ def _list(what: str, names: Collection[str]) -> str:
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _one_depot, _link_ends, _vp_ends, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, _vpis, _mtus, _times, _vcis, _one_vp_each, _servers_reached, _qos, _lab]
+    _addresses, address_problems, _vpis, _mtus, _times, _vcis, _one_vp_each, _servers_reached, _qos, _lab]

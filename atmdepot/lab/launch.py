@@ -48,7 +48,7 @@ class Options(Struct, frozen=True):
 def bring_up(table: str | Path, options: Options, progress: Callable[[str], None]) -> Path:
     """Bring a lab up and return its directory."""
     network = networks.load(table)
-    plan = plan_of(network, options.client_mtu)
+    plan = plan_of(network, options.client_mtu, web=options.web)
     require_tun()
     deadline = time.monotonic() + options.timeout
     directory = _make_run_dir() / network.name

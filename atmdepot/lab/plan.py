@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.lab import limits
+from atmdepot.lab.limits import is_routable, lab_problems, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atmdepot.config.model import Link, Network
 
-CLIENT = "client"
-"""The node that the lab adds: where the browsers and load generators run."""
+CLIENT = limits.CLIENT
+"""The node that the lab adds."""
 
 CLIENT_MTU = 1500
 """Clients sit on an Ethernet unless the lab is told otherwise."""
@@ -71,12 +73,12 @@ class Plan(Struct, frozen=True):
         return [name for name, kind in self.nodes.items() if kind != CLIENT]
 
 
-def plan_of(network: Network, client_mtu: int = CLIENT_MTU) -> Plan:
-    """The plan for a network; raise AtmdepotError where the lab cannot do what the table says."""
-    _refuse_what_the_lab_lacks(network)
+def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True) -> Plan:
+    """The plan for a network; raise AtmdepotError with all that the table says and the lab cannot do."""
+    if problems := lab_problems(network, web=web):
+        raise AtmdepotError("\n".join(map(told, problems)))
     nodes = network.nodes
     ours: dict[str, str] = {name: node.kind for name, node in nodes.items() if node.kind != "external"}
-    owners = _owners(network, ours)
     wires = [_client_wire(network, client_mtu)]
     loopback: dict[str, tuple[str, ...]] = {}
     taken = {"lo", "all", "default", CLIENT} | {node.tun for node in nodes.values()}
@@ -84,53 +86,9 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU) -> Plan:
         if set(link.ends) <= ours.keys():
             wires.append(_link_wire(_interface_name(name, taken), link))
         else:
-            loopback |= _dead_end(link, ours, owners, loopback)
+            loopback |= _dead_end(link, ours, loopback)
     gateways = tuple(str(ipaddress.ip_network(text)[1]) for text in network.lab.networks)
     return Plan(nodes={CLIENT: CLIENT, **ours}, wires=tuple(wires), loopback=loopback, gateways=gateways)
-
-
-def _refuse_what_the_lab_lacks(network: Network) -> None:
-    if CLIENT in network.nodes:
-        raise AtmdepotError(f"the lab adds a node \"{CLIENT}\" of its own: give nodes.{CLIENT} another name")
-    for name, server in network.servers.items():
-        if server.address and network.nodes[server.node].kind == "edge":
-            raise AtmdepotError(f"servers.{name} has an address of its own, behind {server.node}: the lab "
-                                "runs each server on its edge node, so take the address away")
-
-
-def _owners(network: Network, ours: dict[str, str]) -> dict[str, str]:
-    """The node that has each UDP end's IP address; each node needs addresses of its own."""
-    owners: dict[str, str] = {}
-    for name, link in network.links.items():
-        inside = set(link.ends) <= ours.keys()
-        for node, address in link.ends.items():
-            if node not in ours:
-                continue
-            place = f"links.{name}.ends.{node}: {address}"
-            if inside:
-                _check_host(address.host, place)
-            if owners.setdefault(address.host, node) != node and _is_routable(address.host):
-                raise AtmdepotError(f"{place}: {owners[address.host]} has the same IP address; in the lab "
-                                    "each node is a machine of its own, so write another")
-    return owners
-
-
-def _check_host(host: str, place: str) -> None:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        raise AtmdepotError(f"{place}: the lab needs an IP address here, not a name") from None
-    if address.is_loopback or address.is_unspecified:
-        raise AtmdepotError(f"{place}: this address does not lead from one machine to another, and in the "
-                            "lab each node is a machine of its own: write one such as 172.31.1.1")
-
-
-def _is_routable(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return not (address.is_loopback or address.is_unspecified)
 
 
 def _client_wire(network: Network, mtu: int) -> Wire:
@@ -156,12 +114,12 @@ def _link_wire(name: str, link: Link) -> Wire:
     return Wire(ends=ends, mtu=min(_GREATEST_MTU, max(1500, link.cells * _CELL + _UDP_OVERHEAD)))
 
 
-def _dead_end(link: Link, ours: dict[str, str], owners: dict[str, str],
+def _dead_end(link: Link, ours: dict[str, str],
               so_far: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """The address of our end of a link to gear that the lab lacks: on loopback, so that the daemon starts."""
     found = {}
     for node, address in link.ends.items():
-        if node in ours and _is_routable(address.host) and owners[address.host] == node:
+        if node in ours and is_routable(address.host):
             found[node] = tuple(dict.fromkeys((*so_far.get(node, ()), address.host)))
     return found
 

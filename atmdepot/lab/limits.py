@@ -1,0 +1,106 @@
+"""What a good VC table may say that the lab cannot bring up: there, each node is a machine of its own, without names.
+
+`check` tells it beforehand, and the lab refuses by the same rules.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from atmdepot.config.model import Problem
+from atmdepot.lab.web import web_servers
+from atmdepot.network_addresses import ip_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atmdepot.config.model import Network
+
+CLIENT = "client"
+"""The node that the lab adds: where the browsers and load generators run."""
+
+
+def lab_problems(network: Network, *, web: bool = True) -> list[Problem]:
+    """Everything that keeps the lab from bringing a network up, with web servers or without."""
+    found = [*_names(network), *_servers(network), *_ends(network), *_metrics(network)]
+    return [*found, *_web_ports(network)] if web else found
+
+
+def told(problem: Problem) -> str:
+    """A problem in a line, as `check` writes those of the table itself."""
+    return f"{'.'.join(problem.path)}: {problem.message}"
+
+
+def is_routable(host: str) -> bool:
+    """Whether a host is an address that leads from one machine to another."""
+    ip = ip_of(host)
+    return ip is not None and not (ip.is_loopback or ip.is_unspecified)
+
+
+def _names(network: Network) -> Iterator[Problem]:
+    if CLIENT in network.nodes:
+        yield Problem(("nodes", CLIENT), f"the lab adds a node \"{CLIENT}\" of its own: give nodes.{CLIENT} another "
+                                         "name")
+    depot = network.depot
+    if network.nodes[depot].tun == CLIENT:
+        yield Problem(("nodes", depot, "tun"), f"in the lab \"{CLIENT}\" is the depot's interface to the client: write "
+                                               "another name")
+
+
+def _servers(network: Network) -> Iterator[Problem]:
+    for name, server in network.servers.items():
+        if server.address and network.nodes[server.node].kind == "edge":
+            yield Problem(("servers", name, "address"), f"it has an address of its own, behind {server.node}: the lab "
+                                                        "runs each server on its edge node, so take the address away")
+
+
+def _ends(network: Network) -> Iterator[Problem]:
+    """Each end of a link has an address, and each node of ours addresses of its own."""
+    owners: dict[str, str] = {}
+    for name, link in network.links.items():
+        kinds = [network.nodes[node].kind for node in link.ends]
+        inside = "external" not in kinds
+        for node, address in link.ends.items():
+            path = ("links", name, "ends", node)
+            if ip_of(address.host) is None:
+                yield Problem(path, f"{address}: the lab needs an IP address here, not a name")
+            elif inside and not is_routable(address.host):
+                yield Problem(path, f"{address}: this address does not lead from one machine to another, and in the "
+                                    "lab each node is a machine of its own: write one such as 172.31.1.1")
+            if network.nodes[node].kind == "external" or not is_routable(address.host):
+                continue
+            if owners.setdefault(address.host, node) != node:
+                yield Problem(path, f"{address}: {owners[address.host]} has the same IP address; in the lab each node "
+                                    "is a machine of its own, so write another")
+
+
+def _metrics(network: Network) -> Iterator[Problem]:
+    for name, node in network.nodes.items():
+        if node.metrics is None or node.kind == "external" or node.metrics.host == "localhost":
+            continue
+        ip = ip_of(node.metrics.host)
+        if ip is None:
+            yield Problem(("nodes", name, "metrics"), f"{node.metrics}: the lab needs an IP address here, not a name")
+        elif is_routable(node.metrics.host) and node.metrics.host not in _addresses_of(network, name):
+            yield Problem(("nodes", name, "metrics"), f"{node.metrics}: in the lab {name} has no such address: write "
+                                                      f"0.0.0.0:{node.metrics.port}")
+
+
+def _addresses_of(network: Network, name: str) -> set[str]:
+    """The addresses that a node has in the lab when its daemon runs."""
+    node = network.nodes[name]
+    found = {link.ends[name].host for link in network.links_of(name).values()}
+    if node.configure:
+        found |= {*node.address, *(network.vips if node.kind == "edge" else ())}
+    if node.kind == "depot":
+        found |= {str(ipaddress.ip_network(text)[1]) for text in network.lab.networks}
+    return found
+
+
+def _web_ports(network: Network) -> Iterator[Problem]:
+    for server in web_servers(network):
+        metrics = network.nodes[server.node].metrics
+        if metrics is not None and metrics.port in server.ports:
+            yield Problem(("nodes", server.node, "metrics"), f"{metrics}: in the lab {server.node}'s web server has "
+                                                             f"port {metrics.port} of each address: write another")

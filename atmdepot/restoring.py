@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from functools import cache
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,12 @@ def _copy(value: Any) -> Any:
 
 def _attributes(obj: object) -> list[tuple[str, Any]]:
     """Names and values of what an object holds, whether its class is plain, has slots or is compiled."""
-    names = {name for cls in type(obj).__mro__ for name, what in vars(cls).items()
-             if isinstance(what, GetSetDescriptorType | MemberDescriptorType) and not name.startswith("__")}
-    names |= set(getattr(obj, "__dict__", ()))
-    return [(name, value) for name in sorted(names) if (value := getattr(obj, name, _UNSET)) is not _UNSET]
+    names = (*_slots_of(type(obj)), *getattr(obj, "__dict__", ()))
+    return [(name, value) for name in names if (value := getattr(obj, name, _UNSET)) is not _UNSET]
+
+
+@cache
+def _slots_of(kind: type) -> tuple[str, ...]:
+    """The attributes that the class itself has room for."""
+    return tuple({name: None for cls in kind.__mro__ for name, what in vars(cls).items()
+                  if isinstance(what, GetSetDescriptorType | MemberDescriptorType) and not name.startswith("__")})

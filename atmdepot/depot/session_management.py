@@ -200,5 +200,5 @@ class SessionManagement:
 
 
 def _path_to(network: Network, node: str) -> tuple[str, str]:
-    vp = network.vp_to(node)
-    return next(name for name, other in network.vps.items() if other is vp), network.link_of_vp(vp)
+    vp = network.vp_name_to(node)
+    return vp, network.link_of_vp(network.vps[vp])

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from atmdepot.cli import _plain as plain
 from atmdepot.config import model as network
 from atmdepot.config.model import Network, NetworkError, parse
 from atmdepot.config.toml_lines import line_of
 from tests.checkout import ROOT
+from tests.ip_packets import SYN, tcp
 from tests.lab.labs import within
+from tests.network_in_memory import CLIENT4, SECOND, InMemoryNetwork
 
 TABLES = sorted((ROOT / "vc_tables").glob("*.toml"))
 DIRECT = next(path for path in TABLES if path.stem == "direct").read_text(encoding="utf-8")
@@ -456,14 +460,16 @@ texts = st.one_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
     "depot", "web1", "web2", "web9", "edge", "external", "10.80.0.1", "fd00:80::1", "10.9.0.0/24", "10.9.0.1/24",
     "oc3", "5ms", "1cps", "0cps", "64-65535", "9-3", "172.31.1.1:5501", "[::1]:1", "UBR.1", "cbr", "cbr:pcr=1",
     "EF", "nni", "llc", "` - at `$.x`", "foo/24"]))
-scalars = st.one_of(st.booleans(), st.integers(), st.integers(0, 70000), st.floats(), texts)
+scalars = st.one_of(st.booleans(), st.integers(), st.integers(0, 70000), st.floats(), texts, st.sampled_from([
+    2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**64, 10**19, -10**19, 10**40, 1e19, float("inf"), float("nan")]))
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3)
                       | st.dictionaries(texts, inner, max_size=3), max_leaves=6)
 EXTRAS: dict[str, Any] = {
     "rate": "oc3", "delay": "5ms", "cell_loss": 0.5, "from": {"depot": {"rate": "1cps"}}, "mtu": 576, "crc": "dynamips",
     "shared_vcs": {"UBR.1": 40}, "session_vcis": "32-40",
     "qos": {"dscp": {"EF": "CBR"}, "contracts": {"CBR": "cbr:pcr=1"}}, "lab": {"networks": ["10.9.0.0/24"]},
-    "sessions": {"idle": "1s"}, "reassembly": {"octets": 65_600},
+    "sessions": {"idle": "1s", "max_sessions": 1}, "reassembly": {"octets": 65_600}, "max_sessions": 9, "weight": 0,
+    "probing": {"interval": "1ms", "rise": 1}, "max_half_open": 1, "queue": 1, "seed": 1, "slow_start": "0s",
     "interface": "nni", "address": ["10.80.0.1"], "ports": []}
 
 
@@ -523,6 +529,10 @@ PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "dscp": st.dictionaries(st.sampled_from(["EF", "ef", "63", "64", ""]), st.sampled_from(["CBR", "gold", ""])),
     "contracts": st.dictionaries(st.sampled_from(["CBR", "gold", ""]),
                                  st.sampled_from(["cbr:pcr=1", "cbr", "ubr", ":"])),
+    "weight": st.sampled_from([0, 1, 1000]),
+    "max_sessions": st.sampled_from([0, 1, 2**31 - 1]),
+    "slow_start": st.sampled_from(["0s", "1ns", "8760h"]),
+    "balancing": st.sampled_from(["maglev", "source-hash", "random-of-two", "least-load", "weighted-round-robin"]),
     "networks": st.lists(st.sampled_from(["10.9.0.0/24", "fd00:9::/64", "10.9.0.1/24", "10.9.0.0/32", "10.9.0.0", "x/8",
                                           "", "/"]), max_size=3),
 }
@@ -556,9 +566,25 @@ def only_network_error_escapes(text: str) -> None:
         problems = error.problems
     if table is not None:
         follow(table)
+        start(table)
     else:
         assert problems
         assert all(problem.startswith("t:") and "\n" not in problem for problem in problems)
+
+
+def start(table: Network) -> None:
+    """What is right starts, is taken over by nodes that run, and fits the data path to the octet."""
+    running = InMemoryNetwork(parse(DIRECT))
+    if all(getattr(table, part) == getattr(running.network, part) for part in ("nodes", "links", "vps", "reassembly")):
+        for node in (running.depot, *(running.edges[name] for name in table.edges)):
+            node.reconfigure(table, running.now)
+        running.advance(SECOND)
+    it = InMemoryNetwork(table)
+    it.to_service(tcp(CLIENT4, 40_000, table.vips[0], 80, SYN) if table.vips[0].version == 4 else b"")
+    it.advance(5 * SECOND)
+    for node in (it.depot, *it.edges.values()):
+        node.reconfigure(table, it.now)
+    msgspec.json.encode(table, enc_hook=plain)
 
 
 def follow(table: Network) -> None:

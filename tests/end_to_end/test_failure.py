@@ -252,10 +252,33 @@ MISTAKES = [
     ('servers = ["web1", "web2"]', 'servers = ["web1", "web3"]', "web3"),
     ("vpi = 2", "vpi = 3", "vps changed, which takes a restart; nothing was taken over"),
     ("[nodes.depot]", "[nodes.depot", "is not TOML"),
+    ('node = "web2"', f'node = "web2"\nmax_sessions = {10**19}', r"servers\.web2\.max_sessions: .* <= 2147483647"),
+    ('name = "direct"', f'name = "direct"\nsessions.max_half_open = {10**19}', r"sessions\.max_half_open"),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "said"), MISTAKES, ids=["weight", "server", "vpi", "TOML"])
+@pytest.mark.parametrize(("kind", "said"), [
+    ("fifo", "it is a FIFO"), ("zero", "it is a device"), ("gone", "No such file")])
+def test_no_table_where_one_should_be_holds_up_nothing(frail: Site, kind: str, said: str) -> None:
+    until(lambda: is_alive(frail), SOON)
+    with table(frail) as path:
+        path.unlink()
+        try:
+            if kind == "fifo":
+                os.mkfifo(path)
+            elif kind == "zero":
+                path.symlink_to("/dev/zero")
+            done = frail.atmdepot("reload")
+            assert done.returncode != 0
+            assert said in done.stderr
+            by_signal(frail)
+            assert sorted(served(frail, 4)) == ["web1", "web1", "web2", "web2"]
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), MISTAKES, ids=[
+    "weight", "server", "vpi", "TOML", "max_sessions", "max_half_open"])
 def test_a_table_with_a_mistake_changes_nothing_and_the_mistake_is_told(
     frail: Site, old: str, new: str, said: str,
 ) -> None:

@@ -41,7 +41,8 @@ def _copy(value: Any) -> Any:
 
 def _attributes(obj: object) -> list[tuple[str, Any]]:
     """Names and values of what an object holds, whether its class is plain, has slots or is compiled."""
-    names = (*_slots_of(type(obj)), *getattr(obj, "__dict__", ()))
+    kind: Any = type(obj)
+    names = (*_slots_of(kind), *getattr(obj, "__dict__", ()))
     return [(name, value) for name in names if (value := getattr(obj, name, _UNSET)) is not _UNSET]
 
 

@@ -6,11 +6,11 @@ import ipaddress
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from atmdepot.config.addresses import address_problems, fault_of
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.model import Problem
 from atmdepot.config.qos import QosMap
 from atmdepot.config.units import Duration
-from atmdepot.network_addresses import address_problems, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

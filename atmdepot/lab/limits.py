@@ -8,9 +8,9 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from atmdepot.config.addresses import ip_of
 from atmdepot.config.model import Problem
 from atmdepot.lab.web import web_servers
-from atmdepot.network_addresses import ip_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

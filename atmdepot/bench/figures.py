@@ -69,6 +69,7 @@ def idle(sessions: int) -> str:
 NEW = connections("1KB", 20)
 LATENCY_LOAD = connections("1KB", 1)
 BULK = bulk("down", 1)
+FAULTS = "page-faults"
 _WAYS = {"down": "server to client", "up": "client to server"}
 
 
@@ -84,6 +85,7 @@ def figures(idle_sessions: int) -> dict[str, Figure]:
           for part in (50, 99)),
         Figure("cpu-connections", "CPU time of forwarding processes, 1000 new connections", "s", False),
         Figure("cpu-keep-alive", "CPU time of forwarding processes, 1000 keep-alive requests", "s", False),
+        Figure(FAULTS, f"page faults of depot and edges, 1 GB at {BULK}", "1/GB", False),
         Figure("cells", f"cells through depot and edge, both ways, at {BULK}", "1/s"),
         *(Figure(idle(sessions), f"new connections beside {sessions:,} idle sessions", "1/s")
           for sessions in sorted({FEW_IDLE, idle_sessions})),

@@ -23,6 +23,7 @@ OVERHEAD = 0.4
 """Seconds that a sample takes besides, about: the start of programs."""
 
 _KEPT = 20
+_MBIT_A_GB = 8000
 _ENOUGH = 1_000_000
 """Requests that no second is enough for; after ab's -t, which says 50,000."""
 
@@ -88,14 +89,17 @@ def _keep_alive(site: Site, seconds: int) -> dict[str, float]:
 
 def _bulk(way: str, streams: int) -> Load:
     name = figures.bulk(way, streams)
-    more = ("cells",) if name == figures.BULK else ()
+    more = ("cells", figures.FAULTS) if name == figures.BULK else ()
 
     def take(site: Site, seconds: int) -> dict[str, float]:
         counted = bool(more) and site.contender.daemons is not None
-        before = site.cells() if counted else 0
+        cells, faults = (site.cells(), site.page_faults()) if counted else (0, 0)
         rate, took = _ask_iperf(site, seconds, way, streams)
         found = {name: rate}
-        return found | {"cells": (site.cells() - before) / took} if counted else found
+        if counted:
+            found |= {"cells": (site.cells() - cells) / took,
+                      figures.FAULTS: (site.page_faults() - faults) / (rate * took / _MBIT_A_GB)}
+        return found
 
     return Load(name, "iperf3", (name, *more), take)
 

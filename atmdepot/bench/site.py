@@ -131,6 +131,10 @@ class Site:
         """What they have used of the processors until now, user and system."""
         return sum(_cpu_seconds(pid) for pid in self.processes())
 
+    def page_faults(self) -> int:
+        """Their page faults until now, of those that took no disk."""
+        return sum(_page_faults(pid) for pid in self.processes())
+
     def cells(self) -> int:
         """The cells that the depot has sent and got over its links until now."""
         rows = show(self.lab.directory / f"{self.network.depot}.sock", "links")
@@ -194,6 +198,11 @@ def _descendants(pids: list[int]) -> list[int]:
 def _cpu_seconds(pid: int) -> float:
     fields = _stat(Path(f"/proc/{pid}/stat"))
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def _page_faults(pid: int) -> int:
+    fields = _stat(Path(f"/proc/{pid}/stat"))
+    return int(fields[7]) if fields else 0
 
 
 def _stat(path: Path) -> list[str]:

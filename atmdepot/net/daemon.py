@@ -19,6 +19,7 @@ from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer
+from atmdepot.net.heap import keep_the_heap
 from atmdepot.net.host import HostSetup
 from atmdepot.net.hosting import HostLoop
 from atmdepot.net.line_link import CellLink, LineLink
@@ -69,6 +70,7 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
     """
     # Until trio listens for it, SIGTERM must not end the process without taking back what was set up.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    keep_the_heap()
     node = make_node(network, name, time.monotonic_ns())
     with ExitStack() as stack:
         stack.callback(signal.signal, signal.SIGTERM, before)

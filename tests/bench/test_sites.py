@@ -102,6 +102,7 @@ def test_a_depot() -> None:
         found = load("bulk-down-1").take(site, 1)
         # Cells carry at most 48 of the octets that were counted; what goes the other way, and headers, make them more.
         assert found["cells"] > found["bulk-down-1"] * 1e6 / 8 / 48
+        assert 0 <= found["page-faults"] < 20_000 < site.page_faults(), "to start takes more than to forward a GB"
         assert len(site.processes()) == 3
         assert all("python" in name or name == "atmdepot" for name in commands(site))
         with pytest.raises(NoFigure, match="took longer than 1 s"):

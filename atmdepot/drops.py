@@ -25,6 +25,10 @@ class DropReason(StrEnum):
 
     # On a link, before there is a cell.
     NOT_THE_PEER = "not-the-peer", "datagrams", "it came from another address than the link's far end"
+    WRONG_INTERFACE = ("wrong-interface", "datagrams",
+                       "it came by another interface than that by which the link's far end is reached")
+    BAD_TAG = "bad-tag", "datagrams", "its tag was not made with the link's key, or it has none"
+    REPLAYED = "replayed", "datagrams", "its tag is right, but its counter came before, or is too old"
     NOT_WHOLE_CELLS = "not-whole-cells", "datagrams", "its length is not a multiple of 53 octets"
     RX_OVERFLOW = "rx-overflow", "datagrams", "the socket's receive buffer was full"
     TX_OVERFLOW = "tx-overflow", "cells", "the socket's send buffer and the link's backlog were full"

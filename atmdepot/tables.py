@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from atmdepot.wire.link_tag import datagram_size
+
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
 
@@ -16,7 +18,7 @@ _WIDE = 200
 _COLUMNS = {
     "sessions": ["number", "client", "server", "vc", "table", "client_state", "server_state", "idle"],
     "vcs": ["node", "vc", "category", "carries", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells"],
-    "links": ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops", "last_error"],
+    "links": ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops", "trouble", "last_error"],
     "servers": ["server", "node", "list", "for", "why", "sessions", "sessions_total"],
     "counters": ["node", "place", "counter", "value", "unit", "meaning"],
 }
@@ -69,8 +71,9 @@ def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[st
     nodes = [{"node": name, "kind": node.kind, "TUN": node.tun if node.kind != "external" else "", "MTU": node.mtu}
              for name, node in network.nodes.items()]
     links = [{"link": name, "ends": "  ".join(f"{end} {address}" for end, address in link.ends.items()),
-              "cells": link.cells, "interface": link.interface, "rate": str(link.rate or "any"),
-              "delay": str(link.delay or "none"), "impaired": any(link.line_from(end).impaired for end in link.ends)}
+              "cells": link.cells, "datagram": datagram_size(link.cells, tagged=link.has_key),
+              "interface": link.interface, "rate": str(link.rate or "any"), "delay": str(link.delay or "none"),
+              "impaired": any(link.line_from(end).impaired for end in link.ends)}
              for name, link in network.links.items()]
     vps = [{"VP": name, "from": vp.ends[0], "to": vp.ends[1], "VPI": vp.vpi, "default VCI": int(vp.default_vci),
             "session VCIs": str(vp.session_vcis or ""), "encapsulation": vp.encapsulation, "CRC": vp.crc, "MTU": vp.mtu,

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from atmdepot.config.toml_lines import Lines
-from atmdepot.config.units import CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange
+from atmdepot.config.units import CellRate, Duration, IpAddress, LinkKey, TcpAddress, UdpAddress, Vci, VciRange
 from atmdepot.errors import AtmdepotError
 
 Ratio = Annotated[float, Meta(ge=0, le=1)]
@@ -81,6 +81,9 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     ends: dict[str, UdpAddress]
     cells: Annotated[int, Meta(ge=1, le=1235)] = 27
     interface: Literal["uni", "nni"] = "uni"
+    source_check: Literal["strict", "loose"] = "strict"
+    key: LinkKey | None = None
+    key_file: str | None = None
     from_: dict[str, Line] = field(name="from", default={})
 
     def line_from(self, node: str) -> Line:
@@ -95,6 +98,11 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     def _default_burst(self, rate: CellRate) -> int:
         """Cells that may leave together after a late wake-up: few where each is a datagram, else 2 ms of the rate."""
         return LEAST_BURST if self.cells == 1 else max(LEAST_BURST, int(rate) // 500)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether its datagrams have a tag."""
+        return self.key is not None or self.key_file is not None
 
     def other_end(self, node: str) -> str:
         """The node at the far end."""
@@ -351,7 +359,7 @@ _MOST_TOLD = 100
 _LONGEST_TOLD = 1000
 _LONGEST_GUESSED = 64
 _NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "servers": Server, "services": Service}
-_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, TcpAddress, UdpAddress)
+_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, TcpAddress, UdpAddress, LinkKey)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
 

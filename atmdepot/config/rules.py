@@ -150,6 +150,31 @@ def _vpis(network: Network) -> Iterator[Problem]:
                                                 f"interface = \"nni\" on links.{network.link_of_vp(vp)}")
 
 
+def _keys(network: Network) -> Iterator[Problem]:
+    """A tag needs both ends to be ours, and a key that no other link has: what was sent on that could be sent here."""
+    seen: dict[object, str] = {}
+    for name, link in network.links.items():
+        for key, value in (("key", link.key), ("key_file", link.key_file)):
+            if value is None:
+                continue
+            path = ("links", name, key)
+            if link.cells == 1:
+                yield Problem(path, "a link of bare cells (cells = 1) has no tag, since its peers know none: leave "
+                                    "the key out, or write cells = 27")
+            for node in link.ends:
+                if network.nodes[node].kind == "external":
+                    yield Problem(path, f"\"{node}\" is gear that is not ours (external) and knows no tag: leave the "
+                                        "key out")
+            if value in seen:
+                yield Problem(path, f"links.{seen[value]} has the same key: give each link one of its own")
+            seen.setdefault(value, name)
+        if link.key is not None and link.key_file is not None:
+            yield Problem(("links", name, "key_file"), "the link has a key as well: leave one of them out")
+        if link.key_file is not None and not link.key_file.startswith("/"):
+            yield Problem(("links", name, "key_file"), f"{link.key_file!r} depends on where a daemon is started: write "
+                                                       "its path from / on")
+
+
 def _mtus(network: Network) -> Iterator[Problem]:
     vip = next((vip for vip in network.vips if vip.version == 6), None)
     for name, vp in network.vps.items():
@@ -286,4 +311,4 @@ def _list(what: str, names: Collection[str]) -> str:
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _one_depot, _link_ends, _vp_ends, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, _vpis, _mtus, _times, _vcis, _one_vp_each, _servers_reached, _qos, _lab]
+    _addresses, address_problems, _vpis, _keys, _mtus, _times, _vcis, _one_vp_each, _servers_reached, _qos, _lab]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from fractions import Fraction
+from hashlib import blake2s
 from typing import ClassVar, Self
 
 USER_BITS_PER_CELL = 384
@@ -25,6 +26,8 @@ _DURATION = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*(ns|us|ms|s|min|h)")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):(\d+|\*)")
 _RATE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([kMG]?)(cps|bps)")
+_LEAST_KEY, _MOST_KEY = 16, 32
+"""Octets of a key; BLAKE2s takes no more."""
 _MULTIPLIER = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -223,3 +226,35 @@ def _is_host(name: str) -> bool:
 
 def _is_number(value: object) -> bool:
     return re.fullmatch(r"\d+(\.\d+)?", str(value)) is not None
+
+
+class LinkKey:
+    """The key of a link, 16 to 32 octets as hexadecimal digits; shown as a fingerprint."""
+
+    __slots__ = ("octets",)
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read a key; raise ValueError, which does not tell it."""
+        try:
+            octets = bytes.fromhex(value.strip()) if isinstance(value, str) else b""
+        except ValueError:
+            octets = b""
+        if not _LEAST_KEY <= len(octets) <= _MOST_KEY:
+            raise ValueError(f"a key has {_LEAST_KEY} to {_MOST_KEY} octets as hexadecimal digits: "
+                             f"`openssl rand -hex {_MOST_KEY}` makes one")
+        return cls(octets)
+
+    def __str__(self) -> str:
+        return f"fingerprint {blake2s(self.octets, digest_size=4).hexdigest()}"
+
+    __repr__ = __str__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LinkKey) and other.octets == self.octets
+
+    def __hash__(self) -> int:
+        return hash(self.octets)

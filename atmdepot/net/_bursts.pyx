@@ -118,12 +118,17 @@ cdef enum:
     MAX_PACKET = 65599
     MAX_DATAGRAM = 65536
     DATAGRAMS = 16
-    CONTROL_WORDS = 8
+    CONTROL_WORDS = 12
     CELL = 53
     SOL_UDP = 17
     UDP_SEGMENT = 103
     UDP_GRO = 104
     SO_RXQ_OVFL = 40
+    SOL_IP = 0
+    IP_PKTINFO = 8
+    SOL_IPV6 = 41
+    IPV6_PKTINFO = 50
+    IN_IPV6_PKTINFO = 16  # where the interface stands in it, behind an address
 
 cdef unsigned char _packet[MAX_PACKET]
 
@@ -294,6 +299,7 @@ cdef class Datagrams(DatagramBursts):
 
     cdef int _descriptor, _family
     cdef public tuple peer
+    cdef public int interface  # the number of that by which the peer's datagrams come; 0 for any, -1 for none
     cdef sockaddr_storage _to
     cdef socklen_t _to_length
     cdef unsigned char* _buffers
@@ -366,8 +372,8 @@ cdef class Datagrams(DatagramBursts):
         cdef Py_ssize_t length = message.msg_len
         cdef Py_ssize_t segment = length
         cdef long long overflow = -1
-        cdef int joined
-        cdef bint is_peer
+        cdef int joined, interface = 0
+        cdef bint is_peer, is_there
         cdef uint32_t lost
         while header != NULL:
             if header.cmsg_level == SOL_UDP and header.cmsg_type == UDP_GRO and header.cmsg_len >= CMSG_LEN(sizeof(int)):
@@ -378,15 +384,24 @@ cdef class Datagrams(DatagramBursts):
                     and header.cmsg_len >= CMSG_LEN(sizeof(lost))):
                 memcpy(&lost, CMSG_DATA(header), sizeof(lost))
                 overflow = lost
+            elif (header.cmsg_level == SOL_IP and header.cmsg_type == IP_PKTINFO
+                    and header.cmsg_len >= CMSG_LEN(sizeof(interface))):
+                memcpy(&interface, CMSG_DATA(header), sizeof(interface))
+            elif (header.cmsg_level == SOL_IPV6 and header.cmsg_type == IPV6_PKTINFO
+                    and header.cmsg_len >= CMSG_LEN(IN_IPV6_PKTINFO + sizeof(interface))):
+                memcpy(&interface, CMSG_DATA(header) + IN_IPV6_PKTINFO, sizeof(interface))
             header = CMSG_NXTHDR(&message.msg_hdr, header)
         octets = PyBytes_FromStringAndSize(<char*>self._vectors[number].iov_base, length)
         is_peer = self._is_peer(number)
-        if is_peer and length and length % CELL == 0 and segment % CELL == 0 and (
+        is_there = self.interface == 0 or interface == self.interface
+        if is_peer and is_there and length and length % CELL == 0 and segment % CELL == 0 and (
                 overflow < 0 or overflow == self._overflow):
             self.joined += (length + segment - 1) // segment
             return octets
         if overflow >= 0:
             self._overflow = overflow
+        if not is_there:
+            return octets, segment, overflow, _read(&self._sources[number]) + (interface,)
         return octets, segment, overflow, None if is_peer else _read(&self._sources[number])
 
     cdef bint _is_peer(self, int number):

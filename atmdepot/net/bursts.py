@@ -19,16 +19,20 @@ from atmdepot.wire.cell import CELL_SIZE
 _MAX_PACKET = 65535 + 64
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _SO_RXQ_OVFL = 40
+_PKTINFO = {(socket.IPPROTO_IP, 8): 0, (socket.IPPROTO_IPV6, 50): 16}
+"""Where the number of the interface stands in IP_PKTINFO (ip(7)) and IPV6_PKTINFO (RFC 3542 section 6)."""
 _SLICE, _SOON, _SHORT_CALM, _LONG_CALM = 1_000_000, 20_000_000, 100_000_000, 1_000_000_000
 _COARSE = 0.02
 """Waits of so many seconds, or more, may be a millisecond late."""
 _U16, _INT, _U32 = Struct("=H"), Struct("=i"), Struct("=I")
-_ANCILLARY = socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_U32.size)
+_ANCILLARY = socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_U32.size) + socket.CMSG_SPACE(20)
 
-Received = bytes | tuple[bytes, int, int, "tuple[str, int] | None"]
+Sender = tuple[str, int] | tuple[str, int, int]
+"""An address and a port; and the number of the interface, if it is not the peer's (0: not known)."""
+Received = bytes | tuple[bytes, int, int, Sender | None]
 """The peer's whole cells, as nearly all are; or of what is anything else:
 octets; the size of the datagrams in them (all but the last have it); how many datagrams the socket has dropped so
-far, -1 if it does not say; the sender's address if it is not the peer's."""
+far, -1 if it does not say; the sender, if it is not the peer on its interface."""
 
 
 def _read_packets(descriptor: int, most: int) -> tuple[list[bytes], int]:
@@ -175,6 +179,7 @@ class _Datagrams(DatagramBursts):
         self._socket = socket.socket(family, socket.SOCK_DGRAM, fileno=descriptor)
         self._buffer = memoryview(bytearray(65_536))
         self._overflow = 0  # how many datagrams the socket had dropped when it last said so
+        self.interface = 0  # the number of that by which the peer's datagrams come; 0 for any, -1 for none
         self.answer(peer)
 
     def answer(self, peer: tuple[str, int]) -> None:
@@ -198,14 +203,17 @@ class _Datagrams(DatagramBursts):
         return received, failure
 
     def _item(self, octets: bytes, ancillary: list[tuple[int, int, bytes]], sender: tuple[str, int]) -> Received:
-        segment, overflow = _read_ancillary(ancillary)
+        segment, overflow, interface = _read_ancillary(ancillary)
         segment = segment or len(octets)
-        if (sender == self.peer and octets and len(octets) % CELL_SIZE == 0 and segment % CELL_SIZE == 0
+        is_there = not self.interface or interface == self.interface
+        if (sender == self.peer and is_there and octets and len(octets) % CELL_SIZE == 0 and segment % CELL_SIZE == 0
                 and overflow in (-1, self._overflow)):
             self.joined += -(-len(octets) // segment)
             return octets
         if overflow >= 0:
             self._overflow = overflow
+        if not is_there:
+            return octets, segment, overflow, (*sender, interface)
         return octets, segment, overflow, None if sender == self.peer else sender
 
     def send(self, cells: bytes, at: int, size: int, datagram: int) -> tuple[int, int]:
@@ -226,15 +234,17 @@ class _Datagrams(DatagramBursts):
         self._socket.detach()
 
 
-def _read_ancillary(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int]:
-    """The size of joined datagrams, or 0; how many the socket has dropped, or -1."""
-    segment, overflow = 0, -1
+def _read_ancillary(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int, int]:
+    """The size of joined datagrams, or 0; how many the socket has dropped, or -1; the interface, or 0."""
+    segment, overflow, interface = 0, -1, 0
     for level, kind, data in ancillary:
         if level == _SOL_UDP and kind == _UDP_GRO and len(data) >= _INT.size:
             segment = _INT.unpack_from(data)[0]
         elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(data) >= _U32.size:
             overflow = _U32.unpack_from(data)[0]
-    return segment, overflow
+        elif (at := _PKTINFO.get((level, kind))) is not None and len(data) >= at + _INT.size:
+            interface = _INT.unpack_from(data, at)[0]
+    return segment, overflow, interface
 
 
 if TYPE_CHECKING:

@@ -8,15 +8,17 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
 from atmdepot import build
 from atmdepot.atm.line import Line
+from atmdepot.config.units import LinkKey
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
-from atmdepot.errors import AtmdepotError
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer
 from atmdepot.net.heap import keep_the_heap
@@ -30,11 +32,10 @@ from atmdepot.net.reporter import Reporter
 from atmdepot.net.scheduling import interrupt_nobody, wake_up_on_time
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
+from atmdepot.wire.link_tag import LinkTag, direction_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from atmdepot.config.model import Network
+    from atmdepot.config.model import Link, Network
     from atmdepot.config.units import TcpAddress
     from atmdepot.net.status import StatusServer
     from atmdepot.net.tun import PacketDevice
@@ -56,10 +57,29 @@ def make_node(network: Network, name: str, now: int) -> AtmNode:
 def open_link(network: Network, link: str, node: AtmNode) -> CellLink:
     """A link's own end, with what its line does to cells; raise EnvironmentLacks."""
     settings = network.links[link]
-    drops = node.links[link].drops
-    udp = UdpLink(link, settings.ends[node.name], settings.ends[settings.other_end(node.name)], settings.cells, drops)
+    drops, far = node.links[link].drops, settings.other_end(node.name)
+    udp = UdpLink(link, settings.ends[node.name], settings.ends[far], settings.cells, drops,
+                  any_interface=settings.source_check == "loose", tag=_tag(link, settings, node.name, far))
     line = settings.line_from(node.name)
     return LineLink(udp, Line(line, drops)) if line.timed or line.impaired else udp
+
+
+def _tag(name: str, settings: Link, own: str, far: str) -> LinkTag | None:
+    """A link's tag, if it has a key; raise EnvironmentLacks when the file with the key cannot be read or has none."""
+    if not settings.has_key:
+        return None
+    key = settings.key.octets if settings.key is not None else _read_key(name, Path(settings.key_file or ""))
+    return LinkTag(key, direction_of(own, far), time.time_ns())
+
+
+def _read_key(link: str, path: Path) -> bytes:
+    try:
+        return LinkKey.parse(path.read_text(encoding="ascii")).octets
+    except OSError as error:
+        raise EnvironmentLacks(f"link {link}: the key in {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        hint = "it is no ASCII text" if isinstance(error, UnicodeError) else error
+        raise EnvironmentLacks(f"link {link}: {path} has no key: {hint}") from None
 
 
 def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = None) -> None:

@@ -54,6 +54,8 @@ FAMILIES = {
     "link_unassigned_cells": _counter("Unassigned cells received.", "link"),
     "link_hec_corrected": _counter("Cells whose header had one bit error, which the HEC corrected.", "link"),
     "link_late_cells": _counter("Cells that a line with a rate could have sent while the node was too late.", "link"),
+    "link_udp_segment_refused": _counter("How often the device or the route refused UDP_SEGMENT, which is tried again.",
+                                         "link"),
     "link_vcs": _gauge("VCs that are open on the link, permanent ones and those of sessions.", "link"),
     "vp_session_vcis": _gauge("VCIs that the VP has for sessions of their own.", "vp", "link"),
     "vp_vcis_exhausted": _counter("Sessions that found no VCI free and took the default VC.", "vp"),
@@ -80,7 +82,8 @@ _OF_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 """The rows of `show counters` that become a metric as they are; links' own are taken from `show links`."""
 
 _OF_PLACES = {"vcis-exhausted": "vp_vcis_exhausted", "unassigned-cells": "link_unassigned_cells",
-              "hec-corrected": "link_hec_corrected", "late-cells": "link_late_cells"}
+              "hec-corrected": "link_hec_corrected", "late-cells": "link_late_cells",
+              "udp-segment-refused": "link_udp_segment_refused"}
 """Those that have their place as a label."""
 
 

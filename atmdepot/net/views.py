@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from atmdepot.atm.vc import Vc
+    from atmdepot.net.line_link import CellLink
     from atmdepot.net.pump import Pump
     from atmdepot.node.node import AtmNode
     from atmdepot.wire.flows import FlowKey
@@ -95,8 +96,7 @@ def links(pump: Pump, limit: int) -> list[Row]:
 
 
 def _link(pump: Pump, name: str) -> Row:
-    link = pump.links[name]
-    udp = getattr(link, "link", link)
+    udp = _udp_of(pump.links[name])
     adaptation = pump.node.links[name]
     settings = pump.node.network.links[name]
     line = settings.line_from(pump.node.name)
@@ -108,10 +108,19 @@ def _link(pump: Pump, name: str) -> Row:
         "tx_pdus": adaptation.tx_pdus, "rx_pdus": adaptation.rx_pdus,
         "hec_corrected": adaptation.reassembler.hec.corrected, "drops": sum(adaptation.drops.values()),
     }
-    if isinstance(udp, UdpLink):
+    if udp is not None:
         row |= {"tx_datagrams": udp.tx_datagrams, "rx_datagrams": udp.rx_datagrams,
-                "udp_segment": udp.segment_offload, "udp_gro": udp.receive_offload, "last_error": udp.last_error}
+                "udp_segment": udp.segment_offload, "udp_segment_refused": udp.segment_refusals,
+                "udp_gro": udp.receive_offload, "key": settings.has_key,
+                "interfaces": "any" if udp.interfaces is None else udp.interfaces.names(),
+                "trouble": udp.trouble(), "last_error": udp.last_error}
     return row
+
+
+def _udp_of(link: CellLink | None) -> UdpLink | None:
+    """The UDP link in a link, if it is in one."""
+    inner = getattr(link, "link", link)
+    return inner if isinstance(inner, UdpLink) else None
 
 
 def servers(pump: Pump, limit: int) -> list[Row]:
@@ -151,6 +160,9 @@ def counters(pump: Pump, limit: int) -> list[Row]:
             ("hec-corrected", link.reassembler.hec.corrected))]
         if (port := pump.links.get(link.name)) is not None:
             rows.append(_counter(node.name, link.name, "late-cells", port.late_cells(), "cells", _LATE))
+        udp = _udp_of(pump.links.get(link.name))
+        if udp is not None:
+            rows.append(_counter(node.name, link.name, "udp-segment-refused", udp.segment_refusals, "times"))
         rows += _drops(node.name, link.name, link.drops, _LINK_REASONS)
     return (rows + _drops(node.name, "packets", node.drops, _NODE_REASONS))[:limit]
 

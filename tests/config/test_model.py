@@ -87,7 +87,22 @@ KEYS = {
 }
 RATE = ("write cells per second (cps, kcps, Mcps), user bits per second (kbps, Mbps, Gbps) or one of "
         "ds3, oc3, stm1, oc12, oc48")
+KEY_RULE = "a key has 16 to 32 octets as hexadecimal digits: `openssl rand -hex 32` makes one"
 MISTAKES = {
+    # Keys of links.
+    'rate = "oc3"->key = "0123"': [f"t:11: links.one.key: {KEY_RULE}"],
+    'rate = "oc3"->key = "xyz"': [f"t:11: links.one.key: {KEY_RULE}"],
+    'rate = "oc3"->key = 5': [f"t:11: links.one.key: {KEY_RULE}"],
+    f'rate = "oc3"->key = "{33 * "ab"}"': [f"t:11: links.one.key: {KEY_RULE}"],
+    f'rate = "oc3"->key = "{16 * "ab"}"\nkey_file = "/k"':
+        ["t:12: links.one.key_file: the link has a key as well: leave one of them out"],
+    f'rate = "oc3"->key = "{16 * "ab"}"\ncells = 1':
+        [("t:11: links.one.key: a link of bare cells (cells = 1) has no tag, since its peers know none: leave the key "
+          "out, or write cells = 27")],
+    'rate = "oc3"->key_file = "one.key"':
+        ["t:11: links.one.key_file: 'one.key' depends on where a daemon is started: write its path from / on"],
+    f'rate = "oc3"\n[links.two]->key = "{16 * "ab"}"\n[links.two]\nkey = "{16 * "AB"}"':
+        ["t:13: links.two.key: links.one has the same key: give each link one of its own"],
     # Unknown keys.
     'name = "small"->name = "small"\nlinkss = 1':
         [f't:2: linkss: unknown key "linkss": did you mean "links"? Known here: {KEYS["network"]}'],
@@ -296,6 +311,22 @@ def test_a_mistake_has_its_own_message(edit: str) -> None:
     old, _, new = edit.partition("->")
     assert old in TABLE
     assert problems_of(TABLE.replace(old, new, 1)) == MISTAKES[edit]
+
+
+def test_gear_that_is_not_ours_has_no_key() -> None:
+    text = TABLE.replace('rate = "oc3"', 'key_file = "/k"').replace('[nodes.web1]\nkind = "edge"',
+                                                                   '[nodes.web1]\nkind = "external"')
+    assert problems_of(text) == [
+        't:11: links.one.key_file: "web1" is gear that is not ours (external) and knows no tag: leave the key out']
+
+
+def test_a_key_is_shown_as_a_fingerprint() -> None:
+    link = parse(TABLE.replace('rate = "oc3"', f'key = "{16 * "ab"}"'), "t").links["one"]
+    assert link.has_key
+    assert link.key is not None
+    assert link.key.octets == 16 * b"\xab"
+    assert "abab" not in repr(link)
+    assert str(link.key).startswith("fingerprint ")
 
 
 def test_a_vp_may_have_its_default_vc_alone() -> None:

@@ -36,7 +36,8 @@ VC_KEYS = {
     "rx_cells", "rx_clp1_pdus", "rx_efci_pdus"}
 LINK_KEYS = {
     "node", "link", "peer", "cells", "rate", "burst", "delay", "impaired", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus",
-    "hec_corrected", "drops", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_gro", "last_error"}
+    "hec_corrected", "drops", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_segment_refused",
+    "udp_gro", "key", "interfaces", "trouble", "last_error"}
 SERVER_KEYS = {
     "server", "node", "link", "list", "for", "why", "draining", "weight", "backup", "load", "last_probe", "services",
     "sessions", "sessions_total"}
@@ -102,7 +103,8 @@ async def test_links(it: Controlled) -> None:
     assert one == {
         "node": "depot", "link": "to-web1", "peer": "web1", "cells": 27, "rate": "any", "burst": 0, "delay": "none",
         "impaired": False, "tx_cells": 2, "rx_cells": 1, "tx_pdus": 2, "rx_pdus": 1, "hec_corrected": 0, "drops": 0,
-        "tx_datagrams": 2, "rx_datagrams": 1, "last_error": ""}
+        "tx_datagrams": 2, "rx_datagrams": 1, "udp_segment_refused": 0, "key": False, "interfaces": "lo",
+        "trouble": "", "last_error": ""}
     assert (two["link"], two["peer"], two["tx_cells"]) == ("to-web2", "web2", 0)
 
 
@@ -141,7 +143,7 @@ async def test_counters(it: Controlled) -> None:
         by_place.setdefault(row["place"], {})[row["counter"]] = row["value"]
     cells = {f"drop:{reason}" for reason in DropReason if reason.unit != "packets"}
     packets = {f"drop:{reason}" for reason in DropReason if reason.unit == "packets"} - {"drop:tun-queue-full"}
-    link = {"rx-cells", "tx-cells", "unassigned-cells", "hec-corrected", "late-cells"}
+    link = {"rx-cells", "tx-cells", "unassigned-cells", "hec-corrected", "late-cells", "udp-segment-refused"}
     assert {place: set(names) for place, names in by_place.items()} == {
         "tun": {"rx-packets", "tx-packets", "drop:tun-queue-full"},
         "sessions": {"opened", "primary", "secondary", "evicted-half-open"},

@@ -15,7 +15,7 @@ from atmdepot.net.daemon import make_node, open_link
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.tun import SocketTun
 from atmdepot.net.udp_link import UdpLink
-from tests.net.ends import pair_of
+from tests.net.ends import cells_of, pair_of, receive_all
 from tests.net.nodes import DEPOT, WEB1, network
 
 if TYPE_CHECKING:
@@ -108,3 +108,34 @@ def test_a_tun_that_cannot_be_set_up_again_is_closed(monkeypatch: pytest.MonkeyP
     with pytest.raises(EnvironmentLacks):
         daemon._open_tun(network(), DEPOT)
     assert made.fileno() == -1
+
+
+def keyed(path: Path) -> Network:
+    """A network whose first link has its key in a file."""
+    table = network()
+    table.links["to-web1"].key_file = str(path)
+    return table
+
+
+def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(16 * "ab" + "\n")
+    table = keyed(path)
+    near, far = (open_link(table, "to-web1", make_node(table, name, 0)) for name in (DEPOT, WEB1))
+    near.send(cells_of(30), 0)
+    assert isinstance(far, UdpLink)
+    assert receive_all(far, 30 * 53) == cells_of(30)
+    for link in (near, far):
+        link.close()
+
+
+@pytest.mark.parametrize(("octets", "why"), [
+    (None, "cannot be read: No such file or directory"), (b"ab", "has no key: a key has 16 to 32 octets"),
+    (b"\xff" * 32, "has no key: it is no ASCII text")])
+def test_a_file_without_a_key(tmp_path: Path, octets: bytes | None, why: str) -> None:
+    path = tmp_path / "key"
+    if octets is not None:
+        path.write_bytes(octets)
+    table = keyed(path)
+    with pytest.raises(EnvironmentLacks, match=f"link to-web1: .*{why}"):
+        open_link(table, "to-web1", make_node(table, DEPOT, 0))

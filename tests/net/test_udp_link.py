@@ -13,6 +13,7 @@ from atmdepot.net import udp_link
 from atmdepot.net.bursts import Datagrams
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.wire.cell import CELL_SIZE
+from atmdepot.wire.link_tag import LinkTag
 from tests.net.ends import (
     UDP_GRO,
     Ends,
@@ -88,6 +89,83 @@ def test_a_device_that_refuses_segmentation_gets_plain_datagrams(ends: Ends, num
     link.send(train, 0)
     assert script.calls == ["sendto"] * 4, "it must not try the offload again"
     assert peer.receive(4) == split(train, 2 * CELL_SIZE)
+
+
+SECOND = 10**9
+
+
+def refused_until(link: UdpLink, end: int, number: int = errno.EMSGSIZE) -> list[int]:
+    """Send bursts for 200 s of a route that refuses segmentation until `end`; the times of the attempts at it."""
+    script = scripted(link)
+    times: list[int] = []
+
+    def refuse(call: str, _octets: bytes) -> OSError | None:
+        if call != "sendmsg":
+            return None
+        times.append(now)
+        return OSError(number, "refused") if now < end else None
+
+    script.refuse = refuse
+    for now in range(0, 200 * SECOND, SECOND // 4):
+        link.send(cells_of(4), now)
+    return times
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMSGSIZE])
+def test_segmentation_is_tried_again_later_and_later(
+    ends: Ends, number: int, caplog: pytest.LogCaptureFixture,
+) -> None:
+    peer, link = ends.plain_and_link(2)
+    times = refused_until(link, 10**18, number)
+    assert [time / SECOND for time in times] == [0, 1, 3, 7, 15, 31, 63, 123, 183], "1 s, doubled up to 60 s"
+    assert (link.segment_offload, link.segment_refusals, link.drops) == (False, 9, {})
+    assert len(caplog.records) == 1, "it is told once"
+    assert "UDP_SEGMENT" in link.trouble()
+    assert len(peer.drain()) == 800 * 4 * CELL_SIZE, "nothing was lost"
+
+
+def test_segmentation_comes_back_when_it_is_taken_again(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
+    peer, link = ends.plain_and_link(2)
+    times = refused_until(link, 5 * SECOND)
+    assert [time / SECOND for time in times[:5]] == [0, 1, 3, 7, 7.25]
+    assert (link.segment_offload, link.segment_refusals, link.trouble()) == (True, 3, "")
+    assert ["refused" in caplog.records[0].message, "again" in caplog.records[1].message] == [True, True]
+    assert len(caplog.records) == 2
+    assert len(peer.drain()) == 800 * 4 * CELL_SIZE
+    caplog.clear()
+    script = scripted(link)
+    script.refuse = lambda call, _: OSError(errno.EIO, "refused") if call == "sendmsg" else None
+    link.send(cells_of(4), 300 * SECOND)
+    link.send(cells_of(4), 301 * SECOND)
+    assert script.calls == ["sendmsg", "sendto", "sendto"] * 2, "after a long time without a refusal the pause is 1 s"
+
+
+def test_a_route_that_changes_all_the_time_is_not_tried_all_the_time(ends: Ends) -> None:
+    _, link = ends.plain_and_link(2)
+    script = scripted(link)
+    turn = iter([OSError(errno.EIO, ""), None] * 1000)
+    script.refuse = lambda call, _: next(turn) if call == "sendmsg" else None
+    for now in range(0, 100 * SECOND, SECOND // 10):
+        link.send(cells_of(4), now)
+    assert 4 < link.segment_refusals < 10
+
+
+def test_one_datagram_proves_nothing(ends: Ends) -> None:
+    _, link = ends.plain_and_link(2)
+    script = scripted(link)
+    script.refuse = lambda call, _: OSError(errno.EIO, "") if call == "sendmsg" else None
+    link.send(cells_of(4), 0)
+    link.send(cells_of(2), 10 * SECOND)
+    assert (link.segment_offload, script.calls[-1]) == (False, "sendto")
+
+
+def test_a_kernel_without_segmentation_is_not_asked(ends: Ends) -> None:
+    _, link = ends.plain_and_link(2)
+    link.segment_offload = False
+    script = scripted(link)
+    for now in (0, 100 * SECOND):
+        link.send(cells_of(4), now)
+    assert (script.calls, link.trouble()) == (["sendto"] * 4, "")
 
 
 def test_a_kernel_that_refuses_segmentation_gets_plain_datagrams(ends: Ends) -> None:
@@ -450,6 +528,90 @@ def test_a_socket_has_no_time_of_its_own(ends: Ends) -> None:
     _, link = ends.plain_and_link()
     link.handle_timer(0)
     assert link.next_timer() is None
+
+
+# With a key.
+
+KEY = bytes(range(32))
+
+
+def tagged(ends: Ends, cells: int = 2, key: bytes = KEY) -> tuple[Plain, UdpLink, LinkTag]:
+    """A link with a key, a plain socket as its peer, and the peer's side of the tag."""
+    one, other = fresh(), fresh()
+    link = ends.keep(UdpLink("lnk", other, one, cells, Drops(), tag=LinkTag(key, 1, 1000)))
+    return ends.plain(one, other), link, LinkTag(KEY, 0, 5000)
+
+
+@OFFLOADS
+@pytest.mark.parametrize("count", [1, 2, 7, 200])
+def test_each_datagram_has_its_tag(ends: Ends, offload: bool, count: int) -> None:
+    peer, link, tag = tagged(ends)
+    link.segment_offload = link.segment_offload and offload
+    link.send(cells_of(count), 0)
+    got = peer.receive(-(-count // 2))
+    assert [len(one) % CELL_SIZE for one in got] == [24] * len(got)
+    assert b"".join(tag.open(one) for one in got) == cells_of(count)
+    assert link.tx_datagrams == len(got)
+
+
+def test_two_ends_with_a_key_and_the_kernel_joining_datagrams(ends: Ends) -> None:
+    one, other = fresh(), fresh()
+    near, far = (ends.keep(UdpLink("lnk", own, its, 27, Drops(), tag=LinkTag(KEY, way, 7)))
+                 for own, its, way in ((one, other, 0), (other, one, 1)))
+    near.send(cells_of(1000), 0)
+    far.send(cells_of(5, 2000), 0)
+    assert receive_all(far, 1000 * CELL_SIZE) == cells_of(1000)
+    assert receive_all(near, 5 * CELL_SIZE) == cells_of(5, 2000)
+    assert (near.drops, far.drops) == ({}, {})
+    assert far.rx_datagrams == near.tx_datagrams == 38
+
+
+def test_what_has_no_tag_another_key_or_came_before_is_counted(ends: Ends) -> None:
+    peer, link, tag = tagged(ends)
+    good, again = tag.seal(cells_of(2)), tag.seal(cells_of(1, 2))
+    forged = LinkTag(bytes(16), 0, 9000).seal(cells_of(2))
+    peer.send(cells_of(2), good, forged, good[:-1], again, good, cells_of(1), b"")
+    assert b"".join(link.receive_burst(32)) == cells_of(3)
+    assert link.drops == {DropReason.BAD_TAG: 5, DropReason.REPLAYED: 1}
+    peer.send_joined(cells_of(8), 2 * CELL_SIZE)
+    assert link.receive_burst(32) == []
+    assert link.drops == {DropReason.BAD_TAG: 9, DropReason.REPLAYED: 1}
+    peer.send(tag.seal(b"x" * 54))
+    assert link.receive_burst(32) == []
+    assert link.drops[DropReason.NOT_WHOLE_CELLS] == 1
+    assert link.rx_datagrams == 13
+
+
+def test_a_link_without_a_key_drops_what_has_a_tag(ends: Ends) -> None:
+    peer, link = ends.plain_and_link()
+    peer.send(LinkTag(KEY, 0, 1).seal(cells_of(2)))
+    assert receive(link) == b""
+    assert link.drops == {DropReason.NOT_WHOLE_CELLS: 1}
+
+
+def test_only_a_right_tag_moves_a_peer_to_another_port(ends: Ends) -> None:
+    local, host = fresh(), fresh().host
+    link = ends.keep(UdpLink("lnk", local, UdpAddress.of(host, 0), 2, Drops(), tag=LinkTag(KEY, 1, 1)))
+    forger, peer = (ends.plain(UdpAddress.of(host, port), local) for port in (20_001, 20_002))
+    peer.send(LinkTag(KEY, 0, 1).seal(cells_of(1)))
+    assert receive(link) == cells_of(1)
+    forger.send(cells_of(1))
+    assert receive(link) == b""
+    link.send(cells_of(1), 0)
+    assert len(peer.receive(1)) == 1
+    assert not is_readable(forger.socket.fileno())
+
+
+def test_cells_of_datagrams_with_tags_are_counted_right(ends: Ends) -> None:
+    _, link, _ = tagged(ends, 1)
+    script = scripted(link)
+    script.refuse = lambda _call, _octets: OSError(errno.EPERM, "filtered")
+    link.send(cells_of(64), 0)
+    assert link.drops == {DropReason.TX_ERROR: 64}
+    script.refuse = full
+    for _ in range(4 * 2**20 // (64 * 77) + 3):
+        link.send(cells_of(64), 0)
+    assert link.drops[DropReason.TX_OVERFLOW] % 64 == 0
 
 
 # Opening.

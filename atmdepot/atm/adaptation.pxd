@@ -14,7 +14,7 @@ cdef class LinkAdaptation:
     cdef public VcTable table
     cdef public Reassembler reassembler
     cdef public list cells_out
-    cdef public long long tx_cells, rx_cells, tx_pdus, rx_pdus, rx_congested
+    cdef public long long tx_cells, rx_cells, tx_pdus, rx_pdus, rx_congested, fillers_sent
 
     @cython.locals(train=bytes)
     cpdef send(self, bytes packet, Vc vc, int clp)

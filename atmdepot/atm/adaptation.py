@@ -12,7 +12,7 @@ from atmdepot.atm.sar import Reassembler, Sdu, segment
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import CrcMode
-from atmdepot.wire.cell import CELL_SIZE, Interface
+from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, Interface
 from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Encapsulation, EncapsulationError, decapsulate
 
 if TYPE_CHECKING:
@@ -27,11 +27,16 @@ _DAMAGE = (DropReason.CRC_ERROR, DropReason.LENGTH_ERROR, DropReason.REASSEMBLY_
 
 
 class PathCondition(NamedTuple):
-    """PDUs that came whole, that came damaged, and that came with congestion experienced (EFCI)."""
+    """PDUs that came whole, that came damaged, and that came with congestion experienced (EFCI).
+
+    And the datagrams of full length with idle cells that were sent, and the idle and unassigned cells that came.
+    """
 
     whole: int = 0
     damaged: int = 0
     congested: int = 0
+    fillers_sent: int = 0
+    idle_received: int = 0
 
     def share_since(self, earlier: PathCondition) -> float:
         """Of the PDUs since `earlier`, the share that was damaged or met congestion: 0 to 1."""
@@ -52,7 +57,7 @@ class LinkAdaptation:
         self.reassembler = Reassembler(
             table, interface=interface, timeout=timeout, max_octets=max_octets, drops=self.drops)
         self.cells_out: list[bytes] = []
-        self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = self.rx_congested = 0
+        self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = self.rx_congested = self.fillers_sent = 0
 
     @classmethod
     def of(cls, network: Network, link: str, table: VcTable) -> LinkAdaptation:
@@ -66,6 +71,12 @@ class LinkAdaptation:
         self.tx_pdus += 1
         self.tx_cells += len(train) // CELL_SIZE
         self.cells_out.append(train)
+
+    def fill(self, cells: int) -> bytes:
+        """So many idle cells, which are counted as sent: a datagram of full length."""
+        self.fillers_sent += 1
+        self.tx_cells += cells
+        return IDLE_CELL * cells
 
     def take_cells(self) -> bytes:
         """The cells to send, in order; they are the caller's now."""
@@ -105,7 +116,8 @@ class LinkAdaptation:
     def condition(self) -> PathCondition:
         """How the way here has been, in totals: the caller takes the difference of two."""
         damaged = sum(self.drops[reason] for reason in _DAMAGE)
-        return PathCondition(self.rx_pdus, damaged, self.rx_congested)
+        return PathCondition(self.rx_pdus, damaged, self.rx_congested, self.fillers_sent,
+                             self.reassembler.unassigned_cells)
 
     def close(self, vc: Vc) -> None:
         """Close a VC and drop what is held of it."""

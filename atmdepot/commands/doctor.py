@@ -244,6 +244,24 @@ def _rmem_max() -> str:
     return f"{octets} octets"
 
 
+def _links() -> str:
+    """The links of the networks that run here; Lacks names those with trouble."""
+    from atmdepot.net.control import show
+    from atmdepot.net.running import running_networks
+
+    rows = []
+    for sockets in running_networks().values():
+        for path in sockets:
+            with contextlib.suppress(AtmdepotError):  # a daemon that has ended
+                rows += show(path, "links", 1000)
+    troubled = [f"{row['node']}, {row['link']}: {row['trouble']}" for row in rows if row.get("trouble")]
+    if troubled:
+        raise Lacks("; ".join(troubled))
+    fences = sorted({f"{row['node']}, {row['link']} by {row['interfaces']}{', with a key' * row['key']}"
+                     for row in rows if "interfaces" in row})
+    return f"datagrams are taken at {'; '.join(fences)}" if fences else "no daemon runs here"
+
+
 def _program(name: str) -> str:
     found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
     if found is None:
@@ -296,6 +314,8 @@ CHECKS = [
     Check("UDP_GRO", False, lambda: _udp_option(_UDP_GRO, 1), "Linux 5.0 (slower without)"),
     Check("rmem_max", False, _rmem_max,
           f"sysctl -w net.core.rmem_max={4 * LEAST_BUFFER} (fewer cells lost in bursts)"),
+    Check("links", False, _links, "docs/own-hosts.md says how to choose `cells` for the path's MTU, and how links are "
+          "fenced: a firewall that lets only the far end reach the link's port, or a key"),
     _tool("nginx", "nginx", "real web servers; else Python's own serve"),
     _tool("curl", "curl", "`atmdepot demo` needs it"),
     _tool("ping", "iputils-ping", "trying what a node of a lab reaches"),

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from atmdepot.config.units import count_text
+from atmdepot.depot.full_datagrams import FullDatagrams
 from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
@@ -43,12 +44,13 @@ class Fault(StrEnum):
     STATISTICS = "statistics"
     REPORTED = "reported"
     NO_ACK = "no-ack"
+    FULL_DATAGRAMS = "full-datagrams"
 
 
 class Condition:
     """What is known of one server."""
 
-    __slots__ = ("_askers", "_failures", "_successes", "alive", "faults", "last_outcome",
+    __slots__ = ("_askers", "_failures", "_full", "_successes", "alive", "faults", "last_outcome",
                  "last_report", "on_suspicion", "recovered", "reported_at", "since", "suspect", "why")
 
     def __init__(self, now: int) -> None:
@@ -64,6 +66,7 @@ class Condition:
         self.on_suspicion: Callable[[], object] | None = None  # whoever probes may wait for it
         self._askers: dict[int, int] = {}  # sessions that wait for an answer, and since when; the first first
         self._failures = self._successes = 0
+        self._full = FullDatagrams()
 
     def refused(self) -> None:
         """A session was refused. The server may have lost its process, so it is suspect until it was probed."""
@@ -124,6 +127,14 @@ class Condition:
         silence = now - self.reported_at
         if silence >= settings.statistics_timeout:
             self._raise(Fault.STATISTICS, f"no statistics for {_seconds(silence)}", now)
+
+    def check_datagrams(self, statistics: Statistics, path: PathCondition, now: int) -> None:
+        """Reports pass where long datagrams may not: then every page hangs that is longer than a datagram."""
+        self._full.note(statistics, path)
+        if trouble := self._full.trouble():
+            self._raise(Fault.FULL_DATAGRAMS, trouble, now)
+        else:
+            self._clear(Fault.FULL_DATAGRAMS, "full datagrams arrive again", now)
 
     def next_times(self, settings: Settings) -> list[int]:
         """When a silence becomes a fault, if nothing comes until then."""
@@ -186,6 +197,8 @@ class Condition:
         told = "; ".join(self.faults.values())
         if Fault.STATISTICS in self.faults:
             return f"link or edge node down: {told}"
+        if Fault.FULL_DATAGRAMS in self.faults:
+            return f"link passes no long datagrams: {told}"
         if "refused" in told:
             return f"server process down: {told}"
         return f"server silent: {told}"
@@ -204,6 +217,7 @@ class Probing:
         except ValueError:
             return False
         server.condition.report(statistics, now)
+        server.condition.check_datagrams(statistics, path, now)
         server.load = (statistics.load / 1000 / max(1, statistics.cores) + statistics.connect_time / 100_000
                        + path.share_since(server.path))
         server.path = path

@@ -214,7 +214,8 @@ class EdgeNode(AtmNode):
         self._sequence = (self._sequence + 1) % (1 << 32)
         statistics = Statistics(
             server, cores, self._sequence, len(self.flows), self.tx_packets, self.rx_packets, self.tx_octets,
-            self.rx_octets, min(int(load * 1000), 0xFFFFFFFF), min(connect_time // 1000, 0xFFFFFFFF), now)
+            self.rx_octets, min(int(load * 1000), 0xFFFFFFFF), min(connect_time // 1000, 0xFFFFFFFF), now,
+            self.link.fillers_sent & 0xFFFF, self.link.reassembler.unassigned_cells & 0xFFFF)
         self.link.send(statistics.pack(), self.table.management, 0)
 
     # In time.

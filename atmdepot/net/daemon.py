@@ -21,6 +21,7 @@ from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer
+from atmdepot.net.filler import Filler
 from atmdepot.net.heap import keep_the_heap
 from atmdepot.net.host import HostSetup
 from atmdepot.net.hosting import HostLoop
@@ -149,6 +150,7 @@ async def _run(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(host.data_path)
             nursery.start_soon(control.run)
+            nursery.start_soon(Filler(pump).run)
             if status is not None:
                 nursery.start_soon(status.run)
             if isinstance(pump.node, Depot):

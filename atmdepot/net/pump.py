@@ -230,6 +230,15 @@ class Pump:
             for packet in self.tun.write_burst(packets):
                 self.node.drops.count(DropReason.TUN_ERROR, 1, packet)
 
+    def send_idle(self, name: str, cells: int) -> None:
+        """Send so many idle cells in a datagram of their own, not through the line, which would cut it up."""
+        link = self.links[name]
+        inner = link.link if isinstance(link, LineLink) else link
+        self._path.begin()
+        inner.send(self._path.fill(name, cells), self.clock())
+        if inner.wants_write():
+            self._wait_for_room(name, inner)
+
     def _wait_for_room(self, name: str, link: CellLink) -> None:
         """The socket's buffer is full: send the rest as soon as there is room."""
         if name not in self._backlogged and self._started:

@@ -261,6 +261,12 @@ class TappedPath(DataPath):
             self._taps.cells(self._links[port], "out", cells)
         return cells
 
+    def fill(self, name: str, cells: int) -> bytes:
+        """So many idle cells for a link, which are told of."""
+        octets = self._node.fill(name, cells)
+        self._taps.cells(name, "out", octets)
+        return octets
+
     def take_packets(self) -> list[bytes]:
         """The packets for the TUN device."""
         return self._node.take_packets()

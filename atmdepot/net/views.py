@@ -10,6 +10,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.depot.forwarding import Depot
+from atmdepot.depot.probing import Fault
 from atmdepot.depot.sessions import Session
 from atmdepot.drops import DropReason
 from atmdepot.edge.node import Flow
@@ -113,8 +114,17 @@ def _link(pump: Pump, name: str) -> Row:
                 "udp_segment": udp.segment_offload, "udp_segment_refused": udp.segment_refusals,
                 "udp_gro": udp.receive_offload, "key": settings.has_key,
                 "interfaces": "any" if udp.interfaces is None else udp.interfaces.names(),
-                "trouble": udp.trouble(), "last_error": udp.last_error}
+                "trouble": udp.trouble() or _lost_datagrams(pump.node, name), "last_error": udp.last_error}
     return row
+
+
+def _lost_datagrams(node: AtmNode, link: str) -> str:
+    """What the depot knows of full datagrams that the link's path does not pass; empty when it does."""
+    if isinstance(node, Depot):
+        for server in node.management.servers.values():
+            if server.link == link:
+                return server.condition.faults.get(Fault.FULL_DATAGRAMS, "")
+    return ""
 
 
 def _udp_of(link: CellLink | None) -> UdpLink | None:

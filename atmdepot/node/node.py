@@ -52,6 +52,10 @@ class DataPath:
         """The cells for a link, in order (`port` is its number among the node's links); they are the caller's now."""
         raise NotImplementedError
 
+    def fill(self, name: str, cells: int) -> bytes:
+        """So many idle cells for a link."""
+        raise NotImplementedError
+
     def take_packets(self) -> list[bytes]:
         """The packets for the TUN device, in order; they are the caller's now."""
         raise NotImplementedError
@@ -94,6 +98,10 @@ class AtmNode(DataPath):
         """The cells for a link, in order."""
         link = self._ports[port]
         return link.take_cells() if link.cells_out else b""
+
+    def fill(self, name: str, cells: int) -> bytes:
+        """So many idle cells for a link."""
+        return self.links[name].fill(cells)
 
     def subscribe(self, observer: Observer) -> None:
         """Tell an observer of drops from now on; it is subscribed once at most."""

@@ -40,6 +40,8 @@ class VcBook:
         self._interfaces: dict[str, Interface] = {}
         self.addresses: dict[tuple[str, int], tuple[str, str]] = {}
         """Link and node of each UDP address, for who sees only datagrams."""
+        self.keys: dict[str, bytes | None] = {}
+        """The key of each link that has one; None where it is in a file, which may be another machine's."""
         self.vps: set[str] = set()
         self.servers: set[str] = set()
         self.nodes: set[str] = set()
@@ -50,6 +52,8 @@ class VcBook:
     def _add(self, network: Network) -> None:
         for name, link in network.links.items():
             self._interfaces[name] = Interface(link.interface)
+            if link.has_key:
+                self.keys[name] = None if link.key is None else link.key.octets
             for node, address in link.ends.items():
                 self.addresses[address.host, address.port] = name, node
         self.vps |= network.vps.keys()

@@ -110,7 +110,7 @@ def _book(choice: Choice) -> VcBook:
 def _capture(choice: Choice) -> Iterator[Opened]:
     assert choice.read is not None
     book = _book(choice)
-    with open_capture(choice.read, ports=choice.ports, names=names_of(book.addresses)) as source:
+    with open_capture(choice.read, ports=choice.ports, names=names_of(book.addresses, book.keys)) as source:
         stop = _give_up_reading if str(choice.read) == "-" else source.stop
         yield Opened(source, _follower(choice, book, CaptureSessions()), book, stop,
                      losses=lambda: _capture_losses(source), nodes=0)
@@ -130,7 +130,7 @@ def _interface(choice: Choice) -> Iterator[Opened]:
         raise AtmdepotError("with --port, only one interface can be listened to: take -i any for all of them")
     name = choice.places[0] if choice.places else _ALL
     book = _book(choice)
-    with SniffSource(name, choice.ports, names=names_of(book.addresses), idle=_IDLE) as source:
+    with SniffSource(name, choice.ports, names=names_of(book.addresses, book.keys), idle=_IDLE) as source:
         yield Opened(source, _follower(choice, book, CaptureSessions()), book, source.stop, losses=source.summary,
                      place=f"{name}, UDP ports {', '.join(map(str, choice.ports))}")
 

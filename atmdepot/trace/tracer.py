@@ -182,8 +182,9 @@ class Tracer:
             written = writer.cells(*place, item.link, item.direction, item.mended, _MARKS[item.hec], comment)
         elif isinstance(item, Pdu):
             # Of one that is not whole there are its cells; the summary tells of it.
+            header = item.header if item.vc else b""
             written = item.unfinished or item.headless or writer.pdu(
-                *place, item.link, item.direction, item.header if item.vc else b"", _as_wireshark_wants(item), _comment(item),
+                *place, item.link, item.direction, header, _as_wireshark_wants(item), _comment(item),
                 trailer=item.has_trailer, missing=item.missing)
         else:
             written = isinstance(item, Missed)

@@ -25,6 +25,9 @@ PTI_EFCI = 0b010
 PTI_OAM = 0b100
 """Set in cells that are not user data: 100, 101 OAM F5; 110 RM; 111 reserved."""
 
+IDLE_CELL = bytes.fromhex("0000000152") + b"\x6a" * PAYLOAD_SIZE
+"""The idle cell, which every receiver drops (I.361 table 1, I.432.1 section 4.4)."""
+
 # crcmod takes the initial value as it would be read out, so a register of 0 is written 0 ^ 0x55.
 _crc8 = crcmod.mkCrcFun(0x107, initCrc=0x55, rev=False, xorOut=0x55)
 

@@ -239,7 +239,8 @@ STATISTICS = Struct(
     "load" / Int32ub,
     "connect_time" / Int32ub,
     "time" / Int64ub,
-    "reserved" / Default(Bytes(4), bytes(4)),
+    "fillers_sent" / Int16ub,
+    "idle_received" / Int16ub,
     "appended" / Default(GreedyBytes, b""),
     # Version 1 has nothing appended, and each later version has.
     Check(lambda context: context.version >= 1 and (context.version > 1) == bool(context.appended)),

@@ -3,7 +3,8 @@
 This project's own format, since the patent leaves it open; 68 octets, so two cells::
 
     magic "ADST" 4 | version 1 | server 1 | cores 2 | sequence 4 | flows 4
-    packets in 8 | packets out 8 | octets in 8 | octets out 8 | load 4 | connect time 4 | time 8 | reserved 4
+    packets in 8 | packets out 8 | octets in 8 | octets out 8 | load 4 | connect time 4 | time 8
+    fillers sent 2 | idle received 2
 
 A later version only appends: it has these fields at these places, and more octets behind them. So a reader takes a
 report of its own version if the length is right, and one of a later version if it is longer; it leaves alone what is
@@ -16,7 +17,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
 
-_LAYOUT = Struct(">4sBBHIIQQQQIIQ4x")
+_LAYOUT = Struct(">4sBBHIIQQQQIIQHH")
 MAGIC, VERSION = b"ADST", 1
 SIZE = _LAYOUT.size
 """68, the octets of a report of this version."""
@@ -35,8 +36,9 @@ class Statistics(NamedTuple):
     """A report: `in` is towards the server; load in thousandths of the load average; connect time in microseconds.
 
     Of a server that is silent the connect time is what was waited for it in vain.
-    `time` is the edge node's clock in ns, for what is measured between two reports. Of a report of a later version this
-    holds the fields that are known here, and a server's state that is not known is UNKNOWN.
+    `time` is the edge node's clock in ns, for what is measured between two reports. Of the datagrams of full length
+    that the edge node has sent, and of the idle cells that it has received, the lower 16 bits are told. Of a report of
+    a later version this holds the fields that are known here, and a server's state that is not known is UNKNOWN.
     """
 
     server: ServerState
@@ -50,6 +52,8 @@ class Statistics(NamedTuple):
     load: int
     connect_time: int
     time: int
+    fillers_sent: int = 0
+    idle_received: int = 0
 
     def pack(self) -> bytes:
         """The 68 octets, in this version of the format."""

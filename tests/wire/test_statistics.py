@@ -12,8 +12,8 @@ from atmdepot.wire.statistics import ServerState, Statistics, is_statistics
 
 word, long = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 reports = st.builds(Statistics, st.sampled_from(ServerState), st.integers(0, 65535), word, word, long, long, long,
-                    long, word, word, long)
-REPORT = Statistics(ServerState.ACCEPTS, 2, 3, 4, 5, 6, 7, 8, 1500, 250, 11)
+                    long, word, word, long, st.integers(0, 65535), st.integers(0, 65535))
+REPORT = Statistics(ServerState.ACCEPTS, 2, 3, 4, 5, 6, 7, 8, 1500, 250, 11, 0x1234, 0x5678)
 
 
 @given(reports)
@@ -26,7 +26,7 @@ def test_report_is_read_as_it_was_written(report: Statistics) -> None:
 def test_octets_of_a_report() -> None:
     assert REPORT.pack().hex(" ", -4) == (
         "41445354 01010002 00000003 00000004 00000000 00000005 00000000 00000006 00000000 00000007 "
-        "00000000 00000008 000005dc 000000fa 00000000 0000000b 00000000")
+        "00000000 00000008 000005dc 000000fa 00000000 0000000b 12345678")
 
 
 @pytest.mark.parametrize("length", [*range(68), 69, 96])
@@ -52,7 +52,7 @@ def test_nothing_but_value_error_escapes(octets: bytes) -> None:
         report = Statistics.unpack(octets)
     except ValueError:
         return
-    assert report.pack()[:64] == octets[:64]
+    assert report.pack()[:4] + octets[4:5] + report.pack()[5:] == octets[:68]
 
 
 def later(octets: bytes, version: int = 2, more: bytes = b"\0") -> bytes:

@@ -3,6 +3,7 @@
 ::
 
     cells      cell 53, once or more
+    tagged     cell 53, once or more | counter 8 | tag 16                                   see `wire/link_tag.py`
     RFC 4717   label stack entry 4, once or more | control word 4 | cell without HEC 52, once or more      port 6635
 
 RFC 4717's control word may be missing (it is optional for N-to-one): the length tells whether it is there.
@@ -28,6 +29,7 @@ from atmdepot.trace.sources import CapturedCells, HecMark
 from atmdepot.wire.aal5 import CrcMode, parse_cpcs_pdu
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, Interface, hec
 from atmdepot.wire.ip import address_text, endpoint
+from atmdepot.wire.link_tag import TAG_SIZE, direction_of, is_tagged_with
 from atmdepot.wire.oam import OamPayload
 
 if TYPE_CHECKING:
@@ -69,6 +71,17 @@ class _Conversation:
         self.cells = 0
 
 
+class Tagged(NamedTuple):
+    """Whether datagrams have tags (None: not known), the key if that is known, and their direction in the tag."""
+
+    known: bool | None = None
+    key: bytes | None = None
+    direction: int = 0
+
+
+_UNKNOWN = Tagged()
+
+
 class _Stream(NamedTuple):
     """The datagrams from one end to another as one interface saw them."""
 
@@ -78,6 +91,7 @@ class _Stream(NamedTuple):
     link: str
     direction: str
     conversation: _Conversation
+    tagged: Tagged
 
 
 class UdpCells:
@@ -198,7 +212,8 @@ class UdpCells:
             link += f"#{number + 1}"
         known = True if self._ports or named is not None else None
         conversation = back[number].conversation if len(back) > number else _Conversation(known)
-        return _Stream(interface, hint, node, link, direction, conversation)
+        tagged = self._names.tagged(source, destination) if isinstance(self._names, NamedLinks) else _UNKNOWN
+        return _Stream(interface, hint, node, link, direction, conversation, tagged)
 
     def _forget_one(self) -> None:
         """Forget the flow that was first met, but rather one of those that are not known to hold cells."""
@@ -217,6 +232,12 @@ class UdpCells:
     def _bare(self, time: int, stream: _Stream, payload: bytes, length: int) -> SourceRecord | None:
         conversation = stream.conversation
         count, rest = divmod(length, CELL_SIZE)
+        is_tagged = rest == TAG_SIZE and stream.tagged.known is not False
+        if stream.tagged.known and _is_forged(stream.tagged, payload, length, is_tagged):
+            return Drop(time, stream.link, DropReason.BAD_TAG, 1, payload[:_SHOWN], None, stream.node)
+        if is_tagged:
+            rest, length = 0, length - TAG_SIZE
+            payload = payload[:length]
         if rest or not count:
             if conversation.sure:
                 return Drop(time, stream.link, DropReason.NOT_WHOLE_CELLS, 1, payload[:_SHOWN], None, stream.node)
@@ -287,6 +308,14 @@ class UdpCells:
         return there
 
 
+def _is_forged(tagged: Tagged, payload: bytes, length: int, has_tag: bool) -> bool:
+    """Tell a datagram that a link with a key drops; of what the capture has cut off nothing can be told."""
+    if not has_tag:
+        return True
+    return (tagged.key is not None and len(payload) == length
+            and not is_tagged_with(tagged.key, tagged.direction, payload))
+
+
 def _label(payload: bytes) -> tuple[int, int]:
     """The label at the bottom of the stack, and where the stack ends."""
     for at in range(0, min(len(payload) - 3, 4 * _MAX_LABELS), 4):
@@ -342,17 +371,38 @@ def _has_right_crc(header: bytes, payload: bytes) -> bool:
     return True
 
 
-def names_of(addresses: Mapping[Endpoint, tuple[str, str]]) -> LinkNames:
-    """Names links by their ends' addresses, each with its link and node, as the node that comes first sees them."""
-    views: dict[str, str] = {}
-    for link, node in addresses.values():
-        views.setdefault(link, node)
+class NamedLinks:
+    """Names links by their ends' addresses, and knows of each whether its datagrams have tags."""
 
-    def names(source: Endpoint, destination: Endpoint) -> tuple[str, str, str] | None:
+    def __init__(self, addresses: Mapping[Endpoint, tuple[str, str]], keys: Mapping[str, bytes | None]) -> None:
+        """Take the link and node of each address, and the keys of links that have one (None where it is in a file)."""
+        self._addresses = addresses
+        self._keys = keys
+        self._nodes: dict[str, list[str]] = {}
+        for link, node in addresses.values():
+            self._nodes.setdefault(link, []).append(node)
+
+    def __call__(self, source: Endpoint, destination: Endpoint) -> tuple[str, str, str] | None:
+        """Node, link and direction, as the node that comes first sees them."""
         for end, sends in ((source, True), (destination, False)):
-            if end in addresses:
-                link, node = addresses[end]
-                return views[link], link, "out" if (node == views[link]) is sends else "in"
+            if end in self._addresses:
+                link, node = self._addresses[end]
+                return self._nodes[link][0], link, "out" if (node == self._nodes[link][0]) is sends else "in"
         return None
 
-    return names
+    def tagged(self, source: Endpoint, destination: Endpoint) -> Tagged:
+        """Tell of the datagrams between two ends: see `Tagged`."""
+        for end, sends in ((source, True), (destination, False)):
+            if end in self._addresses:
+                link, node = self._addresses[end]
+                other = next((name for name in self._nodes[link] if name != node), "")
+                direction = direction_of(node, other) if sends else direction_of(other, node)
+                return Tagged(link in self._keys, self._keys.get(link), direction)
+        return _UNKNOWN
+
+
+def names_of(
+    addresses: Mapping[Endpoint, tuple[str, str]], keys: Mapping[str, bytes | None] | None = None,
+) -> NamedLinks:
+    """Names links by their ends' addresses, each with its link and node; `keys` has those of links with tags."""
+    return NamedLinks(addresses, keys or {})

@@ -28,7 +28,7 @@ from scapy.packet import Packet, bind_layers, bind_top_down
 from atmdepot.trace.items import encapsulation_of
 from atmdepot.trace.scapy.base import Summed, checked, raw_below
 from atmdepot.trace.scapy.cells import ATM
-from atmdepot.trace.scapy_statistics import EdgeStatistics
+from atmdepot.trace.scapy.statistics import EdgeStatistics
 from atmdepot.wire.aal5 import MAX_SDU, TRAILER_SIZE, Aal5Error, CrcMode, crc32, is_dynamips_crc, parse_cpcs_pdu
 from atmdepot.wire.cell import PAYLOAD_SIZE
 from atmdepot.wire.llc import LLC_SNAP, PID_ETHERNET, PID_ETHERNET_WITH_FCS, Encapsulation

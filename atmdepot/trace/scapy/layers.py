@@ -30,8 +30,8 @@ from atmdepot.trace.scapy.aal5 import AAL5, LLCBridged, VCBridged
 from atmdepot.trace.scapy.cells import ATM, ATM_NNI, ATMOAM, idle_cell
 from atmdepot.trace.scapy.sar import cells, reassemble, verdict
 from atmdepot.trace.scapy.socket import AtmUdpSocket
+from atmdepot.trace.scapy.statistics import EdgeStatistics
 from atmdepot.trace.scapy.trains import ATMTrain, ATMTrain_NNI, bind_ports, unbind_ports
-from atmdepot.trace.scapy_statistics import EdgeStatistics
 
 __all__ = ["AAL5", "ATM", "ATMOAM", "ATM_NNI", "ATMTrain", "ATMTrain_NNI", "AtmUdpSocket", "EdgeStatistics",
            "LLCBridged", "VCBridged", "bind_ports", "cells", "idle_cell", "reassemble", "unbind_ports", "verdict"]

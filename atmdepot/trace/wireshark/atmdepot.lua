@@ -13,6 +13,7 @@ if asked and loaded then return end
 set_plugin_info({ version = "1.0", description = "ATM cells, AAL5 and OAM on UDP-emulated links" })
 
 local CELL, HEADER, PAYLOAD, TRAILER = 53, 5, 48, 8
+local COUNTER, TAG = 8, 24 -- behind the cells on a link with a key: counter, then keyed BLAKE2s of 16 octets
 local MAX_CELLS = 1366 -- of an SDU of 65535 octets
 local MAX_HEADERS = 65536 -- looked up at a time; a capture may hold any number of different ones
 
@@ -42,6 +43,8 @@ local OAM_CELL = {
 -- The header is one 32-bit word: masks as in I.361. Fields may share a name, so a filter need not tell UNI from NNI.
 local f = {
     cells = ProtoField.uint32("atmdepot.cells", "Cells", base.DEC, nil, nil, "Cells in the datagram"),
+    tag_counter = ProtoField.uint64("atmdepot.tag.counter", "Counter of the link's tag"),
+    tag_digest = ProtoField.bytes("atmdepot.tag", "Tag of the link's key (BLAKE2s)"),
     cell = ProtoField.none("atmdepot.cell", "Cell"),
     gfc = ProtoField.uint32("atmdepot.cell.gfc", "GFC", base.DEC, nil, 0xF0000000, "Generic flow control"),
     vpi_uni = ProtoField.uint32("atmdepot.cell.vpi", "VPI", base.DEC, nil, 0x0FF00000, "Virtual path identifier"),
@@ -101,6 +104,8 @@ local REPORT = {
     { ProtoField.uint32("atmdepot.statistics.load", "Load average in thousandths"), 48, 4 },
     { ProtoField.uint32("atmdepot.statistics.connect_time", "Connect time in microseconds"), 52, 4 },
     { ProtoField.uint64("atmdepot.statistics.time", "Clock in nanoseconds"), 56, 8 },
+    { ProtoField.uint16("atmdepot.statistics.fillers_sent", "Full datagrams of idle cells sent"), 64, 2 },
+    { ProtoField.uint16("atmdepot.statistics.idle_received", "Idle cells received"), 66, 2 },
 }
 local REPORT_SIZE, REPORT_VERSION = 68, 1
 local report_appended = ProtoField.bytes("atmdepot.statistics.appended", "Appended by a later version")
@@ -678,6 +683,11 @@ local function show_odd_length(tvb, pinfo, tree)
     return tvb:len()
 end
 
+--- The octets of a datagram's cells: all, but for the tag of a link with a key.
+local function size_of_cells(size)
+    return size > TAG and size % CELL == TAG and size - TAG or size
+end
+
 --- The record of a datagram on its first visit, and its link; no record if it is none of ours.
 local function first_visit(pinfo, size)
     local from, to = tostring(pinfo.src), tostring(pinfo.dst)
@@ -708,7 +718,8 @@ local function show_cells(cells, octets, tvb, pinfo, tree)
 end
 
 function atm.dissector(tvb, pinfo, tree)
-    local size = tvb:reported_len()
+    local length = tvb:reported_len()
+    local size = size_of_cells(length)
     if size == 0 or tvb:len() == 0 or is_inside then return 0 end
     local key = pinfo.number * 0x100000 + tvb:offset()
     local record, link = records[key], nil
@@ -725,9 +736,13 @@ function atm.dissector(tvb, pinfo, tree)
     if size % CELL ~= 0 then return show_odd_length(tvb, pinfo, tree) end
 
     local octets = tvb:raw()
-    local kept = math.floor(#octets / CELL)
+    local kept = math.floor(math.min(#octets, size) / CELL)
     local cells, pdus = follow(octets, kept, record, link, pinfo.number)
     local item = show_cells(cells, octets, tvb, pinfo, tree)
+    if size < length and tvb:len() == length then
+        item:add(f.tag_counter, tvb(size, COUNTER))
+        item:add(f.tag_digest, tvb(size + COUNTER))
+    end
     if kept * CELL < size then
         item:add_proto_expert_info(e.cut)
         if link then link.vcs = setmetatable({}, after_a_gap) end
@@ -744,7 +759,7 @@ end
 
 --- Takes datagrams on any port whose every HEC is right; a single cell must have something familiar in it, too.
 local function try(tvb, pinfo, tree)
-    local size = tvb:reported_len()
+    local size = size_of_cells(tvb:reported_len())
     if size == 0 or size % CELL ~= 0 or tvb:len() < size or is_inside or pinfo.in_error_pkt then return false end
     local octets = tvb:raw()
     for at = 1, size, CELL do

@@ -17,6 +17,7 @@ from atmdepot.trace.notes import Notes
 from atmdepot.trace.sources import CapturedCells, HecMark, Remark
 from atmdepot.wire.aal5 import CrcMode, cpcs_pdu, to_cells
 from atmdepot.wire.cell import CellHeader, Interface
+from atmdepot.wire.link_tag import LinkTag
 from atmdepot.wire.oam import OamPayload
 from tests.trace.captures import cells_of, flipped, http_packet, train_of, udp_packet
 
@@ -369,3 +370,49 @@ def test_wrong_bits_raise_nothing(data: st.DataObject) -> None:
                                         extended(V6, (0, bytes(8)))]))
     bits = data.draw(st.lists(st.integers(0, 60 * 8), max_size=5))
     Wire(data.draw(st.sampled_from([(), (5501,)]))).packet(flipped(packet, *bits))
+
+
+# Tags.
+
+KEY = bytes(range(16))
+ENDS = {A: ("lnk", "depot"), B: ("lnk", "web1")}
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_tags_are_taken_off_where_nobody_knows_of_the_link(cut: bool) -> None:
+    wire = Wire((5501,))
+    sealed = LinkTag(KEY, 0, 1).seal(TRAIN)
+    assert wire.send(sealed) == [cells(1, TRAIN)]
+    if cut:
+        packet = udp_packet(sealed, A, B)
+        [remark, record] = wire.packet(packet[:-24 - 53])
+        assert isinstance(remark, Remark)
+        assert record == cells(2, TRAIN[:-53])
+
+
+def test_tagged_datagrams_prove_to_be_cells_as_others_do() -> None:
+    wire, tag = Wire(), LinkTag(KEY, 0, 1)
+    assert wire.send(tag.seal(TRAIN[:53])) == []
+    assert wire.send(tag.seal(TRAIN[53:])) == [cells(1, TRAIN[:53]), cells(2, TRAIN[53:])]
+    assert Wire().send(bytes(53 + 24)) == []
+
+
+def test_with_a_table_forged_datagrams_are_drops() -> None:
+    tag, other = LinkTag(KEY, 0, 1), LinkTag(bytes(16), 0, 1)
+    for key in (KEY, None):
+        wire = Wire((5501,), names_of(ENDS, {"lnk": key}))
+        assert wire.send(tag.seal(TRAIN)) == [Cells(1, "lnk", "out", TRAIN, "depot")]
+        assert wire.send(LinkTag(KEY, 1, 1).seal(TRAIN), B, A) == [Cells(2, "lnk", "in", TRAIN, "depot")]
+        [untagged] = wire.send(TRAIN)
+        assert isinstance(untagged, Drop)
+        assert untagged.reason == DropReason.BAD_TAG
+        for forged in (other.seal(TRAIN), LinkTag(KEY, 1, 1).seal(TRAIN)):
+            [record] = wire.send(forged)
+            assert isinstance(record, Drop) == (key is not None)
+
+
+def test_a_link_without_a_key_drops_what_has_a_tag() -> None:
+    wire = Wire((5501,), names_of(ENDS))
+    [drop] = wire.send(LinkTag(KEY, 0, 1).seal(TRAIN))
+    assert isinstance(drop, Drop)
+    assert drop.reason == DropReason.NOT_WHOLE_CELLS

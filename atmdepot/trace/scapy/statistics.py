@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from scapy.fields import ByteEnumField, ByteField, IntField, LongField, ShortField, StrFixedLenField, XIntField
+from scapy.fields import ByteEnumField, ByteField, IntField, LongField, ShortField, StrFixedLenField
 from scapy.packet import Packet
 
 from atmdepot.trace.scapy.base import Summed, raw_below
@@ -24,7 +24,8 @@ class EdgeStatistics(Summed, Packet):
         ByteEnumField("server", 0, {int(state): state.name.lower() for state in ServerState}),
         ShortField("cores", 0), IntField("sequence", 0), IntField("flows", 0), LongField("packets_in", 0),
         LongField("packets_out", 0), LongField("octets_in", 0), LongField("octets_out", 0), IntField("load", 0),
-        IntField("connect_time", 0), LongField("time", 0), XIntField("reserved", 0)]
+        IntField("connect_time", 0), LongField("time", 0), ShortField("fillers_sent", 0),
+        ShortField("idle_received", 0)]
 
     def mysummary(self) -> str:
         """Its number, and the server's state."""

@@ -1,0 +1,54 @@
+"""Datagrams of full length that a link's path swallows while shorter ones pass: a black hole by MTU.
+
+Each end of a link sends a datagram of full length each second, filled with idle cells (`net/filler.py`). The edge
+node's statistics tell how many it has sent and how many idle cells it has received, so the depot sees for either
+direction what was sent and what arrived.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from atmdepot.atm.adaptation import PathCondition
+    from atmdepot.wire.statistics import Statistics
+
+MOST_LOST = 5
+"""So many lost in a row, by as many reports, are no chance and no moment's stall."""
+HOW_TO = "the path's MTU is too small for the link's `cells`"
+
+
+class _Direction:
+    """What was sent and what arrived as of the last report; counts may wrap and begin anew, so only changes tell."""
+
+    __slots__ = ("_received", "_sent", "lost")
+
+    def __init__(self) -> None:
+        self._sent = self._received = 0
+        self.lost = 0
+
+    def note(self, sent: int, received: int) -> None:
+        if received != self._received:
+            self.lost = 0
+        elif sent != self._sent:
+            self.lost += 1
+        self._sent, self._received = sent, received
+
+
+class FullDatagrams:
+    """Both directions of the link to one edge node."""
+
+    __slots__ = ("_from_edge", "_to_edge")
+
+    def __init__(self) -> None:
+        self._to_edge, self._from_edge = _Direction(), _Direction()
+
+    def note(self, statistics: Statistics, path: PathCondition) -> None:
+        """Take the counts of a report, and those of the depot's own end at this time."""
+        self._to_edge.note(path.fillers_sent, statistics.idle_received)
+        self._from_edge.note(statistics.fillers_sent, path.idle_received)
+
+    def trouble(self) -> str:
+        """The direction in which datagrams of full length are lost; empty when they arrive."""
+        ways = [name for name, way in (("to", self._to_edge), ("from", self._from_edge)) if way.lost >= MOST_LOST]
+        return f"full datagrams {' and '.join(ways)} the edge node are lost: {HOW_TO}" if ways else ""

@@ -1,0 +1,57 @@
+"""A datagram of full length each second on each link, filled with idle cells: it shows that the path passes such ones.
+
+A path that swallows what is longer than its MTU lets probes and reports pass, which are short. Receivers drop idle
+cells (I.361), so nobody else notices. Links of bare cells have no long datagrams, and gear that is not ours gets none.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from atmdepot.depot.forwarding import Depot
+from atmdepot.depot.probing import Fault
+
+if TYPE_CHECKING:
+    from atmdepot.net.pump import Pump
+
+_INTERVAL = 1.0
+
+log = logging.getLogger("atmdepot")
+
+
+class Filler:
+    """Fills the links of one node."""
+
+    def __init__(self, pump: Pump) -> None:
+        self._pump = pump
+        network, own = pump.node.network, pump.node.name
+        self.links = {name: link.cells for name, link in network.links_of(own).items()
+                      if link.cells > 1 and network.nodes[link.other_end(own)].kind != "external"}
+        self._told: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Send until cancelled, and log which servers' links lose such datagrams."""
+        while True:
+            self.turn()
+            await trio.sleep(_INTERVAL)
+
+    def turn(self) -> None:
+        """Send a datagram on each link; without reports, which tell of what has arrived, there is no use in it."""
+        if not self._pump.node.network.probing.statistics:
+            return
+        for name, cells in self.links.items():
+            self._pump.send_idle(name, cells)
+        if isinstance(self._pump.node, Depot):
+            for server in self._pump.node.management.servers.values():
+                self._tell(server.link, server.condition.faults.get(Fault.FULL_DATAGRAMS, ""))
+
+    def _tell(self, link: str, trouble: str) -> None:
+        before = self._told.get(link, "")
+        self._told[link] = trouble
+        if trouble and trouble != before:
+            log.error("link %s: %s", link, trouble)
+        elif before and not trouble:
+            log.warning("link %s: full datagrams arrive again", link)

@@ -116,7 +116,7 @@ class Launch:
         self.state.web_server = ("nginx" if nginx else "python") if servers else None
         # Written before anything else is made: who finds the lab dead knows what it may remove.
         self.state.made = [states.TABLE_FILE, states.SUPERVISOR_LOG,
-                           *(f"{name}.{kind}" for name in daemons for kind in ("log", "sock")),
+                           *(f"{name}.{kind}" for name in daemons for kind in ("log", "sock", "host")),
                            *(f"{_web_name(web)}.log" for web in servers),
                            *(path for web in servers for path in webs.made_paths(web))]
         with writing_in(self.directory):

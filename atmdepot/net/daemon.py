@@ -24,6 +24,7 @@ from atmdepot.net.control import ControlServer
 from atmdepot.net.filler import Filler
 from atmdepot.net.heap import keep_the_heap
 from atmdepot.net.host import HostSetup
+from atmdepot.net.host_watch import HostWatch
 from atmdepot.net.hosting import HostLoop
 from atmdepot.net.line_link import CellLink, LineLink
 from atmdepot.net.offload_tun import open_tun
@@ -99,12 +100,13 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         for link in node.links:
             links[link] = open_link(network, link, node)
             stack.callback(links[link].close)
-        pump = Pump(node, links, open_tun(network.nodes[name].tun), reopen=lambda: _open_tun(network, name))
+        setup = HostSetup(network, name)
+        pump = Pump(node, links, open_tun(network.nodes[name].tun), reopen=lambda: _open_tun(network, name, setup))
         stack.callback(lambda: pump.tun.close())
         stack.callback(pump.close)
-        setup = HostSetup(network, name)
         stack.callback(setup.undo)
         setup.apply()
+        pump.host = setup
         administration = Administration(pump, table)
         control = ControlServer(control_socket(network.name, name), pump, administration)
         stack.callback(control.close)
@@ -115,7 +117,7 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         interrupt_nobody()
         wake_up_on_time()
         host = HostLoop(pump)
-        host.run(_run, pump, host, control, administration, status)
+        host.run(_run, pump, host, setup, control, administration, status)
 
 
 def _open_status(address: TcpAddress | None, pump: Pump) -> StatusServer | None:
@@ -133,10 +135,10 @@ def _calm_the_garbage_collector() -> None:
     gc.set_threshold(10_000, 20, 1000)
 
 
-def _open_tun(network: Network, name: str) -> PacketDevice:
+def _open_tun(network: Network, name: str, setup: HostSetup | None = None) -> PacketDevice:
     tun = open_tun(network.nodes[name].tun)
     try:
-        HostSetup(network, name).apply()
+        (setup or HostSetup(network, name)).apply()
     except BaseException:
         tun.close()
         raise
@@ -144,11 +146,13 @@ def _open_tun(network: Network, name: str) -> PacketDevice:
 
 
 async def _run(
-    pump: Pump, host: HostLoop, control: ControlServer, administration: Administration, status: StatusServer | None,
+    pump: Pump, host: HostLoop, setup: HostSetup, control: ControlServer, administration: Administration,
+    status: StatusServer | None,
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(host.data_path)
+            nursery.start_soon(HostWatch(setup).run)
             nursery.start_soon(control.run)
             nursery.start_soon(Filler(pump).run)
             if status is not None:

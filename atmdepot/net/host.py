@@ -1,7 +1,8 @@
 """What a daemon sets up on its host: its TUN device, and the routes that lead service traffic through it.
 
 Only what the VC table's node asks for is made, and only that is removed again: the device, with its addresses and
-routes, goes with its descriptor; policy rules and addresses on the loopback are recorded and taken back.
+routes, goes with its descriptor; policy rules and addresses on the loopback are recorded (`net/journal.py`) and taken
+back. `check` finds what has been lost since, and sets it up again; `net/host_watch.py` says when.
 """
 
 from __future__ import annotations
@@ -10,25 +11,51 @@ import errno
 import logging
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyroute2 import IPRoute, NetlinkError
 
 from atmdepot.errors import EnvironmentLacks
+from atmdepot.net import netlink
+from atmdepot.net.journal import Entry, Journal
+from atmdepot.paths import control_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Collection, Iterator
 
     from atmdepot.config.model import Network, Node
     from atmdepot.config.units import IpAddress
+    from atmdepot.net.netlink import Event
 
 _FIRST_TABLE = 5300
 _RULE_PRIORITY = 5300
+_MAIN_TABLE = 254
 _QUEUE = 4096
+_IFF_UP = 0x1
 _IFF_MULTICAST = 0x1000
+_ALL_INTERFACES, _LOOPBACK = -1, 1
+_METRICS = {socket.AF_INET: 0, socket.AF_INET6: 1024}
+"""Of a route for which none is asked."""
 _PROC = Path("/proc/sys/net")
+_GONE = (errno.ENODEV, errno.ENXIO)
+_NOT_THERE = (errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV)
 
 log = logging.getLogger("atmdepot")
+
+
+class Part(NamedTuple):
+    """A route, a rule or an address that a node needs: a request of pyroute2's."""
+
+    what: str
+    arguments: dict[str, Any]
+    stays: bool
+    """Whether it outlives the TUN device."""
+    text: str
+
+    @property
+    def entry(self) -> Entry:
+        """What the journal keeps of it."""
+        return Entry(self.what, self.arguments)
 
 
 class HostSetup:
@@ -38,7 +65,24 @@ class HostSetup:
         self._network = network
         self._name = name
         self._node: Node = network.nodes[name]
-        self._undo: list[Callable[[IPRoute], object]] = []
+        self._journal = Journal(control_socket(network.name, name).with_suffix(".host"))
+        self._ours: list[Entry] = []
+        self._parts: list[Part] = []
+        self._tun = 0
+        self.restored = 0
+        """How often something was set up again."""
+        self.missing: dict[str, str] = {}
+        """What could not be set up again, and why."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the daemon sets anything up (`configure` of the node)."""
+        return self._node.configure
+
+    @property
+    def problem(self) -> str:
+        """What is missing on this host; empty when all is there."""
+        return "; ".join(f"{text}: {why}" for text, why in self.missing.items())
 
     def apply(self) -> None:
         """Configure the TUN device and the routes; raise EnvironmentLacks with the reason when that fails."""
@@ -46,83 +90,228 @@ class HostSetup:
             return
         try:
             with IPRoute() as ip:
-                tun = ip.link_lookup(ifname=self._node.tun)[0]
-                self._device(ip, tun)
-                if self._node.kind == "depot":
-                    self._depot(ip, tun)
-                else:
-                    self._edge(ip, tun)
+                self._tun = ip.link_lookup(ifname=self._node.tun)[0]
+                self._parts = list(self._wanted(ip))
+                self._adopt(ip)
+                self._device(ip)
+                for part in self._parts:
+                    self._set(ip, part)
         except (NetlinkError, IndexError, OSError) as error:
             reason = error.args[-1] if error.args else error
             raise EnvironmentLacks(f"TUN device {self._node.tun} cannot be configured: {reason}") from None
+        if self._node.kind == "depot":
+            self._look_at_forwarding()
 
-    def _device(self, ip: IPRoute, tun: int) -> None:
+    def _device(self, ip: IPRoute) -> None:
+        tun = self._tun
         # The node answers for no address of its own on the link, so the kernel need not make one or ask for routers.
         _write(_PROC / f"ipv6/conf/{self._node.tun}/addr_gen_mode", "1")
-        _write(_PROC / f"ipv4/conf/{self._node.tun}/rp_filter", "0")
+        _write(self._rp_filter, "0")
         # Nor has it anything to say to groups.
         ip.link("set", index=tun, flags=0, change=_IFF_MULTICAST)
         # The length of the queue before the state: on a device that is up, the kernel stops the queue to change it,
         # and drops what it is given meanwhile.
         ip.link("set", index=tun, mtu=self._node.mtu, txqlen=_QUEUE)
         ip.link("set", index=tun, state="up")
-        for address in self._node.address:
-            _tolerate(ip.addr, "add", index=tun, address=address, prefixlen=_bits(address), family=_family(address))
 
-    def _depot(self, ip: IPRoute, tun: int) -> None:
-        """Service addresses lead into the TUN device; the host routes between it and the clients."""
-        for vip in self._network.vips:
-            _tolerate(ip.route, "replace", dst=f"{vip}/{_bits(vip)}", oif=tun, family=_family(vip))
+    @property
+    def _rp_filter(self) -> Path:
+        return _PROC / f"ipv4/conf/{self._node.tun}/rp_filter"
+
+    def _look_at_forwarding(self) -> None:
         for version, switch in ((4, "ipv4/ip_forward"), (6, "ipv6/conf/all/forwarding")):
             wanted = any(vip.version == version for vip in self._network.vips)
             if wanted and _read(_PROC / switch) == "0":
                 log.warning("this host does not forward IPv%d, so no client is reached: sysctl -w net.%s=1",
                             version, switch.replace("/", "."))
 
-    def _edge(self, ip: IPRoute, tun: int) -> None:
+    # What a node needs.
+
+    def _wanted(self, ip: IPRoute) -> Iterator[Part]:
+        name, tun = self._node.tun, self._tun
+        for address in self._node.address:
+            yield Part("addr", {"index": tun, "address": address, "prefixlen": _bits(address),
+                                "family": _family(address)}, False, f"address {address} on {name}")
+        if self._node.kind == "depot":
+            for vip in self._network.vips:  # service addresses lead into the device; the host routes to it
+                yield Part("route", {"dst": f"{vip}/{_bits(vip)}", "oif": tun, "family": _family(vip)}, False,
+                           f"route {vip} dev {name}")
+        else:
+            yield from self._wanted_by_edge(ip)
+
+    def _wanted_by_edge(self, ip: IPRoute) -> Iterator[Part]:
         """What comes from a service address leaves through the TUN device; the address is here or on the LAN behind."""
         table = _FIRST_TABLE + self._network.edges.index(self._name)
         server = next((s for s in self._network.servers.values() if s.node == self._name), None)
         for vip in self._network.vips:
-            family = _family(vip)
-            _tolerate(ip.route, "replace", dst="default", oif=tun, table=table, family=family)
-            rule = {"src": str(vip), "src_len": _bits(vip), "table": table, "priority": _RULE_PRIORITY,
-                    "family": family}
-            self._add(ip, "rule", rule)
+            family, bits = _family(vip), _bits(vip)
+            version = "IPv6 " if vip.version == 6 else ""
+            yield Part("route", {"dst": "default", "oif": self._tun, "table": table, "family": family}, False,
+                       f"{version}route default dev {self._node.tun} table {table}")
+            yield Part("rule", {"src": str(vip), "src_len": bits, "table": table, "priority": _RULE_PRIORITY,
+                                "family": family}, True, f"rule from {vip} lookup {table}")
             via = next((a for a in server.address if a.version == vip.version), None) if server else None
             if via is not None:
-                self._add(ip, "route", {"dst": f"{vip}/{_bits(vip)}", "gateway": str(via), "family": family})
+                yield Part("route", {"dst": f"{vip}/{bits}", "gateway": str(via), "family": family}, True,
+                           f"route {vip} via {via}")
             else:
                 loopback = ip.link_lookup(ifname="lo")[0]
-                self._add(ip, "addr", {"index": loopback, "address": str(vip), "prefixlen": _bits(vip),
-                                       "family": family})
+                yield Part("addr", {"index": loopback, "address": str(vip), "prefixlen": bits, "family": family}, True,
+                           f"address {vip} on lo")
 
-    def _add(self, ip: IPRoute, what: str, arguments: dict[str, Any]) -> None:
-        """Add something that does not go with the device; what was there before is not ours to remove."""
-        if _tolerate(getattr(ip, what), "add", **arguments):
-            self._undo.append(lambda later: getattr(later, what)("del", **arguments))
+    def _set(self, ip: IPRoute, part: Part) -> None:
+        if part.what == "route" and not part.stays:
+            _add(ip, part, "replace")
+        else:
+            self._set_again(ip, part)
+
+    def _set_again(self, ip: IPRoute, part: Part) -> bool:
+        """Add a part; False when it is there. What was there before is not ours to remove."""
+        if not _add(ip, part):
+            return False
+        if part.stays and part.entry not in self._ours:
+            self._ours.append(part.entry)
+            self._journal.write(self._ours)
+        return True
+
+    # What a daemon that was killed has left, and the end.
+
+    def _adopt(self, ip: IPRoute) -> None:
+        """Take over what a daemon before this one left, and remove what of it is not wanted any more."""
+        wanted = [part.entry for part in self._parts]
+        left = [entry for entry in self._journal.read() if entry not in self._ours]
+        for entry in left:
+            if entry not in wanted:
+                _remove(ip, entry)
+        self._ours += [entry for entry in left if entry in wanted]
+        if left:
+            self._journal.write(self._ours)
 
     def undo(self) -> None:
         """Remove what was added and does not go with the device."""
-        if not self._undo:
+        if not self._ours:
             return
         with IPRoute() as ip:
-            while self._undo:
+            while self._ours:
+                _remove(ip, self._ours.pop())
+        self._journal.write([])
+
+    # What is lost later.
+
+    def concerns(self, event: Event) -> bool:
+        """Whether an event may mean that something of the set-up is lost, or in another's hands."""
+        if event.kind in (netlink.NEW_LINK, netlink.DEL_LINK):
+            # A route by a gateway goes when its interface goes down, and nothing but this tells.
+            return event.interface in (self._tun, _LOOPBACK) or any("gateway" in part.arguments for part in self._parts)
+        if event.kind == netlink.DEL_ADDRESS:
+            return event.interface in (self._tun, _LOOPBACK)
+        if event.kind == netlink.NEW_NETCONF:
+            return event.interface == self._tun
+        if event.kind == netlink.DEL_RULE:
+            return any(part.what == "rule" for part in self._parts)
+        if event.kind == netlink.DEL_ROUTE:
+            return any(_is_place_of(part, event) for part in self._parts)
+        return bool(self.rivals(event))
+
+    def rivals(self, event: Event) -> set[str]:
+        """Our routes in whose place another's is, by an event."""
+        if event.kind != netlink.NEW_ROUTE or event.interface == self._tun:
+            return set()
+        # A route of another metric leaves ours where it is: one of last resort, for example.
+        return {part.text for part in self._parts if _is_place_of(part, event) and not part.stays
+                and event.metric == _METRICS[part.arguments["family"]]}
+
+    def check(self, rivals: Collection[str] = (), *, unseen: bool = False) -> Iterator[str]:
+        """Look for each part, one a step, and set up again what is lost; each step tells what it has set up.
+
+        Args:
+            rivals: routes of ours in whose place others' are: they are put back.
+            unseen: there may be more such routes.
+
+        """
+        if not self._parts:
+            return
+        missing: dict[str, str] = {}
+        with IPRoute() as ip:
+            try:
+                for text in self._check_device(ip):
+                    yield self._count(text)
+            except (NetlinkError, OSError) as error:
+                self.missing = {f"TUN device {self._node.tun}": _reason(error)}
+                if not (isinstance(error, NetlinkError) and error.code in _GONE):
+                    log.error("%s", self.problem)
+                return  # a device that is gone is made anew by whoever reads it, and then all else
+            for part in list(self._parts):
                 try:
-                    self._undo.pop()(ip)
+                    lost = self._set_again(ip, part)
+                    if not lost and part.what == "route" and not part.stays and (unseen or part.text in rivals):
+                        _add(ip, part, "replace")
+                        lost = part.text in rivals
+                    yield self._count(part.text if lost else "")
                 except (NetlinkError, OSError) as error:
-                    log.warning("left behind: %s", error)
+                    missing[part.text] = _reason(error)
+                    if part.text not in self.missing:
+                        log.error("%s is lost and cannot be set up again: %s", part.text, _reason(error))
+        self.missing = missing
+
+    def _count(self, text: str) -> str:
+        if text:
+            self.restored += 1
+            log.warning("%s was lost; it is set up again", text)
+        return text
+
+    def _check_device(self, ip: IPRoute) -> Iterator[str]:
+        name, tun = self._node.tun, self._tun
+        link = ip.link("get", index=tun)[0]
+        attributes = dict(link["attrs"])
+        if attributes.get("IFLA_IFNAME", name) != name:
+            ip.link("set", index=tun, state="down")  # before Linux 6.2, what is up keeps its name
+            ip.link("set", index=tun, ifname=name)
+            link["flags"] &= ~_IFF_UP
+            yield f"name {name} (it was {attributes['IFLA_IFNAME']})"
+        if attributes.get("IFLA_MTU", self._node.mtu) != self._node.mtu:
+            ip.link("set", index=tun, mtu=self._node.mtu)
+            yield f"MTU {self._node.mtu} of {name} (it was {attributes['IFLA_MTU']})"
+        if not link["flags"] & _IFF_UP:
+            ip.link("set", index=tun, state="up")
+            yield f"state up of {name}"
+        if _read(self._rp_filter) not in ("", "0"):
+            _write(self._rp_filter, "0")
+            yield f"rp_filter 0 of {name}"
 
 
-def _tolerate(call: Callable[..., object], verb: str, **arguments: Any) -> bool:
+def _is_place_of(part: Part, event: Event) -> bool:
+    """Whether a route's event is of the place, table and destination, in which one of ours stands."""
+    if part.what != "route" or part.arguments.get("table", _MAIN_TABLE) != event.table:
+        return False
+    destination = part.arguments["dst"]
+    if destination == "default":
+        return not event.bits
+    address, _, bits = destination.partition("/")
+    return (event.bits, event.destination) == (int(bits), socket.inet_pton(part.arguments["family"], address))
+
+
+def _add(ip: IPRoute, part: Part, verb: str = "add") -> bool:
     """Add something; False when it was there already."""
     try:
-        call(verb, **arguments)
+        getattr(ip, part.what)(verb, **part.arguments)
     except NetlinkError as error:
         if error.code != errno.EEXIST:
             raise
         return False
     return True
+
+
+def _remove(ip: IPRoute, entry: Entry) -> None:
+    try:
+        getattr(ip, entry.what)("del", **entry.arguments)
+    except (NetlinkError, OSError) as error:
+        if not (isinstance(error, NetlinkError) and error.code in _NOT_THERE):
+            log.warning("left behind: %s", error)
+
+
+def _reason(error: Exception) -> str:
+    return str(error.args[-1] if error.args else error)
 
 
 def _family(address: IpAddress) -> int:

@@ -19,7 +19,7 @@ cdef class _Port:
 cdef class Pump:
     cdef public AtmNode node
     cdef public DataPath _path
-    cdef public object links, _other_clock, taps, tun_losses, _reopen
+    cdef public object links, host, _other_clock, taps, tun_losses, _reopen
     cdef public PacketDevice tun
     cdef public _Poller _poller
     cdef public dict _handlers, _ports_by_descriptor

@@ -23,6 +23,7 @@ from atmdepot.net.tun import Tun, TunGone
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from atmdepot.net.host import HostSetup
     from atmdepot.net.line_link import CellLink
     from atmdepot.net.tun import PacketDevice
     from atmdepot.node.node import AtmNode, DataPath
@@ -72,6 +73,7 @@ class Pump:
         self.taps = Taps(node, self.queue_drops, self._lead_through)
         self._path: DataPath = node
         self.tun_losses = 0
+        self.host: HostSetup | None = None  # what is set up for it on this host, to be shown
         # A socket has no time of its own, a line has.
         self._lines = [(name, link) for name, link in links.items() if isinstance(link, LineLink)]
         self._reopen = reopen

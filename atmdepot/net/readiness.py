@@ -22,8 +22,11 @@ def not_ready(pump: Pump) -> str:
     """Why the node is not ready; empty when it is.
 
     A depot is ready when a request gets through: a server is on the alive-list and, where probing is on, has answered
-    the last probe. An edge node is ready when its server accepts connections.
+    the last probe. An edge node is ready when its server accepts connections. Neither is while something is missing of
+    what the daemon has set up on its host.
     """
+    if pump.host is not None and pump.host.problem:
+        return f"this host is not set up: {pump.host.problem}"
     if isinstance(pump.node, EdgeNode):
         return _edge(pump.node)
     servers = views.servers(pump, sys.maxsize)

@@ -157,6 +157,9 @@ def counters(pump: Pump, limit: int) -> list[Row]:
     rows += _drops(node.name, "tun", {DropReason.TUN_QUEUE_FULL: pump.queue_drops()}, [DropReason.TUN_QUEUE_FULL])
     if pump.tun_losses:
         rows.append(_counter(node.name, "tun", "vanished", pump.tun_losses, "times"))
+    if pump.host is not None and pump.host.is_wanted:
+        rows += [_counter(node.name, "host", "restored", pump.host.restored, "times"),
+                 _counter(node.name, "host", "missing", len(pump.host.missing), "parts", pump.host.problem)]
     if isinstance(node, Depot):
         rows += [_counter(node.name, "sessions", name, value, "sessions") for name, value in (
             ("opened", node.sessions.opened), ("primary", len(node.sessions.primary)),

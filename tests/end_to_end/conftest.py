@@ -11,7 +11,8 @@ from tests.end_to_end.sites import Site, site
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PACKAGES = {"curl": "curl", "ab": "apache2-utils", "ping": "iputils-ping", "nginx": "nginx", "nft": "nftables"}
+PACKAGES = {"curl": "curl", "ab": "apache2-utils", "ping": "iputils-ping", "nginx": "nginx", "nft": "nftables",
+            "ip": "iproute2"}
 
 
 @pytest.fixture(scope="package")

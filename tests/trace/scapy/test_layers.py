@@ -594,8 +594,7 @@ LOOPBACK = """\
      loopback_location_id= 16 x ff
      source_id = 16 x 6a
      unused    = 8 x 6a
-     fillers_sent= 0
-     idle_received= 0
+     reserved  = 0
      crc10     = 0x309
 """
 PDU = """\

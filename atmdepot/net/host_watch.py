@@ -1,0 +1,130 @@
+"""A watch over the host's set-up: it hears what the kernel tells of routes, rules, addresses and links.
+
+An event that may concern us only leads to a check of everything, shortly after it, when more of the kind have come. So
+a storm of events costs no more than a few checks a second, and when the socket overflows (ENOBUFS), nothing is lost:
+that, too, leads to a check.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import trio
+
+from atmdepot.net.netlink import events_in, open_events
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from atmdepot.net.host import HostSetup
+
+_MOMENT = 0.05
+"""After an event, others follow for so long (s)."""
+_REST = 0.1
+"""Between two looks at the socket (s)."""
+_ANYWAY = 30.0
+"""Without events, all is checked so often (s): the kernel does not tell of each route that goes with its interface."""
+_EVENTS_AT_ONCE = 256
+_LARGEST = 65_536
+MOST_A_MINUTE = 30
+_MINUTE = 60.0
+
+log = logging.getLogger("atmdepot")
+
+
+class Moderation:
+    """A bound on restorations: whoever takes away what we set up, again and again, is not to be fought for ever.
+
+    Times are seconds, by any clock that only goes on.
+    """
+
+    def __init__(self, most: int = MOST_A_MINUTE) -> None:
+        self._times: deque[float] = deque(maxlen=most)
+
+    def note(self, now: float) -> None:
+        """A check found something lost."""
+        self._times.append(now)
+
+    def pause(self, now: float) -> float:
+        """How many seconds to leave it as it is: a minute, when there were too many within the last; then all is new."""
+        if len(self._times) < (self._times.maxlen or 0) or self._times[0] + _MINUTE <= now:
+            return 0.0
+        self._times.clear()
+        return _MINUTE
+
+
+class HostWatch:
+    """Keeps one node's set-up on this host as it should be."""
+
+    def __init__(self, setup: HostSetup, listen: Callable[[], socket.socket] = open_events) -> None:
+        self._setup = setup
+        self._listen = listen
+        self._moderation = Moderation()
+        self._rivals: set[str] = set()
+        self._overflowed = False
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        if not self._setup.is_wanted:
+            return
+        try:
+            heard = self._listen()
+        except OSError as error:
+            log.error("the kernel's routing events cannot be heard: %s; routes are checked every %d s",
+                      error.strerror, _ANYWAY)
+            while True:
+                await trio.sleep(_ANYWAY)
+                await self.check()
+        with closing(heard):
+            while True:
+                await self.check()  # at first, too: something may have happened between the set-up and `listen`
+                await self._wait(heard)
+
+    async def _wait(self, heard: socket.socket) -> None:
+        """Wait until something has happened that concerns us, or for long enough."""
+        with trio.move_on_after(_ANYWAY):
+            while True:
+                await trio.sleep(_REST)
+                await trio.lowlevel.wait_readable(heard)
+                if self._hear(heard):
+                    break
+            await trio.sleep(_MOMENT)
+            self._hear(heard)
+
+    def _hear(self, heard: socket.socket) -> bool:
+        """Note what has come; whether it concerns us."""
+        concerned = False
+        for _ in range(_EVENTS_AT_ONCE):
+            try:
+                octets = heard.recv(_LARGEST)
+            except BlockingIOError:
+                break
+            except OSError:  # ENOBUFS: there was more than the socket holds
+                self._overflowed = concerned = True
+                continue
+            for event in events_in(octets):
+                if self._setup.concerns(event):
+                    concerned = True
+                    self._rivals |= self._setup.rivals(event)
+        return concerned
+
+    async def check(self) -> None:
+        """Check all parts, and let the data path go on in between; not now where that was needed too often."""
+        pause = self._moderation.pause(trio.current_time())
+        if pause:
+            self._setup.missing = {"the set-up": "it is taken away again and again"}
+            log.error("what is set up on this host was taken away %d times within a minute; it is set up again in "
+                      "%.0f s", MOST_A_MINUTE, pause)
+            await trio.sleep(pause)
+        rivals, self._rivals = self._rivals, set()
+        unseen, self._overflowed = self._overflowed or pause > 0, False
+        restored = False
+        for text in self._setup.check(rivals, unseen=unseen):
+            restored = restored or bool(text)
+            await trio.lowlevel.checkpoint()
+        if restored:
+            self._moderation.note(trio.current_time())

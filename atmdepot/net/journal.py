@@ -1,0 +1,78 @@
+"""A journal of what a daemon has added to its host and must take back, for the case that it is killed.
+
+It stands beside the control socket, and is good only in the network namespace, and the boot of the machine, in which
+it was written.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_NAMESPACE = Path("/proc/self/ns/net")
+_SO_NETNS_COOKIE = 71
+
+log = logging.getLogger("atmdepot")
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A request by which something was added: pyroute2's method and its arguments."""
+
+    what: str
+    arguments: dict[str, Any]
+
+
+class _Pages(msgspec.Struct):
+    place: str
+    entries: list[Entry]
+
+
+class Journal:
+    """The entries in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[Entry]:
+        """What a daemon before this one added here and did not take back."""
+        try:
+            pages = msgspec.json.decode(self.path.read_bytes(), type=_Pages)
+        except FileNotFoundError:
+            return []
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            log.warning("%s: cannot be read, so what a killed daemon left is not known: %s", self.path, error)
+            return []
+        return pages.entries if pages.place == _place() else []
+
+    def write(self, entries: list[Entry]) -> None:
+        """Keep these entries; without any there is no file."""
+        try:
+            if not entries:
+                self.path.unlink(missing_ok=True)
+                return
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            new = self.path.with_suffix(".new")
+            new.write_bytes(msgspec.json.encode(_Pages(_place(), entries)))
+            new.replace(self.path)
+        except OSError as error:
+            log.warning("%s: cannot be written, so a daemon that is killed would leave its routes behind: %s",
+                        self.path, error.strerror)
+
+
+def _place() -> str:
+    """This boot of the machine and this network namespace."""
+    try:
+        boot = _BOOT.read_text().strip()
+    except OSError:
+        boot = ""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            cookie = int.from_bytes(any_socket.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
+        except OSError:  # before Linux 5.14
+            cookie = _NAMESPACE.stat().st_ino
+    return f"{boot} {cookie}"

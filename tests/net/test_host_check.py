@@ -1,0 +1,264 @@
+"""What is lost of a host's set-up is found and set up again; what a killed daemon left is taken over and taken back."""
+
+from __future__ import annotations
+
+import errno
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from atmdepot.net import host, netlink
+from atmdepot.net.host import HostSetup
+from atmdepot.net.netlink import Event
+from tests.net.kernel import LOOPBACK, TUN, UP, Kernel
+from tests.net.nodes import DEPOT, VIP, VIP6, WEB1, network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from atmdepot.config.model import Network
+
+_PACKED = bytes([10, 80, 0, 1])
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
+    made = Kernel()
+    monkeypatch.setattr(host, "IPRoute", made)
+    monkeypatch.setattr(host, "_write", lambda *_: None)
+    monkeypatch.setattr(host, "_read", lambda _: "")
+    monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(tmp_path))
+    return made
+
+
+@pytest.fixture
+def table() -> Network:
+    return network()
+
+
+def apply(table: Network, node: str) -> HostSetup:
+    table.nodes[node].configure = True
+    setup = HostSetup(table, node)
+    setup.apply()
+    return setup
+
+
+def restored(setup: HostSetup, rivals: tuple[str, ...] = (), *, unseen: bool = False) -> list[str]:
+    return [text for text in setup.check(rivals, unseen=unseen) if text]
+
+
+LOSSES: dict[str, tuple[str, Callable[[Kernel], object]]] = {
+    "depot's device down": (DEPOT, lambda it: it.take_down(TUN)),
+    "depot's routes": (DEPOT, lambda it: it.things["route"].clear()),
+    "depot's one route": (DEPOT, lambda it: it.drop("route", dst=f"{VIP6}/128")),
+    "edge's device down": (WEB1, lambda it: it.take_down(TUN)),
+    "edge's rules": (WEB1, lambda it: it.things["rule"].clear()),
+    "edge's address": (WEB1, lambda it: it.drop("addr", address=VIP)),
+    "edge's everything": (WEB1, lambda it: [it.take_down(TUN), *(there.clear() for there in it.things.values())]),
+}
+
+
+@pytest.mark.parametrize(("node", "lose"), LOSSES.values(), ids=LOSSES)
+def test_what_is_lost_is_set_up_again(
+    kernel: Kernel, table: Network, node: str, lose: Callable[[Kernel], object],
+) -> None:
+    setup = apply(table, node)
+    before = kernel.state()
+    assert restored(setup) == []
+    lose(kernel)
+    found = restored(setup)
+    assert found
+    assert kernel.state() == before
+    assert kernel.links[TUN].flags & UP
+    assert setup.restored == len(found)
+    assert setup.problem == ""
+    assert restored(setup) == []
+    setup.undo()
+    assert kernel.things["rule"] == {}
+    assert kernel.things["addr"] == {}
+
+
+@pytest.mark.parametrize("node", [DEPOT, WEB1])
+def test_the_tables_mtu_and_name_are_the_truth(kernel: Kernel, table: Network, node: str) -> None:
+    table.nodes[node].mtu = 9180
+    setup = apply(table, node)
+    before = kernel.state()
+    kernel.links[TUN].mtu = 1400
+    assert len(restored(setup)) == 1
+    kernel.links[TUN].name = "elsewhere"
+    assert restored(setup)
+    assert (kernel.links[TUN].mtu, kernel.links[TUN].name, kernel.links[TUN].flags & UP) == (9180, "atm0", UP)
+    assert kernel.state() == before
+
+
+def test_rp_filter_is_set_back(kernel: Kernel, table: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = apply(table, WEB1)
+    written: list[tuple[str, str]] = []
+    monkeypatch.setattr(host, "_read", lambda path: "1" if "rp_filter" in str(path) else "")
+    monkeypatch.setattr(host, "_write", lambda path, value: written.append((path.parts[-2], value)))
+    assert len(restored(setup)) == 1
+    assert written == [("atm0", "0")]
+
+
+def test_what_cannot_be_set_up_again_is_told_until_it_can(kernel: Kernel, table: Network) -> None:
+    setup = apply(table, WEB1)
+    kernel.things["rule"].clear()
+    kernel.refused["rule"] = errno.EPERM
+    assert restored(setup) == []
+    assert VIP in setup.problem
+    assert len(setup.missing) == 2
+    kernel.refused.clear()
+    assert len(restored(setup)) == 2
+    assert setup.problem == ""
+
+
+def test_a_device_that_is_gone_is_left_to_whoever_makes_it_anew(kernel: Kernel, table: Network) -> None:
+    setup = apply(table, DEPOT)
+    gone = kernel.links.pop(TUN)
+    kernel.things["route"].clear()
+    assert restored(setup) == []
+    assert setup.problem
+    assert kernel.things["route"] == {}
+    kernel.links[TUN + 1] = gone
+    setup.apply()
+    assert restored(setup) == []
+    assert setup.problem == ""
+    assert {route["oif"] for route in kernel.things["route"].values()} == {TUN + 1}
+
+
+def test_a_rivals_route_makes_way(kernel: Kernel, table: Network) -> None:
+    setup = apply(table, DEPOT)
+    before = kernel.state()
+
+    def take_over() -> None:
+        for route in kernel.things["route"].values():
+            route["oif"] = LOOPBACK
+
+    kernel.things["route"] = {key: dict(value) for key, value in kernel.things["route"].items()}
+    take_over()
+    assert restored(setup) == []
+    assert kernel.state() != before
+    event = Event(netlink.NEW_ROUTE, LOOPBACK, 254, _PACKED, 32)
+    assert setup.concerns(event)
+    rivals = setup.rivals(event)
+    assert len(rivals) == 1
+    assert restored(setup, tuple(rivals)) == list(rivals)
+    assert list(setup.check(unseen=True)).count("") == 2
+    assert kernel.state() == before
+
+
+def test_with_configure_false_nothing_is_asked(kernel: Kernel, table: Network) -> None:
+    table.nodes[WEB1].configure = False
+    setup = HostSetup(table, WEB1)
+    setup.apply()
+    assert restored(setup, unseen=True) == []
+    setup.undo()
+    assert kernel.asked == 0
+
+
+def test_a_check_goes_in_steps(kernel: Kernel, table: Network) -> None:
+    """Between two of them the data path goes on, so none may ask the kernel much."""
+    setup = apply(table, WEB1)
+    kernel.take_down(TUN)
+    for there in kernel.things.values():
+        there.clear()
+    before, most = kernel.asked, 0
+    for _ in setup.check():
+        most, before = max(most, kernel.asked - before), kernel.asked
+    assert most <= 3
+
+
+# Which events matter.
+
+
+EVENTS = [
+    (Event(netlink.NEW_LINK, TUN), True, True), (Event(netlink.DEL_LINK, TUN), True, True),
+    (Event(netlink.NEW_LINK, 55), False, False),
+    (Event(netlink.DEL_ADDRESS, LOOPBACK), True, True), (Event(netlink.DEL_ADDRESS, TUN), True, True),
+    (Event(netlink.DEL_ADDRESS, 55), False, False), (Event(netlink.NEW_ADDRESS, LOOPBACK), False, False),
+    (Event(netlink.DEL_RULE), False, True), (Event(netlink.NEW_RULE), False, False),
+    (Event(netlink.NEW_NETCONF, TUN), True, True), (Event(netlink.NEW_NETCONF, 55), False, False),
+    (Event(netlink.DEL_ROUTE, TUN, 254, _PACKED, 32), True, False),
+    (Event(netlink.DEL_ROUTE, TUN, 254, _PACKED, 24), False, False),
+    (Event(netlink.DEL_ROUTE, TUN, 254, bytes([10, 80, 0, 2]), 32), False, False),
+    (Event(netlink.DEL_ROUTE, TUN, 5300), False, True), (Event(netlink.DEL_ROUTE, TUN, 5301), False, False),
+    (Event(netlink.DEL_ROUTE, 2, 254), False, False),
+    (Event(netlink.NEW_ROUTE, TUN, 254, _PACKED, 32), False, False),
+    (Event(netlink.NEW_ROUTE, 55, 254, _PACKED, 32), True, False),
+    (Event(netlink.NEW_ROUTE, -1, 254, _PACKED, 32, 4_294_967_295), False, False),
+]
+
+
+@pytest.mark.parametrize(("event", "depot", "edge"), EVENTS, ids=str)
+def test_which_events_matter(kernel: Kernel, table: Network, event: Event, depot: bool, edge: bool) -> None:
+    assert [apply(table, node).concerns(event) for node in (DEPOT, WEB1)] == [depot, edge]
+
+
+# Daemons that were killed.
+
+
+def killed(table: Network, node: str, kernel: Kernel) -> None:
+    """A daemon sets up its host, and dies of SIGKILL: the kernel removes the device."""
+    apply(table, node)
+    kernel.drop("route", oif=TUN)
+    kernel.drop("addr", index=TUN)
+
+
+@pytest.mark.parametrize("lan", ["", "192.168.5.10"], ids=["here", "on a LAN"])
+def test_what_a_killed_daemon_left_goes_with_the_next_one(kernel: Kernel, table: Network, lan: str) -> None:
+    if lan:
+        table.servers["web1"].address = [ip_address(lan)]
+    before = kernel.state()
+    killed(table, WEB1, kernel)
+    assert kernel.state() != before
+    setup = apply(table, WEB1)
+    kernel.drop("route", oif=TUN)
+    setup.undo()
+    assert kernel.state() == before
+
+
+def test_what_the_next_table_does_not_want_goes_at_the_start(
+    kernel: Kernel, table: Network, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed(table, WEB1, kernel)
+    other: Any = network()
+    service = other.services["web"]
+    service.vip = service.vip[1:]
+    setup = apply(other, WEB1)
+    assert {rule["src"] for rule in kernel.things["rule"].values()} == {VIP6}
+    setup.undo()
+    assert kernel.things["rule"] == kernel.things["addr"] == {}
+
+
+def test_what_was_there_before_is_left_also_after_a_kill(kernel: Kernel, table: Network) -> None:
+    kernel.addr("add", index=LOOPBACK, address=VIP, prefixlen=32, family=2)
+    before = kernel.state()
+    killed(table, WEB1, kernel)
+    setup = apply(table, WEB1)
+    kernel.drop("route", oif=TUN)
+    setup.undo()
+    assert kernel.state() == before
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"place": 3}', b"\xff"])
+def test_a_journal_that_is_none_is_no_hindrance(kernel: Kernel, table: Network, tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "loop" / "web1.host"
+    path.parent.mkdir()
+    path.write_bytes(text)
+    setup = apply(table, WEB1)
+    assert len(kernel.things["rule"]) == 2
+    setup.undo()
+    assert not path.exists()
+
+
+def test_a_journal_of_another_namespace_is_not_believed(
+    kernel: Kernel, table: Network, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from atmdepot.net import journal
+    killed(table, WEB1, kernel)
+    monkeypatch.setattr(journal, "_place", lambda: "elsewhere")
+    setup = apply(table, WEB1)
+    setup.undo()
+    assert len(kernel.things["rule"]) == 2, "they are somebody else's"

@@ -50,7 +50,7 @@ class Moderation:
         self._times.append(now)
 
     def pause(self, now: float) -> float:
-        """How many seconds to leave it as it is: a minute, when there were too many within the last; then all is new."""
+        """How many seconds to leave it as it is: a minute, when there were too many within the last."""
         if len(self._times) < (self._times.maxlen or 0) or self._times[0] + _MINUTE <= now:
             return 0.0
         self._times.clear()

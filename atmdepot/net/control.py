@@ -22,6 +22,7 @@ from atmdepot.depot.explain import Explanation, explain
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.question import Question  # noqa: TC001 - msgspec reads the annotation
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.net.slices import Pace, encoded
 from atmdepot.net.stream import TraceRequest, stream_trace
 from atmdepot.net.views import SUBJECTS
 
@@ -37,6 +38,8 @@ log = logging.getLogger("atmdepot")
 _MAX_REQUEST = 4096
 _REQUEST_TIME = 10
 _ANSWER_TIME = 10.0
+_PATIENCE = 30.0
+"""A client that takes nothing of its answer for so long (s) is hung up on."""
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -96,27 +99,45 @@ class ControlServer:
         except (msgspec.MsgspecError, ValueError) as error:
             await _write_line(stream, {"error": f"no request: {error}"})
             return
+        trio.lowlevel.current_task().name = _name_of(request)
         if request.trace is not None:
             await self._trace(stream, request.trace)
         elif request.reload:
             await _write_line(stream, await self._reload())
+        elif request.show in SUBJECTS:
+            await self._show(stream, request.show, min(max(0, request.limit), sys.maxsize))
         else:
             await stream.send_all(self._reply(request))
+
+    async def _show(self, stream: trio.SocketStream, subject: str, limit: int) -> None:
+        """Rows in pieces, each sent before the next is made: a client that reads slowly costs no memory."""
+        pace = Pace(self._pump.clock)
+        try:
+            pieces = encoded(b'{"rows":[', SUBJECTS[subject](self._pump, limit), b"]}\n", pace)
+            piece = next(pieces)
+        except Exception as error:
+            await stream.send_all(self._own_fault(error))
+            return
+        while piece:
+            with trio.fail_after(_PATIENCE):
+                await stream.send_all(piece)
+            await pace.rest()
+            piece = next(pieces, b"")
 
     def _reply(self, request: Request) -> bytes:
         """The line that answers a request, whatever happens."""
         try:
             return _line(self._reply_to(request))
         except Exception as error:
-            log.exception("a request on %s could not be answered", self.path)
-            return _line({"error": f"a fault of atmdepot's own, which its log has: {type(error).__name__}"})
+            return self._own_fault(error)
+
+    def _own_fault(self, error: Exception) -> bytes:
+        log.error("a request on %s could not be answered", self.path, exc_info=error)
+        return _line({"error": f"a fault of atmdepot's own, which its log has: {type(error).__name__}"})
 
     def _reply_to(self, request: Request) -> dict[str, Any]:
         if request.show:
-            view = SUBJECTS.get(request.show)
-            if view is None:
-                return {"error": f"cannot show {request.show!r}: {', '.join(SUBJECTS)}"}
-            return {"rows": view(self._pump, min(max(0, request.limit), sys.maxsize))}
+            return {"error": f"cannot show {request.show!r}: {', '.join(SUBJECTS)}"}
         if request.drain or request.undrain:
             return self._administer(request)
         if request.explain is not None:
@@ -154,6 +175,15 @@ class ControlServer:
             await stream_trace(stream, self._pump, request, table)
         except AtmdepotError as error:
             await _write_line(stream, {"error": str(error)})
+
+
+def _name_of(request: Request) -> str:
+    """What a task is called that answers a request, where the watchdog tells of it."""
+    if request.show:
+        return f"show {request.show}" if request.show in SUBJECTS else "a request"
+    asked = {"drain": request.drain or request.undrain, "reload": request.reload, "explain": request.explain,
+             "trace": request.trace}
+    return next((name for name, value in asked.items() if value), "a request")
 
 
 async def _read_line(stream: trio.SocketStream) -> bytes:

@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     from atmdepot.net.tun import PacketDevice
     from atmdepot.node.node import AtmNode
 
+_YOUNG, _NEVER = 1_000, 2**31 - 1
+_COLLECTION, _FEW = 60.0, 1_000
+_SWITCH = 0.0005
+"""A worker thread (a reload reads its table in one) gives the interpreter back to the loop after so long (s)."""
+
 log = logging.getLogger("atmdepot")
 
 
@@ -114,6 +119,9 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         if status is not None:
             stack.callback(status.close)
         _calm_the_garbage_collector()
+        gc.callbacks.append(pump.watchdog.collected)
+        stack.callback(gc.callbacks.remove, pump.watchdog.collected)
+        sys.setswitchinterval(_SWITCH)
         interrupt_nobody()
         wake_up_on_time()
         host = HostLoop(pump)
@@ -129,10 +137,22 @@ def _open_status(address: TcpAddress | None, pump: Pump) -> StatusServer | None:
 
 
 def _calm_the_garbage_collector() -> None:
-    """Keep it from walking a million sessions again and again: they are no garbage, and hold no circles."""
+    """Keep it from walking a million sessions at a time: they are no garbage, and hold no circles.
+
+    What is young is looked at twice, some ten thousand objects at most each time: about a millisecond. All objects are
+    only looked at when they are few (`_collect_all`).
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 1000)
+    gc.set_threshold(_YOUNG, 10, _NEVER)
+
+
+async def _collect_all(node: AtmNode) -> None:
+    """Now and then, while few sessions and flows are there, look for circles that have grown old."""
+    while True:
+        await trio.sleep(_COLLECTION)
+        if sum(len(link.table) for link in node.links.values()) <= _FEW:
+            gc.collect()
 
 
 def _open_tun(network: Network, name: str, setup: HostSetup | None = None) -> PacketDevice:
@@ -153,6 +173,7 @@ async def _run(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(host.data_path)
             nursery.start_soon(HostWatch(setup).run)
+            nursery.start_soon(_collect_all, pump.node)
             nursery.start_soon(control.run)
             nursery.start_soon(Filler(pump).run)
             if status is not None:

@@ -9,6 +9,7 @@ something, the thread wakes this loop, which calls trio between two bursts. All 
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,32 @@ if TYPE_CHECKING:
     from atmdepot.net.pump import Pump
 
 
+class Steps(trio.abc.Instrument):
+    """The longest step of a task in the last call of trio's loop."""
+
+    def __init__(self) -> None:
+        self._began = self._longest = 0
+        self._name = ""
+
+    def begin(self) -> None:
+        """A call begins."""
+        self._longest, self._name = 0, ""
+
+    def longest(self) -> str:
+        """The name of its task; of trio itself, where no task took a step."""
+        return self._name or "its own loop"
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """A task is called."""
+        self._began = time.monotonic_ns()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """A task waits again, or has ended."""
+        took = time.monotonic_ns() - self._began
+        if took > self._longest:
+            self._longest, self._name = took, task.name
+
+
 class HostLoop:
     """Runs a pump and, as its guest, trio."""
 
@@ -33,13 +60,16 @@ class HostLoop:
         self._failure: BaseException | None = None
         self._failed = trio.Event()
         self._tell_trio: Callable[[], None] = lambda: None
+        self._steps = Steps()
+        pump.watchdog.task_of = self._steps.longest
 
     def run(self, main: Callable[..., Awaitable[Any]], *arguments: object) -> Any:
         """Run until `main` has returned, and return or raise what it does."""
         try:
             self._pump.watch(self._wake, self._woken)
             trio.lowlevel.start_guest_run(
-                main, *arguments, run_sync_soon_threadsafe=self._call_soon, done_callback=self._done)
+                main, *arguments, run_sync_soon_threadsafe=self._call_soon, done_callback=self._done,
+                instruments=[self._steps])
             wait = 0.0
             while self._result is None:
                 wait = self._turn(wait)
@@ -64,6 +94,7 @@ class HostLoop:
 
     def _woken(self, _: int) -> None:
         os.eventfd_read(self._wake)
+        self._steps.begin()
         for _ in range(len(self._calls)):  # what these calls bring about waits for the next turn
             self._calls.popleft()()
 

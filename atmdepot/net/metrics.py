@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 import atmdepot
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _PREFIX = "atmdepot_"
 _ALL = sys.maxsize
 _NODE = ("network", "node")
+_SAMPLES = 32
+_HEAD_LINES = 2
 
 
 class Family(NamedTuple):
@@ -46,6 +49,9 @@ def _gauge(text: str, *labels: str) -> Family:
 FAMILIES = {
     "info": _gauge("1; the labels tell what the node is.", "kind", "version"),
     "ready": _gauge("1 when /readyz says so: a depot's request gets through, an edge node's server answers."),
+    "host_restored": _counter("How often something of the host's set-up was lost and set up again."),
+    "loop_long_turns": _counter("Turns of the daemon's loop that took more than 5 ms of the processor."),
+    "loop_longest_turn_seconds": _gauge("The longest of these turns; 0 when there was none."),
     "tun_packets": _counter("Packets at the TUN device: rx read from it, tx written to it.", "direction"),
     "tun_vanished": _counter("How often the TUN device was removed and made anew."),
     "link_cells": _counter("Cells that crossed the link.", "link", "direction"),
@@ -102,22 +108,43 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """The families that have values on this node."""
+        for _ in self.gather():
+            pass
+        return self.families()
+
+    def gather(self) -> Iterator[None]:
+        """Collect the values, some in each step, so that the data path can go on in between."""
         self._made = {name: (CounterMetricFamily if family.counts else GaugeMetricFamily)(
             _PREFIX + name, family.text, labels=(*_NODE, *family.labels)) for name, family in FAMILIES.items()}
         for part in (self._node_itself, self._counters, self._links, self._vcs, self._servers):
-            part()
-        yield from (family for family in self._made.values() if family.samples)
+            yield from part()
+
+    def families(self) -> Iterator[Metric]:
+        """The families with what has been gathered."""
+        return (family for family in self._made.values() if family.samples)
+
+    def text(self) -> Iterator[bytes]:
+        """The page in Prometheus' text format, in pieces that are made one by one."""
+        for _ in self.gather():
+            yield b""
+        for family in self.families():
+            yield from _text(family)
 
     def _add(self, name: str, value: float, *labels: str) -> None:
         self._made[name].add_metric((*self._node, *labels), value)
 
-    def _node_itself(self) -> None:
+    def _node_itself(self) -> Iterator[None]:
         node = self._pump.node
         self._add("info", 1, node.network.nodes[node.name].kind, atmdepot.__version__)
         self._add("ready", not not_ready(self._pump))
+        self._add("host_restored", self._pump.host.restored if self._pump.host is not None else 0)
+        self._add("loop_long_turns", self._pump.watchdog.count)
+        self._add("loop_longest_turn_seconds", self._pump.watchdog.longest / 1e9)
+        yield
 
-    def _counters(self) -> None:
+    def _counters(self) -> Iterator[None]:
         for row in views.counters(self._pump, _ALL):
+            yield
             name, place, value = row["counter"], row["place"], row["value"]
             if name.startswith("drop:"):
                 self._add("drops", value, place, name.removeprefix("drop:"), row["unit"])
@@ -127,29 +154,53 @@ class Metrics:
                 metric, labels = _OF_COUNTERS[name]
                 self._add(metric, value, *labels)
 
-    def _links(self) -> None:
+    def _links(self) -> Iterator[None]:
         for row in views.links(self._pump, _ALL):
+            yield
             for unit in ("cells", "pdus", "datagrams"):
                 for direction in ("rx", "tx"):
                     if f"{direction}_{unit}" in row:
                         self._add(f"link_{unit}", row[f"{direction}_{unit}"], row["link"], direction)
             self._add("link_vcs", len(self._pump.node.links[row["link"]].table), row["link"])
 
-    def _vcs(self) -> None:
+    def _vcs(self) -> Iterator[None]:
         node = self._pump.node
         for name, vp in node.network.vps_of(node.name).items():
+            yield
             vcis = vp.session_vcis
             count = vcis.last - vcis.first + 1 if vcis else 0
             self._add("vp_session_vcis", count, name, node.network.link_of_vp(vp))
         for row in views.permanent_vcs(self._pump):
+            yield
             for direction in ("rx", "tx"):
                 self._add("vc_cells", row[f"{direction}_cells"], row["link"], row["vc"], row["carries"], direction)
 
-    def _servers(self) -> None:
+    def _servers(self) -> Iterator[None]:
         for row in views.servers(self._pump, _ALL):
+            yield
             self._add("server_alive", row["list"] == "alive", row["server"])
             for key in ("draining", "weight", "sessions"):
                 self._add(f"server_{key}", row[key], row["server"])
             self._add("server_sessions_opened", row["sessions_total"], row["server"])
             if row["load"] is not None:
                 self._add("server_load", row["load"], row["server"])
+
+
+class _Only:
+    """Stands in for a registry that has a single family."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> list[Metric]:
+        return [self._family]
+
+
+def _text(family: Metric) -> Iterator[bytes]:
+    """A family in pieces of so many samples; only the first has the two lines that head it."""
+    samples = family.samples
+    for start in range(0, len(samples), _SAMPLES):
+        family.samples = samples[start:start + _SAMPLES]
+        text = generate_latest(_Only(family))
+        yield text.split(b"\n", _HEAD_LINES)[_HEAD_LINES] if start else text
+    family.samples = samples

@@ -2,11 +2,13 @@ from atmdepot.node.node cimport AtmNode, DataPath
 from atmdepot.net._bursts cimport Poller as _Poller
 from atmdepot.net.line_link cimport CellLink
 from atmdepot.net.tun cimport PacketDevice
+from atmdepot.net.watchdog cimport Watchdog
 cimport cython
 
 
 cdef long long _SPIN, _REVIEW, _NEVER, _LEAST_PAUSE
 cdef double _LONGEST_WAIT
+cdef object _FROM_TUN, _TIMERS, _GUEST
 cdef int _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _READ_AND_WRITE, _NONE
 
 
@@ -21,6 +23,7 @@ cdef class Pump:
     cdef public DataPath _path
     cdef public object links, host, _other_clock, taps, tun_losses, _reopen
     cdef public PacketDevice tun
+    cdef public Watchdog watchdog
     cdef public _Poller _poller
     cdef public dict _handlers, _ports_by_descriptor
     cdef list _ports

@@ -19,6 +19,7 @@ from atmdepot.net.bursts import Poller
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.tap import Taps
 from atmdepot.net.tun import Tun, TunGone
+from atmdepot.net.watchdog import FROM_TUN, GUEST, TIMERS, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +41,7 @@ _LEAST_PAUSE = 1_000_000
 _NEVER = 1 << 62
 _LONGEST_WAIT = 3600.0
 _NONE = -1
+_FROM_TUN, _TIMERS, _GUEST = FROM_TUN, TIMERS, GUEST
 _READ, _WRITE, _READ_AND_WRITE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT
 
 log = logging.getLogger("atmdepot")
@@ -70,6 +72,7 @@ class Pump:
         self.node = node
         self.links = links
         self.tun = tun
+        self.watchdog = Watchdog()
         self.taps = Taps(node, self.queue_drops, self._lead_through)
         self._path: DataPath = node
         self.tun_losses = 0
@@ -137,14 +140,18 @@ class Pump:
             elif (port := self._ports_by_descriptor.get(descriptor)) is not None:
                 self._link_is_ready(port, self._poller.events(number))
             else:
+                self.watchdog.begins(_GUEST, self.clock())
                 self._handlers[descriptor](self._poller.events(number))
         now = self.clock()
         if ready and self._is_reviewed:
             self._review_by(now + _REVIEW)
         due = self.next_timer()
         if due <= now:
+            self.watchdog.begins(_TIMERS, now)
             self._handle_timers(now)
             due = self.next_timer()
+            now = self.clock()
+        self.watchdog.ends(now)
         return min(max(0, due - now) / 1e9, _LONGEST_WAIT)
 
     def next_timer(self) -> int:
@@ -191,6 +198,7 @@ class Pump:
         """Read, handle and write one burst of packets; raise TunGone."""
         self._busy = True
         now = self.clock()
+        self.watchdog.begins(_FROM_TUN, now)
         path = self._path
         path.begin()
         packets = self.tun.read_burst(_PACKETS_A_BURST)
@@ -209,6 +217,7 @@ class Pump:
         """Read, handle and write one burst of datagrams."""
         self._busy = True
         now = self.clock()
+        self.watchdog.begins(name, now)
         path = self._path
         path.begin()
         received = link.receive_burst(_DATAGRAMS_A_BURST)

@@ -6,12 +6,11 @@ edge node connects to its server before each report.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.probing import Outcome
 from atmdepot.edge.node import EdgeNode
-from atmdepot.net import views
 from atmdepot.wire.statistics import ServerState
 
 if TYPE_CHECKING:
@@ -29,12 +28,17 @@ def not_ready(pump: Pump) -> str:
         return f"this host is not set up: {pump.host.problem}"
     if isinstance(pump.node, EdgeNode):
         return _edge(pump.node)
-    servers = views.servers(pump, sys.maxsize)
-    probed = pump.node.network.probing.probe != "none"
-    alive = [row for row in servers if row["list"] == "alive"]
-    if not alive:
-        return "no server is alive: " + "; ".join(f"{row['server']}: {row['why']}" for row in servers)
-    if probed and all(row["last_probe"] != Outcome.ANSWERED for row in alive):
+    if isinstance(pump.node, Depot):
+        return _depot(pump.node)
+    return ""
+
+
+def _depot(node: Depot) -> str:
+    servers = node.management.servers.values()
+    if not any(server.alive for server in servers):
+        return "no server is alive: " + "; ".join(f"{server.name}: {server.condition.why}" for server in servers)
+    probed = node.network.probing.probe != "none"
+    if probed and not any(server.alive and server.condition.last_outcome == Outcome.ANSWERED for server in servers):
         return "no server has answered a probe yet"
     return ""
 

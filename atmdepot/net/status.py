@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.metrics import Metrics
 from atmdepot.net.readiness import not_ready
+from atmdepot.net.slices import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +40,11 @@ class StatusServer:
     def __init__(self, address: TcpAddress, pump: Pump) -> None:
         """Take the address; raise EnvironmentLacks when it cannot be had."""
         self._pump = pump
+        self._metrics_of_node = Metrics(pump)
         self._registry = CollectorRegistry()
-        self._registry.register(Metrics(pump))
         ProcessCollector(registry=self._registry)
         self._page, self._made_at = b"", -_FRESH
+        self._making = trio.Lock()
         self._open: list[trio.CancelScope] = []
         self._pages: dict[bytes, Callable[[], _Answer]] = {
             b"/metrics": self._metrics, b"/healthz": self._healthz, b"/readyz": self._readyz}
@@ -79,6 +81,8 @@ class StatusServer:
             if request is None:
                 return
             head_only = request.method == b"HEAD"
+            if _page_of(request) == b"/metrics":
+                await self._freshen()
             status, kind, body = self._answer(request)
         except h11.RemoteProtocolError as error:
             status, kind, body = error.error_status_hint, _TEXT, f"{error}\n".encode()
@@ -87,17 +91,29 @@ class StatusServer:
         await stream.send_all(head if head_only else head + body)
 
     def _answer(self, request: h11.Request) -> _Answer:
-        page = self._pages.get(request.target.partition(b"?")[0])
+        page = self._pages.get(_page_of(request))
         if page is None:
             return 404, _TEXT, b"there are " + b", ".join(self._pages) + b"\n"
         if request.method not in (b"GET", b"HEAD"):
             return 405, _TEXT, b"only GET and HEAD\n"
         return page()
 
+    async def _freshen(self) -> None:
+        """Make the page of metrics anew unless it is fresh, in slices between bursts; whoever asks meanwhile waits."""
+        async with self._making:
+            now = self._pump.clock()
+            if now - self._made_at < _FRESH:
+                return
+            pace = Pace(self._pump.clock)
+            pieces = []
+            for piece in self._metrics_of_node.text():
+                pieces.append(piece)
+                if pace.is_over():
+                    await pace.rest()
+            pieces.append(generate_latest(self._registry))
+            self._page, self._made_at = b"".join(pieces), now
+
     def _metrics(self) -> _Answer:
-        now = self._pump.clock()
-        if now - self._made_at >= _FRESH:
-            self._page, self._made_at = generate_latest(self._registry), now
         return 200, CONTENT_TYPE_LATEST, self._page
 
     def _healthz(self) -> _Answer:
@@ -107,6 +123,10 @@ class StatusServer:
     def _readyz(self) -> _Answer:
         reason = not_ready(self._pump)
         return (503, _TEXT, f"{reason}\n".encode()) if reason else (200, _TEXT, b"ready\n")
+
+
+def _page_of(request: h11.Request) -> bytes:
+    return request.target.partition(b"?")[0]
 
 
 async def _next_request(http: h11.Connection, stream: trio.SocketStream) -> h11.Request | None:

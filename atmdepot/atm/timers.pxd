@@ -1,6 +1,6 @@
 cimport cython
 
-cdef long long _SECOND, _HORIZON, _NOWHERE
+cdef long long _SECOND, _HORIZON, _NOWHERE, _ALL
 
 
 cdef class Expiring:
@@ -10,14 +10,14 @@ cdef class Expiring:
 
 
 cdef class TimerWheel:
-    cdef public long long tick
+    cdef public long long tick, most
     cdef public dict _slots
-    cdef public list _due
+    cdef public list _due, _looking
 
     @cython.locals(slot="long long", bucket=dict)
     cpdef add(self, Expiring item, long long now)
     @cython.locals(bucket=dict)
     cpdef remove(self, Expiring item)
-    @cython.locals(item=Expiring, gone=list, slot="long long")
+    @cython.locals(item=Expiring, gone=list, bucket=dict, slot="long long", left="long long")
     cpdef list expired(self, long long now)
     cpdef next_timer(self)

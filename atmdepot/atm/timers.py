@@ -13,6 +13,7 @@ from typing import Any
 _SECOND = 1_000_000_000
 _HORIZON = 60
 _NOWHERE = -1
+_ALL = 2**62
 
 
 class Expiring:
@@ -36,10 +37,13 @@ class TimerWheel:
     item that is taken out is not held any longer: a flood of short-lived ones leaves nothing behind.
     """
 
-    __slots__ = ("_due", "_slots", "tick")
+    __slots__ = ("_due", "_looking", "_slots", "most", "tick")
 
     def __init__(self, tick: int = _SECOND) -> None:
         self.tick = tick
+        self.most = _ALL
+        """So many items at most are looked at in a call of `expired`; `next_timer` tells when there are more."""
+        self._looking: list[Expiring] = []  # those of the first slot that have yet to be looked at, the last first
         self._slots: dict[int, dict[Expiring, None]] = {}
         self._due: list[int] = []
 
@@ -65,14 +69,29 @@ class TimerWheel:
     def expired(self, now: int) -> list[Any]:
         """Take out the items whose deadline has passed; those with more time go to a later slot."""
         gone: list[Any] = []
+        left = self.most
         while self._due and self._due[0] * self.tick <= now:
-            slot = heapq.heappop(self._due)
-            for item in self._slots.pop(slot):
+            slot = self._due[0]
+            bucket = self._slots[slot]
+            if not self._looking:
+                self._looking = list(bucket)
+                self._looking.reverse()
+            while self._looking:
+                if not left:
+                    return gone
+                left -= 1
+                item = self._looking.pop()
+                if item.slot != slot or item not in bucket:
+                    continue  # it was taken out since
+                del bucket[item]
                 item.slot = _NOWHERE
                 if item.deadline <= now:
                     gone.append(item)
                 else:
                     self.add(item, now)
+            if not bucket:
+                heapq.heappop(self._due)
+                del self._slots[slot]
         return gone
 
     def next_timer(self) -> int | None:

@@ -34,6 +34,7 @@ from atmdepot.restoring import restored_on_failure
 from atmdepot.wire.tcp import RST, SYN, reset_for
 
 if TYPE_CHECKING:
+    from atmdepot.atm.timers import TimerWheel
     from atmdepot.atm.vc import Vc
     from atmdepot.config.model import Network
     from atmdepot.node.node import Observer
@@ -224,6 +225,10 @@ class Depot(AtmNode):
                  self.probing.next_timer(self.management.servers.values()),
                  *(link.reassembler.next_timer() for link in self.links.values())]
         return min((time for time in times if time is not None), default=None)
+
+    def wheels(self) -> list[TimerWheel]:
+        """The sessions' wheel."""
+        return [self.sessions._wheel]
 
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over what a changed VC table may change while sessions go on: servers, pools, balancing, timers.

@@ -230,6 +230,10 @@ class EdgeNode(AtmNode):
         self.fragments.expire(now)
         self.link.reassembler.expire(now)
 
+    def wheels(self) -> list[TimerWheel]:
+        """The wheel of flows and VCs."""
+        return [self._wheel]
+
     def next_timer(self) -> int | None:
         """When `handle_timer` has something to do (ns), or None."""
         times = (self._wheel.next_timer(), self.fragments.next_timer(), self.link.reassembler.next_timer())

@@ -28,7 +28,7 @@ cdef class Pump:
     cdef public dict _handlers, _ports_by_descriptor
     cdef list _ports
     cdef public set _backlogged
-    cdef public list _lines
+    cdef public list _lines, _wheels
     cdef public long long _node_due, _reopen_at
     cdef public bint _started, _busy, _is_reviewed
     cdef public int _tun_descriptor

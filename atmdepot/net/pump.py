@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _PACKETS_A_BURST = 128
 _DATAGRAMS_A_BURST = 32
+_EXPIRED_AT_ONCE = 512
 _SPIN = 200_000
 """Where packets have just passed, the next ones are so many ns away; see docs/performance.md."""
 _REVIEW = 100_000_000
@@ -90,6 +91,9 @@ class Pump:
         self._backlogged: set[str] = set()
         self._node_due = self.clock()  # when the node's timers are to be looked at
         self._is_reviewed = False  # whether nothing has passed since they were
+        self._wheels = node.wheels()
+        for wheel in self._wheels:
+            wheel.most = _EXPIRED_AT_ONCE
         self._started = False
         self._busy = False  # whether anything passed in the last turn
 
@@ -286,8 +290,11 @@ class Pump:
             self.write_out(now)
             due = self.node.next_timer()
         self._is_reviewed = True
-        # What is still due has a timer that is coarser than its time: it is asked again, but not without a pause.
-        self._node_due = _NEVER if due is None else max(due, now + _LEAST_PAUSE)
+        if any((time := wheel.next_timer()) is not None and time <= now for wheel in self._wheels):
+            self._node_due = now  # more has expired than is handled at a time: go on after the next bursts
+        else:
+            # What is still due has a timer that is coarser than its time: it is asked again, but not without a pause.
+            self._node_due = _NEVER if due is None else max(due, now + _LEAST_PAUSE)
 
     def _lose_tun(self, error: TunGone) -> None:
         """The device was removed: make it anew, as often as it takes."""

@@ -12,6 +12,7 @@ from atmdepot.wire.packet import analyse_by_views, quick
 
 if TYPE_CHECKING:
     from atmdepot.atm.adaptation import LinkAdaptation
+    from atmdepot.atm.timers import TimerWheel
     from atmdepot.atm.vc import Vc
     from atmdepot.config.model import Network
     from atmdepot.drops import DropObserver, OnVc
@@ -120,6 +121,10 @@ class AtmNode(DataPath):
     def next_timer(self) -> int | None:
         """When `handle_timer` has something to do (ns), or None."""
         raise NotImplementedError
+
+    def wheels(self) -> list[TimerWheel]:
+        """The wheels on which there may be very many items."""
+        return []
 
     def take_packets(self) -> list[bytes]:
         """The packets for the TUN device, in order; they are the caller's now."""

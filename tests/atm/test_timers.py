@@ -146,3 +146,39 @@ def test_a_flood_of_items_taken_out_leaves_nothing() -> None:
         wheel.add(item, 0)
         wheel.remove(item)
     assert sum(map(len, wheel._slots.values())) == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 100])
+def test_a_bound_on_what_is_looked_at_leaves_the_rest_for_the_next_call(count: int) -> None:
+    """In the same order as without, items that leave meanwhile left out, and until then a timer is due."""
+    wheel = TimerWheel(TICK)
+    wheel.most = 10
+    items = [Expiring(5 * TICK + number) for number in range(count)]
+    later = Expiring(50 * TICK)
+    for item in (*items, later):
+        wheel.add(item, 0)
+    now = 60 * TICK
+    gone: list[Expiring] = []
+    while (due := wheel.next_timer()) is not None and due <= now:
+        some = wheel.expired(now)
+        assert len(some) <= 10
+        gone += some
+        if len(gone) == 10 and count == 100:
+            wheel.remove(items[12])
+    assert gone == [item for item in (*items, later) if not (count == 100 and item is items[12])]
+    assert wheel._slots == {}
+
+
+def test_an_earlier_slot_between_two_calls_is_not_lost() -> None:
+    wheel = TimerWheel(TICK)
+    wheel.most = 2
+    items = [Expiring(5 * TICK) for _ in range(5)]
+    for item in items:
+        wheel.add(item, 0)
+    gone = wheel.expired(10 * TICK)
+    earlier = Expiring(2 * TICK)
+    wheel.add(earlier, 0)
+    while wheel.next_timer() is not None:
+        gone += wheel.expired(10 * TICK)
+    assert len(gone) == 6
+    assert set(gone) == {*items, earlier}

@@ -237,11 +237,11 @@ class Depot(AtmNode):
         """
         pools = self.management.pools.values()
         with restored_on_failure(self.management, *pools, *(pool.balancer for pool in pools), and_attributes_of=(
-                self.sessions, *self.management.servers.values())):
+                self, self.probing, self.sessions, *self.management.servers.values())):
             self.sessions.use(network.sessions)
             self.management.configure(network, now)
-            self.probing.settings = network.probing
             self.network = network
+            self.probing.use(network.probing, self.management.servers.values())
 
     def subscribe(self, observer: Observer) -> None:
         """Tell an observer of drops and of what happens to sessions."""

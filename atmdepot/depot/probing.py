@@ -210,6 +210,13 @@ class Probing:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    def use(self, settings: Settings, servers: Iterable[Server]) -> None:
+        """Go by other settings; where edge nodes are to report no more, what they said counts no longer."""
+        self.settings = settings
+        if not settings.statistics:
+            for server in servers:
+                server.load = None
+
     def report(self, server: Server, sdu: bytes, path: PathCondition, now: int) -> bool:
         """Take a report of a server's edge node, with the condition of the way that it came; False when it is none."""
         try:

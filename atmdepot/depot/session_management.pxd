@@ -5,14 +5,15 @@ from atmdepot.depot.probing cimport Condition
 
 
 cdef class Server(Member):
-    cdef public object name, settings, vp, link, load, path
+    cdef public object settings, vp, link, path
     cdef public Condition condition
     cdef public bint draining, is_backup, _has_weight
-    cdef public long long _bound
-    cdef public long long primary_sessions, total_sessions, sessions_since_report
+    cdef public long long _bound, _slow_start, total_sessions
 
     cpdef bint takes_sessions(self) except -1
     cpdef bint is_regular(self) except -1
+    @cython.locals(since="long long")
+    cpdef long long effective_weight(self, long long now) except -1
 
 
 cdef class Pool:

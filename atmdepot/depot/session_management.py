@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.adaptation import PathCondition
@@ -24,11 +23,11 @@ _WEIGHT_UNIT = 100
 class Server(Member):
     """A server as the depot knows it: where it is, its condition, and what it carries."""
 
-    __slots__ = ("_bound", "_has_weight", "condition", "draining", "is_backup", "link", "load", "name", "path",
-                 "primary_sessions", "sessions_since_report", "settings", "total_sessions", "vp")
+    __slots__ = ("_bound", "_has_weight", "_slow_start", "condition", "draining", "is_backup", "link", "path",
+                 "settings", "total_sessions", "vp")
 
     def __init__(self, name: str, position: int, settings: ServerSettings, vp: str, link: str, now: int) -> None:
-        self.name = name
+        self.be_called(name)
         self.configure(position, settings, vp, link)
         self.condition = Condition(now)
         self.draining = False
@@ -41,6 +40,7 @@ class Server(Member):
         self.position, self.settings, self.vp, self.link = position, settings, vp, link
         # Looked at for each new session.
         self._bound, self.is_backup, self._has_weight = settings.max_sessions, settings.backup, settings.weight > 0
+        self.weight, self._slow_start = settings.weight * _WEIGHT_UNIT, int(settings.slow_start)
 
     @property
     def alive(self) -> bool:
@@ -56,16 +56,12 @@ class Server(Member):
         return not self.is_backup and self._has_weight
 
     def effective_weight(self, now: int) -> int:
-        """Its weight in hundredths; after a recovery it grows in tenths to the whole over `slow_start`.
-
-        In steps, so that a table made for the weights (Maglev) is not made again for each session.
-        """
-        weight = self.settings.weight * _WEIGHT_UNIT
-        span = int(self.settings.slow_start)
-        since = now - self.condition.since
-        if self.condition.recovered and since < span:
-            return weight * max(1, 10 * since // span) // 10
-        return weight
+        """Its weight in hundredths; after a recovery it grows in tenths to the whole over `slow_start`."""
+        if self.condition.recovered and self._slow_start:
+            since = now - self.condition.since
+            if since < self._slow_start:
+                return self.weight * max(1, 10 * since // self._slow_start) // 10
+        return self.weight
 
 
 class Pool:
@@ -78,6 +74,7 @@ class Pool:
         self.servers = list(servers)
         self.balancing = balancing
         self.balancer: Balancer = BALANCERS[balancing]()
+        self.balancer.prepare(self.servers)
         self._next: Server | None = None
 
     def take_next(self, client: bytes, now: int) -> Server | None:
@@ -94,11 +91,11 @@ class Pool:
         return server if server is not None and server.takes_sessions() else None
 
     def would_give(self, client: bytes, now: int) -> Server | None:
-        """The server that `take_next` would give; a copy of the balancer chooses, so that no turn is used up."""
+        """The server that `take_next` would give; no turn is used up."""
         if self._next is not None and self._next.takes_sessions():
             return self._next
         candidates = self.candidates()
-        return deepcopy(self.balancer).choose(candidates, client, now) if candidates else None
+        return self.balancer.pick(candidates, client, now) if candidates else None
 
     @property
     def preloaded(self) -> Server | None:
@@ -113,6 +110,7 @@ class Pool:
     def change(self, servers: Sequence[Server]) -> None:
         """Take over the servers of a changed table; the one chosen ahead keeps its turn if it may still be chosen."""
         self.servers = list(servers)
+        self.balancer.prepare(self.servers)
         if self._next is not None and (
                 self._next not in servers or not self._next.is_regular()):
             self._next = None

@@ -160,18 +160,37 @@ def test_slow_start_gives_a_tenth_first() -> None:
     assert Counter(give(pool, 30, now=100 * SECOND))["web1"] in (14, 15, 16)
 
 
-def test_maglevs_table_is_made_once_for_each_step_of_a_slow_start() -> None:
-    servers = make_servers({"slow_start": Duration(10 * SECOND)}, {})
+def test_no_maglev_table_is_made_while_sessions_open() -> None:
+    """Not for deaths, full servers or a slow start; only when servers or weights change."""
+    servers = make_servers({"slow_start": Duration(10 * SECOND)}, {"max_sessions": 3}, {})
+    pool = Pool("p", servers, "maglev")
+    table = pool.balancer._table
+    for tenths in range(120):
+        (kill if tenths < 10 else revive)(servers[0])
+        give(pool, 1, CLIENTS[tenths], tenths * SECOND // 10)
+        assert pool.balancer._table is table
+    pool.change(servers)
+    assert pool.balancer._table is table
+    pool.change(servers[1:])
+    assert set(pool.balancer._table) == {0, 1}
+
+
+@pytest.mark.parametrize("balancing", ["source-hash", "maglev"])
+def test_slow_start_of_a_hash_lets_clients_in_that_then_stay(balancing: str) -> None:
+    servers = make_servers({"slow_start": Duration(10 * SECOND)}, {}, {})
+    pool = Pool("p", servers, balancing)
+    whole = {client for client, name in by_client(pool).items() if name == "web1"}
     kill(servers[0])
     revive(servers[0])
-    pool = Pool("p", servers, "maglev")
-    tables = set()
-    kept = []
-    for tenths in range(120):
-        give(pool, 1, CLIENTS[0], tenths * SECOND // 10)
-        kept.append(pool.balancer._table)
-        tables.add(id(pool.balancer._table))
-    assert len(tables) == 10
+    before: set[bytes] = set()
+    for tenth in range(1, 10):
+        now = {client for client, name in by_client(pool, tenth * SECOND).items() if name == "web1"}
+        assert before < now < whole
+        # Where a weight of t tenths is drawn for, the share is t/(t + 20); of the places of a table, t tenths are.
+        share = tenth / (tenth + 20) if balancing == "source-hash" else tenth / 30
+        assert len(now) / len(CLIENTS) == pytest.approx(share, abs=0.03)
+        before = now
+    assert {client for client, name in by_client(pool, 10 * SECOND).items() if name == "web1"} == whole
 
 
 # Load.
@@ -287,6 +306,64 @@ def test_size_of_the_maglev_table_is_prime() -> None:
     """Else a walk by a fixed step would not visit every place."""
     assert all(MAGLEV_SIZE % divisor for divisor in range(2, 101))
     assert MAGLEV_SIZE < 101 ** 2
+
+
+@pytest.mark.parametrize("hindrance", ["dead", "full", "draining"])
+def test_maglev_moves_only_the_clients_of_a_server_that_takes_none_and_shares_them_by_weight(hindrance: str) -> None:
+    servers = make_servers({"weight": 2}, {}, {"max_sessions": 1}, {"weight": 3})
+    pool = Pool("p", servers, "maglev")
+
+    def chosen() -> dict[bytes, str]:
+        return {client: server.name for client in CLIENTS if (server := pool.would_give(client, 0)) is not None}
+
+    before = chosen()
+    if hindrance == "dead":
+        kill(servers[2])
+    servers[2].primary_sessions = int(hindrance == "full")
+    servers[2].draining = hindrance == "draining"
+    during = chosen()
+    moved = [client for client in CLIENTS if before[client] != during[client]]
+    assert moved == [client for client in CLIENTS if before[client] == "web3"]
+    shares = Counter(during[client] for client in moved)
+    for name, weight in (("web1", 2), ("web2", 1), ("web4", 3)):
+        assert shares[name] / len(moved) == pytest.approx(weight / 6, abs=0.08)
+    revive(servers[2])
+    servers[2].primary_sessions, servers[2].draining = 0, False
+    assert chosen() == before
+
+
+@pytest.mark.parametrize("balancing", ["source-hash", "maglev"])
+@pytest.mark.parametrize("left", [1, 3, 30])
+def test_hash_is_the_same_for_a_client_and_fair_where_nearly_all_servers_are_full(balancing: str, left: int) -> None:
+    servers = make_servers(*({"max_sessions": 1} for _ in range(100)))
+    for server in servers[left:]:
+        server.primary_sessions = 1
+    pools = [Pool("p", servers, balancing) for _ in range(2)]
+    first, second = ([server.name for client in CLIENTS if (server := pool.would_give(client, 0)) is not None]
+                     for pool in pools)
+    assert first == second
+    shares = Counter(first)
+    assert set(shares) == {server.name for server in servers[:left]}
+    assert max(shares.values()) < 1.4 * len(CLIENTS) / left
+
+
+@pytest.mark.parametrize("balancing", ["source-hash", "maglev"])
+def test_backup_servers_share_clients_by_weight(balancing: str) -> None:
+    servers = make_servers({}, {"backup": True}, {"backup": True, "weight": 3})
+    pool = Pool("p", servers, balancing)
+    kill(servers[0])
+    shares = Counter(by_client(pool).values())
+    assert shares["web3"] / len(CLIENTS) == pytest.approx(3 / 4, abs=0.03)
+    assert shares["web2"] + shares["web3"] == len(CLIENTS)
+
+
+def test_source_hash_tells_great_weights_apart() -> None:
+    """Powers of 1/weight all come close to 1; were they taken for equal, the first server would have all clients."""
+    servers = make_servers(*({"weight": 1000} for _ in range(4)))
+    for server in servers:
+        server.weight = 10**17
+    shares = Counter(by_client(Pool("p", servers, "source-hash")).values())
+    assert all(shares[server.name] / len(CLIENTS) == pytest.approx(1 / 4, abs=0.032) for server in servers)
 
 
 def test_servers_that_come_and_go_never_leave_a_stale_maglev_table() -> None:

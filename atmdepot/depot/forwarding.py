@@ -96,7 +96,7 @@ class Depot(AtmNode):
         session.octets_in += len(octets)
         if (tcp.length or is_opening(tcp.flags)) and not session.probe:
             server = session.server
-            server.condition.asked(session.number, now)
+            server.condition.asked(session.key, now)
         return session.target
 
     def pool_for(self, packet: Packet) -> Pool | DropReason:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from atmdepot.depot.sessions import Session, SessionEvent
 from atmdepot.drops import DropReason
 from atmdepot.wire.flows import flow_key
-from atmdepot.wire.icmp import quoted_flow
+from atmdepot.wire.icmp import quoted_flow, says_unreachable
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
 
 if TYPE_CHECKING:
@@ -100,4 +100,17 @@ class OtherTraffic:
             flow.server.condition.answered(now)
             flow.packets_out += 1
             flow.octets_out += packet.total_length
+        elif packet.protocol in (PROTOCOL_ICMP, PROTOCOL_ICMPV6):
+            self._hear_error(link, octets, packet, now)
         return packet.protocol != PROTOCOL_TCP or depot.is_from_vip(octets, packet, vc)
+
+    def _hear_error(self, link: str, octets: bytes, packet: Packet, now: int) -> None:
+        """An error about a client's packet is an answer of its server, unless a router says that it cannot reach it."""
+        flow = quoted_flow(octets)
+        if flow is None:
+            return
+        protocol, source, sport, destination, dport = flow
+        session = self._depot.sessions.find(flow_key(protocol, source, sport, destination, dport))
+        if session is not None and session.vp.link.name == link and (
+                packet.source == destination or not says_unreachable(octets)):
+            session.server.condition.answered(now)

@@ -5,6 +5,9 @@ silence where an ACK was due; and polling of a server that failed, until it answ
 server is alive while it has none. The faults together tell apart a server process that died, a host that fell silent
 and a link that broke.
 
+Clients alone prove nothing: a server that drops what some of them send is alive. So silence makes a server suspect, and
+it is probed at once; it is a fault when that probe fails, and as many different clients wait.
+
 This module decides; sockets and clocks are elsewhere (`net/prober.py`). Times in ns.
 """
 
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.units import count_text
 from atmdepot.depot.full_datagrams import FullDatagrams
+from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
@@ -24,8 +28,13 @@ if TYPE_CHECKING:
     from atmdepot.atm.adaptation import PathCondition
     from atmdepot.config.model import Probing as Settings
     from atmdepot.depot.session_management import Server
+    from atmdepot.wire.flows import FlowKey
 
-_MAX_ASKERS = 64
+_MAX_ASKERS = 128
+_ENOUGH_CLIENTS = 64
+"""The most that `no_ack_sessions` may ask for."""
+_NETWORK = 8
+"""A client of IPv6 has a /64 to itself, and any address in it."""
 
 
 class Outcome(StrEnum):
@@ -50,7 +59,7 @@ class Fault(StrEnum):
 class Condition:
     """What is known of one server."""
 
-    __slots__ = ("_askers", "_failures", "_full", "_successes", "alive", "faults", "last_outcome",
+    __slots__ = ("_askers", "_datagrams", "_failures", "_full", "_successes", "alive", "faults", "last_outcome",
                  "last_report", "on_suspicion", "recovered", "reported_at", "since", "suspect", "why")
 
     def __init__(self, now: int) -> None:
@@ -62,14 +71,18 @@ class Condition:
         self.last_outcome: Outcome | None = None
         self.last_report: Statistics | None = None
         self.reported_at: int | None = None
-        self.suspect = False  # a session was refused: probe at once, and without a pause
+        self.suspect = False  # a session was refused, or several are silent: probe at once, and without a pause
         self.on_suspicion: Callable[[], object] | None = None  # whoever probes may wait for it
-        self._askers: dict[int, int] = {}  # sessions that wait for an answer, and since when; the first first
+        self._askers: dict[FlowKey, int] = {}  # sessions that wait for an answer, and since when; the first first
+        self._full = False  # of sessions of enough clients
         self._failures = self._successes = 0
-        self._full = FullDatagrams()
+        self._datagrams = FullDatagrams()
 
     def refused(self) -> None:
         """A session was refused. The server may have lost its process, so it is suspect until it was probed."""
+        self._suspect()
+
+    def _suspect(self) -> None:
         if not self.suspect:
             self.suspect = True
             if self.on_suspicion is not None:
@@ -77,29 +90,52 @@ class Condition:
 
     # Silence where an ACK was due.
 
-    def asked(self, session: int, now: int) -> None:
-        """A client's SYN or data went to the server, in the session with this number."""
+    def asked(self, session: FlowKey, now: int) -> None:
+        """A client's SYN or data went to the server, in the session of this flow."""
         if len(self._askers) < _MAX_ASKERS:
             self._askers.setdefault(session, now)
+        elif not self._full:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Keep one session of each client, so that no client fills the place of all others."""
+        first: dict[bytes, FlowKey] = {}
+        for session in self._askers:
+            first.setdefault(_client(session), session)
+        self._askers = {session: self._askers[session] for session in first.values()}
+        self._full = len(first) >= _ENOUGH_CLIENTS
 
     def answered(self, now: int) -> None:
         """Anything came from the server."""
         if self._askers:
-            self._askers.clear()
+            self._forget_askers()
             if self.faults:
                 self._clear(Fault.NO_ACK, "it answers again", now)
 
+    def _forget_askers(self) -> None:
+        self._askers.clear()
+        self._full = False
+
     def check_silence(self, settings: Settings, now: int) -> None:
-        """One session without an answer may have a client that vanished; several mean the server."""
+        """Several sessions without an answer make a server suspect; where its last probe had none, it is dead."""
         due = self._silent_at(settings)
         if due is not None and due <= now:
-            since = next(iter(self._askers.values()))
-            sessions = count_text(len(self._askers), "session")
-            self._raise(Fault.NO_ACK, f"no ACK for {_seconds(now - since)} on {sessions}", now)
+            self._suspect()
+            self._judge_silence(settings, now)
+
+    def _judge_silence(self, settings: Settings, now: int) -> None:
+        """Where the last probe had no answer, it is a fault that as many different clients wait for theirs, too."""
+        if not settings.no_ack or Fault.NO_ACK in self.faults or self.last_outcome is not Outcome.SILENT:
+            return
+        waited = [(session, since) for session, since in self._askers.items() if since + settings.no_ack <= now]
+        clients = len({_client(session) for session, _ in waited})
+        if clients >= settings.no_ack_sessions:
+            self._raise(Fault.NO_ACK, f"no ACK for {_seconds(now - waited[0][1])} to {count_text(clients, 'client')}", now)
+            self.suspect = False
 
     def _silent_at(self, settings: Settings) -> int | None:
         """When enough sessions will each have waited long enough: one that began to wait just now proves nothing."""
-        if not settings.no_ack or Fault.NO_ACK in self.faults:
+        if not settings.no_ack or self.suspect or self.faults:
             return None
         last = next(islice(self._askers.values(), settings.no_ack_sessions - 1, None), None)
         return None if last is None else last + settings.no_ack
@@ -130,8 +166,8 @@ class Condition:
 
     def check_datagrams(self, statistics: Statistics, path: PathCondition, now: int) -> None:
         """Reports pass where long datagrams may not: then every page hangs that is longer than a datagram."""
-        self._full.note(statistics, path)
-        if trouble := self._full.trouble():
+        self._datagrams.note(statistics, path)
+        if trouble := self._datagrams.trouble():
             self._raise(Fault.FULL_DATAGRAMS, trouble, now)
         else:
             self._clear(Fault.FULL_DATAGRAMS, "full datagrams arrive again", now)
@@ -156,6 +192,7 @@ class Condition:
         self.last_outcome = outcome
         if outcome is Outcome.ANSWERED:
             self.suspect = False
+            self._forget_askers()
             self._failures, self._successes = 0, self._successes + 1
             if self._successes >= settings.rise:
                 self._clear(Fault.PROBE, "probes are answered", now)
@@ -165,6 +202,7 @@ class Condition:
             if self._failures >= settings.fall:
                 self.suspect = False
                 self._raise(Fault.PROBE, f"{outcome} to {count_text(self._failures, 'probe')}", now)
+            self._judge_silence(settings, now)
 
     def _is_past(self, began: int) -> bool:
         """Whether what was waited for since then, in vain, tells of the time before the server came back."""
@@ -190,7 +228,7 @@ class Condition:
             self.since = now
             self.why = what
             self._failures = 0
-            self._askers.clear()
+            self._forget_askers()
 
     def diagnosis(self) -> str:
         """What the faults mean together."""
@@ -241,6 +279,12 @@ class Probing:
         """When `check` has something to notice (ns), or None."""
         times = [time for server in servers for time in server.condition.next_times(self.settings)]
         return min(times, default=None)
+
+
+def _client(session: FlowKey) -> bytes:
+    """The client of a flow, as far as it cannot choose another address for each session."""
+    source = flow_of_key(session)[1]
+    return source if len(source) == 4 else source[:_NETWORK]
 
 
 def _seconds(ns: int) -> str:

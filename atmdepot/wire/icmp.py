@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from atmdepot.wire.flows import Flow
 
 _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
-_PACKET_TOO_BIG = 2
+_UNREACHABLE_ICMPV6, _PACKET_TOO_BIG = 1, 2
 _IPV6_MIN_MTU = 1280
 _FIRST_GROUP = 224
 """The first octet of IPv4 addresses of groups; above them stand reserved ones and that of broadcasts."""
@@ -74,6 +74,18 @@ def quoted_flow(octets: bytes) -> Flow | None:
     if protocol not in (PROTOCOL_TCP, PROTOCOL_UDP) or len(ports) < 4:
         return None
     return protocol, source, int.from_bytes(ports[:2], "big"), destination, int.from_bytes(ports[2:4], "big")
+
+
+def says_unreachable(octets: bytes) -> bool:
+    """Tell whether an ICMP error says that a host or its network cannot be reached, as a router says of a dead host.
+
+    RFC 792 and RFC 1812 section 5.2.7.1: type 3, codes 0, 1, 6 and 7; RFC 4443 section 3.1: type 1, codes 0 and 3.
+    """
+    ip = ip_view(octets)
+    kind, code = ip.payload[:2]
+    if ip.protocol == PROTOCOL_ICMP:
+        return kind == _UNREACHABLE and code in (0, 1, 6, 7)
+    return kind == _UNREACHABLE_ICMPV6 and code in (0, 3)
 
 
 def _is_later_fragment(ipv4: bytes) -> bool:

@@ -11,9 +11,11 @@ from atmdepot.atm.adaptation import PathCondition
 from atmdepot.config.model import Probing as Settings
 from atmdepot.config.units import Duration
 from atmdepot.depot.probing import Condition, Fault, Outcome, Probing
+from atmdepot.wire.flows import FlowKey, flow_key
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.depot.servers import make_server
-from tests.network_in_memory import SECOND
+from tests.ip_packets import packed
+from tests.network_in_memory import SECOND, VIP4, VIP6
 
 NO_ACK, NO_STATISTICS = 3 * SECOND, 5 * SECOND
 SETTINGS = Settings(rise=2, fall=3, no_ack=Duration(NO_ACK), no_ack_sessions=3,
@@ -30,9 +32,22 @@ def check(condition: Condition, now: int, by: Settings = SETTINGS) -> None:
     condition.check_statistics(by, now)
 
 
-def ask(condition: Condition, now: int, sessions: int = 3, first: int = 1) -> None:
+def session(n: int, client: str = "") -> FlowKey:
+    """The flow of a session: of a client of its own, or of this one."""
+    source = packed(client or f"10.9.{n >> 8}.{n & 255}")
+    return flow_key(6, source, 1024 + n, packed(VIP6 if len(source) == 16 else VIP4), 80)
+
+
+def ask(condition: Condition, now: int, sessions: int = 3, first: int = 1, client: str = "") -> None:
     for n in range(first, first + sessions):
-        condition.asked(n, now)
+        condition.asked(session(n, client), now)
+
+
+def fall_silent(condition: Condition, now: int, by: Settings = SETTINGS) -> None:
+    """Sessions wait long enough, and the probe that is made of it is not answered."""
+    check(condition, now, by)
+    assert condition.suspect
+    condition.probed(Outcome.SILENT, by, now)
 
 
 def told(condition: Condition) -> tuple[bool, int, str]:
@@ -132,31 +147,96 @@ def test_what_the_edge_node_met_is_a_fault(state: ServerState, why: str) -> None
 # Silence.
 
 
-def test_several_sessions_without_an_answer_are_a_fault() -> None:
+def test_several_clients_without_an_answer_are_a_fault_when_a_probe_has_none_either() -> None:
     condition = Condition(0)
     ask(condition, SECOND)
     check(condition, SECOND + NO_ACK - 1)
-    assert condition.alive
+    assert not condition.suspect
+    assert condition.next_times(SETTINGS) == [SECOND + NO_ACK]
     check(condition, SECOND + NO_ACK)
-    assert told(condition) == (False, 4 * SECOND, "server silent: no ACK for 3.0 s on 3 sessions")
+    assert condition.alive, "the server is asked before it is listed dead"
+    assert condition.suspect
+    assert condition.next_times(SETTINGS) == []
+    condition.probed(Outcome.SILENT, SETTINGS, SECOND + NO_ACK + 1)
+    assert told(condition) == (False, 4 * SECOND + 1, "server silent: no ACK for 3.0 s to 3 clients")
+    assert not condition.suspect
     condition.answered(9 * SECOND)
     assert told(condition) == (True, 9 * SECOND, "it answers again")
 
 
-def test_vanished_client_kills_no_server() -> None:
+def test_silence_after_a_probe_without_an_answer_is_a_fault_at_once() -> None:
+    condition = Condition(0)
+    ask(condition, SECOND)
+    condition.probed(Outcome.SILENT, SETTINGS, 2 * SECOND)
+    assert condition.alive
+    check(condition, SECOND + NO_ACK)
+    assert not condition.alive
+
+
+def test_whoever_probes_is_woken() -> None:
+    condition, woken = Condition(0), []
+    condition.on_suspicion = lambda: woken.append(True)
+    ask(condition, 0)
+    for _ in range(3):
+        check(condition, NO_ACK)
+    assert woken == [True]
+
+
+@pytest.mark.parametrize("client", ["203.0.113.9", "2001:db8:1:2::%x"])
+@pytest.mark.parametrize("sessions", [3, 64, 128, 1000])
+def test_sessions_of_one_client_are_no_fault_whatever_the_probe_says(client: str, sessions: int) -> None:
+    """A /64 is one client: whoever has it has all its addresses."""
+    condition = Condition(0)
+    for n in range(1, sessions + 1):
+        condition.asked(session(n, client % n if "%" in client else client), 0)
+    check(condition, NO_ACK)
+    condition.probed(Outcome.SILENT, SETTINGS, NO_ACK)
+    condition.probed(Outcome.SILENT, SETTINGS, NO_ACK)
+    check(condition, 2 * NO_ACK)
+    assert condition.alive, "it takes `fall` failures, as ever"
+    assert Fault.NO_ACK not in condition.faults
+    condition.probed(Outcome.SILENT, SETTINGS, NO_ACK)
+    assert set(condition.faults) == {Fault.PROBE}
+
+
+def test_one_client_with_many_sessions_hides_no_others() -> None:
+    condition = Condition(0)
+    ask(condition, 0, sessions=5000, client="203.0.113.9")
+    ask(condition, 1, sessions=2)
+    ask(condition, 2, sessions=5000, client="203.0.113.9")
+    assert len(condition._askers) <= 128
+    fall_silent(condition, 2 + NO_ACK)
+    assert set(condition.faults) == {Fault.NO_ACK}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ANSWERED, Outcome.REFUSED, Outcome.WRONG])
+def test_probe_that_had_any_answer_makes_no_silence(outcome: Outcome) -> None:
+    condition = Condition(0)
+    ask(condition, 0)
+    check(condition, NO_ACK)
+    condition.probed(outcome, SETTINGS, NO_ACK)
+    check(condition, NO_ACK)
+    assert condition.alive
+    if outcome is Outcome.ANSWERED:
+        assert not condition.suspect
+        check(condition, 10 * NO_ACK)
+        assert not condition.suspect, "those who had waited wait no more"
+
+
+def test_vanished_client_makes_no_server_suspect() -> None:
     """However often it is sent to, and however long ago that began, it is one session."""
     condition = Condition(0)
     for now in range(100):
         ask(condition, now * SECOND, sessions=1)
         check(condition, now * SECOND)
-        assert condition.alive
+        assert not condition.suspect
         assert condition.next_times(SETTINGS) == []
     # Two others, who have only just begun to wait, prove nothing either.
     ask(condition, 100 * SECOND, sessions=2, first=2)
     check(condition, 100 * SECOND)
-    assert condition.alive
+    assert not condition.suspect
     assert condition.next_times(SETTINGS) == [100 * SECOND + NO_ACK]
-    check(condition, 100 * SECOND + NO_ACK)
+    fall_silent(condition, 100 * SECOND + NO_ACK)
     assert not condition.alive
 
 
@@ -168,13 +248,14 @@ def test_anything_from_the_server_ends_the_wait_of_all() -> None:
     assert condition.alive
     ask(condition, 100 * SECOND, sessions=2)
     check(condition, 200 * SECOND)
-    assert condition.alive, "sessions that were answered are not counted again"
+    assert not condition.suspect, "sessions that were answered are not counted again"
 
 
 def test_polls_that_are_answered_end_the_silence() -> None:
     condition = Condition(0)
     ask(condition, 0)
-    check(condition, NO_ACK)
+    fall_silent(condition, NO_ACK)
+    assert not condition.alive
     condition.probed(Outcome.ANSWERED, SETTINGS, 5 * SECOND)
     assert not condition.alive
     condition.probed(Outcome.ANSWERED, SETTINGS, 6 * SECOND)
@@ -183,11 +264,12 @@ def test_polls_that_are_answered_end_the_silence() -> None:
     assert condition.alive, "those who had waited wait no more"
 
 
-def test_number_of_sessions_that_are_remembered_is_bounded() -> None:
+@pytest.mark.parametrize("clients", [64, 100, 128, 5000])
+def test_number_of_sessions_that_are_remembered_is_bounded(clients: int) -> None:
     condition = Condition(0)
-    ask(condition, 0, sessions=10_000)
-    assert len(condition._askers) == 64
-    check(condition, NO_ACK, Settings(no_ack=Duration(NO_ACK), no_ack_sessions=64))
+    ask(condition, 0, sessions=clients)
+    assert len(condition._askers) <= 128
+    fall_silent(condition, NO_ACK, Settings(no_ack=Duration(NO_ACK), no_ack_sessions=64))
     assert not condition.alive
 
 
@@ -196,6 +278,7 @@ def test_silence_and_statistics_can_be_turned_off() -> None:
     condition.report(report(), 0)
     ask(condition, 0)
     check(condition, 10**15, OFF)
+    condition.probed(Outcome.SILENT, OFF, 10**15)
     assert condition.alive
     assert condition.next_times(OFF) == []
 
@@ -250,6 +333,7 @@ def everything_wrong() -> Condition:
     for _ in range(3):
         condition.probed(Outcome.SILENT, SETTINGS, SECOND)
     check(condition, 10 * SECOND)
+    condition.probed(Outcome.SILENT, SETTINGS, 10 * SECOND)
     assert set(condition.faults) == set(Fault) - {Fault.FULL_DATAGRAMS}
     assert condition.since == SECOND
     return condition
@@ -287,6 +371,8 @@ class ConditionMachine(RuleBasedStateMachine):
         self.real = Condition(self.now)
         self.bad: set[Fault] = set()
         self.waiting: dict[int, int] = {}
+        self.suspect = False
+        self.silent = False  # the last probe had no answer
         self.reported: int | None = None
         self.row: tuple[bool, int] = True, 0
         self.since = self.now
@@ -305,8 +391,14 @@ class ConditionMachine(RuleBasedStateMachine):
 
     @rule(n=st.integers(1, 6))
     def client_asks(self, n: int) -> None:
+        """Sessions 1 and 2 are of one client."""
         self.waiting.setdefault(n, self.now)
-        self.real.asked(n, self.now)
+        self.real.asked(session(n, "203.0.113.9" if n <= 2 else ""), self.now)
+
+    @rule()
+    def server_refuses(self) -> None:
+        self.suspect = True
+        self.real.refused()
 
     @rule()
     def server_answers(self) -> None:
@@ -333,11 +425,17 @@ class ConditionMachine(RuleBasedStateMachine):
             self.real.probed(outcome, self.settings, self.now, self.now - waited)
             return
         self.row = good, (self.row[1] + 1 if self.row[0] == good else 1)
+        self.silent = outcome is Outcome.SILENT
+        if good:
+            self.suspect = False
+            self.waiting.clear()
         if good and self.row[1] >= self.settings.rise:
             self._is(Fault.PROBE, False)
             self._is(Fault.NO_ACK, False)
         elif not good and self.row[1] >= self.settings.fall:
+            self.suspect = False
             self._is(Fault.PROBE, True)
+        self._judge_silence()
         self.real.probed(outcome, self.settings, self.now, self.now - waited)
 
     @rule(rest=st.one_of(st.sampled_from([1, SECOND, NO_ACK - 1, NO_ACK, NO_STATISTICS]), st.integers(0, 9 * SECOND)))
@@ -347,31 +445,47 @@ class ConditionMachine(RuleBasedStateMachine):
         while (due := min(self.real.next_times(self.settings), default=end + 1)) <= end:
             assert due > self.now or self._due(), "a time in the past at which there is nothing to notice"
             self.now = max(self.now, due)
-            faults = set(self.bad)
+            before = set(self.bad), self.suspect
             self._notice()
             check(self.real, self.now, self.settings)
-            assert self.bad != faults, "it was due, and nothing was to be noticed"
+            assert (self.bad, self.suspect) != before, "it was due, and nothing was to be noticed"
         self.now = end
         assert not self._due(), "something was to be noticed, and was not due"
         check(self.real, self.now, self.settings)
 
-    def _due(self) -> set[Fault]:
-        waited = [since for since in self.waiting.values() if self.now - since >= self.settings.no_ack]
+    def _waited(self) -> list[int]:
+        return [n for n, since in self.waiting.items() if self.now - since >= self.settings.no_ack]
+
+    def _due(self) -> set[str]:
         found = set()
-        if self.settings.no_ack and len(waited) >= self.settings.no_ack_sessions:
-            found.add(Fault.NO_ACK)
+        if (self.settings.no_ack and len(self._waited()) >= self.settings.no_ack_sessions and not self.bad
+                and not self.suspect):
+            found.add("suspicion")
         silent = self.settings.statistics_timeout
-        if silent and self.reported is not None and self.now - self.reported >= silent:
-            found.add(Fault.STATISTICS)
-        return found - self.bad
+        if silent and self.reported is not None and self.now - self.reported >= silent \
+                and Fault.STATISTICS not in self.bad:
+            found.add("no statistics")
+        return found
 
     def _notice(self) -> None:
-        for fault in self._due():
-            self._is(fault, True)
+        due = self._due()
+        if "suspicion" in due:
+            self.suspect = True
+            self._judge_silence()
+        if "no statistics" in due:
+            self._is(Fault.STATISTICS, True)
+
+    def _judge_silence(self) -> None:
+        clients = {max(n, 2) for n in self._waited()}
+        if self.settings.no_ack and self.silent and Fault.NO_ACK not in self.bad \
+                and len(clients) >= self.settings.no_ack_sessions:
+            self.suspect = False
+            self._is(Fault.NO_ACK, True)
 
     @invariant()
     def they_agree(self) -> None:
         assert self.real.alive == (not self.bad)
+        assert self.real.suspect == self.suspect
         assert set(self.real.faults) == self.bad
         assert (self.real.since, self.real.recovered) == (self.since, self.recovered)
         assert self.real.why
@@ -397,7 +511,7 @@ def test_timer_is_the_earliest_of_all_servers_and_check_looks_at_all() -> None:
     assert [server.alive for server in servers] == [True, True, False]
     assert probing.next_timer(servers) == 7 * SECOND
     probing.check(servers, 7 * SECOND)
-    assert [server.alive for server in servers] == [True, False, False]
+    assert [server.condition.suspect for server in servers] == [False, True, False]
     assert probing.next_timer(servers) is None
 
 

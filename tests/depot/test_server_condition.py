@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from struct import pack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from scapy.layers.inet import TCP as SCAPY_TCP
 from scapy.layers.inet6 import IPv6
 
 from atmdepot.atm.sar import segment
+from atmdepot.depot.probing import Outcome
 from atmdepot.drops import DropReason
 from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.flows import flow_key
@@ -18,8 +20,8 @@ from atmdepot.wire.statistics import ServerState, Statistics
 from tests.depot.playbook import Playbook
 from tests.depot.servers import kill
 from tests.depot.test_forwarding import PAIRS, vc_of
-from tests.ip_packets import ACK, FIN, PSH, RST, SYN, URG, packed, ping, tcp
-from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork, make_network
+from tests.ip_packets import ACK, FIN, PSH, RST, SYN, URG, checksum, ip, packed, ping, tcp
+from tests.network_in_memory import CLIENT4, SECOND, VIP4, VIP6, InMemoryNetwork, make_network
 
 if TYPE_CHECKING:
     from atmdepot.wire.flows import FlowKey
@@ -135,6 +137,7 @@ def test_probes_alone_are_no_silent_sessions() -> None:
         play.client >> "S seq=100"
     play.wait("30s")
     assert web1.alive
+    assert not web1.condition.suspect
 
 
 def test_refused_session_asks_for_a_probe_and_a_refused_probe_does_not() -> None:
@@ -157,34 +160,108 @@ def test_refused_session_asks_for_a_probe_and_a_refused_probe_does_not() -> None
 # Silence.
 
 
-def test_silent_server_is_noticed_on_several_sessions_and_its_next_packet_brings_it_back() -> None:
-    play = Playbook(make_network(servers=1))
-    for play.port in (4000, 4001, 4002):
-        play.open()
-    for play.port in (4000, 4001, 4002):
-        play.client >> "PA seq=101 ack=301 len=10"
-    web1 = play.net.depot.management.servers["web1"]
-    play.wait("2999ms")
+def open_from(net: InMemoryNetwork, client: str, port: int) -> None:
+    """A session of a client, with a request that waits for its answer."""
+    vip = VIP6 if ":" in client else VIP4
+    (at, _), = net.to_service(tcp(client, port, vip, 80, SYN, seq=100)).items()
+    net.from_server(at, tcp(vip, 80, client, port, SYN | ACK, seq=300, ack=101))
+    net.to_service(tcp(client, port, vip, 80, PSH | ACK, seq=101, ack=301, data=bytes(10)))
+
+
+def test_silent_server_is_noticed_on_several_clients_and_its_next_packet_brings_it_back() -> None:
+    net = InMemoryNetwork(make_network(servers=1))
+    clients = ("10.9.0.2", "10.9.0.3", "2001:db8::1")
+    for client in clients:
+        open_from(net, client, 4000)
+    for client in clients:
+        vip = VIP6 if ":" in client else VIP4
+        net.to_service(tcp(client, 4000, vip, 80, PSH | ACK, seq=111, ack=301, data=bytes(10)))
+    web1 = net.depot.management.servers["web1"]
+    net.advance(3 * SECOND - 1)
+    assert not web1.condition.suspect
+    net.advance(1)
+    assert web1.condition.suspect
     assert web1.alive
-    play.wait("1ms")
+    web1.condition.probed(Outcome.SILENT, net.depot.probing.settings, net.now)
     assert not web1.alive
-    play.port = 5000
-    assert play.client >> "S seq=1" == "no-server"
-    play.port = 4001
-    assert play.client >> "A seq=111 ack=301" == "web1", "its sessions stay with it"
-    assert play.server >> "A seq=301 ack=111" == "client"
+    assert net.to_service(tcp("10.9.0.2", 5000, VIP4, 80, SYN, seq=1)) == {}
+    ack = tcp("10.9.0.3", 4000, VIP4, 80, ACK, seq=121, ack=301)
+    assert net.to_service(ack) == {"web1": [ack]}, "its sessions stay with it"
+    net.from_server("web1", tcp(VIP4, 80, "10.9.0.3", 4000, ACK, seq=301, ack=121))
     assert web1.alive
+
+
+@pytest.mark.parametrize("tables", ['probe = "none"', 'interval = "10s"', "no_ack_sessions = 1"])
+@pytest.mark.parametrize("client", ["203.0.113.9", "2001:db8::%x"])
+def test_client_whose_packets_a_server_drops_takes_no_server_down(tables: str, client: str) -> None:
+    net = InMemoryNetwork(make_network(tables=f"[probing]\n{tables}"))
+    servers = net.depot.management.servers.values()
+    for second in range(60):
+        for n in range(20):
+            address = client % n if "%" in client else client
+            net.to_service(tcp(address, 6000 + 20 * second + n, VIP6 if ":" in address else VIP4, 80, SYN, seq=5))
+        net.advance(SECOND)
+        for server in servers:
+            if server.condition.suspect:
+                server.condition.probed(Outcome.ANSWERED, net.depot.probing.settings, net.now)
+    assert all(server.alive and not server.condition.recovered for server in servers)
+    assert net.to_service(tcp(CLIENT4, 4000, VIP4, 80, SYN, seq=1)).keys() < {"web1", "web2"}
+
+
+ERRORS = [(1, 3, 10), (1, 3, 13), (1, 3, 3), (1, 3, 1), (1, 11, 0), (58, 1, 1), (58, 1, 4), (58, 1, 0), (58, 1, 3)]
+
+
+def error_about(sent: bytes, source: str, client: str, protocol: int, kind: int, code: int) -> bytes:
+    body = pack(">BBHI", kind, code, 0, 0) + sent[:48]
+    if protocol == 58:
+        pseudo = packed(source) + packed(client) + pack(">II", len(body), protocol)
+        body = body[:2] + checksum(pseudo + body).to_bytes(2, "big") + body[4:]
+    else:
+        body = body[:2] + checksum(body).to_bytes(2, "big") + body[4:]
+    return ip(source, client, protocol, body)
+
+
+@pytest.mark.parametrize(("protocol", "kind", "code"), ERRORS)
+@pytest.mark.parametrize("from_vip", [True, False])
+def test_icmp_error_about_a_session_is_an_answer(protocol: int, kind: int, code: int, from_vip: bool) -> None:
+    """A router that cannot reach the server's host answers in nobody's stead."""
+    vip, router = (VIP6, "fd00:255::2") if protocol == 58 else (VIP4, "10.255.0.2")
+    net = InMemoryNetwork(make_network(servers=1))
+    condition = net.depot.management.servers["web1"].condition
+    for n in range(1, 5):
+        client = f"2001:db8:{n}::1" if protocol == 58 else f"203.0.113.{n}"
+        syn = tcp(client, 6000, vip, 80, SYN, seq=5)
+        net.to_service(syn)
+        error = error_about(syn, vip if from_vip else router, client, protocol, kind, code)
+        net.from_server("web1", error)
+    net.advance(4 * SECOND)
+    is_unreachable = (protocol, kind, code) in ((1, 3, 1), (58, 1, 0), (58, 1, 3))
+    assert condition.suspect == (is_unreachable and not from_vip)
+
+
+def test_icmp_error_about_no_session_or_from_another_servers_side_is_no_answer() -> None:
+    net = InMemoryNetwork()
+    for n in range(1, 9):
+        syn = tcp(f"203.0.113.{n}", 6000, VIP4, 80, SYN, seq=5)
+        (at, _), = net.to_service(syn).items()
+        other = {"web1": "web2", "web2": "web1"}[at]
+        net.from_server(other, error_about(syn, VIP4, f"203.0.113.{n}", 1, 3, 10))
+        unknown = tcp(f"203.0.113.{n}", 6001, VIP4, 80, SYN, seq=5)
+        net.from_server(at, error_about(unknown, VIP4, f"203.0.113.{n}", 1, 3, 10))
+    net.advance(4 * SECOND)
+    assert all(server.condition.suspect for server in net.depot.management.servers.values())
 
 
 def test_acks_without_data_wait_for_nothing() -> None:
     play = Playbook(make_network(servers=1, tables="[probing]\nno_ack_sessions = 1"))
+    condition = play.net.depot.management.servers["web1"].condition
     play.open()
     play.client >> "A seq=101 ack=301"
     play.wait("60s")
-    assert play.net.depot.management.servers["web1"].alive
+    assert not condition.suspect
     play.client >> "PA seq=101 ack=301 len=1"
     play.wait("3s")
-    assert not play.net.depot.management.servers["web1"].alive
+    assert condition.suspect
 
 
 # Reselection.

@@ -130,7 +130,8 @@ class Condition:
         waited = [(session, since) for session, since in self._askers.items() if since + settings.no_ack <= now]
         clients = len({_client(session) for session, _ in waited})
         if clients >= settings.no_ack_sessions:
-            self._raise(Fault.NO_ACK, f"no ACK for {_seconds(now - waited[0][1])} to {count_text(clients, 'client')}", now)
+            told = count_text(clients, "client")
+            self._raise(Fault.NO_ACK, f"no ACK for {_seconds(now - waited[0][1])} to {told}", now)
             self.suspect = False
 
     def _silent_at(self, settings: Settings) -> int | None:

@@ -1,13 +1,16 @@
 """IP fragments: only the first names its flow, so the others follow it.
 
-They belong together by source, destination, protocol and identification (RFC 791, RFC 8200). Fragments that come before
-their first are held. Both the map and what is held are bounded and live shortly; what is given up is counted.
+They belong together by source, destination, protocol and identification in IPv4 (RFC 791 section 3.2), by source,
+destination and identification in IPv6 (RFC 8200 section 4.5), where the Next Header of later fragments means nothing.
+Fragments that come before their first are held. The map is bounded by packets, octets and age; what is given up is
+counted. Each fragment has an origin. One that floods the map only loses packets of its own.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from atmdepot.atm.shares import Shares
 from atmdepot.drops import DropReason, Drops
 
 if TYPE_CHECKING:
@@ -17,10 +20,16 @@ T = TypeVar("T")
 
 _LIFE = 5_000_000_000
 _MAX_PACKETS = 1024
-_MAX_HELD = 64
 _MAX_OCTETS = 1 << 20
+_MAX_OCTETS_OF_PACKET = 1 << 17
+"""A packet has at most 65,535 octets; the rest is for the headers of its fragments."""
+_LEAST = 256
+"""The octets that a held fragment counts for at the least: to hold a tiny one takes as much."""
+_ROUTING_PREFIX = 8
+"""The octets of an IPv6 address that one site cannot choose: a host has all addresses of its /64."""
 
 FragmentKey = tuple[bytes, bytes, int, int]
+Origin = bytes | str
 
 
 class Held(NamedTuple):
@@ -31,83 +40,108 @@ class Held(NamedTuple):
 
 
 class _Entry(Generic[T]):
-    __slots__ = ("born", "held", "target")
+    __slots__ = ("born", "held", "octets", "origin", "target")
 
-    def __init__(self, born: int) -> None:
+    def __init__(self, born: int, origin: Origin) -> None:
         self.born = born
+        self.origin = origin
         self.target: T | None = None
         self.held: list[Held] = []
+        self.octets = 0  # that `held` counts for
 
 
 class FragmentMap(Generic[T]):
-    """Where the fragments of each packet go."""
+    """Where the fragments of each packet go. Times in ns.
+
+    The origin of a fragment is its source address (of IPv6 the /64) unless the caller knows better. A fragment of
+    another origin than its packet's is dropped, unless it is a first one: then the packet begins anew.
+    """
 
     def __init__(self, drops: Drops) -> None:
         self._drops = drops
-        self._octets = 0  # of all that is held
+        self._octets = 0  # that all held fragments count for
         self._entries: dict[FragmentKey, _Entry[T]] = {}  # in the order in which they were born
+        self._packets_of: Shares[Origin, FragmentKey] = Shares()
+        self._octets_of: Shares[Origin, FragmentKey] = Shares()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def first(self, packet: Packet, target: T, now: int) -> list[Held]:
+    def first(self, packet: Packet, target: T, now: int, origin: Origin | None = None) -> list[Held]:
         """The first fragment has come and goes to `target`; those that waited for it may follow now."""
-        entry = self._entry(packet, now)
+        key, origin = _key_of(packet), origin or _origin_of(packet)
+        entry = self._living(key, now)
+        if entry is None or entry.origin != origin:
+            entry = self._enter(key, origin, now)
         entry.target = target
         held, entry.held = entry.held, []
-        self._octets -= _octets_of(held)
+        self._let_go(key, entry)
         return held
 
-    def later(self, octets: bytes, packet: Packet, now: int) -> T | None:
+    def later(self, octets: bytes, packet: Packet, now: int, origin: Origin | None = None) -> T | None:
         """Where a later fragment goes; None when it is held until its first comes (or was given up, and counted)."""
-        entry = self._entry(packet, now)
-        if entry.target is None:
-            if self._has_room(entry.held, self._octets + len(octets)):
-                self._octets += len(octets)
-                entry.held.append(Held(octets, packet))
-            else:
-                self._drops.count(DropReason.FRAGMENT, octets=octets)
-        return entry.target
+        key, origin = _key_of(packet), origin or _origin_of(packet)
+        entry = self._living(key, now)
+        if entry is not None and entry.target is not None and entry.origin == origin:
+            return entry.target
+        count = max(len(octets), _LEAST)
+        if not self._has_room(entry, origin, count):
+            self._drops.count(DropReason.FRAGMENT, octets=octets)
+            return None
+        if entry is None:
+            entry = self._enter(key, origin, now)
+        if self._octets + count > _MAX_OCTETS:
+            self._make_room(count)
+        entry.held.append(Held(octets, packet))
+        entry.octets += count
+        self._octets += count
+        self._octets_of.add(origin, key, count)
+        return None
 
-    def target_of(self, packet: Packet, now: int) -> T | None:
+    def target_of(self, packet: Packet, now: int, origin: Origin | None = None) -> T | None:
         """Where `later` would send a fragment; None when its first has not come."""
-        entry = self._living(_key_of(packet), now)
-        return None if entry is None else entry.target
+        return self.target_named(_key_of(packet), now, origin or _origin_of(packet))
 
-    def waiting_for(self, packet: Packet, now: int) -> list[Held]:
+    def target_named(self, key: FragmentKey, now: int, origin: Origin | None = None) -> T | None:
+        """Where the fragments of a packet go, by its name (`fragment_key`); None when its first has not come."""
+        entry = self._living(key, now)
+        return None if entry is None or (origin is not None and entry.origin != origin) else entry.target
+
+    def waiting_for(self, packet: Packet, now: int, origin: Origin | None = None) -> list[Held]:
         """The fragments that wait for the first one of a packet."""
         entry = self._living(_key_of(packet), now)
-        return [] if entry is None else entry.held
+        return [] if entry is None or entry.origin != (origin or _origin_of(packet)) else entry.held
 
-    def would_hold(self, octets: bytes, packet: Packet, now: int) -> bool:
+    def would_hold(self, octets: bytes, packet: Packet, now: int, origin: Origin | None = None) -> bool:
         """Whether `later` would hold a fragment whose first has not come; else it would drop it."""
-        held = self.waiting_for(packet, now)
-        total = self._octets + len(octets)
-        if self._living(_key_of(packet), now) is None and (leaving := self._leaving_for(_key_of(packet))) is not None:
-            total -= _octets_of(self._entries[leaving].held)
-        return self._has_room(held, total)
+        entry = self._living(_key_of(packet), now)
+        return self._has_room(entry, origin or _origin_of(packet), max(len(octets), _LEAST))
 
-    def _has_room(self, held: list[Held], total: int) -> bool:
-        return len(held) < _MAX_HELD and total <= _MAX_OCTETS
+    def _has_room(self, entry: _Entry[T] | None, origin: Origin, count: int) -> bool:
+        """Whether a fragment of `count` octets may be held; where there is no room, the heaviest origin makes it."""
+        if entry is not None and (entry.origin != origin or entry.octets + count > _MAX_OCTETS_OF_PACKET):
+            return False
+        return self._octets + count <= _MAX_OCTETS or not self._octets_of.is_heaviest(origin, count)
 
-    def _entry(self, packet: Packet, now: int) -> _Entry[T]:
-        key = _key_of(packet)
-        entry = self._living(key, now)
-        if entry is None:
-            if (leaving := self._leaving_for(key)) is not None:
-                self._give_up(leaving)
-            entry = self._entries[key] = _Entry(now)
+    def _make_room(self, count: int) -> None:
+        """The heaviest origin gives its oldest packets up; it has more than `count` octets, or there was no room."""
+        origin = self._octets_of.heaviest()
+        while self._octets + count > _MAX_OCTETS:
+            self._give_up(self._octets_of.oldest(origin))
+
+    def _enter(self, key: FragmentKey, origin: Origin, now: int) -> _Entry[T]:
+        """A packet takes the place of the one of its name, or, when all are taken, of the heaviest origin's oldest."""
+        if key in self._entries:
+            self._give_up(key)
+        elif len(self._entries) >= _MAX_PACKETS:
+            self._give_up(self._packets_of.oldest(self._packets_of.heaviest()))
+        entry = self._entries[key] = _Entry[T](now, origin)
+        self._packets_of.add(origin, key, 1)
         return entry
 
     def _living(self, key: FragmentKey, now: int) -> _Entry[T] | None:
         entry = self._entries.get(key)
         return None if entry is None or entry.born + _LIFE <= now else entry
-
-    def _leaving_for(self, key: FragmentKey) -> FragmentKey | None:
-        """The packet that a new one pushes out: the one of its name, whose time is over, or the oldest of too many."""
-        if key in self._entries:
-            return key
-        return next(iter(self._entries)) if len(self._entries) >= _MAX_PACKETS else None
 
     def expire(self, now: int) -> None:
         """Forget packets whose time is over."""
@@ -120,15 +154,27 @@ class FragmentMap(Generic[T]):
         return None if oldest is None else oldest.born + _LIFE
 
     def _give_up(self, key: FragmentKey) -> None:
-        held = self._entries.pop(key).held
-        self._octets -= _octets_of(held)
-        for fragment in held:
+        entry = self._entries.pop(key)
+        self._packets_of.remove(entry.origin, key)
+        self._let_go(key, entry)
+        for fragment in entry.held:
             self._drops.count(DropReason.FRAGMENT, octets=fragment.octets)
+
+    def _let_go(self, key: FragmentKey, entry: _Entry[T]) -> None:
+        """Count the held octets of a packet no more."""
+        self._octets -= entry.octets
+        self._octets_of.remove(entry.origin, key)
+        entry.octets = 0
+
+
+def fragment_key(version: int, protocol: int, source: bytes, destination: bytes, identification: int) -> FragmentKey:
+    """The name that all fragments of a packet have in common."""
+    return source, destination, protocol if version == 4 else 0, identification
 
 
 def _key_of(packet: Packet) -> FragmentKey:
-    return packet.source, packet.destination, packet.protocol, packet.identification
+    return fragment_key(packet.version, packet.protocol, packet.source, packet.destination, packet.identification)
 
 
-def _octets_of(held: list[Held]) -> int:
-    return sum(len(fragment.octets) for fragment in held)
+def _origin_of(packet: Packet) -> Origin:
+    return packet.source if packet.version == 4 else packet.source[:_ROUTING_PREFIX]

@@ -6,9 +6,10 @@ RFC 792, RFC 1191; RFC 4443, RFC 8201.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.wire.ip import (
+    FIRST_FRAGMENT,
     PROTOCOL_ICMP,
     PROTOCOL_ICMPV6,
     PROTOCOL_TCP,
@@ -16,6 +17,7 @@ from atmdepot.wire.ip import (
     Ipv4View,
     Ipv6View,
     MalformedPacket,
+    header_chain,
     internet_checksum,
     ip_packet,
     ip_view,
@@ -53,27 +55,53 @@ def packet_too_big(octets: bytes, mtu: int, source: bytes) -> bytes | None:
     return _ipv6_error(ip, mtu, source)
 
 
-def quoted_flow(octets: bytes) -> Flow | None:
-    """The TCP or UDP flow, as its sender saw it, of the packet that an ICMP error quotes; None for anything else.
+class Quoted(NamedTuple):
+    """The packet that an ICMP error quotes, as far as it is there.
 
-    Only 8 octets of it need be there (RFC 792), and the quoted packet may be cut, so its length is not believed.
+    `ports` are those of TCP and UDP, source first; None where they are not in the quoted octets. A later fragment
+    (`later`) has none; it, and a first one, name their packet by `identification`.
+    """
+
+    version: int
+    protocol: int
+    source: bytes
+    destination: bytes
+    ports: tuple[int, int] | None
+    identification: int
+    later: bool
+
+    def flow(self) -> Flow | None:
+        """The flow as the sender of the quoted packet sees it; None without ports."""
+        if self.ports is None:
+            return None
+        return self.protocol, self.source, self.ports[0], self.destination, self.ports[1]
+
+
+def is_error(octets: bytes) -> bool:
+    """Whether a packet is an ICMP or ICMPv6 error, or a redirect; a later fragment is none."""
+    try:
+        ip = ip_view(octets)
+    except MalformedPacket:
+        return False
+    return not ip.fragment_offset and _is_error(ip)
+
+
+def quoted_packet(octets: bytes) -> Quoted | None:
+    """The packet that an ICMP error quotes; None for any other packet, and where the quoted headers are cut short.
+
+    Only 8 octets behind the IP header need be there (RFC 792), and the quoted packet may be cut, so its length is not
+    believed. IPv6 extension headers are walked to what they carry (RFC 8200 section 4).
     """
     try:
         ip = ip_view(octets)
     except MalformedPacket:
         return None
-    if ip.fragment_offset or not _is_error(ip) or len(ip.payload) < 8 + 20:
+    if ip.fragment_offset or not _is_error(ip):
         return None
     quoted = ip.payload[8:]
-    if 0x45 <= quoted[0] <= 0x4F and not _is_later_fragment(quoted):
-        protocol, source, destination, ports = quoted[9], quoted[12:16], quoted[16:20], quoted[(quoted[0] & 15) * 4:]
-    elif quoted[0] >> 4 == 6 and len(quoted) >= 40:
-        protocol, source, destination, ports = quoted[6], quoted[8:24], quoted[24:40], quoted[40:]
-    else:
-        return None
-    if protocol not in (PROTOCOL_TCP, PROTOCOL_UDP) or len(ports) < 4:
-        return None
-    return protocol, source, int.from_bytes(ports[:2], "big"), destination, int.from_bytes(ports[2:4], "big")
+    if isinstance(ip, Ipv6View) and ip.payload[0] == _REDIRECT_ICMPV6:
+        return None  # it quotes in an option (RFC 4861 section 4.6.3), and means a neighbour only
+    return _quoted_ipv4(quoted) or _quoted_ipv6(quoted)
 
 
 def says_unreachable(octets: bytes) -> bool:
@@ -88,8 +116,38 @@ def says_unreachable(octets: bytes) -> bool:
     return kind == _UNREACHABLE_ICMPV6 and code in (0, 3)
 
 
-def _is_later_fragment(ipv4: bytes) -> bool:
-    return bool(int.from_bytes(ipv4[6:8], "big") & 0x1FFF)
+def quoted_flow(octets: bytes) -> Flow | None:
+    """The TCP or UDP flow, as its sender saw it, of the packet that an ICMP error quotes; None for anything else."""
+    quoted = quoted_packet(octets)
+    return None if quoted is None else quoted.flow()
+
+
+def _quoted_ipv4(quoted: bytes) -> Quoted | None:
+    if len(quoted) < 20 or not 0x45 <= quoted[0] <= 0x4F:
+        return None
+    later = bool(int.from_bytes(quoted[6:8], "big") & 0x1FFF)
+    protocol, offset = quoted[9], (quoted[0] & 15) * 4
+    return Quoted(4, protocol, quoted[12:16], quoted[16:20], _ports(protocol, quoted, offset, later),
+                  int.from_bytes(quoted[4:6], "big"), later)
+
+
+def _quoted_ipv6(quoted: bytes) -> Quoted | None:
+    if len(quoted) < 40 or quoted[0] >> 4 != 6:
+        return None
+    chain = header_chain(quoted, len(quoted))
+    if chain.fault:
+        return None
+    fragment = bytes(8) if chain.fragment is None else quoted[chain.fragment:chain.fragment + 8]
+    later, identification = fragment[2:4] > FIRST_FRAGMENT, int.from_bytes(fragment[4:], "big")
+    return Quoted(6, chain.protocol, quoted[8:24], quoted[24:40], _ports(chain.protocol, quoted, chain.offset, later),
+                  identification, later)
+
+
+def _ports(protocol: int, quoted: bytes, offset: int, later: bool) -> tuple[int, int] | None:
+    octets = quoted[offset:offset + 4]
+    if later or protocol not in (PROTOCOL_TCP, PROTOCOL_UDP) or len(octets) < 4:
+        return None
+    return int.from_bytes(octets[:2], "big"), int.from_bytes(octets[2:], "big")
 
 
 def _may_answer(ip: Ipv4View | Ipv6View) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 from struct import Struct
+from typing import NamedTuple
 
 PROTOCOL_ICMP = 1
 PROTOCOL_TCP = 6
@@ -17,6 +18,8 @@ _IPV6 = Struct(">IHBB16s16s")
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
 _EXTENSIONS = {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS}
 _MAX_EXTENSIONS = 16
+FIRST_FRAGMENT = b"\0\7"
+"""The greatest value of offset, reserved bits and M flag (RFC 8200 section 4.5) in a first fragment."""
 
 
 class MalformedPacket(ValueError):
@@ -25,6 +28,42 @@ class MalformedPacket(ValueError):
 
 class NotIp(MalformedPacket):
     """A packet whose version is neither 4 nor 6."""
+
+
+class HeaderChain(NamedTuple):
+    """The end of a chain of IPv6 extension headers (RFC 8200 section 4).
+
+    `protocol` is what follows the last of them, at `offset`; of a later fragment, what its Fragment header names.
+    `fragment` is the offset of the Fragment header, or None. `fault` tells why the chain could not be read to its end,
+    and is empty when it could.
+    """
+
+    protocol: int
+    offset: int
+    fragment: int | None
+    fault: str = ""
+
+
+def header_chain(octets: bytes, end: int) -> HeaderChain:
+    """Walk the extension headers of an IPv6 packet, of which `end` octets are there (40 at the least)."""
+    protocol, offset, fragment, later = octets[6], 40, None, False
+    for _ in range(_MAX_EXTENSIONS):
+        # What follows a later fragment's header is the middle of the packet: no header to look for.
+        if protocol not in _EXTENSIONS or later:
+            return HeaderChain(protocol, offset, fragment)
+        if offset + 8 > end:
+            return HeaderChain(protocol, offset, fragment, "an extension header is cut short")
+        if protocol == _FRAGMENT:
+            fragment, length = offset, 8
+            later = octets[offset + 2:offset + 4] > FIRST_FRAGMENT
+        elif protocol == _AUTHENTICATION:
+            length = (octets[offset + 1] + 2) * 4
+        else:
+            length = (octets[offset + 1] + 1) * 8
+        protocol, offset = octets[offset], offset + length
+        if offset > end:
+            return HeaderChain(protocol, offset, fragment, "an extension header points past the end")
+    return HeaderChain(protocol, offset, fragment, f"there are more than {_MAX_EXTENSIONS} extension headers")
 
 
 class Ipv4View:
@@ -126,27 +165,10 @@ class Ipv6View:
         self.total_length = 40 + int.from_bytes(octets[4:6], "big")
         if self.total_length > len(octets):
             raise MalformedPacket(f"total {self.total_length} and {len(octets)} octets contradict one another")
-        self._fragment: int | None = None
-        self.protocol, self.payload_offset = self._walk()
-
-    def _walk(self) -> tuple[int, int]:
-        protocol, offset = self.octets[6], 40
-        for _ in range(_MAX_EXTENSIONS):
-            # What follows a non-first fragment's header is the middle of something: no header to look for.
-            if protocol not in _EXTENSIONS or self.fragment_offset:
-                return protocol, offset
-            if offset + 8 > self.total_length:
-                raise MalformedPacket("an extension header is cut short")
-            if protocol == _FRAGMENT:
-                self._fragment, length = offset, 8
-            elif protocol == _AUTHENTICATION:
-                length = (self.octets[offset + 1] + 2) * 4
-            else:
-                length = (self.octets[offset + 1] + 1) * 8
-            protocol, offset = self.octets[offset], offset + length
-            if offset > self.total_length:
-                raise MalformedPacket("an extension header points past the end")
-        raise MalformedPacket(f"there are more than {_MAX_EXTENSIONS} extension headers")
+        chain = header_chain(octets, self.total_length)
+        if chain.fault:
+            raise MalformedPacket(chain.fault)
+        self.protocol, self.payload_offset, self._fragment = chain.protocol, chain.offset, chain.fragment
 
     @property
     def traffic_class(self) -> int:

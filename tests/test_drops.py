@@ -148,11 +148,11 @@ def fragments() -> Provoked:
     """Two that wait in vain, and then one too many to hold."""
     net = InMemoryNetwork()
     ear = Ear.at(net)
-    waiting = [ip(CLIENT4, VIP4, UDP, bytes([n]) * 16, identification=1, fragment=n + 1) for n in range(65)]
+    waiting = [ip(CLIENT4, VIP4, UDP, bytes([n]) * 43_000, identification=1, fragment=n + 1) for n in range(4)]
     for octets in waiting:
         net.to_service(octets)
     net.advance(6 * SECOND)
-    return ear.events, [event for octets in [waiting[64], *waiting[:64]]
+    return ear.events, [event for octets in [waiting[3], *waiting[:3]]
                         for event in of_packet(DropReason.FRAGMENT, octets)]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import Aal5Error, CrcMode, cpcs_pdu, parse_cpcs_pdu, to_cells
-from atmdepot.wire.cell import CELL_SIZE, PAYLOAD_SIZE, CellHeader, HecMode, HecReceiver, Interface
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE, CellHeader, HecMode, HecReceiver, Interface
 from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.octets import (
     header_at,
@@ -222,6 +222,8 @@ class Reassembler:
     def _find(self, word: int, cells: bytes, at: int) -> Vc | None:
         """The VC of a header's word; None (and counted) when cell `at` is on none of the table's."""
         vc = self.table.find(word >> 20, word >> 4 & 0xFFFF)
+        if vc is None:
+            vc = self.table.stray(word >> 20, word >> 4 & 0xFFFF, _cell(cells, at)[HEADER_SIZE:])
         if vc is None:
             fields = CellHeader.unpack(word.to_bytes(4, "big"), self.interface)
             self.drops.count(DropReason.UNKNOWN_VC, 1, _cell(cells, at), fields)

@@ -40,3 +40,4 @@ cdef class VcTable:
     cpdef remove(self, Vc vc)
     @cython.locals(recent=Vc, vc=Vc)
     cpdef Vc find(self, int vpi, int vci)
+    cpdef Vc stray(self, int vpi, int vci, bytes payload)

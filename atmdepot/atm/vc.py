@@ -110,6 +110,10 @@ class VcTable:
             self._recent[vci & _LOW_BITS] = vc
         return vc
 
+    def stray(self, vpi: int, vci: int, payload: bytes) -> Vc | None:
+        """The VC of a cell that none of these has, by its 48 octets; None (as here) where such cells are dropped."""
+        return None
+
     def __iter__(self) -> Iterator[Vc]:
         return iter(self._vcs.values())
 

@@ -11,11 +11,15 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.wire.llc import Encapsulation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
     from atmdepot.config.units import VciRange
+
+
+_MAX_STRAYS = 64
+"""Stray VCs of a VP at a time; cells on others meet an unknown VC, as they would without adoption."""
 
 
 class VciPool:
@@ -24,11 +28,13 @@ class VciPool:
     A cell that is late on a VC that was closed so meets an unknown VC, not another session's.
     """
 
-    __slots__ = ("_free", "_last", "_next")
+    __slots__ = ("_free", "_last", "_next", "_runs")
 
     def __init__(self, vcis: VciRange) -> None:
         self._next, self._last = vcis.first, vcis.last
         self._free: deque[int] = deque()
+        # Of those after `_next` that were claimed: the end of each run of neighbours by its start, and the reverse.
+        self._runs: dict[int, int] = {}
 
     def upcoming(self) -> int | None:
         """The VCI that `take` would give."""
@@ -40,14 +46,49 @@ class VciPool:
         """A VCI, or None when all are in use."""
         vci = self.upcoming()
         if vci == self._next:
-            self._next += 1
+            self._go_on(vci)
         elif vci is not None:
             self._free.popleft()
         return vci
 
+    def is_unused(self, vci: int) -> bool:
+        """Whether a VCI of the range was never taken; of those claimed ahead, the caller knows better."""
+        return self._next <= vci <= self._last
+
+    def claim(self, vci: int) -> None:
+        """Take a VCI that was never taken, out of its turn, in constant time; raise ValueError for any other."""
+        if not self.is_unused(vci):
+            raise ValueError(f"VCI {vci} is not one that was never used ({self._next}-{self._last})")
+        start, end = self._runs.pop(vci - 1, vci), self._runs.pop(vci + 1, vci)
+        self._runs[start], self._runs[end] = end, start
+        if start == self._next:
+            self._go_on(start - 1)
+
+    def _go_on(self, vci: int) -> None:
+        """The next VCI is the one after `vci`, or after the run that begins there."""
+        self._next = vci + 1
+        if self._runs and self._next in self._runs:
+            end = self._runs.pop(self._next)
+            self._runs.pop(end, None)
+            self._next = end + 1
+
     def give_back(self, vci: int) -> None:
         """The VCI's session has left the secondary table."""
         self._free.append(vci)
+
+
+class SessionVcTable(VcTable):
+    """The VCs of a link at the depot; the link's VP may open one for a cell that meets none."""
+
+    __slots__ = ("vp",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vp: VpMap | None = None
+
+    def stray(self, vpi: int, vci: int, payload: bytes) -> Vc | None:
+        """The VC of a cell that no open VC has: the VP may open one."""
+        return None if self.vp is None else self.vp.stray(vpi, vci, payload)
 
 
 class Target:
@@ -61,7 +102,12 @@ class Target:
 
 
 class VpMap:
-    """The VCs of the VP to one edge node."""
+    """The VCs of the VP to one edge node.
+
+    A cell of the session range on a VCI that was never used here opens its VC as a stray, if by `recognise` a packet
+    begins in it that a session of an earlier depot may have: then the session may be adopted. A stray that is not
+    adopted is closed as soon as no PDU is unfinished in it.
+    """
 
     def __init__(self, name: str, vp: Vp, link: LinkAdaptation, qos: QosMap) -> None:
         """Open the default VC and the shared ones."""
@@ -69,10 +115,14 @@ class VpMap:
         self.link = link
         self.mtu = vp.mtu
         self.exhausted = 0
+        self.strays: list[Vc] = []
+        self.recognise: Callable[[VpMap, bytes], bool] | None = None
         self._contracts = qos.contracts
         self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
         self.default = vc_of(vp, vp.default_vci, link.interface, qos.contract(ServiceCategory.UBR_1))
         link.table.add(self.default)
+        if isinstance(link.table, SessionVcTable):
+            link.table.vp = self
         self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
         self.management.encapsulation = Encapsulation.VC_MUX
         self.default_target = Target(self, self.default)
@@ -87,6 +137,8 @@ class VpMap:
         if vci is None:
             self.exhausted += 1
             return self.default_target
+        if self.strays:
+            self._close_stray(vci)
         vc = self._open(vci, category)
         vc.owner = owner
         target = Target.__new__(Target)  # a call with arguments costs more, where this is compiled
@@ -101,6 +153,46 @@ class VpMap:
         if vci is None:
             vci = next(iter(freed), None)
         return self.default_target if vci is None else Target(self, self._make(vci, category))
+
+    def stray(self, vpi: int, vci: int, payload: bytes) -> Vc | None:
+        """The VC of a cell that no open VC has, opened if the VCI was never used; None for any other."""
+        if self._vcis is None or vpi != self.default.vpi or not self._vcis.is_unused(vci):
+            return None
+        if len(self.strays) >= _MAX_STRAYS or self.recognise is None or not self.recognise(self, payload):
+            return None
+        vc = self._open(vci, ServiceCategory.UBR_1)
+        self.strays.append(vc)
+        return vc
+
+    def is_stray(self, vc: Vc) -> bool:
+        """Whether a VC is of the session range and no session's."""
+        return vc.owner is None and vc in self.strays
+
+    def adopt(self, vc: Vc, category: ServiceCategory, owner: object) -> Target:
+        """A stray VC becomes its owner's own."""
+        assert self._vcis is not None
+        self._vcis.claim(vc.vci)
+        self.strays.remove(vc)
+        vc.contract = self._contracts[category]
+        vc.category = category
+        vc.owner = owner
+        return Target(self, vc)
+
+    def _close_stray(self, vci: int) -> None:
+        """A new session gets the VCI: what comes on it is the new session's."""
+        for vc in self.strays:
+            if vc.vci == vci:
+                self.strays.remove(vc)
+                self.link.close(vc)
+                return
+
+    def close_strays(self) -> None:
+        """Close stray VCs in which no PDU is unfinished."""
+        waiting = [vc for vc in self.strays if vc.cells_pending]
+        for vc in self.strays:
+            if not vc.cells_pending:
+                self.link.close(vc)
+        self.strays = waiting
 
     def close(self, vc: Vc, owner: object) -> None:
         """A session has gone for good; a VC that was its own is closed and its VCI comes free."""
@@ -123,7 +215,10 @@ class VcMap:
 
     def __init__(self, network: Network, qos: QosMap) -> None:
         """Open the default VCs of a VC table."""
-        self.links = {name: LinkAdaptation.of(network, name, VcTable()) for name in network.links_of(network.depot)}
+        self.links = {name: LinkAdaptation.of(network, name, SessionVcTable())
+                      for name in network.links_of(network.depot)}
         self.vps = {name: VpMap(name, vp, self.links[network.link_of_vp(vp)], qos)
                     for name, vp in network.vps_of(network.depot).items()}
         self.management = {vp.management: name for name, vp in self.vps.items()}
+        self.on_link = {vp.link.name: vp for vp in self.vps.values()}
+        """The VP on each link: a link joins two nodes, and between them there is one VP."""

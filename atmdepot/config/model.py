@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from atmdepot.config.toml_lines import Lines
-from atmdepot.config.units import CellRate, Duration, IpAddress, LinkKey, TcpAddress, UdpAddress, Vci, VciRange
+from atmdepot.config.units import CellRate, Duration, IpAddress, IpNetwork, LinkKey, TcpAddress, UdpAddress, Vci, VciRange
 from atmdepot.errors import AtmdepotError
 
 Ratio = Annotated[float, Meta(ge=0, le=1)]
@@ -141,6 +141,7 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
     max_sessions: CountOrNone = 0
     backup: bool = False
     slow_start: Duration = field(default_factory=lambda: Duration(0))
+    allow: list[IpNetwork] = []
 
 
 class Service(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -359,7 +360,7 @@ _MOST_TOLD = 100
 _LONGEST_TOLD = 1000
 _LONGEST_GUESSED = 64
 _NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "servers": Server, "services": Service}
-_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, TcpAddress, UdpAddress, LinkKey)
+_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, IpNetwork, TcpAddress, UdpAddress, LinkKey)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
 

@@ -161,6 +161,24 @@ class IpAddress(str):
         return ipaddress.ip_address(self).version
 
 
+class IpNetwork(str):
+    """An IPv4 or IPv6 network, written `192.0.2.0/24` (or one address, which is a network of its own)."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read a network; raise ValueError when it is none, or has bits of a host in it."""
+        text = value.strip() if isinstance(value, str) and "%" not in value else ""
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError(f"{value!r} is no IP network: write \"192.0.2.0/24\" or \"2001:db8::/32\"") from None
+        if "/" in text and ipaddress.ip_address(text.partition("/")[0]) != network.network_address:
+            raise ValueError(f"{value!r} has bits set beyond its prefix: write \"{network}\"")
+        return cls(network)
+
+
 class SocketAddress(str):
     """A host (address or name) and a port, `10.0.0.1:5501`, `[::1]:5501`."""
 

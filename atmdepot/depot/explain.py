@@ -25,17 +25,19 @@ from atmdepot.depot.reasons import (
     replaced_text,
     services_text,
 )
+from atmdepot.depot.session_management import Server
 from atmdepot.depot.sessions import Session
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.drops import DropReason
 from atmdepot.node.node import AtmNode
 from atmdepot.wire.aal5 import cells_needed
+from atmdepot.wire.icmp import is_error, quoted_packet
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, address_text
 
 if TYPE_CHECKING:
     from atmdepot.bearer.atm import Target, VpMap
     from atmdepot.depot.forwarding import Depot
-    from atmdepot.depot.session_management import Pool, Server
+    from atmdepot.depot.session_management import Pool
     from atmdepot.wire.packet import Packet, TcpFields
 
 
@@ -115,6 +117,10 @@ class _Way:
     def _follow_first(self, packet: Packet) -> Target | None:
         """A later fragment goes where the first of its packet went."""
         fragments = self._depot.fragments
+        if self._depot.management.pool_of_vip(packet.destination) is None:
+            self._tell_service(packet)
+            self._drop(DropReason.NOT_A_SERVICE)
+            return None
         target = fragments.target_of(packet, self._now)
         if target is not None:
             self._say("session", "it has no ports; it follows the first fragment of its packet")
@@ -235,21 +241,36 @@ class _Way:
         if pool is None:
             self._drop(DropReason.NOT_A_SERVICE)
             return None
-        if packet.protocol in (PROTOCOL_ICMP, PROTOCOL_ICMPV6):
-            session = depot.others.session_of_error(self._octets)
-            if session is not None:
-                self._say("session", "an ICMP error follows the session that the packet inside it names")
-                return self._known(session, packet)
-        elif packet.protocol == PROTOCOL_UDP:
+        if packet.protocol in (PROTOCOL_ICMP, PROTOCOL_ICMPV6) and is_error(self._octets):
+            return self._target_of_error(pool, packet)
+        if packet.protocol == PROTOCOL_UDP:
             flow = depot.sessions.find(packet.key())
             return self._open(packet, None) if flow is None else self._known(flow, packet)
         return self._default_target(pool, packet)
 
-    def _default_target(self, pool: Pool, packet: Packet) -> Target | None:
+    def _target_of_error(self, pool: Pool, packet: Packet) -> Target | None:
+        """An ICMP error follows the packet that it quotes."""
+        found = self._depot.others.subject_of_error(self._octets, packet, self._now)
+        if isinstance(found, Session):
+            self._say("session", "an ICMP error follows the session that the packet inside it names")
+            return self._known(found, packet)
+        if found is DropReason.NO_SESSION:
+            self._say("session", "the packet that the ICMP error quotes belongs to no session of this network")
+            self._drop(found)
+            return None
+        if isinstance(found, Server | DropReason):
+            client = quoted_packet(self._octets)
+            return self._default_target(pool, packet, packet.source if client is None else client.destination)
+        self._say("session", "an ICMP error about a later fragment follows its packet")
+        self._told.server = self._server_on(found)
+        return found
+
+    def _default_target(self, pool: Pool, packet: Packet, client: bytes = b"") -> Target | None:
+        """What has no sessions goes to the server of its client, the packet's source if no other is named."""
         self._told.service = pool.name
         self._say("service", f"{address_text(packet.destination)} is a VIP of {pool.name}")
         self._say("session", f"none: {protocol_text(packet.protocol)} has no sessions here")
-        server = pool.server_of(packet.source)
+        server = pool.server_of(client or packet.source)
         if server is None:
             for other in pool.servers:
                 self._say("server", f"not {other.name}: {hindrance_text(other, self._now)}")

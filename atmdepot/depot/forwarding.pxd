@@ -17,7 +17,7 @@ cdef long long _SYN, _RST
 cdef class Depot(AtmNode):
     cdef public QosMap qos
     cdef public SessionManagement management
-    cdef public object probing, fragments, others
+    cdef public object probing, fragments, others, orphans
     cdef public VcMap vc_map
     cdef public list _clp
     cdef public SessionTables sessions
@@ -32,9 +32,9 @@ cdef class Depot(AtmNode):
     @cython.locals(pool=Pool, server=Server, session=Session, old=Session, vp=VpMap)
     cpdef Session _open_session(self, bytes key, bytes octets, Packet packet, long long now)
     cpdef _to_server(self, bytes octets, Packet packet, Target target)
-    @cython.locals(packet=Packet, link=LinkAdaptation, sdu=Sdu, vc=Vc, octets=bytes)
+    @cython.locals(packet=Packet, link=LinkAdaptation, sdu=Sdu, vc=Vc, octets=bytes, vp=VpMap)
     cpdef cells_from_link(self, name, bytes cells, long long now)
     @cython.locals(session=Session, server=Server)
     cpdef bint _may_pass(self, link, Vc vc, bytes octets, Packet packet, long long now) except -1
     @cython.locals(session=Session)
-    cpdef Session _answered_session(self, link, Vc vc, bytes octets, Packet packet)
+    cpdef Session _answered_session(self, link, Vc vc, bytes octets, Packet packet, long long now)

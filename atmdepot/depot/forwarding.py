@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.bearer.atm import Target, VcMap
 from atmdepot.config.qos import QosMap
+from atmdepot.depot.orphans import Orphans
 from atmdepot.depot.other_traffic import OtherTraffic
 from atmdepot.depot.probing import Probing
 from atmdepot.depot.session_management import Pool, Server, SessionManagement
@@ -59,6 +60,7 @@ class Depot(AtmNode):
         self.sessions = SessionTables(network.sessions, self._release)
         self.fragments: FragmentMap[Target] = FragmentMap(self.drops)
         self.others = OtherTraffic(self)
+        self.orphans = Orphans(self)
         self.probes: dict[FlowKey, Server] = {}
         """The depot's own probes: flows whose server is not chosen but given."""
 
@@ -70,7 +72,7 @@ class Depot(AtmNode):
         if packet is None:
             return
         if packet.later:
-            target = self.fragments.later(octets, packet, now)
+            target = self._target_of_first(octets, packet, now)
         elif packet.tcp is not None:
             target = self._session_target(octets, packet, packet.tcp, now)
         else:
@@ -80,6 +82,13 @@ class Depot(AtmNode):
             if packet.fragment and not packet.later:
                 for held in self.fragments.first(packet, target, now):
                     self._to_server(held.octets, held.packet, target)
+
+    def _target_of_first(self, octets: bytes, packet: Packet, now: int) -> Target | None:
+        """Where the first fragment of a packet went; None when it is awaited, or (counted) can never pass."""
+        if self.management.pool_of_vip(packet.destination) is None:
+            self.drops.count(DropReason.NOT_A_SERVICE, 1, octets)
+            return None
+        return self.fragments.later(octets, packet, now)
 
     def _session_target(self, octets: bytes, packet: Packet, tcp: TcpFields, now: int) -> Target | None:
         """Where a TCP packet goes: with its session, which it may open; None (and counted) when it has none."""
@@ -165,6 +174,11 @@ class Depot(AtmNode):
             packet = self.analyse(octets, vc)
             if packet is not None and self._may_pass(name, vc, octets, packet, now):
                 self.packets_out.append(octets)
+                if packet.fragment and not packet.later:
+                    self.others.follow_first(name, packet, now)
+        vp = self.vc_map.on_link.get(name)
+        if vp is not None and vp.strays:
+            vp.close_strays()
 
     def _take_statistics(self, vc: Vc, sdu: bytes, link: str, now: int) -> None:
         server = self.management.server_on.get(self.vc_map.management[vc])
@@ -177,7 +191,7 @@ class Depot(AtmNode):
         tcp = packet.tcp
         if tcp is None:
             return self.others.may_pass(link, vc, octets, packet, now)
-        session = self._answered_session(link, vc, octets, packet)
+        session = self._answered_session(link, vc, octets, packet, now)
         if session is None:
             return False
         server = session.server
@@ -189,25 +203,27 @@ class Depot(AtmNode):
         session.octets_out += packet.total_length
         return True
 
-    def _answered_session(self, link: str, vc: Vc, octets: bytes, packet: Packet) -> Session | None:
-        """The session whose own the VC is, as nearly always, or else the flow's; None (and counted) without one."""
+    def _answered_session(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> Session | None:
+        """The session whose own the VC is, as nearly always, or else the flow's, or one that is adopted; else None."""
         owner = vc.owner
         if isinstance(owner, Session) and packet.answers(owner.key):
             return owner
         session = self.sessions.find(packet.reverse_key())
         if session is None:
-            self.drops.count(DropReason.NO_SESSION, 1, octets, vc)
-        elif session.target.vp.link.name != link:
+            return self.orphans.session_of(link, vc, octets, packet, now)
+        if session.target.vp.link.name != link:
             self.drops.count(DropReason.WRONG_VP, 1, octets, vc)
             return None
         return session
 
-    def is_from_vip(self, octets: bytes, packet: Packet, vc: Vc) -> bool:
-        """Whether a packet that came on a VC comes from a service address; counted when not."""
-        if self.management.pool_of_vip(packet.source) is None:
-            self.drops.count(DropReason.NOT_A_SERVICE, 1, octets, vc)
-            return False
-        return True
+    def server_on(self, link: str) -> Server | None:
+        """The server at the far end of a link; None while no server of the VC table is there."""
+        return self.management.server_on.get(self.vc_map.on_link[link].name)
+
+    def is_allowed(self, link: str, packet: Packet) -> bool:
+        """Whether a packet may pass from a server's side for its source alone (`servers.X.allow`)."""
+        server = self.server_on(link)
+        return server is not None and server.allows(packet.source)
 
     # In time.
 
@@ -218,6 +234,8 @@ class Depot(AtmNode):
         self.probing.check(self.management.servers.values(), now)
         for link in self.links.values():
             link.reassembler.expire(now)
+        for vp in self.vc_map.vps.values():
+            vp.close_strays()
 
     def next_timer(self) -> int | None:
         """When `handle_timer` has something to do (ns), or None."""

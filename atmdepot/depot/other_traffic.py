@@ -1,26 +1,38 @@
 """What is not TCP: UDP flows, ICMP errors and their sessions, and all that belongs to none.
 
-UDP to a service is a flow with an idle time, given to a server as a session is. An ICMP error follows the session that
-the packet inside it names (path MTU discovery dies without it). All else, echo requests among it, takes the default VC
-of a server that is the same for a client as long as the alive-list stands.
+UDP to a service is a flow with an idle time, given to a server as a session is. An ICMP error follows the packet that
+it quotes (path MTU discovery dies without it): its session or flow, or, of any other protocol, the server to which its
+client's packets go. All else, echo requests among it, takes the default VC of a server that is the same for a client
+as long as the alive-list stands.
+
+From servers comes what answers: packets of flows, ICMP queries and replies and other protocols from the VIPs that the
+server serves, ICMP errors, from any address, about clients' packets, and later fragments of what has passed. All else
+is dropped, but for what `servers.X.allow` lets pass.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.depot.session_management import Server
 from atmdepot.depot.sessions import Session, SessionEvent
 from atmdepot.drops import DropReason
+from atmdepot.node.fragments import fragment_key
 from atmdepot.wire.flows import flow_key
-from atmdepot.wire.icmp import quoted_flow, says_unreachable
-from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
+from atmdepot.wire.icmp import is_error, quoted_packet, says_unreachable
+from atmdepot.wire.ip import EXTENSIONS, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
 
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.atm import Target
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.session_management import Pool
+    from atmdepot.wire.icmp import Quoted
     from atmdepot.wire.packet import Packet
+
+_ICMP = (PROTOCOL_ICMP, PROTOCOL_ICMPV6)
+_NEED_MORE = {PROTOCOL_TCP, PROTOCOL_UDP, *EXTENSIONS}
+"""Protocols of a quoted packet without ports that tell too little: its ports, or its protocol itself, were cut off."""
 
 
 class OtherTraffic:
@@ -36,21 +48,47 @@ class OtherTraffic:
         if pool is None:
             depot.drops.count(DropReason.NOT_A_SERVICE, 1, octets)
             return None
-        if packet.protocol in (PROTOCOL_ICMP, PROTOCOL_ICMPV6):
-            session = self.session_of_error(octets)
-            if session is not None:
-                return session.target
-        elif packet.protocol == PROTOCOL_UDP:
+        if packet.protocol in _ICMP and is_error(octets):
+            return self._target_of_error(octets, packet, now)
+        if packet.protocol == PROTOCOL_UDP:
             return self._flow_target(octets, packet, now)
         return self._default_target(pool, octets, packet)
 
-    def session_of_error(self, octets: bytes) -> Session | None:
-        """The session named by the packet inside a client's ICMP error; that packet came from the server."""
-        flow = quoted_flow(octets)
-        if flow is None:
+    def _target_of_error(self, octets: bytes, packet: Packet, now: int) -> Target | None:
+        found = self.subject_of_error(octets, packet, now)
+        if isinstance(found, DropReason):
+            self._depot.drops.count(found, 1, octets)
             return None
-        protocol, source, sport, destination, dport = flow
-        return self._depot.sessions.find(flow_key(protocol, destination, dport, source, sport))
+        if isinstance(found, Session):
+            return found.target
+        return self._depot.vc_map.vps[found.vp].default_target if isinstance(found, Server) else found
+
+    def subject_of_error(self, octets: bytes, packet: Packet, now: int) -> Session | Target | Server | DropReason:
+        """The receiver of a client's ICMP error: the session that the error quotes a server's packet of.
+
+        A later fragment's target stands for its session, and the server of the client for what has no session. The
+        reason, when no server of this network has sent what is quoted, or too little of it is there to tell.
+        """
+        depot = self._depot
+        quoted = quoted_packet(octets)
+        if quoted is None or quoted.source != packet.destination:
+            return DropReason.NO_SESSION
+        if quoted.ports is not None:
+            to, port = quoted.ports[1], quoted.ports[0]
+            return (depot.sessions.find(flow_key(quoted.protocol, quoted.destination, to, quoted.source, port))
+                    or DropReason.NO_SESSION)
+        if (target := self._target_of_quoted_fragment(quoted, now)) is not None:
+            return target
+        pool = depot.management.pool_of_vip(packet.destination)
+        if quoted.protocol in _NEED_MORE or pool is None:
+            return DropReason.NO_SESSION
+        return pool.server_of(quoted.destination) or DropReason.NO_SERVER
+
+    def _target_of_quoted_fragment(self, quoted: Quoted, now: int) -> Target | None:
+        if not quoted.later:
+            return None
+        return self._depot.fragments.target_named(fragment_key(
+            quoted.version, quoted.protocol, quoted.source, quoted.destination, quoted.identification), now)
 
     def _flow_target(self, octets: bytes, packet: Packet, now: int) -> Target | None:
         depot = self._depot
@@ -90,27 +128,81 @@ class OtherTraffic:
         return self._depot.vc_map.vps[server.vp].default_target
 
     def may_pass(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
-        """Whether a server's packet goes on to the client: what a VIP sends, and what routers say about sessions."""
+        """Whether a server's packet goes on to the client: what answers a client, and what is allowed."""
         depot = self._depot
-        if packet.protocol == PROTOCOL_UDP and (flow := depot.sessions.find(packet.reverse_key())) is not None:
-            if flow.vp.link.name != link:
-                depot.drops.count(DropReason.WRONG_VP, 1, octets, vc)
-                return False
-            depot.sessions.touch_flow(flow, now)
-            flow.server.condition.answered(now)
-            flow.packets_out += 1
-            flow.octets_out += packet.total_length
-        elif packet.protocol in (PROTOCOL_ICMP, PROTOCOL_ICMPV6):
-            self._hear_error(link, octets, packet, now)
-        return packet.protocol != PROTOCOL_TCP or depot.is_from_vip(octets, packet, vc)
+        if packet.later:
+            return self._may_follow(link, vc, octets, packet, now)
+        if packet.protocol == PROTOCOL_UDP:
+            flow = depot.sessions.find(packet.reverse_key()) or depot.orphans.adopt(link, vc, packet, now)
+            if flow is not None:
+                return self._answers_flow(flow, link, vc, octets, packet, now)
+        reason = self._refusal(link, octets, packet, now)
+        if reason is None or depot.is_allowed(link, packet):
+            return True
+        depot.drops.count(reason, 1, octets, vc)
+        return False
 
-    def _hear_error(self, link: str, octets: bytes, packet: Packet, now: int) -> None:
-        """An error about a client's packet is an answer of its server, unless a router says that it cannot reach it."""
-        flow = quoted_flow(octets)
-        if flow is None:
-            return
-        protocol, source, sport, destination, dport = flow
-        session = self._depot.sessions.find(flow_key(protocol, source, sport, destination, dport))
-        if session is not None and session.vp.link.name == link and (
-                packet.source == destination or not says_unreachable(octets)):
-            session.server.condition.answered(now)
+    def _answers_flow(self, flow: Session, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
+        depot = self._depot
+        if flow.vp.link.name != link:
+            depot.drops.count(DropReason.WRONG_VP, 1, octets, vc)
+            return False
+        depot.sessions.touch_flow(flow, now)
+        flow.server.condition.answered(now)
+        flow.packets_out += 1
+        flow.octets_out += packet.total_length
+        return True
+
+    def _refusal(self, link: str, octets: bytes, packet: Packet, now: int) -> DropReason | None:
+        """Why a server's packet of no flow must not pass; None when it may."""
+        if packet.protocol in _ICMP and is_error(octets):
+            return self._refusal_of_error(link, octets, packet, now)
+        # Echo replies and other protocols have no flow here that could be asked for.
+        return self._refusal_of_vip(link, packet.source) or (
+            DropReason.NO_SESSION if packet.protocol == PROTOCOL_UDP else None)
+
+    def _refusal_of_vip(self, link: str, address: bytes) -> DropReason | None:
+        """Why the server on a link must not speak for an address: it is no VIP, or one of other servers."""
+        depot = self._depot
+        if depot.management.pool_of_vip(address) is None:
+            return DropReason.NOT_A_SERVICE
+        server = depot.server_on(link)
+        return None if server is not None and depot.management.serves(server, address) else DropReason.WRONG_VP
+
+    def _refusal_of_error(self, link: str, octets: bytes, packet: Packet, now: int) -> DropReason | None:
+        """Why an ICMP error from a server's side must not pass; it may when it quotes what a client sent that way."""
+        quoted = quoted_packet(octets)
+        if quoted is None or quoted.source != packet.destination:
+            return DropReason.NO_SESSION
+        target = None
+        if (flow := quoted.flow()) is not None:
+            session = self._depot.sessions.find(flow_key(*flow))
+            if session is None:
+                return DropReason.NO_SESSION
+            target = session.target
+            # An error is an answer of its server, unless a router says that it cannot reach it.
+            if target.vp.link.name == link and (packet.source == quoted.destination or not says_unreachable(octets)):
+                session.server.condition.answered(now)
+        target = target or self._target_of_quoted_fragment(quoted, now)
+        if target is not None:
+            return None if target.vp.link.name == link else DropReason.WRONG_VP
+        if quoted.protocol in _NEED_MORE:
+            return DropReason.NO_SESSION
+        return self._refusal_of_vip(link, quoted.destination)
+
+    def _may_follow(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
+        """Whether a later fragment passes: as its first did, which it may have to wait for."""
+        depot = self._depot
+        if depot.is_allowed(link, packet):
+            return True
+        if (reason := self._refusal_of_vip(link, packet.source)) is not None:
+            depot.drops.count(reason, 1, octets, vc)
+            return False
+        return depot.fragments.later(octets, packet, now, link) is not None
+
+    def follow_first(self, link: str, packet: Packet, now: int) -> None:
+        """The first fragment of a server's packet has passed, so those that waited for it follow now."""
+        depot = self._depot
+        session = depot.sessions.find(packet.reverse_key())
+        target = depot.vc_map.on_link[link].default_target if session is None else session.target
+        depot.packets_out += [held.octets for held in depot.fragments.first(packet, target, now, link)]

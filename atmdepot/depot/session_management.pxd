@@ -5,7 +5,7 @@ from atmdepot.depot.probing cimport Condition
 
 
 cdef class Server(Member):
-    cdef public object settings, vp, link, path
+    cdef public object settings, vp, link, path, _allowed
     cdef public Condition condition
     cdef public bint draining, is_backup, _has_weight
     cdef public long long _bound, _slow_start, total_sessions
@@ -32,7 +32,7 @@ cdef class Pool:
 
 
 cdef class SessionManagement:
-    cdef public dict servers, pools, server_on, _by_service, _by_vip
+    cdef public dict servers, pools, server_on, _by_service, _by_vip, _vips_of
 
     cpdef Pool pool_of(self, bytes vip, int port)
     cpdef Pool pool_at(self, bytes service)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.adaptation import PathCondition
 from atmdepot.depot.balancing import BALANCERS, Member
+from atmdepot.depot.networks import Networks
 from atmdepot.depot.probing import Condition
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ _WEIGHT_UNIT = 100
 class Server(Member):
     """A server as the depot knows it: where it is, its condition, and what it carries."""
 
-    __slots__ = ("_bound", "_has_weight", "_slow_start", "condition", "draining", "is_backup", "link", "path",
-                 "settings", "total_sessions", "vp")
+    __slots__ = ("_allowed", "_bound", "_has_weight", "_slow_start", "condition", "draining", "is_backup", "link",
+                 "path", "settings", "total_sessions", "vp")
 
     def __init__(self, name: str, position: int, settings: ServerSettings, vp: str, link: str, now: int) -> None:
         self.be_called(name)
@@ -41,6 +42,11 @@ class Server(Member):
         # Looked at for each new session.
         self._bound, self.is_backup, self._has_weight = settings.max_sessions, settings.backup, settings.weight > 0
         self.weight, self._slow_start = settings.weight * _WEIGHT_UNIT, int(settings.slow_start)
+        self._allowed = Networks(settings.allow)
+
+    def allows(self, source: bytes) -> bool:
+        """Whether packets with this source address (4 or 16 octets) may pass from its edge node (`allow`)."""
+        return self._allowed.hold(source)
 
     @property
     def alive(self) -> bool:
@@ -152,6 +158,7 @@ class SessionManagement:
         """The server at the far end of each VP."""
         self._by_service: dict[bytes, Pool] = {}
         self._by_vip: dict[bytes, Pool] = {}
+        self._vips_of: dict[str, set[bytes]] = {}
         self.configure(network, now)
 
     def configure(self, network: Network, now: int) -> None:
@@ -177,7 +184,10 @@ class SessionManagement:
 
     def _index(self, network: Network) -> None:
         self._by_service, self._by_vip = {}, {}
+        self._vips_of = {name: set() for name in self.servers}
         for name, service in network.services.items():
+            for server in service.servers:
+                self._vips_of[server].update(vip.packed for vip in service.vip)
             for vip in service.vip:
                 self._by_vip.setdefault(vip.packed, self.pools[name])
                 for port in service.ports or [_ANY_PORT]:
@@ -195,6 +205,10 @@ class SessionManagement:
     def pool_of_vip(self, vip: bytes) -> Pool | None:
         """The pool that answers for a VIP as a whole (ICMP and the like)."""
         return self._by_vip.get(vip)
+
+    def serves(self, server: Server, vip: bytes) -> bool:
+        """Whether a server is in a pool of a VIP, whatever the port."""
+        return vip in self._vips_of.get(server.name, ())
 
 
 def _path_to(network: Network, node: str) -> tuple[str, str]:

@@ -31,6 +31,9 @@ _SYN, _FIN, _ACK, _RST = SYN, FIN, ACK, RST  # C numbers, where this is compiled
 _MASK = 0xFFFFFFFF
 _UNKNOWN = UNKNOWN
 _CLOSED, _LISTEN, _SYN_SENT = (NUMBERS[state] for state in (TcpState.CLOSED, TcpState.LISTEN, TcpState.SYN_SENT))
+_ESTABLISHED = NUMBERS[TcpState.ESTABLISHED]
+_GREATEST_SCALE = 14
+"""Window scale options are at most that (RFC 7323 section 2.3)."""
 (_SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN,
  _GETS_FIN) = EVENTS.values()
 _PROBE_LINGERS = 2_000_000_000
@@ -141,7 +144,7 @@ class SessionTables:
     def __init__(self, timers: SessionTimers, released: Callable[[Session], None]) -> None:
         self.primary: dict[FlowKey, Session] = {}
         self.secondary: dict[FlowKey, Session] = {}
-        self.opened = self.evicted = 0
+        self.opened = self.evicted = self.adopted = 0
         self.last_number = 0
         self.observers: tuple[SessionObserver, ...] = ()
         self.use(timers)
@@ -218,6 +221,20 @@ class SessionTables:
         self.primary[session.key] = session
         session.deadline = deadline
         self._wheel.add(session, now)
+
+    def adopt(self, session: Session, now: int) -> None:
+        """Enter a session or flow that was open before the depot knew of it, and tell of it.
+
+        Of a session seen first in the middle the window scales are unknown, so the widest are assumed: no good packet
+        must seem to lie beyond its window.
+        """
+        for side in (session.client, session.server_side):
+            side.state_number, side.scale = _ESTABLISHED, _GREATEST_SCALE
+        self.adopted += 1
+        self._enter(session, now + (self._idle if session.is_tcp else self.timers.udp_idle), now)
+        self.tell(session, SessionEvent.OPENED, "adopted")
+        if session.is_tcp:
+            self.tell(session, SessionEvent.ESTABLISHED)
 
     def open_flow(self, flow: Session, now: int) -> None:
         """Enter a UDP flow, which has an idle time and no states."""

@@ -196,13 +196,14 @@ class EdgeNode(AtmNode):
             return
         self.link.send(octets, vc, self._clp[packet.dscp])
         if packet.fragment and not packet.later:
-            for held in self.fragments.first(packet, vc, now):
+            for held in self.fragments.first(packet, vc, now, packet.destination):
                 self.link.send(held.octets, vc, self._clp[held.packet.dscp])
 
     def _vc_of_answer(self, octets: bytes, packet: Packet, now: int) -> Vc | None:
         """The VC that the flow came on, else the default VC; None for a fragment that waits for its first."""
         if packet.later:
-            return self.fragments.later(octets, packet, now)
+            # All come from one server, so that the share of each client is what must be fair.
+            return self.fragments.later(octets, packet, now, packet.destination)
         flow = self.flows.get(packet.reverse_key())
         return self.table.default if flow is None else flow.vc
 

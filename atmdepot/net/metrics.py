@@ -72,6 +72,7 @@ FAMILIES = {
     "sessions": _gauge("Sessions in the primary and secondary table.", "table"),
     "sessions_opened": _counter("Sessions that were opened."),
     "sessions_evicted": _counter("Half-open sessions that made room for newer ones."),
+    "sessions_adopted": _counter("Sessions that were adopted from their server's packets, as after a restart."),
     "server_alive": _gauge("1 on the alive-list, 0 on the dead-list.", "server"),
     "server_draining": _gauge("1 while the server is given no new sessions because of `atmdepot drain`.", "server"),
     "server_weight": _gauge("The server's weight in the VC table.", "server"),
@@ -84,7 +85,7 @@ FAMILIES = {
 _OF_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rx-packets": ("tun_packets", ("rx",)), "tx-packets": ("tun_packets", ("tx",)), "vanished": ("tun_vanished", ()),
     "opened": ("sessions_opened", ()), "primary": ("sessions", ("primary",)), "secondary": ("sessions", ("secondary",)),
-    "evicted-half-open": ("sessions_evicted", ())}
+    "evicted-half-open": ("sessions_evicted", ()), "adopted": ("sessions_adopted", ())}
 """The rows of `show counters` that become a metric as they are; links' own are taken from `show links`."""
 
 _OF_PLACES = {"vcis-exhausted": "vp_vcis_exhausted", "unassigned-cells": "link_unassigned_cells",

@@ -185,7 +185,8 @@ def _counters(pump: Pump) -> Iterator[Row]:
     if isinstance(node, Depot):
         tables = node.sessions
         for name, value in (("opened", tables.opened), ("primary", len(tables.primary)),
-                            ("secondary", len(tables.secondary)), ("evicted-half-open", tables.evicted)):
+                            ("secondary", len(tables.secondary)), ("evicted-half-open", tables.evicted),
+                            ("adopted", tables.adopted)):
             yield _counter(node.name, "sessions", name, value, "sessions")
         for vp in node.vc_map.vps.values():
             yield _counter(node.name, vp.name, "vcis-exhausted", vp.exhausted, "sessions")

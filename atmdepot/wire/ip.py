@@ -16,7 +16,8 @@ _TTL = 64
 _IPV4 = Struct(">BBHHHBBH4s4s")
 _IPV6 = Struct(">IHBB16s16s")
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
-_EXTENSIONS = {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS}
+EXTENSIONS = {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS}
+"""The IPv6 extension headers that are walked (RFC 8200 section 4)."""
 _MAX_EXTENSIONS = 16
 FIRST_FRAGMENT = b"\0\7"
 """The greatest value of offset, reserved bits and M flag (RFC 8200 section 4.5) in a first fragment."""
@@ -49,7 +50,7 @@ def header_chain(octets: bytes, end: int) -> HeaderChain:
     protocol, offset, fragment, later = octets[6], 40, None, False
     for _ in range(_MAX_EXTENSIONS):
         # What follows a later fragment's header is the middle of the packet: no header to look for.
-        if protocol not in _EXTENSIONS or later:
+        if protocol not in EXTENSIONS or later:
             return HeaderChain(protocol, offset, fragment)
         if offset + 8 > end:
             return HeaderChain(protocol, offset, fragment, "an extension header is cut short")
@@ -237,6 +238,22 @@ def ip_view(octets: bytes) -> Ipv4View | Ipv6View:
     if version == 6:
         return Ipv6View(octets)
     raise NotIp(f"version {version} is neither 4 nor 6")
+
+
+def source_in(beginning: bytes) -> bytes | None:
+    """The source address and port, one behind the other, in the beginning of a TCP or UDP packet; else None.
+
+    None, too, for a later fragment and an IPv6 packet with extension headers. Where the port is not there, the address
+    stands alone.
+    """
+    version = beginning[0] >> 4 if len(beginning) >= 24 else 0
+    if version == 4 and beginning[9] in (PROTOCOL_TCP, PROTOCOL_UDP) and not int.from_bytes(beginning[6:8]) & 0x1FFF:
+        address, port = beginning[12:16], (beginning[0] & 15) * 4
+    elif version == 6 and beginning[6] in (PROTOCOL_TCP, PROTOCOL_UDP):
+        address, port = beginning[8:24], 40
+    else:
+        return None
+    return address + beginning[port:port + 2] if len(beginning) >= port + 2 else address
 
 
 def ip_packet(protocol: int, source: bytes, destination: bytes, payload: bytes, traffic_class: int = 0) -> bytes:

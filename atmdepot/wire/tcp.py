@@ -103,9 +103,28 @@ def reset_for(octets: bytes) -> bytes:
         length = len(tcp.payload) + bool(tcp.flags & SYN) + bool(tcp.flags & FIN)
         sequence, acknowledgment, flags = 0, (tcp.sequence + length) % (1 << 32), RST | ACK
     segment = _HEADER.pack(tcp.destination_port, tcp.source_port, sequence, acknowledgment, 5 << 4, flags, 0, 0, 0)
-    pseudo = ip.destination + ip.source + PROTOCOL_TCP.to_bytes(4, "big") + len(segment).to_bytes(4, "big")
+    return _packet(ip.destination, ip.source, segment)
+
+
+def keep_alive_for(octets: bytes) -> bytes:
+    """The keep-alive (RFC 9293 section 3.8.4) that the sender of a TCP packet could send in its place.
+
+    It has the packet's header with its options (a receiver of timestamps wants them, RFC 7323 section 3.2), no data,
+    and a number before what is expected, so that it is acknowledged whatever the receiver has. Raises MalformedPacket
+    when `octets` are no TCP packet.
+    """
+    ip = ip_view(octets)
+    tcp = TcpView(ip.payload)
+    sequence = (tcp.sequence - 1) % (1 << 32)
+    segment = _HEADER.pack(tcp.source_port, tcp.destination_port, sequence, tcp.acknowledgment, tcp.octets[12], ACK,
+                           tcp.window, 0, 0)
+    return _packet(ip.source, ip.destination, segment + tcp.octets[20:tcp.header_length])
+
+
+def _packet(source: bytes, destination: bytes, segment: bytes) -> bytes:
+    pseudo = source + destination + PROTOCOL_TCP.to_bytes(4, "big") + len(segment).to_bytes(4, "big")
     segment = segment[:16] + internet_checksum(pseudo + segment).to_bytes(2, "big") + segment[18:]
-    return ip_packet(PROTOCOL_TCP, ip.destination, ip.source, segment)
+    return ip_packet(PROTOCOL_TCP, source, destination, segment)
 
 
 def flags_text(flags: int) -> str:

@@ -227,8 +227,9 @@ TestExplaining = Explaining.TestCase
 
 
 def fill_fragments(net: InMemoryNetwork) -> None:
-    for _ in range(64):
-        net.to_service(ip(CLIENT4, VIP4, UDP, bytes(8), identification=7, fragment=3))
+    """A packet may have 128 KB that wait for its first fragment."""
+    for _ in range(2):
+        net.to_service(ip(CLIENT4, VIP4, UDP, bytes(65_400), identification=7, fragment=3))
 
 
 def without_servers(net: InMemoryNetwork) -> None:
@@ -258,7 +259,11 @@ DROPPED: list[tuple[DropReason, Any, bytes]] = [
     (DropReason.NO_SERVER, without_servers, SYN_PACKET),
     (DropReason.NO_SERVER, without_servers, udp(CLIENT4, 4000, VIP4, 80)),
     (DropReason.NO_SERVER, without_servers, ping(CLIENT4, VIP4)),
-    (DropReason.FRAGMENT, fill_fragments, ip(CLIENT4, VIP4, UDP, bytes(8), identification=7, fragment=3)),
+    (DropReason.FRAGMENT, fill_fragments, ip(CLIENT4, VIP4, UDP, bytes(800), identification=7, fragment=3)),
+    (DropReason.NOT_A_SERVICE, nothing, ip(CLIENT4, "10.80.0.2", UDP, bytes(8), identification=7, fragment=3)),
+    (DropReason.NO_SESSION, nothing, icmp_error("192.0.2.1", VIP4, tcp(VIP4, 80, CLIENT4, 4000, ACK))),
+    (DropReason.NO_SESSION, nothing, icmp_error("192.0.2.1", VIP4, bytes(20))),
+    (DropReason.NO_SERVER, without_servers, icmp_error("192.0.2.1", VIP4, ping(VIP4, CLIENT4, reply=True))),
     (DropReason.TOO_BIG, nothing, tcp(CLIENT4, 4000, VIP4, 80, SYN, data=bytes(9141))),
 ]
 OF_OTHER_PLACES = {DropReason.WRONG_VP, DropReason.TUN_QUEUE_FULL, DropReason.TUN_ERROR}
@@ -506,7 +511,7 @@ def test_fragments_beyond_the_bounds(data: st.DataObject) -> None:
 @pytest.mark.parametrize(("octets", "answer", "why"), [
     (ping(CLIENT4, VIP4, bytes(9200)), "ICMP", "an ICMP error tells the sender so"),
     (ping(CLIENT6, VIP6, bytes(9200)), "ICMP", "an ICMP error tells the sender so"),
-    (icmp_error(CLIENT4, VIP4, bytes(9200)), "", "no ICMP error may answer this one"),
+    (icmp_error(CLIENT4, VIP4, ping(VIP4, CLIENT4, bytes(9200), reply=True)), "", "no ICMP error may answer this one"),
 ])
 def test_too_big(octets: bytes, answer: str, why: str) -> None:
     told = check(InMemoryNetwork(), octets)

@@ -6,9 +6,8 @@ from itertools import permutations
 
 import pytest
 
-from atmdepot.drops import DropReason, Drops
-from atmdepot.node.fragments import FragmentMap
-from atmdepot.wire.packet import Packet, analyse
+from atmdepot.drops import DropReason
+from atmdepot.wire.packet import analyse
 from tests.depot.servers import kill, revive
 from tests.depot.test_forwarding import PAIRS, vc_of
 from tests.ip_packets import ACK, SYN, TCP, icmp_error, ip, packed, tcp, udp
@@ -182,61 +181,6 @@ def test_two_packets_with_one_identification_are_told_apart_by_their_ends() -> N
     assert net.to_service(others[0]).keys() == {"web2"}
     assert net.to_service(ones[1]) == {"web1": [ones[1]]}
     assert net.to_service(others[1]) == {"web2": [others[1]]}
-
-
-# The map by itself.
-
-
-def part(identification: int, *, later: bool = True, size: int = 28) -> tuple[bytes, Packet]:
-    octets = ip(CLIENT4, VIP4, 17, bytes(size - 20), identification=identification, fragment=0x2000 | 10 * later)
-    packet = analyse(octets)
-    assert (packet.identification, packet.later) == (identification, later)
-    return octets, packet
-
-
-def test_number_of_packets_in_the_map_is_bounded_and_the_oldest_goes() -> None:
-    drops = Drops()
-    fragments_of: FragmentMap[str] = FragmentMap(drops)
-    for n in range(1030):
-        assert fragments_of.later(*part(n), now=n) is None
-    assert len(fragments_of) == 1024
-    assert drops == {DropReason.FRAGMENT: 6}
-    assert fragments_of.first(part(3, later=False)[1], "x", 2000) == []
-    assert [held.octets for held in fragments_of.first(part(900, later=False)[1], "x", 2000)] == [part(900)[0]]
-
-
-def test_what_is_held_of_one_packet_is_bounded() -> None:
-    drops = Drops()
-    fragments_of: FragmentMap[str] = FragmentMap(drops)
-    for _ in range(70):
-        fragments_of.later(*part(1), now=0)
-    assert drops == {DropReason.FRAGMENT: 6}
-    assert len(fragments_of.first(part(1, later=False)[1], "x", 1)) == 64
-    assert fragments_of.later(*part(1), now=2) == "x"
-
-
-def test_octets_that_are_held_are_bounded_and_come_free_again() -> None:
-    drops = Drops()
-    fragments_of: FragmentMap[str] = FragmentMap(drops)
-    fitting = (1 << 20) // 8000
-    for n in range(fitting + 10):
-        fragments_of.later(*part(n, size=8000), now=0)
-    assert drops == {DropReason.FRAGMENT: 10}
-    fragments_of.first(part(0, later=False)[1], "x", 0)
-    fragments_of.later(*part(500, size=8000), now=0)
-    assert drops == {DropReason.FRAGMENT: 10}, "one has gone, so there is room for one"
-    fragments_of.expire(5 * SECOND)
-    assert drops == {DropReason.FRAGMENT: 10 + fitting}
-    assert (len(fragments_of), fragments_of.next_timer(), fragments_of._octets) == (0, None, 0)
-
-
-def test_old_packet_of_the_same_identification_is_forgotten_after_its_life() -> None:
-    drops = Drops()
-    fragments_of: FragmentMap[str] = FragmentMap(drops)
-    fragments_of.first(part(1, later=False)[1], "old", 0)
-    assert fragments_of.later(*part(1), now=5 * SECOND - 1) == "old"
-    assert fragments_of.later(*part(1), now=5 * SECOND) is None
-    assert fragments_of.next_timer() == 10 * SECOND
 
 
 def test_fragment_tells_its_packet_in_both_families() -> None:

@@ -146,7 +146,7 @@ async def test_counters(it: Controlled) -> None:
     link = {"rx-cells", "tx-cells", "unassigned-cells", "hec-corrected", "late-cells", "udp-segment-refused"}
     assert {place: set(names) for place, names in by_place.items()} == {
         "tun": {"rx-packets", "tx-packets", "drop:tun-queue-full"},
-        "sessions": {"opened", "primary", "secondary", "evicted-half-open"},
+        "sessions": {"opened", "primary", "secondary", "evicted-half-open", "adopted"},
         "web1": {"vcis-exhausted"}, "web2": {"vcis-exhausted"},
         "to-web1": link | cells, "to-web2": link | cells, "packets": packets}
     assert {(place, name): value for place, names in by_place.items() for name, value in names.items() if value} == {

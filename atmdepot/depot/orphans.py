@@ -1,0 +1,92 @@
+"""What servers send of sessions that the depot does not know, as after its restart.
+
+On a VC of the session range the VP names the server, and the edge node keeps a flow on its VC, so the session is
+adopted: made anew from the server's packet, on that VC. On a VC that sessions share, `sessions.orphan` decides. With
+"reset" the server is sent an RST (RFC 9293 section 3.10.7.1). Its client, which may only be waiting for data, is asked
+for an acknowledgment (a keep-alive, section 3.8.4), since only that has the number of the RST that its TCP believes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.depot.sessions import Session
+from atmdepot.drops import DropReason
+from atmdepot.wire.flows import service_of_key
+from atmdepot.wire.ip import source_in
+from atmdepot.wire.tcp import ACK, FIN, RST, SYN, keep_alive_for, reset_for
+
+if TYPE_CHECKING:
+    from atmdepot.atm.vc import Vc
+    from atmdepot.bearer.atm import VpMap
+    from atmdepot.depot.forwarding import Depot
+    from atmdepot.wire.packet import Packet, TcpFields
+
+_ADDRESSES = (4, 16)
+
+
+class Orphans:
+    """Packets from servers that found no session, in the depot's own tables."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+        for vp in depot.vc_map.vps.values():
+            vp.recognise = self.may_begin
+
+    def may_begin(self, vp: VpMap, payload: bytes) -> bool:
+        """Whether a PDU begins with a cell, by its 48 octets, whose packet may be of a session to be adopted.
+
+        It is TCP or UDP from a service of the VP's server. Whatever else comes on an unknown VC has no VC.
+        """
+        management = self._depot.management
+        service = source_in(payload[vp.default.encapsulation.overhead:])
+        server = management.server_on.get(vp.name)
+        if service is None or server is None:
+            return False
+        if len(service) in _ADDRESSES:  # behind LLC/SNAP, the port of an IPv6 packet is in the second cell
+            return management.serves(server, service)
+        pool = management.pool_at(service)
+        return pool is not None and server in pool.servers
+
+    def session_of(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> Session | None:
+        """The session that is adopted with a TCP packet; None when it is none (then it is allowed, or counted)."""
+        depot = self._depot
+        session = self.adopt(link, vc, packet, now)
+        if session is not None:
+            return session
+        if depot.is_allowed(link, packet):
+            depot.packets_out.append(octets)
+            return None
+        depot.drops.count(DropReason.NO_SESSION, 1, octets, vc)
+        tcp, server = packet.tcp, depot.server_on(link)
+        if (tcp is not None and server is not None and depot.network.sessions.orphan == "reset"
+                and depot.management.serves(server, packet.source)):
+            self._answer(link, octets, packet, tcp)
+        return None
+
+    def adopt(self, link: str, vc: Vc, packet: Packet, now: int) -> Session | None:
+        """The session or flow of a server's packet, made from it; None when it must not be adopted.
+
+        Its VC must be of the session range, and nobody's; its source a service of the VP's server; and a TCP segment
+        must be one that only a session sends that was open: an ACK without SYN and RST.
+        """
+        depot = self._depot
+        vp = depot.vc_map.on_link[link]
+        if not vp.is_stray(vc) or (packet.tcp is not None and packet.tcp.flags & (ACK | SYN | RST) != ACK):
+            return None
+        key, server = packet.reverse_key(), depot.server_on(link)
+        pool = depot.management.pool_at(service_of_key(key))
+        if pool is None or server is None or server not in pool.servers or not depot.sessions.has_room_for(key):
+            return None
+        session = Session(key, server, depot.qos.category(packet.dscp), now)
+        session.target = vp.adopt(vc, session.category, session)
+        depot.sessions.adopt(session, now)
+        return session
+
+    def _answer(self, link: str, octets: bytes, packet: Packet, tcp: TcpFields) -> None:
+        if tcp.flags & RST or packet.fragment:
+            return
+        target = self._depot.vc_map.on_link[link].default_target
+        target.vp.link.send(reset_for(octets), target.vc, 0)
+        if (tcp.length or tcp.flags & FIN) and tcp.flags & (ACK | SYN) == ACK:
+            self._depot.packets_out.append(keep_alive_for(octets))

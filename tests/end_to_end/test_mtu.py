@@ -62,3 +62,18 @@ def test_tcp_finds_the_paths_mtu_both_ways(narrow: Site, vip: str) -> None:
     assert told[first.server] > 0
     assert sum(told.values()) < 200, "each sender is told a few times, not for every packet"
     assert {name for _, _, name in narrow.drops()} == {"drop:too-big"}
+
+
+@pytest.mark.parametrize("vip", [VIP, VIP6])
+def test_ping_in_fragments_is_answered_by_the_server_that_it_went_to(
+        needs: Callable[[str], None], vip: str) -> None:
+    """The network between client and depot is narrower than the servers': the answer is too big for it.
+
+    In IPv6 only the server may cut it, so the error of the depot's host about the answer must reach that server.
+    """
+    needs("ping")
+    with changed("direct", "wide-servers", []) as table, site(table) as made:
+        done = made.run("client", "ping", "-n", "-c", "6", "-i", "0.2", "-W", "10", "-s", "1500", vip, check=False)
+        answers = int(done.stdout.split(" received")[0].rsplit(" ", 1)[1])
+        assert answers >= 5, done.stdout
+        assert made.drops() == {}

@@ -82,7 +82,7 @@ KEYS = {
     "line": "rate, delay, queue, burst, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, "
             "seed",
     "vp": "ends, vpi, default_vci, management_vci, session_vcis, shared_vcs, encapsulation, crc, mtu",
-    "server": "node, address, weight, max_sessions, backup, slow_start",
+    "server": "node, address, weight, max_sessions, backup, slow_start, allow",
     "lab": "networks",
 }
 RATE = ("write cells per second (cps, kcps, Mcps), user bits per second (kbps, Mbps, Gbps) or one of "

@@ -11,7 +11,7 @@ from atmdepot.wire.packet import analyse
 from tests.depot.servers import kill, revive
 from tests.depot.test_forwarding import PAIRS, vc_of
 from tests.ip_packets import ACK, SYN, TCP, icmp_error, ip, packed, tcp, udp
-from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, InMemoryNetwork, make_network
+from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemoryNetwork, make_network
 
 ROUTERS = {CLIENT4: "192.0.2.1", CLIENT6: "2001:db8::1"}
 
@@ -160,6 +160,24 @@ def test_fragments_in_any_order_follow_their_first_both_ways(
             assert sorted(got) == sorted(parts)
             assert got.index(parts[0]) == 0 or order[0] == 0, "nothing goes before the first"
             assert {vc_of(cells) for _, _, cells in net.seen} == {vc}
+    assert net.dropped() == {}
+
+
+@pytest.mark.parametrize(("client", "vip", "size"), [
+    (CLIENT4, VIP4, 552), (CLIENT4, VIP4, 1256), (CLIENT6, VIP6, 1232)])
+def test_greatest_datagram_passes_though_its_fragments_come_in_reverse(client: str, vip: str, size: int) -> None:
+    """64 KB at the least MTUs has up to 119 fragments."""
+    net = InMemoryNetwork()
+    ((server, _),) = net.to_service(udp(client, 5, vip, 80)).items()
+    for there in (True, False):
+        ends = (client, 5, vip, 80) if there else (vip, 80, client, 5)
+        parts = fragments(udp(*ends, bytes(65_400)), sizes=size)
+        got: list[bytes] = []
+        for part in reversed(parts):
+            for packets in (net.to_service(part) if there else net.from_server(server, part)).values():
+                got += packets
+        assert sorted(got) == sorted(parts)
+        assert got[0] == parts[0]
     assert net.dropped() == {}
 
 

@@ -1,6 +1,6 @@
 """Shares of a bound that many sources have in common, and the source with the greatest of them.
 
-Who floods is so told from who does not, in constant time: shares are ranked by powers of two, and the first of the
+A source that floods is so told from the rest in constant time. Shares are ranked by powers of two, and the first of the
 highest rank is the heaviest, to a factor of two.
 """
 
@@ -47,7 +47,7 @@ class Shares(Generic[S, K]):
         return amount
 
     def is_heaviest(self, source: S, more: int) -> bool:
-        """Whether no source would have a greater share, by its rank, than this one with `more` added to it."""
+        """True when no share would have a higher rank than that of this source with `more` added to it."""
         share = self._shares.get(source)
         rank = ((0 if share is None else share.total) + more).bit_length()
         return not any(self._ranks[rank + 1:])

@@ -8,6 +8,7 @@ cdef class VciPool:
     cdef public long long _next, _last
     cdef public object _free
     cdef public dict _runs
+    cdef public set _claimed
 
     cpdef upcoming(self)
     cpdef take(self)

@@ -28,12 +28,14 @@ class VciPool:
     A cell that is late on a VC that was closed so meets an unknown VC, not another session's.
     """
 
-    __slots__ = ("_free", "_last", "_next", "_runs")
+    __slots__ = ("_claimed", "_free", "_last", "_next", "_runs")
 
     def __init__(self, vcis: VciRange) -> None:
         self._next, self._last = vcis.first, vcis.last
         self._free: deque[int] = deque()
-        # Of those after `_next` that were claimed: the end of each run of neighbours by its start, and the reverse.
+        # Those that were claimed out of their turn; and of each run of neighbours among them that `_next` has not come
+        # to, the end by its start and the start by its end, so that it is passed in one step.
+        self._claimed: set[int] = set()
         self._runs: dict[int, int] = {}
 
     def upcoming(self) -> int | None:
@@ -52,13 +54,14 @@ class VciPool:
         return vci
 
     def is_unused(self, vci: int) -> bool:
-        """Whether a VCI of the range was never taken; of those claimed ahead, the caller knows better."""
-        return self._next <= vci <= self._last
+        """True for a VCI of the range that was never taken."""
+        return self._next <= vci <= self._last and vci not in self._claimed
 
     def claim(self, vci: int) -> None:
         """Take a VCI that was never taken, out of its turn, in constant time; raise ValueError for any other."""
         if not self.is_unused(vci):
-            raise ValueError(f"VCI {vci} is not one that was never used ({self._next}-{self._last})")
+            raise ValueError(f"VCI {vci} is in use, was used before, or lies outside the range")
+        self._claimed.add(vci)
         start, end = self._runs.pop(vci - 1, vci), self._runs.pop(vci + 1, vci)
         self._runs[start], self._runs[end] = end, start
         if start == self._next:
@@ -165,7 +168,7 @@ class VpMap:
         return vc
 
     def is_stray(self, vc: Vc) -> bool:
-        """Whether a VC is of the session range and no session's."""
+        """True for an open VC of the session range that is no session's own."""
         return vc.owner is None and vc in self.strays
 
     def adopt(self, vc: Vc, category: ServiceCategory, owner: object) -> Target:
@@ -188,6 +191,8 @@ class VpMap:
 
     def close_strays(self) -> None:
         """Close stray VCs in which no PDU is unfinished."""
+        if not self.strays:
+            return
         waiting = [vc for vc in self.strays if vc.cells_pending]
         for vc in self.strays:
             if not vc.cells_pending:

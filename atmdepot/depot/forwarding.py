@@ -84,7 +84,7 @@ class Depot(AtmNode):
                     self._to_server(held.octets, held.packet, target)
 
     def _target_of_first(self, octets: bytes, packet: Packet, now: int) -> Target | None:
-        """Where the first fragment of a packet went; None when it is awaited, or (counted) can never pass."""
+        """The target of a packet's first fragment; None when that is awaited, or (counted) can never pass."""
         if self.management.pool_of_vip(packet.destination) is None:
             self.drops.count(DropReason.NOT_A_SERVICE, 1, octets)
             return None
@@ -221,7 +221,7 @@ class Depot(AtmNode):
         return self.management.server_on.get(self.vc_map.on_link[link].name)
 
     def is_allowed(self, link: str, packet: Packet) -> bool:
-        """Whether a packet may pass from a server's side for its source alone (`servers.X.allow`)."""
+        """True when a packet may pass from a server's side for its source alone (`servers.X.allow`)."""
         server = self.server_on(link)
         return server is not None and server.allows(packet.source)
 

@@ -22,7 +22,7 @@ class Networks:
             self._by_mask.setdefault(key, set()).add(int(network.network_address))
 
     def hold(self, address: bytes) -> bool:
-        """Whether an address (4 or 16 octets) lies in any of them."""
+        """True when an address (4 or 16 octets) lies in a network of these."""
         number = int.from_bytes(address, "big")
         return any(size == len(address) and number & mask in values
                    for (size, mask), values in self._by_mask.items())

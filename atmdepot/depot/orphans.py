@@ -1,4 +1,4 @@
-"""What servers send of sessions that the depot does not know, as after its restart.
+"""Servers' packets of sessions that the depot does not know, as after its restart.
 
 On a VC of the session range the VP names the server, and the edge node keeps a flow on its VC, so the session is
 adopted: made anew from the server's packet, on that VC. On a VC that sessions share, `sessions.orphan` decides. With
@@ -34,9 +34,9 @@ class Orphans:
             vp.recognise = self.may_begin
 
     def may_begin(self, vp: VpMap, payload: bytes) -> bool:
-        """Whether a PDU begins with a cell, by its 48 octets, whose packet may be of a session to be adopted.
+        """True for the first cell of a PDU, by its 48 octets, whose packet may be of a session to be adopted.
 
-        It is TCP or UDP from a service of the VP's server. Whatever else comes on an unknown VC has no VC.
+        The packet is TCP or UDP from a service of the VP's server. All other cells on an unknown VC are dropped.
         """
         management = self._depot.management
         service = source_in(payload[vp.default.encapsulation.overhead:])
@@ -67,8 +67,8 @@ class Orphans:
     def adopt(self, link: str, vc: Vc, packet: Packet, now: int) -> Session | None:
         """The session or flow of a server's packet, made from it; None when it must not be adopted.
 
-        Its VC must be of the session range, and nobody's; its source a service of the VP's server; and a TCP segment
-        must be one that only a session sends that was open: an ACK without SYN and RST.
+        Its VC must be a stray of the session range, its source a service of the VP's server. A TCP segment must be of a
+        kind that only an open session sends: with ACK, without SYN and RST.
         """
         depot = self._depot
         vp = depot.vc_map.on_link[link]

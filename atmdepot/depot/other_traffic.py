@@ -154,7 +154,7 @@ class OtherTraffic:
         return True
 
     def _refusal(self, link: str, octets: bytes, packet: Packet, now: int) -> DropReason | None:
-        """Why a server's packet of no flow must not pass; None when it may."""
+        """The reason why a server's packet of no flow must not pass; None when it may."""
         if packet.protocol in _ICMP and is_error(octets):
             return self._refusal_of_error(link, octets, packet, now)
         # Echo replies and other protocols have no flow here that could be asked for.
@@ -162,7 +162,7 @@ class OtherTraffic:
             DropReason.NO_SESSION if packet.protocol == PROTOCOL_UDP else None)
 
     def _refusal_of_vip(self, link: str, address: bytes) -> DropReason | None:
-        """Why the server on a link must not speak for an address: it is no VIP, or one of other servers."""
+        """The reason why the server on a link must not speak for an address; None when it is a VIP of its pools."""
         depot = self._depot
         if depot.management.pool_of_vip(address) is None:
             return DropReason.NOT_A_SERVICE
@@ -170,7 +170,7 @@ class OtherTraffic:
         return None if server is not None and depot.management.serves(server, address) else DropReason.WRONG_VP
 
     def _refusal_of_error(self, link: str, octets: bytes, packet: Packet, now: int) -> DropReason | None:
-        """Why an ICMP error from a server's side must not pass; it may when it quotes what a client sent that way."""
+        """The reason why an ICMP error from a server's side must not pass; None when a client sent what it quotes."""
         quoted = quoted_packet(octets)
         if quoted is None or quoted.source != packet.destination:
             return DropReason.NO_SESSION
@@ -191,7 +191,7 @@ class OtherTraffic:
         return self._refusal_of_vip(link, quoted.destination)
 
     def _may_follow(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
-        """Whether a later fragment passes: as its first did, which it may have to wait for."""
+        """True when a later fragment passes now: its first has passed, or its source is allowed."""
         depot = self._depot
         if depot.is_allowed(link, packet):
             return True

@@ -45,7 +45,7 @@ class Server(Member):
         self._allowed = Networks(settings.allow)
 
     def allows(self, source: bytes) -> bool:
-        """Whether packets with this source address (4 or 16 octets) may pass from its edge node (`allow`)."""
+        """True when packets with this source address (4 or 16 octets) may pass from its edge node (`allow`)."""
         return self._allowed.hold(source)
 
     @property
@@ -207,7 +207,7 @@ class SessionManagement:
         return self._by_vip.get(vip)
 
     def serves(self, server: Server, vip: bytes) -> bool:
-        """Whether a server is in a pool of a VIP, whatever the port."""
+        """True when a server is in a pool of a VIP, of any port."""
         return vip in self._vips_of.get(server.name, ())
 
 

@@ -51,7 +51,7 @@ class _Entry(Generic[T]):
 
 
 class FragmentMap(Generic[T]):
-    """Where the fragments of each packet go. Times in ns.
+    """The targets of packets that came in fragments. Times in ns.
 
     The origin of a fragment is its source address (of IPv6 the /64) unless the caller knows better. A fragment of
     another origin than its packet's is dropped, unless it is a first one: then the packet begins anew.
@@ -79,7 +79,7 @@ class FragmentMap(Generic[T]):
         return held
 
     def later(self, octets: bytes, packet: Packet, now: int, origin: Origin | None = None) -> T | None:
-        """Where a later fragment goes; None when it is held until its first comes (or was given up, and counted)."""
+        """The target of a later fragment; None when it is held until its first comes (or was given up, and counted)."""
         key, origin = _key_of(packet), origin or _origin_of(packet)
         entry = self._living(key, now)
         if entry is not None and entry.target is not None and entry.origin == origin:
@@ -103,7 +103,7 @@ class FragmentMap(Generic[T]):
         return self.target_named(_key_of(packet), now, origin or _origin_of(packet))
 
     def target_named(self, key: FragmentKey, now: int, origin: Origin | None = None) -> T | None:
-        """Where the fragments of a packet go, by its name (`fragment_key`); None when its first has not come."""
+        """The target of a packet's fragments, by its name (`fragment_key`); None when its first has not come."""
         entry = self._living(key, now)
         return None if entry is None or (origin is not None and entry.origin != origin) else entry.target
 
@@ -118,7 +118,7 @@ class FragmentMap(Generic[T]):
         return self._has_room(entry, origin or _origin_of(packet), max(len(octets), _LEAST))
 
     def _has_room(self, entry: _Entry[T] | None, origin: Origin, count: int) -> bool:
-        """Whether a fragment of `count` octets may be held; where there is no room, the heaviest origin makes it."""
+        """True when a fragment of `count` octets may be held, if need be in place of the heaviest origin's."""
         if entry is not None and (entry.origin != origin or entry.octets + count > _MAX_OCTETS_OF_PACKET):
             return False
         return self._octets + count <= _MAX_OCTETS or not self._octets_of.is_heaviest(origin, count)

@@ -78,7 +78,7 @@ class Quoted(NamedTuple):
 
 
 def is_error(octets: bytes) -> bool:
-    """Whether a packet is an ICMP or ICMPv6 error, or a redirect; a later fragment is none."""
+    """True for an ICMP or ICMPv6 error or a redirect, but for later fragments."""
     try:
         ip = ip_view(octets)
     except MalformedPacket:

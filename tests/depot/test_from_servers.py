@@ -1,4 +1,4 @@
-"""What a server's side may put on the clients' network: answers, errors about clients' packets, and what is allowed."""
+"""Packets from a server's side: answers pass, errors about clients' packets, and what is allowed; others do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What servers send of sessions unknown to the depot: adopted on a VC of the session range, else as `orphan` says."""
+"""Servers' packets of sessions unknown to the depot: adopted on a VC of the session range, else as `orphan` says."""
 
 from __future__ import annotations
 
@@ -191,6 +191,26 @@ def test_late_cell_of_a_session_that_is_gone_still_meets_an_unknown_vc() -> None
     assert net.dropped() == {DropReason.UNKNOWN_VC: len(late) // CELL_SIZE}
 
 
+def test_vci_of_an_adopted_session_that_is_gone_is_as_any_other() -> None:
+    net = InMemoryNetwork(make_network(servers=1, tables='[sessions]\ntwo_msl = "1s"'))
+    for port in range(4000, 4004):
+        opened(net, CLIENT4, VIP4, port)
+    net.restart_depot()
+    net.from_server("web1", answer(CLIENT4, VIP4, port=4002))
+    net.to_service(tcp(CLIENT4, 4002, VIP4, 80, ACK, seq=101, ack=1301))
+    net.to_service(tcp(CLIENT4, 4002, VIP4, 80, RST, seq=101))
+    net.advance(3 * SECOND)
+    assert net.depot.sessions.primary == net.depot.sessions.secondary == {}
+    late = segment(answer(CLIENT4, VIP4, size=0, port=4002), net.edges["web1"].table.find(1, 66))
+    net.depot.cells_from_link("to-web1", late, net.now)
+    assert net.dropped() == {DropReason.UNKNOWN_VC: len(late) // CELL_SIZE}
+    vcs = []
+    for port in range(5000, 5004):
+        net.to_service(tcp(CLIENT4, port, VIP4, 80, SYN))
+        vcs.append(vc_of(net.seen[-1][2])[1])
+    assert vcs == [64, 65, 67, 68]
+
+
 # Reset.
 
 
@@ -256,22 +276,22 @@ def test_session_of_another_server_is_not_reset() -> None:
 def test_pool_gives_no_vci_that_was_claimed(size: int, steps: list[tuple[str, int]]) -> None:
     pool = VciPool(VciRange(f"100-{99 + size}"))
     unused, free, used = list(range(100, 100 + size)), list[int](), list[int]()
-    turn = 100  # those before it were taken in their turn, or claimed before it came
     for what, number in steps:
         if what == "take":
             expected = unused.pop(0) if unused else free.pop(0) if free else None
             assert pool.upcoming() == expected
             assert pool.take() == expected
             used += [] if expected is None else [expected]
-            turn = expected + 1 if expected is not None and expected >= turn else turn
         elif what == "claim" and number < len(unused):
             vci = unused.pop(number)
             assert pool.is_unused(vci)
             pool.claim(vci)
             used.append(vci)
+            assert not pool.is_unused(vci)
         elif what == "back" and number < len(used):
             free.append(used.pop(number))
             pool.give_back(free[-1])
+    assert [vci for vci in range(90, 120) if pool.is_unused(vci)] == unused
     assert pool.upcoming() == (unused[0] if unused else free[0] if free else None)
 
 

@@ -22,7 +22,17 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from atmdepot.config.toml_lines import Lines
-from atmdepot.config.units import CellRate, Duration, IpAddress, IpNetwork, LinkKey, TcpAddress, UdpAddress, Vci, VciRange
+from atmdepot.config.units import (
+    CellRate,
+    Duration,
+    IpAddress,
+    IpNetwork,
+    LinkKey,
+    TcpAddress,
+    UdpAddress,
+    Vci,
+    VciRange,
+)
 from atmdepot.errors import AtmdepotError
 
 Ratio = Annotated[float, Meta(ge=0, le=1)]

@@ -15,7 +15,7 @@ import msgspec
 import atmdepot
 from atmdepot import build
 from atmdepot.config.model import Network, find, load, schema
-from atmdepot.config.units import TcpAddress
+from atmdepot.config.units import Duration, TcpAddress
 from atmdepot.errors import AtmdepotError
 
 _INTERRUPTED = 130
@@ -144,12 +144,14 @@ def show_command(
         raise AtmdepotError("; ".join(failures))
 
 
-@cli.command("drain", epilog="\b\nExample:\n  atmdepot drain web1\n")
+@cli.command("drain", epilog="\b\nExamples:\n  atmdepot drain web1\n  atmdepot drain web1 --after 30s\n")
 @click.argument("server")
+@click.option("--after", metavar="DURATION", help="When its UDP flows go to other servers; udp_idle of the table if not "
+                                                  "given, 0s at once.")
 @click.option("--network", "network_name", help="Which running network, where there are several.")
-def drain_command(server: str, network_name: str | None) -> None:
-    """Give SERVER no new sessions; those that it has go on."""
-    _tell_depot(network_name, {"drain": server})
+def drain_command(server: str, after: str | None, network_name: str | None) -> None:
+    """Give SERVER no new sessions; those that it has go on. Its UDP flows leave with their next packet after a time."""
+    _tell_depot(network_name, {"drain": server} | ({} if after is None else {"after": _duration(after)}))
 
 
 @cli.command("undrain", epilog="\b\nExample:\n  atmdepot undrain web1\n")
@@ -168,6 +170,14 @@ def reload_command(network_name: str | None) -> None:
     No session is cut. A table with a mistake, or with other changes, changes nothing.
     """
     _tell_depot(network_name, {"reload": True})
+
+
+def _duration(text: str) -> int:
+    """Nanoseconds of the `--after` option."""
+    try:
+        return int(Duration.parse(text))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--after") from None
 
 
 def _tell_depot(network_name: str | None, request: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ _COLUMNS = {
     "sessions": ["number", "client", "server", "vc", "table", "client_state", "server_state", "idle"],
     "vcs": ["node", "vc", "category", "carries", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells"],
     "links": ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops", "trouble", "last_error"],
-    "servers": ["server", "node", "list", "for", "why", "sessions", "sessions_total"],
+    "servers": ["server", "node", "list", "for", "why", "draining", "sessions", "flows", "sessions_total"],
     "counters": ["node", "place", "counter", "value", "unit", "meaning"],
 }
 """What fits a terminal; all that there is comes with `wide`."""
@@ -80,7 +80,7 @@ def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[st
             "shared VCs": ", ".join(f"{name} {vci}" for name, vci in vp.shared_vcs.items())}
            for name, vp in network.vps.items()]
     services = [{"service": name, "VIP": list(map(str, service.vip)),
-                 "ports": ", ".join(map(str, service.ports)) or "all",
+                 "ports": ", ".join(map(str, service.ports)) or "all", "protocols": ", ".join(service.offered),
                  "servers": [f"{s} (at {network.servers[s].node})" for s in service.servers],
                  "balancing": service.balancing}
                 for name, service in network.services.items()]

@@ -36,7 +36,8 @@ def make_network(*, servers: int = 2, vp: str = 'session_vcis = "64-65535"', tab
             f'ends = {{ depot = "127.0.0.1:{6000 + number}", {name} = "127.0.0.1:{7000 + number}" }}',
             f"[vps.{name}]", f'ends = ["depot", "{name}"]', f"vpi = {number}", vp,
             f"[servers.{name}]", f'node = "{name}"']
-    lines += ["[services.web]", f'vip = ["{VIP4}", "{VIP6}"]', "ports = [80]", f"servers = {names}", tables]
+    lines += ["[services.web]", f'vip = ["{VIP4}", "{VIP6}"]', "ports = [80]", 'protocols = ["tcp", "udp"]',
+              f"servers = {names}", tables]
     return parse("\n".join(lines))
 
 

@@ -107,6 +107,17 @@ def to_depot(octets: bytes, reason: DropReason, table: str = "", before: tuple[b
     return ear.events, of_packet(reason, octets)
 
 
+def to_full_depot(octets: bytes) -> Provoked:
+    """A packet that would open an entry in a table that is full of established sessions."""
+    net = InMemoryNetwork(make_network(tables="[sessions]\nmax_sessions = 1"))
+    ((server, _),) = net.to_service(tcp(CLIENT4, 4001, VIP4, 80, SYN)).items()
+    net.from_server(server, tcp(VIP4, 80, CLIENT4, 4001, SYN | ACK, ack=1))
+    net.to_service(tcp(CLIENT4, 4001, VIP4, 80, ACK, seq=1, ack=1))
+    ear = Ear.at(net)
+    net.to_service(octets)
+    return ear.events, of_packet(DropReason.TABLE_FULL, octets)
+
+
 def from_server(octets: bytes, reason: DropReason, vci: int = 32) -> Provoked:
     """A packet on web1's VP that the depot drops."""
     net = InMemoryNetwork()
@@ -216,10 +227,8 @@ PROVOKED: dict[str, Callable[[], Provoked]] = {
     "no-session, from a client": lambda: to_depot(STRANGER, DropReason.NO_SESSION),
     "no-session, from a server": lambda: from_server(tcp(VIP4, 80, CLIENT4, 9, ACK), DropReason.NO_SESSION, 64),
     "no-server": no_server,
-    "table-full": lambda: to_depot(SYN_, DropReason.TABLE_FULL, "[sessions]\nmax_sessions = 1",
-                                   (tcp(CLIENT4, 4001, VIP4, 80, SYN),)),
-    "table-full, UDP": lambda: to_depot(udp(CLIENT4, 5, VIP4, 80), DropReason.TABLE_FULL,
-                                        "[sessions]\nmax_sessions = 1", (SYN_,)),
+    "table-full": lambda: to_full_depot(SYN_),
+    "table-full, UDP": lambda: to_full_depot(udp(CLIENT4, 5, VIP4, 80)),
     "wrong-vp": lambda: from_server(tcp(VIP4, 80, CLIENT4, 4002, SYN | ACK), DropReason.WRONG_VP),
     "too-big": lambda: to_depot(tcp(CLIENT4, 4000, VIP4, 80, ACK, data=bytes(20_000)), DropReason.TOO_BIG,
                                 before=(SYN_,)),

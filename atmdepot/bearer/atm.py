@@ -148,6 +148,10 @@ class VpMap:
         target.vp, target.vc = self, vc
         return target
 
+    def for_unanswered(self, category: ServiceCategory) -> Target:
+        """The VC of a flow that no server has answered yet: one that others share."""
+        return self.default_target if self._vcis is not None else self.open(category, None)
+
     def would_open(self, category: ServiceCategory, freed: Iterable[int] = ()) -> Target:
         """What `open` would give, had the VCIs `freed` come free before; nothing is opened."""
         if self._vcis is None:

@@ -42,6 +42,7 @@ Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 CountOrNone = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 """The same, where 0 stands for "no bound"."""
 
+_MAX_HALF_OPEN = 65_536
 Mtu = Annotated[int, Meta(ge=576, le=65527)]
 """Octets of an IP packet; 65527 + LLC's 8 is the greatest AAL5 SDU."""
 LEAST_BURST = 64
@@ -155,14 +156,25 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Service(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A service address (VIP) with its TCP ports (none: every port) and its pool of servers."""
+    """A service address (VIP) with its ports (none: every port) and its pool of servers.
+
+    Without `protocols` a service with ports is for TCP alone, one without ports for every protocol.
+    """
 
     vip: Annotated[list[IpAddress], Meta(min_length=1)]
     servers: Annotated[list[str], Meta(min_length=1)]
     ports: list[Annotated[int, Meta(ge=1, le=65535)]] = []
+    protocols: Annotated[list[Literal["tcp", "udp"]], Meta(min_length=1)] | None = None
     balancing: Literal[
         "round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "least-load",
         "random-of-two", "source-hash", "maglev"] = "round-robin"
+
+    @property
+    def offered(self) -> tuple[Literal["tcp", "udp"], ...]:
+        """The protocols with ports that it is for."""
+        if self.protocols is not None:
+            return tuple(dict.fromkeys(self.protocols))
+        return ("tcp",) if self.ports else ("tcp", "udp")
 
 
 class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -172,10 +184,17 @@ class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):
     two_msl: Duration = field(default_factory=lambda: Duration.parse("120s"))
     half_open: Duration = field(default_factory=lambda: Duration.parse("75s"))
     max_sessions: Count = 1_000_000
-    max_half_open: Count = 65_536
+    max_half_open: Count | None = None
     udp_idle: Duration = field(default_factory=lambda: Duration.parse("60s"))
     reselect: bool = False
     orphan: Literal["drop", "reset"] = "drop"
+
+    @property
+    def half_open_bound(self) -> int:
+        """The bound of half-open sessions, and that of unanswered UDP flows: 65,536, or half of a smaller table."""
+        if self.max_half_open is not None:
+            return self.max_half_open
+        return min(_MAX_HALF_OPEN, max(1, self.max_sessions // 2))
 
 
 class Probing(Struct, forbid_unknown_fields=True, kw_only=True):

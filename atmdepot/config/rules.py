@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.addresses import address_problems, fault_of
 from atmdepot.config.contract import ServiceCategory
-from atmdepot.config.model import Problem
+from atmdepot.config.model import Problem, SessionTimers
 from atmdepot.config.qos import QosMap
 from atmdepot.config.units import Duration
 
@@ -113,7 +113,7 @@ def _addresses(network: Network) -> Iterator[Problem]:
     for name, node_ in network.nodes.items():
         for ip in node_.address:
             yield from _take(taken, ip, ("nodes", name, "address"), "write another address")
-    services: dict[str, dict[int, str]] = {}
+    services: dict[tuple[str, str], dict[int, str]] = {}
     hosts = {address.host: f"links.{name}.ends.{node}" for name, link in network.links.items()
              for node, address in link.ends.items()}
     for name, service in network.services.items():
@@ -127,13 +127,15 @@ def _addresses(network: Network) -> Iterator[Problem]:
                                                          "one that no host has")
             if vip in taken:
                 yield Problem(("services", name, "vip"), f"the address {vip} is already taken by {taken[vip]}")
-            there = services.setdefault(vip, {})
-            for port in service.ports or [0]:
-                clash = there.get(port) or there.get(0) or (next(iter(there.values()), None) if not port else None)
-                if clash is not None:
-                    yield Problem(("services", name, "vip"), f"{vip} port {port or 'any'} is already taken by "
-                                                             f"services.{clash}: write other ports or another VIP")
-            there |= dict.fromkeys(service.ports or [0], name)
+            for protocol in service.offered:
+                there = services.setdefault((vip, protocol), {})
+                for port in service.ports or [0]:
+                    clash = there.get(port) or there.get(0) or (next(iter(there.values()), None) if not port else None)
+                    if clash is not None:
+                        yield Problem(("services", name, "vip"), f"{vip} port {port or 'any'} is already taken by "
+                                                                 f"services.{clash}: write other ports or another VIP")
+                        break
+                there |= dict.fromkeys(service.ports or [0], name)
 
 
 def _take(taken: dict[object, str], address: object, path: tuple[str, ...], remedy: str) -> Iterator[Problem]:
@@ -247,6 +249,28 @@ def _servers_reached(network: Network) -> Iterator[Problem]:
                                                  "[servers]")
 
 
+def _asked_over_tcp(network: Network) -> Iterator[Problem]:
+    """Probes are TCP connections, so each server in a pool needs a service with TCP, where there are probes."""
+    if network.probing.probe == "none":
+        return
+    asked = {server for service in network.services.values() if "tcp" in service.offered for server in service.servers}
+    for name, service in network.services.items():
+        for server in service.servers:
+            if server not in asked:
+                yield Problem(("services", name, "protocols"),
+                              f"the server \"{server}\" is probed by TCP, and no service of it has that: add \"tcp\", or "
+                              "write probe = \"none\" in [probing]")
+
+
+def _half_open(network: Network) -> Iterator[Problem]:
+    sessions = network.sessions
+    if sessions.max_half_open is not None and sessions.max_half_open >= sessions.max_sessions:
+        yield Problem(("sessions", "max_half_open"),
+                      f"{sessions.max_half_open} half-open sessions would leave no place for others in a table of "
+                      f"{sessions.max_sessions} (max_sessions): write less, or leave it out for "
+                      f"{SessionTimers(max_sessions=sessions.max_sessions).half_open_bound}")
+
+
 def _qos(network: Network) -> Iterator[Problem]:
     for name, category in network.qos.dscp.items():
         yield from _raises(("qos", "dscp", name), QosMap, {name: category})
@@ -311,4 +335,5 @@ def _list(what: str, names: Collection[str]) -> str:
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _one_depot, _link_ends, _vp_ends, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, _vpis, _keys, _mtus, _times, _vcis, _one_vp_each, _servers_reached, _qos, _lab]
+    _addresses, address_problems, _vpis, _keys, _mtus, _times, _vcis, _one_vp_each, _servers_reached, _asked_over_tcp,
+    _half_open, _qos, _lab]

@@ -16,6 +16,7 @@ from atmdepot.config.units import count_text
 from atmdepot.depot.reasons import (
     choice_text,
     entry_text,
+    evicted_text,
     flags_words,
     hindrance_text,
     if_dead_text,
@@ -163,15 +164,15 @@ class _Way:
 
     def _open(self, packet: Packet, old: Session | None) -> Target | None:
         """A packet without a session opens one, if its service, flags and the table let it."""
-        pool = self._depot.pool_for(packet)
         self._say("session", "it has none" if old is None else replaced_text(old, self._now))
-        if isinstance(pool, DropReason):
-            self._refuse(pool, packet)
-            return None
-        if (server := self._depot.probes.get(packet.key())) is not None:
+        if (server := self._depot.probe_of(packet)) is not None:
             self._say("server", f"{server.name}: this is the depot's own probe of it")
             self._told.server, self._told.opens = server.name, True
             return self._depot.vc_map.vps[server.vp].default_target
+        pool = self._depot.pool_for(packet)
+        if isinstance(pool, DropReason):
+            self._refuse(pool, packet)
+            return None
         server = pool.would_give(packet.source, self._now)
         self._tell_server(pool, server, packet)
         if server is None:
@@ -190,7 +191,7 @@ class _Way:
 
     def _tell_service(self, packet: Packet) -> None:
         management, port = self._depot.management, packet.destination_port
-        pool = management.pool_of(packet.destination, port)
+        pool = management.pool_of(packet.destination, port, packet.protocol)
         if pool is not None:
             names = ", ".join(server.name for server in pool.servers)
             self._told.service = pool.name
@@ -198,7 +199,8 @@ class _Way:
             return
         vip = management.pool_of_vip(packet.destination) is not None
         self._say("service", f"{address_text(packet.destination)} is "
-                             + (f"a VIP, but no service has its port {port}" if vip else "no VIP")
+                             + (f"a VIP, but no service has its port {port} for {protocol_text(packet.protocol)}"
+                                if vip else "no VIP")
                              + f"; there are {services_text(self._depot.network)}")
 
     def _tell_server(self, pool: Pool, server: Server | None, packet: Packet) -> None:
@@ -212,18 +214,20 @@ class _Way:
 
     def _own_vc(self, packet: Packet, vp: VpMap, old: Session | None) -> Target:
         """The VC of a new session; entries that make way for it give their VCIs back first."""
-        pushed_out = self._depot.sessions.pushed_out(packet.key()) if packet.tcp is not None else None
+        pushed_out = self._depot.sessions.pushed_out(packet.key(), packet.tcp is not None)
         if pushed_out is not None:
-            self._say("session", f"it pushes out session {pushed_out.number}, the oldest half-open one, of "
-                                 f"{self._depot.sessions.timers.max_half_open} (max_half_open)")
+            self._say("session", evicted_text(pushed_out, self._depot.sessions.timers))
         freed = [session.vc.vci for session in (old, pushed_out)
                  if session is not None and session.vp is vp and session.vc.owner is session]
         category = self._depot.qos.category(packet.dscp)
-        target = vp.would_open(category, freed)
+        unanswered = packet.tcp is None
+        target = vp.for_unanswered(category) if unanswered else vp.would_open(category, freed)
         if self._depot.network.vps[vp.name].session_vcis is None:
             why = f"the VC of {category}, which sessions share"
             if target.vc is vp.default:
                 why = f"the default VC, since none is shared for {category}"
+        elif unanswered:
+            why = "the default VC; a flow gets a VCI of its own with the server's first answer"
         elif target.vc is vp.default:
             why = "the default VC, since all VCIs for sessions are in use"
         else:
@@ -245,7 +249,9 @@ class _Way:
             return self._target_of_error(pool, packet)
         if packet.protocol == PROTOCOL_UDP:
             flow = depot.sessions.find(packet.key())
-            return self._open(packet, None) if flow is None else self._known(flow, packet)
+            if flow is None or depot.others.leaves(flow, packet, self._now):
+                return self._open(packet, flow)
+            return self._known(flow, packet)
         return self._default_target(pool, packet)
 
     def _target_of_error(self, pool: Pool, packet: Packet) -> Target | None:

@@ -45,6 +45,13 @@ if TYPE_CHECKING:
 _SYN, _RST = SYN, RST  # C numbers, where this is compiled
 
 
+def _in_place_of(old: Session) -> str:
+    """Why an old entry of the same flow made way for a session."""
+    if old.closed_by:
+        return "port reused"
+    return "in place of one " + ("that its pool has lost" if old.server.alive else "on a dead server")
+
+
 class Depot(AtmNode):
     """The depot's data path."""
 
@@ -57,7 +64,7 @@ class Depot(AtmNode):
         self.probing = Probing(network.probing)
         self.vc_map = VcMap(network, self.qos)
         self.use_links(self.vc_map.links)
-        self.sessions = SessionTables(network.sessions, self._release)
+        self.sessions = SessionTables(network.sessions, self._release, self._is_lost)
         self.fragments: FragmentMap[Target] = FragmentMap(self.drops)
         self.others = OtherTraffic(self)
         self.orphans = Orphans(self)
@@ -109,23 +116,24 @@ class Depot(AtmNode):
         return session.target
 
     def pool_for(self, packet: Packet) -> Pool | DropReason:
-        """The pool for a packet that belongs to no session; the reason, when it cannot open one."""
-        pool = self.management.pool_at(packet.service())
+        """The pool for a packet of TCP or UDP that belongs to no session; the reason, when it cannot open one."""
+        pool = self.management.pool_at(packet.service(), packet.protocol)
         if pool is None:
             return DropReason.NOT_A_SERVICE
         if packet.tcp is not None and not is_opening(packet.tcp.flags):
             return DropReason.NO_SESSION
-        return pool if self.sessions.has_room_for(packet.key()) else DropReason.TABLE_FULL
+        has_room = self.sessions.has_room_for(packet.key(), packet.tcp is not None)
+        return pool if has_room else DropReason.TABLE_FULL
 
     def _open_session(self, key: FlowKey, octets: bytes, packet: Packet, now: int) -> Session | None:
         """A new session gets the preloaded next server and a VC; None (and counted) when it cannot be one."""
+        if self.probes and (server := self.probe_of(packet)) is not None:
+            return self._open_probe(key, server, now)
         found = self.pool_for(packet)
         if not isinstance(found, Pool):
             self.drops.count(found, 1, octets)
             return None
         pool = found
-        if (server := self.probes.get(key)) is not None:
-            return self._open_probe(key, server, now)
         server = pool.take_preloaded()
         if server is None:
             server = pool.choose(packet.source, now)
@@ -138,9 +146,14 @@ class Depot(AtmNode):
         session.target = vp.open(session.category, session)
         pool.preload(now)
         if self.sessions.observers:
-            reuse = "" if old is None else ", port reused" if old.closed_by else ", in place of one on a dead server"
+            reuse = "" if old is None else f", {_in_place_of(old)}"
             self.sessions.tell(session, SessionEvent.OPENED, pool.how(server) + reuse)
         return session
+
+    def probe_of(self, packet: Packet) -> Server | None:
+        """The server that a probe of the depot's own asks after with this SYN: it has a place in the fullest table."""
+        tcp = packet.tcp
+        return self.probes.get(packet.key()) if tcp is not None and is_opening(tcp.flags) else None
 
     def _open_probe(self, key: FlowKey, server: Server, now: int) -> Session:
         """A probe of the depot's own takes the default VC of the server that it asks after, and counts for nothing."""
@@ -270,6 +283,9 @@ class Depot(AtmNode):
         """Tell an observer no more."""
         super().unsubscribe(observer)
         self.sessions.unsubscribe(observer.session_changed)
+
+    def _is_lost(self, session: Session) -> bool:
+        return self.management.has_lost(session.server, session.key)
 
     def _release(self, session: Session) -> None:
         session.target.vp.close(session.target.vc, session)

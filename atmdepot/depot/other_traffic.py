@@ -1,7 +1,7 @@
 """What is not TCP: UDP flows, ICMP errors and their sessions, and all that belongs to none.
 
-UDP to a service is a flow with an idle time, given to a server as a session is. An ICMP error follows the packet that
-it quotes (path MTU discovery dies without it): its session or flow, or, of any other protocol, the server to which its
+UDP to a service is a flow with an idle time, given to a server as a session is; it leaves a server that is dead, gone
+or draining. An ICMP error follows the packet that it quotes (path MTU discovery dies without it): its session or flow, or, of any other protocol, the server to which its
 client's packets go. All else, echo requests among it, takes the default VC of a server that is the same for a client
 as long as the alive-list stands.
 
@@ -92,9 +92,8 @@ class OtherTraffic:
 
     def _flow_target(self, octets: bytes, packet: Packet, now: int) -> Target | None:
         depot = self._depot
-        key = packet.key()
-        flow = depot.sessions.find(key)
-        if flow is None:
+        flow = depot.sessions.find(packet.key())
+        if flow is None or self.leaves(flow, packet, now):
             flow = self._open_flow(octets, packet, now)
             if flow is None:
                 return None
@@ -103,7 +102,21 @@ class OtherTraffic:
         flow.octets_in += len(octets)
         return flow.target
 
+    def leaves(self, flow: Session, packet: Packet, now: int) -> bool:
+        """Whether a flow opens anew with this packet.
+
+        Its server is dead, or out of the pool; or it has been draining for long enough, and another server is there.
+        """
+        server = flow.server
+        if self._depot.sessions.is_lost(flow):
+            return True
+        if not server.draining or now < server.flows_leave_at:
+            return False
+        pool = self._depot.pool_for(packet)
+        return not isinstance(pool, DropReason) and bool(pool.candidates())
+
     def _open_flow(self, octets: bytes, packet: Packet, now: int) -> Session | None:
+        """A new flow gets a server; a VC of its own is for flows that are answered, so no flood takes all VCIs."""
         depot = self._depot
         pool = depot.pool_for(packet)
         if isinstance(pool, DropReason):
@@ -114,11 +127,17 @@ class OtherTraffic:
             depot.drops.count(DropReason.NO_SERVER, 1, octets)
             return None
         flow = Session(packet.key(), server, depot.qos.category(packet.dscp), now)
-        depot.sessions.open_flow(flow, now)
-        flow.target = depot.vc_map.vps[server.vp].open(flow.category, flow)
+        old = depot.sessions.open_flow(flow, now)
+        flow.target = depot.vc_map.vps[server.vp].for_unanswered(flow.category)
         pool.preload(now)
-        depot.sessions.tell(flow, SessionEvent.OPENED, pool.how(server))
+        why = "" if old is None else f", no longer {old.server.name}"
+        depot.sessions.tell(flow, SessionEvent.OPENED, pool.how(server) + why)
         return flow
+
+    def answered(self, flow: Session) -> None:
+        """The first answer to a flow has come: it is no flood, and gets a VC of its own where there is one."""
+        self._depot.sessions.flow_answered(flow)
+        flow.target = flow.vp.open(flow.category, flow)
 
     def _default_target(self, pool: Pool, octets: bytes, packet: Packet) -> Target | None:
         server = pool.server_of(packet.source)
@@ -147,6 +166,8 @@ class OtherTraffic:
         if flow.vp.link.name != link:
             depot.drops.count(DropReason.WRONG_VP, 1, octets, vc)
             return False
+        if flow.opening:
+            self.answered(flow)
         depot.sessions.touch_flow(flow, now)
         flow.server.condition.answered(now)
         flow.packets_out += 1

@@ -14,7 +14,7 @@ from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTO
 from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Network
+    from atmdepot.config.model import Network, SessionTimers
     from atmdepot.depot.session_management import Pool, Server
     from atmdepot.depot.sessions import Session
     from atmdepot.wire.packet import Packet, TcpFields
@@ -53,12 +53,32 @@ def entry_text(session: Session, now: int) -> str:
             f"opened {_since(session.opened, now)} ago, idle for {_since(session.last_seen, now)}")
 
 
+def evicted_text(session: Session, timers: SessionTimers) -> str:
+    """Which entry makes room for a new one, and for which bound."""
+    if session.table is Table.SECONDARY:
+        return f"it pushes out session {session.number}, the oldest closed one: the table is full (max_sessions)"
+    what = f"session {session.number}, the oldest half-open one"
+    if not session.is_tcp:
+        what = f"UDP flow {session.number}, the oldest without an answer"
+    return (f"it pushes out {what}: there may be {timers.half_open_bound} (max_half_open), and "
+            f"{timers.max_sessions} entries in all (max_sessions)")
+
+
 def replaced_text(old: Session, now: int) -> str:
     """Why an entry of the same flow makes way for a new session."""
     entry = entry_text(old, now)
+    if not old.is_tcp:
+        return f"{entry}: it leaves {old.server.name} ({_loss_text(old.server, now)}), so this packet opens a new one"
     if old.table is Table.SECONDARY:
         return f"{entry}: this SYN has another initial number, so it opens a new one on the same port"
-    return f"{entry}: lost with {old.server.name}{if_dead_text(old.server, now)}, so this SYN opens a new one"
+    return f"{entry}: lost with {old.server.name} ({_loss_text(old.server, now)}), so this SYN opens a new one"
+
+
+def _loss_text(server: Server, now: int) -> str:
+    """Why an entry leaves its server (`SessionManagement.has_lost`)."""
+    if server.alive and not server.draining:
+        return "it is in the pool no more"
+    return hindrance_text(server, now)
 
 
 def late_syn_text(session: Session, tcp: TcpFields) -> str:
@@ -102,7 +122,8 @@ def if_dead_text(server: Server, now: int) -> str:
 
 def services_text(network: Network) -> str:
     """What clients may ask for: each service with its VIPs and ports."""
-    return "; ".join(f"{name}: {', '.join(service.vip)} port {', '.join(map(str, service.ports)) or 'any'}"
+    return "; ".join(f"{name}: {', '.join(service.vip)} port {', '.join(map(str, service.ports)) or 'any'} "
+                     f"({' and '.join(name.upper() for name in service.offered)})"
                      for name, service in network.services.items())
 
 

@@ -8,6 +8,8 @@ from atmdepot.atm.adaptation import PathCondition
 from atmdepot.depot.balancing import BALANCERS, Member
 from atmdepot.depot.networks import Networks
 from atmdepot.depot.probing import Condition
+from atmdepot.wire.flows import service_of_key
+from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +17,10 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.config.model import Server as ServerSettings
     from atmdepot.depot.balancing import Balancer
+    from atmdepot.wire.flows import FlowKey
 
 _ANY_PORT = 0
+_UDP = PROTOCOL_UDP  # a C number, where this is compiled
 _WEIGHT_UNIT = 100
 """Weights are counted in hundredths, so that a slow start has steps between 0 and weight 1."""
 
@@ -24,14 +28,17 @@ _WEIGHT_UNIT = 100
 class Server(Member):
     """A server as the depot knows it: where it is, its condition, and what it carries."""
 
-    __slots__ = ("_allowed", "_bound", "_has_weight", "_slow_start", "condition", "draining", "is_backup", "link",
-                 "path", "settings", "total_sessions", "vp")
+    __slots__ = ("_allowed", "_bound", "_has_weight", "_slow_start", "condition", "draining", "entries", "flows",
+                 "flows_leave_at", "is_backup", "link", "path", "settings", "total_sessions", "vp")
 
     def __init__(self, name: str, position: int, settings: ServerSettings, vp: str, link: str, now: int) -> None:
         self.be_called(name)
         self.configure(position, settings, vp, link)
         self.condition = Condition(now)
         self.draining = False
+        self.flows_leave_at = 0  # in ns; has a meaning while it is draining
+        self.entries = 0  # in both tables, probes too: all that refers to it
+        self.flows = 0
         self.primary_sessions = self.total_sessions = self.sessions_since_report = 0
         self.load: float | None = None
         self.path = PathCondition()
@@ -47,6 +54,12 @@ class Server(Member):
     def allows(self, source: bytes) -> bool:
         """True when packets with this source address (4 or 16 octets) may pass from its edge node (`allow`)."""
         return self._allowed.hold(source)
+
+    def forget_condition(self, now: int) -> None:
+        """Begin anew with its condition: it was out of the VC table, so what is known of it is old."""
+        self.condition = Condition(now)
+        self.load = None
+        self.path = PathCondition()
 
     @property
     def alive(self) -> bool:
@@ -73,11 +86,12 @@ class Server(Member):
 class Pool:
     """The servers of one service and the balancer that chooses among them."""
 
-    __slots__ = ("_next", "balancer", "balancing", "name", "servers")
+    __slots__ = ("_next", "balancer", "balancing", "members", "name", "servers")
 
     def __init__(self, name: str, servers: Sequence[Server], balancing: str) -> None:
         self.name = name
         self.servers = list(servers)
+        self.members = frozenset(servers)
         self.balancing = balancing
         self.balancer: Balancer = BALANCERS[balancing]()
         self.balancer.prepare(self.servers)
@@ -117,6 +131,7 @@ class Pool:
         """Take over the servers of a changed table; the one chosen ahead keeps its turn if it may still be chosen."""
         self.servers = list(servers)
         self.balancer.prepare(self.servers)
+        self.members = frozenset(servers)
         if self._next is not None and (
                 self._next not in servers or not self._next.is_regular()):
             self._next = None
@@ -156,7 +171,10 @@ class SessionManagement:
         self.pools: dict[str, Pool] = {}
         self.server_on: dict[str, Server] = {}
         """The server at the far end of each VP."""
+        self._removed: dict[str, Server] = {}
+        """Servers that a reload took out of the table, while entries refer to them or they are draining."""
         self._by_service: dict[bytes, Pool] = {}
+        self._by_udp_service: dict[bytes, Pool] = {}
         self._by_vip: dict[bytes, Pool] = {}
         self._vips_of: dict[str, set[bytes]] = {}
         self.configure(network, now)
@@ -166,9 +184,11 @@ class SessionManagement:
         servers = {}
         for position, (name, settings) in enumerate(network.servers.items()):
             vp, link = _path_to(network, settings.node)
-            server = self.servers.get(name) or Server(name, position, settings, vp, link, now)
+            server = self.servers.get(name) or self._put_back(name, now) \
+                or Server(name, position, settings, vp, link, now)
             server.configure(position, settings, vp, link)
             servers[name] = server
+        self._keep_removed(servers)
         self.servers = servers
         pools = {}
         for name, service in network.services.items():
@@ -182,25 +202,47 @@ class SessionManagement:
         self.server_on = {server.vp: server for server in servers.values()}
         self._index(network)
 
+    def _put_back(self, name: str, now: int) -> Server | None:
+        """The server of that name that was removed, with the sessions that it still has."""
+        server = self._removed.get(name)
+        if server is not None:
+            server.forget_condition(now)
+        return server
+
+    def _keep_removed(self, servers: dict[str, Server]) -> None:
+        """One server a name as long as entries refer to it, or an operator drains it; all others are forgotten."""
+        self._removed = {name: server for name, server in (self._removed | self.servers).items()
+                         if name not in servers and (server.entries or server.draining)}
+
     def _index(self, network: Network) -> None:
-        self._by_service, self._by_vip = {}, {}
+        self._by_service, self._by_udp_service, self._by_vip = {}, {}, {}
         self._vips_of = {name: set() for name in self.servers}
         for name, service in network.services.items():
             for server in service.servers:
                 self._vips_of[server].update(vip.packed for vip in service.vip)
             for vip in service.vip:
                 self._by_vip.setdefault(vip.packed, self.pools[name])
-                for port in service.ports or [_ANY_PORT]:
-                    self._by_service[vip.packed + port.to_bytes(2, "big")] = self.pools[name]
+                for protocol in service.offered:
+                    pools = self._by_udp_service if protocol == "udp" else self._by_service
+                    for port in service.ports or [_ANY_PORT]:
+                        pools[vip.packed + port.to_bytes(2, "big")] = self.pools[name]
 
-    def pool_of(self, vip: bytes, port: int) -> Pool | None:
-        """The pool of a port of a VIP."""
-        return self.pool_at(vip + port.to_bytes(2, "big"))
+    def pool_of(self, vip: bytes, port: int, protocol: int = PROTOCOL_TCP) -> Pool | None:
+        """The pool of a port of a VIP, of TCP or UDP."""
+        return self.pool_at(vip + port.to_bytes(2, "big"), protocol)
 
-    def pool_at(self, service: bytes) -> Pool | None:
-        """The pool of a VIP and a port, as octets (port 0 of a service stands for all)."""
-        pool = self._by_service.get(service)
-        return self._by_service.get(service[:-2] + _ANY_PORT.to_bytes(2, "big")) if pool is None else pool
+    def pool_at(self, service: bytes, protocol: int = PROTOCOL_TCP) -> Pool | None:
+        """The pool of a VIP and a port, as octets (port 0 of a service stands for all), of TCP or UDP."""
+        pools = self._by_udp_service if protocol == _UDP else self._by_service
+        pool = pools.get(service)
+        return pools.get(service[:-2] + _ANY_PORT.to_bytes(2, "big")) if pool is None else pool
+
+    def has_lost(self, server: Server, key: FlowKey) -> bool:
+        """Whether a session or flow, by its key, is lost with its server: dead, or in the service's pool no more."""
+        if not server.alive:
+            return True
+        pool = self.pool_at(service_of_key(key), key[0])
+        return pool is None or server not in pool.members
 
     def pool_of_vip(self, vip: bytes) -> Pool | None:
         """The pool that answers for a VIP as a whole (ICMP and the like)."""

@@ -7,8 +7,8 @@ from atmdepot.depot.sides cimport Side, is_after, is_between, side_in
 from atmdepot.depot.tcp_states cimport after, is_answer, is_in_handshake, is_opening, is_over
 from atmdepot.wire.packet cimport TcpFields
 
-cdef long long _SYN, _FIN, _ACK, _RST, _MASK, _UNKNOWN
-cdef int _SYN_SENT, _CLOSED, _LISTEN
+cdef long long _SYN, _FIN, _ACK, _RST, _TCP, _MASK, _UNKNOWN, _PROBE_LINGERS, _NEVER_ESTABLISHED_LINGERS
+cdef int _SYN_SENT, _CLOSED, _LISTEN, _SYN_RECEIVED, _ESTABLISHED
 cdef object _PRIMARY, _SECONDARY, _GONE
 cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
 cdef int _SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN, _GETS_FIN
@@ -36,29 +36,40 @@ cpdef bint is_half_open(Session session) except -1
 
 cdef class SessionTables:
     cdef public dict primary, secondary
-    cdef public long long opened, evicted, adopted, last_number
+    cdef public long long opened, evicted, evicted_closed, evicted_unanswered, adopted, last_number
     cdef public long long _idle, _two_msl, _half_open_time, _max_sessions, _max_half_open
-    cdef public object timers, _released
+    cdef public object timers, _released, _is_lost
     cdef public tuple observers
-    cdef public Chain _half_open
+    cdef public Chain _half_open, _closed, _unanswered
     cdef public TimerWheel _wheel
 
     @cython.locals(session=Session)
     cpdef Session find(self, bytes key)
     cpdef bint is_new(self, Session session, TcpFields tcp) except -1
-    cpdef bint has_room_for(self, bytes key) except -1
-    @cython.locals(old=Session)
-    cpdef Session pushed_out(self, bytes key)
-    @cython.locals(old=Session)
+    cpdef bint is_lost(self, Session session) except -1
+    cpdef bint has_room_for(self, bytes key, bint is_tcp=*) except -1
+    cdef bint _is_full(self) except -1
+    @cython.locals(session=Session)
+    cdef Session _least_needed(self, bint is_tcp)
+    @cython.locals(old=Session, bound_to_go=Session, chain=Chain)
+    cpdef Session pushed_out(self, bytes key, bint is_tcp=*)
+    cdef bint _is_scarce(self) except -1
     cpdef Session open(self, Session session, long long now)
+    @cython.locals(old=Session)
+    cdef Session _make_way(self, Session session, Session pushed_out)
+    cpdef evict(self, Session session)
+    cpdef Session open_flow(self, Session flow, long long now)
+    cpdef flow_answered(self, Session flow)
     cpdef _enter(self, Session session, long long deadline, long long now)
-    @cython.locals(sender=Side, receiver=Side)
+    @cython.locals(sender=Side, receiver=Side, half_open=bint)
     cpdef track(self, Session session, TcpFields tcp, long long now, bint from_client)
     @cython.locals(earlier=bint)
     cpdef _expire_at(self, Session session, long long deadline, long long now)
     cdef _established(self, Session session)
+    cdef _leave_opening(self, Session session)
     cpdef _reset(self, Session session, Side sender, Side receiver, TcpFields tcp, long long now)
     cpdef bint _revive(self, Session session) except -1
+    @cython.locals(lingers="long long")
     cpdef _to_secondary(self, Session session, why, long long now)
     cpdef _leave_primary(self, Session session)
     cpdef _remove(self, Session session, why)
@@ -67,6 +78,11 @@ cdef class SessionTables:
     cpdef expire(self, long long now)
 
 
+@cython.locals(client=Side, syn=TcpFields, half_open=bint)
 cpdef bint _counts(Session session, TcpFields tcp, bint from_client) except -1
+@cython.locals(client=Side, syn=TcpFields)
+cdef bint _is_another_syn(Session session, TcpFields tcp) except -1
+cdef bint _acknowledges(TcpFields tcp, TcpFields syn) except -1
+cdef bint _follow_handshake(Side sender, Side receiver, TcpFields tcp, bint from_client) except -1
 cpdef _advance(Side sender, Side receiver, TcpFields tcp)
 cdef _apply(Side side, int event)

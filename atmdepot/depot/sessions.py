@@ -16,6 +16,7 @@ from atmdepot.depot.chain import Chain, Chained
 from atmdepot.depot.sides import UNKNOWN, Side, is_after, is_between, side_in
 from atmdepot.depot.tcp_states import EVENTS, NUMBERS, TcpState, after, is_answer, is_in_handshake, is_opening, is_over
 from atmdepot.wire.ip import PROTOCOL_TCP
+from atmdepot.wire.packet import TcpFields
 from atmdepot.wire.tcp import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
@@ -25,18 +26,22 @@ if TYPE_CHECKING:
     from atmdepot.config.model import SessionTimers
     from atmdepot.depot.session_management import Server
     from atmdepot.wire.flows import FlowKey
-    from atmdepot.wire.packet import TcpFields
 
-_SYN, _FIN, _ACK, _RST = SYN, FIN, ACK, RST  # C numbers, where this is compiled
+_SYN, _FIN, _ACK, _RST, _TCP = SYN, FIN, ACK, RST, PROTOCOL_TCP  # C numbers, where this is compiled
 _MASK = 0xFFFFFFFF
 _UNKNOWN = UNKNOWN
-_CLOSED, _LISTEN, _SYN_SENT = (NUMBERS[state] for state in (TcpState.CLOSED, TcpState.LISTEN, TcpState.SYN_SENT))
-_ESTABLISHED = NUMBERS[TcpState.ESTABLISHED]
+_CLOSED, _LISTEN, _SYN_SENT, _SYN_RECEIVED, _ESTABLISHED = (NUMBERS[state] for state in (
+    TcpState.CLOSED, TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED, TcpState.ESTABLISHED))
 _GREATEST_SCALE = 14
 """Window scale options are at most that (RFC 7323 section 2.3)."""
 (_SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN,
  _GETS_FIN) = EVENTS.values()
 _PROBE_LINGERS = 2_000_000_000
+_NEVER_ESTABLISHED_LINGERS = 5_000_000_000
+"""A session that was reset in its handshake has no late data: it needs no 2 MSL, only time for what is on the way.
+
+A handshake that only took too long may still end (Linux sends its SYN for 127 s), so its entry stays for 2 MSL.
+"""
 _AFTER_DOUBTFUL_RST = 10_000_000_000
 """An RST in the window, but not at the exact number, leaves a session 10 s, unless it shows life (RFC 5961)."""
 
@@ -88,7 +93,7 @@ class Session(Chained):
         self.server = server
         self.category = category
         self.probe = probe
-        self.opening = False  # whether it stands among the half-open ones
+        self.opening = False  # half-open, never established; of a flow: not answered yet
         self.target: Target
         self.client = side_in(_CLOSED)
         self.server_side = side_in(_LISTEN)
@@ -141,23 +146,34 @@ class SessionTables:
     Observers hear of every event; whoever enters an entry tells them `OPENED`, with the target known.
     """
 
-    def __init__(self, timers: SessionTimers, released: Callable[[Session], None]) -> None:
+    def __init__(
+        self, timers: SessionTimers, released: Callable[[Session], None],
+        is_lost: Callable[[Session], bool] | None = None,
+    ) -> None:
         self.primary: dict[FlowKey, Session] = {}
         self.secondary: dict[FlowKey, Session] = {}
-        self.opened = self.evicted = self.adopted = 0
+        self.opened = self.adopted = 0
+        self.evicted = 0
+        """Half-open sessions that made room."""
+        self.evicted_closed = 0
+        """Entries of the secondary table that made room."""
+        self.evicted_unanswered = 0
+        """UDP flows without an answer that made room."""
         self.last_number = 0
         self.observers: tuple[SessionObserver, ...] = ()
         self.use(timers)
         self._released = released
+        self._is_lost = _is_on_dead_server if is_lost is None else is_lost
         self._wheel = TimerWheel()
-        self._half_open = Chain()
+        # Each entry that may be evicted stands in one of these, the oldest first, so that none is ever searched for.
+        self._half_open, self._closed, self._unanswered = Chain(), Chain(), Chain()
 
     def use(self, timers: SessionTimers) -> None:
         """Go by other times and bounds from here on."""
         self.timers = timers
         # Read for each packet, or for each session.
         self._idle, self._two_msl, self._half_open_time = timers.idle, timers.two_msl, timers.half_open
-        self._max_sessions, self._max_half_open = timers.max_sessions, timers.max_half_open
+        self._max_sessions, self._max_half_open = timers.max_sessions, timers.half_open_bound
 
     def find(self, key: FlowKey) -> Session | None:
         """The entry of a flow (client first), from the primary or else the secondary table."""
@@ -172,47 +188,96 @@ class SessionTables:
         if not is_opening(tcp.flags):
             return False
         if (self.timers.reselect and session is not None and session.client.state_number == _SYN_SENT
-                and not session.server.alive):
+                and self._is_lost(session)):
             return True  # no SYN+ACK has come from a server that is dead by now
         if session is None:
             return True
+        if tcp.sequence == session.client.isn:
+            return False
         # The sessions of a dead server are lost (patent, page 16): who reuses such a port must not be lost with it.
-        lost = session.table is _SECONDARY or not session.server.alive
-        return lost and tcp.sequence != session.client.isn
+        return session.table is _SECONDARY or self._is_lost(session)
 
-    def has_room_for(self, key: FlowKey) -> bool:
-        """Whether a session may be opened; one that reuses a closed one's port takes its place."""
-        return len(self.primary) + len(self.secondary) < self._max_sessions or key in self.secondary
+    def is_lost(self, session: Session) -> bool:
+        """Whether the server of an entry is dead, or serves what the entry is for no more."""
+        return self._is_lost(session)
 
-    def pushed_out(self, key: FlowKey) -> Session | None:
-        """The half-open session that a new one of a flow would push out, beside the old entry of that flow.
+    def has_room_for(self, key: FlowKey, is_tcp: bool = True) -> bool:
+        """Whether an entry may be opened: in a place that is free, its old entry's, or that of an entry it may evict."""
+        return not self._is_full() or self.find(key) is not None or self._least_needed(is_tcp) is not None
 
-        A flood of SYNs only ever pushes out other half-open sessions, the oldest first.
+    def _is_full(self) -> bool:
+        return len(self.primary) + len(self.secondary) >= self._max_sessions
+
+    def _least_needed(self, is_tcp: bool) -> Session | None:
+        """The entry that goes first when the table is full; never an established session or an answered flow.
+
+        The oldest of the secondary table, then of the half-open sessions, then of the unanswered flows. A new UDP flow
+        evicts no half-open session: a flood of UDP would leave no handshake the time to end.
         """
-        if len(self._half_open) < self._max_half_open:
+        session: Session | None = self._closed.oldest()
+        if session is None and is_tcp:
+            session = self._half_open.oldest()
+        return self._unanswered.oldest() if session is None else session
+
+    def pushed_out(self, key: FlowKey, is_tcp: bool = True) -> Session | None:
+        """The entry that a new one of a flow would evict, beside the old entry of that flow.
+
+        There are at most so many half-open sessions, and so many unanswered flows; beyond that the oldest of the same
+        kind goes. A full table evicts what is needed least.
+        """
+        chain = self._half_open if is_tcp else self._unanswered
+        if len(chain) < self._max_half_open and not self._is_full() and (is_tcp or not self._is_scarce()):
             return None
         old = self.find(key)
-        if len(self._half_open) - (old is not None and old.opening) < self._max_half_open:
-            return None
-        session: Session | None = self._half_open.oldest(old)
-        return session
+        bound_to_go: Session | None = chain.oldest(old)
+        if len(chain) - (old is not None and old.opening) >= self._max_half_open:
+            return bound_to_go
+        if old is not None:
+            return None  # its place is free
+        if self._is_full():
+            return self._least_needed(is_tcp)
+        return bound_to_go if not is_tcp else None
+
+    def _is_scarce(self) -> bool:
+        """Whether the places that are left are those which half-open sessions may need; flows do not grow into them."""
+        left = self._max_sessions - len(self.primary) - len(self.secondary)
+        return left <= self._max_half_open - len(self._half_open)
 
     def open(self, session: Session, now: int) -> Session | None:
-        """Enter a new session into the primary table; an old entry of its flow makes way, and is given back."""
-        pushed_out = self.pushed_out(session.key)
-        if (old := self.find(session.key)) is not None:
-            self._remove(old, "port reused" if old.table is _SECONDARY else "replaced")
-        if pushed_out is not None:
-            self.evicted += 1
-            self._remove(pushed_out, "evicted")
+        """Enter a new session into the primary table; an old entry of its flow makes way, and is given back.
+
+        A probe of the depot's own has a place in any case, and is never evicted; there is one for each server.
+        """
+        old = self._make_way(session, None if session.probe else self.pushed_out(session.key))
         self._enter(session, now + self._half_open_time, now)
         session.opening = True
-        self._half_open.add(session)
+        if not session.probe:
+            self._half_open.add(session)
         return old
+
+    def _make_way(self, session: Session, pushed_out: Session | None) -> Session | None:
+        """Take out the old entry of a new one's flow, which is given back, and the entry that is evicted."""
+        old = self.find(session.key)
+        if old is not None:
+            self._remove(old, "port reused" if old.table is _SECONDARY else "replaced")
+        if pushed_out is not None:
+            self.evict(pushed_out)
+        return old
+
+    def evict(self, session: Session) -> None:
+        """Take out a half-open session, an unanswered flow or a closed session, to make room."""
+        if session.table is _SECONDARY:
+            self.evicted_closed += 1
+        elif session.key[0] == _TCP:
+            self.evicted += 1
+        else:
+            self.evicted_unanswered += 1
+        self._remove(session, "evicted")
 
     def _enter(self, session: Session, deadline: int, now: int) -> None:
         self.last_number += 1
         session.number = self.last_number
+        session.server.entries += 1
         if not session.probe:
             self.opened += 1
             session.server.primary_sessions += 1
@@ -232,13 +297,24 @@ class SessionTables:
             side.state_number, side.scale = _ESTABLISHED, _GREATEST_SCALE
         self.adopted += 1
         self._enter(session, now + (self._idle if session.is_tcp else self.timers.udp_idle), now)
+        session.server.flows += not session.is_tcp
         self.tell(session, SessionEvent.OPENED, "adopted")
         if session.is_tcp:
             self.tell(session, SessionEvent.ESTABLISHED)
 
-    def open_flow(self, flow: Session, now: int) -> None:
-        """Enter a UDP flow, which has an idle time and no states."""
+    def open_flow(self, flow: Session, now: int) -> Session | None:
+        """Enter a UDP flow, which has an idle time and no states; an old entry makes way, and is given back."""
+        old = self._make_way(flow, self.pushed_out(flow.key, False))
         self._enter(flow, now + self.timers.udp_idle, now)
+        flow.server.flows += 1
+        flow.opening = True
+        self._unanswered.add(flow)
+        return old
+
+    def flow_answered(self, flow: Session) -> None:
+        """The first answer to a UDP flow has come: from here on it is not evicted."""
+        flow.opening = False
+        self._unanswered.remove(flow)
 
     def touch_flow(self, flow: Session, now: int) -> None:
         """A packet of a UDP flow has come."""
@@ -258,22 +334,36 @@ class SessionTables:
             return
         if tcp.flags & _SYN and tcp.sequence != sender.isn:
             receiver.acknowledged = receiver.edge = _UNKNOWN  # what was said to another incarnation
-        if tcp.flags & _SYN or receiver.expects(tcp):
+        half_open = is_half_open(session)
+        if tcp.flags & _SYN or (receiver.expects(tcp) and (
+                not half_open or _follow_handshake(sender, receiver, tcp, from_client))):
             sender.follow(tcp, session.client.scale != _UNKNOWN and session.server_side.scale != _UNKNOWN)
             _advance(sender, receiver, tcp)
+        elif half_open and not from_client:
+            # Clients cannot speak as the server, so its numbers count, whatever SYN the client's last one was.
+            if not sender.has_sent(tcp.sequence):
+                sender.begin_at(tcp.sequence)
+            sender.follow(tcp, session.client.scale != _UNKNOWN and session.server_side.scale != _UNKNOWN)
         if session.table is _SECONDARY and not self._revive(session):
             return
         if is_over(sender.state_number) and is_over(receiver.state_number):
             self._to_secondary(session, "FIN", now)
-        elif not is_half_open(session):
+        elif not half_open or not is_half_open(session):
             if session.opening:
                 self._established(session)
             self._expire_at(session, now + self._idle, now)
 
     def _established(self, session: Session) -> None:
-        session.opening = False
-        self._half_open.remove(session)
+        self._leave_opening(session)
         self.tell(session, _TELL_ESTABLISHED)
+
+    def _leave_opening(self, session: Session) -> None:
+        """Take an entry out of the chain of the half-open sessions or unanswered flows; a probe stands in none."""
+        session.opening = False
+        if session.key[0] != _TCP:
+            self._unanswered.remove(session)
+        elif not session.probe:
+            self._half_open.remove(session)
 
     def _expire_at(self, session: Session, deadline: int, now: int) -> None:
         earlier = deadline < session.deadline
@@ -305,6 +395,7 @@ class SessionTables:
         if session.closed_by not in ("idle", "half-open") or is_half_open(session):
             return False
         del self.secondary[session.key]
+        self._closed.remove(session)
         self.primary[session.key] = session
         session.table = _PRIMARY
         why, session.closed_by = session.closed_by, ""
@@ -313,19 +404,24 @@ class SessionTables:
         return True
 
     def _to_secondary(self, session: Session, why: str, now: int) -> None:
+        lingers = self._two_msl
+        if session.probe:
+            lingers = _PROBE_LINGERS
+        elif session.opening and why == "RST" and lingers > _NEVER_ESTABLISHED_LINGERS:
+            lingers = _NEVER_ESTABLISHED_LINGERS
         self._leave_primary(session)
         session.table = _SECONDARY
         session.closed_by = why
         self.secondary[session.key] = session
-        session.deadline = now + (_PROBE_LINGERS if session.probe else self._two_msl)
+        self._closed.add(session)
+        session.deadline = now + lingers
         self._wheel.add(session, now)
         self.tell(session, _TELL_CLOSED, why)
 
     def _leave_primary(self, session: Session) -> None:
         del self.primary[session.key]
         if session.opening:
-            session.opening = False
-            self._half_open.remove(session)
+            self._leave_opening(session)
         session.server.primary_sessions -= not session.probe
 
     def _remove(self, session: Session, why: str) -> None:
@@ -335,6 +431,10 @@ class SessionTables:
             self.tell(session, _TELL_CLOSED, why)
         else:
             del self.secondary[session.key]
+            self._closed.remove(session)
+        session.server.entries -= 1
+        if session.key[0] != _TCP:
+            session.server.flows -= 1
         session.table = _GONE
         self._wheel.remove(session)
         self._released(session)
@@ -357,7 +457,7 @@ class SessionTables:
         """Move idle entries to the secondary table, and drop those that have been there for 2 MSL."""
         for session in self._wheel.expired(now):
             if session.table is _PRIMARY and session.is_tcp:
-                self._to_secondary(session, "half-open" if is_half_open(session) else "idle", now)
+                self._to_secondary(session, "half-open" if session.opening else "idle", now)
             elif session.table is not _GONE:
                 self._remove(session, "idle" if session.table is _PRIMARY else "2 MSL are over")
 
@@ -366,26 +466,70 @@ class SessionTables:
         return self._wheel.next_timer()
 
 
+def _is_on_dead_server(session: Session) -> bool:
+    return not session.server.alive
+
+
 def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
     """Whether a packet with SYN says anything of the session's states.
 
-    When the handshake is over, a SYN only gets a challenge ACK (RFC 9293 section 3.10.7.4), so it changes nothing,
-    unless its server answers with a SYN+ACK after all: then both ends begin again.
+    While no SYN+ACK has come, the client's last SYN counts, and the one before is remembered, since an attacker may have
+    sent either. After that a SYN with another number only gets a challenge ACK (RFC 9293 section 3.10.7.4), so it
+    changes nothing. When the server answers the remembered SYN with a SYN+ACK, both ends begin again with that.
     """
-    if is_half_open(session):
-        return not tcp.flags & _FIN
+    client, half_open = session.client, is_half_open(session)
+    if half_open and tcp.flags & _FIN:
+        return False
     if from_client:
-        if is_opening(tcp.flags) and tcp.sequence != session.client.isn:
-            session.second_syn = tcp
-        return False
+        if tcp.sequence == client.isn or not client.spoke:
+            return half_open
+        return is_opening(tcp.flags) and _is_another_syn(session, tcp)
+    if half_open and (not is_answer(tcp.flags) or client.has_sent(tcp.acknowledgment)):
+        return True
     syn = session.second_syn
-    if syn is None or not is_answer(tcp.flags) or \
-            not 0 < (tcp.acknowledgment - syn.sequence) & _MASK <= syn.length + 1:
-        return False
-    session.second_syn = None
-    session.client, session.server_side = side_in(_CLOSED), side_in(_LISTEN)
-    session.client.follow(syn, scaled=False)
-    _advance(session.client, session.server_side, syn)
+    if syn is not None and is_answer(tcp.flags) and _acknowledges(tcp, syn):
+        session.second_syn = None
+        session.client, session.server_side = side_in(_CLOSED), side_in(_LISTEN)
+        session.client.follow(syn, scaled=False)
+        _advance(session.client, session.server_side, syn)
+        return True
+    return half_open and client.state_number == _SYN_SENT
+
+
+def _is_another_syn(session: Session, tcp: TcpFields) -> bool:
+    """Remember a SYN with another number, or the one before it; whether it counts."""
+    client, syn = session.client, session.second_syn
+    if client.state_number == _SYN_SENT and is_half_open(session):
+        if syn is None or syn.sequence == tcp.sequence:
+            scale = None if client.scale == _UNKNOWN else client.scale
+            session.second_syn = TcpFields(client.isn, 0, _SYN, client.window, (client.end - client.isn - 1) & _MASK, scale)
+        return True
+    if syn is None or syn.sequence != tcp.sequence or tcp.length > syn.length:
+        session.second_syn = tcp
+    return False
+
+
+def _acknowledges(tcp: TcpFields, syn: TcpFields) -> bool:
+    """Whether a packet acknowledges a SYN, and its data or a part of that."""
+    return 0 < (tcp.acknowledgment - syn.sequence) & _MASK <= syn.length + 1
+
+
+def _follow_handshake(sender: Side, receiver: Side, tcp: TcpFields, from_client: bool) -> bool:
+    """Follow a packet without SYN and RST in a handshake; whether it is believed, by the numbers that were seen.
+
+    The server's numbers begin anew where they are not those that were seen so far. A client that acknowledges them has
+    heard the server, whatever SYNs were seen: who only guesses numbers cannot.
+    """
+    if not from_client:
+        if not sender.has_sent(tcp.sequence):
+            sender.begin_at(tcp.sequence)
+        return True
+    if not tcp.flags & _ACK or not receiver.spoke or not receiver.has_sent(tcp.acknowledgment):
+        return receiver.state_number != _SYN_RECEIVED
+    if sender.state_number == _SYN_SENT:
+        sender.state_number = _ESTABLISHED
+    if not sender.has_sent(tcp.sequence):
+        sender.begin_at(tcp.sequence)  # the server has answered another SYN than the last
     return True
 
 
@@ -396,8 +540,7 @@ def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:
         _apply(receiver, _GETS_SYN)
     elif is_answer(tcp.flags):
         # An answer to another incarnation's SYN leaves SYN-SENT as it is.
-        if receiver.state_number == _SYN_SENT and tcp.acknowledgment != (receiver.isn + 1) & _MASK \
-                and tcp.acknowledgment != receiver.end:
+        if receiver.state_number == _SYN_SENT and not receiver.has_sent(tcp.acknowledgment):
             return
         _apply(sender, _SENDS_SYN_ACK)
         _apply(receiver, _GETS_SYN_ACK)

@@ -13,6 +13,10 @@ cdef class Side:
     cdef _begin(self, int state_number)
     @cython.locals(end="long long", edge="long long")
     cpdef void follow(self, TcpFields tcp, bint scaled)
+    @cython.locals(again=bint)
+    cdef _begin_with(self, TcpFields tcp)
+    cpdef bint has_sent(self, long long number) noexcept
+    cpdef begin_at(self, long long sequence)
     @cython.locals(oldest="long long")
     cpdef bint expects(self, TcpFields tcp)
 

@@ -51,13 +51,11 @@ class Side:
         """Note the numbers of a packet that this end sends."""
         end = _end_of(tcp)
         self.last_end = end
-        self.spoke = True
-        if tcp.flags & _SYN or is_after(end, self.end):
-            self.end = end
         if tcp.flags & _SYN:
-            self.edge = _UNKNOWN
-            self.isn = tcp.sequence
-            self.scale = _UNKNOWN if tcp.window_scale is None else tcp.window_scale
+            self._begin_with(tcp)
+        self.spoke = True
+        if is_after(end, self.end):
+            self.end = end
         if tcp.flags & _FIN:
             self.fin_end = end
         self.window = tcp.window
@@ -70,6 +68,29 @@ class Side:
             edge = (tcp.acknowledgment + self.window) & _MASK
             if self.edge == _UNKNOWN or is_after(edge, self.edge):
                 self.edge = edge
+
+    def _begin_with(self, tcp: TcpFields) -> None:
+        """Take the numbers of a SYN.
+
+        The same SYN may come again in another form: without its data (RFC 7413 section 4.2.1), with other data, without
+        options. The far end may have taken any of the forms, so the furthest end and the scale are kept.
+        """
+        self.edge = _UNKNOWN
+        again = self.spoke and tcp.sequence == self.isn
+        if not again:
+            self.isn = self.end = tcp.sequence
+        if tcp.window_scale is not None:
+            self.scale = tcp.window_scale
+        elif not again:
+            self.scale = _UNKNOWN
+
+    def has_sent(self, number: int) -> bool:
+        """Whether a number lies behind the SYN of this end and not beyond its furthest octet (RFC 9293 section 3.4)."""
+        return is_between(self.isn + 1, number, self.end)
+
+    def begin_at(self, sequence: int) -> None:
+        """Take a number for the first behind the SYN: that SYN was never seen, or was not the last that was."""
+        self.isn, self.end = (sequence - 1) & _MASK, sequence
 
     def expects(self, tcp: TcpFields) -> bool:
         """Whether a packet's numbers are such as this end would believe; where it has not said what it takes, any are.

@@ -60,8 +60,8 @@ def wait_for(address: str, port: int, deadline: float) -> str | None:
 def wait_for_all(network: Network, seconds: float) -> None:
     """Wait for a page from every service address and port; raise NotReady with a line for each that gave none."""
     deadline = time.monotonic() + seconds
-    targets = dict.fromkeys((str(vip), port) for service in network.services.values() for vip in service.vip
-                            for port in service.ports or [80])
+    targets = dict.fromkeys((str(vip), port) for service in network.services.values()
+                            if "tcp" in service.offered for vip in service.vip for port in service.ports or [80])
     failed = [f"{address} port {port}: {reason}" for address, port in targets
               if (reason := wait_for(address, port, deadline))]
     if failed:

@@ -64,7 +64,8 @@ def web_servers(network: Network) -> list[WebServer]:
     found = []
     for name, server in network.servers.items():
         if network.nodes[server.node].kind == "edge":
-            services = [service for service in network.services.values() if name in service.servers]
+            services = [service for service in network.services.values()
+                        if name in service.servers and "tcp" in service.offered]
             ports = sorted({port for service in services for port in service.ports or [80]}) or [80]
             ipv6 = any(vip.version == 6 for service in services for vip in service.vip)
             found.append(WebServer(node=server.node, name=name, ports=tuple(ports), ipv6=ipv6))

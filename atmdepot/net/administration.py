@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from atmdepot.config.model import load
+from atmdepot.config.units import Duration
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
@@ -41,10 +42,11 @@ class Administration:
         self._reloading = trio.Lock()
         self._signals_waiting = 0
 
-    def drain(self, server: str, draining: bool) -> str:
-        """Give a server no new sessions, or give it some again; those that it has go on.
+    def drain(self, server: str, draining: bool, after: int | None = None) -> str:
+        """Give a server no new sessions, or give it some again; the TCP sessions that it has go on.
 
-        Raises AtmdepotError when there is no such server.
+        UDP flows have no end of their own: they leave `after` ns, or after `udp_idle` if None. Raises AtmdepotError when
+        there is no server of that name.
         """
         depot = self._depot()
         if server not in depot.management.servers:
@@ -54,7 +56,10 @@ class Administration:
         found.draining = draining
         if not draining:
             return f"{server} takes new sessions"
-        return f"{server} takes no new sessions; {found.primary_sessions} go on"
+        wait = Duration(int(depot.network.sessions.udp_idle) if after is None else after)
+        found.flows_leave_at = self._pump.clock() + wait
+        done = f"{server} takes no new sessions; {found.primary_sessions - found.flows} go on"
+        return f"{done}, and {found.flows} UDP flows leave after {wait}" if found.flows else done
 
     # A table is read and checked first, in a thread where that would hold up the data path, and then taken over.
 

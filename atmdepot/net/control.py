@@ -1,7 +1,7 @@
 """The control socket: a unix socket on which a daemon answers questions, a JSON object a line each way.
 
-Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [...]}`. `{"drain": SERVER}`,
-`{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`; `{"explain": QUESTION}` (see
+Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [...]}`. `{"drain": SERVER}` (with
+`"after": NS`, when UDP flows leave), `{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`; `{"explain": QUESTION}` (see
 `depot/question.py`) by `{"explanation": {...}}`, which changes nothing. `{"trace": {...}}` is answered by
 `{"tracing": {...}}`, and then records follow until the client shuts its side down (see `net/stream.py`). What cannot be
 answered gets `{"error": TEXT}`. A fault of the daemon's own ends the connection, and is logged; the daemon goes on.
@@ -13,10 +13,11 @@ import contextlib
 import logging
 import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import trio
+from msgspec import Meta
 
 from atmdepot.depot.explain import Explanation, explain
 from atmdepot.depot.forwarding import Depot
@@ -40,6 +41,7 @@ _REQUEST_TIME = 10
 _ANSWER_TIME = 10.0
 _PATIENCE = 30.0
 """A client that takes nothing of its answer for so long (s) is hung up on."""
+_LONGEST_DRAIN = 366 * 86_400 * 10**9
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,6 +49,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
 
     show: str = ""
     drain: str = ""
+    after: Annotated[int, Meta(ge=0, le=_LONGEST_DRAIN)] | None = None
     undrain: str = ""
     reload: bool = False
     explain: Question | None = None
@@ -157,7 +160,8 @@ class ControlServer:
         if self._administration is None:
             return {"error": "this process takes no changes"}
         try:
-            return {"done": self._administration.drain(request.drain or request.undrain, bool(request.drain))}
+            return {"done": self._administration.drain(
+                request.drain or request.undrain, bool(request.drain), request.after)}
         except AtmdepotError as error:
             return {"error": str(error)}
 

@@ -71,13 +71,15 @@ FAMILIES = {
                       "place", "reason", "unit"),
     "sessions": _gauge("Sessions in the primary and secondary table.", "table"),
     "sessions_opened": _counter("Sessions that were opened."),
-    "sessions_evicted": _counter("Half-open sessions that made room for newer ones."),
+    "sessions_evicted": _counter("Entries that made room for new ones: half-open sessions, closed ones, UDP flows "
+                                 "without an answer.", "kind"),
     "sessions_adopted": _counter("Sessions that were adopted from their server's packets, as after a restart."),
     "server_alive": _gauge("1 on the alive-list, 0 on the dead-list.", "server"),
     "server_draining": _gauge("1 while the server is given no new sessions because of `atmdepot drain`.", "server"),
     "server_weight": _gauge("The server's weight in the VC table.", "server"),
     "server_load": _gauge("The load that the server's edge node reported (see the page on balancing).", "server"),
     "server_sessions": _gauge("The server's sessions in the primary table.", "server"),
+    "server_flows": _gauge("The UDP flows among the server's sessions.", "server"),
     "server_sessions_opened": _counter("Sessions that the server was given.", "server"),
 }
 """Every metric, by its name without the prefix; all have the labels `network` and `node` first."""
@@ -85,7 +87,8 @@ FAMILIES = {
 _OF_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rx-packets": ("tun_packets", ("rx",)), "tx-packets": ("tun_packets", ("tx",)), "vanished": ("tun_vanished", ()),
     "opened": ("sessions_opened", ()), "primary": ("sessions", ("primary",)), "secondary": ("sessions", ("secondary",)),
-    "evicted-half-open": ("sessions_evicted", ()), "adopted": ("sessions_adopted", ())}
+    "evicted-half-open": ("sessions_evicted", ("half-open",)), "evicted-closed": ("sessions_evicted", ("closed",)),
+    "evicted-unanswered": ("sessions_evicted", ("unanswered",)), "adopted": ("sessions_adopted", ())}
 """The rows of `show counters` that become a metric as they are; links' own are taken from `show links`."""
 
 _OF_PLACES = {"vcis-exhausted": "vp_vcis_exhausted", "unassigned-cells": "link_unassigned_cells",
@@ -180,7 +183,7 @@ class Metrics:
         for row in views.servers(self._pump, _ALL):
             yield
             self._add("server_alive", row["list"] == "alive", row["server"])
-            for key in ("draining", "weight", "sessions"):
+            for key in ("draining", "weight", "sessions", "flows"):
                 self._add(f"server_{key}", row[key], row["server"])
             self._add("server_sessions_opened", row["sessions_total"], row["server"])
             if row["load"] is not None:

@@ -98,9 +98,9 @@ class Prober:
         return Outcome.ANSWERED if answer.split()[1:2] == [str(settings.status).encode()] else Outcome.WRONG
 
     def _service_of(self, server: Server) -> tuple[str, int]:
-        """The VIP and port at which to ask: of the first service that the server is in."""
+        """The VIP and port at which to ask: of the first service with TCP that the server is in."""
         for service in self._depot.network.services.values():
-            if server.name in service.servers:
+            if server.name in service.servers and "tcp" in service.offered:
                 return str(service.vip[0]), (service.ports or [_DEFAULT_PORT])[0]
         return str(self._depot.network.vips[0]), _DEFAULT_PORT
 

@@ -62,6 +62,6 @@ def _service_behind(node: EdgeNode) -> tuple[str, int] | None:
     """Where the server behind this node is asked: at a VIP that it answers for."""
     for name, server in node.network.servers.items():
         for service in node.network.services.values():
-            if server.node == node.name and name in service.servers:
+            if server.node == node.name and name in service.servers and "tcp" in service.offered:
                 return str(service.vip[0]), (service.ports or [80])[0]
     return None

@@ -165,7 +165,8 @@ def _server(server: Server, services: list[str], now: int) -> Row:
         "list": "alive" if server.alive else "dead", "for": round((now - server.condition.since) / _NS, 3),
         "why": server.condition.why, "draining": server.draining, "weight": server.settings.weight,
         "backup": server.settings.backup, "load": server.load, "last_probe": server.condition.last_outcome or "",
-        "services": services, "sessions": server.primary_sessions, "sessions_total": server.total_sessions,
+        "services": services, "sessions": server.primary_sessions, "flows": server.flows,
+        "sessions_total": server.total_sessions,
     }
 
 
@@ -186,7 +187,8 @@ def _counters(pump: Pump) -> Iterator[Row]:
         tables = node.sessions
         for name, value in (("opened", tables.opened), ("primary", len(tables.primary)),
                             ("secondary", len(tables.secondary)), ("evicted-half-open", tables.evicted),
-                            ("adopted", tables.adopted)):
+                            ("evicted-closed", tables.evicted_closed),
+                            ("evicted-unanswered", tables.evicted_unanswered), ("adopted", tables.adopted)):
             yield _counter(node.name, "sessions", name, value, "sessions")
         for vp in node.vc_map.vps.values():
             yield _counter(node.name, vp.name, "vcis-exhausted", vp.exhausted, "sessions")

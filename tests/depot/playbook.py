@@ -56,8 +56,8 @@ class End:
 class Playbook:
     """A depot with servers, one client and one server; the server is where the session is."""
 
-    def __init__(self, network: Network | None = None) -> None:
-        self.net = InMemoryNetwork(network)
+    def __init__(self, network: Network | None = None, *, net: InMemoryNetwork | None = None) -> None:
+        self.net = InMemoryNetwork(network) if net is None else net
         self.port = 4000
         self.client = End(self, is_client=True)
         self.server = End(self, is_client=False)

@@ -323,7 +323,9 @@ def test_orphan_is_told_so_by_an_rst_that_its_tcp_believes(client: str, vip: str
 @pytest.mark.parametrize(("client", "vip"), PAIRS)
 def test_nothing_resets_a_reset_or_a_syn(client: str, vip: str) -> None:
     net = InMemoryNetwork(make_network(tables='[sessions]\norphan = "reset"\nmax_sessions = 1'))
-    net.to_service(tcp(client, 1, vip, 80, SYN))
+    ((server, _),) = net.to_service(tcp(client, 1, vip, 80, SYN)).items()
+    net.from_server(server, tcp(vip, 80, client, 1, SYN | ACK, ack=1))
+    net.to_service(tcp(client, 1, vip, 80, ACK, seq=1, ack=1))
     for flags, port in product(NO_RESET, (80, 81)):
         assert net.to_service(tcp(client, 4000, vip, port, flags)) == {}
 

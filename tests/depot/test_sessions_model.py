@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 SECOND = 10**9
 HALF_OPEN, IDLE, TWO_MSL, DOUBTFUL = 30 * SECOND, 100 * SECOND, 20 * SECOND, 10 * SECOND
-MAX_SESSIONS, MAX_HALF_OPEN = 3, 2
+RESET_HANDSHAKE, UDP_IDLE = 5 * SECOND, 40 * SECOND
+MAX_SESSIONS, MAX_HALF_OPEN = 5, 2
 WINDOW = 65535
-KEYS: list[FlowKey] = [flow_key(6, b"\x0a\x09\0\2", port, b"\x0a\x50\0\1", 80) for port in range(4000, 4004)]
+KEYS: list[FlowKey] = [flow_key(6, b"\x0a\x09\0\2", port, b"\x0a\x50\0\1", 80) for port in range(4000, 4006)]
+FLOWS: list[FlowKey] = [flow_key(17, b"\x0a\x09\0\2", port, b"\x0a\x50\0\1", 80) for port in range(4000, 4005)]
 M = 1 << 32
 keys = st.sampled_from(KEYS)
 
@@ -53,6 +55,17 @@ class PlainEntry:
     open: bool = False
     client: PlainSide = field(default_factory=PlainSide)
     server: PlainSide = field(default_factory=PlainSide)
+    left_at: int = 0
+    """When it came to the secondary table, as a number that grows."""
+
+    @property
+    def is_tcp(self) -> bool:
+        return self.session.is_tcp
+
+    @property
+    def opening(self) -> bool:
+        """Half-open, or without an answer."""
+        return self.table == "primary" and not self.open
 
     @property
     def follows_handshake(self) -> bool:
@@ -65,13 +78,14 @@ class SessionsMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         timers = SessionTimers(half_open=Duration(HALF_OPEN), idle=Duration(IDLE), two_msl=Duration(TWO_MSL),
-                               max_sessions=MAX_SESSIONS, max_half_open=MAX_HALF_OPEN)
+                               udp_idle=Duration(UDP_IDLE), max_sessions=MAX_SESSIONS, max_half_open=MAX_HALF_OPEN)
         self.released: list[Session] = []
         self.real = SessionTables(timers, self.released.append)
         self.servers = [make_server(name) for name in ("web1", "web2")]
         self.entries: dict[FlowKey, PlainEntry] = {}
         self.gone: list[Session] = []
-        self.opened = self.evicted = 0
+        self.opened = self.left = 0
+        self.evicted = {"closed": 0, "half-open": 0, "unanswered": 0}
         self.now = 5 * SECOND
 
     def _send(self, entry: PlainEntry, from_client: bool, flags: int, seq: int, ack: int = 0, length: int = 0) -> None:
@@ -89,7 +103,7 @@ class SessionsMachine(RuleBasedStateMachine):
         is_new = entry is None or (entry.table == "secondary" and isn != entry.isn)
         assert self.real.is_new(self.real.find(key), syn) == is_new
         if is_new:
-            has_room = len(self.entries) < MAX_SESSIONS or entry is not None
+            has_room = len(self.entries) < MAX_SESSIONS or entry is not None or self._least_needed(True) is not None
             assert self.real.has_room_for(key) == has_room
             if has_room:
                 self._open(key, syn)
@@ -102,13 +116,7 @@ class SessionsMachine(RuleBasedStateMachine):
             entry.isn, entry.client.next = isn, isn + 1  # the client gave up its first attempt, or tries again
 
     def _open(self, key: FlowKey, syn: TcpFields) -> None:
-        if key in self.entries:
-            self.gone.append(self.entries.pop(key).session)
-        half_open = [entry for entry in self.entries.values() if entry.table == "primary" and not entry.open]
-        if len(half_open) >= MAX_HALF_OPEN:
-            oldest = min(half_open, key=lambda entry: entry.session.opened)
-            self.gone.append(self.entries.pop(oldest.session.key).session)
-            self.evicted += 1
+        self._make_way(key, is_tcp=True)
         self.now += 1  # so that no two are of the same age
         session = Session(key, self.servers[self.opened % 2], ServiceCategory.UBR_1, self.now)
         self.real.open(session, self.now)
@@ -117,21 +125,87 @@ class SessionsMachine(RuleBasedStateMachine):
         entry = self.entries[key] = PlainEntry(session, syn.sequence, self.now + HALF_OPEN)
         entry.client.next = syn.sequence + 1
 
+    def _oldest(self, wanted: Callable[[PlainEntry], bool]) -> PlainEntry | None:
+        return min((entry for entry in self.entries.values() if wanted(entry)),
+                   key=lambda entry: entry.left_at or entry.session.opened, default=None)
+
+    def _least_needed(self, is_tcp: bool) -> PlainEntry | None:
+        return (self._oldest(lambda entry: entry.table == "secondary")
+                or (self._oldest(lambda entry: entry.opening and entry.is_tcp) if is_tcp else None)
+                or self._oldest(lambda entry: entry.opening and not entry.is_tcp))
+
+    def _make_way(self, key: FlowKey, *, is_tcp: bool) -> None:
+        """By scanning: the old entry of the flow goes, and at most one more."""
+        old = self.entries.pop(key, None)
+        if old is not None:
+            self.gone.append(old.session)
+        count = {kind: sum(entry.opening and entry.is_tcp == kind for entry in self.entries.values())
+                 for kind in (True, False)}
+        left = MAX_SESSIONS - len(self.entries)
+        going = None
+        if count[is_tcp] >= MAX_HALF_OPEN or (not is_tcp and 0 < left <= MAX_HALF_OPEN - count[True] and old is None):
+            going = self._oldest(lambda entry: entry.opening and entry.is_tcp == is_tcp)
+        elif left == 0:
+            going = self._least_needed(is_tcp)
+        if going is not None:
+            kind = "closed" if going.table == "secondary" else "half-open" if going.is_tcp else "unanswered"
+            self.evicted[kind] += 1
+            self.gone.append(self.entries.pop(going.session.key).session)
+
+    # UDP flows.
+
+    @rule(key=st.sampled_from(FLOWS))
+    def flow_packet(self, key: FlowKey) -> None:
+        entry = self.entries.get(key)
+        if entry is not None:
+            self.now += 1
+            self.real.touch_flow(entry.session, self.now)
+            entry.deadline = self.now + UDP_IDLE
+            return
+        has_room = len(self.entries) < MAX_SESSIONS or self._least_needed(False) is not None
+        assert self.real.has_room_for(key, False) == has_room
+        if has_room:
+            self._open_flow(key)
+
+    def _open_flow(self, key: FlowKey) -> None:
+        self._make_way(key, is_tcp=False)
+        self.now += 1
+        flow = Session(key, self.servers[self.opened % 2], ServiceCategory.UBR_1, self.now)
+        self.real.open_flow(flow, self.now)
+        self.opened += 1
+        self.entries[key] = PlainEntry(flow, 0, self.now + UDP_IDLE)
+
+    @precondition(lambda self: any(not entry.is_tcp for entry in self.entries.values()))
+    @rule(data=st.data())
+    def flow_opens_anew(self, data: st.DataObject) -> None:
+        """Its server has died, say."""
+        self._open_flow(self._one_of(data, lambda entry: not entry.is_tcp).session.key)
+
+    @precondition(lambda self: any(entry.opening and not entry.is_tcp for entry in self.entries.values()))
+    @rule(data=st.data())
+    def flow_is_answered(self, data: st.DataObject) -> None:
+        entry = self._one_of(data, lambda entry: entry.opening and not entry.is_tcp)
+        self.real.flow_answered(entry.session)
+        entry.open = True
+
+    def _any(self, wanted: Callable[[PlainEntry], bool]) -> bool:
+        return any(entry.is_tcp and wanted(entry) for entry in self.entries.values())
+
     # The handshake's rest.
 
     def _one_of(self, data: st.DataObject, wanted: Callable[[PlainEntry], bool]) -> PlainEntry:
         return data.draw(st.sampled_from([entry for entry in self.entries.values() if wanted(entry)]))
 
-    @precondition(lambda self: any(not entry.answered for entry in self.entries.values()))
+    @precondition(lambda self: self._any(lambda entry: not entry.answered))
     @rule(data=st.data(), isn=st.sampled_from([300, 2**32 - 1]), right=st.sampled_from([True, True, False]))
     def server_syn_ack(self, data: st.DataObject, isn: int, right: bool) -> None:
-        entry = self._one_of(data, lambda entry: not entry.answered)
+        entry = self._one_of(data, lambda entry: entry.is_tcp and not entry.answered)
         self._send(entry, False, SYN | ACK, isn, entry.client.next + (0 if right else 77))
         if right and entry.follows_handshake:
             entry.answered = True
             entry.server.next, entry.server.acknowledged = isn + 1, entry.client.next
 
-    @precondition(lambda self: any(entry.answered for entry in self.entries.values()))
+    @precondition(lambda self: self._any(lambda entry: entry.answered))
     @rule(data=st.data())
     def client_ack(self, data: st.DataObject) -> None:
         entry = self._one_of(data, lambda entry: entry.answered)
@@ -143,11 +217,11 @@ class SessionsMachine(RuleBasedStateMachine):
 
     # Data and closing.
 
-    @precondition(lambda self: any(entry.open for entry in self.entries.values()))
+    @precondition(lambda self: self._any(lambda entry: entry.open))
     @rule(data=st.data(), segments=st.lists(st.tuples(
         st.booleans(), st.sampled_from([0, 1, 1000, 60_000]), st.booleans(), st.booleans()), min_size=1, max_size=4))
     def exchange(self, data: st.DataObject, segments: list[tuple[bool, int, bool, bool]]) -> None:
-        entry = self._one_of(data, lambda entry: entry.open)
+        entry = self._one_of(data, lambda entry: entry.is_tcp and entry.open)
         for segment in segments:
             self._segment(entry, *segment)
 
@@ -172,16 +246,16 @@ class SessionsMachine(RuleBasedStateMachine):
         if entry.closed_by not in ("FIN", "RST"):
             if other.fin_end is not None and side.acknowledged == other.fin_end:
                 other.fin_acknowledged = True
-            entry.table, entry.closed_by, entry.deadline = "primary", "", self.now + IDLE
+            entry.table, entry.closed_by, entry.deadline, entry.left_at = "primary", "", self.now + IDLE, 0
             if entry.client.fin_acknowledged and entry.server.fin_acknowledged:
                 self._close(entry, "FIN")
 
-    @precondition(lambda self: any(entry.open for entry in self.entries.values()))
+    @precondition(lambda self: self._any(lambda entry: entry.open))
     @rule(data=st.data(), from_client=st.booleans(), fin=st.booleans(), length=st.sampled_from([0, 1, 1000]),
           what=st.sampled_from(["beyond the window", "long ago", "acknowledges what was never sent"]))
     def guessed_numbers(self, data: st.DataObject, from_client: bool, fin: bool, length: int, what: str) -> None:
         """A packet that the other end would not believe passes, and changes no state."""
-        entry = self._one_of(data, lambda entry: entry.open)
+        entry = self._one_of(data, lambda entry: entry.is_tcp and entry.open)
         side, other = (entry.client, entry.server) if from_client else (entry.server, entry.client)
         if other.acknowledged is None:
             return
@@ -190,18 +264,21 @@ class SessionsMachine(RuleBasedStateMachine):
         ack = other.next + (1 if what.startswith("ack") else 0)
         self._send(entry, from_client, ACK | FIN * fin, seq % M, ack % M, length)
         if entry.closed_by not in ("FIN", "RST"):
-            entry.table, entry.closed_by, entry.deadline = "primary", "", self.now + IDLE
+            entry.table, entry.closed_by, entry.deadline, entry.left_at = "primary", "", self.now + IDLE, 0
 
     def _close(self, entry: PlainEntry, why: str) -> None:
-        entry.table, entry.closed_by, entry.deadline = "secondary", why, self.now + TWO_MSL
+        lingers = RESET_HANDSHAKE if why == "RST" and not entry.open else TWO_MSL
+        entry.table, entry.closed_by, entry.deadline = "secondary", why, self.now + lingers
+        self.left += 1
+        entry.left_at = self.left
 
     # Resets.
 
-    @precondition(lambda self: self.entries)
+    @precondition(lambda self: self._any(lambda entry: True))
     @rule(data=st.data(), from_client=st.booleans(),
           place=st.sampled_from(["exact", "window", "edge", "outside", "before"]))
     def reset(self, data: st.DataObject, from_client: bool, place: str) -> None:
-        entry = self._one_of(data, lambda entry: True)
+        entry = self._one_of(data, lambda entry: entry.is_tcp)
         side, other = (entry.client, entry.server) if from_client else (entry.server, entry.client)
         expected = side.next if other.acknowledged is None else other.acknowledged
         seq = {"exact": side.next, "window": expected + 70, "edge": expected + WINDOW - 1, "outside": expected + WINDOW,
@@ -229,10 +306,12 @@ class SessionsMachine(RuleBasedStateMachine):
         """An entry moves when its deadline is over, and no later than a second after it."""
         self.now += rest
         self.real.expire(self.now)
-        for key, entry in list(self.entries.items()):
+        order = {session.key: place for place, session in enumerate(self.real._closed)}
+        # Those that are due at once may move in any order.
+        for key, entry in sorted(self.entries.items(), key=lambda item: order.get(item[0], -1)):
             moved = str(entry.session.table) != entry.table
             assert entry.deadline <= self.now if moved else entry.deadline + SECOND > self.now
-            if moved and entry.table == "primary":
+            if moved and entry.table == "primary" and entry.is_tcp:
                 self._close(entry, "idle" if entry.open else "half-open")
             elif moved:
                 self.gone.append(self.entries.pop(key).session)
@@ -252,7 +331,7 @@ class SessionsMachine(RuleBasedStateMachine):
             assert self.real.find(key) is session
             assert (session.table, session.closed_by) == (entry.table, entry.closed_by)
             assert session.deadline == entry.deadline
-            if entry.closed_by in ("", "half-open", "idle"):
+            if entry.is_tcp and entry.closed_by in ("", "half-open", "idle"):
                 assert is_half_open(session) == (not entry.open)
         assert all(self.real.find(key) is None for key in set(KEYS) - set(self.entries))
 
@@ -263,14 +342,24 @@ class SessionsMachine(RuleBasedStateMachine):
 
     @invariant()
     def counters_and_bounds_hold(self) -> None:
-        half_open = [key for key, entry in self.entries.items() if entry.table == "primary" and not entry.open]
-        assert {session.key for session in self.real._half_open} == set(half_open)
-        assert len(half_open) <= MAX_HALF_OPEN
+        chains = {(True, "primary"): self.real._half_open, (False, "primary"): self.real._unanswered}
+        for (is_tcp, table), chain in chains.items():
+            opening = {key for key, entry in self.entries.items()
+                       if entry.table == table and entry.is_tcp == is_tcp and not entry.open}
+            assert {session.key for session in chain} == opening
+            assert len(opening) <= MAX_HALF_OPEN
+        closed = sorted((entry for entry in self.entries.values() if entry.table == "secondary"),
+                        key=lambda entry: entry.left_at)
+        assert [session.key for session in self.real._closed] == [entry.session.key for entry in closed]
         assert len(self.entries) <= MAX_SESSIONS
-        assert (self.real.opened, self.real.evicted) == (self.opened, self.evicted)
+        assert self.real.opened == self.opened
+        assert self.evicted == {"closed": self.real.evicted_closed, "half-open": self.real.evicted,
+                                "unanswered": self.real.evicted_unanswered}
         for server in self.servers:
             assert server.primary_sessions == sum(
                 entry.table == "primary" and entry.session.server is server for entry in self.entries.values())
+            own = [entry for entry in self.entries.values() if entry.session.server is server]
+            assert (server.entries, server.flows) == (len(own), sum(not entry.is_tcp for entry in own))
         assert sum(server.total_sessions for server in self.servers) == self.opened
         assert sum(len(bucket) for bucket in self.real._wheel._slots.values()) == len(self.entries)
 

@@ -146,8 +146,8 @@ def show_command(
 
 @cli.command("drain", epilog="\b\nExamples:\n  atmdepot drain web1\n  atmdepot drain web1 --after 30s\n")
 @click.argument("server")
-@click.option("--after", metavar="DURATION", help="When its UDP flows go to other servers; udp_idle of the table if not "
-                                                  "given, 0s at once.")
+@click.option("--after", metavar="DURATION", help="When its UDP flows go to other servers: udp_idle of the table if "
+                                                  "not given, 0s at once.")
 @click.option("--network", "network_name", help="Which running network, where there are several.")
 def drain_command(server: str, after: str | None, network_name: str | None) -> None:
     """Give SERVER no new sessions; those that it has go on. Its UDP flows leave with their next packet after a time."""

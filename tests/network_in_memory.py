@@ -22,10 +22,13 @@ CLIENT4, CLIENT6 = "10.9.0.2", "fd00:9::2"
 Fault = Callable[[bytes], bytes]
 
 
-def make_network(*, servers: int = 2, vp: str = 'session_vcis = "64-65535"', tables: str = "") -> Network:
+def make_network(
+        *, servers: int = 2, vp: str = 'session_vcis = "64-65535"', protocols: str = '["tcp", "udp"]', tables: str = "",
+) -> Network:
     """A VC table with a depot, `servers` edge nodes web1, web2, ... and one service on port 80.
 
-    `vp` is what stands in each VP, `tables` what follows at the end (`[sessions]` and the like).
+    `vp` is what stands in each VP, `protocols` what the service is for, `tables` what follows at the end (`[sessions]`
+    and the like).
     """
     names = [f"web{n + 1}" for n in range(servers)]
     lines = ['name = "memory"', '[nodes.depot]', 'kind = "depot"', 'address = ["10.255.0.1", "fd00:255::1"]']
@@ -36,7 +39,7 @@ def make_network(*, servers: int = 2, vp: str = 'session_vcis = "64-65535"', tab
             f'ends = {{ depot = "127.0.0.1:{6000 + number}", {name} = "127.0.0.1:{7000 + number}" }}',
             f"[vps.{name}]", f'ends = ["depot", "{name}"]', f"vpi = {number}", vp,
             f"[servers.{name}]", f'node = "{name}"']
-    lines += ["[services.web]", f'vip = ["{VIP4}", "{VIP6}"]', "ports = [80]", 'protocols = ["tcp", "udp"]',
+    lines += ["[services.web]", f'vip = ["{VIP4}", "{VIP6}"]', "ports = [80]", f"protocols = {protocols}",
               f"servers = {names}", tables]
     return parse("\n".join(lines))
 

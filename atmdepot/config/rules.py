@@ -258,8 +258,8 @@ def _asked_over_tcp(network: Network) -> Iterator[Problem]:
         for server in service.servers:
             if server not in asked:
                 yield Problem(("services", name, "protocols"),
-                              f"the server \"{server}\" is probed by TCP, and no service of it has that: add \"tcp\", or "
-                              "write probe = \"none\" in [probing]")
+                              f"the server \"{server}\" is probed by TCP, and no service of it has that: add \"tcp\", "
+                              "or write probe = \"none\" in [probing]")
 
 
 def _half_open(network: Network) -> Iterator[Problem]:

@@ -1,9 +1,9 @@
 """What is not TCP: UDP flows, ICMP errors and their sessions, and all that belongs to none.
 
 UDP to a service is a flow with an idle time, given to a server as a session is; it leaves a server that is dead, gone
-or draining. An ICMP error follows the packet that it quotes (path MTU discovery dies without it): its session or flow, or, of any other protocol, the server to which its
-client's packets go. All else, echo requests among it, takes the default VC of a server that is the same for a client
-as long as the alive-list stands.
+or draining. An ICMP error follows the packet that it quotes (path MTU discovery dies without it): its session or flow,
+or, of any other protocol, the server to which its client's packets go. All else, echo requests among it, takes the
+default VC of a server that is the same for a client as long as the alive-list stands.
 
 From servers comes what answers: packets of flows, ICMP queries and replies and other protocols from the VIPs that the
 server serves, ICMP errors, from any address, about clients' packets, and later fragments of what has passed. All else

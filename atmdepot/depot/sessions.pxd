@@ -37,7 +37,7 @@ cpdef bint is_half_open(Session session) except -1
 cdef class SessionTables:
     cdef public dict primary, secondary
     cdef public long long opened, evicted, evicted_closed, evicted_unanswered, adopted, last_number
-    cdef public long long _idle, _two_msl, _half_open_time, _max_sessions, _max_half_open
+    cdef public long long _idle, _two_msl, _half_open_time, _max_sessions, _max_half_open, _reserve
     cdef public object timers, _released, _is_lost
     cdef public tuple observers
     cdef public Chain _half_open, _closed, _unanswered

@@ -174,6 +174,7 @@ class SessionTables:
         # Read for each packet, or for each session.
         self._idle, self._two_msl, self._half_open_time = timers.idle, timers.two_msl, timers.half_open
         self._max_sessions, self._max_half_open = timers.max_sessions, timers.half_open_bound
+        self._reserve = timers.max_sessions // 8
 
     def find(self, key: FlowKey) -> Session | None:
         """The entry of a flow (client first), from the primary or else the secondary table."""
@@ -202,7 +203,7 @@ class SessionTables:
         return self._is_lost(session)
 
     def has_room_for(self, key: FlowKey, is_tcp: bool = True) -> bool:
-        """Whether an entry may be opened: in a place that is free, its old entry's, or that of an entry it may evict."""
+        """Whether an entry may be opened: in a free place, in its old entry's, or in that of an entry it may evict."""
         return not self._is_full() or self.find(key) is not None or self._least_needed(is_tcp) is not None
 
     def _is_full(self) -> bool:
@@ -239,9 +240,12 @@ class SessionTables:
         return bound_to_go if not is_tcp else None
 
     def _is_scarce(self) -> bool:
-        """Whether the places that are left are those which half-open sessions may need; flows do not grow into them."""
+        """Whether the places that are left, an eighth at most, are those that half-open sessions may need.
+
+        Unanswered flows do not grow into them: a full table evicts half-open sessions before flows.
+        """
         left = self._max_sessions - len(self.primary) - len(self.secondary)
-        return left <= self._max_half_open - len(self._half_open)
+        return left <= min(self._max_half_open - len(self._half_open), self._reserve)
 
     def open(self, session: Session, now: int) -> Session | None:
         """Enter a new session into the primary table; an old entry of its flow makes way, and is given back.
@@ -404,7 +408,7 @@ class SessionTables:
         return True
 
     def _to_secondary(self, session: Session, why: str, now: int) -> None:
-        lingers = self._two_msl
+        lingers = int(self._two_msl)
         if session.probe:
             lingers = _PROBE_LINGERS
         elif session.opening and why == "RST" and lingers > _NEVER_ESTABLISHED_LINGERS:
@@ -473,8 +477,8 @@ def _is_on_dead_server(session: Session) -> bool:
 def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
     """Whether a packet with SYN says anything of the session's states.
 
-    While no SYN+ACK has come, the client's last SYN counts, and the one before is remembered, since an attacker may have
-    sent either. After that a SYN with another number only gets a challenge ACK (RFC 9293 section 3.10.7.4), so it
+    While no SYN+ACK has come, the client's last SYN counts, and the one before is remembered, since an attacker may
+    have sent either. After that a SYN with another number only gets a challenge ACK (RFC 9293 section 3.10.7.4), so it
     changes nothing. When the server answers the remembered SYN with a SYN+ACK, both ends begin again with that.
     """
     client, half_open = session.client, is_half_open(session)
@@ -501,8 +505,9 @@ def _is_another_syn(session: Session, tcp: TcpFields) -> bool:
     client, syn = session.client, session.second_syn
     if client.state_number == _SYN_SENT and is_half_open(session):
         if syn is None or syn.sequence == tcp.sequence:
+            length = (client.end - client.isn - 1) & _MASK
             scale = None if client.scale == _UNKNOWN else client.scale
-            session.second_syn = TcpFields(client.isn, 0, _SYN, client.window, (client.end - client.isn - 1) & _MASK, scale)
+            session.second_syn = TcpFields(client.isn, 0, _SYN, client.window, length, scale)
         return True
     if syn is None or syn.sequence != tcp.sequence or tcp.length > syn.length:
         session.second_syn = tcp

@@ -45,8 +45,8 @@ class Administration:
     def drain(self, server: str, draining: bool, after: int | None = None) -> str:
         """Give a server no new sessions, or give it some again; the TCP sessions that it has go on.
 
-        UDP flows have no end of their own: they leave `after` ns, or after `udp_idle` if None. Raises AtmdepotError when
-        there is no server of that name.
+        UDP flows have no end of their own: they leave after so many ns, after `udp_idle` if None. Raises AtmdepotError
+        when there is no server of that name.
         """
         depot = self._depot()
         if server not in depot.management.servers:

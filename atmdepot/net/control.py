@@ -1,9 +1,10 @@
 """The control socket: a unix socket on which a daemon answers questions, a JSON object a line each way.
 
 Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [...]}`. `{"drain": SERVER}` (with
-`"after": NS`, when UDP flows leave), `{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`; `{"explain": QUESTION}` (see
-`depot/question.py`) by `{"explanation": {...}}`, which changes nothing. `{"trace": {...}}` is answered by
-`{"tracing": {...}}`, and then records follow until the client shuts its side down (see `net/stream.py`). What cannot be
+`"after": NS`, when UDP flows leave), `{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`;
+`{"explain": QUESTION}` (see `depot/question.py`) by `{"explanation": {...}}`, which changes nothing. `{"trace": {...}}`
+is answered by `{"tracing": {...}}`, and then records follow until the client shuts its side down (see
+`net/stream.py`). What cannot be
 answered gets `{"error": TEXT}`. A fault of the daemon's own ends the connection, and is logged; the daemon goes on.
 """
 

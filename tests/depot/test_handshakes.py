@@ -89,7 +89,8 @@ def test_the_server_may_have_taken_any_form_of_the_syn_and_any_part_of_its_data(
 
 
 @settings(max_examples=150, deadline=None)
-@given(first=own, before=st.lists(st.one_of(own, others), max_size=4), after=st.lists(st.one_of(own, others), max_size=3),
+@given(first=own, before=st.lists(st.one_of(own, others), max_size=4),
+       after=st.lists(st.one_of(own, others), max_size=3),
        answers=st.lists(st.sampled_from(["right", "old", "pure ACK"]), max_size=3), early=st.booleans(),
        speakers=st.lists(st.booleans(), max_size=4))
 def test_other_syns_and_old_answers_keep_no_session_in_its_handshake(

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 SECOND = 10**9
 HALF_OPEN, IDLE, TWO_MSL, DOUBTFUL = 30 * SECOND, 100 * SECOND, 20 * SECOND, 10 * SECOND
 RESET_HANDSHAKE, UDP_IDLE = 5 * SECOND, 40 * SECOND
-MAX_SESSIONS, MAX_HALF_OPEN = 5, 2
+MAX_SESSIONS, MAX_HALF_OPEN, RESERVE = 8, 3, 1
 WINDOW = 65535
-KEYS: list[FlowKey] = [flow_key(6, b"\x0a\x09\0\2", port, b"\x0a\x50\0\1", 80) for port in range(4000, 4006)]
+KEYS: list[FlowKey] = [flow_key(6, b"\x0a\x09\0\2", port, b"\x0a\x50\0\1", 80) for port in range(4000, 4009)]
 FLOWS: list[FlowKey] = [flow_key(17, b"\x0a\x09\0\2", port, b"\x0a\x50\0\1", 80) for port in range(4000, 4005)]
 M = 1 << 32
 keys = st.sampled_from(KEYS)
@@ -143,7 +143,8 @@ class SessionsMachine(RuleBasedStateMachine):
                  for kind in (True, False)}
         left = MAX_SESSIONS - len(self.entries)
         going = None
-        if count[is_tcp] >= MAX_HALF_OPEN or (not is_tcp and 0 < left <= MAX_HALF_OPEN - count[True] and old is None):
+        scarce = not is_tcp and old is None and 0 < left <= min(RESERVE, MAX_HALF_OPEN - count[True])
+        if count[is_tcp] >= MAX_HALF_OPEN or scarce:
             going = self._oldest(lambda entry: entry.opening and entry.is_tcp == is_tcp)
         elif left == 0:
             going = self._least_needed(is_tcp)

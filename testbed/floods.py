@@ -1,0 +1,267 @@
+"""Floods from spoofed addresses while others use the service: `python testbed/floods.py`, as root.
+
+A lab of its own is brought up in network namespaces, from the table `direct` (or another one that is named) with UDP
+offered too. For each flood, slow downloads are held open, new sessions are opened at a steady rate, and the client's
+namespace sends packets from addresses in 198.18.0.0/15 (RFC 2544) to the service:
+
+- syn: SYNs that are never followed by anything;
+- pairs: a SYN, and 50 ms later an RST at ISN + 1, so that the session is reset in its handshake;
+- udp: datagrams, each of another flow.
+
+For each a line tells how long new sessions took to open, how many failed to open within a second, how many of the
+held sessions lost data, what the depot dropped, by reason, and what it evicted, by kind. Load stays in the lab, and is
+bounded in time and count. Exit code: 0 when every new session opened within a second, no held session lost data and
+no server was listed dead; 1 otherwise; 2 for a mistake in the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+from struct import pack
+from typing import TYPE_CHECKING, Any
+
+from atmdepot.config.model import find
+from atmdepot.lab import Lab
+from atmdepot.lab.pages import page
+from atmdepot.net.control import show
+from atmdepot.tables import console, make_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FLOODS = ("syn", "pairs", "udp")
+_VIP, _CLIENT, _SPOOFED = "10.80.0.1", "10.9.0.2", "198.18.0.0/15"
+_PORT = 80
+_PAGE = "10MB"
+_BETWEEN_PAIR = 0.05
+_WITHIN = 1.0
+_GIVE_UP = 5.0
+_NEW_A_SECOND = 20
+_STEP = 0.002
+_SYN, _RST = 0x02, 0x04
+
+
+# In the client's namespace: `floods.py --as flood KIND RATE SECONDS` and `floods.py --as clients HELD SECONDS`.
+
+
+def _sum(octets: bytes) -> int:
+    """The Internet checksum (RFC 1071)."""
+    total = sum(int.from_bytes(octets[at:at + 2], "big") for at in range(0, len(octets), 2))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def packet(number: int, flags: int | None) -> bytes:
+    """The packet of a number: each has another address and port; TCP with those flags, or UDP."""
+    source = pack(">I", (198 << 24 | 18 << 16) + number % 131_000)
+    target = socket.inet_aton(_VIP)
+    port = 1024 + number // 131_000 % 60_000
+    if flags is None:
+        protocol, body = socket.IPPROTO_UDP, pack(">HHHH", port, _PORT, 12, 0) + b"dull"  # a checksum of 0 is none
+    else:
+        protocol = socket.IPPROTO_TCP
+        body = pack(">HHIIBBHHH", port, _PORT, number + (flags == _RST), 0, 0x50, flags, 65535, 0, 0)
+        checksum = _sum(source + target + pack(">BBH", 0, protocol, len(body)) + body)
+        body = body[:16] + pack(">H", checksum) + body[18:]
+    # The kernel fills in the length and the checksum of the IP header.
+    return pack(">BBHHHBBH", 0x45, 0, 0, 0, 0, 64, protocol, 0) + source + target + body
+
+
+def flood(kind: str, rate: int, seconds: float) -> None:
+    """Send `rate` packets a second, for so long; print how many were sent."""
+    wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    waiting: deque[tuple[float, int]] = deque()
+    number = sent = refused = 0
+    began = time.monotonic()
+    while (at := time.monotonic() - began) < seconds:
+        while sent < rate * at:
+            if waiting and waiting[0][0] <= at:
+                octets = packet(waiting.popleft()[1], _RST)
+            else:
+                number += 1
+                octets = packet(number, None if kind == "udp" else _SYN)
+                if kind == "pairs":
+                    waiting.append((at + _BETWEEN_PAIR, number))
+            sent += 1
+            try:
+                wire.sendto(octets, (_VIP, 0))
+            except OSError:  # the queue of the interface is full
+                refused += 1
+        time.sleep(_STEP)
+    print(json.dumps({"sent": sent - refused, "refused": refused, "seconds": round(time.monotonic() - began, 2)}))
+
+
+async def open_steadily(seconds: float, opened: list[float | None]) -> None:
+    """Open `_NEW_A_SECOND` sessions a second; note how long each took until its page began, None for a failure."""
+    began = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(_NEW_A_SECOND * seconds)):
+            await asyncio.sleep(began + number / _NEW_A_SECOND - time.monotonic())
+            group.create_task(_open(opened))
+
+
+async def _open(opened: list[float | None]) -> None:
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(_GIVE_UP):
+            reader, writer = await asyncio.open_connection(_VIP, _PORT)
+            took = time.monotonic() - began
+            writer.write(b"GET /100B HTTP/1.0\r\n\r\n")
+            answer = await reader.read()
+    except (OSError, TimeoutError):
+        opened.append(None)
+        return
+    opened.append(took if answer.endswith(page("100B")) else None)
+    writer.close()
+
+
+async def hold(seconds: float, lost: list[str]) -> None:
+    """Download a page slowly, for so long, and then to its end; note what was lost of it."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+    connection.setblocking(False)
+    loop = asyncio.get_running_loop()
+    answer = b""
+    try:
+        await loop.sock_connect(connection, (_VIP, _PORT))
+        await loop.sock_sendall(connection, f"GET /{_PAGE} HTTP/1.0\r\n\r\n".encode())
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            answer += await asyncio.wait_for(loop.sock_recv(connection, 4096), 30)
+            await asyncio.sleep(0.1)
+        part, _, body = answer.partition(b"\r\n\r\n")
+        if not part.startswith(b"HTTP/1.1 200") or not page(_PAGE).startswith(body):
+            lost.append("wrong octets")
+        elif len(body) < 4096 * seconds:
+            lost.append(f"{len(body)} octets in {seconds:.0f} s")
+    except (OSError, TimeoutError) as error:
+        lost.append(str(error) or "no data for 30 s")
+    finally:
+        connection.close()
+
+
+async def clients(held: int, seconds: float) -> None:
+    """Slow downloads, and new sessions all the while; a line when the downloads run, and what became of all."""
+    lost: list[str] = []
+    opened: list[float | None] = []
+    async with asyncio.TaskGroup() as group:
+        for _ in range(held):
+            group.create_task(hold(seconds, lost))
+        await asyncio.sleep(1)
+        print("held", flush=True)
+        await open_steadily(seconds - 3, opened)
+    print(json.dumps({"opened": opened, "lost": lost}), flush=True)
+
+
+# Outside.
+
+
+@contextlib.contextmanager
+def lab(table: str) -> Iterator[Lab]:
+    """A lab of the table, with UDP offered, and ways for what goes back to spoofed addresses."""
+    with tempfile.TemporaryDirectory() as home:
+        text = find(table).read_text(encoding="utf-8")
+        text = text.replace("ports = [80]", 'ports = [80]\nprotocols = ["tcp", "udp"]')
+        path = Path(home) / "floods.toml"
+        path.write_text(text, encoding="utf-8")
+        with Lab.up(path) as made:
+            depot = made.network.depot
+            made.run(depot, ["ip", "route", "add", _SPOOFED, "via", _CLIENT], check=True)
+            made.run("client", ["ip", "route", "add", "blackhole", _SPOOFED], check=True)
+            yield made
+
+
+def counters(made: Lab) -> dict[str, int]:
+    """What the depot counts of sessions and drops."""
+    rows = show(made.directory / f"{made.network.depot}.sock", "counters", 10_000)
+    return {row["counter"]: row["value"] for row in rows if row["place"] in ("sessions", "packets", "tun")}
+
+
+def run_flood(made: Lab, kind: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One flood, with clients around it."""
+    here = [sys.executable, "-P", __file__, "--as"]
+    before, said = counters(made), {row["server"]: row["why"] for row in servers(made)}
+    ask = made.popen("client", [*here, "clients", str(options.held), str(options.seconds + 4)], stdout=subprocess.PIPE,
+                     text=True)
+    assert ask.stdout is not None
+    assert ask.stdout.readline() == "held\n", "the downloads did not begin"
+    sender = made.run("client", [*here, "flood", kind, str(options.rate), str(options.seconds)], check=True,
+                      stdout=subprocess.PIPE, text=True)
+    sent = json.loads(sender.stdout)
+    told = json.loads(ask.communicate(timeout=options.seconds + 60)[0])
+    after = counters(made)
+    times = sorted(took for took in told["opened"] if took is not None)
+    change = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
+    return {
+        "flood": kind, "packets/s": round(sent["sent"] / sent["seconds"]), "new": len(told["opened"]),
+        "p50 ms": _percentile(times, 50), "p99 ms": _percentile(times, 99),
+        "failed": sum(took is None or took > _WITHIN for took in told["opened"]),
+        "held": options.held, "lost data": len(told["lost"]), "lost": sorted(set(told["lost"]))[:5],
+        "drops": {name.removeprefix("drop:"): count for name, count in change.items() if name.startswith("drop:")},
+        "evicted": {name.removeprefix("evicted-"): count for name, count in change.items()
+                    if name.startswith("evicted-")},
+        "dead": [row["server"] for row in servers(made) if row["list"] == "dead" or row["why"] != said[row["server"]]],
+    }
+
+
+def servers(made: Lab) -> list[dict[str, Any]]:
+    """The depot's servers."""
+    return list(show(made.directory / f"{made.network.depot}.sock", "servers", 100))
+
+
+def _percentile(times: list[float], percent: int) -> float:
+    return round(1000 * times[min(len(times) - 1, len(times) * percent // 100)], 1) if times else 0.0
+
+
+def main() -> int:
+    """Run the floods that were asked for; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", default="direct", help="a VC table in which one service has port 80 (direct)")
+    parser.add_argument("--rate", type=_number(1, 100_000), default=20_000, help="packets a second (20000)")
+    parser.add_argument("--seconds", type=_number(1, 120), default=10, help="how long each flood lasts (10)")
+    parser.add_argument("--held", type=_number(1, 500), default=50, help="slow downloads that are held (50)")
+    parser.add_argument("--flood", choices=FLOODS, action="append", help="only this one; may be given more than once")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    if os.geteuid():
+        parser.error("network namespaces take root here: run it with sudo")
+    print(f"A lab of {options.table} comes up; {options.rate} packets a second for {options.seconds} s, each flood.",
+          file=sys.stderr)
+    with lab(options.table) as made:
+        rows = [run_flood(made, kind, options) for kind in options.flood or FLOODS]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        text = [row | {key: json.dumps(row[key]) for key in ("lost", "drops", "evicted", "dead")} for row in rows]
+        console().print(make_table("floods", list(rows[0]), text))
+    return int(any(row["failed"] or row["lost data"] or row["dead"] for row in rows))
+
+
+def _number(least: int, greatest: int) -> Any:
+    def number(text: str) -> int:
+        value = int(text)
+        if not least <= value <= greatest:
+            raise argparse.ArgumentTypeError(f"{value} is not within {least} and {greatest}")
+        return value
+
+    return number
+
+
+if __name__ == "__main__":
+    if sys.argv[1:3] == ["--as", "flood"]:
+        flood(sys.argv[3], int(sys.argv[4]), float(sys.argv[5]))
+    elif sys.argv[1:3] == ["--as", "clients"]:
+        asyncio.run(clients(int(sys.argv[3]), float(sys.argv[4])))
+    else:
+        sys.exit(main())

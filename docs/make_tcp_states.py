@@ -16,6 +16,10 @@ one table: each packet is something that one end sends and the other gets. What 
 as it is. The client begins in CLOSED, the server in LISTEN. When both ends are in {over}, the session is
 over and its entry moves to the secondary table; a valid RST puts both in CLOSED at once.
 
+A SYN+ACK counts when it acknowledges anything from the client's ISN + 1 to the furthest end of any form of its SYN
+(with and without data, RFC 7413). Whatever SYNs were seen, a client that acknowledges the server's numbers has left the
+handshake; a client's packet that does not acknowledge them moves no state of it.
+
 This page is made from the table in [`depot/tcp_states.py`](../atmdepot/depot/tcp_states.py) by
 `docs/make_tcp_states.py`.
 """

@@ -59,7 +59,7 @@ class Administration:
         wait = Duration(int(depot.network.sessions.udp_idle) if after is None else after)
         found.flows_leave_at = self._pump.clock() + wait
         done = f"{server} takes no new sessions; {found.primary_sessions - found.flows} go on"
-        return f"{done}, and {found.flows} UDP flows leave after {wait}" if found.flows else done
+        return f"{done}, and its UDP flows ({found.flows}) leave after {wait}" if found.flows else done
 
     # A table is read and checked first, in a thread where that would hold up the data path, and then taken over.
 

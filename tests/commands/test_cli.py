@@ -111,6 +111,7 @@ def test_the_help_names_every_command() -> None:
 @pytest.mark.parametrize("words", [
     ["fly"], ["--fly"], ["check"], ["check", "direct", "more"], ["check", "-o", "xml", "direct"], ["depot"],
     ["edge", "direct"], ["show"], ["show", "weather"], ["show", "links", "--limit", "many"],
+    ["drain", "web1", "--after", "30"], ["drain", "web1", "--after", "soon"], ["drain", "web1", "--after", "-1s"],
 ])
 def test_a_wrong_command_line(words: list[str]) -> None:
     done = run(*words)

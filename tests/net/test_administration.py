@@ -18,6 +18,8 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.net import administration
 from atmdepot.net.administration import Administration
 from tests.depot.playbook import Playbook
+from tests.ip_packets import udp
+from tests.network_in_memory import CLIENT4
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +87,24 @@ def test_drained_server_keeps_its_sessions_and_gets_no_more_until_it_is_undraine
     assert live.it.drain("web1", False) == "web1 takes new sessions"
     play.port = 6000
     assert {play.client >> "S seq=1" for play.port in (6000, 6001)} == {"web1", "web2"}
+
+
+@pytest.mark.parametrize(("after", "wait", "told"), [(None, 60, "1min"), (30 * 10**9, 30, "30s"), (0, 0, "0ns")])
+def test_udp_flows_of_a_drained_server_leave_after_a_time(live: Live, after: int | None, wait: int, told: str) -> None:
+    net = live.play.net
+    live.edit(("ports = [80]", 'ports = [80]\nprotocols = ["udp", "tcp"]'))
+    live.it.reload()
+    packet = udp(CLIENT4, 7, "10.80.0.1", 80, b"x")
+    (at,) = net.to_service(packet)
+    done = live.it.drain(at, True, after)
+    assert done == f"{at} takes no new sessions; 0 go on, and its UDP flows (1) leave after {told}"
+    for _ in range(max(0, wait - 1)):
+        assert list(net.to_service(packet)) == [at]
+        net.advance(10**9)
+    net.advance(10**9)
+    (other,) = net.to_service(packet)
+    assert other != at
+    assert [server.flows for server in live.depot.management.servers.values()] == [int(at != "web1"), int(at == "web1")]
 
 
 @pytest.mark.parametrize("draining", [True, False])

@@ -40,7 +40,7 @@ LINK_KEYS = {
     "udp_gro", "key", "interfaces", "trouble", "last_error"}
 SERVER_KEYS = {
     "server", "node", "link", "list", "for", "why", "draining", "weight", "backup", "load", "last_probe", "services",
-    "sessions", "sessions_total"}
+    "sessions", "flows", "sessions_total"}
 COUNTER_KEYS = {"node", "place", "counter", "value", "unit", "meaning"}
 
 
@@ -128,8 +128,8 @@ async def test_servers(it: Controlled) -> None:
     same = {"list": "alive", "why": "at start", "draining": False, "weight": 1, "backup": False, "load": None,
             "last_probe": "", "services": ["web"]}
     assert rows == [
-        {"server": "web1", "node": "web1", "link": "to-web1", "sessions": 1, "sessions_total": 1} | same,
-        {"server": "web2", "node": "web2", "link": "to-web2", "sessions": 0, "sessions_total": 0} | same]
+        {"server": "web1", "node": "web1", "link": "to-web1", "sessions": 1, "flows": 0, "sessions_total": 1} | same,
+        {"server": "web2", "node": "web2", "link": "to-web2", "sessions": 0, "flows": 0, "sessions_total": 0} | same]
     assert await it.show("servers", WEB1) == []
 
 
@@ -146,7 +146,8 @@ async def test_counters(it: Controlled) -> None:
     link = {"rx-cells", "tx-cells", "unassigned-cells", "hec-corrected", "late-cells", "udp-segment-refused"}
     assert {place: set(names) for place, names in by_place.items()} == {
         "tun": {"rx-packets", "tx-packets", "drop:tun-queue-full"},
-        "sessions": {"opened", "primary", "secondary", "evicted-half-open", "adopted"},
+        "sessions": {"opened", "primary", "secondary", "evicted-half-open", "evicted-closed", "evicted-unanswered",
+                     "adopted"},
         "web1": {"vcis-exhausted"}, "web2": {"vcis-exhausted"},
         "to-web1": link | cells, "to-web2": link | cells, "packets": packets}
     assert {(place, name): value for place, names in by_place.items() for name, value in names.items() if value} == {
@@ -389,6 +390,9 @@ async def test_changes_are_asked_for_over_the_socket(it: Controlled, tmp_path: P
     it.servers[DEPOT]._administration = Administration(it.nodes.pumps[DEPOT], tmp_path / "none.toml")
     assert await it.raw(b'{"drain": "web1"}\n') == [{"done": "web1 takes no new sessions; 0 go on"}]
     assert [row["draining"] for row in await it.show("servers")] == [True, False]
+    for after in (b"-1", b"1e30", b'"30s"', b"99999999999999999999999"):
+        (answer,) = await it.raw(b'{"drain": "web1", "after": ' + after + b"}\n")
+        assert "after" in answer["error"]
     assert await it.raw(b'{"undrain": "web1"}\n') == [{"done": "web1 takes new sessions"}]
     assert [row["draining"] for row in await it.show("servers")] == [False, False]
     for request, told in ((b'{"drain": "web9"}\n', "there is no server"), (b'{"reload": true}\n', "none.toml")):

@@ -30,7 +30,8 @@ def prober_of(servers: list[Server], port: int, vip: str = "127.0.0.1", **settin
     """A prober whose depot has these servers behind one service, and that depot."""
     depot = SimpleNamespace(
         network=SimpleNamespace(
-            services={"web": SimpleNamespace(vip=[vip], ports=[port], servers=[server.name for server in servers])},
+            services={"web": SimpleNamespace(vip=[vip], ports=[port], servers=[server.name for server in servers],
+                                             offered=("tcp",))},
             vips=[vip]),
         management=SimpleNamespace(servers={server.name: server for server in servers}),
         probing=SimpleNamespace(settings=Probing(**settings)), probes={})

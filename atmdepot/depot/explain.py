@@ -173,13 +173,18 @@ class _Way:
         if isinstance(pool, DropReason):
             self._refuse(pool, packet)
             return None
-        server = pool.would_give(packet.source, self._now)
+        server, going = pool.would_give(packet.source, self._now), None
         self._tell_server(pool, server, packet)
+        if server is None:
+            going = self._depot.sessions.goes_for(pool.members, packet.tcp is not None)
+        if going is not None:
+            server = going.server
+            self._say("server", f"{server.name}: its session {going.number} is not established, and makes room")
         if server is None:
             self._drop(DropReason.NO_SERVER)
             return None
         self._told.server, self._told.opens = server.name, True
-        return self._own_vc(packet, self._depot.vc_map.vps[server.vp], old)
+        return self._own_vc(packet, self._depot.vc_map.vps[server.vp], old, going)
 
     def _refuse(self, reason: DropReason, packet: Packet) -> None:
         if reason is DropReason.NO_SESSION and packet.tcp is not None:
@@ -212,12 +217,12 @@ class _Way:
             if other is not server and other not in candidates:
                 self._say("server", f"not {other.name}: {hindrance_text(other, self._now)}")
 
-    def _own_vc(self, packet: Packet, vp: VpMap, old: Session | None) -> Target:
+    def _own_vc(self, packet: Packet, vp: VpMap, old: Session | None, going: Session | None) -> Target:
         """The VC of a new session; entries that make way for it give their VCIs back first."""
-        pushed_out = self._depot.sessions.pushed_out(packet.key(), packet.tcp is not None)
+        pushed_out = self._depot.sessions.pushed_out(packet.key(), packet.tcp is not None) if going is None else None
         if pushed_out is not None:
             self._say("session", evicted_text(pushed_out, self._depot.sessions.timers))
-        freed = [session.vc.vci for session in (old, pushed_out)
+        freed = [session.vc.vci for session in (going, old, pushed_out)
                  if session is not None and session.vp is vp and session.vc.owner is session]
         category = self._depot.qos.category(packet.dscp)
         unanswered = packet.tcp is None

@@ -29,6 +29,8 @@ cdef class Depot(AtmNode):
     cpdef Target _session_target(self, bytes octets, Packet packet, TcpFields tcp, long long now)
     @cython.locals(pool=Pool)
     cpdef pool_for(self, Packet packet)
+    @cython.locals(going=Session)
+    cpdef Server choose_by_eviction(self, Pool pool, Packet packet, long long now)
     @cython.locals(pool=Pool, server=Server, session=Session, old=Session, vp=VpMap)
     cpdef Session _open_session(self, bytes key, bytes octets, Packet packet, long long now)
     cpdef _to_server(self, bytes octets, Packet packet, Target target)

@@ -136,7 +136,7 @@ class Depot(AtmNode):
         pool = found
         server = pool.take_preloaded()
         if server is None:
-            server = pool.choose(packet.source, now)
+            server = pool.choose(packet.source, now) or self.choose_by_eviction(pool, packet, now)
         if server is None:
             self.drops.count(DropReason.NO_SERVER, 1, octets)
             return None
@@ -149,6 +149,14 @@ class Depot(AtmNode):
             reuse = "" if old is None else f", {_in_place_of(old)}"
             self.sessions.tell(session, SessionEvent.OPENED, pool.how(server) + reuse)
         return session
+
+    def choose_by_eviction(self, pool: Pool, packet: Packet, now: int) -> Server | None:
+        """A server at its bound, of which a half-open session or an unanswered flow is evicted for this packet."""
+        going = self.sessions.goes_for(pool.members, packet.tcp is not None)
+        if going is None:
+            return None
+        self.sessions.evict(going)
+        return pool.choose(packet.source, now)
 
     def probe_of(self, packet: Packet) -> Server | None:
         """The server that a probe of the depot's own asks after with this SYN: it has a place in the fullest table."""

@@ -122,7 +122,7 @@ class OtherTraffic:
         if isinstance(pool, DropReason):
             depot.drops.count(pool, 1, octets)
             return None
-        server = pool.take_next(packet.source, now)
+        server = pool.take_next(packet.source, now) or depot.choose_by_eviction(pool, packet, now)
         if server is None:
             depot.drops.count(DropReason.NO_SERVER, 1, octets)
             return None

@@ -13,6 +13,7 @@ cdef class Server(Member):
     cdef public long long _bound, _slow_start, entries, flows, flows_leave_at, total_sessions
 
     cpdef bint takes_sessions(self) except -1
+    cpdef bint takes_one_for_another(self) except -1
     cpdef bint is_regular(self) except -1
     @cython.locals(since="long long")
     cpdef long long effective_weight(self, long long now) except -1

@@ -70,6 +70,11 @@ class Server(Member):
         """Whether a new session may be given to it. A method, since a property is a detour where this is compiled."""
         return self.condition.alive and not self.draining and not 0 < self._bound <= self.primary_sessions
 
+    def takes_one_for_another(self) -> bool:
+        """Whether it is at its bound, so that a new session may be given to it when one that it has goes."""
+        return (self.condition.alive and not self.draining and 0 < self._bound == self.primary_sessions
+                and (self.is_backup or self._has_weight))
+
     def is_regular(self) -> bool:
         """Whether it is no backup, and has a weight: backup servers are for when no other is there."""
         return not self.is_backup and self._has_weight

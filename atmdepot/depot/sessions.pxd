@@ -53,6 +53,8 @@ cdef class SessionTables:
     cdef Session _least_needed(self, bint is_tcp)
     @cython.locals(old=Session, bound_to_go=Session, chain=Chain)
     cpdef Session pushed_out(self, bytes key, bint is_tcp=*)
+    @cython.locals(session=Session)
+    cpdef Session goes_for(self, members, bint is_tcp)
     cdef bint _is_scarce(self) except -1
     cpdef Session open(self, Session session, long long now)
     @cython.locals(old=Session)

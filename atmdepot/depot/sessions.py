@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import TimerWheel
@@ -36,6 +37,8 @@ _GREATEST_SCALE = 14
 """Window scale options are at most that (RFC 7323 section 2.3)."""
 (_SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN,
  _GETS_FIN) = EVENTS.values()
+_LOOKED_AT = 8
+"""The oldest entries that are looked at for a server at its bound."""
 _PROBE_LINGERS = 2_000_000_000
 _NEVER_ESTABLISHED_LINGERS = 5_000_000_000
 """A session that was reset in its handshake has no late data: it needs no 2 MSL, only time for what is on the way.
@@ -238,6 +241,19 @@ class SessionTables:
         if self._is_full():
             return self._least_needed(is_tcp)
         return bound_to_go if not is_tcp else None
+
+    def goes_for(self, members: frozenset[Server], is_tcp: bool) -> Session | None:
+        """The half-open session or unanswered flow that makes room on a server of a pool which are all at their bounds.
+
+        Among the oldest few, so that it takes the same time however many there are. A flood else fills the servers'
+        bounds, as it would the table.
+        """
+        for chain in ((self._half_open, self._unanswered) if is_tcp else (self._unanswered,)):
+            session: Session
+            for session in islice(chain, _LOOKED_AT):
+                if session.server in members and session.server.takes_one_for_another():
+                    return session
+        return None
 
     def _is_scarce(self) -> bool:
         """Whether the places that are left, an eighth at most, are those that half-open sessions may need.

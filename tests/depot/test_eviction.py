@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
+import msgspec
 import pytest
 
 from atmdepot.depot.explain import explain
@@ -108,6 +109,22 @@ def test_flood_pushes_out_no_probe_that_waits_for_its_answer(flood: object) -> N
     flood(net, range(100))
     assert net.from_server("web1", tcp(VIP4, 80, CLIENT4, 9, SYN | ACK, seq=1, ack=1))
     assert net.dropped() == {}
+
+
+@pytest.mark.parametrize("flood", [syns, datagrams])
+def test_flood_fills_no_servers_bound(flood: object) -> None:
+    assert callable(flood)
+    network = make_network()
+    for name, server in network.servers.items():
+        network.servers[name] = msgspec.structs.replace(server, max_sessions=5)
+    play = Playbook(network)
+    flood(play.net, range(100))
+    where = open_sessions(play, range(4000, 4010))
+    assert sorted(where.values()) == ["web1"] * 5 + ["web2"] * 5
+    play.port = 5000
+    assert explain(play.net.depot, tcp(CLIENT4, 5000, VIP4, 80, SYN), play.net.now).reason == DropReason.NO_SERVER
+    assert play.client >> "S seq=1" == "no-server", "all are established"
+    speak(play, where)
 
 
 def test_order_is_closed_half_open_unanswered_and_never_established() -> None:

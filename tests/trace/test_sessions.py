@@ -231,10 +231,10 @@ def test_sessions_of_a_capture_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sessions, "_MAX_SESSIONS", 5)
     capture = CaptureSessions()
     named = [capture.of(pdu_of(packet(port, SYN), server="web1")) for port in range(1, 50)]
-    assert named == [Session(n, "web1") for n in range(1, 6)] + [None] * 44
+    assert named == [Session(n, "web1") for n in range(1, 50)]
     tables = capture._tables
-    assert len(tables.primary) + len(tables.secondary) == 5
-    assert capture.of(pdu_of(packet(60, SYN), time=200 * SECOND)) == Session(6, "")
+    assert 0 < len(tables.primary) + len(tables.secondary) <= 5
+    assert capture.of(pdu_of(packet(60, SYN), time=200 * SECOND)) == Session(50, "")
     assert len(tables.primary) + len(tables.secondary) == 1, "those that never answered have gone"
     assert len(capture._servers) == 2
 

@@ -11,8 +11,8 @@ namespace sends packets from addresses in 198.18.0.0/15 (RFC 2544) to the servic
 For each a line tells how long new sessions took to open, how many failed to open within a second, how many of the
 held sessions lost data, what the depot dropped, by reason, what it evicted, by kind, and for how much of the time the
 depot had a processor, or waited for one: a machine with other work makes it wait, and its TUN queue full. Load stays in
-the lab, and is bounded in time and count. `--first` gives the depot and edge nodes the processor before all others
-(SCHED_FIFO), for such machines.
+the lab, and is bounded in time and count. `--first` gives the depot, the edge nodes and the sender the
+processor before all others (SCHED_FIFO), for such machines.
 
 Exit code: 0 when every new session opened within a second, no held session lost data and no server was listed dead;
 1 otherwise; 2 for a mistake in the options.
@@ -53,7 +53,7 @@ _BETWEEN_PAIR = 0.05
 _WITHIN = 1.0
 _GIVE_UP = 5.0
 _NEW_A_SECOND = 20
-_STEP, _BURST = 0.002, 0.005
+_STEP, _BURST = 0.002, 0.015
 _SYN, _RST = 0x02, 0x04
 
 
@@ -83,8 +83,10 @@ def packet(number: int, flags: int | None) -> bytes:
     return pack(">BBHHHBBH", 0x45, 0, 0, 0, 0, 64, protocol, 0) + source + target + body
 
 
-def flood(kind: str, rate: int, seconds: float) -> None:
+def flood(kind: str, rate: int, seconds: float, *, first: bool) -> None:
     """Send `rate` packets a second, for so long; print how many were sent."""
+    if first:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     waiting: deque[tuple[float, int]] = deque()
     number = sent = refused = 0
@@ -205,7 +207,7 @@ def put_first(made: Lab) -> None:
     for process in made.state.processes.values():
         if process.role != "web":
             for task in Path(f"/proc/{process.pid}/task").iterdir():
-                os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(1))
+                os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(2))
 
 
 def turns(made: Lab) -> tuple[float, float]:
@@ -227,7 +229,8 @@ def run_flood(made: Lab, kind: str, options: argparse.Namespace) -> dict[str, An
     assert ask.stdout is not None
     assert ask.stdout.readline() == "held\n", "the downloads did not begin"
     ran, waited = turns(made)
-    sender = made.run("client", [*here, "flood", kind, str(options.rate), str(options.seconds)], check=True,
+    sender = made.run("client", [*here, "flood", kind, str(options.rate), str(options.seconds),
+                                *["first"] * options.first], check=True,
                       stdout=subprocess.PIPE, text=True)
     sent = json.loads(sender.stdout)
     busy, kept = turns(made)
@@ -297,7 +300,7 @@ def _number(least: int, greatest: int) -> Any:
 
 if __name__ == "__main__":
     if sys.argv[1:3] == ["--as", "flood"]:
-        flood(sys.argv[3], int(sys.argv[4]), float(sys.argv[5]))
+        flood(sys.argv[3], int(sys.argv[4]), float(sys.argv[5]), first=sys.argv[6:] == ["first"])
     elif sys.argv[1:3] == ["--as", "clients"]:
         asyncio.run(clients(int(sys.argv[3]), float(sys.argv[4])))
     else:

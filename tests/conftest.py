@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.effort import scaled
 from tests.wireshark import Wireshark
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A shared machine is sometimes slow; a deadline would tell of the machine, not of the code.
-settings.register_profile("atmdepot", deadline=None, suppress_health_check=[HealthCheck.too_slow],
+settings.register_profile("atmdepot", deadline=None, max_examples=scaled(100),
+                          suppress_health_check=[HealthCheck.too_slow],
                           print_blob=bool(os.environ.get("CI")))
 settings.load_profile("atmdepot")
 

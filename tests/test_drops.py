@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.atm.line import Line
@@ -20,6 +20,7 @@ from atmdepot.drops import DropReason, Drops, OnVc
 from atmdepot.wire.aal5 import abort_pdu, cpcs_pdu, crc32, to_cells
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from tests.depot.servers import kill
+from tests.effort import examples
 from tests.ip_packets import ACK, SYN, UDP, icmp_error, ip, ping, tcp, udp
 from tests.net.ends import Ends, Scripted, Told, cells_of, fresh, receive, scripted
 from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork, SeededFaults, make_network
@@ -349,7 +350,7 @@ STEPS = st.lists(st.one_of(
     st.tuples(st.just("kill"), st.none())), min_size=1, max_size=25)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(STEPS, st.integers(0, 1000), st.sampled_from([0.0, 0.2]))
 def test_the_events_add_up_to_the_counters(steps: list[tuple[str, object]], seed: int, rate: float) -> None:
     net = InMemoryNetwork(make_network(tables="[sessions]\nmax_sessions = 2\nmax_half_open = 1"))

@@ -9,7 +9,7 @@ from math import floor
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.atm import line as line_module
@@ -18,6 +18,7 @@ from atmdepot.config.model import Line as Settings
 from atmdepot.config.units import CellRate, Duration
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.cell import CellHeader, hec
+from tests.effort import examples
 
 NS = 1_000_000_000
 ratios = st.one_of(st.sampled_from([0.0, 1.0, 0.5]), st.floats(0, 1))
@@ -81,7 +82,7 @@ def test_trials_hit_as_often_as_their_probability_says(probability: float) -> No
 # Impairments.
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(rows, ratios, ratios, ratios, st.floats(0, 0.05), st.integers(0, 99))
 def test_same_seed_gives_the_same_cells_and_every_cell_is_counted(
         cells: list[bytes], loss: float, misinsertion: float, reordering: float, bits: float, seed: int) -> None:
@@ -189,7 +190,7 @@ def test_a_cell_overtakes_up_to_sixteen_others() -> None:
 steps = st.lists(st.tuples(st.sampled_from([0, 1, 7, 1000, 10**6, 10**9]), st.integers(0, 30)), max_size=25)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.one_of(st.none(), st.integers(1, 10**7), st.sampled_from([3, 353_207])), st.integers(0, 10**9),
        st.one_of(st.just(10**6), st.integers(1, 60)), steps)
 def test_each_cell_leaves_exactly_when_a_real_line_would_have_sent_it(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -13,6 +13,7 @@ from atmdepot.atm.sar import Reassembler
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.wire.cell import CellHeader, HecMode
 from tests.atm.plain_reassembler import PlainReassembler, PlainVc, plain_crc32, plain_pdu
+from tests.effort import examples
 
 TIMEOUT = 1000
 Key = tuple[int, int]
@@ -160,6 +161,6 @@ class ReassemblerMachine(RuleBasedStateMachine):
         assert all(sum(map(len, vc.pieces)) <= 48 * vc.max_cells for vc in self.table)
 
 
-ReassemblerMachine.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+ReassemblerMachine.TestCase.settings = examples(
+    200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 TestReassemblerMachine = ReassemblerMachine.TestCase

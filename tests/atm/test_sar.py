@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.atm import sar
@@ -19,6 +19,7 @@ from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cpcs_pdu, to_cells
 from atmdepot.wire.cell import CellHeader, HecMode, Interface
 from atmdepot.wire.llc import Encapsulation, EncapsulationError
 from tests.atm.plain_reassembler import plain_pdu
+from tests.effort import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +138,7 @@ def must_arrive(arriving: list[Cell]) -> dict[tuple[int, int], set[int]]:
     return due
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(st.data())
 def test_no_wrong_sdu_is_delivered_and_no_undamaged_one_is_lost(data: st.DataObject) -> None:
     sent, cells = data.draw(traffic())

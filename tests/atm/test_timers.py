@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from atmdepot.atm.timers import Expiring, TimerWheel
+from tests.effort import examples
 
 TICK = 10
 HORIZON = 60 * TICK
@@ -99,7 +99,7 @@ class WheelMachine(RuleBasedStateMachine):
         assert len(self.wheel._due) == len(self.wheel._slots) <= 62
 
 
-WheelMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+WheelMachine.TestCase.settings = examples(120, stateful_step_count=40, deadline=None)
 TestWheelMachine = WheelMachine.TestCase
 
 

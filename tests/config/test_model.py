@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from atmdepot.cli import _plain as plain
@@ -21,6 +21,7 @@ from atmdepot.config import model as network
 from atmdepot.config.model import Network, NetworkError, parse
 from atmdepot.config.toml_lines import line_of
 from tests.checkout import ROOT
+from tests.effort import examples
 from tests.ip_packets import SYN, tcp
 from tests.lab.labs import within
 from tests.network_in_memory import CLIENT4, SECOND, InMemoryNetwork
@@ -648,13 +649,13 @@ def test_the_dumper(value: Any) -> None:
 
 
 @given(plausible())
-@settings(max_examples=300)
+@examples(300)
 def test_only_network_error_escapes_from_the_rules(document: dict[str, Any]) -> None:
     only_network_error_escapes(dump(document))
 
 
 @given(mutated())
-@settings(max_examples=200)
+@examples(200)
 def test_only_network_error_escapes_from_a_changed_table(document: dict[str, Any]) -> None:
     only_network_error_escapes(dump(document))
 
@@ -664,7 +665,7 @@ scraps = st.one_of(st.text(max_size=3), st.sampled_from(list("\"'[]{}=.,#\n-0 ")
 
 @given(st.sampled_from([DIRECT, TABLE]),
        st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 12), scraps), min_size=1, max_size=4))
-@settings(max_examples=300)
+@examples(300)
 def test_only_network_error_escapes_from_a_changed_text(text: str, edits: list[tuple[int, int, str]]) -> None:
     for at, length, new in edits:
         text = text[:at] + new + text[at + length:]
@@ -673,7 +674,7 @@ def test_only_network_error_escapes_from_a_changed_text(text: str, edits: list[t
 
 @given(st.one_of(st.text(), st.builds(dump, st.dictionaries(st.sampled_from(
     ["name", "nodes", "links", "vps", "servers", "services", "sessions", "reassembly", "qos", "lab"]), values))))
-@settings(max_examples=200)
+@examples(200)
 def test_only_network_error_escapes_from_any_text(text: str) -> None:
     only_network_error_escapes(text)
 

@@ -6,7 +6,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -21,6 +21,7 @@ from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.packet import analyse
 from tests.depot.playbook import Playbook
 from tests.depot.servers import kill, revive
+from tests.effort import examples
 from tests.ip_packets import ACK, CWR, ECE, FIN, RST, SYN, TCP, UDP, icmp_error, ip, ping, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemoryNetwork, make_network
 from tests.packets import no_packets
@@ -497,7 +498,7 @@ def test_fragments_wait_for_their_first_and_follow_it() -> None:
     assert told.verdict == "forwarded to web1 on VC 1/32, 26 cells, UBR.1"
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.data())
 def test_fragments_beyond_the_bounds(data: st.DataObject) -> None:
     """Of one packet, of all together, of too many packets: held or dropped as was said, also when others make way."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.atm.sar import segment
@@ -14,6 +14,7 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.qos import QosMap
 from atmdepot.depot.tcp_states import TcpState
 from atmdepot.drops import DropReason
+from tests.effort import examples
 from tests.ip_packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, icmp_error, ip, packed, ping, tcp, udp
 from tests.network_in_memory import (
     CLIENT4,
@@ -47,7 +48,7 @@ def vc_of(cells: bytes) -> tuple[int, int]:
 # Every octet of every packet.
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60, deadline=None)
 @given(st.data(), pairs, st.sampled_from(VPS), st.sampled_from([0, 46, 10, 12, 1]))
 def test_tcp_packets_leave_as_they_came_in_both_directions(
         draw: st.DataObject, pair: tuple[str, str], vp: str, dscp: int) -> None:
@@ -71,7 +72,7 @@ def test_tcp_packets_leave_as_they_came_in_both_directions(
     assert net.dropped() == {}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60, deadline=None)
 @given(pairs, data, st.sampled_from(VPS))
 def test_what_has_no_ports_takes_the_default_vc_and_comes_back(pair: tuple[str, str], octets: bytes, vp: str) -> None:
     net = InMemoryNetwork(make_network(vp=vp))
@@ -118,7 +119,7 @@ def test_later_fragments_follow_their_first_one_to_its_server() -> None:
         assert net.to_service(first).keys() == net.to_service(later).keys()
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30, deadline=None)
 @given(st.integers(0, 999), st.sampled_from(VPS[:2]))
 def test_links_with_faults_lose_packets_but_change_none(seed: int, vp: str) -> None:
     """Loss, doubling, bit errors and reordering per cell: what comes out is what went in, each time."""
@@ -439,7 +440,7 @@ answers = st.one_of(
               pairs, st.integers(0, 3), st.integers(0, 255), st.sampled_from([0, 1, 2**31]), data))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150, deadline=None)
 @given(st.lists(st.one_of(
     st.tuples(st.just("client"), anything), st.tuples(st.just("web1"), answers), st.tuples(st.just("web2"), answers),
     st.tuples(st.just("noise"), st.binary(min_size=53, max_size=530).map(lambda noise: noise[:len(noise) // 53 * 53])),

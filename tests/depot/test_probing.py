@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -14,6 +13,7 @@ from atmdepot.depot.probing import Condition, Fault, Outcome, Probing
 from atmdepot.wire.flows import FlowKey, flow_key
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.depot.servers import make_server
+from tests.effort import examples
 from tests.ip_packets import packed
 from tests.network_in_memory import SECOND, VIP4, VIP6
 
@@ -493,7 +493,7 @@ class ConditionMachine(RuleBasedStateMachine):
             assert self.real.why == self.real.diagnosis()
 
 
-ConditionMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+ConditionMachine.TestCase.settings = examples(200, stateful_step_count=40, deadline=None)
 TestConditionMachine = ConditionMachine.TestCase
 
 

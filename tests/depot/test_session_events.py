@@ -6,13 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.depot.sessions import Session, SessionEvent, Table
 from atmdepot.wire.packet import analyse
 from tests.depot.playbook import Playbook
 from tests.depot.servers import kill
+from tests.effort import examples
 from tests.ip_packets import ACK, FIN, RST, SYN, tcp, udp
 from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork, make_network
 
@@ -172,7 +173,7 @@ STEPS = st.lists(st.one_of(
     st.tuples(st.just("kill"), st.just(0), st.just(0), st.just(0))), max_size=40)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(STEPS)
 def test_the_events_tell_what_the_tables_hold(steps: list[tuple[str, int, int, int]]) -> None:
     """Who only hears the events always knows which sessions there are, and in which table."""

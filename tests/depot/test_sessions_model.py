@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -16,6 +15,7 @@ from atmdepot.depot.sessions import Session, SessionTables, Table, is_half_open
 from atmdepot.wire.flows import FlowKey, flow_key
 from atmdepot.wire.packet import TcpFields
 from tests.depot.servers import make_server
+from tests.effort import examples
 from tests.ip_packets import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
@@ -365,5 +365,5 @@ class SessionsMachine(RuleBasedStateMachine):
         assert sum(len(bucket) for bucket in self.real._wheel._slots.values()) == len(self.entries)
 
 
-SessionsMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
+SessionsMachine.TestCase.settings = examples(300, stateful_step_count=50, deadline=None)
 TestSessionsMachine = SessionsMachine.TestCase

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.atm.sar import segment
@@ -13,6 +13,7 @@ from atmdepot.atm.vc import Vc
 from atmdepot.drops import DropReason
 from atmdepot.edge.node import EdgeNode, Flow
 from atmdepot.wire.flows import flow_of_key
+from tests.effort import examples
 from tests.ip_packets import ACK, SYN, ping, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, make_network
 
@@ -171,7 +172,7 @@ def test_number_of_flows_is_bounded_and_the_oldest_goes() -> None:
     assert edge.vcis == [32, 103, 104, 105]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150, deadline=None)
 @given(st.lists(st.tuples(
     st.integers(1, 4), st.sampled_from([32, 64, 65, 66, 67]), st.sampled_from([0, 1, 50, 130, 800])), max_size=40),
     st.sampled_from([2, 10]), st.booleans())

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -22,6 +22,7 @@ from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark
 from atmdepot.wire.aal5 import CrcMode, abort_pdu, cpcs_pdu
 from atmdepot.wire.cell import CellHeader, Interface
 from tests.atm.plain_reassembler import plain_crc32, plain_hec
+from tests.effort import examples
 from tests.ip_packets import tcp, udp
 from tests.trace.captures import cells_of, flipped, train_of
 
@@ -252,8 +253,8 @@ class FollowerMachine(RuleBasedStateMachine):
                                          for direction in follower._directions.values())
 
 
-FollowerMachine.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=35, deadline=None, suppress_health_check=list(HealthCheck))
+FollowerMachine.TestCase.settings = examples(
+    150, stateful_step_count=35, deadline=None, suppress_health_check=list(HealthCheck))
 TestFollowerMachine = FollowerMachine.TestCase
 
 
@@ -718,8 +719,8 @@ class HostileMachine(RuleBasedStateMachine):
             assert all(len(assembly.cells) == len(assembly.parts) for assembly in assemblies)
 
 
-HostileMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+HostileMachine.TestCase.settings = examples(
+    40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 TestHostileMachine = HostileMachine.TestCase
 
 

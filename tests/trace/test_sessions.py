@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.config.units import Duration
@@ -19,6 +19,7 @@ from atmdepot.trace.show.text import endpoint
 from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.ip import address_text
 from tests.depot.playbook import Playbook
+from tests.effort import examples
 from tests.ip_packets import ACK, FIN, RST, SYN, ping, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemoryNetwork
 
@@ -102,7 +103,7 @@ steps = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from(["1ms", "3s", "11s", "80s", "121s", "25min", "3h"])))
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(st.lists(steps, max_size=30))
 def test_a_capture_shows_the_depots_own_events(script: list[tuple[Any, ...]]) -> None:
     """The same events of the same sessions, in the same order and at the same times; and the numbers of PDUs."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 
 from atmdepot.atm.sar import Reassembler
@@ -24,6 +24,7 @@ from atmdepot.wire.cell import CellHeader, Interface, hec
 from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.oam import OamPayload
 from atmdepot.wire.statistics import ServerState, Statistics
+from tests.effort import examples
 from tests.ip_packets import ACK, PSH, SYN, ip, tcp, udp
 from tests.trace.captures import REQUEST, cells_of, flipped, http_packet, train_of
 from tests.wireshark import Wireshark
@@ -553,7 +554,7 @@ def test_a_datagram_of_odd_length_is_an_error_only_on_a_link(lua: Dissector, lin
 # ── whatever comes ──
 
 # Each example runs tshark; shrinking one would run it for minutes.
-few_examples = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck),
+few_examples = examples(10, deadline=None, suppress_health_check=list(HealthCheck),
                         phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 few_vcs = st.sampled_from([(1, 64), (1, 65), (2, 64)])

@@ -7,7 +7,7 @@ import zlib
 from contextlib import suppress
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from atmdepot.drops import DropReason
@@ -22,6 +22,7 @@ from atmdepot.wire.aal5 import (
     parse_cpcs_pdu,
     to_cells,
 )
+from tests.effort import examples
 from tests.packets import octet, sdus
 
 HEADER, LAST = b"head0", b"last1"
@@ -85,7 +86,7 @@ def test_every_short_length_round_trips(crc: CrcMode) -> None:
 
 
 @given(lengths, octet, octet, st.sampled_from(CrcMode))
-@settings(max_examples=60)
+@examples(60)
 def test_any_length_round_trips(length: int, uu: int, cpi: int, crc: CrcMode) -> None:
     sdu = octets_of(length)
     pdu = cpcs_pdu(sdu, uu=uu, cpi=cpi, crc=crc)
@@ -235,7 +236,7 @@ def test_which_crc_a_vc_writes(sdu: bytes) -> None:
 # ── cells ──
 
 @given(lengths)
-@settings(max_examples=40)
+@examples(40)
 def test_a_pdu_becomes_a_train_of_cells(length: int) -> None:
     pdu = cpcs_pdu(octets_of(length))
     train = to_cells(pdu, HEADER, LAST)

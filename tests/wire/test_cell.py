@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from atmdepot.wire.cell import CellHeader, HecMode, HecReceiver, Interface, correct, hec
+from tests.effort import examples
 from tests.packets import cell_headers
 
 PUBLISHED_HEC = ["0000000152", "0000000055", "0000001025", "00000050e2", "0000010040", "000002007f",
@@ -118,7 +119,7 @@ def test_a_good_header_needs_no_correction(header: bytes) -> None:
 
 
 @given(any_header)
-@settings(max_examples=30)
+@examples(30)
 def test_every_single_bit_error_is_corrected_in_correction_mode(header: bytes) -> None:
     for position in range(40):
         receiver = HecReceiver()
@@ -127,7 +128,7 @@ def test_every_single_bit_error_is_corrected_in_correction_mode(header: bytes) -
 
 
 @given(any_header)
-@settings(max_examples=30)
+@examples(30)
 def test_every_single_bit_error_is_discarded_in_detection_mode(header: bytes) -> None:
     receiver = HecReceiver()
     receiver.receive(flip(header, 0))
@@ -137,7 +138,7 @@ def test_every_single_bit_error_is_discarded_in_detection_mode(header: bytes) ->
 
 
 @given(any_header)
-@settings(max_examples=5)
+@examples(5)
 def test_no_two_bit_error_is_taken_for_a_single_one(header: bytes) -> None:
     """The generator is x + 1 times a primitive one of degree 7: any two good headers differ in 4 bits."""
     for pair in combinations(range(40), 2):
@@ -196,4 +197,4 @@ class ModeMachine(RuleBasedStateMachine):
 
 
 TestModeMachine = ModeMachine.TestCase
-TestModeMachine.settings = settings(max_examples=50, stateful_step_count=20)
+TestModeMachine.settings = examples(50, stateful_step_count=20)

@@ -6,11 +6,12 @@ from struct import pack
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from atmdepot.wire.icmp import packet_too_big, quoted_flow
 from atmdepot.wire.ip import Ipv4View, MalformedPacket, internet_checksum, ip_view
+from tests.effort import examples
 from tests.packets import damaged, ip_packets, ipv4_packets, ipv6_packets, no_packets
 
 DEPOT4, DEPOT6 = bytes((10, 0, 0, 1)), bytes.fromhex("fd00000000000000000000000000000a")
@@ -41,7 +42,7 @@ TCP = bytes.fromhex("d4310050") + bytes(8) + bytes((0x50, 0x10)) + bytes(6)
 # ── packet too big ──
 
 @given(st.integers(20, 1500), st.integers(576, 65535))
-@settings(max_examples=40)
+@examples(40)
 def test_fragmentation_needed(scapy: Any, size: int, mtu: int) -> None:
     packet = ipv4(bytes(size))
     error = packet_too_big(packet, mtu, DEPOT4)
@@ -61,7 +62,7 @@ def test_fragmentation_needed(scapy: Any, size: int, mtu: int) -> None:
 
 
 @given(st.integers(20, 2000), st.integers(576, 65535))
-@settings(max_examples=40)
+@examples(40)
 def test_icmpv6_packet_too_big(scapy: Any, size: int, mtu: int) -> None:
     packet = ipv6(bytes(size))
     error = packet_too_big(packet, mtu, DEPOT6)
@@ -172,7 +173,7 @@ def test_no_flow(octets: bytes) -> None:
 
 @given(st.one_of(no_packets, damaged(ip_packets).map(error4), damaged(ip_packets).map(error6),
                  damaged(ip_packets.map(error4))))
-@settings(max_examples=300)
+@examples(300)
 def test_nothing_escapes(octets: bytes) -> None:
     flow = quoted_flow(octets)
     assert flow is None or flow[0] in (6, 17)

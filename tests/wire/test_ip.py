@@ -6,7 +6,7 @@ import ipaddress
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from atmdepot.wire.ip import (
@@ -21,6 +21,7 @@ from atmdepot.wire.ip import (
     ip_view,
 )
 from atmdepot.wire.tcp import TcpView, flags_text
+from tests.effort import examples
 from tests.packets import (
     ip_packets,
     ipv4_packets,
@@ -59,7 +60,7 @@ def read_tcp(octets: bytes) -> None:
 # ── whatever comes ──
 
 @given(no_packets)
-@settings(max_examples=400)
+@examples(400)
 def test_only_malformed_packet_escapes(octets: bytes) -> None:
     try:
         read_everything(octets)
@@ -69,7 +70,7 @@ def test_only_malformed_packet_escapes(octets: bytes) -> None:
 
 @given(st.builds(lambda first, rest: bytes((first,)) + rest, st.sampled_from([0x45, 0x46, 0x4F, 0x60]),
                  st.binary(max_size=120)))
-@settings(max_examples=300)
+@examples(300)
 def test_only_malformed_packet_escapes_from_octets_that_begin_well(octets: bytes) -> None:
     try:
         read_everything(octets)
@@ -78,7 +79,7 @@ def test_only_malformed_packet_escapes_from_octets_that_begin_well(octets: bytes
 
 
 @given(ip_packets)
-@settings(max_examples=60)
+@examples(60)
 def test_every_truncation_is_malformed(packet: bytes) -> None:
     total = ip_view(packet).total_length
     for size in range(total):
@@ -88,7 +89,7 @@ def test_every_truncation_is_malformed(packet: bytes) -> None:
 
 
 @given(ipv6_packets(plain=False))
-@settings(max_examples=60)
+@examples(60)
 def test_every_truncation_of_extension_headers_is_malformed(packet: bytes) -> None:
     """Also where the payload length tells of the cut."""
     whole = Ipv6View(packet)
@@ -102,7 +103,7 @@ def test_every_truncation_of_extension_headers_is_malformed(packet: bytes) -> No
 
 
 @given(tcp_segments())
-@settings(max_examples=60)
+@examples(60)
 def test_every_truncation_of_a_tcp_header_is_malformed(segment: bytes) -> None:
     header = (segment[12] >> 4) * 4
     for size in range(header):
@@ -166,7 +167,7 @@ def scapy() -> Any:
 
 
 @given(data=st.data())
-@settings(max_examples=60)
+@examples(60)
 def test_ipv4_as_scapy_builds_it(scapy: Any, data: st.DataObject) -> None:
     options = data.draw(st.integers(0, 10).map(lambda n: b"\1" * 4 * n))
     tos, ident, ttl, fragment = (data.draw(st.integers(0, top)) for top in (255, 65535, 255, 0x1FFF))
@@ -186,7 +187,7 @@ def test_ipv4_as_scapy_builds_it(scapy: Any, data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60)
+@examples(60)
 def test_ipv6_as_scapy_builds_it(scapy: Any, data: st.DataObject) -> None:
     inet6 = scapy.inet6
     extensions = {
@@ -229,7 +230,7 @@ def test_behind_a_later_fragment_no_header_is_looked_for() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60)
+@examples(60)
 def test_tcp_as_scapy_builds_it(scapy: Any, data: st.DataObject) -> None:
     ports, numbers = (data.draw(st.tuples(kind, kind)) for kind in (port, word))
     flags, window = data.draw(st.integers(0, 255)), data.draw(port)

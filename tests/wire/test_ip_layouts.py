@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from construct import ConstructError
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from atmdepot.wire import ip_layouts
 from atmdepot.wire.ip import Ipv4View, Ipv6View, MalformedPacket, internet_checksum
 from atmdepot.wire.packet import analyse
 from atmdepot.wire.tcp import TcpView
+from tests.effort import examples
 from tests.packets import (
     address4,
     address6,
@@ -71,7 +72,7 @@ def test_ipv4_build(fields: dict[str, Any]) -> None:
 
 
 @given(st.one_of(ipv4_packets(), damaged(ipv4_packets())))
-@settings(max_examples=200)
+@examples(200)
 def test_ipv4_parse(octets: bytes) -> None:
     try:
         seen = ip_layouts.IPV4.parse(octets)
@@ -143,7 +144,7 @@ def test_ipv6_build(dscp: int, label: int, source: bytes, destination: bytes, ex
 
 
 @given(st.one_of(ipv6_packets(), damaged(ipv6_packets())))
-@settings(max_examples=200)
+@examples(200)
 def test_ipv6_parse(octets: bytes) -> None:
     try:
         seen = ip_layouts.IPV6.parse(octets)
@@ -204,7 +205,7 @@ def test_tcp_build(source: int, destination: int, sequence: int, acknowledgment:
 
 
 @given(st.one_of(tcp_segments(), damaged(tcp_segments())))
-@settings(max_examples=200)
+@examples(200)
 def test_tcp_parse(octets: bytes) -> None:
     try:
         seen = ip_layouts.TCP.parse(octets)

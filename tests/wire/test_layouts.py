@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from construct import ChecksumError, ConstructError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.drops import DropReason
@@ -18,6 +18,7 @@ from atmdepot.wire.aal5 import Aal5Error, CpcsPdu, abort_pdu, cpcs_pdu, parse_cp
 from atmdepot.wire.cell import CellHeader, Interface, hec
 from atmdepot.wire.llc import Encapsulation, EncapsulationError, decapsulate, encapsulate
 from atmdepot.wire.oam import FaultFunction, OamPayload, OamType
+from tests.effort import examples
 from tests.packets import (
     cell_headers,
     damaged,
@@ -180,7 +181,7 @@ def test_the_lan_fcs_is_that_of_ethernet() -> None:
 @given(damaged(st.builds(lambda header, rest: bytes.fromhex(header) + rest, st.sampled_from(
     ["aaaa030000000800", "aaaa0300000086dd", "aaaa030080c200070000", "aaaa030080c200010000", "0000", ""]),
     st.binary(max_size=20))))
-@settings(max_examples=200)
+@examples(200)
 def test_damaged_encapsulations(sdu: bytes) -> None:
     for encapsulation, layout, name in ((Encapsulation.LLC, layouts.LLC_ROUTED, "packet"),
                                         (Encapsulation.LLC_BRIDGED, layouts.LLC_BRIDGED, "frame"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import fastcrc
 import pytest
 from crcmod.predefined import mkCrcFun
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atmdepot.wire import octets
@@ -27,6 +27,7 @@ from atmdepot.wire.octets import (
     vc_headers_plainly,
 )
 from tests.atm.plain_reassembler import plain_hec
+from tests.effort import examples
 from tests.packets import cell_headers, cells, sdus
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def test_trains_of_every_length(way: Way) -> None:
 
 @given(length=lengths, clp=st.integers(0, 1))
 @example(length=65535, clp=1)
-@settings(max_examples=60)
+@examples(60)
 def test_trains_of_any_length(way: Way, length: int, clp: int) -> None:
     sdu = octets_of(length)
     train = way.train(sdu, HEADERS, clp)
@@ -263,7 +264,7 @@ def test_sdu_among_other_cells(way: Way, sdu: bytes, before: int, after: int) ->
 
 
 @given(length=lengths)
-@settings(max_examples=40)
+@examples(40)
 def test_sdu_of_any_length(way: Way, length: int) -> None:
     train = way.train(octets_of(length), HEADERS, 0)
     assert way.sdu_of_cells(train, 0, len(train) // 53, MAX_SDU) == octets_of(length)
@@ -323,7 +324,7 @@ def test_any_octets_are_a_pdu_or_none(way: Way, octets: bytes, max_sdu: int) -> 
 @given(octets=st.one_of(st.binary(max_size=53 * 8), trains.map(b"".join), sdus.map(train_of)).map(
            lambda octets: octets[:len(octets) // 53 * 53]),
        at=st.integers(0, 9), stop=st.integers(-2, 10), count=st.integers(0, 9), max_sdu=st.integers(-1, 700))
-@settings(max_examples=300)
+@examples(300)
 def test_any_octets_bounds_and_numbers_mean_the_same(
         way: Way, octets: bytes, at: int, stop: int, count: int, max_sdu: int) -> None:
     there = len(octets) // 53

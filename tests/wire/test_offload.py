@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atmdepot.wire import offload
@@ -23,6 +23,7 @@ from atmdepot.wire.offload import (
     coalesce_plainly,
     cut_plainly,
 )
+from tests.effort import examples
 from tests.ip_packets import ACK, CWR, ECE, FIN, PSH, RST, SYN, TCP, UDP, URG, checksum, ip, ping, udp
 from tests.packets import ip_packets, no_packets
 from tests.wire.frames import TIMESTAMPS, Stream, streams
@@ -236,7 +237,7 @@ def hostile_frames(draw: st.DrawFn) -> bytes:
 
 @pytest.mark.skipif("compiled" not in WAYS, reason="nothing is compiled here")
 @given(frame=st.one_of(hostile_frames(), st.binary(max_size=120)))
-@settings(max_examples=400)
+@examples(400)
 def test_compiled_and_plain_say_the_same_of_any_frame(frame: bytes) -> None:
     assert outcome(offload.cut, frame) == outcome(cut_plainly, frame)
 
@@ -303,7 +304,7 @@ def test_no_packet_of_any_burst_changes_or_moves(way: Way, packets: list[bytes])
 
 @pytest.mark.skipif("compiled" not in WAYS, reason="nothing is compiled here")
 @given(packets=bursts())
-@settings(max_examples=200)
+@examples(200)
 def test_compiled_and_plain_merge_the_same(packets: list[bytes]) -> None:
     assert offload.coalesce(packets) == coalesce_plainly(packets)
 

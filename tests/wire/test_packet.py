@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atmdepot.wire import packet as module
@@ -13,6 +13,7 @@ from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.ip import MalformedPacket, NotIp
 from atmdepot.wire.packet import Packet, analyse, analyse_by_views
 from atmdepot.wire.tcp import ACK, FIN, SYN
+from tests.effort import examples
 from tests.ip_packets import tcp
 from tests.packets import damaged, ip_packets, ipv4_packets, ipv6_packets, no_packets, port, word
 
@@ -27,7 +28,7 @@ def outcome(read: Any, octets: bytes) -> object:
 
 @given(st.one_of(no_packets, ip_packets, damaged(ipv4_packets(plain=True))))
 @example(b"")
-@settings(max_examples=400)
+@examples(400)
 def test_both_ways_give_the_same(octets: bytes) -> None:
     assert outcome(analyse, octets) == outcome(analyse_by_views, octets)
 
@@ -36,7 +37,7 @@ def test_both_ways_give_the_same(octets: bytes) -> None:
                  st.builds(lambda tos, total, rest: bytes((tos, 0, total)) + rest, st.integers(0, 255),
                            st.integers(30, 80), st.sampled_from([bytes(5), b"\0\0\x40\0\x40"])),
                  st.just(6), st.binary(min_size=20, max_size=70)))
-@settings(max_examples=200)
+@examples(200)
 def test_both_ways_give_the_same_for_what_looks_like_plain_tcp(octets: bytes) -> None:
     assert outcome(analyse, octets) == outcome(analyse_by_views, octets)
 
@@ -73,7 +74,7 @@ def scapy() -> Any:
 
 
 @given(data=st.data())
-@settings(max_examples=100)
+@examples(100)
 def test_what_scapy_builds(scapy: Any, data: st.DataObject) -> None:
     version = data.draw(st.sampled_from([4, 6]))
     sport, dport, window = (data.draw(port) for _ in range(3))

@@ -7,7 +7,7 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -22,6 +22,7 @@ from atmdepot.trace.items import Cell, Item, Pdu, Session
 from atmdepot.trace.names import VcBook, VcName
 from tests import ip_packets
 from tests.checkout import ROOT
+from tests.effort import examples
 from tests.trace import items as made
 from tests.trace.filter_model import MODELS, OPERANDS, packet_in, unit
 
@@ -59,7 +60,7 @@ def test_the_model_has_every_word() -> None:
 EACH = [(name, operand, parse_filter(f"{name} {operand}")) for name in MODELS for operand in OPERANDS.get(name, [""])]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.lists(whole_items, min_size=8, max_size=12))
 def test_each_word_means_what_the_model_says(items: list[Item]) -> None:
     for item in items:
@@ -135,7 +136,7 @@ def printed(tree: Tree, draw: Callable[[st.SearchStrategy[str]], str]) -> str:
     return f"({printed(tree[1], draw)}){op}({printed(tree[2], draw)})"
 
 
-@settings(max_examples=250)
+@examples(250)
 @given(trees, made.items, st.data())
 def test_a_printed_tree_gives_the_verdicts_of_its_parts(tree: Tree, item: Item, data: st.DataObject) -> None:
     assume(not isinstance(item, Missed))
@@ -188,7 +189,7 @@ SAME = [
 
 @pytest.mark.parametrize(("short", "long"), SAME)
 def test_what_people_type(short: str, long: str) -> None:
-    @settings(max_examples=50)
+    @examples(50)
     @given(made.items)
     def agree(item: Item) -> None:
         assert parse_filter(short).matches(item) == parse_filter(long).matches(item)
@@ -216,7 +217,7 @@ def kind_wanted(item: Item) -> str:
     return {Cell: "cells", Pdu: "cells", Drop: "drops", SessionChange: "sessions"}[type(item)]
 
 
-@settings(max_examples=250)
+@examples(250)
 @given(trees, made.items)
 def test_what_is_not_wanted_does_not_match(tree: Tree, item: Item) -> None:
     assume(not isinstance(item, Missed))
@@ -227,7 +228,7 @@ def test_what_is_not_wanted_does_not_match(tree: Tree, item: Item) -> None:
         assert not filtered.matches(item)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(made.cells(), st.lists(made.pdus(), min_size=5, max_size=8))
 def test_only_words_that_need_the_pdu_look_into_it(cell: Cell, pdus: list[Pdu]) -> None:
     for name, operand, filtered in EACH:
@@ -237,7 +238,7 @@ def test_only_words_that_need_the_pdu_look_into_it(cell: Cell, pdus: list[Pdu]) 
             assert filtered.needs_pdu or filtered.matches(cell) == before, (name, operand)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(made.pdus())
 def test_only_words_that_want_sessions_know_a_pdus_session(pdu: Pdu) -> None:
     for name, operand, _ in EACH:
@@ -363,7 +364,7 @@ vocabulary = st.sampled_from([*BY_NAME, "and", "or", "not", "(", ")", "!", "&&",
                               "10.9.0.2", "fd00::/8", "1/64", "unknown-vc", "ocm", "-", ",", "=", "\x1b[31m", "漢字"])
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(st.one_of(st.text(max_size=60), st.lists(vocabulary, max_size=12).map(" ".join),
                  st.lists(vocabulary | st.text(max_size=5), max_size=12).map("".join)))
 def test_any_text_is_a_filter_or_an_error_with_a_caret_in_it(text: str) -> None:

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scapy.config import conf
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -49,6 +49,7 @@ from atmdepot.wire.llc import ETHERTYPE_IPV4, Encapsulation, decapsulate, encaps
 from atmdepot.wire.oam import OamPayload
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.checkout import ROOT
+from tests.effort import examples
 from tests.net.ends import fresh, fresh6, pair_of
 from tests.packets import cell_headers, damaged, ip_packets, sdus
 
@@ -59,7 +60,7 @@ INTERFACES = pytest.mark.parametrize(("layer", "interface", "layout"), [
     (ATM, Interface.UNI, layouts.UNI_CELL), (ATM_NNI, Interface.NNI, layouts.NNI_CELL)], ids=["UNI", "NNI"])
 payloads = st.binary(min_size=48, max_size=48)
 nibble = st.integers(0, 15)
-some = settings(max_examples=60)
+some = examples(60)
 
 SYN = IP(src="192.0.2.1", dst="10.0.0.80") / TCP(sport=40000, dport=80, flags="S")
 PING = IP(src="192.0.2.1", dst="10.0.0.80") / ICMP(id=9) / ("x" * 56)
@@ -494,7 +495,7 @@ def interleaved(draw: st.DrawFn) -> tuple[list[tuple[int, int, bytes]], list[Any
     return ends, mixed
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(interleaved())
 def test_interleaved_vcs_are_kept_apart(made: tuple[list[tuple[int, int, bytes]], list[Any]]) -> None:
     ends, mixed = made
@@ -504,7 +505,7 @@ def test_interleaved_vcs_are_kept_apart(made: tuple[list[tuple[int, int, bytes]]
         assert [(pdu.vpi, pdu.vci, bytes(pdu.payload)) for pdu in reassemble(given_as)] == ends
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.tuples(st.integers(64, 66), st.binary(min_size=1, max_size=200)), max_size=6))
 def test_pdus_are_those_of_the_depots_own_reassembly(sent: list[tuple[int, bytes]]) -> None:
     vcs = {vci: Vc(vpi=1, vci=vci) for vci in (64, 65, 66)}
@@ -736,7 +737,7 @@ def test_a_report_of_an_edge_node(more: bytes) -> None:
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)
 def test_any_octets_are_read_and_built_again(layer: Any) -> None:
-    @settings(max_examples=70)
+    @examples(70)
     @given(hostile)
     @example(b"")
     def check(octets: bytes) -> None:

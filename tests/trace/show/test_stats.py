@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -26,6 +26,7 @@ from atmdepot.trace.show.stats import Rate, Statistics, print_statistics
 from atmdepot.trace.show.text import LinePrinter
 from atmdepot.trace.tracer import Tracer
 from atmdepot.wire.cell import CellHeader
+from tests.effort import examples
 from tests.trace import items as made
 from tests.trace.captures import cells_of, flipped, train_of
 
@@ -50,7 +51,7 @@ def totals(rows: list[dict[str, Any]]) -> Counter[str]:
 # ── against plain sums ──
 
 lists_of_items = st.lists(made.items, min_size=8, max_size=20)
-few = settings(max_examples=50)
+few = examples(50)
 
 
 @few
@@ -186,7 +187,7 @@ def test_a_peak_is_that_of_the_busiest_second(passed: list[tuple[int, int]]) -> 
 
 # ── with cells one by one or not ──
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(40, 42), st.integers(1, 400), st.booleans()), max_size=8))
 def test_cells_count_once_whether_they_come_one_by_one_or_with_their_pdus(
     sdus: list[tuple[int, int, int, bool]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import dedent, indent
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from atmdepot.atm.sar import segment
@@ -24,6 +24,7 @@ from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.oam import OamPayload
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.atm.plain_reassembler import plain_crc32
+from tests.effort import examples
 from tests.ip_packets import ACK, PSH, ip, ping, tcp, udp
 from tests.packets import no_packets
 from tests.trace.captures import flipped
@@ -374,13 +375,13 @@ def hostile_pdus(draw: st.DrawFn) -> Pdu:
     return pdu
 
 
-@settings(max_examples=200, suppress_health_check=list(HealthCheck))
+@examples(200, suppress_health_check=list(HealthCheck))
 @given(st.one_of(hostile_pdus(), any_pdus(), any_cells()), st.booleans())
 def test_any_item_has_a_tree(item: Cell | Pdu, cells: bool) -> None:
     check(tree_text(item, cells=cells))
 
 
-@settings(max_examples=200, suppress_health_check=list(HealthCheck))
+@examples(200, suppress_health_check=list(HealthCheck))
 @given(st.one_of(hostile_pdus(), any_pdus()))
 def test_any_item_has_a_tree_without_scapy(item: Pdu) -> None:
     with pytest.MonkeyPatch.context() as patch:

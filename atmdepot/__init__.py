@@ -11,23 +11,24 @@ The codecs and reassembly are a library of their own; no daemon, socket or clock
     [b'an IP packet, or any octets']
 """
 
-from importlib.metadata import version as _version
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
 
 from atmdepot import build as _build
 
 _build.choose()  # before any module that may be compiled
 
-# ruff: noqa: E402
-from atmdepot.atm.sar import Reassembler, Sdu, segment
-from atmdepot.atm.vc import Vc, VcTable
-from atmdepot.config.contract import Contract, ServiceCategory
-from atmdepot.drops import DropReason
-from atmdepot.wire.aal5 import Aal5Error, CpcsPdu, CrcMode, cells_needed, cpcs_pdu, parse_cpcs_pdu
-from atmdepot.wire.cell import CellHeader, HecReceiver, Interface, hec
-from atmdepot.wire.llc import Encapsulation, decapsulate, encapsulate
-from atmdepot.wire.oam import OamPayload
+if TYPE_CHECKING:
+    from atmdepot.atm.sar import Reassembler, Sdu, segment
+    from atmdepot.atm.vc import Vc, VcTable
+    from atmdepot.config.contract import Contract, ServiceCategory
+    from atmdepot.drops import DropReason
+    from atmdepot.wire.aal5 import Aal5Error, CpcsPdu, CrcMode, cells_needed, cpcs_pdu, parse_cpcs_pdu
+    from atmdepot.wire.cell import CellHeader, HecReceiver, Interface, hec
+    from atmdepot.wire.llc import Encapsulation, decapsulate, encapsulate
+    from atmdepot.wire.oam import OamPayload
 
-__version__ = _version("atmdepot")
+__version__ = "0.1.0"
 
 __all__ = [
     "Aal5Error",
@@ -53,3 +54,27 @@ __all__ = [
     "parse_cpcs_pdu",
     "segment",
 ]
+
+_NAMES_OF = {
+    "atmdepot.config.contract": ("Contract", "ServiceCategory"),
+    "atmdepot.atm.sar": ("Reassembler", "Sdu", "segment"),
+    "atmdepot.atm.vc": ("Vc", "VcTable"),
+    "atmdepot.drops": ("DropReason",),
+    "atmdepot.wire.aal5": ("Aal5Error", "CpcsPdu", "CrcMode", "cells_needed", "cpcs_pdu", "parse_cpcs_pdu"),
+    "atmdepot.wire.cell": ("CellHeader", "HecReceiver", "Interface", "hec"),
+    "atmdepot.wire.llc": ("Encapsulation", "decapsulate", "encapsulate"),
+    "atmdepot.wire.oam": ("OamPayload",),
+}
+"""The public names of each module, which is imported when a name of it is first used: commands import this package."""
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
+
+if not TYPE_CHECKING:  # type checkers would take every name for one that exists
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+        value = globals()[name] = getattr(_import_module(_MODULE_OF[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

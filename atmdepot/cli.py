@@ -1,4 +1,7 @@
-"""The commands. Data goes to stdout, everything else to stderr; exit codes are those of `atmdepot.errors`."""
+"""The commands. Data goes to stdout, everything else to stderr; exit codes are those of `atmdepot.errors`.
+
+A command imports what it needs when it runs, so that `--version` and `--help` need next to nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,18 @@ import errno
 import logging
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 import atmdepot
 from atmdepot import build
-from atmdepot.config.model import Network, find, load, schema
-from atmdepot.config.units import Duration, TcpAddress
 from atmdepot.errors import AtmdepotError
+from atmdepot.lazy_group import LazyGroup, Place
+
+if TYPE_CHECKING:
+    from atmdepot.config.model import Network
+    from atmdepot.config.units import TcpAddress
 
 _INTERRUPTED = 130
 _EXAMPLES = """\b
@@ -29,9 +34,37 @@ Examples:
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ATMDEPOT"},
-             epilog=_EXAMPLES)
-@click.version_option(atmdepot.__version__, message=f"atmdepot {atmdepot.__version__} ({build.describe()})")
+_ELSEWHERE = {
+    "bench": Place("atmdepot.commands.bench", "bench", "Measure the depot."),
+    "container": Place("atmdepot.commands.container", "container",
+                       "Be one node of the VC table TABLE in a container: its addresses, its web server and its "
+                       "daemon."),
+    "demo": Place("atmdepot.commands.demo", "demo",
+                  "See real HTTP requests go through a depot as ATM cells, and come back (TABLE: direct)."),
+    "doctor": Place("atmdepot.commands.doctor", "doctor",
+                    "Check what this machine has for atmdepot and say what to do about what it lacks."),
+    "explain": Place("atmdepot.commands.explain", "explain_command",
+                     "Tell what the depot would do with a packet from a client, step by step, and why."),
+    "lab": Place("atmdepot.commands.lab", "lab", "Run a VC table's network on this machine, in network namespaces."),
+    "ready": Place("atmdepot.lab.probe", "ready_command", "At a client: wait until a page has come, every octet right, "
+                                                          "from each service address of the VC table TABLE."),
+    "replay": Place("atmdepot.commands.demo", "replay_command",
+                    "Send a recorded TCP session through the depot and edge nodes of TABLE; no rights are needed."),
+    "trace": Place("atmdepot.commands.trace", "trace", "See the cells: live, on an interface, or in a capture."),
+}
+"""The commands of other modules."""
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"atmdepot {atmdepot.__version__} ({build.describe()})")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, places=_ELSEWHERE, epilog=_EXAMPLES,
+             context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ATMDEPOT"})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
+              help="Show the version and exit.")
 @click.option("--log-level", default="warning", show_default=True,
               type=click.Choice(["debug", "info", "warning", "error"]), help="What is told on stderr.")
 def cli(log_level: str) -> None:
@@ -40,6 +73,8 @@ def cli(log_level: str) -> None:
 
 
 def _tcp_address(_ctx: click.Context, _param: click.Parameter, value: str | None) -> TcpAddress | None:
+    from atmdepot.config.units import TcpAddress
+
     try:
         return None if value is None else TcpAddress.parse(value)
     except ValueError as error:
@@ -55,6 +90,7 @@ _METRICS = click.option("--metrics", metavar="HOST:PORT", callback=_tcp_address,
 @_METRICS
 def depot_command(table: str, metrics: TcpAddress | None) -> None:
     """Run the depot of the VC table TABLE (a file, or the name of one that ships: direct, gns3, ...)."""
+    from atmdepot.config.model import find, load
     from atmdepot.net import daemon
 
     network = load(table)
@@ -67,6 +103,7 @@ def depot_command(table: str, metrics: TcpAddress | None) -> None:
 @_METRICS
 def edge_command(table: str, node: str, metrics: TcpAddress | None) -> None:
     """Run an edge node of the VC table TABLE."""
+    from atmdepot.config.model import find, load
     from atmdepot.net import daemon
 
     network = load(table)
@@ -82,6 +119,10 @@ def edge_command(table: str, node: str, metrics: TcpAddress | None) -> None:
 @click.option("--schema", "print_schema", is_flag=True, help="Print the JSON schema of VC tables, for editors.")
 def check_command(table: str | None, output: str, print_schema: bool) -> None:
     """Check the VC table TABLE with the daemons' own code, and print its network."""
+    import msgspec
+
+    from atmdepot.config.model import load, schema
+
     if print_schema:
         click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode())
         return
@@ -99,6 +140,7 @@ def check_command(table: str | None, output: str, print_schema: bool) -> None:
 
 def _tell_limits_of_the_lab(network: Network, table: str) -> None:
     """Note what is good on hosts of one's own, but nothing that the lab can bring up."""
+    from atmdepot.config.model import find
     from atmdepot.lab.limits import lab_problems, told
 
     for problem in lab_problems(network):
@@ -123,9 +165,10 @@ def show_command(
     subject: str, network_name: str | None, node: str | None, limit: int, wide: bool, everything: bool, output: str,
 ) -> None:
     """Ask the running daemons for their sessions, VCs, links, servers or counters."""
-    from atmdepot.net.control import show
+    import msgspec
+
+    from atmdepot.net.control_client import show
     from atmdepot.net.running import control_sockets
-    from atmdepot.tables import print_rows
 
     rows: list[dict[str, Any]] = []
     failures = []
@@ -139,6 +182,8 @@ def show_command(
     if output == "json":
         click.echo(msgspec.json.encode(rows).decode())
     else:
+        from atmdepot.tables import print_rows
+
         print_rows(subject, rows, wide=wide)
     if failures:
         raise AtmdepotError("; ".join(failures))
@@ -174,6 +219,8 @@ def reload_command(network_name: str | None) -> None:
 
 def _duration(text: str) -> int:
     """Nanoseconds of the `--after` option."""
+    from atmdepot.config.units import Duration
+
     try:
         return int(Duration.parse(text))
     except ValueError as error:
@@ -182,7 +229,7 @@ def _duration(text: str) -> int:
 
 def _tell_depot(network_name: str | None, request: dict[str, Any]) -> None:
     """Ask the depot's daemon, which is the one that has servers."""
-    from atmdepot.net.control import ask
+    from atmdepot.net.control_client import ask
     from atmdepot.net.running import depot_socket
 
     click.echo(next(ask(depot_socket(network_name), request))["done"])
@@ -195,28 +242,12 @@ def _plain(value: object) -> object:
 def main() -> None:
     """Run a command; print a clear failure as it is, without a traceback."""
     try:
-        add_commands()
         code = cli.main(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BaseException as error:
         sys.exit(_tell(error))
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def add_commands() -> None:
-    """Load the commands of other modules, which takes some tenths of a second."""
-    from atmdepot.commands.bench import bench
-    from atmdepot.commands.container import container
-    from atmdepot.commands.demo import demo, replay_command
-    from atmdepot.commands.doctor import doctor
-    from atmdepot.commands.explain import explain_command
-    from atmdepot.commands.lab import lab
-    from atmdepot.commands.trace import trace
-    from atmdepot.lab.probe import ready_command
-
-    for command in (lab, container, ready_command, doctor, demo, trace, replay_command, explain_command, bench):
-        cli.add_command(command)
 
 
 def _tell(error: BaseException) -> int:

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from atmdepot.lab import Lab
 from atmdepot.lab.web import find_nginx
-from atmdepot.net.control import ask, show
+from atmdepot.net.control_client import ask, show
 from atmdepot.tables import console, make_table
 
 if TYPE_CHECKING:

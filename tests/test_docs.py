@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from atmdepot.cli import add_commands, cli
+from atmdepot.cli import cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,7 +35,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_shown_commands_and_options_exist(page: Path) -> None:
     """Every `atmdepot ...` in a console block has a subcommand and options that the program knows."""
-    add_commands()
     for line in _console_commands(page.read_text()):
         words = shlex.split(line)
         if words[:1] != ["atmdepot"]:

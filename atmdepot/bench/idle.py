@@ -11,7 +11,7 @@ from atmdepot.bench.fill import NETWORK
 from atmdepot.bench.lab_table import IDLE_ENDS, idle_vip_of
 from atmdepot.bench.readings import NoFigure
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.control import show
+from atmdepot.net.control_client import show
 
 if TYPE_CHECKING:
     from atmdepot.bench.site import Site

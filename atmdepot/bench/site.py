@@ -16,7 +16,7 @@ from atmdepot.bench.readings import NoFigure
 from atmdepot.errors import AtmdepotError, NotReady
 from atmdepot.lab import Lab
 from atmdepot.lab.plan import CLIENT
-from atmdepot.net.control import show
+from atmdepot.net.control_client import show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,7 +26,7 @@ from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
 from atmdepot.lab.pages import SIZES, page
 from atmdepot.lab.sniff import Crossing, sniffing
-from atmdepot.net.control import show
+from atmdepot.net.control_client import show
 from atmdepot.node.events import Cells
 from atmdepot.tables import make_table
 from atmdepot.trace.capture.pcap import PcapReader, ip_packets

@@ -246,7 +246,7 @@ def _rmem_max() -> str:
 
 def _links() -> str:
     """The links of the networks that run here; Lacks names those with trouble."""
-    from atmdepot.net.control import show
+    from atmdepot.net.control_client import show
     from atmdepot.net.running import running_networks
 
     rows = []

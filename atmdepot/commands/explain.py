@@ -106,7 +106,7 @@ def explain_command(
 
 
 def _ask(network_name: str | None, question: Question) -> Explanation:
-    from atmdepot.net.control import ask_explanation
+    from atmdepot.net.control_client import ask_explanation
     from atmdepot.net.running import depot_socket
 
     return ask_explanation(depot_socket(network_name), question)

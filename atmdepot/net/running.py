@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.control import is_answered, show
+from atmdepot.net.control_client import is_answered, show
 from atmdepot.paths import run_dir
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from atmdepot.config.model import load
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.control import is_answered, show
+from atmdepot.net.control_client import is_answered, show
 from atmdepot.net.running import control_sockets, running_networks
 from atmdepot.tables import console, make_table
 from atmdepot.trace.capture.files import FileSource, open_capture

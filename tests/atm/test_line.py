@@ -232,7 +232,7 @@ def drain(line: Line, now: int) -> bytes:
     return b"".join(left)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.integers(1000, 400_000), st.integers(1, 100), st.integers(0, 10**7),
        st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3 * 10**7)), min_size=1, max_size=20))
 def test_a_loop_that_wakes_up_late_never_lets_more_go_than_the_burst_and_the_rate(

@@ -17,7 +17,8 @@ from atmdepot.commands.explain import parse_end, parse_flags
 from atmdepot.config.model import load
 from atmdepot.depot.explain import Explanation, explain
 from atmdepot.depot.forwarding import Depot
-from atmdepot.net.control import ControlServer, ask
+from atmdepot.net.control import ControlServer
+from atmdepot.net.control_client import ask
 from tests.checkout import ROOT
 from tests.commands.test_cli import Done, fails, run
 from tests.ip_packets import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, tcp

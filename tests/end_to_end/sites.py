@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from atmdepot.config.model import find
 from atmdepot.lab import Lab
-from atmdepot.net.control import show
+from atmdepot.net.control_client import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

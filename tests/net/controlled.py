@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from atmdepot.net.control import ControlServer, show
+from atmdepot.net.control import ControlServer
+from atmdepot.net.control_client import show
 from tests.net.nodes import DEPOT, WEB1, Connection, Nodes, network
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net import control
 from atmdepot.net.administration import Administration
-from atmdepot.net.control import ControlServer, ask, show
+from atmdepot.net.control import ControlServer
+from atmdepot.net.control_client import ask, show
 from tests.net.controlled import Controlled, handshake, lines, next_line, running
 from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, Nodes, network, until
 

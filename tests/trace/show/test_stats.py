@@ -331,7 +331,7 @@ def statistics_of(records: list[Cells], **followed: Any) -> tuple[dict[str, list
     return tables, tracer.totals.shown
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(records(), st.sampled_from([4, 1 << 20]))
 def test_cells_that_are_only_counted_count_as_those_that_are_looked_at(records: list[Cells], max_cells: int) -> None:
     assert statistics_of(records, count=True, max_cells=max_cells) == \

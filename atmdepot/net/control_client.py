@@ -1,0 +1,83 @@
+"""The client's side of the control socket (see `net/control.py`): blocking, for commands and tests, not for daemons.
+
+Commands import this module without the daemon's.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from atmdepot.depot.explain import Explanation
+    from atmdepot.depot.question import Question
+
+_ANSWER_TIME = 10.0
+
+
+def is_answered(path: Path) -> bool:
+    """Whether a daemon listens on a control socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def ask(path: Path, request: dict[str, Any], timeout: float = _ANSWER_TIME) -> Iterator[dict[str, Any]]:
+    """Ask a daemon; the lines of its answer, one by one. Blocking: for commands, not for daemons.
+
+    Raises AtmdepotError when the daemon cannot be reached or refuses.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        yield from _ask(connection, path, request)
+
+
+def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    try:
+        connection.connect(str(path))
+        connection.sendall(msgspec.json.encode(request) + b"\n")
+        with connection.makefile("rb") as lines:
+            for line in lines:
+                answer = msgspec.json.decode(line, type=dict[str, Any])
+                if "error" in answer:
+                    raise AtmdepotError(f"{path.stem}: {answer['error']}")
+                yield answer
+    except OSError as error:
+        raise _no_answer(path, error.strerror or error) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _no_answer(path, f"that is not what a daemon says: {error}") from None
+
+
+def _no_answer(path: Path, reason: object) -> AtmdepotError:
+    return AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {reason}")
+
+
+def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:
+    """The rows of a subject from one daemon."""
+    for answer in ask(path, {"show": subject, "limit": limit}):
+        rows: list[dict[str, Any]] = answer.get("rows", [])
+        return rows
+    raise _no_answer(path, "it hung up")
+
+
+def ask_explanation(path: Path, question: Question) -> Explanation:
+    """What a depot's daemon would do with a packet, and why; raise AtmdepotError when it does not answer that."""
+    from atmdepot.depot.explain import Explanation
+
+    for answer in ask(path, {"explain": question}):
+        try:
+            return msgspec.convert(answer.get("explanation"), Explanation)
+        except msgspec.ValidationError as error:
+            raise _no_answer(path, f"that is not what a daemon says: {error}") from None
+    raise _no_answer(path, "it hung up")

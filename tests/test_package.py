@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -12,16 +13,24 @@ from pathlib import Path
 
 import pytest
 
+import atmdepot
+from atmdepot import build
 from tests.checkout import ROOT, copy_checkout
 
+COMPILED = pytest.param("compiled", marks=[
+    pytest.mark.slow, pytest.mark.skipif(not build.compiled(), reason="nothing is compiled here")])
 
-@pytest.fixture(scope="module")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+
+@pytest.fixture(scope="module", params=["plain", COMPILED])
+def distributions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy of what git has, so that nothing is left behind in the checkout."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    environment = {name: value for name, value in os.environ.items() if name != build.PURE}
+    if request.param == "plain":
+        environment[build.PURE] = "1"  # takes a second; the other compiles everything
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp(request.param)
     copy_checkout(source)
     subprocess.run([sys.executable, "-m", "build", "--no-isolation", "-o", str(out), str(source)],
-                   capture_output=True, check=True)
+                   capture_output=True, check=True, env=environment)
     return out
 
 
@@ -51,7 +60,10 @@ def test_an_installation_from_the_wheel_works(distributions: Path, tmp_path: Pat
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert run("--version").startswith("atmdepot ")
+    has_extensions = any(path.suffix == ".so" for path in own.rglob("atmdepot/**/*"))
+    assert has_extensions is distributions.name.startswith("compiled")
+    assert run("--version").startswith(f"atmdepot {atmdepot.__version__} (")
+    assert ("(compiled data path)" in run("--version")) is has_extensions
     assert "to-web1" in run("check", "direct")
     assert "VERDICT: good" in run("replay", str(ROOT / "testbed" / "http.pcap"), "gns3")
     where = subprocess.run([python, "-c", "import atmdepot; print(atmdepot.__file__)"], capture_output=True, text=True,

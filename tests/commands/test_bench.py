@@ -76,6 +76,7 @@ def test_without_nginx_nothing_can_be_measured(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.namespaces
+@pytest.mark.slow
 def test_a_round(lab_environment: dict[str, str], tmp_path: Path) -> None:
     need("nginx", "haproxy", "ip", "ab", "wrk")
     files = {name: tmp_path / f"peers.{name}" for name in ("json", "svg", "md")}

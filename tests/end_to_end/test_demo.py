@@ -30,7 +30,8 @@ def labs(environment: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.namespaces
-@pytest.mark.parametrize("table", ["direct", "geo", "lossy"])
+@pytest.mark.parametrize("table", [
+    "direct", pytest.param("geo", marks=pytest.mark.slow), pytest.param("lossy", marks=pytest.mark.slow)])
 def test_demo_ends_with_a_good_verdict(table: str, lab_environment: dict[str, str], tmp_path: Path) -> None:
     cells = tmp_path / "cells.pcap"
     done = atmdepot(lab_environment, "demo", table, "-w", str(cells))

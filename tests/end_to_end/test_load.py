@@ -17,7 +17,7 @@ pytestmark = pytest.mark.namespaces
 REQUESTS = 20_000
 
 
-@pytest.mark.parametrize("at_once", [20, 100])
+@pytest.mark.parametrize("at_once", [20, pytest.param(100, marks=pytest.mark.slow)])
 def test_no_request_fails(direct: Site, needs: Callable[[str], None], at_once: int) -> None:
     needs("ab")
     drops, opened, reused = direct.drops(), direct.count("opened"), direct.kernel("client", "Tcp.ActiveOpens")

@@ -26,7 +26,7 @@ import json, socket, struct, sys, threading, time
 vip, first, ports, at_once, seconds, most = sys.argv[1], *map(int, sys.argv[2:])
 family = socket.AF_INET6 if ":" in vip else socket.AF_INET
 reset_on_close = struct.pack("ii", 1, 0)
-times, failures, turns = [], [], []
+connects, failures, turns = [], [], []
 
 def read_page(connection):
     # HTTP/1.0: the server closes when the page is sent, and the client after it.
@@ -59,9 +59,8 @@ def work(own):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 connection.settimeout(20)
                 connection.bind(("", own[number % len(own)]))
-                began = time.monotonic()
                 connection.connect((vip, 80))
-                times.append(time.monotonic() - began)
+                connects.append(number)
                 ends[number % len(ends)](connection)
             number += 1
     except (OSError, AssertionError) as error:
@@ -74,9 +73,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-times.sort()
-print(json.dumps({"connects": len(times), "failures": failures, "turns": min(turns), "longest": times[-1],
-                  "p999": times[len(times) * 999 // 1000]}))
+print(json.dumps({"connects": len(connects), "failures": failures, "turns": min(turns)}))
 """
 
 
@@ -95,6 +92,4 @@ def test_no_connect_waits(direct: Site, needs: Callable[[str], None], vip: str, 
     assert told["failures"] == []
     assert told["turns"] > 3, "each port was used again"
     assert syns_sent_again(direct) == again
-    assert told["longest"] < 0.9, "shorter than the time after which a SYN is sent again"
-    assert told["p999"] < 0.2
     assert direct.count("opened") - opened == told["connects"], "each SYN opened a session of its own"

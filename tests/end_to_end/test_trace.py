@@ -107,7 +107,8 @@ def test_why_is_nothing_forwarded(direct: Site) -> None:
     assert line.startswith("depot DROP 1 packet: not-a-service")
 
 
-@pytest.mark.parametrize("table", WHOLE)
+@pytest.mark.parametrize("table", [
+    name if name in {"direct", "gns3"} else pytest.param(name, marks=pytest.mark.slow) for name in WHOLE])
 def test_a_capture_of_each_table_is_right_in_tshark(table: str, tmp_path: Path, tshark: Wireshark) -> None:
     # Some tables say themselves how they are probed.
     with site(table, watched="[probing]" in shipped_tables()[table].read_text()) as at:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.lab.labs import atmdepot, command_line, fake, members, reach, running
 
 pytestmark = pytest.mark.namespaces
 
+LONG = 3600.0
 LAUNCH = """
 import sys
 from atmdepot.lab import Lab
@@ -111,11 +113,38 @@ def test_a_process_that_ends_is_recorded(run_dir: Path) -> None:
         assert lab.alive
 
 
-def test_a_daemon_that_never_gets_ready(run_dir: Path) -> None:
+class Clock:
+    """The launcher's clock: that of this machine until a test lets hours pass."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    sleep = staticmethod(time.sleep)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("atmdepot.lab.launch.time", made)
+    return made
+
+
+def test_a_daemon_that_never_gets_ready(run_dir: Path, clock: Clock) -> None:
     lines: list[str] = []
-    with pytest.raises(NotReady, match="not ready in time: web1, web2"):
-        up(mode="mute", timeout=2.0, progress=lines.append)
-    assert "depot READY" in lines
+    logs = [run_dir / "direct" / f"{name}.log" for name in ("web1", "web2")]
+
+    def progress(line: str) -> None:
+        lines.append(line)
+        if line == "depot READY":
+            until(lambda: all(log.exists() and log.stat().st_size for log in logs))
+            clock.ahead = LONG
+
+    with pytest.raises(NotReady) as caught:
+        up(mode="mute", timeout=LONG, progress=progress)
+    assert str(caught.value).endswith(": web1, web2")
     assert f"web1: edge of {run_dir}" in lines
     assert list(run_dir.iterdir()) == []
 
@@ -136,9 +165,17 @@ def test_a_command_that_is_not_there(run_dir: Path) -> None:
     assert list(run_dir.iterdir()) == []
 
 
-def test_vips_that_do_not_answer(run_dir: Path) -> None:
-    with pytest.raises(NotReady, match=r"no page in time from 10\.80\.0\.1 port 80: .*; fd00:80::1 port 80: "):
-        up(wait=True, timeout=3.0)
+def test_vips_that_do_not_answer(run_dir: Path, clock: Clock) -> None:
+    asked: list[str] = []
+
+    def progress(line: str) -> None:
+        if line.startswith("asking for a page"):
+            asked.append(line)
+            clock.ahead = LONG  # for the shortest time that pages are asked for
+
+    with pytest.raises(NotReady, match=r"10\.80\.0\.1 port 80: .*; fd00:80::1 port 80: "):
+        up(wait=True, timeout=LONG, progress=progress)
+    assert len(asked) == 1
     assert list(run_dir.iterdir()) == []
 
 

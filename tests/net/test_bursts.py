@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _SO_NO_CHECK, _SO_RXQ_OVFL, _UDP_NO_CHECK6_TX, _UDP_NO_CHECK6_RX = 11, 40, 101, 102
 NOBODY = "127.0.0.1", 9
+pytestmark = pytest.mark.both_twins
 
 PLAIN = SimpleNamespace(
     read_packets=bursts._read_packets, write_packets=bursts._write_packets, Datagrams=bursts._Datagrams,

@@ -41,7 +41,8 @@ def test_a_daemon_interrupts_nobody_unless_it_is_told_how_to_run(chosen: list[st
 
 @pytest.mark.skipif(not HAS_SLICES or platform.machine() not in scheduling._SYSTEM_CALLS, reason="no slices here")
 def test_its_slices_are_short_and_its_nice_value_stays() -> None:
-    assert ways("nice", "-n", "5") == [os.SCHED_BATCH, 5, os.SCHED_BATCH, 5, scheduling.SLICE]
+    nicer = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)  # the tests themselves may run under nice
+    assert ways("nice", "-n", "5") == [os.SCHED_BATCH, nicer, os.SCHED_BATCH, nicer, scheduling.SLICE]
     chosen = ways("chrt", "--batch", "0")
     assert chosen[0] == os.SCHED_BATCH
     assert chosen[-1] > scheduling.SLICE, "what was chosen stays"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.testbed.compose import Project
     from tests.testbed.machine import Machine
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 SAMPLER = (Path(__file__).parent / "sampler.py").read_text()
 TABLE = load("compose")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.testbed.conftest import Projects
     from tests.testbed.machine import Machine
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 TABLE = load("compose-gns3")
 VIP = str(TABLE.vips[0])

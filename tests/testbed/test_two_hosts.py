@@ -13,7 +13,7 @@ from tests.testbed.conftest import until
 if TYPE_CHECKING:
     from tests.testbed.conftest import Projects
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 TABLE = load("two-hosts")
 VIP = str(TABLE.vips[0])

@@ -40,6 +40,7 @@ except ImportError:
         return False
 
 crcmod_crc32 = mkCrcFun("crc-32-bzip2")
+pytestmark = pytest.mark.both_twins
 
 
 class Way(NamedTuple):

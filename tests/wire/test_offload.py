@@ -46,6 +46,7 @@ if offload.cut is not cut_plainly:
 both_ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 families = pytest.mark.parametrize("stream", [Stream(), Stream().over_ipv6()], ids=["IPv4", "IPv6"])
 NO_OFFLOAD = bytes(10)
+pytestmark = pytest.mark.both_twins
 
 
 def outcome(cut: Callable[[bytes], list[bytes]], frame: bytes) -> object:

@@ -16,8 +16,7 @@ PLAIN_LABS = $(addprefix tests/end_to_end/,test_direct.py test_untouched.py test
 UNIT = not namespaces and not docker and not slow
 
 demo:
-	@./testbed/setup.sh demo
-	@.venv/bin/atmdepot demo
+	@./testbed/setup.sh demo .venv/bin/atmdepot demo
 
 # A lab mostly waits, so three at a time fit on two cores; each file's tests share their lab, so they stay together.
 test:

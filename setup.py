@@ -1,14 +1,18 @@
 """What is compiled: every module with a `.pxd` of its name beside it, and every `.pyx`.
 
 The sources stay plain Python that runs without a compiler: where one extension cannot be built all are left out, and
-the modules run as they stand (`atmdepot --version` says so). ATMDEPOT_PURE=1 builds none. ATMDEPOT_SANITIZE=1 builds
-them with AddressSanitizer and UBSan, for tests (see docs/performance.md).
+the modules run as they stand (`atmdepot --version` says so). In place (`setup.py build_ext --inplace`, for a checkout)
+that is an error instead. ATMDEPOT_PURE=1 builds none. ATMDEPOT_SANITIZE=1 builds them with AddressSanitizer and UBSan,
+for tests (see docs/performance.md).
 """
 
 import os
+import sys
 import sysconfig
+from itertools import count
 from pathlib import Path
 
+import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
@@ -17,14 +21,22 @@ DIRECTIVES = {
     "language_level": 3,
     # Annotations are for readers and mypy; C types come from the .pxd alone.
     "annotation_typing": False,
-    "embedsignature": True,
+    # Code that no module needs, and that takes a fifth of the compiler's time.
+    "auto_pickle": False,
+    "binding": False,
 }
+OLDEST_SETUPTOOLS = 77
 # A packet finds the caches used by others, so little code in few pages counts: no error path between the others, no
 # detour for a symbol that nobody else could take the place of.
-_OPTIMISE = ["-O2", "-g0", "-fno-strict-aliasing", "-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt",
+_OPTIMISE = ["-g0", "-fno-strict-aliasing", "-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt",
              "--param=builtin-expect-probability=100", "-DCYTHON_CLINE_IN_TRACEBACK=0"]
 _SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
              "-DCYTHON_CLINE_IN_TRACEBACK=0"]
+# Modules that a packet seldom meets; -O1 takes the compiler half the time of -O2.
+_SELDOM = {
+    "atmdepot.atm.timers", "atmdepot.depot.balancing", "atmdepot.depot.probing", "atmdepot.config.qos",
+    "atmdepot.depot.session_management", "atmdepot.net.hosting", "atmdepot.net.line_link",
+}
 
 
 def sources() -> list[Path]:
@@ -35,38 +47,70 @@ def sources() -> list[Path]:
 
 
 def extensions() -> list[Extension]:
-    """Their extensions; none where Cython is not wanted."""
+    """Their extensions, the longest to compile first; none where none are wanted."""
     if os.environ.get("ATMDEPOT_PURE"):
         return []
-    from Cython.Build import cythonize
+    longest_first = sorted(sources(), key=lambda path: -path.stat().st_size)
+    return [_extension(".".join(path.with_suffix("").parts), path) for path in longest_first]
 
-    sanitize = bool(os.environ.get("ATMDEPOT_SANITIZE"))
-    flags = _SANITIZE if sanitize else _OPTIMISE
-    made = [
-        Extension(".".join(path.with_suffix("").parts), [str(path)], extra_compile_args=flags,
-                  extra_link_args=flags if sanitize else [])
-        for path in sources()
-    ]
-    return cythonize(made, compiler_directives=DIRECTIVES, build_dir="build/cython", force=sanitize,
-                     nthreads=os.cpu_count() or 0) if made else []
+
+def _extension(name: str, path: Path) -> Extension:
+    if os.environ.get("ATMDEPOT_SANITIZE"):
+        return Extension(name, [str(path)], extra_compile_args=_SANITIZE, extra_link_args=_SANITIZE)
+    return Extension(name, [str(path)], extra_compile_args=["-O1" if name in _SELDOM else "-O2", *_OPTIMISE])
 
 
 class AllOrNone(build_ext):
     """The extensions call each other in C, so where one is missing, none may be there."""
 
+    def finalize_options(self) -> None:
+        """Have Cython make C of the sources, once for all commands that ask for it."""
+        modules = self.distribution.ext_modules or []
+        if any(not source.endswith(".c") for module in modules for source in module.sources):
+            try:
+                from Cython.Build import cythonize
+            except ImportError:
+                sys.exit("setup.py: Cython 3.1 or later is needed to compile the data path: pip install 'cython>=3.1'")
+            self.distribution.ext_modules = cythonize(
+                modules, compiler_directives=DIRECTIVES, build_dir="build/cython", nthreads=os.cpu_count() or 0,
+                force=bool(os.environ.get("ATMDEPOT_SANITIZE")))
+        super().finalize_options()
+
+    def run(self) -> None:
+        """Build them; in place, none is older than any source then."""
+        super().run()
+        if self.inplace:
+            for extension in self.extensions:
+                _in_place(extension).touch()
+
     def build_extensions(self) -> None:
-        """Build them; leave none where one cannot be built, unless it is the sanitizers' build that was asked for."""
+        """Build them; leave none where one cannot be built, unless that is what was asked for."""
+        self._done = count(1)
         try:
             super().build_extensions()
         except (BaseError, CCompilerError, OSError) as error:
-            if os.environ.get("ATMDEPOT_SANITIZE"):
+            if os.environ.get("ATMDEPOT_SANITIZE") or (self.inplace and not self.editable_mode):
                 raise
             for extension in self.extensions:
                 Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
-                Path(*extension.name.split(".")).with_suffix(sysconfig.get_config_var("EXT_SUFFIX")).unlink(missing_ok=True)
+                _in_place(extension).unlink(missing_ok=True)
             self.extensions = []
             self.warn(f"the data path stays plain Python: {error}")
 
+    def build_extension(self, extension: Extension) -> None:
+        """Build one, and say how far that is."""
+        super().build_extension(extension)
+        print(f"{next(self._done)} of {len(self.extensions)} compiled", flush=True)  # noqa: T201
+
+
+def _in_place(extension: Extension) -> Path:
+    path = Path(*extension.name.split("."))
+    return path.with_name(path.name + sysconfig.get_config_var("EXT_SUFFIX"))
+
+
+if int(setuptools.__version__.split(".")[0]) < OLDEST_SETUPTOOLS:
+    sys.exit(f"setup.py: setuptools {OLDEST_SETUPTOOLS} or later is needed, and this is {setuptools.__version__}: "
+             f"pip install 'setuptools>={OLDEST_SETUPTOOLS}' 'cython>=3.1', or ./testbed/setup.sh, which does all of it")
 
 setup(ext_modules=extensions(), options={"build_ext": {"parallel": os.cpu_count() or 1}},
       cmdclass={"build_ext": AllOrNone})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PURE = "ATMDEPOT_PURE"
 _PACKAGE = Path(__file__).parent
 _EXTENSIONS = (".so", ".pyd")
+REBUILD = "run `.venv/bin/python setup.py build_ext --inplace`"
 
 
 def python(*words: str) -> list[str]:
@@ -66,8 +67,16 @@ def compiled() -> list[str]:
 
 
 def _has_extension(name: str) -> bool:
+    return bool(_extensions_of(name))
+
+
+def _extensions_of(name: str) -> list[Path]:
     place = _PACKAGE.joinpath(*name.split(".")[1:])
-    return any(path.suffix in _EXTENSIONS for path in place.parent.glob(place.name + ".*"))
+    return [path for path in place.parent.glob(place.name + ".*") if path.suffix in _EXTENSIONS]
+
+
+def _source(name: str) -> Path:
+    return _PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
 
 
 def is_compiled() -> bool:
@@ -89,4 +98,22 @@ def describe() -> str:
         return "plain Python data path: it was installed without a compiler"
     if here < all_of_them:
         return f"data path compiled in part, {here} of {all_of_them} modules: install it again"
+    if newer := stale():
+        return f"compiled data path, older than {', '.join(newer)}: {REBUILD}"
     return "compiled data path"
+
+
+def stale() -> list[str]:
+    """The sources of a checkout that are newer than what was compiled of them, so that this is not their code.
+
+    An installation has none: its files have the times at which they were unpacked.
+    """
+    checkout = _PACKAGE.parent
+    extensions = [path for name in compiled() for path in _extensions_of(name)]
+    if not extensions or not (checkout / "setup.py").exists():
+        return []
+    built = min(path.stat().st_mtime for path in extensions)
+    twins = {_source(name) for name in compilable()}
+    sources = {*twins, *(path for suffix in ("*.pxd", "*.pyx", "*.h") for path in _PACKAGE.rglob(suffix))}
+    return sorted(str(path.relative_to(checkout)) for path in sources
+                  if path.exists() and path.stat().st_mtime > built)

@@ -94,6 +94,7 @@ def depot_command(table: str, metrics: TcpAddress | None) -> None:
     from atmdepot.net import daemon
 
     network = load(table)
+    _warn_of_stale_code()
     daemon.run(network, network.depot, find(table), metrics)
 
 
@@ -110,7 +111,14 @@ def edge_command(table: str, node: str, metrics: TcpAddress | None) -> None:
     if node not in network.edges:
         known = f"the edge nodes are {', '.join(network.edges)}" if network.edges else "it has no edge nodes"
         raise AtmdepotError(f"{table}: \"{node}\" is no edge node: {known}")
+    _warn_of_stale_code()
     daemon.run(network, node, find(table), metrics)
+
+
+def _warn_of_stale_code() -> None:
+    if build.is_compiled() and (newer := build.stale()):
+        log = logging.getLogger("atmdepot")
+        log.warning("the compiled data path is older than %s: %s", ", ".join(newer), build.REBUILD)
 
 
 @cli.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Set up what a make target needs: `testbed/setup.sh demo|bench|test`, from the checkout.
+# Set up what a make target needs, and run its command: `testbed/setup.sh demo|bench|test [COMMAND...]`, from the checkout.
 #
 # As root the missing system packages are installed (Debian, Ubuntu); otherwise it tells which they are and goes on.
 # Everything of Python's goes into a virtual environment of the checkout's own, .venv.
 set -eu
 
 purpose=${1:?demo, bench or test}
+shift
 venv=.venv
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -92,14 +93,98 @@ if [ -z "$python" ]; then
     exit 5
 fi
 
-stamp="$venv/.ready-for-$purpose"
-# Whatever is compiled is compiled anew when a source of it has changed.
-if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml setup.py atmdepot -newer "$stamp" \
-        \( -name '*.toml' -o -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) -print -quit)" ]; then
-    [ -x "$venv/bin/python" ] || { say "making $venv with $("$python" --version)"; "$python" -m venv "$venv"; }
-    extra=""
-    [ "$purpose" = test ] && extra="[dev]"
-    say "installing atmdepot and what it needs into $venv (where there is a compiler, this takes a minute)"
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check -e ".$extra"
-    touch "$stamp"
+# `watch PID WHAT LOG` waits for a process that prints to LOG: on a terminal with the seconds and its last line, elsewhere
+# with a line each ten seconds. Where it fails, what it printed is shown.
+watch() {
+    began=$(date +%s) told=0
+    while kill -0 "$1" 2>/dev/null; do
+        sleep 0.2
+        seconds=$(($(date +%s) - began))
+        if [ -t 2 ]; then
+            printf '\rsetup: %s s  %.60s\033[K' "$seconds" "$(tail -n 1 "$3")" >&2
+        elif [ $((seconds - told)) -ge 10 ]; then
+            told=$seconds
+            say "$seconds s: $(tail -n 1 "$3" | cut -c 1-60)"
+        fi
+    done
+    [ ! -t 2 ] || printf '\r\033[K' >&2
+    status=0
+    wait "$1" || status=$?
+    [ "$status" = 0 ] || { cat "$3" >&2; say "failed: $2"; }
+    return "$status"
+}
+
+# `step WHAT COMMAND...` says what a command is for, and runs it as `watch` does.
+step() {
+    what=$1
+    shift
+    say "$what"
+    "$@" >"$log" 2>&1 &
+    watch $! "$what" "$log"
+}
+
+# Byte code is written when a module is first used. The package itself is not compiled here, but by `compile` below.
+install() {
+    ATMDEPOT_PURE=1 "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-compile --no-build-isolation "$@"
+}
+
+# The time of the mark is that of the beginning: what changes in between is compiled next time.
+compile() {
+    touch "$venv/.compiling"
+    "$venv/bin/python" setup.py -q build_ext --inplace
+    mv "$venv/.compiling" "$venv/.compiled"
+}
+
+changed_since() {
+    [ ! -e "$1" ] || [ -n "$(find pyproject.toml setup.py atmdepot -newer "$1" \( -name "$2" -o -name "${3:-$2}" \
+        -o -name "${4:-$2}" -o -name "${5:-$2}" \) -print -quit)" ]
+}
+
+log=$(mktemp)
+compile_log=$(mktemp)
+compiler=""
+tidy() {
+    [ -z "$compiler" ] || kill "$compiler" 2>/dev/null || true
+    rm -f "$log" "$compile_log"
+}
+trap tidy EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+[ -x "$venv/bin/python" ] || step "making $venv with $("$python" --version)" "$python" -m venv "$venv"
+
+extra="" installed="$venv/.installed"
+[ "$purpose" != test ] || extra="[dev]" installed="$venv/.installed-for-test"
+"$venv/bin/python" -c 'import Cython, setuptools; assert int(setuptools.__version__.split(".")[0]) >= 77' 2>/dev/null ||
+    step "installing Cython" install "setuptools>=77" "cython>=3.1"
+
+if [ -z "${ATMDEPOT_PURE:-}" ] && changed_since "$venv/.compiled" "*.py" "*.pyx" "*.pxd" "*.h"; then
+    if command -v gcc >/dev/null 2>&1 && [ -e /usr/include/stdio.h ] && has_headers; then
+        say "compiling the data path, which takes about a minute"
+        compile >"$compile_log" 2>&1 &
+        compiler=$!
+    else
+        say "nothing is compiled, so the data path is plain Python: apt-get install gcc libc6-dev python3-dev"
+    fi
 fi
+
+if changed_since "$installed" "*.toml"; then
+    step "installing atmdepot and what it needs into $venv" install -e ".$extra"
+    touch "$installed"
+fi
+
+# A demo does not wait for the compiler.
+if [ "$purpose" = demo ] && [ -n "$compiler" ] && kill -0 "$compiler" 2>/dev/null && [ $# -gt 0 ]; then
+    say "the data path is being compiled: meanwhile the demo is in plain Python"
+    outcome=0
+    ATMDEPOT_PURE=1 "$@" || outcome=$?
+    say "the data path is still being compiled, for what you run next"
+    watch "$compiler" "the data path stays plain Python" "$compile_log" || true
+    compiler=""
+    exit "$outcome"
+fi
+if [ -n "$compiler" ]; then
+    watch "$compiler" "compiling the data path" "$compile_log"
+    compiler=""
+fi
+[ $# = 0 ] || "$@"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from atmdepot import build
 from tests.effort import scaled
 from tests.wireshark import Wireshark
 
@@ -46,6 +47,12 @@ def _docker_lacks() -> str:
     from tests.testbed.machine import lacks
 
     return lacks()
+
+
+def pytest_configure() -> None:
+    """Tests of compiled code that is older than its sources would tell of something else."""
+    if build.is_compiled() and (newer := build.stale()):
+        raise pytest.UsageError(f"the compiled data path is older than {', '.join(newer)}: {build.REBUILD}")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -106,7 +106,8 @@ except ModuleNotFoundError as error:
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package with a module that has C types, and a compiled twin that has C types, too."""
-    (tmp_path / "wire").mkdir()
+    tmp_path = tmp_path / "atmdepot"
+    (tmp_path / "wire").mkdir(parents=True)
     for name in ("node.py", "node.pxd", "plain.py", "wire/_octets.pyx", "wire/_octets.pxd", "wire/octets.py"):
         (tmp_path / name).touch()
     monkeypatch.setattr(build, "_PACKAGE", tmp_path)
@@ -138,3 +139,47 @@ def test_what_is_said(
     assert build.compiled() == names
     assert build.is_compiled() is (bool(names) and not pure)
     assert build.describe() == ("plain Python data path, as ATMDEPOT_PURE asks" if pure else says)
+
+
+# A checkout in which a source was changed after it was compiled.
+
+
+@pytest.fixture
+def checkout(package: Path) -> Path:
+    """The same in a checkout, all of it compiled after its sources were written."""
+    (package.parent / "setup.py").touch()
+    for name in ("node.cpython-311-x86_64-linux-gnu.so", "wire/_octets.so"):
+        (package / name).touch()
+    for path in package.rglob("*"):
+        os.utime(path, (2000, 2000) if path.suffix == ".so" else (1000, 1000))
+    return package
+
+
+@pytest.mark.parametrize(("changed", "newer"), [
+    ([], []), (["node.py"], ["node.py"]), (["wire/_octets.pyx", "node.pxd"], ["node.pxd", "wire/_octets.pyx"]),
+    (["plain.py", "wire/octets.py"], []),
+])
+def test_sources_newer_than_what_was_compiled(checkout: Path, changed: list[str], newer: list[str]) -> None:
+    for name in changed:
+        os.utime(checkout / name, (3000, 3000))
+    named = [f"{checkout.name}/{name}" for name in newer]
+    assert build.stale() == named
+    told = f"compiled data path, older than {', '.join(named)}: {build.REBUILD}" if newer else "compiled data path"
+    assert build.describe() == told
+
+
+def test_an_extension_that_was_not_built_again(checkout: Path) -> None:
+    os.utime(checkout / "wire" / "_octets.so", (500, 500))
+    assert f"{checkout.name}/wire/_octets.pyx" in build.stale()
+
+
+def test_an_installation_has_no_times_to_go_by(checkout: Path) -> None:
+    (checkout.parent / "setup.py").unlink()
+    os.utime(checkout / "node.py", (3000, 3000))
+    assert build.stale() == []
+    assert build.describe() == "compiled data path"
+
+
+def test_a_plain_checkout_has_nothing_to_compile_again(package: Path) -> None:
+    (package.parent / "setup.py").touch()
+    assert build.stale() == []

@@ -1,5 +1,3 @@
-# cython: auto_pickle=True
-# A balancer is copied to tell what it would choose, and copying goes by pickling.
 """Block 44: which server the next session gets.
 
 A balancer chooses among the servers of a pool that may take a session (on the alive-list, not draining, below their

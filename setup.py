@@ -80,6 +80,8 @@ class AllOrNone(build_ext):
 
     def run(self) -> None:
         """Build them; in place, none is older than any source then."""
+        # setuptools builds as if not in place, and copies afterwards.
+        self._must = bool(os.environ.get("ATMDEPOT_SANITIZE")) or bool(self.inplace and not self.editable_mode)
         super().run()
         if self.inplace:
             for extension in self.extensions:
@@ -91,7 +93,7 @@ class AllOrNone(build_ext):
         try:
             super().build_extensions()
         except (BaseError, CCompilerError, OSError) as error:
-            if os.environ.get("ATMDEPOT_SANITIZE") or (self.inplace and not self.editable_mode):
+            if self._must:
                 raise
             for extension in self.extensions:
                 Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
@@ -117,7 +119,7 @@ def _in_place(extension: Extension) -> Path:
 
 if int(setuptools.__version__.split(".")[0]) < OLDEST_SETUPTOOLS:
     sys.exit(f"setup.py: setuptools {OLDEST_SETUPTOOLS} or later is needed, and this is {setuptools.__version__}: "
-             f"pip install 'setuptools>={OLDEST_SETUPTOOLS}' 'cython>=3.1', or ./testbed/setup.sh, which does all of it")
+             f"pip install 'setuptools>={OLDEST_SETUPTOOLS}' 'cython>=3.1', or ./testbed/setup.sh, which does it")
 
 setup(ext_modules=extensions(), options={"build_ext": {"parallel": os.cpu_count() or 1}},
       cmdclass={"build_ext": AllOrNone})

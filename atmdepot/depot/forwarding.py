@@ -269,6 +269,10 @@ class Depot(AtmNode):
         """The sessions' wheel."""
         return [self.sessions._wheel]
 
+    def stood_still(self, span: int, now: int) -> None:
+        """Count the time in which this process heard nobody for no server's silence."""
+        self.probing.stood_still(self.management.servers.values(), span, now)
+
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over what a changed VC table may change while sessions go on: servers, pools, balancing, timers.
 

@@ -60,7 +60,7 @@ class Condition:
     """What is known of one server."""
 
     __slots__ = ("_askers", "_datagrams", "_failures", "_full", "_successes", "alive", "faults", "last_outcome",
-                 "last_report", "on_suspicion", "recovered", "reported_at", "since", "suspect", "why")
+                 "last_report", "not_made", "on_suspicion", "recovered", "reported_at", "since", "suspect", "why")
 
     def __init__(self, now: int) -> None:
         self.alive = True
@@ -73,6 +73,7 @@ class Condition:
         self.reported_at: int | None = None
         self.suspect = False  # a session was refused, or several are silent: probe at once, and without a pause
         self.on_suspicion: Callable[[], object] | None = None  # whoever probes may wait for it
+        self.not_made = 0  # probes that the depot's host could not make
         self._askers: dict[FlowKey, int] = {}  # sessions that wait for an answer, and since when; the first first
         self._full = False  # of sessions of enough clients
         self._failures = self._successes = 0
@@ -173,6 +174,12 @@ class Condition:
         else:
             self._clear(Fault.FULL_DATAGRAMS, "full datagrams arrive again", now)
 
+    def stood_still(self, span: int, now: int) -> None:
+        """Move all that was waited for on, by a span of time (ns, until now) in which no answer could be heard."""
+        if self.reported_at is not None:
+            self.reported_at = min(self.reported_at + span, now)
+        self._askers = {session: min(since + span, now) for session, since in self._askers.items()}
+
     def next_times(self, settings: Settings) -> list[int]:
         """When a silence becomes a fault, if nothing comes until then."""
         silent_at = self._silent_at(settings)
@@ -204,6 +211,10 @@ class Condition:
                 self.suspect = False
                 self._raise(Fault.PROBE, f"{outcome} to {count_text(self._failures, 'probe')}", now)
             self._judge_silence(settings, now)
+
+    def not_probed(self) -> None:
+        """Count a probe that the depot's own host could not make: it says nothing of the server."""
+        self.not_made += 1
 
     def _is_past(self, began: int) -> bool:
         """Whether what was waited for since then, in vain, tells of the time before the server came back."""
@@ -275,6 +286,11 @@ class Probing:
         for server in servers:
             server.condition.check_silence(self.settings, now)
             server.condition.check_statistics(self.settings, now)
+
+    def stood_still(self, servers: Iterable[Server], span: int, now: int) -> None:
+        """Count no silence for a span of time (ns, until now) in which the depot did not run."""
+        for server in servers:
+            server.condition.stood_still(span, now)
 
     def next_timer(self, servers: Iterable[Server]) -> int | None:
         """When `check` has something to notice (ns), or None."""

@@ -39,7 +39,7 @@ cdef class EdgeNode(AtmNode):
     cdef public object fragments, server_state
     cdef public VpTable table
     cdef public TimerWheel _wheel
-    cdef public long long mtu, _sequence, _lifetime, _lifetime_unclaimed
+    cdef public long long mtu, tries_not_made, _sequence, _lifetime, _lifetime_unclaimed
     cdef public LinkAdaptation link
     cdef public dict flows
     cdef public list _clp

@@ -106,6 +106,7 @@ class EdgeNode(AtmNode):
         self.flows: dict[FlowKey, Flow] = {}
         self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)
         self.server_state: ServerState | None = None  # as of the last report; None before the first
+        self.tries_not_made = 0  # of connections to the server, which this host could not make
         self._sequence = 0
         self._wheel = TimerWheel()
         self.reconfigure(network, 0)

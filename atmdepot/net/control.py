@@ -25,6 +25,7 @@ from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.question import Question  # noqa: TC001 - msgspec reads the annotation
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.control_client import is_answered
+from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
 from atmdepot.net.slices import Pace, encoded
 from atmdepot.net.stream import TraceRequest, stream_trace
 from atmdepot.net.views import SUBJECTS
@@ -57,7 +58,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     limit: int = 1000
 
 
-class ControlServer:
+class ControlServer(BoundedServer):
     """Answers for one pump."""
 
     def __init__(self, path: Path, pump: Pump, administration: Administration | None = None) -> None:
@@ -65,6 +66,7 @@ class ControlServer:
         self.path = path
         self._pump = pump
         self._administration = administration
+        super().__init__()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if path.is_socket() and is_answered(path):
@@ -77,8 +79,7 @@ class ControlServer:
 
     async def run(self) -> None:
         """Answer until cancelled."""
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._bound))
-        await trio.serve_listeners(self._answer, [listener])
+        await self.serve(self._bound, self._answer)
 
     def close(self) -> None:
         """Remove the socket."""
@@ -90,11 +91,12 @@ class ControlServer:
         try:
             with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
                 async with stream:
-                    await self._converse(stream)
+                    with self.connection() as scope:
+                        await self._converse(stream, scope)
         except Exception:
             log.exception("a client of %s was hung up on", self.path)
 
-    async def _converse(self, stream: trio.SocketStream) -> None:
+    async def _converse(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
         with trio.fail_after(_REQUEST_TIME):
             line = await _read_line(stream)
         try:
@@ -104,13 +106,15 @@ class ControlServer:
             return
         trio.lowlevel.current_task().name = _name_of(request)
         if request.trace is not None:
+            self.exempt(scope)  # taps are bounded
             await self._trace(stream, request.trace)
         elif request.reload:
             await _write_line(stream, await self._reload())
         elif request.show in SUBJECTS:
             await self._show(stream, request.show, min(max(0, request.limit), sys.maxsize))
         else:
-            await stream.send_all(self._reply(request))
+            with trio.fail_after(_ANSWER_TIME):
+                await stream.send_all(self._reply(request))
 
     async def _show(self, stream: trio.SocketStream, subject: str, limit: int) -> None:
         """Rows in pieces, each sent before the next is made: a client that reads slowly costs no memory."""
@@ -219,7 +223,7 @@ def _listen(path: Path) -> socket.socket:
     try:
         made.bind(str(path))
         path.chmod(0o600)
-        made.listen(16)
+        made.listen(MAX_CONNECTIONS)
     except OSError:
         made.close()
         raise

@@ -74,6 +74,7 @@ FAMILIES = {
     "sessions_evicted": _counter("Entries that made room for new ones: half-open sessions, closed ones, UDP flows "
                                  "without an answer.", "kind"),
     "sessions_adopted": _counter("Sessions that were adopted from their server's packets, as after a restart."),
+    "probes_not_made": _counter("Connections to ask after a server that this host could not make."),
     "server_alive": _gauge("1 on the alive-list, 0 on the dead-list.", "server"),
     "server_draining": _gauge("1 while the server is given no new sessions because of `atmdepot drain`.", "server"),
     "server_weight": _gauge("The server's weight in the VC table.", "server"),
@@ -144,6 +145,7 @@ class Metrics:
         self._add("host_restored", self._pump.host.restored if self._pump.host is not None else 0)
         self._add("loop_long_turns", self._pump.watchdog.count)
         self._add("loop_longest_turn_seconds", self._pump.watchdog.longest / 1e9)
+        self._add("probes_not_made", views.not_made_by(node))
         yield
 
     def _counters(self) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """Active probing and polling: real TCP connections of the depot's own host, through the ATM path, to each server.
 
 The host's TCP makes the packets; the depot's part is to know the flow beforehand and give it the server in question. A
-server on the dead-list is polled in the same way until it answers, also where probing is off.
+server on the dead-list is polled in the same way until it answers, also where probing is off. A probe that this host
+could not make says nothing of the server.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from atmdepot.depot.probing import Outcome
+from atmdepot.net.asking import Failures, Reserve, give_up_after
 from atmdepot.wire.flows import flow_key
 from atmdepot.wire.ip import PROTOCOL_TCP
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _MAX_ANSWER = 4096
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _DEFAULT_PORT = 80
+_SPARE = 4
+_SOON = 1.0
+"""So long (s) until a probe that could not be made is tried again, unless the interval is shorter."""
 
 
 class Prober:
@@ -33,16 +38,22 @@ class Prober:
     def __init__(self, depot: Depot, pump: Pump) -> None:
         self._depot = depot
         self._pump = pump
+        self._reserve = Reserve(0)
+        self._failures = Failures("probes")
 
     async def run(self) -> None:
         """Probe until cancelled, each server in a task of its own; a reload may add and take away servers."""
-        async with trio.open_nursery() as nursery:
-            watched: set[str] = set()
-            while True:
-                for name in self._depot.management.servers.keys() - watched:
-                    watched.add(name)
-                    nursery.start_soon(self._watch, name, watched)
-                await trio.sleep(1)
+        self._reserve = Reserve(_SPARE)
+        try:
+            async with trio.open_nursery() as nursery:
+                watched: set[str] = set()
+                while True:
+                    for name in self._depot.management.servers.keys() - watched:
+                        watched.add(name)
+                        nursery.start_soon(self._watch, name, watched)
+                    await trio.sleep(1)
+        finally:
+            self._reserve.close()
 
     async def _watch(self, name: str, watched: set[str]) -> None:
         while (server := self._depot.management.servers.get(name)) is not None:
@@ -50,29 +61,40 @@ class Prober:
             if settings.probe != "none" or not server.alive or server.condition.suspect:
                 began = self._pump.clock()
                 outcome = await self._probe(server)
+                if outcome is None:
+                    server.condition.not_probed()
+                    await trio.sleep(min(_SOON, settings.interval / 1e9))
+                    continue
                 server.condition.probed(outcome, settings, self._pump.clock(), began)
             await _pause(server, settings.interval / 1e9)
         watched.discard(name)
 
-    async def _probe(self, server: Server) -> Outcome:
-        """One connection; what is asked for over it, the settings say."""
+    async def _probe(self, server: Server) -> Outcome | None:
+        """One connection; what is asked for over it, the settings say. None when this host could not make it."""
         vip, port = self._service_of(server)
-        settings = self._depot.probing.settings
-        with trio.move_on_after(settings.timeout / 1e9):
-            try:
-                return await self._ask(server, vip, port)
-            except ConnectionRefusedError:
-                return Outcome.REFUSED
-            except OSError:
-                return Outcome.SILENT
-        return Outcome.SILENT
+        outcome: Outcome | None = Outcome.SILENT
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give_up_after, self._depot.probing.settings.timeout / 1e9, nursery.cancel_scope)
+            outcome = await self._try(server, vip, port)
+            nursery.cancel_scope.cancel()
+        if outcome is not None:
+            self._failures.over()
+        return outcome
+
+    async def _try(self, server: Server, vip: str, port: int) -> Outcome | None:
+        try:
+            return await self._ask(server, vip, port)
+        except ConnectionRefusedError:
+            return Outcome.REFUSED
+        except OSError as error:
+            return None if self._failures.is_own(error, vip) else Outcome.SILENT
 
     async def _ask(self, server: Server, vip: str, port: int) -> Outcome:
         family = socket.AF_INET6 if ":" in vip else socket.AF_INET
-        with trio.socket.socket(family, socket.SOCK_STREAM) as connection:
+        source = self._source_towards(family, vip, port)
+        with self._reserve.room(lambda: trio.socket.socket(family, socket.SOCK_STREAM)) as connection:
             # Closing by RST leaves nothing behind on either host, however often it is done.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            source = _source_towards(family, vip, port)
             await connection.bind((source, 0))
             key = flow_key(PROTOCOL_TCP, socket.inet_pton(family, source), connection.getsockname()[1],
                            socket.inet_pton(family, vip), port)
@@ -84,6 +106,13 @@ class Prober:
                 return await self._ask_for_page(connection, vip)
             finally:
                 del self._depot.probes[key]
+
+    def _source_towards(self, family: int, vip: str, port: int) -> str:
+        """The address that the host uses towards the VIP; nothing is sent to learn it."""
+        with self._reserve.room(lambda: socket.socket(family, socket.SOCK_DGRAM)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)  # that it is one is for connect to say
+            probe.connect((vip, port))
+            return str(probe.getsockname()[0])
 
     async def _ask_for_page(self, connection: trio.socket.SocketType, vip: str) -> Outcome:
         settings = self._depot.probing.settings
@@ -117,10 +146,3 @@ async def _pause(server: Server, seconds: float) -> None:
                 await refused.wait()
     finally:
         condition.on_suspicion = None
-
-
-def _source_towards(family: int, vip: str, port: int) -> str:
-    """The address that the host uses towards the VIP; nothing is sent to learn it."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((vip, port))
-        return str(probe.getsockname()[0])

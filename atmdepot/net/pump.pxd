@@ -6,10 +6,10 @@ from atmdepot.net.watchdog cimport Watchdog
 cimport cython
 
 
-cdef long long _SPIN, _REVIEW, _NEVER, _LEAST_PAUSE
+cdef long long _SPIN, _REVIEW, _NEVER, _LEAST_PAUSE, _STALL
 cdef double _LONGEST_WAIT
 cdef object _FROM_TUN, _TIMERS, _GUEST
-cdef int _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _READ_AND_WRITE, _NONE
+cdef int _MOST_PUT_OFF, _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _READ_AND_WRITE, _NONE
 
 
 cdef class _Port:
@@ -29,7 +29,8 @@ cdef class Pump:
     cdef list _ports
     cdef public set _backlogged
     cdef public list _lines, _wheels
-    cdef public long long _node_due, _reopen_at
+    cdef public long long _node_due, _reopen_at, _turned_at, _expected_at
+    cdef public int _put_off
     cdef public bint _started, _busy, _is_reviewed
     cdef public int _tun_descriptor
 

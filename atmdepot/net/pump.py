@@ -37,6 +37,9 @@ _SPIN = 200_000
 _REVIEW = 100_000_000
 """What passes may set a timer that is due before the node's others; they are looked over within so many ns (none of
 them is for less than seconds)."""
+_STALL = 500_000_000
+"""A turn that comes so much (ns) later than it was due: the process did not run, or did something else."""
+_MOST_PUT_OFF = 64
 _REOPEN = 1_000_000_000
 _LEAST_PAUSE = 1_000_000
 _NEVER = 1 << 62
@@ -94,6 +97,8 @@ class Pump:
         self._wheels = node.wheels()
         for wheel in self._wheels:
             wheel.most = _EXPIRED_AT_ONCE
+        self._turned_at = self._expected_at = self._node_due
+        self._put_off = 0  # so many turns
         self._started = False
         self._busy = False  # whether anything passed in the last turn
 
@@ -149,6 +154,9 @@ class Pump:
         now = self.clock()
         if ready and self._is_reviewed:
             self._review_by(now + _REVIEW)
+        if now - self._expected_at > _STALL:
+            self._has_stood_still(now)
+        self._turned_at = now
         due = self.next_timer()
         if due <= now:
             self.watchdog.begins(_TIMERS, now)
@@ -156,6 +164,7 @@ class Pump:
             due = self.next_timer()
             now = self.clock()
         self.watchdog.ends(now)
+        self._expected_at = max(due, now)
         return min(max(0, due - now) / 1e9, _LONGEST_WAIT)
 
     def next_timer(self) -> int:
@@ -278,9 +287,19 @@ class Pump:
                 if link.wants_write():
                     self._wait_for_room(name, link)
         if self._node_due <= now:
-            self._give_the_node_its_time(now)
+            # What was received counts before what is due, and there may be more of it; but a load has no end.
+            if self._busy and self._put_off < _MOST_PUT_OFF:
+                self._put_off += 1
+            else:
+                self._put_off = 0
+                self._give_the_node_its_time(now)
         if self._reopen_at <= now:
             self._bring_back_tun(now)
+
+    def _has_stood_still(self, now: int) -> None:
+        """Be fair after a stall (a stopped process, a virtual machine that slept): others were not silent."""
+        self.node.stood_still(now - self._turned_at, now)
+        self._busy = True  # the poll may have ended with the stall, so look once more
 
     def _give_the_node_its_time(self, now: int) -> None:
         """Handle the timers of the node's that are due, and note when the next ones are."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from atmdepot.net.asking import Failures, Reserve, give_up_after
 from atmdepot.wire.statistics import ServerState
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _INTERVAL = 1.0
 _PATIENCE = 0.8
+_SPARE = 1
 
 
 class Reporter:
@@ -26,9 +28,18 @@ class Reporter:
         self._node = node
         self._pump = pump
         self._target = _service_behind(node)
+        self._reserve = Reserve(0)
+        self._failures = Failures("connections to the server")
 
     async def run(self) -> None:
         """Report until cancelled; a reload may change how often, or switch it off and on."""
+        self._reserve = Reserve(_SPARE)
+        try:
+            await self._report()
+        finally:
+            self._reserve.close()
+
+    async def _report(self) -> None:
         while True:
             interval = self._node.network.probing.statistics / 1e9
             if not interval:
@@ -41,21 +52,40 @@ class Reporter:
             await trio.sleep(interval)
 
     async def _try_server(self) -> tuple[ServerState, int]:
-        """Connect to the server from here; how it went, and the time in ns that it took, or that was waited in vain."""
+        """Connect to the server from here; how it went, and the time in ns that it took, or that was waited in vain.
+
+        A try that this host could not make leaves the state unknown.
+        """
         if self._target is None:
             return ServerState.UNKNOWN, 0
         start = time.monotonic_ns()
-        with trio.move_on_after(_PATIENCE):
-            try:
-                family = socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET
-                with trio.socket.socket(family, socket.SOCK_STREAM) as connection:
-                    await connection.connect(self._target)
-            except ConnectionRefusedError:
-                return ServerState.REFUSES, 0
-            except OSError:
-                return ServerState.SILENT, time.monotonic_ns() - start
-            return ServerState.ACCEPTS, time.monotonic_ns() - start
-        return ServerState.SILENT, time.monotonic_ns() - start
+        state = ServerState.SILENT
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give_up_after, _PATIENCE, nursery.cancel_scope)
+            state = await self._connect(self._target)
+            nursery.cancel_scope.cancel()
+        if state in (ServerState.UNKNOWN, ServerState.REFUSES):
+            return state, 0
+        taken = time.monotonic_ns() - start
+        # What is above its patience is a stall of this process, not of the server.
+        return state, min(taken, int(_PATIENCE * 1e9)) if state is ServerState.ACCEPTS else taken
+
+    async def _connect(self, target: tuple[str, int]) -> ServerState:
+        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+        try:
+            with self._reserve.room(lambda: trio.socket.socket(family, socket.SOCK_STREAM)) as connection:
+                await connection.connect(target)
+        except ConnectionRefusedError:
+            state = ServerState.REFUSES
+        except OSError as error:
+            if self._failures.is_own(error, target[0]):
+                self._node.tries_not_made += 1
+                return ServerState.UNKNOWN
+            state = ServerState.SILENT
+        else:
+            state = ServerState.ACCEPTS
+        self._failures.over()
+        return state
 
 
 def _service_behind(node: EdgeNode) -> tuple[str, int] | None:

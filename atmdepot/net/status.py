@@ -7,6 +7,7 @@ one request is answered on each connection, and a page of metrics serves all who
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import h11
@@ -16,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.metrics import Metrics
 from atmdepot.net.readiness import not_ready
+from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
 from atmdepot.net.slices import Pace
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from atmdepot.config.units import TcpAddress
     from atmdepot.net.pump import Pump
 
-_MAX_CONNECTIONS = 16
 _MAX_REQUEST = 8192
 _PATIENCE = 5.0
 _FRESH = 250_000_000
@@ -34,7 +35,7 @@ _TEXT = "text/plain; charset=utf-8"
 _Answer = tuple[int, str, bytes]
 
 
-class StatusServer:
+class StatusServer(BoundedServer):
     """Answers for one pump."""
 
     def __init__(self, address: TcpAddress, pump: Pump) -> None:
@@ -45,14 +46,14 @@ class StatusServer:
         ProcessCollector(registry=self._registry)
         self._page, self._made_at = b"", -_FRESH
         self._making = trio.Lock()
-        self._open: list[trio.CancelScope] = []
+        super().__init__()
         self._pages: dict[bytes, Callable[[], _Answer]] = {
             b"/metrics": self._metrics, b"/healthz": self._healthz, b"/readyz": self._readyz}
         self._bound = _listen(address)
 
     async def run(self) -> None:
         """Answer until cancelled."""
-        await trio.serve_listeners(self._serve, [trio.SocketListener(trio.socket.from_stdlib_socket(self._bound))])
+        await self.serve(self._bound, self._serve)
 
     def close(self) -> None:
         """Close the socket."""
@@ -60,18 +61,10 @@ class StatusServer:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         """One connection, one request. When there are too many, the oldest is given up for the newest."""
-        if len(self._open) >= _MAX_CONNECTIONS:
-            self._open.pop(0).cancel()
         async with stream:
-            with trio.move_on_after(_PATIENCE) as scope:
-                self._open.append(scope)
-                try:
-                    await self._converse(stream)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    pass  # it went away
-                finally:
-                    if scope in self._open:
-                        self._open.remove(scope)
+            with self.connection(), trio.move_on_after(_PATIENCE), suppress(
+                    trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._converse(stream)
 
     async def _converse(self, stream: trio.SocketStream) -> None:
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_REQUEST)
@@ -144,7 +137,7 @@ async def _next_request(http: h11.Connection, stream: trio.SocketStream) -> h11.
 def _listen(address: TcpAddress) -> socket.socket:
     try:
         family, _, _, _, found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(found[:2], family=family, backlog=_MAX_CONNECTIONS)
+        return socket.create_server(found[:2], family=family, backlog=MAX_CONNECTIONS)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise EnvironmentLacks(f"the metrics page cannot be had at {address}: {reason}; give another address with "

@@ -14,7 +14,7 @@ from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.probing import Fault
 from atmdepot.depot.sessions import Session
 from atmdepot.drops import DropReason
-from atmdepot.edge.node import Flow
+from atmdepot.edge.node import EdgeNode, Flow
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.ip import endpoint
@@ -192,6 +192,9 @@ def _counters(pump: Pump) -> Iterator[Row]:
             yield _counter(node.name, "sessions", name, value, "sessions")
         for vp in node.vc_map.vps.values():
             yield _counter(node.name, vp.name, "vcis-exhausted", vp.exhausted, "sessions")
+    if not_made := not_made_by(node):
+        yield _counter(node.name, "probes", "not-made", not_made, "probes",
+                       "this host could not make the connection, so it says nothing of the server")
     for link in node.links.values():
         for name, value in (("rx-cells", link.rx_cells), ("tx-cells", link.tx_cells),
                             ("unassigned-cells", link.reassembler.unassigned_cells),
@@ -214,6 +217,13 @@ def _of_the_daemon(pump: Pump) -> Iterator[Row]:
     if host is not None and host.is_wanted:
         yield _counter(node.name, "host", "restored", host.restored, "times", "what was lost and is set up again")
         yield _counter(node.name, "host", "missing", len(host.missing), "parts", host.problem)
+
+
+def not_made_by(node: AtmNode) -> int:
+    """Connections to ask after servers that a node's host could not make."""
+    if isinstance(node, Depot):
+        return sum(server.condition.not_made for server in node.management.servers.values())
+    return node.tries_not_made if isinstance(node, EdgeNode) else 0
 
 
 _LATE = "what the line could have sent while the node was too late to send it; nothing is lost but time"

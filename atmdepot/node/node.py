@@ -126,6 +126,9 @@ class AtmNode(DataPath):
         """The wheels on which there may be very many items."""
         return []
 
+    def stood_still(self, span: int, now: int) -> None:
+        """Take note that the process did not run for so long (ns) until now: nobody was heard, silence or not."""
+
     def take_packets(self) -> list[bytes]:
         """The packets for the TUN device, in order; they are the caller's now."""
         packets, self.packets_out = self.packets_out, []

@@ -1,0 +1,100 @@
+"""Connections by which a daemon asks after servers: when they say nothing of the server, how long they wait.
+
+A connection that this host could not make is no result. Descriptors are kept for when there are no others.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    T = TypeVar("T")
+
+log = logging.getLogger("atmdepot")
+
+_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EPERM,
+        errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
+_LATE = 0.2
+
+
+class Failures:
+    """Connections that could not be made; each kind of error is logged once, until one can be made again."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._told: set[int | None] = set()
+
+    def is_own(self, error: OSError, address: str) -> bool:
+        """Tell whether an error is of this host, not of the path or the server; log it.
+
+        Over IPv6, Linux reports EACCES for an ICMPv6 error that a filter on the path has sent.
+        """
+        if error.errno not in _OWN or (error.errno == errno.EACCES and ":" in address):
+            return False
+        if error.errno not in self._told:
+            self._told.add(error.errno)
+            log.warning("%s cannot be made: %s; servers keep the condition that they have",
+                        self._what, error.strerror or error)
+        return True
+
+    def over(self) -> None:
+        """One could be made."""
+        self._told.clear()
+
+
+class Reserve:
+    """Spare descriptors, given up for a socket when there are no others."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._spare: list[int] = []
+        self._fill()
+
+    @contextmanager
+    def room(self, make: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+        """Make a socket, at the cost of a spare descriptor if need be, and close it in the end; raise OSError."""
+        try:
+            made = make()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._spare:
+                raise
+            os.close(self._spare.pop())
+            made = make()
+        try:
+            with made as opened:
+                yield opened
+        finally:
+            self._fill()
+
+    def _fill(self) -> None:
+        with suppress(OSError):
+            while len(self._spare) < self._count:
+                self._spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+    def close(self) -> None:
+        """Give them all up."""
+        self._count = 0
+        while self._spare:
+            os.close(self._spare.pop())
+
+
+async def give_up_after(seconds: float, scope: trio.CancelScope) -> None:
+    """Cancel a scope when so much time has passed.
+
+    Where this process itself stood still, what it waits for may lie in its sockets: then it waits once more.
+    """
+    late = True
+    while late:
+        due = trio.current_time() + seconds
+        await trio.sleep_until(due)
+        late = trio.current_time() - due > _LATE
+    scope.cancel()

@@ -1,0 +1,72 @@
+"""Connections to a daemon's own sockets: a bounded number, of which the oldest is given up for the newest.
+
+So whoever connects and says nothing takes neither the place of others nor the descriptors that probes need.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable, Iterator
+
+log = logging.getLogger("atmdepot")
+
+MAX_CONNECTIONS = 16
+_REST = 0.1
+
+
+class BoundedServer:
+    """A server on a socket that listens: the part that counts the connections which wait or are served."""
+
+    def __init__(self) -> None:
+        self._open: list[trio.CancelScope] = []
+
+    @contextmanager
+    def connection(self) -> Iterator[trio.CancelScope]:
+        """Count a connection for as long as it lasts; its scope is cancelled when newer ones need its place."""
+        while len(self._open) >= MAX_CONNECTIONS:
+            self.give_up_oldest()
+        with trio.CancelScope() as scope:
+            self._open.append(scope)
+            try:
+                yield scope
+            finally:
+                self.exempt(scope)
+
+    def give_up_oldest(self) -> None:
+        """Make room; without effect when there are none."""
+        if self._open:
+            self._open.pop(0).cancel()
+
+    def exempt(self, scope: trio.CancelScope) -> None:
+        """Count a connection no longer, since it is bounded elsewhere or over."""
+        if scope in self._open:
+            self._open.remove(scope)
+
+    async def serve(self, bound: socket.socket, answer: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
+        """Take what comes to a listening socket until cancelled; `answer` counts it, and raises nothing.
+
+        Where the kernel gives no descriptor, the oldest connection is given up for the next; this is logged once.
+        """
+        told: int | None = None
+        listening = trio.socket.from_stdlib_socket(bound)
+        with listening:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    try:
+                        accepted, _ = await listening.accept()
+                    except OSError as error:
+                        if told != error.errno:
+                            log.warning("a connection cannot be taken: %s", error.strerror)
+                        told = error.errno
+                        self.give_up_oldest()
+                        await trio.sleep(_REST)
+                        continue
+                    told = None
+                    nursery.start_soon(answer, trio.SocketStream(accepted))

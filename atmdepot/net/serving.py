@@ -6,6 +6,7 @@ So whoever connects and says nothing takes neither the place of others nor the d
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("atmdepot")
 
 MAX_CONNECTIONS = 16
-_REST = 0.1
+_REST, _SHORT_REST = 0.1, 0.005
+_SILENT = 60.0
 
 
 class BoundedServer:
@@ -52,9 +54,9 @@ class BoundedServer:
     async def serve(self, bound: socket.socket, answer: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
         """Take what comes to a listening socket until cancelled; `answer` counts it, and raises nothing.
 
-        Where the kernel gives no descriptor, the oldest connection is given up for the next; this is logged once.
+        Where the kernel gives no descriptor, the oldest connection is given up for the next; that is logged now and then.
         """
-        told: int | None = None
+        told_at = -math.inf
         listening = trio.socket.from_stdlib_socket(bound)
         with listening:
             async with trio.open_nursery() as nursery:
@@ -62,11 +64,10 @@ class BoundedServer:
                     try:
                         accepted, _ = await listening.accept()
                     except OSError as error:
-                        if told != error.errno:
+                        if trio.current_time() - told_at > _SILENT:
+                            told_at = trio.current_time()
                             log.warning("a connection cannot be taken: %s", error.strerror)
-                        told = error.errno
+                        await trio.sleep(_SHORT_REST if self._open else _REST)
                         self.give_up_oldest()
-                        await trio.sleep(_REST)
                         continue
-                    told = None
                     nursery.start_soon(answer, trio.SocketStream(accepted))

@@ -54,7 +54,7 @@ class BoundedServer:
     async def serve(self, bound: socket.socket, answer: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
         """Take what comes to a listening socket until cancelled; `answer` counts it, and raises nothing.
 
-        Where the kernel gives no descriptor, the oldest connection is given up for the next; that is logged now and then.
+        Where the kernel gives no descriptor, the oldest connection is given up for the next; it is logged now and then.
         """
         told_at = -math.inf
         listening = trio.socket.from_stdlib_socket(bound)

@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,6 +157,22 @@ def test_a_server_fails_and_comes_back(
     assert condition(frail)["for"] < SOON
     assert sorted(served(frail, 4)) == ["web1", "web1", "web2", "web2"]
     assert [frail.fetch(VIP, "10KB").octets for _ in range(2)] == [page("10KB")] * 2
+
+
+def test_a_depot_that_stood_still_takes_no_server_for_dead(frail: Site) -> None:
+    """Longer than `statistics_timeout`, a probe's time and `no_ack`; a server that died would be alive anew."""
+    until(lambda: is_alive(frail), SOON)
+    before = [condition(frail, name)["for"] for name in ("web1", "web2")]
+    depot = frail.pid("depot")
+    os.kill(depot, signal.SIGSTOP)
+    time.sleep(6)
+    os.kill(depot, signal.SIGCONT)
+    for _ in range(20):
+        rows = [condition(frail, name) for name in ("web1", "web2")]
+        assert [row["list"] for row in rows] == ["alive", "alive"]
+        assert all(row["for"] > was + 6 for row, was in zip(rows, before, strict=True)), rows
+        time.sleep(0.1)
+    assert sorted(served(frail, 4)) == ["web1", "web1", "web2", "web2"]
 
 
 def test_ab_goes_on_when_a_server_dies(frail: Site, needs: Callable[[str], None]) -> None:

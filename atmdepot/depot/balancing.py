@@ -156,7 +156,7 @@ class WeightedRoundRobin(Balancer):
         known = self._settled(servers, now)
         chosen, most = servers[0], 0
         for server in servers:
-            credit = known[server.name] + server.effective_weight(now)
+            credit = known[server.name] + max(1, server.effective_weight(now))
             if server is servers[0] or credit > most:
                 chosen, most = server, credit
         return chosen
@@ -166,7 +166,7 @@ class WeightedRoundRobin(Balancer):
         known = self._credit = self._settled(servers, now)
         earned = 0
         for server in servers:
-            weight = server.effective_weight(now)
+            weight = max(1, server.effective_weight(now))
             known[server.name] += weight
             earned += weight
         known[chosen.name] -= earned
@@ -184,7 +184,7 @@ class WeightedRoundRobin(Balancer):
             else:
                 return known
         settled = {server.name: known.get(server.name, 0) for server in servers}
-        weights = {server.name: server.effective_weight(now) for server in servers}
+        weights = {server.name: max(1, server.effective_weight(now)) for server in servers}
         excess, total = sum(settled.values()), sum(weights.values())
         for name, weight in weights.items():
             settled[name] -= excess * weight // total

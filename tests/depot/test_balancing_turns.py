@@ -172,3 +172,18 @@ def test_turns_of_servers_that_are_gone_are_forgotten() -> None:
         short_sessions(pool, 3)
     assert len(pool.balancer._turns._begin) <= 2
     assert len(pool.balancer._turns._numbers) <= 2
+
+
+@pytest.mark.parametrize("balancing", BALANCERS)
+def test_backup_servers_without_a_weight_share_alike(balancing: str) -> None:
+    """Weight 0 keeps a server out of the regular ones; among backup servers it counts as the least there is."""
+    servers = make_servers({}, *({"backup": True, "weight": 0} for _ in range(3)))
+    pool = Pool("p", servers, balancing)
+    short_sessions(pool, 5)
+    set_alive(servers[0], up=False)
+    given = [pool.take_next(bytes((10, 9, n >> 8, n & 255)), 0) for n in range(300)]
+    got = Counter(server.name for server in given if server is not None)
+    if not pool.balancer.keyed:
+        got = short_sessions(pool, 300)
+    assert set(got) == {"web2", "web3", "web4"}
+    assert all(count == pytest.approx(100, abs=35) for count in got.values())

@@ -113,7 +113,7 @@ class ControlServer(BoundedServer):
         elif request.show in SUBJECTS:
             await self._show(stream, request.show, min(max(0, request.limit), sys.maxsize))
         else:
-            with trio.fail_after(_ANSWER_TIME):
+            with trio.fail_after(_PATIENCE):
                 await stream.send_all(self._reply(request))
 
     async def _show(self, stream: trio.SocketStream, subject: str, limit: int) -> None:

@@ -327,8 +327,9 @@ def shipped_tables() -> dict[str, Path]:
 
 def load(name: str | Path) -> Network:
     """Read and check a VC table; raise NetworkError with all its mistakes."""
-    path = find(str(name))
+    path = Path(name)
     try:
+        path = find(str(name))
         text = _read(path).decode().replace("\r\n", "\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"

@@ -95,12 +95,15 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
     The metrics page is at `metrics`, or else where the table says; without both there is none. Raises EnvironmentLacks,
     before READY, when something cannot be had.
     """
-    # Until trio listens for it, SIGTERM must not end the process without taking back what was set up.
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     keep_the_heap()
     node = make_node(network, name, time.monotonic_ns())
+    hang_ups: list[int] = []
     with ExitStack() as stack:
-        stack.callback(signal.signal, signal.SIGTERM, before)
+        # Until trio listens for them, SIGTERM must not end the process without taking back what was set up, and SIGHUP
+        # not at all: the table was read before it came, so the reload is made up for.
+        for number, handler in ((signal.SIGTERM, lambda *_: sys.exit(0)),
+                                (signal.SIGHUP, lambda number, _: hang_ups.append(number))):
+            stack.callback(signal.signal, number, signal.signal(number, handler))
         links: dict[str, CellLink] = {}
         for link in node.links:
             links[link] = open_link(network, link, node)
@@ -125,7 +128,7 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         interrupt_nobody()
         wake_up_on_time()
         host = HostLoop(pump)
-        host.run(_run, pump, host, setup, control, administration, status)
+        host.run(_run, pump, host, setup, control, administration, status, hang_ups)
 
 
 def _open_status(address: TcpAddress | None, pump: Pump) -> StatusServer | None:
@@ -167,7 +170,7 @@ def _open_tun(network: Network, name: str, setup: HostSetup | None = None) -> Pa
 
 async def _run(
     pump: Pump, host: HostLoop, setup: HostSetup, control: ControlServer, administration: Administration,
-    status: StatusServer | None,
+    status: StatusServer | None, hang_ups: list[int],
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
@@ -185,6 +188,8 @@ async def _run(
             log.warning("%s: %s, from %s", pump.node.name, build.describe(), build.package())
             sys.stdout.write("READY\n")
             sys.stdout.flush()
+            if hang_ups:
+                nursery.start_soon(administration.reload_on_signal_in_thread)
             async for number in signals:
                 if number == signal.SIGHUP:
                     nursery.start_soon(administration.reload_on_signal_in_thread)

@@ -418,6 +418,12 @@ def test_a_file_that_cannot_be_read(
         f"{', '.join(table.stem for table in TABLES)}")]
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, f"{'x/' * 3000}y.toml"])
+def test_a_name_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(NetworkError, match="cannot be read: File name too long"):
+        network.load(name)
+
+
 def test_a_file_is_found_by_path_or_by_the_name_it_ships_under(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert network.find("direct").name == network.find("direct.toml").name == "direct.toml"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +46,30 @@ def test_a_link_has_a_line_when_the_table_gives_it_one(settings: str, kind: type
     assert inner.cells == 27
     assert inner.drops is node.links["to-web1"].drops
     link.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_signal_that_comes_while_a_node_is_set_up(
+        monkeypatch: pytest.MonkeyPatch, short_dir: Path, number: signal.Signals) -> None:
+    """SIGTERM takes back what was begun; SIGHUP ends nothing, and the reload is made up for when the node runs."""
+    noted: list[list[int]] = []
+    monkeypatch.setattr(daemon, "HostSetup", Host)
+    monkeypatch.setattr(Host, "told", [])
+    monkeypatch.setattr(daemon, "open_tun", lambda _: SocketTun())
+    monkeypatch.setattr(daemon, "interrupt_nobody", lambda: signal.raise_signal(number))
+    monkeypatch.setattr(daemon, "_calm_the_garbage_collector", lambda: None)
+    loop = SimpleNamespace(run=lambda *arguments: noted.append(list(arguments[-1])))
+    monkeypatch.setattr(daemon, "HostLoop", lambda _: loop)
+    monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(short_dir))
+    before = signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM)
+    if number == signal.SIGTERM:
+        with pytest.raises(SystemExit):
+            daemon.run(network(), DEPOT, short_dir / "table.toml")
+    else:
+        daemon.run(network(), DEPOT, short_dir / "table.toml")
+    assert noted == ([[signal.SIGHUP]] if number == signal.SIGHUP else [])
+    assert Host.told == ["apply", "undo"]
+    assert (signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM)) == before
 
 
 class Host:

@@ -187,6 +187,8 @@ LIMITS: dict[str, tuple[list[tuple[str, Any]], set[str]]] = {
     "an interface of the lab's": ([("nodes.depot.tun", "client")], {"nodes.depot.tun"}),
     "metrics at an address of another host": ([("nodes.web1.metrics", "192.0.2.1:9464")], {"nodes.web1.metrics"}),
     "metrics at a name": ([("nodes.depot.metrics", "depot.example:9464")], {"nodes.depot.metrics"}),
+    "more ports than a web server has": ([("services.web.ports", list(range(1, 4002)))],
+                                         {"servers.web1", "servers.web2"}),
     "metrics at the web server's port": ([("nodes.web1.metrics", "0.0.0.0:80")], {"nodes.web1.metrics"}),
 }
 

@@ -53,6 +53,10 @@ NO_PAUSE = {
     ("probing", "interval"): ("1ms",), ("probing", "timeout"): ("1ms",), ("probing", "statistics"): ("0s", "1ms")}
 """Durations whose least is not nothing."""
 
+BESIDE = {("sessions", "max_sessions"): ((2, 2**31 - 1), {"max_half_open": 1}),
+          ("sessions", "max_half_open"): ((1, 2**31 - 2), {"max_sessions": 2**31 - 1})}
+"""Numbers that have to fit one another: what is acceptable, beside a value of another key."""
+
 
 def numbers(kind: Any = Network, path: tuple[str, ...] = ()) -> list[Number]:
     """The keys of the model under a path that hold numbers."""
@@ -86,7 +90,7 @@ def bounded(kind: type, meta: msgspec.Meta, path: tuple[str, ...]) -> Number:
     if kind is float:
         good: tuple[Any, ...] = (meta.ge, 5e-324, 1e-12, meta.le)
         return Number(path, good, (-1e-9, 1.000001, float("nan"), float("inf"), float("-inf"), 10**19, 10**400, True))
-    return Number(path, (meta.ge, meta.le), (
+    return Number(path, BESIDE[path][0] if path in BESIDE else (meta.ge, meta.le), (
         meta.ge - 1, meta.le + 1, 10**19, -10**19, 10**40, -C_LIMIT - 1, 1.5, float("nan"), float("inf"), True))
 
 
@@ -111,6 +115,8 @@ def table_with(path: tuple[str, ...], value: Any) -> str:
         inner = inner.setdefault(key, {})
     if path[-2:] == ("shared_vcs", "CBR") or path[-1] in ("default_vci", "management_vci"):
         document["vps"]["web1"].pop("session_vcis", None)
+    if path in BESIDE:
+        inner.update(BESIDE[path][1])
     inner[path[-1]] = value
     return dump(document)
 

@@ -57,7 +57,7 @@ def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> N
     ready = directory / READY_FILE
     ready.unlink(missing_ok=True)
     if wire:
-        wire_here(plan_of(network), node, [str(vip) for vip in network.vips])
+        wire_here(plan_of(network, web=web), node, [str(vip) for vip in network.vips])
     if node == CLIENT:
         wait_for_all(network, timeout)
         ready.touch()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 CLIENT = "client"
 """The node that the lab adds: where the browsers and load generators run."""
 
+_MOST_PORTS = 4000
+"""Of two addresses each, they fit into the connections that nginx is given (`web.py`)."""
+
 
 def lab_problems(network: Network, *, web: bool = True) -> list[Problem]:
     """Everything that keeps the lab from bringing a network up, with web servers or without."""
@@ -100,6 +103,9 @@ def _addresses_of(network: Network, name: str) -> set[str]:
 
 def _web_ports(network: Network) -> Iterator[Problem]:
     for server in web_servers(network):
+        if len(server.ports) > _MOST_PORTS:
+            yield Problem(("servers", server.name), f"in the lab a web server listens at {_MOST_PORTS} ports at the most: "
+                                                    f"take some of its {len(server.ports)} from its services")
         metrics = network.nodes[server.node].metrics
         if metrics is not None and metrics.port in server.ports:
             yield Problem(("nodes", server.node, "metrics"), f"{metrics}: in the lab {server.node}'s web server has "

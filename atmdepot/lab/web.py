@@ -15,7 +15,7 @@ from atmdepot.lab.pages import SIZES, own_pages, page
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from atmdepot.config.model import Network
+    from atmdepot.config.model import Network, Service
 
 _TEMP = {"client_body": "", "proxy": "proxy", "fastcgi": "fastcgi", "uwsgi": "uwsgi", "scgi": "scgi"}
 """The temporary paths of nginx, each with the module that knows the directive."""
@@ -62,10 +62,13 @@ class WebServer(Struct, frozen=True):
 def web_servers(network: Network) -> list[WebServer]:
     """The servers of the services that stand behind our edge nodes."""
     found = []
+    of_server: dict[str, list[Service]] = {name: [] for name in network.servers}
+    for service in network.services.values():
+        for name in dict.fromkeys(service.servers):
+            of_server[name].append(service)
     for name, server in network.servers.items():
         if network.nodes[server.node].kind == "edge":
-            services = [service for service in network.services.values()
-                        if name in service.servers and "tcp" in service.offered]
+            services = [service for service in of_server[name] if "tcp" in service.offered]
             ports = sorted({port for service in services for port in service.ports or [80]}) or [80]
             ipv6 = any(vip.version == 6 for service in services for vip in service.vip)
             found.append(WebServer(node=server.node, name=name, ports=tuple(ports), ipv6=ipv6))

@@ -26,7 +26,7 @@ PLAIN = pytest.mark.skipif(build.is_compiled(), reason="methods of compiled clas
 def changed() -> Network:
     """A table that differs in all that may be taken over, with a server that is new and in front of the others."""
     network = make_network(tables='balancing = "weighted-round-robin"\n[sessions]\nidle = "1s"\nmax_sessions = 5\n'
-                                  '[probing]\ninterval = "7s"\n')
+                                  'max_half_open = 2\n[probing]\ninterval = "7s"\n')
     servers = {"web9": replace(network.servers["web1"]),
                **{name: replace(server, weight=7, backup=True, max_sessions=3)
                   for name, server in network.servers.items()}}

@@ -104,7 +104,7 @@ def _addresses_of(network: Network, name: str) -> set[str]:
 def _web_ports(network: Network) -> Iterator[Problem]:
     for server in web_servers(network):
         if len(server.ports) > _MOST_PORTS:
-            yield Problem(("servers", server.name), f"in the lab a web server listens at {_MOST_PORTS} ports at the most: "
+            yield Problem(("servers", server.name), f"in the lab a web server has at most {_MOST_PORTS} ports: "
                                                     f"take some of its {len(server.ports)} from its services")
         metrics = network.nodes[server.node].metrics
         if metrics is not None and metrics.port in server.ports:

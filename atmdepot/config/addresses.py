@@ -6,6 +6,7 @@ Whatever these rules let through, the daemons can bind, assign and send to, as f
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 
 from atmdepot.config.model import Problem
@@ -19,6 +20,7 @@ Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
 _IPV6_MIN_MTU = 1280
+_LONGEST_NAME = 253
 _NO_DEVICES = {".", "..", "lo", "all", "default"}
 """Names that the kernel gives to no device, or has for others."""
 
@@ -31,8 +33,19 @@ def ip_of(host: str) -> Ip | None:
         return None
 
 
+def fault_of_name(name: str) -> str:
+    """Say why a name is no host's; empty when it may be one (RFC 1123 section 2.1; an underscore does no harm)."""
+    try:
+        if re.fullmatch(r"[\w.-]+", name) and len(name.encode("idna")) <= _LONGEST_NAME:
+            return ""
+    except UnicodeError:
+        pass
+    return (f"{name!r} is no name of a host: write letters, digits and '-', and dots between its parts of at most 63, "
+            "as in \"depot.example\"")
+
+
 def fault_of(address: Ip) -> str:
-    """Why an address cannot be one machine's own; empty when it can (RFC 1122 3.2.1.3, RFC 4291)."""
+    """Say why an address cannot be one machine's own; empty when it can (RFC 1122 3.2.1.3, RFC 4291)."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return f"{address} is an IPv4 address in the form of IPv6: write {address.ipv4_mapped}"
@@ -62,8 +75,9 @@ def _link(network: Network, name: str, link: Link) -> Iterator[Problem]:
         path = ("links", name, "ends", node)
         far = link.other_end(node)
         if ip is None:
-            continue
-        if ip.is_unspecified:
+            if fault := fault_of_name(link.ends[node].host):
+                yield Problem(path, fault)
+        elif ip.is_unspecified:
             # Our own end may be any address of ours, where nobody of ours has to send to it.
             if network.nodes[far].kind != "external" or network.nodes[node].kind == "external":
                 yield Problem(path, f"{link.ends[node]}: this address does not lead from one machine to another, so "
@@ -100,7 +114,7 @@ def _wildcards(network: Network) -> Iterator[Problem]:
 
 
 def _overlap(one: Ip, other: Ip) -> bool:
-    """Whether a socket bound to one of two addresses, the other or both of which stand for all, meets the other's.
+    """Tell two addresses apart that one socket cannot have: either stands for all of a node's, in reach of the other.
 
     :: takes in IPv4 as well (RFC 3493 section 3.7).
     """
@@ -121,8 +135,7 @@ def _nodes(network: Network) -> Iterator[Problem]:
             elif (others := ends.get(address)) and name not in others:
                 yield Problem((*path, "address"), f"{ip} is the address of \"{next(iter(others))}\" on a link: write "
                                                   "another")
-        metrics = None if node.metrics is None else ip_of(node.metrics.host)
-        if metrics is not None and not metrics.is_unspecified and (fault := fault_of(metrics)):
+        if node.metrics is not None and (fault := _fault_of_page(node.metrics.host)):
             yield Problem((*path, "metrics"), fault)
         if node.kind == "external":
             continue
@@ -132,6 +145,14 @@ def _nodes(network: Network) -> Iterator[Problem]:
         if ipv6 and node.mtu < _IPV6_MIN_MTU:
             yield Problem((*path, "mtu"), f"an MTU of {node.mtu} is too small for {ipv6}: IPv6 needs {_IPV6_MIN_MTU} "
                                           "(RFC 8200 section 5)")
+
+
+def _fault_of_page(host: str) -> str:
+    """Say why no metrics page can be had at a host; it may be at any address of the node's."""
+    ip = ip_of(host)
+    if ip is None:
+        return fault_of_name(host)
+    return "" if ip.is_unspecified else fault_of(ip)
 
 
 def _hosts_of_ends(network: Network) -> dict[str, set[str]]:

@@ -17,7 +17,6 @@ USER_BITS_PER_CELL = 384
 LINE_RATES = {"ds3": 96_000, "oc3": 353_207, "stm1": 353_207, "oc12": 1_412_830, "oc48": 5_651_320}
 """Cells per second of the common ATM interfaces: their payload rate divided by 424 bits."""
 
-_LONGEST_NAME = 253
 _LONGEST = 8760 * 3600 * 10**9
 FASTEST = 10**9
 """Cells per second of the fastest line: a cell in each nanosecond."""
@@ -196,9 +195,6 @@ class SocketAddress(str):
         if match[3] != "*" and (len(match[3]) > 5 or not 1 <= int(match[3]) <= 65535):
             raise ValueError(f"{match[3]} is no {cls.protocol} port: ports are 1 to 65535")
         host = match[1] or match[2]
-        if not match[1] and not _is_host(host):
-            raise ValueError(f"{host!r} is no name of a host: write letters, digits and '-', and dots between its "
-                             "parts of at most 63, as in \"depot.example:5501\"")
         if match[1] or re.fullmatch(r"[\d.]+", host):
             host = IpAddress.parse(host)
         return cls.of(host, 0 if match[3] == "*" else int(match[3]))
@@ -232,14 +228,6 @@ class TcpAddress(SocketAddress):
 
     __slots__ = ()
     protocol = "TCP"
-
-
-def _is_host(name: str) -> bool:
-    """Whether a name can be asked for (RFC 1123 section 2.1; an underscore does no harm)."""
-    try:
-        return re.fullmatch(r"[\w.-]+", name) is not None and len(name.encode("idna")) <= _LONGEST_NAME
-    except UnicodeError:
-        return False
 
 
 def _is_number(value: object) -> bool:

@@ -114,7 +114,7 @@ def _wildcards(network: Network) -> Iterator[Problem]:
 
 
 def _overlap(one: Ip, other: Ip) -> bool:
-    """Tell two addresses apart that one socket cannot have: either stands for all of a node's, in reach of the other.
+    """True when a socket bound to one of two addresses takes in the other, where either stands for all of a node's.
 
     :: takes in IPv4 as well (RFC 3493 section 3.7).
     """

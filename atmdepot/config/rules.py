@@ -186,7 +186,7 @@ def _mtus(network: Network) -> Iterator[Problem]:
 
 
 def _times(network: Network) -> Iterator[Problem]:
-    """What is done again and again has a pause between: without it, nothing else would be done."""
+    """Pauses between what is done again and again: without them, no other work would be done."""
     probing = network.probing
     for key, least in (("interval", ""), ("timeout", ""), ("statistics", ", or \"0s\" for none")):
         span: Duration = getattr(probing, key)

@@ -1,4 +1,4 @@
-"""What a good VC table may say that the lab cannot bring up: there, each node is a machine of its own, without names.
+"""Limits of the lab: a good VC table may say what it cannot bring up, since each node is a machine there, without names.
 
 `check` tells it beforehand, and the lab refuses by the same rules.
 """
@@ -36,7 +36,7 @@ def told(problem: Problem) -> str:
 
 
 def is_routable(host: str) -> bool:
-    """Whether a host is an address that leads from one machine to another."""
+    """True when a host is an address that leads from one machine to another."""
     ip = ip_of(host)
     return ip is not None and not (ip.is_loopback or ip.is_unspecified)
 

@@ -1,4 +1,4 @@
-"""Limits of the lab: a good VC table may say what it cannot bring up, since each node is a machine there, without names.
+"""Limits of the lab: a good table may say what it cannot bring up, since each node is a machine there, without names.
 
 `check` tells it beforehand, and the lab refuses by the same rules.
 """

@@ -28,7 +28,10 @@ def _length(data: bytes, at: int) -> int:
 
 
 def looks_like_erf(octets: OctetReader) -> bool:
-    """Whether what follows begins with ERF records: up to five are looked at, and a whole one must be there."""
+    """Whether what follows begins with ERF records: up to five are looked at.
+
+    One that is whole must be there, and two before one that is damaged.
+    """
     at = 0
     for number in range(_LOOKED_AT):
         if not octets.want(at + ERF_HEADER_SIZE):
@@ -37,7 +40,7 @@ def looks_like_erf(octets: OctetReader) -> bool:
         start = octets.at + at
         length = _length(octets.data, start)
         if octets.data[start + 8] & _TYPE_BITS not in _TYPES or length < ERF_HEADER_SIZE:
-            return False
+            return number > 1
         if not octets.want(at + length):
             return number > 0
         at += length

@@ -150,7 +150,8 @@ def _running(choice: Choice) -> Iterator[Opened]:
         follower.interfaces = {(node, link): Interface(told.interface)
                                for node, of in source.nodes.items() for link, told in of.links.items()}
         place = ", ".join(source.nodes) + (f" (not running: {', '.join(silent)})" if silent else "")
-        links = [(node, link) for node, told in source.nodes.items() for link in told.links]
+        asked = {path.stem: links for path, links in places.items()}
+        links = [(node, link) for node, told in source.nodes.items() for link in asked.get(node) or told.links]
         yield Opened(source, follower, book, source.stop, lambda: _missed(source), len(source.nodes), place, links)
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atmdepot.node.events import Drop
+from atmdepot.trace.filter.filter import parse_filter
 from atmdepot.trace.items import Cell, HecVerdict, Pdu, Place, encapsulation_of
 from atmdepot.trace.names import VcName
+from atmdepot.trace.show.fields import row
+from atmdepot.trace.show.text import LinePrinter, Stamp
+from atmdepot.trace.show.tree import tree_text
 from atmdepot.trace.verdicts import expected_cells
 from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.llc import Encapsulation, encapsulate
@@ -15,6 +22,7 @@ from atmdepot.wire.packet import analyse
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.ip_packets import ping, tcp
 from tests.packets import ip_packets, no_packets
+from tests.trace.captures import ethernet, http_packet
 
 PLACE = Place("depot", "to-web1", "out")
 V4 = tcp("10.9.0.2", 4000, "10.80.0.1", 80, 2)
@@ -124,3 +132,53 @@ def test_a_report_of_an_edge_node_is_no_ip_packet_whatever_its_first_octet_looks
     pdu = Pdu(0, 0, Place("", "l", "in"), bytes(4), 1, 33, report)
     pdu.sdu = report
     assert pdu.carried.how == "statistics"
+
+
+# Bridged Ethernet frames (RFC 2684 sections 5.2 and 6.2).
+
+TAGS = {"no tag": b"", "a VLAN": bytes.fromhex("81000005"), "two": bytes.fromhex("88A8000181000005")}
+HEADS = {"LLC": "AAAA030080C200070000", "LLC with FCS": "AAAA030080C200010000", "VC": "0000"}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("tags", TAGS.values(), ids=TAGS)
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("padding", [0, 7])
+def test_the_packet_in_a_bridged_frame_is_found(head: str, tags: bytes, version: int, padding: int) -> None:
+    packet = http_packet(version)
+    frame = ethernet(packet, tags) + bytes(padding)
+    fcs = zlib.crc32(frame).to_bytes(4, "little") if "FCS" in head else b""
+    pdu = pdu_of(bytes.fromhex(HEADS[head]) + frame + fcs)
+    assert (pdu.carried.octets, pdu.carried.frame, pdu.carried.problem) == (packet, frame, "")
+    assert pdu.flow == analyse(packet).flow()
+    assert pdu.carried.ethertype == (0x0800 if version == 4 else 0x86DD)
+    for words in (["tcp", "port", "80"], ["ack"], ["src", "host", "192.0.2.1" if version == 4 else "2001:db8::1"]):
+        assert parse_filter(words).matches(pdu)
+    assert row(pdu)["dport"] == 80
+    line, quick = (LinePrinter(Stamp.NONE, quick=quick).line(pdu) for quick in (False, True))
+    assert "00:00:00:00:00:00" in line
+    assert '"GET /index.html HTTP/1.1"' in line
+    assert ":80 TCP [P.] length" in quick
+    tree = tree_text(pdu)
+    assert ("\n    Ethernet\n" in tree, f"IPv{version}\n" in tree, "destination port: 80" in tree) == (True,) * 3
+    assert ("vlan: 5, priority 0" in tree) == bool(tags)
+
+
+@pytest.mark.parametrize("octets", [b"", b"\x45", http_packet(4)[:30]])
+def test_a_frame_whose_packet_is_damaged_says_so(octets: bytes) -> None:
+    frame = bytes(12) + b"\x08\x00" + octets
+    carried = pdu_of(bytes.fromhex(HEADS["LLC"]) + frame).carried
+    assert carried.packet is None
+    assert carried.problem
+    assert carried.frame == frame
+
+
+def test_a_frame_that_a_capture_has_cut_shows_its_packet() -> None:
+    pdu = pdu_of(bytes.fromhex(HEADS["LLC"]) + ethernet(http_packet(4))[:-20])
+    pdu.missing = 28
+    assert ":80 TCP [P.]" in LinePrinter(Stamp.NONE).line(pdu)
+
+
+def test_the_packet_in_a_bridged_frame_that_was_dropped_is_found() -> None:
+    drop = Drop(0, "l", "crc-error", 1, (bytes.fromhex(HEADS["LLC"]) + ethernet(http_packet(4)))[:80])
+    assert parse_filter(["tcp", "port", "80"]).matches(drop)

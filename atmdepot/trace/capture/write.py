@@ -123,7 +123,7 @@ class CaptureWriter:
             node: the node that saw it; "" for none.
             link: the node's link.
             direction: `in`, `out`, or "" if it is not known.
-            header: its VC; empty where that is not known. All formats tell one, so there is no place for such a PDU.
+            header: its VC; empty where that is not known: all formats tell one, so such a PDU has no place in them.
             octets: the CPCS-PDU with pad and trailer; the SDU alone if `trailer` is False.
             comment: a line that pcapng has a place for.
             trailer: whether there is one.

@@ -15,12 +15,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.node.events import Cells
+from atmdepot.node.events import Cells, SessionChange
 from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.pcap import CaptureError
-from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark
+from atmdepot.trace.capture.write import open_writer
+from atmdepot.trace.filter.filter import parse_filter
+from atmdepot.trace.follow import Follower
+from atmdepot.trace.inside import vc_of
+from atmdepot.trace.items import Pdu
+from atmdepot.trace.sessions import CaptureSessions
+from atmdepot.trace.show.fields import row
+from atmdepot.trace.show.stats import Statistics
+from atmdepot.trace.show.text import LinePrinter, Stamp
+from atmdepot.trace.show.tree import tree_text
+from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark, UnplacedPdu
+from atmdepot.trace.tracer import Tracer
 from atmdepot.wire.aal5 import cpcs_pdu
 from atmdepot.wire.cell import CellHeader
+from tests.ip_packets import SYN, tcp
 from tests.trace.captures import (
     cells_of,
     erf_cell,
@@ -206,6 +218,74 @@ def test_gns3s_cells_and_rfc_1483() -> None:
 def test_sunatm() -> None:
     assert one(b"\x82\x05\x00\x28abc", 123) == PduSeen(
         7_000_000_009, "link", "out", CellHeader(5, 40, 1).pack()[:4], b"abc", False, 1)
+
+
+LLC = bytes.fromhex("AAAA030000000800") + http_packet(4)
+
+
+@pytest.mark.parametrize(("link_type", "frame"), [
+    (100, LLC), (11, LLC), (106, LLC), (19, LLC), (106, http_packet(4)), (19, http_packet(6))])
+def test_frames_whose_vc_is_not_told_claim_none(link_type: int, frame: bytes) -> None:
+    records = read(pcap_file([(7, 9, frame)], link_type=link_type))
+    [record] = [one for one in records if isinstance(one, PduSeen)]
+    assert isinstance(record, UnplacedPdu)
+    (pdu,) = Follower().take(record)
+    assert isinstance(pdu, Pdu)
+    assert (pdu.vc, vc_of(pdu)) == (None, None)
+    assert not {"vpi", "vci", "vc"} & row(pdu).keys()
+    assert "0/0" not in LinePrinter(Stamp.NONE).line(pdu)
+    assert pdu.packet is not None
+    for words in ("vpi 0", "vci 0", "vc 0/0", "idle", "vci 0-65535"):
+        assert not parse_filter(words.split()).matches(pdu), words
+    assert parse_filter(["tcp", "port", "80"]).matches(pdu)
+    statistics = Statistics()
+    statistics.add(pdu)
+    assert statistics.tables()["vcs"][0]["vc"] == ""
+
+
+def test_a_session_of_frames_without_a_vc_claims_none() -> None:
+    syn = tcp("10.9.0.2", 4000, "10.80.0.1", 80, SYN)
+    record = one(bytes.fromhex("AAAA030000000800") + syn, 100)
+    change, _ = Follower(sessions=CaptureSessions()).take(record)
+    assert isinstance(change, SessionChange)
+    assert vc_of(change) is None
+    assert "-1" not in LinePrinter(Stamp.NONE).line(change)
+
+
+@pytest.mark.parametrize("format", ["erf", "pcapng", "sunatm"])
+def test_a_pdu_without_a_vc_has_no_place_in_captures_that_tell_it(format: str) -> None:  # noqa: A002
+    with open_writer(io.BytesIO(), format) as writer:
+        totals = Tracer([one(LLC, 100)], Follower(cells=True), level="all", keep=None, shower=None, writer=writer,
+                        remark=lambda _: None).run()
+    assert writer.left_out == {"PDUs whose VC is not known": 1}
+    assert totals.not_written == {"PDU": 1}
+
+
+@pytest.mark.parametrize(("link_type", "converts"), [
+    (135, "editcap -C 12 -T atm-rfc1483"), (137, "editcap -C 8 -T atm-rfc1483"), (140, "tshark -r")])
+def test_link_types_that_are_not_read_say_what_converts_them(link_type: int, converts: str) -> None:
+    octets = pcap_file([(7, 9, LLC)], link_type=link_type)
+    with pytest.raises(CaptureError, match=rf"^x\.pcap: the link type is {link_type} .*{converts}"):
+        read(octets)
+    [remark] = read(section() + interface(link_type) + packet(LLC) * 2)
+    assert isinstance(remark, Remark)
+    assert converts in remark.text
+
+
+@pytest.mark.parametrize(("link_type", "converts"), [
+    (11, "editcap -T atm-rfc1483"), (19, "editcap -T linux-atm-clip"), (106, "editcap -T rawip")])
+def test_link_types_that_hold_less_than_it_seems_say_so(link_type: int, converts: str) -> None:
+    remark, record = read(pcap_file([(7, 9, LLC)], link_type=link_type))
+    assert isinstance(remark, Remark)
+    assert f"link type {link_type} " in remark.text
+    assert converts in remark.text
+    assert isinstance(record, PduSeen)
+
+
+def test_clip_frames_that_are_neither_ip_nor_llc_are_counted() -> None:
+    with open_capture(Capture(pcap_file([(0, 0, b""), (0, 0, b"\x12abc")], link_type=106))) as source:
+        assert [type(one) for one in source] == [Remark] * 3
+    assert source.passed_over == {"CLIP frames that are neither IP nor LLC": 2}
 
 
 # ── pcapng ──
@@ -437,3 +517,31 @@ def test_memory_does_not_grow_with_the_file(head: bytes, body: bytes) -> None:
             tracemalloc.stop()
         assert kinds[Remark] < 10
     assert peaks[1] < 1.2 * peaks[0] < 6_000_000
+
+
+# ── hostile captures ──
+
+KINDS = {
+    "pcap": PCAP, "pcap of ERF": pcap_file([(0, 0, erf_cell(FIRST)), (0, 0, erf_pdu(FIRST, PDU))], link_type=197),
+    "SunATM": pcap_file([(0, 0, b"\x82\x05\x00\x28" + LLC)] * 2, link_type=123),
+    "RFC 1483": pcap_file([(0, 0, LLC), (0, 0, FIRST)], link_type=100), "pcapng": PCAPNG,
+    "ERF": erf_cell(FIRST) + erf_cell(SECOND) + erf_pdu(FIRST, PDU)}
+
+
+@pytest.mark.parametrize("octets", KINDS.values(), ids=KINDS)
+@given(st.lists(st.tuples(st.integers(0, 400), st.sampled_from([
+    b"", b"\0", b"\xff", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0"])), max_size=4),
+    st.none() | st.integers(0, 400))
+def test_nothing_but_the_captures_error_escapes(
+        octets: bytes, changes: list[tuple[int, bytes]], cut: int | None) -> None:
+    """From the file to the last line, through every part that reads what the file says."""
+    for at, change in changes:
+        octets = octets[:at] + change + octets[at + len(change):]
+    follower = Follower(cells=True, sessions=CaptureSessions())
+    printer = LinePrinter()
+    with contextlib.suppress(CaptureError), open_capture(Capture(octets[:cut])) as source:
+        for record in source:
+            for item in follower.take(record):
+                assert printer.line(item)
+                assert row(item)
+                tree_text(item, cells=True)

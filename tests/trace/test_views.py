@@ -1,0 +1,68 @@
+"""What several nodes saw of a link is written once, as its sender saw it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from atmdepot.node.events import Cells
+from atmdepot.trace.capture.files import open_capture
+from atmdepot.trace.capture.write import open_writer
+from atmdepot.trace.follow import Follower
+from atmdepot.trace.show.summary import summary
+from atmdepot.trace.sources import PduSeen
+from atmdepot.trace.tracer import Tracer
+from atmdepot.trace.views import Views
+from tests.trace.captures import http_packet, train_of
+
+TRAIN = train_of(http_packet(4))
+CELLS = len(TRAIN) // 53
+THERE = [Cells(1, "to-web1", "out", TRAIN, "depot"), Cells(2, "to-web1", "in", TRAIN, "web1")]
+BACK = [Cells(3, "to-web1", "out", TRAIN, "web1"), Cells(4, "to-web1", "in", TRAIN, "depot")]
+EXTERNAL = [Cells(5, "to-r2", "out", TRAIN, "depot"), Cells(6, "to-r2", "in", TRAIN, "depot")]
+LINKS = [("depot", "to-web1"), ("web1", "to-web1"), ("depot", "to-r2")]
+
+
+def written(records: list[Cells], views: Views | None) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Node, link and direction of each PDU in the capture; the lines of the summary."""
+    file = io.BytesIO()
+    with open_writer(file, "pcapng") as writer:
+        totals = Tracer(records, Follower(cells=True), level="pdu", keep=None, shower=None, writer=writer,
+                        remark=lambda _: None, views=views).run()
+        assert writer.cell_count == writer.pdu_count * CELLS
+        lines = summary(totals, "pdu", [], writer.summary(), shown=False)
+    with open_capture(io.BytesIO(file.getvalue())) as source:
+        found = [(one.node, one.link, one.direction) for one in source if isinstance(one, PduSeen)]
+    return found, lines
+
+
+ONCE = [("depot", "to-web1", "out"), ("web1", "to-web1", "out"), ("depot", "to-r2", "out"), ("depot", "to-r2", "in")]
+
+
+def test_each_pdu_once_as_sent_and_those_of_external_senders_as_received() -> None:
+    found, lines = written(THERE + BACK + EXTERNAL, Views(LINKS))
+    assert found == ONCE
+    assert f"{2 * CELLS} cells, 2 PDUs not written again" in " ".join(lines)
+    assert not any("not in it" in line for line in lines)
+
+
+def test_of_a_capture_the_nodes_are_known_as_they_come() -> None:
+    assert written(THERE + BACK + EXTERNAL, Views())[0] == ONCE
+
+
+def test_all_views_when_asked() -> None:
+    found, lines = written(THERE + BACK + EXTERNAL, None)
+    assert found == [(one.node, one.link, one.direction) for one in THERE + BACK + EXTERNAL]
+    assert not any("not written again" in line for line in lines)
+
+
+@pytest.mark.parametrize("node", ["depot", "web1"])
+def test_one_nodes_trace_has_both_directions(node: str) -> None:
+    records = [one for one in THERE + BACK if one.node == node]
+    found, _ = written(records, Views([(node, "to-web1")]))
+    assert found == [(one.node, one.link, one.direction) for one in records]
+
+
+def test_what_a_sender_sent_is_written_where_nothing_came_of_it() -> None:
+    assert written(THERE[:1] + BACK[:1], Views(LINKS))[0] == ONCE[:2]

@@ -13,8 +13,8 @@ from atmdepot.trace.show.summary import phrase_text
     ("UDP datagrams that hold no cells", "UDP datagram that holds no cells"),
     ("UDP datagrams that may hold cells", "UDP datagram that may hold cells"),
     ("UDP datagrams of other ports", "UDP datagram of other ports"), ("ERF records of type 2", "ERF record of type 2"),
-    ("damaged packet blocks", "damaged packet block"), ("cells cut off by the snap length", "cell cut off by the snap "
-                                                        "length"), ("cuts", "cut"),
+    ("damaged packet blocks", "damaged packet block"), ("cuts", "cut"),
+    ("cells cut off by the snap length", "cell cut off by the snap length"),
     ("frames whose IP or UDP header is damaged or cut", "frame whose IP or UDP header is damaged or cut"),
     ("records lost by the capturing card", "record lost by the capturing card"),
     ("PDUs of more than 1364 cells", "PDU of more than 1364 cells")])

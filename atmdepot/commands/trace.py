@@ -93,8 +93,8 @@ def _epilog() -> str:
               help="What to listen to: NODE, NODE:LINK or `any` of the network that runs here (`any` is the default), "
                    "or, with --port, a network interface. May be given several times.")
 @click.option("-r", "--read", "read", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
-              help="Read a capture instead: pcap or pcapng (gzip'd, too) with ERF, UDP, SUNATM or GNS3's cells. "
-                   "- is standard input.")
+              help="Read a capture instead: pcap or pcapng with ERF, UDP, SUNATM, RFC 1483 or GNS3's cells, or an .erf "
+                   "file; gzip'd, too. - is standard input.")
 @click.option("-D", "--list", "list_places", is_flag=True, help="List the places that -i takes, and end.")
 @click.option("--port", "ports", type=_Ports(), metavar="PORTS",
               help="The UDP ports of the links, of an interface or in a capture: 5501, 5501,5502 or 10000-10010.")

@@ -6,6 +6,7 @@ import gzip
 import io
 import struct
 import subprocess
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ from atmdepot.trace.capture.erf import MAX_PDU_CELLS
 from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.pcap import CaptureError, LinkType, PcapReader, PcapRecord, PcapWriter, ip_packets
 from atmdepot.trace.capture.write import FORMATS, open_writer
+from atmdepot.trace.follow import Follower
+from atmdepot.trace.items import Pdu
 from atmdepot.trace.sources import CapturedCells, PduSeen, Remark
 from atmdepot.wire.aal5 import cpcs_pdu
 from atmdepot.wire.ip import address_text
@@ -22,6 +25,7 @@ from tests.trace.captures import (
     V4_ADDRESSES,
     V6_ADDRESSES,
     cells_of,
+    erf_cell,
     erf_pdu,
     ethernet,
     flipped,
@@ -303,3 +307,65 @@ def test_channels_and_extension_headers_are_read_as_tshark_does(tshark: Wireshar
     assert ["(correct)" in frame for frame in tshark.frames(path)] == [True, True, False, False]
     seen = read(path)
     assert [getattr(record, "octets", None) for record in seen] == [cpcs_pdu(sdu)] * 2 + [train[:53]] * 2
+
+
+# ── what both read ──
+
+def items_of(path: Path) -> list[Pdu]:
+    follower = Follower()
+    return [item for record in read(path) for item in follower.take(record) if isinstance(item, Pdu)]
+
+
+def test_an_erf_file_is_read_as_tshark_reads_it(tshark: Wireshark, tmp_path: Path) -> None:
+    path = tmp_path / "records.erf"
+    train = train_of(http_packet(4))
+    pdu = cpcs_pdu(http_packet(4))
+    other = struct.pack("<QBB", 3 << 32, 2, 4) + struct.pack(">HHH", 16 + 62, 0, 60) + bytes(62)
+    path.write_bytes(b"".join([*map(erf_cell, cells_of(train)), other, erf_pdu(train, pdu),
+                               erf_pdu(train, pdu, kind=0x84, extra=b"\x01" + bytes(7))]))
+    types = [kind for (kind,) in tshark.fields(path, "erf.types.type")]
+    records = [one for one in read(path) if not isinstance(one, Remark)]
+    assert types == ["3", "3", "3", "2", "4", "4"]
+    assert [type(one) for one in records] == [CapturedCells] * 3 + [PduSeen] * 2
+    assert tshark.fields(path, "tcp.dstport", only="tcp") == [["80"], ["80"]]
+    assert [pdu.flow[4] for pdu in items_of(path) if pdu.flow] == [80, 80]
+
+
+@pytest.mark.parametrize(("link_type", "header"), [
+    (135, bytes.fromhex("4D474300") + bytes(8)), (137, bytes.fromhex("4D474300") + bytes(4))])
+def test_the_advice_on_junipers_link_types_works(
+        tshark: Wireshark, tmp_path: Path, link_type: int, header: bytes) -> None:
+    source, converted = tmp_path / "juniper.pcap", tmp_path / "converted.pcapng"
+    source.write_bytes(pcap_file([(1, 0, header + encapsulate(http_packet(4), Encapsulation.LLC))],
+                                 link_type=link_type))
+    with pytest.raises(CaptureError) as refusal:
+        open_capture(source)
+    advice = str(refusal.value).split("`")[1]
+    command = [{"IN": str(source), "OUT": str(converted)}.get(word, word) for word in advice.split()]
+    subprocess.run(command, check=True, capture_output=True)
+    [pdu] = items_of(converted)
+    assert pdu.flow is not None
+    assert pdu.flow[4] == 80
+    assert pdu.vc is None
+
+
+@pytest.mark.parametrize(("link_type", "frame"), [
+    (11, encapsulate(http_packet(4), Encapsulation.LLC)), (19, http_packet(4)), (106, http_packet(6))])
+def test_frames_without_a_vc_hold_what_tshark_sees(
+        tshark: Wireshark, tmp_path: Path, link_type: int, frame: bytes) -> None:
+    path = tmp_path / "frames.pcap"
+    path.write_bytes(pcap_file([(1, 0, frame)], link_type=link_type))
+    assert tshark.fields(path, "tcp.dstport", "http.request.uri") == [["80", "/index.html"]]
+    [pdu] = items_of(path)
+    assert pdu.flow is not None
+    assert pdu.flow[4] == 80
+
+
+@pytest.mark.parametrize("head", ["AAAA030080C200070000", "AAAA030080C200010000"])
+def test_bridged_frames_hold_what_tshark_sees(tshark: Wireshark, tmp_path: Path, head: str) -> None:
+    frame = ethernet(http_packet(4), bytes.fromhex("81002005"))
+    fcs = zlib.crc32(frame).to_bytes(4, "little") if head.endswith("10000") else b""
+    path = write_erf(tmp_path / "bridged.pcap", (train_of(bytes.fromhex(head) + frame + fcs), "out"))
+    [[port, vlan]] = tshark.fields(path, "tcp.dstport", "vlan.id", only="http.request")
+    assert (port, vlan) == ("80", "5")
+    assert [pdu.flow[4] for pdu in items_of(path) if pdu.flow] == [80]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +15,11 @@ from atmdepot.trace.show.summary import summary
 from atmdepot.trace.sources import PduSeen
 from atmdepot.trace.tracer import Tracer
 from atmdepot.trace.views import Views
+from tests.commands.test_cli import run
 from tests.trace.captures import http_packet, train_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TRAIN = train_of(http_packet(4))
 CELLS = len(TRAIN) // 53
@@ -66,3 +71,15 @@ def test_one_nodes_trace_has_both_directions(node: str) -> None:
 
 def test_what_a_sender_sent_is_written_where_nothing_came_of_it() -> None:
     assert written(THERE[:1] + BACK[:1], Views(LINKS))[0] == ONCE[:2]
+
+
+def test_the_command_writes_once_unless_asked(tmp_path: Path) -> None:
+    source, copy = tmp_path / "both.pcapng", tmp_path / "copy.pcapng"
+    with open_writer(source, "pcapng") as writer:
+        Tracer(THERE + BACK, Follower(cells=True), level="pdu", keep=None, shower=None, writer=writer,
+               remark=lambda _: None).run()
+    for options, pdus in (((), 2), (("--each-node",), 4)):
+        done = run("trace", "-r", source, "-w", copy, *options)
+        assert done.returncode == 0, done.stderr
+        assert f"{pdus * CELLS} cells and {pdus} PDUs written" in done.stderr
+        assert len(run("trace", "-r", copy, "-q").stdout.splitlines()) == pdus

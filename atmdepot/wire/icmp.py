@@ -35,6 +35,7 @@ _ICMPV4_ERRORS = {3, 4, 5, 11, 12}
 _FIRST_INFORMATIONAL_ICMPV6 = 128
 _REDIRECT_ICMPV6 = 137
 """Not an error by its number, but RFC 4443 section 2.4 (e.2) forbids to answer it all the same."""
+_REDIRECT = bytes((_REDIRECT_ICMPV6,))
 _CS6 = 0xC0
 
 _ERROR = Struct(">BBHI")
@@ -99,7 +100,7 @@ def quoted_packet(octets: bytes) -> Quoted | None:
     if ip.fragment_offset or not _is_error(ip):
         return None
     quoted = ip.payload[8:]
-    if isinstance(ip, Ipv6View) and ip.payload[0] == _REDIRECT_ICMPV6:
+    if isinstance(ip, Ipv6View) and ip.payload[:1] == _REDIRECT:
         return None  # it quotes in an option (RFC 4861 section 4.6.3), and means a neighbour only
     return _quoted_ipv4(quoted) or _quoted_ipv6(quoted)
 

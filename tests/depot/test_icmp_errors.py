@@ -119,6 +119,20 @@ def test_error_about_no_packet_of_this_network_is_dropped(client: str, vip: str)
     assert is_dropped(net, icmp_error(router, client, ping(client, other)), DropReason.NOT_A_SERVICE, "web1")
 
 
+@pytest.mark.parametrize("size", range(9))
+@pytest.mark.parametrize(("router", "vip", "protocol"), [("192.0.2.1", VIP4, ICMP), ("2001:db8::1", VIP6, 58)])
+def test_error_that_is_cut_short_raises_nothing(router: str, vip: str, protocol: int, size: int) -> None:
+    """An ICMPv6 packet without a type counts as an error, an ICMP packet as none."""
+    net = network()
+    packet = ip(router, vip, protocol, bytes((3,) * size))
+    if size == 0 and protocol == ICMP:
+        assert len(net.to_service(packet)) == 1
+    else:
+        assert is_dropped(net, packet, DropReason.NO_SESSION)
+    client = CLIENT4 if protocol == ICMP else CLIENT6
+    assert net.from_server("web1", ip(router, client, protocol, bytes((3,) * size))) == {}
+
+
 def test_icmpv6_redirect_quotes_no_packet() -> None:
     net = network()
     redirect = b"\x89" + bytes(39) + ping(VIP6, CLIENT6, reply=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from atmdepot.wire.icmp import packet_too_big, quoted_flow
+from atmdepot.wire.icmp import is_error, packet_too_big, quoted_flow, quoted_packet
 from atmdepot.wire.ip import Ipv4View, MalformedPacket, internet_checksum, ip_view
 from tests.effort import examples
 from tests.packets import damaged, ip_packets, ipv4_packets, ipv6_packets, no_packets
@@ -177,6 +177,14 @@ def test_no_flow(octets: bytes) -> None:
 def test_nothing_escapes(octets: bytes) -> None:
     flow = quoted_flow(octets)
     assert flow is None or flow[0] in (6, 17)
+    assert is_error(octets) or quoted_packet(octets) is None
+
+
+@given(no_packets | ip_packets | damaged(ip_packets.map(error4)) | damaged(ip_packets.map(error6)))
+def test_no_octets_raise(octets: bytes) -> None:
+    assert is_error(octets) or quoted_packet(octets) is None
+    assert quoted_packet(ipv6(octets[:1], protocol=58)) is None
+    assert quoted_packet(ipv6(b"", protocol=58)) is None
 
 
 @given(st.one_of(ipv4_packets(plain=True), ipv6_packets(plain=True)))

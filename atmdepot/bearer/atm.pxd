@@ -36,7 +36,7 @@ cdef class VpMap:
     cdef public dict _shared, _contracts
     cdef public Target default_target
     cdef public VciPool _vcis
-    cdef public list strays
+    cdef public list strays, straying
     cdef public object recognise
 
     @cython.locals(vc=Vc, target=Target)
@@ -49,3 +49,4 @@ cdef class VpMap:
 
 cdef class VcMap:
     cdef public dict links, vps, management, on_link
+    cdef public list straying

@@ -119,6 +119,7 @@ class VpMap:
         self.mtu = vp.mtu
         self.exhausted = 0
         self.strays: list[Vc] = []
+        self.straying: list[VpMap] = []  # all those of the depot that have strays, in one list
         self.recognise: Callable[[VpMap, bytes], bool] | None = None
         self._contracts = qos.contracts
         self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
@@ -168,6 +169,8 @@ class VpMap:
         if len(self.strays) >= _MAX_STRAYS or self.recognise is None or not self.recognise(self, payload):
             return None
         vc = self._open(vci, ServiceCategory.UBR_1)
+        if not self.strays:
+            self.straying.append(self)
         self.strays.append(vc)
         return vc
 
@@ -229,5 +232,15 @@ class VcMap:
         self.vps = {name: VpMap(name, vp, self.links[network.link_of_vp(vp)], qos)
                     for name, vp in network.vps_of(network.depot).items()}
         self.management = {vp.management: name for name, vp in self.vps.items()}
+        self.straying: list[VpMap] = []
+        """The VPs with stray VCs: looked at after each burst, so that there is one list for all."""
+        for vp in self.vps.values():
+            vp.straying = self.straying
         self.on_link = {vp.link.name: vp for vp in self.vps.values()}
         """The VP on each link: a link joins two nodes, and between them there is one VP."""
+
+    def close_strays(self) -> None:
+        """Close the stray VCs in which no PDU is unfinished."""
+        for vp in self.straying:
+            vp.close_strays()
+        self.straying[:] = [vp for vp in self.straying if vp.strays]

@@ -34,7 +34,7 @@ cdef class Depot(AtmNode):
     @cython.locals(pool=Pool, server=Server, session=Session, old=Session, vp=VpMap)
     cpdef Session _open_session(self, bytes key, bytes octets, Packet packet, long long now)
     cpdef _to_server(self, bytes octets, Packet packet, Target target)
-    @cython.locals(packet=Packet, link=LinkAdaptation, sdu=Sdu, vc=Vc, octets=bytes, vp=VpMap)
+    @cython.locals(packet=Packet, link=LinkAdaptation, sdu=Sdu, vc=Vc, octets=bytes)
     cpdef cells_from_link(self, name, bytes cells, long long now)
     @cython.locals(session=Session, server=Server)
     cpdef bint _may_pass(self, link, Vc vc, bytes octets, Packet packet, long long now) except -1

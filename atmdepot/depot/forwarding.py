@@ -197,9 +197,8 @@ class Depot(AtmNode):
                 self.packets_out.append(octets)
                 if packet.fragment and not packet.later:
                     self.others.follow_first(name, packet, now)
-        vp = self.vc_map.on_link.get(name)
-        if vp is not None and vp.strays:
-            vp.close_strays()
+        if self.vc_map.straying:
+            self.vc_map.close_strays()
 
     def _take_statistics(self, vc: Vc, sdu: bytes, link: str, now: int) -> None:
         server = self.management.server_on.get(self.vc_map.management[vc])
@@ -255,8 +254,7 @@ class Depot(AtmNode):
         self.probing.check(self.management.servers.values(), now)
         for link in self.links.values():
             link.reassembler.expire(now)
-        for vp in self.vc_map.vps.values():
-            vp.close_strays()
+        self.vc_map.close_strays()
 
     def next_timer(self) -> int | None:
         """When `handle_timer` has something to do (ns), or None."""

@@ -21,6 +21,7 @@ from atmdepot.trace.capture.pcap import LinkType, PcapWriter
 from atmdepot.trace.wireshark import FILE_NAME, install, plugin_folder
 from atmdepot.wire.aal5 import CrcMode, abort_pdu, cpcs_pdu, crc32, to_cells
 from atmdepot.wire.cell import CellHeader, Interface, hec
+from atmdepot.wire.link_tag import LinkTag
 from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.oam import OamPayload
 from atmdepot.wire.statistics import ServerState, Statistics
@@ -279,10 +280,10 @@ def test_ilmi_has_a_vci_of_its_own(lua: Dissector, link: Link) -> None:
 
 
 def test_the_report_of_an_edge_node(lua: Dissector, link: Link) -> None:
-    report = Statistics(ServerState.ACCEPTS, 2, 77, 3, 10, 11, 1000, 1 << 40, 1500, 250, TIME)
+    report = Statistics(ServerState.ACCEPTS, 2, 77, 3, 10, 11, 1000, 1 << 40, 1500, 250, TIME, 7, 189)
     link.send(train_of(report.pack(), 1, 33))
     names = ("server", "cores", "sequence", "flows", "packets_in", "packets_out", "octets_in", "octets_out", "load",
-             "connect_time", "time")
+             "connect_time", "time", "fillers_sent", "idle_received")
     [values] = lua.only_fields(link.file(), *("atmdepot.statistics." + name for name in names))
     assert values == [[str(int(value))] for value in report]
     assert lua.lines(link.path) == ["Edge node's statistics: server accepts connections"]
@@ -549,6 +550,16 @@ def test_a_datagram_of_odd_length_is_an_error_only_on_a_link(lua: Dissector, lin
     assert told[0][2] == ["77"]
     assert lua.lines(link.path)[2] == "77 octets are no whole number of cells"
     assert lua.only_fields(link.path, "atmdepot.cells", options=("-2",)) == [[cells] for _, cells, _ in told]
+
+
+def test_the_tag_of_a_link_with_a_key_stands_behind_the_cells(lua: Dissector, link: Link) -> None:
+    cells = train_of(b"\x42" * 100, 1, 64)
+    link.send(LinkTag(bytes(16), 0, 7).seal(cells), LinkTag(bytes(16), 0, 1 << 60).seal(cells))
+    told = lua.only_fields(link.file(), "atmdepot.cells", PDU + "status", "atmdepot.tag.counter", "atmdepot.tag",
+                           "atmdepot.expert.datagram_length")
+    assert [frame[:3] for frame in told] == [[["3"], ["good"], ["7"]], [["3"], ["good"], [str(1 << 60)]]]
+    assert [len(bytes.fromhex(frame[3][0])) for frame in told] == [16, 16]
+    assert [frame[4] for frame in told] == [[], []]
 
 
 # ── whatever comes ──

@@ -683,9 +683,15 @@ local function show_odd_length(tvb, pinfo, tree)
     return tvb:len()
 end
 
---- The octets of a datagram's cells: all, but for the tag of a link with a key.
-local function size_of_cells(size)
-    return size > TAG and size % CELL == TAG and size - TAG or size
+--- The octets of a datagram's cells: all, but for the tag of a link with a key, before which all HECs are right.
+local function size_of_cells(tvb)
+    local size = tvb:reported_len()
+    if size <= TAG or size % CELL ~= TAG then return size end
+    local octets = tvb:raw()
+    for at = 1, math.min(#octets - HEADER + 1, size - TAG), CELL do
+        if look_up(octets:sub(at, at + HEADER - 1)).hec ~= CORRECT then return size end
+    end
+    return size - TAG
 end
 
 --- The record of a datagram on its first visit, and its link; no record if it is none of ours.
@@ -718,9 +724,8 @@ local function show_cells(cells, octets, tvb, pinfo, tree)
 end
 
 function atm.dissector(tvb, pinfo, tree)
-    local length = tvb:reported_len()
-    local size = size_of_cells(length)
-    if size == 0 or tvb:len() == 0 or is_inside then return 0 end
+    if tvb:reported_len() == 0 or tvb:len() == 0 or is_inside then return 0 end
+    local length, size = tvb:reported_len(), size_of_cells(tvb)
     local key = pinfo.number * 0x100000 + tvb:offset()
     local record, link = records[key], nil
     if pinfo.in_error_pkt then
@@ -759,7 +764,7 @@ end
 
 --- Takes datagrams on any port whose every HEC is right; a single cell must have something familiar in it, too.
 local function try(tvb, pinfo, tree)
-    local size = size_of_cells(tvb:reported_len())
+    local size = size_of_cells(tvb)
     if size == 0 or size % CELL ~= 0 or tvb:len() < size or is_inside or pinfo.in_error_pkt then return false end
     local octets = tvb:raw()
     for at = 1, size, CELL do

@@ -8,13 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from atmdepot.commands import doctor as doctors
-from atmdepot.errors import EnvironmentLacks
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import namespaces
 from tests.lab.labs import atmdepot
 
 NAMES = ["Python", "atmdepot", "packages", "compiled", "VC tables", "network namespaces", "/dev/net/tun", "TUN", "veth",
-         "policy routing", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "nginx", "curl", "ping", "ip", "ab", "wrk", "iperf3",
-         "tshark", "docker", "compose", "Docker daemon"]
+         "policy routing", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "links", "nginx", "curl", "ping", "ip", "ab", "wrk",
+         "iperf3", "tshark", "docker", "compose", "Docker daemon"]
 
 
 @pytest.mark.namespaces
@@ -47,6 +47,27 @@ def test_without_tun_the_exit_code_is_5(monkeypatch: pytest.MonkeyPatch) -> None
     [_, tun] = json.loads(done.stdout)["checks"]
     assert (tun["verdict"], tun["detail"]) == ("lacks", "No such file or directory")
     assert "modprobe tun" in tun["remedy"]
+
+
+@pytest.mark.parametrize(("trouble", "verdict"), [("", "ok"), ("full datagrams to the edge node are lost", "lacks")])
+def test_links_that_run_here_are_told_with_their_trouble(
+    monkeypatch: pytest.MonkeyPatch, trouble: str, verdict: str,
+) -> None:
+    def show(path: Path, *_: object) -> list[dict[str, object]]:
+        if path.stem == "gone":
+            raise AtmdepotError("no answer")
+        return [{"node": "depot", "link": "to-web1", "trouble": trouble, "interfaces": "eth1", "key": True}]
+
+    monkeypatch.setattr("atmdepot.net.running.running_networks", lambda: {"n": [Path("gone.sock"), Path("d.sock")]})
+    monkeypatch.setattr("atmdepot.net.control.show", show)
+    examine_only(monkeypatch, "links")
+    done = CliRunner().invoke(doctors.doctor, ["-o", "json"])
+    assert done.exit_code == 0
+    [links] = json.loads(done.stdout)["checks"]
+    assert (links["verdict"], links["required"]) == (verdict, False)
+    assert "depot, to-web1" in links["detail"]
+    assert (trouble or "eth1") in links["detail"]
+    assert ("cells" in links["remedy"]) == bool(trouble)
 
 
 def test_what_is_optional_may_be_lacking(monkeypatch: pytest.MonkeyPatch) -> None:

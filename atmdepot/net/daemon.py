@@ -159,9 +159,13 @@ async def _collect_all(node: AtmNode) -> None:
 
 
 def _open_tun(network: Network, name: str, setup: HostSetup | None = None) -> PacketDevice:
+    """A device in the place of one that is gone, set up again; with `setup`, the watch over the host does that soon."""
     tun = open_tun(network.nodes[name].tun)
     try:
-        (setup or HostSetup(network, name)).apply()
+        if setup is None:
+            HostSetup(network, name).apply()
+        else:
+            setup.renew()
     except BaseException:
         tun.close()
         raise

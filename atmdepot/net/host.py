@@ -69,6 +69,7 @@ class HostSetup:
         self._ours: list[Entry] = []
         self._parts: list[Part] = []
         self._tun = 0
+        self._is_new = False
         self.restored = 0
         """How often something was set up again."""
         self.missing: dict[str, str] = {}
@@ -91,7 +92,7 @@ class HostSetup:
         try:
             with IPRoute() as ip:
                 self._tun = ip.link_lookup(ifname=self._node.tun)[0]
-                self._parts = list(self._wanted(ip))
+                self._parts = list(self._wanted())
                 self._adopt(ip)
                 self._device(ip)
                 for part in self._parts:
@@ -101,6 +102,13 @@ class HostSetup:
             raise EnvironmentLacks(f"TUN device {self._node.tun} cannot be configured: {reason}") from None
         if self._node.kind == "depot":
             self._look_at_forwarding()
+
+    def renew(self) -> None:
+        """Take up a device that was made anew; the next `check` sets it up, in steps."""
+        if self._node.configure:
+            self._tun = socket.if_nametoindex(self._node.tun)
+            self._is_new = True
+            self.missing = {f"TUN device {self._node.tun}": "it was made anew and is being set up"}
 
     def _device(self, ip: IPRoute) -> None:
         tun = self._tun
@@ -127,7 +135,7 @@ class HostSetup:
 
     # What a node needs.
 
-    def _wanted(self, ip: IPRoute) -> Iterator[Part]:
+    def _wanted(self) -> Iterator[Part]:
         name, tun = self._node.tun, self._tun
         for address in self._node.address:
             yield Part("addr", {"index": tun, "address": address, "prefixlen": _bits(address),
@@ -137,9 +145,9 @@ class HostSetup:
                 yield Part("route", {"dst": f"{vip}/{_bits(vip)}", "oif": tun, "family": _family(vip)}, False,
                            f"route {vip} dev {name}")
         else:
-            yield from self._wanted_by_edge(ip)
+            yield from self._wanted_by_edge()
 
-    def _wanted_by_edge(self, ip: IPRoute) -> Iterator[Part]:
+    def _wanted_by_edge(self) -> Iterator[Part]:
         """What comes from a service address leaves through the TUN device; the address is here or on the LAN behind."""
         table = _FIRST_TABLE + self._network.edges.index(self._name)
         server = next((s for s in self._network.servers.values() if s.node == self._name), None)
@@ -155,8 +163,7 @@ class HostSetup:
                 yield Part("route", {"dst": f"{vip}/{bits}", "gateway": str(via), "family": family}, True,
                            f"route {vip} via {via}")
             else:
-                loopback = ip.link_lookup(ifname="lo")[0]
-                yield Part("addr", {"index": loopback, "address": str(vip), "prefixlen": bits, "family": family}, True,
+                yield Part("addr", {"index": _LOOPBACK, "address": str(vip), "prefixlen": bits, "family": family}, True,
                            f"address {vip} on lo")
 
     def _set(self, ip: IPRoute, part: Part) -> None:
@@ -233,16 +240,25 @@ class HostSetup:
             return
         missing: dict[str, str] = {}
         with IPRoute() as ip:
+            is_new, self._is_new = self._is_new, False
             try:
+                if is_new:
+                    self._parts = list(self._wanted())
+                    self._device(ip)
                 for text in self._check_device(ip):
                     yield self._count(text)
             except (NetlinkError, OSError) as error:
+                self._is_new = is_new
                 self.missing = {f"TUN device {self._node.tun}": _reason(error)}
                 if not (isinstance(error, NetlinkError) and error.code in _GONE):
                     log.error("%s", self.problem)
                 return  # a device that is gone is made anew by whoever reads it, and then all else
             for part in list(self._parts):
                 try:
+                    if is_new and not part.stays:
+                        self._set(ip, part)
+                        yield ""
+                        continue
                     lost = self._set_again(ip, part)
                     if not lost and part.what == "route" and not part.stays and (unseen or part.text in rivals):
                         _add(ip, part, "replace")

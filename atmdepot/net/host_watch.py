@@ -28,6 +28,8 @@ _REST = 0.1
 """Between two looks at the socket (s)."""
 _ANYWAY = 30.0
 """Without events, all is checked so often (s): the kernel does not tell of each route that goes with its interface."""
+_SOON = 2.0
+"""The same where something is missing."""
 _EVENTS_AT_ONCE = 256
 _LARGEST = 65_536
 MOST_A_MINUTE = 30
@@ -86,7 +88,7 @@ class HostWatch:
 
     async def _wait(self, heard: socket.socket) -> None:
         """Wait until something has happened that concerns us, or for long enough."""
-        with trio.move_on_after(_ANYWAY):
+        with trio.move_on_after(_SOON if self._setup.missing else _ANYWAY):
             while True:
                 await trio.sleep(_REST)
                 await trio.lowlevel.wait_readable(heard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,9 @@ def test_what_cannot_be_set_up_again_is_told_until_it_can(kernel: Kernel, table:
     assert setup.problem == ""
 
 
-def test_a_device_that_is_gone_is_left_to_whoever_makes_it_anew(kernel: Kernel, table: Network) -> None:
+def test_a_device_that_is_gone_is_left_to_whoever_makes_it_anew(
+    kernel: Kernel, table: Network, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     setup = apply(table, DEPOT)
     gone = kernel.links.pop(TUN)
     kernel.things["route"].clear()
@@ -122,9 +125,12 @@ def test_a_device_that_is_gone_is_left_to_whoever_makes_it_anew(kernel: Kernel, 
     assert setup.problem
     assert kernel.things["route"] == {}
     kernel.links[TUN + 1] = gone
-    setup.apply()
+    monkeypatch.setattr(socket, "if_nametoindex", lambda _: TUN + 1)
+    setup.renew()
+    assert setup.problem
     assert restored(setup) == []
     assert setup.problem == ""
+    assert gone.flags & UP
     assert {route["oif"] for route in kernel.things["route"].values()} == {TUN + 1}
 
 

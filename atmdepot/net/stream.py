@@ -77,6 +77,15 @@ async def stream_trace(stream: trio.SocketStream, pump: Pump, request: TraceRequ
     if strangers:
         raise AtmdepotError(f"{pump.node.name} has no link \"{strangers[0]}\": it has {', '.join(pump.links)}")
     tap = Tap(request.links, cells=request.cells, drops=request.drops, sessions=request.sessions)
+    try:
+        await _stream(stream, pump, request, table, tap)
+    finally:
+        await tap.forget()
+
+
+async def _stream(
+    stream: trio.SocketStream, pump: Pump, request: TraceRequest, table: Path | None, tap: Tap,
+) -> None:
     pump.taps.add(tap)
     try:
         known = _known_sessions(pump, request.known) if request.sessions else []

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
+import trio
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
@@ -35,6 +36,7 @@ MAX_DROP_OCTETS = 256
 """Of what was dropped, so much is kept."""
 _OVERHEAD = 256
 _SESSION_WEIGHT = 512
+_FORGOTTEN_AT_ONCE = 1000
 _MOST_CELLS = 1000 * CELL_SIZE
 
 
@@ -162,6 +164,16 @@ class Tap:
             records.append(self._missed)
             self._missed = None
         return records
+
+
+    async def forget(self) -> None:
+        """Give up what is kept, in slices: to free tens of thousands of records at once would hold up the data path."""
+        with trio.CancelScope(shield=True):
+            while self._kept:
+                for _ in range(min(_FORGOTTEN_AT_ONCE, len(self._kept))):
+                    self.weight -= self._kept.popleft()[0]
+                await trio.lowlevel.checkpoint()
+        self._missed = None
 
 
 class Taps(Observer):

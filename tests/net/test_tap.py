@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -334,3 +335,24 @@ def test_a_session_is_told_in_words(octets: bytes, told: tuple[str, ...]) -> Non
     assert (change.protocol, change.client, change.service) == told
     assert (change.number, change.event, change.server, change.link, change.vc, change.category, change.why) == (
         1, "opened", "web1", "to-web1", (1, 64), "UBR.1", "round-robin")
+
+
+async def test_what_is_kept_is_forgotten_in_slices() -> None:
+    """Others run in between: there may be tens of thousands of records."""
+    tap = Tap(cells=True)
+    for number in range(20_000):
+        tap.cells(number, "to-web1", "in", bytes(53))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while tap.weight:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        nursery.start_soon(tap.forget)
+    assert turns >= 10
+    assert not tap.is_waiting
+    assert tap.weight == 0

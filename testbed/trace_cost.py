@@ -152,7 +152,7 @@ def reading(rounds: int) -> int:
                     for vci in range(64, 128) for size in (52, 152, 1500)]
             for number in range(_CELLS * len(sdus) // sum(len(cells) // CELL_SIZE for cells in sdus)):
                 writer.cells(number * 1_000_000, "", "link", "out", sdus[number % len(sdus)])
-        command = sys.executable, "-m", "atmdepot", "trace", "-r", str(capture)
+        command = sys.executable, "-P", "-m", "atmdepot", "trace", "-r", str(capture)
         for _ in range(rounds):
             for option, times in took.items():
                 before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -42,7 +42,7 @@ RANKS = {
     "trace": 7, "lab": 7,
     "bench": 8,
     "commands": 9,
-    "cli": 10,
+    "lazy_group": 10, "cli": 10,
     "__main__": 11,
 }
 STRANGERS = {("edge", "depot"), ("depot", "edge"), ("wire", "config")}

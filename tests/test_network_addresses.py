@@ -7,7 +7,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.config.model import NetworkError, parse, shipped_tables
@@ -16,6 +16,7 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.lab.limits import lab_problems
 from atmdepot.lab.plan import plan_of
 from tests.config.test_model import DIRECT, dump
+from tests.effort import examples
 from tests.network_in_memory import SECOND, InMemoryNetwork
 
 UNFIT = ["0.0.0.0", "0.1.2.3", "224.0.0.1", "239.255.255.255", "255.255.255.255", "::", "ff02::1", "fe80::1",
@@ -242,7 +243,7 @@ PLACES: dict[str, st.SearchStrategy[Any]] = {
 
 
 @given(st.lists(st.sampled_from(sorted(PLACES)), max_size=4, unique=True), st.data())
-@settings(max_examples=400, deadline=None)
+@examples(400)
 def test_table_that_checks_is_a_table_that_starts(paths: list[str], data: st.DataObject) -> None:
     try:
         network = parse(with_values(*((path, data.draw(PLACES[path], path)) for path in paths)), "t")

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from struct import pack
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -15,6 +14,7 @@ from atmdepot.drops import DropReason, Drops
 from atmdepot.node import fragments
 from atmdepot.node.fragments import FragmentMap
 from atmdepot.wire.packet import Packet, analyse
+from tests.effort import examples
 from tests.ip_packets import UDP, ip
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6
 
@@ -180,7 +180,7 @@ class Fragments(RuleBasedStateMachine):
 
 
 TestFragments = Fragments.TestCase
-TestFragments.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestFragments.settings = examples(150, stateful_step_count=40, deadline=None)
 
 
 # Bounds.

@@ -59,7 +59,7 @@ def test_links_that_run_here_are_told_with_their_trouble(
         return [{"node": "depot", "link": "to-web1", "trouble": trouble, "interfaces": "eth1", "key": True}]
 
     monkeypatch.setattr("atmdepot.net.running.running_networks", lambda: {"n": [Path("gone.sock"), Path("d.sock")]})
-    monkeypatch.setattr("atmdepot.net.control.show", show)
+    monkeypatch.setattr("atmdepot.net.control_client.show", show)
     examine_only(monkeypatch, "links")
     done = CliRunner().invoke(doctors.doctor, ["-o", "json"])
     assert done.exit_code == 0

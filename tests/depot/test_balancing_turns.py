@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.config.model import Probing
@@ -14,6 +14,7 @@ from atmdepot.depot.balancing import BALANCERS, Turns
 from atmdepot.depot.session_management import Pool, Server
 from atmdepot.wire.statistics import ServerState
 from tests.depot.servers import make_server, make_servers, set_alive
+from tests.effort import examples
 from tests.network_in_memory import InMemoryNetwork, make_network
 
 EVEN = ["round-robin", "least-connections"]
@@ -59,7 +60,7 @@ def live_through(pool: Pool, history: list[tuple[str, int]], *, reported: bool) 
         server.sessions_since_report = 0 if reported else server.sessions_since_report
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(balancing=st.sampled_from(EVEN + BY_WEIGHT), weights=st.lists(st.integers(1, 5), min_size=2, max_size=6),
        history=HISTORY, reported=st.booleans())
 def test_each_gets_its_share_of_the_next_sessions_after_any_history(

@@ -57,6 +57,7 @@ def test_answer_of_a_flow_that_is_over_is_dropped() -> None:
     ((server, _),) = net.to_service(udp(CLIENT4, 5, VIP4, 80)).items()
     answer = udp(VIP4, 80, CLIENT4, 5)
     assert net.from_server(server, answer) == {"depot": [answer]}
+    net.to_service(udp(CLIENT4, 5, VIP4, 80))  # on the VC that an answered flow has of its own
     assert is_dropped(net, answer, DropReason.WRONG_VP, "web2" if server == "web1" else "web1")
     net.advance(200 * SECOND)
     assert is_dropped(net, answer, DropReason.UNKNOWN_VC, server), "its VCI is free"

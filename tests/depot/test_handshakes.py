@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.depot.sessions import is_half_open
 from tests.depot.playbook import Playbook
+from tests.effort import examples
 
 M = 1 << 32
 ISN, SERVER_ISN = M - 30, M - 7
@@ -65,7 +66,7 @@ def carry_on(play: Playbook, client_next: int, server_next: int, speakers: list[
     assert play.net.dropped() == {}
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(first=own, again=st.lists(own, max_size=3), late=st.lists(own, max_size=2), data=st.data(),
        speakers=st.lists(st.booleans(), max_size=4), repeated=st.booleans())
 def test_the_server_may_have_taken_any_form_of_the_syn_and_any_part_of_its_data(
@@ -88,7 +89,7 @@ def test_the_server_may_have_taken_any_form_of_the_syn_and_any_part_of_its_data(
     carry_on(play, ISN + 1 + taken, SERVER_ISN + 1, speakers)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(first=own, before=st.lists(st.one_of(own, others), max_size=4),
        after=st.lists(st.one_of(own, others), max_size=3),
        answers=st.lists(st.sampled_from(["right", "old", "pure ACK"]), max_size=3), early=st.booleans(),
@@ -119,7 +120,7 @@ def test_a_live_session_that_the_depot_meets_by_a_strangers_syn() -> None:
     carry_on(play, 7000, 9000, [], rounds=1)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(answered=st.booleans(), guesses=st.lists(st.tuples(
     st.sampled_from(["S", "SA", "A", "PA", "FA", "R", "RA", "SF", "-"]), st.integers(0, M - 1), st.integers(0, M - 1),
     st.sampled_from([0, 1, 1000])), min_size=1, max_size=10))

@@ -56,7 +56,7 @@ def test_session_is_adopted_on_its_vc_and_goes_on(vp: str, client: str, vip: str
     vc = vc_of(net.seen[-1][2])
     net.restart_depot()
     told: list[tuple[SessionEvent, str]] = []
-    net.depot.sessions.watcher = lambda _, event, why: told.append((event, why))
+    net.depot.sessions.subscribe(lambda _, event, why: told.append((event, why)))
     packet = answer(client, vip, flags, size)
     assert net.from_server(server, packet) == {"depot": [packet]}
     (session,) = net.depot.sessions.primary.values()
@@ -108,11 +108,12 @@ def test_great_windows_of_an_adopted_session_are_believed() -> None:
 @pytest.mark.parametrize(("client", "vip"), PAIRS)
 def test_udp_flow_is_adopted_too(client: str, vip: str) -> None:
     net = InMemoryNetwork()
-    ((server, _),) = net.to_service(udp(client, 5, vip, 80)).items()
+    request, packet = udp(client, 5, vip, 80), udp(vip, 80, client, 5, b"x")
+    ((server, _),) = net.to_service(request).items()
+    net.from_server(server, packet)
+    net.to_service(request)  # on the VC that an answered flow has of its own
     net.restart_depot()
-    packet = udp(vip, 80, client, 5, b"x")
     assert net.from_server(server, packet) == {"depot": [packet]}
-    request = udp(client, 5, vip, 80)
     assert net.to_service(request) == {server: [request]}
     assert net.depot.sessions.adopted == 1
     net.advance(100 * SECOND)

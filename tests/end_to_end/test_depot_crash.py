@@ -57,8 +57,8 @@ def depot_again(it: Site) -> Iterator[None]:
     """Kill the depot, and start another."""
     os.kill(it.pid("depot"), signal.SIGKILL)
     until(lambda: it.lab.state.processes["depot"].exit_code is not None)
-    depot = it.lab.popen("depot", [sys.executable, "-m", "atmdepot", "depot", str(it.lab.directory / "table.toml")],
-                         stdout=subprocess.PIPE)
+    table = str(it.lab.directory / "table.toml")
+    depot = it.lab.popen("depot", [sys.executable, "-P", "-m", "atmdepot", "depot", table], stdout=subprocess.PIPE)
     try:
         assert depot.stdout is not None
         assert depot.stdout.readline() == b"READY\n"

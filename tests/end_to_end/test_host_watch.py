@@ -93,7 +93,7 @@ def test_what_is_lost_comes_back_and_with_it_the_service(frail: Site, node: str,
 def start(it: Site, node: str) -> subprocess.Popen[bytes]:
     table = str(it.lab.directory / "table.toml")
     words = ["depot", table] if node == "depot" else ["edge", table, "--node", node]
-    daemon = it.lab.popen(node, [sys.executable, "-m", "atmdepot", *words], stdout=subprocess.PIPE)
+    daemon = it.lab.popen(node, [sys.executable, "-P", "-m", "atmdepot", *words], stdout=subprocess.PIPE)
     assert daemon.stdout is not None
     assert daemon.stdout.readline() == b"READY\n"
     return daemon

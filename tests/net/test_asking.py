@@ -111,7 +111,7 @@ def test_what_was_not_made_is_shown() -> None:
     for server in depot.management.servers.values():  # type: ignore[attr-defined]
         server.condition.not_probed()
     assert [not_made_by(node) for node in (depot, edge)] == [2, 3]
-    pump: Any = SimpleNamespace(node=depot, queue_drops=lambda: 0, tun_losses=0)
+    pump: Any = SimpleNamespace(node=depot, queue_drops=lambda: 0, tun_losses=0, host=None, links={})
     (row,) = [row for row in counters(pump, 1000) if row["place"] == "probes"]
     assert (row["counter"], row["value"], row["unit"]) == ("not-made", 2, "probes")
 

@@ -320,12 +320,12 @@ def test_a_pdu_given_up_is_told_with_its_beginning() -> None:
     assert told == Drop(0, "to-web1", DropReason.REASSEMBLY_TIMEOUT, 1, b"".join(payloads), (1, 32))
 
 
-@pytest.mark.parametrize(("octets", "told"), [
-    (tcp(CLIENT4, 4000, VIP4, 80, SYN), ("TCP", "10.9.0.2:4000", "10.80.0.1:80")),
-    (tcp(CLIENT6, 4000, VIP6, 80, SYN), ("TCP", "[fd00:9::2]:4000", "[fd00:80::1]:80")),
-    (udp(CLIENT4, 4000, VIP4, 80, b"x"), ("UDP", "10.9.0.2:4000", "10.80.0.1:80")),
+@pytest.mark.parametrize(("octets", "told", "vc"), [
+    (tcp(CLIENT4, 4000, VIP4, 80, SYN), ("TCP", "10.9.0.2:4000", "10.80.0.1:80"), (1, 64)),
+    (tcp(CLIENT6, 4000, VIP6, 80, SYN), ("TCP", "[fd00:9::2]:4000", "[fd00:80::1]:80"), (1, 64)),
+    (udp(CLIENT4, 4000, VIP4, 80, b"x"), ("UDP", "10.9.0.2:4000", "10.80.0.1:80"), (1, 32)),
 ])
-def test_a_session_is_told_in_words(octets: bytes, told: tuple[str, ...]) -> None:
+def test_a_session_is_told_in_words(octets: bytes, told: tuple[str, ...], vc: tuple[int, int]) -> None:
     net = InMemoryNetwork()
     taps, tap = taps_of(net.depot), Tap()
     taps.add(tap)
@@ -334,7 +334,7 @@ def test_a_session_is_told_in_words(octets: bytes, told: tuple[str, ...]) -> Non
     [change] = tap.take(ALL)
     assert (change.protocol, change.client, change.service) == told
     assert (change.number, change.event, change.server, change.link, change.vc, change.category, change.why) == (
-        1, "opened", "web1", "to-web1", (1, 64), "UBR.1", "round-robin")
+        1, "opened", "web1", "to-web1", vc, "UBR.1", "round-robin")
 
 
 async def test_what_is_kept_is_forgotten_in_slices() -> None:

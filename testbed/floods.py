@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 from atmdepot.config.model import find
 from atmdepot.lab import Lab
 from atmdepot.lab.pages import page
-from atmdepot.net.control import show
+from atmdepot.net.control_client import show
 from atmdepot.tables import console, make_table
 
 if TYPE_CHECKING:

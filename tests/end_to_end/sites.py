@@ -116,6 +116,15 @@ class Site:
         """The rows of a node's VCs by VPI/VCI."""
         return {row["vc"]: row for row in self.rows("vcs", node)}
 
+    def told(self, node: str) -> list[str]:
+        """The lines of a daemon's log behind the first, which says which package and data path it runs.
+
+        Long turns of the loop are left out: they tell of a loaded machine.
+        """
+        first, *others = (self.lab.directory / f"{node}.log").read_text().splitlines()
+        assert " data path, from " in first
+        return [line for line in others if "a turn of the loop took" not in line]
+
     def pid(self, process: str) -> int:
         """The number of a process of the lab, as this machine has it."""
         return self.lab.state.processes[process].pid

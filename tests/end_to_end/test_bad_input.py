@@ -149,5 +149,5 @@ def test_no_daemon_said_a_word(bad: Site) -> None:
     """After all of the above: no traceback, no line for each thing that was wrong."""
     still_serves(bad)
     for node in bad.daemons:
-        assert (bad.lab.directory / f"{node}.log").read_text().splitlines() == ["READY"]
+        assert bad.told(node) == ["READY"]
         assert bad.lab.state.processes[node].exit_code is None

@@ -11,7 +11,7 @@ import pytest
 
 from atmdepot.lab.pages import page
 from tests.end_to_end import capture
-from tests.end_to_end.sites import HERE, VIP, VIP6, Site, until
+from tests.end_to_end.sites import HERE, VIP, VIP6, Site, changed, site, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.namespaces
 
+WITH_UDP = [("ports = [80]", 'ports = [80]\nprotocols = ["tcp", "udp"]')]
 VIPS = {ipaddress.ip_address(vip).packed for vip in (VIP, VIP6)}
 
 SEND_UDP = """
@@ -70,6 +71,14 @@ def _is_services(packet: bytes) -> bool:
     """Whether a packet is to or from a VIP; the others are for groups, which go nowhere."""
     ends = (packet[12:16], packet[16:20]) if packet[0] >> 4 == 4 else (packet[8:24], packet[24:40])
     return bool(VIPS.intersection(ends))
+
+
+@pytest.fixture
+def direct(needs: Callable[[str], None]) -> Iterator[Site]:
+    """The lab of `direct`, whose service takes UDP too."""
+    needs("curl")
+    with changed("direct", "direct-udp", WITH_UDP) as table, site(table) as made:
+        yield made
 
 
 def test_not_one_octet_of_any_packet_changes(direct: Site, needs: Callable[[str], None], tmp_path: Path) -> None:

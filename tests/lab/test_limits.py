@@ -9,7 +9,7 @@ import pytest
 from atmdepot.cli import check_command
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import Lab
-from tests.test_network_addresses import LIMITS, ends, with_values
+from tests.config.test_addresses import LIMITS, ends, with_values
 
 if TYPE_CHECKING:
     from pathlib import Path

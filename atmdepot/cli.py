@@ -90,7 +90,7 @@ _METRICS = click.option("--metrics", metavar="HOST:PORT", callback=_tcp_address,
 @_METRICS
 def depot_command(table: str, metrics: TcpAddress | None) -> None:
     """Run the depot of the VC table TABLE (a file, or the name of one that ships: direct, gns3, ...)."""
-    from atmdepot.config.model import find, load
+    from atmdepot.config.reading import find, load
     from atmdepot.net import daemon
 
     network = load(table)
@@ -104,7 +104,7 @@ def depot_command(table: str, metrics: TcpAddress | None) -> None:
 @_METRICS
 def edge_command(table: str, node: str, metrics: TcpAddress | None) -> None:
     """Run an edge node of the VC table TABLE."""
-    from atmdepot.config.model import find, load
+    from atmdepot.config.reading import find, load
     from atmdepot.net import daemon
 
     network = load(table)
@@ -129,7 +129,7 @@ def check_command(table: str | None, output: str, print_schema: bool) -> None:
     """Check the VC table TABLE with the daemons' own code, and print its network."""
     import msgspec
 
-    from atmdepot.config.model import load, schema
+    from atmdepot.config.reading import load, schema
 
     if print_schema:
         click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode())
@@ -148,7 +148,7 @@ def check_command(table: str | None, output: str, print_schema: bool) -> None:
 
 def _tell_limits_of_the_lab(network: Network, table: str) -> None:
     """Note what is good on hosts of one's own, but nothing that the lab can bring up."""
-    from atmdepot.config.model import find
+    from atmdepot.config.reading import find
     from atmdepot.lab.limits import lab_problems, told
 
     for problem in lab_problems(network):

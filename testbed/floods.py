@@ -36,7 +36,7 @@ from pathlib import Path
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
-from atmdepot.config.model import find
+from atmdepot.config.reading import find
 from atmdepot.lab import Lab
 from atmdepot.lab.pages import page
 from atmdepot.net.control_client import show

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from atmdepot.config.model import find
+from atmdepot.config.reading import find
 from atmdepot.lab import Lab
 from atmdepot.lab.sniff import sniffing
 from atmdepot.trace.capture.pcap import LinkType, PcapWriter

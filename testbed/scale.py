@@ -23,7 +23,7 @@ from pathlib import Path
 from struct import pack
 from typing import TYPE_CHECKING, Any, Self
 
-from atmdepot.config.model import Network, parse
+from atmdepot.config.reading import parse
 from atmdepot.depot.forwarding import Depot
 from atmdepot.tables import console, make_table
 from atmdepot.wire.flows import flow_key, flow_of_key
@@ -33,6 +33,7 @@ from atmdepot.wire.tcp import ACK, SYN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from atmdepot.config.model import Network
     from atmdepot.wire.flows import FlowKey
 
 _SECOND = 1_000_000_000

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from atmdepot.config.model import Network, parse
+from atmdepot.config.reading import parse
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
 from atmdepot.wire.cell import CELL_SIZE
 
 if TYPE_CHECKING:
+    from atmdepot.config.model import Network
     from atmdepot.drops import DropReason
 
 SECOND = 1_000_000_000

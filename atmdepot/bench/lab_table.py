@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from atmdepot.config.model import parse
+from atmdepot.config.reading import parse
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:

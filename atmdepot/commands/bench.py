@@ -18,7 +18,7 @@ from atmdepot.bench.progress import Teller
 from atmdepot.bench.report import NOTE, Report, as_json, as_markdown, tables
 from atmdepot.bench.run import Plan, run
 from atmdepot.bench.svg import draw
-from atmdepot.config.model import find, load
+from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.tables import console

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atmdepot import build
-from atmdepot.config.model import find, load
+from atmdepot.config.reading import find, load
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import web as webs
 from atmdepot.lab.plan import CLIENT, plan_of

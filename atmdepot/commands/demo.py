@@ -20,7 +20,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from atmdepot.config.model import find, load
+from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab

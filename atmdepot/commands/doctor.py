@@ -25,7 +25,7 @@ from msgspec import Struct
 from rich.table import Column, Table
 
 from atmdepot import build
-from atmdepot.config import model as network
+from atmdepot.config import reading as network
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import namespaces
 from atmdepot.tables import console

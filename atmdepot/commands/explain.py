@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 import msgspec
 
-from atmdepot.config.model import load
 from atmdepot.config.qos import parse_dscp
+from atmdepot.config.reading import load
 from atmdepot.config.units import IpAddress
 from atmdepot.depot.explain import Explanation, explain
 from atmdepot.depot.forwarding import Depot

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from atmdepot import build
-from atmdepot.config import model as networks
+from atmdepot.config import reading as networks
 from atmdepot.errors import AtmdepotError, EnvironmentLacks, NotReady
 from atmdepot.lab import state as states
 from atmdepot.lab import web as webs

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.errors import NotReady
 from atmdepot.lab.pages import page
 

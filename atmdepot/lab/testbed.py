@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from atmdepot import build
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import state as states
 from atmdepot.lab.namespaces import Doors

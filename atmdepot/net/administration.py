@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.config.units import Duration
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode

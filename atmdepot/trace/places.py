@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.control_client import is_answered, show

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.lab import Lab
 from atmdepot.net.daemon import make_node, open_link
 from atmdepot.net.host import HostSetup

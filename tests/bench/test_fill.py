@@ -6,7 +6,7 @@ import socket
 
 from atmdepot.bench.fill import ack, answers, client, syn
 from atmdepot.bench.lab_table import idle_vip_of, table_for
-from atmdepot.config.model import find, parse
+from atmdepot.config.reading import find, parse
 from atmdepot.depot.forwarding import Depot
 from atmdepot.wire.ip import Ipv4View, ip_view
 from atmdepot.wire.tcp import ACK, SYN, TcpView

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from atmdepot.bench.lab_table import IDLE_ENDS, Server, addresses_of, idle_vip_of, table_for
-from atmdepot.config.model import NetworkError, find, parse
+from atmdepot.config.reading import NetworkError, find, parse
 from atmdepot.errors import AtmdepotError
 
 DIRECT = find("direct").read_text()

@@ -18,7 +18,7 @@ from atmdepot.bench.contenders import CELLS, CONTENDERS, DNAT, HAPROXY, KERNEL, 
 from atmdepot.bench.loads import Load, loads
 from atmdepot.bench.readings import NoFigure
 from atmdepot.bench.site import Site
-from atmdepot.config.model import find
+from atmdepot.config.reading import find
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import Lab
 from tests.lab.labs import until

@@ -24,7 +24,8 @@ import pytest
 import atmdepot
 from atmdepot import build
 from atmdepot.cli import main
-from atmdepot.config.model import Network, load, shipped_tables
+from atmdepot.config.model import Network
+from atmdepot.config.reading import load, shipped_tables
 from atmdepot.config.units import CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange
 from atmdepot.net import tun
 from tests.checkout import ROOT

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from pyroute2 import IPRoute
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.lab.namespaces import in_network_namespace, new_network_namespace
 from atmdepot.lab.plan import plan_of

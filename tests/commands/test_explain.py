@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from atmdepot.commands.explain import parse_end, parse_flags
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.depot.explain import Explanation, explain
 from atmdepot.depot.forwarding import Depot
 from atmdepot.net.control import ControlServer

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.config.model import NetworkError, parse, shipped_tables
+from atmdepot.config.reading import NetworkError, parse, shipped_tables
 from atmdepot.config.units import TcpAddress, UdpAddress
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.limits import lab_problems
 from atmdepot.lab.plan import plan_of
-from tests.config.test_model import DIRECT, dump
+from tests.config.test_reading import DIRECT, dump
 from tests.effort import examples
 from tests.network_in_memory import SECOND, InMemoryNetwork
 

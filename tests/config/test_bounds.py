@@ -16,10 +16,11 @@ import pytest
 
 from atmdepot.atm.line import Line
 from atmdepot.cli import _plain
-from atmdepot.config.model import Network, NetworkError, parse
+from atmdepot.config.model import Network
+from atmdepot.config.reading import NetworkError, parse
 from atmdepot.config.units import CellRate, Duration, TcpAddress, UdpAddress, Vci, VciRange
 from atmdepot.drops import Drops
-from tests.config.test_model import DIRECT, dump
+from tests.config.test_reading import DIRECT, dump
 from tests.ip_packets import ACK, SYN, tcp
 from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork
 

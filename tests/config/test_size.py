@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from atmdepot.config.model import NetworkError, parse
+from atmdepot.config.reading import NetworkError, parse
 from atmdepot.config.toml_lines import Lines
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from atmdepot.config.model import Network, NetworkError
+from atmdepot.config.reading import NetworkError
 from atmdepot.depot.explain import explain
 from atmdepot.drops import DropReason
 from tests.depot.playbook import Playbook
@@ -18,6 +18,8 @@ from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork, make
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from atmdepot.config.model import Network
 
 QUERY = udp(CLIENT4, 5353, VIP4, 80, b"query")
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from struct import pack
+from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.config.model import Network, NetworkError, find, parse
+from atmdepot.config.reading import NetworkError, find, parse
 from atmdepot.drops import DropReason
 from tests.depot.test_forwarding import PAIRS
 from tests.depot.test_icmp_errors import is_dropped
 from tests.depot.test_other_traffic import fragments
 from tests.ip_packets import ACK, ICMP, SYN, TCP, UDP, ip, ping, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemoryNetwork, make_network
+
+if TYPE_CHECKING:
+    from atmdepot.config.model import Network
 
 STRANGERS = {CLIENT4: "192.0.2.9", CLIENT6: "2001:db8::9"}
 OTHER_VIP = "10.80.0.9"

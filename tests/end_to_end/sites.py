@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
-from atmdepot.config.model import find
+from atmdepot.config.reading import find
 from atmdepot.lab import Lab
 from atmdepot.net.control_client import show
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.net.replay import replay
 from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.pcap import PcapReader, ip_packets

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.config.model import load, shipped_tables
+from atmdepot.config.reading import load, shipped_tables
 from atmdepot.lab.pages import page
 from tests.end_to_end.sites import CLIENT, VIP, Site, site, until
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from atmdepot.config.model import Network, find, parse
+from atmdepot.config.reading import find, parse
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.plan import Address, Plan, plan_of
+
+if TYPE_CHECKING:
+    from atmdepot.config.model import Network
 
 DIRECT = find("direct").read_text()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.errors import NotReady
 from atmdepot.lab import probe
 from atmdepot.lab.pages import page

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.config.model import find, parse
+from atmdepot.config.reading import find, parse
 from atmdepot.lab import web as webs
 from atmdepot.lab.pages import SIZES, page
 from atmdepot.lab.probe import fetch

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from atmdepot.config.model import parse
+from atmdepot.config.reading import parse
 from atmdepot.net.daemon import make_node, open_link
 from atmdepot.net.pump import Pump
 from atmdepot.net.tun import SocketTun

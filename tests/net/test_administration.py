@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from atmdepot.config.model import Network, load
+from atmdepot.config.reading import load
 from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
 from atmdepot.net import administration
@@ -23,6 +23,8 @@ from tests.network_in_memory import CLIENT4
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from atmdepot.config.model import Network
 
 TABLE = """
 name = "live"

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.depot.probing import Fault
 from atmdepot.net.filler import Filler
 from atmdepot.net.tap import Tap

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.lab.pages import SIZES, page
 from atmdepot.net.metrics import full_names
 from tests.testbed.conftest import until

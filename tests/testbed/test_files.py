@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from atmdepot.commands.container import container
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.lab.plan import CLIENT, plan_of
 from atmdepot.net.metrics import full_names
 

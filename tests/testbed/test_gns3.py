@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.lab.pages import page
 from tests.testbed.conftest import until
 

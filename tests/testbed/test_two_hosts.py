@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from tests.testbed.conftest import until
 
 if TYPE_CHECKING:

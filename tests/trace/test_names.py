@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.config.model import load, parse, shipped_tables
+from atmdepot.config.reading import load, parse, shipped_tables
 from atmdepot.trace.names import UNNAMED, VcBook, VcName
 from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.cell import Interface

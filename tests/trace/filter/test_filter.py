@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from atmdepot.config.model import load
+from atmdepot.config.reading import load
 from atmdepot.drops import DropReason
 from atmdepot.node.events import Drop, Missed, SessionChange
 from atmdepot.trace.filter.filter import FilterError, filter_help, parse_filter

@@ -8,7 +8,7 @@ import os
 import socket
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import msgspec
@@ -17,14 +17,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from atmdepot.cli import _plain as plain
-from atmdepot.config import model as network
-from atmdepot.config.model import Network, NetworkError, parse
+from atmdepot.config import model
+from atmdepot.config import reading as network
+from atmdepot.config.reading import NetworkError, parse
 from atmdepot.config.toml_lines import line_of
 from tests.checkout import ROOT
 from tests.effort import examples
 from tests.ip_packets import SYN, tcp
 from tests.lab.labs import within
 from tests.network_in_memory import CLIENT4, SECOND, InMemoryNetwork
+
+if TYPE_CHECKING:
+    from atmdepot.config.model import Network
 
 TABLES = sorted((ROOT / "vc_tables").glob("*.toml"))
 DIRECT = next(path for path in TABLES if path.stem == "direct").read_text(encoding="utf-8")
@@ -543,8 +547,8 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 
 
 NODES = ["depot", "web1", "web2", "web3"]
-KNOWN = {"nodes": network.Node, "links": network.Link, "vps": network.Vp, "servers": network.Server,
-         "services": network.Service, "qos": network.Qos, "lab": network.Lab}
+KNOWN = {"nodes": model.Node, "links": model.Link, "vps": model.Vp, "servers": model.Server,
+         "services": model.Service, "qos": model.Qos, "lab": model.Lab}
 PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "kind": st.sampled_from(["depot", "edge", "external"]),
     "address": st.lists(st.sampled_from(["10.1.0.2", "10.80.0.1", "fd00::1"]), max_size=2),

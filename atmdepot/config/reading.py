@@ -1,0 +1,239 @@
+"""Reading a VC table: from a file to a `Network`, or to every mistake in it.
+
+`load` reads a table and either returns a `Network` in which everything fits, or raises `NetworkError`
+with every mistake in it: file, line, place, what is wrong and what would be right. The daemons, the lab and
+`atmdepot check` all use it, so that a table that checks is a table that starts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import re
+import stat
+import sysconfig
+import tomllib
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+from atmdepot.config.model import Line, Link, Network, Node, Problem, Server, Service, Vp
+from atmdepot.config.rules import problems_of
+from atmdepot.config.toml_lines import Lines
+from atmdepot.config.units import (
+    CellRate,
+    Duration,
+    IpAddress,
+    IpNetwork,
+    LinkKey,
+    TcpAddress,
+    UdpAddress,
+    Vci,
+    VciRange,
+)
+from atmdepot.errors import AtmdepotError
+
+
+class NetworkError(AtmdepotError):
+    """A VC table has mistakes; `problems` holds one line for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def find(name: str) -> Path:
+    """The path of a table: a file, or the name of one that ships with atmdepot (`direct`, `direct.toml`)."""
+    path = Path(name)
+    if path.exists() or len(path.parts) > 1:
+        return path
+    shipped = shipped_tables()
+    return shipped.get(path.stem, path) if path.suffix in {"", ".toml"} else path
+
+
+def shipped_tables() -> dict[str, Path]:
+    """Name and path of each table that ships with atmdepot."""
+    for folder in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"):
+        if (folder / "vc_tables").is_dir():
+            return {path.stem: path for path in sorted((folder / "vc_tables").glob("*.toml"))}
+    return {}
+
+
+def load(name: str | Path) -> Network:
+    """Read and check a VC table; raise NetworkError with all its mistakes."""
+    path = Path(name)
+    try:
+        path = find(str(name))
+        text = _read(path).decode().replace("\r\n", "\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        hint = f"the tables that ship with atmdepot: {', '.join(shipped_tables())}"
+        raise NetworkError([f"{path}: cannot be read: {reason}; {hint}"]) from None
+    return parse(text, str(path))
+
+
+def _read(path: Path) -> bytes:
+    """The octets of a file that is one: to open a FIFO or a device could wait for ever, or do something to it."""
+    _require_file(path.stat())
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        _require_file(os.fstat(descriptor))
+        octets = file.read(_GREATEST_FILE + 1)
+    if len(octets) > _GREATEST_FILE:  # it grew, or it is one of those of /proc, which have no size
+        raise OSError(errno.EFBIG, _TOO_GREAT)
+    return octets
+
+
+def _require_file(found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a device")
+        raise OSError(errno.EINVAL, f"it is {kind}: write the table to a file")
+    if found.st_size > _GREATEST_FILE:
+        raise OSError(errno.EFBIG, _TOO_GREAT)
+
+
+def parse(text: str, file: str = "table.toml") -> Network:
+    """Check the text of a VC table; raise NetworkError with all its mistakes."""
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+        raise NetworkError([f"{file}: is not TOML: {error}"]) from None
+    problems: list[Problem] = []
+    network = _convert_network(document, problems)
+    if network is not None and not problems:
+        problems = problems_of(network)
+    if problems or network is None:
+        raise NetworkError(_render_all(problems, text, file))
+    return network
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a VC table, for editors."""
+    made = msgspec.json.schema(Network, schema_hook=_schema_of)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "atmdepot VC table", **made}
+
+
+_GREATEST_FILE = 16 * 2**20
+_TOO_GREAT = "it is greater than 16 MiB, and no VC table"
+_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+_MOST_TOLD = 100
+_LONGEST_TOLD = 1000
+_LONGEST_GUESSED = 64
+_NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "servers": Server, "services": Service}
+_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, IpNetwork, TcpAddress, UdpAddress, LinkKey)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
+
+
+def _convert_network(document: dict[str, Any], problems: list[Problem]) -> Network | None:
+    """Convert key by key and name by name, so that each mistake is found and its path names every key."""
+    kinds = get_type_hints(Network, include_extras=True)
+    for key in document:
+        if key not in kinds:
+            problems.append(Problem((key,), _unknown(key, list(kinds))))
+    converted: dict[str, Any] = {}
+    for key, kind in kinds.items():
+        if key in document and key not in _NAMED:
+            converted[key] = _convert(document[key], kind, (key,), problems)
+    for key, kind in _NAMED.items():
+        converted[key] = _convert_named(document.get(key), kind, key, problems)
+    if "name" not in document:
+        problems.append(Problem(("name",), "the network has no name: add name = \"my-network\" at the top"))
+    return None if problems else Network(**converted)
+
+
+def _convert_named(entries: object, kind: type, key: str, problems: list[Problem]) -> dict[str, Any]:
+    """Convert the entries of `[links.NAME]` and the like, one by one."""
+    if not isinstance(entries, dict) or not entries:
+        problems.append(Problem((key,), f"the network has no {key}: add at least one [{key}.NAME]"))
+        return {}
+    for name in entries:
+        if not _NAME.fullmatch(name):
+            problems.append(Problem((key, name), f"{name!r} is no name: {_NAME_RULE}"))
+    return {name: _convert(entry, kind, (key, name), problems) for name, entry in entries.items()}
+
+
+def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Problem]) -> Any:
+    try:
+        return msgspec.convert(value, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).rpartition(" - at `$")
+        if not message:
+            message, place = str(error), ""
+        inner = _with_key(value, kind, tuple(re.findall(r"\.\.\.|[^.\[\]`]+", place)), str(error))
+        path += inner
+        if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
+            path, message = (*path, unknown[1]), _unknown(unknown[1], _fields_of(kind, inner))
+        elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
+            message = f"the key \"{missing[1]}\" is missing: add it"
+        elif message.startswith("Invalid enum value"):
+            wrong, choices = message.removeprefix("Invalid enum value "), _choices_of(kind, inner)
+            message = f"{wrong} is none of its values: write {' or '.join(choices)}"
+        elif message == "Number out of range":  # msgspec says so of an integer that no float can hold
+            message = "the number is too great: write a number from 0 to 1"
+        problems.append(Problem(path, message))
+        return None
+
+
+def _with_key(value: Any, kind: Any, inner: tuple[str, ...], error: str) -> tuple[str, ...]:
+    """The path with the name that stands where msgspec writes "..." for any entry of a table."""
+    if inner[1:2] != ("...",):
+        return inner
+    for key, entry in value[inner[0]].items():
+        try:
+            msgspec.convert({**value, inner[0]: {key: entry}}, kind, dec_hook=_decode)
+        except msgspec.ValidationError as again:
+            if str(again) == error:
+                return inner[0], key, *inner[2:]
+    return inner[0], *inner[2:]
+
+
+def _fields_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
+    """The keys that a struct knows (a path that leads into `from` ends at a Line)."""
+    struct = Line if inner and kind is Link else kind
+    return list(struct.__struct_encode_fields__)
+
+
+def _choices_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
+    """The values of a key that has a few."""
+    return [f"\"{value}\"" for value in get_args(get_type_hints(kind)[inner[-1]])]
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1) if len(key) <= _LONGEST_GUESSED else []
+    hint = f"did you mean \"{near[0]}\"? " if near else ""
+    return f"unknown key \"{key}\": {hint}Known here: {', '.join(known)}"
+
+
+def _decode(kind: type, value: object) -> object:
+    for custom in _CUSTOM:
+        if kind is custom:
+            return custom.parse(value)
+    raise NotImplementedError(kind)
+
+
+def _schema_of(kind: type) -> dict[str, Any]:
+    if kind is Vci:
+        return {"type": "integer", "minimum": 32, "maximum": 65535}
+    if kind is VciRange:
+        return {"anyOf": [{"type": "integer", "minimum": 32, "maximum": 65535},
+                          {"type": "string", "pattern": r"^\s*\d+\s*-\s*\d+\s*$"}]}
+    return {"type": "string", "description": (kind.__doc__ or "").splitlines()[0]}
+
+
+def _render_all(problems: list[Problem], text: str, file: str) -> list[str]:
+    """A line for each problem, up to a bound: who has mistyped ten thousand entries has made one mistake."""
+    lines = Lines(text)
+    told = [_render(problem, lines, file) for problem in problems[:_MOST_TOLD]]
+    return [*told, f"{file}: and {len(problems) - len(told)} more mistakes"] if len(problems) > len(told) else told
+
+
+def _render(problem: Problem, lines: Lines, file: str) -> str:
+    line = lines.of(problem.path)
+    what = "".join(char if char.isprintable() else repr(char)[1:-1]  # one line, whatever the keys are
+                   for char in f"{'.'.join(problem.path)}: {problem.message}"[:_LONGEST_TOLD])
+    return f"{file}:{line}: {what}" if line else f"{file}: {what}"

@@ -15,8 +15,8 @@ import trio
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.views import flow_ends
 from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.node.names import flow_ends
 from atmdepot.node.node import DataPath, Observer
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.ip import PROTOCOL_TCP

@@ -6,7 +6,6 @@ long tables can be shown in slices (`net/slices.py`); meanwhile sessions and VCs
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,7 @@ from atmdepot.depot.sessions import Session
 from atmdepot.drops import DropReason
 from atmdepot.edge.node import EdgeNode, Flow
 from atmdepot.net.udp_link import UdpLink
-from atmdepot.wire.flows import flow_of_key
-from atmdepot.wire.ip import endpoint
+from atmdepot.node.names import flow_ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -238,13 +236,6 @@ def _drops(node: str, place: str, drops: dict[DropReason, int], reasons: Iterabl
 
 def _counter(node: str, place: str, name: str, value: int, unit: str, meaning: str = "") -> Row:
     return {"node": node, "place": place, "counter": name, "value": value, "unit": unit, "meaning": meaning}
-
-
-@lru_cache(maxsize=4096)
-def flow_ends(key: FlowKey) -> tuple[str, str]:
-    """Client and service of a flow as text."""
-    _, source, sport, destination, dport = flow_of_key(key)
-    return endpoint(source, sport), endpoint(destination, dport)
 
 
 SUBJECTS: dict[str, Callable[[Pump, int], Iterable[Row]]] = {

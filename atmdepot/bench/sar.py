@@ -30,7 +30,7 @@ from atmdepot.bench.samples import Spread
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.model import Server as ServerSettings
 from atmdepot.config.model import SessionTimers
-from atmdepot.depot.session_management import Server
+from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session, SessionTables
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.wire.aal5 import MAX_SDU, cells_needed, cpcs_pdu

@@ -1,17 +1,9 @@
 cimport cython
 
+from atmdepot.depot.servers cimport Member
+
 cdef long long _SIZE, _TURN, _EVEN
 cdef unsigned long long _MASK, _GAMMA, _MIX_1, _MIX_2
-
-
-cdef class Member:
-    cdef public object load, name
-    cdef public long long position, primary_sessions, sessions_since_report, weight
-    cdef public unsigned long long seed
-
-    cpdef bint takes_sessions(self) except -1
-    cpdef bint is_regular(self) except -1
-    cpdef long long effective_weight(self, long long now) except -1
 
 
 cdef class Turns:

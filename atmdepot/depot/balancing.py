@@ -8,15 +8,15 @@ A choice looks at each server once at most: it is made between two packets. Tabl
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from math import log
 from random import Random
 from typing import TYPE_CHECKING
 
+from atmdepot.depot.servers import Server, hash_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from atmdepot.depot.session_management import Server
 
 MAGLEV_SIZE = 10_007
 """Prime, and more than a hundred times any pool that one depot serves: shares within 1 % of their weights."""
@@ -28,28 +28,6 @@ _MASK = 2**64 - 1
 _GAMMA, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _TURN = 2**32
 _EVEN = 100
-
-
-class Member:
-    """What a balancer chooses among, as far as the criteria know it."""
-
-    __slots__ = ("load", "name", "position", "primary_sessions", "seed", "sessions_since_report", "weight")
-
-    def be_called(self, name: str) -> None:
-        """Take a name, and a hash of it."""
-        self.name, self.seed = name, _hash(b"", name)
-
-    def takes_sessions(self) -> bool:
-        """Whether a new session may be given to it."""
-        raise NotImplementedError
-
-    def is_regular(self) -> bool:
-        """Whether it is no backup, and has a weight."""
-        raise NotImplementedError
-
-    def effective_weight(self, now: int) -> int:
-        """Its weight in hundredths at this time; `weight` is the whole."""
-        raise NotImplementedError
 
 
 class Turns:
@@ -345,7 +323,7 @@ class SourceHash(Keyed):
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The server with the highest draw for this client."""
-        return self.highest(servers, _hash(client, ""), now)
+        return self.highest(servers, hash_of(client, ""), now)
 
 
 class Maglev(Keyed):
@@ -375,7 +353,7 @@ class Maglev(Keyed):
 
         Where so few take any that some steps find none, as with backup servers, the highest draw among them decides.
         """
-        hashed = _hash(client, "")
+        hashed = hash_of(client, "")
         place, step = hashed % _SIZE, hashed // _SIZE % (_SIZE - 1) + 1
         for _ in range(MAGLEV_STEPS if self._table else 0):
             server = self._servers[self._table[place]]
@@ -393,8 +371,8 @@ class Maglev(Keyed):
 def maglev_table(servers: Sequence[tuple[str, int]], size: int = MAGLEV_SIZE) -> list[int]:
     """The table of servers (name, weight), as indices; `size` is prime, so every walk visits all places."""
     table = [-1] * size
-    at = [_hash(b"offset", name) % size for name, _ in servers]
-    skip = [_hash(b"skip", name) % (size - 1) + 1 for name, _ in servers]
+    at = [hash_of(b"offset", name) % size for name, _ in servers]
+    skip = [hash_of(b"skip", name) % (size - 1) + 1 for name, _ in servers]
     greatest = max([weight for _, weight in servers])
     turns = [0] * len(servers)
     filled = 0
@@ -412,8 +390,7 @@ def maglev_table(servers: Sequence[tuple[str, int]], size: int = MAGLEV_SIZE) ->
                 return table
 
 
-def _hash(octets: bytes, name: str) -> int:
-    return int.from_bytes(blake2b(octets, digest_size=8, key=name.encode()[:64]).digest(), "big")
+
 
 
 BALANCERS: dict[str, Callable[[], Balancer]] = {

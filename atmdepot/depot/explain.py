@@ -26,7 +26,7 @@ from atmdepot.depot.reasons import (
     replaced_text,
     services_text,
 )
-from atmdepot.depot.session_management import Server
+from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.drops import DropReason

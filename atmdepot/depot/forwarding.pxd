@@ -3,7 +3,8 @@ cimport cython
 from atmdepot.atm.adaptation cimport LinkAdaptation
 from atmdepot.node.node cimport AtmNode
 from atmdepot.config.qos cimport QosMap
-from atmdepot.depot.session_management cimport Pool, Server, SessionManagement
+from atmdepot.depot.session_management cimport Pool, SessionManagement
+from atmdepot.depot.servers cimport Server
 from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc
 from atmdepot.depot.sessions cimport Session, SessionTables, is_half_open, session_of

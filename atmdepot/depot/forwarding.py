@@ -25,7 +25,7 @@ from atmdepot.config.qos import QosMap
 from atmdepot.depot.orphans import Orphans
 from atmdepot.depot.other_traffic import OtherTraffic
 from atmdepot.depot.probing import Probing
-from atmdepot.depot.session_management import Pool, Server, SessionManagement
+from atmdepot.depot.session_management import Pool, SessionManagement
 from atmdepot.depot.sessions import Session, SessionEvent, SessionTables, is_half_open, session_of
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.drops import DropReason
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from atmdepot.atm.timers import TimerWheel
     from atmdepot.atm.vc import Vc
     from atmdepot.config.model import Network
+    from atmdepot.depot.servers import Server
     from atmdepot.node.node import Observer
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Packet, TcpFields

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.depot.session_management import Server
+from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session, SessionEvent
 from atmdepot.drops import DropReason
 from atmdepot.node.fragments import fragment_key

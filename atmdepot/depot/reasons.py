@@ -15,7 +15,8 @@ from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network, SessionTimers
-    from atmdepot.depot.session_management import Pool, Server
+    from atmdepot.depot.servers import Server
+    from atmdepot.depot.session_management import Pool
     from atmdepot.depot.sessions import Session
     from atmdepot.wire.packet import Packet, TcpFields
 

@@ -1,22 +1,9 @@
 cimport cython
 
-from atmdepot.depot.balancing cimport Balancer, Member
-from atmdepot.depot.probing cimport Condition
+from atmdepot.depot.balancing cimport Balancer
+from atmdepot.depot.servers cimport Server
 
 cdef long long _UDP
-
-
-cdef class Server(Member):
-    cdef public object settings, vp, link, path, _allowed
-    cdef public Condition condition
-    cdef public bint draining, is_backup, _has_weight
-    cdef public long long _bound, _slow_start, entries, flows, flows_leave_at, total_sessions
-
-    cpdef bint takes_sessions(self) except -1
-    cpdef bint takes_one_for_another(self) except -1
-    cpdef bint is_regular(self) except -1
-    @cython.locals(since="long long")
-    cpdef long long effective_weight(self, long long now) except -1
 
 
 cdef class Pool:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.adaptation import PathCondition
-from atmdepot.depot.balancing import BALANCERS, Member
-from atmdepot.depot.networks import Networks
-from atmdepot.depot.probing import Condition
+from atmdepot.depot.balancing import BALANCERS
+from atmdepot.depot.servers import Server
 from atmdepot.wire.flows import service_of_key
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP
 
@@ -15,79 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from atmdepot.config.model import Network
-    from atmdepot.config.model import Server as ServerSettings
     from atmdepot.depot.balancing import Balancer
     from atmdepot.wire.flows import FlowKey
 
 _ANY_PORT = 0
 _UDP = PROTOCOL_UDP  # a C number, where this is compiled
-_WEIGHT_UNIT = 100
-"""Weights are counted in hundredths, so that a slow start has steps between 0 and weight 1."""
-
-
-class Server(Member):
-    """A server as the depot knows it: where it is, its condition, and what it carries."""
-
-    __slots__ = ("_allowed", "_bound", "_has_weight", "_slow_start", "condition", "draining", "entries", "flows",
-                 "flows_leave_at", "is_backup", "link", "path", "settings", "total_sessions", "vp")
-
-    def __init__(self, name: str, position: int, settings: ServerSettings, vp: str, link: str, now: int) -> None:
-        self.be_called(name)
-        self.configure(position, settings, vp, link)
-        self.condition = Condition(now)
-        self.draining = False
-        self.flows_leave_at = 0  # in ns; has a meaning while it is draining
-        self.entries = 0  # in both tables, probes too: all that refers to it
-        self.flows = 0
-        self.primary_sessions = self.total_sessions = self.sessions_since_report = 0
-        self.load: float | None = None
-        self.path = PathCondition()
-
-    def configure(self, position: int, settings: ServerSettings, vp: str, link: str) -> None:
-        """Take over what a VC table says of it."""
-        self.position, self.settings, self.vp, self.link = position, settings, vp, link
-        # Looked at for each new session.
-        self._bound, self.is_backup, self._has_weight = settings.max_sessions, settings.backup, settings.weight > 0
-        self.weight, self._slow_start = settings.weight * _WEIGHT_UNIT, int(settings.slow_start)
-        self._allowed = Networks(settings.allow)
-
-    def allows(self, source: bytes) -> bool:
-        """True when packets with this source address (4 or 16 octets) may pass from its edge node (`allow`)."""
-        return self._allowed.hold(source)
-
-    def forget_condition(self, now: int) -> None:
-        """Begin anew with its condition: it was out of the VC table, so what is known of it is old."""
-        self.condition = Condition(now)
-        self.load = None
-        self.path = PathCondition()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it is on the alive-list."""
-        return self.condition.alive
-
-    def takes_sessions(self) -> bool:
-        """Whether a new session may be given to it. A method, since a property is a detour where this is compiled."""
-        return self.condition.alive and not self.draining and not 0 < self._bound <= self.primary_sessions
-
-    def takes_one_for_another(self) -> bool:
-        """Whether it is at its bound, so that a new session may be given to it when one that it has goes."""
-        return (self.condition.alive and not self.draining and 0 < self._bound == self.primary_sessions
-                and (self.is_backup or self._has_weight))
-
-    def is_regular(self) -> bool:
-        """Whether it is no backup, and has a weight: backup servers are for when no other is there."""
-        return not self.is_backup and self._has_weight
-
-    def effective_weight(self, now: int) -> int:
-        """Its weight in hundredths; after a recovery it grows in tenths to the whole over `slow_start`."""
-        if self.condition.recovered and self._slow_start:
-            since = now - self.condition.since
-            if since < self._slow_start:
-                return self.weight * max(1, 10 * since // self._slow_start) // 10
-        return self.weight
-
-
 class Pool:
     """The servers of one service and the balancer that chooses among them."""
 

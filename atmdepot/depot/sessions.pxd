@@ -2,7 +2,7 @@ cimport cython
 
 from atmdepot.atm.timers cimport TimerWheel
 from atmdepot.depot.chain cimport Chain, Chained
-from atmdepot.depot.session_management cimport Server
+from atmdepot.depot.servers cimport Server
 from atmdepot.depot.sides cimport Side, is_after, is_between, side_in
 from atmdepot.depot.tcp_states cimport after, is_answer, is_in_handshake, is_opening, is_over
 from atmdepot.wire.packet cimport TcpFields

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from atmdepot.bearer.atm import Target, VpMap
     from atmdepot.config.contract import ServiceCategory
     from atmdepot.config.model import SessionTimers
-    from atmdepot.depot.session_management import Server
+    from atmdepot.depot.servers import Server
     from atmdepot.wire.flows import FlowKey
 
 _SYN, _FIN, _ACK, _RST, _TCP = SYN, FIN, ACK, RST, PROTOCOL_TCP  # C numbers, where this is compiled

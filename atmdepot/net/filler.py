@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.probing import Fault
+from atmdepot.depot.servers import Fault
 
 if TYPE_CHECKING:
     from atmdepot.net.pump import Pump

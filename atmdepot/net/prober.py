@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from atmdepot.depot.probing import Outcome
+from atmdepot.depot.servers import Outcome
 from atmdepot.net.asking import Failures, Reserve, give_up_after
 from atmdepot.wire.flows import flow_key
 from atmdepot.wire.ip import PROTOCOL_TCP
 
 if TYPE_CHECKING:
     from atmdepot.depot.forwarding import Depot
-    from atmdepot.depot.session_management import Server
+    from atmdepot.depot.servers import Server
     from atmdepot.net.pump import Pump
 
 _MAX_ANSWER = 4096

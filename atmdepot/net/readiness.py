@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.probing import Outcome
+from atmdepot.depot.servers import Outcome
 from atmdepot.edge.node import EdgeNode
 from atmdepot.wire.statistics import ServerState
 

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.probing import Fault
+from atmdepot.depot.servers import Fault
 from atmdepot.depot.sessions import Session
 from atmdepot.drops import DropReason
 from atmdepot.edge.node import EdgeNode, Flow
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from atmdepot.atm.vc import Vc
-    from atmdepot.depot.session_management import Server
+    from atmdepot.depot.servers import Server
     from atmdepot.net.line_link import CellLink
     from atmdepot.net.pump import Pump
     from atmdepot.node.node import AtmNode

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.model import Server as ServerSettings
 from atmdepot.config.model import SessionTimers
-from atmdepot.depot.session_management import Server
+from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session as Entry
 from atmdepot.depot.sessions import SessionEvent, SessionTables
 from atmdepot.node.events import SessionChange

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atmdepot.config.model import Probing
 from atmdepot.config.model import Server as ServerSettings
-from atmdepot.depot.probing import Outcome
-from atmdepot.depot.session_management import Pool, Server
+from atmdepot.depot.servers import Outcome, Server
+
+if TYPE_CHECKING:
+    from atmdepot.depot.session_management import Pool
 
 AT_ONCE = Probing(rise=1, fall=1)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from atmdepot.depot.session_management import Server
+    from atmdepot.depot.servers import Server
 
 
 class Steps:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.depot.session_management import Pool, Server, SessionManagement
+from atmdepot.depot.session_management import Pool, SessionManagement
 from tests.depot.playbook import Playbook
 from tests.depot.servers import give, kill, make_servers, revive, set_alive
 from tests.ip_packets import packed, ping
 from tests.network_in_memory import VIP4, VIP6, make_network
+
+if TYPE_CHECKING:
+    from atmdepot.depot.servers import Server
 
 
 def servers_of(*alive: bool) -> list[Server]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,11 +12,14 @@ from hypothesis import strategies as st
 from atmdepot.config.model import Probing
 from atmdepot.config.units import Duration
 from atmdepot.depot.balancing import BALANCERS, Turns
-from atmdepot.depot.session_management import Pool, Server
+from atmdepot.depot.session_management import Pool
 from atmdepot.wire.statistics import ServerState
 from tests.depot.servers import make_server, make_servers, set_alive
 from tests.effort import examples
 from tests.network_in_memory import InMemoryNetwork, make_network
+
+if TYPE_CHECKING:
+    from atmdepot.depot.servers import Server
 
 EVEN = ["round-robin", "least-connections"]
 BY_WEIGHT = ["weighted-round-robin", "weighted-least-connections", "least-load"]

@@ -28,7 +28,7 @@ from tests.packets import no_packets
 
 if TYPE_CHECKING:
     from atmdepot.depot.forwarding import Depot
-    from atmdepot.depot.session_management import Server
+    from atmdepot.depot.servers import Server
     from atmdepot.depot.sessions import Session
 
 OTHER_VIP = "10.80.0.9"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from atmdepot.depot.full_datagrams import MOST_LOST
-from atmdepot.depot.probing import Fault
+from atmdepot.depot.servers import Fault
 from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, hec
 from atmdepot.wire.statistics import ServerState
 from tests.network_in_memory import SECOND, InMemoryNetwork

@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from atmdepot.atm.adaptation import PathCondition
 from atmdepot.config.model import Probing as Settings
 from atmdepot.config.units import Duration
-from atmdepot.depot.probing import Condition, Fault, Outcome, Probing
+from atmdepot.depot.probing import Probing
+from atmdepot.depot.servers import Condition, Fault, Outcome
 from atmdepot.wire.flows import FlowKey, flow_key
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.depot.servers import make_server

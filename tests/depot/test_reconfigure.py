@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from atmdepot import build
-from atmdepot.depot import balancing, session_management, sessions
+from atmdepot.depot import balancing, servers, session_management, sessions
 from tests.ip_packets import ACK, SYN, tcp
 from tests.network_in_memory import CLIENT4, VIP4, InMemoryNetwork, make_network
 
@@ -115,7 +115,7 @@ def test_number_that_c_cannot_hold_leaves_all_as_it_was(name: str) -> None:
 @pytest.mark.parametrize("at", range(1, 4))
 @pytest.mark.parametrize(("of", "method"), [
     (session_management.SessionManagement, "configure"), (session_management.SessionManagement, "_index"),
-    (session_management.Server, "configure"), (session_management.Pool, "change"), (sessions.SessionTables, "use"),
+    (servers.Server, "configure"), (session_management.Pool, "change"), (sessions.SessionTables, "use"),
     (balancing.WeightedRoundRobin, "__init__")])
 def test_step_that_fails_leaves_all_as_it_was(
         monkeypatch: pytest.MonkeyPatch, of: type, method: str, at: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atmdepot.depot.probing import Outcome
+from atmdepot.depot.servers import Outcome
 from tests.depot.playbook import Playbook
 from tests.ip_packets import ACK, SYN, tcp
 from tests.network_in_memory import CLIENT4, VIP4, make_network

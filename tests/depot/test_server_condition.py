@@ -12,7 +12,7 @@ from scapy.layers.inet import TCP as SCAPY_TCP
 from scapy.layers.inet6 import IPv6
 
 from atmdepot.atm.sar import segment
-from atmdepot.depot.probing import Outcome
+from atmdepot.depot.servers import Outcome
 from atmdepot.drops import DropReason
 from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.flows import flow_key

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from atmdepot.depot.probing import Outcome
+from atmdepot.depot.servers import Outcome
 from atmdepot.edge.node import EdgeNode
 from atmdepot.net.asking import Reserve, give_up_after
 from atmdepot.net.daemon import make_node

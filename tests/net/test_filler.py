@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from atmdepot.config.reading import load
-from atmdepot.depot.probing import Fault
+from atmdepot.depot.servers import Fault
 from atmdepot.net.filler import Filler
 from atmdepot.net.tap import Tap
 from atmdepot.wire.cell import IDLE_CELL

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import atmdepot
 from atmdepot.config.units import Vci
-from atmdepot.depot.probing import Outcome
+from atmdepot.depot.servers import Outcome
 from atmdepot.drops import DropReason
 from atmdepot.net import views
 from atmdepot.net.metrics import FAMILIES, Metrics, full_names

@@ -12,7 +12,7 @@ import trio
 
 from atmdepot.config.model import Probing
 from atmdepot.config.units import Duration
-from atmdepot.depot.probing import Outcome
+from atmdepot.depot.servers import Outcome
 from atmdepot.net.prober import Prober
 from atmdepot.wire.flows import flow_of_key
 from tests.depot.servers import make_servers
@@ -20,7 +20,7 @@ from tests.depot.servers import make_servers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from atmdepot.depot.session_management import Server
+    from atmdepot.depot.servers import Server
 
 SECOND = 10**9
 LONG = Duration(20 * SECOND)

@@ -93,6 +93,9 @@ if [ -z "$python" ]; then
     exit 5
 fi
 
+# What a program printed last, without pip's warnings.
+last_line() { grep -v '^WARNING' "$1" | tail -n 1; }
+
 # `watch PID WHAT LOG` waits for a process that prints to LOG: on a terminal with the seconds and its last line, elsewhere
 # with a line each ten seconds. Where it fails, what it printed is shown.
 watch() {
@@ -101,10 +104,10 @@ watch() {
         sleep 0.2
         seconds=$(($(date +%s) - began))
         if [ -t 2 ]; then
-            printf '\rsetup: %s s  %.60s\033[K' "$seconds" "$(tail -n 1 "$3")" >&2
+            printf '\rsetup: %s s  %.60s\033[K' "$seconds" "$(last_line "$3")" >&2
         elif [ $((seconds - told)) -ge 10 ]; then
             told=$seconds
-            say "$seconds s: $(tail -n 1 "$3" | cut -c 1-60)"
+            say "$seconds s: $(last_line "$3" | cut -c 1-60)"
         fi
     done
     [ ! -t 2 ] || printf '\r\033[K' >&2

@@ -1,18 +1,13 @@
-"""Tables for people: the network of a VC table, and the rows that daemons give."""
+"""Tables for people: the rows that daemons give."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from atmdepot.wire.link_tag import datagram_size
-
-if TYPE_CHECKING:
-    from atmdepot.config.model import Network
 
 _WIDE = 200
 _COLUMNS = {
@@ -57,32 +52,3 @@ def print_rows(subject: str, rows: list[dict[str, Any]], *, wide: bool = False) 
     """Print what `show` got."""
     columns = list(rows[0]) if wide and rows else _COLUMNS[subject]
     console().print(make_table(f"{subject} ({len(rows)})", columns, rows))
-
-
-def print_network(network: Network) -> None:
-    """Print a network as `check` does."""
-    out = console()
-    out.print(f"[bold]{network.name}[/bold]: {network.description}" if network.description else network.name)
-    for title, columns, rows in _network_tables(network):
-        out.print(make_table(title, columns, rows))
-
-
-def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[str, Any]]]]:
-    nodes = [{"node": name, "kind": node.kind, "TUN": node.tun if node.kind != "external" else "", "MTU": node.mtu}
-             for name, node in network.nodes.items()]
-    links = [{"link": name, "ends": "  ".join(f"{end} {address}" for end, address in link.ends.items()),
-              "cells": link.cells, "datagram": datagram_size(link.cells, tagged=link.has_key),
-              "interface": link.interface, "rate": str(link.rate or "any"), "delay": str(link.delay or "none"),
-              "impaired": any(link.line_from(end).impaired for end in link.ends)}
-             for name, link in network.links.items()]
-    vps = [{"VP": name, "from": vp.ends[0], "to": vp.ends[1], "VPI": vp.vpi, "default VCI": int(vp.default_vci),
-            "session VCIs": str(vp.session_vcis or ""), "encapsulation": vp.encapsulation, "CRC": vp.crc, "MTU": vp.mtu,
-            "shared VCs": ", ".join(f"{name} {vci}" for name, vci in vp.shared_vcs.items())}
-           for name, vp in network.vps.items()]
-    services = [{"service": name, "VIP": list(map(str, service.vip)),
-                 "ports": ", ".join(map(str, service.ports)) or "all", "protocols": ", ".join(service.offered),
-                 "servers": [f"{s} (at {network.servers[s].node})" for s in service.servers],
-                 "balancing": service.balancing}
-                for name, service in network.services.items()]
-    return [(title, list(rows[0]), rows) for title, rows in (
-        ("nodes", nodes), ("links", links), ("VPs", vps), ("services", services))]

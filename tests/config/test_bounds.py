@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from atmdepot.atm.line import Line
-from atmdepot.cli import _plain
+from atmdepot.commands.check import _plain
 from atmdepot.config.model import Network
 from atmdepot.config.reading import NetworkError, parse
 from atmdepot.config.units import CellRate, Duration, TcpAddress, UdpAddress, Vci, VciRange

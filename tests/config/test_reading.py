@@ -16,7 +16,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from atmdepot.cli import _plain as plain
+from atmdepot.commands.check import _plain as plain
 from atmdepot.config import model
 from atmdepot.config import reading as network
 from atmdepot.config.reading import NetworkError, parse

@@ -1,0 +1,53 @@
+"""`atmdepot drain`, `undrain` and `reload`: changes to a running depot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+@click.command("drain", epilog="\b\nExamples:\n  atmdepot drain web1\n  atmdepot drain web1 --after 30s\n")
+@click.argument("server")
+@click.option("--after", metavar="DURATION", help="When its UDP flows go to other servers: udp_idle of the table if "
+                                                  "not given, 0s at once.")
+@click.option("--network", "network_name", help="Which running network, where there are several.")
+def drain_command(server: str, after: str | None, network_name: str | None) -> None:
+    """Give SERVER no new sessions; those that it has go on. Its UDP flows leave with their next packet after a time."""
+    _tell_depot(network_name, {"drain": server} | ({} if after is None else {"after": _duration(after)}))
+
+
+@click.command("undrain", epilog="\b\nExample:\n  atmdepot undrain web1\n")
+@click.argument("server")
+@click.option("--network", "network_name", help="Which running network, where there are several.")
+def undrain_command(server: str, network_name: str | None) -> None:
+    """Give SERVER new sessions again."""
+    _tell_depot(network_name, {"undrain": server})
+
+
+@click.command("reload", epilog="\b\nExample:\n  atmdepot reload\n")
+@click.option("--network", "network_name", help="Which running network, where there are several.")
+def reload_command(network_name: str | None) -> None:
+    """Have the depot read its VC table again: servers, weights, pools, balancing, probing and timers may change.
+
+    No session is cut. A table with a mistake, or with other changes, changes nothing.
+    """
+    _tell_depot(network_name, {"reload": True})
+
+
+def _duration(text: str) -> int:
+    """Nanoseconds of the `--after` option."""
+    from atmdepot.config.units import Duration
+
+    try:
+        return int(Duration.parse(text))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--after") from None
+
+
+def _tell_depot(network_name: str | None, request: dict[str, Any]) -> None:
+    """Ask the depot's daemon, which is the one that has servers."""
+    from atmdepot.net.control_client import ask
+    from atmdepot.net.running import depot_socket
+
+    click.echo(next(ask(depot_socket(network_name), request))["done"])

@@ -1,0 +1,79 @@
+"""`atmdepot check`: a VC table, its network or its mistakes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from atmdepot.config.model import Network
+
+
+@click.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")
+@click.argument("table", required=False)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--schema", "print_schema", is_flag=True, help="Print the JSON schema of VC tables, for editors.")
+def check_command(table: str | None, output: str, print_schema: bool) -> None:
+    """Check the VC table TABLE with the daemons' own code, and print its network."""
+    import msgspec
+
+    from atmdepot.config.reading import load, schema
+
+    if print_schema:
+        click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode())
+        return
+    if table is None:
+        raise click.UsageError("Missing argument 'TABLE'.")
+    network = load(table)
+    _tell_limits_of_the_lab(network, table)
+    if output == "json":
+        click.echo(msgspec.json.encode(network, enc_hook=_plain, order="deterministic").decode())
+        return
+    _print_network(network)
+
+
+def _tell_limits_of_the_lab(network: Network, table: str) -> None:
+    """Note what is good on hosts of one's own, but nothing that the lab can bring up."""
+    from atmdepot.config.reading import find
+    from atmdepot.lab.limits import lab_problems, told
+
+    for problem in lab_problems(network):
+        click.echo(f"{find(table)}: note: the lab cannot bring this up: {told(problem)}", err=True)
+
+
+def _print_network(network: Network) -> None:
+    """Print a network as `check` does."""
+    from atmdepot.tables import console, make_table
+
+    out = console()
+    out.print(f"[bold]{network.name}[/bold]: {network.description}" if network.description else network.name)
+    for title, columns, rows in _network_tables(network):
+        out.print(make_table(title, columns, rows))
+
+
+def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[str, Any]]]]:
+    from atmdepot.wire.link_tag import datagram_size
+
+    nodes = [{"node": name, "kind": node.kind, "TUN": node.tun if node.kind != "external" else "", "MTU": node.mtu}
+             for name, node in network.nodes.items()]
+    links = [{"link": name, "ends": "  ".join(f"{end} {address}" for end, address in link.ends.items()),
+              "cells": link.cells, "datagram": datagram_size(link.cells, tagged=link.has_key),
+              "interface": link.interface, "rate": str(link.rate or "any"), "delay": str(link.delay or "none"),
+              "impaired": any(link.line_from(end).impaired for end in link.ends)}
+             for name, link in network.links.items()]
+    vps = [{"VP": name, "from": vp.ends[0], "to": vp.ends[1], "VPI": vp.vpi, "default VCI": int(vp.default_vci),
+            "session VCIs": str(vp.session_vcis or ""), "encapsulation": vp.encapsulation, "CRC": vp.crc, "MTU": vp.mtu,
+            "shared VCs": ", ".join(f"{name} {vci}" for name, vci in vp.shared_vcs.items())}
+           for name, vp in network.vps.items()]
+    services = [{"service": name, "VIP": list(map(str, service.vip)),
+                 "ports": ", ".join(map(str, service.ports)) or "all", "protocols": ", ".join(service.offered),
+                 "servers": [f"{s} (at {network.servers[s].node})" for s in service.servers],
+                 "balancing": service.balancing}
+                for name, service in network.services.items()]
+    return [(title, list(rows[0]), rows) for title, rows in (
+        ("nodes", nodes), ("links", links), ("VPs", vps), ("services", services))]
+
+
+def _plain(value: object) -> object:
+    return int(value) if isinstance(value, int) else str(value)

@@ -1,0 +1,51 @@
+"""`atmdepot show`: what the running daemons say of themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from atmdepot.errors import AtmdepotError
+
+
+@click.command("show", epilog="""\b
+Examples:
+  atmdepot show sessions
+  atmdepot show vcs --node web1
+  atmdepot show counters -o json
+""")
+@click.argument("subject", type=click.Choice(["sessions", "vcs", "links", "servers", "counters"]))
+@click.option("--network", "network_name", help="Which running network, where there are several.")
+@click.option("--node", help="Only this node.")
+@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True,
+              help="At most so many rows from each node.")
+@click.option("--wide", is_flag=True, help="All columns; the default is those that fit a terminal.")
+@click.option("--all", "everything", is_flag=True, help="Counters that are 0, too.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def show_command(
+    subject: str, network_name: str | None, node: str | None, limit: int, wide: bool, everything: bool, output: str,
+) -> None:
+    """Ask the running daemons for their sessions, VCs, links, servers or counters."""
+    import msgspec
+
+    from atmdepot.net.control_client import show
+    from atmdepot.net.running import control_sockets
+
+    rows: list[dict[str, Any]] = []
+    failures = []
+    for path in control_sockets(network_name, node):
+        try:
+            rows += show(path, subject, limit)
+        except AtmdepotError as failure:
+            failures.append(str(failure))
+    if subject == "counters" and not everything:
+        rows = [row for row in rows if row["value"]]
+    if output == "json":
+        click.echo(msgspec.json.encode(rows).decode())
+    else:
+        from atmdepot.tables import print_rows
+
+        print_rows(subject, rows, wide=wide)
+    if failures:
+        raise AtmdepotError("; ".join(failures))

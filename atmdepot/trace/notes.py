@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from atmdepot.trace.show.summary import phrase_text
+from atmdepot.trace.phrases import phrase_text
 from atmdepot.trace.sources import Remark
 
 if TYPE_CHECKING:

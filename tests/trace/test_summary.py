@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from atmdepot.config.units import count_text
-from atmdepot.trace.show.summary import phrase_text
+from atmdepot.trace.phrases import phrase_text
 
 
 @pytest.mark.parametrize(("phrase", "of_one"), [

@@ -28,7 +28,7 @@ from atmdepot.trace.capture.erf import (
 from atmdepot.trace.capture.output import Output, Rotation
 from atmdepot.trace.capture.pcap import MAX_RECORD, TIME_LIMIT, LinkType
 from atmdepot.trace.capture.sunatm import sunatm_record
-from atmdepot.trace.show.summary import phrase_text
+from atmdepot.trace.phrases import phrase_text
 from atmdepot.trace.sources import HecMark
 from atmdepot.wire.aal5 import TRAILER_SIZE
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE

@@ -11,9 +11,9 @@ from scapy.fields import PacketListField
 from scapy.layers.inet import UDP
 from scapy.packet import Packet, bind_bottom_up, bind_top_down, split_bottom_up, split_top_down
 
+from atmdepot.trace.phrases import phrase_text
 from atmdepot.trace.scapy.base import Summed
 from atmdepot.trace.scapy.cells import ATM, ATM_NNI
-from atmdepot.trace.show.summary import phrase_text
 from atmdepot.wire.cell import CELL_SIZE
 
 

@@ -122,7 +122,7 @@ class Site:
         Long turns of the loop are left out: they tell of a loaded machine.
         """
         first, *others = (self.lab.directory / f"{node}.log").read_text().splitlines()
-        assert " data path, from " in first
+        assert "data path" in first
         return [line for line in others if "a turn of the loop took" not in line]
 
     def pid(self, process: str) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from atmdepot.lab.pages import SIZES, page
-from tests.end_to_end.sites import CLIENT, CLIENT6, VIP, VIP6, Site, rows_of
+from tests.end_to_end.sites import CLIENT, CLIENT6, VIP, VIP6, Site, rows_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,12 +58,20 @@ def test_the_web_server_sees_the_clients_own_address(
         assert (direct.lab.directory / server / "access.log").read_text().splitlines().count(line) == 1
 
 
+def is_closed(it: Site, vc: str) -> bool:
+    """Both ends of the session on a VC have closed, and its last packet has arrived."""
+    [session] = [one for one in it.rows("sessions") if one["vc"] == vc]
+    far = it.vcs(session["server"])[vc]
+    return session["table"] == "secondary" and far["rx_pdus"] == session["packets_in"]
+
+
 @FAMILIES
 def test_one_vc_is_one_connection(direct: Site, vip: str, client: str) -> None:
     before = direct.vcs()
     used = direct.fetch(vip, "10KB")
-    new = {vc: row for vc, row in direct.vcs().items() if vc not in before}
-    [(vc, row)] = new.items()
+    [vc] = direct.vcs().keys() - before.keys()
+    until(lambda: is_closed(direct, vc))  # the last packets are on their way when the page is there
+    row = direct.vcs()[vc]
     assert (row["link"], row["tx_pdus"] > 4, row["rx_pdus"] > 4) == (f"to-{used.server}", True, True)
     far = direct.vcs(used.server)[vc]
     assert [row[key] for key in ("carries", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells")] == [

@@ -1,4 +1,4 @@
-"""The compiled twin of `bursts.py`: the same, with the system calls of a burst made in one go."""
+"""The compiled twin of `bursts.py`: the same functions, which make the system calls of a burst in one go."""
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -128,13 +128,13 @@ cdef enum:
     IP_PKTINFO = 8
     SOL_IPV6 = 41
     IPV6_PKTINFO = 50
-    IN_IPV6_PKTINFO = 16  # where the interface stands in it, behind an address
+    IN_IPV6_PKTINFO = 16  # offset of the interface, behind an address of 16 octets
 
 cdef unsigned char _packet[MAX_PACKET]
 
 
 def read_packets(int descriptor, Py_ssize_t most):
-    """Read packets, one a system call, until there is none or `most` are there; see `bursts.py`."""
+    """Read packets, a system call for each, until no packet waits or `most` are read; see `bursts.py`."""
     cdef ssize_t length
     cdef list packets = []
     cdef Py_ssize_t count = 0
@@ -143,7 +143,7 @@ def read_packets(int descriptor, Py_ssize_t most):
         if length > 0:
             packets.append(PyBytes_FromStringAndSize(<char*>_packet, length))
             count += 1
-        elif length == 0:
+        elif length == 0:  # a socket pair in place of a device, whose other end is closed
             return packets, EBADFD
         elif errno == EAGAIN:
             break
@@ -153,7 +153,7 @@ def read_packets(int descriptor, Py_ssize_t most):
 
 
 def write_packets(int descriptor, list packets):
-    """Write packets, one a system call; those that were refused come back."""
+    """Write packets, a system call for each; return the packets that the kernel refused."""
     cdef list refused = []
     cdef bytes packet
     for packet in packets:
@@ -184,11 +184,11 @@ cdef class Poller:
         self.close()
 
     def fileno(self):
-        """The set's own descriptor."""
+        """The descriptor of the set."""
         return self._descriptor
 
     def watch(self, int descriptor, uint32_t events):
-        """Look at a descriptor, or look at it for other events."""
+        """Add a descriptor to the set, or change the events to wait for."""
         cdef epoll_event event
         event.events, event.data.fd = events, descriptor
         if epoll_ctl(self._descriptor, EPOLL_CTL_ADD, descriptor, &event) < 0 and (
@@ -196,11 +196,11 @@ cdef class Poller:
             raise OSError(errno, os.strerror(errno))
 
     cpdef long long now(self) noexcept:
-        """The time by which it waits."""
+        """The time of the clock that `poll` waits by (CLOCK_MONOTONIC, ns)."""
         return _now()
 
     cpdef int poll(self, double wait, long long spin) except -1:
-        """How many descriptors are ready; see `bursts.py`."""
+        """Wait for ready descriptors; return their count; see `bursts.py`."""
         cdef epoll_event* events = self._ready
         cdef int count = 0, failure
         cdef long long before, now, end
@@ -218,7 +218,7 @@ cdef class Poller:
                     break
             if not count:
                 count = wait_exactly(self._descriptor, events, EVENTS, wait)
-            failure = errno
+            failure = errno  # before the interpreter can change it
         if count < 0:
             PyErr_CheckSignals()
             if failure != EINTR:
@@ -241,20 +241,20 @@ cdef class Poller:
         return self._ready[number].data.fd
 
     cpdef long long events(self, int number) except -1:
-        """What it is ready for."""
+        """The events that are ready on it."""
         if not 0 <= number < self._count:
             raise IndexError("no such descriptor")
         return self._ready[number].events
 
     cpdef close(self):
-        """Give the set up."""
+        """Close the set."""
         if self._descriptor >= 0:
             close(self._descriptor)
         self._descriptor = -1
 
 
 cdef socklen_t _fill(sockaddr_storage* into, int family, tuple address) except 0:
-    """Write an address as the socket module has it (its host is one already, no name)."""
+    """Write an address of the socket module's form (an address, no host name)."""
     cdef sockaddr_in* four = <sockaddr_in*>into
     cdef sockaddr_in6* six = <sockaddr_in6*>into
     cdef bytes packed = socket.inet_pton(family, address[0].partition("%")[0])
@@ -274,7 +274,7 @@ cdef socklen_t _fill(sockaddr_storage* into, int family, tuple address) except 0
 
 
 cdef tuple _read(const sockaddr_storage* source):
-    """An address as the socket module has it."""
+    """An address in the socket module's form."""
     cdef const sockaddr_in* four = <const sockaddr_in*>source
     cdef const sockaddr_in6* six = <const sockaddr_in6*>source
     if source.ss_family == AF_INET:
@@ -283,10 +283,10 @@ cdef tuple _read(const sockaddr_storage* source):
 
 
 cdef class DatagramBursts:
-    """What a link needs of its socket; see `bursts.py`."""
+    """Interface between a link and its socket; see `bursts.py`."""
 
     cpdef tuple receive(self, int most):
-        """What is there."""
+        """Read the datagrams that wait."""
         raise NotImplementedError
 
     cpdef tuple send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram):
@@ -295,21 +295,21 @@ cdef class DatagramBursts:
 
 
 cdef class Datagrams(DatagramBursts):
-    """A UDP socket's bursts, to and from one peer; see `bursts.py`."""
+    """Bursts of a UDP socket to and from its peer; see `bursts.py`."""
 
     cdef int _descriptor, _family
     cdef public tuple peer
-    cdef public int interface  # the number of that by which the peer's datagrams come; 0 for any, -1 for none
+    cdef public int interface  # number of the interface of the peer's datagrams; 0: any, -1: no interface fits
     cdef sockaddr_storage _to
     cdef socklen_t _to_length
     cdef unsigned char* _buffers
     cdef mmsghdr _messages[DATAGRAMS]
     cdef iovec _vectors[DATAGRAMS]
     cdef sockaddr_storage _sources[DATAGRAMS]
-    cdef sockaddr_storage _known  # the peer, as datagrams of its come
+    cdef sockaddr_storage _known  # the peer's address as its datagrams bear it: compared without a conversion
     cdef bint _is_known
-    cdef long long _overflow  # how many datagrams the socket had dropped when it last said so
-    cdef size_t _control[DATAGRAMS][CONTROL_WORDS]  # words, since a cmsghdr has to lie at one
+    cdef long long _overflow  # drops that the socket reported last
+    cdef size_t _control[DATAGRAMS][CONTROL_WORDS]  # of words, for the alignment of a cmsghdr
 
     def __cinit__(self, int descriptor, int family, tuple peer):
         cdef int number
@@ -324,7 +324,7 @@ cdef class Datagrams(DatagramBursts):
         self.answer(peer)
 
     cdef void _prepare(self, int number) noexcept:
-        """Make a message ready to be received."""
+        """Reset a message header, which recvmmsg overwrites."""
         cdef msghdr* header = &self._messages[number].msg_hdr
         header.msg_name = &self._sources[number]
         header.msg_namelen = sizeof(sockaddr_storage)
@@ -338,13 +338,13 @@ cdef class Datagrams(DatagramBursts):
         free(self._buffers)
 
     def answer(self, tuple peer):
-        """Send to this address from now on, and take what comes from it for the peer's."""
+        """Send to this address from now on, and take datagrams from it for the peer's."""
         self._to_length = _fill(&self._to, self._family, peer)
         self.peer = (peer[0].partition("%")[0], peer[1])
         self._is_known = False
 
     cpdef tuple receive(self, int most):
-        """What is there, of at most `most` reads; and the errno of the last that failed, or 0; see `bursts.py`."""
+        """Read the datagrams that wait; return them and the errno of the last failed read, or 0; see `bursts.py`."""
         cdef int number, count, want, got = 0, failure = 0
         cdef list received = []
         self.joined = 0
@@ -354,7 +354,7 @@ cdef class Datagrams(DatagramBursts):
             if count < 0:
                 if errno == EAGAIN:
                     break
-                if errno != EINTR:  # an ICMP error for something sent before
+                if errno != EINTR:  # an ICMP error for a datagram sent before
                     failure = errno
                 got += 1
                 continue
@@ -416,7 +416,7 @@ cdef class Datagrams(DatagramBursts):
         return True
 
     cpdef tuple send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram):
-        """Send cells from octet `at` on, `size` of them a call, cut by the kernel into datagrams; see `bursts.py`."""
+        """Send cells from octet `at` on, `size` octets in each system call; see `bursts.py`."""
         cdef Py_ssize_t end = len(cells), length
         cdef const char* octets = PyBytes_AS_STRING(cells)
         cdef size_t control[4]

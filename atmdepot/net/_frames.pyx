@@ -1,6 +1,6 @@
-"""The compiled twin of `frames`: the system calls of a burst in one go, and no copy of what is written.
+"""The compiled twin of `frames`: the system calls of a burst in one go, and no copy of the packets to write.
 
-The descriptor does not block, so the interpreter's lock is kept: to give it away for each call would cost more.
+The descriptor does not block, so the interpreter's lock is kept: releasing it for each call would cost more.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -22,7 +22,7 @@ cdef enum:
 
 
 cpdef tuple read_frames(int descriptor, Py_ssize_t most, bytearray buffer):
-    """Packets, malformed frames, and the errno that ended it (see `frames.read_frames_plainly`)."""
+    """Read frames; return packets, malformed frames and the errno (see `frames.read_frames_plainly`)."""
     cdef list packets = [], malformed = []
     cdef ssize_t length
     cdef size_t room = len(buffer)
@@ -36,7 +36,7 @@ cpdef tuple read_frames(int descriptor, Py_ssize_t most, bytearray buffer):
             return packets, malformed, EBADFD
         elif errno == EAGAIN:
             break
-        elif errno == EINVAL:
+        elif errno == EINVAL:  # the kernel has no virtio header for this kind of frame
             malformed.append(b"")
         elif errno != EINTR:
             return packets, malformed, errno
@@ -52,13 +52,13 @@ cdef list cut_slowly(bytes frame, list malformed):
 
 
 cpdef list write_frames(int descriptor, list packets):
-    """The packets that were refused (see `frames.write_frames_plainly`)."""
+    """Write packets; return the packets that the kernel refused (see `frames.write_frames_plainly`)."""
     cdef list refused = []
     cdef Py_ssize_t at = 0, end, count
     while at < len(packets):
         count = _offload.run(packets, at)
         end = at + count
-        if not write_run(descriptor, packets, at, count):
+        if not write_run(descriptor, packets, at, count):  # packet by packet: the kernel may take the rest
             while at < end:
                 if count == 1 or not write_run(descriptor, packets, at, 1):
                     refused.append(packets[at])
@@ -68,7 +68,7 @@ cpdef list write_frames(int descriptor, list packets):
 
 
 cdef int write_run(int descriptor, list packets, Py_ssize_t at, Py_ssize_t count) except -1:
-    """Write a run of packets as one frame; whether the kernel took it."""
+    """Write a run of packets as a single frame; return True when the kernel took it."""
     cdef unsigned char head[_offload.MAX_HEAD]
     cdef iovec parts[MAX_PARTS]
     cdef Py_ssize_t number, skipped

@@ -1,4 +1,4 @@
-"""What an operator may change in a running depot: draining, and a table that has been edited."""
+"""Changes that an operator makes in a running depot: draining a server, and reloading an edited table."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _LIVE = ("servers", "services", "sessions", "probing", "description", "lab")
 """The parts of a table that may change while sessions go on."""
 
 _SWITCH_INTERVAL = 0.0005
-"""Seconds after which a thread that checks a table gives way to the data path; Python's own 5 ms would hold it up."""
+"""Seconds after which a thread that checks a table gives way to the data path; Python's own 5 ms would delay it."""
 
 log = logging.getLogger("atmdepot")
 
 
 class Administration:
-    """Changes to one running node."""
+    """Changes to a running node."""
 
     def __init__(self, pump: Pump, table: Path) -> None:
         """Administer a node that was started from the VC table at `table`."""
@@ -43,10 +43,10 @@ class Administration:
         self._signals_waiting = 0
 
     def drain(self, server: str, draining: bool, after: int | None = None) -> str:
-        """Give a server no new sessions, or give it some again; the TCP sessions that it has go on.
+        """Stop giving a server new sessions, or start again; its TCP sessions go on.
 
-        UDP flows have no end of their own: they leave after so many ns, after `udp_idle` if None. Raises AtmdepotError
-        when there is no server of that name.
+        UDP flows have no end of their own: they leave after `after` ns, by default after `udp_idle`. Raises
+        AtmdepotError when no server has that name.
         """
         depot = self._depot()
         if server not in depot.management.servers:
@@ -61,15 +61,18 @@ class Administration:
         done = f"{server} takes no new sessions; {found.primary_sessions - found.flows} go on"
         return f"{done}, and its UDP flows ({found.flows}) leave after {wait}" if found.flows else done
 
-    # A table is read and checked first, in a thread where that would hold up the data path, and then taken over.
+    # A reload reads and checks the table first, in a thread if the data path runs, and takes it over at the end.
 
     def reload(self) -> str:
-        """Read the table again and take over what may change; raise AtmdepotError, and change nothing, otherwise."""
+        """Read the table again and take over the parts that may change.
+
+        Raises AtmdepotError, and changes no part, when the table has errors or differs in a part that must not change.
+        """
         with self._told_of_faults():
             return self._take_over(self._read())
 
     async def reload_in_thread(self) -> str:
-        """The same, with the data path going on while the table is read and checked; one reload after the other."""
+        """Reload while the data path goes on: a thread reads and checks the table. Reloads queue up."""
         async with self._reloading:
             with self._told_of_faults():
                 with _giving_way():
@@ -77,12 +80,12 @@ class Administration:
                 return self._take_over(network)
 
     def reload_on_signal(self) -> None:
-        """The same for SIGHUP, where nobody waits for an answer."""
+        """Reload on SIGHUP; the log has the result, since no client waits for an answer."""
         with _logged():
             log.warning("%s", self.reload())
 
     async def reload_on_signal_in_thread(self) -> None:
-        """The same; of the signals that come during a reload the first asks for another, the rest for that one, too."""
+        """Reload on SIGHUP in a thread; signals during a reload lead to a single further reload."""
         if self._signals_waiting > 1:
             return
         self._signals_waiting += 1
@@ -93,7 +96,7 @@ class Administration:
             self._signals_waiting -= 1
 
     def _read(self) -> Network:
-        """The table as it is now, if it may be taken over; it changes nothing, so it may run in another thread."""
+        """The table in its present state, if it may be taken over; safe in a thread: it changes no state."""
         network = load(self.table)
         old = self._pump.node.network
         fixed = [part for part in network.__struct_fields__
@@ -113,7 +116,7 @@ class Administration:
 
     @contextmanager
     def _told_of_faults(self) -> Iterator[None]:
-        """A fault of our own while a table is taken over must not end the daemon, which goes on as it was."""
+        """Keep the daemon running through a fault of our own in a reload; log it and raise AtmdepotError."""
         try:
             yield
         except AtmdepotError:
@@ -139,7 +142,7 @@ def _logged() -> Iterator[None]:
 
 @contextmanager
 def _giving_way() -> Iterator[None]:
-    """Have a thread that computes give way to this one soon."""
+    """Have a computing thread give way to the loop's thread soon."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, _SWITCH_INTERVAL))
     try:

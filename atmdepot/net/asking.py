@@ -1,6 +1,7 @@
-"""Connections by which a daemon asks after servers: when they say nothing of the server, how long they wait.
+"""Connections by which a daemon tries servers: errors that are this host's own, and patience.
 
-A connection that this host could not make is no result. Descriptors are kept for when there are no others.
+A connection that this host could not make is no result. Spare descriptors are kept for the case that the process has no
+more.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("atmdepot")
 
+# Errors of this host: it lacks a resource, an address, a permission or a protocol.
 _OWN = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EPERM,
         errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 _LATE = 0.2
 
 
 class Failures:
-    """Connections that could not be made; each kind of error is logged once, until one can be made again."""
+    """Log of connections that could not be made; each kind of error is logged once until a connection is made again."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -47,12 +49,12 @@ class Failures:
         return True
 
     def over(self) -> None:
-        """One could be made."""
+        """Note that a connection could be made."""
         self._told.clear()
 
 
 class Reserve:
-    """Spare descriptors, given up for a socket when there are no others."""
+    """Spare descriptors, closed to make room for a socket when the process has no other descriptor."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -81,16 +83,16 @@ class Reserve:
                 self._spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
     def close(self) -> None:
-        """Give them all up."""
+        """Close the spare descriptors."""
         self._count = 0
         while self._spare:
             os.close(self._spare.pop())
 
 
 async def give_up_after(seconds: float, scope: trio.CancelScope) -> None:
-    """Cancel a scope when so much time has passed.
+    """Cancel a scope after `seconds`.
 
-    Where this process itself stood still, what it waits for may lie in its sockets: then it waits once more.
+    If this process itself stood still, the awaited data may lie in its sockets: then it waits again.
     """
     late = True
     while late:

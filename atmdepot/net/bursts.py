@@ -1,6 +1,7 @@
-"""Waiting for bursts, reading and writing them: the plain Python. Where `_bursts.pyx` is compiled, its twins are taken.
+"""Bursts of packets and datagrams in plain Python: waiting, reading and writing.
 
-Nothing here blocks, and nothing raises for what the system says: errors are numbers (errno).
+Where `_bursts.pyx` is compiled, its twins replace these functions and classes. Reads and writes never block, and do not
+raise the errors of their system calls: they return an errno, or the packets that the kernel refused.
 """
 
 from __future__ import annotations
@@ -20,26 +21,28 @@ _MAX_PACKET = 65535 + 64
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _SO_RXQ_OVFL = 40
 _PKTINFO = {(socket.IPPROTO_IP, 8): 0, (socket.IPPROTO_IPV6, 50): 16}
-"""Where the number of the interface stands in IP_PKTINFO (ip(7)) and IPV6_PKTINFO (RFC 3542 section 6)."""
+"""Offset (octets) of the interface's number in IP_PKTINFO (ip(7)) and IPV6_PKTINFO (RFC 3542 section 6)."""
+# The back-off of `_Poller.poll` (ns).
 _SLICE, _SOON, _SHORT_CALM, _LONG_CALM = 1_000_000, 20_000_000, 100_000_000, 1_000_000_000
 _COARSE = 0.02
-"""Waits of so many seconds, or more, may be a millisecond late."""
+"""Waits of this many seconds or more may end a millisecond late."""
 _U16, _INT, _U32 = Struct("=H"), Struct("=i"), Struct("=I")
 _ANCILLARY = socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_U32.size) + socket.CMSG_SPACE(20)
 
 Sender = tuple[str, int] | tuple[str, int, int]
-"""An address and a port; and the number of the interface, if it is not the peer's (0: not known)."""
+"""Address and port of a sender. The number of the interface follows if it is not the peer's (0: unknown)."""
 Received = bytes | tuple[bytes, int, int, Sender | None]
-"""The peer's whole cells, as nearly all are; or of what is anything else:
-octets; the size of the datagrams in them (all but the last have it); how many datagrams the socket has dropped so
-far, -1 if it does not say; the sender, if it is not the peer on its interface."""
+"""Octets: whole cells of the peer, the usual case. Otherwise (another sender or interface, a length that is no multiple
+of 53, a new count of drops) a tuple: the octets; the size of each datagram in them (the last may be shorter); the
+number of datagrams that the socket has dropped so far, -1 if the kernel does not say; the sender, if it is not the peer
+on its interface."""
 
 
 def _read_packets(descriptor: int, most: int) -> tuple[list[bytes], int]:
-    """Read packets, one a system call, until there is none or `most` are there.
+    """Read packets, a system call for each, until no packet waits or `most` are read.
 
-    Returns them, and the errno that ended it; 0 when it was `most` or that there is no more now. An empty read is the
-    end of what stands in for a device: EBADFD, as of a device that is gone.
+    Returns the packets, and the errno that ended the burst: 0 after `most` packets or when no more wait. An empty read
+    counts as EBADFD, the error of a removed device: a socket pair that replaces a device has lost its other end.
     """
     packets: list[bytes] = []
     try:
@@ -56,7 +59,7 @@ def _read_packets(descriptor: int, most: int) -> tuple[list[bytes], int]:
 
 
 def _write_packets(descriptor: int, packets: list[bytes]) -> list[bytes]:
-    """Write packets, one a system call; those that were refused come back."""
+    """Write packets, a system call for each; return the packets that the kernel refused."""
     refused = []
     for packet in packets:
         try:
@@ -67,7 +70,7 @@ def _write_packets(descriptor: int, packets: list[bytes]) -> list[bytes]:
 
 
 class _Poller:
-    """An epoll set that is waited for with patience first, and then asleep."""
+    """An epoll set; it spins for a while before it sleeps."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -77,30 +80,31 @@ class _Poller:
         self._ready: list[tuple[int, int]] = []
 
     def fileno(self) -> int:
-        """The set's own descriptor, which can be read when something in the set is ready."""
+        """The descriptor of the set; it is readable when a descriptor in the set is ready."""
         return self._epoll.fileno()
 
     def watch(self, descriptor: int, events: int) -> None:
-        """Look at a descriptor, or look at it for other events than so far (EPOLLIN, EPOLLOUT)."""
+        """Add a descriptor to the set, or change the events to wait for (EPOLLIN, EPOLLOUT)."""
         try:
             self._epoll.register(descriptor, events)
         except FileExistsError:
             self._epoll.modify(descriptor, events)
 
     def now(self) -> int:
-        """The time by which it waits (CLOCK_MONOTONIC, ns)."""
+        """The time of the clock that `poll` waits by (CLOCK_MONOTONIC, ns)."""
         return time.monotonic_ns()
 
     def poll(self, wait: float, spin: int) -> int:
-        """How many descriptors are ready; none after `wait` seconds.
+        """Wait for ready descriptors; return their count, 0 after `wait` seconds.
 
-        Until the next call, `descriptor` and `events` tell of them by number.
+        `descriptor` and `events` describe them by index until the next call.
 
-        For the first `spin` ns it asks again and again, and lets whoever else wants this processor have it in between.
-        A processor that has gone to sleep takes longer to wake up than a packet takes to be handled. But whoever sleeps
-        gets a busy processor back sooner than who gave it away: when another has used a whole slice of time (1 ms), and
-        has done so once more within 20 ms (the system itself takes as much now and then), there is no spinning for
-        0.1 s; where it comes again within a second after that, for twice as long, up to a second.
+        For the first `spin` ns the poller spins: it polls without sleeping, and yields the processor between two polls.
+        A processor that has gone to sleep takes longer to wake up than a packet takes to be handled. But the scheduler
+        gives a busy processor back sooner to a process that slept than to a process that yielded. So the poller backs
+        off when another process has used a whole slice (1 ms) twice within 20 ms (the kernel itself uses a slice now
+        and then): it does not spin for 0.1 s. A slice lost within a second after a back-off starts the next, twice as
+        long, up to 1 s.
         """
         now = time.monotonic_ns()
         end = now + spin if now >= self._no_spin_before else 0
@@ -117,7 +121,7 @@ class _Poller:
         return len(self._ready)
 
     def _wait(self, wait: float) -> list[tuple[int, int]]:
-        """Sleep until something is ready, to the microsecond where that makes a difference: epoll knows only ms."""
+        """Sleep until a descriptor is ready; short waits are exact to the microsecond, which epoll's ms are not."""
         if 0 < wait < _COARSE:
             with suppress(ValueError):  # select(2) takes descriptors below 1024 only
                 select.select([self._epoll.fileno()], [], [], wait)
@@ -136,28 +140,31 @@ class _Poller:
         return self._ready[number][0]
 
     def events(self, number: int) -> int:
-        """What it is ready for."""
+        """The events that are ready on it."""
         return self._ready[number][1]
 
     def close(self) -> None:
-        """Give the set up."""
+        """Close the set."""
         self._epoll.close()
 
 
 class _DatagramBursts:
-    """What a link needs of its socket: a class to be derived from, so that compiled code calls it in C."""
+    """Interface between a link and its socket. A base class, so that compiled code calls its methods in C."""
 
     joined = 0
-    """Of the last `receive`, how many datagrams there were in what is the peer's and whole cells."""
+    """Number of datagrams that the last `receive` returned as whole cells of the peer."""
 
     def receive(self, most: int) -> tuple[list[Received], int]:
-        """What is there, of at most `most` reads; and the errno of the last that failed, or 0."""
+        """Read the datagrams that wait, in at most `most` reads.
+
+        Returns them, and the errno of the last failed read, or 0.
+        """
         raise NotImplementedError
 
     def send(self, cells: bytes, at: int, size: int, datagram: int) -> tuple[int, int]:
-        """Send cells from octet `at` on, with a system call for each `size` octets, cut by the kernel into datagrams.
+        """Send cells from octet `at` on, `size` octets in each system call; the kernel cuts them into datagrams.
 
-        Returns how far it came, and the errno that ended it; 0 when all is sent.
+        Returns the offset that was reached, and the errno that stopped the burst; 0 when all is sent.
         """
         raise NotImplementedError
 
@@ -172,23 +179,23 @@ else:
 
 
 class _Datagrams(DatagramBursts):
-    """A UDP socket's bursts, to and from one peer."""
+    """Bursts of a UDP socket to and from its peer."""
 
     def __init__(self, descriptor: int, family: int, peer: tuple[str, int]) -> None:
-        """Use a socket that somebody else owns, for a peer by its address (no name)."""
+        """Use a socket that the caller owns; `peer` has an address, no host name."""
         self._socket = socket.socket(family, socket.SOCK_DGRAM, fileno=descriptor)
         self._buffer = memoryview(bytearray(65_536))
-        self._overflow = 0  # how many datagrams the socket had dropped when it last said so
-        self.interface = 0  # the number of that by which the peer's datagrams come; 0 for any, -1 for none
+        self._overflow = 0  # drops that the socket reported last
+        self.interface = 0  # number of the interface that the peer's datagrams come by; 0: any, -1: no interface fits
         self.answer(peer)
 
     def answer(self, peer: tuple[str, int]) -> None:
-        """Send to this address from now on, and take what comes from it for the peer's."""
+        """Send to this address from now on, and take datagrams from it for the peer's."""
         self._to = peer
         self.peer = peer[:2]
 
     def receive(self, most: int) -> tuple[list[Received], int]:
-        """What is there."""
+        """Read the datagrams that wait."""
         received: list[Received] = []
         failure = self.joined = 0
         for _ in range(most):
@@ -196,7 +203,7 @@ class _Datagrams(DatagramBursts):
                 length, ancillary, _, address = self._socket.recvmsg_into([self._buffer], _ANCILLARY)
             except BlockingIOError:
                 break
-            except OSError as error:  # an ICMP error for something sent before
+            except OSError as error:  # an ICMP error for a datagram sent before
                 failure = error.errno or 0
                 continue
             received.append(self._item(bytes(self._buffer[:length]), ancillary, address[:2]))
@@ -217,7 +224,7 @@ class _Datagrams(DatagramBursts):
         return octets, segment, overflow, None if sender == self.peer else sender
 
     def send(self, cells: bytes, at: int, size: int, datagram: int) -> tuple[int, int]:
-        """Send cells."""
+        """Send cells, with UDP_SEGMENT where a system call takes more than a datagram."""
         while at < len(cells):
             chunk = cells[at:at + size]
             try:
@@ -231,11 +238,11 @@ class _Datagrams(DatagramBursts):
         return at, 0
 
     def __del__(self) -> None:
-        self._socket.detach()
+        self._socket.detach()  # the descriptor is the link's to close
 
 
 def _read_ancillary(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int, int]:
-    """The size of joined datagrams, or 0; how many the socket has dropped, or -1; the interface, or 0."""
+    """Size of the joined datagrams, or 0; count of the socket's drops, or -1; number of the interface, or 0."""
     segment, overflow, interface = 0, -1, 0
     for level, kind, data in ancillary:
         if level == _SOL_UDP and kind == _UDP_GRO and len(data) >= _INT.size:

@@ -1,11 +1,11 @@
 """The control socket: a unix socket on which a daemon answers questions, a JSON object a line each way.
 
-Requests: `{"show": SUBJECT, "limit": N}` is answered by one line, `{"rows": [...]}`. `{"drain": SERVER}` (with
+Requests: `{"show": SUBJECT, "limit": N}` is answered by a line, `{"rows": [...]}`. `{"drain": SERVER}` (with
 `"after": NS`, when UDP flows leave), `{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`;
-`{"explain": QUESTION}` (see `depot/question.py`) by `{"explanation": {...}}`, which changes nothing. `{"trace": {...}}`
-is answered by `{"tracing": {...}}`, and then records follow until the client shuts its side down (see
-`net/stream.py`). What cannot be
-answered gets `{"error": TEXT}`. A fault of the daemon's own ends the connection, and is logged; the daemon goes on.
+`{"explain": QUESTION}` (see `depot/question.py`) by `{"explanation": {...}}`, which changes no state. `{"trace":
+{...}}` is answered by `{"tracing": {...}}`, and then records follow until the client shuts its side down (see
+`net/stream.py`). A request without an answer gets `{"error": TEXT}`. A fault of the daemon's own ends the connection,
+and is logged; the daemon goes on.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ log = logging.getLogger("atmdepot")
 _MAX_REQUEST = 4096
 _REQUEST_TIME = 10
 _PATIENCE = 30.0
-"""A client that takes nothing of its answer for so long (s) is hung up on."""
+"""The daemon hangs up on a client that reads no part of its answer for this long (s)."""
 _LONGEST_DRAIN = 366 * 86_400 * 10**9
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
-    """What may be asked."""
+    """A request of a client."""
 
     show: str = ""
     drain: str = ""
@@ -59,10 +59,10 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ControlServer(BoundedServer):
-    """Answers for one pump."""
+    """Answers requests about a pump."""
 
     def __init__(self, path: Path, pump: Pump, administration: Administration | None = None) -> None:
-        """Take the socket's path; raise EnvironmentLacks when a live daemon has it or it cannot be made."""
+        """Bind the socket's path; raise EnvironmentLacks when a live daemon has it or it cannot be made."""
         self.path = path
         self._pump = pump
         self._administration = administration
@@ -87,7 +87,7 @@ class ControlServer(BoundedServer):
         self.path.unlink(missing_ok=True)
 
     async def _answer(self, stream: trio.SocketStream) -> None:
-        """One connection: a request, its answer. Whatever goes wrong with it ends this connection only."""
+        """Serve a connection: a request and its answer. A fault ends this connection only."""
         try:
             with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
                 async with stream:
@@ -117,7 +117,7 @@ class ControlServer(BoundedServer):
                 await stream.send_all(self._reply(request))
 
     async def _show(self, stream: trio.SocketStream, subject: str, limit: int) -> None:
-        """Rows in pieces, each sent before the next is made: a client that reads slowly costs no memory."""
+        """Send rows in pieces, each before the next is made: a client that reads slowly costs no memory."""
         pace = Pace(self._pump.clock)
         try:
             pieces = encoded(b'{"rows":[', SUBJECTS[subject](self._pump, limit), b"]}\n", pace)
@@ -132,7 +132,7 @@ class ControlServer(BoundedServer):
             piece = next(pieces, b"")
 
     def _reply(self, request: Request) -> bytes:
-        """The line that answers a request, whatever happens."""
+        """The line that answers a request, also after a fault."""
         try:
             return _line(self._reply_to(request))
         except Exception as error:
@@ -186,7 +186,7 @@ class ControlServer(BoundedServer):
 
 
 def _name_of(request: Request) -> str:
-    """What a task is called that answers a request, where the watchdog tells of it."""
+    """The name of the task that answers a request, for the watchdog's reports."""
     if request.show:
         return f"show {request.show}" if request.show in SUBJECTS else "a request"
     asked = {"drain": request.drain or request.undrain, "reload": request.reload, "explain": request.explain,

@@ -23,7 +23,7 @@ _ANSWER_TIME = 10.0
 
 
 def is_answered(path: Path) -> bool:
-    """Whether a daemon listens on a control socket."""
+    """True when a daemon listens on a control socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:
@@ -34,7 +34,7 @@ def is_answered(path: Path) -> bool:
 
 
 def ask(path: Path, request: dict[str, Any], timeout: float = _ANSWER_TIME) -> Iterator[dict[str, Any]]:
-    """Ask a daemon; the lines of its answer, one by one. Blocking: for commands, not for daemons.
+    """Ask a daemon; yield the lines of its answer. Blocking: for commands, not for daemons.
 
     Raises AtmdepotError when the daemon cannot be reached or refuses.
     """
@@ -64,7 +64,7 @@ def _no_answer(path: Path, reason: object) -> AtmdepotError:
 
 
 def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:
-    """The rows of a subject from one daemon."""
+    """The rows of a subject from a daemon."""
     for answer in ask(path, {"show": subject, "limit": limit}):
         rows: list[dict[str, Any]] = answer.get("rows", [])
         return rows
@@ -72,7 +72,7 @@ def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:
 
 
 def ask_explanation(path: Path, question: Question) -> Explanation:
-    """What a depot's daemon would do with a packet, and why; raise AtmdepotError when it does not answer that."""
+    """A depot's explanation of what it would do with a packet; raise AtmdepotError when the daemon has no answer."""
     from atmdepot.depot.explain import Explanation
 
     for answer in ask(path, {"explain": question}):

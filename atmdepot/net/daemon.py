@@ -1,4 +1,4 @@
-"""A node's process: open everything, say READY, pump until told to stop, take back what was set up."""
+"""The process of a node: open links and devices, say READY, pump until told to stop, take back the set-up."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 _YOUNG, _NEVER = 1_000, 2**31 - 1
 _COLLECTION, _FEW = 60.0, 1_000
 _SWITCH = 0.0005
-"""A worker thread (a reload reads its table in one) gives the interpreter back to the loop after so long (s)."""
+"""A worker thread (a reload reads its table in a thread) returns the interpreter to the loop after this long (s)."""
 
 log = logging.getLogger("atmdepot")
 
 
 def make_node(network: Network, name: str, now: int) -> AtmNode:
-    """The data path of a node; raise AtmdepotError when the network has no such node of ours."""
+    """The data path of a node; raise AtmdepotError when the network has no depot or edge node of that name."""
     kind = network.nodes[name].kind if name in network.nodes else ""
     if kind == "depot":
         return Depot(network, now)
@@ -62,7 +62,7 @@ def make_node(network: Network, name: str, now: int) -> AtmNode:
 
 
 def open_link(network: Network, link: str, node: AtmNode) -> CellLink:
-    """A link's own end, with what its line does to cells; raise EnvironmentLacks."""
+    """A link's own end, with its line's rate, delay and impairments; raise EnvironmentLacks."""
     settings = network.links[link]
     drops, far = node.links[link].drops, settings.other_end(node.name)
     udp = UdpLink(link, settings.ends[node.name], settings.ends[far], settings.cells, drops,
@@ -72,7 +72,10 @@ def open_link(network: Network, link: str, node: AtmNode) -> CellLink:
 
 
 def _tag(name: str, settings: Link, own: str, far: str) -> LinkTag | None:
-    """A link's tag, if it has a key; raise EnvironmentLacks when the file with the key cannot be read or has none."""
+    """The tag of a link with a key, else None.
+
+    Raises EnvironmentLacks when the key's file cannot be read or holds no key.
+    """
     if not settings.has_key:
         return None
     key = settings.key.octets if settings.key is not None else _read_key(name, Path(settings.key_file or ""))
@@ -92,15 +95,15 @@ def _read_key(link: str, path: Path) -> bytes:
 def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = None) -> None:
     """Run a node of the VC table at `table` until SIGTERM or SIGINT.
 
-    The metrics page is at `metrics`, or else where the table says; without both there is none. Raises EnvironmentLacks,
-    before READY, when something cannot be had.
+    The metrics page is at `metrics`, or at the table's address; without an address there is no page. Raises
+    EnvironmentLacks, before READY, when a device, a socket or a part of the set-up is not available.
     """
     keep_the_heap()
     node = make_node(network, name, time.monotonic_ns())
     hang_ups: list[int] = []
     with ExitStack() as stack:
-        # Until trio listens for them, SIGTERM must not end the process without taking back what was set up, and SIGHUP
-        # not at all: the table was read before it came, so the reload is made up for.
+        # Until trio listens for signals, SIGTERM must take back the set-up before the process ends, and SIGHUP must not
+        # end the process: the table was read before the signal came, so the reload is made later.
         for number, handler in ((signal.SIGTERM, lambda *_: sys.exit(0)),
                                 (signal.SIGHUP, lambda number, _: hang_ups.append(number))):
             stack.callback(signal.signal, number, signal.signal(number, handler))
@@ -134,16 +137,16 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
 def _open_status(address: TcpAddress | None, pump: Pump) -> StatusServer | None:
     if address is None:
         return None
-    from atmdepot.net.status import StatusServer  # prometheus-client takes 0.1 s to load, so only when it is wanted
+    from atmdepot.net.status import StatusServer  # prometheus-client takes 0.1 s to load: import it on demand
 
     return StatusServer(address, pump)
 
 
 def _calm_the_garbage_collector() -> None:
-    """Keep it from walking a million sessions at a time: they are no garbage, and hold no circles.
+    """Keep the collector from walking a million sessions at a time: they are no garbage, and hold no cycles.
 
-    What is young is looked at twice, some ten thousand objects at most each time: about a millisecond. All objects are
-    only looked at when they are few (`_collect_all`).
+    It walks young objects twice, some ten thousand objects at most each time: about a millisecond. It walks all objects
+    only while they are few (`_collect_all`).
     """
     gc.collect()
     gc.freeze()
@@ -151,7 +154,7 @@ def _calm_the_garbage_collector() -> None:
 
 
 async def _collect_all(node: AtmNode) -> None:
-    """Now and then, while few sessions and flows are there, look for circles that have grown old."""
+    """Collect old cycles now and then, while there are few sessions and flows."""
     while True:
         await trio.sleep(_COLLECTION)
         if sum(len(link.table) for link in node.links.values()) <= _FEW:
@@ -159,7 +162,7 @@ async def _collect_all(node: AtmNode) -> None:
 
 
 def _open_tun(network: Network, name: str, setup: HostSetup | None = None) -> PacketDevice:
-    """A device in the place of one that is gone, set up again; with `setup`, the watch over the host does that soon."""
+    """A device in place of a lost device, set up again; given `setup`, the watch over the host sets it up soon."""
     tun = open_tun(network.nodes[name].tun)
     try:
         if setup is None:

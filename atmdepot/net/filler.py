@@ -1,7 +1,8 @@
-"""A datagram of full length each second on each link, filled with idle cells: it shows that the path passes such ones.
+"""A full-length datagram of idle cells on each link each second: a test that the path passes such datagrams.
 
-A path that swallows what is longer than its MTU lets probes and reports pass, which are short. Receivers drop idle
-cells (I.361), so nobody else notices. Links of bare cells have no long datagrams, and gear that is not ours gets none.
+A path that swallows datagrams longer than its MTU still passes probes and reports, which are short. Receivers drop idle
+cells (I.361), so the test has no effect on traffic. Links of bare cells have no long datagrams, and foreign gear gets
+no idle cells.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ log = logging.getLogger("atmdepot")
 
 
 class Filler:
-    """Fills the links of one node."""
+    """Fills the links of a node."""
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
@@ -33,13 +34,13 @@ class Filler:
         self._told: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Send until cancelled, and log which servers' links lose such datagrams."""
+        """Send until cancelled, and log the servers' links that lose full datagrams."""
         while True:
             self.turn()
             await trio.sleep(_INTERVAL)
 
     def turn(self) -> None:
-        """Send a datagram on each link; without reports, which tell of what has arrived, there is no use in it."""
+        """Send a datagram on each link; not without reports, by which the far end says which arrived."""
         if not self._pump.node.network.probing.statistics:
             return
         for name, cells in self.links.items():

@@ -1,6 +1,6 @@
-"""Bursts of frames, of a TUN device that takes and gives segments by the frame: the plain Python, and which runs.
+"""Bursts of frames of a TUN device with offloads: the plain Python, and the choice between it and its twins.
 
-Where `_frames.pyx` is compiled, its twins are taken.
+Where `_frames.pyx` is compiled, its twins replace the functions here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ MAX_FRAME = HEADER_LENGTH + 40 + 65535
 
 
 def read_frames_plainly(descriptor: int, most: int, buffer: bytearray) -> tuple[list[bytes], list[bytes], int]:
-    """Read frames, one a system call, until there is none or they made `most` packets.
+    """Read frames, a system call for each, until no frame waits or `most` packets are read.
 
-    Returns the packets, the malformed frames, and the errno that ended it (see `bursts.read_packets`).
+    Returns the packets, the malformed frames, and the errno that ended the burst (see `bursts.read_packets`).
     """
     packets: list[bytes] = []
     malformed: list[bytes] = []
@@ -30,7 +30,7 @@ def read_frames_plainly(descriptor: int, most: int, buffer: bytearray) -> tuple[
         except OSError as error:
             if error.errno != errno.EINVAL:
                 return packets, malformed, error.errno or 0
-            malformed.append(b"")  # a frame of a kind that the kernel itself cannot describe to us
+            malformed.append(b"")  # the kernel has no virtio header for this kind of frame
             continue
         if not length:
             return packets, malformed, errno.EBADFD
@@ -42,11 +42,11 @@ def read_frames_plainly(descriptor: int, most: int, buffer: bytearray) -> tuple[
 
 
 def write_frames_plainly(descriptor: int, packets: list[bytes]) -> list[bytes]:
-    """Write packets, a frame of them a system call; those that were refused come back."""
+    """Write packets, a system call for each frame of them; return the packets that the kernel refused."""
     refused: list[bytes] = []
     at = 0
     for frame, count in coalesce(packets):
-        if not _write(descriptor, frame):
+        if not _write(descriptor, frame):  # packet by packet: a refusal of the frame need not lose them all
             refused += [packet for packet in packets[at:at + count]
                         if count == 1 or not _write(descriptor, bytes(HEADER_LENGTH) + packet)]
         at += count

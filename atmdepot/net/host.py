@@ -1,8 +1,9 @@
-"""What a daemon sets up on its host: its TUN device, and the routes that lead service traffic through it.
+"""Set-up of a daemon's host: its TUN device, and the routes that lead service traffic through it.
 
-Only what the VC table's node asks for is made, and only that is removed again: the device, with its addresses and
-routes, goes with its descriptor; policy rules and addresses on the loopback are recorded (`net/journal.py`) and taken
-back. `check` finds what has been lost since, and sets it up again; `net/host_watch.py` says when.
+The daemon makes only what its node in the VC table asks for, and removes only that. The device goes with its
+descriptor, and takes its addresses and routes along; policy rules and addresses on the loopback are recorded
+(`net/journal.py`) and taken back. `check` finds parts that were lost since and sets them up again; `net/host_watch.py`
+calls it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _IFF_UP = 0x1
 _IFF_MULTICAST = 0x1000
 _ALL_INTERFACES, _LOOPBACK = -1, 1
 _METRICS = {socket.AF_INET: 0, socket.AF_INET6: 1024}
-"""Of a route for which none is asked."""
+"""The kernel's metric for a route that is added without a metric."""
 _PROC = Path("/proc/sys/net")
 _GONE = (errno.ENODEV, errno.ENXIO)
 _NOT_THERE = (errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV)
@@ -44,22 +45,22 @@ log = logging.getLogger("atmdepot")
 
 
 class Part(NamedTuple):
-    """A route, a rule or an address that a node needs: a request of pyroute2's."""
+    """A route, a rule or an address that a node needs, as a pyroute2 request."""
 
     what: str
     arguments: dict[str, Any]
     stays: bool
-    """Whether it outlives the TUN device."""
+    """True when the part outlives the TUN device."""
     text: str
 
     @property
     def entry(self) -> Entry:
-        """What the journal keeps of it."""
+        """The part's entry in the journal."""
         return Entry(self.what, self.arguments)
 
 
 class HostSetup:
-    """The set-up of one node on this host."""
+    """The set-up of a node on this host."""
 
     def __init__(self, network: Network, name: str) -> None:
         self._network = network
@@ -71,18 +72,18 @@ class HostSetup:
         self._tun = 0
         self._is_new = False
         self.restored = 0
-        """How often something was set up again."""
+        """Count of parts that were set up again."""
         self.missing: dict[str, str] = {}
-        """What could not be set up again, and why."""
+        """Reasons by the text of each part that could not be set up again."""
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the daemon sets anything up (`configure` of the node)."""
+        """True when the daemon sets up its host (`configure` of the node)."""
         return self._node.configure
 
     @property
     def problem(self) -> str:
-        """What is missing on this host; empty when all is there."""
+        """The missing parts on this host, with reasons; empty when all are there."""
         return "; ".join(f"{text}: {why}" for text, why in self.missing.items())
 
     def apply(self) -> None:
@@ -112,13 +113,13 @@ class HostSetup:
 
     def _device(self, ip: IPRoute) -> None:
         tun = self._tun
-        # The node answers for no address of its own on the link, so the kernel need not make one or ask for routers.
+        # No link-local address (mode 1), for which the node would not answer; so the kernel asks for no routers either.
         _write(_PROC / f"ipv6/conf/{self._node.tun}/addr_gen_mode", "1")
         _write(self._rp_filter, "0")
-        # Nor has it anything to say to groups.
+        # No multicast either: the node has no traffic for groups.
         ip.link("set", index=tun, flags=0, change=_IFF_MULTICAST)
-        # The length of the queue before the state: on a device that is up, the kernel stops the queue to change it,
-        # and drops what it is given meanwhile.
+        # Set the queue's length before the state: the kernel stops the queue of a device that is up to change it,
+        # and drops the packets that come meanwhile.
         ip.link("set", index=tun, mtu=self._node.mtu, txqlen=_QUEUE)
         ip.link("set", index=tun, state="up")
 
@@ -141,14 +142,17 @@ class HostSetup:
             yield Part("addr", {"index": tun, "address": address, "prefixlen": _bits(address),
                                 "family": _family(address)}, False, f"address {address} on {name}")
         if self._node.kind == "depot":
-            for vip in self._network.vips:  # service addresses lead into the device; the host routes to it
+            for vip in self._network.vips:  # the host routes packets for service addresses into the device
                 yield Part("route", {"dst": f"{vip}/{_bits(vip)}", "oif": tun, "family": _family(vip)}, False,
                            f"route {vip} dev {name}")
         else:
             yield from self._wanted_by_edge()
 
     def _wanted_by_edge(self) -> Iterator[Part]:
-        """What comes from a service address leaves through the TUN device; the address is here or on the LAN behind."""
+        """Parts that lead packets from a service address out by the TUN device.
+
+        The address is on this host, or on a server in the LAN behind it.
+        """
         table = _FIRST_TABLE + self._network.edges.index(self._name)
         server = next((s for s in self._network.servers.values() if s.node == self._name), None)
         for vip in self._network.vips:
@@ -173,7 +177,7 @@ class HostSetup:
             self._set_again(ip, part)
 
     def _set_again(self, ip: IPRoute, part: Part) -> bool:
-        """Add a part; False when it is there. What was there before is not ours to remove."""
+        """Add a part; False when it is there already. A part that was there before the daemon is not its to remove."""
         if not _add(ip, part):
             return False
         if part.stays and part.entry not in self._ours:
@@ -184,7 +188,7 @@ class HostSetup:
     # What a daemon that was killed has left, and the end.
 
     def _adopt(self, ip: IPRoute) -> None:
-        """Take over what a daemon before this one left, and remove what of it is not wanted any more."""
+        """Take over the parts that an earlier daemon left, and remove the unwanted parts among them."""
         wanted = [part.entry for part in self._parts]
         left = [entry for entry in self._journal.read() if entry not in self._ours]
         for entry in left:
@@ -195,7 +199,7 @@ class HostSetup:
             self._journal.write(self._ours)
 
     def undo(self) -> None:
-        """Remove what was added and does not go with the device."""
+        """Remove the parts that were added and do not go with the device."""
         if not self._ours:
             return
         with IPRoute() as ip:
@@ -206,9 +210,9 @@ class HostSetup:
     # What is lost later.
 
     def concerns(self, event: Event) -> bool:
-        """Whether an event may mean that something of the set-up is lost, or in another's hands."""
+        """True when an event may mean that a part of the set-up was lost or replaced."""
         if event.kind in (netlink.NEW_LINK, netlink.DEL_LINK):
-            # A route by a gateway goes when its interface goes down, and nothing but this tells.
+            # The kernel removes a route by a gateway when its interface goes down, and sends no other event for that.
             return event.interface in (self._tun, _LOOPBACK) or any("gateway" in part.arguments for part in self._parts)
         if event.kind == netlink.DEL_ADDRESS:
             return event.interface in (self._tun, _LOOPBACK)
@@ -221,19 +225,21 @@ class HostSetup:
         return bool(self.rivals(event))
 
     def rivals(self, event: Event) -> set[str]:
-        """Our routes in whose place another's is, by an event."""
+        """The texts of our routes that a foreign route replaces, by an event."""
         if event.kind != netlink.NEW_ROUTE or event.interface == self._tun:
             return set()
-        # A route of another metric leaves ours where it is: one of last resort, for example.
+        # A route with another metric (a last resort, for example) does not replace ours.
         return {part.text for part in self._parts if _is_place_of(part, event) and not part.stays
                 and event.metric == _METRICS[part.arguments["family"]]}
 
     def check(self, rivals: Collection[str] = (), *, unseen: bool = False) -> Iterator[str]:
-        """Look for each part, one a step, and set up again what is lost; each step tells what it has set up.
+        """Check each part, a part in each step, and set up lost parts again.
+
+        Each step yields the text of the part that it has set up, empty if it was there.
 
         Args:
-            rivals: routes of ours in whose place others' are: they are put back.
-            unseen: there may be more such routes.
+            rivals: texts of our routes that foreign routes have replaced: they are put back.
+            unseen: events were lost, so there may be more such routes.
 
         """
         if not self._parts:
@@ -252,7 +258,7 @@ class HostSetup:
                 self.missing = {f"TUN device {self._node.tun}": _reason(error)}
                 if not (isinstance(error, NetlinkError) and error.code in _GONE):
                     log.error("%s", self.problem)
-                return  # a device that is gone is made anew by whoever reads it, and then all else
+                return  # the pump makes a lost device anew, and then sets up the rest
             for part in list(self._parts):
                 try:
                     if is_new and not part.stays:
@@ -281,7 +287,7 @@ class HostSetup:
         link = ip.link("get", index=tun)[0]
         attributes = dict(link["attrs"])
         if attributes.get("IFLA_IFNAME", name) != name:
-            ip.link("set", index=tun, state="down")  # before Linux 6.2, what is up keeps its name
+            ip.link("set", index=tun, state="down")  # before Linux 6.2, a device that is up cannot be renamed
             ip.link("set", index=tun, ifname=name)
             link["flags"] &= ~_IFF_UP
             yield f"name {name} (it was {attributes['IFLA_IFNAME']})"
@@ -297,7 +303,7 @@ class HostSetup:
 
 
 def _is_place_of(part: Part, event: Event) -> bool:
-    """Whether a route's event is of the place, table and destination, in which one of ours stands."""
+    """True when a route's event has the table and destination of a route of ours."""
     if part.what != "route" or part.arguments.get("table", _MAIN_TABLE) != event.table:
         return False
     destination = part.arguments["dst"]
@@ -308,7 +314,7 @@ def _is_place_of(part: Part, event: Event) -> bool:
 
 
 def _add(ip: IPRoute, part: Part, verb: str = "add") -> bool:
-    """Add something; False when it was there already."""
+    """Add a part; False when it was there already."""
     try:
         getattr(ip, part.what)(verb, **part.arguments)
     except NetlinkError as error:
@@ -339,7 +345,7 @@ def _bits(address: IpAddress) -> int:
 
 
 def _write(path: Path, value: str) -> None:
-    """Set a switch of the kernel's, where it has one."""
+    """Set a switch of the kernel, if the kernel has it."""
     try:
         path.write_text(value)
     except OSError as error:

@@ -1,8 +1,8 @@
-"""A watch over the host's set-up: it hears what the kernel tells of routes, rules, addresses and links.
+"""A watch over the host's set-up: it hears the kernel's events about routes, rules, addresses and links.
 
-An event that may concern us only leads to a check of everything, shortly after it, when more of the kind have come. So
-a storm of events costs no more than a few checks a second, and when the socket overflows (ENOBUFS), nothing is lost:
-that, too, leads to a check.
+An event that may concern us only leads to a check of all parts, a moment later, when related events have come. So a
+storm of events costs no more than a few checks a second. An overflow of the socket (ENOBUFS) loses no change: it leads
+to a check, too.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from atmdepot.net.host import HostSetup
 
 _MOMENT = 0.05
-"""After an event, others follow for so long (s)."""
+"""Related events follow an event within this time (s)."""
 _REST = 0.1
-"""Between two looks at the socket (s)."""
+"""Pause between two reads of the socket (s)."""
 _ANYWAY = 30.0
-"""Without events, all is checked so often (s): the kernel does not tell of each route that goes with its interface."""
+"""Interval of the checks without events (s): the kernel does not announce each route that goes with its interface."""
 _SOON = 2.0
-"""The same where something is missing."""
+"""The interval while a part is missing (s)."""
 _EVENTS_AT_ONCE = 256
 _LARGEST = 65_536
 MOST_A_MINUTE = 30
@@ -39,20 +39,20 @@ log = logging.getLogger("atmdepot")
 
 
 class Moderation:
-    """A bound on restorations: whoever takes away what we set up, again and again, is not to be fought for ever.
+    """A bound on restorations: a program that removes the set-up again and again is not fought for ever.
 
-    Times are seconds, by any clock that only goes on.
+    Times are seconds of a monotonic clock.
     """
 
     def __init__(self, most: int = MOST_A_MINUTE) -> None:
         self._times: deque[float] = deque(maxlen=most)
 
     def note(self, now: float) -> None:
-        """A check found something lost."""
+        """Note that a check found a part lost."""
         self._times.append(now)
 
     def pause(self, now: float) -> float:
-        """How many seconds to leave it as it is: a minute, when there were too many within the last."""
+        """Seconds to leave the set-up alone: a minute when the last minute had too many restorations, else 0."""
         if len(self._times) < (self._times.maxlen or 0) or self._times[0] + _MINUTE <= now:
             return 0.0
         self._times.clear()
@@ -60,7 +60,7 @@ class Moderation:
 
 
 class HostWatch:
-    """Keeps one node's set-up on this host as it should be."""
+    """Keeps a node's set-up on this host in order."""
 
     def __init__(self, setup: HostSetup, listen: Callable[[], socket.socket] = open_events) -> None:
         self._setup = setup
@@ -83,11 +83,11 @@ class HostWatch:
                 await self.check()
         with closing(heard):
             while True:
-                await self.check()  # at first, too: something may have happened between the set-up and `listen`
+                await self.check()  # at first, too: a part may have been lost before `listen`
                 await self._wait(heard)
 
     async def _wait(self, heard: socket.socket) -> None:
-        """Wait until something has happened that concerns us, or for long enough."""
+        """Wait until an event concerns us, or until the next check is due."""
         with trio.move_on_after(_SOON if self._setup.missing else _ANYWAY):
             while True:
                 await trio.sleep(_REST)
@@ -98,14 +98,14 @@ class HostWatch:
             self._hear(heard)
 
     def _hear(self, heard: socket.socket) -> bool:
-        """Note what has come; whether it concerns us."""
+        """Note the events that have come; return True when they concern us."""
         concerned = False
         for _ in range(_EVENTS_AT_ONCE):
             try:
                 octets = heard.recv(_LARGEST)
             except BlockingIOError:
                 break
-            except OSError:  # ENOBUFS: there was more than the socket holds
+            except OSError:  # ENOBUFS: the socket lost events
                 self._overflowed = concerned = True
                 continue
             for event in events_in(octets):
@@ -115,7 +115,7 @@ class HostWatch:
         return concerned
 
     async def check(self) -> None:
-        """Check all parts, and let the data path go on in between; not now where that was needed too often."""
+        """Check all parts, with the data path running in between; pause first after too many restorations."""
         pause = self._moderation.pause(trio.current_time())
         if pause:
             self._setup.missing = {"the set-up": "it is taken away again and again"}

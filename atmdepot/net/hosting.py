@@ -1,9 +1,9 @@
 """The loop of a daemon: the data path is the host, trio its guest.
 
-Each time that trio's own loop comes round costs more than a whole burst, and a packet should not wait for it. So the
-process waits on the pump's epoll set, and handles bursts at once. trio, which runs all that is no packet (control
-socket, probes, reports, metrics), waits for its descriptors in a thread of its own (guest mode), and when there is
-something, the thread wakes this loop, which calls trio between two bursts. All code runs in the one thread.
+A round of trio's own loop costs more than a whole burst, and a packet should not wait for it. So the process waits on
+the pump's epoll set, and handles bursts at once. trio runs the tasks that move no packets (control socket, probes,
+reports, metrics). It waits for its descriptors in a thread of its own (guest mode). When a descriptor is ready, the
+thread wakes this loop, which calls trio between two bursts. All other code runs in the loop's thread.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class Steps(trio.abc.Instrument):
         self._name = ""
 
     def begin(self) -> None:
-        """A call begins."""
+        """Begin a call."""
         self._longest, self._name = 0, ""
 
     def longest(self) -> str:
-        """The name of its task; of trio itself, where no task took a step."""
+        """The name of the task with the longest step; of trio itself if no task took a step."""
         return self._name or "its own loop"
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """A task is called."""
+        """Note the start of a task's step."""
         self._began = time.monotonic_ns()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """A task waits again, or has ended."""
+        """Note the end of a task's step: it waits again, or has ended."""
         took = time.monotonic_ns() - self._began
         if took > self._longest:
             self._longest, self._name = took, task.name
@@ -64,7 +64,7 @@ class HostLoop:
         pump.watchdog.task_of = self._steps.longest
 
     def run(self, main: Callable[..., Awaitable[Any]], *arguments: object) -> Any:
-        """Run until `main` has returned, and return or raise what it does."""
+        """Run until `main` has returned; return its result, or raise its exception."""
         try:
             self._pump.watch(self._wake, self._woken)
             trio.lowlevel.start_guest_run(
@@ -78,7 +78,7 @@ class HostLoop:
         return self._result.unwrap()
 
     def _turn(self, wait: float) -> float:
-        """A turn of the pump; its failure is told where `data_path` is awaited, so that all ends in order."""
+        """Take a turn of the pump; `data_path` raises its failure, so that the tasks end in order."""
         try:
             return self._pump.turn(wait)
         except BaseException as error:
@@ -95,14 +95,14 @@ class HostLoop:
     def _woken(self, _: int) -> None:
         os.eventfd_read(self._wake)
         self._steps.begin()
-        for _ in range(len(self._calls)):  # what these calls bring about waits for the next turn
+        for _ in range(len(self._calls)):  # not the calls that these calls queue: bursts come between
             self._calls.popleft()()
 
     def _done(self, result: outcome.Outcome[Any]) -> None:
         self._result = result
 
     async def data_path(self) -> None:
-        """Begin to pump, in this loop, not in trio's, and wait here; raise what the data path raises."""
+        """Start the pump in this loop, not in trio's, and wait here; raise the failure of the data path."""
         token = trio.lowlevel.current_trio_token()
         self._tell_trio = lambda: token.run_sync_soon(self._failed.set)
         self._pump.start()

@@ -1,7 +1,7 @@
-"""A journal of what a daemon has added to its host and must take back, for the case that it is killed.
+"""A journal of the parts that a daemon has added to its host and must take back, even after it is killed.
 
-It stands beside the control socket, and is good only in the network namespace, and the boot of the machine, in which
-it was written.
+It lies beside the control socket. It is valid only in the network namespace, and during the boot of the machine, in
+which it was written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger("atmdepot")
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A request by which something was added: pyroute2's method and its arguments."""
+    """A request that added a part: pyroute2's method and its arguments."""
 
     what: str
     arguments: dict[str, Any]
@@ -33,13 +33,13 @@ class _Pages(msgspec.Struct):
 
 
 class Journal:
-    """The entries in one file."""
+    """The entries of a journal file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self) -> list[Entry]:
-        """What a daemon before this one added here and did not take back."""
+        """The entries that an earlier daemon added here and did not take back."""
         try:
             pages = msgspec.json.decode(self.path.read_bytes(), type=_Pages)
         except FileNotFoundError:
@@ -50,7 +50,7 @@ class Journal:
         return pages.entries if pages.place == _place() else []
 
     def write(self, entries: list[Entry]) -> None:
-        """Keep these entries; without any there is no file."""
+        """Keep these entries; without entries there is no file."""
         try:
             if not entries:
                 self.path.unlink(missing_ok=True)
@@ -58,14 +58,14 @@ class Journal:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             new = self.path.with_suffix(".new")
             new.write_bytes(msgspec.json.encode(_Pages(_place(), entries)))
-            new.replace(self.path)
+            new.replace(self.path)  # in a single step: a daemon that is killed now leaves a whole journal
         except OSError as error:
             log.warning("%s: cannot be written, so a daemon that is killed would leave its routes behind: %s",
                         self.path, error.strerror)
 
 
 def _place() -> str:
-    """This boot of the machine and this network namespace."""
+    """The identity of this boot of the machine and of this network namespace."""
     try:
         boot = _BOOT.read_text().strip()
     except OSError:

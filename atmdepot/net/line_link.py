@@ -1,4 +1,4 @@
-"""A wrapper around any link that gives what it sends a line's rate, delay and impairments."""
+"""A wrapper around a link that adds a line's rate, delay and impairments to its output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class CellLink:
-    """What the pump needs of a link. Times in ns. A class to be derived from, so that compiled code calls it in C."""
+    """Interface between the pump and a link; times in ns. A base class, so that compiled code calls it in C."""
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
@@ -20,35 +20,35 @@ class CellLink:
         raise NotImplementedError
 
     def receive_burst(self, most: int) -> list[bytes]:
-        """The whole cells that are there, of at most so many reads."""
+        """The whole cells that wait, from at most `most` reads."""
         raise NotImplementedError
 
     def wants_write(self) -> bool:
-        """Whether cells wait for room."""
+        """True while cells wait for room."""
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send the cells that wait."""
         raise NotImplementedError
 
     def next_timer(self) -> int | None:
-        """When `handle_timer` has something to do; never, where a link has no time of its own."""
+        """The time at which `handle_timer` has work; None for a link without timers."""
         return None
 
     def handle_timer(self, now: int) -> None:
-        """Send what has become due."""
+        """Send the cells that are due."""
 
     def late_cells(self) -> int:
         """Cells that a line with a rate could have sent while the node was too late."""
         return 0
 
     def close(self) -> None:
-        """Give the link up."""
+        """Close the link."""
         raise NotImplementedError
 
 
 class LineLink(CellLink):
-    """Cells go through the line first, then, when their time has come, out of the link."""
+    """A link behind a line: cells pass through the line first, and leave by the link when they are due."""
 
     def __init__(self, link: CellLink, line: Line) -> None:
         self.link = link
@@ -59,15 +59,15 @@ class LineLink(CellLink):
         return self.link.fileno()
 
     def receive_burst(self, most: int) -> list[bytes]:
-        """What the inner link has; the line is for what is sent."""
+        """Read from the inner link; the line affects sent cells only."""
         return self.link.receive_burst(most)
 
     def wants_write(self) -> bool:
-        """Whether the inner link has cells waiting."""
+        """True while the inner link has cells waiting."""
         return self.link.wants_write()
 
     def flush(self) -> None:
-        """Send what waits in the inner link."""
+        """Send the cells that wait in the inner link."""
         self.link.flush()
 
     def late_cells(self) -> int:
@@ -75,21 +75,24 @@ class LineLink(CellLink):
         return self.line.lost
 
     def close(self) -> None:
-        """Give the inner link up."""
+        """Close the inner link."""
         self.link.close()
 
     def send(self, cells: bytes, now: int) -> None:
-        """Send cells into the line, after what is due by now; cells that it lets through at once go out at once."""
+        """Send cells into the line, after the cells that are due.
+
+        A line without a rate then passes on the cells that it lets through at once.
+        """
         self.handle_timer(now)
         self.line.enter(cells, now)
         if not self.line.rate:
             self.handle_timer(now)
 
     def next_timer(self) -> int | None:
-        """When cells leave the line (ns), or None."""
+        """The time at which cells leave the line (ns), or None."""
         return self.line.next_timer()
 
     def handle_timer(self, now: int) -> None:
-        """Send the cells that have come out of the line."""
+        """Send the cells that have left the line."""
         if cells := self.line.leave(now):
             self.link.send(cells, now)

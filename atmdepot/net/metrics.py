@@ -1,7 +1,7 @@
-"""Every metric of a node: its name, what it means, its labels, and where its value comes from.
+"""Metrics of a node: name, meaning, labels and source of the value.
 
-The values are those of `atmdepot show` (`net/views.py`), under the names that Prometheus wants. No label stands for
-a session or a client, so a page's length follows from the VC table alone.
+The values are those of `atmdepot show` (`net/views.py`), under names of Prometheus' form. No label names a session or a
+client, so the length of a page depends on the VC table alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEAD_LINES = 2
 
 
 class Family(NamedTuple):
-    """What a metric is: counters only grow until the node is restarted, and have `_total` behind their name."""
+    """Definition of a metric: counters grow until the node is restarted, and have `_total` behind their name."""
 
     counts: bool
     text: str
@@ -83,28 +83,28 @@ FAMILIES = {
     "server_flows": _gauge("The UDP flows among the server's sessions.", "server"),
     "server_sessions_opened": _counter("Sessions that the server was given.", "server"),
 }
-"""Every metric, by its name without the prefix; all have the labels `network` and `node` first."""
+"""Metrics by their name without the prefix; all have the labels `network` and `node` first."""
 
 _OF_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rx-packets": ("tun_packets", ("rx",)), "tx-packets": ("tun_packets", ("tx",)), "vanished": ("tun_vanished", ()),
     "opened": ("sessions_opened", ()), "primary": ("sessions", ("primary",)), "secondary": ("sessions", ("secondary",)),
     "evicted-half-open": ("sessions_evicted", ("half-open",)), "evicted-closed": ("sessions_evicted", ("closed",)),
     "evicted-unanswered": ("sessions_evicted", ("unanswered",)), "adopted": ("sessions_adopted", ())}
-"""The rows of `show counters` that become a metric as they are; links' own are taken from `show links`."""
+"""Rows of `show counters` that become a metric unchanged; the links' own come from `show links`."""
 
 _OF_PLACES = {"vcis-exhausted": "vp_vcis_exhausted", "unassigned-cells": "link_unassigned_cells",
               "hec-corrected": "link_hec_corrected", "late-cells": "link_late_cells",
               "udp-segment-refused": "link_udp_segment_refused"}
-"""Those that have their place as a label."""
+"""Rows of `show counters` whose metric has the place as a label."""
 
 
 def full_names() -> set[str]:
-    """The names as Prometheus has them."""
+    """The names in Prometheus' form."""
     return {f"{_PREFIX}{name}{'_total' * family.counts}" for name, family in FAMILIES.items()}
 
 
 class Metrics:
-    """A node's metrics, collected when they are asked for; a `Collector` for prometheus-client."""
+    """Metrics of a node, collected on demand; a `Collector` for prometheus-client."""
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
@@ -118,18 +118,18 @@ class Metrics:
         return self.families()
 
     def gather(self) -> Iterator[None]:
-        """Collect the values, some in each step, so that the data path can go on in between."""
+        """Collect the values in steps, so that the data path can go on in between."""
         self._made = {name: (CounterMetricFamily if family.counts else GaugeMetricFamily)(
             _PREFIX + name, family.text, labels=(*_NODE, *family.labels)) for name, family in FAMILIES.items()}
         for part in (self._node_itself, self._counters, self._links, self._vcs, self._servers):
             yield from part()
 
     def families(self) -> Iterator[Metric]:
-        """The families with what has been gathered."""
+        """The families that were gathered, if they have values."""
         return (family for family in self._made.values() if family.samples)
 
     def text(self) -> Iterator[bytes]:
-        """The page in Prometheus' text format, in pieces that are made one by one."""
+        """The page in Prometheus' text format, made piece by piece."""
         for _ in self.gather():
             yield b""
         for family in self.families():
@@ -193,7 +193,7 @@ class Metrics:
 
 
 class _Only:
-    """Stands in for a registry that has a single family."""
+    """A registry of a single family."""
 
     def __init__(self, family: Metric) -> None:
         self._family = family
@@ -203,7 +203,7 @@ class _Only:
 
 
 def _text(family: Metric) -> Iterator[bytes]:
-    """A family in pieces of so many samples; only the first has the two lines that head it."""
+    """A family in pieces of `_SAMPLES` samples; only the first piece has the two header lines."""
     samples = family.samples
     for start in range(0, len(samples), _SAMPLES):
         family.samples = samples[start:start + _SAMPLES]

@@ -1,7 +1,7 @@
-"""Events of the kernel's routing (rtnetlink(7)): a socket that hears them, and what of them a daemon needs.
+"""Events of the kernel's routing (rtnetlink(7)): a socket that hears them, and the fields that a daemon needs.
 
-The messages are read here, without pyroute2: a host may have thousands of route changes a second that are not ours,
-and to find that out must cost little.
+The messages are parsed here, without pyroute2: a host may have thousands of foreign route changes a second, and it must
+be cheap to ignore them.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _NUMBER = Struct("=i")
 _RTA_DST, _RTA_OIF, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 6, 15
 _NETCONFA_IFINDEX = 1
 _TYPE = 0x3FFF
-"""Without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER."""
+"""Mask of an attribute's type, without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER."""
 
 
 class Event(NamedTuple):
-    """A change: what kind, and of what; -1 where an interface or a table is not named, or does not belong."""
+    """A change of the kernel's set-up: its kind and its object; -1 for an interface or a table that is not named."""
 
     kind: int
     interface: int = -1
-    """Its number; of a route, that of the interface by which it leads out."""
+    """Number of the interface; of a route, the number of the interface by which it leads out."""
     table: int = -1
     destination: bytes = b""
     """A route's address, packed; empty for a default route."""
@@ -50,7 +50,7 @@ class Event(NamedTuple):
 
 
 def open_events() -> socket.socket:
-    """A socket, that does not block, on which the events come; raise OSError when it cannot be had."""
+    """A non-blocking socket on which the events come; raise OSError when it is not available."""
     events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
     try:
         with suppress(OSError):  # takes CAP_NET_ADMIN in the first user namespace
@@ -65,7 +65,7 @@ def open_events() -> socket.socket:
 
 
 def events_in(octets: bytes) -> Iterator[Event]:
-    """The events of a datagram; what is cut short or unknown is left out."""
+    """The events of a datagram; truncated and unknown messages are left out."""
     at = 0
     while at + _HEADER.size <= len(octets):
         length, kind, _, _, _ = _HEADER.unpack_from(octets, at)
@@ -74,7 +74,7 @@ def events_in(octets: bytes) -> Iterator[Event]:
         event = _event(kind, octets[at + _HEADER.size:at + length])
         if event is not None:
             yield event
-        at += length + 3 & ~3
+        at += length + 3 & ~3  # messages are aligned to 4 octets (NLMSG_ALIGN)
 
 
 def _event(kind: int, body: bytes) -> Event | None:
@@ -101,7 +101,7 @@ def _attributes(body: bytes, at: int) -> dict[int, bytes]:
         if length < _ATTRIBUTE.size:
             break
         found[kind & _TYPE] = body[at + _ATTRIBUTE.size:at + length]
-        at += length + 3 & ~3
+        at += length + 3 & ~3  # attributes are aligned, too (RTA_ALIGN)
     return found
 
 

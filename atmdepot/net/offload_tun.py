@@ -1,6 +1,6 @@
-"""A TUN device that takes and gives TCP segments by the frame (IFF_VNET_HDR): up to 64 KB a system call.
+"""A TUN device with offloads (IFF_VNET_HDR): it moves TCP segments by the frame, up to 64 KB a system call.
 
-What comes out of it, and what goes in, are the packets that would pass without; see `wire/offload`.
+Its bursts have the same packets as without offloads; see `wire/offload`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _OFFLOADS = (CSUM | TSO4 | TSO6 | TSO_ECN, CSUM | TSO4 | TSO6, CSUM, 0)
 
 
 class OffloadTun(Tun):
-    """A TUN device of the kernel with offloads; it goes when it is closed."""
+    """A TUN device of the kernel with offloads; the kernel removes it when it is closed."""
 
     def __init__(self, name: str) -> None:
-        """Make the device or take up an existing one; raise EnvironmentLacks with the reason when that fails."""
+        """Make the device or take up an existing device; raise EnvironmentLacks with the reason when that fails."""
         super().__init__(name, _IFF_VNET_HDR)
         try:
             fcntl.ioctl(self._fd, _TUNSETVNETHDRSZ, _INT.pack(HEADER_LENGTH))
@@ -33,13 +33,13 @@ class OffloadTun(Tun):
             os.close(self._fd)
             raise refusal(name, error) from None
         self.offloads = _set_offloads(self._fd)
-        """What the kernel leaves to us: CSUM, TSO4, TSO6, TSO_ECN."""
+        """The offloads that the kernel leaves to us: CSUM, TSO4, TSO6, TSO_ECN."""
         self._buffer = bytearray(MAX_FRAME)
 
     def read_burst(self, most: int) -> list[bytes]:
-        """The packets that are there, at most so many and the rest of a frame; raise TunGone as `Tun` does.
+        """Read the packets that wait, at most `most` and the rest of a frame; raise TunGone as `Tun` does.
 
-        Frames that hold none are left in `malformed`.
+        Malformed frames are left in `malformed`.
         """
         packets, self.malformed, error = read_frames(self._fd, most, self._buffer)
         if error and not packets and not self.malformed:
@@ -47,17 +47,17 @@ class OffloadTun(Tun):
         return packets
 
     def write_burst(self, packets: list[bytes]) -> list[bytes]:
-        """Hand over packets, many at once where they allow it; those that the kernel refuses come back."""
+        """Write packets, many in a frame where they allow it; return the packets that the kernel refused."""
         return write_frames(self._fd, packets)
 
 
 def open_tun(name: str) -> Tun:
-    """The TUN device that is the fastest here: to cut a frame in plain Python takes longer than to read its packets."""
+    """The faster TUN device: to cut a frame in plain Python takes longer than to read its packets."""
     return Tun(name) if cut is cut_plainly else OffloadTun(name)
 
 
 def _set_offloads(descriptor: int) -> int:
-    """Take over as much as this kernel can leave to us."""
+    """Take over as many offloads as this kernel can leave to us."""
     for offloads in _OFFLOADS:
         try:
             fcntl.ioctl(descriptor, _TUNSETOFFLOAD, offloads)

@@ -1,8 +1,8 @@
 """Active probing and polling: real TCP connections of the depot's own host, through the ATM path, to each server.
 
-The host's TCP makes the packets; the depot's part is to know the flow beforehand and give it the server in question. A
-server on the dead-list is polled in the same way until it answers, also where probing is off. A probe that this host
-could not make says nothing of the server.
+The host's TCP makes the packets; the depot only needs to know the flow beforehand and give it the server in question. A
+server on the dead-list is polled in the same way until it answers, even if probing is off. A probe that this host could
+not make is no evidence about the server.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _DEFAULT_PORT = 80
 _SPARE = 4
 _SOON = 1.0
-"""So long (s) until a probe that could not be made is tried again, unless the interval is shorter."""
+"""Seconds until a probe that could not be made is tried again, unless the interval is shorter."""
 
 
 class Prober:
-    """Probes the servers of one depot."""
+    """Probes the servers of a depot."""
 
     def __init__(self, depot: Depot, pump: Pump) -> None:
         self._depot = depot
@@ -42,7 +42,7 @@ class Prober:
         self._failures = Failures("probes")
 
     async def run(self) -> None:
-        """Probe until cancelled, each server in a task of its own; a reload may add and take away servers."""
+        """Probe until cancelled, each server in a task of its own; a reload may add and remove servers."""
         self._reserve = Reserve(_SPARE)
         try:
             async with trio.open_nursery() as nursery:
@@ -70,7 +70,7 @@ class Prober:
         watched.discard(name)
 
     async def _probe(self, server: Server) -> Outcome | None:
-        """One connection; what is asked for over it, the settings say. None when this host could not make it."""
+        """Probe a server with a connection, as the settings say; None when this host could not make it."""
         vip, port = self._service_of(server)
         outcome: Outcome | None = Outcome.SILENT
         async with trio.open_nursery() as nursery:
@@ -93,7 +93,7 @@ class Prober:
         family = socket.AF_INET6 if ":" in vip else socket.AF_INET
         source = self._source_towards(family, vip, port)
         with self._reserve.room(lambda: trio.socket.socket(family, socket.SOCK_STREAM)) as connection:
-            # Closing by RST leaves nothing behind on either host, however often it is done.
+            # Close by RST: it leaves no state (TIME-WAIT) on either host, however frequent the probes.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             await connection.bind((source, 0))
             key = flow_key(PROTOCOL_TCP, socket.inet_pton(family, source), connection.getsockname()[1],
@@ -108,9 +108,10 @@ class Prober:
                 del self._depot.probes[key]
 
     def _source_towards(self, family: int, vip: str, port: int) -> str:
-        """The address that the host uses towards the VIP; nothing is sent to learn it."""
+        """The address that the host uses towards the VIP; learning it sends no packet."""
         with self._reserve.room(lambda: socket.socket(family, socket.SOCK_DGRAM)) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)  # that it is one is for connect to say
+            # For a broadcast VIP, the error is to come from the TCP connect, not from here.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             probe.connect((vip, port))
             return str(probe.getsockname()[0])
 
@@ -127,7 +128,7 @@ class Prober:
         return Outcome.ANSWERED if answer.split()[1:2] == [str(settings.status).encode()] else Outcome.WRONG
 
     def _service_of(self, server: Server) -> tuple[str, int]:
-        """The VIP and port at which to ask: of the first service with TCP that the server is in."""
+        """The VIP and port to probe: of the first service with TCP that the server is in."""
         for service in self._depot.network.services.values():
             if server.name in service.servers and "tcp" in service.offered:
                 return str(service.vip[0]), (service.ports or [_DEFAULT_PORT])[0]
@@ -135,13 +136,13 @@ class Prober:
 
 
 async def _pause(server: Server, seconds: float) -> None:
-    """Wait for the next probe; a server that refused a session is asked again at once."""
+    """Wait for the next probe; a server that refused a session is probed again at once."""
     condition, token = server.condition, trio.lowlevel.current_trio_token()
     try:
         with trio.move_on_after(seconds):
             while not (condition.suspect and condition.alive):
                 refused = trio.Event()
-                # The data path knows no trio, and is not in its loop.
+                # The data path calls from outside trio's loop.
                 condition.on_suspicion = partial(token.run_sync_soon, refused.set)
                 await refused.wait()
     finally:

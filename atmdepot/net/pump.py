@@ -1,9 +1,9 @@
 """The pump: it moves bursts between descriptors and a node's data path.
 
-The descriptors stand in one epoll set. Whoever waits for that set calls `turn`: the host loop of a daemon
-(`net/hosting.py`), which does nothing else, or, where trio is the only loop, a task. A turn handles all that is ready:
-of each descriptor, everything that is there, up to a bound, is read and handled in one go, and what came of it is
-written with as few system calls as can be. There is no task, channel or object of trio's for anything that passes.
+The descriptors are in an epoll set. The loop that waits for the set calls `turn`: the host loop of a daemon
+(`net/hosting.py`), which does no other work, or a task where trio is the only loop. A turn handles all that is ready:
+it reads from each descriptor all that waits there, up to a bound, handles it in one go, and writes the result with as
+few system calls as possible. No task, channel or object of trio takes part in the data path.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _PACKETS_A_BURST = 128
 _DATAGRAMS_A_BURST = 32
 _EXPIRED_AT_ONCE = 512
 _SPIN = 200_000
-"""Where packets have just passed, the next ones are so many ns away; see docs/performance.md."""
+"""After packets have passed, the next packets are this many ns away; see docs/performance.md."""
 _REVIEW = 100_000_000
-"""What passes may set a timer that is due before the node's others; they are looked over within so many ns (none of
-them is for less than seconds)."""
+"""A burst may set a timer that is due before the node's next; the timers are reviewed within this many ns (the shortest
+timer takes seconds)."""
 _STALL = 500_000_000
-"""A turn that comes so much (ns) later than it was due: the process did not run, or did something else."""
+"""A turn that comes this much (ns) later than it was due: the process did not run, or did other work."""
 _MOST_PUT_OFF = 64
 _REOPEN = 1_000_000_000
 _LEAST_PAUSE = 1_000_000
@@ -52,7 +52,7 @@ log = logging.getLogger("atmdepot")
 
 
 class _Port:
-    """A link, and its number among the node's."""
+    """A link, and its index among the node's links."""
 
     __slots__ = ("link", "name", "number")
 
@@ -63,7 +63,7 @@ class _Port:
 
 
 class Pump:
-    """One node's descriptors and its data path."""
+    """The descriptors of a node, and its data path."""
 
     def __init__(
         self, node: AtmNode, links: Mapping[str, CellLink], tun: PacketDevice,
@@ -71,7 +71,7 @@ class Pump:
     ) -> None:
         """Join a node to its links and its TUN device; `reopen` makes the device anew when it has vanished.
 
-        Without another `clock` (ns) it is CLOCK_MONOTONIC.
+        `clock` gives the time in ns; CLOCK_MONOTONIC by default.
         """
         self.node = node
         self.links = links
@@ -80,8 +80,8 @@ class Pump:
         self.taps = Taps(node, self.queue_drops, self._lead_through)
         self._path: DataPath = node
         self.tun_losses = 0
-        self.host: HostSetup | None = None  # what is set up for it on this host, to be shown
-        # A socket has no time of its own, a line has.
+        self.host: HostSetup | None = None  # the set-up on this host, for `show` and metrics
+        # Only links with a line have timers.
         self._lines = [(name, link) for name, link in links.items() if isinstance(link, LineLink)]
         self._reopen = reopen
         self._reopen_at = _NEVER
@@ -92,18 +92,18 @@ class Pump:
         self._tun_descriptor = _NONE
         self._ports_by_descriptor: dict[int, _Port] = {}
         self._backlogged: set[str] = set()
-        self._node_due = self.clock()  # when the node's timers are to be looked at
-        self._is_reviewed = False  # whether nothing has passed since they were
+        self._node_due = self.clock()  # time of the next review of the node's timers
+        self._is_reviewed = False  # no traffic since the last review
         self._wheels = node.wheels()
         for wheel in self._wheels:
             wheel.most = _EXPIRED_AT_ONCE
         self._turned_at = self._expected_at = self._node_due
-        self._put_off = 0  # so many turns
+        self._put_off = 0  # turns that the node's timers were put off
         self._started = False
-        self._busy = False  # whether anything passed in the last turn
+        self._busy = False  # traffic in the last turn
 
     def clock(self) -> int:
-        """What time it is for the data path (ns)."""
+        """The time of the data path (ns)."""
         return self._poller.now() if self._other_clock is None else self._other_clock()
 
     def queue_drops(self) -> int:
@@ -111,22 +111,22 @@ class Pump:
         return self.tun.queue_drops() if isinstance(self.tun, Tun) else 0
 
     def _lead_through(self, path: DataPath) -> None:
-        """Lead all that passes through another data path from now on: the node's own, or one that looks at it."""
+        """Lead all traffic through a data path from now on: the node's own, or a tapped path."""
         self._path = path
 
     # Turns.
 
     def fileno(self) -> int:
-        """The epoll set: it can be read when a turn has something to do."""
+        """The descriptor of the epoll set; it is readable when a turn has work."""
         return self._poller.fileno()
 
     def watch(self, descriptor: int, handle: Callable[[int], None]) -> None:
-        """Call `handle` with what epoll says, in the turns in which a descriptor can be read."""
+        """Call `handle` with the epoll events in each turn in which a descriptor is readable."""
         self._poller.watch(descriptor, _READ)
         self._handlers[descriptor] = handle
 
     def start(self) -> None:
-        """Begin to look at the descriptors."""
+        """Add the descriptors to the epoll set."""
         if self._started:
             return
         self._started = True
@@ -136,9 +136,9 @@ class Pump:
             self._poller.watch(port.link.fileno(), _READ)
 
     def turn(self, wait: float) -> float:
-        """Handle all that is ready or due, after waiting for it for at most `wait` seconds; raise TunGone.
+        """Wait at most `wait` seconds, then handle all that is ready or due; raise TunGone.
 
-        Returns how many seconds the next turn may wait.
+        Returns the number of seconds that the next turn may wait.
         """
         spin, self._busy = _SPIN if self._busy else 0, False
         ready = self._poller.poll(wait, spin)
@@ -168,7 +168,7 @@ class Pump:
         return min(max(0, due - now) / 1e9, _LONGEST_WAIT)
 
     def next_timer(self) -> int:
-        """When a turn has something to do even if no descriptor is ready (ns)."""
+        """The time (ns) at which a turn has work even if no descriptor is ready."""
         due = min(self._node_due, self._reopen_at)
         for _, link in self._lines:
             if (time := link.next_timer()) is not None and time < due:
@@ -176,13 +176,13 @@ class Pump:
         return due
 
     def _review_by(self, time: int) -> None:
-        """Look at the node's timers at `time` at the latest: the earliest may be another by then."""
+        """Review the node's timers at `time` at the latest: an earlier timer may be set by then."""
         self._is_reviewed = False
         if time < self._node_due:
             self._node_due = time
 
     async def run(self) -> None:
-        """Take turns in a task of trio's until cancelled."""
+        """Take turns in a task of trio until cancelled."""
         self.start()
         wait = self.turn(0)
         while True:
@@ -192,7 +192,7 @@ class Pump:
             wait = self.turn(0)
 
     def close(self) -> None:
-        """Give up the epoll set; links and device are their owner's to close."""
+        """Close the epoll set; links and device are their owner's to close."""
         self._poller.close()
 
     # Bursts.
@@ -208,7 +208,7 @@ class Pump:
             self._lose_tun(error)
 
     def burst_from_tun(self) -> None:
-        """Read, handle and write one burst of packets; raise TunGone."""
+        """Read, handle and write a burst of packets; raise TunGone."""
         self._busy = True
         now = self.clock()
         self.watchdog.begins(_FROM_TUN, now)
@@ -227,14 +227,14 @@ class Pump:
             self.burst_from_link(port.name, port.link)
 
     def burst_from_link(self, name: str, link: CellLink) -> None:
-        """Read, handle and write one burst of datagrams."""
+        """Read, handle and write a burst of datagrams."""
         self._busy = True
         now = self.clock()
         self.watchdog.begins(name, now)
         path = self._path
         path.begin()
         received = link.receive_burst(_DATAGRAMS_A_BURST)
-        path.begin()  # again: what was read may have been sent after the burst began
+        path.begin()  # again: datagrams may have been sent after the burst began
         for cells in received:
             path.cells_from_link(name, cells, now)
         self.write_out(now)
@@ -255,7 +255,7 @@ class Pump:
                 self.node.drops.count(DropReason.TUN_ERROR, 1, packet)
 
     def send_idle(self, name: str, cells: int) -> None:
-        """Send so many idle cells in a datagram of their own, not through the line, which would cut it up."""
+        """Send a datagram of `cells` idle cells; it bypasses the line, which would split it."""
         link = self.links[name]
         inner = link.link if isinstance(link, LineLink) else link
         self._path.begin()
@@ -264,7 +264,7 @@ class Pump:
             self._wait_for_room(name, inner)
 
     def _wait_for_room(self, name: str, link: CellLink) -> None:
-        """The socket's buffer is full: send the rest as soon as there is room."""
+        """Watch for room in the socket's buffer, which is full, and send the rest then."""
         if name not in self._backlogged and self._started:
             self._backlogged.add(name)
             self._poller.watch(link.fileno(), _READ_AND_WRITE)
@@ -279,7 +279,7 @@ class Pump:
     # In time.
 
     def _handle_timers(self, now: int) -> None:
-        """Let the cells of links with a rate or a delay out when they are due; give the node its time."""
+        """Send the cells that links with a rate or a delay have due; handle the node's timers."""
         self._path.begin()
         for name, link in self._lines:
             if (time := link.next_timer()) is not None and time <= now:
@@ -287,7 +287,7 @@ class Pump:
                 if link.wants_write():
                     self._wait_for_room(name, link)
         if self._node_due <= now:
-            # What was received counts before what is due, and there may be more of it; but a load has no end.
+            # Received packets count before timers, and more may wait; but a load may never pause: only for some turns.
             if self._busy and self._put_off < _MOST_PUT_OFF:
                 self._put_off += 1
             else:
@@ -297,12 +297,12 @@ class Pump:
             self._bring_back_tun(now)
 
     def _has_stood_still(self, now: int) -> None:
-        """Be fair after a stall (a stopped process, a virtual machine that slept): others were not silent."""
+        """Be fair after a stall (a stopped process, a virtual machine that slept): the peers were not silent."""
         self.node.stood_still(now - self._turned_at, now)
-        self._busy = True  # the poll may have ended with the stall, so look once more
+        self._busy = True  # packets may have come during the stall: read them before the timers
 
     def _give_the_node_its_time(self, now: int) -> None:
-        """Handle the timers of the node's that are due, and note when the next ones are."""
+        """Handle the node's timers that are due, and note the time of the next."""
         due = self.node.next_timer()
         if due is not None and due <= now:
             self._path.handle_timer(now)
@@ -310,17 +310,17 @@ class Pump:
             due = self.node.next_timer()
         self._is_reviewed = True
         if any((time := wheel.next_timer()) is not None and time <= now for wheel in self._wheels):
-            self._node_due = now  # more has expired than is handled at a time: go on after the next bursts
+            self._node_due = now  # more timers expired than a turn handles: go on after the next bursts
         else:
-            # What is still due has a timer that is coarser than its time: it is asked again, but not without a pause.
+            # A timer that is still due is coarser than its time: ask again, but after a pause, or the loop would spin.
             self._node_due = _NEVER if due is None else max(due, now + _LEAST_PAUSE)
 
     def _lose_tun(self, error: TunGone) -> None:
-        """The device was removed: make it anew, as often as it takes."""
+        """Make the removed device anew; repeat until it succeeds."""
         self.tun_losses += 1
         log.error("%s; making it anew", error.strerror)
         self._tun_descriptor = _NONE
-        self.tun.close()  # takes it out of the epoll set
+        self.tun.close()  # closing takes it out of the epoll set
         if self._reopen is None:
             raise error
         self._bring_back_tun(self.clock())

@@ -1,7 +1,7 @@
-"""Whether a node does what it is there for; what `/readyz` and so the testbed's health checks ask.
+"""Readiness of a node, for `/readyz` and so for the testbed's health checks.
 
-Nothing is asked for the question's sake: a depot's probes go through the ATM path to the servers all the time, and an
-edge node connects to its server before each report.
+The answer costs no probe: a depot's probes go through the ATM path to the servers all the time, and an edge node
+connects to its server before each report.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def not_ready(pump: Pump) -> str:
-    """Why the node is not ready; empty when it is.
+    """The reason that the node is not ready; empty when it is.
 
-    A depot is ready when a request gets through: a server is on the alive-list and, where probing is on, has answered
-    the last probe. An edge node is ready when its server accepts connections. Neither is while something is missing of
-    what the daemon has set up on its host.
+    A depot is ready when a request gets through: a server is on the alive-list and, if probing is on, has answered the
+    last probe. An edge node is ready when its server accepts connections. Neither is ready while a part of the daemon's
+    set-up is missing on its host.
     """
     if pump.host is not None and pump.host.problem:
         return f"this host is not set up: {pump.host.problem}"

@@ -1,7 +1,7 @@
-"""`atmdepot replay`: a recorded session through the same depot and edge nodes, where there are no namespaces.
+"""`atmdepot replay`: a recorded session through the same depot and edge nodes, without namespaces.
 
-The nodes and the UDP links between them (over loopback) are the daemons' own; only the TUN devices are replaced, by
-socket pairs. Each recorded packet is put in at the side it came from, and must come out unchanged at the other.
+The nodes and the UDP links between them (over loopback) are the daemons' own; only socket pairs replace the TUN
+devices. Each recorded packet enters at the side it came from, and must leave unchanged at the other side.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MAX_PACKET = 65_600
 
 @dataclass
 class ReplayResult:
-    """What became of a recording."""
+    """Outcome of a replay."""
 
     packets: int = 0
     octets: int = 0
@@ -52,11 +52,11 @@ class ReplayResult:
     trains: list[Cells] = field(default_factory=list)
     """The first cells on the depot's links, as many as were to be watched."""
     missed: int = 0
-    """The depot's cells after those."""
+    """Count of the depot's further cells."""
 
     @property
     def good(self) -> bool:
-        """Whether there were packets, and each came out as it went in."""
+        """True when there were packets, and each left as it entered."""
         return 0 < self.packets == self.identical
 
 
@@ -66,10 +66,10 @@ def replay(network: Network, packets: Sequence[bytes], watch: int = 0) -> Replay
     Args:
         network: a VC table; its links move to loopback, and its services answer for the recording's servers.
         packets: the IP packets in the order in which they were recorded.
-        watch: how many cells to keep for showing.
+        watch: number of cells to keep for showing.
 
     Raises:
-        AtmdepotError: when nothing in the recording opens a TCP session.
+        AtmdepotError: when no packet of the recording opens a TCP session.
 
     """
     servers = _servers_of(packets)
@@ -79,7 +79,7 @@ def replay(network: Network, packets: Sequence[bytes], watch: int = 0) -> Replay
 
 
 def _servers_of(packets: Sequence[bytes]) -> set[bytes]:
-    """The addresses that SYNs go to."""
+    """The destination addresses of SYNs."""
     servers = set()
     for octets in packets:
         packet = _analyse(octets)
@@ -114,7 +114,7 @@ def _analyse(octets: bytes) -> Packet | None:
 
 
 class _Replay:
-    """One run: a pump for each node, and the packets one after the other."""
+    """A run: a pump for each node, and the packets in sequence."""
 
     def __init__(self, network: Network, watch: int) -> None:
         self._network = network
@@ -145,7 +145,7 @@ class _Replay:
         return self.result
 
     async def _pass(self, number: int, octets: bytes, packet: Packet, from_client: bool) -> None:
-        """Put one packet in, and wait for it at the other side."""
+        """Send a packet in, and wait for it at the other side."""
         result = self.result
         result.packets += 1
         result.octets += len(octets)
@@ -165,7 +165,7 @@ class _Replay:
             result.lost.append(f"packet {number} came out changed at {node}")
 
     def _watch(self) -> None:
-        """Keep the cells that passed, until there are as many as are to be watched."""
+        """Keep the cells that passed, up to the number to watch."""
         for record in self._tap.take(DEFAULT_BOUND):
             if isinstance(record, Cells):
                 cells = len(record.octets) // CELL_SIZE
@@ -177,7 +177,7 @@ class _Replay:
                     self.result.trains.append(record)
 
     async def _receive(self, nodes: list[str]) -> tuple[str, bytes] | None:
-        """The first packet that comes out at one of the nodes."""
+        """The first packet that leaves at any of the nodes."""
         found: list[tuple[str, bytes]] = []
 
         async def wait(node: str, scope: trio.CancelScope) -> None:

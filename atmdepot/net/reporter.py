@@ -1,4 +1,4 @@
-"""The edge node's statistics: each second, how the host and the server are, on the management VC."""
+"""The edge node's statistics: each second, the state of the host and the server, on the management VC."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SPARE = 1
 
 
 class Reporter:
-    """Reports for one edge node."""
+    """Reports for an edge node."""
 
     def __init__(self, node: EdgeNode, pump: Pump) -> None:
         self._node = node
@@ -32,7 +32,7 @@ class Reporter:
         self._failures = Failures("connections to the server")
 
     async def run(self) -> None:
-        """Report until cancelled; a reload may change how often, or switch it off and on."""
+        """Report until cancelled; a reload may change the interval, or switch reports off and on."""
         self._reserve = Reserve(_SPARE)
         try:
             await self._report()
@@ -52,7 +52,7 @@ class Reporter:
             await trio.sleep(interval)
 
     async def _try_server(self) -> tuple[ServerState, int]:
-        """Connect to the server from here; how it went, and the time in ns that it took, or that was waited in vain.
+        """Connect to the server from here; return its state and the time (ns) of the connect or of the vain wait.
 
         A try that this host could not make leaves the state unknown.
         """
@@ -67,7 +67,7 @@ class Reporter:
         if state in (ServerState.UNKNOWN, ServerState.REFUSES):
             return state, 0
         taken = time.monotonic_ns() - start
-        # What is above its patience is a stall of this process, not of the server.
+        # A time beyond the patience is a stall of this process, not of the server.
         return state, min(taken, int(_PATIENCE * 1e9)) if state is ServerState.ACCEPTS else taken
 
     async def _connect(self, target: tuple[str, int]) -> ServerState:
@@ -89,7 +89,7 @@ class Reporter:
 
 
 def _service_behind(node: EdgeNode) -> tuple[str, int] | None:
-    """Where the server behind this node is asked: at a VIP that it answers for."""
+    """The VIP and port to try the server behind this node at; None without a TCP service."""
     for name, server in node.network.servers.items():
         for service in node.network.services.values():
             if server.node == node.name and name in service.servers and "tcp" in service.offered:

@@ -1,4 +1,4 @@
-"""The interfaces by which this machine reaches an address, as the kernel's routes have it now (rtnetlink(7))."""
+"""The interfaces by which this machine reaches an address, by the kernel's present routes (rtnetlink(7))."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _HEADER, _ROUTE, _ATTRIBUTE, _NEXT_HOP, _INT = (
 _NLMSG_ERROR, _RTM_NEWROUTE, _RTM_GETROUTE, _NLM_F_REQUEST = 2, 24, 26, 1
 _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_MULTIPATH = 1, 2, 4, 9
 _RTM_F_FIB_MATCH = 0x2000
-"""The route itself, with all its next hops, in place of the one that a packet would take."""
+"""Ask for the route itself, with all its next hops, instead of the next hop that a packet would take."""
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL, errno.ENODEV, errno.ENETDOWN}
 _MOST = 65_536
 AGAIN = 100_000_000
-"""The routes are asked at most once in so many ns."""
+"""Least interval (ns) between two queries of the routes."""
 
 log = logging.getLogger("atmdepot")
 
@@ -29,8 +29,8 @@ log = logging.getLogger("atmdepot")
 def interfaces_towards(family: int, peer: str, local: str) -> frozenset[int] | None:
     """The numbers of the interfaces by which packets from `local` go to `peer`, addresses without scopes.
 
-    None of them when there is no route; None when the kernel does not tell. What a machine sends to itself comes by
-    the loopback interface, or as if by that which has the address.
+    An empty set without a route; None when the kernel does not tell. Packets of a machine to itself come by the
+    loopback interface, or seem to come by the interface that has the address.
     """
     found: set[int] = set()
     try:
@@ -74,7 +74,7 @@ def _attributes(octets: bytes) -> Iterator[tuple[int, bytes]]:
     while at + _ATTRIBUTE.size <= len(octets):
         length, kind = _ATTRIBUTE.unpack_from(octets, at)
         yield kind, octets[at + _ATTRIBUTE.size:at + length]
-        at += max(length + 3 & ~3, _ATTRIBUTE.size)
+        at += max(length + 3 & ~3, _ATTRIBUTE.size)  # at least a header, so a length of 0 ends the loop, too
 
 
 def _next_hops(octets: bytes) -> Iterator[int]:
@@ -86,14 +86,14 @@ def _next_hops(octets: bytes) -> Iterator[int]:
 
 
 class PeerInterfaces:
-    """The interfaces from which a link takes its peer's datagrams: those by which the peer is reached.
+    """The interfaces from which a link takes its peer's datagrams: the interfaces by which the peer is reached.
 
-    The routes are asked again when a datagram comes by another interface, since they may have changed; at most each
-    `AGAIN` ns, or a flood of forged datagrams would be a flood of questions.
+    The routes are queried again when a datagram comes by another interface, since they may have changed; at most once
+    in `AGAIN` ns, or a flood of forged datagrams would be a flood of queries.
     """
 
     def __init__(self, link: str, ask: Callable[[], frozenset[int] | None], clock: Callable[[], int]) -> None:
-        """Ask for the interfaces by `ask`, of which None is any; `clock` tells the time in ns."""
+        """Query the interfaces by `ask`, which returns None for any interface; `clock` gives the time in ns."""
         self._link = link
         self._ask = ask
         self._clock = clock
@@ -105,11 +105,11 @@ class PeerInterfaces:
 
     @property
     def fast(self) -> int:
-        """The interface to compare with first: 0 for any, -1 where there is none."""
+        """The interface to compare with first: 0 for any, -1 without a route."""
         return 0 if self.numbers is None else min(self.numbers, default=-1)
 
     def holds(self, interface: int) -> bool:
-        """Tell an interface of these, after a look at routes that may have changed."""
+        """True when the peer may use an interface, after a query of routes that may have changed."""
         if self.numbers is None or interface in self.numbers:
             return True
         now = self._clock()
@@ -122,7 +122,7 @@ class PeerInterfaces:
         return self.numbers is None or interface in self.numbers
 
     def names(self) -> str:
-        """The interfaces for people to read."""
+        """The interfaces' names for people to read."""
         if self.numbers is None:
             return "any interface"
         return ", ".join(sorted(map(_name, self.numbers))) or "no interface"

@@ -1,4 +1,4 @@
-"""Which daemons run here: their control sockets, found in the run directory."""
+"""The daemons that run here: their control sockets, found in the run directory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _BEGIN = "begin with `atmdepot lab up direct`"
 
 
 def running_networks() -> dict[str, list[Path]]:
-    """The control sockets of each network of which a daemon answers; a socket's stem is its node's name."""
+    """The control sockets of each network in which a daemon answers; a socket's stem is its node's name."""
     return {name: list(sockets) for name, sockets in _networks().items()}
 
 
 def _networks() -> dict[str, dict[Path, bool]]:
-    """The same, and of each socket whether its daemon answers; each is asked once."""
+    """The same; each socket has True when its daemon answers. Each daemon is asked once."""
     found: dict[str, dict[Path, bool]] = {}
     for path in sorted(run_dir().glob("*/*.sock")):
         found.setdefault(path.parent.name, {})[path] = is_answered(path)
@@ -28,13 +28,13 @@ def _networks() -> dict[str, dict[Path, bool]]:
 
 
 def control_sockets(network: str | None, node: str | None) -> list[Path]:
-    """The sockets of one running network's nodes; raise AtmdepotError when it is not clear which.
+    """The sockets of a running network's nodes; raise AtmdepotError when the network or the node is not clear.
 
-    They are there, but may be left from daemons that are gone: for those that answer, see `answering_sockets`.
+    The sockets exist, but may be left over from dead daemons: `answering_sockets` returns live sockets only.
 
     Args:
-        network: its name; None where only one runs.
-        node: only this node's; None for all.
+        network: its name; None if only a single network runs.
+        node: the name of the only node to return; None for all.
 
     """
     sockets = list(_sockets_of(network))
@@ -47,9 +47,9 @@ def control_sockets(network: str | None, node: str | None) -> list[Path]:
 
 
 def answering_sockets(network: str | None) -> tuple[list[Path], list[str]]:
-    """The sockets of one running network's nodes that answer, and the names of the nodes whose sockets do not.
+    """The live sockets of a running network's nodes, and the names of the nodes whose sockets do not answer.
 
-    Raises AtmdepotError when it is not clear which network.
+    Raises AtmdepotError when the network is not clear.
     """
     sockets = _sockets_of(network)
     return ([path for path, answers in sockets.items() if answers],

@@ -1,4 +1,4 @@
-"""How a daemon shares its processor with whoever sends packets and whoever gets them."""
+"""Scheduling of a daemon: it shares its processor with the senders and receivers of packets."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from contextlib import suppress
 from struct import Struct
 
 SLICE = 100_000
-"""What a daemon asks for at a time (ns), the least that the kernel grants."""
+"""The slice that a daemon asks for (ns), the least that the kernel grants."""
 _SCHED_ATTR = Struct("IIQiIQQQ")
-"""size, policy, flags, nice, priority, runtime, deadline, period (sched_setattr(2)); since Linux 6.12 the runtime of a
-process without real time is its slice, before that it is nothing."""
+"""size, policy, flags, nice, priority, runtime, deadline, period (sched_setattr(2)). Since Linux 6.12 the runtime of a
+process without real-time priority is its slice; older kernels ignore it."""
 _PR_SET_TIMERSLACK = 29
 _SYSTEM_CALLS = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
 
 
 def interrupt_nobody() -> None:
-    """Have the kernel wait until whoever sends packets has sent them, instead of waking us in the middle of it.
+    """Have the kernel let a sender of packets finish its burst before it wakes this process.
 
-    More packets come at once so (SCHED_BATCH). With a short slice it is our turn the sooner afterwards, and letting
-    others run costs no more than that much of it. What somebody has chosen with `chrt` stays.
+    Then more packets come at once (SCHED_BATCH). With a short slice our turn comes sooner afterwards, and a process
+    that runs in between delays us by a slice only. A policy that the operator has chosen with `chrt` stays.
     """
     if os.sched_getscheduler(0) != os.SCHED_OTHER:
         return
@@ -31,15 +31,15 @@ def interrupt_nobody() -> None:
 
 
 def wake_up_on_time() -> None:
-    """Set this thread's timer slack to the least: the kernel lets timers be 50 us late, which is a cell at 20 kcps."""
+    """Set this thread's timer slack to the least: by default timers may be 50 us late, which is a cell at 20 kcps."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
 
 
 def _ask_for_a_slice(length: int) -> None:
-    """Have turns of so many ns, where this machine's call for it is known: Python has none."""
+    """Ask for slices of `length` ns by the system call's number, if known here: Python has no wrapper."""
     number = _SYSTEM_CALLS.get(platform.machine())
     if number is not None:
         nice = os.getpriority(os.PRIO_PROCESS, 0)
         attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, os.SCHED_BATCH, 0, nice, 0, length, 0, 0)
-        ctypes.CDLL(None).syscall(number, 0, attributes, 0)  # refused by a kernel that knows better: no harm is done
+        ctypes.CDLL(None).syscall(number, 0, attributes, 0)  # best effort: the kernel may refuse

@@ -1,6 +1,6 @@
-"""Connections to a daemon's own sockets: a bounded number, of which the oldest is given up for the newest.
+"""Connections to a daemon's own sockets: a bounded number; the newest connection evicts the oldest.
 
-So whoever connects and says nothing takes neither the place of others nor the descriptors that probes need.
+So a silent client takes neither the place of the next clients nor the descriptors that probes need.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _SILENT = 60.0
 
 
 class BoundedServer:
-    """A server on a socket that listens: the part that counts the connections which wait or are served."""
+    """Base of a server on a listening socket: it counts the connections that wait or are served."""
 
     def __init__(self) -> None:
         self._open: list[trio.CancelScope] = []
 
     @contextmanager
     def connection(self) -> Iterator[trio.CancelScope]:
-        """Count a connection for as long as it lasts; its scope is cancelled when newer ones need its place."""
+        """Count a connection while it lasts; its scope is cancelled when newer connections need its place."""
         while len(self._open) >= MAX_CONNECTIONS:
             self.give_up_oldest()
         with trio.CancelScope() as scope:
@@ -42,19 +42,20 @@ class BoundedServer:
                 self.exempt(scope)
 
     def give_up_oldest(self) -> None:
-        """Make room; without effect when there are none."""
+        """Evict the oldest connection, if there is a connection."""
         if self._open:
             self._open.pop(0).cancel()
 
     def exempt(self, scope: trio.CancelScope) -> None:
-        """Count a connection no longer, since it is bounded elsewhere or over."""
+        """Stop counting a connection: it is over, or bounded elsewhere."""
         if scope in self._open:
             self._open.remove(scope)
 
     async def serve(self, bound: socket.socket, answer: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
-        """Take what comes to a listening socket until cancelled; `answer` counts it, and raises nothing.
+        """Accept connections until cancelled; `answer` counts each connection, and must not raise.
 
-        Where the kernel gives no descriptor, the oldest connection is given up for the next; it is logged now and then.
+        When the kernel has no descriptor for the next connection, the oldest is evicted; the log says so at most once a
+        minute.
         """
         told_at = -math.inf
         listening = trio.socket.from_stdlib_socket(bound)

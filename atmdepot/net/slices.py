@@ -1,7 +1,7 @@
 """Work on long tables in slices, between which the data path goes on.
 
-Whoever looks (`show`, a scrape) makes a row at a time, and rests when a slice of time is over for as long as it worked.
-So a packet waits for half a millisecond at most, however long the table is.
+A task that reads a table (`show`, a scrape) makes a row at a time. When its slice is over it rests for as long as it
+worked. So a packet waits for half a millisecond at most, whatever the length of the table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 SLICE = 500_000
-"""So long (ns) whoever looks may keep the loop for itself."""
+"""Time (ns) that a reading task may keep the loop for itself."""
 _PIECE = 64 * 1024
 
 
@@ -27,19 +27,19 @@ class Pace:
         self._began = clock()
 
     def is_over(self) -> bool:
-        """Whether the slice is over."""
+        """True when the slice is over."""
         return self._clock() - self._began >= SLICE
 
     async def rest(self) -> None:
-        """Leave the loop to others for as long as the slice took."""
+        """Leave the loop to other tasks for as long as the slice took."""
         await trio.sleep((self._clock() - self._began) / 1e9)
         self._began = self._clock()
 
 
 def encoded(head: bytes, rows: Iterable[Any], tail: bytes, pace: Pace) -> Iterator[bytes]:
-    """Rows as JSON, with commas between them, in pieces that are made within a slice each; after each the caller rests.
+    """Encode rows as JSON, with commas between them, in pieces of a slice each; the caller rests after each piece.
 
-    No piece is longer than 64 KiB and a row.
+    A piece is at most 64 KiB and a row long.
     """
     encoder = msgspec.json.Encoder()
     piece = bytearray(head)

@@ -1,7 +1,7 @@
 """The pages of a daemon over HTTP: `/metrics`, `/healthz` and `/readyz`.
 
-Whoever asks, slowly or often or wrongly, costs little: connections, the size of a request and its time are bounded,
-one request is answered on each connection, and a page of metrics serves all who ask within a fraction of a second.
+A slow, frequent or faulty client costs little: connections, the size of a request and its time are bounded, each
+connection has a single request, and all clients within a fraction of a second get the same page of metrics.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 _MAX_REQUEST = 8192
 _PATIENCE = 5.0
 _FRESH = 250_000_000
-"""For so long (ns) a page of metrics is good enough for the next who asks."""
+"""Age (ns) up to which a page of metrics serves further clients."""
 
 _TEXT = "text/plain; charset=utf-8"
 _Answer = tuple[int, str, bytes]
 
 
 class StatusServer(BoundedServer):
-    """Answers for one pump."""
+    """Serves the pages of a pump's node."""
 
     def __init__(self, address: TcpAddress, pump: Pump) -> None:
-        """Take the address; raise EnvironmentLacks when it cannot be had."""
+        """Bind the address; raise EnvironmentLacks when it is not available."""
         self._pump = pump
         self._metrics_of_node = Metrics(pump)
         self._registry = CollectorRegistry()
@@ -60,7 +60,7 @@ class StatusServer(BoundedServer):
         self._bound.close()
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        """One connection, one request. When there are too many, the oldest is given up for the newest."""
+        """Serve a connection with a single request. When there are too many, the newest evicts the oldest."""
         async with stream:
             with self.connection(), trio.move_on_after(_PATIENCE), suppress(
                     trio.BrokenResourceError, trio.ClosedResourceError):
@@ -92,7 +92,7 @@ class StatusServer(BoundedServer):
         return page()
 
     async def _freshen(self) -> None:
-        """Make the page of metrics anew unless it is fresh, in slices between bursts; whoever asks meanwhile waits."""
+        """Renew the page of metrics unless it is fresh, in slices between bursts; other clients wait meanwhile."""
         async with self._making:
             now = self._pump.clock()
             if now - self._made_at < _FRESH:
@@ -110,7 +110,7 @@ class StatusServer(BoundedServer):
         return 200, CONTENT_TYPE_LATEST, self._page
 
     def _healthz(self) -> _Answer:
-        """That this is answered is all: the same loop moves the cells."""
+        """Answer: that alone shows that the loop runs, which also moves the cells."""
         return 200, _TEXT, b"alive\n"
 
     def _readyz(self) -> _Answer:
@@ -123,7 +123,7 @@ def _page_of(request: h11.Request) -> bytes:
 
 
 async def _next_request(http: h11.Connection, stream: trio.SocketStream) -> h11.Request | None:
-    """The request's head; None when the client goes away without one. A body is of no use here and stays unread."""
+    """The request's head; None when the client hangs up before it. A body has no use here and stays unread."""
     while True:
         event = http.next_event()
         if event is h11.NEED_DATA:

@@ -1,11 +1,12 @@
-"""A trace over the control socket: one line of JSON that tells of the node, then its records as they come.
+"""A trace over the control socket: a line of JSON that describes the node, then its records as they come.
 
-A frame is 4 octets of length, big-endian, and a MessagePack array of the records of `node/events.py`, the last of which
-is a watermark once the sessions that were there already are told. Where nothing happens, one comes in a frame of its
-own some twenty times a second, so that nobody who merges the traces of several nodes waits for an idle one.
+A frame is 4 octets of length, big-endian, and a MessagePack array of the records of `node/events.py`. The last record
+is a watermark, except in the first frames, which describe the sessions that existed before. An idle node sends a frame
+with only a watermark some twenty times a second, so that a client that merges the traces of several nodes need not wait
+for it.
 
-The sender takes turns with the pump and keeps to a small share of the daemon's time, so on a busy node records are
-missed rather than cells late. A client that does not read costs no more than what its tap holds.
+The sender takes turns with the pump and keeps to a small share of the daemon's time, so a busy node misses records
+rather than delay cells. A client that does not read costs no more memory than its tap holds.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _SESSIONS_A_FRAME = 128
 _MAX_KNOWN = 100_000
 _MOMENT = 1_000_000
 _REST = 20
-"""For each moment that the senders work, they leave the daemon to itself for so many."""
+"""Moments that the senders leave to the daemon for each moment that they work."""
 _GLANCE = 0.05
 _BUSY_GLANCE = 0.002
 _STALLED_GLANCE = 0.25
@@ -48,7 +49,7 @@ _BUFFER = 2**20
 
 
 class TraceRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client wants to see: which links (none: all), and of the sessions that are there already so many."""
+    """A client's request: the links to trace (an empty list: all), and the number of existing sessions to describe."""
 
     links: list[str] = []
     cells: bool = True
@@ -58,7 +59,7 @@ class TraceRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def description(pump: Pump, table: Path | None) -> dict[str, Any]:
-    """What a client must know of a node to read its cells."""
+    """Facts of a node that a client needs to read its cells."""
     network = pump.node.network
     links = {name: network.links[name] for name in pump.links}
     return {
@@ -69,7 +70,7 @@ def description(pump: Pump, table: Path | None) -> dict[str, Any]:
 
 
 async def stream_trace(stream: trio.SocketStream, pump: Pump, request: TraceRequest, table: Path | None) -> None:
-    """Send a trace until the client shuts its side down, and then what its tap still holds.
+    """Send a trace until the client shuts its side down, and then the records that its tap still holds.
 
     Raises AtmdepotError, before anything is sent, when a link is unknown or too many traces run.
     """
@@ -102,7 +103,7 @@ async def _stream(
 
 
 def _known_sessions(pump: Pump, most: int) -> list[Session]:
-    """The sessions that are there, the newest of the primary table first."""
+    """The existing sessions, the newest of the primary table first."""
     if not isinstance(pump.node, Depot):
         return []
     tables = pump.node.sessions
@@ -111,7 +112,7 @@ def _known_sessions(pump: Pump, most: int) -> list[Session]:
 
 
 class _Sender:
-    """Sends frames on a descriptor that does not block: what the node knew first, then what the tap has."""
+    """Sends frames on a non-blocking descriptor: first the existing sessions, then the records of the tap."""
 
     def __init__(self, descriptor: int, known: list[Session], tap: Tap, taps: Taps) -> None:
         self._descriptor = descriptor
@@ -125,13 +126,13 @@ class _Sender:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing waits."""
+        """True when no record waits."""
         return not (self._known or self._sent < len(self._frame) or self._tap.is_waiting)
 
     async def turn(self, senders: int) -> None:
-        """Send what fits into a moment, then let the daemon work; `senders` share the time that there is for them.
+        """Send for a moment at most, then let the daemon work; `senders` share the time for traces.
 
-        Where nothing waits, only a watermark is sent.
+        When no record waits, it sends only a watermark.
         """
         began = time.thread_time_ns()
         if (now := self._taps.now()) - self._looked_at >= _QUEUE_GLANCE:
@@ -143,12 +144,12 @@ class _Sender:
             blocked = not self._send()
             spent = time.thread_time_ns() - began
         if blocked:
-            with trio.move_on_after(_STALLED_GLANCE):  # a client that does not read may end all the same
+            with trio.move_on_after(_STALLED_GLANCE):  # wake up to see whether the client has ended
                 await trio.lowlevel.wait_writable(self._descriptor)
         await trio.sleep(max(_GLANCE if self.is_done else _BUSY_GLANCE, spent / 1e9 * _REST * senders))
 
     def _send(self) -> bool:
-        """Send what the socket takes of a frame; False when it has no room."""
+        """Send the part of a frame that the socket takes; False when it has no room."""
         if self._sent == len(self._frame):
             self._sent = 0
             self._encoder.encode_into(self._next_told(), self._frame, 4)
@@ -163,20 +164,20 @@ class _Sender:
         return True
 
     def _next_told(self) -> list[Told]:
-        """What a frame holds; its watermark is right because nothing else runs until the frame is made."""
+        """Records for a frame; its watermark is right because no other code runs until the frame is made."""
         if self._known:
             return self._next_known()
         return [*self._tap.take(_FRAME), Watermark(self._tap.watermark(self._taps.now()))]
 
     def _next_known(self) -> list[Told]:
-        """Sessions that were there already; as long as no watermark is told, nobody shows anything before them."""
+        """Sessions that existed before; without a watermark, clients show no record before them."""
         some = [self._known.pop() for _ in range(min(len(self._known), _SESSIONS_A_FRAME))]
         notes = [SessionNote.of(session, "known", "", self._began) for session in some]
         return [note.record() for note in notes if self._tap.sees(note.link)]
 
 
 def is_shut_down(stream: trio.SocketStream) -> bool:
-    """Whether the client has shut its side down, or is gone: it has seen enough."""
+    """True when the client has shut its side down, or is gone: it has seen enough."""
     poll = select.poll()
     poll.register(stream.socket.fileno(), select.POLLRDHUP)
     return bool(poll.poll(0))

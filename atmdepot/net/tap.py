@@ -1,7 +1,7 @@
-"""Taps: bounded looks at what a node does, for those who trace it; they never hold up the data path.
+"""Taps: bounded records of a node's traffic for traces; they never hold up the data path.
 
-Cells are noted on their way through a data path that stands before the node's while there is a tap; drops and sessions
-are told to an observer. What a tap has no room for is counted, and told by a `Missed` record where it is missing.
+While there is a tap, a tapped path in front of the node's data path notes the cells; an observer hears of drops and
+sessions. Records that exceed a tap's bound are counted; a `Missed` record in their place has the count.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 DEFAULT_BOUND = 8 * 2**20
 MAX_TAPS = 8
 MAX_DROP_OCTETS = 256
-"""Of what was dropped, so much is kept."""
+"""Octets that are kept of dropped data."""
 _OVERHEAD = 256
 _SESSION_WEIGHT = 512
 _FORGOTTEN_AT_ONCE = 1000
@@ -41,7 +41,7 @@ _MOST_CELLS = 1000 * CELL_SIZE
 
 
 class SessionNote(msgspec.Struct, gc=False):
-    """What a `SessionChange` is made of; its texts cost too much to be made on the data path."""
+    """Raw fields of a `SessionChange`; its texts take too long to be made on the data path."""
 
     time: int
     number: int
@@ -56,7 +56,7 @@ class SessionNote(msgspec.Struct, gc=False):
 
     @classmethod
     def of(cls, session: Session, event: str, why: str, time_ns: int) -> SessionNote:
-        """Note what has happened to a session."""
+        """Note a change of a session."""
         vp, vc = session.vp, session.vc
         return cls(time_ns, session.number, event, session.key, session.server.name, vp.link.name, vc.vpi, vc.vci,
                    session.category, why)
@@ -70,20 +70,20 @@ class SessionNote(msgspec.Struct, gc=False):
 
 
 class Tap:
-    """What one client wants to see of a node, kept until it is taken.
+    """Records of a node for a client, kept until they are taken.
 
-    With `links`, only these are looked at: their cells and drops and the sessions on them; packets that the node itself
-    dropped are of no link and told in any case.
+    With `links`, the tap keeps only the cells, drops and sessions of these links, and the packets that the node itself
+    dropped, which belong to no link.
     """
 
     def __init__(
         self, links: Collection[str] = (), *, cells: bool = True, drops: bool = True, sessions: bool = True,
         bound: int = DEFAULT_BOUND,
     ) -> None:
-        """Keep records up to `bound` octets in all, counting some for each record itself.
+        """Keep records up to `bound` octets in all, including an overhead for each record.
 
-        Cells are kept only while all weighs no more than 7/8 of it: the rest is for drops and sessions, which tell most
-        when cells are too many.
+        Cells are kept up to 7/8 of the bound: the rest is for drops and sessions, which matter most when there are too
+        many cells.
         """
         self._links = frozenset(links)
         self._all_links = not self._links
@@ -93,10 +93,10 @@ class Tap:
         self._kept: deque[tuple[int, Record | SessionNote]] = deque()
         self._missed: Missed | None = None
         self.weight = 0
-        """Octets that are held, with those for each record itself."""
+        """Octets that are held, including the overhead of each record."""
 
     def sees(self, link: str) -> bool:
-        """Whether a link is looked at."""
+        """True when the tap keeps records of a link."""
         return self._all_links or link in self._links
 
     def cells(self, time_ns: int, link: str, direction: str, octets: bytes) -> None:
@@ -109,21 +109,21 @@ class Tap:
                 self._miss(time_ns).cells += len(part) // CELL_SIZE
 
     def drop(self, drop: Drop) -> None:
-        """Note something that is dropped."""
+        """Note a drop."""
         if not self._wants_drops or not (drop.link == "" or self.sees(drop.link)):
             return
         if not self._keep(_OVERHEAD + len(drop.octets), drop, self._bound):
             self._miss(drop.time).drops += drop.count
 
     def session(self, note: SessionNote) -> None:
-        """Note what happens to a session."""
+        """Note a change of a session."""
         if not self._wants_sessions or not self.sees(note.link):
             return
         if not self._keep(_SESSION_WEIGHT, note, self._bound):
             self._miss(note.time).sessions += 1
 
     def _keep(self, weight: int, record: Record | SessionNote, bound: int) -> bool:
-        """Keep a record, after what was missed before it; False when it does not fit into `bound`."""
+        """Keep a record, after the `Missed` record before it; False when it does not fit into `bound`."""
         if self._missed is not None:
             if self.weight + weight + _OVERHEAD > bound:
                 return False
@@ -143,17 +143,17 @@ class Tap:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is something to take."""
+        """True when a record waits."""
         return bool(self._kept or self._missed)
 
     def watermark(self, now: int) -> int:
-        """The time before which nothing is left to take: that of the oldest that is held, or `now`."""
+        """The time (ns) before which no record waits: that of the oldest record, or `now`."""
         if self._kept:
             return self._kept[0][1].time
         return now if self._missed is None else self._missed.time
 
     def take(self, most: int) -> list[Record]:
-        """The oldest records, until they weigh `most` octets or there are no more; they are the caller's now."""
+        """The oldest records, until they weigh `most` octets or no more wait; they are the caller's now."""
         records: list[Record] = []
         end = max(0, self.weight - most)
         while self._kept and self.weight > end:
@@ -167,7 +167,7 @@ class Tap:
 
 
     async def forget(self) -> None:
-        """Give up what is kept, in slices: to free tens of thousands of records at once would hold up the data path."""
+        """Drop the records, in slices: to free tens of thousands of records at once would hold up the data path."""
         with trio.CancelScope(shield=True):
             while self._kept:
                 for _ in range(min(_FORGOTTEN_AT_ONCE, len(self._kept))):
@@ -177,15 +177,15 @@ class Tap:
 
 
 class Taps(Observer):
-    """The taps of one node, at most `MAX_TAPS`. `open` is empty as long as nobody traces."""
+    """The taps of a node, at most `MAX_TAPS`. `open` is empty while no trace runs."""
 
     def __init__(
         self, node: AtmNode, queue_drops: Callable[[], int], lead_through: Callable[[DataPath], object],
     ) -> None:
-        """Look at a node.
+        """Observe a node.
 
-        `queue_drops` tells how many packets the kernel dropped in front of its TUN device so far; `lead_through` has
-        all that passes go through a data path that is looked at, or through the node's own again.
+        `queue_drops` gives the number of packets that the kernel has dropped in front of its TUN device; `lead_through`
+        leads all traffic through a tapped path, or through the node's own path again.
         """
         self.open: list[Tap] = []
         self._node = node
@@ -196,7 +196,7 @@ class Taps(Observer):
         self._time = 0
 
     def add(self, tap: Tap) -> None:
-        """Begin to tell a tap; raise AtmdepotError when there are too many."""
+        """Add a tap; raise AtmdepotError when there are too many."""
         if len(self.open) >= MAX_TAPS:
             raise AtmdepotError(f"{self._node.name}: {MAX_TAPS} traces are running already; end one of them")
         if not self.open:
@@ -206,48 +206,48 @@ class Taps(Observer):
         self.open.append(tap)
 
     def remove(self, tap: Tap) -> None:
-        """Tell a tap no more."""
+        """Remove a tap."""
         self.open.remove(tap)
         if not self.open:
             self._node.unsubscribe(self)
             self._lead_through(self._node)
 
     def begin_burst(self) -> None:
-        """Take the wall-clock time, which stands for all that happens in one go."""
+        """Take the wall-clock time, which is the time of all records of a burst."""
         self._time = time.time_ns()
 
     def now(self) -> int:
-        """The wall-clock time; nothing is told with an older one after this, even what belongs to no burst."""
+        """The wall-clock time (ns); later records have no earlier time, even outside a burst."""
         self.begin_burst()
         return self._time
 
     def cells(self, link: str, direction: str, octets: bytes) -> None:
-        """Tell of cells that cross a link."""
+        """Pass cells that cross a link to the taps."""
         for tap in self.open:
             tap.cells(self._time, link, direction, octets)
 
     def look_at_the_queue(self) -> None:
-        """Tell what the kernel has dropped in front of the TUN device since the last look."""
+        """Record the packets that the kernel has dropped in front of the TUN device since the last call."""
         before, self._queue_drops_seen = self._queue_drops_seen, self._queue_drops()
         if self._queue_drops_seen > before:
             self.dropped("", DropReason.TUN_QUEUE_FULL, self._queue_drops_seen - before, b"", None)
 
     def dropped(self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None) -> None:
-        """Tell of a drop."""
+        """Pass a drop to the taps."""
         beginning = bytes(octets[:MAX_DROP_OCTETS])
         drop = Drop(self._time, link, reason, count, beginning, None if vc is None else _plain(vc.vpi, vc.vci))
         for tap in self.open:
             tap.drop(drop)
 
     def session_changed(self, session: Session, event: str, why: str) -> None:
-        """Tell what has happened to a session."""
+        """Pass a change of a session to the taps."""
         note = SessionNote.of(session, event, why, self._time)
         for tap in self.open:
             tap.session(note)
 
 
 class TappedPath(DataPath):
-    """A node's data path whose cells are told to taps, and whose bursts have a time."""
+    """A data path that passes a node's cells to taps, and gives bursts their time."""
 
     def __init__(self, node: AtmNode, taps: Taps) -> None:
         self._node = node
@@ -255,7 +255,7 @@ class TappedPath(DataPath):
         self._links = list(node.links)
 
     def begin(self) -> None:
-        """Take the time of what follows."""
+        """Take the time for the next records."""
         self._taps.begin_burst()
 
     def packets_from_host(self, packets: list[bytes], now: int) -> None:
@@ -263,18 +263,18 @@ class TappedPath(DataPath):
         self._node.packets_from_host(packets, now)
 
     def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
-        """Tell of cells that a link gave, and take them."""
+        """Pass cells that a link gave to the taps, and take them."""
         self._taps.cells(name, "in", cells)
         self._node.cells_from_link(name, cells, now)
 
     def transmit(self, port: int, now: int) -> bytes:
-        """The cells for a link, which are told of."""
+        """The cells for a link, which the taps get, too."""
         if cells := self._node.transmit(port, now):
             self._taps.cells(self._links[port], "out", cells)
         return cells
 
     def fill(self, name: str, cells: int) -> bytes:
-        """So many idle cells for a link, which are told of."""
+        """Idle cells for a link, which the taps get, too."""
         octets = self._node.fill(name, cells)
         self._taps.cells(name, "out", octets)
         return octets
@@ -284,10 +284,10 @@ class TappedPath(DataPath):
         return self._node.take_packets()
 
     def handle_timer(self, now: int) -> None:
-        """Do what is due."""
+        """Handle the timers that are due."""
         self._node.handle_timer(now)
 
 
 def _plain(vpi: int, vci: int) -> tuple[int, int]:
-    """VPI and VCI as plain numbers; those that a VC table gives are of types of their own, which MessagePack lacks."""
+    """VPI and VCI as plain numbers: MessagePack cannot encode the types that a VC table gives them."""
     return int(vpi), int(vci)

@@ -1,4 +1,4 @@
-"""The TUN device: IP packets to and from the kernel, one a system call, in bursts."""
+"""The TUN device: bursts of IP packets to and from the kernel, a system call for each packet."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ _TX_DROP = 11
 
 
 class TunGone(OSError):
-    """The device has been removed under the daemon."""
+    """The device was removed while the daemon used it."""
 
 
 class PacketDevice:
-    """What the pump needs of a TUN device, or of what stands in for one.
+    """Interface between the pump and a TUN device or its replacement.
 
-    A class to be derived from, so that compiled code calls it in C.
+    A base class, so that compiled code calls it in C.
     """
 
     def __init__(self) -> None:
         self.malformed: list[bytes] = []
-        """What the last burst had that is no packet: frames whose headers contradict them."""
+        """Malformed frames of the last burst: their headers contradict them."""
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
         raise NotImplementedError
 
     def read_burst(self, most: int) -> list[bytes]:
-        """The packets that are there, at most so many; raise TunGone when there is no device and no packet."""
+        """Read the packets that wait, at most `most`; raise TunGone when there is no device and no packet."""
         raise NotImplementedError
 
     def write_burst(self, packets: list[bytes]) -> list[bytes]:
-        """Hand over packets; those that were refused come back."""
+        """Write packets; return the packets that were refused."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Give the device up."""
+        """Close the device."""
         raise NotImplementedError
 
 
 class Tun(PacketDevice):
-    """A TUN device of the kernel; it goes when it is closed."""
+    """A TUN device of the kernel; the kernel removes it when it is closed."""
 
     def __init__(self, name: str, flags: int = 0) -> None:
-        """Make the device or take up an existing one; raise EnvironmentLacks with the reason when that fails."""
+        """Make the device or take up an existing device; raise EnvironmentLacks with the reason when that fails."""
         PacketDevice.__init__(self)
         self.name = name
         try:
@@ -74,18 +74,18 @@ class Tun(PacketDevice):
         return self._fd
 
     def read_burst(self, most: int) -> list[bytes]:
-        """The packets that are there, at most so many; raise TunGone when there is no device and no packet."""
+        """Read the packets that wait, at most `most`; raise TunGone when there is no device and no packet."""
         packets, error = bursts.read_packets(self._fd, most)
         if error and not packets:
             raise TunGone(error, f"the TUN device is gone: {os.strerror(error)}")
         return packets
 
     def write_burst(self, packets: list[bytes]) -> list[bytes]:
-        """Hand over packets, each by itself; those that the kernel refuses come back."""
+        """Write packets, each by itself; return the packets that the kernel refused."""
         return bursts.write_packets(self._fd, packets)
 
     def queue_drops(self) -> int:
-        """Packets that the kernel dropped because the device's queue was full; 0 where it does not tell."""
+        """Packets that the kernel dropped because the device's queue was full; 0 where it has no count."""
         try:
             lines = _DEVICES.read_text().splitlines()
         except OSError:
@@ -94,21 +94,21 @@ class Tun(PacketDevice):
         return int(fields[_TX_DROP]) if len(fields) > _TX_DROP else 0
 
     def close(self) -> None:
-        """Give the device up; the kernel removes it."""
+        """Close the device; the kernel removes it."""
         os.close(self._fd)
 
 
 def refusal(name: str, error: OSError) -> EnvironmentLacks:
-    """What the kernel says against a device, in our words."""
+    """An error about the kernel's refusal of a device, with a hint."""
     hint = {errno.EBUSY: "another process has it", errno.EPERM: "it takes CAP_NET_ADMIN: run as root or in a lab"}.get(
         error.errno or 0, "see `atmdepot doctor`")
     return EnvironmentLacks(f"TUN device {name}: {error.strerror}; {hint}")
 
 
 class SocketTun(PacketDevice):
-    """A stand-in for a TUN device: a pair of sockets, of which the pump has one and the caller the other.
+    """A replacement for a TUN device: a pair of sockets; the pump uses the inner, the caller the outer.
 
-    Replay and tests feed packets through it, so that everything but the device is real.
+    Replay and tests send packets through it, so that all parts but the device are real.
     """
 
     def __init__(self) -> None:
@@ -123,14 +123,14 @@ class SocketTun(PacketDevice):
         return self._inner.fileno()
 
     def read_burst(self, most: int) -> list[bytes]:
-        """The packets that are there, at most so many; raise TunGone when the other end is closed and none is."""
+        """Read the packets that wait, at most `most`; raise TunGone if there are none and the other end is closed."""
         packets, error = bursts.read_packets(self._inner.fileno(), most)
         if error and not packets:
             raise TunGone(error, "the other end is closed")
         return packets
 
     def write_burst(self, packets: list[bytes]) -> list[bytes]:
-        """Hand over packets; those for which the buffer had no room come back."""
+        """Write packets; return the packets for which the buffer had no room."""
         return bursts.write_packets(self._inner.fileno(), packets)
 
     def close(self) -> None:

@@ -1,11 +1,13 @@
-"""A UDP-emulated ATM link: cells in datagrams, one (what Dynamips and GNS3 speak) or a train of them in each.
+"""A UDP-emulated ATM link: a cell in each datagram (as Dynamips and GNS3 do) or a train of cells.
 
-A burst of cells goes out in one system call where the kernel cuts it into datagrams (UDP_SEGMENT), and comes in
-with one where it joined them (UDP_GRO). Both are probed when the link opens; sending falls back at run time, since
-some devices refuse what the socket accepts, and a route whose MTU is too small for a while does. So it is tried again.
+The kernel cuts a burst of cells into datagrams (UDP_SEGMENT), and joins datagrams that came in (UDP_GRO), so a burst
+takes a single system call each way. Both options are probed when the link opens. Sending falls back at run time, since
+some devices refuse what the socket accepts, and a route may have a small MTU for a while; so UDP_SEGMENT is tried
+again.
 
-Datagrams are the peer's when they have its address and come by an interface by which it is reached: an address alone
-can be forged by whoever has another way to this machine. On a link with a key they must have its tag as well.
+A datagram is the peer's when it has the peer's address and comes by an interface by which the peer is reached: an
+address alone can be forged by any host with another path to this machine. On a link with a key it must have a valid tag
+as well.
 """
 
 from __future__ import annotations
@@ -41,34 +43,35 @@ _MAX_SEGMENTS = 64
 _MAX_DATAGRAM = 65_507
 _BUFFER = 8 * 2**20
 _MAX_BACKLOG = 4 * 2**20
+# The errors by which devices and routes refuse UDP_SEGMENT; EMSGSIZE: a datagram exceeds the MTU of the route.
 _NO_OFFLOAD = {errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP}
 _SHORT_PAUSE, _LONG_PAUSE = 1_000_000_000, 60_000_000_000
-"""After a refusal UDP_SEGMENT is tried again in so many ns, later after each one that follows."""
+"""Pauses (ns) before UDP_SEGMENT is tried again: the first, and the longest after repeated refusals."""
 _NEVER = 2**63 - 1
 
 log = logging.getLogger("atmdepot")
 
 
 class UdpLink(CellLink):
-    """One end of a link. Sends and receives never block and never raise; what is lost is counted in `drops`."""
+    """An end of a link. Sends and receives never block and never raise; lost cells are counted in `drops`."""
 
     def __init__(
         self, name: str, local: UdpAddress, peer: UdpAddress, cells: int, drops: Drops, *,
         any_interface: bool = False, tag: LinkTag | None = None, clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Bind the link's own end; raise EnvironmentLacks when the address cannot be had.
+        """Bind the link's own end; raise EnvironmentLacks when the address is not available.
 
-        A peer whose port is 0 is heard on any port, and answered on the one that it last sent from.
+        A peer with port 0 may send from any port, and is answered on the port that it last sent from.
 
         Args:
-            name: for errors.
+            name: the link's name, for errors.
             local: this end.
             peer: the far end.
             cells: the most cells in a datagram.
-            drops: counts what is lost.
-            any_interface: take the peer's datagrams also by interfaces by which it is not reached.
-            tag: tags and proves the datagrams, on a link with a key.
-            clock: tells how long ago the routes were asked (ns).
+            drops: counts the lost cells and datagrams.
+            any_interface: also take the peer's datagrams from interfaces by which it is not reached.
+            tag: makes and verifies the tags of the datagrams, on a link with a key.
+            clock: gives the time (ns) by which the routes are asked again.
 
         """
         self.name = name
@@ -103,7 +106,7 @@ class UdpLink(CellLink):
     # Out.
 
     def send(self, cells: bytes, now: int) -> None:
-        """Send cells (a multiple of 53 octets) in as few datagrams and system calls as can be."""
+        """Send cells (a multiple of 53 octets) in as few datagrams and system calls as possible."""
         if not self._peer[1]:
             self.last_error = "the far end has sent nothing yet, so its port is not known"
             self.drops.count(DropReason.TX_ERROR, len(cells) // CELL_SIZE, cells)
@@ -113,7 +116,7 @@ class UdpLink(CellLink):
             cells = self._sealed(cells)
         if not self.segment_offload and now >= self._segment_at and len(cells) > self._datagram:
             self.segment_offload = self._on_trial = True
-        if self._backlog:
+        if self._backlog:  # cells keep their order
             self._hold(cells)
         elif rest := self._transmit(cells):
             self._hold(rest)
@@ -125,7 +128,7 @@ class UdpLink(CellLink):
         return b"".join([seal(cells[at:at + self._train]) for at in range(0, len(cells), self._train)])
 
     def _transmit(self, cells: bytes) -> bytes:
-        """Send; what the socket's buffer had no room for comes back."""
+        """Send cells; return the rest when the socket's buffer is full."""
         at = 0
         while True:
             size = self._burst if self.segment_offload else self._datagram
@@ -139,16 +142,16 @@ class UdpLink(CellLink):
             if error == errno.EAGAIN:
                 return cells[at:]
             if self.segment_offload and error in _NO_OFFLOAD and len(cells) - at > self._datagram:
-                # The device has no use for segmentation offload: the same cells again, a datagram a call.
+                # The device cannot do segmentation offload: send the same cells again, a datagram in each call.
                 self._segments_no_more(error)
                 continue
             self.last_error = os.strerror(error)
-            lost = cells[at:at + size]
+            lost = cells[at:at + size]  # dropped: a retry might fail for ever and block the link
             self._count(DropReason.TX_ERROR, lost)
             at += len(lost)
 
     def _segments_no_more(self, error: int) -> None:
-        """UDP_SEGMENT was refused: do without for a while, which is longer the more often that happens."""
+        """Do without UDP_SEGMENT for a while after a refusal; repeated refusals double the pause."""
         self.segment_refusals += 1
         self.segment_offload = False
         if self._on_trial or self._now - self._segment_since < _LONG_PAUSE:
@@ -162,19 +165,19 @@ class UdpLink(CellLink):
         self._on_trial = False
 
     def _segments_again(self) -> None:
-        """UDP_SEGMENT was taken."""
+        """Note that the kernel takes UDP_SEGMENT again."""
         self._on_trial = False
         self._segment_since = self._now
         log.warning("link %s: UDP_SEGMENT is taken again", self.name)
 
     def _count(self, reason: DropReason, datagrams: bytes) -> None:
-        """Count the cells of datagrams as they are sent."""
+        """Count the cells in datagrams that were made for sending."""
         whole, rest = divmod(len(datagrams), self._datagram)
         shown = datagrams if self._tag is None else datagrams[:self._train]
         self.drops.count(reason, whole * self.cells + rest // CELL_SIZE, shown)
 
     def trouble(self) -> str:
-        """Text for people about what this end lacks; empty as a rule."""
+        """Describe a fault of this end for people; empty as a rule."""
         if not self.segment_offload and self._segment_at != _NEVER:
             return "UDP_SEGMENT is refused: the MTU of the route or the device is too small for the link's datagrams"
         if self.interfaces is not None and self.interfaces.numbers is not None and not self.interfaces.numbers:
@@ -189,11 +192,11 @@ class UdpLink(CellLink):
         self._backlog_octets += len(chunk)
 
     def wants_write(self) -> bool:
-        """Whether cells wait for room in the socket's buffer."""
+        """True while cells wait for room in the socket's buffer."""
         return bool(self._backlog)
 
     def flush(self) -> None:
-        """Send what waits, as far as there is room."""
+        """Send the cells that wait, as far as there is room."""
         while self._backlog:
             cells = self._backlog.popleft()
             rest = self._transmit(cells)
@@ -205,9 +208,9 @@ class UdpLink(CellLink):
     # In.
 
     def receive_burst(self, most: int) -> list[bytes]:
-        """The whole cells of the datagrams that are there, of at most `most` reads.
+        """The whole cells of the datagrams that wait, from at most `most` reads.
 
-        Each item is of one datagram, or of several that the kernel joined.
+        Each item is from a single datagram, or from several that the kernel joined.
         """
         received, error = self._datagrams.receive(most)
         if error:
@@ -219,7 +222,7 @@ class UdpLink(CellLink):
         return received  # type: ignore[return-value]
 
     def _sorted_out(self, received: list[Received]) -> list[bytes]:
-        """The whole cells of what is not all of it whole cells of the peer's."""
+        """The whole cells of the peer in a burst that holds other datagrams too."""
         good = []
         for item in received:
             if isinstance(item, bytes):
@@ -233,11 +236,12 @@ class UdpLink(CellLink):
         return good
 
     def _note_overflow(self, seen: int) -> None:
+        # The kernel's counter has 32 bits and wraps.
         self.drops.count(DropReason.RX_OVERFLOW, (seen - self._overflow_seen) & 0xFFFFFFFF)
         self._overflow_seen = seen
 
     def _whole_cells(self, octets: bytes, segment: int, sender: Sender | None) -> bytes:
-        """Of the datagrams that were read at once, those that are the peer's and whole cells."""
+        """Filter datagrams that were read together: keep the peer's, of whole cells; count the rest."""
         datagrams = max(1, -(-len(octets) // segment)) if segment else 1
         self.rx_datagrams += datagrams
         if sender is not None and (reason := self._refuses(sender)) is not None:
@@ -259,9 +263,9 @@ class UdpLink(CellLink):
         return b"".join(good)
 
     def _refuses(self, sender: Sender) -> DropReason | None:
-        """The reason to drop what is not the peer's by its address and interface.
+        """The reason to drop a sender's datagrams, by its address and interface; None for the peer.
 
-        A peer that may have any port is known by its host: address translation between us changes the port.
+        A peer that may have any port is known by its host: address translation on the path changes the port.
         """
         if sender[:2] != self._datagrams.peer and not (self._any_port and sender[0] == self._datagrams.peer[0]):
             return DropReason.NOT_THE_PEER
@@ -273,12 +277,12 @@ class UdpLink(CellLink):
         return None
 
     def _compare_interface(self) -> None:
-        """Have the bursts tell all that does not come by the peer's interface; with a key, simply all."""
+        """Have `receive` report each datagram from outside the peer's interface; with a key, every datagram."""
         fast = 0 if self.interfaces is None else self.interfaces.fast
         self._datagrams.interface = fast if self._tag is None else -1
 
     def _opened(self, datagram: bytes) -> bytes:
-        """The cells of a datagram on a link with a key; empty (and counted) when its tag is not right and new."""
+        """The cells of a datagram on a link with a key; empty (and counted) when its tag is invalid or replayed."""
         assert self._tag is not None
         try:
             return self._tag.open(datagram)
@@ -330,7 +334,7 @@ def _bind(link: str, family: int, local: UdpAddress) -> socket.socket:
 def _interfaces(
     link: str, bound: socket.socket, peer: tuple[str, int], any_interface: bool, clock: Callable[[], int],
 ) -> PeerInterfaces | None:
-    """The interfaces by which the peer's datagrams are taken; None where that is not to be looked at."""
+    """The interfaces by which the peer's datagrams are taken; None when any interface will do."""
     level, option = ((socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO) if bound.family == socket.AF_INET6 else
                      (socket.IPPROTO_IP, _IP_PKTINFO))
     if any_interface:

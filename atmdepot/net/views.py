@@ -1,7 +1,7 @@
-"""What `atmdepot show` tells of a running node: rows of plain values, one function for each subject.
+"""Views of a running node for `atmdepot show`: rows of plain values, a function for each subject.
 
-Keys are stable: they are the JSON that scripts read. Times are seconds. Each row is made when it is asked for, so that
-long tables can be shown in slices (`net/slices.py`); meanwhile sessions and VCs may come and go.
+Keys are stable: they are the JSON that scripts read. Times are seconds. Each row is made on demand, so that long tables
+can be shown in slices (`net/slices.py`); meanwhile sessions and VCs may come and go.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _NS = 1_000_000_000
 
 
 def sessions(pump: Pump, limit: int) -> Iterator[Row]:
-    """The depot's sessions, primary table first: all that are there now and have not gone when their turn comes."""
+    """The depot's sessions, primary table first: all present sessions that have not ended before their turn."""
     node = pump.node
     if not isinstance(node, Depot):
         return
     tables = node.sessions
-    # To copy the keys takes 4 to 12 ns each, the longest that this does at a time: 12 ms for a million.
+    # Copying the keys is the longest step: 4 to 12 ns for each key, up to 12 ms for a million.
     keys = _first(tables.primary, limit)
     keys += _first(tables.secondary, limit - len(keys))
     keys.reverse()
@@ -86,7 +86,7 @@ def _vc(node: AtmNode, link: str, vc: Vc) -> Row:
 
 
 def permanent_vcs(pump: Pump) -> Iterator[Row]:
-    """The VCs that are open as long as the node runs; `carries` is `default`, `management` or a service category."""
+    """The VCs that are open while the node runs; `carries` is `default`, `management` or a service category."""
     node, network = pump.node, pump.node.network
     for vp in network.vps_of(node.name).values():
         link = network.link_of_vp(vp)
@@ -130,7 +130,7 @@ def _link(pump: Pump, name: str) -> Row:
 
 
 def _lost_datagrams(node: AtmNode, link: str) -> str:
-    """What the depot knows of full datagrams that the link's path does not pass; empty when it does."""
+    """The depot's report of full datagrams that the link's path does not pass; empty when it does."""
     if isinstance(node, Depot):
         for server in node.management.servers.values():
             if server.link == link:
@@ -139,7 +139,7 @@ def _lost_datagrams(node: AtmNode, link: str) -> str:
 
 
 def _udp_of(link: CellLink | None) -> UdpLink | None:
-    """The UDP link in a link, if it is in one."""
+    """The UDP link inside a link, or None."""
     inner = getattr(link, "link", link)
     return inner if isinstance(inner, UdpLink) else None
 
@@ -169,7 +169,7 @@ def _server(server: Server, services: list[str], now: int) -> Row:
 
 
 def counters(pump: Pump, limit: int) -> Iterator[Row]:
-    """What the node did and what it dropped, by name; every drop reason is there, also those that are 0."""
+    """Counters of the node's work and drops, by name; every drop reason has a row, even at 0."""
     return islice(_counters(pump), limit)
 
 
@@ -207,7 +207,7 @@ def _counters(pump: Pump) -> Iterator[Row]:
 
 
 def _of_the_daemon(pump: Pump) -> Iterator[Row]:
-    """What is set up on the host, and how the loop fares; without a daemon there is no such row."""
+    """The host's set-up and the loop's long turns; without a daemon there are no such rows."""
     node, host = pump.node, pump.host
     if host is not None:
         yield _counter(node.name, "loop", "long-turns", pump.watchdog.count, "turns", pump.watchdog.last)
@@ -218,7 +218,7 @@ def _of_the_daemon(pump: Pump) -> Iterator[Row]:
 
 
 def not_made_by(node: AtmNode) -> int:
-    """Connections to ask after servers that a node's host could not make."""
+    """Connections to try servers that a node's host could not make."""
     if isinstance(node, Depot):
         return sum(server.condition.not_made for server in node.management.servers.values())
     return node.tries_not_made if isinstance(node, EdgeNode) else 0

@@ -1,9 +1,9 @@
-"""A watchdog over the loop: it finds the turns that take too much of the processor, and says what they did.
+"""A watchdog over the loop: it finds turns that take too much processor time, and names their work.
 
-To ask for the thread's processor time is a system call, so the hot path does not. It tells the time by the wall clock,
-which it has read anyway, and only a turn that was long by that is looked at. What was used between the last reading
-(at most a millisecond before, or an idle wait) and the turn is deducted as if the thread had had the processor all the
-time. So what is told is a lower bound: a thread that had to wait for its processor is never blamed.
+Reading the thread's processor time is a system call, so the hot path does not read it. It compares wall-clock times,
+which it has anyway, and only a turn that was long by the wall clock is examined. The time between the last reading (at
+most a millisecond before, or an idle wait) and the turn is deducted as if the thread had used the processor all the
+time. So the reported time is a lower bound: a thread that had to wait for its processor is never blamed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIMIT = 5_000_000
-"""A turn may take so much of the thread's processor time (ns)."""
+"""Processor time (ns) of the thread that a turn may take."""
 FROM_TUN, TIMERS, GUEST = "a burst from the TUN device", "timers", "trio"
 _BASELINE = 1_000_000
 _LONGEST_SPIN = 250_000
@@ -26,7 +26,7 @@ log = logging.getLogger("atmdepot")
 
 
 class Watchdog:
-    """What is done in the turns of one loop. Times are ns of the loop's clock, or of the thread's processor time."""
+    """Watches the turns of a loop. Times are ns of the loop's clock, or of the thread's processor time."""
 
     __slots__ = (
         "_baseline_at", "_baseline_used", "_began", "_collection", "_collection_began", "_collection_ended", "_doing",
@@ -35,7 +35,7 @@ class Watchdog:
     )
 
     def __init__(self, used: Callable[[], int] = time.thread_time_ns, limit: int = LIMIT) -> None:
-        """Watch the thread whose processor time `used` tells."""
+        """Watch the thread whose processor time `used` returns."""
         self._used = used
         self._limit = limit
         self._doing: str | None = None  # within a turn
@@ -45,14 +45,14 @@ class Watchdog:
         self._collection = self._collection_began = self._collection_ended = 0
         self._logged: dict[str, tuple[int, int]] = {}
         self.count = self.longest = 0
-        """Turns that took too long, and the longest of them."""
+        """Count of turns that took too long; processor time (ns) of the longest of them."""
         self.last = ""
-        """What the last of them did."""
+        """The work of the last of them."""
         self.task_of: Callable[[], str] = str
-        """Tells which task of trio's took most of the call that was made last."""
+        """Returns the name of the trio task that took most of the last call."""
 
     def begins(self, doing: str, now: int) -> None:
-        """A part of a turn begins, and so the part before it ends."""
+        """Begin a part of a turn; the part before it ends."""
         if self._doing is None:
             self._began = now
             self._longest_part = -1
@@ -63,7 +63,7 @@ class Watchdog:
         self._part_began = now
 
     def ends(self, now: int) -> None:
-        """A turn ends."""
+        """End a turn."""
         if self._doing is not None and now - self._began > self._limit:
             self._look(now)
         elif now - self._baseline_at > _BASELINE or self._baseline_at < 0:
@@ -72,7 +72,7 @@ class Watchdog:
         self._ended = now
 
     def _look(self, now: int) -> None:
-        """Find out how much of a turn's time was the processor's."""
+        """Find the processor time of a turn."""
         used = self._used()
         before = self._ended - self._baseline_at + min(self._began - self._ended, _LONGEST_SPIN)
         spent = used - self._baseline_used - before
@@ -84,7 +84,7 @@ class Watchdog:
             self._tell(spent, now)
 
     def _tell(self, spent: int, now: int) -> None:
-        """Count a turn, and log it: once a minute for each kind."""
+        """Count a turn, and log it: at most once a minute for each kind of work."""
         doing = str(self._longest_doing)
         if doing == GUEST:
             doing = f"{GUEST}: {self.task_of()}"
@@ -105,7 +105,7 @@ class Watchdog:
         return f" (garbage collection: {self._collection / 1e6:.1f} ms)"
 
     def collected(self, phase: str, _: dict[str, Any]) -> None:
-        """Hear of the garbage collector (`gc.callbacks`)."""
+        """Note a start or end of the garbage collector (`gc.callbacks`)."""
         now = time.monotonic_ns()
         if phase == "start":
             self._collection_began = now

@@ -76,6 +76,7 @@ class Administration:
         async with self._reloading:
             with self._told_of_faults():
                 with _giving_way():
+                    # The check changes no state, so a daemon that stops need not wait for it.
                     network = await trio.to_thread.run_sync(self._read, abandon_on_cancel=True)
                 return self._take_over(network)
 
@@ -86,7 +87,7 @@ class Administration:
 
     async def reload_on_signal_in_thread(self) -> None:
         """Reload on SIGHUP in a thread; signals during a reload lead to a single further reload."""
-        if self._signals_waiting > 1:
+        if self._signals_waiting > 1:  # a reload runs and another waits: that will read the latest table
             return
         self._signals_waiting += 1
         try:
@@ -101,7 +102,7 @@ class Administration:
         old = self._pump.node.network
         fixed = [part for part in network.__struct_fields__
                  if part not in _LIVE and _plain(getattr(network, part)) != _plain(getattr(old, part))]
-        if network.vips != old.vips:
+        if network.vips != old.vips:  # the routes on the hosts were set up for the old addresses
             fixed.append("the service addresses")
         if fixed:
             raise AtmdepotError(f"{self.table}: {', '.join(fixed)} changed, which takes a restart; "
@@ -144,7 +145,7 @@ def _logged() -> Iterator[None]:
 def _giving_way() -> Iterator[None]:
     """Have a computing thread give way to the loop's thread soon."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, _SWITCH_INTERVAL))
+    sys.setswitchinterval(min(before, _SWITCH_INTERVAL))  # the daemon may have set a shorter interval
     try:
         yield
     finally:

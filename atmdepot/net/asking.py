@@ -25,7 +25,7 @@ log = logging.getLogger("atmdepot")
 # Errors of this host: it lacks a resource, an address, a permission or a protocol.
 _OWN = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EPERM,
         errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
-_LATE = 0.2
+_LATE = 0.2  # s; a later timer shows that this process stood still
 
 
 class Failures:
@@ -78,7 +78,7 @@ class Reserve:
             self._fill()
 
     def _fill(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError):  # no descriptor is free now: the next `room` tries again
             while len(self._spare) < self._count:
                 self._spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 

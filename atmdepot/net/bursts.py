@@ -27,6 +27,7 @@ _SLICE, _SOON, _SHORT_CALM, _LONG_CALM = 1_000_000, 20_000_000, 100_000_000, 1_0
 _COARSE = 0.02
 """Waits of this many seconds or more may end a millisecond late."""
 _U16, _INT, _U32 = Struct("=H"), Struct("=i"), Struct("=I")
+# Room for UDP_GRO, SO_RXQ_OVFL and the longer PKTINFO (struct in6_pktinfo, 20 octets).
 _ANCILLARY = socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(_U32.size) + socket.CMSG_SPACE(20)
 
 Sender = tuple[str, int] | tuple[str, int, int]
@@ -125,7 +126,7 @@ class _Poller:
         if 0 < wait < _COARSE:
             with suppress(ValueError):  # select(2) takes descriptors below 1024 only
                 select.select([self._epoll.fileno()], [], [], wait)
-                wait = 0
+                wait = 0  # select has waited: only collect the events
         return self._epoll.poll(wait)
 
     def _lost_a_slice(self, before: int, now: int) -> None:
@@ -192,7 +193,7 @@ class _Datagrams(DatagramBursts):
     def answer(self, peer: tuple[str, int]) -> None:
         """Send to this address from now on, and take datagrams from it for the peer's."""
         self._to = peer
-        self.peer = peer[:2]
+        self.peer = peer[:2]  # without the flow information and scope of an IPv6 address
 
     def receive(self, most: int) -> tuple[list[Received], int]:
         """Read the datagrams that wait."""
@@ -211,7 +212,7 @@ class _Datagrams(DatagramBursts):
 
     def _item(self, octets: bytes, ancillary: list[tuple[int, int, bytes]], sender: tuple[str, int]) -> Received:
         segment, overflow, interface = _read_ancillary(ancillary)
-        segment = segment or len(octets)
+        segment = segment or len(octets)  # not joined: a single datagram
         is_there = not self.interface or interface == self.interface
         if (sender == self.peer and is_there and octets and len(octets) % CELL_SIZE == 0 and segment % CELL_SIZE == 0
                 and overflow in (-1, self._overflow)):

@@ -42,7 +42,7 @@ _MAX_REQUEST = 4096
 _REQUEST_TIME = 10
 _PATIENCE = 30.0
 """The daemon hangs up on a client that reads no part of its answer for this long (s)."""
-_LONGEST_DRAIN = 366 * 86_400 * 10**9
+_LONGEST_DRAIN = 366 * 86_400 * 10**9  # ns: a year
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,7 +69,7 @@ class ControlServer(BoundedServer):
         super().__init__()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if path.is_socket() and is_answered(path):
+            if path.is_socket() and is_answered(path):  # a killed daemon leaves its socket, but does not answer
                 raise EnvironmentLacks(f"{path}: a daemon for this node is already running here")
             path.unlink(missing_ok=True)
             self._bound = _listen(path)
@@ -93,7 +93,7 @@ class ControlServer(BoundedServer):
                 async with stream:
                     with self.connection() as scope:
                         await self._converse(stream, scope)
-        except Exception:
+        except Exception:  # no client may end the daemon
             log.exception("a client of %s was hung up on", self.path)
 
     async def _converse(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
@@ -104,7 +104,7 @@ class ControlServer(BoundedServer):
         except (msgspec.MsgspecError, ValueError) as error:
             await _write_line(stream, {"error": f"no request: {error}"})
             return
-        trio.lowlevel.current_task().name = _name_of(request)
+        trio.lowlevel.current_task().name = _name_of(request)  # for the watchdog's reports of long turns
         if request.trace is not None:
             self.exempt(scope)  # taps are bounded
             await self._trace(stream, request.trace)
@@ -121,7 +121,7 @@ class ControlServer(BoundedServer):
         pace = Pace(self._pump.clock)
         try:
             pieces = encoded(b'{"rows":[', SUBJECTS[subject](self._pump, limit), b"]}\n", pace)
-            piece = next(pieces)
+            piece = next(pieces)  # before the first send: a fault can still be answered as an error
         except Exception as error:
             await stream.send_all(self._own_fault(error))
             return
@@ -222,7 +222,7 @@ def _listen(path: Path) -> socket.socket:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         made.bind(str(path))
-        path.chmod(0o600)
+        path.chmod(0o600)  # only the daemon's user may administer the node
         made.listen(MAX_CONNECTIONS)
     except OSError:
         made.close()

@@ -25,7 +25,7 @@ _ANSWER_TIME = 10.0
 def is_answered(path: Path) -> bool:
     """True when a daemon listens on a control socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
+        probe.settimeout(1)  # connect would block on the full backlog of a daemon that hangs
         try:
             probe.connect(str(path))
         except OSError:
@@ -73,7 +73,7 @@ def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:
 
 def ask_explanation(path: Path, question: Question) -> Explanation:
     """A depot's explanation of what it would do with a packet; raise AtmdepotError when the daemon has no answer."""
-    from atmdepot.depot.explain import Explanation
+    from atmdepot.depot.explain import Explanation  # here: most commands do without the depot's modules
 
     for answer in ask(path, {"explain": question}):
         try:

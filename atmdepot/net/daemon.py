@@ -79,7 +79,7 @@ def _tag(name: str, settings: Link, own: str, far: str) -> LinkTag | None:
     if not settings.has_key:
         return None
     key = settings.key.octets if settings.key is not None else _read_key(name, Path(settings.key_file or ""))
-    return LinkTag(key, direction_of(own, far), time.time_ns())
+    return LinkTag(key, direction_of(own, far), time.time_ns())  # wall clock: tags never repeat after a restart
 
 
 def _read_key(link: str, path: Path) -> bytes:
@@ -113,9 +113,9 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
             stack.callback(links[link].close)
         setup = HostSetup(network, name)
         pump = Pump(node, links, open_tun(network.nodes[name].tun), reopen=lambda: _open_tun(network, name, setup))
-        stack.callback(lambda: pump.tun.close())
+        stack.callback(lambda: pump.tun.close())  # late binding: the pump replaces a lost device
         stack.callback(pump.close)
-        stack.callback(setup.undo)
+        stack.callback(setup.undo)  # before `apply`, which may fail halfway
         setup.apply()
         pump.host = setup
         administration = Administration(pump, table)
@@ -149,7 +149,7 @@ def _calm_the_garbage_collector() -> None:
     only while they are few (`_collect_all`).
     """
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # the objects of the start live as long as the process: never walk them
     gc.set_threshold(_YOUNG, 10, _NEVER)
 
 

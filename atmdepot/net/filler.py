@@ -51,7 +51,7 @@ class Filler:
 
     def _tell(self, link: str, trouble: str) -> None:
         before = self._told.get(link, "")
-        self._told[link] = trouble
+        self._told[link] = trouble  # the log has changes only, not a line each second
         if trouble and trouble != before:
             log.error("link %s: %s", link, trouble)
         elif before and not trouble:

@@ -11,7 +11,7 @@ import os
 from atmdepot.wire.ip import MalformedPacket
 from atmdepot.wire.offload import HEADER_LENGTH, coalesce, cut
 
-MAX_FRAME = HEADER_LENGTH + 40 + 65535
+MAX_FRAME = HEADER_LENGTH + 40 + 65535  # virtio header, IPv6 header, longest payload
 
 
 def read_frames_plainly(descriptor: int, most: int, buffer: bytearray) -> tuple[list[bytes], list[bytes], int]:

@@ -8,6 +8,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 """Options of mallopt(3)."""
 _MOST_KEPT = 64 * 2**20
 _GROWS_BY = 4 * 2**20
+# Blocks from this size on get a mapping of their own, which free returns to the kernel.
 _OWN_MAPPING = 32 * 2**20
 """The greatest value that glibc accepts."""
 

@@ -134,7 +134,7 @@ class HostSetup:
                 log.warning("this host does not forward IPv%d, so no client is reached: sysctl -w net.%s=1",
                             version, switch.replace("/", "."))
 
-    # What a node needs.
+    # Parts that a node needs.
 
     def _wanted(self) -> Iterator[Part]:
         name, tun = self._node.tun, self._tun
@@ -172,7 +172,7 @@ class HostSetup:
 
     def _set(self, ip: IPRoute, part: Part) -> None:
         if part.what == "route" and not part.stays:
-            _add(ip, part, "replace")
+            _add(ip, part, "replace")  # an old route of the same place may be in the way
         else:
             self._set_again(ip, part)
 
@@ -185,7 +185,7 @@ class HostSetup:
             self._journal.write(self._ours)
         return True
 
-    # What a daemon that was killed has left, and the end.
+    # Parts that a killed daemon has left, and the end.
 
     def _adopt(self, ip: IPRoute) -> None:
         """Take over the parts that an earlier daemon left, and remove the unwanted parts among them."""
@@ -207,7 +207,7 @@ class HostSetup:
                 _remove(ip, self._ours.pop())
         self._journal.write([])
 
-    # What is lost later.
+    # Parts that are lost later.
 
     def concerns(self, event: Event) -> bool:
         """True when an event may mean that a part of the set-up was lost or replaced."""
@@ -254,7 +254,7 @@ class HostSetup:
                 for text in self._check_device(ip):
                     yield self._count(text)
             except (NetlinkError, OSError) as error:
-                self._is_new = is_new
+                self._is_new = is_new  # the next check tries again
                 self.missing = {f"TUN device {self._node.tun}": _reason(error)}
                 if not (isinstance(error, NetlinkError) and error.code in _GONE):
                     log.error("%s", self.problem)
@@ -266,6 +266,7 @@ class HostSetup:
                         yield ""
                         continue
                     lost = self._set_again(ip, part)
+                    # A route that is "there" may be a foreign route in the place of ours.
                     if not lost and part.what == "route" and not part.stays and (unseen or part.text in rivals):
                         _add(ip, part, "replace")
                         lost = part.text in rivals

@@ -55,7 +55,7 @@ class Moderation:
         """Seconds to leave the set-up alone: a minute when the last minute had too many restorations, else 0."""
         if len(self._times) < (self._times.maxlen or 0) or self._times[0] + _MINUTE <= now:
             return 0.0
-        self._times.clear()
+        self._times.clear()  # count anew after the pause
         return _MINUTE
 
 
@@ -90,7 +90,7 @@ class HostWatch:
         """Wait until an event concerns us, or until the next check is due."""
         with trio.move_on_after(_SOON if self._setup.missing else _ANYWAY):
             while True:
-                await trio.sleep(_REST)
+                await trio.sleep(_REST)  # before each read: a storm of foreign events costs few wake-ups
                 await trio.lowlevel.wait_readable(heard)
                 if self._hear(heard):
                     break

@@ -55,6 +55,7 @@ class HostLoop:
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
         self._calls: deque[Callable[[], object]] = deque()
+        # trio's thread writes to it to wake the loop.
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._result: outcome.Outcome[Any] | None = None
         self._failure: BaseException | None = None
@@ -82,13 +83,14 @@ class HostLoop:
         try:
             return self._pump.turn(wait)
         except BaseException as error:
-            if self._failure is not None:
+            if self._failure is not None:  # it fails again while the tasks end: do not loop for ever
                 raise
             self._failure = error
             self._tell_trio()
-            return 0.0
+            return 0.0  # let trio's tasks run at once
 
     def _call_soon(self, call: Callable[[], object]) -> None:
+        # Runs in trio's thread; appending to a deque is atomic.
         self._calls.append(call)
         os.eventfd_write(self._wake, 1)
 

@@ -47,6 +47,7 @@ class Journal:
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.warning("%s: cannot be read, so what a killed daemon left is not known: %s", self.path, error)
             return []
+        # The parts of another boot or namespace are gone, or out of reach.
         return pages.entries if pages.place == _place() else []
 
     def write(self, entries: list[Entry]) -> None:

@@ -85,7 +85,7 @@ class LineLink(CellLink):
         """
         self.handle_timer(now)
         self.line.enter(cells, now)
-        if not self.line.rate:
+        if not self.line.rate:  # with a rate, cells wait for their departure times
             self.handle_timer(now)
 
     def next_timer(self) -> int | None:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from atmdepot.net.pump import Pump
 
 _PREFIX = "atmdepot_"
-_ALL = sys.maxsize
+_ALL = sys.maxsize  # no limit on rows: the VC table bounds them
 _NODE = ("network", "node")
-_SAMPLES = 32
-_HEAD_LINES = 2
+_SAMPLES = 32  # in a piece of the page: a slice can end between pieces
+_HEAD_LINES = 2  # HELP and TYPE
 
 
 class Family(NamedTuple):
@@ -131,7 +131,7 @@ class Metrics:
     def text(self) -> Iterator[bytes]:
         """The page in Prometheus' text format, made piece by piece."""
         for _ in self.gather():
-            yield b""
+            yield b""  # no text yet, but the caller can rest
         for family in self.families():
             yield from _text(family)
 
@@ -206,7 +206,7 @@ def _text(family: Metric) -> Iterator[bytes]:
     """A family in pieces of `_SAMPLES` samples; only the first piece has the two header lines."""
     samples = family.samples
     for start in range(0, len(samples), _SAMPLES):
-        family.samples = samples[start:start + _SAMPLES]
+        family.samples = samples[start:start + _SAMPLES]  # generate_latest formats whole families only
         text = generate_latest(_Only(family))
         yield text.split(b"\n", _HEAD_LINES)[_HEAD_LINES] if start else text
     family.samples = samples

@@ -18,6 +18,7 @@ _IFF_VNET_HDR = 0x4000
 _INT = Struct("i")
 
 CSUM, TSO4, TSO6, TSO_ECN = 1, 2, 4, 8
+# The kernel refuses a set with an offload that it does not know: try smaller sets in turn.
 _OFFLOADS = (CSUM | TSO4 | TSO6 | TSO_ECN, CSUM | TSO4 | TSO6, CSUM, 0)
 
 
@@ -42,7 +43,7 @@ class OffloadTun(Tun):
         Malformed frames are left in `malformed`.
         """
         packets, self.malformed, error = read_frames(self._fd, most, self._buffer)
-        if error and not packets and not self.malformed:
+        if error and not packets and not self.malformed:  # else frames came first: the next read meets the error again
             raise TunGone(error, f"the TUN device is gone: {os.strerror(error)}")
         return packets
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from atmdepot.net.pump import Pump
 
 _MAX_ANSWER = 4096
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_DEFAULT_PORT = 80
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
+_DEFAULT_PORT = 80  # for a service on every port
 _SPARE = 4
 _SOON = 1.0
 """Seconds until a probe that could not be made is tried again, unless the interval is shorter."""
@@ -67,12 +67,12 @@ class Prober:
                     continue
                 server.condition.probed(outcome, settings, self._pump.clock(), began)
             await _pause(server, settings.interval / 1e9)
-        watched.discard(name)
+        watched.discard(name)  # a reload may add the server again
 
     async def _probe(self, server: Server) -> Outcome | None:
         """Probe a server with a connection, as the settings say; None when this host could not make it."""
         vip, port = self._service_of(server)
-        outcome: Outcome | None = Outcome.SILENT
+        outcome: Outcome | None = Outcome.SILENT  # stays when the scope is cancelled
         async with trio.open_nursery() as nursery:
             nursery.start_soon(give_up_after, self._depot.probing.settings.timeout / 1e9, nursery.cancel_scope)
             outcome = await self._try(server, vip, port)
@@ -95,7 +95,7 @@ class Prober:
         with self._reserve.room(lambda: trio.socket.socket(family, socket.SOCK_STREAM)) as connection:
             # Close by RST: it leaves no state (TIME-WAIT) on either host, however frequent the probes.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            await connection.bind((source, 0))
+            await connection.bind((source, 0))  # fixes the port, so that the flow is known before its SYN leaves
             key = flow_key(PROTOCOL_TCP, socket.inet_pton(family, source), connection.getsockname()[1],
                            socket.inet_pton(family, vip), port)
             self._depot.probes[key] = server

@@ -140,6 +140,7 @@ class Pump:
 
         Returns the number of seconds that the next turn may wait.
         """
+        # Spin only after traffic: an idle node leaves the processor alone.
         spin, self._busy = _SPIN if self._busy else 0, False
         ready = self._poller.poll(wait, spin)
         for number in range(ready):
@@ -152,7 +153,7 @@ class Pump:
                 self.watchdog.begins(_GUEST, self.clock())
                 self._handlers[descriptor](self._poller.events(number))
         now = self.clock()
-        if ready and self._is_reviewed:
+        if ready and self._is_reviewed:  # traffic may set an earlier timer than the next
             self._review_by(now + _REVIEW)
         if now - self._expected_at > _STALL:
             self._has_stood_still(now)
@@ -223,7 +224,7 @@ class Pump:
     def _link_is_ready(self, port: _Port, events: int) -> None:
         if events & _WRITE:
             self._flush(port.name, port.link)
-        if events & ~_WRITE:
+        if events & ~_WRITE:  # EPOLLERR, too: the read takes the socket's error
             self.burst_from_link(port.name, port.link)
 
     def burst_from_link(self, name: str, link: CellLink) -> None:
@@ -276,7 +277,7 @@ class Pump:
             self._backlogged.discard(name)
             self._poller.watch(link.fileno(), _READ)
 
-    # In time.
+    # Timers.
 
     def _handle_timers(self, now: int) -> None:
         """Send the cells that links with a rate or a delay have due; handle the node's timers."""
@@ -329,7 +330,7 @@ class Pump:
         assert self._reopen is not None
         try:
             self.tun = self._reopen()
-        except Exception as failure:
+        except Exception as failure:  # the links go on without the device: try again later
             log.error("the TUN device cannot be made: %s", failure)
             self._reopen_at = now + _REOPEN
         else:

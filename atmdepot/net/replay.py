@@ -92,6 +92,7 @@ def _servers_of(packets: Sequence[bytes]) -> set[bytes]:
 
 def _move_to_loopback(network: Network) -> None:
     for link in network.links.values():
+        # Both sockets are open at once, so the ports differ.
         with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as other:
             for node, free in zip(link.ends, (one, other), strict=True):
                 free.bind((_LOOPBACK, 0))
@@ -101,7 +102,7 @@ def _move_to_loopback(network: Network) -> None:
 def _answer_for(network: Network, servers: set[bytes]) -> None:
     service = next(iter(network.services.values()))
     service.vip = [IpAddress(address_text(server)) for server in sorted(servers)]
-    service.ports = []
+    service.ports = []  # every port
     network.services.clear()
     network.services["recorded"] = service
 
@@ -149,10 +150,11 @@ class _Replay:
         result = self.result
         result.packets += 1
         result.octets += len(octets)
+        # A server's packet enters at the edge node where its client's packets left.
         start = self._depot if from_client else self._edge_of.get(packet.reverse_key(), self._network.edges[0])
         self._tuns[start].outer.send(octets)
         came = await self._receive(list(self._network.edges) if from_client else [self._depot])
-        self._watch()
+        self._watch()  # empty the tap, which is bounded
         if came is None:
             result.lost.append(f"packet {number} did not come out: {self._drops()}")
             return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from atmdepot.edge.node import EdgeNode
     from atmdepot.net.pump import Pump
 
-_INTERVAL = 1.0
+_INTERVAL = 1.0  # s between looks at the settings while reports are off
 _PATIENCE = 0.8
 _SPARE = 1
 
@@ -42,7 +42,7 @@ class Reporter:
     async def _report(self) -> None:
         while True:
             interval = self._node.network.probing.statistics / 1e9
-            if not interval:
+            if not interval:  # reports are off; a reload may switch them on
                 await trio.sleep(_INTERVAL)
                 continue
             state, connect_time = await self._try_server()
@@ -59,7 +59,7 @@ class Reporter:
         if self._target is None:
             return ServerState.UNKNOWN, 0
         start = time.monotonic_ns()
-        state = ServerState.SILENT
+        state = ServerState.SILENT  # stays when the scope is cancelled
         async with trio.open_nursery() as nursery:
             nursery.start_soon(give_up_after, _PATIENCE, nursery.cancel_scope)
             state = await self._connect(self._target)

@@ -36,7 +36,7 @@ def interfaces_towards(family: int, peer: str, local: str) -> frozenset[int] | N
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as netlink:
             netlink.settimeout(1)
-            for flags in (0, _RTM_F_FIB_MATCH):
+            for flags in (0, _RTM_F_FIB_MATCH):  # the next hop in use, and all next hops of its route
                 netlink.send(_question(family, peer, local, flags))
                 found.update(_answer(netlink.recv(_MOST)))
     except OSError as error:

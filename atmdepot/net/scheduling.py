@@ -23,7 +23,7 @@ def interrupt_nobody() -> None:
     Then more packets come at once (SCHED_BATCH). With a short slice our turn comes sooner afterwards, and a process
     that runs in between delays us by a slice only. A policy that the operator has chosen with `chrt` stays.
     """
-    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:  # the operator chose a policy
         return
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

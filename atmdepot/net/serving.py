@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("atmdepot")
 
 MAX_CONNECTIONS = 16
+# Pauses (s) after a failed accept, which would fail again at once; short when an eviction frees a descriptor.
 _REST, _SHORT_REST = 0.1, 0.005
-_SILENT = 60.0
+_SILENT = 60.0  # s between two warnings
 
 
 class BoundedServer:
@@ -71,4 +72,5 @@ class BoundedServer:
                         await trio.sleep(_SHORT_REST if self._open else _REST)
                         self.give_up_oldest()
                         continue
+                    # A task for each connection: a slow client delays no other client.
                     nursery.start_soon(answer, trio.SocketStream(accepted))

@@ -33,7 +33,7 @@ class Pace:
     async def rest(self) -> None:
         """Leave the loop to other tasks for as long as the slice took."""
         await trio.sleep((self._clock() - self._began) / 1e9)
-        self._began = self._clock()
+        self._began = self._clock()  # the rest itself does not count
 
 
 def encoded(head: bytes, rows: Iterable[Any], tail: bytes, pace: Pace) -> Iterator[bytes]:

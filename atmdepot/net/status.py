@@ -44,7 +44,7 @@ class StatusServer(BoundedServer):
         self._metrics_of_node = Metrics(pump)
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._page, self._made_at = b"", -_FRESH
+        self._page, self._made_at = b"", -_FRESH  # stale from the start
         self._making = trio.Lock()
         super().__init__()
         self._pages: dict[bytes, Callable[[], _Answer]] = {
@@ -93,7 +93,7 @@ class StatusServer(BoundedServer):
 
     async def _freshen(self) -> None:
         """Renew the page of metrics unless it is fresh, in slices between bursts; other clients wait meanwhile."""
-        async with self._making:
+        async with self._making:  # clients that waited here find a fresh page
             now = self._pump.clock()
             if now - self._made_at < _FRESH:
                 return

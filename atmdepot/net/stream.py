@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 _FRAME = 64 * 1024
 _SESSIONS_A_FRAME = 128
 _MAX_KNOWN = 100_000
-_MOMENT = 1_000_000
+_MOMENT = 1_000_000  # ns of the thread's processor time
 _REST = 20
 """Moments that the senders leave to the daemon for each moment that they work."""
-_GLANCE = 0.05
-_BUSY_GLANCE = 0.002
-_STALLED_GLANCE = 0.25
+_GLANCE = 0.05  # s between turns when no record waits: some twenty watermarks a second
+_BUSY_GLANCE = 0.002  # s, at least, between turns while records wait
+_STALLED_GLANCE = 0.25  # s between looks at a client that does not read
 _GRACE = 10.0
-_QUEUE_GLANCE = 100_000_000
+_QUEUE_GLANCE = 100_000_000  # ns between readings of the TUN queue's drops: each reads a file
 _BUFFER = 2**20
 
 
@@ -89,6 +89,7 @@ async def _stream(
 ) -> None:
     pump.taps.add(tap)
     try:
+        # After the tap is added: no session is missed in between.
         known = _known_sessions(pump, request.known) if request.sessions else []
         sender = _Sender(stream.socket.fileno(), known, tap, pump.taps)
         await stream.send_all(msgspec.json.encode({"tracing": description(pump, table)}) + b"\n")
@@ -97,7 +98,7 @@ async def _stream(
             await sender.turn(len(pump.taps.open))
     finally:
         pump.taps.remove(tap)
-    with trio.move_on_after(_GRACE):
+    with trio.move_on_after(_GRACE):  # the tap gets no more records, so the rest has an end
         while not sender.is_done:
             await sender.turn(1 + len(pump.taps.open))
 
@@ -116,7 +117,7 @@ class _Sender:
 
     def __init__(self, descriptor: int, known: list[Session], tap: Tap, taps: Taps) -> None:
         self._descriptor = descriptor
-        self._known = known[::-1]
+        self._known = known[::-1]  # popped from the end: the newest first
         self._began = self._looked_at = taps.now()
         self._tap = tap
         self._taps = taps
@@ -152,7 +153,7 @@ class _Sender:
         """Send the part of a frame that the socket takes; False when it has no room."""
         if self._sent == len(self._frame):
             self._sent = 0
-            self._encoder.encode_into(self._next_told(), self._frame, 4)
+            self._encoder.encode_into(self._next_told(), self._frame, 4)  # behind the length
             self._frame[:4] = (len(self._frame) - 4).to_bytes(4, "big")
         try:
             with memoryview(self._frame) as frame, frame[self._sent:] as rest:

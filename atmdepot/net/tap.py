@@ -34,7 +34,7 @@ DEFAULT_BOUND = 8 * 2**20
 MAX_TAPS = 8
 MAX_DROP_OCTETS = 256
 """Octets that are kept of dropped data."""
-_OVERHEAD = 256
+_OVERHEAD = 256  # octets, for the objects of a record
 _SESSION_WEIGHT = 512
 _FORGOTTEN_AT_ONCE = 1000
 _MOST_CELLS = 1000 * CELL_SIZE
@@ -124,7 +124,7 @@ class Tap:
 
     def _keep(self, weight: int, record: Record | SessionNote, bound: int) -> bool:
         """Keep a record, after the `Missed` record before it; False when it does not fit into `bound`."""
-        if self._missed is not None:
+        if self._missed is not None:  # the Missed record goes first, and needs room, too
             if self.weight + weight + _OVERHEAD > bound:
                 return False
             self.weight += _OVERHEAD
@@ -168,7 +168,7 @@ class Tap:
 
     async def forget(self) -> None:
         """Drop the records, in slices: to free tens of thousands of records at once would hold up the data path."""
-        with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=True):  # a cancelled trace, too, must free its records in slices
             while self._kept:
                 for _ in range(min(_FORGOTTEN_AT_ONCE, len(self._kept))):
                     self.weight -= self._kept.popleft()[0]
@@ -200,7 +200,7 @@ class Taps(Observer):
         if len(self.open) >= MAX_TAPS:
             raise AtmdepotError(f"{self._node.name}: {MAX_TAPS} traces are running already; end one of them")
         if not self.open:
-            self._queue_drops_seen = self._queue_drops()
+            self._queue_drops_seen = self._queue_drops()  # earlier drops belong to no trace
             self._node.subscribe(self)
             self._lead_through(self._path)
         self.open.append(tap)
@@ -208,13 +208,13 @@ class Taps(Observer):
     def remove(self, tap: Tap) -> None:
         """Remove a tap."""
         self.open.remove(tap)
-        if not self.open:
+        if not self.open:  # without a trace, the data path pays for no observer
             self._node.unsubscribe(self)
             self._lead_through(self._node)
 
     def begin_burst(self) -> None:
         """Take the wall-clock time, which is the time of all records of a burst."""
-        self._time = time.time_ns()
+        self._time = time.time_ns()  # wall clock, since traces of several nodes are merged
 
     def now(self) -> int:
         """The wall-clock time (ns); later records have no earlier time, even outside a burst."""
@@ -234,7 +234,7 @@ class Taps(Observer):
 
     def dropped(self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None) -> None:
         """Pass a drop to the taps."""
-        beginning = bytes(octets[:MAX_DROP_OCTETS])
+        beginning = bytes(octets[:MAX_DROP_OCTETS])  # a copy: the octets are the caller's
         drop = Drop(self._time, link, reason, count, beginning, None if vc is None else _plain(vc.vpi, vc.vci))
         for tap in self.open:
             tap.drop(drop)

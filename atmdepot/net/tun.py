@@ -17,7 +17,7 @@ _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 _IFREQ = Struct("16sH22x")
 _DEVICES = Path("/proc/net/dev")
-_TX_DROP = 11
+_TX_DROP = 11  # field of /proc/net/dev: "drop" of Transmit
 
 
 class TunGone(OSError):
@@ -76,7 +76,7 @@ class Tun(PacketDevice):
     def read_burst(self, most: int) -> list[bytes]:
         """Read the packets that wait, at most `most`; raise TunGone when there is no device and no packet."""
         packets, error = bursts.read_packets(self._fd, most)
-        if error and not packets:
+        if error and not packets:  # else packets came first: the next read meets the error again
             raise TunGone(error, f"the TUN device is gone: {os.strerror(error)}")
         return packets
 
@@ -113,6 +113,7 @@ class SocketTun(PacketDevice):
 
     def __init__(self) -> None:
         PacketDevice.__init__(self)
+        # SOCK_SEQPACKET keeps the packets' bounds, and its reads show that the other end is closed.
         self._inner, self.outer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (self._inner, self.outer):
             end.setblocking(False)
@@ -123,7 +124,7 @@ class SocketTun(PacketDevice):
         return self._inner.fileno()
 
     def read_burst(self, most: int) -> list[bytes]:
-        """Read the packets that wait, at most `most`; raise TunGone if there are none and the other end is closed."""
+        """Read the packets that wait, at most `most`; raise TunGone when there are none and the other end is closed."""
         packets, error = bursts.read_packets(self._inner.fileno(), most)
         if error and not packets:
             raise TunGone(error, "the other end is closed")

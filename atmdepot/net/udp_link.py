@@ -83,6 +83,7 @@ class UdpLink(CellLink):
         self._tag = tag
         self._train = cells * CELL_SIZE
         self._datagram = self._train + (0 if tag is None else TAG_SIZE)
+        # UDP_SEGMENT takes at most 64 segments (UDP_MAX_SEGMENTS), and the longest UDP payload in all.
         self._burst = min(_MAX_SEGMENTS, _MAX_DATAGRAM // self._datagram) * self._datagram
         self._backlog: deque[bytes] = deque()
         self._backlog_octets = 0
@@ -103,7 +104,7 @@ class UdpLink(CellLink):
         """The descriptor to wait on."""
         return self._socket.fileno()
 
-    # Out.
+    # Sending.
 
     def send(self, cells: bytes, now: int) -> None:
         """Send cells (a multiple of 53 octets) in as few datagrams and system calls as possible."""
@@ -205,7 +206,7 @@ class UdpLink(CellLink):
                 self._backlog.appendleft(rest)
                 return
 
-    # In.
+    # Receiving.
 
     def receive_burst(self, most: int) -> list[bytes]:
         """The whole cells of the datagrams that wait, from at most `most` reads.
@@ -216,7 +217,7 @@ class UdpLink(CellLink):
         if error:
             self.last_error = os.strerror(error)
         self.rx_datagrams += self._datagrams.joined
-        for item in received:
+        for item in received:  # as a rule all items are plain cells, and the list is returned as it is
             if not isinstance(item, bytes):
                 return self._sorted_out(received)
         return received  # type: ignore[return-value]
@@ -248,7 +249,7 @@ class UdpLink(CellLink):
             self.drops.count(reason, datagrams, octets)
             return b""
         good = []
-        for at in range(0, max(len(octets), 1), max(segment, 1)):
+        for at in range(0, max(len(octets), 1), max(segment, 1)):  # an empty datagram is counted, too
             datagram = octets[at:at + segment]
             if self._tag is None:
                 cells = datagram
@@ -258,6 +259,7 @@ class UdpLink(CellLink):
                 self.drops.count(DropReason.NOT_WHOLE_CELLS, 1, datagram)
             else:
                 good.append(cells)
+        # On a link with a key, only a datagram with a valid tag may change the peer's port.
         if sender is not None and (good or self._tag is None):
             self._answer_on_port(sender[:2])
         return b"".join(good)
@@ -342,6 +344,7 @@ def _interfaces(
     bound.setsockopt(level, option, 1)
     scope = peer[3] if len(peer) > 3 else 0
     host, local = (str(address[0]).partition("%")[0] for address in (peer, bound.getsockname()))
+    # A link-local address with a scope is reached by the scope's interface alone.
     return PeerInterfaces(
         link, lambda: frozenset({scope}) if scope else interfaces_towards(bound.family, host, local), clock)
 

@@ -19,7 +19,7 @@ LIMIT = 5_000_000
 """Processor time (ns) of the thread that a turn may take."""
 FROM_TUN, TIMERS, GUEST = "a burst from the TUN device", "timers", "trio"
 _BASELINE = 1_000_000
-_LONGEST_SPIN = 250_000
+_LONGEST_SPIN = 250_000  # ns; more than the pump spins
 _MINUTE = 60_000_000_000
 
 log = logging.getLogger("atmdepot")
@@ -66,7 +66,7 @@ class Watchdog:
         """End a turn."""
         if self._doing is not None and now - self._began > self._limit:
             self._look(now)
-        elif now - self._baseline_at > _BASELINE or self._baseline_at < 0:
+        elif now - self._baseline_at > _BASELINE or self._baseline_at < 0:  # seldom: it is a system call
             self._baseline_at, self._baseline_used = now, self._used()
         self._doing = None
         self._ended = now
@@ -74,6 +74,7 @@ class Watchdog:
     def _look(self, now: int) -> None:
         """Find the processor time of a turn."""
         used = self._used()
+        # All the time before the turn counts as used, except that an idle wait sleeps after the spin.
         before = self._ended - self._baseline_at + min(self._began - self._ended, _LONGEST_SPIN)
         spent = used - self._baseline_used - before
         known = self._baseline_at >= 0

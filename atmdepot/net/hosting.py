@@ -90,7 +90,7 @@ class HostLoop:
             return 0.0  # let trio's tasks run at once
 
     def _call_soon(self, call: Callable[[], object]) -> None:
-        # Runs in trio's thread; appending to a deque is atomic.
+        # May run in trio's thread; appending to a deque is atomic.
         self._calls.append(call)
         os.eventfd_write(self._wake, 1)
 

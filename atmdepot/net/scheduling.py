@@ -12,7 +12,7 @@ SLICE = 100_000
 """The slice that a daemon asks for (ns), the least that the kernel grants."""
 _SCHED_ATTR = Struct("IIQiIQQQ")
 """size, policy, flags, nice, priority, runtime, deadline, period (sched_setattr(2)). Since Linux 6.12 the runtime of a
-process without real-time priority is its slice; older kernels ignore it."""
+process without real-time priority is its slice; on older kernels it has no meaning."""
 _PR_SET_TIMERSLACK = 29
 _SYSTEM_CALLS = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
 
@@ -20,8 +20,8 @@ _SYSTEM_CALLS = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
 def interrupt_nobody() -> None:
     """Have the kernel let a sender of packets finish its burst before it wakes this process.
 
-    Then more packets come at once (SCHED_BATCH). With a short slice our turn comes sooner afterwards, and a process
-    that runs in between delays us by a slice only. A policy that the operator has chosen with `chrt` stays.
+    Then more packets come at once (SCHED_BATCH). With a short slice our turn comes sooner afterwards, and a yield costs
+    no more than that slice. A policy that the operator has chosen with `chrt` stays.
     """
     if os.sched_getscheduler(0) != os.SCHED_OTHER:  # the operator chose a policy
         return

@@ -1,9 +1,10 @@
-"""Block 44: which server the next session gets.
+"""Block 44: the choice of the server for the next session.
 
 A balancer chooses among the servers of a pool that may take a session (on the alive-list, not draining, below their
-bound). Those that look at the client are `keyed`: they cannot choose ahead, so nothing is preloaded for them.
+bound). A criterion that reads the client's address is `keyed`: it cannot choose ahead, so its pool has no preloaded
+server.
 
-A choice looks at each server once at most: it is made between two packets. Tables are made when the pool changes.
+The data path waits for each choice, so a choice reads each server once at most. Tables are built when the pool changes.
 """
 
 from __future__ import annotations
@@ -19,23 +20,24 @@ if TYPE_CHECKING:
 
 
 MAGLEV_SIZE = 10_007
-"""Prime, and more than a hundred times any pool that one depot serves: shares within 1 % of their weights."""
+"""Places in the table: a prime over a hundred times the size of any pool, so shares are within 1 % of weights."""
 MAGLEV_STEPS = 16
-"""So many places of the table are looked at for a client: with half of the servers full, 1 in 65,000 finds none."""
+"""Places of the table read for a client. With half of the servers full, 1 client in 65,000 finds no server there."""
 
 _SIZE = MAGLEV_SIZE  # C numbers, where this is compiled
+# The constants of SplitMix64, which works on 64 bits.
 _MASK = 2**64 - 1
 _GAMMA, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-_TURN = 2**32
-_EVEN = 100
+_TURN = 2**32  # virtual time of a turn at weight 1: large, so that integer division by a weight stays exact enough
+_EVEN = 100  # the weight of every server where the criterion ignores weights
 
 
 class Turns:
-    """Turns of servers that are equal to a criterion: the least recently chosen is first, by weight.
+    """Turns of servers that tie by a criterion: the least recently chosen server is first, by weight.
 
-    Start-time fair queuing (Goyal, Vin and Cheng, 1996): a turn of a server of weight w takes 1/w of virtual time, and
-    begins when its last one ended, but no earlier than the turn that was taken last. So a server that was away, or was
-    not among the equal, makes up for nothing.
+    Start-time fair queuing (Goyal, Vin and Cheng, 1996): a turn of a server of weight w takes 1/w of virtual time. It
+    begins when the server's last turn ended, but no earlier than the turn that was taken last. So a server that was
+    away, or did not tie, has no turns to catch up on.
     """
 
     __slots__ = ("_begin", "_count", "_numbers", "_reached")
@@ -46,13 +48,13 @@ class Turns:
         self._reached = self._count = 0
 
     def keep(self, servers: Sequence[Server]) -> None:
-        """Forget all servers but these."""
+        """Forget all servers except these."""
         names = {server.name for server in servers}
         self._begin = {name: begin for name, begin in self._begin.items() if name in names}
         self._numbers = {name: number for name, number in self._numbers.items() if name in names}
 
     def first(self, servers: list[Server]) -> Server:
-        """The server whose turn it is, among some; it does not take it yet."""
+        """The server among these whose turn is next; the turn is not taken yet."""
         chosen = servers[0]
         if len(servers) == 1:
             return chosen
@@ -61,12 +63,13 @@ class Turns:
         for server in servers:
             begin = max(self._begin.get(server.name, 0), self._reached)
             number = self._numbers.get(server.name, 0)
+            # Equal starts are common (all servers at first): the least recently chosen server breaks the tie.
             if latest is None or begin < earliest or (begin == earliest and number < latest):
                 chosen, earliest, latest = server, begin, number
         return chosen
 
     def take(self, server: Server, weight: int) -> None:
-        """A server takes its turn."""
+        """Take a server's turn, by its weight."""
         self._reached = max(self._begin.get(server.name, 0), self._reached)
         self._begin[server.name] = self._reached + _TURN // weight
         self._count += 1
@@ -74,26 +77,26 @@ class Turns:
 
 
 class Balancer:
-    """A balancing criterion: a class to be derived from, so that compiled code calls it in C."""
+    """A balancing criterion. A base class and not a protocol, so that compiled code calls its methods in C."""
 
     keyed = False
-    """Whether it looks at the client."""
+    """True when the choice depends on the client's address."""
 
     def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
-        """The server for the next session, of some; `client` is its address, of meaning to keyed criteria only."""
+        """Choose the next session's server among these; only keyed criteria read `client`, the client's address."""
         server = self.pick(servers, client, now)
         self.take(servers, server, now)
         return server
 
     def prepare(self, servers: list[Server]) -> None:
-        """Take over the servers of the pool; they may be chosen later, in any selection."""
+        """Take over the servers of the pool; later calls pass any subset of them."""
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
-        """The server that `choose` would give; no turn is used up."""
+        """The server that `choose` would return; takes no turn."""
         raise NotImplementedError
 
     def take(self, servers: list[Server], chosen: Server, now: int) -> None:
-        """Note that a server was chosen among some."""
+        """Note that a server was chosen among these."""
 
 
 class RoundRobin(Balancer):
@@ -103,7 +106,7 @@ class RoundRobin(Balancer):
         self._last = -1
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
-        """The next after the one that was last, wherever the servers between have gone."""
+        """The candidate after the last choice in table order, else the first; the last choice may be gone."""
         first = later = None
         for server in servers:
             position = server.position
@@ -116,14 +119,15 @@ class RoundRobin(Balancer):
         return chosen
 
     def take(self, servers: list[Server], chosen: Server, now: int) -> None:
-        """Its turn is over."""
+        """End the server's turn."""
         self._last = chosen.position
 
 
 class WeightedRoundRobin(Balancer):
-    """Turns in proportion to the weights, spread evenly: 1:2 gives b-a-b-b-a-b, never all of one first.
+    """Turns in proportion to the weights, spread evenly: 1:2 gives b-a-b-b-a-b, never all turns of a server in a row.
 
-    Every server earns its weight each turn; the richest is chosen and pays what all together earned.
+    Every server earns its weight as credit each turn. The server with the most credit is chosen, and pays the sum that
+    all servers earned.
     """
 
     def __init__(self) -> None:
@@ -140,7 +144,7 @@ class WeightedRoundRobin(Balancer):
         return chosen
 
     def take(self, servers: list[Server], chosen: Server, now: int) -> None:
-        """It pays."""
+        """Credit every server with its weight, and charge the chosen server for all of them."""
         known = self._credit = self._settled(servers, now)
         earned = 0
         for server in servers:
@@ -150,12 +154,13 @@ class WeightedRoundRobin(Balancer):
         known[chosen.name] -= earned
 
     def _settled(self, servers: list[Server], now: int) -> dict[str, int]:
-        """The credit of each, together 0: what a server that is gone owed or was owed is shared out.
+        """The credit of each server, in sum 0 but for rounding: the balance of a server that has left is shared out.
 
-        Without that, each server that goes after its turn would leave the others richer, and wait longer for its next.
+        Without this, a server that leaves after its turn would leave the credit of the rest above 0, and wait longer
+        for its next turn when it comes back.
         """
         known = self._credit
-        if len(servers) == len(known):
+        if len(servers) == len(known):  # the common case builds no dict
             for server in servers:
                 if server.name not in known:
                     break
@@ -176,11 +181,11 @@ class LeastConnections(Balancer):
         self._turns = Turns()
 
     def prepare(self, servers: list[Server]) -> None:
-        """Forget the turns of servers that are gone."""
+        """Forget the turns of servers that have left the pool."""
         self._turns.keep(servers)
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
-        """The least loaded; among equals the one that was chosen least recently."""
+        """The server with the fewest sessions; among equals the least recently chosen server."""
         equal: list[Server] = []
         least = 0
         for server in servers:
@@ -192,30 +197,30 @@ class LeastConnections(Balancer):
         return self._turns.first(equal)
 
     def take(self, servers: list[Server], chosen: Server, now: int) -> None:
-        """Its turn is over."""
+        """End the server's turn."""
         self._turns.take(chosen, _EVEN)
 
 
 class ByScore(Balancer):
-    """A criterion that gives each server a number: the least is chosen, and equals take turns by weight."""
+    """A criterion that scores each server: the least score is chosen, and equal servers take turns by weight."""
 
     def __init__(self) -> None:
         self._turns = Turns()
 
     def prepare(self, servers: list[Server]) -> None:
-        """Forget the turns of servers that are gone."""
+        """Forget the turns of servers that have left the pool."""
         self._turns.keep(servers)
 
     def basis(self, servers: list[Server], now: int) -> float:
-        """A number of all candidates together, which the score of each may need."""
+        """A number computed from all candidates, passed to the score of each."""
         return 0.0
 
     def score(self, server: Server, basis: float, now: int) -> float:
-        """The number of a server."""
+        """The score of a server; less is better."""
         raise NotImplementedError
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
-        """The least score; among equals the one whose turn it is."""
+        """The server with the least score; among equals the server whose turn is next."""
         equal: list[Server] = []
         least, basis = 0.0, self.basis(servers, now)
         for server in servers:
@@ -227,7 +232,7 @@ class ByScore(Balancer):
         return self._turns.first(equal)
 
     def take(self, servers: list[Server], chosen: Server, now: int) -> None:
-        """Its turn is over."""
+        """End the server's turn."""
         self._turns.take(chosen, max(1, chosen.effective_weight(now)))
 
 
@@ -235,19 +240,19 @@ class WeightedLeastConnections(ByScore):
     """The server with the fewest sessions for its weight."""
 
     def score(self, server: Server, basis: float, now: int) -> float:
-        """(sessions + 1) / weight, and 0 without sessions: idle servers are equal, so they share by weight in turns."""
+        """(sessions + 1) / weight, but 0 without sessions: idle servers tie, so they share by weight in turns."""
         sessions = server.primary_sessions
         return (sessions + 1) / max(1, server.effective_weight(now)) if sessions else 0.0
 
 
 class LeastLoad(ByScore):
-    """The server whose own statistics and whose VC are best: load, time to connect, and congestion on the way.
+    """The server with the least load by its statistics and its path: load, time to connect, congestion on the path.
 
-    Servers that have reported nothing count as the mean of those that have.
+    A server that has not reported counts as the mean of the servers that have.
     """
 
     def basis(self, servers: list[Server], now: int) -> float:
-        """The mean of those that have reported."""
+        """The mean score of the servers that have reported; 0 while no server has."""
         known, total = 0, 0.0
         for server in servers:
             if server.load is not None:
@@ -256,9 +261,10 @@ class LeastLoad(ByScore):
         return total / known if known else 0.0
 
     def score(self, server: Server, basis: float, now: int) -> float:
-        """Its load with what it was given since it reported it.
+        """The reported load plus the sessions given since the report, by weight; `basis` without a report.
 
-        What a server was given that never reports is no measure of what it carries now, and would only grow.
+        Sessions given to a server that never reports are left out: their count would only grow, and does not measure
+        its present load.
         """
         if server.load is None:
             return basis
@@ -266,39 +272,39 @@ class LeastLoad(ByScore):
 
 
 class RandomOfTwo(Balancer):
-    """Two servers at random, and of them the one with fewer sessions for its weight."""
+    """Two servers at random, and of the two the server with fewer sessions for its weight."""
 
     def __init__(self, seed: int = 0) -> None:
         self._random = Random(seed)
         self._inner = WeightedLeastConnections()
 
     def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
-        """The better of two."""
+        """The better of two servers drawn at random."""
         two = self._random.sample(servers, min(2, len(servers)))
         return self._inner.choose(two, client, now)
 
     def prepare(self, servers: list[Server]) -> None:
-        """Forget the turns of servers that are gone."""
+        """Forget the turns of servers that have left the pool."""
         self._inner.prepare(servers)
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
-        """The better of the two that will be drawn next."""
-        state = self._random.getstate()
+        """The better of the two servers that will be drawn next."""
+        state = self._random.getstate()  # put back below, so that `choose` draws the same two
         two = self._random.sample(servers, min(2, len(servers)))
         self._random.setstate(state)
         return self._inner.pick(two, client, now)
 
 
 class Keyed(Balancer):
-    """A criterion that looks at the client."""
+    """A criterion that depends on the client's address."""
 
     keyed = True
 
     def highest(self, servers: list[Server], hashed: int, now: int) -> Server:
-        """The server with the highest draw for a client (by its hash): the largest of `weight` uniform draws.
+        """The server with the highest draw for a client's hash: the largest of `weight` uniform draws per server.
 
-        By logarithms: u ** (1 / weight) is greatest where -ln(u) / weight is least, which tells draws apart also
-        where weights are great and all the powers come close to 1.
+        Computed by logarithms: u ** (1 / weight) is greatest where -ln(u) / weight is least. This keeps draws distinct
+        where weights are great and all the powers are close to 1.
         """
         chosen, least = servers[0], 0.0
         for server in servers:
@@ -308,7 +314,7 @@ class Keyed(Balancer):
         return chosen
 
     def mixed(self, hashed: int, server: Server) -> int:
-        """A hash (64 bits) of a client, by its hash, and a server: SplitMix64's finalizer."""
+        """A 64-bit hash of a client's hash and a server (the finalizer of SplitMix64)."""
         mixed = (hashed ^ server.seed) + _GAMMA & _MASK
         mixed = (mixed ^ mixed >> 30) * _MIX_1 & _MASK
         mixed = (mixed ^ mixed >> 27) * _MIX_2 & _MASK
@@ -316,9 +322,9 @@ class Keyed(Balancer):
 
 
 class SourceHash(Keyed):
-    """A client's sessions all go to one server: the highest of a hash of client and server, by weight.
+    """The same server for all sessions of a client: the highest hash of client and server, by weight.
 
-    When a server goes, only its own clients move (rendezvous hashing).
+    When a server leaves, only its own clients move (rendezvous hashing).
     """
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
@@ -327,12 +333,12 @@ class SourceHash(Keyed):
 
 
 class Maglev(Keyed):
-    """Consistent hashing by a table: one look-up, shares by weight, and only the clients of a server that goes move.
+    """Consistent hashing by a table: a single look-up, shares by weight; a server that dies moves only its clients.
 
-    Each server walks the table in an order of its own and takes the next free place in its turn, as often as its
-    weight says, until the table is full. The table has all servers of the pool, dead ones too. From the place of
-    a server that may take no session, each client goes on in steps of its own; so no table is made anew when a server
-    dies or is full.
+    Each server walks the table in its own order and takes the next free place in its turn, as often as its weight says,
+    until the table is full. The table has all regular servers of the pool, dead servers too. From the place of a server
+    that may take no session, each client goes on in its own steps. So the table is not rebuilt when a server dies or is
+    full.
     """
 
     def __init__(self) -> None:
@@ -341,7 +347,7 @@ class Maglev(Keyed):
         self._table: list[int] = []
 
     def prepare(self, servers: list[Server]) -> None:
-        """Make the table, if names or weights have changed."""
+        """Build the table, if names or weights have changed."""
         self._servers = [server for server in servers if server.is_regular()]
         shape = tuple((server.name, server.weight) for server in self._servers)
         if shape != self._built_for:
@@ -349,9 +355,10 @@ class Maglev(Keyed):
             self._built_for = shape
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
-        """The server that has the client's place, or the next one that takes sessions.
+        """The server at the client's place, or the next server on its walk that takes sessions.
 
-        Where so few take any that some steps find none, as with backup servers, the highest draw among them decides.
+        When `MAGLEV_STEPS` places have no server that takes sessions, as with backup servers, the highest draw among
+        the candidates decides.
         """
         hashed = hash_of(client, "")
         place, step = hashed % _SIZE, hashed // _SIZE % (_SIZE - 1) + 1
@@ -363,13 +370,13 @@ class Maglev(Keyed):
         return self.highest(servers, hashed, now)
 
     def _is_let_in(self, server: Server, hashed: int, now: int) -> bool:
-        """Whether a client stays with a server in its slow start, which has a part of its clients only."""
+        """True when a client stays with its server; a server in slow start keeps only a share of its clients."""
         weight = server.effective_weight(now)
         return weight >= server.weight or self.mixed(hashed, server) / 2.0**64 * server.weight < weight
 
 
 def maglev_table(servers: Sequence[tuple[str, int]], size: int = MAGLEV_SIZE) -> list[int]:
-    """The table of servers (name, weight), as indices; `size` is prime, so every walk visits all places."""
+    """The table for servers (name, weight), as indices; `size` is prime, so every walk visits all places."""
     table = [-1] * size
     at = [hash_of(b"offset", name) % size for name, _ in servers]
     skip = [hash_of(b"skip", name) % (size - 1) + 1 for name, _ in servers]
@@ -379,7 +386,7 @@ def maglev_table(servers: Sequence[tuple[str, int]], size: int = MAGLEV_SIZE) ->
     while True:
         for index, (_, weight) in enumerate(servers):
             turns[index] += weight
-            if turns[index] < greatest:
+            if turns[index] < greatest:  # a server of weight w takes w places while the heaviest takes `greatest`
                 continue
             turns[index] -= greatest
             while table[at[index]] >= 0:
@@ -403,4 +410,4 @@ BALANCERS: dict[str, Callable[[], Balancer]] = {
     "source-hash": SourceHash,
     "maglev": Maglev,
 }
-"""Every criterion by the name it has in a VC table."""
+"""Every criterion by its name in a VC table."""

@@ -1,7 +1,7 @@
-"""Items in the order in which they came, any of which may leave at any time: a list that is linked through them.
+"""An intrusive doubly linked list: items in order of arrival, each of which may leave at any time.
 
-An `OrderedDict` does the same at ten times the cost, and the oldest of a plain dict is the more steps away the more
-have left before.
+An `OrderedDict` does the same at ten times the cost. In a plain dict the search for the oldest item takes a step for
+each item that has left before.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class Chained(Expiring):
-    """What can stand in a chain, in one at a time. It calls `stand_alone` when it is made."""
+    """An item of at most a single chain at a time. A derived class calls `stand_alone` when it is made."""
 
     __slots__ = ("_older", "_younger")
 
     def stand_alone(self) -> None:
-        """Stand in no chain, at first or again."""
+        """Clear the links: the item is in no chain, at first or again."""
         self._older: Chained | None = None
         self._younger: Chained | None = None
 
 
 class Chain:
-    """The items of a chain; each step takes the same time, however many there are."""
+    """A chain of items; each operation takes constant time."""
 
     __slots__ = ("_oldest", "_size", "_youngest")
 
@@ -37,7 +37,7 @@ class Chain:
         self._size = 0
 
     def add(self, item: Chained) -> None:
-        """Enter the youngest; it stands in no chain so far."""
+        """Append an item as the youngest; it must be in no chain."""
         item._older = self._youngest
         if self._youngest is None:
             self._oldest = item
@@ -47,7 +47,7 @@ class Chain:
         self._size += 1
 
     def remove(self, item: Chained) -> None:
-        """Take out an item that is in this chain."""
+        """Remove an item, which must be in this chain."""
         older, younger = item._older, item._younger
         if older is None:
             self._oldest = younger
@@ -61,7 +61,7 @@ class Chain:
         self._size -= 1
 
     def oldest(self, but: Chained | None = None) -> Any:
-        """The oldest item, leaving out one if it is the oldest; None when there is none."""
+        """The oldest item other than `but`; None when the chain has no other item."""
         oldest = self._oldest
         return oldest._younger if oldest is not None and oldest is but else oldest
 

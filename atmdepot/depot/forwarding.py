@@ -1,4 +1,4 @@
-"""Block 40: TCP packet forwarding. Read it from top to bottom: that is the way of a packet.
+"""Block 40: TCP packet forwarding. The methods stand in the order in which a packet passes them.
 
 ::
 
@@ -12,8 +12,8 @@
       class                  DSCP -> CLP of its cells
       cells                  segment, on the session's VC
 
-The packet is only read. It is dropped only when its server cannot be known, and each drop has its `DropReason`. What is
-not TCP finds its way in `other_traffic`.
+The packet is only read. It is dropped only when its server cannot be known, and each drop has its `DropReason`. Packets
+that are not TCP are forwarded in `other_traffic`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SYN, _RST = SYN, RST  # C numbers, where this is compiled
 
 
 def _in_place_of(old: Session) -> str:
-    """Why an old entry of the same flow made way for a session."""
+    """The reason why an old entry of the same flow made way for a session."""
     if old.closed_by:
         return "port reused"
     return "in place of one " + ("that its pool has lost" if old.server.alive else "on a dead server")
@@ -70,12 +70,12 @@ class Depot(AtmNode):
         self.others = OtherTraffic(self)
         self.orphans = Orphans(self)
         self.probes: dict[FlowKey, Server] = {}
-        """The depot's own probes: flows whose server is not chosen but given."""
+        """Flows of the depot's own probes; their server is given, not chosen by a balancer."""
 
     # From clients to servers.
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
-        """A client's packet, from the TUN device."""
+        """Forward a client's packet from the TUN device; time in ns."""
         packet = self.analyse_from_tun(octets)
         if packet is None:
             return
@@ -88,18 +88,19 @@ class Depot(AtmNode):
         if target is not None:
             self._to_server(octets, packet, target)
             if packet.fragment and not packet.later:
+                # Later fragments have no ports: these came first and waited to learn this target.
                 for held in self.fragments.first(packet, target, now):
                     self._to_server(held.octets, held.packet, target)
 
     def _target_of_first(self, octets: bytes, packet: Packet, now: int) -> Target | None:
-        """The target of a packet's first fragment; None when that is awaited, or (counted) can never pass."""
+        """The target of a packet's first fragment; None while that is awaited, or (counted) when it can never pass."""
         if self.management.pool_of_vip(packet.destination) is None:
             self.drops.count(DropReason.NOT_A_SERVICE, 1, octets)
             return None
         return self.fragments.later(octets, packet, now)
 
     def _session_target(self, octets: bytes, packet: Packet, tcp: TcpFields, now: int) -> Target | None:
-        """Where a TCP packet goes: with its session, which it may open; None (and counted) when it has none."""
+        """The target of a segment's session, which it may open; None (and counted) when it has no session."""
         key = packet.key()
         session = self.sessions.find(key)
         if session is None or self.sessions.is_new(session, tcp):
@@ -111,13 +112,14 @@ class Depot(AtmNode):
         self.sessions.track(session, tcp, now, True)
         session.packets_in += 1
         session.octets_in += len(octets)
+        # Only a SYN or data starts the wait for an answer; a probe's outcome is judged by the prober.
         if (tcp.length or is_opening(tcp.flags)) and not session.probe:
             server = session.server
             server.condition.asked(session.key, now)
         return session.target
 
     def pool_for(self, packet: Packet) -> Pool | DropReason:
-        """The pool for a packet of TCP or UDP that belongs to no session; the reason, when it cannot open one."""
+        """The pool for a TCP or UDP packet without a session; the drop reason when the packet cannot open a session."""
         pool = self.management.pool_at(packet.service(), packet.protocol)
         if pool is None:
             return DropReason.NOT_A_SERVICE
@@ -127,7 +129,7 @@ class Depot(AtmNode):
         return pool if has_room else DropReason.TABLE_FULL
 
     def _open_session(self, key: FlowKey, octets: bytes, packet: Packet, now: int) -> Session | None:
-        """A new session gets the preloaded next server and a VC; None (and counted) when it cannot be one."""
+        """Open a session with the preloaded next server and a VC; None (and counted) when it cannot be opened."""
         if self.probes and (server := self.probe_of(packet)) is not None:
             return self._open_probe(key, server, now)
         found = self.pool_for(packet)
@@ -146,13 +148,13 @@ class Depot(AtmNode):
         vp = self.vc_map.vps[server.vp]
         session.target = vp.open(session.category, session)
         pool.preload(now)
-        if self.sessions.observers:
+        if self.sessions.observers:  # no text is made for no listener
             reuse = "" if old is None else f", {_in_place_of(old)}"
             self.sessions.tell(session, SessionEvent.OPENED, pool.how(server) + reuse)
         return session
 
     def choose_by_eviction(self, pool: Pool, packet: Packet, now: int) -> Server | None:
-        """A server at its bound, of which a half-open session or an unanswered flow is evicted for this packet."""
+        """Evict a half-open session or unanswered flow of a server at its bound, and choose a server for the packet."""
         going = self.sessions.goes_for(pool.members, packet.tcp is not None)
         if going is None:
             return None
@@ -160,12 +162,12 @@ class Depot(AtmNode):
         return pool.choose(packet.source, now)
 
     def probe_of(self, packet: Packet) -> Server | None:
-        """The server that a probe of the depot's own asks after with this SYN: it has a place in the fullest table."""
+        """The server that the depot probes with this SYN, else None. A probe has a place even in a full table."""
         tcp = packet.tcp
         return self.probes.get(packet.key()) if tcp is not None and is_opening(tcp.flags) else None
 
     def _open_probe(self, key: FlowKey, server: Server, now: int) -> Session:
-        """A probe of the depot's own takes the default VC of the server that it asks after, and counts for nothing."""
+        """Open a session for the depot's own probe, on the default VC of the probed server; it is not counted."""
         session = Session(key, server, self.qos.category(0), now, probe=True)
         session.target = self.vc_map.vps[server.vp].default_target
         self.sessions.open(session, now)
@@ -173,7 +175,7 @@ class Depot(AtmNode):
         return session
 
     def is_answered_orphan(self, packet: Packet, tcp: TcpFields) -> bool:
-        """Whether the client of a packet that found no session is sent an RST (the patent drops)."""
+        """True when a segment without a session is answered with an RST (the patent only drops it)."""
         return (self.network.sessions.orphan == "reset" and not tcp.flags & (_RST | _SYN)
                 and self.management.pool_of_vip(packet.destination) is not None)
 
@@ -186,7 +188,7 @@ class Depot(AtmNode):
     # From servers to clients.
 
     def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
-        """Cells (a multiple of 53 octets) that a link gave."""
+        """Take cells (a multiple of 53 octets) from a link; time in ns."""
         link = self.links[name]
         for sdu in link.receive(cells, now):
             vc, octets = sdu.vc, sdu.octets
@@ -208,7 +210,7 @@ class Depot(AtmNode):
             self.links[link].drops.count(DropReason.BAD_STATISTICS, 1, sdu, vc)
 
     def _may_pass(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
-        """Follow a server's packet; False (and counted) when it belongs to no session of a server on this link."""
+        """Follow a server's packet; False (and counted) when it belongs to no session of the server on this link."""
         tcp = packet.tcp
         if tcp is None:
             return self.others.may_pass(link, vc, octets, packet, now)
@@ -216,6 +218,7 @@ class Depot(AtmNode):
         if session is None:
             return False
         server = session.server
+        # An RST to a SYN says that no process listens; a probe's outcome is judged by the prober.
         if tcp.flags & _RST and is_half_open(session) and not session.probe:
             server.condition.refused()
         self.sessions.track(session, tcp, now, False)
@@ -225,7 +228,7 @@ class Depot(AtmNode):
         return True
 
     def _answered_session(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> Session | None:
-        """The session whose own the VC is, as nearly always, or else the flow's, or one that is adopted; else None."""
+        """The session that owns the VC (nearly always), else the flow's session, else an adopted session, or None."""
         owner = vc.owner
         if isinstance(owner, Session) and packet.answers(owner.key):
             return owner
@@ -238,18 +241,18 @@ class Depot(AtmNode):
         return session
 
     def server_on(self, link: str) -> Server | None:
-        """The server at the far end of a link; None while no server of the VC table is there."""
+        """The server at the far end of a link; None while the VC table has no server there."""
         return self.management.server_on.get(self.vc_map.on_link[link].name)
 
     def is_allowed(self, link: str, packet: Packet) -> bool:
-        """True when a packet may pass from a server's side for its source alone (`servers.X.allow`)."""
+        """True when the source address alone lets a packet pass from a server's side (`servers.X.allow`)."""
         server = self.server_on(link)
         return server is not None and server.allows(packet.source)
 
     # In time.
 
     def handle_timer(self, now: int) -> None:
-        """Expire sessions, fragments and unfinished PDUs, and notice servers that have fallen silent."""
+        """Expire sessions, fragments and unfinished PDUs, and detect servers that have fallen silent."""
         self.sessions.expire(now)
         self.fragments.expire(now)
         self.probing.check(self.management.servers.values(), now)
@@ -258,24 +261,25 @@ class Depot(AtmNode):
         self.vc_map.close_strays()
 
     def next_timer(self) -> int | None:
-        """When `handle_timer` has something to do (ns), or None."""
+        """The time (ns) at which `handle_timer` is next due, or None."""
         times = [self.sessions.next_timer(), self.fragments.next_timer(),
                  self.probing.next_timer(self.management.servers.values()),
                  *(link.reassembler.next_timer() for link in self.links.values())]
         return min((time for time in times if time is not None), default=None)
 
     def wheels(self) -> list[TimerWheel]:
-        """The sessions' wheel."""
+        """The timer wheel of the sessions."""
         return [self.sessions._wheel]
 
     def stood_still(self, span: int, now: int) -> None:
-        """Count the time in which this process heard nobody for no server's silence."""
+        """Exclude a span of time (ns, until now) in which this process did not run from every server's silence."""
         self.probing.stood_still(self.management.servers.values(), span, now)
 
     def reconfigure(self, network: Network, now: int) -> None:
-        """Take over what a changed VC table may change while sessions go on: servers, pools, balancing, timers.
+        """Take over the parts of a changed VC table that may change while sessions go on.
 
-        Everything or nothing: when a part of the table cannot be taken over, all is as before, and it is raised why.
+        These are servers, pools, balancing and timers. The change is atomic: when a part of the table cannot be taken
+        over, the state before is restored and the error is raised.
         """
         pools = self.management.pools.values()
         with restored_on_failure(self.management, *pools, *(pool.balancer for pool in pools), and_attributes_of=(
@@ -286,12 +290,12 @@ class Depot(AtmNode):
             self.probing.use(network.probing, self.management.servers.values())
 
     def subscribe(self, observer: Observer) -> None:
-        """Tell an observer of drops and of what happens to sessions."""
+        """Report drops and session events to an observer."""
         super().subscribe(observer)
         self.sessions.subscribe(observer.session_changed)
 
     def unsubscribe(self, observer: Observer) -> None:
-        """Tell an observer no more."""
+        """Stop reporting to an observer."""
         super().unsubscribe(observer)
         self.sessions.unsubscribe(observer.session_changed)
 

@@ -1,7 +1,7 @@
-"""A server as the depot knows it: what a balancer sees of it, its condition, and what it carries.
+"""A server as the depot knows it: the figures that a balancer reads, its condition, and its load.
 
-This module decides what a server's condition is by what is reported of it (`probing`); it looks at no clock and no
-socket. Times in ns.
+This module decides a server's condition from the reports about it (`probing`); it reads no clock and no socket. Times
+in ns.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Server as ServerSettings
     from atmdepot.wire.flows import FlowKey
 
-_MAX_ASKERS = 128
+_MAX_ASKERS = 128  # waiting sessions remembered: bounded, since each client adds as many as it likes
 _ENOUGH_CLIENTS = 64
-"""The most that `no_ack_sessions` may ask for."""
+"""The maximum of `no_ack_sessions`."""
 _NETWORK = 8
-"""A client of IPv6 has a /64 to itself, and any address in it."""
+"""Octets of an IPv6 address that name the client: it may use any address of its /64."""
 _WEIGHT_UNIT = 100
 """Weights are counted in hundredths, so that a slow start has steps between 0 and weight 1."""
 
 
 class Outcome(StrEnum):
-    """How a probe ended."""
+    """The outcome of a probe."""
 
     ANSWERED = "answered"
     REFUSED = "connection refused"
@@ -44,7 +44,7 @@ class Outcome(StrEnum):
 
 
 class Fault(StrEnum):
-    """What is wrong with a server, by the way in which it was noticed."""
+    """A fault of a server, by the means that detected it."""
 
     PROBE = "probe"
     STATISTICS = "statistics"
@@ -54,7 +54,7 @@ class Fault(StrEnum):
 
 
 class Condition:
-    """What is known of one server."""
+    """The condition of a server: its faults, and the evidence from probes, statistics and sessions."""
 
     __slots__ = ("_askers", "_datagrams", "_failures", "_full", "_successes", "alive", "faults", "last_outcome",
                  "last_report", "not_made", "on_suspicion", "recovered", "reported_at", "since", "suspect", "why")
@@ -63,21 +63,21 @@ class Condition:
         self.alive = True
         self.since = now
         self.why = "at start"
-        self.recovered = False  # as against never having failed: slow start is for the former only
+        self.recovered = False  # it has failed and come back; slow start is for these servers only
         self.faults: dict[Fault, str] = {}
         self.last_outcome: Outcome | None = None
         self.last_report: Statistics | None = None
         self.reported_at: int | None = None
-        self.suspect = False  # a session was refused, or several are silent: probe at once, and without a pause
-        self.on_suspicion: Callable[[], object] | None = None  # whoever probes may wait for it
+        self.suspect = False  # a session was refused, or several are silent: probe at once, without a pause
+        self.on_suspicion: Callable[[], object] | None = None  # wakes the prober, which may be pausing
         self.not_made = 0  # probes that the depot's host could not make
-        self._askers: dict[FlowKey, int] = {}  # sessions that wait for an answer, and since when; the first first
-        self._full = False  # of sessions of enough clients
+        self._askers: dict[FlowKey, int] = {}  # sessions that wait for an answer, and since when; oldest first
+        self._full = False  # `_askers` has sessions of enough clients: no more are added
         self._failures = self._successes = 0
         self._datagrams = FullDatagrams()
 
     def refused(self) -> None:
-        """A session was refused. The server may have lost its process, so it is suspect until it was probed."""
+        """Note that a session was refused. The server's process may be gone, so it is suspect until it is probed."""
         self._suspect()
 
     def _suspect(self) -> None:
@@ -89,14 +89,14 @@ class Condition:
     # Silence where an ACK was due.
 
     def asked(self, session: FlowKey, now: int) -> None:
-        """A client's SYN or data went to the server, in the session of this flow."""
+        """Note that a client's SYN or data went to the server, in the session of this flow."""
         if len(self._askers) < _MAX_ASKERS:
             self._askers.setdefault(session, now)
         elif not self._full:
             self._make_room()
 
     def _make_room(self) -> None:
-        """Keep one session of each client, so that no client fills the place of all others."""
+        """Keep only the oldest session of each client, so that no client takes the places of the rest."""
         first: dict[bytes, FlowKey] = {}
         for session in self._askers:
             first.setdefault(_client(session), session)
@@ -104,7 +104,7 @@ class Condition:
         self._full = len(first) >= _ENOUGH_CLIENTS
 
     def answered(self, now: int) -> None:
-        """Anything came from the server."""
+        """Note that a packet came from the server."""
         if self._askers:
             self._forget_askers()
             if self.faults:
@@ -115,14 +115,14 @@ class Condition:
         self._full = False
 
     def check_silence(self, settings: Settings, now: int) -> None:
-        """Several sessions without an answer make a server suspect; where its last probe had none, it is dead."""
+        """Suspect the server when several sessions have no answer; it is dead when its last probe had no answer too."""
         due = self._silent_at(settings)
         if due is not None and due <= now:
             self._suspect()
             self._judge_silence(settings, now)
 
     def _judge_silence(self, settings: Settings, now: int) -> None:
-        """Where the last probe had no answer, it is a fault that as many different clients wait for theirs, too."""
+        """Raise the NO_ACK fault when the last probe and the sessions of `no_ack_sessions` clients have no answer."""
         if not settings.no_ack or Fault.NO_ACK in self.faults or self.last_outcome is not Outcome.SILENT:
             return
         waited = [(session, since) for session, since in self._askers.items() if since + settings.no_ack <= now]
@@ -133,7 +133,10 @@ class Condition:
             self.suspect = False
 
     def _silent_at(self, settings: Settings) -> int | None:
-        """When enough sessions will each have waited long enough: one that began to wait just now proves nothing."""
+        """The time at which `no_ack_sessions` sessions will each have waited for `no_ack`.
+
+        A session that began to wait just now proves no silence. None when silence is not watched, or too few wait.
+        """
         if not settings.no_ack or self.suspect or self.faults:
             return None
         last = next(islice(self._askers.values(), settings.no_ack_sessions - 1, None), None)
@@ -142,7 +145,7 @@ class Condition:
     # Statistics.
 
     def report(self, statistics: Statistics, now: int) -> None:
-        """A report came from the edge node; it also tells how its server answered there."""
+        """Take a report of the edge node, which also says how its server answered there."""
         self.last_report = statistics
         self.reported_at = now
         self._clear(Fault.STATISTICS, "statistics received again", now)
@@ -156,7 +159,7 @@ class Condition:
             self._clear(Fault.REPORTED, "the edge node reports that its server answers", now)
 
     def check_statistics(self, settings: Settings, now: int) -> None:
-        """Reports that stop mean the link or the edge node; whether there are any, the first one tells."""
+        """Raise a fault when reports stop: the link or the edge node is down. The first report starts the watch."""
         if self.reported_at is None or not settings.statistics_timeout:
             return
         silence = now - self.reported_at
@@ -164,7 +167,7 @@ class Condition:
             self._raise(Fault.STATISTICS, f"no statistics for {_seconds(silence)}", now)
 
     def check_datagrams(self, statistics: Statistics, path: PathCondition, now: int) -> None:
-        """Reports pass where long datagrams may not: then every page hangs that is longer than a datagram."""
+        """Raise a fault when only short datagrams pass: reports arrive, but pages longer than a datagram hang."""
         self._datagrams.note(statistics, path)
         if trouble := self._datagrams.trouble():
             self._raise(Fault.FULL_DATAGRAMS, trouble, now)
@@ -172,13 +175,13 @@ class Condition:
             self._clear(Fault.FULL_DATAGRAMS, "full datagrams arrive again", now)
 
     def stood_still(self, span: int, now: int) -> None:
-        """Move all that was waited for on, by a span of time (ns, until now) in which no answer could be heard."""
+        """Move the start of each wait on by a span of time (ns, until now) in which no answer could be heard."""
         if self.reported_at is not None:
             self.reported_at = min(self.reported_at + span, now)
         self._askers = {session: min(since + span, now) for session, since in self._askers.items()}
 
     def next_times(self, settings: Settings) -> list[int]:
-        """When a silence becomes a fault, if nothing comes until then."""
+        """The times at which a silence becomes a fault, if no report and no answer comes before."""
         silent_at = self._silent_at(settings)
         times = [] if silent_at is None else [silent_at]
         if settings.statistics_timeout and self.reported_at is not None and Fault.STATISTICS not in self.faults:
@@ -188,9 +191,9 @@ class Condition:
     # Probes and polls.
 
     def probed(self, outcome: Outcome, settings: Settings, now: int, began: int | None = None) -> None:
-        """A probe or a poll has ended, which began then if not just now.
+        """Take the outcome of a probe or a poll; `began` is its start in ns, None for now.
 
-        `fall` failures in a row are a fault, `rise` successes end it.
+        `fall` failures in a row are a fault, `rise` successes in a row end it.
         """
         if outcome is not Outcome.ANSWERED and began is not None and self._is_past(began):
             return
@@ -210,11 +213,11 @@ class Condition:
             self._judge_silence(settings, now)
 
     def not_probed(self) -> None:
-        """Count a probe that the depot's own host could not make: it says nothing of the server."""
+        """Count a probe that the depot's own host could not make; the server's condition stays."""
         self.not_made += 1
 
     def _is_past(self, began: int) -> bool:
-        """Whether what was waited for since then, in vain, tells of the time before the server came back."""
+        """True when a failed wait began before the server came back alive, so it says no more of it."""
         return self.alive and began < self.since
 
     # The lists.
@@ -227,6 +230,7 @@ class Condition:
         self.why = self.diagnosis()
 
     def _clear(self, fault: Fault, what: str, now: int) -> None:
+        # Called with every report and probe: only the end of a fault that was raised changes the server's state.
         if self.faults.pop(fault, None) is None:
             return
         if self.faults:
@@ -240,7 +244,7 @@ class Condition:
             self._forget_askers()
 
     def diagnosis(self) -> str:
-        """What the faults mean together."""
+        """The cause that the faults together point to, with each fault's text."""
         told = "; ".join(self.faults.values())
         if Fault.STATISTICS in self.faults:
             return f"link or edge node down: {told}"
@@ -252,29 +256,29 @@ class Condition:
 
 
 class Member:
-    """What a balancer chooses among, as far as the criteria know it."""
+    """A candidate of a balancer: the attributes and methods that the criteria read."""
 
     __slots__ = ("load", "name", "position", "primary_sessions", "seed", "sessions_since_report", "weight")
 
     def be_called(self, name: str) -> None:
-        """Take a name, and a hash of it."""
+        """Set the name, and the 64-bit hash of it that keyed criteria read."""
         self.name, self.seed = name, hash_of(b"", name)
 
     def takes_sessions(self) -> bool:
-        """Whether a new session may be given to it."""
+        """True when a new session may be given to it."""
         raise NotImplementedError
 
     def is_regular(self) -> bool:
-        """Whether it is no backup, and has a weight."""
+        """True when it is no backup and its weight is above 0."""
         raise NotImplementedError
 
     def effective_weight(self, now: int) -> int:
-        """Its weight in hundredths at this time; `weight` is the whole."""
+        """The weight in hundredths at this time, as slow start has it; `weight` is the full weight."""
         raise NotImplementedError
 
 
 class Server(Member):
-    """A server as the depot knows it: where it is, its condition, and what it carries."""
+    """A server as the depot knows it: its VP and link, its condition, and its sessions."""
 
     __slots__ = ("_allowed", "_bound", "_has_weight", "_slow_start", "condition", "draining", "entries", "flows",
                  "flows_leave_at", "is_backup", "link", "path", "settings", "total_sessions", "vp")
@@ -284,17 +288,17 @@ class Server(Member):
         self.configure(position, settings, vp, link)
         self.condition = Condition(now)
         self.draining = False
-        self.flows_leave_at = 0  # in ns; has a meaning while it is draining
-        self.entries = 0  # in both tables, probes too: all that refers to it
+        self.flows_leave_at = 0  # in ns; only valid while draining
+        self.entries = 0  # entries in both tables that refer to it, probes too
         self.flows = 0
         self.primary_sessions = self.total_sessions = self.sessions_since_report = 0
         self.load: float | None = None
         self.path = PathCondition()
 
     def configure(self, position: int, settings: ServerSettings, vp: str, link: str) -> None:
-        """Take over what a VC table says of it."""
+        """Take over its settings from a VC table."""
         self.position, self.settings, self.vp, self.link = position, settings, vp, link
-        # Looked at for each new session.
+        # Copied from the settings, since they are read for each new session.
         self._bound, self.is_backup, self._has_weight = settings.max_sessions, settings.backup, settings.weight > 0
         self.weight, self._slow_start = settings.weight * _WEIGHT_UNIT, int(settings.slow_start)
         self._allowed = Networks(settings.allow)
@@ -304,31 +308,31 @@ class Server(Member):
         return self._allowed.hold(source)
 
     def forget_condition(self, now: int) -> None:
-        """Begin anew with its condition: it was out of the VC table, so what is known of it is old."""
+        """Reset the condition: the server was out of the VC table, so its evidence is out of date."""
         self.condition = Condition(now)
         self.load = None
         self.path = PathCondition()
 
     @property
     def alive(self) -> bool:
-        """Whether it is on the alive-list."""
+        """True when it is on the alive-list."""
         return self.condition.alive
 
     def takes_sessions(self) -> bool:
-        """Whether a new session may be given to it. A method, since a property is a detour where this is compiled."""
+        """True when a new session may be given to it. A method: a property is slower when compiled."""
         return self.condition.alive and not self.draining and not 0 < self._bound <= self.primary_sessions
 
     def takes_one_for_another(self) -> bool:
-        """Whether it is at its bound, so that a new session may be given to it when one that it has goes."""
+        """True when it is at its bound (`max_sessions`) and may take a new session if an old session is evicted."""
         return (self.condition.alive and not self.draining and 0 < self._bound == self.primary_sessions
                 and (self.is_backup or self._has_weight))
 
     def is_regular(self) -> bool:
-        """Whether it is no backup, and has a weight: backup servers are for when no other is there."""
+        """True when it is no backup and its weight is above 0; backups serve only when no regular server can."""
         return not self.is_backup and self._has_weight
 
     def effective_weight(self, now: int) -> int:
-        """Its weight in hundredths; after a recovery it grows in tenths to the whole over `slow_start`."""
+        """The weight in hundredths; after a recovery it grows to the full weight in ten steps over `slow_start`."""
         if self.condition.recovered and self._slow_start:
             since = now - self.condition.since
             if since < self._slow_start:
@@ -337,7 +341,7 @@ class Server(Member):
 
 
 def _client(session: FlowKey) -> bytes:
-    """The client of a flow, as far as it cannot choose another address for each session."""
+    """The part of a flow's client address that the client cannot vary: all of IPv4, the /64 of IPv6."""
     source = flow_of_key(session)[1]
     return source if len(source) == 4 else source[:_NETWORK]
 
@@ -347,5 +351,5 @@ def _seconds(ns: int) -> str:
 
 
 def hash_of(octets: bytes, name: str) -> int:
-    """64 bits of a hash of octets, keyed by a name (BLAKE2b)."""
+    """A 64-bit hash of octets, keyed by a name (BLAKE2b)."""
     return int.from_bytes(blake2b(octets, digest_size=8, key=name.encode()[:64]).digest(), "big")

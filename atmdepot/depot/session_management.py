@@ -1,4 +1,4 @@
-"""Block 42: session management. For each service it holds the preloaded next server, chosen ahead of its session."""
+"""Block 42: session management. It holds the preloaded next server of each service, chosen ahead of the session."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from atmdepot.depot.balancing import Balancer
     from atmdepot.wire.flows import FlowKey
 
-_ANY_PORT = 0
+_ANY_PORT = 0  # the key of a service without ports
 _UDP = PROTOCOL_UDP  # a C number, where this is compiled
 class Pool:
-    """The servers of one service and the balancer that chooses among them."""
+    """The servers of a service and the balancer that chooses among them."""
 
     __slots__ = ("_next", "balancer", "balancing", "members", "name", "servers")
 
@@ -33,20 +33,20 @@ class Pool:
         self._next: Server | None = None
 
     def take_next(self, client: bytes, now: int) -> Server | None:
-        """The server for a new session of `client`; None when none may take it.
+        """Take the server for a new session of `client` (an address); None when no server may take it.
 
-        It is the preloaded one, unless that was lost in the meantime or the criterion looks at the client.
+        It is the preloaded server, unless that may no longer take a session or the criterion is keyed.
         """
         server = self.take_preloaded()
         return self.choose(client, now) if server is None else server
 
     def take_preloaded(self) -> Server | None:
-        """The server that was chosen ahead, if it may still take a session."""
+        """Take the preloaded server if it may still take a session, else None."""
         server, self._next = self._next, None
         return server if server is not None and server.takes_sessions() else None
 
     def would_give(self, client: bytes, now: int) -> Server | None:
-        """The server that `take_next` would give; no turn is used up."""
+        """The server that `take_next` would return; takes no turn."""
         if self._next is not None and self._next.takes_sessions():
             return self._next
         candidates = self.candidates()
@@ -54,7 +54,7 @@ class Pool:
 
     @property
     def preloaded(self) -> Server | None:
-        """The server that was chosen ahead, or None."""
+        """The preloaded server, or None."""
         return self._next
 
     def preload(self, now: int) -> None:
@@ -63,7 +63,7 @@ class Pool:
             self._next = self.choose(b"", now)
 
     def change(self, servers: Sequence[Server]) -> None:
-        """Take over the servers of a changed table; the one chosen ahead keeps its turn if it may still be chosen."""
+        """Take over the servers of a changed table; the preloaded server stays if it is still a regular server here."""
         self.servers = list(servers)
         self.balancer.prepare(self.servers)
         self.members = frozenset(servers)
@@ -72,11 +72,11 @@ class Pool:
             self._next = None
 
     def how(self, server: Server) -> str:
-        """How a server of the pool came to be chosen."""
+        """The criterion that chose a server of the pool, in words."""
         return f"{self.balancing}, backup" if server.settings.backup else self.balancing
 
     def candidates(self) -> list[Server]:
-        """The servers among which the balancer chooses now."""
+        """The regular servers that take sessions now; the backup servers when no regular server does."""
         ready, backup = [], []
         for server in self.servers:
             if server.takes_sessions():
@@ -87,27 +87,27 @@ class Pool:
         return ready or backup
 
     def choose(self, client: bytes, now: int) -> Server | None:
-        """The balancer's choice for a client; None when no server may take a session."""
+        """Take the balancer's choice for a client; None when no server may take a session."""
         candidates = self.candidates()
         return self.balancer.choose(candidates, client, now) if candidates else None
 
     def server_of(self, client: bytes) -> Server | None:
-        """The server for what belongs to no session: the same one for a client while the alive-list stands."""
+        """The server for a client's packets without a session: the same server while the alive-list does not change."""
         alive = [server for server in self.servers if server.alive]
         return alive[sum(client) % len(alive)] if alive else None
 
 
 class SessionManagement:
-    """All services: the pool that a packet's VIP and port lead to."""
+    """The pools of all services, by VIP, port and protocol."""
 
     def __init__(self, network: Network, now: int) -> None:
-        """Make the servers and pools of a VC table."""
+        """Build the servers and pools of a VC table."""
         self.servers: dict[str, Server] = {}
         self.pools: dict[str, Pool] = {}
         self.server_on: dict[str, Server] = {}
         """The server at the far end of each VP."""
         self._removed: dict[str, Server] = {}
-        """Servers that a reload took out of the table, while entries refer to them or they are draining."""
+        """Servers that a reload took out of the table, kept while entries refer to them or they are draining."""
         self._by_service: dict[bytes, Pool] = {}
         self._by_udp_service: dict[bytes, Pool] = {}
         self._by_vip: dict[bytes, Pool] = {}
@@ -115,7 +115,7 @@ class SessionManagement:
         self.configure(network, now)
 
     def configure(self, network: Network, now: int) -> None:
-        """Take over a VC table's servers, weights, pools and criteria; what is known of a server stays known."""
+        """Take over a VC table's servers, weights, pools and criteria; a server keeps its condition and sessions."""
         servers = {}
         for position, (name, settings) in enumerate(network.servers.items()):
             vp, link = _path_to(network, settings.node)
@@ -138,14 +138,14 @@ class SessionManagement:
         self._index(network)
 
     def _put_back(self, name: str, now: int) -> Server | None:
-        """The server of that name that was removed, with the sessions that it still has."""
+        """The removed server of that name, with its remaining sessions; None when no entry kept it."""
         server = self._removed.get(name)
         if server is not None:
             server.forget_condition(now)
         return server
 
     def _keep_removed(self, servers: dict[str, Server]) -> None:
-        """One server a name as long as entries refer to it, or an operator drains it; all others are forgotten."""
+        """Keep servers that left the table while entries refer to them or they drain, by name; forget the rest."""
         self._removed = {name: server for name, server in (self._removed | self.servers).items()
                          if name not in servers and (server.entries or server.draining)}
 
@@ -163,24 +163,24 @@ class SessionManagement:
                         pools[vip.packed + port.to_bytes(2, "big")] = self.pools[name]
 
     def pool_of(self, vip: bytes, port: int, protocol: int = PROTOCOL_TCP) -> Pool | None:
-        """The pool of a port of a VIP, of TCP or UDP."""
+        """The pool of a VIP (4 or 16 octets) and port, for TCP or UDP; None when no service has them."""
         return self.pool_at(vip + port.to_bytes(2, "big"), protocol)
 
     def pool_at(self, service: bytes, protocol: int = PROTOCOL_TCP) -> Pool | None:
-        """The pool of a VIP and a port, as octets (port 0 of a service stands for all), of TCP or UDP."""
+        """The pool of a VIP and port in octets, for TCP or UDP, else of the VIP's port 0, which means any port."""
         pools = self._by_udp_service if protocol == _UDP else self._by_service
         pool = pools.get(service)
         return pools.get(service[:-2] + _ANY_PORT.to_bytes(2, "big")) if pool is None else pool
 
     def has_lost(self, server: Server, key: FlowKey) -> bool:
-        """Whether a session or flow, by its key, is lost with its server: dead, or in the service's pool no more."""
+        """True when the server of a session or flow (by its key) is dead, or no longer in the service's pool."""
         if not server.alive:
             return True
         pool = self.pool_at(service_of_key(key), key[0])
         return pool is None or server not in pool.members
 
     def pool_of_vip(self, vip: bytes) -> Pool | None:
-        """The pool that answers for a VIP as a whole (ICMP and the like)."""
+        """The pool that answers for a VIP as a whole, for protocols without ports (ICMP); None when it is no VIP."""
         return self._by_vip.get(vip)
 
     def serves(self, server: Server, vip: bytes) -> bool:

@@ -1,8 +1,8 @@
 """Map 50: the primary and the secondary table of sessions (patent, figure 4).
 
-The primary table holds live sessions; a session that has closed, or was idle too long, stays in the secondary table
-for 2 MSL, so that late packets still find their server. Look-ups try the primary table first. Every packet of a known
-session is forwarded whatever the states guessed here; they only decide when an entry moves.
+The primary table holds live sessions. A session that has closed, or was idle too long, stays in the secondary table for
+2 MSL, so that late packets still find their server. Look-ups try the primary table first. Every packet of a known
+session is forwarded in any state; the states guessed here only decide when an entry moves.
 """
 
 from __future__ import annotations
@@ -34,25 +34,26 @@ _UNKNOWN = UNKNOWN
 _CLOSED, _LISTEN, _SYN_SENT, _SYN_RECEIVED, _ESTABLISHED = (NUMBERS[state] for state in (
     TcpState.CLOSED, TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED, TcpState.ESTABLISHED))
 _GREATEST_SCALE = 14
-"""Window scale options are at most that (RFC 7323 section 2.3)."""
+"""The greatest window scale (RFC 7323 section 2.3)."""
 (_SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN,
  _GETS_FIN) = EVENTS.values()
 _LOOKED_AT = 8
-"""The oldest entries that are looked at for a server at its bound."""
-_PROBE_LINGERS = 2_000_000_000
+"""Oldest entries searched for an entry to evict on a server at its bound."""
+_PROBE_LINGERS = 2_000_000_000  # ns: the depot's own probes need no 2 MSL
 _NEVER_ESTABLISHED_LINGERS = 5_000_000_000
-"""A session that was reset in its handshake has no late data: it needs no 2 MSL, only time for what is on the way.
+"""Life (ns) in the secondary table of a session reset in its handshake.
 
-A handshake that only took too long may still end (Linux sends its SYN for 127 s), so its entry stays for 2 MSL.
+It has no late data, so it needs no 2 MSL, only time for packets in flight. A handshake that only took too long may
+still end (Linux sends its SYN for 127 s), so its entry stays for 2 MSL.
 """
 _AFTER_DOUBTFUL_RST = 10_000_000_000
-"""An RST in the window, but not at the exact number, leaves a session 10 s, unless it shows life (RFC 5961)."""
+"""Life (ns) of a session after an RST in the window but not at the exact number, until a later packet (RFC 5961)."""
 
 
 class Table(StrEnum):
-    """Where an entry stands."""
+    """The table that holds an entry."""
 
-    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each packet
+    __hash__ = str.__hash__  # Enum's own hash is a Python function, and these are looked up for each packet
 
     PRIMARY = "primary"
     SECONDARY = "secondary"
@@ -60,13 +61,13 @@ class Table(StrEnum):
 
 
 class SessionEvent(StrEnum):
-    """What is told of an entry.
+    """An event of an entry, as observers hear it.
 
-    `OPENED` comes first, and `GONE` last. `CLOSED` comes whenever an entry leaves the primary table, `REVIVED` when it
-    comes back; `ESTABLISHED` when the handshake is over, which a UDP flow does not have.
+    `OPENED` comes first, and `GONE` last. `CLOSED` comes each time the entry leaves the primary table, `REVIVED` each
+    time it comes back. `ESTABLISHED` comes at the end of the handshake, and so never for a UDP flow.
     """
 
-    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each packet
+    __hash__ = str.__hash__  # Enum's own hash is a Python function, and these are looked up for each packet
 
     OPENED = "opened"
     ESTABLISHED = "established"
@@ -76,7 +77,7 @@ class SessionEvent(StrEnum):
 
 
 class Session(Chained):
-    """An entry: the flow, its server and VC, what both ends were seen to do, and when."""
+    """An entry: the flow, its server and VC, the guessed states of both ends, counts and times (ns)."""
 
     __slots__ = (
         "category", "client", "closed_by", "key", "last_seen", "number", "octets_in", "octets_out", "opened", "opening",
@@ -91,12 +92,12 @@ class Session(Chained):
     def _begin(self, key: FlowKey, server: Server, category: ServiceCategory, now: int, probe: bool) -> None:
         self.stand_nowhere(0)
         self.stand_alone()
-        self.number = 0  # 1, 2, 3... from when it is entered on
+        self.number = 0  # 1, 2, 3..., given when it is entered
         self.key = key
         self.server = server
         self.category = category
         self.probe = probe
-        self.opening = False  # half-open, never established; of a flow: not answered yet
+        self.opening = False  # a session never established, or a flow not answered yet
         self.target: Target
         self.client = side_in(_CLOSED)
         self.server_side = side_in(_LISTEN)
@@ -113,17 +114,17 @@ class Session(Chained):
 
     @property
     def vc(self) -> Vc:
-        """Its VC there."""
+        """Its VC in that VP."""
         return self.target.vc
 
     @property
     def is_tcp(self) -> bool:
-        """Whether it is a TCP session, not a UDP flow."""
+        """True for a TCP session, False for a UDP flow."""
         return self.key[0] == PROTOCOL_TCP
 
 
 def session_of(key: FlowKey, server: Server, category: ServiceCategory, now: int) -> Session:
-    """A new session; the class does the same, but a call of it costs as much as all else where this is compiled."""
+    """Make a session, as the class does. Compiled, to call the class costs as much as the rest of the opening."""
     session = Session.__new__(Session)
     session._begin(key, server, category, now, False)
     return session
@@ -134,19 +135,19 @@ _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE = SessionEvent.ESTABLISHED, SessionE
 
 
 def is_half_open(session: Session) -> bool:
-    """Whether the handshake is not over. A function, since a property is a detour where this is compiled."""
+    """True until the handshake is over. A function: a property is slower when compiled."""
     return is_in_handshake(session.client.state_number) or is_in_handshake(session.server_side.state_number)
 
 
 SessionObserver = Callable[[Session, SessionEvent, str], None]
-"""Hears what happens to an entry, and why."""
+"""A callback that hears each event of an entry, and the reason."""
 
 
 class SessionTables:
     """Both tables, their expiry and their bounds. `released` is called when an entry has left both.
 
-    Every entry has a number, in the order in which they were entered: UDP flows and the depot's own probes, too.
-    Observers hear of every event; whoever enters an entry tells them `OPENED`, with the target known.
+    Every entry has a number, in order of entry: UDP flows and the depot's own probes too. Observers hear every event.
+    The caller that enters an entry reports `OPENED` itself, since only then the target is known.
     """
 
     def __init__(
@@ -157,66 +158,66 @@ class SessionTables:
         self.secondary: dict[FlowKey, Session] = {}
         self.opened = self.adopted = 0
         self.evicted = 0
-        """Half-open sessions that made room."""
+        """Half-open sessions evicted so far."""
         self.evicted_closed = 0
-        """Entries of the secondary table that made room."""
+        """Entries of the secondary table evicted so far."""
         self.evicted_unanswered = 0
-        """UDP flows without an answer that made room."""
+        """Unanswered UDP flows evicted so far."""
         self.last_number = 0
         self.observers: tuple[SessionObserver, ...] = ()
         self.use(timers)
         self._released = released
         self._is_lost = _is_on_dead_server if is_lost is None else is_lost
         self._wheel = TimerWheel()
-        # Each entry that may be evicted stands in one of these, the oldest first, so that none is ever searched for.
+        # Each entry that may be evicted is in one of these chains, oldest first, so that eviction needs no search.
         self._half_open, self._closed, self._unanswered = Chain(), Chain(), Chain()
 
     def use(self, timers: SessionTimers) -> None:
-        """Go by other times and bounds from here on."""
+        """Apply other times and bounds from now on."""
         self.timers = timers
-        # Read for each packet, or for each session.
+        # Copied from the settings, since they are read for each packet or each session.
         self._idle, self._two_msl, self._half_open_time = timers.idle, timers.two_msl, timers.half_open
         self._max_sessions, self._max_half_open = timers.max_sessions, timers.half_open_bound
         self._reserve = timers.max_sessions // 8
 
     def find(self, key: FlowKey) -> Session | None:
-        """The entry of a flow (client first), from the primary or else the secondary table."""
+        """The entry of a flow (client first), from the primary table, else from the secondary table, else None."""
         session = self.primary.get(key)
         return self.secondary.get(key) if session is None else session
 
     def is_new(self, session: Session | None, tcp: TcpFields) -> bool:
-        """Whether a client's packet opens a session: a SYN with no entry, or one that reuses the port of a closed one.
+        """True when a client's segment opens a session: a SYN without an entry, or a SYN that reuses a closed port.
 
-        A SYN with the old initial number is a late duplicate and goes where the session went.
+        A SYN with the old initial sequence number is a late duplicate and stays with the old session.
         """
         if not is_opening(tcp.flags):
             return False
         if (self.timers.reselect and session is not None and session.client.state_number == _SYN_SENT
                 and self._is_lost(session)):
-            return True  # no SYN+ACK has come from a server that is dead by now
+            return True  # the server died before its SYN+ACK, so this SYN, sent again, may have another server
         if session is None:
             return True
         if tcp.sequence == session.client.isn:
             return False
-        # The sessions of a dead server are lost (patent, page 16): who reuses such a port must not be lost with it.
+        # The sessions of a dead server are lost (patent, page 16); a new session on the same port must not be.
         return session.table is _SECONDARY or self._is_lost(session)
 
     def is_lost(self, session: Session) -> bool:
-        """Whether the server of an entry is dead, or serves what the entry is for no more."""
+        """True when the server of an entry is dead, or no longer serves the entry's service."""
         return self._is_lost(session)
 
     def has_room_for(self, key: FlowKey, is_tcp: bool = True) -> bool:
-        """Whether an entry may be opened: in a free place, in its old entry's, or in that of an entry it may evict."""
+        """True when an entry may be opened: in a free place, in its old entry's place, or by an eviction."""
         return not self._is_full() or self.find(key) is not None or self._least_needed(is_tcp) is not None
 
     def _is_full(self) -> bool:
         return len(self.primary) + len(self.secondary) >= self._max_sessions
 
     def _least_needed(self, is_tcp: bool) -> Session | None:
-        """The entry that goes first when the table is full; never an established session or an answered flow.
+        """The entry to evict first when the table is full; never an established session or an answered flow.
 
-        The oldest of the secondary table, then of the half-open sessions, then of the unanswered flows. A new UDP flow
-        evicts no half-open session: a flood of UDP would leave no handshake the time to end.
+        The order is: the oldest entry of the secondary table, the oldest half-open session, the oldest unanswered flow.
+        A new UDP flow evicts no half-open session: else a flood of UDP would leave no handshake the time to end.
         """
         session: Session | None = self._closed.oldest()
         if session is None and is_tcp:
@@ -224,10 +225,10 @@ class SessionTables:
         return self._unanswered.oldest() if session is None else session
 
     def pushed_out(self, key: FlowKey, is_tcp: bool = True) -> Session | None:
-        """The entry that a new one of a flow would evict, beside the old entry of that flow.
+        """The entry that a new entry of this flow would evict, apart from the flow's old entry.
 
-        There are at most so many half-open sessions, and so many unanswered flows; beyond that the oldest of the same
-        kind goes. A full table evicts what is needed least.
+        `max_half_open` bounds the half-open sessions, and separately the unanswered flows; beyond it the oldest of the
+        same kind is evicted. A full table evicts the least needed entry.
         """
         chain = self._half_open if is_tcp else self._unanswered
         if len(chain) < self._max_half_open and not self._is_full() and (is_tcp or not self._is_scarce()):
@@ -237,16 +238,16 @@ class SessionTables:
         if len(chain) - (old is not None and old.opening) >= self._max_half_open:
             return bound_to_go
         if old is not None:
-            return None  # its place is free
+            return None  # the new entry takes the place of the old
         if self._is_full():
             return self._least_needed(is_tcp)
         return bound_to_go if not is_tcp else None
 
     def goes_for(self, members: frozenset[Server], is_tcp: bool) -> Session | None:
-        """The half-open session or unanswered flow that makes room on a server of a pool which are all at their bounds.
+        """The half-open session or unanswered flow to evict when all servers of a pool are at their bounds, or None.
 
-        Among the oldest few, so that it takes the same time however many there are. A flood else fills the servers'
-        bounds, as it would the table.
+        Without eviction a flood would fill the servers' bounds, as it would fill the table. Only the oldest
+        `_LOOKED_AT` entries of each kind are searched, which bounds the time.
         """
         for chain in ((self._half_open, self._unanswered) if is_tcp else (self._unanswered,)):
             session: Session
@@ -256,17 +257,18 @@ class SessionTables:
         return None
 
     def _is_scarce(self) -> bool:
-        """Whether the places that are left, an eighth at most, are those that half-open sessions may need.
+        """True when half-open sessions may need all free places; at most an eighth of the table is reserved for them.
 
-        Unanswered flows do not grow into them: a full table evicts half-open sessions before flows.
+        Unanswered flows do not take these places: a full table evicts half-open sessions before flows.
         """
         left = self._max_sessions - len(self.primary) - len(self.secondary)
         return left <= min(self._max_half_open - len(self._half_open), self._reserve)
 
     def open(self, session: Session, now: int) -> Session | None:
-        """Enter a new session into the primary table; an old entry of its flow makes way, and is given back.
+        """Enter a new session into the primary table; the old entry of its flow is removed and returned.
 
-        A probe of the depot's own has a place in any case, and is never evicted; there is one for each server.
+        The depot's own probe gets a place even in a full table, and is never evicted; there is a single probe per
+        server.
         """
         old = self._make_way(session, None if session.probe else self.pushed_out(session.key))
         self._enter(session, now + self._half_open_time, now)
@@ -276,7 +278,7 @@ class SessionTables:
         return old
 
     def _make_way(self, session: Session, pushed_out: Session | None) -> Session | None:
-        """Take out the old entry of a new one's flow, which is given back, and the entry that is evicted."""
+        """Remove the old entry of a new entry's flow and return it; evict the entry to be pushed out."""
         old = self.find(session.key)
         if old is not None:
             self._remove(old, "port reused" if old.table is _SECONDARY else "replaced")
@@ -285,7 +287,7 @@ class SessionTables:
         return old
 
     def evict(self, session: Session) -> None:
-        """Take out a half-open session, an unanswered flow or a closed session, to make room."""
+        """Evict a half-open session, an unanswered flow or a closed session, and count it."""
         if session.table is _SECONDARY:
             self.evicted_closed += 1
         elif session.key[0] == _TCP:
@@ -308,10 +310,10 @@ class SessionTables:
         self._wheel.add(session, now)
 
     def adopt(self, session: Session, now: int) -> None:
-        """Enter a session or flow that was open before the depot knew of it, and tell of it.
+        """Enter a session or flow that was open before the depot knew of it, and report it to the observers.
 
-        Of a session seen first in the middle the window scales are unknown, so the widest are assumed: no good packet
-        must seem to lie beyond its window.
+        The window scales of a session first seen in its middle are unknown. The greatest are assumed, so that no valid
+        segment seems to lie beyond the window.
         """
         for side in (session.client, session.server_side):
             side.state_number, side.scale = _ESTABLISHED, _GREATEST_SCALE
@@ -323,7 +325,7 @@ class SessionTables:
             self.tell(session, SessionEvent.ESTABLISHED)
 
     def open_flow(self, flow: Session, now: int) -> Session | None:
-        """Enter a UDP flow, which has an idle time and no states; an old entry makes way, and is given back."""
+        """Enter a UDP flow, which has an idle time but no states; its old entry is removed and returned."""
         old = self._make_way(flow, self.pushed_out(flow.key, False))
         self._enter(flow, now + self.timers.udp_idle, now)
         flow.server.flows += 1
@@ -332,17 +334,17 @@ class SessionTables:
         return old
 
     def flow_answered(self, flow: Session) -> None:
-        """The first answer to a UDP flow has come: from here on it is not evicted."""
+        """Note the first answer to a UDP flow: from now on it is not evicted."""
         flow.opening = False
         self._unanswered.remove(flow)
 
     def touch_flow(self, flow: Session, now: int) -> None:
-        """A packet of a UDP flow has come."""
+        """Note a packet of a UDP flow, which prolongs the flow."""
         flow.last_seen = now
         flow.deadline = now + self.timers.udp_idle
 
     def track(self, session: Session, tcp: TcpFields, now: int, from_client: bool) -> None:
-        """Follow a packet of a session: both ends' states, and by them the entry's table and deadline."""
+        """Follow a segment of a session: update both ends' states, and by them the entry's table and deadline."""
         session.last_seen = now
         if tcp.flags & _SYN and not tcp.flags & _RST and not _counts(session, tcp, from_client):
             return
@@ -353,14 +355,14 @@ class SessionTables:
             self._reset(session, sender, receiver, tcp, now)
             return
         if tcp.flags & _SYN and tcp.sequence != sender.isn:
-            receiver.acknowledged = receiver.edge = _UNKNOWN  # what was said to another incarnation
+            receiver.acknowledged = receiver.edge = _UNKNOWN  # ACKs to an earlier incarnation do not bound this SYN
         half_open = is_half_open(session)
         if tcp.flags & _SYN or (receiver.expects(tcp) and (
                 not half_open or _follow_handshake(sender, receiver, tcp, from_client))):
             sender.follow(tcp, session.client.scale != _UNKNOWN and session.server_side.scale != _UNKNOWN)
             _advance(sender, receiver, tcp)
         elif half_open and not from_client:
-            # Clients cannot speak as the server, so its numbers count, whatever SYN the client's last one was.
+            # Clients cannot forge the server's segments, so its numbers count even if they answer an earlier SYN.
             if not sender.has_sent(tcp.sequence):
                 sender.begin_at(tcp.sequence)
             sender.follow(tcp, session.client.scale != _UNKNOWN and session.server_side.scale != _UNKNOWN)
@@ -378,7 +380,7 @@ class SessionTables:
         self.tell(session, _TELL_ESTABLISHED)
 
     def _leave_opening(self, session: Session) -> None:
-        """Take an entry out of the chain of the half-open sessions or unanswered flows; a probe stands in none."""
+        """Remove an entry from the chain of half-open sessions or unanswered flows; a probe is in neither chain."""
         session.opening = False
         if session.key[0] != _TCP:
             self._unanswered.remove(session)
@@ -388,16 +390,16 @@ class SessionTables:
     def _expire_at(self, session: Session, deadline: int, now: int) -> None:
         earlier = deadline < session.deadline
         session.deadline = deadline
-        if earlier:
+        if earlier:  # the wheel itself looks for later deadlines
             self._wheel.add(session, now)
 
     def _reset(self, session: Session, sender: Side, receiver: Side, tcp: TcpFields, now: int) -> None:
-        """An RST closes when its number is exactly the expected one; one merely in the window shortens the life."""
+        """Close on an RST at exactly the expected number; on an RST elsewhere in the window shorten the life."""
         if session.table is not _PRIMARY or sender.state_number == _SYN_SENT:
-            # An end in SYN-SENT refuses a strange answer with an RST, and goes on with its SYN.
+            # An end in SYN-SENT refuses an unacceptable answer with an RST, and sends its SYN again.
             return
         if receiver.state_number == _SYN_SENT:
-            # RFC 9293 section 3.10.7.3: valid if it acknowledges the SYN.
+            # RFC 9293 section 3.10.7.3: the RST is valid if it acknowledges the SYN.
             valid = bool(tcp.flags & _ACK) and is_between(receiver.isn + 1, tcp.acknowledgment, receiver.end)
             doubtful = False
         else:
@@ -411,7 +413,7 @@ class SessionTables:
             self._expire_at(session, min(session.deadline, now + _AFTER_DOUBTFUL_RST), now)
 
     def _revive(self, session: Session) -> bool:
-        """Bring back a session that was only idle (keep-alives are often rarer than 20 minutes), or opened late."""
+        """Bring back a session that opened late, or was only idle (keep-alives are often over 20 minutes apart)."""
         if session.closed_by not in ("idle", "half-open") or is_half_open(session):
             return False
         del self.secondary[session.key]
@@ -445,7 +447,7 @@ class SessionTables:
         session.server.primary_sessions -= not session.probe
 
     def _remove(self, session: Session, why: str) -> None:
-        """Take an entry out of its table for good; its VC comes free."""
+        """Remove an entry from its table for good; its VC is freed."""
         if session.table is _PRIMARY:
             self._leave_primary(session)
             self.tell(session, _TELL_CLOSED, why)
@@ -461,20 +463,20 @@ class SessionTables:
         self.tell(session, _TELL_GONE, why)
 
     def tell(self, session: Session, event: SessionEvent, why: str = "") -> None:
-        """Tell the observers what has happened to an entry, and why."""
+        """Report an event of an entry, and its reason, to the observers."""
         for observer in self.observers:
             observer(session, event, why)
 
     def subscribe(self, observer: SessionObserver) -> None:
-        """Tell an observer of every event from now on."""
+        """Report every event to an observer from now on."""
         self.observers += (observer,)
 
     def unsubscribe(self, observer: SessionObserver) -> None:
-        """Tell an observer no more; the others hear on."""
+        """Stop reporting to an observer; the rest hear on."""
         self.observers = tuple(other for other in self.observers if other != observer)
 
     def expire(self, now: int) -> None:
-        """Move idle entries to the secondary table, and drop those that have been there for 2 MSL."""
+        """Move idle sessions to the secondary table; remove idle flows, and entries that were there for 2 MSL."""
         for session in self._wheel.expired(now):
             if session.table is _PRIMARY and session.is_tcp:
                 self._to_secondary(session, "half-open" if session.opening else "idle", now)
@@ -482,7 +484,7 @@ class SessionTables:
                 self._remove(session, "idle" if session.table is _PRIMARY else "2 MSL are over")
 
     def next_timer(self) -> int | None:
-        """When `expire` should be called next (ns), or None."""
+        """The time (ns) at which `expire` should be called next, or None."""
         return self._wheel.next_timer()
 
 
@@ -491,11 +493,11 @@ def _is_on_dead_server(session: Session) -> bool:
 
 
 def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
-    """Whether a packet with SYN says anything of the session's states.
+    """True when a segment with SYN counts for the session's states.
 
-    While no SYN+ACK has come, the client's last SYN counts, and the one before is remembered, since an attacker may
+    Before a SYN+ACK has come, the client's last SYN counts and the SYN before it is remembered, since an attacker may
     have sent either. After that a SYN with another number only gets a challenge ACK (RFC 9293 section 3.10.7.4), so it
-    changes nothing. When the server answers the remembered SYN with a SYN+ACK, both ends begin again with that.
+    changes no state. When the server answers the remembered SYN with a SYN+ACK, both ends begin again from that SYN.
     """
     client, half_open = session.client, is_half_open(session)
     if half_open and tcp.flags & _FIN:
@@ -517,7 +519,10 @@ def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
 
 
 def _is_another_syn(session: Session, tcp: TcpFields) -> bool:
-    """Remember a SYN with another number, or the one before it; whether it counts."""
+    """True when a SYN with another number counts, as no SYN+ACK has come; the SYN before it is then remembered.
+
+    Otherwise the new SYN is remembered and does not count.
+    """
     client, syn = session.client, session.second_syn
     if client.state_number == _SYN_SENT and is_half_open(session):
         if syn is None or syn.sequence == tcp.sequence:
@@ -531,15 +536,15 @@ def _is_another_syn(session: Session, tcp: TcpFields) -> bool:
 
 
 def _acknowledges(tcp: TcpFields, syn: TcpFields) -> bool:
-    """Whether a packet acknowledges a SYN, and its data or a part of that."""
+    """True when a segment acknowledges a SYN, alone or with all or part of its data."""
     return 0 < (tcp.acknowledgment - syn.sequence) & _MASK <= syn.length + 1
 
 
 def _follow_handshake(sender: Side, receiver: Side, tcp: TcpFields, from_client: bool) -> bool:
-    """Follow a packet without SYN and RST in a handshake; whether it is believed, by the numbers that were seen.
+    """Follow a segment without SYN and RST in a handshake; True when it is acceptable by the numbers seen so far.
 
-    The server's numbers begin anew where they are not those that were seen so far. A client that acknowledges them has
-    heard the server, whatever SYNs were seen: who only guesses numbers cannot.
+    A server's segment with unknown numbers restarts its side there. A client that acknowledges the server's numbers has
+    heard the server, even if its own SYN was not the last; an attacker that guesses numbers has not.
     """
     if not from_client:
         if not sender.has_sent(tcp.sequence):
@@ -550,17 +555,17 @@ def _follow_handshake(sender: Side, receiver: Side, tcp: TcpFields, from_client:
     if sender.state_number == _SYN_SENT:
         sender.state_number = _ESTABLISHED
     if not sender.has_sent(tcp.sequence):
-        sender.begin_at(tcp.sequence)  # the server has answered another SYN than the last
+        sender.begin_at(tcp.sequence)  # the server has answered a SYN other than the last
     return True
 
 
 def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:
-    """Move both ends' states by a packet that is no RST."""
+    """Move both ends' states by a segment without RST."""
     if is_opening(tcp.flags):
         _apply(sender, _SENDS_SYN)
         _apply(receiver, _GETS_SYN)
     elif is_answer(tcp.flags):
-        # An answer to another incarnation's SYN leaves SYN-SENT as it is.
+        # A SYN+ACK to a SYN of another incarnation does not end SYN-SENT.
         if receiver.state_number == _SYN_SENT and not receiver.has_sent(tcp.acknowledgment):
             return
         _apply(sender, _SENDS_SYN_ACK)

@@ -1,4 +1,4 @@
-"""What the depot has seen of one end of a session: its state, and the numbers that its packets carry (RFC 9293)."""
+"""An end of a session as the depot has seen it: its state, and the numbers in its segments (RFC 9293)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 _SYN, _FIN, _ACK = SYN, FIN, ACK  # C numbers, where this is compiled
 _MASK = 0xFFFFFFFF
-_HALF = 1 << 31
+_HALF = 1 << 31  # of the 2^32 sequence numbers: a smaller difference means later, modulo 2^32
 _WIDEST_UNSCALED = 65_535
 UNKNOWN = -1
-"""What stands for a number that an end has not told yet."""
+"""The value of a number that the end has not sent yet."""
 _UNKNOWN = UNKNOWN
 
 
 class Side:
-    """One end of a session, as far as its packets tell: numbers as it last sent them."""
+    """An end of a session: its guessed state, and the numbers of the segments that it sent."""
 
     __slots__ = ("acknowledged", "edge", "end", "fin_end", "isn", "last_end", "scale", "spoke", "state_number",
                  "widest", "window")
@@ -31,24 +31,24 @@ class Side:
 
     def _begin(self, state_number: int) -> None:
         self.state_number = state_number  # in `STATES`
-        self.spoke = False  # whether it was seen to send anything, so that its numbers mean something
+        self.spoke = False  # it was seen to send a segment, so its numbers are valid
         self.isn = 0
-        self.end = 0  # the number after the furthest octet it has sent
-        self.last_end = 0  # the number after the last packet it sent
+        self.end = 0  # the number after the furthest octet it sent
+        self.last_end = 0  # the number after the last segment it sent
         self.fin_end = _UNKNOWN
         self.acknowledged = _UNKNOWN
         self.window = 0  # in octets, scaled
-        self.widest = _WIDEST_UNSCALED  # the widest it ever announced, or could have without our knowing
-        self.edge = _UNKNOWN  # the number up to which it ever said that it would take
+        self.widest = _WIDEST_UNSCALED  # the widest window it announced, or may have announced unseen
+        self.edge = _UNKNOWN  # the furthest right edge of the window it announced
         self.scale = _UNKNOWN
 
     @property
     def state(self) -> TcpState:
-        """Its state."""
+        """The state."""
         return STATES[self.state_number]
 
     def follow(self, tcp: TcpFields, scaled: bool) -> None:
-        """Note the numbers of a packet that this end sends."""
+        """Note the numbers of a segment that this end sends; `scaled` when both ends use window scaling."""
         end = _end_of(tcp)
         self.last_end = end
         if tcp.flags & _SYN:
@@ -73,7 +73,7 @@ class Side:
         """Take the numbers of a SYN.
 
         The same SYN may come again in another form: without its data (RFC 7413 section 4.2.1), with other data, without
-        options. The far end may have taken any of the forms, so the furthest end and the scale are kept.
+        options. The far end may have accepted any of the forms, so the furthest end and the scale are kept.
         """
         self.edge = _UNKNOWN
         again = self.spoke and tcp.sequence == self.isn
@@ -85,19 +85,19 @@ class Side:
             self.scale = _UNKNOWN
 
     def has_sent(self, number: int) -> bool:
-        """Whether a number lies behind the SYN of this end and not beyond its furthest octet (RFC 9293 section 3.4)."""
+        """True when a number lies after this end's SYN and not beyond its furthest octet (RFC 9293 section 3.4)."""
         return is_between(self.isn + 1, number, self.end)
 
     def begin_at(self, sequence: int) -> None:
-        """Take a number for the first behind the SYN: that SYN was never seen, or was not the last that was."""
+        """Take a number as the first after the SYN: that SYN was never seen, or was not the last SYN seen."""
         self.isn, self.end = (sequence - 1) & _MASK, sequence
 
     def expects(self, tcp: TcpFields) -> bool:
-        """Whether a packet's numbers are such as this end would believe; where it has not said what it takes, any are.
+        """True when the segment is acceptable to this end (RFC 9293 section 3.10.7.4), or its window is unknown.
 
-        Its octets lie in the window (one more is a zero-window probe), or are old ones sent again; it acknowledges
-        nothing that was never sent. What fails this is forwarded all the same, but it changes no state: whoever only
-        guesses numbers moves nothing.
+        The octets lie in the window (an octet beyond it is a zero-window probe) or are old octets sent again, and the
+        segment acknowledges no octet that was never sent. An unacceptable segment is forwarded all the same but changes
+        no state, so an attacker that guesses numbers moves no session.
         """
         if tcp.flags & _ACK and self.spoke and is_after(tcp.acknowledgment, self.end):
             return False
@@ -108,23 +108,23 @@ class Side:
 
 
 def side_in(state_number: int) -> Side:
-    """An end that nothing is known of but its state; as the class, without the cost of calling one."""
+    """Make an end of which only the state is known, as the class does, without the cost of calling a class."""
     side = Side.__new__(Side)
     side._begin(state_number)
     return side
 
 
 def _end_of(tcp: TcpFields) -> int:
-    """The number after the last octet of a packet; a SYN and a FIN count as one each (RFC 9293 section 3.4)."""
+    """The number after a segment's last octet; SYN and FIN each take a number (RFC 9293 section 3.4)."""
     flags = tcp.flags
     return (tcp.sequence + tcp.length + (1 if flags & _SYN else 0) + (1 if flags & _FIN else 0)) & _MASK
 
 
 def is_after(one: int, other: int) -> bool:
-    """Whether a sequence number is later than another, modulo 2^32 (RFC 9293 section 3.4)."""
+    """True when a sequence number is later than another, modulo 2^32 (RFC 9293 section 3.4)."""
     return 0 < (one - other) & _MASK < _HALF
 
 
 def is_between(low: int, number: int, high: int) -> bool:
-    """Whether a sequence number is one of those from `low` to `high`, both of them included."""
+    """True when a sequence number is in `low` to `high`, both included, modulo 2^32."""
     return (number - low) & _MASK <= (high - low) & _MASK

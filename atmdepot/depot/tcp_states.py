@@ -1,8 +1,9 @@
-"""Block 46: TCP state tracking. The transition table, and nothing else.
+"""Block 46: TCP state tracking by a transition table.
 
-The depot never terminates TCP; it guesses the states of both ends from the flags of the packets that pass (patent,
-"the state tracking function"). Both ends follow one table, that of RFC 9293 figure 5: every packet is something that
-one end `SENDS` and the other `GETS`. A pair that is not in the table leaves the state as it is.
+The depot never terminates TCP; it guesses the states of both ends from the flags of the segments that pass (patent,
+"the state tracking function"). Both ends follow the same table, that of RFC 9293 figure 5: every segment is an event
+that an end `SENDS` and the far end `GETS`. A pair of state and event that is not in the table leaves the state as it
+is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from atmdepot.wire.tcp import ACK, FIN, RST, SYN
 class TcpState(StrEnum):
     """The eleven states (RFC 9293 section 3.3.2)."""
 
-    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each packet
+    __hash__ = str.__hash__  # Enum's own hash is a Python function, and these are looked up for each packet
 
     CLOSED = "CLOSED"
     LISTEN = "LISTEN"
@@ -31,9 +32,9 @@ class TcpState(StrEnum):
 
 
 class Event(StrEnum):
-    """What a packet is to one end."""
+    """A segment as an event of an end."""
 
-    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each packet
+    __hash__ = str.__hash__  # Enum's own hash is a Python function, and these are looked up for each packet
 
     SENDS_SYN = "sends SYN"
     GETS_SYN = "gets SYN"
@@ -63,31 +64,31 @@ TRANSITIONS: dict[tuple[TcpState, Event], TcpState] = {
 }
 
 OPENING = frozenset({TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
-"""States of an end whose handshake is not over."""
+"""The states of an end in the handshake."""
 OVER = frozenset({TcpState.TIME_WAIT, TcpState.CLOSED})
-"""States of an end that sends nothing of its own any more; a session is over when both its ends are there."""
+"""The states of an end that sends no more data; a session is over when both its ends are in them."""
 
 STATES = tuple(TcpState)
-"""The states in the order of their numbers: the data path counts, since a look at an enum costs as much as the rest."""
+"""The states by number. The data path uses numbers: to read an enum member costs as much as the rest of a step."""
 NUMBERS = {state: number for number, state in enumerate(STATES)}
 EVENTS = {event: number * len(STATES) for number, event in enumerate(Event)}
-"""Where the part of an event begins in the table below."""
+"""The offset of each event's row in `_FOLLOWING`."""
 _FOLLOWING = bytes(NUMBERS[TRANSITIONS.get((state, event), state)] for event in Event for state in STATES)
 _IS_OPENING, _IS_OVER = (bytes(state in those for state in STATES) for those in (OPENING, OVER))
 
 
 def after(state: int, event: int) -> int:
-    """The number of the state that follows one, by its number, and an event, by its place in `EVENTS`."""
+    """The number of the next state, from a state's number and an event's offset (`EVENTS`)."""
     return _FOLLOWING[event + state]
 
 
 def is_in_handshake(state: int) -> bool:
-    """Whether the handshake of an end is not over, by its state's number."""
+    """True when a state, by its number, is of an end in the handshake."""
     return _IS_OPENING[state] != 0
 
 
 def is_over(state: int) -> bool:
-    """Whether an end sends nothing of its own any more, by its state's number."""
+    """True when a state, by its number, is of an end that sends no more data."""
     return _IS_OVER[state] != 0
 
 
@@ -95,10 +96,10 @@ _FLAGS, _SYN, _SYN_ACK = SYN | ACK | FIN | RST, SYN, SYN | ACK  # C numbers, whe
 
 
 def is_opening(flags: int) -> bool:
-    """A SYN that opens: classed by SYN, ACK, FIN and RST alone, since ECE and CWR ride on it (RFC 3168)."""
+    """True for a SYN that opens: only SYN, ACK, FIN and RST are read, since ECE and CWR may be set (RFC 3168)."""
     return flags & _FLAGS == _SYN
 
 
 def is_answer(flags: int) -> bool:
-    """A SYN+ACK."""
+    """True for a SYN+ACK; reads the same flags as `is_opening`."""
     return flags & _FLAGS == _SYN_ACK

@@ -1,1 +1,1 @@
-"""Benchmarks: `atmdepot bench peers` measures the depot beside the balancers that people would pick instead."""
+"""Benchmarks: `atmdepot bench peers` measures the depot beside other common load balancers."""

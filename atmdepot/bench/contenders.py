@@ -1,4 +1,4 @@
-"""Who takes part in `bench peers`."""
+"""The contenders of `bench peers`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from msgspec import Struct
 class Contender(Struct, frozen=True):
     """A way from the client to the servers.
 
-    `daemons` is the data path of the lab's depot and edge nodes; None where they do not run. `cells` is the number of
-    cells in a datagram; None is what the table says. `programs` are those that it takes besides the lab's.
+    `daemons` is the data path of the lab's depot and edge nodes, None where they do not run. `cells` is the number of
+    cells in a datagram, None for the number in the table. `programs` are the programs it needs besides the lab's.
     """
 
     name: str

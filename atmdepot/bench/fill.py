@@ -1,8 +1,8 @@
 """Fill a depot with idle sessions: `python -m atmdepot.bench.fill SESSIONS VIP DEPOT_END OWN_END`, in the depot's node.
 
-It is the clients and the server at once. SYNs from addresses that nobody has are routed into the depot's TUN device;
-their cells come over the link to OWN_END, and are answered there by SYN+ACKs on the same VC; then come the clients'
-ACKs. Every handshake is whole, and nothing is said after it. What the depot sends to these clients goes nowhere.
+It plays the clients and the server at once. SYNs from unused addresses are routed into the depot's TUN device. Their
+cells come over the link to OWN_END, which answers with SYN+ACKs on the same VC; then the clients' ACKs follow. Every
+handshake is complete, and no packet follows it. Packets from the depot to these clients go to a blackhole route.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NETWORK = "10.16.0.0/12"
-"""Where the clients are."""
+"""The network of the clients."""
 
 _FIRST = int.from_bytes(socket.inet_aton("10.16.0.1"), "big")
 _FIRST_PORT, _PORTS = 1024, 50_000
@@ -32,21 +32,21 @@ _SERVICE_PORT = 80
 _CLIENT_ISN, _SERVER_ISN = 100, 300
 _WINDOW = 65_535
 _TCP = Struct(">HHIIBBHHH")
-_BATCH = 256
-_TRAIN = 27
-_PATIENCE = 0.5
+_BATCH = 256  # handshakes open at a time
+_TRAIN = 27  # cells in a datagram, so that it fits an MTU of 1500 octets
+_PATIENCE = 0.5  # s without an answer until SYNs are sent again
 _TRIES = 20
 _LARGEST = 65_535
 _BUFFER = 4 * 2**20
 
 
 def client(number: int) -> tuple[bytes, int]:
-    """Address and port of a client (0, 1, 2...)."""
+    """The address and port of a client, by its number (0, 1, 2...)."""
     return (_FIRST + number // _PORTS).to_bytes(4, "big"), _FIRST_PORT + number % _PORTS
 
 
 def syn(number: int, vip: bytes) -> bytes:
-    """A client's SYN. The depot reads no checksum of TCP's, so all TCP headers here have none."""
+    """A client's SYN. The depot reads no TCP checksum, so all TCP headers here have 0 there."""
     return _from_client(number, vip, _CLIENT_ISN, 0, SYN)
 
 
@@ -62,9 +62,10 @@ def _from_client(number: int, vip: bytes, sequence: int, acknowledgment: int, fl
 
 
 def answers(train: bytes) -> Iterator[tuple[tuple[bytes, int], bytes]]:
-    """The clients whose SYNs are in a train, each with the cell of the SYN+ACK to it.
+    """The clients whose SYNs are in a train of cells, each with the cell of its SYN+ACK.
 
-    A packet without options or data fills one cell, and the answer goes on the same VC: its header is the same.
+    A packet without options or data fills a single cell. The answer goes on the same VC, so its cell header is the
+    same.
     """
     for start in range(0, len(train) - CELL_SIZE + 1, CELL_SIZE):
         header, packet = train[start:start + HEADER_SIZE], train[start + HEADER_SIZE:start + CELL_SIZE]
@@ -75,7 +76,7 @@ def answers(train: bytes) -> Iterator[tuple[tuple[bytes, int], bytes]]:
 
 
 class _Filler:
-    """The two sockets."""
+    """The clients' raw socket and the server's UDP socket."""
 
     def __init__(self, vip: str, depot_end: UdpAddress, own_end: UdpAddress) -> None:
         self._vip, self._packed = vip, socket.inet_aton(vip)
@@ -87,7 +88,7 @@ class _Filler:
         self._server.settimeout(_PATIENCE)
 
     def open_sessions(self, numbers: range) -> None:
-        """SYNs, and SYN+ACKs for all of them; a SYN that gets lost is sent again."""
+        """Send SYNs and answer all of them, resending lost SYNs; raise AtmdepotError after `_TRIES` tries."""
         waiting = {client(number): syn(number, self._packed) for number in numbers}
         for _ in range(_TRIES):
             for packet in waiting.values():
@@ -109,19 +110,19 @@ class _Filler:
             self._server.send(b"".join(cells[start:start + _TRAIN]))
 
     def acknowledge(self, numbers: range) -> None:
-        """The clients' ACKs."""
+        """Send the clients' ACKs."""
         for number in numbers:
             self._clients.sendto(ack(number, self._packed), (self._vip, 0))
 
 
 def fill(sessions: int, vip: str, depot_end: UdpAddress, own_end: UdpAddress) -> None:
-    """Open so many sessions; raise AtmdepotError when they cannot be opened."""
+    """Open this many sessions; raise AtmdepotError when they cannot be opened."""
     filler = _Filler(vip, depot_end, own_end)
     opened = range(0)
     for first in range(0, sessions, _BATCH):
         numbers = range(first, min(first + _BATCH, sessions))
         filler.open_sessions(numbers)
-        # The SYN+ACKs and the ACKs come to the depot by two ways. Those before have come, as these SYNs came through.
+        # SYN+ACKs and ACKs reach the depot by two ways. This batch came through, so the SYN+ACKs before it have too.
         filler.acknowledge(opened)
         opened = numbers
     time.sleep(_PATIENCE)
@@ -130,7 +131,7 @@ def fill(sessions: int, vip: str, depot_end: UdpAddress, own_end: UdpAddress) ->
 
 
 def main() -> None:
-    """Fill as the command line says; print why that cannot be done, and exit with 1."""
+    """Fill as the command line says; on an error print it and exit with 1."""
     sessions, vip, depot_end, own_end = sys.argv[1:]
     try:
         fill(int(sessions), vip, UdpAddress.parse(depot_end), UdpAddress.parse(own_end))

@@ -1,4 +1,4 @@
-"""New connections beside idle sessions: two depots, with few of them and with many, each loaded in turn."""
+"""New connections beside idle sessions: two depots, with few and with many idle sessions, loaded in turn."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from atmdepot.bench.site import Site
 
 _LEAST_RATE = 2000
-"""Sessions a second that can be opened anywhere; filling may take as long as that says, and a start-up."""
+"""Sessions per second that any machine can open; it sets the time-out of filling, besides `_START_UP`."""
 
-_START_UP = 30
-_SETTLE = 10.0
-_SAMPLE = 500
-_PAUSE = 0.2
+_START_UP = 30  # s
+_SETTLE = 10.0  # s until the last handshakes must be over
+_SAMPLE = 500  # sessions whose state is read
+_PAUSE = 0.2  # s between looks
 
 
 def fill(site: Site, sessions: int) -> None:
-    """Open so many sessions in a site's depot that then say nothing; raise NoFigure when they are not all there."""
+    """Open this many idle sessions in a site's depot; raise NoFigure unless all of them are established."""
     depot = site.network.depot
     _run(site, [machine.find("ip") or "ip", "route", "add", "blackhole", NETWORK], _START_UP)
     _run(site, [*machine.daemon_command(site.contender), "-m", "atmdepot.bench.fill", str(sessions),
@@ -41,7 +41,7 @@ def fill(site: Site, sessions: int) -> None:
 
 
 def primary(site: Site) -> int:
-    """The sessions in the depot's primary table."""
+    """The number of sessions in the depot's primary table."""
     rows = show(site.lab.directory / f"{site.network.depot}.sock", "counters")
     return next(int(row["value"]) for row in rows if (row["place"], row["counter"]) == ("sessions", "primary"))
 

@@ -1,4 +1,4 @@
-"""The VC table of a contender's lab: the one that was asked for, under the lab's name, made fit to be measured."""
+"""The VC table of a contender's lab: the given table under the lab's name, with the changes for a measurement."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 BULK_SERVICE = "bench-bulk"
 IDLE_SERVICE = "bench-idle"
 BULK_PORT = 5201
-"""iperf3's."""
+"""The port of iperf3."""
 
 IDLE_ENDS = ("127.0.0.1:5598", "127.0.0.1:5599")
-"""Of the link that idle sessions take: the depot's end, and the end of what stands for their server."""
+"""The ends of the link for idle sessions: the depot's end, and the end of the process that plays their server."""
 
-# What nobody asked for must not take time from what is measured.
+# Probes and statistics must not take CPU time from the measurement.
 _QUIET = '\n[probing]\nprobe = "none"\nstatistics = "0s"\n'
 
-# iperf3 wants all connections of a test at one server. Without ports, the lab's web server leaves iperf3's alone.
+# iperf3 needs all connections of a test at a single server. Without ports, the lab's web server does not take iperf3's.
 _BULK = """
 [services.{service}]
 vip = ["{vip}"]
@@ -59,7 +59,7 @@ max_sessions = {sessions}
 
 
 class Server(Struct, frozen=True):
-    """A server as the depot's node reaches it over its link, without cells; `gateway` is the depot's end of it."""
+    """A server as the depot's node reaches it over its link, without cells; `gateway` is the link's depot end."""
 
     node: str
     address: str
@@ -67,7 +67,7 @@ class Server(Struct, frozen=True):
 
 
 class Addresses(Struct, frozen=True):
-    """What the contenders share: the service, the service for bulk, and the servers."""
+    """The addresses that all contenders share: the service, the service for bulk, and the servers."""
 
     vip: str
     port: int
@@ -76,21 +76,21 @@ class Addresses(Struct, frozen=True):
 
     @property
     def bulk_server(self) -> Server:
-        """The server that bulk goes to."""
+        """The server of bulk transfers."""
         return self.servers[0]
 
 
 def table_for(text: str, name: str, cells: int | None = None, idle_sessions: int | None = None) -> str:
-    """The table of a lab.
+    """The VC table of a lab.
 
     Args:
         text: a VC table.
-        name: the lab's, which becomes the network's.
-        cells: in a datagram, on all links; None leaves them as they are.
-        idle_sessions: adds a service whose server only exists for so many idle sessions.
+        name: the lab's name, which becomes the network's.
+        cells: cells in a datagram, on all links; None leaves the table's numbers.
+        idle_sessions: with a number, adds a service and a server for this many idle sessions.
 
     Raises:
-        AtmdepotError: the table cannot be changed so, or there is nothing to measure in it.
+        AtmdepotError: the table cannot be changed like this, or has no service to measure.
 
     """
     network = parse(text)
@@ -114,7 +114,7 @@ def table_for(text: str, name: str, cells: int | None = None, idle_sessions: int
 
 
 def addresses_of(network: Network) -> Addresses:
-    """The addresses of a lab whose table is of `table_for`."""
+    """The addresses of a lab whose table was made by `table_for`."""
     service = _service_of(network)
     servers = []
     for name in service.servers:
@@ -131,7 +131,7 @@ def idle_vip_of(network: Network) -> str:
 
 
 def _service_of(network: Network) -> Service:
-    """The first service that has an IPv4 address and servers behind our edge nodes."""
+    """The first service with an IPv4 address and all its servers behind edge nodes; raises AtmdepotError without it."""
     for service in network.services.values():
         nodes = [network.nodes[network.servers[name].node] for name in service.servers]
         if any(vip.version == 4 for vip in service.vip) and all(node.kind == "edge" for node in nodes):
@@ -145,7 +145,7 @@ def _ipv4_of(service: Service) -> str:
 
 
 def _free_vip(network: Network, number: int) -> IPv4Address:
-    """The service's address and so many more, past those that are taken."""
+    """The address `number` after the service's, or a later address if it is a VIP already."""
     address = IPv4Address(_ipv4_of(_service_of(network))) + number
     while str(address) in map(str, network.vips):
         address += number

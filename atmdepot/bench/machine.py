@@ -1,4 +1,4 @@
-"""The machine that was measured on, and the programs that measuring takes."""
+"""The machine under test, and the programs that the measurement needs."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 PACKAGES = {"nginx": "nginx-light", "nginx-stream": "libnginx-mod-stream", "haproxy": "haproxy", "nft": "nftables",
             "ip": "iproute2", "ab": "apache2-utils", "wrk": "wrk", "iperf3": "iperf3"}
-"""Every program that measuring takes (`nginx-stream`: nginx with its stream module), and Debian's package."""
+"""Every program that a measurement needs (`nginx-stream`: nginx with its stream module), and its Debian package."""
 
 _VERSIONS = {"nginx": ("-v",), "haproxy": ("-v",), "nft": ("--version",), "ab": ("-V",), "wrk": ("-v",),
              "iperf3": ("--version",)}
-_PATIENCE = 10
+_PATIENCE = 10  # s
 _STREAM_MODULE = "ngx_stream_module.so"
 
 
 def find(program: str) -> str | None:
-    """The path of a program; ordinary users often have no sbin in their PATH."""
+    """The path of a program, or None. Searches sbin too, which ordinary users often lack in their PATH."""
     if program == "nginx-stream":
         return find("nginx") if stream_module() is not None else None
     return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
 
 
 def stream_module() -> str | None:
-    """The file with nginx's stream module; empty when it is built in, None when there is none."""
+    """The file with nginx's stream module; empty when it is built in, None without it."""
     nginx = find("nginx")
     built = _told_by(nginx, "-V") if nginx else ""
     if re.search(r"--with-stream(?!\S)", built):
@@ -45,7 +45,7 @@ def stream_module() -> str | None:
 
 
 def describe(contenders: list[Contender]) -> dict[str, Any]:
-    """The machine, its programs and the data paths, as the JSON has them."""
+    """The machine, its programs and the data paths, as the JSON report has them."""
     return {
         "processor": _first(r"(?m)^(?:model name|Model|cpu)\s*:\s*(.+)$", Path("/proc/cpuinfo")) or platform.machine(),
         "processors": len(os.sched_getaffinity(0)), "architecture": platform.machine(),
@@ -60,31 +60,31 @@ def describe(contenders: list[Contender]) -> dict[str, Any]:
 
 
 def daemon_command(contender: Contender) -> tuple[str, ...]:
-    """How atmdepot is run for a contender: with the data path that is to be measured."""
+    """The command that runs atmdepot with a contender's data path."""
     pure = ("ATMDEPOT_PURE=1",) if contender.daemons == "plain" else ("-u", "ATMDEPOT_PURE")
     return ("env", *pure, *build.python())
 
 
 def data_path(contender: Contender) -> str:
-    """What the data path of a contender's daemons says of itself."""
+    """The description of the data path of a contender's daemons."""
     return _told_by(*daemon_command(contender), "-c", "from atmdepot.build import describe; print(describe())")
 
 
 def is_compiled(contender: Contender) -> bool:
-    """Whether a contender's daemons run the compiled data path."""
+    """True when a contender's daemons run the compiled data path."""
     program = "from atmdepot.build import is_compiled; print(is_compiled())"
     return _told_by(*daemon_command(contender), "-c", program) == "True"
 
 
 def _version(name: str) -> str:
-    """The number in what a program says of its version."""
+    """The version number of a program, or `unknown`."""
     path = find(name)
     found = re.search(r"\d+(?:\.\d+)+\S*", _told_by(path, *_VERSIONS[name]) if path else "")
     return found[0].rstrip(",") if found else "unknown"
 
 
 def _told_by(*command: str) -> str:
-    """What a program prints, on either output."""
+    """The text that a command prints, on both outputs; empty when it cannot run."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""The run of `bench peers`: sites come up, take their turns round by round, and go down, whatever happens."""
+"""The run of `bench peers`: sites come up, take their turns round by round, and always go down, on errors too."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from atmdepot.bench.progress import Teller
 
 _START = 6.0
-"""Seconds that a lab takes to come up and warm up, about."""
+"""Seconds in which a lab comes up and warms up, about."""
 
 _FILLED = 10_000
-"""Idle sessions made in a second, about."""
+"""Idle sessions opened per second, about."""
 
 
 class Plan(Struct, frozen=True):
-    """What is to be measured: `figures` are the names of those wanted; `idle_sessions` None leaves those out."""
+    """The plan of a run: `figures` are the names of the wanted figures; `idle_sessions` None skips idle sessions."""
 
     contenders: list[Contender]
     loads: list[Load]
@@ -44,27 +44,27 @@ class Plan(Struct, frozen=True):
 
     @property
     def expected(self) -> float:
-        """About how many seconds that takes."""
+        """The expected duration in seconds."""
         found = len(self.contenders) * self.expected_of() if self.loads else 0.0
         if self.idle_sessions is not None:
             found += sum(self.expected_of(sessions) for sessions in (figures.FEW_IDLE, self.idle_sessions))
         return found
 
     def expected_of(self, idle_sessions: int = 0) -> float:
-        """The same for one contender, or for a depot with idle sessions."""
+        """The expected seconds of a single contender, or of a depot with idle sessions."""
         samples = self.rounds * (1 if idle_sessions else len(self.loads))
         return _START + idle_sessions / _FILLED + samples * (self.seconds + OVERHEAD)
 
 
 class Outcome(Struct):
-    """What came of it; `left_out` has contenders that could not take part, and why."""
+    """The outcome of a run; `left_out` has the contenders that could not take part, with the reason."""
 
     samples: Samples
     left_out: dict[str, str] = field(default_factory=dict)
 
 
 def run(plan: Plan, teller: Teller) -> Outcome:
-    """Do all of it; raise AtmdepotError when no contender can run."""
+    """Run a plan; raise AtmdepotError when no contender can run or another benchmark does."""
     _refuse_a_second_benchmark()
     outcome = Outcome(Samples(plan.rounds))
     with tempfile.TemporaryDirectory(prefix="atmdepot-bench-") as home:
@@ -80,7 +80,7 @@ def run(plan: Plan, teller: Teller) -> Outcome:
 
 
 def _refuse_a_second_benchmark() -> None:
-    """Two would share labs, and the processors."""
+    """Raise AtmdepotError when another benchmark runs: both would share labs and processors."""
     up = [lab.name for lab in Lab.all() if lab.alive and lab.name.startswith(PREFIX)]
     if up:
         raise AtmdepotError("another benchmark runs, or was killed and left its labs; in that case end them: "
@@ -88,14 +88,14 @@ def _refuse_a_second_benchmark() -> None:
 
 
 class _Runner:
-    """One run."""
+    """A run of a plan: it fills the outcome."""
 
     def __init__(self, plan: Plan, teller: Teller, outcome: Outcome, home: Path) -> None:
         self._plan, self._teller, self._outcome, self._home = plan, teller, outcome, home
         self._samples = outcome.samples
 
     def peers(self) -> None:
-        """All loads on all contenders, in turns."""
+        """Put all loads on all contenders, in turns."""
         with ExitStack() as stack:
             sites = {each.name: site for each in self._plan.contenders
                      if (site := self._up(stack, Site(each, self._plan.table, self._home), each.name))}
@@ -107,7 +107,7 @@ class _Runner:
                                round_number)
 
     def beside_idle(self, many: int) -> None:
-        """New connections to two depots, with few and with many idle sessions, in turns."""
+        """Load two depots with new connections, with few and with many idle sessions, in turns."""
         with ExitStack() as stack:
             sites = []
             for sessions in (figures.FEW_IDLE, many):
@@ -121,7 +121,7 @@ class _Runner:
                     self._turn([site], load, round_number)
 
     def _up(self, stack: ExitStack, site: Site, name: str, idle_sessions: int = 0) -> Site | None:
-        """Bring a site up, fill it and warm it up; None, and told, when it cannot be had."""
+        """Bring a site up, fill it and warm it up; on failure report it and return None."""
         began = time.monotonic()
         try:
             stack.enter_context(site)
@@ -139,7 +139,7 @@ class _Runner:
         return site
 
     def _turn(self, turns: list[Site], load: Load, round_number: int) -> None:
-        """One load on each site; tell what was found."""
+        """Put a load on each site, and report the results."""
         told = []
         for site in turns:
             began = time.monotonic()
@@ -149,7 +149,7 @@ class _Runner:
         self._teller.end_of(f"round {round_number} of {self._plan.rounds}: {load.name}", ", ".join(told))
 
     def _take(self, site: Site, load: Load, round_number: int) -> float | None:
-        """One sample; the figure that has the load's name."""
+        """Take a sample; return the figure with the load's name, None when it fails."""
         name = site.contender.name
         try:
             found = load.take(site, self._plan.seconds)
@@ -167,7 +167,7 @@ class _Runner:
 
 
 def _beside(sessions: int) -> Load:
-    """The load of a depot with so many idle sessions, under the figure's name."""
+    """The load for a depot with this many idle sessions, under the name of its figure."""
     name = figures.idle(sessions)
 
     def take(site: Site, seconds: int) -> dict[str, float]:

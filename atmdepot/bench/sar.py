@@ -1,7 +1,7 @@
-"""`atmdepot bench sar`: how fast one core cuts packets into cells, joins cells to packets, and finds sessions.
+"""`atmdepot bench sar`: the speed of segmentation, reassembly and session look-up on a single core.
 
-It calls what the data path calls, from Python: `segment` with a VC, `Reassembler.receive`, `SessionTables.find`. Each
-work is done over and over in short rounds of CPU time, with the garbage collector off.
+It calls the functions of the data path from Python: `segment` with a VC, `Reassembler.receive`, `SessionTables.find`.
+Each work is repeated in short rounds of CPU time, with the garbage collector off.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ if TYPE_CHECKING:
 SIZES = (40, 100, 576, 1500, 9180, 65535)
 TARGETS = {over: Target(over[0], f"{over[0]} of 1500-octet packets", over, None, at_least, aim)
            for over, at_least, aim in ((("segmentation", "1500"), 20e6, 60e6), (("reassembly", "1500"), 15e6, 40e6))}
-"""What is expected of cells a second, by work and octets."""
+"""The targets in cells per second, by work and octets."""
 _ROUNDS = 7
 _VCS = 8
 _BURST = 65536
-"""Octets that one call gets from a socket, about."""
+"""Octets that a read of a socket returns, about."""
 _TABLES = (1_000, 100_000)
 _LOOKED_UP = 1_000
-_PATIENCE = 600
+_PATIENCE = 600  # s
 
 
 class Work(Struct, frozen=True):
-    """Something to be timed: one call does so many packets (or look-ups) of so many octets and cells each."""
+    """A work to be timed: a call does `packets` packets (or look-ups), each of `octets` octets and `cells` cells."""
 
     name: str
     call: Callable[[], object]
@@ -68,7 +68,7 @@ class Work(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """What came of a work: packets (or look-ups) a second over the rounds, and what that is in cells and Gbit/s."""
+    """The result of a work: packets (or look-ups) per second over the rounds, and the same in cells/s and Gbit/s."""
 
     name: str
     octets: int
@@ -78,12 +78,12 @@ class Row(Struct, frozen=True):
 
     @property
     def target(self) -> Target | None:
-        """What is expected of its cells a second, if anything is."""
+        """The target of its cells per second, if it has a target."""
         return TARGETS.get((self.name, str(self.octets)))
 
 
 class Report(Struct, frozen=True):
-    """All that was measured, and on which data path."""
+    """All rows, with the data path and Python version that were measured."""
 
     data_path: str
     python: str
@@ -91,13 +91,13 @@ class Report(Struct, frozen=True):
 
 
 def measure(sizes: tuple[int, ...], seconds: float) -> Report:
-    """Time every work for about so many seconds of CPU time each."""
+    """Time every work for about `seconds` of CPU time each."""
     works = chain(chain.from_iterable(_works(size) for size in sizes), map(_look_up, _TABLES))
     return Report(build.describe(), sys.version.split()[0], [_row(work, seconds) for work in works])
 
 
 def measure_plain(sizes: tuple[int, ...], seconds: float) -> Report:
-    """The same of the plain data path, in a process of its own."""
+    """Measure the plain data path in its own process; raise EnvironmentLacks when the path here is plain."""
     if not build.is_compiled():
         raise EnvironmentLacks("the data path here is plain already: install atmdepot with a C compiler to compare")
     words = [f"--size={size}" for size in sizes]
@@ -150,6 +150,7 @@ def _key(number: int) -> FlowKey:
 
 def _row(work: Work, seconds: float) -> Row:
     a_round = seconds / _ROUNDS
+    # Calibrate: find how many calls make a round, without timing single short calls.
     times = 1
     while (took := _time_of(work.call, times)) < a_round / 10:
         times *= 4
@@ -161,12 +162,12 @@ def _row(work: Work, seconds: float) -> Row:
 
 
 def _time_of(call: Callable[[], object], times: int) -> float:
-    """The CPU seconds of so many calls."""
+    """The CPU seconds of `times` calls."""
     collects = gc.isenabled()
     gc.disable()
     try:
         begun = time.process_time()
-        for _ in repeat(None, times):
+        for _ in repeat(None, times):  # the cheapest loop: it makes no numbers
             call()
         return time.process_time() - begun
     finally:
@@ -177,7 +178,7 @@ def _time_of(call: Callable[[], object], times: int) -> float:
 # Telling.
 
 def table(report: Report, plain: Report | None = None) -> Table:
-    """The figures; beside them those of the plain data path and the ratio, if there are any, and the targets."""
+    """The figures with their targets; with `plain`, also the figures of the plain data path and the ratio."""
     shown = Table(title=f"{report.data_path}, Python {report.python}, one core", box=box.SIMPLE_HEAD, pad_edge=False,
                   title_justify="left")
     shown.add_column("work")

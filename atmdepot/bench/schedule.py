@@ -1,4 +1,4 @@
-"""In which order the contenders take their turns, and how long that still takes."""
+"""The order of the contenders' turns, and the estimate of the time left."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _MINUTE = 60
 
 
 def order(contenders: Sequence[str], round_number: int, load_number: int) -> list[str]:
-    """The contenders in the order of a turn: another begins each time, and every second round they run backwards.
+    """The contenders in the order of a turn: the first rotates each time, and odd rounds run backwards.
 
-    So none always runs after the same other one, or always first.
+    So no contender always runs first, or always after the same contender.
     """
     start = (round_number + load_number) % max(1, len(contenders))
     turned = [*contenders[start:], *contenders[:start]]
@@ -21,30 +21,30 @@ def order(contenders: Sequence[str], round_number: int, load_number: int) -> lis
 
 
 class TimeLeft:
-    """The time that is left: as expected at first, and more and more as it was found."""
+    """The time left: the expected time, corrected by the time that the finished parts took."""
 
     def __init__(self, expected: float) -> None:
-        """Take the number of seconds that all is expected to take."""
+        """Take the expected seconds of all parts."""
         self._expected = expected
         self._done = self._took = 0.0
 
     def passed(self, expected: float, took: float) -> None:
-        """A part is done that was expected to take some seconds, and took others."""
+        """Note the end of a part: the seconds it was expected to take, and the seconds it took."""
         self._done += expected
         self._took += took
 
     def spared(self, expected: float) -> None:
-        """A part that was expected to take some seconds is left out."""
+        """Note a part that is left out, by the seconds it was expected to take."""
         self._expected -= expected
 
     @property
     def seconds(self) -> float:
-        """What is left, in seconds."""
+        """The time left, in seconds."""
         left = max(0.0, self._expected - self._done)
         return left * (self._took / self._done if self._done else 1.0)
 
 
 def in_words(seconds: float) -> str:
-    """A time as people read it: `45 s`, `3 min 10 s`."""
+    """A time as text: `45 s`, `3 min 10 s`."""
     whole = round(seconds)
     return f"{whole} s" if whole < _MINUTE else f"{whole // _MINUTE} min {whole % _MINUTE} s"

@@ -1,4 +1,4 @@
-"""A picture of what `bench peers` found: bars with spreads, a panel for each measure, readable in light and dark."""
+"""An SVG chart of the results of `bench peers`: bars with spreads, a panel per measure, for light and dark themes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ text { fill: #1f2328; } .faint { fill: #59636e; } .head { font-weight: 600; }
 
 
 def draw(report: Report) -> str:
-    """The picture as the text of an SVG file."""
+    """The chart as the text of an SVG file."""
     panels = list(_panels(report))
     heights = [_height(len(rows)) for _, rows in panels]
     y = _TOP
@@ -67,7 +67,7 @@ def _heading(report: Report) -> Iterator[str]:
 
 
 def _panels(report: Report) -> Iterator[tuple[Figure, list[tuple[str, Spread]]]]:
-    """Each measure with the contenders that have a figure."""
+    """Each measure with the contenders that have a figure for it."""
     for figure in report.figures:
         yield figure, _rows(report.samples, figure.name, report.contenders)
 
@@ -81,7 +81,7 @@ def _height(rows: int) -> int:
 
 
 def _description(panels: list[tuple[Figure, list[tuple[str, Spread]]]]) -> str:
-    """All figures in words, for who does not see the bars."""
+    """All figures in words, for readers who cannot see the bars."""
     return escape(" ".join(f"{figure.title}: {'; '.join(_in_words(name, spread, figure) for name, spread in rows)}."
                            for figure, rows in panels))
 
@@ -92,7 +92,7 @@ def _in_words(name: str, spread: Spread, figure: Figure) -> str:
 
 def _panel(figure: Figure, rows: list[tuple[str, Spread]], x: int, y: int) -> Iterator[str]:
     better = "" if figure.higher_is_better else ", less is better"
-    scale = _LONGEST / (max(spread.most for _, spread in rows) or 1)
+    scale = _LONGEST / (max(spread.most for _, spread in rows) or 1)  # all figures may be 0
     yield f'<g><text x="{x}" y="{y + 12}" class="head">{escape(figure.title)}</text>'
     yield f'<text x="{x + _LABEL}" y="{y + 12 + 13}" class="faint" font-size="10">{figure.unit}{better}</text>'
     for number_of_row, (name, spread) in enumerate(rows):

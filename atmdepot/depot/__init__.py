@@ -1,1 +1,1 @@
-"""The depot; its modules carry the names of the blocks in the figures 4 and 7 of the patent."""
+"""The depot; its modules have the names of the blocks in figures 4 and 7 of the patent."""

@@ -1,8 +1,8 @@
-"""What the depot would do with a packet, and why: its way through `forwarding`, told step by step.
+"""Explanation of a packet's way through `forwarding`, step by step, without sending it.
 
-Nothing moves: no session, VCI, counter, turn of a balancer, random number. Each step asks the function by which the
-data path decides (`SessionTables.is_new`, `Depot.pool_for`, `Pool.would_give`, `VpMap.would_open`, ...), so
-that an explanation cannot say other than what would happen; only the words are this module's.
+No state changes: no session, VCI, counter, turn of a balancer, random number. Each step calls the function by which the
+data path decides (`SessionTables.is_new`, `Depot.pool_for`, `Pool.would_give`, `VpMap.would_open`, ...), so an
+explanation cannot differ from the real outcome. Only the words are this module's.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ if TYPE_CHECKING:
 
 
 class Step(Struct, frozen=True):
-    """One step of the way: its `stage` (packet, service, session, server, VC, class, size) and what was found."""
+    """A step of the way: its `stage` (packet, service, session, server, VC, class, size) and its finding in words."""
 
     stage: str
     text: str
 
 
 class Explanation(Struct):
-    """What would become of a packet; the keys are stable, as JSON.
+    """The outcome of a packet; its keys in JSON are stable.
 
     `outcome` is `forwarded`, `dropped` (`reason` is the `DropReason`) or `held` (a fragment that waits for its first).
-    `answer` is what goes back to the sender: `RST`, `ICMP`, or nothing. `session` is the number of the session that
-    the packet belongs to, null when there is none; `opens` tells whether it opens one. The rest says where the packet
-    goes, as far as that is known: a session may be opened by a packet that is too big to follow.
+    `answer` is the packet sent back to the sender: `RST`, `ICMP`, or empty. `session` is the number of the packet's
+    session, null without a session; `opens` is true when the packet opens a session. The remaining keys give the
+    packet's way as far as it is known: a packet too big to be forwarded may still open a session.
     """
 
     outcome: str = ""
@@ -80,16 +80,16 @@ class Explanation(Struct):
 
 
 def explain(depot: Depot, octets: bytes, now: int) -> Explanation:
-    """What `depot.packet_from_tun(octets, now)` would do, and why; time in ns."""
+    """Explain the outcome of `depot.packet_from_tun(octets, now)`; time in ns."""
     return _Way(depot, octets, now).explain()
 
 
 class _Way:
-    """A packet's way. The methods stand in the order of those of `Depot` and `OtherTraffic` that they tell of."""
+    """A packet's way. The methods are in the order of the methods of `Depot` and `OtherTraffic` that they explain."""
 
     def __init__(self, depot: Depot, octets: bytes, now: int) -> None:
         self._depot, self._octets, self._now = depot, octets, now
-        self._scratch = AtmNode(depot.network, depot.name)  # its counters and answers are thrown away
+        self._scratch = AtmNode(depot.network, depot.name)  # takes the counts and answers, so the depot's stay
         self._told = Explanation(octets=len(octets))
 
     def explain(self) -> Explanation:
@@ -116,7 +116,7 @@ class _Way:
         self._told.verdict = f"dropped: {reason} ({reason.text})"
 
     def _follow_first(self, packet: Packet) -> Target | None:
-        """A later fragment goes where the first of its packet went."""
+        """Give a later fragment the target of its packet's first fragment."""
         fragments = self._depot.fragments
         if self._depot.management.pool_of_vip(packet.destination) is None:
             self._tell_service(packet)
@@ -135,7 +135,7 @@ class _Way:
         return target
 
     def _server_on(self, target: Target) -> str:
-        """The server of a VC's session, or else the one at the end of its VP."""
+        """The name of the server of the VC's session, else of the server at the end of the VP, else of the VP."""
         owner, vp = target.vc.owner, target.vp.name
         server = owner.server if isinstance(owner, Session) else self._depot.management.server_on.get(vp)
         return vp if server is None else server.name
@@ -153,7 +153,7 @@ class _Way:
         return target
 
     def _known(self, session: Session, packet: Packet) -> Target:
-        """A packet of a session or a flow goes where that went, whatever the states."""
+        """Send a packet of a session or flow to that session's target, in any state."""
         server = session.server
         self._told.session, self._told.server = session.number, server.name
         self._say("session", entry_text(session, self._now))
@@ -163,7 +163,7 @@ class _Way:
         return session.target
 
     def _open(self, packet: Packet, old: Session | None) -> Target | None:
-        """A packet without a session opens one, if its service, flags and the table let it."""
+        """Open a session for a packet without a session, if its service, flags and the table allow it."""
         self._say("session", "it has none" if old is None else replaced_text(old, self._now))
         if (server := self._depot.probe_of(packet)) is not None:
             self._say("server", f"{server.name}: this is the depot's own probe of it")
@@ -209,7 +209,7 @@ class _Way:
                              + f"; there are {services_text(self._depot.network)}")
 
     def _tell_server(self, pool: Pool, server: Server | None, packet: Packet) -> None:
-        """Which server a new session gets, by which criterion, and which servers it does not."""
+        """Tell the server of a new session with its criterion, and the servers that are no candidates."""
         if server is not None:
             self._say("server", f"{server.name}: {choice_text(pool, server, packet.source)}")
         candidates = pool.candidates()
@@ -218,7 +218,7 @@ class _Way:
                 self._say("server", f"not {other.name}: {hindrance_text(other, self._now)}")
 
     def _own_vc(self, packet: Packet, vp: VpMap, old: Session | None, going: Session | None) -> Target:
-        """The VC of a new session; entries that make way for it give their VCIs back first."""
+        """The VC of a new session; entries evicted or replaced for it free their VCIs first."""
         pushed_out = self._depot.sessions.pushed_out(packet.key(), packet.tcp is not None) if going is None else None
         if pushed_out is not None:
             self._say("session", evicted_text(pushed_out, self._depot.sessions.timers))
@@ -242,7 +242,7 @@ class _Way:
         return target
 
     def _other_target(self, packet: Packet) -> Target | None:
-        """As `OtherTraffic.target` does for what is not TCP."""
+        """Follow `OtherTraffic.target` for a packet other than TCP."""
         depot = self._depot
         pool = depot.management.pool_of_vip(packet.destination)
         if pool is None or packet.protocol == PROTOCOL_UDP:
@@ -260,7 +260,7 @@ class _Way:
         return self._default_target(pool, packet)
 
     def _target_of_error(self, pool: Pool, packet: Packet) -> Target | None:
-        """An ICMP error follows the packet that it quotes."""
+        """Send an ICMP error after the packet that it quotes."""
         found = self._depot.others.subject_of_error(self._octets, packet, self._now)
         if isinstance(found, Session):
             self._say("session", "an ICMP error follows the session that the packet inside it names")
@@ -277,7 +277,7 @@ class _Way:
         return found
 
     def _default_target(self, pool: Pool, packet: Packet, client: bytes = b"") -> Target | None:
-        """What has no sessions goes to the server of its client, the packet's source if no other is named."""
+        """Send a packet without sessions to its client's server; the client is the packet's source if not given."""
         self._told.service = pool.name
         self._say("service", f"{address_text(packet.destination)} is a VIP of {pool.name}")
         self._say("session", f"none: {protocol_text(packet.protocol)} has no sessions here")
@@ -294,7 +294,7 @@ class _Way:
         return target
 
     def _to_server(self, packet: Packet, target: Target) -> None:
-        """MTU, CLP and cells."""
+        """Tell the VC, MTU, CLP and cells, and the outcome."""
         vp, vc = target.vp, target.vc
         told = self._told
         told.vp, told.link, told.vc, told.mtu = vp.name, vp.link.name, _vc(target), vp.mtu

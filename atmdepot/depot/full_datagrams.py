@@ -1,8 +1,8 @@
-"""Datagrams of full length that a link's path swallows while shorter ones pass: a black hole by MTU.
+"""Detection of an MTU black hole: a link's path loses datagrams of full length while shorter datagrams pass.
 
 Each end of a link sends a datagram of full length each second, filled with idle cells (`net/filler.py`). The edge
-node's statistics tell how many it has sent and how many idle cells it has received, so the depot sees for either
-direction what was sent and what arrived.
+node's statistics give the datagrams that it has sent and the idle cells that it has received. So the depot compares,
+for both directions, the count sent and the count received.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from atmdepot.wire.statistics import Statistics
 
 MOST_LOST = 5
-"""So many lost in a row, by as many reports, are no chance and no moment's stall."""
+"""Reports in a row, each with a full datagram sent and no idle cell received: too many for chance or a short stall."""
 HOW_TO = "the path's MTU is too small for the link's `cells`"
 
 
 class _Direction:
-    """What was sent and what arrived as of the last report; counts may wrap and begin anew, so only changes tell."""
+    """Counts sent and received as of the last report. Counts may wrap or restart, so only changes are compared."""
 
     __slots__ = ("_received", "_sent", "lost")
 
@@ -36,7 +36,7 @@ class _Direction:
 
 
 class FullDatagrams:
-    """Both directions of the link to one edge node."""
+    """Both directions of the link to an edge node."""
 
     __slots__ = ("_from_edge", "_to_edge")
 
@@ -44,7 +44,7 @@ class FullDatagrams:
         self._to_edge, self._from_edge = _Direction(), _Direction()
 
     def note(self, statistics: Statistics, path: PathCondition) -> None:
-        """Take the counts of a report, and those of the depot's own end at this time."""
+        """Take the counts of an edge node's report, and the depot's own counts at this time."""
         self._to_edge.note(path.fillers_sent, statistics.idle_received)
         self._from_edge.note(statistics.fillers_sent, path.idle_received)
 

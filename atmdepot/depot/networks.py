@@ -1,4 +1,4 @@
-"""Networks in which addresses are looked up, each with one step for each length of prefix."""
+"""Look-up of addresses in networks, with a step for each prefix length."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Networks:
             self._by_mask.setdefault(key, set()).add(int(network.network_address))
 
     def hold(self, address: bytes) -> bool:
-        """True when an address (4 or 16 octets) lies in a network of these."""
+        """True when an address (4 or 16 octets) lies in a network of the set."""
         number = int.from_bytes(address, "big")
         return any(size == len(address) and number & mask in values
                    for (size, mask), values in self._by_mask.items())

@@ -1,9 +1,10 @@
 """Servers' packets of sessions that the depot does not know, as after its restart.
 
-On a VC of the session range the VP names the server, and the edge node keeps a flow on its VC, so the session is
-adopted: made anew from the server's packet, on that VC. On a VC that sessions share, `sessions.orphan` decides. With
-"reset" the server is sent an RST (RFC 9293 section 3.10.7.1). Its client, which may only be waiting for data, is asked
-for an acknowledgment (a keep-alive, section 3.8.4), since only that has the number of the RST that its TCP believes.
+On a VC of the session range the VP names the server, and the edge node keeps a flow on its VC. So the session is
+adopted: it is made anew from the server's packet, on that VC. On a VC that sessions share, `sessions.orphan` decides.
+With "reset" the depot answers the server with an RST (RFC 9293 section 3.10.7.1). It asks the client, which may only be
+waiting for data, for an acknowledgment (a keep-alive, section 3.8.4): only that gives the number of an RST that the
+client's TCP accepts.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _ADDRESSES = (4, 16)
 
 
 class Orphans:
-    """Packets from servers that found no session, in the depot's own tables."""
+    """The handling of packets from servers without a session, in the depot's own tables."""
 
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
@@ -34,7 +35,7 @@ class Orphans:
             vp.recognise = self.may_begin
 
     def may_begin(self, vp: VpMap, payload: bytes) -> bool:
-        """True for the first cell of a PDU, by its 48 octets, whose packet may be of a session to be adopted.
+        """True when a PDU's first cell, by its 48 octets, may begin a packet of a session to adopt.
 
         The packet is TCP or UDP from a service of the VP's server. All other cells on an unknown VC are dropped.
         """
@@ -43,13 +44,13 @@ class Orphans:
         server = management.server_on.get(vp.name)
         if service is None or server is None:
             return False
-        if len(service) in _ADDRESSES:  # behind LLC/SNAP, the port of an IPv6 packet is in the second cell
+        if len(service) in _ADDRESSES:  # no port: with LLC/SNAP, the port of an IPv6 packet is in the second cell
             return management.serves(server, service)
         pool = management.pool_at(service)
         return pool is not None and server in pool.servers
 
     def session_of(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> Session | None:
-        """The session that is adopted with a TCP packet; None when it is none (then it is allowed, or counted)."""
+        """Adopt the session of a server's segment; None when it must not be (the segment is passed on or counted)."""
         depot = self._depot
         session = self.adopt(link, vc, packet, now)
         if session is not None:
@@ -65,10 +66,10 @@ class Orphans:
         return None
 
     def adopt(self, link: str, vc: Vc, packet: Packet, now: int) -> Session | None:
-        """The session or flow of a server's packet, made from it; None when it must not be adopted.
+        """Make a session or flow from a server's packet; None when it must not be adopted.
 
-        Its VC must be a stray of the session range, its source a service of the VP's server. A TCP segment must be of a
-        kind that only an open session sends: with ACK, without SYN and RST.
+        The VC must be a stray of the session range, and the source a service of the VP's server. A TCP segment must be
+        of a kind that only an open session sends: with ACK, without SYN and RST.
         """
         depot = self._depot
         vp = depot.vc_map.on_link[link]
@@ -84,9 +85,10 @@ class Orphans:
         return session
 
     def _answer(self, link: str, octets: bytes, packet: Packet, tcp: TcpFields) -> None:
-        if tcp.flags & RST or packet.fragment:
+        if tcp.flags & RST or packet.fragment:  # an RST is never answered with an RST (RFC 9293 section 3.10.7.1)
             return
         target = self._depot.vc_map.on_link[link].default_target
         target.vp.link.send(reset_for(octets), target.vc, 0)
+        # Data or a FIN shows that the client may be waiting; a bare ACK may be an answer to a segment of the client.
         if (tcp.length or tcp.flags & FIN) and tcp.flags & (ACK | SYN) == ACK:
             self._depot.packets_out.append(keep_alive_for(octets))

@@ -1,13 +1,13 @@
-"""What is not TCP: UDP flows, ICMP errors and their sessions, and all that belongs to none.
+"""Traffic other than TCP: UDP flows, ICMP errors and their sessions, and packets without a session.
 
-UDP to a service is a flow with an idle time, given to a server as a session is; it leaves a server that is dead, gone
-or draining. An ICMP error follows the packet that it quotes (path MTU discovery dies without it): its session or flow,
-or, of any other protocol, the server to which its client's packets go. All else, echo requests among it, takes the
-default VC of a server that is the same for a client as long as the alive-list stands.
+UDP to a service is a flow with an idle time. It gets a server as a session does, and leaves a server that is dead, gone
+or draining. An ICMP error follows the packet that it quotes, since path MTU discovery needs it: to the packet's session
+or flow, or for any other protocol to the server of the client's packets. All other packets, echo requests included,
+take the default VC of a server, which is the same for a client as long as the alive-list does not change.
 
-From servers comes what answers: packets of flows, ICMP queries and replies and other protocols from the VIPs that the
-server serves, ICMP errors, from any address, about clients' packets, and later fragments of what has passed. All else
-is dropped, but for what `servers.X.allow` lets pass.
+From servers these packets pass: packets of flows, ICMP queries and replies and other protocols from the VIPs of the
+server, ICMP errors from any address about clients' packets, and later fragments of packets that have passed. All other
+packets are dropped, unless `servers.X.allow` lets them pass.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 _ICMP = (PROTOCOL_ICMP, PROTOCOL_ICMPV6)
 _NEED_MORE = {PROTOCOL_TCP, PROTOCOL_UDP, *EXTENSIONS}
-"""Protocols of a quoted packet without ports that tell too little: its ports, or its protocol itself, were cut off."""
+"""Protocols whose quoted packet is too short to assign if it has no ports: ports or upper protocol were cut off."""
 
 
 class OtherTraffic:
-    """Finds targets in the depot's own tables."""
+    """The forwarding of traffic other than TCP, by the depot's own tables."""
 
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
 
     def target(self, octets: bytes, packet: Packet, now: int) -> Target | None:
-        """Where a client's packet goes; None (and counted) when no service is there for it."""
+        """The target of a client's packet; None (and counted) when it has no service, session or server."""
         depot = self._depot
         pool = depot.management.pool_of_vip(packet.destination)
         if pool is None:
@@ -64,13 +64,15 @@ class OtherTraffic:
         return self._depot.vc_map.vps[found.vp].default_target if isinstance(found, Server) else found
 
     def subject_of_error(self, octets: bytes, packet: Packet, now: int) -> Session | Target | Server | DropReason:
-        """The receiver of a client's ICMP error: the session that the error quotes a server's packet of.
+        """The receiver of a client's ICMP error: the session of the server's packet that the error quotes.
 
-        A later fragment's target stands for its session, and the server of the client for what has no session. The
-        reason, when no server of this network has sent what is quoted, or too little of it is there to tell.
+        For a quoted later fragment it is the fragment's target, and for a protocol without sessions the server of the
+        client. It is the drop reason when no server of this network sent the quoted packet, or when too little of the
+        packet is quoted.
         """
         depot = self._depot
         quoted = quoted_packet(octets)
+        # The quoted packet went the other way: its source, a VIP, is the address to which the error is sent.
         if quoted is None or quoted.source != packet.destination:
             return DropReason.NO_SESSION
         if quoted.ports is not None:
@@ -103,9 +105,10 @@ class OtherTraffic:
         return flow.target
 
     def leaves(self, flow: Session, packet: Packet, now: int) -> bool:
-        """Whether a flow opens anew with this packet.
+        """True when a flow leaves its server, and opens anew with this packet.
 
-        Its server is dead, or out of the pool; or it has been draining for long enough, and another server is there.
+        The server is dead or out of the pool, or it has been draining until `flows_leave_at` and the pool has a
+        candidate.
         """
         server = flow.server
         if self._depot.sessions.is_lost(flow):
@@ -116,7 +119,7 @@ class OtherTraffic:
         return not isinstance(pool, DropReason) and bool(pool.candidates())
 
     def _open_flow(self, octets: bytes, packet: Packet, now: int) -> Session | None:
-        """A new flow gets a server; a VC of its own is for flows that are answered, so no flood takes all VCIs."""
+        """Open a flow with a server. It gets its own VC only once it is answered, so no flood takes all VCIs."""
         depot = self._depot
         pool = depot.pool_for(packet)
         if isinstance(pool, DropReason):
@@ -135,7 +138,7 @@ class OtherTraffic:
         return flow
 
     def answered(self, flow: Session) -> None:
-        """The first answer to a flow has come: it is no flood, and gets a VC of its own where there is one."""
+        """Note the first answer to a flow: it is no flood, and gets its own VC if a VCI is free."""
         self._depot.sessions.flow_answered(flow)
         flow.target = flow.vp.open(flow.category, flow)
 
@@ -147,7 +150,7 @@ class OtherTraffic:
         return self._depot.vc_map.vps[server.vp].default_target
 
     def may_pass(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
-        """Whether a server's packet goes on to the client: what answers a client, and what is allowed."""
+        """True when a server's packet passes: it answers a client or is allowed; False (and counted) if not."""
         depot = self._depot
         if packet.later:
             return self._may_follow(link, vc, octets, packet, now)
@@ -163,7 +166,7 @@ class OtherTraffic:
 
     def _answers_flow(self, flow: Session, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
         depot = self._depot
-        if flow.vp.link.name != link:
+        if flow.vp.link.name != link:  # a server speaks for no flow of another
             depot.drops.count(DropReason.WRONG_VP, 1, octets, vc)
             return False
         if flow.opening:
@@ -175,15 +178,15 @@ class OtherTraffic:
         return True
 
     def _refusal(self, link: str, octets: bytes, packet: Packet, now: int) -> DropReason | None:
-        """The reason why a server's packet of no flow must not pass; None when it may."""
+        """The drop reason for a server's packet without a flow; None when it may pass."""
         if packet.protocol in _ICMP and is_error(octets):
             return self._refusal_of_error(link, octets, packet, now)
-        # Echo replies and other protocols have no flow here that could be asked for.
+        # Echo replies and other protocols have no flow to look up, so the source address decides.
         return self._refusal_of_vip(link, packet.source) or (
             DropReason.NO_SESSION if packet.protocol == PROTOCOL_UDP else None)
 
     def _refusal_of_vip(self, link: str, address: bytes) -> DropReason | None:
-        """The reason why the server on a link must not speak for an address; None when it is a VIP of its pools."""
+        """The drop reason when the server on a link must not send from an address; None for a VIP of its pools."""
         depot = self._depot
         if depot.management.pool_of_vip(address) is None:
             return DropReason.NOT_A_SERVICE
@@ -191,7 +194,7 @@ class OtherTraffic:
         return None if server is not None and depot.management.serves(server, address) else DropReason.WRONG_VP
 
     def _refusal_of_error(self, link: str, octets: bytes, packet: Packet, now: int) -> DropReason | None:
-        """The reason why an ICMP error from a server's side must not pass; None when a client sent what it quotes."""
+        """The drop reason for an ICMP error from a server's side; None when a client sent the packet that it quotes."""
         quoted = quoted_packet(octets)
         if quoted is None or quoted.source != packet.destination:
             return DropReason.NO_SESSION
@@ -201,7 +204,7 @@ class OtherTraffic:
             if session is None:
                 return DropReason.NO_SESSION
             target = session.target
-            # An error is an answer of its server, unless a router says that it cannot reach it.
+            # An error is an answer of the server, unless a router reports that it cannot reach the server.
             if target.vp.link.name == link and (packet.source == quoted.destination or not says_unreachable(octets)):
                 session.server.condition.answered(now)
         target = target or self._target_of_quoted_fragment(quoted, now)
@@ -212,7 +215,7 @@ class OtherTraffic:
         return self._refusal_of_vip(link, quoted.destination)
 
     def _may_follow(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
-        """True when a later fragment passes now: its first has passed, or its source is allowed."""
+        """True when a later fragment passes now: its first fragment has passed, or its source is allowed."""
         depot = self._depot
         if depot.is_allowed(link, packet):
             return True
@@ -222,7 +225,7 @@ class OtherTraffic:
         return depot.fragments.later(octets, packet, now, link) is not None
 
     def follow_first(self, link: str, packet: Packet, now: int) -> None:
-        """The first fragment of a server's packet has passed, so those that waited for it follow now."""
+        """Release the later fragments that waited for this first fragment of a server's packet."""
         depot = self._depot
         session = depot.sessions.find(packet.reverse_key())
         target = depot.vc_map.on_link[link].default_target if session is None else session.target

@@ -1,12 +1,13 @@
-"""Block 48: the servers' condition. Which server is on the alive-list, which on the dead-list, since when and why.
+"""Block 48: the servers' condition. It keeps each server on the alive-list or the dead-list, with time and reason.
 
-Four ways to know, as in the patent: probes through the ATM path; the statistics that edge nodes send each second;
-silence where an ACK was due; and polling of a server that failed, until it answers. Each way may raise a `fault`; a
-server is alive while it has none. The faults together tell apart a server process that died, a host that fell silent
-and a link that broke.
+Four means detect a failure, as in the patent: probes through the ATM path; the statistics that edge nodes send each
+second; silence where an ACK was due; and polling of a failed server until it answers. Each may raise a `Fault`; a
+server is alive while it has no fault. The faults together tell a dead server process from a silent host and from a
+broken link.
 
-Clients alone prove nothing: a server that drops what some of them send is alive. So silence makes a server suspect, and
-it is probed at once; it is a fault when that probe fails, and as many different clients wait.
+Silence towards clients is no proof: a server that drops the packets of some clients is alive. So silence only makes a
+server suspect, and it is probed at once. Silence is a fault when that probe fails and `no_ack_sessions` different
+clients wait.
 
 This module decides; sockets and clocks are elsewhere (`net/prober.py`). Times in ns.
 """
@@ -25,26 +26,27 @@ if TYPE_CHECKING:
     from atmdepot.depot.servers import Server
 
 class Probing:
-    """The condition of all servers, kept in time."""
+    """The condition of all servers, updated by reports and timers."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def use(self, settings: Settings, servers: Iterable[Server]) -> None:
-        """Go by other settings; where edge nodes are to report no more, what they said counts no longer."""
+        """Apply other settings; when they turn statistics off, forget the reported loads."""
         self.settings = settings
         if not settings.statistics:
             for server in servers:
                 server.load = None
 
     def report(self, server: Server, sdu: bytes, path: PathCondition, now: int) -> bool:
-        """Take a report of a server's edge node, with the condition of the way that it came; False when it is none."""
+        """Take a report of a server's edge node and the condition of its path; False when the SDU is no report."""
         try:
             statistics = Statistics.unpack(sdu)
         except ValueError:
             return False
         server.condition.report(statistics, now)
         server.condition.check_datagrams(statistics, path, now)
+        # The load per core, the time to connect in units of 100 ms, and the share of PDUs damaged or congested.
         server.load = (statistics.load / 1000 / max(1, statistics.cores) + statistics.connect_time / 100_000
                        + path.share_since(server.path))
         server.path = path
@@ -52,17 +54,17 @@ class Probing:
         return True
 
     def check(self, servers: Iterable[Server], now: int) -> None:
-        """Notice silence."""
+        """Raise the faults of servers whose answers or reports are overdue."""
         for server in servers:
             server.condition.check_silence(self.settings, now)
             server.condition.check_statistics(self.settings, now)
 
     def stood_still(self, servers: Iterable[Server], span: int, now: int) -> None:
-        """Count no silence for a span of time (ns, until now) in which the depot did not run."""
+        """Exclude a span of time (ns, until now) in which the depot did not run from every silence."""
         for server in servers:
             server.condition.stood_still(span, now)
 
     def next_timer(self, servers: Iterable[Server]) -> int | None:
-        """When `check` has something to notice (ns), or None."""
+        """The time (ns) at which `check` is next due, or None."""
         times = [time for server in servers for time in server.condition.next_times(self.settings)]
         return min(times, default=None)

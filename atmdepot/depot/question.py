@@ -1,4 +1,4 @@
-"""A packet in a few words, of which `explain` is asked; and the packet itself, as a client would send it."""
+"""The packet that `explain` is asked about: its description in a few fields, and the octets a client would send."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
 class Question(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A packet from a client: what the control socket carries.
+    """A description of a client's packet, as the control socket carries it.
 
-    `length` is the whole IP packet's in octets; 0 is the least that there is, with no data. `flags` count for TCP
-    only; ICMP has no ports and is an echo request.
+    `length` is the length of the whole IP packet in octets; 0 means the least, without data. `flags` apply to TCP only;
+    ICMP has no ports and is an echo request.
     """
 
     source: str
@@ -36,9 +36,9 @@ class Question(Struct, forbid_unknown_fields=True, kw_only=True):
     length: Annotated[int, Meta(ge=0, le=65535)] = 0
 
     def packet(self) -> bytes:
-        """The packet; its data is zeros, and checksums above IP are left out, since no depot looks at them.
+        """The packet; its data is zeros, and checksums above IP are 0, since no depot reads them.
 
-        Raises ValueError for addresses that are none or do not fit each other, and a length below the headers'.
+        Raises ValueError for invalid addresses, addresses of different IP versions, and a length below the headers'.
         """
         source, destination = IpAddress.parse(self.source), IpAddress.parse(self.destination)
         if source.version != destination.version:
@@ -52,7 +52,7 @@ class Question(Struct, forbid_unknown_fields=True, kw_only=True):
         return ip_packet(protocol, source.packed, destination.packed, upper, self.dscp << 2)
 
     def _upper(self, version: int, data: int) -> tuple[int, bytes]:
-        """The protocol's number, its header, and so many octets of data."""
+        """The protocol's number, and its header with this many octets of data."""
         ports = self.source_port, self.destination_port
         if self.protocol == "tcp":
             return PROTOCOL_TCP, pack(">HHIIBBHHH", *ports, 0, 0, 5 << 4, self.flags, _WINDOW, 0, 0) + bytes(data)

@@ -1,6 +1,6 @@
-"""What `explain` says, in words: what a packet and a session are, how a server was chosen, why another was not.
+"""Texts of `explain`: a packet, a session, the reason for the choice of a server, the reason against the rest.
 
-Nothing is decided here. Times in ns.
+This module makes no decision. Times in ns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PROTOCOLS = {PROTOCOL_ICMP: "ICMP", PROTOCOL_ICMPV6: "ICMPv6", PROTOCOL_TCP: "T
 
 
 def packet_text(packet: Packet, octets: int) -> str:
-    """What a packet of so many octets says of itself."""
+    """A packet: addresses, ports, protocol, flags, length in octets, DSCP."""
     flags = "" if packet.tcp is None else f" {flags_words(packet.tcp.flags)}"
     fragment = ", a fragment" if packet.fragment else ""
     source = endpoint(packet.source, packet.source_port or None)
@@ -45,7 +45,7 @@ def flags_words(flags: int) -> str:
 
 
 def entry_text(session: Session, now: int) -> str:
-    """An entry of the session tables: number, table, states, age."""
+    """An entry of the session tables: number, table, states, age and idle time."""
     kind, states = "UDP flow", ""
     if session.is_tcp:
         kind, states = "session", f", client {session.client.state}, server {session.server_side.state}"
@@ -55,7 +55,7 @@ def entry_text(session: Session, now: int) -> str:
 
 
 def evicted_text(session: Session, timers: SessionTimers) -> str:
-    """Which entry makes room for a new one, and for which bound."""
+    """The entry evicted for a new entry, and the bound that demands it."""
     if session.table is Table.SECONDARY:
         return f"it pushes out session {session.number}, the oldest closed one: the table is full (max_sessions)"
     what = f"session {session.number}, the oldest half-open one"
@@ -66,7 +66,7 @@ def evicted_text(session: Session, timers: SessionTimers) -> str:
 
 
 def replaced_text(old: Session, now: int) -> str:
-    """Why an entry of the same flow makes way for a new session."""
+    """The reason why an entry of the same flow is replaced by a new session."""
     entry = entry_text(old, now)
     if not old.is_tcp:
         return f"{entry}: it leaves {old.server.name} ({_loss_text(old.server, now)}), so this packet opens a new one"
@@ -76,21 +76,21 @@ def replaced_text(old: Session, now: int) -> str:
 
 
 def _loss_text(server: Server, now: int) -> str:
-    """Why an entry leaves its server (`SessionManagement.has_lost`)."""
+    """The reason why an entry leaves its server (`SessionManagement.has_lost`, or draining)."""
     if server.alive and not server.draining:
         return "it is in the pool no more"
     return hindrance_text(server, now)
 
 
 def late_syn_text(session: Session, tcp: TcpFields) -> str:
-    """Why a SYN of a session that is there opens no other."""
+    """The reason why a SYN of a known session opens no new session."""
     if tcp.sequence == session.client.isn:
         return "the SYN that opened it once more, by its initial number: it goes where that went"
     return "a SYN with another initial number; but the session is not over, and its server is alive: it goes there"
 
 
 def choice_text(pool: Pool, server: Server, client: bytes) -> str:
-    """Why a new session of a client (an address) goes to a server: `Pool.would_give` chose it."""
+    """The reason why `Pool.would_give` chose a server for a client (an address)."""
     if pool.preloaded is server:
         return f"{pool.balancing} chose it ahead, as the next server"
     among = ", ".join(_figures(other) for other in pool.candidates())
@@ -105,7 +105,7 @@ def _figures(server: Server) -> str:
 
 
 def hindrance_text(server: Server, now: int) -> str:
-    """Why a server is not among those from which a balancer chooses (`Pool.candidates`)."""
+    """The reason why a server is no candidate of a balancer (`Pool.candidates`)."""
     if not server.alive:
         return f"dead for {_since(server.condition.since, now)}: {server.condition.why}"
     if server.draining:
@@ -117,12 +117,12 @@ def hindrance_text(server: Server, now: int) -> str:
 
 
 def if_dead_text(server: Server, now: int) -> str:
-    """In brackets that a server is dead, and why; empty when it is alive."""
+    """The reason, in brackets, why a server is dead; empty when it is alive."""
     return "" if server.alive else f" ({hindrance_text(server, now)})"
 
 
 def services_text(network: Network) -> str:
-    """What clients may ask for: each service with its VIPs and ports."""
+    """The services, each with its VIPs, ports and protocols."""
     return "; ".join(f"{name}: {', '.join(service.vip)} port {', '.join(map(str, service.ports)) or 'any'} "
                      f"({' and '.join(name.upper() for name in service.offered)})"
                      for name, service in network.services.items())

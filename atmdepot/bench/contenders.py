@@ -30,6 +30,7 @@ HAPROXY = Contender("haproxy", "HAProxy", "mode tcp, round robin, a thread for e
 NGINX = Contender("nginx-stream", "nginx stream", "round robin, a worker for each core",
                   programs=("ip", "nginx-stream"))
 DEPOT = Contender("depot", "depot", "round robin, compiled, trains of cells as the table says", daemons="compiled")
+# The last two show the cost of plain Python, and of a datagram for each cell.
 PLAIN = Contender("depot-plain", "depot, plain Python", "the same with ATMDEPOT_PURE=1", daemons="plain")
 CELLS = Contender("depot-cells", "depot, one cell per datagram", "compiled, cells = 1 on all links", daemons="compiled",
                   cells=1)

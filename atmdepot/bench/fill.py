@@ -69,7 +69,7 @@ def answers(train: bytes) -> Iterator[tuple[tuple[bytes, int], bytes]]:
     """
     for start in range(0, len(train) - CELL_SIZE + 1, CELL_SIZE):
         header, packet = train[start:start + HEADER_SIZE], train[start + HEADER_SIZE:start + CELL_SIZE]
-        if packet[33] == SYN:
+        if packet[33] == SYN:  # TCP's flags, behind 20 octets of IPv4 header
             address, vip, port = packet[12:16], packet[16:20], int.from_bytes(packet[20:22], "big")
             answer = _TCP.pack(_SERVICE_PORT, port, _SERVER_ISN, _CLIENT_ISN + 1, 0x50, SYN | ACK, _WINDOW, 0, 0)
             yield (address, port), header + cpcs_pdu(ip_packet(PROTOCOL_TCP, vip, address, answer))
@@ -96,7 +96,7 @@ class _Filler:
             try:
                 while waiting:
                     self._answer(waiting)
-            except TimeoutError:
+            except TimeoutError:  # cells were lost: send the SYNs again that are still waiting
                 continue
             return
         raise AtmdepotError(f"{len(waiting)} SYNs of {len(numbers)} did not come through the depot")
@@ -104,7 +104,7 @@ class _Filler:
     def _answer(self, waiting: dict[tuple[bytes, int], bytes]) -> None:
         cells = []
         for whose, cell in answers(self._server.recv(_LARGEST)):
-            waiting.pop(whose, None)
+            waiting.pop(whose, None)  # None: a SYN sent again may come twice
             cells.append(cell)
         for start in range(0, len(cells), _TRAIN):
             self._server.send(b"".join(cells[start:start + _TRAIN]))

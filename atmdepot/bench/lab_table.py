@@ -96,17 +96,18 @@ def table_for(text: str, name: str, cells: int | None = None, idle_sessions: int
     network = parse(text)
     service = _service_of(network)
     vip = _free_vip(network, 1)
+    # Changed as text, so that the rest of the table stays as it was written.
     changed = re.sub(r"(?m)^name\s*=.*$", f'name = "{name}"', text, count=1)
     if cells is not None:
         changed = re.sub(r"(?m)^cells\s*=.*\n", "", changed)
         changed = re.sub(r"(?m)^(\[links\.[^].]+\]).*$", rf"\1\ncells = {cells}", changed)
     changed += _BULK.format(service=BULK_SERVICE, vip=vip, server=service.servers[0])
-    if "probing" not in tomllib.loads(text):
+    if "probing" not in tomllib.loads(text):  # a table's own [probing] is kept
         changed += _QUIET
     if idle_sessions is not None:
         changed += _IDLE.format(depot=network.depot, ends=IDLE_ENDS, vip=_free_vip(network, 2), service=IDLE_SERVICE,
-                                sessions=idle_sessions + 1_000_000)
-    made = parse(changed)
+                                sessions=idle_sessions + 1_000_000)  # and room for the load's connections
+    made = parse(changed)  # checked, since a pattern may have found no line
     if made.name != name or (cells is not None and any(link.cells != cells for link in made.links.values())):
         raise AtmdepotError("the table cannot be changed for the benchmark: write `name` and each link's `cells` "
                             "on lines of their own, the latter below [links.NAME]")

@@ -37,7 +37,7 @@ def stream_module() -> str | None:
     """The file with nginx's stream module; empty when it is built in, None without it."""
     nginx = find("nginx")
     built = _told_by(nginx, "-V") if nginx else ""
-    if re.search(r"--with-stream(?!\S)", built):
+    if re.search(r"--with-stream(?!\S)", built):  # `--with-stream=dynamic` is a module in a file
         return ""
     folder = re.search(r"--modules-path=(\S+)", built)
     module = Path(folder[1]) / _STREAM_MODULE if folder else Path(_STREAM_MODULE)
@@ -48,6 +48,7 @@ def describe(contenders: list[Contender]) -> dict[str, Any]:
     """The machine, its programs and the data paths, as the JSON report has them."""
     return {
         "processor": _first(r"(?m)^(?:model name|Model|cpu)\s*:\s*(.+)$", Path("/proc/cpuinfo")) or platform.machine(),
+        # The processors that this process may use, which may be less than the machine has.
         "processors": len(os.sched_getaffinity(0)), "architecture": platform.machine(),
         "memory_octets": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "kernel": platform.release(),
@@ -61,6 +62,7 @@ def describe(contenders: list[Contender]) -> dict[str, Any]:
 
 def daemon_command(contender: Contender) -> tuple[str, ...]:
     """The command that runs atmdepot with a contender's data path."""
+    # Unset it for the compiled path: this process may run with it.
     pure = ("ATMDEPOT_PURE=1",) if contender.daemons == "plain" else ("-u", "ATMDEPOT_PURE")
     return ("env", *pure, *build.python())
 

@@ -51,5 +51,6 @@ class Teller:
     def end_of(self, part: str, found: str) -> None:
         """Print the result of a finished part, and the time left where no bar shows it."""
         self._bar.update(self._task, description=part, refresh=True)
+        # A bar on a terminal shows the time left already.
         left = "" if self._console.is_terminal else f"; {in_words(self._left.seconds)} left"
         self.tell(f"{part}: {found}{left}")

@@ -113,10 +113,11 @@ class _Runner:
             for sessions in (figures.FEW_IDLE, many):
                 name = figures.idle(sessions)
                 site = self._up(stack, Site(DEPOT, self._plan.table, self._home, sessions), name, sessions)
-                if site is None:
+                if site is None:  # a depot alone has no figure to compare with
                     return
                 sites.append((site, _beside(sessions)))
             for round_number in range(1, self._plan.rounds + 1):
+                # The order changes each round, so that neither depot always runs first.
                 for site, load in sites[::-1] if round_number % 2 else sites:
                     self._turn([site], load, round_number)
 
@@ -128,8 +129,8 @@ class _Runner:
             if idle_sessions:
                 self._teller.tell(f"{name}: making {idle_sessions:,} idle sessions")
                 idle.fill(site, idle_sessions)
-            warm_up(site, {load.program for load in self._plan.loads} or {"ab"})
-        except (AtmdepotError, SubprocessError) as error:
+            warm_up(site, {load.program for load in self._plan.loads} or {"ab"})  # ab loads the idle depots
+        except (AtmdepotError, SubprocessError) as error:  # the run goes on with the remaining contenders
             self._outcome.left_out[name] = str(error)
             self._teller.tell(f"{name} is left out: {error}")
             self._teller.spared(self._plan.expected_of(idle_sessions))
@@ -153,7 +154,7 @@ class _Runner:
         name = site.contender.name
         try:
             found = load.take(site, self._plan.seconds)
-            site.require_alive()
+            site.require_alive()  # a figure counts only if the whole site lived through the load
         except AtmdepotError as error:
             self._samples.failures.append(Failure(round_number, load.name, name, str(error)))
             self._teller.tell(f"{load.name}, {name}: no figure: {error}")
@@ -161,7 +162,7 @@ class _Runner:
         finally:
             site.tidy()
         for figure, value in found.items():
-            if figure in self._plan.figures:
+            if figure in self._plan.figures:  # a load may give more figures than are wanted
                 self._samples.add(figure, name, round_number, value)
         return found[load.name]
 
@@ -172,7 +173,7 @@ def _beside(sessions: int) -> Load:
 
     def take(site: Site, seconds: int) -> dict[str, float]:
         rate = ask_ab(site, seconds, "1KB", 20).rate
-        if (there := idle.primary(site)) < sessions:
+        if (there := idle.primary(site)) < sessions:  # the figure is of a depot that kept its idle sessions
             raise NoFigure(f"of {sessions:,} idle sessions {there:,} are left")
         return {name: rate}
 

@@ -113,6 +113,7 @@ def measure_plain(sizes: tuple[int, ...], seconds: float) -> Report:
 # The works.
 
 def _works(size: int) -> Iterator[Work]:
+    # A version and header length of IPv4; random octets, so that no cell is like another.
     packet = b"\x45" + Random(size).randbytes(size - 1)
     vcs = [Vc(1, vci) for vci in range(64, 64 + _VCS)]
     trains = [segment(packet, vc) for vc in vcs]
@@ -121,6 +122,7 @@ def _works(size: int) -> Iterator[Work]:
     count = max(1, _BURST // len(trains[0]))
     burst = b"".join(trains[n % _VCS] for n in range(count))
     yield Work("reassembly", partial(Reassembler(VcTable(*vcs)).receive, burst, 0), count, size, cells)
+    # A cell of each VC in turn, so that each cell is of another PDU than the cell before.
     mixed = b"".join(train[at:at + CELL_SIZE] for at in range(0, len(trains[0]), CELL_SIZE) for train in trains)
     yield Work(f"reassembly, {_VCS} VCs by turns", partial(Reassembler(VcTable(*vcs)).receive, mixed, 0), _VCS, size,
                cells)
@@ -132,6 +134,7 @@ def _look_up(sessions: int) -> Work:
     server = Server("server", 0, ServerSettings(node="edge"), "vp", "link", 0)
     for key in map(_key, range(sessions)):
         tables.primary[key] = Session(key, server, ServiceCategory.UBR_1, 0)
+    # Looked up in random order, as packets of many clients come.
     wanted = [_key(number) for number in Random(sessions).choices(range(sessions), k=_LOOKED_UP)]
 
     def find_all() -> None:

@@ -15,7 +15,7 @@ def order(contenders: Sequence[str], round_number: int, load_number: int) -> lis
 
     So no contender always runs first, or always after the same contender.
     """
-    start = (round_number + load_number) % max(1, len(contenders))
+    start = (round_number + load_number) % max(1, len(contenders))  # the list may be empty
     turned = [*contenders[start:], *contenders[:start]]
     return turned[::-1] if round_number % 2 else turned
 
@@ -41,7 +41,7 @@ class TimeLeft:
     def seconds(self) -> float:
         """The time left, in seconds."""
         left = max(0.0, self._expected - self._done)
-        return left * (self._took / self._done if self._done else 1.0)
+        return left * (self._took / self._done if self._done else 1.0)  # no part done: as expected
 
 
 def in_words(seconds: float) -> str:

@@ -19,7 +19,7 @@ _WIDTH, _MARGIN, _GAP = 1000, 20, 28
 _PANEL = (_WIDTH - 2 * _MARGIN - _GAP) // 2
 _TOP = 84
 _ROW, _BAR, _HEAD = 20, 12, 26
-_LABEL, _VALUE = 186, 74
+_LABEL, _VALUE = 186, 74  # widths of the names left of the bars and the figures right of them
 _LONGEST = _PANEL - _LABEL - _VALUE
 
 _STYLE = """
@@ -44,7 +44,7 @@ def draw(report: Report) -> str:
     for index in range(0, len(panels), 2):
         for column, (figure, rows) in enumerate(panels[index:index + 2]):
             body += _panel(figure, rows, _MARGIN + column * (_PANEL + _GAP), y)
-        y += max(heights[index:index + 2])
+        y += max(heights[index:index + 2])  # the two panels of a row are beside each other
     return "\n".join((
         (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" width="{_WIDTH}" height="{y}" '
          'role="img" aria-labelledby="title description">'),
@@ -102,6 +102,7 @@ def _panel(figure: Figure, rows: list[tuple[str, Spread]], x: int, y: int) -> It
 
 def _bar(figure: Figure, name: str, spread: Spread, x: int, y: int, scale: float) -> Iterator[str]:
     left, middle = x + _LABEL, y + _ROW / 2
+    # Colour by CSS class, so that the picture follows the reader's colour scheme.
     kind = "depot" if CONTENDERS[name].daemons else "limit" if name == "kernel" else "bar"
     least, most = left + spread.least * scale, left + spread.most * scale
     yield f"<g><title>{escape(_in_words(name, spread, figure))}</title>"

@@ -56,7 +56,7 @@ class Turns:
     def first(self, servers: list[Server]) -> Server:
         """The server among these whose turn is next; the turn is not taken yet."""
         chosen = servers[0]
-        if len(servers) == 1:
+        if len(servers) == 1:  # the common case: no tie
             return chosen
         earliest = self._reached
         latest = None
@@ -71,7 +71,7 @@ class Turns:
     def take(self, server: Server, weight: int) -> None:
         """Take a server's turn, by its weight."""
         self._reached = max(self._begin.get(server.name, 0), self._reached)
-        self._begin[server.name] = self._reached + _TURN // weight
+        self._begin[server.name] = self._reached + _TURN // weight  # the end of this turn begins the next
         self._count += 1
         self._numbers[server.name] = self._count
 
@@ -103,7 +103,7 @@ class RoundRobin(Balancer):
     """Each server in turn, in the order of the VC table."""
 
     def __init__(self) -> None:
-        self._last = -1
+        self._last = -1  # before the first position of the VC table
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The candidate after the last choice in table order, else the first; the last choice may be gone."""
@@ -114,7 +114,7 @@ class RoundRobin(Balancer):
                 first = server
             if position > self._last and (later is None or position < later.position):
                 later = server
-        chosen = later or first
+        chosen = later or first  # behind the last position, begin again
         assert chosen is not None
         return chosen
 
@@ -138,8 +138,8 @@ class WeightedRoundRobin(Balancer):
         known = self._settled(servers, now)
         chosen, most = servers[0], 0
         for server in servers:
-            credit = known[server.name] + max(1, server.effective_weight(now))
-            if server is servers[0] or credit > most:
+            credit = known[server.name] + max(1, server.effective_weight(now))  # a backup may have weight 0
+            if server is servers[0] or credit > most:  # all credit may be below 0
                 chosen, most = server, credit
         return chosen
 
@@ -168,6 +168,7 @@ class WeightedRoundRobin(Balancer):
                 return known
         settled = {server.name: known.get(server.name, 0) for server in servers}
         weights = {server.name: max(1, server.effective_weight(now)) for server in servers}
+        # The sum is above 0 by the debt of servers that have left, or below 0 by their credit.
         excess, total = sum(settled.values()), sum(weights.values())
         for name, weight in weights.items():
             settled[name] -= excess * weight // total
@@ -275,7 +276,7 @@ class RandomOfTwo(Balancer):
     """Two servers at random, and of the two the server with fewer sessions for its weight."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = Random(seed)
+        self._random = Random(seed)  # seeded, so that a run can be repeated
         self._inner = WeightedLeastConnections()
 
     def choose(self, servers: list[Server], client: bytes, now: int) -> Server:
@@ -308,6 +309,7 @@ class Keyed(Balancer):
         """
         chosen, least = servers[0], 0.0
         for server in servers:
+            # + 0.5 keeps the draw above 0, which has no logarithm.
             draw = -log((self.mixed(hashed, server) + 0.5) / 2.0**64) / max(1, server.effective_weight(now))
             if server is servers[0] or draw < least:
                 chosen, least = server, draw
@@ -348,6 +350,7 @@ class Maglev(Keyed):
 
     def prepare(self, servers: list[Server]) -> None:
         """Build the table, if names or weights have changed."""
+        # A backup has no share of the table: `pick` finds it by the highest draw.
         self._servers = [server for server in servers if server.is_regular()]
         shape = tuple((server.name, server.weight) for server in self._servers)
         if shape != self._built_for:
@@ -361,6 +364,7 @@ class Maglev(Keyed):
         the candidates decides.
         """
         hashed = hash_of(client, "")
+        # A step from 1 to size - 1 shares no factor with the prime size, so a walk meets no place twice.
         place, step = hashed % _SIZE, hashed // _SIZE % (_SIZE - 1) + 1
         for _ in range(MAGLEV_STEPS if self._table else 0):
             server = self._servers[self._table[place]]

@@ -57,7 +57,7 @@ class Chain:
             self._youngest = older
         else:
             younger._older = older
-        item.stand_alone()
+        item.stand_alone()  # `add` sets only the link to the older item
         self._size -= 1
 
     def oldest(self, but: Chained | None = None) -> Any:

@@ -95,7 +95,7 @@ class _Way:
     def explain(self) -> Explanation:
         packet = self._scratch.analyse(self._octets)
         if packet is None:
-            self._drop(next(iter(self._scratch.drops)))
+            self._drop(next(iter(self._scratch.drops)))  # the reason that `analyse` has counted
             return self._told
         self._say("packet", packet_text(packet, len(self._octets)))
         if packet.later:
@@ -175,7 +175,7 @@ class _Way:
             return None
         server, going = pool.would_give(packet.source, self._now), None
         self._tell_server(pool, server, packet)
-        if server is None:
+        if server is None:  # as `Depot.choose_by_eviction`, without the eviction
             going = self._depot.sessions.goes_for(pool.members, packet.tcp is not None)
         if going is not None:
             server = going.server
@@ -219,15 +219,17 @@ class _Way:
 
     def _own_vc(self, packet: Packet, vp: VpMap, old: Session | None, going: Session | None) -> Target:
         """The VC of a new session; entries evicted or replaced for it free their VCIs first."""
+        # An entry evicted for its server makes room in the table as well.
         pushed_out = self._depot.sessions.pushed_out(packet.key(), packet.tcp is not None) if going is None else None
         if pushed_out is not None:
             self._say("session", evicted_text(pushed_out, self._depot.sessions.timers))
+        # A VCI is free for the new session only if it is of the same VP and no other session shares it.
         freed = [session.vc.vci for session in (going, old, pushed_out)
                  if session is not None and session.vp is vp and session.vc.owner is session]
         category = self._depot.qos.category(packet.dscp)
-        unanswered = packet.tcp is None
+        unanswered = packet.tcp is None  # a UDP flow: it is new here, so it has no answer yet
         target = vp.for_unanswered(category) if unanswered else vp.would_open(category, freed)
-        if self._depot.network.vps[vp.name].session_vcis is None:
+        if self._depot.network.vps[vp.name].session_vcis is None:  # without a range, sessions share VCs by category
             why = f"the VC of {category}, which sessions share"
             if target.vc is vp.default:
                 why = f"the default VC, since none is shared for {category}"
@@ -270,7 +272,7 @@ class _Way:
             self._drop(found)
             return None
         if isinstance(found, Server | DropReason):
-            client = quoted_packet(self._octets)
+            client = quoted_packet(self._octets)  # the quoted packet came from the server, so it names the client
             return self._default_target(pool, packet, packet.source if client is None else client.destination)
         self._say("session", "an ICMP error about a later fragment follows its packet")
         self._told.server = self._server_on(found)
@@ -314,7 +316,7 @@ class _Way:
                         + (", CLP 1" if told.clp else ""))
 
     def _too_big(self, packet: Packet, mtu: int) -> None:
-        self._scratch.answer_too_big(self._octets, packet, mtu)
+        self._scratch.answer_too_big(self._octets, packet, mtu)  # answers only where RFC 1812 allows an ICMP error
         answered = bool(self._scratch.packets_out)
         self._told.answer = "ICMP" if answered else ""
         self._say("size", f"{len(self._octets)} octets do not fit the MTU of {mtu}: "

@@ -60,7 +60,7 @@ class Depot(AtmNode):
         """Make the depot of a VC table."""
         super().__init__(network, network.depot)
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
-        self._clp = self.qos.clp
+        self._clp = self.qos.clp  # read for each packet
         self.management = SessionManagement(network, now)
         self.probing = Probing(network.probing)
         self.vc_map = VcMap(network, self.qos)
@@ -130,6 +130,7 @@ class Depot(AtmNode):
 
     def _open_session(self, key: FlowKey, octets: bytes, packet: Packet, now: int) -> Session | None:
         """Open a session with the preloaded next server and a VC; None (and counted) when it cannot be opened."""
+        # Most of the time no probe runs: then no key is looked up.
         if self.probes and (server := self.probe_of(packet)) is not None:
             return self._open_probe(key, server, now)
         found = self.pool_for(packet)
@@ -146,8 +147,9 @@ class Depot(AtmNode):
         session = session_of(key, server, self.qos.category(packet.dscp), now)
         old = self.sessions.open(session, now)
         vp = self.vc_map.vps[server.vp]
+        # After `open` of the tables: entries removed there have freed their VCIs.
         session.target = vp.open(session.category, session)
-        pool.preload(now)
+        pool.preload(now)  # so that the next SYN does not wait for a choice
         if self.sessions.observers:  # no text is made for no listener
             reuse = "" if old is None else f", {_in_place_of(old)}"
             self.sessions.tell(session, SessionEvent.OPENED, pool.how(server) + reuse)
@@ -192,7 +194,7 @@ class Depot(AtmNode):
         link = self.links[name]
         for sdu in link.receive(cells, now):
             vc, octets = sdu.vc, sdu.octets
-            if vc in self.vc_map.management:
+            if vc in self.vc_map.management:  # statistics are for the depot itself, not for a client
                 self._take_statistics(vc, octets, name, now)
                 continue
             packet = self.analyse(octets, vc)
@@ -230,12 +232,12 @@ class Depot(AtmNode):
     def _answered_session(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> Session | None:
         """The session that owns the VC (nearly always), else the flow's session, else an adopted session, or None."""
         owner = vc.owner
-        if isinstance(owner, Session) and packet.answers(owner.key):
+        if isinstance(owner, Session) and packet.answers(owner.key):  # spares the look-up
             return owner
         session = self.sessions.find(packet.reverse_key())
         if session is None:
             return self.orphans.session_of(link, vc, octets, packet, now)
-        if session.target.vp.link.name != link:
+        if session.target.vp.link.name != link:  # a server must not answer for another server
             self.drops.count(DropReason.WRONG_VP, 1, octets, vc)
             return None
         return session

@@ -28,9 +28,9 @@ class _Direction:
         self.lost = 0
 
     def note(self, sent: int, received: int) -> None:
-        if received != self._received:
+        if received != self._received:  # idle cells came: full datagrams carry them
             self.lost = 0
-        elif sent != self._sent:
+        elif sent != self._sent:  # sent since the last report, and not received
             self.lost += 1
         self._sent, self._received = sent, received
 

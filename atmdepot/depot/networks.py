@@ -18,6 +18,7 @@ class Networks:
         self._by_mask: dict[tuple[int, int], set[int]] = {}
         for text in networks:
             network = ipaddress.ip_network(text)
+            # The length of an address tells an IPv4 mask from an IPv6 mask of the same number.
             key = len(network.network_address.packed), int(network.netmask)
             self._by_mask.setdefault(key, set()).add(int(network.network_address))
 

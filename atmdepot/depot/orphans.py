@@ -32,7 +32,7 @@ class Orphans:
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
         for vp in depot.vc_map.vps.values():
-            vp.recognise = self.may_begin
+            vp.recognise = self.may_begin  # so that a VP opens unknown VCs for no other cells
 
     def may_begin(self, vp: VpMap, payload: bytes) -> bool:
         """True when a PDU's first cell, by its 48 octets, may begin a packet of a session to adopt.

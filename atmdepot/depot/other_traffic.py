@@ -76,7 +76,7 @@ class OtherTraffic:
         if quoted is None or quoted.source != packet.destination:
             return DropReason.NO_SESSION
         if quoted.ports is not None:
-            to, port = quoted.ports[1], quoted.ports[0]
+            to, port = quoted.ports[1], quoted.ports[0]  # a server's packet, but the key is client first
             return (depot.sessions.find(flow_key(quoted.protocol, quoted.destination, to, quoted.source, port))
                     or DropReason.NO_SESSION)
         if (target := self._target_of_quoted_fragment(quoted, now)) is not None:
@@ -152,7 +152,7 @@ class OtherTraffic:
     def may_pass(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
         """True when a server's packet passes: it answers a client or is allowed; False (and counted) if not."""
         depot = self._depot
-        if packet.later:
+        if packet.later:  # it has no ports, so its first fragment decides
             return self._may_follow(link, vc, octets, packet, now)
         if packet.protocol == PROTOCOL_UDP:
             flow = depot.sessions.find(packet.reverse_key()) or depot.orphans.adopt(link, vc, packet, now)
@@ -169,7 +169,7 @@ class OtherTraffic:
         if flow.vp.link.name != link:  # a server speaks for no flow of another
             depot.drops.count(DropReason.WRONG_VP, 1, octets, vc)
             return False
-        if flow.opening:
+        if flow.opening:  # this is its first answer
             self.answered(flow)
         depot.sessions.touch_flow(flow, now)
         flow.server.condition.answered(now)
@@ -196,6 +196,7 @@ class OtherTraffic:
     def _refusal_of_error(self, link: str, octets: bytes, packet: Packet, now: int) -> DropReason | None:
         """The drop reason for an ICMP error from a server's side; None when a client sent the packet that it quotes."""
         quoted = quoted_packet(octets)
+        # An error goes to the sender of the packet that it quotes, so both name the same client.
         if quoted is None or quoted.source != packet.destination:
             return DropReason.NO_SESSION
         target = None
@@ -210,7 +211,7 @@ class OtherTraffic:
         target = target or self._target_of_quoted_fragment(quoted, now)
         if target is not None:
             return None if target.vp.link.name == link else DropReason.WRONG_VP
-        if quoted.protocol in _NEED_MORE:
+        if quoted.protocol in _NEED_MORE:  # without ports its session cannot be found
             return DropReason.NO_SESSION
         return self._refusal_of_vip(link, quoted.destination)
 
@@ -227,6 +228,6 @@ class OtherTraffic:
     def follow_first(self, link: str, packet: Packet, now: int) -> None:
         """Release the later fragments that waited for this first fragment of a server's packet."""
         depot = self._depot
-        session = depot.sessions.find(packet.reverse_key())
+        session = depot.sessions.find(packet.reverse_key())  # None for ICMP and protocols without sessions
         target = depot.vc_map.on_link[link].default_target if session is None else session.target
         depot.packets_out += [held.octets for held in depot.fragments.first(packet, target, now, link)]

@@ -50,7 +50,7 @@ class Probing:
         server.load = (statistics.load / 1000 / max(1, statistics.cores) + statistics.connect_time / 100_000
                        + path.share_since(server.path))
         server.path = path
-        server.sessions_since_report = 0
+        server.sessions_since_report = 0  # the reported load includes these sessions
         return True
 
     def check(self, servers: Iterable[Server], now: int) -> None:

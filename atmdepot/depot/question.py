@@ -11,9 +11,9 @@ from atmdepot.config.units import IpAddress
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, ip_packet
 from atmdepot.wire.tcp import SYN
 
-_ECHO_REQUEST, _ECHO_REQUEST_ICMPV6 = 8, 128
+_ECHO_REQUEST, _ECHO_REQUEST_ICMPV6 = 8, 128  # types (RFC 792, RFC 4443)
 _WINDOW = 65_535
-_HEADERS = {4: 20, 6: 40}
+_HEADERS = {4: 20, 6: 40}  # octets, by IP version
 _UPPER_HEADERS = {"tcp": 20, "udp": 8, "icmp": 8}
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -49,6 +49,7 @@ class Question(Struct, forbid_unknown_fields=True, kw_only=True):
             raise ValueError(f"a length of {self.length} octets is less than the {headers} of the headers of "
                              f"IPv{source.version} and {self.protocol.upper()}")
         protocol, upper = self._upper(source.version, max(0, self.length - headers))
+        # The DSCP is the upper six bits of the Traffic Class (RFC 2474).
         return ip_packet(protocol, source.packed, destination.packed, upper, self.dscp << 2)
 
     def _upper(self, version: int, data: int) -> tuple[int, bytes]:

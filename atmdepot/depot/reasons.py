@@ -28,7 +28,7 @@ def packet_text(packet: Packet, octets: int) -> str:
     """A packet: addresses, ports, protocol, flags, length in octets, DSCP."""
     flags = "" if packet.tcp is None else f" {flags_words(packet.tcp.flags)}"
     fragment = ", a fragment" if packet.fragment else ""
-    source = endpoint(packet.source, packet.source_port or None)
+    source = endpoint(packet.source, packet.source_port or None)  # port 0: the protocol has no ports
     destination = endpoint(packet.destination, packet.destination_port or None)
     return (f"{source} > {destination} "
             f"{protocol_text(packet.protocol)}{flags}, {octets} octets, DSCP {dscp_name(packet.dscp)}{fragment}")
@@ -110,7 +110,7 @@ def hindrance_text(server: Server, now: int) -> str:
         return f"dead for {_since(server.condition.since, now)}: {server.condition.why}"
     if server.draining:
         return "draining"
-    if not server.takes_sessions():
+    if not server.takes_sessions():  # alive and not draining, so it is at its bound
         has = count_text(server.primary_sessions, "session")
         return f"it has {has}, and its max_sessions is {server.settings.max_sessions}"
     return "a backup, for when no other is there" if server.settings.backup else "its weight is 0"

@@ -149,6 +149,7 @@ class Condition:
         self.last_report = statistics
         self.reported_at = now
         self._clear(Fault.STATISTICS, "statistics received again", now)
+        # The edge node's own attempt began before the server came back: it is no evidence of a new fault.
         if statistics.server == ServerState.SILENT and self._is_past(now - statistics.connect_time * 1000):
             return
         if statistics.server == ServerState.REFUSES:

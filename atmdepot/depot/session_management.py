@@ -59,6 +59,7 @@ class Pool:
 
     def preload(self, now: int) -> None:
         """Choose the server of the next session ahead (patent: "this block is preloaded with the next server")."""
+        # A preloaded server may have died, begun to drain or reached its bound since.
         if not self.balancer.keyed and (self._next is None or not self._next.takes_sessions()):
             self._next = self.choose(b"", now)
 
@@ -94,7 +95,7 @@ class Pool:
     def server_of(self, client: bytes) -> Server | None:
         """The server for a client's packets without a session: the same server while the alive-list does not change."""
         alive = [server for server in self.servers if server.alive]
-        return alive[sum(client) % len(alive)] if alive else None
+        return alive[sum(client) % len(alive)] if alive else None  # a hash needs no state per client
 
 
 class SessionManagement:
@@ -129,7 +130,7 @@ class SessionManagement:
         for name, service in network.services.items():
             members = [servers[server] for server in service.servers]
             pool = self.pools.get(name)
-            if pool is None or pool.balancing != service.balancing:
+            if pool is None or pool.balancing != service.balancing:  # else the balancer keeps its turns
                 pool = Pool(name, members, service.balancing)
             pool.change(members)
             pools[name] = pool
@@ -156,10 +157,11 @@ class SessionManagement:
             for server in service.servers:
                 self._vips_of[server].update(vip.packed for vip in service.vip)
             for vip in service.vip:
-                self._by_vip.setdefault(vip.packed, self.pools[name])
+                self._by_vip.setdefault(vip.packed, self.pools[name])  # several services may share a VIP: the first
                 for protocol in service.offered:
                     pools = self._by_udp_service if protocol == "udp" else self._by_service
                     for port in service.ports or [_ANY_PORT]:
+                        # The key is `Packet.service`, so that a look-up converts no address.
                         pools[vip.packed + port.to_bytes(2, "big")] = self.pools[name]
 
     def pool_of(self, vip: bytes, port: int, protocol: int = PROTOCOL_TCP) -> Pool | None:

@@ -164,7 +164,7 @@ class SessionTables:
         self.evicted_unanswered = 0
         """Unanswered UDP flows evicted so far."""
         self.last_number = 0
-        self.observers: tuple[SessionObserver, ...] = ()
+        self.observers: tuple[SessionObserver, ...] = ()  # a tuple: an observer may unsubscribe while it is called
         self.use(timers)
         self._released = released
         self._is_lost = _is_on_dead_server if is_lost is None else is_lost
@@ -235,6 +235,7 @@ class SessionTables:
             return None
         old = self.find(key)
         bound_to_go: Session | None = chain.oldest(old)
+        # The flow's old entry is removed in any case, so it does not count.
         if len(chain) - (old is not None and old.opening) >= self._max_half_open:
             return bound_to_go
         if old is not None:
@@ -370,7 +371,7 @@ class SessionTables:
             return
         if is_over(sender.state_number) and is_over(receiver.state_number):
             self._to_secondary(session, "FIN", now)
-        elif not half_open or not is_half_open(session):
+        elif not half_open or not is_half_open(session):  # a half-open session keeps its first deadline
             if session.opening:
                 self._established(session)
             self._expire_at(session, now + self._idle, now)
@@ -414,6 +415,7 @@ class SessionTables:
 
     def _revive(self, session: Session) -> bool:
         """Bring back a session that opened late, or was only idle (keep-alives are often over 20 minutes apart)."""
+        # A FIN or an RST closed for good: late segments must not bring the session back.
         if session.closed_by not in ("idle", "half-open") or is_half_open(session):
             return False
         del self.secondary[session.key]
@@ -500,10 +502,10 @@ def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
     changes no state. When the server answers the remembered SYN with a SYN+ACK, both ends begin again from that SYN.
     """
     client, half_open = session.client, is_half_open(session)
-    if half_open and tcp.flags & _FIN:
+    if half_open and tcp.flags & _FIN:  # SYN and FIN together are part of no handshake
         return False
     if from_client:
-        if tcp.sequence == client.isn or not client.spoke:
+        if tcp.sequence == client.isn or not client.spoke:  # the SYN sent again, or the first segment
             return half_open
         return is_opening(tcp.flags) and _is_another_syn(session, tcp)
     if half_open and (not is_answer(tcp.flags) or client.has_sent(tcp.acknowledgment)):

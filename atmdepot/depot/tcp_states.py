@@ -73,6 +73,7 @@ STATES = tuple(TcpState)
 NUMBERS = {state: number for number, state in enumerate(STATES)}
 EVENTS = {event: number * len(STATES) for number, event in enumerate(Event)}
 """The offset of each event's row in `_FOLLOWING`."""
+# A row of next states for each event, so that a transition is a single index.
 _FOLLOWING = bytes(NUMBERS[TRANSITIONS.get((state, event), state)] for event in Event for state in STATES)
 _IS_OPENING, _IS_OVER = (bytes(state in those for state in STATES) for those in (OPENING, OVER))
 

@@ -316,7 +316,7 @@ class _Way:
                         + (", CLP 1" if told.clp else ""))
 
     def _too_big(self, packet: Packet, mtu: int) -> None:
-        self._scratch.answer_too_big(self._octets, packet, mtu)  # answers only where RFC 1812 allows an ICMP error
+        self._scratch.answer_too_big(self._octets, packet, mtu)  # answers only where the RFCs allow an ICMP error
         answered = bool(self._scratch.packets_out)
         self._told.answer = "ICMP" if answered else ""
         self._say("size", f"{len(self._octets)} octets do not fit the MTU of {mtu}: "

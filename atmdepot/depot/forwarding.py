@@ -150,7 +150,7 @@ class Depot(AtmNode):
         # After `open` of the tables: entries removed there have freed their VCIs.
         session.target = vp.open(session.category, session)
         pool.preload(now)  # so that the next SYN does not wait for a choice
-        if self.sessions.observers:  # no text is made for no listener
+        if self.sessions.observers:  # else the text has no reader
             reuse = "" if old is None else f", {_in_place_of(old)}"
             self.sessions.tell(session, SessionEvent.OPENED, pool.how(server) + reuse)
         return session
@@ -274,7 +274,7 @@ class Depot(AtmNode):
         return [self.sessions._wheel]
 
     def stood_still(self, span: int, now: int) -> None:
-        """Exclude a span of time (ns, until now) in which this process did not run from every server's silence."""
+        """Count the last `span` ns, in which this process did not run, as no server's silence."""
         self.probing.stood_still(self.management.servers.values(), span, now)
 
     def reconfigure(self, network: Network, now: int) -> None:

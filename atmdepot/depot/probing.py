@@ -60,7 +60,7 @@ class Probing:
             server.condition.check_statistics(self.settings, now)
 
     def stood_still(self, servers: Iterable[Server], span: int, now: int) -> None:
-        """Exclude a span of time (ns, until now) in which the depot did not run from every silence."""
+        """Count the last `span` ns, in which the depot did not run, as no server's silence."""
         for server in servers:
             server.condition.stood_still(span, now)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Server as ServerSettings
     from atmdepot.wire.flows import FlowKey
 
-_MAX_ASKERS = 128  # waiting sessions remembered: bounded, since each client adds as many as it likes
+_MAX_ASKERS = 128  # waiting sessions remembered: bounded, since a client may open any number
 _ENOUGH_CLIENTS = 64
 """The maximum of `no_ack_sessions`."""
 _NETWORK = 8
@@ -218,7 +218,7 @@ class Condition:
         self.not_made += 1
 
     def _is_past(self, began: int) -> bool:
-        """True when a failed wait began before the server came back alive, so it says no more of it."""
+        """True when a failed wait began before the server came back alive, so it is no evidence against it."""
         return self.alive and began < self.since
 
     # The lists.

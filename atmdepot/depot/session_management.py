@@ -116,7 +116,7 @@ class SessionManagement:
         self.configure(network, now)
 
     def configure(self, network: Network, now: int) -> None:
-        """Take over a VC table's servers, weights, pools and criteria; a server keeps its condition and sessions."""
+        """Take over a VC table's servers, weights, pools and criteria; a server that stays keeps its condition."""
         servers = {}
         for position, (name, settings) in enumerate(network.servers.items()):
             vp, link = _path_to(network, settings.node)

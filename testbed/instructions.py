@@ -27,7 +27,7 @@ from atmdepot.tables import console, make_table
 
 _BURSTS = "*Pump_burst_from*"
 """The functions, as Cython calls them, in which a burst is handled; what they call counts too."""
-_PATIENCE = 100.0
+_PATIENCE = 400.0
 _ALL = "PROGRAM TOTALS"
 _COSTS = re.compile(r"^ *([\d,]+) \( *[\d.]+%\) +(?:\S*/)?(\S+:\S+|PROGRAM TOTALS)", re.MULTILINE)
 

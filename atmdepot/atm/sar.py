@@ -134,7 +134,11 @@ class Reassembler:
                     stop = min(count, at + vc.max_cells - vc.cells_pending)
                     end = run_end(headers, at, stop)
             else:
-                word, vc = self._look_closer(header_at(headers, at), cells, at)
+                header = header_at(headers, at)
+                word, vc = self._look_closer(header, cells, at)
+                if header == _IDLE_HEADER:  # a datagram of full length may be filled with them
+                    end = run_end(headers, at, count)
+                    self.unassigned_cells += end - at - 1
             if vc is not None:
                 if end < stop and self._ends_with(headers, end, word, end - at):
                     word |= _LAST

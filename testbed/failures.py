@@ -1,15 +1,15 @@
-"""One of two servers fails under load: the depot beside HAProxy, in one lab: `python testbed/failures.py`, as root.
+"""Failures of a server under load, the depot beside HAProxy in a lab: `python testbed/failures.py`, as root.
 
-Three failures of web2, each mended again: nginx is killed; a firewall silences it; its link is cut. Clients ask at a
-steady rate, whatever becomes of earlier requests, so that a refusal is no more than one request, and one that hangs
-keeps nobody from asking. The peers meet the same failure at the same time:
+Of two servers, web2 fails in three ways and is mended each time: nginx is killed; a firewall silences it; its link is
+cut. Clients send requests at a steady rate, independent of earlier requests: a refusal costs a single request, and a
+hanging request delays no other. The peers meet the same failure at the same time:
 
 - depot: sessions over cells, as the table `direct` ships;
 - HAProxy (TCP mode, `check inter 1s fall 2 rise 2`) on the depot's node, over the links' own addresses to the same
   nginx; and again with `option redispatch`, which tries another server on the client's behalf.
 
-Then the depot alone with `reselect = true`, and ab against depot and HAProxy in turn, for what ab sees. A table is
-printed, and JSON. Load stays in the lab; all of it takes five minutes.
+The depot alone with `reselect = true` follows, and ab against depot and HAProxy in turn, for ab's own figures. The
+script prints tables, and JSON. Load stays in the lab; the whole run takes five minutes.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ add rule inet silence out tcp sport 80 drop
 
 
 class Request(NamedTuple):
-    """One request: when it began, how long it took, how it ended, who served it, and the client's port."""
+    """A request: its start (monotonic clock, s), duration in seconds, outcome, server, and the client's port."""
 
     began: float
     seconds: float
@@ -93,7 +93,7 @@ class Request(NamedTuple):
 
 
 async def request(host: str, port: int, done: list[Request]) -> None:
-    """One request with a connection of its own."""
+    """Send a request on its own connection; append its result to `done`."""
     began, outcome, server = time.monotonic(), "no answer", ""
     loop = asyncio.get_running_loop()
     with socket.socket() as connection:
@@ -117,11 +117,12 @@ async def request(host: str, port: int, done: list[Request]) -> None:
 
 
 async def ask_steadily(host: str, port: int, rate: int, seconds: float) -> None:
-    """Ask `rate` times a second; print every request as JSON."""
+    """Send `rate` requests a second for so many seconds; print every request as JSON."""
     done: list[Request] = []
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
         for number in range(int(rate * seconds)):
+            # Timed from the start, so that the rate stays the same however long requests take.
             await asyncio.sleep(began + number / rate - time.monotonic())
             group.create_task(request(host, port, done))
     print(json.dumps(done))
@@ -131,7 +132,7 @@ async def ask_steadily(host: str, port: int, rate: int, seconds: float) -> None:
 
 
 class Failure(NamedTuple):
-    """What breaks, and how it is mended."""
+    """A failure: its name, the call that makes it, and the call that mends it."""
 
     name: str
     make: Callable[[Lab], object]
@@ -139,7 +140,7 @@ class Failure(NamedTuple):
 
 
 def kill_web(lab: Lab) -> None:
-    """Kill nginx at once: its master and its worker."""
+    """Kill nginx at once, master and worker."""
     master = _web_pid(lab)
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     for pid in (master, *map(int, children)):
@@ -149,8 +150,9 @@ def kill_web(lab: Lab) -> None:
 
 
 def _web_pid(lab: Lab) -> int:
-    """The process that serves the pages, as this machine numbers it; one that was started again stands for nginx."""
+    """PID of nginx's master on web2, as this machine numbers it."""
     if _restarted:
+        # The lab's process outside the namespaces represents the restarted nginx, its only child.
         [child] = Path(f"/proc/{_restarted[-1].pid}/task/{_restarted[-1].pid}/children").read_text().split()
         return int(child)
     return lab.state.processes[f"{_FAILED}.web"].pid
@@ -160,7 +162,7 @@ _restarted: list[subprocess.Popen[bytes]] = []
 
 
 def start_web(lab: Lab) -> None:
-    """Start nginx again as the lab had started it."""
+    """Start nginx again with the lab's command."""
     nginx = find_nginx()
     assert nginx is not None
     home = lab.directory / _FAILED
@@ -181,11 +183,11 @@ FAILURES = (
 )
 
 
-# Who is alive, as each peer has it.
+# The servers alive, as each peer sees them.
 
 
 class Watch:
-    """Notes each change of web2's condition, at each peer, with the time when it was seen."""
+    """Records each change of web2's condition at each peer, with the time when it was seen."""
 
     def __init__(self, lab: Lab) -> None:
         self.changes: dict[str, list[tuple[float, bool, str]]] = {name: [] for name in _TARGETS}
@@ -194,17 +196,17 @@ class Watch:
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start to watch."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """Stop the watch."""
         self._stop.set()
         self._thread.join()
 
     def alive(self, peer: str) -> bool:
-        """Whether a peer last held web2 for alive."""
+        """True when the peer last listed web2 as alive."""
         return bool(self.changes[peer]) and self.changes[peer][-1][1]
 
     def _watch(self) -> None:
@@ -214,29 +216,29 @@ class Watch:
                     self._note("depot", row["list"] == "alive", row["why"])
             for row in haproxy_servers(self._lab):
                 if row["svname"] == _FAILED:
+                    # HAProxy says "UP 1/2" on its way down: the server still gets sessions then.
                     self._note(row["# pxname"].replace("_", ", "), row["status"].startswith("UP"),
                                f"{row['check_status']} {row['last_chk']}")
 
     def _note(self, peer: str, alive: bool, why: str) -> None:
         changes = self.changes[peer]
-        # HAProxy says "UP 1/2" on its way down: it is still given sessions then.
         if not changes or changes[-1][1:] != (alive, why):
             changes.append((time.monotonic(), alive, why))
 
     def first(self, peer: str, alive: bool, since: float) -> tuple[float, str] | None:
-        """When web2 was first seen so after `since`, counted from there; and why."""
+        """Seconds from `since` until web2 was first seen alive or dead, and the reason; None when it was not."""
         return next(((at - since, why) for at, state, why in self.changes[peer] if state == alive and at >= since),
                     None)
 
     def flaps(self, peer: str, since: float, until: float) -> int:
-        """How often it went from one list to the other."""
+        """Count web2's moves between alive-list and dead-list in a period."""
         states = [alive for at, alive, _ in self.changes[peer] if at <= until]
         states = states[-1 - sum(since <= at <= until for at, _, _ in self.changes[peer]):]
         return sum(one != other for one, other in pairwise(states))
 
 
 def haproxy_servers(lab: Lab) -> list[dict[str, str]]:
-    """HAProxy's own table of servers."""
+    """Rows of HAProxy's own table of servers (`show stat`)."""
     with socket.socket(socket.AF_UNIX) as admin:
         admin.connect(str(lab.directory / "haproxy.sock"))
         admin.sendall(b"show stat -1 4 -1\n")
@@ -246,7 +248,7 @@ def haproxy_servers(lab: Lab) -> list[dict[str, str]]:
 
 @contextlib.contextmanager
 def haproxy(lab: Lab) -> Iterator[None]:
-    """HAProxy in the depot's namespace."""
+    """Run HAProxy in the depot's namespace while the block runs."""
     parts = "".join(_HAPROXY_PART.format(name=name.replace(", ", "_"), host=host, port=port,
                                          option="option redispatch 1" if "redispatch" in name else "")
                     for name, (host, port) in _TARGETS.items() if name != "depot")
@@ -271,11 +273,11 @@ def _until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-# A failure and its figures.
+# The figures of a failure.
 
 
 def suffer(lab: Lab, failure: Failure, peers: list[str]) -> dict[str, dict[str, Any]]:
-    """Let a failure come and go under load; the figures of each peer."""
+    """Make a failure under load and mend it; return the figures of each peer."""
     with Watch(lab) as watch:
         _until(lambda: all(watch.alive(peer) for peer in _TARGETS))
         clients = {peer: lab.popen("client", [
@@ -294,7 +296,7 @@ def suffer(lab: Lab, failure: Failure, peers: list[str]) -> dict[str, dict[str, 
 
 
 def figures(watch: Watch, peer: str, broken: float, mended: float, requests: list[Request]) -> dict[str, Any]:
-    """What became of the requests of one peer; times in seconds after the failure, or after it was mended."""
+    """Figures of a peer's requests; times are seconds after the failure, or after it was mended."""
     failed = [one for one in requests if one.outcome != "ok"]
     bad = [one for one in requests if one.outcome != "ok" or one.seconds >= _SLOW]
     dead, back = watch.first(peer, False, broken), watch.first(peer, True, mended)
@@ -314,11 +316,11 @@ def figures(watch: Watch, peer: str, broken: float, mended: float, requests: lis
 
 
 _lost: set[tuple[str, int]] = set()
-"""Peers and ports of requests that were lost, now or in a failure before: their half-open entries live for 75 s."""
+"""Peers and ports of requests lost in this or an earlier failure: their half-open entries live for 75 s."""
 
 
 def late(peer: str, requests: list[Request], broken: float, dead: float) -> list[str]:
-    """The requests that failed, or were slow, though they began when the server was known to be dead."""
+    """Describe the requests that failed or were slow although they began when the server was known to be dead."""
     bad = [one for one in requests if one.outcome != "ok" or one.seconds >= _SLOW]
     peer = peer.removesuffix(", reselect")
     _lost.update((peer, one.port) for one in bad if broken - _SLOW < one.began <= dead)
@@ -327,7 +329,7 @@ def late(peer: str, requests: list[Request], broken: float, dead: float) -> list
 
 
 def ab(lab: Lab, failure: Failure, peer: str) -> dict[str, Any]:
-    """What ab sees of a failure that comes 2 s after its beginning and stays."""
+    """Run ab with a failure that begins 2 s after ab's start and lasts to its end; return ab's figures."""
     host, port = _TARGETS[peer]
     with Watch(lab) as watch:
         _until(lambda: all(watch.alive(each) for each in _TARGETS))
@@ -346,7 +348,7 @@ def ab(lab: Lab, failure: Failure, peer: str) -> dict[str, Any]:
 
 
 def reselect(lab: Lab, wanted: bool) -> None:
-    """Change the running depot's table."""
+    """Set `reselect` in the running depot's table and have the depot reload it."""
     table = lab.directory / "table.toml"
     text = table.read_text().replace("\n[sessions]\nreselect = true\n", "")
     table.write_text(text + ("\n[sessions]\nreselect = true\n" if wanted else ""))
@@ -355,7 +357,7 @@ def reselect(lab: Lab, wanted: bool) -> None:
 
 
 def main() -> None:
-    """Every failure at every peer."""
+    """Run every failure at every peer and print the figures."""
     found: list[dict[str, Any]] = []
     by_ab: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="atm-") as directory:

@@ -1,18 +1,18 @@
-"""Floods from spoofed addresses while others use the service: `python testbed/floods.py`, as root.
+"""Floods from spoofed addresses while clients use the service: `python testbed/floods.py`, as root.
 
-A lab of its own is brought up in network namespaces, from the table `direct` (or another one that is named) with UDP
-offered too. For each flood, slow downloads are held open, new sessions are opened at a steady rate, and the client's
-namespace sends packets from addresses in 198.18.0.0/15 (RFC 2544) to the service:
+The script brings up its own lab in network namespaces, from the table `direct` (or the named table) with UDP offered
+too. For each flood, slow downloads are held open, new sessions are opened at a steady rate, and the client's namespace
+sends packets from addresses in 198.18.0.0/15 (RFC 2544) to the service:
 
-- syn: SYNs that are never followed by anything;
+- syn: SYNs without any later packet;
 - pairs: a SYN, and 50 ms later an RST at ISN + 1, so that the session is reset in its handshake;
 - udp: datagrams, each of another flow.
 
-For each a line tells how long new sessions took to open, how many failed to open within a second, how many of the
-held sessions lost data, what the depot dropped, by reason, what it evicted, by kind, and for how much of the time the
-depot had a processor, or waited for one: a machine with other work makes it wait, and its TUN queue full. Load stays in
-the lab, and is bounded in time and count. `--first` gives the depot, the edge nodes and the sender the
-processor before all others (SCHED_FIFO), for such machines.
+A line for each flood gives the time that new sessions took to open, the number that failed to open within a second, the
+number of held sessions that lost data, the depot's drops by reason and evictions by kind, and the share of the time in
+which the depot had a processor or waited for it. A machine with other work makes the depot wait and fills its TUN
+queue. Load stays in the lab and is bounded in time and count. For machines with other work, `--first` gives the depot,
+the edge nodes and the sender the processor before all other processes (SCHED_FIFO).
 
 Exit code: 0 when every new session opened within a second, no held session lost data and no server was listed dead;
 1 otherwise; 2 for a mistake in the options.
@@ -68,12 +68,13 @@ def _sum(octets: bytes) -> int:
 
 
 def packet(number: int, flags: int | None) -> bytes:
-    """The packet of a number: each has another address and port; TCP with those flags, or UDP."""
+    """Packet of a number, with an address and port of its own: TCP with the flags, or UDP when they are None."""
     source = pack(">I", (198 << 24 | 18 << 16) + number % 131_000)
     target = socket.inet_aton(_VIP)
     port = 1024 + number // 131_000 % 60_000
     if flags is None:
-        protocol, body = socket.IPPROTO_UDP, pack(">HHHH", port, _PORT, 12, 0) + b"dull"  # a checksum of 0 is none
+        # A checksum of 0 is a checksum not computed (RFC 768).
+        protocol, body = socket.IPPROTO_UDP, pack(">HHHH", port, _PORT, 12, 0) + b"dull"
     else:
         protocol = socket.IPPROTO_TCP
         body = pack(">HHIIBBHHH", port, _PORT, number + (flags == _RST), 0, 0x50, flags, 65535, 0, 0)
@@ -84,13 +85,13 @@ def packet(number: int, flags: int | None) -> bytes:
 
 
 def flood(kind: str, rate: int, seconds: float, *, first: bool) -> None:
-    """Send `rate` packets a second, for so long; print how many were sent."""
+    """Send `rate` packets a second for so many seconds; print the counts as JSON."""
     if first:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     waiting: deque[tuple[float, int]] = deque()
     number = sent = refused = 0
-    forgiven = 0.0  # packets of the times when this process did not run: they do not come in one burst after it
+    forgiven = 0.0  # packets that were due while this process did not run: a burst must not follow
     began = time.monotonic()
     while (at := time.monotonic() - began) < seconds:
         forgiven = max(forgiven, rate * (at - _BURST) - sent)
@@ -112,10 +113,11 @@ def flood(kind: str, rate: int, seconds: float, *, first: bool) -> None:
 
 
 async def open_steadily(seconds: float, opened: list[float | None]) -> None:
-    """Open `_NEW_A_SECOND` sessions a second; note how long each took until its page began, None for a failure."""
+    """Open `_NEW_A_SECOND` sessions a second; append the seconds until each was connected, None for a failure."""
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
         for number in range(int(_NEW_A_SECOND * seconds)):
+            # Timed from the start, so that slow openings do not lower the rate.
             await asyncio.sleep(began + number / _NEW_A_SECOND - time.monotonic())
             group.create_task(_open(opened))
 
@@ -141,8 +143,9 @@ def _whole() -> bytes:
 
 
 async def hold(seconds: float, lost: list[str]) -> None:
-    """Download a page slowly, for so long, and then to its end; note what was lost of it."""
+    """Download a page slowly for so many seconds; append to `lost` wrong octets, too few octets, or an error."""
     connection = socket.socket()
+    # A small buffer: the window makes the server wait for this slow reader.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
     connection.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -166,7 +169,7 @@ async def hold(seconds: float, lost: list[str]) -> None:
 
 
 async def clients(held: int, seconds: float) -> None:
-    """Slow downloads, and new sessions all the while; a line when the downloads run, and what became of all."""
+    """Run slow downloads and open new sessions meanwhile; print `held` when the downloads run, then the results."""
     lost: list[str] = []
     opened: list[float | None] = []
     async with asyncio.TaskGroup() as group:
@@ -183,7 +186,7 @@ async def clients(held: int, seconds: float) -> None:
 
 @contextlib.contextmanager
 def lab(table: str) -> Iterator[Lab]:
-    """A lab of the table, with UDP offered, and ways for what goes back to spoofed addresses."""
+    """Bring up a lab of the table, with UDP offered, and routes for answers to spoofed addresses."""
     with tempfile.TemporaryDirectory() as home:
         text = find(table).read_text(encoding="utf-8")
         text = text.replace("ports = [80]", 'ports = [80]\nprotocols = ["tcp", "udp"]')
@@ -197,13 +200,13 @@ def lab(table: str) -> Iterator[Lab]:
 
 
 def counters(made: Lab) -> dict[str, int]:
-    """What the depot counts of sessions and drops."""
+    """Read the depot's counters of sessions, packets and the TUN device."""
     rows = show(made.directory / f"{made.network.depot}.sock", "counters", 10_000)
     return {row["counter"]: row["value"] for row in rows if row["place"] in ("sessions", "packets", "tun")}
 
 
 def put_first(made: Lab) -> None:
-    """Let depot and edge nodes run whenever they have something to do, whatever else the machine does."""
+    """Give the depot and the edge nodes the processor before all other processes (SCHED_FIFO)."""
     for process in made.state.processes.values():
         if process.role != "web":
             for task in Path(f"/proc/{process.pid}/task").iterdir():
@@ -211,7 +214,7 @@ def put_first(made: Lab) -> None:
 
 
 def turns(made: Lab) -> tuple[float, float]:
-    """Seconds that the depot has had a processor, and seconds that it has waited for one (`schedstat` of Linux)."""
+    """Seconds in which the depot had a processor, and seconds in which it waited for it (Linux's `schedstat`)."""
     pid = next(process.pid for process in made.state.processes.values() if process.role == "depot")
     ran = waited = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
@@ -221,7 +224,7 @@ def turns(made: Lab) -> tuple[float, float]:
 
 
 def run_flood(made: Lab, kind: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One flood, with clients around it."""
+    """Run a flood with clients around it; return its row of figures."""
     here = [sys.executable, "-P", __file__, "--as"]
     before, said = counters(made), {row["server"]: row["why"] for row in servers(made)}
     ask = made.popen("client", [*here, "clients", str(options.held), str(options.seconds + 4)], stdout=subprocess.PIPE,
@@ -253,7 +256,7 @@ def run_flood(made: Lab, kind: str, options: argparse.Namespace) -> dict[str, An
 
 
 def servers(made: Lab) -> list[dict[str, Any]]:
-    """The depot's servers."""
+    """Rows of the depot's servers."""
     return list(show(made.directory / f"{made.network.depot}.sock", "servers", 100))
 
 
@@ -262,7 +265,7 @@ def _percentile(times: list[float], percent: int) -> float:
 
 
 def main() -> int:
-    """Run the floods that were asked for; the exit code."""
+    """Run the chosen floods; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", default="direct", help="a VC table in which one service has port 80 (direct)")
     parser.add_argument("--rate", type=_number(1, 100_000), default=20_000, help="packets a second (20000)")

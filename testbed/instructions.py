@@ -1,8 +1,9 @@
-"""How many instructions do the daemons take for a request? `python testbed/instructions.py`, as root, with valgrind.
+"""Count the daemons' instructions for a request: `python testbed/instructions.py`, as root, with valgrind.
 
-The lab's daemons run under callgrind, ab asks for pages, and what a node's process does itself for its bursts (not the
-kernel, not waiting) is counted: the same number each time, within 2 %, however noisy the machine is. So a change to the
-hot path can be judged by it, where the rates of two runs differ by a tenth. It takes half a minute.
+The lab's daemons run under callgrind while ab asks for pages. Counted are the instructions of each node's process for
+its bursts, without the kernel and without waiting. The number is the same each time, within 2 %, however noisy the
+machine is. It can judge a change to the hot path, where the rates of two runs differ by a tenth. The run takes half a
+minute.
 
     python testbed/instructions.py                      # new connections, one at a time
     python testbed/instructions.py -c 20 --keep-alive   # requests over 20 connections that stay
@@ -26,20 +27,20 @@ from atmdepot.lab import Lab
 from atmdepot.tables import console, make_table
 
 _BURSTS = "*Pump_burst_from*"
-"""The functions, as Cython calls them, in which a burst is handled; what they call counts too."""
+"""Cython's names of the functions that handle a burst; the functions that they call count too."""
 _PATIENCE = 400.0
 _ALL = "PROGRAM TOTALS"
 _COSTS = re.compile(r"^ *([\d,]+) \( *[\d.]+%\) +(?:\S*/)?(\S+:\S+|PROGRAM TOTALS)", re.MULTILINE)
 
 
 def costs(annotated: str) -> Counter[str]:
-    """What `callgrind_annotate` has written: each function's own instructions, and those of all together."""
+    """Each function's own instructions, and their total, from the output of `callgrind_annotate`."""
     return Counter({name.replace("__pyx_", "").replace("8atmdepot_", ""): int(count.replace(",", ""))
                     for count, name in _COSTS.findall(annotated)})
 
 
 def counted(directory: Path, options: argparse.Namespace) -> dict[str, Counter[str]]:
-    """The costs of the depot and of both edge nodes while ab asks."""
+    """Count the costs of the depot and of both edge nodes while ab asks for pages."""
     valgrind = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={directory}/%p", "--collect-atstart=no",
                 f"--toggle-collect={_BURSTS}"]
     with Lab.up(options.table, command=[*valgrind, *build.python("-m", "atmdepot")], timeout=_PATIENCE) as lab:
@@ -55,7 +56,7 @@ def counted(directory: Path, options: argparse.Namespace) -> dict[str, Counter[s
 
 
 def main() -> None:
-    """Count, and print."""
+    """Count the instructions and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", "--requests", type=int, default=300)
     parser.add_argument("-c", "--at-once", type=int, default=1)

@@ -1,13 +1,13 @@
 """A million sessions: `python testbed/scale.py [GREATEST]`. The depot's data path alone, without sockets or root.
 
-For each size of the tables, in a process of its own: octets of memory an entry, the cost of a look-up (a packet of a
-known session, to cells), of an insert (a SYN) and of an expiry. Beside it stands what tells the tables' own cost from
-the machine's: the same look-up among 500 sessions only (which stay in the processor's cache), finding the entry alone,
-and what Python's garbage collector took while the tables were filled. Costs are CPU time in microseconds, the best of
-several rounds. There are 16 servers, so that each of a million sessions has a VC of its own (a VP has 65,472
-VCIs here); in the last line there are two, and most sessions take the default VC.
+For each size of the tables, in a process of its own: octets of memory per entry, the cost of a look-up (a packet of a
+known session, to cells), of an insert (a SYN) and of an expiry. Three figures separate the tables' own cost from the
+machine's: the same look-up among 500 sessions only (which stay in the processor's cache), finding the entry alone, and
+the time of Python's garbage collector while the tables were filled. Costs are CPU time in microseconds, the best of
+several rounds. There are 16 servers, so that each of a million sessions has a VC of its own (a VP has 65,472 VCIs
+here); in the last line there are two, and most sessions take the default VC.
 
-Then a flood of SYNs from spoofed addresses, with established sessions between them.
+A flood of SYNs from spoofed addresses follows, with established sessions between them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _HALF_OPEN = 65_536
 
 
 def network(servers: int, sessions: str = "") -> Network:
-    """A table with that many servers."""
+    """VC table with a number of servers; `sessions` adds lines to its `[sessions]`."""
     names = [f"web{number}" for number in range(1, servers + 1)]
     lines = ['name = "scale"', "[nodes.depot]", 'kind = "depot"']
     for number, name in enumerate(names, 1):
@@ -60,19 +60,19 @@ def network(servers: int, sessions: str = "") -> Network:
 
 
 def key(number: int) -> FlowKey:
-    """The flow of a client's packets."""
+    """Key of a client's flow, by the client's number."""
     return flow_key(PROTOCOL_TCP, pack(">I", 0x0B000000 + number // 50_000), 1024 + number % 50_000, _VIP, 80)
 
 
 def packet(number: int, flags: int, sequence: int, acknowledgment: int, data: bytes = b"") -> bytes:
-    """A client's packet; its number tells address and port. The depot reads no checksum of TCP's, only IP's."""
+    """A client's packet; the number gives address and port. The depot reads IP's checksum, but not TCP's."""
     _, source, port, _, _ = flow_of_key(key(number))
     tcp = pack(">HHIIBBHHH", port, 80, sequence, acknowledgment, 0x50, flags, 65535, 0, 0) + data
     return ip(source, _VIP, tcp)
 
 
 def ip(source: bytes, destination: bytes, tcp: bytes) -> bytes:
-    """An IPv4 packet around it."""
+    """An IPv4 packet around a TCP segment."""
     head = pack(">BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0) + source + destination
     total = sum(int.from_bytes(head[at:at + 2], "big") for at in range(0, 20, 2))
     total = (total & 0xFFFF) + (total >> 16)
@@ -81,7 +81,7 @@ def ip(source: bytes, destination: bytes, tcp: bytes) -> bytes:
 
 
 def send(depot: Depot, packets: list[bytes], now: int) -> float:
-    """Microseconds a packet of the depot's own work; its cells are thrown away, as the pump would have sent them."""
+    """Microseconds of the depot's own work per packet; cells are discarded when the pump would have sent them."""
     take = [link.take_cells for link in depot.links.values()]
     began = time.process_time_ns()
     for number, octets in enumerate(packets):
@@ -96,7 +96,7 @@ def send(depot: Depot, packets: list[bytes], now: int) -> float:
 
 
 def open_sessions(depot: Depot, first: int, last: int, now: int) -> list[float]:
-    """Open sessions by SYN, and let them be established; microseconds a SYN, chunk by chunk."""
+    """Open and establish sessions; return microseconds per SYN, chunk by chunk."""
     costs = []
     for start in range(first, last, _SAMPLE):
         numbers = range(start, min(start + _SAMPLE, last))
@@ -107,7 +107,7 @@ def open_sessions(depot: Depot, first: int, last: int, now: int) -> list[float]:
 
 
 def answer_all(depot: Depot, numbers: range, now: int) -> None:
-    """The servers' SYN+ACKs, as the depot's state tracking sees them."""
+    """Let the depot's state tracking see the servers' SYN+ACKs."""
     answer = depot.analyse(ip(_VIP, bytes((11, 0, 0, 0)), pack(">HHIIBBHHH", 80, 1024, 300, 101, 0x50, SYN | ACK, 65535,
                                                                0, 0)))
     assert answer is not None
@@ -119,24 +119,24 @@ def answer_all(depot: Depot, numbers: range, now: int) -> None:
 
 
 def resident() -> int:
-    """Octets of memory that this process has."""
+    """Octets of memory that this process has (resident set)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 class Pauses:
-    """Watches Python's garbage collector while the block runs."""
+    """Times Python's garbage collector while the block runs."""
 
     def __init__(self) -> None:
         self.longest = self.total = 0.0  # ms
         self._began = 0
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start to watch."""
         gc.callbacks.append(self._watch)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """Stop the watch."""
         gc.callbacks.remove(self._watch)
 
     def _watch(self, phase: str, _: dict[str, int]) -> None:
@@ -149,10 +149,11 @@ class Pauses:
 
 
 def measure(size: int, servers: int) -> dict[str, Any]:
-    """Fill the tables to a size and take the costs there."""
+    """Fill the tables to a size and measure the costs there."""
     gc.collect()
     depot = Depot(network(servers), 0)
     now = _SECOND
+    # A first run warms up, so that memory used only once does not count as memory of the entries.
     open_sessions(depot, 40_000_000, 40_000_100, now)
     expire(depot, now + 3600 * _SECOND)
     now += 3600 * _SECOND
@@ -193,7 +194,7 @@ def measure(size: int, servers: int) -> dict[str, Any]:
 
 
 def expire(depot: Depot, end: int) -> tuple[float, float]:
-    """Let time pass until nothing is left; microseconds an entry for its move, and for its end."""
+    """Expire all entries; return microseconds per entry for the move to the secondary table, and for the end."""
     spent, moved = [0, 0], [0, 0]
     while (due := depot.sessions.next_timer()) is not None and due <= end:
         primary, secondary = len(depot.sessions.primary), len(depot.sessions.secondary)
@@ -202,6 +203,7 @@ def expire(depot: Depot, end: int) -> tuple[float, float]:
         took = time.process_time_ns() - began
         left = primary - len(depot.sessions.primary)
         ended = secondary + left - len(depot.sessions.secondary)
+        # A step with both kinds counts for the more frequent kind.
         for which, count in ((0, left), (1, ended)):
             if count and count == max(left, ended):
                 spent[which] += took
@@ -212,7 +214,7 @@ def expire(depot: Depot, end: int) -> tuple[float, float]:
 
 
 def flood() -> dict[str, Any]:
-    """SYNs from addresses that nobody has, at full speed, and packets of established sessions in between."""
+    """Send SYNs from spoofed addresses at full speed, with packets of established sessions in between."""
     depot = Depot(network(2, f"max_half_open = {_HALF_OPEN}"), 0)
     now = _SECOND
     open_sessions(depot, 0, _ESTABLISHED, now)
@@ -244,7 +246,7 @@ def flood() -> dict[str, Any]:
 
 
 def sizes(greatest: int) -> Iterator[int]:
-    """10^3 and so on."""
+    """Yield the powers of ten from 1,000 to the greatest size."""
     size = 1000
     while size <= greatest:
         yield size
@@ -252,7 +254,7 @@ def sizes(greatest: int) -> Iterator[int]:
 
 
 def main() -> None:
-    """Measure each size, and the flood."""
+    """Measure each size and the flood; print tables and JSON."""
     greatest = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     rows = []
     for size, servers in [*((size, 16) for size in sizes(greatest)), (greatest, 2)]:

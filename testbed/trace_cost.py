@@ -1,12 +1,12 @@
-"""What a trace costs the depot: `python testbed/trace_cost.py [ROUNDS]` as root, 5 rounds by default.
+"""Cost of a trace to the depot: `python testbed/trace_cost.py [ROUNDS]` as root, 5 rounds by default.
 
-`python testbed/trace_cost.py reading [ROUNDS]` measures what reading a capture of a million cells costs by itself, in
-processor time: lines (`-q`), statistics, and their ratio, which is to be at most 1.3.
+`python testbed/trace_cost.py reading [ROUNDS]` measures the processor time for reading a capture of a million cells:
+lines (`-q`), statistics, and their ratio, which is to be at most 1.3.
 
-One lab; the same load with a client that traces the depot and reads everything, and without, taking turns, the order
-turned round each time. Medians and their ratio are printed, and what the client saw and missed; beside them the depot's
-own processor time for a request or megabyte, which tells more where other work runs on the machine. The client runs at
-the lowest priority, as `atmdepot trace` does. The aim is a ratio above 0.9.
+The first form uses a single lab: the same load with a client that traces the depot and reads every record, and without,
+in turn, the order reversed each round. It prints medians and their ratio, and the cells that the client saw and missed.
+Beside them stands the depot's own processor time for a request or Mbit, which says more where other work runs on the
+machine. The client runs at the lowest priority, as `atmdepot trace` does. The aim is a ratio above 0.9.
 """
 
 from __future__ import annotations
@@ -48,33 +48,33 @@ _PATIENCE = 120
 
 
 class Figures(NamedTuple):
-    """What was done in a second, and the depot's processor time for one of it in ms."""
+    """Requests or Mbit per second, and the depot's processor time for each in ms."""
 
     a_second: float
     processor: float
 
 
 def new_connections(lab: Lab) -> tuple[float, float]:
-    """Requests per second with a connection each, and how many there were: ab, 1 KB, 20 at once."""
+    """Requests per second with a connection each, and their number: ab, 1 KB, 20 at once."""
     told = _client(lab, "ab", "-q", "-n", str(_REQUESTS), "-c", "20", f"{_URL}/1KB")
     return _figure(r"Requests per second:\s+([\d.]+)", told), _REQUESTS
 
 
 def keep_alive(lab: Lab) -> tuple[float, float]:
-    """Requests per second over 20 connections that stay, and how many there were: wrk, 1 KB."""
+    """Requests per second over 20 connections that stay, and their number: wrk, 1 KB."""
     told = _client(lab, "wrk", "-t1", "-c20", "-d3s", f"{_URL}/1KB")
     return _figure(r"Requests/sec:\s+([\d.]+)", told), _figure(r"(\d+) requests in", told)
 
 
 def bulk(lab: Lab) -> tuple[float, float]:
-    """Mbit/s of downloads of 10 MB, one after the other, and how many Mbit there were."""
+    """Mbit/s of consecutive downloads of 10 MB, and the sum of Mbit: curl."""
     command = "curl", "-s", "-o", "/dev/null", "-m", "60", "-w", "%{speed_download}", f"{_URL}/10MB"
     speeds = [float(_client(lab, *command)) for _ in range(_DOWNLOADS)]
     return statistics.mean(speeds) * 8 / 1e6, _DOWNLOADS * 10 * 2**20 * 8 / 1e6
 
 
 def take(lab: Lab, measure: Callable[[Lab], tuple[float, float]]) -> Figures:
-    """One measurement."""
+    """Take a measurement and the depot's processor time for it."""
     before = processor_time(lab)
     a_second, done = measure(lab)
     return Figures(a_second, (processor_time(lab) - before) / done * 1000)
@@ -86,7 +86,7 @@ MEASURES: dict[str, tuple[str, Callable[[Lab], tuple[float, float]]]] = {
 
 
 def processor_time(lab: Lab) -> float:
-    """Seconds of processor time that the depot's daemon has used, by the kernel's account of the process."""
+    """Seconds of processor time that the depot's daemon has used, from /proc."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.connect(str(lab.directory / "depot.sock"))
         pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -106,7 +106,7 @@ def _figure(pattern: str, told: str) -> float:
 
 
 def read(path: Path) -> None:
-    """The tracing client: read everything until SIGTERM, then tell what there was."""
+    """Run the tracing client: read every record until SIGTERM, then print the totals."""
     give_way()
     seen = {"records": 0, "cells": 0, "drops": 0, "session events": 0}
     with LiveSource({path: ()}) as source:
@@ -126,7 +126,7 @@ def read(path: Path) -> None:
 
 @contextmanager
 def tracing(lab: Lab, told: list[dict[str, Any]]) -> Iterator[None]:
-    """Trace the depot while the block runs, in a process of its own; what it saw goes to `told`."""
+    """Trace the depot in a process of its own while the block runs; append its totals to `told`."""
     client = subprocess.Popen([sys.executable, __file__, "read", str(lab.directory / "depot.sock")],
                               stdout=subprocess.PIPE, text=True)
     try:

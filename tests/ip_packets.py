@@ -1,4 +1,4 @@
-"""IP packets made to order, with right checksums, for tests in which a packet has to mean something."""
+"""IP packets with chosen fields and right checksums, for tests in which the fields of a packet matter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def packed(address: str | bytes) -> bytes:
 
 
 def checksum(octets: bytes) -> int:
-    """The Internet checksum, as RFC 1071 spells it out."""
+    """The Internet checksum, as RFC 1071 defines it."""
     octets += bytes(len(octets) % 2)
     total = sum(octets[at] << 8 | octets[at + 1] for at in range(0, len(octets), 2))
     while total >> 16:
@@ -36,7 +36,7 @@ def ip(source: str | bytes, destination: str | bytes, protocol: int, payload: by
 
 
 def with_checksum(source: bytes, destination: bytes, protocol: int, body: bytes, at: int) -> bytes:
-    """The body with its checksum over the pseudo header put at an offset."""
+    """The body with its checksum, which covers the pseudo header, written at an offset."""
     pseudo = source + destination + pack(">IxxxB", len(body), protocol)
     return body[:at] + checksum(pseudo + body).to_bytes(2, "big") + body[at + 2:]
 

@@ -26,9 +26,9 @@ Fault = Callable[[bytes], bytes]
 def make_network(
         *, servers: int = 2, vp: str = 'session_vcis = "64-65535"', protocols: str = '["tcp", "udp"]', tables: str = "",
 ) -> Network:
-    """A VC table with a depot, `servers` edge nodes web1, web2, ... and one service on port 80.
+    """A VC table with a depot, `servers` edge nodes web1, web2, ... and a service on port 80.
 
-    `vp` is what stands in each VP, `protocols` what the service is for, `tables` what follows at the end (`[sessions]`
+    `vp` is the text of each VP, `protocols` the protocols of the service, `tables` the text at the end (`[sessions]`
     and the like).
     """
     names = [f"web{n + 1}" for n in range(servers)]
@@ -47,7 +47,7 @@ def make_network(
 
 @dataclass
 class SeededFaults:
-    """Per cell and by chance: lost, doubled, a bit of header or payload flipped, swapped with its neighbour."""
+    """Faults of cells by chance: lost, doubled, a bit of header or payload flipped, swapped with the neighbour."""
 
     seed: int
     rate: float = 0.05
@@ -80,7 +80,7 @@ class SeededFaults:
 class InMemoryNetwork:
     """The nodes of a VC table, run step by step.
 
-    `to_service` and `from_server` put a packet in at one TUN and give back what came out at the others.
+    `to_service` and `from_server` put a packet into a TUN and return the packets that come out of the TUNs, by node.
     """
 
     def __init__(self, network: Network | None = None) -> None:
@@ -90,23 +90,23 @@ class InMemoryNetwork:
         self.edges = {name: EdgeNode(self.network, name) for name in self.network.edges}
         self.faults: dict[str, Fault] = {}
         self.seen: list[tuple[str, str, bytes]] = []
-        """Every cell train that was sent: from where, to where, the octets before any fault."""
+        """Every cell train sent: its sender, its receiver, and its octets before any fault."""
 
     def restart_depot(self) -> None:
-        """The depot forgets everything."""
+        """Restart the depot, which loses its state."""
         self.depot = Depot(self.network, self.now)
 
     def restart_edge(self, name: str) -> None:
-        """An edge node forgets everything."""
+        """Restart an edge node, which loses its state."""
         self.edges[name] = EdgeNode(self.network, name)
 
     def to_service(self, octets: bytes) -> dict[str, list[bytes]]:
-        """A client's packet to the depot; what comes out, by node (`depot` is the way back to the client)."""
+        """Send a client's packet; return the packets that come out, by node (`depot`: back to the client)."""
         self.depot.packet_from_tun(octets, self.now)
         return self.settle()
 
     def from_server(self, name: str, octets: bytes) -> dict[str, list[bytes]]:
-        """A server's packet to its edge node; what comes out, by node."""
+        """Send a server's packet to its edge node; return the packets that come out, by node."""
         self.edges[name].packet_from_tun(octets, self.now)
         return self.settle()
 
@@ -126,7 +126,7 @@ class InMemoryNetwork:
         return cells if fault is None else fault(cells)
 
     def advance(self, nanoseconds: int) -> None:
-        """Let time pass; every timer fires at the moment it asked for."""
+        """Let time pass; every timer fires at its time."""
         end = self.now + nanoseconds
         while (due := self.next_timer()) is not None and due <= end:
             self.now = max(self.now, due)
@@ -137,12 +137,12 @@ class InMemoryNetwork:
         self.now = end
 
     def next_timer(self) -> int | None:
-        """The earliest time that a node asks for."""
+        """The earliest timer of all nodes."""
         times = [node.next_timer() for node in (self.depot, *self.edges.values())]
         return min((time for time in times if time is not None), default=None)
 
     def dropped(self) -> dict[DropReason, int]:
-        """All drops of all nodes and links."""
+        """Drops of all nodes and links, by reason."""
         total: dict[DropReason, int] = {}
         for node in (self.depot, *self.edges.values()):
             for drops in (node.drops, *(link.drops for link in node.links.values())):

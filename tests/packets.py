@@ -1,6 +1,6 @@
-"""Hypothesis strategies for what crosses the network: cells, CPCS-PDUs, IP packets; and octets that are none.
+"""Hypothesis strategies for cells, SDUs, IP packets, and octets that are no packet.
 
-The packets are put together here with `struct` alone, so that they owe nothing to the code under test.
+`struct` alone puts the packets together, so that they do not depend on the code under test.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ sdus = st.binary(min_size=1, max_size=600)
 
 
 def cell_headers(interface: Interface = Interface.UNI) -> st.SearchStrategy[CellHeader]:
-    """Any header that fits the interface."""
+    """Headers that fit the interface."""
     uni = interface is Interface.UNI
     return st.builds(CellHeader, vpi=st.integers(0, 255 if uni else 4095), vci=st.integers(0, 0xFFFF),
                      pti=st.integers(0, 7), clp=st.integers(0, 1), gfc=st.integers(0, 15 if uni else 0))
@@ -42,7 +42,7 @@ cells = st.builds(lambda header, payload: header.pack() + payload, user_headers(
 
 @st.composite
 def tcp_options(draw: st.DrawFn, well_formed: bool = True) -> bytes:
-    """The options' octets, a multiple of 4 and at most 40 of them."""
+    """Octets of TCP options: a multiple of 4, at most 40."""
     if not well_formed:
         return draw(st.integers(0, 10).flatmap(lambda n: st.binary(min_size=4 * n, max_size=4 * n)))
     option = st.one_of(
@@ -63,7 +63,7 @@ def tcp_options(draw: st.DrawFn, well_formed: bool = True) -> bytes:
 
 @st.composite
 def tcp_segments(draw: st.DrawFn) -> bytes:
-    """TCP headers with options (mostly well formed) and some data; the checksum is not right."""
+    """TCP headers with options (mostly well formed) and some data; the checksum is random."""
     options = draw(tcp_options(draw(st.integers(0, 3)) > 0))
     head = pack(">HHIIBBHHH", draw(port), draw(port), draw(word), draw(word),
                 (5 + len(options) // 4) << 4 | draw(st.integers(0, 15)), draw(octet), draw(port), draw(port),
@@ -80,7 +80,7 @@ def udp_datagrams(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def upper_layers(draw: st.DrawFn) -> tuple[int, bytes]:
-    """A protocol that is no IPv6 extension, and what it carries."""
+    """A protocol that is no IPv6 extension, and its payload."""
     return draw(st.one_of(
         st.tuples(st.just(TCP), tcp_segments()),
         st.tuples(st.just(UDP), udp_datagrams()),
@@ -90,7 +90,7 @@ def upper_layers(draw: st.DrawFn) -> tuple[int, bytes]:
 
 @st.composite
 def ipv4_packets(draw: st.DrawFn, plain: bool | None = None) -> bytes:
-    """IPv4 packets; `plain` ones have neither options nor fragments. The header's checksum is not right."""
+    """IPv4 packets; `plain` packets have neither options nor fragments. The header's checksum is random."""
     protocol, payload = draw(upper_layers())
     options, fragment = b"", draw(st.sampled_from([0, 0x4000]))
     if plain is False or (plain is None and draw(st.booleans())):
@@ -106,7 +106,7 @@ def ipv4_packets(draw: st.DrawFn, plain: bool | None = None) -> bytes:
 
 @st.composite
 def ipv6_extension(draw: st.DrawFn, kind: int, following: int) -> bytes:
-    """One extension header of a kind, in front of another."""
+    """An extension header of a kind, in front of a following header."""
     if kind == FRAGMENT:
         offset = draw(st.one_of(st.just(0), st.integers(0, 0x1FFF)))
         return pack(">BBHI", following, draw(octet), offset << 3 | draw(st.integers(0, 7)), draw(word))
@@ -120,7 +120,7 @@ def ipv6_extension(draw: st.DrawFn, kind: int, following: int) -> bytes:
 
 @st.composite
 def ipv6_packets(draw: st.DrawFn, plain: bool | None = None) -> bytes:
-    """IPv6 packets; `plain` ones have no extension headers."""
+    """IPv6 packets; `plain` packets have no extension headers."""
     protocol, payload = draw(upper_layers())
     if plain is False or (plain is None and draw(st.booleans())):
         kinds = st.sampled_from([HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION_OPTIONS])
@@ -137,7 +137,7 @@ ip_packets = st.one_of(ipv4_packets(), ipv6_packets())
 
 @st.composite
 def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
-    """What `whole` makes, cut short or with some of its first octets changed."""
+    """Octets of `whole`, cut short or with some of the first 60 octets changed."""
     octets = bytearray(draw(whole))
     for _ in range(draw(st.integers(0, 3))):
         if octets:

@@ -37,7 +37,7 @@ def bench() -> None:
 
 
 def _writable(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
-    """Tell now what could not be written after a quarter of an hour."""
+    """Refuse a file that cannot be written now, instead of after a quarter of an hour."""
     if value is not None and not os.access(value if value.exists() else value.parent, os.W_OK):
         raise click.BadParameter(f"{value} cannot be written")
     return value
@@ -107,7 +107,10 @@ def peers(
 def _possible(
     contenders: list[Contender], wanted: list[Load],
 ) -> tuple[list[Contender], list[Load], dict[str, str]]:
-    """Those for which the programs are there; the others by name with what they lack, which is told too."""
+    """Contenders and loads whose programs are installed, and by name the programs that the rest lack.
+
+    Print what is left out; raise EnvironmentLacks without nginx.
+    """
     if machine.find("nginx") is None:
         raise EnvironmentLacks(_lacking(["nginx"]))
     lacking = {each.name: _lacking(missing) for each in contenders if (missing := _missing(each.programs))}
@@ -135,7 +138,7 @@ def _list(idle_sessions: int) -> None:
 
 
 def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None) -> None:
-    """Print the tables, write the files, and say what does not count."""
+    """Print the tables, write the files, and report samples that do not count."""
     out = console()
     for table in tables(report):
         out.print(table)

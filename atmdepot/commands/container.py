@@ -1,6 +1,6 @@
-"""`atmdepot container`: be one node of a VC table in a container, as the lab's nodes are in their namespaces.
+"""`atmdepot container`: run a node of a VC table in a container, as the lab runs its nodes in namespaces.
 
-The addresses come from the lab's plan, the web servers are the lab's, and the client waits for what the lab waits for.
+The addresses come from the lab's plan, the web servers are the lab's, and the client waits for the same pages as there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
 
 READY_FILE = "client.ready"
-"""What the client leaves beside the control sockets when a page has come; its health check looks for it."""
+"""File that the client leaves beside the control sockets when a page has come; its health check looks for it."""
 
 _STDOUT = Path("/dev/stdout")
 
@@ -55,6 +55,7 @@ def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> N
     directory = run_dir() / network.name
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     ready = directory / READY_FILE
+    # The file of an earlier start would make the client healthy too early.
     ready.unlink(missing_ok=True)
     if wire:
         wire_here(plan_of(network, web=web), node, [str(vip) for vip in network.vips])

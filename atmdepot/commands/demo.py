@@ -1,6 +1,6 @@
 """`atmdepot demo`: real requests from curl, through the depot, as cells, to real web servers, and back.
 
-Where neither root nor a user namespace can be had, the same depot and edge nodes carry a recorded session instead.
+Without root and without user namespaces, the same depot and edge nodes carry a recorded session instead.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _FETCHES = 4
 _PATIENCE = 5.0
 _GLANCE = 0.05
 _QUIET = 0.5
-"""Seconds without a packet; longer than TCP waits before it sends again, and than any table's delay."""
+"""Seconds without a packet; longer than TCP's retransmission timeout and any table's delay."""
 _CURL_SECONDS = "20"
 
 
@@ -84,7 +84,7 @@ def demo(table: str, write: BinaryIO | None, keep: bool) -> int:
 
 
 def recorded_session() -> Path:
-    """The recording that ships with atmdepot."""
+    """Path of the recording that ships with atmdepot; raise AtmdepotError when it is not installed."""
     for folder in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"):
         path = folder / "testbed" / "http.pcap"
         if path.exists():
@@ -132,7 +132,7 @@ class _Demo:
         self._lossy = any(link.line_from(end).impaired for link in self._network.links.values() for end in link.ends)
 
     def run(self, write: BinaryIO | None) -> list[str]:
-        """Show one request cell by cell, then fetch every page; the problems found."""
+        """Show a request cell by cell, then fetch every page; return the problems found."""
         self._one_request(write)
         self._all_pages()
         self._servers_view()
@@ -167,7 +167,10 @@ class _Demo:
                 moved, quiet_since = now_moved, time.monotonic()
 
     def _compare(self, at_depot: list[Crossing], at_edges: list[Crossing]) -> None:
-        """What went into the depot's TUN device must have come out of an edge node's, and the other way round."""
+        """Compare packets in both directions: each must cross unchanged between the depot's and an edge node's TUN.
+
+        Lost packets are a problem only when no link of the table is impaired.
+        """
         ways = (("the depot's TUN device", "an edge node's", self._tcp(at_depot, "out"), self._tcp(at_edges, "in")),
                 ("an edge node's TUN device", "the depot's", self._tcp(at_edges, "out"), self._tcp(at_depot, "in")))
         for one, other, start, end in ways:
@@ -181,7 +184,7 @@ class _Demo:
                                      "sends them again."))
 
     def _tcp(self, packets: list[Crossing], direction: str) -> Counter[bytes]:
-        """The client's TCP packets of one direction (the depot's own probes cross the devices, too)."""
+        """The client's TCP packets in a direction, without the depot's own probes, which cross the devices too."""
         client = ipaddress.ip_address(self._client).packed
         found: Counter[bytes] = Counter()
         for packet in packets:
@@ -203,7 +206,7 @@ class _Demo:
                 self._problems.append(f"no page came from {server}")
 
     def _fetch(self, name: str) -> None:
-        """One page by curl (or, without curl, by the lab's own client); its octets and its server."""
+        """Fetch a page by curl, compare its octets, and note its server."""
         started = time.monotonic()
         done = self._lab.run("client", ["curl", "-gsS", "-m", _CURL_SECONDS, "-i", f"{self._url}/{name}"],
                              capture_output=True)
@@ -230,7 +233,7 @@ class _Demo:
             make_table("links", ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops"], links))
 
     def _servers_view(self) -> None:
-        """What the servers' logs say: the client's own address, since no header was rewritten."""
+        """Print the clients' addresses in the servers' logs: the client's own, since no header was rewritten."""
         seen = set()
         for path in self._lab.directory.glob("*/access.log"):
             seen |= {line.split()[0] for line in path.read_text().splitlines() if line}
@@ -241,7 +244,7 @@ class _Demo:
 
 @contextmanager
 def _watching(path: Path) -> Iterator[list[Cells]]:
-    """The cells on a daemon's links while the block runs; they are there when it has ended."""
+    """Record the cells on a daemon's links while the block runs; the list is complete when the block has ended."""
     seen: list[Cells] = []
     with LiveSource({path: ()}, drops=False, sessions=False) as source:
         thread = Thread(target=lambda: seen.extend(record for record in source if isinstance(record, Cells)))
@@ -254,7 +257,7 @@ def _watching(path: Path) -> Iterator[list[Cells]]:
 
 
 def print_trains(out: Console, network: Network, trains: Iterable[Cells], client: str = "") -> None:
-    """Print each cell, and each PDU under its last cell; with `client`, only those of packets from or to it."""
+    """Print each cell, and each PDU under its last cell; with `client`, only of packets from or to it."""
     keep = parse_filter(f"host {client}") if client else None
     Tracer(trains, Follower(VcBook([network]), cells=True), level="all", keep=keep, shower=_ConsoleShower(out),
            writer=None, remark=out.print).run()
@@ -273,10 +276,10 @@ class _ConsoleShower:
                         soft_wrap=True)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """No line is held back."""
 
     def close(self) -> None:
-        """Nothing comes at the end."""
+        """No line comes at the end."""
 
 
 def write_trains(file: BinaryIO, network: Network, trains: Iterable[Cells]) -> None:
@@ -287,7 +290,7 @@ def write_trains(file: BinaryIO, network: Network, trains: Iterable[Cells]) -> N
 
 
 def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | None, cells: int = 60) -> list[str]:
-    """Replay a recording, print what came of it, and give the problems found."""
+    """Replay a recording, print its cells and figures, and return the problems found (at most 10)."""
     from atmdepot.net.replay import replay
 
     with path.open("rb") as file:

@@ -1,6 +1,6 @@
-"""`atmdepot doctor`: what this machine has and lacks, and what to do about it.
+"""`atmdepot doctor`: checks of this machine, and the remedy for each lack.
 
-What would change the machine is tried in a child process, in namespaces that end with it.
+A probe that would change the machine runs in a child process, in namespaces that end with it.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ LEAST_BUFFER = 2**20
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _PATIENCE = 10.0
-"""Seconds in which a program must say its version."""
+"""Seconds in which a program must print its version."""
 
 _MODULES = {"crcmod-plus": "crcmod"}
-"""Packages whose module has another name."""
+"""Modules of packages whose module has another name."""
 
 _BE_ROOT = ("be root; or let ordinary users make user namespaces: sysctl -w user.max_user_namespaces=15000 "
             "(Debian: kernel.unprivileged_userns_clone=1; Ubuntu: "
@@ -53,11 +53,11 @@ _KERNEL = "use a kernel with this feature (the common distributions' have it)"
 
 
 class Lacks(Exception):
-    """A probe's answer when something is not there."""
+    """Raised by a probe that does not find what it looks for."""
 
 
 class Check(Struct, frozen=True):
-    """Something to look for: `probe` returns what it found or raises."""
+    """A requirement of this machine: `probe` returns what it found or raises."""
 
     name: str
     required: bool
@@ -66,7 +66,7 @@ class Check(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """What a check found, as `-o json` prints it."""
+    """The result of a check, as `-o json` prints it."""
 
     name: str
     required: bool
@@ -104,12 +104,12 @@ def doctor(output: str) -> None:
 
 
 def examine() -> list[Finding]:
-    """The findings of all checks."""
+    """Run all checks and return their findings."""
     return [_find(check) for check in CHECKS]
 
 
 def in_child(probe: Callable[[], str], *, isolated: bool = True) -> str:
-    """Run a probe in a child process, isolated in namespaces as those of a lab; raise Lacks as it does."""
+    """Run a probe in a child process, isolated in new namespaces like a lab's; raise Lacks when it fails."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -135,6 +135,7 @@ def _answer(probe: Callable[[], str], isolated: bool) -> _Answer:
                 namespaces.enter_new_user_namespace()
             namespaces.unshare(namespaces.CLONE_NEWNET | namespaces.CLONE_NEWPID)
         return _Answer(good=True, text=probe())
+    # Every error becomes an answer: the child has no other way to report it.
     except Exception as error:
         return _Answer(good=False, text=_reason(error))
 
@@ -172,7 +173,7 @@ def _compiled() -> str:
 
 
 def _dependencies() -> str:
-    """The version of each package that atmdepot needs; Lacks names those that cannot be imported."""
+    """Versions of the packages that atmdepot needs; raise Lacks with the packages that cannot be imported."""
     versions, broken = [], []
     for line in metadata.requires("atmdepot") or []:
         if "extra ==" in line:
@@ -245,7 +246,7 @@ def _rmem_max() -> str:
 
 
 def _links() -> str:
-    """The links of the networks that run here; Lacks names those with trouble."""
+    """Describe the links of the networks that run here; raise Lacks with the links in trouble."""
     from atmdepot.net.control_client import show
     from atmdepot.net.running import running_networks
 
@@ -270,7 +271,7 @@ def _program(name: str) -> str:
 
 
 def _compose() -> str:
-    """Compose, as Docker's plugin or as the program that Debian has."""
+    """Version of Compose, as Docker's plugin or as Debian's program; raise Lacks without both."""
     for words in (["docker", "compose"], ["docker-compose"]):
         with contextlib.suppress(Lacks):
             return f"{' '.join(words)} {_told_by(*words, 'version', '--short')}"
@@ -282,7 +283,7 @@ def _docker_daemon() -> str:
 
 
 def _told_by(*command: str) -> str:
-    """The first line that a program says; Lacks when it fails or hangs."""
+    """First line that a program prints; raise Lacks when it fails or hangs."""
     try:
         done = subprocess.run([_program(command[0]), *command[1:]], capture_output=True, text=True, check=False,
                               timeout=_PATIENCE)

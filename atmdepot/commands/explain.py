@@ -1,4 +1,4 @@
-"""`atmdepot explain`: what the depot would do with a packet, and why."""
+"""`atmdepot explain`: the depot's decision on a packet, and its reasons."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STAGE_WIDTH = 8
 
 
 def _checked(parse: Callable[[str], Any]) -> Callable[..., Any]:
-    """A click callback that makes a ValueError a mistake in the command line."""
+    """Make a click callback that turns a ValueError into a usage error."""
     def check(context: click.Context, parameter: click.Parameter, value: str) -> Any:
         try:
             return parse(value)
@@ -38,19 +38,20 @@ def _checked(parse: Callable[[str], Any]) -> Callable[..., Any]:
 
 
 def parse_flags(text: str) -> int:
-    """TCP's flags of `SYN`, `syn,ack`, `SYN+ACK`, `S.` or `SA`; `none` is 0. Raise ValueError otherwise."""
+    """Parse TCP flags: `SYN`, `syn,ack`, `SYN+ACK`, `S.` or `SA`; `none` is 0. Raise ValueError otherwise."""
     flags = 0
     for word in filter(None, re.split(r"[\s,+|]+", text.upper().replace("NONE", ""))):
         names = [word] if word in TCP_FLAGS else [_LETTERS.get(letter, "") for letter in word]
         if "" in names:
             raise ValueError(f"{text!r} are no TCP flags: write some of {', '.join(TCP_FLAGS)} with commas between, "
                              f"letters ({''.join(_LETTERS)}), or none")
+        # A set, so that a letter given twice counts once.
         flags |= sum({TCP_FLAGS[name] for name in names})
     return flags
 
 
 def parse_end(text: str, protocol: str) -> tuple[str, int]:
-    """Address and port of `10.0.0.1:80` or `[::1]:80`; ICMP has an address only, and port 0. Raise ValueError."""
+    """Parse `10.0.0.1:80` or `[::1]:80`; for ICMP an address alone, with port 0. Raise ValueError otherwise."""
     if protocol == "icmp":
         return str(IpAddress.parse(text)), 0
     match = _END.fullmatch(text)

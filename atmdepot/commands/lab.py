@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LAB_OPTION = click.option("--lab", "name", metavar="NAME",
                            help="The lab, by its network's name or VC table; not needed while only one has the node.")
 _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
-"""What keeps a shell's start-up files from setting another prompt."""
+"""Flags that keep a shell's start-up files from setting another prompt."""
 
 
 @click.group(epilog="""\b

@@ -1,4 +1,4 @@
-"""`atmdepot trace`: its options, and what they come to."""
+"""`atmdepot trace`: its options, and the trace that they select."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ Examples:
 
 
 class _DurationType(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.3
-    """A time such as `10s`, `500ms`, or a bare number of seconds."""
+    """A duration: `10s`, `500ms`, or a bare number of seconds."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it; a value that is none is a usage error."""
+        """Parse a duration to nanoseconds; an invalid or zero duration is a usage error."""
         text = str(value)
         try:
             duration = int(Duration.parse(f"{text}s" if text.replace(".", "", 1).isdecimal() else text))
@@ -68,7 +68,7 @@ class _Ports(click.ParamType):  # type: ignore[type-arg]
     name = "ports"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Read them; what are none is a usage error."""
+        """Parse ports; an invalid port or range is a usage error."""
         ports: list[int] = []
         for part in str(value).split(","):
             first, _, last = part.partition("-")
@@ -82,7 +82,7 @@ class _Ports(click.ParamType):  # type: ignore[type-arg]
 
 
 def _epilog() -> str:
-    """Examples and filter words; each paragraph is marked as one that click is not to fold."""
+    """Examples and filter words; each paragraph has the mark that keeps click from folding it."""
     words = textwrap.indent(filter_help(), "  ").replace("\n\n", "\n\n\b\n")
     return f"{_EXAMPLES}\n\b\nFilter:\n{words}\n"
 
@@ -159,22 +159,22 @@ def trace(**options: Any) -> None:
 
 
 class _Trace:
-    """One run, by its options."""
+    """A run of the command with its options."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
         self._level = "all" if options["stats"] else options["level"]
-        # What to ask the source for; only the source then has names for the VCs.
+        # Parsed first for the records to ask the source for; `run` parses again with the source's names of VCs.
         self._asked = parse_filter(options["words"])
         if self._level == "pdu" and self._asked.wants == {"sessions"}:
-            self._level = "session"  # nothing else could be shown
+            self._level = "session"  # the filter keeps no other items
         self._fields = check_names(options["fields"])
-        # Statistics of all cells do not look at each of them.
+        # Statistics without a filter need only counts of cells.
         self._counts = options["stats"] and not (options["words"] or options["count"] or options["write"])
         self._check()
 
     def _check(self) -> None:
-        """What does not go together."""
+        """Raise UsageError for options that contradict each other."""
         options = self._options
         if options["read"] and options["places"]:
             raise click.UsageError("-r reads a capture and -i listens: choose one of them.")
@@ -188,7 +188,7 @@ class _Trace:
             raise click.UsageError("-w - and --print would both go to standard output.")
 
     def run(self) -> None:
-        """Trace until the source or the user ends it; the summary goes to stderr."""
+        """Trace until the source or the user ends it; print the summary to stderr."""
         options = self._options
         with contextlib.ExitStack() as stack:
             opened = stack.enter_context(open_source(self._choice()))
@@ -216,7 +216,7 @@ class _Trace:
     def _choice(self) -> Choice:
         options = self._options
         asked = self._asked
-        # PDUs are told with their sessions, whether the filter asks after those or not.
+        # The lines of PDUs name their sessions, even where the filter does not need sessions.
         wants = asked.wants | {"sessions"} if "cells" in asked.wants and not options["numeric"] else asked.wants
         return Choice(
             places=options["places"], read=options["read"], ports=options["ports"] or (), table=options["table"],
@@ -268,7 +268,7 @@ class _Trace:
 
 
 def _format_of(path: Path, opened: Opened) -> str:
-    """The format that a file's name speaks of; several nodes can only be told apart in pcapng."""
+    """Capture format by a file's name; only pcapng keeps several nodes apart."""
     return "pcapng" if path.suffix == ".pcapng" or opened.nodes > 1 else "erf"
 
 
@@ -278,7 +278,7 @@ def _wants_color(when: str) -> bool:
 
 @contextlib.contextmanager
 def _stopping(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the source, so that what has come is still shown; a second one ends it all at once."""
+    """Let Ctrl-C and SIGTERM end the source and show the items read so far; a second signal ends the run at once."""
     def stopped(number: int, _: object) -> None:
         signal.signal(number, signal.default_int_handler)
         stop()

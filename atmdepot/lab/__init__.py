@@ -1,4 +1,4 @@
-"""The lab: a VC table as a network of namespaces on one machine, with a client and real web servers."""
+"""The lab: a VC table's network in namespaces on a machine, with a client and real web servers."""
 
 from atmdepot.lab.testbed import Lab
 

@@ -1,4 +1,4 @@
-"""The processes of a lab as its supervisor sees them: started, heard, reaped, stopped."""
+"""Processes of a lab: its supervisor starts, reads, reaps and stops them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _READY = b"READY"
 
 
 class Child:
-    """One process: its output goes to its log, and a line READY makes it ready."""
+    """A process of the lab: its output goes to its log; a line READY, or its ready file, makes it ready."""
 
     def __init__(self, name: str, spec: ProcessSpec, directory: Path, env: dict[str, str],
                  netns: int) -> None:
@@ -32,6 +32,7 @@ class Child:
         with in_network_namespace(netns):
             self.process = subprocess.Popen(spec.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                             stderr=self._log, env=env)
+        # The PID as the host numbers it: the readers of the state are outside this PID namespace.
         self.state = ProcessState(node=spec.node, role=spec.role, pid=host_pid_of(self.process.pid),
                                   log=str(log))
 
@@ -42,9 +43,9 @@ class Child:
         return self.process.stdout  # type: ignore[return-value]
 
     def hear(self) -> bool:
-        """Take what the process has written; False when it will write no more."""
+        """Copy the process's new output to its log; return False at end of file."""
         text = os.read(self.output.fileno(), 65536)
-        # Whole lines, because standard error goes to the same file.
+        # Whole lines only: standard error goes to the same file and would split them.
         lines, newline, self._line = (self._line + text).rpartition(b"\n")
         self._log.write(lines + newline if text else self._line)
         if any(line.strip() == _READY for line in lines.split(b"\n")):
@@ -52,17 +53,17 @@ class Child:
         return bool(text)
 
     def look_for_ready_file(self) -> None:
-        """Become ready when the file is there."""
+        """Mark the process ready when its ready file exists."""
         if self.ready_file and self.ready_file.exists():
             self.state.ready = True
 
     def ended(self, status: int) -> None:
-        """Take note of the wait status; a signal N counts as exit code -N."""
+        """Record the exit code of a wait status; signal N counts as exit code -N."""
         self.state.exit_code = self.process.returncode = os.waitstatus_to_exitcode(status)
 
 
 class Children:
-    """All processes of the lab by name, and the orphans that come to the supervisor as their PID 1."""
+    """All processes of the lab by name, and the orphans that the supervisor inherits as PID 1."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Child] = {}
@@ -72,20 +73,21 @@ class Children:
 
     @property
     def running(self) -> list[Child]:
-        """Those that have not ended."""
+        """Children that have not ended."""
         return [child for child in self if child.state.exit_code is None]
 
     @property
     def awaiting_file(self) -> list[Child]:
-        """Those that will be ready when a file is there."""
+        """Running children whose ready file does not exist yet."""
         return [child for child in self.running if child.ready_file and not child.state.ready]
 
     def reap(self) -> list[Child]:
-        """Collect every process that has ended; return the children among them."""
+        """Collect every ended process; return the children among them."""
         ended: list[Child] = []
         by_pid = {child.process.pid: child for child in self.running}
         while True:
             try:
+                # -1 takes the orphans too, which would stay zombies.
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return ended
@@ -96,6 +98,6 @@ class Children:
                 ended.append(by_pid[pid])
 
     def terminate(self) -> None:
-        """Ask every child to end."""
+        """Send SIGTERM to every running child."""
         for child in self.running:
             os.kill(child.process.pid, signal.SIGTERM)

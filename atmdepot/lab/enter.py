@@ -1,9 +1,9 @@
 """Run a command in a node of the lab: `python -m atmdepot.lab.enter USERFD PIDFD NETFD -- CMD...`.
 
-The descriptors are open on namespaces of the lab (USERFD -1: it has no user namespace of its own). The
-command is a member of its PID namespace, so it ends with the lab at the latest, and sees the /sys of its own
-network namespace where that is permitted. This process stands for it outside: it passes signals on, stops when
-the command stops, and ends as the command ends.
+The descriptors are open on namespaces of the lab; USERFD is -1 when the lab has no user namespace. The command joins
+the lab's PID namespace, so it ends with the lab at the latest. It sees the /sys of its own network namespace where the
+kernel permits that mount. This process represents the command outside: it forwards signals, stops when the command
+stops, and ends as the command ends.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ _NOT_EXECUTABLE = 126
 
 
 def run(doors: Doors, argv: Sequence[str]) -> NoReturn:
-    """Run a command behind the doors and end this process as the command ends."""
+    """Run a command in the namespaces of the doors and end this process as the command ends."""
     interactive = _is_interactive()
+    # Signals wait for sigwaitinfo() in `_stand_for`, so that all of them are forwarded.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         doors.enter()
         doors.close()
-        # A process becomes a member of a PID namespace only by being born there.
+        # setns() puts only new children into a PID namespace, hence the fork.
         child = os.fork()
     except OSError as error:
         os.write(2, f"the lab cannot be entered: {error.strerror}; has it ended?\n".encode())
@@ -43,17 +44,18 @@ def run(doors: Doors, argv: Sequence[str]) -> NoReturn:
 
 
 def _become(argv: Sequence[str], mask: set[int], interactive: bool) -> NoReturn:
+    # SIGKILL cannot be forwarded, so the kernel kills the command when the process outside dies.
     namespaces.die_with_parent(signal.SIGKILL)
     with suppress(OSError):
-        # A container may forbid it. Then there is the /sys of the host, as before.
+        # A container may forbid the mount. The command then sees the /sys of the host.
         namespaces.mount_own_sysfs()
     if interactive:
-        # A shell wants to give the terminal back to the process group that it began in, so that has to be one
-        # that it can see: its own, and not ours outside.
+        # A shell gives the terminal back to the process group that it began in. It must see that group in its
+        # PID namespace, so the command gets its own group instead of ours outside.
         os.setpgid(0, 0)
         _give_terminal(os.getpid())
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and exec would keep that
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and exec would inherit that
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         os.execvp(argv[0], list(argv))
@@ -63,12 +65,13 @@ def _become(argv: Sequence[str], mask: set[int], interactive: bool) -> NoReturn:
 
 
 def _stand_for(child: int, interactive: bool) -> int:
-    """Wait for the child, passing on what is sent to us; return its wait status."""
+    """Wait for the child and forward our signals to it; return its wait status."""
     foreground = interactive
     while True:
         info = signal.sigwaitinfo(signal.valid_signals())
         if info.si_signo == signal.SIGCHLD:
             pid, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED)
+            # The child has ended or stopped: the terminal is ours again.
             if pid and foreground:
                 _give_terminal(os.getpgrp())
                 foreground = False
@@ -77,7 +80,7 @@ def _stand_for(child: int, interactive: bool) -> int:
             elif pid:
                 return status
         elif info.si_code <= 0:
-            # Sent by a process, to us. What the terminal sends, it sends to the child as well.
+            # si_code <= 0: a process sent it to us. Signals of the terminal reach the child without us.
             if interactive and info.si_signo == signal.SIGCONT and _is_interactive():
                 _give_terminal(child)
                 foreground = True
@@ -85,7 +88,7 @@ def _stand_for(child: int, interactive: bool) -> int:
 
 
 def _is_interactive() -> bool:
-    """Whether we have the terminal for input and output; then we are not a part of a pipeline."""
+    """True when our process group has the terminal for input and output (no pipeline)."""
     try:
         return all(os.tcgetpgrp(fd) == os.getpgrp() for fd in (0, 1, 2))
     except OSError:
@@ -93,7 +96,7 @@ def _is_interactive() -> bool:
 
 
 def _give_terminal(group: int) -> None:
-    # Signals are blocked, so a process in the background may do this too. The terminal may be gone.
+    # SIGTTOU is blocked, so a background process may call this too. The terminal may be gone.
     with suppress(OSError):
         os.tcsetpgrp(0, group)
 
@@ -101,7 +104,7 @@ def _give_terminal(group: int) -> None:
 def _end_as(status: int) -> NoReturn:
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one core dump, the command's, is enough
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the command's core dump is enough
         signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
         os.kill(os.getpid(), -code)

@@ -1,4 +1,4 @@
-"""Bringing a lab up: claim its directory, start its supervisor, wait until it is ready, or take it down."""
+"""Bring a lab up: claim its directory, start its supervisor, wait until it is ready, or take it down."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ERRORS = {EnvironmentLacks.exit_code: EnvironmentLacks, NotReady.exit_code: Not
 
 
 class Options(Struct, frozen=True):
-    """How to bring a lab up; see `Lab.up`."""
+    """Options for bringing a lab up; see `Lab.up`."""
 
     wait: bool
     timeout: float
@@ -69,7 +69,7 @@ def bring_up(table: str | Path, options: Options, progress: Callable[[str], None
 
 
 def _claim(directory: Path, table: Path, progress: Callable[[str], None]) -> Launch | None:
-    """A launch into the directory, emptied of what a dead lab left; None when the lab runs."""
+    """Claim the directory, emptied of a dead lab's files, for a launch; return None when the lab runs."""
     old = states.read(directory)
     if old is not None and old.alive:
         return None
@@ -81,7 +81,10 @@ def _claim(directory: Path, table: Path, progress: Callable[[str], None]) -> Lau
 
 
 def _already_up(directory: Path, table: Path, deadline: float, progress: Callable[[str], None]) -> Path:
-    """The directory of the lab that runs, when it is the lab of this table and (soon) ready."""
+    """Return the directory of the running lab once it is up.
+
+    Raise AtmdepotError when it runs another table or is being taken down, NotReady at the deadline.
+    """
     name = directory.name
     if other := Lab(directory).other_table(table):
         raise AtmdepotError(f"the lab {name} is up with another table: {other}; `atmdepot lab down {name}` ends it")
@@ -96,7 +99,7 @@ def _already_up(directory: Path, table: Path, deadline: float, progress: Callabl
 
 
 class Launch:
-    """One lab on its way up."""
+    """A lab on its way up."""
 
     def __init__(self, directory: Path, table: Path, progress: Callable[[str], None]) -> None:
         self.directory = directory
@@ -107,14 +110,14 @@ class Launch:
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def start(self, network: Network, plan: Plan, options: Options, deadline: float) -> None:
-        """Fill the directory and start the supervisor, so far that the state holds its PID."""
+        """Fill the directory and start the supervisor; return when the state holds its PID."""
         octets = Path(self.state.table).read_bytes()
         servers = webs.web_servers(network) if options.web else []
         daemons = [name for name in plan.nodes if name != CLIENT]
         nginx = webs.find_nginx()
         self.state.userns = options.userns
         self.state.web_server = ("nginx" if nginx else "python") if servers else None
-        # Written before anything else is made: who finds the lab dead knows what it may remove.
+        # Written before any other file: a command that finds the lab dead knows which files it may remove.
         self.state.made = [states.TABLE_FILE, states.SUPERVISOR_LOG,
                            *(f"{name}.{kind}" for name in daemons for kind in ("log", "sock", "host")),
                            *(f"{_web_name(web)}.log" for web in servers),
@@ -133,11 +136,12 @@ class Launch:
         self.state.pid = Lab(self.directory).state.pid
 
     def finish(self, network: Network, options: Options, deadline: float) -> None:
-        """Wait until the lab is ready, and leave it to itself."""
+        """Wait until the lab is ready, tell its supervisor to keep it, and disconnect."""
         self._wait_for("ready", self._expected, deadline)
         if options.wait and self.state.web_server:
             self._wait_for_web(network, deadline)
         self._send(KEEP)
+        # The lab is ready: its confirmation gets a second even past the deadline.
         self._wait_for("kept", {self.state.name}, max(deadline, time.monotonic() + 1))
         self._let_go()
         self._progress(f"the lab {self.state.name} is up: {self.directory}")
@@ -145,6 +149,7 @@ class Launch:
     def _spawn(self, spec: Spec) -> None:
         self._expected = set(spec.processes)
         with (self.directory / states.SUPERVISOR_LOG).open("ab") as log:
+            # In its own session: Ctrl-C in this terminal must not reach it.
             self._supervisor = subprocess.Popen(
                 build.python("-m", "atmdepot.lab.supervisor"), stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=log, start_new_session=True, bufsize=0)
@@ -153,13 +158,16 @@ class Launch:
     def _send(self, text: bytes) -> None:
         assert self._supervisor is not None
         assert self._supervisor.stdin is not None
-        # A supervisor that has died is noticed when its events end.
+        # A supervisor that has died shows as end of file in `_events`.
         with suppress(BrokenPipeError):
-            while text:
+            while text:  # the pipe is unbuffered: a write may take only a part
                 text = text[self._supervisor.stdin.write(text):]
 
     def _wait_for(self, kind: str, names: set[str], deadline: float) -> None:
-        """Take events until one of this kind has come for each name."""
+        """Take events until an event of this kind has come for each name.
+
+        Raise the error of a lab that fails or of a process that ends, NotReady at the deadline.
+        """
         waiting = set(names)
         if not waiting:
             return
@@ -181,7 +189,7 @@ class Launch:
         raise NotReady(f"not ready in time: {', '.join(sorted(waiting))}")
 
     def _events(self, deadline: float) -> Iterator[Event]:
-        """What the supervisor tells, until time is up."""
+        """Yield the supervisor's events until the deadline; raise AtmdepotError when it has died."""
         assert self._supervisor is not None
         assert self._supervisor.stdout is not None
         pipe = self._supervisor.stdout.fileno()
@@ -209,11 +217,11 @@ class Launch:
             self._progress(f"{name}: {line}")
 
     def _wait_for_web(self, network: Network, deadline: float) -> None:
-        """Ask for a page at each VIP until it comes."""
+        """Fetch a page at each VIP until it comes; raise NotReady at the deadline."""
         vips = ", ".join(map(str, network.vips))
         self._progress(f"asking for a page at {vips}")
         left = str(max(0.1, deadline - time.monotonic()))
-        # In a session of its own: Ctrl-C is for us, who then kill it.
+        # In its own session: Ctrl-C reaches only this process, which then kills the probe.
         asked = Lab(self.directory).run(CLIENT, build.python("-m", "atmdepot.lab.probe",
                                                           str(self.directory / states.TABLE_FILE), left),
                                         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
@@ -227,7 +235,7 @@ class Launch:
             raise NotReady("; ".join([*asked.stdout.splitlines(), *ended]))
 
     def abandon(self, lock: RunDirLock) -> None:
-        """Take the lab down; the supervisor begins by itself when we let go before saying `keep`."""
+        """Take the lab down; its supervisor stops by itself when the pipe closes before `keep`."""
         self._let_go()
         lock.acquire()
         state = states.read(self.directory)
@@ -235,7 +243,7 @@ class Launch:
             return  # the supervisor was killed and another command has removed what it left
         if state is not None:
             stop(state)
-        # After a failure to write there may be nothing to remove, or no way; what has failed is told already.
+        # After a failed write there may be no file to remove, or no way. The first error is the report.
         with suppress(OSError):
             states.remove_recorded(self.directory, state or states.State(self.state.name, self.state.table))
 
@@ -246,10 +254,10 @@ class Launch:
         assert self._supervisor.stdout is not None
         self._supervisor.stdin.close()
         if not self._heard:
-            # It may be about to write its PID into the state. It speaks, or dies, only after that.
+            # It may be about to write its PID into the state. Its first event, or its end, comes only after that.
             select.select([self._supervisor.stdout], [], [])
         self._supervisor.stdout.close()
-        self._supervisor.wait()  # the parent of PID 1, which ends as soon as that is born
+        self._supervisor.wait()  # the parent of PID 1, which ends right after the fork
 
 
 def _daemon(name: str, kind: str, table: Path, options: Options) -> ProcessSpec:
@@ -259,7 +267,7 @@ def _daemon(name: str, kind: str, table: Path, options: Options) -> ProcessSpec:
 
 
 def _web_name(web: webs.WebServer) -> str:
-    """The name of a web server's process; no node's name has a dot."""
+    """Name of a web server's process; it differs from every node's name, which has no dot."""
     return f"{web.node}.web"
 
 
@@ -267,13 +275,16 @@ def _web_process(directory: Path, web: webs.WebServer, nginx: str | None) -> Pro
     home = webs.lay_out(directory, web)
     if nginx is None:
         return ProcessSpec(web.node, "web", tuple(webs.python_command(home, web)))
-    # nginx tells nobody that it listens, but writes its PID only then.
+    # nginx does not report that it listens, but writes its PID file only then.
     command = webs.nginx_command(nginx, home, web)
     return ProcessSpec(web.node, "web", tuple(command), ready_file=f"{web.node}/nginx.pid")
 
 
 def _make_run_dir() -> Path:
-    """The directory of all labs; it must be ours, or somebody else could choose the files that we remove."""
+    """Make the directory of all labs; raise EnvironmentLacks when it cannot be made or is another user's.
+
+    In another user's directory, that user could choose the files that we remove.
+    """
     path = run_dir()
     if path.exists() and not path.is_dir():
         raise EnvironmentLacks(f"{path} is no directory; set ATMDEPOT_RUN_DIR to a directory of your own")

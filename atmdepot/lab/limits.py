@@ -1,6 +1,7 @@
-"""Limits of the lab: a good table may say what it cannot bring up, since each node is a machine there, without names.
+"""Limits of the lab: a valid table may describe a network that the lab cannot bring up.
 
-`check` tells it beforehand, and the lab refuses by the same rules.
+In the lab each node is a machine of its own, and there is no name service. `check` reports these problems beforehand,
+and the lab refuses a table by the same rules.
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
 
 CLIENT = "client"
-"""The node that the lab adds: where the browsers and load generators run."""
+"""The node that the lab adds; browsers and load generators run there."""
 
 _MOST_PORTS = 4000
-"""Of two addresses each, they fit into the connections that nginx is given (`web.py`)."""
+"""Ports of a web server; on two addresses each, they fit into nginx's 8192 connections (`web.py`)."""
 
 
 def lab_problems(network: Network, *, web: bool = True) -> list[Problem]:
-    """Everything that keeps the lab from bringing a network up, with web servers or without."""
+    """Problems that keep the lab from bringing a network up, with web servers or without."""
     found = [*_names(network), *_servers(network), *_ends(network), *_metrics(network)]
     return [*found, *_web_ports(network)] if web else found
 
 
 def told(problem: Problem) -> str:
-    """A problem in a line, as `check` writes those of the table itself."""
+    """A problem as a line, as `check` writes problems of the table."""
     return f"{'.'.join(problem.path)}: {problem.message}"
 
 
 def is_routable(host: str) -> bool:
-    """True when a host is an address that leads from one machine to another."""
+    """True when a host is an address that leads to another machine (neither loopback nor unspecified)."""
     ip = ip_of(host)
     return ip is not None and not (ip.is_loopback or ip.is_unspecified)
 
@@ -59,7 +60,7 @@ def _servers(network: Network) -> Iterator[Problem]:
 
 
 def _ends(network: Network) -> Iterator[Problem]:
-    """Each end of a link has an address, and each node of ours addresses of its own."""
+    """Problems of link ends: each needs an IP address, and each node of ours needs addresses of its own."""
     owners: dict[str, str] = {}
     for name, link in network.links.items():
         kinds = [network.nodes[node].kind for node in link.ends]
@@ -91,7 +92,7 @@ def _metrics(network: Network) -> Iterator[Problem]:
 
 
 def _addresses_of(network: Network, name: str) -> set[str]:
-    """The addresses that a node has in the lab when its daemon runs."""
+    """Addresses that a node has in the lab while its daemon runs."""
     node = network.nodes[name]
     found = {link.ends[name].host for link in network.links_of(name).values()}
     if node.configure:

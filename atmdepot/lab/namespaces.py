@@ -1,6 +1,6 @@
 """Linux namespaces without names: made by unshare, held by a file descriptor, gone with their last holder.
 
-`os.unshare` and `os.setns` came with Python 3.12; until the package needs that, ctypes calls the functions.
+`os.unshare` and `os.setns` came with Python 3.12; until the package requires it, ctypes calls the C functions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Doors(Struct, frozen=True):
-    """Descriptors of a node's namespaces, to enter them; `user` is -1 when the lab has no user namespace."""
+    """Descriptors through which a process enters a node's namespaces; `user` is -1 without a user namespace."""
 
     user: int
     pid: int
@@ -40,17 +40,17 @@ class Doors(Struct, frozen=True):
 
     @property
     def fds(self) -> list[int]:
-        """Those that are open."""
+        """The open descriptors."""
         return [fd for fd in (self.user, self.pid, self.net) if fd >= 0]
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all descriptors."""
         for fd in self.fds:
             os.close(fd)
 
     def enter(self) -> None:
-        """Move this process into them; the PID namespace takes in only its next children."""
-        # The user namespace comes first: in it we have the right to enter the others.
+        """Move this process into the namespaces; the PID namespace takes only its next children."""
+        # The user namespace comes first: it gives the right to enter the network and PID namespaces.
         if self.user >= 0:
             setns(self.user, CLONE_NEWUSER)
         setns(self.net, CLONE_NEWNET)
@@ -58,7 +58,7 @@ class Doors(Struct, frozen=True):
 
 
 def unshare(flags: int) -> None:
-    """Leave the namespaces of these kinds for new ones (a new PID namespace: from the next child on)."""
+    """Move this process into new namespaces of these kinds (PID namespace: from the next child on)."""
     _check("unshare", _libc.unshare(flags))
 
 
@@ -73,7 +73,7 @@ def die_with_parent(signal_number: int) -> None:
 
 
 def enter_new_user_namespace() -> None:
-    """Become root of a new user namespace; outside of it the process keeps the rights that it had."""
+    """Become root of a new user namespace; outside it the process keeps its rights."""
     uid, gid = os.geteuid(), os.getegid()
     unshare(CLONE_NEWUSER)
     # The kernel lets an ordinary user write gid_map only after this.
@@ -83,12 +83,12 @@ def enter_new_user_namespace() -> None:
 
 
 def open_current(kind: str) -> int:
-    """A descriptor of the namespace of a kind (`net`, `pid`, `user`) that this process is in."""
+    """Open this process's namespace of a kind (`net`, `pid`, `user`); return the descriptor."""
     return os.open(f"/proc/self/ns/{kind}", os.O_RDONLY)
 
 
 def new_network_namespace() -> int:
-    """Make a network namespace and return its descriptor; it lives until nobody holds it."""
+    """Make a network namespace and return its descriptor; it lives until its last holder is gone."""
     with _back_home():
         unshare(CLONE_NEWNET)
         return open_current("net")
@@ -96,16 +96,16 @@ def new_network_namespace() -> int:
 
 @contextmanager
 def in_network_namespace(fd: int) -> Iterator[None]:
-    """Be in a network namespace for a while; sockets and processes made meanwhile stay in it."""
+    """Run the block in a network namespace; sockets and processes made there stay in it."""
     with _back_home():
         setns(fd, CLONE_NEWNET)
         yield
 
 
 def mount_own_sysfs() -> None:
-    """Show this process and its children the /sys of the network namespace that they are in, not the host's.
+    """Mount the /sys of the current network namespace for this process and its children, in place of the host's.
 
-    Mounts of the host still reach them, theirs reach nobody. Raise OSError where the kernel does not permit it.
+    Mounts of the host still reach them; their mounts do not reach the host. Raise OSError where the kernel forbids it.
     """
     unshare(CLONE_NEWNS)
     _mount("none", "/", None, _MS_REC | _MS_SLAVE)
@@ -123,12 +123,12 @@ def require_tun() -> None:
 
 
 def host_pid() -> int:
-    """The PID of this process as /proc shows it: the caller's, not that inside a new PID namespace."""
+    """PID of this process as /proc shows it: the caller's number, not the number in a new PID namespace."""
     return int(Path("/proc/self").readlink().name)
 
 
 def host_pid_of(pid: int) -> int:
-    """The PID that /proc shows for a process that this PID namespace calls `pid`."""
+    """PID that /proc shows for a process that this PID namespace calls `pid`."""
     pidfd = os.pidfd_open(pid)
     try:
         text = Path(f"/proc/self/fdinfo/{pidfd}").read_text(encoding="ascii")

@@ -1,8 +1,8 @@
-"""What a VC table becomes in the lab: namespaces, wires, addresses and routes, as plain values.
+"""Plan of a VC table's lab: namespaces, wires, addresses and routes, as plain values.
 
-    client ──lab.networks── depot ══one wire per link══ edge nodes
+    client ──lab.networks── depot ══a wire per link══ edge nodes
 
-Nothing here touches the kernel: `wiring` does what the plan says.
+This module does not touch the kernel: `wiring` carries out the plan.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ CLIENT = limits.CLIENT
 """The node that the lab adds."""
 
 CLIENT_MTU = 1500
-"""Clients sit on an Ethernet unless the lab is told otherwise."""
+"""Octets: clients sit on an Ethernet unless the caller gives another MTU."""
 
 _CELL = 53
 _UDP_OVERHEAD = 48
-"""Octets of the IPv6 and UDP headers, the longer kind."""
+"""Octets of the IPv6 and UDP headers; IPv4's header is shorter."""
 
 _GREATEST_MTU = 65535
 _NAME_MAX = 15
-"""Octets of an interface's name, as the kernel has it."""
+"""Octets of the longest interface name in the kernel."""
 
 
 class Address(Struct, frozen=True):
@@ -45,7 +45,7 @@ class Address(Struct, frozen=True):
 
 
 class Interface(Struct, frozen=True):
-    """One end of a wire."""
+    """An end of a wire."""
 
     node: str
     name: str
@@ -60,7 +60,7 @@ class Wire(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """Everything that the lab builds before it starts a process."""
+    """Nodes, wires, addresses and routes that the lab sets up before it starts a process."""
 
     nodes: dict[str, str]
     wires: tuple[Wire, ...]
@@ -74,13 +74,14 @@ class Plan(Struct, frozen=True):
 
 
 def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True) -> Plan:
-    """The plan for a network; raise AtmdepotError with all that the table says and the lab cannot do."""
+    """Plan for a network; raise AtmdepotError with every problem that the lab has with the table."""
     if problems := lab_problems(network, web=web):
         raise AtmdepotError("\n".join(map(told, problems)))
     nodes = network.nodes
     ours: dict[str, str] = {name: node.kind for name, node in nodes.items() if node.kind != "external"}
     wires = [_client_wire(network, client_mtu)]
     loopback: dict[str, tuple[str, ...]] = {}
+    # `all` and `default` stand beside the interfaces in the kernel's net.ipv4.conf.
     taken = {"lo", "all", "default", CLIENT} | {node.tun for node in nodes.values()}
     for name, link in network.links.items():
         if set(link.ends) <= ours.keys():
@@ -102,21 +103,21 @@ def _client_wire(network: Network, mtu: int) -> Wire:
 
 
 def _link_wire(name: str, link: Link) -> Wire:
-    """Each end gets its UDP address as a host address with the far end as its peer.
+    """Wire of a link; each end gets its UDP address as a host address with the far end as its peer.
 
-    So any pair of addresses works, in one subnet or not, and a node may use one address on many links.
+    Any pair of addresses works, in a common subnet or not, and a node may use an address on many links.
     """
     (one, here), (other, there) = ((node, address.host) for node, address in link.ends.items())
     bits = ipaddress.ip_address(here).max_prefixlen
     ends = (Interface(one, name, (Address(here, bits, there),)),
             Interface(other, name, (Address(there, bits, here),)))
-    # A datagram that fits is neither fragmented nor refused by UDP_SEGMENT.
+    # The MTU holds a full datagram, so that it is neither fragmented nor refused by UDP_SEGMENT.
     return Wire(ends=ends, mtu=min(_GREATEST_MTU, max(1500, link.cells * _CELL + _UDP_OVERHEAD)))
 
 
 def _dead_end(link: Link, ours: dict[str, str],
               so_far: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """The address of our end of a link to gear that the lab lacks: on loopback, so that the daemon starts."""
+    """Address of our end of a link to equipment that the lab lacks: on loopback, so that the daemon starts."""
     found = {}
     for node, address in link.ends.items():
         if node in ours and is_routable(address.host):
@@ -125,7 +126,7 @@ def _dead_end(link: Link, ours: dict[str, str],
 
 
 def _interface_name(link: str, taken: set[str]) -> str:
-    """The link's own name where the kernel can have it, else a numbered one."""
+    """Interface name of a link: its own name where the kernel accepts it, else a numbered name."""
     def candidates() -> Iterator[str]:
         yield link
         for number in range(len(taken) + 1):

@@ -1,7 +1,7 @@
-"""Ask the service addresses of a VC table for a page until it has come from each.
+"""Fetch a page from each service address of a VC table until it has come.
 
-It runs at the client, in the lab (`python -m atmdepot.lab.probe TABLE SECONDS`, whose start takes less time) and in the
-testbed of containers (`atmdepot ready TABLE`).
+The probe runs at the client: in the lab as `python -m atmdepot.lab.probe TABLE SECONDS`, which starts faster, and in
+the testbed of containers as `atmdepot ready TABLE`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 PAGE = "100B"
 _TRY = 1.0
-"""Seconds until a try counts as lost; the kernel would only repeat its SYN a second later."""
+"""Seconds until a try counts as lost; the kernel repeats its SYN only a second later."""
 
 _PAUSE = 0.05
 
 
 def fetch(address: str, port: int, name: str, timeout: float) -> bytes:
-    """The octets of a page, by HTTP/1.0 over a plain socket; raise OSError when it does not come."""
+    """Fetch a page's octets by HTTP/1.0 over a plain socket; raise OSError when it does not come."""
     host = f"[{address}]" if ":" in address else address
     with socket.create_connection((address, port), timeout) as connection:
         connection.sendall(f"GET /{name} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
@@ -43,7 +43,7 @@ def fetch(address: str, port: int, name: str, timeout: float) -> bytes:
 
 
 def wait_for(address: str, port: int, deadline: float) -> str | None:
-    """Ask until the page has come whole (None) or time is up (why the last try failed)."""
+    """Fetch until the whole page has come and return None; at the deadline return the last failure's reason."""
     while True:
         left = deadline - time.monotonic()
         try:
@@ -58,7 +58,7 @@ def wait_for(address: str, port: int, deadline: float) -> str | None:
 
 
 def wait_for_all(network: Network, seconds: float) -> None:
-    """Wait for a page from every service address and port; raise NotReady with a line for each that gave none."""
+    """Wait for a page from every service address and port; raise NotReady with the reason of each failure."""
     deadline = time.monotonic() + seconds
     targets = dict.fromkeys((str(vip), port) for service in network.services.values()
                             if "tcp" in service.offered for vip in service.vip for port in service.ports or [80])
@@ -81,7 +81,7 @@ def ready_command(table: str, timeout: float) -> None:
 
 
 def main() -> None:
-    """Wait as the command line says; print why in vain, and then exit with 4."""
+    """Wait as the command line says; on failure print the reasons and exit with 4."""
     table, seconds = sys.argv[1:]
     try:
         wait_for_all(load(table), float(seconds))

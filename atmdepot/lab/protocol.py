@@ -1,7 +1,7 @@
-"""What the launcher and the supervisor tell each other while a lab comes up: lines of JSON over two pipes.
+"""Messages between the launcher and the supervisor while a lab comes up: lines of JSON over two pipes.
 
-The launcher writes a Spec, then `keep` when it finds the lab good; end of file before that: take it down.
-The supervisor writes Events; end of file means that it has died or was told to keep.
+The launcher writes a Spec, then `keep` when the lab is ready; end of file before `keep` means: take the lab down.
+The supervisor writes Events; end of file means that it has died or was told to keep the lab.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KEEP = b"keep\n"
 
 
 class ProcessSpec(Struct, frozen=True):
-    """A process to start: ready when it prints READY, or when its `ready_file` is there."""
+    """A process to start; it is ready when it prints READY, or when its `ready_file` exists."""
 
     node: str
     role: Role
@@ -26,7 +26,7 @@ class ProcessSpec(Struct, frozen=True):
 
 
 class Spec(Struct, frozen=True):
-    """Everything that the supervisor needs to know."""
+    """Input of the supervisor: directories, state, plan and processes of the lab."""
 
     directory: str
     run_dir: str
@@ -36,7 +36,7 @@ class Spec(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """Something that the launcher may want to tell; `text` is a process's name or a message.
+    """A report of the supervisor; `text` is a message, or the name of a process or of the lab.
 
     started: the supervisor has written its PID into the state. note: progress. ready, exited: a process.
     failed: the lab cannot come up. kept: the lab stays.

@@ -1,10 +1,10 @@
-"""See the IP packets that cross a node's TUN device: `python -m atmdepot.lab.sniff INTERFACE`, in its namespace.
+"""Print the IP packets that cross a node's TUN device: `python -m atmdepot.lab.sniff INTERFACE`, in its namespace.
 
-It says READY, then prints a line for each packet: `in` (from the node to the host) or `out` (from the host to the
-node), and its octets in hexadecimal. It ends when its standard input does.
+The sniffer prints READY, then a line for each packet: `in` (from the node to the host) or `out` (from the host to the
+node), and its octets in hexadecimal. It ends at the end of its standard input.
 
-Where the device has offload, the kernel shows frames of many segments, without checksums; they are told apart into the
-packets that they stand for.
+Where the device has offload, the kernel shows frames of many segments, without checksums; the sniffer cuts them into
+the packets that they stand for.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Crossing(NamedTuple):
 
 
 class Sniffer:
-    """A sniffer that runs in a node; `packets` has what it saw, once it was stopped."""
+    """A sniffer that runs in a node; `packets` has the packets that it saw, once it is stopped."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.packets: list[Crossing] = []
 
     def stop(self) -> None:
-        """End the sniffer and read what it saw."""
+        """End the sniffer and read the packets that it saw."""
         told, _ = self._process.communicate()
         for line in told.splitlines():
             direction, _, octets = line.partition(" ")
@@ -57,7 +57,7 @@ class Sniffer:
 
 @contextmanager
 def sniffing(lab: Lab, node: str) -> Iterator[Sniffer]:
-    """Sniff a node's TUN device while the block runs."""
+    """Sniff a node's TUN device while the block runs; raise AtmdepotError when it cannot be watched."""
     command = build.python("-m", "atmdepot.lab.sniff", lab.network.nodes[node].tun)
     process = lab.popen(node, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -71,7 +71,7 @@ def sniffing(lab: Lab, node: str) -> Iterator[Sniffer]:
 
 
 def open_tap(interface: str) -> socket.socket:
-    """A socket that sees all frames of a TUN device, each with its virtio_net_hdr; raise OSError."""
+    """Open a socket that sees all frames of a TUN device, each with its virtio_net_hdr; raise OSError."""
     tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
     try:
         tap.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
@@ -84,7 +84,7 @@ def open_tap(interface: str) -> socket.socket:
 
 
 def read_packets(tap: socket.socket) -> Iterator[Crossing]:
-    """The packets of the next frame."""
+    """Yield the packets of the next frame."""
     frame, address = tap.recvfrom(_MAX_FRAME)
     direction = "out" if address[2] == _OUTGOING else "in"
     for octets in cut(frame):
@@ -92,7 +92,7 @@ def read_packets(tap: socket.socket) -> Iterator[Crossing]:
 
 
 def main() -> None:
-    """Sniff until standard input ends, and then what is still in the buffer."""
+    """Sniff until standard input ends; print the packets still in the buffer as well."""
     try:
         tap = open_tap(sys.argv[1])
     except OSError as error:
@@ -102,6 +102,7 @@ def main() -> None:
         sys.stdout.flush()
         while True:
             readable, _, _ = select.select([tap, sys.stdin], [], [])
+            # The tap comes first: at the end of standard input, its buffer is read to the last frame.
             if tap in readable:
                 for direction, octets in read_packets(tap):
                     sys.stdout.write(f"{direction} {octets.hex()}\n")

@@ -1,7 +1,7 @@
-"""What a lab writes down about itself: who it is, what it runs, and which files it made.
+"""State that a lab records about itself: its name, its processes, and the files that it made.
 
-`state.json` in the lab's directory outlives the lab when that is killed, so that the next command can tell
-a dead lab from a living one and remove what it left: the recorded paths and nothing else.
+`state.json` in the lab's directory outlives a lab that is killed. The next command can tell a dead lab from a living
+lab and remove what the dead lab left: the recorded paths and no other file.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from msgspec import Struct, field
 STATE_FILE = "state.json"
 TABLE_FILE = "table.toml"
 SUPERVISOR_LOG = "lab.supervisor.log"
-"""No name of a node has a dot, so no node's log is called so."""
+"""No node's log has this name, because node names have no dot."""
 
 Role = Literal["depot", "edge", "web"]
 Phase = Literal["starting", "up", "stopping"]
 
 
 class NodeState(Struct):
-    """A node: its kind, and the number of the descriptor by which the supervisor holds its namespace."""
+    """A node: its kind, and the supervisor's descriptor that holds its network namespace."""
 
     kind: str
     netns_fd: int
 
 
 class ProcessState(Struct):
-    """A process that the lab started; `pid` as the host sees it."""
+    """A process that the lab started; `pid` is its number on the host."""
 
     node: str
     role: Role
@@ -42,7 +42,7 @@ class ProcessState(Struct):
 
 
 class State(Struct):
-    """The whole of `state.json`; `pid` 0 is a lab whose supervisor has not yet come up."""
+    """Content of `state.json`; `pid` is 0 until the supervisor has come up."""
 
     name: str
     table: str
@@ -57,12 +57,12 @@ class State(Struct):
 
     @property
     def alive(self) -> bool:
-        """Whether the supervisor that wrote this still runs."""
+        """True while the supervisor that wrote this state runs."""
         return self.pid != 0 and start_time_of(self.pid) == self.start_time
 
 
 def read(directory: Path) -> State | None:
-    """The state of the lab in a directory; None when there is none."""
+    """State of the lab in a directory; None when there is no readable state."""
     try:
         return msgspec.json.decode((directory / STATE_FILE).read_bytes(), type=State)
     except (OSError, msgspec.MsgspecError):
@@ -70,28 +70,29 @@ def read(directory: Path) -> State | None:
 
 
 def write(directory: Path, state: State) -> None:
-    """Write the state; a reader sees the old one or the new one, never half of it."""
+    """Write the state; a reader sees the old or the new state, never a part."""
     new = directory / f"{STATE_FILE}.new"
     new.write_bytes(msgspec.json.format(msgspec.json.encode(state)) + b"\n")
     new.replace(directory / STATE_FILE)
 
 
 def start_time_of(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None when it is dead.
+    """Start time of a process in clock ticks since boot; None when it is dead.
 
-    A PID is used again one day, a PID with its start time is not.
+    The kernel reuses a PID, but not a PID with the same start time.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    # The name of the process may hold spaces and brackets: the fields count from its last bracket.
     fields = text[text.rindex(")") + 2:].split()
     return None if fields[0] in "ZX" else int(fields[19])
 
 
 def remove_recorded(directory: Path, state: State) -> None:
-    """Remove what the lab made; a directory with somebody else's file in it stays."""
-    # The deepest first, so that directories are empty when their turn comes.
+    """Remove the files that the lab made; a directory with another file in it stays."""
+    # The deepest paths first, so that directories are empty when their turn comes.
     for name in sorted(state.made, key=lambda name: len(Path(name).parts), reverse=True):
         path = directory / name
         with suppress(OSError):
@@ -106,7 +107,7 @@ def remove_recorded(directory: Path, state: State) -> None:
 
 
 def last_lines(log: Path, count: int = 1) -> list[str]:
-    """The last lines of a log that say something."""
+    """Last lines of a log that are not blank; no lines when it cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))

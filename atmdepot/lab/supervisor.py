@@ -1,8 +1,8 @@
-"""The supervisor: PID 1 of the lab's own PID namespace, holder of its network namespaces.
+"""Supervisor of a lab: PID 1 of its PID namespace, holder of its network namespaces.
 
-When PID 1 ends, however it ends, the kernel kills every other process of the PID namespace; with their last
-holder go the network namespaces, and with them their interfaces. So nothing of a lab can survive its
-supervisor, and nobody ever has to look for leftovers by name. `Lab.up` starts this module.
+When PID 1 ends, for any reason, the kernel kills every other process of the PID namespace. The network namespaces go
+with their last holder, and their interfaces go with them. No part of a lab survives its supervisor, and no command has
+to look for leftovers by name. `Lab.up` starts this module.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FILE_POLL = 0.02
 
 
 class Supervisor:
-    """Builds the lab, then lives until it is told to stop."""
+    """Builds the lab and keeps it until it is told to stop."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -48,7 +48,7 @@ class Supervisor:
         self._launcher = True
 
     def run(self) -> None:
-        """The whole life of the lab."""
+        """Run the lab from its start to its end."""
         self._listen()
         self.state.pid = namespaces.host_pid()
         self.state.start_time = start_time_of(self.state.pid) or 0
@@ -60,6 +60,7 @@ class Supervisor:
             self._tell("failed", str(error), getattr(error, "exit_code", 1))
             self.stopping = True
         while not self.stopping:
+            # A ready file causes no event, so the supervisor polls while a child has yet to write it.
             self._step(_FILE_POLL if self.children.awaiting_file else None)
         self._stop()
 
@@ -68,10 +69,10 @@ class Supervisor:
         os.set_blocking(wake_write, False)
         os.set_blocking(wake_read, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        # Handlers, and not SIG_IGN: what is ignored here would be ignored by every child.
+        # Handlers instead of SIG_IGN: children would inherit an ignored signal.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
-        # Whoever started us may have blocked signals, and children inherit that too.
+        # Our parent may have blocked signals, and children inherit the mask too.
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         self._selector.register(wake_read, selectors.EVENT_READ, lambda: self._on_signals(wake_read))
         self._selector.register(0, selectors.EVENT_READ, self._on_launcher)
@@ -122,7 +123,7 @@ class Supervisor:
             self._tell("exited", child.name, child.state.exit_code or 0)
 
     def _on_launcher(self) -> None:
-        """The launcher has spoken: keep the lab; or it has gone before it could: nobody wants the lab."""
+        """Keep the lab when the launcher says so; stop when its pipe closes before that."""
         wanted = os.read(0, len(KEEP)) == KEEP
         self._selector.unregister(0)
         if wanted:
@@ -134,8 +135,9 @@ class Supervisor:
         self._let_go_of_launcher()
 
     def _let_go_of_launcher(self) -> None:
-        """Close both pipes; whoever waits for their end must not wait for the lab's."""
+        """Close both pipes: a process that waits for their end must not wait for the lab's end."""
         self._launcher = False
+        # /dev/null takes their place, so that no later descriptor gets the numbers 0 and 1.
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
@@ -148,7 +150,7 @@ class Supervisor:
         deadline = time.monotonic() + GRACE
         while self.children.running and (left := deadline - time.monotonic()) > 0:
             self._step(left)
-        # What still runs is killed by the kernel when we, as PID 1, exit.
+        # The kernel kills the remaining processes when we, as PID 1, exit.
 
     def _write_state(self) -> None:
         # A lab that cannot write its state (a full disk) still runs, and can still be taken down.
@@ -167,7 +169,10 @@ def _send(event: Event) -> None:
 
 
 def _enter_namespaces(userns: bool) -> None:
-    """Be root of new namespaces; the new network namespace keeps the supervisor out of the host's."""
+    """Enter new namespaces as root; raise EnvironmentLacks where the kernel refuses.
+
+    The new network namespace keeps the supervisor out of the host's.
+    """
     try:
         if userns:
             namespaces.enter_new_user_namespace()
@@ -180,7 +185,7 @@ def _enter_namespaces(userns: bool) -> None:
 
 
 def main() -> None:
-    """Read the spec, enter the namespaces and become the supervisor there."""
+    """Read the spec, enter the namespaces and run the supervisor there."""
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=Spec)
     try:
         _enter_namespaces(spec.state.userns)

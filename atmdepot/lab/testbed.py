@@ -1,4 +1,4 @@
-"""A lab as Python code has it: `with Lab.up("direct") as lab: lab.run("client", ["curl", ...])`."""
+"""Lab for use in Python code: `with Lab.up("direct") as lab: lab.run("client", ["curl", ...])`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from atmdepot.lab.state import State
 
 _STOP_PATIENCE = 8.0
-"""Seconds until a supervisor that does not stop is killed; it gives its children 5."""
+"""Seconds until a supervisor that does not stop is killed; it gives its children 5 s."""
 
 
 class Lab:
-    """A network that runs in namespaces, or the remains of one whose supervisor has been killed."""
+    """A network that runs in namespaces, or the remains of a lab whose supervisor was killed."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -38,17 +38,17 @@ class Lab:
     def up(cls, table: str | Path, *, wait: bool = True, timeout: float = 30.0, userns: bool = False,
            web: bool = True, client_mtu: int | None = None, command: Sequence[str] | None = None,
            progress: Callable[[str], None] | None = None) -> Self:
-        """Bring a VC table's lab up, or find it already up.
+        """Bring a VC table's lab up, or return the lab that is up already.
 
         Args:
             table: The file, or the name of a table that ships with atmdepot.
             wait: Return only when a page has come from every VIP; else when every process is READY.
-            timeout: Seconds to be ready in; NotReady after that, and the lab is taken down again.
+            timeout: Seconds until the lab must be ready; after that it is taken down, and NotReady is raised.
             userns: Use a user namespace even as root. Ordinary users always get one.
             web: Run a web server on each edge node.
-            client_mtu: The MTU between client and depot (1500).
-            command: What to run with `depot TABLE` and `edge TABLE --node NAME` in place of atmdepot itself.
-            progress: Called with each line that tells how far the lab is.
+            client_mtu: The MTU between client and depot in octets (1500).
+            command: Program to run with `depot TABLE` and `edge TABLE --node NAME` in place of atmdepot itself.
+            progress: Called with each line of progress.
         """
         from atmdepot.lab.launch import Options, bring_up
         from atmdepot.lab.plan import CLIENT_MTU
@@ -60,12 +60,15 @@ class Lab:
 
     @classmethod
     def all(cls) -> list[Self]:
-        """Every lab of this user, dead ones too."""
+        """Every lab of this user, dead labs included."""
         return [cls(path.parent) for path in sorted(run_dir().glob(f"*/{states.STATE_FILE}"))]
 
     @classmethod
     def find(cls, name: str | None = None, *, node: str | None = None) -> Self:
-        """The lab of a network's name or of a table's path; without either, the only one (with this node)."""
+        """Find a lab by its network's name or its table's path; without either, the only lab (with this node).
+
+        Without a name, living labs count before dead labs. Raise AtmdepotError unless exactly one lab matches.
+        """
         labs = cls.all()
         if name is not None:
             wanted = load(name).name if Path(name).is_file() else name
@@ -90,7 +93,7 @@ class Lab:
 
     @property
     def state(self) -> State:
-        """What the lab has written down, as it is now."""
+        """State that the lab has recorded, read anew; raise AtmdepotError when the lab is down."""
         state = states.read(self.directory)
         if state is None:
             raise AtmdepotError(f"the lab {self.name} is down")
@@ -98,17 +101,17 @@ class Lab:
 
     @property
     def alive(self) -> bool:
-        """Whether the lab's supervisor runs."""
+        """True while the lab's supervisor runs."""
         state = states.read(self.directory)
         return state is not None and state.alive
 
     def has_node(self, node: str) -> bool:
-        """Whether the lab has a node of this name."""
+        """True when the lab has a node of this name."""
         state = states.read(self.directory)
         return state is not None and node in state.nodes
 
     def other_table(self, table: Path) -> str | None:
-        """What the lab runs when that is not what is now in this table; None when it is."""
+        """Name the table that the lab runs when this table's content differs; return None when it is the same."""
         try:
             runs = (self.directory / states.TABLE_FILE).read_bytes()
         except OSError:
@@ -125,13 +128,13 @@ class Lab:
 
     @property
     def web_server(self) -> str | None:
-        """What serves the pages: "nginx", "python" or, without web servers, None."""
+        """Program that serves the pages: "nginx", "python" or, without web servers, None."""
         return self.state.web_server
 
     def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """Start a command in a node's namespace; options as for subprocess.Popen.
 
-        The process ends with the lab. Signals sent to it reach the command, and it ends as the command ends.
+        The process ends with the lab. It forwards signals to the command, and ends as the command ends.
         """
         with self._entered(node, argv, options) as command:
             return subprocess.Popen(command, **options)
@@ -143,7 +146,7 @@ class Lab:
             return subprocess.run(command, **options)
 
     def open_doors(self, node: str) -> Doors:
-        """Open the namespaces that a process in a node is in."""
+        """Open the namespaces of a node; raise AtmdepotError when the lab lacks the node or has ended."""
         state = self.state
         if node not in state.nodes:
             raise AtmdepotError(f"the lab {self.name} has no node \"{node}\": "
@@ -158,23 +161,24 @@ class Lab:
             self._require_alive()
             raise AtmdepotError(f"the lab {self.name} cannot be entered: {error.strerror}") from None
         doors = Doors(*fds)
-        # Only now is it sure that the process was the supervisor and not one that got its number later.
+        # Checked after opening: the process was the supervisor, not a process that got its PID later.
         if not state.alive:
             doors.close()
             self._require_alive()
         return doors
 
     def environment(self, env: dict[str, str] | None = None) -> dict[str, str]:
-        """The environment of a command in the lab: it finds the lab's control sockets, as root or not."""
+        """Environment of a command in the lab, in which it finds the lab's control sockets, as root or not."""
         return {**(os.environ if env is None else env), "ATMDEPOT_RUN_DIR": str(self.directory.parent)}
 
     def down(self) -> None:
-        """Stop everything and remove what the lab made."""
+        """Stop every process and remove the files that the lab made."""
         state = states.read(self.directory)
         if state is None:
             return
         stop(state)
         with locked_run_dir(), writing_in(self.directory):
+            # Another command may have brought the lab up anew before this process got the lock.
             now = states.read(self.directory)
             if now is not None and now.pid == state.pid:
                 states.remove_recorded(self.directory, now)
@@ -203,25 +207,25 @@ class Lab:
 
 
 class RunDirLock:
-    """The lock on the directory of all labs; to acquire it while one holds it does no harm."""
+    """The lock on the directory of all labs; its holder may acquire it again."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
     def acquire(self) -> None:
-        """Wait until nobody else holds it."""
+        """Wait until no other process holds the lock, and take it."""
         fcntl.flock(self._fd, fcntl.LOCK_EX)
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
 
 @contextmanager
 def locked_run_dir() -> Iterator[RunDirLock]:
-    """Have the directory of all labs to oneself, so that two commands do not make and remove the same lab.
+    """Lock the directory of all labs, so that two commands do not make and remove the same lab.
 
-    Whoever holds it must not ask for it a second time in this way, but only through the lock that it got.
+    A holder must not call this again, which would wait for itself: it uses the lock that it got.
     """
     with writing_in(run_dir()):
         fd = os.open(run_dir(), os.O_RDONLY)
@@ -235,7 +239,7 @@ def locked_run_dir() -> Iterator[RunDirLock]:
 
 @contextmanager
 def writing_in(directory: Path) -> Iterator[None]:
-    """Raise EnvironmentLacks when a directory cannot be written."""
+    """Raise EnvironmentLacks when the block cannot write a directory."""
     try:
         yield
     except OSError as error:
@@ -244,7 +248,7 @@ def writing_in(directory: Path) -> Iterator[None]:
 
 
 def stop(state: State) -> None:
-    """End the supervisor; when this returns, every process of the lab is gone."""
+    """End the supervisor; on return, every process of the lab is gone."""
     if state.pid == 0:
         return
     try:
@@ -252,7 +256,7 @@ def stop(state: State) -> None:
     except ProcessLookupError:
         return
     try:
-        # Asked after the descriptor is open: it can no longer come to mean another process.
+        # Checked after opening: from here on the descriptor cannot refer to another process.
         if state.alive:
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
             if not select.select([pidfd], [], [], _STOP_PATIENCE)[0]:

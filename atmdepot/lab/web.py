@@ -1,4 +1,4 @@
-"""A web server for each edge node: nginx where it is installed, else Python's own."""
+"""Web servers of the edge nodes: nginx where it is installed, else Python's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network, Service
 
 _TEMP = {"client_body": "", "proxy": "proxy", "fastcgi": "fastcgi", "uwsgi": "uwsgi", "scgi": "scgi"}
-"""The temporary paths of nginx, each with the module that knows the directive."""
+"""Temporary paths of nginx, each with the optional module that knows the directive (empty: no module)."""
 
 _NGINX = """\
 daemon off;
@@ -51,7 +51,7 @@ http {{
 
 
 class WebServer(Struct, frozen=True):
-    """A web server of the lab: where it runs, what it is called, where it listens."""
+    """A web server of the lab: its node, its name, its ports, and whether it serves IPv6."""
 
     node: str
     name: str
@@ -60,7 +60,7 @@ class WebServer(Struct, frozen=True):
 
 
 def web_servers(network: Network) -> list[WebServer]:
-    """The servers of the services that stand behind our edge nodes."""
+    """Servers that stand behind our edge nodes, with the TCP ports of their services (else 80)."""
     found = []
     of_server: dict[str, list[Service]] = {name: [] for name in network.servers}
     for service in network.services.values():
@@ -76,19 +76,19 @@ def web_servers(network: Network) -> list[WebServer]:
 
 
 def find_nginx() -> str | None:
-    """The path of nginx; ordinary users often have no sbin in their PATH."""
+    """Path of nginx or None; sbin is searched too, which the PATH of ordinary users often lacks."""
     return shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
 
 
 def made_paths(web: WebServer) -> list[str]:
-    """Every path, relative to the lab's directory, that `lay_out` or the server makes."""
+    """Paths, relative to the lab's directory, that `lay_out`, `nginx_command` or the server makes."""
     files = ["nginx.conf", "nginx.pid", "access.log", "tmp", *(f"tmp/{name}" for name in _TEMP), "www",
              *(f"www/{name}" for name in (*SIZES, *own_pages(web.name)))]
     return [web.node, *(f"{web.node}/{name}" for name in files)]
 
 
 def lay_out(directory: Path, web: WebServer) -> Path:
-    """Write the server's pages; return its home in the lab's directory."""
+    """Write the server's pages and return its home in the lab's directory."""
     home = directory / web.node
     for folder in (home, home / "www", home / "tmp"):
         folder.mkdir(exist_ok=True)
@@ -98,22 +98,22 @@ def lay_out(directory: Path, web: WebServer) -> Path:
 
 
 def nginx_command(nginx: str, home: Path, web: WebServer) -> list[str]:
-    """Write nginx's configuration; return the command that runs it."""
+    """Write nginx's configuration and return the command that runs it."""
     conf = home / "nginx.conf"
     conf.write_text(nginx_conf(home, web, _missing_modules(nginx)), encoding="utf-8")
     return [nginx, "-p", str(home), "-c", str(conf)]
 
 
 def python_command(home: Path, web: WebServer) -> list[str]:
-    """The command that runs Python's web server."""
+    """Command that runs Python's web server."""
     return build.python("-m", "atmdepot.lab.web_server", str(home), web.name, *map(str, web.ports))
 
 
 def nginx_conf(home: Path, web: WebServer, without: frozenset[str] = frozenset()) -> str:
-    """The configuration of nginx: all that it writes stays in its home.
+    """Configuration of nginx; every file that it writes stays in its home.
 
-    Its user is root: that of the machine, or that of a user namespace, which has no other (nginx then logs
-    that it cannot set its groups, and needs none).
+    Its user is root: the machine's, or the only user of a user namespace. There nginx logs that it cannot set its
+    groups, but it needs no group.
     """
     hosts = ["0.0.0.0", *(["[::]"] if web.ipv6 else [])]
     return _NGINX.format(
@@ -125,6 +125,6 @@ def nginx_conf(home: Path, web: WebServer, without: frozenset[str] = frozenset()
 
 
 def _missing_modules(nginx: str) -> frozenset[str]:
-    """The optional modules that this nginx was built without."""
+    """Optional modules that this nginx was built without."""
     told = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=False).stderr
     return frozenset(module for module in _TEMP.values() if f"--without-http_{module}_module" in told)

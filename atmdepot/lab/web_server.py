@@ -1,6 +1,6 @@
 """Python's own web server, for machines without nginx: `python -m atmdepot.lab.web_server HOME NAME PORT...`.
 
-It serves HOME/www with keep-alive, names itself in `X-Served-By` and logs to HOME/access.log as nginx does.
+It serves HOME/www with keep-alive, names itself in `X-Served-By` and logs to HOME/access.log in nginx's format.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers GET and HEAD with the pages of its server."""
 
     protocol_version = "HTTP/1.1"
-    # Header and page go out in two writes; Nagle's algorithm would hold the second back.
+    # Header and page go out in two writes; Nagle's algorithm would hold back the second write.
     disable_nagle_algorithm = True
     server: Server
 
@@ -45,20 +45,20 @@ class Handler(BaseHTTPRequestHandler):
         return body
 
     def address_string(self) -> str:
-        """The client's address; that of IPv4 as IPv4 writes it."""
+        """The client's address; an IPv4 address without the prefix of an IPv6 socket."""
         return str(self.client_address[0]).removeprefix("::ffff:")
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Write a line as nginx does in the lab."""
+        """Log a request in the format of the lab's nginx."""
         code = code.value if isinstance(code, HTTPStatus) else code
         here = str(self.connection.getsockname()[0]).removeprefix("::ffff:")
         self.server.log.write(f'{self.address_string()} {here} "{self.requestline}" {code} {size}\n')
 
 
 class Server(ThreadingHTTPServer):
-    """A thread for each connection, on all addresses of the namespace, IPv4 and IPv6."""
+    """Web server on all addresses of the namespace, IPv4 and IPv6, with a thread for each connection."""
 
-    request_queue_size = 4096
+    request_queue_size = 4096  # as the backlog of the lab's nginx
 
     def __init__(self, home: Path, name: str, port: int) -> None:
         self.name = name
@@ -67,12 +67,13 @@ class Server(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if _has_ipv6() else socket.AF_INET
         super().__init__(("::" if _has_ipv6() else "0.0.0.0", port), Handler, bind_and_activate=False)
         if _has_ipv6():
+            # A single socket takes both IP versions.
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         self.server_bind()
         self.server_activate()
 
     def server_bind(self) -> None:
-        """Bind without the look-up of the host's name that http.server does."""
+        """Bind without http.server's look-up of the host name."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()

@@ -1,4 +1,4 @@
-"""The plan made real: interfaces, addresses, routes and kernel settings in each node's network namespace."""
+"""Carry out a plan: interfaces, addresses, routes and kernel settings in each node's network namespace."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _DISCARD = 9
 _LAST_RESORT = 2**32 - 1
 _SYSCTL = Path("/proc/sys")
 
-# Reverse-path filters would drop what comes out of a TUN with the client's source address. The kernel takes
-# the stricter of `all` and the interface's own, so both are set, and before there are interfaces. Duplicate
-# address detection would keep IPv6 addresses unusable for a second, on wires where nobody else can be.
+# Reverse-path filters would drop packets that come out of a TUN with the client's source address. The kernel takes
+# the stricter setting of `all` and the interface, so both are set, before there are interfaces. Duplicate address
+# detection would keep IPv6 addresses unusable for a second, on wires that no third host can join.
 _EVERYWHERE = {
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/default/rp_filter": "0",
@@ -40,7 +40,10 @@ _ROUTERS = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
 
 
 def wire_up(plan: Plan, namespaces: dict[str, int]) -> None:
-    """Build everything in the plan; `namespaces` holds a descriptor of each node's network namespace."""
+    """Build the wires, addresses and routes of the plan; raise AtmdepotError when the kernel refuses.
+
+    `namespaces` holds a descriptor of each node's network namespace.
+    """
     try:
         for node, fd in namespaces.items():
             settings = _EVERYWHERE | (_ROUTERS if node in plan.routers else {})
@@ -63,7 +66,8 @@ def wire_up(plan: Plan, namespaces: dict[str, int]) -> None:
 def wire_here(plan: Plan, node: str, vips: Sequence[str]) -> None:
     """Give this machine, a container, the addresses that the plan has for a node, and routes to the VIPs.
 
-    All nodes are taken to be on one network: that of the interface with the default route. Raises EnvironmentLacks.
+    All nodes must be on the network of the interface with the default route. Raise EnvironmentLacks when there is no
+    default route or the kernel refuses.
     """
     try:
         with IPRoute() as ip:
@@ -72,8 +76,8 @@ def wire_here(plan: Plan, node: str, vips: Sequence[str]) -> None:
                 raise EnvironmentLacks("this machine has no default route, so there is no telling which network its "
                                        "links run on")
             if plan.nodes[node] == "depot":
-                # While its daemon does not run, the depot must not forward what is for a VIP by its default route: it
-                # would also tell the client to go there directly (an ICMP redirect), which that believes for minutes.
+                # While its daemon does not run, the depot must not forward packets for a VIP by its default route. It
+                # would also send the client an ICMP redirect to that route, which the client keeps for minutes.
                 for vip in vips:
                     _tolerate_existing(ip.route, type="blackhole", dst=_host_prefix(vip), priority=_LAST_RESORT)
             for end, far in _ends_of(plan, node):
@@ -90,7 +94,7 @@ def wire_here(plan: Plan, node: str, vips: Sequence[str]) -> None:
 
 
 def _ends_of(plan: Plan, node: str) -> Iterator[tuple[Interface, Interface]]:
-    """The ends of wires at the node, each with its far end."""
+    """Yield the wire ends at the node, each with its far end."""
     for one, other in (wire.ends for wire in plan.wires):
         if node in (one.node, other.node):
             yield (one, other) if one.node == node else (other, one)
@@ -109,7 +113,7 @@ def _tolerate_existing(call: Callable[..., object], **arguments: object) -> None
 
 
 def _greet(local: str, far: str) -> None:
-    """Make the kernel ask for the far end's hardware address: so the far end learns ours, which may be a new one."""
+    """Make the kernel ask for the far end's hardware address; the far end then learns ours, which may be new."""
     family = socket.AF_INET6 if ":" in local else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as greeting, suppress(OSError):
         greeting.bind((local, 0))

@@ -1,10 +1,10 @@
-"""How fast could it be? The lab with daemons whose data path is `loop.c`, beside the real ones and HAProxy.
+"""Upper bound of the depot's speed: the lab with daemons whose data path is `loop.c`, beside the real daemons.
 
     python testbed/native/native_loop.py --rounds 5
 
-The daemons open the same descriptors and set up the same host as the real ones, and then leave them to C. The C does
-less than any depot has to, so its figures bound every design of this shape: one loop a node, a TUN device, UDP links.
-Needs gcc and liburing-dev.
+The daemons open the same descriptors and set up the same host as the real daemons, then leave the descriptors to C. The
+C code does less than any depot must, so its figures bound every design of this shape: a loop per node, a TUN device,
+UDP links. The build needs gcc and liburing-dev.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def build() -> None:
 
 
 def daemon(arguments: list[str]) -> None:
-    """Stand in for `atmdepot depot TABLE` or `atmdepot edge TABLE --node NAME`."""
+    """Run in place of `atmdepot depot TABLE` or `atmdepot edge TABLE --node NAME`."""
     spin, uring, role, table, *rest = arguments
     network = load(Path(table))
     name = rest[rest.index("--node") + 1] if "--node" in rest else network.depot
@@ -58,7 +58,7 @@ def daemon(arguments: list[str]) -> None:
 
 
 def measure(lab: Lab) -> dict[str, float]:
-    """New connections/s at 20 and at 1 at once, and keep-alive requests/s."""
+    """Measure new connections/s at 20 and at 1 at once, and keep-alive requests/s."""
     vip = next(iter(lab.network.vips))
     url = f"http://{vip}/1KB"
     figures = {}
@@ -72,7 +72,7 @@ def measure(lab: Lab) -> dict[str, float]:
 
 
 def main() -> None:
-    """Take turns, and print medians."""
+    """Measure the designs in turn and print medians."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""Packet exchanges that read as such: `client >> "S seq=100"` sends a packet and says where it came out.
+"""Packet exchanges in a short notation: `client >> "S seq=100"` sends a packet and tells where it came out.
 
-The result of `>>` is the name of the edge node that handed the packet to its server, `client`, or the reason for
-which it was dropped; the octets that come out are checked to be those that went in.
+The result of `>>` is the name of the edge node that handed the packet to its server, `client`, or the drop reason. The
+octets that come out must be the octets that went in.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FLAGS = {"S": SYN, "A": ACK, "F": FIN, "R": RST, "P": PSH, "U": URG, "E": ECE, 
 
 
 class End:
-    """One end of the exchange: `end >> "FA seq=1 ack=2 len=3 win=4 scale=5"`."""
+    """An end of the exchange: `end >> "FA seq=1 ack=2 len=3 win=4 scale=5"`."""
 
     def __init__(self, play: Playbook, *, is_client: bool) -> None:
         self.play = play
@@ -41,7 +41,7 @@ class End:
         return self.send(octets)
 
     def send(self, octets: bytes) -> str:
-        """Send the octets of a packet; where it came out, or why it did not."""
+        """Send the octets of a packet; return the end where it came out, or the drop reason."""
         net = self.play.net
         before = net.dropped()
         out = net.to_service(octets) if self.is_client else net.from_server(self.play.at, octets)
@@ -54,7 +54,7 @@ class End:
 
 
 class Playbook:
-    """A depot with servers, one client and one server; the server is where the session is."""
+    """A depot with servers, a client and a server; the server is at the session's edge node."""
 
     def __init__(self, network: Network | None = None, *, net: InMemoryNetwork | None = None) -> None:
         self.net = InMemoryNetwork(network) if net is None else net
@@ -69,14 +69,14 @@ class Playbook:
         self.net.advance(Duration.parse(duration))
 
     def session(self) -> Session | None:
-        """The entry of the client's present port."""
+        """The entry of the client's current port; None without an entry."""
         tables = self.net.depot.sessions
         key = next((key for key in (*tables.primary, *tables.secondary) if flow_of_key(key)[2] == self.port), None)
         return None if key is None else tables.find(key)
 
     @property
     def table(self) -> str:
-        """`primary`, `secondary` or `none`."""
+        """The table that has the entry: `primary`, `secondary` or `none`."""
         tables = self.net.depot.sessions
         places = [name for name, table in (("primary", tables.primary), ("secondary", tables.secondary))
                   if any(flow_of_key(key)[2] == self.port for key in table)]
@@ -98,7 +98,7 @@ class Playbook:
         return session.vc.vpi, session.vc.vci
 
     def open(self, client_isn: int = 100, server_isn: int = 300, scale: int | None = None) -> str:
-        """The three-way handshake; the name of the server's node. Next: client_isn + 1, server_isn + 1."""
+        """Open by three-way handshake; return the server's node. Next numbers: client_isn + 1, server_isn + 1."""
         option = "" if scale is None else f" scale={scale}"
         self.at = self.client >> f"S seq={client_isn}{option}"
         assert self.server >> f"SA seq={server_isn} ack={client_isn + 1}{option}" == "client"
@@ -108,7 +108,7 @@ class Playbook:
         return self.at
 
     def close(self, client_next: int = 101, server_next: int = 301) -> None:
-        """The client closes first, the server after it."""
+        """Close the session: the client first, the server after it."""
         assert self.client >> f"FA seq={client_next} ack={server_next}" == self.at
         assert self.server >> f"FA seq={server_next} ack={client_next + 1}" == "client"
         assert self.client >> f"A seq={client_next + 1} ack={server_next + 1}" == self.at

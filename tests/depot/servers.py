@@ -1,4 +1,4 @@
-"""Servers and pools by themselves, and how a server is put on the dead-list and taken from it."""
+"""Servers and pools by themselves, and the moves of a server to the dead-list and back."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def make_servers(*settings: dict[str, Any]) -> list[Server]:
 
 
 def kill(server: Server, now: int = 0) -> None:
-    """Put it on the dead-list: its process has died."""
+    """Put a server on the dead-list: its process has died."""
     server.condition.probed(Outcome.REFUSED, AT_ONCE, now)
 
 
 def revive(server: Server, now: int = 0) -> None:
-    """Put it on the alive-list again."""
+    """Put a server on the alive-list again."""
     server.condition.probed(Outcome.ANSWERED, AT_ONCE, now)
 
 
 def set_alive(server: Server, up: bool, now: int = 0) -> None:
-    """Kill or revive it."""
+    """Kill or revive a server."""
     (revive if up else kill)(server, now)
 
 
 def give(pool: Pool, count: int, client: bytes = b"", now: int = 0) -> list[str]:
-    """The servers of `count` new sessions, one after another, as the depot asks for them: choose, open, preload."""
+    """Open `count` new sessions as the depot does (choose, open, preload); return the names of their servers."""
     got = []
     for _ in range(count):
         server = pool.take_next(client, now)

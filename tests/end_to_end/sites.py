@@ -1,4 +1,4 @@
-"""A lab as the end-to-end tests use it: commands in its nodes, pages, counters."""
+"""Lab of the end-to-end tests: commands in its nodes, pages, counters."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ for _ in sys.stdin:
     ask()
     print("still there", flush=True)
 """
-"""A client's program: it opens four connections to each address, and asks on all of them for each line that it gets."""
+"""A client's program: it opens four connections to each address, and sends a request on each per line of its input."""
 
 
 class Page(NamedTuple):
-    """What curl got: who served it, the octets, and how long that took."""
+    """A page from curl: its server, its octets, and the seconds that it took."""
 
     server: str
     octets: bytes
@@ -65,12 +65,12 @@ class Site:
         return done
 
     def python(self, node: str, program: str, *words: str) -> str:
-        """What a Python program, run in a node, prints."""
+        """Run a Python program in a node; return its output."""
         return self.run(node, sys.executable, "-c", program, *words).stdout
 
     @contextlib.contextmanager
     def helper(self, node: str, *argv: str) -> Iterator[subprocess.Popen[str]]:
-        """A program that runs in a node until its standard input ends, from its first line (READY) on."""
+        """Run a program in a node; the block begins at its first line, READY, and the end closes its standard input."""
         with self.lab.popen(node, [sys.executable, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                             text=True) as process:
             try:
@@ -82,7 +82,7 @@ class Site:
                 raise
 
     def fetch(self, vip: str, path: str, *options: str, seconds: float = PATIENCE) -> Page:
-        """A page by curl, from the client."""
+        """Fetch a page by curl at the client."""
         host = f"[{vip}]" if ":" in vip else vip
         began = time.monotonic()
         done = self.lab.run("client", ["curl", "-gsS", "--max-time", str(seconds), "-D", "/dev/stderr", *options,
@@ -95,7 +95,7 @@ class Site:
         return Page(server, done.stdout, taken)
 
     def rows(self, subject: str, node: str = "") -> list[dict[str, Any]]:
-        """What the daemon of a node (else of the depot) shows."""
+        """Rows that the daemon of a node (else of the depot) shows."""
         return show(self.lab.directory / f"{node or self.lab.network.depot}.sock", subject, 1_000_000)
 
     def counters(self, node: str = "") -> dict[tuple[str, str], int]:
@@ -107,7 +107,7 @@ class Site:
         return sum(value for (_, counter), value in self.counters(node).items() if counter == name)
 
     def drops(self) -> dict[tuple[str, str, str], int]:
-        """Everything that any daemon dropped, but what was for groups."""
+        """Drops of all daemons by node, place and reason, without multicast."""
         return {(node, place, name): value for node in self.daemons
                 for (place, name), value in self.counters(node).items()
                 if name.startswith("drop:") and name != "drop:multicast" and value}
@@ -117,25 +117,25 @@ class Site:
         return {row["vc"]: row for row in self.rows("vcs", node)}
 
     def told(self, node: str) -> list[str]:
-        """The lines of a daemon's log behind the first, which says which package and data path it runs.
+        """The lines of a daemon's log after the first, which names the package and its data path.
 
-        Long turns of the loop are left out: they tell of a loaded machine.
+        Lines about long turns of the loop are left out: a loaded machine causes them.
         """
         first, *others = (self.lab.directory / f"{node}.log").read_text().splitlines()
         assert "data path" in first
         return [line for line in others if "a turn of the loop took" not in line]
 
     def pid(self, process: str) -> int:
-        """The number of a process of the lab, as this machine has it."""
+        """PID of a process of the lab on this machine."""
         return self.lab.state.processes[process].pid
 
     def rss(self, process: str) -> int:
-        """The octets of memory that a process has."""
+        """Octets of memory that a process has (resident set)."""
         pages = int(Path(f"/proc/{self.pid(process)}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def atmdepot(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run atmdepot as a user does whose labs are where this one is."""
+        """Run atmdepot as the user of this lab does."""
         return subprocess.run([sys.executable, "-P", "-m", "atmdepot", *words], env=self.lab.environment(),
                               capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
 
@@ -151,7 +151,7 @@ class Site:
 def site(table: str | Path, *, watched: bool = False, **options: Any) -> Iterator[Site]:
     """A lab in a directory of its own.
 
-    Unless it is `watched`, the depot neither probes nor gets statistics: then every packet and cell is of the test.
+    Unless `watched`, the depot neither probes nor gets statistics, so that every packet and cell is the test's.
     """
     # Not pytest's: a unix socket's path must be short.
     with tempfile.TemporaryDirectory(prefix="atm-") as directory, tempfile.TemporaryDirectory() as tables:
@@ -171,7 +171,7 @@ def site(table: str | Path, *, watched: bool = False, **options: Any) -> Iterato
 
 @contextlib.contextmanager
 def changed(table: str, name: str, changes: Sequence[tuple[str, str]]) -> Iterator[Path]:
-    """A file with a table that ships, changed, and with another name."""
+    """A file with a changed copy of a shipped table, under another name."""
     text = find(table).read_text()
     for old, new in (*changes, (f'name = "{table}"', f'name = "{name}"')):
         assert old in text
@@ -183,7 +183,7 @@ def changed(table: str, name: str, changes: Sequence[tuple[str, str]]) -> Iterat
 
 
 def until(condition: Callable[[], object], seconds: float = PATIENCE, pause: float = 0.05) -> None:
-    """Ask until a condition holds."""
+    """Wait until a condition holds; fail at the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "that did not come true in time"
@@ -191,6 +191,6 @@ def until(condition: Callable[[], object], seconds: float = PATIENCE, pause: flo
 
 
 def rows_of(text: str) -> list[dict[str, Any]]:
-    """Rows as `show -o json` prints them."""
+    """Rows from the output of `show -o json`."""
     rows: list[dict[str, Any]] = json.loads(text)
     return rows

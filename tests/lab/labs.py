@@ -1,4 +1,4 @@
-"""What the tests of the lab share."""
+"""Helpers of the tests of the lab."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FAKE = Path(__file__).parent / "fake_daemon.py"
 
 
 def fake(mode: str = "good") -> list[str]:
-    """The command of daemons that carry nothing."""
+    """Command of daemons that carry no packets."""
     return [sys.executable, str(FAKE), mode]
 
 
 def up(table: str | Path = "direct", mode: str = "good", **options: Any) -> Lab:
-    """A lab with fake daemons."""
+    """Bring up a lab with fake daemons."""
     return Lab.up(table, wait=options.pop("wait", False), command=fake(mode), **options)
 
 
@@ -44,7 +44,7 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Fail where the code would wait for ever."""
+    """Fail when the block takes longer, where the code could wait for ever."""
     def late(*_: object) -> None:
         raise AssertionError(f"not done in {seconds} seconds")
 
@@ -58,7 +58,7 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def running(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
+    """True when a process exists and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
@@ -66,7 +66,7 @@ def running(pid: int) -> bool:
 
 
 def command_line(pid: int) -> bytes:
-    """What a process was started as; empty when it is gone."""
+    """Command line of a process; empty when it is gone."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -99,6 +99,6 @@ with socket.socket(family) as s:
 
 
 def reach(lab: Lab, node: str, host: str, port: int) -> str:
-    """Connect from a node: OK, or ECONNREFUSED where a host answers that nobody listens."""
+    """Connect from a node; return OK or the error's name (ECONNREFUSED: the host has no listener)."""
     return lab.run(node, [sys.executable, "-c", PYTHON_REACH, host, str(port)], stdout=subprocess.PIPE,
                    text=True).stdout

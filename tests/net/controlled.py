@@ -29,7 +29,7 @@ class Controlled:
         return await trio.to_thread.run_sync(lambda: show(self.servers[node].path, subject, **options))
 
     async def raw(self, *sent: bytes) -> list[dict[str, Any]]:
-        """The lines that answer some octets."""
+        """Send octets and return the lines of the answer."""
         async with await trio.open_unix_socket(self.path) as stream:
             for octets in sent:
                 await stream.send_all(octets)
@@ -69,7 +69,7 @@ async def running(short_dir: Path, **settings: str) -> AsyncIterator[Controlled]
 
 
 async def handshake(it: Controlled, port: int = 40_000) -> Connection:
-    """A session to web1."""
+    """Open a session to web1."""
     talk = Connection(port)
     for here, there, packet in ((DEPOT, WEB1, talk.syn), (WEB1, DEPOT, talk.syn_ack), (DEPOT, WEB1, talk.ack)):
         it.nodes.put(here, packet)

@@ -1,4 +1,4 @@
-"""What the tests of `net` share: loopback addresses of this run's own, plain sockets, cells that can be told apart."""
+"""Helpers of the tests of `net`: loopback addresses of this run, plain sockets, numbered cells."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _numbers = itertools.count()
 
 
 def fresh() -> UdpAddress:
-    """A UDP address that nobody else has: all of 127.0.0.0/8 is this machine, and the process's number is in it."""
+    """A UDP address that no other process has: 127.0.0.0/8 is this machine, and the PID is part of the address."""
     high, low = divmod(os.getpid(), 250)
     number, last = divmod(next(_numbers), 250)
     return UdpAddress.of(f"127.{1 + high % 250}.{1 + low}.{1 + last}", 20_000 + number)
@@ -52,7 +52,7 @@ def split(cells: bytes, size: int = CELL_SIZE) -> list[bytes]:
 
 
 class Plain:
-    """A UDP socket without offloads, as any other program's: Dynamips' for example."""
+    """A UDP socket without offloads, like that of Dynamips and most programs."""
 
     def __init__(self, address: UdpAddress, peer: UdpAddress) -> None:
         self.socket = socket.socket(socket.AF_INET6 if "[" in address else socket.AF_INET, socket.SOCK_DGRAM)
@@ -66,11 +66,11 @@ class Plain:
             self.socket.sendto(datagram, self.peer)
 
     def send_joined(self, octets: bytes, size: int) -> None:
-        """One system call that makes datagrams of `size` octets, which a socket with UDP_GRO gets joined."""
+        """Send datagrams of `size` octets by a single system call; a socket with UDP_GRO gets them joined."""
         self.socket.sendmsg([octets], [(socket.SOL_UDP, UDP_SEGMENT, size.to_bytes(2, "little"))], 0, self.peer)
 
     def receive(self, count: int) -> list[bytes]:
-        """`count` datagrams, and a check that there is no more."""
+        """Receive `count` datagrams and check that no more follow."""
         got = []
         for _ in range(count):
             wait_readable(self.socket.fileno())
@@ -79,7 +79,7 @@ class Plain:
         return got
 
     def drain(self) -> bytes:
-        """All that has come; on loopback that is all that has been sent."""
+        """Receive the octets that have come; on loopback these are all octets sent."""
         got = []
         while is_readable(self.socket.fileno()):
             got.append(self.socket.recv(65_536))
@@ -121,7 +121,7 @@ class Ends:
 
 
 class Scripted:
-    """The socket under a link's plain bursts: a test can refuse its system calls; what it lets through is real."""
+    """The socket under a link's plain bursts; a test can refuse its system calls, and the rest are real."""
 
     def __init__(self, real: socket.socket) -> None:
         self._real = real
@@ -158,13 +158,13 @@ def scripted_bursts(datagrams: bursts._Datagrams) -> Scripted:
 
 
 def scripted(link: UdpLink) -> Scripted:
-    """Give a link plain bursts, also where others are compiled, and put a script between them and the socket."""
+    """Give a link plain bursts, even in the compiled package, and put a script between them and the socket."""
     link._datagrams = bursts._Datagrams(link.fileno(), link._socket.family, link._peer)
     return scripted_bursts(link._datagrams)
 
 
 class Told(bursts.DatagramBursts):
-    """A link's bursts that say what a test has written down."""
+    """Bursts of a link that return a test's prepared results."""
 
     def __init__(self, *told: tuple[list[bursts.Received], int]) -> None:
         self._told = list(told)
@@ -176,18 +176,18 @@ class Told(bursts.DatagramBursts):
 class Pipe:
     """A datagram socket of this machine in place of a UDP socket, so that a buffer can be full: loopback's never is.
 
-    Of its two ends `near` is for bursts: it takes no notice of the addresses and of the segment sizes that they send.
+    Of its two ends, `near` is for bursts: it ignores the addresses and segment sizes that they pass.
     """
 
     def __init__(self, room: int = 1) -> None:
-        """Room for about so many octets; the kernel gives some more."""
+        """Make a pipe with room for about so many octets; the kernel adds some."""
         self.near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (self.near, self.far):
             end.setblocking(False)
         self.near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
 
     def drain(self, most: int = 1 << 30) -> list[bytes]:
-        """What has come, at most so many."""
+        """Receive the datagrams that have come, at most `most`."""
         got: list[bytes] = []
         while len(got) < most and is_readable(self.far.fileno()):
             got.append(self.far.recv(70_000))
@@ -207,18 +207,18 @@ def is_readable(fd: int) -> bool:
 
 
 def receive(link: UdpLink) -> bytes:
-    """What one read of the link gives."""
+    """Read the link once and return the octets."""
     wait_readable(link.fileno())
     return b"".join(link.receive_burst(1))
 
 
 def is_silent(link: UdpLink) -> bool:
-    """Whether the link has nothing to read, and says so."""
+    """True when the link has no datagram to read and returns an empty burst."""
     return not is_readable(link.fileno()) and link.receive_burst(16) == []
 
 
 def receive_all(link: UdpLink, octets: int) -> bytes:
-    """As many octets of cells as are expected, in however many datagrams."""
+    """Receive a number of octets of cells, in any number of datagrams; check that no more follow."""
     got = b""
     deadline = time.monotonic() + PATIENCE
     while len(got) < octets:

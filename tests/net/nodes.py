@@ -1,4 +1,4 @@
-"""A depot and edge nodes in one process, joined by links of this machine; and packets put together by hand."""
+"""A depot and edge nodes in a single process, joined by links on loopback; and hand-made packets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEPOT, WEB1, WEB2 = "depot", "web1", "web2"
 
 
 def network(link: str = "", vp: str = "", top: str = "") -> Network:
-    """A depot with two edge nodes on loopback; `link` and `vp` add lines to each of them, `top` to the table."""
+    """A depot with two edge nodes on loopback; `link` and `vp` add lines to each link and VP, `top` to the table."""
     ends = [fresh() for _ in range(4)]
     return parse(f"""
 name = "loop"
@@ -63,7 +63,7 @@ servers = ["web1", "web2"]
 
 
 class Nodes:
-    """The pumps of a network, each with a stand-in for its TUN device; links are real sockets."""
+    """The pumps of a network, each with a socket in place of its TUN device; links are real sockets."""
 
     def __init__(self, table: Network, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.pumps: dict[str, Pump] = {}
@@ -82,16 +82,16 @@ class Nodes:
             nursery.start_soon(pump.run)
 
     def put(self, node: str, *packets: bytes) -> None:
-        """The kernel sends packets into a node's TUN device."""
+        """Put packets into a node's TUN device, as the kernel does."""
         for packet in packets:
             outer(self.pumps[node]).send(packet)
 
     async def get(self, node: str) -> bytes:
-        """The next packet that comes out of a node's TUN device."""
+        """Wait for the next packet out of a node's TUN device."""
         return await packet_from(self.pumps[node])
 
     def get_nothing(self, node: str) -> bool:
-        """Whether nothing waits at a node's TUN device."""
+        """True when no packet waits at a node's TUN device."""
         try:
             outer(self.pumps[node]).recv(70_000)
         except BlockingIOError:
@@ -131,7 +131,7 @@ def ip_packet(source: str, destination: str, protocol: int, payload: bytes, *, t
 
 def tcp(source: str, sport: int, destination: str, dport: int, flags: int, sequence: int = 0, acknowledged: int = 0,
         data: bytes = b"", tos: int = 0) -> bytes:
-    """A TCP packet; the TCP checksum is right, too."""
+    """A TCP packet; its TCP checksum is right as well."""
     segment = pack(">HHIIBBHHH", sport, dport, sequence, acknowledged, 0x50, flags, 64_240, 0, 0) + data
     from_, to = ipaddress.ip_address(source).packed, ipaddress.ip_address(destination).packed
     pseudo = from_ + to + (pack(">II", len(segment), 6) if len(from_) == 16 else pack(">HH", 6, len(segment)))
@@ -144,7 +144,7 @@ def ping(source: str = CLIENT, destination: str = VIP, size: int = 56) -> bytes:
 
 
 class Connection:
-    """The packets of one TCP connection, as both hosts send them."""
+    """The packets of a TCP connection, as both hosts send them."""
 
     def __init__(self, port: int, client: str = CLIENT, vip: str = VIP) -> None:
         self.client, self.vip, self.port = client, vip, port

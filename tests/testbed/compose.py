@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Project:
-    """One compose file under a project name of the tests' own."""
+    """A compose file under a project name of the tests' own."""
 
     def __init__(self, machine: Machine, file: Path, name: str, environment: dict[str, str], *profiles: str) -> None:
         self._machine = machine
         self.environment = machine.environment | environment | {"COMPOSE_PROJECT_NAME": name}
         self.name = name
-        # The plugin where there is one (version 2), else the program of version 1.29.
+        # The plugin (version 2) where it is installed, else the program of version 1.29.
         plugin = subprocess.run(["docker", "compose", "version"], env=self.environment, capture_output=True,
                                 check=False)
         self.is_plugin = plugin.returncode == 0
@@ -29,11 +29,11 @@ class Project:
                          *(word for profile in profiles for word in ("--profile", profile))]
 
     def __call__(self, *words: str, **options: Any) -> str:
-        """Run a command of compose's; what it printed."""
+        """Run a command of compose; return its output."""
         return run([*self._command, *words], self.environment, **options).stdout
 
     def command(self, service: str, *words: str) -> list[str]:
-        """The command line that runs words in a service's container."""
+        """Command line that runs words in a service's container."""
         return [*self._command, "exec", "-T", service, *words]
 
     def exec(self, service: str, *words: str, **options: Any) -> str:
@@ -50,7 +50,7 @@ class Project:
         self("down", "--volumes", "--timeout", "2", check=False)
 
     def containers(self) -> list[dict[str, Any]]:
-        """What Docker tells of every container of the project, also of those that have ended."""
+        """Docker's description of every container of the project, ended containers included."""
         ids = self._machine.docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={self.name}").stdout
         return json.loads(self._machine.docker("inspect", *ids.split()).stdout) if ids else []
 

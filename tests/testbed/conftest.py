@@ -1,4 +1,4 @@
-"""A machine with Docker and the testbed's image, made once for all tests of this folder."""
+"""Fixtures: a machine with Docker and the testbed's image, made once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def clone(docker: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def projects(docker: Machine, clone: Path) -> Iterator[Projects]:
-    """`projects("testbed/compose.yaml", "one")`: a project on a compose file of the clone, taken down at the end.
+    """Make projects on compose files of the clone, `projects("testbed/compose.yaml", "name")`; take them down at last.
 
     Names of profiles may follow.
     """
@@ -66,7 +66,7 @@ def testbed(projects: Projects) -> Project:
 
 
 def until(condition: Callable[[], object], seconds: float = 30.0) -> float:
-    """Wait for a condition, up to a deadline; how long it took."""
+    """Wait for a condition, up to a deadline; return the seconds that it took."""
     start = time.monotonic()
     while not condition():
         assert time.monotonic() - start < seconds, "the condition did not come true in time"

@@ -1,4 +1,4 @@
-"""The image of the testbed, made without a registry: the base by debootstrap, Python's packages from wheels."""
+"""Image of the testbed, made without a registry: the base by debootstrap, Python's packages from wheels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CACHE = ROOT / ".cache" / "testbed" / f"{_SUITE}-{_PACKAGES.replace(',', '-')}.
 
 
 def make_base(machine: Machine, scratch: Path) -> None:
-    """Import a Debian with Python, nginx, curl and ip as BASE; it is made once for a checkout, and kept in .cache."""
+    """Import a Debian with Python, nginx, curl and ip as BASE; .cache keeps it for later runs of the checkout."""
     if not _CACHE.exists():
         _CACHE.parent.mkdir(parents=True, exist_ok=True)
         root = scratch / "root"
@@ -38,14 +38,14 @@ def make_base(machine: Machine, scratch: Path) -> None:
 
 
 def gather_wheels(machine: Machine, clone: Path) -> None:
-    """Put the project's wheel, and those of what it needs, where the Dockerfile looks for them."""
+    """Put the wheels of the project and its dependencies where the Dockerfile looks for them."""
     wheels = clone / "testbed" / "wheels"
     environment = dict(os.environ)
     pip = [sys.executable, "-m", "pip"]
     version = machine.docker("run", "--rm", BASE, "python3", "-c",
                              "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
     if version != ".".join(map(str, sys.version_info[:2])):
-        environment["ATMDEPOT_PURE"] = "1"  # what is compiled is for one version of Python
+        environment["ATMDEPOT_PURE"] = "1"  # a compiled module fits only the Python that built it
     run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(clone)], environment)
     shutil.rmtree(clone / "build", ignore_errors=True)
     run([*pip, "download", "-q", "--only-binary", ":all:", "--implementation", "cp", "--python-version", version,

@@ -1,7 +1,7 @@
-"""A machine with Docker: the one that runs here, or a daemon of our own in namespaces that end with it.
+"""A machine with Docker: the daemon that runs here, or our own daemon in namespaces that end with it.
 
-Our own daemon has its own network, mount and process namespaces: its bridges, routes and rules are none of this
-machine's, and when its first process ends, the kernel ends all the others.
+Our own daemon has its own network, mount and PID namespaces. Its bridges, routes and rules are not this machine's, and
+when its first process ends, the kernel ends all its processes.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Machine:
-    """Where containers run: the environment for docker's commands, and the way to the network of their host."""
+    """A host of containers: the environment of docker's commands, and the way to the host's network."""
 
     def __init__(self, environment: dict[str, str], host: int | None) -> None:
-        """`host` is a process in the network namespace of the Docker daemon; None is this one's."""
+        """Take `host`, the PID of a process in the Docker daemon's network namespace; None is our own namespace."""
         self.environment = environment
         self._host = host
 
     @property
     def is_ours(self) -> bool:
-        """Whether the daemon was started here; it then reaches no registry."""
+        """True when the tests started the daemon, which then reaches no registry."""
         return self._host is not None
 
     def docker(self, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
         return run(["docker", *words], self.environment, **options)
 
     def on_host(self, *words: str) -> list[str]:
-        """The command that runs words on the containers' host."""
+        """Command that runs words on the containers' host."""
         return list(words) if self._host is None else ["nsenter", "-t", str(self._host), "-n", *words]
 
 
 def run(command: list[str], environment: dict[str, str], **options: object) -> subprocess.CompletedProcess[str]:
-    """Run to its end; a failure shows what was said."""
+    """Run a command to its end; a failure shows its output."""
     check = options.pop("check", True)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False,
                           **{"timeout": 300, **options})  # type: ignore[call-overload]
@@ -56,7 +56,7 @@ def run(command: list[str], environment: dict[str, str], **options: object) -> s
 
 
 def is_running() -> bool:
-    """Whether a Docker daemon answers here, as its client finds it (DOCKER_HOST)."""
+    """True when a Docker daemon answers here, as the client finds it (DOCKER_HOST)."""
     if shutil.which("docker") is None:
         return False
     try:
@@ -66,7 +66,7 @@ def is_running() -> bool:
 
 
 def lacks() -> str:
-    """Why no testbed can run here; empty when one can."""
+    """Reason for which no testbed can run here; empty when a testbed can run."""
     if is_running() and (shutil.which("docker-compose") or _has_plugin()):
         return ""
     if os.geteuid() != 0:
@@ -82,7 +82,7 @@ def _has_plugin() -> bool:
 
 @contextmanager
 def machine() -> Iterator[Machine]:
-    """The Docker that runs here, or one that is started and stopped."""
+    """Yield the Docker that runs here, or start our own and stop it at the end."""
     if is_running():
         yield Machine(dict(os.environ), None)
         return
@@ -92,7 +92,7 @@ def machine() -> Iterator[Machine]:
 
 def _own_machine(directory: Path) -> Iterator[Machine]:
     socket = directory / "docker.sock"
-    # A cgroup of its own: what is left of it can be told from others'.
+    # A cgroup of its own: its remains can be told from other cgroups.
     cgroup = directory.name
     daemon = ["dockerd", "--data-root", str(directory / "data"), "--exec-root", str(directory / "exec"), "--pidfile",
               str(directory / "pid"), "--cgroup-parent", f"/{cgroup}", "-H", f"unix://{socket}", "--group", "root"]
@@ -112,13 +112,13 @@ def _own_machine(directory: Path) -> Iterator[Machine]:
         os.kill(inner, signal.SIGTERM)
         outer.wait(_PATIENCE)
     finally:
-        outer.kill()  # and with it, by --kill-child, everything in its namespaces
+        outer.kill()  # and with it, by --kill-child, all processes in its namespaces
         outer.wait()
         _remove_cgroups(cgroup)
 
 
 def _remove_cgroups(name: str) -> None:
-    """Of cgroups, version 1 or 2, the directories that the daemon made under a name of ours."""
+    """Remove the directories that the daemon made under our name in cgroups, version 1 or 2."""
     for top in {_CGROUPS / name, *_CGROUPS.glob(f"*/{name}")}:
         if top.is_dir():
             for path in sorted((p for p in top.rglob("*") if p.is_dir()), reverse=True):

@@ -1,6 +1,7 @@
-"""Runs in a client's container: a session every tenth of a second until standard input ends, a JSON line for each.
+"""Open a session every tenth of a second until standard input ends, a JSON line for each; runs in a client's container.
 
-Each line has when the session began (the machine's monotonic clock, s), and which server answered; "" is none in time.
+Each line has the start of the session (the machine's monotonic clock, s) and the server that answered; "" means no
+answer in time.
 """
 
 from __future__ import annotations

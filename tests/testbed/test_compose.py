@@ -1,4 +1,4 @@
-"""The testbed of containers as its documentation says: up, used, hurt, and down again."""
+"""Testbed of containers as its documentation says: up, in use, with failures, and down again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PROMISE = (TABLE.probing.interval + TABLE.probing.timeout) * TABLE.probing.fall 
 """Seconds in which the VC table promises that a lost server gets no new sessions."""
 
 SLACK = 2.0
-"""For a machine that is busy with other things."""
+"""Seconds more, for a machine with other work."""
 
 
 def ask(testbed: Project, path: str) -> str:
@@ -50,7 +50,7 @@ def show(testbed: Project, subject: str, node: str = "depot") -> list[dict[str, 
 
 
 def metrics(testbed: Project, node: str) -> dict[tuple[str, ...], float]:
-    """Name and label values, without network and node, to value."""
+    """Values of a node's metrics by name and label values, without network and node."""
     text = testbed.exec(node, "curl", "-sS", "http://127.0.0.1:9464/metrics")
     return {(sample.name, *(value for key, value in sorted(sample.labels.items()) if key not in ("network", "node"))):
             sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
@@ -58,7 +58,7 @@ def metrics(testbed: Project, node: str) -> dict[tuple[str, ...], float]:
 
 @contextmanager
 def sampling(testbed: Project) -> Iterator[list[tuple[float, str]]]:
-    """Sessions one after the other meanwhile; when it ends, the list has each one's beginning and server."""
+    """Open consecutive sessions while the block runs; at its end, the list has the start and server of each."""
     samples: list[tuple[float, str]] = []
     client = subprocess.Popen(testbed.command("client", "/opt/atmdepot/bin/python", "-c", SAMPLER, VIP, str(PATIENCE)),
                               env=testbed.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

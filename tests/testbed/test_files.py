@@ -1,4 +1,4 @@
-"""The testbed's files against the code and each other, without Docker: what is named in two places is the same."""
+"""Files of the testbed against the code and each other, without Docker: values in two places are the same."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def services() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def command_of(service: dict[str, Any]) -> list[str]:
-    """The words of `atmdepot container` in a service's command, with the variables' defaults."""
+    """Words after `atmdepot container` in a service's command, with the variables' defaults."""
     command = service["command"]
     text = command if isinstance(command, str) else command[-1]
     text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)

@@ -1,4 +1,4 @@
-"""The profile `gns3`: cells, one in each datagram, between the depot and a program on the host, by a published port."""
+"""Profile `gns3`: a cell in each datagram between the depot and a program on the host, by a published port."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def gns3(projects: Projects) -> Project:
 
 @pytest.fixture
 def router(docker: Machine, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """In the place of a router in GNS3: an edge node of ours with a web server, on the containers' host.
+    """Edge node with a web server on the containers' host, in place of a router in GNS3.
 
-    Its UDP socket is as that of Dynamips' `nio create_udp r2 10004 127.0.0.1 10003`.
+    Its UDP socket is like that of Dynamips' `nio create_udp r2 10004 127.0.0.1 10003`.
     """
     if not docker.is_ours:
         pytest.skip("this would set up addresses and routes on the machine itself")

@@ -1,4 +1,4 @@
-"""What `testbed/instructions.py` reads of callgrind's table."""
+"""Counts and names that `testbed/instructions.py` reads from callgrind's table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Depot and servers on different machines, shown with compose projects on two Docker networks with a router between."""
+"""Depot and servers on different machines: compose projects on two Docker networks with a router between."""
 
 from __future__ import annotations
 

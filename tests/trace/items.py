@@ -1,6 +1,6 @@
-"""Items for tests: Hypothesis strategies, and a gallery in which every word of the filter finds something.
+"""Items for tests: Hypothesis strategies, and a gallery with an item for every word of the filter.
 
-Numbers, names and addresses come from small sets, so that filters and items meet.
+Numbers, names and addresses come from small sets, so that filters match items.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def sdus(draw: st.DrawFn) -> bytes:
 
 def cell_of(header: CellHeader, payload: bytes, *, place: Place = NOWHERE, time: int = TIME,
             hec: HecVerdict = HecVerdict.GOOD, name: VcName = UNNAMED) -> Cell:
-    """A cell whose octets are those of its header."""
+    """A cell whose octets agree with its header."""
     octets = header.pack(Interface.NNI if header.vpi > 255 else Interface.UNI) + payload
     return Cell(time, place, octets, header, hec, name)
 
@@ -87,7 +87,7 @@ def pdu_of(sdu: bytes, vpi: int = 1, vci: int = 64, *, place: Place = NOWHERE, t
 
 
 def unfinished_pdu(octets: bytes, vpi: int = 1, vci: int = 64) -> Pdu:
-    """One whose last cell never came."""
+    """A PDU whose last cell never came."""
     pdu = Pdu(TIME, TIME, NOWHERE, CellHeader(vpi, vci).pack(Interface.NNI)[:4], vpi, vci, octets)
     pdu.count, pdu.unfinished, pdu.problem = len(octets) // 48, True, DropReason.REASSEMBLY_TIMEOUT
     return pdu
@@ -120,7 +120,7 @@ def pdus(draw: st.DrawFn) -> Pdu:
 
 @st.composite
 def cell_payloads(draw: st.DrawFn) -> bytes:
-    """OAM payloads, good and bad, and others."""
+    """Payloads of OAM cells, good and bad, and arbitrary payloads."""
     if draw(st.booleans()):
         return draw(st.binary(min_size=48, max_size=48))
     payload = OamPayload(draw(st.sampled_from([1, 1, 2, 8, 15, 5])), draw(st.sampled_from([0, 1, 4, 8, 3])), b"").pack()
@@ -158,7 +158,7 @@ def endpoint(address: str, port: int) -> str:
 
 @st.composite
 def session_changes(draw: st.DrawFn) -> SessionChange:
-    """What may become of sessions; sometimes with ends that are none."""
+    """Changes of sessions, sometimes with an end that is no address."""
     addresses = draw(st.sampled_from([V4, V6]))
     client, service = (endpoint(draw(st.sampled_from(addresses)), draw(st.sampled_from(PORTS))) for _ in range(2))
     if draw(st.integers(0, 9)) == 0:

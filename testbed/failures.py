@@ -146,7 +146,7 @@ def kill_web(lab: Lab) -> None:
     for pid in (master, *map(int, children)):
         os.kill(pid, signal.SIGKILL)
     if _restarted:
-        _restarted.pop().wait()
+        _restarted.pop().wait()  # our child, which must be reaped
 
 
 def _web_pid(lab: Lab) -> int:
@@ -233,6 +233,7 @@ class Watch:
     def flaps(self, peer: str, since: float, until: float) -> int:
         """Count web2's moves between alive-list and dead-list in a period."""
         states = [alive for at, alive, _ in self.changes[peer] if at <= until]
+        # The last state before the period counts as its first state.
         states = states[-1 - sum(since <= at <= until for at, _, _ in self.changes[peer]):]
         return sum(one != other for one, other in pairwise(states))
 

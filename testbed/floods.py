@@ -77,6 +77,7 @@ def packet(number: int, flags: int | None) -> bytes:
         protocol, body = socket.IPPROTO_UDP, pack(">HHHH", port, _PORT, 12, 0) + b"dull"
     else:
         protocol = socket.IPPROTO_TCP
+        # The ISN is the packet's number; the RST is at ISN + 1.
         body = pack(">HHIIBBHHH", port, _PORT, number + (flags == _RST), 0, 0x50, flags, 65535, 0, 0)
         checksum = _sum(source + target + pack(">BBH", 0, protocol, len(body)) + body)
         body = body[:16] + pack(">H", checksum) + body[18:]

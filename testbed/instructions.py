@@ -41,6 +41,7 @@ def costs(annotated: str) -> Counter[str]:
 
 def counted(directory: Path, options: argparse.Namespace) -> dict[str, Counter[str]]:
     """Count the costs of the depot and of both edge nodes while ab asks for pages."""
+    # Counted only within the functions of bursts: start-up and waiting are left out.
     valgrind = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={directory}/%p", "--collect-atstart=no",
                 f"--toggle-collect={_BURSTS}"]
     with Lab.up(options.table, command=[*valgrind, *build.python("-m", "atmdepot")], timeout=_PATIENCE) as lab:
@@ -50,6 +51,7 @@ def counted(directory: Path, options: argparse.Namespace) -> dict[str, Counter[s
     found: dict[str, Counter[str]] = {"depot": Counter(), "edge nodes": Counter()}
     for file in directory.iterdir():
         told = subprocess.run(["callgrind_annotate", str(file)], capture_output=True, text=True, check=True).stdout
+        # The command in callgrind's output distinguishes the depot from an edge node.
         command = told.partition("Profiled target:")[2].partition("\n")[0]
         found["depot" if " depot " in command else "edge nodes"] += costs(told)
     return found

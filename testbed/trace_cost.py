@@ -178,6 +178,7 @@ def main() -> int:
     with Lab.up("direct", progress=lambda line: print(line, file=sys.stderr)) as lab:
         for number in range(rounds):
             for name, taken in samples.items():
+                # The order alternates, so that a drift of the machine affects both alike.
                 for way in ("off", "on") if number % 2 else ("on", "off"):
                     with tracing(lab, told[name]) if way == "on" else nullcontext():
                         taken[way].append(take(lab, MEASURES[name][1]))

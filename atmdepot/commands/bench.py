@@ -80,11 +80,13 @@ def peers(
     if list_only:
         _list(idle_sessions)
         return
+    # Loaded first, so that a mistake in the table shows before the labs come up.
     load(table)
     wanted = figures.chosen(measures, figures.figures(idle_sessions))
     contenders, usable, left_out = _possible(
         [CONTENDERS[name] for name in CONTENDERS if not names or name in names],
         [each for each in loads() if set(each.figures) & set(wanted)])
+    # ab makes the load beside the idle sessions, which only the depot holds.
     beside_idle = (DEPOT in contenders and machine.find("ab") is not None
                    and any(name in wanted for name in (figures.idle(idle_sessions), figures.idle(figures.FEW_IDLE))))
     if not contenders or not (usable or beside_idle):
@@ -93,6 +95,7 @@ def peers(
     rounds = rounds or (_QUICK if quick else _ROUNDS)
     plan = Plan(contenders, usable, frozenset(wanted), find(table).read_text(encoding="utf-8"), rounds, seconds,
                 idle_sessions if beside_idle else None)
+    # SIGTERM ends the run by SystemExit, so that its lab is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     about = machine.describe(contenders)
     with Teller(plan.expected, sys.stderr) as teller:
@@ -167,6 +170,7 @@ def sar(seconds: float, sizes: tuple[int, ...], both: bool, json_file: BinaryIO 
 
     plain = measure_plain(sizes or SIZES, seconds) if both else None
     report = measure(sizes or SIZES, seconds)
+    # The table must not mix with JSON on standard output.
     if json_file is None or json_file is not sys.stdout.buffer:
         console().print(table(report, plain))
     if json_file is not None:

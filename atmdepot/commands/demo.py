@@ -61,9 +61,11 @@ _CURL_SECONDS = "20"
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end, to look around in.")
 def demo(table: str, write: BinaryIO | None, keep: bool) -> int:
     """See real HTTP requests go through a depot as ATM cells, and come back (TABLE: direct)."""
+    # Without a terminal, Rich would fold the lines of cells at 80 columns.
     out = Console(width=None if Console().is_terminal else 140)
     network = load(table)
     out.print(Text(_picture(network)))
+    # A lab that was up before the demo stays up after it.
     ours = network.name not in {lab.name for lab in Lab.all() if lab.alive}
     try:
         if shutil.which("curl") is None:
@@ -179,7 +181,7 @@ class _Demo:
             lost = start - end
             if not start or end - start or (lost and not self._lossy):
                 self._problems.append(f"not every packet that went into {one} came out unchanged")
-            elif lost:
+            elif lost:  # only on impaired links, where loss is expected
                 self._out.print(Text(f"{sum(lost.values())} were lost, which is what this table's links are for; TCP "
                                      "sends them again."))
 
@@ -247,6 +249,7 @@ def _watching(path: Path) -> Iterator[list[Cells]]:
     """Record the cells on a daemon's links while the block runs; the list is complete when the block has ended."""
     seen: list[Cells] = []
     with LiveSource({path: ()}, drops=False, sessions=False) as source:
+        # The source blocks until it is stopped, so a thread reads it.
         thread = Thread(target=lambda: seen.extend(record for record in source if isinstance(record, Cells)))
         thread.start()
         try:

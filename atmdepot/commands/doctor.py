@@ -115,7 +115,8 @@ def in_child(probe: Callable[[], str], *, isolated: bool = True) -> str:
     if child == 0:
         answer = _answer(probe, isolated)
         os.write(write, msgspec.json.encode(answer))
-        os._exit(0)
+        os._exit(0)  # the child must not run the parent's exit handlers
+    # The parent's copy is closed, or the read below would not see end of file.
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
         text = pipe.read()
@@ -176,7 +177,7 @@ def _dependencies() -> str:
     """Versions of the packages that atmdepot needs; raise Lacks with the packages that cannot be imported."""
     versions, broken = [], []
     for line in metadata.requires("atmdepot") or []:
-        if "extra ==" in line:
+        if "extra ==" in line:  # optional packages
             continue
         name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
         try:
@@ -228,6 +229,7 @@ def _make_rule() -> str:
     from pyroute2 import IPRoute
 
     with IPRoute() as ip:
+        # An address for documentation (TEST-NET-1, RFC 5737): no host has it.
         ip.rule("add", table=100, priority=100, src="192.0.2.1", src_len=32)
     return "a rule by source address could be made"
 

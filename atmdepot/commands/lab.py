@@ -134,6 +134,7 @@ def shell(node: str, name: str | None) -> None:
     """Open a shell in the namespace of NODE: that of $SHELL, else /bin/sh."""
     found = Lab.find(name, node=node)
     program = os.environ.get("SHELL") or "/bin/sh"
+    # The prompt names lab and node: a shell in a namespace looks like any other shell.
     os.environ["PS1"] = f"{found.name}:{node}# "
     _enter(found, node, (program, *_SHELL_FLAGS.get(Path(program).name, [])))
 
@@ -143,7 +144,7 @@ def _enter(found: Lab, node: str, argv: tuple[str, ...]) -> None:
 
     doors = found.open_doors(node)
     os.environ.update(found.environment())
-    sys.stdout.flush()
+    sys.stdout.flush()  # before the command writes to the same output
     run(doors, argv)
 
 

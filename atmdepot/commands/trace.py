@@ -163,6 +163,7 @@ class _Trace:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
+        # Statistics count cells, PDUs and sessions.
         self._level = "all" if options["stats"] else options["level"]
         # Parsed first for the records to ask the source for; `run` parses again with the source's names of VCs.
         self._asked = parse_filter(options["words"])
@@ -199,6 +200,7 @@ class _Trace:
                 opened.source, opened.follower, level=self._level, keep=keep, shower=shower, writer=writer,
                 remark=_tell, count=options["count"] or 0, duration=options["duration"] or 0,
                 end=opened.stop if opened.place else None,
+                # Views keep a cell that two traced nodes saw from being written twice.
                 views=None if writer is None or options["each_node"] else Views(opened.links),
                 tally=shower.tally if isinstance(shower, StatisticsShower) else None)
             stack.enter_context(_stopping(opened.stop))

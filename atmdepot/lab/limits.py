@@ -64,6 +64,7 @@ def _ends(network: Network) -> Iterator[Problem]:
     owners: dict[str, str] = {}
     for name, link in network.links.items():
         kinds = [network.nodes[node].kind for node in link.ends]
+        # The lab lacks external equipment, so a link to it needs no address that leads there.
         inside = "external" not in kinds
         for node, address in link.ends.items():
             path = ("links", name, "ends", node)
@@ -95,6 +96,7 @@ def _addresses_of(network: Network, name: str) -> set[str]:
     """Addresses that a node has in the lab while its daemon runs."""
     node = network.nodes[name]
     found = {link.ends[name].host for link in network.links_of(name).values()}
+    # With `configure` the daemon adds these addresses itself.
     if node.configure:
         found |= {*node.address, *(network.vips if node.kind == "edge" else ())}
     if node.kind == "depot":
@@ -107,6 +109,7 @@ def _web_ports(network: Network) -> Iterator[Problem]:
         if len(server.ports) > _MOST_PORTS:
             yield Problem(("servers", server.name), f"in the lab a web server has at most {_MOST_PORTS} ports: "
                                                     f"take some of its {len(server.ports)} from its services")
+        # The web server listens on every address of its node, so the metrics need another port.
         metrics = network.nodes[server.node].metrics
         if metrics is not None and metrics.port in server.ports:
             yield Problem(("nodes", server.node, "metrics"), f"{metrics}: in the lab {server.node}'s web server has "

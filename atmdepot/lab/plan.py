@@ -96,6 +96,7 @@ def _client_wire(network: Network, mtu: int) -> Wire:
     depot, client = [], []
     for text in network.lab.networks:
         net = ipaddress.ip_network(text)
+        # The first address of the network is the depot's, which is the client's gateway.
         depot.append(Address(str(net[1]), net.prefixlen))
         client.append(Address(str(net[2]), net.prefixlen))
     ends = (Interface(network.depot, CLIENT, tuple(depot)), Interface(CLIENT, "depot", tuple(client)))
@@ -121,6 +122,7 @@ def _dead_end(link: Link, ours: dict[str, str],
     found = {}
     for node, address in link.ends.items():
         if node in ours and is_routable(address.host):
+            # Links may share an address, which loopback gets only once.
             found[node] = tuple(dict.fromkeys((*so_far.get(node, ()), address.host)))
     return found
 

@@ -32,6 +32,7 @@ def fetch(address: str, port: int, name: str, timeout: float) -> bytes:
     host = f"[{address}]" if ":" in address else address
     with socket.create_connection((address, port), timeout) as connection:
         connection.sendall(f"GET /{name} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        # HTTP/1.0: the server closes the connection at the end of the page.
         answer = b""
         while part := connection.recv(65536):
             answer += part
@@ -46,6 +47,7 @@ def wait_for(address: str, port: int, deadline: float) -> str | None:
     """Fetch until the whole page has come and return None; at the deadline return the last failure's reason."""
     while True:
         left = deadline - time.monotonic()
+        # Past the deadline a last short try still gives the reason.
         try:
             if fetch(address, port, PAGE, max(0.01, min(_TRY, left))) == page(PAGE):
                 return None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _ETH_P_ALL = 3
 _OUTGOING = 4
 _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
-_MAX_FRAME = 10 + 65_600
+_MAX_FRAME = 10 + 65_600  # a virtio_net_hdr, and a frame of many segments
 _BUFFER = 32 * 2**20
 
 

@@ -87,6 +87,7 @@ def start_time_of(pid: int) -> int | None:
         return None
     # The name of the process may hold spaces and brackets: the fields count from its last bracket.
     fields = text[text.rindex(")") + 2:].split()
+    # A zombie (Z) or dead (X) process has a PID, but runs no more.
     return None if fields[0] in "ZX" else int(fields[19])
 
 
@@ -110,6 +111,7 @@ def last_lines(log: Path, count: int = 1) -> list[str]:
     """Last lines of a log that are not blank; no lines when it cannot be read."""
     try:
         with log.open("rb") as file:
+            # Only the tail: a log may be long.
             file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:

@@ -163,7 +163,7 @@ class Supervisor:
 
 
 def _send(event: Event) -> None:
-    # A launcher that is gone shows as end of file on standard input.
+    # A launcher that has ended shows as end of file on standard input.
     with suppress(BrokenPipeError):
         os.write(1, msgspec.json.encode(event) + b"\n")
 

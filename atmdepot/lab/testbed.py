@@ -250,7 +250,7 @@ def writing_in(directory: Path) -> Iterator[None]:
 def stop(state: State) -> None:
     """End the supervisor; on return, every process of the lab is gone."""
     if state.pid == 0:
-        return
+        return  # the launch ended before its supervisor came up
     try:
         pidfd = os.pidfd_open(state.pid)
     except ProcessLookupError:

@@ -68,6 +68,7 @@ def web_servers(network: Network) -> list[WebServer]:
             of_server[name].append(service)
     for name, server in network.servers.items():
         if network.nodes[server.node].kind == "edge":
+            # Only TCP: the web servers speak HTTP. A service without ports takes every port; 80 is then enough.
             services = [service for service in of_server[name] if "tcp" in service.offered]
             ports = sorted({port for service in services for port in service.ports or [80]}) or [80]
             ipv6 = any(vip.version == 6 for service in services for vip in service.vip)
@@ -126,5 +127,6 @@ def nginx_conf(home: Path, web: WebServer, without: frozenset[str] = frozenset()
 
 def _missing_modules(nginx: str) -> frozenset[str]:
     """Optional modules that this nginx was built without."""
+    # nginx prints its build options to standard error.
     told = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=False).stderr
     return frozenset(module for module in _TEMP.values() if f"--without-http_{module}_module" in told)

@@ -38,9 +38,9 @@ def clone(docker: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def projects(docker: Machine, clone: Path) -> Iterator[Projects]:
-    """Make projects on compose files of the clone, `projects("testbed/compose.yaml", "name")`; take them down at last.
+    """Make projects, as in `projects("testbed/compose.yaml", "name")`, and take them down at the end.
 
-    Names of profiles may follow.
+    The compose files are the clone's. Names of profiles may follow.
     """
     made: list[Project] = []
     base = {"BASE_IMAGE": image.BASE} if docker.is_ours else {}

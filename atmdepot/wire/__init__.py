@@ -1,1 +1,1 @@
-"""Octets to values and back: pure functions and small values, no state, no clock."""
+"""Codecs: pure functions from octets to values and back. They keep no state and read no clock."""

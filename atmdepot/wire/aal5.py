@@ -4,8 +4,8 @@
 
     CPCS-PDU = SDU | pad 0..47 | CPCS-UU 1 | CPI 1 | Length 2 | CRC-32 4      a whole number of 48-octet payloads
 
-The last cell of a PDU has bit 0 of its PTI set; no other mark separates PDUs, which is why a lost last cell
-must show as an error (section 8.2.1).
+The last cell of a PDU has bit 0 of its PTI set. No other mark separates PDUs, so the receiver has to detect a lost
+last cell as an error (section 8.2.1).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _GOOD_CRC = 0x38FB2284
 
 
 class CrcMode(StrEnum):
-    """Which CRC a VC writes and accepts.
+    """The CRCs that a VC writes and accepts.
 
-    `strict` is I.363.5. `dynamips` writes what Dynamips' ATM bridge does (the zlib CRC-32 of the PDU without its
-    last 4 octets) and accepts that, its complement (Dynamips' PA-A1) and the right one. `ignore` writes the right
-    one and accepts any.
+    `strict` is the CRC-32 of I.363.5. `dynamips` writes the CRC of Dynamips' ATM bridge (the zlib CRC-32 of the PDU
+    without its last 4 octets), and accepts that CRC, its complement (Dynamips' PA-A1) and the strict CRC. `ignore`
+    writes the strict CRC and accepts any.
     """
 
     STRICT = "strict"
@@ -42,7 +42,7 @@ class CrcMode(StrEnum):
 
 
 class Aal5Error(ValueError):
-    """A PDU that is no good; `reason` tells why."""
+    """A faulty CPCS-PDU; `reason` is the drop reason."""
 
     def __init__(self, reason: DropReason, text: str) -> None:
         super().__init__(text)
@@ -50,7 +50,7 @@ class Aal5Error(ValueError):
 
 
 class CpcsPdu(NamedTuple):
-    """What a CPCS-PDU says: the SDU and the trailer's two free octets."""
+    """The contents of a CPCS-PDU: the SDU, and CPCS-UU and CPI of the trailer."""
 
     sdu: bytes
     uu: int
@@ -72,7 +72,7 @@ def cpcs_pdu(sdu: bytes, *, uu: int = 0, cpi: int = 0, crc: CrcMode = CrcMode.ST
     length = len(sdu)
     if not 1 <= length <= MAX_SDU:
         raise ValueError(f"an AAL5 SDU has 1 to {MAX_SDU} octets, this one has {length}")
-    # The pad, UU and CPI are 0, as a rule, so that all before the CRC is one number of the right size.
+    # Pad, UU and CPI are usually 0, so a single big-endian number writes the whole tail up to the CRC.
     tail = length.to_bytes(-(length + TRAILER_SIZE) % PAYLOAD_SIZE + _TRAILER.size, "big")
     if uu or cpi:
         tail = tail[:-_TRAILER.size] + _TRAILER.pack(uu, cpi, length)
@@ -82,16 +82,16 @@ def cpcs_pdu(sdu: bytes, *, uu: int = 0, cpi: int = 0, crc: CrcMode = CrcMode.ST
 
 
 def abort_pdu() -> bytes:
-    """A CPCS-PDU that tells the receiver to discard the PDU begun: Length 0."""
+    """A CPCS-PDU with Length 0, which tells the receiver to discard the PDU begun."""
     body = bytes(PAYLOAD_SIZE - 4)
     return body + crc32(body).to_bytes(4, "big")
 
 
 def parse_cpcs_pdu(pdu: bytes, *, crc: CrcMode = CrcMode.STRICT, max_sdu: int = MAX_SDU) -> CpcsPdu:
-    """The SDU of a CPCS-PDU.
+    """Check a CPCS-PDU and return its SDU.
 
     Args:
-        pdu: all its octets, trailer included; any other number than a multiple of 48 is a length error.
+        pdu: all its octets, trailer included; a number that is not a multiple of 48 is a length error.
         crc: which CRCs are accepted.
         max_sdu: the greatest SDU accepted, in octets.
 
@@ -115,21 +115,21 @@ def parse_cpcs_pdu(pdu: bytes, *, crc: CrcMode = CrcMode.STRICT, max_sdu: int = 
 
 
 def is_dynamips_crc(pdu: bytes) -> bool:
-    """Whether a PDU ends with a CRC as Dynamips writes it: zlib's, as it is (its bridge) or complemented (PA-A1)."""
+    """True when a PDU ends with a CRC of Dynamips: that of zlib, plain (ATM bridge) or complemented (PA-A1)."""
     written, computed = int.from_bytes(pdu[-4:], "big"), zlib.crc32(pdu[:-4])
     return written in (computed, computed ^ 0xFFFFFFFF)
 
 
 @lru_cache(maxsize=2048)
 def _chunks(count: int) -> Struct:
-    """Cut `count` payloads; the empty field in front lets `header.join` put a header before the first one too."""
+    """A Struct that cuts `count` payloads; its empty first field makes `header.join` begin with a header."""
     return Struct("0s" + f"{PAYLOAD_SIZE}s" * count)
 
 
 def to_cells(pdu: bytes, header: bytes, last_header: bytes) -> bytes:
     """Cut a CPCS-PDU into a train of cells: `header` before each payload, `last_header` before the last.
 
-    `header.join` over one unpacking is a few calls for the whole train instead of one for each cell.
+    `header.join` over the unpacked payloads takes a few calls for the whole train, instead of a call for each cell.
     """
     count = len(pdu) // PAYLOAD_SIZE - 1
     if count == 0:

@@ -1,6 +1,6 @@
 """The ATM cell: header and HEC (ITU-T I.361, I.432.1).
 
-A cell is 53 octets: a header of 5, of which the last is the HEC, and a payload of 48::
+A cell has 53 octets: a header of 5 octets, the last of which is the HEC, and a payload of 48::
 
     UNI   GFC 4 | VPI 8  | VCI 16 | PTI 3 | CLP 1 | HEC 8
     NNI   VPI 12         | VCI 16 | PTI 3 | CLP 1 | HEC 8
@@ -23,17 +23,17 @@ PTI_LAST = 0b001
 PTI_EFCI = 0b010
 """Explicit forward congestion indication (in user cells)."""
 PTI_OAM = 0b100
-"""Set in cells that are not user data: 100, 101 OAM F5; 110 RM; 111 reserved."""
+"""Set in cells without user data: 100, 101 OAM F5; 110 RM; 111 reserved."""
 
 IDLE_CELL = bytes.fromhex("0000000152") + b"\x6a" * PAYLOAD_SIZE
 """The idle cell, which every receiver drops (I.361 table 1, I.432.1 section 4.4)."""
 
-# crcmod takes the initial value as it would be read out, so a register of 0 is written 0 ^ 0x55.
+# crcmod applies xorOut to the initial value as well, so an initial register of 0 is written 0 ^ 0x55.
 _crc8 = crcmod.mkCrcFun(0x107, initCrc=0x55, rev=False, xorOut=0x55)
 
 
 class Interface(StrEnum):
-    """Which header format a link has (I.361 section 2.2)."""
+    """The header format of a link (I.361 section 2.2)."""
 
     UNI = "uni"
     NNI = "nni"
@@ -62,7 +62,7 @@ class CellHeader(NamedTuple):
 
     @classmethod
     def unpack(cls, octets: bytes, interface: Interface = Interface.UNI) -> CellHeader:
-        """The fields of 4 or more octets (the HEC is not looked at); raise ValueError when there are fewer."""
+        """Read the first 4 octets of a header (the HEC is ignored); raise ValueError for fewer octets."""
         if len(octets) < 4:
             raise ValueError(f"a cell header has 5 octets, here are {len(octets)}")
         word = int.from_bytes(octets[:4], "big")
@@ -71,27 +71,27 @@ class CellHeader(NamedTuple):
 
     @property
     def is_user_data(self) -> bool:
-        """A user cell on a VC that users may have."""
+        """True for a user cell (PTI 0xx) on a VCI that users may have (32 and up)."""
         return not self.pti & PTI_OAM and self.vci >= FIRST_USER_VCI
 
     @property
     def is_oam(self) -> bool:
-        """An OAM cell: F5 by its PTI, F4 by its VCI (I.361 sections 2.2.3 and 2.2.4)."""
+        """True for an OAM cell: F5 by its PTI, F4 by its VCI (I.361 sections 2.2.3 and 2.2.4)."""
         return self.pti in (4, 5) or (self.vci in (3, 4) and not self.pti & PTI_OAM)
 
     @property
     def is_last(self) -> bool:
-        """The last cell of an AAL5 PDU."""
+        """True for the last cell of an AAL5 PDU."""
         return self.pti & 0b101 == 0b001
 
     @property
     def congested(self) -> bool:
-        """A user cell with EFCI."""
+        """True for a user cell with EFCI."""
         return self.pti & 0b110 == 0b010
 
     @property
     def is_idle(self) -> bool:
-        """An idle or unassigned cell: VPI 0, VCI 0 (I.361 table 1)."""
+        """True for an idle or unassigned cell: VPI 0, VCI 0 (I.361 table 1)."""
         return self.vpi == 0 and self.vci == 0
 
 
@@ -110,7 +110,10 @@ _ERROR_OF_SYNDROME = {hec(_bits(n)[:4]) ^ _COSET ^ _bits(n)[4]: int.from_bytes(_
 
 
 def correct(header: bytes) -> bytes | None:
-    """The header with its one wrong bit mended, as it is when none is wrong, None when more than one is."""
+    """The header with a single-bit error corrected; None when the syndrome is that of no single-bit error.
+
+    A header without an error is returned unchanged.
+    """
     syndrome = hec(header[:4]) ^ header[4]
     if syndrome == 0:
         return header
@@ -126,10 +129,11 @@ class HecMode(StrEnum):
 
 
 class HecReceiver:
-    """The mode machine of one receiving interface.
+    """The mode machine of a receiving interface.
 
-    In correction mode one wrong bit is corrected; any error leads to detection mode, in which every cell with an
-    error is discarded; a good header leads back. So bursts of errors are not "corrected" into other VCs.
+    In correction mode a single-bit error is corrected, and any error leads to detection mode. In detection mode every
+    cell with an error is discarded, and a good header leads back to correction mode. So a burst of errors is not
+    "corrected" into the headers of other VCs.
     """
 
     __slots__ = ("corrected", "discarded", "mode")
@@ -140,7 +144,7 @@ class HecReceiver:
         self.discarded = 0
 
     def receive(self, header: bytes) -> bytes | None:
-        """The header to go on with (5 octets), or None when the cell is to be discarded."""
+        """The header as sent or corrected (5 octets); None when the cell is to be discarded."""
         if hec(header[:4]) == header[4]:
             self.mode = HecMode.CORRECTION
             return header

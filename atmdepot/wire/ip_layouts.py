@@ -1,4 +1,4 @@
-"""The formats of IP, TCP and UDP declared with `construct`, to the rules of `layouts.py`.
+"""The formats of IP, TCP and UDP declared with `construct`, by the rules of `layouts.py`.
 
 ============  ==========================================================
 `IPV4`        RFC 791 section 3.1, RFC 2474 (DSCP), RFC 3168 (ECN)
@@ -58,7 +58,7 @@ def internet_checksum(octets: bytes) -> int:
 
 
 def _beside(context: Any, field: str) -> bytes:
-    """A field of the whole packet, wanted while its header is built."""
+    """A field of the whole packet that its header needs while it is built."""
     return bytes(context._.get(field) or b"")
 
 
@@ -97,7 +97,7 @@ _NEXT_HEADER = Enum(Int8ub, **_PROTOCOLS, **_EXTENSIONS, no_next_header=59)
 
 
 def _extension(next_header: Any = this.next_header) -> Any:
-    """The extension header that a "next header" field announces, or nothing (None)."""
+    """The extension header that a "next header" field announces, or None."""
     kinds = {key: LazyBound(lambda name=name: _IPV6_EXTENSIONS[name])
              for name, number in _EXTENSIONS.items() for key in (name, number)}
     return Default(Switch(next_header, kinds, default=Pass), None)
@@ -123,7 +123,7 @@ _IPV6_EXTENSIONS = {
             "more_fragments" / Default(Flag, False),
         ),
         "identification" / Default(Int32ub, 0),
-        # Behind the header of a later fragment stands the middle of something.
+        # A later fragment carries the middle of a packet, so no extension header follows.
         "extension" / If(this.fragmentation.fragment_offset == 0, _extension()),
     ),
     "authentication": Struct(
@@ -192,7 +192,7 @@ TCP_OPTION = Struct(
                  Default(Switch(lambda context: (context.kind, context.length), _TYPED_OPTIONS,
                                 default=Bytes(lambda context: context.length - 2)), b"")),
 )
-"""An option other than the end of the list; one whose length is not its kind's keeps its value as octets."""
+"""An option other than the end of the list; its value stays octets when its length does not fit its kind."""
 
 _TCP_OPTIONS = Struct("list" / Default(GreedyRange(TCP_OPTION), []),
                       "padding" / Default(GreedyBytes, b""))
@@ -218,7 +218,7 @@ TCP = Struct(
     "options" / Default(FixedSized(lambda context: context.control.data_offset * 4 - 20, _TCP_OPTIONS), {}),
     "data" / GreedyBytes,
 )
-"""A TCP segment; its checksum covers addresses that stand in the IP header, so it is only a number here."""
+"""A TCP segment; its checksum covers addresses of the IP header too, so it is a plain number here."""
 
 UDP = Struct(
     "source_port" / Int16ub,

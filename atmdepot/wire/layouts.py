@@ -1,8 +1,8 @@
-"""The formats of ATM declared with `construct`: the executable specification. `ip_layouts.py` has those of IP.
+"""The formats of ATM declared with `construct`: the executable specification. `ip_layouts.py` has the IP formats.
 
-Nothing here stands in the path of a cell. Tests hold the hand-written codecs against these layouts in both
-directions, and a trace prints its trees from them, so every field carries its standard's name. Each layout
-stands for itself: it shares no code with the codecs, and computes HEC, CRC-10 and CRC-32 with crcmod.
+The data path does not use these layouts. Tests compare the hand-written codecs with them in both directions, and a
+trace prints its trees from them, so every field has its standard's name. The layouts share no code with the codecs,
+and compute HEC, CRC-10 and CRC-32 with crcmod.
 
 =========================================  ==========================================================
 `UNI_CELL_HEADER`, `NNI_CELL_HEADER`       ITU-T I.361 section 2.2 (fields, PTI, predefined values);
@@ -15,11 +15,10 @@ stands for itself: it shares no code with the codecs, and computes HEC, CRC-10 a
 `STATISTICS`                               this project's own (`wire/statistics.py`)
 =========================================  ==========================================================
 
-A layout that ends with "the rest" (a PDU's SDU, a packet's payload) takes the octets that it is given for one
-whole unit. In building, lengths, pads and checks that are left out are computed; a length, a pad or an IP
-checksum that is given is written as it is, so that wrong ones can be made. HEC, CRC-10 and CRC-32 are always
-computed, and raise `construct.ChecksumError` in parsing when they are wrong. Enumerated fields are built from
-their names.
+A layout that ends with "the rest" (a PDU's SDU, a packet's payload) parses its octets as a whole unit. Building
+computes the lengths, pads and checks that are left out. A length, a pad or an IP checksum that is given is written
+unchanged, so that a test can build a wrong value. HEC, CRC-10 and CRC-32 are always computed; parsing raises
+`construct.ChecksumError` when they are wrong. Enumerated fields are built from their names.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ from construct import (
 
 _hec_crc8 = crcmod.mkCrcFun(0x107, initCrc=0x55, rev=False, xorOut=0x55)
 _cpcs_crc32 = crcmod.mkCrcFun(0x104C11DB7, initCrc=0, rev=False, xorOut=0xFFFFFFFF)
-# crcmod knows no width of 10, so the polynomial stands in the upper 10 bits of a register of 16.
+# crcmod has no width of 10, so the polynomial is in the upper 10 bits of a 16-bit register.
 _oam_crc10 = crcmod.mkCrcFun(0x10000 | (0x633 << 6 & 0xFFFF), initCrc=0, rev=False, xorOut=0)
 
 
@@ -76,17 +75,17 @@ def crc32(octets: bytes) -> int:
 
 
 def crc10(octets: bytes) -> int:
-    """The remainder of x^10 M(x) by x^10 + x^9 + x^5 + x^4 + x + 1; zero bits before M(x) change nothing."""
+    """The remainder of x^10 M(x) by x^10 + x^9 + x^5 + x^4 + x + 1; zero bits before M(x) do not change it."""
     return int(_oam_crc10(octets)) >> 6
 
 
 def covered(layout: Any) -> Any:
-    """What a check covers: `layout` built once more from the fields that stand in the context."""
+    """A function that returns the octets a check covers: `layout` built again from the fields in the context."""
     return lambda context: layout.build({name: value for name, value in context.items() if not name.startswith("_")})
 
 
 def _rest_but(field: str, after: int) -> Any:
-    """A `bytes` field that takes all but the last `after` octets of what is parsed."""
+    """A `bytes` field that takes all but the last `after` octets of the parsed stream."""
     def length(context: Any) -> int:
         if context._parsing:
             return int(stream_size(context._io)) - int(stream_tell(context._io, "")) - after
@@ -133,7 +132,7 @@ def _pad_size(context: Any) -> int:
     return -(len(context.sdu) + _CPCS_TRAILER_SIZE) % 48
 
 
-# Length stands behind the SDU that it measures, so a parser looks at it first.
+# Length is behind the SDU whose size it gives, so a parser reads it first.
 CPCS_PDU = Struct(
     "_length" / Default(If(this._parsing, Pointer(-6, Int16ub)), None),
     "sdu" / Bytes(lambda context: context._length if context._parsing else len(context.sdu)),
@@ -144,7 +143,7 @@ CPCS_PDU = Struct(
     "crc" / Checksum(Int32ub, crc32, covered(_CPCS_COVERED)),
     Terminated,
 )
-"""A CPCS-PDU; one with Length 0 is an abort."""
+"""A CPCS-PDU; Length 0 means an abort."""
 
 # ---------------------------------------------------------------------------------------- encapsulations
 
@@ -242,7 +241,7 @@ STATISTICS = Struct(
     "fillers_sent" / Int16ub,
     "idle_received" / Int16ub,
     "appended" / Default(GreedyBytes, b""),
-    # Version 1 has nothing appended, and each later version has.
+    # Version 1 has no appended octets; each later version has.
     Check(lambda context: context.version >= 1 and (context.version > 1) == bool(context.appended)),
 )
-"""A report of any version from 1 on; what versions after 1 have is `appended`."""
+"""A report of any version from 1 on; `appended` holds the octets that versions after 1 add."""

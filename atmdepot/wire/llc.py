@@ -1,7 +1,7 @@
-"""What stands in front of a packet in an AAL5 SDU (RFC 2684), or nothing (VC multiplexing).
+"""Encapsulation of packets in AAL5 SDUs (RFC 2684): LLC/SNAP headers, or no header with VC multiplexing.
 
-A VC that multiplexes by VC carries the bare IP packet, and its first four bits tell 4 from 6; one with LLC
-carries 8 octets of LLC/SNAP that name the protocol, or the header of a bridged Ethernet frame.
+With VC multiplexing a VC carries bare IP packets; the first four bits of a packet tell IPv4 from IPv6. With LLC each
+SDU begins with 8 octets of LLC/SNAP that name the protocol, or with the header of a bridged Ethernet frame.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROUTED_LLC_SIZE = 8
 
 
 class Encapsulation(StrEnum):
-    """How a VC carries packets."""
+    """The encapsulation of packets on a VC (RFC 2684)."""
 
     __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each VC
 
@@ -38,7 +38,7 @@ class Encapsulation(StrEnum):
 
     @property
     def overhead(self) -> int:
-        """The octets that it adds to a packet or frame."""
+        """The octets that the encapsulation adds to a packet or frame."""
         return _OVERHEADS[self]
 
 
@@ -51,14 +51,14 @@ _OVERHEADS = {
 
 
 class Payload(NamedTuple):
-    """What an SDU carries: an EtherType and a packet; for bridged frames None and the frame (without FCS)."""
+    """The contents of an SDU: an EtherType and a packet; for bridged frames None and the frame (without FCS)."""
 
     ethertype: int | None
     octets: bytes
 
 
 class EncapsulationError(ValueError):
-    """An SDU whose header is not of its VC's encapsulation."""
+    """An SDU whose header does not fit its VC's encapsulation."""
 
 
 def encapsulate(octets: bytes, encapsulation: Encapsulation) -> bytes:
@@ -78,10 +78,10 @@ def encapsulate(octets: bytes, encapsulation: Encapsulation) -> bytes:
 
 
 def decapsulate(sdu: bytes, encapsulation: Encapsulation) -> Payload:
-    """What an SDU carries.
+    """The contents of an SDU.
 
     Raises:
-        EncapsulationError: when the header is cut short or is another one.
+        EncapsulationError: when the header is cut short or does not fit the encapsulation.
 
     """
     if encapsulation is Encapsulation.VC_MUX:

@@ -1,7 +1,7 @@
-"""The octets of cells in bulk: what costs most for each packet, and is done by compiled code where there is any.
+"""Bulk work on the octets of cells: the most expensive part of each packet, done by compiled code where it is built.
 
-Each function is here twice: in plain Python, with `_plainly` behind its name, and in `_octets.pyx`; without `_plainly`
-it is the one that runs. All that has states, bounds or reasons is elsewhere (`atm/sar.py`), and is there once.
+Each function has two forms: plain Python, named `..._plainly`, and its twin in `_octets.pyx`. The name without
+`_plainly` is the form that runs. States, bounds and drop reasons have a single implementation, in `atm/sar.py`.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ __all__ = ["header_at", "headers_of", "payloads", "run_end", "sdu_of_cells", "sd
            "user_word_at", "vc_headers"]
 
 Headers = tuple[bytes, ...] | bytes
-"""The headers of a train, for the functions that take them: one by one, or as they lie in the cells, where C looks."""
+"""The headers of a train: a tuple of headers, or for the compiled twins the cells themselves."""
 
 _GOOD_CRC = 0x38FB2284
 """crc32 over a whole good PDU: the residue C704DD7B of I.363.5, complemented."""
 _FOUR_TIMES = sum(1 << 8 * HEADER_SIZE * n for n in range(4))
 _MARKS = int.from_bytes(b"".join(CellHeader(0, 0, pti, clp).pack() for clp in (0, 1) for pti in (0, PTI_LAST)), "big") \
     ^ _FOUR_TIMES * int.from_bytes(CellHeader(0, 0).pack(), "big")
-"""The bits in which a VC's four headers differ from the first. The HEC is linear, so they are the same for all VCs."""
+"""The bits in which a VC's four headers differ from the first. The HEC is linear, so they are equal for all VCs."""
 
 
 def vc_headers_plainly(vpi: int, vci: int) -> bytes:
     """The four headers that a VC sends, 20 octets: CLP 0, CLP 0 and last cell, CLP 1, CLP 1 and last cell.
 
-    The numbers must fit: a VPI 8 bits at a UNI, 12 at an NNI, a VCI 16.
+    The caller checks that the numbers fit: a VPI has 8 bits at a UNI, 12 at an NNI, a VCI 16.
     """
     word = vpi << 20 | vci << 4
     return ((word << 8 | hec(word.to_bytes(4, "big"))) * _FOUR_TIMES ^ _MARKS).to_bytes(20, "big")
@@ -51,7 +51,7 @@ def train_plainly(sdu: bytes, headers: bytes, clp: int) -> bytes:
 
     Args:
         sdu: 1 to 65535 octets; raises ValueError for another length.
-        headers: what `vc_headers` gave.
+        headers: the result of `vc_headers`.
         clp: the CLP bit of all cells.
 
     """
@@ -70,19 +70,19 @@ def _payloads(count: int) -> Struct:
 
 
 def headers_of_plainly(cells: bytes) -> Headers:
-    """The headers of a train (a whole number of cells), for the next two functions."""
+    """The headers of a train (a whole number of cells), for the functions that take `Headers`."""
     return _headers(len(cells) // CELL_SIZE).unpack(cells)
 
 
 def header_at_plainly(headers: Headers, at: int) -> bytes:
-    """The 5 octets of the header of cell `at` (0, 1...); none when there is no such cell."""
+    """The 5 octets of the header of cell `at` (0, 1...); empty when there is no cell `at`."""
     return headers[at] if at < len(headers) else b""  # type: ignore[return-value]
 
 
 def run_end_plainly(headers: Headers, at: int, stop: int) -> int:
-    """How far the run of cells reaches whose headers are that of cell `at`: the number of the first cell beyond it.
+    """The end of the run of cells with the header of cell `at`: the number of the first cell beyond the run.
 
-    Cell `stop` and those behind it are not looked at. Raises IndexError when there is no cell `at`.
+    A run ends before cell `stop` at the latest. Raises IndexError when there is no cell `at`.
     """
     header = headers[at]
     end = at + 1
@@ -91,11 +91,11 @@ def run_end_plainly(headers: Headers, at: int, stop: int) -> int:
     return end
 
 
-@lru_cache(maxsize=1 << 12)  # a megabyte, whoever sends nonsense
+@lru_cache(maxsize=1 << 12)  # about a megabyte at most, however many wrong headers arrive
 def user_word_plainly(header: bytes, is_nni: bool) -> int:
     """The first 32 bits of a good header (5 octets) of a user cell, without the GFC: VPI, VCI 16, PTI 3, CLP 1.
 
-    -1 for any other header: one with a wrong HEC, of an OAM or RM cell, or on a VC that users may not have.
+    -1 for any other header: with a wrong HEC, of an OAM or RM cell, or on a VCI that users may not have.
     """
     word = int.from_bytes(header[:4], "big")
     if hec(header[:4]) != header[4] or word & PTI_OAM << 1 or word >> 4 & 0xFFFF < FIRST_USER_VCI:
@@ -104,7 +104,7 @@ def user_word_plainly(header: bytes, is_nni: bool) -> int:
 
 
 def user_word_at_plainly(headers: Headers, at: int, is_nni: bool) -> int:
-    """What `user_word` says of the header of cell `at`; -1 also when there is no such cell."""
+    """The `user_word` of the header of cell `at`; -1 also when there is no cell `at`."""
     return user_word_plainly(headers[at], is_nni) if at < len(headers) else -1
 
 
@@ -119,7 +119,7 @@ def sdu_of_cells_plainly(cells: bytes, first: int, count: int, max_sdu: int) -> 
 
 
 def sdu_of_pdu_plainly(pdu: bytes, max_sdu: int) -> bytes | None:
-    """The SDU of a CPCS-PDU; None if `parse_cpcs_pdu`, asked for the right CRC, would raise an error."""
+    """The SDU of a CPCS-PDU; None if `parse_cpcs_pdu` with the strict CRC would raise an error."""
     size = len(pdu)
     if not size or size % PAYLOAD_SIZE:
         return None

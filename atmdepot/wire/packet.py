@@ -1,8 +1,8 @@
-"""The packet analyser of figure 7: what the depot and the edge nodes need of a packet, read in one go.
+"""The packet analyser of figure 7: it reads the fields that the depot and the edge nodes need, in one pass.
 
-An IPv4 TCP packet without IP options, fragments or SYN, as nearly all are, takes one `Struct.unpack`, and compiled
-(`_packet.pyx`) others, too, are read octet by octet; the rest goes through the views of `ip` and `tcp`. All ways give
-the same (a test holds them against each other).
+Nearly all packets are IPv4 TCP without IP options, fragments or SYN. A single `Struct.unpack` reads such a packet.
+The compiled `_packet.pyx` reads it octet by octet, and TCP SYNs and TCP over IPv6 as well. The views of `ip` and `tcp`
+read the rest. All three give equal results (a test compares them).
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class TcpFields:
 
 
 class Packet:
-    """What a packet says of itself. Ports are 0 where it has none (ICMP, later fragments).
+    """The fields of a packet. Ports are 0 for a packet without ports (ICMP, later fragments).
 
-    `identification` names the packet that a fragment is of; `later` tells a fragment that is not the first.
+    `identification` is the IP identification of a fragment; `later` is True for a fragment that is not the first.
     """
 
     __slots__ = ("_key", "destination_port", "dscp", "fragment", "identification", "later", "protocol", "source_port",
@@ -114,7 +114,7 @@ class Packet:
         return service_of_key(self._key)
 
     def is_for_a_group(self) -> bool:
-        """Whether it is multicast (or IPv4 broadcast, or of the addresses that nobody has)."""
+        """True for a multicast destination, and in IPv4 for a broadcast or reserved destination (224.0.0.0 and up)."""
         key = self._key
         first = key[1 + len(key) // 2]  # of the destination's octets
         return first >= _FIRST_GROUP if self.version == 4 else first == _GROUPS6
@@ -132,20 +132,20 @@ class Packet:
         return reverse_key(self._key)
 
     def answers(self, key: FlowKey) -> bool:
-        """Whether its sender is the flow's receiver, and its receiver the flow's sender."""
+        """True when the packet's sender is the flow's receiver, and its receiver the flow's sender."""
         return is_reverse(self._key, key)
 
 
 def analyse(octets: bytes) -> Packet:
-    """Read a packet; raise NotIp or MalformedPacket for octets that are none."""
+    """Read a packet; raise NotIp or MalformedPacket for octets that are no valid IP packet."""
     packet = quick(octets)
     return analyse_by_views(octets) if packet is None else packet
 
 
 def quick_plainly(octets: bytes) -> Packet | None:
-    """An IPv4 TCP packet without IP options, fragments or SYN; None for any other, or for none.
+    """Read an IPv4 TCP packet without IP options, fragments or SYN; None for any other octets.
 
-    Without `_plainly`, the one that runs.
+    `quick` is the compiled twin where there is a compiler, else this function.
     """
     if len(octets) < 40 or octets[0] != _PLAIN_IPV4 or octets[9] != PROTOCOL_TCP:
         return None
@@ -159,7 +159,7 @@ def quick_plainly(octets: bytes) -> Packet | None:
 
 
 def analyse_by_views(octets: bytes) -> Packet:
-    """The same for any IPv4 or IPv6 packet."""
+    """Read any IPv4 or IPv6 packet; raise NotIp or MalformedPacket for octets that are no valid IP packet."""
     ip = ip_view(octets)
     fragment = bool(ip.fragment_offset) or ip.more_fragments
     sport = dport = 0

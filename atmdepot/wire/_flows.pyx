@@ -17,7 +17,7 @@ cdef bytes made_key(
     int protocol, const unsigned char* source, Py_ssize_t source_size, int sport, const unsigned char* destination,
     Py_ssize_t destination_size, int dport,
 ):
-    """The key of numbers that fit and addresses that lie anywhere."""
+    """Write a flow key; the caller has checked that protocol and ports fit."""
     cdef bytes key = PyBytes_FromStringAndSize(NULL, source_size + destination_size + 5)
     cdef unsigned char* out = <unsigned char*>PyBytes_AS_STRING(key)
     out[0] = <unsigned char>protocol

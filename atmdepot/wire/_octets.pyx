@@ -1,4 +1,4 @@
-"""The compiled twin of `octets`, which tells what each function is for.
+"""The compiled twin of `octets`, whose docstrings describe the functions.
 
 Raw pointers are used only within lengths that were compared just before.
 """
@@ -31,7 +31,7 @@ def fold_crc(bint wanted):
     """Compute CRCs by carry-less multiplication, if it is wanted and the processor has it; else by tables.
 
     Returns:
-        Which it is from here on: True for carry-less multiplication.
+        True when carry-less multiplication is used from now on, False for tables.
 
     """
     global _folds
@@ -87,7 +87,7 @@ cpdef bytes vc_headers(uint32_t vpi, uint32_t vci):
     cdef bytes headers = new_octets(4 * HEADER)
     cdef unsigned char *out = <unsigned char *>PyBytes_AS_STRING(headers)
     cdef unsigned char check = hec(word)
-    # The HEC is linear: a bit of the header that is set always changes the same bits of it.
+    # The HEC is linear: a header bit that is set always flips the same HEC bits.
     put_header(out, word, check)
     put_header(out + HEADER, word | 2, check ^ 0x0E)
     put_header(out + 2 * HEADER, word | 1, check ^ 0x07)
@@ -121,14 +121,17 @@ cpdef bytes train(object sdu, bytes headers, bint clp):
 
 
 cdef Py_ssize_t train_size(Py_ssize_t length) noexcept nogil:
-    """The octets of the train of an SDU of a length."""
+    """The octets of the train of an SDU of `length` octets."""
     return (length + TRAILER + PAYLOAD - 1) // PAYLOAD * CELL
 
 
 cdef void write_train(
     unsigned char *out, const unsigned char *sdu, Py_ssize_t length, const unsigned char *headers,
 ) noexcept nogil:
-    """Write the train of an SDU of 1 to 65535 octets: `train_size` octets; `headers` are a cell's and the last one's."""
+    """Write the train of an SDU of 1 to 65535 octets: `train_size` octets.
+
+    `headers` holds two headers: that of all cells but the last, and that of the last cell.
+    """
     cdef Py_ssize_t cells = train_size(length) // CELL
     cdef unsigned char *cell = out
     cdef unsigned char *last = out + (cells - 1) * CELL
@@ -140,7 +143,7 @@ cdef void write_train(
         left -= PAYLOAD
         cell += CELL
     if cell < last:
-        # What is left and the trailer do not fit into one cell.
+        # The rest of the SDU and the trailer do not fit into the same cell, so the rest takes a cell of its own.
         memcpy(cell, headers, HEADER)
         write_rest(cell + HEADER, sdu, left)
         left = 0
@@ -151,7 +154,7 @@ cdef void write_train(
 
 
 cdef inline void write_rest(unsigned char *payload, const unsigned char *sdu, Py_ssize_t length) noexcept nogil:
-    """Write a payload that holds the last octets of an SDU, perhaps none, and zeros."""
+    """Write a payload that holds the last octets of an SDU (`length` may be 0) and zeros."""
     memcpy(payload, sdu, length)
     memset(payload + length, 0, PAYLOAD - length)
 
@@ -159,7 +162,7 @@ cdef inline void write_rest(unsigned char *payload, const unsigned char *sdu, Py
 # In.
 
 cpdef bytes headers_of(bytes cells):
-    len(cells)  # raises where there are none
+    len(cells)  # raises TypeError for None, which a `bytes` argument of Cython may be
     return cells
 
 

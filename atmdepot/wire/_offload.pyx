@@ -1,4 +1,4 @@
-"""The compiled twin of `offload`: cutting frames, merging packets. What each rule is for is told there.
+"""The compiled twin of `offload`: cutting frames, merging packets. The reason of each rule is given there.
 
 Raw pointers are used only within lengths that were compared just before.
 """
@@ -34,7 +34,7 @@ cdef struct VirtioNetHeader:
     uint16_t csum_offset
 
 cdef struct Head:
-    # Where the TCP header and the data begin.
+    # The offsets of the TCP header and of the data.
     Py_ssize_t tcp_at
     Py_ssize_t data_at
 
@@ -66,8 +66,8 @@ cdef inline uint64_t halves(uint64_t total) noexcept nogil:
 cdef uint64_t add(const unsigned char *at, Py_ssize_t length) noexcept nogil:
     """The sum of some octets as 16-bit words in the machine's order, not folded (RFC 1071 section 2), below 2^34.
 
-    It goes by 64 bits with the carry brought round, in two sums that do not wait for each other: nearly as fast as
-    vectors, which a compiler makes of simpler loops only at -O3.
+    It adds 64 bits at a time with end-around carry, in two independent sums, so that the processor can add them in
+    parallel. That is nearly as fast as vector code, which a compiler makes of simpler loops only at -O3.
     """
     cdef uint64_t one = 0, other = 0
     cdef uint64_t words[2]
@@ -128,7 +128,7 @@ def cut(frame):
 
 
 cdef bint append_packets(list packets, const unsigned char *frame, Py_ssize_t length) except -1:
-    """Append the packets of a frame; False when it has faults, or rare things that are left to the plain twin."""
+    """Append the packets of a frame; False for a faulty frame, or rare headers that are left to the plain twin."""
     cdef VirtioNetHeader header
     cdef Head head
     cdef const unsigned char *packet = frame + HEADER_LENGTH
@@ -169,7 +169,7 @@ cdef bint append_completed(
 cdef bint check_gso(
     const unsigned char *packet, Py_ssize_t length, VirtioNetHeader *header, Head *head,
 ) noexcept nogil:
-    """Whether everything fits; IPv6 extension headers do not here."""
+    """True when header and packet of a GSO frame agree; False for IPv6 extension headers, left to the plain twin."""
     cdef int kind = header.gso_type & ~GSO_ECN
     if kind == GSO_TCPV4:
         if length < 40 or packet[0] >> 4 != 4 or packet[9] != TCP or get16(packet + 6) & 0x3FFF:
@@ -194,7 +194,7 @@ cdef bint check_gso(
 cdef int append_segments(
     list packets, const unsigned char *packet, Py_ssize_t length, Py_ssize_t size, Head *head,
 ) except -1:
-    """Append all segments of a frame that was checked."""
+    """Append all segments of a frame that `check_gso` has accepted."""
     cdef Py_ssize_t begin = head.data_at, end, number = 0
     cdef bytes made
     while begin < length:
@@ -211,7 +211,7 @@ cdef void write_segment(
     unsigned char *out, const unsigned char *packet, Py_ssize_t packet_length, Py_ssize_t begin, Py_ssize_t end,
     Py_ssize_t number, Head *head,
 ) noexcept nogil:
-    """Write the `number`th segment of a frame: with its octets from `begin` to `end`."""
+    """Write the `number`th segment of a frame, which carries its octets from `begin` to `end`."""
     cdef Py_ssize_t tcp_at = head.tcp_at, length = head.data_at + end - begin
     cdef unsigned char *tcp = out + tcp_at
     cdef uint32_t partial
@@ -259,7 +259,7 @@ cdef int check_type(list packets, Py_ssize_t at) except -1:
 
 
 cdef Py_ssize_t run(list packets, Py_ssize_t at) except -1:
-    """How many packets, from one on that is there, are one frame."""
+    """The number of packets, from packet `at` on, that make a single frame; packet `at` must exist."""
     cdef Py_ssize_t last = min(PyList_GET_SIZE(packets), at + MAX_SEGMENTS) - 1, count = 1, octets, length, size
     cdef const unsigned char *first
     cdef const unsigned char *packet
@@ -284,7 +284,7 @@ cdef Py_ssize_t run(list packets, Py_ssize_t at) except -1:
 
 
 cdef bint can_be_first(const unsigned char *packet, Py_ssize_t length, Head *head) noexcept nogil:
-    """Whether a packet can be the first of a frame."""
+    """True when a packet can be the first of a frame."""
     if length < 40 + MIN_GSO_SIZE:
         return False
     if packet[0] == 0x45 and packet[9] == TCP and get16(packet + 6) & 0xBFFF == 0:
@@ -303,7 +303,7 @@ cdef bint is_like(
     const unsigned char *first, Py_ssize_t size, const unsigned char *packet, Py_ssize_t length, Py_ssize_t number,
     Head *head,
 ) noexcept nogil:
-    """Whether a packet can be the `number`th after the first, which has `size` octets of data."""
+    """True when a packet can be the `number`th after the first, which has `size` octets of data."""
     cdef Py_ssize_t at = head.tcp_at
     if not head.data_at < length <= head.data_at + size:
         return False
@@ -327,7 +327,7 @@ cdef bint is_like(
 
 
 cdef bint has_right_sums(const unsigned char *packet, Py_ssize_t length, Py_ssize_t tcp_at) noexcept nogil:
-    """Whether length and checksums are as `cut` makes them; it never makes FFFF, the other form of 0."""
+    """True when length and checksums are as `cut` makes them; `cut` never makes FFFF, the other form of 0."""
     if tcp_at == 20:
         if get16(packet + 2) != length or get16(packet + 10) == 0xFFFF or fold(add(packet, 20)) != 0xFFFF:
             return False
@@ -360,9 +360,9 @@ cdef bytes merged(list packets, Py_ssize_t at, Py_ssize_t count):
 
 
 cdef Py_ssize_t write_head(unsigned char *out, list packets, Py_ssize_t at, Py_ssize_t count) except -1:
-    """Write a run's virtio_net_hdr and, if it is more than one packet, the headers of the frame; return their length.
+    """Write a run's virtio_net_hdr and, for two or more packets, the headers of the frame; return their length.
 
-    What is left of each packet of the run after that many octets, less the virtio_net_hdr's, follows in the frame.
+    The frame continues with the rest of each packet of the run: its octets beyond the headers written here.
     """
     cdef const unsigned char *first = octets_of(packets, at)
     cdef const unsigned char *last = octets_of(packets, at + count - 1)

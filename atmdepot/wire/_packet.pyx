@@ -1,4 +1,4 @@
-"""The compiled twin of `packet.quick`: TCP over IPv4 and IPv6 without fragments and extension headers, SYNs included."""
+"""The compiled twin of `packet.quick`: TCP over IPv4 and IPv6 without fragments or extension headers, SYNs included."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
@@ -24,7 +24,7 @@ cdef inline unsigned int _u32(const unsigned char* at) noexcept nogil:
 
 
 cpdef Packet quick(bytes octets):
-    """Read a packet; None for one that is not of the usual kind: then `analyse_by_views` looks at it."""
+    """Read a TCP packet without fragments and extension headers; None for any other, which `analyse_by_views` reads."""
     cdef const unsigned char* ip = <const unsigned char*>PyBytes_AS_STRING(octets)
     cdef const unsigned char* tcp
     cdef Py_ssize_t size = PyBytes_GET_SIZE(octets), total, head, addresses, width, offset
@@ -71,8 +71,8 @@ cpdef Packet quick(bytes octets):
     return packet
 
 
-# Nobody keeps a packet for long, but for a fragment: so those before are taken again once they are free. Two, since a
-# loop over packets lets go of one only when it has got the next.
+# Callers keep no packet for long, except fragments, which do not come from here. So two earlier packets are reused once
+# no caller refers to them. Two, because a loop over packets releases the current packet only when it has the next.
 cdef Packet _last = Packet.__new__(Packet)
 cdef Packet _last_but_one = Packet.__new__(Packet)
 
@@ -80,7 +80,7 @@ cdef Packet _last_but_one = Packet.__new__(Packet)
 cdef Packet _new_packet():
     global _last, _last_but_one
     cdef Packet packet = _last_but_one
-    if (<PyObject*>packet).ob_refcnt > 2:  # somebody has it, beside `_last_but_one` and `packet`
+    if (<PyObject*>packet).ob_refcnt > 2:  # a caller refers to it, beside `_last_but_one` and `packet`
         packet = Packet.__new__(Packet)
     _last_but_one, _last = _last, packet
     if packet.tcp is None or (<PyObject*>packet.tcp).ob_refcnt > 1:
@@ -89,7 +89,7 @@ cdef Packet _new_packet():
 
 
 cdef object _window_scale(const unsigned char* area, Py_ssize_t size):
-    """The last window scale option before the end of options, or before one that is cut short; None without."""
+    """The last window scale option before the end of options or an option cut short; None without it."""
     cdef Py_ssize_t at = 0, length
     found = None
     while at < size and area[at] != OPTION_END:

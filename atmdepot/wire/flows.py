@@ -1,6 +1,6 @@
-"""Flows: a packet's protocol, addresses and ports, as its sender sees them, or a session's client.
+"""Flows: protocol, addresses and ports, as seen by the sender of a packet or the client of a session.
 
-In tables a flow is one `FlowKey`, a string of octets, which is quickly made, hashed and compared:
+Tables use a `FlowKey`, a string of octets that is quick to make, hash and compare:
 protocol 1 | source 4 or 16 | source port 2 | destination 4 or 16 | destination port 2.
 """
 
@@ -13,9 +13,9 @@ _SIZES = (13, 37)
 
 
 def flow_key_plainly(protocol: int, source: bytes, sport: int, destination: bytes, dport: int) -> FlowKey:
-    """The key of a flow; both addresses are of one version. Plain Python; without `_plainly`, the one that runs.
+    """The key of a flow; both addresses have the same IP version. `flow_key` is the compiled twin, if it is built.
 
-    Raises OverflowError for a protocol beyond 8 and a port beyond 16 bits.
+    Raises OverflowError for a protocol beyond 8 bits and a port beyond 16 bits.
     """
     return b"%c%b%b%b%b" % (protocol, source, sport.to_bytes(2, "big"), destination, dport.to_bytes(2, "big"))
 
@@ -29,29 +29,29 @@ def reverse_key_plainly(key: FlowKey) -> FlowKey:
 
 
 def is_reverse_plainly(key: FlowKey, other: FlowKey) -> bool:
-    """Whether two keys are of the same flow, as its two ends see it."""
+    """True when the two keys are those of the same flow as its two ends see it."""
     return reverse_key_plainly(key) == other
 
 
 def service_of_key_plainly(key: FlowKey) -> bytes:
-    """The destination address and port of the flow that a key is of, one behind the other."""
+    """The destination address and port of a key's flow, joined."""
     return key[1 + len(key) // 2:]
 
 
 def flow_of_key(key: FlowKey) -> Flow:
-    """The flow that a key is of."""
+    """The flow of a key."""
     half = 1 + len(key) // 2
     return (key[0], source_of_key(key), int.from_bytes(key[half - 2:half], "big"), destination_of_key(key),
             int.from_bytes(key[-2:], "big"))
 
 
 def source_of_key(key: FlowKey) -> bytes:
-    """The source address of the flow that a key is of."""
+    """The source address of a key's flow."""
     return key[1:len(key) // 2 - 1]
 
 
 def destination_of_key(key: FlowKey) -> bytes:
-    """The destination address of the flow that a key is of."""
+    """The destination address of a key's flow."""
     return key[1 + len(key) // 2:-2]
 
 

@@ -1,4 +1,4 @@
-"""ICMP errors: making those that tell a sender of the path's MTU, and reading which flow any of them is about.
+"""ICMP errors: make the errors that report the path's MTU to a sender, and read the flow that an error is about.
 
 RFC 792, RFC 1191; RFC 4443, RFC 8201.
 """
@@ -30,11 +30,11 @@ _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
 _UNREACHABLE_ICMPV6, _PACKET_TOO_BIG = 1, 2
 _IPV6_MIN_MTU = 1280
 _FIRST_GROUP = 224
-"""The first octet of IPv4 addresses of groups; above them stand reserved ones and that of broadcasts."""
+"""The first octet from which IPv4 addresses are multicast (224 to 239), reserved, or broadcast."""
 _ICMPV4_ERRORS = {3, 4, 5, 11, 12}
 _FIRST_INFORMATIONAL_ICMPV6 = 128
 _REDIRECT_ICMPV6 = 137
-"""Not an error by its number, but RFC 4443 section 2.4 (e.2) forbids to answer it all the same."""
+"""Not an error by its number, but RFC 4443 section 2.4 (e.2) forbids an ICMPv6 error in answer to it too."""
 _REDIRECT = bytes((_REDIRECT_ICMPV6,))
 _CS6 = 0xC0
 
@@ -44,9 +44,9 @@ _ERROR = Struct(">BBHI")
 def packet_too_big(octets: bytes, mtu: int, source: bytes) -> bytes | None:
     """The ICMP error that answers a packet greater than `mtu`, sent from `source` (4 or 16 octets).
 
-    None where the rules forbid an answer (RFC 1812 section 4.3.2.7, RFC 4443 section 2.4): to an ICMP error,
-    to a later fragment, to a packet from a group or nobody, and in IPv4 to one for a group. Raises
-    MalformedPacket when `octets` are no packet.
+    None where the rules forbid an answer (RFC 1812 section 4.3.2.7, RFC 4443 section 2.4): to an ICMP error, to a later
+    fragment, to a packet with a multicast or unspecified source, and in IPv4 to a packet with a multicast destination.
+    Raises MalformedPacket when `octets` are no packet.
     """
     ip = ip_view(octets)
     if ip.fragment_offset or not _may_answer(ip):
@@ -57,10 +57,10 @@ def packet_too_big(octets: bytes, mtu: int, source: bytes) -> bytes | None:
 
 
 class Quoted(NamedTuple):
-    """The packet that an ICMP error quotes, as far as it is there.
+    """The packet that an ICMP error quotes, as far as the error quotes it.
 
-    `ports` are those of TCP and UDP, source first; None where they are not in the quoted octets. A later fragment
-    (`later`) has none; it, and a first one, name their packet by `identification`.
+    `ports` are the TCP or UDP ports, source first; None where the quoted octets lack them, as for a later fragment
+    (`later`). All fragments of a packet have the same `identification`.
     """
 
     version: int
@@ -79,7 +79,7 @@ class Quoted(NamedTuple):
 
 
 def is_error(octets: bytes) -> bool:
-    """True for an ICMP or ICMPv6 error or a redirect, but for later fragments."""
+    """True for an ICMP or ICMPv6 error or a redirect, unless it is a later fragment."""
     try:
         ip = ip_view(octets)
     except MalformedPacket:
@@ -90,8 +90,8 @@ def is_error(octets: bytes) -> bool:
 def quoted_packet(octets: bytes) -> Quoted | None:
     """The packet that an ICMP error quotes; None for any other packet, and where the quoted headers are cut short.
 
-    Only 8 octets behind the IP header need be there (RFC 792), and the quoted packet may be cut, so its length is not
-    believed. IPv6 extension headers are walked to what they carry (RFC 8200 section 4).
+    An error quotes at least 8 octets behind the IP header (RFC 792) and may cut the packet, so the length field of the
+    quoted header is ignored. IPv6 extension headers are walked to the transport header (RFC 8200 section 4).
     """
     try:
         ip = ip_view(octets)
@@ -101,12 +101,12 @@ def quoted_packet(octets: bytes) -> Quoted | None:
         return None
     quoted = ip.payload[8:]
     if isinstance(ip, Ipv6View) and ip.payload[:1] == _REDIRECT:
-        return None  # it quotes in an option (RFC 4861 section 4.6.3), and means a neighbour only
+        return None  # it quotes in an option (RFC 4861 section 4.6.3), and concerns the link's neighbours only
     return _quoted_ipv4(quoted) or _quoted_ipv6(quoted)
 
 
 def says_unreachable(octets: bytes) -> bool:
-    """Tell whether an ICMP error says that a host or its network cannot be reached, as a router says of a dead host.
+    """True when an ICMP error reports a host or network as unreachable, as a router does for a dead host.
 
     RFC 792 and RFC 1812 section 5.2.7.1: type 3, codes 0, 1, 6 and 7; RFC 4443 section 3.1: type 1, codes 0 and 3.
     """
@@ -118,7 +118,7 @@ def says_unreachable(octets: bytes) -> bool:
 
 
 def quoted_flow(octets: bytes) -> Flow | None:
-    """The TCP or UDP flow, as its sender saw it, of the packet that an ICMP error quotes; None for anything else."""
+    """The TCP or UDP flow, as its sender saw it, of the packet that an ICMP error quotes; None for any other packet."""
     quoted = quoted_packet(octets)
     return None if quoted is None else quoted.flow()
 

@@ -1,4 +1,4 @@
-"""Checked views of IPv4 and IPv6 headers (RFC 791, RFC 8200): nothing is copied, nothing past the end is read."""
+"""Checked views of IPv4 and IPv6 headers (RFC 791, RFC 8200): they read fields in place, never past the end."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _IPV4 = Struct(">BBHHHBBH4s4s")
 _IPV6 = Struct(">IHBB16s16s")
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
 EXTENSIONS = {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS}
-"""The IPv6 extension headers that are walked (RFC 8200 section 4)."""
+"""The IPv6 extension headers that `header_chain` walks (RFC 8200 section 4)."""
 _MAX_EXTENSIONS = 16
 FIRST_FRAGMENT = b"\0\7"
 """The greatest value of offset, reserved bits and M flag (RFC 8200 section 4.5) in a first fragment."""
 
 
 class MalformedPacket(ValueError):
-    """A packet that is no IP, or whose headers are cut short or contradict its length."""
+    """A packet that is not IP, or whose headers are cut short or contradict its length."""
 
 
 class NotIp(MalformedPacket):
@@ -34,9 +34,9 @@ class NotIp(MalformedPacket):
 class HeaderChain(NamedTuple):
     """The end of a chain of IPv6 extension headers (RFC 8200 section 4).
 
-    `protocol` is what follows the last of them, at `offset`; of a later fragment, what its Fragment header names.
-    `fragment` is the offset of the Fragment header, or None. `fault` tells why the chain could not be read to its end,
-    and is empty when it could.
+    `protocol` is the protocol behind the last header, at `offset`; for a later fragment, the protocol that its Fragment
+    header names. `fragment` is the offset of the Fragment header, or None. `fault` says why the chain could not be read
+    to its end; it is empty when it could.
     """
 
     protocol: int
@@ -46,10 +46,10 @@ class HeaderChain(NamedTuple):
 
 
 def header_chain(octets: bytes, end: int) -> HeaderChain:
-    """Walk the extension headers of an IPv6 packet, of which `end` octets are there (40 at the least)."""
+    """Walk the extension headers of an IPv6 packet, of which `end` octets are present (at least 40)."""
     protocol, offset, fragment, later = octets[6], 40, None, False
     for _ in range(_MAX_EXTENSIONS):
-        # What follows a later fragment's header is the middle of the packet: no header to look for.
+        # Behind a later fragment's header comes the middle of the packet, which holds no header.
         if protocol not in EXTENSIONS or later:
             return HeaderChain(protocol, offset, fragment)
         if offset + 8 > end:
@@ -68,7 +68,7 @@ def header_chain(octets: bytes, end: int) -> HeaderChain:
 
 
 class Ipv4View:
-    """An IPv4 packet. Making one checks the version, the header's length and the total length."""
+    """An IPv4 packet. The constructor checks version, header length and total length."""
 
     __slots__ = ("header_length", "octets", "total_length")
 
@@ -97,7 +97,7 @@ class Ipv4View:
 
     @property
     def identification(self) -> int:
-        """Names the packet that fragments belong to."""
+        """The identification, the same in all fragments of a packet."""
         return int.from_bytes(self.octets[4:6], "big")
 
     @property
@@ -137,7 +137,7 @@ class Ipv4View:
 
     @property
     def payload_offset(self) -> int:
-        """Where the payload begins."""
+        """The offset of the payload in octets."""
         return self.header_length
 
     @property
@@ -147,12 +147,12 @@ class Ipv4View:
 
     @property
     def checksum_ok(self) -> bool:
-        """Whether the header's checksum is right."""
+        """True when the header's checksum is right."""
         return internet_checksum(self.octets[:self.header_length]) == 0
 
 
 class Ipv6View:
-    """An IPv6 packet; its extension headers are walked once, to the first that is none."""
+    """An IPv6 packet. The constructor checks it and walks its extension headers, once."""
 
     __slots__ = ("_fragment", "octets", "payload_offset", "protocol", "total_length")
 
@@ -198,13 +198,13 @@ class Ipv6View:
 
     @property
     def identification(self) -> int:
-        """The fragment header's, or 0."""
+        """The identification of the Fragment header; 0 without it."""
         at = self._fragment
         return 0 if at is None else int.from_bytes(self.octets[at + 4:at + 8], "big")
 
     @property
     def more_fragments(self) -> bool:
-        """The M flag of the fragment header."""
+        """The M flag of the Fragment header."""
         return self._fragment is not None and bool(self.octets[self._fragment + 3] & 1)
 
     @property
@@ -241,10 +241,10 @@ def ip_view(octets: bytes) -> Ipv4View | Ipv6View:
 
 
 def source_in(beginning: bytes) -> bytes | None:
-    """The source address and port, one behind the other, in the beginning of a TCP or UDP packet; else None.
+    """The source address and port, joined, from the beginning of a TCP or UDP packet; else None.
 
-    None, too, for a later fragment and an IPv6 packet with extension headers. Where the port is not there, the address
-    stands alone.
+    None as well for a later fragment and for an IPv6 packet with extension headers. The address alone when the octets
+    end before the port.
     """
     version = beginning[0] >> 4 if len(beginning) >= 24 else 0
     if version == 4 and beginning[9] in (PROTOCOL_TCP, PROTOCOL_UDP) and not int.from_bytes(beginning[6:8]) & 0x1FFF:
@@ -257,7 +257,7 @@ def source_in(beginning: bytes) -> bytes | None:
 
 
 def ip_packet(protocol: int, source: bytes, destination: bytes, payload: bytes, traffic_class: int = 0) -> bytes:
-    """A packet of our own, IPv4 or IPv6 by the length of its addresses, with a TTL of 64."""
+    """Make a packet, IPv4 or IPv6 by the length of its addresses, with a TTL of 64."""
     if len(source) == 16:
         head = _IPV6.pack(6 << 28 | traffic_class << 20, len(payload), protocol, _TTL, source, destination)
         return head + payload
@@ -266,11 +266,11 @@ def ip_packet(protocol: int, source: bytes, destination: bytes, payload: bytes, 
 
 
 def internet_checksum(octets: bytes) -> int:
-    """The Internet checksum (RFC 1071); 0 over octets that hold a right one."""
+    """The Internet checksum (RFC 1071); 0 over octets that hold a correct checksum."""
     if len(octets) % 2:
         octets = octets + b"\0"
-    # 2^16 is 1 modulo 2^16 - 1, so the ones' complement sum is the remainder of the whole number; but
-    # 0 and FFFF are the same number there, and only all-zero octets sum to 0.
+    # 2^16 is 1 modulo 2^16 - 1, so the ones' complement sum is the remainder of the whole number.
+    # 0 and FFFF are equal there; the sum is 0 only for all-zero octets, else FFFF.
     number = int.from_bytes(octets, "big")
     folded = number % 0xFFFF or (0xFFFF if number else 0)
     return folded ^ 0xFFFF
@@ -283,6 +283,6 @@ def address_text(packed: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def endpoint(address: bytes, port: int | None) -> str:
-    """An address, and the port if there is one, as text: `10.0.0.1:80`, `[::1]:80`, `::1`."""
+    """An address as text, with the port unless it is None: `10.0.0.1:80`, `[::1]:80`, `::1`."""
     text = address_text(address)
     return text if port is None else f"[{text}]:{port}" if ":" in text else f"{text}:{port}"

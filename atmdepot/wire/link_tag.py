@@ -1,14 +1,14 @@
-"""The tag of datagrams on a link with a key: 24 octets behind the cells, by which a receiver knows its peer's new ones.
+"""The tag of datagrams on a link with a key: 24 octets behind the cells, which prove origin and freshness.
 
-This project's own format::
+The format is this project's own::
 
     cells 53, once or more | counter 8 | tag 16
 
 The tag is keyed BLAKE2s (RFC 7693) of 16 octets over direction (1 octet), counter and cells. The direction is 0 from
-the end whose node's name comes first in the order of octets, 1 from the other. The counter grows with each datagram
-of a direction. It begins with the sender's wall clock in ns, so that it never repeats after a restart, as long as that
-clock does not go back; no sender has a datagram for each ns. A receiver takes each counter once, and none that is
-`WINDOW` or more behind the greatest (as RFC 4303 section 3.4.3). The cells are not encrypted.
+the end whose node's name sorts first, by octets, and 1 from the other end. The counter grows with each datagram of a
+direction. It begins with the sender's wall clock in ns and grows slower than that clock, so it never repeats after a
+restart unless the clock goes back. A receiver accepts each counter once, and rejects a counter that is `WINDOW` or more
+behind the greatest (as RFC 4303 section 3.4.3). The cells are not encrypted.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _COUNTER_SIZE, _DIGEST_SIZE = 8, 16
 
 
 class BadTag(ValueError):
-    """A datagram without a tag, or with another key's, another direction's or damaged."""
+    """A datagram without a tag, with the tag of another key or direction, or with a damaged tag."""
 
 
 class Replayed(ValueError):
-    """A datagram whose counter was taken before, or is too old to tell."""
+    """A datagram whose counter was accepted before, or is too old for the replay window."""
 
 
 def datagram_size(cells: int, *, tagged: bool) -> int:
-    """Octets of a datagram with so many cells, without the headers of UDP and IP."""
+    """Octets of a datagram with `cells` cells, without the headers of UDP and IP."""
     return CELL_SIZE * cells + TAG_SIZE * tagged
 
 
@@ -49,7 +49,7 @@ def tag_of(key: bytes, direction: int, counter: int, cells: bytes) -> bytes:
 
 
 def is_tagged_with(key: bytes, direction: int, datagram: bytes) -> bool:
-    """Tell a datagram whose tag was made with the key for the direction, new or not."""
+    """True when a datagram's tag was made with the key for the direction; the counter is not checked."""
     if len(datagram) < TAG_SIZE:
         return False
     cells, counter, digest = _split(datagram)
@@ -67,16 +67,16 @@ def _split(datagram: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 class ReplayWindow:
-    """The counters that were taken: the greatest, and which of the `WINDOW` - 1 before it."""
+    """The counters already accepted: the greatest, and a bit for each of the `WINDOW` - 1 below it."""
 
     __slots__ = ("_greatest", "_taken")
 
     def __init__(self) -> None:
         self._greatest = -1
-        self._taken = 0  # bit n is for the counter that is n less than the greatest
+        self._taken = 0  # bit n stands for the counter n below the greatest
 
     def take(self, counter: int) -> bool:
-        """Take a counter; False when it was taken before, or is too old."""
+        """Accept a counter; False when it was accepted before, or is too old."""
         ahead = counter - self._greatest
         if ahead > 0:
             self._taken = (self._taken << min(ahead, WINDOW) | 1) & (1 << WINDOW) - 1
@@ -90,7 +90,7 @@ class ReplayWindow:
 
 
 class LinkTag:
-    """One end of a link with a key: it tags what is sent, and proves what is received."""
+    """An end of a link with a key: it tags datagrams to send, and verifies received datagrams."""
 
     __slots__ = ("_counter", "_key", "_received", "_sent", "_window")
 

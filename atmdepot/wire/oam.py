@@ -15,7 +15,7 @@ import crcmod
 from atmdepot.wire.cell import PAYLOAD_SIZE
 
 UNUSED = 0x6A
-"""What unused octets hold."""
+"""The value of unused octets."""
 FUNCTION_FIELD_SIZE = 45
 
 # crcmod takes no width of 10: the polynomial 0x633 shifted to the top of 16 bits gives the CRC-10 there.
@@ -23,7 +23,7 @@ _crc16 = crcmod.mkCrcFun(0x10000 | (0x633 << 6) & 0xFFFF, initCrc=0, rev=False, 
 
 
 class OamType(IntEnum):
-    """The first 4 bits."""
+    """OAM types, the first 4 bits of the payload."""
 
     FAULT_MANAGEMENT = 0b0001
     PERFORMANCE_MANAGEMENT = 0b0010
@@ -48,7 +48,7 @@ class OamPayload(NamedTuple):
     field: bytes
 
     def pack(self) -> bytes:
-        """The 48 octets; a short field is filled with 6A; raise ValueError when one is too long."""
+        """The 48 octets, a short field filled up with 6A; raise ValueError when a number or the field is too long."""
         if len(self.field) > FUNCTION_FIELD_SIZE or not (0 <= self.type < 16 and 0 <= self.function < 16):
             raise ValueError("an OAM payload has two 4-bit numbers and a field of at most 45 octets")
         filled = self.field.ljust(FUNCTION_FIELD_SIZE, bytes((UNUSED,)))
@@ -67,8 +67,8 @@ class OamPayload(NamedTuple):
 
 def crc10(octets: bytes) -> int:
     """CRC-10 (x^10+x^9+x^5+x^4+x+1) of 46 octets and the 6 zero bits that follow them (374 bits)."""
-    # 46 octets and 6 bits are 374 bits; feeding a whole octet of zeros would be 2 bits too many, so the
-    # register is moved on by 6 bits by hand.
+    # 46 octets and 6 bits are 374 bits. A whole octet of zeros would be 2 bits too many for the CRC function, so the
+    # loop shifts the register by 6 zero bits.
     register = int(_crc16(octets)) >> 6
     for _ in range(6):
         register = (register << 1) ^ (0x633 if register & 0x200 else 0)

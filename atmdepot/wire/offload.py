@@ -1,14 +1,14 @@
-"""TCP segmentation offload: frames that the kernel hands over whole are cut, packets that it may have whole are merged.
+"""TCP segmentation offload: cut the GSO frames that the kernel hands over, merge packets into GSO frames for it.
 
-A frame is a virtio_net_hdr (virtio 1.2, 5.1.6) and an IP packet, as a TUN device with IFF_VNET_HDR has them. The packet
-may hold the data of many segments (GSO), and its checksum may be left to be completed.
+A frame is a virtio_net_hdr (virtio 1.2, 5.1.6) and an IP packet, as a TUN device with IFF_VNET_HDR carries them. The
+packet may hold the data of many segments (GSO), and its checksum may still have to be completed.
 
-`cut` gives what a sender without offload would have sent: to the octet what the kernel makes where it has to segment
-itself (net/ipv4/tcp_offload.c, af_inet.c). `coalesce` is its inverse, and merges only what `cut` gets back: segments
-that follow one another in the burst, so no packet ever overtakes another.
+`cut` gives the packets that a sender without offload would have sent: octet for octet the packets of the kernel's own
+segmentation (net/ipv4/tcp_offload.c, af_inet.c). `coalesce` is its inverse. It merges only packets that `cut` would
+restore: segments that follow each other in the burst, so no packet overtakes another.
 
-All of it is here in plain Python. Where `_offload.pyx` is compiled, it does the work; a frame that it finds fault with
-comes here to be told why.
+This module is plain Python. Where `_offload.pyx` is compiled, it does the work, and passes on to this module the frames
+that are faulty, for the error message, or have IPv6 extension headers.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ NEEDS_CSUM, DATA_VALID = 1, 2
 GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_ECN = 0, 1, 4, 0x80
 
 MAX_MERGED = 65535
-"""The octets of the greatest IP packet that is made by merging."""
+"""Octets of the greatest IP packet that merging makes."""
 MAX_SEGMENTS = 512
-"""The segments of the greatest: one system call takes no more than 1024 parts."""
+"""Segments of a merged packet at most: a system call takes at most 1024 parts."""
 MIN_GSO_SIZE = 8
-"""Linux sends no TCP segments with less data, but the last of a frame (TCP_MIN_GSO_SIZE)."""
+"""Least octets of data in a TCP segment of Linux (TCP_MIN_GSO_SIZE), except in the last segment of a frame."""
 
-# In the byte order of the machine, as devices are that nobody asked for another.
+# In the machine's byte order, the default of a device; this project requests no other order.
 _VIRTIO_NET_HDR = Struct("=BBHHHH")
 _TCP_FLAGS, _TCP_CHECKSUM = 13, 16
 _ENDS = FIN | PSH
 _HOP_BY_HOP, _ROUTING, _DESTINATION_OPTIONS = 0, 43, 60
 
 Frame = tuple[bytes, int]
-"""What is written to the device in one go: its octets, virtio_net_hdr and all, and how many packets are in it."""
+"""A single write to the device: its octets, virtio_net_hdr included, and the number of packets in it."""
 
 
 class VirtioNetHeader(NamedTuple):
-    """What stands in front of every packet: what is left to be done with it."""
+    """The header in front of every packet: it says which work on the packet is still to be done."""
 
     flags: int = 0
     gso_type: int = GSO_NONE
@@ -56,7 +56,7 @@ class VirtioNetHeader(NamedTuple):
     csum_offset: int = 0
 
     def pack(self) -> bytes:
-        """Its 10 octets."""
+        """The 10 octets of the header."""
         return _VIRTIO_NET_HDR.pack(*self)
 
 
@@ -66,9 +66,9 @@ HEADER_LENGTH = _VIRTIO_NET_HDR.size
 # From the kernel.
 
 def cut_plainly(frame: bytes | bytearray | memoryview) -> list[bytes]:
-    """The IP packets of a frame, complete; raise MalformedPacket when its header and its packet contradict each other.
+    """The complete IP packets of a frame; raise MalformedPacket when its header and its packet contradict each other.
 
-    There are at most 8192, as a frame has at most 64 KB.
+    There are at most 8192 packets, since a frame has at most 64 KB.
     """
     if len(frame) <= HEADER_LENGTH:
         raise MalformedPacket(f"no packet in a frame of {len(frame)} octets")
@@ -84,7 +84,7 @@ def cut_plainly(frame: bytes | bytearray | memoryview) -> list[bytes]:
 
 
 def _completed(packet: bytes, header: VirtioNetHeader) -> bytes:
-    """The packet with its checksum, in whose place the pseudo header's sum stands (skb_checksum_help: never 0)."""
+    """The packet with its checksum completed; the field holds the pseudo header's sum (skb_checksum_help: never 0)."""
     at = header.csum_start + header.csum_offset
     if at + 2 > len(packet):
         raise MalformedPacket(f"a checksum at {at} in {len(packet)} octets")
@@ -93,7 +93,7 @@ def _completed(packet: bytes, header: VirtioNetHeader) -> bytes:
 
 
 def _check_gso(packet: bytes, header: VirtioNetHeader) -> tuple[int, int]:
-    """Where the TCP header and the data of a GSO frame begin; raise MalformedPacket unless everything fits."""
+    """The offsets of TCP header and data in a GSO frame; raise MalformedPacket when header and packet disagree."""
     ip = ip_view(packet)
     if header.gso_type & ~GSO_ECN != (GSO_TCPV4 if isinstance(ip, Ipv4View) else GSO_TCPV6):
         raise MalformedPacket(f"GSO type {header.gso_type:#04x} of an IPv{packet[0] >> 4} packet")
@@ -110,7 +110,7 @@ def _check_gso(packet: bytes, header: VirtioNetHeader) -> tuple[int, int]:
 
 
 def _tcp_at(packet: bytes, ip: Ipv4View | Ipv6View) -> int:
-    """Where the TCP header is, behind no other IPv6 extensions than those that may stand in every segment."""
+    """The offset of the TCP header; only IPv6 extension headers that every segment may carry can precede it."""
     if isinstance(ip, Ipv4View):
         protocol, at, fragment = ip.protocol, ip.header_length, bool(ip.more_fragments or ip.fragment_offset)
     else:
@@ -123,7 +123,7 @@ def _tcp_at(packet: bytes, ip: Ipv4View | Ipv6View) -> int:
 
 
 def _segment(packet: bytes, begin: int, end: int, number: int, tcp_at: int, data_at: int) -> bytes:
-    """The `number`th segment of a frame: with its octets from `begin` to `end`."""
+    """The `number`th segment of a frame, which carries its octets from `begin` to `end`."""
     head = bytearray(packet[:data_at])
     length = data_at + end - begin
     _set_length(head, length)
@@ -136,7 +136,7 @@ def _segment(packet: bytes, begin: int, end: int, number: int, tcp_at: int, data
         head[tcp_at + _TCP_FLAGS] &= ~CWR
     if end < len(packet):
         head[tcp_at + _TCP_FLAGS] &= ~_ENDS
-    # Here stands the sum of the pseudo header with the frame's length. It must be that with the segment's.
+    # The field holds the pseudo header's sum with the frame's length; replace that by the segment's length.
     partial = _get16(head, tcp_at + _TCP_CHECKSUM) + 0xFFFF - (len(packet) - tcp_at) + length - tcp_at
     _put16(head, tcp_at + _TCP_CHECKSUM, partial % 0xFFFF)
     octets = bytes(head) + packet[begin:end]
@@ -149,10 +149,10 @@ def _segment(packet: bytes, begin: int, end: int, number: int, tcp_at: int, data
 def coalesce_plainly(packets: Sequence[bytes]) -> list[Frame]:
     """The frames in which packets are handed to the kernel, in order.
 
-    Packets that follow one another are one frame when the kernel, should it cut that again, gets the same packets: TCP
-    segments of one flow with right checksums and no gap, whose headers are the same but for IPv4 identifications that
-    count up; all of one size but the last, which may have less data, and alone may have PSH or FIN. Others pass as
-    they are.
+    Adjacent packets become a single frame when the kernel would cut that frame into the same packets: TCP segments of a
+    flow with right checksums and no gap, and with equal headers except for IPv4 identifications that count up. All have
+    the same size except the last, which may be shorter; only the last may have PSH or FIN. Other packets pass
+    unchanged.
     """
     frames, at = [], 0
     while at < len(packets):
@@ -163,7 +163,7 @@ def coalesce_plainly(packets: Sequence[bytes]) -> list[Frame]:
 
 
 class _First:
-    """The first segment of a frame: what the others must be like."""
+    """The first segment of a frame, with which the later segments are compared."""
 
     __slots__ = ("constant", "data_at", "identification", "mask", "sequence", "size", "tcp_at")
 
@@ -175,7 +175,7 @@ class _First:
         self.identification = _get16(packet, 4)
 
     def is_like(self, packet: bytes, number: int) -> bool:
-        """Whether a packet can be the `number`th after this one."""
+        """True when a packet can be the `number`th segment after this."""
         return (self.data_at < len(packet) <= self.data_at + self.size
                 and int.from_bytes(packet[:self.data_at], "big") & self.mask == self.constant
                 and _get32(packet, self.tcp_at + 4) == (self.sequence + number * self.size) & 0xFFFFFFFF
@@ -184,7 +184,7 @@ class _First:
 
 
 def _run(packets: Sequence[bytes], at: int) -> int:
-    """How many packets, from one on, are one frame."""
+    """The number of packets, from packet `at` on, that make a single frame."""
     first = _first(packets[at])
     if first is None or at + 1 == len(packets):
         return 1
@@ -202,7 +202,7 @@ def _run(packets: Sequence[bytes], at: int) -> int:
 
 
 def _first(packet: bytes) -> _First | None:
-    """A packet as the first of a frame; None when it can be none."""
+    """A packet as the first of a frame; None when it cannot begin a frame."""
     if len(packet) < 40 + MIN_GSO_SIZE:
         return None
     if packet[0] == 0x45 and packet[9] == PROTOCOL_TCP and packet[6:8] in (b"\0\0", b"\x40\0"):
@@ -220,7 +220,7 @@ def _first(packet: bytes) -> _First | None:
 
 @lru_cache(maxsize=32)
 def _constant_bits(tcp_at: int, data_at: int) -> int:
-    """A mask for headers: of what all segments of a frame have in common."""
+    """The mask of the header bits that all segments of a frame have in common."""
     mask = bytearray(b"\xFF" * data_at)
     for begin, end in ((2, 6), (10, 12)) if tcp_at == 20 else ((4, 6),):
         mask[begin:end] = bytes(end - begin)
@@ -231,7 +231,7 @@ def _constant_bits(tcp_at: int, data_at: int) -> int:
 
 
 def _has_right_sums(packet: bytes, tcp_at: int) -> bool:
-    """Whether length and checksums are as `cut` makes them; it never makes FFFF, the other form of 0."""
+    """True when length and checksums are as `cut` makes them; `cut` never makes FFFF, the other form of 0."""
     if tcp_at == 20:
         if _get16(packet, 2) != len(packet) or _get16(packet, 10) == 0xFFFF or internet_checksum(packet[:20]):
             return False
@@ -242,7 +242,7 @@ def _has_right_sums(packet: bytes, tcp_at: int) -> bool:
 
 
 def _pseudo_header(head: bytes | bytearray, tcp_at: int, length: int) -> bytes:
-    """What the TCP checksum covers beside the segment (RFC 9293 section 3.1), for a packet of a length."""
+    """The pseudo header, which the TCP checksum covers beside the segment (RFC 9293 section 3.1)."""
     addresses = head[12:20] if tcp_at == 20 else head[8:40]
     return bytes(addresses) + (PROTOCOL_TCP << 16 | length - tcp_at).to_bytes(4, "big")
 

@@ -1,14 +1,14 @@
 """The statistics that an edge node sends to the depot each second, an AAL5 SDU on the VP's management VC.
 
-This project's own format, since the patent leaves it open; 68 octets, so two cells::
+The format is this project's own, since the patent leaves it open: 68 octets, which take two cells::
 
     magic "ADST" 4 | version 1 | server 1 | cores 2 | sequence 4 | flows 4
     packets in 8 | packets out 8 | octets in 8 | octets out 8 | load 4 | connect time 4 | time 8
     fillers sent 2 | idle received 2
 
-A later version only appends: it has these fields at these places, and more octets behind them. So a reader takes a
-report of its own version if the length is right, and one of a later version if it is longer; it leaves alone what is
-appended. `layouts.STATISTICS`, the Scapy layer and the Lua dissector read it in the same way.
+A later version only appends: it keeps these fields at these offsets and adds octets behind them. A reader accepts a
+report of its own version if the length is right, and a report of a later version if it is longer; it ignores the
+appended octets. `layouts.STATISTICS`, the Scapy layer and the Lua dissector follow the same rule.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SIZE = _LAYOUT.size
 
 
 class ServerState(IntEnum):
-    """What the edge node met when it last connected to its server."""
+    """The result of the edge node's last connection to its server."""
 
     UNKNOWN = 0
     ACCEPTS = 1
@@ -33,12 +33,12 @@ class ServerState(IntEnum):
 
 
 class Statistics(NamedTuple):
-    """A report: `in` is towards the server; load in thousandths of the load average; connect time in microseconds.
+    """A report. `in` is towards the server; load in thousandths of the load average; connect time in microseconds.
 
-    Of a server that is silent the connect time is what was waited for it in vain.
-    `time` is the edge node's clock in ns, for what is measured between two reports. Of the datagrams of full length
-    that the edge node has sent, and of the idle cells that it has received, the lower 16 bits are told. Of a report of
-    a later version this holds the fields that are known here, and a server's state that is not known is UNKNOWN.
+    For a SILENT server the connect time is the time waited in vain. `time` is the edge node's clock in ns, so that a
+    reader can measure between two reports. `fillers_sent` and `idle_received` are the lower 16 bits of the counts of
+    full-length datagrams sent and idle cells received. A report of a later version is cut to the fields known here, and
+    an unknown server state becomes UNKNOWN.
     """
 
     server: ServerState
@@ -56,12 +56,12 @@ class Statistics(NamedTuple):
     idle_received: int = 0
 
     def pack(self) -> bytes:
-        """The 68 octets, in this version of the format."""
+        """The 68 octets of a report in this version of the format."""
         return _LAYOUT.pack(MAGIC, VERSION, *self)
 
     @classmethod
     def unpack(cls, sdu: bytes) -> Statistics:
-        """Read a report of this version or a later one; raise ValueError, which says why, when it is none."""
+        """Read a report of this or a later version; raise ValueError, which says why, for any other SDU."""
         _check(sdu)
         _, version, server, *rest = _LAYOUT.unpack_from(sdu)
         is_later = version > VERSION and server > max(ServerState)
@@ -69,7 +69,7 @@ class Statistics(NamedTuple):
 
 
 def is_statistics(sdu: bytes) -> bool:
-    """Whether an SDU is a report, by its size, magic and version."""
+    """True when an SDU is a report, by its size, magic and version."""
     try:
         _check(sdu)
     except ValueError:

@@ -1,1 +1,1 @@
-# Compiled as it stands; nothing in it needs C types.
+# An empty .pxd: the module is compiled unchanged, without C types.

@@ -1,4 +1,4 @@
-"""A checked view of the TCP header (RFC 9293): nothing is copied, nothing past the end is read."""
+"""A checked view of the TCP header (RFC 9293), which reads fields in place and never past the end; RST, keep-alive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OPTION_END, _OPTION_NOP, _OPTION_MSS, _OPTION_WINDOW_SCALE = 0, 1, 2, 3
 
 
 class TcpView:
-    """A TCP segment. Making one checks that the header, options included, is there."""
+    """A TCP segment. The constructor checks that the header, options included, is complete."""
 
     __slots__ = ("header_length", "octets")
 
@@ -44,7 +44,7 @@ class TcpView:
 
     @property
     def acknowledgment(self) -> int:
-        """The acknowledgment number (of no meaning without ACK)."""
+        """The acknowledgment number (meaningless without ACK)."""
         return int.from_bytes(self.octets[8:12], "big")
 
     @property
@@ -54,7 +54,7 @@ class TcpView:
 
     @property
     def window(self) -> int:
-        """The window as it stands, not scaled."""
+        """The window field, not scaled."""
         return int.from_bytes(self.octets[14:16], "big")
 
     @property
@@ -64,7 +64,7 @@ class TcpView:
 
     @property
     def options(self) -> dict[int, bytes]:
-        """Kind and content of the options, up to the first that is cut short."""
+        """Kind and content of the options, up to the first option that is cut short."""
         found: dict[int, bytes] = {}
         area, at = self.octets[20:self.header_length], 0
         while at < len(area) and area[at] != _OPTION_END:
@@ -109,9 +109,9 @@ def reset_for(octets: bytes) -> bytes:
 def keep_alive_for(octets: bytes) -> bytes:
     """The keep-alive (RFC 9293 section 3.8.4) that the sender of a TCP packet could send in its place.
 
-    It has the packet's header with its options (a receiver of timestamps wants them, RFC 7323 section 3.2), no data,
-    and a number before what is expected, so that it is acknowledged whatever the receiver has. Raises MalformedPacket
-    when `octets` are no TCP packet.
+    It has the packet's header and options (a receiver that uses timestamps needs them, RFC 7323 section 3.2) and no
+    data. Its sequence number is the packet's minus 1, which is below the receiver's next expected number, so the
+    receiver acknowledges it. Raises MalformedPacket when `octets` are no TCP packet.
     """
     ip = ip_view(octets)
     tcp = TcpView(ip.payload)
@@ -128,5 +128,5 @@ def _packet(source: bytes, destination: bytes, segment: bytes) -> bytes:
 
 
 def flags_text(flags: int) -> str:
-    """The flags in letters, as `S.` for SYN+ACK."""
+    """The flags as letters: `S.` for SYN+ACK."""
     return "".join(letter for bit, letter in _LETTERS.items() if flags & bit) or "none"

@@ -1,1 +1,1 @@
-"""What an ATM node does with cells, without sockets or clock."""
+"""The cell handling of an ATM node, without sockets or clock."""

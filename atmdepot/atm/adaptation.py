@@ -1,7 +1,7 @@
-"""The IP/ATM adaptation block of figure 7, for one link: packets to cells on a VC, and cells back to packets.
+"""The IP/ATM adaptation block of figure 7 for a link: packets to cells on a VC, and cells back to packets.
 
-Depot and edge node both stand on it. Nothing here touches a socket: cells to be sent gather in `cells_out` until the
-caller takes them, once for each burst.
+Both depot and edge node use it. It touches no socket: cells to be sent gather in `cells_out` until the caller takes
+them, once for each burst.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _DAMAGE = (DropReason.CRC_ERROR, DropReason.LENGTH_ERROR, DropReason.REASSEMBLY_
 
 
 class PathCondition(NamedTuple):
-    """PDUs that came whole, that came damaged, and that came with congestion experienced (EFCI).
+    """Counts of a link: PDUs received whole, damaged, and with congestion experienced (EFCI).
 
-    And the datagrams of full length with idle cells that were sent, and the idle and unassigned cells that came.
+    `fillers_sent` counts the full-length datagrams of idle cells sent, `idle_received` the idle and unassigned cells
+    received.
     """
 
     whole: int = 0
@@ -39,14 +40,14 @@ class PathCondition(NamedTuple):
     idle_received: int = 0
 
     def share_since(self, earlier: PathCondition) -> float:
-        """Of the PDUs since `earlier`, the share that was damaged or met congestion: 0 to 1."""
+        """The share of the PDUs since `earlier` that were damaged or met congestion: 0 to 1."""
         whole, damaged = self.whole - earlier.whole, self.damaged - earlier.damaged
         bad = damaged + self.congested - earlier.congested
         return bad / (whole + damaged) if whole + damaged > 0 else 0.0
 
 
 class LinkAdaptation:
-    """One link as an ATM end point sees it."""
+    """A link as an ATM end point sees it."""
 
     def __init__(self, name: str, interface: Interface, table: VcTable, *, timeout: int, max_octets: int) -> None:
         """Adapt packets to the VCs of `table`; times in ns."""
@@ -73,13 +74,13 @@ class LinkAdaptation:
         self.cells_out.append(train)
 
     def fill(self, cells: int) -> bytes:
-        """So many idle cells, which are counted as sent: a datagram of full length."""
+        """Make a full-length datagram of `cells` idle cells, and count them as sent."""
         self.fillers_sent += 1
         self.tx_cells += cells
         return IDLE_CELL * cells
 
     def take_cells(self) -> bytes:
-        """The cells to send, in order; they are the caller's now."""
+        """Remove and return the cells to send, in order."""
         trains = self.cells_out
         if len(trains) == 1:
             return trains.pop()
@@ -88,7 +89,7 @@ class LinkAdaptation:
         return cells
 
     def receive(self, cells: bytes, now: int) -> list[Sdu]:
-        """The packets that `cells` complete, each with the VC it came on."""
+        """Reassemble `cells`: return the packets that they complete, each with its VC."""
         self.rx_cells += len(cells) // CELL_SIZE
         sdus = self.reassembler.receive(cells, now)
         all_plain = True
@@ -100,7 +101,7 @@ class LinkAdaptation:
         return sdus if all_plain else [sdu for sdu in sdus if self._decapsulate(sdu)]
 
     def _decapsulate(self, sdu: Sdu) -> bool:
-        """Leave the packet of an SDU in it; False (and counted) when it has none."""
+        """Reduce an SDU to the packet in it; return False, and count a drop, when it carries no IP packet."""
         if sdu.vc.encapsulation is _VC_MUX:
             return True
         try:
@@ -114,13 +115,13 @@ class LinkAdaptation:
         return True
 
     def condition(self) -> PathCondition:
-        """How the way here has been, in totals: the caller takes the difference of two."""
+        """The condition of the path to this end, in totals; a caller compares two of them."""
         damaged = sum(self.drops[reason] for reason in _DAMAGE)
         return PathCondition(self.rx_pdus, damaged, self.rx_congested, self.fillers_sent,
                              self.reassembler.unassigned_cells)
 
     def close(self, vc: Vc) -> None:
-        """Close a VC and drop what is held of it."""
+        """Close a VC and drop its unfinished PDU."""
         self.table.remove(vc)
         self.reassembler.forget(vc)
 

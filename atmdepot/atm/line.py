@@ -1,6 +1,6 @@
-"""One direction of an emulated line: impairments, then the line's rate, then its delay.
+"""A direction of an emulated line: impairments, then the line's rate, then its delay.
 
-Everything is drawn from a seeded generator and everything takes `now`, so a run can be repeated cell for cell.
+A seeded generator draws all random values, and the time is an argument (`now`), so a run can be repeated cell for cell.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_QUEUE = 8192
 _GRAIN = 50_000
-"""Where several cells leave in so many ns, they leave together: a loop cannot wake up for each cell of an OC-3."""
+"""Cells that leave within this span (ns) leave together: a loop cannot wake up for each cell of an OC-3."""
 _NS = 1_000_000_000
 _HEADER_BITS = HEADER_SIZE * 8
 _PAYLOAD_BITS = (CELL_SIZE - HEADER_SIZE) * 8
@@ -29,7 +29,7 @@ _MAX_OCTETS_UNDER_WAY = 64 * 2**20
 
 
 class Trials:
-    """Independent trials of one probability; only the hits cost anything, since the gaps between them are drawn."""
+    """Independent trials with the same probability. Only hits cost time, since the gaps between them are drawn."""
 
     __slots__ = ("_next", "_probability", "_random")
 
@@ -44,11 +44,11 @@ class Trials:
             return _NEVER
         if self._probability >= 1:
             return 0
-        # The least probabilities that a float can hold make gaps that it cannot.
+        # The least probabilities of a float make gaps beyond its range (infinity), which `int` would refuse.
         return int(min(_NEVER, math.log(1.0 - self._random.random()) / math.log1p(-self._probability)))
 
     def hits(self, count: int) -> list[int]:
-        """Which of the next `count` trials hit, as positions from 0."""
+        """The hits among the next `count` trials, as positions from 0."""
         found = []
         while self._next < count:
             found.append(self._next)
@@ -73,7 +73,7 @@ class Impairments:
         self.misinserted = self.reordered = self.bits_flipped = 0
 
     def apply(self, cells: bytes) -> bytes:
-        """What comes out of the line for `cells` (a multiple of 53 octets)."""
+        """Impair `cells` (a multiple of 53 octets): return the cells that come out of the line."""
         train = [cells[at:at + CELL_SIZE] for at in range(0, len(cells), CELL_SIZE)]
         for position in reversed(self._loss.hits(len(train))):
             self._drops.count(DropReason.LINE_LOSS, octets=train.pop(position))
@@ -85,14 +85,14 @@ class Impairments:
         return bytes(out)
 
     def _misinsert(self, train: list[bytes]) -> None:
-        """A stray payload, of a cell that passed before, turns up under a VC's header with a good HEC."""
+        """Insert stray cells: the payload of an earlier cell under the header of a VC, with a good HEC."""
         for position in reversed(self._misinsertion.hits(len(train))):
             stray, self._stray = self._stray, train[position][HEADER_SIZE:]
             train.insert(position, train[position][:HEADER_SIZE] + stray)
             self.misinserted += 1
 
     def _reorder(self, train: list[bytes]) -> None:
-        """A cell overtakes cells of other VCs, never one of its own: ATM keeps the order within a VC (I.150)."""
+        """Let cells overtake cells of other VCs, never of their own: ATM keeps the order within a VC (I.150)."""
         for position in self._reordering.hits(len(train)):
             vc = _vc_bits(train[position])
             target = position
@@ -132,16 +132,16 @@ class _Train:
 
 
 class Line:
-    """A direction with a rate, a delay and impairments: cells enter, and each leaves when its time has come.
+    """A direction with a rate, a delay and impairments: cells enter, and each cell leaves at its time.
 
-    With a rate, one cell leaves each cell time (1/rate), at the end of its own. Without it, cells that entered together
-    leave together, after the delay. Whoever calls `leave` late gets at most `burst` cells at once, so that a short
-    buffer at the far end (256 datagrams at a router of Dynamips') can take them; the line then goes on from there, and
-    `lost` counts the cells that it could have sent in the time that has passed.
+    With a rate, a cell leaves at the end of each cell time (1/rate). Without a rate, cells that entered together leave
+    together, after the delay. After a late wake-up `leave` returns at most `burst` cells at once, so that a short
+    buffer at the far end (256 datagrams at a Dynamips router) can hold them. The line then continues from that time,
+    and `lost` counts the cells that it could have sent in the time missed.
     """
 
     def __init__(self, settings: LineSettings, drops: Drops) -> None:
-        """Make a line that drops what finds its queue (in cells) full."""
+        """Make a line; it drops the cells for which its queue (in cells) has no room."""
         self.rate = int(settings.rate or 0)
         self.delay = int(settings.delay or 0)
         self.queue = settings.queue or DEFAULT_QUEUE
@@ -149,14 +149,14 @@ class Line:
         self.lost = 0
         self.impairments = Impairments(settings, drops) if settings.impaired else None
         self._drops = drops
-        self._slip = 0  # ns by which the line's own time is behind
+        self._slip = 0  # ns by which the line's own time is behind, because of late wake-ups
         self._free_at = self._remainder = 0  # when the line comes free, in its own time
         self._look_at = 0
         self._trains: deque[_Train] = deque()
         self._octets_under_way = 0
 
     def enter(self, cells: bytes, now: int) -> None:
-        """Send cells (a multiple of 53 octets) into the line, from which `leave` has taken what was due at `now`."""
+        """Send cells (a multiple of 53 octets) into the line; the caller has called `leave` for `now` before."""
         if self.impairments is not None:
             cells = self.impairments.apply(cells)
         if self.rate and (excess := len(cells) // CELL_SIZE - self._room(now)) > 0:
@@ -170,15 +170,15 @@ class Line:
             self._trains.append(self._scheduled(cells, now - self._slip))
 
     def _room(self, now: int) -> int:
-        """Cells that the queue still takes."""
+        """The number of cells for which the queue has room."""
         return max(0, self.queue - self.waiting(now))
 
     def waiting(self, now: int) -> int:
-        """Cells that have not left the sender yet."""
+        """The number of cells that have not left the sender yet."""
         return -(-max(0, self._free_at + self._slip - now) * self.rate // _NS)
 
     def _scheduled(self, cells: bytes, time: int) -> _Train:
-        """A train with its place in the line's time; in integers, with the remainder carried on."""
+        """A train with its start in the line's time, in integers; the remainder is carried on to the next train."""
         if self._free_at < time:
             self._free_at, self._remainder = time, 0
         train = _Train(cells, self._free_at, self._remainder)
@@ -188,7 +188,7 @@ class Line:
         return train
 
     def leave(self, now: int) -> bytes:
-        """The cells whose time has come, in order."""
+        """Remove and return the cells that are due, in order."""
         ready = []
         most = self.burst if self.rate else _NEVER
         while self._trains and (due := min(self._due(self._trains[0], now), most)):
@@ -207,7 +207,7 @@ class Line:
         return b"".join(ready)
 
     def _due(self, train: _Train, now: int) -> int:
-        """Cells of a train that may leave at `now`, of those that have not left."""
+        """The number of cells still in a train that may leave at `now`."""
         passed = now - self._slip - self.delay - train.start
         if passed < 0:
             return 0
@@ -216,7 +216,7 @@ class Line:
         return max(0, min(train.count, ((passed + 1) * self.rate - 1 - train.remainder) // _NS) - train.gone)
 
     def _catch_up(self, now: int) -> None:
-        """Where more cells are due than the burst lets go, let the next leave one cell time from now."""
+        """Count the cells still due after a full burst in `lost`, and let the next cell leave a cell time from now."""
         for train in self._trains:
             due = self._due(train, now)
             self.lost += due
@@ -226,12 +226,12 @@ class Line:
             self._slip += late - (-_NS // self.rate)
 
     def _departure(self, train: _Train) -> int:
-        """When the next cell of a train leaves."""
+        """The time (ns) at which the next cell of a train leaves."""
         within = ((train.gone + 1) * _NS + train.remainder) // self.rate if self.rate else 0
         return train.start + within + self.delay + self._slip
 
     def next_timer(self) -> int | None:
-        """When `leave` should be called next (ns), or None: not more often than each 50 us where there is a rate."""
+        """The time (ns) of the next call of `leave`, or None; with a rate, calls are at least 50 us apart."""
         if not self._trains:
             return None
         departure = self._departure(self._trains[0])

@@ -1,7 +1,7 @@
 """Segmentation and reassembly: packets to cell trains and back (ITU-T I.363.5).
 
-`segment` makes the train of one packet on one VC. A `Reassembler` takes the cells of one link, however they are
-interleaved over VCs, and gives back SDUs. It works on runs of equal headers, not on cells.
+`segment` makes the train of a packet on a VC. A `Reassembler` takes the cells of a link, interleaved over VCs in any
+way, and returns SDUs. It works on runs of equal headers, not on single cells.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 2_000_000_000
 DEFAULT_MAX_OCTETS = 64 * 2**20
 _TOLD_PIECES = 6
-"""Of a PDU that is dropped unfinished, so many runs of cells are told."""
+"""The observers of drops see at most this number of cell runs of a PDU that is dropped unfinished."""
 # Bits of a header's fourth octet (of user cells).
 _CLP, _LAST, _EFCI, _MARKS = 0b0001, 0b0010, 0b0100, 0b1111
-# Members, looked up once: for each packet that costs as much as counting it.
+# Enum members, looked up once: a look-up costs as much as counting a packet.
 _VC_MUX, _DYNAMIPS, _CORRECTION = Encapsulation.VC_MUX, CrcMode.DYNAMIPS, HecMode.CORRECTION
 
 
@@ -46,11 +46,11 @@ def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
 
     Args:
         packet: an IP packet (or a frame, on a VC with a bridged encapsulation).
-        vc: where it goes; its counters move.
+        vc: the VC to send on; its counters are updated.
         clp: the CLP bit of all its cells.
 
     Raises:
-        ValueError: for an SDU that is empty, or greater than 65535 octets.
+        ValueError: for an SDU of 0 octets or more than 65535.
         EncapsulationError: for a packet that the VC's encapsulation cannot name.
 
     """
@@ -65,9 +65,9 @@ def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
 
 
 class Sdu:
-    """A reassembled SDU: the VC it came on, its octets, the OR of its cells' CLP, the last cell's EFCI.
+    """A reassembled SDU: its VC, its octets, the OR of its cells' CLP bits, the last cell's EFCI.
 
-    Further on, its octets are the packet in it.
+    After decapsulation, `octets` is the packet in the SDU.
     """
 
     __slots__ = ("clp", "congested", "octets", "vc")
@@ -88,8 +88,8 @@ class Sdu:
 class Reassembler:
     """The receiving side of a link: HEC, VC look-up and AAL5 reassembly.
 
-    Memory is bounded: each VC by its greatest SDU, all PDUs under way together by `max_octets` (beyond it the oldest
-    goes), and none waits longer than `timeout` for its last cell. What is dropped is counted in `drops`.
+    Memory is bounded: a VC holds at most its greatest SDU, and all unfinished PDUs together hold at most `max_octets`;
+    beyond it the oldest is dropped. A PDU waits at most `timeout` for its last cell. `drops` counts every drop.
     """
 
     def __init__(
@@ -106,14 +106,14 @@ class Reassembler:
         self.hec = HecReceiver()
         self.unassigned_cells = 0
         self.octets_pending = 0
-        # VCs with a PDU under way, and VCs whose PDU was given up but has not ended: each in order of `started`.
+        # VCs with an unfinished PDU, and VCs whose PDU was dropped but has not ended: each in order of `started`.
         self._partial: dict[Vc, None] = {}
         self._discarding: dict[Vc, None] = {}
 
     def receive(self, cells: bytes | bytearray | memoryview, now: int) -> list[Sdu]:
-        """The SDUs that `cells` (a multiple of 53 octets) complete, in the order of their last cells.
+        """Reassemble `cells` (a multiple of 53 octets): return the SDUs completed, in the order of their last cells.
 
-        Raises ValueError for another number of octets: the link has to sort those out.
+        Raises ValueError for another number of octets, which the link has to drop before.
         """
         if not isinstance(cells, bytes):
             cells = bytes(cells)
@@ -128,8 +128,8 @@ class Reassembler:
             if word >= 0:
                 self.hec.mode = _CORRECTION
                 vc = self._find(word, cells, at)
-                # A run has a good header (one just mended leaves detection mode, in which its like are dropped) and
-                # ends where the VC's greatest SDU does, so that a run does what its cells would do one by one.
+                # A run has a good HEC: a corrected header leads to detection mode, in which equal headers are
+                # dropped. It ends where the VC's greatest SDU does, so a run has the effect of its single cells.
                 if vc is not None and not word & _LAST:
                     stop = min(count, at + vc.max_cells - vc.cells_pending)
                     end = run_end(headers, at, stop)
@@ -148,15 +148,15 @@ class Reassembler:
         return sdus
 
     def _ends_with(self, headers: Headers, end: int, word: int, count: int) -> bool:
-        """Whether a run of `count` cells and the cell `end` behind it can be taken at once: the rest of a PDU.
+        """True when a run of `count` cells and cell `end` behind it, the rest of a PDU, can be taken at once.
 
-        They cannot where the run would push out another PDU before its last cell comes.
+        False where the run would exceed `max_octets`, and so evict another PDU, before its last cell comes.
         """
         return (user_word_at(headers, end, self._is_nni) == word | _LAST
                 and self.octets_pending + PAYLOAD_SIZE * count <= self.max_octets)
 
     def _take(self, vc: Vc, marks: int, cells: bytes, at: int, count: int, now: int, sdus: list[Sdu]) -> None:
-        """Add a run of cells to its VC's PDU, and finish the PDU with its last cell."""
+        """Add a run of cells to its VC's PDU, and deliver the PDU at its last cell."""
         last = marks & _LAST
         vc.rx_cells += count
         vc.clp_pending |= marks & _CLP
@@ -188,7 +188,10 @@ class Reassembler:
             self._discard_rest(next(iter(self._partial)), DropReason.REASSEMBLY_OVERFLOW, now)
 
     def _judge(self, vc: Vc, pdu: bytes) -> bytes:
-        """The SDU of a PDU that is not good by the standard, where its VC takes it; else empty, and counted."""
+        """The SDU of a PDU with a CRC or Length error by the standard, if the VC's CRC mode accepts it.
+
+        Otherwise count a drop and return no octets.
+        """
         try:
             return parse_cpcs_pdu(pdu, crc=vc.crc, max_sdu=vc.max_sdu).sdu
         except Aal5Error as error:
@@ -196,19 +199,19 @@ class Reassembler:
             return b""
 
     def _deliver(self, vc: Vc, marks: int, octets: bytes, sdus: list[Sdu]) -> None:
-        """End a PDU; its SDU is empty when it was dropped."""
+        """End a PDU; `octets` is empty when the PDU was dropped."""
         clp, vc.clp_pending = vc.clp_pending, 0
         if octets:
             congested = marks & _EFCI != 0
             vc.rx_pdus += 1
             vc.rx_clp1 += clp
             vc.rx_efci += congested
-            sdu = Sdu.__new__(Sdu)  # a call with arguments costs more, where this is compiled
+            sdu = Sdu.__new__(Sdu)  # in compiled code a call with arguments costs more
             sdu.vc, sdu.octets, sdu.clp, sdu.congested = vc, octets, clp, congested
             sdus.append(sdu)
 
     def _look_closer(self, header: bytes, cells: bytes, at: int) -> tuple[int, Vc | None]:
-        """Mend the header of cell `at`, or drop the cell (and count it): the header's word and VC, or no VC."""
+        """Correct the header of cell `at`, or drop and count the cell; return the header's word and VC, or no VC."""
         good = self.hec.receive(header)
         if good is None:
             self.drops.count(DropReason.HEC_ERROR, octets=_cell(cells, at))
@@ -224,7 +227,7 @@ class Reassembler:
         return -1, None
 
     def _find(self, word: int, cells: bytes, at: int) -> Vc | None:
-        """The VC of a header's word; None (and counted) when cell `at` is on none of the table's."""
+        """The VC of a header's word; None, and a drop is counted, when the table has no VC for cell `at`."""
         vc = self.table.find(word >> 20, word >> 4 & 0xFFFF)
         if vc is None:
             vc = self.table.stray(word >> 20, word >> 4 & 0xFFFF, _cell(cells, at)[HEADER_SIZE:])
@@ -234,7 +237,7 @@ class Reassembler:
         return vc
 
     def forget(self, vc: Vc) -> None:
-        """Drop all that is held of a VC that is being closed."""
+        """Drop the unfinished PDU of a VC that is being closed."""
         self._release(vc)
 
     def expire(self, now: int) -> None:
@@ -246,12 +249,12 @@ class Reassembler:
             self._release(vc)
 
     def next_timer(self) -> int | None:
-        """When `expire` has something to do (ns), or None."""
+        """The time (ns) at which `expire` is next due, or None."""
         oldest = [vc.started for held in (self._partial, self._discarding) for vc in islice(held, 1)]
         return min(oldest) + self.timeout if oldest else None
 
     def _discard_rest(self, vc: Vc, reason: DropReason, now: int) -> None:
-        """Give up the PDU under way and all cells up to its end, so that its rest is not taken for another."""
+        """Drop the unfinished PDU and all its later cells, so that they are not taken for another PDU."""
         self._count_pdu(vc, reason)
         self._release(vc)
         vc.discarding = True
@@ -259,12 +262,12 @@ class Reassembler:
         self._discarding[vc] = None
 
     def _count_pdu(self, vc: Vc, reason: DropReason) -> None:
-        """Count the PDU under way as dropped; its beginning is told, if anybody listens."""
+        """Count the unfinished PDU as dropped; the observers, if any, see its beginning."""
         beginning = b"".join(vc.pieces[:_TOLD_PIECES]) if self.drops.observers else b""
         self.drops.count(reason, 1, beginning, vc)
 
     def _release(self, vc: Vc, *, keep_clp: bool = False) -> None:
-        """Hold nothing of the VC's PDU any more."""
+        """Release the octets of the VC's PDU, and end discarding."""
         if vc.discarding:
             del self._discarding[vc]
             vc.discarding = False

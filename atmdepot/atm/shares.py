@@ -1,7 +1,7 @@
-"""Shares of a bound that many sources have in common, and the source with the greatest of them.
+"""The shares of several sources in a common bound, and the source with the greatest share.
 
-A source that floods is so told from the rest in constant time. Shares are ranked by powers of two, and the first of the
-highest rank is the heaviest, to a factor of two.
+They tell a flooding source from the rest in constant time. Shares are ranked by powers of two; the first source of the
+highest rank counts as the heaviest, which is exact to a factor of two.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class _Share(Generic[K]):
 
 
 class Shares(Generic[S, K]):
-    """The parts that each source has, by their keys; an amount is any number above 0."""
+    """The parts of each source, by their keys; an amount is any number above 0."""
 
     def __init__(self) -> None:
         self._shares: dict[S, _Share[K]] = {}
         self._ranks: list[dict[S, _Share[K]]] = [{} for _ in range(_RANKS)]
 
     def add(self, source: S, key: K, amount: int) -> None:
-        """Add to a part of a source, which may be new."""
+        """Add to a part of a source; both may be new."""
         share = self._shares.get(source)
         if share is None:
             share = self._shares[source] = _Share()
@@ -39,7 +39,7 @@ class Shares(Generic[S, K]):
         self._weigh(source, share, amount)
 
     def remove(self, source: S, key: K) -> int:
-        """Take a part away; give its amount, 0 where there is none."""
+        """Remove a part; return its amount, 0 for an unknown part."""
         share = self._shares.get(source)
         amount = 0 if share is None else share.parts.pop(key, 0)
         if share is not None and amount:
@@ -47,20 +47,20 @@ class Shares(Generic[S, K]):
         return amount
 
     def is_heaviest(self, source: S, more: int) -> bool:
-        """True when no share would have a higher rank than that of this source with `more` added to it."""
+        """True when no share has a higher rank than this source's share would have with `more` added."""
         share = self._shares.get(source)
         rank = ((0 if share is None else share.total) + more).bit_length()
         return not any(self._ranks[rank + 1:])
 
     def heaviest(self) -> S:
-        """The source with the greatest share, by its rank; raise ValueError when none has any."""
+        """The source with the greatest share, by its rank; raise ValueError when no source has a share."""
         for rank in reversed(self._ranks):
             if rank:
                 return next(iter(rank))
         raise ValueError("no source has a share")
 
     def oldest(self, source: S) -> K:
-        """The oldest part of a source's share; raise KeyError when it has none."""
+        """The oldest part of a source's share; raise KeyError for a source without a share."""
         return next(iter(self._shares[source].parts))
 
     def _weigh(self, source: S, share: _Share[K], change: int) -> None:

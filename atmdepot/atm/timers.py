@@ -1,7 +1,7 @@
-"""One wheel for everything that expires: sessions, learnt flows, and later OAM states.
+"""A timer wheel for the items that expire: sessions, learnt flows, and later OAM states.
 
-An item's deadline may be moved on as often as packets come, by one assignment; the wheel looks at it only when the
-slot comes round that it was put in, and puts it back when it has more time. So a packet costs no wheel operation
+Each packet may move an item's deadline to a later time by a plain assignment. The wheel checks the deadline only when
+the item's slot is due, and puts the item into a later slot when it has time left. So a packet costs no wheel operation,
 and no table is ever scanned.
 """
 
@@ -17,7 +17,7 @@ _ALL = 2**62
 
 
 class Expiring:
-    """What the wheel holds: `deadline` in ns, and the `slot` it stands in (the wheel's own; -1 at first)."""
+    """An item of the wheel: `deadline` in ns, and its `slot`, which only the wheel sets (-1: in no slot)."""
 
     __slots__ = ("deadline", "slot")
 
@@ -25,16 +25,16 @@ class Expiring:
         self.stand_nowhere(deadline)
 
     def stand_nowhere(self, deadline: int) -> None:
-        """Begin, in no slot. Derived classes call this: `super().__init__` is a detour where it is compiled."""
+        """Begin, in no slot. Derived classes call this, since `super().__init__` is slower in compiled code."""
         self.deadline = deadline
         self.slot = _NOWHERE
 
 
 class TimerWheel:
-    """Items in slots of `tick` ns; an item expires up to one tick after its deadline, never before.
+    """Items in slots of `tick` ns; an item expires at most a tick after its deadline, never before.
 
-    No item stands more than 60 ticks away, so that a deadline moved to an earlier time is never missed by more. An
-    item that is taken out is not held any longer: a flood of short-lived ones leaves nothing behind.
+    An item's slot is at most 60 ticks ahead, so a deadline that was moved to an earlier time is missed by at most that.
+    The wheel keeps no reference to an item that was removed, so a flood of short-lived items holds no memory.
     """
 
     __slots__ = ("_due", "_looking", "_slots", "most", "tick")
@@ -42,13 +42,13 @@ class TimerWheel:
     def __init__(self, tick: int = _SECOND) -> None:
         self.tick = tick
         self.most = _ALL
-        """So many items at most are looked at in a call of `expired`; `next_timer` tells when there are more."""
-        self._looking: list[Expiring] = []  # those of the first slot that have yet to be looked at, the last first
+        """The most items that a call of `expired` checks; `next_timer` is due at once when more are left."""
+        self._looking: list[Expiring] = []  # items of the first slot still to be checked, in reverse order
         self._slots: dict[int, dict[Expiring, None]] = {}
         self._due: list[int] = []
 
     def add(self, item: Expiring, now: int) -> None:
-        """Watch an item; again when its deadline was moved to an earlier time."""
+        """Watch an item; to be called again when its deadline was moved to an earlier time."""
         slot = min(item.deadline // self.tick, now // self.tick + _HORIZON) + 1
         if slot == item.slot:
             return
@@ -61,13 +61,13 @@ class TimerWheel:
         bucket[item] = None
 
     def remove(self, item: Expiring) -> None:
-        """Watch an item no more."""
+        """Stop watching an item."""
         if item.slot != _NOWHERE:
             del self._slots[item.slot][item]
             item.slot = _NOWHERE
 
     def expired(self, now: int) -> list[Any]:
-        """Take out the items whose deadline has passed; those with more time go to a later slot."""
+        """Remove and return the items whose deadline has passed; items with time left go to a later slot."""
         gone: list[Any] = []
         left = self.most
         while self._due and self._due[0] * self.tick <= now:
@@ -82,7 +82,7 @@ class TimerWheel:
                 left -= 1
                 item = self._looking.pop()
                 if item.slot != slot or item not in bucket:
-                    continue  # it was taken out since
+                    continue  # it was removed, or moved to another slot, since the list was made
                 del bucket[item]
                 item.slot = _NOWHERE
                 if item.deadline <= now:
@@ -95,5 +95,5 @@ class TimerWheel:
         return gone
 
     def next_timer(self) -> int | None:
-        """When `expired` should be called next (ns), or None."""
+        """The time (ns) of the next call of `expired`, or None."""
         return self._due[0] * self.tick if self._due else None

@@ -1,4 +1,4 @@
-"""A virtual channel as its end point holds it, and the table in which a link's cells find theirs."""
+"""A virtual channel as its end point holds it, and the table that finds the VC of a link's cells."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _LOW_BITS = 0xFF
 
 
 class Vc:
-    """One VC at one end: its identity, what was agreed for it, its headers, counters and the PDU being reassembled.
+    """An end of a VC: its VPI and VCI, contract, headers, counters and the PDU being reassembled.
 
-    The four headers that it sends (CLP 0 or 1, last cell or not) are made once, so a cell costs no HEC.
+    The four headers that it sends (CLP 0 or 1, last cell or not) are made once, so a cell costs no HEC computation.
     """
 
     __slots__ = (
@@ -38,11 +38,11 @@ class Vc:
     ) -> None:
         """Make a VC; raise ValueError when the VPI or VCI does not fit the interface."""
         if not (0 <= vpi < (_UNI_VPIS if interface is _UNI else _NNI_VPIS) and 0 <= vci < _VCIS):
-            CellHeader(vpi, vci).pack(interface)  # tells which does not fit
+            CellHeader(vpi, vci).pack(interface)  # raises ValueError that names the field
         self._begin(vpi, vci, contract, encapsulation, crc, max_sdu, cells_needed(max_sdu))
 
     def beside(self, vci: int, contract: Contract) -> Vc:
-        """Another VC of the same VP, with this one's encapsulation, CRC and greatest SDU; its VCI has to fit."""
+        """Make a VC of the same VP with equal encapsulation, CRC mode and greatest SDU; the caller checks the VCI."""
         made = Vc.__new__(Vc)
         made._begin(self.vpi, vci, contract, self.encapsulation, self.crc, self.max_sdu, self.max_cells)
         return made
@@ -61,14 +61,14 @@ class Vc:
         self.header_octets = vc_headers(vpi, vci)
         self.owner: object = None
         self.tx_cells = self.tx_pdus = self.rx_cells = self.rx_pdus = self.rx_clp1 = self.rx_efci = 0
-        # Reassembly (I.363.5 section 8.2.2): payloads so far, their CLP bits or-ed, when the first came.
+        # Reassembly (I.363.5 section 8.2.2): payloads so far, the OR of their CLP bits, the time of the first (ns).
         self.pieces: list[bytes] = []
         self.cells_pending = self.clp_pending = self.started = 0
         self.discarding = False
 
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """By CLP, the headers of its cells: any but a PDU's last cell, and the last."""
+        """For CLP 0 and CLP 1, a pair of headers: that of all cells of a PDU but the last, and that of the last."""
         octets = self.header_octets
         cut = [octets[at:at + HEADER_SIZE] for at in range(0, len(octets), HEADER_SIZE)]
         return (cut[0], cut[1]), (cut[2], cut[3])
@@ -78,13 +78,13 @@ class Vc:
 
 
 class VcTable:
-    """The VCs of one link by VPI and VCI."""
+    """The VCs of a link by VPI and VCI."""
 
     __slots__ = ("_recent", "_vcs")
 
     def __init__(self, *vcs: Vc) -> None:
         self._vcs: dict[int, Vc] = {}
-        # Those that were opened or found last, by the low bits of their VCIs: most cells find theirs here.
+        # A cache of the VCs opened or found last, by the low bits of the VCI: it serves most cells.
         self._recent: list[Vc | None] = [None] * (_LOW_BITS + 1)
         for vc in vcs:
             self._vcs[vc.vpi << _VCI_BITS | vc.vci] = vc
@@ -101,7 +101,7 @@ class VcTable:
         self._recent[vc.vci & _LOW_BITS] = None
 
     def find(self, vpi: int, vci: int) -> Vc | None:
-        """The VC on which a cell came, or None."""
+        """The VC with this VPI and VCI, or None."""
         recent = self._recent[vci & _LOW_BITS]
         if recent is not None and recent.vci == vci and recent.vpi == vpi:
             return recent
@@ -111,7 +111,7 @@ class VcTable:
         return vc
 
     def stray(self, vpi: int, vci: int, payload: bytes) -> Vc | None:
-        """The VC of a cell that none of these has, by its 48 octets; None (as here) where such cells are dropped."""
+        """The VC of a cell on an unknown VC, chosen by its 48 octets; None, as here, has the cell dropped."""
         return None
 
     def __iter__(self) -> Iterator[Vc]:

@@ -1,1 +1,1 @@
-"""Bearers: how a packet gets from the depot to a server and back."""
+"""Bearers: the transport of packets between the depot and a server."""

@@ -1,4 +1,4 @@
-"""Flow to VPI/VCI: the VP of the server's edge node, and in it a VCI of the session's own (or a shared one)."""
+"""Flow to VPI/VCI: the VP of the server's edge node, and in it a VCI of the session's own or a shared VCI."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 _MAX_STRAYS = 64
-"""Stray VCs of a VP at a time; cells on others meet an unknown VC, as they would without adoption."""
+"""The most stray VCs that a VP has open; further cells count as on an unknown VC, as without adoption."""
 
 
 class VciPool:
-    """The VCIs of a VP's range: first those never used, then those that came free longest ago.
+    """The free list of a VP's session VCIs: first the VCIs never used, then the VCI that has been free longest.
 
-    A cell that is late on a VC that was closed so meets an unknown VC, not another session's.
+    So a late cell of a closed VC meets an unknown VC, not the VC of another session.
     """
 
     __slots__ = ("_claimed", "_free", "_last", "_next", "_runs")
@@ -33,19 +33,19 @@ class VciPool:
     def __init__(self, vcis: VciRange) -> None:
         self._next, self._last = vcis.first, vcis.last
         self._free: deque[int] = deque()
-        # Those that were claimed out of their turn; and of each run of neighbours among them that `_next` has not come
-        # to, the end by its start and the start by its end, so that it is passed in one step.
+        # The VCIs claimed out of turn. `_runs` has each run of adjacent claimed VCIs ahead of `_next`, its end by its
+        # start and its start by its end, so that `_next` passes a run in a single step.
         self._claimed: set[int] = set()
         self._runs: dict[int, int] = {}
 
     def upcoming(self) -> int | None:
-        """The VCI that `take` would give."""
+        """The VCI that `take` would return."""
         if self._next <= self._last:
             return self._next
         return self._free[0] if self._free else None
 
     def take(self) -> int | None:
-        """A VCI, or None when all are in use."""
+        """Take a VCI; None when all are in use."""
         vci = self.upcoming()
         if vci == self._next:
             self._go_on(vci)
@@ -58,7 +58,7 @@ class VciPool:
         return self._next <= vci <= self._last and vci not in self._claimed
 
     def claim(self, vci: int) -> None:
-        """Take a VCI that was never taken, out of its turn, in constant time; raise ValueError for any other."""
+        """Take a never used VCI out of turn, in constant time; raise ValueError for any other VCI."""
         if not self.is_unused(vci):
             raise ValueError(f"VCI {vci} is in use, was used before, or lies outside the range")
         self._claimed.add(vci)
@@ -68,7 +68,7 @@ class VciPool:
             self._go_on(start - 1)
 
     def _go_on(self, vci: int) -> None:
-        """The next VCI is the one after `vci`, or after the run that begins there."""
+        """Move `_next` to the VCI after `vci`, or after the claimed run that begins there."""
         self._next = vci + 1
         if self._runs and self._next in self._runs:
             end = self._runs.pop(self._next)
@@ -76,12 +76,12 @@ class VciPool:
             self._next = end + 1
 
     def give_back(self, vci: int) -> None:
-        """The VCI's session has left the secondary table."""
+        """Put a VCI at the end of the free list; its session has left the secondary table."""
         self._free.append(vci)
 
 
 class SessionVcTable(VcTable):
-    """The VCs of a link at the depot; the link's VP may open one for a cell that meets none."""
+    """The VCs of a link at the depot; the link's VP may open a VC for a cell on an unknown VC."""
 
     __slots__ = ("vp",)
 
@@ -90,12 +90,12 @@ class SessionVcTable(VcTable):
         self.vp: VpMap | None = None
 
     def stray(self, vpi: int, vci: int, payload: bytes) -> Vc | None:
-        """The VC of a cell that no open VC has: the VP may open one."""
+        """The VC that the VP opens for a cell on an unknown VC, or None."""
         return None if self.vp is None else self.vp.stray(vpi, vci, payload)
 
 
 class Target:
-    """Where packets go: a VP and a VC in it."""
+    """The target of packets: a VP and a VC in it."""
 
     __slots__ = ("vc", "vp")
 
@@ -105,21 +105,21 @@ class Target:
 
 
 class VpMap:
-    """The VCs of the VP to one edge node.
+    """The VCs of the VP to an edge node.
 
-    A cell of the session range on a VCI that was never used here opens its VC as a stray, if by `recognise` a packet
-    begins in it that a session of an earlier depot may have: then the session may be adopted. A stray that is not
-    adopted is closed as soon as no PDU is unfinished in it.
+    A cell on a session VCI never used here opens its VC as a stray if `recognise` finds in it the beginning of a packet
+    that may belong to a session of an earlier depot. The session may then be adopted. A stray VC that is not adopted
+    is closed as soon as it has no unfinished PDU.
     """
 
     def __init__(self, name: str, vp: Vp, link: LinkAdaptation, qos: QosMap) -> None:
-        """Open the default VC and the shared ones."""
+        """Open the default VC, the management VC and the shared VCs."""
         self.name = name
         self.link = link
         self.mtu = vp.mtu
         self.exhausted = 0
         self.strays: list[Vc] = []
-        self.straying: list[VpMap] = []  # all those of the depot that have strays, in one list
+        self.straying: list[VpMap] = []  # the depot's VPs with stray VCs; all VPs share the list
         self.recognise: Callable[[VpMap, bytes], bool] | None = None
         self._contracts = qos.contracts
         self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
@@ -134,7 +134,7 @@ class VpMap:
                         for category, vci in vp.shared_vcs.items()}
 
     def open(self, category: ServiceCategory, owner: object) -> Target:
-        """The VC for a new session: its own; or its category's; or, where none is left, the default VC."""
+        """Open a VC for a new session: its own VC, or its category's shared VC; the default VC when no VCI is free."""
         if self._vcis is None:
             return Target(self, self._shared.get(category, self.default))
         vci = self._vcis.take()
@@ -145,16 +145,16 @@ class VpMap:
             self._close_stray(vci)
         vc = self._open(vci, category)
         vc.owner = owner
-        target = Target.__new__(Target)  # a call with arguments costs more, where this is compiled
+        target = Target.__new__(Target)  # in compiled code a call with arguments costs more
         target.vp, target.vc = self, vc
         return target
 
     def for_unanswered(self, category: ServiceCategory) -> Target:
-        """The VC of a flow that no server has answered yet: one that others share."""
+        """The VC of a flow that no server has answered yet: a VC that it shares with other flows."""
         return self.default_target if self._vcis is not None else self.open(category, None)
 
     def would_open(self, category: ServiceCategory, freed: Iterable[int] = ()) -> Target:
-        """What `open` would give, had the VCIs `freed` come free before; nothing is opened."""
+        """The result that `open` would have once the VCIs `freed` were free; no VC is opened."""
         if self._vcis is None:
             return Target(self, self._shared.get(category, self.default))
         vci = self._vcis.upcoming()
@@ -163,7 +163,7 @@ class VpMap:
         return self.default_target if vci is None else Target(self, self._make(vci, category))
 
     def stray(self, vpi: int, vci: int, payload: bytes) -> Vc | None:
-        """The VC of a cell that no open VC has, opened if the VCI was never used; None for any other."""
+        """Open a stray VC for a cell on an unknown VC, if its VCI was never used and `recognise` agrees; else None."""
         if self._vcis is None or vpi != self.default.vpi or not self._vcis.is_unused(vci):
             return None
         if len(self.strays) >= _MAX_STRAYS or self.recognise is None or not self.recognise(self, payload):
@@ -175,11 +175,11 @@ class VpMap:
         return vc
 
     def is_stray(self, vc: Vc) -> bool:
-        """True for an open VC of the session range that is no session's own."""
+        """True for an open stray VC, which no session owns."""
         return vc.owner is None and vc in self.strays
 
     def adopt(self, vc: Vc, category: ServiceCategory, owner: object) -> Target:
-        """A stray VC becomes its owner's own."""
+        """Give a stray VC to the session `owner`, with the contract of `category`."""
         assert self._vcis is not None
         self._vcis.claim(vc.vci)
         self.strays.remove(vc)
@@ -189,7 +189,7 @@ class VpMap:
         return Target(self, vc)
 
     def _close_stray(self, vci: int) -> None:
-        """A new session gets the VCI: what comes on it is the new session's."""
+        """Close the stray VC on a VCI that a new session takes; later cells on it belong to the new session."""
         for vc in self.strays:
             if vc.vci == vci:
                 self.strays.remove(vc)
@@ -207,10 +207,10 @@ class VpMap:
         self.strays = waiting
 
     def close(self, vc: Vc, owner: object) -> None:
-        """A session has gone for good; a VC that was its own is closed and its VCI comes free."""
+        """Close the VC of a session that has ended, if the session owned it, and free its VCI."""
         if self._vcis is not None and vc.owner is owner:
             self.link.close(vc)
-            vc.owner = None  # breaks the circle session, VC, session: neither waits for the garbage collector
+            vc.owner = None  # breaks the reference cycle of session and VC: neither waits for the garbage collector
             self._vcis.give_back(vc.vci)
 
     def _open(self, vci: int, category: ServiceCategory) -> Vc:
@@ -223,21 +223,21 @@ class VpMap:
 
 
 class VcMap:
-    """The VPs from the depot to every server, and the links they run on."""
+    """The depot's VPs and their links."""
 
     def __init__(self, network: Network, qos: QosMap) -> None:
-        """Open the default VCs of a VC table."""
+        """Make the links and VPs of a VC table, and open their VCs."""
         self.links = {name: LinkAdaptation.of(network, name, SessionVcTable())
                       for name in network.links_of(network.depot)}
         self.vps = {name: VpMap(name, vp, self.links[network.link_of_vp(vp)], qos)
                     for name, vp in network.vps_of(network.depot).items()}
         self.management = {vp.management: name for name, vp in self.vps.items()}
         self.straying: list[VpMap] = []
-        """The VPs with stray VCs: looked at after each burst, so that there is one list for all."""
+        """The VPs with stray VCs, in a list common to all VPs, so that the check after each burst is cheap."""
         for vp in self.vps.values():
             vp.straying = self.straying
         self.on_link = {vp.link.name: vp for vp in self.vps.values()}
-        """The VP on each link: a link joins two nodes, and between them there is one VP."""
+        """The VP on each link: a link joins two nodes, and they have a single VP between them."""
 
     def close_strays(self) -> None:
         """Close the stray VCs in which no PDU is unfinished."""

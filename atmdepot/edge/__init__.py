@@ -1,1 +1,1 @@
-"""The edge node of figure 8."""
+"""The edge node of figure 8, in front of a server."""

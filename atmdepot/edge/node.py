@@ -1,7 +1,7 @@
 """The edge node in front of a server (figure 8): cells to packets for the server, and its answers to cells.
 
-The node has no session table. It learns from each packet that comes on a VC which flow the VC carries, and sends the
-flow's answers on that VC; what belongs to no flow goes on the default VC.
+The node has no session table. It learns the flow of a VC from the packets that come on the VC, and sends the flow's
+answers on that VC. Packets of no known flow go on the default VC.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import Packet
 
 
-_UBR_1 = ServiceCategory.UBR_1  # looked up once: the enum's own look-up costs as much as opening a VC
+_UBR_1 = ServiceCategory.UBR_1  # looked up once: a look-up in the enum costs as much as opening a VC
 
 
 class Flow(Expiring):
-    """A flow that a VC was seen to carry, as the client names it."""
+    """A learnt flow and its VC; the key is as the client sees the flow."""
 
     __slots__ = ("key", "vc")
 
@@ -41,7 +41,7 @@ class Flow(Expiring):
 
 
 class UnclaimedVc(Expiring):
-    """A VC of the session range that carries no flow: its first cells made no packet, or its flow has left it."""
+    """A VC of the session range without a flow: its first cells made no packet, or its flow has left it."""
 
     __slots__ = ("vc",)
 
@@ -51,7 +51,7 @@ class UnclaimedVc(Expiring):
 
 
 class VpTable(VcTable):
-    """The VCs of a VP as its far end sees them: those of the session range open when their first cell comes."""
+    """The VCs of a VP at its far end; a VC of the session range opens when its first cell comes."""
 
     __slots__ = ("_first", "_last", "_qos", "_vpi", "default", "management", "opened", "shared")
 
@@ -67,19 +67,19 @@ class VpTable(VcTable):
         self.shared = [self._open(vci, ServiceCategory.parse(name)) for name, vci in vp.shared_vcs.items()]
 
     def find(self, vpi: int, vci: int) -> Vc | None:
-        """The VC of a cell, opened now if it is one of the sessions'."""
-        vc = VcTable.find(self, vpi, vci)  # not by super(), which the compiled module has not
+        """The VC of a cell; a VC of the session range is opened if need be."""
+        vc = VcTable.find(self, vpi, vci)  # not by super(), which the compiled module does not have
         if vc is None and self._first <= vci <= self._last and vpi == self._vpi:
             vc = self._open(vci, _UBR_1)
             self.opened.append(vc)
         return vc
 
     def is_session_vc(self, vc: Vc) -> bool:
-        """Whether the VC is one flow's own."""
+        """True for a VC of the session range, which carries a single flow."""
         return self._first <= vc.vci <= self._last
 
     def classify(self, vc: Vc, dscp: int) -> None:
-        """The first packet's DSCP tells the VC's service category here as it does at the depot."""
+        """Set the VC's service category by the first packet's DSCP, as the depot does."""
         vc.contract = self._qos.contract(self._qos.category(dscp))
         vc.category = vc.contract.category
 
@@ -93,7 +93,7 @@ class EdgeNode(AtmNode):
     """The edge node's data path."""
 
     def __init__(self, network: Network, node: str) -> None:
-        """Make an edge node of a VC table; it has one VP, to the depot."""
+        """Make an edge node of a VC table; it has a single VP, to the depot."""
         super().__init__(network, node)
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
         self._clp = self.qos.clp
@@ -112,9 +112,9 @@ class EdgeNode(AtmNode):
         self.reconfigure(network, 0)
 
     def reconfigure(self, network: Network, now: int) -> None:
-        """Take over what a changed VC table may change while flows go on: how long they are kept, and how many."""
+        """Take over the values of a changed VC table that may change while flows go on: their lifetime and number."""
         with restored_on_failure(and_attributes_of=(self,)):
-            # As long as the depot can hold the session: idle in the primary, then 2 MSL in the secondary table.
+            # As long as the depot can hold the session: idle in the primary table, then 2 MSL in the secondary table.
             self._lifetime = network.sessions.idle + network.sessions.two_msl
             self._lifetime_unclaimed = network.sessions.two_msl
             self.network = network
@@ -122,11 +122,11 @@ class EdgeNode(AtmNode):
     # From the depot to the server.
 
     def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
-        """Cells (a multiple of 53 octets) that the link gave."""
+        """Take cells (a multiple of 53 octets) from the link."""
         for sdu in self.link.receive(cells, now):
             vc, octets = sdu.vc, sdu.octets
             if vc is self.table.management:
-                self.link.drops.count(DropReason.BAD_STATISTICS, 1, octets, vc)  # the depot has none to send
+                self.link.drops.count(DropReason.BAD_STATISTICS, 1, octets, vc)  # the depot sends no statistics
                 continue
             packet = self.analyse(octets, vc)
             if packet is None:
@@ -163,7 +163,7 @@ class EdgeNode(AtmNode):
             self.table.classify(vc, packet.dscp)
 
     def _claim(self, vc: Vc, flow: Flow) -> None:
-        """The VC is the flow's; the one that it carried before has ended, or the depot would not give its VCI again."""
+        """Give the VC to the flow. Its earlier flow has ended, else the depot would not reuse the VCI."""
         before = vc.owner
         if isinstance(before, Flow):
             del self.flows[before.key]
@@ -178,14 +178,14 @@ class EdgeNode(AtmNode):
             self._unclaim(flow.vc, now)
 
     def _unclaim(self, vc: Vc, now: int) -> None:
-        """Close the VC in time unless a flow comes on it; not at once, since cells of it may be under way."""
+        """Let the VC close after 2 MSL unless a flow comes on it; not at once, since cells of it may be under way."""
         vc.owner = unclaimed = UnclaimedVc(vc, now + self._lifetime_unclaimed)
         self._wheel.add(unclaimed, now)
 
     # From the server to the depot.
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
-        """A server's packet, from the TUN device."""
+        """Take a packet of the server from the TUN device."""
         packet = self.analyse_from_tun(octets)
         if packet is None:
             return
@@ -201,14 +201,14 @@ class EdgeNode(AtmNode):
                 self.link.send(held.octets, vc, self._clp[held.packet.dscp])
 
     def _vc_of_answer(self, octets: bytes, packet: Packet, now: int) -> Vc | None:
-        """The VC that the flow came on, else the default VC; None for a fragment that waits for its first."""
+        """The VC of the packet's flow, else the default VC; None for a fragment that waits for its first."""
         if packet.later:
-            # All come from one server, so that the share of each client is what must be fair.
+            # All packets come from the same server, so the origin is the client, among which shares must be fair.
             return self.fragments.later(octets, packet, now, packet.destination)
         flow = self.flows.get(packet.reverse_key())
         return self.table.default if flow is None else flow.vc
 
-    # To the depot, of the node itself.
+    # From the node itself to the depot.
 
     def send_statistics(self, server: ServerState, load: float, cores: int, connect_time: int, now: int) -> None:
         """Report on the management VC; `load` as the system has it, `connect_time` to the server in ns."""
@@ -223,7 +223,7 @@ class EdgeNode(AtmNode):
     # In time.
 
     def handle_timer(self, now: int) -> None:
-        """Expire learnt flows, closing their VCs, and unfinished PDUs."""
+        """Expire learnt flows and unclaimed VCs, and close their VCs; expire held fragments and unfinished PDUs."""
         for item in self._wheel.expired(now):
             if isinstance(item, Flow):
                 del self.flows[item.key]
@@ -233,10 +233,10 @@ class EdgeNode(AtmNode):
         self.link.reassembler.expire(now)
 
     def wheels(self) -> list[TimerWheel]:
-        """The wheel of flows and VCs."""
+        """The timer wheel of flows and unclaimed VCs."""
         return [self._wheel]
 
     def next_timer(self) -> int | None:
-        """When `handle_timer` has something to do (ns), or None."""
+        """The time (ns) at which `handle_timer` is next due, or None."""
         times = (self._wheel.next_timer(), self.fragments.next_timer(), self.link.reassembler.next_timer())
         return min((time for time in times if time is not None), default=None)

@@ -1,1 +1,1 @@
-"""The surface that every node of a network shows to its host: packets and octets in and out, timers, events."""
+"""The interface between a node of a network and its host: packets and octets in and out, timers, events."""

@@ -1,8 +1,8 @@
-"""What a running node tells those who trace it, in the order in which it happens.
+"""The records that a running node sends to its tracers, in the order of the events.
 
 The records cross the control socket as MessagePack arrays (`[tag, field, ...]`, see `net/stream.py`). Times are
-wall-clock nanoseconds since 1970. `node` does not cross: whoever receives the records fills it in, since a
-connection is one node's.
+wall-clock nanoseconds since 1970. `node` is not sent: the receiver fills it in, since a connection belongs to a single
+node.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 
 
 class Cells(msgspec.Struct, array_like=True, tag="cells", gc=False):
-    """Cells as they crossed a link in one go.
+    """Cells that crossed a link together.
 
     `direction` is `in` or `out`, as the node sees it; `octets` are whole cells of 53, HEC included, back to back.
     """
@@ -24,11 +24,11 @@ class Cells(msgspec.Struct, array_like=True, tag="cells", gc=False):
 
 
 class Drop(msgspec.Struct, array_like=True, tag="drop", gc=False):
-    """Something that was not forwarded.
+    """A drop: cells, PDUs, packets or datagrams that were not forwarded.
 
-    `link` is empty when it was no link that dropped it; `reason` is a `DropReason`, whose `unit` says what is counted.
-    `octets` is the beginning of what was dropped: a cell with its HEC, an IP packet, a CPCS-PDU, a datagram; empty
-    where there is nothing to show. `vc` is VPI and VCI, where they are known.
+    `link` is empty when the node itself dropped them. `reason` is a `DropReason`; its `unit` is the unit of `count`.
+    `octets` is the beginning of the dropped data: a cell with its HEC, an IP packet, a CPCS-PDU, a datagram; empty
+    where only the number is known. `vc` is VPI and VCI, where they are known.
     """
 
     time: int
@@ -41,13 +41,13 @@ class Drop(msgspec.Struct, array_like=True, tag="drop", gc=False):
 
 
 class SessionChange(msgspec.Struct, array_like=True, tag="session", gc=False):
-    """A session of the depot's was opened, became established, was closed, came back, or is gone.
+    """A change of state of a session at the depot.
 
-    `event` is `known` (it was there when the trace began), `opened` (a server and a VC were chosen), `established`,
-    `closed` (it left the primary table), `revived` or `gone` (its VC is free again). `why` says why: for `opened`
-    how the server was chosen (the balancing criterion, whether a backup was, or `probe`), for `closed` and `gone` FIN,
-    RST, which time ran out, or what took its place. `client` and `service` are address and port. UDP flows and the
-    depot's own probes have numbers, too.
+    `event` is `known` (the session existed when the trace began), `opened` (a server and a VC were chosen),
+    `established`, `closed` (it left the primary table), `revived` (it came back) or `gone` (its VC is free again).
+    `why` gives the reason. For `opened` it is how the server was chosen: the balancing criterion, the use of a backup,
+    or `probe`. For `closed` and `gone` it is FIN, RST, the time that ran out, or the cause of an eviction. `client`
+    and `service` are address and port. UDP flows and the depot's own probes have numbers, too.
     """
 
     time: int
@@ -65,7 +65,7 @@ class SessionChange(msgspec.Struct, array_like=True, tag="session", gc=False):
 
 
 class Missed(msgspec.Struct, array_like=True, tag="missed", gc=False):
-    """What the node saw but had no room for, since the record before: the trace was slower than the node."""
+    """Counts of records lost since the previous record, for lack of room: the trace was slower than the node."""
 
     time: int
     cells: int = 0
@@ -75,9 +75,9 @@ class Missed(msgspec.Struct, array_like=True, tag="missed", gc=False):
 
 
 class Watermark(msgspec.Struct, array_like=True, tag="watermark", gc=False):
-    """How far a node is: all that it has to tell of times before `time` was sent before this.
+    """A time up to which a node's trace is complete: all its records of times before `time` were sent before this.
 
-    It is so unless the wall clock is set back; then a record or watermark comes whose time is before this one's.
+    This does not hold when the wall clock is set back: then a record or watermark with an earlier time follows.
     """
 
     time: int
@@ -85,6 +85,6 @@ class Watermark(msgspec.Struct, array_like=True, tag="watermark", gc=False):
 
 
 Record = Cells | Drop | SessionChange | Missed
-"""What happened."""
+"""A record of an event."""
 Told = Record | Watermark
-"""What crosses the control socket."""
+"""A message on the control socket."""

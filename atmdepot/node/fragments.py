@@ -1,9 +1,9 @@
-"""IP fragments: only the first names its flow, so the others follow it.
+"""IP fragments: only the first fragment has the ports of its flow, so later fragments follow the first.
 
-They belong together by source, destination, protocol and identification in IPv4 (RFC 791 section 3.2), by source,
-destination and identification in IPv6 (RFC 8200 section 4.5), where the Next Header of later fragments means nothing.
-Fragments that come before their first are held. The map is bounded by packets, octets and age; what is given up is
-counted. Each fragment has an origin. One that floods the map only loses packets of its own.
+Fragments belong together by source, destination, protocol and identification in IPv4 (RFC 791 section 3.2), by source,
+destination and identification in IPv6 (RFC 8200 section 4.5), where the Next Header of later fragments is meaningless.
+Fragments that come before their first are held. The map is bounded by packets, octets and age; evicted fragments are
+counted. Each fragment has an origin. An origin that floods the map loses only packets of its own.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _LIFE = 5_000_000_000
 _MAX_PACKETS = 1024
 _MAX_OCTETS = 1 << 20
 _MAX_OCTETS_OF_PACKET = 1 << 17
-"""A packet has at most 65,535 octets; the rest is for the headers of its fragments."""
+"""Octets held of a packet at most: it has up to 65,535 octets, and the rest allows for its fragments' headers."""
 _LEAST = 256
-"""The octets that a held fragment counts for at the least: to hold a tiny one takes as much."""
+"""The least octets that a held fragment counts for, since holding a tiny fragment takes that much memory."""
 _ROUTING_PREFIX = 8
-"""The octets of an IPv6 address that one site cannot choose: a host has all addresses of its /64."""
+"""The octets of an IPv6 address that a site cannot choose freely: a host has all addresses of its /64."""
 
 FragmentKey = tuple[bytes, bytes, int, int]
 Origin = bytes | str
 
 
 class Held(NamedTuple):
-    """A fragment that waits for its first."""
+    """A fragment that waits for the first fragment of its packet."""
 
     octets: bytes
     packet: Packet
@@ -47,14 +47,14 @@ class _Entry(Generic[T]):
         self.origin = origin
         self.target: T | None = None
         self.held: list[Held] = []
-        self.octets = 0  # that `held` counts for
+        self.octets = 0  # that `held` counts for, at least `_LEAST` for each fragment
 
 
 class FragmentMap(Generic[T]):
     """The targets of packets that came in fragments. Times in ns.
 
-    The origin of a fragment is its source address (of IPv6 the /64) unless the caller knows better. A fragment of
-    another origin than its packet's is dropped, unless it is a first one: then the packet begins anew.
+    The origin of a fragment is its source address (in IPv6 the /64) unless the caller gives another. A later fragment
+    whose origin differs from its packet's is dropped; a first fragment with another origin begins the packet anew.
     """
 
     def __init__(self, drops: Drops) -> None:
@@ -68,7 +68,7 @@ class FragmentMap(Generic[T]):
         return len(self._entries)
 
     def first(self, packet: Packet, target: T, now: int, origin: Origin | None = None) -> list[Held]:
-        """The first fragment has come and goes to `target`; those that waited for it may follow now."""
+        """Note that a first fragment goes to `target`; return the held fragments, which may follow now."""
         key, origin = _key_of(packet), origin or _origin_of(packet)
         entry = self._living(key, now)
         if entry is None or entry.origin != origin:
@@ -79,7 +79,7 @@ class FragmentMap(Generic[T]):
         return held
 
     def later(self, octets: bytes, packet: Packet, now: int, origin: Origin | None = None) -> T | None:
-        """The target of a later fragment; None when it is held until its first comes (or was given up, and counted)."""
+        """The target of a later fragment; None when it is held until its first comes, or was dropped and counted."""
         key, origin = _key_of(packet), origin or _origin_of(packet)
         entry = self._living(key, now)
         if entry is not None and entry.target is not None and entry.origin == origin:
@@ -99,7 +99,7 @@ class FragmentMap(Generic[T]):
         return None
 
     def target_of(self, packet: Packet, now: int, origin: Origin | None = None) -> T | None:
-        """Where `later` would send a fragment; None when its first has not come."""
+        """The target that `later` would return for a fragment; None when its first has not come."""
         return self.target_named(_key_of(packet), now, origin or _origin_of(packet))
 
     def target_named(self, key: FragmentKey, now: int, origin: Origin | None = None) -> T | None:
@@ -108,29 +108,29 @@ class FragmentMap(Generic[T]):
         return None if entry is None or (origin is not None and entry.origin != origin) else entry.target
 
     def waiting_for(self, packet: Packet, now: int, origin: Origin | None = None) -> list[Held]:
-        """The fragments that wait for the first one of a packet."""
+        """The fragments that wait for the first fragment of a packet."""
         entry = self._living(_key_of(packet), now)
         return [] if entry is None or entry.origin != (origin or _origin_of(packet)) else entry.held
 
     def would_hold(self, octets: bytes, packet: Packet, now: int, origin: Origin | None = None) -> bool:
-        """Whether `later` would hold a fragment whose first has not come; else it would drop it."""
+        """True when `later` would hold a fragment whose first has not come, False when it would drop the fragment."""
         entry = self._living(_key_of(packet), now)
         return self._has_room(entry, origin or _origin_of(packet), max(len(octets), _LEAST))
 
     def _has_room(self, entry: _Entry[T] | None, origin: Origin, count: int) -> bool:
-        """True when a fragment of `count` octets may be held, if need be in place of the heaviest origin's."""
+        """True when a fragment of `count` octets may be held, if need be in place of the heaviest origin's packets."""
         if entry is not None and (entry.origin != origin or entry.octets + count > _MAX_OCTETS_OF_PACKET):
             return False
         return self._octets + count <= _MAX_OCTETS or not self._octets_of.is_heaviest(origin, count)
 
     def _make_room(self, count: int) -> None:
-        """The heaviest origin gives its oldest packets up; it has more than `count` octets, or there was no room."""
+        """Evict the heaviest origin's oldest packets; `_has_room` made sure that it has more than `count` octets."""
         origin = self._octets_of.heaviest()
         while self._octets + count > _MAX_OCTETS:
             self._give_up(self._octets_of.oldest(origin))
 
     def _enter(self, key: FragmentKey, origin: Origin, now: int) -> _Entry[T]:
-        """A packet takes the place of the one of its name, or, when all are taken, of the heaviest origin's oldest."""
+        """Enter a packet: evict the packet of the same name or, in a full map, the oldest of the heaviest origin."""
         if key in self._entries:
             self._give_up(key)
         elif len(self._entries) >= _MAX_PACKETS:
@@ -144,12 +144,12 @@ class FragmentMap(Generic[T]):
         return None if entry is None or entry.born + _LIFE <= now else entry
 
     def expire(self, now: int) -> None:
-        """Forget packets whose time is over."""
+        """Remove the packets whose time is over, and drop their held fragments."""
         while (key := next(iter(self._entries), None)) is not None and self._entries[key].born + _LIFE <= now:
             self._give_up(key)
 
     def next_timer(self) -> int | None:
-        """When `expire` has something to do (ns), or None."""
+        """The time (ns) at which `expire` is next due, or None."""
         oldest = next(iter(self._entries.values()), None)
         return None if oldest is None else oldest.born + _LIFE
 
@@ -161,14 +161,14 @@ class FragmentMap(Generic[T]):
             self._drops.count(DropReason.FRAGMENT, octets=fragment.octets)
 
     def _let_go(self, key: FragmentKey, entry: _Entry[T]) -> None:
-        """Count the held octets of a packet no more."""
+        """Stop counting the held octets of a packet."""
         self._octets -= entry.octets
         self._octets_of.remove(entry.origin, key)
         entry.octets = 0
 
 
 def fragment_key(version: int, protocol: int, source: bytes, destination: bytes, identification: int) -> FragmentKey:
-    """The name that all fragments of a packet have in common."""
+    """The name common to all fragments of a packet."""
     return source, destination, protocol if version == 4 else 0, identification
 
 

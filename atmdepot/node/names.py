@@ -1,4 +1,4 @@
-"""Names for people: a flow's two ends."""
+"""Readable names: the two ends of a flow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the depot and the edge node have in common: links with cells, a TUN device with packets, and counters."""
+"""The common base of depot and edge node: links with cells, a TUN device with packets, and counters."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Hears what happens in a node. Any number may subscribe; each overrides what it wants to hear."""
+    """An observer of a node's events. Any number may subscribe; each overrides the methods that it needs."""
 
     def dropped(
         self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None,
     ) -> None:
-        """A link dropped something, or the node itself, where `link` is empty; see `Drops.count`."""
+        """Note a drop by a link, or by the node itself when `link` is empty; see `Drops.count`."""
 
     def session_changed(self, session: Any, event: str, why: str) -> None:
-        """Something happened to a session of the depot's (`SessionEvent`)."""
+        """Note an event of a session at the depot (`SessionEvent`)."""
 
 
 class DataPath:
-    """What the pump knows of a node: packets and cells in, cells and packets out, timers. Times in ns.
+    """The interface of a node for the pump: packets and cells in, cells and packets out, timers. Times in ns.
 
-    A class to be derived from, so that compiled code calls it in C; by a node, and by what stands before a node to see
-    what passes.
+    Nodes derive from it, and so do taps in front of a node. It is a class, not a protocol, so that compiled code calls
+    the methods in C.
     """
 
     def begin(self) -> None:
-        """A burst begins, or goes on after something that may have taken long."""
+        """Note that a burst begins, or continues after work that may have taken long."""
 
     def packets_from_host(self, packets: list[bytes], now: int) -> None:
         """Take packets that the TUN device gave."""
@@ -50,7 +50,7 @@ class DataPath:
         raise NotImplementedError
 
     def transmit(self, port: int, now: int) -> bytes:
-        """The cells for a link, in order (`port` is its number among the node's links); they are the caller's now."""
+        """Remove and return the cells for a link, in order; `port` is its number among the node's links."""
         raise NotImplementedError
 
     def fill(self, name: str, cells: int) -> bytes:
@@ -62,7 +62,7 @@ class DataPath:
         raise NotImplementedError
 
     def handle_timer(self, now: int) -> None:
-        """Do what is due."""
+        """Do the work that is due."""
         raise NotImplementedError
 
 
@@ -70,7 +70,7 @@ class AtmNode(DataPath):
     """A node's data path, without sockets or clock: packets and cells in, cells and packets out. Times in ns."""
 
     def __init__(self, network: Network, name: str) -> None:
-        """Make the part of a VC table that is called `name`."""
+        """Make the node `name` of a VC table."""
         self.network = network
         self.name = name
         self.drops = Drops()
@@ -82,7 +82,7 @@ class AtmNode(DataPath):
         self._addresses = {address.version: address.packed for address in network.nodes[name].address}
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
-        """A packet that the TUN device gave."""
+        """Take a packet from the TUN device."""
         raise NotImplementedError
 
     def use_links(self, links: dict[str, LinkAdaptation]) -> None:
@@ -96,7 +96,7 @@ class AtmNode(DataPath):
             self.packet_from_tun(packet, now)
 
     def transmit(self, port: int, now: int) -> bytes:
-        """The cells for a link, in order."""
+        """Remove and return the cells for a link, in order."""
         link = self._ports[port]
         return link.take_cells() if link.cells_out else b""
 
@@ -105,7 +105,7 @@ class AtmNode(DataPath):
         return self.links[name].fill(cells)
 
     def subscribe(self, observer: Observer) -> None:
-        """Tell an observer of drops from now on; it is subscribed once at most."""
+        """Report drops to an observer from now on; an observer is subscribed once at most."""
         heard: list[tuple[Drops, DropObserver]] = []
         for link, drops in (("", self.drops), *((name, link.drops) for name, link in self.links.items())):
             hear = partial(observer.dropped, link)
@@ -114,20 +114,20 @@ class AtmNode(DataPath):
         self._subscribers[observer] = heard
 
     def unsubscribe(self, observer: Observer) -> None:
-        """Tell an observer no more; the others hear on."""
+        """Stop reporting drops to an observer."""
         for drops, hear in self._subscribers.pop(observer):
             drops.unsubscribe(hear)
 
     def next_timer(self) -> int | None:
-        """When `handle_timer` has something to do (ns), or None."""
+        """The time (ns) at which `handle_timer` is next due, or None."""
         raise NotImplementedError
 
     def wheels(self) -> list[TimerWheel]:
-        """The wheels on which there may be very many items."""
+        """The timer wheels that may hold very many items."""
         return []
 
     def stood_still(self, span: int, now: int) -> None:
-        """Take note that the process did not run for so long (ns) until now: nobody was heard, silence or not."""
+        """Note that the process did not run for `span` ns until now, so that no peer counts as silent in that time."""
 
     def take_packets(self) -> list[bytes]:
         """The packets for the TUN device, in order; they are the caller's now."""
@@ -138,15 +138,15 @@ class AtmNode(DataPath):
         return packets
 
     def analyse_from_tun(self, octets: bytes) -> Packet | None:
-        """Count a packet that the TUN device gave, and read it as `analyse` does."""
+        """Count a packet from the TUN device, and read it as `analyse` does."""
         self.rx_packets += 1
         self.rx_octets += len(octets)
         return self.analyse(octets)
 
     def analyse(self, octets: bytes, vc: Vc | None = None) -> Packet | None:
-        """What a packet, that came on `vc` or else from the TUN device, says of itself.
+        """Read a packet that came on `vc`, or from the TUN device when `vc` is None.
 
-        None (and counted) when it is none, or one for a group.
+        Returns None, and counts a drop, for octets that are no valid IP packet and for a packet to a group.
         """
         packet = quick(octets)
         if packet is None:
@@ -166,7 +166,7 @@ class AtmNode(DataPath):
         return None
 
     def answer_too_big(self, octets: bytes, packet: Packet, mtu: int) -> None:
-        """Tell the sender the path's MTU; the packet itself is never cut, since that would change its header."""
+        """Report the path's MTU to the sender and drop the packet: fragmenting it would change its header."""
         self.drops.count(DropReason.TOO_BIG, 1, octets)
         answer = packet_too_big(octets, mtu, self._addresses.get(packet.version, packet.destination))
         if answer is not None:

@@ -1,1 +1,1 @@
-"""The VC table: the file that describes a network, its units and contracts, and the rules that it must keep."""
+"""The VC table: the file that describes a network, with its units and contracts and the rules of a valid table."""

@@ -1,6 +1,6 @@
-"""Rules for the addresses of a VC table: each can be had by a machine, and reached by whoever has to reach it.
+"""Rules for the addresses of a VC table: a machine can have each address, and its peers can reach it.
 
-Whatever these rules let through, the daemons can bind, assign and send to, as far as that depends on the table alone.
+The daemons can bind, assign and send to every address that passes these rules, as far as the table decides that.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _BROADCAST = ipaddress.ip_address("255.255.255.255")
 _IPV6_MIN_MTU = 1280
 _LONGEST_NAME = 253
 _NO_DEVICES = {".", "..", "lo", "all", "default"}
-"""Names that the kernel gives to no device, or has for others."""
+"""Names that the kernel refuses for a TUN device, or uses itself."""
 
 
 def ip_of(host: str) -> Ip | None:
-    """The address that a host is written as; None when it is a name."""
+    """The IP address that `host` spells; None when it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -34,7 +34,7 @@ def ip_of(host: str) -> Ip | None:
 
 
 def fault_of_name(name: str) -> str:
-    """Say why a name is no host's; empty when it may be one (RFC 1123 section 2.1; an underscore does no harm)."""
+    """Say why a text cannot be a host name; empty for a valid name (RFC 1123 section 2.1; underscores are allowed)."""
     try:
         if re.fullmatch(r"[\w.-]+", name) and len(name.encode("idna")) <= _LONGEST_NAME:
             return ""
@@ -45,7 +45,7 @@ def fault_of_name(name: str) -> str:
 
 
 def fault_of(address: Ip) -> str:
-    """Say why an address cannot be one machine's own; empty when it can (RFC 1122 3.2.1.3, RFC 4291)."""
+    """Say why an address cannot belong to a single machine; empty when it can (RFC 1122 3.2.1.3, RFC 4291)."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return f"{address} is an IPv4 address in the form of IPv6: write {address.ipv4_mapped}"
@@ -61,7 +61,7 @@ def fault_of(address: Ip) -> str:
 
 
 def address_problems(network: Network) -> Iterator[Problem]:
-    """Every mistake in the addresses of links, nodes and servers, and in the devices that have them."""
+    """Every mistake in the addresses of links, nodes and servers, and in their devices and metrics pages."""
     for name, link in network.links.items():
         yield from _link(network, name, link)
     yield from _wildcards(network)
@@ -78,7 +78,7 @@ def _link(network: Network, name: str, link: Link) -> Iterator[Problem]:
             if fault := fault_of_name(link.ends[node].host):
                 yield Problem(path, fault)
         elif ip.is_unspecified:
-            # Our own end may be any address of ours, where nobody of ours has to send to it.
+            # A wildcard end of ours is fine if its far end is external: then no daemon of ours has to send to it.
             if network.nodes[far].kind != "external" or network.nodes[node].kind == "external":
                 yield Problem(path, f"{link.ends[node]}: this address does not lead from one machine to another, so "
                                     f"{far} cannot send to it: write the one that \"{node}\" has")
@@ -97,7 +97,7 @@ def _link(network: Network, name: str, link: Link) -> Iterator[Problem]:
 
 
 def _wildcards(network: Network) -> Iterator[Problem]:
-    """An end at every address of a node (0.0.0.0) has its port alone there."""
+    """Check that a link end at all addresses of a node (0.0.0.0 or ::) shares its port with no other end there."""
     seen: dict[tuple[str, int], list[tuple[str, Ip]]] = {}
     for name, link in network.links.items():
         for node, address in link.ends.items():
@@ -109,14 +109,14 @@ def _wildcards(network: Network) -> Iterator[Problem]:
                 if (ip.is_unspecified or other_ip.is_unspecified) and _overlap(ip, other_ip):
                     yield Problem(("links", name, "ends", node), f"port {address.port} of {ip} is already taken by "
                                                                  f"links.{other}.ends.{node}: write another port")
-            # Of several addresses with one port, one that stands for all of them is what the next would meet.
+            # Keep a wildcard address first: `others[:1]` compares the next end with it.
             others.insert(0 if ip.is_unspecified or not others else 1, (name, ip))
 
 
 def _overlap(one: Ip, other: Ip) -> bool:
-    """True when a socket bound to one of two addresses takes in the other, where either stands for all of a node's.
+    """True when a wildcard address covers the other address, which a socket then cannot bind at the same port.
 
-    :: takes in IPv4 as well (RFC 3493 section 3.7).
+    At least one of the two is a wildcard. :: covers IPv4 as well (RFC 3493 section 3.7).
     """
     return one.version == other.version or any(ip.version == 6 and ip.is_unspecified for ip in (one, other))
 
@@ -148,7 +148,7 @@ def _nodes(network: Network) -> Iterator[Problem]:
 
 
 def _fault_of_page(host: str) -> str:
-    """Say why no metrics page can be had at a host; it may be at any address of the node's."""
+    """Say why a host cannot have a metrics page; a wildcard address can."""
     ip = ip_of(host)
     if ip is None:
         return fault_of_name(host)
@@ -156,7 +156,7 @@ def _fault_of_page(host: str) -> str:
 
 
 def _hosts_of_ends(network: Network) -> dict[str, set[str]]:
-    """The nodes that have each address on a link."""
+    """The nodes that have a link end at each host address."""
     found: dict[str, set[str]] = {}
     for link in network.links.values():
         for node, address in link.ends.items():

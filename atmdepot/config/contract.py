@@ -1,6 +1,6 @@
 """Traffic contracts: service categories and the parameters agreed for a VC (ATM Forum TM 4.1, ITU-T I.371).
 
-A contract is written as linux-atm's qos(7) writes a QOS specification, with the keywords that TM 4.1 adds::
+A contract has the syntax of a QOS specification in linux-atm's qos(7), with the keywords that TM 4.1 adds::
 
     ubr                                   as fast as the link allows
     cbr,aal5:pcr=10kcps,cdvt=200us
@@ -21,7 +21,7 @@ from atmdepot.config.units import FASTEST, USER_BITS_PER_CELL, CellRate, Duratio
 class ServiceCategory(StrEnum):
     """Service categories with their conformance definition (TM 4.1 section 2.1 and table 4-1)."""
 
-    __hash__ = str.__hash__  # Enum's own is a Python function, and these are looked up for each packet
+    __hash__ = str.__hash__  # Enum's hash is a Python function, too slow for a look-up for each packet
 
     CBR = "CBR"
     RT_VBR_1 = "rt-VBR.1"
@@ -37,7 +37,7 @@ class ServiceCategory(StrEnum):
 
     @classmethod
     def parse(cls, text: object) -> ServiceCategory:
-        """Read a category in any case; raise ValueError that lists them all."""
+        """Read a category in any letter case; raise ValueError, which lists all categories."""
         for category in cls:
             if isinstance(text, str) and text.lower() == category.lower():
                 return category
@@ -45,7 +45,7 @@ class ServiceCategory(StrEnum):
 
     @property
     def tags(self) -> bool:
-        """Whether a cell above the sustained rate is tagged (CLP 0 made 1) instead of discarded."""
+        """True when a cell above the sustained rate is tagged (CLP 0 made 1) instead of discarded."""
         return self in _TAGGING
 
 
@@ -87,7 +87,7 @@ _MOST, _DIGITS = 2**31 - 1, 10
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What was agreed for one VC. Rates in cells/s, times in ns; None is "as fast as the link"."""
+    """The parameters agreed for a VC. Rates in cells/s, times in ns; None means no bound but the link's rate."""
 
     category: ServiceCategory = ServiceCategory.UBR_1
     pcr: CellRate | None = None
@@ -100,7 +100,7 @@ class Contract:
 
     @classmethod
     def parse(cls, text: object) -> Contract:
-        """Read `category[,aal5][:name=value,...]`; raise ValueError that names the word and what would be right."""
+        """Read `category[,aal5][:name=value,...]`; raise ValueError, which names the word and the right form."""
         if not isinstance(text, str):
             raise ValueError(f"{text!r} is no contract: write a text such as \"cbr,aal5:pcr=10kcps\"")
         head, _, tail = text.partition(":")
@@ -165,7 +165,7 @@ def _parse_parameter(word: str) -> tuple[str, CellRate | Duration | int | None]:
 
 
 def _parse_rate(name: str, value: str) -> CellRate:
-    """A rate as qos(7) has it: bare numbers are cells per second; cps or bps may follow k, M, G."""
+    """Read a rate in the syntax of qos(7): bare numbers are cells per second; cps or bps may follow k, M, G."""
     match = re.fullmatch(r"(\d{1,30}(?:\.\d{1,30})?)([kMG]?)(cps|bps)?", value)
     if match is None:
         raise ValueError(f"{name}={value}: write cells per second (10000, 10kcps) or user bits per second (4Mbps)")

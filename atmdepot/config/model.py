@@ -1,4 +1,4 @@
-"""The VC table as values: the one file that describes a network, and every process's part of it (see `reading`)."""
+"""The values of a VC table, the file that describes a network and the part of each process in it (see `reading`)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from atmdepot.config.units import (
 
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-"""How many of something; whatever holds it in C (an int, a long long, a Py_ssize_t of 32 bits) holds its sums, too."""
+"""A count. Its bound leaves room for sums in the C types that hold it (int, long long, 32-bit Py_ssize_t)."""
 
 CountOrNone = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-"""The same, where 0 stands for "no bound"."""
+"""A count in which 0 means no bound."""
 
 _MAX_HALF_OPEN = 65_536
 Mtu = Annotated[int, Meta(ge=576, le=65527)]
-"""Octets of an IP packet; 65527 + LLC's 8 is the greatest AAL5 SDU."""
+"""Octets of an IP packet; 65527 and the 8 octets of LLC make the greatest AAL5 SDU."""
 LEAST_BURST = 64
-"""Cells that a line lets go at once after a late wake-up, at least: a quarter of what a socket of Dynamips' holds."""
+"""Least burst of a line after a late wake-up, in cells: a quarter of the capacity of a Dynamips socket."""
 
 
 class Node(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -60,13 +60,13 @@ class Line(Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def impaired(self) -> bool:
-        """Whether cells are lost, damaged, misinserted or reordered."""
+        """True when cells may be lost, damaged, misinserted or reordered."""
         return any((self.cell_loss, self.header_bit_errors, self.payload_bit_errors, self.misinsertion,
                     self.reordering))
 
     @property
     def timed(self) -> bool:
-        """Whether cells are paced or delayed."""
+        """True when cells are paced or delayed."""
         return self.rate is not None or bool(self.delay)
 
 
@@ -82,7 +82,7 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     from_: dict[str, Line] = field(name="from", default={})
 
     def line_from(self, node: str) -> Line:
-        """The direction that `node` sends: its own `from` values over those of the link."""
+        """The direction in which `node` sends: its own `from` values, and the link's values for the rest."""
         own = self.from_.get(node, Line())
         names = Line.__struct_fields__
         line = Line(**{n: getattr(self if getattr(own, n) is None else own, n) for n in names})
@@ -91,12 +91,12 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
         return line
 
     def _default_burst(self, rate: CellRate) -> int:
-        """Cells that may leave together after a late wake-up: few where each is a datagram, else 2 ms of the rate."""
+        """Cells that may leave together after a late wake-up: few where each is a datagram, else 2 ms at the rate."""
         return LEAST_BURST if self.cells == 1 else max(LEAST_BURST, int(rate) // 500)
 
     @property
     def has_key(self) -> bool:
-        """Whether its datagrams have a tag."""
+        """True when the link's datagrams have a tag."""
         return self.key is not None or self.key_file is not None
 
     def other_end(self, node: str) -> str:
@@ -119,7 +119,7 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def statistics_vci(self) -> int:
-        """The VCI of the management VC: the one given, or the least that nothing else in the VP has."""
+        """The VCI of the management VC: `management_vci`, or the least free VCI of the VP from 32 up."""
         if self.management_vci is not None:
             return self.management_vci
         taken = {int(self.default_vci), *map(int, self.shared_vcs.values())}
@@ -155,7 +155,7 @@ class Service(Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def offered(self) -> tuple[Literal["tcp", "udp"], ...]:
-        """The protocols with ports that it is for."""
+        """The protocols with ports that the service offers."""
         if self.protocols is not None:
             return tuple(dict.fromkeys(self.protocols))
         return ("tcp",) if self.ports else ("tcp", "udp")
@@ -175,7 +175,7 @@ class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def half_open_bound(self) -> int:
-        """The bound of half-open sessions, and that of unanswered UDP flows: 65,536, or half of a smaller table."""
+        """The bound of half-open sessions and of unanswered UDP flows: by default 65,536, at most half of the table."""
         if self.max_half_open is not None:
             return self.max_half_open
         return min(_MAX_HALF_OPEN, max(1, self.max_sessions // 2))
@@ -245,7 +245,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
 
     @property
     def vips(self) -> list[IpAddress]:
-        """Every service address, once."""
+        """All service addresses, without duplicates."""
         return list(dict.fromkeys(vip for service in self.services.values() for vip in service.vip))
 
     def links_of(self, node: str) -> dict[str, Link]:
@@ -278,7 +278,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
 
 
 class Problem(Struct, frozen=True):
-    """One mistake: where (a path of keys) and what, with what would be right."""
+    """A mistake in a VC table: its path of keys, and a message that says what would be right."""
 
     path: tuple[str, ...]
     message: str

@@ -1,7 +1,7 @@
-"""IP to ATM: the DSCP of a session's SYN picks its VC's service category, a packet's drop precedence its CLP.
+"""QoS from IP to ATM: the DSCP of a session's SYN selects its VC's service category, a packet's DSCP its cells' CLP.
 
-The default map is this project's choice (RFC 2381 and 2382 map IntServ, not DiffServ); a VC table
-changes it entry by entry. IP headers are only read: nothing is remarked.
+The CLP is 1 for a high drop precedence. The default map is this project's choice (RFC 2381 and 2382 map IntServ, not
+DiffServ); a VC table changes it entry by entry. IP headers are only read; no DSCP is remarked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DSCP_NAMES: dict[str, int] = {
     "DF": 0,
     "BE": 0,
 }
-"""The names of RFC 2474, 2597, 3246, 5865 and 8622; CS0, DF and BE are one codepoint."""
+"""The names of RFC 2474, 2597, 3246, 5865 and 8622; CS0, DF and BE are the same codepoint."""
 
 DEFAULT = ServiceCategory.UBR_1
 
@@ -41,7 +41,7 @@ _HIGH_DROP_PRECEDENCE = frozenset(
 
 
 def parse_dscp(text: str) -> int:
-    """The codepoint of `AF41` or `34`; raise ValueError that says what would be right."""
+    """The codepoint of `AF41` or `34`; raise ValueError, which says what would be right."""
     if text.upper() in DSCP_NAMES:
         return DSCP_NAMES[text.upper()]
     if text.isdecimal() and int(text) < 64:
@@ -58,7 +58,7 @@ class QosMap:
     """The map in force: 64 service categories, 64 CLP bits, and a contract for each category."""
 
     def __init__(self, dscp: Mapping[str, str] | None = None, contracts: Mapping[str, str] | None = None) -> None:
-        """Lay the table's entries over the default map; raise ValueError for a bad entry."""
+        """Change the default map by the table's entries; raise ValueError for a bad entry."""
         self.categories = [DEFAULT] * 64
         for name, category in _DEFAULT_MAP.items():
             self.categories[DSCP_NAMES[name]] = category
@@ -77,5 +77,5 @@ class QosMap:
         return self.categories[dscp]
 
     def contract(self, category: ServiceCategory) -> Contract:
-        """The contract of a VC of this category; with no entry in the table, no bound but the link's rate."""
+        """The contract of a VC of this category; without an entry in the table, only the link's rate is its bound."""
         return self.contracts[category]

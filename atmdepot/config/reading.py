@@ -1,8 +1,7 @@
 """Reading a VC table: from a file to a `Network`, or to every mistake in it.
 
-`load` reads a table and either returns a `Network` in which everything fits, or raises `NetworkError`
-with every mistake in it: file, line, place, what is wrong and what would be right. The daemons, the lab and
-`atmdepot check` all use it, so that a table that checks is a table that starts.
+`load` either returns a consistent `Network`, or raises `NetworkError` with every mistake in the table: file, line,
+key, fault and right form. The daemons, the lab and `atmdepot check` all use it, so a table that passes `check` starts.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from atmdepot.errors import AtmdepotError
 
 
 class NetworkError(AtmdepotError):
-    """A VC table has mistakes; `problems` holds one line for each."""
+    """Mistakes in a VC table; `problems` has a line for each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -45,7 +44,7 @@ class NetworkError(AtmdepotError):
 
 
 def find(name: str) -> Path:
-    """The path of a table: a file, or the name of one that ships with atmdepot (`direct`, `direct.toml`)."""
+    """The path of a table: a file, or the name of a table that ships with atmdepot (`direct`, `direct.toml`)."""
     path = Path(name)
     if path.exists() or len(path.parts) > 1:
         return path
@@ -75,13 +74,13 @@ def load(name: str | Path) -> Network:
 
 
 def _read(path: Path) -> bytes:
-    """The octets of a file that is one: to open a FIFO or a device could wait for ever, or do something to it."""
+    """Read a regular file; raise OSError for other kinds: opening a FIFO or a device may block or have side effects."""
     _require_file(path.stat())
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         _require_file(os.fstat(descriptor))
         octets = file.read(_GREATEST_FILE + 1)
-    if len(octets) > _GREATEST_FILE:  # it grew, or it is one of those of /proc, which have no size
+    if len(octets) > _GREATEST_FILE:  # it grew since, or it is a file of /proc, whose size reads as 0
         raise OSError(errno.EFBIG, _TOO_GREAT)
     return octets
 
@@ -130,7 +129,7 @@ _NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
 
 
 def _convert_network(document: dict[str, Any], problems: list[Problem]) -> Network | None:
-    """Convert key by key and name by name, so that each mistake is found and its path names every key."""
+    """Convert key by key and name by name, so that every mistake is found and its path has all keys."""
     kinds = get_type_hints(Network, include_extras=True)
     for key in document:
         if key not in kinds:
@@ -147,7 +146,7 @@ def _convert_network(document: dict[str, Any], problems: list[Problem]) -> Netwo
 
 
 def _convert_named(entries: object, kind: type, key: str, problems: list[Problem]) -> dict[str, Any]:
-    """Convert the entries of `[links.NAME]` and the like, one by one."""
+    """Convert each entry of `[links.NAME]` or another table of names."""
     if not isinstance(entries, dict) or not entries:
         problems.append(Problem((key,), f"the network has no {key}: add at least one [{key}.NAME]"))
         return {}
@@ -180,7 +179,7 @@ def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Proble
 
 
 def _with_key(value: Any, kind: Any, inner: tuple[str, ...], error: str) -> tuple[str, ...]:
-    """The path with the name that stands where msgspec writes "..." for any entry of a table."""
+    """The path with the entry's name in place of the "..." that msgspec writes for any entry of a table."""
     if inner[1:2] != ("...",):
         return inner
     for key, entry in value[inner[0]].items():
@@ -193,13 +192,13 @@ def _with_key(value: Any, kind: Any, inner: tuple[str, ...], error: str) -> tupl
 
 
 def _fields_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
-    """The keys that a struct knows (a path that leads into `from` ends at a Line)."""
+    """The keys of a struct (a path into `from` of a link ends at a Line)."""
     struct = Line if inner and kind is Link else kind
     return list(struct.__struct_encode_fields__)
 
 
 def _choices_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
-    """The values of a key that has a few."""
+    """The values of a key with a fixed choice."""
     return [f"\"{value}\"" for value in get_args(get_type_hints(kind)[inner[-1]])]
 
 
@@ -226,7 +225,7 @@ def _schema_of(kind: type) -> dict[str, Any]:
 
 
 def _render_all(problems: list[Problem], text: str, file: str) -> list[str]:
-    """A line for each problem, up to a bound: who has mistyped ten thousand entries has made one mistake."""
+    """A line for each problem, up to a bound: ten thousand mistyped entries are usually the same mistake."""
     lines = Lines(text)
     told = [_render(problem, lines, file) for problem in problems[:_MOST_TOLD]]
     return [*told, f"{file}: and {len(problems) - len(told)} more mistakes"] if len(problems) > len(told) else told

@@ -1,4 +1,4 @@
-"""What must hold between the parts of a VC table. Each rule is a function that yields its `Problem`s."""
+"""Rules between the parts of a VC table. Each rule is a function that yields its `Problem`s."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHORTEST = Duration(1_000_000)
 def problems_of(network: Network) -> list[Problem]:
     """Every mistake that the rules find."""
     found = [problem for rule in _FIRST for problem in rule(network)]
-    # The later rules follow names from table to table, so they only make sense when all names lead somewhere.
+    # The later rules follow names from table to table, so they need every name to exist.
     return found or [problem for rule in _SECOND for problem in rule(network)]
 
 
@@ -100,7 +100,7 @@ def _service_servers(network: Network) -> Iterator[Problem]:
 
 
 def _addresses(network: Network) -> Iterator[Problem]:
-    """No UDP address, and no IP address of a node or service, stands for two things."""
+    """Check that no UDP address of a link, and no IP address of a node or service, is used twice."""
     taken: dict[object, str] = {}
     for name, link in network.links.items():
         for node, address in link.ends.items():
@@ -153,7 +153,10 @@ def _vpis(network: Network) -> Iterator[Problem]:
 
 
 def _keys(network: Network) -> Iterator[Problem]:
-    """A tag needs both ends to be ours, and a key that no other link has: what was sent on that could be sent here."""
+    """Check that both ends of a link with a key are ours, and that the key is unique.
+
+    With the same key on two links, an attacker could replay the datagrams of a link on the other.
+    """
     seen: dict[object, str] = {}
     for name, link in network.links.items():
         for key, value in (("key", link.key), ("key_file", link.key_file)):
@@ -186,7 +189,7 @@ def _mtus(network: Network) -> Iterator[Problem]:
 
 
 def _times(network: Network) -> Iterator[Problem]:
-    """Pauses between what is done again and again: without them, no other work would be done."""
+    """Check that periodic work has pauses; without them a daemon would have no time for other work."""
     probing = network.probing
     for key, least in (("interval", ""), ("timeout", ""), ("statistics", ", or \"0s\" for none")):
         span: Duration = getattr(probing, key)
@@ -250,7 +253,7 @@ def _servers_reached(network: Network) -> Iterator[Problem]:
 
 
 def _asked_over_tcp(network: Network) -> Iterator[Problem]:
-    """Probes are TCP connections, so each server in a pool needs a service with TCP, where there are probes."""
+    """Check that each server in a pool has a service with TCP if there are probes, which are TCP connections."""
     if network.probing.probe == "none":
         return
     asked = {server for service in network.services.values() if "tcp" in service.offered for server in service.servers}
@@ -327,7 +330,7 @@ def _raises(path: tuple[str, ...], check: Callable[..., object], *arguments: obj
 
 
 def _list(what: str, names: Collection[str]) -> str:
-    """Names to choose from: all of a network of some size, the first of one that is large."""
+    """The names to choose from: all of them, or the first `_MOST_NAMED` and the number of the rest."""
     rest = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return f"the {what} are {', '.join(islice(names, _MOST_NAMED))}{rest}"
 

@@ -1,4 +1,4 @@
-"""Find the line of a key in a TOML text, since `tomllib` tells lines only of syntax errors."""
+"""Find the line of a key in a TOML text, since `tomllib` reports lines only for syntax errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _KEY = re.compile(r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za
 
 
 class Lines:
-    """The line of each key that a text spells out: the text is walked through once, however many are asked for."""
+    """The line of each key that a text spells out; the text is read once, for any number of queries."""
 
     def __init__(self, text: str) -> None:
         self._first: dict[tuple[str, ...], int] = {}
@@ -29,12 +29,12 @@ class Lines:
 
 
 def line_of(text: str, path: tuple[str, ...]) -> int | None:
-    """The line of one path."""
+    """The line (from 1) of a path of keys, as `Lines.of` finds it."""
     return Lines(text).of(path)
 
 
 def _header(line: str) -> str:
-    """The dotted key of `[a.b]  # a table`; empty when the line is none. No regex, which could take cubic time."""
+    """The dotted key of `[a.b]  # a table`; empty for other lines. Without a regex, which could take cubic time."""
     inside, closed, rest = line.strip().removeprefix("[").partition("]")
     is_header = line.lstrip().startswith("[") and closed and rest.lstrip()[:1] in ("", "#")
     return "" if not is_header or set(inside) & set("[#") else inside.strip()

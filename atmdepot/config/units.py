@@ -1,6 +1,6 @@
-"""Values with units, as they are written in VC tables: durations, cell rates, VCIs, addresses.
+"""Values with units, as VC tables write them: durations, cell rates, VCIs, addresses.
 
-Each type is made by its `parse`, which raises `ValueError` with a message that says what would be right.
+Each type has a method `parse`, which raises `ValueError` with a message that says what would be right.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from hashlib import blake2s
 from typing import ClassVar, Self
 
 USER_BITS_PER_CELL = 384
-"""48 octets: what a rate in bit/s counts, as in linux-atm's qos(7)."""
+"""48 octets: a rate in bit/s counts the payload of cells, as in linux-atm's qos(7)."""
 
 LINE_RATES = {"ds3": 96_000, "oc3": 353_207, "stm1": 353_207, "oc12": 1_412_830, "oc48": 5_651_320}
 """Cells per second of the common ATM interfaces: their payload rate divided by 424 bits."""
 
 _LONGEST = 8760 * 3600 * 10**9
 FASTEST = 10**9
-"""Cells per second of the fastest line: a cell in each nanosecond."""
+"""Cells per second of the fastest line: a cell per nanosecond."""
 
 _DURATION = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*(ns|us|ms|s|min|h)")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):(\d+|\*)")
 _RATE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([kMG]?)(cps|bps)")
 _LEAST_KEY, _MOST_KEY = 16, 32
-"""Octets of a key; BLAKE2s takes no more."""
+"""Least and greatest length of a key in octets; BLAKE2s takes at most 32."""
 _MULTIPLIER = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
 def count_text(count: int, kind: str) -> str:
-    """`1 cell`, `1,204 cells`."""
+    """A count with its noun: `1 cell`, `1,204 cells`."""
     return f"{count:,} {kind}{'' if count == 1 else 's'}"
 
 
@@ -65,7 +65,7 @@ class CellRate(int):
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Read a rate; raise ValueError when it has no unit or is below one cell per second."""
+        """Read a rate; raise ValueError without a unit, below 1 cell per second and above 1 cell per nanosecond."""
         if isinstance(text, str) and text.lower() in LINE_RATES:
             return cls(LINE_RATES[text.lower()])
         match = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
@@ -131,7 +131,7 @@ class VciRange(str):
         return int(self.split("-")[1])
 
     def holds(self, vci: int) -> bool:
-        """Whether the VCI is in the range."""
+        """True when the VCI is in the range."""
         return self.first <= vci <= self.last
 
 
@@ -142,9 +142,9 @@ class IpAddress(str):
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Read an address; raise ValueError when it is none."""
+        """Read an address; raise ValueError for any other value."""
         try:
-            # An address with a zone (fe80::1%eth0) means something on one host only.
+            # An address with a zone (fe80::1%eth0) is valid on a single host only.
             return cls(ipaddress.ip_address(value if isinstance(value, str) and "%" not in value else ""))
         except ValueError:
             raise ValueError(f"{value!r} is no IP address: write \"10.80.0.1\" or \"2001:db8::1\"") from None
@@ -167,7 +167,7 @@ class IpNetwork(str):
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Read a network; raise ValueError when it is none, or has bits of a host in it."""
+        """Read a network; raise ValueError for any other value, and for a network with host bits set."""
         text = value.strip() if isinstance(value, str) and "%" not in value else ""
         try:
             network = ipaddress.ip_network(text, strict=False)
@@ -187,7 +187,7 @@ class SocketAddress(str):
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Read host:port; raise ValueError when either is missing or the port is none."""
+        """Read host:port; raise ValueError when a part is missing or the port is invalid."""
         match = _HOST_AND_PORT.fullmatch(value) if isinstance(value, str) else None
         if match is None or (match[3] == "*" and not cls.any_port):
             raise ValueError(f"{value!r} is no {cls.protocol} address: write \"10.0.0.1:5501\" or "
@@ -211,7 +211,7 @@ class SocketAddress(str):
 
     @property
     def port(self) -> int:
-        """The port; 0 when it may be any."""
+        """The port; 0 for `*`, any port."""
         return int(self.rpartition(":")[2].replace("*", "0"))
 
 
@@ -244,7 +244,7 @@ class LinkKey:
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Read a key; raise ValueError, which does not tell it."""
+        """Read a key; the ValueError that it may raise does not contain the key."""
         try:
             octets = bytes.fromhex(value.strip()) if isinstance(value, str) else b""
         except ValueError:

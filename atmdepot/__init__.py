@@ -1,6 +1,6 @@
 """ATM and AAL5 that carry real traffic, and the depot that switches TCP sessions over them.
 
-The codecs and reassembly are a library of their own; no daemon, socket or clock is needed::
+The codecs and reassembly are usable as a library, without daemon, socket or clock::
 
     >>> from atmdepot import Reassembler, Vc, VcTable, segment
     >>> vc = Vc(vpi=1, vci=64)
@@ -65,10 +65,10 @@ _NAMES_OF = {
     "atmdepot.wire.llc": ("Encapsulation", "decapsulate", "encapsulate"),
     "atmdepot.wire.oam": ("OamPayload",),
 }
-"""The public names of each module, which is imported when a name of it is first used: commands import this package."""
+"""The public names of each module. A module is imported at the first use of a name, so commands start fast."""
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 
-if not TYPE_CHECKING:  # type checkers would take every name for one that exists
+if not TYPE_CHECKING:  # with a module `__getattr__`, type checkers would accept any name
 
     def __getattr__(name: str) -> object:
         if name not in _MODULE_OF:

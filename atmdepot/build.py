@@ -1,7 +1,7 @@
-"""Which data path runs: compiled, or the same sources as plain Python.
+"""The choice of the data path: compiled, or the same sources as plain Python.
 
-Modules with a `.pxd` beside them are compiled where there is a compiler when the package is installed. With
-`ATMDEPOT_PURE=1` in the environment the plain ones are taken in any case.
+Installing the package compiles the modules with a `.pxd` beside them, where there is a compiler. With `ATMDEPOT_PURE=1`
+in the environment the plain modules run in any case.
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ REBUILD = "run `.venv/bin/python setup.py build_ext --inplace`"
 def python(*words: str) -> list[str]:
     """The command that starts another Python, for modules of this package or a program of ours (`-c`).
 
-    `-P` keeps the directory in which it starts off its path: a package `atmdepot` that lies there, or any other module,
-    must not run in this one's place, with this process's rights.
+    `-P` keeps the working directory out of the import path: a package `atmdepot` or another module in that directory
+    must not run in place of ours, with the rights of this process.
     """
     return [sys.executable, "-P", *words]
 
 
 class _SourceOnly:
-    """Finds the package's modules by their sources alone."""
+    """A finder that finds the package's modules by their sources only."""
 
     @staticmethod
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None,  # noqa: ARG004
     ) -> ModuleSpec | None:
-        """The import system asks for a module."""
+        """Find the source of a module; raise ModuleNotFoundError when the package has no source of it."""
         if not name.startswith("atmdepot.") or path is None:
             return None
         finders = (FileFinder(place, (SourceFileLoader, SOURCE_SUFFIXES)) for place in path)
         found = (finder.find_spec(name) for finder in finders)
         spec = next((spec for spec in found if spec is not None and spec.loader is not None), None)
-        if spec is None:  # else the import system would go on, and find what is compiled
+        if spec is None:  # else the import system would continue, and find the compiled module
             raise ModuleNotFoundError(f"there is no plain module {name}", name=name)
         return spec
 
 
 def choose() -> None:
-    """Take the plain modules from here on, if the environment asks for them; called before any is imported."""
+    """Use the plain modules from now on, if the environment asks for them; to be called before any import of them."""
     if os.environ.get(PURE) and _SourceOnly not in sys.meta_path:
         sys.meta_path.insert(0, _SourceOnly)
 
 
 def compilable() -> list[str]:
-    """The modules that are compiled where that can be, by name."""
+    """The names of the modules that can be compiled."""
     sources = {path.with_suffix("") for suffix in ("*.pxd", "*.pyx") for path in _PACKAGE.rglob(suffix)}
     return sorted(".".join(("atmdepot", *path.relative_to(_PACKAGE).parts)) for path in sources)
 
 
 def compiled() -> list[str]:
-    """Those of them that are compiled here."""
+    """The names of the modules that are compiled here."""
     return [name for name in compilable() if _has_extension(name)]
 
 
@@ -80,7 +80,7 @@ def _source(name: str) -> Path:
 
 
 def is_compiled() -> bool:
-    """Whether the compiled data path runs."""
+    """True when the compiled data path runs."""
     return not os.environ.get(PURE) and bool(compiled())
 
 
@@ -90,7 +90,7 @@ def package() -> Path:
 
 
 def describe() -> str:
-    """In words, for `--version` and reports."""
+    """The data path in words, for `--version` and reports."""
     if os.environ.get(PURE):
         return f"plain Python data path, as {PURE} asks"
     here, all_of_them = len(compiled()), len(compilable())
@@ -104,9 +104,9 @@ def describe() -> str:
 
 
 def stale() -> list[str]:
-    """The sources of a checkout that are newer than what was compiled of them, so that this is not their code.
+    """The sources of a checkout that are newer than the compiled modules, which then run older code.
 
-    An installation has none: its files have the times at which they were unpacked.
+    An installation has no stale sources: the times of its files are those of unpacking, so they are not compared.
     """
     checkout = _PACKAGE.parent
     extensions = [path for name in compiled() for path in _extensions_of(name)]

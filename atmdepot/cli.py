@@ -1,6 +1,6 @@
-"""The commands. Data goes to stdout, everything else to stderr; exit codes are those of `atmdepot.errors`.
+"""The commands. Data goes to stdout, all other output to stderr; `atmdepot.errors` has the exit codes.
 
-A command imports what it needs when it runs, so that `--version` and `--help` need next to nothing.
+A command imports its modules when it runs, so that `--version` and `--help` start fast.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def cli(log_level: str) -> None:
 
 
 def main() -> None:
-    """Run a command; print a clear failure as it is, without a traceback."""
+    """Run a command and exit with its code; print a clear failure without a traceback."""
     try:
         code = cli.main(standalone_mode=False)
         if sys.stdout is not None:
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def _tell(error: BaseException) -> int:
-    """Say what went wrong in a line, and give the exit code; what is a defect of ours is raised again."""
+    """Print an error in a line and return the exit code; an unexpected error, a defect of ours, is raised again."""
     if isinstance(error, BaseExceptionGroup):
         error = _first_of(error)
     if isinstance(error, AtmdepotError):
@@ -117,7 +117,7 @@ def _tell(error: BaseException) -> int:
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """An interruption if there is one in the group, else the first in it."""
+    """The first KeyboardInterrupt in a group if it holds any, else the group's first exception."""
     interruption = group.subgroup(KeyboardInterrupt)
     found: BaseException = interruption or group
     while isinstance(found, BaseExceptionGroup):
@@ -126,6 +126,6 @@ def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def _forget_stdout() -> None:
-    """What could not be written must not fail once more when Python ends."""
+    """Point stdout at /dev/null, so that its unwritten rest does not fail again when Python exits."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

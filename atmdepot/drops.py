@@ -1,4 +1,4 @@
-"""Why something was not forwarded. Each reason is also the name of a counter; nothing is dropped without one."""
+"""The reasons for drops. Each reason is also the name of a counter; every drop is counted by its reason."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Protocol, Self
 
 
 class DropReason(StrEnum):
-    """Every reason; `text` says what it means, `unit` what is counted."""
+    """A reason for a drop: `text` is its meaning, `unit` the unit that is counted."""
 
     unit: str
     text: str
-    __hash__ = str.__hash__  # Enum's own is a Python function
+    __hash__ = str.__hash__  # Enum's hash is a Python function, and slow
 
     def __new__(cls, name: str, unit: str, text: str) -> Self:
-        """Make a member that is its counter's name."""
+        """Make a member; as a string it is the name of its counter."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.unit = unit
@@ -64,7 +64,7 @@ class DropReason(StrEnum):
 
 
 class OnVc(Protocol):
-    """What has a VPI and a VCI: a VC, or the header of a cell."""
+    """A type with a VPI and a VCI: a VC, or the header of a cell."""
 
     @property
     def vpi(self) -> int:
@@ -76,35 +76,35 @@ class OnVc(Protocol):
 
 
 DropObserver = Callable[[DropReason, int, bytes | memoryview, OnVc | None], None]
-"""Hears of a drop: its reason, how many, what it was (or its beginning), and its VC."""
+"""A function called at a drop: with the reason, the count, the dropped octets or their beginning, and the VC."""
 
 
 class Drops(Counter[DropReason]):
-    """A counter for each reason; one per place where something can be dropped.
+    """The counters of a place where drops happen, such as a link: a counter for each reason.
 
-    Only `count` moves it, so that every observer hears of every drop.
+    Only `count` increases a counter, so that every observer hears of every drop.
     """
 
     observers: tuple[DropObserver, ...] = ()
 
     def subscribe(self, observer: DropObserver) -> None:
-        """Tell an observer of every drop from now on."""
+        """Report every drop to an observer from now on."""
         self.observers += (observer,)
 
     def unsubscribe(self, observer: DropObserver) -> None:
-        """Tell an observer no more; the others hear on."""
+        """Stop reporting drops to an observer."""
         self.observers = tuple(other for other in self.observers if other != observer)
 
     def count(
         self, reason: DropReason, count: int = 1, octets: bytes | memoryview = b"", vc: OnVc | None = None,
     ) -> None:
-        """Count what was dropped, and tell the observers.
+        """Count a drop, and tell the observers.
 
         Args:
-            reason: why.
-            count: how many of the reason's units.
-            octets: what was dropped, or its beginning: cells with their HECs, a packet, a CPCS-PDU, datagrams; empty
-                where only the number is known. An observer that keeps some of it makes a copy.
+            reason: the reason of the drop.
+            count: the number of the reason's units.
+            octets: the dropped data, or its beginning: cells with their HECs, a packet, a CPCS-PDU, datagrams; empty
+                where only the number is known. An observer that keeps octets of it makes a copy.
             vc: the VC, or the cell's header, where VPI and VCI are known.
 
         """

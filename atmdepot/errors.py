@@ -1,10 +1,10 @@
-"""What can go wrong in a way that a user should read: one line, and an exit code."""
+"""Failures that a user should read: a message, mostly of a line, and an exit code."""
 
 from __future__ import annotations
 
 
 class AtmdepotError(Exception):
-    """A clear failure; the command prints it as one line and exits with `exit_code` (1)."""
+    """A clear failure; the command prints it without a traceback and exits with `exit_code` (1)."""
 
     exit_code = 1
 
@@ -16,6 +16,6 @@ class EnvironmentLacks(AtmdepotError):
 
 
 class NotReady(AtmdepotError):
-    """Something was not ready in time (exit code 4)."""
+    """A network or service was not ready in time (exit code 4)."""
 
     exit_code = 4

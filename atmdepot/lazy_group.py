@@ -1,7 +1,7 @@
-"""A group of commands whose modules load when a command of theirs runs.
+"""A group of commands whose modules are imported only when a command of theirs runs.
 
-Some commands need half of the package, and `--version`, `--help` and the shell's completion need none of it. So the
-group has a table of its commands: their modules, and the help lines that `--help` and completion show.
+Some commands need half of the package; `--version`, `--help` and the shell's completion need no other module. So the
+group has a table of its commands, with their modules and the help lines that `--help` and completion show.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
 
 class LazyGroup(click.Group):
-    """A click group, some of whose commands are in `places` until they are asked for."""
+    """A click group; the commands in `places` are imported at their first use."""
 
     def __init__(self, *args: Any, places: dict[str, Place], **options: Any) -> None:
         super().__init__(*args, **options)
@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
         return sorted({*super().list_commands(ctx), *self.places})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The command of a name, imported if need be."""
+        """The command `name`, imported if need be."""
         place = self.places.get(name)
         if place is not None and name not in self.commands:
             command: click.Command = getattr(import_module(place.module), place.name)
@@ -44,7 +44,7 @@ class LazyGroup(click.Group):
         return super().get_command(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help line of every command, and import no module for it."""
+        """Write the help line of every command without importing its module."""
         with formatter.section("Commands"):
             names = self.list_commands(ctx)
             room = formatter.width - _MARGINS - max(map(len, names))
@@ -57,6 +57,6 @@ class LazyGroup(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def _listed(self, name: str) -> click.Command:
-        """A command for its help line's sake: one that is not imported has nothing else."""
+        """A command to take the help line from; for a command in `places` a stand-in with that line only."""
         place = self.places.get(name)
         return self.commands[name] if place is None else click.Command(name, help=place.line)

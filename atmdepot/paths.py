@@ -1,4 +1,4 @@
-"""Where running networks keep their sockets, logs and state."""
+"""The directories in which running networks keep their sockets, logs and state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def run_dir() -> Path:
-    """The directory of all running networks: ATMDEPOT_RUN_DIR, or the system's or the user's own."""
+    """The directory of all running networks: ATMDEPOT_RUN_DIR, else the system's (root) or the user's."""
     if chosen := os.environ.get("ATMDEPOT_RUN_DIR"):
         return Path(chosen)
     if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""Everything or nothing: objects that are changed in several steps are as before when a step fails."""
+"""Changes in several steps that happen completely or not at all: when a step fails, the objects are restored."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _UNSET = object()
 
 @contextmanager
 def restored_on_failure(*objects: object, and_attributes_of: Iterable[object] = ()) -> Iterator[None]:
-    """Run a block; when it raises, give the attributes of the objects their values back, and raise on.
+    """Run a block; when it raises, restore the attributes of the objects, and raise again.
 
-    What their lists and dicts held comes back too. Of the objects in `and_attributes_of` only the attributes do: their
-    containers are not changed in the block, and may be large.
+    The contents of their lists and dicts are restored too. For the objects in `and_attributes_of` only the attributes
+    are restored: the block does not change their containers, which may be large.
     """
     kept = [(obj, name, value, _copy(value)) for obj in objects for name, value in _attributes(obj)]
     kept += [(obj, name, value, None) for obj in and_attributes_of for name, value in _attributes(obj)]
@@ -27,7 +27,7 @@ def restored_on_failure(*objects: object, and_attributes_of: Iterable[object] = 
     except BaseException:
         for obj, name, value, held in kept:
             if getattr(obj, name, _UNSET) is not value:
-                with suppress(AttributeError):  # a property of a compiled class, which shows what is restored anyway
+                with suppress(AttributeError):  # a property of a compiled class; the attribute behind it is restored
                     setattr(obj, name, value)
             if held is not None and held != value:
                 value.clear()
@@ -40,7 +40,7 @@ def _copy(value: Any) -> Any:
 
 
 def _attributes(obj: object) -> list[tuple[str, Any]]:
-    """Names and values of what an object holds, whether its class is plain, has slots or is compiled."""
+    """Names and values of an object's attributes; its class may be plain, have slots or be compiled."""
     kind: Any = type(obj)
     names = (*_slots_of(kind), *getattr(obj, "__dict__", ()))
     return [(name, value) for name in names if (value := getattr(obj, name, _UNSET)) is not _UNSET]
@@ -48,6 +48,6 @@ def _attributes(obj: object) -> list[tuple[str, Any]]:
 
 @cache
 def _slots_of(kind: type) -> tuple[str, ...]:
-    """The attributes that the class itself has room for."""
+    """The attributes in the slots of a class and its bases, compiled or not."""
     return tuple({name: None for cls in kind.__mro__ for name, what in vars(cls).items()
                   if isinstance(what, GetSetDescriptorType | MemberDescriptorType) and not name.startswith("__")})

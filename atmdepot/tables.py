@@ -17,19 +17,19 @@ _COLUMNS = {
     "servers": ["server", "node", "list", "for", "why", "draining", "sessions", "flows", "sessions_total"],
     "counters": ["node", "place", "counter", "value", "unit", "meaning"],
 }
-"""What fits a terminal; all that there is comes with `wide`."""
+"""The columns that fit a terminal; `wide` shows all columns."""
 
 _HEADINGS = {"for": "for (s)", "age": "age (s)", "idle": "idle (s)"}
 
 
 def console() -> Console:
-    """The console for data: stdout; wide when it is no terminal, so that nothing is folded in a pipe."""
+    """The console for data, stdout; it is wide when stdout is no terminal, so that a pipe gets unfolded rows."""
     made = Console()
     return made if made.is_terminal else Console(width=_WIDE)
 
 
 def make_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> Table:
-    """A table of rows; numbers stand on the right."""
+    """A table of rows; columns of numbers are right-aligned."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         numeric = bool(rows) and isinstance(rows[0].get(column), int | float)
@@ -49,6 +49,6 @@ def _cell(value: object) -> str:
 
 
 def print_rows(subject: str, rows: list[dict[str, Any]], *, wide: bool = False) -> None:
-    """Print what `show` got."""
+    """Print the rows that `show` received."""
     columns = list(rows[0]) if wide and rows else _COLUMNS[subject]
     console().print(make_table(f"{subject} ({len(rows)})", columns, rows))

@@ -157,7 +157,7 @@ class Ipv6View:
     __slots__ = ("_fragment", "octets", "payload_offset", "protocol", "total_length")
 
     def __init__(self, octets: bytes) -> None:
-        """Check the headers; raise MalformedPacket when one points past the end."""
+        """Check the headers; raise MalformedPacket when a field points past the end."""
         if len(octets) < 40:
             raise MalformedPacket(f"an IPv6 header has 40 octets, here are {len(octets)}")
         if octets[0] >> 4 != 6:

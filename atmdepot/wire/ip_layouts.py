@@ -162,7 +162,7 @@ IPV6 = Struct(
     ),
     "contents" / FixedSized(this.header.payload_length, _IPV6_CONTENTS),
 )
-"""An IPv6 packet; each extension header holds the one that follows it as its "extension"."""
+"""An IPv6 packet; each extension header holds the next header as its "extension"."""
 
 # ------------------------------------------------------------------------------------------ TCP and UDP
 

@@ -38,7 +38,7 @@ def datagram_size(cells: int, *, tagged: bool) -> int:
 
 
 def direction_of(sender: str, receiver: str) -> int:
-    """The direction from one node to another."""
+    """The direction from node `sender` to node `receiver`, 0 or 1, by the order of their names."""
     return int(sender > receiver)
 
 

@@ -110,6 +110,7 @@ def stale() -> list[str]:
     """
     checkout = _PACKAGE.parent
     extensions = [path for name in compiled() for path in _extensions_of(name)]
+    # Without setup.py beside the package this is an installation.
     if not extensions or not (checkout / "setup.py").exists():
         return []
     built = min(path.stat().st_mtime for path in extensions)

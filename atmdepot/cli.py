@@ -18,7 +18,7 @@ from atmdepot import build
 from atmdepot.errors import AtmdepotError
 from atmdepot.lazy_group import LazyGroup, Place
 
-_INTERRUPTED = 130
+_INTERRUPTED = 130  # 128 + SIGINT, as in shells
 _EXAMPLES = """\b
 Examples:
   atmdepot demo                       see a request become cells and come back
@@ -66,7 +66,7 @@ _COMMANDS = {
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
+    if wanted and not ctx.resilient_parsing:  # no output while the shell completes a command
         click.echo(f"atmdepot {atmdepot.__version__} ({build.describe()})")
         ctx.exit()
 
@@ -85,9 +85,10 @@ def cli(log_level: str) -> None:
 def main() -> None:
     """Run a command and exit with its code; print a clear failure without a traceback."""
     try:
+        # Else click would print errors and exit itself, with exit codes of its own.
         code = cli.main(standalone_mode=False)
         if sys.stdout is not None:
-            sys.stdout.flush()
+            sys.stdout.flush()  # an error of writing shows here, and not when Python exits
     except BaseException as error:
         sys.exit(_tell(error))
     sys.exit(code if isinstance(code, int) else 0)
@@ -109,6 +110,7 @@ def _tell(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, OSError):
         _forget_stdout()
+        # The reader of a pipe, such as `head`, may end early: that needs no message.
         if error.errno != errno.EPIPE:
             place = f"{error.filename}: " if error.filename else ""
             click.echo(f"atmdepot: {place}{error.strerror or error}", err=True)

@@ -89,6 +89,7 @@ class Drops(Counter[DropReason]):
 
     def subscribe(self, observer: DropObserver) -> None:
         """Report every drop to an observer from now on."""
+        # A tuple is replaced, never changed, so `count` may be walking over the old tuple meanwhile.
         self.observers += (observer,)
 
     def unsubscribe(self, observer: DropObserver) -> None:

@@ -52,8 +52,10 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the name of a command, or an option of the group."""
+        # Not `super()`, which would import every command for its help line.
         names = [CompletionItem(name, help=self._listed(name).get_short_help_str()) for name in self.list_commands(ctx)
                  if name.startswith(incomplete)]
+        # The options come from the base of click.Group, which knows no commands.
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def _listed(self, name: str) -> click.Command:

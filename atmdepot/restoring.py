@@ -24,11 +24,12 @@ def restored_on_failure(*objects: object, and_attributes_of: Iterable[object] = 
     kept += [(obj, name, value, None) for obj in and_attributes_of for name, value in _attributes(obj)]
     try:
         yield
-    except BaseException:
+    except BaseException:  # cancellation and interruption as well
         for obj, name, value, held in kept:
             if getattr(obj, name, _UNSET) is not value:
                 with suppress(AttributeError):  # a property of a compiled class; the attribute behind it is restored
                     setattr(obj, name, value)
+            # The container itself is kept, since other objects may refer to it.
             if held is not None and held != value:
                 value.clear()
                 (value.update if isinstance(value, dict) else value.extend)(held)

@@ -36,12 +36,13 @@ def make_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> Ta
         heading = _HEADINGS.get(column, column.replace("_", " "))
         table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
+        # As Text, since rich would read brackets in a plain string as markup.
         table.add_row(*(Text(_cell(row.get(column, ""))) for column in columns))
     return table
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # before int, of which bool is a subclass
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))

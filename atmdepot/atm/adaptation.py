@@ -82,6 +82,7 @@ class LinkAdaptation:
     def take_cells(self) -> bytes:
         """Remove and return the cells to send, in order."""
         trains = self.cells_out
+        # A burst is often a single train, which needs no join.
         if len(trains) == 1:
             return trains.pop()
         cells = b"".join(trains)
@@ -96,6 +97,7 @@ class LinkAdaptation:
         for sdu in sdus:
             self.rx_pdus += 1
             self.rx_congested += sdu.congested
+            # With VC multiplexing an SDU is a packet already, so usually the list needs no second pass.
             if sdu.vc.encapsulation is not _VC_MUX:
                 all_plain = False
         return sdus if all_plain else [sdu for sdu in sdus if self._decapsulate(sdu)]
@@ -108,6 +110,7 @@ class LinkAdaptation:
             ethertype, packet = decapsulate(sdu.octets, sdu.vc.encapsulation)
         except EncapsulationError:
             ethertype, packet = None, b""
+        # Bridged frames have None here, and are dropped too.
         if ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
             self.drops.count(DropReason.UNKNOWN_ENCAPSULATION, 1, sdu.octets, sdu.vc)
             return False

@@ -40,7 +40,7 @@ class Trials:
 
     def _gap(self) -> int:
         """Failures before the next hit: geometrically distributed."""
-        if self._probability <= 0:
+        if self._probability <= 0:  # the formula below needs a probability between 0 and 1
             return _NEVER
         if self._probability >= 1:
             return 0
@@ -75,6 +75,7 @@ class Impairments:
     def apply(self, cells: bytes) -> bytes:
         """Impair `cells` (a multiple of 53 octets): return the cells that come out of the line."""
         train = [cells[at:at + CELL_SIZE] for at in range(0, len(cells), CELL_SIZE)]
+        # From the end, so that the earlier positions stay valid.
         for position in reversed(self._loss.hits(len(train))):
             self._drops.count(DropReason.LINE_LOSS, octets=train.pop(position))
         self._misinsert(train)
@@ -86,6 +87,7 @@ class Impairments:
 
     def _misinsert(self, train: list[bytes]) -> None:
         """Insert stray cells: the payload of an earlier cell under the header of a VC, with a good HEC."""
+        # From the end, so that the earlier positions stay valid.
         for position in reversed(self._misinsertion.hits(len(train))):
             stray, self._stray = self._stray, train[position][HEADER_SIZE:]
             train.insert(position, train[position][:HEADER_SIZE] + stray)
@@ -97,6 +99,7 @@ class Impairments:
             vc = _vc_bits(train[position])
             target = position
             for _ in range(self._random.randint(1, _MAX_AHEAD)):
+                # A cell stops behind the nearest earlier cell of its own VC.
                 if target == 0 or _vc_bits(train[target - 1]) == vc:
                     break
                 target -= 1
@@ -163,6 +166,7 @@ class Line:
             room = len(cells) - excess * CELL_SIZE
             self._drops.count(DropReason.LINE_OVERFLOW, excess, cells[room:])
             cells = cells[:room]
+        # A line without a rate has no queue to fill, but a long delay could hold any number of cells.
         if self._octets_under_way + len(cells) > _MAX_OCTETS_UNDER_WAY:
             self._drops.count(DropReason.LINE_OVERFLOW, len(cells) // CELL_SIZE, cells)
         elif cells:
@@ -175,10 +179,11 @@ class Line:
 
     def waiting(self, now: int) -> int:
         """The number of cells that have not left the sender yet."""
-        return -(-max(0, self._free_at + self._slip - now) * self.rate // _NS)
+        return -(-max(0, self._free_at + self._slip - now) * self.rate // _NS)  # rounded up: a cell on its way counts
 
     def _scheduled(self, cells: bytes, time: int) -> _Train:
         """A train with its start in the line's time, in integers; the remainder is carried on to the next train."""
+        # An idle line begins at once; a busy line sends the train behind the last.
         if self._free_at < time:
             self._free_at, self._remainder = time, 0
         train = _Train(cells, self._free_at, self._remainder)
@@ -213,6 +218,7 @@ class Line:
             return 0
         if not self.rate:
             return train.count - train.gone
+        # The exact inverse of `_departure`, so that a timer at a cell's departure finds the cell due.
         return max(0, min(train.count, ((passed + 1) * self.rate - 1 - train.remainder) // _NS) - train.gone)
 
     def _catch_up(self, now: int) -> None:
@@ -222,6 +228,7 @@ class Line:
             self.lost += due
             if train.gone + due < train.count:
                 break
+        # The double minus rounds the cell time up.
         if self._trains and (late := now - self._departure(self._trains[0])) >= 0:
             self._slip += late - (-_NS // self.rate)
 

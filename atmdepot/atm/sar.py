@@ -161,9 +161,11 @@ class Reassembler:
         vc.rx_cells += count
         vc.clp_pending |= marks & _CLP
         if vc.discarding:
+            # The last cell ends the dropped PDU; the next cell begins a new PDU.
             if last:
                 self._release(vc)
             return
+        # The whole PDU is in this run, so its payloads are checked in place, without a copy.
         if last and not vc.cells_pending:
             octets = sdu_of_cells(cells, at, count, vc.max_sdu) or self._judge(vc, payloads(cells, at, count))
             self._deliver(vc, marks, octets, sdus)
@@ -171,6 +173,7 @@ class Reassembler:
         if not vc.cells_pending:
             vc.started = now
             self._partial[vc] = None
+        # The PDU cannot fit the VC's greatest SDU any more.
         if vc.cells_pending + count > vc.max_cells:
             self._discard_rest(vc, DropReason.OVERSIZE, now)
             if last:
@@ -179,7 +182,7 @@ class Reassembler:
         vc.pieces.append(payloads(cells, at, count))
         if last:
             pdu = b"".join(vc.pieces)
-            self._release(vc, keep_clp=True)
+            self._release(vc, keep_clp=True)  # `_deliver` needs the CLP bits
             self._deliver(vc, marks, sdu_of_pdu(pdu, vc.max_sdu) or self._judge(vc, pdu), sdus)
             return
         vc.cells_pending += count
@@ -250,6 +253,7 @@ class Reassembler:
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `expire` is next due, or None."""
+        # Both are in order of `started`, so the first of each is the oldest.
         oldest = [vc.started for held in (self._partial, self._discarding) for vc in islice(held, 1)]
         return min(oldest) + self.timeout if oldest else None
 
@@ -268,6 +272,7 @@ class Reassembler:
 
     def _release(self, vc: Vc, *, keep_clp: bool = False) -> None:
         """Release the octets of the VC's PDU, and end discarding."""
+        # A VC is in `_discarding` or in `_partial`, never in both.
         if vc.discarding:
             del self._discarding[vc]
             vc.discarding = False

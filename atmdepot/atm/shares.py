@@ -67,6 +67,7 @@ class Shares(Generic[S, K]):
         before = share.total.bit_length()
         share.total += change
         after = share.total.bit_length()
+        # The rank is the bit length of the total, so most changes leave it as it is.
         if before != after:
             self._ranks[before].pop(source, None)
             if after:

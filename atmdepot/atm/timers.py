@@ -49,11 +49,13 @@ class TimerWheel:
 
     def add(self, item: Expiring, now: int) -> None:
         """Watch an item; to be called again when its deadline was moved to an earlier time."""
+        # The slot after the deadline's, so that an item never expires early.
         slot = min(item.deadline // self.tick, now // self.tick + _HORIZON) + 1
         if slot == item.slot:
             return
         self.remove(item)
         item.slot = slot
+        # A heap holds each slot in use once, so the earliest is found without a scan of empty slots.
         bucket = self._slots.get(slot)
         if bucket is None:
             bucket = self._slots[slot] = {}
@@ -73,6 +75,7 @@ class TimerWheel:
         while self._due and self._due[0] * self.tick <= now:
             slot = self._due[0]
             bucket = self._slots[slot]
+            # Else the last call stopped at its bound within this slot, and this call continues there.
             if not self._looking:
                 self._looking = list(bucket)
                 self._looking.reverse()

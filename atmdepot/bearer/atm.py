@@ -64,6 +64,7 @@ class VciPool:
         self._claimed.add(vci)
         start, end = self._runs.pop(vci - 1, vci), self._runs.pop(vci + 1, vci)
         self._runs[start], self._runs[end] = end, start
+        # The claimed run begins at `_next`, so `take` may pass it at once.
         if start == self._next:
             self._go_on(start - 1)
 
@@ -128,7 +129,7 @@ class VpMap:
         if isinstance(link.table, SessionVcTable):
             link.table.vp = self
         self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
-        self.management.encapsulation = Encapsulation.VC_MUX
+        self.management.encapsulation = Encapsulation.VC_MUX  # statistics are no packets: without LLC
         self.default_target = Target(self, self.default)
         self._shared = {ServiceCategory.parse(category): self._open(vci, ServiceCategory.parse(category))
                         for category, vci in vp.shared_vcs.items()}
@@ -141,6 +142,7 @@ class VpMap:
         if vci is None:
             self.exhausted += 1
             return self.default_target
+        # A stray VC may be open on a VCI that no session has used before.
         if self.strays:
             self._close_stray(vci)
         vc = self._open(vci, category)
@@ -155,6 +157,7 @@ class VpMap:
 
     def would_open(self, category: ServiceCategory, freed: Iterable[int] = ()) -> Target:
         """The result that `open` would have once the VCIs `freed` were free; no VC is opened."""
+        # The VP has no session VCIs, so sessions of a category share its VC.
         if self._vcis is None:
             return Target(self, self._shared.get(category, self.default))
         vci = self._vcis.upcoming()

@@ -102,6 +102,7 @@ def _wildcards(network: Network) -> Iterator[Problem]:
     for name, link in network.links.items():
         for node, address in link.ends.items():
             ip = ip_of(address.host)
+            # A daemon of ours binds only addresses of our nodes; the address of a name is not known here.
             if ip is None or network.nodes[node].kind == "external":
                 continue
             others = seen.setdefault((node, address.port), [])

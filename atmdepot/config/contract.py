@@ -154,11 +154,13 @@ def _parse_parameter(word: str) -> tuple[str, CellRate | Duration | int | None]:
     if name not in (*_RATES, *_COUNTS, "cdvt") or not equals:
         raise ValueError(f"\"{word}\" is no parameter: write pcr=, scr=, mcr=, mbs=, mfs=, cdvt=, sdu= or tag")
     if name in _RATES:
+        # `max` of qos(7) is the rate of the link, which None stands for.
         return name, None if value == "max" else _parse_rate(name, value)
     if name == "cdvt":
         return name, Duration.parse(value)
     if not value.isdecimal() or not value.strip("0"):
         raise ValueError(f"{name}={value}: write a whole number from 1 up")
+    # The length first: Python refuses to convert thousands of digits.
     if len(value) > _DIGITS or int(value) > _MOST:
         raise ValueError(f"{name}={value} is too great: the greatest is {_MOST}")
     return name, int(value)

@@ -124,6 +124,7 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
             return self.management_vci
         taken = {int(self.default_vci), *map(int, self.shared_vcs.values())}
         own = self.session_vcis
+        # The rules leave at least one VCI free.
         return next(vci for vci in range(32, 65536) if vci not in taken and not (own and own.holds(vci)))
 
 
@@ -217,6 +218,7 @@ class Lab(Struct, forbid_unknown_fields=True, kw_only=True):
     networks: Annotated[list[str], Meta(max_length=16)] = field(default_factory=lambda: ["10.9.0.0/24", "fd00:9::/64"])
 
 
+# `dict` gives its objects a `__dict__`, in which `cached_property` keeps the values.
 class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     """A whole VC table; it is not changed once it is made, so what is often looked up is kept."""
 
@@ -270,10 +272,12 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
 
     @cached_property
     def _links_between(self) -> dict[frozenset[str], str]:
+        # Reversed, so that the first of two links with the same ends wins.
         return {frozenset(link.ends): name for name, link in reversed(self.links.items())}
 
     @cached_property
     def _vps_between(self) -> dict[frozenset[str], str]:
+        # Reversed, so that the first of two VPs with the same ends wins.
         return {frozenset(vp.ends): name for name, vp in reversed(self.vps.items())}
 
 

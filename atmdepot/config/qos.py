@@ -36,6 +36,7 @@ _DEFAULT_MAP = {
     **dict.fromkeys(("CS1", "LE"), ServiceCategory.UBR_2),
 }
 
+# Drop precedence 2 and 3 of assured forwarding (RFC 2597), and the lower-effort codepoints.
 _HIGH_DROP_PRECEDENCE = frozenset(
     DSCP_NAMES[name] for name in ("CS1", "LE", *(f"AF{c}{p}" for c in range(1, 5) for p in (2, 3))))
 

@@ -75,7 +75,9 @@ def load(name: str | Path) -> Network:
 
 def _read(path: Path) -> bytes:
     """Read a regular file; raise OSError for other kinds: opening a FIFO or a device may block or have side effects."""
+    # Checked twice: before opening, and again on the open file, since the path may lead to another file by then.
     _require_file(path.stat())
+    # O_NONBLOCK: if the path has become a FIFO meanwhile, opening it must not wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         _require_file(os.fstat(descriptor))
@@ -163,6 +165,7 @@ def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Proble
         message, _, place = str(error).rpartition(" - at `$")
         if not message:
             message, place = str(error), ""
+        # msgspec gives the place of an error only in its message.
         inner = _with_key(value, kind, tuple(re.findall(r"\.\.\.|[^.\[\]`]+", place)), str(error))
         path += inner
         if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
@@ -203,6 +206,7 @@ def _choices_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
 
 
 def _unknown(key: str, known: list[str]) -> str:
+    # difflib takes long for long texts, and a long key is no typing error.
     near = difflib.get_close_matches(key, known, n=1) if len(key) <= _LONGEST_GUESSED else []
     hint = f"did you mean \"{near[0]}\"? " if near else ""
     return f"unknown key \"{key}\": {hint}Known here: {', '.join(known)}"

@@ -206,12 +206,14 @@ def _vcis(network: Network) -> Iterator[Problem]:
         if vp.session_vcis and vp.session_vcis.holds(vp.default_vci):
             yield Problem((*path, "default_vci"), f"VCI {vp.default_vci} is used twice: it is also in session_vcis "
                                                   f"({vp.session_vcis})")
+        # The default VC may be at 32; the management VC needs another VCI outside the range.
         if vp.session_vcis and vp.session_vcis.first == 32 + (vp.default_vci == 32) and vp.session_vcis.last == 65535:
             yield Problem((*path, "session_vcis"), "no VCI is left for the management VC, on which the edge node sends "
                                                    "its statistics: write \"64-65535\"")
         if vp.management_vci is not None and vp.session_vcis and vp.session_vcis.holds(vp.management_vci):
             yield Problem((*path, "management_vci"), f"VCI {vp.management_vci} is used twice: it is also in "
                                                      f"session_vcis ({vp.session_vcis})")
+        # By VCI, the first key that uses it.
         names = {int(vp.default_vci): "default_vci"}
         if vp.management_vci is not None:
             if vp.management_vci in names:
@@ -286,6 +288,7 @@ def _lab(network: Network) -> Iterator[Problem]:
     networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
     for text in network.lab.networks:
         try:
+            # An address with a zone (%eth0) is valid on a single host only.
             subnet = ipaddress.ip_network(text if "%" not in text else "")
             versions.add(subnet.version)
             if subnet.num_addresses < 4:

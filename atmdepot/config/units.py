@@ -21,6 +21,7 @@ _LONGEST = 8760 * 3600 * 10**9
 FASTEST = 10**9
 """Cells per second of the fastest line: a cell per nanosecond."""
 
+# Digits are limited to 30, so that Fraction never computes with huge numbers.
 _DURATION = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*(ns|us|ms|s|min|h)")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):(\d+|\*)")
@@ -52,6 +53,7 @@ class Duration(int):
         return cls(span)
 
     def __str__(self) -> str:
+        # The greatest unit that divides the span, so that `parse` reads back the same value.
         for unit, size in reversed(_NANOSECONDS.items()):
             if self and self % size == 0:
                 return f"{int(self) // size}{unit}"
@@ -255,6 +257,7 @@ class LinkKey:
         return cls(octets)
 
     def __str__(self) -> str:
+        # Never the key itself, which would get into logs and `check -o json`.
         return f"fingerprint {blake2s(self.octets, digest_size=4).hexdigest()}"
 
     __repr__ = __str__

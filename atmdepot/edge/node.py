@@ -58,6 +58,7 @@ class VpTable(VcTable):
     def __init__(self, vp: Vp, interface: Interface, qos: QosMap) -> None:
         super().__init__()
         self._vpi, self._qos = vp.vpi, qos
+        # The range (1, 0) is empty.
         self._first, self._last = (vp.session_vcis.first, vp.session_vcis.last) if vp.session_vcis else (1, 0)
         self.opened: list[Vc] = []
         self.default = vc_of(vp, vp.default_vci, interface, qos.contract(ServiceCategory.UBR_1))
@@ -131,9 +132,11 @@ class EdgeNode(AtmNode):
             packet = self.analyse(octets, vc)
             if packet is None:
                 continue
+            # A packet without ports (ICMP, later fragments) names no flow.
             if packet.source_port:
                 self._learn(packet, vc, now)
             self.packets_out.append(octets)
+        # A VC that a cell has just opened, but that carries no flow yet, must not stay open for ever.
         for vc in self.table.opened:
             if vc.owner is None:
                 self._unclaim(vc, now)
@@ -152,8 +155,10 @@ class EdgeNode(AtmNode):
             return
         if flow is not None:
             self._forget(flow, now)
+        # Many flows share the default VC, and answers without a known flow go there anyway.
         if vc is self.table.default:
             return
+        # The dict is in order of insertion: evict the flow that was learnt first.
         if len(self.flows) >= self.network.sessions.max_sessions:
             self._forget(next(iter(self.flows.values())), now)
         flow = self.flows[key] = Flow(key, vc, now + self._lifetime)

@@ -71,9 +71,11 @@ class FragmentMap(Generic[T]):
         """Note that a first fragment goes to `target`; return the held fragments, which may follow now."""
         key, origin = _key_of(packet), origin or _origin_of(packet)
         entry = self._living(key, now)
+        # Held fragments of another origin must not follow this first fragment.
         if entry is None or entry.origin != origin:
             entry = self._enter(key, origin, now)
         entry.target = target
+        # The entry stays: its target serves the fragments still to come.
         held, entry.held = entry.held, []
         self._let_go(key, entry)
         return held
@@ -141,6 +143,7 @@ class FragmentMap(Generic[T]):
 
     def _living(self, key: FragmentKey, now: int) -> _Entry[T] | None:
         entry = self._entries.get(key)
+        # `expire` may run late, so the age is checked at each use.
         return None if entry is None or entry.born + _LIFE <= now else entry
 
     def expire(self, now: int) -> None:
@@ -177,4 +180,5 @@ def _key_of(packet: Packet) -> FragmentKey:
 
 
 def _origin_of(packet: Packet) -> Origin:
+    # A host has all addresses of its /64, so they count as the same origin.
     return packet.source if packet.version == 4 else packet.source[:_ROUTING_PREFIX]

@@ -151,6 +151,7 @@ class AtmNode(DataPath):
         packet = quick(octets)
         if packet is None:
             packet = self._analyse_slowly(octets, vc)
+        # VCs lead from point to point, so a multicast packet has no single target.
         if packet is None or not packet.is_for_a_group():
             return packet
         self.drops.count(DropReason.MULTICAST, 1, octets, vc)
@@ -168,6 +169,7 @@ class AtmNode(DataPath):
     def answer_too_big(self, octets: bytes, packet: Packet, mtu: int) -> None:
         """Report the path's MTU to the sender and drop the packet: fragmenting it would change its header."""
         self.drops.count(DropReason.TOO_BIG, 1, octets)
+        # A node without an address of this IP version answers in the name of the packet's destination.
         answer = packet_too_big(octets, mtu, self._addresses.get(packet.version, packet.destination))
         if answer is not None:
             self.packets_out.append(answer)

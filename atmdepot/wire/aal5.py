@@ -101,10 +101,12 @@ def parse_cpcs_pdu(pdu: bytes, *, crc: CrcMode = CrcMode.STRICT, max_sdu: int = 
     """
     if len(pdu) < PAYLOAD_SIZE or len(pdu) % PAYLOAD_SIZE:
         raise Aal5Error(DropReason.LENGTH_ERROR, f"{len(pdu)} octets are no whole number of payloads")
+    # The CRC first: the Length of a PDU with a wrong CRC means nothing.
     if crc is not CrcMode.IGNORE and _crc32(pdu) != _GOOD_CRC and not (
             crc is CrcMode.DYNAMIPS and is_dynamips_crc(pdu)):
         raise Aal5Error(DropReason.CRC_ERROR, "the CRC-32 is wrong")
     uu, cpi, length = _TRAILER.unpack_from(pdu, len(pdu) - TRAILER_SIZE)
+    # Before the check of the pad, which the Length of an abort need not pass.
     if length == 0:
         raise Aal5Error(DropReason.ABORTED, "Length 0: the sender aborted the PDU")
     if not 0 <= len(pdu) - TRAILER_SIZE - length < PAYLOAD_SIZE:
@@ -120,6 +122,7 @@ def is_dynamips_crc(pdu: bytes) -> bool:
     return written in (computed, computed ^ 0xFFFFFFFF)
 
 
+# Room for every train: the greatest PDU has 1366 cells.
 @lru_cache(maxsize=2048)
 def _chunks(count: int) -> Struct:
     """A Struct that cuts `count` payloads; its empty first field makes `header.join` begin with a header."""

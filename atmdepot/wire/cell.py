@@ -51,6 +51,7 @@ class CellHeader(NamedTuple):
     def pack(self, interface: Interface = Interface.UNI) -> bytes:
         """The 5 octets, HEC included; raise ValueError when a field does not fit."""
         vpi_bits = 8 if interface is Interface.UNI else 12
+        # At an NNI the 4 bits of the GFC belong to the VPI.
         limits = {"vpi": vpi_bits, "vci": 16, "pti": 3, "clp": 1, "gfc": 4 if interface is Interface.UNI else 0}
         for name, bits in limits.items():
             if not 0 <= getattr(self, name) < 1 << bits:
@@ -105,7 +106,9 @@ def _bits(position: int) -> bytes:
     return (1 << 39 - position).to_bytes(5, "big")
 
 
+# The HEC adds 0x55 (I.432.1 section 4.3.2). A syndrome must not contain it, so it is added a second time.
 _COSET = hec(bytes(4))
+# Each of the 40 single-bit errors has a syndrome of its own, so the syndrome tells which bit to flip.
 _ERROR_OF_SYNDROME = {hec(_bits(n)[:4]) ^ _COSET ^ _bits(n)[4]: int.from_bytes(_bits(n), "big") for n in range(40)}
 
 
@@ -149,6 +152,7 @@ class HecReceiver:
             self.mode = HecMode.CORRECTION
             return header
         mended = correct(header) if self.mode is HecMode.CORRECTION else None
+        # Any error, corrected or not, leads to detection mode (I.432.1 figure 3).
         self.mode = HecMode.DETECTION
         if mended is None:
             self.discarded += 1

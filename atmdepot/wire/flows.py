@@ -9,7 +9,7 @@ from __future__ import annotations
 Flow = tuple[int, bytes, int, bytes, int]
 """Protocol, source address and port, destination address and port; in a table, the client's and the service's."""
 FlowKey = bytes
-_SIZES = (13, 37)
+_SIZES = (13, 37)  # of IPv4 and IPv6 keys
 
 
 def flow_key_plainly(protocol: int, source: bytes, sport: int, destination: bytes, dport: int) -> FlowKey:

@@ -36,7 +36,7 @@ _FIRST_INFORMATIONAL_ICMPV6 = 128
 _REDIRECT_ICMPV6 = 137
 """Not an error by its number, but RFC 4443 section 2.4 (e.2) forbids an ICMPv6 error in answer to it too."""
 _REDIRECT = bytes((_REDIRECT_ICMPV6,))
-_CS6 = 0xC0
+_CS6 = 0xC0  # ICMP errors have precedence 6, internetwork control (RFC 1812 section 4.3.2.5)
 
 _ERROR = Struct(">BBHI")
 
@@ -123,6 +123,7 @@ def quoted_flow(octets: bytes) -> Flow | None:
     return None if quoted is None else quoted.flow()
 
 
+# The quoted packets are not read by the views of `ip`, which refuse a packet that is cut short.
 def _quoted_ipv4(quoted: bytes) -> Quoted | None:
     if len(quoted) < 20 or not 0x45 <= quoted[0] <= 0x4F:
         return None
@@ -175,7 +176,9 @@ def _ipv4_error(ip: Ipv4View, mtu: int, source: bytes) -> bytes:
 
 
 def _ipv6_error(ip: Ipv6View, mtu: int, source: bytes) -> bytes:
+    # RFC 4443 section 2.4 (c): as much of the packet as fits the minimum MTU behind 48 octets of headers.
     quoted = ip.octets[:min(ip.total_length, _IPV6_MIN_MTU - 48)]
+    # A host discards a report of an MTU below 1280 (RFC 8201 section 4).
     body = _ERROR.pack(_PACKET_TOO_BIG, 0, 0, max(mtu, _IPV6_MIN_MTU)) + quoted
     pseudo = source + ip.source + len(body).to_bytes(4, "big") + PROTOCOL_ICMPV6.to_bytes(4, "big")
     body = body[:2] + internet_checksum(pseudo + body).to_bytes(2, "big") + body[4:]

@@ -18,7 +18,7 @@ _IPV6 = Struct(">IHBB16s16s")
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
 EXTENSIONS = {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS}
 """The IPv6 extension headers that `header_chain` walks (RFC 8200 section 4)."""
-_MAX_EXTENSIONS = 16
+_MAX_EXTENSIONS = 16  # a bound on the walk, whatever a sender chains
 FIRST_FRAGMENT = b"\0\7"
 """The greatest value of offset, reserved bits and M flag (RFC 8200 section 4.5) in a first fragment."""
 
@@ -56,11 +56,12 @@ def header_chain(octets: bytes, end: int) -> HeaderChain:
             return HeaderChain(protocol, offset, fragment, "an extension header is cut short")
         if protocol == _FRAGMENT:
             fragment, length = offset, 8
+            # Offset, reserved bits and M flag compare as a big-endian number.
             later = octets[offset + 2:offset + 4] > FIRST_FRAGMENT
         elif protocol == _AUTHENTICATION:
-            length = (octets[offset + 1] + 2) * 4
+            length = (octets[offset + 1] + 2) * 4  # Payload Len counts 4-octet words, minus 2 (RFC 4302 section 2.2)
         else:
-            length = (octets[offset + 1] + 1) * 8
+            length = (octets[offset + 1] + 1) * 8  # Hdr Ext Len leaves out the first 8 octets (RFC 8200 section 4.3)
         protocol, offset = octets[offset], offset + length
         if offset > end:
             return HeaderChain(protocol, offset, fragment, "an extension header points past the end")
@@ -81,6 +82,7 @@ class Ipv4View:
         self.octets = octets
         self.header_length = (octets[0] & 15) * 4
         self.total_length = int.from_bytes(octets[2:4], "big")
+        # Octets behind the total length are allowed; no property reads them.
         if not 20 <= self.header_length <= self.total_length <= len(octets):
             raise MalformedPacket(f"header {self.header_length}, total {self.total_length} and {len(octets)} octets "
                                   "contradict one another")
@@ -113,7 +115,7 @@ class Ipv4View:
     @property
     def fragment_offset(self) -> int:
         """In octets."""
-        return (int.from_bytes(self.octets[6:8], "big") & 0x1FFF) * 8
+        return (int.from_bytes(self.octets[6:8], "big") & 0x1FFF) * 8  # the field counts units of 8 octets
 
     @property
     def ttl(self) -> int:
@@ -212,6 +214,7 @@ class Ipv6View:
         """In octets."""
         if self._fragment is None:
             return 0
+        # The units of 8 octets are in place: the lower 3 bits are reserved bits and the M flag.
         return int.from_bytes(self.octets[self._fragment + 2:self._fragment + 4], "big") & 0xFFF8
 
     @property
@@ -261,6 +264,7 @@ def ip_packet(protocol: int, source: bytes, destination: bytes, payload: bytes, 
     if len(source) == 16:
         head = _IPV6.pack(6 << 28 | traffic_class << 20, len(payload), protocol, _TTL, source, destination)
         return head + payload
+    # The checksum is computed over the header with a checksum of 0.
     head = _IPV4.pack(0x45, traffic_class, 20 + len(payload), 0, 0, _TTL, protocol, 0, source, destination)
     return head[:10] + internet_checksum(head).to_bytes(2, "big") + head[12:] + payload
 

@@ -53,6 +53,7 @@ def is_tagged_with(key: bytes, direction: int, datagram: bytes) -> bool:
     if len(datagram) < TAG_SIZE:
         return False
     cells, counter, digest = _split(datagram)
+    # In constant time, so that the time of a refusal tells no part of the right tag.
     return compare_digest(_digest(key, direction, counter, cells), digest)
 
 
@@ -79,6 +80,7 @@ class ReplayWindow:
         """Accept a counter; False when it was accepted before, or is too old."""
         ahead = counter - self._greatest
         if ahead > 0:
+            # Without `min`, a leap of the counter would make a huge number before the mask cuts it.
             self._taken = (self._taken << min(ahead, WINDOW) | 1) & (1 << WINDOW) - 1
             self._greatest = counter
             return True
@@ -109,6 +111,7 @@ class LinkTag:
 
     def open(self, datagram: bytes) -> bytes:
         """The cells of a datagram; raise BadTag or Replayed."""
+        # The tag before the window: a forged counter must not move the window.
         if not is_tagged_with(self._key, self._received, datagram):
             raise BadTag
         cells, counter, _ = _split(datagram)

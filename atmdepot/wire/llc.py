@@ -92,7 +92,7 @@ def decapsulate(sdu: bytes, encapsulation: Encapsulation) -> Payload:
         if sdu.startswith(LLC_BRIDGED_ETHERNET_WITH_FCS):
             if len(sdu) < len(LLC_BRIDGED_ETHERNET_WITH_FCS) + 4:
                 raise EncapsulationError("a bridged frame with FCS is shorter than its FCS")
-            return Payload(None, sdu[len(LLC_BRIDGED_ETHERNET_WITH_FCS):-4])
+            return Payload(None, sdu[len(LLC_BRIDGED_ETHERNET_WITH_FCS):-4])  # without the FCS
         return Payload(None, _after(sdu, LLC_BRIDGED_ETHERNET))
     body = _after(sdu, LLC_SNAP + ROUTED_OUI)
     if len(body) < 2:

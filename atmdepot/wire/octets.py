@@ -31,6 +31,7 @@ Headers = tuple[bytes, ...] | bytes
 
 _GOOD_CRC = 0x38FB2284
 """crc32 over a whole good PDU: the residue C704DD7B of I.363.5, complemented."""
+# A factor that repeats the 5 octets of a header four times.
 _FOUR_TIMES = sum(1 << 8 * HEADER_SIZE * n for n in range(4))
 _MARKS = int.from_bytes(b"".join(CellHeader(0, 0, pti, clp).pack() for clp in (0, 1) for pti in (0, PTI_LAST)), "big") \
     ^ _FOUR_TIMES * int.from_bytes(CellHeader(0, 0).pack(), "big")
@@ -55,6 +56,7 @@ def train_plainly(sdu: bytes, headers: bytes, clp: int) -> bytes:
         clp: the CLP bit of all cells.
 
     """
+    # The headers of CLP 1 are behind those of CLP 0.
     at = 2 * HEADER_SIZE if clp else 0
     return to_cells(cpcs_pdu(sdu), headers[at:at + HEADER_SIZE], headers[at + HEADER_SIZE:at + 2 * HEADER_SIZE])
 
@@ -98,9 +100,10 @@ def user_word_plainly(header: bytes, is_nni: bool) -> int:
     -1 for any other header: with a wrong HEC, of an OAM or RM cell, or on a VCI that users may not have.
     """
     word = int.from_bytes(header[:4], "big")
+    # The PTI is above the CLP bit, the VCI above the PTI.
     if hec(header[:4]) != header[4] or word & PTI_OAM << 1 or word >> 4 & 0xFFFF < FIRST_USER_VCI:
         return -1
-    return word if is_nni else word & 0x0FFFFFFF
+    return word if is_nni else word & 0x0FFFFFFF  # at a UNI the first 4 bits are the GFC
 
 
 def user_word_at_plainly(headers: Headers, at: int, is_nni: bool) -> int:
@@ -123,7 +126,7 @@ def sdu_of_pdu_plainly(pdu: bytes, max_sdu: int) -> bytes | None:
     size = len(pdu)
     if not size or size % PAYLOAD_SIZE:
         return None
-    length = pdu[-6] << 8 | pdu[-5]
+    length = pdu[-6] << 8 | pdu[-5]  # Length is in front of the CRC-32
     if 0 < length <= max_sdu and 0 <= size - TRAILER_SIZE - length < PAYLOAD_SIZE and _crc32(pdu) == _GOOD_CRC:
         return pdu[:length]
     return None

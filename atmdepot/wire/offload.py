@@ -88,6 +88,7 @@ def _completed(packet: bytes, header: VirtioNetHeader) -> bytes:
     at = header.csum_start + header.csum_offset
     if at + 2 > len(packet):
         raise MalformedPacket(f"a checksum at {at} in {len(packet)} octets")
+    # FFFF is the other form of 0, which UDP reserves for "no checksum" (RFC 768).
     checksum = internet_checksum(packet[header.csum_start:]) or 0xFFFF
     return packet[:at] + checksum.to_bytes(2, "big") + packet[at + 2:]
 
@@ -128,10 +129,12 @@ def _segment(packet: bytes, begin: int, end: int, number: int, tcp_at: int, data
     length = data_at + end - begin
     _set_length(head, length)
     if head[0] >> 4 == 4:
+        # The kernel counts up the identifications of a frame's segments.
         _put16(head, 4, _get16(head, 4) + number)
         _put_ipv4_checksum(head, tcp_at)
     sequence = _get32(head, tcp_at + 4) + begin - data_at
     head[tcp_at + 4:tcp_at + 8] = (sequence & 0xFFFFFFFF).to_bytes(4, "big")
+    # CWR belongs to the first segment only, FIN and PSH to the last.
     if number:
         head[tcp_at + _TCP_FLAGS] &= ~CWR
     if end < len(packet):
@@ -180,7 +183,7 @@ class _First:
                 and int.from_bytes(packet[:self.data_at], "big") & self.mask == self.constant
                 and _get32(packet, self.tcp_at + 4) == (self.sequence + number * self.size) & 0xFFFFFFFF
                 and (self.tcp_at == 40 or _get16(packet, 4) == (self.identification + number) & 0xFFFF)
-                and _has_right_sums(packet, self.tcp_at))
+                and _has_right_sums(packet, self.tcp_at))  # last, since it costs most
 
 
 def _run(packets: Sequence[bytes], at: int) -> int:
@@ -193,6 +196,7 @@ def _run(packets: Sequence[bytes], at: int) -> int:
         octets += len(packet) - first.data_at
         if octets > MAX_MERGED or not first.is_like(packet, count):
             break
+        # The sums of the first are checked only when a second packet fits, since most packets stay alone.
         if count == 1 and not _has_right_sums(packets[at], first.tcp_at):
             break
         count += 1
@@ -213,6 +217,7 @@ def _first(packet: bytes) -> _First | None:
         return None
     data_at = tcp_at + (packet[tcp_at + 12] >> 4) * 4
     flags = packet[tcp_at + _TCP_FLAGS]
+    # FIN and PSH end a frame, so they cannot begin a longer frame; SYN, RST, URG and CWR are never merged.
     if not tcp_at + 20 <= data_at <= len(packet) - MIN_GSO_SIZE or flags & ~ECE != ACK:
         return None
     return _First(packet, tcp_at, data_at)
@@ -259,7 +264,7 @@ def _merged(packets: Sequence[bytes]) -> bytes:
     _set_length(head, length)
     if tcp_at == 20:
         _put_ipv4_checksum(head, tcp_at)
-    head[tcp_at + _TCP_FLAGS] = last[tcp_at + _TCP_FLAGS]
+    head[tcp_at + _TCP_FLAGS] = last[tcp_at + _TCP_FLAGS]  # with the last segment's PSH and FIN
     _put16(head, tcp_at + _TCP_CHECKSUM, internet_checksum(_pseudo_header(head, tcp_at, length)) ^ 0xFFFF)
     header = VirtioNetHeader(NEEDS_CSUM, GSO_TCPV4 if tcp_at == 20 else GSO_TCPV6, data_at, len(first) - data_at,
                              tcp_at, _TCP_CHECKSUM)

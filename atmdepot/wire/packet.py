@@ -25,9 +25,10 @@ from atmdepot.wire.tcp import SYN, TcpView
 if TYPE_CHECKING:
     from atmdepot.wire.flows import Flow, FlowKey
 
+# Skipped: identification, TTL and header checksum, which no caller needs.
 _IPV4_TCP = Struct(">BBH2xH x B 2x 4s4s HHIIBBH")
-_PLAIN_IPV4 = 0x45
-_FRAGMENT_BITS = 0x3FFF
+_PLAIN_IPV4 = 0x45  # version 4 and a header of 5 words, so without options
+_FRAGMENT_BITS = 0x3FFF  # MF and the fragment offset; DF may be set
 _FIRST_GROUP, _GROUPS6 = 224, 0xFF
 
 
@@ -147,11 +148,13 @@ def quick_plainly(octets: bytes) -> Packet | None:
 
     `quick` is the compiled twin where there is a compiler, else this function.
     """
+    # 40 octets are the shortest IPv4 and TCP headers.
     if len(octets) < 40 or octets[0] != _PLAIN_IPV4 or octets[9] != PROTOCOL_TCP:
         return None
     (_, tos, total, fragment, protocol, source, destination, sport, dport, seq, ack, offset, flags,
      window) = _IPV4_TCP.unpack_from(octets)
     data = total - 20 - (offset >> 4) * 4
+    # A data offset below 5 words (0x50) is left to the views, which raise the error.
     if fragment & _FRAGMENT_BITS or total > len(octets) or data < 0 or offset < 0x50 or flags & SYN:
         return None
     return Packet(4, protocol, tos >> 2, source, destination, sport, dport, total, False,
@@ -164,6 +167,7 @@ def analyse_by_views(octets: bytes) -> Packet:
     fragment = bool(ip.fragment_offset) or ip.more_fragments
     sport = dport = 0
     tcp = None
+    # Only a first fragment has the ports.
     if ip.fragment_offset == 0 and ip.protocol == PROTOCOL_TCP:
         sport, dport, tcp = _tcp_fields(ip)
     elif ip.fragment_offset == 0 and ip.protocol == PROTOCOL_UDP:
@@ -178,6 +182,7 @@ def analyse_by_views(octets: bytes) -> Packet:
 def _tcp_fields(ip: Ipv4View | Ipv6View) -> tuple[int, int, TcpFields]:
     view = TcpView(ip.payload)
     return view.source_port, view.destination_port, TcpFields(
+        # The window scale option is valid only in a SYN (RFC 7323 section 2.2).
         view.sequence, view.acknowledgment, view.flags, view.window, len(view.octets) - view.header_length,
         view.window_scale if view.flags & SYN else None)
 

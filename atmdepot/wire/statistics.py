@@ -64,6 +64,7 @@ class Statistics(NamedTuple):
         """Read a report of this or a later version; raise ValueError, which says why, for any other SDU."""
         _check(sdu)
         _, version, server, *rest = _LAYOUT.unpack_from(sdu)
+        # A later version may add states; in this version an unknown state is an error.
         is_later = version > VERSION and server > max(ServerState)
         return cls(ServerState.UNKNOWN if is_later else ServerState(server), *rest)
 

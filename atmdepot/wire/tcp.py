@@ -71,6 +71,7 @@ class TcpView:
             if area[at] == _OPTION_NOP:
                 at += 1
                 continue
+            # An option's length includes its kind and length octets; with a length of 0 the loop would never end.
             if at + 1 >= len(area) or area[at + 1] < 2 or at + area[at + 1] > len(area):
                 break
             found[area[at]] = area[at + 2:at + area[at + 1]]
@@ -87,7 +88,7 @@ class TcpView:
     def window_scale(self) -> int | None:
         """The window scale option (RFC 7323), at most 14."""
         value = self.options.get(_OPTION_WINDOW_SCALE, b"")
-        return min(value[0], 14) if len(value) == 1 else None
+        return min(value[0], 14) if len(value) == 1 else None  # RFC 7323 section 2.3: more counts as 14
 
 
 def reset_for(octets: bytes) -> bytes:
@@ -100,6 +101,7 @@ def reset_for(octets: bytes) -> bytes:
     if tcp.flags & ACK:
         sequence, acknowledgment, flags = tcp.acknowledgment, 0, RST
     else:
+        # SYN and FIN take a sequence number each.
         length = len(tcp.payload) + bool(tcp.flags & SYN) + bool(tcp.flags & FIN)
         sequence, acknowledgment, flags = 0, (tcp.sequence + length) % (1 << 32), RST | ACK
     segment = _HEADER.pack(tcp.destination_port, tcp.source_port, sequence, acknowledgment, 5 << 4, flags, 0, 0, 0)

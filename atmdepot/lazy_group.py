@@ -59,6 +59,6 @@ class LazyGroup(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def _listed(self, name: str) -> click.Command:
-        """A command to take the help line from; for a command in `places` a stand-in with that line only."""
+        """The command, for its help line; for a command in `places` a placeholder that has only this line."""
         place = self.places.get(name)
         return self.commands[name] if place is None else click.Command(name, help=place.line)

@@ -14,7 +14,7 @@ def run_dir() -> Path:
         return Path("/run/atmdepot")
     if user := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(user) / "atmdepot"
-    return Path(f"/tmp/atmdepot-{os.geteuid()}")
+    return Path(f"/tmp/atmdepot-{os.geteuid()}")  # with the user's id, so that users do not share it
 
 
 def control_socket(network: str, node: str) -> Path:

@@ -50,5 +50,6 @@ def _attributes(obj: object) -> list[tuple[str, Any]]:
 @cache
 def _slots_of(kind: type) -> tuple[str, ...]:
     """The attributes in the slots of a class and its bases, compiled or not."""
+    # Slots are member descriptors, the attributes of compiled classes get-set descriptors. A dict keeps the order.
     return tuple({name: None for cls in kind.__mro__ for name, what in vars(cls).items()
                   if isinstance(what, GetSetDescriptorType | MemberDescriptorType) and not name.startswith("__")})

@@ -34,6 +34,7 @@ def make_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> Ta
     for column in columns:
         numeric = bool(rows) and isinstance(rows[0].get(column), int | float)
         heading = _HEADINGS.get(column, column.replace("_", " "))
+        # Folded rather than cut off, so that no value is lost.
         table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         # As Text, since rich would read brackets in a plain string as markup.

@@ -115,6 +115,7 @@ class Reassembler:
 
         Raises ValueError for another number of octets, which the link has to drop before.
         """
+        # The compiled functions take bytes only.
         if not isinstance(cells, bytes):
             cells = bytes(cells)
         count = len(cells) // CELL_SIZE
@@ -126,6 +127,7 @@ class Reassembler:
         while at < count:
             word, end, stop = user_word_at(headers, at, self._is_nni), at + 1, at
             if word >= 0:
+                # A good header leads back to correction mode; a call of `HecReceiver` would cost more.
                 self.hec.mode = _CORRECTION
                 vc = self._find(word, cells, at)
                 # A run has a good HEC: a corrected header leads to detection mode, in which equal headers are

@@ -136,6 +136,7 @@ class VpMap:
 
     def open(self, category: ServiceCategory, owner: object) -> Target:
         """Open a VC for a new session: its own VC, or its category's shared VC; the default VC when no VCI is free."""
+        # The VP has no session VCIs, so sessions of a category share its VC.
         if self._vcis is None:
             return Target(self, self._shared.get(category, self.default))
         vci = self._vcis.take()
@@ -157,7 +158,6 @@ class VpMap:
 
     def would_open(self, category: ServiceCategory, freed: Iterable[int] = ()) -> Target:
         """The result that `open` would have once the VCIs `freed` were free; no VC is opened."""
-        # The VP has no session VCIs, so sessions of a category share its VC.
         if self._vcis is None:
             return Target(self, self._shared.get(category, self.default))
         vci = self._vcis.upcoming()
@@ -211,6 +211,7 @@ class VpMap:
 
     def close(self, vc: Vc, owner: object) -> None:
         """Close the VC of a session that has ended, if the session owned it, and free its VCI."""
+        # The default VC and shared VCs have no owner, and stay open.
         if self._vcis is not None and vc.owner is owner:
             self.link.close(vc)
             vc.owner = None  # breaks the reference cycle of session and VC: neither waits for the garbage collector

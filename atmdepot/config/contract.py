@@ -51,6 +51,7 @@ class ServiceCategory(StrEnum):
 
 _TAGGING = {ServiceCategory.RT_VBR_3, ServiceCategory.NRT_VBR_3, ServiceCategory.UBR_2}
 
+# The words of qos(7), which name no conformance definition, stand for the first of their category.
 _KEYWORDS = {
     "cbr": ServiceCategory.CBR,
     "rt-vbr": ServiceCategory.RT_VBR_1,
@@ -59,6 +60,7 @@ _KEYWORDS = {
     "ubr": ServiceCategory.UBR_1,
     **{category.lower(): category for category in ServiceCategory},
 }
+# The conformance definition with tagging that `tag` selects.
 _WITH_TAG = {
     ServiceCategory.RT_VBR_1: ServiceCategory.RT_VBR_3,
     ServiceCategory.NRT_VBR_1: ServiceCategory.NRT_VBR_3,

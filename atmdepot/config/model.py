@@ -37,6 +37,7 @@ class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     """A process of the network, or gear that is not ours (`external`, such as a router in GNS3)."""
 
     kind: Literal["depot", "edge", "external"]
+    # The kernel's names of devices have 15 characters at most. `$` alone would match before a final newline, too.
     tun: Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)")] = "atm0"
     mtu: Mtu = 9180
     address: list[IpAddress] = []
@@ -56,6 +57,7 @@ class Line(Struct, forbid_unknown_fields=True, kw_only=True):
     payload_bit_errors: Ratio | None = None
     misinsertion: Ratio | None = None
     reordering: Ratio | None = None
+    # The integers of TOML have 64 bits.
     seed: Annotated[int, Meta(ge=-2**63, le=2**63 - 1)] | None = None
 
     @property
@@ -74,11 +76,12 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     """A UDP-emulated ATM link: one UDP address per end; the values of `Line` hold for both directions."""
 
     ends: dict[str, UdpAddress]
-    cells: Annotated[int, Meta(ge=1, le=1235)] = 27
+    cells: Annotated[int, Meta(ge=1, le=1235)] = 27  # 1235 cells and a tag fit UDP's 65,507 octets over IPv4
     interface: Literal["uni", "nni"] = "uni"
     source_check: Literal["strict", "loose"] = "strict"
     key: LinkKey | None = None
     key_file: str | None = None
+    # `from` is a keyword of Python.
     from_: dict[str, Line] = field(name="from", default={})
 
     def line_from(self, node: str) -> Line:
@@ -108,7 +111,7 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
     """A virtual path from the depot to an edge node, and the VCIs in it."""
 
     ends: list[str]
-    vpi: Annotated[int, Meta(ge=0, le=4095)]
+    vpi: Annotated[int, Meta(ge=0, le=4095)]  # 12 bits at an NNI; the rules check the 8 bits of a UNI
     default_vci: Vci = field(default_factory=lambda: Vci(32))
     management_vci: Vci | None = None
     session_vcis: VciRange | None = None
@@ -202,6 +205,7 @@ class Reassembly(Struct, forbid_unknown_fields=True, kw_only=True):
     """Bounds on PDUs whose last cell has not come: their age, and the octets of all of them on a link."""
 
     timeout: Duration = field(default_factory=lambda: Duration.parse("2s"))
+    # At least the greatest PDU: 1366 payloads, 65,568 octets.
     octets: Annotated[int, Meta(ge=65_600, le=2**31 - 1)] = 64 * 2**20
 
 

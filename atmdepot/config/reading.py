@@ -46,6 +46,7 @@ class NetworkError(AtmdepotError):
 def find(name: str) -> Path:
     """The path of a table: a file, or the name of a table that ships with atmdepot (`direct`, `direct.toml`)."""
     path = Path(name)
+    # A path with a directory is never the name of a shipped table.
     if path.exists() or len(path.parts) > 1:
         return path
     shipped = shipped_tables()
@@ -54,6 +55,7 @@ def find(name: str) -> Path:
 
 def shipped_tables() -> dict[str, Path]:
     """Name and path of each table that ships with atmdepot."""
+    # A checkout has the tables beside the package, an installation in the data directory.
     for folder in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"):
         if (folder / "vc_tables").is_dir():
             return {path.stem: path for path in sorted((folder / "vc_tables").glob("*.toml"))}
@@ -106,7 +108,7 @@ def parse(text: str, file: str = "table.toml") -> Network:
     problems: list[Problem] = []
     network = _convert_network(document, problems)
     if network is not None and not problems:
-        problems = problems_of(network)
+        problems = problems_of(network)  # only for a complete network, since the rules read all of it
     if problems or network is None:
         raise NetworkError(_render_all(problems, text, file))
     return network

@@ -52,6 +52,7 @@ def _link_ends(network: Network) -> Iterator[Problem]:
                 yield Problem(("links", name, "from", node), f"\"{node}\" is no end of this link: its ends are "
                                                              f"{' and '.join(link.ends)}")
         ends = frozenset(link.ends)
+        # A VP finds its link by the two ends, so a second link would never be used.
         if ends in seen:
             yield Problem(path, f"{' and '.join(sorted(ends))} are already joined by the link \"{seen[ends]}\": "
                                 "one link carries all their VPs")
@@ -105,6 +106,7 @@ def _addresses(network: Network) -> Iterator[Problem]:
     for name, link in network.links.items():
         for node, address in link.ends.items():
             path = ("links", name, "ends", node)
+            # Port 0 stands for `*`, any port: it takes no address of its own.
             if address.port:
                 yield from _take(taken, address, path, "write another port or address")
             elif network.nodes[node].kind != "external":
@@ -129,6 +131,7 @@ def _addresses(network: Network) -> Iterator[Problem]:
                 yield Problem(("services", name, "vip"), f"the address {vip} is already taken by {taken[vip]}")
             for protocol in service.offered:
                 there = services.setdefault((vip, protocol), {})
+                # Port 0 stands for every port, so it clashes with each.
                 for port in service.ports or [0]:
                     clash = there.get(port) or there.get(0) or (next(iter(there.values()), None) if not port else None)
                     if clash is not None:
@@ -232,6 +235,7 @@ def _one_vp_each(network: Network) -> Iterator[Problem]:
     seen: dict[frozenset[str], str] = {}
     for name, vp in network.vps.items():
         ends = frozenset(vp.ends)
+        # The VP to a node is found by its two ends, so a second VP would never be used.
         if ends in seen:
             yield Problem(("vps", name, "ends"), f"vps.{seen[ends]} already leads from {' to '.join(vp.ends)}: "
                                                  "write all VCIs there")
@@ -291,8 +295,9 @@ def _lab(network: Network) -> Iterator[Problem]:
             # An address with a zone (%eth0) is valid on a single host only.
             subnet = ipaddress.ip_network(text if "%" not in text else "")
             versions.add(subnet.version)
-            if subnet.num_addresses < 4:
+            if subnet.num_addresses < 4:  # network address, two hosts, broadcast address
                 raise ValueError("it has no room for a client and the depot")
+            # The client and the depot get the first two host addresses.
             if unfit := next((ip for ip in (subnet[1], subnet[2]) if ip.is_loopback or fault_of(ip)), None):
                 raise ValueError(f"a client or the depot cannot have {unfit}")
             if other := next((other for other in networks if _overlap(other, subnet)), None):

@@ -17,7 +17,7 @@ USER_BITS_PER_CELL = 384
 LINE_RATES = {"ds3": 96_000, "oc3": 353_207, "stm1": 353_207, "oc12": 1_412_830, "oc48": 5_651_320}
 """Cells per second of the common ATM interfaces: their payload rate divided by 424 bits."""
 
-_LONGEST = 8760 * 3600 * 10**9
+_LONGEST = 8760 * 3600 * 10**9  # a year, in ns
 FASTEST = 10**9
 """Cells per second of the fastest line: a cell per nanosecond."""
 
@@ -95,6 +95,7 @@ class Vci(int):
     @classmethod
     def parse(cls, value: object) -> Self:
         """Check a number; raise ValueError outside 32..65535."""
+        # In Python a bool is an int.
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError(f"{value!r} is no VCI: write a whole number from 32 to 65535")
         if 0 <= value < 32:
@@ -194,9 +195,11 @@ class SocketAddress(str):
         if match is None or (match[3] == "*" and not cls.any_port):
             raise ValueError(f"{value!r} is no {cls.protocol} address: write \"10.0.0.1:5501\" or "
                              "\"[2001:db8::1]:5501\"")
+        # The length first: Python refuses to convert thousands of digits.
         if match[3] != "*" and (len(match[3]) > 5 or not 1 <= int(match[3]) <= 65535):
             raise ValueError(f"{match[3]} is no {cls.protocol} port: ports are 1 to 65535")
         host = match[1] or match[2]
+        # Brackets or digits and dots mean an address, which must be valid; other texts are names.
         if match[1] or re.fullmatch(r"[\d.]+", host):
             host = IpAddress.parse(host)
         return cls.of(host, 0 if match[3] == "*" else int(match[3]))
@@ -204,6 +207,7 @@ class SocketAddress(str):
     @classmethod
     def of(cls, host: str, port: int) -> Self:
         """The address of a host and a port."""
+        # An IPv6 address needs brackets, since it has colons itself.
         return cls(f"[{host}]:{port or '*'}" if ":" in host else f"{host}:{port or '*'}")
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 
+# gc=False spares the garbage collector the records, which cannot be part of a reference cycle.
 class Cells(msgspec.Struct, array_like=True, tag="cells", gc=False):
     """Cells that crossed a link together.
 

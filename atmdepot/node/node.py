@@ -106,6 +106,7 @@ class AtmNode(DataPath):
 
     def subscribe(self, observer: Observer) -> None:
         """Report drops to an observer from now on; an observer is subscribed once at most."""
+        # Each `partial` is kept, since unsubscribing needs the same object.
         heard: list[tuple[Drops, DropObserver]] = []
         for link, drops in (("", self.drops), *((name, link.drops) for name, link in self.links.items())):
             hear = partial(observer.dropped, link)

@@ -147,7 +147,7 @@ class HecReceiver:
         self.discarded = 0
 
     def receive(self, header: bytes) -> bytes | None:
-        """The header as sent or corrected (5 octets); None when the cell is to be discarded."""
+        """The header as sent or corrected (5 octets); None when the receiver discards the cell."""
         if hec(header[:4]) == header[4]:
             self.mode = HecMode.CORRECTION
             return header

@@ -249,7 +249,7 @@ def source_in(beginning: bytes) -> bytes | None:
     None as well for a later fragment and for an IPv6 packet with extension headers. The address alone when the octets
     end before the port.
     """
-    version = beginning[0] >> 4 if len(beginning) >= 24 else 0
+    version = beginning[0] >> 4 if len(beginning) >= 24 else 0  # 24 octets hold the source address of IPv4 and IPv6
     if version == 4 and beginning[9] in (PROTOCOL_TCP, PROTOCOL_UDP) and not int.from_bytes(beginning[6:8]) & 0x1FFF:
         address, port = beginning[12:16], (beginning[0] & 15) * 4
     elif version == 6 and beginning[6] in (PROTOCOL_TCP, PROTOCOL_UDP):

@@ -98,6 +98,7 @@ _NEXT_HEADER = Enum(Int8ub, **_PROTOCOLS, **_EXTENSIONS, no_next_header=59)
 
 def _extension(next_header: Any = this.next_header) -> Any:
     """The extension header that a "next header" field announces, or None."""
+    # Parsing gives a field's name, building may be given its number. LazyBound, since the layouts contain each other.
     kinds = {key: LazyBound(lambda name=name: _IPV6_EXTENSIONS[name])
              for name, number in _EXTENSIONS.items() for key in (name, number)}
     return Default(Switch(next_header, kinds, default=Pass), None)
@@ -186,7 +187,7 @@ def _option_length(context: Any) -> int:
 
 TCP_OPTION = Struct(
     "kind" / _TCP_OPTION_KIND,
-    Check(this.kind != "end"),
+    Check(this.kind != "end"),  # it ends the list of options
     "length" / If(lambda context: context.kind not in _ONE_OCTET, Rebuild(Int8ub, _option_length)),
     "value" / If(lambda context: context.kind not in _ONE_OCTET,
                  Default(Switch(lambda context: (context.kind, context.length), _TYPED_OPTIONS,

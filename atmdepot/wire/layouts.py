@@ -141,7 +141,7 @@ CPCS_PDU = Struct(
     "cpi" / Default(Int8ub, 0),
     "length" / Default(Int16ub, lambda context: len(context.sdu)),
     "crc" / Checksum(Int32ub, crc32, covered(_CPCS_COVERED)),
-    Terminated,
+    Terminated,  # octets behind the CRC are an error
 )
 """A CPCS-PDU; Length 0 means an abort."""
 

@@ -200,6 +200,7 @@ def _run(packets: Sequence[bytes], at: int) -> int:
         if count == 1 and not _has_right_sums(packets[at], first.tcp_at):
             break
         count += 1
+        # A shorter segment, PSH and FIN end a frame.
         if len(packet) < first.data_at + first.size or packet[first.tcp_at + _TCP_FLAGS] & _ENDS:
             break
     return count
@@ -255,7 +256,7 @@ def _pseudo_header(head: bytes | bytearray, tcp_at: int, length: int) -> bytes:
 def _merged(packets: Sequence[bytes]) -> bytes:
     """The frame of a run of packets."""
     if len(packets) == 1:
-        return bytes(HEADER_LENGTH) + packets[0]
+        return bytes(HEADER_LENGTH) + packets[0]  # a virtio_net_hdr of zeros: no work is left
     first, last = packets[0], packets[-1]
     tcp_at = 20 if first[0] >> 4 == 4 else 40
     data_at = tcp_at + (first[tcp_at + 12] >> 4) * 4
@@ -265,6 +266,7 @@ def _merged(packets: Sequence[bytes]) -> bytes:
     if tcp_at == 20:
         _put_ipv4_checksum(head, tcp_at)
     head[tcp_at + _TCP_FLAGS] = last[tcp_at + _TCP_FLAGS]  # with the last segment's PSH and FIN
+    # With NEEDS_CSUM the field holds the pseudo header's sum, and the kernel completes the checksum.
     _put16(head, tcp_at + _TCP_CHECKSUM, internet_checksum(_pseudo_header(head, tcp_at, length)) ^ 0xFFFF)
     header = VirtioNetHeader(NEEDS_CSUM, GSO_TCPV4 if tcp_at == 20 else GSO_TCPV6, data_at, len(first) - data_at,
                              tcp_at, _TCP_CHECKSUM)

@@ -111,7 +111,7 @@ class Packet:
         return destination_of_key(self._key)
 
     def service(self) -> bytes:
-        """The receiver's address and port, as they stand in the packet's key."""
+        """The receiver's address and port, as octets of the packet's key."""
         return service_of_key(self._key)
 
     def is_for_a_group(self) -> bool:

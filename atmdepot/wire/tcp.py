@@ -9,6 +9,7 @@ from atmdepot.wire.ip import PROTOCOL_TCP, MalformedPacket, internet_checksum, i
 _HEADER = Struct(">HHIIBBHHH")
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << n for n in range(8))
 
+# The letters of tcpdump.
 _LETTERS = {SYN: "S", FIN: "F", RST: "R", PSH: "P", ACK: ".", URG: "U", ECE: "E", CWR: "W"}
 _OPTION_END, _OPTION_NOP, _OPTION_MSS, _OPTION_WINDOW_SCALE = 0, 1, 2, 3
 
@@ -117,7 +118,7 @@ def keep_alive_for(octets: bytes) -> bytes:
     """
     ip = ip_view(octets)
     tcp = TcpView(ip.payload)
-    sequence = (tcp.sequence - 1) % (1 << 32)
+    sequence = (tcp.sequence - 1) % (1 << 32)  # sequence numbers wrap at 2^32
     segment = _HEADER.pack(tcp.source_port, tcp.destination_port, sequence, tcp.acknowledgment, tcp.octets[12], ACK,
                            tcp.window, 0, 0)
     return _packet(ip.source, ip.destination, segment + tcp.octets[20:tcp.header_length])

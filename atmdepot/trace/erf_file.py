@@ -1,7 +1,7 @@
-"""ERF files: records back to back, as the cards of Endace's write them, without a header of the file.
+"""ERF files: records back to back, as Endace cards write them, without a file header.
 
-The records are those of `erf.py`; their length counts header, extension headers, body and padding. There is no magic,
-so that a file is taken for one if its first records follow one another as such records do.
+The records are those of `erf.py`; their length counts header, extension headers, body and padding. There is no magic: a
+file is taken for ERF if its first records follow one another as ERF records do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from atmdepot.trace.notes import Notes
 
 _TYPES = frozenset((*range(1, 33), 48))
-"""The types of records that are defined, 48 for padding between others."""
+"""The record types that are defined; 48 is padding between records."""
 _LOOKED_AT = 5
 _TYPE_BITS = 0x7F
 
@@ -28,14 +28,14 @@ def _length(data: bytes, at: int) -> int:
 
 
 def looks_like_erf(octets: OctetReader) -> bool:
-    """Whether what follows begins with ERF records: up to five are looked at.
+    """True when the octets begin with ERF records; up to five are examined.
 
-    One that is whole must be there, and two before one that is damaged.
+    At least one whole record must be there, and two before a damaged record.
     """
     at = 0
     for number in range(_LOOKED_AT):
         if not octets.want(at + ERF_HEADER_SIZE):
-            # The end, or a record that is cut: it is none of the others' fault.
+            # The end of the file, or a record that is cut: the records before it are still valid.
             return number > 0
         start = octets.at + at
         length = _length(octets.data, start)
@@ -50,7 +50,7 @@ def looks_like_erf(octets: OctetReader) -> bool:
 class ErfFileReader:
     """Gives the records of an ERF file, holding one block of it at a time.
 
-    Where it is damaged reading ends, with a remark. `decode` makes the source's records; each has its own time.
+    Reading ends at damage, with a remark. `decode` makes the source's records; each record has its own time.
     """
 
     def __init__(self, octets: OctetReader, notes: Notes, decode: Decode) -> None:
@@ -61,7 +61,7 @@ class ErfFileReader:
         self.record_offset = 0
 
     def frames(self) -> Iterator[Frame]:
-        """All records, to the end of the file."""
+        """Give all records, to the end of the file."""
         source = self._octets
         while source.want(1):
             self._number += 1

@@ -1,4 +1,4 @@
-"""What stands around the records of a capture that is written: pcap and pcapng.
+"""The containers of a written capture: pcap and pcapng.
 
 A container gives the octets that begin a file, that describe an interface before its first record, that stand around a
 record, and that end the file.
@@ -43,30 +43,30 @@ _PACKET_HEAD, _STATISTICS_BODY = Struct("<IIIIIII"), Struct("<III")
 
 
 class Container(Protocol):
-    """One kind of capture file."""
+    """A kind of capture file."""
 
     def begin(self) -> bytes:
-        """The octets that begin a file; interfaces are numbered anew."""
+        """Return the octets that begin a file; interfaces are numbered from 0 again."""
 
     def describe(self, node: str, link: str) -> bytes:
-        """The octets that come before the first record of a link; none if they have come already."""
+        """Return the octets that come before the first record of a link; empty if they have been given already."""
 
     def around(self, time: int, node: str, link: str, direction: str, captured: int, original: int,
                comment: str = "") -> tuple[bytes, bytes]:
-        """What stands before and after `captured` octets of a record that has `original`; its time is in ns."""
+        """The octets before and after the `captured` octets of a record of `original` octets; `time` is in ns."""
 
     def count(self, node: str, link: str, cells: int) -> None:
-        """Note that `cells` passed on a link."""
+        """Count `cells` that passed on a link."""
 
     def missed(self, node: str, cells: int) -> None:
-        """Note that a node told of `cells` that the trace missed."""
+        """Note that a node reported `cells` cells that the trace missed."""
 
     def end(self, time: int) -> bytes:
-        """The octets that end the file, at `time`."""
+        """Return the octets that end the file, at `time`."""
 
 
 class PcapContainer:
-    """pcap with times in nanoseconds, which has no place for names, comments and counts."""
+    """Classic pcap with times in nanoseconds; it has no place for names, comments and counts."""
 
     def __init__(self, link_type: LinkType, snap_length: int) -> None:
         self._header = pcap_header(link_type, snap_length)
@@ -76,27 +76,27 @@ class PcapContainer:
         return self._header
 
     def describe(self, node: str, link: str) -> bytes:
-        """Nothing."""
+        """Empty: pcap has no interface blocks."""
         return b""
 
     def around(self, time: int, node: str, link: str, direction: str, captured: int, original: int,
                comment: str = "") -> tuple[bytes, bytes]:
-        """The record's header, and nothing after it."""
+        """The record's header; no octets after the record."""
         return record_header(time, captured, original), b""
 
     def count(self, node: str, link: str, cells: int) -> None:
-        """It has no place for it."""
+        """Ignore the count: pcap has no place for it."""
 
     def missed(self, node: str, cells: int) -> None:
-        """It has no place for it."""
+        """Ignore the gap: pcap has no place for it."""
 
     def end(self, time: int) -> bytes:
-        """Nothing."""
+        """Empty: a pcap file has no end mark."""
         return b""
 
 
 class PcapngContainer:
-    """pcapng: an interface for each link of each node, directions, comments, and counts at the end."""
+    """A pcapng file: an interface for each link of each node, directions, comments, and counts at the end."""
 
     def __init__(self, link_type: LinkType, snap_length: int) -> None:
         self._link_type = link_type
@@ -106,7 +106,7 @@ class PcapngContainer:
         self._missed: dict[str, int] = {}
 
     def begin(self) -> bytes:
-        """A section header that tells machine, system and program."""
+        """A section header that names machine, system and program."""
         self._numbers, self._received, self._missed = {}, {}, {}
         system = f"{platform.system()} {platform.release()}"
         options = [(_OPTION_HARDWARE, platform.machine().encode()), (_OPTION_SYSTEM, system.encode()),
@@ -114,7 +114,7 @@ class PcapngContainer:
         return _block(SECTION, _SECTION_BODY.pack(BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _options(options))
 
     def describe(self, node: str, link: str) -> bytes:
-        """An interface block, named NODE:LINK; :LINK without a node, where the link's name has a colon of its own."""
+        """An interface block, named NODE:LINK; :LINK without a node, when the link's name has a colon of its own."""
         if (node, link) in self._numbers:
             return b""
         self._numbers[node, link] = len(self._numbers)
@@ -126,6 +126,7 @@ class PcapngContainer:
     def around(self, time: int, node: str, link: str, direction: str, captured: int, original: int,
                comment: str = "") -> tuple[bytes, bytes]:
         """The fields of an enhanced packet block, and its options: direction and comment."""
+        # Captured octets are padded to a whole number of 4 octets.
         after = bytes(-captured & 3) + _packet_options(direction, comment)
         total = _PACKET_HEAD.size + captured + len(after) + _WORD.size
         before = _PACKET_HEAD.pack(PACKET, total, self._numbers[node, link], time >> 32, time & 0xFFFF_FFFF, captured,
@@ -133,17 +134,18 @@ class PcapngContainer:
         return before, after + _WORD.pack(total)
 
     def count(self, node: str, link: str, cells: int) -> None:
-        """They are told at the end."""
+        """Count the cells for the statistics block at the end."""
         self._received[node, link] = self._received.get((node, link), 0) + cells
 
     def missed(self, node: str, cells: int) -> None:
-        """They are told at the end, with the first of the node's links."""
+        """Count the missed cells for the statistics block of the node's first link."""
         self._missed[node] = self._missed.get(node, 0) + cells
 
     def end(self, time: int) -> bytes:
-        """For each interface a block of statistics: how many cells passed, and how many were missed."""
+        """A statistics block for each interface: the cells that passed, and the cells that were missed."""
         blocks = []
         for (node, link), number in self._numbers.items():
+            # A node reports its gaps without a link, so its first interface gets the whole number.
             options = [(_OPTION_RECEIVED, _COUNT.pack(self._received.get((node, link), 0))),
                        (_OPTION_DROPPED, _COUNT.pack(self._missed.pop(node, 0)))]
             body = _STATISTICS_BODY.pack(number, time >> 32, time & 0xFFFF_FFFF)
@@ -157,7 +159,7 @@ def _block(kind: int, body: bytes) -> bytes:
 
 
 def _options(options: Iterable[tuple[int, bytes]]) -> bytes:
-    """Each option padded to 4 octets, and the end of options."""
+    """Each option padded to 4 octets, then the end of options."""
     parts = [_OPTION.pack(code, len(value)) + value + bytes(-len(value) & 3) for code, value in options]
     return b"".join(parts) + _OPTION.pack(0, 0)
 

@@ -8,7 +8,7 @@ from atmdepot.trace.fragments import Fragment, Joined
 from atmdepot.wire.ip import PROTOCOL_UDP, Ipv6View, MalformedPacket
 
 _EXTENSIONS = (0, 43, 60)
-"""Hop-by-hop options, routing, destination options: the extension headers whose second octet is their length."""
+"""Extension headers whose second octet is their length: hop-by-hop options, routing, destination options."""
 _FRAGMENT = 44
 DAMAGED = "frames whose IP or UDP header is damaged or cut"
 
@@ -16,11 +16,11 @@ _PORTS = Struct(">HH")
 _HEADER_SIZE = 8
 
 Datagram = tuple[bytes, bytes, bytes, int]
-"""Both addresses, both ports, the payload or what there is of it, and the payload's length."""
+"""Both addresses, both ports, the part of the payload that was captured, and the payload's length in octets."""
 
 
 class NoCells(Exception):
-    """Octets without cells: their kind."""
+    """Octets without cells; `kind` says what they are."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -36,11 +36,11 @@ class IsFragment(Exception):
 
 
 def datagram_of(octets: bytes, at: int) -> Datagram:
-    """The datagram in the IP packet at `at`.
+    """Return the datagram in the IP packet at `at`.
 
     Raises:
-        IsFragment: when it may hold a part of one.
-        NoCells: when it holds none, or not its headers.
+        IsFragment: when the packet may hold a part of a datagram.
+        NoCells: when the packet holds no datagram, or the capture lacks its headers.
 
     """
     addresses, udp_at, end = _addresses_and_place(octets, at)
@@ -48,7 +48,7 @@ def datagram_of(octets: bytes, at: int) -> Datagram:
 
 
 def datagram_of_fragments(joined: Joined) -> Datagram:
-    """The datagram in a packet that came in fragments; raise NoCells when it holds none, or not its headers."""
+    """Return the datagram in a reassembled packet; raise NoCells when it holds no datagram, or lacks its headers."""
     protocol, udp_at = joined.protocol, 0
     octets = joined.octets
     while protocol in _EXTENSIONS and udp_at + 2 <= len(octets):
@@ -62,10 +62,10 @@ def datagram_of_fragments(joined: Joined) -> Datagram:
 
 
 def _datagram(addresses: bytes, octets: bytes, least: int, udp_at: int, end: int) -> Datagram:
-    """The datagram whose header stands at `udp_at`, which is `least` or more, in a packet that ends at `end`."""
+    """The datagram whose header is at `udp_at` (valid from `least` on), in a packet that ends at `end`."""
     if not least <= udp_at <= end - _HEADER_SIZE:
         raise NoCells(DAMAGED)
-    # A length of zero is left for the network device to fill in.
+    # A length of zero is left for the network device to fill in (segmentation offload).
     length = int.from_bytes(octets[udp_at + 4:udp_at + 6], "big") or end - udp_at
     if length < _HEADER_SIZE:
         raise NoCells(DAMAGED)
@@ -74,20 +74,20 @@ def _datagram(addresses: bytes, octets: bytes, least: int, udp_at: int, end: int
 
 
 def unpack_ports(ports: bytes) -> tuple[int, int]:
-    """Source and destination."""
+    """Source and destination port."""
     source, destination = _PORTS.unpack(ports)
     return source, destination
 
 
 def _addresses_and_place(octets: bytes, at: int) -> tuple[bytes, int, int]:
-    """Of the IP packet at `at`: both addresses, where its UDP header begins, and where it ends or the capture does."""
+    """Addresses of the IP packet at `at`, the offset of its UDP header, and the offset of its end."""
     if len(octets) < at + 20:
         raise NoCells(DAMAGED)
     version = octets[at] >> 4
     if version == 4:
         udp_at = at + (octets[at] & 15) * 4
         protocol, addresses = octets[at + 9], octets[at + 12:at + 20]
-        # A total length of zero is left for the network device to fill in.
+        # A total length of zero is left for the network device to fill in (segmentation offload).
         end = at + (int.from_bytes(octets[at + 2:at + 4], "big") or len(octets))
         if protocol == PROTOCOL_UDP and (octets[at + 6] & 0x3F or octets[at + 7]):
             word = int.from_bytes(octets[at + 6:at + 8], "big")
@@ -106,14 +106,14 @@ def _addresses_and_place(octets: bytes, at: int) -> tuple[bytes, int, int]:
 
 def _fragment(octets: bytes, addresses: bytes, identification: bytes, protocol: int, offset: int, more: bool,
               start: int, end: int) -> Fragment:
-    """The fragment whose part of the packet is from `start` to `end`, as far as it is there."""
+    """Return the fragment that carries the octets of the packet from `start` to `end`, as far as they were captured."""
     if start >= end:
         raise NoCells(DAMAGED)
     return Fragment(addresses + identification, addresses, protocol, offset, more, octets[start:end], end - start)
 
 
 def _skip_extensions(octets: bytes, at: int, addresses: bytes, end: int) -> tuple[int, int]:
-    """The protocol in the IPv6 packet at `at`, and where its header begins; raise IsFragment when it is a part."""
+    """Return the protocol in the IPv6 packet at `at` and the offset of its header; raise IsFragment for a fragment."""
     protocol, place = octets[at + 6], at + 40
     if protocol == PROTOCOL_UDP:
         return protocol, place
@@ -121,7 +121,7 @@ def _skip_extensions(octets: bytes, at: int, addresses: bytes, end: int) -> tupl
         protocol, place = octets[place], place + (octets[place + 1] + 1) * 8
     if protocol == _FRAGMENT and place + 8 <= len(octets):
         word = int.from_bytes(octets[place + 2:place + 4], "big")
-        if word & 0xFFF9:  # an atomic fragment is a whole packet
+        if word & 0xFFF9:  # an atomic fragment (offset 0, no more to come) is a whole packet
             raise IsFragment(_fragment(octets, addresses, octets[place + 4:place + 8], octets[place], word & 0xFFF8,
                                        bool(word & 1), place + 8, end))
     try:

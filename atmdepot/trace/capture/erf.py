@@ -6,14 +6,14 @@
              | wire length 2 | body
     type 3   body = cell header without HEC 4 | payload 48
     type 4   body = cell header without HEC 4 | CPCS-PDU of AAL5 with its trailer
-    7 and 9  the same with 4 octets in front, which tell the channel of a card that captures many
+    7 and 9  the same with 4 octets in front: the channel of a card that captures many channels
 
-Bit 7 of the type tells that extension headers of 8 octets stand before the body; bit 7 of each one's first octet that
-another follows. The wire length counts neither them nor the channel's 4 octets.
+Bit 7 of the type announces extension headers of 8 octets before the body; bit 7 of the first octet of each extension
+header announces another. The wire length counts neither the extension headers nor the channel's 4 octets.
 
-tshark does not reassemble AAL5 from cells, so a capture holds both: every cell, and after the last cell of
-each PDU the PDU itself. Look at one with `tshark -o erf.aal5_type:unspec -V -r FILE`. It reads every header
-as a UNI's, so it shows only the lower 8 bits of an NNI's VPI.
+tshark does not reassemble AAL5 from cells. A capture therefore holds both: every cell, and after the last cell of each
+PDU the PDU itself. Read a capture with `tshark -o erf.aal5_type:unspec -V -r FILE`. tshark reads every header as a UNI
+header, and so shows only the lower 8 bits of the VPI of an NNI.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from atmdepot.trace.sources import SourceRecord
 
 MAX_PDU_CELLS = (0xFFFF - 16 - 4) // PAYLOAD_SIZE
-"""1364. AAL5 allows 1366, but a record's length has 16 bits: PDUs of 1365 and 1366 cells do not fit one."""
+"""1364 cells. AAL5 allows 1366, but a record's length has 16 bits: PDUs of 1365 and 1366 cells do not fit a record."""
 
 ERF_HEADER_SIZE = 16
 _HEADER = Struct("<QBB")
@@ -47,13 +47,13 @@ _CELL_BODY_SIZE = CELL_SIZE - 1
 _INTERFACE_BITS, _VARYING_LENGTH, _RX_ERROR = 0b11, 0b100, 0b10000
 _KNOWN_FLAGS = _INTERFACE_BITS | _RX_ERROR
 _NS = 1_000_000_000
-_HALF = 1 << 31  # of a second's 2^32 units: times are rounded
+_HALF = 1 << 31  # half of 2^32, the units in a second: times are rounded
 
 
 class Direction(IntEnum):
-    """Which way a cell went, seen from the node that captured; the record's interface number.
+    """The direction of a cell, seen from the capturing node; the record's interface number.
 
-    Wireshark shows interface 0 as "DTE -> DCE" and all others as "DCE -> DTE": right for an edge node.
+    Wireshark shows interface 0 as "DTE -> DCE" and all other interfaces as "DCE -> DTE": right for an edge node.
     """
 
     SENT = 0
@@ -61,7 +61,7 @@ class Direction(IntEnum):
 
 
 def _stamp(time_ns: int) -> int:
-    """A time as records have it, rounded to the nearest as readers do: then every ns comes back as it was."""
+    """A time in the records' unit (2^-32 s), rounded to the nearest as readers do: every ns survives."""
     seconds, ns = divmod(time_ns, _NS)
     return (seconds << 32) + ((ns << 32) + _NS // 2) // _NS
 
@@ -73,29 +73,30 @@ def cell_record_header(time_ns: int, direction: int, *, hec_error: bool = False)
 
 
 def pdu_record_header(time_ns: int, direction: int, length: int, captured: int) -> bytes:
-    """The header of a PDU's record (type 4): of a body of `length` octets, `captured` of them follow."""
+    """The header of a PDU's record (type 4) with a body of `length` octets, of which `captured` follow."""
     head = _HEADER.pack(_stamp(time_ns), _TYPE_AAL5, direction | _VARYING_LENGTH)
     return head + _LENGTHS.pack(ERF_HEADER_SIZE + captured, 0, length)
 
 
 @lru_cache(maxsize=1 << 16)
 def header_with_hec(octets: bytes) -> bytes:
-    """The 5 octets of a cell header whose first 4 are these."""
+    """The 5 octets of the cell header that begins with these 4 octets."""
     return octets + bytes((hec(octets),))
 
 
 class ErfDecoder:
-    """Makes source records of the ERF records of one interface of a capture."""
+    """Makes source records from the ERF records of an interface of a capture."""
 
     def __init__(self, notes: Notes, node: str, link: str) -> None:
-        """Cells are those of `link`; a capture of a card with more than two ports adds a port's number to it."""
+        """Name the cells' link `link`; ports above 1 of a card add their number to the name."""
         self._notes = notes
         self._node = node
         self._link = link
         self._said: dict[int, tuple[str, str, HecMark]] = {}
 
     def decode(self, _: int, octets: bytes, missing: int, direction: str) -> SourceRecord | None:
-        """The cell or PDU of a record, at its own time; a `direction` that the capture tells goes before its own."""
+        """Return the cell or PDU of a record, at the record's time; the capture's `direction` goes before its own."""
+        # Fast path: a plain cell record without extension headers.
         if len(octets) == _CELL_RECORD.size:
             stamp, kind, flags, lengths, header, payload = _CELL_RECORD.unpack(octets)
             if kind == _TYPE_ATM and lengths == _CELL_LENGTHS:
@@ -126,7 +127,7 @@ class ErfDecoder:
         return CapturedCells(time, link, direction or way, header_with_hec(body[:4]) + body[4:], self._node, mark)
 
     def _say(self, flags: int) -> tuple[str, str, HecMark]:
-        """What a record's flags say: link, direction, and the HEC of a cell."""
+        """Decode a record's flags: link, direction, and HEC mark of a cell."""
         port = flags & _INTERFACE_BITS
         link = self._link if port <= Direction.RECEIVED else f"{self._link}.{port}"
         said = link, "in" if port else "out", HecMark.BAD if flags & _RX_ERROR else HecMark.ABSENT
@@ -140,13 +141,13 @@ class ErfDecoder:
 
 
 def _body(octets: bytes, missing: int) -> tuple[bytes, int]:
-    """The body of a record of a cell or a PDU, and how many octets of it are not there; those after it are padding.
+    """The body of a record of a cell or a PDU, and the number of its octets that are missing; padding is cut off.
 
-    The octets of a PDU are taken as they stand, whatever their number: who follows PDUs judges them. A record may be
-    cut by the card, which then has a record length to match, or later: then `missing` octets are.
+    The octets of a PDU are taken as they are, at any length: the follower judges PDUs. The card may have cut a record,
+    and set the record length to match; or a later program cut it, and `missing` octets are gone.
 
     Raises:
-        CaptureError: when the lengths do not fit the record's type or the octets there are.
+        CaptureError: when the lengths do not fit the record's type or the octets at hand.
 
     """
     if len(octets) < ERF_HEADER_SIZE:
@@ -154,7 +155,7 @@ def _body(octets: bytes, missing: int) -> tuple[bytes, int]:
     length, _, wire_length = _LENGTHS.unpack_from(octets, _HEADER.size)
     kind = octets[8] & ~_EXTENDED
     if kind in _CHANNEL_TYPES and wire_length % PAYLOAD_SIZE == 4 + _CHANNEL_SIZE:
-        wire_length -= _CHANNEL_SIZE  # some writers count the channel's header
+        wire_length -= _CHANNEL_SIZE  # some writers count the channel's header in the wire length
     at = _body_offset(octets)
     body = octets[at:min(at + wire_length, length)]
     cut = wire_length - len(body)
@@ -168,7 +169,7 @@ def _body(octets: bytes, missing: int) -> tuple[bytes, int]:
 
 
 def _body_offset(octets: bytes) -> int:
-    """Where the body begins: after the extension headers and a channel's header."""
+    """The offset of the body: after the extension headers and a channel's header."""
     at = ERF_HEADER_SIZE
     kind = more = octets[8]
     while more & _EXTENDED and at < len(octets):

@@ -1,4 +1,4 @@
-"""Captures of any kind as a source of records: `open_capture`."""
+"""Captures of all formats as a source of records: `open_capture`."""
 
 from __future__ import annotations
 
@@ -35,33 +35,34 @@ if TYPE_CHECKING:
     from atmdepot.trace.sources import SourceRecord
 
 DEFAULT_LINK = "link"
-"""What a link is called when the capture has no name for it."""
+"""The name of a link when the capture has no name for it."""
 
 _LINK_DECODERS: dict[int, type[ErfDecoder | SunAtmDecoder | Rfc1483Decoder | ClipDecoder]] = {
     LinkType.ERF: ErfDecoder, LinkType.SUNATM: SunAtmDecoder, LinkType.ATM_RFC1483: Rfc1483Decoder,
     LinkType.OLD_RFC1483: Rfc1483Decoder, LinkType.ATM_CLIP: ClipDecoder, LinkType.OLD_ATM_CLIP: ClipDecoder}
 _NO_NAMES = tuple(f"(ERF_Interface_{port})" for port in range(4))
-"""What Wireshark writes for the ports of an ERF capture without names; their number is in every record."""
+"""Wireshark's names for the ports of an ERF capture without names; every record has the port's number."""
 _LOOPBACK = 772
-"""What ARP calls a loopback interface."""
+"""The loopback interface's ARP hardware type."""
 _DIRECTIONS = {0: "in", 1: "in", 2: "in", 4: "out"}
-"""Packet types of Linux: to us, to all, to a group; sent by us. What goes from others to others (3) is neither."""
+"""Packet types of Linux: to this host, broadcast, multicast; sent by this host. 3, between other hosts, is neither."""
 
 
 def open_capture(capture: str | Path | BinaryIO, *, ports: Collection[int] = (),
                  names: LinkNames | None = None) -> FileSource:
-    """A capture as a source of records.
+    """Open a capture as a source of records.
 
-    It may be pcap, pcapng or ERF records alone (`.erf`), compressed by gzip or not, a file or a pipe; pcap and pcapng
-    with ERF, SunATM, GNS3's cells, RFC 1483 or CLIP frames, or UDP datagrams that carry cells.
+    The capture may be pcap, pcapng or bare ERF records (`.erf`), compressed by gzip or not, a file or a pipe. In pcap
+    and pcapng, cells are read from ERF, SunATM, GNS3's cells, RFC 1483 or CLIP frames, and UDP datagrams that carry
+    cells.
 
     Args:
         capture: a path ("-" is standard input), or a binary file, which the caller closes.
-        ports: the UDP ports of the links; with none, datagrams are taken that prove to be cells.
+        ports: the UDP ports of the links; without ports, datagrams are taken that prove to be cells.
         names: names the links of UDP datagrams by the addresses of their ends.
 
     Raises:
-        CaptureError: when it cannot be opened, or is no capture, or one that can hold no cells.
+        CaptureError: when the file cannot be opened, is no capture, or has a format that cannot hold cells.
 
     """
     if not isinstance(capture, str | Path):
@@ -78,7 +79,8 @@ def open_capture(capture: str | Path | BinaryIO, *, ports: Collection[int] = (),
 class FileSource:
     """The records of a capture, in constant memory; iterate over it once.
 
-    `records` counts what the capture holds, `passed_over` by kind what of it gave no record, or not all.
+    `records` counts the capture's records; `passed_over` counts by kind the records that were skipped, wholly or in
+    part.
     """
 
     def __init__(self, file: BinaryIO, name: str, ports: Collection[int] = (), names: LinkNames | None = None, *,
@@ -86,7 +88,7 @@ class FileSource:
         """Read the beginning of `file`; close `owned` at the end.
 
         Raises:
-            CaptureError: when it is no capture, or one that can hold no cells.
+            CaptureError: when the file is no capture, or has a format that cannot hold cells.
 
         """
         self._owned = owned
@@ -103,7 +105,7 @@ class FileSource:
             raise
 
     def __iter__(self) -> Iterator[SourceRecord]:
-        """The records; damage is told by Remarks, never raised."""
+        """Give the records; damage becomes a Remark and is never raised."""
         reader, pending = self._reader, self._notes.pending
         frames = self._frames_of_pcap(reader) if isinstance(reader, PcapReader) else reader.frames()
         for decode, time, octets, missing, direction in frames:
@@ -119,7 +121,7 @@ class FileSource:
         yield from self._notes.take()
 
     def _frames_of_pcap(self, reader: PcapReader) -> Iterator[Frame]:
-        """The frames as pcapng gives them; where the file breaks off is told."""
+        """Give the frames of a pcap file in the form of pcapng's; remark where the file breaks off."""
         decode = self._decoder(reader.link_type, "", 0)
         try:
             for time, octets, original in reader.frames():
@@ -130,15 +132,15 @@ class FileSource:
             self._notes.tell(reader.truncated)
 
     def stop(self) -> None:
-        """End the iteration after the next record; may be called by a signal handler or another thread."""
+        """End the iteration after the next record; a signal handler or another thread may call it."""
         self._stopped = True
 
     def summary(self) -> list[str]:
-        """Lines for the user: how many records there were, and what was passed over."""
+        """Lines for the user: the number of records, and the counts of skipped records."""
         return [self._notes.summary(f"{self.name}: {count_text(self.records, 'record')}")]
 
     def close(self) -> None:
-        """Close the file if it was opened here."""
+        """Close the file if this object opened it."""
         if self._owned is not None:
             self._owned.close()
 
@@ -171,7 +173,7 @@ class FileSource:
         return reader
 
     def _decoder(self, link_type: int, name: str, number: int) -> Decode:
-        """What makes records of the frames of an interface, which is called `name` or else by its number."""
+        """Return the decoder of an interface's frames; without a `name` the link is called by its number."""
         kind = _LINK_DECODERS.get(link_type)
         if link_type in READ_AS:
             self._notes.tell(f"{self.name}: the link type {link_type_text(link_type)} is {READ_AS[link_type]}")
@@ -186,7 +188,7 @@ class FileSource:
 
 
 class _UdpDecoder:
-    """Makes source records of frames that may hold UDP datagrams with cells."""
+    """Makes source records from frames that may hold UDP datagrams with cells."""
 
     def __init__(self, notes: Notes, udp: UdpCells, link_type: int, number: int) -> None:
         self._notes = notes
@@ -195,7 +197,7 @@ class _UdpDecoder:
         self._number = number
 
     def decode(self, time: int, octets: bytes, _: int, direction: str) -> SourceRecord | None:
-        """The cells of a frame."""
+        """Return the cells of a frame."""
         at = packet_offset(self._link_type, octets)
         if at is None:
             self._notes.count("frames that are not IP")
@@ -203,7 +205,7 @@ class _UdpDecoder:
         interface = self._number
         if self._link_type in (LinkType.LINUX_SLL, LinkType.LINUX_SLL2):
             interface, kind, is_loopback = _cooked(self._link_type, octets, interface)
-            # The loopback interface shows every packet as it goes out and as it comes in again.
+            # The loopback interface shows every packet twice: as it goes out and as it comes in again.
             if is_loopback and kind == "out":
                 self._notes.count("packets that the loopback interface shows twice")
                 return None
@@ -212,7 +214,7 @@ class _UdpDecoder:
 
 
 def _cooked(link_type: int, octets: bytes, number: int) -> tuple[int, str, bool]:
-    """Of a frame of Linux's "any" capture: its interface, its direction, and whether that is the loopback interface."""
+    """Interface number, direction, and loopback flag of a frame from Linux's "any" capture."""
     if link_type == LinkType.LINUX_SLL2:
         number = int.from_bytes(octets[4:8], "big")
         hardware, kind = octets[8:10], octets[10:11]
@@ -223,7 +225,7 @@ def _cooked(link_type: int, octets: bytes, number: int) -> tuple[int, str, bool]
 
 
 class _Unknown:
-    """Passes over the frames of an interface whose link type carries no cells that are known here."""
+    """Passes over the frames of an interface whose link type is not known to carry cells."""
 
     def __init__(self, notes: Notes, link_type: int) -> None:
         self._notes = notes
@@ -231,6 +233,6 @@ class _Unknown:
         self._advice = advice(link_type)
 
     def decode(self, _: int, octets: bytes, missing: int, direction: str) -> None:
-        """Count it."""
+        """Count a frame."""
         told = self._advice or f"{self._kind} are not known to carry cells"
         self._notes.once(self._kind, f"{told}; all of them are passed over")

@@ -1,7 +1,7 @@
-"""A file read in great blocks, so that the readers of captures take records apart where they lie.
+"""A file read in large blocks; the readers of captures parse records in place.
 
-A reader looks at `data` from `at` on, moves `at` past what it has used, and asks for more with `want`. Files may be
-pipes: nothing is sought, and what a pipe has is given at once. Those compressed by gzip are unpacked on the way.
+A reader parses `data` from `at` on, moves `at` past the parsed octets, and asks for more with `want`. Files may be
+pipes: the reader never seeks, and takes the octets that a pipe has at once. Files compressed by gzip are unpacked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BLOCK = 1 << 18
-"""How many octets are read at once: with those of one unfinished record, all that is ever held."""
+"""Octets read at once. At most a block and an unfinished record are held."""
 GZIP_MAGIC = bytes.fromhex("1F8B")
 _GZIP_FORMAT = 31
 
@@ -21,13 +21,13 @@ _GZIP_FORMAT = 31
 class OctetReader:
     """The octets of a file, in order.
 
-    `data[at:]` is what is there; `broken` tells why there is no more where the file itself gave no end: an error of
-    the system, or damage to what is compressed. `unpacked` tells that the file was compressed.
+    `data[at:]` holds the octets at hand. `broken` gives the reason when the octets end before the file does: an error
+    of the system, or damaged compression. `unpacked` is True when the file was compressed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        """Read nothing yet; `file` is the caller's to close."""
-        # read1 gives what a pipe has; an unbuffered file does so anyway.
+        """Take `file` without reading; the caller closes it."""
+        # read1 returns the octets that a pipe has without waiting for more; an unbuffered file's read does the same.
         self._read: Callable[[int], bytes] = getattr(file, "read1", file.read)
         self.data = b""
         self.at = 0
@@ -37,18 +37,18 @@ class OctetReader:
 
     @property
     def offset(self) -> int:
-        """How many octets of the file lie before `at`; of the unpacked file, if it is compressed."""
+        """Octets of the file before `at`; of the unpacked file, if it is compressed."""
         return self._base + self.at
 
     @property
     def left(self) -> int:
-        """How many octets are there."""
+        """Number of octets at hand."""
         return len(self.data) - self.at
 
     def want(self, count: int) -> bool:
-        """Have `count` octets at `at`, or all that there are; tells whether there are so many.
+        """Have `count` octets at `at`, or all up to the end; return True if there are `count`.
 
-        What lies before `at` is forgotten, so `at` is 0 if anything had to be read.
+        Octets before `at` are dropped: `at` is 0 after a read.
         """
         if self.left >= count:
             return True
@@ -62,7 +62,7 @@ class OctetReader:
         return there >= count
 
     def skip(self, count: int) -> bool:
-        """Move `count` octets on without holding them; tells whether there were so many."""
+        """Skip `count` octets without holding them; return False if the file ends before."""
         while count > self.left:
             count -= self.left
             self.at = len(self.data)
@@ -72,7 +72,7 @@ class OctetReader:
         return True
 
     def unpack(self) -> None:
-        """Take what follows for a gzip file if it begins like one."""
+        """Unpack the octets that follow if they begin with gzip's magic."""
         if self.want(len(GZIP_MAGIC)) and self.data.startswith(GZIP_MAGIC, self.at):
             self._read = _Gunzip(self._read, self.data[self.at:]).read
             self.data, self.at, self._base, self.unpacked = b"", 0, 0, True
@@ -90,7 +90,7 @@ class OctetReader:
 
 
 class _Gunzip:
-    """What the members of a gzip file hold, one after the other (RFC 1952), never more than asked for at once."""
+    """Decompressed members of a gzip file in sequence (RFC 1952); never more octets at once than asked for."""
 
     def __init__(self, read: Callable[[int], bytes], waiting: bytes) -> None:
         self._read = read
@@ -99,10 +99,10 @@ class _Gunzip:
         self._begun = False
 
     def read(self, count: int) -> bytes:
-        """At most `count` octets, none only at the end; raises zlib.error and EOFError for damage and a cut."""
+        """Return at most `count` octets, empty only at the end; raise zlib.error for damage and EOFError for a cut."""
         while True:
             if not self._begun:
-                # Zeros between members, or after the last, are padding.
+                # Zeros between members, or after the last member, are padding.
                 self._waiting = self._waiting.lstrip(b"\0")
                 self._begun = bool(self._waiting)
             octets = self._member.decompress(self._waiting, count)

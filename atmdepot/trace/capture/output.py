@@ -1,4 +1,4 @@
-"""Where a capture goes: a pipe, a file, or one file after the other."""
+"""The destination of a capture: a pipe, a file, or a series of files."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NS = 1_000_000_000
 
 
 class Rotation(NamedTuple):
-    """When a new file begins: after the one before has so many octets, or so many ns after its first record.
+    """The rule for beginning a new file: after `max_octets` octets, or `every` ns after the file's first record.
 
-    0 is never. Of `files` files the newest are kept (0: all).
+    0 means never. The newest `files` files are kept (0: all).
     """
 
     max_octets: int = 0
@@ -31,25 +31,26 @@ class Rotation(NamedTuple):
     files: int = 0
 
     def __bool__(self) -> bool:
-        """Whether there is more than one file."""
+        """True when there is more than a single file."""
         return bool(self.max_octets or self.every)
 
 
 class Output:
-    """Takes whole records, and writes them in great pieces.
+    """Takes whole records and writes them in large pieces.
 
-    A file is made, or emptied, only by `open`. With a rotation its name gets a number and the UTC time of its first
-    record, as dumpcap's have them: `cells_00001_20261123054512.pcap`. What fails is told once, as an AtmdepotError;
-    what comes after that goes nowhere. A pipe without a reader raises BrokenPipeError.
+    Only `open` makes or empties a file. With a rotation, a file's name gets a number and the UTC time of its first
+    record, as dumpcap names them: `cells_00001_20261123054512.pcap`. The first failure raises AtmdepotError; later
+    records are discarded. A pipe without a reader raises BrokenPipeError.
     """
 
     def __init__(self, target: str | Path | BinaryIO, rotation: Rotation = Rotation(), *,  # noqa: B008 - immutable
                  not_over: Collection[str | Path | BinaryIO] = ()) -> None:
-        """Write to a path ("-" is standard output) or a binary file, which the caller closes; make nothing yet.
+        """Write to a path ("-" is standard output) or a binary file, which the caller closes; no file is made yet.
 
         Raises:
-            AtmdepotError: for a terminal, a directory, one that is not there, or a file out of `not_over`, which are
-                being read; for the rotation of what is no path.
+            AtmdepotError: for a terminal, a directory, a path in a missing directory, or a file in `not_over` (the
+                files
+                being read); for a rotation of a target that is no path.
 
         """
         self._rotation = rotation
@@ -77,7 +78,7 @@ class Output:
         self._failed = False
 
     def open(self, time: int) -> None:
-        """Begin a file, whose first record is of `time` (ns since 1970); the one before is closed."""
+        """Begin a file whose first record has the time `time` (ns since 1970); the file before is closed."""
         if self._path is not None:
             self._finish()
             path = _numbered(self._path, self.files + 1, time) if self._rotation else self._path
@@ -96,7 +97,7 @@ class Output:
         self._first = time
 
     def is_over(self, time: int) -> bool:
-        """Whether a record of `time` belongs into the next file."""
+        """True when a record of `time` belongs to the next file."""
         _, every, _ = self._rotation
         return bool(0 < self._rotation.max_octets <= self.size or (every and time - self._first >= every))
 
@@ -110,11 +111,11 @@ class Output:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what is there to the system.
+        """Write the held records to the system.
 
         Raises:
-            AtmdepotError: when it cannot be written; the file is then cut after its last whole record.
-            BrokenPipeError: when nobody reads the pipe any more.
+            AtmdepotError: when they cannot be written; the file is then cut after its last whole record.
+            BrokenPipeError: when the pipe has no reader any more.
 
         """
         pieces, self._pieces, self._waiting = self._pieces, [], 0
@@ -124,7 +125,7 @@ class Output:
         octets = memoryview(b"".join(pieces))
         try:
             while done < len(octets):
-                # An unbuffered file may take only a part.
+                # An unbuffered file may take only a part of the octets.
                 done += self._file.write(octets[done:])
             self._file.flush()
         except BrokenPipeError:
@@ -137,7 +138,7 @@ class Output:
         self._written += done
 
     def close(self) -> None:
-        """Write what is there, and close what was opened here."""
+        """Write the held records, and close the file if this object opened it."""
         if self._path is None:
             self.flush()
         else:
@@ -153,13 +154,13 @@ class Output:
                 self._file = None
 
     def _keep(self, path: Path) -> None:
-        """Note a new file, and remove the oldest if there are too many."""
+        """Remember a new file, and remove the oldest beyond the rotation's number."""
         self._made.append(path)
         while len(self._made) > self._rotation.files:
             self._made.popleft().unlink(missing_ok=True)
 
     def _cut(self, length: int) -> None:
-        # What is no ordinary file cannot be cut.
+        # Only an ordinary file can be cut.
         if self._path is not None and self._file is not None:
             with suppress(OSError):
                 os.ftruncate(self._file.fileno(), length)
@@ -178,7 +179,7 @@ class Output:
 
 
 def _whole(pieces: Sequence[bytes], length: int) -> int:
-    """How many of `length` octets are of whole pieces."""
+    """Octets of the whole pieces among the first `length` octets."""
     total = 0
     for piece in pieces:
         if total + len(piece) > length:
@@ -188,7 +189,7 @@ def _whole(pieces: Sequence[bytes], length: int) -> int:
 
 
 def _identities(files: Collection[str | Path | BinaryIO]) -> set[tuple[int, int]]:
-    """Device and inode of those that are ordinary files."""
+    """Device and inode of the ordinary files among `files`."""
     found = set()
     for file in files:
         with suppress(OSError, ValueError):

@@ -1,6 +1,6 @@
-"""The filter that the kernel runs on what a sniffer would get: UDP of some ports, in IPv4 and IPv6 (classic BPF).
+"""The packet filter that the kernel runs for a sniffer: UDP of given ports, in IPv4 and IPv6 (classic BPF).
 
-The socket's packets begin with their IP header, so the same filter does for interfaces of all kinds.
+The socket's packets begin with their IP header: the same filter fits interfaces of all kinds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 MAX_RANGES = 300
-"""With more ranges of ports than this, a filter would be too long for the kernel."""
+"""Port ranges beyond which a filter would be too long for the kernel."""
 
 _INSTRUCTION = Struct("=HBBI")
 INSTRUCTION_SIZE = _INSTRUCTION.size
@@ -23,7 +23,7 @@ _LOAD_WORD, _LOAD_HALF, _LOAD_OCTET, _LOAD_HALF_INDEXED, _LOAD_HEADER_LENGTH = 0
 _JUMP, _IF_EQUAL, _IF_GREATER, _IF_AT_LEAST, _IF_ANY_BIT = 0x05, 0x15, 0x25, 0x35, 0x45
 _RETURN = 0x06
 _PROTOCOL, _PACKET_TYPE, _HARDWARE_TYPE = 0xFFFFF000, 0xFFFFF004, 0xFFFFF01C
-"""What the kernel knows of a packet, beside its octets."""
+"""Offsets of the kernel's own data on a packet, beside the octets of the packet."""
 _OUTGOING, _LOOPBACK = 4, 772
 _ALL, _NOTHING = 0xFFFFFFFF, 0
 _IPV4_PROTOCOL, _IPV4_FRAGMENT, _FRAGMENT_OFFSET = 9, 6, 0x1FFF
@@ -31,17 +31,18 @@ _IPV6_PROTOCOL, _IPV6_HEADER = 6, 40
 _IPV6_EXTENSIONS = (0, 43, 44, 51, 60)
 
 Instruction = tuple[int, int, int, int]
-"""Code, how many instructions to pass over if so and if not, and an operand."""
+"""Code, number of instructions to skip if true and if false, and an operand."""
 
 
 def filter_of(ports: Collection[int]) -> bytes:
-    """The instructions that let UDP datagrams from or to these ports pass (none: all of them).
+    """The instructions that let UDP datagrams from or to these ports pass (no ports: all datagrams).
 
-    IPv6 packets whose first extension header leads to UDP or to another one pass, too; whoever gets them has to
-    look further. So do the first fragments of datagrams. Of what the loopback interface shows twice, only what comes in
-    does.
+    IPv6 packets whose first extension header leads to UDP or to another extension header pass, too; the receiver has to
+    parse further. First fragments of datagrams also pass. Of the two copies of a packet on the loopback interface, only
+    the incoming copy passes.
     """
     ranges = _ranges(ports)
+    # Without ranges all ports pass, and the receiver checks them.
     if len(ranges) > MAX_RANGES:
         ranges = []
     ipv4 = [
@@ -50,7 +51,7 @@ def filter_of(ports: Collection[int]) -> bytes:
         (_LOAD_HEADER_LENGTH, 0, 0, 0),
         *_ports(_LOAD_HALF_INDEXED, 0, ranges),
     ]
-    # What the second extension header leads to, if there is one, is left to whoever gets the packet.
+    # The header after the first extension header is left to the receiver of the packet.
     after_extension = [(_LOAD_OCTET, 0, 0, _IPV6_HEADER), *_if_among((*_IPV6_EXTENSIONS, PROTOCOL_UDP), 1),
                        (_RETURN, 0, 0, _NOTHING), (_RETURN, 0, 0, _ALL)]
     ipv6 = [
@@ -68,22 +69,22 @@ def filter_of(ports: Collection[int]) -> bytes:
 
 
 def filter_of_nothing() -> bytes:
-    """The instruction that lets nothing pass."""
+    """The instruction that drops every packet."""
     return _INSTRUCTION.pack(_RETURN, 0, 0, _NOTHING)
 
 
 def _unless_equal(value: int) -> list[Instruction]:
-    """Let nothing pass unless what was loaded is `value`."""
+    """Drop the packet unless the loaded value equals `value`."""
     return [(_IF_EQUAL, 1, 0, value), (_RETURN, 0, 0, _NOTHING)]
 
 
 def _if_among(values: Collection[int], skip: int) -> list[Instruction]:
-    """Pass over `skip` instructions if what was loaded is one of the values."""
+    """Skip `skip` instructions if the loaded value is among the values."""
     return [(_IF_EQUAL, len(values) - number + skip - 1, 0, value) for number, value in enumerate(values)]
 
 
 def _ports(load: int, at: int, ranges: list[tuple[int, int]]) -> list[Instruction]:
-    """Let pass what is from or to ports of these ranges; the ports stand at `at`."""
+    """Let packets pass from or to ports of these ranges; the ports stand at offset `at`."""
     if not ranges:
         return [(_RETURN, 0, 0, _ALL)]
     instructions: list[Instruction] = []
@@ -95,7 +96,7 @@ def _ports(load: int, at: int, ranges: list[tuple[int, int]]) -> list[Instructio
 
 
 def _ranges(ports: Collection[int]) -> list[tuple[int, int]]:
-    """First and last of each run of ports."""
+    """First and last port of each run of ports."""
     ranges: list[tuple[int, int]] = []
     for port in sorted(set(ports)):
         if ranges and ranges[-1][1] == port - 1:

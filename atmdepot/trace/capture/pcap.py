@@ -5,8 +5,8 @@
     file     magic 4 | version 2+2 | 0 4 | 0 4 | snap length 4 | link type 4, then records
     record   seconds 4 | fraction 4 | captured length 4 | original length 4 | octets
 
-The magic tells the byte order of all numbers and whether the fraction counts microseconds or nanoseconds.
-Files are binary file objects that the caller opens and closes; they need not be seekable, so pipes will do.
+The magic tells the byte order of all numbers and whether the fraction counts microseconds or nanoseconds. Files are
+binary file objects that the caller opens and closes; the reader never seeks, and also reads pipes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_RECORD = 1 << 18
-"""The greatest record read or written, in octets: 256 KiB, the greatest that tcpdump and Wireshark take. A
-file's own snap length is not looked at: some writers put 0 there, and a damaged one says anything."""
+"""Octets of the greatest record read or written: 256 KiB, the greatest that tcpdump and Wireshark take.
+
+A file's own snap length is ignored: some writers put 0 there, and in a damaged file it may be any number.
+"""
 
 _FILE_HEADER_SIZE = 24
 _RECORD_HEADER_SIZE = 16
@@ -43,7 +45,7 @@ TIME_LIMIT = _NS << 32
 
 
 class LinkType(IntEnum):
-    """What the records of a capture hold (tcpdump.org/linktypes.html)."""
+    """The contents of a capture's records (tcpdump.org/linktypes.html)."""
 
     NULL = 0
     ETHERNET = 1
@@ -65,11 +67,11 @@ class LinkType(IntEnum):
 
 
 class CaptureError(AtmdepotError):
-    """A capture file that cannot be read, or not as what it is asked for."""
+    """A capture file that cannot be read, or has not the format or link type that was asked for."""
 
 
 class PcapRecord(NamedTuple):
-    """One record: its time in ns since 1970, the octets captured, and how many there were on the wire."""
+    """A record: its time in ns since 1970, the captured octets, and its length on the wire in octets."""
 
     time_ns: int
     octets: bytes
@@ -79,17 +81,17 @@ class PcapRecord(NamedTuple):
 class PcapReader:
     """An iterator over the records of a pcap file, which holds one block of it at a time.
 
-    A file that ends in the middle of a record, as one does whose writer was killed, gives all its whole
-    records. Then the iteration ends, and `truncated` tells the user in one line where the file broke off
-    (it is None for a whole file). `name` is for messages; `link_type` is a LinkType if it is a known one,
-    else the number; `record_offset` tells where in the file the record given last begins.
+    A file that ends in the middle of a record, as after its writer was killed, gives all its whole records. Then the
+    iteration ends, and `truncated` tells the user in a line where the file broke off (None for a whole file). `name` is
+    for messages; `link_type` is a LinkType if the number is known, else the number; `record_offset` is the octet at
+    which the latest record begins.
     """
 
     def __init__(self, file: BinaryIO | OctetReader, name: str | None = None) -> None:
         """Read the file's header from `file`; `name` is by default the file's own.
 
         Raises:
-            CaptureError: when it is no whole header of a pcap file.
+            CaptureError: when the file does not begin with a whole pcap header.
 
         """
         self._octets = file if isinstance(file, OctetReader) else OctetReader(file)
@@ -103,25 +105,25 @@ class PcapReader:
         self._octets.at += _FILE_HEADER_SIZE
         order, self._unit = _FORMATS[header[:4]]
         self._header = Struct(order + "IIII")
-        # The upper half of the word tells the length of a frame check sequence, where there is one.
+        # The upper 16 bits tell the length of a frame check sequence, if there is one.
         self.link_type = _known(Struct(order + "I").unpack_from(header, 20)[0] & 0xFFFF)
         self._frames = self._read_frames()
 
     def __iter__(self) -> Iterator[PcapRecord]:
-        """The iterator itself: a second loop goes on where the first one stopped."""
+        """Return the iterator itself: a second loop goes on where the first loop stopped."""
         return self
 
     def __next__(self) -> PcapRecord:
-        """The next record.
+        """Return the next record.
 
         Raises:
-            CaptureError: for a length above MAX_RECORD, after which no record's place is known.
+            CaptureError: for a length above MAX_RECORD, after which the place of the next record is unknown.
 
         """
         return PcapRecord(*next(self._frames))
 
     def frames(self) -> Iterator[tuple[int, bytes, int]]:
-        """The same records as plain tuples, for who has many to read."""
+        """The same records as plain tuples, for callers with many records to read."""
         return self._frames
 
     def _read_frames(self) -> Iterator[tuple[int, bytes, int]]:
@@ -166,13 +168,13 @@ def pcap_header(link_type: int, snap_length: int = MAX_RECORD) -> bytes:
 
 
 def record_header(time_ns: int, captured: int, original: int) -> bytes:
-    """What stands in such a file in front of a record's `captured` octets; the time is below TIME_LIMIT."""
+    """The header of a record with `captured` octets, in a file of `pcap_header`; the time is below TIME_LIMIT."""
     seconds, fraction = divmod(time_ns, _NS)
     return _WRITTEN_RECORD.pack(seconds, fraction, captured, original)
 
 
 class PcapWriter:
-    """Writes a pcap file with times in nanoseconds, little-endian; each record is one `write` of the file."""
+    """Writes a pcap file with times in nanoseconds, little-endian; each record is a single `write` of the file."""
 
     def __init__(self, file: BinaryIO, link_type: int) -> None:
         """Write the file's header to `file`."""
@@ -194,15 +196,15 @@ class PcapWriter:
         self._file.write(record_header(time_ns, len(octets), original) + octets)
 
     def flush(self) -> None:
-        """Hand what was written to the system, for whoever reads along."""
+        """Write buffered records to the system, for a reader that follows the file."""
         self._file.flush()
 
 
 class IpPackets:
     """An iterator over the IP packets of a capture, as (time in ns, octets); see `ip_packets`.
 
-    `skipped` counts the frames left out: NOT_IP, and MALFORMED for packets whose headers are wrong or that
-    the capture holds only in part.
+    `skipped` counts the frames left out: NOT_IP, and MALFORMED for packets with wrong headers or of which the capture
+    holds only a part.
     """
 
     def __init__(self, reader: PcapReader) -> None:
@@ -215,7 +217,7 @@ class IpPackets:
         self.skipped = Drops()
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        """The packets of the records that the reader has not given yet."""
+        """Give the packets of the records that the reader has not given yet."""
         link_type = self._reader.link_type
         for record in self._reader:
             at = packet_offset(link_type, record.octets)
@@ -231,7 +233,7 @@ class IpPackets:
 
 
 def ip_packets(reader: PcapReader) -> IpPackets:
-    """The IPv4 and IPv6 packets of a capture, each cut to its own length, so without its frame's padding.
+    """The IPv4 and IPv6 packets of a capture, each cut to its own length to remove the frame's padding.
 
     They are read from Ethernet (with any VLAN tags), Linux's "any" captures (SLL and SLL2), BSD's loopback and bare IP.
     Frames that hold no IP packet are skipped and counted in the iterator's `skipped`.
@@ -245,30 +247,31 @@ def ip_packets(reader: PcapReader) -> IpPackets:
 
 _PROTOCOL_AND_PACKET: dict[int, tuple[int, int]] = {
     LinkType.ETHERNET: (12, 14), LinkType.LINUX_SLL: (14, 16), LinkType.LINUX_SLL2: (0, 20)}
-"""Where in a frame the EtherType stands and where what it names begins."""
+"""Offsets in a frame of the EtherType and of the packet."""
 _FAMILY_FIRST = (LinkType.NULL, LinkType.LOOP)
-"""Four octets of an address family come first: in the capturing machine's byte order, and in the network's."""
+"""Link types that begin with 4 octets of address family: in the capturing machine's byte order, or the network's."""
 IP_LINK_TYPES = (*_PROTOCOL_AND_PACKET, LinkType.RAW_IP, LinkType.IPV4, LinkType.IPV6, *_FAMILY_FIRST)
-"""Those whose frames may carry IP packets."""
+"""Link types whose frames may carry IP packets."""
 VLAN_TAGS = {0x8100, 0x88A8, 0x9100}
-"""802.1Q, 802.1ad and what older bridges write for the outer tag."""
+"""EtherTypes of VLAN tags: 802.1Q, 802.1ad, and the outer tag of older bridges."""
 _IP_ETHERTYPES = {ETHERTYPE_IPV4, ETHERTYPE_IPV6}
 _IP_FAMILIES = {2, 10, 24, 28, 30}
 """AF_INET, which is 2 everywhere, and AF_INET6 of Linux, NetBSD, FreeBSD and macOS."""
 
 
 def packet_offset(link_type: int, frame: bytes) -> int | None:
-    """Where in a frame of one of the IP_LINK_TYPES the IP packet begins; None where there is none."""
+    """The offset of the IP packet in a frame of a link type in IP_LINK_TYPES; None without an IP packet."""
     places = _PROTOCOL_AND_PACKET.get(link_type)
     if places is None:
         if link_type not in _FAMILY_FIRST:
             return 0
         family = frame[:4]
+        # Both byte orders are tried: a small number in the right order is a large number in the wrong order.
         return 4 if {int.from_bytes(family, "little"), int.from_bytes(family, "big")} & _IP_FAMILIES else None
     protocol_at, packet_at = places
     ethertype = int.from_bytes(frame[protocol_at:protocol_at + 2], "big")
     while ethertype in VLAN_TAGS:
-        # A tag is 2 octets of priority and VLAN, and the EtherType of what follows it.
+        # A tag is 2 octets of priority and VLAN, then the EtherType of its contents.
         ethertype = int.from_bytes(frame[packet_at + 2:packet_at + 4], "big")
         packet_at += 4
     return packet_at if ethertype in _IP_ETHERTYPES else None
@@ -284,7 +287,7 @@ def link_type_text(link_type: int) -> str:
 
 
 def _what_it_is(header: bytes) -> str:
-    """Why these octets are no header of a pcap file, and what to do."""
+    """Explain why these octets are no header of a pcap file, and what to do."""
     convert = "`tshark -F pcap -r IN -w OUT` converts it"
     if header.startswith(PCAPNG_MAGIC):
         return f"this is a pcapng file, and only classic pcap is read; {convert}"

@@ -8,7 +8,7 @@
     packet     6: interface 4 | time 8 | captured 4 | original 4 | octets, padded to 4 | options
     statistics 5: interface 4 | time 8 | options
 
-The older packet block (2), the simple one (3) and statistics are known; what else a file holds is passed over.
+The older packet block (2), the simple packet block (3) and statistics are known; blocks of other types are skipped.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from atmdepot.trace.sources import SourceRecord
 
     Decode = Callable[[int, bytes, int, str], SourceRecord | None]
-    """Makes a record of a frame's time, its octets, how many of them are missing, and its direction."""
+    """Makes a record from a frame's time, its octets, the number of missing octets, and its direction."""
     Frame = tuple[Decode, int, bytes, int, str]
 
 MAX_BLOCK = MAX_RECORD + (1 << 16)
-"""The greatest block that is looked into, in octets; greater ones are passed over."""
+"""The greatest block that is parsed, in octets; greater blocks are skipped."""
 MAX_INTERFACES = 4096
-"""Of one section; more are not believed."""
+"""Most interfaces of a section; packets of further interfaces are skipped."""
 
 SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, STATISTICS, PACKET = 0x0A0D0D0A, 1, 2, 3, 5, 6
 OPTION_COMMENT, OPTION_NAME, OPTION_DESCRIPTION, OPTION_FLAGS, OPTION_RESOLUTION, OPTION_OFFSET = 1, 2, 3, 2, 9, 14
@@ -51,7 +51,7 @@ _NS = 1_000_000_000
 
 
 class _Interface(NamedTuple):
-    """What frames of an interface need; a time in ns is `ticks * numerator // denominator + offset`."""
+    """Decoder and time scale of an interface; a time in ns is `ticks * numerator // denominator + offset`."""
 
     decode: Decode
     numerator: int = 1000
@@ -78,12 +78,12 @@ class _Order:
 class PcapngReader:
     """Gives the frames of a pcapng file, holding one block of it at a time.
 
-    A block whose end is known is passed over when it is damaged, with a remark; where the next block's place cannot be
-    known, reading ends, with a remark too.
+    A damaged block with a known end is skipped, with a remark; where the place of the next block is unknown, reading
+    ends, also with a remark.
     """
 
     def __init__(self, octets: OctetReader, notes: Notes, decoder: Callable[[int, str, int], Decode]) -> None:
-        """Read from `octets`; `decoder` is asked for each interface: its link type, its name (or ""), its number."""
+        """Read from `octets`; `decoder` makes each interface's decoder from its link type, name (or "") and number."""
         self._octets = octets
         self._notes = notes
         self._decoder = decoder
@@ -93,7 +93,7 @@ class PcapngReader:
         self.record_offset = 0
 
     def frames(self) -> Iterator[Frame]:
-        """The frames of all packet blocks, to the end of the file."""
+        """Give the frames of all packet blocks, to the end of the file."""
         source = self._octets
         while self._has_block():
             data, at, end = source.data, source.at, len(source.data)
@@ -103,6 +103,7 @@ class PcapngReader:
             while end - at >= _LEAST_BLOCK:
                 kind, total = head(data, at)
                 stop = at + total
+                # A block that is not plain and whole is left to `_has_block`, which judges it outside the fast loop.
                 if stop > end or not _LEAST_BLOCK <= total <= MAX_BLOCK or total & 3 or kind == SECTION:
                     break
                 if word(data, stop - 4)[0] != total:
@@ -126,7 +127,7 @@ class PcapngReader:
     # Blocks.
 
     def _has_block(self) -> bool:
-        """Have the next block that is no section header; False at the end and where the next one's place is unknown."""
+        """Have the next block that is no section header; False at the end, or when the next block's place is unknown."""
         source = self._octets
         while True:
             self.record_offset = source.offset
@@ -208,7 +209,7 @@ class PcapngReader:
             self._order.signed.unpack(offset)[0] * _NS if len(offset) == 8 else 0, snap_length))
 
     def _options(self, data: bytes, at: int, stop: int) -> dict[int, bytes]:
-        """The first option of each code; what does not fit the block is none."""
+        """The first option of each code; options that run beyond the block are left out."""
         found: dict[int, bytes] = {}
         while stop - at >= 4:
             code, length = self._order.option.unpack_from(data, at)
@@ -246,7 +247,7 @@ class PcapngReader:
 
     def _frame(self, number: int, ticks: int, captured: int, original: int, data: bytes, at: int,
                stop: int) -> Frame | None:
-        """A packet whose octets stand at `at`, in a block whose body ends at `stop`."""
+        """Return the packet whose octets begin at `at`, in a block whose body ends at `stop`."""
         interface = self._interface(number)
         if interface is None:
             return None
@@ -261,7 +262,7 @@ class PcapngReader:
         return interface.decode, time, data[at:end], max(0, original - captured), direction
 
     def _simple_packet(self, data: bytes, at: int, stop: int) -> Frame | None:
-        """A packet without a time, which gets that of the packet before; it is of the first interface."""
+        """Return a packet of a simple packet block: of the first interface, at the time of the packet before."""
         original = self._order.word.unpack_from(data, at + 8)[0]
         interface = self._interface(0)
         if interface is None:
@@ -274,6 +275,7 @@ class PcapngReader:
         return interface.decode, self._last_time, data[at + 12:end], original - captured, ""
 
     def _direction(self, data: bytes, at: int, stop: int) -> str:
+        # Fast path: flags are usually the first option.
         code, length, word = self._order.flags.unpack_from(data, at)
         if code == OPTION_FLAGS and length == 4:
             return _DIRECTIONS[word & 3]
@@ -285,7 +287,7 @@ class PcapngReader:
 
 
 def _resolution(option: bytes) -> tuple[int, int]:
-    """By what a time is multiplied and divided to get ns; without the option times are in microseconds."""
+    """Multiplier and divisor that convert a time to ns; without the option, times are in microseconds."""
     if len(option) != 1:
         return 1000, 1
     exponent = option[0] & 0x7F
@@ -295,6 +297,6 @@ def _resolution(option: bytes) -> tuple[int, int]:
 
 
 def _printable(octets: bytes) -> str:
-    """A name out of a file, fit for a terminal and for a filter's word."""
+    """A name from a file, fit for a terminal and for a filter's word."""
     text = octets[:_NAME_LENGTH].decode("utf-8", "replace").rstrip("\0")
     return "".join(char if char.isprintable() and not char.isspace() else "_" for char in text)

@@ -1,4 +1,4 @@
-"""A network interface as a source of records: the UDP links of others, of GNS3 and of this machine's own daemons."""
+"""A network interface as a source of records: UDP links of other systems, of GNS3 and of this machine's daemons."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ _NS = 1_000_000_000
 class SniffSource:
     """The cells in the UDP datagrams that cross an interface, at the kernel's times.
 
-    Iterating gives records; a `Missed` where the kernel had no room for packets (its `cells` then counts packets, of
-    one cell or more each); and, with `idle`, None whenever there was no record for so many seconds, so that the caller
-    can flush or redraw. It ends after `stop`, or when the interface is gone. What a sender leaves to its network device
-    to cut into datagrams (UDP_SEGMENT) is seen before it is cut, up to 64 KiB at once.
+    Iterating gives records. It gives a `Missed` where the kernel had no room for packets (its `cells` then counts
+    packets, of a cell or more each). With `idle`, it gives None after that many seconds without a record, and the
+    caller can flush or redraw. It ends after `stop`, or when the interface is gone. Data that a sender leaves to its
+    network device to cut into datagrams (UDP_SEGMENT) are seen before the cut, up to 64 KiB at once.
     """
 
     def __init__(self, interface: str, ports: Collection[int] = (), *, names: LinkNames | None = None,
@@ -59,15 +59,15 @@ class SniffSource:
         """Begin to listen.
 
         Args:
-            interface: its name, or "any" for all that there are.
-            ports: the UDP ports of the links; with none, datagrams are taken that prove to be cells.
+            interface: its name, or "any" for all interfaces.
+            ports: the UDP ports of the links; without ports, datagrams are taken that prove to be cells.
             names: names links by the addresses of their ends.
             idle: seconds without a record after which None is given; without it the caller waits.
-            promiscuous: whether to hear what is not for this machine.
-            buffer: how many octets the kernel may keep for us.
+            promiscuous: hear packets for other machines, too.
+            buffer: octets that the kernel may buffer.
 
         Raises:
-            EnvironmentLacks: without the right to.
+            EnvironmentLacks: without the capability to listen.
             AtmdepotError: when there is no such interface.
 
         """
@@ -76,7 +76,7 @@ class SniffSource:
         self._index = _index(interface)
         self._notes = Notes(lambda: interface)
         self.passed_over = self._notes.passed_over
-        # The kernel cannot tell a later fragment's ports, so none of them passes its filter.
+        # The kernel cannot tell the ports of later fragments: its filter passes first fragments only.
         self._udp = UdpCells(self._notes, ports, names, all_fragments=False)
         self._numbers: dict[str, int] = {}
         self._idle = idle
@@ -120,21 +120,22 @@ class SniffSource:
         yield from self._notes.take()
 
     def stop(self) -> None:
-        """End the iteration, from a signal handler or another thread; what the kernel has already is still given."""
+        """End the iteration, from a signal handler or another thread; packets already in the kernel are still given."""
         self._stopped = True
         with suppress(OSError):
+            # With this filter the kernel's buffer runs empty, and the iteration ends.
             _attach(self._socket, filter_of_nothing())
             self._wake.send(b"\0")
 
     def summary(self) -> list[str]:
-        """Lines for the user: how many packets there were, what was passed over, and what the kernel lost."""
+        """Lines for the user: the number of packets, the counts of skipped packets, and the kernel's losses."""
         with suppress(OSError):
             list(self._losses())
         return [self._notes.summary(f"{self.name}: {count_text(self.packets, 'packet')}"),
                 f"{count_text(self.missed, 'packet')} lost by the kernel, because this trace was too slow"]
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         for each in (self._socket, self._wake, self._woken):
             each.close()
 
@@ -146,12 +147,12 @@ class SniffSource:
         self.close()
 
     def _receive(self) -> SourceRecord | None:
-        """The cells in the next packet; raises BlockingIOError when there is none, OSError when the interface fails."""
+        """Cells of the next packet; raise BlockingIOError without a packet, OSError when the interface fails."""
         length, ancillary, flags, (name, _, kind, hardware, *_) = self._socket.recvmsg_into([self._buffer], _ANCILLARY)
         self.packets += 1
         if flags & socket.MSG_TRUNC:
             self._notes.count("packets of more than 64 KiB")
-        # The loopback interface gives every packet as one that comes in; that tells nothing of its way.
+        # The loopback interface shows every packet as incoming: that is not its direction.
         hint = "" if hardware == _LOOPBACK else _DIRECTIONS.get(kind, "")
         number = self._numbers.setdefault(name, len(self._numbers))
         return self._udp.packet(_time_of(ancillary), bytes(self._buffer[:length]), 0, hint, number)
@@ -162,14 +163,14 @@ class SniffSource:
         self._poll.poll(left)
 
     def _losses(self) -> Iterator[Missed]:
-        """What the kernel lost since the last look."""
+        """Give the kernel's losses since the last look."""
         _, lost = _STATISTICS.unpack(self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, _STATISTICS.size))
         if lost:
             self.missed += lost
             yield Missed(time.time_ns(), lost)
 
     def _goes_on(self, error: OSError) -> bool:
-        """Whether an interface that failed may come back."""
+        """True when an interface that failed may come back."""
         try:
             socket.if_indextoname(self._index)
         except OSError:
@@ -193,7 +194,7 @@ def _index(interface: str) -> int:
 
 
 def _listen(interface: str, index: int, buffer: int, promiscuous: bool) -> socket.socket:
-    """A socket that gets the packets of an interface, from their IP header on, as soon as it gets a filter."""
+    """Return a socket that gets the packets of an interface, from their IP header on, once it has a filter."""
     try:
         made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
     except PermissionError:
@@ -210,14 +211,14 @@ def _listen(interface: str, index: int, buffer: int, promiscuous: bool) -> socke
         made.close()
         raise AtmdepotError(f"{interface} cannot be listened to: {error.strerror}") from None
     if promiscuous and index:
-        # Not all interfaces know it; those that do not hear no others anyway.
+        # Not all interfaces support it; an interface without it hears no packets of other machines anyway.
         with suppress(OSError):
             made.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _MEMBERSHIP.pack(index, _PROMISCUOUS, 0))
     return made
 
 
 def _empty(made: socket.socket) -> None:
-    """Throw away what came before there was a filter."""
+    """Throw away packets that came before the filter."""
     _attach(made, filter_of_nothing())
     with suppress(BlockingIOError):
         while True:
@@ -226,7 +227,7 @@ def _empty(made: socket.socket) -> None:
 
 
 def _attach(made: socket.socket, packet_filter: bytes) -> None:
-    """Let the kernel run a filter on what the socket gets; it takes a copy."""
+    """Let the kernel run a filter on the socket's packets; the kernel copies the filter."""
     octets = ctypes.create_string_buffer(packet_filter, len(packet_filter))
     program = _FILTER.pack(len(packet_filter) // INSTRUCTION_SIZE, ctypes.addressof(octets))
     made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

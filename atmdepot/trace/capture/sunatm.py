@@ -2,12 +2,12 @@
 
 ::
 
-    SunATM     flags 1 | VPI 1 | VCI 2 | SDU      flags: 0x80 sent, else received; the low 4 bits tell what it carries
-    RFC 1483   LLC/SNAP and what it names         of which VC is not told
-    CLIP       the same, or a bare IP packet      of which VC is not told
+    SunATM     flags 1 | VPI 1 | VCI 2 | SDU      flags: 0x80 sent, else received; the low 4 bits tell the traffic type
+    RFC 1483   LLC/SNAP and its payload           without the VC
+    CLIP       the same, or a bare IP packet      without the VC
 
-None has a trailer, so none has a CRC to judge. GNS3 writes the cells of its ATM links with link type 100, one
-raw cell of 53 octets in a record, which no other tool reads.
+The formats have no trailer, and so no CRC to judge. GNS3 writes the cells of its ATM links with link type 100, one raw
+cell of 53 octets in a record, which no other tool reads.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NO_VC = bytes((0, 0, 0, PTI_LAST << 1))
 
 
 def sunatm_record(header: bytes, sdu: bytes, *, sent: bool) -> bytes:
-    """The record of an SDU; of the 4 octets of a cell header VCI and the lower 8 bits of the VPI find room."""
+    """The record of an SDU; of the 4-octet cell header it keeps the VCI and the lower 8 bits of the VPI."""
     fields = CellHeader.unpack(header)
     kind = {_VCI_SIGNALLING: _SIGNALLING, _VCI_ILMI: _ILMI}.get(fields.vci)
     if kind is None:
@@ -42,7 +42,7 @@ def sunatm_record(header: bytes, sdu: bytes, *, sent: bool) -> bytes:
 
 
 class SunAtmDecoder:
-    """Makes source records of SunATM's, as those of one link."""
+    """Makes source records from SunATM records, all on the same link."""
 
     def __init__(self, notes: Notes, node: str, link: str) -> None:
         self._notes = notes
@@ -50,7 +50,7 @@ class SunAtmDecoder:
         self._link = link
 
     def decode(self, time: int, octets: bytes, missing: int, direction: str) -> SourceRecord | None:
-        """The PDU; a `direction` that the capture tells goes before the record's own."""
+        """Return the PDU; the capture's `direction` goes before the record's own."""
         if len(octets) < _HEADER.size:
             self._notes.remark("damaged SunATM records", f"a SunATM record has at least {_HEADER.size} octets, this "
                                f"one has {len(octets)}")
@@ -62,10 +62,10 @@ class SunAtmDecoder:
 
 
 class Rfc1483Decoder:
-    """Makes source records of frames of link type 100, telling raw cells from LLC.
+    """Makes source records from frames of link type 100, telling raw cells from LLC.
 
-    A record is cells if all of its length is whole cells whose HECs are right; or if it is no LLC and none of their
-    headers has more than one wrong bit. The direction is known only where the capture tells it, else it is empty.
+    A record holds cells if it is a whole number of cells whose HECs are all right; or if it is no LLC and each of its
+    cell headers has at most one wrong bit. The direction is known only where the capture tells it, else it is empty.
     """
 
     def __init__(self, notes: Notes, node: str, link: str) -> None:
@@ -74,7 +74,7 @@ class Rfc1483Decoder:
         self._link = link
 
     def decode(self, time: int, octets: bytes, missing: int, direction: str) -> SourceRecord | None:
-        """The cells, or the PDU, of which the VC is not known."""
+        """Return the cells; or the PDU, without its VC."""
         llc = octets.startswith(_LLC_BEGINS)
         if not missing and _are_cells(octets, strict=llc):
             return Cells(time, self._link, direction, octets, self._node)
@@ -85,7 +85,7 @@ class Rfc1483Decoder:
 
 
 class ClipDecoder:
-    """Makes source records of the packets of Linux' Classical IP over ATM, which may have LLC before them or not."""
+    """Makes source records from the packets of Linux's Classical IP over ATM, with or without LLC in front."""
 
     def __init__(self, notes: Notes, node: str, link: str) -> None:
         self._notes = notes
@@ -93,7 +93,7 @@ class ClipDecoder:
         self._link = link
 
     def decode(self, time: int, octets: bytes, missing: int, direction: str) -> SourceRecord | None:
-        """The SDU, of which the VC is not known."""
+        """Return the SDU, without its VC."""
         if not (octets.startswith(_LLC_BEGINS) or (octets[:1] and octets[0] >> 4 in (4, 6))):
             self._notes.remark("CLIP frames that are neither IP nor LLC")
             return None

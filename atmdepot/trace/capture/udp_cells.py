@@ -1,4 +1,4 @@
-"""Cells out of UDP datagrams: bare ones and trains, and those of RFC 4717 over MPLS-in-UDP (RFC 7510).
+"""Cells in UDP datagrams: bare cells and trains, and the cells of RFC 4717 over MPLS-in-UDP (RFC 7510).
 
 ::
 
@@ -8,11 +8,11 @@
 
 RFC 4717's control word may be missing (it is optional for N-to-one): the length tells whether it is there.
 
-Where the ports of the links are given, every datagram of theirs is taken. Where they are not, the datagrams between two
-addresses and ports must prove to be cells first: each a whole number of cells, with every HEC right, until among them
-there were two different headers, a single-cell PDU with a right CRC-32, or an OAM cell with a right CRC-10. What
-passes by chance is one conversation in 65,000 of those whose datagrams are all multiples of 53 octets long. Datagrams
-wait for the proof, so those before it come late; the first that fails settles the matter the other way.
+With the ports of the links given, every datagram of these ports is taken. Without ports, the datagrams between two
+addresses and ports must first prove to be cells: each datagram is a whole number of cells, every HEC is right, and
+among the cells there are two different headers, a single-cell PDU with a right CRC-32, or an OAM cell with a right
+CRC-10. By chance, 1 in 65,000 conversations passes whose datagrams are all multiples of 53 octets long. Datagrams wait
+for the proof, and so arrive late; the first datagram that fails marks the conversation as not cells.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Endpoint = tuple[str, int]
     """An address as text, and a port."""
     LinkNames = Callable[[Endpoint, Endpoint], tuple[str, str, str] | None]
-    """Node, link and direction (`in` or `out`, as the node sees it) of datagrams from one end to another, if known."""
+    """Node, link and direction (`in` or `out`, as the node sees it) of datagrams from an end to another, if known."""
 
 MPLS_PORT = 6635
 _MAX_STREAMS = 8
@@ -60,7 +60,10 @@ _NO_MPLS_CELLS = "MPLS-in-UDP datagrams that hold no cells"
 
 
 class _Conversation:
-    """Two ends that exchange datagrams: whether they hold cells (None: not known yet), and what waits for a proof."""
+    """Two ends that exchange datagrams.
+
+    `sure` tells if the datagrams hold cells (None: not known yet); the cells in `waiting` wait for a proof.
+    """
 
     __slots__ = ("cells", "headers", "sure", "waiting")
 
@@ -72,7 +75,7 @@ class _Conversation:
 
 
 class Tagged(NamedTuple):
-    """Whether datagrams have tags (None: not known), the key if that is known, and their direction in the tag."""
+    """Tags of a link's datagrams: in use or not (None: unknown), the key if known, and the direction in the tag."""
 
     known: bool | None = None
     key: bytes | None = None
@@ -83,7 +86,7 @@ _UNKNOWN = Tagged()
 
 
 class _Stream(NamedTuple):
-    """The datagrams from one end to another as one interface saw them."""
+    """The datagrams from an end to another as an interface saw them."""
 
     interface: int
     hint: str
@@ -99,12 +102,12 @@ class UdpCells:
 
     def __init__(self, notes: Notes, ports: Collection[int] = (), names: LinkNames | None = None, *,
                  max_flows: int = 1 << 16, max_waiting: int = 1 << 14, all_fragments: bool = True) -> None:
-        """Take the datagrams of `ports` (none: those that prove to be cells); `names` names their links.
+        """Take the datagrams of `ports` (no ports: datagrams that prove to be cells); `names` names their links.
 
-        Without a name a link is called by its two ends, and its direction is `out` from the lesser address and port,
+        Without a name a link is called by its two ends. Its direction is then `out` from the lesser address and port,
         unless the capture tells which packets the machine sent itself. At most `max_flows` pairs of ends are
-        remembered, and at most `max_waiting` cells wait for a proof; the oldest go. `all_fragments` tells that the
-        source gives all fragments of a packet, so that they can be put together, and not the first alone.
+        remembered, and at most `max_waiting` cells wait for a proof; the oldest are dropped. `all_fragments` tells that
+        the source gives all fragments of a packet, not the first fragment alone, and that they can be reassembled.
         """
         self._notes = notes
         self._ports = frozenset(ports)
@@ -118,10 +121,10 @@ class UdpCells:
         self._waiting = 0
 
     def packet(self, time: int, octets: bytes, at: int, hint: str = "", interface: int = 0) -> SourceRecord | None:
-        """The cells in the IP packet at `at`, if there are any.
+        """Return the cells in the IP packet at `at`, if it holds cells.
 
-        `hint` is `in` or `out` if the machine that captured received or sent it, `interface` the number of the
-        interface: what two of them saw of the same packets is kept apart.
+        `hint` is `in` or `out` if the capturing machine received or sent the packet. `interface` is the number of the
+        interface: the views of two interfaces on the same packets are kept apart.
         """
         try:
             try:
@@ -134,7 +137,7 @@ class UdpCells:
             return None
 
     def _fragment(self, time: int, fragment: Fragment, hint: str, interface: int) -> SourceRecord | None:
-        """The cells in a datagram that this fragment makes whole."""
+        """Return the cells in a datagram that this fragment completes."""
         if not self._has_fragments:
             self._has_fragments = True
             seen = "seen where all fragments of a datagram are here" if self._fragments else \
@@ -147,13 +150,13 @@ class UdpCells:
         return None if joined is None else self._cells(time, datagram_of_fragments(joined), hint, interface)
 
     def _count_fragments(self) -> None:
-        """Count the fragments whose datagrams never were whole."""
+        """Count the fragments of datagrams that were never complete."""
         if self._fragments is not None and self._fragments.lost:
             self._notes.count(_FRAGMENTS, self._fragments.lost)
             self._fragments.lost = 0
 
     def finish(self) -> None:
-        """Give up what still waits for a proof, or for the rest of its fragments."""
+        """Drop the datagrams that still wait for a proof or for their other fragments, and count them."""
         if self._fragments is not None:
             self._fragments.finish()
             self._count_fragments()
@@ -164,7 +167,7 @@ class UdpCells:
                              "give the ports of the links with --port to see them")
 
     def _cells(self, time: int, datagram: Datagram, hint: str, interface: int) -> SourceRecord | None:
-        """The cells in a datagram, or in what the capture holds of it."""
+        """Return the cells in a datagram, or in its captured part."""
         addresses, ports, payload, length = datagram
         source, destination = unpack_ports(ports)
         if self._ports and destination not in self._ports and source not in self._ports:
@@ -195,7 +198,7 @@ class UdpCells:
 
     def _new_stream(self, key: bytes, half: int, hint: str, interface: int, number: int,
                     back: list[_Stream]) -> _Stream:
-        """A stream that was not met before: the `number`th of its flow, whose opposite one has the streams `back`."""
+        """Make a stream: the `number`th of its flow; `back` are the streams of the opposite flow."""
         ends = [(key[:half], int.from_bytes(key[-4:-2], "big")), (key[half:2 * half], int.from_bytes(key[-2:], "big"))]
         source, destination = ((address_text(address), port) for address, port in ends)
         named = self._names(source, destination) if self._names else None
@@ -203,6 +206,7 @@ class UdpCells:
             node, link, direction = named
         else:
             node, direction = "", hint or ("out" if ends[0] <= ends[1] else "in")
+            # The two streams of a conversation get opposite directions.
             if len(back) > number:
                 direction = "in" if back[number].direction == "out" else "out"
             # The source port of MPLS-in-UDP is no address: it only spreads flows over paths (RFC 7510 section 3).
@@ -216,7 +220,7 @@ class UdpCells:
         return _Stream(interface, hint, node, link, direction, conversation, tagged)
 
     def _forget_one(self) -> None:
-        """Forget the flow that was first met, but rather one of those that are not known to hold cells."""
+        """Forget the oldest flow, but first pass by up to 64 flows that are known to hold cells."""
         for key in list(itertools.islice(self._flows, _MAX_CHANCES)):
             if not any(stream.conversation.sure for stream in self._flows[key]):
                 break
@@ -255,7 +259,7 @@ class UdpCells:
         return cells
 
     def _doubt(self, conversation: _Conversation, cells: Cells) -> None:
-        """Cells of a conversation that may be none: they wait, are given with all before them, or are passed over."""
+        """Hold cells that are not proven: they wait, are released with the cells before them, or are passed over."""
         if conversation.sure is False:
             raise NoCells(_NO_CELLS)
         conversation.waiting.append(cells)
@@ -278,7 +282,7 @@ class UdpCells:
             self._notes.count(_NO_CELLS, len(waiting))
 
     def _give_up(self, conversation: _Conversation) -> None:
-        """Pass over what has waited for too long; later datagrams may still prove what they hold."""
+        """Pass over the cells that waited too long; later datagrams of the conversation may still prove to be cells."""
         self._notes.count(_UNPROVEN, len(self._release(conversation)))
 
     def _release(self, conversation: _Conversation) -> list[Cells]:
@@ -301,7 +305,7 @@ class UdpCells:
                              Interface.NNI)
 
     def _there(self, there: int, count: int) -> int:
-        """How many of a datagram's cells are there; the others are counted."""
+        """Return the number of a datagram's captured cells; count the cells that are cut off."""
         if there < count:
             self._notes.once("cells cut off by the snap length", "the capture holds only a part of this datagram",
                              count - there)
@@ -309,7 +313,7 @@ class UdpCells:
 
 
 def _is_forged(tagged: Tagged, payload: bytes, length: int, has_tag: bool) -> bool:
-    """Tell a datagram that a link with a key drops; of what the capture has cut off nothing can be told."""
+    """True for a datagram that a link with a key drops; a datagram that was cut by the capture is never judged."""
     if not has_tag:
         return True
     return (tagged.key is not None and len(payload) == length
@@ -317,7 +321,7 @@ def _is_forged(tagged: Tagged, payload: bytes, length: int, has_tag: bool) -> bo
 
 
 def _label(payload: bytes) -> tuple[int, int]:
-    """The label at the bottom of the stack, and where the stack ends."""
+    """The label at the bottom of the stack, and the offset of the stack's end."""
     for at in range(0, min(len(payload) - 3, 4 * _MAX_LABELS), 4):
         entry = int.from_bytes(payload[at:at + 4], "big")
         if entry & _BOTTOM_OF_STACK:
@@ -326,7 +330,7 @@ def _label(payload: bytes) -> tuple[int, int]:
 
 
 def _first_cell(payload: bytes, at: int, length: int) -> int:
-    """Where the cells begin, behind a label stack that ends at `at`: there, or after a control word."""
+    """The offset of the first cell behind a label stack that ends at `at`: there, or after a control word."""
     beyond = length - at
     if beyond >= _BARE_CELL and beyond % _BARE_CELL == 0 and not _is_ip(payload[at:at + 6], beyond):
         return at
@@ -338,14 +342,14 @@ def _first_cell(payload: bytes, at: int, length: int) -> int:
 
 
 def _is_ip(beginning: bytes, length: int) -> bool:
-    """Whether it begins as an IP packet of that length; TCP's acknowledgements, of 52 octets, are as long as a cell."""
+    """True for the beginning of an IP packet of this length; a TCP ACK of 52 octets is as long as a cell without HEC."""
     total, rest = int.from_bytes(beginning[2:4], "big"), int.from_bytes(beginning[4:6], "big") + 40
     version = beginning[0] >> 4 if beginning else 0
     return (version == 4 and total == length) or (version == 6 and rest == length)
 
 
 def _prove(headers: set[bytes], cells: bytes) -> bool | None:
-    """Whether these are cells, by HECs, the headers met before (they are added to), and CRCs; None: not known."""
+    """True for proven cells, by HECs, the headers met before (they are added to) and CRCs; None: not known yet."""
     proven = False
     for at in range(0, len(cells), CELL_SIZE):
         header = cells[at:at + HEADER_SIZE]
@@ -357,7 +361,7 @@ def _prove(headers: set[bytes], cells: bytes) -> bool | None:
 
 
 def _has_right_crc(header: bytes, payload: bytes) -> bool:
-    """Whether a cell is a whole PDU, or an OAM cell, with a right CRC (for a PDU, Dynamips' will do)."""
+    """True for a cell that is a whole PDU, or an OAM cell, with a right CRC (for a PDU, Dynamips' CRC also counts)."""
     fields = CellHeader.unpack(header)
     try:
         if fields.is_last:
@@ -372,10 +376,10 @@ def _has_right_crc(header: bytes, payload: bytes) -> bool:
 
 
 class NamedLinks:
-    """Names links by their ends' addresses, and knows of each whether its datagrams have tags."""
+    """Names links by their ends' addresses, and knows for each link if its datagrams have tags."""
 
     def __init__(self, addresses: Mapping[Endpoint, tuple[str, str]], keys: Mapping[str, bytes | None]) -> None:
-        """Take the link and node of each address, and the keys of links that have one (None where it is in a file)."""
+        """Take the link and node of each address, and the keys of links with a key (None for a key in a file)."""
         self._addresses = addresses
         self._keys = keys
         self._nodes: dict[str, list[str]] = {}
@@ -383,7 +387,7 @@ class NamedLinks:
             self._nodes.setdefault(link, []).append(node)
 
     def __call__(self, source: Endpoint, destination: Endpoint) -> tuple[str, str, str] | None:
-        """Node, link and direction, as the node that comes first sees them."""
+        """Return node, link and direction, as seen by the link's first node in the table."""
         for end, sends in ((source, True), (destination, False)):
             if end in self._addresses:
                 link, node = self._addresses[end]
@@ -391,7 +395,7 @@ class NamedLinks:
         return None
 
     def tagged(self, source: Endpoint, destination: Endpoint) -> Tagged:
-        """Tell of the datagrams between two ends: see `Tagged`."""
+        """Return the tags of the datagrams from an end to another: see `Tagged`."""
         for end, sends in ((source, True), (destination, False)):
             if end in self._addresses:
                 link, node = self._addresses[end]
@@ -404,5 +408,5 @@ class NamedLinks:
 def names_of(
     addresses: Mapping[Endpoint, tuple[str, str]], keys: Mapping[str, bytes | None] | None = None,
 ) -> NamedLinks:
-    """Names links by their ends' addresses, each with its link and node; `keys` has those of links with tags."""
+    """Name links by their ends' addresses, each with its link and node; `keys` has the keys of links with tags."""
     return NamedLinks(addresses, keys or {})

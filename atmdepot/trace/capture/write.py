@@ -6,7 +6,7 @@
 | pcapng | the same in pcapng, with an interface for each link of each node, comments and counts | the same |
 | sunatm | the SDUs alone | tcpdump, Wireshark |
 
-Neither ERF nor SunATM has a place for 12-bit VPIs that Wireshark would read: it shows the lower 8 bits.
+ERF and SunATM have no place for 12-bit VPIs that Wireshark would read: it shows the lower 8 bits.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ _DIRECTIONS = {"out": Direction.SENT, "in": Direction.RECEIVED}
 def open_writer(target: str | Path | BinaryIO, format: str = "erf", *, snap: int = 0, max_octets: int = 0,  # noqa: A002
                 every: int = 0, files: int = 0, flush_each: bool = False, clock: Callable[[], int] | None = None,
                 not_over: Collection[str | Path | BinaryIO] = ()) -> CaptureWriter:
-    """A writer of captures; nothing is made before the first record, `flush` or `close`.
+    """Make a writer of captures; no file is made before the first record, `flush` or `close`.
 
     Args:
         target: a path ("-" is standard output), or a binary file, which the caller closes.
-        format: one of FORMATS.
-        snap: how many octets of each PDU are written (0: all). Cells are always whole.
-        max_octets: a new file begins when one has reached this size (0: never).
-        every: a new file begins so many ns after the first record of the one before (0: never).
-        files: how many files are kept, the newest (0: all).
+        format: a name out of FORMATS.
+        snap: octets written of each PDU (0: all). Cells are always whole.
+        max_octets: size in octets after which a new file begins (0: never).
+        every: ns after a file's first record at which a new file begins (0: never).
+        files: number of files kept, the newest (0: all).
         flush_each: hand over every cell and PDU at once.
-        clock: tells the time, in ns since 1970, that `every` and the names of files go by; by default the records do.
-        not_over: what is being read, and must not be written over.
+        clock: tells the time, in ns since 1970, for `every` and the names of files; by default the records' times.
+        not_over: the files being read, which must not be overwritten.
 
     Raises:
         AtmdepotError: for a target that cannot be written.
@@ -80,9 +80,9 @@ def open_writer(target: str | Path | BinaryIO, format: str = "erf", *, snap: int
 
 
 class CaptureWriter:
-    """What the writers of all formats share: the way of a record to a file.
+    """Common part of the writers of all formats: the way of a record to a file.
 
-    `cell_count` and `pdu_count` count what was written, `left_out` by kind what could not be.
+    `cell_count` and `pdu_count` count the records written; `left_out` counts by kind the records that were not.
     """
 
     def __init__(self, output: Output, container: Container, *, snap: int = 0, flush_each: bool = False,
@@ -99,17 +99,17 @@ class CaptureWriter:
 
     def cells(self, time: int, node: str, link: str, direction: str, octets: bytes,
               hec: HecMark = HecMark.RECORDED, comment: str = "") -> bool:
-        """Write cells that passed at `time` (ns since 1970); `octets` are whole ones of 53.
+        """Write cells that passed at `time` (ns since 1970); `octets` are whole cells of 53 octets.
 
-        `comment` is a line on each of them that pcapng has a place for.
+        `comment` is a line for each of the cells; only pcapng has a place for it.
 
         Returns:
             False when the format has no place for them.
 
         Raises:
-            ValueError: when they are no whole number of cells.
+            ValueError: when the octets are no whole number of cells.
             AtmdepotError: when the file cannot be written.
-            BrokenPipeError: when nobody reads the pipe any more.
+            BrokenPipeError: when the pipe has no reader any more.
 
         """
         raise NotImplementedError
@@ -120,36 +120,36 @@ class CaptureWriter:
 
         Args:
             time: when its last cell passed, in ns since 1970.
-            node: the node that saw it; "" for none.
+            node: the node that saw it; "" without a node.
             link: the node's link.
             direction: `in`, `out`, or "" if it is not known.
-            header: its VC; empty where that is not known: all formats tell one, so such a PDU has no place in them.
+            header: its VC; empty for an unknown VC: all formats need a VC, and leave such a PDU out.
             octets: the CPCS-PDU with pad and trailer; the SDU alone if `trailer` is False.
-            comment: a line that pcapng has a place for.
-            trailer: whether there is one.
-            missing: how many octets at the end are not there.
+            comment: a line that only pcapng has a place for.
+            trailer: True when `octets` end with the trailer.
+            missing: number of octets missing at the end.
 
         Returns:
             False when the format has no place for it.
 
         Raises:
             AtmdepotError: when the file cannot be written.
-            BrokenPipeError: when nobody reads the pipe any more.
+            BrokenPipeError: when the pipe has no reader any more.
 
         """
         raise NotImplementedError
 
     def missed(self, node: str, cells: int) -> None:
-        """Note that a node told of cells that the trace missed."""
+        """Note that a node reported cells that the trace missed."""
         self._container.missed(node, cells)
 
     def flush(self) -> None:
-        """Hand over what was written, and the file's header in any case."""
+        """Write held records, and the file's header in any case, to the system."""
         self._begin()
         self._output.flush()
 
     def close(self) -> None:
-        """End the file; one without records is a whole capture, too."""
+        """End the file; a file without records is a whole capture, too."""
         if self._closed:
             return
         self._closed = True
@@ -160,7 +160,7 @@ class CaptureWriter:
             self._output.close()
 
     def summary(self) -> str:
-        """A line for the user on what was written."""
+        """A line for the user with the counts of records written and left out."""
         files = f" (the last of {self._output.files} files)" if self._output.files > 1 else ""
         left = ", ".join(phrase_text(count, kind) for kind, count in self.left_out.items())
         wrote = f"{count_text(self.cell_count, 'cell')} and {count_text(self.pdu_count, 'PDU')} written"
@@ -172,12 +172,12 @@ class CaptureWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:
-        # What failed before anything was seen leaves what there was alone.
+        # An error before the first record must not empty a file that was there.
         if kind is None or self._output.is_open:
             self.close()
 
     def _begin(self, time: int | None = None) -> None:
-        """Begin the file, or the next one, for a record of `time`; None: only the first, and there is no record yet."""
+        """Begin the file, or the next file, for a record of `time`; None: no record yet, begin only the first file."""
         if self._output.is_open and time is None:
             return
         now = self._clock() if self._clock else clocks.time_ns() if time is None else time
@@ -208,7 +208,7 @@ class ErfCaptureWriter(CaptureWriter):
 
     def cells(self, time: int, node: str, link: str, direction: str, octets: bytes,
               hec: HecMark = HecMark.RECORDED, comment: str = "") -> bool:
-        """Write each cell as a record; one whose HEC is wrong has the error flag."""
+        """Write each cell as a record; a cell with a wrong HEC gets the error flag."""
         count, rest = divmod(len(octets), CELL_SIZE)
         if rest:
             raise ValueError(f"{len(octets)} octets are no whole number of cells")
@@ -233,7 +233,7 @@ class ErfCaptureWriter(CaptureWriter):
 
     def pdu(self, time: int, node: str, link: str, direction: str, header: bytes, octets: bytes, comment: str = "", *,
             trailer: bool = True, missing: int = 0) -> bool:
-        """Write a PDU with its trailer; one without, or of more cells than a record has room for, is left out."""
+        """Write a PDU with its trailer; leave out a PDU without trailer, or with more cells than a record can hold."""
         length = len(octets) + missing
         if not header:
             self.left_out[_NO_VC] += 1
@@ -255,16 +255,16 @@ class ErfCaptureWriter(CaptureWriter):
 
 
 class SunAtmWriter(CaptureWriter):
-    """Writes the SDUs of PDUs; cells have no place in it."""
+    """Writes the SDUs of PDUs; the format has no place for cells."""
 
     def cells(self, time: int, node: str, link: str, direction: str, octets: bytes,
               hec: HecMark = HecMark.RECORDED, comment: str = "") -> bool:
-        """Write nothing."""
+        """Write no cells: return False."""
         return False
 
     def pdu(self, time: int, node: str, link: str, direction: str, header: bytes, octets: bytes, comment: str = "", *,
             trailer: bool = True, missing: int = 0) -> bool:
-        """Write the SDU of a PDU; one whose Length fits no PDU of its size is left out."""
+        """Write the SDU of a PDU; leave out a PDU whose Length does not fit its size."""
         sdu = octets
         length = len(octets) + missing
         if trailer:
@@ -287,7 +287,7 @@ class SunAtmWriter(CaptureWriter):
 
 
 def _sdu_length(octets: bytes, missing: int) -> int:
-    """The Length of a CPCS-PDU; -1 if it is not there, 0, or that of a PDU of another size."""
+    """The Length of a CPCS-PDU; -1 if it is missing, is 0, or does not fit the PDU's size."""
     if missing or len(octets) < PAYLOAD_SIZE:
         return -1
     length = int.from_bytes(octets[-6:-4], "big")

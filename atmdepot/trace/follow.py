@@ -1,8 +1,8 @@
-"""From what passed to what it was: cells are judged by their HEC, and put together to PDUs, as a receiver would do it.
+"""From records to items: the follower judges cells by their HEC and reassembles PDUs, as a receiver does.
 
-This is the data path of a trace: records in, items out, in the order in which things happen; filters, printers and
-writers hang off it. It stands outside: it never answers for what a real receiver held before the trace began, and it
-shows what a receiver would drop instead of dropping it.
+This is the data path of a trace: records in, items out, in the order of events; filters, printers and writers use the
+items. It stands outside the network: it does not know the state of a real receiver before the trace began, and it shows
+what a receiver would drop instead of dropping it.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
     from atmdepot.trace.sources import SourceRecord
 
 DEFAULT_TIMEOUT = 2_000_000_000
-"""How long a PDU waits for its last cell: a VC table's own default (ns)."""
+"""Time that a PDU waits for its last cell, in ns: a VC table's own default."""
 DEFAULT_MAX_CELLS = 1 << 20
 _MAX_CELLS_OF_A_PDU = cells_needed(MAX_SDU)
 _MAX_UNFINISHED = 1 << 16
 _MAX_HELD = 1 << 18
-"""So many VCs, headers and directions of links are known, all together; twice what unfinished PDUs can need."""
+"""Bound on VCs, headers and directions of links remembered, all together: twice what unfinished PDUs can need."""
 _MAX_RECENT = 64
 _MAX_RUNS = 1 << 14
 _NO_FIELDS = CellHeader(-1, -1, PTI_LAST)
 _NS = 1_000_000_000
 _AAL5_BELOW_32 = frozenset({5, 16, 17, 18})
-"""Signalling, ILMI, LECS and PNNI: the reserved VCIs that carry AAL5."""
+"""Reserved VCIs that carry AAL5: signalling, ILMI, LECS and PNNI."""
 
 
 class _Assembly:
-    """The PDU under way on one VC, in one direction of a link at a node; or, when it was given up, its rest."""
+    """The PDU under way on a VC, in a direction of a link at a node; or, after the PDU was dropped, its rest."""
 
     __slots__ = ("begun", "cells", "clp", "corrected", "discarding", "expected", "first", "name", "parts", "vci", "vpi")
 
@@ -65,7 +65,7 @@ class _Assembly:
 
 
 class _Known:
-    """What a header says, looked up: its fields, and the VC's assembly if its cells are part of PDUs."""
+    """The result of a header's look-up: its fields, and the VC's assembly if its cells are part of PDUs."""
 
     __slots__ = ("assembly", "clp", "fields", "hec", "last")
 
@@ -75,7 +75,7 @@ class _Known:
 
 
 class _Direction:
-    """One direction of a link, as one node sees it.
+    """A direction of a link, as a node sees it.
 
     A VC's first PDU that begins before `headless_until` may have begun in a gap of the trace.
     """
@@ -92,7 +92,7 @@ class _Direction:
 
 
 class _Run:
-    """Cells of one VC that are only counted, and when the first and the last passed."""
+    """Cells of a VC that are only counted, and the times of the first and the last cell."""
 
     __slots__ = ("cells", "direction", "first", "last")
 
@@ -101,24 +101,23 @@ class _Run:
 
 
 class Follower:
-    """Makes items of records.
+    """Makes items from records.
 
-    It differs from a node's `Reassembler` in this: it follows every VC; it does not know a VC's greatest SDU, so that a
-    PDU may grow to what AAL5 can carry; it bounds the unfinished PDUs of all links together, and their number, too;
-    where there are very many VCs, it forgets those that are not in use, even one on which it was to skip a PDU's rest.
-    Where a node tells that the trace missed cells, its PDUs under way end there, and the rests that come after the gap
-    are no fault of the network's. What was under way when the trace began is judged like all else: nobody can tell it
-    from a PDU that lost its beginning.
+    It differs from a node's `Reassembler`. It follows every VC. It does not know a VC's greatest SDU: a PDU may grow to
+    AAL5's limit. It bounds the cells and the number of unfinished PDUs of all links together. With very many VCs it
+    forgets idle VCs, even a VC on which it was to skip a PDU's rest. When a node reports that the trace missed cells,
+    the node's PDUs under way end there, and the rests that come after the gap are no fault of the network. A PDU that
+    was under way when the trace began is judged like all PDUs: it looks the same as a PDU that lost its beginning.
 
     Args:
-        book: names of VCs, and by them encapsulation and CRC rule; what it does not know is read off the octets.
-        cells: give an item for every cell, and keep each PDU's cells with it; else only those that are in no PDU.
+        book: names of VCs, with encapsulation and CRC rule; for a VC that it lacks, the octets decide.
+        cells: give an item for every cell, and keep each PDU's cells with it; else give only cells that are in no PDU.
         count: without `cells`, give a `CellRun` for the cells of a VC in each second, instead of an item for each cell.
-        interface: the header format of links that neither record nor book tells of.
-        sessions: who follows sessions, if anybody does.
+        interface: the header format of links for which record and book have no format.
+        sessions: names the sessions of PDUs, if given.
         crc: the CRC rule of all VCs, over that of the book.
-        timeout: how long a PDU waits for its last cell, and a PDU given up for its end, in ns of the records' own time.
-        max_cells: how many cells may wait in all; beyond it the oldest PDU is given up.
+        timeout: time that a PDU waits for its last cell, and a dropped PDU for its end, in ns of the records' own time.
+        max_cells: most cells that wait in all; beyond it the oldest PDU is dropped.
 
     """
 
@@ -129,7 +128,7 @@ class Follower:
     ) -> None:
         self.book = VcBook() if book is None else book
         self.interfaces: dict[tuple[str, str], Interface] = {}
-        """The header format of a node's link, where its node told it."""
+        """The header format of a node's link, if its node reported it."""
         self._cells = cells
         self._counts = count and not cells
         self._interface = interface
@@ -142,12 +141,12 @@ class Follower:
         self._runs: dict[_Assembly, _Run] = {}
         self._headless_until: dict[str, int] = {}
         self._directions: dict[tuple[str, str, str], _Direction] = {}
-        # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away.
+        # An OrderedDict: finding the oldest key of a plain dict that is emptied from the front takes ever more steps.
         self._partial: OrderedDict[_Assembly, _Direction] = OrderedDict()
         self._recent: OrderedDict[Place, Pdu] = OrderedDict()
 
     def take(self, record: SourceRecord) -> list[Item | CellRun]:
-        """The items that a record makes; what a source remarks makes none."""
+        """Return the items that a record makes; a Remark makes no item."""
         items: list[Item | CellRun] = []
         if self._counts and not isinstance(record, Remark):
             items = self._end_second(record.time)
@@ -169,11 +168,11 @@ class Follower:
         return items
 
     def finish(self) -> list[Item | CellRun]:
-        """The PDUs whose last cells had not come when the trace ended, by no fault of theirs; and the last counts."""
+        """The PDUs whose last cells had not come at the end of the trace (not a problem), and the last counts."""
         return [*self._take_runs(), *(self._give_up(assembly, None) for assembly in list(self._partial))]
 
     def _miss(self, missed: Missed, items: list[Item | CellRun]) -> None:
-        """Forget what a gap has made doubtful; a PDU that began in it ends within the timeout, or is overdue."""
+        """Forget the state that a gap made doubtful; a PDU that began in it ends within the timeout, or is overdue."""
         if missed.sessions and self._sessions is not None:
             self._sessions.forget(missed.node)
         if not missed.cells:
@@ -188,7 +187,7 @@ class Follower:
     # Cells.
 
     def _expire(self, now: int, items: list[Item | CellRun]) -> None:
-        """Give up the PDUs whose last cell is overdue."""
+        """Drop the PDUs whose last cell is overdue."""
         while self._partial:
             oldest = next(iter(self._partial))
             oldest.begun = min(oldest.begun, now)  # the clock may have been set back
@@ -233,7 +232,7 @@ class Follower:
                         run.first = time
 
     def _end_second(self, time: int) -> list[Item | CellRun]:
-        """The cells counted in the second that is over, if `time` is of another."""
+        """Return the cells counted in the second before, if `time` is in another second."""
         second = time // _NS
         if second == self._second and len(self._runs) <= _MAX_RUNS:
             return []
@@ -261,7 +260,7 @@ class Follower:
         return found
 
     def _forget_idle(self) -> None:
-        """Bound the memory: of VCs and links only those stay that have a PDU under way."""
+        """Bound the memory: keep only VCs and links with a PDU under way."""
         for place, direction in list(self._directions.items()):
             direction.known.clear()
             direction.assemblies = {vc: held for vc, held in direction.assemblies.items() if held.parts}
@@ -274,7 +273,7 @@ class Follower:
                          for direction in self._directions.values())
 
     def _look_up(self, direction: _Direction, header: bytes, mark: HecMark) -> _Known:
-        """Judge a header that was not met before; only those with a good HEC are remembered."""
+        """Judge a header that is not in the cache; only headers with a good HEC are cached."""
         if mark is HecMark.BAD:
             return _Known(CellHeader.unpack(header, direction.interface), HecVerdict.BAD, None)
         good = direction.receiver.receive(header)
@@ -302,7 +301,7 @@ class Follower:
         self, direction: _Direction, assembly: _Assembly, known: _Known, octets: bytes, at: int, time: int,
         mark: HecMark, items: list[Item | CellRun],
     ) -> None:
-        """Add the cell that begins at an octet to its VC's PDU, and finish the PDU with its last cell."""
+        """Add the cell at octet `at` to its VC's PDU, and finish the PDU with its last cell."""
         if len(assembly.parts) >= _MAX_CELLS_OF_A_PDU:
             self._discard_rest(assembly, DropReason.OVERSIZE, time, items)
         skip = assembly.discarding and self._still_skips(assembly, time)
@@ -331,9 +330,9 @@ class Follower:
 
     def _add_run(self, direction: _Direction, assembly: _Assembly, known: _Known, octets: bytes, at: int, header: bytes,
                  time: int, items: list[Item | CellRun]) -> int:
-        """Add the cells from an octet on that have one header; give how many they are.
+        """Add the run of cells with equal headers at octet `at`; return their number.
 
-        The header is known as good, and not that of a last cell. It is what `_add` does with each of them, for a trace
+        The header is known as good, and is not a last cell's. The effect is that of `_add` for each cell, in a trace
         that shows no cells.
         """
         parts = assembly.parts
@@ -342,7 +341,7 @@ class Follower:
             parts = assembly.parts
         skip = assembly.discarding and self._still_skips(assembly, time)
         assembly.discarding = skip
-        # At a bound, which one cell may pass, they come one by one.
+        # At a bound, which a single cell may pass, cells are added one by one.
         room = at + CELL_SIZE * max(1, min(_MAX_CELLS_OF_A_PDU - len(parts), self._max_cells - self._waiting))
         end = at + CELL_SIZE
         while end < room and octets[end:end + HEADER_SIZE] == header and len(octets) >= end + CELL_SIZE:
@@ -366,7 +365,7 @@ class Follower:
         return time - assembly.begun < self._timeout
 
     def _discard_rest(self, assembly: _Assembly, why: DropReason, time: int, items: list[Item | CellRun]) -> None:
-        """Give a PDU up, and skip its cells to come, so that they do not look like another."""
+        """Drop a PDU, and skip its cells to come: else they would look like another PDU."""
         items.append(self._give_up(assembly, why))
         assembly.discarding = True
         assembly.begun = time
@@ -386,7 +385,7 @@ class Follower:
         return pdu
 
     def _give_up(self, assembly: _Assembly, why: DropReason | None) -> Pdu:
-        """What is there of a PDU that will have no end."""
+        """Return the captured part of a PDU that will have no end."""
         self._waiting -= len(assembly.parts)
         pdu = _pdu_of(self._partial.pop(assembly), assembly, assembly.begun)
         pdu.problem = why
@@ -395,7 +394,7 @@ class Follower:
         return pdu
 
     def _show_pdu(self, pdu: Pdu, items: list[Item | CellRun]) -> None:
-        """Name a PDU's session; what it did to the session comes first."""
+        """Name a PDU's session; the changes that it made to the session come first."""
         if self._sessions is not None and pdu.sdu:
             pdu.session = self._sessions.of(pdu)
             items += self._sessions.changes
@@ -405,7 +404,7 @@ class Follower:
     # PDUs that a capture holds as a whole.
 
     def _take_pdu(self, record: PduSeen, items: list[Item | CellRun]) -> None:
-        """Show a PDU, unless it is the one of the cells just shown: such files hold both, for Wireshark's sake."""
+        """Show a PDU, unless its cells were just shown: files for Wireshark hold both."""
         direction = self._direction(record)
         fields = _NO_FIELDS if isinstance(record, UnplacedPdu) else CellHeader.unpack(
             record.header, direction.interface)
@@ -434,7 +433,7 @@ def _cell(direction: _Direction, known: _Known, name: VcName, octets: bytes, tim
 def _cell_of_pdu(
     direction: _Direction, assembly: _Assembly, known: _Known, octets: bytes, time: int, mark: HecMark, *, skip: bool,
 ) -> Cell:
-    """A cell with its place in the PDU under way; none for one of those that are skipped."""
+    """Make a cell with its place in the PDU under way; a skipped cell has no place."""
     cell = _cell(direction, known, assembly.name, octets, time, mark)
     if not skip:
         if not assembly.parts:
@@ -445,7 +444,7 @@ def _cell_of_pdu(
 
 
 def _pdu_of(direction: _Direction, assembly: _Assembly, time: int, *, congested: bool = False) -> Pdu:
-    """Take a VC's cells as a PDU; the VC is free for the next."""
+    """Make a PDU of a VC's cells; the VC is free for the next PDU."""
     pti = PTI_LAST | PTI_EFCI if congested else PTI_LAST
     word = assembly.vpi << 20 | assembly.vci << 4 | pti << 1 | assembly.clp
     pdu = Pdu(time, assembly.begun, direction.place, word.to_bytes(4, "big"), assembly.vpi, assembly.vci,

@@ -1,8 +1,8 @@
-"""IP fragments of UDP datagrams, put together again for a trace.
+"""IP fragments of UDP datagrams, reassembled for a trace.
 
-A node never does this: its links' datagrams are cut to fit a path. Captures of links of others have fragments all the
-same, in any order. A datagram of which fragments overlap is given up, as RFC 5722 has it, unless they are alike; so is
-the oldest when too many octets wait, and each after a minute of the capture's own time (RFC 8200 section 4.5).
+A node never does this: it cuts its links' datagrams to fit a path. Captures of other systems' links still have
+fragments, in any order. A datagram with overlapping fragments is dropped (RFC 5722), unless the fragments are equal; so
+is the oldest when too many octets wait, and each after a minute of the capture's own time (RFC 8200 section 4.5).
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 MAX_AGE = 60_000_000_000
-"""How long a datagram waits for its last fragment, in ns from the first that came."""
+"""Time that a datagram waits for its last fragment, in ns from the first that came."""
 MAX_OCTETS = 4 * 2**20
-"""Of all fragments that wait, with what it takes to hold each."""
+"""Most octets of waiting fragments, with the overhead of each."""
 _OVERHEAD = 128
 _MAX_DATAGRAM = 0xFFFF
 
 
 class Fragment(NamedTuple):
-    """A part of a datagram: `octets` are those that the capture holds of its `length`, `offset` where they belong.
+    """A part of a datagram: `octets` are the captured octets of its `length`, at `offset` in the datagram.
 
-    `packet` is what the fragments of a packet have alike: addresses and identification. `protocol` is what the first
-    octets of the packet are a header of.
+    `packet` is common to the fragments of a packet: addresses and identification. `protocol` is the protocol of the
+    first octets behind the IP header.
     """
 
     packet: bytes
@@ -36,7 +36,7 @@ class Fragment(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """A packet's octets behind its IP header, as far as the capture holds them without a gap; `length` counts all."""
+    """A packet's octets behind its IP header, as captured up to the first gap; `length` counts all octets."""
 
     addresses: bytes
     protocol: int
@@ -45,7 +45,7 @@ class Joined(NamedTuple):
 
 
 class _Packet:
-    """The fragments of a packet that came so far, in order."""
+    """The fragments of a packet that came until now, in order."""
 
     __slots__ = ("begun", "fragments", "held", "length", "offsets", "there")
 
@@ -57,7 +57,7 @@ class _Packet:
         self.length = -1
 
     def fits(self, fragment: Fragment, at: int) -> bool:
-        """Whether a fragment to be put at a place lies between its neighbours, and within the packet."""
+        """True when a fragment fits at index `at`: between its neighbours, and within the packet."""
         end = fragment.offset + fragment.length
         before = self.fragments[at - 1] if at else None
         if before is not None and before.offset + before.length > fragment.offset:
@@ -69,7 +69,7 @@ class _Packet:
         return end <= _MAX_DATAGRAM and (self.length < 0 or end <= self.length)
 
     def joined(self) -> Joined:
-        """The whole; octets behind the first that are not in the capture are left out."""
+        """Return the whole packet; octets after the first gap in the capture are left out."""
         first = self.fragments[0]
         parts = []
         for fragment in self.fragments:
@@ -80,7 +80,7 @@ class _Packet:
 
 
 class FragmentJoiner:
-    """Holds fragments until their packets are whole; `lost` counts those that never were."""
+    """Holds fragments until their packets are complete; `lost` counts the fragments whose packets never were."""
 
     def __init__(self, max_octets: int = MAX_OCTETS, max_age: int = MAX_AGE) -> None:
         self._max_octets = max_octets
@@ -90,7 +90,7 @@ class FragmentJoiner:
         self.lost = 0
 
     def add(self, time: int, fragment: Fragment, interface: int = 0, hint: str = "") -> Joined | None:
-        """Take a fragment; give the packet that it makes whole. What two interfaces saw is kept apart."""
+        """Take a fragment; return the packet that it completes. Views of two interfaces are kept apart."""
         self._expire(time)
         key = interface, hint, fragment.packet
         packet = self._packets.get(key)
@@ -98,7 +98,7 @@ class FragmentJoiner:
             packet = self._packets[key] = _Packet(time)
         at = bisect(packet.offsets, fragment.offset)
         if at and packet.fragments[at - 1] == fragment:
-            self.lost += 1  # the same once more
+            self.lost += 1  # a copy of the same fragment
             return None
         if not packet.fits(fragment, at) or (fragment.more and fragment.length % 8):
             self._give_up(key, 1)
@@ -120,7 +120,7 @@ class FragmentJoiner:
         return None
 
     def finish(self) -> None:
-        """Give up all that waits."""
+        """Drop all fragments that wait."""
         for key in list(self._packets):
             self._give_up(key)
 

@@ -1,7 +1,7 @@
-"""What is inside an item, whatever kind it is: its VC, a cell header, an IP packet, a flow.
+"""The contents of an item of any kind: its VC, a cell header, an IP packet, a flow.
 
-Filters and fields ask here. A drop shows only the beginning of what was dropped, and what that is tells its reason's
-unit; of a packet that is cut there, the headers are read all the same.
+Filters and fields use this. A drop shows only the beginning of the dropped octets; its reason's unit tells what they
+are. The headers of a packet that is cut there are still read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _GREATEST_UNI_VPI, _GREATEST_PORT = 255, 0xFFFF
 
 
 def vc_of(item: Item) -> tuple[int, int] | None:
-    """VPI and VCI, where the item has them."""
+    """VPI and VCI, if the item has them."""
     if isinstance(item, Pdu):
         return item.vc
     if isinstance(item, SessionChange):
@@ -40,7 +40,7 @@ def vc_of(item: Item) -> tuple[int, int] | None:
 
 
 def header_of(item: Item) -> CellHeader | None:
-    """The header of a cell, or of a cell that was dropped; a VPI above 255 tells that it is one of an NNI."""
+    """The header of a cell, or of a dropped cell; a VPI above 255 marks an NNI header."""
     if isinstance(item, Cell):
         return item.header
     if not isinstance(item, Drop) or unit_of(item) != "cells" or len(item.octets) < CELL_SIZE:
@@ -52,7 +52,7 @@ def header_of(item: Item) -> CellHeader | None:
 
 
 def oam_payload_of(item: Item) -> bytes | None:
-    """The 48 octets of an OAM cell, or of one that was dropped."""
+    """The 48 octets of an OAM cell, or of a dropped OAM cell."""
     header = header_of(item)
     if header is None or not header.is_oam:
         return None
@@ -61,19 +61,19 @@ def oam_payload_of(item: Item) -> bytes | None:
 
 
 def unit_of(drop: Drop) -> str:
-    """What was dropped: `cells`, `PDUs`, `packets` or `datagrams`; empty for a reason that a newer daemon gave."""
+    """The unit of a drop: `cells`, `PDUs`, `packets` or `datagrams`; empty for the reason of a newer daemon."""
     return _UNITS.get(drop.reason, "")
 
 
 def packet_of(item: Item) -> Packet | None:
-    """The IP packet in a PDU, or in what was dropped."""
+    """The IP packet in a PDU, or in dropped octets."""
     if isinstance(item, Pdu):
         return item.packet
     return _dropped_packet(item.octets, unit_of(item)) if isinstance(item, Drop) and item.octets else None
 
 
 def flow_of(item: Item) -> Flow | None:
-    """Protocol, addresses and ports of the packet, or those of a session as its client sends."""
+    """Protocol, addresses and ports of the packet, or of a session in its client's direction."""
     if isinstance(item, SessionChange):
         return _flow_of_session(item.protocol, item.client, item.service)
     packet = packet_of(item)
@@ -89,11 +89,12 @@ def _dropped_packet(octets: bytes, unit: str) -> Packet | None:
 
 
 def packet_from_beginning(octets: bytes) -> Packet | None:
-    """A packet of which the end may be missing, with the lengths that it would have whole; None if it is none."""
+    """A packet whose end may be missing, with the lengths of the whole packet; None if the octets are no packet."""
     total = total_length(octets)
     missing = total - len(octets)
     if missing > 0:
         at, length = (2, len(octets)) if octets[0] >> 4 == 4 else (4, len(octets) - 40)
+        # `analyse` gets a packet whose header tells the length at hand.
         octets = octets[:at] + length.to_bytes(2, "big") + octets[at + 2:]
     try:
         packet = analyse(octets)
@@ -116,7 +117,7 @@ def _flow_of_session(protocol: str, client: str, service: str) -> Flow | None:
 
 
 def _endpoint(text: str) -> tuple[bytes, int] | None:
-    """Address and port of `10.0.0.1:80` or `[::1]:80`, as a node writes them; None for anything else."""
+    """Address and port of `10.0.0.1:80` or `[::1]:80`, as a node writes them; None for any other text."""
     address, _, port = text.rpartition(":")
     try:
         packed, number = ipaddress.ip_address(address.removeprefix("[").removesuffix("]")).packed, int(port)

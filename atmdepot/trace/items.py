@@ -1,6 +1,6 @@
-"""What a trace shows: cells and PDUs, as `follow` finds them, beside a node's own drops and session changes.
+"""The items of a trace: cells and PDUs, as `follow` finds them, beside a node's own drops and session changes.
 
-All items have `time` (ns since 1970), `node`, `link` and `direction`, as the records have that they come from.
+All items have `time` (ns since 1970), `node`, `link` and `direction`, from the records that they are made from.
 """
 
 from __future__ import annotations
@@ -40,30 +40,30 @@ _LEAST_IP = 20
 
 
 class HecVerdict(StrEnum):
-    """What a receiver makes of a cell's HEC (I.432.1 figure 3)."""
+    """A receiver's verdict on a cell's HEC (I.432.1 figure 3)."""
 
     GOOD = "good"
     CORRECTED = "corrected"
-    """One wrong bit, mended."""
+    """A single wrong bit, corrected."""
     BAD = "bad"
-    """Wrong, and the cell is to be discarded."""
+    """Wrong: the cell is to be discarded."""
     ABSENT = "absent"
-    """The capture holds none."""
+    """The capture holds no HEC."""
 
 
 class CrcVerdict(StrEnum):
-    """What became of the CRC-32 of a PDU."""
+    """The verdict on the CRC-32 of a PDU."""
 
     GOOD = "good"
     DYNAMIPS = "good (Dynamips)"
     """Right by the rule of Dynamips and GNS3, on a VC that takes it."""
     BAD = "bad"
     ABSENT = "absent"
-    """There is no trailer, or not all of the PDU: its capture was cut, or the trace missed its first cells."""
+    """Without trailer, or without a part of the PDU: its capture was cut, or the trace missed its first cells."""
 
 
 class Place(NamedTuple):
-    """Where something was seen: the node (empty in a file), its link, and `in` or `out`."""
+    """The place of an observation: the node (empty in a file), its link, and `in` or `out`."""
 
     node: str
     link: str
@@ -78,11 +78,11 @@ class Session(NamedTuple):
 
 
 class Cell:
-    """A cell. `octets` are its 53 as they passed; `header` is read from the mended header, where one bit was wrong.
+    """A cell. `octets` are its 53 octets as they passed; `header` is read from the corrected header after a bit error.
 
-    `position` counts the user cells of its PDU from 1 (0: it is in none), and `expected` is how many that PDU will have
-    by the length in its IP header (0: not known). `pdu` is set when the last cell has come. `interface` is the header
-    format that `header` was read by.
+    `position` counts the user cells of its PDU from 1 (0: in no PDU), and `expected` is the number of cells of that PDU
+    by the length in its IP header (0: not known). `pdu` is set when the last cell has come. `interface` is the format
+    by which `header` was read.
     """
 
     __slots__ = ("direction", "expected", "header", "hec", "interface", "link", "name", "node", "octets", "pdu",
@@ -109,7 +109,7 @@ class Cell:
 
     @property
     def mended(self) -> bytes:
-        """Its 53 octets as a receiver goes on with them: with the bit mended that was wrong in a corrected header."""
+        """Its 53 octets as a receiver goes on with them: with the wrong bit of a corrected header put right."""
         if self.hec is not HecVerdict.CORRECTED:
             return self.octets
         header = self.octets[:HEADER_SIZE]
@@ -117,16 +117,16 @@ class Cell:
 
     @property
     def is_oam(self) -> bool:
-        """Whether it is an OAM cell, F4 or F5."""
+        """True for an OAM cell, F4 or F5."""
         return self.header.is_oam
 
 
 class Carried(NamedTuple):
-    """What an SDU carries.
+    """The contents of an SDU.
 
-    `how` is its encapsulation in a word; `octets` are the IP packet, or the Ethernet frame, or whatever it is;
-    `packet` is the IP packet analysed, if it is one; else `problem` says why not. `frame` is the bridged Ethernet frame
-    that an IP packet is in.
+    `how` is its encapsulation in a word; `octets` are the IP packet, the Ethernet frame, or the bare SDU; `packet` is
+    the analysed IP packet, else `problem` says why there is no packet. `frame` is the bridged Ethernet frame that an IP
+    packet is in.
     """
 
     how: str
@@ -140,15 +140,15 @@ class Carried(NamedTuple):
 class Pdu:
     """An AAL5 PDU.
 
-    `octets` is the CPCS-PDU, or the bare SDU where the capture has no trailer; `header` 4 octets of a cell header that
-    name its VC; `vpi` and `vci` are -1 where the capture does not tell the VC (`vc` is None then); `count` the number
-    of its cells; `cells` those, if they are kept. `length` is the Length field, -1 with no trailer; `missing` how many
-    octets the capture has cut off. `problem` is why a receiver would drop it (None: it
-    would not), `crc` what its CRC says; `clp` is the OR of its cells', `congested` the last one's EFCI. `begun` is when
-    its first cell passed; `first` tells that it is the first on its VC, whose beginning may lie before the trace;
-    `unfinished` that its last cell never came (with no problem: not before the trace ended, or in a gap of the trace);
-    `headless` that its first cells were in a gap of the trace, so that neither CRC nor Length say anything of it;
-    `counted` that its cells were given as `CellRun`s.
+    `octets` is the CPCS-PDU, or the bare SDU where the capture has no trailer; `header` is 4 octets of a cell header
+    that name its VC; `vpi` and `vci` are -1 where the capture does not tell the VC (`vc` is None then); `count` is the
+    number of its cells; `cells` are the cells, if they are kept. `length` is the Length field, -1 without a trailer;
+    `missing` is the number of octets that the capture has cut off. `problem` is the reason for which a receiver would
+    drop it (None: a receiver would accept it), `crc` its CRC's verdict; `clp` is the OR of its cells' CLP, `congested`
+    the last cell's EFCI. `begun` is the time of its first cell. `first` marks the first PDU on its VC, whose beginning
+    may lie before the trace; `unfinished` a PDU whose last cell never came (without a problem: not before the trace
+    ended, or in a gap of the trace); `headless` a PDU whose first cells were in a gap of the trace: its CRC and Length
+    mean nothing; `counted` a PDU whose cells were given as `CellRun`s.
     """
 
     __slots__ = ("_carried", "begun", "cells", "clp", "congested", "count", "counted", "crc", "direction", "first",
@@ -175,13 +175,13 @@ class Pdu:
 
     @property
     def pad(self) -> int:
-        """The octets of padding by the Length field; -1 where it leaves no pad of 0 to 47, or there is no trailer."""
+        """Octets of padding by the Length field; -1 where it leaves no pad of 0 to 47, or there is no trailer."""
         pad = len(self.octets) - TRAILER_SIZE - self.length
         return pad if self.length >= 0 and 0 <= pad < PAYLOAD_SIZE else -1
 
     @property
     def has_trailer(self) -> bool:
-        """Whether `octets`, with those that are `missing`, are a CPCS-PDU; an SDU alone never fills its cells."""
+        """True when `octets`, with the `missing` octets, are a CPCS-PDU; an SDU alone never fills its cells."""
         return not (self.unfinished or self.headless) and len(self.octets) + self.missing == self.count * PAYLOAD_SIZE
 
     @property
@@ -191,14 +191,14 @@ class Pdu:
 
     @property
     def carried(self) -> Carried:
-        """What its SDU carries, looked at when it is first asked for."""
+        """The contents of its SDU, analysed at the first access."""
         if self._carried is None:
             self._carried = _carried(self.sdu, self.name)
         return self._carried
 
     @property
     def packet(self) -> Packet | None:
-        """The IP packet in it, if there is one."""
+        """The IP packet in it, if there is a packet."""
         return self.carried.packet if self.sdu else None
 
     @property
@@ -209,7 +209,7 @@ class Pdu:
 
 
 class CellRun(NamedTuple):
-    """So many cells of PDUs, on one VC from a time to a time of the same second, for a trace that only counts them."""
+    """A number of cells of PDUs, on a VC between two times of the same second, for a trace that only counts cells."""
 
     first: int
     last: int
@@ -246,7 +246,7 @@ def _carried(sdu: bytes, name: VcName) -> Carried:
 
 
 def _carried_in_frame(encapsulation: Encapsulation, frame: bytes) -> Carried:
-    """What a bridged Ethernet frame carries; behind a short packet it has padding, which is none of the packet's."""
+    """Return the contents of a bridged Ethernet frame; padding behind a short packet is cut off."""
     found = _packet_in_frame(frame)
     if found is None:
         return Carried(encapsulation, frame, problem="a bridged Ethernet frame")
@@ -260,13 +260,13 @@ def _carried_in_frame(encapsulation: Encapsulation, frame: bytes) -> Carried:
 
 
 def _packet_in_frame(frame: bytes) -> Payload | None:
-    """The IP packet in an Ethernet frame, behind its VLAN tags; None if there is none."""
+    """The IP packet in an Ethernet frame, behind its VLAN tags; None without an IP packet."""
     at = packet_offset(LinkType.ETHERNET, frame)
     return None if at is None else Payload(int.from_bytes(frame[at - 2:at], "big"), frame[at:])
 
 
 def total_length(octets: bytes) -> int:
-    """The octets of a packet by its IP header; 0 where there is none."""
+    """The octets of a packet by its IP header; 0 without an IP header."""
     version = octets[0] >> 4 if octets else 0
     if version == 4 and len(octets) >= 20:
         return int.from_bytes(octets[2:4], "big")
@@ -276,9 +276,10 @@ def total_length(octets: bytes) -> int:
 
 
 def ip_packet_in(sdu: bytes, encapsulation: Encapsulation | None = None, *, bridged: bool = False) -> Payload | None:
-    """The IP packet in an SDU, or its beginning in that of an SDU, with its EtherType; None if there is none.
+    """The IP packet in an SDU, or the beginning of both, with its EtherType; None without an IP packet.
 
-    Where the encapsulation is not known, the octets must tell it. With `bridged`, Ethernet frames are looked into, too.
+    If the encapsulation is not known, the octets must tell it. With `bridged`, packets in Ethernet frames count as
+    well.
     """
     encapsulation = encapsulation or encapsulation_of(sdu)
     if encapsulation is None:
@@ -293,7 +294,7 @@ def ip_packet_in(sdu: bytes, encapsulation: Encapsulation | None = None, *, brid
 
 
 def encapsulation_of(sdu: bytes) -> Encapsulation | None:
-    """The encapsulation that an SDU's first octets speak of, where no VC table tells it; None for none that we know."""
+    """The encapsulation by an SDU's first octets, where no VC table has it; None for an unknown encapsulation."""
     if sdu.startswith(LLC_SNAP + ROUTED_OUI):
         return Encapsulation.LLC
     if sdu.startswith((LLC_BRIDGED_ETHERNET, LLC_BRIDGED_ETHERNET_WITH_FCS)):

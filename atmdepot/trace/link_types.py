@@ -1,6 +1,6 @@
-"""Link types of ATM that need another tool first, or that are read as another: a line for each, for the user.
+"""ATM link types that need another tool first, or that are read as another type: a line for the user on each.
 
-The numbers are those of pcap files (tcpdump.org/linktypes.html), and those that some systems wrote in their place.
+The numbers are pcap's (tcpdump.org/linktypes.html), and the older numbers that some systems wrote in their place.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ READ_AS: dict[int, str] = {
                            "`editcap -T linux-atm-clip IN OUT` writes that number",
     LinkType.ATM_CLIP: "Classical IP over ATM, read as IP or LLC of which the VC is not told; where all of it is IP, "
                        "`editcap -T rawip IN OUT` makes plain IP of it, for other tools"}
-"""What the user is told of link types that are read, but hold less than it may seem."""
+"""Lines for the user on link types that are read, but hold less than it may seem."""
 
 CONVERTED: dict[int, str] = {
     LinkType.JUNIPER_ATM1: "frames of a Juniper ATM1 card: " + _CHOP.format(chop="-C 8")
@@ -26,11 +26,11 @@ CONVERTED: dict[int, str] = {
                            + "; `tshark -r IN` reads it as it is",
     LinkType.MTP2: "signalling of SS7 (MTP level 2), which ATM cells do not carry: there is nothing to convert, and "
                    "`tshark -r IN` shows it"}
-"""What to do about link types that are not read."""
+"""Advice on link types that are not read."""
 
 
 def advice(link_type: int) -> str:
-    """A line on a link type that is not read: what it is, and what converts it."""
+    """A line on a link type that is not read: its contents, and the tool that converts it."""
     if link_type in CONVERTED:
         return f"the link type is {link_type_text(link_type)}, {CONVERTED[link_type]}"
     return ""

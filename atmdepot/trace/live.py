@@ -1,4 +1,4 @@
-"""What running nodes tell: the records of one or several daemons, as they come, over their control sockets."""
+"""Records of running nodes, as they come, over the control sockets of a daemon or several."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from atmdepot.trace.sources import SourceRecord
 
 MAX_FRAME = 1 << 20
-"""More than any frame of a daemon's has octets."""
+"""Bound in octets; no frame of a daemon is longer."""
 _MAX_FIRST_LINE = 1 << 20
 _AT_ONCE = 1 << 18
 _ANSWER_TIME = 10.0
@@ -35,7 +35,7 @@ _LOWEST_PRIORITY = 19
 
 
 class LinkTold(msgspec.Struct):
-    """A link as its node tells of it: header format, cells a datagram, the node at the other end."""
+    """A link as its node reports it: header format, cells a datagram, the node at the other end."""
 
     interface: Literal["uni", "nni"]
     cells: Annotated[int, msgspec.Meta(ge=1)]
@@ -43,7 +43,7 @@ class LinkTold(msgspec.Struct):
 
 
 class NodeTold(msgspec.Struct):
-    """A node as it tells of itself; `table` is the path of its VC table, or empty."""
+    """A node's report of itself; `table` is the path of its VC table, or empty."""
 
     node: Annotated[str, msgspec.Meta(min_length=1)]
     kind: Literal["depot", "edge"]
@@ -58,23 +58,23 @@ class _Answer(msgspec.Struct):
 
 
 class NotWhatDaemonsSay(Exception):
-    """What came is no answer, no frame or no record."""
+    """Octets from a socket that are no answer, frame or record of a daemon."""
 
 
 _RECORDS = msgspec.msgpack.Decoder(list[Told])
 
 
 def give_way() -> None:
-    """Give this process the lowest priority, so that reading a trace takes no processor from those that are traced."""
+    """Give this process the lowest priority: reading a trace must not take the processor from the traced nodes."""
     with contextlib.suppress(OSError):
         os.nice(_LOWEST_PRIORITY - os.nice(0))
 
 
 class _Connection:
-    """One daemon's trace."""
+    """The trace of a daemon."""
 
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
-        """Ask for it; raise AtmdepotError when the daemon cannot be reached or refuses."""
+        """Ask the daemon for it; raise AtmdepotError when the daemon cannot be reached or refuses."""
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._buffer = bytearray()
         self._path = path
@@ -110,7 +110,7 @@ class _Connection:
         return answer.tracing
 
     def receive(self) -> list[Told] | None:
-        """Wait for more, and give the records that are whole; None when the daemon has ended.
+        """Wait for octets, and return the records that are complete; None when the daemon has ended.
 
         Raises NotWhatDaemonsSay, OSError.
         """
@@ -123,7 +123,7 @@ class _Connection:
         return None
 
     def records_here(self) -> list[Told]:
-        """The records that have come whole; raises NotWhatDaemonsSay."""
+        """Return the records that have come complete; raise NotWhatDaemonsSay."""
         records: list[Told] = []
         at = 0
         while len(self._buffer) - at >= 4:
@@ -150,7 +150,7 @@ class _Connection:
 
 
 def _is_possible(record: Told, links: Collection[str]) -> bool:
-    """Whether a record can be true, so that nobody after this has to ask again."""
+    """True for a record that can be true; later code need not check again."""
     match record:
         case Watermark():
             return True
@@ -167,11 +167,12 @@ def _is_possible(record: Told, links: Collection[str]) -> bool:
 
 
 class LiveSource:
-    """The records of running nodes in the order of their times; those of each node are in its own order.
+    """The records of running nodes in the order of their times; the records of a node stay in its own order.
 
-    Iterating gives records with their `node`; a `Remark` when a daemon ends, says nothing for long, or says what cannot
-    be; and, with `idle`, None whenever nothing was given for so many seconds, so that the caller can flush or redraw.
-    It ends when all daemons have. `stop` ends it from outside; what the daemons still hold is then delivered.
+    Iterating gives records with their `node`. It gives a `Remark` when a daemon ends, is silent for long, or sends an
+    impossible record. With `idle`, it gives None after that many seconds without a record, and the caller can flush or
+    redraw. It ends when all daemons have ended. `stop` ends it from outside; records that the daemons still hold are
+    then delivered.
     """
 
     def __init__(
@@ -181,21 +182,21 @@ class LiveSource:
         """Begin the traces.
 
         Args:
-            places: the control sockets of a network's daemons, and for each the links to look at (none: all).
-            cells: whether to see cells.
-            drops: whether to see what is dropped.
-            sessions: whether to see sessions open and close; edge nodes have none.
-            known: of the sessions that are there already, tell so many.
-            idle: seconds with nothing given after which None is; without it the caller waits.
+            places: the control sockets of a network's daemons, and for each the links to trace (empty: all).
+            cells: trace cells.
+            drops: trace drops.
+            sessions: trace the opening and closing of sessions; edge nodes have no sessions.
+            known: the greatest number of open sessions to report at the beginning.
+            idle: seconds without a record after which None is given; without it the caller waits.
 
         Raises:
             AtmdepotError: when a daemon cannot be reached or refuses.
 
         """
         self.nodes: dict[str, NodeTold] = {}
-        """The nodes as they told of themselves, by name."""
+        """The nodes' reports of themselves, by name."""
         self.missed = Missed(0)
-        """All that the nodes saw and had no room for."""
+        """Sum of the cells, drops and session changes that the nodes had no room for."""
         self._idle = idle
         self._deadline: float | None = None
         self._connections: list[_Connection] = []
@@ -220,7 +221,7 @@ class LiveSource:
         self.close()
 
     def close(self) -> None:
-        """Hang up; what has not come yet is lost."""
+        """Hang up; records that have not come yet are lost."""
         for connection in self._connections:
             connection.socket.close()
         self._wake.close()
@@ -231,6 +232,7 @@ class LiveSource:
         self._deadline = time.monotonic() + _GRACE
         for connection in self._connections:
             with contextlib.suppress(OSError):
+                # A daemon ends its trace when its client closes the sending side, and can still send its last records.
                 connection.socket.shutdown(socket.SHUT_WR)
         with contextlib.suppress(OSError):
             self._wake.send(b"\0")
@@ -240,7 +242,7 @@ class LiveSource:
             for connection in self._connections:
                 selector.register(connection.socket, selectors.EVENT_READ, connection)
             selector.register(self._woken, selectors.EVENT_READ)
-            for connection in self._connections:  # some may have come with the first line
+            for connection in self._connections:  # records may have come together with the first line
                 yield from self._merge(connection, connection.records_here, selector)
             while len(selector.get_map()) > 1:
                 if self._is_overdue():
@@ -254,7 +256,7 @@ class LiveSource:
                     self._quiet_since = time.monotonic()
 
     def _round(self, selector: selectors.BaseSelector) -> Iterator[SourceRecord]:
-        """Hear all daemons that have something to tell, once."""
+        """Read once from each daemon with data to read."""
         for key, _ in selector.select(self._timeout()):
             if key.data is None:
                 self._woken.recv(1)
@@ -266,7 +268,7 @@ class LiveSource:
     def _merge(
         self, connection: _Connection, take: Callable[[], list[Told] | None], selector: selectors.BaseSelector,
     ) -> Iterator[SourceRecord]:
-        """What may go now that a connection has been heard."""
+        """Return the records that may go after a connection was read."""
         for told in self._deliver(connection, take, selector):
             if isinstance(told, Remark):
                 yield told
@@ -275,7 +277,7 @@ class LiveSource:
         yield from self._order.take()
 
     def _give_up(self, selector: selectors.BaseSelector) -> Iterator[SourceRecord]:
-        """Count what has come too late to be looked at, and say whose rest not even that can be said of."""
+        """Count the records that come too late to be shown, and name the daemons whose rest is not even counted."""
         yield from self._order.rest()
         selector.unregister(self._woken)
         until = time.monotonic() + _DRAIN
@@ -290,7 +292,7 @@ class LiveSource:
             yield Remark(f"{key.data.told.node}: the daemon did not end in time; more was missed than is counted")
 
     def _timeout(self) -> float | None:
-        """How long to wait for the next record."""
+        """Seconds to wait for the next record; None without a limit."""
         now = time.monotonic()
         ends = [now + LONGEST_LOOK / 1e9] if self._order.is_holding else []
         if self._deadline is not None:
@@ -305,7 +307,7 @@ class LiveSource:
     def _deliver(
         self, connection: _Connection, take: Callable[[], list[Told] | None], selector: selectors.BaseSelector,
     ) -> Iterator[Told | Remark]:
-        """What a connection has to give; it is no longer waited for when it has ended."""
+        """Return the records of a connection; a connection that has ended is no longer read."""
         node = connection.told.node
         try:
             records = take()
@@ -334,7 +336,7 @@ class LiveSource:
 
 
 def _as_missed(record: Told) -> Missed:
-    """A record that nobody looked at; what it tells of as missed was counted when it came."""
+    """Convert a record that was not shown to counts; the counts of a Missed were added when it came."""
     match record:
         case Cells():
             return Missed(record.time, cells=len(record.octets) // CELL_SIZE)

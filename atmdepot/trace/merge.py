@@ -1,7 +1,7 @@
-"""Records of several nodes in the order of their times, however soon or late each node is heard.
+"""Records of several nodes in the order of their times, at any delay of a node.
 
-Each node's records come in the order of their times, so that each one tells how far its node is; watermarks tell it
-where there are no records (see `node/events.py`). A record goes as soon as no node can tell of anything older.
+Each node's records come in the order of their times: each record tells how far its node is, and watermarks tell it when
+there are no records (see `node/events.py`). A record goes as soon as no node can send an older record.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from atmdepot.node.events import Record, Told
 
 PATIENCE = 5_000_000_000
-"""How long a node that says nothing may hold up the records of others, in ns."""
+"""Longest time for which a silent node holds up the records of other nodes, in ns."""
 LONGEST_LOOK = 200_000_000
-"""What lies between two looks counts as no more than this (ns)."""
+"""Longest interval between two calls of `look` that is counted, in ns."""
 _MAX_HELD = 20_000
 _MAX_OCTETS = 16 * 2**20
 
 
 class Merger:
-    """Holds the records of some nodes until it is their turn.
+    """Holds the records of nodes until it is their turn.
 
-    Of more than 20,000 records or 16 MiB the oldest go at once, so that the order may suffer, but memory does not.
-    Those of one node stay in its order in any case.
+    Beyond 20,000 records or 16 MiB the oldest go at once: the order may suffer, but memory is bounded. The records of a
+    node always stay in its order.
     """
 
     def __init__(self, nodes: Iterable[str]) -> None:
         """Wait for all of these nodes from the beginning."""
-        self._upto: dict[str, int | None] = dict.fromkeys(nodes)  # of those that run
-        self._heard = dict.fromkeys(self._upto, 0)  # by our own time
+        self._upto: dict[str, int | None] = dict.fromkeys(nodes)  # watermark of each node that runs
+        self._heard = dict.fromkeys(self._upto, 0)  # by this process's own time
         self._silent: set[str] = set()
         self._remarked: set[str] = set()
         self._now = 0
@@ -48,15 +48,15 @@ class Merger:
 
     @property
     def is_holding(self) -> bool:
-        """Whether a record waits for its turn."""
+        """True when a record waits for its turn."""
         return bool(self._held)
 
     def hear(self, told: Told) -> list[Record]:
-        """Take what a node tells; give what cannot wait for its turn.
+        """Take a node's record; return the records that cannot wait for their turn.
 
-        Sessions that were there when the trace began go at once: they are told first, and until then nothing else goes.
-        A time before the one that the node told last means that the wall clock was set back. Times of before and after
-        cannot be compared, and nobody may wait until the clock is where it was: all that is held goes.
+        Sessions that were open when the trace began go at once: they are sent first, and until then no other record
+        goes. A time before the node's latest time means that the wall clock was set back. Times before and after cannot
+        be compared, and waiting until the clock is back would take too long: all held records go.
         """
         self._heard[told.node] = self._now
         self._silent.discard(told.node)
@@ -73,26 +73,27 @@ class Merger:
         return gone
 
     def end(self, node: str) -> None:
-        """Wait no more for a node that has ended."""
+        """Stop waiting for a node that has ended."""
         self._upto.pop(node, None)
 
     def take(self) -> list[Record]:
-        """The records whose turn it is."""
+        """Return the records whose turn it is."""
         waited_for = [upto for node, upto in self._upto.items() if node not in self._silent]
         told = [upto for upto in waited_for if upto is not None]
         return self._until(min(told, default=math.inf)) if len(told) == len(waited_for) else []
 
     def rest(self) -> list[Record]:
-        """All records that are held."""
+        """Return all held records."""
         return self._until(math.inf)
 
     def look(self, clock: int) -> list[Remark]:
-        """Wait no more, until they speak again, for nodes that hold up records and have said nothing for long.
+        """Stop waiting, until they speak again, for nodes that hold up records and were silent for long.
 
-        It is to be called with the time of a clock (ns) whenever all that had come was heard. If that was not done for
-        a while, because this process or the machine stood still, that is no fault of the nodes'.
+        Call it with a clock's time (ns) whenever all records that had come were heard. If it was not called for a
+        while, because this process or the machine stood still, that is not the nodes' fault.
         """
         if self._looked is not None:
+            # A long interval is this process's own silence, and counts at most LONGEST_LOOK against the nodes.
             self._now += min(clock - self._looked, LONGEST_LOOK)
         self._looked = clock
         lost = [node for node, upto in self._upto.items() if self._holds_up(upto) and node not in self._silent

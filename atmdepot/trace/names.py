@@ -1,4 +1,4 @@
-"""What a VC table says of the VCs that a trace sees: VP, server, role, encapsulation, CRC."""
+"""Names from a VC table for the VCs in a trace: VP, server, role, encapsulation, CRC."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class VcName(NamedTuple):
-    """A VC by name: its VP, the server at the VP's end, what the VC is for; and how it carries packets.
+    """A VC by name: its VP, the server at the VP's end, its role, and its way to carry packets.
 
-    `role` is `session`, `default`, `management`, or the service category of a shared VC; "" for a VCI that the table
-    gives no use. Encapsulation and CRC are None where no table tells them: then the octets must.
+    `role` is `session`, `default`, `management`, or the service category of a shared VC; "" for a VCI without a use in
+    the table. Encapsulation and CRC are None where no table has them: then the octets must tell.
     """
 
     vp: str = ""
@@ -33,15 +33,15 @@ UNNAMED = VcName()
 
 
 class VcBook:
-    """Names of VCs, from any number of VC tables; without one it knows nothing, and that is no error."""
+    """Names of VCs, from any number of VC tables; an empty book is no error."""
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
         self._vps: dict[tuple[str, int], tuple[str, Vp, str] | None] = {}
         self._interfaces: dict[str, Interface] = {}
         self.addresses: dict[tuple[str, int], tuple[str, str]] = {}
-        """Link and node of each UDP address, for who sees only datagrams."""
+        """Link and node of each UDP address, for sources that see only datagrams."""
         self.keys: dict[str, bytes | None] = {}
-        """The key of each link that has one; None where it is in a file, which may be another machine's."""
+        """The key of each link with a key; None for a key in a file, which may be on another machine."""
         self.vps: set[str] = set()
         self.servers: set[str] = set()
         self.nodes: set[str] = set()
@@ -64,14 +64,15 @@ class VcBook:
             server = next(server for server, settings in network.servers.items() if settings.node == edge)
             named = name, vp, server
             self._vps[network.link_of_vp(vp), vp.vpi] = named
+            # The VPI alone names a VP only if no two VPs of the tables share it.
             self._vps["", vp.vpi] = named if self._vps.get(("", vp.vpi), named) == named else None
 
     def interface(self, link: str) -> Interface | None:
-        """The header format of a link, if a table tells it."""
+        """The header format of a link, if a table has it."""
         return self._interfaces.get(link)
 
     def _of(self, link: str, vpi: int, vci: int) -> VcName:
-        """The name of a VC on a link; on a link that no table has, as a file may give it, the VPI decides if it can."""
+        """The name of a VC; on a link that no table has, as in a file, by its VPI if that is unique."""
         found = self._vps.get((link if link in self._interfaces else "", vpi))
         if found is None:
             return UNNAMED

@@ -1,4 +1,4 @@
-"""What a source tells beside its records: what it passed over, counted by kind, and the first of each in a line."""
+"""A source's notes beside its records: counts by kind of skipped records, and a line on the first of each kind."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _TOLD = 3
 
 
 class Notes:
-    """Counts, remarks and late records of one source.
+    """Counts, remarks and late records of a source.
 
-    `passed_over` counts by kind, in words; `pending` holds what is to be given before the next record: remarks, and
-    records whose kind was not known when they came.
+    `passed_over` counts skipped records by kind, in words; `pending` holds remarks, and records whose kind was not
+    known when they came: they are given before the next record.
     """
 
     def __init__(self, place: Callable[[], str]) -> None:
-        """`place` tells where the source is, as "x.pcap, octet 40"."""
+        """Take `place`, which tells the source's position, as "x.pcap, octet 40"."""
         self.passed_over: Counter[str] = Counter()
         self.pending: list[SourceRecord] = []
         self._place = place
 
     def count(self, kind: str, number: int = 1) -> None:
-        """Count what was passed over."""
+        """Count skipped records."""
         self.passed_over[kind] += number
 
     def remark(self, kind: str, text: str = "", number: int = 1) -> None:
-        """Count it, and tell the user of the first few with their place; `text` says more than the kind does."""
+        """Count a skipped record; show the user the first few with place and `text`, or the kind without a text."""
         told = self.passed_over[kind] < _TOLD
         self.passed_over[kind] += number
         if told:
@@ -42,22 +42,22 @@ class Notes:
             self.pending.append(Remark(f"{self._place()}: {text or kind}{more}"))
 
     def once(self, kind: str, text: str, number: int = 1) -> None:
-        """Count it, and tell the user of the first."""
+        """Count a skipped record, and show the user the first."""
         if not self.passed_over[kind]:
             self.pending.append(Remark(f"{self._place()}: {text}"))
         self.passed_over[kind] += number
 
     def tell(self, text: str) -> None:
-        """Tell the user something that has no place and is not counted."""
+        """Show the user a line without place and count."""
         self.pending.append(Remark(text))
 
     def summary(self, seen: str) -> str:
-        """A line for the user: what was seen, and what of it was passed over."""
+        """A line for the user: `seen`, and the counts of skipped records."""
         passed = ", ".join(phrase_text(count, kind) for kind, count in self.passed_over.items())
         return seen + (f"; passed over: {passed}" if passed else "")
 
     def take(self) -> list[SourceRecord]:
-        """What is pending, which then is so no more."""
+        """Return the pending records, and clear them."""
         taken = self.pending[:]
         self.pending.clear()
         return taken

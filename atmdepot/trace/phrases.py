@@ -9,7 +9,7 @@ _VERBS = {"are": "is", "hold": "holds", "were": "was", "have": "has"}
 
 
 def phrase_text(count: int, phrase: str) -> str:
-    """A count of what a phrase in the plural says: `2 frames that are not IP`, `1 frame that is not IP`.
+    """A count of a phrase in the plural: `2 frames that are not IP`, `1 frame that is not IP`.
 
     The first noun that is counted, and the verb behind its "that", are put in the singular.
     """

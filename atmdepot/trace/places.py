@@ -1,4 +1,4 @@
-"""Where a trace comes from: a network that runs here, an interface, or a capture."""
+"""The sources of a trace: a network that runs here, an interface, or a capture."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     from atmdepot.wire.aal5 import CrcMode
 
 _IDLE = 0.2
-"""Seconds without a record after which what is held back is let out."""
+"""Seconds without a record after which held output is flushed."""
 _ALL = "any"
 
 
 class StoppedReading(Exception):
-    """The user has ended the trace of a pipe, which may never give anything again."""
+    """The user has ended the trace of a pipe, whose next record may never come."""
 
 
 class Choice(NamedTuple):
-    """What the user chose: where to look, and how to read what is there.
+    """The user's choice: the places to trace, and how to read their records.
 
-    `wants` are the kinds of records (`cells`, `drops`, `sessions`) that the filter needs, `links` the links of which
-    alone it lets anything through (None: all). `count_cells` tells that the cells of PDUs are only counted.
-    `sessions_only` tells that cells have no use where a depot tells of its sessions.
+    `wants` are the kinds of records (`cells`, `drops`, `sessions`) that the filter needs; `links` are the only links
+    from which it accepts items (None: all). `count_cells` tells that the cells of PDUs are only counted.
+    `sessions_only` tells that cells have no use when a depot reports its sessions.
     """
 
     places: Sequence[str] = ()
@@ -63,11 +63,10 @@ class Choice(NamedTuple):
 
 @dataclass
 class Opened:
-    """A source that is open, and what goes with it.
+    """An open source, with its follower, names and summary.
 
-    `nodes` is how many nodes it listens to (0: a capture may be of several), `place` what it listens on (nothing, for a
-    capture); `losses` gives sentences for the summary; `links` are the nodes, each with a link of its that is listened
-    to.
+    `nodes` is the number of nodes it listens to (0: a capture may hold several), `place` the place it listens on (empty
+    for a capture); `losses` gives sentences for the summary; `links` are the nodes, each with a link that is traced.
     """
 
     source: Iterable[SourceRecord | None]
@@ -82,7 +81,7 @@ class Opened:
 
 @contextlib.contextmanager
 def open_source(choice: Choice) -> Iterator[Opened]:
-    """Open what was chosen; raise AtmdepotError when it cannot be had."""
+    """Open the chosen source; raise AtmdepotError when it cannot be opened."""
     if choice.read is not None:
         with _capture(choice) as opened:
             yield opened
@@ -135,7 +134,7 @@ def _interface(choice: Choice) -> Iterator[Opened]:
                      place=f"{name}, UDP ports {', '.join(map(str, choice.ports))}")
 
 
-# What runs here.
+# Networks that run here.
 
 @contextlib.contextmanager
 def _running(choice: Choice) -> Iterator[Opened]:
@@ -160,7 +159,7 @@ def _has_depot(places: Iterable[Path]) -> bool:
 
 
 def _sockets(choice: Choice) -> tuple[dict[Path, Collection[str]], list[str]]:
-    """The control socket of each node chosen, and its links (none: all); and of `any` the nodes that do not answer."""
+    """The control socket of each chosen node, with its links (empty: all), and the silent nodes of `any`."""
     wanted: dict[str, set[str]] = {}
     everywhere = not choice.places
     for place in choice.places:
@@ -188,7 +187,7 @@ def _sockets(choice: Choice) -> tuple[dict[Path, Collection[str]], list[str]]:
 
 
 def _narrowed(chosen: dict[Path, set[str]], links: frozenset[str] | None) -> dict[Path, Collection[str]]:
-    """Ask for those links only that the filter lets anything through of; each node knows which are its own."""
+    """Keep only the links from which the filter accepts items; each node knows its own links."""
     if links is None:
         return dict(chosen)
     narrowed: dict[Path, Collection[str]] = {}
@@ -206,14 +205,14 @@ def _narrowed(chosen: dict[Path, set[str]], links: frozenset[str] | None) -> dic
 
 
 def _hint(nodes: Iterable[str]) -> str:
-    """What those may have meant who gave a network interface."""
+    """Hint at a network interface that was given as a node."""
     interfaces = {name for _, name in socket.if_nameindex()}
     return next((f"; to listen to the network interface {node}, add the UDP ports of the links: --port 5501"
                  for node in nodes if node in interfaces), "")
 
 
 def _tables_of(source: LiveSource) -> list[Network]:
-    """The VC tables of the nodes traced, as far as they can be read from here."""
+    """The VC tables of the traced nodes, as far as they can be read from here."""
     networks = []
     for path in {told.table for told in source.nodes.values() if told.table}:
         with contextlib.suppress(AtmdepotError):
@@ -229,10 +228,10 @@ def _missed(source: LiveSource) -> list[str]:
     return [f"{', '.join(told)} missed{why}"]
 
 
-# -D.
+# The list of `-D`.
 
 def print_places() -> None:
-    """List what can be traced from here: the nodes and links of running networks, and the network interfaces."""
+    """List the places that can be traced from here: nodes and links of running networks, and network interfaces."""
     rows = []
     for network, sockets in running_networks().items():
         rows.append({"place": _ALL, "what": f"all nodes of the network {network} (--network {network})"})

@@ -1,4 +1,4 @@
-"""Which session a PDU belongs to: as the depot tells, or, where no depot is asked, as the packets show."""
+"""The session of a PDU: by the depot's reports, or without a depot by the packets themselves."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
 
 _MAX_SESSIONS = 100_000
 _LAST_TIME = 1 << 62
-"""Of captures whose clocks say anything; beyond it the depot's own tables have no numbers."""
+"""Limit of times in captures with a sane clock; the depot's own tables cannot count beyond it."""
 
 
 class SessionNames(Protocol):
-    """Names the session of a PDU; `changes` are those that the PDU last asked about has made, to be taken."""
+    """Names the session of a PDU; the caller takes and clears `changes`, which the latest `of` has made."""
 
     changes: list[SessionChange]
 
     def change(self, change: SessionChange) -> None:
-        """The depot told of a session."""
+        """Take a change that the depot reported."""
 
     def forget(self, node: str) -> None:
-        """The trace missed changes of sessions that the node told of."""
+        """Forget the sessions of a node: the trace missed changes that it reported."""
 
     def of(self, pdu: Pdu) -> Session | None:
-        """The session of a PDU, if it is known."""
+        """Return the session of a PDU, if it is known."""
 
 
 class DepotSessions:
-    """Sessions by what a depot tells of them; of more than 100,000 at a time the oldest are forgotten."""
+    """Sessions by a depot's reports; beyond 100,000 at a time the oldest are forgotten."""
 
     def __init__(self) -> None:
         self.changes: list[SessionChange] = []
-        # Ordered, since the oldest of a dict that is emptied from the front is ever more steps away.
+        # An OrderedDict: finding the oldest key of a plain dict that is emptied from the front takes ever more steps.
         self._named: OrderedDict[FlowKey, tuple[str, Session]] = OrderedDict()
 
     def change(self, change: SessionChange) -> None:
-        """Note a session, or that it is gone (its flow may have another by then)."""
+        """Note a session, or that it is gone (its flow may have another session by then)."""
         flow = flow_of(change)
         if flow is None:
             return
@@ -65,12 +65,12 @@ class DepotSessions:
             del self._named[key]
 
     def forget(self, node: str) -> None:
-        """Name no session of the node's any more until it tells of it: its flow may have another by now."""
+        """Forget all sessions of the node until it reports them: a flow may have another session by now."""
         for key in [key for key, (teller, _) in self._named.items() if teller == node]:
             del self._named[key]
 
     def of(self, pdu: Pdu) -> Session | None:
-        """The session of a PDU of either direction."""
+        """Return the session of a PDU of either direction."""
         packet = pdu.packet
         if packet is None:
             return None
@@ -79,7 +79,7 @@ class DepotSessions:
 
 
 class _SeenTarget(NamedTuple):
-    """Where the opening packet of a session was seen."""
+    """The place at which the opening packet of a session was seen."""
 
     node: str
     link: str
@@ -87,10 +87,10 @@ class _SeenTarget(NamedTuple):
 
 
 class CaptureSessions:
-    """Sessions by their packets, with the depot's own tables: a SYN opens one, FIN, RST or silence closes it.
+    """Sessions by their packets, with the depot's own tables: a SYN opens a session; FIN, RST or silence closes it.
 
-    Sessions that began before the capture have no number. A packet that was seen at several nodes counts at the one
-    where its session was first seen.
+    Sessions that began before the capture have no number. A packet seen at several nodes counts only at the node and
+    link at which its session was first seen.
     """
 
     def __init__(self) -> None:
@@ -101,13 +101,13 @@ class CaptureSessions:
         self._now = 0
 
     def change(self, change: SessionChange) -> None:
-        """Nothing: there is no depot to tell."""
+        """Ignore the change: a capture has no depot that reports."""
 
     def forget(self, node: str) -> None:
-        """Nothing, likewise."""
+        """Ignore the gap, likewise."""
 
     def of(self, pdu: Pdu) -> Session | None:
-        """The session of a PDU, which it may open, move or close."""
+        """Return the session of a PDU, which may open, move or close it."""
         packet = pdu.packet
         if packet is None or packet.tcp is None:
             return None
@@ -128,7 +128,7 @@ class CaptureSessions:
         return Session(entry.number, entry.server.name)
 
     def _expire(self, now: int) -> None:
-        """Let time pass as it does for a depot, timer by timer: what closed while nothing came may have gone, too."""
+        """Let time pass timer by timer, as for a depot: a session that closed during a silence may also be gone."""
         while (due := self._tables.next_timer()) is not None and due <= now:
             self._now = due
             self._tables.expire(due)

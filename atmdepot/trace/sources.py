@@ -1,7 +1,7 @@
-"""What a source of a trace gives: the records of a running node, and those that only files have.
+"""Records of a trace's source: the records of a running node, and the records that only files have.
 
-A source is an iterable of records in the order in which things happened. It never raises for a damaged place in what
-it reads when it can go on after it: it gives a `Remark` there, which the user sees as a line on stderr.
+A source is an iterable of records in the order of events. At damage that it can pass, it never raises: it gives a
+`Remark`, which the user sees as a line on stderr.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 
 class HecMark(StrEnum):
-    """What a capture knows of the HEC of its cells."""
+    """The HEC of a capture's cells."""
 
     RECORDED = "recorded"
-    """It stands in the cell."""
+    """The HEC is in the cell."""
     ABSENT = "absent"
-    """The capture's format holds none; the one in the cell was made on reading."""
+    """The capture's format has no HEC; the cell's HEC was computed on reading."""
     BAD = "bad"
-    """The format holds none, but the record says that it was wrong."""
+    """The format has no HEC, but the record says that it was wrong."""
 
 
 class CapturedCells(Cells, tag="captured", gc=False):
-    """Cells out of a capture; `octets` are whole cells of 53 in any case."""
+    """Cells from a capture; `octets` are always whole cells of 53 octets."""
 
     hec: HecMark = HecMark.RECORDED
     interface: Interface | None = None
-    """The header format, where the capture tells it."""
+    """The header format, if the capture tells it."""
 
 
 class PduSeen(NamedTuple):
     """A PDU that a capture holds as a whole.
 
-    `header` is a cell header of 4 octets (no HEC) that tells its VC; `octets` the CPCS-PDU with pad and trailer, or,
-    when `trailer` is False, the SDU alone. `missing` octets of them are not in the capture, since it was cut to a snap
-    length.
+    `header` is a cell header of 4 octets (no HEC) that tells its VC; `octets` is the CPCS-PDU with pad and trailer, or,
+    when `trailer` is False, the SDU alone. `missing` octets of them are not in the capture, because it was cut to a
+    snap length.
     """
 
     time: int
@@ -53,11 +53,11 @@ class PduSeen(NamedTuple):
 
 
 class UnplacedPdu(PduSeen):
-    """A PDU of which the capture does not tell the VC; its `header` says nothing of that."""
+    """A PDU without its VC: the VC in its `header` has no meaning."""
 
 
 class Remark(NamedTuple):
-    """A line for the user, on what in a source could not be read, and where."""
+    """A line for the user on a place in a source that could not be read."""
 
     text: str
 

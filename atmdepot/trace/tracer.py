@@ -35,15 +35,15 @@ class Shower(Protocol):
         """Show an item, or note it."""
 
     def flush(self) -> None:
-        """Let out what is held back: nothing came for a while."""
+        """Flush held output: no record came for a while."""
 
     def close(self) -> None:
-        """Show what is to be shown at the end."""
+        """Show the end."""
 
 
 @dataclass
 class Totals:
-    """What the summary tells."""
+    """Counts for the summary."""
 
     cells: int = 0
     seen: Counter[str] = field(default_factory=Counter)
@@ -54,22 +54,22 @@ class Totals:
 
 
 class Tracer:
-    """One run of `atmdepot trace`.
+    """A run of `atmdepot trace`.
 
     Args:
-        source: what to trace; None in it means that nothing came for a while.
+        source: the records; a None in it means that no record came for a while.
         follower: makes items; it must give cells if the level or the writer wants them.
-        level: one of LEVELS.
-        keep: which items to take (None: all).
-        shower: shows what was taken (None: nothing is shown).
-        writer: writes the cells and PDUs that were taken (None: no file).
+        level: a level out of LEVELS.
+        keep: selects the items to take (None: all).
+        shower: shows the items taken (None: no output).
+        writer: writes the cells and PDUs taken (None: no file).
         count: stop after so many items (0: never).
         duration: stop after so many ns of the records' own time (0: never).
-        end: ends the source when the duration is over by the clock, so that what had happened until then still comes;
-            None for what does not happen now, where the clock has no say.
-        remark: is told lines for the user.
-        tally: takes the cells that the follower only counts, if it does.
-        views: chooses what the writer takes of what several nodes saw (None: all).
+        end: ends the source when the duration is over by the clock; records of events before that still come. None for
+            a source of past events, to which the clock does not apply.
+        remark: takes lines for the user.
+        tally: takes the cells that the follower only counts, if it counts.
+        views: selects the items to write among the views of several nodes (None: all).
 
     """
 
@@ -119,14 +119,14 @@ class Tracer:
         return self.totals
 
     def stop(self) -> None:
-        """Take no more."""
+        """Take no more records."""
         self._stopped = True
 
     def _take(self, record: SourceRecord) -> None:
         if isinstance(record, Cells):
             self.totals.cells += len(record.octets) // CELL_SIZE
             if self._tally is not None:
-                self.totals.seen["cell"] += 0  # cells come before what is made of them
+                self.totals.seen["cell"] += 0  # lists cells first in the summary, before the items made of them
         self._meet_all(self._follower.take(record))
 
     def _meet_all(self, items: list[Item | CellRun]) -> None:
@@ -137,14 +137,14 @@ class Tracer:
                 self._meet(item)
 
     def _count_cells(self, run: CellRun) -> None:
-        """Cells that are only counted: no filter asks after them, and no file takes them."""
+        """Count cells for which there are no items: no filter tests them, and no file takes them."""
         self.totals.seen["cell"] += run.cells
         self.totals.shown["cell"] += run.cells
         if self._tally is not None:
             self._tally(run)
 
     def _meet(self, item: Item) -> None:
-        """An item; a filter that asks after the PDU gets its cells when the PDU is whole."""
+        """Take an item; with a filter that tests PDUs, a PDU's cells wait until the PDU is complete."""
         if self._holds and isinstance(item, Cell) and item.position:
             return
         if self._holds and isinstance(item, Pdu):
@@ -181,7 +181,7 @@ class Tracer:
             comment = "HEC corrected" if item.hec is HecVerdict.CORRECTED else ""
             written = writer.cells(*place, item.link, item.direction, item.mended, _MARKS[item.hec], comment)
         elif isinstance(item, Pdu):
-            # Of one that is not whole there are its cells; the summary tells of it.
+            # An incomplete PDU is written as its cells alone; the summary counts it.
             header = item.header if item.vc else b""
             written = item.unfinished or item.headless or writer.pdu(
                 *place, item.link, item.direction, header, _as_wireshark_wants(item), _comment(item),
@@ -201,13 +201,13 @@ class Tracer:
 
 
 def _comment(pdu: Pdu) -> str:
-    """What a capture's own fields have no place for."""
+    """Text for which a capture's own fields have no place."""
     session = "" if pdu.session is None else f"session {pdu.session.number} {pdu.session.server}".rstrip()
     return ", ".join(filter(None, (session, pdu.problem)))
 
 
 def _as_wireshark_wants(pdu: Pdu) -> bytes:
-    """The CPCS-PDU; a CRC that is right by Dynamips' rule is written as I.363.5 has it, since Wireshark knows no other.
+    """The CPCS-PDU; a CRC right by Dynamips' rule is replaced by I.363.5's, the only rule that Wireshark knows.
 
     The cells beside it stay as they were.
     """
@@ -220,12 +220,12 @@ _KINDS: dict[type, str] = {Cell: "cell", Pdu: "PDU", Drop: "drop", SessionChange
 
 
 def kind_of(item: Item) -> str:
-    """What an item is, in a word."""
+    """The kind of an item in a word."""
     return _KINDS[type(item)]
 
 
 def is_shown(item: Item, level: str) -> bool:
-    """Whether an item has a line at a level; drops and what was missed have one at every level."""
+    """True when an item has a line at a level; drops and gaps have a line at every level."""
     if isinstance(item, Cell):
         return level in ("cell", "all") or (level == "pdu" and not item.position and not item.header.is_idle)
     if isinstance(item, Pdu):

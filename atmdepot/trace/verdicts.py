@@ -1,4 +1,4 @@
-"""What a receiver would make of a PDU: its CRC-32, its Length, and how many cells an IP packet's PDU has."""
+"""A receiver's verdict on a PDU: its CRC-32, its Length, and the number of cells of an IP packet's PDU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAST_IP = 20
 
 
 def is_the_same(pdu: Pdu, octets: bytes, missing: int) -> bool:
-    """Whether octets are a PDU's, of which `missing` more may not be there; the CRC may have been written anew."""
+    """True when octets are a PDU's, with `missing` more octets cut off; the CRC may have been replaced."""
     if len(octets) + missing != len(pdu.octets):
         return False
     compared = min(len(octets), len(pdu.octets) - 4)
@@ -25,7 +25,7 @@ def is_the_same(pdu: Pdu, octets: bytes, missing: int) -> bool:
 
 
 def judge(pdu: Pdu, mode: CrcMode | None) -> None:
-    """What a receiver makes of a PDU; with no rule known, a CRC by either rule is good."""
+    """Set a PDU's verdict as a receiver would; without a known rule, a CRC by either rule is good."""
     octets = pdu.octets
     if len(octets) >= 8:
         pdu.length = int.from_bytes(octets[-6:-4], "big")
@@ -38,9 +38,9 @@ def judge(pdu: Pdu, mode: CrcMode | None) -> None:
 
 
 def excuse(pdu: Pdu) -> None:
-    """Unjudge a PDU that may have begun in a gap of the trace, if it looks like it: a rest has neither CRC nor Length.
+    """Withdraw the verdict on a PDU that may have begun in a gap of the trace, if its CRC and its Length are both bad.
 
-    One that is whole has a Length that fits its cells, so what is wrong with it is the network's fault all the same.
+    A complete PDU has a Length that fits its cells: a fault in it is the network's.
     """
     if pdu.crc is CrcVerdict.BAD and pdu.pad < 0:
         pdu.headless = True
@@ -48,7 +48,7 @@ def excuse(pdu: Pdu) -> None:
 
 
 def _crc_of(octets: bytes, mode: CrcMode | None) -> CrcVerdict:
-    """What a PDU's CRC says; Dynamips' is good where its VC takes it, or where no table tells what it takes."""
+    """The verdict on a PDU's CRC; Dynamips' CRC is good if the VC takes it, or if no table has the VC's rule."""
     if len(octets) < 4:
         return CrcVerdict.BAD
     if crc32(octets[:-4]) == int.from_bytes(octets[-4:], "big"):
@@ -59,7 +59,7 @@ def _crc_of(octets: bytes, mode: CrcMode | None) -> CrcVerdict:
 
 
 def expected_cells(payload: bytes, encapsulation: Encapsulation | None) -> int:
-    """The cells that a PDU will have, by the length in the IP header in its first cell; 0 if that tells nothing."""
+    """The number of cells of a PDU, by the length in the IP header in its first cell; 0 without an IP header."""
     found = ip_packet_in(payload, encapsulation)
     if found is None:
         return 0

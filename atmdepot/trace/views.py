@@ -1,7 +1,7 @@
-"""What to write of a link at both ends of which nodes are traced: what crosses it is seen twice.
+"""The choice of views to write: a cell on a link with both ends traced is seen twice.
 
-It is written once, as the node that sent it saw it: `out`. What comes `in` from a node that is not traced (an external
-node, or one left out with `-i`) is written as the node that received it saw it, since there is no other view.
+It is written once, as its sender saw it: `out`. A cell that comes `in` from a node that is not traced (an external
+node, or a node left out with `-i`) is written as the receiving node saw it, the only view there is.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _MAX_LINKS = 1 << 16
 
 
 class Views:
-    """Knows which nodes are traced on each link: those that were told, and those that items came from."""
+    """The nodes traced on each link: the nodes that were given, and the nodes of items."""
 
     def __init__(self, links: Iterable[tuple[str, str]] = ()) -> None:
-        """`links` are the nodes that are traced, each with the name of a link of its own."""
+        """Take the traced nodes, each with the name of a link of its own."""
         self._nodes: dict[str, set[str]] = {}
         for node, link in links:
             self._nodes.setdefault(link, set()).add(node)
 
     def is_senders(self, item: Cell | Pdu) -> bool:
-        """Whether a cell or PDU is to be written: all that was sent, and what no traced node sent.
+        """True for a cell or PDU to be written: all sent, and all received from nodes that are not traced.
 
-        Of a capture the nodes are not known before their cells come; a sender's cells come before its receiver's.
+        The nodes of a capture are not known before their cells come; a sender's cells come before its receiver's.
         """
         nodes = self._nodes.get(item.link)
         if nodes is None:

@@ -127,7 +127,7 @@ class PcapngReader:
     # Blocks.
 
     def _has_block(self) -> bool:
-        """Have the next block that is no section header; False at the end, or when the next block's place is unknown."""
+        """Have the next block that is no section header; False at the end, or when its place is unknown."""
         source = self._octets
         while True:
             self.record_offset = source.offset

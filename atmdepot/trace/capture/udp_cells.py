@@ -342,7 +342,7 @@ def _first_cell(payload: bytes, at: int, length: int) -> int:
 
 
 def _is_ip(beginning: bytes, length: int) -> bool:
-    """True for the beginning of an IP packet of this length; a TCP ACK of 52 octets is as long as a cell without HEC."""
+    """True for the beginning of an IP packet of this length; TCP ACKs of 52 octets are as long as cells without HEC."""
     total, rest = int.from_bytes(beginning[2:4], "big"), int.from_bytes(beginning[4:6], "big") + 40
     version = beginning[0] >> 4 if beginning else 0
     return (version == 4 and total == length) or (version == 6 and rest == length)

@@ -1,7 +1,7 @@
-"""A trace's filter: words at the end of the command line that say which items are shown.
+"""The filter of a trace: words at the end of the command line that select the items shown.
 
-`filter_words` says what words there are, `filter_parser` how they are put together. Here a filter is compiled to one
-test for each kind of item, from which the words are gone that cannot be true of that kind.
+`filter_words` has the words, `filter_parser` their grammar. This module compiles a filter to a test for each kind of
+item, without the words that cannot be true of that kind.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def _always(_: object) -> bool:
 
 
 def _compiled(node: Node, kind: type, tests: dict[int, Tests]) -> Test:
-    """The test of a node for items of a kind; `_never` and `_always` themselves where it is the same for all."""
+    """Compile a node to the test for items of a kind; `_never` or `_always` where the result is constant."""
     if isinstance(node, Leaf):
         test = tests[id(node)].get(kind, _never)
         return _always if test is True else test
     if isinstance(node, Not):
         return _negated(_compiled(node.part, kind, tests))
-    # What looks into packets takes longest, so it is asked last.
+    # Tests that look into packets take longest, and are asked last.
     parts = sorted(node.parts, key=lambda part: any(leaf.word.looks_inside for leaf in leaves(part)))
     return _chained(node.op, [_compiled(part, kind, tests) for part in parts])
 
@@ -82,7 +82,7 @@ def _any_of(tests: list[Test]) -> Test:
 
 
 def _links(node: Node) -> frozenset[str] | None:
-    """The links of which alone a node can be true; None for any."""
+    """The links to which a node confines its items; None without a limit."""
     if isinstance(node, Leaf):
         return node.value if node.word.name == "link" else None
     if isinstance(node, Not):
@@ -95,14 +95,14 @@ def _links(node: Node) -> frozenset[str] | None:
 
 
 class Filter:
-    """A filter that was read.
+    """A parsed filter.
 
     Attributes:
         text: its words in a line.
-        matches: tells whether an item is to be shown; a Missed always is.
-        needs_pdu: whether it asks for what is in a PDU, so that of a cell it knows only when the PDU is complete.
-        wants: which of "cells", "drops" and "sessions" it needs to be told of; sessions also for their numbers' sake.
-        links: the links of which alone it lets anything through; None for all.
+        matches: tells if an item is to be shown; true for every Missed.
+        needs_pdu: True when it tests the contents of PDUs; a cell's answer is then known when its PDU is complete.
+        wants: the kinds of records it needs of "cells", "drops" and "sessions"; sessions also for their numbers.
+        links: the only links from which it accepts items; None for all links.
 
     """
 
@@ -131,12 +131,12 @@ def _matcher(by_kind: dict[type, Test]) -> Callable[[Item], bool]:
 
 
 def parse_filter(words: Sequence[str] | str, book: VcBook | None = None) -> Filter:
-    """Read a filter, in one text or in the words that a shell made of it; without words it lets everything through.
+    """Read a filter, in a single text or in the words that a shell made of it; an empty filter accepts all items.
 
     Args:
         words: the filter.
-        book: names of VCs, for the drops and changes of sessions, which do not bring their own. Where it has names,
-            others are errors.
+        book: names of VCs, for drops and session changes, which have no names of their own. If the book has names,
+            a name that it lacks is an error.
 
     Raises:
         FilterError: with the filter in a line, a caret line under the word, and what would be right.
@@ -161,7 +161,7 @@ number, an address or a kind may stand for itself after "or" and "and": "port 80
 
 
 def filter_help() -> str:
-    """The words, what they mean, and how they are put together."""
+    """The words, their meanings, and the grammar."""
     lines = []
     for title, words in GROUPS.items():
         lines += [f"{title}:", *(_help_line(word) for word in words), ""]
@@ -177,7 +177,7 @@ def _help_line(word: Word) -> str:
 
 
 def _any_value(word: Word) -> Any:
-    """A value that makes the word true of all that it can be true of: each choice, or its example's."""
+    """A value that makes the word true of every kind of item it can be true of: all choices, or its example's value."""
     operand = word.operand
     value = operand.read(",".join(operand.choices) or word.example.split()[-1])
     return [value] if operand.many else value

@@ -1,6 +1,7 @@
-"""What stands behind a filter's words: numbers, values from a list, names, VCs, addresses, networks.
+"""The operands of a filter's words: numbers, values from a list, names, VCs, addresses, networks.
 
-`read` makes of an operand's text what a word's tests compare with; it raises ValueError with what would be right.
+`read` converts an operand's text to the value that the word's tests compare with; it raises ValueError with what would
+be right.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ _VC = re.compile(r"([0-9]{1,18})/([0-9,-]+)")
 _PORT_AFTER = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?|([0-9.]+):([0-9]{1,5})")
 _MOST_SHOWN = 12
 LONGEST_GUESSED = 40
-"""Of longer words it is not asked what they may have been meant to be."""
+"""Longest word, in characters, for which a near match is suggested."""
 
 
 class Operand(NamedTuple):
     """A kind of operand.
 
-    `syntax` is how the help shows it, "" for none; `fits` tells whether a text can be nothing else, so that it may
-    also stand without its word (`port 80 or 443`); with `many`, several may follow one another.
+    `syntax` is its form in the help, "" without an operand. `fits` is True for a text that can only be this operand,
+    which may then follow without its word (`port 80 or 443`). With `many`, several operands may follow one another.
     """
 
     syntax: str
@@ -42,7 +43,7 @@ NONE = Operand("", lambda _: None, lambda _: False)
 
 
 def nearest(text: str, known: Iterable[str]) -> str | None:
-    """The word most like a text, if one is like it."""
+    """The known word most like a text, if there is a near match."""
     near = difflib.get_close_matches(text.lower(), known, n=1) if len(text) <= LONGEST_GUESSED else []
     return near[0] if near else None
 
@@ -57,7 +58,7 @@ class Ranges(tuple[range, ...]):
 
 
 def numbers(what: str, most: int, syntax: str = "N") -> Operand:
-    """`N`, `N-M`, `N-` (and above), or several with commas between them, none above `most`."""
+    """An operand of numbers: `N`, `N-M`, `N-` (and above), or several with commas between them, at most `most`."""
 
     def read(text: str) -> range | Ranges:
         found = Ranges(_range(part, what, most) for part in text.split(","))
@@ -80,7 +81,7 @@ def _range(text: str, what: str, most: int) -> range:
 
 
 def choice(what: str, values: Mapping[str, Any], syntax: str = "", *, many: bool = False) -> Operand:
-    """One of some words, or several with commas between them, read as the values that stand for them."""
+    """An operand of words from a list, or several with commas between them, read as the words' values."""
 
     def read(text: str) -> frozenset[Any]:
         for part in text.lower().split(","):
@@ -103,11 +104,11 @@ def _instead(text: str, values: list[str]) -> str:
 
 
 NAME = Operand("NAME", lambda text: frozenset(text.split(",")), lambda _: False)
-"""A name out of a VC table, or several with commas between them."""
+"""A name from a VC table, or several with commas between them."""
 
 
 def check_names(what: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raise ValueError for a name that is not known; where none is known, any may be right."""
+    """Raise ValueError for an unknown name; an empty `known` accepts any name."""
     for name in sorted(names):
         if known and name not in known:
             raise ValueError(f"no such {what} in the VC table: {_instead(name, sorted(known))}")
@@ -128,14 +129,15 @@ VC = Operand("VPI/VCI", read_vc, lambda text: _VC.fullmatch(text) is not None)
 
 
 class Host(NamedTuple):
-    """An address of 4 or 16 octets, with a port or without."""
+    """An address of 4 or 16 octets, with or without a port."""
 
     address: bytes
     port: int | None = None
 
 
 def read_host(text: str) -> Host:
-    """An address, or an address and port as a trace prints them: `10.9.0.2:80`, `[fd00::1]:80`."""
+    """Read an address, or an address and port as a trace prints them: `10.9.0.2:80`, `[fd00::1]:80`."""
+    # The pattern matches only an address with brackets or a port; any other text is left to `ipaddress`.
     match = _PORT_AFTER.fullmatch(text)
     address, port = (match[1] or match[3], match[2] or match[4]) if match else (text, None)
     if port is not None and int(port) > MAX_PORT:
@@ -148,7 +150,7 @@ def read_host(text: str) -> Host:
 
 
 def read_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """A network, whose address has no bits beyond its length."""
+    """Read a network, whose address has no bits beyond its length."""
     if not _is_network(text):
         raise ValueError("no network: write 10.9.0.0/16 or fd00::/8")
     network = ipaddress.ip_network(text, strict=False)

@@ -1,4 +1,4 @@
-"""Reading a trace's filter: from words to a tree.
+"""The parser of a trace's filter: from words to a tree.
 
 ::
 
@@ -6,8 +6,8 @@
     term         { "not" } primary { primary }                   side by side is "and", and binds closest
     primary      "(" expression ")" | word [ operand ]
 
-The order is that of tcpdump's filters: `not` first, then `and` and `or` alike. An operand alone takes the word that
-was last, as there: `port 80 or 443`.
+The order is that of tcpdump's filters: `not` first, then `and` and `or` alike. An operand alone takes the latest word
+before it, as in tcpdump: `port 80 or 443`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from atmdepot.trace.names import VcBook
 
 MAX_DEPTH = 50
-"""How deep brackets, and changes between `and` and `or`, may lie in one another."""
+"""Greatest nesting of brackets, and of changes between `and` and `or`."""
 _TOKEN = re.compile(r"\s+|&&|\|\||[()!]|[^\s()!&|]+|.")
 _CONNECTIVES = {"and": "and", "&&": "and", "or": "or", "||": "or", "not": "not", "!": "not"}
 _NO_PRIMARY = {*_CONNECTIVES, "(", ")"}
@@ -40,7 +40,7 @@ _SHORT_NAMES = [name for name in dict.fromkeys(word.name for word in WORDS) if "
 class FilterError(AtmdepotError):
     """A filter that cannot be read; the text is the filter in a line, a caret line under the word, and what is right.
 
-    `start` and `end` are where the word stands in the filter's line.
+    `start` and `end` delimit the word in the filter's line.
     """
 
     def __init__(self, line: str, start: int, end: int, hint: str) -> None:
@@ -49,8 +49,8 @@ class FilterError(AtmdepotError):
 
 
 def _with_caret(line: str, start: int, end: int, hint: str) -> str:
-    """Two lines; of a long filter, the part around the word."""
-    from rich.cells import cell_len  # some characters take two columns, some none
+    """Two lines: the filter, or its part around the word, and the carets."""
+    from rich.cells import cell_len  # some characters take two columns, some take no column
 
     plain = "".join(char if cell_len(char) else "?" for char in printable_in_place(line))
     first = max(0, start - _WIDTH // 2)
@@ -62,7 +62,7 @@ def _with_caret(line: str, start: int, end: int, hint: str) -> str:
     return f"{shown}\n{' ' * indent}{carets} " + "\n".join(map(printable_in_place, hint.split("\n")))
 
 
-# What a filter is made of. `depth` bounds the recursion of those who walk it.
+# Nodes of the tree. `depth` bounds the recursion of functions that walk it.
 
 class Leaf(NamedTuple):
     """A word and its operand's value."""
@@ -73,14 +73,14 @@ class Leaf(NamedTuple):
 
 
 class Not(NamedTuple):
-    """What its part is not."""
+    """The negation of its part."""
 
     part: Node
     depth: int
 
 
 class Chain(NamedTuple):
-    """All of its parts, or any of them."""
+    """A conjunction or disjunction of its parts."""
 
     op: str
     parts: list[Node]
@@ -91,7 +91,7 @@ Node = Leaf | Not | Chain
 
 
 def _join(op: str, left: Node, right: Node) -> Node:
-    """Both in one node; a chain of the same operator grows longer, not deeper."""
+    """Join two nodes; a chain of the same operator grows longer, not deeper."""
     if isinstance(left, Chain) and left.op == op:
         left.parts.append(right)
         return left._replace(depth=max(left.depth, right.depth + 1))
@@ -116,12 +116,12 @@ class _Token(NamedTuple):
 
     @property
     def word(self) -> str:
-        """As the table has it: in small letters."""
+        """The text in small letters, as the table has it."""
         return self.text.lower()
 
 
 class Parser:
-    """Reads one filter, whose names are those of a book, if it has any."""
+    """Reads a filter; the names in it must be the book's, if the book has names."""
 
     def __init__(self, line: str, book: VcBook) -> None:
         self._line = line
@@ -130,10 +130,10 @@ class Parser:
         self._at = 0
         self._open = 0
         self._last: tuple[Word, Sequence[Node]] | None = None
-        """The last word with an operand, and the protocol words before it."""
+        """The latest word with an operand, and the protocol words before it."""
 
     def read(self) -> Node | None:
-        """The whole filter; None for an empty one."""
+        """Read the whole filter; None for an empty filter."""
         if not self._tokens:
             return None
         node = self._expression()
@@ -178,7 +178,7 @@ class Parser:
         return Not(node, node.depth + 1) if negated else node
 
     def _missing(self) -> FilterError:
-        """The filter ends where a word is due."""
+        """The error of a filter that ends where a word is due."""
         before = self._tokens[-1]
         return self._error(before, "its bracket is not closed" if before.text == "(" else "a word is missing after it")
 
@@ -232,7 +232,7 @@ class Parser:
         return Leaf(row, self._operands(row))
 
     def _operands(self, row: Word) -> Any:
-        """The value of the operand that is next, or a list of those of all that follow one another."""
+        """Read the operand that is next, or the list of all that follow one another."""
         values: list[Any] = []
         operand = row.operand
         while (token := self._next()) is not None and (not values or (operand.many and operand.fits(token.text))):
@@ -246,9 +246,10 @@ class Parser:
         return values if operand.many else values[0]
 
     def _without_word(self, token: _Token, before: list[Node]) -> Node:
-        """An operand by itself: that of the last word once more, or a VC, an address, a network."""
+        """Read an operand alone: of the latest word, or a VC, an address, a network."""
         if self._last is not None and not before and self._last[0].operand.fits(token.text):
             row, protocols = self._last
+            # Step back: `_operands` reads this token itself.
             self._at -= 1
             leaf = Leaf(row, self._operands(row))
             return Chain("and", [*protocols, leaf], 2) if protocols else leaf
@@ -261,7 +262,7 @@ class Parser:
         raise self._error(token, self._guess(token))
 
     def _guess(self, token: _Token) -> str:
-        """What somebody may have meant by an unknown word."""
+        """Suggest a correction of an unknown word."""
         near = nearest(token.word, [*_SHORT_NAMES, *_CONNECTIVES])
         owner = next((word for word in WORDS if token.word in word.operand.choices), None)
         if token.text[:1].isdecimal():
@@ -282,7 +283,7 @@ class Parser:
 
 
 def _refusal(text: str) -> str:
-    """Why a text is no address."""
+    """Explain why a text is no address."""
     try:
         read_host(text)
     except ValueError as error:

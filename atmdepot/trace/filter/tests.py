@@ -1,7 +1,7 @@
-"""What the words of a filter mean: for each, a test for every kind of item that it can be true of.
+"""The meaning of a filter's words: a test for every kind of item that the word can be true of.
 
-Of all other kinds a word is false, so what a filter can match at all is known before the first item comes. A factory
-takes the value of the word's operand and the names of VCs, and gives `Tests`.
+For all other kinds a word is false; a filter's reach is therefore known before the first item comes. A factory takes
+the value of the word's operand and the names of VCs, and gives `Tests`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 Test = Callable[[Any], bool]
 Tests = dict[type, Test | Literal[True]]
-"""A test for each kind of item that the word can be true of; True where it always is."""
+"""A test for each kind of item that the word can be true of; True for a kind of which it always is."""
 Factory = Callable[[Any, VcBook], Tests]
 
 _HAVE_PORTS = PROTOCOL_TCP, PROTOCOL_UDP
 
 
-# Which kinds of items a test is for.
+# The kinds of items that a test is for.
 
 def on_header(test: Callable[[CellHeader], bool], pdu: Test | None = None) -> Tests:
-    """What a cell's header says, also of a cell that was dropped; `pdu` says it of PDUs."""
+    """Test a cell's header, also of a dropped cell; `pdu` tests PDUs."""
     def dropped(drop: Drop) -> bool:
         header = header_of(drop)
         return header is not None and test(header)
@@ -49,7 +49,7 @@ def on_header(test: Callable[[CellHeader], bool], pdu: Test | None = None) -> Te
 
 
 def on_vc(cell: Test, pdu: Test, vc: Callable[[tuple[int, int]], bool]) -> Tests:
-    """VPI and VCI; cells and PDUs have tests of their own, for speed."""
+    """Test VPI and VCI; cells and PDUs have tests of their own, for speed."""
     def told(item: Drop | SessionChange) -> bool:
         found = vc_of(item)
         return found is not None and vc(found)
@@ -58,7 +58,7 @@ def on_vc(cell: Test, pdu: Test, vc: Callable[[tuple[int, int]], bool]) -> Tests
 
 
 def on_name(test: Callable[[VcName], bool], book: VcBook) -> Tests:
-    """What the VC table says of the VC."""
+    """Test the VC's entry in the VC table."""
     def told(item: Drop | SessionChange) -> bool:
         vc = vc_of(item)
         return test(UNNAMED if vc is None else book.of(item.link, *vc))
@@ -67,12 +67,12 @@ def on_name(test: Callable[[VcName], bool], book: VcBook) -> Tests:
 
 
 def on_pdu(test: Callable[[Pdu], bool]) -> Tests:
-    """What a PDU says; a cell has a say in it when its PDU is known."""
+    """Test a PDU; a cell is tested by its PDU, when that is known."""
     return {Cell: lambda cell: cell.pdu is not None and test(cell.pdu), Pdu: test}
 
 
 def on_packet(test: Callable[[Packet], bool]) -> Tests:
-    """What the IP packet says."""
+    """Test the IP packet."""
     def carried(pdu: Pdu) -> bool:
         packet = pdu.packet
         return packet is not None and test(packet)
@@ -85,7 +85,7 @@ def on_packet(test: Callable[[Packet], bool]) -> Tests:
 
 
 def on_flow(test: Callable[[Flow], bool]) -> Tests:
-    """Protocol, addresses and ports, which sessions have as well."""
+    """Test protocol, addresses and ports, which sessions have as well."""
     def carried(pdu: Pdu) -> bool:
         flow = pdu.flow
         return flow is not None and test(flow)
@@ -117,23 +117,23 @@ def vc_numbers(wanted: tuple[int, Container[int]], _: VcBook) -> Tests:
 
 
 def pti_of(pdu: Pdu) -> int:
-    """The PTI of a PDU's last cell, as far as there is one."""
+    """The PTI of a PDU's last cell; without the last-cell bit while that cell has not come."""
     return PTI_EFCI * pdu.congested | PTI_LAST * (not pdu.unfinished)
 
 
 def header(test: Callable[[CellHeader], bool], pdu: Test | None = None) -> Factory:
-    """A word without operand about the header."""
+    """Make a word about the header, without operand."""
     return lambda _, __: on_header(test, pdu)
 
 
 def reserved(of: int, in_vpi: int | None = None) -> Factory:
-    """A VCI with a meaning of its own (I.361 table 2), in any VPI or one."""
+    """Make a word for a VCI with a meaning of its own (I.361 table 2), in every VPI or only in `in_vpi`."""
     return header(lambda cell: cell.vci == of and in_vpi in (None, cell.vpi) and not cell.pti & PTI_OAM,
                   lambda pdu: pdu.vci == of and in_vpi in (None, pdu.vpi))
 
 
 def hec(verdicts: frozenset[HecVerdict], _: VcBook) -> Tests:
-    """What the HEC says; of a PDU, whether that of one of its cells was corrected."""
+    """The HEC's verdict; of a PDU, `corrected` if a cell had its HEC corrected, else `good`."""
     corrected, good = HecVerdict.CORRECTED in verdicts, HecVerdict.GOOD in verdicts
     tests: Tests = {Cell: lambda cell: cell.hec in verdicts}
     if corrected or good:
@@ -144,7 +144,7 @@ def hec(verdicts: frozenset[HecVerdict], _: VcBook) -> Tests:
 
 
 def bad(_: object, __: VcBook) -> Tests:
-    """Whatever is wrong."""
+    """Any fault: bad HEC or CRC-10, a PDU with a problem, or a drop."""
     return {Cell: _is_bad_cell, Pdu: lambda pdu: pdu.problem is not None, Drop: True}
 
 
@@ -161,12 +161,12 @@ OamTest = Callable[[CellHeader, bytes], bool]
 
 
 def is_f5(cell: CellHeader, _: bytes) -> bool:
-    """Whether an OAM cell is of a VC's flow; else it is of a VP's, F4."""
+    """True for an OAM cell of a VC's flow (F5), false for a VP's (F4)."""
     return bool(cell.pti & PTI_OAM)
 
 
 def is_segment(cell: CellHeader, _: bytes) -> bool:
-    """Whether an OAM cell is for a segment; else it goes from end to end."""
+    """True for an OAM cell of a segment, false for end-to-end."""
     return cell.pti == 4 if cell.pti & PTI_OAM else cell.vci == 3
 
 
@@ -189,11 +189,11 @@ OAM_KINDS: dict[str, OamTest] = {
     "sm": _oam_type(OamType.SYSTEM_MANAGEMENT),
     "bad": lambda _, payload: not is_good(payload),
 }
-"""Flow, reach, function, and a wrong CRC-10 (I.610); what a cell says of its function counts even then."""
+"""Flow, reach, function, and a wrong CRC-10 (I.610); the function counts even with a wrong CRC-10."""
 
 
 def oam(kinds: list[frozenset[OamTest]], _: VcBook) -> Tests:
-    """OAM cells that are of one kind out of each set."""
+    """OAM cells that match at least one kind out of each set."""
     def test(item: Cell | Drop) -> bool:
         payload, cell = oam_payload_of(item), header_of(item)
         return payload is not None and cell is not None and all(
@@ -205,12 +205,12 @@ def oam(kinds: list[frozenset[OamTest]], _: VcBook) -> Tests:
 # PDUs.
 
 def pdu_word(test: Callable[[Any, Pdu], bool]) -> Factory:
-    """A word about PDUs, whose test gets the operand's value and the PDU."""
+    """Make a word about PDUs, whose test gets the operand's value and the PDU."""
     return lambda value, _: on_pdu(lambda pdu: test(value, pdu))
 
 
 def crc(verdicts: frozenset[str], _: VcBook) -> Tests:
-    """What the CRC-32 says."""
+    """The CRC-32's verdict; `good` includes Dynamips' CRC."""
     if CrcVerdict.GOOD in verdicts:
         verdicts |= {CrcVerdict.DYNAMIPS}
     tests = on_pdu(lambda pdu: pdu.crc in verdicts)
@@ -220,16 +220,16 @@ def crc(verdicts: frozenset[str], _: VcBook) -> Tests:
 
 
 def length_of(pdu: Pdu) -> int | None:
-    """The Length field, or the SDU's length in a capture that has no trailer; None while the trailer has not come."""
+    """The Length field, or the SDU's length in a capture without trailers; None while the trailer has not come."""
     if pdu.length >= 0:
         return pdu.length
     return None if pdu.unfinished else len(pdu.octets)
 
 
-# Packets. `side` is "src", "dst", or "" for either.
+# Packets. `side` is "src", "dst", or "" for either end.
 
 def _on_end(side: str, test: Callable[[bytes, int], bool]) -> Tests:
-    """A test of address and port, for the sender, the receiver, or either."""
+    """Test address and port of the sender, the receiver, or either end."""
     if side == "src":
         return on_flow(lambda flow: test(flow[1], flow[2]))
     if side == "dst":
@@ -238,7 +238,7 @@ def _on_end(side: str, test: Callable[[bytes, int], bool]) -> Tests:
 
 
 def host(side: str) -> Factory:
-    """An address, and its port where one is given."""
+    """An address, and its port if given."""
     def tests(wanted: Host, _: VcBook) -> Tests:
         if wanted.port is None:
             return _on_end(side, lambda address, _: address == wanted.address)
@@ -275,7 +275,7 @@ def protocol(number: int) -> Factory:
 
 
 def version(address_size: int) -> Factory:
-    """IPv4 or IPv6, by the octets of an address."""
+    """IPv4 or IPv6, by the length of an address in octets."""
     return lambda _, __: on_flow(lambda flow: len(flow[1]) == address_size)
 
 
@@ -287,12 +287,12 @@ def flag(bit: int) -> Factory:
 # Places, names and sessions.
 
 def attribute(name: str, *kinds: type) -> Factory:
-    """A text that items have under one name."""
+    """A text that items have as attribute `name`."""
     return lambda names, _: dict.fromkeys(kinds, lambda item: getattr(item, name) in names)
 
 
 def server(names: frozenset[str], book: VcBook) -> Tests:
-    """The server of the session; where that is not known, one of those at the VP's end."""
+    """The session's server; without a session, a server at the VP's end."""
     def of_pdu(pdu: Pdu) -> bool:
         if pdu.session is not None:
             return pdu.session.server in names

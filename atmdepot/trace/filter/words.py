@@ -1,4 +1,4 @@
-"""The words of a trace's filter, in one table: the parser and the help are made from it."""
+"""The words of a trace's filter, in a table from which the parser and the help are made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Known(NamedTuple):
-    """Names that a VC table gives: of what, and which."""
+    """Names that a VC table gives: the kind (`what`) and the names."""
 
     what: str
     names: Callable[[VcBook], Collection[str]]
@@ -46,9 +46,9 @@ class Known(NamedTuple):
 class Word(NamedTuple):
     """A word of the filter.
 
-    `tests` says what it means; `meaning` and `example` are for the help. `looks_inside` tells that for a cell the
-    answer is in its PDU, so that it is known with the last cell only; `by_session` that for a PDU it depends on what
-    the depot tells of sessions. `known` are the names that its operand may have, where a table tells.
+    `tests` makes its tests; `meaning` and `example` are for the help. `looks_inside`: a cell's answer is in its PDU,
+    and known only with the last cell. `by_session`: a PDU's answer depends on the depot's reports of sessions. `known`
+    are the names that its operand may have, if a table has names.
     """
 
     name: str
@@ -213,9 +213,9 @@ ALIASES = {"portrange": "port", "src portrange": "src port", "dst portrange": "d
 OTHER_NAMES = {"greater": "length N-", "less": "length 0-N", "len": "length", "last": "eom", "oamf4": "oam f4",
                "oamf4s": "oam f4 segment", "oamf4e": "oam f4 end-to-end", "metac": "vci 1", "bcc": "vci 2",
                "sc": "signalling", "ilmic": "ilmi", "congestion": "efci", "connectmsg": "signalling"}
-"""What tcpdump and others call it, for who writes that here."""
+"""Names that tcpdump and other tools use, and the words here."""
 PROTOCOL_WORDS = frozenset(("ip", "ip6", *_PROTOCOLS))
-"""Words that, standing before another, belong to it: in `tcp port 80 or 443` both ports are TCP's."""
+"""Words that belong to the word after them: in `tcp port 80 or 443` both ports are TCP's."""
 
 
 def _by_name() -> dict[str, list[Word]]:
@@ -226,4 +226,4 @@ def _by_name() -> dict[str, list[Word]]:
 
 
 BY_NAME = _by_name()
-"""The rows of the table that begin with a word; its operand tells which one is meant, the last where none fits."""
+"""The rows of the table for each word; the operand selects the row, or the last row if no row's operand fits."""

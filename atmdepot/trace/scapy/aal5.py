@@ -36,14 +36,14 @@ from atmdepot.wire.statistics import is_statistics
 
 
 class _Trailed(Summed, Packet):
-    """A layer that writes fields behind its payload. Its own octets are so no prefix that Scapy could keep."""
+    """A layer that writes fields behind its payload. Scapy must not cache its octets as a prefix of the packet."""
 
     def post_dissect(self, octets: bytes) -> bytes:
         self.raw_packet_cache = None
         return octets
 
     def do_build_payload(self) -> bytes:
-        """Put what Scapy calls padding (an Ethernet frame's, say) in front of the trailer, too."""
+        """Put Scapy's padding (of an Ethernet frame, say) in front of the trailer, too."""
         return bytes(self.payload.do_build() + self.payload.build_padding())
 
     def build_padding(self) -> bytes:
@@ -51,7 +51,7 @@ class _Trailed(Summed, Packet):
 
 
 def _pad_size(packet: Any) -> int:
-    """The octets between SDU and trailer, as Length tells; none if it is more than there is."""
+    """Octets between SDU and trailer, by the Length field; 0 if Length is more than there is."""
     octets = packet.original
     return max(0, len(octets) - TRAILER_SIZE - int.from_bytes(octets[-6:-4], "big"))
 
@@ -63,13 +63,13 @@ class AAL5(_Trailed):
     """A CPCS-PDU (I.363.5 section 9.2): its payload is the SDU; pad and trailer stand behind it.
 
     `pad`, `length` and `crc` are computed when they are None. Without an SDU, Length is 0: an abort. To have them
-    computed anew after a change, delete them: `del pdu.pad, pdu.length, pdu.crc`.
+    computed again after a change, delete them: `del pdu.pad, pdu.length, pdu.crc`.
 
     Attributes:
-        vpi: VPI of the cells that the PDU came in, with `reassemble`; else None, as the others.
-        vci: their VCI.
-        clp: 1 if any of them had CLP 1.
-        efci: 1 if the last one met congestion.
+        vpi: VPI of the cells that the PDU came in, with `reassemble`; else None, as are vci, clp and efci.
+        vci: VCI of the cells.
+        clp: 1 if any cell had CLP 1.
+        efci: 1 if the last cell met congestion.
 
     """
 
@@ -93,7 +93,7 @@ class AAL5(_Trailed):
         return octets[at:] + octets[:at]
 
     def post_build(self, fields: bytes, sdu: bytes) -> bytes:
-        """Put pad and trailer behind the SDU, and compute what is None."""
+        """Put pad and trailer behind the SDU, and compute fields that are None."""
         if len(sdu) > MAX_SDU:
             raise ValueError(f"an AAL5 SDU has at most {MAX_SDU} octets, not {len(sdu)}")
         pad = bytes(-(len(sdu) + TRAILER_SIZE) % PAYLOAD_SIZE) if self.pad is None else fields[:-TRAILER_SIZE]
@@ -102,7 +102,7 @@ class AAL5(_Trailed):
         return covered + (fields[-4:] if self.crc is not None else crc32(covered).to_bytes(4, "big"))
 
     def default_payload_class(self, sdu: bytes) -> Any:
-        """Guess what an SDU is by its first octets; layers that the user binds come first."""
+        """Guess the layer of an SDU by its first octets; layers that the user binds come first."""
         if is_statistics(sdu):
             return EdgeStatistics
         encapsulation = encapsulation_of(sdu)
@@ -116,12 +116,12 @@ class AAL5(_Trailed):
 
     @property
     def crc_ok(self) -> bool:
-        """Whether the CRC-32, given or computed, is right (by I.363.5: Dynamips writes another one)."""
+        """True when the CRC-32, given or computed, is right (by I.363.5: Dynamips writes another CRC)."""
         octets = self.do_build()
         return crc32(octets[:-4]) == int.from_bytes(octets[-4:], "big")
 
     def verdict(self) -> str:
-        """What a receiver would find in the trailer."""
+        """A receiver's verdict on the trailer."""
         octets = self.do_build()
         told = checked("CRC-32", int.from_bytes(octets[-4:], "big"), crc32(octets[:-4]), 8)
         if is_dynamips_crc(octets):
@@ -141,7 +141,7 @@ class AAL5(_Trailed):
         return clone
 
     def __reduce__(self) -> Any:
-        # Not all versions of Scapy have a layer's own attributes pickled.
+        # Not all versions of Scapy pickle a layer's own attributes.
         make, arguments, state = super().__reduce__()
         return make, arguments, (state, [getattr(self, name) for name in _VC])
 
@@ -151,11 +151,11 @@ class AAL5(_Trailed):
         return super().__setstate__(state[0])
 
     def copy(self) -> Any:
-        """A deep copy, of the same VC."""
+        """Make a deep copy, of the same VC."""
         return self._of_the_same_vc(super().copy())
 
     def clone_with(self, payload: Any = None, **fields: Any) -> Any:
-        """A copy with other fields, of the same VC."""
+        """Make a copy with other fields, of the same VC."""
         return self._of_the_same_vc(super().clone_with(payload, **fields))
 
 

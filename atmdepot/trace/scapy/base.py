@@ -1,4 +1,4 @@
-"""What the Scapy layers share: how they sum up, where they are found, what becomes of too few octets."""
+"""Common parts of the Scapy layers: their summaries, their module, and the handling of too few octets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from scapy.config import conf
 
 
 class Summed:
-    """What a layer inherits before Scapy's `Packet`; no layer itself, as Scapy lists whatever inherits from that.
+    """A base of the layers, before Scapy's `Packet`; not a layer itself: Scapy lists every subclass of `Packet`.
 
-    A layer has its say in `summary()` whatever stands on it; Scapy would keep to the topmost that has one. And it is of
-    the module that users import it from: there pickles and Scapy's lists look for it.
+    A layer always appears in `summary()`, with any layer above it; Scapy would show only the topmost layer that has a
+    summary. A layer's module is the module that users import it from: pickles and Scapy's lists look for it there.
     """
 
     __slots__ = ()
@@ -25,18 +25,18 @@ class Summed:
         return 1, " / ".join(filter(None, (self.mysummary() or self.name, above))), needed
 
     def _words(self: Any, *names: str) -> str:
-        """Fields as `show()` has them."""
+        """Fields as `show()` prints them."""
         return " ".join(self.get_field(name).i2repr(self, self.getfieldval(name)) for name in names)
 
 
 def raw_below(size: int) -> Any:
-    """A layer's `dispatch_hook`: fewer octets than its own fields take stay Raw, where Scapy would raise."""
+    """Make a layer's `dispatch_hook`: octets too few for the layer's fields stay Raw, where Scapy would raise."""
     def dispatch_hook(cls: Any, _pkt: bytes = b"", *_args: Any, **_fields: Any) -> Any:
         return conf.raw_layer if _pkt and len(_pkt) < size else cls
     return classmethod(dispatch_hook)
 
 
 def checked(kind: str, written: int, computed: int, digits: int) -> str:
-    """A check that stands somewhere, and whether it is right."""
+    """A check field's value, and the verdict on it."""
     told = f"{kind} {written:0{digits}x}"
     return f"{told} right" if written == computed else f"{told} wrong, not {computed:0{digits}x}"

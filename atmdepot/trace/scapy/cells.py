@@ -1,4 +1,4 @@
-"""Scapy layers for cells and what OAM cells carry; see `scapy_layers`."""
+"""Scapy layers for cells and the payload of OAM cells; see `scapy_layers`."""
 
 # Scapy has no types that mypy could read here, so its classes are Any.
 # mypy: disallow-subclassing-any=False
@@ -37,8 +37,8 @@ class ATM(Summed, Packet):
     """A cell at a UNI (I.361 section 2.2).
 
     `hec` is computed when it is None. A payload of less than 48 octets is filled up with 0, or with 6A in an idle or
-    unassigned cell; a longer one does not build (ValueError): `cells` cuts it. `ATM()/AAL5()` and `ATM()/ATMOAM()` set
-    the PTI that goes with it: user_last, and oam_f5_end_to_end (user on the VCIs of F4, 3 and 4).
+    unassigned cell; a longer payload does not build (ValueError): `cells` cuts it. `ATM()/AAL5()` and `ATM()/ATMOAM()`
+    set the PTI that goes with it: user_last, and oam_f5_end_to_end (user on the VCIs of F4, 3 and 4).
     """
 
     name = "ATM"
@@ -49,7 +49,7 @@ class ATM(Summed, Packet):
         BitEnumField("pti", 0, 3, _PTI), BitField("clp", 0, 1), XByteField("hec", None)]
 
     def add_payload(self, payload: Any) -> None:
-        """Put `payload` on top; an OAM cell of F4 is told by its VCI, so its PTI stays."""
+        """Put `payload` on top; an OAM cell of F4 is marked by its VCI, and keeps its PTI."""
         super().add_payload(payload)
         if isinstance(self.payload, ATMOAM) and self.vci in _OAM_VCIS:
             self.overloaded_fields: dict[str, Any] = {}
@@ -63,7 +63,7 @@ class ATM(Summed, Packet):
         return header + payload.ljust(PAYLOAD_SIZE, bytes((UNUSED,)) if self._is_empty else b"\0")
 
     def extract_padding(self, octets: bytes) -> tuple[bytes, bytes]:
-        """What stands after 48 octets is not the cell's."""
+        """Split off the octets after the 48 of the payload: they are not the cell's."""
         return octets[:PAYLOAD_SIZE], octets[PAYLOAD_SIZE:]
 
     @property
@@ -72,12 +72,12 @@ class ATM(Summed, Packet):
 
     @property
     def hec_ok(self) -> bool:
-        """Whether the HEC, given or computed, is right."""
+        """True when the HEC, given or computed, is right."""
         octets = self.do_build()
         return bool(hec(octets[:4]) == octets[4])
 
     def verdict(self) -> str:
-        """What a receiver would find in the header and the size."""
+        """A receiver's verdict on the header and the size."""
         octets = self.do_build()
         told = checked("HEC", octets[4], hec(octets[:4]), 2)
         size = len(octets) - HEADER_SIZE
@@ -90,12 +90,12 @@ class ATM(Summed, Packet):
         return f"{self.name} {self.vpi}/{self.vci} {self._words('pti')}{' CLP 1' if self.clp else ''}"
 
     def hashret(self) -> bytes:
-        """What a cell and its answer have in common: the VC, and the tag of a loopback."""
+        """The key that a cell and its answer share: the VC, and the tag of a loopback."""
         tag = self.payload.hashret() if isinstance(self.payload, ATMOAM) else b""
         return bytes(self.vpi.to_bytes(2, "big") + self.vci.to_bytes(2, "big") + tag)
 
     def answers(self, other: Any) -> int:
-        """A user cell answers a user cell of its VC; of OAM cells, only a loopback that came back answers."""
+        """Tell if this cell answers `other`: a user cell of its VC; of OAM cells, only a loopback that came back."""
         if not isinstance(other, ATM) or (self.vpi, self.vci) != (other.vpi, other.vci):
             return 0
         oam = isinstance(self.payload, ATMOAM), isinstance(other.payload, ATMOAM)
@@ -113,7 +113,7 @@ class ATM_NNI(ATM):  # noqa: N801 - the standard's name
 
 
 def idle_cell() -> Any:
-    """The cell that fills a line with nothing to send (I.432.1): 0/0, CLP 1, 48 times 6A."""
+    """The cell that fills an idle line (I.432.1): 0/0, CLP 1, 48 times 6A."""
     return ATM(vpi=0, vci=0, clp=1) / Raw(bytes((UNUSED,)) * PAYLOAD_SIZE)
 
 
@@ -133,7 +133,7 @@ def _kind(packet: Any) -> tuple[int, int]:
 
 
 class _OctetsField(XStrFixedLenField):
-    """Octets of a fixed number; what is not given is 6A, as I.610 section 10.1 wants it of unused octets."""
+    """Octets of a fixed number; missing octets are filled with 6A (I.610 section 10.1 on unused octets)."""
 
     def i2m(self, pkt: Any, x: Any) -> bytes:
         return bytes(bytes_encode(x or b"").ljust(self.length_from(pkt), bytes((UNUSED,))))
@@ -147,10 +147,10 @@ class _OctetsField(XStrFixedLenField):
 class ATMOAM(Summed, Packet):
     """The 48 octets of an OAM cell, F4 or F5 (I.610 section 10).
 
-    Of fault management, AIS and RDI have `defect_type` and `defect_location`; a loopback cell has
-    `loopback_indication`, `correlation_tag`, `loopback_location_id` (all ones: the end point) and `source_id`, in the
-    layout 16/16/8. All other functions have their 45 octets in one piece, `function_specific`. Octets that are None
-    are 6A; `crc10` is computed when it is None.
+    In fault management, AIS and RDI have `defect_type` and `defect_location`; a loopback cell has
+    `loopback_indication`, `correlation_tag`, `loopback_location_id` (all bits 1: the end point) and `source_id`, in the
+    layout 16/16/8. All other functions have their 45 octets in one piece, `function_specific`. Octets that are None are
+    6A; `crc10` is computed when it is None.
     """
 
     name = "ATMOAM"
@@ -182,22 +182,22 @@ class ATMOAM(Summed, Packet):
         return octets + payload
 
     def extract_padding(self, octets: bytes) -> tuple[bytes, bytes]:
-        """Nothing is carried by an OAM cell."""
+        """Treat further octets as padding: an OAM cell carries no payload."""
         return b"", octets
 
     @property
     def crc_ok(self) -> bool:
-        """Whether the CRC-10, given or computed, is right."""
+        """True when the CRC-10, given or computed, is right."""
         octets = self.do_build()
         return int.from_bytes(octets[46:48], "big") & 0x3FF == _crc10_of(octets)
 
     def verdict(self) -> str:
-        """What a receiver would find."""
+        """A receiver's verdict on the CRC-10."""
         octets = self.do_build()
         return checked("CRC-10", int.from_bytes(octets[46:48], "big") & 0x3FF, _crc10_of(octets), 3)
 
     def mysummary(self) -> str:
-        """Type and function in words; what a loopback says."""
+        """Type and function in words; of a loopback also indication and tag."""
         told = f"{self.name} {self._words('type', 'function')}"
         if _kind(self) != _LOOPBACK:
             return told
@@ -208,7 +208,7 @@ class ATMOAM(Summed, Packet):
         return bytes(self.correlation_tag.to_bytes(4, "big")) if _kind(self) == _LOOPBACK else b""
 
     def answers(self, other: Any) -> int:
-        """A loopback that came back answers the one that went out with its tag."""
+        """True for a loopback that came back, with the tag of the loopback that went out."""
         return int(isinstance(other, ATMOAM) and _kind(self) == _kind(other) == _LOOPBACK
                    and self.correlation_tag == other.correlation_tag
                    and (self.loopback_indication & 1, other.loopback_indication & 1) == (0, 1))

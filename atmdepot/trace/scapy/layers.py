@@ -3,18 +3,18 @@
 ::
 
     ATM, ATM_NNI      a cell: header with HEC, 48 octets         I.361, I.432.1
-      ATMOAM          what an OAM cell carries, with CRC-10      I.610
+      ATMOAM          the payload of an OAM cell, with CRC-10    I.610
     ATMTrain          the cells of a UDP datagram (ATMTrain_NNI)
     AAL5              a CPCS-PDU, whose payload is its SDU       I.363.5
       IP, IPv6, LLC   as Scapy has them                          RFC 2684
       LLCBridged, VCBridged                                      RFC 2684 sections 5.2 and 6.2
-      EdgeStatistics                                             what edge nodes of this project report
+      EdgeStatistics                                             the report of this project's edge nodes
 
     cells(packet, vpi, vci)   cuts        reassemble(cells)   joins        verdict(packet)   checks
 
 Checks, lengths and pads are computed when they are None and kept when they are given. In dissection, octets that are
-too few for a layer stay `Raw`, and whatever was dissected builds to the same octets again. Importing this module
-changes no other layer's dissection: a UDP port carries cells once `bind_ports` says so.
+too few for a layer stay `Raw`, and every dissected packet builds to the same octets again. Importing this module
+changes no other layer's dissection: a UDP port carries cells only after `bind_ports`.
 
 Scapy is an extra: `pip install 'atmdepot[trace]'`.
 """

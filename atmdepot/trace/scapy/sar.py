@@ -1,4 +1,4 @@
-"""Segmentation and reassembly with Scapy's layers, and what a receiver would say of them; see `scapy_layers`."""
+"""Segmentation and reassembly with Scapy's layers, and a receiver's verdict; see `scapy_layers`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _FIRST_AAL5_VCI = 5
-"""Signalling's; below it stand empty cells, meta-signalling and OAM, none of which is AAL5 (I.361 table 2)."""
+"""Signalling's VCI; the VCIs below it are empty cells, meta-signalling and OAM: no AAL5 (I.361 table 2)."""
 
 
 def cells(packet: Any, vpi: int, vci: int, clp: int = 0, nni: bool = False) -> list[Any]:
@@ -44,15 +44,15 @@ def cells(packet: Any, vpi: int, vci: int, clp: int = 0, nni: bool = False) -> l
 def reassemble(items: Any, nni: bool = False) -> list[Any]:
     """Join cells into `AAL5` PDUs, each VC for itself.
 
-    A PDU ends with its last cell; what has none is left out, and so are OAM and empty cells and those whose HEC is
-    wrong. What came of a PDU that lost cells is there, and `verdict` tells.
+    A PDU ends with its last cell; a PDU without a last cell is left out. OAM cells, empty cells and cells with a wrong
+    HEC are left out, too. A PDU that lost cells is returned with its other cells, and `verdict` finds the fault.
 
     Args:
-        items: cells, trains, packets that hold them, whole cells as octets; one of them, or any iterable.
-        nni: cells given as octets are those of an NNI.
+        items: cells, trains, packets that hold them, or whole cells as octets; a single item, or any iterable.
+        nni: cells given as octets are NNI cells.
 
     Returns:
-        The PDUs in the order of their last cells; `vpi`, `vci`, `clp`, `efci` and `time` are those of the cells.
+        The PDUs in the order of their last cells; `vpi`, `vci`, `clp`, `efci` and `time` are from the cells.
 
     """
     begun: dict[tuple[int, int], list[tuple[CellHeader, bytes]]] = {}
@@ -88,7 +88,7 @@ def _cells_in(items: Iterable[Any], nni: bool) -> Iterator[tuple[Any, bytes, Int
 
 
 def verdict(packet: Any) -> list[str]:
-    """What a receiver would find in each cell, OAM payload and PDU of a packet: a line for each."""
+    """A receiver's verdict on each cell, OAM payload and PDU of a packet: a line for each."""
     told = []
     for layer in packet.iterpayloads():
         if isinstance(layer, ATM | ATMOAM | AAL5 | ATMTrain):

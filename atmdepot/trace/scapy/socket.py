@@ -16,10 +16,10 @@ from atmdepot.trace.scapy.trains import ATMTrain, ATMTrain_NNI
 
 
 class AtmUdpSocket(SuperSocket):
-    """One end of a UDP-emulated ATM link, for `sniff(opened_socket=...)`, `sendp(..., socket=...)` and `sr1`.
+    """An end of a UDP-emulated ATM link, for `sniff(opened_socket=...)`, `sendp(..., socket=...)` and `sr1`.
 
-    `recv` gives the cells one by one, however many a datagram had; datagrams of others than the peer are left out.
-    `send` sends what it is given, a cell or a train, as one datagram. Raises OSError when an address cannot be had.
+    `recv` gives single cells, also from a datagram of many cells; datagrams that are not from the peer are left out.
+    `send` sends a cell or a train as a single datagram. Raises OSError when an address is not available.
     """
 
     desc = "cells over UDP"
@@ -33,13 +33,13 @@ class AtmUdpSocket(SuperSocket):
         self.ins.bind(local)
 
     def send(self, packet: Any) -> int:
-        """Send one datagram; return its size."""
+        """Send a datagram; return its size."""
         sent = self.outs.sendto(bytes(packet), self.peer)
         packet.sent_time = time.time()
         return sent
 
     def recv(self, _size: int = 0, **_fields: Any) -> Any:
-        """Give the next cell, or None when what came was not the peer's."""
+        """Return the next cell, or None when the datagram was not the peer's."""
         if not self.waiting:
             octets, sender = self.ins.recvfrom(65_535)
             if sender[:2] == self.peer[:2]:
@@ -48,6 +48,6 @@ class AtmUdpSocket(SuperSocket):
 
     @staticmethod
     def select(sockets: list[Any], remain: float | None = None) -> list[Any]:
-        """Give the sockets with something to read; cells of a train that are still here count."""
+        """Return the sockets with data to read; cells of a train that wait here count."""
         held = [one for one in sockets if getattr(one, "waiting", None)]
         return held or list(SuperSocket.select(sockets, remain))

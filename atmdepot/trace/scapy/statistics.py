@@ -15,7 +15,7 @@ from atmdepot.wire.statistics import SIZE, VERSION, ServerState
 
 
 class EdgeStatistics(Summed, Packet):
-    """A report of an edge node; what a later version appends is its payload."""
+    """A report of an edge node; the fields that a later version appends are its payload."""
 
     name = "EdgeStatistics"
     dispatch_hook = raw_below(SIZE)

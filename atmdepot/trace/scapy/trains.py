@@ -18,31 +18,31 @@ from atmdepot.wire.cell import CELL_SIZE
 
 
 class _CellListField(PacketListField):
-    """Cells back to back; the last one may be cut short."""
+    """Cells back to back; the last cell may be cut short."""
 
     def getfield(self, pkt: Any, s: bytes) -> tuple[bytes, list[Any]]:
         return b"", [self.m2i(pkt, s[at:at + CELL_SIZE]) for at in range(0, len(s), CELL_SIZE)]
 
 
 class ATMTrain(Summed, Packet):
-    """The cells of one datagram, back to back: `ATMTrain(cells=[...])`."""
+    """The cells of a datagram, back to back: `ATMTrain(cells=[...])`."""
 
     name = "ATMTrain"
     match_subclass = True
     fields_desc: ClassVar[list[Any]] = [_CellListField("cells", [], ATM)]
 
     def verdict(self) -> str:
-        """Whether the octets are whole cells."""
+        """Count the whole cells, and the octets that are left over."""
         count, rest = divmod(len(self.do_build()), CELL_SIZE)
         return f"whole cells: {count}" + (f", and {phrase_text(rest, 'octets that are none')}" if rest else "")
 
     def mysummary(self) -> str:
-        """How many cells there are."""
+        """The number of cells."""
         return f"{self.name} of {len(self.cells)}"
 
 
 class ATMTrain_NNI(ATMTrain):  # noqa: N801 - the standard's name
-    """The same with cells of an NNI."""
+    """A train of NNI cells."""
 
     name = "ATMTrain NNI"
     fields_desc: ClassVar[list[Any]] = [_CellListField("cells", [], ATM_NNI)]
@@ -51,7 +51,7 @@ class ATMTrain_NNI(ATMTrain):  # noqa: N801 - the standard's name
 def bind_ports(*ports: int, nni: bool = False) -> None:
     """Have Scapy dissect UDP from and to these ports as trains of cells, until `unbind_ports`.
 
-    `UDP()/ATMTrain()` takes the last of them, so that Scapy's own default ports do not make it DNS.
+    `UDP()/ATMTrain()` takes the last of these ports: with Scapy's own default ports it would dissect as DNS.
     """
     train = ATMTrain_NNI if nni else ATMTrain
     for port in ports:

@@ -1,4 +1,4 @@
-"""The fields of items, in one table: the keys of `-o json` and `-o ndjson`, and what `-e FIELD` prints.
+"""The fields of items, in a table: the keys of `-o json` and `-o ndjson`, and the names for `-e FIELD`.
 
 Names are stable. A field has no value where it makes no sense for an item, or is not known.
 """
@@ -41,9 +41,9 @@ Getter = Callable[[Any], object]
 
 
 class Field(NamedTuple):
-    """A field: its name, its meaning, and for each kind of item that may have it how it is found.
+    """A field: its name, its meaning, and a getter for each kind of item that may have it.
 
-    `octets` tells one of the long ones, in hexadecimal, which are only given when they are asked for.
+    `octets` marks a long field in hexadecimal, which is only given on request.
     """
 
     name: str
@@ -56,7 +56,7 @@ class FieldError(AtmdepotError):
     """No field has this name."""
 
 
-# How a field is found.
+# Getters.
 
 def _of(getter: Getter, *kinds: type) -> dict[type, Getter]:
     return dict.fromkeys(kinds, getter)
@@ -67,7 +67,7 @@ def _attribute(name: str, *kinds: type) -> dict[type, Getter]:
 
 
 def _in(find: Callable[[Item], Any], *kinds: type) -> Callable[[Getter], dict[type, Getter]]:
-    """Getters of what is found inside an item, without a value where nothing is."""
+    """Make getters for the result of `find` in an item; no value without a result."""
     def getters(getter: Getter) -> dict[type, Getter]:
         def get(item: Item) -> object:
             found = find(item)
@@ -239,7 +239,7 @@ _GETTERS = {octets: {kind: _rows_of(kind, octets=octets) for kind in KINDS} for 
 
 
 def check_names(texts: Iterable[str]) -> list[str]:
-    """The names of fields in texts that hold one or several with commas between them; raise FieldError for others."""
+    """The names of fields in texts with commas between the names; raise FieldError for an unknown name."""
     names = [name.strip().lower() for text in texts for name in text.split(",")]
     for name in names:
         if name not in BY_NAME:
@@ -272,7 +272,7 @@ def row(item: Item, names: Sequence[str] | None = None, *, hex: bool = False) ->
 
 
 def values(item: Item, names: Sequence[str]) -> list[str]:
-    """The fields as texts, empty where there is no value; none has a tab or a line's end, so columns stay columns."""
+    """The fields as texts, empty without a value; tabs and line ends are replaced to keep the columns."""
     kind = type(item)
     return [_text(BY_NAME[name].getters[kind](item)) if kind in BY_NAME[name].getters else "" for name in names]
 

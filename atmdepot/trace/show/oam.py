@@ -28,7 +28,7 @@ def function_name(oam_type: int, function: int) -> str:
 
 
 def is_good(payload: bytes) -> bool:
-    """Whether the CRC-10 of an OAM cell's 48 octets is right."""
+    """True when the CRC-10 of an OAM cell's 48 octets is right."""
     try:
         OamPayload.unpack(payload)
     except ValueError:
@@ -37,7 +37,7 @@ def is_good(payload: bytes) -> bool:
 
 
 def oam_text(payload: bytes) -> str:
-    """What the 48 octets of an OAM cell say, and whether their CRC-10 is right."""
+    """The 48 octets of an OAM cell in words, with the verdict on their CRC-10."""
     oam = OamPayload(payload[0] >> 4, payload[0] & 15, payload[1:46])
     told = function_name(oam.type, oam.function)
     if oam.type == OamType.FAULT_MANAGEMENT:

@@ -1,17 +1,17 @@
-"""Texts out of captures and from other processes, made safe for a terminal and for columns."""
+"""Texts from captures and other processes, made safe for a terminal and for columns."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """The text with all that would do something to a terminal (control characters, line breaks) escaped."""
+    """Escape the characters of a text that would act on a terminal: control characters and line breaks."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def printable_in_place(text: str) -> str:
-    """A text of as many characters without any that move a cursor, colour, or end a line."""
+    """Replace the characters of a text that move a cursor, colour, or end a line; the number of characters stays."""
     if text.isprintable():
         return text
     return "".join(

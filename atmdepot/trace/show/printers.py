@@ -1,4 +1,4 @@
-"""How a trace is shown: as lines, as chosen fields, as JSON, or as statistics at the end."""
+"""Printers of a trace: lines, chosen fields, JSON, or statistics at the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RED, _YELLOW, _GREEN, _DIM, _PLAIN = "31", "33", "32", "2", ""
 
 
 class _Stream:
-    """Text to a stream, flushed after each item if that is wanted, else when nothing comes for a while."""
+    """Text to a stream, flushed after each item with `line_buffered`, else when no record comes for a while."""
 
     def __init__(self, out: TextIO, *, line_buffered: bool) -> None:
         self._out = out
@@ -36,20 +36,20 @@ class _Stream:
             self._out.flush()
 
     def flush(self) -> None:
-        """Let out what is held back."""
+        """Flush held text."""
         self._out.flush()
 
 
 class LineShower(_Stream):
-    """A line for each item, and what is asked for below it.
+    """A line for each item, with its tree and octets below it on request.
 
     Args:
         printer: makes the line.
         tree: gives the tree of an item (None: no trees).
-        hex_text: whether octets are shown, and if, whether as characters, too.
-        snap: at most so many octets of an item are shown (0: all).
-        color: whether lines are coloured.
-        line_buffered: whether every line goes out at once.
+        hex_text: None: no octets; False: octets in hexadecimal; True: also as characters.
+        snap: most octets of an item that are shown (0: all).
+        color: colour the lines.
+        line_buffered: write every line at once.
 
     """
 
@@ -75,7 +75,7 @@ class LineShower(_Stream):
         self.write(told)
 
     def close(self) -> None:
-        """Nothing comes at the end."""
+        """Write no end."""
 
 
 def _octets_of(item: Item) -> bytes:
@@ -106,11 +106,11 @@ class FieldShower(_Stream):
         self.write("\t".join(values(item, self._names)) + "\n")
 
     def close(self) -> None:
-        """Nothing comes at the end."""
+        """Write no end."""
 
 
 class JsonShower(_Stream):
-    """An object for each item: one a line, or with `array` all in one array."""
+    """A JSON object for each item: a line each, or with `array` all in an array."""
 
     def __init__(
         self, names: Sequence[str] | None, *, array: bool, with_octets: bool, line_buffered: bool = False,
@@ -136,7 +136,7 @@ class JsonShower(_Stream):
 
 
 class StatisticsShower:
-    """Nothing until the end; then tables of what passed, or the same as JSON."""
+    """Statistics: no output until the end; then tables of the traffic, or the same as JSON."""
 
     def __init__(self, output: str) -> None:
         self._output = output
@@ -151,11 +151,11 @@ class StatisticsShower:
         self._statistics.tally(run)
 
     def tables(self) -> dict[str, list[dict[str, object]]]:
-        """What was counted so far."""
+        """The counts up to now."""
         return self._statistics.tables()
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do not flush: the output comes at the end."""
 
     def close(self) -> None:
         """Print the tables."""

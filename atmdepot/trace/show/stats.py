@@ -1,6 +1,6 @@
-"""`--stats`: what a trace saw, by VC, by link, by drop reason, by server, and how many cells its PDUs had.
+"""`--stats`: the traffic of a trace, by VC, by link, by drop reason, by server, and the cell counts of its PDUs.
 
-Memory does not grow with the trace: beyond a number of VCs, links and so on, all others share one line, "others".
+Memory does not grow with the trace: beyond a number of VCs, links and so on, all further keys share the line "others".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TITLES = {"vcs": "VCs", "links": "links", "pdu_cells": "PDUs by cells", "drops"
 
 
 class VcKey(NamedTuple):
-    """A VC in one direction of a link, as one node sees it."""
+    """A VC in a direction of a link, as a node sees it."""
 
     node: str
     link: str
@@ -43,7 +43,7 @@ class VcKey(NamedTuple):
 
 
 class LinkKey(NamedTuple):
-    """One direction of a link, as one node sees it."""
+    """A direction of a link, as a node sees it."""
 
     node: str
     link: str
@@ -59,16 +59,16 @@ class DropKey(NamedTuple):
 
 
 class ServerKey(NamedTuple):
-    """A server, as one depot names it."""
+    """A server, as a depot names it."""
 
     node: str
     server: str
 
 
 class Rate:
-    """Cells and when: the mean rate, and the greatest number in one second of the clock.
+    """Cells and their times: the mean rate, and the greatest number in a second of the clock.
 
-    Where a PDU's cells do not come one by one, they all count when it ends.
+    Where a PDU's cells do not come singly, they all count when it ends.
     """
 
     __slots__ = ("_count", "_next", "cells", "first", "last", "peak")
@@ -86,7 +86,7 @@ class Rate:
             self.last = time
         elif time < self.first:
             self.first = time
-        # Nodes' records are merged as they come, so a time may lie a little behind: it counts for the present second.
+        # Nodes' records are merged as they come. A time may lie a little behind: it counts for the present second.
         if time >= self._next:
             self._next, self._count = time // _NS * _NS + _NS, 0
         self._count += cells
@@ -94,18 +94,18 @@ class Rate:
             self.peak = self._count
 
     def add_run(self, first: int, last: int, cells: int) -> None:
-        """Count cells that passed from a time to another of the same second."""
+        """Count cells that passed between two times of the same second."""
         self.add(first, cells)
         self.last = max(self.last, last)
 
     @property
     def mean(self) -> float:
-        """Cells a second from the first to the last; what took less than a second counts for one."""
+        """Cells a second between the first and the last; an interval below a second counts as a second."""
         return round(self.cells * _NS / max(self.last - self.first, _NS), 1)
 
 
 class Traffic:
-    """What passed on a VC, or on a link."""
+    """Counts of a VC, or of a link."""
 
     __slots__ = ("bad_crc", "clp1_pdus", "efci_pdus", "hec_bad", "hec_corrected", "name", "oam", "octets", "pdus",
                  "problems", "rate")
@@ -121,11 +121,11 @@ class Traffic:
         self.rate.add(cell.time, 1)
         self.oam += cell.is_oam
         self.hec_bad += cell.hec is HecVerdict.BAD
-        # A PDU counts those of its cells, which may not come one by one.
+        # A PDU counts the corrected HECs of its cells, which may not come singly.
         self.hec_corrected += cell.hec is HecVerdict.CORRECTED and not cell.position
 
     def pdu(self, pdu: Pdu) -> None:
-        """Count a PDU, and its cells, if they did not come one by one."""
+        """Count a PDU, and its cells, if they did not come singly."""
         if not (pdu.cells or pdu.counted):
             self.rate.add(pdu.time, pdu.count)
         self.pdus += 1
@@ -137,7 +137,7 @@ class Traffic:
         self.hec_corrected += pdu.hec_corrected
 
     def row(self) -> Row:
-        """The counts that VCs and links have alike."""
+        """The counts that VCs and links share."""
         return {
             "cells": self.rate.cells, "pdus": self.pdus, "octets": self.octets, "bad_crc": self.bad_crc,
             "problems": self.problems, "hec_corrected": self.hec_corrected, "efci_pdus": self.efci_pdus,
@@ -151,7 +151,7 @@ _V = TypeVar("_V")
 
 
 class Bounded(dict[_K, _V], Generic[_K, _V]):
-    """A value for each key, made when first asked for; keys beyond the bound share that of `others`."""
+    """A dict with a value for each key, made at first use; keys beyond the bound share the value of `others`."""
 
     def __init__(self, make: Callable[[], _V], others: _K, most: int) -> None:
         super().__init__()
@@ -167,9 +167,9 @@ class Bounded(dict[_K, _V], Generic[_K, _V]):
 
 
 class Statistics:
-    """Counts items; give it all that follow one another, cells and the PDUs that they make.
+    """Counts items; takes all items in order, both cells and the PDUs made of them.
 
-    A cell whose HEC is bad has no VC that could be believed, so it counts for its link only.
+    A cell with a bad HEC has no reliable VC, and counts for its link only.
     """
 
     def __init__(self, max_vcs: int = MAX_VCS, max_links: int = MAX_LINKS) -> None:
@@ -181,7 +181,7 @@ class Statistics:
         self._pdu_cells: Counter[int] = Counter()
 
     def tally(self, run: CellRun) -> None:
-        """Count cells, of which there is nothing more to know."""
+        """Count cells of a run, for which only number, VC and times are known."""
         self._vc(run, run.vpi, run.vci).rate.add_run(run.first, run.last, run.cells)
         self._links[run.node, run.link, run.direction].rate.add_run(run.first, run.last, run.cells)
 
@@ -245,7 +245,7 @@ def _by_cells(table: Bounded[_K, Traffic]) -> list[tuple[_K, Traffic]]:
 
 
 def _bucket(cells: int) -> int:
-    """1, 2, 3 and 4 cells stand alone, then twice as many go together: 5 to 8, 9 to 16, ...; named by their last."""
+    """The bucket of a PDU's cells, named by its greatest number: 1, 2, 3, 4, then 5 to 8, 9 to 16, and so on."""
     return cells if cells <= 4 else 1 << (cells - 1).bit_length()
 
 
@@ -254,7 +254,7 @@ def _bucket_text(bucket: int) -> str:
 
 
 def print_statistics(statistics: Statistics, console: Console) -> None:
-    """Print the tables that have rows, without the columns in which there is nothing."""
+    """Print the tables that have rows, without empty columns."""
     from atmdepot.tables import make_table
 
     for name, rows in statistics.tables().items():

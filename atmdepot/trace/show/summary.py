@@ -1,4 +1,4 @@
-"""What a trace says at its end, on standard error: what it saw, showed, wrote and missed."""
+"""The summary of a trace, on standard error: the items seen, shown, written and missed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _OF_LEVEL = {"cell": "cell", "pdu": "PDU", "session": "session change"}
 def summary(
     totals: Totals, level: str, losses: Sequence[str], written: str = "", *, shown: bool = True,
 ) -> list[str]:
-    """The lines of the summary.
+    """Make the lines of the summary.
 
     Args:
-        totals: what was counted.
-        level: what it was shown at; of other kinds only what was shown is told.
-        losses: sentences of the source's.
-        written: the writer's sentence, if there is one.
-        shown: whether lines were shown, or the filter only chose what was written.
+        totals: the counts.
+        level: the level of the trace; other kinds of items are counted only if they were shown.
+        losses: the source's sentences.
+        written: the writer's sentence, if there is a writer.
+        shown: True when lines were shown; False when the filter only chose the items written.
 
     """
     kinds = [kind for kind in totals.seen if totals.shown[kind] or _OF_LEVEL.get(level, kind) == kind]
@@ -48,5 +48,5 @@ def _some(shown: int, seen: int, kind: str) -> str:
 
 
 def kinds_text(counts: Counter[str]) -> str:
-    """`3 drops, 1 PDU`."""
+    """A list as `3 drops, 1 PDU`."""
     return ", ".join(count_text(count, kind) for kind, count in counts.items())

@@ -1,10 +1,10 @@
-"""What a trace shows as lines of text: one for a cell, a PDU, a drop, a session's change.
+"""Lines of text for a trace: a line for a cell, a PDU, a drop, a session's change.
 
 ::
 
-    time  link direction  VPI/VCI  what it is
+    time  link direction  VPI/VCI  item
 
-Captures and nodes may say anything; what could not be printed as it stands is escaped.
+Captures and nodes may send any text; characters that cannot be printed are escaped.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NS = 1_000_000_000
 
 
 class Stamp(IntEnum):
-    """How a line's time is printed: the number of `-t`s, as tcpdump counts them."""
+    """The format of a line's time: the number of `-t`s, as tcpdump counts them."""
 
     CLOCK = 0
     NONE = 1
@@ -56,7 +56,7 @@ class Stamp(IntEnum):
 
 
 class Clock:
-    """Prints the times of lines, one after the other."""
+    """Formats the times of successive lines."""
 
     def __init__(self, stamp: Stamp = Stamp.CLOCK) -> None:
         self._stamp = stamp
@@ -64,7 +64,7 @@ class Clock:
         self._before = 0
 
     def text(self, time_ns: int) -> str:
-        """A line's time and two spaces; nothing with Stamp.NONE."""
+        """A line's time and two spaces; empty with Stamp.NONE."""
         stamp = self._stamp
         if stamp is Stamp.CLOCK:
             return f"{_local(time_ns // _NS, '%H:%M:%S')}.{time_ns % _NS // 1000:06d}  "
@@ -89,7 +89,7 @@ def _decimal(ns: int) -> str:
 
 @lru_cache(maxsize=8)
 def _local(seconds: int, form: str) -> str:
-    """A time of the time zone here; seconds since 1970 for one that no calendar has, as a capture may claim it."""
+    """A time in the local time zone; seconds since 1970 for a time beyond the calendar, as a capture may claim it."""
     try:
         return time.strftime(form, time.localtime(seconds))
     except (OverflowError, OSError):
@@ -99,8 +99,8 @@ def _local(seconds: int, form: str) -> str:
 class LinePrinter:
     """Makes the line of an item.
 
-    `nodes` puts the node before the link, `names` the server and session after a PDU (from VC table and depot);
-    `quick` leaves out what a second look would be for.
+    `nodes` puts the node before the link; `names` puts the server and session after a PDU (from VC table and depot);
+    `quick` leaves out the details.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class LinePrinter:
         return f"{node} {told}" if node else told
 
     def _place(self, node: str, item: Cell | Pdu, vpi: int, vci: int) -> str:
-        """Node, link, direction and VC, under those of the lines before, as far as it is known how wide they are."""
+        """Node, link, direction and VC, aligned with the lines before by the greatest width up to now."""
         place = _place_text(node, item.link)
         self._width = max(self._width, len(place))
         return f"{place:<{self._width}}{_vc_text(item.direction, vpi, vci)}"
@@ -161,7 +161,7 @@ def _vc_text(direction: str, vpi: int, vci: int) -> str:
 # Cells.
 
 def cell_text(cell: Cell) -> str:
-    """A cell's header and its place in its PDU, or what an OAM cell says."""
+    """A cell's header and its place in its PDU, or an OAM cell's contents."""
     return f"{_header_text(cell.header, cell.octets[4], cell.hec)}  {_position_text(cell)}".rstrip()
 
 
@@ -172,7 +172,7 @@ def _header_text(header: CellHeader, hec: int, verdict: HecVerdict) -> str:
 
 
 def kind_text(header: CellHeader) -> str:
-    """What kind of cell a header is of, in words: its PTI, and the VCIs that have a meaning of their own (I.361)."""
+    """The kind of cell in words, by its header: its PTI, and the VCIs with a meaning of their own (I.361)."""
     if header.is_idle:
         return "idle" if header.clp else "unassigned"
     if not header.pti & 4:
@@ -206,7 +206,7 @@ def _is_good(pdu: Pdu) -> bool:
 
 
 def _verdict_text(pdu: Pdu) -> str:
-    """Length, pad and CRC; or why a receiver drops it."""
+    """Length, pad and CRC; or the reason for which a receiver drops it."""
     if pdu.unfinished:
         return f"no last cell: {pdu.problem or 'the trace ended before'}"
     if pdu.headless:
@@ -229,7 +229,7 @@ def _verdict_text(pdu: Pdu) -> str:
 
 
 def _begins_well(pdu: Pdu) -> bool:
-    """Whether its first octets are those of an SDU of its VC's encapsulation, or of any where that is not known."""
+    """True when the first octets begin an SDU of the VC's encapsulation, or of any if the VC's is not known."""
     found = encapsulation_of(pdu.octets)
     return found is not None and pdu.name.encapsulation in (None, found)
 
@@ -257,7 +257,7 @@ def _carried_text(pdu: Pdu, *, quick: bool) -> str:
 
 
 def _other_text(carried: Carried, *, quick: bool) -> str:
-    """What carries no IP packet."""
+    """Text of an SDU that carries no IP packet."""
     octets = carried.octets
     if carried.ethertype == ETHERTYPE_ARP:
         return f"ARP, {count_text(len(octets), 'octet')}"
@@ -283,7 +283,7 @@ def _statistics_text(octets: bytes) -> str:
 
 
 def packet_text(packet: Packet, octets: bytes = b"") -> str:
-    """An IP packet: who to whom, what TCP says, and, where its `octets` are given, how its data begin."""
+    """An IP packet: its ends, its TCP fields, and, with its `octets`, the beginning of its data."""
     source = endpoint(packet.source, packet.source_port or None)
     ends = f"{source} > {endpoint(packet.destination, packet.destination_port or None)}"
     protocol = _PROTOCOLS.get(packet.protocol, f"protocol {packet.protocol}")
@@ -308,10 +308,10 @@ def _quote(octets: bytes) -> str:
     return f"  \"{line.decode()}\""
 
 
-# What a node tells.
+# Events of a node.
 
 def drop_text(drop: Drop, *, quick: bool = False) -> str:
-    """How many were dropped, why, and what it was; and what the reason means."""
+    """Number, unit, reason and beginning of a drop, and the meaning of the reason."""
     place = f"{drop.link} " if drop.link else ""
     vc = f"{drop.vc[0]}/{drop.vc[1]} " if drop.vc else ""
     reason = next((known for known in DropReason if known == drop.reason), None)
@@ -338,7 +338,7 @@ def _beginning_text(octets: bytes) -> str:
 
 
 def session_text(change: SessionChange) -> str:
-    """What happened to a session."""
+    """A change of a session."""
     why = f" ({change.why})" if change.why else ""
     server = f" at {change.server}" if change.server else ""
     ends = f"{change.protocol} {change.client} > {change.service}{server}"
@@ -349,7 +349,7 @@ def session_text(change: SessionChange) -> str:
 
 
 def missed_text(missed: Missed) -> str:
-    """What the trace was too slow for."""
+    """The counts of the items that the trace was too slow for."""
     parts = [count_text(count, unit) for count, unit in (
         (missed.cells, "cell"), (missed.drops, "drop"), (missed.sessions, "session change")) if count]
     return f"MISSED {', '.join(parts) or 'nothing'}: this trace was slower than the node"

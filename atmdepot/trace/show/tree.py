@@ -1,7 +1,7 @@
-"""Trees of what a trace shows (`-v`): every field of a cell, a PDU and the packet in it, by its standard's name.
+"""Trees of a trace's items (`-v`): every field of a cell, a PDU and the packet in it, by its standard's name.
 
-They are read off the declared layouts (`wire/layouts.py`, `wire/ip_layouts.py`), and what those do not reach, such as
-HTTP, ICMP or DNS, off Scapy's layers where Scapy is installed (the extra `trace`). Both are slow; nothing else of a
+The declared layouts (`wire/layouts.py`, `wire/ip_layouts.py`) give the fields. Protocols beyond the layouts, e.g. HTTP,
+ICMP or DNS, are read by Scapy's layers if Scapy is installed (the extra `trace`). Both are slow; no other part of a
 trace uses them.
 """
 
@@ -34,7 +34,7 @@ _LONGEST_BYTES = 24
 _CRC10_BITS = 10
 _HEXADECIMAL = {"dsap": 2, "ssap": 2, "control": 2, "oui": 6, "ethertype": 4, "pid": 4, "header_checksum": 4,
                 "checksum": 4, "defect_type": 2, "correlation_tag": 8, "security_parameters_index": 8}
-"""Fields that people know in hexadecimal, and their digits."""
+"""Fields usually read in hexadecimal, and their digits."""
 _ENCAPSULATIONS: dict[str, tuple[str, Any]] = {
     Encapsulation.LLC: ("LLC/SNAP", layouts.LLC_ROUTED),
     Encapsulation.LLC_BRIDGED: ("LLC/SNAP", layouts.LLC_BRIDGED),
@@ -43,7 +43,7 @@ _INNER: dict[int, tuple[str, Any]] = {PROTOCOL_TCP: ("TCP", ip_layouts.TCP), PRO
 
 
 def tree_text(item: Item, *, cells: bool = False) -> str:
-    """The tree of an item, each line indented; with `cells` also of every cell of a PDU. Empty for what has none."""
+    """The tree of an item, each line indented; with `cells` also of every cell of a PDU. Empty without a tree."""
     return "\n".join(_INDENT + printable(line) for line in _lines(item, cells))
 
 
@@ -70,7 +70,7 @@ def _cell_lines(cell: Cell) -> Iterator[str]:
 
 
 def _oam_lines(payload: int) -> Iterator[str]:
-    """The 384 bits of an OAM payload; the last 10 are the CRC-10, which covers all before them."""
+    """The 384 bits of an OAM payload; the last 10 are the CRC-10, which covers all bits before them."""
     covered, written = payload >> _CRC10_BITS, payload & (1 << _CRC10_BITS) - 1
     computed = layouts.crc10(covered.to_bytes(PAYLOAD_SIZE - 1, "big"))
     mended = (covered << _CRC10_BITS | computed).to_bytes(PAYLOAD_SIZE, "big")
@@ -134,7 +134,7 @@ def _cpcs_lines(pdu: Pdu) -> Iterator[str]:
     if pdu.pad >= 0:
         yield from _parsed(layouts.CPCS_PDU, octets[:-4] + computed.to_bytes(4, "big"), 1, {"crc": check})
         return
-    # Nobody can tell SDU and pad apart by a Length that does not fit; the rest stands where it always does.
+    # With a Length that does not fit, SDU and pad cannot be told apart; the other fields are at their fixed places.
     fields = {"sdu and pad": _value("", octets[:-TRAILER_SIZE]), "cpcs uu": octets[-8], "cpi": octets[-7],
               "length": f"{pdu.length} (bad: it does not fit {len(octets)} octets)", "crc": check}
     for name, value in fields.items():
@@ -153,7 +153,7 @@ def _packet_lines(octets: bytes, packet: Packet) -> Iterator[str]:
 
 
 def _parsed(layout: Any, octets: bytes, depth: int, instead: dict[str, str] | None = None) -> Iterator[str]:
-    """A layout's fields, a line each; `instead` has the texts of some."""
+    """A layout's fields, a line each; `instead` has the texts of some fields."""
     try:
         values = layout.parse(octets)
     except ConstructError as error:
@@ -200,11 +200,11 @@ def _value(name: str, value: Any) -> str:
     return f"{value} ({number})" if isinstance(value, EnumIntegerString) else number
 
 
-# What the layouts do not reach.
+# Protocols beyond the layouts.
 
 @lru_cache(maxsize=1)
 def _scapy() -> Any:
-    """Scapy's IP layers, with HTTP's beside them; None where Scapy is not installed."""
+    """Scapy's IP layers, with HTTP loaded beside them; None if Scapy is not installed."""
     try:
         import scapy.layers.dns
         import scapy.layers.http  # noqa: F401
@@ -230,7 +230,7 @@ def _scapy_lines(octets: bytes, version: int) -> Iterator[str]:
 
 
 def _layers_above(packet: Any) -> Iterator[Any]:
-    """The layers above IP, TCP and UDP, which the layouts have, and above them what is more than raw octets."""
+    """The layers that the declared layouts lack; raw octets are left out."""
     layer = packet
     while layer:
         if type(layer).__name__ not in ("IP", "IPv6", "TCP", "UDP", "Raw", "Padding", "HTTP"):
@@ -242,6 +242,6 @@ def _scapy_fields(layer: Any) -> list[str]:
     lines = []
     for field in layer.fields_desc:
         value = layer.fields.get(field.name)
-        if value not in (None, b"", []):  # what is None was not there
+        if value not in (None, b"", []):  # a field that is None was not in the packet
             lines.append(f"{_INDENT}{field.name}: {field.i2repr(layer, value)}")
     return lines

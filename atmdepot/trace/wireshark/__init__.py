@@ -1,4 +1,4 @@
-"""The Wireshark dissector for UDP links (`atmdepot.lua`, beside this file), and its way to where Wireshark looks."""
+"""The Wireshark dissector for UDP links (`atmdepot.lua`, beside this file), and its installation."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from atmdepot.errors import AtmdepotError, EnvironmentLacks
 
 FILE_NAME = "atmdepot.lua"
 _MARK = b"-- atmdepot dissector for Wireshark"
-"""How our file begins, in every version: what begins otherwise is somebody else's."""
+"""The beginning of our file, in every version; a file that begins otherwise is not ours."""
 _FOLDER = "Personal Lua Plugins:"
 
 
 def install(directory: Path | None = None) -> Path:
-    """Put the dissector where Wireshark and tshark load it at their next start; an older one of ours is replaced.
+    """Put the dissector where Wireshark and tshark load it at their next start; replace an older version of ours.
 
     Args:
         directory: the plugin folder; by default this user's, so root's under sudo.
 
     Returns:
-        The file, which is there now.
+        The installed file.
 
     Raises:
-        AtmdepotError: when a file of that name is there that is not ours; it is left alone.
+        AtmdepotError: when a file of that name is not ours; it is left alone.
         EnvironmentLacks: when the file cannot be written.
 
     """
@@ -38,7 +38,7 @@ def install(directory: Path | None = None) -> Path:
             raise AtmdepotError(f"{target} is not atmdepot's: move it elsewhere, then install again")
         if there != dissector:
             target.parent.mkdir(parents=True, exist_ok=True)
-            # Wireshark may start at any moment, and loads what ends in .lua.
+            # Wireshark may start at any moment, and loads files that end in .lua.
             new = target.with_suffix(".new")
             new.write_bytes(dissector)
             new.replace(target)
@@ -49,9 +49,9 @@ def install(directory: Path | None = None) -> Path:
 
 
 def plugin_folder() -> Path:
-    """This user's folder of Lua plugins: what tshark or Wireshark say, or without them where both look by default."""
+    """This user's folder of Lua plugins: by tshark or Wireshark, or without them the default folder of both."""
     for program in ("tshark", "wireshark"):
-        # One that is broken, or built without Lua, says nothing; there may be another.
+        # A broken program, or a program without Lua, prints no folder; the other program may.
         with suppress(OSError, subprocess.SubprocessError):
             if shutil.which(program) and (folder := _folder_of(program)):
                 return Path(folder)

@@ -149,6 +149,7 @@ class Follower:
         """Return the items that a record makes; a Remark makes no item."""
         items: list[Item | CellRun] = []
         if self._counts and not isinstance(record, Remark):
+            # The counts of the second before go first, to keep the order.
             items = self._end_second(record.time)
         if isinstance(record, Cells):
             self._expire(record.time, items)
@@ -159,6 +160,7 @@ class Follower:
         elif isinstance(record, SessionChange):
             if self._sessions is not None:
                 self._sessions.change(record)
+            # Sessions opened before the trace give names, but are no change to show.
             if record.event != "known":
                 items.append(record)
         elif not isinstance(record, tuple):
@@ -180,6 +182,7 @@ class Follower:
         self._headless_until[missed.node] = missed.time + self._timeout
         cut = [assembly for assembly, direction in self._partial.items() if direction.place.node == missed.node]
         items += [self._give_up(assembly, None) for assembly in cut]
+        # The assemblies of new directions are `first` again, as `excuse` needs them.
         for place in [place for place in self._directions if place[0] == missed.node]:
             del self._directions[place]
         self._count_held()
@@ -203,23 +206,28 @@ class Follower:
         at, end = 0, len(octets) - CELL_SIZE
         while at <= end:
             header = octets[at:at + HEADER_SIZE]
+            # A record's error flag overrides a header that was good before.
             known = headers.get(header) if mark is not HecMark.BAD else None
             is_met = known is not None
             if known is None:
                 known = self._look_up(direction, header, mark)
             elif receiver.mode is HecMode.DETECTION:
+                # A good header ends detection mode (I.432.1 figure 3).
                 receiver.mode = HecMode.CORRECTION
             assembly = known.assembly
             done = 1
             if assembly is None:
+                # Idle cells are of use only to a trace that shows or counts cells.
                 if self._cells or self._counts or not known.fields.is_idle:
                     name = self.book.of(record.link, known.fields.vpi, known.fields.vci)
                     items.append(_cell(direction, known, name, octets[at:at + CELL_SIZE], time, mark))
             elif is_met and not known.last and not self._cells:
+                # A run of equal headers is added in a single step, for speed.
                 done = self._add_run(direction, assembly, known, octets, at, header, time, items)
             else:
                 self._add(direction, assembly, known, octets, at, time, mark, items)
             at += done * CELL_SIZE
+            # For a corrected cell `_add` has given an item, which counts it.
             if self._counts and assembly is not None and known.hec is not HecVerdict.CORRECTED:
                 run = self._runs.get(assembly)
                 if run is None:
@@ -282,6 +290,7 @@ class Follower:
         fields = CellHeader.unpack(good, direction.interface)
         verdict = HecVerdict.GOOD if good == header else HecVerdict.CORRECTED
         known = _Known(fields, verdict, self._assembly(direction, fields.vpi, fields.vci) if _is_aal5(fields) else None)
+        # A corrected header depends on the receiver's mode: it is judged each time.
         if verdict is HecVerdict.GOOD:
             direction.known[header] = known
             self._held += 1
@@ -315,6 +324,7 @@ class Follower:
         if not parts:
             assembly.begun = time
             assembly.clp = assembly.corrected = 0
+            # A PDU of a single cell never waits.
             if not known.last:
                 self._partial[assembly] = direction
         parts.append(octets[at + HEADER_SIZE:at + CELL_SIZE])
@@ -371,6 +381,7 @@ class Follower:
         assembly.begun = time
 
     def _finish(self, direction: _Direction, assembly: _Assembly, known: _Known, time: int) -> Pdu:
+        # The last cell never counted as waiting.
         self._waiting -= len(assembly.parts) - 1
         pdu = _pdu_of(direction, assembly, time, congested=known.fields.congested)
         pdu.counted = self._counts

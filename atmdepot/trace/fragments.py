@@ -100,6 +100,7 @@ class FragmentJoiner:
         if at and packet.fragments[at - 1] == fragment:
             self.lost += 1  # a copy of the same fragment
             return None
+        # All fragments but the last are multiples of 8 octets (RFC 791).
         if not packet.fits(fragment, at) or (fragment.more and fragment.length % 8):
             self._give_up(key, 1)
             return None

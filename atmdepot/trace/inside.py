@@ -103,6 +103,7 @@ def packet_from_beginning(octets: bytes) -> Packet | None:
     if missing <= 0:
         return packet
     packet.total_length = total
+    # The data's length was computed from the cut packet.
     if packet.tcp is not None:
         packet.tcp.length += missing
     return packet

@@ -226,6 +226,7 @@ Item = Cell | Pdu | Drop | SessionChange | Missed
 
 
 def _carried(sdu: bytes, name: VcName) -> Carried:
+    # The magic of statistics decides only if no table names the VC.
     if name.role == "management" or (name is UNNAMED and is_statistics(sdu)):
         return Carried("statistics", sdu, problem="statistics of an edge node")
     encapsulation = name.encapsulation or encapsulation_of(sdu)
@@ -252,6 +253,7 @@ def _carried_in_frame(encapsulation: Encapsulation, frame: bytes) -> Carried:
         return Carried(encapsulation, frame, problem="a bridged Ethernet frame")
     ethertype, octets = found
     total = total_length(octets)
+    # A total length below a header's is left to `analyse`, which rejects it.
     octets = octets[:total] if total >= _LEAST_IP else octets
     try:
         return Carried(encapsulation, octets, analyse(octets), ethertype, frame=frame)
@@ -299,6 +301,7 @@ def encapsulation_of(sdu: bytes) -> Encapsulation | None:
         return Encapsulation.LLC
     if sdu.startswith((LLC_BRIDGED_ETHERNET, LLC_BRIDGED_ETHERNET_WITH_FCS)):
         return Encapsulation.LLC_BRIDGED
+    # IPv4 with a header of 5 to 15 words, or IPv6.
     if sdu[:1] and (0x45 <= sdu[0] <= 0x4F or sdu[0] >> 4 == 6):
         return Encapsulation.VC_MUX
     if sdu.startswith(VC_BRIDGED_ETHERNET) and len(sdu) >= 16:

@@ -67,6 +67,7 @@ _RECORDS = msgspec.msgpack.Decoder(list[Told])
 def give_way() -> None:
     """Give this process the lowest priority: reading a trace must not take the processor from the traced nodes."""
     with contextlib.suppress(OSError):
+        # nice(0) reads the present value; nice() adds to it.
         os.nice(_LOWEST_PRIORITY - os.nice(0))
 
 
@@ -322,6 +323,7 @@ class LiveSource:
                         self._add(record)
                     yield record
                 return
+            # After `stop` the end is expected.
             if self._deadline is None:
                 yield Remark(f"{node}: the daemon has ended")
         self._order.end(node)

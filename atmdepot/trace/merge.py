@@ -66,6 +66,7 @@ class Merger:
         gone = self.rest() if before is not None and told.time < before else []
         self._upto[told.node] = told.time
         if not isinstance(told, Watermark):
+            # The number of arrival orders records of equal times, and the heap never compares records.
             heapq.heappush(self._held, (told.time, next(self._arrived), told))
             self._octets += _octets_of(told)
         while len(self._held) > _MAX_HELD or self._octets > _MAX_OCTETS:
@@ -80,6 +81,7 @@ class Merger:
         """Return the records whose turn it is."""
         waited_for = [upto for node, upto in self._upto.items() if node not in self._silent]
         told = [upto for upto in waited_for if upto is not None]
+        # A node without a record yet may still send the oldest.
         return self._until(min(told, default=math.inf)) if len(told) == len(waited_for) else []
 
     def rest(self) -> list[Record]:

@@ -58,6 +58,7 @@ class Notes:
 
     def take(self) -> list[SourceRecord]:
         """Return the pending records, and clear them."""
+        # The list stays the same object: sources keep a reference to it.
         taken = self.pending[:]
         self.pending.clear()
         return taken

@@ -110,6 +110,7 @@ def _capture(choice: Choice) -> Iterator[Opened]:
     assert choice.read is not None
     book = _book(choice)
     with open_capture(choice.read, ports=choice.ports, names=names_of(book.addresses, book.keys)) as source:
+        # `source.stop` waits for the next record, which a pipe may never give.
         stop = _give_up_reading if str(choice.read) == "-" else source.stop
         yield Opened(source, _follower(choice, book, CaptureSessions()), book, stop,
                      losses=lambda: _capture_losses(source), nodes=0)
@@ -181,6 +182,7 @@ def _sockets(choice: Choice) -> tuple[dict[Path, Collection[str]], list[str]]:
                                 f"`atmdepot trace -D` lists all places{_hint([node])}")
     chosen = {path: set() if everywhere or "" in wanted[node] else wanted[node]
               for node, path in sockets.items() if everywhere or node in wanted}
+    # A node asked for by name must answer; of `any`, silent nodes are left out.
     silent = {path for path in chosen if path.stem not in wanted and not is_answered(path)}
     answering = {path: links for path, links in chosen.items() if path not in silent}
     return _narrowed(answering, choice.links), sorted(path.stem for path in silent)
@@ -215,6 +217,7 @@ def _tables_of(source: LiveSource) -> list[Network]:
     """The VC tables of the traced nodes, as far as they can be read from here."""
     networks = []
     for path in {told.table for told in source.nodes.values() if told.table}:
+        # Without its table, a trace only lacks names.
         with contextlib.suppress(AtmdepotError):
             networks.append(load(path))
     return networks

@@ -38,7 +38,7 @@ class Shower(Protocol):
         """Flush held output: no record came for a while."""
 
     def close(self) -> None:
-        """Show the end."""
+        """Show the output that comes at the end."""
 
 
 @dataclass
@@ -111,6 +111,7 @@ class Tracer:
                 self._take(record)
             if self._stopped:
                 break
+            # An idle network gives no record that could end the trace.
             if until and self._end is not None and time.monotonic_ns() > until:
                 self._end()
                 until = 0

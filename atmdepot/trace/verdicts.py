@@ -20,6 +20,7 @@ def is_the_same(pdu: Pdu, octets: bytes, missing: int) -> bool:
     """True when octets are a PDU's, with `missing` more octets cut off; the CRC may have been replaced."""
     if len(octets) + missing != len(pdu.octets):
         return False
+    # The CRC in the last 4 octets may have been replaced.
     compared = min(len(octets), len(pdu.octets) - 4)
     return octets[:compared] == pdu.octets[:compared]
 
@@ -30,6 +31,7 @@ def judge(pdu: Pdu, mode: CrcMode | None) -> None:
     if len(octets) >= 8:
         pdu.length = int.from_bytes(octets[-6:-4], "big")
     pdu.crc = _crc_of(octets, mode)
+    # The CRC was judged above: the parser checks a bad CRC again only to give its error.
     rule = CrcMode.IGNORE if pdu.crc is not CrcVerdict.BAD or mode is CrcMode.IGNORE else CrcMode.STRICT
     try:
         pdu.sdu = parse_cpcs_pdu(octets, crc=rule).sdu
@@ -70,5 +72,6 @@ def expected_cells(payload: bytes, encapsulation: Encapsulation | None) -> int:
         length = int.from_bytes(packet[2:4], "big")
     else:
         return 0
+    # The first cell begins with the encapsulation's header, before the packet.
     sdu = len(payload) - len(packet) + length
     return cells_needed(sdu) if length >= _LEAST_IP and sdu <= MAX_SDU else 0

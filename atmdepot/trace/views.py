@@ -33,6 +33,7 @@ class Views:
         nodes = self._nodes.get(item.link)
         if nodes is None:
             if len(self._nodes) >= _MAX_LINKS:
+                # The memory is bounded; each link is learned again from its items.
                 self._nodes.clear()
             nodes = self._nodes[item.link] = set()
         nodes.add(item.node)

@@ -107,6 +107,7 @@ class PcapngContainer:
 
     def begin(self) -> bytes:
         """A section header that names machine, system and program."""
+        # A file is a section of its own: interfaces are numbered and counted from 0.
         self._numbers, self._received, self._missed = {}, {}, {}
         system = f"{platform.system()} {platform.release()}"
         options = [(_OPTION_HARDWARE, platform.machine().encode()), (_OPTION_SYSTEM, system.encode()),
@@ -164,6 +165,7 @@ def _options(options: Iterable[tuple[int, bytes]]) -> bytes:
     return b"".join(parts) + _OPTION.pack(0, 0)
 
 
+# The same few options recur on thousands of packets.
 @lru_cache(maxsize=64)
 def _packet_options(direction: str, comment: str) -> bytes:
     flags = OPTION_FLAGS, _WORD.pack(_FLAGS.get(direction, 0))

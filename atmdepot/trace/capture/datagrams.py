@@ -51,11 +51,13 @@ def datagram_of_fragments(joined: Joined) -> Datagram:
     """Return the datagram in a reassembled packet; raise NoCells when it holds no datagram, or lacks its headers."""
     protocol, udp_at = joined.protocol, 0
     octets = joined.octets
+    # `joined` begins behind the IP header: further extension headers are a part of its octets.
     while protocol in _EXTENSIONS and udp_at + 2 <= len(octets):
         protocol, udp_at = octets[udp_at], udp_at + (octets[udp_at + 1] + 1) * 8
     if protocol != PROTOCOL_UDP:
         raise NoCells("packets that are not UDP")
     addresses, ports, payload, length = _datagram(joined.addresses, octets, 0, udp_at, len(octets))
+    # A UDP length beyond the packet would count octets of no fragment as missing.
     if length > joined.length - udp_at - _HEADER_SIZE:
         raise NoCells(DAMAGED)
     return addresses, ports, payload, length
@@ -89,6 +91,7 @@ def _addresses_and_place(octets: bytes, at: int) -> tuple[bytes, int, int]:
         protocol, addresses = octets[at + 9], octets[at + 12:at + 20]
         # A total length of zero is left for the network device to fill in (segmentation offload).
         end = at + (int.from_bytes(octets[at + 2:at + 4], "big") or len(octets))
+        # More fragments to come, or an offset: the packet is not whole.
         if protocol == PROTOCOL_UDP and (octets[at + 6] & 0x3F or octets[at + 7]):
             word = int.from_bytes(octets[at + 6:at + 8], "big")
             raise IsFragment(_fragment(octets, addresses, octets[at + 4:at + 6], protocol, (word & 0x1FFF) * 8,
@@ -124,6 +127,7 @@ def _skip_extensions(octets: bytes, at: int, addresses: bytes, end: int) -> tupl
         if word & 0xFFF9:  # an atomic fragment (offset 0, no more to come) is a whole packet
             raise IsFragment(_fragment(octets, addresses, octets[place + 4:place + 8], octets[place], word & 0xFFF8,
                                        bool(word & 1), place + 8, end))
+    # Header chains that the loop above cannot walk are left to the full parser.
     try:
         view = Ipv6View(octets[at:])
     except MalformedPacket:

@@ -100,6 +100,7 @@ class ErfDecoder:
         if len(octets) == _CELL_RECORD.size:
             stamp, kind, flags, lengths, header, payload = _CELL_RECORD.unpack(octets)
             if kind == _TYPE_ATM and lengths == _CELL_LENGTHS:
+                # Flags without meaning here are cleared: the cache then has few entries.
                 flags &= _KNOWN_FLAGS
                 link, way, mark = self._said.get(flags) or self._say(flags)
                 return CapturedCells((stamp * _NS + _HALF) >> 32, link, direction or way,
@@ -109,6 +110,7 @@ class ErfDecoder:
     def _decode(self, octets: bytes, missing: int, direction: str) -> SourceRecord | None:
         if len(octets) >= ERF_HEADER_SIZE:
             kind = octets[8] & ~_EXTENDED
+            # Lost records count even if this record's type is not read.
             self._count_lost(_LENGTHS.unpack_from(octets, _HEADER.size)[1])
             if kind not in _CELL_TYPES and kind not in _PDU_TYPES:
                 self._notes.once(f"ERF records of type {kind}",

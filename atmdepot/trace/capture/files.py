@@ -117,6 +117,7 @@ class FileSource:
                 yield record
             if self._stopped:
                 break
+        # Datagrams that still wait for a proof are counted before the last remarks.
         self._udp.finish()
         yield from self._notes.take()
 
@@ -161,6 +162,7 @@ class FileSource:
         octets.want(len(PCAPNG_MAGIC))
         if octets.data.startswith(PCAPNG_MAGIC, octets.at):
             return PcapngReader(octets, self._notes, self._decoder)
+        # A file that cannot be read at all is reported before any guess at its format.
         if octets.broken:
             raise CaptureError(f"{self.name}: it cannot be read: {octets.broken}")
         if looks_like_erf(octets):
@@ -179,7 +181,9 @@ class FileSource:
             self._notes.tell(f"{self.name}: the link type {link_type_text(link_type)} is {READ_AS[link_type]}")
         if kind is not None:
             if name.endswith(_NO_NAMES):
+                # The ERF decoder adds the port's number to the default name.
                 name, number = "", 0
+            # NODE:LINK, as `PcapngContainer` names interfaces.
             node, _, link = name.partition(":") if ":" in name else ("", "", name)
             return kind(self._notes, node, link or (f"{DEFAULT_LINK}{number}" if number else DEFAULT_LINK)).decode
         if link_type in IP_LINK_TYPES:

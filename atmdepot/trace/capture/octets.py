@@ -52,6 +52,7 @@ class OctetReader:
         """
         if self.left >= count:
             return True
+        # Parts are collected in a list, and joined once for a record of many blocks.
         parts = [self.data[self.at:]]
         there = len(parts[0])
         while there < count and (more := self._more()):
@@ -74,6 +75,7 @@ class OctetReader:
     def unpack(self) -> None:
         """Unpack the octets that follow if they begin with gzip's magic."""
         if self.want(len(GZIP_MAGIC)) and self.data.startswith(GZIP_MAGIC, self.at):
+            # The octets at hand already belong to the gzip file.
             self._read = _Gunzip(self._read, self.data[self.at:]).read
             self.data, self.at, self._base, self.unpacked = b"", 0, 0, True
 
@@ -118,5 +120,6 @@ class _Gunzip:
     def _next_block(self) -> bool:
         self._waiting = self._read(BLOCK)
         if not self._waiting and self._begun:
+            # The file ended within a member.
             raise EOFError
         return bool(self._waiting)

@@ -54,6 +54,7 @@ class Output:
 
         """
         self._rotation = rotation
+        # Files are compared by inode: another path may lead to the same file.
         self._read = _identities(not_over)
         self._path: Path | None = None
         self._file: BinaryIO | None = None
@@ -82,8 +83,10 @@ class Output:
         if self._path is not None:
             self._finish()
             path = _numbered(self._path, self.files + 1, time) if self._rotation else self._path
+            # A rotation may come to the name of the capture being read.
             self._check(path)
             try:
+                # Without a buffer, `write` tells how much the file holds, and `flush` can cut it there.
                 self._file = path.open("wb", buffering=0)
             except OSError as error:
                 self._failed = True
@@ -133,6 +136,7 @@ class Output:
             raise
         except OSError as error:
             self._failed = True
+            # Readers take a file that ends with a whole record for complete.
             self._cut(self._written + _whole(pieces, done))
             raise AtmdepotError(f"{self.name}: {error.strerror}; it holds all records up to there") from None
         self._written += done

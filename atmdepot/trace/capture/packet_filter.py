@@ -47,6 +47,7 @@ def filter_of(ports: Collection[int]) -> bytes:
         ranges = []
     ipv4 = [
         (_LOAD_OCTET, 0, 0, _IPV4_PROTOCOL), *_unless_equal(PROTOCOL_UDP),
+        # Later fragments have no ports.
         (_LOAD_HALF, 0, 0, _IPV4_FRAGMENT), (_IF_ANY_BIT, 0, 1, _FRAGMENT_OFFSET), (_RETURN, 0, 0, _NOTHING),
         (_LOAD_HEADER_LENGTH, 0, 0, 0),
         *_ports(_LOAD_HALF_INDEXED, 0, ranges),
@@ -60,6 +61,7 @@ def filter_of(ports: Collection[int]) -> bytes:
         *_unless_equal(PROTOCOL_UDP), *_ports(_LOAD_HALF, _IPV6_HEADER, ranges),
     ]
     program = [
+        # The loopback interface shows each packet twice; the outgoing copy is dropped.
         (_LOAD_WORD, 0, 0, _HARDWARE_TYPE), (_IF_EQUAL, 0, 3, _LOOPBACK),
         (_LOAD_WORD, 0, 0, _PACKET_TYPE), (_IF_EQUAL, 0, 1, _OUTGOING), (_RETURN, 0, 0, _NOTHING),
         (_LOAD_WORD, 0, 0, _PROTOCOL), (_IF_EQUAL, 0, 1, ETHERTYPE_IPV6), (_JUMP, 0, 0, 2 + len(ipv4)),

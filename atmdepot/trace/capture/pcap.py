@@ -129,11 +129,13 @@ class PcapReader:
     def _read_frames(self) -> Iterator[tuple[int, bytes, int]]:
         source, unit, unpack = self._octets, self._unit, self._header.unpack_from
         while self._has_record():
+            # Local names: this loop runs for each record.
             data, at, end = source.data, source.at, len(source.data)
             base = source.offset - at
             while end - at >= _RECORD_HEADER_SIZE:
                 seconds, fraction, captured, original = unpack(data, at)
                 stop = at + _RECORD_HEADER_SIZE + captured
+                # An incomplete or damaged record is left to `_has_record`.
                 if stop > end or captured > MAX_RECORD:
                     break
                 self.record_offset = base + at

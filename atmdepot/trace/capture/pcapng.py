@@ -96,6 +96,7 @@ class PcapngReader:
         """Give the frames of all packet blocks, to the end of the file."""
         source = self._octets
         while self._has_block():
+            # Local names: this loop runs for each block.
             data, at, end = source.data, source.at, len(source.data)
             base = source.offset - at
             order = self._order
@@ -170,6 +171,7 @@ class PcapngReader:
         if order.word.unpack_from(source.data, source.at + total - 4)[0] != total:
             return self._lost("a section header's two lengths differ")
         self._order = order
+        # Interface numbers begin at 0 in each section.
         self._interfaces = []
         source.at += total
         return True
@@ -197,6 +199,7 @@ class PcapngReader:
             return
         if stop - at < 8:
             self._notes.remark("damaged interface blocks")
+            # The damaged block keeps its number: packets refer to interfaces by position.
             self._interfaces.append(None)
             return
         link_type, _, snap_length = self._order.interface.unpack_from(data, at)
@@ -241,6 +244,7 @@ class PcapngReader:
             self._damaged("it is too short for its fields")
             return None
         number, lost, high, low, captured, original = self._order.old_packet.unpack_from(data, at + 8)
+        # 0xFFFF: the number of lost packets is not known.
         if lost and lost != 0xFFFF:
             self._notes.count("packets lost when they were captured", lost)
         return self._frame(number, high << 32 | low, captured, original, data, at + 28, stop - 4)

@@ -83,7 +83,9 @@ class SniffSource:
         self._stopped = False
         self._buffer = memoryview(bytearray(_MAX_PACKET))
         self._socket = _listen(interface, self._index, buffer, promiscuous)
+        # Up to here the filter of `_empty` lets no packet pass.
         _attach(self._socket, filter_of(ports))
+        # `stop` wakes the poll through this pair, which a signal handler may write to.
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._poll = select.poll()
@@ -111,6 +113,7 @@ class SniffSource:
             if record is not None:
                 yield record
                 quiet_since = time.monotonic()
+                # On a busy interface the socket never runs empty: look at the losses now and then.
                 if self.packets % _PACKETS_BETWEEN_LOOKS == 0:
                     yield from self._losses()
             elif self._idle is not None and time.monotonic() - quiet_since >= self._idle:
@@ -176,6 +179,7 @@ class SniffSource:
         except OSError:
             self._notes.tell(f"{self.name}: the interface is gone")
             return False
+        # An interface that is down may come up again.
         if error.errno != errno.ENETDOWN:
             self._notes.tell(f"{self.name}: it cannot be listened to any more: {error.strerror}")
             return False
@@ -223,6 +227,7 @@ def _empty(made: socket.socket) -> None:
     with suppress(BlockingIOError):
         while True:
             made.recv(1)
+    # Reading the statistics resets them.
     made.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, _STATISTICS.size)
 
 

@@ -76,6 +76,7 @@ class Rfc1483Decoder:
     def decode(self, time: int, octets: bytes, missing: int, direction: str) -> SourceRecord | None:
         """Return the cells; or the PDU, without its VC."""
         llc = octets.startswith(_LLC_BEGINS)
+        # An LLC frame of a multiple of 53 octets must not pass for cells by a correctable HEC.
         if not missing and _are_cells(octets, strict=llc):
             return Cells(time, self._link, direction, octets, self._node)
         if not llc:

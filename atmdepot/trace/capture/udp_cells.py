@@ -173,6 +173,7 @@ class UdpCells:
         if self._ports and destination not in self._ports and source not in self._ports:
             raise NoCells("UDP datagrams of other ports")
         stream = self._stream(addresses, ports, hint, interface)
+        # Only the destination port marks MPLS-in-UDP; the source port spreads flows (RFC 7510 section 3).
         if destination == MPLS_PORT:
             return self._mpls(time, stream, payload, length)
         return self._bare(time, stream, payload, length)
@@ -192,6 +193,7 @@ class UdpCells:
         half = len(addresses) // 2
         back = self._flows.get(addresses[half:] + addresses[:half] + ports[2:] + ports[:2], [])
         stream = self._new_stream(key, half, hint, interface, len(streams), back)
+        # Beyond the bound, a stream is made again for each datagram.
         if len(streams) < _MAX_STREAMS:
             streams.append(stream)
         return stream
@@ -212,6 +214,7 @@ class UdpCells:
             # The source port of MPLS-in-UDP is no address: it only spreads flows over paths (RFC 7510 section 3).
             mpls = destination[1] == MPLS_PORT
             link = "-".join(endpoint(address, None if mpls else port) for address, port in sorted(ends))
+        # "#2" and so on: another interface's view of the same flow.
         if number:
             link += f"#{number + 1}"
         known = True if self._ports or named is not None else None
@@ -236,6 +239,7 @@ class UdpCells:
     def _bare(self, time: int, stream: _Stream, payload: bytes, length: int) -> SourceRecord | None:
         conversation = stream.conversation
         count, rest = divmod(length, CELL_SIZE)
+        # If tags are possible, a rest of exactly a tag's size is a tag.
         is_tagged = rest == TAG_SIZE and stream.tagged.known is not False
         if stream.tagged.known and _is_forged(stream.tagged, payload, length, is_tagged):
             return Drop(time, stream.link, DropReason.BAD_TAG, 1, payload[:_SHOWN], None, stream.node)
@@ -244,11 +248,13 @@ class UdpCells:
             payload = payload[:length]
         if rest or not count:
             if conversation.sure:
+                # A node drops and counts this datagram, too.
                 return Drop(time, stream.link, DropReason.NOT_WHOLE_CELLS, 1, payload[:_SHOWN], None, stream.node)
             if conversation.sure is None:
                 self._settle(conversation, False)
             raise NoCells(_NO_CELLS)
         if len(payload) < length:
+            # The capture cut the datagram: only its whole cells are used.
             payload = payload[:self._there(len(payload) // CELL_SIZE, count) * CELL_SIZE]
         if not payload:
             return None
@@ -277,6 +283,7 @@ class UdpCells:
         conversation.sure = sure
         waiting = self._release(conversation)
         if sure:
+            # Pending records are given before the next record.
             self._notes.pending += waiting
         elif waiting:
             self._notes.count(_NO_CELLS, len(waiting))

@@ -73,6 +73,7 @@ def open_writer(target: str | Path | BinaryIO, format: str = "erf", *, snap: int
         raise ValueError(f"a capture's format is one of {', '.join(FORMATS)}, not {format}")
     output = Output(target, Rotation(max_octets, every, files), not_over=not_over)
     link_type = LinkType.SUNATM if format == "sunatm" else LinkType.ERF
+    # The header's snap length must cover the longest record, and cells are always whole.
     snap_length = min(MAX_RECORD, _ERF_PDU + max(snap, CELL_SIZE)) if snap else MAX_RECORD
     container = (PcapngContainer if format == "pcapng" else PcapContainer)(link_type, snap_length)
     kind = SunAtmWriter if format == "sunatm" else ErfCaptureWriter
@@ -223,6 +224,7 @@ class ErfCaptureWriter(CaptureWriter):
         for at in range(0, len(octets), CELL_SIZE):
             header = octets[at:at + HEADER_SIZE]
             head = good
+            # A HEC that the capture lacks cannot be wrong.
             if hec is not HecMark.ABSENT and (hec is HecMark.BAD or header_with_hec(header[:4]) != header):
                 head = before + cell_record_header(time, way, hec_error=True)
             records.append(b"".join((head, header[:4], octets[at + HEADER_SIZE:at + CELL_SIZE], after)))
@@ -278,6 +280,7 @@ class SunAtmWriter(CaptureWriter):
             self._begin(time)
             record = sunatm_record(header, sdu, sent=direction == "out")
             original = len(record) - len(sdu) + length
+            # The record's own header of 4 octets does not count for the snap length.
             captured = record[:4 + self._snap] if self._snap else record
             before, _ = self._container.around(time, node, link, direction, len(captured), original)
             self.pdu_count += 1

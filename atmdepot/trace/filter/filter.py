@@ -40,6 +40,7 @@ def _always(_: object) -> bool:
 def _compiled(node: Node, kind: type, tests: dict[int, Tests]) -> Test:
     """Compile a node to the test for items of a kind; `_never` or `_always` where the result is constant."""
     if isinstance(node, Leaf):
+        # A word is false for kinds without a test.
         test = tests[id(node)].get(kind, _never)
         return _always if test is True else test
     if isinstance(node, Not):
@@ -111,6 +112,7 @@ class Filter:
         words = list(leaves(node)) if node is not None else []
         tests = {id(leaf): leaf.word.tests(leaf.value, book) for leaf in words}
         by_kind = {kind: _always if node is None else _compiled(node, kind, tests) for kind in _KINDS}
+        # Words that are never true of cells need no PDU for a cell's answer.
         self.needs_pdu = by_kind[Cell] is not _never and any(leaf.word.looks_inside for leaf in words)
         self.wants = _wanted(by_kind, any(leaf.word.by_session for leaf in words))
         self.links = None if node is None else _links(node)
@@ -120,6 +122,7 @@ class Filter:
 def _wanted(by_kind: dict[type, Test], by_session: bool) -> frozenset[str]:
     sources = {Cell: "cells", Pdu: "cells", Drop: "drops", SessionChange: "sessions"}
     wanted = {sources[kind] for kind, test in by_kind.items() if test is not _never}
+    # A PDU's session is known only from the session records.
     return frozenset(wanted | {"sessions"} if by_session and "cells" in wanted else wanted)
 
 

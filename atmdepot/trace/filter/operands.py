@@ -153,6 +153,7 @@ def read_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """Read a network, whose address has no bits beyond its length."""
     if not _is_network(text):
         raise ValueError("no network: write 10.9.0.0/16 or fd00::/8")
+    # strict=False: the next lines give a better message than ipaddress does.
     network = ipaddress.ip_network(text, strict=False)
     if str(network.network_address) != str(ipaddress.ip_address(text.split("/")[0])):
         raise ValueError(f"its address has bits beyond its length: did you mean \"{network}\"?")

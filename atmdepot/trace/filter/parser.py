@@ -158,6 +158,7 @@ class Parser:
         while (token := self._next()) is not None and token.text != ")":
             op = _CONNECTIVES[token.word]
             if op == "not":
+                # "a not b" has no connective, and means "a and not b".
                 op = "and"
             else:
                 self._at += 1
@@ -167,6 +168,7 @@ class Parser:
     def _term(self) -> Node:
         negated = False
         while (token := self._next()) is not None and _CONNECTIVES.get(token.word) == "not":
+            # Pairs of "not" cancel out, and cannot grow the tree.
             negated = not negated
             self._at += 1
         parts: list[Node] = []
@@ -193,6 +195,7 @@ class Parser:
         return self._word(token, before)
 
     def _bracket(self, token: _Token) -> Node:
+        # Brackets are bounded before the recursion; the depth of nodes is known only after it.
         if self._open >= MAX_DEPTH:
             raise self._error(token, _TOO_DEEP)
         self._open += 1
@@ -226,6 +229,7 @@ class Parser:
                 raise self._error(token, f"it wants {' or '.join(row.operand.syntax for row in rows)}, "
                                          f"as in \"{rows[0].example}\"", second)
             return Leaf(alone, None)
+        # If no operand fits, the last row's `read` gives the error.
         row = next((row for row in others if row.operand.fits(operand.text)), others[-1])
         protocols = [node for node in before if isinstance(node, Leaf) and node.word.name in PROTOCOL_WORDS]
         self._last = row, protocols

@@ -47,6 +47,7 @@ class _Trailed(Summed, Packet):
         return bytes(self.payload.do_build() + self.payload.build_padding())
 
     def build_padding(self) -> bytes:
+        # `do_build_payload` has built it in front of the trailer.
         return b""
 
 

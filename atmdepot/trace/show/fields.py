@@ -53,7 +53,7 @@ class Field(NamedTuple):
 
 
 class FieldError(AtmdepotError):
-    """No field has this name."""
+    """A name that no field has."""
 
 
 # Getters.
@@ -267,6 +267,7 @@ def row(item: Item, names: Sequence[str] | None = None, *, hex: bool = False) ->
     for name, get in wanted:
         value = get(item)
         if value is not None and value != "" and value != b"":
+            # Enums become plain texts.
             found[name] = str(value) if isinstance(value, str) else value
     return found
 

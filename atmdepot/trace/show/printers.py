@@ -75,7 +75,7 @@ class LineShower(_Stream):
         self.write(told)
 
     def close(self) -> None:
-        """Write no end."""
+        """End without further output."""
 
 
 def _octets_of(item: Item) -> bytes:
@@ -106,7 +106,7 @@ class FieldShower(_Stream):
         self.write("\t".join(values(item, self._names)) + "\n")
 
     def close(self) -> None:
-        """Write no end."""
+        """End without further output."""
 
 
 class JsonShower(_Stream):

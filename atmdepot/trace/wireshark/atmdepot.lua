@@ -1,12 +1,13 @@
 -- atmdepot dissector for Wireshark and tshark: ATM cells in UDP datagrams, up to the IP packets in them.
 --
--- A datagram holds whole cells of 53 octets, one (as Dynamips and GNS3 send it) or a train of them. Stock Wireshark
--- can show neither; this file shows each cell (ITU-T I.361, I.432.1), OAM (I.610), and reassembles AAL5 (I.363.5) for
--- each direction and VC. Wireshark 3.6 to 4.4: Lua 5.2 to 5.4, so no operators that 5.2 cannot parse.
+-- A datagram holds whole cells of 53 octets: a single cell (as Dynamips and GNS3 send it) or a train of cells. Stock
+-- Wireshark can show neither; this file shows each cell (ITU-T I.361, I.432.1), OAM (I.610), and reassembles AAL5
+-- (I.363.5) for each direction and VC. Wireshark 3.6 to 4.4 has Lua 5.2 to 5.4: operators that 5.2 cannot parse are
+-- not used.
 --
--- The installer replaces a file whose first line begins like this one's; keep it.
+-- The installer replaces a file whose first line begins like the first line here; keep it.
 
--- Installed and also given with -X lua_script: the one loaded first stays.
+-- If the file is installed and also given with -X lua_script, the copy loaded first stays.
 local asked, loaded = pcall(Dissector.get, "atmdepot")
 if asked and loaded then return end
 
@@ -14,8 +15,8 @@ set_plugin_info({ version = "1.0", description = "ATM cells, AAL5 and OAM on UDP
 
 local CELL, HEADER, PAYLOAD, TRAILER = 53, 5, 48, 8
 local COUNTER, TAG = 8, 24 -- behind the cells on a link with a key: counter, then keyed BLAKE2s of 16 octets
-local MAX_CELLS = 1366 -- of an SDU of 65535 octets
-local MAX_HEADERS = 65536 -- looked up at a time; a capture may hold any number of different ones
+local MAX_CELLS = 1366 -- cells of an SDU of 65535 octets
+local MAX_HEADERS = 65536 -- most headers in the cache; a capture may hold any number of different headers
 
 local bxor, band, lshift, rshift, bnot = bit.bxor, bit.band, bit.lshift, bit.rshift, bit.bnot
 
@@ -32,7 +33,7 @@ local OAM_TYPE = {
     [1] = "fault management", [2] = "performance management", [8] = "activation and deactivation",
     [15] = "system management",
 }
--- Type and function together: the first octet.
+-- Type and function together: the first octet of the payload.
 local AIS, RDI, CONTINUITY_CHECK, LOOPBACK = 0x10, 0x11, 0x14, 0x18
 local OAM_CELL = {
     [AIS] = "AIS", [RDI] = "RDI", [CONTINUITY_CHECK] = "continuity check", [LOOPBACK] = "loopback",
@@ -40,7 +41,7 @@ local OAM_CELL = {
     [0x80] = "performance monitoring activation", [0x81] = "continuity check activation",
 }
 
--- The header is one 32-bit word: masks as in I.361. Fields may share a name, so a filter need not tell UNI from NNI.
+-- The header is one 32-bit word: masks as in I.361. Fields may share a name: a filter need not tell UNI from NNI.
 local f = {
     cells = ProtoField.uint32("atmdepot.cells", "Cells", base.DEC, nil, nil, "Cells in the datagram"),
     tag_counter = ProtoField.uint64("atmdepot.tag.counter", "Counter of the link's tag"),
@@ -89,7 +90,7 @@ local f = {
     crc_status = ProtoField.string("atmdepot.aal5.crc.status", "CRC-32 status"),
 }
 
--- The report that an edge node of atmdepot's sends each second: the offset and size of each field. Later versions append.
+-- The report that an atmdepot edge node sends each second: offset and size of each field. Later versions append fields.
 local SERVER = { [0] = "unknown", [1] = "accepts connections", [2] = "refuses connections", [3] = "silent" }
 local REPORT = {
     { ProtoField.uint8("atmdepot.statistics.version", "Version"), 4, 1 },
@@ -158,7 +159,7 @@ atm.prefs.bad_crc = Pref.bool("Dissect PDUs whose CRC-32 is wrong", false,
 
 ---------------------------------------------------------------------------------------------------------------- checks
 
---- The table of a CRC, most significant bit first, of a width of 8 to 32 bits.
+--- Makes the table of a CRC, most significant bit first, with a width of 8 to 32 bits.
 local function crc_table(width, polynomial)
     local top, mask = lshift(1, width - 1), width == 32 and -1 or lshift(1, width) - 1
     local remainders = {}
@@ -176,7 +177,7 @@ end
 
 local CRC8, CRC10, CRC32 = crc_table(8, 0x07), crc_table(10, 0x233), crc_table(32, 0x04C11DB7)
 
---- The table of zlib's CRC-32: the same polynomial, least significant bit first.
+--- Table of zlib's CRC-32: the same polynomial, least significant bit first.
 local ZLIB = {}
 for octet = 0, 255 do
     local register = octet
@@ -188,9 +189,10 @@ end
 
 local function unsigned(number) return number % 0x100000000 end
 
+-- I.432.1: the CRC-8 of the header's first four octets, plus 55.
 local function hec(a, b, c, d) return bxor(CRC8[bxor(CRC8[bxor(CRC8[bxor(CRC8[a], b)], c)], d)], 0x55) end
 
--- Four octets at a time take a quarter of the time of single ones: what the first two and the last two of them leave.
+-- Four octets at a time take a quarter of the time of single octets: the remainders of the first and the last two.
 local FIRST_TWO, LAST_TWO = {}, {}
 do
     local function one_more_octet(register) return bxor(lshift(register, 8), CRC32[rshift(register, 24)]) end
@@ -204,7 +206,7 @@ do
     end
 end
 
---- AAL5's CRC-32 of octets[from..to], of which there are a multiple of four.
+--- AAL5's CRC-32 of octets[from..to]; their number is a multiple of four.
 local function crc32(octets, from, to)
     local register = -1
     for at = from, to, 4 do
@@ -223,7 +225,7 @@ local function zlib_crc32(octets, from, to)
     return unsigned(bnot(register))
 end
 
---- Whether an OAM payload's CRC-10 is right: nothing remains of all its 384 bits.
+--- True for an OAM payload with a right CRC-10: the remainder of all its 384 bits is 0.
 local function crc10_is_right(payload)
     local register = 0
     for at = 1, PAYLOAD do
@@ -240,11 +242,12 @@ end
 
 --------------------------------------------------------------------------------------------------------------- headers
 
--- Which bit of the 40 (0 is the last one, of the HEC) a syndrome tells to be wrong.
+-- The wrong bit by syndrome, of the 40 bits of a header; 0 is the last bit, of the HEC.
 local WRONG_BIT = {}
 for position = 0, 39 do
     local octets = { 0, 0, 0, 0, 0 }
     octets[5 - math.floor(position / 8)] = lshift(1, position % 8)
+    -- I.432.1 adds 55 to the HEC; without the 55 a syndrome depends on the wrong bit alone.
     WRONG_BIT[bxor(hec(octets[1], octets[2], octets[3], octets[4]), 0x55, octets[5])] = position
 end
 
@@ -252,7 +255,7 @@ local USER, OAM, RM, IDLE, OTHER = "user", "OAM", "RM", "idle", "other"
 local FLOW = { [3] = "F4 segment", [4] = "F4 end-to-end" } -- by VCI
 local F5_FLOW = { [4] = "F5 segment", [5] = "F5 end-to-end" } -- by PTI
 
---- What a cell is by its VPI, VCI and PTI, and the flow that an OAM cell belongs to.
+--- The kind of a cell by its VPI, VCI and PTI, and the flow of an OAM cell.
 local function kind_of(vpi, vci, pti)
     if vci == 0 then return vpi == 0 and IDLE or OTHER end
     if FLOW[vci] then return OAM, FLOW[vci] end
@@ -264,7 +267,7 @@ end
 
 local CORRECT, CORRECTED, WRONG, NOT_CORRECTED = "correct", "corrected", "wrong", "not corrected"
 
---- A header's fields; `hec` is the verdict of a receiver in correction mode. One wrong bit is mended.
+--- A header's fields; `hec` is the verdict of a receiver in correction mode. A single wrong bit is corrected.
 local function parse_header(octets)
     local word = uint(octets, 1, 4)
     local syndrome = bxor(hec(octets:byte(1, 4)), octets:byte(5))
@@ -272,6 +275,7 @@ local function parse_header(octets)
     if syndrome ~= 0 then
         local position = WRONG_BIT[syndrome]
         verdict = position and CORRECTED or WRONG
+        -- Positions 0 to 7 are the HEC itself: the word is right.
         if position and position >= 8 then word = unsigned(bxor(word, lshift(1, position - 8))) end
     end
     local uni = atm.prefs.interface == UNI
@@ -293,6 +297,7 @@ local headers, headers_kept = {}, 0
 local function look_up(octets)
     local header = headers[octets]
     if not header then
+        -- Simply start again: the headers in use come back at once.
         if headers_kept >= MAX_HEADERS then headers, headers_kept = {}, 0 end
         header = parse_header(octets)
         headers[octets], headers_kept = header, headers_kept + 1
@@ -300,7 +305,7 @@ local function look_up(octets)
     return header
 end
 
---- The receiver's mode machine (I.432.1 figure 3): its verdict on a cell, and whether it is now in detection mode.
+--- The receiver's mode machine (I.432.1 figure 3): its verdict on a cell, and true if it is now in detection mode.
 local function judge(header, detecting)
     if header.hec == CORRECT then return CORRECT, false end
     if header.hec == CORRECTED and detecting then return NOT_CORRECTED, true end
@@ -309,20 +314,20 @@ end
 
 ------------------------------------------------------------------------------------------------------------ reassembly
 --
--- A link is one direction of a UDP conversation: { vcs, detecting }. `vcs` has, for each VC with a PDU under way, its
+-- A link is a direction of a UDP conversation: { vcs, detecting }. `vcs` has, for each VC with a PDU under way, its
 -- last part: { before, octets, cells, first, pdu, given_up }, a list that runs back to the PDU's first datagram. Parts
--- never change, so a datagram's record can hold those that it found (`parts`, by VC), and whoever comes back to it, in
--- whatever order, sees what was seen first. Only `pdu`, which all parts share, learns later in which frame it `ended`
--- and of how many `cells`; the record holds those that it left `unfinished`.
+-- never change: a datagram's record can hold the parts that it found (`parts`, by VC), and a later visit, in any order,
+-- sees the state of the first visit. Only `pdu`, which all parts share, gets later the frame in which it `ended` and
+-- its number of `cells`; the record holds the PDUs that it left `unfinished`.
 
 local links, records = {}, {}
 
 local CUT, OVERSIZE = "incomplete", "oversize"
 
---- What a link's VCs are after cells that are not in the capture: till its next last cell, each may lack some.
+--- State of a link's VCs after cells that the capture lacks: up to the next last cell, each PDU may lack cells.
 local after_a_gap = { __index = function() return { cells = 0, pdu = {}, given_up = CUT } end }
 
---- The octets of a PDU: those of the datagrams before, then this one's.
+--- The octets of a PDU: of the datagrams before, then of the present datagram.
 local function whole(vc)
     local pieces, part = { table.concat(vc.pieces) }, vc.part
     while part do
@@ -351,7 +356,7 @@ local function part_of(vc)
     }
 end
 
---- Adds a cell to its VC's PDU; the PDU if this was the last of it.
+--- Adds a cell to its VC's PDU; returns the PDU if the cell was its last.
 local function add_cell(vc, cell, payload, frame)
     vc.cells = vc.cells + 1
     cell.pdu, cell.place = vc.pdu, vc.cells
@@ -367,7 +372,7 @@ local function add_cell(vc, cell, payload, frame)
     }
 end
 
---- Follows `count` cells; the cells, and the PDUs that end with one of them. `link` is given on the first visit only.
+--- Follows `count` cells; returns the cells, and the PDUs that end in them. `link` is given on the first visit only.
 local function follow(octets, count, record, link, frame)
     local detecting, open, cells, pdus = record.detecting, {}, {}, {}
     for n = 1, count do
@@ -377,6 +382,7 @@ local function follow(octets, count, record, link, frame)
         cell.hec, detecting = judge(header, detecting)
         if header.kind == USER and (cell.hec == CORRECT or cell.hec == CORRECTED) then
             local key = header.vc
+            -- nil: not met in this datagram; false: a PDU ended in it. Only the first may go on with an earlier part.
             if open[key] == nil and link then record.parts[key] = link.vcs[key] end
             open[key] = open[key] or open_vc(open[key] == nil and record.parts[key], frame)
             local pdu = add_cell(open[key], cell, octets:sub(at + HEADER + 1, at + CELL), frame)
@@ -400,7 +406,7 @@ local function follow(octets, count, record, link, frame)
     return cells, pdus
 end
 
---- What a receiver says of a whole PDU, in the order of I.363.5.
+--- A receiver's verdict on a whole PDU, in the order of I.363.5.
 local function examine(pdu)
     local octets = pdu.octets
     local size = #octets
@@ -412,6 +418,7 @@ local function examine(pdu)
         pdu.crc_status = "good"
     else
         local dynamips = zlib_crc32(octets, 1, size - 4)
+        -- Dynamips writes zlib's CRC as it is (its bridge) or complemented (PA-A1).
         local is_dynamips = pdu.crc == dynamips or pdu.crc == 0xFFFFFFFF - dynamips
         pdu.crc_status = is_dynamips and "dynamips" or "bad"
     end
@@ -421,8 +428,9 @@ local function examine(pdu)
     return pdu.fits and "good" or "length-error"
 end
 
---- Whether the PDU's last cells alone are a good PDU: then those before are of another, whose last cell was lost.
+--- True if the PDU's last cells alone are a good PDU: the cells before are another PDU's, whose last cell was lost.
 local function follows_a_lost_cell(pdu)
+    -- Octets of the cells that the Length in the trailer accounts for.
     local own = math.floor((pdu.length + TRAILER + PAYLOAD - 1) / PAYLOAD) * PAYLOAD
     local size = #pdu.octets
     return pdu.length > 0 and own < size and crc32(pdu.octets, size - own + 1, size - 4) == pdu.crc
@@ -430,7 +438,7 @@ end
 
 ----------------------------------------------------------------------------------------------------------------- trees
 
---- The name of an OAM cell; its type and function in figures when it has none.
+--- The name of an OAM cell; its type and function in figures if it has no name.
 local function oam_name(octet)
     return OAM_CELL[octet] or string.format("type %d function %d", math.floor(octet / 16), octet % 16)
 end
@@ -469,7 +477,7 @@ end
 
 local function add_header(item, cell, tvb)
     local header, word = cell.header, tvb(cell.at, 4)
-    -- The mended word, if one of its bits was wrong.
+    -- The fields are the corrected word's, if a bit was wrong.
     if header.uni then item:add(f.gfc, word, header.word) end
     item:add(header.uni and f.vpi_uni or f.vpi_nni, word, header.word)
     item:add(f.vci, word, header.word)
@@ -509,7 +517,7 @@ local GIVEN_UP = {
     [OVERSIZE] = { e.oversize, "more cells than any PDU has" }, [CUT] = { e.incomplete, "not wholly captured" },
 }
 
---- The trailer's fields, and what is wrong with them; `tvb` is the whole PDU.
+--- Adds the trailer's fields and their faults; `tvb` is the whole PDU.
 local function add_trailer(item, pdu, tvb)
     local at = tvb:len() - TRAILER
     if pdu.fits then item:add(f.pad, tvb(pdu.length, pdu.pad), pdu.pad):set_generated() end
@@ -532,7 +540,7 @@ local function add_trailer(item, pdu, tvb)
     if not pdu.fits and follows_a_lost_cell(pdu) then item:add_proto_expert_info(e.lost) end
 end
 
---- Adds a PDU to the tree. Its SDU as a tvb, if it is to be handed on, and a summary.
+--- Adds a PDU to the tree; returns a summary, and its SDU as a tvb if another dissector is to have it.
 local function add_pdu_tree(tree, pdu, frame)
     local header = pdu.header
     local name = string.format("AAL5 PDU, %s, %d cell%s", header.vc, pdu.cells, pdu.cells == 1 and "" or "s")
@@ -560,13 +568,13 @@ end
 -- Reserved VCIs with a protocol of their own: signalling and ILMI.
 local BY_VCI = { [5] = "sscop", [16] = "snmp" }
 
---- By the version, and IPv4's header length, of which there are at least five words.
+--- The dissector by the IP version; IPv4's header length is at least five words.
 local function ip_dissector(first)
     if first >= 0x45 and first <= 0x4F then return "ip" end
     return math.floor(first / 16) == 6 and "ipv6" or "data"
 end
 
---- Whether an SDU is a report of a version that can be read: of version 1, or longer and of a later one.
+--- True for a report of a readable version: version 1, or a longer report of a later version.
 local function is_report(octets, length)
     if length < REPORT_SIZE or octets:sub(1, 4) ~= "ADST" then return false end
     local version = octets:byte(5)
@@ -581,14 +589,14 @@ local function show_report(sdu, pinfo, tree)
     pinfo.cols.info:set("Edge node's statistics: server " .. (SERVER[sdu(5, 1):uint()] or "?"))
 end
 
---- Whether an SDU looks like VC-multiplexed bridged Ethernet: two octets of padding, then an EtherType or a length.
+--- True if an SDU looks like VC-multiplexed bridged Ethernet: two octets of padding, then an EtherType or a length.
 local function looks_bridged(octets, length)
     if length < 16 or uint(octets, 1, 2) ~= 0 then return false end
     local kind = uint(octets, 15, 16)
     return kind >= 0x0600 or kind <= length - 16
 end
 
---- The name of the dissector for an SDU, and where in it that one begins.
+--- The name of the dissector for an SDU, and the offset at which it begins.
 local function dissector_of(pdu)
     local octets, choice = pdu.octets, atm.prefs.encapsulation
     if BY_VCI[pdu.header.vci] then return BY_VCI[pdu.header.vci], 0 end
@@ -602,10 +610,10 @@ local function dissector_of(pdu)
     return choice == VC_MUX_BRIDGED and "data" or ip_dissector(octets:byte(1)), 0
 end
 
--- Cells inside packets that came in cells would need a stack of all this: they stay data.
+-- Cells inside packets that came in cells would need a stack of this state: they stay data.
 local is_inside = false
 
---- Calls the next dissector. What it finds malformed it shows itself, and Lua is told by an error.
+--- Calls the next dissector; pcall, because a malformed packet, which it shows itself, raises an error in Lua.
 local function hand_on(pdu, sdu, pinfo, tree)
     if is_report(pdu.octets, pdu.length) then return show_report(sdu, pinfo, tree) end
     local name, at = dissector_of(pdu)
@@ -614,7 +622,7 @@ local function hand_on(pdu, sdu, pinfo, tree)
     is_inside = false
 end
 
---- Each PDU's tree and what is inside it; what they say in the info column stands one after the other.
+--- Adds each PDU's tree and its SDU's dissection; their texts follow one another in the info column.
 local function show_pdus(pdus, pinfo, tree)
     for n, pdu in ipairs(pdus) do
         if n > 1 then
@@ -630,7 +638,7 @@ end
 
 ------------------------------------------------------------------------------------------------------------- datagrams
 
---- What a cell is in a line about many; `octets` are the datagram's.
+--- A cell's label in a line on many cells; `octets` are the datagram's.
 local function label_of(cell, octets)
     local header = cell.header
     if cell.hec ~= CORRECT and cell.hec ~= CORRECTED then return "HEC " .. cell.hec end
@@ -640,14 +648,14 @@ local function label_of(cell, octets)
     return string.format("OAM %s %s %s", header.flow, oam_name(octets:byte(cell.at + HEADER + 1)), header.vc)
 end
 
---- Adds a text to a list of at most so many different ones; the last tells that there are more.
+--- Adds a text to a list of at most `limit` different texts; then "..." marks the rest.
 local function add_once(list, text, limit)
     if list[text] or #list > limit then return end
     list[text] = true
     list[#list + 1] = #list < limit and text or "..."
 end
 
---- One line for a datagram: how many cells, of which VCs, what else, and where their PDUs end.
+--- A line for a datagram: its number of cells, their VCs and kinds, and the frames in which their PDUs end.
 local function summary_of(cells, octets, frame)
     local labels, ends = {}, {}
     for _, cell in ipairs(cells) do
@@ -659,13 +667,13 @@ local function summary_of(cells, octets, frame)
     return #ends > 0 and text .. " [reassembled in " .. table.concat(ends, ", ") .. "]" or text
 end
 
--- What a plain cell shows.
+-- Fields of a plain cell.
 local cell_fields = {
     f.cell, f.gfc, f.vpi_uni, f.vpi_nni, f.vci, f.pti, f.efci, f.clp, f.hec, f.hec_status, f.idle, f.place,
     f.reassembled_in, f.payload,
 }
 
---- Whether somebody looks at plain cells: at all of the tree, or by a filter.
+--- True if the user sees plain cells: in a visible tree, or by a filter.
 local function cells_are_wanted(tree)
     if tree.visible then return true end
     for _, field in ipairs(cell_fields) do
@@ -674,7 +682,7 @@ local function cells_are_wanted(tree)
     return false
 end
 
---- A datagram on a link that is no whole number of cells: its receivers drop it.
+--- Shows a datagram on a link that is no whole number of cells: its receivers drop it.
 local function show_odd_length(tvb, pinfo, tree)
     local text = string.format("%d octets are no whole number of cells", tvb:reported_len())
     pinfo.cols.protocol:set("ATM")
@@ -683,7 +691,7 @@ local function show_odd_length(tvb, pinfo, tree)
     return tvb:len()
 end
 
---- The octets of a datagram's cells: all, but for the tag of a link with a key, before which all HECs are right.
+--- Size of a datagram's cells in octets: all of it, less the tag of a link with a key if all HECs before it are right.
 local function size_of_cells(tvb)
     local size = tvb:reported_len()
     if size <= TAG or size % CELL ~= TAG then return size end
@@ -694,7 +702,7 @@ local function size_of_cells(tvb)
     return size - TAG
 end
 
---- The record of a datagram on its first visit, and its link; no record if it is none of ours.
+--- The record of a datagram on its first visit, and its link; no record if it is not a link's.
 local function first_visit(pinfo, size)
     local from, to = tostring(pinfo.src), tostring(pinfo.dst)
     local name = string.format("%s %d > %s %d", from, pinfo.src_port, to, pinfo.dst_port)
@@ -715,7 +723,7 @@ local function show_cells(cells, octets, tvb, pinfo, tree)
     item:add(f.cells, #cells):set_generated()
     local all = cells_are_wanted(tree)
     for number, cell in ipairs(cells) do
-        -- Others may have expert infos.
+        -- Cells that are not plain may have expert infos: they are always added.
         if all or cell.hec ~= CORRECT or cell.header.kind == OAM then
             add_cell_tree(item, number, cell, tvb, octets, pinfo.number)
         end
@@ -729,11 +737,11 @@ function atm.dissector(tvb, pinfo, tree)
     local key = pinfo.number * 0x100000 + tvb:offset()
     local record, link = records[key], nil
     if pinfo.in_error_pkt then
-        -- An ICMP error quotes a datagram that went the other way: its cells are shown, and belong to nothing.
+        -- An ICMP error quotes a datagram that went the other way: its cells are shown, but belong to no PDU.
         if size % CELL ~= 0 then return 0 end
         record = { detecting = false, parts = {}, unfinished = {} }
     elseif not pinfo.visited then
-        -- Also if there is a record: with a read filter, tshark gives the number of a frame it dropped to the next one.
+        -- Also with a record: with a read filter, tshark gives the number of a frame that it dropped to the next frame.
         record, link = first_visit(pinfo, size)
         records[key] = record
     end
@@ -756,13 +764,13 @@ function atm.dissector(tvb, pinfo, tree)
     return tvb:len()
 end
 
---- Whether a payload begins as SDUs do: with LLC/SNAP or an IP header; or ends in a right CRC-10.
+--- True if a payload begins as SDUs do, with LLC/SNAP or an IP header; or ends in a right CRC-10.
 local function looks_familiar(payload)
     local first = payload:byte(1)
     return payload:sub(1, 3) == "\170\170\3" or first == 0x45 or math.floor(first / 16) == 6 or crc10_is_right(payload)
 end
 
---- Takes datagrams on any port whose every HEC is right; a single cell must have something familiar in it, too.
+--- Takes datagrams on any port whose HECs are all right; a single cell must also have a familiar payload.
 local function try(tvb, pinfo, tree)
     local size = size_of_cells(tvb)
     if size == 0 or size % CELL ~= 0 or tvb:len() < size or is_inside or pinfo.in_error_pkt then return false end
@@ -772,7 +780,7 @@ local function try(tvb, pinfo, tree)
     end
     if size == CELL and not looks_familiar(octets:sub(HEADER + 1)) then return false end
     if atm.dissector(tvb, pinfo, tree) == 0 then return false end
-    pinfo.conversation = atm -- all that follows in this conversation is ours without a trial
+    pinfo.conversation = atm -- later datagrams of this conversation are dissected without a trial
     return true
 end
 

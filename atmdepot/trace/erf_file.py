@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _TYPES = frozenset((*range(1, 33), 48))
 """The record types that are defined; 48 is padding between records."""
-_LOOKED_AT = 5
-_TYPE_BITS = 0x7F
+_LOOKED_AT = 5  # records
+_TYPE_BITS = 0x7F  # bit 7 tells of extension headers
 
 
 def _length(data: bytes, at: int) -> int:

@@ -39,19 +39,19 @@ DEFAULT_TIMEOUT = 2_000_000_000
 """Time that a PDU waits for its last cell, in ns: a VC table's own default."""
 DEFAULT_MAX_CELLS = 1 << 20
 _MAX_CELLS_OF_A_PDU = cells_needed(MAX_SDU)
-_MAX_UNFINISHED = 1 << 16
+_MAX_UNFINISHED = 1 << 16  # PDUs
 _MAX_HELD = 1 << 18
 """Bound on VCs, headers and directions of links remembered, all together: twice what unfinished PDUs can need."""
-_MAX_RECENT = 64
-_MAX_RUNS = 1 << 14
-_NO_FIELDS = CellHeader(-1, -1, PTI_LAST)
+_MAX_RECENT = 64  # directions whose latest PDU is remembered, to find it again as a whole
+_MAX_RUNS = 1 << 14  # VCs counted at a time
+_NO_FIELDS = CellHeader(-1, -1, PTI_LAST)  # of a PDU without a VC
 _NS = 1_000_000_000
 _AAL5_BELOW_32 = frozenset({5, 16, 17, 18})
 """Reserved VCIs that carry AAL5: signalling, ILMI, LECS and PNNI."""
 
 
 class _Assembly:
-    """The PDU under way on a VC, in a direction of a link at a node; or, after the PDU was dropped, its rest."""
+    """The PDU under way on a VC, in a direction of a link at a node; or, after the PDU was abandoned, its rest."""
 
     __slots__ = ("begun", "cells", "clp", "corrected", "discarding", "expected", "first", "name", "parts", "vci", "vpi")
 
@@ -116,8 +116,9 @@ class Follower:
         interface: the header format of links for which record and book have no format.
         sessions: names the sessions of PDUs, if given.
         crc: the CRC rule of all VCs, over that of the book.
-        timeout: time that a PDU waits for its last cell, and a dropped PDU for its end, in ns of the records' own time.
-        max_cells: most cells that wait in all; beyond it the oldest PDU is dropped.
+        timeout: time that a PDU waits for its last cell, and an abandoned PDU for its end, in ns of the records' own
+            time.
+        max_cells: most cells that wait in all; beyond it the oldest PDU is abandoned.
 
     """
 
@@ -190,7 +191,7 @@ class Follower:
     # Cells.
 
     def _expire(self, now: int, items: list[Item | CellRun]) -> None:
-        """Drop the PDUs whose last cell is overdue."""
+        """Abandon the PDUs whose last cell is overdue."""
         while self._partial:
             oldest = next(iter(self._partial))
             oldest.begun = min(oldest.begun, now)  # the clock may have been set back
@@ -375,7 +376,7 @@ class Follower:
         return time - assembly.begun < self._timeout
 
     def _discard_rest(self, assembly: _Assembly, why: DropReason, time: int, items: list[Item | CellRun]) -> None:
-        """Drop a PDU, and skip its cells to come: else they would look like another PDU."""
+        """Abandon a PDU, and skip its cells to come: else they would look like another PDU."""
         items.append(self._give_up(assembly, why))
         assembly.discarding = True
         assembly.begun = time

@@ -15,7 +15,7 @@ MAX_AGE = 60_000_000_000
 """Time that a datagram waits for its last fragment, in ns from the first that came."""
 MAX_OCTETS = 4 * 2**20
 """Most octets of waiting fragments, with the overhead of each."""
-_OVERHEAD = 128
+_OVERHEAD = 128  # octets of the objects around a fragment, roughly
 _MAX_DATAGRAM = 0xFFFF
 
 

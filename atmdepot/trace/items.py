@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import Packet
 
 
-_LEAST_IP = 20
+_LEAST_IP = 20  # octets of an IPv4 header without options
 
 
 class HecVerdict(StrEnum):

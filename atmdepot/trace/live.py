@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 MAX_FRAME = 1 << 20
 """Bound in octets; no frame of a daemon is longer."""
 _MAX_FIRST_LINE = 1 << 20
-_AT_ONCE = 1 << 18
-_ANSWER_TIME = 10.0
-_GRACE = 5.0
-_DRAIN = 3.0
+_AT_ONCE = 1 << 18  # octets of a read
+_ANSWER_TIME = 10.0  # seconds for a daemon's first line
+_GRACE = 5.0  # seconds after `stop` in which records are still shown
+_DRAIN = 3.0  # seconds after these, in which records are only counted
 _LOWEST_PRIORITY = 19
 
 

@@ -23,8 +23,8 @@ PATIENCE = 5_000_000_000
 """Longest time for which a silent node holds up the records of other nodes, in ns."""
 LONGEST_LOOK = 200_000_000
 """Longest interval between two calls of `look` that is counted, in ns."""
-_MAX_HELD = 20_000
-_MAX_OCTETS = 16 * 2**20
+_MAX_HELD = 20_000  # records
+_MAX_OCTETS = 16 * 2**20  # of the cells in held records
 
 
 class Merger:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from atmdepot.trace.sources import SourceRecord
 
-_TOLD = 3
+_TOLD = 3  # remarks on each kind; further records are only counted
 
 
 class Notes:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from atmdepot.trace.items import Pdu
     from atmdepot.wire.llc import Encapsulation
 
-_LEAST_IPV4 = bytes((0x45,))
-_LEAST_IP = 20
+_LEAST_IPV4 = bytes((0x45,))  # version 4, and a header of five words
+_LEAST_IP = 20  # octets of an IPv4 header without options
 
 
 def is_the_same(pdu: Pdu, octets: bytes, missing: int) -> bool:

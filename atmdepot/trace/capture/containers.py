@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _OPTION_HARDWARE, _OPTION_SYSTEM, _OPTION_APPLICATION = 2, 3, 4
-_OPTION_RECEIVED, _OPTION_DROPPED = 4, 5
-_NANOSECONDS = b"\x09"
-_UNKNOWN_LENGTH = -1
-_MAX_TEXT = 1000
+_OPTION_RECEIVED, _OPTION_DROPPED = 4, 5  # isb_ifrecv and isb_ifdrop of a statistics block
+_NANOSECONDS = b"\x09"  # if_tsresol: a unit of 10^-9 s
+_UNKNOWN_LENGTH = -1  # the file is a stream: a section's length is not known at its beginning
+_MAX_TEXT = 1000  # characters; names and comments may come from a capture, at any length
 _FLAGS = {"in": INBOUND, "out": OUTBOUND}
 _WORD, _COUNT, _OPTION = Struct("<I"), Struct("<Q"), Struct("<HH")
 _SECTION_BODY, _INTERFACE_BODY = Struct("<IHHq"), Struct("<HHI")

@@ -9,7 +9,7 @@ from atmdepot.wire.ip import PROTOCOL_UDP, Ipv6View, MalformedPacket
 
 _EXTENSIONS = (0, 43, 60)
 """Extension headers whose second octet is their length: hop-by-hop options, routing, destination options."""
-_FRAGMENT = 44
+_FRAGMENT = 44  # IPv6's fragment header
 DAMAGED = "frames whose IP or UDP header is damaged or cut"
 
 _PORTS = Struct(">HH")

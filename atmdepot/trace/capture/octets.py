@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BLOCK = 1 << 18
 """Octets read at once. At most a block and an unfinished record are held."""
 GZIP_MAGIC = bytes.fromhex("1F8B")
-_GZIP_FORMAT = 31
+_GZIP_FORMAT = 31  # zlib's wbits: 15 for the window, and 16 for gzip's header and trailer
 
 
 class OctetReader:

@@ -16,7 +16,7 @@ from atmdepot.errors import AtmdepotError
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-_BUFFER = 1 << 16
+_BUFFER = 1 << 16  # octets: few system calls for many small records
 _NS = 1_000_000_000
 
 

@@ -24,11 +24,11 @@ _JUMP, _IF_EQUAL, _IF_GREATER, _IF_AT_LEAST, _IF_ANY_BIT = 0x05, 0x15, 0x25, 0x3
 _RETURN = 0x06
 _PROTOCOL, _PACKET_TYPE, _HARDWARE_TYPE = 0xFFFFF000, 0xFFFFF004, 0xFFFFF01C
 """Offsets of the kernel's own data on a packet, beside the octets of the packet."""
-_OUTGOING, _LOOPBACK = 4, 772
-_ALL, _NOTHING = 0xFFFFFFFF, 0
+_OUTGOING, _LOOPBACK = 4, 772  # a packet sent by this host; ARP's type of the loopback interface
+_ALL, _NOTHING = 0xFFFFFFFF, 0  # octets of the packet that pass
 _IPV4_PROTOCOL, _IPV4_FRAGMENT, _FRAGMENT_OFFSET = 9, 6, 0x1FFF
 _IPV6_PROTOCOL, _IPV6_HEADER = 6, 40
-_IPV6_EXTENSIONS = (0, 43, 44, 51, 60)
+_IPV6_EXTENSIONS = (0, 43, 44, 51, 60)  # hop-by-hop, routing, fragment, authentication, destination options
 
 Instruction = tuple[int, int, int, int]
 """Code, number of instructions to skip if true and if false, and an operand."""

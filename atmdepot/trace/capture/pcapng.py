@@ -42,11 +42,11 @@ INBOUND, OUTBOUND = 1, 2
 
 _MAGIC_OCTETS = {BYTE_ORDER_MAGIC.to_bytes(4, "little"): "<", BYTE_ORDER_MAGIC.to_bytes(4, "big"): ">"}
 _SECTION_MAGIC = SECTION.to_bytes(4, "big")
-_DIRECTIONS = ("", "in", "out", "")
-_LEAST_BLOCK = 12
-_LEAST_SECTION = 28
+_DIRECTIONS = ("", "in", "out", "")  # by the two low bits of the flags
+_LEAST_BLOCK = 12  # the type, and the total length twice
+_LEAST_SECTION = 28  # without options
 _LEAST_PACKET, _LEAST_SIMPLE_PACKET = 32, 16
-_NAME_LENGTH = 64
+_NAME_LENGTH = 64  # characters of an interface's name that are kept
 _NS = 1_000_000_000
 
 

@@ -29,16 +29,17 @@ if TYPE_CHECKING:
 
 ANY = "any"
 
+# Linux's numbers that the socket module lacks.
 _ETH_P_ALL = 3
 _SO_ATTACH_FILTER, _SO_TIMESTAMPNS = 26, 35
 _SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_STATISTICS, _PROMISCUOUS = 263, 1, 6, 1
-_MAX_PACKET = 1 << 16
-_TIME = Struct("@ll")
-_FILTER = Struct("@HP")
-_MEMBERSHIP = Struct("@iHH8x")
-_STATISTICS = Struct("@II")
+_MAX_PACKET = 1 << 16  # octets; data not yet cut into datagrams (UDP_SEGMENT) come at up to this size
+_TIME = Struct("@ll")  # struct timespec
+_FILTER = Struct("@HP")  # struct sock_fprog
+_MEMBERSHIP = Struct("@iHH8x")  # struct packet_mreq
+_STATISTICS = Struct("@II")  # packets and losses
 _ANCILLARY = socket.CMSG_SPACE(_TIME.size)
-_LOOPBACK = 772
+_LOOPBACK = 772  # ARP's type of the loopback interface
 _DIRECTIONS = {socket.PACKET_HOST: "in", socket.PACKET_BROADCAST: "in", socket.PACKET_MULTICAST: "in",
                socket.PACKET_OUTGOING: "out"}
 _PACKETS_BETWEEN_LOOKS = 4096

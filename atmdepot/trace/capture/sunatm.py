@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from atmdepot.trace.sources import SourceRecord
 
 _HEADER = Struct(">BBH")
-_SENT, _LLC, _ILMI, _SIGNALLING = 0x80, 0x02, 0x05, 0x06
+_SENT, _LLC, _ILMI, _SIGNALLING = 0x80, 0x02, 0x05, 0x06  # bit 7, and kinds of traffic in the low 4 bits
 _VCI_SIGNALLING, _VCI_ILMI = 5, 16
 _LLC_BEGINS = (LLC_SNAP, bytes.fromhex("FEFE03"), bytes.fromhex("424203"))
 """SNAP, ISO network protocols, and the spanning tree of bridges."""
-_NO_VC = bytes((0, 0, 0, PTI_LAST << 1))
+_NO_VC = bytes((0, 0, 0, PTI_LAST << 1))  # VC 0/0, and the PTI of a last cell
 
 
 def sunatm_record(header: bytes, sdu: bytes, *, sent: bool) -> bytes:

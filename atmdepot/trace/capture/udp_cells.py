@@ -46,13 +46,13 @@ if TYPE_CHECKING:
     """Node, link and direction (`in` or `out`, as the node sees it) of datagrams from an end to another, if known."""
 
 MPLS_PORT = 6635
-_MAX_STREAMS = 8
-_MAX_CHANCES = 64
-_SHOWN = 256
-_BARE_CELL = CELL_SIZE - 1
+_MAX_STREAMS = 8  # views of interfaces on the same flow
+_MAX_CHANCES = 64  # flows passed by in the search for a flow to forget
+_SHOWN = 256  # octets kept of a dropped datagram
+_BARE_CELL = CELL_SIZE - 1  # RFC 4717 leaves the HEC out
 _BOTTOM_OF_STACK = 0x100
-_MAX_LABELS = 8
-_OAM_PTIS, _OAM_VCIS = {4, 5}, {3, 4}
+_MAX_LABELS = 8  # deeper stacks are not searched
+_OAM_PTIS, _OAM_VCIS = {4, 5}, {3, 4}  # F5 by PTI, F4 by VCI (I.361)
 _NO_CELLS = "UDP datagrams that hold no cells"
 _UNPROVEN = "UDP datagrams that may hold cells"
 _FRAGMENTS = "IP fragments"

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from atmdepot.trace.capture.containers import Container
 
 FORMATS = ("erf", "pcapng", "sunatm")
-_ERF_CELL = ERF_HEADER_SIZE + CELL_SIZE - 1
-_ERF_PDU = ERF_HEADER_SIZE + 4
+_ERF_CELL = ERF_HEADER_SIZE + CELL_SIZE - 1  # the whole record
+_ERF_PDU = ERF_HEADER_SIZE + 4  # a record's beginning: header, and the body's cell header
 _NO_VC = "PDUs whose VC is not known"
 _DIRECTIONS = {"out": Direction.SENT, "in": Direction.RECEIVED}
 

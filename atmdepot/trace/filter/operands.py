@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 MAX_VPI, MAX_VCI, MAX_PORT = 4095, 65535, 65535
 
+# 18 digits hold every number here, and bound the work of int().
 _RANGE = re.compile(r"([0-9]{1,18})(?:(-)([0-9]{1,18})?)?")
 _NUMBERS = re.compile(r"[0-9][0-9,-]*")
 _VC = re.compile(r"([0-9]{1,18})/([0-9,-]+)")
 _PORT_AFTER = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?|([0-9.]+):([0-9]{1,5})")
-_MOST_SHOWN = 12
+_MOST_SHOWN = 12  # values in a hint
 LONGEST_GUESSED = 40
 """Longest word, in characters, for which a near match is suggested."""
 

@@ -33,7 +33,7 @@ _TOKEN = re.compile(r"\s+|&&|\|\||[()!]|[^\s()!&|]+|.")
 _CONNECTIVES = {"and": "and", "&&": "and", "or": "or", "||": "or", "not": "not", "!": "not"}
 _NO_PRIMARY = {*_CONNECTIVES, "(", ")"}
 _TOO_DEEP = f"more than {MAX_DEPTH} levels of brackets, or of \"and\" and \"or\" by turns"
-_WIDTH = 100
+_WIDTH = 100  # columns of the filter's line in an error
 _SHORT_NAMES = [name for name in dict.fromkeys(word.name for word in WORDS) if " " not in name]
 
 

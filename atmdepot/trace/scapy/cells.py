@@ -26,7 +26,7 @@ from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, hec
 from atmdepot.wire.layouts import crc10
 from atmdepot.wire.oam import UNUSED
 
-_OAM_VCIS = (3, 4)
+_OAM_VCIS = (3, 4)  # of segment and end-to-end F4
 _PTI = {0: "user", 1: "user_last", 2: "user_congested", 3: "user_congested_last", 4: "oam_f5_segment",
         5: "oam_f5_end_to_end", 6: "resource_management", 7: "reserved"}
 _VCI = {1: "meta_signalling", 2: "broadcast_signalling", 3: "oam_f4_segment", 4: "oam_f4_end_to_end", 5: "signalling",
@@ -119,9 +119,9 @@ def idle_cell() -> Any:
 
 # ── OAM ──
 
-_FAULT, _LOOPBACK = 1, (1, 8)
+_FAULT, _LOOPBACK = 1, (1, 8)  # a type; type and function
 _ALARMS = ((1, 0), (1, 1))
-_UNUSED_SIZES = {(1, 0): 28, (1, 1): 28, (1, 4): 45, _LOOPBACK: 8}
+_UNUSED_SIZES = {(1, 0): 28, (1, 1): 28, (1, 4): 45, _LOOPBACK: 8}  # octets after the fields of each function
 _OAM_TYPES = {1: "fault_management", 2: "performance_management", 8: "activation_deactivation", 15: "system_management"}
 _OAM_FUNCTIONS = {1: {0: "ais", 1: "rdi", 4: "continuity_check", 8: "loopback"},
                   2: {0: "forward_monitoring", 1: "backward_reporting"},

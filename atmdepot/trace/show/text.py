@@ -38,7 +38,7 @@ _PTI_WORDS = ("user", "user last", "user EFCI", "user last EFCI",
 _F4_WORDS = {3: "OAM F4 segment", 4: "OAM F4 end-to-end"}
 _RESERVED_VCIS = {1: "meta-signalling", 2: "broadcast signalling", 5: "signalling", 6: "VP RM", 16: "ILMI", 17: "LECS",
                   18: "PNNI"}
-_LONGEST_QUOTE = 100
+_LONGEST_QUOTE = 100  # octets; a longer line is not quoted
 _MAC_SIZE = 6
 _ETHERNET_HEADER_SIZE = 14
 _NS = 1_000_000_000

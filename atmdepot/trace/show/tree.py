@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import Packet
 
 _INDENT = "    "
-_LONGEST_BYTES = 24
+_LONGEST_BYTES = 24  # octets shown of a field
 _CRC10_BITS = 10
 _HEXADECIMAL = {"dsap": 2, "ssap": 2, "control": 2, "oui": 6, "ethertype": 4, "pid": 4, "header_checksum": 4,
                 "checksum": 4, "defect_type": 2, "correlation_tag": 8, "security_parameters_index": 8}

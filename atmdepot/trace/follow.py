@@ -261,6 +261,7 @@ class Follower:
         found = self._directions.get((record.node, record.link, record.direction))
         if found is None:
             told = record.interface if isinstance(record, CapturedCells) else None
+            # The nearest source of the format wins: record, node, table, and last the user's choice.
             interface = (told or self.interfaces.get((record.node, record.link)) or self.book.interface(record.link)
                          or self._interface)
             place = Place(record.node, record.link, record.direction)
@@ -421,6 +422,7 @@ class Follower:
         fields = _NO_FIELDS if isinstance(record, UnplacedPdu) else CellHeader.unpack(
             record.header, direction.interface)
         last = self._recent.get(direction.place)
+        # Only the latest PDU of a direction can be its twin: writers put it right behind its cells.
         same_vc = last is not None and (last.vpi, last.vci) == (fields.vpi, fields.vci)
         if last is not None and same_vc and is_the_same(last, record.octets, record.missing):
             del self._recent[direction.place]
@@ -429,6 +431,7 @@ class Follower:
         pdu.name = self.book.of(record.link, fields.vpi, fields.vci)
         pdu.clp, pdu.congested = fields.clp, fields.congested
         size = len(record.octets) + record.missing
+        # An SDU alone fills as many cells as it needs with its trailer.
         pdu.count = size // 48 if record.trailer else cells_needed(size)
         if record.trailer and not record.missing:
             judge(pdu, self._crc or pdu.name.crc)
@@ -458,6 +461,7 @@ def _cell_of_pdu(
 def _pdu_of(direction: _Direction, assembly: _Assembly, time: int, *, congested: bool = False) -> Pdu:
     """Make a PDU of a VC's cells; the VC is free for the next PDU."""
     pti = PTI_LAST | PTI_EFCI if congested else PTI_LAST
+    # The cell header of I.361, for a UNI or an NNI, with CLP as the OR over the cells.
     word = assembly.vpi << 20 | assembly.vci << 4 | pti << 1 | assembly.clp
     pdu = Pdu(time, assembly.begun, direction.place, word.to_bytes(4, "big"), assembly.vpi, assembly.vci,
               b"".join(assembly.parts))

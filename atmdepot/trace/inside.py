@@ -45,6 +45,7 @@ def header_of(item: Item) -> CellHeader | None:
         return item.header
     if not isinstance(item, Drop) or unit_of(item) != "cells" or len(item.octets) < CELL_SIZE:
         return None
+    # Without a VC the node gave no fields: the header is read as a UNI's.
     if item.vc is None:
         return CellHeader.unpack(item.octets)
     interface = Interface.NNI if item.vc[0] > _GREATEST_UNI_VPI else Interface.UNI
@@ -93,6 +94,7 @@ def packet_from_beginning(octets: bytes) -> Packet | None:
     total = total_length(octets)
     missing = total - len(octets)
     if missing > 0:
+        # The length field is made to fit, at its place in IPv4 or IPv6.
         at, length = (2, len(octets)) if octets[0] >> 4 == 4 else (4, len(octets) - 40)
         # `analyse` gets a packet whose header tells the length at hand.
         octets = octets[:at] + length.to_bytes(2, "big") + octets[at + 2:]

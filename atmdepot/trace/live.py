@@ -93,6 +93,7 @@ class _Connection:
 
     def _first_line(self) -> NodeTold:
         while b"\n" not in self._buffer:
+            # A daemon that never ends its line must not fill the memory.
             if len(self._buffer) > _MAX_FIRST_LINE:
                 raise NotWhatDaemonsSay(f"its first line has more than {_MAX_FIRST_LINE} octets")
             received = self.socket.recv(_AT_ONCE)

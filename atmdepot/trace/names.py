@@ -60,6 +60,7 @@ class VcBook:
         self.servers |= network.servers.keys()
         self.nodes |= network.nodes.keys()
         for name, vp in network.vps.items():
+            # A VP runs between the depot and an edge node, whose server gives the VC its name.
             edge = next(end for end in vp.ends if end != network.depot)
             server = next(server for server, settings in network.servers.items() if settings.node == edge)
             named = name, vp, server
@@ -78,6 +79,7 @@ class VcBook:
             return UNNAMED
         name, vp, server = found
         role = _role(vp, vci)
+        # Statistics are always VC-multiplexed.
         encapsulation = Encapsulation.VC_MUX if role == "management" else Encapsulation(vp.encapsulation)
         return VcName(name, server, role, encapsulation, CrcMode(vp.crc))
 

@@ -142,6 +142,7 @@ class CaptureSessions:
         entry = Entry(key, server, ServiceCategory.UBR_1, now)
         entry.target = cast("Target", _SeenTarget(pdu.node, pdu.link, (pdu.vpi, pdu.vci)))
         self._tables.open(entry, now)
+        # The tables leave it to their user to announce an opened session.
         self._watch(entry, SessionEvent.OPENED, "")
         return entry
 

@@ -36,6 +36,7 @@ def sunatm_record(header: bytes, sdu: bytes, *, sent: bool) -> bytes:
     """The record of an SDU; of the 4-octet cell header it keeps the VCI and the lower 8 bits of the VPI."""
     fields = CellHeader.unpack(header)
     kind = {_VCI_SIGNALLING: _SIGNALLING, _VCI_ILMI: _ILMI}.get(fields.vci)
+    # Signalling and ILMI are known by their reserved VCIs, other SDUs by their first octets.
     if kind is None:
         kind = _LLC if sdu.startswith(_LLC_BEGINS) else 0
     return _HEADER.pack(_SENT * sent | kind, fields.vpi, fields.vci) + sdu
@@ -56,6 +57,7 @@ class SunAtmDecoder:
                                f"one has {len(octets)}")
             return None
         flags, vpi, vci = _HEADER.unpack_from(octets)
+        # The record has no PTI: a whole PDU gets a last cell's.
         header = CellHeader(vpi, vci, PTI_LAST).pack()[:4]
         way = direction or ("out" if flags & _SENT else "in")
         return PduSeen(time, self._link, way, header, octets[_HEADER.size:], False, missing, self._node)

@@ -156,6 +156,7 @@ class CaptureWriter:
         self._closed = True
         self._begin()
         try:
+            # The time of the last record is the end of the capture.
             self._output.write([self._container.end(self._last)])
         finally:
             self._output.close()
@@ -218,7 +219,9 @@ class ErfCaptureWriter(CaptureWriter):
         self._begin(time)
         described = self._container.describe(node, link)
         before, after = self._container.around(time, node, link, direction, _ERF_CELL, _ERF_CELL, comment)
+        # An unknown direction counts as sent: ERF has no third value.
         way = _DIRECTIONS.get(direction, Direction.SENT)
+        # The header is the same for all cells of the call: only a bad HEC needs its own.
         good = before + cell_record_header(time, way)
         records = [described]
         for at in range(0, len(octets), CELL_SIZE):

@@ -50,6 +50,7 @@ class FilterError(AtmdepotError):
 
 def _with_caret(line: str, start: int, end: int, hint: str) -> str:
     """Two lines: the filter, or its part around the word, and the carets."""
+    # Imported here: only an error needs it.
     from rich.cells import cell_len  # some characters take two columns, some take no column
 
     plain = "".join(char if cell_len(char) else "?" for char in printable_in_place(line))

@@ -52,6 +52,7 @@ class ATM(Summed, Packet):
         """Put `payload` on top; an OAM cell of F4 is marked by its VCI, and keeps its PTI."""
         super().add_payload(payload)
         if isinstance(self.payload, ATMOAM) and self.vci in _OAM_VCIS:
+            # Scapy would set the PTI of F5, as `bind_top_down` says.
             self.overloaded_fields: dict[str, Any] = {}
 
     def post_build(self, header: bytes, payload: bytes) -> bytes:
@@ -219,6 +220,7 @@ def _crc10_of(octets: bytes) -> int:
     return crc10((int.from_bytes(octets[:47], "big") >> 2).to_bytes(47, "big"))
 
 
+# F5 by PTI, F4 by VCI.
 for _condition in ({"pti": 4}, {"pti": 5}, *({"vci": vci} for vci in _OAM_VCIS)):
     bind_bottom_up(ATM, ATMOAM, **_condition)
 bind_top_down(ATM, ATMOAM, pti=5)

@@ -42,6 +42,7 @@ class AtmUdpSocket(SuperSocket):
         """Return the next cell, or None when the datagram was not the peer's."""
         if not self.waiting:
             octets, sender = self.ins.recvfrom(65_535)
+            # Address and port are compared: IPv6 adds flow label and scope.
             if sender[:2] == self.peer[:2]:
                 self.waiting += self.train(octets).cells
         return self.waiting.popleft() if self.waiting else None

@@ -123,6 +123,7 @@ def _session(item: Cell | Pdu) -> int | None:
 
 
 def _server(item: Cell | Pdu) -> str:
+    # Before its PDU is known, a cell has the VC's server.
     pdu = item.pdu if isinstance(item, Cell) else item
     return item.name.server if pdu is None or pdu.session is None else pdu.session.server
 

@@ -131,6 +131,7 @@ class Traffic:
         self.pdus += 1
         self.octets += len(pdu.sdu)
         self.bad_crc += pdu.crc is CrcVerdict.BAD
+        # A bad CRC has a column of its own.
         self.problems += pdu.problem is not None and pdu.problem != DropReason.CRC_ERROR
         self.efci_pdus += pdu.congested
         self.clp1_pdus += pdu.clp
@@ -190,6 +191,7 @@ class Statistics:
         if isinstance(item, Pdu):
             self._vc(item, item.vpi, item.vci).pdu(item)
             self._links[item.node, item.link, item.direction].pdu(item)
+            # An unfinished PDU would count with too few cells.
             if not item.unfinished:
                 self._pdu_cells[_bucket(item.count)] += 1
         elif isinstance(item, Cell):
@@ -199,6 +201,7 @@ class Statistics:
         elif isinstance(item, Drop):
             self._drops[DropKey(item.node, item.link, item.reason)][unit_of(item)] += item.count
         elif isinstance(item, SessionChange):
+            # An event of a newer daemon counts without a name.
             self._sessions[ServerKey(item.node, item.server)][item.event if item.event in _EVENTS else ""] += 1
         else:
             self._miss(item)

@@ -178,6 +178,7 @@ def kind_text(header: CellHeader) -> str:
     if not header.pti & 4:
         if header.vci in _F4_WORDS:
             return _F4_WORDS[header.vci]
+        # VCIs below 16 are reserved in every VPI, 16 and above only in VPI 0.
         if header.vci in _RESERVED_VCIS and (header.vci < 16 or header.vpi == 0):
             return f"{_RESERVED_VCIS[header.vci]}{' last' if header.pti & 1 else ''}"
     return _PTI_WORDS[header.pti]

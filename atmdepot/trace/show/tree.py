@@ -59,6 +59,7 @@ def _lines(item: Item, cells: bool) -> Iterator[str]:
 
 def _cell_lines(cell: Cell) -> Iterator[str]:
     octets = cell.octets
+    # The layout gets the corrected header, so that its fields are right.
     header = cell.mended[:4]
     mended = header + bytes((hec(header),))
     yield f"cell {cell.position or ''}".rstrip() + f": {octets[:HEADER_SIZE].hex(' ')}"
@@ -73,6 +74,7 @@ def _oam_lines(payload: int) -> Iterator[str]:
     """The 384 bits of an OAM payload; the last 10 are the CRC-10, which covers all bits before them."""
     covered, written = payload >> _CRC10_BITS, payload & (1 << _CRC10_BITS) - 1
     computed = layouts.crc10(covered.to_bytes(PAYLOAD_SIZE - 1, "big"))
+    # The layout checks the CRC-10 itself: it gets the right CRC, and the text shows the written CRC.
     mended = (covered << _CRC10_BITS | computed).to_bytes(PAYLOAD_SIZE, "big")
     yield from _parsed(layouts.OAM, mended, 1, {"crc10": _check_text(written, computed, 3)})
 
@@ -145,6 +147,7 @@ def _packet_lines(octets: bytes, packet: Packet) -> Iterator[str]:
     layout = ip_layouts.IPV4 if packet.version == 4 else ip_layouts.IPV6
     yield f"IPv{packet.version}"
     yield from _parsed(layout, octets, 1)
+    # A later fragment has no TCP or UDP header.
     if packet.protocol in _INNER and not packet.later:
         name, inner = _INNER[packet.protocol]
         yield name

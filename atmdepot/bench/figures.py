@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from atmdepot.bench import perf
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 SIZES = ("100B", "1KB", "10KB")
 """The pages that ab asks for; the lab's servers have them."""
@@ -70,7 +71,39 @@ NEW = connections("1KB", 20)
 LATENCY_LOAD = connections("1KB", 1)
 BULK = bulk("down", 1)
 FAULTS = "page-faults"
+
+KINDS = ("cpu", *perf.KINDS)
+"""The kinds of a whole lab's use: its processor time, and counts."""
+
+_CONNECTIONS, _KEPT, _GB = "connections", "keep-alive", "bulk"
+_PARTS = {NEW: _CONNECTIONS, "keep-alive": _KEPT, BULK: _GB}
+_PART_TITLES = {_CONNECTIONS: "a new connection", _KEPT: "a keep-alive request", _GB: f"a GB at {BULK}"}
+_KIND_TITLES = {"cpu": "whole lab's CPU time", "calls": "whole lab's system calls",
+                "switches": "whole lab's context switches", "faults": "whole lab's page faults"}
 _WAYS = {"down": "server to client", "up": "client to server"}
+
+
+def lab(kind: str, load: str) -> str:
+    """The name of the figure of a whole lab's use, of a kind and under a load: NEW, `keep-alive` or BULK."""
+    return f"lab-{kind}-{_PARTS[load]}"
+
+
+def labs(load: str) -> tuple[str, ...]:
+    """The names of all figures of a whole lab's use under a load; empty for a load that is not metered."""
+    return tuple(lab(kind, load) for kind in KINDS) if load in _PARTS else ()
+
+
+def counts(load: str) -> dict[str, str]:
+    """The kinds that are counted of a whole lab under a load, with the figures' names."""
+    return {kind: lab(kind, load) for kind in perf.KINDS} if load in _PARTS else {}
+
+
+def _of_labs() -> Iterator[Figure]:
+    for kind in KINDS:
+        for load, part in _PARTS.items():
+            bulk = "1/GB" if part == _GB else "1"
+            unit = bulk if kind != "cpu" else "s/GB" if part == _GB else "µs"
+            yield Figure(lab(kind, load), f"{_KIND_TITLES[kind]}, {_PART_TITLES[part]}", unit, higher_is_better=False)
 
 
 def figures(idle_sessions: int) -> dict[str, Figure]:
@@ -85,6 +118,7 @@ def figures(idle_sessions: int) -> dict[str, Figure]:
           for part in (50, 99)),
         Figure("cpu-connections", "CPU time of forwarding processes, 1000 new connections", "s", False),
         Figure("cpu-keep-alive", "CPU time of forwarding processes, 1000 keep-alive requests", "s", False),
+        *_of_labs(),
         Figure(FAULTS, f"page faults of depot and edges, 1 GB at {BULK}", "1/GB", False),
         Figure("cells", f"cells through depot and edge, both ways, at {BULK}", "1/s"),
         *(Figure(idle(sessions), f"new connections beside {sessions:,} idle sessions", "1/s")
@@ -106,6 +140,8 @@ def targets(idle_sessions: int) -> list[Target]:
                ("latency-p50", "depot"), ("latency-p50", "kernel"), 2.0, 1.3, higher_is_better=False),
         Target("plain_new_connections", "plain Python, new connections/s against HAProxy",
                (NEW, "depot-plain"), (NEW, "haproxy"), 0.3, 0.5),
+        Target("lab_cpu_bulk", "CPU time of the whole lab a GB, one stream, against HAProxy (at most)",
+               (lab("cpu", BULK), "depot"), (lab("cpu", BULK), "haproxy"), 1.6, 1.0, higher_is_better=False),
         Target("cells", "one cell per datagram, cells/s through depot and edge",
                ("cells", "depot-cells"), None, 300_000, 1_000_000),
         Target("idle_sessions", f"depot at {idle_sessions:,} idle sessions against {FEW_IDLE:,}, new connections/s",

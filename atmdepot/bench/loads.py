@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from atmdepot.bench import figures
 from atmdepot.bench.lab_table import BULK_PORT
-from atmdepot.bench.readings import AbReading, read_ab, read_iperf, read_wrk
+from atmdepot.bench.readings import AbReading, WrkReading, read_ab, read_iperf, read_wrk
 from atmdepot.lab.pages import SIZES
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ PATIENCE = 30.0
 OVERHEAD = 0.4
 """Seconds that a sample takes besides, about: the start of programs."""
 
-_KEPT = 20
+_KEEP_ALIVE, _KEPT = "keep-alive", 20
 _MBIT_A_GB = 8000
+_NS_A_US, _NS_A_S = 1e3, 1e9
 _ENOUGH = 1_000_000
 """Requests that no second is enough for; after ab's -t, which says 50,000."""
 
@@ -44,7 +46,7 @@ class Load(Struct, frozen=True):
 def loads() -> list[Load]:
     """All loads, in the order in which they are run."""
     found = [_connections(size, at_once) for size in figures.SIZES for at_once in figures.AT_ONCE]
-    found.append(Load("keep-alive", "wrk", ("keep-alive", "cpu-keep-alive"), _keep_alive))
+    found.append(Load(_KEEP_ALIVE, "wrk", (_KEEP_ALIVE, "cpu-keep-alive", *figures.labs(_KEEP_ALIVE)), _keep_alive))
     return found + [_bulk(way, streams) for way in ("down", "up") for streams in figures.STREAMS]
 
 
@@ -60,45 +62,62 @@ def warm_up(site: Site, programs: set[str]) -> None:
     if "ab" in programs:
         ask_ab(site, 1, "1KB", 20)
     if "wrk" in programs:
-        _keep_alive(site, 1)
+        _ask_wrk(site, 1)
     if "iperf3" in programs:
         _ask_iperf(site, 1, "down", 1)
 
 
 def _connections(size: str, at_once: int) -> Load:
     name = figures.connections(size, at_once)
-    more = {figures.NEW: ("cpu-connections",), figures.LATENCY_LOAD: ("latency-p50", "latency-p99")}.get(name, ())
+    own = {figures.NEW: ("cpu-connections",), figures.LATENCY_LOAD: ("latency-p50", "latency-p99")}.get(name, ())
+    more = (*own, *figures.labs(name))
 
     def take(site: Site, seconds: int) -> dict[str, float]:
-        before = site.cpu_seconds()
+        before, lab_before = site.cpu_seconds(), site.lab_time()
         read = ask_ab(site, seconds, size, at_once)
         found = {name: read.rate, "latency-p50": read.p50, "latency-p99": read.p99,
                  "cpu-connections": _for_a_thousand(site, before, read.requests)}
+        if figures.labs(name):
+            found |= _lab_time(site, name, lab_before, read.requests * _NS_A_US)
+            found |= _counted(site, name, lambda: ask_ab(site, seconds, size, at_once).requests)
         return _those(found, (name, *more), site)
 
     return Load(name, "ab", (name, *more), take)
 
 
 def _keep_alive(site: Site, seconds: int) -> dict[str, float]:
-    before = site.cpu_seconds()
-    told = site.ask(["wrk", "-t1", f"-c{_KEPT}", f"-d{seconds}s", f"{site.url}/1KB"], seconds + PATIENCE)
-    read = read_wrk(told.stdout, SIZES["1KB"])
-    found = {"keep-alive": read.rate, "cpu-keep-alive": _for_a_thousand(site, before, read.requests)}
+    before, lab_before = site.cpu_seconds(), site.lab_time()
+    read = _ask_wrk(site, seconds)
+    found = {_KEEP_ALIVE: read.rate, "cpu-keep-alive": _for_a_thousand(site, before, read.requests)}
+    found |= _lab_time(site, _KEEP_ALIVE, lab_before, read.requests * _NS_A_US)
+    found |= _counted(site, _KEEP_ALIVE, lambda: _ask_wrk(site, seconds).requests)
     return _those(found, tuple(found), site)
+
+
+def _ask_wrk(site: Site, seconds: int) -> WrkReading:
+    told = site.ask(["wrk", "-t1", f"-c{_KEPT}", f"-d{seconds}s", f"{site.url}/1KB"], seconds + PATIENCE)
+    return read_wrk(told.stdout, SIZES["1KB"])
 
 
 def _bulk(way: str, streams: int) -> Load:
     name = figures.bulk(way, streams)
-    more = ("cells", figures.FAULTS) if name == figures.BULK else ()
+    more = ("cells", figures.FAULTS, *figures.labs(name)) if name == figures.BULK else ()
 
     def take(site: Site, seconds: int) -> dict[str, float]:
         counted = bool(more) and site.contender.daemons is not None
         cells, faults = (site.cells(), site.page_faults()) if counted else (0, 0)
+        site.serve_bulk()
+        lab_before = site.lab_time()
         rate, took = _ask_iperf(site, seconds, way, streams)
+        gigabytes = rate * took / _MBIT_A_GB
         found = {name: rate}
+        if figures.labs(name):
+            found |= _lab_time(site, name, lab_before, gigabytes * _NS_A_S)
         if counted:
             found |= {"cells": (site.cells() - cells) / took,
-                      figures.FAULTS: (site.page_faults() - faults) / (rate * took / _MBIT_A_GB)}
+                      figures.FAULTS: (site.page_faults() - faults) / gigabytes}
+        if figures.labs(name):
+            found |= _counted(site, name, lambda: math.prod(_ask_iperf(site, seconds, way, streams)) / _MBIT_A_GB)
         return found
 
     return Load(name, "iperf3", (name, *more), take)
@@ -119,6 +138,25 @@ def _ask_iperf(site: Site, seconds: int, way: str, streams: int) -> tuple[float,
 
 def _for_a_thousand(site: Site, before: float, requests: int) -> float:
     return (site.cpu_seconds() - before) / requests * 1000
+
+
+def _lab_time(site: Site, load: str, before: int | None, parts: float) -> dict[str, float]:
+    """The figure of the whole lab's processor time since `before`, divided by the number of parts; empty without it."""
+    now = site.lab_time()
+    return {} if now is None or before is None else {figures.lab("cpu", load): (now - before) / parts}
+
+
+def _counted(site: Site, load: str, run: Callable[[], float]) -> dict[str, float]:
+    """The figures of what is counted while a load runs again; `run` returns the number of requests, or of GB.
+
+    This run is not the run whose rate and processor time are taken: counting itself takes 2 to 11 % of both.
+    """
+    counters = site.counters()
+    if counters is None:
+        return {}
+    with counters:
+        parts = run()
+        return {figures.lab(kind, load): count / parts for kind, count in counters.read().items()}
 
 
 def _those(found: dict[str, float], names: tuple[str, ...], site: Site) -> dict[str, float]:

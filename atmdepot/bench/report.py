@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 from rich import box
 from rich.table import Table
 
 from atmdepot.bench.contenders import CONTENDERS, HAPROXY
 from atmdepot.bench.figures import figures, targets
+from atmdepot.bench.others import ALLOWED, Others
+from atmdepot.bench.samples import quartiles_of
 
 if TYPE_CHECKING:
     from atmdepot.bench.figures import Figure, Target
     from atmdepot.bench.samples import Samples, Spread
 
 _MACHINE = ("processor", "kernel", "python")
-NOTE = ("Medians, below them the least and the greatest of all rounds; × is the median of the ratios to "
-        f"{HAPROXY.title} within a round.\nWhat the kernel forwards itself has no process whose CPU time counts.")
+FEWEST = 7
+"""Rounds that medians and quartiles take to be quoted."""
+
+_NOTE = ("Medians, below them the quartiles (25 %, 75 %) of all rounds; × is the median of the ratios to "
+         f"{HAPROXY.title} within a round.\nWhat the kernel forwards itself has no process whose CPU time counts.")
 
 
 class Report(Struct, frozen=True):
@@ -28,6 +34,7 @@ class Report(Struct, frozen=True):
     machine: dict[str, Any]
     left_out: dict[str, str]
     idle_sessions: int
+    others: Others = field(default_factory=Others)
 
     @property
     def figures(self) -> list[Figure]:
@@ -38,6 +45,17 @@ class Report(Struct, frozen=True):
     def contenders(self) -> list[str]:
         """The contenders that were measured."""
         return self.samples.contenders(CONTENDERS)
+
+    @property
+    def about_rounds(self) -> str:
+        """The number of rounds, in how many of them others were at work, and a warning of too few."""
+        rounds = self.samples.rounds
+        told = f"{rounds} round{'s' * (rounds > 1)}"
+        if rounds < FEWEST:
+            told += f", fewer than the {FEWEST} that figures take to be quoted"
+        if not self.others.shares:
+            return f"{told}; others at work unknown (no /proc/pressure/cpu)"
+        return f"{told}; others at work in {len(self.others.rounds)} of them"
 
     @property
     def verdicts(self) -> list[tuple[Target, float | None]]:
@@ -57,6 +75,14 @@ def as_json(report: Report) -> dict[str, Any]:
         "samples": {name: samples.by_figure[name] for name in every if name in samples.by_figure},
         "medians": {figure.name: {name: spread.median for name in names
                                   if (spread := samples.spread(figure.name, name))} for figure in report.figures},
+        "quartiles": {figure.name: {name: quartiles for name in names
+                                    if (quartiles := quartiles_of(samples.of(figure.name, name)))}
+                      for figure in report.figures},
+        "to_haproxy": {figure.name: {name: {"median": statistics.median(ratios), "quartiles": quartiles_of(ratios)}
+                                     for name in names if (ratios := _to_haproxy(samples, figure.name, name))}
+                       for figure in report.figures},
+        "others": {"allowed": ALLOWED, "rounds": report.others.rounds,
+                   "waited": [report.others.shares.get(number) for number in range(1, samples.rounds + 1)]},
         "ratios": {target.key: value for target, value in report.verdicts if target.under is not None},
         "targets": {target.key: {"title": target.title, "value": value, "at_least": target.at_least, "aim": target.aim,
                                  "higher_is_better": target.higher_is_better,
@@ -67,13 +93,13 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def as_markdown(report: Report) -> str:
-    """The machine, the figures by contender (× is the ratio to HAProxy) and the targets, as lines of Markdown."""
+    """The machine, the figures by contender (× is the ratio to HAProxy; quartiles) and the targets, in Markdown."""
     machine, samples, names = report.machine, report.samples, report.contenders
     about = ", ".join(str(machine[key]) for key in _MACHINE if key in machine)
-    lines = [f"{about}. Medians of {samples.rounds} round{'s' * (samples.rounds > 1)}.", "",
+    lines = [f"{about}. Medians (quartiles) of {report.about_rounds}.", "",
              _row(["", *(CONTENDERS[name].title for name in names)]), _row(["---"] * (len(names) + 1))]
     for figure in report.figures:
-        cells = [_cell(samples, figure.name, name).split("\n")[0] for name in names]
+        cells = [_in_a_row(_cell(samples, figure.name, name)) for name in names]
         lines.append(_row([f"{figure.title}, {figure.unit}", *cells]))
     lines += ["", _row(["", "measured", "at least", "aim", ""]), _row(["---"] * 5)]
     for target, value in report.verdicts:
@@ -81,6 +107,16 @@ def as_markdown(report: Report) -> str:
             lines.append(_row([target.title, number(value), number(target.at_least), number(target.aim),
                                target.verdict(value)]))
     return "\n".join(lines) + "\n"
+
+
+def note(report: Report) -> str:
+    """The lines below the tables."""
+    return f"{_NOTE}\n{report.about_rounds}."
+
+
+def _in_a_row(cell: str) -> str:
+    first, _, quartiles = cell.partition("\n")
+    return f"{first} ({quartiles})" if quartiles else first
 
 
 def _row(cells: list[str]) -> str:
@@ -118,9 +154,15 @@ def _cell(samples: Samples, figure: str, contender: str) -> str:
     spread = samples.spread(figure, contender)
     if spread is None:
         return "–"
-    ratio = samples.ratio((figure, contender), (figure, HAPROXY.name)) if contender != HAPROXY.name else None
-    first = number(spread.median) + (f" ×{ratio.median:.2f}" if ratio else "")
-    return f"{first}\n{range_of(spread)}" if samples.rounds > 1 else first
+    ratios = _to_haproxy(samples, figure, contender) if contender != HAPROXY.name else []
+    first = number(spread.median) + (f" ×{statistics.median(ratios):.2f}" if ratios else "")
+    quartiles = quartiles_of(samples.of(figure, contender))
+    return f"{first}\n{'–'.join(map(number, quartiles))}" if quartiles and samples.rounds > 1 else first
+
+
+def _to_haproxy(samples: Samples, figure: str, contender: str) -> list[float]:
+    """The ratios to HAProxy within each round."""
+    return samples.ratios((figure, contender), (figure, HAPROXY.name))
 
 
 def range_of(spread: Spread) -> str:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from atmdepot.bench import figures, idle
+from atmdepot.bench.cgroups import Cgroups
 from atmdepot.bench.contenders import DEPOT, Contender
 from atmdepot.bench.loads import OVERHEAD, Load, ask_ab, warm_up
+from atmdepot.bench.others import Others
 from atmdepot.bench.readings import NoFigure
 from atmdepot.bench.samples import Failure, Samples
 from atmdepot.bench.schedule import order
@@ -51,16 +53,26 @@ class Plan(Struct, frozen=True):
         return found
 
     def expected_of(self, idle_sessions: int = 0) -> float:
-        """The expected seconds of a single contender, or of a depot with idle sessions."""
-        samples = self.rounds * (1 if idle_sessions else len(self.loads))
+        """The same for one contender, or for a depot with idle sessions."""
+        samples = self.rounds * (1 if idle_sessions else sum(map(self.runs_of, self.loads)))
         return _START + idle_sessions / _FILLED + samples * (self.seconds + OVERHEAD)
 
 
+    def counts_of(self, load: Load) -> set[str]:
+        """The kinds of counts of a whole lab that are wanted of a load."""
+        return {kind for kind, name in figures.counts(load.name).items() if name in self.figures}
+
+    def runs_of(self, load: Load) -> int:
+        """How often a load runs for a sample: again for counts, where any are wanted."""
+        return 2 if self.counts_of(load) else 1
+
+
 class Outcome(Struct):
-    """The outcome of a run; `left_out` has the contenders that could not take part, with the reason."""
+    """What came of it; `left_out` has contenders and figures that could not take part, and why."""
 
     samples: Samples
     left_out: dict[str, str] = field(default_factory=dict)
+    others: Others = field(default_factory=Others)
 
 
 def run(plan: Plan, teller: Teller) -> Outcome:
@@ -95,16 +107,35 @@ class _Runner:
         self._samples = outcome.samples
 
     def peers(self) -> None:
-        """Put all loads on all contenders, in turns."""
+        """All loads on all contenders, in turns."""
+        cgroups = self._cgroups()
         with ExitStack() as stack:
             sites = {each.name: site for each in self._plan.contenders
-                     if (site := self._up(stack, Site(each, self._plan.table, self._home), each.name))}
+                     if (site := self._up(stack, Site(each, self._plan.table, self._home, cgroups=cgroups),
+                                          each.name))}
             if not sites:
                 return
             for round_number in range(1, self._plan.rounds + 1):
                 for load_number, load in enumerate(self._plan.loads):
                     self._turn([sites[name] for name in order(list(sites), round_number, load_number)], load,
                                round_number)
+
+    def _cgroups(self) -> Cgroups | None:
+        """The cgroups for the figures of whole labs; None, and told, where they cannot be had or are not wanted."""
+        if not any(self._plan.figures.intersection(figures.labs(load.name)) for load in self._plan.loads):
+            return None
+        try:
+            found = Cgroups.of_this_machine(sorted(set().union(*map(self._plan.counts_of, self._plan.loads))))
+        except AtmdepotError as error:
+            self._leave_out("lab", f"no cgroup: {error}")
+            return None
+        for kind, why in found.refused.items():
+            self._leave_out(f"lab-{kind}", why)
+        return found
+
+    def _leave_out(self, name: str, why: str) -> None:
+        self._outcome.left_out[name] = why
+        self._teller.tell(f"{name} is left out: {why}")
 
     def beside_idle(self, many: int) -> None:
         """Load two depots with new connections, with few and with many idle sessions, in turns."""
@@ -129,10 +160,9 @@ class _Runner:
             if idle_sessions:
                 self._teller.tell(f"{name}: making {idle_sessions:,} idle sessions")
                 idle.fill(site, idle_sessions)
-            warm_up(site, {load.program for load in self._plan.loads} or {"ab"})  # ab loads the idle depots
-        except (AtmdepotError, SubprocessError) as error:  # the run goes on with the remaining contenders
-            self._outcome.left_out[name] = str(error)
-            self._teller.tell(f"{name} is left out: {error}")
+            warm_up(site, {load.program for load in self._plan.loads} or {"ab"})
+        except (AtmdepotError, SubprocessError) as error:
+            self._leave_out(name, str(error))
             self._teller.spared(self._plan.expected_of(idle_sessions))
             return None
         self._teller.passed(_START + idle_sessions / _FILLED, time.monotonic() - began)
@@ -140,12 +170,13 @@ class _Runner:
         return site
 
     def _turn(self, turns: list[Site], load: Load, round_number: int) -> None:
-        """Put a load on each site, and report the results."""
+        """A look at others, then one load on each site; tell what was found."""
+        self._outcome.others.look(round_number)
         told = []
         for site in turns:
             began = time.monotonic()
             found = self._take(site, load, round_number)
-            self._teller.passed(self._plan.seconds + OVERHEAD, time.monotonic() - began)
+            self._teller.passed(self._plan.runs_of(load) * (self._plan.seconds + OVERHEAD), time.monotonic() - began)
             told.append(f"{site.contender.name} {found:,.0f}" if found is not None else f"{site.contender.name} failed")
         self._teller.end_of(f"round {round_number} of {self._plan.rounds}: {load.name}", ", ".join(told))
 

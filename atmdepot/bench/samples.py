@@ -53,8 +53,12 @@ class Samples:
 
     def ratio(self, over: tuple[str, str], under: tuple[str, str]) -> Spread | None:
         """Median and spread of the ratios within a round of two (figure, contender); None when no round has both."""
-        return spread_of([above / below for above, below in zip(self.of(*over), self.of(*under), strict=False)
-                          if above is not None and below])
+        return spread_of(self.ratios(over, under))
+
+    def ratios(self, over: tuple[str, str], under: tuple[str, str]) -> list[float]:
+        """The ratios within a round of two (figure, contender), of the rounds that have both."""
+        return [above / below for above, below in zip(self.of(*over), self.of(*under), strict=False)
+                if above is not None and below]
 
     def value(self, target: Target) -> float | None:
         """What a target is held against: the median of its ratio, or of its figure; None when it was not measured."""
@@ -64,6 +68,16 @@ class Samples:
     def contenders(self, order: Iterable[str]) -> list[str]:
         """Those of the contenders that have a sample."""
         return [name for name in order if any(name in taken for taken in self.by_figure.values())]
+
+
+def quartiles_of(samples: Sequence[float | None]) -> tuple[float, float] | None:
+    """The lower and the upper quartile (25 %, 75 %) of the samples that there are; None without samples."""
+    taken = [sample for sample in samples if sample is not None]
+    if len(taken) < 2:
+        return (taken[0], taken[0]) if taken else None
+    # Inclusive: the rounds are all that there is, and no quartile lies beyond them.
+    lower, _, upper = statistics.quantiles(taken, n=4, method="inclusive")
+    return lower, upper
 
 
 def spread_of(samples: Sequence[float | None]) -> Spread | None:

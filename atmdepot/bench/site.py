@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +22,9 @@ from atmdepot.net.control_client import show
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from atmdepot.bench.cgroups import Cgroups
     from atmdepot.bench.contenders import Contender
+    from atmdepot.bench.perf import Counters
 
 PREFIX = "bench-"
 """Of the names of the benchmark's labs."""
@@ -45,15 +48,19 @@ sys.exit(wait_for(sys.argv[1], int(sys.argv[2]), time.monotonic() + float(sys.ar
 class Site:
     """A contender that is up, from `with` on; nothing of it is left after."""
 
-    def __init__(self, contender: Contender, table: str, home: Path, idle_sessions: int | None = None) -> None:
+    def __init__(self, contender: Contender, table: str, home: Path, idle_sessions: int | None = None,
+                 cgroups: Cgroups | None = None) -> None:
         """Take the text of the VC table, and a directory for files of this site's own, which must exist.
 
-        `idle_sessions` is the number for which the table is to have room and a service.
+        `idle_sessions` is the number for which the table is to have room and a service. With `cgroups` the whole lab
+        and the client's programs run in a group of their own.
         """
         self.contender = contender
         self.name = PREFIX + contender.name + (f"-{idle_sessions}" if idle_sessions is not None else "")
         self.home = home / self.name
         self._table = table_for(table, self.name, contender.cells, idle_sessions)
+        self._group = cgroups.group(self.name) if cgroups is not None else None
+        self._stack = ExitStack()
         self._proxy: subprocess.Popen[Any] | None = None
         self._iperf: subprocess.Popen[Any] | None = None
 
@@ -63,7 +70,11 @@ class Site:
         table = self.home / "table.toml"
         table.write_text(self._table, encoding="utf-8")
         command = (*machine.daemon_command(self.contender), "-m", "atmdepot") if self.contender.daemons else _STAND_IN
-        self.lab = Lab.up(table, wait=False, timeout=_START, command=command)
+        with ExitStack() as stack:
+            if self._group is not None:
+                stack.enter_context(self._group)
+            self.lab = Lab.up(table, wait=False, timeout=_START, command=command, within=self._within)
+            self._stack = stack.pop_all()
         try:
             self.network = self.lab.network
             self.addresses = addresses_of(self.network)
@@ -82,7 +93,20 @@ class Site:
                 if process is not None:
                     _end(process)
         finally:
-            self.lab.down()
+            with self._stack:
+                self.lab.down()
+
+    @property
+    def _within(self) -> tuple[str, ...]:
+        return self._group.enter if self._group is not None else ()
+
+    def lab_time(self) -> int | None:
+        """The processor time (ns) of the whole lab and the client's programs until now; None without a group."""
+        return self._group.used() if self._group is not None else None
+
+    def counters(self) -> Counters | None:
+        """Counters of the whole lab, for `with`; None where no count is wanted or possible."""
+        return self._group.counters() if self._group is not None else None
 
     def _set_up(self) -> None:
         for step in peers.steps(self.contender.name, self.addresses, self.network.depot):
@@ -97,7 +121,7 @@ class Site:
     def _start(self, node: str, argv: Sequence[str], log: Path) -> subprocess.Popen[Any]:
         with log.open("wb") as output:
             # In a session of its own: Ctrl-C is for us, who then end it.
-            return self.lab.popen(node, argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            return self.lab.popen(node, [*self._within, *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                   start_new_session=True)
 
     def _wait_for_a_page(self) -> None:
@@ -112,8 +136,8 @@ class Site:
         """Run a command at the client; NoFigure when it takes longer than some seconds, or fails and is checked."""
         program = machine.find(argv[0]) or argv[0]
         try:
-            done = self.lab.run(CLIENT, [program, *argv[1:]], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                timeout=seconds, start_new_session=True)
+            done = self.lab.run(CLIENT, [*self._within, program, *argv[1:]], stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, timeout=seconds, start_new_session=True)
         except subprocess.TimeoutExpired:
             raise NoFigure(f"{argv[0]} took longer than {seconds:.0f} s") from None
         if check and done.returncode:

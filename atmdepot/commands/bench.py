@@ -15,7 +15,7 @@ from atmdepot.bench import figures, machine
 from atmdepot.bench.contenders import CONTENDERS, DEPOT, Contender
 from atmdepot.bench.loads import Load, loads
 from atmdepot.bench.progress import Teller
-from atmdepot.bench.report import NOTE, Report, as_json, as_markdown, tables
+from atmdepot.bench.report import FEWEST, Report, as_json, as_markdown, note, tables
 from atmdepot.bench.run import Plan, run
 from atmdepot.bench.svg import draw
 from atmdepot.config.reading import find, load
@@ -26,7 +26,7 @@ from atmdepot.tables import console
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_QUICK, _ROUNDS = 3, 7
+_QUICK, _ROUNDS = 3, FEWEST
 _TERMINATED = 128 + signal.SIGTERM
 _IDLE, _MOST = 1_000_000, 4_000_000
 
@@ -54,7 +54,7 @@ Examples:
   atmdepot bench peers --list
 """)
 @click.option("--rounds", type=click.IntRange(1, 100), help=f"How many rounds; {_ROUNDS} unless told otherwise.")
-@click.option("--quick", is_flag=True, help=f"{_QUICK} rounds.")
+@click.option("--quick", is_flag=True, help=f"{_QUICK} rounds, within ten minutes; figures to quote take {FEWEST}.")
 @click.option("--seconds", type=click.IntRange(1, 60), default=1, show_default=True, help="How long each sample is.")
 @click.option("--contender", "names", multiple=True, metavar="NAME", type=click.Choice(list(CONTENDERS)),
               help="Only this one; can be repeated.")
@@ -103,8 +103,8 @@ def peers(
             teller.tell(f"{name}: {path}")
         outcome = run(plan, teller)
     settings = {"table": table, "rounds": rounds, "seconds": seconds, "idle_sessions": idle_sessions}
-    _tell(Report(outcome.samples, settings, about, left_out | outcome.left_out, idle_sessions), json_file, svg_file,
-          markdown_file)
+    _tell(Report(outcome.samples, settings, about, left_out | outcome.left_out, idle_sessions, outcome.others),
+          json_file, svg_file, markdown_file)
 
 
 def _possible(
@@ -145,7 +145,7 @@ def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdow
     out = console()
     for table in tables(report):
         out.print(table)
-    out.print(NOTE, highlight=False)
+    out.print(note(report), highlight=False)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(as_json(report))) + b"\n")
     if svg_file is not None:

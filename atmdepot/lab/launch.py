@@ -43,6 +43,7 @@ class Options(Struct, frozen=True):
     web: bool
     client_mtu: int
     command: tuple[str, ...]
+    within: tuple[str, ...] = ()
 
 
 def bring_up(table: str | Path, options: Options, progress: Callable[[str], None]) -> Path:
@@ -131,7 +132,7 @@ class Launch:
             for web in servers:
                 processes[_web_name(web)] = _web_process(self.directory, web, nginx)
         self._spawn(Spec(directory=str(self.directory), run_dir=str(self.directory.parent),
-                         state=self.state, plan=plan, processes=processes))
+                         state=self.state, plan=plan, processes=processes), options.within)
         self._wait_for("started", {self.state.name}, deadline)
         self.state.pid = Lab(self.directory).state.pid
 
@@ -146,12 +147,12 @@ class Launch:
         self._let_go()
         self._progress(f"the lab {self.state.name} is up: {self.directory}")
 
-    def _spawn(self, spec: Spec) -> None:
+    def _spawn(self, spec: Spec, within: tuple[str, ...]) -> None:
         self._expected = set(spec.processes)
         with (self.directory / states.SUPERVISOR_LOG).open("ab") as log:
             # In its own session: Ctrl-C in this terminal must not reach it.
             self._supervisor = subprocess.Popen(
-                build.python("-m", "atmdepot.lab.supervisor"), stdin=subprocess.PIPE,
+                [*within, *build.python("-m", "atmdepot.lab.supervisor")], stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=log, start_new_session=True, bufsize=0)
         self._send(msgspec.json.encode(spec) + b"\n")
 

@@ -37,8 +37,8 @@ class Lab:
     @classmethod
     def up(cls, table: str | Path, *, wait: bool = True, timeout: float = 30.0, userns: bool = False,
            web: bool = True, client_mtu: int | None = None, command: Sequence[str] | None = None,
-           progress: Callable[[str], None] | None = None) -> Self:
-        """Bring a VC table's lab up, or return the lab that is up already.
+           within: Sequence[str] = (), progress: Callable[[str], None] | None = None) -> Self:
+        """Bring a VC table's lab up, or find it already up.
 
         Args:
             table: The file, or the name of a table that ships with atmdepot.
@@ -48,6 +48,7 @@ class Lab:
             web: Run a web server on each edge node.
             client_mtu: The MTU between client and depot in octets (1500).
             command: Program to run with `depot TABLE` and `edge TABLE --node NAME` in place of atmdepot itself.
+            within: Words before the supervisor's command, of a program that becomes the command that follows.
             progress: Called with each line of progress.
         """
         from atmdepot.lab.launch import Options, bring_up
@@ -55,7 +56,7 @@ class Lab:
 
         options = Options(wait=wait, timeout=timeout, userns=userns or os.geteuid() != 0, web=web,
                           client_mtu=client_mtu or CLIENT_MTU,
-                          command=tuple(command or build.python("-m", "atmdepot")))
+                          command=tuple(command or build.python("-m", "atmdepot")), within=tuple(within))
         return cls(bring_up(table, options, progress or (lambda _: None)))
 
     @classmethod

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from atmdepot.bench.contenders import CONTENDERS
 from atmdepot.bench.figures import figures
-from atmdepot.bench.report import Report, as_json, as_markdown, number, tables
+from atmdepot.bench.others import ALLOWED, Others
+from atmdepot.bench.report import Report, as_json, as_markdown, note, number, tables
 from atmdepot.bench.samples import Failure, Samples
 from atmdepot.bench.svg import draw
 
@@ -34,22 +35,31 @@ def report(rounds: int = 3, names: tuple[str, ...] = tuple(CONTENDERS)) -> Repor
             for round_number in range(1, rounds + 1):
                 samples.add(figure, name, round_number, (100 * place + 40 * (round_number - 2)) * turn)
     samples.failures.append(Failure(1, "bulk-up-1", "depot", "iperf3: <nothing> & more"))
+    others = Others()
+    others.add(2, 0.5)
+    others.add(3, 0.0)
     machine = {"processor": "A <fast> & old one", "processors": 2, "kernel": "6.1", "python": "CPython 3.11"}
-    return Report(samples, {"rounds": rounds}, machine, {"nginx-stream": "not installed"}, MANY)
+    return Report(samples, {"rounds": rounds}, machine, {"nginx-stream": "not installed"}, MANY, others)
 
 
 def test_json_has_the_ratios() -> None:
     made = msgspec.json.decode(msgspec.json.encode(as_json(report())))
     assert made["ratios"] == {
         "new_connections": pytest.approx(5 / 3), "keep_alive": pytest.approx(5 / 3), "bulk": pytest.approx(5 / 3),
-        "latency_p50": 5.0, "plain_new_connections": 2.0, "idle_sessions": pytest.approx(22 / 21)}
+        "latency_p50": 5.0, "plain_new_connections": 2.0, "lab_cpu_bulk": pytest.approx(5 / 3),
+        "idle_sessions": pytest.approx(34 / 33)}
     assert made["targets"]["latency_p50"]["verdict"] == "missed"
     assert made["targets"]["bulk"] == {"title": made["targets"]["bulk"]["title"], "value": pytest.approx(5 / 3),
                                        "at_least": 0.35, "aim": 1.0, "higher_is_better": True, "verdict": "aim reached"}
     assert made["medians"]["connections-100b-1"]["haproxy"] == 300
     assert made["samples"]["connections-100b-1"]["haproxy"] == [180, 300, 420]
     assert set(made) == {"settings", "machine", "contenders", "measures", "samples", "medians", "ratios", "targets",
-                         "failures", "left_out"}
+                         "failures", "left_out", "quartiles", "to_haproxy", "others"}
+    assert made["quartiles"]["connections-100b-1"]["haproxy"] == [240, 360]
+    assert made["to_haproxy"]["connections-100b-1"]["depot"] == {"median": pytest.approx(5 / 3),
+                                                                 "quartiles": pytest.approx([5 / 3, 5 / 3])}
+    assert "kernel" not in made["to_haproxy"]["cpu-keep-alive"]
+    assert made["others"] == {"allowed": ALLOWED, "rounds": [2], "waited": [None, 0.5, 0.0]}
     assert made["failures"] == [{"round": 1, "measure": "bulk-up-1", "contender": "depot",
                                  "why": "iperf3: <nothing> & more"}]
 
@@ -57,12 +67,13 @@ def test_json_has_the_ratios() -> None:
 def test_markdown_has_a_row_for_each_figure_and_each_target() -> None:
     made = as_markdown(report())
     first, _, head, rule, *rows = made.splitlines()
-    assert first == "A <fast> & old one, 6.1, CPython 3.11. Medians of 3 rounds."
+    assert first.startswith("A <fast> & old one, 6.1, CPython 3.11. Medians (quartiles) of 3 rounds")
+    assert "others at work in 1 of them" in first
     assert head.count("|") == rule.count("|") == len(CONTENDERS) + 2
     figures_rows = rows[:rows.index("")]
     assert len(figures_rows) == len(figures(MANY))
     assert {row.count("|") for row in figures_rows} == {len(CONTENDERS) + 2}
-    assert "| 300 | 400 ×1.33 |" in figures_rows[0]
+    assert "| 300 (240–360) | 400 ×1.33 (320–480) |" in figures_rows[0]
     assert rows[-1].startswith("| depot at 1,000,000 idle sessions")
     assert len(rows) == len(figures_rows) + 3 + len(report().verdicts)
 
@@ -90,7 +101,7 @@ def test_tables() -> None:
     assert row.split()[:6] == ["keep-alive", "1/s", "1,000", "×0.33", "2,000", "×0.67"]
     [cpu] = [line for line in text.splitlines() if line.startswith(" cpu-keep-alive  ")]
     assert cpu.split()[:4] == ["cpu-keep-alive", "s", "–", "–"]
-    assert "960–1,040" in text
+    assert "980–1,020" in text
     assert "aim reached" in text
     assert "missed" in text
 
@@ -99,6 +110,20 @@ def test_one_round_has_no_spread_and_what_has_no_target_no_targets() -> None:
     text = printed(report(1, ("dnat",)))
     assert "–" not in text.replace("– ", "")
     assert "aim" not in text
+
+
+@pytest.mark.parametrize(("rounds", "few"), [(1, True), (3, True), (6, True), (7, False), (20, False)])
+def test_too_few_rounds_to_quote_are_told(rounds: int, few: bool) -> None:
+    assert ("fewer than the 7" in note(report(rounds))) == few
+    assert ("fewer than the 7" in as_markdown(report(rounds))) == few
+
+
+def test_rounds_with_others_at_work_are_counted_where_the_kernel_tells() -> None:
+    one = report()
+    assert "others at work in 1 of them" in note(one)
+    unknown = Report(one.samples, one.settings, one.machine, one.left_out, MANY)
+    assert "others at work unknown" in note(unknown)
+    assert as_json(unknown)["others"] == {"allowed": ALLOWED, "rounds": [], "waited": [None, None, None]}
 
 
 @pytest.mark.parametrize(("value", "text"), [(6310.4, "6,310"), (100, "100"), (99.96, "99.96"), (1.5, "1.50"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.bench.figures import Target
-from atmdepot.bench.samples import Samples, Spread, spread_of
+from atmdepot.bench.samples import Samples, Spread, quartiles_of, spread_of
 
 RATES = st.floats(0.001, 1e9)
 ROUNDS = st.lists(st.tuples(st.none() | RATES, st.none() | RATES), min_size=1, max_size=9)
@@ -57,6 +59,28 @@ def test_the_value_of_a_target() -> None:
     assert samples.value(Target("a", "", OVER, None, 1, 2)) == 25.0
     assert samples.value(Target("a", "", OVER, ("new", "nobody"), 1, 2)) is None
     assert samples.value(Target("a", "", ("old", "depot"), None, 1, 2)) is None
+
+
+@pytest.mark.parametrize(("taken", "quartiles"), [
+    ([], None), ([None], None), ([4.0], (4.0, 4.0)), ([None, 4.0, 8.0], (5.0, 7.0)),
+    ([7.0, 1.0, 5.0, 3.0, 2.0, 6.0, 4.0], (2.5, 5.5)), ([1.0, 100.0, 1.0, 1.0, 1.0], (1.0, 1.0)),
+])
+def test_quartiles(taken: list[float | None], quartiles: tuple[float, float] | None) -> None:
+    assert quartiles_of(taken) == quartiles
+
+
+@given(st.lists(RATES, min_size=1))
+def test_a_quarter_of_the_samples_lies_beyond_each_quartile(taken: list[float]) -> None:
+    found = quartiles_of([*taken])
+    assert found is not None
+    lower, upper = found
+    assert min(taken) <= lower * (1 + 1e-9)
+    assert upper <= max(taken) * (1 + 1e-9)
+    quarter = math.ceil((len(taken) - 1) / 4)
+    assert sum(one * (1 + 1e-9) < lower for one in taken) <= quarter
+    assert sum(one > upper * (1 + 1e-9) for one in taken) <= quarter
+    assert sum(one <= lower * (1 + 1e-9) for one in taken) >= len(taken) / 4
+    assert sum(one * (1 + 1e-9) >= upper for one in taken) >= len(taken) / 4
 
 
 @given(ROUNDS)

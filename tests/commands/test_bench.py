@@ -101,6 +101,8 @@ def test_a_round(lab_environment: dict[str, str], tmp_path: Path) -> None:
     assert f"{medians['haproxy']:,.0f}" in done.stdout
     assert ET.parse(files["svg"]).getroot().tag.endswith("svg")
     assert "| keep-alive requests/s" in files["md"].read_text()
+    assert set(made["others"]) == {"allowed", "rounds", "waited"}
+    assert made["quartiles"]["keep-alive"]["depot"] == made["samples"]["keep-alive"]["depot"] * 2
     assert not list(Path(lab_environment["ATMDEPOT_RUN_DIR"]).iterdir())
 
 
@@ -108,7 +110,8 @@ def test_a_round(lab_environment: dict[str, str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_whoever_ends_it_finds_nothing_left(lab_environment: dict[str, str], number: int, code: int) -> None:
     need("nginx", "ip", "wrk")
-    command = [*PEERS, "--contender", "kernel", "--measure", "keep-alive", "--seconds", "60"]
+    command = [*PEERS, "--contender", "kernel", "--measure", "keep-alive", "--measure", "lab-cpu-keep-alive",
+               "--seconds", "60"]
     with subprocess.Popen(command, env=lab_environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                           text=True, start_new_session=True) as process:
         assert process.stderr is not None
@@ -117,7 +120,31 @@ def test_whoever_ends_it_finds_nothing_left(lab_environment: dict[str, str], num
                 break
         os.kill(process.pid, number)
         assert process.wait(30) == code
+        assert not list(Path("/sys/fs/cgroup").glob(f"**/atmdepot-bench-{process.pid}-*"))
     assert not list(Path(lab_environment["ATMDEPOT_RUN_DIR"]).iterdir())
+
+
+@pytest.mark.namespaces
+def test_where_no_cgroup_can_be_made_the_rest_is_measured(
+    lab_environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    need("nginx", "ip", "wrk")
+    mounts, told = tmp_path / "mounts", tmp_path / "peers.json"
+    mounts.write_text("proc /proc proc rw 0 0\n")
+    monkeypatch.setattr("atmdepot.bench.cgroups._MOUNTS", mounts)
+    monkeypatch.setenv("ATMDEPOT_RUN_DIR", lab_environment["ATMDEPOT_RUN_DIR"])
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        done = run("bench", "peers", "--contender", "kernel", "--rounds", "1", "--measure", "keep-alive", "--measure",
+                   "lab", "--json", str(told))
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert done.returncode == 0, done.stderr
+    assert "lab is left out: no cgroup" in done.stderr
+    made = json.loads(told.read_text())
+    assert "keep-alive" in made["samples"]
+    assert not [name for name in made["samples"] if name.startswith("lab-")]
+    assert list(made["left_out"]) == ["lab"]
 
 
 @pytest.mark.namespaces

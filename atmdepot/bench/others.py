@@ -1,0 +1,54 @@
+"""Signs of others at work: tasks that wait for a processor while the benchmark itself does nothing (PSI)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from atmdepot.bench.accounting import NotRead, waited
+
+_PRESSURE = Path("/proc/pressure/cpu")
+_LOOK = 0.2
+"""Seconds of a look. The labs are quiet then, so that only tasks of others can wait."""
+
+_US = 1_000_000
+ALLOWED = 0.02
+"""The share of the time that tasks may wait in a round without a mark: the system itself takes some."""
+
+
+class Others:
+    """The looks of each round."""
+
+    def __init__(self) -> None:
+        self._waited: dict[int, list[float]] = {}
+
+    def look(self, round_number: int) -> None:
+        """Do nothing for a moment, and see how long a task waits for a processor; without PSI keep no look."""
+        before, began = _read(), time.monotonic()
+        if before is None:
+            return
+        time.sleep(_LOOK)
+        after, took = _read(), time.monotonic() - began
+        if after is not None:
+            self.add(round_number, (after - before) / _US / took)
+
+    def add(self, round_number: int, share: float) -> None:
+        """Keep the share of a look's time in which a task waited."""
+        self._waited.setdefault(round_number, []).append(share)
+
+    @property
+    def shares(self) -> dict[int, float]:
+        """The mean share of each round; empty where the kernel has no PSI."""
+        return {number: sum(found) / len(found) for number, found in self._waited.items()}
+
+    @property
+    def rounds(self) -> list[int]:
+        """The rounds that others had a part in."""
+        return [number for number, share in self.shares.items() if share > ALLOWED]
+
+
+def _read() -> int | None:
+    try:
+        return waited(_PRESSURE.read_text())
+    except (OSError, NotRead):
+        return None

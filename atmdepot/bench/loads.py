@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PATIENCE = 30.0
 """Seconds that a program may take longer than it was told to."""
 
-OVERHEAD = 0.4
+OVERHEAD = 0.3
 """Seconds that a sample takes besides, about: the start of programs."""
 
 _KEEP_ALIVE, _KEPT = "keep-alive", 20

@@ -34,7 +34,10 @@ _FILLED = 10_000
 
 
 class Plan(Struct, frozen=True):
-    """The plan of a run: `figures` are the names of the wanted figures; `idle_sessions` None skips idle sessions."""
+    """What is to be measured: `figures` are the names of those wanted; `idle_sessions` None leaves those out.
+
+    Counts of whole labs, which take runs of their own, are taken in the first `counted_rounds`.
+    """
 
     contenders: list[Contender]
     loads: list[Load]
@@ -43,6 +46,7 @@ class Plan(Struct, frozen=True):
     rounds: int
     seconds: int
     idle_sessions: int | None
+    counted_rounds: int
 
     @property
     def expected(self) -> float:
@@ -54,7 +58,8 @@ class Plan(Struct, frozen=True):
 
     def expected_of(self, idle_sessions: int = 0) -> float:
         """The same for one contender, or for a depot with idle sessions."""
-        samples = self.rounds * (1 if idle_sessions else sum(map(self.runs_of, self.loads)))
+        samples = self.rounds if idle_sessions else sum(
+            self.runs_of(load, number) for load in self.loads for number in range(1, self.rounds + 1))
         return _START + idle_sessions / _FILLED + samples * (self.seconds + OVERHEAD)
 
 
@@ -62,9 +67,9 @@ class Plan(Struct, frozen=True):
         """The kinds of counts of a whole lab that are wanted of a load."""
         return {kind for kind, name in figures.counts(load.name).items() if name in self.figures}
 
-    def runs_of(self, load: Load) -> int:
+    def runs_of(self, load: Load, round_number: int) -> int:
         """How often a load runs for a sample: again for counts, where any are wanted."""
-        return 2 if self.counts_of(load) else 1
+        return 2 if round_number <= self.counted_rounds and self.counts_of(load) else 1
 
 
 class Outcome(Struct):
@@ -176,7 +181,8 @@ class _Runner:
         for site in turns:
             began = time.monotonic()
             found = self._take(site, load, round_number)
-            self._teller.passed(self._plan.runs_of(load) * (self._plan.seconds + OVERHEAD), time.monotonic() - began)
+            expected = self._plan.runs_of(load, round_number) * (self._plan.seconds + OVERHEAD)
+            self._teller.passed(expected, time.monotonic() - began)
             told.append(f"{site.contender.name} {found:,.0f}" if found is not None else f"{site.contender.name} failed")
         self._teller.end_of(f"round {round_number} of {self._plan.rounds}: {load.name}", ", ".join(told))
 
@@ -184,6 +190,7 @@ class _Runner:
         """Take a sample; return the figure with the load's name, None when it fails."""
         name = site.contender.name
         try:
+            site.counting = round_number <= self._plan.counted_rounds
             found = load.take(site, self._plan.seconds)
             site.require_alive()  # a figure counts only if the whole site lived through the load
         except AtmdepotError as error:

@@ -60,6 +60,7 @@ class Site:
         self.home = home / self.name
         self._table = table_for(table, self.name, contender.cells, idle_sessions)
         self._group = cgroups.group(self.name) if cgroups is not None else None
+        self.counting = True
         self._stack = ExitStack()
         self._proxy: subprocess.Popen[Any] | None = None
         self._iperf: subprocess.Popen[Any] | None = None
@@ -105,8 +106,8 @@ class Site:
         return self._group.used() if self._group is not None else None
 
     def counters(self) -> Counters | None:
-        """Counters of the whole lab, for `with`; None where no count is wanted or possible."""
-        return self._group.counters() if self._group is not None else None
+        """Counters of the whole lab, for `with`; None where no count is wanted (see `counting`) or possible."""
+        return self._group.counters() if self._group is not None and self.counting else None
 
     def _set_up(self) -> None:
         for step in peers.steps(self.contender.name, self.addresses, self.network.depot):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _QUICK, _ROUNDS = 3, FEWEST
+_QUICK_COUNTED = 1
+"""Rounds of --quick with counts of whole labs: they take runs of their own, and differ little from round to round."""
+
 _TERMINATED = 128 + signal.SIGTERM
 _IDLE, _MOST = 1_000_000, 4_000_000
 
@@ -94,7 +97,7 @@ def peers(
                                + ("; ".join(left_out.values()) or "choose others"))
     rounds = rounds or (_QUICK if quick else _ROUNDS)
     plan = Plan(contenders, usable, frozenset(wanted), find(table).read_text(encoding="utf-8"), rounds, seconds,
-                idle_sessions if beside_idle else None)
+                idle_sessions if beside_idle else None, _QUICK_COUNTED if quick else rounds)
     # SIGTERM ends the run by SystemExit, so that its lab is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     about = machine.describe(contenders)

@@ -23,7 +23,8 @@ FEWEST = 7
 """Rounds that medians and quartiles take to be quoted."""
 
 _NOTE = ("Medians, below them the quartiles (25 %, 75 %) of all rounds; × is the median of the ratios to "
-         f"{HAPROXY.title} within a round.\nWhat the kernel forwards itself has no process of its own: only lab-cpu has its CPU time.")
+         f"{HAPROXY.title} within a round.\n"
+         "What the kernel forwards itself has no process of its own: only lab-cpu has its CPU time.")
 
 
 class Report(Struct, frozen=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from atmdepot.bench import cgroups, perf
-from atmdepot.bench.accounting import Hierarchies
+from atmdepot.bench.accounting import Hierarchies, hierarchies
 from atmdepot.bench.cgroups import PREFIX, Cgroups, Group, NoGroup, remove_stale
 from atmdepot.bench.contenders import HAPROXY
 from atmdepot.bench.figures import KINDS, NEW, labs
@@ -110,6 +110,22 @@ def test_what_runs_in_a_group_is_counted_with_its_children(ours: Cgroups) -> Non
                               check=True, capture_output=True, text=True)
         assert group.used() >= 300 * MS
     assert done.stdout == "a  b\n"
+
+
+@pytest.mark.namespaces
+def test_cpuacct_accounts_where_cgroup2_is_not_mounted() -> None:
+    mounts = "".join(line for line in Path("/proc/mounts").read_text().splitlines(keepends=True)
+                     if line.split()[2] != "cgroup2")
+    found = hierarchies(mounts)
+    if found is None:
+        pytest.skip("cpuacct is not mounted")
+    groups = Cgroups(found)
+    with groups.group("test") as group:
+        subprocess.run([*group.enter, sys.executable, "-c", BURN], check=True)
+        assert 300 * MS <= group.used()
+    if found.events is None:
+        assert set(groups.refused) == set(perf.KINDS)
+    assert not list(found.time.glob(f"{PREFIX}{os.getpid()}-*"))
 
 
 def counted(group: Group, *command: str) -> dict[str, int]:

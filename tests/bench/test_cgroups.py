@@ -122,7 +122,7 @@ def test_cpuacct_accounts_where_cgroup2_is_not_mounted() -> None:
     groups = Cgroups(found)
     with groups.group("test") as group:
         subprocess.run([*group.enter, sys.executable, "-c", BURN], check=True)
-        assert 300 * MS <= group.used()
+        assert group.used() >= 300 * MS
     if found.events is None:
         assert set(groups.refused) == set(perf.KINDS)
     assert not list(found.time.glob(f"{PREFIX}{os.getpid()}-*"))

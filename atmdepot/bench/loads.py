@@ -149,7 +149,7 @@ def _lab_time(site: Site, load: str, before: int | None, parts: float) -> dict[s
 def _counted(site: Site, load: str, run: Callable[[], float]) -> dict[str, float]:
     """The figures of what is counted while a load runs again; `run` returns the number of requests, or of GB.
 
-    This run is not the run whose rate and processor time are taken: 
+    This run is not the run whose rate and processor time are taken:
     counting took 2 to 11 % more processor time on a busy machine.
     """
     counters = site.counters()

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import Aal5Error, CrcMode, cpcs_pdu, parse_cpcs_pdu, to_cells
-from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE, CellHeader, HecMode, HecReceiver, Interface
+from atmdepot.wire.cell import (
+    CELL_SIZE,
+    HEADER_SIZE,
+    IDLE_CELL,
+    PAYLOAD_SIZE,
+    CellHeader,
+    HecMode,
+    HecReceiver,
+    Interface,
+)
 from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.octets import (
     header_at,
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT = 2_000_000_000
 DEFAULT_MAX_OCTETS = 64 * 2**20
+_IDLE_HEADER = IDLE_CELL[:HEADER_SIZE]
 _TOLD_PIECES = 6
 """The observers of drops see at most this number of cell runs of a PDU that is dropped unfinished."""
 # Bits of a header's fourth octet (of user cells).

@@ -40,13 +40,14 @@ class Orphans:
         The packet is TCP or UDP from a service of the VP's server. All other cells on an unknown VC are dropped.
         """
         management = self._depot.management
-        service = source_in(payload[vp.default.encapsulation.overhead:])
+        source = source_in(payload[vp.default.encapsulation.overhead:])
         server = management.server_on.get(vp.name)
-        if service is None or server is None:
+        if source is None or server is None:
             return False
+        protocol, service = source
         if len(service) in _ADDRESSES:  # no port: with LLC/SNAP, the port of an IPv6 packet is in the second cell
             return management.serves(server, service)
-        pool = management.pool_at(service)
+        pool = management.pool_at(service, protocol)
         return pool is not None and server in pool.servers
 
     def session_of(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> Session | None:
@@ -76,8 +77,10 @@ class Orphans:
         if not vp.is_stray(vc) or (packet.tcp is not None and packet.tcp.flags & (ACK | SYN | RST) != ACK):
             return None
         key, server = packet.reverse_key(), depot.server_on(link)
-        pool = depot.management.pool_at(service_of_key(key))
-        if pool is None or server is None or server not in pool.servers or not depot.sessions.has_room_for(key):
+        pool = depot.management.pool_at(service_of_key(key), packet.protocol)
+        if pool is None or server is None or server not in pool.servers:
+            return None
+        if not depot.sessions.has_room_for(key, packet.tcp is not None):
             return None
         session = Session(key, server, depot.qos.category(packet.dscp), now)
         session.target = vp.adopt(vc, session.category, session)

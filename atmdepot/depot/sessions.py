@@ -313,9 +313,13 @@ class SessionTables:
     def adopt(self, session: Session, now: int) -> None:
         """Enter a session or flow that was open before the depot knew of it, and report it to the observers.
 
+        In a full table it evicts what is needed least, as a new one does.
+
         The window scales of a session first seen in its middle are unknown. The greatest are assumed, so that no valid
         segment seems to lie beyond the window.
         """
+        if self._is_full() and (least := self._least_needed(session.is_tcp)) is not None:
+            self.evict(least)
         for side in (session.client, session.server_side):
             side.state_number, side.scale = _ESTABLISHED, _GREATEST_SCALE
         self.adopted += 1

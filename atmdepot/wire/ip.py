@@ -243,20 +243,20 @@ def ip_view(octets: bytes) -> Ipv4View | Ipv6View:
     raise NotIp(f"version {version} is neither 4 nor 6")
 
 
-def source_in(beginning: bytes) -> bytes | None:
-    """The source address and port, joined, from the beginning of a TCP or UDP packet; else None.
+def source_in(beginning: bytes) -> tuple[int, bytes] | None:
+    """The protocol, and the source address and port, joined, from the beginning of a TCP or UDP packet; else None.
 
     None as well for a later fragment and for an IPv6 packet with extension headers. The address alone when the octets
     end before the port.
     """
     version = beginning[0] >> 4 if len(beginning) >= 24 else 0  # 24 octets hold the source address of IPv4 and IPv6
     if version == 4 and beginning[9] in (PROTOCOL_TCP, PROTOCOL_UDP) and not int.from_bytes(beginning[6:8]) & 0x1FFF:
-        address, port = beginning[12:16], (beginning[0] & 15) * 4
+        protocol, address, port = beginning[9], beginning[12:16], (beginning[0] & 15) * 4
     elif version == 6 and beginning[6] in (PROTOCOL_TCP, PROTOCOL_UDP):
-        address, port = beginning[8:24], 40
+        protocol, address, port = beginning[6], beginning[8:24], 40
     else:
         return None
-    return address + beginning[port:port + 2] if len(beginning) >= port + 2 else address
+    return protocol, address + beginning[port:port + 2] if len(beginning) >= port + 2 else address
 
 
 def ip_packet(protocol: int, source: bytes, destination: bytes, payload: bytes, traffic_class: int = 0) -> bytes:

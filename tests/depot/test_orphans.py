@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from atmdepot.depot.sessions import SessionEvent, Table
 from atmdepot.depot.tcp_states import TcpState
 from atmdepot.drops import DropReason
 from atmdepot.wire.cell import CELL_SIZE
-from atmdepot.wire.ip import ip_view
+from atmdepot.wire.ip import PROTOCOL_TCP, ip_view
 from atmdepot.wire.tcp import TcpView
 from tests.depot.test_forwarding import PAIRS, vc_of
 from tests.ip_packets import ACK, FIN, PSH, RST, SYN, packed, tcp, udp
@@ -149,6 +151,36 @@ def test_only_a_service_of_the_vps_server_is_adopted(packet: bytes) -> None:
     assert net.settle() == {}
     assert net.dropped() == {DropReason.UNKNOWN_VC: 1}
     assert net.depot.sessions.primary == {}
+
+
+@pytest.mark.parametrize("protocols", [["tcp"], ["udp"], ["tcp", "udp"]])
+@pytest.mark.parametrize(("client", "vip"), PAIRS)
+@pytest.mark.parametrize("vp", RANGES)
+def test_only_what_its_service_is_for_is_adopted(
+        vp: str, client: str, vip: str, protocols: list[Literal["tcp", "udp"]]) -> None:
+    """Behind LLC/SNAP the first cell does not always tell the port; then the packet decides."""
+    network = make_network(servers=1, vp=vp)
+    network.services["web"].protocols = protocols
+    packets = {"tcp": answer(client, vip), "udp": udp(vip, 80, client, 4000, b"x")}
+    for protocol, packet in packets.items():
+        net = InMemoryNetwork(network)
+        net.depot.cells_from_link("to-web1", segment(packet, net.edges["web1"].table.find(1, 64)), net.now)
+        assert net.depot.sessions.adopted == (protocol in protocols)
+        assert net.settle() == ({"depot": [packet]} if protocol in protocols else {})
+        assert bool(net.dropped()) == (protocol not in protocols)
+
+
+@pytest.mark.parametrize("packet", [answer(CLIENT4, VIP4, size=0), udp(VIP4, 80, CLIENT4, 4000, b"x")])
+def test_adopted_session_takes_the_place_of_what_is_needed_least(packet: bytes) -> None:
+    net = InMemoryNetwork(make_network(servers=1, tables="[sessions]\nmax_sessions = 4\nmax_half_open = 3"))
+    for port in (5000, 5001):
+        net.to_service(tcp(CLIENT4, port, VIP4, 80, SYN))
+        net.to_service(udp(CLIENT4, port, VIP4, 80))
+    tables = net.depot.sessions
+    assert len(tables.primary) == 4
+    net.depot.cells_from_link("to-web1", segment(packet, net.edges["web1"].table.find(1, 99)), net.now)
+    assert (tables.adopted, len(tables.primary)) == (1, 4)
+    assert (tables.evicted, tables.evicted_unanswered) == ((1, 0) if packet[9] == PROTOCOL_TCP else (0, 1))
 
 
 def test_tables_bound_what_is_adopted() -> None:

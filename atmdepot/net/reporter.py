@@ -27,6 +27,7 @@ class Reporter:
     def __init__(self, node: EdgeNode, pump: Pump) -> None:
         self._node = node
         self._pump = pump
+        self._network = node.network
         self._target = _service_behind(node)
         self._reserve = Reserve(0)
         self._failures = Failures("connections to the server")
@@ -45,11 +46,17 @@ class Reporter:
             if not interval:  # reports are off; a reload may switch them on
                 await trio.sleep(_INTERVAL)
                 continue
+            self._follow_reloads()
             state, connect_time = await self._try_server()
             now = self._pump.clock()
             self._node.send_statistics(state, os.getloadavg()[0], os.cpu_count() or 1, connect_time, now)
             self._pump.write_out(now)
             await trio.sleep(interval)
+
+    def _follow_reloads(self) -> None:
+        if self._network is not self._node.network:
+            self._network = self._node.network
+            self._target = _service_behind(self._node)
 
     async def _try_server(self) -> tuple[ServerState, int]:
         """Connect to the server from here; return its state and the time (ns) of the connect or of the vain wait.

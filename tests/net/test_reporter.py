@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from atmdepot.edge.node import EdgeNode
 from atmdepot.net import reporter as module
@@ -75,3 +76,23 @@ async def test_report_leaves_each_second_and_the_depot_understands_it(
     assert condition.last_report is not None
     assert (condition.last_report.sequence, condition.last_report.server) == (4, ServerState.UNKNOWN)
     assert condition.last_report.cores >= 1
+
+
+async def test_reload_may_change_where_it_asks(autojump_clock: trio.testing.MockClock) -> None:
+    network = make_network()
+    node = EdgeNode(network, "web1")
+    asked = []
+
+    class Noting(Reporter):
+        async def _try_server(self) -> tuple[ServerState, int]:
+            asked.append(self._target)
+            return ServerState.UNKNOWN, 0
+
+    pump: Any = SimpleNamespace(clock=lambda: 0, write_out=lambda now: None)
+    with trio.move_on_after(2.5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Noting(node, pump).run)
+            await trio.sleep(0.5)
+            service = replace(network.services["web"], ports=[8080])
+            node.reconfigure(replace(network, services={"web": service}), 0)
+    assert asked == [("10.80.0.1", 80), ("10.80.0.1", 8080), ("10.80.0.1", 8080)]

@@ -285,11 +285,11 @@ class Depot(AtmNode):
         """
         pools = self.management.pools.values()
         with restored_on_failure(self.management, *pools, *(pool.balancer for pool in pools), and_attributes_of=(
-                self, self.probing, self.sessions, *self.management.servers.values())):
+                self, self.probing, self.sessions, *self.management.servers.values(), *self.management.removed())):
             self.sessions.use(network.sessions)
             self.management.configure(network, now)
             self.network = network
-            self.probing.use(network.probing, self.management.servers.values())
+            self.probing.use(network.probing, self.management.servers.values(), now)
 
     def subscribe(self, observer: Observer) -> None:
         """Report drops and session events to an observer."""

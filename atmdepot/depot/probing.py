@@ -31,12 +31,15 @@ class Probing:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def use(self, settings: Settings, servers: Iterable[Server]) -> None:
-        """Apply other settings; when they turn statistics off, forget the reported loads."""
+    def use(self, settings: Settings, servers: Iterable[Server], now: int) -> None:
+        """Apply other settings; when they turn statistics off, forget the reported loads and what was waited for."""
         self.settings = settings
-        if not settings.statistics:
-            for server in servers:
+        for server in servers:
+            if not settings.statistics:
                 server.load = None
+                server.condition.forget_reports(now)
+            elif not settings.statistics_timeout:
+                server.condition.forget_missing_reports(now)
 
     def report(self, server: Server, sdu: bytes, path: PathCondition, now: int) -> bool:
         """Take a report of a server's edge node and the condition of its path; False when the SDU is no report."""
@@ -44,6 +47,8 @@ class Probing:
             statistics = Statistics.unpack(sdu)
         except ValueError:
             return False
+        if not self.settings.statistics:
+            return True  # of an edge node that has not read the table again, and will fall silent when it does
         server.condition.report(statistics, now)
         server.condition.check_datagrams(statistics, path, now)
         # The load per core, the time to connect in units of 100 ms, and the share of PDUs damaged or congested.

@@ -175,6 +175,17 @@ class Condition:
         else:
             self._clear(Fault.FULL_DATAGRAMS, "full datagrams arrive again", now)
 
+    def forget_reports(self, now: int) -> None:
+        """There are to be no more reports: their silence is no fault, and what they told of is known no longer."""
+        self.last_report = self.reported_at = None
+        self._datagrams = FullDatagrams()
+        for fault in (Fault.STATISTICS, Fault.REPORTED, Fault.FULL_DATAGRAMS):
+            self._clear(fault, "statistics are off", now)
+
+    def forget_missing_reports(self, now: int) -> None:
+        """Reports may stop from here on (`statistics_timeout` is 0)."""
+        self._clear(Fault.STATISTICS, "missing statistics are no fault", now)
+
     def stood_still(self, span: int, now: int) -> None:
         """Move the start of each wait on by a span of time (ns, until now) in which no answer could be heard."""
         if self.reported_at is not None:

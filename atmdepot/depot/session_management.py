@@ -138,6 +138,10 @@ class SessionManagement:
         self.server_on = {server.vp: server for server in servers.values()}
         self._index(network)
 
+    def removed(self) -> list[Server]:
+        """The servers that are out of the table, but may be put back as they are."""
+        return list(self._removed.values())
+
     def _put_back(self, name: str, now: int) -> Server | None:
         """The removed server of that name, with its remaining sessions; None when no entry kept it."""
         server = self._removed.get(name)

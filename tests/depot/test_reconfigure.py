@@ -8,9 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from atmdepot import build
+from atmdepot.config.units import Duration
 from atmdepot.depot import balancing, servers, session_management, sessions
+from atmdepot.depot.servers import Fault
+from atmdepot.wire.statistics import ServerState
 from tests.ip_packets import ACK, SYN, tcp
-from tests.network_in_memory import CLIENT4, VIP4, InMemoryNetwork, make_network
+from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork, make_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +38,13 @@ def changed() -> Network:
 
 def with_last_server(network: Network, **values: Any) -> Network:
     return replace(network, servers=network.servers | {"web2": replace(network.servers["web2"], **values)})
+
+
+def without(network: Network, name: str) -> Network:
+    """A table without a server."""
+    left = {other: server for other, server in network.servers.items() if other != name}
+    service = replace(network.services["web"], servers=list(left))
+    return replace(network, servers=left, services=network.services | {"web": service})
 
 
 def with_service(network: Network, **values: Any) -> Network:
@@ -156,3 +166,74 @@ def test_edge_node_keeps_flows_for_as_long_as_the_new_table_says() -> None:
     edge.reconfigure(new, 0)
     assert edge.network is new
     assert edge._lifetime == new.sessions.idle + new.sessions.two_msl
+
+
+def test_server_that_is_put_back_in_vain_is_as_it_was() -> None:
+    it = running()
+    whole = it.depot.network
+    it.depot.reconfigure(without(whole, "web2"), it.now)
+    (server,) = it.depot.management.removed()
+    before = server.condition, server.settings, server.load
+    broken = with_service(whole, servers=["web2", "web99"])
+    with pytest.raises(KeyError):
+        it.depot.reconfigure(broken, it.now)
+    assert it.depot.management.removed() == [server]
+    assert (server.condition, server.settings, server.load) == before
+
+
+# Statistics that are switched off, by a reload of all nodes, which read the table one after the other.
+
+
+def with_probing(network: Network, **values: int) -> Network:
+    return replace(network, probing=replace(
+        network.probing, **{key: Duration(value) for key, value in values.items()}))
+
+
+def report(it: InMemoryNetwork, state: ServerState = ServerState.ACCEPTS) -> None:
+    for edge in it.edges.values():
+        edge.send_statistics(state, 0.5, 1, 1000, it.now)
+    it.settle()
+
+
+def faults(it: InMemoryNetwork) -> set[Fault]:
+    return {fault for server in it.depot.management.servers.values() for fault in server.condition.faults}
+
+
+@pytest.mark.parametrize("state", [ServerState.ACCEPTS, ServerState.REFUSES])
+@pytest.mark.parametrize("late", [False, True])
+def test_reports_that_stop_since_they_are_switched_off_are_no_fault(state: ServerState, late: bool) -> None:
+    it = InMemoryNetwork(make_network())
+    report(it, state)
+    it.depot.reconfigure(with_probing(it.network, statistics=0), it.now)
+    if late:
+        report(it, state)
+    it.advance(60 * SECOND)
+    assert faults(it) == set()
+    assert all(server.alive and server.load is None for server in it.depot.management.servers.values())
+    it.depot.reconfigure(it.network, it.now)
+    it.advance(60 * SECOND)
+    assert faults(it) == set(), "none has come yet"
+    report(it, ServerState.REFUSES)
+    it.advance(60 * SECOND)
+    assert faults(it) == {Fault.REPORTED, Fault.STATISTICS}
+
+
+def test_full_datagrams_are_no_fault_where_nobody_reports_them() -> None:
+    it = InMemoryNetwork(make_network())
+    for _ in range(10):
+        for name in it.network.links:
+            it.depot.fill(name, 5)
+        report(it)
+        it.advance(SECOND)
+    assert faults(it) == {Fault.FULL_DATAGRAMS}
+    it.depot.reconfigure(with_probing(it.network, statistics=0), it.now)
+    assert faults(it) == set()
+
+
+def test_missing_reports_are_forgiven_where_they_are_no_fault_any_more() -> None:
+    it = InMemoryNetwork(make_network())
+    report(it, ServerState.REFUSES)
+    it.advance(60 * SECOND)
+    assert faults(it) == {Fault.REPORTED, Fault.STATISTICS}
+    it.depot.reconfigure(with_probing(it.network, statistics_timeout=0), it.now)
+    assert faults(it) == {Fault.REPORTED}

@@ -224,6 +224,12 @@ class Condition:
                 self._raise(Fault.PROBE, f"{outcome} to {count_text(self._failures, 'probe')}", now)
             self._judge_silence(settings, now)
 
+    def forget_probes(self, now: int) -> None:
+        """It is not asked any more, so that no answer to come could end what failed probes have told."""
+        self.suspect = False
+        for fault in (Fault.PROBE, Fault.NO_ACK):
+            self._clear(fault, "probes are off", now)
+
     def not_probed(self) -> None:
         """Count a probe that the depot's own host could not make; the server's condition stays."""
         self.not_made += 1

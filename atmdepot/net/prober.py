@@ -58,6 +58,10 @@ class Prober:
     async def _watch(self, name: str, watched: set[str]) -> None:
         while (server := self._depot.management.servers.get(name)) is not None:
             settings = self._depot.probing.settings
+            if not self._answers_tcp(server):
+                server.condition.forget_probes(self._pump.clock())
+                await trio.sleep(settings.interval / 1e9)
+                continue
             if settings.probe != "none" or not server.alive or server.condition.suspect:
                 began = self._pump.clock()
                 outcome = await self._probe(server)
@@ -126,6 +130,12 @@ class Prober:
                 break
             answer += received
         return Outcome.ANSWERED if answer.split()[1:2] == [str(settings.status).encode()] else Outcome.WRONG
+
+    def _answers_tcp(self, server: Server) -> bool:
+        """False for a server of services for UDP alone: an unanswered connection would say nothing of it."""
+        offered = [service.offered for service in self._depot.network.services.values()
+                   if server.name in service.servers]
+        return not offered or any("tcp" in protocols for protocols in offered)
 
     def _service_of(self, server: Server) -> tuple[str, int]:
         """The VIP and port to probe: of the first service with TCP that the server is in."""

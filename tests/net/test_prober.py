@@ -12,9 +12,10 @@ import trio
 
 from atmdepot.config.model import Probing
 from atmdepot.config.units import Duration
-from atmdepot.depot.servers import Outcome
+from atmdepot.depot.servers import Fault, Outcome
 from atmdepot.net.prober import Prober
 from atmdepot.wire.flows import flow_of_key
+from atmdepot.wire.statistics import ServerState, Statistics
 from tests.depot.servers import make_servers
 
 if TYPE_CHECKING:
@@ -224,3 +225,22 @@ async def test_servers_of_a_changed_table_are_taken_up_and_left(autojump_clock: 
         nursery.start_soon(change)
         assert await rhythm.during(5.5) == [
             ("web1", 0), ("web1", 1), ("web1", 2), ("web2", 3), ("web2", 4), ("web2", 5)]
+
+
+async def test_server_of_udp_alone_is_not_asked_by_tcp(autojump_clock: trio.testing.MockClock) -> None:
+    """Else a silence of its link would take it down for good: no connection to it is ever answered."""
+    servers = make_servers({})
+    rhythm = Rhythm(servers, probe="none", fall=1)
+    rhythm.outcome = Outcome.SILENT
+    condition = servers[0].condition
+    condition.reported_at = 0
+    condition.check_statistics(Probing(), 3 * SECOND)
+    assert await rhythm.during(5) == [("web1", at) for at in range(5)], "of TCP, it is polled"
+    assert set(condition.faults) == {Fault.STATISTICS, Fault.PROBE}
+    rhythm.depot.network.services["web"].offered = ("udp",)
+    condition.suspect = True
+    assert await rhythm.during(5) == []
+    assert set(condition.faults) == {Fault.STATISTICS}
+    assert not condition.suspect
+    condition.report(Statistics(ServerState.UNKNOWN, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0), 9 * SECOND)
+    assert condition.alive

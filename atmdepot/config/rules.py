@@ -198,6 +198,11 @@ def _times(network: Network) -> Iterator[Problem]:
         span: Duration = getattr(probing, key)
         if span < _SHORTEST and (span or not least):
             yield Problem(("probing", key), f"{span} is too short: write at least \"{_SHORTEST}\"{least}")
+    if 0 < probing.statistics_timeout <= probing.statistics:
+        yield Problem(("probing", "statistics_timeout"),
+                      f"{probing.statistics_timeout} is no longer than the time between two reports, "
+                      f"{probing.statistics} (statistics): each server would be dead before the next; write more, or "
+                      "\"0s\" for none")
 
 
 def _vcis(network: Network) -> Iterator[Problem]:

@@ -55,7 +55,9 @@ NO_PAUSE = {
 """Durations whose least is not nothing."""
 
 BESIDE = {("sessions", "max_sessions"): ((2, 2**31 - 1), {"max_half_open": 1}),
-          ("sessions", "max_half_open"): ((1, 2**31 - 2), {"max_sessions": 2**31 - 1})}
+          ("sessions", "max_half_open"): ((1, 2**31 - 2), {"max_sessions": 2**31 - 1}),
+          ("probing", "statistics"): ((), {"statistics_timeout": "0s"}),
+          ("probing", "statistics_timeout"): ((), {"statistics": "0s"})}
 """Numbers that have to fit one another: what is acceptable, beside a value of another key."""
 
 
@@ -194,6 +196,17 @@ def test_what_is_done_again_and_again_has_a_pause(key: str, value: str) -> None:
         assert parse(text).probing.statistics == 0
         return
     with pytest.raises(NetworkError, match=rf"probing.{key}: .* is too short: write at least \"1ms\""):
+        parse(text, "t")
+
+
+@pytest.mark.parametrize(("statistics", "timeout", "good"), [
+    ("5s", "3s", False), ("3s", "3s", False), ("3s", "3001ms", True), ("5s", "0s", True), ("0s", "3s", True)])
+def test_reports_come_before_they_are_missed(statistics: str, timeout: str, good: bool) -> None:
+    text = f'{DIRECT}\n[probing]\nstatistics = "{statistics}"\nstatistics_timeout = "{timeout}"\n'
+    if good:
+        assert parse(text).probing.statistics_timeout == Duration.parse(timeout)
+        return
+    with pytest.raises(NetworkError, match=r"probing\.statistics_timeout: "):
         parse(text, "t")
 
 

@@ -13,7 +13,8 @@ cdef class LinkAdaptation:
     cdef public object name, interface, drops
     cdef public VcTable table
     cdef public Reassembler reassembler
-    cdef public list cells_out
+    cdef public list cells_out, ready
+    cdef public int port
     cdef public long long tx_cells, rx_cells, tx_pdus, rx_pdus, rx_congested, fillers_sent
 
     @cython.locals(train=bytes)

@@ -58,6 +58,8 @@ class LinkAdaptation:
         self.reassembler = Reassembler(
             table, interface=interface, timeout=timeout, max_octets=max_octets, drops=self.drops)
         self.cells_out: list[bytes] = []
+        self.port = 0
+        self.ready: list[int] = []  # the node's: the ports that have cells to send
         self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = self.rx_congested = self.fillers_sent = 0
 
     @classmethod
@@ -71,6 +73,8 @@ class LinkAdaptation:
         train = segment(packet, vc, clp)
         self.tx_pdus += 1
         self.tx_cells += len(train) // CELL_SIZE
+        if not self.cells_out:
+            self.ready.append(self.port)
         self.cells_out.append(train)
 
     def fill(self, cells: int) -> bytes:

@@ -15,7 +15,6 @@ cdef int _MOST_PUT_OFF, _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _RE
 cdef class _Port:
     cdef public object name
     cdef public CellLink link
-    cdef public int number
 
 
 cdef class Pump:
@@ -26,7 +25,7 @@ cdef class Pump:
     cdef public Watchdog watchdog
     cdef public _Poller _poller
     cdef public dict _handlers, _ports_by_descriptor
-    cdef list _ports
+    cdef list _ports, _ports_by_number
     cdef public set _backlogged
     cdef public list _lines, _wheels
     cdef public long long _node_due, _reopen_at, _turned_at, _expected_at
@@ -46,5 +45,5 @@ cdef class Pump:
     cdef _link_is_ready(self, _Port port, int events)
     @cython.locals(now="long long", path=DataPath, received=list, cells=bytes)
     cpdef burst_from_link(self, name, CellLink link)
-    @cython.locals(path=DataPath, port=_Port, cells=bytes, packets=list)
+    @cython.locals(path=DataPath, port=_Port, cells=bytes, ready=list, number=int)
     cpdef write_out(self, long long now)

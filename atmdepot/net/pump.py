@@ -52,14 +52,13 @@ log = logging.getLogger("atmdepot")
 
 
 class _Port:
-    """A link, and its index among the node's links."""
+    """A link of the node's, and its name."""
 
-    __slots__ = ("link", "name", "number")
+    __slots__ = ("link", "name")
 
-    def __init__(self, name: str, link: CellLink, number: int) -> None:
+    def __init__(self, name: str, link: CellLink) -> None:
         self.name = name
         self.link = link
-        self.number = number
 
 
 class Pump:
@@ -88,7 +87,8 @@ class Pump:
         self._poller = Poller()
         self._other_clock = clock
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._ports = [_Port(name, links[name], number) for number, name in enumerate(node.links) if name in links]
+        self._ports_by_number = [_Port(name, links[name]) if name in links else None for name in node.links]
+        self._ports = [port for port in self._ports_by_number if port is not None]
         self._tun_descriptor = _NONE
         self._ports_by_descriptor: dict[int, _Port] = {}
         self._backlogged: set[str] = set()
@@ -244,15 +244,17 @@ class Pump:
         """Send the cells and packets that a burst has made."""
         path = self._path
         path.begin()
-        for port in self._ports:
-            cells = path.transmit(port.number, now)
-            if cells:
-                port.link.send(cells, now)
-                if port.link.wants_write():
-                    self._wait_for_room(port.name, port.link)
-        packets = path.take_packets()
-        if packets:
-            for packet in self.tun.write_burst(packets):
+        ready = self.node.ready
+        if ready:
+            for number in ready:
+                port = self._ports_by_number[number]
+                if port is not None and (cells := path.transmit(number, now)):
+                    port.link.send(cells, now)
+                    if port.link.wants_write():
+                        self._wait_for_room(port.name, port.link)
+            ready.clear()
+        if self.node.packets_out:
+            for packet in self.tun.write_burst(path.take_packets()):
                 self.node.drops.count(DropReason.TUN_ERROR, 1, packet)
 
     def send_idle(self, name: str, cells: int) -> None:

@@ -16,7 +16,7 @@ cdef class DataPath:
 cdef class AtmNode(DataPath):
     cdef public object network, name, drops
     cdef public dict links, _addresses, _subscribers
-    cdef public list packets_out, _ports
+    cdef public list packets_out, ready, _ports
     cdef public long long rx_packets, tx_packets, rx_octets, tx_octets
 
     cpdef packet_from_tun(self, bytes octets, long long now)

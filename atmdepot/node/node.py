@@ -76,6 +76,8 @@ class AtmNode(DataPath):
         self.drops = Drops()
         self.links: dict[str, LinkAdaptation] = {}
         self._ports: list[LinkAdaptation] = []
+        self.ready: list[int] = []
+        """The numbers of the ports that have cells to send; whoever sends them empties it."""
         self._subscribers: dict[Observer, list[tuple[Drops, DropObserver]]] = {}
         self.packets_out: list[bytes] = []
         self.rx_packets = self.tx_packets = self.rx_octets = self.tx_octets = 0
@@ -89,6 +91,8 @@ class AtmNode(DataPath):
         """Take over the node's links; their order numbers its ports."""
         self.links = links
         self._ports = list(links.values())
+        for number, link in enumerate(self._ports):
+            link.port, link.ready = number, self.ready
 
     def packets_from_host(self, packets: list[bytes], now: int) -> None:
         """Take packets that the TUN device gave."""

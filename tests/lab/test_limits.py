@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from atmdepot.cli import check_command
+from atmdepot.commands.check import check_command
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import Lab
 from tests.config.test_addresses import LIMITS, ends, with_values

@@ -1,6 +1,6 @@
 """The filter of a trace: words at the end of the command line that select the items shown.
 
-`filter_words` has the words, `filter_parser` their grammar. This module compiles a filter to a test for each kind of
+`words` has the words, `parser` their grammar. This module compiles a filter to a test for each kind of
 item, without the words that cannot be true of that kind.
 """
 

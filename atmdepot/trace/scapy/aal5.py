@@ -1,4 +1,4 @@
-"""Scapy layers for CPCS-PDUs of AAL5 and for bridged Ethernet frames in them; see `scapy_layers`."""
+"""Scapy layers for CPCS-PDUs of AAL5 and for bridged Ethernet frames in them; see `layers`."""
 
 # Scapy has no types that mypy could read here, so its classes are Any.
 # mypy: disallow-subclassing-any=False

@@ -1,4 +1,4 @@
-"""Scapy layers for cells and the payload of OAM cells; see `scapy_layers`."""
+"""Scapy layers for cells and the payload of OAM cells; see `layers`."""
 
 # Scapy has no types that mypy could read here, so its classes are Any.
 # mypy: disallow-subclassing-any=False

@@ -1,4 +1,4 @@
-"""Segmentation and reassembly with Scapy's layers, and a receiver's verdict; see `scapy_layers`."""
+"""Segmentation and reassembly with Scapy's layers, and a receiver's verdict; see `layers`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A UDP-emulated ATM link for Scapy; see `scapy_layers`."""
+"""A UDP-emulated ATM link for Scapy; see `layers`."""
 
 # Scapy has no types that mypy could read here, so its classes are Any.
 # mypy: disallow-subclassing-any=False

@@ -1,4 +1,4 @@
-"""The Scapy layer of an edge node's report; see `scapy_layers` and `wire/statistics.py`."""
+"""The Scapy layer of an edge node's report; see `layers` and `wire/statistics.py`."""
 
 # Scapy has no types that mypy could read here, so its classes are Any.
 # mypy: disallow-subclassing-any=False

@@ -1,4 +1,4 @@
-"""Scapy layers for the cells of a UDP datagram; see `scapy_layers`."""
+"""Scapy layers for the cells of a UDP datagram; see `layers`."""
 
 # Scapy has no types that mypy could read here, so its classes are Any.
 # mypy: disallow-subclassing-any=False

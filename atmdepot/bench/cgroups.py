@@ -74,7 +74,7 @@ class Cgroups:
 
 
 class Group:
-    """One contender's group, one directory in each hierarchy."""
+    """The group of a contender: a directory in each hierarchy."""
 
     def __init__(self, found: Hierarchies, name: str, events: Mapping[str, tuple[int, int]]) -> None:
         self._found, self._events = found, events
@@ -126,7 +126,7 @@ class Group:
             return str(error)
 
     def counters(self) -> perf.Counters | None:
-        """Counters of the events that are wanted and not refused; None without such events."""
+        """Counters of the wanted events that the system grants; None when it grants no event."""
         return perf.Counters(self._directories[-1], dict(self._events)) if self._events else None
 
 

@@ -1,4 +1,4 @@
-"""Signs of others at work: tasks that wait for a processor while the benchmark itself does nothing (PSI)."""
+"""Signs of other processes at work: tasks that wait for a processor while the benchmark rests (PSI)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _FILLED = 10_000
 
 
 class Plan(Struct, frozen=True):
-    """What is to be measured: `figures` are the names of those wanted; `idle_sessions` None leaves those out.
+    """The plan of a run: `figures` are the names of the wanted figures; `idle_sessions` None skips idle sessions.
 
     Counts of whole labs, which take runs of their own, are taken in the first `counted_rounds`.
     """
@@ -68,12 +68,12 @@ class Plan(Struct, frozen=True):
         return {kind for kind, name in figures.counts(load.name).items() if name in self.figures}
 
     def runs_of(self, load: Load, round_number: int) -> int:
-        """How often a load runs for a sample: again for counts, where any are wanted."""
+        """The runs of a load for a sample: a second run for counts, where counts are wanted."""
         return 2 if round_number <= self.counted_rounds and self.counts_of(load) else 1
 
 
 class Outcome(Struct):
-    """What came of it; `left_out` has contenders and figures that could not take part, and why."""
+    """The outcome of a run; `left_out` has the contenders and figures that could not take part, with the reason."""
 
     samples: Samples
     left_out: dict[str, str] = field(default_factory=dict)
@@ -175,7 +175,7 @@ class _Runner:
         return site
 
     def _turn(self, turns: list[Site], load: Load, round_number: int) -> None:
-        """A look at others, then one load on each site; tell what was found."""
+        """Look at the load of other processes, put a load on each site, and report the results."""
         self._outcome.others.look(round_number)
         told = []
         for site in turns:

@@ -34,7 +34,7 @@ def check_command(table: str | None, output: str, print_schema: bool) -> None:
 
 
 def _tell_limits_of_the_lab(network: Network, table: str) -> None:
-    """Note what is good on hosts of one's own, but nothing that the lab can bring up."""
+    """Note what is valid on real hosts, but cannot be brought up by the lab."""
     from atmdepot.config.reading import find
     from atmdepot.lab.limits import lab_problems, told
 

@@ -38,6 +38,10 @@ class CellLink:
     def handle_timer(self, now: int) -> None:
         """Send the cells that are due."""
 
+    def unlined(self) -> CellLink:
+        """The link itself, without a line."""
+        return self
+
     def late_cells(self) -> int:
         """Cells that a line with a rate could have sent while the node was too late."""
         return 0
@@ -69,6 +73,10 @@ class LineLink(CellLink):
     def flush(self) -> None:
         """Send the cells that wait in the inner link."""
         self.link.flush()
+
+    def unlined(self) -> CellLink:
+        """The inner link."""
+        return self.link
 
     def late_cells(self) -> int:
         """Cells that the line could have sent."""

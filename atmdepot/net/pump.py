@@ -259,8 +259,7 @@ class Pump:
 
     def send_idle(self, name: str, cells: int) -> None:
         """Send a datagram of `cells` idle cells; it bypasses the line, which would split it."""
-        link = self.links[name]
-        inner = link.link if isinstance(link, LineLink) else link
+        inner = self.links[name].unlined()
         self._path.begin()
         inner.send(self._path.fill(name, cells), self.clock())
         if inner.wants_write():

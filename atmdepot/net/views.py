@@ -140,7 +140,7 @@ def _lost_datagrams(node: AtmNode, link: str) -> str:
 
 def _udp_of(link: CellLink | None) -> UdpLink | None:
     """The UDP link inside a link, or None."""
-    inner = getattr(link, "link", link)
+    inner = None if link is None else link.unlined()
     return inner if isinstance(inner, UdpLink) else None
 
 

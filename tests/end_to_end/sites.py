@@ -18,6 +18,7 @@ from atmdepot.lab import Lab
 from atmdepot.net.control_client import show
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Iterator, Sequence
 
 HERE = Path(__file__).parent
@@ -116,6 +117,15 @@ class Site:
         """The rows of a node's VCs by VPI/VCI."""
         return {row["vc"]: row for row in self.rows("vcs", node)}
 
+    def start(self, node: str) -> subprocess.Popen[bytes]:
+        """Start the daemon of a node again, as a service manager would; return when it is READY."""
+        table = str(self.lab.directory / "table.toml")
+        words = ["depot", table] if node == "depot" else ["edge", table, "--node", node]
+        daemon = self.lab.popen(node, [sys.executable, "-P", "-m", "atmdepot", *words], stdout=subprocess.PIPE)
+        assert daemon.stdout is not None
+        assert daemon.stdout.readline() == b"READY\n"
+        return daemon
+
     def told(self, node: str) -> list[str]:
         """The lines of a daemon's log after the first, which names the package and its data path.
 
@@ -167,6 +177,13 @@ def site(table: str | Path, *, watched: bool = False, **options: Any) -> Iterato
         finally:
             with patch.dict(os.environ, environment):
                 lab.down()
+
+
+def end(daemon: subprocess.Popen[bytes], number: signal.Signals) -> int:
+    """Send a signal to a daemon that `Site.start` started; return its exit code."""
+    daemon.send_signal(number)
+    daemon.communicate(timeout=60)
+    return daemon.returncode
 
 
 @contextlib.contextmanager

@@ -6,14 +6,12 @@ import contextlib
 import hashlib
 import os
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from atmdepot.lab.pages import page
-from tests.end_to_end.sites import VIP, VIP6, Site, changed, site, until
+from tests.end_to_end.sites import VIP, VIP6, Site, changed, end, site, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,15 +55,11 @@ def depot_again(it: Site) -> Iterator[None]:
     """Kill the depot, and start another."""
     os.kill(it.pid("depot"), signal.SIGKILL)
     until(lambda: it.lab.state.processes["depot"].exit_code is not None)
-    table = str(it.lab.directory / "table.toml")
-    depot = it.lab.popen("depot", [sys.executable, "-P", "-m", "atmdepot", "depot", table], stdout=subprocess.PIPE)
+    depot = it.start("depot")
     try:
-        assert depot.stdout is not None
-        assert depot.stdout.readline() == b"READY\n"
         yield
     finally:
-        depot.send_signal(signal.SIGTERM)
-        depot.communicate(timeout=60)
+        end(depot, signal.SIGTERM)
 
 
 def has_begun(it: Site) -> bool:

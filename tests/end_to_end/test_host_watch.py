@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.sites import VIP, VIP6, Site, site, until
+from tests.end_to_end.sites import VIP, VIP6, Site, end, site, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,21 +88,6 @@ def test_what_is_lost_comes_back_and_with_it_the_service(frail: Site, node: str,
 # Stopped and killed.
 
 
-def start(it: Site, node: str) -> subprocess.Popen[bytes]:
-    table = str(it.lab.directory / "table.toml")
-    words = ["depot", table] if node == "depot" else ["edge", table, "--node", node]
-    daemon = it.lab.popen(node, [sys.executable, "-P", "-m", "atmdepot", *words], stdout=subprocess.PIPE)
-    assert daemon.stdout is not None
-    assert daemon.stdout.readline() == b"READY\n"
-    return daemon
-
-
-def end(daemon: subprocess.Popen[bytes], number: signal.Signals) -> int:
-    daemon.send_signal(number)
-    daemon.communicate(timeout=60)
-    return daemon.returncode
-
-
 @pytest.mark.parametrize("node", ["depot", "web1"])
 def test_after_a_kill_and_a_start_a_stop_leaves_nothing(needs: Callable[[str], None], node: str) -> None:
     needs("ip")
@@ -112,10 +95,10 @@ def test_after_a_kill_and_a_start_a_stop_leaves_nothing(needs: Callable[[str], N
         os.kill(made.pid(node), signal.SIGTERM)
         until(lambda: made.lab.state.processes[node].exit_code is not None)
         clean = host(made, node)
-        first = start(made, node)
+        first = made.start(node)
         set_up = host(made, node)
         end(first, signal.SIGKILL)
-        second = start(made, node)
+        second = made.start(node)
         assert host(made, node) == set_up
         assert serves(made)
         assert end(second, signal.SIGTERM) == 0

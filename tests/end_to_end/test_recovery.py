@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from atmdepot.lab.pages import page
-from tests.end_to_end.sites import KEEP_ALIVE, VIP, VIP6, Site, site, until
+from tests.end_to_end.sites import KEEP_ALIVE, VIP, VIP6, Site, end, site, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,22 +82,6 @@ def test_a_tun_that_is_removed_comes_back_and_with_it_the_service(frail: Site, n
         "atmdepot: the TUN device is back"]
 
 
-def start_edge(it: Site) -> subprocess.Popen[bytes]:
-    """Start web1's edge node again, as whoever keeps daemons running would."""
-    table = str(it.lab.directory / "table.toml")
-    edge = it.lab.popen("web1", [sys.executable, "-P", "-m", "atmdepot", "edge", table, "--node", "web1"],
-                        stdout=subprocess.PIPE)
-    assert edge.stdout is not None
-    assert edge.stdout.readline() == b"READY\n"
-    return edge
-
-
-def stop(edge: subprocess.Popen[bytes], number: signal.Signals) -> int:
-    edge.send_signal(number)
-    edge.communicate(timeout=60)
-    return edge.returncode
-
-
 def test_an_edge_that_is_stopped_takes_back_what_it_set_up_and_can_start_again(frail: Site) -> None:
     assert host(frail, "web1") == SET_UP
     os.kill(frail.pid("web1"), signal.SIGTERM)
@@ -107,10 +89,10 @@ def test_an_edge_that_is_stopped_takes_back_what_it_set_up_and_can_start_again(f
     assert frail.lab.state.processes["web1"].exit_code == 0
     assert host(frail, "web1") == TAKEN_BACK
     assert not (frail.lab.directory / "web1.sock").exists()
-    edge = start_edge(frail)
+    edge = frail.start("web1")
     assert host(frail, "web1") == SET_UP
     serves(frail)
-    assert stop(edge, signal.SIGINT) == 0
+    assert end(edge, signal.SIGINT) == 0
     assert host(frail, "web1") == TAKEN_BACK
 
 
@@ -119,9 +101,9 @@ def test_what_was_there_before_is_left(frail: Site) -> None:
     add = ("import sys\nfrom pyroute2 import IPRoute\nwith IPRoute() as ip: ip.addr(sys.argv[1], index=1, "
            f"address='{VIP}', prefixlen=32)")
     frail.python("web1", add, "add")
-    edge = start_edge(frail)
+    edge = frail.start("web1")
     assert host(frail, "web1") == SET_UP
-    assert stop(edge, signal.SIGTERM) == 0
+    assert end(edge, signal.SIGTERM) == 0
     assert host(frail, "web1") == TAKEN_BACK | {"lo": [VIP, "127.0.0.1", "::1"]}
     frail.python("web1", add, "del")
 

@@ -21,14 +21,14 @@ from atmdepot.lab import web as webs
 from atmdepot.lab.namespaces import require_tun
 from atmdepot.lab.plan import CLIENT, Plan, plan_of
 from atmdepot.lab.protocol import KEEP, Event, ProcessSpec, Spec
-from atmdepot.lab.testbed import Lab, locked_run_dir, stop, writing_in
+from atmdepot.lab.running import RunningLab, locked_run_dir, stop, writing_in
 from atmdepot.paths import run_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from atmdepot.config.model import Network
-    from atmdepot.lab.testbed import RunDirLock
+    from atmdepot.lab.running import RunDirLock
 
 _POLL = 0.1
 _ERRORS = {EnvironmentLacks.exit_code: EnvironmentLacks, NotReady.exit_code: NotReady}
@@ -87,7 +87,7 @@ def _already_up(directory: Path, table: Path, deadline: float, progress: Callabl
     Raise AtmdepotError when it runs another table or is being taken down, NotReady at the deadline.
     """
     name = directory.name
-    if other := Lab(directory).other_table(table):
+    if other := RunningLab(directory).other_table(table):
         raise AtmdepotError(f"the lab {name} is up with another table: {other}; `atmdepot lab down {name}` ends it")
     while (state := states.read(directory)) and state.alive and state.phase == "starting":
         if time.monotonic() > deadline:
@@ -134,7 +134,7 @@ class Launch:
         self._spawn(Spec(directory=str(self.directory), run_dir=str(self.directory.parent),
                          state=self.state, plan=plan, processes=processes), options.within)
         self._wait_for("started", {self.state.name}, deadline)
-        self.state.pid = Lab(self.directory).state.pid
+        self.state.pid = RunningLab(self.directory).state.pid
 
     def finish(self, network: Network, options: Options, deadline: float) -> None:
         """Wait until the lab is ready, tell its supervisor to keep it, and disconnect."""
@@ -223,12 +223,12 @@ class Launch:
         self._progress(f"asking for a page at {vips}")
         left = str(max(0.1, deadline - time.monotonic()))
         # In its own session: Ctrl-C reaches only this process, which then kills the probe.
-        asked = Lab(self.directory).run(CLIENT, build.python("-m", "atmdepot.lab.probe",
+        asked = RunningLab(self.directory).run(CLIENT, build.python("-m", "atmdepot.lab.probe",
                                                           str(self.directory / states.TABLE_FILE), left),
                                         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
                                         start_new_session=True)
         if asked.returncode != 0:
-            processes = Lab(self.directory).state.processes
+            processes = RunningLab(self.directory).state.processes
             ended = [f"{name} ended with exit code {process.exit_code}" for name, process in processes.items()
                      if process.exit_code is not None]
             for name in processes:

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
-import signal
-import subprocess
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from atmdepot import build
-from atmdepot.config.reading import load
-from atmdepot.errors import AtmdepotError, EnvironmentLacks
-from atmdepot.lab import state as states
-from atmdepot.lab.namespaces import Doors
-from atmdepot.paths import run_dir
+from atmdepot.lab.running import RunningLab
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from atmdepot.config.model import Network
-    from atmdepot.lab.state import State
-
-_STOP_PATIENCE = 8.0
-"""Seconds until a supervisor that does not stop is killed; it gives its children 5 s."""
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 
-class Lab:
-    """A network that runs in namespaces, or the remains of a lab whose supervisor was killed."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+class Lab(RunningLab):
+    """A network in namespaces, which can be brought up."""
 
     @classmethod
     def up(cls, table: str | Path, *, wait: bool = True, timeout: float = 30.0, userns: bool = False,
@@ -51,6 +33,7 @@ class Lab:
             within: Words before the supervisor's command, of a program that becomes the command that follows.
             progress: Called with each line of progress.
         """
+        # Only here: a launch takes many modules, and most commands only ask a lab that runs.
         from atmdepot.lab.launch import Options, bring_up
         from atmdepot.lab.plan import CLIENT_MTU
 
@@ -58,210 +41,3 @@ class Lab:
                           client_mtu=client_mtu or CLIENT_MTU,
                           command=tuple(command or build.python("-m", "atmdepot")), within=tuple(within))
         return cls(bring_up(table, options, progress or (lambda _: None)))
-
-    @classmethod
-    def all(cls) -> list[Self]:
-        """Every lab of this user, dead labs included."""
-        return [cls(path.parent) for path in sorted(run_dir().glob(f"*/{states.STATE_FILE}"))]
-
-    @classmethod
-    def find(cls, name: str | None = None, *, node: str | None = None) -> Self:
-        """Find a lab by its network's name or its table's path; without either, the only lab (with this node).
-
-        Without a name, living labs count before dead labs. Raise AtmdepotError unless exactly one lab matches.
-        """
-        labs = cls.all()
-        if name is not None:
-            wanted = load(name).name if Path(name).is_file() else name
-            found = [lab for lab in labs if lab.name == wanted]
-        else:
-            found = [lab for lab in labs if lab.alive] or labs
-            if node is not None and len(found) > 1:
-                found = [lab for lab in found if lab.has_node(node)] or found
-        if len(found) == 1:
-            return found[0]
-        names = ", ".join(lab.name for lab in found or labs)
-        if found:
-            how = f"`atmdepot lab down {found[0].name}`" if node is None else f"`--lab {found[0].name}`"
-            raise AtmdepotError(f"several labs are up, say which, as in {how}: {names}")
-        hint = f"the labs are {names}" if labs else "`atmdepot lab up FILE` starts one"
-        raise AtmdepotError((f"there is no lab \"{name}\"" if name else "no lab is up") + f"; {hint}")
-
-    @property
-    def name(self) -> str:
-        """The network's name."""
-        return self.directory.name
-
-    @property
-    def state(self) -> State:
-        """State that the lab has recorded, read anew; raise AtmdepotError when the lab is down."""
-        state = states.read(self.directory)
-        if state is None:
-            raise AtmdepotError(f"the lab {self.name} is down")
-        return state
-
-    @property
-    def alive(self) -> bool:
-        """True while the lab's supervisor runs."""
-        state = states.read(self.directory)
-        return state is not None and state.alive
-
-    def has_node(self, node: str) -> bool:
-        """True when the lab has a node of this name."""
-        state = states.read(self.directory)
-        return state is not None and node in state.nodes
-
-    def other_table(self, table: Path) -> str | None:
-        """Name the table that the lab runs when this table's content differs; return None when it is the same."""
-        try:
-            runs = (self.directory / states.TABLE_FILE).read_bytes()
-        except OSError:
-            return None  # a lab that was killed before it had its table
-        if runs == table.read_bytes():
-            return None
-        path = self.state.table
-        return f"{path} as it was before it was changed" if path == str(table.resolve()) else path
-
-    @property
-    def network(self) -> Network:
-        """The network that the lab runs."""
-        return load(self.directory / states.TABLE_FILE)
-
-    @property
-    def web_server(self) -> str | None:
-        """Program that serves the pages: "nginx", "python" or, without web servers, None."""
-        return self.state.web_server
-
-    def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """Start a command in a node's namespace; options as for subprocess.Popen.
-
-        The process ends with the lab. It forwards signals to the command, and ends as the command ends.
-        """
-        with self._entered(node, argv, options) as command:
-            return subprocess.Popen(command, **options)
-
-    def run(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
-        """Run a command in a node's namespace to its end; options as for subprocess.run."""
-        options.setdefault("check", False)
-        with self._entered(node, argv, options) as command:
-            return subprocess.run(command, **options)
-
-    def open_doors(self, node: str) -> Doors:
-        """Open the namespaces of a node; raise AtmdepotError when the lab lacks the node or has ended."""
-        state = self.state
-        if node not in state.nodes:
-            raise AtmdepotError(f"the lab {self.name} has no node \"{node}\": "
-                                f"its nodes are {', '.join(state.nodes)}")
-        process = f"/proc/{state.pid}"
-        paths = (f"{process}/ns/user" if state.userns else None, f"{process}/ns/pid",
-                 f"{process}/fd/{state.nodes[node].netns_fd}")
-        fds: list[int] = []
-        try:
-            fds.extend(os.open(path, os.O_RDONLY) if path else -1 for path in paths)
-        except OSError as error:
-            self._require_alive()
-            raise AtmdepotError(f"the lab {self.name} cannot be entered: {error.strerror}") from None
-        doors = Doors(*fds)
-        # Checked after opening: the process was the supervisor, not a process that got its PID later.
-        if not state.alive:
-            doors.close()
-            self._require_alive()
-        return doors
-
-    def environment(self, env: dict[str, str] | None = None) -> dict[str, str]:
-        """Environment of a command in the lab, in which it finds the lab's control sockets, as root or not."""
-        return {**(os.environ if env is None else env), "ATMDEPOT_RUN_DIR": str(self.directory.parent)}
-
-    def down(self) -> None:
-        """Stop every process and remove the files that the lab made."""
-        state = states.read(self.directory)
-        if state is None:
-            return
-        stop(state)
-        with locked_run_dir(), writing_in(self.directory):
-            # Another command may have brought the lab up anew before this process got the lock.
-            now = states.read(self.directory)
-            if now is not None and now.pid == state.pid:
-                states.remove_recorded(self.directory, now)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.down()
-
-    @contextmanager
-    def _entered(self, node: str, argv: Sequence[str], options: dict[str, Any]) -> Iterator[list[str]]:
-        doors = self.open_doors(node)
-        options["pass_fds"] = (*options.get("pass_fds", ()), *doors.fds)
-        options["env"] = self.environment(options.get("env"))
-        numbers = [str(fd) for fd in (doors.user, doors.pid, doors.net)]
-        try:
-            yield build.python("-m", "atmdepot.lab.enter", *numbers, "--", *argv)
-        finally:
-            doors.close()
-
-    def _require_alive(self) -> None:
-        if not self.alive:
-            raise AtmdepotError(f"the lab {self.name} is gone: its supervisor has ended; "
-                                f"`atmdepot lab up {self.state.table}` starts it anew")
-
-
-class RunDirLock:
-    """The lock on the directory of all labs; its holder may acquire it again."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def acquire(self) -> None:
-        """Wait until no other process holds the lock, and take it."""
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-
-    def release(self) -> None:
-        """Release the lock."""
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
-
-
-@contextmanager
-def locked_run_dir() -> Iterator[RunDirLock]:
-    """Lock the directory of all labs, so that two commands do not make and remove the same lab.
-
-    A holder must not call this again, which would wait for itself: it uses the lock that it got.
-    """
-    with writing_in(run_dir()):
-        fd = os.open(run_dir(), os.O_RDONLY)
-    try:
-        lock = RunDirLock(fd)
-        lock.acquire()
-        yield lock
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def writing_in(directory: Path) -> Iterator[None]:
-    """Raise EnvironmentLacks when the block cannot write a directory."""
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentLacks(f"{directory} cannot be written: {error.strerror}; set ATMDEPOT_RUN_DIR to a "
-                               "directory of your own") from None
-
-
-def stop(state: State) -> None:
-    """End the supervisor; on return, every process of the lab is gone."""
-    if state.pid == 0:
-        return  # the launch ended before its supervisor came up
-    try:
-        pidfd = os.pidfd_open(state.pid)
-    except ProcessLookupError:
-        return
-    try:
-        # Checked after opening: from here on the descriptor cannot refer to another process.
-        if state.alive:
-            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-            if not select.select([pidfd], [], [], _STOP_PATIENCE)[0]:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                select.select([pidfd], [], [])
-    finally:
-        os.close(pidfd)

@@ -74,7 +74,7 @@ def test_down_removes_only_what_the_lab_made(run_dir: Path) -> None:
 def test_a_stubborn_process_is_killed_with_the_lab(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = up(mode="stubborn", web=False)
     inside = members(lab)
-    monkeypatch.setattr("atmdepot.lab.testbed._STOP_PATIENCE", 0.2)
+    monkeypatch.setattr("atmdepot.lab.running._STOP_PATIENCE", 0.2)
     lab.down()
     assert not any(running(pid) for pid in inside)
 

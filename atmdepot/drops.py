@@ -28,6 +28,7 @@ class DropReason(StrEnum):
     WRONG_INTERFACE = ("wrong-interface", "datagrams",
                        "it came by another interface than that by which the link's far end is reached")
     BAD_TAG = "bad-tag", "datagrams", "its tag was not made with the link's key, or it has none"
+    WRONG_LABEL = "wrong-label", "datagrams", "on a link of format pwe3: its label is not the link's"
     REPLAYED = "replayed", "datagrams", "its tag is right, but its counter came before, or is too old"
     NOT_WHOLE_CELLS = "not-whole-cells", "datagrams", "its length is not a multiple of 53 octets"
     RX_OVERFLOW = "rx-overflow", "datagrams", "the socket's receive buffer was full"

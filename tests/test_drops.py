@@ -330,7 +330,8 @@ def test_of_a_full_receive_buffer_only_the_number_is_known(ends: Ends) -> None:
 def test_every_reason_is_provoked_here_or_by_the_pump() -> None:
     here = {case.split(",")[0] for case in PROVOKED} | {
         "unknown-encapsulation", "tx-error", "tx-overflow", "not-the-peer", "not-whole-cells", "rx-overflow",
-        "wrong-interface", "bad-tag", "replayed"}
+        "wrong-interface", "bad-tag", "replayed",
+        "wrong-label"}
     in_test_pump = {"tun-error", "tun-queue-full"}
     assert {str(reason) for reason in DropReason} == here | in_test_pump
 

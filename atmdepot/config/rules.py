@@ -155,6 +155,24 @@ def _vpis(network: Network) -> Iterator[Problem]:
                                                 f"interface = \"nni\" on links.{network.link_of_vp(vp)}")
 
 
+_MPLS_PORT = 6635  # of MPLS-in-UDP; `wire/` has it too, of which this room knows nothing
+
+
+def _pseudowires(network: Network) -> Iterator[Problem]:
+    """Check that the links of RFC 4717 have MPLS-in-UDP's port, and no key."""
+    for name, link in network.links.items():
+        if link.format != "pwe3":
+            continue
+        for node, address in link.ends.items():
+            if address.port != _MPLS_PORT:
+                yield Problem(("links", name, "ends", node),
+                              f"port {address.port} is not that of MPLS-in-UDP, by which receivers know a pseudowire "
+                              f"(RFC 7510): write port {_MPLS_PORT}")
+        if link.has_key:
+            yield Problem(("links", name, "format"), "RFC 4717 has no tag: leave the key out, or write "
+                                                     "format = \"cells\"")
+
+
 def _keys(network: Network) -> Iterator[Problem]:
     """Check that both ends of a link with a key are ours, and that the key is unique.
 
@@ -351,5 +369,5 @@ def _list(what: str, names: Collection[str]) -> str:
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _one_depot, _link_ends, _vp_ends, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, _vpis, _keys, _mtus, _times, _vcis, _one_vp_each, _servers_reached, _asked_over_tcp,
-    _half_open, _qos, _lab]
+    _addresses, address_problems, _vpis, _pseudowires, _keys, _mtus, _times, _vcis, _one_vp_each, _servers_reached,
+    _asked_over_tcp, _half_open, _qos, _lab]

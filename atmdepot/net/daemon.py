@@ -35,6 +35,7 @@ from atmdepot.net.scheduling import interrupt_nobody, wake_up_on_time
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
 from atmdepot.wire.link_tag import LinkTag, direction_of
+from atmdepot.wire.pseudowire import Pseudowire
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Link, Network
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from atmdepot.net.status import StatusServer
     from atmdepot.net.tun import PacketDevice
     from atmdepot.node.node import AtmNode
+    from atmdepot.wire.link_format import LinkFormat
 
 _YOUNG, _NEVER = 1_000, 2**31 - 1
 _COLLECTION, _FEW = 60.0, 1_000
@@ -66,16 +68,18 @@ def open_link(network: Network, link: str, node: AtmNode) -> CellLink:
     settings = network.links[link]
     drops, far = node.links[link].drops, settings.other_end(node.name)
     udp = UdpLink(link, settings.ends[node.name], settings.ends[far], settings.cells, drops,
-                  any_interface=settings.source_check == "loose", tag=_tag(link, settings, node.name, far))
+                  any_interface=settings.source_check == "loose", form=_format(link, settings, node.name, far))
     line = settings.line_from(node.name)
     return LineLink(udp, Line(line, drops)) if line.timed or line.impaired else udp
 
 
-def _tag(name: str, settings: Link, own: str, far: str) -> LinkTag | None:
-    """The tag of a link with a key, else None.
+def _format(name: str, settings: Link, own: str, far: str) -> LinkFormat | None:
+    """The format of a link's datagrams; None for plain cells.
 
     Raises EnvironmentLacks when the key's file cannot be read or holds no key.
     """
+    if settings.format == "pwe3":
+        return Pseudowire(settings.mpls_label)
     if not settings.has_key:
         return None
     key = settings.key.octets if settings.key is not None else _read_key(name, Path(settings.key_file or ""))

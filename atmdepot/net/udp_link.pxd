@@ -7,7 +7,7 @@ cdef int CELL_SIZE, _SOL_UDP, _UDP_SEGMENT, _UDP_GRO
 
 
 cdef class UdpLink(CellLink):
-    cdef public object name, drops, last_error, interfaces, _peer, _socket, _backlog, _tag
+    cdef public object name, drops, last_error, interfaces, _peer, _socket, _backlog, _form
     cdef public DatagramBursts _datagrams
     cdef public long long cells, tx_datagrams, rx_datagrams, _datagram, _train, _burst, _backlog_octets, _overflow_seen
     cdef public long long segment_refusals, _segment_at, _segment_pause, _segment_since, _now

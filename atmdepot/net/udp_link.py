@@ -27,14 +27,14 @@ from atmdepot.net.line_link import CellLink
 from atmdepot.net.routes import PeerInterfaces, interfaces_towards
 from atmdepot.net.sockets import grow_buffers
 from atmdepot.wire.cell import CELL_SIZE
-from atmdepot.wire.link_tag import TAG_SIZE, BadTag, Replayed
+from atmdepot.wire.link_format import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atmdepot.config.units import UdpAddress
     from atmdepot.net.bursts import Received, Sender
-    from atmdepot.wire.link_tag import LinkTag
+    from atmdepot.wire.link_format import LinkFormat
 
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _SO_RXQ_OVFL = 40
@@ -57,7 +57,7 @@ class UdpLink(CellLink):
 
     def __init__(
         self, name: str, local: UdpAddress, peer: UdpAddress, cells: int, drops: Drops, *,
-        any_interface: bool = False, tag: LinkTag | None = None, clock: Callable[[], int] = time.monotonic_ns,
+        any_interface: bool = False, form: LinkFormat | None = None, clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Bind the link's own end; raise EnvironmentLacks when the address is not available.
 
@@ -70,7 +70,7 @@ class UdpLink(CellLink):
             cells: the most cells in a datagram.
             drops: counts the lost cells and datagrams.
             any_interface: also take the peer's datagrams from interfaces by which it is not reached.
-            tag: makes and verifies the tags of the datagrams, on a link with a key.
+            form: makes and reads the datagrams, on a link of another format than plain cells.
             clock: gives the time (ns) by which the routes are asked again.
 
         """
@@ -80,9 +80,9 @@ class UdpLink(CellLink):
         self.tx_datagrams = self.rx_datagrams = 0
         self.last_error = ""
         family, self._peer = _resolve(name, peer)
-        self._tag = tag
+        self._form = form
         self._train = cells * CELL_SIZE
-        self._datagram = self._train + (0 if tag is None else TAG_SIZE)
+        self._datagram = self._train if form is None else form.size(cells)
         # UDP_SEGMENT takes at most 64 segments (UDP_MAX_SEGMENTS), and the longest UDP payload in all.
         self._burst = min(_MAX_SEGMENTS, _MAX_DATAGRAM // self._datagram) * self._datagram
         self._backlog: deque[bytes] = deque()
@@ -113,7 +113,7 @@ class UdpLink(CellLink):
             self.drops.count(DropReason.TX_ERROR, len(cells) // CELL_SIZE, cells)
             return
         self._now = now
-        if self._tag is not None:
+        if self._form is not None:
             cells = self._sealed(cells)
         if not self.segment_offload and now >= self._segment_at and len(cells) > self._datagram:
             self.segment_offload = self._on_trial = True
@@ -123,9 +123,9 @@ class UdpLink(CellLink):
             self._hold(rest)
 
     def _sealed(self, cells: bytes) -> bytes:
-        """The datagrams of a burst, each with its tag."""
-        assert self._tag is not None
-        seal = self._tag.seal
+        """The datagrams of a burst, in the link's format."""
+        assert self._form is not None
+        seal = self._form.seal
         return b"".join([seal(cells[at:at + self._train]) for at in range(0, len(cells), self._train)])
 
     def _transmit(self, cells: bytes) -> bytes:
@@ -174,8 +174,9 @@ class UdpLink(CellLink):
     def _count(self, reason: DropReason, datagrams: bytes) -> None:
         """Count the cells in datagrams that were made for sending."""
         whole, rest = divmod(len(datagrams), self._datagram)
-        shown = datagrams if self._tag is None else datagrams[:self._train]
-        self.drops.count(reason, whole * self.cells + rest // CELL_SIZE, shown)
+        shown = datagrams if self._form is None else self._form.carried(datagrams[:self._datagram])
+        more = rest // CELL_SIZE if self._form is None else self._form.cells(rest) if rest else 0
+        self.drops.count(reason, whole * self.cells + more, shown)
 
     def trouble(self) -> str:
         """Describe a fault of this end for people; empty as a rule."""
@@ -251,7 +252,7 @@ class UdpLink(CellLink):
         good = []
         for at in range(0, max(len(octets), 1), max(segment, 1)):  # an empty datagram is counted, too
             datagram = octets[at:at + segment]
-            if self._tag is None:
+            if self._form is None:
                 cells = datagram
             elif not (cells := self._opened(datagram)):
                 continue
@@ -259,8 +260,8 @@ class UdpLink(CellLink):
                 self.drops.count(DropReason.NOT_WHOLE_CELLS, 1, datagram)
             else:
                 good.append(cells)
-        # On a link with a key, only a datagram with a valid tag may change the peer's port.
-        if sender is not None and (good or self._tag is None):
+        # On a link with a format, only a datagram that it accepts may change the peer's port.
+        if sender is not None and (good or self._form is None):
             self._answer_on_port(sender[:2])
         return b"".join(good)
 
@@ -279,20 +280,18 @@ class UdpLink(CellLink):
         return None
 
     def _compare_interface(self) -> None:
-        """Have `receive` report each datagram from outside the peer's interface; with a key, every datagram."""
+        """Have `receive` report each datagram from outside the peer's interface; with a format, every datagram."""
         fast = 0 if self.interfaces is None else self.interfaces.fast
-        self._datagrams.interface = fast if self._tag is None else -1
+        self._datagrams.interface = fast if self._form is None else -1
 
     def _opened(self, datagram: bytes) -> bytes:
-        """The cells of a datagram on a link with a key; empty (and counted) when its tag is invalid or replayed."""
-        assert self._tag is not None
+        """The cells of a datagram on a link with a format; empty (and counted) when the format refuses it."""
+        assert self._form is not None
         try:
-            return self._tag.open(datagram)
-        except BadTag:
-            self.drops.count(DropReason.BAD_TAG, 1, datagram)
-        except Replayed:
-            self.drops.count(DropReason.REPLAYED, 1, datagram)
-        return b""
+            return self._form.open(datagram)
+        except Refused as refused:
+            self.drops.count(refused.reason, 1, datagram)
+            return b""
 
     def _answer_on_port(self, address: tuple[str, int]) -> None:
         """Answer the peer on the port that it has now."""

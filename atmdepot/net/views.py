@@ -123,7 +123,7 @@ def _link(pump: Pump, name: str) -> Row:
     if udp is not None:
         row |= {"tx_datagrams": udp.tx_datagrams, "rx_datagrams": udp.rx_datagrams,
                 "udp_segment": udp.segment_offload, "udp_segment_refused": udp.segment_refusals,
-                "udp_gro": udp.receive_offload, "key": settings.has_key,
+                "udp_gro": udp.receive_offload, "key": settings.has_key, "format": settings.format,
                 "interfaces": "any" if udp.interfaces is None else udp.interfaces.names(),
                 "trouble": udp.trouble() or _lost_datagrams(pump.node, name), "last_error": udp.last_error}
     return row

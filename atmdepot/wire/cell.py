@@ -9,6 +9,7 @@ A cell has 53 octets: a header of 5 octets, the last of which is the HEC, and a 
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import crcmod
@@ -159,3 +160,9 @@ class HecReceiver:
         else:
             self.corrected += 1
         return mended
+
+
+@lru_cache(maxsize=1 << 16)
+def header_with_hec(octets: bytes) -> bytes:
+    """The 5 octets of the cell header that begins with these 4 octets."""
+    return octets + bytes((hec(octets),))

@@ -16,7 +16,9 @@ from __future__ import annotations
 from hashlib import blake2s
 from hmac import compare_digest
 
+from atmdepot.drops import DropReason
 from atmdepot.wire.cell import CELL_SIZE
+from atmdepot.wire.link_format import LinkFormat, Refused
 
 TAG_SIZE = 24
 """Octets of counter and tag."""
@@ -24,17 +26,16 @@ WINDOW = 1024
 _COUNTER_SIZE, _DIGEST_SIZE = 8, 16
 
 
-class BadTag(ValueError):
+class BadTag(Refused):
     """A datagram without a tag, with the tag of another key or direction, or with a damaged tag."""
 
+    reason = DropReason.BAD_TAG
 
-class Replayed(ValueError):
+
+class Replayed(Refused):
     """A datagram whose counter was accepted before, or is too old for the replay window."""
 
-
-def datagram_size(cells: int, *, tagged: bool) -> int:
-    """Octets of a datagram with `cells` cells, without the headers of UDP and IP."""
-    return CELL_SIZE * cells + TAG_SIZE * tagged
+    reason = DropReason.REPLAYED
 
 
 def direction_of(sender: str, receiver: str) -> int:
@@ -91,7 +92,7 @@ class ReplayWindow:
         return True
 
 
-class LinkTag:
+class LinkTag(LinkFormat):
     """An end of a link with a key: it tags datagrams to send, and verifies received datagrams."""
 
     __slots__ = ("_counter", "_key", "_received", "_sent", "_window")
@@ -102,6 +103,18 @@ class LinkTag:
         self._sent, self._received = direction, 1 - direction
         self._counter = counter
         self._window = ReplayWindow()
+
+    def size(self, cells: int) -> int:
+        """Octets of a datagram with so many cells."""
+        return CELL_SIZE * cells + TAG_SIZE
+
+    def cells(self, octets: int) -> int:
+        """Cells in a datagram of so many octets."""
+        return (octets - TAG_SIZE) // CELL_SIZE
+
+    def carried(self, datagram: bytes) -> bytes:
+        """The cells of a datagram that `seal` made."""
+        return datagram[:-TAG_SIZE]
 
     def seal(self, cells: bytes) -> bytes:
         """The datagram that carries the cells."""

@@ -104,6 +104,10 @@ MISTAKES = {
     f'rate = "oc3"->key = "{16 * "ab"}"\ncells = 1':
         [("t:11: links.one.key: a link of bare cells (cells = 1) has no tag, since its peers know none: leave the key "
           "out, or write cells = 27")],
+    'rate = "oc3"->format = "pwe3"':
+        [f"t:10: links.one.ends.{node}: port 5501 is not that of MPLS-in-UDP, by which receivers know a pseudowire "
+         "(RFC 7510): write port 6635" for node in ("depot", "web1")],
+    'rate = "oc3"->format = "pwe3"\nlabel = 15': ["t:12: links.one.label: Expected `int` >= 16"],
     'rate = "oc3"->key_file = "one.key"':
         ["t:11: links.one.key_file: 'one.key' depends on where a daemon is started: write its path from / on"],
     f'rate = "oc3"\n[links.two]->key = "{16 * "ab"}"\n[links.two]\nkey = "{16 * "AB"}"':

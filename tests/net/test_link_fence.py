@@ -116,7 +116,7 @@ class Scene:
         for link in self.links:
             link.close()
         ends = (UdpAddress.of(host, PORT) for host in (self.own, self.peers_address))
-        link = UdpLink("lnk", *ends, 27, Drops(), tag=tag, clock=lambda: self.now, any_interface=any_interface)
+        link = UdpLink("lnk", *ends, 27, Drops(), form=tag, clock=lambda: self.now, any_interface=any_interface)
         self.links.append(link)
         return link
 

@@ -14,6 +14,7 @@ from atmdepot.net.bursts import Datagrams
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.link_tag import LinkTag
+from atmdepot.wire.pseudowire import Pseudowire
 from tests.net.ends import (
     UDP_GRO,
     Ends,
@@ -538,7 +539,7 @@ KEY = bytes(range(32))
 def tagged(ends: Ends, cells: int = 2, key: bytes = KEY) -> tuple[Plain, UdpLink, LinkTag]:
     """A link with a key, a plain socket as its peer, and the peer's side of the tag."""
     one, other = fresh(), fresh()
-    link = ends.keep(UdpLink("lnk", other, one, cells, Drops(), tag=LinkTag(key, 1, 1000)))
+    link = ends.keep(UdpLink("lnk", other, one, cells, Drops(), form=LinkTag(key, 1, 1000)))
     return ends.plain(one, other), link, LinkTag(KEY, 0, 5000)
 
 
@@ -556,7 +557,7 @@ def test_each_datagram_has_its_tag(ends: Ends, offload: bool, count: int) -> Non
 
 def test_two_ends_with_a_key_and_the_kernel_joining_datagrams(ends: Ends) -> None:
     one, other = fresh(), fresh()
-    near, far = (ends.keep(UdpLink("lnk", own, its, 27, Drops(), tag=LinkTag(KEY, way, 7)))
+    near, far = (ends.keep(UdpLink("lnk", own, its, 27, Drops(), form=LinkTag(KEY, way, 7)))
                  for own, its, way in ((one, other, 0), (other, one, 1)))
     near.send(cells_of(1000), 0)
     far.send(cells_of(5, 2000), 0)
@@ -591,7 +592,7 @@ def test_a_link_without_a_key_drops_what_has_a_tag(ends: Ends) -> None:
 
 def test_only_a_right_tag_moves_a_peer_to_another_port(ends: Ends) -> None:
     local, host = fresh(), fresh().host
-    link = ends.keep(UdpLink("lnk", local, UdpAddress.of(host, 0), 2, Drops(), tag=LinkTag(KEY, 1, 1)))
+    link = ends.keep(UdpLink("lnk", local, UdpAddress.of(host, 0), 2, Drops(), form=LinkTag(KEY, 1, 1)))
     forger, peer = (ends.plain(UdpAddress.of(host, port), local) for port in (20_001, 20_002))
     peer.send(LinkTag(KEY, 0, 1).seal(cells_of(1)))
     assert receive(link) == cells_of(1)
@@ -688,3 +689,42 @@ def test_closing_frees_the_port(ends: Ends) -> None:
     UdpLink("lnk", local, peer, 1, Drops()).close()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(pair_of(local))
+
+
+# ── A link whose datagrams are those of a pseudowire (RFC 4717) ──
+
+@pytest.mark.parametrize("number", [1, 8, 27, 100, 1000])  # 8 bare cells and their words are as long as 8 cells
+def test_cells_pass_a_pseudowire(number: int) -> None:
+    one, other = fresh(), fresh()
+    sender = UdpLink("lnk", one, other, 27, Drops(), form=Pseudowire(16))
+    receiver = UdpLink("lnk", other, one, 27, Drops(), form=Pseudowire(16))
+    cells = cells_of(number)
+    sender.send(cells, 0)
+    assert receive_all(receiver, len(cells)) == cells
+    assert (sender.drops, receiver.drops) == ({}, {})
+    assert sender.tx_datagrams == receiver.rx_datagrams == -(-number // 27)
+    sender.close()
+    receiver.close()
+
+
+def test_a_pseudowire_counts_what_it_refuses() -> None:
+    one, other = fresh(), fresh()
+    receiver = UdpLink("lnk", other, one, 27, Drops(), form=Pseudowire(16))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(pair_of(one))
+        for datagram in (Pseudowire(17).seal(cells_of(1)), cells_of(8), b"x"):
+            peer.sendto(datagram, pair_of(other))
+            assert receive(receiver) == b""
+    assert receiver.drops == {DropReason.WRONG_LABEL: 1, DropReason.NOT_WHOLE_CELLS: 2}
+    receiver.close()
+
+
+def test_cells_of_a_pseudowire_that_are_lost_are_counted_as_cells() -> None:
+    one, other = fresh(), fresh()
+    drops, seen = Drops(), []
+    drops.subscribe(lambda reason, count, octets, vc: seen.append((reason, count, bytes(octets))))
+    sender = UdpLink("lnk", one, other, 27, drops, form=Pseudowire(16))
+    cells = cells_of(27 + 26)
+    sender._count(DropReason.TX_ERROR, sender._sealed(cells))
+    assert seen == [(DropReason.TX_ERROR, 53, cells[:27 * CELL_SIZE])]
+    sender.close()

@@ -19,13 +19,12 @@ header, and so shows only the lower 8 bits of the VPI of an NNI.
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from atmdepot.trace.capture.pcap import CaptureError
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen
-from atmdepot.wire.cell import CELL_SIZE, PAYLOAD_SIZE, hec
+from atmdepot.wire.cell import CELL_SIZE, PAYLOAD_SIZE, header_with_hec
 
 if TYPE_CHECKING:
     from atmdepot.trace.notes import Notes
@@ -76,12 +75,6 @@ def pdu_record_header(time_ns: int, direction: int, length: int, captured: int) 
     """The header of a PDU's record (type 4) with a body of `length` octets, of which `captured` follow."""
     head = _HEADER.pack(_stamp(time_ns), _TYPE_AAL5, direction | _VARYING_LENGTH)
     return head + _LENGTHS.pack(ERF_HEADER_SIZE + captured, 0, length)
-
-
-@lru_cache(maxsize=1 << 16)
-def header_with_hec(octets: bytes) -> bytes:
-    """The 5 octets of the cell header that begins with these 4 octets."""
-    return octets + bytes((hec(octets),))
 
 
 class ErfDecoder:

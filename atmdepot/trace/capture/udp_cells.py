@@ -4,9 +4,7 @@
 
     cells      cell 53, once or more
     tagged     cell 53, once or more | counter 8 | tag 16                                   see `wire/link_tag.py`
-    RFC 4717   label stack entry 4, once or more | control word 4 | cell without HEC 52, once or more      port 6635
-
-RFC 4717's control word may be missing (it is optional for N-to-one): the length tells whether it is there.
+    RFC 4717   label stack, control word, cells without HEC; to port 6635                   see `wire/pseudowire.py`
 
 With the ports of the links given, every datagram of these ports is taken. Without ports, the datagrams between two
 addresses and ports must first prove to be cells: each datagram is a whole number of cells, every HEC is right, and
@@ -23,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from atmdepot.drops import DropReason
 from atmdepot.node.events import Cells, Drop
 from atmdepot.trace.capture.datagrams import IsFragment, NoCells, datagram_of, datagram_of_fragments, unpack_ports
-from atmdepot.trace.capture.erf import header_with_hec
 from atmdepot.trace.fragments import FragmentJoiner
 from atmdepot.trace.sources import CapturedCells, HecMark
 from atmdepot.wire.aal5 import CrcMode, parse_cpcs_pdu
@@ -31,6 +28,7 @@ from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, Interface, he
 from atmdepot.wire.ip import address_text, endpoint
 from atmdepot.wire.link_tag import TAG_SIZE, direction_of, is_tagged_with
 from atmdepot.wire.oam import OamPayload
+from atmdepot.wire.pseudowire import BARE_CELL, MPLS_PORT, NotPseudowire, cells_at, label_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -45,13 +43,9 @@ if TYPE_CHECKING:
     LinkNames = Callable[[Endpoint, Endpoint], tuple[str, str, str] | None]
     """Node, link and direction (`in` or `out`, as the node sees it) of datagrams from an end to another, if known."""
 
-MPLS_PORT = 6635
 _MAX_STREAMS = 8  # views of interfaces on the same flow
 _MAX_CHANCES = 64  # flows passed by in the search for a flow to forget
 _SHOWN = 256  # octets kept of a dropped datagram
-_BARE_CELL = CELL_SIZE - 1  # RFC 4717 leaves the HEC out
-_BOTTOM_OF_STACK = 0x100
-_MAX_LABELS = 8  # deeper stacks are not searched
 _OAM_PTIS, _OAM_VCIS = {4, 5}, {3, 4}  # F5 by PTI, F4 by VCI (I.361)
 _NO_CELLS = "UDP datagrams that hold no cells"
 _UNPROVEN = "UDP datagrams that may hold cells"
@@ -300,16 +294,15 @@ class UdpCells:
         return waiting
 
     def _mpls(self, time: int, stream: _Stream, payload: bytes, length: int) -> SourceRecord | None:
-        label, at = _label(payload)
-        at = _first_cell(payload, at, length)
-        count = (length - at) // _BARE_CELL
-        there = self._there((len(payload) - at) // _BARE_CELL, count)
+        try:
+            label, at = label_of(payload, length)
+        except NotPseudowire:
+            raise NoCells(_NO_MPLS_CELLS) from None
+        there = self._there((len(payload) - at) // BARE_CELL, (length - at) // BARE_CELL)
         if not there:
             return None
-        starts = range(at, at + there * _BARE_CELL, _BARE_CELL)
-        octets = b"".join([header_with_hec(payload[one:one + 4]) + payload[one + 4:one + _BARE_CELL] for one in starts])
-        return CapturedCells(time, f"{stream.link}/{label}", stream.direction, octets, stream.node, HecMark.ABSENT,
-                             Interface.NNI)
+        return CapturedCells(time, f"{stream.link}/{label}", stream.direction, cells_at(payload, at, there),
+                             stream.node, HecMark.ABSENT, Interface.NNI)
 
     def _there(self, there: int, count: int) -> int:
         """Return the number of a datagram's captured cells; count the cells that are cut off."""
@@ -325,34 +318,6 @@ def _is_forged(tagged: Tagged, payload: bytes, length: int, has_tag: bool) -> bo
         return True
     return (tagged.key is not None and len(payload) == length
             and not is_tagged_with(tagged.key, tagged.direction, payload))
-
-
-def _label(payload: bytes) -> tuple[int, int]:
-    """The label at the bottom of the stack, and the offset of the stack's end."""
-    for at in range(0, min(len(payload) - 3, 4 * _MAX_LABELS), 4):
-        entry = int.from_bytes(payload[at:at + 4], "big")
-        if entry & _BOTTOM_OF_STACK:
-            return entry >> 12, at + 4
-    raise NoCells(_NO_MPLS_CELLS)
-
-
-def _first_cell(payload: bytes, at: int, length: int) -> int:
-    """The offset of the first cell behind a label stack that ends at `at`: there, or after a control word."""
-    beyond = length - at
-    if beyond >= _BARE_CELL and beyond % _BARE_CELL == 0 and not _is_ip(payload[at:at + 6], beyond):
-        return at
-    # The control word begins with four zero bits, where an IP packet has its version.
-    is_word = len(payload) >= at + 4 and not payload[at] >> 4
-    if is_word and beyond - 4 >= _BARE_CELL and (beyond - 4) % _BARE_CELL == 0:
-        return at + 4
-    raise NoCells(_NO_MPLS_CELLS)
-
-
-def _is_ip(beginning: bytes, length: int) -> bool:
-    """True for the beginning of an IP packet of this length; TCP ACKs of 52 octets are as long as cells without HEC."""
-    total, rest = int.from_bytes(beginning[2:4], "big"), int.from_bytes(beginning[4:6], "big") + 40
-    version = beginning[0] >> 4 if beginning else 0
-    return (version == 4 and total == length) or (version == 6 and rest == length)
 
 
 def _prove(headers: set[bytes], cells: bytes) -> bool | None:

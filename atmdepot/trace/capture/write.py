@@ -22,7 +22,6 @@ from atmdepot.trace.capture.erf import (
     MAX_PDU_CELLS,
     Direction,
     cell_record_header,
-    header_with_hec,
     pdu_record_header,
 )
 from atmdepot.trace.capture.output import Output, Rotation
@@ -31,7 +30,7 @@ from atmdepot.trace.capture.sunatm import sunatm_record
 from atmdepot.trace.phrases import phrase_text
 from atmdepot.trace.sources import HecMark
 from atmdepot.wire.aal5 import TRAILER_SIZE
-from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE
+from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE, header_with_hec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

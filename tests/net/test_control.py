@@ -38,7 +38,7 @@ VC_KEYS = {
 LINK_KEYS = {
     "node", "link", "peer", "cells", "rate", "burst", "delay", "impaired", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus",
     "hec_corrected", "drops", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_segment_refused",
-    "udp_gro", "key", "interfaces", "trouble", "last_error"}
+    "udp_gro", "key", "format", "interfaces", "trouble", "last_error"}
 SERVER_KEYS = {
     "server", "node", "link", "list", "for", "why", "draining", "weight", "backup", "load", "last_probe", "services",
     "sessions", "flows", "sessions_total"}
@@ -104,7 +104,7 @@ async def test_links(it: Controlled) -> None:
     assert one == {
         "node": "depot", "link": "to-web1", "peer": "web1", "cells": 27, "rate": "any", "burst": 0, "delay": "none",
         "impaired": False, "tx_cells": 2, "rx_cells": 1, "tx_pdus": 2, "rx_pdus": 1, "hec_corrected": 0, "drops": 0,
-        "tx_datagrams": 2, "rx_datagrams": 1, "udp_segment_refused": 0, "key": False, "interfaces": "lo",
+        "tx_datagrams": 2, "rx_datagrams": 1, "udp_segment_refused": 0, "key": False, "format": "cells", "interfaces": "lo",
         "trouble": "", "last_error": ""}
     assert (two["link"], two["peer"], two["tx_cells"]) == ("to-web2", "web2", 0)
 

@@ -104,7 +104,8 @@ async def test_links(it: Controlled) -> None:
     assert one == {
         "node": "depot", "link": "to-web1", "peer": "web1", "cells": 27, "rate": "any", "burst": 0, "delay": "none",
         "impaired": False, "tx_cells": 2, "rx_cells": 1, "tx_pdus": 2, "rx_pdus": 1, "hec_corrected": 0, "drops": 0,
-        "tx_datagrams": 2, "rx_datagrams": 1, "udp_segment_refused": 0, "key": False, "format": "cells", "interfaces": "lo",
+        "tx_datagrams": 2, "rx_datagrams": 1, "udp_segment_refused": 0, "key": False, "format": "cells",
+        "interfaces": "lo",
         "trouble": "", "last_error": ""}
     assert (two["link"], two["peer"], two["tx_cells"]) == ("to-web2", "web2", 0)
 

@@ -30,7 +30,7 @@ class DropReason(StrEnum):
     BAD_TAG = "bad-tag", "datagrams", "its tag was not made with the link's key, or it has none"
     WRONG_LABEL = "wrong-label", "datagrams", "on a link of format pwe3: its label is not the link's"
     REPLAYED = "replayed", "datagrams", "its tag is right, but its counter came before, or is too old"
-    NOT_WHOLE_CELLS = "not-whole-cells", "datagrams", "its length is not a multiple of 53 octets"
+    NOT_WHOLE_CELLS = "not-whole-cells", "datagrams", "it does not hold whole cells"
     RX_OVERFLOW = "rx-overflow", "datagrams", "the socket's receive buffer was full"
     TX_OVERFLOW = "tx-overflow", "cells", "the socket's send buffer and the link's backlog were full"
     TX_ERROR = "tx-error", "cells", "the system refused to send"

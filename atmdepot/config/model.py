@@ -72,9 +72,6 @@ class Line(Struct, forbid_unknown_fields=True, kw_only=True):
         return self.rate is not None or bool(self.delay)
 
 
-_DEFAULT_LABEL = 16  # the least that is not reserved
-
-
 class Link(Line, forbid_unknown_fields=True, kw_only=True):
     """A UDP-emulated ATM link: one UDP address per end; the values of `Line` hold for both directions."""
 
@@ -83,7 +80,7 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     interface: Literal["uni", "nni"] = "uni"
     source_check: Literal["strict", "loose"] = "strict"
     format: Literal["cells", "pwe3"] = "cells"
-    label: Annotated[int, Meta(ge=16, le=1048575)] | None = None  # 20 bits; 0 to 15 are reserved (RFC 3032)
+    label: Annotated[int, Meta(ge=16, le=1048575)] = 16  # 20 bits; 0 to 15 are reserved (RFC 3032)
     key: LinkKey | None = None
     key_file: str | None = None
     # `from` is a keyword of Python.
@@ -101,11 +98,6 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     def _default_burst(self, rate: CellRate) -> int:
         """Cells that may leave together after a late wake-up: few where each is a datagram, else 2 ms at the rate."""
         return LEAST_BURST if self.cells == 1 else max(LEAST_BURST, int(rate) // 500)
-
-    @property
-    def mpls_label(self) -> int:
-        """The label of a pseudowire, in both directions."""
-        return _DEFAULT_LABEL if self.label is None else self.label
 
     @property
     def has_key(self) -> bool:

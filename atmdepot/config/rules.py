@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _IPV6_MIN_MTU = 1280
 _MOST_NAMED = 20
 _SHORTEST = Duration(1_000_000)
+_MPLS_PORT = 6635  # of MPLS-in-UDP (RFC 7510); again in `wire/pseudowire.py`, since neither room imports the other
 
 
 def problems_of(network: Network) -> list[Problem]:
@@ -153,9 +154,6 @@ def _vpis(network: Network) -> Iterator[Problem]:
         if link.interface == "uni" and vp.vpi > 255:
             yield Problem(("vps", name, "vpi"), f"VPI {vp.vpi} does not fit a UNI's 8 bits: write 0 to 255, or "
                                                 f"interface = \"nni\" on links.{network.link_of_vp(vp)}")
-
-
-_MPLS_PORT = 6635  # of MPLS-in-UDP; `wire/` has it too, of which this room knows nothing
 
 
 def _pseudowires(network: Network) -> Iterator[Problem]:

@@ -223,10 +223,9 @@ class Launch:
         self._progress(f"asking for a page at {vips}")
         left = str(max(0.1, deadline - time.monotonic()))
         # In its own session: Ctrl-C reaches only this process, which then kills the probe.
-        asked = RunningLab(self.directory).run(CLIENT, build.python("-m", "atmdepot.lab.probe",
-                                                          str(self.directory / states.TABLE_FILE), left),
-                                        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-                                        start_new_session=True)
+        asked = RunningLab(self.directory).run(
+            CLIENT, build.python("-m", "atmdepot.lab.probe", str(self.directory / states.TABLE_FILE), left),
+            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True)
         if asked.returncode != 0:
             processes = RunningLab(self.directory).state.processes
             ended = [f"{name} ended with exit code {process.exit_code}" for name, process in processes.items()

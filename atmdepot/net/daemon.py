@@ -79,7 +79,7 @@ def _format(name: str, settings: Link, own: str, far: str) -> LinkFormat | None:
     Raises EnvironmentLacks when the key's file cannot be read or holds no key.
     """
     if settings.format == "pwe3":
-        return Pseudowire(settings.mpls_label)
+        return Pseudowire(settings.label)
     if not settings.has_key:
         return None
     key = settings.key.octets if settings.key is not None else _read_key(name, Path(settings.key_file or ""))

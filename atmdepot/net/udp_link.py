@@ -173,10 +173,12 @@ class UdpLink(CellLink):
 
     def _count(self, reason: DropReason, datagrams: bytes) -> None:
         """Count the cells in datagrams that were made for sending."""
+        if self._form is None:
+            self.drops.count(reason, len(datagrams) // CELL_SIZE, datagrams)
+            return
         whole, rest = divmod(len(datagrams), self._datagram)
-        shown = datagrams if self._form is None else self._form.carried(datagrams[:self._datagram])
-        more = rest // CELL_SIZE if self._form is None else self._form.cells(rest) if rest else 0
-        self.drops.count(reason, whole * self.cells + more, shown)
+        cells = whole * self.cells + (self._form.cells(rest) if rest else 0)
+        self.drops.count(reason, cells, self._form.carried(datagrams[:self._datagram]))
 
     def trouble(self) -> str:
         """Describe a fault of this end for people; empty as a rule."""

@@ -15,15 +15,17 @@ class Refused(ValueError):
 
 
 class LinkFormat:
-    """How the cells of a link stand in its datagrams. A format with its sizes, and the state of an end of a link."""
+    """The format of a link's datagrams; an object of it has the state of an end of the link."""
 
     __slots__ = ()
 
-    def size(self, cells: int) -> int:
+    @staticmethod
+    def size(cells: int) -> int:
         """Octets of a datagram with so many cells."""
         raise NotImplementedError
 
-    def cells(self, octets: int) -> int:
+    @staticmethod
+    def cells(octets: int) -> int:
         """Cells in a datagram of so many octets."""
         raise NotImplementedError
 

@@ -104,11 +104,13 @@ class LinkTag(LinkFormat):
         self._counter = counter
         self._window = ReplayWindow()
 
-    def size(self, cells: int) -> int:
+    @staticmethod
+    def size(cells: int) -> int:
         """Octets of a datagram with so many cells."""
         return CELL_SIZE * cells + TAG_SIZE
 
-    def cells(self, octets: int) -> int:
+    @staticmethod
+    def cells(octets: int) -> int:
         """Cells in a datagram of so many octets."""
         return (octets - TAG_SIZE) // CELL_SIZE
 

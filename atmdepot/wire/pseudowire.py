@@ -28,20 +28,16 @@ _LENGTH_BELOW = 64  # a shorter payload with its control word has its length the
 _SEQUENCES = 1 << 16
 
 
-class NotPseudowire(ValueError):
+class NotPseudowire(Refused):
     """A datagram without a label stack, or without whole cells behind it."""
+
+    reason = DropReason.NOT_WHOLE_CELLS
 
 
 class WrongLabel(Refused):
     """A datagram of another pseudowire."""
 
     reason = DropReason.WRONG_LABEL
-
-
-class NoCells(Refused):
-    """A datagram that holds no whole cells."""
-
-    reason = DropReason.NOT_WHOLE_CELLS
 
 
 def label_of(payload: bytes, length: int) -> tuple[int, int]:
@@ -95,11 +91,13 @@ class Pseudowire(LinkFormat):
         self._entry = (label << 12 | _BOTTOM_OF_STACK | _TTL).to_bytes(_WORD, "big")
         self._sequence = 0
 
-    def size(self, cells: int) -> int:
+    @staticmethod
+    def size(cells: int) -> int:
         """Octets of a datagram with so many cells."""
         return _HEAD + BARE_CELL * cells
 
-    def cells(self, octets: int) -> int:
+    @staticmethod
+    def cells(octets: int) -> int:
         """Cells in a datagram of so many octets."""
         return (octets - _HEAD) // BARE_CELL
 
@@ -117,11 +115,8 @@ class Pseudowire(LinkFormat):
         return b"".join((self._entry, word.to_bytes(_WORD, "big"), *bare))
 
     def open(self, datagram: bytes) -> bytes:
-        """The cells of a datagram; raise WrongLabel or NoCells."""
-        try:
-            label, at = label_of(datagram, len(datagram))
-        except NotPseudowire:
-            raise NoCells from None
+        """The cells of a datagram; raise WrongLabel or NotPseudowire."""
+        label, at = label_of(datagram, len(datagram))
         if label != self._label:
             raise WrongLabel
         return cells_at(datagram, at, (len(datagram) - at) // BARE_CELL)

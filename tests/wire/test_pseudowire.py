@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from atmdepot.wire.cell import CELL_SIZE, CellHeader, Interface
 from atmdepot.wire.link_format import Refused
-from atmdepot.wire.pseudowire import NoCells, NotPseudowire, Pseudowire, WrongLabel, cells_at, label_of
+from atmdepot.wire.pseudowire import NotPseudowire, Pseudowire, WrongLabel, cells_at, label_of
 
 _payloads = st.binary(min_size=48, max_size=48)
 _headers = st.builds(lambda vpi, vci, pti, clp: CellHeader(vpi, vci, pti=pti, clp=clp).pack(Interface.NNI),
@@ -57,7 +57,7 @@ def test_another_label_is_refused() -> None:
     b"", b"\0" * 3, bytes.fromhex("000101ff"), bytes.fromhex("000101ff") + bytes(51), bytes(200),
     bytes.fromhex("000101ff") + bytes.fromhex("45000034") + bytes(48)])
 def test_octets_without_cells_are_refused(datagram: bytes) -> None:
-    with pytest.raises(NoCells):
+    with pytest.raises(NotPseudowire):
         Pseudowire(16).open(datagram)
 
 

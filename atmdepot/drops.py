@@ -58,26 +58,22 @@ class DropReason(StrEnum):
     NO_SERVER = "no-server", "packets", "no server of the pool is alive"
     TABLE_FULL = "table-full", "packets", "the session table is full"
     FRAGMENT = "fragment", "packets", "a fragment whose first did not come in time"
-    WRONG_VP = "wrong-vp", "packets", "it came on the VP of another server than its session's"
+    WRONG_PATH = "wrong-vp", "packets", "it came on the VP of another server than its session's"
     TOO_BIG = "too-big", "packets", "it is greater than the path's MTU; an ICMP error went back"
     TUN_QUEUE_FULL = "tun-queue-full", "packets", "the node did not read its TUN device fast enough; the kernel's count"
     TUN_ERROR = "tun-error", "packets", "the TUN device refused it"
 
 
-class OnVc(Protocol):
-    """A type with a VPI and a VCI: a VC, or the header of a cell."""
+class OnChannel(Protocol):
+    """A type that names a channel: a VC, the header of a cell, a path."""
 
     @property
-    def vpi(self) -> int:
-        """The VPI."""
-
-    @property
-    def vci(self) -> int:
-        """The VCI."""
+    def channel(self) -> tuple[int, ...]:
+        """The numbers of the channel; of ATM, VPI and VCI."""
 
 
-DropObserver = Callable[[DropReason, int, bytes | memoryview, OnVc | None], None]
-"""A function called at a drop: with the reason, the count, the dropped octets or their beginning, and the VC."""
+DropObserver = Callable[[DropReason, int, bytes | memoryview, OnChannel | None], None]
+"""A function called at a drop: with the reason, the count, the dropped octets or their beginning, and the channel."""
 
 
 class Drops(Counter[DropReason]):
@@ -98,7 +94,7 @@ class Drops(Counter[DropReason]):
         self.observers = tuple(other for other in self.observers if other != observer)
 
     def count(
-        self, reason: DropReason, count: int = 1, octets: bytes | memoryview = b"", vc: OnVc | None = None,
+        self, reason: DropReason, count: int = 1, octets: bytes | memoryview = b"", channel: OnChannel | None = None,
     ) -> None:
         """Count a drop, and tell the observers.
 
@@ -107,9 +103,9 @@ class Drops(Counter[DropReason]):
             count: the number of the reason's units.
             octets: the dropped data, or its beginning: cells with their HECs, a packet, a CPCS-PDU, datagrams; empty
                 where only the number is known. An observer that keeps octets of it makes a copy.
-            vc: the VC, or the cell's header, where VPI and VCI are known.
+            channel: the VC, the cell's header or the path, where it is known.
 
         """
         self[reason] += count
         for observer in self.observers:
-            observer(reason, count, octets, vc)
+            observer(reason, count, octets, channel)

@@ -82,16 +82,16 @@ def ip(source: bytes, destination: bytes, tcp: bytes) -> bytes:
 
 def send(depot: Depot, packets: list[bytes], now: int) -> float:
     """Microseconds of the depot's own work per packet; cells are discarded when the pump would have sent them."""
-    take = [link.take_cells for link in depot.links.values()]
+    take = [link.transmit for link in depot.links.values()]
     began = time.process_time_ns()
     for number, octets in enumerate(packets):
         depot.packet_from_tun(octets, now)
         if number % 64 == 63:
             for each in take:
-                each()
+                each(now)
     spent = time.process_time_ns() - began
     for each in take:
-        each()
+        each(now)
     return spent / len(packets) / 1000
 
 
@@ -182,7 +182,7 @@ def measure(size: int, servers: int) -> dict[str, Any]:
     for round_number in range(_ROUNDS):
         first = 50_000_000 + round_number * 1000
         insert.append(send(depot, [packet(number, SYN, 100, 0) for number in range(first, first + 1000)], now))
-    vps = depot.vc_map.vps.values()
+    vps = depot.bearer.vps.values()
     exhausted = sum(vp.exhausted for vp in vps)
     to_secondary, to_nothing = expire(depot, now + 7200 * _SECOND)
     return {"sessions": size, "servers": servers, "on the default VC": exhausted,

@@ -31,7 +31,7 @@ from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
-from atmdepot.node.events import Cells, Drop, SessionChange
+from atmdepot.net.events import Cells, Drop, SessionChange
 from atmdepot.tables import console, make_table
 from atmdepot.trace.capture.write import open_writer
 from atmdepot.trace.live import LiveSource, give_way

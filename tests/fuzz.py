@@ -209,11 +209,11 @@ class Fuzz:
             node.packet_from_tun(self.any_packet(random), self.now)
         for node in nodes:
             for name, link in node.links.items():
-                cells = faults(link.take_cells())
+                cells = faults(link.transmit(0))
                 if random.random() < 0.1:
                     cells += random.randbytes(CELL_SIZE * random.randrange(4))
                 far = next(other for other in nodes if other is not node and name in other.links)
-                far.cells_from_link(name, cells, self.now)
+                far.octets_from_port(name, cells, self.now)
         for node in nodes:
             node.take_packets()
             if (due := node.next_timer()) is not None and due <= self.now:

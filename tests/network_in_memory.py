@@ -114,8 +114,8 @@ class InMemoryNetwork:
         """Carry the cells that wait at both ends of every link, then take all packets."""
         for name, edge in self.edges.items():
             link = edge.link.name
-            edge.cells_from_link(link, self._carry("depot", name, self.depot.links[link].take_cells()), self.now)
-            self.depot.cells_from_link(link, self._carry(name, "depot", edge.link.take_cells()), self.now)
+            edge.octets_from_port(link, self._carry("depot", name, self.depot.links[link].transmit(0)), self.now)
+            self.depot.octets_from_port(link, self._carry(name, "depot", edge.link.transmit(0)), self.now)
         out = {"depot": self.depot.take_packets(), **{name: edge.take_packets() for name, edge in self.edges.items()}}
         return {name: packets for name, packets in out.items() if packets}
 

@@ -125,6 +125,29 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(SOURCE))
 
 
+BEARER_WORDS = re.compile(r"(?<![a-z])(vps?|vcs?|vpis?|vcis?|cells?|atm)(?![a-z])", re.IGNORECASE)
+FREE_OF_BEARERS = ("depot", "node")
+MAKES_THE_BEARER = "atmdepot.depot.state"
+
+
+def is_free_of_bearers(path: Path) -> bool:
+    """The rooms that know a bearer's interface only: another bearer must change none of their files."""
+    return part_of(module_name(path)) in FREE_OF_BEARERS or module_name(path) == "atmdepot.net.pump"
+
+
+def bearer_words(source: str) -> list[str]:
+    """The lines with words of ATM, but for the names of the VC table, its key `cells` and this package."""
+    shorn = re.sub(r"VC tables?|`cells`|atmdepot(\.atm\.(timers|shares))?|AtmBearer|bearer\.atm\b", "", source)
+    return [line for line in shorn.splitlines() if BEARER_WORDS.search(line)]
+
+
+def is_of_a_bearer(importer: str, imported: str) -> bool:
+    if imported == "atmdepot.bearer.atm":
+        return importer != MAKES_THE_BEARER
+    return imported == "atmdepot.bearer.adaptation" or (
+        part_of(imported) == "atm" and imported not in ("atmdepot.atm.timers", "atmdepot.atm.shares"))
+
+
 # ── the house as it stands ──
 
 def test_there_is_a_house() -> None:
@@ -169,6 +192,17 @@ def test_no_module_needs_itself_to_be_imported() -> None:
     list(TopologicalSorter(graph).static_order())
 
 
+def test_no_circle_of_imports_even_for_type_checkers() -> None:
+    graph = {module_name(path): {one.module for one in imports_of(parsed(path))} for path in FILES}
+    list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if is_free_of_bearers(path)], ids=name_of)
+def test_rooms_above_the_bearer_do_not_know_it(path: Path) -> None:
+    assert bearer_words(path.read_text(encoding="utf-8")) == []
+    assert [one for one in imports_of(parsed(path)) if is_of_a_bearer(module_name(path), one.module)] == []
+
+
 # ── what the checks above would find ──
 
 @pytest.mark.parametrize("source", [
@@ -179,6 +213,19 @@ def test_no_module_needs_itself_to_be_imported() -> None:
     "import random\nrandom.Random()", "open('x')", "print(1)", "__import__('os')"])
 def test_what_is_impure(source: str) -> None:
     assert impurities(ast.parse(source)) != []
+
+
+@pytest.mark.parametrize("source", [
+    "vp = 1", "server.vp", "default_vci = 1", "# its cells", '"""A VC."""', "atm.Vc", "rx_cells", "VPI/VCI"])
+def test_words_of_a_bearer(source: str) -> None:
+    assert bearer_words(source) != []
+
+
+@pytest.mark.parametrize("source", [
+    "from atmdepot.depot import x", '"""The VC table."""', "cellar = vcr", "a path", "AtmBearer(network)",
+    "from atmdepot.atm.timers import TimerWheel"])
+def test_words_of_no_bearer(source: str) -> None:
+    assert bearer_words(source) == []
 
 
 @pytest.mark.parametrize("source", [

@@ -16,7 +16,7 @@ from atmdepot.atm.line import Line
 from atmdepot.atm.sar import segment
 from atmdepot.config.model import Line as LineSettings
 from atmdepot.config.units import CellRate, UdpAddress
-from atmdepot.drops import DropReason, Drops, OnVc
+from atmdepot.drops import DropReason, Drops, OnChannel
 from atmdepot.wire.aal5 import abort_pdu, cpcs_pdu, crc32, to_cells
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from tests.depot.servers import kill
@@ -49,8 +49,8 @@ class Ear:
         nodes = [net.depot, *net.edges.values()]
         return cls(*(node.drops for node in nodes), *(link.drops for node in nodes for link in node.links.values()))
 
-    def hear(self, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None) -> None:
-        self.events.append((reason, count, bytes(octets), None if vc is None else (vc.vpi, vc.vci)))
+    def hear(self, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnChannel | None) -> None:
+        self.events.append((reason, count, bytes(octets), None if vc is None else vc.channel))
 
     @property
     def sums(self) -> Counter[DropReason]:
@@ -126,7 +126,7 @@ def from_server(octets: bytes, reason: DropReason, vci: int = 32) -> Provoked:
     net.to_service(tcp(CLIENT4, 4002, VIP4, 80, SYN))  # to web2
     ear = Ear.at(net)
     (vc,) = [vc for vc in net.edges["web1"].link.table if vc.vci == vci]
-    net.depot.cells_from_link("to-web1", segment(octets, vc), net.now)
+    net.depot.octets_from_port("to-web1", segment(octets, vc), net.now)
     return ear.events, of_packet(reason, octets, (1, vci))
 
 
@@ -136,7 +136,7 @@ def cells_to_depot(cells: bytes, expected: list[Event], rest: int = 0, **vp: int
         f"{key} = {value}\n" for key, value in vp.items())))
     net.to_service(SYN_)  # opens 1/64
     ear = Ear.at(net)
-    net.depot.cells_from_link("to-web1", cells, net.now)
+    net.depot.octets_from_port("to-web1", cells, net.now)
     net.advance(rest)
     return ear.events, expected
 
@@ -180,7 +180,7 @@ def overflow() -> Provoked:
     ear = Ear.at(net)
     for vci in range(64, 164):
         if not ear.events:
-            net.depot.cells_from_link("to-web1", (CellHeader(1, vci).pack() + bytes([vci]) * 48) * 20, net.now)
+            net.depot.octets_from_port("to-web1", (CellHeader(1, vci).pack() + bytes([vci]) * 48) * 20, net.now)
     return ear.events, of_packet(DropReason.REASSEMBLY_OVERFLOW, bytes([64]) * 960, (1, 64))
 
 
@@ -230,7 +230,7 @@ PROVOKED: dict[str, Callable[[], Provoked]] = {
     "no-server": no_server,
     "table-full": lambda: to_full_depot(SYN_),
     "table-full, UDP": lambda: to_full_depot(udp(CLIENT4, 5, VIP4, 80)),
-    "wrong-vp": lambda: from_server(tcp(VIP4, 80, CLIENT4, 4002, SYN | ACK), DropReason.WRONG_VP),
+    "wrong-vp": lambda: from_server(tcp(VIP4, 80, CLIENT4, 4002, SYN | ACK), DropReason.WRONG_PATH),
     "too-big": lambda: to_depot(tcp(CLIENT4, 4000, VIP4, 80, ACK, data=bytes(20_000)), DropReason.TOO_BIG,
                                 before=(SYN_,)),
     "fragment": fragments,
@@ -256,11 +256,11 @@ def test_unknown_encapsulation_and_statistics_at_an_edge() -> None:
     ear = Ear.at(net)
     bare = cpcs_pdu(b"no LLC header")
     vc = next(vc for vc in net.edges["web1"].link.table if vc.vci == 32)
-    net.depot.cells_from_link("to-web1", to_cells(bare, *vc.headers[0]), net.now)
+    net.depot.octets_from_port("to-web1", to_cells(bare, *vc.headers[0]), net.now)
     arp = cpcs_pdu(b"\xaa\xaa\x03\0\0\0\x08\x06" + bytes(28))
-    net.depot.cells_from_link("to-web1", to_cells(arp, *vc.headers[0]), net.now)
+    net.depot.octets_from_port("to-web1", to_cells(arp, *vc.headers[0]), net.now)
     management = next(vc for vc in net.depot.links["to-web1"].table if vc.vci == 33)
-    net.edges["web1"].cells_from_link("to-web1", segment(b"what", management), net.now)
+    net.edges["web1"].octets_from_port("to-web1", segment(b"what", management), net.now)
     assert ear.events == [
         (DropReason.UNKNOWN_ENCAPSULATION, 1, b"no LLC header", (1, 32)),
         (DropReason.UNKNOWN_ENCAPSULATION, 1, arp[:36], (1, 32)), (DropReason.BAD_STATISTICS, 1, b"what", (1, 33))]
@@ -362,7 +362,7 @@ def test_the_events_add_up_to_the_counters(steps: list[tuple[str, object]], seed
         if step == "client" and isinstance(value, bytes):
             net.to_service(value)
         elif step == "cells" and isinstance(value, bytes):
-            net.depot.cells_from_link("to-web1", (value + bytes(48))[:5] + bytes(48), net.now)
+            net.depot.octets_from_port("to-web1", (value + bytes(48))[:5] + bytes(48), net.now)
         elif isinstance(value, int):
             net.advance(value)
         elif step == "kill":

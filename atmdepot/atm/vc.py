@@ -73,6 +73,11 @@ class Vc:
         cut = [octets[at:at + HEADER_SIZE] for at in range(0, len(octets), HEADER_SIZE)]
         return (cut[0], cut[1]), (cut[2], cut[3])
 
+    @property
+    def channel(self) -> tuple[int, int]:
+        """VPI and VCI."""
+        return self.vpi, self.vci
+
     def __repr__(self) -> str:
         return f"Vc({self.vpi}/{self.vci} {self.category})"
 

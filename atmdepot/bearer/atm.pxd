@@ -1,7 +1,9 @@
 cimport cython
 
-from atmdepot.atm.adaptation cimport LinkAdaptation
+from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc, VcTable
+from atmdepot.bearer.adaptation cimport LinkAdaptation
+from atmdepot.bearer.base cimport Arrival, Bearer, Path
 
 
 cdef class VciPool:
@@ -23,30 +25,44 @@ cdef class SessionVcTable(VcTable):
     cpdef Vc stray(self, int vpi, int vci, bytes payload)
 
 
-cdef class Target:
+cdef class AtmPath(Path):
     cdef public VpMap vp
     cdef public Vc vc
 
+    cdef _lead(self, VpMap vp, Vc vc, owner)
+    cpdef send(self, bytes packet, int clp)
+
 
 cdef class VpMap:
-    cdef public object name
-    cdef public Vc default, management
+    cdef public object name, node, port
     cdef public LinkAdaptation link
     cdef public long long mtu, exhausted
+    cdef public bint has_own
     cdef public dict _shared, _contracts
-    cdef public Target default_target
+    cdef public AtmPath default, management
     cdef public VciPool _vcis
-    cdef public list strays, straying
-    cdef public object recognise
+    cdef public list strays
+    cdef public AtmBearer _bearer
 
-    @cython.locals(vc=Vc, target=Target)
-    cpdef Target open(self, category, owner)
+    cpdef AtmPath open(self, category, owner)
+    cpdef AtmPath shared(self, category)
+    @cython.locals(default=Vc, path=AtmPath)
     cpdef Vc stray(self, int vpi, int vci, bytes payload)
-    cpdef close(self, Vc vc, owner)
-    cdef Vc _open(self, int vci, category)
-    cdef Vc _make(self, int vci, category)
+    cpdef close(self, AtmPath path, owner)
+    cdef _close_vc(self, AtmPath path)
+    @cython.locals(vc=Vc, path=AtmPath)
+    cdef AtmPath _open(self, int vci, category, owner)
+    cpdef Vc make(self, int vci, category)
 
 
-cdef class VcMap:
-    cdef public dict links, vps, management, on_link
-    cdef public list straying
+cdef class AtmBearer(Bearer):
+    cdef public dict vps, _to
+
+    @cython.locals(vp=VpMap)
+    cpdef AtmPath open(self, node, category, owner)
+    @cython.locals(vp=VpMap)
+    cpdef AtmPath default(self, node)
+    @cython.locals(of=AtmPath)
+    cpdef close(self, Path path, owner)
+    @cython.locals(link=LinkAdaptation, sdu=Sdu, arrival=Arrival, arrivals=list)
+    cpdef list receive(self, port, bytes octets, long long now)

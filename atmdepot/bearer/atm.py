@@ -1,17 +1,20 @@
-"""Flow to VPI/VCI: the VP of the server's edge node, and in it a VCI of the session's own or a shared VCI."""
+"""The ATM bearer: a far node is reached by its VP, and a session in it by a VCI of its own, or by a shared VCI."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.adaptation import LinkAdaptation, vc_of
 from atmdepot.atm.vc import Vc, VcTable
+from atmdepot.bearer.adaptation import LinkAdaptation, vc_of
+from atmdepot.bearer.base import Arrival, Bearer, Path, PathText
 from atmdepot.config.contract import ServiceCategory
+from atmdepot.wire.aal5 import cells_needed
 from atmdepot.wire.llc import Encapsulation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+    from typing import Any
 
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
@@ -95,14 +98,28 @@ class SessionVcTable(VcTable):
         return None if self.vp is None else self.vp.stray(vpi, vci, payload)
 
 
-class Target:
-    """The target of packets: a VP and a VC in it."""
+class AtmPath(Path):
+    """A VC to a far node, and the VP that has it."""
 
     __slots__ = ("vc", "vp")
 
-    def __init__(self, vp: VpMap, vc: Vc) -> None:
-        self.vp = vp
-        self.vc = vc
+    def __init__(self, vp: VpMap, vc: Vc, owner: object = None, *, is_management: bool = False) -> None:
+        self._lead(vp, vc, owner)
+        self.is_management = is_management
+
+    def _lead(self, vp: VpMap, vc: Vc, owner: object) -> None:
+        self.vp, self.vc, self.owner = vp, vc, owner
+        self.node, self.port, self.mtu, self.is_management = vp.node, vp.port, vp.mtu, False
+        vc.owner = self
+
+    @property
+    def channel(self) -> tuple[int, int]:
+        """VPI and VCI."""
+        return self.vc.channel
+
+    def send(self, packet: bytes, clp: int) -> None:
+        """Cut a packet into cells on the VC."""
+        self.vp.link.send(packet, self.vc, clp)
 
 
 class VpMap:
@@ -113,138 +130,213 @@ class VpMap:
     is closed as soon as it has no unfinished PDU.
     """
 
-    def __init__(self, name: str, vp: Vp, link: LinkAdaptation, qos: QosMap) -> None:
+    def __init__(self, bearer: AtmBearer, name: str, node: str, vp: Vp, link: LinkAdaptation, qos: QosMap) -> None:
         """Open the default VC, the management VC and the shared VCs."""
         self.name = name
+        self.node = node
         self.link = link
+        self.port = link.name
         self.mtu = vp.mtu
         self.exhausted = 0
-        self.strays: list[Vc] = []
-        self.straying: list[VpMap] = []  # the depot's VPs with stray VCs; all VPs share the list
-        self.recognise: Callable[[VpMap, bytes], bool] | None = None
+        self.strays: list[AtmPath] = []
+        self.has_own = vp.session_vcis is not None
+        """True when sessions have VCs of their own; else they share VCs by category."""
+        self._bearer = bearer
         self._contracts = qos.contracts
         self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
-        self.default = vc_of(vp, vp.default_vci, link.interface, qos.contract(ServiceCategory.UBR_1))
-        link.table.add(self.default)
+        vc = vc_of(vp, vp.default_vci, link.interface, qos.contract(ServiceCategory.UBR_1))
+        link.table.add(vc)
         if isinstance(link.table, SessionVcTable):
             link.table.vp = self
-        self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
-        self.management.encapsulation = Encapsulation.VC_MUX  # statistics are no packets: without LLC
-        self.default_target = Target(self, self.default)
-        self._shared = {ServiceCategory.parse(category): self._open(vci, ServiceCategory.parse(category))
+        self.default = AtmPath(self, vc)
+        self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1, None)
+        self.management.is_management = True
+        self.management.vc.encapsulation = Encapsulation.VC_MUX  # statistics are no packets: without LLC
+        self._shared = {ServiceCategory.parse(category): self._open(vci, ServiceCategory.parse(category), None)
                         for category, vci in vp.shared_vcs.items()}
 
-    def open(self, category: ServiceCategory, owner: object) -> Target:
+    def open(self, category: ServiceCategory, owner: object) -> AtmPath:
         """Open a VC for a new session: its own VC, or its category's shared VC; the default VC when no VCI is free."""
-        # The VP has no session VCIs, so sessions of a category share its VC.
         if self._vcis is None:
-            return Target(self, self._shared.get(category, self.default))
+            return self.shared(category)
         vci = self._vcis.take()
         if vci is None:
             self.exhausted += 1
-            return self.default_target
+            return self.default
         # A stray VC may be open on a VCI that no session has used before.
         if self.strays:
             self._close_stray(vci)
-        vc = self._open(vci, category)
-        vc.owner = owner
-        target = Target.__new__(Target)  # in compiled code a call with arguments costs more
-        target.vp, target.vc = self, vc
-        return target
+        return self._open(vci, category, owner)
 
-    def for_unanswered(self, category: ServiceCategory) -> Target:
-        """The VC of a flow that no server has answered yet: a VC that it shares with other flows."""
-        return self.default_target if self._vcis is not None else self.open(category, None)
+    def shared(self, category: ServiceCategory) -> AtmPath:
+        """The VC that sessions of a category share, where the VP has no session VCIs."""
+        return self._shared.get(category, self.default)
 
-    def would_open(self, category: ServiceCategory, freed: Iterable[int] = ()) -> Target:
-        """The result that `open` would have once the VCIs `freed` were free; no VC is opened."""
-        if self._vcis is None:
-            return Target(self, self._shared.get(category, self.default))
+    def upcoming(self, leaving: Iterable[Path]) -> int | None:
+        """The VCI that `open` would take once the sessions of `leaving` had ended, or None."""
+        assert self._vcis is not None
         vci = self._vcis.upcoming()
-        if vci is None:
-            vci = next(iter(freed), None)
-        return self.default_target if vci is None else Target(self, self._make(vci, category))
+        if vci is not None:
+            return vci
+        # A VCI becomes free only where it is of this VP, and no other session shares it.
+        return next((path.vc.vci for path in leaving
+                     if isinstance(path, AtmPath) and path.vp is self and path.owner is not None), None)
 
     def stray(self, vpi: int, vci: int, payload: bytes) -> Vc | None:
         """Open a stray VC for a cell on an unknown VC, if its VCI was never used and `recognise` agrees; else None."""
-        if self._vcis is None or vpi != self.default.vpi or not self._vcis.is_unused(vci):
+        default, recognise = self.default.vc, self._bearer.recognise
+        if self._vcis is None or vpi != default.vpi or not self._vcis.is_unused(vci):
             return None
-        if len(self.strays) >= _MAX_STRAYS or self.recognise is None or not self.recognise(self, payload):
+        if len(self.strays) >= _MAX_STRAYS or recognise is None:
             return None
-        vc = self._open(vci, ServiceCategory.UBR_1)
+        if not recognise(self.node, payload[default.encapsulation.overhead:]):
+            return None
+        path = self._open(vci, ServiceCategory.UBR_1, None)
         if not self.strays:
-            self.straying.append(self)
-        self.strays.append(vc)
-        return vc
+            self._bearer.straying.append(self)
+        self.strays.append(path)
+        return path.vc
 
-    def is_stray(self, vc: Vc) -> bool:
-        """True for an open stray VC, which no session owns."""
-        return vc.owner is None and vc in self.strays
-
-    def adopt(self, vc: Vc, category: ServiceCategory, owner: object) -> Target:
+    def adopt(self, path: AtmPath, category: ServiceCategory, owner: object) -> AtmPath:
         """Give a stray VC to the session `owner`, with the contract of `category`."""
         assert self._vcis is not None
-        self._vcis.claim(vc.vci)
-        self.strays.remove(vc)
-        vc.contract = self._contracts[category]
-        vc.category = category
-        vc.owner = owner
-        return Target(self, vc)
+        self._vcis.claim(path.vc.vci)
+        self.strays.remove(path)
+        path.vc.contract = self._contracts[category]
+        path.vc.category = category
+        path.owner = owner
+        return path
 
     def _close_stray(self, vci: int) -> None:
         """Close the stray VC on a VCI that a new session takes; later cells on it belong to the new session."""
-        for vc in self.strays:
-            if vc.vci == vci:
-                self.strays.remove(vc)
-                self.link.close(vc)
+        for path in self.strays:
+            if path.vc.vci == vci:
+                self.strays.remove(path)
+                self._close_vc(path)
                 return
 
     def close_strays(self) -> None:
         """Close stray VCs in which no PDU is unfinished."""
-        if not self.strays:
-            return
-        waiting = [vc for vc in self.strays if vc.cells_pending]
-        for vc in self.strays:
-            if not vc.cells_pending:
-                self.link.close(vc)
+        waiting = [path for path in self.strays if path.vc.cells_pending]
+        for path in self.strays:
+            if not path.vc.cells_pending:
+                self._close_vc(path)
         self.strays = waiting
 
-    def close(self, vc: Vc, owner: object) -> None:
+    def close(self, path: AtmPath, owner: object) -> None:
         """Close the VC of a session that has ended, if the session owned it, and free its VCI."""
         # The default VC and shared VCs have no owner, and stay open.
-        if self._vcis is not None and vc.owner is owner:
-            self.link.close(vc)
-            vc.owner = None  # breaks the reference cycle of session and VC: neither waits for the garbage collector
-            self._vcis.give_back(vc.vci)
+        if self._vcis is not None and path.owner is owner:
+            self._close_vc(path)
+            self._vcis.give_back(path.vc.vci)
 
-    def _open(self, vci: int, category: ServiceCategory) -> Vc:
-        vc = self._make(vci, category)
+    def _close_vc(self, path: AtmPath) -> None:
+        self.link.close(path.vc)
+        # These break the reference cycle of session, path and VC: none waits for the garbage collector.
+        path.owner = path.vc.owner = None
+
+    def _open(self, vci: int, category: ServiceCategory, owner: object) -> AtmPath:
+        vc = self.make(vci, category)
         self.link.table.add(vc)
-        return vc
+        path = AtmPath.__new__(AtmPath)  # in compiled code a call with arguments costs more
+        path._lead(self, vc, owner)
+        return path
 
-    def _make(self, vci: int, category: ServiceCategory) -> Vc:
-        return self.default.beside(vci, self._contracts[category])
+    def make(self, vci: int, category: ServiceCategory) -> Vc:
+        """Make a VC of this VP that is not opened."""
+        return self.default.vc.beside(vci, self._contracts[category])
 
 
-class VcMap:
+class AtmBearer(Bearer):
     """The depot's VPs and their links."""
 
     def __init__(self, network: Network, qos: QosMap) -> None:
         """Make the links and VPs of a VC table, and open their VCs."""
-        self.links = {name: LinkAdaptation.of(network, name, SessionVcTable())
-                      for name in network.links_of(network.depot)}
-        self.vps = {name: VpMap(name, vp, self.links[network.link_of_vp(vp)], qos)
-                    for name, vp in network.vps_of(network.depot).items()}
-        self.management = {vp.management: name for name, vp in self.vps.items()}
-        self.straying: list[VpMap] = []
-        """The VPs with stray VCs, in a list common to all VPs, so that the check after each burst is cheap."""
-        for vp in self.vps.values():
-            vp.straying = self.straying
-        self.on_link = {vp.link.name: vp for vp in self.vps.values()}
-        """The VP on each link: a link joins two nodes, and they have a single VP between them."""
+        Bearer.__init__(self)  # not by super(), which the compiled module does not have
+        self.links: dict[str, LinkAdaptation] = {
+            name: LinkAdaptation.of(network, name, SessionVcTable()) for name in network.links_of(network.depot)}
+        self.vps: dict[str, VpMap] = {}
+        self._to: dict[str, VpMap] = {}
+        for name, vp in network.vps_of(network.depot).items():
+            node = next(end for end in vp.ends if end != network.depot)
+            self.vps[name] = self._to[node] = VpMap(self, name, node, vp, self.links[network.link_of_vp(vp)], qos)
+
+    def open(self, node: str, category: ServiceCategory, owner: object) -> AtmPath:
+        """Open a VC in the node's VP; see `VpMap.open`."""
+        return self._to[node].open(category, owner)
+
+    def default(self, node: str) -> AtmPath:
+        """The default VC of the node's VP."""
+        return self._to[node].default
+
+    def for_unanswered(self, node: str, category: ServiceCategory) -> AtmPath:
+        """The default VC, or without session VCIs the category's shared VC."""
+        vp = self._to[node]
+        return vp.default if vp.has_own else vp.shared(category)
+
+    def would_open(self, node: str, category: ServiceCategory, leaving: Iterable[Path]) -> tuple[AtmPath, str]:
+        """The VC that `open` would give, and why."""
+        vp = self._to[node]
+        if not vp.has_own:
+            return self.would_share(node, category)
+        vci = vp.upcoming(leaving)
+        if vci is None:
+            return vp.default, "the default VC, since all VCIs for sessions are in use"
+        return AtmPath(vp, vp.make(vci, category)), "the next free VCI, for this session alone"
+
+    def would_share(self, node: str, category: ServiceCategory) -> tuple[AtmPath, str]:
+        """The VC that `for_unanswered` gives, and why."""
+        vp = self._to[node]
+        if vp.has_own:
+            return vp.default, "the default VC; a flow gets a VCI of its own with the server's first answer"
+        path = vp.shared(category)
+        return path, (f"the default VC, since none is shared for {category}" if path is vp.default
+                      else f"the VC of {category}, which sessions share")
+
+    def is_adoptable(self, path: Path) -> bool:
+        """True for an open stray VC, which no session owns."""
+        return isinstance(path, AtmPath) and path.owner is None and path in path.vp.strays
+
+    def adopt(self, path: Path, category: ServiceCategory, owner: object) -> AtmPath:
+        """Give a stray VC to a session, with the contract of `category`."""
+        assert isinstance(path, AtmPath)
+        return path.vp.adopt(path, category, owner)
+
+    def close(self, path: Path, owner: object) -> None:
+        """Close the VC of a session that has ended, if it was the session's own, and free its VCI."""
+        of: AtmPath = path  # type: ignore[assignment]  # every path of this bearer is of its own class
+        of.vp.close(of, owner)
 
     def close_strays(self) -> None:
         """Close the stray VCs in which no PDU is unfinished."""
         for vp in self.straying:
             vp.close_strays()
         self.straying[:] = [vp for vp in self.straying if vp.strays]
+
+    def receive(self, port: str, octets: bytes, now: int) -> list[Arrival]:
+        """Reassemble cells; return the packets that they complete."""
+        arrivals = []
+        for sdu in self.links[port].receive(octets, now):
+            arrival = Arrival.__new__(Arrival)
+            # The owner of a depot's VC is its path.
+            arrival.octets, arrival.path = sdu.octets, sdu.vc.owner  # type: ignore[assignment]
+            arrivals.append(arrival)
+        return arrivals
+
+    def no_path(self) -> dict[str, Any]:
+        """The keys of `describe`, with empty values."""
+        return {"vp": "", "link": "", "vc": "", "category": "", "contract": "", "encapsulation": "", "clp": 0,
+                "cells": 0, "mtu": 0}
+
+    def describe(self, path: Path, octets: int | None, clp: int) -> PathText:
+        """A VC in words, and the cells that a packet of `octets` octets becomes; None for no packet."""
+        assert isinstance(path, AtmPath)
+        vp, vc = path.vp, path.vc
+        number = f"{vc.vpi}/{vc.vci}"
+        cells = 0 if octets is None else cells_needed(octets + vc.encapsulation.overhead)
+        fields = {"vp": vp.name, "link": vp.port, "vc": number, "category": str(vc.category),
+                  "contract": str(vc.contract), "encapsulation": str(vc.encapsulation), "clp": clp, "cells": cells,
+                  "mtu": vp.mtu}
+        place = f"{number} in VP {vp.name} on link {vp.port}, contract {vc.contract}, {vc.encapsulation}"
+        return PathText("VC", number, place, str(vc.category), "1 cell" if cells == 1 else f"{cells} cells",
+                        f"CLP {clp} in all its cells", fields)

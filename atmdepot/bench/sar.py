@@ -131,7 +131,7 @@ def _works(size: int) -> Iterator[Work]:
 
 def _look_up(sessions: int) -> Work:
     tables = SessionTables(SessionTimers(), lambda _: None)
-    server = Server("server", 0, ServerSettings(node="edge"), "vp", "link", 0)
+    server = Server("server", 0, ServerSettings(node="edge"), "link", 0)
     for key in map(_key, range(sessions)):
         tables.primary[key] = Session(key, server, ServiceCategory.UBR_1, 0)
     # Looked up in random order, as packets of many clients come.

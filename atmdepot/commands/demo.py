@@ -27,7 +27,7 @@ from atmdepot.lab import Lab
 from atmdepot.lab.pages import SIZES, page
 from atmdepot.lab.sniff import Crossing, sniffing
 from atmdepot.net.control_client import show
-from atmdepot.node.events import Cells
+from atmdepot.net.events import Cells
 from atmdepot.tables import make_table
 from atmdepot.trace.capture.pcap import PcapReader, ip_packets
 from atmdepot.trace.capture.write import open_writer

@@ -115,7 +115,8 @@ def _ask(network_name: str | None, question: Question) -> Explanation:
 
 def _print(told: Explanation, output: str) -> None:
     if output == "json":
-        click.echo(msgspec.json.encode(told).decode())
+        row = msgspec.to_builtins(told)
+        click.echo(msgspec.json.encode({**row.pop("path"), **row}).decode())
         return
     stage = ""
     for step in told.steps:

@@ -1,13 +1,13 @@
 """Explanation of a packet's way through `forwarding`, step by step, without sending it.
 
-No state changes: no session, VCI, counter, turn of a balancer, random number. Each step calls the function by which the
-data path decides (`SessionTables.is_new`, `Depot.pool_for`, `Pool.would_give`, `VpMap.would_open`, ...), so an
+No state changes: no session, path, counter, turn of a balancer, random number. Each step calls the function by which
+the data path decides (`SessionTables.is_new`, `Depot.pool_for`, `Pool.would_give`, `Bearer.would_open`, ...), so an
 explanation cannot differ from the real outcome. Only the words are this module's.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
@@ -30,20 +30,22 @@ from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session
 from atmdepot.depot.tcp_states import is_opening
 from atmdepot.drops import DropReason
-from atmdepot.node.node import AtmNode
-from atmdepot.wire.aal5 import cells_needed
+from atmdepot.node.node import Node
 from atmdepot.wire.icmp import is_error, quoted_packet
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, address_text
 
 if TYPE_CHECKING:
-    from atmdepot.bearer.atm import Target, VpMap
+    from atmdepot.bearer.base import Path, PathText
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.session_management import Pool
     from atmdepot.wire.packet import Packet, TcpFields
 
 
 class Step(Struct, frozen=True):
-    """A step of the way: its `stage` (packet, service, session, server, VC, class, size) and its finding in words."""
+    """A step of the way: its `stage` (packet, service, session, server, class, size) and its finding in words.
+
+    The stage of a path is the bearer's word for it (`PathText.stage`).
+    """
 
     stage: str
     text: str
@@ -54,8 +56,8 @@ class Explanation(Struct):
 
     `outcome` is `forwarded`, `dropped` (`reason` is the `DropReason`) or `held` (a fragment that waits for its first).
     `answer` is the packet sent back to the sender: `RST`, `ICMP`, or empty. `session` is the number of the packet's
-    session, null without a session; `opens` is true when the packet opens a session. The remaining keys give the
-    packet's way as far as it is known: a packet too big to be forwarded may still open a session.
+    session, null without a session; `opens` is true when the packet opens a session. `path` has the bearer's keys
+    (`Bearer.no_path`), as far as the path is known: a packet too big to be forwarded may still open a session.
     """
 
     outcome: str = ""
@@ -66,16 +68,8 @@ class Explanation(Struct):
     session: int | None = None
     opens: bool = False
     server: str = ""
-    vp: str = ""
-    link: str = ""
-    vc: str = ""
-    category: str = ""
-    contract: str = ""
-    encapsulation: str = ""
-    clp: int = 0
-    cells: int = 0
+    path: dict[str, Any] = field(default_factory=dict)
     octets: int = 0
-    mtu: int = 0
     steps: list[Step] = field(default_factory=list)
 
 
@@ -89,8 +83,8 @@ class _Way:
 
     def __init__(self, depot: Depot, octets: bytes, now: int) -> None:
         self._depot, self._octets, self._now = depot, octets, now
-        self._scratch = AtmNode(depot.network, depot.name)  # takes the counts and answers, so the depot's stay
-        self._told = Explanation(octets=len(octets))
+        self._scratch = Node(depot.network, depot.name)  # takes the counts and answers, so the depot's stay
+        self._told = Explanation(octets=len(octets), path=depot.bearer.no_path())
 
     def explain(self) -> Explanation:
         packet = self._scratch.analyse(self._octets)
@@ -99,13 +93,13 @@ class _Way:
             return self._told
         self._say("packet", packet_text(packet, len(self._octets)))
         if packet.later:
-            target = self._follow_first(packet)
+            path = self._follow_first(packet)
         elif packet.tcp is not None:
-            target = self._session_target(packet, packet.tcp)
+            path = self._session_path(packet, packet.tcp)
         else:
-            target = self._other_target(packet)
-        if target is not None:
-            self._to_server(packet, target)
+            path = self._other_path(packet)
+        if path is not None:
+            self._to_server(packet, path)
         return self._told
 
     def _say(self, stage: str, text: str) -> None:
@@ -115,60 +109,60 @@ class _Way:
         self._told.outcome, self._told.reason = "dropped", str(reason)
         self._told.verdict = f"dropped: {reason} ({reason.text})"
 
-    def _follow_first(self, packet: Packet) -> Target | None:
-        """Give a later fragment the target of its packet's first fragment."""
+    def _follow_first(self, packet: Packet) -> Path | None:
+        """Give a later fragment the path of its packet's first fragment."""
         fragments = self._depot.fragments
         if self._depot.management.pool_of_vip(packet.destination) is None:
             self._tell_service(packet)
             self._drop(DropReason.NOT_A_SERVICE)
             return None
-        target = fragments.target_of(packet, self._now)
-        if target is not None:
+        path = fragments.target_of(packet, self._now)
+        if path is not None:
             self._say("session", "it has no ports; it follows the first fragment of its packet")
-            self._told.server = self._server_on(target)
+            self._told.server = self._server_at(path)
         elif fragments.would_hold(self._octets, packet, self._now):
             self._told.outcome = "held"
             self._told.verdict = "held: the first fragment of its packet, which has the ports, has not come"
         else:
             self._say("session", "the first fragment of its packet has not come, and too much waits already")
             self._drop(DropReason.FRAGMENT)
-        return target
+        return path
 
-    def _server_on(self, target: Target) -> str:
-        """The name of the server of the VC's session, else of the server at the end of the VP, else of the VP."""
-        owner, vp = target.vc.owner, target.vp.name
-        server = owner.server if isinstance(owner, Session) else self._depot.management.server_on.get(vp)
-        return vp if server is None else server.name
+    def _server_at(self, path: Path) -> str:
+        """The name of the server of the path's session, else of the server at the far node, else of that node."""
+        owner = path.owner
+        server = owner.server if isinstance(owner, Session) else self._depot.server_at(path)
+        return path.node if server is None else server.name
 
-    def _session_target(self, packet: Packet, tcp: TcpFields) -> Target | None:
+    def _session_path(self, packet: Packet, tcp: TcpFields) -> Path | None:
         self._tell_service(packet)
         sessions = self._depot.sessions
         session = sessions.find(packet.key())
         if session is not None and not sessions.is_new(session, tcp):
             return self._known(session, packet)
-        target = self._open(packet, session)
-        if target is None and self._depot.is_answered_orphan(packet, tcp):
+        path = self._open(packet, session)
+        if path is None and self._depot.is_answered_orphan(packet, tcp):
             self._told.answer = "RST"
             self._say("session", "orphan is \"reset\": an RST goes back to the client")
-        return target
+        return path
 
-    def _known(self, session: Session, packet: Packet) -> Target:
-        """Send a packet of a session or flow to that session's target, in any state."""
+    def _known(self, session: Session, packet: Packet) -> Path:
+        """Send a packet of a session or flow on that session's path, in any state."""
         server = session.server
         self._told.session, self._told.server = session.number, server.name
         self._say("session", entry_text(session, self._now))
         if packet.tcp is not None and is_opening(packet.tcp.flags):
             self._say("session", late_syn_text(session, packet.tcp))
         self._say("server", f"{server.name}, which has it{if_dead_text(server, self._now)}")
-        return session.target
+        return session.path
 
-    def _open(self, packet: Packet, old: Session | None) -> Target | None:
+    def _open(self, packet: Packet, old: Session | None) -> Path | None:
         """Open a session for a packet without a session, if its service, flags and the table allow it."""
         self._say("session", "it has none" if old is None else replaced_text(old, self._now))
         if (server := self._depot.probe_of(packet)) is not None:
             self._say("server", f"{server.name}: this is the depot's own probe of it")
             self._told.server, self._told.opens = server.name, True
-            return self._depot.vc_map.vps[server.vp].default_target
+            return self._depot.bearer.default(server.node)
         pool = self._depot.pool_for(packet)
         if isinstance(pool, DropReason):
             self._refuse(pool, packet)
@@ -184,7 +178,7 @@ class _Way:
             self._drop(DropReason.NO_SERVER)
             return None
         self._told.server, self._told.opens = server.name, True
-        return self._own_vc(packet, self._depot.vc_map.vps[server.vp], old, going)
+        return self._own_path(packet, server, old, going)
 
     def _refuse(self, reason: DropReason, packet: Packet) -> None:
         if reason is DropReason.NO_SESSION and packet.tcp is not None:
@@ -217,34 +211,25 @@ class _Way:
             if other is not server and other not in candidates:
                 self._say("server", f"not {other.name}: {hindrance_text(other, self._now)}")
 
-    def _own_vc(self, packet: Packet, vp: VpMap, old: Session | None, going: Session | None) -> Target:
-        """The VC of a new session; entries evicted or replaced for it free their VCIs first."""
+    def _own_path(self, packet: Packet, server: Server, old: Session | None, going: Session | None) -> Path:
+        """The path of a new session; entries evicted or replaced for it close their paths first."""
         # An entry evicted for its server makes room in the table as well.
         pushed_out = self._depot.sessions.pushed_out(packet.key(), packet.tcp is not None) if going is None else None
         if pushed_out is not None:
             self._say("session", evicted_text(pushed_out, self._depot.sessions.timers))
-        # A VCI is free for the new session only if it is of the same VP and no other session shares it.
-        freed = [session.vc.vci for session in (going, old, pushed_out)
-                 if session is not None and session.vp is vp and session.vc.owner is session]
-        category = self._depot.qos.category(packet.dscp)
-        unanswered = packet.tcp is None  # a UDP flow: it is new here, so it has no answer yet
-        target = vp.for_unanswered(category) if unanswered else vp.would_open(category, freed)
-        if self._depot.network.vps[vp.name].session_vcis is None:  # without a range, sessions share VCs by category
-            why = f"the VC of {category}, which sessions share"
-            if target.vc is vp.default:
-                why = f"the default VC, since none is shared for {category}"
-        elif unanswered:
-            why = "the default VC; a flow gets a VCI of its own with the server's first answer"
-        elif target.vc is vp.default:
-            why = "the default VC, since all VCIs for sessions are in use"
+        bearer, category = self._depot.bearer, self._depot.qos.category(packet.dscp)
+        if packet.tcp is None:  # a UDP flow: it is new here, so it has no answer yet
+            path, why = bearer.would_share(server.node, category)
         else:
-            why = "the next free VCI, for this session alone"
-        self._say("VC", f"{_vc(target)}: {why}")
+            leaving = [session.path for session in (going, old, pushed_out) if session is not None]
+            path, why = bearer.would_open(server.node, category, leaving)
+        text = self._text(path)
+        self._say(text.stage, f"{text.name}: {why}")
         self._say("class", f"DSCP {dscp_name(packet.dscp)} asks for {category}")
-        return target
+        return path
 
-    def _other_target(self, packet: Packet) -> Target | None:
-        """Follow `OtherTraffic.target` for a packet other than TCP."""
+    def _other_path(self, packet: Packet) -> Path | None:
+        """Follow `OtherTraffic.path_of` for a packet other than TCP."""
         depot = self._depot
         pool = depot.management.pool_of_vip(packet.destination)
         if pool is None or packet.protocol == PROTOCOL_UDP:
@@ -253,15 +238,15 @@ class _Way:
             self._drop(DropReason.NOT_A_SERVICE)
             return None
         if packet.protocol in (PROTOCOL_ICMP, PROTOCOL_ICMPV6) and is_error(self._octets):
-            return self._target_of_error(pool, packet)
+            return self._path_of_error(pool, packet)
         if packet.protocol == PROTOCOL_UDP:
             flow = depot.sessions.find(packet.key())
             if flow is None or depot.others.leaves(flow, packet, self._now):
                 return self._open(packet, flow)
             return self._known(flow, packet)
-        return self._default_target(pool, packet)
+        return self._default_path(pool, packet)
 
-    def _target_of_error(self, pool: Pool, packet: Packet) -> Target | None:
+    def _path_of_error(self, pool: Pool, packet: Packet) -> Path | None:
         """Send an ICMP error after the packet that it quotes."""
         found = self._depot.others.subject_of_error(self._octets, packet, self._now)
         if isinstance(found, Session):
@@ -273,12 +258,12 @@ class _Way:
             return None
         if isinstance(found, Server | DropReason):
             client = quoted_packet(self._octets)  # the quoted packet came from the server, so it names the client
-            return self._default_target(pool, packet, packet.source if client is None else client.destination)
+            return self._default_path(pool, packet, packet.source if client is None else client.destination)
         self._say("session", "an ICMP error about a later fragment follows its packet")
-        self._told.server = self._server_on(found)
+        self._told.server = self._server_at(found)
         return found
 
-    def _default_target(self, pool: Pool, packet: Packet, client: bytes = b"") -> Target | None:
+    def _default_path(self, pool: Pool, packet: Packet, client: bytes = b"") -> Path | None:
         """Send a packet without sessions to its client's server; the client is the packet's source if not given."""
         self._told.service = pool.name
         self._say("service", f"{address_text(packet.destination)} is a VIP of {pool.name}")
@@ -291,29 +276,31 @@ class _Way:
             return None
         self._told.server = server.name
         self._say("server", f"{server.name}: by the client's address, among the living of {pool.name}")
-        target = self._depot.vc_map.vps[server.vp].default_target
-        self._say("VC", f"{_vc(target)}: the default VC, for what belongs to no session")
-        return target
+        path = self._depot.bearer.default(server.node)
+        text = self._text(path)
+        self._say(text.stage, f"{text.name}: the default {text.stage}, for what belongs to no session")
+        return path
 
-    def _to_server(self, packet: Packet, target: Target) -> None:
-        """Tell the VC, MTU, CLP and cells, and the outcome."""
-        vp, vc = target.vp, target.vc
-        told = self._told
-        told.vp, told.link, told.vc, told.mtu = vp.name, vp.link.name, _vc(target), vp.mtu
-        told.category, told.contract, told.encapsulation = str(vc.category), str(vc.contract), str(vc.encapsulation)
-        self._say("VC", f"{told.vc} in VP {vp.name} on link {vp.link.name}, contract {vc.contract}, {vc.encapsulation}")
-        if len(self._octets) > vp.mtu:
-            self._too_big(packet, vp.mtu)
+    def _to_server(self, packet: Packet, path: Path) -> None:
+        """Tell the path, MTU, CLP, what the packet becomes, and the outcome."""
+        clp, told = self._depot.qos.clp[packet.dscp], self._told
+        text = self._depot.bearer.describe(path, len(self._octets), clp)
+        self._say(text.stage, text.place)
+        if len(self._octets) > path.mtu:
+            told.path = self._depot.bearer.describe(path, None, 0).fields
+            self._too_big(packet, path.mtu)
             return
-        told.outcome, told.clp = "forwarded", self._depot.qos.clp[packet.dscp]
-        told.cells = cells_needed(len(self._octets) + vc.encapsulation.overhead)
-        self._say("class", f"CLP {told.clp} in all its cells, by DSCP {dscp_name(packet.dscp)}")
-        self._say("size", f"{len(self._octets)} octets fit the MTU of {vp.mtu} and make {_cells(told.cells)}")
+        told.path, told.outcome = text.fields, "forwarded"
+        self._say("class", f"{text.mark}, by DSCP {dscp_name(packet.dscp)}")
+        self._say("size", f"{len(self._octets)} octets fit the MTU of {path.mtu} and make {text.load}")
         waiting = self._depot.fragments.waiting_for(packet, self._now) if packet.fragment and not packet.later else []
         if waiting:
             self._say("size", f"fragments that came before it, and follow it now: {len(waiting)}")
-        told.verdict = (f"forwarded to {told.server} on VC {told.vc}, {_cells(told.cells)}, {told.category}"
-                        + (", CLP 1" if told.clp else ""))
+        told.verdict = f"forwarded to {told.server} on {text.stage} {text.name}, {text.load}, {text.category}" + (
+            f", CLP {clp}" if clp else "")
+
+    def _text(self, path: Path) -> PathText:
+        return self._depot.bearer.describe(path, len(self._octets), 0)
 
     def _too_big(self, packet: Packet, mtu: int) -> None:
         self._scratch.answer_too_big(self._octets, packet, mtu)  # answers only where the RFCs allow an ICMP error
@@ -322,11 +309,3 @@ class _Way:
         self._say("size", f"{len(self._octets)} octets do not fit the MTU of {mtu}: "
                           + ("an ICMP error tells the sender so" if answered else "no ICMP error may answer this one"))
         self._drop(DropReason.TOO_BIG)
-
-
-def _vc(target: Target) -> str:
-    return f"{target.vc.vpi}/{target.vc.vci}"
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"

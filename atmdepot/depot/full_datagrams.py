@@ -1,7 +1,7 @@
 """Detection of an MTU black hole: a link's path loses datagrams of full length while shorter datagrams pass.
 
-Each end of a link sends a datagram of full length each second, filled with idle cells (`net/filler.py`). The edge
-node's statistics give the datagrams that it has sent and the idle cells that it has received. So the depot compares,
+Each end of a link sends a datagram of full length each second, filled with idle units (`net/filler.py`). The edge
+node's statistics give the datagrams that it has sent and the idle units that it has received. So the depot compares,
 for both directions, the count sent and the count received.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from atmdepot.atm.adaptation import PathCondition
+    from atmdepot.bearer.base import PathCondition
     from atmdepot.wire.statistics import Statistics
 
 MOST_LOST = 5
-"""Reports in a row, each with a full datagram sent and no idle cell received: too many for chance or a short stall."""
+"""Reports in a row, each with a full datagram sent and no idle unit received: too many for chance or a short stall."""
 HOW_TO = "the path's MTU is too small for the link's `cells`"
 
 
@@ -28,7 +28,7 @@ class _Direction:
         self.lost = 0
 
     def note(self, sent: int, received: int) -> None:
-        if received != self._received:  # idle cells came: full datagrams carry them
+        if received != self._received:  # idle units came: full datagrams carry them
             self.lost = 0
         elif sent != self._sent:  # sent since the last report, and not received
             self.lost += 1

@@ -3,7 +3,7 @@
 UDP to a service is a flow with an idle time. It gets a server as a session does, and leaves a server that is dead, gone
 or draining. An ICMP error follows the packet that it quotes, since path MTU discovery needs it: to the packet's session
 or flow, or for any other protocol to the server of the client's packets. All other packets, echo requests included,
-take the default VC of a server, which is the same for a client as long as the alive-list does not change.
+take the default path of a server, which is the same for a client as long as the alive-list does not change.
 
 From servers these packets pass: packets of flows, ICMP queries and replies and other protocols from the VIPs of the
 server, ICMP errors from any address about clients' packets, and later fragments of packets that have passed. All other
@@ -23,10 +23,10 @@ from atmdepot.wire.icmp import is_error, quoted_packet, says_unreachable
 from atmdepot.wire.ip import EXTENSIONS, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
 
 if TYPE_CHECKING:
-    from atmdepot.atm.vc import Vc
-    from atmdepot.bearer.atm import Target
-    from atmdepot.depot.forwarding import Depot
+    from atmdepot.bearer.base import Path
+    from atmdepot.depot.orphans import Orphans
     from atmdepot.depot.session_management import Pool
+    from atmdepot.depot.state import DepotState
     from atmdepot.wire.icmp import Quoted
     from atmdepot.wire.packet import Packet
 
@@ -38,35 +38,36 @@ _NEED_MORE = {PROTOCOL_TCP, PROTOCOL_UDP, *EXTENSIONS}
 class OtherTraffic:
     """The forwarding of traffic other than TCP, by the depot's own tables."""
 
-    def __init__(self, depot: Depot) -> None:
+    def __init__(self, depot: DepotState, orphans: Orphans) -> None:
         self._depot = depot
+        self._orphans = orphans
 
-    def target(self, octets: bytes, packet: Packet, now: int) -> Target | None:
-        """The target of a client's packet; None (and counted) when it has no service, session or server."""
+    def path_of(self, octets: bytes, packet: Packet, now: int) -> Path | None:
+        """The path of a client's packet; None (and counted) when it has no service, session or server."""
         depot = self._depot
         pool = depot.management.pool_of_vip(packet.destination)
         if pool is None:
             depot.drops.count(DropReason.NOT_A_SERVICE, 1, octets)
             return None
         if packet.protocol in _ICMP and is_error(octets):
-            return self._target_of_error(octets, packet, now)
+            return self._path_of_error(octets, packet, now)
         if packet.protocol == PROTOCOL_UDP:
-            return self._flow_target(octets, packet, now)
-        return self._default_target(pool, octets, packet)
+            return self._flow_path(octets, packet, now)
+        return self._default_path(pool, octets, packet)
 
-    def _target_of_error(self, octets: bytes, packet: Packet, now: int) -> Target | None:
+    def _path_of_error(self, octets: bytes, packet: Packet, now: int) -> Path | None:
         found = self.subject_of_error(octets, packet, now)
         if isinstance(found, DropReason):
             self._depot.drops.count(found, 1, octets)
             return None
         if isinstance(found, Session):
-            return found.target
-        return self._depot.vc_map.vps[found.vp].default_target if isinstance(found, Server) else found
+            return found.path
+        return self._depot.bearer.default(found.node) if isinstance(found, Server) else found
 
-    def subject_of_error(self, octets: bytes, packet: Packet, now: int) -> Session | Target | Server | DropReason:
+    def subject_of_error(self, octets: bytes, packet: Packet, now: int) -> Session | Path | Server | DropReason:
         """The receiver of a client's ICMP error: the session of the server's packet that the error quotes.
 
-        For a quoted later fragment it is the fragment's target, and for a protocol without sessions the server of the
+        For a quoted later fragment it is the fragment's path, and for a protocol without sessions the server of the
         client. It is the drop reason when no server of this network sent the quoted packet, or when too little of the
         packet is quoted.
         """
@@ -79,20 +80,20 @@ class OtherTraffic:
             to, port = quoted.ports[1], quoted.ports[0]  # a server's packet, but the key is client first
             return (depot.sessions.find(flow_key(quoted.protocol, quoted.destination, to, quoted.source, port))
                     or DropReason.NO_SESSION)
-        if (target := self._target_of_quoted_fragment(quoted, now)) is not None:
-            return target
+        if (path := self._path_of_quoted_fragment(quoted, now)) is not None:
+            return path
         pool = depot.management.pool_of_vip(packet.destination)
         if quoted.protocol in _NEED_MORE or pool is None:
             return DropReason.NO_SESSION
         return pool.server_of(quoted.destination) or DropReason.NO_SERVER
 
-    def _target_of_quoted_fragment(self, quoted: Quoted, now: int) -> Target | None:
+    def _path_of_quoted_fragment(self, quoted: Quoted, now: int) -> Path | None:
         if not quoted.later:
             return None
         return self._depot.fragments.target_named(fragment_key(
             quoted.version, quoted.protocol, quoted.source, quoted.destination, quoted.identification), now)
 
-    def _flow_target(self, octets: bytes, packet: Packet, now: int) -> Target | None:
+    def _flow_path(self, octets: bytes, packet: Packet, now: int) -> Path | None:
         depot = self._depot
         flow = depot.sessions.find(packet.key())
         if flow is None or self.leaves(flow, packet, now):
@@ -102,7 +103,7 @@ class OtherTraffic:
         depot.sessions.touch_flow(flow, now)
         flow.packets_in += 1
         flow.octets_in += len(octets)
-        return flow.target
+        return flow.path
 
     def leaves(self, flow: Session, packet: Packet, now: int) -> bool:
         """True when a flow leaves its server, and opens anew with this packet.
@@ -119,7 +120,7 @@ class OtherTraffic:
         return not isinstance(pool, DropReason) and bool(pool.candidates())
 
     def _open_flow(self, octets: bytes, packet: Packet, now: int) -> Session | None:
-        """Open a flow with a server. It gets its own VC only once it is answered, so no flood takes all VCIs."""
+        """Open a flow with a server. It gets its own path only once it is answered, so no flood takes all channels."""
         depot = self._depot
         pool = depot.pool_for(packet)
         if isinstance(pool, DropReason):
@@ -131,43 +132,43 @@ class OtherTraffic:
             return None
         flow = Session(packet.key(), server, depot.qos.category(packet.dscp), now)
         old = depot.sessions.open_flow(flow, now)
-        flow.target = depot.vc_map.vps[server.vp].for_unanswered(flow.category)
+        flow.path = depot.bearer.for_unanswered(server.node, flow.category)
         pool.preload(now)
         why = "" if old is None else f", no longer {old.server.name}"
         depot.sessions.tell(flow, SessionEvent.OPENED, pool.how(server) + why)
         return flow
 
     def answered(self, flow: Session) -> None:
-        """Note the first answer to a flow: it is no flood, and gets its own VC if a VCI is free."""
+        """Note the first answer to a flow: it is no flood, and gets its own path if a channel is free."""
         self._depot.sessions.flow_answered(flow)
-        flow.target = flow.vp.open(flow.category, flow)
+        flow.path = self._depot.bearer.open(flow.server.node, flow.category, flow)
 
-    def _default_target(self, pool: Pool, octets: bytes, packet: Packet) -> Target | None:
+    def _default_path(self, pool: Pool, octets: bytes, packet: Packet) -> Path | None:
         server = pool.server_of(packet.source)
         if server is None:
             self._depot.drops.count(DropReason.NO_SERVER, 1, octets)
             return None
-        return self._depot.vc_map.vps[server.vp].default_target
+        return self._depot.bearer.default(server.node)
 
-    def may_pass(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
+    def may_pass(self, path: Path, octets: bytes, packet: Packet, now: int) -> bool:
         """True when a server's packet passes: it answers a client or is allowed; False (and counted) if not."""
         depot = self._depot
         if packet.later:  # it has no ports, so its first fragment decides
-            return self._may_follow(link, vc, octets, packet, now)
+            return self._may_follow(path, octets, packet, now)
         if packet.protocol == PROTOCOL_UDP:
-            flow = depot.sessions.find(packet.reverse_key()) or depot.orphans.adopt(link, vc, packet, now)
+            flow = depot.sessions.find(packet.reverse_key()) or self._orphans.adopt(path, packet, now)
             if flow is not None:
-                return self._answers_flow(flow, link, vc, octets, packet, now)
-        reason = self._refusal(link, octets, packet, now)
-        if reason is None or depot.is_allowed(link, packet):
+                return self._answers_flow(flow, path, octets, packet, now)
+        reason = self._refusal(path, octets, packet, now)
+        if reason is None or depot.is_allowed(path, packet):
             return True
-        depot.drops.count(reason, 1, octets, vc)
+        depot.drops.count(reason, 1, octets, path)
         return False
 
-    def _answers_flow(self, flow: Session, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
+    def _answers_flow(self, flow: Session, path: Path, octets: bytes, packet: Packet, now: int) -> bool:
         depot = self._depot
-        if flow.vp.link.name != link:  # a server speaks for no flow of another
-            depot.drops.count(DropReason.WRONG_VP, 1, octets, vc)
+        if flow.path.node != path.node:  # a server speaks for no flow of another
+            depot.drops.count(DropReason.WRONG_PATH, 1, octets, path)
             return False
         if flow.opening:  # this is its first answer
             self.answered(flow)
@@ -177,57 +178,57 @@ class OtherTraffic:
         flow.octets_out += packet.total_length
         return True
 
-    def _refusal(self, link: str, octets: bytes, packet: Packet, now: int) -> DropReason | None:
+    def _refusal(self, path: Path, octets: bytes, packet: Packet, now: int) -> DropReason | None:
         """The drop reason for a server's packet without a flow; None when it may pass."""
         if packet.protocol in _ICMP and is_error(octets):
-            return self._refusal_of_error(link, octets, packet, now)
+            return self._refusal_of_error(path, octets, packet, now)
         # Echo replies and other protocols have no flow to look up, so the source address decides.
-        return self._refusal_of_vip(link, packet.source) or (
+        return self._refusal_of_vip(path, packet.source) or (
             DropReason.NO_SESSION if packet.protocol == PROTOCOL_UDP else None)
 
-    def _refusal_of_vip(self, link: str, address: bytes) -> DropReason | None:
-        """The drop reason when the server on a link must not send from an address; None for a VIP of its pools."""
+    def _refusal_of_vip(self, path: Path, address: bytes) -> DropReason | None:
+        """The drop reason when a path's server must not send from an address; None for a VIP of its pools."""
         depot = self._depot
         if depot.management.pool_of_vip(address) is None:
             return DropReason.NOT_A_SERVICE
-        server = depot.server_on(link)
-        return None if server is not None and depot.management.serves(server, address) else DropReason.WRONG_VP
+        server = depot.server_at(path)
+        return None if server is not None and depot.management.serves(server, address) else DropReason.WRONG_PATH
 
-    def _refusal_of_error(self, link: str, octets: bytes, packet: Packet, now: int) -> DropReason | None:
+    def _refusal_of_error(self, path: Path, octets: bytes, packet: Packet, now: int) -> DropReason | None:
         """The drop reason for an ICMP error from a server's side; None when a client sent the packet that it quotes."""
         quoted = quoted_packet(octets)
         # An error goes to the sender of the packet that it quotes, so both name the same client.
         if quoted is None or quoted.source != packet.destination:
             return DropReason.NO_SESSION
-        target = None
+        way = None
         if (flow := quoted.flow()) is not None:
             session = self._depot.sessions.find(flow_key(*flow))
             if session is None:
                 return DropReason.NO_SESSION
-            target = session.target
+            way = session.path
             # An error is an answer of the server, unless a router reports that it cannot reach the server.
-            if target.vp.link.name == link and (packet.source == quoted.destination or not says_unreachable(octets)):
+            if way.node == path.node and (packet.source == quoted.destination or not says_unreachable(octets)):
                 session.server.condition.answered(now)
-        target = target or self._target_of_quoted_fragment(quoted, now)
-        if target is not None:
-            return None if target.vp.link.name == link else DropReason.WRONG_VP
+        way = way or self._path_of_quoted_fragment(quoted, now)
+        if way is not None:
+            return None if way.node == path.node else DropReason.WRONG_PATH
         if quoted.protocol in _NEED_MORE:  # without ports its session cannot be found
             return DropReason.NO_SESSION
-        return self._refusal_of_vip(link, quoted.destination)
+        return self._refusal_of_vip(path, quoted.destination)
 
-    def _may_follow(self, link: str, vc: Vc, octets: bytes, packet: Packet, now: int) -> bool:
+    def _may_follow(self, path: Path, octets: bytes, packet: Packet, now: int) -> bool:
         """True when a later fragment passes now: its first fragment has passed, or its source is allowed."""
         depot = self._depot
-        if depot.is_allowed(link, packet):
+        if depot.is_allowed(path, packet):
             return True
-        if (reason := self._refusal_of_vip(link, packet.source)) is not None:
-            depot.drops.count(reason, 1, octets, vc)
+        if (reason := self._refusal_of_vip(path, packet.source)) is not None:
+            depot.drops.count(reason, 1, octets, path)
             return False
-        return depot.fragments.later(octets, packet, now, link) is not None
+        return depot.fragments.later(octets, packet, now, path.node) is not None
 
-    def follow_first(self, link: str, packet: Packet, now: int) -> None:
+    def follow_first(self, path: Path, packet: Packet, now: int) -> None:
         """Release the later fragments that waited for this first fragment of a server's packet."""
         depot = self._depot
         session = depot.sessions.find(packet.reverse_key())  # None for ICMP and protocols without sessions
-        target = depot.vc_map.on_link[link].default_target if session is None else session.target
-        depot.packets_out += [held.octets for held in depot.fragments.first(packet, target, now, link)]
+        way = depot.bearer.default(path.node) if session is None else session.path
+        depot.packets_out += [held.octets for held in depot.fragments.first(packet, way, now, path.node)]

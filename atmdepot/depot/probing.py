@@ -1,6 +1,6 @@
 """Block 48: the servers' condition. It keeps each server on the alive-list or the dead-list, with time and reason.
 
-Four means detect a failure, as in the patent: probes through the ATM path; the statistics that edge nodes send each
+Four means detect a failure, as in the patent: probes through the data path; the statistics that edge nodes send each
 second; silence where an ACK was due; and polling of a failed server until it answers. Each may raise a `Fault`; a
 server is alive while it has no fault. The faults together tell a dead server process from a silent host and from a
 broken link.
@@ -21,7 +21,7 @@ from atmdepot.wire.statistics import Statistics
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from atmdepot.atm.adaptation import PathCondition
+    from atmdepot.bearer.base import PathCondition
     from atmdepot.config.model import Probing as Settings
     from atmdepot.depot.servers import Server
 
@@ -53,8 +53,8 @@ class Probing:
         server.condition.check_datagrams(statistics, path, now)
         # The load per core, the time to connect in units of 100 ms, and the share of PDUs damaged or congested.
         server.load = (statistics.load / 1000 / max(1, statistics.cores) + statistics.connect_time / 100_000
-                       + path.share_since(server.path))
-        server.path = path
+                       + path.share_since(server.path_condition))
+        server.path_condition = path
         server.sessions_since_report = 0  # the reported load includes these sessions
         return True
 

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.adaptation import PathCondition
+from atmdepot.bearer.base import PathCondition
 from atmdepot.config.units import count_text
 from atmdepot.depot.full_datagrams import FullDatagrams
 from atmdepot.depot.networks import Networks
@@ -296,14 +296,14 @@ class Member:
 
 
 class Server(Member):
-    """A server as the depot knows it: its VP and link, its condition, and its sessions."""
+    """A server as the depot knows it: its node and link, its condition, and its sessions."""
 
     __slots__ = ("_allowed", "_bound", "_has_weight", "_slow_start", "condition", "draining", "entries", "flows",
-                 "flows_leave_at", "is_backup", "link", "path", "settings", "total_sessions", "vp")
+                 "flows_leave_at", "is_backup", "link", "node", "path_condition", "settings", "total_sessions")
 
-    def __init__(self, name: str, position: int, settings: ServerSettings, vp: str, link: str, now: int) -> None:
+    def __init__(self, name: str, position: int, settings: ServerSettings, link: str, now: int) -> None:
         self.be_called(name)
-        self.configure(position, settings, vp, link)
+        self.configure(position, settings, link)
         self.condition = Condition(now)
         self.draining = False
         self.flows_leave_at = 0  # in ns; only valid while draining
@@ -311,11 +311,11 @@ class Server(Member):
         self.flows = 0
         self.primary_sessions = self.total_sessions = self.sessions_since_report = 0
         self.load: float | None = None
-        self.path = PathCondition()
+        self.path_condition = PathCondition()
 
-    def configure(self, position: int, settings: ServerSettings, vp: str, link: str) -> None:
+    def configure(self, position: int, settings: ServerSettings, link: str) -> None:
         """Take over its settings from a VC table."""
-        self.position, self.settings, self.vp, self.link = position, settings, vp, link
+        self.position, self.settings, self.node, self.link = position, settings, settings.node, link
         # Copied from the settings, since they are read for each new session.
         self._bound, self.is_backup, self._has_weight = settings.max_sessions, settings.backup, settings.weight > 0
         self.weight, self._slow_start = settings.weight * _WEIGHT_UNIT, int(settings.slow_start)
@@ -329,7 +329,7 @@ class Server(Member):
         """Reset the condition: the server was out of the VC table, so its evidence is out of date."""
         self.condition = Condition(now)
         self.load = None
-        self.path = PathCondition()
+        self.path_condition = PathCondition()
 
     @property
     def alive(self) -> bool:

@@ -22,7 +22,7 @@ cdef class Pool:
 
 
 cdef class SessionManagement:
-    cdef public dict servers, pools, server_on, _by_service, _by_udp_service, _by_vip, _vips_of, _removed
+    cdef public dict servers, pools, server_at, _by_service, _by_udp_service, _by_vip, _vips_of, _removed
 
     cpdef Pool pool_of(self, bytes vip, int port, int protocol=*)
     @cython.locals(pools=dict)

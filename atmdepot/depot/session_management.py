@@ -105,8 +105,8 @@ class SessionManagement:
         """Build the servers and pools of a VC table."""
         self.servers: dict[str, Server] = {}
         self.pools: dict[str, Pool] = {}
-        self.server_on: dict[str, Server] = {}
-        """The server at the far end of each VP."""
+        self.server_at: dict[str, Server] = {}
+        """The server of each node."""
         self._removed: dict[str, Server] = {}
         """Servers that a reload took out of the table, kept while entries refer to them or they are draining."""
         self._by_service: dict[bytes, Pool] = {}
@@ -119,10 +119,10 @@ class SessionManagement:
         """Take over a VC table's servers, weights, pools and criteria; a server that stays keeps its condition."""
         servers = {}
         for position, (name, settings) in enumerate(network.servers.items()):
-            vp, link = _path_to(network, settings.node)
+            link = network.link_to(settings.node)
             server = self.servers.get(name) or self._put_back(name, now) \
-                or Server(name, position, settings, vp, link, now)
-            server.configure(position, settings, vp, link)
+                or Server(name, position, settings, link, now)
+            server.configure(position, settings, link)
             servers[name] = server
         self._keep_removed(servers)
         self.servers = servers
@@ -135,7 +135,7 @@ class SessionManagement:
             pool.change(members)
             pools[name] = pool
         self.pools = pools
-        self.server_on = {server.vp: server for server in servers.values()}
+        self.server_at = {server.node: server for server in servers.values()}
         self._index(network)
 
     def removed(self) -> list[Server]:
@@ -192,8 +192,3 @@ class SessionManagement:
     def serves(self, server: Server, vip: bytes) -> bool:
         """True when a server is in a pool of a VIP, of any port."""
         return vip in self._vips_of.get(server.name, ())
-
-
-def _path_to(network: Network, node: str) -> tuple[str, str]:
-    vp = network.vp_name_to(node)
-    return vp, network.link_of_vp(network.vps[vp])

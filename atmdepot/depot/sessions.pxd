@@ -1,6 +1,7 @@
 cimport cython
 
 from atmdepot.atm.timers cimport TimerWheel
+from atmdepot.bearer.base cimport Path
 from atmdepot.depot.chain cimport Chain, Chained
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.sides cimport Side, is_after, is_between, side_in
@@ -18,7 +19,8 @@ cdef class Session(Chained):
     cdef public long long number, opened, last_seen
     cdef public long long packets_in, packets_out, octets_in, octets_out
     cdef public Server server
-    cdef public object category, target, table, closed_by
+    cdef public Path path
+    cdef public object category, table, closed_by
     cdef public bytes key
     cdef public TcpFields second_syn
     cdef public Side client, server_side

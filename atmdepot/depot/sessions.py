@@ -21,8 +21,7 @@ from atmdepot.wire.packet import TcpFields
 from atmdepot.wire.tcp import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
-    from atmdepot.atm.vc import Vc
-    from atmdepot.bearer.atm import Target, VpMap
+    from atmdepot.bearer.base import Path
     from atmdepot.config.contract import ServiceCategory
     from atmdepot.config.model import SessionTimers
     from atmdepot.depot.servers import Server
@@ -77,11 +76,11 @@ class SessionEvent(StrEnum):
 
 
 class Session(Chained):
-    """An entry: the flow, its server and VC, the guessed states of both ends, counts and times (ns)."""
+    """An entry: the flow, its server and path, the guessed states of both ends, counts and times (ns)."""
 
     __slots__ = (
         "category", "client", "closed_by", "key", "last_seen", "number", "octets_in", "octets_out", "opened", "opening",
-        "packets_in", "packets_out", "probe", "second_syn", "server", "server_side", "table", "target",
+        "packets_in", "packets_out", "path", "probe", "second_syn", "server", "server_side", "table",
     )
 
     def __init__(
@@ -98,7 +97,7 @@ class Session(Chained):
         self.category = category
         self.probe = probe
         self.opening = False  # a session never established, or a flow not answered yet
-        self.target: Target
+        self.path: Path
         self.client = side_in(_CLOSED)
         self.server_side = side_in(_LISTEN)
         self.second_syn: TcpFields | None = None
@@ -106,16 +105,6 @@ class Session(Chained):
         self.table = _PRIMARY
         self.closed_by = ""
         self.packets_in = self.packets_out = self.octets_in = self.octets_out = 0
-
-    @property
-    def vp(self) -> VpMap:
-        """The VP to its server."""
-        return self.target.vp
-
-    @property
-    def vc(self) -> Vc:
-        """Its VC in that VP."""
-        return self.target.vc
 
     @property
     def is_tcp(self) -> bool:
@@ -147,7 +136,7 @@ class SessionTables:
     """Both tables, their expiry and their bounds. `released` is called when an entry has left both.
 
     Every entry has a number, in order of entry: UDP flows and the depot's own probes too. Observers hear every event.
-    The caller that enters an entry reports `OPENED` itself, since only then the target is known.
+    The caller that enters an entry reports `OPENED` itself, since only then the path is known.
     """
 
     def __init__(
@@ -453,7 +442,7 @@ class SessionTables:
         session.server.primary_sessions -= not session.probe
 
     def _remove(self, session: Session, why: str) -> None:
-        """Remove an entry from its table for good; its VC is freed."""
+        """Remove an entry from its table for good; its path is closed."""
         if session.table is _PRIMARY:
             self._leave_primary(session)
             self.tell(session, _TELL_CLOSED, why)

@@ -1,7 +1,7 @@
 cimport cython
 
-from atmdepot.atm.adaptation cimport LinkAdaptation
-from atmdepot.node.node cimport AtmNode
+from atmdepot.bearer.adaptation cimport LinkAdaptation
+from atmdepot.node.node cimport Node
 from atmdepot.atm.timers cimport Expiring, TimerWheel
 from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc, VcTable
@@ -34,7 +34,7 @@ cdef class VpTable(VcTable):
     cpdef Vc _open(self, int vci, category)
 
 
-cdef class EdgeNode(AtmNode):
+cdef class EdgeNode(Node):
     cdef public QosMap qos
     cdef public object fragments, server_state
     cdef public VpTable table
@@ -44,8 +44,8 @@ cdef class EdgeNode(AtmNode):
     cdef public dict flows
     cdef public list _clp
 
-    @cython.locals(packet=Packet, sdu=Sdu, vc=Vc, octets=bytes)
-    cpdef cells_from_link(self, name, bytes cells, long long now)
+    @cython.locals(packet=Packet, sdu=Sdu, vc=Vc, packet_octets=bytes)
+    cpdef octets_from_port(self, name, bytes octets, long long now)
     @cython.locals(key=bytes, flow=Flow)
     cpdef _learn(self, Packet packet, Vc vc, long long now)
     cpdef _claim(self, Vc vc, Flow flow)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.adaptation import LinkAdaptation, vc_of
 from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
+from atmdepot.bearer.adaptation import LinkAdaptation, vc_of
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.qos import QosMap
 from atmdepot.drops import DropReason
 from atmdepot.node.fragments import FragmentMap
-from atmdepot.node.node import AtmNode
+from atmdepot.node.node import Node
 from atmdepot.restoring import restored_on_failure
 from atmdepot.wire.cell import Interface
 from atmdepot.wire.llc import Encapsulation
@@ -90,7 +90,7 @@ class VpTable(VcTable):
         return vc
 
 
-class EdgeNode(AtmNode):
+class EdgeNode(Node):
     """The edge node's data path."""
 
     def __init__(self, network: Network, node: str) -> None:
@@ -122,20 +122,20 @@ class EdgeNode(AtmNode):
 
     # From the depot to the server.
 
-    def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
+    def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Take cells (a multiple of 53 octets) from the link."""
-        for sdu in self.link.receive(cells, now):
-            vc, octets = sdu.vc, sdu.octets
+        for sdu in self.link.receive(octets, now):
+            vc, packet_octets = sdu.vc, sdu.octets
             if vc is self.table.management:
-                self.link.drops.count(DropReason.BAD_STATISTICS, 1, octets, vc)  # the depot sends no statistics
+                self.link.drops.count(DropReason.BAD_STATISTICS, 1, packet_octets, vc)  # the depot sends no statistics
                 continue
-            packet = self.analyse(octets, vc)
+            packet = self.analyse(packet_octets, vc)
             if packet is None:
                 continue
             # A packet without ports (ICMP, later fragments) names no flow.
             if packet.source_port:
                 self._learn(packet, vc, now)
-            self.packets_out.append(octets)
+            self.packets_out.append(packet_octets)
         # A VC that a cell has just opened, but that carries no flow yet, must not stay open for ever.
         for vc in self.table.opened:
             if vc.owner is None:
@@ -235,7 +235,7 @@ class EdgeNode(AtmNode):
             if self.table.is_session_vc(item.vc):
                 self.link.close(item.vc)
         self.fragments.expire(now)
-        self.link.reassembler.expire(now)
+        self.link.handle_timer(now)
 
     def wheels(self) -> list[TimerWheel]:
         """The timer wheel of flows and unclaimed VCs."""
@@ -243,5 +243,5 @@ class EdgeNode(AtmNode):
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""
-        times = (self._wheel.next_timer(), self.fragments.next_timer(), self.link.reassembler.next_timer())
+        times = (self._wheel.next_timer(), self.fragments.next_timer(), self.link.next_timer())
         return min((time for time in times if time is not None), default=None)

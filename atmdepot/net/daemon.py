@@ -26,7 +26,7 @@ from atmdepot.net.heap import keep_the_heap
 from atmdepot.net.host import HostSetup
 from atmdepot.net.host_watch import HostWatch
 from atmdepot.net.hosting import HostLoop
-from atmdepot.net.line_link import CellLink, LineLink
+from atmdepot.net.line_link import LineLink, PortLink
 from atmdepot.net.offload_tun import open_tun
 from atmdepot.net.prober import Prober
 from atmdepot.net.pump import Pump
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from atmdepot.config.units import TcpAddress
     from atmdepot.net.status import StatusServer
     from atmdepot.net.tun import PacketDevice
-    from atmdepot.node.node import AtmNode
+    from atmdepot.node.node import Node
     from atmdepot.wire.link_format import LinkFormat
 
 _YOUNG, _NEVER = 1_000, 2**31 - 1
@@ -53,7 +53,7 @@ _SWITCH = 0.0005
 log = logging.getLogger("atmdepot")
 
 
-def make_node(network: Network, name: str, now: int) -> AtmNode:
+def make_node(network: Network, name: str, now: int) -> Node:
     """The data path of a node; raise AtmdepotError when the network has no depot or edge node of that name."""
     kind = network.nodes[name].kind if name in network.nodes else ""
     if kind == "depot":
@@ -63,7 +63,7 @@ def make_node(network: Network, name: str, now: int) -> AtmNode:
     raise AtmdepotError(f"there is no node \"{name}\" to run: the edge nodes are {', '.join(network.edges)}")
 
 
-def open_link(network: Network, link: str, node: AtmNode) -> CellLink:
+def open_link(network: Network, link: str, node: Node) -> PortLink:
     """A link's own end, with its line's rate, delay and impairments; raise EnvironmentLacks."""
     settings = network.links[link]
     drops, far = node.links[link].drops, settings.other_end(node.name)
@@ -111,7 +111,7 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         for number, handler in ((signal.SIGTERM, lambda *_: sys.exit(0)),
                                 (signal.SIGHUP, lambda number, _: hang_ups.append(number))):
             stack.callback(signal.signal, number, signal.signal(number, handler))
-        links: dict[str, CellLink] = {}
+        links: dict[str, PortLink] = {}
         for link in node.links:
             links[link] = open_link(network, link, node)
             stack.callback(links[link].close)
@@ -157,11 +157,11 @@ def _calm_the_garbage_collector() -> None:
     gc.set_threshold(_YOUNG, 10, _NEVER)
 
 
-async def _collect_all(node: AtmNode) -> None:
+async def _collect_all(node: Node) -> None:
     """Collect old cycles now and then, while there are few sessions and flows."""
     while True:
         await trio.sleep(_COLLECTION)
-        if sum(len(link.table) for link in node.links.values()) <= _FEW:
+        if sum(port.channels() for port in node.links.values()) <= _FEW:
             gc.collect()
 
 

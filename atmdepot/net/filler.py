@@ -44,7 +44,7 @@ class Filler:
         if not self._pump.node.network.probing.statistics:
             return
         for name, cells in self.links.items():
-            self._pump.send_idle(name, cells)
+            self._pump.send_filling(name, cells)
         if isinstance(self._pump.node, Depot):
             for server in self._pump.node.management.servers.values():
                 self._tell(server.link, server.condition.faults.get(Fault.FULL_DATAGRAMS, ""))

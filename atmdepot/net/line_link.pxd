@@ -1,9 +1,9 @@
-cdef class CellLink:
+cdef class PortLink:
     cpdef send(self, bytes cells, long long now)
     cpdef list receive_burst(self, int most)
     cpdef bint wants_write(self) except -1
 
 
-cdef class LineLink(CellLink):
-    cdef public CellLink link
+cdef class LineLink(PortLink):
+    cdef public PortLink link
     cdef public object line

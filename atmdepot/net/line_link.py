@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from atmdepot.atm.line import Line
 
 
-class CellLink:
+class PortLink:
     """Interface between the pump and a link; times in ns. A base class, so that compiled code calls it in C."""
 
     def fileno(self) -> int:
@@ -38,7 +38,7 @@ class CellLink:
     def handle_timer(self, now: int) -> None:
         """Send the cells that are due."""
 
-    def unlined(self) -> CellLink:
+    def unlined(self) -> PortLink:
         """The link itself, without a line."""
         return self
 
@@ -51,10 +51,10 @@ class CellLink:
         raise NotImplementedError
 
 
-class LineLink(CellLink):
+class LineLink(PortLink):
     """A link behind a line: cells pass through the line first, and leave by the link when they are due."""
 
-    def __init__(self, link: CellLink, line: Line) -> None:
+    def __init__(self, link: PortLink, line: Line) -> None:
         self.link = link
         self.line = line
 
@@ -74,7 +74,7 @@ class LineLink(CellLink):
         """Send the cells that wait in the inner link."""
         self.link.flush()
 
-    def unlined(self) -> CellLink:
+    def unlined(self) -> PortLink:
         """The inner link."""
         return self.link
 

@@ -167,7 +167,7 @@ class Metrics:
                 for direction in ("rx", "tx"):
                     if f"{direction}_{unit}" in row:
                         self._add(f"link_{unit}", row[f"{direction}_{unit}"], row["link"], direction)
-            self._add("link_vcs", len(self._pump.node.links[row["link"]].table), row["link"])
+            self._add("link_vcs", self._pump.node.links[row["link"]].channels(), row["link"])
 
     def _vcs(self) -> Iterator[None]:
         node = self._pump.node

@@ -1,6 +1,6 @@
-from atmdepot.node.node cimport AtmNode, DataPath
+from atmdepot.node.node cimport Node, DataPath
 from atmdepot.net._bursts cimport Poller as _Poller
-from atmdepot.net.line_link cimport CellLink
+from atmdepot.net.line_link cimport PortLink
 from atmdepot.net.tun cimport PacketDevice
 from atmdepot.net.watchdog cimport Watchdog
 cimport cython
@@ -14,11 +14,11 @@ cdef int _MOST_PUT_OFF, _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _RE
 
 cdef class _Port:
     cdef public object name
-    cdef public CellLink link
+    cdef public PortLink link
 
 
 cdef class Pump:
-    cdef public AtmNode node
+    cdef public Node node
     cdef public DataPath _path
     cdef public object links, host, _other_clock, taps, tun_losses, _reopen
     cdef public PacketDevice tun
@@ -44,6 +44,6 @@ cdef class Pump:
     cpdef burst_from_tun(self)
     cdef _link_is_ready(self, _Port port, int events)
     @cython.locals(now="long long", path=DataPath, received=list, cells=bytes)
-    cpdef burst_from_link(self, name, CellLink link)
+    cpdef burst_from_link(self, name, PortLink link)
     @cython.locals(path=DataPath, port=_Port, cells=bytes, ready=list, number=int)
     cpdef write_out(self, long long now)

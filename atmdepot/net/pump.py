@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from atmdepot.net.host import HostSetup
-    from atmdepot.net.line_link import CellLink
+    from atmdepot.net.line_link import PortLink
     from atmdepot.net.tun import PacketDevice
-    from atmdepot.node.node import AtmNode, DataPath
+    from atmdepot.node.node import DataPath, Node
 
 _PACKETS_A_BURST = 128
 _DATAGRAMS_A_BURST = 32
@@ -56,7 +56,7 @@ class _Port:
 
     __slots__ = ("link", "name")
 
-    def __init__(self, name: str, link: CellLink) -> None:
+    def __init__(self, name: str, link: PortLink) -> None:
         self.name = name
         self.link = link
 
@@ -65,7 +65,7 @@ class Pump:
     """The descriptors of a node, and its data path."""
 
     def __init__(
-        self, node: AtmNode, links: Mapping[str, CellLink], tun: PacketDevice,
+        self, node: Node, links: Mapping[str, PortLink], tun: PacketDevice,
         reopen: Callable[[], PacketDevice] | None = None, clock: Callable[[], int] | None = None,
     ) -> None:
         """Join a node to its links and its TUN device; `reopen` makes the device anew when it has vanished.
@@ -227,7 +227,7 @@ class Pump:
         if events & ~_WRITE:  # EPOLLERR, too: the read takes the socket's error
             self.burst_from_link(port.name, port.link)
 
-    def burst_from_link(self, name: str, link: CellLink) -> None:
+    def burst_from_link(self, name: str, link: PortLink) -> None:
         """Read, handle and write a burst of datagrams."""
         self._busy = True
         now = self.clock()
@@ -236,20 +236,20 @@ class Pump:
         path.begin()
         received = link.receive_burst(_DATAGRAMS_A_BURST)
         path.begin()  # again: datagrams may have been sent after the burst began
-        for cells in received:
-            path.cells_from_link(name, cells, now)
+        for octets in received:
+            path.octets_from_port(name, octets, now)
         self.write_out(now)
 
     def write_out(self, now: int) -> None:
-        """Send the cells and packets that a burst has made."""
+        """Send the octets and packets that a burst has made."""
         path = self._path
         path.begin()
         ready = self.node.ready
         if ready:
             for number in ready:
                 port = self._ports_by_number[number]
-                if port is not None and (cells := path.transmit(number, now)):
-                    port.link.send(cells, now)
+                if port is not None and (octets := path.transmit(number, now)):
+                    port.link.send(octets, now)
                     if port.link.wants_write():
                         self._wait_for_room(port.name, port.link)
             ready.clear()
@@ -257,21 +257,21 @@ class Pump:
             for packet in self.tun.write_burst(path.take_packets()):
                 self.node.drops.count(DropReason.TUN_ERROR, 1, packet)
 
-    def send_idle(self, name: str, cells: int) -> None:
-        """Send a datagram of `cells` idle cells; it bypasses the line, which would split it."""
+    def send_filling(self, name: str, count: int) -> None:
+        """Send a datagram of `count` units of filling; it bypasses the line, which would split it."""
         inner = self.links[name].unlined()
         self._path.begin()
-        inner.send(self._path.fill(name, cells), self.clock())
+        inner.send(self._path.fill(name, count), self.clock())
         if inner.wants_write():
             self._wait_for_room(name, inner)
 
-    def _wait_for_room(self, name: str, link: CellLink) -> None:
+    def _wait_for_room(self, name: str, link: PortLink) -> None:
         """Watch for room in the socket's buffer, which is full, and send the rest then."""
         if name not in self._backlogged and self._started:
             self._backlogged.add(name)
             self._poller.watch(link.fileno(), _READ_AND_WRITE)
 
-    def _flush(self, name: str, link: CellLink) -> None:
+    def _flush(self, name: str, link: PortLink) -> None:
         self._path.begin()
         link.flush()
         if not link.wants_write():
@@ -281,7 +281,7 @@ class Pump:
     # Timers.
 
     def _handle_timers(self, now: int) -> None:
-        """Send the cells that links with a rate or a delay have due; handle the node's timers."""
+        """Send the output that links with a rate or a delay have due; handle the node's timers."""
         self._path.begin()
         for name, link in self._lines:
             if (time := link.next_timer()) is not None and time <= now:

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from atmdepot.bearer.adaptation import adaptation_of
 from atmdepot.config.units import IpAddress, UdpAddress
 from atmdepot.depot.forwarding import Depot
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.daemon import make_node, open_link
+from atmdepot.net.events import Cells
 from atmdepot.net.pump import Pump
 from atmdepot.net.tap import DEFAULT_BOUND, Tap
 from atmdepot.net.tun import SocketTun
-from atmdepot.node.events import Cells
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.ip import MalformedPacket, address_text
 from atmdepot.wire.packet import analyse
@@ -208,7 +209,7 @@ class _Replay:
         for server in depot.management.servers.values():
             self.result.sessions[server.name] = server.total_sessions
         for pump in self._pumps.values():
-            self.result.cells += sum(link.tx_cells for link in pump.node.links.values())
+            self.result.cells += sum(adaptation_of(port).tx_cells for port in pump.node.links.values())
             for link in pump.links.values():
                 link.close()
             pump.tun.close()

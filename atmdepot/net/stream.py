@@ -1,6 +1,6 @@
 """A trace over the control socket: a line of JSON that describes the node, then its records as they come.
 
-A frame is 4 octets of length, big-endian, and a MessagePack array of the records of `node/events.py`. The last record
+A frame is 4 octets of length, big-endian, and a MessagePack array of the records of `net/events.py`. The last record
 is a watermark, except in the first frames, which describe the sessions that existed before. An idle node sends a frame
 with only a watermark some twenty times a second, so that a client that merges the traces of several nodes need not wait
 for it.
@@ -23,16 +23,16 @@ import trio
 
 from atmdepot.depot.forwarding import Depot
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.events import Watermark
 from atmdepot.net.tap import SessionNote, Tap
-from atmdepot.node.events import Watermark
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from atmdepot.depot.sessions import Session
+    from atmdepot.net.events import Told
     from atmdepot.net.pump import Pump
     from atmdepot.net.tap import Taps
-    from atmdepot.node.events import Told
 
 _FRAME = 64 * 1024
 _SESSIONS_A_FRAME = 128

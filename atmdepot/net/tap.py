@@ -15,7 +15,7 @@ import trio
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
-from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.net.events import Cells, Drop, Missed, SessionChange
 from atmdepot.node.names import flow_ends
 from atmdepot.node.node import DataPath, Observer
 from atmdepot.wire.cell import CELL_SIZE
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from atmdepot.depot.sessions import Session
-    from atmdepot.drops import OnVc
-    from atmdepot.node.events import Record
-    from atmdepot.node.node import AtmNode
+    from atmdepot.drops import OnChannel
+    from atmdepot.net.events import Record
+    from atmdepot.node.node import Node
     from atmdepot.wire.flows import FlowKey
 
 DEFAULT_BOUND = 8 * 2**20
@@ -49,16 +49,15 @@ class SessionNote(msgspec.Struct, gc=False):
     key: FlowKey
     server: str
     link: str
-    vpi: int
-    vci: int
+    channel: tuple[int, ...]
     category: str
     why: str
 
     @classmethod
     def of(cls, session: Session, event: str, why: str, time_ns: int) -> SessionNote:
         """Note a change of a session."""
-        vp, vc = session.vp, session.vc
-        return cls(time_ns, session.number, event, session.key, session.server.name, vp.link.name, vc.vpi, vc.vci,
+        path = session.path
+        return cls(time_ns, session.number, event, session.key, session.server.name, path.port, path.channel,
                    session.category, why)
 
     def record(self) -> SessionChange:
@@ -66,7 +65,7 @@ class SessionNote(msgspec.Struct, gc=False):
         client, service = flow_ends(self.key)
         protocol = "TCP" if self.key[0] == PROTOCOL_TCP else "UDP"
         return SessionChange(self.time, self.number, self.event, protocol, client, service, self.server, self.link,
-                             _plain(self.vpi, self.vci), self.category, self.why)
+                             _plain(self.channel), self.category, self.why)
 
 
 class Tap:
@@ -180,7 +179,7 @@ class Taps(Observer):
     """The taps of a node, at most `MAX_TAPS`. `open` is empty while no trace runs."""
 
     def __init__(
-        self, node: AtmNode, queue_drops: Callable[[], int], lead_through: Callable[[DataPath], object],
+        self, node: Node, queue_drops: Callable[[], int], lead_through: Callable[[DataPath], object],
     ) -> None:
         """Observe a node.
 
@@ -232,10 +231,12 @@ class Taps(Observer):
         if self._queue_drops_seen > before:
             self.dropped("", DropReason.TUN_QUEUE_FULL, self._queue_drops_seen - before, b"", None)
 
-    def dropped(self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None) -> None:
+    def dropped(
+        self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, channel: OnChannel | None,
+    ) -> None:
         """Pass a drop to the taps."""
         beginning = bytes(octets[:MAX_DROP_OCTETS])  # a copy: the octets are the caller's
-        drop = Drop(self._time, link, reason, count, beginning, None if vc is None else _plain(vc.vpi, vc.vci))
+        drop = Drop(self._time, link, reason, count, beginning, None if channel is None else _plain(channel.channel))
         for tap in self.open:
             tap.drop(drop)
 
@@ -249,7 +250,7 @@ class Taps(Observer):
 class TappedPath(DataPath):
     """A data path that passes a node's cells to taps, and gives bursts their time."""
 
-    def __init__(self, node: AtmNode, taps: Taps) -> None:
+    def __init__(self, node: Node, taps: Taps) -> None:
         self._node = node
         self._taps = taps
         self._links = list(node.links)
@@ -262,10 +263,10 @@ class TappedPath(DataPath):
         """Take packets that the TUN device gave."""
         self._node.packets_from_host(packets, now)
 
-    def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
+    def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Pass cells that a link gave to the taps, and take them."""
-        self._taps.cells(name, "in", cells)
-        self._node.cells_from_link(name, cells, now)
+        self._taps.cells(name, "in", octets)
+        self._node.octets_from_port(name, octets, now)
 
     def transmit(self, port: int, now: int) -> bytes:
         """The cells for a link, which the taps get, too."""
@@ -273,9 +274,9 @@ class TappedPath(DataPath):
             self._taps.cells(self._links[port], "out", cells)
         return cells
 
-    def fill(self, name: str, cells: int) -> bytes:
+    def fill(self, name: str, count: int) -> bytes:
         """Idle cells for a link, which the taps get, too."""
-        octets = self._node.fill(name, cells)
+        octets = self._node.fill(name, count)
         self._taps.cells(name, "out", octets)
         return octets
 
@@ -288,6 +289,7 @@ class TappedPath(DataPath):
         self._node.handle_timer(now)
 
 
-def _plain(vpi: int, vci: int) -> tuple[int, int]:
+def _plain(channel: tuple[int, ...]) -> tuple[int, int]:
     """VPI and VCI as plain numbers: MessagePack cannot encode the types that a VC table gives them."""
+    vpi, vci = channel
     return int(vpi), int(vci)

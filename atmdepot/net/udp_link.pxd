@@ -1,12 +1,12 @@
 cimport cython
 
 from atmdepot.net._bursts cimport DatagramBursts
-from atmdepot.net.line_link cimport CellLink
+from atmdepot.net.line_link cimport PortLink
 
 cdef int CELL_SIZE, _SOL_UDP, _UDP_SEGMENT, _UDP_GRO
 
 
-cdef class UdpLink(CellLink):
+cdef class UdpLink(PortLink):
     cdef public object name, drops, last_error, interfaces, _peer, _socket, _backlog, _form
     cdef public DatagramBursts _datagrams
     cdef public long long cells, tx_datagrams, rx_datagrams, _datagram, _train, _burst, _backlog_octets, _overflow_seen

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from atmdepot.drops import DropReason, Drops
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.bursts import Datagrams
-from atmdepot.net.line_link import CellLink
+from atmdepot.net.line_link import PortLink
 from atmdepot.net.routes import PeerInterfaces, interfaces_towards
 from atmdepot.net.sockets import grow_buffers
 from atmdepot.wire.cell import CELL_SIZE
@@ -52,7 +52,7 @@ _NEVER = 2**63 - 1
 log = logging.getLogger("atmdepot")
 
 
-class UdpLink(CellLink):
+class UdpLink(PortLink):
     """An end of a link. Sends and receives never block and never raise; lost cells are counted in `drops`."""
 
     def __init__(

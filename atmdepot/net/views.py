@@ -9,6 +9,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from atmdepot.bearer.adaptation import adaptation_of
+from atmdepot.bearer.atm import AtmBearer
+from atmdepot.bearer.base import Path
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.servers import Fault
 from atmdepot.depot.sessions import Session
@@ -22,9 +25,9 @@ if TYPE_CHECKING:
 
     from atmdepot.atm.vc import Vc
     from atmdepot.depot.servers import Server
-    from atmdepot.net.line_link import CellLink
+    from atmdepot.net.line_link import PortLink
     from atmdepot.net.pump import Pump
-    from atmdepot.node.node import AtmNode
+    from atmdepot.node.node import Node
     from atmdepot.wire.flows import FlowKey
 
 Row = dict[str, Any]
@@ -58,7 +61,7 @@ def _session(session: Session, now: int) -> Row:
         "table": session.table, "protocol": "TCP" if session.is_tcp else "UDP",
         "client_state": session.client.state if session.is_tcp else "",
         "server_state": session.server_side.state if session.is_tcp else "",
-        "vc": f"{session.vc.vpi}/{session.vc.vci}", "category": session.category,
+        "vc": "/".join(map(str, session.path.channel)), "category": session.category,
         "closed_by": session.closed_by,
         "age": round((now - session.opened) / _NS, 3), "idle": round((now - session.last_seen) / _NS, 3),
         "packets_in": session.packets_in, "packets_out": session.packets_out,
@@ -68,7 +71,7 @@ def _session(session: Session, now: int) -> Row:
 
 def vcs(pump: Pump, limit: int) -> Iterator[Row]:
     """The VCs that are open at this node when their link's turn comes."""
-    for link in pump.node.links.values():
+    for link in map(adaptation_of, pump.node.links.values()):
         there = list(islice(link.table, limit))
         limit -= len(there)
         there.reverse()
@@ -76,7 +79,7 @@ def vcs(pump: Pump, limit: int) -> Iterator[Row]:
             yield _vc(pump.node, link.name, there.pop())
 
 
-def _vc(node: AtmNode, link: str, vc: Vc) -> Row:
+def _vc(node: Node, link: str, vc: Vc) -> Row:
     return {
         "node": node.name, "link": link, "vc": f"{vc.vpi}/{vc.vci}", "category": vc.category,
         "contract": str(vc.contract), "encapsulation": vc.encapsulation, "crc": vc.crc, "carries": _carries(vc),
@@ -92,14 +95,13 @@ def permanent_vcs(pump: Pump) -> Iterator[Row]:
         link = network.link_of_vp(vp)
         uses = {int(vp.default_vci): "default", vp.statistics_vci: "management",
                 **{int(vci): category for category, vci in vp.shared_vcs.items()}}
-        found = ((node.links[link].table.find(vp.vpi, vci), use) for vci, use in uses.items())
+        found = ((adaptation_of(node.links[link]).table.find(vp.vpi, vci), use) for vci, use in uses.items())
         yield from (_vc(node, link, vc) | {"carries": use} for vc, use in found if vc is not None)
 
 
 def _carries(vc: Vc) -> str:
-    if isinstance(vc.owner, Session | Flow):
-        return flow_ends(vc.owner.key)[0]
-    return "many"
+    owner = vc.owner.owner if isinstance(vc.owner, Path) else vc.owner
+    return flow_ends(owner.key)[0] if isinstance(owner, Session | Flow) else "many"
 
 
 def links(pump: Pump, limit: int) -> Iterator[Row]:
@@ -109,7 +111,7 @@ def links(pump: Pump, limit: int) -> Iterator[Row]:
 
 def _link(pump: Pump, name: str) -> Row:
     udp = _udp_of(pump.links[name])
-    adaptation = pump.node.links[name]
+    adaptation = adaptation_of(pump.node.links[name])
     settings = pump.node.network.links[name]
     line = settings.line_from(pump.node.name)
     row: Row = {
@@ -129,7 +131,7 @@ def _link(pump: Pump, name: str) -> Row:
     return row
 
 
-def _lost_datagrams(node: AtmNode, link: str) -> str:
+def _lost_datagrams(node: Node, link: str) -> str:
     """The depot's report of full datagrams that the link's path does not pass; empty when it does."""
     if isinstance(node, Depot):
         for server in node.management.servers.values():
@@ -138,7 +140,7 @@ def _lost_datagrams(node: AtmNode, link: str) -> str:
     return ""
 
 
-def _udp_of(link: CellLink | None) -> UdpLink | None:
+def _udp_of(link: PortLink | None) -> UdpLink | None:
     """The UDP link inside a link, or None."""
     inner = None if link is None else link.unlined()
     return inner if isinstance(inner, UdpLink) else None
@@ -188,12 +190,13 @@ def _counters(pump: Pump) -> Iterator[Row]:
                             ("evicted-closed", tables.evicted_closed),
                             ("evicted-unanswered", tables.evicted_unanswered), ("adopted", tables.adopted)):
             yield _counter(node.name, "sessions", name, value, "sessions")
-        for vp in node.vc_map.vps.values():
+        assert isinstance(node.bearer, AtmBearer)
+        for vp in node.bearer.vps.values():
             yield _counter(node.name, vp.name, "vcis-exhausted", vp.exhausted, "sessions")
     if not_made := not_made_by(node):
         yield _counter(node.name, "probes", "not-made", not_made, "probes",
                        "this host could not make the connection, so it says nothing of the server")
-    for link in node.links.values():
+    for link in map(adaptation_of, node.links.values()):
         for name, value in (("rx-cells", link.rx_cells), ("tx-cells", link.tx_cells),
                             ("unassigned-cells", link.reassembler.unassigned_cells),
                             ("hec-corrected", link.reassembler.hec.corrected)):
@@ -217,7 +220,7 @@ def _of_the_daemon(pump: Pump) -> Iterator[Row]:
         yield _counter(node.name, "host", "missing", len(host.missing), "parts", host.problem)
 
 
-def not_made_by(node: AtmNode) -> int:
+def not_made_by(node: Node) -> int:
     """Connections to try servers that a node's host could not make."""
     if isinstance(node, Depot):
         return sum(server.condition.not_made for server in node.management.servers.values())

@@ -1,6 +1,6 @@
 cimport cython
 
-from atmdepot.atm.adaptation cimport LinkAdaptation
+from atmdepot.bearer.base cimport Port
 from atmdepot.wire._packet cimport quick
 from atmdepot.wire.packet cimport Packet
 
@@ -8,24 +8,25 @@ from atmdepot.wire.packet cimport Packet
 cdef class DataPath:
     cpdef begin(self)
     cpdef packets_from_host(self, list packets, long long now)
-    cpdef cells_from_link(self, name, bytes cells, long long now)
+    cpdef octets_from_port(self, name, bytes octets, long long now)
     cpdef bytes transmit(self, int port, long long now)
     cpdef list take_packets(self)
 
 
-cdef class AtmNode(DataPath):
+cdef class Node(DataPath):
     cdef public object network, name, drops
-    cdef public dict links, _addresses, _subscribers
-    cdef public list packets_out, ready, _ports
+    cdef public object links
+    cdef public dict _addresses, _subscribers
+    cdef public list packets_out, ready, _ports_by_number
     cdef public long long rx_packets, tx_packets, rx_octets, tx_octets
 
     cpdef packet_from_tun(self, bytes octets, long long now)
     @cython.locals(packet=bytes)
     cpdef packets_from_host(self, list packets, long long now)
-    @cython.locals(link=LinkAdaptation)
+    @cython.locals(of=Port)
     cpdef bytes transmit(self, int port, long long now)
     @cython.locals(packets=list, packet=bytes)
     cpdef list take_packets(self)
     cpdef Packet analyse_from_tun(self, bytes octets)
     @cython.locals(packet=Packet)
-    cpdef Packet analyse(self, bytes octets, vc=*)
+    cpdef Packet analyse(self, bytes octets, channel=*)

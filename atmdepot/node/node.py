@@ -1,4 +1,4 @@
-"""The common base of depot and edge node: links with cells, a TUN device with packets, and counters."""
+"""The common base of all nodes: ports of a bearer, a TUN device with packets, and counters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from atmdepot.wire.ip import MalformedPacket, NotIp
 from atmdepot.wire.packet import analyse_by_views, quick
 
 if TYPE_CHECKING:
-    from atmdepot.atm.adaptation import LinkAdaptation
+    from collections.abc import Mapping
+
     from atmdepot.atm.timers import TimerWheel
-    from atmdepot.atm.vc import Vc
+    from atmdepot.bearer.base import Port
     from atmdepot.config.model import Network
-    from atmdepot.drops import DropObserver, OnVc
+    from atmdepot.drops import DropObserver, OnChannel
     from atmdepot.wire.packet import Packet
 
 
@@ -23,7 +24,7 @@ class Observer:
     """An observer of a node's events. Any number may subscribe; each overrides the methods that it needs."""
 
     def dropped(
-        self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None,
+        self, link: str, reason: DropReason, count: int, octets: bytes | memoryview, channel: OnChannel | None,
     ) -> None:
         """Note a drop by a link, or by the node itself when `link` is empty; see `Drops.count`."""
 
@@ -32,7 +33,7 @@ class Observer:
 
 
 class DataPath:
-    """The interface of a node for the pump: packets and cells in, cells and packets out, timers. Times in ns.
+    """The interface of a node for the pump: packets and octets in, octets and packets out, timers. Times in ns.
 
     Nodes derive from it, and so do taps in front of a node. It is a class, not a protocol, so that compiled code calls
     the methods in C.
@@ -45,16 +46,16 @@ class DataPath:
         """Take packets that the TUN device gave."""
         raise NotImplementedError
 
-    def cells_from_link(self, name: str, cells: bytes, now: int) -> None:
-        """Take cells (a multiple of 53 octets) that a link gave."""
+    def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
+        """Take octets that a port gave, of its bearer's kind and whole."""
         raise NotImplementedError
 
     def transmit(self, port: int, now: int) -> bytes:
-        """Remove and return the cells for a link, in order; `port` is its number among the node's links."""
+        """Remove and return the octets for a port, in order; `port` is its number among the node's ports."""
         raise NotImplementedError
 
-    def fill(self, name: str, cells: int) -> bytes:
-        """So many idle cells for a link."""
+    def fill(self, name: str, count: int) -> bytes:
+        """A datagram of `count` units of filling for a port."""
         raise NotImplementedError
 
     def take_packets(self) -> list[bytes]:
@@ -66,18 +67,18 @@ class DataPath:
         raise NotImplementedError
 
 
-class AtmNode(DataPath):
-    """A node's data path, without sockets or clock: packets and cells in, cells and packets out. Times in ns."""
+class Node(DataPath):
+    """A node's data path, without sockets or clock. Times in ns."""
 
     def __init__(self, network: Network, name: str) -> None:
         """Make the node `name` of a VC table."""
         self.network = network
         self.name = name
         self.drops = Drops()
-        self.links: dict[str, LinkAdaptation] = {}
-        self._ports: list[LinkAdaptation] = []
+        self.links: Mapping[str, Port] = {}
+        self._ports_by_number: list[Port] = []
         self.ready: list[int] = []
-        """The numbers of the ports that have cells to send; whoever sends them empties it."""
+        """The numbers of the ports that have output; the pump empties it."""
         self._subscribers: dict[Observer, list[tuple[Drops, DropObserver]]] = {}
         self.packets_out: list[bytes] = []
         self.rx_packets = self.tx_packets = self.rx_octets = self.tx_octets = 0
@@ -87,12 +88,12 @@ class AtmNode(DataPath):
         """Take a packet from the TUN device."""
         raise NotImplementedError
 
-    def use_links(self, links: dict[str, LinkAdaptation]) -> None:
-        """Take over the node's links; their order numbers its ports."""
+    def use_links(self, links: Mapping[str, Port]) -> None:
+        """Take over the ports of the node's links; their order numbers them."""
         self.links = links
-        self._ports = list(links.values())
-        for number, link in enumerate(self._ports):
-            link.port, link.ready = number, self.ready
+        self._ports_by_number = list(links.values())
+        for number, port in enumerate(self._ports_by_number):
+            port.number, port.ready = number, self.ready
 
     def packets_from_host(self, packets: list[bytes], now: int) -> None:
         """Take packets that the TUN device gave."""
@@ -100,20 +101,20 @@ class AtmNode(DataPath):
             self.packet_from_tun(packet, now)
 
     def transmit(self, port: int, now: int) -> bytes:
-        """Remove and return the cells for a link, in order."""
-        link = self._ports[port]
-        return link.take_cells() if link.cells_out else b""
+        """Remove and return the octets for a port, in order."""
+        of: Port = self._ports_by_number[port]
+        return of.transmit(now)
 
-    def fill(self, name: str, cells: int) -> bytes:
-        """So many idle cells for a link."""
-        return self.links[name].fill(cells)
+    def fill(self, name: str, count: int) -> bytes:
+        """A datagram of `count` units of filling for a port."""
+        return self.links[name].fill(count)
 
     def subscribe(self, observer: Observer) -> None:
         """Report drops to an observer from now on; an observer is subscribed once at most."""
         # Each `partial` is kept, since unsubscribing needs the same object.
         heard: list[tuple[Drops, DropObserver]] = []
-        for link, drops in (("", self.drops), *((name, link.drops) for name, link in self.links.items())):
-            hear = partial(observer.dropped, link)
+        for name, drops in (("", self.drops), *((name, port.drops) for name, port in self.links.items())):
+            hear = partial(observer.dropped, name)
             drops.subscribe(hear)
             heard.append((drops, hear))
         self._subscribers[observer] = heard
@@ -148,27 +149,27 @@ class AtmNode(DataPath):
         self.rx_octets += len(octets)
         return self.analyse(octets)
 
-    def analyse(self, octets: bytes, vc: Vc | None = None) -> Packet | None:
-        """Read a packet that came on `vc`, or from the TUN device when `vc` is None.
+    def analyse(self, octets: bytes, channel: OnChannel | None = None) -> Packet | None:
+        """Read a packet that came on `channel`, or from the TUN device when `channel` is None.
 
         Returns None, and counts a drop, for octets that are no valid IP packet and for a packet to a group.
         """
         packet = quick(octets)
         if packet is None:
-            packet = self._analyse_slowly(octets, vc)
-        # VCs lead from point to point, so a multicast packet has no single target.
+            packet = self._analyse_slowly(octets, channel)
+        # Paths lead from point to point, so a multicast packet has no single path.
         if packet is None or not packet.is_for_a_group():
             return packet
-        self.drops.count(DropReason.MULTICAST, 1, octets, vc)
+        self.drops.count(DropReason.MULTICAST, 1, octets, channel)
         return None
 
-    def _analyse_slowly(self, octets: bytes, vc: Vc | None) -> Packet | None:
+    def _analyse_slowly(self, octets: bytes, channel: OnChannel | None) -> Packet | None:
         try:
             return analyse_by_views(octets)
         except NotIp:
-            self.drops.count(DropReason.NOT_IP, 1, octets, vc)
+            self.drops.count(DropReason.NOT_IP, 1, octets, channel)
         except MalformedPacket:
-            self.drops.count(DropReason.MALFORMED, 1, octets, vc)
+            self.drops.count(DropReason.MALFORMED, 1, octets, channel)
         return None
 
     def answer_too_big(self, octets: bytes, packet: Packet, mtu: int) -> None:

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Cells, Missed, SessionChange
+from atmdepot.net.events import Cells, Missed, SessionChange
 from atmdepot.trace.items import Cell, CellRun, HecVerdict, Pdu, Place
 from atmdepot.trace.names import VcBook, VcName
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark, UnplacedPdu

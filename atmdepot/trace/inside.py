@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Drop, SessionChange
+from atmdepot.net.events import Drop, SessionChange
 from atmdepot.trace.items import Cell, Pdu, ip_packet_in, total_length
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, Interface
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, MalformedPacket

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, Missed, SessionChange
 from atmdepot.trace.capture.pcap import LinkType, packet_offset
 from atmdepot.trace.names import UNNAMED, VcName
 from atmdepot.wire.aal5 import TRAILER_SIZE

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import msgspec
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.node.events import Cells, Drop, Missed, SessionChange, Told, Watermark
+from atmdepot.net.events import Cells, Drop, Missed, SessionChange, Told, Watermark
 from atmdepot.trace.merge import LONGEST_LOOK, Merger
 from atmdepot.trace.show.printable import printable_in_place
 from atmdepot.trace.sources import Remark

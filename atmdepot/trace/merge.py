@@ -1,7 +1,7 @@
 """Records of several nodes in the order of their times, at any delay of a node.
 
 Each node's records come in the order of their times: each record tells how far its node is, and watermarks tell it when
-there are no records (see `node/events.py`). A record goes as soon as no node can send an older record.
+there are no records (see `net/events.py`). A record goes as soon as no node can send an older record.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import math
 from itertools import count
 from typing import TYPE_CHECKING
 
-from atmdepot.node.events import Cells, SessionChange, Watermark
+from atmdepot.net.events import Cells, SessionChange, Watermark
 from atmdepot.trace.sources import Remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from atmdepot.node.events import Record, Told
+    from atmdepot.net.events import Record, Told
 
 PATIENCE = 5_000_000_000
 """Longest time for which a silent node holds up the records of other nodes, in ns."""

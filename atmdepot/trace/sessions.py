@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
+from atmdepot.bearer.base import Path
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.model import Server as ServerSettings
 from atmdepot.config.model import SessionTimers
 from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session as Entry
 from atmdepot.depot.sessions import SessionEvent, SessionTables
-from atmdepot.node.events import SessionChange
+from atmdepot.net.events import SessionChange
 from atmdepot.trace.inside import flow_of
 from atmdepot.trace.items import Session
 from atmdepot.wire.flows import flow_key, flow_of_key
 from atmdepot.wire.ip import endpoint
 
 if TYPE_CHECKING:
-    from atmdepot.bearer.atm import Target
     from atmdepot.trace.items import Pdu
     from atmdepot.wire.flows import FlowKey
 
@@ -78,12 +78,18 @@ class DepotSessions:
         return found[1] if found is not None else None
 
 
-class _SeenTarget(NamedTuple):
-    """The place at which the opening packet of a session was seen."""
+class _SeenPath(Path):
+    """The place at which the opening packet of a session was seen; `node` is the node that saw it."""
 
-    node: str
-    link: str
-    vc: tuple[int, int]
+    __slots__ = ("seen",)
+
+    def __init__(self, pdu: Pdu) -> None:
+        self.node, self.port, self.seen = pdu.node, pdu.link, (pdu.vpi, pdu.vci)
+
+    @property
+    def channel(self) -> tuple[int, int]:
+        """VPI and VCI."""
+        return self.seen
 
 
 class CaptureSessions:
@@ -122,8 +128,7 @@ class CaptureSessions:
             entry = self._open(pdu, packet.key(), now) if self._tables.has_room_for(packet.key()) else None
         if entry is None:
             return None
-        target = cast("_SeenTarget", entry.target)
-        if (target.node, target.link) == (pdu.node, pdu.link):
+        if (entry.path.node, entry.path.port) == (pdu.node, pdu.link):
             self._tables.track(entry, packet.tcp, now, from_client)
         return Session(entry.number, entry.server.name)
 
@@ -138,9 +143,9 @@ class CaptureSessions:
         name = pdu.name.server
         server = self._servers.get(name)
         if server is None:
-            server = self._servers[name] = Server(name, 0, ServerSettings(node=name), pdu.name.vp, pdu.link, now)
+            server = self._servers[name] = Server(name, 0, ServerSettings(node=name), pdu.link, now)
         entry = Entry(key, server, ServiceCategory.UBR_1, now)
-        entry.target = cast("Target", _SeenTarget(pdu.node, pdu.link, (pdu.vpi, pdu.vci)))
+        entry.path = _SeenPath(pdu)
         self._tables.open(entry, now)
         # The tables leave it to their user to announce an opened session.
         self._watch(entry, SessionEvent.OPENED, "")
@@ -148,7 +153,7 @@ class CaptureSessions:
 
     def _watch(self, entry: Entry, event: SessionEvent, why: str) -> None:
         _, client, port, service, to = flow_of_key(entry.key)
-        target = cast("_SeenTarget", entry.target)
+        path = cast("_SeenPath", entry.path)
         self.changes.append(SessionChange(
             self._now, entry.number, event, "TCP", endpoint(client, port), endpoint(service, to), entry.server.name,
-            target.link, target.vc, "", why, target.node))
+            path.port, path.channel, "", why, path.node))

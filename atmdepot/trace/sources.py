@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.net.events import Cells, Drop, Missed, SessionChange
 
 if TYPE_CHECKING:
     from atmdepot.wire.cell import Interface

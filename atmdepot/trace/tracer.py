@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.net.events import Cells, Drop, Missed, SessionChange
 from atmdepot.trace.items import Cell, CellRun, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.sources import HecMark, Remark
 from atmdepot.wire.aal5 import crc32

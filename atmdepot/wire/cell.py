@@ -49,6 +49,11 @@ class CellHeader(NamedTuple):
     clp: int = 0
     gfc: int = 0
 
+    @property
+    def channel(self) -> tuple[int, int]:
+        """VPI and VCI."""
+        return self.vpi, self.vci
+
     def pack(self, interface: Interface = Interface.UNI) -> bytes:
         """The 5 octets, HEC included; raise ValueError when a field does not fit."""
         vpi_bits = 8 if interface is Interface.UNI else 12

@@ -51,7 +51,7 @@ def test_sessions_beyond_the_range_take_the_default_vc_and_are_counted() -> None
         assert play.client >> "PA seq=101 ack=301 len=100" == "web1"
         assert play.server >> "PA seq=301 ack=201 len=100" == "client"
     assert vcs == [64, 65, 32, 32, 32]
-    vp = play.net.depot.vc_map.vps["web1"]
+    vp = play.net.depot.bearer.vps["web1"]
     assert vp.exhausted == 3
     play.wait("30min")
     assert sorted(vc.vci for vc in vp.link.table) == [32, 33], "the default VC is closed, or another is not"

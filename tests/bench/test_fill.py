@@ -38,14 +38,14 @@ def fill(depot: Depot, *, acknowledged: bool) -> list[bytes]:
     """All handshakes; the packets that come out at the TUN device."""
     for number in range(COUNT):
         depot.packet_from_tun(syn(number, VIP), SECOND)
-    train = depot.links["bench-idle"].take_cells()
+    train = depot.links["bench-idle"].transmit(0)
     answered = dict(answers(bytes(train)))
     assert list(answered) == [client(number) for number in range(COUNT)]
-    depot.cells_from_link("bench-idle", b"".join(answered.values()), SECOND)
+    depot.octets_from_port("bench-idle", b"".join(answered.values()), SECOND)
     out = depot.take_packets()
     for number in range(COUNT) if acknowledged else ():
         depot.packet_from_tun(ack(number, VIP), SECOND)
-    assert not dict(answers(bytes(depot.links["bench-idle"].take_cells()))), "only SYNs are answered"
+    assert not dict(answers(bytes(depot.links["bench-idle"].transmit(0)))), "only SYNs are answered"
     return list(out)
 
 

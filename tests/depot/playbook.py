@@ -95,7 +95,7 @@ class Playbook:
         """VPI and VCI of the session."""
         session = self.session()
         assert session is not None
-        return session.vc.vpi, session.vc.vci
+        return session.path.vc.vpi, session.path.vc.vci
 
     def open(self, client_isn: int = 100, server_isn: int = 300, scale: int | None = None) -> str:
         """Open by three-way handshake; return the server's node. Next numbers: client_isn + 1, server_isn + 1."""

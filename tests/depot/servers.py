@@ -16,7 +16,7 @@ AT_ONCE = Probing(rise=1, fall=1)
 
 def make_server(name: str, position: int = 0, **settings: Any) -> Server:
     """A server that is alive; `settings` are keys of its entry in a VC table."""
-    return Server(name, position, ServerSettings(node=name, **settings), name, f"to-{name}", 0)
+    return Server(name, position, ServerSettings(node=name, **settings), f"to-{name}", 0)
 
 
 def make_servers(*settings: dict[str, Any]) -> list[Server]:

@@ -43,7 +43,7 @@ CLIENTS = {VIP4: [CLIENT4, "10.9.0.3", "192.0.2.77"], VIP6: [CLIENT6], OTHER_VIP
 
 def change(server: Server, **settings: Any) -> None:
     """As a reload of another VC table does it."""
-    server.configure(server.position, ServerSettings(node=server.name, **settings), server.vp, server.link)
+    server.configure(server.position, ServerSettings(node=server.name, **settings), server.link)
 
 
 def feed(net: InMemoryNetwork, octets: bytes) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def feed(net: InMemoryNetwork, octets: bytes) -> dict[str, Any]:
     session = next((session for session in sessions_of(depot) if session not in there), None)
     happened: dict[str, Any] = {"reason": "", "answer": "", "opens": session is not None}
     if session is not None:
-        happened |= {"server": session.server.name, "vc": f"{session.vc.vpi}/{session.vc.vci}",
-                     "category": session.vc.category, "contract": str(session.vc.contract)}
+        happened |= {"server": session.server.name, "vc": f"{session.path.vc.vpi}/{session.path.vc.vci}",
+                     "category": session.path.vc.category, "contract": str(session.path.vc.contract)}
     if depot.packets_out:
         (answer,) = depot.packets_out
         happened["answer"] = "RST" if analyse(answer).protocol == TCP else "ICMP"
@@ -102,10 +102,11 @@ def check(net: InMemoryNetwork, octets: bytes) -> Explanation:
         assert told.session == known.number
         assert told.server == known.server.name
     happened = feed(net, octets)
-    assert {key: getattr(told, key) for key in happened} == happened
-    if told.link:
-        assert told.link == f"to-{told.server}"
-        assert told.vp == told.server
+    told_of = told.path | {key: getattr(told, key) for key in told.__struct_fields__}
+    assert {key: told_of[key] for key in happened} == happened
+    if told.path["link"]:
+        assert told.path["link"] == f"to-{told.server}"
+        assert told.path["vp"] == told.server
     assert told.octets == len(octets)
     assert told.verdict.split(" ")[0].rstrip(":") == told.outcome
     return told
@@ -272,7 +273,7 @@ DROPPED: list[tuple[DropReason, Any, bytes]] = [
     (DropReason.NO_SERVER, without_servers, icmp_error("192.0.2.1", VIP4, ping(VIP4, CLIENT4, reply=True))),
     (DropReason.TOO_BIG, nothing, tcp(CLIENT4, 4000, VIP4, 80, SYN, data=bytes(9141))),
 ]
-OF_OTHER_PLACES = {DropReason.WRONG_VP, DropReason.TUN_QUEUE_FULL, DropReason.TUN_ERROR}
+OF_OTHER_PLACES = {DropReason.WRONG_PATH, DropReason.TUN_QUEUE_FULL, DropReason.TUN_ERROR}
 """What happens to packets from servers, and at the TUN device."""
 
 
@@ -307,8 +308,8 @@ def test_a_syn_step_by_step() -> None:
         ("size", "40 octets fit the MTU of 9180 and make 1 cell"),
     ]
     assert told.verdict == "forwarded to web1 on VC 1/64, 1 cell, GFR, CLP 1"
-    assert (told.service, told.session, told.contract) == ("web", None, "gfr")
-    assert (told.encapsulation, told.mtu) == ("vc-mux", 9180)
+    assert (told.service, told.session, told.path["contract"]) == ("web", None, "gfr")
+    assert (told.path["encapsulation"], told.path["mtu"]) == ("vc-mux", 9180)
 
 
 def test_a_known_sessions_packet_tells_the_session() -> None:
@@ -424,22 +425,22 @@ def test_which_vc_and_why(vp: str, dscp: int, vc: str, why: str) -> None:
 
 def test_the_default_vc_when_no_vci_is_left_and_the_vci_of_a_session_that_makes_way() -> None:
     net = InMemoryNetwork(make_network(servers=1, vp="session_vcis = 64", tables="[sessions]\nmax_half_open = 2"))
-    assert check(net, SYN_PACKET).vc == "1/64"
+    assert check(net, SYN_PACKET).path["vc"] == "1/64"
     told = check(net, tcp(CLIENT4, 4001, VIP4, 80, SYN))
     assert stages(told, "VC")[0] == "1/32: the default VC, since all VCIs for sessions are in use"
     told = check(net, tcp(CLIENT4, 4002, VIP4, 80, SYN))
     assert stages(told, "session") == [
         "it has none", ("it pushes out session 1, the oldest half-open one: there may be 2 (max_half_open), and "
                         "1000000 entries in all (max_sessions)")]
-    assert told.vc == "1/64"
+    assert told.path["vc"] == "1/64"
 
 
 def test_the_old_entry_of_a_flow_gives_its_vci_back_before_the_one_that_is_pushed_out() -> None:
     play = Playbook(make_network(servers=1, vp='session_vcis = "64-65"', tables="[sessions]\nmax_half_open = 1"))
     play.open()
     play.close()
-    assert check(play.net, tcp(CLIENT4, 4001, VIP4, 80, SYN)).vc == "1/65"
-    assert check(play.net, tcp(CLIENT4, 4000, VIP4, 80, SYN, seq=9)).vc == "1/64"
+    assert check(play.net, tcp(CLIENT4, 4001, VIP4, 80, SYN)).path["vc"] == "1/65"
+    assert check(play.net, tcp(CLIENT4, 4000, VIP4, 80, SYN, seq=9)).path["vc"] == "1/64"
 
 
 def test_a_half_open_session_that_makes_way_for_its_own_port_pushes_no_other_out() -> None:
@@ -457,15 +458,15 @@ def test_an_entry_that_makes_way_gives_back_only_a_vci_of_its_own_in_the_same_vp
     play.open()
     play.close()
     for port, vc in ((4001, "2/64"), (4002, "1/32")):
-        assert check(play.net, tcp(CLIENT4, port, VIP4, 80, SYN)).vc == vc
+        assert check(play.net, tcp(CLIENT4, port, VIP4, 80, SYN)).path["vc"] == vc
     told = check(play.net, tcp(CLIENT4, 4000, VIP4, 80, SYN, seq=9, dscp=46))
-    assert (told.vc, told.category) == ("2/32", "UBR.1"), "1/64 is of another VP"
+    assert (told.path["vc"], told.path["category"]) == ("2/32", "UBR.1"), "1/64 is of another VP"
     play = Playbook(make_network(servers=1, vp="session_vcis = 64"))
     for play.port in (4000, 4001):
         play.open()
     play.close()
     told = check(play.net, tcp(CLIENT4, 4001, VIP4, 80, SYN, seq=9, dscp=46))
-    assert (told.vc, told.category) == ("1/32", "UBR.1"), "the default VC is nobody's own"
+    assert (told.path["vc"], told.path["category"]) == ("1/32", "UBR.1"), "the default VC is nobody's own"
 
 
 def test_what_is_not_tcp() -> None:
@@ -481,7 +482,7 @@ def test_what_is_not_tcp() -> None:
     assert stages(told, "session") == ["UDP flow 1 in the primary table; opened 0.0 s ago, idle for 0.0 s"]
     told = check(net, icmp_error(CLIENT4, VIP4, udp(VIP4, 80, CLIENT4, 5)))
     assert stages(told, "session")[0] == "an ICMP error follows the session that the packet inside it names"
-    assert (told.session, told.server, told.vc) == (1, "web1", "1/32")
+    assert (told.session, told.server, told.path["vc"]) == (1, "web1", "1/32")
 
 
 def test_fragments_wait_for_their_first_and_follow_it() -> None:
@@ -523,7 +524,7 @@ def test_fragments_beyond_the_bounds(data: st.DataObject) -> None:
 def test_too_big(octets: bytes, answer: str, why: str) -> None:
     told = check(InMemoryNetwork(), octets)
     assert stages(told, "size") == [f"{len(octets)} octets do not fit the MTU of 9180: {why}"]
-    assert (told.answer, told.cells) == (answer, 0)
+    assert (told.answer, told.path["cells"]) == (answer, 0)
 
 
 @pytest.mark.parametrize(("orphan", "answer"), [("reset", "RST"), ("drop", "")])
@@ -540,7 +541,7 @@ def test_the_depots_own_probe() -> None:
     net.depot.probes[analyse(SYN_PACKET).key()] = net.depot.management.servers["web2"]
     told = check(net, SYN_PACKET)
     assert stages(told, "server") == ["web2: this is the depot's own probe of it"]
-    assert told.vc == "2/32"
+    assert told.path["vc"] == "2/32"
 
 
 def test_a_service_without_ports_and_one_that_is_none() -> None:
@@ -556,7 +557,7 @@ def test_a_service_without_ports_and_one_that_is_none() -> None:
 def test_a_server_that_has_left_the_table_still_has_its_fragments() -> None:
     net = InMemoryNetwork(make_network(vp=""))
     net.to_service(ip(CLIENT4, VIP4, UDP, udp(CLIENT4, 5, VIP4, 80)[20:], identification=7, fragment=0x2000))
-    net.depot.management.server_on.clear()
+    net.depot.management.server_at.clear()
     told = check(net, ip(CLIENT4, VIP4, UDP, bytes(8), identification=7, fragment=1))
     assert (told.outcome, told.server) == ("forwarded", "web1")
 

@@ -213,7 +213,7 @@ def test_server_on_the_wrong_vp_is_counted() -> None:
     ((edge, _),) = net.to_service(tcp(CLIENT4, 4000, VIP4, 80, SYN, seq=1)).items()
     other = {"web1": "web2", "web2": "web1"}[edge]
     assert net.from_server(other, tcp(VIP4, 80, CLIENT4, 4000, RST | ACK, ack=2)) == {}
-    assert net.depot.drops == {DropReason.WRONG_VP: 1}
+    assert net.depot.drops == {DropReason.WRONG_PATH: 1}
     assert len(net.depot.sessions.primary) == 1
 
 
@@ -224,7 +224,7 @@ def test_answer_counts_for_its_own_session_whatever_vc_it_comes_on(own: bool) ->
         net.to_service(tcp(CLIENT4, port, VIP4, 80, SYN, seq=1))
     first, second = net.depot.sessions.primary.values()
     answer = tcp(VIP4, 80, CLIENT4, 4000, SYN | ACK, seq=7, ack=2)
-    net.depot.cells_from_link("to-web1", segment(answer, first.vc if own else second.vc), 0)
+    net.depot.octets_from_port("to-web1", segment(answer, first.path.vc if own else second.path.vc), 0)
     assert net.depot.take_packets() == [answer]
     assert (first.packets_out, second.packets_out) == (1, 0)
     assert (first.client.state, second.client.state) == (TcpState.ESTABLISHED, TcpState.SYN_SENT)
@@ -274,7 +274,7 @@ def test_damaged_packets_from_a_link_are_counted_at_both_ends() -> None:
     """Good AAL5, bad IP: the receiving node says so."""
     net = InMemoryNetwork()
     for octets, reason in ((b"\x45" * 60, DropReason.MALFORMED), (b"\x00" * 60, DropReason.NOT_IP)):
-        net.depot.links["to-web1"].send(octets, net.depot.vc_map.vps["web1"].default, 0)
+        net.depot.links["to-web1"].send(octets, net.depot.bearer.vps["web1"].default.vc, 0)
         net.edges["web1"].link.send(octets, net.edges["web1"].table.default, 0)
         assert net.settle() == {}
         assert net.depot.drops[reason] == net.edges["web1"].drops[reason] == 1
@@ -289,8 +289,8 @@ def test_sdu_of_another_encapsulation_is_counted_at_both_ends(sdu: bytes) -> Non
     net = InMemoryNetwork(make_network(vp='session_vcis = "64-99"\nencapsulation = "llc"'))
     cells = segment(sdu, Vc(1, 32))
     edge = net.edges["web1"]
-    net.depot.cells_from_link("to-web1", cells, 0)
-    edge.cells_from_link("to-web1", cells, 0)
+    net.depot.octets_from_port("to-web1", cells, 0)
+    edge.octets_from_port("to-web1", cells, 0)
     assert net.settle() == {}
     assert net.depot.links["to-web1"].drops == edge.link.drops == {DropReason.UNKNOWN_ENCAPSULATION: 1}
 
@@ -369,7 +369,7 @@ def test_dscp_of_the_syn_picks_the_category_and_drop_precedence_the_clp_of_the_c
     net = InMemoryNetwork()
     qos = QosMap()
     ((edge, _),) = net.to_service(tcp(CLIENT4, 7, VIP4, 80, SYN, dscp=dscp)).items()
-    at_depot = next(iter(net.depot.sessions.primary.values())).vc
+    at_depot = next(iter(net.depot.sessions.primary.values())).path.vc
     at_edge = net.edges[edge].table.find(at_depot.vpi, at_depot.vci)
     assert at_edge is not None
     assert at_depot.category == at_edge.category == qos.category(dscp)
@@ -386,7 +386,7 @@ def test_dscp_of_the_syn_picks_the_category_and_drop_precedence_the_clp_of_the_c
 def test_map_of_the_vc_table_is_used_at_both_ends() -> None:
     net = InMemoryNetwork(make_network(tables='[qos.dscp]\nEF = "GFR"'))
     ((edge, _),) = net.to_service(tcp(CLIENT4, 7, VIP4, 80, SYN, dscp=46)).items()
-    vc = next(iter(net.depot.sessions.primary.values())).vc
+    vc = next(iter(net.depot.sessions.primary.values())).path.vc
     assert vc.category is net.edges[edge].table.find(vc.vpi, vc.vci).category is ServiceCategory.GFR
 
 
@@ -398,10 +398,10 @@ def test_packets_and_cells_are_given_once_and_counted() -> None:
     packet = ping(CLIENT4, VIP4)
     net.depot.packet_from_tun(packet, 0)
     link = next(link for link in net.depot.links.values() if link.cells_out)
-    cells = link.take_cells()
-    assert (len(cells), link.take_cells(), link.tx_cells, link.tx_pdus) == (53, b"", 1, 1)
+    cells = link.transmit(0)
+    assert (len(cells), link.transmit(0), link.tx_cells, link.tx_pdus) == (53, b"", 1, 1)
     edge = next(edge for edge in net.edges.values() if edge.link.name == link.name)
-    edge.cells_from_link(link.name, cells, 0)
+    edge.octets_from_port(link.name, cells, 0)
     assert (edge.take_packets(), edge.take_packets(), edge.tx_packets) == ([packet], [], 1)
     assert (edge.link.rx_cells, edge.link.rx_pdus, net.depot.rx_packets) == (1, 1, 1)
 
@@ -415,10 +415,10 @@ def test_timers_of_sessions_and_reassembly_are_both_asked_for() -> None:
     assert session_timer > net.now + 2 * 10**9
     edge = net.edges["web1"]
     edge.packet_from_tun(tcp(VIP4, 80, CLIENT4, 7, ACK, data=bytes(500)), net.now)
-    net.depot.cells_from_link("to-web1", edge.link.take_cells()[:53], net.now)
+    net.depot.octets_from_port("to-web1", edge.link.transmit(0)[:53], net.now)
     assert net.depot.next_timer() == net.now + 2 * 10**9
     net.depot.packet_from_tun(tcp(CLIENT4, 7, VIP4, 80, ACK, data=bytes(500)), net.now)
-    edge.cells_from_link("to-web1", net.depot.links["to-web1"].take_cells()[:53], net.now)
+    edge.octets_from_port("to-web1", net.depot.links["to-web1"].transmit(0)[:53], net.now)
     assert edge.next_timer() == net.now + 2 * 10**9
     net.advance(2 * 10**9)
     assert net.dropped() == {DropReason.REASSEMBLY_TIMEOUT: 2}
@@ -456,8 +456,8 @@ def test_whatever_comes_nothing_is_raised_and_every_packet_is_accounted_for(
         if where == "client":
             net.to_service(octets)
         elif where == "noise":
-            net.depot.cells_from_link("to-web1", octets, net.now)
-            net.edges["web2"].cells_from_link("to-web2", octets, net.now)
+            net.depot.octets_from_port("to-web1", octets, net.now)
+            net.edges["web2"].octets_from_port("to-web2", octets, net.now)
             net.settle()
         elif where == "rest":
             net.advance(int.from_bytes(octets, "big") * 10**9)

@@ -62,7 +62,7 @@ def test_answer_of_a_flow_that_is_over_is_dropped() -> None:
     answer = udp(VIP4, 80, CLIENT4, 5)
     assert net.from_server(server, answer) == {"depot": [answer]}
     net.to_service(udp(CLIENT4, 5, VIP4, 80))  # on the VC that an answered flow has of its own
-    assert is_dropped(net, answer, DropReason.WRONG_VP, "web2" if server == "web1" else "web1")
+    assert is_dropped(net, answer, DropReason.WRONG_PATH, "web2" if server == "web1" else "web1")
     net.advance(200 * SECOND)
     assert is_dropped(net, answer, DropReason.UNKNOWN_VC, server), "its VCI is free"
     net.restart_edge(server)
@@ -77,9 +77,9 @@ def test_only_a_vips_own_servers_speak_for_it(make: object) -> None:
     edge = net.edges["web1"]
     edge.link.send(make(OTHER_VIP), edge.table.default, 0)
     assert net.settle() == {}
-    assert net.depot.drops == {DropReason.WRONG_VP: 1}
+    assert net.depot.drops == {DropReason.WRONG_PATH: 1}
     assert net.from_server("web2", make(VIP4)).keys() <= {"depot"}
-    assert net.depot.drops == {DropReason.WRONG_VP: 1}
+    assert net.depot.drops == {DropReason.WRONG_PATH: 1}
 
 
 @pytest.mark.parametrize(("client", "vip"), PAIRS)
@@ -171,7 +171,7 @@ def test_a_session_of_another_server_is_not_allowed_by_its_address() -> None:
     net.to_service(tcp(CLIENT4, 4000, VIP4, 80, SYN))
     ((server, _),) = net.to_service(tcp(CLIENT4, 4001, VIP4, 80, SYN)).items()
     assert server == "web2"
-    assert is_dropped(net, tcp(VIP4, 80, CLIENT4, 4001, ACK), DropReason.WRONG_VP, "web1")
+    assert is_dropped(net, tcp(VIP4, 80, CLIENT4, 4001, ACK), DropReason.WRONG_PATH, "web1")
     own = udp(VIP4, 514, CLIENT4, 514)
     assert net.from_server("web1", own) == {"depot": [own]}
     assert is_dropped(net, own, DropReason.NO_SESSION, "web2")

@@ -28,11 +28,11 @@ class Filled:
         if sends[0]:
             cells = self.depot.links["to-web1"].fill(27)
             if to_edge:
-                edge.cells_from_link("to-web1", cells, self.net.now)
+                edge.octets_from_port("to-web1", cells, self.net.now)
         if sends[1]:
             cells = edge.link.fill(27)
             if from_edge:
-                self.depot.cells_from_link("to-web1", cells, self.net.now)
+                self.depot.octets_from_port("to-web1", cells, self.net.now)
         for _ in range(reports):
             edge.send_statistics(ServerState.ACCEPTS, 0, 1, 0, self.net.now)
             self.net.settle()

@@ -147,7 +147,7 @@ def test_error_from_another_server_than_the_sessions_is_dropped(server: str) -> 
     if server == mine:
         assert net.from_server(server, error) == {"depot": [error]}
     else:
-        assert is_dropped(net, error, DropReason.WRONG_VP, server)
+        assert is_dropped(net, error, DropReason.WRONG_PATH, server)
 
 
 @pytest.mark.parametrize(("client", "vip"), PAIRS)
@@ -173,7 +173,7 @@ def test_error_about_a_later_fragment_follows_its_packet(client: str, vip: str, 
         assert net.from_server(server, error) == {"depot": [error]}
         if protocol != ICMP:
             other = "web1" if server != "web1" else "web2"
-            assert is_dropped(net, error, DropReason.WRONG_VP, other)
+            assert is_dropped(net, error, DropReason.WRONG_PATH, other)
 
 
 def test_error_about_a_later_fragment_of_options_is_dropped_when_its_packet_is_unknown() -> None:

@@ -62,7 +62,7 @@ def test_session_is_adopted_on_its_vc_and_goes_on(vp: str, client: str, vip: str
     packet = answer(client, vip, flags, size)
     assert net.from_server(server, packet) == {"depot": [packet]}
     (session,) = net.depot.sessions.primary.values()
-    assert (session.server.name, (session.vc.vpi, session.vc.vci), session.packets_out) == (server, vc, 1)
+    assert (session.server.name, (session.path.vc.vpi, session.path.vc.vci), session.packets_out) == (server, vc, 1)
     assert told == [(SessionEvent.OPENED, "adopted"), (SessionEvent.ESTABLISHED, "")]
     assert net.depot.sessions.adopted == 1
     assert session.server.primary_sessions == 1
@@ -147,7 +147,7 @@ OTHER = '[services.other]\nvip = ["10.80.0.9"]\nports = [80]\nservers = ["web2"]
 def test_only_a_service_of_the_vps_server_is_adopted(packet: bytes) -> None:
     net = InMemoryNetwork(make_network(tables=OTHER))
     vc = net.edges["web1"].table.find(1, 99)
-    net.depot.cells_from_link("to-web1", segment(packet, vc), net.now)
+    net.depot.octets_from_port("to-web1", segment(packet, vc), net.now)
     assert net.settle() == {}
     assert net.dropped() == {DropReason.UNKNOWN_VC: 1}
     assert net.depot.sessions.primary == {}
@@ -164,7 +164,7 @@ def test_only_what_its_service_is_for_is_adopted(
     packets = {"tcp": answer(client, vip), "udp": udp(vip, 80, client, 4000, b"x")}
     for protocol, packet in packets.items():
         net = InMemoryNetwork(network)
-        net.depot.cells_from_link("to-web1", segment(packet, net.edges["web1"].table.find(1, 64)), net.now)
+        net.depot.octets_from_port("to-web1", segment(packet, net.edges["web1"].table.find(1, 64)), net.now)
         assert net.depot.sessions.adopted == (protocol in protocols)
         assert net.settle() == ({"depot": [packet]} if protocol in protocols else {})
         assert bool(net.dropped()) == (protocol not in protocols)
@@ -178,7 +178,7 @@ def test_adopted_session_takes_the_place_of_what_is_needed_least(packet: bytes) 
         net.to_service(udp(CLIENT4, port, VIP4, 80))
     tables = net.depot.sessions
     assert len(tables.primary) == 4
-    net.depot.cells_from_link("to-web1", segment(packet, net.edges["web1"].table.find(1, 99)), net.now)
+    net.depot.octets_from_port("to-web1", segment(packet, net.edges["web1"].table.find(1, 99)), net.now)
     assert (tables.adopted, len(tables.primary)) == (1, 4)
     assert (tables.evicted, tables.evicted_unanswered) == ((1, 0) if packet[9] == PROTOCOL_TCP else (0, 1))
 
@@ -187,7 +187,8 @@ def test_tables_bound_what_is_adopted() -> None:
     net = InMemoryNetwork(make_network(servers=1, tables="[sessions]\nmax_sessions = 2"))
     edge = net.edges["web1"]
     for vci in range(64, 70):
-        net.depot.cells_from_link("to-web1", segment(answer(CLIENT4, VIP4, port=vci), edge.table.find(1, vci)), net.now)
+        cells = segment(answer(CLIENT4, VIP4, port=vci), edge.table.find(1, vci))
+        net.depot.octets_from_port("to-web1", cells, net.now)
     assert len(net.depot.sessions.primary) == 2
     assert net.dropped() == {DropReason.NO_SESSION: 4}
 
@@ -196,7 +197,7 @@ def test_pdus_that_never_end_keep_few_vcs_open_and_not_for_long() -> None:
     net = InMemoryNetwork(make_network(servers=1))
     edge = net.edges["web1"]
     for vci in range(64, 264):
-        net.depot.cells_from_link("to-web1", segment(answer(CLIENT4, VIP4, port=vci), edge.table.find(1, vci))[:53],
+        net.depot.octets_from_port("to-web1", segment(answer(CLIENT4, VIP4, port=vci), edge.table.find(1, vci))[:53],
                                   net.now)
     assert len(net.depot.links["to-web1"].table) == 2 + 64
     assert net.dropped() == {DropReason.UNKNOWN_VC: 136}
@@ -209,7 +210,7 @@ def test_pdus_that_never_end_keep_few_vcs_open_and_not_for_long() -> None:
 def test_middle_of_a_pdu_opens_no_vc() -> None:
     net = InMemoryNetwork(make_network(servers=1))
     cells = segment(answer(CLIENT4, VIP4), net.edges["web1"].table.find(1, 64))
-    net.depot.cells_from_link("to-web1", cells[CELL_SIZE:], net.now)
+    net.depot.octets_from_port("to-web1", cells[CELL_SIZE:], net.now)
     assert net.dropped() == {DropReason.UNKNOWN_VC: len(cells) // CELL_SIZE - 1}
 
 
@@ -220,7 +221,7 @@ def test_late_cell_of_a_session_that_is_gone_still_meets_an_unknown_vc() -> None
     net.to_service(tcp(CLIENT4, 4001, VIP4, 80, SYN))
     late = segment(answer(CLIENT4, VIP4, size=0), net.edges["web1"].table.find(1, 64))
     net.advance(3 * SECOND)
-    net.depot.cells_from_link("to-web1", late, net.now)
+    net.depot.octets_from_port("to-web1", late, net.now)
     assert net.dropped() == {DropReason.UNKNOWN_VC: len(late) // CELL_SIZE}
 
 
@@ -235,7 +236,7 @@ def test_vci_of_an_adopted_session_that_is_gone_is_as_any_other() -> None:
     net.advance(3 * SECOND)
     assert net.depot.sessions.primary == net.depot.sessions.secondary == {}
     late = segment(answer(CLIENT4, VIP4, size=0, port=4002), net.edges["web1"].table.find(1, 66))
-    net.depot.cells_from_link("to-web1", late, net.now)
+    net.depot.octets_from_port("to-web1", late, net.now)
     assert net.dropped() == {DropReason.UNKNOWN_VC: len(late) // CELL_SIZE}
     vcs = []
     for port in range(5000, 5004):
@@ -298,7 +299,7 @@ def test_session_of_another_server_is_not_reset() -> None:
     net = InMemoryNetwork(make_network(vp="", tables=RESET))
     other = {"web1": "web2", "web2": "web1"}[opened(net, CLIENT6, "fd00:80::1")]
     assert exchange(net, other, answer(CLIENT6, "fd00:80::1")) == {}
-    assert net.dropped() == {DropReason.WRONG_VP: 1}
+    assert net.dropped() == {DropReason.WRONG_PATH: 1}
 
 
 # VCIs out of turn.

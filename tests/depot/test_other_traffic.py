@@ -95,7 +95,7 @@ def test_answer_of_another_server_is_counted_and_keeps_nothing_alive() -> None:
     net = InMemoryNetwork()
     net.to_service(udp(CLIENT4, 5, VIP4, 80))
     assert net.from_server("web2", udp(VIP4, 80, CLIENT4, 5)) == {}
-    assert net.dropped() == {DropReason.WRONG_VP: 1}
+    assert net.dropped() == {DropReason.WRONG_PATH: 1}
     (flow,) = net.depot.sessions.primary.values()
     assert flow.packets_out == 0
 

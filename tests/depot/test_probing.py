@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from atmdepot.atm.adaptation import PathCondition
+from atmdepot.bearer.adaptation import PathCondition
 from atmdepot.config.model import Probing as Settings
 from atmdepot.config.units import Duration
 from atmdepot.depot.probing import Probing

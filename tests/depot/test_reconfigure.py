@@ -58,12 +58,12 @@ def state(depot: Depot) -> dict[str, Any]:
         "network": id(depot.network), "timers": depot.sessions.timers, "probing": id(depot.probing.settings),
         "numbers": [getattr(depot.sessions, name) for name in (
             "_idle", "_two_msl", "_half_open_time", "_max_sessions", "_max_half_open")],
-        "servers": {name: (id(server), server.position, id(server.settings), server.vp, server.link, server._bound,
+        "servers": {name: (id(server), server.position, id(server.settings), server.node, server.link, server._bound,
                            server.is_backup, server._has_weight, server.draining, server.primary_sessions)
                     for name, server in management.servers.items()},
         "pools": {name: (id(pool), pool.balancing, [server.name for server in pool.servers], pool.preloaded,
                          id(pool.balancer)) for name, pool in management.pools.items()},
-        "server_on": {vp: server.name for vp, server in management.server_on.items()},
+        "server_on": {vp: server.name for vp, server in management.server_at.items()},
         "indexes": (dict(management._by_service), dict(management._by_vip)),
     }
 

@@ -84,8 +84,8 @@ def test_what_is_no_report_is_counted_at_both_ends(sdu: bytes) -> None:
     net = InMemoryNetwork()
     edge = net.edges["web1"]
     cells = segment(sdu, edge.table.management)
-    net.depot.cells_from_link("to-web1", cells, net.now)
-    edge.cells_from_link("to-web1", cells, net.now)
+    net.depot.octets_from_port("to-web1", cells, net.now)
+    edge.octets_from_port("to-web1", cells, net.now)
     assert net.settle() == {}
     assert net.depot.links["to-web1"].drops == edge.link.drops == {DropReason.BAD_STATISTICS: 1}
     assert net.depot.management.servers["web1"].condition.reported_at is None
@@ -417,18 +417,18 @@ def test_load_counts_the_condition_of_the_way() -> None:
 
     def report() -> float | None:
         edge.send_statistics(ServerState.ACCEPTS, 0.0, 1, 0, net.now)
-        depot.cells_from_link("to-web1", edge.link.take_cells(), net.now)
+        depot.octets_from_port("to-web1", edge.link.transmit(0), net.now)
         return server.load
 
     assert report() == 0
     # One of the next four PDUs is damaged, and the report itself is the fourth.
     train = segment(b"E" + bytes(99), edge.table.default)
-    depot.cells_from_link("to-web1", train + train, net.now)
-    depot.cells_from_link("to-web1", train[:-1] + b"?", net.now)
+    depot.octets_from_port("to-web1", train + train, net.now)
+    depot.octets_from_port("to-web1", train[:-1] + b"?", net.now)
     assert report() == 1 / 4
     assert report() == 0
     # One of the next two met congestion in its last cell.
     header = CellHeader.unpack(train[-53:-48])
-    depot.cells_from_link("to-web1", train[:-53] + header._replace(pti=0b011).pack() + train[-48:], net.now)
+    depot.octets_from_port("to-web1", train[:-53] + header._replace(pti=0b011).pack() + train[-48:], net.now)
     assert report() == 1 / 2
     assert link.rx_congested == 1

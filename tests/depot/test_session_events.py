@@ -32,7 +32,7 @@ class Ear:
         depot.sessions.subscribe(self.hear)
 
     def hear(self, session: Session, event: SessionEvent, why: str) -> None:
-        assert session.target.vc.vci, "it is told when its VC is known"
+        assert session.path.vc.vci, "it is told when its VC is known"
         if event is SessionEvent.OPENED:
             assert session.number == len(self.sessions) + 1
             assert session.table is Table.PRIMARY

@@ -33,13 +33,13 @@ class Edge:
 
     def get(self, vci: int, packet: bytes) -> list[bytes]:
         """A packet on a VC; what the server gets."""
-        self.node.cells_from_link("to-web1", segment(packet, Vc(1, vci)), self.now)
+        self.node.octets_from_port("to-web1", segment(packet, Vc(1, vci)), self.now)
         return self.node.take_packets()
 
     def answer(self, port: int, dscp: int = 0) -> int:
         """An answer of the server to a client's port; the VCI that it takes."""
         self.node.packet_from_tun(tcp(VIP4, 80, CLIENT4, port, ACK, dscp=dscp), self.now)
-        return int.from_bytes(self.node.link.take_cells()[:4], "big") >> 4 & 0xFFFF
+        return int.from_bytes(self.node.link.transmit(0)[:4], "big") >> 4 & 0xFFFF
 
     def wait(self, nanoseconds: int) -> None:
         end = self.now + nanoseconds
@@ -70,7 +70,7 @@ def test_flow_is_known_by_all_of_its_key() -> None:
     for other in (tcp(VIP4, 81, CLIENT4, 1, ACK), tcp(VIP4, 80, "10.9.0.3", 1, ACK), udp(VIP4, 80, CLIENT4, 1),
                   tcp(VIP6, 80, CLIENT6, 1, ACK), ping(VIP4, CLIENT4, reply=True)):
         edge.node.packet_from_tun(other, 0)
-        assert int.from_bytes(edge.node.link.take_cells()[:4], "big") >> 4 & 0xFFFF == 32
+        assert int.from_bytes(edge.node.link.transmit(0)[:4], "big") >> 4 & 0xFFFF == 32
 
 
 def test_flow_that_comes_on_another_vc_is_answered_there() -> None:
@@ -137,7 +137,7 @@ def test_cells_that_make_no_packet_open_a_vc_only_for_a_while() -> None:
     for vci in range(50, 200):
         damaged = bytearray(segment(syn(1), Vc(1, vci)))
         damaged[20] ^= 1
-        edge.node.cells_from_link("to-web1", bytes(damaged), edge.now)
+        edge.node.octets_from_port("to-web1", bytes(damaged), edge.now)
     assert len(edge.vcis) == 101
     assert edge.node.link.drops == {DropReason.CRC_ERROR: 100, DropReason.UNKNOWN_VC: 50}
     edge.wait(UNCLAIMED + 2 * SECOND)
@@ -155,7 +155,7 @@ def test_packets_without_ports_teach_nothing() -> None:
 @pytest.mark.parametrize(("vpi", "vci"), [(2, 101), (1, 33), (1, 63), (1, 111), (0, 101), (1, 101), (1, 64), (1, 110)])
 def test_cells_outside_the_vp_or_its_range_are_counted_and_only_those(vpi: int, vci: int) -> None:
     edge = Edge(make_network(vp='session_vcis = "64-110"'))
-    edge.node.cells_from_link("to-web1", segment(syn(1), Vc(vpi, vci)), 0)
+    edge.node.octets_from_port("to-web1", segment(syn(1), Vc(vpi, vci)), 0)
     inside = vpi == 1 and 64 <= vci <= 110
     assert edge.node.take_packets() == ([syn(1)] if inside else [])
     reason = DropReason.BAD_STATISTICS if (vpi, vci) == (1, 33) else DropReason.UNKNOWN_VC

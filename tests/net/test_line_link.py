@@ -10,7 +10,7 @@ from atmdepot.atm.line import Line
 from atmdepot.config import model as network
 from atmdepot.config.units import CellRate, Duration
 from atmdepot.drops import DropReason, Drops
-from atmdepot.net.line_link import CellLink, LineLink
+from atmdepot.net.line_link import LineLink, PortLink
 from atmdepot.net.udp_link import UdpLink
 from tests.net.ends import Plain, cells_of, fresh, is_readable, split
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MS = 1_000_000
 
 
-class FakeLink(CellLink):
+class FakeLink(PortLink):
     """A link that notes what it is told."""
 
     def __init__(self) -> None:

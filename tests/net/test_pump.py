@@ -15,11 +15,11 @@ from atmdepot.atm.line import Line
 from atmdepot.drops import DropReason
 from atmdepot.net import bursts
 from atmdepot.net.daemon import make_node
-from atmdepot.net.line_link import CellLink, LineLink
+from atmdepot.net.events import Cells
+from atmdepot.net.line_link import LineLink, PortLink
 from atmdepot.net.pump import Pump
 from atmdepot.net.tap import Tap, Taps
 from atmdepot.net.tun import SocketTun, TunGone
-from atmdepot.node.events import Cells
 from atmdepot.wire.cell import CELL_SIZE
 from tests.net.ends import PATIENCE, cells_of, is_readable
 from tests.net.nodes import (
@@ -170,14 +170,14 @@ async def test_what_belongs_to_no_session_is_counted(nodes: Nodes) -> None:
     assert await nodes.get(WEB1) == talk.syn
     assert nodes.pumps[DEPOT].node.drops == {DropReason.NO_SESSION: 1, DropReason.NOT_A_SERVICE: 1}
     nodes.put(WEB2, talk.syn_ack)
-    await until(lambda: nodes.pumps[DEPOT].node.drops[DropReason.WRONG_VP])
+    await until(lambda: nodes.pumps[DEPOT].node.drops[DropReason.WRONG_PATH])
     assert nodes.get_nothing(DEPOT)
 
 
 # Links.
 
 
-class Link(CellLink):
+class Link(PortLink):
     """A link in memory that can be full; its descriptor is one end of a pair of sockets."""
 
     def __init__(self) -> None:

@@ -98,7 +98,7 @@ def open_sessions(pump: Pump, numbers: range) -> None:
         pump.node.packet_from_tun(tcp(CLIENT, 10_000 + number, VIP, 80, SYN), pump.clock())
     pump.node.take_packets()
     for link in pump.node.links.values():
-        link.take_cells()
+        link.transmit(0)
 
 
 @pytest.mark.parametrize("change", ["none", "more", "fewer", "closed", "reused"])

@@ -49,7 +49,7 @@ class Site:
         """Send reports, and wait until the last of them can be read."""
         for _ in range(count):
             self.edges[name].send_statistics(ServerState.ACCEPTS, 0.0, 1, 0, self.now)
-            self.far[name].send(self.edges[name].link.take_cells())
+            self.far[name].send(self.edges[name].link.transmit(0))
         wait_readable(self.pump.links[f"to-{name}"].fileno())
 
     def run(self, nanoseconds: int) -> None:

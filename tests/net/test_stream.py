@@ -18,8 +18,8 @@ from atmdepot.drops import DropReason
 from atmdepot.net import stream as stream_module
 from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer
+from atmdepot.net.events import Cells, Drop, Missed, Record, SessionChange, Told, Watermark
 from atmdepot.net.tap import MAX_TAPS, Tap
-from atmdepot.node.events import Cells, Drop, Missed, Record, SessionChange, Told, Watermark
 from atmdepot.wire.cell import CELL_SIZE
 from tests.net.controlled import Controlled, handshake, lines, next_line, running
 from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, ping, until

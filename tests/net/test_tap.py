@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.events import Cells, Drop, Missed, SessionChange
 from atmdepot.net.tap import MAX_DROP_OCTETS, MAX_TAPS, SessionNote, Tap, Taps
-from atmdepot.node.events import Cells, Drop, Missed, SessionChange
 from atmdepot.node.node import Observer
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from atmdepot.wire.flows import flow_key
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atmdepot.depot.sessions import Session
-    from atmdepot.node.events import Record
-    from atmdepot.node.node import AtmNode, DataPath
+    from atmdepot.net.events import Record
+    from atmdepot.node.node import DataPath, Node
 
 ALL = 1 << 30
 
 
 def note(number: int, link: str = "to-web1") -> SessionNote:
     key = flow_key(6, b"\x0a\0\0\1", 5, b"\x0a\0\0\2", 80)
-    return SessionNote(number, number, "opened", key, "web1", link, 1, 64, "UBR.1", "why")
+    return SessionNote(number, number, "opened", key, "web1", link, (1, 64), "UBR.1", "why")
 
 
 def drop(number: int, link: str = "", count: int = 1) -> Drop:
@@ -207,11 +207,11 @@ def test_only_the_kinds_that_are_wanted(wanted: str) -> None:
 # A node's taps.
 
 
-def taps_of(node: AtmNode, lead_through: Callable[[DataPath], object] = lambda _: None) -> Taps:
+def taps_of(node: Node, lead_through: Callable[[DataPath], object] = lambda _: None) -> Taps:
     return Taps(node, lambda: 0, lead_through)
 
 
-def observed(node: AtmNode) -> list[int]:
+def observed(node: Node) -> list[int]:
     """How many observe each place of a node."""
     places = [node.drops, *(link.drops for link in node.links.values())]
     return [len(place.observers) for place in places] + [
@@ -304,7 +304,7 @@ def test_a_drop_of_a_link_has_its_name_and_vc() -> None:
     taps, tap = taps_of(net.depot), Tap()
     taps.add(tap)
     cell = CellHeader(2, 77).pack() + bytes(48)
-    net.depot.cells_from_link("to-web2", cell, net.now)
+    net.depot.octets_from_port("to-web2", cell, net.now)
     [told] = tap.take(ALL)
     assert told == Drop(0, "to-web2", DropReason.UNKNOWN_VC, 1, cell, (2, 77))
 
@@ -314,7 +314,7 @@ def test_a_pdu_given_up_is_told_with_its_beginning() -> None:
     taps, tap = taps_of(net.depot), Tap()
     taps.add(tap)
     payloads = bytes(range(48)), bytes(range(48, 96))
-    net.depot.cells_from_link("to-web1", b"".join(CellHeader(1, 32).pack() + one for one in payloads), net.now)
+    net.depot.octets_from_port("to-web1", b"".join(CellHeader(1, 32).pack() + one for one in payloads), net.now)
     net.depot.links["to-web1"].reassembler.expire(net.now + 10**10)
     [told] = tap.take(ALL)
     assert told == Drop(0, "to-web1", DropReason.REASSEMBLY_TIMEOUT, 1, b"".join(payloads), (1, 32))

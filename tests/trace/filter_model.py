@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, Missed, SessionChange
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Item, Pdu
 from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.oam import crc10

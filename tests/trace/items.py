@@ -8,7 +8,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, Missed, SessionChange
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Item, Pdu, Place, Session
 from atmdepot.trace.names import UNNAMED, VcName
 from atmdepot.wire.aal5 import cpcs_pdu

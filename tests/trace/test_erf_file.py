@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.node.events import Cells
+from atmdepot.net.events import Cells
 from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.pcap import CaptureError
 from atmdepot.trace.sources import PduSeen, Remark, SourceRecord

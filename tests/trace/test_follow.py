@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from atmdepot.atm.sar import Reassembler, segment
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.net.events import Cells, Drop, Missed, SessionChange
 from atmdepot.trace import follow
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu, Session
@@ -29,7 +29,7 @@ from tests.trace.captures import cells_of, flipped, train_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from atmdepot.drops import OnVc
+    from atmdepot.drops import OnChannel
     from atmdepot.trace.items import Item
 
 TIMEOUT = 1000
@@ -83,10 +83,10 @@ class Receiver:
         self.real.drops.subscribe(self._watch)
         self.dropped: list[tuple[str, Key | None]] = []
 
-    def _watch(self, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnVc | None) -> None:
+    def _watch(self, reason: DropReason, count: int, octets: bytes | memoryview, vc: OnChannel | None) -> None:
         of_pdu = vc is not None and reason.unit == "PDUs"
         if of_pdu or reason is DropReason.HEC_ERROR:
-            self.dropped.append((reason, (vc.vpi, vc.vci) if vc is not None and of_pdu else None))
+            self.dropped.append((reason, vc.channel if vc is not None and of_pdu else None))
 
     def take_dropped(self) -> list[tuple[str, Key | None]]:
         taken, self.dropped = self.dropped, []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.node.events import Cells
+from atmdepot.net.events import Cells
 from atmdepot.trace.capture.datagrams import IsFragment, NoCells, datagram_of, datagram_of_fragments
 from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.fragments import MAX_AGE, Fragment, FragmentJoiner

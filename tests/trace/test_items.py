@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.node.events import Drop
+from atmdepot.net.events import Drop
 from atmdepot.trace.filter.filter import parse_filter
 from atmdepot.trace.items import Cell, HecVerdict, Pdu, Place, encapsulation_of
 from atmdepot.trace.names import VcName

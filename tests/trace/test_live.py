@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.node.events import Cells, Drop, Missed, SessionChange, Watermark
+from atmdepot.net.events import Cells, Drop, Missed, SessionChange, Watermark
 from atmdepot.trace import live, merge
 from atmdepot.trace.live import MAX_FRAME, LiveSource, give_way
 from atmdepot.trace.sources import Remark

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.node.events import Cells, Missed, SessionChange, Watermark
+from atmdepot.net.events import Cells, Missed, SessionChange, Watermark
 from atmdepot.trace.merge import LONGEST_LOOK, PATIENCE, Merger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from atmdepot.node.events import Record, Told
+    from atmdepot.net.events import Record, Told
 
 NODES = "depot", "web1", "web2"
 LOOKS = PATIENCE // LONGEST_LOOK

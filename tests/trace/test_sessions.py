@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.config.units import Duration
-from atmdepot.node.events import Cells, SessionChange
+from atmdepot.net.events import Cells, SessionChange
 from atmdepot.trace import sessions
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Pdu, Place, Session
@@ -75,7 +75,7 @@ class Watched:
         _, client, port, service, to = flow_of_key(entry.key)
         why = "" if event == "opened" else why  # only the depot knows how it chose
         self.told.append((self.net.now, entry.number, event, why, endpoint(client, port), endpoint(service, to),
-                          entry.server.name, entry.vp.link.name, (entry.vc.vpi, entry.vc.vci)))
+                          entry.server.name, entry.path.port, (*entry.path.channel,)))
 
     def end(self) -> None:
         """Let the capture know how late it is by a packet of no session."""

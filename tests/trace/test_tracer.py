@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
-from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.net.events import Cells, Drop, Missed, SessionChange
 from atmdepot.trace.filter.filter import parse_filter
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, Pdu, Session

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.node.events import Cells
+from atmdepot.net.events import Cells
 from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.write import open_writer
 from atmdepot.trace.follow import Follower

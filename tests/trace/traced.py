@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from atmdepot.node.events import Cells
+from atmdepot.net.events import Cells
 from atmdepot.trace.capture.write import open_writer
 from atmdepot.trace.follow import DEFAULT_MAX_CELLS, Follower
 from atmdepot.trace.tracer import Tracer

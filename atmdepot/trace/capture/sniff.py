@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.net.events import Missed
 from atmdepot.net.sockets import grow_buffers
-from atmdepot.node.events import Missed
 from atmdepot.trace.capture.packet_filter import INSTRUCTION_SIZE, filter_of, filter_of_nothing
 from atmdepot.trace.capture.udp_cells import UdpCells
 from atmdepot.trace.notes import Notes

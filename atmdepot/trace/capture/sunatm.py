@@ -15,7 +15,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from atmdepot.node.events import Cells
+from atmdepot.net.events import Cells
 from atmdepot.trace.sources import PduSeen, UnplacedPdu
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PTI_LAST, CellHeader, correct, hec
 from atmdepot.wire.llc import LLC_SNAP

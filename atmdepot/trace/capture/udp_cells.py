@@ -19,7 +19,7 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Cells, Drop
+from atmdepot.net.events import Cells, Drop
 from atmdepot.trace.capture.datagrams import IsFragment, NoCells, datagram_of, datagram_of_fragments, unpack_ports
 from atmdepot.trace.fragments import FragmentJoiner
 from atmdepot.trace.sources import CapturedCells, HecMark

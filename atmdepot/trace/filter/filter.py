@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from atmdepot.node.events import Drop, SessionChange
+from atmdepot.net.events import Drop, SessionChange
 from atmdepot.trace.filter.operands import NONE
 from atmdepot.trace.filter.parser import FilterError, Leaf, Not, Parser, leaves
 from atmdepot.trace.filter.words import GROUPS

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Drop, SessionChange
+from atmdepot.net.events import Drop, SessionChange
 from atmdepot.trace.inside import flow_of, header_of, oam_payload_of, packet_of, vc_of
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.names import UNNAMED, VcBook, VcName

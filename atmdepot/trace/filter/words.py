@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.qos import DSCP_NAMES, parse_dscp
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Drop, SessionChange
+from atmdepot.net.events import Drop, SessionChange
 from atmdepot.trace.filter import tests
 from atmdepot.trace.filter.operands import (
     HOST,

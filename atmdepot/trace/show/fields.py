@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
-from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, Missed, SessionChange
 from atmdepot.trace.filter.operands import nearest
 from atmdepot.trace.filter.tests import is_f5, is_segment, length_of, pti_of
 from atmdepot.trace.inside import flow_of, header_of, oam_payload_of, packet_of, unit_of, vc_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
-from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, Missed, SessionChange
 from atmdepot.tables import console
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.show.fields import row, values

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, Missed, SessionChange
 from atmdepot.trace.inside import unit_of
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.show.printable import printable_in_place

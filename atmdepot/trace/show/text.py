@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.units import count_text
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Drop, SessionChange
+from atmdepot.net.events import Drop, SessionChange
 from atmdepot.trace.inside import header_of, packet_from_beginning, vc_of
 from atmdepot.trace.items import Carried, Cell, CrcVerdict, HecVerdict, Pdu, encapsulation_of
 from atmdepot.trace.show.oam import oam_text
@@ -27,7 +27,7 @@ from atmdepot.wire.statistics import MAGIC, Statistics
 from atmdepot.wire.tcp import ACK, TcpView, flags_text
 
 if TYPE_CHECKING:
-    from atmdepot.node.events import Missed
+    from atmdepot.net.events import Missed
     from atmdepot.trace.items import Item
     from atmdepot.wire.cell import CellHeader
     from atmdepot.wire.packet import Packet

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.node.events import Cells, SessionChange
+from atmdepot.net.events import Cells, SessionChange
 from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.pcap import CaptureError
 from atmdepot.trace.capture.write import open_writer

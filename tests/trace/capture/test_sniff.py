@@ -20,7 +20,7 @@ from pyroute2 import IPRoute
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import namespaces
-from atmdepot.node.events import Cells, Drop, Missed
+from atmdepot.net.events import Cells, Drop, Missed
 from atmdepot.trace.capture.packet_filter import INSTRUCTION_SIZE, filter_of, filter_of_nothing
 from atmdepot.trace.capture.sniff import SniffSource
 from atmdepot.trace.sources import Remark

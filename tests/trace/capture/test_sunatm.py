@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.node.events import Cells
+from atmdepot.net.events import Cells
 from atmdepot.trace.capture.sunatm import Rfc1483Decoder, SunAtmDecoder, sunatm_record
 from atmdepot.trace.notes import Notes
 from atmdepot.trace.sources import PduSeen

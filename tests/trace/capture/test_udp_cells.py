@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Cells, Drop
+from atmdepot.net.events import Cells, Drop
 from atmdepot.trace.capture.udp_cells import UdpCells, names_of
 from atmdepot.trace.notes import Notes
 from atmdepot.trace.sources import CapturedCells, HecMark, Remark

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.node.events import Cells, Missed
+from atmdepot.net.events import Cells, Missed
 from atmdepot.trace.capture.erf import MAX_PDU_CELLS
 from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.pcap import TIME_LIMIT

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from atmdepot.config.reading import load
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, Missed, SessionChange
 from atmdepot.trace.filter.filter import FilterError, filter_help, parse_filter
 from atmdepot.trace.filter.operands import NONE
 from atmdepot.trace.filter.parser import MAX_DEPTH

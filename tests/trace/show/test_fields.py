@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.node.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, Missed, SessionChange
 from atmdepot.trace.items import Cell, HecVerdict, Item, Pdu, Session
 from atmdepot.trace.names import VcName
 from atmdepot.trace.show.fields import (

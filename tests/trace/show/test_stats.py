@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.net.events import Cells, Drop, Missed, SessionChange
 from atmdepot.trace import follow
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Item, Pdu

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
 from atmdepot.drops import DropReason
-from atmdepot.node.events import Cells, Drop, Missed, SessionChange
+from atmdepot.net.events import Cells, Drop, Missed, SessionChange
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, HecVerdict, Item, Pdu, Place, Session
 from atmdepot.trace.names import VcName

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
-from atmdepot.node.events import Cells, Missed
+from atmdepot.net.events import Cells, Missed
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu, Place
 from atmdepot.trace.names import VcName

@@ -1,15 +1,16 @@
 """The IP/ATM adaptation block of figure 7 for a link: packets to cells on a VC, and cells back to packets.
 
-Both depot and edge node use it. It touches no socket: cells to be sent gather in `cells_out` until the caller takes
+Both depot and edge node use it. It touches no socket: cells to be sent gather in `cells_out` until the node asks for
 them, once for each burst.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from atmdepot.atm.sar import Reassembler, Sdu, segment
 from atmdepot.atm.vc import Vc, VcTable
+from atmdepot.bearer.base import PathCondition, Port
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, Interface
@@ -26,40 +27,17 @@ _VC_MUX = Encapsulation.VC_MUX
 _DAMAGE = (DropReason.CRC_ERROR, DropReason.LENGTH_ERROR, DropReason.REASSEMBLY_TIMEOUT)
 
 
-class PathCondition(NamedTuple):
-    """Counts of a link: PDUs received whole, damaged, and with congestion experienced (EFCI).
-
-    `fillers_sent` counts the full-length datagrams of idle cells sent, `idle_received` the idle and unassigned cells
-    received.
-    """
-
-    whole: int = 0
-    damaged: int = 0
-    congested: int = 0
-    fillers_sent: int = 0
-    idle_received: int = 0
-
-    def share_since(self, earlier: PathCondition) -> float:
-        """The share of the PDUs since `earlier` that were damaged or met congestion: 0 to 1."""
-        whole, damaged = self.whole - earlier.whole, self.damaged - earlier.damaged
-        bad = damaged + self.congested - earlier.congested
-        return bad / (whole + damaged) if whole + damaged > 0 else 0.0
-
-
-class LinkAdaptation:
+class LinkAdaptation(Port):
     """A link as an ATM end point sees it."""
 
     def __init__(self, name: str, interface: Interface, table: VcTable, *, timeout: int, max_octets: int) -> None:
         """Adapt packets to the VCs of `table`; times in ns."""
-        self.name = name
+        Port.__init__(self, name, Drops())  # not by super(), which the compiled module does not have
         self.interface = interface
         self.table = table
-        self.drops = Drops()
         self.reassembler = Reassembler(
             table, interface=interface, timeout=timeout, max_octets=max_octets, drops=self.drops)
         self.cells_out: list[bytes] = []
-        self.port = 0
-        self.ready: list[int] = []  # the node's: the ports that have cells to send
         self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = self.rx_congested = self.fillers_sent = 0
 
     @classmethod
@@ -74,16 +52,16 @@ class LinkAdaptation:
         self.tx_pdus += 1
         self.tx_cells += len(train) // CELL_SIZE
         if not self.cells_out:
-            self.ready.append(self.port)
+            self.ready.append(self.number)
         self.cells_out.append(train)
 
-    def fill(self, cells: int) -> bytes:
-        """Make a full-length datagram of `cells` idle cells, and count them as sent."""
+    def fill(self, count: int) -> bytes:
+        """Make a full-length datagram of `count` idle cells, and count them as sent."""
         self.fillers_sent += 1
-        self.tx_cells += cells
-        return IDLE_CELL * cells
+        self.tx_cells += count
+        return IDLE_CELL * count
 
-    def take_cells(self) -> bytes:
+    def transmit(self, now: int) -> bytes:
         """Remove and return the cells to send, in order."""
         trains = self.cells_out
         # A burst is often a single train, which needs no join.
@@ -121,16 +99,34 @@ class LinkAdaptation:
         sdu.octets = packet
         return True
 
+    def channels(self) -> int:
+        """The number of its open VCs."""
+        return len(self.table)
+
     def condition(self) -> PathCondition:
         """The condition of the path to this end, in totals; a caller compares two of them."""
         damaged = sum(self.drops[reason] for reason in _DAMAGE)
         return PathCondition(self.rx_pdus, damaged, self.rx_congested, self.fillers_sent,
                              self.reassembler.unassigned_cells)
 
+    def next_timer(self) -> int | None:
+        """The time (ns) at which an unfinished PDU is given up, or None."""
+        return self.reassembler.next_timer()
+
+    def handle_timer(self, now: int) -> None:
+        """Drop unfinished PDUs whose last cell is overdue."""
+        self.reassembler.expire(now)
+
     def close(self, vc: Vc) -> None:
         """Close a VC and drop its unfinished PDU."""
         self.table.remove(vc)
         self.reassembler.forget(vc)
+
+
+def adaptation_of(port: Port) -> LinkAdaptation:
+    """The port of an ATM link as such, for views of cells and VCs."""
+    assert isinstance(port, LinkAdaptation), port.name
+    return port
 
 
 def vc_of(vp: Vp, vci: int, interface: Interface, contract: Contract) -> Vc:

@@ -1,0 +1,31 @@
+cdef class Port:
+    cdef public object name, drops
+    cdef public int number
+    cdef public list ready
+
+    cpdef bytes transmit(self, long long now)
+
+
+cdef class Path:
+    cdef public object node, port
+    cdef public long long mtu
+    cdef public object owner
+    cdef public bint is_management
+
+    cpdef send(self, bytes packet, int clp)
+
+
+cdef class Arrival:
+    cdef public bytes octets
+    cdef public Path path
+
+
+cdef class Bearer:
+    cdef public object links
+    cdef public list straying
+    cdef public object recognise
+
+    cpdef Path open(self, node, category, owner)
+    cpdef Path default(self, node)
+    cpdef close(self, Path path, owner)
+    cpdef list receive(self, port, bytes octets, long long now)

@@ -1,0 +1,181 @@
+"""What a bearer is to a node: it carries packets to a far node on paths, over ports. ATM is the bearer in `atm.py`.
+
+The depot decides which server serves, a bearer how a packet gets there. A bearer opens and closes paths, and turns the
+octets that a port receives into packets, each with its path. Output waits at its port until the node asks for it
+(`Port.transmit`). All times are arguments, in ns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from atmdepot.config.contract import ServiceCategory
+    from atmdepot.drops import Drops
+
+
+class PathCondition(NamedTuple):
+    """Counts of a port: packets received whole, damaged, and with congestion experienced.
+
+    `fillers_sent` counts the datagrams of full length sent, and `idle_received` the units of filling received.
+    """
+
+    whole: int = 0
+    damaged: int = 0
+    congested: int = 0
+    fillers_sent: int = 0
+    idle_received: int = 0
+
+    def share_since(self, earlier: PathCondition) -> float:
+        """The share of the packets since `earlier` that were damaged or met congestion: 0 to 1."""
+        whole, damaged = self.whole - earlier.whole, self.damaged - earlier.damaged
+        bad = damaged + self.congested - earlier.congested
+        return bad / (whole + damaged) if whole + damaged > 0 else 0.0
+
+
+class PathText(Struct, frozen=True):
+    """A path in words, for people, and `fields` for programs, whose keys are the bearer's (`Bearer.no_path`).
+
+    `stage` is the bearer's word for a path (`VC`), `name` the path's own name (`1/64`), `place` its whole description,
+    `category` its service category. `load` and `mark` say what a packet becomes on it, and how it is marked.
+    """
+
+    stage: str
+    name: str
+    place: str
+    category: str
+    load: str
+    mark: str
+    fields: dict[str, Any]
+
+
+class Port:
+    """A port of a node, as its bearer uses it: output waits here, and received octets become packets here."""
+
+    def __init__(self, name: str, drops: Drops) -> None:
+        self.name = name
+        self.drops = drops
+        self.number = 0
+        self.ready: list[int] = []
+        """The numbers of the node's ports that have output; the node's ports share the list."""
+
+    def transmit(self, now: int) -> bytes:
+        """Remove and return the octets to send, in order; empty when no output is due."""
+        raise NotImplementedError
+
+    def fill(self, count: int) -> bytes:
+        """Make a datagram of `count` units of filling, and count it as sent."""
+        raise NotImplementedError
+
+    def channels(self) -> int:
+        """The number of its open channels."""
+        raise NotImplementedError
+
+    def condition(self) -> PathCondition:
+        """The condition of the way to this end, in totals; a caller compares two of them."""
+        raise NotImplementedError
+
+    def next_timer(self) -> int | None:
+        """The time (ns) at which `handle_timer` is next due, or None."""
+        raise NotImplementedError
+
+    def handle_timer(self, now: int) -> None:
+        """Do the work that is due."""
+        raise NotImplementedError
+
+
+class Path:
+    """A channel to a far node.
+
+    `owner` is its only session, None for a path that packets of many sessions share. Packets of `is_management` are for
+    the node itself.
+    """
+
+    __slots__ = ("is_management", "mtu", "node", "owner", "port")
+
+    node: str
+    port: str
+    mtu: int
+    owner: object
+    is_management: bool
+
+    @property
+    def channel(self) -> tuple[int, ...]:
+        """The numbers by which the bearer tells the path from others of its port."""
+        raise NotImplementedError
+
+    def send(self, packet: bytes, clp: int) -> None:
+        """Send a packet of at most `mtu` octets; `clp` is 1 when it may be lost first."""
+        raise NotImplementedError
+
+
+class Arrival:
+    """A packet that a port received, and the path on which it came."""
+
+    __slots__ = ("octets", "path")
+
+    octets: bytes
+    path: Path
+
+
+class Bearer:
+    """The paths of a node to its far nodes, each named by the far node."""
+
+    def __init__(self) -> None:
+        self.links: Mapping[str, Port] = {}
+        self.straying: list[Any] = []
+        """What has opened stray paths: for packets on channels that no session uses. Empty most of the time."""
+        self.recognise: Callable[[str, bytes], bool] | None = None
+        """True when the octets may begin a packet from a node that is worth a stray path."""
+
+    def open(self, node: str, category: ServiceCategory, owner: object) -> Path:
+        """Open a path for a new session: its own, or, where the bearer has no channel free, a shared path."""
+        raise NotImplementedError
+
+    def default(self, node: str) -> Path:
+        """The path for packets that belong to no session."""
+        raise NotImplementedError
+
+    def for_unanswered(self, node: str, category: ServiceCategory) -> Path:
+        """The path of a flow that no server has answered yet: it is shared, so no flood takes all channels."""
+        raise NotImplementedError
+
+    def would_open(self, node: str, category: ServiceCategory, leaving: Iterable[Path]) -> tuple[Path, str]:
+        """The path that `open` would give once the sessions of `leaving` had ended, and why; opens no path."""
+        raise NotImplementedError
+
+    def would_share(self, node: str, category: ServiceCategory) -> tuple[Path, str]:
+        """The path that `for_unanswered` gives, and why."""
+        raise NotImplementedError
+
+    def is_adoptable(self, path: Path) -> bool:
+        """True for a stray path, which a session may adopt."""
+        raise NotImplementedError
+
+    def adopt(self, path: Path, category: ServiceCategory, owner: object) -> Path:
+        """Give a stray path to a session."""
+        raise NotImplementedError
+
+    def close(self, path: Path, owner: object) -> None:
+        """Close the path of a session that has ended, if it was the session's own."""
+        raise NotImplementedError
+
+    def close_strays(self) -> None:
+        """Close the stray paths that no session has adopted, unless part of a packet waits on them."""
+        raise NotImplementedError
+
+    def receive(self, port: str, octets: bytes, now: int) -> list[Arrival]:
+        """Take octets from a port; return the packets that they complete."""
+        raise NotImplementedError
+
+    def no_path(self) -> dict[str, Any]:
+        """The keys of `PathText.fields`, each with its value where no path is known."""
+        raise NotImplementedError
+
+    def describe(self, path: Path, octets: int | None, clp: int) -> PathText:
+        """A path in words, and what a packet of `octets` octets becomes on it; None for no packet."""
+        raise NotImplementedError

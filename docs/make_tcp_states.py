@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atmdepot.depot.tcp_states import OVER, TRANSITIONS, TcpState
+from atmdepot.depot.tcp_tracking import OVER, TRANSITIONS, TcpState
 
 PAGE = Path(__file__).parent / "tcp-states.md"
 
@@ -20,7 +20,7 @@ A SYN+ACK counts when it acknowledges anything from the client's ISN + 1 to the 
 (with and without data, RFC 7413). Whatever SYNs were seen, a client that acknowledges the server's numbers has left the
 handshake; a client's packet that does not acknowledge them moves no state of it.
 
-This page is made from the table in [`depot/tcp_states.py`](../atmdepot/depot/tcp_states.py) by
+This page is made from the table in [`depot/tcp_tracking.py`](../atmdepot/depot/tcp_tracking.py) by
 `docs/make_tcp_states.py`.
 """
 

@@ -28,7 +28,7 @@ from atmdepot.depot.reasons import (
 )
 from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session
-from atmdepot.depot.tcp_states import is_opening
+from atmdepot.depot.tcp_tracking import is_opening
 from atmdepot.drops import DropReason
 from atmdepot.node.node import Node
 from atmdepot.wire.icmp import is_error, quoted_packet

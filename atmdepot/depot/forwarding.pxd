@@ -3,9 +3,9 @@ cimport cython
 from atmdepot.bearer.base cimport Arrival, Path
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.session_management cimport Pool
-from atmdepot.depot.sessions cimport Session, is_half_open, session_of
+from atmdepot.depot.sessions cimport Session, session_of
 from atmdepot.depot.state cimport DepotState
-from atmdepot.depot.tcp_states cimport is_opening
+from atmdepot.depot.tcp_tracking cimport is_half_open, is_opening
 from atmdepot.wire.packet cimport Packet, TcpFields
 
 cdef long long _RST

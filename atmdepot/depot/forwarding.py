@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from atmdepot.depot.orphans import Orphans
 from atmdepot.depot.other_traffic import OtherTraffic
 from atmdepot.depot.session_management import Pool
-from atmdepot.depot.sessions import Session, SessionEvent, is_half_open, session_of
+from atmdepot.depot.sessions import Session, SessionEvent, session_of
 from atmdepot.depot.state import DepotState
-from atmdepot.depot.tcp_states import is_opening
+from atmdepot.depot.tcp_tracking import is_half_open, is_opening
 from atmdepot.drops import DropReason
 from atmdepot.wire.tcp import RST, reset_for
 

@@ -2,28 +2,24 @@ cimport cython
 
 from atmdepot.atm.timers cimport TimerWheel
 from atmdepot.bearer.base cimport Path
-from atmdepot.depot.chain cimport Chain, Chained
+from atmdepot.depot.chain cimport Chain
 from atmdepot.depot.servers cimport Server
-from atmdepot.depot.sides cimport Side, is_after, is_between, side_in
-from atmdepot.depot.tcp_states cimport after, is_answer, is_in_handshake, is_opening, is_over
+from atmdepot.depot.tcp_tracking cimport Tracked, follow, is_half_open, is_opening
 from atmdepot.wire.packet cimport TcpFields
 
-cdef long long _SYN, _FIN, _ACK, _RST, _TCP, _MASK, _UNKNOWN, _PROBE_LINGERS, _NEVER_ESTABLISHED_LINGERS
-cdef int _SYN_SENT, _CLOSED, _LISTEN, _SYN_RECEIVED, _ESTABLISHED
+cdef long long _TCP, _PROBE_LINGERS, _NEVER_ESTABLISHED_LINGERS
+cdef int _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED
 cdef object _PRIMARY, _SECONDARY, _GONE
 cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
-cdef int _SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN, _GETS_FIN
 
 
-cdef class Session(Chained):
+cdef class Session(Tracked):
     cdef public long long number, opened, last_seen
     cdef public long long packets_in, packets_out, octets_in, octets_out
     cdef public Server server
     cdef public Path path
     cdef public object category, table, closed_by
     cdef public bytes key
-    cdef public TcpFields second_syn
-    cdef public Side client, server_side
     cdef public bint probe, opening
 
     cdef _begin(self, bytes key, Server server, category, long long now, bint probe)
@@ -31,9 +27,6 @@ cdef class Session(Chained):
 
 @cython.locals(session=Session)
 cpdef Session session_of(bytes key, Server server, category, long long now)
-
-
-cpdef bint is_half_open(Session session) except -1
 
 
 cdef class SessionTables:
@@ -65,13 +58,13 @@ cdef class SessionTables:
     cpdef Session open_flow(self, Session flow, long long now)
     cpdef flow_answered(self, Session flow)
     cpdef _enter(self, Session session, long long deadline, long long now)
-    @cython.locals(sender=Side, receiver=Side, half_open=bint)
+    @cython.locals(found=int)
     cpdef track(self, Session session, TcpFields tcp, long long now, bint from_client)
     @cython.locals(earlier=bint)
     cpdef _expire_at(self, Session session, long long deadline, long long now)
     cdef _established(self, Session session)
     cdef _leave_opening(self, Session session)
-    cpdef _reset(self, Session session, Side sender, Side receiver, TcpFields tcp, long long now)
+    cdef _reset(self, Session session, bint valid, long long now)
     cpdef bint _revive(self, Session session) except -1
     @cython.locals(lingers="long long")
     cpdef _to_secondary(self, Session session, why, long long now)
@@ -80,13 +73,3 @@ cdef class SessionTables:
     cpdef tell(self, Session session, event, why=*)
     @cython.locals(session=Session)
     cpdef expire(self, long long now)
-
-
-@cython.locals(client=Side, syn=TcpFields, half_open=bint)
-cpdef bint _counts(Session session, TcpFields tcp, bint from_client) except -1
-@cython.locals(client=Side, syn=TcpFields)
-cdef bint _is_another_syn(Session session, TcpFields tcp) except -1
-cdef bint _acknowledges(TcpFields tcp, TcpFields syn) except -1
-cdef bint _follow_handshake(Side sender, Side receiver, TcpFields tcp, bint from_client) except -1
-cpdef _advance(Side sender, Side receiver, TcpFields tcp)
-cdef _apply(Side side, int event)

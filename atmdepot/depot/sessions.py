@@ -2,7 +2,7 @@
 
 The primary table holds live sessions. A session that has closed, or was idle too long, stays in the secondary table for
 2 MSL, so that late packets still find their server. Look-ups try the primary table first. Every packet of a known
-session is forwarded in any state; the states guessed here only decide when an entry moves.
+session is forwarded in any state; the states that TCP state tracking guesses only decide when an entry moves.
 """
 
 from __future__ import annotations
@@ -13,12 +13,19 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import TimerWheel
-from atmdepot.depot.chain import Chain, Chained
-from atmdepot.depot.sides import UNKNOWN, Side, is_after, is_between, side_in
-from atmdepot.depot.tcp_states import EVENTS, NUMBERS, TcpState, after, is_answer, is_in_handshake, is_opening, is_over
+from atmdepot.depot.chain import Chain
+from atmdepot.depot.tcp_tracking import (
+    DOUBTFUL_RST,
+    ENDED,
+    IGNORED,
+    OPEN,
+    RESET,
+    Tracked,
+    follow,
+    is_half_open,
+    is_opening,
+)
 from atmdepot.wire.ip import PROTOCOL_TCP
-from atmdepot.wire.packet import TcpFields
-from atmdepot.wire.tcp import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
     from atmdepot.bearer.base import Path
@@ -26,16 +33,10 @@ if TYPE_CHECKING:
     from atmdepot.config.model import SessionTimers
     from atmdepot.depot.servers import Server
     from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.packet import TcpFields
 
-_SYN, _FIN, _ACK, _RST, _TCP = SYN, FIN, ACK, RST, PROTOCOL_TCP  # C numbers, where this is compiled
-_MASK = 0xFFFFFFFF
-_UNKNOWN = UNKNOWN
-_CLOSED, _LISTEN, _SYN_SENT, _SYN_RECEIVED, _ESTABLISHED = (NUMBERS[state] for state in (
-    TcpState.CLOSED, TcpState.LISTEN, TcpState.SYN_SENT, TcpState.SYN_RECEIVED, TcpState.ESTABLISHED))
-_GREATEST_SCALE = 14
-"""The greatest window scale (RFC 7323 section 2.3)."""
-(_SENDS_SYN, _GETS_SYN, _SENDS_SYN_ACK, _GETS_SYN_ACK, _GETS_ACK, _GETS_ACK_OF_FIN, _SENDS_FIN,
- _GETS_FIN) = EVENTS.values()
+_TCP = PROTOCOL_TCP  # C numbers, where this is compiled
+_IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED = IGNORED, DOUBTFUL_RST, RESET, OPEN, ENDED
 _LOOKED_AT = 8
 """Oldest entries searched for an entry to evict on a server at its bound."""
 _PROBE_LINGERS = 2_000_000_000  # ns: the depot's own probes need no 2 MSL
@@ -75,12 +76,12 @@ class SessionEvent(StrEnum):
     GONE = "gone"
 
 
-class Session(Chained):
+class Session(Tracked):
     """An entry: the flow, its server and path, the guessed states of both ends, counts and times (ns)."""
 
     __slots__ = (
-        "category", "client", "closed_by", "key", "last_seen", "number", "octets_in", "octets_out", "opened", "opening",
-        "packets_in", "packets_out", "path", "probe", "second_syn", "server", "server_side", "table",
+        "category", "closed_by", "key", "last_seen", "number", "octets_in", "octets_out", "opened", "opening",
+        "packets_in", "packets_out", "path", "probe", "server", "table",
     )
 
     def __init__(
@@ -91,6 +92,7 @@ class Session(Chained):
     def _begin(self, key: FlowKey, server: Server, category: ServiceCategory, now: int, probe: bool) -> None:
         self.stand_nowhere(0)
         self.stand_alone()
+        self.begin()
         self.number = 0  # 1, 2, 3..., given when it is entered
         self.key = key
         self.server = server
@@ -98,9 +100,6 @@ class Session(Chained):
         self.probe = probe
         self.opening = False  # a session never established, or a flow not answered yet
         self.path: Path
-        self.client = side_in(_CLOSED)
-        self.server_side = side_in(_LISTEN)
-        self.second_syn: TcpFields | None = None
         self.opened = self.last_seen = now
         self.table = _PRIMARY
         self.closed_by = ""
@@ -121,11 +120,6 @@ def session_of(key: FlowKey, server: Server, category: ServiceCategory, now: int
 
 _PRIMARY, _SECONDARY, _GONE = Table
 _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE = SessionEvent.ESTABLISHED, SessionEvent.CLOSED, SessionEvent.GONE
-
-
-def is_half_open(session: Session) -> bool:
-    """True until the handshake is over. A function: a property is slower when compiled."""
-    return is_in_handshake(session.client.state_number) or is_in_handshake(session.server_side.state_number)
 
 
 SessionObserver = Callable[[Session, SessionEvent, str], None]
@@ -181,13 +175,11 @@ class SessionTables:
         """
         if not is_opening(tcp.flags):
             return False
-        if (self.timers.reselect and session is not None and session.client.state_number == _SYN_SENT
-                and self._is_lost(session)):
-            return True  # the server died before its SYN+ACK, so this SYN, sent again, may have another server
         if session is None:
             return True
         if tcp.sequence == session.client.isn:
-            return False
+            # A server that died before its SYN+ACK leaves the SYN, sent again, to another server.
+            return bool(self.timers.reselect) and session.client.waits_for_an_answer() and self._is_lost(session)
         # The sessions of a dead server are lost (patent, page 16); a new session on the same port must not be.
         return session.table is _SECONDARY or self._is_lost(session)
 
@@ -302,15 +294,11 @@ class SessionTables:
     def adopt(self, session: Session, now: int) -> None:
         """Enter a session or flow that was open before the depot knew of it, and report it to the observers.
 
-        In a full table it evicts what is needed least, as a new one does.
-
-        The window scales of a session first seen in its middle are unknown. The greatest are assumed, so that no valid
-        segment seems to lie beyond the window.
+        In a full table it evicts the least needed entry, as a new entry does.
         """
         if self._is_full() and (least := self._least_needed(session.is_tcp)) is not None:
             self.evict(least)
-        for side in (session.client, session.server_side):
-            side.state_number, side.scale = _ESTABLISHED, _GREATEST_SCALE
+        session.begin_established()
         self.adopted += 1
         self._enter(session, now + (self._idle if session.is_tcp else self.timers.udp_idle), now)
         session.server.flows += not session.is_tcp
@@ -338,33 +326,19 @@ class SessionTables:
         flow.deadline = now + self.timers.udp_idle
 
     def track(self, session: Session, tcp: TcpFields, now: int, from_client: bool) -> None:
-        """Follow a segment of a session: update both ends' states, and by them the entry's table and deadline."""
+        """Follow a segment of a session, and move the entry and its deadline by the states of both ends."""
         session.last_seen = now
-        if tcp.flags & _SYN and not tcp.flags & _RST and not _counts(session, tcp, from_client):
+        found = follow(session, tcp, from_client)
+        if found == _IGNORED:
             return
-        sender, receiver = session.client, session.server_side
-        if not from_client:
-            sender, receiver = receiver, sender
-        if tcp.flags & _RST:
-            self._reset(session, sender, receiver, tcp, now)
+        if found in (_RESET, _DOUBTFUL_RST):
+            self._reset(session, found == _RESET, now)
             return
-        if tcp.flags & _SYN and tcp.sequence != sender.isn:
-            receiver.acknowledged = receiver.edge = _UNKNOWN  # ACKs to an earlier incarnation do not bound this SYN
-        half_open = is_half_open(session)
-        if tcp.flags & _SYN or (receiver.expects(tcp) and (
-                not half_open or _follow_handshake(sender, receiver, tcp, from_client))):
-            sender.follow(tcp, session.client.scale != _UNKNOWN and session.server_side.scale != _UNKNOWN)
-            _advance(sender, receiver, tcp)
-        elif half_open and not from_client:
-            # Clients cannot forge the server's segments, so its numbers count even if they answer an earlier SYN.
-            if not sender.has_sent(tcp.sequence):
-                sender.begin_at(tcp.sequence)
-            sender.follow(tcp, session.client.scale != _UNKNOWN and session.server_side.scale != _UNKNOWN)
         if session.table is _SECONDARY and not self._revive(session):
             return
-        if is_over(sender.state_number) and is_over(receiver.state_number):
+        if found == _ENDED:
             self._to_secondary(session, "FIN", now)
-        elif not half_open or not is_half_open(session):  # a half-open session keeps its first deadline
+        elif found == _OPEN:  # a half-open session keeps its first deadline
             if session.opening:
                 self._established(session)
             self._expire_at(session, now + self._idle, now)
@@ -387,23 +361,14 @@ class SessionTables:
         if earlier:  # the wheel itself looks for later deadlines
             self._wheel.add(session, now)
 
-    def _reset(self, session: Session, sender: Side, receiver: Side, tcp: TcpFields, now: int) -> None:
-        """Close on an RST at exactly the expected number; on an RST elsewhere in the window shorten the life."""
-        if session.table is not _PRIMARY or sender.state_number == _SYN_SENT:
-            # An end in SYN-SENT refuses an unacceptable answer with an RST, and sends its SYN again.
+    def _reset(self, session: Session, valid: bool, now: int) -> None:
+        """Close a session on a valid RST; on a doubtful RST shorten its life."""
+        if session.table is not _PRIMARY:
             return
-        if receiver.state_number == _SYN_SENT:
-            # RFC 9293 section 3.10.7.3: the RST is valid if it acknowledges the SYN.
-            valid = bool(tcp.flags & _ACK) and is_between(receiver.isn + 1, tcp.acknowledgment, receiver.end)
-            doubtful = False
-        else:
-            expected = sender.last_end if receiver.acknowledged == _UNKNOWN else receiver.acknowledged
-            valid = tcp.sequence in (expected, sender.last_end)
-            doubtful = (tcp.sequence - expected) & _MASK < max(receiver.window, 1)
         if valid:
-            sender.state_number = receiver.state_number = _CLOSED
+            session.end()
             self._to_secondary(session, "RST", now)
-        elif doubtful:
+        else:
             self._expire_at(session, min(session.deadline, now + _AFTER_DOUBTFUL_RST), now)
 
     def _revive(self, session: Session) -> bool:
@@ -485,94 +450,3 @@ class SessionTables:
 
 def _is_on_dead_server(session: Session) -> bool:
     return not session.server.alive
-
-
-def _counts(session: Session, tcp: TcpFields, from_client: bool) -> bool:
-    """True when a segment with SYN counts for the session's states.
-
-    Before a SYN+ACK has come, the client's last SYN counts and the SYN before it is remembered, since an attacker may
-    have sent either. After that a SYN with another number only gets a challenge ACK (RFC 9293 section 3.10.7.4), so it
-    changes no state. When the server answers the remembered SYN with a SYN+ACK, both ends begin again from that SYN.
-    """
-    client, half_open = session.client, is_half_open(session)
-    if half_open and tcp.flags & _FIN:  # SYN and FIN together are part of no handshake
-        return False
-    if from_client:
-        if tcp.sequence == client.isn or not client.spoke:  # the SYN sent again, or the first segment
-            return half_open
-        return is_opening(tcp.flags) and _is_another_syn(session, tcp)
-    if half_open and (not is_answer(tcp.flags) or client.has_sent(tcp.acknowledgment)):
-        return True
-    syn = session.second_syn
-    if syn is not None and is_answer(tcp.flags) and _acknowledges(tcp, syn):
-        session.second_syn = None
-        session.client, session.server_side = side_in(_CLOSED), side_in(_LISTEN)
-        session.client.follow(syn, scaled=False)
-        _advance(session.client, session.server_side, syn)
-        return True
-    return half_open and client.state_number == _SYN_SENT
-
-
-def _is_another_syn(session: Session, tcp: TcpFields) -> bool:
-    """True when a SYN with another number counts, as no SYN+ACK has come; the SYN before it is then remembered.
-
-    Otherwise the new SYN is remembered and does not count.
-    """
-    client, syn = session.client, session.second_syn
-    if client.state_number == _SYN_SENT and is_half_open(session):
-        if syn is None or syn.sequence == tcp.sequence:
-            length = (client.end - client.isn - 1) & _MASK
-            scale = None if client.scale == _UNKNOWN else client.scale
-            session.second_syn = TcpFields(client.isn, 0, _SYN, client.window, length, scale)
-        return True
-    if syn is None or syn.sequence != tcp.sequence or tcp.length > syn.length:
-        session.second_syn = tcp
-    return False
-
-
-def _acknowledges(tcp: TcpFields, syn: TcpFields) -> bool:
-    """True when a segment acknowledges a SYN, alone or with all or part of its data."""
-    return 0 < (tcp.acknowledgment - syn.sequence) & _MASK <= syn.length + 1
-
-
-def _follow_handshake(sender: Side, receiver: Side, tcp: TcpFields, from_client: bool) -> bool:
-    """Follow a segment without SYN and RST in a handshake; True when it is acceptable by the numbers seen so far.
-
-    A server's segment with unknown numbers restarts its side there. A client that acknowledges the server's numbers has
-    heard the server, even if its own SYN was not the last; an attacker that guesses numbers has not.
-    """
-    if not from_client:
-        if not sender.has_sent(tcp.sequence):
-            sender.begin_at(tcp.sequence)
-        return True
-    if not tcp.flags & _ACK or not receiver.spoke or not receiver.has_sent(tcp.acknowledgment):
-        return receiver.state_number != _SYN_RECEIVED
-    if sender.state_number == _SYN_SENT:
-        sender.state_number = _ESTABLISHED
-    if not sender.has_sent(tcp.sequence):
-        sender.begin_at(tcp.sequence)  # the server has answered a SYN other than the last
-    return True
-
-
-def _advance(sender: Side, receiver: Side, tcp: TcpFields) -> None:
-    """Move both ends' states by a segment without RST."""
-    if is_opening(tcp.flags):
-        _apply(sender, _SENDS_SYN)
-        _apply(receiver, _GETS_SYN)
-    elif is_answer(tcp.flags):
-        # A SYN+ACK to a SYN of another incarnation does not end SYN-SENT.
-        if receiver.state_number == _SYN_SENT and not receiver.has_sent(tcp.acknowledgment):
-            return
-        _apply(sender, _SENDS_SYN_ACK)
-        _apply(receiver, _GETS_SYN_ACK)
-    elif tcp.flags & _ACK:
-        _apply(receiver, _GETS_ACK)
-        if receiver.fin_end != _UNKNOWN and not is_after(receiver.fin_end, tcp.acknowledgment):
-            _apply(receiver, _GETS_ACK_OF_FIN)
-    if tcp.flags & _FIN:
-        _apply(sender, _SENDS_FIN)
-        _apply(receiver, _GETS_FIN)
-
-
-def _apply(side: Side, event: int) -> None:
-    side.state_number = after(side.state_number, event)

@@ -5,7 +5,7 @@ from atmdepot.config.qos cimport QosMap
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.session_management cimport Pool, SessionManagement
 from atmdepot.depot.sessions cimport Session, SessionTables
-from atmdepot.depot.tcp_states cimport is_opening
+from atmdepot.depot.tcp_tracking cimport is_opening
 from atmdepot.node.node cimport Node
 from atmdepot.wire.packet cimport Packet
 

@@ -13,7 +13,7 @@ from atmdepot.config.qos import QosMap
 from atmdepot.depot.probing import Probing
 from atmdepot.depot.session_management import Pool, SessionManagement
 from atmdepot.depot.sessions import Session, SessionTables
-from atmdepot.depot.tcp_states import is_opening
+from atmdepot.depot.tcp_tracking import is_opening
 from atmdepot.drops import DropReason
 from atmdepot.node.fragments import FragmentMap
 from atmdepot.node.node import Node

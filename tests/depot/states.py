@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from atmdepot.depot import tcp_states
-from atmdepot.depot.tcp_states import EVENTS, NUMBERS, STATES, Event, TcpState
+from atmdepot.depot import tcp_tracking
+from atmdepot.depot.tcp_tracking import EVENTS, NUMBERS, STATES, Event, TcpState
 
 
 def after(state: TcpState, event: Event) -> TcpState:
     """The state that follows."""
-    return STATES[tcp_states.after(NUMBERS[state], EVENTS[event])]
+    return STATES[tcp_tracking.after(NUMBERS[state], EVENTS[event])]

@@ -12,7 +12,7 @@ from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.qos import QosMap
-from atmdepot.depot.tcp_states import TcpState
+from atmdepot.depot.tcp_tracking import TcpState
 from atmdepot.drops import DropReason
 from tests.effort import examples
 from tests.ip_packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, icmp_error, ip, packed, ping, tcp, udp

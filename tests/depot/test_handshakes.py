@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.depot.sessions import is_half_open
+from atmdepot.depot.tcp_tracking import is_half_open
 from tests.depot.playbook import Playbook
 from tests.effort import examples
 

@@ -12,7 +12,7 @@ from atmdepot.atm.sar import segment
 from atmdepot.bearer.atm import VciPool
 from atmdepot.config.units import VciRange
 from atmdepot.depot.sessions import SessionEvent, Table
-from atmdepot.depot.tcp_states import TcpState
+from atmdepot.depot.tcp_tracking import TcpState
 from atmdepot.drops import DropReason
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.ip import PROTOCOL_TCP, ip_view

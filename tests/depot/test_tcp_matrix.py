@@ -17,8 +17,7 @@ import pytest
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.model import SessionTimers
 from atmdepot.depot.sessions import Session, SessionTables, Table
-from atmdepot.depot.sides import UNKNOWN, Side
-from atmdepot.depot.tcp_states import NUMBERS, OVER, Event, TcpState
+from atmdepot.depot.tcp_tracking import NUMBERS, OVER, UNKNOWN, Event, Side, TcpState
 from atmdepot.wire.flows import flow_key
 from atmdepot.wire.packet import TcpFields
 from tests.depot.servers import make_server

@@ -9,7 +9,7 @@ from runpy import run_path
 
 import pytest
 
-from atmdepot.depot.tcp_states import (
+from atmdepot.depot.tcp_tracking import (
     EVENTS,
     NUMBERS,
     OPENING,

@@ -316,7 +316,8 @@ class AtmBearer(Bearer):
     def receive(self, port: str, octets: bytes, now: int) -> list[Arrival]:
         """Reassemble cells; return the packets that they complete."""
         arrivals = []
-        for sdu in self.links[port].receive(octets, now):
+        link = self.links[port]
+        for sdu in link.receive(octets, now):
             arrival = Arrival.__new__(Arrival)
             # The owner of a depot's VC is its path.
             arrival.octets, arrival.path = sdu.octets, sdu.vc.owner  # type: ignore[assignment]

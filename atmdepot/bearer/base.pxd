@@ -21,7 +21,7 @@ cdef class Arrival:
 
 
 cdef class Bearer:
-    cdef public object links
+    cdef public dict links
     cdef public list straying
     cdef public object recognise
 

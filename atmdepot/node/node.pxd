@@ -15,7 +15,7 @@ cdef class DataPath:
 
 cdef class Node(DataPath):
     cdef public object network, name, drops
-    cdef public object links
+    cdef public dict links
     cdef public dict _addresses, _subscribers
     cdef public list packets_out, ready, _ports_by_number
     cdef public long long rx_packets, tx_packets, rx_octets, tx_octets

@@ -26,6 +26,11 @@ Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 CountOrNone = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 """A count in which 0 means no bound."""
 
+Balancing = Literal[
+    "round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "least-load",
+    "random-of-two", "source-hash", "maglev"]
+"""The balancing criteria; `depot/balancing.py` has a class for each name."""
+
 _MAX_HALF_OPEN = 65_536
 Mtu = Annotated[int, Meta(ge=576, le=65527)]
 """Octets of an IP packet; 65527 and the 8 octets of LLC make the greatest AAL5 SDU."""
@@ -155,9 +160,7 @@ class Service(Struct, forbid_unknown_fields=True, kw_only=True):
     servers: Annotated[list[str], Meta(min_length=1)]
     ports: list[Annotated[int, Meta(ge=1, le=65535)]] = []
     protocols: Annotated[list[Literal["tcp", "udp"]], Meta(min_length=1)] | None = None
-    balancing: Literal[
-        "round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "least-load",
-        "random-of-two", "source-hash", "maglev"] = "round-robin"
+    balancing: Balancing = "round-robin"
 
     @property
     def offered(self) -> tuple[Literal["tcp", "udp"], ...]:

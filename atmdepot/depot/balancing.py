@@ -4,6 +4,10 @@ A balancer chooses among the servers of a pool that may take a session (on the a
 bound). A criterion that reads the client's address is `keyed`: it cannot choose ahead, so its pool has no preloaded
 server.
 
+A new criterion takes a class here, with its row in `BALANCERS`, and its name in `config/model.py`. The first paragraph
+of its docstring goes into the documentation (`docs/make_criteria.py`). A class that the `.pxd` does not have works too,
+only slower.
+
 The data path waits for each choice, so a choice reads each server once at most. Tables are built when the pool changes.
 """
 
@@ -100,7 +104,7 @@ class Balancer:
 
 
 class RoundRobin(Balancer):
-    """Each server in turn, in the order of the VC table."""
+    """Each server in turn, in the order of the VC table, whatever its weight."""
 
     def __init__(self) -> None:
         self._last = -1  # before the first position of the VC table
@@ -176,7 +180,7 @@ class WeightedRoundRobin(Balancer):
 
 
 class LeastConnections(Balancer):
-    """The server with the fewest sessions in the primary table."""
+    """The server with the fewest sessions in the primary table, whatever its weight."""
 
     def __init__(self) -> None:
         self._turns = Turns()
@@ -238,7 +242,7 @@ class ByScore(Balancer):
 
 
 class WeightedLeastConnections(ByScore):
-    """The server with the fewest sessions for its weight."""
+    """A server without sessions, else the server with the least of (sessions + 1) / weight."""
 
     def score(self, server: Server, basis: float, now: int) -> float:
         """(sessions + 1) / weight, but 0 without sessions: idle servers tie, so they share by weight in turns."""
@@ -247,7 +251,7 @@ class WeightedLeastConnections(ByScore):
 
 
 class LeastLoad(ByScore):
-    """The server with the least load by its statistics and its path: load, time to connect, congestion on the path.
+    """The server with the least load: as its edge node reported, plus the sessions given to it since, by weight.
 
     A server that has not reported counts as the mean of the servers that have.
     """
@@ -273,7 +277,7 @@ class LeastLoad(ByScore):
 
 
 class RandomOfTwo(Balancer):
-    """Two servers at random, and of the two the server with fewer sessions for its weight."""
+    """Two servers at random, and of the two the better server by `weighted-least-connections`."""
 
     def __init__(self, seed: int = 0) -> None:
         self._random = Random(seed)  # seeded, so that a run can be repeated
@@ -324,9 +328,9 @@ class Keyed(Balancer):
 
 
 class SourceHash(Keyed):
-    """The same server for all sessions of a client: the highest hash of client and server, by weight.
+    """The same server for all sessions of a client, by weight: when a server goes, only its own clients move.
 
-    When a server leaves, only its own clients move (rendezvous hashing).
+    It is the server with the highest hash of client and server (rendezvous hashing).
     """
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
@@ -335,12 +339,12 @@ class SourceHash(Keyed):
 
 
 class Maglev(Keyed):
-    """Consistent hashing by a table: a single look-up, shares by weight; a server that dies moves only its clients.
+    """As `source-hash`, by a table of 10,007 places shared out by weight: when a server is full, only its clients move.
 
-    Each server walks the table in its own order and takes the next free place in its turn, as often as its weight says,
-    until the table is full. The table has all regular servers of the pool, dead servers too. From the place of a server
-    that may take no session, each client goes on in its own steps. So the table is not rebuilt when a server dies or is
-    full.
+    Consistent hashing: each server walks the table in its own order and takes the next free place in its turn, as often
+    as its weight says, until the table is full. The table has all regular servers of the pool, dead servers too. From
+    the place of a server that may take no session, each client goes on in its own steps. So the table is not rebuilt
+    when a server dies or is full.
     """
 
     def __init__(self) -> None:
@@ -401,9 +405,6 @@ def maglev_table(servers: Sequence[tuple[str, int]], size: int = MAGLEV_SIZE) ->
                 return table
 
 
-
-
-
 BALANCERS: dict[str, Callable[[], Balancer]] = {
     "round-robin": RoundRobin,
     "weighted-round-robin": WeightedRoundRobin,
@@ -414,4 +415,4 @@ BALANCERS: dict[str, Callable[[], Balancer]] = {
     "source-hash": SourceHash,
     "maglev": Maglev,
 }
-"""Every criterion by its name in a VC table."""
+"""The class of each criterion, by its name in a VC table."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from random import Random
+from runpy import run_path
+from typing import get_args
 
 import pytest
 
+from atmdepot.config.model import Balancing
 from atmdepot.config.units import Duration
 from atmdepot.depot.balancing import BALANCERS, MAGLEV_SIZE, RandomOfTwo, maglev_table
 from atmdepot.depot.session_management import Pool
+from tests.checkout import ROOT
 from tests.depot.servers import give, kill, make_server, make_servers, revive
 from tests.network_in_memory import SECOND
 
@@ -24,7 +28,15 @@ def by_client(pool: Pool, now: int = 0) -> dict[bytes, str]:
 
 
 def test_every_criterion_of_a_vc_table_is_there() -> None:
-    assert set(BALANCERS) == {*AHEAD, "random-of-two", "source-hash", "maglev"}
+    assert set(BALANCERS) >= {*AHEAD, "random-of-two", "source-hash", "maglev"}
+    assert list(BALANCERS) == list(get_args(Balancing))
+
+
+def test_page_of_the_criteria_is_up_to_date() -> None:
+    """`python docs/make_criteria.py` writes its table."""
+    made = run_path(str(ROOT / "docs" / "make_criteria.py"))
+    assert made["PAGE"].read_text() == made["page"]()
+    assert all(f"| `{name}` | " in made["page"]() for name in BALANCERS)
 
 
 @pytest.mark.parametrize("balancing", AHEAD)

@@ -34,9 +34,8 @@ _SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefin
              "-DCYTHON_CLINE_IN_TRACEBACK=0"]
 # Modules that a packet seldom meets; -O1 takes the compiler half the time of -O2.
 _SELDOM = {
-    "atmdepot.atm.timers", "atmdepot.depot.balancing", "atmdepot.depot.probing", "atmdepot.config.qos",
-    "atmdepot.depot.session_management", "atmdepot.net.hosting", "atmdepot.net.line_link", "atmdepot.wire.cell",
-    "atmdepot.wire.ip", "atmdepot.wire.llc", "atmdepot.wire.tcp",
+    "atmdepot.atm.timers", "atmdepot.depot.balancing", "atmdepot.config.qos", "atmdepot.depot.session_management",
+    "atmdepot.net.hosting", "atmdepot.net.line_link", "atmdepot.wire.cell", "atmdepot.wire.llc",
 }
 
 

@@ -1,1 +1,0 @@
-# An empty .pxd: the module is compiled unchanged, without C types.

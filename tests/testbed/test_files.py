@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,18 @@ def test_the_health_check_of_the_client_looks_for_the_file_that_it_leaves() -> N
     from atmdepot.commands.container import READY_FILE
 
     assert NODE["client"]["healthcheck"]["test"] == ["CMD-SHELL", f"ls /run/atmdepot/*/{READY_FILE}"]
+
+
+def test_the_image_is_made_from_all_that_the_package_is_made_from() -> None:
+    """Without setup.py the image would be installed, too, but with the data path in plain Python."""
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    data = [pattern for patterns in project["tool"]["setuptools"]["data-files"].values() for pattern in patterns]
+    needed = ["setup.py", "pyproject.toml", project["project"]["readme"], "LICENSE", *data,
+              *project["tool"]["setuptools"]["packages"]["find"]["include"]]
+    assert [path for path in needed if not {path.rstrip("*"), path.partition("/")[0]} & sent] == []
+    assert "**/*.so" in ignored  # a checkout's extensions are for its own Python
 
 
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda path: path.stem)

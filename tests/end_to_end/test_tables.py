@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +42,13 @@ def geo(needs: Callable[[str], None]) -> Iterator[Site]:
 def lossy(needs: Callable[[str], None]) -> Iterator[Site]:
     needs("curl")
     with site("lossy") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pwe3(needs: Callable[[str], None]) -> Iterator[Site]:
+    needs("curl")
+    with site("pwe3") as made:
         yield made
 
 
@@ -219,6 +227,29 @@ def test_geo_serves_from_three_cities_each_at_its_distance(geo: Site) -> None:
     assert geo.drops() == {}
     assert {(row["link"], row["delay"], row["rate"]) for row in geo.rows("links")} == {
         ("to-montreal", "1ms", "1412830cps"), ("to-london", "27ms", "353207cps"), ("to-tokyo", "52ms", "353207cps")}
+
+
+# pwe3: pseudowires of RFC 4717.
+
+
+def test_pwe3_serves_pages_over_pseudowires(pwe3: Site) -> None:
+    got = [pwe3.fetch(vip, "10KB") for vip in (VIP, VIP6) for _ in range(2)]
+    assert {one.server for one in got} == {"web1", "web2"}
+    assert all(one.octets == page("10KB") for one in got)
+    assert pwe3.drops() == {}
+
+
+def test_stock_tshark_reads_the_cells_of_pwe3(pwe3: Site, needs: Callable[[str], None]) -> None:
+    needs("tshark")
+    with pwe3.lab.popen("depot", ["tshark", "-l", "-i", "to-web2", "-f", "udp port 6635", "-d",
+                                  "mpls.label==17,mplspwatmn1cw", "-c", "20"],
+                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tshark:
+        until(lambda: pwe3.fetch(VIP, "100B") and tshark.poll() is not None)
+        assert tshark.stdout is not None
+        told = tshark.stdout.read().splitlines()
+    assert len(told) == 20
+    assert all("MPLS PW ATM N:1 CW" in line for line in told)
+    assert any("ATM cells, VPI:0002, VCI:" in line for line in told)
 
 
 # lossy: nothing wrong gets through.

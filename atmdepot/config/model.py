@@ -32,6 +32,7 @@ Balancing = Literal[
 """The balancing criteria; `depot/balancing.py` has a class for each name."""
 
 _MAX_HALF_OPEN = 65_536
+_FIRST_LABEL = 16  # a label has 20 bits; 0 to 15 are reserved (RFC 3032)
 Mtu = Annotated[int, Meta(ge=576, le=65527)]
 """Octets of an IP packet; 65527 and the 8 octets of LLC make the greatest AAL5 SDU."""
 LEAST_BURST = 64
@@ -43,7 +44,8 @@ class Node(Struct, forbid_unknown_fields=True, kw_only=True):
 
     kind: Literal["depot", "edge", "external"]
     # The kernel's names of devices have 15 characters at most. `$` alone would match before a final newline, too.
-    tun: Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)")] = "atm0"
+    tun: Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)",
+                            description="1 to 15 letters, digits, '_', '.' or '-', in quotes")] = "atm0"
     mtu: Mtu = 9180
     address: list[IpAddress] = []
     configure: bool = True
@@ -85,7 +87,8 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     interface: Literal["uni", "nni"] = "uni"
     source_check: Literal["strict", "loose"] = "strict"
     format: Literal["cells", "pwe3"] = "cells"
-    label: Annotated[int, Meta(ge=16, le=1048575)] = 16  # 20 bits; 0 to 15 are reserved (RFC 3032)
+    # None where the table has no `label`, since the rules refuse it beside `format = "cells"`.
+    own_label: Annotated[int, Meta(ge=_FIRST_LABEL, le=2**20 - 1)] | None = field(name="label", default=None)
     key: LinkKey | None = None
     key_file: str | None = None
     # `from` is a keyword of Python.
@@ -103,6 +106,11 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     def _default_burst(self, rate: CellRate) -> int:
         """Cells that may leave together after a late wake-up: few where each is a datagram, else 2 ms at the rate."""
         return LEAST_BURST if self.cells == 1 else max(LEAST_BURST, int(rate) // 500)
+
+    @property
+    def label(self) -> int:
+        """The pseudowire's MPLS label: that of the table, or 16, the least that is not reserved (RFC 3032)."""
+        return _FIRST_LABEL if self.own_label is None else self.own_label
 
     @property
     def has_key(self) -> bool:
@@ -198,7 +206,8 @@ class Probing(Struct, forbid_unknown_fields=True, kw_only=True):
     timeout: Duration = field(default_factory=lambda: Duration.parse("1s"))
     rise: Count = 2
     fall: Count = 2
-    path: Annotated[str, Meta(max_length=1024, pattern=r"^/[!-~]*$(?!\n)")] = "/"
+    path: Annotated[str, Meta(max_length=1024, pattern=r"^/[!-~]*$(?!\n)",
+                             description="a path from / on, without spaces, of at most 1024 characters")] = "/"
     status: Annotated[int, Meta(ge=100, le=599)] = 200
     statistics: Duration = field(default_factory=lambda: Duration.parse("1s"))
     statistics_timeout: Duration = field(default_factory=lambda: Duration.parse("3s"))
@@ -231,7 +240,8 @@ class Lab(Struct, forbid_unknown_fields=True, kw_only=True):
 class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     """A whole VC table; it is not changed once it is made, so what is often looked up is kept."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$(?!\n)")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$(?!\n)",
+                              description="1 to 32 letters, digits, '_' or '-', in quotes")]
     description: str = ""
     nodes: dict[str, Node]
     links: dict[str, Link]

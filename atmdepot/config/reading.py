@@ -14,10 +14,11 @@ import stat
 import sysconfig
 import tomllib
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 
+from atmdepot.config.forms import misfit
 from atmdepot.config.model import Line, Link, Network, Node, Problem, Server, Service, Vp
 from atmdepot.config.rules import problems_of
 from atmdepot.config.toml_lines import Lines
@@ -125,6 +126,7 @@ _TOO_GREAT = "it is greater than 16 MiB, and no VC table"
 _KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 _MOST_TOLD = 100
 _LONGEST_TOLD = 1000
+_LONGEST_END = 300
 _LONGEST_GUESSED = 64
 _NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "servers": Server, "services": Service}
 _CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, IpNetwork, TcpAddress, UdpAddress, LinkKey)
@@ -174,11 +176,8 @@ def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Proble
             path, message = (*path, unknown[1]), _unknown(unknown[1], _fields_of(kind, inner))
         elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
             message = f"the key \"{missing[1]}\" is missing: add it"
-        elif message.startswith("Invalid enum value"):
-            wrong, choices = message.removeprefix("Invalid enum value "), _choices_of(kind, inner)
-            message = f"{wrong} is none of its values: write {' or '.join(choices)}"
-        elif message == "Number out of range":  # msgspec says so of an integer that no float can hold
-            message = "the number is too great: write a number from 0 to 1"
+        elif error.__cause__ is None:  # not from `_decode`: msgspec's own message names types of Python and JSON
+            message = misfit(value, kind, path, inner)
         problems.append(Problem(path, message))
         return None
 
@@ -200,11 +199,6 @@ def _fields_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
     """The keys of a struct (a path into `from` of a link ends at a Line)."""
     struct = Line if inner and kind is Link else kind
     return list(struct.__struct_encode_fields__)
-
-
-def _choices_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
-    """The values of a key with a fixed choice."""
-    return [f"\"{value}\"" for value in get_args(get_type_hints(kind)[inner[-1]])]
 
 
 def _unknown(key: str, known: list[str]) -> str:
@@ -239,6 +233,8 @@ def _render_all(problems: list[Problem], text: str, file: str) -> list[str]:
 
 def _render(problem: Problem, lines: Lines, file: str) -> str:
     line = lines.of(problem.path)
-    what = "".join(char if char.isprintable() else repr(char)[1:-1]  # one line, whatever the keys are
-                   for char in f"{'.'.join(problem.path)}: {problem.message}"[:_LONGEST_TOLD])
+    told = f"{'.'.join(problem.path)}: {problem.message}"
+    if len(told) > _LONGEST_TOLD:  # what to write stands at the end
+        told = f"{told[:_LONGEST_TOLD - _LONGEST_END]}...{told[-_LONGEST_END:]}"
+    what = "".join(char if char.isprintable() else repr(char)[1:-1] for char in told)  # one line, whatever the keys are
     return f"{file}:{line}: {what}" if line else f"{file}: {what}"

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _IPV6_MIN_MTU = 1280
 _MOST_NAMED = 20
 _SHORTEST = Duration(1_000_000)
-_MPLS_PORT = 6635  # of MPLS-in-UDP (RFC 7510); again in `wire/pseudowire.py`, since neither room imports the other
+# The UDP port of MPLS-in-UDP (RFC 7510). It stands in `wire/pseudowire.py` as well, since `wire` and `config` do not
+# import each other: tables are checked without the data path. `tests/config/test_reading.py` compares the two.
+_MPLS_PORT = 6635
 
 
 def problems_of(network: Network) -> list[Problem]:
@@ -157,9 +159,12 @@ def _vpis(network: Network) -> Iterator[Problem]:
 
 
 def _pseudowires(network: Network) -> Iterator[Problem]:
-    """Check that the links of RFC 4717 have MPLS-in-UDP's port, and no key."""
+    """Check that the links of RFC 4717 have MPLS-in-UDP's port and no key, and that no other link has a label."""
     for name, link in network.links.items():
         if link.format != "pwe3":
+            if link.own_label is not None:
+                yield Problem(("links", name, "label"), "a link of cells has no label: leave it out, or write "
+                                                        "format = \"pwe3\"")
             continue
         for node, address in link.ends.items():
             if address.port != _MPLS_PORT:

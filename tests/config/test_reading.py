@@ -17,10 +17,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from atmdepot.commands.check import _plain as plain
-from atmdepot.config import model
+from atmdepot.config import model, rules
 from atmdepot.config import reading as network
 from atmdepot.config.reading import NetworkError, parse
 from atmdepot.config.toml_lines import line_of
+from atmdepot.wire.pseudowire import MPLS_PORT
 from tests.checkout import ROOT
 from tests.effort import examples
 from tests.ip_packets import SYN, tcp
@@ -107,7 +108,12 @@ MISTAKES = {
     'rate = "oc3"->format = "pwe3"':
         [f"t:10: links.one.ends.{node}: port 5501 is not that of MPLS-in-UDP, by which receivers know a pseudowire "
          "(RFC 7510): write port 6635" for node in ("depot", "web1")],
-    'rate = "oc3"->format = "pwe3"\nlabel = 15': ["t:12: links.one.label: Expected `int` >= 16"],
+    'rate = "oc3"->format = "pwe3"\nlabel = 15':
+        ["t:12: links.one.label: 15 does not fit label: write a whole number from 16 to 1048575"],
+    'rate = "oc3"->label = 16':
+        ['t:11: links.one.label: a link of cells has no label: leave it out, or write format = "pwe3"'],
+    'rate = "oc3"->format = "cells"\nlabel = 17':
+        ['t:12: links.one.label: a link of cells has no label: leave it out, or write format = "pwe3"'],
     'rate = "oc3"->key_file = "one.key"':
         ["t:11: links.one.key_file: 'one.key' depends on where a daemon is started: write its path from / on"],
     f'rate = "oc3"\n[links.two]->key = "{16 * "ab"}"\n[links.two]\nkey = "{16 * "AB"}"':
@@ -159,7 +165,7 @@ MISTAKES = {
         't:28: servers.two.node: no VP leads to "web2": add one to [vps]'],
     "vpi = 1->vpi = 256":
         ['t:18: vps.one.vpi: VPI 256 does not fit a UNI\'s 8 bits: write 0 to 255, or interface = "nni" on links.one'],
-    "vpi = 1->vpi = 4096": ["t:18: vps.one.vpi: Expected `int` <= 4095"],
+    "vpi = 1->vpi = 4096": ["t:18: vps.one.vpi: 4096 does not fit vpi: write a whole number from 0 to 4095"],
     "vpi = 1->": ['t:16: vps.one: the key "vpi" is missing: add it'],
     # Addresses.
     "10.0.2.1:5502->10.0.1.1:5501":
@@ -195,11 +201,13 @@ MISTAKES = {
         ["t:11: links.one.delay: 5 is no duration: write a number and ns, us, ms, s, min or h, as in \"5ms\""],
     'idle = "5min"->idle = "5 minutes"':
         ["t:42: sessions.idle: '5 minutes' is no duration: write a number and ns, us, ms, s, min or h, as in \"5ms\""],
-    'rate = "oc3"->cell_loss = 1.5': ["t:11: links.one.cell_loss: Expected `float` <= 1.0"],
-    'rate = "oc3"->cell_loss = nan': ["t:11: links.one.cell_loss: Expected `float` >= 0.0"],
+    'rate = "oc3"->cell_loss = 1.5':
+        ["t:11: links.one.cell_loss: 1.5 does not fit cell_loss: write a number from 0 to 1"],
+    'rate = "oc3"->cell_loss = nan':
+        ["t:11: links.one.cell_loss: nan does not fit cell_loss: write a number from 0 to 1"],
     # Nodes, links, servers, services.
     'kind = "depot"->kind = "depo"':
-        ['t:3: nodes.depot.kind: \'depo\' is none of its values: write "depot" or "edge" or "external"'],
+        ['t:3: nodes.depot.kind: "depo" does not fit kind: write "depot" or "edge" or "external"'],
     'kind = "depot"->kind = "edge"': [
         't: nodes: a network has one depot, this one has none: set kind = "depot" on one node',
         "t:17: vps.one.ends: neither depot nor web1 is the depot: a VP leads from the depot to an edge node",
@@ -226,7 +234,31 @@ MISTAKES = {
         ['t:28: servers.two.node: there is no node "web7": the nodes are depot, web1, web2'],
     'servers = ["one", "two"]->servers = ["one", "three"]':
         ['t:32: services.web.servers: there is no server "three": the servers are one, two'],
-    'servers = ["one", "two"]->servers = []': ["t:32: services.web.servers: Expected `array` of length >= 1"],
+    'servers = ["one", "two"]->servers = []':
+        ["t:32: services.web.servers: an empty array does not fit servers: write an array of at least 1 value, in [ ]"],
+    # Values of the wrong kind.
+    'servers = ["one", "two"]->servers = "one"':
+        ['t:32: services.web.servers: "one" does not fit servers: write an array of at least 1 value, in [ ]'],
+    'servers = ["one", "two"]->servers = ["one", 2]':
+        ["t:32: services.web.servers.1: 2 does not fit servers: write a text, in quotes"],
+    "ports = [25]->ports = [25, 0]":
+        ["t:35: services.mail.ports.1: 0 does not fit ports: write a whole number from 1 to 65535"],
+    'ports = [25]->ports = [25]\nprotocols = ["sctp"]':
+        ['t:36: services.mail.protocols.0: "sctp" does not fit protocols: write "tcp" or "udp"'],
+    'rate = "10kcps"->seed = 1.5':
+        [("t:15: links.two.from.web2.seed: 1.5 does not fit seed: write a whole number from -9223372036854775808 to "
+          "9223372036854775807")],
+    'networks = ["10.9.0.0/24"]->networks = {}':
+        ["t:44: lab.networks: a table does not fit networks: write an array of at most 16 values, in [ ]"],
+    'kind = "depot"->kind = "depot"\nconfigure = "yes"':
+        ['t:4: nodes.depot.configure: "yes" does not fit configure: write true or false'],
+    'kind = "depot"->kind = "depot"\ntun = "atm 0"':
+        ["t:4: nodes.depot.tun: \"atm 0\" does not fit tun: write 1 to 15 letters, digits, '_', '.' or '-', in quotes"],
+    f'kind = "depot"->kind = "depot"\ntun = "{"x" * 100}"':
+        [("t:4: nodes.depot.tun: a text of 100 characters does not fit tun: write 1 to 15 letters, digits, '_', '.' or "
+          "'-', in quotes")],
+    '[sessions]\nidle = "5min"->sessions = 5':
+        ["t:41: qos.contracts.sessions: 5 does not fit sessions: write a text, in quotes"],
     # Quality of service, lab, sizes.
     'EF = "CBR"->EX = "CBR"': [
         ("t:38: qos.dscp.EX: 'EX' is no DSCP: write 0 to 63 or one of CS0, CS1, CS2, CS3, CS4, CS5, CS6, CS7, AF11, "
@@ -244,7 +276,7 @@ MISTAKES = {
     "10.9.0.0/24->fd00:9::/64": ["t:44: lab.networks: no network of IPv4 leads to the VIP 10.80.0.1: add one"],
     'vip = ["10.80.0.1"]->vip = ["10.80.0.1", "fd00:80::1"]':
         ["t:44: lab.networks: no network of IPv6 leads to the VIP fd00:80::1: add one"],
-    "vpi = 1->vpi = 1\nmtu = 500": ["t:19: vps.one.mtu: Expected `int` >= 576"],
+    "vpi = 1->vpi = 1\nmtu = 500": ["t:19: vps.one.mtu: 500 does not fit mtu: write a whole number from 576 to 65527"],
     # The file as a whole.
     'name = "small"\n->': ['t: name: the network has no name: add name = "my-network" at the top'],
     'name = "small"->name = small': ["t: is not TOML: Invalid value (at line 1, column 8)"],
@@ -385,7 +417,19 @@ def test_a_number_of_many_digits() -> None:
     """Python's own limit on digits is no TOMLDecodeError."""
     [problem] = problems_of(TABLE.replace("vpi = 1", f"vpi = {'1' * 5000}"))
     assert problem.startswith("t: is not TOML: Exceeds the limit")
-    assert problems_of(TABLE.replace("vpi = 1", f"vpi = {'1' * 4000}")) == ["t:18: vps.one.vpi: Expected `int` <= 4095"]
+    for text in (f"vpi = {'1' * 4000}", f"vpi = 0x{'1' * 5000}"):  # no limit on hexadecimal digits
+        assert problems_of(TABLE.replace("vpi = 1", text)) == [
+            "t:18: vps.one.vpi: a number of so many digits does not fit vpi: write a whole number from 0 to 4095"]
+
+
+def test_a_label_is_16_unless_the_table_has_another() -> None:
+    text = TABLE.replace('rate = "oc3"', 'format = "pwe3"').replace(":5501", ":6635")
+    assert parse(text).links["one"].label == 16
+    assert parse(text.replace('format = "pwe3"', 'format = "pwe3"\nlabel = 1048575')).links["one"].label == 1048575
+
+
+def test_the_port_of_pseudowires_is_the_one_that_receivers_know() -> None:
+    assert rules._MPLS_PORT == MPLS_PORT
 
 
 def test_nesting_without_end() -> None:

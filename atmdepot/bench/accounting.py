@@ -17,9 +17,9 @@ class NotRead(AtmdepotError):
 
 
 class Hierarchies(Struct, frozen=True):
-    """The mounted cgroup hierarchies: `time` accounts for processor time, by `time_file`; `events` is for perf events.
+    """The mounted cgroup hierarchies: `time` accounts for processor time, by `time_file`.
 
-    They are the same directory where cgroup2 serves both; `events` is None where perf events have no hierarchy.
+    They are the same directory where cgroup2 serves both; `events` is for perf events if they have a hierarchy.
     """
 
     time: Path
@@ -33,7 +33,7 @@ class Hierarchies(Struct, frozen=True):
 
 
 def hierarchies(mounts: str) -> Hierarchies | None:
-    """The hierarchies in the text of /proc/mounts: cgroup2 wherever it is mounted, else cpuacct; None without both.
+    """The hierarchies in the text of /proc/mounts: cgroup2 if it is mounted, else cpuacct if that is.
 
     perf_event belongs to cgroup2 unless a hierarchy of cgroup v1 has taken it (cgroups(7)).
     """

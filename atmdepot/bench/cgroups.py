@@ -116,7 +116,7 @@ class Group:
             raise NoGroup(f"{self._time}: {error}") from None
 
     def refuses(self, name: str, event: tuple[int, int]) -> str | None:
-        """The reason why the kernel does not count an event for the group; None where it does."""
+        """The reason why the kernel does not count an event for the group, if it refuses to."""
         if self._found.events is None:
             return "no cgroup hierarchy has perf events"
         try:
@@ -126,12 +126,12 @@ class Group:
             return str(error)
 
     def counters(self) -> perf.Counters | None:
-        """Counters of the wanted events that the system grants; None when it grants no event."""
+        """Counters of the wanted events, if the system grants at least a single event."""
         return perf.Counters(self._directories[-1], dict(self._events)) if self._events else None
 
 
 def remove_stale(root: Path) -> None:
-    """Remove the groups of benchmarks that were killed, but for those that still have processes."""
+    """Remove the groups of killed benchmarks that have no process left."""
     for directory in root.glob(f"{PREFIX}*"):
         number = directory.name.removeprefix(PREFIX).partition("-")[0]
         if number.isdecimal() and not Path(f"/proc/{number}").exists():

@@ -10,8 +10,8 @@ from msgspec import Struct
 class Contender(Struct, frozen=True):
     """A way from the client to the servers.
 
-    `daemons` is the data path of the lab's depot and edge nodes, None where they do not run. `cells` is the number of
-    cells in a datagram, None for the number in the table. `programs` are the programs it needs besides the lab's.
+    `daemons` is the data path of the lab's depot and edge nodes, where they run. `cells` is the number of cells in a
+    datagram, if it is not that of the table. `programs` are the programs it needs besides the lab's.
     """
 
     name: str

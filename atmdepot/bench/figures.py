@@ -1,4 +1,4 @@
-"""What `bench peers` measures: each figure with its unit, and the targets that some of them have."""
+"""Figures of `bench peers`: the unit of each, and the project's targets for some of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Figure(Struct, frozen=True):
 class Target(Struct, frozen=True):
     """A target of the project: a ratio, or a figure as it is, that has to reach `at_least` and aims at `aim`.
 
-    `key` names it in the JSON; `over` and `under` are (figure, contender), `under` None where there is no ratio. Where
+    `key` names it in the JSON; `over` and, for a ratio, `under` are (figure, contender). Where
     `higher_is_better` is False, both bounds are upper bounds.
     """
 
@@ -150,9 +150,9 @@ def targets(idle_sessions: int) -> list[Target]:
 
 
 def chosen(wanted: Sequence[str], known: Iterable[str]) -> list[str]:
-    """The names that are wanted: a whole name, or what comes before a hyphen (`bulk`, `connections-1kb`); none: all.
+    """The names that are wanted: a whole name, or its part before a hyphen (`bulk`, `connections-1kb`); by default all.
 
-    Raises AtmdepotError for a word that chooses nothing.
+    Raises AtmdepotError for a word that no name begins with.
     """
     names = list(known)
     for word in wanted:

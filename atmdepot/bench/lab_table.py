@@ -86,7 +86,7 @@ def table_for(text: str, name: str, cells: int | None = None, idle_sessions: int
     Args:
         text: a VC table.
         name: the lab's name, which becomes the network's.
-        cells: cells in a datagram, on all links; None leaves the table's numbers.
+        cells: cells in a datagram, on all links; without it, the table's numbers stay.
         idle_sessions: with a number, adds a service and a server for this many idle sessions.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The loads: each runs a program at the client once and gives one or more figures."""
+"""The loads: each runs a program at the client once and gives a figure or several."""
 
 from __future__ import annotations
 

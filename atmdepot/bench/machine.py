@@ -27,14 +27,14 @@ _STREAM_MODULE = "ngx_stream_module.so"
 
 
 def find(program: str) -> str | None:
-    """The path of a program, or None. Searches sbin too, which ordinary users often lack in their PATH."""
+    """The path of a program, if it is installed. Searches sbin too, which ordinary users often lack in their PATH."""
     if program == "nginx-stream":
         return find("nginx") if stream_module() is not None else None
     return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
 
 
 def stream_module() -> str | None:
-    """The file with nginx's stream module; empty when it is built in, None without it."""
+    """The file with nginx's stream module, if nginx has it; empty when it is built in."""
     nginx = find("nginx")
     built = _told_by(nginx, "-V") if nginx else ""
     if re.search(r"--with-stream(?!\S)", built):  # `--with-stream=dynamic` is a module in a file

@@ -9,7 +9,7 @@ from atmdepot.bench.accounting import NotRead, waited
 
 _PRESSURE = Path("/proc/pressure/cpu")
 _LOOK = 0.2
-"""Seconds of a look. The labs are quiet then, so that only tasks of others can wait."""
+"""Seconds of a look. The labs are quiet then, so that only tasks of other processes can wait."""
 
 _US = 1_000_000
 ALLOWED = 0.02
@@ -23,7 +23,7 @@ class Others:
         self._waited: dict[int, list[float]] = {}
 
     def look(self, round_number: int) -> None:
-        """Do nothing for a moment, and see how long a task waits for a processor; without PSI keep no look."""
+        """Rest for a moment, and keep the share of it in which a task waited for a processor, if the kernel has PSI."""
         before, began = _read(), time.monotonic()
         if before is None:
             return
@@ -43,7 +43,7 @@ class Others:
 
     @property
     def rounds(self) -> list[int]:
-        """The rounds that others had a part in."""
+        """The rounds in which other processes took more than the allowed share."""
         return [number for number, share in self.shares.items() if share > ALLOWED]
 
 

@@ -1,4 +1,4 @@
-"""How each way but the depot's leads from the service address to the servers: routes, rules and configuration files.
+"""Ways from the service address to the servers without a depot: routes, rules and configuration files.
 
 All run in the depot's node, in a lab in which the daemons do not: the client's packets come to the same node from the
 same wire, and the servers stand at the far ends of the same links.
@@ -34,7 +34,7 @@ class Step(Struct, frozen=True):
 
 
 def steps(contender: str, ours: Addresses, depot: str) -> list[Step]:
-    """What makes a contender's way, but for its process; nothing for the depot, whose daemons make theirs."""
+    """The commands that make a contender's way, but for its process. The depot needs no commands."""
     if contender == KERNEL.name:
         return [*_way_there(ours, depot), *_way_back(ours)]
     if contender == DNAT.name:
@@ -123,7 +123,7 @@ stream {{
 
 
 def process(contender: str, ours: Addresses, home: Path) -> tuple[str, ...] | None:
-    """Write a proxy's configuration into its home; return the command that runs it; None for who has no process."""
+    """Write a proxy's configuration into its home; return the command that runs it, if there is a process."""
     if contender not in _PROXIES:
         return None
     configuration = home / "proxy.conf"

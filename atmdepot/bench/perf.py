@@ -58,7 +58,7 @@ def _event(kind: str) -> tuple[int, int] | str:
 
 
 def _tracepoint() -> int | None:
-    """The number of raw_syscalls:sys_enter; None where tracefs cannot be read."""
+    """The number of raw_syscalls:sys_enter, if tracefs can be read."""
     for root in _TRACEFS:
         try:
             return int((root / _EVENT).read_text())

@@ -1,4 +1,4 @@
-"""What ab, wrk and iperf3 print, as figures; whatever is not a good measurement raises NoFigure."""
+"""Figures from the output of ab, wrk and iperf3; NoFigure without a good measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from atmdepot.errors import AtmdepotError
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 _LEAST_OF_A_PAGE = 0.98
-"""wrk counts a request when its last octet comes, and cuts off the rest of the last ones."""
+"""wrk counts a request when its last octet comes, and cuts off the rest of the last requests."""
 
 
 class NoFigure(AtmdepotError):
@@ -43,7 +43,7 @@ class IperfReading(Struct, frozen=True):
 
 
 def read_ab(told: str, octets: int) -> AbReading:
-    """The figures of `ab -e /dev/stdout` for a page of `octets`; NoFigure when one request was not answered right."""
+    """The figures of `ab -e /dev/stdout` for a page of `octets`; NoFigure when a request was not answered right."""
     failed = int(_find(r"^Failed requests:\s+(\d+)", told, "ab"))
     if failed:
         raise NoFigure(f"ab: {failed} requests failed")

@@ -1,4 +1,4 @@
-"""What `bench peers` found, for people, as JSON, and as Markdown for a page."""
+"""Results of `bench peers`: for people, as JSON, and as Markdown for a page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Report(Struct, frozen=True):
 
     @property
     def about_rounds(self) -> str:
-        """The number of rounds, in how many of them others were at work, and a warning of too few."""
+        """The number of rounds, in how many of them other processes were at work, and a warning of too few."""
         rounds = self.samples.rounds
         told = f"{rounds} round{'s' * (rounds > 1)}"
         if rounds < FEWEST:
@@ -131,7 +131,7 @@ def tables(report: Report) -> list[Table]:
 
 
 def number(value: float) -> str:
-    """A figure with as many digits as tell something."""
+    """A figure as a whole number from 100 on, else with two or three decimals."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"

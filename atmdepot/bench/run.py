@@ -34,7 +34,7 @@ _FILLED = 10_000
 
 
 class Plan(Struct, frozen=True):
-    """The plan of a run: `figures` are the names of the wanted figures; `idle_sessions` None skips idle sessions.
+    """The plan of a run: `figures` are the names of the wanted figures; without `idle_sessions`, these are skipped.
 
     Counts of whole labs, which take runs of their own, are taken in the first `counted_rounds`.
     """
@@ -57,7 +57,7 @@ class Plan(Struct, frozen=True):
         return found
 
     def expected_of(self, idle_sessions: int = 0) -> float:
-        """The same for one contender, or for a depot with idle sessions."""
+        """The same for a single contender, or for a depot with idle sessions."""
         samples = self.rounds if idle_sessions else sum(
             self.runs_of(load, number) for load in self.loads for number in range(1, self.rounds + 1))
         return _START + idle_sessions / _FILLED + samples * (self.seconds + OVERHEAD)
@@ -126,7 +126,7 @@ class _Runner:
                                round_number)
 
     def _cgroups(self) -> Cgroups | None:
-        """The cgroups for the figures of whole labs; None, and told, where they cannot be had or are not wanted."""
+        """The cgroups for the figures of whole labs, if they are wanted; a refusal of the kernel is told."""
         if not any(self._plan.figures.intersection(figures.labs(load.name)) for load in self._plan.loads):
             return None
         try:
@@ -158,7 +158,7 @@ class _Runner:
                     self._turn([site], load, round_number)
 
     def _up(self, stack: ExitStack, site: Site, name: str, idle_sessions: int = 0) -> Site | None:
-        """Bring a site up, fill it and warm it up; on failure report it and return None."""
+        """Bring a site up, fill it and warm it up; return it, or report the failure."""
         began = time.monotonic()
         try:
             stack.enter_context(site)
@@ -187,7 +187,7 @@ class _Runner:
         self._teller.end_of(f"round {round_number} of {self._plan.rounds}: {load.name}", ", ".join(told))
 
     def _take(self, site: Site, load: Load, round_number: int) -> float | None:
-        """Take a sample; return the figure with the load's name, None when it fails."""
+        """Take a sample; return the figure with the load's name, or report the failure."""
         name = site.contender.name
         try:
             site.counting = round_number <= self._plan.counted_rounds

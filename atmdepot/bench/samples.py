@@ -31,7 +31,7 @@ class Failure(Struct, frozen=True):
 
 
 class Samples:
-    """The samples by figure and contender, one for each round; None where there is none."""
+    """The samples by figure and contender: for each round a sample, or None after a failure."""
 
     def __init__(self, rounds: int) -> None:
         self.rounds = rounds
@@ -44,15 +44,15 @@ class Samples:
         taken[round_number - 1] = value
 
     def of(self, figure: str, contender: str) -> list[float | None]:
-        """The samples, round by round; empty when none was taken."""
+        """The samples, round by round; empty before the first."""
         return self.by_figure.get(figure, {}).get(contender, [])
 
     def spread(self, figure: str, contender: str) -> Spread | None:
-        """Median and spread; None when there is no sample."""
+        """Median and spread, if there is a sample."""
         return spread_of(self.of(figure, contender))
 
     def ratio(self, over: tuple[str, str], under: tuple[str, str]) -> Spread | None:
-        """Median and spread of the ratios within a round of two (figure, contender); None when no round has both."""
+        """Median and spread of the ratios within a round of two (figure, contender), if a round has both."""
         return spread_of(self.ratios(over, under))
 
     def ratios(self, over: tuple[str, str], under: tuple[str, str]) -> list[float]:
@@ -61,17 +61,17 @@ class Samples:
                 if above is not None and below]
 
     def value(self, target: Target) -> float | None:
-        """What a target is held against: the median of its ratio, or of its figure; None when it was not measured."""
+        """The value to compare with a target: the median of its ratio, or of its figure, if that was measured."""
         found = self.spread(*target.over) if target.under is None else self.ratio(target.over, target.under)
         return None if found is None else found.median
 
     def contenders(self, order: Iterable[str]) -> list[str]:
-        """Those of the contenders that have a sample."""
+        """The contenders that have a sample."""
         return [name for name in order if any(name in taken for taken in self.by_figure.values())]
 
 
 def quartiles_of(samples: Sequence[float | None]) -> tuple[float, float] | None:
-    """The lower and the upper quartile (25 %, 75 %) of the samples that there are; None without samples."""
+    """The lower and the upper quartile (25 %, 75 %) of the samples, if there are samples."""
     taken = [sample for sample in samples if sample is not None]
     if len(taken) < 2:
         return (taken[0], taken[0]) if taken else None

@@ -1,4 +1,4 @@
-"""A contender in a lab of its own: everything that is measured is asked of a `Site`."""
+"""A contender in a lab of its own: all measurements are asked of a `Site`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ sys.exit(wait_for(sys.argv[1], int(sys.argv[2]), time.monotonic() + float(sys.ar
 
 
 class Site:
-    """A contender that is up, from `with` on; nothing of it is left after."""
+    """A contender that is up within `with`, and gone after it."""
 
     def __init__(self, contender: Contender, table: str, home: Path, idle_sessions: int | None = None,
                  cgroups: Cgroups | None = None) -> None:
@@ -102,11 +102,11 @@ class Site:
         return self._group.enter if self._group is not None else ()
 
     def lab_time(self) -> int | None:
-        """The processor time (ns) of the whole lab and the client's programs until now; None without a group."""
+        """The processor time (ns) of the whole lab and the client's programs until now, if they are in a group."""
         return self._group.used() if self._group is not None else None
 
     def counters(self) -> Counters | None:
-        """Counters of the whole lab, for `with`; None where no count is wanted (see `counting`) or possible."""
+        """Counters of the whole lab, for `with`, where counts are wanted (see `counting`) and possible."""
         return self._group.counters() if self._group is not None and self.counting else None
 
     def _set_up(self) -> None:
@@ -147,17 +147,17 @@ class Site:
         return done
 
     def processes(self) -> list[int]:
-        """The processes that forward, as this machine numbers them; none where the kernel does."""
+        """The processes that forward, as this machine numbers them; an empty list where the kernel forwards."""
         if self.contender.daemons:
             return [each.pid for each in self.lab.state.processes.values() if each.role in ("depot", "edge")]
         return _descendants([self._proxy.pid] if self._proxy else [])
 
     def cpu_seconds(self) -> float:
-        """What they have used of the processors until now, user and system."""
+        """Processor time of these processes until now, user and system."""
         return sum(_cpu_seconds(pid) for pid in self.processes())
 
     def page_faults(self) -> int:
-        """Their page faults until now, of those that took no disk."""
+        """Page faults of these processes until now, without faults that read a disk."""
         return sum(_page_faults(pid) for pid in self.processes())
 
     def cells(self) -> int:

@@ -13,7 +13,7 @@ import click
                                                   "not given, 0s at once.")
 @click.option("--network", "network_name", help="Which running network, where there are several.")
 def drain_command(server: str, after: str | None, network_name: str | None) -> None:
-    """Give SERVER no new sessions; those that it has go on. Its UDP flows leave with their next packet after a time."""
+    """Give SERVER no new sessions; its open sessions go on. Its UDP flows leave with their next packet after a time."""
     _tell_depot(network_name, {"drain": server} | ({} if after is None else {"after": _duration(after)}))
 
 
@@ -30,7 +30,7 @@ def undrain_command(server: str, network_name: str | None) -> None:
 def reload_command(network_name: str | None) -> None:
     """Have the depot read its VC table again: servers, weights, pools, balancing, probing and timers may change.
 
-    No session is cut. A table with a mistake, or with other changes, changes nothing.
+    No session is cut. A table with a mistake, or with other changes, is refused as a whole.
     """
     _tell_depot(network_name, {"reload": True})
 
@@ -46,7 +46,7 @@ def _duration(text: str) -> int:
 
 
 def _tell_depot(network_name: str | None, request: dict[str, Any]) -> None:
-    """Ask the depot's daemon, which is the one that has servers."""
+    """Ask the depot's daemon, the only daemon with servers."""
     from atmdepot.net.control_client import ask
     from atmdepot.net.running import depot_socket
 

@@ -75,10 +75,10 @@ def peers(
     idle_sessions: int, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None,
     list_only: bool,
 ) -> None:
-    """Compare the depot with kernel forwarding, nftables DNAT, HAProxy and nginx in one lab.
+    """Compare the depot with kernel forwarding, nftables DNAT, HAProxy and nginx in the same lab.
 
     The contenders take turns, each in a lab of its own with the same table, web servers and client; every round
-    measures everything once. Nothing outside the labs is touched.
+    measures each figure once. The machine outside the labs is not touched.
     """
     if list_only:
         _list(idle_sessions)
@@ -168,7 +168,7 @@ def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdow
 @click.option("--both", is_flag=True, help="Measure the plain data path, too, and compare.")
 @click.option("--json", "json_file", type=click.File("wb", lazy=False), help="Write the figures there; - is stdout.")
 def sar(seconds: float, sizes: tuple[int, ...], both: bool, json_file: BinaryIO | None) -> None:
-    """Time segmentation, reassembly, CRC and session look-up on one core."""
+    """Time segmentation, reassembly, CRC and session look-up on a single core."""
     from atmdepot.bench.sar import SIZES, measure, measure_plain, table
 
     plain = measure_plain(sizes or SIZES, seconds) if both else None

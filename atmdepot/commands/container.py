@@ -44,7 +44,7 @@ Examples:
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True,
               metavar="SECONDS", help="How long the client waits for the first page.")
 def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> None:
-    """Be one node of the VC table TABLE in a container: its addresses, its web server and its daemon.
+    """Be a node of the VC table TABLE in a container: its addresses, its web server and its daemon.
 
     The client waits until a page has come through the depot, and then idles.
     """

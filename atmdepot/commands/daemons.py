@@ -31,7 +31,7 @@ _METRICS = click.option("--metrics", metavar="HOST:PORT", callback=_tcp_address,
 @click.argument("table")
 @_METRICS
 def depot_command(table: str, metrics: TcpAddress | None) -> None:
-    """Run the depot of the VC table TABLE (a file, or the name of one that ships: direct, gns3, ...)."""
+    """Run the depot of the VC table TABLE (a file, or the name of a table that ships: direct, gns3, ...)."""
     from atmdepot.config.reading import find, load
     from atmdepot.net import daemon
 

@@ -90,7 +90,7 @@ Examples:
 def doctor(output: str) -> None:
     """Check what this machine has for atmdepot and say what to do about what it lacks.
 
-    The exit code is 5 when something required is lacking. Nothing on the machine is changed.
+    The exit code is 5 when a required part is lacking. The machine is not changed.
     """
     findings = examine()
     lacking = [found.name for found in findings if found.required and found.verdict == "lacks"]

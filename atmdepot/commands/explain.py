@@ -88,8 +88,8 @@ def explain_command(
 ) -> None:
     """Tell what the depot would do with a packet from a client, step by step, and why.
 
-    Which session, server, VC and class it would get; or why it would be dropped. Nothing changes: no session is
-    opened, and no server's turn is used up.
+    Which session, server, VC and class it would get; or why it would be dropped. The depot stays as it is: no
+    session is opened, and no server's turn is used up.
     """
     if table is not None and network_name is not None:
         raise click.UsageError("--table asks no running network: leave out --network.")

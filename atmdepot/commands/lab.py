@@ -55,7 +55,7 @@ Examples:
 @click.option("--client-mtu", type=click.IntRange(1280, 65535), default=1500, show_default=True,
               metavar="OCTETS", help="The MTU between the client and the depot.")
 def up(file: str, wait: bool, timeout: float, userns: bool, web: bool, client_mtu: int) -> None:
-    """Bring up the lab of a VC table: FILE, or the name of one that ships with atmdepot.
+    """Bring up the lab of a VC table: FILE, or the name of a table that ships with atmdepot.
 
     A lab that is already up stays as it is.
     """

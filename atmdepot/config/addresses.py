@@ -26,7 +26,7 @@ _NO_DEVICES = {".", "..", "lo", "all", "default"}
 
 
 def ip_of(host: str) -> Ip | None:
-    """The IP address that `host` spells; None when it is a name."""
+    """The IP address that `host` spells, if it is not a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -117,7 +117,7 @@ def _wildcards(network: Network) -> Iterator[Problem]:
 def _overlap(one: Ip, other: Ip) -> bool:
     """True when a wildcard address covers the other address, which a socket then cannot bind at the same port.
 
-    At least one of the two is a wildcard. :: covers IPv4 as well (RFC 3493 section 3.7).
+    At least one address is a wildcard. :: covers IPv4 as well (RFC 3493 section 3.7).
     """
     return one.version == other.version or any(ip.version == 6 and ip.is_unspecified for ip in (one, other))
 

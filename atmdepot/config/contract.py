@@ -89,7 +89,7 @@ _MOST, _DIGITS = 2**31 - 1, 10
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The parameters agreed for a VC. Rates in cells/s, times in ns; None means no bound but the link's rate."""
+    """The parameters agreed for a VC. Rates in cells/s, times in ns; without a rate, the link's rate is the bound."""
 
     category: ServiceCategory = ServiceCategory.UBR_1
     pcr: CellRate | None = None

@@ -29,7 +29,7 @@ def _value_at(value: Any, inner: tuple[str, ...]) -> Any:
 
 
 def _type_at(kind: Any, inner: tuple[str, ...]) -> inspect.Type:
-    """The type that the model has at such a path, without the None of a key that may be left out."""
+    """The type that the model has at a path, for a key that is not left out."""
     found = _plain_type(inspect.type_info(kind))
     for key in inner:
         match found:

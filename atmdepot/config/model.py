@@ -53,7 +53,7 @@ class Node(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Line(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What one direction of a link does to cells; None is "as the link says", and there "nothing"."""
+    """Rate, delay and impairments of a direction of a link. In `from`, the link's values fill in for keys left out."""
 
     rate: CellRate | None = None
     delay: Duration | None = None
@@ -80,7 +80,7 @@ class Line(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Link(Line, forbid_unknown_fields=True, kw_only=True):
-    """A UDP-emulated ATM link: one UDP address per end; the values of `Line` hold for both directions."""
+    """A UDP-emulated ATM link: a UDP address for each end; the values of `Line` hold for both directions."""
 
     ends: dict[str, UdpAddress]
     cells: Annotated[int, Meta(ge=1, le=1235)] = 27  # 1235 cells and a tag fit UDP's 65,507 octets over IPv4
@@ -159,9 +159,9 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Service(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A service address (VIP) with its ports (none: every port) and its pool of servers.
+    """A service address (VIP) with its ports (by default every port) and its pool of servers.
 
-    Without `protocols` a service with ports is for TCP alone, one without ports for every protocol.
+    Without `protocols` a service with ports is for TCP alone, a service without ports for every protocol.
     """
 
     vip: Annotated[list[IpAddress], Meta(min_length=1)]
@@ -199,7 +199,7 @@ class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Probing(Struct, forbid_unknown_fields=True, kw_only=True):
-    """How the condition of servers is watched: probes through the ATM path, statistics, and silence."""
+    """Watch over the condition of servers: probes through the ATM path, statistics, and silence."""
 
     probe: Literal["tcp", "http", "none"] = "tcp"
     interval: Duration = field(default_factory=lambda: Duration.parse("1s"))
@@ -231,7 +231,7 @@ class Qos(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Lab(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What the lab adds to the table: the networks between client and depot."""
+    """Values for the lab alone: the networks between client and depot."""
 
     networks: Annotated[list[str], Meta(max_length=16)] = field(default_factory=lambda: ["10.9.0.0/24", "fd00:9::/64"])
 

@@ -23,7 +23,7 @@ class Lines:
             self._first.setdefault(here, number)
 
     def of(self, path: tuple[str, ...]) -> int | None:
-        """The line (from 1) of the deepest part of `path` that the text spells out, or None."""
+        """The line (from 1) of the deepest part of `path` that the text spells out, if there is a line."""
         return next((self._first[path[:depth]] for depth in range(len(path), 0, -1) if path[:depth] in self._first),
                     None)
 

@@ -106,7 +106,7 @@ class Vci(int):
 
 
 class VciRange(str):
-    """A closed range of VCIs, written `64-65535` (or one VCI as a number)."""
+    """A closed range of VCIs, written `64-65535` (or a single VCI as a number)."""
 
     __slots__ = ()
 
@@ -164,7 +164,7 @@ class IpAddress(str):
 
 
 class IpNetwork(str):
-    """An IPv4 or IPv6 network, written `192.0.2.0/24` (or one address, which is a network of its own)."""
+    """An IPv4 or IPv6 network, written `192.0.2.0/24` (or a single address, which is a network of its own)."""
 
     __slots__ = ()
 
@@ -222,7 +222,7 @@ class SocketAddress(str):
 
 
 class UdpAddress(SocketAddress):
-    """Where one end of a link listens: a host and a UDP port; `HOST:*` is whatever port the host sends from."""
+    """The address of an end of a link: a host and a UDP port; `HOST:*` is any port that the host sends from."""
 
     __slots__ = ()
     protocol = "UDP"
@@ -230,7 +230,7 @@ class UdpAddress(SocketAddress):
 
 
 class TcpAddress(SocketAddress):
-    """Where a daemon has its metrics page: a host (address or name) and a TCP port, `0.0.0.0:9464`."""
+    """The address of a daemon's metrics page: a host (address or name) and a TCP port, `0.0.0.0:9464`."""
 
     __slots__ = ()
     protocol = "TCP"

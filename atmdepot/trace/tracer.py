@@ -60,16 +60,16 @@ class Tracer:
         source: the records; a None in it means that no record came for a while.
         follower: makes items; it must give cells if the level or the writer wants them.
         level: a level out of LEVELS.
-        keep: selects the items to take (None: all).
-        shower: shows the items taken (None: no output).
-        writer: writes the cells and PDUs taken (None: no file).
+        keep: selects the items to take; by default all.
+        shower: shows the items taken, if there is output.
+        writer: writes the cells and PDUs taken, if there is a file.
         count: stop after so many items (0: never).
         duration: stop after so many ns of the records' own time (0: never).
         end: ends the source when the duration is over by the clock; records of events before that still come. None for
             a source of past events, to which the clock does not apply.
         remark: takes lines for the user.
         tally: takes the cells that the follower only counts, if it counts.
-        views: selects the items to write among the views of several nodes (None: all).
+        views: selects the items to write among the views of several nodes; by default all.
 
     """
 

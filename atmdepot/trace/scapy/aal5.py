@@ -63,11 +63,11 @@ _VC = ("vpi", "vci", "clp", "efci")
 class AAL5(_Trailed):
     """A CPCS-PDU (I.363.5 section 9.2): its payload is the SDU; pad and trailer stand behind it.
 
-    `pad`, `length` and `crc` are computed when they are None. Without an SDU, Length is 0: an abort. To have them
+    `pad`, `length` and `crc` are computed unless they are set. Without an SDU, Length is 0: an abort. To have them
     computed again after a change, delete them: `del pdu.pad, pdu.length, pdu.crc`.
 
     Attributes:
-        vpi: VPI of the cells that the PDU came in, with `reassemble`; else None, as are vci, clp and efci.
+        vpi: VPI of the cells that the PDU came in, only with `reassemble`, as are vci, clp and efci.
         vci: VCI of the cells.
         clp: 1 if any cell had CLP 1.
         efci: 1 if the last cell met congestion.
@@ -94,7 +94,7 @@ class AAL5(_Trailed):
         return octets[at:] + octets[:at]
 
     def post_build(self, fields: bytes, sdu: bytes) -> bytes:
-        """Put pad and trailer behind the SDU, and compute fields that are None."""
+        """Put pad and trailer behind the SDU, and compute fields that are not set."""
         if len(sdu) > MAX_SDU:
             raise ValueError(f"an AAL5 SDU has at most {MAX_SDU} octets, not {len(sdu)}")
         pad = bytes(-(len(sdu) + TRAILER_SIZE) % PAYLOAD_SIZE) if self.pad is None else fields[:-TRAILER_SIZE]
@@ -163,7 +163,7 @@ class AAL5(_Trailed):
 class LLCBridged(_Trailed):
     """The LLC/SNAP header of a bridged Ethernet frame (RFC 2684 section 5.2).
 
-    With `pid` 1 the frame's FCS stands behind it, and is computed when it is None.
+    With `pid` 1 the frame's FCS stands behind it, and is computed unless it is set.
     """
 
     name = "LLCBridged"

@@ -36,7 +36,7 @@ _VCI = {1: "meta_signalling", 2: "broadcast_signalling", 3: "oam_f4_segment", 4:
 class ATM(Summed, Packet):
     """A cell at a UNI (I.361 section 2.2).
 
-    `hec` is computed when it is None. A payload of less than 48 octets is filled up with 0, or with 6A in an idle or
+    `hec` is computed unless it is set. A payload of less than 48 octets is filled up with 0, or with 6A in an idle or
     unassigned cell; a longer payload does not build (ValueError): `cells` cuts it. `ATM()/AAL5()` and `ATM()/ATMOAM()`
     set the PTI that goes with it: user_last, and oam_f5_end_to_end (user on the VCIs of F4, 3 and 4).
     """
@@ -150,8 +150,8 @@ class ATMOAM(Summed, Packet):
 
     In fault management, AIS and RDI have `defect_type` and `defect_location`; a loopback cell has
     `loopback_indication`, `correlation_tag`, `loopback_location_id` (all bits 1: the end point) and `source_id`, in the
-    layout 16/16/8. All other functions have their 45 octets in one piece, `function_specific`. Octets that are None are
-    6A; `crc10` is computed when it is None.
+    layout 16/16/8. All other functions have their 45 octets in a single piece, `function_specific`. Octets that are not
+    set are 6A; `crc10` is computed unless it is set.
     """
 
     name = "ATMOAM"

@@ -12,7 +12,7 @@
 
     cells(packet, vpi, vci)   cuts        reassemble(cells)   joins        verdict(packet)   checks
 
-Checks, lengths and pads are computed when they are None and kept when they are given. In dissection, octets that are
+Checks, lengths and pads are computed unless they are given. In dissection, octets that are
 too few for a layer stay `Raw`, and every dissected packet builds to the same octets again. Importing this module
 changes no other layer's dissection: a UDP port carries cells only after `bind_ports`.
 

@@ -15,7 +15,7 @@ from atmdepot.atm.sar import Reassembler, segment
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.drops import DropReason
 from atmdepot.net.events import Cells, Drop, Missed, SessionChange
-from atmdepot.trace import follow
+from atmdepot.trace import assembler, follow
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu, Session
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark
@@ -98,7 +98,7 @@ class FollowerMachine(RuleBasedStateMachine):
 
     @initialize(crc=st.sampled_from(CrcMode), crowded=st.booleans())
     def begin(self, crc: CrcMode, crowded: bool) -> None:
-        self.before, follow._MAX_CELLS_OF_A_PDU = follow._MAX_CELLS_OF_A_PDU, MAX_CELLS_OF_A_PDU
+        self.before, assembler._MAX_CELLS_OF_A_PDU = assembler._MAX_CELLS_OF_A_PDU, MAX_CELLS_OF_A_PDU
         self.max_cells = MAX_WAITING if crowded else 1000
         # The bound on what waits is one for all links together, so with a tight one there is but one direction.
         self.receivers = {way: Receiver(crc, self.max_cells) for way in (("in",) if crowded else ("in", "out"))}
@@ -111,11 +111,11 @@ class FollowerMachine(RuleBasedStateMachine):
         self.shown: list[Cell] = []
 
     def teardown(self) -> None:
-        follow._MAX_CELLS_OF_A_PDU = getattr(self, "before", follow._MAX_CELLS_OF_A_PDU)
+        assembler._MAX_CELLS_OF_A_PDU = getattr(self, "before", assembler._MAX_CELLS_OF_A_PDU)
         if hasattr(self, "plain"):
             assert len(self.plain.finish()) == len(self.detailed.finish())
-            assert not self.plain._partial
-            assert self.plain._waiting == self.detailed._waiting == 0
+            assert not self.plain._pdus._partial
+            assert self.plain._pdus._waiting == self.detailed._pdus._waiting == 0
             assert all((cell.pdu is not None and cell in cell.pdu.cells) == bool(cell.position) for cell in self.shown)
 
     # Cells on their way.
@@ -246,9 +246,10 @@ class FollowerMachine(RuleBasedStateMachine):
         for follower in (self.plain, self.detailed):
             held = [assembly for direction in follower._directions.values()
                     for assembly in direction.assemblies.values() if assembly.parts]
-            assert set(held) == set(follower._partial)
-            assert sum(len(assembly.parts) for assembly in held) == follower._waiting <= self.max_cells
-            assert follower._waiting * 48 == sum(receiver.real.octets_pending for receiver in self.receivers.values())
+            assert set(held) == set(follower._pdus._partial)
+            assert sum(len(assembly.parts) for assembly in held) == follower._pdus._waiting <= self.max_cells
+            octets = sum(receiver.real.octets_pending for receiver in self.receivers.values())
+            assert follower._pdus._waiting * 48 == octets
             assert follower._held == sum(1 + len(direction.assemblies) + len(direction.known)
                                          for direction in follower._directions.values())
 
@@ -271,7 +272,7 @@ def test_a_known_header_ends_detection_mode() -> None:
 
 
 def test_the_rest_of_a_pdu_given_up_is_skipped_for_one_timeout_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "_MAX_CELLS_OF_A_PDU", 3)
+    monkeypatch.setattr(assembler, "_MAX_CELLS_OF_A_PDU", 3)
     cell, last = cells_of(segment(bytes(60), Vc(1, 64)))
     follower = Follower(timeout=TIMEOUT)
     assert items_of(follower, cell * 3, time=0) == []
@@ -284,7 +285,7 @@ def test_the_rest_of_a_pdu_given_up_is_skipped_for_one_timeout_from_then_on(monk
 
 
 def test_a_pdu_given_up_ends_with_its_last_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "_MAX_CELLS_OF_A_PDU", 3)
+    monkeypatch.setattr(assembler, "_MAX_CELLS_OF_A_PDU", 3)
     cell, last = cells_of(segment(bytes(60), Vc(1, 64)))
     items = items_of(Follower(cells=True), cell * 3 + last + cell + last)
     assert [type(item).__name__ for item in items] == ["Cell"] * 3 + ["Pdu", "Cell"] + ["Cell"] * 2 + ["Pdu"]
@@ -302,7 +303,7 @@ def test_times_that_jump_about_lose_nothing(steps: list[tuple[Key, int, int]]) -
     items += follower.finish()
     assert len(cells_in(items)) == len(steps)
     assert sum(pdu.count for pdu in pdus_in(items)) == len(steps)
-    assert follower._waiting == 0
+    assert follower._pdus._waiting == 0
 
 
 def test_unfinished_pdus_at_the_end_are_no_ones_fault() -> None:
@@ -366,7 +367,7 @@ def test_a_gap_of_another_node_or_of_no_cells_leaves_pdus_alone() -> None:
 
 
 def test_a_gap_ends_the_skipping_of_a_pdus_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "_MAX_CELLS_OF_A_PDU", 3)
+    monkeypatch.setattr(assembler, "_MAX_CELLS_OF_A_PDU", 3)
     cell, last = cells_of(segment(bytes(60), Vc(1, 64)))
     follower = Follower()
     items_of(follower, cell * 4)
@@ -396,7 +397,7 @@ def test_a_pdu_from_before_the_clock_was_set_back_waits_one_timeout_more() -> No
 
 
 def test_skipping_ends_one_timeout_after_the_clock_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "_MAX_CELLS_OF_A_PDU", 3)
+    monkeypatch.setattr(assembler, "_MAX_CELLS_OF_A_PDU", 3)
     cell, last = cells_of(segment(bytes(60), Vc(1, 64)))
     follower = Follower(timeout=TIMEOUT)
     items_of(follower, cell * 4, time=10**9)
@@ -667,15 +668,17 @@ class HostileMachine(RuleBasedStateMachine):
     @initialize(cells=st.booleans())
     def begin(self, cells: bool) -> None:
         self.bounds = {"_MAX_HELD": 60, "_MAX_UNFINISHED": 15, "_MAX_RECENT": 5, "_MAX_CELLS_OF_A_PDU": 6}
-        self.before = {name: getattr(follow, name) for name in self.bounds}
-        for name, value in self.bounds.items():
-            setattr(follow, name, value)
+        self.before = [(module, name, getattr(module, name)) for module in (follow, assembler) for name in self.bounds
+                       if hasattr(module, name)]
+        assert len(self.before) == len(self.bounds)
+        for module, name, _ in self.before:
+            setattr(module, name, self.bounds[name])
         self.follower = Follower(cells=cells, timeout=TIMEOUT, max_cells=25)
         self.now = self.number = 0
 
     def teardown(self) -> None:
-        for name, value in getattr(self, "before", {}).items():
-            setattr(follow, name, value)
+        for module, name, value in getattr(self, "before", ()):
+            setattr(module, name, value)
 
     @rule(links=st.sampled_from([1, 1, 30]), vcs=st.sampled_from([1, 30]), pti=st.integers(0, 5),
           count=st.integers(1, 30), gfc=st.sampled_from([0, 15]))
@@ -711,9 +714,9 @@ class HostileMachine(RuleBasedStateMachine):
         assemblies = [held for direction in directions for held in direction.assemblies.values()]
         held = len(directions) + len(assemblies) + sum(len(direction.known) for direction in directions)
         assert held == follower._held <= self.bounds["_MAX_HELD"] + 3
-        assert {assembly for assembly in assemblies if assembly.parts} == set(follower._partial)
-        assert len(follower._partial) <= self.bounds["_MAX_UNFINISHED"]
-        assert sum(len(assembly.parts) for assembly in follower._partial) == follower._waiting <= 25
+        assert {assembly for assembly in assemblies if assembly.parts} == set(follower._pdus._partial)
+        assert len(follower._pdus._partial) <= self.bounds["_MAX_UNFINISHED"]
+        assert sum(len(assembly.parts) for assembly in follower._pdus._partial) == follower._pdus._waiting <= 25
         assert len(follower._recent) <= self.bounds["_MAX_RECENT"]
         if follower._cells:
             assert all(len(assembly.cells) == len(assembly.parts) for assembly in assemblies)
@@ -725,7 +728,7 @@ TestHostileMachine = HostileMachine.TestCase
 
 
 def test_the_oldest_pdu_goes_when_too_many_are_unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "_MAX_UNFINISHED", 2)
+    monkeypatch.setattr(assembler, "_MAX_UNFINISHED", 2)
     follower = Follower()
     firsts = [segment(bytes(60), Vc(1, vci))[:53] for vci in (40, 41, 42)]
     (gone,) = pdus_in(items_of(follower, *firsts))

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from atmdepot.drops import DropReason
 from atmdepot.net.events import Cells, Drop, Missed, SessionChange
-from atmdepot.trace import follow
+from atmdepot.trace import assembler
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Item, Pdu
 from atmdepot.trace.sessions import CaptureSessions
@@ -339,7 +339,7 @@ def test_cells_that_are_only_counted_count_as_those_that_are_looked_at(records: 
 
 
 def test_a_vc_that_gives_up_pdus_counts_all_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "_MAX_CELLS_OF_A_PDU", 5)
+    monkeypatch.setattr(assembler, "_MAX_CELLS_OF_A_PDU", 5)
     records = [Cells(made.TIME, "l", "in", train_of(bytes(48 * cells - 8))) for cells in (3, 5, 6, 12, 1)]
     tables, shown = statistics_of(records, count=True)
     assert (tables, shown) == statistics_of(records, cells=True)

@@ -84,6 +84,7 @@ class Children:
     def reap(self) -> list[Child]:
         """Collect every ended process; return the children among them."""
         ended: list[Child] = []
+        # One SIGCHLD may stand for several ended processes, hence the loop.
         by_pid = {child.process.pid: child for child in self.running}
         while True:
             try:

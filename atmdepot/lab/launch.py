@@ -57,13 +57,15 @@ def bring_up(table: str | Path, options: Options, progress: Callable[[str], None
     with locked_run_dir() as lock:
         launch = _claim(directory, path, progress)
         if launch is None:
+            # Without the lock: the command that brings it up needs the lock if it gives up.
             lock.release()
             return _already_up(directory, path, deadline, progress)
         try:
             launch.start(network, plan, options, deadline)
+            # From here on the recorded PID tells other commands that the lab is being brought up.
             lock.release()
             launch.finish(network, options, deadline)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too, must not leave half a lab
             launch.abandon(lock)
             raise
     return directory

@@ -148,6 +148,7 @@ def _back_home() -> Iterator[None]:
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
+    # The flags are an unsigned long, and ctypes would pass an int.
     kind_octets = kind.encode() if kind else None
     _check("mount", _libc.mount(source.encode(), target.encode(), kind_octets, ctypes.c_ulong(flags), None))
 

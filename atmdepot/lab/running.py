@@ -131,6 +131,7 @@ class RunningLab:
         paths = (f"{process}/ns/user" if state.userns else None, f"{process}/ns/pid",
                  f"{process}/fd/{state.nodes[node].netns_fd}")
         fds: list[int] = []
+        # An open descriptor keeps its namespace, whatever becomes of the PID in the path.
         try:
             fds.extend(os.open(path, os.O_RDONLY) if path else -1 for path in paths)
         except OSError as error:
@@ -204,6 +205,7 @@ def locked_run_dir() -> Iterator[RunDirLock]:
     A holder must not call this again, which would wait for itself: it uses the lock that it got.
     """
     with writing_in(run_dir()):
+        # The directory is locked itself, so that no lock file stays behind.
         fd = os.open(run_dir(), os.O_RDONLY)
     try:
         lock = RunDirLock(fd)
@@ -235,6 +237,7 @@ def stop(state: State) -> None:
         # Checked after opening: from here on the descriptor cannot refer to another process.
         if state.alive:
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            # A pidfd is readable once its process has ended.
             if not select.select([pidfd], [], [], _STOP_PATIENCE)[0]:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 select.select([pidfd], [], [])

@@ -75,6 +75,7 @@ def open_tap(interface: str) -> socket.socket:
     tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
     try:
         tap.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+        # A burst must not overflow the socket while the sniffer waits for the processor.
         grow_buffers(tap, _BUFFER)
         tap.bind((interface, _ETH_P_ALL))
     except OSError:

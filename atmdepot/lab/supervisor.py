@@ -68,6 +68,7 @@ class Supervisor:
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         os.set_blocking(wake_read, False)
+        # A signal wakes select() through this pipe; a full pipe has woken it already.
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         # Handlers instead of SIG_IGN: children would inherit an ignored signal.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
@@ -78,6 +79,7 @@ class Supervisor:
         self._selector.register(0, selectors.EVENT_READ, self._on_launcher)
 
     def _build(self) -> None:
+        # All namespaces come first, since a wire needs both its ends.
         fds = {node: namespaces.new_network_namespace() for node in self.spec.plan.nodes}
         self.state.nodes = {node: NodeState(kind=kind, netns_fd=fds[node])
                             for node, kind in self.spec.plan.nodes.items()}
@@ -124,6 +126,7 @@ class Supervisor:
 
     def _on_launcher(self) -> None:
         """Keep the lab when the launcher says so; stop when its pipe closes before that."""
+        # An empty read is the pipe's end: the launcher has died, and nobody waits for the lab.
         wanted = os.read(0, len(KEEP)) == KEEP
         self._selector.unregister(0)
         if wanted:

@@ -117,6 +117,7 @@ def nginx_conf(home: Path, web: WebServer, without: frozenset[str] = frozenset()
     groups, but it needs no group.
     """
     hosts = ["0.0.0.0", *(["[::]"] if web.ipv6 else [])]
+    # A connection needs a descriptor, and another for the page that is sent on it.
     return _NGINX.format(
         files=16384, connections=8192, home=home, server=web.name,
         temp_paths="\n".join(f"    {name}_temp_path {home}/tmp/{name};"

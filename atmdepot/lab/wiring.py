@@ -52,6 +52,7 @@ def wire_up(plan: Plan, namespaces: dict[str, int]) -> None:
         for wire in plan.wires:
             one, other = wire.ends
             with in_network_namespace(namespaces[one.node]), IPRoute() as ip:
+                # The far end is made in its own namespace, where no name of ours is in its way.
                 ip.link("add", ifname=one.name, kind="veth", mtu=wire.mtu,
                         peer={"ifname": other.name, "net_ns_fd": namespaces[other.node], "mtu": wire.mtu})
             for end in wire.ends:
@@ -152,6 +153,7 @@ def _add_default_routes(gateways: Iterable[str]) -> None:
     with IPRoute() as ip:
         for gateway in gateways:
             version = ipaddress.ip_address(gateway).version
+            # Only one default route of a version can be used.
             if version not in seen:
                 default, family = ("0.0.0.0/0", socket.AF_INET) if version == 4 else ("::/0", socket.AF_INET6)
                 ip.route("add", dst=default, gateway=gateway, family=family)

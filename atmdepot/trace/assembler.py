@@ -165,6 +165,7 @@ class Assembler:
             assembly.begun = time
             assembly.clp = assembly.corrected = 0
             self._partial[assembly] = direction
+        # Payloads stay apart until the PDU is whole: joining them each time would copy a PDU as often as it has cells.
         parts += [octets[one:one + PAYLOAD_SIZE] for one in range(at + HEADER_SIZE, end, CELL_SIZE)]
         assembly.clp |= known.clp
         self._waiting += count

@@ -126,6 +126,7 @@ class _Connection:
 
     def records_here(self) -> list[Told]:
         """Return the records that have come complete; raise NotWhatDaemonsSay."""
+        # The buffer is cut once, at the end: cutting it for each frame would copy the rest each time.
         records: list[Told] = []
         at = 0
         while len(self._buffer) - at >= 4:
@@ -203,6 +204,7 @@ class LiveSource:
         self._deadline: float | None = None
         self._connections: list[_Connection] = []
         self._wake, self._woken = socket.socketpair()
+        # `stop` may run in a signal handler, which must not block: a full socket wakes the loop, too.
         self._wake.setblocking(False)
         self._woken.setblocking(False)
         try:

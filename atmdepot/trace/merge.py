@@ -59,6 +59,7 @@ class Merger:
         be compared, and waiting until the clock is back would take too long: all held records go.
         """
         self._heard[told.node] = self._now
+        # A node that speaks again is waited for again.
         self._silent.discard(told.node)
         if isinstance(told, SessionChange) and told.event == "known":
             return [told]

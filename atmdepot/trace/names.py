@@ -47,6 +47,7 @@ class VcBook:
         self.nodes: set[str] = set()
         for network in networks:
             self._add(network)
+        # A cache of this book's own: on the method it would keep every book alive.
         self.of = lru_cache(maxsize=1 << 16)(self._of)
 
     def _add(self, network: Network) -> None:

@@ -141,6 +141,7 @@ def _interface(choice: Choice) -> Iterator[Opened]:
 def _running(choice: Choice) -> Iterator[Opened]:
     places, silent = _sockets(choice)
     wants = choice.wants - {"cells"} if choice.sessions_only and _has_depot(places) else choice.wants
+    # Before the first record: the nodes need the processor more than their trace does.
     give_way()
     with LiveSource(places, idle=_IDLE, **{kind: kind in wants for kind in ("cells", "drops", "sessions")}) as source:
         networks = [load(choice.table)] if choice.table else _tables_of(source)

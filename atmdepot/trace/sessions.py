@@ -117,6 +117,7 @@ class CaptureSessions:
         packet = pdu.packet
         if packet is None or packet.tcp is None:
             return None
+        # A capture may hold any time; the tables compute deadlines from it.
         now = min(pdu.time, _LAST_TIME)
         self._expire(now)
         from_client = True
@@ -128,7 +129,9 @@ class CaptureSessions:
             entry = self._open(pdu, packet.key(), now) if self._tables.has_room_for(packet.key()) else None
         if entry is None:
             return None
-        if (entry.path.node, entry.path.port) == (pdu.node, pdu.link):
+        target = cast("_SeenTarget", entry.target)
+        # The same packet at another node is no retransmission.
+        if (target.node, target.link) == (pdu.node, pdu.link):
             self._tables.track(entry, packet.tcp, now, from_client)
         return Session(entry.number, entry.server.name)
 

@@ -148,6 +148,7 @@ class Tracer:
         """Take an item; with a filter that tests PDUs, a PDU's cells wait until the PDU is complete."""
         if self._holds and isinstance(item, Cell) and item.position:
             return
+        # The cells stand before their PDU, as they came.
         if self._holds and isinstance(item, Pdu):
             for cell in item.cells:
                 self._judge(cell)
@@ -168,6 +169,7 @@ class Tracer:
         self.totals.shown[kind] += 1
         if self._shower is not None:
             self._shower.show(item)
+        # Only items that have a line count: `-c 4` gives four lines.
         if self._count and self.totals.shown.total() >= self._count:
             self._stopped = True
 

@@ -62,6 +62,7 @@ def _crc_of(octets: bytes, mode: CrcMode | None) -> CrcVerdict:
 
 def expected_cells(payload: bytes, encapsulation: Encapsulation | None) -> int:
     """The number of cells of a PDU, by the length in the IP header in its first cell; 0 without an IP header."""
+    # Only a hint for the reader: the PDU ends where its last cell says.
     found = ip_packet_in(payload, encapsulation)
     if found is None:
         return 0

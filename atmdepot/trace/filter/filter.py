@@ -58,6 +58,7 @@ def _negated(test: Test) -> Test:
 
 def _chained(op: str, tests: list[Test]) -> Test:
     decides, changes_nothing = (_never, _always) if op == "and" else (_always, _never)
+    # A constant decides the whole, or has no part in it; so a trace tests only what depends on the item.
     if decides in tests:
         return decides
     left = [test for test in tests if test is not changes_nothing]
@@ -69,6 +70,7 @@ def _chained(op: str, tests: list[Test]) -> Test:
 
 
 def _all_of(tests: list[Test]) -> Test:
+    # Two tests are the usual case, and a generator would take longer than they do.
     if len(tests) == 2:
         first, second = tests
         return lambda item: first(item) and second(item)
@@ -86,12 +88,14 @@ def _links(node: Node) -> frozenset[str] | None:
     """The links to which a node confines its items; None without a limit."""
     if isinstance(node, Leaf):
         return node.value if node.word.name == "link" else None
+    # `not link x` leaves all other links, whose names are not known here.
     if isinstance(node, Not):
         return None
     sets = [_links(part) for part in node.parts]
     known = [links for links in sets if links is not None]
     if node.op == "and":
         return frozenset.intersection(*known) if known else None
+    # An alternative without a limit takes items from every link.
     return frozenset().union(*known) if len(known) == len(sets) else None
 
 

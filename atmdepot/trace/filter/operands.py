@@ -45,6 +45,7 @@ NONE = Operand("", lambda _: None, lambda _: False)
 
 def nearest(text: str, known: Iterable[str]) -> str | None:
     """The known word most like a text, if there is a near match."""
+    # difflib takes long for long texts, and a long text is no typing error.
     near = difflib.get_close_matches(text.lower(), known, n=1) if len(text) <= LONGEST_GUESSED else []
     return near[0] if near else None
 
@@ -85,6 +86,7 @@ def choice(what: str, values: Mapping[str, Any], syntax: str = "", *, many: bool
     """An operand of words from a list, or several with commas between them, read as the words' values."""
 
     def read(text: str) -> frozenset[Any]:
+        # All parts are tested before the first is used, so that the message names the wrong part.
         for part in text.lower().split(","):
             if part not in values:
                 raise ValueError(f"no such {what}: {_instead(part, list(values))}")

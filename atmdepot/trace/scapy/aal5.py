@@ -151,6 +151,7 @@ class AAL5(_Trailed):
             setattr(self, name, value)
         return super().__setstate__(state[0])
 
+    # Scapy copies fields only, so the VC is carried over by hand.
     def copy(self) -> Any:
         """Make a deep copy, of the same VC."""
         return self._of_the_same_vc(super().copy())
@@ -194,6 +195,7 @@ class VCBridged(Summed, Packet):
     fields_desc: ClassVar[list[Any]] = [XShortField("pad", 0)]
 
 
+# Top down only: which cell begins a PDU is not in the cell, so no cell is dissected as AAL5.
 bind_top_down(ATM, AAL5, pti=1)
 bind_layers(LLCBridged, Ether)
 bind_layers(VCBridged, Ether)

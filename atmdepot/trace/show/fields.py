@@ -109,6 +109,7 @@ def _time(item: Item) -> str:
     return f"{_second(seconds)}.{ns:09d}Z"
 
 
+# Most items of a trace are of the same second as the item before.
 @lru_cache(maxsize=8)
 def _second(seconds: int) -> str:
     try:
@@ -236,6 +237,7 @@ def _rows_of(kind: type, *, octets: bool) -> list[tuple[str, Getter]]:
             and (octets or not field.octets)]
 
 
+# Made once: a trace asks for an item's fields for each of its lines.
 _GETTERS = {octets: {kind: _rows_of(kind, octets=octets) for kind in KINDS} for octets in (False, True)}
 
 

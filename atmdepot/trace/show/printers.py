@@ -68,6 +68,7 @@ class LineShower(_Stream):
         """Write an item's line, tree and octets."""
         line = self._printer.line(item)
         told = f"\033[{color}m{line}\033[0m\n" if self._color and (color := _color_of(item)) else f"{line}\n"
+        # One write for line, tree and octets, so that lines of another process do not come between them.
         if self._tree is not None and (tree := self._tree(item)):
             told += f"{tree}\n"
         if self._hex_text is not None and (octets := _octets_of(item)):
@@ -125,6 +126,7 @@ class JsonShower(_Stream):
     def show(self, item: Item) -> None:
         """Write an item's object."""
         told = msgspec.json.encode(row(item, self._names, hex=self._with_octets)).decode()
+        # The comma stands before an object, since only the end tells which object is the last.
         before = "" if not self._array else ",\n" if self._begun else "[\n"
         self._begun = True
         self.write(f"{before}{told}" if self._array else f"{told}\n")

@@ -304,6 +304,7 @@ def _quote(octets: bytes) -> str:
     """The first line of a TCP packet's data, if it is text."""
     data = TcpView(ip_view(octets).payload).payload
     line = data[:_LONGEST_QUOTE].split(b"\r\n", 1)[0]
+    # A line that fills the quote may be cut, so it is left out.
     if not line or len(line) == _LONGEST_QUOTE or not line.isascii() or not line.decode().isprintable():
         return ""
     return f"  \"{line.decode()}\""

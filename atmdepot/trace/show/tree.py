@@ -157,6 +157,7 @@ def _packet_lines(octets: bytes, packet: Packet) -> Iterator[str]:
 
 def _parsed(layout: Any, octets: bytes, depth: int, instead: dict[str, str] | None = None) -> Iterator[str]:
     """A layout's fields, a line each; `instead` has the texts of some fields."""
+    # A damaged packet is shown as far as it can be read.
     try:
         values = layout.parse(octets)
     except ConstructError as error:
@@ -205,6 +206,7 @@ def _value(name: str, value: Any) -> str:
 
 # Protocols beyond the layouts.
 
+# Scapy takes half a second to load, so only the first tree of a packet loads it.
 @lru_cache(maxsize=1)
 def _scapy() -> Any:
     """Scapy's IP layers, with HTTP loaded beside them; None if Scapy is not installed."""

@@ -211,7 +211,7 @@ def test_rooms_above_the_bearer_do_not_know_it(path: Path) -> None:
     "try:\n    import select\nfinally: 1", "from random import random", "import random\nrandom.random()",
     "import random\nrandom.seed(1)", "from random import *", "from random import Random\nRandom()",
     "import random\nrandom.Random()", "open('x')", "print(1)", "__import__('os')"])
-def test_what_is_impure(source: str) -> None:
+def test_impure_imports_are_found(source: str) -> None:
     assert impurities(ast.parse(source)) != []
 
 
@@ -231,7 +231,7 @@ def test_words_of_no_bearer(source: str) -> None:
 @pytest.mark.parametrize("source", [
     "import re", "from random import Random\nRandom(1)", "import random\ndef f(x: random.Random): x.random()",
     "time = 1", "from atmdepot.atm.timers import TimerWheel"])
-def test_what_is_pure(source: str) -> None:
+def test_pure_imports_pass(source: str) -> None:
     assert impurities(ast.parse(source)) == []
 
 

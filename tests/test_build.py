@@ -85,7 +85,7 @@ def test_all_that_can_be_is_taken_from_its_extension(pure: str | None) -> None:
     assert told["describe"] == "compiled data path"
 
 
-def test_what_is_ours_alone_is_found_by_its_source() -> None:
+def test_other_packages_are_left_to_their_own_finder() -> None:
     """Other packages' modules are not this finder's affair, and a module that is not there stays so."""
     told = told_by("""
 import json, sys
@@ -115,7 +115,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_can_be_compiled_is_named_once(package: Path) -> None:
+def test_sources_to_compile_are_named_once(package: Path) -> None:
     assert build.compilable() == ["atmdepot.node", "atmdepot.wire._octets"]
     assert build.compiled() == []
 
@@ -129,7 +129,7 @@ def test_what_can_be_compiled_is_named_once(package: Path) -> None:
     (["node.abi3.so", "wire/_octets.so"], ["atmdepot.node", "atmdepot.wire._octets"], "compiled data path"),
 ])
 @pytest.mark.parametrize("pure", [False, True])
-def test_what_is_said(
+def test_the_data_path_is_described(
     package: Path, monkeypatch: pytest.MonkeyPatch, extensions: list[str], names: list[str], says: str, pure: bool,
 ) -> None:
     for name in extensions:
@@ -159,7 +159,7 @@ def checkout(package: Path) -> Path:
     ([], []), (["node.py"], ["node.py"]), (["wire/_octets.pyx", "node.pxd"], ["node.pxd", "wire/_octets.pyx"]),
     (["plain.py", "wire/octets.py"], []),
 ])
-def test_sources_newer_than_what_was_compiled(checkout: Path, changed: list[str], newer: list[str]) -> None:
+def test_sources_newer_than_their_extensions(checkout: Path, changed: list[str], newer: list[str]) -> None:
     for name in changed:
         os.utime(checkout / name, (3000, 3000))
     named = [f"{checkout.name}/{name}" for name in newer]
@@ -180,6 +180,6 @@ def test_an_installation_has_no_times_to_go_by(checkout: Path) -> None:
     assert build.describe() == "compiled data path"
 
 
-def test_a_plain_checkout_has_nothing_to_compile_again(package: Path) -> None:
+def test_a_plain_checkout_has_no_stale_extensions(package: Path) -> None:
     (package.parent / "setup.py").touch()
     assert build.stale() == []

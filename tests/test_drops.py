@@ -244,7 +244,7 @@ PROVOKED: dict[str, Callable[[], Provoked]] = {
 
 
 @pytest.mark.parametrize("case", PROVOKED)
-def test_what_was_dropped_is_told(case: str) -> None:
+def test_observers_get_the_dropped_octets(case: str) -> None:
     events, expected = PROVOKED[case]()
     assert [(reason, count, octets[:256], vc) for reason, count, octets, vc in events] == [
         (reason, count, octets[:256], vc) for reason, count, octets, vc in expected]
@@ -280,7 +280,7 @@ def full(_call: str, _octets: bytes) -> OSError:
     return BlockingIOError(errno.EAGAIN, "full")
 
 
-def test_what_the_system_refuses(ends: Ends) -> None:
+def test_refused_sends_are_counted(ends: Ends) -> None:
     link: UdpLink = ends.link(fresh(), UdpAddress("255.255.255.255:9"), 2)  # a broadcast takes SO_BROADCAST
     link.segment_offload = False
     ear = Ear(link.drops)
@@ -288,7 +288,7 @@ def test_what_the_system_refuses(ends: Ends) -> None:
     assert ear.events == [(DropReason.TX_ERROR, 2, cells_of(2), None), (DropReason.TX_ERROR, 1, cells_of(1, 2), None)]
 
 
-def test_what_finds_the_backlog_full(ends: Ends) -> None:
+def test_a_full_backlog_drops_datagrams(ends: Ends) -> None:
     _, link = ends.plain_and_link(27)
     script: Scripted = scripted(link)
     script.refuse = full
@@ -301,7 +301,7 @@ def test_what_finds_the_backlog_full(ends: Ends) -> None:
     assert ear.events == [(DropReason.TX_OVERFLOW, 27 * 40, burst, None)]
 
 
-def test_what_comes_from_elsewhere_or_is_no_cells(ends: Ends) -> None:
+def test_foreign_and_misfit_datagrams_are_dropped(ends: Ends) -> None:
     peer, link = ends.plain_and_link(2)
     ear = Ear(link.drops)
     other = ends.plain(fresh(), UdpAddress.of(*peer.peer))

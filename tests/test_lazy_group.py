@@ -58,7 +58,7 @@ def imported(tmp_path: Path, *words: str, code: str = ON_EXIT, exit_code: int = 
     # What reads a table knows its rules, and they know the DSCP map.
     (["check", "--schema"], 0, (SLOW | TABLES | DAEMONS | DATA_PATH) - {"atmdepot.config.qos"}),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
-def test_a_command_imports_what_it_needs(tmp_path: Path, words: list[str], exit_code: int, unwanted: set[str]) -> None:
+def test_a_command_imports_only_its_needs(tmp_path: Path, words: list[str], exit_code: int, unwanted: set[str]) -> None:
     assert imported(tmp_path, *words, exit_code=exit_code) & unwanted == set()
 
 

@@ -19,7 +19,7 @@ class Slots:
         self.number = 1
 
 
-def test_what_fails_leaves_all_as_it_was() -> None:
+def test_a_failure_restores_the_state_before() -> None:
     plain, slots, other = Plain(), Slots(), Plain()
     names, by_name = plain.names, plain.by_name
     with (pytest.raises(KeyError),  # noqa: PT012 - the steps before the one that fails are what matters
@@ -36,7 +36,7 @@ def test_what_fails_leaves_all_as_it_was() -> None:
     assert (names, by_name, other.by_name) == (["a"], {"a": 1}, {"a": 1})
 
 
-def test_what_succeeds_stays() -> None:
+def test_a_success_is_kept() -> None:
     plain = Plain()
     with restored_on_failure(plain):
         plain.number = 2

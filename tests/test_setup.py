@@ -68,7 +68,7 @@ def test_a_compiler_that_fails_elsewhere_leaves_plain_python(project: Path) -> N
     ("import setuptools; setuptools.__version__ = '65.5.0'", ["setuptools 77", "65.5.0"]),
     ("sys.modules['Cython'] = sys.modules['Cython.Build'] = None", ["Cython 3.1"]),
 ])
-def test_what_building_needs_is_named(project: Path, before: str, named: list[str]) -> None:
+def test_requirements_for_building_are_named(project: Path, before: str, named: list[str]) -> None:
     done = built(project, "--inplace", before=before)
     assert done.returncode == 1
     assert all(word in done.stderr for word in named)

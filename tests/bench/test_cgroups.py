@@ -40,7 +40,7 @@ def dead_pid() -> int:
     return process.pid
 
 
-def test_groups_of_the_dead_are_removed_and_others_stay(tmp_path: Path) -> None:
+def test_only_groups_of_dead_benchmarks_are_removed(tmp_path: Path) -> None:
     dead, alive = f"{PREFIX}{dead_pid()}-bench-depot", f"{PREFIX}{os.getpid()}-bench-depot"
     for name in (dead, alive, "system.slice", f"{PREFIX}x"):
         (tmp_path / name).mkdir()
@@ -102,7 +102,7 @@ def ours() -> Iterator[Cgroups]:
 
 
 @pytest.mark.namespaces
-def test_what_runs_in_a_group_is_counted_with_its_children(ours: Cgroups) -> None:
+def test_a_group_counts_a_process_with_its_children(ours: Cgroups) -> None:
     with ours.group("test") as group:
         subprocess.run([sys.executable, "-c", BURN], check=True)
         assert group.used() == 0, "the work of others is not the group's"

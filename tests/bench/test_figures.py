@@ -23,12 +23,12 @@ LONGEST_TITLE = 62
     (["idle-sessions"], ["idle-sessions-1000", "idle-sessions-1000000"]),
     ([], NAMES),
 ])
-def test_measures_are_chosen_by_name_or_by_what_it_begins_with(words: list[str], names: list[str]) -> None:
+def test_measures_are_chosen_by_name_or_prefix(words: list[str], names: list[str]) -> None:
     assert chosen(words, NAMES) == names
 
 
 @pytest.mark.parametrize("word", ["bul", "keep", "connections-1kb-10", "x", ""])
-def test_a_word_that_chooses_nothing_is_told(word: str) -> None:
+def test_an_unknown_measure_is_refused(word: str) -> None:
     if word == "keep":
         assert chosen([word], NAMES) == ["keep-alive"]
         return
@@ -46,7 +46,7 @@ def test_titles_fit_the_picture() -> None:
     assert [figure.title for figure in figures(4_000_000).values() if len(figure.title) > LONGEST_TITLE] == []
 
 
-def test_targets_are_about_what_is_measured() -> None:
+def test_targets_refer_to_measured_figures() -> None:
     for target in targets(MANY):
         for figure, contender in (target.over, target.under or target.over):
             assert figure in NAMES

@@ -62,7 +62,7 @@ def test_wrk_tells_amounts_in_units(amount: str) -> None:
     assert read_wrk(WRK.replace("27.79MB", amount), KB).requests == 22471
 
 
-def test_iperf_counts_what_was_received() -> None:
+def test_iperf_counts_received_octets() -> None:
     assert read_iperf(IPERF) == IperfReading(rate=11358567508.019951 / 1e6, seconds=1.011228)
 
 
@@ -81,7 +81,7 @@ def test_iperf_that_does_not_count(told: str, why: str) -> None:
 
 
 @given(st.data())
-def test_nothing_but_no_figure_escapes(data: st.DataObject) -> None:
+def test_any_output_raises_at_most_no_figure(data: st.DataObject) -> None:
     """However a program's output is cut and mixed up."""
     text = data.draw(st.sampled_from([AB, WRK, IPERF]))
     start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2)))

@@ -78,7 +78,7 @@ def test_markdown_has_a_row_for_each_figure_and_each_target() -> None:
     assert len(rows) == len(figures_rows) + 3 + len(report().verdicts)
 
 
-def test_what_was_not_measured_is_null() -> None:
+def test_a_missing_measurement_is_null() -> None:
     made = as_json(report(names=("depot",)))
     assert made["ratios"]["new_connections"] is None
     assert made["targets"]["new_connections"]["verdict"] == "not measured"
@@ -106,7 +106,7 @@ def test_tables() -> None:
     assert "missed" in text
 
 
-def test_one_round_has_no_spread_and_what_has_no_target_no_targets() -> None:
+def test_a_single_round_has_no_spread_and_no_targets_without_figures() -> None:
     text = printed(report(1, ("dnat",)))
     assert "–" not in text.replace("– ", "")
     assert "aim" not in text
@@ -118,7 +118,7 @@ def test_too_few_rounds_to_quote_are_told(rounds: int, few: bool) -> None:
     assert ("fewer than the 7" in as_markdown(report(rounds))) == few
 
 
-def test_rounds_with_others_at_work_are_counted_where_the_kernel_tells() -> None:
+def test_disturbed_rounds_are_counted_if_the_kernel_has_psi() -> None:
     one = report()
     assert "others at work in 1 of them" in note(one)
     unknown = Report(one.samples, one.settings, one.machine, one.left_out, MANY)
@@ -155,7 +155,7 @@ def test_the_picture_has_all_figures_in_words() -> None:
     assert "prefers-color-scheme: dark" in "".join(tree.itertext())
 
 
-def test_bars_are_as_long_as_what_they_stand_for_and_lie_within_the_picture() -> None:
+def test_bars_are_proportional_and_within_the_picture() -> None:
     tree = ET.fromstring(draw(report()))
     width, height = (float(tree.attrib[name]) for name in ("width", "height"))
     found = list(bars(tree))

@@ -42,7 +42,7 @@ def test_a_round_without_a_sample_has_no_ratio() -> None:
     assert made([5.0], [0.0]).ratio(OVER, UNDER) is None
 
 
-def test_what_was_not_measured_is_nothing() -> None:
+def test_a_missing_sample_has_no_spread() -> None:
     samples = Samples(3)
     assert samples.of("new", "depot") == []
     assert samples.spread("new", "depot") is None
@@ -84,7 +84,7 @@ def test_a_quarter_of_the_samples_lies_beyond_each_quartile(taken: list[float]) 
 
 
 @given(ROUNDS)
-def test_ratios_are_those_of_whole_rounds(rounds: list[tuple[float | None, float | None]]) -> None:
+def test_ratios_come_from_complete_rounds(rounds: list[tuple[float | None, float | None]]) -> None:
     samples = made(*(list(column) for column in zip(*rounds, strict=True)))
     whole = [above / below for above, below in rounds if above is not None and below is not None]
     found, back = samples.ratio(OVER, UNDER), samples.ratio(UNDER, OVER)
@@ -101,7 +101,7 @@ def test_ratios_are_those_of_whole_rounds(rounds: list[tuple[float | None, float
 
 
 @given(st.lists(st.none() | RATES))
-def test_a_spread_is_of_what_there_is(taken: list[float | None]) -> None:
+def test_a_spread_covers_the_samples_present(taken: list[float | None]) -> None:
     there = [one for one in taken if one is not None]
     spread = spread_of(taken)
     assert (spread is None) == (not there)

@@ -34,12 +34,12 @@ def test_everyone_is_first_equally_often(names: list[str], backwards: bool) -> N
     assert {first.count(name) for name in names} == {len(names)}
 
 
-def test_nobody_always_runs_after_the_same_one() -> None:
+def test_the_order_of_contenders_changes_each_round() -> None:
     turns = [order("abcd", round_number, 0) for round_number in range(1, 4)]
     assert {turn[turn.index("b") - 1] for turn in turns if turn[0] != "b"} == {"a", "c"}
 
 
-def test_the_time_left_is_what_is_expected_at_first_and_then_what_was_found() -> None:
+def test_the_time_left_is_expected_at_first_and_measured_later() -> None:
     left = TimeLeft(100)
     assert left.seconds == 100
     left.passed(20, 30)

@@ -120,7 +120,7 @@ def until_noticed(site: Site) -> None:
         site.require_alive()
 
 
-def test_what_does_not_come_up_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_that_fails_to_start_is_cleaned_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose `ip` refuses everything."""
     need("nginx")
     refusing = tmp_path / "ip"

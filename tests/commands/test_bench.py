@@ -37,7 +37,7 @@ def test_the_list() -> None:
     (["--markdown", "/"], 2, "directory"),
     (["--table", "no-such-table"], 1, "no-such-table"),
 ])
-def test_mistakes_are_told_before_anything_is_done(
+def test_usage_errors_are_told_before_the_first_lab(
     words: list[str], code: int, why: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("atmdepot.commands.bench.run", lambda *_: pytest.fail("it began to measure"))
@@ -52,7 +52,7 @@ def without(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
     monkeypatch.setattr(machine, "find", lambda name: None if name in programs else f"/usr/bin/{name}")
 
 
-def test_what_is_missing_is_told_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "haproxy", "nft", "ab", "wrk", "iperf3")
     done = run("bench", "peers", "--contender", "haproxy", "--contender", "dnat", "--contender", "kernel")
     assert done.returncode == 5
@@ -68,7 +68,7 @@ def test_a_contender_that_cannot_run_is_not_tried(monkeypatch: pytest.MonkeyPatc
     assert (done.returncode, done.stderr.count("\n")) == (5, 2)
 
 
-def test_without_nginx_nothing_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nginx_no_measurement_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "nginx")
     done = run("bench", "peers")
     assert (done.returncode, done.stderr.count("\n")) == (5, 1)
@@ -108,7 +108,7 @@ def test_a_round(lab_environment: dict[str, str], tmp_path: Path) -> None:
 
 @pytest.mark.namespaces
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_whoever_ends_it_finds_nothing_left(lab_environment: dict[str, str], number: int, code: int) -> None:
+def test_an_interrupted_benchmark_leaves_no_lab(lab_environment: dict[str, str], number: int, code: int) -> None:
     need("nginx", "ip", "wrk")
     command = [*PEERS, "--contender", "kernel", "--measure", "keep-alive", "--measure", "lab-cpu-keep-alive",
                "--seconds", "60"]

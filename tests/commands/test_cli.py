@@ -172,7 +172,7 @@ def test_check_tells_every_mistake(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["check"], ["depot"], ["edge", "--node", "web1"], ["lab", "up"]])
-def test_a_bad_table_starts_nothing(run_dir: Path, tmp_path: Path, command: list[str]) -> None:
+def test_a_bad_table_starts_no_daemon(run_dir: Path, tmp_path: Path, command: list[str]) -> None:
     table = tmp_path / "bad.toml"
     table.write_text("name = \"x\"\nnodes = 3\n")
     done = run(*command, table)
@@ -227,7 +227,7 @@ def test_show_of_one_network_among_several(run_dir: Path) -> None:
             'no daemon of "web2" runs here: there are depot, web1')
 
 
-def test_show_tells_what_it_can_when_one_daemon_is_dead(run_dir: Path) -> None:
+def test_show_lists_the_living_daemons_beside_a_dead_daemon(run_dir: Path) -> None:
     """The rows of the others are there, and the exit code says that something is missing."""
     (run_dir / "one").mkdir(parents=True)
     (run_dir / "one" / "depot.sock").touch()
@@ -348,7 +348,7 @@ def test_a_host_that_does_not_forward_is_told(run_dir: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.namespaces
-def test_what_a_client_asks_cannot_end_a_daemon(run_dir: Path, tmp_path: Path) -> None:
+def test_bad_requests_of_a_client_do_not_end_a_daemon(run_dir: Path, tmp_path: Path) -> None:
     with daemon("edge", "--node", "web1", loopback_table(tmp_path)) as process:
         for octets in (b'{"show": "\xff"}\n', b'{"show": "links", "limit": 99999999999999999999}\n', b"\0" * 9000):
             with socket.socket(socket.AF_UNIX) as client:

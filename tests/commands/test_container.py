@@ -85,7 +85,7 @@ def test_a_clients_way_to_the_vip_leads_to_the_depot(container: Container) -> No
 
 
 @pytest.mark.namespaces
-def test_without_its_daemon_a_depot_sends_nobody_elsewhere(container: Container) -> None:
+def test_a_depot_without_its_daemon_sends_no_redirect(container: Container) -> None:
     with in_network_namespace(container.near):
         wire_here(PLAN, "depot", [VIP])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -116,7 +116,7 @@ def test_neighbours_that_knew_another_hardware_address_learn_the_new_one(contain
 
 
 @pytest.mark.namespaces
-def test_what_it_needs() -> None:
+def test_a_machine_without_a_default_route_is_refused() -> None:
     fd = new_network_namespace()
     with in_network_namespace(fd), pytest.raises(EnvironmentLacks, match="this machine has no default route"):
         wire_here(PLAN, "web1", [VIP])

@@ -18,7 +18,7 @@ NAMES = ["Python", "atmdepot", "packages", "compiled", "VC tables", "network nam
 
 
 @pytest.mark.namespaces
-def test_a_machine_that_has_everything_required() -> None:
+def test_a_machine_with_all_requirements() -> None:
     done = atmdepot("doctor", "-o", "json")
     report = json.loads(done.stdout)
     assert [check["name"] for check in report["checks"]] == NAMES
@@ -70,7 +70,7 @@ def test_links_that_run_here_are_told_with_their_trouble(
     assert ("cells" in links["remedy"]) == bool(trouble)
 
 
-def test_what_is_optional_may_be_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optional_parts_may_be_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr("atmdepot.commands.doctor.shutil.which", lambda *_, **__: None)
     examine_only(monkeypatch, "ab")
@@ -88,7 +88,7 @@ def test_tools_name_their_packages_and_purpose(monkeypatch: pytest.MonkeyPatch) 
     assert "apt-get install iproute2 " in remedies["ip"]
 
 
-def test_what_kills_a_probe_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_check_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     examine_only(monkeypatch, "rmem_max")
     monkeypatch.setattr(doctors, "LEAST_BUFFER", 2**40)
     [finding] = doctors.examine()

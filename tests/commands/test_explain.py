@@ -42,7 +42,7 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 # Of a table.
 
 
-def test_what_the_network_of_a_table_would_do() -> None:
+def test_explain_answers_from_a_table() -> None:
     done = run(*OF_DIRECT)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
@@ -59,7 +59,7 @@ def test_what_the_network_of_a_table_would_do() -> None:
     ]
 
 
-def test_the_documentation_shows_what_is_printed() -> None:
+def test_the_documentation_shows_the_real_output() -> None:
     page = (ROOT / "docs" / "commands.md").read_text()
     command, _, shown = page.partition("```console\n$ atmdepot explain --table")[2].partition("```")[0].partition("\n")
     assert run("explain", "--table", *command.split()).stdout == shown
@@ -96,7 +96,7 @@ def test_json_is_the_explanation() -> None:
      "fd00:9::2 > fd00:80::1 ICMPv6, 1280 octets"),
     (["--src", f"{CLIENT}:1", "--dst", f"{VIP}:80", "--flags", "none"], "TCP no flags, 40 octets"),
 ])
-def test_what_can_be_asked(words: list[str], packet: str) -> None:
+def test_questions_are_parsed(words: list[str], packet: str) -> None:
     done = run("explain", *words, "--table", "direct")
     assert (done.returncode, done.stderr) == (0, "")
     assert packet in done.stdout.splitlines()[0]

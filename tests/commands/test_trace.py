@@ -91,7 +91,7 @@ def test_fields_in_columns() -> None:
     assert "vcc" in done.stderr
 
 
-def test_json_is_one_array_also_of_nothing() -> None:
+def test_json_is_an_array_even_without_items() -> None:
     assert len(json.loads(trace("-o", "json").stdout)) == 10
     assert json.loads(trace("-o", "json", "oam").stdout) == []
 
@@ -138,7 +138,7 @@ def test_sunatm_has_the_pdus(tmp_path: Path) -> None:
     assert again.stdout == trace("-e", "tcp_flags", "-e", "length").stdout
 
 
-def test_only_what_the_filter_takes_is_written(tmp_path: Path) -> None:
+def test_only_items_that_pass_the_filter_are_written(tmp_path: Path) -> None:
     copy = tmp_path / "copy.pcap"
     assert "3 cells and 1 PDU written" in trace("-w", copy, FILTERED).stderr
     assert run("trace", "-r", copy, "-q", "-t").stdout.count("\n") == 1
@@ -188,7 +188,7 @@ def test_a_reader_that_goes_away_is_no_failure_to_tell() -> None:
     (["--duration", "0"], "is no time to wait for"),
     (["--level", "packet"], "is not one of"),
 ])
-def test_what_does_not_go_together_is_a_mistake_of_the_command_line(words: list[str], told: str) -> None:
+def test_options_that_exclude_each_other_are_usage_errors(words: list[str], told: str) -> None:
     done = run("trace", "-r", REQUEST, *words)
     assert done.returncode == 2
     assert told in " ".join(done.stderr.split())
@@ -199,14 +199,14 @@ def test_what_does_not_go_together_is_a_mistake_of_the_command_line(words: list[
     ["-r", str(REQUEST), "-w", str(REQUEST)], ["-r", str(REQUEST), "-w", "no/such/folder/x.pcap"],
     ["-r", str(REQUEST), "--table", "no-such-table"], ["-i", "no-such-interface", "--port", "5501"],
 ])
-def test_what_cannot_be_had_is_told_in_a_line(words: list[str]) -> None:
+def test_an_unavailable_source_is_reported_in_a_line(words: list[str]) -> None:
     done = run("trace", *words)
     assert done.returncode == 1
     assert done.stderr.startswith("atmdepot: ")
     assert done.stderr.count("\n") == 1
 
 
-def test_with_nothing_running_the_next_step_is_told(tmp_path: Path) -> None:
+def test_without_a_running_network_the_next_step_is_told(tmp_path: Path) -> None:
     empty = {"ATMDEPOT_RUN_DIR": str(tmp_path)}
     assert "atmdepot lab up direct" in run("trace", **empty).stderr
     assert "add the UDP ports of the links: --port" in run("trace", "-i", "lo", **empty).stderr
@@ -240,7 +240,7 @@ def make_trace() -> ModuleType:
 
 
 @pytest.mark.parametrize("name", ["trace.md", "tutorial.md"])
-def test_the_pages_show_what_is_printed(name: str) -> None:
+def test_the_pages_show_the_real_output(name: str) -> None:
     page = ROOT / "docs" / name
     assert make_trace().made(page) == page.read_text(), "run docs/make_trace.py, and look at what it changed"
     assert page.read_text().count("$ atmdepot trace -r ") >= 4

@@ -59,7 +59,7 @@ def far_from(address: str) -> str:
 
 @pytest.mark.parametrize("address", UNFIT)
 @pytest.mark.parametrize("node", ["depot", "web1"])
-def test_end_that_nobody_could_send_to(address: str, node: str) -> None:
+def test_unreachable_link_ends_are_refused(address: str, node: str) -> None:
     other = far_from(address)
     text = with_values(ends(address, other) if node == "depot" else ends(other, address))
     assert places(text) == {f"links.to-web1.ends.{node}"}
@@ -117,7 +117,7 @@ def test_address_that_any_machine_can_have(path: str, address: str) -> None:
     assert places(with_values((path, [address]))) == set()
 
 
-def test_addresses_of_others() -> None:
+def test_addresses_of_a_vip_or_a_link_are_refused() -> None:
     assert places(with_values(("servers.web1.address", ["10.80.0.1"]))) == {"servers.web1.address"}
     assert places(with_values(("nodes.web2.address", ["172.31.1.1"]))) == {"nodes.web2.address"}
     assert places(with_values(("nodes.depot.address", ["172.31.1.1"]))) == set(), "its own"

@@ -150,7 +150,7 @@ def test_the_walk_finds_the_numbers() -> None:
 
 
 @pytest.mark.parametrize(("path", "value"), GOOD)
-def test_whatever_is_acceptable_starts(path: tuple[str, ...], value: Any) -> None:
+def test_values_within_bounds_start(path: tuple[str, ...], value: Any) -> None:
     network = parse(table_with(path, value), "t")
     assert msgspec.json.decode(encoded(network))
     it = InMemoryNetwork(network)
@@ -164,7 +164,7 @@ def test_whatever_is_acceptable_starts(path: tuple[str, ...], value: Any) -> Non
 
 
 @pytest.mark.parametrize(("path", "value"), [param for param in GOOD if param.values[0][0] in LIVE])
-def test_whatever_is_acceptable_is_taken_over(path: tuple[str, ...], value: Any) -> None:
+def test_values_within_bounds_are_reloaded(path: tuple[str, ...], value: Any) -> None:
     before, after = parse(DIRECT, "t"), parse(table_with(path, value), "t")
     it = InMemoryNetwork(before)
     it.now = NOW
@@ -177,7 +177,7 @@ def test_whatever_is_acceptable_is_taken_over(path: tuple[str, ...], value: Any)
 
 
 @pytest.mark.parametrize(("path", "value"), BAD)
-def test_whatever_is_beyond_is_refused_with_its_place(path: tuple[str, ...], value: Any) -> None:
+def test_values_out_of_bounds_are_refused_with_their_place(path: tuple[str, ...], value: Any) -> None:
     if isinstance(value, float) and value != value:
         text = table_with(path, "NAN").replace('"NAN"', "nan")
     else:
@@ -194,7 +194,7 @@ def test_whatever_is_beyond_is_refused_with_its_place(path: tuple[str, ...], val
 
 @pytest.mark.parametrize("value", ["0s", "999us", "1ns"])
 @pytest.mark.parametrize("key", ["interval", "timeout", "statistics"])
-def test_what_is_done_again_and_again_has_a_pause(key: str, value: str) -> None:
+def test_periodic_work_has_a_least_interval(key: str, value: str) -> None:
     text = f'{DIRECT}\n[probing]\n{key} = "{value}"\n'
     if (key, value) == ("statistics", "0s"):
         assert parse(text).probing.statistics == 0

@@ -101,7 +101,7 @@ def test_every_category_can_be_written_by_its_name(category: ServiceCategory) ->
 
 
 @pytest.mark.parametrize("text", ["vbr", "rt-vbr", "", "UBR", "ubr.3", None, 5])
-def test_what_is_no_category(text: object) -> None:
+def test_unknown_categories_are_refused(text: object) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         ServiceCategory.parse(text)
     assert str(caught.value) == (f"{text!r} is no service category: write one of CBR, rt-VBR.1, rt-VBR.2, rt-VBR.3, "

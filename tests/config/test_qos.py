@@ -40,7 +40,7 @@ def test_names_of_codepoints(name: str, dscp: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["64", "-1", "AF44", "AF50", "CS8", "", "EF ", "0x2e", "4.5"])
-def test_what_is_no_codepoint(name: str) -> None:
+def test_unknown_codepoints_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"is no DSCP: write 0 to 63 or one of CS0, CS1, .*EF") as caught:
         parse_dscp(name)
     assert str(caught.value).startswith(repr(name))

@@ -317,7 +317,7 @@ def test_the_schema_that_ships_is_that_of_the_code() -> None:
     assert json.loads(shipped.read_text(encoding="utf-8")) == json.loads(json.dumps(network.schema()))
 
 
-def test_a_table_tells_what_it_says() -> None:
+def test_a_table_is_read_into_its_values() -> None:
     table = parse(TABLE, "t")
     assert (table.depot, table.edges) == ("depot", ["web1", "web2"])
     assert table.vips == ["10.80.0.1"]
@@ -333,7 +333,7 @@ def test_a_table_tells_what_it_says() -> None:
     assert table.sessions.two_msl == 120 * 10**9
 
 
-def test_each_direction_of_a_link_has_its_own_values_over_those_of_the_link() -> None:
+def test_values_of_a_direction_override_the_links() -> None:
     text = TABLE.replace("5502\" }\n", "5502\" }\nrate = \"oc3\"\ndelay = \"2ms\"\ncell_loss = 0.5\n").replace(
         'rate = "10kcps"', 'rate = "10kcps"\ncell_loss = 0.0\nseed = 7')
     link = parse(text).links["two"]
@@ -437,7 +437,7 @@ def test_nesting_without_end() -> None:
     assert problem.startswith("t: is not TOML: ")
 
 
-def test_a_problem_is_one_line_whatever_the_keys_are() -> None:
+def test_a_problem_is_a_single_line_for_any_keys() -> None:
     assert problems_of(TABLE + r'"a\nb\u001b[31m" = 1') == [
         r't:43: lab.a\nb\x1b[31m: unknown key "a\nb\x1b[31m": Known here: networks']
 

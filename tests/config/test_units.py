@@ -79,7 +79,7 @@ def test_what_is_read(kind: Any, text: object, value: object) -> None:
     (TcpAddress, "a:0", "0 is no TCP port: ports are 1 to 65535"),
     (UdpAddress, "[1:2]:1", "'1:2' is no IP address: write \"10.80.0.1\" or \"2001:db8::1\""),
 ])
-def test_what_is_said_of_mistakes(kind: Any, text: object, message: str) -> None:
+def test_mistakes_have_their_messages(kind: Any, text: object, message: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         kind.parse(text)
     assert str(caught.value) == message.format(text)
@@ -124,7 +124,7 @@ def test_line_rates_are_payload_rates_over_424_bits() -> None:
 
 
 @given(st.integers(32, 65535), st.integers(32, 65535), st.integers(0, 70000))
-def test_a_range_holds_its_ends_and_what_is_between(one: int, other: int, vci: int) -> None:
+def test_a_range_holds_its_ends_and_the_numbers_between(one: int, other: int, vci: int) -> None:
     first, last = sorted((one, other))
     vcis = VciRange.parse(f"{first}-{last}")
     assert (vcis.first, vcis.last) == (first, last)

@@ -84,7 +84,7 @@ def test_replay_tells_which_packets_were_lost_and_where() -> None:
     (b"", "before its 24-octet header does"), (b"not a capture at all, only text", "no pcap file"),
     (RECORDING.read_bytes()[:24], "nothing in this recording opens a TCP session"),
 ])
-def test_replay_of_what_is_no_recording(content: bytes, said: str, tmp_path: Path,
+def test_replay_refuses_files_without_a_recording(content: bytes, said: str, tmp_path: Path,
                                         lab_environment: dict[str, str]) -> None:
     path = tmp_path / "x.pcap"
     path.write_bytes(content)

@@ -31,7 +31,7 @@ def test_pages_come_whole_from_both_servers(direct: Site, vip: str, client: str,
     assert direct.drops() == before
 
 
-def test_daemons_interrupt_nobody(direct: Site) -> None:
+def test_daemons_do_not_preempt_other_processes(direct: Site) -> None:
     for process in ("depot", "web1", "web2"):
         threads = Path(f"/proc/{direct.pid(process)}/task").iterdir()
         assert {os.sched_getscheduler(int(thread.name)) for thread in threads} == {os.SCHED_BATCH}

@@ -276,7 +276,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("kind", "said"), [
     ("fifo", "it is a FIFO"), ("zero", "it is a device"), ("gone", "No such file")])
-def test_no_table_where_one_should_be_holds_up_nothing(frail: Site, kind: str, said: str) -> None:
+def test_a_missing_table_holds_up_no_packets(frail: Site, kind: str, said: str) -> None:
     until(lambda: is_alive(frail), SOON)
     with table(frail) as path:
         path.unlink()
@@ -296,7 +296,7 @@ def test_no_table_where_one_should_be_holds_up_nothing(frail: Site, kind: str, s
 
 @pytest.mark.parametrize(("old", "new", "said"), MISTAKES, ids=[
     "weight", "server", "vpi", "TOML", "max_sessions", "max_half_open"])
-def test_a_table_with_a_mistake_changes_nothing_and_the_mistake_is_told(
+def test_a_table_with_a_mistake_is_refused_as_a_whole(
     frail: Site, old: str, new: str, said: str,
 ) -> None:
     until(lambda: is_alive(frail), SOON)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.namespaces
 COMMAND = [sys.executable, str(Path(__file__).parents[2] / "testbed" / "floods.py")]
 
 
-def test_floods_from_spoofed_addresses_refuse_nobody() -> None:
+def test_floods_from_spoofed_addresses_refuse_no_client() -> None:
     done = subprocess.run([*COMMAND, "--rate", "400", "--seconds", "3", "--held", "3", "--json"], check=False,
                           capture_output=True, text=True, timeout=200)
     assert done.returncode in (0, 1), done.stderr
@@ -28,7 +28,7 @@ def test_floods_from_spoofed_addresses_refuse_nobody() -> None:
 
 @pytest.mark.parametrize("option", [["--rate", "0"], ["--rate", "100001"], ["--seconds", "x"], ["--held", "501"],
                                     ["--flood", "none"]])
-def test_what_is_out_of_bounds_is_refused(option: list[str]) -> None:
+def test_arguments_out_of_bounds_are_refused(option: list[str]) -> None:
     done = subprocess.run([*COMMAND, *option], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert option[0] in done.stderr

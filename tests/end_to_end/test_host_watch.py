@@ -72,7 +72,7 @@ def serves(it: Site) -> bool:
 
 
 @pytest.mark.parametrize(("node", "name"), CASES, ids=lambda word: word)
-def test_what_is_lost_comes_back_and_with_it_the_service(frail: Site, node: str, name: str) -> None:
+def test_lost_interfaces_and_routes_are_restored(frail: Site, node: str, name: str) -> None:
     until(lambda: serves(frail))
     before = host(frail, node)
     restored = frail.counters(node)["host", "restored"]
@@ -89,7 +89,7 @@ def test_what_is_lost_comes_back_and_with_it_the_service(frail: Site, node: str,
 
 
 @pytest.mark.parametrize("node", ["depot", "web1"])
-def test_after_a_kill_and_a_start_a_stop_leaves_nothing(needs: Callable[[str], None], node: str) -> None:
+def test_a_stop_after_a_kill_and_a_start_cleans_the_host(needs: Callable[[str], None], node: str) -> None:
     needs("ip")
     with site("direct") as made:
         os.kill(made.pid(node), signal.SIGTERM)

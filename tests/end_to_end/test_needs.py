@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def test_in_ci_nothing_is_skipped_for_want_of_a_program(
+def test_ci_has_all_programs(
     needs: Callable[[str], None], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)

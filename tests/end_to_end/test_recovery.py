@@ -96,7 +96,7 @@ def test_an_edge_that_is_stopped_takes_back_what_it_set_up_and_can_start_again(f
     assert host(frail, "web1") == TAKEN_BACK
 
 
-def test_what_was_there_before_is_left(frail: Site) -> None:
+def test_earlier_settings_of_the_host_stay(frail: Site) -> None:
     """The VIP on the loopback may be the administrator's own."""
     add = ("import sys\nfrom pyroute2 import IPRoute\nwith IPRoute() as ip: ip.addr(sys.argv[1], index=1, "
            f"address='{VIP}', prefixlen=32)")

@@ -99,7 +99,7 @@ def test_a_request_is_seen_at_both_ends(direct: Site) -> None:
     assert "0 cells missed" in err
 
 
-def test_why_is_nothing_forwarded(direct: Site) -> None:
+def test_the_trace_shows_why_packets_are_dropped(direct: Site) -> None:
     with trace(direct, "-t", "drop") as running:
         direct.run("client", "curl", "-sS", "-m", "1", f"http://{VIP}:81/", check=False)
         out, _ = running.end()
@@ -170,7 +170,7 @@ def test_count_and_duration_end_it(direct: Site) -> None:
     assert sum(row["pdus"] for row in json.loads(out)["vcs"]) >= 18
 
 
-def test_a_dead_node_does_not_keep_the_others_from_being_traced(needs: Callable[[str], None]) -> None:
+def test_a_dead_node_does_not_stop_the_trace_of_living_nodes(needs: Callable[[str], None]) -> None:
     needs("curl")
     with site("direct") as at:
         os.kill(at.pid("web2"), signal.SIGKILL)

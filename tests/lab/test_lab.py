@@ -30,7 +30,7 @@ def output(lab: Lab, node: str, *argv: str) -> str:
     return str(done.stdout)
 
 
-def test_the_state_tells_what_runs(lab: Lab) -> None:
+def test_the_state_lists_the_processes(lab: Lab) -> None:
     state = lab.state
     assert (state.phase, lab.alive, lab.network.name) == ("up", True, "direct")
     assert list(state.nodes) == ["client", "depot", "web1", "web2"]
@@ -146,7 +146,7 @@ def test_commands_have_the_callers_signals(lab: Lab, ignored: signal.Handlers) -
         signal.signal(signal.SIGHUP, before)
 
 
-def test_commands_get_back_what_python_ignores(lab: Lab) -> None:
+def test_commands_get_the_default_handlers_of_signals(lab: Lab) -> None:
     [ignored] = [int(line.split()[1], 16) for line in output(lab, "client", "cat", "/proc/self/status").splitlines()
                  if line.startswith("SigIgn:")]
     assert not ignored & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1)
@@ -156,7 +156,7 @@ def test_commands_have_no_stray_descriptors(lab: Lab) -> None:
     assert output(lab, "client", "sh", "-c", "ls /proc/$(readlink /proc/self)/fd | wc -l; :").strip() <= "4"
 
 
-def test_daemons_inherit_nothing(lab: Lab) -> None:
+def test_daemons_inherit_no_descriptors_and_no_signal_masks(lab: Lab) -> None:
     daemon = lab.state.processes["depot"].pid
     assert sorted(path.name for path in Path(f"/proc/{daemon}/fd").iterdir()) == ["0", "1", "2"]
     with open(f"/proc/{daemon}/status") as status:

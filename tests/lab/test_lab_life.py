@@ -49,7 +49,7 @@ def read_until(launcher: subprocess.Popen[str], start: str) -> None:
         assert lines[-1], f"it ended after {lines}"
 
 
-def test_down_leaves_nothing(run_dir: Path) -> None:
+def test_down_removes_processes_namespaces_and_files(run_dir: Path) -> None:
     lab = up()
     inside = members(lab)
     assert len(inside) >= 6
@@ -59,7 +59,7 @@ def test_down_leaves_nothing(run_dir: Path) -> None:
     lab.down()  # once more does no harm
 
 
-def test_down_removes_only_what_the_lab_made(run_dir: Path) -> None:
+def test_down_keeps_files_that_the_lab_did_not_make(run_dir: Path) -> None:
     lab = up()
     mine = [lab.directory / "notes.txt", lab.directory / "web1" / "www" / "my-page"]
     for path in mine:
@@ -79,7 +79,7 @@ def test_a_stubborn_process_is_killed_with_the_lab(run_dir: Path, monkeypatch: p
     assert not any(running(pid) for pid in inside)
 
 
-def test_a_killed_supervisor_takes_everything_along(run_dir: Path) -> None:
+def test_a_killed_supervisor_takes_the_lab_along(run_dir: Path) -> None:
     lab = up()
     before = members(lab)
     with lab.popen("client", ["sleep", "600"]) as sleeper:
@@ -384,7 +384,7 @@ def test_down_in_a_directory_that_cannot_be_written(run_dir: Path) -> None:
                            "set ATMDEPOT_RUN_DIR to a directory of your own\n")
 
 
-def test_somebody_elses_directory_is_refused(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_users_directory_is_refused(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_dir.mkdir()
     os.chown(run_dir, 12345, 12345)
     with pytest.raises(EnvironmentLacks, match="is another user's"):

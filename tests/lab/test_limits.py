@@ -46,7 +46,7 @@ def test_table_that_checks_comes_up(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_check_notes_what_the_lab_cannot_bring_up_and_the_lab_says_the_same(
+def test_check_and_the_lab_report_the_same_limits(
         tmp_path: Path, run_dir: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     path = tmp_path / "limit.toml"
     path.write_text(with_values(*LIMITS[name][0]), encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 from atmdepot.lab.pages import SIZES, own_pages, page
 
 
-def test_sizes_are_what_the_names_say() -> None:
+def test_pages_have_the_sizes_of_their_names() -> None:
     assert {name: len(page(name)) for name in SIZES} == {
         "100B": 100, "1KB": 1024, "10KB": 10240, "10MB": 10 * 1024 * 1024}
 

@@ -72,7 +72,7 @@ def test_a_link_whose_name_no_interface_can_have_gets_a_number(name: str) -> Non
     ("node = \"web1\"", "node = \"web1\"\naddress = [\"10.1.1.1\"]", "take the address away"),
     ("web1", "client", "the lab adds a node \"client\""),
 ])
-def test_what_the_lab_cannot_do_is_refused(old: str, new: str, message: str) -> None:
+def test_a_table_beyond_the_labs_limits_is_refused(old: str, new: str, message: str) -> None:
     with pytest.raises(AtmdepotError, match=message):
         plan_of(changed((old, new)))
 

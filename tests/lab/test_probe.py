@@ -61,14 +61,14 @@ def test_it_waits_for_every_service_address() -> None:
     (GOOD[:-1], "the octets of /100B are not those of the page"), (b"HTTP/1.0 503 No\r\n\r\n", "the answer is "),
     (b"", "the answer is ''"),
 ])
-def test_who_gives_no_good_page_is_named(answer: bytes, said: str) -> None:
+def test_an_address_without_a_good_page_is_named(answer: bytes, said: str) -> None:
     with server(GOOD) as good, server(answer) as bad, pytest.raises(NotReady) as caught:
         wait_for_all(table(good, bad), 0.2)
     assert str(caught.value).startswith(f"no page in time from {bad[0]} port {bad[1]}: {said}")
     assert good[0] not in str(caught.value)
 
 
-def test_where_nobody_listens() -> None:
+def test_a_closed_port_is_reported() -> None:
     nobody = fresh().host
     with pytest.raises(NotReady, match=f"^no page in time from {nobody} port 9: Connection refused$"):
         wait_for_all(table((nobody, 9)), 0.1)

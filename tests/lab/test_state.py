@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_state_is_read_back(tmp_path: Path) -> None:
     state = states.State(name="x", table="/x.toml", nodes={"depot": states.NodeState(kind="depot", netns_fd=7)},
                          processes={"depot": states.ProcessState("depot", "depot", 12, "/log", exit_code=-9)})
     states.write(tmp_path, state)

@@ -165,7 +165,7 @@ def test_prometheus_reaches_every_node_by_its_name(testbed: Project) -> None:
 
 # ── hurt ──
 
-def test_a_killed_edge_node_loses_no_new_sessions_after_what_the_table_promises(testbed: Project) -> None:
+def test_a_killed_edge_node_loses_no_new_sessions_after_detection(testbed: Project) -> None:
     with sampling(testbed) as samples:
         killed = time.monotonic()
         testbed("kill", "web2")
@@ -225,7 +225,7 @@ def test_a_server_that_dies_makes_its_edge_node_unhealthy_and_says_why(testbed: 
 
 # ── and gone ──
 
-def test_it_leaves_nothing_behind(testbed: Project, docker: Machine) -> None:
+def test_compose_down_leaves_no_containers_networks_or_volumes(testbed: Project, docker: Machine) -> None:
     """The last of this module: it takes the testbed down."""
     assert testbed.networks() != []
     testbed.down()

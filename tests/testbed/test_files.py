@@ -90,7 +90,7 @@ def test_no_service_of_ours_is_privileged() -> None:
         assert service.get("devices", ["/dev/net/tun"]) == ["/dev/net/tun"]
 
 
-def test_the_port_and_the_network_of_gns3_are_those_of_its_table() -> None:
+def test_gns3s_port_and_network_agree_with_its_table() -> None:
     compose = read(TESTBED / "compose.yaml")
     ends = load("compose-gns3").links["r2-link"].ends
     port = ends["depot"].port
@@ -148,7 +148,7 @@ def expressions() -> list[str]:
     return [*(rule["expr"] for rule in RULES), *panels, *variables]
 
 
-def test_what_metrics_in_finds() -> None:
+def test_metrics_in_finds_metric_names() -> None:
     assert metrics_in('sum by (a, b) (rate(x_total{c="d"}[1m])) > 1 or y:z / on (q) (w)') == {"x_total", "y:z", "w"}
     assert metrics_in('label_values(info{a="$b"}, node)') == {"info"}
 
@@ -159,7 +159,7 @@ def test_rules_and_dashboard_ask_for_metrics_that_there_are(expression: str) -> 
     assert metrics_in(expression) <= full_names() | RECORDED | OF_PROMETHEUS_ITSELF
 
 
-def test_the_dashboard_shows_what_it_is_for() -> None:
+def test_the_dashboard_shows_the_main_metrics() -> None:
     shown = set().union(*map(metrics_in, expressions()))
     assert {"atmdepot:link_cells:rate1m", "atmdepot_server_sessions", "atmdepot:drops:rate1m", "atmdepot_link_vcs",
             "atmdepot:link_vcs:ratio", "atmdepot_ready"} <= shown

@@ -79,7 +79,7 @@ def test_a_page_crosses_to_a_program_on_the_host_and_back(gns3: Project, router:
     assert "not-the-peer" not in counters
 
 
-def test_what_arrives_on_the_host_are_datagrams_of_one_cell(gns3: Project, docker: Machine) -> None:
+def test_the_host_receives_datagrams_of_a_single_cell(gns3: Project, docker: Machine) -> None:
     """A plain socket, connected to the published port, that speaks first: the depot's probes come to it."""
     program = f"""
 import socket

@@ -95,7 +95,7 @@ def test_a_length_beyond_the_file() -> None:
     b"", bytes(100), record(0, bytes(52)), record(60, bytes(52)), record(3, bytes(52), length=8),
     record(3, bytes(52), length=0xFFFF), b"Dear reader, this is a text of some length, and no capture at all.\n" * 9,
     b"\xff" * 300])
-def test_what_is_no_erf_is_refused(octets: bytes) -> None:
+def test_a_file_that_is_not_erf_is_refused(octets: bytes) -> None:
     with pytest.raises(CaptureError):
         read(octets)
 
@@ -103,7 +103,7 @@ def test_what_is_no_erf_is_refused(octets: bytes) -> None:
 @given(st.lists(st.sampled_from(PLAIN) | st.builds(
     record, st.integers(0, 255), st.binary(max_size=80), padding=st.integers(0, 9),
     length=st.none() | st.integers(0, 300))), st.integers(0, 400), st.binary(max_size=3))
-def test_nothing_but_the_captures_error_escapes(records: list[bytes], at: int, change: bytes) -> None:
+def test_only_the_captures_error_escapes(records: list[bytes], at: int, change: bytes) -> None:
     octets = b"".join(records)
     octets = octets[:at] + change + octets[at + len(change):]
     with contextlib.suppress(CaptureError):

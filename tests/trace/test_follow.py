@@ -294,7 +294,7 @@ def test_a_pdu_given_up_ends_with_its_last_cell(monkeypatch: pytest.MonkeyPatch)
 
 
 @given(st.lists(st.tuples(keys, st.integers(0, 3), st.integers(-10**18, 10**18)), max_size=40))
-def test_times_that_jump_about_lose_nothing(steps: list[tuple[Key, int, int]]) -> None:
+def test_jumping_times_lose_no_cells(steps: list[tuple[Key, int, int]]) -> None:
     """Clocks of several nodes, and captures, may go back; every cell is in one PDU all the same."""
     follower = Follower(cells=True, timeout=TIMEOUT)
     items: list[Item] = []
@@ -350,7 +350,7 @@ def test_after_a_gap_a_whole_pdu_is_judged_as_ever() -> None:
     (Missed(0, cells=1), "", TIMEOUT - 1, True), (Missed(0, cells=1), "", TIMEOUT, False),
     (Missed(0, drops=1, sessions=1), "", 1, False), (Missed(0, cells=1, node="other"), "", 1, False),
     (Missed(0, cells=1, node="one"), "one", 1, True)])
-def test_a_gap_excuses_what_may_have_begun_in_it(missed: Missed, node: str, time: int, headless: bool) -> None:
+def test_a_gap_excuses_pdus_that_may_have_begun_in_it(missed: Missed, node: str, time: int, headless: bool) -> None:
     follower = Follower(timeout=TIMEOUT)
     assert follower.take(missed) == [missed]
     (rest,) = pdus_in(follower.take(Cells(time, "l", "in", b"".join(LONG[6:]), node)))
@@ -411,7 +411,7 @@ def test_the_first_pdu_on_a_vc_may_have_begun_before_the_trace() -> None:
     assert (one.first, two.first) == (True, False)
 
 
-def test_a_pdu_has_what_its_cells_and_trailer_say() -> None:
+def test_a_pdu_has_the_fields_of_its_cells_and_trailer() -> None:
     train = train_of(PACKET, 5, 40)
     first, last = cells_of(train)
     clp1, efci = CellHeader(5, 40, 0, 1).pack() + first[5:], CellHeader(5, 40, 3).pack() + last[5:]
@@ -462,7 +462,7 @@ def test_links_directions_and_nodes_are_kept_apart() -> None:
     assert len(follower.finish()) == 3
 
 
-def test_the_header_format_is_what_the_record_says_then_the_node_then_the_table() -> None:
+def test_the_header_format_comes_from_record_node_or_table() -> None:
     train = train_of(bytes(20), 300, 40, interface=Interface.NNI)
 
     def vpi(follower: Follower, record: Cells) -> int:
@@ -553,7 +553,7 @@ def test_a_pdu_that_is_not_the_one_before_is_shown(other: PduSeen) -> None:
 
 
 @given(kept=st.integers(0, 96))
-def test_a_pdu_cut_by_its_capture_is_known_by_what_is_left(kept: int) -> None:
+def test_a_cut_pdu_is_recognised_by_its_beginning(kept: int) -> None:
     follower = Follower()
     items_of(follower, segment(PACKET, Vc(1, 64)))
     assert follower.take(seen(cpcs_pdu(PACKET)[:kept] or b"", missing=96 - kept) if kept else
@@ -579,7 +579,7 @@ def test_other_links_and_vcs_between_do_not_hide_that_it_is_the_same() -> None:
     assert len(follower.take(seen())) == 1
 
 
-def test_a_pdu_alone_says_what_it_can() -> None:
+def test_a_whole_pdu_without_cells_is_shown() -> None:
     (pdu,) = pdus_in(Follower().take(seen(time=3, clp=1, pti=3)))
     assert (pdu.time, pdu.begun, pdu.vpi, pdu.vci, pdu.clp, pdu.congested) == (3, 3, 1, 64, 1, True)
     assert (pdu.count, pdu.length, pdu.crc, pdu.problem, pdu.sdu) == (2, len(PACKET), CrcVerdict.GOOD, None, PACKET)

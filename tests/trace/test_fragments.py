@@ -65,7 +65,7 @@ def test_extension_headers_in_the_fragmentable_part() -> None:
     assert datagram_of_fragments(joined) == datagram_of(V6, 0)
 
 
-def test_what_is_no_udp_behind_them_is_none() -> None:
+def test_fragments_of_other_protocols_give_no_datagram() -> None:
     joiner = FragmentJoiner()
     *_, joined = (joiner.add(0, fragment_of(part)) for part in cut(V6, 400, before=bytes((6, 0)) + bytes(6)))
     assert joined is not None
@@ -76,7 +76,7 @@ def test_what_is_no_udp_behind_them_is_none() -> None:
 @pytest.mark.parametrize("change", [
     lambda part: part._replace(offset=part.offset - 8), lambda part: part._replace(octets=part.octets[::-1]),
     lambda part: part._replace(offset=0x1FFF * 8), lambda part: part._replace(length=part.length + 8)])
-def test_fragments_that_overlap_or_do_not_fit_make_nothing(change: object) -> None:
+def test_overlapping_or_misfit_fragments_give_no_datagram(change: object) -> None:
     joiner = FragmentJoiner()
     first, second, *rest = map(fragment_of, cut(V4, 400))
     last = rest[-1]
@@ -87,7 +87,7 @@ def test_fragments_that_overlap_or_do_not_fit_make_nothing(change: object) -> No
     assert joiner.lost == 4 + len(rest) - 1
 
 
-def test_what_never_is_whole_goes_by_age() -> None:
+def test_incomplete_datagrams_expire() -> None:
     joiner = FragmentJoiner()
     first, *rest = map(fragment_of, cut(V4, 400))
     joiner.add(0, first)

@@ -18,13 +18,13 @@ from tests.trace import items as made
 
 
 @given(made.packets(), st.integers(0, 100))
-def test_the_beginning_of_a_packet_tells_what_the_packet_would(packet: bytes, cut: int) -> None:
+def test_a_packets_beginning_reads_like_the_packet(packet: bytes, cut: int) -> None:
     headers = (20 if packet[0] >> 4 == 4 else 40) + 20
     assert packet_from_beginning(packet[:headers + cut]) == analyse(packet)
 
 
 @given(packets.ip_packets, st.integers(0, 200))
-def test_what_is_read_of_any_beginning_is_right(packet: bytes, cut: int) -> None:
+def test_any_beginning_is_read_right(packet: bytes, cut: int) -> None:
     try:
         whole = analyse(packet)
     except MalformedPacket:
@@ -36,7 +36,7 @@ def test_what_is_read_of_any_beginning_is_right(packet: bytes, cut: int) -> None
         assert beginning == whole
 
 
-def test_what_llc_names_otherwise_is_no_packet() -> None:
+def test_other_llc_protocols_are_no_packets() -> None:
     packet = tcp("10.9.0.2", 1, "10.9.0.3", 2, 16)
     for ethertype, expected in (("0800", True), ("0806", False), ("86DD", True)):
         drop = Drop(0, "", DropReason.CRC_ERROR, 1, bytes.fromhex(f"AAAA03000000{ethertype}") + packet)

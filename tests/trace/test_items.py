@@ -98,7 +98,7 @@ def test_ip_packets_are_found_with_and_without_a_table(octets: bytes, how: Encap
     (b"\x20" * 30, VcName(encapsulation=Encapsulation.VC_MUX), "vc-mux",
      "a packet of version 2 is neither IPv4 nor IPv6"),
     (V4, VcName(role="management"), "statistics", "statistics of an edge node")])
-def test_what_is_no_packet_says_why(sdu: bytes, name: VcName, how: str, problem: str) -> None:
+def test_sdus_without_a_packet_say_why(sdu: bytes, name: VcName, how: str, problem: str) -> None:
     pdu = pdu_of(sdu, name)
     assert (pdu.carried.how, pdu.carried.problem, pdu.packet, pdu.flow) == (how, problem, None, None)
 
@@ -110,7 +110,7 @@ def test_any_sdu_carries_a_packet_or_says_why_not(sdu: bytes, how: Encapsulation
     assert (carried.packet is None) == bool(carried.problem)
 
 
-def test_a_pdu_without_sdu_carries_nothing() -> None:
+def test_a_pdu_without_sdu_is_empty() -> None:
     assert pdu_of(b"", octets=V4).packet is None
 
 
@@ -125,7 +125,7 @@ def test_the_first_octets_speak_of_the_encapsulation(sdu: bytes, told: Encapsula
     assert encapsulation_of(sdu) is told
 
 
-def test_a_report_of_an_edge_node_is_no_ip_packet_whatever_its_first_octet_looks_like() -> None:
+def test_a_report_of_an_edge_node_is_no_ip_packet() -> None:
     report = Statistics(ServerState.ACCEPTS, 2, 7, 0, 0, 0, 0, 0, 0, 0, 0).pack()
     assert encapsulation_of(report) is None
     assert expected_cells(report[:48], None) == 0

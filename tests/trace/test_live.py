@@ -139,7 +139,7 @@ def test_frames_in_any_pieces(kinds: list[int], draw: Any) -> None:
     assert [msgspec.structs.replace(record, node="") for record in got] == records
 
 
-def test_what_is_asked_for(fake: Callable[..., Path]) -> None:
+def test_the_request_to_a_daemon(fake: Callable[..., Path]) -> None:
     path = fake(first_line())
     with LiveSource({path: ["to-web1"]}, cells=False, known=7) as source:
         list(source)
@@ -167,7 +167,7 @@ def test_several_daemons_each_in_its_order(fake: Callable[..., Path]) -> None:
     assert ends == [f"{name}: the daemon has ended" for name in names]
 
 
-def test_what_was_missed_is_added_up(fake: Callable[..., Path]) -> None:
+def test_missed_items_are_added_up(fake: Callable[..., Path]) -> None:
     path = fake(first_line() + frame(Missed(1, cells=2)) + frame(Missed(2, 3, 4, 5)))
     with LiveSource({path: ()}) as source:
         list(source)
@@ -234,7 +234,7 @@ def test_a_node_that_is_heard_late_is_waited_for(fake: Callable[..., Path]) -> N
         assert [one for one in told if not isinstance(one, Remark | None)] == []
 
 
-def test_sessions_that_were_there_come_before_what_other_nodes_tell(fake: Callable[..., Path]) -> None:
+def test_known_sessions_come_before_records_of_other_nodes(fake: Callable[..., Path]) -> None:
     there = msgspec.structs.replace(SESSION, event="known", time=100)
     late = dropped("web1", 6)
     daemons = Steered(fake, "depot", "web1")
@@ -249,7 +249,7 @@ def test_sessions_that_were_there_come_before_what_other_nodes_tell(fake: Callab
         assert {type(one) for one in told} == {Remark}
 
 
-def test_nothing_given_is_nothing_though_watermarks_come(fake: Callable[..., Path]) -> None:
+def test_watermarks_alone_count_as_idle(fake: Callable[..., Path]) -> None:
     """They keep the source awake, and whoever flushes when it is idle must hear of it all the same."""
     over = threading.Event()
 
@@ -267,7 +267,7 @@ def test_nothing_given_is_nothing_though_watermarks_come(fake: Callable[..., Pat
         assert [one for one in told if one is not None] == [Remark("depot: the daemon has ended")]
 
 
-def test_an_ended_daemon_holds_nobody_up(fake: Callable[..., Path]) -> None:
+def test_an_ended_daemon_holds_up_no_records(fake: Callable[..., Path]) -> None:
     late = dropped("web1", 6)
     daemons = Steered(fake, "depot", "web1")
     with LiveSource(daemons.paths) as source:
@@ -296,7 +296,7 @@ def test_a_stuck_daemon_is_not_waited_for_for_ever(
         assert {type(one) for one in told} == {Remark}
 
 
-def test_what_is_held_is_given_when_a_daemon_does_not_end(
+def test_held_records_are_given_when_a_daemon_does_not_end(
         fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_GRACE", 0.05)
     monkeypatch.setattr(live, "_DRAIN", 0.05)
@@ -361,7 +361,7 @@ def test_a_daemon_that_does_not_end_is_given_up(fake: Callable[..., Path], monke
     over.set()
 
 
-def test_what_comes_too_late_to_be_looked_at_is_counted_as_missed(
+def test_records_too_late_to_show_count_as_missed(
         fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_GRACE", 0.0)
     cells, drop = Cells(1, "to-web1", "in", bytes(53) * 7), Drop(1, "to-web1", "unknown-vc", 3)
@@ -418,7 +418,7 @@ def test_a_signal_handler_may_stop_it(fake: Callable[..., Path]) -> None:
 # Daemons that cannot be reached, refuse or lie.
 
 
-def test_nobody_is_there(short_dir: Path) -> None:
+def test_an_unreachable_daemon_is_refused(short_dir: Path) -> None:
     path = short_dir / "depot.sock"
     with pytest.raises(AtmdepotError, match=f"^depot: the daemon does not answer on {path}: No such file or "):
         LiveSource({path: ()})
@@ -447,7 +447,7 @@ def test_a_first_line_that_no_daemon_says(fake: Callable[..., Path], line: bytes
     assert str(told.value).isprintable()
 
 
-def test_a_daemon_that_says_nothing(fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_daemon(fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_ANSWER_TIME", 0.05)
     with pytest.raises(AtmdepotError, match=r"^depot: the daemon does not answer on .*timed out$"):
         LiveSource({fake(FakeDaemon.wait_for_end): ()})
@@ -483,13 +483,13 @@ def test_a_frame_that_is_too_long_is_not_waited_for(fake: Callable[..., Path]) -
     assert remarks == ["depot: that is not what a daemon says: a frame of 1048577 octets; its trace ends here"]
 
 
-def test_what_breaks_off(fake: Callable[..., Path]) -> None:
+def test_a_stream_that_breaks_off(fake: Callable[..., Path]) -> None:
     records, remarks = read(fake(first_line() + frame(RECORDS[0]) + frame(RECORDS[1])[:-1]))
     assert len(records) == 1
     assert remarks == ["depot: that is not what a daemon says: it broke off within a frame; its trace ends here"]
 
 
-def test_one_that_lies_does_not_end_the_others(fake: Callable[..., Path]) -> None:
+def test_a_lying_daemon_does_not_end_the_trace(fake: Callable[..., Path]) -> None:
     def honest(daemon: FakeDaemon) -> None:
         daemon.send(first_line(node="web1"))
         daemon.wait_for_end()
@@ -552,7 +552,7 @@ async def test_a_real_depot_and_edge(it: Controlled) -> None:
     assert source.missed == Missed(0)
 
 
-async def test_known_sessions_come_though_nothing_happens(it: Controlled) -> None:
+async def test_known_sessions_come_from_an_idle_network(it: Controlled) -> None:
     for port in (40_000, 40_001):
         it.nodes.put(DEPOT, Connection(port).syn)
     await until(lambda: it.nodes.pumps[DEPOT].node.sessions.opened == 2)

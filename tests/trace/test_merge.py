@@ -75,7 +75,7 @@ def by_time(heard: Iterable[Told]) -> list[Told]:
 
 
 @given(stories())
-def test_a_record_goes_when_nobody_can_tell_of_an_older_one_and_no_sooner(heard: list[Told]) -> None:
+def test_a_record_goes_once_no_node_can_send_an_older_record(heard: list[Told]) -> None:
     """However the nodes are interleaved: the order is that of the times, and nothing waits longer than it must."""
     merger, gone, far = Merger(NODES), [], dict.fromkeys(NODES, -1)
     for at, told in enumerate(heard, 1):
@@ -92,7 +92,7 @@ def test_a_record_goes_when_nobody_can_tell_of_an_older_one_and_no_sooner(heard:
 
 
 @given(stories(), st.data())
-def test_a_node_that_has_ended_holds_nobody_up(heard: list[Told], data: Any) -> None:
+def test_an_ended_node_holds_up_no_records(heard: list[Told], data: Any) -> None:
     """Nodes end after what they told last; when all have, nothing is held, and the order was kept."""
     merger, gone = Merger(NODES), []
     last = {node: max((at for at, told in enumerate(heard) if told.node == node), default=-1) for node in NODES}
@@ -109,12 +109,12 @@ def test_a_node_that_has_ended_holds_nobody_up(heard: list[Told], data: Any) -> 
     assert sorted(one.cells for one in gone) == sorted(one.cells for one in by_time(heard))
 
 
-def test_one_node_alone_waits_for_nobody() -> None:
+def test_a_single_node_does_not_wait() -> None:
     merger = Merger(["depot"])
     assert hear(merger, one := record("depot", 5)) == [one]
 
 
-def test_an_idle_node_holds_nobody_up_as_long_as_it_tells_the_time() -> None:
+def test_watermarks_of_an_idle_node_release_records() -> None:
     merger = Merger(["depot", "web1"])
     assert hear(merger, one := record("web1", 5), Watermark(4, "depot")) == []
     assert hear(merger, Watermark(5, "depot")) == [one]
@@ -168,7 +168,7 @@ def test_one_that_speaks_again_is_waited_for_again_and_not_remarked_on_twice() -
     assert merger.take() == [held]
 
 
-def test_a_node_that_has_never_told_anything_is_not_waited_for_ever() -> None:
+def test_a_node_silent_from_the_start_is_given_up() -> None:
     merger = Merger(NODES)
     one, two = record("depot", 1), record("web1", 2)
     assert hear(merger, one, two) == []
@@ -186,7 +186,7 @@ def test_one_that_is_far_behind_but_speaks_is_waited_for() -> None:
         assert reader.wait(LOOKS - 1) == []
 
 
-def test_nobody_is_blamed_while_all_stands_still() -> None:
+def test_a_stall_of_the_trace_is_not_blamed_on_nodes() -> None:
     """A long time between two looks is time in which we did not listen."""
     merger = Merger(["depot", "web1"])
     hear(merger, record("web1", 5))
@@ -197,7 +197,7 @@ def test_nobody_is_blamed_while_all_stands_still() -> None:
 # Clocks that are set.
 
 
-def test_what_is_held_when_the_clock_is_set_back_goes_at_once() -> None:
+def test_held_records_go_when_the_clock_is_set_back() -> None:
     merger = Merger(["depot", "web1"])
     before, after = record("web1", 1000), record("web1", 400)
     assert hear(merger, Watermark(990, "depot"), before) == []
@@ -207,7 +207,7 @@ def test_what_is_held_when_the_clock_is_set_back_goes_at_once() -> None:
 
 
 @given(stories(least=1), st.integers(0, 80), st.integers(1, 1000))
-def test_a_clock_that_is_set_back_stalls_nothing(heard: list[Told], at: int, step: int) -> None:
+def test_a_clock_set_back_stalls_no_records(heard: list[Told], at: int, step: int) -> None:
     """All tell times of before and, from some moment on, of after; then all time up to a later one is over."""
     merger, gone = Merger(NODES), []
     for number, told in enumerate(heard):
@@ -239,7 +239,7 @@ def test_memory_is_bounded_when_a_node_is_not_heard(octets: int) -> None:
     assert gone + len(held) == number + 1
 
 
-def test_what_does_not_fit_goes_the_oldest_first() -> None:
+def test_records_beyond_the_bound_go_oldest_first() -> None:
     merger = Merger(["depot", "web1"])
     assert hear(merger, *[record("web1", number) for number in range(20_003)]) == [
         record("web1", number) for number in range(3)]

@@ -60,7 +60,7 @@ servers = ["nginx", "apache"]
     return parse(text)
 
 
-def test_without_a_table_nothing_has_a_name() -> None:
+def test_without_a_table_vcs_are_unnamed() -> None:
     book = VcBook()
     assert book.of("to-web1", 1, 64) == UNNAMED == VcName("", "", "", None, None)
     assert book.interface("to-web1") is None
@@ -88,7 +88,7 @@ def test_names(link: str, vpi: int, vci: int, name: VcName) -> None:
     assert book.of(link, vpi, vci) is book.of(link, vpi, vci), "it is made once"
 
 
-def test_a_vpi_that_two_links_use_names_nothing_by_itself() -> None:
+def test_a_vpi_on_two_links_needs_the_link_for_a_name() -> None:
     book = VcBook([two_links(1)])
     assert book.of("to-web1", 1, 64).vp == "first"
     assert book.of("to-web2", 1, 50).vp == "second"

@@ -179,7 +179,7 @@ def test_a_session_seen_at_several_places_counts_at_the_first() -> None:
         ("opened", "depot", ""), ("established", "depot", ""), ("closed", "depot", "RST")]
 
 
-def test_a_packet_on_another_servers_link_is_of_the_session_but_moves_nothing() -> None:
+def test_a_packet_on_another_servers_link_changes_no_state() -> None:
     """The depot drops it as one on a wrong VP."""
     capture = CaptureSessions()
     capture.of(pdu_of(packet(4000, SYN)))
@@ -208,7 +208,7 @@ def test_sessions_that_began_before_the_capture_have_no_number() -> None:
 
 @pytest.mark.parametrize("sdu", [
     udp(CLIENT4, 4000, VIP4, 80), ping(CLIENT4, VIP4), b"noise", packet(4000, SYN)[:30]])
-def test_what_is_no_tcp_has_no_session(sdu: bytes) -> None:
+def test_other_protocols_have_no_session(sdu: bytes) -> None:
     capture = CaptureSessions()
     assert capture.of(pdu_of(sdu)) is None
     assert capture.changes == []
@@ -222,7 +222,7 @@ def test_without_a_table_a_session_has_a_number_and_no_server() -> None:
                                    "", "", "depot")
 
 
-def test_a_depots_word_changes_nothing_where_the_packets_are_looked_at() -> None:
+def test_capture_sessions_ignore_a_depots_reports() -> None:
     capture = CaptureSessions()
     capture.change(change_of(1, "opened", 4000))
     assert capture.of(pdu_of(packet(4000))) is None

@@ -140,7 +140,7 @@ def test_remarks_go_to_the_user_and_silence_flushes() -> None:
     assert (run.shower.flushes, writer.flushes) == (3, 3)
 
 
-def test_nothing_need_be_shown() -> None:
+def test_a_trace_runs_without_output() -> None:
     run = Tracer([cells(SYN_PACKET)], Follower(), level="pdu", keep=None, shower=None, writer=None, remark=print)
     assert run.run().shown == {"PDU": 1}
 
@@ -257,7 +257,7 @@ def test_cells_whose_pdu_never_ends_are_not_held_back_for_ever() -> None:
 # What is written.
 
 
-def test_cells_and_pdus_are_written_whatever_is_shown() -> None:
+def test_the_file_does_not_depend_on_the_level_shown() -> None:
     writer = FakeWriter()
     run = Run([cells(SYN_PACKET, time=7), DROP, Missed(7, 5, node="depot")], level="session", writer=writer)
     octets = cpcs_pdu(SYN_PACKET)
@@ -269,14 +269,14 @@ def test_cells_and_pdus_are_written_whatever_is_shown() -> None:
     assert run.totals.not_written == {"drop": 1}
 
 
-def test_only_what_the_filter_takes_is_written() -> None:
+def test_only_items_that_pass_the_filter_are_written() -> None:
     writer = FakeWriter()
     Run([cells(SYN_PACKET, OTHER)], keep="port 443", writer=writer, level="session")
     assert [len(written[4] if len(written) == 6 else written[5]) for written in writer.written] == [  # type: ignore[arg-type]
         53, 53, 53, 144]
 
 
-def test_what_the_format_has_no_place_for_is_counted() -> None:
+def test_items_without_a_place_in_the_format_are_counted() -> None:
     writer = FakeWriter(cells=False, pdus=False)
     run = Run([cells(SYN_PACKET, OTHER), CHANGE], writer=writer)
     assert run.totals.not_written == {"cell": 4, "PDU": 2, "session change": 1}
@@ -315,7 +315,7 @@ def test_a_wrong_crc_is_written_as_it_came() -> None:
     (HecMark.RECORDED, flipped(segment(SYN_PACKET, Vc(1, 64)), 3, 9), HecMark.BAD),
     (HecMark.ABSENT, segment(SYN_PACKET, Vc(1, 64)), HecMark.ABSENT),
     (HecMark.BAD, segment(SYN_PACKET, Vc(1, 64)), HecMark.BAD)])
-def test_what_a_cells_hec_was_is_written(hec: HecMark, train: bytes, mark: HecMark) -> None:
+def test_a_cells_hec_verdict_is_written(hec: HecMark, train: bytes, mark: HecMark) -> None:
     writer = FakeWriter()
     Run([CapturedCells(0, "l", "in", train, hec=hec)], writer=writer)
     as_received = train if mark is HecMark.BAD else segment(SYN_PACKET, Vc(1, 64))
@@ -323,7 +323,7 @@ def test_what_a_cells_hec_was_is_written(hec: HecMark, train: bytes, mark: HecMa
 
 
 @pytest.mark.parametrize(("trailer", "missing"), [(False, 0), (True, 8), (False, 5)])
-def test_pdus_without_trailer_or_cut_are_written_as_such(trailer: bool, missing: int) -> None:
+def test_pdus_cut_or_without_trailer_keep_their_marks(trailer: bool, missing: int) -> None:
     writer = FakeWriter()
     whole = cpcs_pdu(SYN_PACKET) if trailer else SYN_PACKET
     octets = whole[:len(whole) - missing]
@@ -343,7 +343,7 @@ def test_the_comment_of_a_pdu_is_its_session() -> None:
 
 @given(st.lists(any_items | st.builds(Remark, st.text()) | st.none()), st.sampled_from(LEVELS), st.booleans(),
        st.integers(0, 5))
-def test_everything_is_counted(items: list[Item | Remark | None], level: str, holds: bool, count: int) -> None:
+def test_totals_count_all_items(items: list[Item | Remark | None], level: str, holds: bool, count: int) -> None:
     """Of what a follower gives, as much is shown as was counted as shown, never more than asked for."""
     class Giving(Follower):
         def take(self, record: SourceRecord) -> list[Item]:

@@ -124,7 +124,7 @@ def test_the_greatest_pdu_is_seen_whole(tshark: Wireshark, tmp_path: Path) -> No
     assert len(tshark.fields(path, "atm.vci")) == MAX_PDU_CELLS + 1
 
 
-def test_what_our_writer_writes_tshark_reads(tshark: Wireshark, tmp_path: Path) -> None:
+def test_tshark_reads_our_writers_files(tshark: Wireshark, tmp_path: Path) -> None:
     path = tmp_path / "ours.pcap"
     times = [0, 1, 999_999_999, TIME, TIME + 1, (2**31 - 1) * 10**9]
     with path.open("wb") as file:
@@ -140,7 +140,7 @@ PCAP_FORMATS = {"microseconds": ("pcap", 1000), "nanoseconds": ("nsecpcap", 1)}
 
 @pytest.mark.parametrize(("kind", "unit"), PCAP_FORMATS.values(), ids=PCAP_FORMATS)
 @pytest.mark.parametrize("program", ["tshark", "editcap"])
-def test_what_tshark_and_editcap_write_our_reader_reads(
+def test_our_reader_reads_files_of_tshark_and_editcap(
         tshark: Wireshark, tmp_path: Path, program: str, kind: str, unit: int) -> None:
     ethernet = bytes(12) + b"\x08\x00"
     sent = [(1_700_000_000, 123_456_789, ethernet + http_packet(4)), (1_700_000_001, 7, b"short")]
@@ -267,7 +267,7 @@ def test_merged_captures_keep_the_links_apart(tshark: Wireshark, tmp_path: Path)
     assert read(merged) == read(one) + read(two)
 
 
-def test_captures_cut_by_editcap_miss_what_it_cut(tshark: Wireshark, tmp_path: Path) -> None:
+def test_captures_cut_by_editcap_report_missing_octets(tshark: Wireshark, tmp_path: Path) -> None:
     path, cut = write(tmp_path / "a", "erf"), tmp_path / "cut"
     tshark.editcap("-s", "80", path, cut)
     for whole, part in zip(read(path), read(cut), strict=True):
@@ -283,7 +283,7 @@ def test_captures_cut_by_editcap_miss_what_it_cut(tshark: Wireshark, tmp_path: P
 
 @pytest.mark.parametrize("resolution", [None, 0, 3, 6, 9, 0x80 | 20, 0x80 | 32])
 @pytest.mark.parametrize("offset", [None, 1000])
-def test_times_of_any_resolution_are_those_of_tshark(
+def test_times_of_any_resolution_agree_with_tshark(
         tshark: Wireshark, tmp_path: Path, resolution: int | None, offset: int | None) -> None:
     path = tmp_path / "a.pcapng"
     frame = ethernet(udp_packet(train_of(http_packet(4))))
@@ -351,7 +351,7 @@ def test_the_advice_on_junipers_link_types_works(
 
 @pytest.mark.parametrize(("link_type", "frame"), [
     (11, encapsulate(http_packet(4), Encapsulation.LLC)), (19, http_packet(4)), (106, http_packet(6))])
-def test_frames_without_a_vc_hold_what_tshark_sees(
+def test_frames_without_a_vc_agree_with_tshark(
         tshark: Wireshark, tmp_path: Path, link_type: int, frame: bytes) -> None:
     path = tmp_path / "frames.pcap"
     path.write_bytes(pcap_file([(1, 0, frame)], link_type=link_type))
@@ -362,7 +362,7 @@ def test_frames_without_a_vc_hold_what_tshark_sees(
 
 
 @pytest.mark.parametrize("head", ["AAAA030080C200070000", "AAAA030080C200010000"])
-def test_bridged_frames_hold_what_tshark_sees(tshark: Wireshark, tmp_path: Path, head: str) -> None:
+def test_bridged_frames_agree_with_tshark(tshark: Wireshark, tmp_path: Path, head: str) -> None:
     frame = ethernet(http_packet(4), bytes.fromhex("81002005"))
     fcs = zlib.crc32(frame).to_bytes(4, "little") if head.endswith("10000") else b""
     path = write_erf(tmp_path / "bridged.pcap", (train_of(bytes.fromhex(head) + frame + fcs), "out"))

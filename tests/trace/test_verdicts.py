@@ -49,13 +49,13 @@ def test_expected_cells_of_some_lengths(length: int) -> None:
     ("45000013" + "00" * 44, None), ("45000000" + "00" * 44, None),  # shorter than an IP header
     ("AAAA0300000008004500FFFF" + "00" * 36, None), ("60000000FFFF" + "00" * 42, None),  # more than AAL5 can carry
     ("AAAA030080C200070000" + "45" * 38, None), ("0000" + "45" * 46, Encapsulation.VC_MUX_BRIDGED)])
-def test_what_is_no_packet_promises_nothing(first: str, encapsulation: Encapsulation | None) -> None:
+def test_other_payloads_promise_no_number_of_cells(first: str, encapsulation: Encapsulation | None) -> None:
     assert expected_cells(bytes.fromhex(first), encapsulation) == 0
 
 
 @given(st.binary(min_size=48, max_size=48) | ip_packets.map(lambda octets: octets[:48].ljust(48, b"\0")),
        st.none() | st.sampled_from(Encapsulation))
-def test_any_first_cell_promises_what_a_pdu_can_have(payload: bytes, encapsulation: Encapsulation | None) -> None:
+def test_promised_cells_are_within_a_pdus_bounds(payload: bytes, encapsulation: Encapsulation | None) -> None:
     assert 0 <= expected_cells(payload, encapsulation) <= 1366
 
 
@@ -111,7 +111,7 @@ def test_octets_too_few_for_a_trailer_are_a_length_error(count: int) -> None:
 
 
 @given(st.binary(min_size=1, max_size=150), st.integers(0, 192), st.integers(0, 383))
-def test_a_pdu_is_the_same_whatever_its_crc_and_where_it_is_cut(sdu: bytes, kept: int, bit: int) -> None:
+def test_twins_are_found_despite_another_crc_or_a_cut(sdu: bytes, kept: int, bit: int) -> None:
     octets = cpcs_pdu(sdu)
     pdu, kept = pdu_of(octets), min(kept, len(octets))
     assert is_the_same(pdu, octets[:kept], len(octets) - kept)

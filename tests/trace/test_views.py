@@ -45,7 +45,7 @@ def written(records: list[Cells], views: Views | None) -> tuple[list[tuple[str, 
 ONCE = [("depot", "to-web1", "out"), ("web1", "to-web1", "out"), ("depot", "to-r2", "out"), ("depot", "to-r2", "in")]
 
 
-def test_each_pdu_once_as_sent_and_those_of_external_senders_as_received() -> None:
+def test_each_pdu_is_written_once_as_its_sender_saw_it() -> None:
     found, lines = written(THERE + BACK + EXTERNAL, Views(LINKS))
     assert found == ONCE
     assert f"{2 * CELLS} cells, 2 PDUs not written again" in " ".join(lines)
@@ -69,7 +69,7 @@ def test_one_nodes_trace_has_both_directions(node: str) -> None:
     assert found == [(one.node, one.link, one.direction) for one in records]
 
 
-def test_what_a_sender_sent_is_written_where_nothing_came_of_it() -> None:
+def test_a_lost_pdu_is_written_as_sent() -> None:
     assert written(THERE[:1] + BACK[:1], Views(LINKS))[0] == ONCE[:2]
 
 

@@ -192,7 +192,7 @@ def test_after_an_error_no_header_is_corrected_until_one_is_right(lua: Dissector
     assert [place for _, _, place in told] == [["1"], ["1"], ["2", "3"]]
 
 
-def test_idle_cells_and_others_that_carry_no_user_data(lua: Dissector, link: Link) -> None:
+def test_idle_cells_and_cells_without_user_data(lua: Dissector, link: Link) -> None:
     idle = bytes.fromhex("0000000152") + b"\x6A" * 48
     link.send(idle, idle + cell(0, 0), cell(3, 64, 6), cell(3, 1))
     [line, two, rm, meta] = lua.lines(link.file())
@@ -227,7 +227,7 @@ def test_oam_cells_and_their_crc(payload: str, name: str, lua: Dissector, link: 
     assert lua.lines(link.path)[0] == f"1 cell, OAM F5 end-to-end {name} 1/40"
 
 
-def test_what_a_loopback_and_a_defect_say(lua: Dissector, link: Link) -> None:
+def test_fields_of_loopback_and_defect_cells(lua: Dissector, link: Link) -> None:
     location, source = bytes(range(16)), bytes(range(16, 32))
     link.send(oam(1, 8, b"\x01" + b"\xAB\xCD\xEF\x01" + location + source), oam(1, 1, b"\x07" + location),
               oam(2, 0, b"\x55"), oam(9, 9))
@@ -299,7 +299,7 @@ def test_a_report_of_a_later_version_is_read_as_far_as_it_is_known(lua: Dissecto
     assert lua.only_fields(link.file(), *names) == [[["2"], ["77"], ["6e6577"]], [[], [], []], [[], [], []]]
 
 
-def test_what_is_neither_ip_nor_llc_is_data(lua: Dissector, link: Link) -> None:
+def test_unknown_sdus_are_data(lua: Dissector, link: Link) -> None:
     link.send(train_of(b"\x42" * 100, 1, 64), train_of(b"\x44" * 100, 1, 64))
     told = lua.only_fields(link.file(), "data.len", PDU + "status")
     assert told == [[["100"], ["good"]]] * 2
@@ -695,7 +695,7 @@ def test_an_installed_dissector_works_at_once_and_beside_the_option(
     assert tshark_without_script(lua, link.path) == [""]
 
 
-def test_installing_again_changes_nothing_and_an_older_file_is_replaced(tmp_path: Path) -> None:
+def test_installing_again_replaces_only_an_older_file(tmp_path: Path) -> None:
     folder = tmp_path / "wireshark" / "plugins"
     file = install(folder)
     assert file == folder / FILE_NAME

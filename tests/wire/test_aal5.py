@@ -104,7 +104,7 @@ def test_no_pdu_of_another_length(length: int) -> None:
 
 
 @given(sdus, st.data())
-def test_a_pad_may_hold_anything(sdu: bytes, data: st.DataObject) -> None:
+def test_a_pad_may_hold_any_octets(sdu: bytes, data: st.DataObject) -> None:
     size = -(len(sdu) + 8) % 48
     pad = data.draw(st.binary(min_size=size, max_size=size))
     assert parse_cpcs_pdu(pdu_of(sdu, pad, len(sdu))).sdu == sdu

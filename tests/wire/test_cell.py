@@ -101,7 +101,7 @@ def test_fields_that_do_not_fit(header: CellHeader, interface: Interface, messag
     (0b000, True, False, False), (0b001, True, True, False), (0b010, True, False, True),
     (0b011, True, True, True), (0b100, False, False, False), (0b101, False, False, False),
     (0b110, False, False, False), (0b111, False, False, False)])
-def test_what_the_pti_says(pti: int, user: bool, last: bool, congested: bool) -> None:
+def test_fields_of_the_pti(pti: int, user: bool, last: bool, congested: bool) -> None:
     header = CellHeader(1, 32, pti)
     assert (header.is_user_data, header.is_last, header.congested) == (user, last, congested)
 

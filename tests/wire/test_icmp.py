@@ -174,7 +174,7 @@ def test_no_flow(octets: bytes) -> None:
 @given(st.one_of(no_packets, damaged(ip_packets).map(error4), damaged(ip_packets).map(error6),
                  damaged(ip_packets.map(error4))))
 @examples(300)
-def test_nothing_escapes(octets: bytes) -> None:
+def test_no_error_escapes(octets: bytes) -> None:
     flow = quoted_flow(octets)
     assert flow is None or flow[0] in (6, 17)
     assert is_error(octets) or quoted_packet(octets) is None

@@ -129,7 +129,7 @@ def test_other_versions_are_no_ip(first: int) -> None:
             view(octets)
 
 
-def test_nothing_is_no_ip() -> None:
+def test_empty_octets_are_no_ip() -> None:
     with pytest.raises(NotIp, match="version 0 is neither 4 nor 6"):
         ip_view(b"")
 

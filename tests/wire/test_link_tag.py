@@ -39,7 +39,7 @@ def test_the_tag_is_keyed_blake2s_over_direction_counter_and_cells() -> None:
 
 
 @given(st.lists(cells, min_size=1, max_size=20))
-def test_what_one_end_seals_the_other_opens_once(trains: list[bytes]) -> None:
+def test_a_sealed_datagram_opens_once(trains: list[bytes]) -> None:
     one, other = ends()
     sealed = [one.seal(train) for train in trains]
     assert {len(datagram) - len(train) for datagram, train in zip(sealed, trains, strict=True)} == {TAG_SIZE}
@@ -50,7 +50,7 @@ def test_what_one_end_seals_the_other_opens_once(trains: list[bytes]) -> None:
 
 
 @given(cells, st.data())
-def test_what_was_damaged_cut_or_lengthened_is_not_taken(train: bytes, data: st.DataObject) -> None:
+def test_damaged_cut_or_lengthened_datagrams_are_refused(train: bytes, data: st.DataObject) -> None:
     one, other = ends()
     good = one.seal(train)
     bit = data.draw(st.integers(0, 8 * len(good) - 1), "bit")
@@ -97,7 +97,7 @@ def test_the_edges_of_the_window(counter: int, taken: bool) -> None:
 
 
 @given(st.lists(st.integers(0, 4 * WINDOW) | st.integers(0, 2**64 - 1), max_size=200))
-def test_the_window_is_what_a_set_would_do(counters: list[int]) -> None:
+def test_the_window_agrees_with_a_set(counters: list[int]) -> None:
     window, taken, greatest = ReplayWindow(), set[int](), -1
     for counter in counters:
         good = counter not in taken and counter > greatest - WINDOW

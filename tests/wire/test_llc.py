@@ -69,7 +69,7 @@ def test_llc_names_other_protocols_too() -> None:
 
 @pytest.mark.parametrize("encapsulation", Encapsulation)
 @given(packet=ip_packets)
-def test_the_overhead_is_what_is_added(encapsulation: Encapsulation, packet: bytes) -> None:
+def test_the_overhead_is_the_octets_added(encapsulation: Encapsulation, packet: bytes) -> None:
     assert len(encapsulate(packet, encapsulation)) == len(packet) + encapsulation.overhead
 
 
@@ -80,7 +80,7 @@ def test_the_cells_of_an_ack(encapsulation: Encapsulation, cells: int) -> None:
 
 
 @pytest.mark.parametrize("packet", [b"", b"\x35" + bytes(39), b"\x55" + bytes(39), bytes(40)])
-def test_what_is_no_ip_packet_has_no_llc_header(packet: bytes) -> None:
+def test_other_octets_get_no_llc_header(packet: bytes) -> None:
     with pytest.raises(EncapsulationError, match="is neither IPv4 nor IPv6"):
         encapsulate(packet, Encapsulation.LLC)
     with pytest.raises(EncapsulationError, match="is neither IPv4 nor IPv6"):

@@ -63,7 +63,7 @@ def test_round_trip(kind: int, function: int, field: bytes) -> None:
 @pytest.mark.parametrize("payload", [
     OamPayload(16, 0, b""), OamPayload(-1, 0, b""), OamPayload(0, 16, b""), OamPayload(0, -1, b""),
     OamPayload(1, 8, bytes(46))])
-def test_what_does_not_fit(payload: OamPayload) -> None:
+def test_values_beyond_their_fields_are_refused(payload: OamPayload) -> None:
     with pytest.raises(ValueError, match="two 4-bit numbers and a field of at most 45 octets"):
         payload.pack()
 

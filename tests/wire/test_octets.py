@@ -216,7 +216,7 @@ def test_cells_that_are_not_there(way: Way) -> None:
 @pytest.mark.skipif("tables" not in WAYS, reason="plain Python sees to it by itself")
 @pytest.mark.parametrize(("first", "count"), [
     (0, 3), (3, 0), (2, 1), (1, 2), (-1, 1), (0, -1), (FAR_CELLS, 1), (1, FAR_CELLS), (FAR_CELLS, FAR_CELLS)])
-def test_compiled_code_reads_nothing_beyond_the_cells(first: int, count: int) -> None:
+def test_compiled_code_does_not_read_beyond_the_cells(first: int, count: int) -> None:
     compiled = WAYS["tables"]
     with pytest.raises(IndexError):
         compiled.payloads(bytes(53 * 2 + 52), first, count)
@@ -226,7 +226,7 @@ def test_compiled_code_reads_nothing_beyond_the_cells(first: int, count: int) ->
 
 @pytest.mark.skipif("tables" not in WAYS, reason="plain Python sees to it by itself")
 @pytest.mark.parametrize("wrong", [None, "text", 7, bytearray(53)])
-def test_compiled_code_refuses_what_are_no_octets(wrong: Any) -> None:
+def test_compiled_code_refuses_other_types(wrong: Any) -> None:
     compiled = WAYS["tables"]
     calls: list[tuple[Callable[..., object], tuple[object, ...]]] = [
         (compiled.headers_of, (wrong,)), (compiled.header_at, (wrong, 0)), (compiled.user_word_at, (wrong, 0, False)),

@@ -38,7 +38,7 @@ def test_both_ways_give_the_same(octets: bytes) -> None:
                            st.integers(30, 80), st.sampled_from([bytes(5), b"\0\0\x40\0\x40"])),
                  st.just(6), st.binary(min_size=20, max_size=70)))
 @examples(200)
-def test_both_ways_give_the_same_for_what_looks_like_plain_tcp(octets: bytes) -> None:
+def test_both_ways_agree_on_plain_tcp(octets: bytes) -> None:
     assert outcome(analyse, octets) == outcome(analyse_by_views, octets)
 
 
@@ -75,7 +75,7 @@ def scapy() -> Any:
 
 @given(data=st.data())
 @examples(100)
-def test_what_scapy_builds(scapy: Any, data: st.DataObject) -> None:
+def test_packets_of_scapy_are_read(scapy: Any, data: st.DataObject) -> None:
     version = data.draw(st.sampled_from([4, 6]))
     sport, dport, window = (data.draw(port) for _ in range(3))
     sequence, acknowledgment = data.draw(word), data.draw(word)
@@ -174,7 +174,7 @@ def test_packets_and_their_fields_are_their_holders() -> None:
     assert [(one.sequence, one.flags) for one in fields if one] == [(4, SYN), (5, SYN)]
 
 
-def test_a_packet_tells_nothing_of_the_one_before() -> None:
+def test_a_packet_keeps_no_field_of_the_packet_before() -> None:
     held = analyse(tcp("10.0.0.1", 1, "10.0.0.2", 80, SYN))
     held.total_length, held.identification, held.fragment, held.later = 9, 9, True, True
     assert held.tcp is not None

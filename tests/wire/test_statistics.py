@@ -47,7 +47,7 @@ def test_report_of_another_magic_version_or_state_is_none(at: int, octet: int, t
 
 
 @given(st.binary(min_size=68, max_size=68))
-def test_nothing_but_value_error_escapes(octets: bytes) -> None:
+def test_only_value_error_escapes(octets: bytes) -> None:
     try:
         report = Statistics.unpack(octets)
     except ValueError:
@@ -101,7 +101,7 @@ def test_layout_agrees(report: Statistics, version_and_more: tuple[int, bytes]) 
 
 
 @given(st.sampled_from([0, 1, 2, 9]), st.integers(60, 80), st.sampled_from([b"ADST", b"ADSU"]))
-def test_layout_takes_what_the_codec_takes(version: int, length: int, magic: bytes) -> None:
+def test_layout_agrees_with_the_codec(version: int, length: int, magic: bytes) -> None:
     octets = (magic + bytes((version,)) + REPORT.pack()[5:] + bytes(20))[:length]
     try:
         layouts.STATISTICS.parse(octets)

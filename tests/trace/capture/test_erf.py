@@ -114,7 +114,7 @@ def test_every_cut_of_a_record_is_damage(record: bytes) -> None:
     (erf_record(3, bytes(52), length=0), "record length 0"),
     (erf_record(3, bytes(52), wire=53), "wire length 53"),
 ])
-def test_what_is_wrong_with_a_record_is_told(record: bytes, why: str) -> None:
+def test_faults_of_a_record_are_told(record: bytes, why: str) -> None:
     [remark], _ = read_record(record)
     assert isinstance(remark, Remark)
     assert why in remark.text
@@ -137,7 +137,7 @@ def test_random_records_are_read_or_counted(noise: bytes, kind: int | None) -> N
 
 
 @given(st.integers(0, 16 * 8 - 1))
-def test_one_wrong_bit_in_a_record_header_raises_nothing_and_spoils_no_cell(bit: int) -> None:
+def test_a_wrong_bit_in_a_record_header_raises_no_error_and_spoils_no_cell(bit: int) -> None:
     records, _ = read_record(flipped(erf_record(3, BODY), bit))
     found = [record for record in records if not isinstance(record, Remark)]
     if found:
@@ -331,7 +331,7 @@ def test_the_oldest_pdu_gives_way_when_too_many_cells_wait() -> None:
 
 
 @given(headers, st.binary(max_size=200), ways)
-def test_what_is_no_whole_pdu_is_written_as_it_is(header: bytes, octets: bytes, way: str) -> None:
+def test_incomplete_pdus_are_written_unchanged(header: bytes, octets: bytes, way: str) -> None:
     """As captures of others may hold it."""
     file = io.BytesIO()
     with open_writer(file) as writer:

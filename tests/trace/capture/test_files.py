@@ -263,7 +263,7 @@ def test_a_pdu_without_a_vc_has_no_place_in_captures_that_tell_it(format: str) -
 
 @pytest.mark.parametrize(("link_type", "converts"), [
     (135, "editcap -C 12 -T atm-rfc1483"), (137, "editcap -C 8 -T atm-rfc1483"), (140, "tshark -r")])
-def test_link_types_that_are_not_read_say_what_converts_them(link_type: int, converts: str) -> None:
+def test_unread_link_types_name_a_converter(link_type: int, converts: str) -> None:
     octets = pcap_file([(7, 9, LLC)], link_type=link_type)
     with pytest.raises(CaptureError, match=rf"^x\.pcap: the link type is {link_type} .*{converts}"):
         read(octets)
@@ -372,7 +372,7 @@ def test_a_pipe_is_read_as_it_comes(tmp_path: Path) -> None:
     pytest.param(gzip.compress(b"hello, this is text that has been compressed"), "no pcap file", id="gzip'd text"),
     pytest.param(gzip.compress(PCAP)[:12], "cut short", id="gzip'd and cut"),
     pytest.param(b"\x1f\x8b" + bytes(40), "damaged", id="damaged gzip")])
-def test_what_is_no_capture_is_refused(octets: bytes, why: str) -> None:
+def test_a_file_that_is_no_capture_is_refused(octets: bytes, why: str) -> None:
     with pytest.raises(CaptureError, match=rf"^x\.pcap( \(unpacked\))?: .*{why}"):
         open_capture(Capture(octets))
 
@@ -431,7 +431,7 @@ def test_every_cut_gives_a_beginning_of_the_records(sample: bytes) -> None:
 
 
 @given(st.sampled_from(list(SAMPLES.values())), st.data())
-def test_wrong_bits_and_lengths_raise_nothing_else(sample: bytes, data: st.DataObject) -> None:
+def test_wrong_bits_and_lengths_raise_no_other_error(sample: bytes, data: st.DataObject) -> None:
     damaged = bytearray(sample)
     for _ in range(data.draw(st.integers(1, 4))):
         if data.draw(st.booleans()):
@@ -447,7 +447,7 @@ heads = st.sampled_from([b"", *(sample[:24] for sample in SAMPLES.values()), sec
 
 
 @given(st.binary(max_size=300), heads, st.sampled_from([(), (5501,)]))
-def test_noise_raises_nothing_else(noise: bytes, before: bytes, ports: tuple[int, ...]) -> None:
+def test_noise_raises_no_other_error(noise: bytes, before: bytes, ports: tuple[int, ...]) -> None:
     check(before + noise, ports)
 
 
@@ -532,7 +532,7 @@ KINDS = {
 @given(st.lists(st.tuples(st.integers(0, 400), st.sampled_from([
     b"", b"\0", b"\xff", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0"])), max_size=4),
     st.none() | st.integers(0, 400))
-def test_nothing_but_the_captures_error_escapes(
+def test_only_the_captures_error_escapes(
         octets: bytes, changes: list[tuple[int, bytes]], cut: int | None) -> None:
     """From the file to the last line, through every part that reads what the file says."""
     for at, change in changes:

@@ -55,7 +55,7 @@ sizes = st.lists(st.integers(1, 50), min_size=1, max_size=5)
 
 
 @given(st.binary(max_size=300), sizes, st.lists(st.tuples(st.booleans(), st.integers(0, 80))))
-def test_what_is_wanted_and_skipped_comes_in_order(
+def test_reads_and_skips_go_in_order(
         octets: bytes, sizes: list[int], steps: list[tuple[bool, int]]) -> None:
     reader = OctetReader(Trickle(octets, sizes))  # type: ignore[arg-type]
     at = 0
@@ -82,7 +82,7 @@ def test_members_of_a_gzip_file_and_padding(members: list[bytes], sizes: list[in
 
 
 @given(st.binary(min_size=1, max_size=500), sizes)
-def test_what_is_not_compressed_stays_as_it_is(octets: bytes, sizes: list[int]) -> None:
+def test_uncompressed_octets_stay_unchanged(octets: bytes, sizes: list[int]) -> None:
     octets = b"\0" + octets
     reader = reader_of(octets, sizes)
     assert not reader.unpacked
@@ -97,7 +97,7 @@ def test_every_cut_of_a_gzip_file_is_told() -> None:
         assert reader.broken == "the compressed file is cut short"
 
 
-def test_damage_to_what_is_compressed_is_told() -> None:
+def test_damage_in_compressed_octets_is_told() -> None:
     packed = bytearray(gzip.compress(bytes(5000)))
     packed[-5] ^= 1
     reader = reader_of(bytes(packed))

@@ -40,7 +40,7 @@ def test_a_file_is_made_when_it_is_opened_and_written_when_flushed(tmp_path: Pat
     assert (output.name, output.files, output.size) == (str(path), 1, 11)
 
 
-def test_what_there_was_is_gone_only_when_the_file_is_opened(tmp_path: Path) -> None:
+def test_an_old_file_stays_until_the_new_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "cells.pcap"
     path.write_bytes(b"much that was there before")
     output = Output(path)
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
     output.close()
 
 
-def test_what_is_being_read_is_not_written_over(tmp_path: Path) -> None:
+def test_the_capture_being_read_is_not_overwritten(tmp_path: Path) -> None:
     path, link = tmp_path / "a", tmp_path / "b"
     path.write_bytes(b"precious")
     os.link(path, link)

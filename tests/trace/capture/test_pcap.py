@@ -120,7 +120,7 @@ def test_a_record_longer_than_the_bound_is_damage_and_ends_the_reading() -> None
     assert list(reader) == []
 
 
-def test_a_record_of_the_bound_is_read_whatever_the_snap_length_says() -> None:
+def test_a_record_of_the_bound_is_read_despite_the_snap_length() -> None:
     [record] = reader_of(pcap_file([(0, 0, bytes(MAX_RECORD))], snap_length=0))
     assert len(record.octets) == MAX_RECORD
 
@@ -161,7 +161,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
 
 @given(st.binary(max_size=200), st.sampled_from([b"", pcap_file([]), pcap_file([], magic=MICRO, order=">")]))
 @example(b"\xff" * 60, pcap_file([]))
-def test_random_octets_raise_nothing_else(noise: bytes, header: bytes) -> None:
+def test_random_octets_raise_no_other_error(noise: bytes, header: bytes) -> None:
     found = 0
     with contextlib.suppress(CaptureError):
         for record in reader_of(header + noise):
@@ -178,7 +178,7 @@ records_to_write = st.lists(st.tuples(times, st.binary(max_size=100), st.integer
 
 
 @given(records_to_write, st.sampled_from(LinkType))
-def test_what_is_written_is_read_back(records: list[tuple[int, bytes, int]], link_type: LinkType) -> None:
+def test_written_records_are_read_back(records: list[tuple[int, bytes, int]], link_type: LinkType) -> None:
     file = io.BytesIO()
     writer = PcapWriter(file, link_type)
     for record in records:
@@ -199,7 +199,7 @@ def test_the_octets_written() -> None:
 
 @pytest.mark.parametrize(("time_ns", "length", "why"), [
     (-1, 0, "does not fit"), (2**32 * 10**9, 0, "does not fit"), (0, MAX_RECORD + 1, "at most 262144")])
-def test_what_no_record_can_hold_is_refused_and_nothing_written(time_ns: int, length: int, why: str) -> None:
+def test_values_beyond_a_record_are_refused_unwritten(time_ns: int, length: int, why: str) -> None:
     file = io.BytesIO()
     writer = PcapWriter(file, LinkType.RAW_IP)
     with pytest.raises(ValueError, match=why):
@@ -207,7 +207,7 @@ def test_what_no_record_can_hold_is_refused_and_nothing_written(time_ns: int, le
     assert len(file.getvalue()) == 24
 
 
-def test_flush_hands_over_what_was_written(tmp_path: Path) -> None:
+def test_flush_hands_over_written_records(tmp_path: Path) -> None:
     path = tmp_path / "live.pcap"
     with path.open("wb") as file:
         writer = PcapWriter(file, LinkType.RAW_IP)
@@ -286,7 +286,7 @@ def test_packets_up_to_the_cut_are_given() -> None:
 
 
 @given(st.lists(st.binary(max_size=80)), st.sampled_from([1, 101, 113, 228, 229, 276]))
-def test_random_frames_raise_nothing(frames: list[bytes], link_type: int) -> None:
+def test_random_frames_raise_no_error(frames: list[bytes], link_type: int) -> None:
     packets = ip_packets(reader_of(pcap_file([(0, 0, frame) for frame in frames], link_type=link_type)))
     found = list(packets)
     assert len(found) + packets.skipped.total() == len(frames)

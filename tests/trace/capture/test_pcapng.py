@@ -94,7 +94,7 @@ def test_the_direction_of_a_packet(order: str, flags: int, direction: str, befor
 @pytest.mark.parametrize("options", [
     struct.pack("<HH", 2, 400) + bytes(8), struct.pack("<HHH", 2, 2, 1), option(1, b"") * 20, b"\xff" * 12,
     option(0, b"") + option(2, struct.pack("<I", 1))])
-def test_options_that_do_not_fit_say_nothing(options: bytes) -> None:
+def test_misfit_options_are_ignored(options: bytes) -> None:
     seen = Seen(section() + interface(197) + packet(b"abc", options=options) + packet(b"next"))
     assert [(octets, direction) for _, _, octets, _, direction in seen.frames] == [(b"abc", ""), (b"next", "")]
 
@@ -203,7 +203,7 @@ frames_written = st.lists(st.tuples(st.sampled_from("<>"), st.binary(max_size=60
 
 
 @given(frames_written, st.lists(st.integers(1, 60), min_size=1, max_size=4))
-def test_there_and_back_whatever_the_pieces(
+def test_there_and_back_in_pieces_of_any_size(
         frames: list[tuple[str, bytes, int, int, str, int]], pieces: list[int]) -> None:
     parts, expected = [], []
     for order, octets, ticks, missing, direction, number in frames:
@@ -219,13 +219,13 @@ def test_there_and_back_whatever_the_pieces(
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", section(), GOOD, section(">") + interface(1, ">")]))
-def test_noise_raises_nothing(noise: bytes, before: bytes) -> None:
+def test_noise_raises_no_error(noise: bytes, before: bytes) -> None:
     seen = Seen(before + noise)
     assert sum(len(frame[2]) for frame in seen.frames) <= len(before + noise)
 
 
 @given(st.data())
-def test_wrong_bits_raise_nothing(data: st.DataObject) -> None:
+def test_wrong_bits_raise_no_error(data: st.DataObject) -> None:
     whole = bytearray(GOOD + packet(b"second", options=option(2, bytes(4))) + section(">") + interface(1, ">", name="x")
                       + packet(b"third", ">"))
     for at in data.draw(st.lists(st.integers(0, len(whole) * 8 - 1), min_size=1, max_size=4)):

@@ -118,7 +118,7 @@ def test_cells_of_both_ip_versions_on_a_wire() -> None:
 
 
 @scene
-def test_what_the_machine_sends_itself_goes_out() -> None:
+def test_the_machines_own_datagrams_go_out() -> None:
     with SniffSource("right", [5501]) as source:
         send(framed(TRAIN), framed(END))
         [seen] = until_end(source)
@@ -135,7 +135,7 @@ def test_without_ports_cells_have_to_be_proven() -> None:
 
 
 @scene
-def test_on_any_interface_what_two_of_them_see_is_kept_apart_and_lo_tells_all_once() -> None:
+def test_on_any_each_interface_is_kept_apart_and_lo_counts_once() -> None:
     with SniffSource("any", [5501]) as source:
         send(framed(TRAIN))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
@@ -199,7 +199,7 @@ FILTERS = [(), (700,), (5502,), (699, 701, 5501, 5503), tuple(range(600, 800)), 
 
 
 @scene
-def test_the_kernel_lets_pass_what_it_should() -> None:
+def test_the_kernels_filter_passes_the_right_packets() -> None:
     for ports in FILTERS:
         # With more ranges than a filter has room for, all ports pass.
         looks = 0 < len(ports) != 500
@@ -223,7 +223,7 @@ def test_the_size_of_filters() -> None:
 # ── life ──
 
 @scene
-def test_stop_from_another_thread_gives_what_came_before() -> None:
+def test_stop_from_another_thread_gives_earlier_cells() -> None:
     with SniffSource("left", [5501]) as source:
         send(*[framed(TRAIN)] * 5)
         records = iter(source)
@@ -246,7 +246,7 @@ def test_stop_from_a_signal_handler_ends_the_waiting() -> None:
 
 
 @scene
-def test_none_is_given_when_nothing_comes_and_when_nothing_of_it_counts() -> None:
+def test_silence_and_foreign_packets_give_none() -> None:
     with SniffSource("left", [5501], idle=0.01) as source:
         records = iter(source)
         same([next(records), next(records)], [None, None])
@@ -258,7 +258,7 @@ def test_none_is_given_when_nothing_comes_and_when_nothing_of_it_counts() -> Non
 
 
 @scene
-def test_what_the_kernel_has_no_room_for_is_told() -> None:
+def test_overflow_of_the_kernels_buffer_is_reported() -> None:
     with SniffSource("left", [5501], idle=0.2, buffer=4_500_000) as source:
         count = 20_000
         send(*[framed(FIRST)] * count)
@@ -294,7 +294,7 @@ def test_an_interface_that_goes_down_may_come_back_and_one_that_is_gone_ends_it(
 # ── refused ──
 
 @pytest.mark.namespaces
-def test_no_such_interface() -> None:
+def test_an_unknown_interface_is_refused() -> None:
     with pytest.raises(AtmdepotError, match=r"there is no interface none: there are .*lo.*, and any for all"):
         SniffSource("none")
 

@@ -80,7 +80,7 @@ def test_a_cell_whose_header_begins_as_llc_does_needs_a_right_hec() -> None:
     assert isinstance(decode(flipped(header, 39) + bytes(48)), PduSeen)
 
 
-def test_what_is_neither_is_told() -> None:
+def test_frames_of_neither_kind_are_told() -> None:
     for frame in (b"", TRAIN[:52], TRAIN + b"x", flipped(TRAIN, 0, 1), TRAIN[:53] + flipped(TRAIN[53:106], 7, 30)):
         told = notes()
         assert Rfc1483Decoder(told, "", "l").decode(7, frame, 0, "") is None
@@ -89,6 +89,6 @@ def test_what_is_neither_is_told() -> None:
 
 
 @given(st.binary(max_size=120))
-def test_anything_raises_nothing(frame: bytes) -> None:
+def test_any_octets_raise_no_error(frame: bytes) -> None:
     assert decode(frame) is None or isinstance(decode(frame), Cells | PduSeen)
     assert SunAtmDecoder(notes(), "", "l").decode(0, frame, 0, "") is None or len(frame) >= 4

@@ -88,7 +88,7 @@ def test_a_link_has_one_name_for_both_directions(
     assert Wire(ports).send(TRAIN, source, destination) == [cells(1, TRAIN, direction, link)]
 
 
-def test_what_the_machine_sent_itself_goes_before_addresses_and_never_both_ways_alike() -> None:
+def test_the_machines_own_direction_goes_before_addresses() -> None:
     wire = Wire((5501,))
     assert wire.send(TRAIN, A, B, "in") == [cells(1, TRAIN, "in")]
     assert wire.send(TRAIN, B, A, "out") == [cells(2, TRAIN, "out")]
@@ -100,7 +100,7 @@ def test_what_the_machine_sent_itself_goes_before_addresses_and_never_both_ways_
     assert forwarding.send(TRAIN, A, B, "in") == [cells(5, TRAIN, "in")]
 
 
-def test_what_two_interfaces_saw_is_kept_apart() -> None:
+def test_two_interfaces_are_kept_apart() -> None:
     wire = Wire((5501,))
     assert wire.send(TRAIN, interface=3) == [cells(1, TRAIN)]
     assert wire.send(TRAIN, interface=7) == [cells(2, TRAIN, link=LINK + "#2")]
@@ -162,7 +162,7 @@ def test_the_first_datagram_that_fails_settles_it() -> None:
         assert wire.finish() == {NO_CELLS: 3}
 
 
-def test_what_is_never_proven_is_counted_and_told() -> None:
+def test_unproven_datagrams_are_counted_and_told() -> None:
     wire = Wire()
     for _ in range(5):
         assert wire.send(FIRST) == []
@@ -173,7 +173,7 @@ def test_what_is_never_proven_is_counted_and_told() -> None:
     assert "--port" in told.text
 
 
-def test_what_waits_is_bounded_and_may_be_proven_later() -> None:
+def test_waiting_cells_are_bounded_and_may_be_proven_later() -> None:
     wire = Wire(max_waiting=10)
     for _ in range(11):
         assert wire.send(FIRST) == []
@@ -192,7 +192,7 @@ def test_flows_are_bounded() -> None:
     assert wire.finish() == {UNPROVEN: 7}
 
 
-def test_flows_that_hold_cells_are_kept_rather_than_others() -> None:
+def test_flows_with_cells_are_kept_longest() -> None:
     wire = Wire(max_flows=4)
     assert wire.send(TRAIN) != []
     for port in range(1, 9):
@@ -288,7 +288,7 @@ def test_ip_options_and_extension_headers_are_passed_over() -> None:
     assert seen.octets == TRAIN
 
 
-def test_what_follows_the_packet_is_no_part_of_it() -> None:
+def test_octets_behind_the_packet_are_left_out() -> None:
     for packet in (V4, V6):
         [seen] = Wire((5501,)).packet(b"head" + packet + bytes(20), at=4)
         assert isinstance(seen, Cells)
@@ -320,7 +320,7 @@ def test_fragments_are_counted_and_told_once() -> None:
     assert Wire((5501,)).packet(V4[:6] + b"\x40\x00" + V4[8:]) != []
 
 
-def test_what_is_no_udp_is_counted() -> None:
+def test_other_protocols_are_counted() -> None:
     wire = Wire()
     wire.packet(http_packet(4))
     wire.packet(http_packet(6))
@@ -357,7 +357,7 @@ def test_every_cut_of_mpls() -> None:
 
 @given(st.binary(max_size=200), st.sampled_from([b"", V4[:20], V4[:28], V6[:40], V6[:48]]), st.integers(0, 3),
        st.sampled_from([(), (5501,), (6635,)]))
-def test_anything_raises_nothing(noise: bytes, head: bytes, at: int, ports: tuple[int, ...]) -> None:
+def test_any_octets_raise_no_error(noise: bytes, head: bytes, at: int, ports: tuple[int, ...]) -> None:
     wire = Wire(ports)
     for _ in range(2):
         for record in wire.packet(bytes(at) + head + noise, at=at):
@@ -365,7 +365,7 @@ def test_anything_raises_nothing(noise: bytes, head: bytes, at: int, ports: tupl
 
 
 @given(st.data())
-def test_wrong_bits_raise_nothing(data: st.DataObject) -> None:
+def test_wrong_bits_raise_no_error(data: st.DataObject) -> None:
     packet = data.draw(st.sampled_from([V4, V6, udp_packet(mpls(TRAIN), A, ("10.0.0.2", 6635)),
                                         extended(V6, (0, bytes(8)))]))
     bits = data.draw(st.lists(st.integers(0, 60 * 8), max_size=5))
@@ -379,7 +379,7 @@ ENDS = {A: ("lnk", "depot"), B: ("lnk", "web1")}
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_tags_are_taken_off_where_nobody_knows_of_the_link(cut: bool) -> None:
+def test_tags_are_removed_on_unknown_links(cut: bool) -> None:
     wire = Wire((5501,))
     sealed = LinkTag(KEY, 0, 1).seal(TRAIN)
     assert wire.send(sealed) == [cells(1, TRAIN)]
@@ -390,7 +390,7 @@ def test_tags_are_taken_off_where_nobody_knows_of_the_link(cut: bool) -> None:
         assert record == cells(2, TRAIN[:-53])
 
 
-def test_tagged_datagrams_prove_to_be_cells_as_others_do() -> None:
+def test_tagged_datagrams_prove_to_be_cells() -> None:
     wire, tag = Wire(), LinkTag(KEY, 0, 1)
     assert wire.send(tag.seal(TRAIN[:53])) == []
     assert wire.send(tag.seal(TRAIN[53:])) == [cells(1, TRAIN[:53]), cells(2, TRAIN[53:])]
@@ -411,7 +411,7 @@ def test_with_a_table_forged_datagrams_are_drops() -> None:
             assert isinstance(record, Drop) == (key is not None)
 
 
-def test_a_link_without_a_key_drops_what_has_a_tag() -> None:
+def test_a_link_without_a_key_drops_tagged_datagrams() -> None:
     wire = Wire((5501,), names_of(ENDS))
     [drop] = wire.send(LinkTag(KEY, 0, 1).seal(TRAIN))
     assert isinstance(drop, Drop)

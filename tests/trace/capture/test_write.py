@@ -182,7 +182,7 @@ def writer_to(file: io.BytesIO, kind: str = "erf") -> CaptureWriter:
     return open_writer(file, kind)
 
 
-def test_what_is_left_out_is_counted_by_kind() -> None:
+def test_omitted_items_are_counted_by_kind() -> None:
     erf = writer_to(io.BytesIO())
     greatest = bytes(MAX_PDU_CELLS * 48)
     assert erf.pdu(TIME, "n", "l", "in", HEADER, greatest)
@@ -216,7 +216,7 @@ def test_another_format_is_refused() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 52, 54, 80])
-def test_a_part_of_a_cell_is_a_mistake_of_the_caller_and_nothing_is_written(size: int) -> None:
+def test_a_part_of_a_cell_is_refused_unwritten(size: int) -> None:
     file = io.BytesIO()
     writer = writer_to(file)
     with pytest.raises(ValueError, match=f"{size} octets are no whole number"):
@@ -290,7 +290,7 @@ def test_a_link_without_node_has_its_own_name_and_long_comments_are_cut() -> Non
 # ── files ──
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_nothing_is_made_before_something_is_seen_but_an_empty_capture_is_whole(kind: str, tmp_path: Path) -> None:
+def test_the_file_is_made_with_its_first_record_and_complete_when_empty(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "x"
     writer = open_writer(path, kind)
     assert not path.exists()
@@ -306,7 +306,7 @@ def test_nothing_is_made_before_something_is_seen_but_an_empty_capture_is_whole(
     assert read((tmp_path / "y").read_bytes()) == []
 
 
-def test_what_fails_before_anything_is_seen_leaves_what_there_was_alone(tmp_path: Path) -> None:
+def test_a_failure_before_the_first_record_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"precious")
     with pytest.raises(KeyError), open_writer(path):

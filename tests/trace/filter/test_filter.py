@@ -62,7 +62,7 @@ EACH = [(name, operand, parse_filter(f"{name} {operand}")) for name in MODELS fo
 
 @examples(40)
 @given(st.lists(whole_items, min_size=8, max_size=12))
-def test_each_word_means_what_the_model_says(items: list[Item]) -> None:
+def test_each_word_agrees_with_the_model(items: list[Item]) -> None:
     for item in items:
         for name, operand, filtered in EACH:
             expected = isinstance(item, Missed) or MODELS[name](item, operand)
@@ -70,7 +70,7 @@ def test_each_word_means_what_the_model_says(items: list[Item]) -> None:
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: word.usage)
-def test_each_word_has_an_example_that_finds_something_but_not_everything(word: Word) -> None:
+def test_each_words_example_selects_a_part_of_the_items(word: Word) -> None:
     filtered = parse_filter(word.example)
     verdicts = {filtered.matches(item) for item in made.gallery() if not isinstance(item, Missed)}
     assert verdicts == {True, False}
@@ -84,7 +84,7 @@ def test_the_help_has_each_word_with_its_example(word: Word) -> None:
     assert word.operand is NONE or f"({word.example})" in lines
 
 
-def test_the_helps_letters_tell_what_a_word_can_be_true_of() -> None:
+def test_the_helps_letters_are_the_kinds_of_each_word() -> None:
     letters = {Cell: "c", Pdu: "p", Drop: "d", SessionChange: "s"}
     help_lines = filter_help().splitlines()
     for name, operands in [(name, OPERANDS.get(name, [""])) for name in MODELS]:
@@ -188,7 +188,7 @@ SAME = [
 
 
 @pytest.mark.parametrize(("short", "long"), SAME)
-def test_what_people_type(short: str, long: str) -> None:
+def test_common_filters_are_understood(short: str, long: str) -> None:
     @examples(50)
     @given(made.items)
     def agree(item: Item) -> None:
@@ -199,7 +199,7 @@ def test_what_people_type(short: str, long: str) -> None:
         assert parse_filter(short.split()).matches(item) == parse_filter([long]).matches(item)
 
 
-def test_no_words_let_everything_through() -> None:
+def test_an_empty_filter_takes_all_items() -> None:
     for words_ in ("", "  ", [], [""]):
         filtered = parse_filter(words_)
         assert all(filtered.matches(item) for item in made.gallery())
@@ -207,7 +207,7 @@ def test_no_words_let_everything_through() -> None:
 
 
 @given(trees, made.missed)
-def test_what_was_missed_is_never_hidden(tree: Tree, item: Missed) -> None:
+def test_gaps_pass_every_filter(tree: Tree, item: Missed) -> None:
     assert parse_filter(printed(tree, first_of)).matches(item)
 
 
@@ -219,7 +219,7 @@ def kind_wanted(item: Item) -> str:
 
 @examples(250)
 @given(trees, made.items)
-def test_what_is_not_wanted_does_not_match(tree: Tree, item: Item) -> None:
+def test_unwanted_kinds_do_not_match(tree: Tree, item: Item) -> None:
     assume(not isinstance(item, Missed))
     filtered = parse_filter(printed(tree, first_of))
     if kind_wanted(item) not in filtered.wants:
@@ -260,7 +260,7 @@ def test_only_words_that_want_sessions_know_a_pdus_session(pdu: Pdu) -> None:
     ("dir in (link a or link b)", {"cells"}, False, {"a", "b"}), ("dir in (link a or vpi 1)", {"cells"}, False, None),
     ("dir in not link a", {"cells"}, False, None), ("session and drop", set(), False, None),
 ])
-def test_what_a_filter_needs_of_its_source(
+def test_a_filter_names_the_records_it_needs(
     text: str, wants: set[str], needs_pdu: bool, links: set[str] | None,
 ) -> None:
     filtered = parse_filter(text)
@@ -321,7 +321,7 @@ def test_names_that_the_vc_table_has_are_none() -> None:
 
 
 @given(made.cells(), st.sampled_from(["web1", "web2"]))
-def test_a_cell_is_named_by_what_it_brings(cell: Cell, server: str) -> None:
+def test_a_cell_without_a_pdu_is_tested_by_its_own_name(cell: Cell, server: str) -> None:
     cell.name = VcName("web1", server, "session")
     assert parse_filter(f"vc web1 server {server} role session").matches(cell)
 
@@ -404,7 +404,7 @@ def test_any_text_is_a_filter_or_an_error_with_a_caret_in_it(text: str) -> None:
     ("and vpi 1", "and", "a word is missing before it"), ("tcp and or udp", "or", "a word is missing before it"),
     ("(tcp and)", ")", "a word is missing before it"), ("proto 256", "256", "an IP protocol is 0 to 255"),
 ])
-def test_errors_say_where_and_what_would_be_right(text: str, word: str, hint: str) -> None:
+def test_errors_have_a_caret_and_the_right_form(text: str, word: str, hint: str) -> None:
     with pytest.raises(FilterError) as caught:
         parse_filter(text)
     error = caught.value
@@ -429,7 +429,7 @@ def test_the_carets_stand_under_a_word_behind_wide_characters() -> None:
     assert str(caught.value).split("\n")[1].index("^^^ ") == len("atmdepot: link 1234 or ")
 
 
-def test_an_error_does_nothing_to_the_terminal() -> None:
+def test_control_characters_in_errors_are_escaped() -> None:
     for text in ("\x1b[31m", "server a or \x1b[31m", "link a\x07 or b\x07", "drop \x1b]0;x\x07", "\ud800"):
         with pytest.raises(FilterError) as caught:
             parse_filter(text)

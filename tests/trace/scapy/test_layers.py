@@ -125,7 +125,7 @@ def test_a_given_hec_is_kept(hec: int) -> None:
     assert cell.hec_ok is ATM(bytes(cell)).hec_ok is (hec == 0xA3)
 
 
-def test_what_a_cell_says_of_its_hec_and_size() -> None:
+def test_a_cells_verdict_on_hec_and_size() -> None:
     assert verdict(ATM(vpi=1, vci=64)) == ["ATM: HEC a3 right"]
     assert verdict(ATM(vpi=1, vci=64, hec=0)) == ["ATM: HEC 00 wrong, not a3"]
     assert verdict(ATM(bytes(ATM(vpi=1, vci=64))[:20])) == ["ATM: HEC a3 right; a payload of 15, not 48, octets"]
@@ -154,7 +154,7 @@ def test_empty_cells() -> None:
 
 @pytest.mark.parametrize(("whole", "payload"), [(ATM() / Raw(bytes(48)), Raw), (ATMOAM(), None),
                                                 (ATM() / ATMOAM(), ATMOAM)], ids=["user", "OAM", "OAM cell"])
-def test_what_stands_behind_it_is_not_its_own(whole: Packet, payload: type | None) -> None:
+def test_octets_behind_a_cell_are_padding(whole: Packet, payload: type | None) -> None:
     octets = bytes(whole) + b"more"
     read = whole.__class__(octets)
     assert [layer.__class__ for layer in read.iterpayloads()][1:] == [payload, Padding][payload is None:]
@@ -211,7 +211,7 @@ def test_without_an_sdu_it_is_an_abort() -> None:
 
 @some
 @given(sdus, st.binary(max_size=60), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF))
-def test_what_is_given_is_kept(sdu: bytes, pad: bytes, length: int, crc: int) -> None:
+def test_given_fields_are_kept(sdu: bytes, pad: bytes, length: int, crc: int) -> None:
     octets = bytes(AAL5(pad=pad, length=length, crc=crc) / Raw(sdu))
     assert octets == sdu + pad + bytes(2) + length.to_bytes(2, "big") + crc.to_bytes(4, "big")
     read = AAL5(octets)
@@ -241,14 +241,14 @@ def parse(pdu: bytes) -> bytes | None:
     (bytes(AAL5(length=41) / Raw(bytes(40))), "CRC-32 828c622e right; Length 41 does not fit 48 octets of PDU"),
     (bytes(AAL5(pad=b"") / Raw(bytes(10))), "CRC-32 cc140b5d right; 18 octets are no whole number of payloads")],
     ids=["Dynamips", "Length", "size"])
-def test_what_a_pdu_says_of_its_trailer(octets: bytes, said: str) -> None:
+def test_a_pdus_verdict_on_its_trailer(octets: bytes, said: str) -> None:
     assert verdict(AAL5(octets)) == [f"AAL5: {said}"]
 
 
 @some
 @given(st.one_of(st.binary(max_size=150), st.sampled_from([bytes(40), bytes(88)])),
        st.one_of(st.integers(0, 100), st.integers(0, 0xFFFF)), st.booleans())
-def test_whatever_has_a_trailer_is_judged_as_the_codec_does(body: bytes, length: int, right: bool) -> None:
+def test_verdicts_agree_with_the_codec(body: bytes, length: int, right: bool) -> None:
     covered = body + bytes(2) + length.to_bytes(2, "big")
     octets = covered + (crc32(covered) if right else 0).to_bytes(4, "big")
     [said] = verdict(AAL5(octets))
@@ -270,7 +270,7 @@ V6 = IPv6(src="2001:db8::1", dst="2001:db8::2") / ICMPv6EchoRequest()
     (VCBridged() / FRAME / Padding(bytes(6)), [VCBridged, Ether, IP, TCP, Padding]),
     (LLCBridged(pid=1) / FRAME / Padding(bytes(6)), [LLCBridged, Ether, IP, TCP, Padding]),
     (Raw(b"\x99 neither"), [Raw])], ids=lambda value: value.summary() if isinstance(value, Packet) else "")
-def test_what_is_carried(sdu: Packet, layers: list[type]) -> None:
+def test_sdus_are_dissected_by_their_encapsulation(sdu: Packet, layers: list[type]) -> None:
     octets = bytes(AAL5() / sdu)
     read = AAL5(octets)
     assert [layer.__class__ for layer in read.iterpayloads()] == [AAL5, *layers]
@@ -507,7 +507,7 @@ def test_interleaved_vcs_are_kept_apart(made: tuple[list[tuple[int, int, bytes]]
 
 @examples(30)
 @given(st.lists(st.tuples(st.integers(64, 66), st.binary(min_size=1, max_size=200)), max_size=6))
-def test_pdus_are_those_of_the_depots_own_reassembly(sent: list[tuple[int, bytes]]) -> None:
+def test_reassembly_agrees_with_the_depots(sent: list[tuple[int, bytes]]) -> None:
     vcs = {vci: Vc(vpi=1, vci=vci) for vci in (64, 65, 66)}
     octets = b"".join(segment(sdu, vcs[vci]) for vci, sdu in sent)
     ours = Reassembler(VcTable(*vcs.values()), timeout=1).receive(octets, now=0)
@@ -515,7 +515,7 @@ def test_pdus_are_those_of_the_depots_own_reassembly(sent: list[tuple[int, bytes
         (sdu.vc.vci, sdu.octets) for sdu in ours] == sent
 
 
-def test_what_the_cells_met_on_their_way() -> None:
+def test_clp_and_efci_of_the_cells_are_kept() -> None:
     first, last = cells(PING, 1, 64)
     first.clp, last.pti, first.time, last.time = 1, "user_congested_last", 1.5, 2.5
     [pdu] = reassemble([first, last])
@@ -614,7 +614,7 @@ PDU = """\
     (ATM(bytes(ATM(vpi=1, vci=64, pti=1) / Raw("x" * 48))), CELL),
     (ATM(bytes(ATM(vpi=1, vci=64) / ATMOAM(**LOOPBACK_FIELDS))), LOOPBACK),
     (AAL5(bytes(AAL5() / Raw("odd"))), PDU)], ids=["cell", "loopback", "PDU"])
-def test_what_show_shows(packet: Packet, text: str) -> None:
+def test_show_prints_the_fields(packet: Packet, text: str) -> None:
     shown = packet.show(dump=True).replace("= b'", "= '")  # Scapy 2.5 has no b
     assert [line.rstrip() for line in shown.splitlines()] == text.splitlines()
 
@@ -847,7 +847,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-def test_without_scapy_the_error_says_what_to_install() -> None:
+def test_without_scapy_the_error_names_the_extra() -> None:
     done = run("import sys; sys.modules['scapy'] = None; import atmdepot.trace.scapy.layers")
     assert done.stderr.splitlines()[-1] == "ImportError: the Scapy layers need Scapy: pip install 'atmdepot[trace]'"
 

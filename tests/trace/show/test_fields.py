@@ -80,7 +80,7 @@ def test_the_row_of_a_pdu() -> None:
     assert row(pdu, hex=True) == told | {"octets": pdu.octets.hex(), "payload": packet.hex()}
 
 
-def test_what_is_not_known_of_a_pdu_is_left_out() -> None:
+def test_unknown_fields_of_a_pdu_are_left_out() -> None:
     unfinished = row(made.unfinished_pdu(bytes(48)))
     assert unfinished["problem"] == "reassembly-timeout"
     assert unfinished["unfinished"] is True
@@ -123,7 +123,7 @@ def test_the_row_of_a_session_change() -> None:
         "service": "10.80.0.1:80"}
 
 
-def test_the_row_of_what_was_missed() -> None:
+def test_the_row_of_missed_items() -> None:
     assert row(Missed(made.TIME, 5, 0, 1, "depot"), hex=True) == WHEN | {
         "kind": "missed", "node": "depot", "missed_cells": 5, "missed_drops": 0, "missed_sessions": 1}
 
@@ -147,7 +147,7 @@ def test_rows_are_json_with_documented_keys(item: Item) -> None:
 
 
 @given(made.items)
-def test_rows_say_what_the_model_says(item: Item) -> None:
+def test_rows_agree_with_the_model(item: Item) -> None:
     told = row(item)
     vc, flow, header, packet = vc_in(item), flow_in(item), header_in(item), packet_in(item)
     if isinstance(item, Cell):
@@ -166,7 +166,7 @@ def test_rows_say_what_the_model_says(item: Item) -> None:
 
 
 @given(made.items, st.lists(st.sampled_from(ALL), max_size=6))
-def test_columns_hold_what_rows_hold(item: Item, names: list[str]) -> None:
+def test_columns_hold_the_values_of_rows(item: Item, names: list[str]) -> None:
     whole = row(item, hex=True)
     assert row(item, names) == {name: value for name, value in whole.items() if name in {"kind", *names}}
     columns = dict(zip(ALL, values(item, ALL), strict=True))
@@ -228,5 +228,5 @@ def test_help_and_documentation_have_every_field() -> None:
         assert told.count("|") == 4
 
 
-def test_kinds_are_those_of_items() -> None:
+def test_kinds_cover_all_items() -> None:
     assert set(KINDS) == {Cell, Pdu, Drop, SessionChange, Missed}

@@ -93,7 +93,7 @@ def test_each_vc_holds_its_own(items: list[Item]) -> None:
 
 @few
 @given(lists_of_items)
-def test_what_nodes_tell_is_counted(items: list[Item]) -> None:
+def test_events_of_nodes_are_counted(items: list[Item]) -> None:
     tables = counted(items)
     drops, events, missed = Counter[Any](), Counter[Any](), Counter[str]()
     for item in items:
@@ -212,7 +212,7 @@ def test_cells_count_once_whether_they_come_one_by_one_or_with_their_pdus(
 
 # ── bounded ──
 
-def test_what_is_beyond_the_bounds_shares_a_line() -> None:
+def test_keys_beyond_the_bound_share_a_line() -> None:
     items: list[Item] = [made.pdu_of(b"x" * 80, n % 256, n // 256, place=made.Place("", f"link{n}", "in"))
                          for n in range(3000)]
     items += [Drop(0, f"link{n}", f"reason{n}", 2) for n in range(500)]
@@ -266,7 +266,7 @@ def text_of(items: list[Item]) -> str:
     return out.getvalue()
 
 
-def test_printed_tables_show_columns_that_have_something() -> None:
+def test_printed_tables_leave_out_empty_columns() -> None:
     text = text_of(made.gallery())
     for title in ("VCs (", "links (", "PDUs by cells (", "drops (", "sessions (1)", "missed by this trace (1)"):
         assert title in text
@@ -286,7 +286,7 @@ def test_long_tables_are_cut_and_say_so() -> None:
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred", "[bold]b", "a\nb"])
-def test_names_do_nothing_to_the_terminal(name: str) -> None:
+def test_control_characters_in_names_are_escaped(name: str) -> None:
     text = text_of([made.pdu_of(b"x", place=made.Place("", name, "in")), Drop(0, name, name, 1)])
     assert "\x1b" not in text
     assert text.count(name.replace("\x1b", "?").replace("\n", " ")) == 4
@@ -333,7 +333,7 @@ def statistics_of(records: list[Cells], **followed: Any) -> tuple[dict[str, list
 
 @examples(200)
 @given(records(), st.sampled_from([4, 1 << 20]))
-def test_cells_that_are_only_counted_count_as_those_that_are_looked_at(records: list[Cells], max_cells: int) -> None:
+def test_counted_cells_give_the_same_statistics_as_shown_cells(records: list[Cells], max_cells: int) -> None:
     assert statistics_of(records, count=True, max_cells=max_cells) == \
         statistics_of(records, cells=True, max_cells=max_cells)
 

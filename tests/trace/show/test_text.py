@@ -89,7 +89,7 @@ def test_the_number_of_ts_is_the_stamp() -> None:
                                      Stamp.SINCE_FIRST)] == [0, 1, 2, 3, 4, 5]
 
 
-def test_times_are_those_of_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_follow_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "XYZ-3")
     time.tzset()
     other_second = TIME + 5_000_000_000
@@ -218,7 +218,7 @@ def test_quick_lines(sdu: bytes, line: str) -> None:
     assert pdu_line(sdu, quick=True) == line
 
 
-def test_quick_lines_still_tell_what_is_wrong() -> None:
+def test_quick_lines_still_tell_faults() -> None:
     quick = LinePrinter(Stamp.NONE, quick=True)
     assert lines(flipped(segment(GET, Vc(1, 64)), 400), follower=Follower(), printer=quick) == [
         "2 cells, length 68, pad 20, CRC bad"]
@@ -304,7 +304,7 @@ def test_pdus_without_end() -> None:
     assert LinePrinter(Stamp.NONE).line(pdu) == "l out  1/64     AAL5 1 cell, no last cell: reassembly-timeout"
 
 
-def test_what_is_special_about_good_pdus() -> None:
+def test_lines_of_special_good_pdus() -> None:
     cells = cells_of(segment(GET, Vc(1, 64)))
     marked = flipped(CellHeader(1, 64, 0, 1).pack() + cells[0][5:], 5), CellHeader(1, 64, 3).pack() + cells[1][5:]
     assert lines(*marked, follower=Follower())[0].startswith(
@@ -431,7 +431,7 @@ def test_a_session_of_which_no_table_tells() -> None:
 @pytest.mark.parametrize(("missed", "line"), [
     (Missed(0, 1), "MISSED 1 cell"), (Missed(0, 0, 1234), "MISSED 1,234 drops"),
     (Missed(0, 2, 1, 1), "MISSED 2 cells, 1 drop, 1 session change"), (Missed(0), "MISSED nothing")])
-def test_what_was_missed(missed: Missed, line: str) -> None:
+def test_the_line_of_missed_items(missed: Missed, line: str) -> None:
     assert LinePrinter(Stamp.NONE).line(missed) == f"{line}: this trace was slower than the node"
 
 
@@ -458,7 +458,7 @@ def test_hex_has_all_octets(octets: bytes, text: bool) -> None:
 # What passes may be hostile.
 
 
-def test_what_could_not_be_printed_is_escaped() -> None:
+def test_unprintable_characters_are_escaped() -> None:
     told = "a\x1b[31m\n\r\t\x00\x7f\x9b ü \u202e \u2028 \ud800 ❤"
     assert printable(told) == r"a\x1b[31m\n\r\t\x00\x7f\x9b ü \u202e \u2028 \ud800 ❤"
 

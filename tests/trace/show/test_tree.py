@@ -317,7 +317,7 @@ def test_udp_over_ipv6() -> None:
                              "        data: 5 octets: 68 65 6c 6c 6f"]
 
 
-def test_what_the_layouts_do_not_know_is_scapys() -> None:
+def test_protocols_beyond_the_layouts_are_scapys() -> None:
     """Only fields that are there: Scapy knows more of ICMP than an echo request has."""
     echo = ping(CLIENT, VIP, b"abc")
     assert pdu_tree(echo).split("    ICMP\n")[1] == (
@@ -337,7 +337,7 @@ def test_a_later_fragment_has_no_transport_header() -> None:
 # Hostile octets.
 
 
-def test_what_scapy_cannot_read_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scapys_errors_are_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(octets: bytes) -> None:
         raise ZeroDivisionError(octets)
 

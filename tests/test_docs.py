@@ -108,6 +108,18 @@ def test_the_tour_of_the_readme(tmp_path: Path, lab_environment: dict[str, str])
     assert servers[2] == "web1"
 
 
+@pytest.mark.namespaces
+@pytest.mark.slow
+def test_the_commands_of_the_tutorial(tmp_path: Path, lab_environment: dict[str, str]) -> None:
+    """Each command in order: a lab that is up must not be in the way of the next."""
+    for name in ("testbed", "vc_tables"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for line in _console_commands((ROOT / "docs" / "tutorial.md").read_text()):
+        done = subprocess.run([sys.executable, "-P", "-m", *shlex.split(line)], capture_output=True, text=True,
+                              check=False, env=lab_environment, cwd=tmp_path)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
 def _console_commands(text: str) -> list[str]:
     blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]

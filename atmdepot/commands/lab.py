@@ -107,7 +107,19 @@ def status(name: str | None, output: str) -> None:
         _progress("no lab is up")
 
 
-@lab.command("exec", epilog="""\b
+class _OfAnother(click.Command):
+    """A command whose last words are another command, with its own options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words; say where `--` belongs when an option of the other command was met first."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise click.UsageError(f"{error.format_message()} Put -- before the command, as in: "
+                                   "atmdepot lab exec client -- curl -s http://10.80.0.1/", ctx) from None
+
+
+@lab.command("exec", cls=_OfAnother, epilog="""\b
 Examples:
   atmdepot lab exec client -- curl -s http://10.80.0.1/1KB
   atmdepot lab exec depot -- ip route

@@ -40,6 +40,9 @@ def test_wrong_usage() -> None:
     assert atmdepot("lab", "up").returncode == 2
     assert atmdepot("lab", "up", "direct", "--timeout", "0").returncode == 2
     assert atmdepot("lab", "exec", "client").returncode == 2
+    done = atmdepot("lab", "exec", "client", "sh", "-c", "true")
+    assert done.returncode == 2
+    assert "No such option '-c'. Put -- before the command, as in: atmdepot lab exec client -- curl" in done.stderr
 
 
 def test_a_table_that_is_not_there(run_dir: Path) -> None:

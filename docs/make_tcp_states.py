@@ -12,12 +12,12 @@ PAGE = Path(__file__).parent / "tcp-states.md"
 _TOP = """# TCP states
 
 The depot guesses the states of both ends of a session from the flags of the packets that pass. Both ends follow this
-one table: each packet is something that one end sends and the other gets. What the table does not have leaves the state
-as it is. The client begins in CLOSED, the server in LISTEN. When both ends are in {over}, the session is
+table: each packet is sent by one end and received by the other. Events that the table does not have leave the state as
+it is. The client begins in CLOSED, the server in LISTEN. When both ends are in {over}, the session is
 over and its entry moves to the secondary table; a valid RST puts both in CLOSED at once.
 
-A SYN+ACK counts when it acknowledges anything from the client's ISN + 1 to the furthest end of any form of its SYN
-(with and without data, RFC 7413). Whatever SYNs were seen, a client that acknowledges the server's numbers has left the
+A SYN+ACK counts when it acknowledges a number from the client's ISN + 1 to the furthest end of any form of its SYN
+(with and without data, RFC 7413). After any SYNs, a client that acknowledges the server's numbers has left the
 handshake; a client's packet that does not acknowledge them moves no state of it.
 
 This page is made from the table in [`depot/tcp_tracking.py`](../atmdepot/depot/tcp_tracking.py) by

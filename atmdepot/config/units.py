@@ -125,12 +125,10 @@ class VciRange(str):
 
     @property
     def first(self) -> int:
-        """The least VCI."""
         return int(self.split("-")[0])
 
     @property
     def last(self) -> int:
-        """The greatest VCI."""
         return int(self.split("-")[1])
 
     def holds(self, vci: int) -> bool:
@@ -159,7 +157,6 @@ class IpAddress(str):
 
     @property
     def version(self) -> int:
-        """4 or 6."""
         return ipaddress.ip_address(self).version
 
 

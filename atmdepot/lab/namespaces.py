@@ -40,7 +40,6 @@ class Doors(Struct, frozen=True):
 
     @property
     def fds(self) -> list[int]:
-        """The open descriptors."""
         return [fd for fd in (self.user, self.pid, self.net) if fd >= 0]
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ def parse_end(text: str, protocol: str) -> tuple[str, int]:
     if match is None or not (match[1] or match[2]):
         raise ValueError(f"{text!r} is no address with a port: write \"10.80.0.1:80\" or \"[2001:db8::1]:80\"")
     if not re.fullmatch("[0-9]{1,5}", match[3]) or not 1 <= int(match[3]) <= 65535:
-        raise ValueError(f"{match[3]!r} is no port: ports are 1 to 65535")
+        raise ValueError(f"{match[3]!r} is no port: write 1 to 65535")
     return str(IpAddress.parse(match[1] or match[2])), int(match[3])
 
 

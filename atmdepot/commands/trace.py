@@ -76,7 +76,7 @@ class _Ports(click.ParamType):  # type: ignore[type-arg]
                 self.fail(f"{part!r} is no port: write 5501, 5501,5502 or 10000-10010", param, ctx)
             span = range(int(first), int(last or first) + 1)
             if not span or not 1 <= span[0] <= span[-1] <= 65535:
-                self.fail(f"{part!r}: ports are 1 to 65535", param, ctx)
+                self.fail(f"{part!r}: write ports from 1 to 65535", param, ctx)
             ports += span
         return tuple(ports)
 

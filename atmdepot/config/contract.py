@@ -164,7 +164,7 @@ def _parse_parameter(word: str) -> tuple[str, CellRate | Duration | int | None]:
         raise ValueError(f"{name}={value}: write a whole number from 1 up")
     # The length first: Python refuses to convert thousands of digits.
     if len(value) > _DIGITS or int(value) > _MOST:
-        raise ValueError(f"{name}={value} is too great: the greatest is {_MOST}")
+        raise ValueError(f"{name}={value} is too great: write at most {_MOST}")
     return name, int(value)
 
 
@@ -176,7 +176,7 @@ def _parse_rate(name: str, value: str) -> CellRate:
     rate = Fraction(match[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]
     cells = int(rate / USER_BITS_PER_CELL if match[3] == "bps" else rate)
     if cells < 1:
-        raise ValueError(f"{name}={value} is less than one cell per second")
+        raise ValueError(f"{name}={value} is less than one cell per second: write at least 1cps")
     if cells > FASTEST:
-        raise ValueError(f"{name}={value} is more than one cell in a nanosecond: the greatest is \"1Gcps\"")
+        raise ValueError(f"{name}={value} is more than one cell in a nanosecond: write at most \"1Gcps\"")
     return CellRate(cells)

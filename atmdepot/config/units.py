@@ -78,9 +78,9 @@ class CellRate(int):
         rate = Fraction(match[1]) * _MULTIPLIER[match[2]]
         cells = int(rate if match[3] == "cps" else rate / USER_BITS_PER_CELL)
         if cells < 1:
-            raise ValueError(f"{text!r} is less than one cell per second: the least is \"1cps\"")
+            raise ValueError(f"{text!r} is less than one cell per second: write at least \"1cps\"")
         if cells > FASTEST:
-            raise ValueError(f"{text!r} is more than one cell in a nanosecond: the greatest is \"1Gcps\"")
+            raise ValueError(f"{text!r} is more than one cell in a nanosecond: write at most \"1Gcps\"")
         return cls(cells)
 
     def __str__(self) -> str:
@@ -99,9 +99,9 @@ class Vci(int):
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError(f"{value!r} is no VCI: write a whole number from 32 to 65535")
         if 0 <= value < 32:
-            raise ValueError(f"VCI {value} is reserved (ITU-T I.361 keeps 0 to 31): user VCs start at 32")
+            raise ValueError(f"VCI {value} is reserved (ITU-T I.361 keeps 0 to 31): write 32 to 65535")
         if not 32 <= value <= 65535:
-            raise ValueError(f"VCI {value} does not fit: a VCI has 16 bits, so 32 to 65535")
+            raise ValueError(f"VCI {value} does not fit its 16 bits: write 32 to 65535")
         return cls(value)
 
 
@@ -194,7 +194,7 @@ class SocketAddress(str):
                              "\"[2001:db8::1]:5501\"")
         # The length first: Python refuses to convert thousands of digits.
         if match[3] != "*" and (len(match[3]) > 5 or not 1 <= int(match[3]) <= 65535):
-            raise ValueError(f"{match[3]} is no {cls.protocol} port: ports are 1 to 65535")
+            raise ValueError(f"{match[3]} is no {cls.protocol} port: write 1 to 65535")
         host = match[1] or match[2]
         # Brackets or digits and dots mean an address, which must be valid; other texts are names.
         if match[1] or re.fullmatch(r"[\d.]+", host):

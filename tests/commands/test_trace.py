@@ -182,7 +182,7 @@ def test_a_reader_that_goes_away_is_no_failure_to_tell() -> None:
     (["-C", "1"], "-C is for captures in files"),
     (["-w", "x.pcap", "-W", "2"], "say with -C or -G"),
     (["-w", "-", "--print"], "both go to standard output"),
-    (["--port", "0"], "ports are 1 to 65535"),
+    (["--port", "0"], "write ports from 1 to 65535"),
     (["--port", "a"], "is no port"),
     (["--duration", "5x"], "is no duration"),
     (["--duration", "0"], "is no time to wait for"),

@@ -6,7 +6,6 @@ The model is walked by type, so that a key that is added later has to have bound
 from __future__ import annotations
 
 import copy
-import re
 import tomllib
 from itertools import pairwise
 from types import NoneType, UnionType
@@ -188,7 +187,7 @@ def test_values_out_of_bounds_are_refused_with_their_place(path: tuple[str, ...]
     place, what = problem.split(": ", 2)[1:]
     assert problem.startswith("t:")
     assert place == ".".join(path)
-    assert re.search(r"\bwrite\b|: (?:ports are 1 to|user VCs start at|the (?:least|greatest) is|a VCI has)", what)
+    assert "write " in what
     assert "Expected" not in what
 
 

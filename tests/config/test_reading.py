@@ -132,11 +132,11 @@ MISTAKES = {
         [f't:44: lab.network: unknown key "network": did you mean "networks"? Known here: {KEYS["lab"]}'],
     # VCIs.
     "default_vci = 33->default_vci = 31":
-        ["t:23: vps.two.default_vci: VCI 31 is reserved (ITU-T I.361 keeps 0 to 31): user VCs start at 32"],
+        ["t:23: vps.two.default_vci: VCI 31 is reserved (ITU-T I.361 keeps 0 to 31): write 32 to 65535"],
     "64-65535->16-65535":
-        ["t:19: vps.one.session_vcis: VCI 16 is reserved (ITU-T I.361 keeps 0 to 31): user VCs start at 32"],
+        ["t:19: vps.one.session_vcis: VCI 16 is reserved (ITU-T I.361 keeps 0 to 31): write 32 to 65535"],
     '"CBR" = 40->"CBR" = 5':
-        ["t:24: vps.two.shared_vcs.CBR: VCI 5 is reserved (ITU-T I.361 keeps 0 to 31): user VCs start at 32"],
+        ["t:24: vps.two.shared_vcs.CBR: VCI 5 is reserved (ITU-T I.361 keeps 0 to 31): write 32 to 65535"],
     "64-65535->65535-64": ['t:19: vps.one.session_vcis: the range 65535-64 runs backwards: write "64-65535"'],
     "64-65535->32-65535":
         ["t:16: vps.one.default_vci: VCI 32 is used twice: it is also in session_vcis (32-65535)"],
@@ -187,7 +187,7 @@ MISTAKES = {
         ["t:13: links.two.ends.web2: '10.0.2.2' is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\""],
     "10.0.2.2:5502->10.0.2.2:*": [
         't:13: links.two.ends.web2: "web2" must listen on a port that the far end knows: write 10.0.2.2:5501'],
-    "10.0.2.1:5502->10.0.2.1:99999": ["t:13: links.two.ends.depot: 99999 is no UDP port: ports are 1 to 65535"],
+    "10.0.2.1:5502->10.0.2.1:99999": ["t:13: links.two.ends.depot: 99999 is no UDP port: write 1 to 65535"],
     'vip = ["10.80.0.1"]->vip = ["10.80.0"]':
         ["t:30: services.web.vip.0: '10.80.0' is no IP address: write \"10.80.0.1\" or \"2001:db8::1\""],
     # Units.

@@ -129,9 +129,8 @@ class CaptureSessions:
             entry = self._open(pdu, packet.key(), now) if self._tables.has_room_for(packet.key()) else None
         if entry is None:
             return None
-        target = cast("_SeenTarget", entry.target)
         # The same packet at another node is no retransmission.
-        if (target.node, target.link) == (pdu.node, pdu.link):
+        if (entry.path.node, entry.path.port) == (pdu.node, pdu.link):
             self._tables.track(entry, packet.tcp, now, from_client)
         return Session(entry.number, entry.server.name)
 

@@ -198,7 +198,34 @@ _LOOPBACK = Struct(
     "source_id" / _unused(16),
     "unused" / _unused(8),
 )
+_TOTALS = ("total_user_cells_clp_0_1" / Int16ub, "block_error_detection_clp_0_1" / Default(Int16ub, 0x6A6A),
+           "total_user_cells_clp_0" / Int16ub, "time_stamp" / Default(Int32ub, 0xFFFFFFFF))
+_FORWARD_MONITORING = Struct("monitoring_sequence_number" / Int8ub, *_TOTALS, "unused" / _unused(34))
+_BACKWARD_REPORTING = Struct(
+    "monitoring_sequence_number" / Int8ub,
+    *_TOTALS,
+    "unused" / _unused(27),
+    "reported_sequence_number" / Int8ub,
+    "severely_errored_cell_blocks" / Default(Int8ub, _UNUSED[0]),
+    "total_received_cells_clp_0" / Int16ub,
+    "block_error_result_clp_0_1" / Int8ub,
+    "total_received_cells_clp_0_1" / Int16ub,
+)
+_MESSAGE_ID = Enum(BitsInteger(6), activate=0b000001, activation_confirmed=0b000010, activation_denied=0b000011,
+                   deactivate=0b000101, deactivation_confirmed=0b000110, deactivation_denied=0b000111)
+_ACTIVATION = Struct(
+    "message" / BitStruct("message_id" / _MESSAGE_ID,
+                          "directions" / Enum(BitsInteger(2), b_a=0b01, a_b=0b10, both=0b11)),
+    "correlation_tag" / Int8ub,
+    "block_sizes" / BitStruct("a_b" / Default(Nibble, 0), "b_a" / Default(Nibble, 0)),
+    "unused" / _unused(42),
+)
 _FUNCTION_FIELDS = {
+    ("performance_management", "forward_monitoring"): _FORWARD_MONITORING,
+    ("performance_management", "backward_reporting"): _BACKWARD_REPORTING,
+    ("activation_deactivation", "performance_monitoring"): _ACTIVATION,
+    ("activation_deactivation", "continuity_check"): _ACTIVATION,
+    ("activation_deactivation", "forward_monitoring"): _ACTIVATION,
     ("fault_management", "ais"): _AIS_RDI,
     ("fault_management", "rdi"): _AIS_RDI,
     ("fault_management", "loopback"): _LOOPBACK,
@@ -206,10 +233,13 @@ _FUNCTION_FIELDS = {
 _OAM_FUNCTIONS = {
     "fault_management": Enum(Nibble, ais=0b0000, rdi=0b0001, continuity_check=0b0100, loopback=0b1000),
     "performance_management": Enum(Nibble, forward_monitoring=0b0000, backward_reporting=0b0001),
-    "activation_deactivation": Enum(Nibble, performance_monitoring=0b0000, continuity_check=0b0001),
+    "activation_deactivation": Enum(Nibble, performance_monitoring=0b0000, continuity_check=0b0001,
+                                    forward_monitoring=0b0010),
+    "protection_switching": Enum(Nibble, group=0b0000, individual=0b0001),
 }
 _OAM_FIELDS = (
     "oam_type" / Enum(Nibble, fault_management=0b0001, performance_management=0b0010,
+                      protection_switching=0b0101,
                       activation_deactivation=0b1000, system_management=0b1111),
     "function_type" / Switch(this.oam_type, _OAM_FUNCTIONS, default=Nibble),
     "function_specific" / Default(Bytewise(FixedSized(45, Switch(

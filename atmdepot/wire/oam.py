@@ -3,16 +3,18 @@
 ::
 
     type 4 | function 4 | function field 45 octets | 0 6 bits | CRC-10 10 bits
+
+`oam_messages.py` has the function fields.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 import crcmod
 
-from atmdepot.wire.cell import PAYLOAD_SIZE
+from atmdepot.wire.cell import PAYLOAD_SIZE, PTI_OAM, CellHeader, Interface
 
 UNUSED = 0x6A
 """The value of unused octets."""
@@ -27,6 +29,7 @@ class OamType(IntEnum):
 
     FAULT_MANAGEMENT = 0b0001
     PERFORMANCE_MANAGEMENT = 0b0010
+    PROTECTION_SWITCHING = 0b0101
     ACTIVATION = 0b1000
     SYSTEM_MANAGEMENT = 0b1111
 
@@ -38,6 +41,61 @@ class FaultFunction(IntEnum):
     RDI = 0b0001
     CONTINUITY_CHECK = 0b0100
     LOOPBACK = 0b1000
+
+
+class PerformanceFunction(IntEnum):
+    """The functions of performance management."""
+
+    FORWARD = 0b0000
+    BACKWARD = 0b0001
+
+
+class ActivationFunction(IntEnum):
+    """The functions that activation cells switch on and off."""
+
+    FORWARD_AND_BACKWARD = 0b0000
+    CONTINUITY_CHECK = 0b0001
+    FORWARD = 0b0010
+
+
+class OamFlow(StrEnum):
+    """The four OAM flows of the ATM layer (I.610 section 7.2): F4 of a VP, F5 of a VC."""
+
+    F4_SEGMENT = "F4 segment"
+    F4_END_TO_END = "F4 end-to-end"
+    F5_SEGMENT = "F5 segment"
+    F5_END_TO_END = "F5 end-to-end"
+
+    @property
+    def is_segment(self) -> bool:
+        """True for a flow that ends where the segment ends."""
+        return self in (OamFlow.F4_SEGMENT, OamFlow.F5_SEGMENT)
+
+    @property
+    def is_of_vp(self) -> bool:
+        """True for F4."""
+        return self in (OamFlow.F4_SEGMENT, OamFlow.F4_END_TO_END)
+
+    @classmethod
+    def of(cls, header: CellHeader) -> OamFlow | None:
+        """The flow of a cell; None for a cell that is no OAM cell (I.361 sections 2.2.3 and 2.2.4)."""
+        if header.pti in _F5_OF_PTI:
+            return _F5_OF_PTI[header.pti]
+        # PTI 110 and 111 are RM and reserved cells, on these VCIs as well.
+        return None if header.pti & PTI_OAM else _F4_OF_VCI.get(header.vci)
+
+    def header(self, vpi: int, vci: int = 0, interface: Interface = Interface.UNI) -> bytes:
+        """The 5 header octets of a cell of this flow; F4 ignores `vci`.
+
+        Raises ValueError when a number does not fit.
+        """
+        if self.is_of_vp:
+            return CellHeader(vpi, 3 if self.is_segment else 4).pack(interface)
+        return CellHeader(vpi, vci, 4 if self.is_segment else 5).pack(interface)
+
+
+_F5_OF_PTI = {4: OamFlow.F5_SEGMENT, 5: OamFlow.F5_END_TO_END}
+_F4_OF_VCI = {3: OamFlow.F4_SEGMENT, 4: OamFlow.F4_END_TO_END}
 
 
 class OamPayload(NamedTuple):

@@ -123,10 +123,12 @@ def idle_cell() -> Any:
 _FAULT, _LOOPBACK = 1, (1, 8)  # a type; type and function
 _ALARMS = ((1, 0), (1, 1))
 _UNUSED_SIZES = {(1, 0): 28, (1, 1): 28, (1, 4): 45, _LOOPBACK: 8}  # octets after the fields of each function
-_OAM_TYPES = {1: "fault_management", 2: "performance_management", 8: "activation_deactivation", 15: "system_management"}
+_OAM_TYPES = {1: "fault_management", 2: "performance_management", 5: "protection_switching",
+              8: "activation_deactivation", 15: "system_management"}
 _OAM_FUNCTIONS = {1: {0: "ais", 1: "rdi", 4: "continuity_check", 8: "loopback"},
                   2: {0: "forward_monitoring", 1: "backward_reporting"},
-                  8: {0: "performance_monitoring", 1: "continuity_check"}}
+                  5: {0: "group", 1: "individual"},
+                  8: {0: "performance_monitoring", 1: "continuity_check", 2: "forward_monitoring"}}
 
 
 def _kind(packet: Any) -> tuple[int, int]:

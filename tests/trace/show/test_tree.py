@@ -231,7 +231,8 @@ def test_the_crc10_covers_the_reserved_bits(octets: bytes, reserved: int) -> Non
 @pytest.mark.parametrize(("oam_type", "function", "told"), [
     (1, 0, ["oam type: fault_management (1)", "function type: ais (0)", "function specific", "    defect type: 6a"]),
     (2, 1, ["oam type: performance_management (2)", "function type: backward_reporting (1)"]),
-    (5, 9, ["oam type: 5", "function type: 9"])])
+    (5, 9, ["oam type: protection_switching (5)", "function type: 9"]),
+    (6, 9, ["oam type: 6", "function type: 9"])])
 def test_other_oam_cells(oam_type: int, function: int, told: list[str]) -> None:
     (text,) = trees(CellHeader(1, 3).pack() + OamPayload(oam_type, function, b"").pack())
     assert text.split("    OAM\n")[1].splitlines()[:len(told)] == [f"        {line}" for line in told]

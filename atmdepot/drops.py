@@ -40,6 +40,10 @@ class DropReason(StrEnum):
     HEC_ERROR = "hec-error", "cells", "its header has an error that cannot be corrected (I.432.1)"
     UNKNOWN_VC = "unknown-vc", "cells", "no VC has its VPI and VCI"
     NOT_USER_DATA = "not-user-data", "cells", "an OAM, RM or signalling cell, which this node does not handle"
+    ABOVE_PCR = "above-pcr", "cells", "policing: it came faster than its contract's PCR allows"
+    ABOVE_SCR = "above-scr", "cells", "policing: it came faster than its contract's SCR and MBS allow"
+    BAD_FRAME = ("bad-frame", "cells",
+                 "policing of GFR: its frame is longer than MFS, mixes CLP 0 and 1, or lost a cell before")
     # AAL5 PDUs.
     CRC_ERROR = "crc-error", "PDUs", "the CRC-32 of its CPCS trailer is wrong"
     LENGTH_ERROR = "length-error", "PDUs", "its Length does not fit its number of cells"

@@ -44,6 +44,7 @@ class DropReason(StrEnum):
     ABOVE_SCR = "above-scr", "cells", "policing: it came faster than its contract's SCR and MBS allow"
     BAD_FRAME = ("bad-frame", "cells",
                  "policing of GFR: its frame is longer than MFS, mixes CLP 0 and 1, or lost a cell before")
+    SHAPER_FULL = "shaper-full", "cells", "the queue in front of its VC's shaper had no room for its train"
     # AAL5 PDUs.
     CRC_ERROR = "crc-error", "PDUs", "the CRC-32 of its CPCS trailer is wrong"
     LENGTH_ERROR = "length-error", "PDUs", "its Length does not fit its number of cells"

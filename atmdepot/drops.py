@@ -45,6 +45,10 @@ class DropReason(StrEnum):
     BAD_FRAME = ("bad-frame", "cells",
                  "policing of GFR: its frame is longer than MFS, mixes CLP 0 and 1, or lost a cell before")
     SHAPER_FULL = "shaper-full", "cells", "the queue in front of its VC's shaper had no room for its train"
+    QUEUE_FULL = "queue-full", "cells", "its output queue had no room"
+    CLP_THRESHOLD = "clp-threshold", "cells", "its CLP is 1, and its output queue was at the threshold for such cells"
+    EPD = "epd", "cells", "early packet discard: its PDU began while the output queue was above the threshold"
+    PPD = "ppd", "cells", "partial packet discard: the output queue lost an earlier cell of its PDU"
     # AAL5 PDUs.
     CRC_ERROR = "crc-error", "PDUs", "the CRC-32 of its CPCS trailer is wrong"
     LENGTH_ERROR = "length-error", "PDUs", "its Length does not fit its number of cells"

@@ -49,6 +49,9 @@ class DropReason(StrEnum):
     CLP_THRESHOLD = "clp-threshold", "cells", "its CLP is 1, and its output queue was at the threshold for such cells"
     EPD = "epd", "cells", "early packet discard: its PDU began while the output queue was above the threshold"
     PPD = "ppd", "cells", "partial packet discard: the output queue lost an earlier cell of its PDU"
+    BAD_OAM = "bad-oam", "cells", "an OAM cell whose CRC-10 is wrong (I.610)"
+    STRAY_LOOPBACK = ("stray-loopback", "cells",
+                      "an OAM loopback for another place, an answer that nobody waits for, or too many at a time")
     # AAL5 PDUs.
     CRC_ERROR = "crc-error", "PDUs", "the CRC-32 of its CPCS trailer is wrong"
     LENGTH_ERROR = "length-error", "PDUs", "its Length does not fit its number of cells"

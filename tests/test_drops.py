@@ -334,7 +334,8 @@ def test_every_reason_is_provoked_here_or_by_the_pump() -> None:
         "wrong-label"}
     in_test_pump = {"tun-error", "tun-queue-full"}
     in_tests_of_atm = {
-        "above-pcr", "above-scr", "bad-frame", "shaper-full", "queue-full", "clp-threshold", "epd", "ppd"}
+        "above-pcr", "above-scr", "bad-frame", "shaper-full", "queue-full", "clp-threshold", "epd", "ppd",
+        "bad-oam", "stray-loopback"}
     assert {str(reason) for reason in DropReason} == here | in_test_pump | in_tests_of_atm
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import xor
-from typing import Any
+from struct import pack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,11 @@ from atmdepot.wire.oam_messages import (
 )
 from tests.effort import examples
 from tests.packets import cell_headers, octet, port, word
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.wireshark import Wireshark
 
 ALARMS = (FaultFunction.AIS, FaultFunction.RDI)
 NAMES = {ActivationFunction.FORWARD_AND_BACKWARD: "performance_monitoring",
@@ -243,3 +249,32 @@ def test_flows_are_those_of_oam_cells(header: CellHeader, vci: int) -> None:
 def test_a_vpi_that_does_not_fit() -> None:
     with pytest.raises(ValueError, match="vpi 256"):
         OamFlow.F4_SEGMENT.header(256)
+
+
+# ── an independent decoder ──
+
+def erf_capture(cells: list[bytes]) -> bytes:
+    """A capture of link type 197: an ERF record of type 3 for each cell, which has no HEC there."""
+    out = pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 197)
+    for cell in cells:
+        record = pack("<Q", 0) + pack(">BBHHH", 3, 4, 16 + 52, 0, 52) + cell[:4] + cell[5:]
+        out += pack("<IIII", 0, 0, len(record), len(record)) + record
+    return out
+
+
+@pytest.mark.tshark
+def test_tshark_finds_every_crc_10_correct(tshark: Wireshark, tmp_path: Path) -> None:
+    told: list[tuple[OamFlow, Any]] = [
+        (OamFlow.F4_SEGMENT, Defect(FaultFunction.AIS, 1, b"\1" + b"s" * 15)),
+        (OamFlow.F4_END_TO_END, Defect(FaultFunction.RDI)), (OamFlow.F5_SEGMENT, ContinuityCheck()),
+        (OamFlow.F5_END_TO_END, Loopback(True, 0xABCDEF01)), (OamFlow.F5_END_TO_END, Forward(1, 2, 3, 4)),
+        (OamFlow.F5_END_TO_END, Backward(1, 2, 3, 4, 5, 6, 7, 8)),
+        (OamFlow.F5_SEGMENT, Activation(ActivationFunction.CONTINUITY_CHECK, Request.ACTIVATE, Direction.BOTH, 9))]
+    file = tmp_path / "oam.pcap"
+    file.write_bytes(erf_capture([flow.header(1, 40) + message.pack() for flow, message in told]))
+    frames = tshark.frames(file)
+    assert len(frames) == len(told)
+    for frame, (_, message) in zip(frames, told, strict=True):
+        assert "OAM Type: " in frame
+        assert "CRC-10: " in frame
+        assert "(correct)" in frame, (message, frame)

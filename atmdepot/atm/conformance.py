@@ -181,13 +181,14 @@ class FrameConformance:
         return Split(allowed - tagged, tagged, count - allowed, reason if allowed < count else None)
 
 
-def conformance_of(contract: Contract, *, tags_frames: bool = False) -> Conformance:
+def conformance_of(contract: Contract, *, tags_frames: bool = False, more_cdvt: int = 0) -> Conformance:
     """The conformance definition of a contract, from rest; `tags_frames` makes GFR.2 of GFR.
 
+    `more_cdvt` (ns) is added to the contract's CDVT: the delay variation of what lies between the source and here.
     Raises ValueError for ABR, whose rate its RM cells decide, and for a contract without a rate that it needs.
     """
     category = contract.category
-    cdvt = max(contract.cdvt, _LEAST_CDVT)
+    cdvt = max(contract.cdvt + more_cdvt, _LEAST_CDVT)
     if category is ServiceCategory.ABR:
         raise ValueError("ABR has no fixed rate to hold cells against: write nrt-vbr or ubr")
     peak = Gcra.peak(contract.pcr, cdvt) if contract.pcr else None

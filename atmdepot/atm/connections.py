@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LOW = 0x000FFFFF  # VCI, PTI and CLP of a header's first 32 bits
 _MARKS = 0xF  # PTI and CLP
+_REMEMBERED = 4096
+"""Headers that a table or a leaf remembers: more than a port meets at a time, and a bound for who tries them all."""
 _KEPT_VCIS = frozenset((0, 1, 2, 3, 4, 6))
 """VCIs that mean the same in every VP and are no VC's to switch: empty cells, meta-signalling, F4, RM (I.361)."""
 
@@ -34,7 +36,7 @@ class OamPoint(Protocol):
 class Leaf:
     """A place where a connection's cells go: a port, and the VPI and VCI there (VCI None for a VP, which keeps it)."""
 
-    __slots__ = ("port", "queue", "queued", "vci", "vpi")
+    __slots__ = ("_headers", "port", "queue", "queued", "vci", "vpi")
 
     def __init__(self, port: str, vpi: int, vci: int | None = None) -> None:
         self.port = port
@@ -42,9 +44,16 @@ class Leaf:
         self.vci = vci
         self.queue = QueueClass.UBR
         self.queued = QueuedVc()
+        self._headers: dict[bytes, bytes] = {}  # made before, by the header that came
 
     def header(self, header: bytes) -> bytes:
         """The header (5 octets) of a cell that came in with this one."""
+        made = self._headers.get(header)
+        if made is None:
+            made = _remember(self._headers, header, self._make_header(header))
+        return made
+
+    def _make_header(self, header: bytes) -> bytes:
         word = int.from_bytes(header[:4], "big")
         low = word & _LOW if self.vci is None else self.vci << 4 | word & _MARKS
         return header_with_hec((self.vpi << 20 | low).to_bytes(4, "big"))
@@ -73,7 +82,7 @@ class CrossConnect:
         self.leaves: list[Leaf] = []
         self.rx_cells = 0
 
-    def police(self, drops: Drops) -> None:
+    def police(self, drops: Drops, more_cdvt: int = 0) -> None:
         """Hold the connection to its contract, if it has one; raise ValueError as `Policer` does.
 
         A VP of GFR is refused as well: its frames cannot be told apart.
@@ -81,7 +90,8 @@ class CrossConnect:
         if self.contract is not None:
             if self.vci is None and self.queue is QueueClass.GFR:
                 raise ValueError(f"VP {self.vpi}: GFR is judged by frames, which a VP mixes; give it to the VCs")
-            self.policer = Policer(self.contract, vc=CellHeader(self.vpi, self.vci or 0), drops=drops)
+            self.policer = Policer(self.contract, vc=CellHeader(self.vpi, self.vci or 0), drops=drops,
+                                   more_cdvt=more_cdvt)
 
     def queued(self, leaf: Leaf) -> QueuedVc:
         """A leaf of this connection as its output queue knows it; a VP's cells are of many VCs, so of no frames."""
@@ -95,13 +105,14 @@ class CrossConnect:
 
 
 class _Numbered(Protocol):
-    """What has a VPI and a VCI, or None for a VP."""
+    """A type with a VPI and a VCI, which is None for a VP."""
 
     vpi: int
     vci: int | None
 
 
 _N = TypeVar("_N", bound=_Numbered)
+_V = TypeVar("_V")
 
 
 class _Taken(Generic[_N]):
@@ -138,29 +149,37 @@ class CrossConnects:
         self.interface = interface
         self.vp_ends: dict[int, OamPoint] = {}
         """Points that take the F4 cells of VPs which end here, by VPI."""
+        self._known: dict[bytes, CrossConnect] = {}  # by good headers of 5 octets, until the table changes
         self._inputs: _Taken[CrossConnect] = _Taken()
         self._outputs: _Taken[Leaf] = _Taken()
         self._vpi_mask = 0xFF if interface is Interface.UNI else 0xFFF
 
+    def known(self, header: bytes) -> CrossConnect | None:
+        """The connection of a header of 5 octets that `find` was asked for before, so its HEC is good; else None."""
+        return self._known.get(header)
+
     def find(self, header: bytes) -> CrossConnect | None:
-        """The connection of a cell that came in; None also for an empty cell."""
+        """The connection of a cell that came in with this good header (5 octets); None also for an empty cell."""
         word = int.from_bytes(header[:4], "big")
         vpi, vci = word >> 20 & self._vpi_mask, word >> 4 & 0xFFFF
         if not vpi and not vci:
             return None
         found = self._inputs.by_key
-        return found.get((vpi, None)) or found.get((vpi, vci))
+        connection = found.get((vpi, None)) or found.get((vpi, vci))
+        return None if connection is None else _remember(self._known, header, connection)
 
     def add_input(self, connection: CrossConnect) -> None:
         """Add a connection that comes in here; raise ValueError when its numbers do not fit, or are taken."""
         self._check(connection.vpi, connection.vci, self._inputs)
         self._inputs.add(connection)
+        self._known.clear()
 
     def remove_input(self, connection: CrossConnect) -> None:
         """Remove a connection that comes in here; raise ValueError when it does not."""
         if self._inputs.by_key.get((connection.vpi, connection.vci)) is not connection:
             raise ValueError(f"{_name(connection.vpi, connection.vci)} does not come in at {self.port}")
         self._inputs.remove(connection)
+        self._known.clear()
 
     def add_output(self, leaf: Leaf) -> None:
         """Use a VP or VC of this port for a leaf; raise ValueError as `add_input` does."""
@@ -184,6 +203,14 @@ class CrossConnects:
             raise ValueError(f"{name}: a VCI is 5 or from 7 to 65535; those below belong to the VP")
         if (other := taken.conflict(vpi, vci)) is not None:
             raise ValueError(f"{name} is taken: {other} is connected there")
+
+
+def _remember(table: dict[bytes, _V], header: bytes, value: _V) -> _V:
+    """Keep a value by its header, in a table that forgets all when it is full."""
+    if len(table) >= _REMEMBERED:
+        table.clear()
+    table[header] = value
+    return value
 
 
 def _name(vpi: int, vci: int | None) -> str:

@@ -92,7 +92,7 @@ class MonitoringSource:
 
 
 class _Block(NamedTuple):
-    """What both ends counted at a forward cell."""
+    """The counts of both ends at a forward cell."""
 
     sequence: int
     sent: int

@@ -46,7 +46,7 @@ class Side(StrEnum):
 
 
 class Request(StrEnum):
-    """What decides which entity is selected, the highest first."""
+    """The requests that decide which entity is selected, the highest first."""
 
     LOCKOUT = "lockout"
     PROTECTION_FAILS = "signal fail of protection"
@@ -60,7 +60,7 @@ class Request(StrEnum):
 
 _RANK = {request: rank for rank, request in enumerate(Request)}
 COMMANDS = (Request.LOCKOUT, Request.FORCED, Request.MANUAL)
-"""What an operator may ask for."""
+"""The requests of an operator."""
 _ON_PROTECTION = frozenset((Request.FORCED, Request.WORKING_FAILS, Request.MANUAL, Request.WAIT_TO_RESTORE,
                             Request.DO_NOT_REVERT))
 

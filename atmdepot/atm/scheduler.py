@@ -147,6 +147,9 @@ class LinkScheduler:
 
     def _sharing(self, count: int) -> tuple[CellQueue, int]:
         """The queue whose turn it is by weight; at least one holds a cell."""
+        holding = [self.queues[name] for name in SHARING if self.queues[name].held]
+        if len(holding) == 1:  # nobody to share with: no need to go cell by cell
+            return holding[0], min(count, holding[0].held)
         queue = self.queues[SHARING[self._turn]]
         while not (queue.held and self._credit):
             self._turn = (self._turn + 1) % len(SHARING)

@@ -94,15 +94,16 @@ class Switch:
         return port
 
     def connect(self, port: str, vpi: int, vci: int | None, leaves: list[Leaf], *, contract: Contract | None = None,
-                police: bool = True) -> CrossConnect:
+                police: bool = True, more_cdvt: int = 0) -> CrossConnect:
         """Lead cells that come in on a VP (`vci` None) or VC to leaves, more of them for point to multipoint.
 
-        The contract chooses the queues, and with `police` cells beyond it are tagged or discarded. Raises ValueError
-        for numbers that do not fit, a VP or VC that is taken on either side, and an unknown port.
+        The contract chooses the queues, and with `police` cells beyond it are tagged or discarded; `more_cdvt` (ns) is
+        that of `Policer`. Raises ValueError for numbers that do not fit, a VP or VC that is taken on either side, a
+        contract that cannot be held, and an unknown port.
         """
         made = CrossConnect(self._port(port).interface, vpi, vci, contract)
         if police:
-            made.police(self._port(port).drops)
+            made.police(self._port(port).drops, more_cdvt)
         self._port(port).table.add_input(made)
         try:
             for leaf in leaves:
@@ -156,11 +157,13 @@ class Switch:
 
     def _connection(self, port: Port, run: Run) -> CrossConnect | None:
         """The connection of a run that goes the usual way; None for all that needs a closer look."""
-        if header_with_hec(run.header[:4]) != run.header:
-            return None
+        connection = port.table.known(run.header)
+        if connection is None:
+            if header_with_hec(run.header[:4]) != run.header:
+                return None
+            connection = port.table.find(run.header)
         # A good header leads back to correction mode; a call of `HecReceiver` would cost more.
         port.hec.mode = HecMode.CORRECTION
-        connection = port.table.find(run.header)
         if connection is None or (connection.point is not None and connection.flow(run.header) is not None):
             return None
         return connection

@@ -101,6 +101,12 @@ def test_a_frame_that_is_not_eligible() -> None:
         assert conformance.judge(0, 1, 3_000_000, last=True) == Split(1)
 
 
+def test_delay_variation_on_the_way_is_added() -> None:
+    contract = Contract.parse("cbr:pcr=1000,cdvt=1ms")
+    assert conformance_of(contract).judge(0, 9, 0).passed == 2
+    assert conformance_of(contract, more_cdvt=3_000_000).judge(0, 9, 0).passed == 5
+
+
 def test_a_frame_beyond_mfs_keeps_its_last_cell() -> None:
     conformance = of("gfr:pcr=1000,mcr=100,mbs=4,mfs=3,cdvt=1s")
     assert conformance.judge(0, 5, 0) == Split(3, 0, 2, DropReason.BAD_FRAME)

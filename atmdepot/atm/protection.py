@@ -32,7 +32,7 @@ WAIT_TO_RESTORE = 300_000_000_000
 
 
 class Architecture(StrEnum):
-    """How the entities carry the traffic."""
+    """The ways in which the entities carry the traffic."""
 
     ONE_PLUS_ONE = "1+1"
     ONE_TO_ONE = "1:1"

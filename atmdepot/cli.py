@@ -33,13 +33,14 @@ _COMMANDS = {
     "check": Place("atmdepot.commands.check", "check_command",
                    "Check the VC table TABLE with the daemons' own code, and print its network."),
     "depot": Place("atmdepot.commands.daemons", "depot_command",
-                   "Run the depot of the VC table TABLE (a file, or the name of one that ships: direct, gns3, ...)."),
+                   "Run the depot of the VC table TABLE (a file, or the name of a table that ships: direct, gns3, "
+                   "...)."),
     "edge": Place("atmdepot.commands.daemons", "edge_command",
                   "Run an edge node of the VC table TABLE."),
     "show": Place("atmdepot.commands.show", "show_command",
                   "Ask the running daemons for their sessions, VCs, links, servers or counters."),
     "drain": Place("atmdepot.commands.administer", "drain_command",
-                   "Give SERVER no new sessions; those that it has go on."),
+                   "Give SERVER no new sessions; its open sessions go on."),
     "undrain": Place("atmdepot.commands.administer", "undrain_command",
                      "Give SERVER new sessions again."),
     "reload": Place("atmdepot.commands.administer", "reload_command",
@@ -47,7 +48,7 @@ _COMMANDS = {
                     "may change."),
     "bench": Place("atmdepot.commands.bench", "bench", "Measure the depot."),
     "container": Place("atmdepot.commands.container", "container",
-                       "Be one node of the VC table TABLE in a container: its addresses, its web server and its "
+                       "Be a node of the VC table TABLE in a container: its addresses, its web server and its "
                        "daemon."),
     "demo": Place("atmdepot.commands.demo", "demo",
                   "See real HTTP requests go through a depot as ATM cells, and come back (TABLE: direct)."),

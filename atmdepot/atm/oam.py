@@ -24,7 +24,7 @@ from atmdepot.wire.oam import UNUSED, FaultFunction, OamFlow
 from atmdepot.wire.oam_messages import END_POINT, ContinuityCheck, Defect, Loopback, Message, read
 
 if TYPE_CHECKING:
-    from atmdepot.drops import OnVc
+    from atmdepot.drops import OnChannel
 
 PERIOD = 1_000_000_000
 """AIS, RDI and CC cells are sent once a second."""
@@ -50,7 +50,7 @@ Observer = Callable[[Condition, bool, int], None]
 class EndPoint:
     """An end of an OAM flow: the sink of what the far end sends, and the source of what it is told."""
 
-    def __init__(self, location: bytes, *, vc: OnVc | None = None, drops: Drops | None = None,
+    def __init__(self, location: bytes, *, vc: OnChannel | None = None, drops: Drops | None = None,
                  first_tag: int = 1) -> None:
         """Begin without defect; `location` (16 octets) is the node's; raise ValueError for another size."""
         self.vc = vc

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atmdepot.config.contract import Contract
-    from atmdepot.drops import OnVc
+    from atmdepot.drops import OnChannel
 
 
 class Policer:
@@ -26,7 +26,7 @@ class Policer:
 
     __slots__ = ("_conformance", "contract", "discarded", "drops", "passed", "tagged", "vc")
 
-    def __init__(self, contract: Contract, *, vc: OnVc | None = None, drops: Drops | None = None,
+    def __init__(self, contract: Contract, *, vc: OnChannel | None = None, drops: Drops | None = None,
                  tags_frames: bool = False, more_cdvt: int = 0) -> None:
         """Hold cells to a contract; `vc` names their connection to the observers of `drops`.
 

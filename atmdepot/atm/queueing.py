@@ -21,7 +21,7 @@ from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.cell import CELL_SIZE
 
 if TYPE_CHECKING:
-    from atmdepot.drops import OnVc
+    from atmdepot.drops import OnChannel
 
 
 class Thresholds(NamedTuple):
@@ -59,7 +59,7 @@ class QueuedVc:
 
     __slots__ = ("by_frames", "dropped", "entered", "marked", "pdu", "refusal", "vc")
 
-    def __init__(self, vc: OnVc | None = None, *, by_frames: bool = True) -> None:
+    def __init__(self, vc: OnChannel | None = None, *, by_frames: bool = True) -> None:
         """Begin between two PDUs; `by_frames` for frame discard, `vc` names it to the observers of drops."""
         self.vc = vc
         self.by_frames = by_frames

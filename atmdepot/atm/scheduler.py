@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from atmdepot.config.contract import ServiceCategory
-    from atmdepot.drops import OnVc
+    from atmdepot.drops import OnChannel
 
 GRAIN = 50_000
 """Cells that leave within this span (ns) leave together: a loop cannot wake up for each cell of an OC-3."""
@@ -80,7 +80,7 @@ class LinkScheduler:
         self._credit = weights[SHARING[0]]
         self._free = 0  # the start of the next free slot, in ticks of 1/rate ns
 
-    def vc(self, category: ServiceCategory, vc: OnVc | None = None) -> QueuedVc:
+    def vc(self, category: ServiceCategory, vc: OnChannel | None = None) -> QueuedVc:
         """A VC of this output; CBR and rt-VBR have no frame discard. Raises ValueError for ABR."""
         return QueuedVc(vc, by_frames=QueueClass.of(category) in SHARING)
 

@@ -18,7 +18,7 @@ from atmdepot.wire.cell import CELL_SIZE
 
 if TYPE_CHECKING:
     from atmdepot.config.contract import Contract
-    from atmdepot.drops import OnVc
+    from atmdepot.drops import OnChannel
 
 DEFAULT_ROOM = 4096
 """Cells that may wait for their time: three packets of the greatest size."""
@@ -45,7 +45,7 @@ class Shaper:
 
     __slots__ = ("_conformance", "_waiting", "contract", "drops", "held", "left", "room", "vc")
 
-    def __init__(self, contract: Contract, *, room: int = DEFAULT_ROOM, vc: OnVc | None = None,
+    def __init__(self, contract: Contract, *, room: int = DEFAULT_ROOM, vc: OnChannel | None = None,
                  drops: Drops | None = None) -> None:
         """Keep a contract, with room for that number of cells; `vc` names the VC to the observers of `drops`.
 

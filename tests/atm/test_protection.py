@@ -127,6 +127,7 @@ def test_a_failure_that_comes_back_begins_the_wait_anew() -> None:
     made = LinearProtection(wait_to_restore=10 * S)
     for begins in (0, 5 * S):
         made.signal(WORKING, True, begins)
+        assert made.next_timer() is None
         made.signal(WORKING, False, begins + S)
     assert made.next_timer() == 16 * S
     assert made.switches == 1

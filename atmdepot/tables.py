@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_WIDE = 200
-_COLUMNS = {
-    "sessions": ["number", "client", "server", "vc", "table", "client_state", "server_state", "idle"],
-    "vcs": ["node", "vc", "category", "carries", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells"],
-    "links": ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops", "trouble", "last_error"],
-    "servers": ["server", "node", "list", "for", "why", "draining", "sessions", "flows", "sessions_total"],
-    "counters": ["node", "place", "counter", "value", "unit", "meaning"],
-}
-"""The columns that fit a terminal; `wide` shows all columns."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
+_WIDE = 200
 _HEADINGS = {"for": "for (s)", "age": "age (s)", "idle": "idle (s)"}
 
 
@@ -28,7 +22,7 @@ def console() -> Console:
     return made if made.is_terminal else Console(width=_WIDE)
 
 
-def make_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> Table:
+def make_table(title: str, columns: Sequence[str], rows: list[dict[str, Any]]) -> Table:
     """A table of rows; columns of numbers are right-aligned."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
@@ -50,7 +44,6 @@ def _cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def print_rows(subject: str, rows: list[dict[str, Any]], *, wide: bool = False) -> None:
+def print_rows(title: str, columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
     """Print the rows that `show` received."""
-    columns = list(rows[0]) if wide and rows else _COLUMNS[subject]
-    console().print(make_table(f"{subject} ({len(rows)})", columns, rows))
+    console().print(make_table(f"{title} ({len(rows)})", columns, rows))

@@ -187,6 +187,33 @@ def test_construct_and_scapy_stay_out_of_the_path_of_a_cell(path: Path) -> None:
         assert used == set()
 
 
+KINDS = "atmdepot.net.kinds"
+NODE_CLASSES = {"atmdepot.depot.forwarding", "atmdepot.edge.node"}
+
+
+def net_imports() -> dict[str, list[Import]]:
+    """The imports of each module of net/."""
+    return {module_name(path): list(imports_of(parsed(path))) for path in FILES if part_of(module_name(path)) == "net"}
+
+
+def test_only_the_registry_of_kinds_and_what_it_alone_imports_know_the_classes_of_nodes() -> None:
+    """The agents and jobs of a kind may name its class, because no module but the registry imports them."""
+    imports = net_imports()
+    importers: dict[str, set[str]] = {}
+    for name, found in imports.items():
+        for one in found:
+            importers.setdefault(one.module, set()).add(name)
+    knowing = {name for name, found in imports.items() if NODE_CLASSES & {one.module for one in found}}
+    assert [name for name in knowing if name != KINDS and importers[name] != {KINDS}] == []
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if part_of(module_name(path)) == "net"], ids=name_of)
+def test_net_asks_no_node_for_its_class(path: Path) -> None:
+    asked = [ast.unparse(call) for call in ast.walk(parsed(path))
+             if isinstance(call, ast.Call) and ast.unparse(call.func) in ("isinstance", "type")]
+    assert [call for call in asked if re.search(r"\bnode,|Depot\b|EdgeNode", call)] == []
+
+
 def test_no_module_needs_itself_to_be_imported() -> None:
     graph = {module_name(path): {one.module for one in imports_of(parsed(path)) if not one.late} for path in FILES}
     list(TopologicalSorter(graph).static_order())

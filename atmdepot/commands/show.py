@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.subjects import SUBJECTS, row_of
 
 
 @click.command("show", epilog="""\b
@@ -15,7 +16,7 @@ Examples:
   atmdepot show vcs --node web1
   atmdepot show counters -o json
 """)
-@click.argument("subject", type=click.Choice(["sessions", "vcs", "links", "servers", "counters"]))
+@click.argument("subject", type=click.Choice(list(SUBJECTS)))
 @click.option("--network", "network_name", help="Which running network, where there are several.")
 @click.option("--node", help="Only this node.")
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True,
@@ -46,6 +47,7 @@ def show_command(
     else:
         from atmdepot.tables import print_rows
 
-        print_rows(subject, rows, wide=wide)
+        row = row_of(subject)
+        print_rows(subject, row.columns() if wide else row.narrow, rows)
     if failures:
         raise AtmdepotError("; ".join(failures))

@@ -1,4 +1,4 @@
-"""Changes that an operator makes in a running depot: draining a server, and reloading an edited table."""
+"""Reloads: a running node takes over an edited table."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ import msgspec
 import trio
 
 from atmdepot.config.reading import load
-from atmdepot.config.units import Duration
-from atmdepot.depot.forwarding import Depot
-from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
@@ -33,7 +30,7 @@ log = logging.getLogger("atmdepot")
 
 
 class Administration:
-    """Changes to a running node."""
+    """Reloads of a running node."""
 
     def __init__(self, pump: Pump, table: Path) -> None:
         """Administer a node that was started from the VC table at `table`."""
@@ -41,25 +38,6 @@ class Administration:
         self.table = table
         self._reloading = trio.Lock()
         self._signals_waiting = 0
-
-    def drain(self, server: str, draining: bool, after: int | None = None) -> str:
-        """Stop giving a server new sessions, or start again; its TCP sessions go on.
-
-        UDP flows have no end of their own: they leave after `after` ns, by default after `udp_idle`. Raises
-        AtmdepotError when no server has that name.
-        """
-        depot = self._depot()
-        if server not in depot.management.servers:
-            raise AtmdepotError(f"there is no server \"{server}\": the servers are "
-                                f"{', '.join(depot.management.servers)}")
-        found = depot.management.servers[server]
-        found.draining = draining
-        if not draining:
-            return f"{server} takes new sessions"
-        wait = Duration(int(depot.network.sessions.udp_idle) if after is None else after)
-        found.flows_leave_at = self._pump.clock() + wait
-        done = f"{server} takes no new sessions; {found.primary_sessions - found.flows} go on"
-        return f"{done}, and its UDP flows ({found.flows}) leave after {wait}" if found.flows else done
 
     # A reload reads and checks the table first, in a thread if the data path runs, and takes it over at the end.
 
@@ -111,7 +89,6 @@ class Administration:
 
     def _take_over(self, network: Network) -> str:
         node = self._pump.node
-        assert isinstance(node, Depot | EdgeNode)
         node.reconfigure(network, self._pump.clock())
         return f"{self.table}: taken over by {node.name}"
 
@@ -126,11 +103,6 @@ class Administration:
             log.exception("%s: a fault of atmdepot's own; nothing was taken over", self.table)
             raise AtmdepotError(f"{self.table}: nothing was taken over, by a fault of atmdepot's own, which the log "
                                 f"has: {type(error).__name__}: {error}") from error
-
-    def _depot(self) -> Depot:
-        if not isinstance(self._pump.node, Depot):
-            raise AtmdepotError(f"{self._pump.node.name} is no depot")
-        return self._pump.node
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 """The control socket: a unix socket on which a daemon answers questions, a JSON object a line each way.
 
-Requests: `{"show": SUBJECT, "limit": N}` is answered by a line, `{"rows": [...]}`. `{"drain": SERVER}` (with
-`"after": NS`, when UDP flows leave), `{"undrain": SERVER}` and `{"reload": true}` are answered by `{"done": TEXT}`;
-`{"explain": QUESTION}` (see `depot/question.py`) by `{"explanation": {...}}`, which changes no state. `{"trace":
-{...}}` is answered by `{"tracing": {...}}`, and then records follow until the client shuts its side down (see
-`net/stream.py`). A request without an answer gets `{"error": TEXT}`. A fault of the daemon's own ends the connection,
-and is logged; the daemon goes on.
+Requests: `{"show": SUBJECT, "limit": N}` is answered by a line, `{"rows": [...]}`, and `{"reload": true}` by `{"done":
+TEXT}`. `{"trace": {...}}` is answered by `{"tracing": {...}}`, and then records follow until the client shuts its side
+down (see `net/stream.py`). The other requests are commands of the node's kind (see its agent): a depot has `drain`,
+`undrain` and `explain`. A request without an answer gets `{"error": TEXT}`. A fault of the daemon's own ends the
+connection, and is logged; the daemon goes on.
 """
 
 from __future__ import annotations
@@ -14,17 +13,14 @@ import contextlib
 import logging
 import socket
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import trio
-from msgspec import Meta
 
-from atmdepot.depot.explain import explain
-from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.question import Question  # noqa: TC001 - msgspec reads the annotation
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.control_client import is_answered
+from atmdepot.net.kinds import agent_of, kind_with
 from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
 from atmdepot.net.slices import Pace, encoded
 from atmdepot.net.stream import TraceRequest, stream_trace
@@ -34,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from atmdepot.net.administration import Administration
+    from atmdepot.net.agents.agent import Command
     from atmdepot.net.pump import Pump
 
 log = logging.getLogger("atmdepot")
@@ -42,20 +39,23 @@ _MAX_REQUEST = 4096
 _REQUEST_TIME = 10
 _PATIENCE = 30.0
 """The daemon hangs up on a client that reads no part of its answer for this long (s)."""
-_LONGEST_DRAIN = 366 * 86_400 * 10**9  # ns: a year
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
-    """A request of a client."""
+    """A request to a node of any kind."""
 
     show: str = ""
-    drain: str = ""
-    after: Annotated[int, Meta(ge=0, le=_LONGEST_DRAIN)] | None = None
-    undrain: str = ""
     reload: bool = False
-    explain: Question | None = None
     trace: TraceRequest | None = None
     limit: int = 1000
+
+
+class CommandRequest(NamedTuple):
+    """A request for a command of a node's kind."""
+
+    name: str
+    command: Command
+    request: msgspec.Struct
 
 
 class ControlServer(BoundedServer):
@@ -65,6 +65,7 @@ class ControlServer(BoundedServer):
         """Bind the socket's path; raise EnvironmentLacks when a live daemon has it or it cannot be made."""
         self.path = path
         self._pump = pump
+        self._agent = agent_of(pump.node)
         self._administration = administration
         super().__init__()
         try:
@@ -100,12 +101,18 @@ class ControlServer(BoundedServer):
         with trio.fail_after(_REQUEST_TIME):
             line = await _read_line(stream)
         try:
-            request = _parse(line)
-        except (msgspec.MsgspecError, ValueError) as error:
+            request = self._parse(line)
+        except AtmdepotError as error:
+            await _write_line(stream, {"error": str(error)})
+            return
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # the last: nested too deeply
             await _write_line(stream, {"error": f"no request: {error}"})
             return
         trio.lowlevel.current_task().name = _name_of(request)  # for the watchdog's reports of long turns
-        if request.trace is not None:
+        if isinstance(request, CommandRequest):
+            with trio.fail_after(_PATIENCE):
+                await stream.send_all(self._reply(request))
+        elif request.trace is not None:
             self.exempt(scope)  # taps are bounded
             await self._trace(stream, request.trace)
         elif request.reload:
@@ -113,8 +120,7 @@ class ControlServer(BoundedServer):
         elif request.show in SUBJECTS:
             await self._show(stream, request.show, min(max(0, request.limit), sys.maxsize))
         else:
-            with trio.fail_after(_PATIENCE):
-                await stream.send_all(self._reply(request))
+            await _write_line(stream, _refusal(request))
 
     async def _show(self, stream: trio.SocketStream, subject: str, limit: int) -> None:
         """Send rows in pieces, each before the next is made: a client that reads slowly costs no memory."""
@@ -131,43 +137,32 @@ class ControlServer(BoundedServer):
             await pace.rest()
             piece = next(pieces, b"")
 
-    def _reply(self, request: Request) -> bytes:
-        """The line that answers a request, also after a fault."""
+    def _parse(self, line: bytes) -> Request | CommandRequest:
+        """Read a request; raise ValueError or MsgspecError for none, AtmdepotError for another kind's command."""
+        if len(line) > _MAX_REQUEST:
+            raise ValueError(f"it is longer than {_MAX_REQUEST} octets")
+        for name in msgspec.json.decode(line, type=dict[str, msgspec.Raw]):
+            if (command := self._agent.commands.get(name)) is not None:
+                return CommandRequest(name, command, msgspec.json.decode(line, type=command.request))
+            if (kind := kind_with(name)) is not None:
+                raise AtmdepotError(f"{self._pump.node.name} is no {kind}, which {name} is for")
+        return msgspec.json.decode(line, type=Request)
+
+    def _reply(self, request: CommandRequest) -> bytes:
+        """The line that answers a request for a command, also after a fault."""
+        command = request.command
         try:
-            return _line(self._reply_to(request))
+            if command.changes and self._administration is None:
+                raise AtmdepotError("this process takes no changes")
+            return _line(command.run(self._agent, request.request, self._pump.clock()))
+        except AtmdepotError as error:
+            return _line({"error": str(error)})
         except Exception as error:
             return self._own_fault(error)
 
     def _own_fault(self, error: Exception) -> bytes:
         log.error("a request on %s could not be answered", self.path, exc_info=error)
         return _line({"error": f"a fault of atmdepot's own, which its log has: {type(error).__name__}"})
-
-    def _reply_to(self, request: Request) -> dict[str, Any]:
-        if request.show:
-            return {"error": f"cannot show {request.show!r}: {', '.join(SUBJECTS)}"}
-        if request.drain or request.undrain:
-            return self._administer(request)
-        if request.explain is not None:
-            return self._explain(request.explain)
-        return {"error": f"ask to show one of {', '.join(SUBJECTS)}, or for a trace"}
-
-    def _explain(self, question: Question) -> dict[str, Any]:
-        node = self._pump.node
-        if not isinstance(node, Depot):
-            return {"error": f"{node.name} is no depot, so it gives no packet a server"}
-        try:
-            return {"explanation": explain(node, question.packet(), self._pump.clock())}
-        except ValueError as error:
-            return {"error": str(error)}
-
-    def _administer(self, request: Request) -> dict[str, Any]:
-        if self._administration is None:
-            return {"error": "this process takes no changes"}
-        try:
-            return {"done": self._administration.drain(
-                request.drain or request.undrain, bool(request.drain), request.after)}
-        except AtmdepotError as error:
-            return {"error": str(error)}
 
     async def _reload(self) -> dict[str, Any]:
         if self._administration is None:
@@ -185,13 +180,20 @@ class ControlServer(BoundedServer):
             await _write_line(stream, {"error": str(error)})
 
 
-def _name_of(request: Request) -> str:
+def _name_of(request: Request | CommandRequest) -> str:
     """The name of the task that answers a request, for the watchdog's reports."""
-    if request.show:
-        return f"show {request.show}" if request.show in SUBJECTS else "a request"
-    asked = {"drain": request.drain or request.undrain, "reload": request.reload, "explain": request.explain,
-             "trace": request.trace}
+    if isinstance(request, CommandRequest):
+        return request.name
+    if request.show in SUBJECTS:
+        return f"show {request.show}"
+    asked = {"reload": request.reload, "trace": request.trace}
     return next((name for name, value in asked.items() if value), "a request")
+
+
+def _refusal(request: Request) -> dict[str, Any]:
+    if request.show:
+        return {"error": f"cannot show {request.show!r}: {', '.join(SUBJECTS)}"}
+    return {"error": f"ask to show one of {', '.join(SUBJECTS)}, or for a trace"}
 
 
 async def _read_line(stream: trio.SocketStream) -> bytes:
@@ -202,12 +204,6 @@ async def _read_line(stream: trio.SocketStream) -> bytes:
             break
         line += received
     return line.partition(b"\n")[0]
-
-
-def _parse(line: bytes) -> Request:
-    if len(line) > _MAX_REQUEST:
-        raise ValueError(f"it is longer than {_MAX_REQUEST} octets")
-    return msgspec.json.decode(line, type=Request)
 
 
 async def _write_line(stream: trio.SocketStream, value: dict[str, Any]) -> None:

@@ -16,9 +16,7 @@ import trio
 from atmdepot import build
 from atmdepot.atm.line import Line
 from atmdepot.config.units import LinkKey
-from atmdepot.depot.forwarding import Depot
-from atmdepot.edge.node import EdgeNode
-from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer
 from atmdepot.net.filler import Filler
@@ -26,11 +24,10 @@ from atmdepot.net.heap import keep_the_heap
 from atmdepot.net.host import HostSetup
 from atmdepot.net.host_watch import HostWatch
 from atmdepot.net.hosting import HostLoop
+from atmdepot.net.kinds import kind_of, make_node
 from atmdepot.net.line_link import LineLink, PortLink
 from atmdepot.net.offload_tun import open_tun
-from atmdepot.net.prober import Prober
 from atmdepot.net.pump import Pump
-from atmdepot.net.reporter import Reporter
 from atmdepot.net.scheduling import interrupt_nobody, wake_up_on_time
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
@@ -51,16 +48,6 @@ _SWITCH = 0.0005
 """A worker thread (a reload reads its table in a thread) returns the interpreter to the loop after this long (s)."""
 
 log = logging.getLogger("atmdepot")
-
-
-def make_node(network: Network, name: str, now: int) -> Node:
-    """The data path of a node; raise AtmdepotError when the network has no depot or edge node of that name."""
-    kind = network.nodes[name].kind if name in network.nodes else ""
-    if kind == "depot":
-        return Depot(network, now)
-    if kind == "edge":
-        return EdgeNode(network, name)
-    raise AtmdepotError(f"there is no node \"{name}\" to run: the edge nodes are {', '.join(network.edges)}")
 
 
 def open_link(network: Network, link: str, node: Node) -> PortLink:
@@ -192,10 +179,8 @@ async def _run(
             nursery.start_soon(Filler(pump).run)
             if status is not None:
                 nursery.start_soon(status.run)
-            if isinstance(pump.node, Depot):
-                nursery.start_soon(Prober(pump.node, pump).run)
-            elif isinstance(pump.node, EdgeNode):
-                nursery.start_soon(Reporter(pump.node, pump).run)
+            for job in kind_of(pump.node).jobs:
+                nursery.start_soon(job(pump.node, pump).run)
             log.warning("%s: %s, from %s", pump.node.name, build.describe(), build.package())
             sys.stdout.write("READY\n")
             sys.stdout.flush()

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.servers import Fault
+from atmdepot.net.kinds import agent_of
 
 if TYPE_CHECKING:
     from atmdepot.net.pump import Pump
@@ -34,7 +33,7 @@ class Filler:
         self._told: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Send until cancelled, and log the servers' links that lose full datagrams."""
+        """Send until cancelled, and log the links that lose full datagrams."""
         while True:
             self.turn()
             await trio.sleep(_INTERVAL)
@@ -45,9 +44,8 @@ class Filler:
             return
         for name, cells in self.links.items():
             self._pump.send_filling(name, cells)
-        if isinstance(self._pump.node, Depot):
-            for server in self._pump.node.management.servers.values():
-                self._tell(server.link, server.condition.faults.get(Fault.FULL_DATAGRAMS, ""))
+        for link, trouble in agent_of(self._pump.node).link_troubles().items():
+            self._tell(link, trouble)
 
     def _tell(self, link: str, trouble: str) -> None:
         before = self._told.get(link, "")

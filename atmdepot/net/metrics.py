@@ -7,13 +7,16 @@ client, so the length of a page depends on the VC table alone.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from msgspec import UNSET
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 import atmdepot
 from atmdepot.net import views
+from atmdepot.net.agents.agent import Family
+from atmdepot.net.kinds import KINDS, agent_of
 from atmdepot.net.readiness import not_ready
 
 if TYPE_CHECKING:
@@ -30,14 +33,6 @@ _SAMPLES = 32  # in a piece of the page: a slice can end between pieces
 _HEAD_LINES = 2  # HELP and TYPE
 
 
-class Family(NamedTuple):
-    """Definition of a metric: counters grow until the node is restarted, and have `_total` behind their name."""
-
-    counts: bool
-    text: str
-    labels: tuple[str, ...] = ()
-
-
 def _counter(text: str, *labels: str) -> Family:
     return Family(True, text, labels)
 
@@ -46,7 +41,7 @@ def _gauge(text: str, *labels: str) -> Family:
     return Family(False, text, labels)
 
 
-FAMILIES = {
+_COMMON = {
     "info": _gauge("1; the labels tell what the node is.", "kind", "version"),
     "ready": _gauge("1 when /readyz says so: a depot's request gets through, an edge node's server answers."),
     "host_restored": _counter("How often something of the host's set-up was lost and set up again."),
@@ -69,27 +64,14 @@ FAMILIES = {
                          "link", "vc", "carries", "direction"),
     "drops": _counter("What was not forwarded, by place and reason; unit is what is counted.",
                       "place", "reason", "unit"),
-    "sessions": _gauge("Sessions in the primary and secondary table.", "table"),
-    "sessions_opened": _counter("Sessions that were opened."),
-    "sessions_evicted": _counter("Entries that made room for new ones: half-open sessions, closed ones, UDP flows "
-                                 "without an answer.", "kind"),
-    "sessions_adopted": _counter("Sessions that were adopted from their server's packets, as after a restart."),
     "probes_not_made": _counter("Connections to ask after a server that this host could not make."),
-    "server_alive": _gauge("1 on the alive-list, 0 on the dead-list.", "server"),
-    "server_draining": _gauge("1 while the server is given no new sessions because of `atmdepot drain`.", "server"),
-    "server_weight": _gauge("The server's weight in the VC table.", "server"),
-    "server_load": _gauge("The load that the server's edge node reported (see the page on balancing).", "server"),
-    "server_sessions": _gauge("The server's sessions in the primary table.", "server"),
-    "server_flows": _gauge("The UDP flows among the server's sessions.", "server"),
-    "server_sessions_opened": _counter("Sessions that the server was given.", "server"),
 }
+
+FAMILIES = _COMMON | {name: family for kind in KINDS.values() for name, family in kind.agent.families.items()}
 """Metrics by their name without the prefix; all have the labels `network` and `node` first."""
 
 _OF_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "rx-packets": ("tun_packets", ("rx",)), "tx-packets": ("tun_packets", ("tx",)), "vanished": ("tun_vanished", ()),
-    "opened": ("sessions_opened", ()), "primary": ("sessions", ("primary",)), "secondary": ("sessions", ("secondary",)),
-    "evicted-half-open": ("sessions_evicted", ("half-open",)), "evicted-closed": ("sessions_evicted", ("closed",)),
-    "evicted-unanswered": ("sessions_evicted", ("unanswered",)), "adopted": ("sessions_adopted", ())}
+    "rx-packets": ("tun_packets", ("rx",)), "tx-packets": ("tun_packets", ("tx",)), "vanished": ("tun_vanished", ())}
 """Rows of `show counters` that become a metric unchanged; the links' own come from `show links`."""
 
 _OF_PLACES = {"vcis-exhausted": "vp_vcis_exhausted", "unassigned-cells": "link_unassigned_cells",
@@ -108,6 +90,7 @@ class Metrics:
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
+        self._agent = agent_of(pump.node)
         self._node = (pump.node.network.name, pump.node.name)
         self._made: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
 
@@ -121,7 +104,7 @@ class Metrics:
         """Collect the values in steps, so that the data path can go on in between."""
         self._made = {name: (CounterMetricFamily if family.counts else GaugeMetricFamily)(
             _PREFIX + name, family.text, labels=(*_NODE, *family.labels)) for name, family in FAMILIES.items()}
-        for part in (self._node_itself, self._counters, self._links, self._vcs, self._servers):
+        for part in (self._node_itself, self._counters, self._links, self._vcs, self._of_the_kind):
             yield from part()
 
     def families(self) -> Iterator[Metric]:
@@ -145,19 +128,20 @@ class Metrics:
         self._add("host_restored", self._pump.host.restored if self._pump.host is not None else 0)
         self._add("loop_long_turns", self._pump.watchdog.count)
         self._add("loop_longest_turn_seconds", self._pump.watchdog.longest / 1e9)
-        self._add("probes_not_made", views.not_made_by(node))
+        self._add("probes_not_made", self._agent.tries_not_made())
         yield
 
     def _counters(self) -> Iterator[None]:
+        metric_of = _OF_COUNTERS | dict(self._agent.metric_of_counter)
         for row in views.counters(self._pump, _ALL):
             yield
-            name, place, value = row["counter"], row["place"], row["value"]
+            name, place, value = row.counter, row.place, row.value
             if name.startswith("drop:"):
-                self._add("drops", value, place, name.removeprefix("drop:"), row["unit"])
+                self._add("drops", value, place, name.removeprefix("drop:"), row.unit)
             elif name in _OF_PLACES:
                 self._add(_OF_PLACES[name], value, place)
-            elif name in _OF_COUNTERS:
-                metric, labels = _OF_COUNTERS[name]
+            elif name in metric_of:
+                metric, labels = metric_of[name]
                 self._add(metric, value, *labels)
 
     def _links(self) -> Iterator[None]:
@@ -165,9 +149,9 @@ class Metrics:
             yield
             for unit in ("cells", "pdus", "datagrams"):
                 for direction in ("rx", "tx"):
-                    if f"{direction}_{unit}" in row:
-                        self._add(f"link_{unit}", row[f"{direction}_{unit}"], row["link"], direction)
-            self._add("link_vcs", self._pump.node.links[row["link"]].channels(), row["link"])
+                    if (value := getattr(row, f"{direction}_{unit}")) is not UNSET:
+                        self._add(f"link_{unit}", value, row.link, direction)
+            self._add("link_vcs", self._pump.node.links[row.link].channels(), row.link)
 
     def _vcs(self) -> Iterator[None]:
         node = self._pump.node
@@ -178,18 +162,13 @@ class Metrics:
             self._add("vp_session_vcis", count, name, node.network.link_of_vp(vp))
         for row in views.permanent_vcs(self._pump):
             yield
-            for direction in ("rx", "tx"):
-                self._add("vc_cells", row[f"{direction}_cells"], row["link"], row["vc"], row["carries"], direction)
+            for direction, cells in (("rx", row.rx_cells), ("tx", row.tx_cells)):
+                self._add("vc_cells", cells, row.link, row.vc, row.carries, direction)
 
-    def _servers(self) -> Iterator[None]:
-        for row in views.servers(self._pump, _ALL):
+    def _of_the_kind(self) -> Iterator[None]:
+        for name, value, labels in self._agent.samples(self._pump.clock):
             yield
-            self._add("server_alive", row["list"] == "alive", row["server"])
-            for key in ("draining", "weight", "sessions", "flows"):
-                self._add(f"server_{key}", row[key], row["server"])
-            self._add("server_sessions_opened", row["sessions_total"], row["server"])
-            if row["load"] is not None:
-                self._add("server_load", row["load"], row["server"])
+            self._add(name, value, *labels)
 
 
 class _Only:

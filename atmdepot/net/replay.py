@@ -7,6 +7,7 @@ devices. Each recorded packet enters at the side it came from, and must leave un
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,13 +17,15 @@ import trio
 
 from atmdepot.bearer.adaptation import adaptation_of
 from atmdepot.config.units import IpAddress, UdpAddress
-from atmdepot.depot.forwarding import Depot
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.daemon import make_node, open_link
+from atmdepot.net.agents.depot_rows import ServerRow
+from atmdepot.net.daemon import open_link
 from atmdepot.net.events import Cells
+from atmdepot.net.kinds import make_node
 from atmdepot.net.pump import Pump
 from atmdepot.net.tap import DEFAULT_BOUND, Tap
 from atmdepot.net.tun import SocketTun
+from atmdepot.net.views import SUBJECTS
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.ip import MalformedPacket, address_text
 from atmdepot.wire.packet import analyse
@@ -204,10 +207,9 @@ class _Replay:
 
     def _finish(self) -> None:
         self._watch()
-        depot = self._pumps[self._depot].node
-        assert isinstance(depot, Depot)
-        for server in depot.management.servers.values():
-            self.result.sessions[server.name] = server.total_sessions
+        for row in SUBJECTS["servers"](self._pumps[self._depot], sys.maxsize):
+            assert isinstance(row, ServerRow)
+            self.result.sessions[row.server] = row.sessions_total
         for pump in self._pumps.values():
             self.result.cells += sum(adaptation_of(port).tx_cells for port in pump.node.links.values())
             for link in pump.links.values():

@@ -15,15 +15,15 @@ import os
 import select
 import socket
 import time
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
 
-from atmdepot.depot.forwarding import Depot
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.events import Watermark
+from atmdepot.net.kinds import agent_of
 from atmdepot.net.tap import SessionNote, Tap
 
 if TYPE_CHECKING:
@@ -104,12 +104,8 @@ async def _stream(
 
 
 def _known_sessions(pump: Pump, most: int) -> list[Session]:
-    """The existing sessions, the newest of the primary table first."""
-    if not isinstance(pump.node, Depot):
-        return []
-    tables = pump.node.sessions
-    there = chain(reversed(tables.primary.values()), reversed(tables.secondary.values()))
-    return list(islice(there, max(0, min(most, _MAX_KNOWN))))
+    """The existing sessions, the newest first."""
+    return list(islice(agent_of(pump.node).known_sessions(), max(0, min(most, _MAX_KNOWN))))
 
 
 class _Sender:

@@ -124,6 +124,10 @@ class Node(DataPath):
         for drops, hear in self._subscribers.pop(observer):
             drops.unsubscribe(hear)
 
+    def reconfigure(self, network: Network, now: int) -> None:
+        """Take over the values of a changed VC table that may change while the node runs; all or none of them."""
+        raise NotImplementedError
+
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""
         raise NotImplementedError

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from atmdepot.config.reading import load
 from atmdepot.lab import Lab
-from atmdepot.net.daemon import make_node, open_link
+from atmdepot.net.daemon import open_link
 from atmdepot.net.host import HostSetup
+from atmdepot.net.kinds import make_node
 from atmdepot.net.tun import Tun
 
 HERE = Path(__file__).parent

@@ -28,9 +28,9 @@ class Controlled:
     async def show(self, subject: str, node: str = DEPOT, **options: int) -> list[dict[str, Any]]:
         return await trio.to_thread.run_sync(lambda: show(self.servers[node].path, subject, **options))
 
-    async def raw(self, *sent: bytes) -> list[dict[str, Any]]:
+    async def raw(self, *sent: bytes, node: str = DEPOT) -> list[dict[str, Any]]:
         """Send octets and return the lines of the answer."""
-        async with await trio.open_unix_socket(self.path) as stream:
+        async with await trio.open_unix_socket(self.servers[node].path) as stream:
             for octets in sent:
                 await stream.send_all(octets)
             return await lines(stream)

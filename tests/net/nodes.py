@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from atmdepot.config.reading import parse
-from atmdepot.net.daemon import make_node, open_link
+from atmdepot.net.daemon import open_link
+from atmdepot.net.kinds import make_node
 from atmdepot.net.pump import Pump
 from atmdepot.net.tun import SocketTun
 from tests.net.ends import PATIENCE, fresh

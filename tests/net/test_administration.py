@@ -17,6 +17,8 @@ from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
 from atmdepot.net import administration
 from atmdepot.net.administration import Administration
+from atmdepot.net.agents.depot import DepotAgent, Drain, Undrain
+from atmdepot.net.kinds import agent_of, kind_with
 from tests.depot.playbook import Playbook
 from tests.ip_packets import udp
 from tests.network_in_memory import CLIENT4
@@ -65,6 +67,13 @@ class Live:
         pump: Any = SimpleNamespace(node=self.depot, clock=lambda: self.play.net.now)
         self.it = Administration(pump, path)
 
+    def drain(self, server: str, draining: bool, after: int | None = None) -> str:
+        """Ask the depot's agent as the control socket does; the text of its answer."""
+        agent, now = DepotAgent(self.depot), self.play.net.now
+        answer = agent.drain(Drain(server, after), now) if draining else agent.undrain(Undrain(server), now)
+        done: str = answer["done"]
+        return done
+
     def edit(self, *edits: tuple[str, str]) -> None:
         text = TABLE
         for old, new in edits:
@@ -81,12 +90,12 @@ def live(tmp_path: Path) -> Live:
 def test_drained_server_keeps_its_sessions_and_gets_no_more_until_it_is_undrained(live: Live) -> None:
     play = live.play
     assert play.open() == "web1"
-    assert live.it.drain("web1", True) == "web1 takes no new sessions; 1 go on"
+    assert live.drain("web1", True) == "web1 takes no new sessions; 1 go on"
     for play.port in range(5000, 5003):
         assert play.client >> "S seq=1" == "web2"
     play.port = 4000
     assert play.client >> "PA seq=101 ack=301 len=5" == "web1"
-    assert live.it.drain("web1", False) == "web1 takes new sessions"
+    assert live.drain("web1", False) == "web1 takes new sessions"
     play.port = 6000
     assert {play.client >> "S seq=1" for play.port in (6000, 6001)} == {"web1", "web2"}
 
@@ -98,7 +107,7 @@ def test_udp_flows_of_a_drained_server_leave_after_a_time(live: Live, after: int
     live.it.reload()
     packet = udp(CLIENT4, 7, "10.80.0.1", 80, b"x")
     (at,) = net.to_service(packet)
-    done = live.it.drain(at, True, after)
+    done = live.drain(at, True, after)
     assert done == f"{at} takes no new sessions; 0 go on, and its UDP flows (1) leave after {told}"
     for _ in range(max(0, wait - 1)):
         assert list(net.to_service(packet)) == [at]
@@ -112,20 +121,19 @@ def test_udp_flows_of_a_drained_server_leave_after_a_time(live: Live, after: int
 @pytest.mark.parametrize("draining", [True, False])
 def test_server_that_is_not_there_cannot_be_drained(live: Live, draining: bool) -> None:
     with pytest.raises(AtmdepotError, match='there is no server "web9": the servers are web1, web2'):
-        live.it.drain("web9", draining)
+        live.drain("web9", draining)
 
 
 def test_edge_node_has_nothing_to_drain(live: Live) -> None:
-    pump: Any = SimpleNamespace(node=EdgeNode(live.depot.network, "web1"), clock=lambda: 0)
-    with pytest.raises(AtmdepotError, match="web1 is no depot"):
-        Administration(pump, live.path).drain("web1", True)
+    assert agent_of(EdgeNode(live.depot.network, "web1")).commands.keys().isdisjoint({"drain", "undrain"})
+    assert kind_with("drain") == kind_with("undrain") == "depot"
 
 
 def test_reload_takes_over_what_may_change_and_cuts_no_session(live: Live) -> None:
     play = live.play
     assert play.open() == "web1"
     vc = play.vc
-    live.it.drain("web2", True)
+    live.drain("web2", True)
     live.edit(('servers = ["web1", "web2"]', 'servers = ["web2"]\nbalancing = "weighted-round-robin"'),
               ('node = "web2"', 'node = "web2"\nweight = 7'),
               ('name = "live"', 'name = "live"\ndescription = "new"\nsessions.idle = "5min"\nprobing.fall = 4'))

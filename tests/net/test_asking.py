@@ -16,9 +16,9 @@ import trio
 from atmdepot.depot.servers import Outcome
 from atmdepot.edge.node import EdgeNode
 from atmdepot.net.asking import Reserve, give_up_after
-from atmdepot.net.daemon import make_node
+from atmdepot.net.kinds import agent_of, make_node
 from atmdepot.net.reporter import Reporter
-from atmdepot.net.views import counters, not_made_by
+from atmdepot.net.views import counters
 from atmdepot.wire.statistics import ServerState
 from tests.depot.servers import make_servers
 from tests.net.test_prober import LONG, Rhythm, let_go, listening, prober_of
@@ -106,14 +106,14 @@ def test_what_was_not_made_is_shown() -> None:
     network = make_network()
     depot, edge = make_node(network, "depot", 0), make_node(network, "web1", 0)
     for node in (depot, edge):
-        assert not_made_by(node) == 0
+        assert agent_of(node).tries_not_made() == 0
     edge.tries_not_made = 3  # type: ignore[attr-defined]
     for server in depot.management.servers.values():  # type: ignore[attr-defined]
         server.condition.not_probed()
-    assert [not_made_by(node) for node in (depot, edge)] == [2, 3]
+    assert [agent_of(node).tries_not_made() for node in (depot, edge)] == [2, 3]
     pump: Any = SimpleNamespace(node=depot, queue_drops=lambda: 0, tun_losses=0, host=None, links={})
-    (row,) = [row for row in counters(pump, 1000) if row["place"] == "probes"]
-    assert (row["counter"], row["value"], row["unit"]) == ("not-made", 2, "probes")
+    (row,) = [row for row in counters(pump, 1000) if row.place == "probes"]
+    assert (row.counter, row.value, row.unit) == ("not-made", 2, "probes")
 
 
 # Descriptors.

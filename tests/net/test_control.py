@@ -192,7 +192,8 @@ async def test_an_unknown_subject(it: Controlled) -> None:
     b"", b"\n", b"{", b"[]", b"17", b'"show"', b"null", b'{"show": 3}', b'{"show": "links", "colour": "red"}',
     b'{"show": "links", "limit": "many"}', b'{"show": "links", "limit": 1e999}', b'{"cells": 1, "seconds": 10}',
     b'{"trace": 1}', b'{"trace": {"links": "to-web1"}}', b'{"trace": {"colour": true}}', b'{"trace": {"known": 1e30}}',
-    b'{"show": "\xff\xfe"}', b"\0" * 50, b"[" * 4000,
+    b'{"show": "\xff\xfe"}', b"\0" * 50, b"[" * 4000, b'{"show": ' + b"[" * 4000,
+    b'{"drain": 3}', b'{"drain": "web1", "show": "links"}', b'{"explain": {"colour": "red"}}',
     b'{"show": "' + b"x" * 4096, b"x" * 4097, b'{"show": "links"}' + b" " * 4096,
 ])
 async def test_what_is_no_request_gets_an_error(it: Controlled, request_: bytes) -> None:
@@ -207,6 +208,12 @@ async def test_what_is_no_request_gets_an_error(it: Controlled, request_: bytes)
 async def test_a_request_for_nothing(it: Controlled, request_: dict[str, Any]) -> None:
     [answer] = await it.raw(json.dumps(request_).encode() + b"\n")
     assert answer == {"error": "ask to show one of sessions, vcs, links, servers, counters, or for a trace"}
+
+
+@pytest.mark.parametrize("command", ["drain", "undrain", "explain"])
+async def test_a_command_of_another_kind_of_node(it: Controlled, command: str) -> None:
+    [answer] = await it.raw(f'{{"{command}": "web1"}}\n'.encode(), node=WEB1)
+    assert answer == {"error": f"web1 is no depot, which {command} is for"}
 
 
 async def test_a_request_in_pieces(it: Controlled) -> None:

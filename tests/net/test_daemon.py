@@ -13,7 +13,8 @@ import pytest
 from atmdepot.config.units import TcpAddress
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net import daemon
-from atmdepot.net.daemon import make_node, open_link
+from atmdepot.net.daemon import open_link
+from atmdepot.net.kinds import make_node
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.tun import SocketTun
 from atmdepot.net.udp_link import UdpLink

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from atmdepot.net.daemon import make_node, open_link
+from atmdepot.net.daemon import open_link
 from atmdepot.net.hosting import HostLoop
+from atmdepot.net.kinds import make_node
 from atmdepot.net.pump import Pump
 from atmdepot.net.tun import SocketTun, TunGone
 from tests.net.ends import PATIENCE, Plain, wait_readable

@@ -82,15 +82,15 @@ def test_every_family_has_values_on_some_node(nodes: Nodes) -> None:
 
 def test_every_counter_of_show_is_a_metric(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that a link's row has, too, are told once."""
-    twice = {"rx-cells", "tx-cells"}
+    twice, counters = {"rx-cells", "tx-cells"}, views.counters
     for pump in nodes.pumps.values():
         pump.tun_losses = 1
-        rows = [row for row in views.counters(pump, 10**6) if row["counter"] not in twice]
+        rows = [row for row in counters(pump, 10**6) if row.counter not in twice]
         for number, row in enumerate(rows):
-            row["value"] = 1_000_000 + number
+            row.value = 1_000_000 + number
         monkeypatch.setattr(views, "counters", lambda *_, rows=rows: rows)
         told = sorted(value for value in values_of(pump).values() if value >= 1_000_000)
-        assert told == [row["value"] for row in rows]
+        assert told == [row.value for row in rows]
 
 
 def test_drops_have_every_reason_with_its_unit(nodes: Nodes) -> None:
@@ -126,7 +126,7 @@ def test_sessions_show_in_the_metrics_of_depot_and_links(nodes: Nodes) -> None:
 def test_permanent_vcs_are_told_apart_from_those_of_sessions(nodes: Nodes) -> None:
     open_sessions(nodes, 4)
     depot, edge = nodes.pumps[DEPOT], nodes.pumps[WEB1]
-    assert [(row["vc"], row["carries"], row["link"]) for row in views.permanent_vcs(depot)] == [
+    assert [(row.vc, row.carries, row.link) for row in views.permanent_vcs(depot)] == [
         ("1/40", "default", "to-web1"), ("1/32", "management", "to-web1"),
         ("2/40", "default", "to-web2"), ("2/32", "management", "to-web2")]
     edge.node.send_statistics(ServerState.ACCEPTS, 0.0, 2, 0, edge.clock())  # type: ignore[attr-defined]
@@ -142,7 +142,7 @@ def test_shared_vcs_are_named_by_their_category() -> None:
         vp.session_vcis, vp.shared_vcs = None, {"CBR": Vci(101)}
     made = Nodes(table)
     try:
-        assert [row["carries"] for row in views.permanent_vcs(made.pumps[DEPOT])][:3] == [
+        assert [row.carries for row in views.permanent_vcs(made.pumps[DEPOT])][:3] == [
             "default", "management", "CBR"]
         assert values_of(made.pumps[DEPOT])["vp_session_vcis", "web1", "to-web1"] == 0
     finally:

@@ -14,8 +14,8 @@ import trio
 from atmdepot.atm.line import Line
 from atmdepot.drops import DropReason
 from atmdepot.net import bursts
-from atmdepot.net.daemon import make_node
 from atmdepot.net.events import Cells
+from atmdepot.net.kinds import make_node
 from atmdepot.net.line_link import LineLink, PortLink
 from atmdepot.net.pump import Pump
 from atmdepot.net.tap import Tap, Taps

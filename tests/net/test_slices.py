@@ -108,8 +108,8 @@ def test_sessions_that_stay_are_shown_once(nodes: Nodes, change: str) -> None:
     tables = node.sessions
     open_sessions(pump, range(300))
     there = {session.number for session in tables.primary.values()}
-    rows = views.sessions(pump, 10**6)
-    shown = [next(rows)["number"] for _ in range(100)]
+    rows = iter(views.SUBJECTS["sessions"](pump, 10**6))
+    shown = [next(rows).number for _ in range(100)]
     sessions = list(tables.primary.values())
     stay = set(there)
     if change == "more":
@@ -126,7 +126,7 @@ def test_sessions_that_stay_are_shown_once(nodes: Nodes, change: str) -> None:
         open_sessions(pump, range(250, 251))
         stay.discard(sessions[250].number)
         stay.add(tables.last_number)
-    shown += [row["number"] for row in rows]
+    shown += [row.number for row in rows]
     assert len(shown) == len(set(shown))
     assert set(shown) == stay
 
@@ -137,10 +137,10 @@ def test_vcs_may_come_and_go_while_they_are_shown(nodes: Nodes) -> None:
     open_sessions(pump, range(300))
     names = {f"{vc.vpi}/{vc.vci}" for link in node.links.values() for vc in link.table}
     rows = views.vcs(pump, 10**6)
-    shown = [next(rows)["vc"] for _ in range(50)]
+    shown = [next(rows).vc for _ in range(50)]
     for session in list(node.sessions.primary.values())[::2]:
         node.sessions._remove(session, "a test")
-    shown += [row["vc"] for row in rows]
+    shown += [row.vc for row in rows]
     assert len(shown) == len(set(shown))
     assert {name for name in names if name not in shown} <= names - {
         f"{vc.vpi}/{vc.vci}" for link in node.links.values() for vc in link.table}

@@ -10,7 +10,8 @@ import pytest
 
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
-from atmdepot.net.daemon import make_node, open_link
+from atmdepot.net.daemon import open_link
+from atmdepot.net.kinds import make_node
 from atmdepot.net.pump import Pump
 from atmdepot.net.tun import SocketTun
 from atmdepot.wire.statistics import ServerState

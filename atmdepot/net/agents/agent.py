@@ -1,0 +1,94 @@
+"""The management agent of a node: its answers to operators and to the daemon, in one class for each kind of node.
+
+A daemon asks an agent, never the class of a node: for rows (`show`), counters, metrics, readiness and existing
+sessions, and for the commands of its kind. An agent has no state of its own, and time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from atmdepot.atm.vc import Vc
+    from atmdepot.net.agents.rows import CounterRow, Row
+    from atmdepot.node.node import Node
+
+Clock = Callable[[], int]
+"""The time in ns."""
+
+View = Callable[[Any, int, Clock], Iterator["Row"]]
+"""A method of an agent: at most so many rows of a subject, each made on demand, with the time of that moment."""
+
+
+class Command(NamedTuple):
+    """A command of a kind of node; its name is the first key of its request."""
+
+    request: type[msgspec.Struct]
+    run: Callable[[Any, Any, int], dict[str, Any]]
+    """A method of an agent: from the request and the time (ns) to the answer. Raises AtmdepotError to refuse."""
+    changes: bool = True
+    """False for a command that changes no state."""
+
+
+class Family(NamedTuple):
+    """Definition of a metric: counters grow until the node is restarted, and have `_total` behind their name."""
+
+    counts: bool
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+class Sample(NamedTuple):
+    """A value of a metric, and the values of its labels."""
+
+    name: str
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+class Agent:
+    """The agent of a node without views, commands and metrics of its own: the base for all kinds."""
+
+    views: ClassVar[Mapping[str, View]] = {}
+    """The subjects that only this kind of node has."""
+    commands: ClassVar[Mapping[str, Command]] = {}
+    families: ClassVar[Mapping[str, Family]] = {}
+    """The metrics that only this kind of node has."""
+    metric_of_counter: ClassVar[Mapping[str, tuple[str, tuple[str, ...]]]] = {}
+    """The metric and labels that a counter of `counters` becomes, by the counter's name."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def not_ready(self) -> str:
+        """The reason that the node is not ready; empty when it is."""
+        return ""
+
+    def counters(self) -> Iterator[CounterRow]:
+        """Counters beside those that every node has."""
+        return iter(())
+
+    def samples(self, clock: Clock) -> Iterator[Sample]:
+        """Values of `families` that are no counters."""
+        del clock
+        return iter(())
+
+    def tries_not_made(self) -> int:
+        """Count of connections to try servers that the node's host could not make."""
+        return 0
+
+    def carries(self, vc: Vc) -> str:
+        """The client's end of the flow that a VC carries; `many` when it is not for a single flow."""
+        del vc
+        return "many"
+
+    def link_troubles(self) -> dict[str, str]:
+        """The troubles that the node has found on the paths of its links; an empty text for a path without any."""
+        return {}
+
+    def known_sessions(self) -> Iterable[Any]:
+        """The existing sessions, the newest first."""
+        return ()

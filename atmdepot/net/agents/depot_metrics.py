@@ -1,0 +1,48 @@
+"""Metrics that only a depot has: name, meaning, labels and source of the value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.net.agents.agent import Family, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atmdepot.net.agents.depot_rows import ServerRow
+
+_SERVER = ("server",)
+
+FAMILIES = {
+    "sessions": Family(False, "Sessions in the primary and secondary table.", ("table",)),
+    "sessions_opened": Family(True, "Sessions that were opened."),
+    "sessions_evicted": Family(True, "Entries that made room for new ones: half-open sessions, closed ones, UDP flows "
+                                     "without an answer.", ("kind",)),
+    "sessions_adopted": Family(True, "Sessions that were adopted from their server's packets, as after a restart."),
+    "server_alive": Family(False, "1 on the alive-list, 0 on the dead-list.", _SERVER),
+    "server_draining": Family(False, "1 while the server is given no new sessions because of `atmdepot drain`.",
+                              _SERVER),
+    "server_weight": Family(False, "The server's weight in the VC table.", _SERVER),
+    "server_load": Family(False, "The load that the server's edge node reported (see the page on balancing).", _SERVER),
+    "server_sessions": Family(False, "The server's sessions in the primary table.", _SERVER),
+    "server_flows": Family(False, "The UDP flows among the server's sessions.", _SERVER),
+    "server_sessions_opened": Family(True, "Sessions that the server was given.", _SERVER),
+}
+
+METRIC_OF_COUNTER: dict[str, tuple[str, tuple[str, ...]]] = {
+    "opened": ("sessions_opened", ()), "primary": ("sessions", ("primary",)), "secondary": ("sessions", ("secondary",)),
+    "evicted-half-open": ("sessions_evicted", ("half-open",)), "evicted-closed": ("sessions_evicted", ("closed",)),
+    "evicted-unanswered": ("sessions_evicted", ("unanswered",)), "adopted": ("sessions_adopted", ())}
+
+
+def of_server(row: ServerRow) -> Iterator[Sample]:
+    """Metrics of a server, from its row in `show servers`."""
+    labels = (row.server,)
+    yield Sample("server_alive", row.list == "alive", labels)
+    yield Sample("server_draining", row.draining, labels)
+    yield Sample("server_weight", row.weight, labels)
+    yield Sample("server_sessions", row.sessions, labels)
+    yield Sample("server_flows", row.flows, labels)
+    yield Sample("server_sessions_opened", row.sessions_total, labels)
+    if row.load is not None:
+        yield Sample("server_load", row.load, labels)

@@ -1,0 +1,38 @@
+"""The management agent of an edge node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.edge.node import EdgeNode, Flow
+from atmdepot.net.agents.agent import Agent
+from atmdepot.node.names import flow_ends
+from atmdepot.wire.statistics import ServerState
+
+if TYPE_CHECKING:
+    from atmdepot.atm.vc import Vc
+
+
+class EdgeAgent(Agent):
+    """The agent of an edge node."""
+
+    node: EdgeNode
+
+    def not_ready(self) -> str:
+        """The reason that the node is not ready: its server does not accept connections."""
+        if not self.node.network.probing.statistics:
+            return ""  # it does not look at its server, and carries cells as long as it runs
+        state = self.node.server_state
+        if state is None:
+            return "the server has not been tried yet"
+        if state in (ServerState.REFUSES, ServerState.SILENT):
+            return f"the server {'refuses connections' if state is ServerState.REFUSES else 'does not answer'}"
+        return ""
+
+    def tries_not_made(self) -> int:
+        """Count of connections to the server that this host could not make."""
+        return self.node.tries_not_made
+
+    def carries(self, vc: Vc) -> str:
+        """The client's end of the flow that a VC carries; `many` when it is not for a single flow."""
+        return flow_ends(vc.owner.key)[0] if isinstance(vc.owner, Flow) else "many"

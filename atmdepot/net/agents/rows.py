@@ -1,0 +1,93 @@
+"""Rows of `atmdepot show`: the columns of a subject, their order and their types, in a single place for each.
+
+The names of the columns are stable: they are the keys of the JSON that scripts read. Commands import these modules
+without the data path, so they hold plain values only.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import fields
+
+
+class Row(Struct, gc=False):
+    """A row about a node. A column that is unset is left out of the row."""
+
+    narrow: ClassVar[tuple[str, ...]] = ()
+    """The columns that fit a terminal."""
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        """The names of all columns, in order."""
+        return [field.encode_name for field in fields(cls)]
+
+
+class VcRow(Row, gc=False):
+    """An open VC. `carries` is its client's end of the flow, or `many`."""
+
+    narrow = ("node", "vc", "category", "carries", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells")
+
+    node: str
+    link: str
+    vc: str
+    category: str
+    contract: str
+    encapsulation: str
+    crc: str
+    carries: str
+    tx_pdus: int
+    tx_cells: int
+    rx_pdus: int
+    rx_cells: int
+    rx_clp1_pdus: int
+    rx_efci_pdus: int
+
+
+class LinkRow(Row, gc=False):
+    """A link. The columns from `tx_datagrams` on are those of a UDP link, and unset for any other."""
+
+    narrow = ("node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops", "trouble", "last_error")
+
+    node: str
+    link: str
+    peer: str
+    cells: int
+    rate: str
+    burst: int
+    delay: str
+    impaired: bool
+    tx_cells: int
+    rx_cells: int
+    tx_pdus: int
+    rx_pdus: int
+    hec_corrected: int
+    drops: int
+    tx_datagrams: int | UnsetType = UNSET
+    rx_datagrams: int | UnsetType = UNSET
+    udp_segment: bool | UnsetType = UNSET
+    udp_segment_refused: int | UnsetType = UNSET
+    udp_gro: bool | UnsetType = UNSET
+    key: bool | UnsetType = UNSET
+    format: str | UnsetType = UNSET
+    interfaces: str | UnsetType = UNSET
+    trouble: str | UnsetType = UNSET
+    last_error: str | UnsetType = UNSET
+
+
+class CounterRow(Row, gc=False):
+    """A counter of a place in the node: a link, a VP, or a part of the node by its name."""
+
+    narrow = ("node", "place", "counter", "value", "unit", "meaning")
+
+    node: str
+    place: str
+    counter: str
+    value: int
+    unit: str
+    meaning: str = ""
+
+
+ROWS: dict[str, type[Row]] = {"vcs": VcRow, "links": LinkRow, "counters": CounterRow}
+"""The subjects that every kind of node has."""

@@ -1,0 +1,72 @@
+"""The kinds of nodes: the only place where a daemon knows of them.
+
+A row has all that a daemon needs of a kind: how to make its node, the management agent that answers for it, and its
+jobs, which run beside the packets. A new kind of node is a row here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from atmdepot.depot.forwarding import Depot
+from atmdepot.edge.node import EdgeNode
+from atmdepot.errors import AtmdepotError
+from atmdepot.net.agents.depot import DepotAgent
+from atmdepot.net.agents.edge import EdgeAgent
+from atmdepot.net.prober import Prober
+from atmdepot.net.reporter import Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atmdepot.config.model import Network
+    from atmdepot.net.agents.agent import Agent
+    from atmdepot.net.pump import Pump
+    from atmdepot.node.node import Node
+
+
+class Job(Protocol):
+    """Work beside the packets."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+
+
+class Kind(NamedTuple):
+    """A kind of node."""
+
+    make: Callable[[Network, str, int], Node]
+    """Makes the node of a name, from a VC table, at a time in ns."""
+    agent: type[Agent]
+    jobs: tuple[Callable[[Any, Pump], Job], ...] = ()
+    """Makes a job of a node and its pump."""
+
+
+KINDS = {
+    "depot": Kind(lambda network, _, now: Depot(network, now), DepotAgent, (Prober,)),
+    "edge": Kind(lambda network, name, _: EdgeNode(network, name), EdgeAgent, (Reporter,)),
+}
+"""By `kind` in the VC table."""
+
+
+def make_node(network: Network, name: str, now: int) -> Node:
+    """The data path of a node at a time in ns; raise AtmdepotError when the network has no such node to run."""
+    kind = KINDS.get(network.nodes[name].kind) if name in network.nodes else None
+    if kind is None:
+        raise AtmdepotError(f"there is no node \"{name}\" to run: the edge nodes are {', '.join(network.edges)}")
+    return kind.make(network, name, now)
+
+
+def kind_of(node: Node) -> Kind:
+    """The kind of a node."""
+    return KINDS[node.network.nodes[node.name].kind]
+
+
+def agent_of(node: Node) -> Agent:
+    """The management agent of a node."""
+    return kind_of(node).agent(node)
+
+
+def kind_with(command: str) -> str | None:
+    """The name of the kind of node that has a command; None when there is none."""
+    return next((name for name, kind in KINDS.items() if command in kind.agent.commands), None)

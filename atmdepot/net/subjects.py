@@ -1,0 +1,18 @@
+"""The subjects of `atmdepot show`, and where their rows are defined. Commands import it without any row."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from atmdepot.net.agents.rows import Row
+
+SUBJECTS = {"sessions": "depot_rows", "vcs": "rows", "links": "rows", "servers": "depot_rows", "counters": "rows"}
+"""The module in `net/agents/` that has the subject's row in its `ROWS`."""
+
+
+def row_of(subject: str) -> type[Row]:
+    """The class of a subject's rows."""
+    row: type[Row] = import_module(f"atmdepot.net.agents.{SUBJECTS[subject]}").ROWS[subject]
+    return row

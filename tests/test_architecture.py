@@ -208,10 +208,12 @@ def test_only_the_registry_of_kinds_and_what_it_alone_imports_know_the_classes_o
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if part_of(module_name(path)) == "net"], ids=name_of)
-def test_net_asks_no_node_for_its_class(path: Path) -> None:
+def test_net_asks_no_node_for_its_class_or_kind(path: Path) -> None:
     asked = [ast.unparse(call) for call in ast.walk(parsed(path))
              if isinstance(call, ast.Call) and ast.unparse(call.func) in ("isinstance", "type")]
     assert [call for call in asked if re.search(r"\bnode,|Depot\b|EdgeNode", call)] == []
+    compared = [ast.unparse(found) for found in ast.walk(parsed(path)) if isinstance(found, ast.Compare)]
+    assert [test for test in compared if re.search(r"['\"](depot|edge|switch)['\"]", test)] == []
 
 
 def test_no_module_needs_itself_to_be_imported() -> None:

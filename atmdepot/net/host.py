@@ -12,12 +12,13 @@ import errno
 import logging
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from pyroute2 import IPRoute, NetlinkError
 
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import netlink
+from atmdepot.net.host_parts import LOOPBACK, NEEDS, HostNeeds, Part, bits_of, family_of
 from atmdepot.net.journal import Entry, Journal
 from atmdepot.paths import control_socket
 
@@ -25,16 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from atmdepot.config.model import Network, Node
-    from atmdepot.config.units import IpAddress
     from atmdepot.net.netlink import Event
 
-_FIRST_TABLE = 5300
-_RULE_PRIORITY = 5300
 _MAIN_TABLE = 254
 _QUEUE = 4096
 _IFF_UP = 0x1
 _IFF_MULTICAST = 0x1000
-_ALL_INTERFACES, _LOOPBACK = -1, 1
+_ALL_INTERFACES = -1
 _METRICS = {socket.AF_INET: 0, socket.AF_INET6: 1024}
 """The kernel's metric for a route that is added without a metric."""
 _PROC = Path("/proc/sys/net")
@@ -44,21 +42,6 @@ _NOT_THERE = (errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV)
 log = logging.getLogger("atmdepot")
 
 
-class Part(NamedTuple):
-    """A route, a rule or an address that a node needs, as a pyroute2 request."""
-
-    what: str
-    arguments: dict[str, Any]
-    stays: bool
-    """True when the part outlives the TUN device."""
-    text: str
-
-    @property
-    def entry(self) -> Entry:
-        """The part's entry in the journal."""
-        return Entry(self.what, self.arguments)
-
-
 class HostSetup:
     """The set-up of a node on this host."""
 
@@ -66,6 +49,7 @@ class HostSetup:
         self._network = network
         self._name = name
         self._node: Node = network.nodes[name]
+        self._needs = NEEDS.get(self._node.kind, HostNeeds())
         self._journal = Journal(control_socket(network.name, name).with_suffix(".host"))
         self._ours: list[Entry] = []
         self._parts: list[Part] = []
@@ -101,7 +85,7 @@ class HostSetup:
         except (NetlinkError, IndexError, OSError) as error:
             reason = error.args[-1] if error.args else error
             raise EnvironmentLacks(f"TUN device {self._node.tun} cannot be configured: {reason}") from None
-        if self._node.kind == "depot":
+        if self._needs.forwarding:
             self._look_at_forwarding()
 
     def renew(self) -> None:
@@ -139,36 +123,9 @@ class HostSetup:
     def _wanted(self) -> Iterator[Part]:
         name, tun = self._node.tun, self._tun
         for address in self._node.address:
-            yield Part("addr", {"index": tun, "address": address, "prefixlen": _bits(address),
-                                "family": _family(address)}, False, f"address {address} on {name}")
-        if self._node.kind == "depot":
-            for vip in self._network.vips:  # the host routes packets for service addresses into the device
-                yield Part("route", {"dst": f"{vip}/{_bits(vip)}", "oif": tun, "family": _family(vip)}, False,
-                           f"route {vip} dev {name}")
-        else:
-            yield from self._wanted_by_edge()
-
-    def _wanted_by_edge(self) -> Iterator[Part]:
-        """Parts that lead packets from a service address out by the TUN device.
-
-        The address is on this host, or on a server in the LAN behind it.
-        """
-        table = _FIRST_TABLE + self._network.edges.index(self._name)
-        server = next((s for s in self._network.servers.values() if s.node == self._name), None)
-        for vip in self._network.vips:
-            family, bits = _family(vip), _bits(vip)
-            version = "IPv6 " if vip.version == 6 else ""
-            yield Part("route", {"dst": "default", "oif": self._tun, "table": table, "family": family}, False,
-                       f"{version}route default dev {self._node.tun} table {table}")
-            yield Part("rule", {"src": str(vip), "src_len": bits, "table": table, "priority": _RULE_PRIORITY,
-                                "family": family}, True, f"rule from {vip} lookup {table}")
-            via = next((a for a in server.address if a.version == vip.version), None) if server else None
-            if via is not None:
-                yield Part("route", {"dst": f"{vip}/{bits}", "gateway": str(via), "family": family}, True,
-                           f"route {vip} via {via}")
-            else:
-                yield Part("addr", {"index": _LOOPBACK, "address": str(vip), "prefixlen": bits, "family": family}, True,
-                           f"address {vip} on lo")
+            yield Part("addr", {"index": tun, "address": address, "prefixlen": bits_of(address),
+                                "family": family_of(address)}, False, f"address {address} on {name}")
+        yield from self._needs.parts(self._network, self._name, tun)
 
     def _set(self, ip: IPRoute, part: Part) -> None:
         if part.what == "route" and not part.stays:
@@ -213,9 +170,9 @@ class HostSetup:
         """True when an event may mean that a part of the set-up was lost or replaced."""
         if event.kind in (netlink.NEW_LINK, netlink.DEL_LINK):
             # The kernel removes a route by a gateway when its interface goes down, and sends no other event for that.
-            return event.interface in (self._tun, _LOOPBACK) or any("gateway" in part.arguments for part in self._parts)
+            return event.interface in (self._tun, LOOPBACK) or any("gateway" in part.arguments for part in self._parts)
         if event.kind == netlink.DEL_ADDRESS:
-            return event.interface in (self._tun, _LOOPBACK)
+            return event.interface in (self._tun, LOOPBACK)
         if event.kind == netlink.NEW_NETCONF:
             return event.interface == self._tun
         if event.kind == netlink.DEL_RULE:
@@ -335,14 +292,6 @@ def _remove(ip: IPRoute, entry: Entry) -> None:
 
 def _reason(error: Exception) -> str:
     return str(error.args[-1] if error.args else error)
-
-
-def _family(address: IpAddress) -> int:
-    return socket.AF_INET6 if address.version == 6 else socket.AF_INET
-
-
-def _bits(address: IpAddress) -> int:
-    return len(address.packed) * 8
 
 
 def _write(path: Path, value: str) -> None:

@@ -1,7 +1,7 @@
 """The kinds of nodes: the only place where a daemon knows of them.
 
 A row has all that a daemon needs of a kind: how to make its node, the management agent that answers for it, and its
-jobs, which run beside the packets. A new kind of node is a row here.
+jobs, which run beside the packets. A new kind of node is a row here. Needs on the host are in `net/host_parts.py`.
 """
 
 from __future__ import annotations

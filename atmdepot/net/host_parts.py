@@ -1,0 +1,87 @@
+"""Parts of a host's set-up: the routes, rules and addresses that each kind of node needs beside its TUN device."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from atmdepot.net.journal import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from atmdepot.config.model import Network
+    from atmdepot.config.units import IpAddress
+
+LOOPBACK = 1
+"""The index of the loopback interface."""
+_FIRST_TABLE = 5300
+_RULE_PRIORITY = 5300
+
+
+class Part(NamedTuple):
+    """A route, a rule or an address that a node needs, as a pyroute2 request."""
+
+    what: str
+    arguments: dict[str, Any]
+    stays: bool
+    """True when the part outlives the TUN device."""
+    text: str
+
+    @property
+    def entry(self) -> Entry:
+        """The part's entry in the journal."""
+        return Entry(self.what, self.arguments)
+
+
+class HostNeeds(NamedTuple):
+    """Needs of a kind of node on its host, beside its TUN device and the addresses of that."""
+
+    parts: Callable[[Network, str, int], Iterator[Part]] = lambda *_: iter(())
+    """Gives the parts of the node of a name in a VC table; the number is the index of its TUN device."""
+    forwarding: bool = False
+    """True when the host must forward packets between its other interfaces and the TUN device."""
+
+
+def towards_services(network: Network, name: str, tun: int) -> Iterator[Part]:
+    """Parts that lead packets for the service addresses into a depot's TUN device."""
+    for vip in network.vips:
+        yield Part("route", {"dst": f"{vip}/{bits_of(vip)}", "oif": tun, "family": family_of(vip)}, False,
+                   f"route {vip} dev {network.nodes[name].tun}")
+
+
+def from_services(network: Network, name: str, tun: int) -> Iterator[Part]:
+    """Parts that lead packets from a service address out by an edge node's TUN device.
+
+    The address is on this host, or on a server in the LAN behind it.
+    """
+    table = _FIRST_TABLE + network.edges.index(name)
+    server = next((s for s in network.servers.values() if s.node == name), None)
+    for vip in network.vips:
+        family, bits = family_of(vip), bits_of(vip)
+        version = "IPv6 " if vip.version == 6 else ""
+        yield Part("route", {"dst": "default", "oif": tun, "table": table, "family": family}, False,
+                   f"{version}route default dev {network.nodes[name].tun} table {table}")
+        yield Part("rule", {"src": str(vip), "src_len": bits, "table": table, "priority": _RULE_PRIORITY,
+                            "family": family}, True, f"rule from {vip} lookup {table}")
+        via = next((a for a in server.address if a.version == vip.version), None) if server else None
+        if via is not None:
+            yield Part("route", {"dst": f"{vip}/{bits}", "gateway": str(via), "family": family}, True,
+                       f"route {vip} via {via}")
+        else:
+            yield Part("addr", {"index": LOOPBACK, "address": str(vip), "prefixlen": bits, "family": family}, True,
+                       f"address {vip} on lo")
+
+
+NEEDS = {"depot": HostNeeds(towards_services, forwarding=True), "edge": HostNeeds(from_services)}
+"""By kind of node; a kind without a row has no needs."""
+
+
+def family_of(address: IpAddress) -> int:
+    """The socket family of an address."""
+    return socket.AF_INET6 if address.version == 6 else socket.AF_INET
+
+
+def bits_of(address: IpAddress) -> int:
+    """The length of an address in bits."""
+    return len(address.packed) * 8

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 import atmdepot
 from atmdepot.net import views
-from atmdepot.net.agents.agent import Family
+from atmdepot.net.agents.agent import PLACE, Family
 from atmdepot.net.kinds import KINDS, agent_of
 from atmdepot.net.readiness import not_ready
 
@@ -59,7 +59,6 @@ _COMMON = {
                                          "link"),
     "link_vcs": _gauge("VCs that are open on the link, permanent ones and those of sessions.", "link"),
     "vp_session_vcis": _gauge("VCIs that the VP has for sessions of their own.", "vp", "link"),
-    "vp_vcis_exhausted": _counter("Sessions that found no VCI free and took the default VC.", "vp"),
     "vc_cells": _counter("Cells on a VC that is no session's own; carries: default, management or a service category.",
                          "link", "vc", "carries", "direction"),
     "drops": _counter("What was not forwarded, by place and reason; unit is what is counted.",
@@ -71,13 +70,10 @@ FAMILIES = _COMMON | {name: family for kind in KINDS.values() for name, family i
 """Metrics by their name without the prefix; all have the labels `network` and `node` first."""
 
 _OF_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "rx-packets": ("tun_packets", ("rx",)), "tx-packets": ("tun_packets", ("tx",)), "vanished": ("tun_vanished", ())}
-"""Rows of `show counters` that become a metric unchanged; the links' own come from `show links`."""
-
-_OF_PLACES = {"vcis-exhausted": "vp_vcis_exhausted", "unassigned-cells": "link_unassigned_cells",
-              "hec-corrected": "link_hec_corrected", "late-cells": "link_late_cells",
-              "udp-segment-refused": "link_udp_segment_refused"}
-"""Rows of `show counters` whose metric has the place as a label."""
+    "rx-packets": ("tun_packets", ("rx",)), "tx-packets": ("tun_packets", ("tx",)), "vanished": ("tun_vanished", ()),
+    "unassigned-cells": ("link_unassigned_cells", (PLACE,)), "hec-corrected": ("link_hec_corrected", (PLACE,)),
+    "late-cells": ("link_late_cells", (PLACE,)), "udp-segment-refused": ("link_udp_segment_refused", (PLACE,))}
+"""Rows of `show counters` that become a metric unchanged; the links' other values come from `show links`."""
 
 
 def full_names() -> set[str]:
@@ -138,11 +134,9 @@ class Metrics:
             name, place, value = row.counter, row.place, row.value
             if name.startswith("drop:"):
                 self._add("drops", value, place, name.removeprefix("drop:"), row.unit)
-            elif name in _OF_PLACES:
-                self._add(_OF_PLACES[name], value, place)
             elif name in metric_of:
                 metric, labels = metric_of[name]
-                self._add(metric, value, *labels)
+                self._add(metric, value, *(place if label == PLACE else label for label in labels))
 
     def _links(self) -> Iterator[None]:
         for row in views.links(self._pump, _ALL):

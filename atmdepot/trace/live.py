@@ -46,7 +46,7 @@ class NodeTold(msgspec.Struct):
     """A node's report of itself; `table` is the path of its VC table, or empty."""
 
     node: Annotated[str, msgspec.Meta(min_length=1)]
-    kind: Literal["depot", "edge"]
+    kind: Annotated[str, msgspec.Meta(min_length=1)]
     network: str
     table: str
     links: dict[str, LinkTold]

@@ -49,6 +49,10 @@ class Sample(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
+PLACE = "place"
+"""Stands for the place of a counter, in the labels of the metric that the counter becomes."""
+
+
 class Agent:
     """The agent of a node without views, commands and metrics of its own: the base for all kinds."""
 

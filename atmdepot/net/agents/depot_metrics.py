@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.net.agents.agent import Family, Sample
+from atmdepot.net.agents.agent import PLACE, Family, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ FAMILIES = {
     "sessions_evicted": Family(True, "Entries that made room for new ones: half-open sessions, closed ones, UDP flows "
                                      "without an answer.", ("kind",)),
     "sessions_adopted": Family(True, "Sessions that were adopted from their server's packets, as after a restart."),
+    "vp_vcis_exhausted": Family(True, "Sessions that found no VCI free and took the default VC.", ("vp",)),
     "server_alive": Family(False, "1 on the alive-list, 0 on the dead-list.", _SERVER),
     "server_draining": Family(False, "1 while the server is given no new sessions because of `atmdepot drain`.",
                               _SERVER),
@@ -32,7 +33,8 @@ FAMILIES = {
 METRIC_OF_COUNTER: dict[str, tuple[str, tuple[str, ...]]] = {
     "opened": ("sessions_opened", ()), "primary": ("sessions", ("primary",)), "secondary": ("sessions", ("secondary",)),
     "evicted-half-open": ("sessions_evicted", ("half-open",)), "evicted-closed": ("sessions_evicted", ("closed",)),
-    "evicted-unanswered": ("sessions_evicted", ("unanswered",)), "adopted": ("sessions_adopted", ())}
+    "evicted-unanswered": ("sessions_evicted", ("unanswered",)), "adopted": ("sessions_adopted", ()),
+    "vcis-exhausted": ("vp_vcis_exhausted", (PLACE,))}
 
 
 def of_server(row: ServerRow) -> Iterator[Sample]:

@@ -49,7 +49,8 @@ def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> N
     The client waits until a page has come through the depot, and then idles.
     """
     network = load(table)
-    known = [CLIENT, network.depot, *network.edges]
+    kinds = {name: settings.kind for name, settings in network.nodes.items() if settings.kind != "external"}
+    known = [CLIENT, *kinds]
     if node not in known:
         raise AtmdepotError(f"{table}: \"{node}\" is no node to be: there are {', '.join(known)}")
     directory = run_dir() / network.name
@@ -65,8 +66,7 @@ def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> N
         os.execvp("sleep", ["sleep", "infinity"])
     if web:
         _start_web_servers(network, node, directory)
-    words = ["depot", str(find(table))] if node == network.depot else ["edge", str(find(table)), "--node", node]
-    os.execv(sys.executable, build.python("-m", "atmdepot", *words))
+    os.execv(sys.executable, build.python("-m", "atmdepot", kinds[node], str(find(table)), "--node", node))
 
 
 def _start_web_servers(network: Network, node: str, directory: Path) -> None:

@@ -29,15 +29,11 @@ _METRICS = click.option("--metrics", metavar="HOST:PORT", callback=_tcp_address,
 
 @click.command("depot", epilog="\b\nExample:\n  atmdepot depot vc_tables/direct.toml\n")
 @click.argument("table")
+@click.option("--node", help="Which of the table's depots to be; it may be left out where there is one.")
 @_METRICS
-def depot_command(table: str, metrics: TcpAddress | None) -> None:
+def depot_command(table: str, node: str | None, metrics: TcpAddress | None) -> None:
     """Run the depot of the VC table TABLE (a file, or the name of a table that ships: direct, gns3, ...)."""
-    from atmdepot.config.reading import find, load
-    from atmdepot.net import daemon
-
-    network = load(table)
-    _warn_of_stale_code()
-    daemon.run(network, network.depot, find(table), metrics)
+    _run(table, "depot", "depot", node, metrics)
 
 
 @click.command("edge", epilog="\b\nExample:\n  atmdepot edge vc_tables/direct.toml --node web1\n")
@@ -46,13 +42,21 @@ def depot_command(table: str, metrics: TcpAddress | None) -> None:
 @_METRICS
 def edge_command(table: str, node: str, metrics: TcpAddress | None) -> None:
     """Run an edge node of the VC table TABLE."""
+    _run(table, "edge", "edge node", node, metrics)
+
+
+def _run(table: str, kind: str, word: str, node: str | None, metrics: TcpAddress | None) -> None:
+    """Run a node of a kind, which people call by `word`; without a name, the first of that kind."""
     from atmdepot.config.reading import find, load
     from atmdepot.net import daemon
 
     network = load(table)
-    if node not in network.edges:
-        known = f"the edge nodes are {', '.join(network.edges)}" if network.edges else "it has no edge nodes"
-        raise AtmdepotError(f"{table}: \"{node}\" is no edge node: {known}")
+    there = [name for name, settings in network.nodes.items() if settings.kind == kind]
+    if node is None and there:
+        node = there[0]
+    if node not in there:
+        known = f"the {word}s are {', '.join(there)}" if there else f"it has no {word}s"
+        raise AtmdepotError(f"{table}: \"{node}\" is no {word}: {known}")
     _warn_of_stale_code()
     daemon.run(network, node, find(table), metrics)
 

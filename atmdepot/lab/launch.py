@@ -263,9 +263,7 @@ class Launch:
 
 
 def _daemon(name: str, kind: str, table: Path, options: Options) -> ProcessSpec:
-    if kind == "depot":
-        return ProcessSpec(name, "depot", (*options.command, "depot", str(table)))
-    return ProcessSpec(name, "edge", (*options.command, "edge", str(table), "--node", name))
+    return ProcessSpec(name, kind, (*options.command, kind, str(table), "--node", name))
 
 
 def _web_name(web: webs.WebServer) -> str:

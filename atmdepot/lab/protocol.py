@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from atmdepot.lab.plan import Plan  # noqa: TC001 - msgspec reads the annotations at run time
-from atmdepot.lab.state import Role, State  # noqa: TC001
+from atmdepot.lab.state import State  # noqa: TC001
 
 KEEP = b"keep\n"
 
@@ -20,7 +20,7 @@ class ProcessSpec(Struct, frozen=True):
     """A process to start; it is ready when it prints READY, or when its `ready_file` exists."""
 
     node: str
-    role: Role
+    role: str
     argv: tuple[str, ...]
     ready_file: str | None = None
 

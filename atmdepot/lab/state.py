@@ -19,7 +19,6 @@ TABLE_FILE = "table.toml"
 SUPERVISOR_LOG = "lab.supervisor.log"
 """No node's log has this name, because node names have no dot."""
 
-Role = Literal["depot", "edge", "web"]
 Phase = Literal["starting", "up", "stopping"]
 
 
@@ -31,10 +30,10 @@ class NodeState(Struct):
 
 
 class ProcessState(Struct):
-    """A process that the lab started; `pid` is its number on the host."""
+    """A process that the lab started: its node, its role (the node's kind, or `web`), and its number on the host."""
 
     node: str
-    role: Role
+    role: str
     pid: int
     log: str
     ready: bool = False

@@ -41,10 +41,10 @@ def build() -> None:
 
 
 def daemon(arguments: list[str]) -> None:
-    """Run in place of `atmdepot depot TABLE` or `atmdepot edge TABLE --node NAME`."""
+    """Run in place of `atmdepot depot TABLE --node NAME` or `atmdepot edge TABLE --node NAME`."""
     spin, uring, role, table, *rest = arguments
     network = load(Path(table))
-    name = rest[rest.index("--node") + 1] if "--node" in rest else network.depot
+    name = rest[rest.index("--node") + 1]
     node = make_node(network, name, time.monotonic_ns())
     links = [open_link(network, link, node) for link in node.links]
     for link in links:

@@ -259,6 +259,7 @@ def test_an_edge_node_that_the_table_lacks(run_dir: Path) -> None:
     assert fails(run("edge", "direct", "--node", "web9"), 1) == (
         'direct: "web9" is no edge node: the edge nodes are web1, web2')
     assert fails(run("edge", "direct", "--node", "depot"), 1).startswith('direct: "depot" is no edge node')
+    assert fails(run("depot", "direct", "--node", "web1"), 1) == 'direct: "web1" is no depot: the depots are depot'
 
 
 @pytest.mark.parametrize("words", [["depot"], ["edge", "--node", "web2"]])

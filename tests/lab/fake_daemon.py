@@ -1,4 +1,4 @@
-"""Stands in for the daemons: `fake_daemon.py MODE depot TABLE`, `fake_daemon.py MODE edge TABLE --node NAME`."""
+"""Stands in for the daemons: `fake_daemon.py MODE KIND TABLE --node NAME`."""
 
 from __future__ import annotations
 

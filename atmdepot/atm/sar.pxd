@@ -3,9 +3,10 @@ import cython
 from atmdepot.atm.vc cimport Vc, VcTable
 from atmdepot.wire._octets cimport (
     header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train, user_word, user_word_at)
+from atmdepot.wire._offload cimport Frame, gulp
 from atmdepot.wire.cell cimport HecReceiver
 
-cdef object _VC_MUX
+cdef object _VC_MUX, _LLC
 cdef object _DYNAMIPS
 cdef object _CORRECTION
 cdef int CELL_SIZE
@@ -17,6 +18,8 @@ cdef int _MARKS
 
 @cython.locals(cells=bytes)
 cpdef bytes segment(object packet, Vc vc, int clp=*)
+@cython.locals(trains=list, cells=bytes)
+cpdef list segment_frame(Frame frame, Vc vc, int clp, Py_ssize_t most)
 
 
 cdef class Sdu:
@@ -24,6 +27,7 @@ cdef class Sdu:
     cdef public bytes octets
     cdef public int clp
     cdef public bint congested
+    cdef public Frame frame
 
 
 cdef class Reassembler:
@@ -34,6 +38,7 @@ cdef class Reassembler:
     cdef public object drops
     cdef public HecReceiver hec
     cdef bint _is_nni
+    cdef public bint keeps_frames
     cdef public long long unassigned_cells
     cdef public Py_ssize_t octets_pending
     cdef public dict _partial
@@ -41,7 +46,7 @@ cdef class Reassembler:
 
     @cython.locals(
         headers=bytes, vc=Vc, count=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t, stop=Py_ssize_t, word="long long",
-        sdus=list)
+        sdus=list, frame=Frame)
     cpdef list receive(self, object cells, long long now)
     cdef bint _ends_with(self, bytes headers, Py_ssize_t end, long long word, Py_ssize_t count) except -1
     @cython.locals(last=bint, pdu=bytes, octets=bytes)
@@ -50,6 +55,9 @@ cdef class Reassembler:
     cdef bytes _judge(self, Vc vc, bytes pdu)
     @cython.locals(clp=int, congested=bint, sdu=Sdu)
     cdef _deliver(self, Vc vc, int marks, bytes octets, list sdus)
+    cdef Frame _frame_at(self, Vc vc, bytes cells, Py_ssize_t at, Py_ssize_t end)
+    @cython.locals(clp=int, congested=bint, sdu=Sdu)
+    cdef _deliver_frame(self, Vc vc, int marks, Frame frame, list sdus)
     @cython.locals(good=bytes, word="long long")
     cdef tuple _look_closer(self, bytes header, bytes cells, Py_ssize_t at)
     @cython.locals(vc=Vc)

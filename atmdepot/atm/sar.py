@@ -33,12 +33,14 @@ from atmdepot.wire.octets import (
     user_word,
     user_word_at,
 )
+from atmdepot.wire.offload import gulp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atmdepot.atm.vc import Vc, VcTable
     from atmdepot.wire.octets import Headers
+    from atmdepot.wire.offload import PlainFrame
 
 DEFAULT_TIMEOUT = 2_000_000_000
 DEFAULT_MAX_OCTETS = 64 * 2**20
@@ -48,7 +50,8 @@ _TOLD_PIECES = 6
 # Bits of a header's fourth octet (of user cells).
 _CLP, _LAST, _EFCI, _MARKS = 0b0001, 0b0010, 0b0100, 0b1111
 # Enum members, looked up once: a look-up costs as much as counting a packet.
-_VC_MUX, _DYNAMIPS, _CORRECTION = Encapsulation.VC_MUX, CrcMode.DYNAMIPS, HecMode.CORRECTION
+_VC_MUX, _LLC = Encapsulation.VC_MUX, Encapsulation.LLC
+_DYNAMIPS, _CORRECTION = CrcMode.DYNAMIPS, HecMode.CORRECTION
 
 
 def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
@@ -74,17 +77,38 @@ def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
     return cells
 
 
+def segment_frame(frame: PlainFrame, vc: Vc, clp: int, most: int) -> list[bytes]:
+    """The trains of cells that carry the packets of a frame on a VC; raises as `segment` does.
+
+    Args:
+        frame: two or more packets of a flow.
+        vc: the VC to send on; its counters are updated.
+        clp: the CLP bit of all cells.
+        most: the octets that the caller sends at once; a piece of whole trains has no more, if a train fits at all.
+
+    """
+    if vc.crc is _DYNAMIPS or not (vc.encapsulation is _VC_MUX or vc.encapsulation is _LLC):
+        return [segment(packet, vc, clp) for packet in frame.packets()]
+    trains = frame.trains(vc.header_octets, clp, vc.encapsulation is _LLC, most)
+    vc.tx_pdus += frame.count
+    for cells in trains:
+        vc.tx_cells += len(cells) // CELL_SIZE
+    return trains
+
+
 class Sdu:
     """A reassembled SDU: its VC, its octets, the OR of its cells' CLP bits, the last cell's EFCI.
 
-    After decapsulation, `octets` is the packet in the SDU.
+    After decapsulation, `octets` is the packet in the SDU. With a `frame` it stands for as many SDUs as that has packets,
+    all with these values, and `octets` is empty.
     """
 
-    __slots__ = ("clp", "congested", "octets", "vc")
+    __slots__ = ("clp", "congested", "frame", "octets", "vc")
 
-    def __init__(self, vc: Vc, octets: bytes, clp: int, congested: bool) -> None:
+    def __init__(self, vc: Vc, octets: bytes, clp: int, congested: bool, frame: PlainFrame | None = None) -> None:
         self.vc = vc
         self.octets = octets
+        self.frame = frame
         self.clp = clp
         self.congested = congested
 
@@ -116,6 +140,8 @@ class Reassembler:
         self.hec = HecReceiver()
         self.unassigned_cells = 0
         self.octets_pending = 0
+        self.keeps_frames = False
+        """PDUs with packets that follow one another become a frame; else each PDU is an SDU."""
         # VCs with an unfinished PDU, and VCs whose PDU was dropped but has not ended: each in order of `started`.
         self._partial: dict[Vc, None] = {}
         self._discarding: dict[Vc, None] = {}
@@ -155,6 +181,11 @@ class Reassembler:
                 if end < stop and self._ends_with(headers, end, word, end - at):
                     word |= _LAST
                     end += 1
+                    if (end < count and self.keeps_frames and not vc.cells_pending and not vc.discarding
+                            and (frame := self._frame_at(vc, cells, at, end)) is not None):
+                        self._deliver_frame(vc, word & _MARKS, frame, sdus)
+                        at += frame.cells
+                        continue
                 self._take(vc, word & _MARKS, cells, at, end - at, now, sdus)
             at = end
         return sdus
@@ -222,8 +253,28 @@ class Reassembler:
             vc.rx_clp1 += clp
             vc.rx_efci += congested
             sdu = Sdu.__new__(Sdu)  # in compiled code a call with arguments costs more
-            sdu.vc, sdu.octets, sdu.clp, sdu.congested = vc, octets, clp, congested
+            sdu.vc, sdu.octets, sdu.clp, sdu.congested, sdu.frame = vc, octets, clp, congested, None
             sdus.append(sdu)
+
+    def _frame_at(self, vc: Vc, cells: bytes, at: int, end: int) -> PlainFrame | None:
+        """The frame of the PDU in cells `at` to `end` and those behind it; None where they make none.
+
+        A PDU behind the first has at most as many cells, so it cannot exceed `max_octets` where the first does not.
+        """
+        if vc.encapsulation is _VC_MUX or vc.encapsulation is _LLC:
+            return gulp(cells, at, end, vc.max_sdu, vc.encapsulation is _LLC)
+        return None
+
+    def _deliver_frame(self, vc: Vc, marks: int, frame: PlainFrame, sdus: list[Sdu]) -> None:
+        """Count the PDUs of a frame, whose cells all have the same marks but for the last of each PDU."""
+        clp, congested = marks & _CLP, marks & _EFCI != 0
+        vc.rx_cells += frame.cells
+        vc.rx_pdus += frame.count
+        vc.rx_clp1 += frame.count if clp else 0
+        vc.rx_efci += frame.count if congested else 0
+        sdu = Sdu.__new__(Sdu)
+        sdu.vc, sdu.octets, sdu.clp, sdu.congested, sdu.frame = vc, b"", clp, congested, frame
+        sdus.append(sdu)
 
     def _look_closer(self, header: bytes, cells: bytes, at: int) -> tuple[int, Vc | None]:
         """Correct the header of cell `at`, or drop and count the cell; return the header's word and VC, or no VC."""

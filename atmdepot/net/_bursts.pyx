@@ -1,7 +1,9 @@
 """The compiled twin of `bursts.py`: the same functions, which make the system calls of a burst in one go."""
 
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, EBADFD, EEXIST, EINTR, errno
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
@@ -118,6 +120,8 @@ cdef enum:
     MAX_PACKET = 65599
     MAX_DATAGRAM = 65536
     DATAGRAMS = 16
+    LARGE = 8192  # octets in a datagram, or joined by the kernel, that more may follow
+    LARGE_ROOM = 4 * MAX_DATAGRAM
     CONTROL_WORDS = 12
     CELL = 53
     SOL_UDP = 17
@@ -308,6 +312,7 @@ cdef class Datagrams(DatagramBursts):
     cdef sockaddr_storage _sources[DATAGRAMS]
     cdef sockaddr_storage _known  # the peer's address as its datagrams bear it: compared without a conversion
     cdef bint _is_known
+    cdef bint _is_large  # the last burst had a large train
     cdef long long _overflow  # drops that the socket reported last
     cdef size_t _control[DATAGRAMS][CONTROL_WORDS]  # of words, for the alignment of a cmsghdr
 
@@ -348,6 +353,8 @@ cdef class Datagrams(DatagramBursts):
         cdef int number, count, want, got = 0, failure = 0
         cdef list received = []
         self.joined = 0
+        if self._is_large:
+            return self._receive_large(most)
         while got < most:
             want = min(most - got, DATAGRAMS)
             count = recvmmsg(self._descriptor, self._messages, want, MSG_DONTWAIT, NULL)
@@ -359,21 +366,63 @@ cdef class Datagrams(DatagramBursts):
                 got += 1
                 continue
             for number in range(count):
-                received.append(self._item(number))
+                received.append(self._item(number, False))
+                self._is_large = self._is_large or self._messages[number].msg_len >= LARGE
                 self._prepare(number)
             got += count
             if count < want:
                 break
         return received, failure
 
-    cdef object _item(self, int number):
+    cdef tuple _receive_large(self, int most):
+        """Read trains one behind the other, a system call for each, so that packets in them follow one another."""
+        cdef bytes room = PyBytes_FromStringAndSize(NULL, LARGE_ROOM)
+        cdef Py_ssize_t filled = 0
+        cdef list received = []
+        cdef int got = 0, count, failure = 0
+        cdef PyObject *made
+        cdef object item = None
+        self._is_large = False
+        while got < most and filled + MAX_DATAGRAM <= LARGE_ROOM and item is None:
+            got += 1
+            self._vectors[0].iov_base = PyBytes_AS_STRING(room) + filled
+            count = recvmmsg(self._descriptor, self._messages, 1, MSG_DONTWAIT, NULL)
+            if count < 0:
+                self._vectors[0].iov_base = self._buffers
+                if errno == EAGAIN:
+                    break
+                if errno != EINTR:  # an ICMP error for a datagram sent before
+                    failure = errno
+                continue
+            try:
+                item = self._item(0, True)
+            finally:
+                self._vectors[0].iov_base = self._buffers
+            if item is None:  # whole cells of the peer, which lie where they belong
+                filled += self._messages[0].msg_len
+                self._is_large = self._is_large or self._messages[0].msg_len >= LARGE
+            self._prepare(0)
+        if filled:
+            made = <PyObject *>room
+            Py_INCREF(room)
+            room = None  # resizing wants a single reference
+            if _PyBytes_Resize(&made, filled) < 0:
+                raise MemoryError
+            received.append(<object>made)
+            Py_DECREF(<object>made)
+        if item is not None:
+            received.append(item)
+        return received, failure
+
+    cdef object _item(self, int number, bint in_place):
+        """The octets of a message, with what is odd about it; None for whole cells of the peer that stay `in_place`."""
         cdef mmsghdr* message = &self._messages[number]
         cdef cmsghdr* header = CMSG_FIRSTHDR(&message.msg_hdr)
         cdef Py_ssize_t length = message.msg_len
         cdef Py_ssize_t segment = length
         cdef long long overflow = -1
         cdef int joined, interface = 0
-        cdef bint is_peer, is_there
+        cdef bint is_peer, is_there, is_plain
         cdef uint32_t lost
         while header != NULL:
             if header.cmsg_level == SOL_UDP and header.cmsg_type == UDP_GRO and header.cmsg_len >= CMSG_LEN(sizeof(int)):
@@ -391,12 +440,16 @@ cdef class Datagrams(DatagramBursts):
                     and header.cmsg_len >= CMSG_LEN(IN_IPV6_PKTINFO + sizeof(interface))):
                 memcpy(&interface, CMSG_DATA(header) + IN_IPV6_PKTINFO, sizeof(interface))
             header = CMSG_NXTHDR(&message.msg_hdr, header)
-        octets = PyBytes_FromStringAndSize(<char*>self._vectors[number].iov_base, length)
         is_peer = self._is_peer(number)
         is_there = self.interface == 0 or interface == self.interface
-        if is_peer and is_there and length and length % CELL == 0 and segment % CELL == 0 and (
-                overflow < 0 or overflow == self._overflow):
+        is_plain = is_peer and is_there and length and length % CELL == 0 and segment % CELL == 0 and (
+            overflow < 0 or overflow == self._overflow)
+        if is_plain:
             self.joined += (length + segment - 1) // segment
+            if in_place:
+                return None
+        octets = PyBytes_FromStringAndSize(<char*>self._vectors[number].iov_base, length)
+        if is_plain:
             return octets
         if overflow >= 0:
             self._overflow = overflow

@@ -1,2 +1,2 @@
-cpdef tuple read_frames(int descriptor, Py_ssize_t most, bytearray buffer)
+cpdef tuple read_frames(int descriptor, Py_ssize_t most, bint whole=*)
 cpdef list write_frames(int descriptor, list packets)

@@ -3,8 +3,7 @@
 The descriptor does not block, so the interpreter's lock is kept: releasing it for each call would cost more.
 """
 
-from cpython.bytearray cimport PyByteArray_AS_STRING
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EBADFD, EINTR, EINVAL, errno
 from posix.uio cimport iovec, writev
 
@@ -15,32 +14,60 @@ from atmdepot.wire.offload import cut_plainly
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t read(int descriptor, void *buffer, size_t count)
+    ssize_t write(int descriptor, const void *buffer, size_t count)
 
 cdef enum:
-    HEADER_LENGTH = 10
+    HEADER_LENGTH = _offload.HEADER_LENGTH
     MAX_PARTS = 1 + _offload.MAX_SEGMENTS
 
 
-cpdef tuple read_frames(int descriptor, Py_ssize_t most, bytearray buffer):
+cpdef tuple read_frames(int descriptor, Py_ssize_t most, bint whole=False):
     """Read frames; return packets, malformed frames and the errno (see `frames.read_frames_plainly`)."""
     cdef list packets = [], malformed = []
-    cdef ssize_t length
-    cdef size_t room = len(buffer)
-    cdef unsigned char *octets = <unsigned char *>PyByteArray_AS_STRING(buffer)
-    while len(packets) + len(malformed) < most:
-        length = read(descriptor, octets, room)
-        if length > 0:
-            if not _offload.append_packets(packets, octets, length):
-                packets += cut_slowly(octets[:length], malformed)
-        elif length == 0:
-            return packets, malformed, EBADFD
-        elif errno == EAGAIN:
-            break
-        elif errno == EINVAL:  # the kernel has no virtio header for this kind of frame
-            malformed.append(b"")
-        elif errno != EINTR:
-            return packets, malformed, errno
+    cdef Py_ssize_t count = 0
+    cdef unsigned char *buffer = _offload.take_buffer()
+    cdef int error
+    try:
+        while count < most:
+            buffer = read_frame(descriptor, buffer, packets, malformed, &count, whole, &error)
+            if error == EAGAIN:
+                return packets, malformed, 0
+            if error:
+                return packets, malformed, error
+    finally:
+        _offload.give_buffer(buffer)
     return packets, malformed, 0
+
+
+cdef unsigned char *read_frame(
+    int descriptor, unsigned char *buffer, list packets, list malformed, Py_ssize_t *count, bint whole, int *error,
+) except NULL:
+    """Read a frame into a buffer; return the buffer for the next, which is another where a frame has kept its own."""
+    cdef unsigned char *octets = buffer + _offload.HEADROOM - HEADER_LENGTH
+    cdef ssize_t length = read(descriptor, octets, HEADER_LENGTH + _offload.MAX_PACKET)
+    cdef Py_ssize_t before = len(packets) + len(malformed)
+    cdef _offload.Frame frame
+    cdef unsigned char *following
+    error[0] = 0
+    if length > 0:
+        if whole and octets[1]:  # of GSO
+            following = _offload.take_buffer()
+            frame = _offload.frame_in(buffer, length)
+            if frame is not None:
+                packets.append(frame)
+                count[0] += frame.count
+                return following
+            _offload.give_buffer(following)
+        if not _offload.append_packets(packets, octets, length):
+            packets += cut_slowly(PyBytes_FromStringAndSize(<char *>octets, length), malformed)
+    elif length == 0:
+        error[0] = EBADFD
+    elif errno == EINVAL:  # the kernel has no virtio header for this kind of frame
+        malformed.append(b"")
+    elif errno != EINTR:
+        error[0] = errno
+    count[0] += len(packets) + len(malformed) - before
+    return buffer
 
 
 cdef list cut_slowly(bytes frame, list malformed):
@@ -56,6 +83,11 @@ cpdef list write_frames(int descriptor, list packets):
     cdef list refused = []
     cdef Py_ssize_t at = 0, end, count
     while at < len(packets):
+        if type(packets[at]) is _offload.Frame:
+            if not write_whole(descriptor, packets[at]):  # packet by packet, which merges what the kernel takes
+                refused += write_frames(descriptor, (<_offload.Frame>packets[at]).packets())
+            at += 1
+            continue
         count = _offload.run(packets, at)
         end = at + count
         if not write_run(descriptor, packets, at, count):  # packet by packet: the kernel may take the rest
@@ -65,6 +97,15 @@ cpdef list write_frames(int descriptor, list packets):
                 at += 1
         at = end
     return refused
+
+
+cdef bint write_whole(int descriptor, _offload.Frame frame) noexcept:
+    """Write a frame; return True when the kernel took it."""
+    cdef unsigned char *octets = _offload.with_virtio(frame)
+    while write(descriptor, octets, HEADER_LENGTH + frame.length) < 0:
+        if errno != EINTR:
+            return False
+    return True
 
 
 cdef int write_run(int descriptor, list packets, Py_ssize_t at, Py_ssize_t count) except -1:

@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 from atmdepot.wire.ip import MalformedPacket
-from atmdepot.wire.offload import HEADER_LENGTH, coalesce, cut
+from atmdepot.wire.offload import HEADER_LENGTH, Frame, coalesce, cut, packets_of
 
 MAX_FRAME = HEADER_LENGTH + 40 + 65535  # virtio header, IPv6 header, longest payload
+_buffer = bytearray(MAX_FRAME)
 
 
-def read_frames_plainly(descriptor: int, most: int, buffer: bytearray) -> tuple[list[bytes], list[bytes], int]:
+def read_frames_plainly(
+    descriptor: int, most: int, whole: bool = False,
+) -> tuple[list[bytes | Frame], list[bytes], int]:
     """Read frames, a system call for each, until no frame waits or `most` packets are read.
 
-    Returns the packets, the malformed frames, and the errno that ended the burst (see `bursts.read_packets`).
+    Returns the packets, the malformed frames, and the errno that ended the burst (see `bursts.read_packets`). With
+    `whole` the compiled twin gives a `Frame` in place of its packets; this function cuts all frames.
     """
-    packets: list[bytes] = []
+    packets: list[bytes | Frame] = []
     malformed: list[bytes] = []
-    view = memoryview(buffer)
+    view = memoryview(_buffer)
     while len(packets) + len(malformed) < most:
         try:
-            length = os.readv(descriptor, [buffer])
+            length = os.readv(descriptor, [_buffer])
         except BlockingIOError:
             return packets, malformed, 0
         except OSError as error:
@@ -41,9 +46,9 @@ def read_frames_plainly(descriptor: int, most: int, buffer: bytearray) -> tuple[
     return packets, malformed, 0
 
 
-def write_frames_plainly(descriptor: int, packets: list[bytes]) -> list[bytes]:
+def write_frames_plainly(descriptor: int, burst: list[bytes | Frame]) -> list[bytes]:
     """Write packets, a system call for each frame of them; return the packets that the kernel refused."""
-    refused: list[bytes] = []
+    packets, refused = packets_of(burst), []
     at = 0
     for frame, count in coalesce(packets):
         if not _write(descriptor, frame):  # packet by packet: a refusal of the frame need not lose them all
@@ -61,8 +66,10 @@ def _write(descriptor: int, frame: bytes) -> bool:
     return True
 
 
-try:
-    from atmdepot.net._frames import read_frames as read_frames
-    from atmdepot.net._frames import write_frames as write_frames
-except ImportError:
+if TYPE_CHECKING:
     read_frames, write_frames = read_frames_plainly, write_frames_plainly
+else:
+    try:
+        from atmdepot.net._frames import read_frames, write_frames
+    except ImportError:
+        read_frames, write_frames = read_frames_plainly, write_frames_plainly

@@ -6,7 +6,6 @@ from atmdepot.net.tun cimport Tun
 
 cdef class OffloadTun(Tun):
     cdef public int offloads
-    cdef public bytearray _buffer
 
     @cython.locals(packets=list, error=int)
     cpdef list read_burst(self, Py_ssize_t most)

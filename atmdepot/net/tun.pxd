@@ -1,5 +1,6 @@
 cdef class PacketDevice:
     cdef public list malformed
+    cdef public bint whole
 
     cpdef list read_burst(self, Py_ssize_t most)
     cpdef list write_burst(self, list packets)

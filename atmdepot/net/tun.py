@@ -8,9 +8,14 @@ import os
 import socket
 from pathlib import Path
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import bursts
+from atmdepot.wire.offload import packets_of
+
+if TYPE_CHECKING:
+    from atmdepot.wire.offload import Frame
 
 TUN_DEVICE = Path("/dev/net/tun")
 _TUNSETIFF = 0x400454CA
@@ -33,16 +38,18 @@ class PacketDevice:
     def __init__(self) -> None:
         self.malformed: list[bytes] = []
         """Malformed frames of the last burst: their headers contradict them."""
+        self.whole = False
+        """Bursts have frames of several packets (`offload.Frame`), and it takes them in one write."""
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
         raise NotImplementedError
 
-    def read_burst(self, most: int) -> list[bytes]:
+    def read_burst(self, most: int) -> list[bytes | Frame]:
         """Read the packets that wait, at most `most`; raise TunGone when there is no device and no packet."""
         raise NotImplementedError
 
-    def write_burst(self, packets: list[bytes]) -> list[bytes]:
+    def write_burst(self, packets: list[bytes | Frame]) -> list[bytes]:
         """Write packets; return the packets that were refused."""
         raise NotImplementedError
 
@@ -73,16 +80,16 @@ class Tun(PacketDevice):
         """The descriptor."""
         return self._fd
 
-    def read_burst(self, most: int) -> list[bytes]:
+    def read_burst(self, most: int) -> list[bytes | Frame]:
         """Read the packets that wait, at most `most`; raise TunGone when there is no device and no packet."""
         packets, error = bursts.read_packets(self._fd, most)
         if error and not packets:  # else packets came first: the next read meets the error again
             raise TunGone(error, f"the TUN device is gone: {os.strerror(error)}")
         return packets
 
-    def write_burst(self, packets: list[bytes]) -> list[bytes]:
+    def write_burst(self, packets: list[bytes | Frame]) -> list[bytes]:
         """Write packets, each by itself; return the packets that the kernel refused."""
-        return bursts.write_packets(self._fd, packets)
+        return bursts.write_packets(self._fd, packets_of(packets))
 
     def queue_drops(self) -> int:
         """Packets that the kernel dropped because the device's queue was full; 0 where it has no count."""
@@ -123,16 +130,16 @@ class SocketTun(PacketDevice):
         """The pump's descriptor."""
         return self._inner.fileno()
 
-    def read_burst(self, most: int) -> list[bytes]:
+    def read_burst(self, most: int) -> list[bytes | Frame]:
         """Read the packets that wait, at most `most`; raise TunGone when there are none and the other end is closed."""
         packets, error = bursts.read_packets(self._inner.fileno(), most)
         if error and not packets:
             raise TunGone(error, "the other end is closed")
         return packets
 
-    def write_burst(self, packets: list[bytes]) -> list[bytes]:
+    def write_burst(self, packets: list[bytes | Frame]) -> list[bytes]:
         """Write packets; return the packets for which the buffer had no room."""
-        return bursts.write_packets(self._inner.fileno(), packets)
+        return bursts.write_packets(self._inner.fileno(), packets_of(packets))
 
     def close(self) -> None:
         """Close both ends."""

@@ -1,8 +1,10 @@
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 cdef Py_ssize_t train_size(Py_ssize_t length) noexcept nogil
 cdef void write_train(
     unsigned char *out, const unsigned char *sdu, Py_ssize_t length, const unsigned char *headers) noexcept nogil
+cdef Py_ssize_t read_pdu(
+    unsigned char *out, const unsigned char *cells, Py_ssize_t count, Py_ssize_t max_sdu, uint64_t *total) noexcept nogil
 
 cpdef bytes vc_headers(uint32_t vpi, uint32_t vci)
 cpdef bytes train(object sdu, bytes headers, bint clp)

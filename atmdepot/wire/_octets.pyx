@@ -4,14 +4,24 @@ Raw pointers are used only within lengths that were compared just before.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-cdef extern from "aal5_crc.h" nogil:
+cdef extern from "aal5_copy.h" nogil:
     void aal5_make_tables()
     int aal5_can_fold()
     uint32_t aal5_by_folding(const unsigned char *payload, size_t stride, size_t count)
     uint32_t aal5_by_tables(const unsigned char *payload, size_t stride, size_t count)
+    uint32_t aal5_scattered_by_folding(
+        unsigned char *out, const unsigned char *sdu, size_t whole, const unsigned char *tail, size_t count,
+        const unsigned char *headers)
+    uint32_t aal5_scattered_by_tables(
+        unsigned char *out, const unsigned char *sdu, size_t whole, const unsigned char *tail, size_t count,
+        const unsigned char *headers)
+    uint32_t aal5_gathered_by_folding(
+        unsigned char *out, const unsigned char *payload, size_t count, uint64_t *total)
+    uint32_t aal5_gathered_by_tables(
+        unsigned char *out, const unsigned char *payload, size_t count, uint64_t *total)
 
 cdef enum:
     CELL = 53
@@ -132,31 +142,21 @@ cdef void write_train(
 
     `headers` holds two headers: that of all cells but the last, and that of the last cell.
     """
+    cdef unsigned char tail[2 * PAYLOAD]
     cdef Py_ssize_t cells = train_size(length) // CELL
-    cdef unsigned char *cell = out
-    cdef unsigned char *last = out + (cells - 1) * CELL
-    cdef Py_ssize_t left = length
-    while left >= PAYLOAD:
-        memcpy(cell, headers, HEADER)
-        memcpy(cell + HEADER, sdu, PAYLOAD)
-        sdu += PAYLOAD
-        left -= PAYLOAD
-        cell += CELL
-    if cell < last:
-        # The rest of the SDU and the trailer do not fit into the same cell, so the rest takes a cell of its own.
-        memcpy(cell, headers, HEADER)
-        write_rest(cell + HEADER, sdu, left)
-        left = 0
-    memcpy(last, headers + HEADER, HEADER)
-    write_rest(last + HEADER, sdu, left)
-    put32(last + CELL - TRAILER, <uint32_t>length)
-    put32(last + CELL - 4, ~remainder(out + HEADER, CELL, cells))
-
-
-cdef inline void write_rest(unsigned char *payload, const unsigned char *sdu, Py_ssize_t length) noexcept nogil:
-    """Write a payload that holds the last octets of an SDU (`length` may be 0) and zeros."""
-    memcpy(payload, sdu, length)
-    memset(payload + length, 0, PAYLOAD - length)
+    cdef Py_ssize_t whole = length // PAYLOAD
+    cdef Py_ssize_t rest = length - whole * PAYLOAD
+    cdef Py_ssize_t room = (cells - whole) * PAYLOAD
+    cdef uint32_t remainder
+    # The rest of the SDU, the pad and the trailer: a cell more where the trailer does not fit behind the rest.
+    memset(tail, 0, room)
+    memcpy(tail, sdu + whole * PAYLOAD, rest)
+    put32(tail + room - TRAILER, <uint32_t>length)
+    if _folds:
+        remainder = aal5_scattered_by_folding(out, sdu, <size_t>whole, tail, <size_t>cells, headers)
+    else:
+        remainder = aal5_scattered_by_tables(out, sdu, <size_t>whole, tail, <size_t>cells, headers)
+    put32(out + cells * CELL - 4, ~remainder)
 
 
 # In.
@@ -241,6 +241,26 @@ cpdef bytes sdu_of_pdu(bytes pdu, Py_ssize_t max_sdu):
     if len(pdu) % PAYLOAD:
         return None
     return good_sdu(octets_of(pdu), PAYLOAD, len(pdu) // PAYLOAD, max_sdu)
+
+
+cdef Py_ssize_t read_pdu(
+    unsigned char *out, const unsigned char *cells, Py_ssize_t count, Py_ssize_t max_sdu, uint64_t *total,
+) noexcept nogil:
+    """Copy the PDU that fills `count` cells to `out` (48 octets a cell), and return its SDU's length.
+
+    0 when Length or CRC are wrong, or the SDU has more than `max_sdu` octets. `total` becomes the Internet sum of the
+    whole PDU, trailer included (RFC 1071; not folded, below 2^50).
+    """
+    cdef const unsigned char *trailer = cells + count * CELL - TRAILER
+    cdef Py_ssize_t length = <Py_ssize_t>trailer[2] << 8 | trailer[3]
+    cdef uint32_t remainder
+    if not 0 < length <= max_sdu or not 0 <= count * PAYLOAD - TRAILER - length < PAYLOAD:
+        return 0
+    if _folds:
+        remainder = aal5_gathered_by_folding(out, cells + HEADER, <size_t>count, total)
+    else:
+        remainder = aal5_gathered_by_tables(out, cells + HEADER, <size_t>count, total)
+    return length if remainder == 0xFFFFFFFFU else 0
 
 
 cdef bytes good_sdu(const unsigned char *payload, Py_ssize_t stride, Py_ssize_t count, Py_ssize_t max_sdu):

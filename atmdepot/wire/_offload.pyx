@@ -3,13 +3,21 @@
 Raw pointers are used only within lengths that were compared just before.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
+from atmdepot.wire cimport _octets
+
+from atmdepot.wire.llc import LLC_IPV4, LLC_IPV6
+
+cdef extern from "internet_sum.h" nogil:
+    uint64_t internet_sum(const unsigned char *at, size_t length)
+
 cdef enum:
-    HEADER_LENGTH = 10
     NEEDS_CSUM = 1
     DATA_VALID = 2
     GSO_NONE = 0
@@ -18,6 +26,12 @@ cdef enum:
     GSO_ECN = 0x80
     MAX_MERGED = 65535
     MIN_GSO_SIZE = 8
+    MAX_DATA_AT = 120  # the longest headers of IP and TCP, without IPv6 extension headers
+    CELL = 53
+    CELL_HEADER = 5
+    PAYLOAD = 48
+    LLC = 8
+    MOST_SPARE = 16
     TCP = 6
     FIN = 0x01
     PSH = 0x08
@@ -32,11 +46,6 @@ cdef struct VirtioNetHeader:
     uint16_t gso_size
     uint16_t csum_start
     uint16_t csum_offset
-
-cdef struct Head:
-    # The offsets of the TCP header and of the data.
-    Py_ssize_t tcp_at
-    Py_ssize_t data_at
 
 
 # Fields and sums.
@@ -59,29 +68,8 @@ cdef inline void put32(unsigned char *at, uint32_t value) noexcept nogil:
     put16(at + 2, value & 0xFFFF)
 
 
-cdef inline uint64_t halves(uint64_t total) noexcept nogil:
-    return <uint32_t>total + (total >> 32)
-
-
-cdef uint64_t add(const unsigned char *at, Py_ssize_t length) noexcept nogil:
-    """The sum of some octets as 16-bit words in the machine's order, not folded (RFC 1071 section 2), below 2^34.
-
-    It adds 64 bits at a time with end-around carry, in two independent sums, so that the processor can add them in
-    parallel. That is nearly as fast as vector code, which a compiler makes of simpler loops only at -O3.
-    """
-    cdef uint64_t one = 0, other = 0
-    cdef uint64_t words[2]
-    while length >= 16:
-        memcpy(words, at, 16)
-        one += words[0]
-        one += one < words[0]
-        other += words[1]
-        other += other < words[1]
-        at += 16
-        length -= 16
-    memset(words, 0, 16)
-    memcpy(words, at, length)
-    return halves(one) + halves(other) + halves(words[0]) + halves(words[1])
+cdef inline uint64_t add(const unsigned char *at, Py_ssize_t length) noexcept nogil:
+    return internet_sum(at, <size_t>length)
 
 
 cdef inline uint16_t fold(uint64_t total) noexcept nogil:
@@ -207,16 +195,24 @@ cdef int append_segments(
     return 0
 
 
-cdef void write_segment(
+cdef inline void write_segment(
     unsigned char *out, const unsigned char *packet, Py_ssize_t packet_length, Py_ssize_t begin, Py_ssize_t end,
-    Py_ssize_t number, Head *head,
+    Py_ssize_t number, const Head *head,
 ) noexcept nogil:
     """Write the `number`th segment of a frame, which carries its octets from `begin` to `end`."""
+    memcpy(out + head.data_at, packet + begin, end - begin)
+    write_headers(out, packet, packet_length, begin, end, number, head)
+
+
+cdef void write_headers(
+    unsigned char *out, const unsigned char *headers, Py_ssize_t packet_length, Py_ssize_t begin, Py_ssize_t end,
+    Py_ssize_t number, const Head *head,
+) noexcept nogil:
+    """Write the headers of a segment, whose data is there; `headers` are those of the frame."""
     cdef Py_ssize_t tcp_at = head.tcp_at, length = head.data_at + end - begin
     cdef unsigned char *tcp = out + tcp_at
     cdef uint32_t partial
-    memcpy(out, packet, head.data_at)
-    memcpy(out + head.data_at, packet + begin, end - begin)
+    memcpy(out, headers, head.data_at)
     set_length(out, length)
     if out[0] >> 4 == 4:
         put16(out + 4, get16(out + 4) + <unsigned int>number)
@@ -269,11 +265,13 @@ cdef Py_ssize_t run(list packets, Py_ssize_t at) except -1:
     if at == last or not can_be_first(first, octets, &head):
         return 1
     size = octets - head.data_at
-    while at + count <= last:
+    while at + count <= last and type(<object>PyList_GET_ITEM(packets, at + count)) is not Frame:
         check_type(packets, at + count)
         packet, length = octets_of(packets, at + count), length_of(packets, at + count)
         octets += length - head.data_at
         if octets > MAX_MERGED or not is_like(first, size, packet, length, count, &head):
+            break
+        if not has_right_sums(packet, length, head.tcp_at):
             break
         if count == 1 and not has_right_sums(first, head.data_at + size, head.tcp_at):
             break
@@ -321,12 +319,16 @@ cdef bint is_like(
         return False
     if memcmp(first + at + 18, packet + at + 18, head.data_at - at - 18):
         return False
-    if get32(packet + at + 4) != <uint32_t>(get32(first + at + 4) + <uint32_t>(number * size)):
-        return False
-    return has_right_sums(packet, length, at)
+    return get32(packet + at + 4) == <uint32_t>(get32(first + at + 4) + <uint32_t>(number * size))
 
 
-cdef bint has_right_sums(const unsigned char *packet, Py_ssize_t length, Py_ssize_t tcp_at) noexcept nogil:
+cdef inline bint has_right_sums(const unsigned char *packet, Py_ssize_t length, Py_ssize_t tcp_at) noexcept nogil:
+    return are_right_sums(packet, length, tcp_at, add(packet + tcp_at, length - tcp_at))
+
+
+cdef bint are_right_sums(
+    const unsigned char *packet, Py_ssize_t length, Py_ssize_t tcp_at, uint64_t segment_sum,
+) noexcept nogil:
     """True when length and checksums are as `cut` makes them; `cut` never makes FFFF, the other form of 0."""
     if tcp_at == 20:
         if get16(packet + 2) != length or get16(packet + 10) == 0xFFFF or fold(add(packet, 20)) != 0xFFFF:
@@ -335,7 +337,7 @@ cdef bint has_right_sums(const unsigned char *packet, Py_ssize_t length, Py_ssiz
         return False
     if get16(packet + tcp_at + 16) == 0xFFFF:
         return False
-    return fold(add_pseudo_header(packet, tcp_at, length) + add(packet + tcp_at, length - tcp_at)) == 0xFFFF
+    return fold(add_pseudo_header(packet, tcp_at, length) + segment_sum) == 0xFFFF
 
 
 cdef bytes merged(list packets, Py_ssize_t at, Py_ssize_t count):
@@ -378,14 +380,316 @@ cdef Py_ssize_t write_head(unsigned char *out, list packets, Py_ssize_t at, Py_s
     for number in range(at, at + count):
         length += length_of(packets, number) - data_at
     memcpy(head, first, data_at)
+    make_whole(head, length, tcp_at, last[tcp_at + 13])
+    write_virtio(out, tcp_at, data_at, length_of(packets, at) - data_at)
+    return HEADER_LENGTH + data_at
+
+
+cdef void make_whole(unsigned char *head, Py_ssize_t length, Py_ssize_t tcp_at, unsigned char flags) noexcept nogil:
+    """Make the first packet's headers those of a frame of `length` octets; `flags` are the last packet's."""
+    cdef uint16_t partial
     set_length(head, length)
     if tcp_at == 20:
         put_ipv4_checksum(head, tcp_at)
-    head[tcp_at + 13] = last[tcp_at + 13]
+    head[tcp_at + 13] = flags
     partial = fold(add_pseudo_header(head, tcp_at, length))
     memcpy(head + tcp_at + 16, &partial, 2)
-    header.flags, header.gso_type = NEEDS_CSUM, GSO_TCPV4 if tcp_at == 20 else GSO_TCPV6
-    header.hdr_len, header.gso_size = <uint16_t>data_at, <uint16_t>(length_of(packets, at) - data_at)
+
+
+cdef void write_virtio(unsigned char *out, Py_ssize_t tcp_at, Py_ssize_t data_at, Py_ssize_t size) noexcept nogil:
+    """Write the virtio_net_hdr of a frame."""
+    cdef VirtioNetHeader header
+    header.flags, header.gso_type = NEEDS_CSUM, GSO_TCPV4 if out[HEADER_LENGTH] >> 4 == 4 else GSO_TCPV6
+    header.hdr_len, header.gso_size = <uint16_t>data_at, <uint16_t>size
     header.csum_start, header.csum_offset = <uint16_t>tcp_at, 16
     memcpy(out, &header, HEADER_LENGTH)
-    return HEADER_LENGTH + data_at
+
+
+# Frames that stay whole.
+
+cdef unsigned char *_spare[MOST_SPARE]
+cdef int _spares = 0
+
+
+cdef unsigned char *take_buffer() except NULL:
+    """Room for a frame: ROOM octets behind HEADROOM octets, some of them for what is written in front or behind."""
+    global _spares
+    if _spares:
+        _spares -= 1
+        return _spare[_spares]
+    cdef unsigned char *buffer = <unsigned char *>malloc(HEADROOM + ROOM)
+    if buffer == NULL:
+        raise MemoryError
+    return buffer
+
+
+cdef void give_buffer(unsigned char *buffer) noexcept:
+    """Keep the buffer for another frame: the buffer used last is the most likely to be in the caches."""
+    global _spares
+    if _spares < MOST_SPARE:
+        _spare[_spares] = buffer
+        _spares += 1
+    else:
+        free(buffer)
+
+
+@cython.freelist(16)
+cdef class Frame:
+    """The packets of a flow that travel as one; see `offload.PlainFrame`."""
+
+    def __dealloc__(self):
+        if self.buffer != NULL:
+            give_buffer(self.buffer)
+
+    cpdef list packets(self):
+        cdef list packets = []
+        append_segments(packets, self.buffer + HEADROOM, self.length, self.size, &self.head)
+        return packets
+
+    cpdef bytes whole(self):
+        return PyBytes_FromStringAndSize(<char *>self.buffer + HEADROOM, self.length)
+
+    cpdef bytes octets(self):
+        cdef bytes made = PyBytes_FromStringAndSize(NULL, HEADER_LENGTH + self.length)
+        cdef unsigned char *out = <unsigned char *>PyBytes_AS_STRING(made)
+        memcpy(out + HEADER_LENGTH, self.buffer + HEADROOM, self.length)
+        write_virtio(out, self.head.tcp_at, self.head.data_at, self.size)
+        return made
+
+    cpdef Py_ssize_t greatest(self) noexcept:
+        return self.head.data_at + self.size
+
+    cpdef Py_ssize_t total(self) noexcept:
+        return self.length + (self.count - 1) * self.head.data_at
+
+    cpdef list trains(self, bytes headers, bint clp, bint llc, Py_ssize_t most):
+        if len(headers) != 4 * CELL_HEADER:
+            raise ValueError("a VC has four headers")
+        cdef const unsigned char *pair = (
+            <const unsigned char *>PyBytes_AS_STRING(headers) + (2 * CELL_HEADER if clp else 0))
+        cdef Py_ssize_t skip = LLC if llc else 0, begin = self.head.data_at, end, number, pdus, octets
+        cdef Py_ssize_t train = _octets.train_size(skip + self.head.data_at + self.size)
+        cdef list trains = []
+        cdef bytes made
+        pdus = max(1, most // train)
+        number = 0
+        while begin < self.length:
+            end = min(begin + pdus * self.size, self.length)
+            octets = (end - begin) // self.size * train
+            if (end - begin) % self.size:
+                octets += _octets.train_size(skip + self.head.data_at + (end - begin) % self.size)
+            made = PyBytes_FromStringAndSize(NULL, octets)
+            write_trains(<unsigned char *>PyBytes_AS_STRING(made), self, begin, end, number, pair, skip)
+            trains.append(made)
+            number += pdus
+            begin = end
+        return trains
+
+
+cdef void write_trains(
+    unsigned char *out, Frame frame, Py_ssize_t begin, Py_ssize_t last, Py_ssize_t number,
+    const unsigned char *pair, Py_ssize_t skip,
+) noexcept:
+    """Write the cells of the segments with the octets from `begin` to `last` of a frame.
+
+    A segment's headers are written in front of its data, over data of the segment before, which is put back afterwards.
+    """
+    cdef Head *head = &frame.head
+    cdef unsigned char headers[MAX_DATA_AT]
+    cdef unsigned char kept[LLC + MAX_DATA_AT]
+    cdef unsigned char *packet
+    cdef Py_ssize_t end, before = skip + head.data_at
+    memcpy(headers, frame.buffer + HEADROOM, head.data_at)
+    while begin < last:
+        end = min(begin + frame.size, last)
+        packet = frame.buffer + HEADROOM + begin - head.data_at
+        memcpy(kept, packet - skip, before)
+        write_headers(packet, headers, frame.length, begin, end, number, head)
+        if skip:
+            memcpy(packet - LLC, llc_of(packet), LLC)
+        _octets.write_train(out, packet - skip, before + end - begin, pair)
+        out += _octets.train_size(before + end - begin)
+        memcpy(packet - skip, kept, before)
+        begin = end
+        number += 1
+
+
+cdef unsigned char _llc4[LLC]
+cdef unsigned char _llc6[LLC]
+memcpy(_llc4, PyBytes_AS_STRING(LLC_IPV4), LLC)
+memcpy(_llc6, PyBytes_AS_STRING(LLC_IPV6), LLC)
+
+
+cdef inline const unsigned char *llc_of(const unsigned char *packet) noexcept nogil:
+    if packet[0] >> 4 == 4:
+        return _llc4
+    return _llc6
+
+
+def frame_of(octets):
+    """The frame in octets that a TUN device gave (see `offload.frame_of_plainly`)."""
+    cdef const unsigned char[::1] view = octets
+    if not HEADER_LENGTH < view.shape[0] <= HEADER_LENGTH + MAX_PACKET:
+        return None
+    cdef unsigned char *buffer = take_buffer()
+    memcpy(buffer + HEADROOM - HEADER_LENGTH, &view[0], view.shape[0])
+    cdef Frame frame = frame_in(buffer, view.shape[0])
+    if frame is None:
+        give_buffer(buffer)
+    return frame
+
+
+cdef Frame frame_in(unsigned char *buffer, Py_ssize_t length):
+    """The frame whose `length` octets, with its virtio_net_hdr, were read up to HEADROOM; it owns the buffer then.
+
+    None for a packet by itself, a faulty frame or rare headers: these are the caller's still.
+    """
+    cdef VirtioNetHeader header
+    cdef Frame frame
+    cdef Head head
+    length -= HEADER_LENGTH
+    if length <= 0:
+        return None
+    memcpy(&header, buffer + HEADROOM - HEADER_LENGTH, HEADER_LENGTH)
+    if header.gso_type == GSO_NONE or header.flags & ~(NEEDS_CSUM | DATA_VALID):
+        return None
+    if not check_gso(buffer + HEADROOM, length, &header, &head) or length - head.data_at <= header.gso_size:
+        return None
+    frame = Frame.__new__(Frame)
+    frame.buffer, frame.length, frame.size, frame.head = buffer, length, header.gso_size, head
+    frame.count = (length - head.data_at + frame.size - 1) // frame.size
+    return frame
+
+
+cdef unsigned char *with_virtio(Frame frame) noexcept:
+    """The frame's octets as a TUN device takes them: HEADER_LENGTH and `length`."""
+    cdef unsigned char *octets = frame.buffer + HEADROOM - HEADER_LENGTH
+    write_virtio(octets, frame.head.tcp_at, frame.head.data_at, frame.size)
+    return octets
+
+
+# Cells to frames.
+
+cpdef Frame gulp(bytes cells, Py_ssize_t at, Py_ssize_t end, Py_ssize_t max_sdu, bint llc):
+    cdef Py_ssize_t there = len(cells) // CELL
+    if not 0 <= at < end - 1 or end >= there:
+        return None
+    cdef const unsigned char *first = <const unsigned char *>PyBytes_AS_STRING(cells) + at * CELL
+    cdef const unsigned char *stop = first + (there - at) * CELL
+    cdef Py_ssize_t count = end - at, skip = LLC if llc else 0
+    if not may_go_on(first, first + count * CELL, skip):
+        return None
+    cdef Frame frame = Frame.__new__(Frame)
+    frame.buffer = take_buffer()
+    if not begin_frame(frame, first, count, max_sdu, skip):
+        return None
+    cdef const unsigned char *cell = first + count * CELL
+    cdef unsigned char headers[MAX_DATA_AT]
+    memcpy(headers, frame.buffer + HEADROOM, frame.head.data_at)
+    cdef unsigned char flags = headers[frame.head.tcp_at + 13]
+    cdef Py_ssize_t added
+    while frame.count < MAX_SEGMENTS and not flags & (FIN | PSH):
+        added = add_segment(frame, headers, first, cell, stop, count, max_sdu, skip, &flags)
+        if not added:
+            break
+        cell += added * CELL
+        if (frame.length - frame.head.data_at) % frame.size:  # a shorter segment ends the frame
+            break
+    if frame.count == 1:
+        return None
+    frame.cells = (cell - first) // CELL
+    make_whole(frame.buffer + HEADROOM, frame.length, frame.head.tcp_at, flags)
+    return frame
+
+
+cdef bint may_go_on(const unsigned char *cell, const unsigned char *following, Py_ssize_t skip) noexcept nogil:
+    """False where the PDUs that begin in two cells of a VC are surely no segments of a frame, by their first 48 octets."""
+    cdef const unsigned char *one = cell + CELL_HEADER + skip
+    cdef const unsigned char *other = following + CELL_HEADER + skip
+    if memcmp(cell, following, CELL_HEADER) or one[0] != other[0]:
+        return False
+    if one[0] == 0x45:
+        return (one[9] == TCP and get16(other + 4) == (get16(one + 4) + 1) & 0xFFFF
+                and memcmp(one + 12, other + 12, 12) == 0)
+    return one[0] >> 4 == 6 and one[6] == TCP and memcmp(one + 8, other + 8, 32) == 0
+
+
+cdef bint begin_frame(
+    Frame frame, const unsigned char *cells, Py_ssize_t count, Py_ssize_t max_sdu, Py_ssize_t skip,
+) noexcept nogil:
+    """Read the first PDU into a frame; False when it cannot begin a frame."""
+    cdef unsigned char *packet = frame.buffer + HEADROOM
+    cdef uint64_t total
+    if count * PAYLOAD > MAX_PACKET:
+        return False
+    cdef Py_ssize_t length = _octets.read_pdu(packet - skip, cells, count, max_sdu, &total) - skip
+    if length <= 0 or not can_be_first(packet, length, &frame.head):
+        return False
+    frame.length, frame.count, frame.size = length, 1, length - frame.head.data_at
+    return is_right_in(packet, length, frame.head.tcp_at, count, skip, total)
+
+
+cdef Py_ssize_t add_segment(
+    Frame frame, const unsigned char *headers, const unsigned char *first, const unsigned char *cell,
+    const unsigned char *stop, Py_ssize_t most, Py_ssize_t max_sdu, Py_ssize_t skip, unsigned char *flags,
+) noexcept nogil:
+    """Add the PDU that begins in `cell` to a frame; return the number of its cells, 0 when it cannot be added.
+
+    The frame's first packet has the given headers, and its cells begin at `first`. The headers of the PDU's packet are
+    read over the end of the frame's octets, which are put back afterwards.
+    """
+    cdef unsigned char kept[LLC + MAX_DATA_AT]
+    cdef unsigned char *packet
+    cdef Head *head = &frame.head
+    cdef Py_ssize_t before = skip + head.data_at, count = pdu_cells(first, cell, stop, most), length
+    cdef uint64_t total
+    cdef bint good
+    if not count or frame.length - before + count * PAYLOAD > MAX_MERGED:
+        return 0
+    packet = frame.buffer + HEADROOM + frame.length - head.data_at
+    memcpy(kept, packet - skip, before)
+    length = _octets.read_pdu(packet - skip, cell, count, max_sdu, &total) - skip
+    good = (length > head.data_at and is_like(headers, frame.size, packet, length, frame.count, head)
+            and is_right_in(packet, length, head.tcp_at, count, skip, total))
+    if good:
+        flags[0] = packet[head.tcp_at + 13]
+        frame.length += length - head.data_at
+        frame.count += 1
+    memcpy(packet - skip, kept, before)
+    return count if good else 0
+
+
+cdef Py_ssize_t pdu_cells(
+    const unsigned char *first, const unsigned char *cell, const unsigned char *stop, Py_ssize_t most,
+) noexcept nogil:
+    """The cells of a PDU with the headers of the first PDU, which has `most` cells; 0 when it has more, or other headers."""
+    cdef const unsigned char *last = first + (most - 1) * CELL
+    cdef Py_ssize_t count = 0
+    while count < most and cell < stop:
+        count += 1
+        if memcmp(cell, first, CELL_HEADER):
+            return 0 if memcmp(cell, last, CELL_HEADER) else count
+        cell += CELL
+    return 0
+
+
+cdef bint is_right_in(
+    const unsigned char *packet, Py_ssize_t length, Py_ssize_t tcp_at, Py_ssize_t count, Py_ssize_t skip,
+    uint64_t total,
+) noexcept nogil:
+    """True when a packet of a PDU of `count` cells has the right encapsulation and sums; `total` is the PDU's sum.
+
+    What is no TCP segment is taken off the sum: the octets in front, and pad and trailer behind. Those may begin at an
+    odd octet of the PDU; a sum has FFFF for 0 then, which is right too since the pseudo header is never 0.
+    """
+    cdef unsigned char behind[2 * PAYLOAD]
+    cdef Py_ssize_t sdu = skip + length, rest = count * PAYLOAD - sdu, odd = sdu & 1
+    cdef uint32_t segment
+    if skip and memcmp(packet - skip, llc_of(packet), LLC):
+        return False
+    behind[0] = 0
+    memcpy(behind + odd, packet + length, rest)
+    segment = fold(total) + 2 * 0xFFFF
+    segment -= fold(add(behind, odd + rest))
+    segment -= fold(add(packet - skip, skip + tcp_at))
+    return are_right_sums(packet, length, tcp_at, segment)

@@ -4,6 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 
 from atmdepot.wire._flows cimport made_key
+from atmdepot.wire._offload cimport HEADROOM, Frame
 from atmdepot.wire.packet cimport TcpFields
 
 cdef enum:
@@ -25,9 +26,17 @@ cdef inline unsigned int _u32(const unsigned char* at) noexcept nogil:
 
 cpdef Packet quick(bytes octets):
     """Read a TCP packet without fragments and extension headers; None for any other, which `analyse_by_views` reads."""
-    cdef const unsigned char* ip = <const unsigned char*>PyBytes_AS_STRING(octets)
+    return read_at(<const unsigned char*>PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
+
+
+cpdef Packet quick_frame(Frame frame):
+    """Read the headers of a frame, whose data is that of all its packets; None as `quick`."""
+    return read_at(frame.buffer + HEADROOM, frame.length)
+
+
+cdef Packet read_at(const unsigned char* ip, Py_ssize_t size):
     cdef const unsigned char* tcp
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(octets), total, head, addresses, width, offset
+    cdef Py_ssize_t total, head, addresses, width, offset
     cdef Packet packet
     cdef TcpFields fields
     if size < 40:

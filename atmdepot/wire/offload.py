@@ -7,6 +7,9 @@ packet may hold the data of many segments (GSO), and its checksum may still have
 segmentation (net/ipv4/tcp_offload.c, af_inet.c). `coalesce` is its inverse. It merges only packets that `cut` would
 restore: segments that follow each other in the burst, so no packet overtakes another.
 
+A `Frame` is two or more packets of a flow that the data path handles as one: it is cut only where each packet is needed,
+and its cells are those of its packets. `frame_of` makes it of what the kernel gave, `gulp` of cells.
+
 This module is plain Python. Where `_offload.pyx` is compiled, it does the work, and passes on to this module the frames
 that are faulty, for the error message, or have IPv6 extension headers.
 """
@@ -18,10 +21,12 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.wire.ip import PROTOCOL_TCP, Ipv4View, MalformedPacket, internet_checksum, ip_view
+from atmdepot.wire.llc import ROUTED_LLC_SIZE, Encapsulation, encapsulate
+from atmdepot.wire.octets import train
 from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, TcpView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from atmdepot.wire.ip import Ipv6View
 
@@ -41,7 +46,7 @@ _TCP_FLAGS, _TCP_CHECKSUM = 13, 16
 _ENDS = FIN | PSH
 _HOP_BY_HOP, _ROUTING, _DESTINATION_OPTIONS = 0, 43, 60
 
-Frame = tuple[bytes, int]
+Write = tuple[bytes, int]
 """A single write to the device: its octets, virtio_net_hdr included, and the number of packets in it."""
 
 
@@ -149,7 +154,7 @@ def _segment(packet: bytes, begin: int, end: int, number: int, tcp_at: int, data
 
 # To the kernel.
 
-def coalesce_plainly(packets: Sequence[bytes]) -> list[Frame]:
+def coalesce_plainly(packets: Sequence[bytes]) -> list[Write]:
     """The frames in which packets are handed to the kernel, in order.
 
     Adjacent packets become a single frame when the kernel would cut that frame into the same packets: TCP segments of a
@@ -273,6 +278,99 @@ def _merged(packets: Sequence[bytes]) -> bytes:
     return b"".join([header.pack(), head, *(packet[data_at:] for packet in packets)])
 
 
+# Frames that stay whole.
+
+class PlainFrame:
+    """Two or more packets of a flow that travel as one, as `cut` would make them.
+
+    `count` is their number, `size` the octets of data in each but the last, `length` the octets of all of them as one IP
+    packet, `cells` the number of cells that `gulp` has read.
+    """
+
+    __slots__ = ("_octets", "_packets", "cells", "count", "length", "size")
+
+    def __init__(self, octets: bytes, packets: list[bytes]) -> None:
+        """Take the octets of a write to the device, and the packets that they are cut into."""
+        self._octets, self._packets = octets, packets
+        self.count, self.length, self.cells = len(packets), len(octets) - HEADER_LENGTH, 0
+        self.size = VirtioNetHeader(*_VIRTIO_NET_HDR.unpack_from(octets)).gso_size
+
+    def packets(self) -> list[bytes]:
+        """The packets."""
+        return list(self._packets)
+
+    def whole(self) -> bytes:
+        """All of them as one IP packet, whose TCP checksum is not complete."""
+        return self._octets[HEADER_LENGTH:]
+
+    def octets(self) -> bytes:
+        """A write to the device: virtio_net_hdr and the IP packet."""
+        return self._octets
+
+    def greatest(self) -> int:
+        """Octets of the greatest packet."""
+        return len(self._packets[0])
+
+    def total(self) -> int:
+        """Octets of all packets together."""
+        return sum(map(len, self._packets))
+
+    def trains(self, headers: bytes, clp: int, llc: bool, most: int) -> list[bytes]:
+        """The cells of all packets in order, in pieces of whole PDUs and at most `most` octets, if a PDU fits at all.
+
+        Args:
+            headers: the result of `vc_headers`.
+            clp: the CLP bit of all cells.
+            llc: put the LLC/SNAP header of RFC 2684 in front of each packet.
+            most: the greatest number of octets in a piece.
+
+        """
+        head = encapsulate(self._packets[0], Encapsulation.LLC)[:ROUTED_LLC_SIZE] if llc else b""
+        trains = [train(head + packet, headers, clp) for packet in self._packets]
+        pdus = max(1, most // len(trains[0]))
+        return [b"".join(trains[at:at + pdus]) for at in range(0, len(trains), pdus)]
+
+
+def frame_of_plainly(octets: bytes | bytearray | memoryview) -> PlainFrame | None:
+    """The frame in octets that a TUN device gave.
+
+    None where `cut` has to do it: for a single packet, IPv6 extension headers and octets that contradict each other.
+    """
+    try:
+        packets = cut_plainly(octets)
+    except MalformedPacket:
+        return None
+    frame = bytes(octets)
+    if len(packets) < 2 or (frame[HEADER_LENGTH] >> 4 == 6 and frame[HEADER_LENGTH + 6] != PROTOCOL_TCP):
+        return None
+    return PlainFrame(frame, packets)
+
+
+def gulp_plainly(cells: bytes, at: int, end: int, max_sdu: int, llc: bool) -> PlainFrame | None:
+    """The frame of a PDU, which fills the cells from `at` to `end`, and the PDUs behind it; None when there is none.
+
+    The PDUs carry packets that `coalesce` would join, and have the headers of the first: the same VC, CLP and EFCI. None
+    leaves all cells to the caller, which in plain Python is always so, since reading them would take as long.
+
+    Args:
+        cells: a whole number of cells.
+        at: the number of the PDU's first cell.
+        end: the number of the cell behind its last.
+        max_sdu: octets of the greatest SDU that is accepted.
+        llc: an LLC/SNAP header (RFC 2684) is in front of each packet.
+
+    """
+    return None
+
+
+def packets_of(burst: Iterable[bytes | Frame]) -> list[bytes]:
+    """The packets of a burst, its frames cut."""
+    packets: list[bytes] = []
+    for item in burst:
+        packets += [item] if isinstance(item, bytes) else item.packets()
+    return packets
+
+
 # Fields.
 
 def _get16(octets: bytes | bytearray, at: int) -> int:
@@ -300,8 +398,12 @@ def _put_ipv4_checksum(head: bytearray, header_length: int) -> None:
     _put16(head, 10, internet_checksum(bytes(head[:header_length])))
 
 
-try:
-    from atmdepot.wire._offload import coalesce as coalesce
-    from atmdepot.wire._offload import cut as cut
-except ImportError:
-    coalesce, cut = coalesce_plainly, cut_plainly
+if TYPE_CHECKING:
+    Frame = PlainFrame
+    coalesce, cut, frame_of, gulp = coalesce_plainly, cut_plainly, frame_of_plainly, gulp_plainly
+else:
+    try:
+        from atmdepot.wire._offload import Frame, coalesce, cut, frame_of, gulp
+    except ImportError:
+        Frame = PlainFrame
+        coalesce, cut, frame_of, gulp = coalesce_plainly, cut_plainly, frame_of_plainly, gulp_plainly

@@ -24,6 +24,7 @@ from atmdepot.wire.tcp import SYN, TcpView
 
 if TYPE_CHECKING:
     from atmdepot.wire.flows import Flow, FlowKey
+    from atmdepot.wire.offload import Frame
 
 # Skipped: identification, TTL and header checksum, which no caller needs.
 _IPV4_TCP = Struct(">BBH2xH x B 2x 4s4s HHIIBBH")
@@ -187,10 +188,15 @@ def _tcp_fields(ip: Ipv4View | Ipv6View) -> tuple[int, int, TcpFields]:
         view.window_scale if view.flags & SYN else None)
 
 
+def quick_frame_plainly(frame: Frame) -> Packet | None:
+    """Read the headers of a frame, whose data is that of all its packets; None as `quick`."""
+    return quick_plainly(frame.whole())
+
+
 if TYPE_CHECKING:
-    quick = quick_plainly
+    quick, quick_frame = quick_plainly, quick_frame_plainly
 else:
     try:
-        from atmdepot.wire._packet import quick
+        from atmdepot.wire._packet import quick, quick_frame
     except ImportError:
-        quick = quick_plainly
+        quick, quick_frame = quick_plainly, quick_frame_plainly

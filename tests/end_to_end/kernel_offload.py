@@ -72,7 +72,7 @@ def cut_lines() -> None:
         sysctl(name, 1)
     sysctl("ipv4/conf/all/rp_filter", 0)
     sysctl("ipv4/conf/default/rp_filter", 0)
-    inlet, outlet = OffloadTun("in0"), Tun("out0")
+    inlet, outlet = OffloadTun("in0", whole=False), Tun("out0")
     configure("in0", ("10.1.0.1", "fd00:1::1"), (SOURCE, SOURCE6))
     configure("out0", ("10.2.0.1", "fd00:2::1"), (DESTINATION, DESTINATION6))
     for number, line in enumerate(sys.stdin):
@@ -109,7 +109,7 @@ class End:
         self.frames: list[bytes] = []
         self.packets: list[bytes] = []
         with self.entered():
-            self.device = OffloadTun("t0") if "offload" in words else Tun("t0")
+            self.device = OffloadTun("t0", whole=False) if "offload" in words else Tun("t0")
             assert getattr(self.device, "offloads", ALL_OFFLOADS) == ALL_OFFLOADS
             configure("t0", mine, other)
             sysctl("ipv4/tcp_ecn", int("ecn" in words))

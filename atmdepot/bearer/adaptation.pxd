@@ -1,8 +1,9 @@
 cimport cython
 
-from atmdepot.atm.sar cimport Reassembler, Sdu, segment
+from atmdepot.atm.sar cimport Reassembler, Sdu, segment, segment_frame
 from atmdepot.atm.vc cimport Vc, VcTable
 from atmdepot.bearer.base cimport Port
+from atmdepot.wire._offload cimport Frame
 
 
 cdef object _VC_MUX
@@ -15,10 +16,16 @@ cdef class LinkAdaptation(Port):
     cdef public VcTable table
     cdef public Reassembler reassembler
     cdef public list cells_out
+    cdef Py_ssize_t _most
+    cdef bint _has_frames
     cdef public long long tx_cells, rx_cells, tx_pdus, rx_pdus, rx_congested, fillers_sent
 
     @cython.locals(train=bytes)
     cpdef send(self, bytes packet, Vc vc, int clp)
+    @cython.locals(trains=list, train=bytes)
+    cpdef send_frame(self, Frame frame, Vc vc, int clp)
+    @cython.locals(trains=list, train=bytes, at=Py_ssize_t, octets=Py_ssize_t)
+    cdef bytes _transmit_some(self)
     @cython.locals(trains=list)
     cpdef bytes transmit(self, long long now)
     @cython.locals(sdu=Sdu, sdus=list, all_plain=bint)

@@ -4,6 +4,7 @@ from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc, VcTable
 from atmdepot.bearer.adaptation cimport LinkAdaptation
 from atmdepot.bearer.base cimport Arrival, Bearer, Path
+from atmdepot.wire._offload cimport Frame
 
 
 cdef class VciPool:
@@ -31,6 +32,7 @@ cdef class AtmPath(Path):
 
     cdef _lead(self, VpMap vp, Vc vc, owner)
     cpdef send(self, bytes packet, int clp)
+    cpdef send_frame(self, Frame frame, int clp)
 
 
 cdef class VpMap:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
     from atmdepot.config.units import VciRange
+    from atmdepot.wire.offload import PlainFrame
 
 
 _MAX_STRAYS = 64
@@ -120,6 +121,10 @@ class AtmPath(Path):
     def send(self, packet: bytes, clp: int) -> None:
         """Cut a packet into cells on the VC."""
         self.vp.link.send(packet, self.vc, clp)
+
+    def send_frame(self, frame: PlainFrame, clp: int) -> None:
+        """Cut the packets of a frame into cells on the VC."""
+        self.vp.link.send_frame(frame, self.vc, clp)
 
 
 class VpMap:
@@ -321,6 +326,7 @@ class AtmBearer(Bearer):
             arrival = Arrival.__new__(Arrival)
             # The owner of a depot's VC is its path.
             arrival.octets, arrival.path = sdu.octets, sdu.vc.owner  # type: ignore[assignment]
+            arrival.frame = sdu.frame
             arrivals.append(arrival)
         return arrivals
 

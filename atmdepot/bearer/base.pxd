@@ -1,3 +1,8 @@
+cimport cython
+
+from atmdepot.wire._offload cimport Frame
+
+
 cdef class Port:
     cdef public object name, drops
     cdef public int number
@@ -13,11 +18,14 @@ cdef class Path:
     cdef public bint is_management
 
     cpdef send(self, bytes packet, int clp)
+    @cython.locals(packet=bytes)
+    cpdef send_frame(self, Frame frame, int clp)
 
 
 cdef class Arrival:
     cdef public bytes octets
     cdef public Path path
+    cdef public Frame frame
 
 
 cdef class Bearer:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from atmdepot.config.contract import ServiceCategory
     from atmdepot.drops import Drops
+    from atmdepot.wire.offload import PlainFrame
 
 
 class PathCondition(NamedTuple):
@@ -64,8 +65,14 @@ class Port:
         """The numbers of the node's ports that have output; the node's ports share the list."""
 
     def transmit(self, now: int) -> bytes:
-        """Remove and return the octets to send, in order; empty when no output is due."""
+        """Remove and return the octets to send, in order; empty when no output is due.
+
+        That may be a part, as much as a system call takes: then the port is ready again.
+        """
         raise NotImplementedError
+
+    def keep_frames(self, wanted: bool) -> None:
+        """Have packets that follow one another become frames, where the bearer can."""
 
     def fill(self, count: int) -> bytes:
         """Make a datagram of `count` units of filling, and count it as sent."""
@@ -112,14 +119,23 @@ class Path:
         """Send a packet of at most `mtu` octets; `clp` is 1 when it may be lost first."""
         raise NotImplementedError
 
+    def send_frame(self, frame: PlainFrame, clp: int) -> None:
+        """Send the packets of a frame, each of at most `mtu` octets."""
+        for packet in frame.packets():
+            self.send(packet, clp)
+
 
 class Arrival:
-    """A packet that a port received, and the path on which it came."""
+    """A packet that a port received, or a frame of several, and the path on which it came.
 
-    __slots__ = ("octets", "path")
+    With a `frame`, `octets` is empty.
+    """
+
+    __slots__ = ("frame", "octets", "path")
 
     octets: bytes
     path: Path
+    frame: PlainFrame | None
 
 
 class Bearer:

@@ -6,6 +6,8 @@ from atmdepot.depot.session_management cimport Pool
 from atmdepot.depot.sessions cimport Session, session_of
 from atmdepot.depot.state cimport DepotState
 from atmdepot.depot.tcp_tracking cimport is_half_open, is_opening
+from atmdepot.wire._offload cimport Frame
+from atmdepot.wire._packet cimport quick_frame
 from atmdepot.wire.packet cimport Packet, TcpFields
 
 cdef long long _RST
@@ -21,8 +23,14 @@ cdef class Depot(DepotState):
     @cython.locals(pool=Pool, server=Server, session=Session, old=Session)
     cpdef Session _open_session(self, bytes key, bytes octets, Packet packet, long long now)
     cpdef _to_server(self, bytes octets, Packet packet, Path path)
-    @cython.locals(packet=Packet, arrival=Arrival, path=Path, received=bytes)
+    @cython.locals(tcp=TcpFields, session=Session, path=Path, server=Server)
+    cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1
+    @cython.locals(arrival=Arrival, packet=bytes, frame=Frame)
     cpdef octets_from_port(self, name, bytes octets, long long now)
+    @cython.locals(packet=Packet)
+    cdef _packet_from_path(self, Path path, bytes octets, long long now)
+    @cython.locals(packet=Packet, session=Session, server=Server)
+    cdef bint _frame_may_pass(self, Path path, Frame frame, long long now) except -1
     @cython.locals(session=Session, server=Server)
     cpdef bint _may_pass(self, Path path, bytes octets, Packet packet, long long now) except -1
     @cython.locals(session=Session)

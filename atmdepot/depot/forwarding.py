@@ -27,6 +27,7 @@ from atmdepot.depot.sessions import Session, SessionEvent, session_of
 from atmdepot.depot.state import DepotState
 from atmdepot.depot.tcp_tracking import is_half_open, is_opening
 from atmdepot.drops import DropReason
+from atmdepot.wire.packet import quick_frame
 from atmdepot.wire.tcp import RST, reset_for
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.depot.servers import Server
     from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet, TcpFields
 
 _RST = RST  # a C number, where this is compiled
@@ -146,22 +148,71 @@ class Depot(DepotState):
             return
         path.send(octets, self._clp[packet.dscp])
 
+    def _takes_frame(self, frame: PlainFrame, packet: Packet, now: int) -> bool:
+        """Forward a client's frame as `packet_from_tun` does its packets, if they belong to an established session."""
+        tcp = packet.tcp
+        session = self.sessions.find(packet.key())
+        if tcp is None or session is None or not self.sessions.follows_frame(session, tcp, True):
+            return False
+        path: Path = session.path
+        if frame.greatest() > path.mtu:
+            return False
+        self.sessions.track(session, tcp, now, True)
+        session.packets_in += frame.count
+        session.octets_in += frame.total()
+        if not session.probe:
+            server = session.server
+            server.condition.asked(session.key, now)
+        path.send_frame(frame, self._clp[packet.dscp])
+        return True
+
     # From servers to clients.
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Take octets from a link, whole as its bearer needs them; time in ns."""
         for arrival in self.bearer.receive(name, octets, now):
-            path, received = arrival.path, arrival.octets
-            if path.is_management:  # statistics are for the depot itself, not for a client
-                self._take_statistics(path, received, now)
-                continue
-            packet = self.analyse(received, path)
-            if packet is not None and self._may_pass(path, received, packet, now):
-                self.packets_out.append(received)
-                if packet.fragment and not packet.later:
-                    self.others.follow_first(path, packet, now)
+            frame = arrival.frame
+            if frame is None:
+                self._packet_from_path(arrival.path, arrival.octets, now)
+            elif self._frame_may_pass(arrival.path, frame, now):
+                self.packets_out.append(frame)
+            else:
+                for packet in frame.packets():
+                    self._packet_from_path(arrival.path, packet, now)
         if self.bearer.straying:
             self.bearer.close_strays()
+
+    def _packet_from_path(self, path: Path, octets: bytes, now: int) -> None:
+        if path.is_management:  # statistics are for the depot itself, not for a client
+            self._take_statistics(path, octets, now)
+            return
+        packet = self.analyse(octets, path)
+        if packet is not None and self._may_pass(path, octets, packet, now):
+            self.packets_out.append(octets)
+            if packet.fragment and not packet.later:
+                self.others.follow_first(path, packet, now)
+
+    def _frame_may_pass(self, path: Path, frame: PlainFrame, now: int) -> bool:
+        """Follow a server's frame as `_may_pass` does its packets, if they belong to an established session.
+
+        False, and no change, otherwise: each packet is looked at by itself.
+        """
+        packet = quick_frame(frame)
+        if packet is None or packet.tcp is None or path.is_management:
+            return False
+        session = path.owner if isinstance(path.owner, Session) else None
+        if session is None or not packet.answers(session.key):
+            session = self.sessions.find(packet.reverse_key())
+        if session is None or session.path.node != path.node:
+            return False
+        if not self.sessions.follows_frame(session, packet.tcp, False):
+            return False
+        self.sessions.track(session, packet.tcp, now, False)
+        server = session.server
+        server.condition.answered(now)
+        session.packets_out += frame.count
+        session.octets_out += frame.total()
+        return True
 
     def _take_statistics(self, path: Path, octets: bytes, now: int) -> None:
         server, port = self.server_at(path), self.links[path.port]

@@ -4,7 +4,7 @@ from atmdepot.atm.timers cimport TimerWheel
 from atmdepot.bearer.base cimport Path
 from atmdepot.depot.chain cimport Chain
 from atmdepot.depot.servers cimport Server
-from atmdepot.depot.tcp_tracking cimport Tracked, follow, is_half_open, is_opening
+from atmdepot.depot.tcp_tracking cimport Tracked, follow, follows_frame, is_half_open, is_opening
 from atmdepot.wire.packet cimport TcpFields
 
 cdef long long _TCP, _PROBE_LINGERS, _NEVER_ESTABLISHED_LINGERS
@@ -60,6 +60,7 @@ cdef class SessionTables:
     cpdef _enter(self, Session session, long long deadline, long long now)
     @cython.locals(found=int)
     cpdef track(self, Session session, TcpFields tcp, long long now, bint from_client)
+    cpdef bint follows_frame(self, Session session, TcpFields tcp, bint from_client) except -1
     @cython.locals(earlier=bint)
     cpdef _expire_at(self, Session session, long long deadline, long long now)
     cdef _established(self, Session session)

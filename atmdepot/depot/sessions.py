@@ -22,6 +22,7 @@ from atmdepot.depot.tcp_tracking import (
     RESET,
     Tracked,
     follow,
+    follows_frame,
     is_half_open,
     is_opening,
 )
@@ -342,6 +343,10 @@ class SessionTables:
             if session.opening:
                 self._established(session)
             self._expire_at(session, now + self._idle, now)
+
+    def follows_frame(self, session: Session, tcp: TcpFields, from_client: bool) -> bool:
+        """True when to `track` a frame as one segment has the effect of its packets."""
+        return session.table is _PRIMARY and follows_frame(session, tcp, from_client)
 
     def _established(self, session: Session) -> None:
         self._leave_opening(session)

@@ -56,6 +56,8 @@ cpdef bint is_half_open(Tracked connection) except -1
 
 @cython.locals(sender=Side, receiver=Side, half_open=bint)
 cpdef int follow(Tracked connection, TcpFields tcp, bint from_client) except -1
+@cython.locals(receiver=Side)
+cpdef bint follows_frame(Tracked connection, TcpFields tcp, bint from_client) except -1
 @cython.locals(expected="long long")
 cdef int _judge_reset(Side sender, Side receiver, TcpFields tcp) except -1
 @cython.locals(client=Side, syn=TcpFields, half_open=bint)

@@ -314,6 +314,18 @@ def follow(connection: Tracked, tcp: TcpFields, from_client: bool) -> int:
     return _HALF_OPEN if half_open and is_half_open(connection) else _OPEN
 
 
+def follows_frame(connection: Tracked, tcp: TcpFields, from_client: bool) -> bool:
+    """True when to `follow` a frame (the header of its first packet, the data of all) has the effect of its packets.
+
+    Each of them is acceptable if all together are, since they acknowledge the same, and their octets follow one another.
+    A FIN is in the last.
+    """
+    if tcp.flags & (_SYN | _RST) or is_half_open(connection):
+        return False
+    receiver = connection.server_side if from_client else connection.client
+    return receiver.expects(tcp)
+
+
 def _judge_reset(sender: Side, receiver: Side, tcp: TcpFields) -> int:
     """Judge an RST: valid at exactly the expected number, doubtful elsewhere in the window."""
     if sender.state_number == _SYN_SENT:

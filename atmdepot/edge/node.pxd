@@ -6,6 +6,8 @@ from atmdepot.atm.timers cimport Expiring, TimerWheel
 from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc, VcTable
 from atmdepot.config.qos cimport QosMap
+from atmdepot.wire._offload cimport Frame
+from atmdepot.wire._packet cimport quick_frame
 from atmdepot.wire.packet cimport Packet
 
 
@@ -44,8 +46,14 @@ cdef class EdgeNode(Node):
     cdef public dict flows
     cdef public list _clp
 
-    @cython.locals(packet=Packet, sdu=Sdu, vc=Vc, packet_octets=bytes)
+    @cython.locals(sdu=Sdu, frame=Frame, packet=bytes)
     cpdef octets_from_port(self, name, bytes octets, long long now)
+    @cython.locals(packet=Packet)
+    cdef _packet_from_vc(self, Vc vc, bytes octets, long long now)
+    @cython.locals(packet=Packet)
+    cdef bint _frame_from_vc(self, Vc vc, Frame frame, long long now) except -1
+    @cython.locals(flow=Flow)
+    cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1
     @cython.locals(key=bytes, flow=Flow)
     cpdef _learn(self, Packet packet, Vc vc, long long now)
     cpdef _claim(self, Vc vc, Flow flow)

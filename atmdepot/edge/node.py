@@ -19,11 +19,13 @@ from atmdepot.node.node import Node
 from atmdepot.restoring import restored_on_failure
 from atmdepot.wire.cell import Interface
 from atmdepot.wire.llc import Encapsulation
+from atmdepot.wire.packet import quick_frame
 from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network, Vp
     from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
 
 
@@ -125,22 +127,39 @@ class EdgeNode(Node):
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Take cells (a multiple of 53 octets) from the link."""
         for sdu in self.link.receive(octets, now):
-            vc, packet_octets = sdu.vc, sdu.octets
-            if vc is self.table.management:
-                self.link.drops.count(DropReason.BAD_STATISTICS, 1, packet_octets, vc)  # the depot sends no statistics
-                continue
-            packet = self.analyse(packet_octets, vc)
-            if packet is None:
-                continue
-            # A packet without ports (ICMP, later fragments) names no flow.
-            if packet.source_port:
-                self._learn(packet, vc, now)
-            self.packets_out.append(packet_octets)
+            frame = sdu.frame
+            if frame is None:
+                self._packet_from_vc(sdu.vc, sdu.octets, now)
+            elif not self._frame_from_vc(sdu.vc, frame, now):
+                for packet in frame.packets():
+                    self._packet_from_vc(sdu.vc, packet, now)
         # A VC that a cell has just opened, but that carries no flow yet, must not stay open for ever.
         for vc in self.table.opened:
             if vc.owner is None:
                 self._unclaim(vc, now)
         self.table.opened.clear()
+
+    def _packet_from_vc(self, vc: Vc, octets: bytes, now: int) -> None:
+        if vc is self.table.management:
+            self.link.drops.count(DropReason.BAD_STATISTICS, 1, octets, vc)  # the depot sends no statistics
+            return
+        packet = self.analyse(octets, vc)
+        if packet is None:
+            return
+        # A packet without ports (ICMP, later fragments) names no flow.
+        if packet.source_port:
+            self._learn(packet, vc, now)
+        self.packets_out.append(octets)
+
+    def _frame_from_vc(self, vc: Vc, frame: PlainFrame, now: int) -> bool:
+        """Pass a frame to the server as `_packet_from_vc` does its packets; False, and no change, if that cannot be."""
+        packet = quick_frame(frame)
+        if packet is None or vc is self.table.management or packet.is_for_a_group():
+            return False
+        if packet.source_port:
+            self._learn(packet, vc, now)
+        self.packets_out.append(frame)
+        return True
 
     def _learn(self, packet: Packet, vc: Vc, now: int) -> None:
         """Note that the VC carries the packet's flow."""
@@ -204,6 +223,14 @@ class EdgeNode(Node):
         if packet.fragment and not packet.later:
             for held in self.fragments.first(packet, vc, now, packet.destination):
                 self.link.send(held.octets, vc, self._clp[held.packet.dscp])
+
+    def _takes_frame(self, frame: PlainFrame, packet: Packet, now: int) -> bool:
+        """Send a frame of the server as `packet_from_tun` does its packets; False where each is answered or dropped."""
+        if frame.greatest() > self.mtu or packet.is_for_a_group():
+            return False
+        flow = self.flows.get(packet.reverse_key())
+        self.link.send_frame(frame, self.table.default if flow is None else flow.vc, self._clp[packet.dscp])
+        return True
 
     def _vc_of_answer(self, octets: bytes, packet: Packet, now: int) -> Vc | None:
         """The VC of the packet's flow, else the default VC; None for a fragment that waits for its first."""

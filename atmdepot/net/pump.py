@@ -199,6 +199,7 @@ class Pump:
     # Bursts.
 
     def _watch_tun(self) -> None:
+        self.node.keep_frames(self.tun.whole)
         self._tun_descriptor = self.tun.fileno()
         self._poller.watch(self._tun_descriptor, _READ)
 

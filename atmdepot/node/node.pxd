@@ -1,7 +1,8 @@
 cimport cython
 
 from atmdepot.bearer.base cimport Port
-from atmdepot.wire._packet cimport quick
+from atmdepot.wire._offload cimport Frame
+from atmdepot.wire._packet cimport quick, quick_frame
 from atmdepot.wire.packet cimport Packet
 
 
@@ -21,11 +22,13 @@ cdef class Node(DataPath):
     cdef public long long rx_packets, tx_packets, rx_octets, tx_octets
 
     cpdef packet_from_tun(self, bytes octets, long long now)
-    @cython.locals(packet=bytes)
     cpdef packets_from_host(self, list packets, long long now)
+    @cython.locals(packet=Packet, octets=bytes)
+    cpdef frame_from_tun(self, Frame frame, long long now)
+    cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1
     @cython.locals(of=Port)
     cpdef bytes transmit(self, int port, long long now)
-    @cython.locals(packets=list, packet=bytes)
+    @cython.locals(packets=list)
     cpdef list take_packets(self)
     cpdef Packet analyse_from_tun(self, bytes octets)
     @cython.locals(packet=Packet)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.icmp import packet_too_big
 from atmdepot.wire.ip import MalformedPacket, NotIp
-from atmdepot.wire.packet import analyse_by_views, quick
+from atmdepot.wire.packet import analyse_by_views, quick, quick_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from atmdepot.bearer.base import Port
     from atmdepot.config.model import Network
     from atmdepot.drops import DropObserver, OnChannel
+    from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
 
 
@@ -42,8 +43,8 @@ class DataPath:
     def begin(self) -> None:
         """Note that a burst begins, or continues after work that may have taken long."""
 
-    def packets_from_host(self, packets: list[bytes], now: int) -> None:
-        """Take packets that the TUN device gave."""
+    def packets_from_host(self, packets: list[bytes | PlainFrame], now: int) -> None:
+        """Take packets that the TUN device gave, and frames of several packets."""
         raise NotImplementedError
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
@@ -58,8 +59,8 @@ class DataPath:
         """A datagram of `count` units of filling for a port."""
         raise NotImplementedError
 
-    def take_packets(self) -> list[bytes]:
-        """The packets for the TUN device, in order; they are the caller's now."""
+    def take_packets(self) -> list[bytes | PlainFrame]:
+        """The packets for the TUN device, in order, and frames of them; they are the caller's now."""
         raise NotImplementedError
 
     def handle_timer(self, now: int) -> None:
@@ -80,7 +81,7 @@ class Node(DataPath):
         self.ready: list[int] = []
         """The numbers of the ports that have output; the pump empties it."""
         self._subscribers: dict[Observer, list[tuple[Drops, DropObserver]]] = {}
-        self.packets_out: list[bytes] = []
+        self.packets_out: list[bytes | PlainFrame] = []
         self.rx_packets = self.tx_packets = self.rx_octets = self.tx_octets = 0
         self._addresses = {address.version: address.packed for address in network.nodes[name].address}
 
@@ -95,10 +96,32 @@ class Node(DataPath):
         for number, port in enumerate(self._ports_by_number):
             port.number, port.ready = number, self.ready
 
-    def packets_from_host(self, packets: list[bytes], now: int) -> None:
-        """Take packets that the TUN device gave."""
+    def keep_frames(self, wanted: bool) -> None:
+        """Have received packets that follow one another become frames, for a TUN device that takes them."""
+        for port in self._ports_by_number:
+            port.keep_frames(wanted)
+
+    def packets_from_host(self, packets: list[bytes | PlainFrame], now: int) -> None:
+        """Take packets that the TUN device gave, and frames of several packets."""
         for packet in packets:
-            self.packet_from_tun(packet, now)
+            if isinstance(packet, bytes):
+                self.packet_from_tun(packet, now)
+            else:
+                self.frame_from_tun(packet, now)
+
+    def frame_from_tun(self, frame: PlainFrame, now: int) -> None:
+        """Take a frame from the TUN device: as a whole if that has the effect of its packets, else packet by packet."""
+        packet = quick_frame(frame)
+        if packet is not None and self._takes_frame(frame, packet, now):
+            self.rx_packets += frame.count
+            self.rx_octets += frame.total()
+            return
+        for octets in frame.packets():
+            self.packet_from_tun(octets, now)
+
+    def _takes_frame(self, frame: PlainFrame, packet: Packet, now: int) -> bool:
+        """Handle a frame, whose headers are in `packet`, as a whole; False, and no change, where that cannot be."""
+        return False
 
     def transmit(self, port: int, now: int) -> bytes:
         """Remove and return the octets for a port, in order."""
@@ -139,12 +162,16 @@ class Node(DataPath):
     def stood_still(self, span: int, now: int) -> None:
         """Note that the process did not run for `span` ns until now, so that no peer counts as silent in that time."""
 
-    def take_packets(self) -> list[bytes]:
-        """The packets for the TUN device, in order; they are the caller's now."""
+    def take_packets(self) -> list[bytes | PlainFrame]:
+        """The packets for the TUN device, in order, and frames of them; they are the caller's now."""
         packets, self.packets_out = self.packets_out, []
         self.tx_packets += len(packets)
         for packet in packets:
-            self.tx_octets += len(packet)
+            if isinstance(packet, bytes):
+                self.tx_octets += len(packet)
+            else:
+                self.tx_packets += packet.count - 1
+                self.tx_octets += packet.total()
         return packets
 
     def analyse_from_tun(self, octets: bytes) -> Packet | None:

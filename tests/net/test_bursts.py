@@ -644,6 +644,64 @@ def test_the_compiled_take_addresses_only(ends: Ends, family: int, address: tupl
     assert here.datagrams.receive(16) == (own(b"x"), 0), "an address that is none changes nothing"
 
 
+# Large trains.
+
+
+def in_one(here: Here, most: int = 32) -> tuple[list[Any], int]:
+    """A burst, plain octets that follow one another joined, and the errno."""
+    received, error = here.datagrams.receive(most)
+    made: list[Any] = []
+    for item in received:
+        if made and isinstance(item, bytes) and isinstance(made[-1], bytes):
+            made[-1] += item
+        else:
+            made.append(item)
+    return made, error
+
+
+def large(number: int, cells: int = 1200) -> bytes:
+    """Octets of many cells, told apart by a number."""
+    return bytes([number]) * (CELL_SIZE * cells)
+
+
+def test_large_trains_are_read_one_behind_the_other(here: Here) -> None:
+    here.join()
+    here.peer.send_joined(large(0), 27 * CELL_SIZE)
+    assert in_one(here) == ([large(0)], 0)
+    for number in range(1, 7):
+        here.peer.send_joined(large(number), 27 * CELL_SIZE)
+    here.peer.send(large(7, 1), large(8, 2))
+    sent = b"".join([*(large(number) for number in range(1, 7)), large(7, 1), large(8, 2)])
+    got: list[Any] = []
+    joined_ = 0
+    while received := here.datagrams.receive(32)[0]:
+        got += received
+        joined_ += here.datagrams.joined
+    assert b"".join(got) == sent
+    assert joined_ == 6 * 45 + 2
+    if build.is_compiled() and type(here.datagrams) is bursts.Datagrams:
+        assert max(map(len, got)) > 3 * len(large(0)), "in one buffer"
+
+
+def test_what_is_odd_between_large_trains_keeps_its_place(here: Here) -> None:
+    here.join()
+    here.peer.send_joined(large(0), 27 * CELL_SIZE)
+    assert in_one(here) == ([large(0)], 0)
+    stranger, address = here.stranger()
+    here.peer.send_joined(large(1), 27 * CELL_SIZE)
+    stranger.send(b"x" * CELL_SIZE)
+    here.peer.send_joined(large(2), 27 * CELL_SIZE)
+    here.peer.send(b"y", b"")
+    here.peer.send_joined(large(3), 27 * CELL_SIZE)
+    got: list[Any] = []
+    while received := in_one(here)[0]:
+        got += received
+    assert got == [large(1), (b"x" * CELL_SIZE, CELL_SIZE, -1, address), large(2), *own(b"y", b""), large(3)]
+    here.peer.send(b"z" * CELL_SIZE)
+    assert in_one(here) == ([b"z" * CELL_SIZE], 0)
+    assert here.datagrams.receive(0) == ([], 0)
+
+
 # Both at once.
 
 

@@ -99,7 +99,7 @@ def segment_frame(frame: PlainFrame, vc: Vc, clp: int, most: int) -> list[bytes]
 class Sdu:
     """A reassembled SDU: its VC, its octets, the OR of its cells' CLP bits, the last cell's EFCI.
 
-    After decapsulation, `octets` is the packet in the SDU. With a `frame` it stands for as many SDUs as that has packets,
+    After decapsulation, `octets` is the packet in the SDU. With a `frame` it stands for an SDU of each packet in that,
     all with these values, and `octets` is empty.
     """
 

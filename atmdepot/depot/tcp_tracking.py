@@ -317,7 +317,7 @@ def follow(connection: Tracked, tcp: TcpFields, from_client: bool) -> int:
 def follows_frame(connection: Tracked, tcp: TcpFields, from_client: bool) -> bool:
     """True when to `follow` a frame (the header of its first packet, the data of all) has the effect of its packets.
 
-    Each of them is acceptable if all together are, since they acknowledge the same, and their octets follow one another.
+    Each of them is acceptable if all together are, since they acknowledge the same number and have adjacent octets.
     A FIN is in the last.
     """
     if tcp.flags & (_SYN | _RST) or is_half_open(connection):

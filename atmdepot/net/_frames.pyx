@@ -24,50 +24,42 @@ cdef enum:
 cpdef tuple read_frames(int descriptor, Py_ssize_t most, bint whole=False):
     """Read frames; return packets, malformed frames and the errno (see `frames.read_frames_plainly`)."""
     cdef list packets = [], malformed = []
-    cdef Py_ssize_t count = 0
+    cdef ssize_t length
+    cdef Py_ssize_t merged = 0  # packets in frames, beyond one for each
     cdef unsigned char *buffer = _offload.take_buffer()
-    cdef int error
+    cdef unsigned char *following
+    cdef unsigned char *octets
+    cdef _offload.Frame frame
+    cdef int error = 0
     try:
-        while count < most:
-            buffer = read_frame(descriptor, buffer, packets, malformed, &count, whole, &error)
-            if error == EAGAIN:
-                return packets, malformed, 0
-            if error:
-                return packets, malformed, error
+        while len(packets) + len(malformed) + merged < most:
+            octets = buffer + _offload.HEADROOM - HEADER_LENGTH
+            length = read(descriptor, octets, HEADER_LENGTH + _offload.MAX_PACKET)
+            if length > 0:
+                if whole and octets[1]:  # of GSO
+                    following = _offload.take_buffer()
+                    frame = _offload.frame_in(buffer, length)
+                    if frame is not None:  # the buffer is the frame's now
+                        buffer = following
+                        merged += frame.count - 1
+                        packets.append(frame)
+                        continue
+                    _offload.give_buffer(following)
+                if not _offload.append_packets(packets, octets, length):
+                    packets += cut_slowly(PyBytes_FromStringAndSize(<char *>octets, length), malformed)
+            elif length == 0:
+                error = EBADFD
+                break
+            elif errno == EAGAIN:
+                break
+            elif errno == EINVAL:  # the kernel has no virtio header for this kind of frame
+                malformed.append(b"")
+            elif errno != EINTR:
+                error = errno
+                break
     finally:
         _offload.give_buffer(buffer)
-    return packets, malformed, 0
-
-
-cdef unsigned char *read_frame(
-    int descriptor, unsigned char *buffer, list packets, list malformed, Py_ssize_t *count, bint whole, int *error,
-) except NULL:
-    """Read a frame into a buffer; return the buffer for the next, which is another where a frame has kept its own."""
-    cdef unsigned char *octets = buffer + _offload.HEADROOM - HEADER_LENGTH
-    cdef ssize_t length = read(descriptor, octets, HEADER_LENGTH + _offload.MAX_PACKET)
-    cdef Py_ssize_t before = len(packets) + len(malformed)
-    cdef _offload.Frame frame
-    cdef unsigned char *following
-    error[0] = 0
-    if length > 0:
-        if whole and octets[1]:  # of GSO
-            following = _offload.take_buffer()
-            frame = _offload.frame_in(buffer, length)
-            if frame is not None:
-                packets.append(frame)
-                count[0] += frame.count
-                return following
-            _offload.give_buffer(following)
-        if not _offload.append_packets(packets, octets, length):
-            packets += cut_slowly(PyBytes_FromStringAndSize(<char *>octets, length), malformed)
-    elif length == 0:
-        error[0] = EBADFD
-    elif errno == EINVAL:  # the kernel has no virtio header for this kind of frame
-        malformed.append(b"")
-    elif errno != EINTR:
-        error[0] = errno
-    count[0] += len(packets) + len(malformed) - before
-    return buffer
+    return packets, malformed, error
 
 
 cdef list cut_slowly(bytes frame, list malformed):

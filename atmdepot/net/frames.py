@@ -17,7 +17,7 @@ _buffer = bytearray(MAX_FRAME)
 
 
 def read_frames_plainly(
-    descriptor: int, most: int, whole: bool = False,
+    descriptor: int, most: int, whole: bool = False,  # noqa: ARG001  # of the compiled twin
 ) -> tuple[list[bytes | Frame], list[bytes], int]:
     """Read frames, a system call for each, until no frame waits or `most` packets are read.
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from atmdepot.net.events import Record
     from atmdepot.node.node import Node
     from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.offload import Frame
 
 DEFAULT_BOUND = 8 * 2**20
 MAX_TAPS = 8
@@ -259,7 +260,7 @@ class TappedPath(DataPath):
         """Take the time for the next records."""
         self._taps.begin_burst()
 
-    def packets_from_host(self, packets: list[bytes], now: int) -> None:
+    def packets_from_host(self, packets: list[bytes | Frame], now: int) -> None:
         """Take packets that the TUN device gave."""
         self._node.packets_from_host(packets, now)
 
@@ -280,7 +281,7 @@ class TappedPath(DataPath):
         self._taps.cells(name, "out", octets)
         return octets
 
-    def take_packets(self) -> list[bytes]:
+    def take_packets(self) -> list[bytes | Frame]:
         """The packets for the TUN device."""
         return self._node.take_packets()
 

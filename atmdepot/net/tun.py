@@ -82,7 +82,8 @@ class Tun(PacketDevice):
 
     def read_burst(self, most: int) -> list[bytes | Frame]:
         """Read the packets that wait, at most `most`; raise TunGone when there is no device and no packet."""
-        packets, error = bursts.read_packets(self._fd, most)
+        packets: list[bytes | Frame]
+        packets, error = bursts.read_packets(self._fd, most)  # type: ignore[assignment]  # a list of its own
         if error and not packets:  # else packets came first: the next read meets the error again
             raise TunGone(error, f"the TUN device is gone: {os.strerror(error)}")
         return packets
@@ -132,7 +133,8 @@ class SocketTun(PacketDevice):
 
     def read_burst(self, most: int) -> list[bytes | Frame]:
         """Read the packets that wait, at most `most`; raise TunGone when there are none and the other end is closed."""
-        packets, error = bursts.read_packets(self._inner.fileno(), most)
+        packets: list[bytes | Frame]
+        packets, error = bursts.read_packets(self._inner.fileno(), most)  # type: ignore[assignment]  # as above
         if error and not packets:
             raise TunGone(error, "the other end is closed")
         return packets

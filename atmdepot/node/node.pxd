@@ -28,7 +28,7 @@ cdef class Node(DataPath):
     cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1
     @cython.locals(of=Port)
     cpdef bytes transmit(self, int port, long long now)
-    @cython.locals(packets=list)
+    @cython.locals(packets=list, octets=bytes, frame=Frame)
     cpdef list take_packets(self)
     cpdef Packet analyse_from_tun(self, bytes octets)
     @cython.locals(packet=Packet)

@@ -168,10 +168,12 @@ class Node(DataPath):
         self.tx_packets += len(packets)
         for packet in packets:
             if isinstance(packet, bytes):
-                self.tx_octets += len(packet)
+                octets = packet
+                self.tx_octets += len(octets)
             else:
-                self.tx_packets += packet.count - 1
-                self.tx_octets += packet.total()
+                frame = packet
+                self.tx_packets += frame.count - 1
+                self.tx_octets += frame.total()
         return packets
 
     def analyse_from_tun(self, octets: bytes) -> Packet | None:

@@ -149,7 +149,7 @@ cdef void write_train(
     cdef Py_ssize_t room = (cells - whole) * PAYLOAD
     cdef uint32_t remainder
     # The rest of the SDU, the pad and the trailer: a cell more where the trailer does not fit behind the rest.
-    memset(tail, 0, room)
+    memset(tail, 0, sizeof(tail))
     memcpy(tail, sdu + whole * PAYLOAD, rest)
     put32(tail + room - TRAILER, <uint32_t>length)
     if _folds:

@@ -7,8 +7,8 @@ packet may hold the data of many segments (GSO), and its checksum may still have
 segmentation (net/ipv4/tcp_offload.c, af_inet.c). `coalesce` is its inverse. It merges only packets that `cut` would
 restore: segments that follow each other in the burst, so no packet overtakes another.
 
-A `Frame` is two or more packets of a flow that the data path handles as one: it is cut only where each packet is needed,
-and its cells are those of its packets. `frame_of` makes it of what the kernel gave, `gulp` of cells.
+A `Frame` is two or more packets of a flow that the data path handles as a single item: it is cut only where each
+packet is needed, and its cells are those of its packets. `frame_of` makes it of what the kernel gave, `gulp` of cells.
 
 This module is plain Python. Where `_offload.pyx` is compiled, it does the work, and passes on to this module the frames
 that are faulty, for the error message, or have IPv6 extension headers.
@@ -283,7 +283,7 @@ def _merged(packets: Sequence[bytes]) -> bytes:
 class PlainFrame:
     """Two or more packets of a flow that travel as one, as `cut` would make them.
 
-    `count` is their number, `size` the octets of data in each but the last, `length` the octets of all of them as one IP
+    `count` is their number, `size` the octets of data in each but the last, `length` the octets of all of them as an IP
     packet, `cells` the number of cells that `gulp` has read.
     """
 
@@ -346,11 +346,13 @@ def frame_of_plainly(octets: bytes | bytearray | memoryview) -> PlainFrame | Non
     return PlainFrame(frame, packets)
 
 
-def gulp_plainly(cells: bytes, at: int, end: int, max_sdu: int, llc: bool) -> PlainFrame | None:
+def gulp_plainly(  # its arguments are the compiled twin's
+    cells: bytes, at: int, end: int, max_sdu: int, llc: bool,  # noqa: ARG001
+) -> PlainFrame | None:
     """The frame of a PDU, which fills the cells from `at` to `end`, and the PDUs behind it; None when there is none.
 
-    The PDUs carry packets that `coalesce` would join, and have the headers of the first: the same VC, CLP and EFCI. None
-    leaves all cells to the caller, which in plain Python is always so, since reading them would take as long.
+    The PDUs carry packets that `coalesce` would join, and have the headers of the first: the same VC, CLP and EFCI.
+    None leaves all cells to the caller. In plain Python it is always None, since reading them would take as long.
 
     Args:
         cells: a whole number of cells.

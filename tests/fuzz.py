@@ -16,14 +16,19 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from atmdepot import build
+from atmdepot.atm.sar import segment
+from atmdepot.atm.vc import Vc
 from atmdepot.net import bursts
 from atmdepot.net.frames import read_frames, read_frames_plainly, write_frames, write_frames_plainly
 from atmdepot.wire import octets as cells_of
 from atmdepot.wire import offload, packet
+from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.cell import CELL_SIZE
-from tests.ip_packets import icmp_error, ip, ping, tcp, udp
+from atmdepot.wire.llc import Encapsulation
+from tests.ip_packets import icmp_error, ip, packed, ping, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemoryNetwork, SeededFaults, make_network
 from tests.wire.frames import Stream
+from tests.wire.test_whole_frames import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,12 +95,15 @@ class Fuzz:
     def __init__(self) -> None:
         self.seeds = seeds()
         self.frames = [stream.frame for stream in (
-            Stream(), Stream().over_ipv6(), Stream(size=536, tcp_options=b""), Stream(data=b"x" * 100, size=9))]
+            Stream(), Stream().over_ipv6(), Stream(size=536, tcp_options=b""), Stream(data=b"x" * 100, size=9),
+            *(Stream(source=packed(one), destination=packed(other), ports=ports, sequence=1, acknowledgment=1)
+              for one, other, ports in ((CLIENT4, VIP4, (40_000, 80)), (VIP4, CLIENT4, (80, 40_000)))))]
         self.network = make_network(servers=2, tables='[sessions]\nmax_sessions = 200\nmax_half_open = 50\n')
         self.net = InMemoryNetwork(self.network)
         self.now = SECOND
         self.targets: dict[str, Callable[[Random], None]] = {
             "cells": self.cells, "packets": self.packets, "frames": self.cut_frames, "merged": self.merged,
+            "whole frames": self.whole_frames, "gulped": self.gulped,
             "frame bursts": self.frame_bursts, "datagrams": self.datagrams, "nodes": self.nodes}
 
     def any_packet(self, random: Random) -> bytes:
@@ -154,6 +162,36 @@ class Fuzz:
         packets = [one for one in packets if one]
         same("coalesce", offload.coalesce(packets), offload.coalesce_plainly(packets), len(packets))
 
+    def whole_frames(self, random: Random) -> None:
+        """Frames that stay whole, and their cells."""
+        octets = damaged(random, random.choice(self.frames))
+        frame, plain = offload.frame_of(octets), offload.frame_of_plainly(octets)
+        if frame is None or plain is None:
+            same("frame_of", frame is None, plain is None, octets[:200])
+            return
+        same("packets", frame.packets(), plain.packets(), octets[:200])
+        same("octets", frame.octets()[offload.HEADER_LENGTH:], plain.octets()[offload.HEADER_LENGTH:], octets[:200])
+        headers, clp, llc = cells_of.vc_headers(1, 77), random.randrange(2), random.random() < 0.5
+        most = random.choice((0, 1000, 5000, 64_395))
+        same("trains", frame.trains(headers, clp, llc, most), plain.trains(headers, clp, llc, most), octets[:200], most)
+        same("the frame afterwards", frame.packets(), plain.packets(), octets[:200])
+
+    def gulped(self, random: Random) -> None:
+        """Frames of cells, some of them damaged, beside their packets one by one."""
+        stream = Stream(data=random.randbytes(random.randrange(1, 9000)), size=random.choice((9, 100, 536, 1448)))
+        packets = (stream if random.random() < 0.5 else stream.over_ipv6()).packets
+        ends = Ends.of(random.choice(list(Encapsulation)), random.choice(list(CrcMode)),
+                       random.choice((100, 2000, 9000)))
+        vc = Vc(1, 77, encapsulation=random.choice((Encapsulation.VC_MUX, Encapsulation.LLC)))
+        packets = [damaged(random, one)[:9000] if random.random() < 0.05 else one for one in packets]
+        cells = b"".join(segment(one, vc) for one in packets if one and one[0] >> 4 in (4, 6))
+        if random.random() < 0.5:
+            cells = damaged(random, cells)
+        cells = cells[:len(cells) // CELL_SIZE * CELL_SIZE]
+        cut = random.randrange(len(cells) // CELL_SIZE + 1) * CELL_SIZE
+        ends.compare(cells[:cut])
+        ends.compare(cells[cut:])
+
     def frame_bursts(self, random: Random) -> None:
         """Reading and writing frames, through a pair of sockets in the device's place."""
         inner, outer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -168,6 +206,15 @@ class Fuzz:
                     outer.send(frame)
                 got.append(read(inner.fileno(), 1000))
             same("read_frames", got[0], got[1], [frame[:99] for frame in frames])
+            for frame in frames:
+                outer.send(frame)
+            whole, malformed, _ = read_frames(inner.fileno(), 1000, True)
+            same("read whole", (offload.packets_of(whole), malformed), (got[1][0], got[1][1]), len(frames))
+            if whole:
+                refused = write_frames(inner.fileno(), whole)
+                written_whole = bursts.read_packets(outer.fileno(), 1000)[0]
+                same("write whole", (refused, [one for frame in written_whole for one in offload.cut_plainly(frame)]),
+                     ([], offload.packets_of(whole)), len(whole))
             packets = [one for one in (self.any_packet(random) for _ in range(random.randrange(6))) if one]
             written = []
             for write in (write_frames, write_frames_plainly):
@@ -203,10 +250,17 @@ class Fuzz:
         """A whole depot and its edge nodes: damaged packets from either side, and damaged cells between them."""
         self.now += random.choice((0, 1000, SECOND // 10, 3 * SECOND, 200 * SECOND))
         nodes = [self.net.depot, *self.net.edges.values()]
+        for node in nodes:
+            node.keep_frames(random.random() < 0.8)
         faults = SeededFaults(random.getrandbits(32), rate=random.choice((0.0, 0.05, 0.5)))
         for _ in range(random.randrange(1, 20)):
             node = random.choice(nodes)
-            node.packet_from_tun(self.any_packet(random), self.now)
+            if random.random() < 0.3:
+                octets = damaged(random, random.choice(self.frames))
+                burst = [offload.frame_of(octets) or self.any_packet(random)]
+                node.packets_from_host(burst, self.now)
+            else:
+                node.packet_from_tun(self.any_packet(random), self.now)
         for node in nodes:
             for name, link in node.links.items():
                 cells = faults(link.transmit(0))
@@ -215,7 +269,7 @@ class Fuzz:
                 far = next(other for other in nodes if other is not node and name in other.links)
                 far.octets_from_port(name, cells, self.now)
         for node in nodes:
-            node.take_packets()
+            offload.packets_of(node.take_packets())
             if (due := node.next_timer()) is not None and due <= self.now:
                 node.handle_timer(self.now)
 

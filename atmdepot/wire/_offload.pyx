@@ -32,6 +32,8 @@ cdef enum:
     PAYLOAD = 48
     LLC = 8
     MOST_SPARE = 16
+    FEWEST_CELLS = 4  # PDUs of less data are not worth a frame
+    SMALL = 16384
     TCP = 6
     FIN = 0x01
     PSH = 0x08
@@ -438,7 +440,9 @@ cdef class Frame:
     """The packets of a flow that travel as one; see `offload.PlainFrame`."""
 
     def __dealloc__(self):
-        if self.buffer != NULL:
+        if self.cells and self.length < SMALL:  # `gulp` has fitted it
+            free(self.buffer)
+        elif self.buffer != NULL:
             give_buffer(self.buffer)
 
     cpdef list packets(self):
@@ -572,7 +576,7 @@ cdef unsigned char *with_virtio(Frame frame) noexcept:
 
 cpdef Frame gulp(bytes cells, Py_ssize_t at, Py_ssize_t end, Py_ssize_t max_sdu, bint llc):
     cdef Py_ssize_t there = len(cells) // CELL
-    if not 0 <= at < end - 1 or end >= there:
+    if not 0 <= at <= end - FEWEST_CELLS or end >= there:
         return None
     cdef const unsigned char *first = <const unsigned char *>PyBytes_AS_STRING(cells) + at * CELL
     cdef const unsigned char *stop = first + (there - at) * CELL
@@ -597,9 +601,22 @@ cpdef Frame gulp(bytes cells, Py_ssize_t at, Py_ssize_t end, Py_ssize_t max_sdu,
             break
     if frame.count == 1:
         return None
-    frame.cells = (cell - first) // CELL
     make_whole(frame.buffer + HEADROOM, frame.length, frame.head.tcp_at, flags)
+    if frame.length < SMALL:
+        fit(frame)
+    frame.cells = (cell - first) // CELL
     return frame
+
+
+cdef int fit(Frame frame) except -1:
+    """Give a small frame a buffer of its size: a burst may hold thousands of frames with a few octets each."""
+    cdef unsigned char *buffer = <unsigned char *>malloc(HEADROOM + frame.length)
+    if buffer == NULL:
+        raise MemoryError
+    memcpy(buffer + HEADROOM, frame.buffer + HEADROOM, frame.length)
+    give_buffer(frame.buffer)
+    frame.buffer = buffer
+    return 0
 
 
 cdef bint may_go_on(const unsigned char *cell, const unsigned char *following, Py_ssize_t skip) noexcept nogil:

@@ -55,9 +55,27 @@ static uint64_t internet_sum(const unsigned char *at, size_t length)
         other += words[1];
         other += other < words[1];
     }
-    memset(words, 0, sizeof words);
-    memcpy(words, at, length);
-    return internet_halves(one) + internet_halves(other) + internet_halves(words[0]) + internet_halves(words[1]);
+    one = internet_halves(one) + internet_halves(other);
+    if (length & 8) {
+        memcpy(words, at, 8);
+        one += internet_halves(words[0]);
+        at += 8;
+    }
+    if (length & 4) {
+        uint32_t word;
+        memcpy(&word, at, 4);
+        one += word;
+        at += 4;
+    }
+    if (length & 3) {
+        uint32_t rest = 0;
+        if (length & 2)
+            memcpy(&rest, at, 2);
+        if (length & 1)
+            memcpy((unsigned char *)&rest + (length & 2), at + (length & 2), 1);
+        one += rest;
+    }
+    return one;
 }
 
 #endif

@@ -5,6 +5,7 @@ from atmdepot.wire._octets cimport (
     header_at, headers_of, payloads, run_end, sdu_of_cells, sdu_of_pdu, train, user_word, user_word_at)
 from atmdepot.wire._offload cimport Frame, gulp
 from atmdepot.wire.cell cimport HecReceiver
+from atmdepot.wire.packet cimport Arrival
 
 cdef object _VC_MUX, _LLC
 cdef object _DYNAMIPS
@@ -22,12 +23,10 @@ cpdef bytes segment(object packet, Vc vc, int clp=*)
 cpdef list segment_frame(Frame frame, Vc vc, int clp, Py_ssize_t most)
 
 
-cdef class Sdu:
+cdef class Sdu(Arrival):
     cdef public Vc vc
-    cdef public bytes octets
     cdef public int clp
     cdef public bint congested
-    cdef public Frame frame
 
 
 cdef class Reassembler:

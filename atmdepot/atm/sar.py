@@ -34,6 +34,7 @@ from atmdepot.wire.octets import (
     user_word_at,
 )
 from atmdepot.wire.offload import gulp
+from atmdepot.wire.packet import Arrival
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,19 +97,20 @@ def segment_frame(frame: PlainFrame, vc: Vc, clp: int, most: int) -> list[bytes]
     return trains
 
 
-class Sdu:
+class Sdu(Arrival):
     """A reassembled SDU: its VC, its octets, the OR of its cells' CLP bits, the last cell's EFCI.
 
     After decapsulation, `octets` is the packet in the SDU. With a `frame` it stands for an SDU of each packet in that,
     all with these values, and `octets` is empty.
     """
 
-    __slots__ = ("clp", "congested", "frame", "octets", "vc")
+    __slots__ = ("clp", "congested", "vc")
 
     def __init__(self, vc: Vc, octets: bytes, clp: int, congested: bool, frame: PlainFrame | None = None) -> None:
         self.vc = vc
         self.octets = octets
         self.frame = frame
+        self.path = None
         self.clp = clp
         self.congested = congested
 

@@ -3,7 +3,7 @@ cimport cython
 from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc, VcTable
 from atmdepot.bearer.adaptation cimport LinkAdaptation
-from atmdepot.bearer.base cimport Arrival, Bearer, Path
+from atmdepot.bearer.base cimport Bearer, Path
 from atmdepot.wire._offload cimport Frame
 
 
@@ -66,5 +66,5 @@ cdef class AtmBearer(Bearer):
     cpdef AtmPath default(self, node)
     @cython.locals(of=AtmPath)
     cpdef close(self, Path path, owner)
-    @cython.locals(link=LinkAdaptation, sdu=Sdu, arrival=Arrival, arrivals=list)
+    @cython.locals(link=LinkAdaptation, sdu=Sdu, sdus=list)
     cpdef list receive(self, port, bytes octets, long long now)

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import LinkAdaptation, vc_of
-from atmdepot.bearer.base import Arrival, Bearer, Path, PathText
+from atmdepot.bearer.base import Bearer, Path, PathText
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.wire.aal5 import cells_needed
 from atmdepot.wire.llc import Encapsulation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
     from atmdepot.config.units import VciRange
     from atmdepot.wire.offload import PlainFrame
+    from atmdepot.wire.packet import Arrival
 
 
 _MAX_STRAYS = 64
@@ -318,17 +319,13 @@ class AtmBearer(Bearer):
             vp.close_strays()
         self.straying[:] = [vp for vp in self.straying if vp.strays]
 
-    def receive(self, port: str, octets: bytes, now: int) -> list[Arrival]:
+    def receive(self, port: str, octets: bytes, now: int) -> Sequence[Arrival]:
         """Reassemble cells; return the packets that they complete."""
-        arrivals = []
         link = self.links[port]
-        for sdu in link.receive(octets, now):
-            arrival = Arrival.__new__(Arrival)
-            # The owner of a depot's VC is its path.
-            arrival.octets, arrival.path = sdu.octets, sdu.vc.owner  # type: ignore[assignment]
-            arrival.frame = sdu.frame
-            arrivals.append(arrival)
-        return arrivals
+        sdus = link.receive(octets, now)
+        for sdu in sdus:
+            sdu.path = sdu.vc.owner  # the owner of a depot's VC is its path
+        return sdus
 
     def no_path(self) -> dict[str, Any]:
         """The keys of `describe`, with empty values."""

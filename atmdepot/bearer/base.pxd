@@ -22,12 +22,6 @@ cdef class Path:
     cpdef send_frame(self, Frame frame, int clp)
 
 
-cdef class Arrival:
-    cdef public bytes octets
-    cdef public Path path
-    cdef public Frame frame
-
-
 cdef class Bearer:
     cdef public dict links
     cdef public list straying

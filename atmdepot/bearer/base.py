@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from atmdepot.config.contract import ServiceCategory
     from atmdepot.drops import Drops
     from atmdepot.wire.offload import PlainFrame
+    from atmdepot.wire.packet import Arrival
 
 
 class PathCondition(NamedTuple):
@@ -125,19 +126,6 @@ class Path:
             self.send(packet, clp)
 
 
-class Arrival:
-    """A packet that a port received, or a frame of several, and the path on which it came.
-
-    With a `frame`, `octets` is empty.
-    """
-
-    __slots__ = ("frame", "octets", "path")
-
-    octets: bytes
-    path: Path
-    frame: PlainFrame | None
-
-
 class Bearer:
     """The paths of a node to its far nodes, each named by the far node."""
 
@@ -184,7 +172,7 @@ class Bearer:
         """Close the stray paths that no session has adopted, unless part of a packet waits on them."""
         raise NotImplementedError
 
-    def receive(self, port: str, octets: bytes, now: int) -> list[Arrival]:
+    def receive(self, port: str, octets: bytes, now: int) -> Sequence[Arrival]:
         """Take octets from a port; return the packets that they complete."""
         raise NotImplementedError
 

@@ -1,6 +1,6 @@
 cimport cython
 
-from atmdepot.bearer.base cimport Arrival, Path
+from atmdepot.bearer.base cimport Path
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.session_management cimport Pool
 from atmdepot.depot.sessions cimport Session, session_of
@@ -8,7 +8,7 @@ from atmdepot.depot.state cimport DepotState
 from atmdepot.depot.tcp_tracking cimport is_half_open, is_opening
 from atmdepot.wire._offload cimport Frame
 from atmdepot.wire._packet cimport quick_frame
-from atmdepot.wire.packet cimport Packet, TcpFields
+from atmdepot.wire.packet cimport Arrival, Packet, TcpFields
 
 cdef long long _RST
 

@@ -1,5 +1,6 @@
 cimport cython
 
+from atmdepot.wire._offload cimport Frame
 from atmdepot.wire._flows cimport is_reverse, reverse_key, service_of_key
 from atmdepot.wire.flows cimport destination_of_key, source_of_key
 
@@ -24,6 +25,12 @@ cdef class Packet:
     cpdef bytes key(self)
     cpdef bytes reverse_key(self)
     cpdef bint answers(self, bytes key) except -1
+
+
+cdef class Arrival:
+    cdef public bytes octets
+    cdef public Frame frame
+    cdef public object path
 
 
 cpdef Packet analyse(bytes octets)

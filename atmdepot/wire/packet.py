@@ -8,7 +8,7 @@ read the rest. All three give equal results (a test compares them).
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atmdepot.wire.flows import (
     destination_of_key,
@@ -24,7 +24,7 @@ from atmdepot.wire.tcp import SYN, TcpView
 
 if TYPE_CHECKING:
     from atmdepot.wire.flows import Flow, FlowKey
-    from atmdepot.wire.offload import Frame
+    from atmdepot.wire.offload import PlainFrame
 
 # Skipped: identification, TTL and header checksum, which no caller needs.
 _IPV4_TCP = Struct(">BBH2xH x B 2x 4s4s HHIIBBH")
@@ -61,6 +61,19 @@ class TcpFields:
 
     def _values(self) -> tuple[object, ...]:
         return self.sequence, self.acknowledgment, self.flags, self.window, self.length, self.window_scale
+
+
+class Arrival:
+    """A packet that a port received, or a frame of several, and its way there.
+
+    With a `frame`, `octets` is empty. The bearer sets `path`, to the channel on which it came.
+    """
+
+    __slots__ = ("frame", "octets", "path")
+
+    octets: bytes
+    frame: PlainFrame | None
+    path: Any
 
 
 class Packet:
@@ -188,7 +201,7 @@ def _tcp_fields(ip: Ipv4View | Ipv6View) -> tuple[int, int, TcpFields]:
         view.window_scale if view.flags & SYN else None)
 
 
-def quick_frame_plainly(frame: Frame) -> Packet | None:
+def quick_frame_plainly(frame: PlainFrame) -> Packet | None:
     """Read the headers of a frame, whose data is that of all its packets; None as `quick`."""
     return quick_plainly(frame.whole())
 

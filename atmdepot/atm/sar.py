@@ -98,7 +98,7 @@ def segment_frame(frame: PlainFrame, vc: Vc, clp: int, most: int) -> list[bytes]
 
 
 class Sdu(Arrival):
-    """A reassembled SDU: its VC, its octets, the OR of its cells' CLP bits, the last cell's EFCI.
+    """A reassembled SDU: its VC and that VC's owner, its octets, the OR of its cells' CLP bits, the last cell's EFCI.
 
     After decapsulation, `octets` is the packet in the SDU. With a `frame` it stands for an SDU of each packet in that,
     all with these values, and `octets` is empty.
@@ -110,7 +110,7 @@ class Sdu(Arrival):
         self.vc = vc
         self.octets = octets
         self.frame = frame
-        self.path = None
+        self.path = vc.owner
         self.clp = clp
         self.congested = congested
 
@@ -256,6 +256,7 @@ class Reassembler:
             vc.rx_efci += congested
             sdu = Sdu.__new__(Sdu)  # in compiled code a call with arguments costs more
             sdu.vc, sdu.octets, sdu.clp, sdu.congested, sdu.frame = vc, octets, clp, congested, None
+            sdu.path = vc.owner
             sdus.append(sdu)
 
     def _frame_at(self, vc: Vc, cells: bytes, at: int, end: int) -> PlainFrame | None:
@@ -276,6 +277,7 @@ class Reassembler:
         vc.rx_efci += frame.count if congested else 0
         sdu = Sdu.__new__(Sdu)
         sdu.vc, sdu.octets, sdu.clp, sdu.congested, sdu.frame = vc, b"", clp, congested, frame
+        sdu.path = vc.owner
         sdus.append(sdu)
 
     def _look_closer(self, header: bytes, cells: bytes, at: int) -> tuple[int, Vc | None]:

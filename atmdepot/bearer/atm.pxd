@@ -1,6 +1,5 @@
 cimport cython
 
-from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc, VcTable
 from atmdepot.bearer.adaptation cimport LinkAdaptation
 from atmdepot.bearer.base cimport Bearer, Path
@@ -66,5 +65,5 @@ cdef class AtmBearer(Bearer):
     cpdef AtmPath default(self, node)
     @cython.locals(of=AtmPath)
     cpdef close(self, Path path, owner)
-    @cython.locals(link=LinkAdaptation, sdu=Sdu, sdus=list)
+    @cython.locals(link=LinkAdaptation)
     cpdef list receive(self, port, bytes octets, long long now)

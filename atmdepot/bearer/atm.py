@@ -322,10 +322,7 @@ class AtmBearer(Bearer):
     def receive(self, port: str, octets: bytes, now: int) -> Sequence[Arrival]:
         """Reassemble cells; return the packets that they complete."""
         link = self.links[port]
-        sdus = link.receive(octets, now)
-        for sdu in sdus:
-            sdu.path = sdu.vc.owner  # the owner of a depot's VC is its path
-        return sdus
+        return link.receive(octets, now)  # the owner of a depot's VC is its path
 
     def no_path(self) -> dict[str, Any]:
         """The keys of `describe`, with empty values."""

@@ -66,7 +66,7 @@ class TcpFields:
 class Arrival:
     """A packet that a port received, or a frame of several, and its way there.
 
-    With a `frame`, `octets` is empty. The bearer sets `path`, to the channel on which it came.
+    With a `frame`, `octets` is empty. `path` is the owner of the channel on which it came.
     """
 
     __slots__ = ("frame", "octets", "path")

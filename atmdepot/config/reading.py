@@ -13,6 +13,7 @@ import re
 import stat
 import sysconfig
 import tomllib
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -118,6 +119,9 @@ def parse(text: str, file: str = "table.toml") -> Network:
 def schema() -> dict[str, Any]:
     """The JSON schema of a VC table, for editors."""
     made = msgspec.json.schema(Network, schema_hook=_schema_of)
+    for definition in made["$defs"].values():
+        if "description" in definition:
+            definition["description"] = cleandoc(definition["description"])  # as msgspec 0.23 does, and 0.22 does not
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "atmdepot VC table", **made}
 
 

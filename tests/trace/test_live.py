@@ -437,7 +437,7 @@ def test_a_refusal_is_told(fake: Callable[..., Path], short_dir: Path) -> None:
 @pytest.mark.parametrize("line", [
     b"", b"{", b"\n", b"{}\n", b"[]\n", b"\xff\n", b'{"tracing": {}}\n', b'{"tracing": null}\n', b"x" * 2**21,
     first_line(node=""), first_line(node="a\nb"), first_line(links={"a\x1bb": NODE["links"]["to-web1"]}),
-    first_line(links={"a": {"interface": "sdh", "cells": 1, "peer": ""}}), first_line(kind="router"),
+    first_line(links={"a": {"interface": "sdh", "cells": 1, "peer": ""}}), first_line(kind=""),
     first_line(links={"a": {"interface": "uni", "cells": 0, "peer": ""}}), first_line()[:-1], first_line(table=5),
     b"[" * 100_000 + b"\n",
 ])

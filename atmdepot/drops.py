@@ -76,6 +76,12 @@ class DropReason(StrEnum):
     TUN_ERROR = "tun-error", "packets", "the TUN device refused it"
 
 
+NOT_IN_NODES = frozenset({
+    DropReason.ABOVE_PCR, DropReason.ABOVE_SCR, DropReason.BAD_FRAME, DropReason.SHAPER_FULL, DropReason.QUEUE_FULL,
+    DropReason.CLP_THRESHOLD, DropReason.EPD, DropReason.PPD, DropReason.BAD_OAM, DropReason.STRAY_LOOPBACK})
+"""The reasons of the parts of `atm/` that no node uses yet: nodes have no counters of these."""
+
+
 class OnChannel(Protocol):
     """A type that names a channel: a VC, the header of a cell, a path."""
 

@@ -228,7 +228,8 @@ def test_no_circle_of_imports_even_for_type_checkers() -> None:
 
 @pytest.mark.parametrize("path", [path for path in FILES if is_free_of_bearers(path)], ids=name_of)
 def test_rooms_above_the_bearer_do_not_know_it(path: Path) -> None:
-    assert bearer_words(path.read_text(encoding="utf-8")) == []
+    for source in (path, path.with_suffix(".pxd")):
+        assert not source.exists() or bearer_words(source.read_text(encoding="utf-8")) == []
     assert [one for one in imports_of(parsed(path)) if is_of_a_bearer(module_name(path), one.module)] == []
 
 

@@ -288,7 +288,9 @@ class AtmBearer(Bearer):
         vci = vp.upcoming(leaving)
         if vci is None:
             return vp.default, "the default VC, since all VCIs for sessions are in use"
-        return AtmPath(vp, vp.make(vci, category)), "the next free VCI, for this session alone"
+        path = AtmPath(vp, vp.make(vci, category))
+        path.vc.owner = None  # it is not opened, so no cells come for it: no reference cycle
+        return path, "the next free VCI, for this session alone"
 
     def would_share(self, node: str, category: ServiceCategory) -> tuple[AtmPath, str]:
         """The VC that `for_unanswered` gives, and why."""

@@ -1,4 +1,4 @@
-"""What a bearer is to a node: it carries packets to a far node on paths, over ports. ATM is the bearer in `atm.py`.
+"""The interface of a bearer: it carries packets to a far node on paths, over ports. ATM is the bearer in `atm.py`.
 
 The depot decides which server serves, a bearer how a packet gets there. A bearer opens and closes paths, and turns the
 octets that a port receives into packets, each with its path. Output waits at its port until the node asks for it
@@ -132,7 +132,7 @@ class Bearer:
     def __init__(self) -> None:
         self.links: Mapping[str, Port] = {}
         self.straying: list[Any] = []
-        """What has opened stray paths: for packets on channels that no session uses. Empty most of the time."""
+        """The openers of stray paths: for packets on channels that no session uses. Empty most of the time."""
         self.recognise: Callable[[str, bytes], bool] | None = None
         """True when the octets may begin a packet from a node that is worth a stray path."""
 

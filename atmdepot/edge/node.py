@@ -261,6 +261,7 @@ class EdgeNode(Node):
                 del self.flows[item.key]
             if self.table.is_session_vc(item.vc):
                 self.link.close(item.vc)
+                item.vc.owner = None  # breaks the reference cycle: neither waits for the garbage collector
         self.fragments.expire(now)
         self.link.handle_timer(now)
 

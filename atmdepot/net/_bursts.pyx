@@ -352,6 +352,7 @@ cdef class Datagrams(DatagramBursts):
         """Read the datagrams that wait; return them and the errno of the last failed read, or 0; see `bursts.py`."""
         cdef int number, count, want, got = 0, failure = 0
         cdef list received = []
+        cdef object item
         self.joined = 0
         if self._is_large:
             return self._receive_large(most)
@@ -366,8 +367,11 @@ cdef class Datagrams(DatagramBursts):
                 got += 1
                 continue
             for number in range(count):
-                received.append(self._item(number, False))
-                self._is_large = self._is_large or self._messages[number].msg_len >= LARGE
+                item = self._item(number, False)
+                received.append(item)
+                # Of a link with a format, datagrams are unpacked each by itself, so they gain no buffer in common.
+                if self._messages[number].msg_len >= LARGE and isinstance(item, bytes):
+                    self._is_large = True
                 self._prepare(number)
             got += count
             if count < want:

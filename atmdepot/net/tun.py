@@ -102,8 +102,11 @@ class Tun(PacketDevice):
         return int(fields[_TX_DROP]) if len(fields) > _TX_DROP else 0
 
     def close(self) -> None:
-        """Close the device; the kernel removes it."""
-        os.close(self._fd)
+        """Close the device; the kernel removes it. Packets written to it from now on are refused."""
+        # The kernel gives the number of a closed descriptor to the next socket: packets must not go there.
+        descriptor, self._fd = self._fd, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def refusal(name: str, error: OSError) -> EnvironmentLacks:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from atmdepot.bearer.adaptation import adaptation_of
-from atmdepot.drops import DropReason
+from atmdepot.drops import NOT_IN_NODES, DropReason
 from atmdepot.net import subjects
 from atmdepot.net.agents.rows import CounterRow, LinkRow, VcRow
 from atmdepot.net.kinds import agent_of
@@ -138,7 +138,7 @@ def _of_the_daemon(pump: Pump) -> Iterator[CounterRow]:
 
 _LATE = "what the line could have sent while the node was too late to send it; nothing is lost but time"
 _NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets" and reason != DropReason.TUN_QUEUE_FULL]
-_LINK_REASONS = [reason for reason in DropReason if reason.unit != "packets"]
+_LINK_REASONS = [reason for reason in DropReason if reason.unit != "packets" and reason not in NOT_IN_NODES]
 
 
 def _drops(node: str, place: str, drops: dict[DropReason, int], reasons: Iterable[DropReason]) -> Iterator[CounterRow]:

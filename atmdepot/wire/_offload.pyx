@@ -372,8 +372,6 @@ cdef Py_ssize_t write_head(unsigned char *out, list packets, Py_ssize_t at, Py_s
     cdef const unsigned char *last = octets_of(packets, at + count - 1)
     cdef unsigned char *head = out + HEADER_LENGTH
     cdef Py_ssize_t tcp_at = 20 if first[0] >> 4 == 4 else 40, data_at, length, number
-    cdef VirtioNetHeader header
-    cdef uint16_t partial
     memset(out, 0, HEADER_LENGTH)
     if count == 1:
         return HEADER_LENGTH

@@ -63,7 +63,7 @@ def state(depot: Depot) -> dict[str, Any]:
                     for name, server in management.servers.items()},
         "pools": {name: (id(pool), pool.balancing, [server.name for server in pool.servers], pool.preloaded,
                          id(pool.balancer)) for name, pool in management.pools.items()},
-        "server_on": {vp: server.name for vp, server in management.server_at.items()},
+        "server_at": {node: server.name for node, server in management.server_at.items()},
         "indexes": (dict(management._by_service), dict(management._by_vip)),
     }
 

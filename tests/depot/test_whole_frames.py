@@ -65,7 +65,7 @@ class Whole(InMemoryNetwork):
         return self.carried()
 
     def carried(self) -> dict[str, list[bytes]]:
-        """What comes out of each node, when the cells of all links have gone over in bursts of all that waits."""
+        """The packets out of each node, when the cells of all links have gone over in bursts of all that waits."""
         for name, edge in self.edges.items():
             link = edge.link.name
             edge.octets_from_port(link, self.cells("depot", self.depot, link), self.now)
@@ -202,7 +202,7 @@ def test_frames_to_a_group() -> None:
 
 
 def test_frames_on_the_wrong_path_and_on_the_management_vc() -> None:
-    """What an edge node may send, if it were not ours."""
+    """Frames that an edge node of other make may send."""
     both = Both(VPS[0])
     node = both.handshake(PAIRS[0])
     (wrong,) = {"web1", "web2"} - {node}

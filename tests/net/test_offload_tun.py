@@ -189,6 +189,42 @@ def test_a_device_is_read_and_written_in_bursts(pair: Pair) -> None:
     assert pair.frames() == [Stream().frame]
 
 
+@pytest.mark.skipif("compiled" not in WAYS, reason="nothing is compiled here")
+def test_a_device_keeps_frames_whole(pair: Pair) -> None:
+    device = FakeDevice(pair.inner.fileno(), whole=True)
+    for frame in (NO_OFFLOAD + PING, Stream().frame, NO_OFFLOAD + PING):
+        pair.outer.send(frame)
+    first, whole, last = device.read_burst(100)
+    assert (first, last) == (PING, PING)
+    assert not isinstance(whole, bytes)
+    assert whole.packets() == Stream().packets
+    assert device.write_burst([first, whole, last]) == []
+    assert pair.frames() == [NO_OFFLOAD + PING, Stream().frame, NO_OFFLOAD + PING]
+
+
+@pytest.mark.skipif("compiled" not in WAYS, reason="nothing is compiled here")
+def test_a_refused_frame_comes_back_as_packets(pair: Pair) -> None:
+    pair.outer.send(Stream().frame)
+    (whole,) = FakeDevice(pair.inner.fileno(), whole=True).read_burst(100)
+    assert FakeDevice(-1, whole=True).write_burst([PING, whole, PING]) == [PING, *Stream().packets, PING]
+
+
+def test_a_closed_device_writes_to_no_other_descriptor() -> None:
+    mine, other = os.pipe()
+    os.close(mine)
+    device = FakeDevice(other)
+    device.close()
+    after = os.pipe()  # the kernel gives the lowest free numbers, so one is the device's
+    try:
+        assert other in after
+        assert device.write_burst([PING]) == [PING]
+        device.close()
+        os.fstat(other)  # a second close leaves it alone
+    finally:
+        for descriptor in after:
+            os.close(descriptor)
+
+
 def test_a_device_that_is_gone(pair: Pair) -> None:
     device = FakeDevice(pair.inner.fileno())
     pair.outer.send(BAD)

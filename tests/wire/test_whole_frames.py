@@ -145,10 +145,9 @@ def test_the_trains_of_a_frame_are_those_of_its_packets(
     assert frame.octets() == stream.frame
 
 
-@both_ways
 @pytest.mark.parametrize("encapsulation", Encapsulation)
 @pytest.mark.parametrize("crc", CrcMode)
-def test_every_vc_sends_the_cells_of_the_packets(way: Way, encapsulation: Encapsulation, crc: CrcMode) -> None:
+def test_every_vc_sends_the_cells_of_the_packets(encapsulation: Encapsulation, crc: CrcMode) -> None:
     frame = offload.frame_of(Stream().frame)
     assert frame is not None
     whole, single = (Vc(1, 77, encapsulation=encapsulation, crc=crc) for _ in range(2))

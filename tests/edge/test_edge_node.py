@@ -91,9 +91,12 @@ def test_vc_left_by_its_flow_is_closed_in_time() -> None:
     edge.get(101, syn(1))
     edge.get(102, syn(1))
     assert edge.vcis == [32, 101, 102]
+    left = edge.node.table.find(1, 101)
     edge.wait(UNCLAIMED + 2 * SECOND)
     assert edge.vcis == [32, 102]
     assert edge.answer(1) == 102
+    assert left is not None
+    assert left.owner is None, "a cycle would wait for the garbage collector"
 
 
 def test_vc_left_by_its_flow_may_be_another_flows_and_then_stays() -> None:

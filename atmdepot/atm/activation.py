@@ -89,7 +89,7 @@ class Activations:
             return False
         del self._questions[cell.function]
         if meaning[1]:
-            # What was asked counts, not what the answer repeats of it.
+            # The request counts, not its repetition in the answer.
             self._apply(_change(question.cell, is_a=True), now)
         question.done(Outcome.CONFIRMED if meaning[1] else Outcome.DENIED)
         return True

@@ -75,7 +75,7 @@ class _Entity:
 
     def __init__(self) -> None:
         self.fails = False
-        self.counts_at: int | None = None  # when a failure that lasts will count; None without one to come
+        self.counts_at: int | None = None  # the end of the hold-off time; None while it does not run
 
 
 class LinearProtection:

@@ -260,7 +260,7 @@ class Reassembler:
             sdus.append(sdu)
 
     def _frame_at(self, vc: Vc, cells: bytes, at: int, end: int) -> PlainFrame | None:
-        """The frame of the PDU in cells `at` to `end` and those behind it; None where they make none.
+        """The frame of the PDU in cells `at` to `end` and the PDUs behind it, or None.
 
         A PDU behind the first has at most as many cells, so it cannot exceed `max_octets` where the first does not.
         """

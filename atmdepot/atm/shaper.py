@@ -90,7 +90,7 @@ class Shaper:
         return b"".join(out)
 
     def next_timer(self) -> int | None:
-        """The time at which the next cell may go; None while none waits."""
+        """The time at which the next cell may go; None while the queue is empty."""
         if not self._waiting:
             return None
         first = self._waiting[0]

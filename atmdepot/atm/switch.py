@@ -169,7 +169,7 @@ class Switch:
         return connection
 
     def _single(self, port: Port, run: Run, cells: bytes, now: int) -> None:
-        """Cells that need a closer look, one by one where their HEC is wrong."""
+        """Check cells with an uncommon header, each by itself where its HEC is wrong."""
         octets = run.cells_of(cells)
         if header_with_hec(run.header[:4]) == run.header:
             self._special(port, run.header, octets, now)

@@ -38,7 +38,6 @@ cdef class VpMap:
     cdef public object name, node, port
     cdef public LinkAdaptation link
     cdef public long long mtu, exhausted
-    cdef public bint has_own
     cdef public dict _shared, _contracts
     cdef public AtmPath default, management
     cdef public VciPool _vcis

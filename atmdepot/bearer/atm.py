@@ -105,9 +105,8 @@ class AtmPath(Path):
 
     __slots__ = ("vc", "vp")
 
-    def __init__(self, vp: VpMap, vc: Vc, owner: object = None, *, is_management: bool = False) -> None:
+    def __init__(self, vp: VpMap, vc: Vc, owner: object = None) -> None:
         self._lead(vp, vc, owner)
-        self.is_management = is_management
 
     def _lead(self, vp: VpMap, vc: Vc, owner: object) -> None:
         self.vp, self.vc, self.owner = vp, vc, owner
@@ -145,8 +144,6 @@ class VpMap:
         self.mtu = vp.mtu
         self.exhausted = 0
         self.strays: list[AtmPath] = []
-        self.has_own = vp.session_vcis is not None
-        """True when sessions have VCs of their own; else they share VCs by category."""
         self._bearer = bearer
         self._contracts = qos.contracts
         self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
@@ -173,6 +170,11 @@ class VpMap:
         if self.strays:
             self._close_stray(vci)
         return self._open(vci, category, owner)
+
+    @property
+    def has_own(self) -> bool:
+        """True when sessions have VCs of their own; else they share VCs by category."""
+        return self._vcis is not None
 
     def shared(self, category: ServiceCategory) -> AtmPath:
         """The VC that sessions of a category share, where the VP has no session VCIs."""

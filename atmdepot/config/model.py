@@ -283,15 +283,11 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
 
     def vp_to(self, node: str) -> Vp:
         """The VP from the depot to a node."""
-        return self.vps[self.vp_name_to(node)]
+        return self.vps[self._vps_between[frozenset((self.depot, node))]]
 
     def link_to(self, node: str) -> str:
         """The link that carries the depot's VP to a node."""
         return self.link_of_vp(self.vp_to(node))
-
-    def vp_name_to(self, node: str) -> str:
-        """The name of the VP from the depot to a node."""
-        return self._vps_between[frozenset((self.depot, node))]
 
     @cached_property
     def _links_between(self) -> dict[frozenset[str], str]:

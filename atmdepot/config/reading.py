@@ -240,5 +240,5 @@ def _render(problem: Problem, lines: Lines, file: str) -> str:
     told = f"{'.'.join(problem.path)}: {problem.message}"
     if len(told) > _LONGEST_TOLD:  # what to write stands at the end
         told = f"{told[:_LONGEST_TOLD - _LONGEST_END]}...{told[-_LONGEST_END:]}"
-    what = "".join(char if char.isprintable() else repr(char)[1:-1] for char in told)  # one line, whatever the keys are
+    what = "".join(char if char.isprintable() else repr(char)[1:-1] for char in told)  # a single line for all keys
     return f"{file}:{line}: {what}" if line else f"{file}: {what}"

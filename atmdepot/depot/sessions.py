@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import TcpFields
 
-_TCP = PROTOCOL_TCP  # C numbers, where this is compiled
+_TCP = PROTOCOL_TCP  # a C number, where this is compiled
 _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED = IGNORED, DOUBTFUL_RST, RESET, OPEN, ENDED
 _LOOKED_AT = 8
 """Oldest entries searched for an entry to evict on a server at its bound."""

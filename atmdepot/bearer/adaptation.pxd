@@ -33,4 +33,4 @@ cdef class LinkAdaptation(Port):
     cpdef close(self, Vc vc)
 
 
-cpdef Vc vc_of(vp, int vci, interface, contract)
+cpdef Vc vc_of(vp, int vpi, int vci, interface, contract)

@@ -174,8 +174,8 @@ def adaptation_of(port: Port) -> LinkAdaptation:
     return port
 
 
-def vc_of(vp: Vp, vci: int, interface: Interface, contract: Contract) -> Vc:
-    """A VC in a VP of the VC table."""
+def vc_of(vp: Vp, vpi: int, vci: int, interface: Interface, contract: Contract) -> Vc:
+    """A VC in a VP of the VC table, whose VPI on this link is `vpi`."""
     encapsulation = _ENCAPSULATIONS[vp.encapsulation]
-    return Vc(vp.vpi, vci, interface=interface, contract=contract, encapsulation=encapsulation, crc=_CRC_MODES[vp.crc],
+    return Vc(vpi, vci, interface=interface, contract=contract, encapsulation=encapsulation, crc=_CRC_MODES[vp.crc],
               max_sdu=vp.mtu + encapsulation.overhead)

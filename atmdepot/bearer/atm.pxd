@@ -20,8 +20,9 @@ cdef class VciPool:
 
 
 cdef class SessionVcTable(VcTable):
-    cdef public VpMap vp
+    cdef public dict vps
 
+    @cython.locals(vp=VpMap)
     cpdef Vc stray(self, int vpi, int vci, bytes payload)
 
 
@@ -47,7 +48,7 @@ cdef class VpMap:
     cpdef AtmPath open(self, category, owner)
     cpdef AtmPath shared(self, category)
     @cython.locals(default=Vc, path=AtmPath)
-    cpdef Vc stray(self, int vpi, int vci, bytes payload)
+    cpdef Vc stray(self, int vci, bytes payload)
     cpdef close(self, AtmPath path, owner)
     cdef _close_vc(self, AtmPath path)
     @cython.locals(vc=Vc, path=AtmPath)

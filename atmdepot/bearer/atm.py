@@ -87,17 +87,18 @@ class VciPool:
 
 
 class SessionVcTable(VcTable):
-    """The VCs of a link at the depot; the link's VP may open a VC for a cell on an unknown VC."""
+    """The VCs of a link at the depot; a VP of the link may open a VC for a cell on an unknown VC."""
 
-    __slots__ = ("vp",)
+    __slots__ = ("vps",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.vp: VpMap | None = None
+        self.vps: dict[int, VpMap] = {}
 
     def stray(self, vpi: int, vci: int, payload: bytes) -> Vc | None:
         """The VC that the VP opens for a cell on an unknown VC, or None."""
-        return None if self.vp is None else self.vp.stray(vpi, vci, payload)
+        vp = self.vps.get(vpi)
+        return None if vp is None else vp.stray(vci, payload)
 
 
 class AtmPath(Path):
@@ -135,8 +136,10 @@ class VpMap:
     is closed as soon as it has no unfinished PDU.
     """
 
-    def __init__(self, bearer: AtmBearer, name: str, node: str, vp: Vp, link: LinkAdaptation, qos: QosMap) -> None:
-        """Open the default VC, the management VC and the shared VCs."""
+    def __init__(
+        self, bearer: AtmBearer, name: str, node: str, vp: Vp, vpi: int, link: LinkAdaptation, qos: QosMap,
+    ) -> None:
+        """Open the default VC, the management VC and the shared VCs, on the depot's link with this VPI."""
         self.name = name
         self.node = node
         self.link = link
@@ -147,10 +150,10 @@ class VpMap:
         self._bearer = bearer
         self._contracts = qos.contracts
         self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
-        vc = vc_of(vp, vp.default_vci, link.interface, qos.contract(ServiceCategory.UBR_1))
+        vc = vc_of(vp, vpi, vp.default_vci, link.interface, qos.contract(ServiceCategory.UBR_1))
         link.table.add(vc)
         if isinstance(link.table, SessionVcTable):
-            link.table.vp = self
+            link.table.vps[vpi] = self
         self.default = AtmPath(self, vc)
         self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1, None)
         self.management.is_management = True
@@ -190,10 +193,10 @@ class VpMap:
         return next((path.vc.vci for path in leaving
                      if isinstance(path, AtmPath) and path.vp is self and path.owner is not None), None)
 
-    def stray(self, vpi: int, vci: int, payload: bytes) -> Vc | None:
+    def stray(self, vci: int, payload: bytes) -> Vc | None:
         """Open a stray VC for a cell on an unknown VC, if its VCI was never used and `recognise` agrees; else None."""
         default, recognise = self.default.vc, self._bearer.recognise
-        if self._vcis is None or vpi != default.vpi or not self._vcis.is_unused(vci):
+        if self._vcis is None or not self._vcis.is_unused(vci):
             return None
         if len(self.strays) >= _MAX_STRAYS or recognise is None:
             return None
@@ -267,7 +270,9 @@ class AtmBearer(Bearer):
         self._to: dict[str, VpMap] = {}
         for name, vp in network.vps_of(network.depot).items():
             node = next(end for end in vp.ends if end != network.depot)
-            self.vps[name] = self._to[node] = VpMap(self, name, node, vp, self.links[network.link_of_vp(vp)], qos)
+            route = network.routes.working[name]
+            link = self.links[route.link_at(network.depot)]
+            self.vps[name] = self._to[node] = VpMap(self, name, node, vp, route.vpi_at(network.depot), link, qos)
 
     def open(self, node: str, category: ServiceCategory, owner: object) -> AtmPath:
         """Open a VC in the node's VP; see `VpMap.open`."""

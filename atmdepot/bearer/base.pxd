@@ -7,6 +7,7 @@ cdef class Port:
     cdef public object name, drops
     cdef public int number
     cdef public list ready
+    cdef public long long due
 
     cpdef bytes transmit(self, long long now)
 

@@ -55,13 +55,23 @@ class PathText(Struct, frozen=True):
     fields: dict[str, Any]
 
 
+NEVER = 1 << 62
+"""A time (ns) that does not come."""
+
+
 class Port:
-    """A port of a node, as its bearer uses it: output waits here, and received octets become packets here."""
+    """A port of a node, as its bearer uses it: output waits here, and received octets become packets here.
+
+    Output that a port shapes or schedules waits until `due` (ns); a port `is_timed` if its output ever waits so.
+    """
+
+    is_timed = False
 
     def __init__(self, name: str, drops: Drops) -> None:
         self.name = name
         self.drops = drops
         self.number = 0
+        self.due = NEVER
         self.ready: list[int] = []
         """The numbers of the node's ports that have output; the node's ports share the list."""
 

@@ -96,11 +96,11 @@ def recorded_session() -> Path:
 
 def _picture(network: Network) -> str:
     lines = []
-    for number, (name, vp) in enumerate(network.vps.items()):
-        link = network.link_of_vp(vp)
+    for number, (name, route) in enumerate(network.routes.working.items()):
+        link = route.link_at(network.depot)
         edge = network.links[link].other_end(network.depot)
         front = f"curl ── {network.depot} ══" if number == 0 else " " * (6 + len(network.depot)) + "└══"
-        lines.append(f"  {front} {link}, VP {name} (VPI {vp.vpi}) ══ {edge} ── web server")
+        lines.append(f"  {front} {link}, VP {name} (VPI {route.vpi_at(network.depot)}) ══ {edge} ── web server")
     return "\n".join([f"{network.name}: {network.description}", *lines, ""])
 
 

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
-from atmdepot.config.model import Problem
+from atmdepot.config.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

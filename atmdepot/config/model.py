@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from atmdepot.config.routes import Joint, Routes, find_routes
 from atmdepot.config.units import (
     CellRate,
     Duration,
@@ -31,6 +32,14 @@ Balancing = Literal[
     "random-of-two", "source-hash", "maglev"]
 """The balancing criteria; `depot/balancing.py` has a class for each name."""
 
+QueueName = Literal["CBR", "rt-VBR", "nrt-VBR", "GFR", "UBR"]
+"""The queues of a link, by service category; `atm/scheduler.py` has them as `QueueClass`."""
+
+Weight = Annotated[int, Meta(ge=1, le=1000)]
+
+Encapsulation = Literal["vc-mux", "llc", "vc-mux-bridged", "llc-bridged"]
+"""The encapsulations of RFC 2684; `wire/llc.py` has them."""
+
 _MAX_HALF_OPEN = 65_536
 _FIRST_LABEL = 16  # a label has 20 bits; 0 to 15 are reserved (RFC 3032)
 Mtu = Annotated[int, Meta(ge=576, le=65527)]
@@ -42,7 +51,7 @@ LEAST_BURST = 64
 class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     """A process of the network, or gear that is not ours (`external`, such as a router in GNS3)."""
 
-    kind: Literal["depot", "edge", "external"]
+    kind: Literal["depot", "switch", "edge", "external"]
     # The kernel's names of devices have 15 characters at most. `$` alone would match before a final newline, too.
     tun: Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)",
                             description="1 to 15 letters, digits, '_', '.' or '-', in quotes")] = "atm0"
@@ -50,6 +59,9 @@ class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     address: list[IpAddress] = []
     configure: bool = True
     metrics: TcpAddress | None = None
+    # OAM's location identifier (I.610): 16 octets in hexadecimal digits.
+    location: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{32}$(?!\n)", description="32 hexadecimal digits, in quotes")
+                        ] | None = None
 
 
 class Line(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -91,6 +103,10 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     own_label: Annotated[int, Meta(ge=_FIRST_LABEL, le=2**20 - 1)] | None = field(name="label", default=None)
     key: LinkKey | None = None
     key_file: str | None = None
+    queues: dict[QueueName, Count] = {}
+    weights: dict[QueueName, Weight] = {}
+    overbook: bool = False
+    supervise: Duration | None = None
     # `from` is a keyword of Python.
     from_: dict[str, Line] = field(name="from", default={})
 
@@ -123,7 +139,10 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
 
 
 class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A virtual path from the depot to an edge node, and the VCIs in it."""
+    """A virtual path between the depot and an edge node, or two edge nodes, and the VCIs in it.
+
+    `via` and `protect` are the switches of its route and of its second route, in order from the first end.
+    """
 
     ends: list[str]
     vpi: Annotated[int, Meta(ge=0, le=4095)]  # 12 bits at an NNI; the rules check the 8 bits of a UNI
@@ -131,9 +150,24 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
     management_vci: Vci | None = None
     session_vcis: VciRange | None = None
     shared_vcs: dict[str, Vci] = {}
-    encapsulation: Literal["vc-mux", "llc"] = "vc-mux"
+    encapsulation: Encapsulation = "vc-mux"
+    fcs: Literal["auto", "yes", "no"] = "auto"
     crc: Literal["strict", "dynamips", "ignore"] = "strict"
     mtu: Mtu = 9180
+    via: list[str] = []
+    protect: list[str] | None = None
+    protection: Literal["1+1", "1:1"] = "1+1"
+    wait_to_restore: Duration = field(default_factory=lambda: Duration.parse("5min"))
+    contract: str | None = None
+    continuity_check: bool | None = None
+    segments: list[str] = []
+    performance_monitoring: Literal[128, 256, 512, 1024] | None = None
+    networks: dict[str, list[IpNetwork]] = {}
+
+    @property
+    def checks_continuity(self) -> bool:
+        """True when both ends send CC cells and expect them: as the table says, else where the VP is protected."""
+        return self.protect is not None if self.continuity_check is None else self.continuity_check
 
     @property
     def statistics_vci(self) -> int:
@@ -144,6 +178,23 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
         own = self.session_vcis
         # The rules leave at least one VCI free.
         return next(vci for vci in range(32, 65536) if vci not in taken and not (own and own.holds(vci)))
+
+
+class PermanentVc(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A permanent VC from its root, the first of `ends`, to another end, or to several (point to multipoint).
+
+    `networks` has the destinations that each end sends on it; with several ends only the root sends.
+    """
+
+    ends: list[str]
+    vpi: Annotated[int, Meta(ge=0, le=4095)]
+    vci: Vci
+    contract: str | None = None
+    encapsulation: Encapsulation = "vc-mux"
+    fcs: Literal["auto", "yes", "no"] = "auto"
+    crc: Literal["strict", "dynamips", "ignore"] = "strict"
+    mtu: Mtu = 9180
+    networks: dict[str, list[IpNetwork]] = {}
 
 
 class Server(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -246,6 +297,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     nodes: dict[str, Node]
     links: dict[str, Link]
     vps: dict[str, Vp]
+    vcs: dict[str, PermanentVc] = {}
     servers: dict[str, Server]
     services: dict[str, Service]
     sessions: SessionTimers = field(default_factory=SessionTimers)
@@ -262,7 +314,15 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     @property
     def edges(self) -> list[str]:
         """The names of our edge nodes."""
-        return [name for name, node in self.nodes.items() if node.kind == "edge"]
+        return self._of_kind("edge")
+
+    @property
+    def switches(self) -> list[str]:
+        """The names of our switches."""
+        return self._of_kind("switch")
+
+    def _of_kind(self, kind: str) -> list[str]:
+        return [name for name, node in self.nodes.items() if node.kind == kind]
 
     @property
     def vips(self) -> list[IpAddress]:
@@ -277,31 +337,29 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
         """The VPs with an end at the node."""
         return {name: vp for name, vp in self.vps.items() if node in vp.ends}
 
-    def link_of_vp(self, vp: Vp) -> str:
-        """The link that carries a VP."""
-        return self._links_between[frozenset(vp.ends)]
-
     def vp_to(self, node: str) -> Vp:
         """The VP from the depot to a node."""
-        return self.vps[self._vps_between[frozenset((self.depot, node))]]
+        return self.vps[self.name_of_vp_to(node)]
+
+    def name_of_vp_to(self, node: str) -> str:
+        """The name of the VP from the depot to a node."""
+        return self._vps_between[frozenset((self.depot, node))]
 
     def link_to(self, node: str) -> str:
-        """The link that carries the depot's VP to a node."""
-        return self.link_of_vp(self.vp_to(node))
+        """The depot's link that carries its VP to a node."""
+        return self.routes.working[self.name_of_vp_to(node)].link_at(self.depot)
 
     @cached_property
-    def _links_between(self) -> dict[frozenset[str], str]:
-        # Reversed, so that the first of two links with the same ends wins.
-        return {frozenset(link.ends): name for name, link in reversed(self.links.items())}
+    def routes(self) -> Routes:
+        """The routes of VPs and permanent VCs, and the mistakes met on the way."""
+        joints = {}
+        for name, link in self.links.items():
+            one, other = link.ends
+            delay = sum(int(link.line_from(end).delay or 0) for end in link.ends)
+            joints[name] = Joint((one, other), delay, 255 if link.interface == "uni" else 4095)
+        return find_routes(joints, self.switches, self.vps, self.vcs)
 
     @cached_property
     def _vps_between(self) -> dict[frozenset[str], str]:
         # Reversed, so that the first of two VPs with the same ends wins.
         return {frozenset(vp.ends): name for name, vp in reversed(self.vps.items())}
-
-
-class Problem(Struct, frozen=True):
-    """A mistake in a VC table: its path of keys, and a message that says what would be right."""
-
-    path: tuple[str, ...]
-    message: str

@@ -20,7 +20,8 @@ from typing import Any, get_type_hints
 import msgspec
 
 from atmdepot.config.forms import misfit
-from atmdepot.config.model import Line, Link, Network, Node, Problem, Server, Service, Vp
+from atmdepot.config.model import Line, Link, Network, Node, Server, Service, Vp
+from atmdepot.config.problem import Problem
 from atmdepot.config.rules import problems_of
 from atmdepot.config.toml_lines import Lines
 from atmdepot.config.units import (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.addresses import address_problems, fault_of
 from atmdepot.config.contract import ServiceCategory
-from atmdepot.config.model import Problem, SessionTimers
+from atmdepot.config.model import SessionTimers
+from atmdepot.config.problem import Problem
 from atmdepot.config.qos import QosMap
 from atmdepot.config.units import Duration
 
@@ -63,7 +64,6 @@ def _link_ends(network: Network) -> Iterator[Problem]:
 
 
 def _vp_ends(network: Network) -> Iterator[Problem]:
-    joined = {frozenset(link.ends) for link in network.links.values()}
     for name, vp in network.vps.items():
         path = ("vps", name, "ends")
         unknown = [node for node in vp.ends if node not in network.nodes]
@@ -72,12 +72,9 @@ def _vp_ends(network: Network) -> Iterator[Problem]:
         elif unknown:
             yield Problem(path, f"this VP leads nowhere: there is no node \"{unknown[0]}\"; "
                                 f"{_list('nodes', network.nodes)}")
-        elif frozenset(vp.ends) not in joined:
-            yield Problem(path, f"this VP leads nowhere: no link joins {vp.ends[0]} and {vp.ends[1]}; "
-                                "add one to [links]")
-        elif not any(network.nodes[node].kind == "depot" for node in vp.ends):
-            yield Problem(path, f"neither {vp.ends[0]} nor {vp.ends[1]} is the depot: a VP leads from the depot "
-                                "to an edge node")
+        elif switch := next((node for node in vp.ends if network.nodes[node].kind == "switch"), None):
+            yield Problem(path, f"\"{switch}\" is a switch, which a VP passes: write the depot or an edge node, and "
+                                f"the switch in via = [\"{switch}\"]")
 
 
 def _server_nodes(network: Network) -> Iterator[Problem]:
@@ -87,8 +84,9 @@ def _server_nodes(network: Network) -> Iterator[Problem]:
         node = network.nodes.get(server.node)
         if node is None:
             yield Problem(path, f"there is no node \"{server.node}\": {_list('nodes', network.nodes)}")
-        elif node.kind == "depot":
-            yield Problem(path, f"\"{server.node}\" is the depot: a server stands behind an edge node")
+        elif node.kind in ("depot", "switch"):
+            what = "the depot" if node.kind == "depot" else "a switch"
+            yield Problem(path, f"\"{server.node}\" is {what}: a server stands behind an edge node")
         if server.node in behind:
             yield Problem(path, f"the server \"{behind[server.node]}\" is already behind \"{server.node}\": give this "
                                 "one an edge node of its own")
@@ -150,12 +148,9 @@ def _take(taken: dict[object, str], address: object, path: tuple[str, ...], reme
     taken.setdefault(address, ".".join(path))
 
 
-def _vpis(network: Network) -> Iterator[Problem]:
-    for name, vp in network.vps.items():
-        link = network.links[network.link_of_vp(vp)]
-        if link.interface == "uni" and vp.vpi > 255:
-            yield Problem(("vps", name, "vpi"), f"VPI {vp.vpi} does not fit a UNI's 8 bits: write 0 to 255, or "
-                                                f"interface = \"nni\" on links.{network.link_of_vp(vp)}")
+def _routes(network: Network) -> Iterator[Problem]:
+    """Check that each VP and permanent VC has a route, and numbers that are free on its links."""
+    yield from network.routes.problems
 
 
 def _pseudowires(network: Network) -> Iterator[Problem]:
@@ -278,8 +273,8 @@ def _servers_reached(network: Network) -> Iterator[Problem]:
         if name not in reached and name not in nodes:
             yield Problem(("nodes", name), "no VP leads to this edge node: add one to [vps], its server to [servers]")
     for name, vp in network.vps.items():
-        far = next(node for node in vp.ends if node != network.depot)
-        if far not in nodes:
+        far = next((node for node in vp.ends if node != network.depot), None)
+        if network.depot in vp.ends and far not in nodes:
             yield Problem(("vps", name, "ends"), f"this VP leads nowhere: no server is behind \"{far}\"; add one to "
                                                  "[servers]")
 
@@ -372,5 +367,5 @@ def _list(what: str, names: Collection[str]) -> str:
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _one_depot, _link_ends, _vp_ends, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, _vpis, _pseudowires, _keys, _mtus, _times, _vcis, _one_vp_each, _servers_reached,
+    _addresses, address_problems, _routes, _pseudowires, _keys, _mtus, _times, _vcis, _one_vp_each, _servers_reached,
     _asked_over_tcp, _half_open, _qos, _lab]

@@ -57,13 +57,13 @@ class VpTable(VcTable):
 
     __slots__ = ("_first", "_last", "_qos", "_vpi", "default", "management", "opened", "shared")
 
-    def __init__(self, vp: Vp, interface: Interface, qos: QosMap) -> None:
+    def __init__(self, vp: Vp, vpi: int, interface: Interface, qos: QosMap) -> None:
         super().__init__()
-        self._vpi, self._qos = vp.vpi, qos
+        self._vpi, self._qos = vpi, qos
         # The range (1, 0) is empty.
         self._first, self._last = (vp.session_vcis.first, vp.session_vcis.last) if vp.session_vcis else (1, 0)
         self.opened: list[Vc] = []
-        self.default = vc_of(vp, vp.default_vci, interface, qos.contract(ServiceCategory.UBR_1))
+        self.default = vc_of(vp, vpi, vp.default_vci, interface, qos.contract(ServiceCategory.UBR_1))
         self.add(self.default)
         self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
         self.management.encapsulation = Encapsulation.VC_MUX
@@ -100,10 +100,10 @@ class EdgeNode(Node):
         super().__init__(network, node)
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
         self._clp = self.qos.clp
-        vp = network.vp_to(node)
-        link = network.link_of_vp(vp)
+        vp, route = network.vp_to(node), network.routes.working[network.name_of_vp_to(node)]
+        link = route.link_at(node)
         self.mtu = vp.mtu
-        self.table = VpTable(vp, Interface(network.links[link].interface), self.qos)
+        self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
         self.link = LinkAdaptation.of(network, link, self.table)
         self.use_links({link: self.link})
         self.flows: dict[FlowKey, Flow] = {}

@@ -10,7 +10,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from atmdepot.config.addresses import ip_of
-from atmdepot.config.model import Problem
+from atmdepot.config.problem import Problem
 from atmdepot.lab.web import web_servers
 
 if TYPE_CHECKING:

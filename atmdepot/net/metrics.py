@@ -153,7 +153,7 @@ class Metrics:
             yield
             vcis = vp.session_vcis
             count = vcis.last - vcis.first + 1 if vcis else 0
-            self._add("vp_session_vcis", count, name, node.network.link_of_vp(vp))
+            self._add("vp_session_vcis", count, name, node.network.routes.working[name].link_at(node.name))
         for row in views.permanent_vcs(self._pump):
             yield
             for direction, cells in (("rx", row.rx_cells), ("tx", row.tx_cells)):

@@ -1,4 +1,5 @@
 from atmdepot.node.node cimport Node, DataPath
+from atmdepot.bearer.base cimport Port
 from atmdepot.net._bursts cimport Poller as _Poller
 from atmdepot.net.line_link cimport PortLink
 from atmdepot.net.tun cimport PacketDevice
@@ -27,7 +28,7 @@ cdef class Pump:
     cdef public dict _handlers, _ports_by_descriptor
     cdef list _ports, _ports_by_number
     cdef public set _backlogged
-    cdef public list _lines, _wheels
+    cdef public list _lines, _timed, _wheels
     cdef public long long _node_due, _reopen_at, _turned_at, _expected_at
     cdef public int _put_off
     cdef public bint _started, _busy, _is_reviewed
@@ -37,7 +38,7 @@ cdef class Pump:
     @cython.locals(now="long long", due="long long", spin="long long", number=int, ready=int, descriptor=int, port=_Port)
     cpdef double turn(self, double wait)
     cdef _review_by(self, long long time)
-    @cython.locals(due="long long")
+    @cython.locals(due="long long", port=Port)
     cpdef long long next_timer(self)
     cpdef _tun_is_ready(self)
     @cython.locals(now="long long", path=DataPath, packets=list)

@@ -94,6 +94,7 @@ class Pump:
         self._backlogged: set[str] = set()
         self._node_due = self.clock()  # time of the next review of the node's timers
         self._is_reviewed = False  # no traffic since the last review
+        self._timed = [port for port in node.links.values() if port.is_timed]
         self._wheels = node.wheels()
         for wheel in self._wheels:
             wheel.most = _EXPIRED_AT_ONCE
@@ -174,6 +175,9 @@ class Pump:
         for _, link in self._lines:
             if (time := link.next_timer()) is not None and time < due:
                 due = time
+        for port in self._timed:
+            if port.due < due:
+                due = port.due
         return due
 
     def _review_by(self, time: int) -> None:
@@ -289,6 +293,7 @@ class Pump:
                 link.handle_timer(now)
                 if link.wants_write():
                     self._wait_for_room(name, link)
+        self._release_output(now)
         if self._node_due <= now:
             # Received packets count before timers, and more may wait; but a load may never pause: only for some turns.
             if self._busy and self._put_off < _MOST_PUT_OFF:
@@ -298,6 +303,13 @@ class Pump:
                 self._give_the_node_its_time(now)
         if self._reopen_at <= now:
             self._bring_back_tun(now)
+
+    def _release_output(self, now: int) -> None:
+        """Send the output that ports have shaped or scheduled until now."""
+        due = [port.number for port in self._timed if port.due <= now]
+        if due:
+            self.node.ready += due
+            self.write_out(now)
 
     def _has_stood_still(self, now: int) -> None:
         """Be fair after a stall (a stopped process, a virtual machine that slept): the peers were not silent."""

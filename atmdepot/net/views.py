@@ -50,11 +50,12 @@ def _vc(agent: Agent, link: str, vc: Vc) -> VcRow:
 def permanent_vcs(pump: Pump) -> Iterator[VcRow]:
     """The VCs that are open while the node runs; `carries` is `default`, `management` or a service category."""
     node, network, agent = pump.node, pump.node.network, agent_of(pump.node)
-    for vp in network.vps_of(node.name).values():
-        link = network.link_of_vp(vp)
+    for name, vp in network.vps_of(node.name).items():
+        route = network.routes.working[name]
+        link, vpi = route.link_at(node.name), route.vpi_at(node.name)
         uses = {int(vp.default_vci): "default", vp.statistics_vci: "management",
                 **{int(vci): category for category, vci in vp.shared_vcs.items()}}
-        found = ((adaptation_of(node.links[link]).table.find(vp.vpi, vci), use) for vci, use in uses.items())
+        found = ((adaptation_of(node.links[link]).table.find(vpi, vci), use) for vci, use in uses.items())
         for vc, use in found:
             if vc is not None:
                 row = _vc(agent, link, vc)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from atmdepot.config.model import Network, Vp
+    from atmdepot.config.routes import Route
 
 
 class VcName(NamedTuple):
@@ -61,13 +62,18 @@ class VcBook:
         self.servers |= network.servers.keys()
         self.nodes |= network.nodes.keys()
         for name, vp in network.vps.items():
-            # A VP runs between the depot and an edge node, whose server gives the VC its name.
-            edge = next(end for end in vp.ends if end != network.depot)
-            server = next(server for server, settings in network.servers.items() if settings.node == edge)
-            named = name, vp, server
-            self._vps[network.link_of_vp(vp), vp.vpi] = named
+            # The server behind the edge node gives the depot's VP its name; a VP between edge nodes has none.
+            edge = next(end for end in vp.ends if end != network.depot) if network.depot in vp.ends else ""
+            server = next((server for server, settings in network.servers.items() if settings.node == edge), "")
+            for routes in (network.routes.working, network.routes.protection):
+                if name in routes:
+                    self._add_route(routes[name], (name, vp, server))
+
+    def _add_route(self, route: Route, named: tuple[str, Vp, str]) -> None:
+        for link, vpi in zip(route.links, route.vpis, strict=True):
+            self._vps[link, vpi] = named
             # The VPI alone names a VP only if no two VPs of the tables share it.
-            self._vps["", vp.vpi] = named if self._vps.get(("", vp.vpi), named) == named else None
+            self._vps["", vpi] = named if self._vps.get(("", vpi), named) == named else None
 
     def interface(self, link: str) -> Interface | None:
         """The header format of a link, if a table has it."""

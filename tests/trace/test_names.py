@@ -117,7 +117,7 @@ def test_every_shipped_table_names_its_vcs(table: str) -> None:
     network = load(table)
     book = VcBook([network])
     for name, vp in network.vps.items():
-        link = network.link_of_vp(vp)
+        link = network.routes.working[name].links[0]
         default = book.of(link, vp.vpi, vp.default_vci)
         assert (default.vp, default.role, str(default.encapsulation)) == (name, "default", vp.encapsulation)
         assert book.of(link, vp.vpi, vp.statistics_vci).role == "management"

@@ -16,8 +16,9 @@ table: each packet is sent by one end and received by the other. Events that the
 it is. The client begins in CLOSED, the server in LISTEN. When both ends are in {over}, the session is
 over and its entry moves to the secondary table; a valid RST puts both in CLOSED at once.
 
-A SYN+ACK counts when it acknowledges a number from the client's ISN + 1 to the furthest end of any form of its SYN
-(with and without data, RFC 7413). After any SYNs, a client that acknowledges the server's numbers has left the
+A SYN+ACK moves the client when it acknowledges a number from the client's ISN + 1 to the furthest end of any form of
+its SYN (with and without data, RFC 7413). Until the handshake is over, the numbers of the server's last SYN+ACK count,
+since no client can forge them. After any SYNs, a client that acknowledges the server's numbers has left the
 handshake; a client's packet that does not acknowledge them moves no state of it.
 
 This page is made from the table in [`depot/tcp_tracking.py`](../atmdepot/depot/tcp_tracking.py) by

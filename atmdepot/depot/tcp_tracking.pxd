@@ -60,10 +60,11 @@ cpdef int follow(Tracked connection, TcpFields tcp, bint from_client) except -1
 cpdef bint follows_frame(Tracked connection, TcpFields tcp, bint from_client) except -1
 @cython.locals(expected="long long")
 cdef int _judge_reset(Side sender, Side receiver, TcpFields tcp) except -1
-@cython.locals(client=Side, syn=TcpFields, half_open=bint)
+@cython.locals(client=Side, syn=TcpFields, other=TcpFields, half_open=bint)
 cdef bint _counts(Tracked connection, TcpFields tcp, bint from_client) except -1
 @cython.locals(client=Side, syn=TcpFields)
 cdef bint _is_another_syn(Tracked connection, TcpFields tcp) except -1
+cdef TcpFields _syn_of(Side side)
 cdef bint _acknowledges(TcpFields tcp, TcpFields syn) except -1
 cdef bint _follow_handshake(Side sender, Side receiver, TcpFields tcp, bint from_client) except -1
 cdef _advance(Side sender, Side receiver, TcpFields tcp)

@@ -345,7 +345,8 @@ def _counts(connection: Tracked, tcp: TcpFields, from_client: bool) -> bool:
 
     Before a SYN+ACK has come, the client's last SYN counts and the SYN before it is remembered, since an attacker may
     have sent either. After that a SYN with another number only gets a challenge ACK (RFC 9293 section 3.10.7.4), so it
-    changes no state. When the server answers the remembered SYN with a SYN+ACK, both ends begin again from that SYN.
+    changes no state. When the server answers the remembered SYN with a SYN+ACK, both ends begin again from that SYN; in
+    a handshake the two SYNs change places, since a late answer may acknowledge either by chance.
     """
     client, half_open = connection.client, is_half_open(connection)
     if half_open and tcp.flags & _FIN:  # SYN and FIN together are part of no handshake
@@ -358,11 +359,14 @@ def _counts(connection: Tracked, tcp: TcpFields, from_client: bool) -> bool:
         return True
     syn = connection.second_syn
     if syn is not None and is_answer(tcp.flags) and _acknowledges(tcp, syn):
+        other = _syn_of(client) if half_open else None
         connection.begin()
+        connection.second_syn = other
         connection.client.follow(syn, scaled=False)
         _advance(connection.client, connection.server_side, syn)
         return True
-    return half_open and client.state_number == _SYN_SENT
+    # A path keeps the order of packets, so the server's last SYN+ACK is its newest, and no client can forge it.
+    return half_open
 
 
 def _is_another_syn(connection: Tracked, tcp: TcpFields) -> bool:
@@ -373,13 +377,18 @@ def _is_another_syn(connection: Tracked, tcp: TcpFields) -> bool:
     client, syn = connection.client, connection.second_syn
     if client.state_number == _SYN_SENT and is_half_open(connection):
         if syn is None or syn.sequence == tcp.sequence:
-            length = (client.end - client.isn - 1) & _MASK
-            scale = None if client.scale == _UNKNOWN else client.scale
-            connection.second_syn = TcpFields(client.isn, 0, _SYN, client.window, length, scale)
+            connection.second_syn = _syn_of(client)
         return True
     if syn is None or syn.sequence != tcp.sequence or tcp.length > syn.length:
         connection.second_syn = tcp
     return False
+
+
+def _syn_of(side: Side) -> TcpFields:
+    """The SYN that counts for an end, made again from its numbers."""
+    length = (side.end - side.isn - 1) & _MASK
+    scale = None if side.scale == _UNKNOWN else side.scale
+    return TcpFields(side.isn, 0, _SYN, side.window, length, scale)
 
 
 def _acknowledges(tcp: TcpFields, syn: TcpFields) -> bool:

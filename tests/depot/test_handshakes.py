@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atmdepot.depot.tcp_tracking import is_half_open
@@ -89,28 +89,43 @@ def test_the_server_may_have_taken_any_form_of_the_syn_and_any_part_of_its_data(
     carry_on(play, ISN + 1 + taken, SERVER_ISN + 1, speakers)
 
 
+OLD = {
+    "old": "SA seq=77 ack=99",
+    "another's": f"SA seq=88 ack={(ISN + 2) % M}",  # to the SYN of a stranger
+    "pure ACK": "A seq=123456 ack=654321",
+}
+"""The server's answers that belong to no session of now."""
+
+
 @examples(150)
 @given(first=own, before=st.lists(st.one_of(own, others), max_size=4),
        after=st.lists(st.one_of(own, others), max_size=3),
-       answers=st.lists(st.sampled_from(["right", "old", "pure ACK"]), max_size=3), early=st.booleans(),
-       speakers=st.lists(st.booleans(), max_size=4))
+       answers=st.lists(st.sampled_from(["right", *OLD]), max_size=3),
+       late=st.lists(st.sampled_from([*OLD]), max_size=2),
+       early=st.booleans(), speakers=st.lists(st.booleans(), max_size=4))
+@example(first=Syn("S", 0, None, ISN), before=[Syn("S", 1400, None, ISN + 1), Syn("S", 0, None, ISN)], after=[],
+         answers=["old"], late=[], early=False, speakers=[])
+@example(first=Syn("S", 0, None, ISN), before=[Syn("S", 0, None, isn) for isn in (ISN - 1, ISN, ISN + 1)], after=[],
+         answers=["another's"], late=[], early=False, speakers=[])
 def test_other_syns_and_old_answers_keep_no_session_in_its_handshake(
-        first: Syn, before: list[Syn], after: list[Syn], answers: list[str], early: bool,
+        first: Syn, before: list[Syn], after: list[Syn], answers: list[str], late: list[str], early: bool,
         speakers: list[bool]) -> None:
-    """An attacker sends SYNs with other numbers before and after the answer; old answers come in between."""
+    """An attacker sends SYNs with other numbers before and after the answer; old answers come in between, and last.
+
+    After an old answer that comes last, the server has to send once before the client's ACK can be told from a guess.
+    """
     play = Playbook()
     first_syn(play, first)
     for syn in before:
         syn.send(play)
-    for kind in (*answers, "right"):
-        octets = {"right": f"SA seq={SERVER_ISN} ack={(ISN + 1) % M}", "old": "SA seq=77 ack=99",
-                  "pure ACK": "A seq=123456 ack=654321"}[kind]
-        assert play.server >> octets == "client"
+    right = f"SA seq={SERVER_ISN} ack={(ISN + 1) % M}"
+    for kind in (*answers, "right", *late):
+        assert play.server >> OLD.get(kind, right) == "client"
     for syn in after:
         syn.send(play)
     if early:  # the server may send before the ACK comes (RFC 7413)
         assert play.server >> f"A seq={(SERVER_ISN + 1) % M} ack={(ISN + 1) % M} len=10" == "client"
-    carry_on(play, ISN + 1, SERVER_ISN + 1 + 10 * early, speakers)
+    carry_on(play, ISN + 1, SERVER_ISN + 1 + 10 * early, speakers, rounds=1 if late else 0)
 
 
 def test_a_live_session_that_the_depot_meets_by_a_strangers_syn() -> None:

@@ -21,6 +21,15 @@ def misfit(value: Any, kind: Any, path: tuple[str, ...], inner: tuple[str, ...])
     return f"{_shown(_value_at(value, inner))} does not fit {key}: write {_form_of(_type_at(kind, inner))}"
 
 
+def wrong_key(value: Any, kind: Any, inner: tuple[str, ...]) -> tuple[str, str]:
+    """The first key that a table may not have, of those with a choice of keys, and the message for it."""
+    table = _type_at(kind, inner)
+    assert isinstance(table, inspect.DictType)
+    assert isinstance(table.key_type, inspect.LiteralType)
+    key = next(key for key in _value_at(value, inner) if key not in table.key_type.values)
+    return key, f"{_shown(key)} does not fit {inner[-1]}: write {_form_of(table.key_type)}"
+
+
 def _value_at(value: Any, inner: tuple[str, ...]) -> Any:
     """The value at a path of keys and of numbers of an array's entries."""
     for key in inner:
@@ -53,7 +62,7 @@ def _form_of(kind: inspect.Type) -> str:
         case inspect.Metadata(extra_json_schema={"description": str(form)}):
             return form
         case inspect.LiteralType(values=choices):
-            return " or ".join(f"\"{choice}\"" for choice in choices)
+            return " or ".join(map(_shown, choices))
         case inspect.IntType(ge=least, le=most):
             return f"a whole number from {least} to {most}"
         case inspect.FloatType(ge=least, le=most):

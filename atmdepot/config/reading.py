@@ -19,8 +19,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from atmdepot.config.forms import misfit
-from atmdepot.config.model import Line, Link, Network, Node, Server, Service, Vp
+from atmdepot.config.forms import misfit, wrong_key
+from atmdepot.config.model import Line, Link, Network, Node, PermanentVc, Server, Service, Vp
 from atmdepot.config.problem import Problem
 from atmdepot.config.rules import problems_of
 from atmdepot.config.toml_lines import Lines
@@ -133,7 +133,10 @@ _MOST_TOLD = 100
 _LONGEST_TOLD = 1000
 _LONGEST_END = 300
 _LONGEST_GUESSED = 64
-_NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "servers": Server, "services": Service}
+_NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "vcs": PermanentVc, "servers": Server,
+                           "services": Service}
+_MAY_LACK = {"vcs"}
+_PLACED = re.compile(r"(.*) - at `(key` in `)?\$([^`]*)`", re.DOTALL)
 _CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, IpNetwork, TcpAddress, UdpAddress, LinkKey)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
@@ -158,6 +161,8 @@ def _convert_network(document: dict[str, Any], problems: list[Problem]) -> Netwo
 
 def _convert_named(entries: object, kind: type, key: str, problems: list[Problem]) -> dict[str, Any]:
     """Convert each entry of `[links.NAME]` or another table of names."""
+    if not entries and key in _MAY_LACK and isinstance(entries, dict | None):
+        return {}
     if not isinstance(entries, dict) or not entries:
         problems.append(Problem((key,), f"the network has no {key}: add at least one [{key}.NAME]"))
         return {}
@@ -171,16 +176,18 @@ def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Proble
     try:
         return msgspec.convert(value, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).rpartition(" - at `$")
-        if not message:
-            message, place = str(error), ""
         # msgspec gives the place of an error only in its message.
+        placed = _PLACED.fullmatch(str(error))
+        message, is_of_key, place = placed.groups() if placed else (str(error), None, "")
         inner = _with_key(value, kind, tuple(re.findall(r"\.\.\.|[^.\[\]`]+", place)), str(error))
         path += inner
         if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
             path, message = (*path, unknown[1]), _unknown(unknown[1], _fields_of(kind, inner))
         elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
             message = f"the key \"{missing[1]}\" is missing: add it"
+        elif is_of_key:
+            key, message = wrong_key(value, kind, inner)
+            path = (*path, key)
         elif error.__cause__ is None:  # not from `_decode`: msgspec's own message names types of Python and JSON
             message = misfit(value, kind, path, inner)
         problems.append(Problem(path, message))

@@ -241,6 +241,21 @@ def found_way(
     return nodes, tuple(links)
 
 
+def reached(links: Iterable[tuple[str, str]], switches: Iterable[str], root: str) -> set[str]:
+    """The nodes to which a way leads from a node, over switches."""
+    passed, found, waiting = {root, *switches}, {root}, [root]
+    neighbours: dict[str, list[str]] = {}
+    for one, other in links:
+        neighbours.setdefault(one, []).append(other)
+        neighbours.setdefault(other, []).append(one)
+    while waiting:
+        for far in neighbours.get(waiting.pop(), ()):
+            if far not in found:
+                found.add(far)
+                waiting += [far] if far in passed else []
+    return found
+
+
 class _Graph:
     """Nodes and the links between them; only switches lie on a way."""
 

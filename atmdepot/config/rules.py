@@ -11,6 +11,7 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.model import SessionTimers
 from atmdepot.config.problem import Problem
 from atmdepot.config.qos import QosMap
+from atmdepot.config.routes import reached
 from atmdepot.config.units import Duration
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def _link_ends(network: Network) -> Iterator[Problem]:
 
 
 def _vp_ends(network: Network) -> Iterator[Problem]:
+    joined = [(ends[0], ends[1]) for link in network.links.values() if len(ends := list(link.ends)) == 2]
+    near: dict[str, set[str]] = {}
     for name, vp in network.vps.items():
         path = ("vps", name, "ends")
         unknown = [node for node in vp.ends if node not in network.nodes]
@@ -75,6 +78,11 @@ def _vp_ends(network: Network) -> Iterator[Problem]:
         elif switch := next((node for node in vp.ends if network.nodes[node].kind == "switch"), None):
             yield Problem(path, f"\"{switch}\" is a switch, which a VP passes: write the depot or an edge node, and "
                                 f"the switch in via = [\"{switch}\"]")
+        elif not vp.via and vp.ends[1] not in (near.get(vp.ends[0]) or near.setdefault(
+                vp.ends[0], reached(joined, network.switches, vp.ends[0]))):
+            through = f", and no way over {' or '.join(network.switches)} either" if network.switches else ""
+            yield Problem(path, f"this VP leads nowhere: no link joins {vp.ends[0]} and {vp.ends[1]}{through}; add one "
+                                "to [links]")
 
 
 def _server_nodes(network: Network) -> Iterator[Problem]:

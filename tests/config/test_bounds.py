@@ -29,7 +29,7 @@ NOW = 2**62 // 3
 
 C_LIMIT = 2**63
 ENTRIES = {"nodes": "web1", "links": "to-web1", "vps": "web1", "servers": "web1", "services": "web", "from": "web1",
-           "shared_vcs": "CBR", "ends": "web1"}
+           "shared_vcs": "CBR", "ends": "web1", "vcs": "monitor", "queues": "GFR", "weights": "UBR"}
 """The entry of a table in which a key is tried."""
 
 
@@ -107,7 +107,9 @@ LIVE = {"servers", "services", "sessions", "probing"}
 def table_with(path: tuple[str, ...], value: Any) -> str:
     """The text of a table with a value at a path; the rest is made to fit."""
     document: dict[str, Any] = copy.deepcopy(tomllib.loads(DIRECT))
-    document["links"]["to-web1"]["interface"] = "nni"
+    document["links"]["to-web1"] |= {"interface": "nni", "rate": "oc3"}
+    if path[0] == "vcs":
+        document["vcs"] = {"monitor": {"ends": ["depot", "web1"], "vpi": 9, "vci": 100}}
     if path[-1] == "mtu":  # IPv6 would need 1280
         document["services"]["web"]["vip"] = ["10.80.0.1"]
     inner: Any = document

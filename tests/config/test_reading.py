@@ -83,11 +83,13 @@ networks = ["10.9.0.0/24"]
 """
 
 KEYS = {
-    "network": "name, description, nodes, links, vps, servers, services, sessions, probing, reassembly, qos, lab",
-    "node": "kind, tun, mtu, address, configure, metrics",
+    "network": "name, description, nodes, links, vps, vcs, servers, services, sessions, probing, reassembly, qos, lab",
+    "node": "kind, tun, mtu, address, configure, metrics, location",
     "line": "rate, delay, queue, burst, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, "
             "seed",
-    "vp": "ends, vpi, default_vci, management_vci, session_vcis, shared_vcs, encapsulation, crc, mtu",
+    "vp": "ends, vpi, default_vci, management_vci, session_vcis, shared_vcs, encapsulation, fcs, crc, "
+          "mtu, via, protect, protection, wait_to_restore, contract, continuity_check, segments, "
+          "performance_monitoring, networks",
     "server": "node, address, weight, max_sessions, backup, slow_start, allow",
     "lab": "networks",
 }
@@ -207,11 +209,9 @@ MISTAKES = {
         ["t:11: links.one.cell_loss: nan does not fit cell_loss: write a number from 0 to 1"],
     # Nodes, links, servers, services.
     'kind = "depot"->kind = "depo"':
-        ['t:3: nodes.depot.kind: "depo" does not fit kind: write "depot" or "edge" or "external"'],
+        ['t:3: nodes.depot.kind: "depo" does not fit kind: write "depot" or "edge" or "external" or "switch"'],
     'kind = "depot"->kind = "edge"': [
-        't: nodes: a network has one depot, this one has none: set kind = "depot" on one node',
-        "t:17: vps.one.ends: neither depot nor web1 is the depot: a VP leads from the depot to an edge node",
-        "t:21: vps.two.ends: neither depot nor web2 is the depot: a VP leads from the depot to an edge node"],
+        't: nodes: a network has one depot, this one has none: set kind = "depot" on one node'],
     'kind = "edge"->kind = "depot"': [
         't: nodes: a network has one depot, this one has 2: depot, web1: set kind = "depot" on one node',
         't:26: servers.one.node: "web1" is the depot: a server stands behind an edge node'],
@@ -236,6 +236,19 @@ MISTAKES = {
         ['t:32: services.web.servers: there is no server "three": the servers are one, two'],
     'servers = ["one", "two"]->servers = []':
         ["t:32: services.web.servers: an empty array does not fit servers: write an array of at least 1 value, in [ ]"],
+    # Keys that are a choice; permanent VCs.
+    'rate = "oc3"->rate = "oc3"\nqueues = { CRB = 5 }':
+        [('t:12: links.one.queues.CRB: "CRB" does not fit queues: write "CBR" or "GFR" or "UBR" or "nrt-VBR" or '
+          '"rt-VBR"')],
+    'rate = "oc3"->rate = "oc3"\nweights = { UBR = 0 }':
+        ["t:12: links.one.weights.UBR: 0 does not fit UBR: write a whole number from 1 to 1000"],
+    "vpi = 1->vpi = 1\nperformance_monitoring = 5":
+        [("t:19: vps.one.performance_monitoring: 5 does not fit performance_monitoring: write 128 or 256 or 512 or "
+          "1024")],
+    '[servers.one]->[vcs.one]\nends = ["depot"]\nvpi = 1\nvci = 5\n[servers.one]':
+        ["t:28: vcs.one.vci: VCI 5 is reserved (ITU-T I.361 keeps 0 to 31): write 32 to 65535"],
+    "[servers.one]->[vcs]\none = 5\n[servers.one]":
+        ["t:26: vcs.one: 5 does not fit one: write a table, in { }"],
     # Values of the wrong kind.
     'servers = ["one", "two"]->servers = "one"':
         ['t:32: services.web.servers: "one" does not fit servers: write an array of at least 1 value, in [ ]'],

@@ -1,6 +1,6 @@
 """Plan of a VC table's lab: namespaces, wires, addresses and routes, as plain values.
 
-    client ──lab.networks── depot ══a wire per link══ edge nodes
+    client ──lab.networks── depot ══a wire per link══ switches ══ edge nodes
 
 This module does not touch the kernel: `wiring` carries out the plan.
 """
@@ -69,8 +69,8 @@ class Plan(Struct, frozen=True):
 
     @property
     def routers(self) -> list[str]:
-        """The nodes that forward packets."""
-        return [name for name, kind in self.nodes.items() if kind != CLIENT]
+        """The nodes that forward packets; a switch has cells alone."""
+        return [name for name, kind in self.nodes.items() if kind not in (CLIENT, "switch")]
 
 
 def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True) -> Plan:
@@ -82,7 +82,7 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
     wires = [_client_wire(network, client_mtu)]
     loopback: dict[str, tuple[str, ...]] = {}
     # `all` and `default` stand beside the interfaces in the kernel's net.ipv4.conf.
-    taken = {"lo", "all", "default", CLIENT} | {node.tun for node in nodes.values()}
+    taken = {"lo", "all", "default", CLIENT} | {node.tun for node in nodes.values() if node.kind != "switch"}
     for name, link in network.links.items():
         if set(link.ends) <= ours.keys():
             wires.append(_link_wire(_interface_name(name, taken), link))

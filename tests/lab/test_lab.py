@@ -56,6 +56,16 @@ def test_links_join_their_ends(lab: Lab) -> None:
     assert reach(lab, "web1", "172.31.1.1", 80) == "ECONNREFUSED"
 
 
+@pytest.mark.usefixtures("run_dir")
+def test_a_switch_has_its_wires_and_its_daemon_and_routes_no_packets() -> None:
+    with up("switched") as lab:
+        assert lab.state.processes.keys() == {"depot", "sw1", "web1", "web2", "web1.web", "web2.web"}
+        assert (lab.state.nodes["sw1"].kind, lab.state.processes["sw1"].role) == ("switch", "switch")
+        assert output(lab, "sw1", "cat", "/proc/sys/net/ipv4/ip_forward").split() == ["0"]
+        assert reach(lab, "depot", "172.31.10.2", 80) == "ECONNREFUSED"
+        assert reach(lab, "sw1", "172.31.11.2", 80) == "OK"
+
+
 def test_no_node_sees_another_machines_network(lab: Lab) -> None:
     assert reach(lab, "web1", "172.31.2.2", 80) != "OK"
     assert reach(lab, "client", "127.0.0.1", 80) == "ECONNREFUSED"

@@ -77,6 +77,14 @@ def test_a_table_beyond_the_labs_limits_is_refused(old: str, new: str, message: 
         plan_of(changed((old, new)))
 
 
+def test_a_switch_is_a_node_with_wires_that_forwards_no_packets() -> None:
+    plan = plan_of(parse(find("switched").read_text()))
+    assert plan.nodes == {"client": "client", "depot": "depot", "sw1": "switch", "web1": "edge", "web2": "edge"}
+    assert plan.routers == ["depot", "web1", "web2"]
+    assert {name for node, name in interfaces(plan) if node == "sw1"} == {"trunk", "to-web1", "to-web2"}
+    assert interfaces(plan)["sw1", "to-web2"] == (Address("172.31.12.1", 32, "172.31.12.2"),)
+
+
 def test_a_link_to_other_peoples_gear_ends_on_loopback() -> None:
     plan = plan_of(changed(("[nodes.web2]\nkind = \"edge\"", "[nodes.web2]\nkind = \"external\"")))
     assert "web2" not in plan.nodes

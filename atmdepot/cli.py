@@ -37,6 +37,8 @@ _COMMANDS = {
                    "...)."),
     "edge": Place("atmdepot.commands.daemons", "edge_command",
                   "Run an edge node of the VC table TABLE."),
+    "switch": Place("atmdepot.commands.daemons", "switch_command",
+                    "Run a switch of the VC table TABLE: it leads cells from link to link."),
     "show": Place("atmdepot.commands.show", "show_command",
                   "Ask the running daemons for their sessions, VCs, links, servers or counters."),
     "drain": Place("atmdepot.commands.administer", "drain_command",

@@ -1,7 +1,7 @@
 """The plan of the house, read off the source: imports go one way, and the inner rooms see no clock and no socket.
 
-`wire, config <- atm <- bearer <- node <- depot, edge <- net <- trace, lab <- bench <- commands <- cli`, with the
-helpers (errors, drops, ...) below them all.
+`wire, config <- atm <- bearer <- node <- depot, edge, switch <- net <- trace, lab <- bench <- commands <- cli`, with
+the helpers (errors, drops, ...) below them all.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from graphlib import CycleError, TopologicalSorter
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parent.parent / "atmdepot"
 FILES = sorted(SOURCE.rglob("*.py"))
-PURE = ("wire", "atm", "bearer", "node", "depot", "edge")
+PURE = ("wire", "atm", "bearer", "node", "depot", "edge", "switch")
 IMPURE_MODULES = {
     "asyncio", "concurrent", "datetime", "fcntl", "multiprocessing", "os", "pathlib", "pyroute2", "sched", "secrets",
     "select", "selectors", "signal", "socket", "subprocess", "tempfile", "threading", "time", "trio"}
@@ -37,7 +38,7 @@ RANKS = {
     "__init__": 3,  # the public API: the codecs and reassembly
     "bearer": 3,
     "node": 4,
-    "depot": 5, "edge": 5,
+    "depot": 5, "edge": 5, "switch": 5,
     "net": 6,
     "trace": 7, "lab": 7,
     "bench": 8,
@@ -45,7 +46,7 @@ RANKS = {
     "lazy_group": 10, "cli": 10,
     "__main__": 11,
 }
-STRANGERS = {("edge", "depot"), ("depot", "edge"), ("wire", "config")}
+STRANGERS = {("wire", "config"), *permutations(("depot", "edge", "switch"), 2)}
 """Parts of one rank that do not know each other."""
 
 
@@ -188,7 +189,7 @@ def test_construct_and_scapy_stay_out_of_the_path_of_a_cell(path: Path) -> None:
 
 
 KINDS = "atmdepot.net.kinds"
-NODE_CLASSES = {"atmdepot.depot.forwarding", "atmdepot.edge.node"}
+NODE_CLASSES = {"atmdepot.depot.forwarding", "atmdepot.edge.node", "atmdepot.switch.node"}
 
 
 def net_imports() -> dict[str, list[Import]]:
@@ -211,7 +212,7 @@ def test_only_the_registry_of_kinds_and_what_it_alone_imports_know_the_classes_o
 def test_net_asks_no_node_for_its_class_or_kind(path: Path) -> None:
     asked = [ast.unparse(call) for call in ast.walk(parsed(path))
              if isinstance(call, ast.Call) and ast.unparse(call.func) in ("isinstance", "type")]
-    assert [call for call in asked if re.search(r"\bnode,|Depot\b|EdgeNode", call)] == []
+    assert [call for call in asked if re.search(r"\bnode,|Depot\b|EdgeNode|SwitchNode", call)] == []
     compared = [ast.unparse(found) for found in ast.walk(parsed(path)) if isinstance(found, ast.Compare)]
     assert [test for test in compared if re.search(r"['\"](depot|edge|switch)['\"]", test)] == []
 

@@ -38,9 +38,6 @@ class Output(Protocol):
     def leave(self, now: int) -> bytes:
         """The cells that leave by `now`."""
 
-    def next_timer(self) -> int | None:
-        """The time (ns) of the next call of `leave`, or None."""
-
 
 class DirectOutput:
     """The output of a link that is as fast as UDP: what enters leaves at once, in order, and nothing is queued."""
@@ -69,12 +66,12 @@ class DirectOutput:
 class Port:
     """A port of a switch: a link with its header format, its output, its drops and its cross-connects."""
 
-    def __init__(self, name: str, interface: Interface, output: Output) -> None:
+    def __init__(self, name: str, interface: Interface, output: Output, drops: Drops) -> None:
         """Make a port without cross-connects."""
         self.name = name
         self.interface = interface
         self.output = output
-        self.drops = Drops()
+        self.drops = drops
         self.hec = HecReceiver()
         self.table = CrossConnects(name, interface)
         self.rx_cells = self.unassigned_cells = 0
@@ -86,11 +83,13 @@ class Switch:
     def __init__(self) -> None:
         self.ports: dict[str, Port] = {}
 
-    def add_port(self, name: str, *, interface: Interface = Interface.UNI, output: Output | None = None) -> Port:
-        """Add a port; raise ValueError when its name is taken."""
+    def add_port(self, name: str, *, interface: Interface = Interface.UNI, output: Output | None = None,
+                 drops: Drops | None = None) -> Port:
+        """Add a port, with the drops of its output; raise ValueError when its name is taken."""
         if name in self.ports:
             raise ValueError(f"port {name} is there already")
-        port = self.ports[name] = Port(name, interface, output or DirectOutput())
+        port = self.ports[name] = Port(
+            name, interface, output or DirectOutput(), Drops() if drops is None else drops)
         return port
 
     def connect(self, port: str, vpi: int, vci: int | None, leaves: list[Leaf], *, contract: Contract | None = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.sar import Reassembler, Sdu, segment, segment_frame
 from atmdepot.atm.vc import Vc, VcTable
-from atmdepot.bearer.base import PathCondition, Port
+from atmdepot.bearer.base import PathCondition, Port, PortCounts
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, Interface
@@ -153,6 +153,11 @@ class LinkAdaptation(Port):
         damaged = sum(self.drops[reason] for reason in _DAMAGE)
         return PathCondition(self.rx_pdus, damaged, self.rx_congested, self.fillers_sent,
                              self.reassembler.unassigned_cells)
+
+    def counts(self) -> PortCounts:
+        """The cells and PDUs of the link."""
+        return PortCounts(self.rx_cells, self.tx_cells, self.reassembler.unassigned_cells,
+                          self.reassembler.hec.corrected, self.rx_pdus, self.tx_pdus)
 
     def next_timer(self) -> int | None:
         """The time (ns) at which an unfinished PDU is given up, or None."""

@@ -39,6 +39,18 @@ class PathCondition(NamedTuple):
         return bad / (whole + damaged) if whole + damaged > 0 else 0.0
 
 
+class PortCounts(NamedTuple):
+    """Counts of a port's cells, and of its PDUs where it sees them. `late` left later than the link's rate allowed."""
+
+    rx_cells: int
+    tx_cells: int
+    unassigned_cells: int
+    hec_corrected: int
+    rx_pdus: int | None = None
+    tx_pdus: int | None = None
+    late: int = 0
+
+
 class PathText(Struct, frozen=True):
     """A path in words, for people, and `fields` for programs, whose keys are the bearer's (`Bearer.no_path`).
 
@@ -95,6 +107,10 @@ class Port:
 
     def condition(self) -> PathCondition:
         """The condition of the way to this end, in totals; a caller compares two of them."""
+        raise NotImplementedError
+
+    def counts(self) -> PortCounts:
+        """What crossed the port."""
         raise NotImplementedError
 
     def next_timer(self) -> int | None:

@@ -1,4 +1,4 @@
-"""`atmdepot depot` and `atmdepot edge`: the daemons."""
+"""`atmdepot depot`, `atmdepot edge` and `atmdepot switch`: the daemons."""
 
 from __future__ import annotations
 
@@ -45,6 +45,15 @@ def edge_command(table: str, node: str, metrics: TcpAddress | None) -> None:
     _run(table, "edge", "edge node", node, metrics)
 
 
+@click.command("switch", epilog="\b\nExample:\n  atmdepot switch vc_tables/switched.toml --node sw1\n")
+@click.argument("table")
+@click.option("--node", required=True, help="Which of the table's switches to be.")
+@_METRICS
+def switch_command(table: str, node: str, metrics: TcpAddress | None) -> None:
+    """Run a switch of the VC table TABLE: it leads cells from link to link."""
+    _run(table, "switch", "switch", node, metrics)
+
+
 def _run(table: str, kind: str, word: str, node: str | None, metrics: TcpAddress | None) -> None:
     """Run a node of a kind, which people call by `word`; without a name, the first of that kind."""
     from atmdepot.config.reading import find, load
@@ -55,7 +64,8 @@ def _run(table: str, kind: str, word: str, node: str | None, metrics: TcpAddress
     if node is None and there:
         node = there[0]
     if node not in there:
-        known = f"the {word}s are {', '.join(there)}" if there else f"it has no {word}s"
+        plural = f"{word}es" if word.endswith("ch") else f"{word}s"
+        known = f"the {plural} are {', '.join(there)}" if there else f"it has no {plural}"
         raise AtmdepotError(f"{table}: \"{node}\" is no {word}: {known}")
     _warn_of_stale_code()
     daemon.run(network, node, find(table), metrics)

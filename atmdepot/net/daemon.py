@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec.structs import replace
 
 from atmdepot import build
 from atmdepot.atm.line import Line
@@ -22,6 +23,7 @@ from atmdepot.net.control import ControlServer
 from atmdepot.net.filler import Filler
 from atmdepot.net.heap import keep_the_heap
 from atmdepot.net.host import HostSetup
+from atmdepot.net.host_parts import needs_of
 from atmdepot.net.host_watch import HostWatch
 from atmdepot.net.hosting import HostLoop
 from atmdepot.net.kinds import kind_of, make_node
@@ -29,6 +31,7 @@ from atmdepot.net.line_link import LineLink, PortLink
 from atmdepot.net.offload_tun import open_tun
 from atmdepot.net.pump import Pump
 from atmdepot.net.scheduling import interrupt_nobody, wake_up_on_time
+from atmdepot.net.tun import NoDevice
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
 from atmdepot.wire.link_tag import LinkTag, direction_of
@@ -57,6 +60,8 @@ def open_link(network: Network, link: str, node: Node) -> PortLink:
     udp = UdpLink(link, settings.ends[node.name], settings.ends[far], settings.cells, drops,
                   any_interface=settings.source_check == "loose", form=_format(link, settings, node.name, far))
     line = settings.line_from(node.name)
+    if node.links[link].is_timed:  # it keeps the rate itself
+        line = replace(line, rate=None)
     return LineLink(udp, Line(line, drops)) if line.timed or line.impaired else udp
 
 
@@ -103,7 +108,7 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
             links[link] = open_link(network, link, node)
             stack.callback(links[link].close)
         setup = HostSetup(network, name)
-        pump = Pump(node, links, open_tun(network.nodes[name].tun), reopen=lambda: _open_tun(network, name, setup))
+        pump = Pump(node, links, _device_of(network, name), reopen=lambda: _open_tun(network, name, setup))
         stack.callback(lambda: pump.tun.close())  # late binding: the pump replaces a lost device
         stack.callback(pump.close)
         stack.callback(setup.undo)  # before `apply`, which may fail halfway
@@ -150,6 +155,11 @@ async def _collect_all(node: Node) -> None:
         await trio.sleep(_COLLECTION)
         if sum(port.channels() for port in node.links.values()) <= _FEW:
             gc.collect()
+
+
+def _device_of(network: Network, name: str) -> PacketDevice:
+    """A node's TUN device, or a device without packets for a node that has none."""
+    return open_tun(network.nodes[name].tun) if needs_of(network, name).device else NoDevice()
 
 
 def _open_tun(network: Network, name: str, setup: HostSetup | None = None) -> PacketDevice:

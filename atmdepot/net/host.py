@@ -18,7 +18,7 @@ from pyroute2 import IPRoute, NetlinkError
 
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import netlink
-from atmdepot.net.host_parts import LOOPBACK, NEEDS, HostNeeds, Part, bits_of, family_of
+from atmdepot.net.host_parts import LOOPBACK, Part, bits_of, family_of, needs_of
 from atmdepot.net.journal import Entry, Journal
 from atmdepot.paths import control_socket
 
@@ -49,7 +49,7 @@ class HostSetup:
         self._network = network
         self._name = name
         self._node: Node = network.nodes[name]
-        self._needs = NEEDS.get(self._node.kind, HostNeeds())
+        self._needs = needs_of(network, name)
         self._journal = Journal(control_socket(network.name, name).with_suffix(".host"))
         self._ours: list[Entry] = []
         self._parts: list[Part] = []
@@ -62,8 +62,8 @@ class HostSetup:
 
     @property
     def is_wanted(self) -> bool:
-        """True when the daemon sets up its host (`configure` of the node)."""
-        return self._node.configure
+        """True when the daemon sets up its host: the node has a device, and the table says so (`configure`)."""
+        return self._node.configure and self._needs.device
 
     @property
     def problem(self) -> str:
@@ -72,7 +72,7 @@ class HostSetup:
 
     def apply(self) -> None:
         """Configure the TUN device and the routes; raise EnvironmentLacks with the reason when that fails."""
-        if not self._node.configure:
+        if not self.is_wanted:
             return
         try:
             with IPRoute() as ip:
@@ -90,7 +90,7 @@ class HostSetup:
 
     def renew(self) -> None:
         """Take up a device that was made anew; the next `check` sets it up, in steps."""
-        if self._node.configure:
+        if self.is_wanted:
             self._tun = socket.if_nametoindex(self._node.tun)
             self._is_new = True
             self.missing = {f"TUN device {self._node.tun}": "it was made anew and is being set up"}

@@ -39,6 +39,8 @@ class HostNeeds(NamedTuple):
 
     parts: Callable[[Network, str, int], Iterator[Part]] = lambda *_: iter(())
     """Gives the parts of the node of a name in a VC table; the number is the index of its TUN device."""
+    device: bool = True
+    """False for a node without packets: it has no TUN device, and nothing of its host is set up."""
     forwarding: bool = False
     """True when the host must forward packets between its other interfaces and the TUN device."""
 
@@ -73,8 +75,14 @@ def from_services(network: Network, name: str, tun: int) -> Iterator[Part]:
                        f"address {vip} on lo")
 
 
-NEEDS = {"depot": HostNeeds(towards_services, forwarding=True), "edge": HostNeeds(from_services)}
-"""By kind of node; a kind without a row has no needs."""
+NEEDS = {"depot": HostNeeds(towards_services, forwarding=True), "edge": HostNeeds(from_services),
+         "switch": HostNeeds(device=False)}
+"""By kind of node; a kind without a row has no needs but a device."""
+
+
+def needs_of(network: Network, name: str) -> HostNeeds:
+    """The needs of a node on its host."""
+    return NEEDS.get(network.nodes[name].kind, HostNeeds())
 
 
 def family_of(address: IpAddress) -> int:

@@ -13,8 +13,10 @@ from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.depot import DepotAgent
 from atmdepot.net.agents.edge import EdgeAgent
+from atmdepot.net.agents.switch import SwitchAgent
 from atmdepot.net.prober import Prober
 from atmdepot.net.reporter import Reporter
+from atmdepot.switch.node import SwitchNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +47,7 @@ class Kind(NamedTuple):
 KINDS = {
     "depot": Kind(lambda network, _, now: Depot(network, now), DepotAgent, (Prober,)),
     "edge": Kind(lambda network, name, _: EdgeNode(network, name), EdgeAgent, (Reporter,)),
+    "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent),
 }
 """By `kind` in the VC table."""
 

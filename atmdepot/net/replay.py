@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from atmdepot.bearer.adaptation import adaptation_of
 from atmdepot.config.units import IpAddress, UdpAddress
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.depot_rows import ServerRow
@@ -211,7 +210,7 @@ class _Replay:
             assert isinstance(row, ServerRow)
             self.result.sessions[row.server] = row.sessions_total
         for pump in self._pumps.values():
-            self.result.cells += sum(adaptation_of(port).tx_cells for port in pump.node.links.values())
+            self.result.cells += sum(port.counts().tx_cells for port in pump.node.links.values())
             for link in pump.links.values():
                 link.close()
             pump.tun.close()

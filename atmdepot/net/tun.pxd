@@ -6,6 +6,10 @@ cdef class PacketDevice:
     cpdef list write_burst(self, list packets)
 
 
+cdef class NoDevice(PacketDevice):
+    cdef public int _fd
+
+
 cdef class Tun(PacketDevice):
     cdef public object name
     cdef public int _fd

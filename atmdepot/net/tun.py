@@ -58,6 +58,30 @@ class PacketDevice:
         raise NotImplementedError
 
 
+class NoDevice(PacketDevice):
+    """The device of a node without packets: it never has any, and refuses all."""
+
+    def __init__(self) -> None:
+        PacketDevice.__init__(self)
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # a descriptor that is never readable
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._fd
+
+    def read_burst(self, most: int) -> list[bytes | Frame]:
+        """No packets."""
+        return []
+
+    def write_burst(self, packets: list[bytes | Frame]) -> list[bytes]:
+        """Refuse the packets."""
+        return list(packets_of(packets))
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._fd)
+
+
 class Tun(PacketDevice):
     """A TUN device of the kernel; the kernel removes it when it is closed."""
 

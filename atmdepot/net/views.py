@@ -11,10 +11,13 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET, UnsetType
+
 from atmdepot.bearer.adaptation import adaptation_of
 from atmdepot.drops import NOT_IN_NODES, DropReason
 from atmdepot.net import subjects
 from atmdepot.net.agents.rows import CounterRow, LinkRow, VcRow
+from atmdepot.net.host_parts import needs_of
 from atmdepot.net.kinds import agent_of
 from atmdepot.net.udp_link import UdpLink
 
@@ -29,9 +32,15 @@ View = Callable[["Pump", int], Iterable["Row"]]
 """At most so many rows about a pump's node."""
 
 
-def vcs(pump: Pump, limit: int) -> Iterator[VcRow]:
+def vcs(pump: Pump, limit: int) -> Iterable[Row]:
     """The VCs that are open at this node when their link's turn comes."""
     agent = agent_of(pump.node)
+    view = agent.views.get("vcs")
+    return _ends(pump, agent, limit) if view is None else view(agent, limit, pump.clock)
+
+
+def _ends(pump: Pump, agent: Agent, limit: int) -> Iterator[VcRow]:
+    """The VCs that end at this node."""
     for link in map(adaptation_of, pump.node.links.values()):
         there = list(islice(link.table, limit))
         limit -= len(there)
@@ -71,15 +80,15 @@ def links(pump: Pump, limit: int) -> Iterator[LinkRow]:
 
 def _link(pump: Pump, name: str, trouble: str) -> LinkRow:
     udp = _udp_of(pump.links[name])
-    adaptation = adaptation_of(pump.node.links[name])
+    port = pump.node.links[name]
+    counts = port.counts()
     settings = pump.node.network.links[name]
     line = settings.line_from(pump.node.name)
     row = LinkRow(
         node=pump.node.name, link=name, peer=settings.other_end(pump.node.name), cells=settings.cells,
         rate=str(line.rate or "any"), burst=line.burst or 0, delay=str(line.delay or "none"), impaired=line.impaired,
-        tx_cells=adaptation.tx_cells, rx_cells=adaptation.rx_cells, tx_pdus=adaptation.tx_pdus,
-        rx_pdus=adaptation.rx_pdus, hec_corrected=adaptation.reassembler.hec.corrected,
-        drops=sum(adaptation.drops.values()))
+        tx_cells=counts.tx_cells, rx_cells=counts.rx_cells, tx_pdus=_or_unset(counts.tx_pdus),
+        rx_pdus=_or_unset(counts.rx_pdus), hec_corrected=counts.hec_corrected, drops=sum(port.drops.values()))
     if udp is not None:
         row.tx_datagrams, row.rx_datagrams = udp.tx_datagrams, udp.rx_datagrams
         row.udp_segment, row.udp_segment_refused = udp.segment_offload, udp.segment_refusals
@@ -87,6 +96,10 @@ def _link(pump: Pump, name: str, trouble: str) -> LinkRow:
         row.interfaces = "any" if udp.interfaces is None else udp.interfaces.names()
         row.trouble, row.last_error = udp.trouble() or trouble, udp.last_error
     return row
+
+
+def _or_unset(count: int | None) -> int | UnsetType:
+    return UNSET if count is None else count
 
 
 def _udp_of(link: PortLink | None) -> UdpLink | None:
@@ -102,28 +115,37 @@ def counters(pump: Pump, limit: int) -> Iterator[CounterRow]:
 
 def _counters(pump: Pump) -> Iterator[CounterRow]:
     node = pump.node
-    yield CounterRow(node.name, "tun", "rx-packets", node.rx_packets, "packets")
-    yield CounterRow(node.name, "tun", "tx-packets", node.tx_packets, "packets")
-    yield from _drops(node.name, "tun", {DropReason.TUN_QUEUE_FULL: pump.queue_drops()}, [DropReason.TUN_QUEUE_FULL])
-    if pump.tun_losses:
-        yield CounterRow(node.name, "tun", "vanished", pump.tun_losses, "times")
+    has_packets = needs_of(node.network, node.name).device
+    if has_packets:
+        yield from _of_the_device(pump)
     yield from _of_the_daemon(pump)
     agent = agent_of(node)
     yield from agent.counters()
     if not_made := agent.tries_not_made():
         yield CounterRow(node.name, "probes", "not-made", not_made, "probes",
                        "this host could not make the connection, so it says nothing of the server")
-    for link in map(adaptation_of, node.links.values()):
-        for name, value in (("rx-cells", link.rx_cells), ("tx-cells", link.tx_cells),
-                            ("unassigned-cells", link.reassembler.unassigned_cells),
-                            ("hec-corrected", link.reassembler.hec.corrected)):
+    for link in node.links.values():
+        counts = link.counts()
+        for name, value in (("rx-cells", counts.rx_cells), ("tx-cells", counts.tx_cells),
+                            ("unassigned-cells", counts.unassigned_cells), ("hec-corrected", counts.hec_corrected)):
             yield CounterRow(node.name, link.name, name, value, "cells")
         if (port := pump.links.get(link.name)) is not None:
-            yield CounterRow(node.name, link.name, "late-cells", port.late_cells(), "cells", _LATE)
+            yield CounterRow(node.name, link.name, "late-cells", port.late_cells() + counts.late, "cells", _LATE)
         if (udp := _udp_of(port)) is not None:
             yield CounterRow(node.name, link.name, "udp-segment-refused", udp.segment_refusals, "times")
-        yield from _drops(node.name, link.name, link.drops, _LINK_REASONS)
-    yield from _drops(node.name, "packets", node.drops, _NODE_REASONS)
+        yield from _drops(node.name, link.name, link.drops, _LINK_REASONS if has_packets else _CELL_REASONS)
+    if has_packets:
+        yield from _drops(node.name, "packets", node.drops, _NODE_REASONS)
+
+
+def _of_the_device(pump: Pump) -> Iterator[CounterRow]:
+    """The TUN device's packets and losses."""
+    node = pump.node
+    yield CounterRow(node.name, "tun", "rx-packets", node.rx_packets, "packets")
+    yield CounterRow(node.name, "tun", "tx-packets", node.tx_packets, "packets")
+    yield from _drops(node.name, "tun", {DropReason.TUN_QUEUE_FULL: pump.queue_drops()}, [DropReason.TUN_QUEUE_FULL])
+    if pump.tun_losses:
+        yield CounterRow(node.name, "tun", "vanished", pump.tun_losses, "times")
 
 
 def _of_the_daemon(pump: Pump) -> Iterator[CounterRow]:
@@ -140,6 +162,7 @@ def _of_the_daemon(pump: Pump) -> Iterator[CounterRow]:
 _LATE = "what the line could have sent while the node was too late to send it; nothing is lost but time"
 _NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets" and reason != DropReason.TUN_QUEUE_FULL]
 _LINK_REASONS = [reason for reason in DropReason if reason.unit != "packets" and reason not in NOT_IN_NODES]
+_CELL_REASONS = [reason for reason in DropReason if reason.unit in ("datagrams", "cells")]
 
 
 def _drops(node: str, place: str, drops: dict[DropReason, int], reasons: Iterable[DropReason]) -> Iterator[CounterRow]:

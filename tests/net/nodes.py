@@ -14,7 +14,7 @@ from atmdepot.config.reading import parse
 from atmdepot.net.daemon import open_link
 from atmdepot.net.kinds import make_node
 from atmdepot.net.pump import Pump
-from atmdepot.net.tun import SocketTun
+from atmdepot.net.tun import NoDevice, PacketDevice, SocketTun
 from tests.net.ends import PATIENCE, fresh
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Nodes:
             links = {link: open_link(table, link, node) for link in node.links}
             for link in links.values():
                 self._stack.callback(link.close)
-            pump = self.pumps[name] = Pump(node, links, SocketTun(), clock=clock)
+            pump = self.pumps[name] = Pump(node, links, _device(table, name), clock=clock)
             self._stack.callback(lambda pump=pump: pump.tun.close())
             self._stack.callback(pump.close)
 
@@ -101,6 +101,10 @@ class Nodes:
 
     def close(self) -> None:
         self._stack.close()
+
+
+def _device(table: Network, name: str) -> PacketDevice:
+    return NoDevice() if table.nodes[name].kind == "switch" else SocketTun()
 
 
 def outer(pump: Pump) -> socket.socket:

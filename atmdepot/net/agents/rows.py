@@ -25,28 +25,41 @@ class Row(Struct, gc=False):
 
 
 class VcRow(Row, gc=False):
-    """An open VC. `carries` is its client's end of the flow, or `many`."""
+    """An open VC. `carries` is its client's end of the flow, or `many`.
 
-    narrow = ("node", "vc", "category", "carries", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells")
+    At a switch it is a cross-connect, of a VC or of a whole VP: `carries` is its name in the VC table, `to` has the
+    places where its cells leave, `rx_cells` came in and `tx_cells` entered the outputs, `tagged` and `policed` (what
+    was discarded) are its policer's, `dropped` its output queues', and `live` says that the table does not have it.
+    """
+
+    narrow = ("node", "vc", "category", "carries", "to", "tx_pdus", "tx_cells", "rx_pdus", "rx_cells")
 
     node: str
     link: str
     vc: str
     category: str
     contract: str
-    encapsulation: str
-    crc: str
+    encapsulation: str | UnsetType
+    crc: str | UnsetType
     carries: str
-    tx_pdus: int
+    tx_pdus: int | UnsetType
     tx_cells: int
-    rx_pdus: int
+    rx_pdus: int | UnsetType
     rx_cells: int
-    rx_clp1_pdus: int
-    rx_efci_pdus: int
+    rx_clp1_pdus: int | UnsetType
+    rx_efci_pdus: int | UnsetType
+    to: str | UnsetType = UNSET
+    tagged: int | UnsetType = UNSET
+    policed: int | UnsetType = UNSET
+    dropped: int | UnsetType = UNSET
+    live: bool | UnsetType = UNSET
 
 
 class LinkRow(Row, gc=False):
-    """A link. The columns from `tx_datagrams` on are those of a UDP link, and unset for any other."""
+    """A link. The columns from `tx_datagrams` on are those of a UDP link, and unset for any other.
+
+    A switch sees no PDUs, so theirs are unset there.
+    """
 
     narrow = ("node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops", "trouble", "last_error")
 
@@ -60,8 +73,8 @@ class LinkRow(Row, gc=False):
     impaired: bool
     tx_cells: int
     rx_cells: int
-    tx_pdus: int
-    rx_pdus: int
+    tx_pdus: int | UnsetType
+    rx_pdus: int | UnsetType
     hec_corrected: int
     drops: int
     tx_datagrams: int | UnsetType = UNSET

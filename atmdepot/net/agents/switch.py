@@ -1,0 +1,51 @@
+"""The management agent of a switch."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, ClassVar
+
+from msgspec import UNSET
+
+from atmdepot.config.contract import Contract
+from atmdepot.net.agents.agent import Agent, Clock, View
+from atmdepot.net.agents.rows import VcRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from atmdepot.switch.node import Crossed, SwitchNode
+
+_UBR = Contract()
+
+
+class SwitchAgent(Agent):
+    """The agent of a switch."""
+
+    node: SwitchNode
+
+    def vcs(self, limit: int, clock: Clock) -> Iterator[VcRow]:
+        """The cross-connects, each with what came in."""
+        del clock
+        return (self._row(crossed) for crossed in islice(list(self.node.crossed.values()), limit))
+
+    def _row(self, crossed: Crossed) -> VcRow:
+        connection, place = crossed.connection, crossed.wanted.place
+        contract, policer = connection.contract or _UBR, connection.policer
+        leaves = connection.leaves
+        return VcRow(
+            node=self.node.name, link=place.link, vc=number_of(place.vpi, place.vci), category=contract.category,
+            contract=str(contract), encapsulation=UNSET, crc=UNSET, tx_pdus=UNSET, rx_pdus=UNSET, rx_clp1_pdus=UNSET,
+            rx_efci_pdus=UNSET, carries=crossed.wanted.name, rx_cells=connection.rx_cells,
+            tx_cells=sum(leaf.queued.entered for leaf in leaves),
+            to=", ".join(f"{leaf.port} {number_of(leaf.vpi, leaf.vci)}" for leaf in leaves) or "none",
+            tagged=policer.tagged if policer else 0,
+            policed=sum(policer.discarded.values()) if policer else 0,
+            dropped=sum(sum(leaf.queued.dropped.values()) for leaf in leaves), live=crossed.is_live)
+
+    views: ClassVar[Mapping[str, View]] = {"vcs": vcs}
+
+
+def number_of(vpi: int, vci: int | None) -> str:
+    """A VP (`1`) or VC (`1/64`) in words."""
+    return str(vpi) if vci is None else f"{vpi}/{vci}"

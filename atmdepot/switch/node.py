@@ -1,0 +1,130 @@
+"""The switch as a node: its ports on links, and its cross-connects as the VC table has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.atm.connections import CrossConnect, Leaf
+from atmdepot.atm.switch import Switch
+from atmdepot.errors import AtmdepotError
+from atmdepot.node.node import Node
+from atmdepot.switch.ports import port_of
+from atmdepot.switch.table import Wanted, wanted_of
+from atmdepot.wire.cell import Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from atmdepot.config.model import Network
+    from atmdepot.config.routes import Place
+
+MORE_CDVT = 5_000_000
+"""Tolerance (ns) beside a contract's own: UDP brings the cells of a datagram together, and a source wakes up late."""
+
+
+class Crossed:
+    """A cross-connect that is made; `is_live` when an operator made it, and the table does not have it."""
+
+    __slots__ = ("connection", "is_live", "wanted")
+
+    def __init__(self, wanted: Wanted, connection: CrossConnect, *, is_live: bool = False) -> None:
+        self.wanted = wanted
+        self.connection = connection
+        self.is_live = is_live
+
+
+class SwitchNode(Node):
+    """The data path of a switch."""
+
+    def __init__(self, network: Network, name: str) -> None:
+        """Make a switch of a VC table."""
+        Node.__init__(self, network, name)
+        self.switch = Switch()
+        self.ports = {link: port_of(link, settings, name) for link, settings in network.links_of(name).items()}
+        for link, port in self.ports.items():
+            port.join(self.switch, Interface(network.links[link].interface))
+        self.use_links(self.ports)
+        self.crossed: dict[Place, Crossed] = {}
+        """The cross-connects, by the place where cells come in."""
+        self.reconfigure(network, 0)
+
+    def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
+        """Take cells (a multiple of 53 octets) from a link."""
+        self.switch.receive(name, octets, now)
+
+    def packet_from_tun(self, octets: bytes, now: int) -> None:
+        """Nothing: a switch has no TUN device."""
+
+    # Cross-connects.
+
+    def reconfigure(self, network: Network, now: int) -> None:
+        """Take over the cross-connects of a changed VC table; those that did not change keep counters and queues.
+
+        Raises AtmdepotError, and changes nothing, when the table needs a place that a live cross-connect has.
+        """
+        del now
+        wanted = wanted_of(network, self.name)
+        live = [crossed.wanted for crossed in self.crossed.values() if crossed.is_live]
+        self._rehearse([*live, *wanted.values()])
+        for place, crossed in list(self.crossed.items()):
+            if crossed.is_live:
+                continue
+            new = wanted.get(place)
+            if new is None or (new.contract, new.polices) != (crossed.wanted.contract, crossed.wanted.polices):
+                self._disconnect(place)
+            else:
+                self._prune(crossed, new)
+        for place, new in wanted.items():
+            crossed_before = self.crossed.get(place)
+            if crossed_before is None:
+                self._connect(new)
+            else:
+                self._graft(crossed_before, new)
+        self.network = network
+
+    def _rehearse(self, all_wanted: Iterable[Wanted]) -> None:
+        """Make all cross-connects in a switch of no use, which refuses what cannot be made."""
+        trial = Switch()
+        for name, port in self.ports.items():
+            trial.add_port(name, interface=port.side.interface)
+        for wanted in all_wanted:
+            try:
+                _make(trial, wanted)
+            except ValueError as error:
+                raise AtmdepotError(f"{self.name}: {wanted.name}: {error}; nothing was taken over") from None
+
+    def _connect(self, wanted: Wanted, *, is_live: bool = False) -> None:
+        self.crossed[wanted.place] = Crossed(wanted, _make(self.switch, wanted), is_live=is_live)
+
+    def _disconnect(self, place: Place) -> None:
+        self.switch.disconnect(place.link, self.crossed.pop(place).connection)
+
+    def _prune(self, crossed: Crossed, new: Wanted) -> None:
+        """Remove the leaves that are wanted no more."""
+        for leaf in list(crossed.connection.leaves):
+            if (leaf.port, leaf.vpi, leaf.vci) not in new.leaves:
+                self.switch.remove_leaf(crossed.connection, leaf)
+
+    def _graft(self, crossed: Crossed, new: Wanted) -> None:
+        """Add the leaves that are missing."""
+        there = {(leaf.port, leaf.vpi, leaf.vci) for leaf in crossed.connection.leaves}
+        for place in new.leaves:
+            if place not in there:
+                self.switch.add_leaf(crossed.connection, Leaf(*place))
+        crossed.wanted = new
+
+    # In time.
+
+    def handle_timer(self, now: int) -> None:
+        """Nothing: output has its own times (`Port.due`)."""
+
+    def next_timer(self) -> int | None:
+        """None."""
+        return None
+
+
+def _make(switch: Switch, wanted: Wanted) -> CrossConnect:
+    """Make a cross-connect; raise ValueError as `Switch.connect` does."""
+    place = wanted.place
+    return switch.connect(place.link, place.vpi, place.vci, [Leaf(*leaf) for leaf in wanted.leaves],
+                          contract=wanted.contract, police=wanted.polices, more_cdvt=MORE_CDVT)

@@ -1,0 +1,41 @@
+"""What the VC table wants a switch to connect: its cross-connects, each with its contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from atmdepot.config.contract import Contract
+
+if TYPE_CHECKING:
+    from atmdepot.config.model import Network
+    from atmdepot.config.routes import Place
+
+
+class Wanted(NamedTuple):
+    """A cross-connect: what comes in at `place` leaves at each of `leaves`.
+
+    `name` is that of the VP or VC in the table. `polices` is True where the cells enter the network of switches: there,
+    and nowhere else, they are held to their contract.
+    """
+
+    name: str
+    place: Place
+    leaves: tuple[Place, ...]
+    contract: Contract | None = None
+    polices: bool = False
+
+
+def wanted_of(network: Network, switch: str) -> dict[Place, Wanted]:
+    """The cross-connects of a switch, by the place where their cells come in."""
+    out = {}
+    for connect in network.routes.cross_connects(switch):
+        settings = network.vps[connect.name] if connect.place.vci is None else network.vcs[connect.name]
+        contract = None if settings.contract is None else Contract.parse(settings.contract)
+        out[connect.place] = Wanted(connect.name, connect.place, connect.leaves, contract,
+                                    contract is not None and enters_at(network, switch, connect.place.link))
+    return out
+
+
+def enters_at(network: Network, switch: str, link: str) -> bool:
+    """True when cells of this link come from outside the network of switches."""
+    return network.nodes[network.links[link].other_end(switch)].kind != "switch"

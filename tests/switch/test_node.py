@@ -1,0 +1,162 @@
+"""The switch as a node: cross-connects of a VC table, ports with and without a rate, and a table that changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from atmdepot.bearer.base import NEVER
+from atmdepot.config.reading import parse
+from atmdepot.config.routes import Place
+from atmdepot.drops import DropReason
+from atmdepot.errors import AtmdepotError
+from atmdepot.switch.node import Crossed, SwitchNode
+from atmdepot.switch.ports import ScheduledPort
+from atmdepot.switch.table import Wanted
+from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, CellHeader
+from tests.atm.trains import seen, train
+
+SECOND = 1_000_000_000
+CELL_TIME = 2832  # ns of a cell at OC-3, rounded up
+
+
+def table(*, web2: str = "", link: str = "", vcs: str = "") -> str:
+    """A depot and two edges around a switch; both VPs have VPI 1 at their edges' links."""
+    return f"""
+name = "star"
+nodes.depot.kind = "depot"
+nodes.sw1.kind = "switch"
+nodes.web1.kind = "edge"
+nodes.web2.kind = "edge"
+servers.web1.node = "web1"
+servers.web2.node = "web2"
+[links.core]
+ends = {{ depot = "127.0.0.1:6001", sw1 = "127.0.0.1:6002" }}
+[links.to-web1]
+ends = {{ sw1 = "127.0.0.1:6003", web1 = "127.0.0.1:6004" }}
+[links.to-web2]
+ends = {{ sw1 = "127.0.0.1:6005", web2 = "127.0.0.1:6006" }}
+{link}
+[vps.web1]
+ends = ["web1", "depot"]
+vpi = 1
+[vps.web2]
+ends = ["web2", "depot"]
+vpi = 1
+{web2}
+{vcs}
+[services.web]
+vip = ["10.80.0.1"]
+ports = [80]
+servers = ["web1", "web2"]
+"""
+
+
+def make(text: str) -> SwitchNode:
+    return SwitchNode(parse(text), "sw1")
+
+
+def sent(node: SwitchNode, now: int = 0) -> dict[str, list[CellHeader]]:
+    """What leaves by the ports that are ready, as the pump takes it."""
+    ready, node.ready[:] = list(node.ready), []
+    names = list(node.links)
+    assert len(set(ready)) == len(ready)
+    return {names[number]: [cell.header for cell in seen(node.transmit(number, now))] for number in ready}
+
+
+def test_cells_of_a_vp_get_the_vpi_of_each_link() -> None:
+    node = make(table())
+    node.octets_from_port("to-web2", train([CellHeader(1, 64)] * 3), 0)
+    assert sent(node) == {"core": [CellHeader(2, 64)] * 3}
+    node.octets_from_port("core", train([CellHeader(2, 64, 1), CellHeader(1, 99), CellHeader(2, 65)]), 0)
+    assert sent(node) == {"to-web1": [CellHeader(1, 99)], "to-web2": [CellHeader(1, 64, 1), CellHeader(1, 65)]}
+    assert node.next_timer() is None
+    core = node.links["core"].counts()
+    assert (core.rx_cells, core.tx_cells, core.rx_pdus) == (3, 3, None)
+
+
+def test_cells_of_no_connection_and_of_filling() -> None:
+    node = make(table())
+    node.octets_from_port("core", train([CellHeader(7, 64)] * 2) + IDLE_CELL * 4, 0)
+    assert sent(node) == {}
+    assert node.links["core"].drops == {DropReason.UNKNOWN_VC: 2}
+    assert node.links["core"].condition().idle_received == 4
+    assert node.fill("core", 3) == IDLE_CELL * 3
+    assert node.links["core"].condition().fillers_sent == 1
+
+
+def test_a_link_with_a_rate_lets_cells_wait() -> None:
+    node = make(table(link='rate = "oc3"\nqueues = { UBR = 40 }\nweights = { UBR = 3 }'))
+    port = node.links["to-web2"]
+    assert isinstance(port, ScheduledPort)
+    assert (port.is_timed, port.due, node.links["core"].is_timed) == (True, NEVER, False)
+    node.octets_from_port("core", train([CellHeader(2, 64)] * 40), SECOND)
+    # Cells that leave within 50 us leave together.
+    assert (sent(node, SECOND), SECOND < port.due <= SECOND + 50_000) == ({}, True)
+    left = 0
+    while port.due != NEVER:
+        now = port.due
+        left += len(node.transmit(port.number, now)) // CELL_SIZE
+        assert left <= (now - SECOND) // (CELL_TIME - 1) + 1
+    assert left + sum(port.drops.values()) == 40
+    assert port.counts().tx_cells == left
+
+
+def test_cells_that_are_due_leave_before_others_enter() -> None:
+    node = make(table(link='rate = "oc3"'))
+    port = node.links["to-web2"]
+    node.octets_from_port("core", train([CellHeader(2, 64)] * 5), SECOND)
+    node.octets_from_port("core", train([CellHeader(2, 65)] * 5), SECOND + 4 * CELL_TIME)
+    assert sent(node, SECOND + 4 * CELL_TIME) == {"to-web2": [CellHeader(1, 64)] * 5}
+    assert len(node.transmit(port.number, SECOND + 10 * CELL_TIME)) == 5 * CELL_SIZE
+
+
+def test_contracts_hold_where_cells_enter_the_network() -> None:
+    node = make(table(web2='contract = "cbr:pcr=1000"'))
+    node.octets_from_port("to-web2", train([CellHeader(1, 64)] * 50), SECOND)
+    crossed = node.crossed[Place("to-web2", 1)]
+    assert crossed.connection.policer is not None
+    passed = crossed.connection.policer.passed
+    assert 0 < passed < 50
+    assert node.links["to-web2"].drops == {DropReason.ABOVE_PCR: 50 - passed}
+    assert sent(node) == {"core": [CellHeader(2, 64)] * passed}
+
+
+VCS = """
+[vcs.news]
+ends = ["web1", "web2"{more}]
+vpi = 9
+vci = 100
+"""
+
+
+def test_reload_changes_what_changed_alone() -> None:
+    node = make(table(vcs=VCS.format(more="")))
+    assert list(node.crossed) == [Place("to-web1", 1), Place("core", 1), Place("to-web2", 1), Place("core", 2),
+                                  Place("to-web1", 9, 100), Place("to-web2", 9, 100)]
+    node.octets_from_port("core", train([CellHeader(1, 64), CellHeader(2, 64)]), 0)
+    sent(node)
+    before = {place: crossed.connection for place, crossed in node.crossed.items()}
+    network = parse(table(web2='contract = "cbr:pcr=1000"', vcs=VCS.format(more=', "depot"')))
+    node.reconfigure(network, 0)
+    same = [place for place, crossed in node.crossed.items() if before.get(place) is crossed.connection]
+    assert same == [Place("to-web1", 1), Place("core", 1), Place("to-web1", 9, 100)]
+    assert before[Place("core", 1)].rx_cells == 1
+    assert node.network is network
+    node.octets_from_port("to-web1", train([CellHeader(9, 100)]), 0)
+    assert sent(node) == {"core": [CellHeader(9, 100)], "to-web2": [CellHeader(9, 100)]}
+    node.reconfigure(parse(table()), 0)
+    assert list(node.crossed) == [Place("to-web1", 1), Place("core", 1), Place("to-web2", 1), Place("core", 2)]
+    node.octets_from_port("to-web1", train([CellHeader(9, 100)]), 0)
+    assert sent(node) == {}
+
+
+def test_reload_that_meets_a_live_cross_connect_changes_nothing() -> None:
+    node = make(table())
+    live = Wanted("mine", Place("to-web1", 9, 100), (Place("core", 9, 100),))
+    node._connect(live, is_live=True)
+    before: dict[Place, Crossed] = dict(node.crossed)
+    with pytest.raises(AtmdepotError, match="VC 9/100"):
+        node.reconfigure(parse(table(web2='contract = "cbr:pcr=1000"', vcs=VCS.format(more=""))), 0)
+    assert node.crossed == before
+    node.reconfigure(parse(table(web2='contract = "cbr:pcr=1000"')), 0)
+    assert node.crossed[live.place] is before[live.place]

@@ -75,6 +75,7 @@ cdef class RandomOfTwo(Balancer):
 
     cpdef choose(self, list servers, bytes client, long long now)
     cpdef pick(self, list servers, bytes client, long long now)
+    cpdef take(self, list servers, Member chosen, long long now)
 
 
 cdef class Keyed(Balancer):

@@ -294,10 +294,15 @@ class RandomOfTwo(Balancer):
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The better of the two servers that will be drawn next."""
-        state = self._random.getstate()  # put back below, so that `choose` draws the same two
+        state = self._random.getstate()  # put back below, so that `choose` and `take` draw the same two
         two = self._random.sample(servers, min(2, len(servers)))
         self._random.setstate(state)
         return self._inner.pick(two, client, now)
+
+    def take(self, servers: list[Server], chosen: Server, now: int) -> None:
+        """Draw the two of which `pick` chose, and take the turn of its choice."""
+        two = self._random.sample(servers, min(2, len(servers)))
+        self._inner.take(two, chosen, now)
 
 
 class Keyed(Balancer):

@@ -1,7 +1,7 @@
 """Explanation of a packet's way through `forwarding`, step by step, without sending it.
 
 No state changes: no session, path, counter, turn of a balancer, random number. Each step calls the function by which
-the data path decides (`SessionTables.is_new`, `Depot.pool_for`, `Pool.would_give`, `Bearer.would_open`, ...), so an
+the data path decides (`SessionTables.followed`, `Depot.decide`, `Bearer.would_open`, ...), so an
 explanation cannot differ from the real outcome. Only the words are this module's.
 """
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from atmdepot.bearer.base import Path, PathText
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.session_management import Pool
+    from atmdepot.depot.state import Decision
     from atmdepot.wire.packet import Packet, TcpFields
 
 
@@ -137,10 +138,10 @@ class _Way:
     def _session_path(self, packet: Packet, tcp: TcpFields) -> Path | None:
         self._tell_service(packet)
         sessions = self._depot.sessions
-        session = sessions.find(packet.key())
-        if session is not None and not sessions.is_new(session, tcp):
+        session = sessions.followed(packet.key(), tcp)
+        if session is not None:
             return self._known(session, packet)
-        path = self._open(packet, session)
+        path = self._open(packet, sessions.find(packet.key()))
         if path is None and self._depot.is_answered_orphan(packet, tcp):
             self._told.answer = "RST"
             self._say("session", "orphan is \"reset\": an RST goes back to the client")
@@ -159,34 +160,32 @@ class _Way:
     def _open(self, packet: Packet, old: Session | None) -> Path | None:
         """Open a session for a packet without a session, if its service, flags and the table allow it."""
         self._say("session", "it has none" if old is None else replaced_text(old, self._now))
-        if (server := self._depot.probe_of(packet)) is not None:
-            self._say("server", f"{server.name}: this is the depot's own probe of it")
-            self._told.server, self._told.opens = server.name, True
-            return self._depot.bearer.default(server.node)
-        pool = self._depot.pool_for(packet)
-        if isinstance(pool, DropReason):
-            self._refuse(pool, packet)
-            return None
-        server, going = pool.would_give(packet.source, self._now), None
-        self._tell_server(pool, server, packet)
-        if server is None:  # as `Depot.choose_by_eviction`, without the eviction
-            going = self._depot.sessions.goes_for(pool.members, packet.tcp is not None)
-        if going is not None:
-            server = going.server
-            self._say("server", f"{server.name}: its session {going.number} is not established, and makes room")
+        decision = self._depot.decide(packet, self._now)
+        server, pool = decision.server, decision.pool
         if server is None:
-            self._drop(DropReason.NO_SERVER)
+            self._refuse(decision, packet)
             return None
         self._told.server, self._told.opens = server.name, True
-        return self._own_path(packet, server, old, going)
+        if pool is None:
+            self._say("server", f"{server.name}: this is the depot's own probe of it")
+            return self._depot.bearer.default(server.node)
+        if decision.has_free_server():
+            self._say("server", f"{server.name}: {choice_text(decision, packet.source)}")
+        self._tell_passed_over(pool, server)
+        if decision.evicts is not None:
+            self._tell_evicted(decision, decision.evicts)
+        return self._own_path(packet, server, decision, old)
 
-    def _refuse(self, reason: DropReason, packet: Packet) -> None:
-        if reason is DropReason.NO_SESSION and packet.tcp is not None:
+    def _refuse(self, decision: Decision, packet: Packet) -> None:
+        """Tell why no session opens."""
+        if decision.reason is DropReason.NO_SESSION and packet.tcp is not None:
             self._say("session", f"only a SYN opens one, not {flags_words(packet.tcp.flags)}")
-        elif reason is DropReason.TABLE_FULL:
+        elif decision.reason is DropReason.TABLE_FULL:
             most = count_text(self._depot.sessions.timers.max_sessions, "session")
             self._say("session", f"there may be {most}, no more (max_sessions)")
-        self._drop(reason)
+        elif decision.pool is not None:
+            self._tell_passed_over(decision.pool, None)
+        self._drop(decision.reason)
 
     def _tell_service(self, packet: Packet) -> None:
         management, port = self._depot.management, packet.destination_port
@@ -202,26 +201,27 @@ class _Way:
                                 if vip else "no VIP")
                              + f"; there are {services_text(self._depot.network)}")
 
-    def _tell_server(self, pool: Pool, server: Server | None, packet: Packet) -> None:
-        """Tell the server of a new session with its criterion, and the servers that are no candidates."""
-        if server is not None:
-            self._say("server", f"{server.name}: {choice_text(pool, server, packet.source)}")
+    def _tell_passed_over(self, pool: Pool, server: Server | None) -> None:
+        """Tell why the servers that are no candidates were not chosen."""
         candidates = pool.candidates()
         for other in pool.servers:
             if other is not server and other not in candidates:
                 self._say("server", f"not {other.name}: {hindrance_text(other, self._now)}")
 
-    def _own_path(self, packet: Packet, server: Server, old: Session | None, going: Session | None) -> Path:
-        """The path of a new session; entries evicted or replaced for it close their paths first."""
-        # An entry evicted for its server makes room in the table as well.
-        pushed_out = self._depot.sessions.pushed_out(packet.key(), packet.tcp is not None) if going is None else None
-        if pushed_out is not None:
-            self._say("session", evicted_text(pushed_out, self._depot.sessions.timers))
-        bearer, category = self._depot.bearer, self._depot.qos.category(packet.dscp)
+    def _tell_evicted(self, decision: Decision, session: Session) -> None:
+        if decision.has_free_server():
+            self._say("session", evicted_text(session, self._depot.sessions.timers))
+        else:
+            self._say("server", f"{session.server.name}: its session {session.number} is not established, "
+                                "and makes room")
+
+    def _own_path(self, packet: Packet, server: Server, decision: Decision, old: Session | None) -> Path:
+        """The path of a new session; entries replaced or evicted for it close their paths first."""
+        bearer, category = self._depot.bearer, decision.category
         if packet.tcp is None:  # a UDP flow: it is new here, so it has no answer yet
             path, why = bearer.would_share(server.node, category)
         else:
-            leaving = [session.path for session in (going, old, pushed_out) if session is not None]
+            leaving = [session.path for session in (old, decision.evicts) if session is not None]
             path, why = bearer.would_open(server.node, category, leaving)
         text = self._text(path)
         self._say(text.stage, f"{text.name}: {why}")

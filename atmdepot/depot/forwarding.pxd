@@ -4,7 +4,7 @@ from atmdepot.bearer.base cimport Path
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.session_management cimport Pool
 from atmdepot.depot.sessions cimport Session, session_of
-from atmdepot.depot.state cimport DepotState
+from atmdepot.depot.state cimport Decision, DepotState
 from atmdepot.depot.tcp_tracking cimport is_half_open, is_opening
 from atmdepot.wire._offload cimport Frame
 from atmdepot.wire._packet cimport quick_frame
@@ -20,7 +20,7 @@ cdef class Depot(DepotState):
     cpdef packet_from_tun(self, bytes octets, long long now)
     @cython.locals(key=bytes, session=Session, server=Server)
     cpdef Path _session_path(self, bytes octets, Packet packet, TcpFields tcp, long long now)
-    @cython.locals(pool=Pool, server=Server, session=Session, old=Session)
+    @cython.locals(decision=Decision, pool=Pool, server=Server, session=Session, old=Session)
     cpdef Session _open_session(self, bytes key, bytes octets, Packet packet, long long now)
     cpdef _to_server(self, bytes octets, Packet packet, Path path)
     @cython.locals(tcp=TcpFields, session=Session, path=Path, server=Server)

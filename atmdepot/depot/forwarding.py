@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 
 from atmdepot.depot.orphans import Orphans
 from atmdepot.depot.other_traffic import OtherTraffic
-from atmdepot.depot.session_management import Pool
 from atmdepot.depot.sessions import Session, SessionEvent, session_of
 from atmdepot.depot.state import DepotState
 from atmdepot.depot.tcp_tracking import is_half_open, is_opening
@@ -87,8 +86,8 @@ class Depot(DepotState):
     def _session_path(self, octets: bytes, packet: Packet, tcp: TcpFields, now: int) -> Path | None:
         """The path of a segment's session, which it may open; None (and counted) when it has no session."""
         key = packet.key()
-        session = self.sessions.find(key)
-        if session is None or self.sessions.is_new(session, tcp):
+        session = self.sessions.followed(key, tcp)
+        if session is None:
             session = self._open_session(key, octets, packet, now)
             if session is None:
                 if self.is_answered_orphan(packet, tcp):
@@ -105,22 +104,16 @@ class Depot(DepotState):
 
     def _open_session(self, key: FlowKey, octets: bytes, packet: Packet, now: int) -> Session | None:
         """Open a session with the preloaded next server and a path; None (and counted) when it cannot be opened."""
-        # Most of the time no probe runs: then no key is looked up.
-        if self.probes and (server := self.probe_of(packet)) is not None:
+        decision = self.decide(packet, now)
+        server, pool = decision.server, decision.pool
+        if server is None:
+            self.drops.count(decision.reason, 1, octets)
+            return None
+        if pool is None:
             return self._open_probe(key, server, now)
-        found = self.pool_for(packet)
-        if not isinstance(found, Pool):
-            self.drops.count(found, 1, octets)
-            return None
-        pool = found
-        server = pool.take_preloaded()
-        if server is None:
-            server = pool.choose(packet.source, now) or self.choose_by_eviction(pool, packet, now)
-        if server is None:
-            self.drops.count(DropReason.NO_SERVER, 1, octets)
-            return None
-        session = session_of(key, server, self.qos.category(packet.dscp), now)
-        old = self.sessions.open(session, now)
+        pool.take(server, decision.candidates, now)
+        session = session_of(key, server, decision.category, now)
+        old = self.sessions.open(session, now, decision.evicts)
         # After `open` of the tables: entries removed there have freed their channels.
         session.path = self.bearer.open(server.node, session.category, session)
         pool.preload(now)  # so that the next SYN does not wait for a choice
@@ -129,16 +122,11 @@ class Depot(DepotState):
             self.sessions.tell(session, SessionEvent.OPENED, pool.how(server) + reuse)
         return session
 
-    def probe_of(self, packet: Packet) -> Server | None:
-        """The server that the depot probes with this SYN, else None. A probe has a place even in a full table."""
-        tcp = packet.tcp
-        return self.probes.get(packet.key()) if tcp is not None and is_opening(tcp.flags) else None
-
     def _open_probe(self, key: FlowKey, server: Server, now: int) -> Session:
         """Open a session for the depot's own probe, on the default path of the probed server; it is not counted."""
         session = Session(key, server, self.qos.category(0), now, probe=True)
         session.path = self.bearer.default(server.node)
-        self.sessions.open(session, now)
+        self.sessions.open(session, now, None)
         self.sessions.tell(session, SessionEvent.OPENED, "probe")
         return session
 

@@ -116,22 +116,19 @@ class OtherTraffic:
             return True
         if not server.draining or now < server.flows_leave_at:
             return False
-        pool = self._depot.pool_for(packet)
-        return not isinstance(pool, DropReason) and bool(pool.candidates())
+        return self._depot.decide(packet, now).has_free_server()
 
     def _open_flow(self, octets: bytes, packet: Packet, now: int) -> Session | None:
         """Open a flow with a server. It gets its own path only once it is answered, so no flood takes all channels."""
         depot = self._depot
-        pool = depot.pool_for(packet)
-        if isinstance(pool, DropReason):
-            depot.drops.count(pool, 1, octets)
+        decision = depot.decide(packet, now)
+        server, pool = decision.server, decision.pool
+        if server is None or pool is None:
+            depot.drops.count(decision.reason, 1, octets)
             return None
-        server = pool.take_next(packet.source, now) or depot.choose_by_eviction(pool, packet, now)
-        if server is None:
-            depot.drops.count(DropReason.NO_SERVER, 1, octets)
-            return None
-        flow = Session(packet.key(), server, depot.qos.category(packet.dscp), now)
-        old = depot.sessions.open_flow(flow, now)
+        pool.take(server, decision.candidates, now)
+        flow = Session(packet.key(), server, decision.category, now)
+        old = depot.sessions.open_flow(flow, now, decision.evicts)
         flow.path = depot.bearer.for_unanswered(server.node, flow.category)
         pool.preload(now)
         why = "" if old is None else f", no longer {old.server.name}"

@@ -16,8 +16,8 @@ from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 if TYPE_CHECKING:
     from atmdepot.config.model import Network, SessionTimers
     from atmdepot.depot.servers import Server
-    from atmdepot.depot.session_management import Pool
     from atmdepot.depot.sessions import Session
+    from atmdepot.depot.state import Decision
     from atmdepot.wire.packet import Packet, TcpFields
 
 TCP_FLAGS = {"SYN": SYN, "FIN": FIN, "RST": RST, "PSH": PSH, "ACK": ACK, "URG": URG, "ECE": ECE, "CWR": CWR}
@@ -89,11 +89,14 @@ def late_syn_text(session: Session, tcp: TcpFields) -> str:
     return "a SYN with another initial number; but the session is not over, and its server is alive: it goes there"
 
 
-def choice_text(pool: Pool, server: Server, client: bytes) -> str:
-    """The reason why `Pool.would_give` chose a server for a client (an address)."""
-    if pool.preloaded is server:
+def choice_text(decision: Decision, client: bytes) -> str:
+    """The reason why the server of a decision was chosen for a client (an address)."""
+    pool, server = decision.pool, decision.server
+    assert pool is not None
+    assert server is not None
+    if decision.candidates is None:
         return f"{pool.balancing} chose it ahead, as the next server"
-    among = ", ".join(_figures(other) for other in pool.candidates())
+    among = ", ".join(_figures(other) for other in decision.candidates)
     by = f" by the client's address {address_text(client)}" if pool.balancer.keyed else ""
     backup = ", the backup servers, since no other can" if server.settings.backup else ""
     return f"{pool.balancing} chooses it{by} among {among}{backup}"

@@ -12,13 +12,12 @@ cdef class Pool:
     cdef public list servers
     cdef public Server _next
 
-    @cython.locals(server=Server)
-    cpdef Server take_next(self, bytes client, long long now)
+    cpdef Server ready(self)
+    cpdef take(self, Server server, list candidates, long long now)
+    @cython.locals(candidates=list)
     cpdef preload(self, long long now)
     @cython.locals(server=Server, ready=list, backup=list)
     cpdef list candidates(self)
-    cpdef Server take_preloaded(self)
-    cpdef Server choose(self, bytes client, long long now)
 
 
 cdef class SessionManagement:

@@ -32,25 +32,15 @@ class Pool:
         self.balancer.prepare(self.servers)
         self._next: Server | None = None
 
-    def take_next(self, client: bytes, now: int) -> Server | None:
-        """Take the server for a new session of `client` (an address); None when no server may take it.
+    def ready(self) -> Server | None:
+        """The preloaded server if it may still take a session, else None."""
+        return self._next if self._next is not None and self._next.takes_sessions() else None
 
-        It is the preloaded server, unless that may no longer take a session or the criterion is keyed.
-        """
-        server = self.take_preloaded()
-        return self.choose(client, now) if server is None else server
-
-    def take_preloaded(self) -> Server | None:
-        """Take the preloaded server if it may still take a session, else None."""
-        server, self._next = self._next, None
-        return server if server is not None and server.takes_sessions() else None
-
-    def would_give(self, client: bytes, now: int) -> Server | None:
-        """The server that `take_next` would return; takes no turn."""
-        if self._next is not None and self._next.takes_sessions():
-            return self._next
-        candidates = self.candidates()
-        return self.balancer.pick(candidates, client, now) if candidates else None
+    def take(self, server: Server, candidates: list[Server] | None, now: int) -> None:
+        """Take the turn of a new session's server: the preloaded server, or chosen among `candidates`."""
+        self._next = None
+        if candidates is not None:
+            self.balancer.take(candidates or [server], server, now)
 
     @property
     def preloaded(self) -> Server | None:
@@ -61,7 +51,8 @@ class Pool:
         """Choose the server of the next session ahead (patent: "this block is preloaded with the next server")."""
         # A preloaded server may have died, begun to drain or reached its bound since.
         if not self.balancer.keyed and (self._next is None or not self._next.takes_sessions()):
-            self._next = self.choose(b"", now)
+            candidates = self.candidates()
+            self._next = self.balancer.choose(candidates, b"", now) if candidates else None
 
     def change(self, servers: Sequence[Server]) -> None:
         """Take over the servers of a changed table; the preloaded server stays if it is still a regular server here."""
@@ -86,11 +77,6 @@ class Pool:
                 elif server.is_backup:
                     backup.append(server)
         return ready or backup
-
-    def choose(self, client: bytes, now: int) -> Server | None:
-        """Take the balancer's choice for a client; None when no server may take a session."""
-        candidates = self.candidates()
-        return self.balancer.choose(candidates, client, now) if candidates else None
 
     def server_of(self, client: bytes) -> Server | None:
         """The server for a client's packets without a session: the same server while the alive-list does not change."""

@@ -7,7 +7,7 @@ from atmdepot.depot.servers cimport Server
 from atmdepot.depot.tcp_tracking cimport Tracked, follow, follows_frame, is_half_open, is_opening
 from atmdepot.wire.packet cimport TcpFields
 
-cdef long long _TCP, _PROBE_LINGERS, _NEVER_ESTABLISHED_LINGERS
+cdef long long _TCP, _SYN, _PROBE_LINGERS, _NEVER_ESTABLISHED_LINGERS
 cdef int _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED
 cdef object _PRIMARY, _SECONDARY, _GONE
 cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
@@ -40,6 +40,8 @@ cdef class SessionTables:
 
     @cython.locals(session=Session)
     cpdef Session find(self, bytes key)
+    @cython.locals(session=Session)
+    cpdef Session followed(self, bytes key, TcpFields tcp)
     cpdef bint is_new(self, Session session, TcpFields tcp) except -1
     cpdef bint is_lost(self, Session session) except -1
     cpdef bint has_room_for(self, bytes key, bint is_tcp=*) except -1
@@ -51,11 +53,11 @@ cdef class SessionTables:
     @cython.locals(session=Session)
     cpdef Session goes_for(self, members, bint is_tcp)
     cdef bint _is_scarce(self) except -1
-    cpdef Session open(self, Session session, long long now)
+    cpdef Session open(self, Session session, long long now, Session evicts)
     @cython.locals(old=Session)
-    cdef Session _make_way(self, Session session, Session pushed_out)
+    cdef Session _make_way(self, Session session, Session evicts)
     cpdef evict(self, Session session)
-    cpdef Session open_flow(self, Session flow, long long now)
+    cpdef Session open_flow(self, Session flow, long long now, Session evicts)
     cpdef flow_answered(self, Session flow)
     cpdef _enter(self, Session session, long long deadline, long long now)
     @cython.locals(found=int)

@@ -27,6 +27,7 @@ from atmdepot.depot.tcp_tracking import (
     is_opening,
 )
 from atmdepot.wire.ip import PROTOCOL_TCP
+from atmdepot.wire.tcp import SYN
 
 if TYPE_CHECKING:
     from atmdepot.bearer.base import Path
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import TcpFields
 
-_TCP = PROTOCOL_TCP  # a C number, where this is compiled
+_TCP, _SYN = PROTOCOL_TCP, SYN  # C numbers, where this is compiled
 _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED = IGNORED, DOUBTFUL_RST, RESET, OPEN, ENDED
 _LOOKED_AT = 8
 """Oldest entries searched for an entry to evict on a server at its bound."""
@@ -169,6 +170,16 @@ class SessionTables:
         session = self.primary.get(key)
         return self.secondary.get(key) if session is None else session
 
+    def followed(self, key: FlowKey, tcp: TcpFields) -> Session | None:
+        """The entry to which a client's segment belongs; None without an entry, and for a SYN that opens a new one."""
+        session = self.primary.get(key)
+        if session is None:
+            session = self.secondary.get(key)
+        # Nearly all segments have no SYN.
+        if session is None or (tcp.flags & _SYN and self.is_new(session, tcp)):
+            return None
+        return session
+
     def is_new(self, session: Session | None, tcp: TcpFields) -> bool:
         """True when a client's segment opens a session: a SYN without an entry, or a SYN that reuses a closed port.
 
@@ -247,26 +258,26 @@ class SessionTables:
         left = self._max_sessions - len(self.primary) - len(self.secondary)
         return left <= min(self._max_half_open - len(self._half_open), self._reserve)
 
-    def open(self, session: Session, now: int) -> Session | None:
+    def open(self, session: Session, now: int, evicts: Session | None) -> Session | None:
         """Enter a new session into the primary table; the old entry of its flow is removed and returned.
 
-        The depot's own probe gets a place even in a full table, and is never evicted; there is a single probe per
-        server.
+        The entry `evicts` (`pushed_out`, `goes_for`) makes room. The depot's own probe gets a place even in a full
+        table, and is never evicted; there is a single probe per server.
         """
-        old = self._make_way(session, None if session.probe else self.pushed_out(session.key))
+        old = self._make_way(session, evicts)
         self._enter(session, now + self._half_open_time, now)
         session.opening = True
         if not session.probe:
             self._half_open.add(session)
         return old
 
-    def _make_way(self, session: Session, pushed_out: Session | None) -> Session | None:
-        """Remove the old entry of a new entry's flow and return it; evict the entry to be pushed out."""
+    def _make_way(self, session: Session, evicts: Session | None) -> Session | None:
+        """Remove the old entry of a new entry's flow and return it; evict the entry that makes room."""
         old = self.find(session.key)
         if old is not None:
             self._remove(old, "port reused" if old.table is _SECONDARY else "replaced")
-        if pushed_out is not None:
-            self.evict(pushed_out)
+        if evicts is not None:
+            self.evict(evicts)
         return old
 
     def evict(self, session: Session) -> None:
@@ -307,9 +318,9 @@ class SessionTables:
         if session.is_tcp:
             self.tell(session, SessionEvent.ESTABLISHED)
 
-    def open_flow(self, flow: Session, now: int) -> Session | None:
-        """Enter a UDP flow, which has an idle time but no states; its old entry is removed and returned."""
-        old = self._make_way(flow, self.pushed_out(flow.key, False))
+    def open_flow(self, flow: Session, now: int, evicts: Session | None) -> Session | None:
+        """Enter a UDP flow, which has an idle time but no states, as `open` does a session."""
+        old = self._make_way(flow, evicts)
         self._enter(flow, now + self.timers.udp_idle, now)
         flow.server.flows += 1
         flow.opening = True

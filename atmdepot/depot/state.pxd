@@ -7,9 +7,20 @@ from atmdepot.depot.session_management cimport Pool, SessionManagement
 from atmdepot.depot.sessions cimport Session, SessionTables
 from atmdepot.depot.tcp_tracking cimport is_opening
 from atmdepot.node.node cimport Node
-from atmdepot.wire.packet cimport Packet
+from atmdepot.wire.packet cimport Packet, TcpFields
 
 cdef long long _SYN, _RST
+cdef object _NO_SERVER
+
+
+cdef class Decision:
+    cdef public Pool pool
+    cdef public Server server
+    cdef public object reason, category
+    cdef public list candidates
+    cdef public Session evicts
+
+    cdef begin(self)
 
 
 cdef class DepotState(Node):
@@ -21,7 +32,6 @@ cdef class DepotState(Node):
     cdef public object probing, fragments
     cdef public dict probes
 
-    @cython.locals(pool=Pool)
-    cpdef pool_for(self, Packet packet)
-    @cython.locals(going=Session)
-    cpdef Server choose_by_eviction(self, Pool pool, Packet packet, long long now)
+    @cython.locals(decision=Decision, tcp=TcpFields, pool=Pool)
+    cpdef Decision decide(self, Packet packet, long long now)
+    cdef _decide_server(self, Decision decision, Pool pool, Packet packet, long long now)

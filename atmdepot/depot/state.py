@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.bearer.atm import AtmBearer
-from atmdepot.config.qos import QosMap
+from atmdepot.config.qos import DEFAULT, QosMap
 from atmdepot.depot.probing import Probing
 from atmdepot.depot.session_management import Pool, SessionManagement
 from atmdepot.depot.sessions import Session, SessionTables
@@ -23,6 +23,7 @@ from atmdepot.wire.tcp import RST, SYN
 if TYPE_CHECKING:
     from atmdepot.atm.timers import TimerWheel
     from atmdepot.bearer.base import Bearer, Path
+    from atmdepot.config.contract import ServiceCategory
     from atmdepot.config.model import Network
     from atmdepot.depot.servers import Server
     from atmdepot.node.node import Observer
@@ -30,6 +31,37 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import Packet, TcpFields
 
 _SYN, _RST = SYN, RST  # C numbers, where this is compiled
+_NO_SERVER = DropReason.NO_SERVER  # an enum member: to look it up costs as much as the rest of a step
+
+
+class Decision:
+    """The fate of a packet without a session: the session that it opens, or the reason why it opens none.
+
+    A decision changes no state. The data path opens the session as decided, and `explain` prints the decision.
+    """
+
+    __slots__ = ("candidates", "category", "evicts", "pool", "reason", "server")
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Decide nothing yet."""
+        self.server: Server | None = None
+        """The server of the session; None when no session opens."""
+        self.reason = _NO_SERVER
+        """The reason when no session opens."""
+        self.pool: Pool | None = None
+        """The pool of the packet's service; None for the depot's own probe, and for no service."""
+        self.candidates: list[Server] | None = None
+        """The servers among which it was chosen now; None for the preloaded server, empty when all are full or dead."""
+        self.category: ServiceCategory = DEFAULT
+        self.evicts: Session | None = None
+        """The entry that makes room, in the table or at the server; the flow's old entry goes in any case."""
+
+    def has_free_server(self) -> bool:
+        """True when a server takes the session without an eviction at its bound."""
+        return self.server is not None and self.candidates != []
 
 
 class DepotState(Node):
@@ -49,23 +81,40 @@ class DepotState(Node):
         self.probes: dict[FlowKey, Server] = {}
         """Flows of the depot's own probes; their server is given, not chosen by a balancer."""
 
-    def pool_for(self, packet: Packet) -> Pool | DropReason:
-        """The pool for a TCP or UDP packet without a session; the drop reason when the packet cannot open a session."""
-        pool = self.management.pool_at(packet.service(), packet.protocol)
+    def decide(self, packet: Packet, now: int) -> Decision:
+        """Decide what becomes of a TCP or UDP packet without a session."""
+        decision = Decision.__new__(Decision)  # in compiled code a call of the class costs more
+        decision.begin()
+        tcp = packet.tcp
+        # Most of the time no probe runs: then no key is looked up.
+        if self.probes and tcp is not None and is_opening(tcp.flags):
+            decision.server = self.probes.get(packet.key())
+            if decision.server is not None:
+                return decision
+        pool = decision.pool = self.management.pool_at(packet.service(), packet.protocol)
         if pool is None:
-            return DropReason.NOT_A_SERVICE
-        if packet.tcp is not None and not is_opening(packet.tcp.flags):
-            return DropReason.NO_SESSION
-        has_room = self.sessions.has_room_for(packet.key(), packet.tcp is not None)
-        return pool if has_room else DropReason.TABLE_FULL
+            decision.reason = DropReason.NOT_A_SERVICE
+        elif tcp is not None and not is_opening(tcp.flags):
+            decision.reason = DropReason.NO_SESSION
+        elif not self.sessions.has_room_for(packet.key(), tcp is not None):
+            decision.reason = DropReason.TABLE_FULL
+        else:
+            self._decide_server(decision, pool, packet, now)
+        return decision
 
-    def choose_by_eviction(self, pool: Pool, packet: Packet, now: int) -> Server | None:
-        """Evict a half-open session or unanswered flow of a server at its bound, and choose a server for the packet."""
-        going = self.sessions.goes_for(pool.members, packet.tcp is not None)
-        if going is None:
-            return None
-        self.sessions.evict(going)
-        return pool.choose(packet.source, now)
+    def _decide_server(self, decision: Decision, pool: Pool, packet: Packet, now: int) -> None:
+        is_tcp = packet.tcp is not None
+        decision.category = self.qos.category(packet.dscp)
+        decision.server = pool.ready()
+        if decision.server is None:
+            decision.candidates = pool.candidates()
+            if not decision.candidates:
+                decision.evicts = self.sessions.goes_for(pool.members, is_tcp)
+                if decision.evicts is not None:  # this makes room in the table as well
+                    decision.server = decision.evicts.server
+                return
+            decision.server = pool.balancer.pick(decision.candidates, packet.source, now)
+        decision.evicts = self.sessions.pushed_out(packet.key(), is_tcp)
 
     def is_answered_orphan(self, packet: Packet, tcp: TcpFields) -> bool:
         """True when a segment without a session is answered with an RST (the patent only drops it)."""

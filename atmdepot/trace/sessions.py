@@ -148,7 +148,7 @@ class CaptureSessions:
             server = self._servers[name] = Server(name, 0, ServerSettings(node=name), pdu.link, now)
         entry = Entry(key, server, ServiceCategory.UBR_1, now)
         entry.path = _SeenPath(pdu)
-        self._tables.open(entry, now)
+        self._tables.open(entry, now, self._tables.pushed_out(key))
         # The tables leave it to their user to announce an opened session.
         self._watch(entry, SessionEvent.OPENED, "")
         return entry

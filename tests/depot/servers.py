@@ -39,11 +39,25 @@ def set_alive(server: Server, up: bool, now: int = 0) -> None:
     (revive if up else kill)(server, now)
 
 
+def would_give(pool: Pool, client: bytes, now: int = 0) -> Server | None:
+    """The server that a session of `client` would get; takes no turn."""
+    candidates = pool.candidates()
+    return pool.ready() or (pool.balancer.pick(candidates, client, now) if candidates else None)
+
+
+def take_next(pool: Pool, client: bytes = b"", now: int = 0) -> Server | None:
+    """Take the server for a session of `client`, as the depot does; None when no server may take it."""
+    server, candidates = would_give(pool, client, now), None if pool.ready() else pool.candidates()
+    if server is not None:
+        pool.take(server, candidates, now)
+    return server
+
+
 def give(pool: Pool, count: int, client: bytes = b"", now: int = 0) -> list[str]:
     """Open `count` new sessions as the depot does (choose, open, preload); return the names of their servers."""
     got = []
     for _ in range(count):
-        server = pool.take_next(client, now)
+        server = take_next(pool, client, now)
         if server is not None:
             server.primary_sessions += 1
             server.total_sessions += 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from atmdepot.depot.session_management import Pool, SessionManagement
 from tests.depot.playbook import Playbook
-from tests.depot.servers import give, kill, make_servers, revive, set_alive
+from tests.depot.servers import give, kill, make_servers, revive, set_alive, take_next
 from tests.ip_packets import packed, ping
 from tests.network_in_memory import VIP4, VIP6, make_network
 
@@ -79,7 +79,7 @@ def test_dead_server_is_never_given_however_lists_change(steps: list[tuple[int, 
         if step is not None:
             set_alive(servers[step[0]], step[1])
         else:
-            server = pool.take_next(b"", 0)
+            server = take_next(pool)
             pool.preload(0)
             assert server.alive if server else not any(other.alive for other in servers)
 

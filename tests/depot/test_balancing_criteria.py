@@ -15,7 +15,7 @@ from atmdepot.config.units import Duration
 from atmdepot.depot.balancing import BALANCERS, MAGLEV_SIZE, RandomOfTwo, maglev_table
 from atmdepot.depot.session_management import Pool
 from tests.checkout import ROOT
-from tests.depot.servers import give, kill, make_server, make_servers, revive
+from tests.depot.servers import give, kill, make_server, make_servers, revive, would_give
 from tests.network_in_memory import SECOND
 
 AHEAD = ["round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "least-load"]
@@ -326,7 +326,7 @@ def test_maglev_moves_only_the_clients_of_a_server_that_takes_none_and_shares_th
     pool = Pool("p", servers, "maglev")
 
     def chosen() -> dict[bytes, str]:
-        return {client: server.name for client in CLIENTS if (server := pool.would_give(client, 0)) is not None}
+        return {client: server.name for client in CLIENTS if (server := would_give(pool, client)) is not None}
 
     before = chosen()
     if hindrance == "dead":
@@ -351,7 +351,7 @@ def test_hash_is_the_same_for_a_client_and_fair_where_nearly_all_servers_are_ful
     for server in servers[left:]:
         server.primary_sessions = 1
     pools = [Pool("p", servers, balancing) for _ in range(2)]
-    first, second = ([server.name for client in CLIENTS if (server := pool.would_give(client, 0)) is not None]
+    first, second = ([server.name for client in CLIENTS if (server := would_give(pool, client)) is not None]
                      for pool in pools)
     assert first == second
     shares = Counter(first)

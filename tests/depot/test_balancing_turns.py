@@ -14,7 +14,7 @@ from atmdepot.config.units import Duration
 from atmdepot.depot.balancing import BALANCERS, Turns
 from atmdepot.depot.session_management import Pool
 from atmdepot.wire.statistics import ServerState
-from tests.depot.servers import make_server, make_servers, set_alive
+from tests.depot.servers import make_server, make_servers, set_alive, take_next
 from tests.effort import examples
 from tests.network_in_memory import InMemoryNetwork, make_network
 
@@ -29,7 +29,7 @@ def short_sessions(pool: Pool, count: int, *, reported: bool = False) -> Counter
     """The servers of sessions each of which ends before the next one comes; between them, edge nodes may report."""
     got: Counter[str] = Counter()
     for _ in range(count):
-        server = pool.take_next(b"", 0)
+        server = take_next(pool)
         if server is not None:
             server.total_sessions += 1
             server.sessions_since_report = 0 if reported else server.sessions_since_report + 1
@@ -117,7 +117,7 @@ def test_servers_with_room_for_one_session_take_turns(balancing: str) -> None:
     got: Counter[str] = Counter()
     before: Server | None = None
     for _ in range(400):
-        server = pool.take_next(b"", 0)
+        server = take_next(pool)
         assert server is not None
         server.primary_sessions += 1
         if before is not None:
@@ -186,7 +186,7 @@ def test_backup_servers_without_a_weight_share_alike(balancing: str) -> None:
     pool = Pool("p", servers, balancing)
     short_sessions(pool, 5)
     set_alive(servers[0], up=False)
-    given = [pool.take_next(bytes((10, 9, n >> 8, n & 255)), 0) for n in range(300)]
+    given = [take_next(pool, bytes((10, 9, n >> 8, n & 255))) for n in range(300)]
     got = Counter(server.name for server in given if server is not None)
     if not pool.balancer.keyed:
         got = short_sessions(pool, 300)

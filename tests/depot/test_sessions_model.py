@@ -120,7 +120,7 @@ class SessionsMachine(RuleBasedStateMachine):
         self._make_way(key, is_tcp=True)
         self.now += 1  # so that no two are of the same age
         session = Session(key, self.servers[self.opened % 2], ServiceCategory.UBR_1, self.now)
-        self.real.open(session, self.now)
+        self.real.open(session, self.now, self.real.pushed_out(key))
         self.real.track(session, syn, self.now, from_client=True)
         self.opened += 1
         entry = self.entries[key] = PlainEntry(session, syn.sequence, self.now + HALF_OPEN)
@@ -173,7 +173,7 @@ class SessionsMachine(RuleBasedStateMachine):
         self._make_way(key, is_tcp=False)
         self.now += 1
         flow = Session(key, self.servers[self.opened % 2], ServiceCategory.UBR_1, self.now)
-        self.real.open_flow(flow, self.now)
+        self.real.open_flow(flow, self.now, self.real.pushed_out(key, is_tcp=False))
         self.opened += 1
         self.entries[key] = PlainEntry(flow, 0, self.now + UDP_IDLE)
 

@@ -83,7 +83,7 @@ def send(state: TcpState, peer: TcpState, flags: int, number: int, *, from_clien
     """A packet of an end in `state` to one in `peer`, which has acknowledged all of it and offers a window."""
     tables = SessionTables(SessionTimers(), lambda session: None)
     session = Session(KEY, make_server("web1"), ServiceCategory.UBR_1, 0)
-    tables.open(session, 0)
+    tables.open(session, 0, None)
     mine, other = side(state, SENDER, RECEIVER, WINDOW), side(peer, RECEIVER, SENDER, WINDOW)
     session.client, session.server_side = (mine, other) if from_client else (other, mine)
     tables.track(session, TcpFields(number, RECEIVER if flags & ACK else 0, flags, WINDOW, 0), 1,

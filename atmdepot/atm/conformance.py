@@ -11,7 +11,7 @@ UBR.2                        CLP 0 and 1                        CLP 0 tagged, CL
 VBR.1                        CLP 0 and 1    CLP 0 and 1         discarded; both tests move only if both pass
 VBR.2                        CLP 0 and 1    CLP 0               discarded; a cell that fails moves no test
 VBR.3                        CLP 0 and 1    CLP 0               above SCR tagged, which moves PCR; above PCR discarded
-GFR                          CLP 0 and 1    frames, by MCR      see `FrameConformance`
+GFR.1, GFR.2                 CLP 0 and 1    frames, by MCR      see `FrameConformance`
 ===========================  =============  ==================  ================================================
 
 Cells of other kinds (OAM, RM) are held against PCR alone, and never tagged.
@@ -33,6 +33,7 @@ _LEAST_CDVT = 1
 _NEVER_FULL = 2**62
 _CLP0_ONLY = {ServiceCategory.RT_VBR_2, ServiceCategory.RT_VBR_3, ServiceCategory.NRT_VBR_2, ServiceCategory.NRT_VBR_3}
 
+_GFR = {ServiceCategory.GFR, ServiceCategory.GFR_2}
 _VBR = {ServiceCategory.RT_VBR_1, ServiceCategory.NRT_VBR_1} | _CLP0_ONLY
 
 
@@ -181,8 +182,8 @@ class FrameConformance:
         return Split(allowed - tagged, tagged, count - allowed, reason if allowed < count else None)
 
 
-def conformance_of(contract: Contract, *, tags_frames: bool = False, more_cdvt: int = 0) -> Conformance:
-    """The conformance definition of a contract, from rest; `tags_frames` makes GFR.2 of GFR.
+def conformance_of(contract: Contract, *, more_cdvt: int = 0) -> Conformance:
+    """The conformance definition of a contract, from rest.
 
     `more_cdvt` (ns) is added to the contract's CDVT: the delay variation of what lies between the source and here.
     Raises ValueError for ABR, whose rate its RM cells decide, and for a contract without a rate that it needs.
@@ -192,11 +193,11 @@ def conformance_of(contract: Contract, *, tags_frames: bool = False, more_cdvt: 
     if category is ServiceCategory.ABR:
         raise ValueError("ABR has no fixed rate to hold cells against: write nrt-vbr or ubr")
     peak = Gcra.peak(contract.pcr, cdvt) if contract.pcr else None
-    if category is ServiceCategory.GFR:
+    if category in _GFR:
         if peak is None or not (contract.pcr and contract.mcr and contract.mbs):
-            raise ValueError("GFR needs pcr, mcr and mbs")
+            raise ValueError(f"{category} needs pcr, mcr and mbs")
         minimum = Gcra.sustained(contract.mcr, contract.mbs, contract.pcr, cdvt)
-        return FrameConformance(peak, minimum, contract.mfs, tags=tags_frames)
+        return FrameConformance(peak, minimum, contract.mfs, tags=category.tags)
     if category in _VBR:
         if not (contract.pcr and contract.scr and contract.mbs):
             raise ValueError(f"{category} needs pcr, scr and mbs")

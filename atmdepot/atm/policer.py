@@ -27,19 +27,19 @@ class Policer:
     __slots__ = ("_conformance", "contract", "discarded", "drops", "passed", "tagged", "vc")
 
     def __init__(self, contract: Contract, *, vc: OnChannel | None = None, drops: Drops | None = None,
-                 tags_frames: bool = False, more_cdvt: int = 0) -> None:
+                 more_cdvt: int = 0) -> None:
         """Hold cells to a contract; `vc` names their connection to the observers of `drops`.
 
-        `tags_frames` and `more_cdvt` (ns) are those of `conformance_of`: links and switches on the way bring cells
-        closer together, so a policer behind them has to allow for more delay variation than the source has. Raises
-        ValueError for a contract that `conformance_of` refuses.
+        `more_cdvt` (ns) is that of `conformance_of`: links and switches on the way bring cells closer together, so a
+        policer behind them has to allow for more delay variation than the source has. Raises ValueError for a contract
+        that `conformance_of` refuses.
         """
         self.contract = contract
         self.vc = vc
         self.drops = Drops() if drops is None else drops
         self.passed = self.tagged = 0
         self.discarded: Counter[DropReason] = Counter()
-        self._conformance = conformance_of(contract, tags_frames=tags_frames, more_cdvt=more_cdvt)
+        self._conformance = conformance_of(contract, more_cdvt=more_cdvt)
 
     def police(self, cells: bytes, now: int) -> bytes:
         """The cells that pass, the tagged ones with CLP 1, of cells of the connection that arrive together at `now`.

@@ -148,6 +148,7 @@ class VpMap:
         self.exhausted = 0
         self.strays: list[AtmPath] = []
         self._bearer = bearer
+        qos = qos.over(vp.header_octets)
         self._contracts = qos.contracts
         self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
         vc = vc_of(vp, vpi, vp.default_vci, link.interface, qos.contract(ServiceCategory.UBR_1))

@@ -40,6 +40,7 @@ Weight = Annotated[int, Meta(ge=1, le=1000)]
 Encapsulation = Literal["vc-mux", "llc", "vc-mux-bridged", "llc-bridged"]
 """The encapsulations of RFC 2684; `wire/llc.py` has them."""
 
+_HEADERS: dict[Encapsulation, int] = {"vc-mux": 0, "llc": 8, "vc-mux-bridged": 16, "llc-bridged": 24}
 _MAX_HALF_OPEN = 65_536
 _FIRST_LABEL = 16  # a label has 20 bits; 0 to 15 are reserved (RFC 3032)
 Mtu = Annotated[int, Meta(ge=576, le=65527)]
@@ -138,6 +139,11 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
         return next(name for name in self.ends if name != node)
 
 
+def octets_before(encapsulation: Encapsulation, *, fcs: bool) -> int:
+    """Octets that an encapsulation adds to a packet (RFC 2684 sections 5 and 6), with those of Ethernet."""
+    return _HEADERS[encapsulation] + (4 if fcs and "bridged" in encapsulation else 0)
+
+
 class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
     """A virtual path between the depot and an edge node, or two edge nodes, and the VCIs in it.
 
@@ -163,6 +169,11 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
     segments: list[str] = []
     performance_monitoring: Literal[128, 256, 512, 1024] | None = None
     networks: dict[str, list[IpNetwork]] = {}
+
+    @property
+    def header_octets(self) -> int:
+        """Octets that the encapsulation adds to a packet."""
+        return octets_before(self.encapsulation, fcs=self.fcs == "yes")
 
     @property
     def checks_continuity(self) -> bool:
@@ -195,6 +206,11 @@ class PermanentVc(Struct, forbid_unknown_fields=True, kw_only=True):
     crc: Literal["strict", "dynamips", "ignore"] = "strict"
     mtu: Mtu = 9180
     networks: dict[str, list[IpNetwork]] = {}
+
+    @property
+    def header_octets(self) -> int:
+        """Octets that the encapsulation adds to a packet."""
+        return octets_before(self.encapsulation, fcs=self.fcs == "yes")
 
 
 class Server(Struct, forbid_unknown_fields=True, kw_only=True):

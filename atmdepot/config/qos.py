@@ -25,6 +25,7 @@ DSCP_NAMES: dict[str, int] = {
 """The names of RFC 2474, 2597, 3246, 5865 and 8622; CS0, DF and BE are the same codepoint."""
 
 DEFAULT = ServiceCategory.UBR_1
+_GFR_THAT_TAGS = (ServiceCategory.GFR, ServiceCategory.GFR_2)
 
 _DEFAULT_MAP = {
     "EF": ServiceCategory.CBR,
@@ -69,7 +70,8 @@ class QosMap:
         self.contracts = {category: Contract(category) for category in ServiceCategory}
         for name, text in (contracts or {}).items():
             category, contract = ServiceCategory.parse(name), Contract.parse(text)
-            if contract.category is not category:
+            # GFR is the name of a category, of which a contract may tag (GFR.2) or not (GFR.1).
+            if contract.category is not category and (category, contract.category) != _GFR_THAT_TAGS:
                 raise ValueError(f"the contract {text!r} is {contract.category}, but stands under {category}")
             self.contracts[category] = contract
 
@@ -80,3 +82,15 @@ class QosMap:
     def contract(self, category: ServiceCategory) -> Contract:
         """The contract of a VC of this category; without an entry in the table, only the link's rate is its bound."""
         return self.contracts[category]
+
+    def over(self, headers: int) -> QosMap:
+        """The map for VCs whose encapsulation adds so many octets to each packet; it is the same without rates of IP.
+
+        Raises ValueError as `Contract.over` does.
+        """
+        if all(contract.ip is None for contract in self.contracts.values()):
+            return self
+        made = QosMap()
+        made.categories, made.clp = self.categories, self.clp
+        made.contracts = {category: contract.over(headers) for category, contract in self.contracts.items()}
+        return made

@@ -59,6 +59,7 @@ class VpTable(VcTable):
 
     def __init__(self, vp: Vp, vpi: int, interface: Interface, qos: QosMap) -> None:
         super().__init__()
+        qos = qos.over(vp.header_octets)
         self._vpi, self._qos = vpi, qos
         # The range (1, 0) is empty.
         self._first, self._last = (vp.session_vcis.first, vp.session_vcis.last) if vp.session_vcis else (1, 0)

@@ -11,13 +11,14 @@ from atmdepot.config.contract import Contract, ServiceCategory
 from atmdepot.config.units import CellRate, Duration
 
 NS = 1_000_000_000
-OF_CELLS = [category for category in ServiceCategory if category not in (ServiceCategory.GFR, ServiceCategory.ABR)]
+OF_FRAMES = [ServiceCategory.GFR, ServiceCategory.GFR_2]
+OF_CELLS = [category for category in ServiceCategory if category not in (*OF_FRAMES, ServiceCategory.ABR)]
 
 
 @st.composite
 def contracts(draw: st.DrawFn, categories: list[ServiceCategory] | None = None) -> Contract:
     """Contracts with all they need, from one cell in 10 ms to OC-48."""
-    category = draw(st.sampled_from(categories or [*OF_CELLS, ServiceCategory.GFR]))
+    category = draw(st.sampled_from(categories or [*OF_CELLS, *OF_FRAMES]))
     rate = st.one_of(st.sampled_from([100, 353_207, 5_651_320]), st.integers(100, 10**6))
     low, high = sorted((draw(rate), draw(rate)))
     mbs = draw(st.integers(1, 40))
@@ -51,7 +52,6 @@ class PlainJudge:
     """The definitions as TM 4.1 section 4.5 says them, for a cell at a time."""
 
     contract: Contract
-    tags_frames: bool = False
     peak: Bucket = field(init=False)
     sustained: Bucket = field(init=False)
     frame: list[str] = field(default_factory=list)  # the verdicts on the frame so far
@@ -73,7 +73,7 @@ class PlainJudge:
     def judge(self, clp: int, now: int, last: bool = False) -> str:
         time = Fraction(now, NS)
         name = str(self.contract.category)
-        if name == "GFR":
+        if name.startswith("GFR"):
             return self._judge_frame(clp, time, last)
         within_peak = self.peak.conforms(time)
         if not within_peak:
@@ -103,7 +103,8 @@ class PlainJudge:
             self.peak.move(time)
             if self.frame_eligible:
                 self.sustained.move(time)
-            verdict = "tag" if self.tags_frames and not self.frame_eligible and not self.frame_clp else "pass"
+            tagged = self.contract.category.tags and not self.frame_eligible and not self.frame_clp
+            verdict = "tag" if tagged else "pass"
         self.frame.append(verdict)
         if last:
             self.frame = []

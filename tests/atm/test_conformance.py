@@ -10,7 +10,7 @@ from atmdepot.atm.conformance import CellConformance, FrameConformance, Split, c
 from atmdepot.config.contract import Contract, ServiceCategory
 from atmdepot.config.units import CellRate, Duration
 from atmdepot.drops import DropReason
-from tests.atm.contracts import OF_CELLS, PlainJudge, arrivals, contracts
+from tests.atm.contracts import OF_CELLS, OF_FRAMES, PlainJudge, arrivals, contracts
 from tests.effort import examples
 
 PCR, SCR = DropReason.ABOVE_PCR, DropReason.ABOVE_SCR
@@ -20,8 +20,8 @@ def verdicts(split: Split) -> list[str]:
     return ["pass"] * split.passed + ["tag"] * split.tagged + ["discard"] * split.discarded
 
 
-def of(text: str, **more: bool) -> CellConformance | FrameConformance:
-    made = conformance_of(Contract.parse(text), **more)
+def of(text: str) -> CellConformance | FrameConformance:
+    made = conformance_of(Contract.parse(text))
     assert isinstance(made, CellConformance | FrameConformance)
     return made
 
@@ -37,11 +37,11 @@ def test_runs_are_judged_as_their_cells_would_be(contract: Contract, runs: list[
         assert (split.reason is None) is (split.discarded == 0)
 
 
-@given(contracts([ServiceCategory.GFR]), st.booleans(), arrivals, st.integers())
+@given(contracts(OF_FRAMES), arrivals, st.integers())
 @examples(200)
 def test_frames_are_judged_as_their_cells_would_be(
-        contract: Contract, tags: bool, runs: list[tuple[int, int, int]], ends: int) -> None:
-    conformance, plain, now = conformance_of(contract, tags_frames=tags), PlainJudge(contract, tags), 0
+        contract: Contract, runs: list[tuple[int, int, int]], ends: int) -> None:
+    conformance, plain, now = conformance_of(contract), PlainJudge(contract), 0
     for number, (gap, clp, count) in enumerate(runs):
         now += gap
         split = conformance.judge(clp, count, now)
@@ -60,7 +60,7 @@ def test_cells_that_are_sent_conform(contract: Contract, runs: list[tuple[int, i
         due = sender.due(clp)
         sent = sender.send(clp, count, now)
         assert (sent > 0) is (due <= now)
-        if contract.category is not ServiceCategory.GFR:
+        if contract.category not in OF_FRAMES:
             assert judge.judge(clp, sent, now) == Split(sent)
 
 
@@ -93,7 +93,7 @@ def test_runs_that_come_at_once(text: str, runs: list[tuple[int, int]], expected
 def test_a_frame_that_is_not_eligible() -> None:
     """BT is 27 ms and CDVT 30 ms; after a frame of 6 cells the next may begin 57 ms early, not 60."""
     text = "gfr:pcr=1000,mcr=100,mbs=4,cdvt=30ms"
-    passes, tags = of(text), of(text, tags_frames=True)
+    passes, tags = of(text), of(f"{text},tag")
     for conformance, second in ((passes, [Split(5), Split(1)]), (tags, [Split(0, 5), Split(0, 1)])):
         assert [conformance.judge(0, 5, 0), conformance.judge(0, 1, 0, last=True)] == [Split(5), Split(1)]
         assert [conformance.judge(0, 5, 0), conformance.judge(0, 1, 0, last=True)] == second

@@ -29,11 +29,11 @@ def judged(plain: PlainJudge, header: CellHeader, now: int) -> str:
     return plain.judge(header.clp, now, last=header.is_last)
 
 
-@given(contracts(), st.booleans(), trains)
+@given(contracts(), trains)
 @examples(300)
 def test_a_train_is_policed_as_its_cells(
-        contract: Contract, tags: bool, bursts: list[tuple[int, list[CellHeader]]]) -> None:
-    policer, plain, now = Policer(contract, tags_frames=tags), PlainJudge(contract, tags), 0
+        contract: Contract, bursts: list[tuple[int, list[CellHeader]]]) -> None:
+    policer, plain, now = Policer(contract), PlainJudge(contract), 0
     verdicts: Counter[str] = Counter()
     for gap, headers in bursts:
         now += gap

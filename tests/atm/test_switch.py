@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from atmdepot.atm.connections import Leaf
 from atmdepot.atm.scheduler import LinkScheduler, QueueClass
 from atmdepot.atm.switch import Switch
-from atmdepot.config.contract import Contract
-from atmdepot.config.units import LINE_RATES
+from atmdepot.config.contract import Contract, ServiceCategory
+from atmdepot.config.units import LINE_RATES, CellRate
 from atmdepot.drops import DropReason
 from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, CellHeader, HecReceiver, Interface
 from atmdepot.wire.oam import FaultFunction, OamFlow
@@ -246,10 +246,11 @@ def test_connections_that_cannot_be(port: str, vpi: int, vci: int | None, leaf: 
     switch.connect("c", 7, 90, [Leaf("b", 1, 90)])
 
 
-@pytest.mark.parametrize(("contract", "vci"), [("abr:pcr=9", 40), ("gfr:pcr=9,mcr=5,mbs=3", None)])
-def test_contracts_that_a_switch_cannot_hold(contract: str, vci: int | None) -> None:
+@pytest.mark.parametrize(("contract", "vci"), [
+    (Contract(ServiceCategory.ABR, CellRate(9)), 40), (Contract.parse("gfr:pcr=9,mcr=5,mbs=3"), None)])
+def test_contracts_that_a_switch_cannot_hold(contract: Contract, vci: int | None) -> None:
     with pytest.raises(ValueError, match=r"has no queue|judged by frames"):
-        example_switch().connect("c", 1, vci, [Leaf("b", 8, vci)], contract=Contract.parse(contract))
+        example_switch().connect("c", 1, vci, [Leaf("b", 8, vci)], contract=contract)
 
 
 def test_a_port_is_there_once_and_takes_whole_cells() -> None:

@@ -150,7 +150,7 @@ MISTAKES = {
           "category), not both: leave one out")],
     '"UBR.1" = 41->"gold" = 41':
         [("t:24: vps.two.shared_vcs.gold: 'gold' is no service category: write one of CBR, rt-VBR.1, rt-VBR.2, "
-         "rt-VBR.3, nrt-VBR.1, nrt-VBR.2, nrt-VBR.3, GFR, ABR, UBR.1, UBR.2")],
+         "rt-VBR.3, nrt-VBR.1, nrt-VBR.2, nrt-VBR.3, GFR, GFR.2, UBR.1, UBR.2")],
     # VPs.
     'ends = ["depot", "web1"]->ends = ["depot", "web9"]':
         ['t:17: vps.one.ends: this VP leads nowhere: there is no node "web9"; the nodes are depot, web1, web2'],

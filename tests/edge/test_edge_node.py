@@ -182,7 +182,7 @@ def test_number_of_flows_is_bounded_and_the_oldest_goes() -> None:
 def test_what_is_known_is_what_was_last_seen(
         steps: list[tuple[int, int, int]], max_sessions: int, shared: bool) -> None:
     """Against a plain list: the last VC of each flow, one flow for each session VC, each known for its lifetime."""
-    vp = 'shared_vcs = { "UBR.1" = 64, "CBR" = 65, "GFR" = 66, "ABR" = 67 }' if shared else 'session_vcis = "64-99"'
+    vp = 'shared_vcs = { "UBR.1" = 64, "CBR" = 65, "GFR" = 66, "GFR.2" = 67 }' if shared else 'session_vcis = "64-99"'
     edge = Edge(make_network(vp=vp, tables=f"[sessions]\nmax_sessions = {max_sessions}"))
     known: dict[int, tuple[int, int]] = {}
     for port, vci, seconds in steps:

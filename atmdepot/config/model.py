@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from atmdepot.config.contract import Contract
 from atmdepot.config.routes import Joint, Routes, find_routes
 from atmdepot.config.units import (
     CellRate,
@@ -34,6 +35,8 @@ Balancing = Literal[
 
 QueueName = Literal["CBR", "rt-VBR", "nrt-VBR", "GFR", "UBR"]
 """The queues of a link, by service category; `atm/scheduler.py` has them as `QueueClass`."""
+
+_WAIT_TO_RESTORE = Duration.parse("5min")
 
 Weight = Annotated[int, Meta(ge=1, le=1000)]
 
@@ -162,8 +165,9 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
     mtu: Mtu = 9180
     via: list[str] = []
     protect: list[str] | None = None
-    protection: Literal["1+1", "1:1"] = "1+1"
-    wait_to_restore: Duration = field(default_factory=lambda: Duration.parse("5min"))
+    # None where the table lacks the key, since the rules refuse both without `protect`.
+    own_protection: Literal["1+1", "1:1"] | None = field(name="protection", default=None)
+    own_wait_to_restore: Duration | None = field(name="wait_to_restore", default=None)
     contract: str | None = None
     continuity_check: bool | None = None
     segments: list[str] = []
@@ -174,6 +178,21 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
     def header_octets(self) -> int:
         """Octets that the encapsulation adds to a packet."""
         return octets_before(self.encapsulation, fcs=self.fcs == "yes")
+
+    @property
+    def protection(self) -> Literal["1+1", "1:1"]:
+        """How a protected VP uses its second route (I.630): both carry cells (1+1), or the one in use (1:1)."""
+        return self.own_protection or "1+1"
+
+    @property
+    def wait_to_restore(self) -> Duration:
+        """How long the working route must have been good before the VP goes back to it."""
+        return _WAIT_TO_RESTORE if self.own_wait_to_restore is None else self.own_wait_to_restore
+
+    @property
+    def agreed(self) -> Contract | None:
+        """The contract of the whole VP; raises ValueError for a text that is none."""
+        return None if self.contract is None else Contract.parse(self.contract, self.header_octets)
 
     @property
     def checks_continuity(self) -> bool:
@@ -211,6 +230,11 @@ class PermanentVc(Struct, forbid_unknown_fields=True, kw_only=True):
     def header_octets(self) -> int:
         """Octets that the encapsulation adds to a packet."""
         return octets_before(self.encapsulation, fcs=self.fcs == "yes")
+
+    @property
+    def agreed(self) -> Contract | None:
+        """The contract of the VC; raises ValueError for a text that is none."""
+        return None if self.contract is None else Contract.parse(self.contract, self.header_octets)
 
 
 class Server(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -11,6 +11,7 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.model import SessionTimers
 from atmdepot.config.problem import Problem
 from atmdepot.config.qos import QosMap
+from atmdepot.config.route_rules import name_problems, route_problems
 from atmdepot.config.routes import reached
 from atmdepot.config.units import Duration
 
@@ -156,11 +157,6 @@ def _take(taken: dict[object, str], address: object, path: tuple[str, ...], reme
     taken.setdefault(address, ".".join(path))
 
 
-def _routes(network: Network) -> Iterator[Problem]:
-    """Check that each VP and permanent VC has a route, and numbers that are free on its links."""
-    yield from network.routes.problems
-
-
 def _pseudowires(network: Network) -> Iterator[Problem]:
     """Check that the links of RFC 4717 have MPLS-in-UDP's port and no key, and that no other link has a label."""
     for name, link in network.links.items():
@@ -272,13 +268,16 @@ def _one_vp_each(network: Network) -> Iterator[Problem]:
 
 
 def _servers_reached(network: Network) -> Iterator[Problem]:
-    reached = {node for vp in network.vps.values() for node in vp.ends}
+    found = {node for vp in network.vps.values() for node in vp.ends}
+    found |= {node for vc in network.vcs.values() for node in vc.ends}
+    of_depot = {node for vp in network.vps_of(network.depot).values() for node in vp.ends}
     for name, server in network.servers.items():
-        if server.node not in reached:
-            yield Problem(("servers", name, "node"), f"no VP leads to \"{server.node}\": add one to [vps]")
+        if server.node not in of_depot:
+            source = " from the depot" if server.node in found else ""
+            yield Problem(("servers", name, "node"), f"no VP leads to \"{server.node}\"{source}: add one to [vps]")
     nodes = {server.node for server in network.servers.values()}
     for name in network.edges:
-        if name not in reached and name not in nodes:
+        if name not in found and name not in nodes:
             yield Problem(("nodes", name), "no VP leads to this edge node: add one to [vps], its server to [servers]")
     for name, vp in network.vps.items():
         far = next((node for node in vp.ends if node != network.depot), None)
@@ -312,8 +311,14 @@ def _half_open(network: Network) -> Iterator[Problem]:
 def _qos(network: Network) -> Iterator[Problem]:
     for name, category in network.qos.dscp.items():
         yield from _raises(("qos", "dscp", name), QosMap, {name: category})
+    most = max(vp.header_octets for vp in network.vps.values())
     for name, text in network.qos.contracts.items():
-        yield from _raises(("qos", "contracts", name), QosMap, {}, {name: text})
+        yield from _raises(("qos", "contracts", name), _qos_map_of, name, text, most)
+
+
+def _qos_map_of(name: str, text: str, headers: int) -> QosMap:
+    """The map of a contract, in the encapsulation that takes most cells; raise ValueError for what cannot be."""
+    return QosMap({}, {name: text}).over(headers)
 
 
 def _lab(network: Network) -> Iterator[Problem]:
@@ -373,7 +378,7 @@ def _list(what: str, names: Collection[str]) -> str:
 
 
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
-    _one_depot, _link_ends, _vp_ends, _server_nodes, _service_servers]
+    _one_depot, _link_ends, _vp_ends, name_problems, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, _routes, _pseudowires, _keys, _mtus, _times, _vcis, _one_vp_each, _servers_reached,
-    _asked_over_tcp, _half_open, _qos, _lab]
+    _addresses, address_problems, route_problems, _pseudowires, _keys, _mtus, _times, _vcis, _one_vp_each,
+    _servers_reached, _asked_over_tcp, _half_open, _qos, _lab]

@@ -50,9 +50,10 @@ TEXTS: dict[type, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     UdpAddress: (("172.31.1.2:1", "172.31.1.2:65535"), ("172.31.1.2:0", "172.31.1.2:65536", f"172.31.1.2:{10**19}")),
     TcpAddress: (("0.0.0.0:1", "0.0.0.0:65535"), ("0.0.0.0:0", "0.0.0.0:65536", f"0.0.0.0:{10**19}")),
 }
-NO_PAUSE = {
-    ("probing", "interval"): ("1ms",), ("probing", "timeout"): ("1ms",), ("probing", "statistics"): ("0s", "1ms")}
-"""Durations whose least is not nothing."""
+BOUNDED = {
+    ("links", "to-web1", "supervise"): ("10ms", "10s"), ("probing", "interval"): ("1ms", "8760h"),
+    ("probing", "timeout"): ("1ms", "8760h"), ("probing", "statistics"): ("0s", "1ms", "8760h")}
+"""Durations with bounds of their own."""
 
 BESIDE = {("sessions", "max_sessions"): ((2, 2**31 - 1), {"max_half_open": 1}),
           ("sessions", "max_half_open"): ((1, 2**31 - 2), {"max_sessions": 2**31 - 1}),
@@ -76,8 +77,7 @@ def numbers(kind: Any = Network, path: tuple[str, ...] = ()) -> list[Number]:
         return numbers(parts[0], (*path, "0"))
     if kind in TEXTS:
         good, bad = TEXTS[kind]
-        least = NO_PAUSE.get(path)
-        return [Number(path, (*least, good[-1]) if least else good, bad)]
+        return [Number(path, BOUNDED.get(path, good), bad)]
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         hints = get_type_hints(kind, include_extras=True)
         names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
@@ -108,6 +108,12 @@ def table_with(path: tuple[str, ...], value: Any) -> str:
     """The text of a table with a value at a path; the rest is made to fit."""
     document: dict[str, Any] = copy.deepcopy(tomllib.loads(DIRECT))
     document["links"]["to-web1"] |= {"interface": "nni", "rate": "oc3"}
+    if path[-1] == "wait_to_restore":
+        second = {"ends": {"depot": "172.31.8.1:5508", "sw": "172.31.8.2:5508"}}
+        third = {"ends": {"web1": "172.31.9.1:5509", "sw": "172.31.9.2:5509"}}
+        document["links"] |= {"second": second, "third": third}
+        document["nodes"]["sw"] = {"kind": "switch"}
+        document["vps"]["web1"]["protect"] = ["sw"]
     if path[0] == "vcs":
         document["vcs"] = {"monitor": {"ends": ["depot", "web1"], "vpi": 9, "vci": 100}}
     if path[-1] == "mtu":  # IPv6 would need 1280

@@ -77,8 +77,8 @@ class DropReason(StrEnum):
 
 
 NOT_IN_NODES = frozenset({
-    DropReason.ABOVE_PCR, DropReason.ABOVE_SCR, DropReason.BAD_FRAME, DropReason.SHAPER_FULL, DropReason.QUEUE_FULL,
-    DropReason.CLP_THRESHOLD, DropReason.EPD, DropReason.PPD, DropReason.BAD_OAM, DropReason.STRAY_LOOPBACK})
+    DropReason.ABOVE_PCR, DropReason.ABOVE_SCR, DropReason.BAD_FRAME, DropReason.PPD, DropReason.BAD_OAM,
+    DropReason.STRAY_LOOPBACK})
 """The reasons of the parts of `atm/` that no node uses yet: nodes have no counters of these."""
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
+from atmdepot.bearer.base import NEVER
 from atmdepot.config.reading import parse
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
 from atmdepot.wire.cell import CELL_SIZE
 
 if TYPE_CHECKING:
+    from atmdepot.bearer.base import Port
     from atmdepot.config.model import Network
     from atmdepot.drops import DropReason
 
@@ -112,12 +114,16 @@ class InMemoryNetwork:
 
     def settle(self) -> dict[str, list[bytes]]:
         """Carry the cells that wait at both ends of every link, then take all packets."""
-        for name, edge in self.edges.items():
-            link = edge.link.name
-            edge.octets_from_port(link, self._carry("depot", name, self.depot.links[link].transmit(0)), self.now)
-            self.depot.octets_from_port(link, self._carry(name, "depot", edge.link.transmit(0)), self.now)
+        self._exchange()
         out = {"depot": self.depot.take_packets(), **{name: edge.take_packets() for name, edge in self.edges.items()}}
         return {name: packets for name, packets in out.items() if packets}
+
+    def _exchange(self) -> None:
+        """Carry the cells that are due at both ends of every link."""
+        for name, edge in self.edges.items():
+            link = edge.link.name
+            edge.octets_from_port(link, self._carry("depot", name, self.depot.links[link].transmit(self.now)), self.now)
+            self.depot.octets_from_port(link, self._carry(name, "depot", edge.link.transmit(self.now)), self.now)
 
     def _carry(self, sender: str, receiver: str, cells: bytes) -> bytes:
         if cells:
@@ -126,12 +132,14 @@ class InMemoryNetwork:
         return cells if fault is None else fault(cells)
 
     def advance(self, nanoseconds: int) -> None:
-        """Let time pass; every timer fires at its time."""
+        """Let time pass; every timer fires at its time, and output that waits leaves when it is due."""
         end = self.now + nanoseconds
         while (due := self.next_timer()) is not None and due <= end:
             self.now = max(self.now, due)
             for node in (self.depot, *self.edges.values()):
                 node.handle_timer(self.now)
+            if any(port.due <= self.now for port in self._timed()):
+                self._exchange()
             after = self.next_timer()
             assert after is None or after > self.now, "what was due is still due: a daemon would spin"
         self.now = end
@@ -139,7 +147,12 @@ class InMemoryNetwork:
     def next_timer(self) -> int | None:
         """The earliest timer of all nodes."""
         times = [node.next_timer() for node in (self.depot, *self.edges.values())]
+        times += [port.due for port in self._timed() if port.due < NEVER]
         return min((time for time in times if time is not None), default=None)
+
+    def _timed(self) -> list[Port]:
+        """The ports whose output waits."""
+        return [port for node in (self.depot, *self.edges.values()) for port in node.links.values() if port.is_timed]
 
     def dropped(self) -> dict[DropReason, int]:
         """Drops of all nodes and links, by reason."""

@@ -60,8 +60,14 @@ class Conformance(Protocol):
     def judge_other(self, count: int, now: int) -> Split:
         """Judge a run of cells that carry no user data."""
 
+    def may_send(self, clp: int, count: int, now: int, *, user: bool = True) -> int:
+        """The number of a run's cells that may go now, neither tagged nor discarded."""
+
+    def sent(self, clp: int, count: int, now: int, *, user: bool = True) -> None:
+        """Count cells that went, as many as `may_send` allowed at most."""
+
     def send(self, clp: int, count: int, now: int, *, user: bool = True) -> int:
-        """Take the cells of a run that may go now, neither tagged nor discarded; return their number."""
+        """Take the cells of a run that may go now: `may_send`, then `sent`; return their number."""
 
     def due(self, clp: int, *, user: bool = True) -> int:
         """The earliest time at which `send` takes a cell."""
@@ -100,12 +106,20 @@ class CellConformance:
         """See `Conformance.judge_other`."""
         return _judge_peak(self._peak, count, now)
 
+    def may_send(self, clp: int, count: int, now: int, *, user: bool = True) -> int:
+        """See `Conformance.may_send`."""
+        sustained = self._sustained_test(clp) if user else None
+        return _fit(sustained, now, _fit(self._peak, now, count))
+
+    def sent(self, clp: int, count: int, now: int, *, user: bool = True) -> None:
+        """See `Conformance.sent`."""
+        _take(self._peak, now, count)
+        _take(self._sustained_test(clp) if user else None, now, count)
+
     def send(self, clp: int, count: int, now: int, *, user: bool = True) -> int:
         """See `Conformance.send`."""
-        sustained = self._sustained_test(clp) if user else None
-        allowed = _fit(sustained, now, _fit(self._peak, now, count))
-        _take(self._peak, now, allowed)
-        _take(sustained, now, allowed)
+        allowed = self.may_send(clp, count, now, user=user)
+        self.sent(clp, allowed, now, user=user)
         return allowed
 
     def due(self, clp: int, *, user: bool = True) -> int:
@@ -159,8 +173,16 @@ class FrameConformance:
         """See `Conformance.judge_other`."""
         return _judge_peak(self._peak, count, now)
 
+    def may_send(self, clp: int, count: int, now: int, *, user: bool = True) -> int:
+        """See `Conformance.may_send`: PCR alone decides, since a frame beyond MCR may go, as best effort."""
+        return _fit(self._peak, now, count)
+
+    def sent(self, clp: int, count: int, now: int, *, user: bool = True) -> None:
+        """See `Conformance.sent`."""
+        _take(self._peak, now, count)
+
     def send(self, clp: int, count: int, now: int, *, user: bool = True) -> int:
-        """See `Conformance.send`: PCR alone decides, since a frame beyond MCR may go, as best effort."""
+        """See `Conformance.send`."""
         return _judge_peak(self._peak, count, now).passed
 
     def due(self, clp: int, *, user: bool = True) -> int:

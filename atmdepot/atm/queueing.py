@@ -69,10 +69,18 @@ class QueuedVc:
         self.dropped: Counter[DropReason] = Counter()
 
 
-class CellQueue:
+class Held:
+    """A part of a link's output in which `held` cells, or VCs with cells, wait for their turn."""
+
+    __slots__ = ("held",)
+
+    held: int
+
+
+class CellQueue(Held):
     """A bounded queue of cells of any number of VCs; `most` is the greatest number that it held."""
 
-    __slots__ = ("_cells", "_taken", "drops", "entered", "held", "marked", "most", "thresholds")
+    __slots__ = ("_cells", "_taken", "drops", "entered", "marked", "most", "thresholds")
 
     def __init__(self, thresholds: Thresholds, drops: Drops | None = None) -> None:
         """Make an empty queue; raise ValueError for thresholds that do not fit together."""

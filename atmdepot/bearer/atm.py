@@ -6,8 +6,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.vc import Vc, VcTable
-from atmdepot.bearer.adaptation import LinkAdaptation, vc_of
+from atmdepot.bearer.adaptation import vc_of
 from atmdepot.bearer.base import Bearer, Path, PathText
+from atmdepot.bearer.shaping import port_of
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.wire.aal5 import cells_needed
 from atmdepot.wire.llc import Encapsulation
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
+    from atmdepot.bearer.adaptation import LinkAdaptation
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
     from atmdepot.config.units import VciRange
@@ -266,7 +268,7 @@ class AtmBearer(Bearer):
         """Make the links and VPs of a VC table, and open their VCs."""
         Bearer.__init__(self)  # not by super(), which the compiled module does not have
         self.links: dict[str, LinkAdaptation] = {
-            name: LinkAdaptation.of(network, name, SessionVcTable()) for name in network.links_of(network.depot)}
+            name: port_of(network, name, network.depot, SessionVcTable()) for name in network.links_of(network.depot)}
         self.vps: dict[str, VpMap] = {}
         self._to: dict[str, VpMap] = {}
         for name, vp in network.vps_of(network.depot).items():

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
-from atmdepot.bearer.adaptation import LinkAdaptation, vc_of
+from atmdepot.bearer.adaptation import vc_of
+from atmdepot.bearer.shaping import port_of
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.qos import QosMap
 from atmdepot.drops import DropReason
@@ -105,7 +106,7 @@ class EdgeNode(Node):
         link = route.link_at(node)
         self.mtu = vp.mtu
         self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
-        self.link = LinkAdaptation.of(network, link, self.table)
+        self.link = port_of(network, link, node, self.table)
         self.use_links({link: self.link})
         self.flows: dict[FlowKey, Flow] = {}
         self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)

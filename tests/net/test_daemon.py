@@ -34,14 +34,17 @@ def test_a_node_is_made_by_its_kind() -> None:
 
 
 @pytest.mark.parametrize(("settings", "kind"), [
-    ("", UdpLink), ('rate = "oc3"', LineLink), ('delay = "1ms"', LineLink), ("cell_loss = 0.1", LineLink),
-    ("reordering = 0.1", LineLink), ("cell_loss = 0.0", UdpLink),
+    ("", UdpLink), ('rate = "oc3"', UdpLink), ('rate = "oc3"\ndelay = "1ms"', LineLink), ('delay = "1ms"', LineLink),
+    ("cell_loss = 0.1", LineLink), ("reordering = 0.1", LineLink), ("cell_loss = 0.0", UdpLink),
 ])
 def test_a_link_has_a_line_when_the_table_gives_it_one(settings: str, kind: type) -> None:
     table = network(link=settings)
     node = make_node(table, WEB1, 0)
     link = open_link(table, "to-web1", node)
     assert type(link) is kind
+    assert node.links["to-web1"].is_timed == ("rate" in settings), "the port keeps the rate"
+    if isinstance(link, LineLink):
+        assert link.line.rate == 0
     inner = link.link if isinstance(link, LineLink) else link
     assert isinstance(inner, UdpLink)
     assert inner.cells == 27

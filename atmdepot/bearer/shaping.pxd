@@ -1,0 +1,26 @@
+cimport cython
+
+from atmdepot.atm.sar cimport segment, segment_frame
+from atmdepot.atm.sources cimport SourceScheduler, VcSource
+from atmdepot.atm.vc cimport Vc
+from atmdepot.bearer.adaptation cimport LinkAdaptation
+from atmdepot.wire._offload cimport Frame
+
+
+cdef int CELL_SIZE, _VCI_BITS
+
+
+cdef class ShapedAdaptation(LinkAdaptation):
+    cdef public SourceScheduler output
+    cdef list _came, _left
+
+    @cython.locals(train=bytes)
+    cpdef send(self, bytes packet, Vc vc, int clp)
+    @cython.locals(trains=list, train=bytes)
+    cpdef send_frame(self, Frame frame, Vc vc, int clp)
+    cdef _come(self, Vc vc, bytes train)
+    @cython.locals(output=SourceScheduler, out=list, vc=Vc, train=bytes)
+    cpdef bytes transmit(self, long long now)
+    @cython.locals(found=VcSource, key=int)
+    cdef VcSource _source(self, Vc vc)
+    cpdef close(self, Vc vc)

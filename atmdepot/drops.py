@@ -39,7 +39,7 @@ class DropReason(StrEnum):
     # Cells.
     HEC_ERROR = "hec-error", "cells", "its header has an error that cannot be corrected (I.432.1)"
     UNKNOWN_VC = "unknown-vc", "cells", "no VC has its VPI and VCI"
-    NOT_USER_DATA = "not-user-data", "cells", "an OAM, RM or signalling cell, which this node does not handle"
+    NOT_USER_DATA = "not-user-data", "cells", "an OAM, RM or signalling cell that this node does not handle"
     ABOVE_PCR = "above-pcr", "cells", "policing: it came faster than its contract's PCR allows"
     ABOVE_SCR = "above-scr", "cells", "policing: it came faster than its contract's SCR and MBS allow"
     BAD_FRAME = ("bad-frame", "cells",
@@ -77,8 +77,7 @@ class DropReason(StrEnum):
 
 
 NOT_IN_NODES = frozenset({
-    DropReason.ABOVE_PCR, DropReason.ABOVE_SCR, DropReason.BAD_FRAME, DropReason.PPD, DropReason.BAD_OAM,
-    DropReason.STRAY_LOOPBACK})
+    DropReason.ABOVE_PCR, DropReason.ABOVE_SCR, DropReason.BAD_FRAME, DropReason.PPD})
 """The reasons of the parts of `atm/` that no node uses yet: nodes have no counters of these."""
 
 

@@ -114,16 +114,22 @@ class InMemoryNetwork:
 
     def settle(self) -> dict[str, list[bytes]]:
         """Carry the cells that wait at both ends of every link, then take all packets."""
-        self._exchange()
+        self.exchange()
         out = {"depot": self.depot.take_packets(), **{name: edge.take_packets() for name, edge in self.edges.items()}}
         return {name: packets for name, packets in out.items() if packets}
 
-    def _exchange(self) -> None:
-        """Carry the cells that are due at both ends of every link."""
+    def exchange(self) -> bool:
+        """Carry the cells that wait at both ends of every link; False when none waited."""
+        carried = False
         for name, edge in self.edges.items():
             link = edge.link.name
-            edge.octets_from_port(link, self._carry("depot", name, self.depot.links[link].transmit(self.now)), self.now)
-            self.depot.octets_from_port(link, self._carry(name, "depot", edge.link.transmit(self.now)), self.now)
+            for sender, receiver, port, far in (("depot", name, self.depot.links[link], edge),
+                                                (name, "depot", edge.link, self.depot)):
+                sent = port.transmit(self.now)
+                carried |= bool(sent)
+                if cells := self._carry(sender, receiver, sent):
+                    far.octets_from_port(link, cells, self.now)
+        return carried
 
     def _carry(self, sender: str, receiver: str, cells: bytes) -> bytes:
         if cells:
@@ -132,14 +138,14 @@ class InMemoryNetwork:
         return cells if fault is None else fault(cells)
 
     def advance(self, nanoseconds: int) -> None:
-        """Let time pass; every timer fires at its time, and output that waits leaves when it is due."""
+        """Let time pass; every timer fires at its time, and what leaves then arrives at once."""
         end = self.now + nanoseconds
         while (due := self.next_timer()) is not None and due <= end:
             self.now = max(self.now, due)
             for node in (self.depot, *self.edges.values()):
                 node.handle_timer(self.now)
-            if any(port.due <= self.now for port in self._timed()):
-                self._exchange()
+            while self.exchange():
+                pass  # until no cell has an answer
             after = self.next_timer()
             assert after is None or after > self.now, "what was due is still due: a daemon would spin"
         self.now = end

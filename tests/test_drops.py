@@ -19,6 +19,7 @@ from atmdepot.config.units import CellRate, UdpAddress
 from atmdepot.drops import DropReason, Drops, OnChannel
 from atmdepot.wire.aal5 import abort_pdu, cpcs_pdu, crc32, to_cells
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
+from atmdepot.wire.oam_messages import Loopback
 from tests.depot.servers import kill
 from tests.effort import examples
 from tests.ip_packets import ACK, SYN, UDP, icmp_error, ip, ping, tcp, udp
@@ -194,7 +195,9 @@ def line(settings: LineSettings, cells: int, expected: list[Event]) -> Provoked:
 CELL = HEADER + bytes(48)
 WRONG_HEC = bytes([HEADER[0] ^ 3]) + CELL[1:]
 STRAY = CellHeader(1, 99).pack() + bytes(48)
-OAM = CellHeader(1, 64, 5).pack() + bytes(48)
+RM = CellHeader(1, 64, 6).pack() + bytes(48)
+OAM = CellHeader(1, 64, 5).pack() + bytes(47) + b"\1"
+LOOPBACK = CellHeader(1, 4).pack() + Loopback(True, 1, b"\1" + bytes(15)).pack()
 PDU = cpcs_pdu(SYN_)
 BAD_CRC = PDU[:-1] + bytes([PDU[-1] ^ 1])
 _LYING = bytes(90) + (10).to_bytes(2, "big")  # the length of one cell
@@ -206,7 +209,9 @@ STRANGER = tcp("10.9.0.9", 9, VIP4, 80, ACK)
 PROVOKED: dict[str, Callable[[], Provoked]] = {
     "hec-error": lambda: cells_to_depot(WRONG_HEC, [(DropReason.HEC_ERROR, 1, WRONG_HEC, None)]),
     "unknown-vc": lambda: cells_to_depot(CELL + STRAY + STRAY, [(DropReason.UNKNOWN_VC, 1, STRAY, (1, 99))] * 2),
-    "not-user-data": lambda: cells_to_depot(OAM, [(DropReason.NOT_USER_DATA, 1, OAM, (1, 64))]),
+    "not-user-data": lambda: cells_to_depot(RM, [(DropReason.NOT_USER_DATA, 1, RM, (1, 64))]),
+    "bad-oam": lambda: cells_to_depot(OAM, [(DropReason.BAD_OAM, 1, OAM, (1, 64))]),
+    "stray-loopback": lambda: cells_to_depot(LOOPBACK, [(DropReason.STRAY_LOOPBACK, 1, LOOPBACK, (1, 4))]),
     "crc-error": lambda: pdu_to_depot(BAD_CRC, DropReason.CRC_ERROR),
     "length-error": lambda: pdu_to_depot(WRONG_LENGTH, DropReason.LENGTH_ERROR),
     "aborted": lambda: pdu_to_depot(ABORT, DropReason.ABORTED),
@@ -334,8 +339,7 @@ def test_every_reason_is_provoked_here_or_by_the_pump() -> None:
         "wrong-label"}
     in_test_pump = {"tun-error", "tun-queue-full"}
     in_tests_of_atm = {
-        "above-pcr", "above-scr", "bad-frame", "shaper-full", "queue-full", "clp-threshold", "epd", "ppd",
-        "bad-oam", "stray-loopback"}
+        "above-pcr", "above-scr", "bad-frame", "shaper-full", "queue-full", "clp-threshold", "epd", "ppd"}
     assert {str(reason) for reason in DropReason} == here | in_test_pump | in_tests_of_atm
 
 

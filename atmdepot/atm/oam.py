@@ -13,6 +13,7 @@ Nothing here sends: an owner takes `cells_to_send` (payloads of 48 octets) after
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -51,9 +52,13 @@ class EndPoint:
     """An end of an OAM flow: the sink of what the far end sends, and the source of what it is told."""
 
     def __init__(self, location: bytes, *, vc: OnChannel | None = None, drops: Drops | None = None,
-                 first_tag: int = 1) -> None:
-        """Begin without defect; `location` (16 octets) is the node's; raise ValueError for another size."""
+                 first_tag: int = 1, header: bytes = b"") -> None:
+        """Begin without defect; `location` (16 octets) is the node's; raise ValueError for another size.
+
+        `header` stands before the payloads of cells that are counted as dropped.
+        """
         self.vc = vc
+        self._header = header
         self.drops = Drops() if drops is None else drops
         self.loopbacks = Loopbacks(location, first_tag=first_tag)
         self.observers: tuple[Observer, ...] = ()
@@ -67,6 +72,9 @@ class EndPoint:
         self._cc_when_idle = False
         self._rdi_at = 0
         self._out: list[bytes] = []
+        self.received: Counter[int] = Counter()
+        """Cells with a good CRC-10 by their first octet: type and function."""
+        self.sent: Counter[int] = Counter()
 
     # ── what the owner sees ──
 
@@ -80,6 +88,26 @@ class EndPoint:
         """True in AIS or loss of continuity: what the far end sends does not arrive."""
         return Condition.AIS in self._ends or Condition.LOC in self._ends
 
+    @property
+    def checks_continuity(self) -> bool:
+        """True while user or CC cells are expected."""
+        return self._checks
+
+    @property
+    def sends_continuity(self) -> bool:
+        """True while CC cells are sent."""
+        return self._cc_at is not None
+
+    @property
+    def needs_user_cells(self) -> bool:
+        """True while it matters that user cells come: their owner has to call `user_cells`."""
+        return self._checks or self.is_impaired
+
+    @property
+    def heard(self) -> int:
+        """The time of the last user or CC cell that was told."""
+        return self._heard
+
     def subscribe(self, observer: Observer) -> None:
         """Tell an observer of conditions from now on."""
         self.observers += (observer,)
@@ -88,6 +116,7 @@ class EndPoint:
         """Remove and return the payloads to send, in order."""
         out, self._out = self._out + self.loopbacks.out, []
         self.loopbacks.out = []
+        self.sent.update(payload[0] for payload in out)
         return out
 
     # ── what the owner wants ──
@@ -128,18 +157,23 @@ class EndPoint:
         try:
             message = read(payload)
         except ValueError:
-            self.drops.count(DropReason.BAD_OAM, 1, payload, self.vc)
+            self.drops.count(DropReason.BAD_OAM, 1, self._header + payload, self.vc)
             return None
+        self.received[payload[0]] += 1
         if isinstance(message, Defect):
             self._alarm(message, now)
         elif isinstance(message, ContinuityCheck):
             self.user_cells(now)
         elif isinstance(message, Loopback):
             if not self.loopbacks.receive(message, payload, now):
-                self.drops.count(DropReason.STRAY_LOOPBACK, 1, payload, self.vc)
+                self.drops.count(DropReason.STRAY_LOOPBACK, 1, self._header + payload, self.vc)
         else:
             return message
         return None
+
+    def stood_still(self, span: int, now: int) -> None:
+        """Count the last `span` ns, in which the owner did not run, as no silence of the far end."""
+        self._heard = min(self._heard + span, now)
 
     def next_timer(self) -> int | None:
         """The time of the next call of `handle_timer`, or None."""

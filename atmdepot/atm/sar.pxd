@@ -34,7 +34,7 @@ cdef class Reassembler:
     cdef public object interface
     cdef public long long timeout
     cdef public Py_ssize_t max_octets
-    cdef public object drops
+    cdef public object drops, maintenance
     cdef public HecReceiver hec
     cdef bint _is_nni
     cdef public bint keeps_frames
@@ -58,7 +58,7 @@ cdef class Reassembler:
     @cython.locals(clp=int, congested=bint, sdu=Sdu)
     cdef _deliver_frame(self, Vc vc, int marks, Frame frame, list sdus)
     @cython.locals(good=bytes, word="long long")
-    cdef tuple _look_closer(self, bytes header, bytes cells, Py_ssize_t at)
+    cdef tuple _look_closer(self, bytes header, bytes cells, Py_ssize_t at, long long now)
     @cython.locals(vc=Vc)
     cdef Vc _find(self, long long word, bytes cells, Py_ssize_t at)
     cdef _discard_rest(self, Vc vc, object reason, long long now)

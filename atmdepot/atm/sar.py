@@ -6,6 +6,7 @@ way, and returns SDUs. It works on runs of equal headers, not on single cells.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,13 @@ def segment_frame(frame: PlainFrame, vc: Vc, clp: int, most: int) -> list[bytes]
     return trains
 
 
+Maintenance = Callable[[CellHeader, bytes, int], bool]
+"""A function that takes a cell without user data, with its header as corrected and the time (ns).
+
+It returns False for a cell that it does not handle.
+"""
+
+
 class Sdu(Arrival):
     """A reassembled SDU: its VC and that VC's owner, its octets, the OR of its cells' CLP bits, the last cell's EFCI.
 
@@ -144,6 +152,8 @@ class Reassembler:
         self.octets_pending = 0
         self.keeps_frames = False
         """PDUs with packets that follow one another become a frame; else each PDU is an SDU."""
+        self.maintenance: Maintenance | None = None
+        """Takes the cells without user data."""
         # VCs with an unfinished PDU, and VCs whose PDU was dropped but has not ended: each in order of `started`.
         self._partial: dict[Vc, None] = {}
         self._discarding: dict[Vc, None] = {}
@@ -175,7 +185,7 @@ class Reassembler:
                     end = run_end(headers, at, stop)
             else:
                 header = header_at(headers, at)
-                word, vc = self._look_closer(header, cells, at)
+                word, vc = self._look_closer(header, cells, at, now)
                 if header == _IDLE_HEADER:  # a datagram of full length may be filled with them
                     end = run_end(headers, at, count)
                     self.unassigned_cells += end - at - 1
@@ -280,8 +290,11 @@ class Reassembler:
         sdu.path = vc.owner
         sdus.append(sdu)
 
-    def _look_closer(self, header: bytes, cells: bytes, at: int) -> tuple[int, Vc | None]:
-        """Correct the header of cell `at`, or drop and count the cell; return the header's word and VC, or no VC."""
+    def _look_closer(self, header: bytes, cells: bytes, at: int, now: int) -> tuple[int, Vc | None]:
+        """Correct the header of cell `at`; return its word and VC.
+
+        Cells without user data are handed over; other cells are dropped and counted. Both have no VC here.
+        """
         good = self.hec.receive(header)
         if good is None:
             self.drops.count(DropReason.HEC_ERROR, octets=_cell(cells, at))
@@ -292,7 +305,7 @@ class Reassembler:
         fields = CellHeader.unpack(good, self.interface)
         if fields.is_idle:
             self.unassigned_cells += 1
-        else:
+        elif self.maintenance is None or not self.maintenance(fields, _cell(cells, at), now):
             self.drops.count(DropReason.NOT_USER_DATA, 1, _cell(cells, at), fields)
         return -1, None
 

@@ -303,7 +303,7 @@ class SourceScheduler:
         """The cells that a late wake-up kept from leaving in their slots; the link goes on from there."""
         return self._slots.late
 
-    def source(self, vc: OnChannel, key: int, vpi: int, contract: Contract) -> VcSource:
+    def source(self, vc: OnChannel | None, key: int, vpi: int, contract: Contract) -> VcSource:
         """The source of a VC of this key, with this contract; a source that is empty takes on a new contract."""
         found = self.sources.get(key)
         if found is not None and (found.held or found.contract is contract):

@@ -12,7 +12,9 @@ cdef dict _ENCAPSULATIONS, _CRC_MODES
 
 
 cdef class LinkAdaptation(Port):
-    cdef public object interface
+    cdef public object interface, oam, supervision
+    cdef public long long listen_at
+    cdef public bint is_monitored
     cdef public VcTable table
     cdef public Reassembler reassembler
     cdef public list cells_out
@@ -26,8 +28,9 @@ cdef class LinkAdaptation(Port):
     cpdef send_frame(self, Frame frame, Vc vc, int clp)
     @cython.locals(trains=list, train=bytes, at=Py_ssize_t, octets=Py_ssize_t)
     cdef bytes _transmit_some(self)
-    @cython.locals(trains=list)
     cpdef bytes transmit(self, long long now)
+    @cython.locals(trains=list)
+    cdef bytes _waiting(self, long long now)
     @cython.locals(sdu=Sdu, sdus=list, all_plain=bint)
     cpdef list receive(self, bytes cells, long long now)
     cpdef close(self, Vc vc)

@@ -6,19 +6,21 @@ them, once for each burst.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from atmdepot.atm.sar import Reassembler, Sdu, segment, segment_frame
 from atmdepot.atm.vc import Vc, VcTable
-from atmdepot.bearer.base import PathCondition, Port, PortCounts
+from atmdepot.bearer.base import NEVER, PathCondition, Port, PortCounts
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, Interface
 from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Encapsulation, EncapsulationError, decapsulate
 
 if TYPE_CHECKING:
+    from atmdepot.atm.supervision import LinkSupervision
     from atmdepot.config.contract import Contract
     from atmdepot.config.model import Network, Vp
+    from atmdepot.wire.cell import CellHeader
     from atmdepot.wire.offload import PlainFrame
 
 
@@ -28,6 +30,25 @@ _VC_MUX = Encapsulation.VC_MUX
 _MOST_DATAGRAMS, _MOST_OCTETS = 64, 65_507
 """Datagrams, and octets in them, that the kernel takes in a system call at most (UDP_MAX_SEGMENTS; longest payload)."""
 _DAMAGE = (DropReason.CRC_ERROR, DropReason.LENGTH_ERROR, DropReason.REASSEMBLY_TIMEOUT)
+
+
+class Maintenance(Protocol):
+    """The OAM of a link (`bearer/oam.py`), as the adaptation uses it. Times in ns."""
+
+    def takes(self, header: CellHeader, cell: bytes, now: int) -> bool:
+        """Take a cell without user data; False for a cell of no OAM flow that ends here."""
+
+    def listen(self, cells: bytes, now: int) -> None:
+        """Hear cells that came, before they are reassembled."""
+
+    def monitored(self, cells: bytes) -> bytes:
+        """The cells to send, with those of performance monitoring between them."""
+
+    def next_timer(self) -> int | None:
+        """The time at which `handle_timer` is next due, or None."""
+
+    def handle_timer(self, now: int) -> None:
+        """Do the work that is due."""
 
 
 class LinkAdaptation(Port):
@@ -47,6 +68,12 @@ class LinkAdaptation(Port):
         datagram = cells * CELL_SIZE
         self._most = min(_MOST_DATAGRAMS, max(1, _MOST_OCTETS // datagram)) * datagram
         self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = self.rx_congested = self.fillers_sent = 0
+        self.oam: Maintenance | None = None
+        self.supervision: LinkSupervision | None = None
+        self.listen_at = NEVER
+        """From this time (ns) on the OAM hears what comes."""
+        self.is_monitored = False
+        """True where what is sent passes performance monitoring."""
 
     @classmethod
     def of(cls, network: Network, link: str, table: VcTable) -> LinkAdaptation:
@@ -75,6 +102,18 @@ class LinkAdaptation(Port):
         self.cells_out += trains
         self._has_frames = True
 
+    def send_cells(self, cells: bytes, vc: Vc | None) -> None:
+        """Send cells that carry no packet; `vc` is of their VP, None for cells of the link itself."""
+        self.tx_cells += len(cells) // CELL_SIZE
+        if not self.cells_out:
+            self.ready.append(self.number)
+        self.cells_out.append(cells)
+
+    def maintain(self, oam: Maintenance) -> None:
+        """Hand cells without user data over to the link's OAM, and give it its time."""
+        self.oam = oam
+        self.reassembler.maintenance = oam.takes
+
     def fill(self, count: int) -> bytes:
         """Make a full-length datagram of `count` idle cells, and count them as sent."""
         self.fillers_sent += 1
@@ -83,6 +122,18 @@ class LinkAdaptation(Port):
 
     def transmit(self, now: int) -> bytes:
         """Remove and return the cells to send, in order: all, or with frames as many as a system call takes."""
+        if self.supervision is None and not self.is_monitored:
+            return self._waiting(now)
+        return self._watched(self._waiting(now), now)
+
+    def _watched(self, cells: bytes, now: int) -> bytes:
+        """The cells to send on a link that is supervised or monitored."""
+        if cells and self.supervision is not None:
+            self.supervision.sent = now
+        return self.oam.monitored(cells) if self.is_monitored and self.oam is not None else cells
+
+    def _waiting(self, now: int) -> bytes:
+        """Remove and return the cells that may leave."""
         if self._has_frames:
             return self._transmit_some()
         trains = self.cells_out
@@ -115,6 +166,10 @@ class LinkAdaptation(Port):
     def receive(self, cells: bytes, now: int) -> list[Sdu]:
         """Reassemble `cells`: return the packets that they complete, each with its VC."""
         self.rx_cells += len(cells) // CELL_SIZE
+        if self.supervision is not None and self._is_only_heard(cells, now):
+            return []
+        if now >= self.listen_at and self.oam is not None:
+            self.oam.listen(cells, now)
         sdus = self.reassembler.receive(cells, now)
         all_plain = True
         for sdu in sdus:
@@ -128,6 +183,12 @@ class LinkAdaptation(Port):
             if sdu.vc.encapsulation is not _VC_MUX:
                 all_plain = False
         return sdus if all_plain else [sdu for sdu in sdus if self._decapsulate(sdu)]
+
+    def _is_only_heard(self, cells: bytes, now: int) -> bool:
+        """Note that the link has a signal; True for a single idle cell, which says only that."""
+        assert self.supervision is not None
+        self.supervision.receive(now)
+        return cells == IDLE_CELL
 
     def _decapsulate(self, sdu: Sdu) -> bool:
         """Reduce an SDU to the packet in it; return False, and count a drop, when it carries no IP packet."""
@@ -160,12 +221,16 @@ class LinkAdaptation(Port):
                           self.reassembler.hec.corrected, self.rx_pdus, self.tx_pdus)
 
     def next_timer(self) -> int | None:
-        """The time (ns) at which an unfinished PDU is given up, or None."""
-        return self.reassembler.next_timer()
+        """The time (ns) at which an unfinished PDU is given up or OAM is due, or None."""
+        given_up = self.reassembler.next_timer()
+        due = None if self.oam is None else self.oam.next_timer()
+        return due if given_up is None else given_up if due is None else min(given_up, due)
 
     def handle_timer(self, now: int) -> None:
-        """Drop unfinished PDUs whose last cell is overdue."""
+        """Drop unfinished PDUs whose last cell is overdue, and do what OAM has due."""
         self.reassembler.expire(now)
+        if self.oam is not None:
+            self.oam.handle_timer(now)
 
     def close(self, vc: Vc) -> None:
         """Close a VC and drop its unfinished PDU."""

@@ -58,6 +58,7 @@ cdef class VpMap:
 
 cdef class AtmBearer(Bearer):
     cdef public dict vps, _to
+    cdef public object oam
 
     @cython.locals(vp=VpMap)
     cpdef AtmPath open(self, node, category, owner)

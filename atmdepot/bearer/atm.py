@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import vc_of
 from atmdepot.bearer.base import Bearer, Path, PathText
+from atmdepot.bearer.oam import NodeOam
 from atmdepot.bearer.shaping import port_of
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.wire.aal5 import cells_needed
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from atmdepot.bearer.adaptation import LinkAdaptation
+    from atmdepot.bearer.oam import VpOam
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
     from atmdepot.config.units import VciRange
@@ -276,6 +278,21 @@ class AtmBearer(Bearer):
             route = network.routes.working[name]
             link = self.links[route.link_at(network.depot)]
             self.vps[name] = self._to[node] = VpMap(self, name, node, vp, route.vpi_at(network.depot), link, qos)
+        self.oam = NodeOam(network, network.depot, self.links)
+        self.oam.subscribe(self._conditions_changed)
+
+    def _conditions_changed(self, vp: VpOam, now: int) -> None:
+        if self._to[vp.far].name != vp.name:
+            return  # packets go by another VP
+        self.troubles.pop(vp.far, None)
+        if trouble := self.oam.trouble(vp):
+            self.troubles[vp.far] = trouble
+        if self.trouble_changed is not None:
+            self.trouble_changed(vp.far, now)
+
+    def stood_still(self, span: int, now: int) -> None:
+        """Note that this process did not run for `span` ns until now, so that no far node counts as silent."""
+        self.oam.stood_still(span, now)
 
     def open(self, node: str, category: ServiceCategory, owner: object) -> AtmPath:
         """Open a VC in the node's VP; see `VpMap.open`."""

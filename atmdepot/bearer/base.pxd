@@ -26,7 +26,8 @@ cdef class Path:
 cdef class Bearer:
     cdef public dict links
     cdef public list straying
-    cdef public object recognise
+    cdef public object recognise, trouble_changed
+    cdef public dict troubles
 
     cpdef Path open(self, node, category, owner)
     cpdef Path default(self, node)

@@ -161,6 +161,10 @@ class Bearer:
         """The openers of stray paths: for packets on channels that no session uses. Empty most of the time."""
         self.recognise: Callable[[str, bytes], bool] | None = None
         """True when the octets may begin a packet from a node that is worth a stray path."""
+        self.troubles: dict[str, str] = {}
+        """The troubles of the ways to far nodes, in words, by node; a way without trouble is not in it."""
+        self.trouble_changed: Callable[[str, int], None] | None = None
+        """Called with a far node and the time (ns) when the trouble of the way to it changes."""
 
     def open(self, node: str, category: ServiceCategory, owner: object) -> Path:
         """Open a path for a new session: its own, or, where the bearer has no channel free, a shared path."""
@@ -197,6 +201,9 @@ class Bearer:
     def close_strays(self) -> None:
         """Close the stray paths that no session has adopted, unless part of a packet waits on them."""
         raise NotImplementedError
+
+    def stood_still(self, span: int, now: int) -> None:
+        """Note that this process did not run for `span` ns until now, so that no far node counts as silent."""
 
     def receive(self, port: str, octets: bytes, now: int) -> Sequence[Arrival]:
         """Take octets from a port; return the packets that they complete."""

@@ -7,7 +7,7 @@ from atmdepot.bearer.adaptation cimport LinkAdaptation
 from atmdepot.wire._offload cimport Frame
 
 
-cdef int CELL_SIZE, _VCI_BITS
+cdef int CELL_SIZE, _VCI_BITS, _MAINTENANCE
 
 
 cdef class ShapedAdaptation(LinkAdaptation):
@@ -20,7 +20,7 @@ cdef class ShapedAdaptation(LinkAdaptation):
     cpdef send_frame(self, Frame frame, Vc vc, int clp)
     cdef _come(self, Vc vc, bytes train)
     @cython.locals(output=SourceScheduler, out=list, vc=Vc, train=bytes)
-    cpdef bytes transmit(self, long long now)
+    cdef bytes _waiting(self, long long now)
     @cython.locals(found=VcSource, key=int)
     cdef VcSource _source(self, Vc vc)
     cpdef close(self, Vc vc)

@@ -13,7 +13,7 @@ from atmdepot.atm.sar import segment, segment_frame
 from atmdepot.atm.scheduler import BURST, DEFAULT_WEIGHT, QueueClass
 from atmdepot.atm.sources import SourceScheduler
 from atmdepot.bearer.adaptation import LinkAdaptation
-from atmdepot.config.contract import Contract
+from atmdepot.config.contract import Contract, ServiceCategory
 from atmdepot.wire.cell import CELL_SIZE, Interface
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from atmdepot.wire.offload import PlainFrame
 
 _VCI_BITS = 16
+_MAINTENANCE = -1
+"""The key, and the VPI, of cells that carry no packet: of no VC and no VP."""
+_AHEAD = Contract(ServiceCategory.CBR)
 
 
 class ShapedAdaptation(LinkAdaptation):
@@ -39,7 +42,7 @@ class ShapedAdaptation(LinkAdaptation):
             self, name, interface, table, timeout=timeout, max_octets=max_octets, cells=cells)
         self.output = output
         output.drops = self.drops
-        self._came: list[tuple[Vc, bytes]] = []
+        self._came: list[tuple[Vc | None, bytes]] = []
         self._left: list[Vc] = []  # closed, perhaps with trains in `_came`
 
     def send(self, packet: bytes, vc: Vc, clp: int) -> None:
@@ -55,13 +58,17 @@ class ShapedAdaptation(LinkAdaptation):
         for train in trains:
             self._come(vc, train)
 
-    def _come(self, vc: Vc, train: bytes) -> None:
+    def _come(self, vc: Vc | None, train: bytes) -> None:
         self.tx_cells += len(train) // CELL_SIZE
         if not self._came:
             self.ready.append(self.number)
         self._came.append((vc, train))
 
-    def transmit(self, now: int) -> bytes:
+    def send_cells(self, cells: bytes, vc: Vc | None) -> None:
+        """Send cells that carry no packet, in their own queue before all packets: alarms do not wait behind data."""
+        self._come(None, cells)
+
+    def _waiting(self, now: int) -> bytes:
         """Remove and return the cells that are due, in order."""
         output = self.output
         out: list[bytes] = []
@@ -79,7 +86,9 @@ class ShapedAdaptation(LinkAdaptation):
         self.due = output.next_timer()
         return out[0] if len(out) == 1 else b"".join(out)
 
-    def _source(self, vc: Vc) -> VcSource:
+    def _source(self, vc: Vc | None) -> VcSource:
+        if vc is None:
+            return self.output.source(None, _MAINTENANCE, _MAINTENANCE, _AHEAD)
         key = vc.vpi << _VCI_BITS | vc.vci
         found = self.output.sources.get(key)
         if found is not None and found.name is vc and found.contract is vc.contract:

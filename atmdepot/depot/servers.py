@@ -51,6 +51,7 @@ class Fault(StrEnum):
     REPORTED = "reported"
     NO_ACK = "no-ack"
     FULL_DATAGRAMS = "full-datagrams"
+    PATH = "path"
 
 
 class Condition:
@@ -200,6 +201,15 @@ class Condition:
             times.append(self.reported_at + settings.statistics_timeout)
         return times
 
+    # The way to it.
+
+    def path_changed(self, trouble: str, now: int) -> None:
+        """Take the trouble of the path to it as the bearer tells it; empty while the path is whole."""
+        if trouble:
+            self._raise(Fault.PATH, trouble, now)
+        else:
+            self._clear(Fault.PATH, "its path is whole again", now)
+
     # Probes and polls.
 
     def probed(self, outcome: Outcome, settings: Settings, now: int, began: int | None = None) -> None:
@@ -264,6 +274,8 @@ class Condition:
     def diagnosis(self) -> str:
         """The cause that the faults together point to, with each fault's text."""
         told = "; ".join(self.faults.values())
+        if Fault.PATH in self.faults:
+            return f"path down: {told}"
         if Fault.STATISTICS in self.faults:
             return f"link or edge node down: {told}"
         if Fault.FULL_DATAGRAMS in self.faults:

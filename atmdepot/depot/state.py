@@ -75,6 +75,7 @@ class DepotState(Node):
         self.management = SessionManagement(network, now)
         self.probing = Probing(network.probing)
         self.bearer: Bearer = AtmBearer(network, self.qos)
+        self.bearer.trouble_changed = self._path_changed
         self.use_links(self.bearer.links)
         self.sessions = SessionTables(network.sessions, self._release, self._is_lost)
         self.fragments: FragmentMap[Path] = FragmentMap(self.drops)
@@ -155,6 +156,13 @@ class DepotState(Node):
     def stood_still(self, span: int, now: int) -> None:
         """Count the last `span` ns, in which this process did not run, as no server's silence."""
         self.probing.stood_still(self.management.servers.values(), span, now)
+        self.bearer.stood_still(span, now)
+
+    def _path_changed(self, node: str, now: int) -> None:
+        """Put the servers at a node on the dead-list, or take them back, by what the bearer tells of the way there."""
+        for server in self.management.servers.values():
+            if server.node == node:
+                server.condition.path_changed(self.bearer.troubles.get(node, ""), now)
 
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over the parts of a changed VC table that may change while sessions go on.
@@ -169,6 +177,8 @@ class DepotState(Node):
             self.management.configure(network, now)
             self.network = network
             self.probing.use(network.probing, self.management.servers.values(), now)
+            for node in self.bearer.troubles:
+                self._path_changed(node, now)
 
     def subscribe(self, observer: Observer) -> None:
         """Report drops and session events to an observer."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import vc_of
+from atmdepot.bearer.oam import NodeOam
 from atmdepot.bearer.shaping import port_of
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.qos import QosMap
@@ -108,6 +109,7 @@ class EdgeNode(Node):
         self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
         self.link = port_of(network, link, node, self.table)
         self.use_links({link: self.link})
+        self.oam = NodeOam(network, node, {link: self.link})
         self.flows: dict[FlowKey, Flow] = {}
         self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)
         self.server_state: ServerState | None = None  # as of the last report; None before the first
@@ -270,6 +272,10 @@ class EdgeNode(Node):
     def wheels(self) -> list[TimerWheel]:
         """The timer wheel of flows and unclaimed VCs."""
         return [self._wheel]
+
+    def stood_still(self, span: int, now: int) -> None:
+        """Note that the process did not run for `span` ns until now, so that no far end counts as silent."""
+        self.oam.stood_still(span, now)
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""

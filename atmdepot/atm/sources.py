@@ -188,8 +188,8 @@ class VcSource(Source):
     __slots__ = ("_gone", "_trains", "_vp", "contract", "dropped", "held", "is_closed", "key", "left", "name", "room",
                  "waiting")
 
-    def __init__(self, vc: OnChannel, key: int, contract: Contract, waiting: Waiting, turns: Turns, agenda: Agenda,
-                 vp: VpSource | None) -> None:
+    def __init__(self, vc: OnChannel | None, key: int, contract: Contract, waiting: Waiting, turns: Turns,
+                 agenda: Agenda, vp: VpSource | None) -> None:
         """Begin empty; `vc` names it to the observers of drops, `vp` has it if that has a contract of its own."""
         self.name = vc
         self.key = key

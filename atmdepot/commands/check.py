@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Link, Network
+    from atmdepot.config.model import Network
 
 
 @click.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")
@@ -52,23 +52,14 @@ def _print_network(network: Network) -> None:
         out.print(make_table(title, columns, rows))
 
 
-def _datagram_of(link: Link) -> int:
-    """Octets of a link's longest datagram, without the headers of UDP and IP."""
-    from atmdepot.wire.cell import CELL_SIZE
-    from atmdepot.wire.link_tag import LinkTag
-    from atmdepot.wire.pseudowire import Pseudowire
-
-    if link.format == "pwe3":
-        return Pseudowire.size(link.cells)
-    return LinkTag.size(link.cells) if link.has_key else CELL_SIZE * link.cells
-
-
 def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[str, Any]]]]:
+    from atmdepot.config.link_formats import FORMATS
+
     nodes = [{"node": name, "kind": node.kind, "TUN": node.tun if node.kind != "external" else "", "MTU": node.mtu}
              for name, node in network.nodes.items()]
     links = [{"link": name, "ends": "  ".join(f"{end} {address}" for end, address in link.ends.items()),
-              "format": link.format if link.format == "cells" else f"{link.format}, label {link.label}",
-              "cells": link.cells, "datagram": _datagram_of(link),
+              "format": FORMATS[link.format].text(link),
+              "cells": link.cells, "datagram": FORMATS[link.format].size(link),
               "interface": link.interface, "rate": str(link.rate or "any"), "delay": str(link.delay or "none"),
               "impaired": any(link.line_from(end).impaired for end in link.ends)}
              for name, link in network.links.items()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.addresses import address_problems, fault_of
 from atmdepot.config.contract import ServiceCategory
+from atmdepot.config.link_formats import FORMATS
 from atmdepot.config.model import SessionTimers
 from atmdepot.config.problem import Problem
 from atmdepot.config.qos import QosMap
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 _IPV6_MIN_MTU = 1280
 _MOST_NAMED = 20
 _SHORTEST = Duration(1_000_000)
-# The UDP port of MPLS-in-UDP (RFC 7510). It stands in `wire/pseudowire.py` as well, since `wire` and `config` do not
-# import each other: tables are checked without the data path. `tests/config/test_reading.py` compares the two.
-_MPLS_PORT = 6635
 
 
 def problems_of(network: Network) -> list[Problem]:
@@ -157,22 +155,11 @@ def _take(taken: dict[object, str], address: object, path: tuple[str, ...], reme
     taken.setdefault(address, ".".join(path))
 
 
-def _pseudowires(network: Network) -> Iterator[Problem]:
-    """Check that the links of RFC 4717 have MPLS-in-UDP's port and no key, and that no other link has a label."""
+def _formats(network: Network) -> Iterator[Problem]:
+    """Check each link by the rules of its format."""
     for name, link in network.links.items():
-        if link.format != "pwe3":
-            if link.own_label is not None:
-                yield Problem(("links", name, "label"), "a link of cells has no label: leave it out, or write "
-                                                        "format = \"pwe3\"")
-            continue
-        for node, address in link.ends.items():
-            if address.port != _MPLS_PORT:
-                yield Problem(("links", name, "ends", node),
-                              f"port {address.port} is not that of MPLS-in-UDP, by which receivers know a pseudowire "
-                              f"(RFC 7510): write port {_MPLS_PORT}")
-        if link.has_key:
-            yield Problem(("links", name, "format"), "RFC 4717 has no tag: leave the key out, or write "
-                                                     "format = \"cells\"")
+        for keys, text in FORMATS[link.format].problems(link):
+            yield Problem(("links", name, *keys), text)
 
 
 def _keys(network: Network) -> Iterator[Problem]:
@@ -380,5 +367,5 @@ def _list(what: str, names: Collection[str]) -> str:
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _one_depot, _link_ends, _vp_ends, name_problems, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, route_problems, _pseudowires, _keys, _mtus, _times, _vcis, _one_vp_each,
+    _addresses, address_problems, route_problems, _formats, _keys, _mtus, _times, _vcis, _one_vp_each,
     _servers_reached, _asked_over_tcp, _half_open, _qos, _lab]

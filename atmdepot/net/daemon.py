@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from atmdepot import build
 from atmdepot.atm.line import Line
+from atmdepot.config.link_formats import FORMATS, End
 from atmdepot.config.units import LinkKey
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.administration import Administration
@@ -34,8 +35,6 @@ from atmdepot.net.scheduling import interrupt_nobody, wake_up_on_time
 from atmdepot.net.tun import NoDevice
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
-from atmdepot.wire.link_tag import LinkTag, direction_of
-from atmdepot.wire.pseudowire import Pseudowire
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Link, Network
@@ -66,19 +65,15 @@ def open_link(network: Network, link: str, node: Node) -> PortLink:
 
 
 def _format(name: str, settings: Link, own: str, far: str) -> LinkFormat | None:
-    """The format of a link's datagrams; None for plain cells.
-
-    Raises EnvironmentLacks when the key's file cannot be read or holds no key.
-    """
-    if settings.format == "pwe3":
-        return Pseudowire(settings.label)
-    if not settings.has_key:
-        return None
-    key = settings.key.octets if settings.key is not None else _read_key(name, Path(settings.key_file or ""))
-    return LinkTag(key, direction_of(own, far), time.time_ns())  # wall clock: tags never repeat after a restart
+    """The format of a link's datagrams; None for plain cells. Raises EnvironmentLacks as `_key_of` does."""
+    return FORMATS[settings.format].make(settings, End(own, far, _key_of(name, settings), time.time_ns()))
 
 
-def _read_key(link: str, path: Path) -> bytes:
+def _key_of(link: str, settings: Link) -> bytes:
+    """A link's key; empty when it has none. Raises EnvironmentLacks when its file cannot be read or holds no key."""
+    if settings.key is not None or settings.key_file is None:
+        return b"" if settings.key is None else settings.key.octets
+    path = Path(settings.key_file)
     try:
         return LinkKey.parse(path.read_text(encoding="ascii")).octets
     except OSError as error:

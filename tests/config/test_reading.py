@@ -8,7 +8,7 @@ import os
 import socket
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import jsonschema
 import msgspec
@@ -17,7 +17,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from atmdepot.commands.check import _plain as plain
-from atmdepot.config import model, rules
+from atmdepot.config import link_formats, model
 from atmdepot.config import reading as network
 from atmdepot.config.reading import NetworkError, parse
 from atmdepot.config.toml_lines import line_of
@@ -442,7 +442,11 @@ def test_a_label_is_16_unless_the_table_has_another() -> None:
 
 
 def test_the_port_of_pseudowires_is_the_one_that_receivers_know() -> None:
-    assert rules._MPLS_PORT == MPLS_PORT
+    assert link_formats._MPLS_PORT == MPLS_PORT
+
+
+def test_each_format_of_the_model_has_its_row() -> None:
+    assert set(link_formats.FORMATS) == set(get_args(get_type_hints(model.Link)["format"]))
 
 
 def test_nesting_without_end() -> None:

@@ -138,10 +138,10 @@ class _Way:
     def _session_path(self, packet: Packet, tcp: TcpFields) -> Path | None:
         self._tell_service(packet)
         sessions = self._depot.sessions
-        session = sessions.followed(packet.key(), tcp)
+        session = sessions.followed(packet.key, tcp)
         if session is not None:
             return self._known(session, packet)
-        path = self._open(packet, sessions.find(packet.key()))
+        path = self._open(packet, sessions.find(packet.key))
         if path is None and self._depot.is_answered_orphan(packet, tcp):
             self._told.answer = "RST"
             self._say("session", "orphan is \"reset\": an RST goes back to the client")
@@ -240,7 +240,7 @@ class _Way:
         if packet.protocol in (PROTOCOL_ICMP, PROTOCOL_ICMPV6) and is_error(self._octets):
             return self._path_of_error(pool, packet)
         if packet.protocol == PROTOCOL_UDP:
-            flow = depot.sessions.find(packet.key())
+            flow = depot.sessions.find(packet.key)
             if flow is None or depot.others.leaves(flow, packet, self._now):
                 return self._open(packet, flow)
             return self._known(flow, packet)

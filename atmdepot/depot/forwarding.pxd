@@ -18,10 +18,10 @@ cdef class Depot(DepotState):
 
     @cython.locals(packet=Packet, path=Path)
     cpdef packet_from_tun(self, bytes octets, long long now)
-    @cython.locals(key=bytes, session=Session, server=Server)
+    @cython.locals(session=Session, server=Server)
     cpdef Path _session_path(self, bytes octets, Packet packet, TcpFields tcp, long long now)
     @cython.locals(decision=Decision, pool=Pool, server=Server, session=Session, old=Session)
-    cpdef Session _open_session(self, bytes key, bytes octets, Packet packet, long long now)
+    cpdef Session _open_session(self, bytes octets, Packet packet, long long now)
     cpdef _to_server(self, bytes octets, Packet packet, Path path)
     @cython.locals(tcp=TcpFields, session=Session, path=Path, server=Server)
     cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1

@@ -85,10 +85,9 @@ class Depot(DepotState):
 
     def _session_path(self, octets: bytes, packet: Packet, tcp: TcpFields, now: int) -> Path | None:
         """The path of a segment's session, which it may open; None (and counted) when it has no session."""
-        key = packet.key()
-        session = self.sessions.followed(key, tcp)
+        session = self.sessions.followed(packet.key, tcp)
         if session is None:
-            session = self._open_session(key, octets, packet, now)
+            session = self._open_session(octets, packet, now)
             if session is None:
                 if self.is_answered_orphan(packet, tcp):
                     self.packets_out.append(reset_for(octets))
@@ -102,7 +101,7 @@ class Depot(DepotState):
             server.condition.asked(session.key, now)
         return session.path
 
-    def _open_session(self, key: FlowKey, octets: bytes, packet: Packet, now: int) -> Session | None:
+    def _open_session(self, octets: bytes, packet: Packet, now: int) -> Session | None:
         """Open a session with the preloaded next server and a path; None (and counted) when it cannot be opened."""
         decision = self.decide(packet, now)
         server, pool = decision.server, decision.pool
@@ -110,9 +109,9 @@ class Depot(DepotState):
             self.drops.count(decision.reason, 1, octets)
             return None
         if pool is None:
-            return self._open_probe(key, server, now)
+            return self._open_probe(packet.key, server, now)
         pool.take(server, decision.candidates, now)
-        session = session_of(key, server, decision.category, now)
+        session = session_of(packet.key, server, decision.category, now)
         old = self.sessions.open(session, now, decision.evicts)
         # After `open` of the tables: entries removed there have freed their channels.
         session.path = self.bearer.open(server.node, session.category, session)
@@ -139,7 +138,7 @@ class Depot(DepotState):
     def _takes_frame(self, frame: PlainFrame, packet: Packet, now: int) -> bool:
         """Forward a client's frame as `packet_from_tun` does its packets, if they belong to an established session."""
         tcp = packet.tcp
-        session = self.sessions.find(packet.key())
+        session = self.sessions.find(packet.key)
         if tcp is None or session is None or not self.sessions.follows_frame(session, tcp, True):
             return False
         path: Path = session.path
@@ -227,9 +226,9 @@ class Depot(DepotState):
 
     def _answered_session(self, path: Path, octets: bytes, packet: Packet, now: int) -> Session | None:
         """The session that owns the path (nearly always), else the flow's session, else an adopted session, or None."""
-        owner = path.owner
-        if isinstance(owner, Session) and packet.answers(owner.key):  # spares the look-up
-            return owner
+        session: Session | None = path.owner if isinstance(path.owner, Session) else None
+        if session is not None and packet.answers(session.key):  # spares the look-up
+            return session
         session = self.sessions.find(packet.reverse_key())
         if session is None:
             return self.orphans.session_of(path, octets, packet, now)

@@ -95,7 +95,7 @@ class OtherTraffic:
 
     def _flow_path(self, octets: bytes, packet: Packet, now: int) -> Path | None:
         depot = self._depot
-        flow = depot.sessions.find(packet.key())
+        flow = depot.sessions.find(packet.key)
         if flow is None or self.leaves(flow, packet, now):
             flow = self._open_flow(octets, packet, now)
             if flow is None:
@@ -127,7 +127,7 @@ class OtherTraffic:
             depot.drops.count(decision.reason, 1, octets)
             return None
         pool.take(server, decision.candidates, now)
-        flow = Session(packet.key(), server, decision.category, now)
+        flow = Session(packet.key, server, decision.category, now)
         old = depot.sessions.open_flow(flow, now, decision.evicts)
         flow.path = depot.bearer.for_unanswered(server.node, flow.category)
         pool.preload(now)

@@ -13,6 +13,7 @@ cdef class Condition:
     cpdef refused(self)
     cpdef asked(self, bytes session, long long now)
     cpdef answered(self, long long now)
+    cdef _forget_askers(self)
 
 
 cdef class Member:

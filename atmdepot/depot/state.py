@@ -89,7 +89,7 @@ class DepotState(Node):
         tcp = packet.tcp
         # Most of the time no probe runs: then no key is looked up.
         if self.probes and tcp is not None and is_opening(tcp.flags):
-            decision.server = self.probes.get(packet.key())
+            decision.server = self.probes.get(packet.key)
             if decision.server is not None:
                 return decision
         pool = decision.pool = self.management.pool_at(packet.service(), packet.protocol)
@@ -97,7 +97,7 @@ class DepotState(Node):
             decision.reason = DropReason.NOT_A_SERVICE
         elif tcp is not None and not is_opening(tcp.flags):
             decision.reason = DropReason.NO_SESSION
-        elif not self.sessions.has_room_for(packet.key(), tcp is not None):
+        elif not self.sessions.has_room_for(packet.key, tcp is not None):
             decision.reason = DropReason.TABLE_FULL
         else:
             self._decide_server(decision, pool, packet, now)
@@ -115,7 +115,7 @@ class DepotState(Node):
                     decision.server = decision.evicts.server
                 return
             decision.server = pool.balancer.pick(decision.candidates, packet.source, now)
-        decision.evicts = self.sessions.pushed_out(packet.key(), is_tcp)
+        decision.evicts = self.sessions.pushed_out(packet.key, is_tcp)
 
     def is_answered_orphan(self, packet: Packet, tcp: TcpFields) -> bool:
         """True when a segment without a session is answered with an RST (the patent only drops it)."""

@@ -18,6 +18,8 @@ cdef class Flow(Expiring):
     cdef public bytes key
     cdef public Vc vc
 
+    cdef _begin(self, bytes key, Vc vc, long long deadline)
+
 
 cdef class UnclaimedVc(Expiring):
     cdef public Vc vc
@@ -41,7 +43,7 @@ cdef class EdgeNode(Node):
     cdef public object fragments, oam, server_state
     cdef public VpTable table
     cdef public TimerWheel _wheel
-    cdef public long long mtu, tries_not_made, _sequence, _lifetime, _lifetime_unclaimed
+    cdef public long long mtu, tries_not_made, _sequence, _lifetime, _lifetime_unclaimed, _most_flows
     cdef public LinkAdaptation link
     cdef public dict flows
     cdef public list _clp

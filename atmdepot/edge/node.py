@@ -40,6 +40,9 @@ class Flow(Expiring):
     __slots__ = ("key", "vc")
 
     def __init__(self, key: FlowKey, vc: Vc, deadline: int) -> None:
+        self._begin(key, vc, deadline)
+
+    def _begin(self, key: FlowKey, vc: Vc, deadline: int) -> None:
         self.stand_nowhere(deadline)
         self.key, self.vc = key, vc
 
@@ -124,6 +127,7 @@ class EdgeNode(Node):
             # As long as the depot can hold the session: idle in the primary table, then 2 MSL in the secondary table.
             self._lifetime = network.sessions.idle + network.sessions.two_msl
             self._lifetime_unclaimed = network.sessions.two_msl
+            self._most_flows = network.sessions.max_sessions
             self.network = network
 
     # From the depot to the server.
@@ -138,10 +142,11 @@ class EdgeNode(Node):
                 for packet in frame.packets():
                     self._packet_from_vc(sdu.vc, packet, now)
         # A VC that a cell has just opened, but that carries no flow yet, must not stay open for ever.
-        for vc in self.table.opened:
-            if vc.owner is None:
-                self._unclaim(vc, now)
-        self.table.opened.clear()
+        if self.table.opened:
+            for vc in self.table.opened:
+                if vc.owner is None:
+                    self._unclaim(vc, now)
+            self.table.opened.clear()
 
     def _packet_from_vc(self, vc: Vc, octets: bytes, now: int) -> None:
         if vc is self.table.management:
@@ -158,7 +163,7 @@ class EdgeNode(Node):
     def _frame_from_vc(self, vc: Vc, frame: PlainFrame, now: int) -> bool:
         """Pass a frame to the server as `_packet_from_vc` does its packets; False, and no change, if that cannot be."""
         packet = quick_frame(frame)
-        if packet is None or vc is self.table.management or packet.is_for_a_group():
+        if packet is None or vc is self.table.management or packet.is_for_a_group:
             return False
         if packet.source_port:
             self._learn(packet, vc, now)
@@ -167,11 +172,9 @@ class EdgeNode(Node):
 
     def _learn(self, packet: Packet, vc: Vc, now: int) -> None:
         """Note that the VC carries the packet's flow."""
-        key = packet.key()
-        owner = vc.owner
-        if isinstance(owner, Flow) and owner.key == key:
-            flow: Flow | None = owner
-        else:  # the VC is not this flow's own, or not yet
+        key = packet.key
+        flow: Flow | None = vc.owner if isinstance(vc.owner, Flow) else None
+        if flow is None or flow.key != key:  # the VC is not this flow's own, or not yet
             flow = self.flows.get(key)
         if flow is not None and flow.vc is vc:
             flow.deadline = now + self._lifetime
@@ -182,9 +185,10 @@ class EdgeNode(Node):
         if vc is self.table.default:
             return
         # The dict is in order of insertion: evict the flow that was learnt first.
-        if len(self.flows) >= self.network.sessions.max_sessions:
+        if len(self.flows) >= self._most_flows:
             self._forget(next(iter(self.flows.values())), now)
-        flow = self.flows[key] = Flow(key, vc, now + self._lifetime)
+        flow = self.flows[key] = Flow.__new__(Flow)  # in compiled code a call with arguments costs more
+        flow._begin(key, vc, now + self._lifetime)
         self._wheel.add(flow, now)
         if self.table.is_session_vc(vc):
             self._claim(vc, flow)
@@ -195,7 +199,7 @@ class EdgeNode(Node):
         before = vc.owner
         if isinstance(before, Flow):
             del self.flows[before.key]
-        if isinstance(before, Flow | UnclaimedVc):
+        if isinstance(before, Expiring):
             self._wheel.remove(before)
         vc.owner = flow
 
@@ -230,7 +234,7 @@ class EdgeNode(Node):
 
     def _takes_frame(self, frame: PlainFrame, packet: Packet, now: int) -> bool:
         """Send a frame of the server as `packet_from_tun` does its packets; False where each is answered or dropped."""
-        if frame.greatest() > self.mtu or packet.is_for_a_group():
+        if frame.greatest() > self.mtu or packet.is_for_a_group:
             return False
         flow = self.flows.get(packet.reverse_key())
         self.link.send_frame(frame, self.table.default if flow is None else flow.vc, self._clp[packet.dscp])

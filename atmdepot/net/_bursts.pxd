@@ -26,6 +26,7 @@ cdef class Poller:
 
 cdef class DatagramBursts:
     cdef public Py_ssize_t joined
+    cdef public int error
 
     cpdef tuple receive(self, int most)
-    cpdef tuple send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram)
+    cpdef Py_ssize_t send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram) except -1

@@ -293,7 +293,7 @@ cdef class DatagramBursts:
         """Read the datagrams that wait."""
         raise NotImplementedError
 
-    cpdef tuple send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram):
+    cpdef Py_ssize_t send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram) except -1:
         """Send cells."""
         raise NotImplementedError
 
@@ -472,7 +472,7 @@ cdef class Datagrams(DatagramBursts):
         self._is_known = True
         return True
 
-    cpdef tuple send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram):
+    cpdef Py_ssize_t send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram) except -1:
         """Send cells from octet `at` on, `size` octets in each system call; see `bursts.py`."""
         cdef Py_ssize_t end = len(cells), length
         cdef const char* octets = PyBytes_AS_STRING(cells)
@@ -483,7 +483,7 @@ cdef class Datagrams(DatagramBursts):
         if at < 0 or size <= 0:
             raise ValueError("nothing to send")
         memset(&message, 0, sizeof(message))
-        memset(control, 0, sizeof(control))
+        self.error = 0
         message.msg_name = &self._to
         message.msg_namelen = self._to_length
         message.msg_iov = &vector
@@ -493,6 +493,7 @@ cdef class Datagrams(DatagramBursts):
             vector.iov_base = <void*>(octets + at)
             vector.iov_len = length
             if length > datagram:
+                memset(control, 0, sizeof(control))
                 message.msg_control = control
                 message.msg_controllen = CMSG_SPACE(sizeof(datagram))
                 header = CMSG_FIRSTHDR(&message)
@@ -506,6 +507,7 @@ cdef class Datagrams(DatagramBursts):
             if sendmsg(self._descriptor, &message, MSG_DONTWAIT) < 0:
                 if errno == EINTR:
                     continue
-                return at, errno
+                self.error = errno
+                break
             at += length
-        return at, 0
+        return at

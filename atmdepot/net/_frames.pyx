@@ -21,15 +21,19 @@ cdef enum:
     MAX_PARTS = 1 + _offload.MAX_SEGMENTS
 
 
+cdef list NONE = []  # for no malformed or refused packets, as nearly always; no caller changes it
+
+
 cpdef tuple read_frames(int descriptor, Py_ssize_t most, bint whole=False):
     """Read frames; return packets, malformed frames and the errno (see `frames.read_frames_plainly`)."""
-    cdef list packets = [], malformed = []
+    cdef list packets = [], malformed = NONE
     cdef ssize_t length
     cdef Py_ssize_t merged = 0  # packets in frames, beyond one for each
     cdef unsigned char *buffer = _offload.take_buffer()
     cdef unsigned char *following
     cdef unsigned char *octets
     cdef _offload.Frame frame
+    cdef bytes odd
     cdef int error = 0
     try:
         while len(packets) + len(malformed) + merged < most:
@@ -46,14 +50,18 @@ cpdef tuple read_frames(int descriptor, Py_ssize_t most, bint whole=False):
                         continue
                     _offload.give_buffer(following)
                 if not _offload.append_packets(packets, octets, length):
-                    packets += cut_slowly(PyBytes_FromStringAndSize(<char *>octets, length), malformed)
+                    odd = PyBytes_FromStringAndSize(<char *>octets, length)
+                    try:
+                        packets += cut_plainly(odd)
+                    except MalformedPacket:
+                        malformed = malformed + [odd[HEADER_LENGTH:]]
             elif length == 0:
                 error = EBADFD
                 break
             elif errno == EAGAIN:
                 break
             elif errno == EINVAL:  # the kernel has no virtio header for this kind of frame
-                malformed.append(b"")
+                malformed = malformed + [b""]
             elif errno != EINTR:
                 error = errno
                 break
@@ -62,22 +70,14 @@ cpdef tuple read_frames(int descriptor, Py_ssize_t most, bint whole=False):
     return packets, malformed, error
 
 
-cdef list cut_slowly(bytes frame, list malformed):
-    try:
-        return cut_plainly(frame)
-    except MalformedPacket:
-        malformed.append(frame[HEADER_LENGTH:])
-        return []
-
-
 cpdef list write_frames(int descriptor, list packets):
     """Write packets; return the packets that the kernel refused (see `frames.write_frames_plainly`)."""
-    cdef list refused = []
+    cdef list refused = NONE
     cdef Py_ssize_t at = 0, end, count
     while at < len(packets):
         if type(packets[at]) is _offload.Frame:
             if not write_whole(descriptor, packets[at]):  # packet by packet, which merges what the kernel takes
-                refused += write_frames(descriptor, (<_offload.Frame>packets[at]).packets())
+                refused = refused + write_frames(descriptor, (<_offload.Frame>packets[at]).packets())
             at += 1
             continue
         count = _offload.run(packets, at)
@@ -85,7 +85,7 @@ cpdef list write_frames(int descriptor, list packets):
         if not write_run(descriptor, packets, at, count):  # packet by packet: the kernel may take the rest
             while at < end:
                 if count == 1 or not write_run(descriptor, packets, at, 1):
-                    refused.append(packets[at])
+                    refused = refused + [packets[at]]
                 at += 1
         at = end
     return refused

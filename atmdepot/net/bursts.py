@@ -154,6 +154,8 @@ class _DatagramBursts:
 
     joined = 0
     """Number of datagrams that the last `receive` returned as whole cells of the peer."""
+    error = 0
+    """The errno that stopped the last `send`; 0 when all was sent."""
 
     def receive(self, most: int) -> tuple[list[Received], int]:
         """Read the datagrams that wait, in at most `most` reads.
@@ -162,10 +164,10 @@ class _DatagramBursts:
         """
         raise NotImplementedError
 
-    def send(self, cells: bytes, at: int, size: int, datagram: int) -> tuple[int, int]:
+    def send(self, cells: bytes, at: int, size: int, datagram: int) -> int:
         """Send cells from octet `at` on, `size` octets in each system call; the kernel cuts them into datagrams.
 
-        Returns the offset that was reached, and the errno that stopped the burst; 0 when all is sent.
+        Returns the offset that was reached, and leaves the errno that stopped the burst in `error`.
         """
         raise NotImplementedError
 
@@ -224,8 +226,9 @@ class _Datagrams(DatagramBursts):
             return octets, segment, overflow, (*sender, interface)
         return octets, segment, overflow, None if sender == self.peer else sender
 
-    def send(self, cells: bytes, at: int, size: int, datagram: int) -> tuple[int, int]:
+    def send(self, cells: bytes, at: int, size: int, datagram: int) -> int:
         """Send cells, with UDP_SEGMENT where a system call takes more than a datagram."""
+        self.error = 0
         while at < len(cells):
             chunk = cells[at:at + size]
             try:
@@ -234,9 +237,10 @@ class _Datagrams(DatagramBursts):
                 else:
                     self._socket.sendto(chunk, self._to)
             except OSError as error:
-                return at, error.errno or 0
+                self.error = error.errno or 0
+                break
             at += len(chunk)
-        return at, 0
+        return at
 
     def __del__(self) -> None:
         self._socket.detach()  # the descriptor is the link's to close

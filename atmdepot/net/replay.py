@@ -163,7 +163,7 @@ class _Replay:
             return
         node, received = came
         if from_client:
-            self._edge_of[packet.key()] = node
+            self._edge_of[packet.key] = node
         if received == octets:
             result.identical += 1
         else:

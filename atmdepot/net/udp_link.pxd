@@ -11,7 +11,7 @@ cdef class UdpLink(PortLink):
     cdef public DatagramBursts _datagrams
     cdef public long long cells, tx_datagrams, rx_datagrams, _datagram, _train, _burst, _backlog_octets, _overflow_seen
     cdef public long long segment_refusals, _segment_at, _segment_pause, _segment_since, _now
-    cdef public bint segment_offload, receive_offload, _any_port, _on_trial
+    cdef public bint segment_offload, receive_offload, _any_port, _knows_port, _on_trial
 
     @cython.locals(rest=bytes)
     cpdef send(self, bytes cells, long long now)

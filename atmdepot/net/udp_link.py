@@ -80,6 +80,7 @@ class UdpLink(PortLink):
         self.tx_datagrams = self.rx_datagrams = 0
         self.last_error = ""
         family, self._peer = _resolve(name, peer)
+        self._knows_port = peer.port != 0
         self._form = form
         self._train = cells * CELL_SIZE
         self._datagram = self._train if form is None else form.size(cells)
@@ -108,7 +109,7 @@ class UdpLink(PortLink):
 
     def send(self, cells: bytes, now: int) -> None:
         """Send cells (a multiple of 53 octets) in as few datagrams and system calls as possible."""
-        if not self._peer[1]:
+        if not self._knows_port:
             self.last_error = "the far end has sent nothing yet, so its port is not known"
             self.drops.count(DropReason.TX_ERROR, len(cells) // CELL_SIZE, cells)
             return
@@ -117,7 +118,7 @@ class UdpLink(PortLink):
             cells = self._sealed(cells)
         if not self.segment_offload and now >= self._segment_at and len(cells) > self._datagram:
             self.segment_offload = self._on_trial = True
-        if self._backlog:  # cells keep their order
+        if self._backlog_octets:  # cells keep their order
             self._hold(cells)
         elif rest := self._transmit(cells):
             self._hold(rest)
@@ -134,7 +135,8 @@ class UdpLink(PortLink):
         while True:
             size = self._burst if self.segment_offload else self._datagram
             before = at
-            at, error = self._datagrams.send(cells, at, size, self._datagram)
+            at = self._datagrams.send(cells, at, size, self._datagram)
+            error = self._datagrams.error
             self.tx_datagrams += -(-(at - before) // self._datagram)
             if self._on_trial and at - before > self._datagram:
                 self._segments_again()
@@ -197,7 +199,7 @@ class UdpLink(PortLink):
 
     def wants_write(self) -> bool:
         """True while cells wait for room in the socket's buffer."""
-        return bool(self._backlog)
+        return self._backlog_octets != 0
 
     def flush(self) -> None:
         """Send the cells that wait, as far as there is room."""
@@ -299,6 +301,7 @@ class UdpLink(PortLink):
         """Answer the peer on the port that it has now."""
         if address != self._datagrams.peer:
             self._peer = address
+            self._knows_port = True
             self._datagrams.answer(address)
 
     def close(self) -> None:

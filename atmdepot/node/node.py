@@ -191,7 +191,7 @@ class Node(DataPath):
         if packet is None:
             packet = self._analyse_slowly(octets, channel)
         # Paths lead from point to point, so a multicast packet has no single path.
-        if packet is None or not packet.is_for_a_group():
+        if packet is None or not packet.is_for_a_group:
             return packet
         self.drops.count(DropReason.MULTICAST, 1, octets, channel)
         return None

@@ -74,7 +74,7 @@ class DepotSessions:
         packet = pdu.packet
         if packet is None:
             return None
-        found = self._named.get(packet.key()) or self._named.get(packet.reverse_key())
+        found = self._named.get(packet.key) or self._named.get(packet.reverse_key())
         return found[1] if found is not None else None
 
 
@@ -121,12 +121,12 @@ class CaptureSessions:
         now = min(pdu.time, _LAST_TIME)
         self._expire(now)
         from_client = True
-        entry = self._tables.find(packet.key())
+        entry = self._tables.find(packet.key)
         if entry is None:
             entry = self._tables.find(packet.reverse_key())
             from_client = entry is None
         if from_client and self._tables.is_new(entry, packet.tcp):
-            entry = self._open(pdu, packet.key(), now) if self._tables.has_room_for(packet.key()) else None
+            entry = self._open(pdu, packet.key, now) if self._tables.has_room_for(packet.key) else None
         if entry is None:
             return None
         # The same packet at another node is no retransmission.

@@ -72,8 +72,9 @@ cdef Packet read_at(const unsigned char* ip, Py_ssize_t size):
     packet.dscp = ip[1] >> 2 if head == 20 else (ip[0] & 15) << 2 | ip[1] >> 6
     packet.source_port = _u16(tcp)
     packet.destination_port = _u16(tcp + 2)
-    packet._key = made_key(TCP, ip + addresses, width, <int>packet.source_port, ip + addresses + width, width,
-                           <int>packet.destination_port)
+    packet.key = made_key(TCP, ip + addresses, width, <int>packet.source_port, ip + addresses + width, width,
+                          <int>packet.destination_port)
+    packet.is_for_a_group = ip[16] >= 224 if head == 20 else ip[24] == 0xFF
     packet.total_length = total
     packet.fragment = packet.later = False
     packet.identification = 0

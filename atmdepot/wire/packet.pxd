@@ -15,14 +15,11 @@ cdef class TcpFields:
 
 cdef class Packet:
     cdef public long long version, protocol, dscp, source_port, destination_port, total_length, identification
-    cdef public bytes _key
-    cdef public bint fragment, later
+    cdef public bytes key
+    cdef public bint fragment, later, is_for_a_group
     cdef public TcpFields tcp
 
-    @cython.locals(first=int)
-    cpdef bint is_for_a_group(self) except -1
     cpdef bytes service(self)
-    cpdef bytes key(self)
     cpdef bytes reverse_key(self)
     cpdef bint answers(self, bytes key) except -1
 

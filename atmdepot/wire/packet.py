@@ -79,11 +79,13 @@ class Arrival:
 class Packet:
     """The fields of a packet. Ports are 0 for a packet without ports (ICMP, later fragments).
 
-    `identification` is the IP identification of a fragment; `later` is True for a fragment that is not the first.
+    `key` is the flow's as its sender sees it. `identification` is the IP identification of a fragment; `later` is True
+    for a fragment that is not the first. `is_for_a_group` is True for a multicast destination, and in IPv4 for a
+    broadcast or reserved destination (224.0.0.0 and up).
     """
 
-    __slots__ = ("_key", "destination_port", "dscp", "fragment", "identification", "later", "protocol", "source_port",
-                 "tcp", "total_length", "version")
+    __slots__ = ("destination_port", "dscp", "fragment", "identification", "is_for_a_group", "key", "later", "protocol",
+                 "source_port", "tcp", "total_length", "version")
 
     def __init__(
         self, version: int, protocol: int, dscp: int, source: bytes, destination: bytes, source_port: int,
@@ -93,7 +95,7 @@ class Packet:
         self.version = version
         self.protocol = protocol
         self.dscp = dscp
-        self._key = flow_key(protocol, source, source_port, destination, destination_port)
+        self.key: FlowKey = flow_key(protocol, source, source_port, destination, destination_port)
         self.source_port = source_port
         self.destination_port = destination_port
         self.total_length = total_length
@@ -101,6 +103,7 @@ class Packet:
         self.tcp = tcp
         self.identification = identification
         self.later = later
+        self.is_for_a_group = destination[0] >= _FIRST_GROUP if version == 4 else destination[0] == _GROUPS6
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Packet) and self._values() == other._values()
@@ -117,38 +120,28 @@ class Packet:
     @property
     def source(self) -> bytes:
         """The sender's address, 4 or 16 octets."""
-        return source_of_key(self._key)
+        return source_of_key(self.key)
 
     @property
     def destination(self) -> bytes:
         """The receiver's address, 4 or 16 octets."""
-        return destination_of_key(self._key)
+        return destination_of_key(self.key)
 
     def service(self) -> bytes:
         """The receiver's address and port, as octets of the packet's key."""
-        return service_of_key(self._key)
-
-    def is_for_a_group(self) -> bool:
-        """True for a multicast destination, and in IPv4 for a broadcast or reserved destination (224.0.0.0 and up)."""
-        key = self._key
-        first = key[1 + len(key) // 2]  # of the destination's octets
-        return first >= _FIRST_GROUP if self.version == 4 else first == _GROUPS6
+        return service_of_key(self.key)
 
     def flow(self) -> Flow:
         """The flow as its sender sees it."""
-        return flow_of_key(self._key)
-
-    def key(self) -> FlowKey:
-        """The key of the flow as its sender sees it."""
-        return self._key
+        return flow_of_key(self.key)
 
     def reverse_key(self) -> FlowKey:
         """The key of the flow as its receiver sees it."""
-        return reverse_key(self._key)
+        return reverse_key(self.key)
 
     def answers(self, key: FlowKey) -> bool:
         """True when the packet's sender is the flow's receiver, and its receiver the flow's sender."""
-        return is_reverse(self._key, key)
+        return is_reverse(self.key, key)
 
 
 def analyse(octets: bytes) -> Packet:

@@ -87,7 +87,7 @@ def test_probes_have_a_place_in_a_table_full_of_established_sessions(flood: obje
     for _ in range(5):
         if flood is not pairs:
             flood(net, flood_with)
-        net.depot.probes[analyse(PROBE).key()] = net.depot.management.servers["web2"]
+        net.depot.probes[analyse(PROBE).key] = net.depot.management.servers["web2"]
         assert explain(net.depot, PROBE, net.now).server == "web2"
         assert net.to_service(PROBE) == {"web2": [PROBE]}
         if flood is not pairs:
@@ -104,7 +104,7 @@ def test_probes_have_a_place_in_a_table_full_of_established_sessions(flood: obje
 def test_flood_pushes_out_no_probe_that_waits_for_its_answer(flood: object) -> None:
     assert callable(flood)
     net = InMemoryNetwork(make_network(tables="[sessions]\nmax_half_open = 3\nmax_sessions = 10"))
-    net.depot.probes[analyse(PROBE).key()] = net.depot.management.servers["web1"]
+    net.depot.probes[analyse(PROBE).key] = net.depot.management.servers["web1"]
     net.to_service(PROBE)
     flood(net, range(100))
     assert net.from_server("web1", tcp(VIP4, 80, CLIENT4, 9, SYN | ACK, seq=1, ack=1))
@@ -139,7 +139,7 @@ def test_order_is_closed_half_open_unanswered_and_never_established() -> None:
     assert len(tables.primary) + len(tables.secondary) == 7
     told = []
     for n in range(10, 17):
-        expected = tables.pushed_out(analyse(tcp(spoofed(n), 1024, VIP4, 80, SYN)).key())
+        expected = tables.pushed_out(analyse(tcp(spoofed(n), 1024, VIP4, 80, SYN)).key)
         assert expected is not None
         before = (tables.evicted_closed, tables.evicted, tables.evicted_unanswered)
         syns(net, range(n, n + 1))

@@ -97,7 +97,7 @@ def explained(net: InMemoryNetwork, octets: bytes) -> Explanation:
 def check(net: InMemoryNetwork, octets: bytes) -> Explanation:
     """Explain a packet, then send it: it must go as was said."""
     told = explained(net, octets)
-    known = net.depot.sessions.find(analyse(octets).key()) if told.session is not None else None
+    known = net.depot.sessions.find(analyse(octets).key) if told.session is not None else None
     if known is not None:
         assert told.session == known.number
         assert told.server == known.server.name
@@ -469,7 +469,7 @@ def test_an_entry_that_makes_way_gives_back_only_a_vci_of_its_own_in_the_same_vp
     assert (told.path["vc"], told.path["category"]) == ("1/32", "UBR.1"), "the default VC is nobody's own"
 
 
-def test_what_is_not_tcp() -> None:
+def test_packets_other_than_tcp_are_explained() -> None:
     net = InMemoryNetwork()
     told = check(net, ping(CLIENT4, VIP4, bytes(56)))
     assert stages(told, "service") == ["10.80.0.1 is a VIP of web"]
@@ -538,7 +538,7 @@ def test_an_orphan(orphan: str, answer: str) -> None:
 
 def test_the_depots_own_probe() -> None:
     net = InMemoryNetwork()
-    net.depot.probes[analyse(SYN_PACKET).key()] = net.depot.management.servers["web2"]
+    net.depot.probes[analyse(SYN_PACKET).key] = net.depot.management.servers["web2"]
     told = check(net, SYN_PACKET)
     assert stages(told, "server") == ["web2: this is the depot's own probe of it"]
     assert told.path["vc"] == "2/32"

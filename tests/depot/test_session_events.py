@@ -136,7 +136,7 @@ def test_a_probe_has_a_number() -> None:
     net = InMemoryNetwork()
     ear = Ear(net.depot)
     probe = tcp(CLIENT4, 5, VIP4, 80, SYN)
-    net.depot.probes[analyse(probe).key()] = net.depot.management.servers["web2"]
+    net.depot.probes[analyse(probe).key] = net.depot.management.servers["web2"]
     net.to_service(tcp(CLIENT4, 4, VIP4, 80, SYN))
     net.to_service(probe)
     assert ear.new() == [(1, "opened", "round-robin"), (2, "opened", "probe")]
@@ -185,7 +185,7 @@ def test_the_events_tell_what_the_tables_hold(steps: list[tuple[str, int, int, i
         if step == "client":
             net.to_service(tcp(CLIENT4, port, VIP4, 80, flags, seq=seq, ack=301 if flags & ACK else 0))
         elif step == "server":
-            entry = tables.find(analyse(tcp(CLIENT4, port, VIP4, 80, SYN)).key())
+            entry = tables.find(analyse(tcp(CLIENT4, port, VIP4, 80, SYN)).key)
             if entry is not None:
                 net.from_server(entry.server.name, tcp(VIP4, 80, CLIENT4, port, flags, seq=seq, ack=101))
         elif step == "udp":

@@ -83,7 +83,7 @@ def ready(poller: Any, wait: float, spin: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("spin", [0, 1, 10**6])
-def test_what_is_ready_is_told_with_its_events(poller: Any, pipe: Pipe, spin: int) -> None:
+def test_ready_descriptors_are_told_with_their_events(poller: Any, pipe: Pipe, spin: int) -> None:
     near = pipe.near.fileno()
     poller.watch(near, select.EPOLLIN)
     assert ready(poller, 0.0, spin) == []
@@ -156,7 +156,7 @@ def test_who_gave_the_processor_away_for_a_slice_does_not_spin_for_a_while(monke
     poller.close()
 
 
-def test_what_a_signals_handler_raises_comes_out(poller: Any) -> None:
+def test_an_exception_of_a_signal_handler_comes_out(poller: Any) -> None:
     class Stopped(Exception):
         pass
 
@@ -172,7 +172,7 @@ def test_what_a_signals_handler_raises_comes_out(poller: Any) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_what_cannot_be_watched_is_refused(poller: Any, tmp_path: Path) -> None:
+def test_a_descriptor_that_cannot_be_watched_is_refused(poller: Any, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         poller.watch(1_000_000, select.EPOLLIN)
     with (tmp_path / "file").open("w") as file, pytest.raises(PermissionError):
@@ -251,13 +251,13 @@ def test_an_error_without_a_packet(twin: Any, path: str, number: int) -> None:
         os.close(descriptor)
 
 
-def test_what_is_refused_comes_back_and_the_others_pass(twin: Any, pipe: Pipe) -> None:
+def test_refused_packets_come_back_and_the_others_pass(twin: Any, pipe: Pipe) -> None:
     packets = [b"one", bytes(4 << 20), b"two", b"", bytes(5 << 20), b"three"]
     assert twin.write_packets(pipe.near.fileno(), packets) == [packets[1], packets[4]]
     assert pipe.drain() == [b"one", b"two", b"", b"three"]
 
 
-def test_what_has_no_room_comes_back(twin: Any) -> None:
+def test_packets_without_room_come_back(twin: Any) -> None:
     pipe = Pipe(10_000)
     packets = [bytes([number]) * 900 for number in range(200)]
     refused = twin.write_packets(pipe.near.fileno(), packets)
@@ -282,6 +282,11 @@ def test_both_read_and_write_the_same(packets: list[bytes], most: int) -> None:
 
 
 # Datagrams: in.
+
+
+def sent_by(datagrams: Any, cells: bytes, at: int, size: int, datagram: int) -> tuple[int, int]:
+    """Send; return the offset that was reached, and the errno that stopped it or 0."""
+    return datagrams.send(cells, at, size, datagram), datagrams.error
 
 
 class Here:
@@ -443,7 +448,7 @@ def test_the_peer_can_be_another_from_now_on(here: Here) -> None:
     here.peer.send(b"3")
     new.send(b"4")
     assert here.datagrams.receive(16)[0] == [(b"3", 1, -1, old), (b"4", 1, -1, None)]
-    assert here.datagrams.send(b"back", 0, 4, 4) == (4, 0)
+    assert sent_by(here.datagrams, b"back", 0, 4, 4) == (4, 0)
     assert new.receive(1) == [b"back"]
     assert not is_readable(here.peer.socket.fileno())
     here.datagrams.answer(old)
@@ -470,7 +475,7 @@ def test_an_icmp_error_is_told_once(here: Here) -> None:
     address = here.peer.socket.getsockname()
     here.socket.connect(address)  # so that the kernel tells it
     here.peer.close()
-    assert here.datagrams.send(b"nobody", 0, 6, 6) == (6, 0)
+    assert sent_by(here.datagrams, b"nobody", 0, 6, 6) == (6, 0)
     assert here.datagrams.receive(16) == ([], errno.ECONNREFUSED)
     assert here.datagrams.receive(16) == ([], 0)
 
@@ -499,7 +504,7 @@ def test_a_socket_that_always_fails_is_not_asked_for_ever(twin: Any) -> None:
     datagrams = twin.Datagrams(gone.fileno(), socket.AF_INET, NOBODY)
     gone.close()
     assert datagrams.receive(100) == ([], errno.EBADF)
-    assert datagrams.send(b"x" * 10, 0, 5, 5) == (0, errno.EBADF)
+    assert sent_by(datagrams, b"x" * 10, 0, 5, 5) == (0, errno.EBADF)
 
 
 def test_in_the_middle_of_a_burst_errors_are_passed_over(ends: Ends) -> None:
@@ -522,7 +527,7 @@ def test_in_the_middle_of_a_burst_errors_are_passed_over(ends: Ends) -> None:
     (7, 100, 53), (0, 100, 53)])
 def test_octets_are_cut_into_datagrams(here: Here, octets: int, size: int, datagram: int) -> None:
     sent = os.urandom(octets)
-    assert here.datagrams.send(sent, 0, size, datagram) == (octets, 0)
+    assert sent_by(here.datagrams, sent, 0, size, datagram) == (octets, 0)
     chunks = [split(chunk, datagram) for chunk in split(sent, size)]
     assert here.peer.receive(sum(map(len, chunks))) == [one for chunk in chunks for one in chunk]
 
@@ -530,12 +535,12 @@ def test_octets_are_cut_into_datagrams(here: Here, octets: int, size: int, datag
 @pytest.mark.parametrize("at", [0, 53, 500, 529, 530, 600])
 def test_sending_begins_where_it_is_told(here: Here, at: int) -> None:
     sent = os.urandom(530)
-    assert here.datagrams.send(sent, at, 212, 53) == (max(at, 530), 0)
+    assert sent_by(here.datagrams, sent, at, 212, 53) == (max(at, 530), 0)
     chunks = [split(chunk, 53) for chunk in split(sent[at:], 212)]
     assert b"".join(here.peer.receive(sum(map(len, chunks)))) == sent[at:]
 
 
-def test_what_is_cut_by_the_kernel_is_one_call(here: Here) -> None:
+def test_datagrams_that_the_kernel_cuts_are_one_call(here: Here) -> None:
     """A peer that wants them joined gets as one what was sent at once; what was sent apart comes apart."""
     sent = os.urandom(64 * 53)
     here.peer.socket.setsockopt(socket.SOL_UDP, UDP_GRO, 1)
@@ -551,29 +556,29 @@ def test_a_kernel_that_refuses_to_cut_sends_nothing(here: Here) -> None:
     else:
         here.socket.setsockopt(socket.SOL_UDP, _UDP_NO_CHECK6_TX, 1)
         here.peer.socket.setsockopt(socket.SOL_UDP, _UDP_NO_CHECK6_RX, 1)
-    assert here.datagrams.send(bytes(530), 0, 212, 53) == (0, errno.EINVAL)
-    assert here.datagrams.send(bytes(53), 0, 212, 53) == (53, 0)
-    assert here.datagrams.send(bytes(530), 0, 53, 53) == (530, 0), "datagrams of their own need no cutting"
+    assert sent_by(here.datagrams, bytes(530), 0, 212, 53) == (0, errno.EINVAL)
+    assert sent_by(here.datagrams, bytes(53), 0, 212, 53) == (53, 0)
+    assert sent_by(here.datagrams, bytes(530), 0, 53, 53) == (530, 0), "datagrams of their own need no cutting"
     assert here.peer.receive(11) == [bytes(53)] * 11
 
 
 def test_too_many_segments_are_refused(here: Here) -> None:
-    assert here.datagrams.send(bytes(1000), 0, 1000, 1) == (0, errno.EINVAL)
+    assert sent_by(here.datagrams, bytes(1000), 0, 1000, 1) == (0, errno.EINVAL)
 
 
 def test_a_datagram_that_is_too_big_is_refused(here: Here) -> None:
     most = 65_507 if here.socket.family == socket.AF_INET else 65_527
     for octets in (most + 1, 65_535, 100_000):
-        assert here.datagrams.send(bytes(octets), 0, octets, 65_535) == (0, errno.EMSGSIZE)
-    assert here.datagrams.send(bytes(most), 0, most, 65_535) == (most, 0)
+        assert sent_by(here.datagrams, bytes(octets), 0, octets, 65_535) == (0, errno.EMSGSIZE)
+    assert sent_by(here.datagrams, bytes(most), 0, most, 65_535) == (most, 0)
     assert here.peer.receive(1) == [bytes(most)]
-    assert here.datagrams.send(bytes(60_000 + 70_000), 60_000, 70_000, 65_535) == (60_000, errno.EMSGSIZE)
+    assert sent_by(here.datagrams, bytes(60_000 + 70_000), 60_000, 70_000, 65_535) == (60_000, errno.EMSGSIZE)
 
 
 def test_a_pending_error_is_an_errno_of_the_send(here: Here) -> None:
     here.socket.connect(here.peer.socket.getsockname())
     here.peer.close()
-    assert here.datagrams.send(bytes(159), 0, 53, 53) == (53, errno.ECONNREFUSED)
+    assert sent_by(here.datagrams, bytes(159), 0, 53, 53) == (53, errno.ECONNREFUSED)
 
 
 def test_a_full_buffer_is_eagain_after_what_had_room(twin: Any) -> None:
@@ -583,7 +588,7 @@ def test_a_full_buffer_is_eagain_after_what_had_room(twin: Any) -> None:
     at, got = 0, []
     for _ in range(100):
         before = at
-        at, error = datagrams.send(sent, at, 530, 530)
+        at, error = sent_by(datagrams, sent, at, 530, 530)
         assert at == len(sent) or at % 530 == 0
         if not error:
             break
@@ -602,11 +607,11 @@ def test_an_error_in_the_middle_of_a_send(twin: Any) -> None:
     pipe = Pipe(10_000)
     datagrams = twin.Datagrams(pipe.near.fileno(), socket.AF_INET, NOBODY)
     sent = os.urandom(53 + 100_000)
-    assert datagrams.send(sent, 0, 53, 53)[1] == errno.EAGAIN
+    assert sent_by(datagrams, sent, 0, 53, 53)[1] == errno.EAGAIN
     pipe.drain()
-    assert datagrams.send(sent, 53, 100_000, 65_535) == (53, errno.EMSGSIZE)
+    assert sent_by(datagrams, sent, 53, 100_000, 65_535) == (53, errno.EMSGSIZE)
     pipe.far.close()
-    assert datagrams.send(sent, 53, 53, 53) == (53, errno.EPIPE)
+    assert sent_by(datagrams, sent, 53, 53, 53) == (53, errno.EPIPE)
     pipe.close()
 
 
@@ -618,7 +623,7 @@ def test_any_error_ends_a_send(ends: Ends, number: int, after: int) -> None:
     script = scripted_bursts(here.datagrams)
     answers = iter([*[None] * after, OSError(number, "")])
     script.refuse = lambda _call, _octets: next(answers, None)
-    assert here.datagrams.send(bytes(1060), 0, 212, 53) == (212 * after, number)
+    assert sent_by(here.datagrams, bytes(1060), 0, 212, 53) == (212 * after, number)
     assert len(here.peer.receive(4 * after)) == 4 * after
     assert script.calls == ["sendmsg"] * (after + 1)
 
@@ -683,7 +688,7 @@ def test_large_trains_are_read_one_behind_the_other(here: Here) -> None:
         assert max(map(len, got)) > 3 * len(large(0)), "in one buffer"
 
 
-def test_what_is_odd_between_large_trains_keeps_its_place(here: Here) -> None:
+def test_an_odd_datagram_between_large_trains_keeps_its_place(here: Here) -> None:
     here.join()
     here.peer.send_joined(large(0), 27 * CELL_SIZE)
     assert in_one(here) == ([large(0)], 0)
@@ -732,8 +737,8 @@ def test_both_say_the_same_of_the_same(data: st.DataObject) -> None:
                               for here in both]
                 assert one == other
             elif kind == "out":
-                assert both[0].datagrams.send(octets, 0, 4 * size, size) == both[1].datagrams.send(
-                    octets, 0, 4 * size, size) == (len(octets), 0)
+                assert (sent_by(both[0].datagrams, octets, 0, 4 * size, size)
+                        == sent_by(both[1].datagrams, octets, 0, 4 * size, size) == (len(octets), 0))
                 assert both[0].peer.receive(count) == both[1].peer.receive(count)
     finally:
         ends.close()

@@ -163,7 +163,7 @@ async def test_the_edges_side_of_it(it: Controlled, begin: Begin) -> None:
         (Cells, "in"), (Cells, "out"), (Cells, "in")]
 
 
-async def test_what_is_dropped(it: Controlled, begin: Begin) -> None:
+async def test_a_drop_is_told_with_its_reason_and_octets(it: Controlled, begin: Begin) -> None:
     client = await begin(it, cells=False)
     stray = Connection(40_000).ack
     it.nodes.put(DEPOT, stray)
@@ -219,7 +219,7 @@ async def test_a_session_on_a_vc_that_the_table_names(it: Controlled, begin: Beg
     """VCIs out of a VC table are of a type of their own, which MessagePack does not have."""
     depot = it.nodes.pumps[DEPOT].node
     probe = Connection(40_000)
-    depot.probes[depot.analyse(probe.syn).key()] = depot.management.servers["web2"]
+    depot.probes[depot.analyse(probe.syn).key] = depot.management.servers["web2"]
     client = await begin(it, cells=False)
     it.nodes.put(DEPOT, probe.syn)
     [opened] = await client.records(1)
@@ -260,7 +260,7 @@ async def test_an_idle_node_tells_the_time(it: Controlled, begin: Begin) -> None
     assert times[-1] <= time.time_ns()
 
 
-async def test_what_belongs_to_no_burst_is_no_older_than_what_was_told(it: Controlled, begin: Begin) -> None:
+async def test_a_record_of_no_burst_is_no_older_than_the_records_before_it(it: Controlled, begin: Begin) -> None:
     client = await begin(it)
     [watermark] = await client.frame()
     it.nodes.pumps[DEPOT].node.drops.count(DropReason.NOT_IP, 1, b"x")

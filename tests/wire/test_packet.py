@@ -96,7 +96,7 @@ def test_packets_of_scapy_are_read(scapy: Any, data: st.DataObject) -> None:
                                       window=window, options=options) / payload)
     packet = analyse(built)
     assert (packet.version, packet.protocol, packet.dscp, packet.fragment) == (version, 6, dscp, False)
-    assert packet.flow() == flow_of_key(packet.key()) == (6, ends[0], sport, ends[1], dport)
+    assert packet.flow() == flow_of_key(packet.key) == (6, ends[0], sport, ends[1], dport)
     assert flow_of_key(packet.reverse_key()) == (6, ends[1], dport, ends[0], sport)
     assert packet.total_length == len(built)
     assert packet.tcp is not None

@@ -1,7 +1,7 @@
 """Explanation of a packet's way through `forwarding`, step by step, without sending it.
 
 No state changes: no session, path, counter, turn of a balancer, random number. Each step calls the function by which
-the data path decides (`SessionTables.followed`, `Depot.decide`, `Bearer.would_open`, ...), so an
+the data path decides (`SessionTables.followed`, `Depot.decide`, `OtherTraffic.decide`, `Bearer.would_open`), so an
 explanation cannot differ from the real outcome. Only the words are this module's.
 """
 
@@ -28,17 +28,16 @@ from atmdepot.depot.reasons import (
 )
 from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session
+from atmdepot.depot.state import Decision
 from atmdepot.depot.tcp_tracking import is_opening
 from atmdepot.drops import DropReason
 from atmdepot.node.node import Node
-from atmdepot.wire.icmp import is_error, quoted_packet
-from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, address_text
+from atmdepot.wire.ip import PROTOCOL_UDP, address_text
 
 if TYPE_CHECKING:
     from atmdepot.bearer.base import Path, PathText
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.session_management import Pool
-    from atmdepot.depot.state import Decision
     from atmdepot.wire.packet import Packet, TcpFields
 
 
@@ -141,7 +140,7 @@ class _Way:
         session = sessions.followed(packet.key, tcp)
         if session is not None:
             return self._known(session, packet)
-        path = self._open(packet, sessions.find(packet.key))
+        path = self._open(packet, self._depot.decide(packet, self._now))
         if path is None and self._depot.is_answered_orphan(packet, tcp):
             self._told.answer = "RST"
             self._say("session", "orphan is \"reset\": an RST goes back to the client")
@@ -157,10 +156,10 @@ class _Way:
         self._say("server", f"{server.name}, which has it{if_dead_text(server, self._now)}")
         return session.path
 
-    def _open(self, packet: Packet, old: Session | None) -> Path | None:
-        """Open a session for a packet without a session, if its service, flags and the table allow it."""
+    def _open(self, packet: Packet, decision: Decision) -> Path | None:
+        """Open a session or flow as decided; None when none opens."""
+        old = self._depot.sessions.find(packet.key)
         self._say("session", "it has none" if old is None else replaced_text(old, self._now))
-        decision = self._depot.decide(packet, self._now)
         server, pool = decision.server, decision.pool
         if server is None:
             self._refuse(decision, packet)
@@ -229,54 +228,44 @@ class _Way:
         return path
 
     def _other_path(self, packet: Packet) -> Path | None:
-        """Follow `OtherTraffic.path_of` for a packet other than TCP."""
-        depot = self._depot
-        pool = depot.management.pool_of_vip(packet.destination)
-        if pool is None or packet.protocol == PROTOCOL_UDP:
+        """The path of a packet other than TCP."""
+        found = self._depot.others.decide(self._octets, packet, self._now)
+        if found is DropReason.NOT_A_SERVICE or packet.protocol == PROTOCOL_UDP:
             self._tell_service(packet)
-        if pool is None:
-            self._drop(DropReason.NOT_A_SERVICE)
+        if found is DropReason.NOT_A_SERVICE:
+            self._drop(found)
             return None
-        if packet.protocol in (PROTOCOL_ICMP, PROTOCOL_ICMPV6) and is_error(self._octets):
-            return self._path_of_error(pool, packet)
-        if packet.protocol == PROTOCOL_UDP:
-            flow = depot.sessions.find(packet.key)
-            if flow is None or depot.others.leaves(flow, packet, self._now):
-                return self._open(packet, flow)
-            return self._known(flow, packet)
-        return self._default_path(pool, packet)
-
-    def _path_of_error(self, pool: Pool, packet: Packet) -> Path | None:
-        """Send an ICMP error after the packet that it quotes."""
-        found = self._depot.others.subject_of_error(self._octets, packet, self._now)
+        if isinstance(found, Decision):
+            return self._open(packet, found)
         if isinstance(found, Session):
-            self._say("session", "an ICMP error follows the session that the packet inside it names")
+            if packet.protocol != PROTOCOL_UDP:
+                self._say("session", "an ICMP error follows the session that the packet inside it names")
             return self._known(found, packet)
         if found is DropReason.NO_SESSION:
             self._say("session", "the packet that the ICMP error quotes belongs to no session of this network")
             self._drop(found)
             return None
         if isinstance(found, Server | DropReason):
-            client = quoted_packet(self._octets)  # the quoted packet came from the server, so it names the client
-            return self._default_path(pool, packet, packet.source if client is None else client.destination)
+            return self._default_path(packet, found)
         self._say("session", "an ICMP error about a later fragment follows its packet")
         self._told.server = self._server_at(found)
         return found
 
-    def _default_path(self, pool: Pool, packet: Packet, client: bytes = b"") -> Path | None:
-        """Send a packet without sessions to its client's server; the client is the packet's source if not given."""
+    def _default_path(self, packet: Packet, found: Server | DropReason) -> Path | None:
+        """Send a packet without sessions to its client's server."""
+        pool = self._depot.management.pool_of_vip(packet.destination)
+        assert pool is not None
         self._told.service = pool.name
         self._say("service", f"{address_text(packet.destination)} is a VIP of {pool.name}")
         self._say("session", f"none: {protocol_text(packet.protocol)} has no sessions here")
-        server = pool.server_of(client or packet.source)
-        if server is None:
+        if isinstance(found, DropReason):
             for other in pool.servers:
                 self._say("server", f"not {other.name}: {hindrance_text(other, self._now)}")
-            self._drop(DropReason.NO_SERVER)
+            self._drop(found)
             return None
-        self._told.server = server.name
-        self._say("server", f"{server.name}: by the client's address, among the living of {pool.name}")
-        path = self._depot.bearer.default(server.node)
+        self._told.server = found.name
+        self._say("server", f"{found.name}: by the client's address, among the living of {pool.name}")
+        path = self._depot.bearer.default(found.node)
         text = self._text(path)
         self._say(text.stage, f"{text.name}: the default {text.stage}, for what belongs to no session")
         return path

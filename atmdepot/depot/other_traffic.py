@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session, SessionEvent
+from atmdepot.depot.state import Decision
 from atmdepot.drops import DropReason
 from atmdepot.node.fragments import fragment_key
 from atmdepot.wire.flows import flow_key
@@ -45,26 +46,40 @@ class OtherTraffic:
     def path_of(self, octets: bytes, packet: Packet, now: int) -> Path | None:
         """The path of a client's packet; None (and counted) when it has no service, session or server."""
         depot = self._depot
-        pool = depot.management.pool_of_vip(packet.destination)
-        if pool is None:
-            depot.drops.count(DropReason.NOT_A_SERVICE, 1, octets)
-            return None
-        if packet.protocol in _ICMP and is_error(octets):
-            return self._path_of_error(octets, packet, now)
-        if packet.protocol == PROTOCOL_UDP:
-            return self._flow_path(octets, packet, now)
-        return self._default_path(pool, octets, packet)
-
-    def _path_of_error(self, octets: bytes, packet: Packet, now: int) -> Path | None:
-        found = self.subject_of_error(octets, packet, now)
+        found = self.decide(octets, packet, now)
+        if isinstance(found, Decision):
+            found = found.reason if found.server is None else self._open_flow(packet, found, now)
         if isinstance(found, DropReason):
-            self._depot.drops.count(found, 1, octets)
+            depot.drops.count(found, 1, octets)
             return None
         if isinstance(found, Session):
+            if packet.protocol == PROTOCOL_UDP:  # an ICMP error belongs to no flow, and prolongs none
+                depot.sessions.touch_flow(found, now)
+                found.packets_in += 1
+                found.octets_in += len(octets)
             return found.path
-        return self._depot.bearer.default(found.node) if isinstance(found, Server) else found
+        return depot.bearer.default(found.node) if isinstance(found, Server) else found
 
-    def subject_of_error(self, octets: bytes, packet: Packet, now: int) -> Session | Path | Server | DropReason:
+    def decide(self, octets: bytes, packet: Packet, now: int) -> Session | Decision | Path | Server | DropReason:
+        """Decide what becomes of a client's packet, without a change of state.
+
+        It follows the session or flow returned, opens a flow by the decision, or goes to the path or the server; or it
+        is dropped for the reason.
+        """
+        depot = self._depot
+        pool = depot.management.pool_of_vip(packet.destination)
+        if pool is None:
+            return DropReason.NOT_A_SERVICE
+        if packet.protocol in _ICMP and is_error(octets):
+            return self._subject_of_error(pool, octets, packet, now)
+        if packet.protocol == PROTOCOL_UDP:
+            flow = depot.sessions.find(packet.key)
+            return depot.decide(packet, now) if flow is None or self._leaves(flow, packet, now) else flow
+        return pool.server_of(packet.source) or DropReason.NO_SERVER
+
+    def _subject_of_error(
+        self, pool: Pool, octets: bytes, packet: Packet, now: int,
+    ) -> Session | Path | Server | DropReason:
         """The receiver of a client's ICMP error: the session of the server's packet that the error quotes.
 
         For a quoted later fragment it is the fragment's path, and for a protocol without sessions the server of the
@@ -82,8 +97,7 @@ class OtherTraffic:
                     or DropReason.NO_SESSION)
         if (path := self._path_of_quoted_fragment(quoted, now)) is not None:
             return path
-        pool = depot.management.pool_of_vip(packet.destination)
-        if quoted.protocol in _NEED_MORE or pool is None:
+        if quoted.protocol in _NEED_MORE:
             return DropReason.NO_SESSION
         return pool.server_of(quoted.destination) or DropReason.NO_SERVER
 
@@ -93,19 +107,7 @@ class OtherTraffic:
         return self._depot.fragments.target_named(fragment_key(
             quoted.version, quoted.protocol, quoted.source, quoted.destination, quoted.identification), now)
 
-    def _flow_path(self, octets: bytes, packet: Packet, now: int) -> Path | None:
-        depot = self._depot
-        flow = depot.sessions.find(packet.key)
-        if flow is None or self.leaves(flow, packet, now):
-            flow = self._open_flow(octets, packet, now)
-            if flow is None:
-                return None
-        depot.sessions.touch_flow(flow, now)
-        flow.packets_in += 1
-        flow.octets_in += len(octets)
-        return flow.path
-
-    def leaves(self, flow: Session, packet: Packet, now: int) -> bool:
+    def _leaves(self, flow: Session, packet: Packet, now: int) -> bool:
         """True when a flow leaves its server, and opens anew with this packet.
 
         The server is dead or out of the pool, or it has been draining until `flows_leave_at` and the pool has a
@@ -118,14 +120,11 @@ class OtherTraffic:
             return False
         return self._depot.decide(packet, now).has_free_server()
 
-    def _open_flow(self, octets: bytes, packet: Packet, now: int) -> Session | None:
-        """Open a flow with a server. It gets its own path only once it is answered, so no flood takes all channels."""
-        depot = self._depot
-        decision = depot.decide(packet, now)
-        server, pool = decision.server, decision.pool
-        if server is None or pool is None:
-            depot.drops.count(decision.reason, 1, octets)
-            return None
+    def _open_flow(self, packet: Packet, decision: Decision, now: int) -> Session:
+        """Open a flow as decided. It gets its own path only once it is answered, so no flood takes all channels."""
+        depot, server, pool = self._depot, decision.server, decision.pool
+        assert server is not None
+        assert pool is not None
         pool.take(server, decision.candidates, now)
         flow = Session(packet.key, server, decision.category, now)
         old = depot.sessions.open_flow(flow, now, decision.evicts)
@@ -139,13 +138,6 @@ class OtherTraffic:
         """Note the first answer to a flow: it is no flood, and gets its own path if a channel is free."""
         self._depot.sessions.flow_answered(flow)
         flow.path = self._depot.bearer.open(flow.server.node, flow.category, flow)
-
-    def _default_path(self, pool: Pool, octets: bytes, packet: Packet) -> Path | None:
-        server = pool.server_of(packet.source)
-        if server is None:
-            self._depot.drops.count(DropReason.NO_SERVER, 1, octets)
-            return None
-        return self._depot.bearer.default(server.node)
 
     def may_pass(self, path: Path, octets: bytes, packet: Packet, now: int) -> bool:
         """True when a server's packet passes: it answers a client or is allowed; False (and counted) if not."""

@@ -209,7 +209,7 @@ def test_greatest_packet_waits_whole_for_its_first(source: str, mtu: int, count:
     assert fragments_of.later(*part(1, source=source, size=mtu), now=2) == "x"
 
 
-def test_what_is_held_of_one_packet_is_bounded() -> None:
+def test_the_fragments_held_of_one_packet_are_bounded() -> None:
     drops = Drops()
     fragments_of: FragmentMap[str] = FragmentMap(drops)
     for _ in range(600):

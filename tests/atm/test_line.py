@@ -260,7 +260,7 @@ def test_a_loop_that_wakes_up_late_never_lets_more_go_than_the_burst_and_the_rat
     assert cut(b"".join(out)) == entered
 
 
-def test_what_a_late_wake_up_costs_is_counted_and_the_rate_goes_on_from_there() -> None:
+def test_the_cost_of_a_late_wake_up_is_counted_and_the_rate_goes_on_from_there() -> None:
     line = Line(Settings(rate=CellRate(20_000)), Drops())
     line.enter(bytes(53 * 300), 0)
     assert len(line.leave(10_000_000)) == 64 * 53, "of the 200 that were due"

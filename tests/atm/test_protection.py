@@ -221,7 +221,7 @@ def test_both_ends_of_1_1_move_though_one_direction_fails() -> None:
 
 
 @pytest.mark.parametrize("request_", [Request.WORKING_FAILS, Request.NO_REQUEST, Request.WAIT_TO_RESTORE])
-def test_what_no_operator_can_ask_for(request_: Request) -> None:
+def test_requests_that_no_operator_can_make_are_refused(request_: Request) -> None:
     with pytest.raises(ValueError, match="is no command"):
         LinearProtection().command(request_, 0)
 

@@ -105,7 +105,8 @@ pdus = st.lists(st.tuples(st.sampled_from([40, 41, 42]), st.integers(1, 30), st.
 
 @given(st.integers(1, 60), pdus, st.integers(1, 9))
 @examples(300)
-def test_what_leaves_of_a_pdu(room: int, sent: list[tuple[int, int, int, int]], chunk: int) -> None:
+def test_a_pdu_leaves_whole_or_not_at_all_unless_a_full_queue_cuts_it(
+        room: int, sent: list[tuple[int, int, int, int]], chunk: int) -> None:
     """All of it, or none of it, or its beginning with or without its last cell; and only a full queue cuts it."""
     queue = CellQueue(Thresholds.of(room))
     vcs = {vci: QueuedVc() for vci in (40, 41, 42)}

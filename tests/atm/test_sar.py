@@ -201,7 +201,7 @@ def test_random_octets_raise_nothing_and_fill_nothing(
 
 
 @given(traffic(), st.integers(0, 48 * 12))
-def test_what_waits_does_not_hang_on_how_cells_arrive(
+def test_the_unfinished_pdus_do_not_depend_on_how_cells_arrive(
         made: tuple[dict[tuple[int, int], list[bytes]], list[Cell]], max_octets: int) -> None:
     """A whole PDU in one burst pushes out what its cells would have pushed out one by one."""
     _, cells = made

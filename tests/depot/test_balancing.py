@@ -85,7 +85,7 @@ def test_dead_server_is_never_given_however_lists_change(steps: list[tuple[int, 
 
 
 @given(st.binary(min_size=4, max_size=16))
-def test_what_has_no_session_goes_to_one_server_per_client(client: bytes) -> None:
+def test_packets_without_a_session_go_to_one_server_per_client(client: bytes) -> None:
     servers = servers_of(True, False, True)
     pool = Pool("p", servers, "round-robin")
     assert len({pool.server_of(client) for _ in range(3)}) == 1

@@ -74,7 +74,8 @@ def test_tcp_packets_leave_as_they_came_in_both_directions(
 
 @examples(60, deadline=None)
 @given(pairs, data, st.sampled_from(VPS))
-def test_what_has_no_ports_takes_the_default_vc_and_comes_back(pair: tuple[str, str], octets: bytes, vp: str) -> None:
+def test_a_packet_without_ports_takes_the_default_vc_and_comes_back(
+        pair: tuple[str, str], octets: bytes, vp: str) -> None:
     net = InMemoryNetwork(make_network(vp=vp))
     client, vip = pair
     there = [ping(client, vip, octets), ip(client, vip, 132, octets)]

@@ -127,7 +127,7 @@ def test_udp_flow_is_adopted_too(client: str, vip: str) -> None:
 
 @pytest.mark.parametrize("tables", ["", RESET])
 @pytest.mark.parametrize("flags", [SYN, SYN | ACK, RST, RST | ACK, FIN, 0, PSH])
-def test_what_no_open_session_sends_adopts_none(flags: int, tables: str) -> None:
+def test_a_segment_that_no_open_session_sends_adopts_none(flags: int, tables: str) -> None:
     net = InMemoryNetwork(make_network(tables=tables))
     server = opened(net, CLIENT4, VIP4)
     net.restart_depot()

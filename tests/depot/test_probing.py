@@ -78,7 +78,7 @@ def test_failures_in_a_row_are_a_fault_and_successes_in_a_row_end_it(outcome: Ou
     assert condition.why == "probes are answered"
 
 
-def test_what_was_waited_for_since_before_it_came_back_says_nothing() -> None:
+def test_a_wait_that_began_before_the_server_came_back_says_nothing() -> None:
     """A probe and the edge node's own try go on for a second after the SYN was lost; the server is back before that."""
     condition = Condition(0)
     condition.report(report(ServerState.SILENT, connect=800_000), SECOND)
@@ -135,7 +135,7 @@ def test_edge_node_that_never_reports_is_no_fault() -> None:
 @pytest.mark.parametrize(("state", "why"), [
     (ServerState.REFUSES, "server process down: connection refused at the edge node"),
     (ServerState.SILENT, "server silent: no answer at the edge node")])
-def test_what_the_edge_node_met_is_a_fault(state: ServerState, why: str) -> None:
+def test_a_failure_that_the_edge_node_met_is_a_fault(state: ServerState, why: str) -> None:
     condition = Condition(0)
     condition.report(report(state), 1)
     assert told(condition) == (False, 1, why)
@@ -525,7 +525,7 @@ def test_report_tells_the_load() -> None:
 
 
 @pytest.mark.parametrize("sdu", [b"", b"ADST", bytes(68), report().pack() + b"\0"])
-def test_what_is_no_report_changes_nothing(sdu: bytes) -> None:
+def test_a_bad_report_changes_nothing(sdu: bytes) -> None:
     server = make_server("web1")
     assert not Probing(SETTINGS).report(server, sdu, PathCondition(), 1)
     assert (server.load, server.condition.reported_at) == (None, None)

@@ -69,7 +69,7 @@ def test_addresses_that_are_none_or_do_not_fit(source: str, destination: str, me
 @pytest.mark.parametrize("wrong", [
     {"source_port": -1}, {"destination_port": 65536}, {"protocol": "sctp"}, {"flags": 256}, {"dscp": 64},
     {"length": 65536}, {"length": "long"}, {"colour": "red"}, {"source": 3}])
-def test_what_a_question_cannot_be(wrong: dict[str, Any]) -> None:
+def test_a_wrong_question_is_refused(wrong: dict[str, Any]) -> None:
     right = {"source": CLIENT4, "destination": VIP4}
     assert msgspec.convert(right, Question).packet()
     with pytest.raises(msgspec.ValidationError):

@@ -80,7 +80,7 @@ def test_reports_that_stop_take_the_server_away_and_bring_it_back() -> None:
 
 @pytest.mark.parametrize("sdu", [b"x", bytes(68), ping(CLIENT4, VIP4), Statistics(
     ServerState.SILENT, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1).pack()[:-1]])
-def test_what_is_no_report_is_counted_at_both_ends(sdu: bytes) -> None:
+def test_a_bad_report_is_counted_at_both_ends(sdu: bytes) -> None:
     net = InMemoryNetwork()
     edge = net.edges["web1"]
     cells = segment(sdu, edge.table.management)
@@ -372,7 +372,7 @@ def test_sessions_stay_where_they_are_when_servers_change_places() -> None:
     assert (servers["web1"].link, servers["web2"].link) == ("to-web2", "to-web1")
 
 
-def test_what_is_known_of_a_server_stays_known_and_settings_change() -> None:
+def test_a_reload_keeps_the_condition_of_a_server_and_changes_its_settings() -> None:
     play = Playbook()
     depot = play.net.depot
     web1, web2 = depot.management.servers.values()

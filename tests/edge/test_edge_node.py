@@ -179,7 +179,7 @@ def test_number_of_flows_is_bounded_and_the_oldest_goes() -> None:
 @given(st.lists(st.tuples(
     st.integers(1, 4), st.sampled_from([32, 64, 65, 66, 67]), st.sampled_from([0, 1, 50, 130, 800])), max_size=40),
     st.sampled_from([2, 10]), st.booleans())
-def test_what_is_known_is_what_was_last_seen(
+def test_each_flow_is_known_on_the_vc_where_it_was_last_seen(
         steps: list[tuple[int, int, int]], max_sessions: int, shared: bool) -> None:
     """Against a plain list: the last VC of each flow, one flow for each session VC, each known for its lifetime."""
     vp = 'shared_vcs = { "UBR.1" = 64, "CBR" = 65, "GFR" = 66, "GFR.2" = 67 }' if shared else 'session_vcis = "64-99"'

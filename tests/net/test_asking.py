@@ -102,7 +102,7 @@ async def test_probes_that_cannot_be_made_change_nothing_are_counted_and_do_not_
     assert server.condition.not_made == 5
 
 
-def test_what_was_not_made_is_shown() -> None:
+def test_probes_that_were_not_made_are_shown() -> None:
     network = make_network()
     depot, edge = make_node(network, "depot", 0), make_node(network, "web1", 0)
     for node in (depot, edge):

@@ -196,7 +196,7 @@ async def test_an_unknown_subject(it: Controlled) -> None:
     b'{"drain": 3}', b'{"drain": "web1", "show": "links"}', b'{"explain": {"colour": "red"}}',
     b'{"show": "' + b"x" * 4096, b"x" * 4097, b'{"show": "links"}' + b" " * 4096,
 ])
-async def test_what_is_no_request_gets_an_error(it: Controlled, request_: bytes) -> None:
+async def test_a_bad_request_gets_an_error(it: Controlled, request_: bytes) -> None:
     [answer] = await it.raw(request_ + b"\n")
     assert answer.keys() == {"error"}
     assert answer["error"]

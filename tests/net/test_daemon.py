@@ -99,7 +99,8 @@ def open_sockets() -> int:
 
 
 @pytest.mark.parametrize("refusal", ["host", "control", "tun", "metrics"])
-def test_what_was_begun_is_taken_back(monkeypatch: pytest.MonkeyPatch, short_dir: Path, refusal: str) -> None:
+def test_a_failed_start_takes_back_its_beginning(
+        monkeypatch: pytest.MonkeyPatch, short_dir: Path, refusal: str) -> None:
     table = network()
     devices: list[SocketTun] = []
 

@@ -49,7 +49,7 @@ def test_a_c_library_without_mallopt_is_left_alone(monkeypatch: pytest.MonkeyPat
     assert not heap.keep_the_heap()
 
 
-def test_what_malloc_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_of_malloc_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
     def mallopt(option: int, value: int) -> int:

@@ -62,7 +62,7 @@ LOSSES: dict[str, tuple[str, Callable[[Kernel], object]]] = {
 
 
 @pytest.mark.parametrize(("node", "lose"), LOSSES.values(), ids=LOSSES)
-def test_what_is_lost_is_set_up_again(
+def test_a_lost_part_is_set_up_again(
     kernel: Kernel, table: Network, node: str, lose: Callable[[Kernel], object],
 ) -> None:
     setup = apply(table, node)
@@ -103,7 +103,7 @@ def test_rp_filter_is_set_back(kernel: Kernel, table: Network, monkeypatch: pyte
     assert written == [("atm0", "0")]
 
 
-def test_what_cannot_be_set_up_again_is_told_until_it_can(kernel: Kernel, table: Network) -> None:
+def test_a_part_that_cannot_be_set_up_again_is_told_until_it_can(kernel: Kernel, table: Network) -> None:
     setup = apply(table, WEB1)
     kernel.things["rule"].clear()
     kernel.refused["rule"] = errno.EPERM
@@ -213,7 +213,7 @@ def killed(table: Network, node: str, kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize("lan", ["", "192.168.5.10"], ids=["here", "on a LAN"])
-def test_what_a_killed_daemon_left_goes_with_the_next_one(kernel: Kernel, table: Network, lan: str) -> None:
+def test_the_parts_that_a_killed_daemon_left_go_with_the_next_daemon(kernel: Kernel, table: Network, lan: str) -> None:
     if lan:
         table.servers["web1"].address = [ip_address(lan)]
     before = kernel.state()
@@ -225,7 +225,7 @@ def test_what_a_killed_daemon_left_goes_with_the_next_one(kernel: Kernel, table:
     assert kernel.state() == before
 
 
-def test_what_the_next_table_does_not_want_goes_at_the_start(
+def test_parts_that_the_next_table_does_not_want_go_at_the_start(
     kernel: Kernel, table: Network, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     killed(table, WEB1, kernel)
@@ -238,7 +238,7 @@ def test_what_the_next_table_does_not_want_goes_at_the_start(
     assert kernel.things["rule"] == kernel.things["addr"] == {}
 
 
-def test_what_was_there_before_is_left_also_after_a_kill(kernel: Kernel, table: Network) -> None:
+def test_parts_that_were_there_before_stay_also_after_a_kill(kernel: Kernel, table: Network) -> None:
     kernel.addr("add", index=LOOPBACK, address=VIP, prefixlen=32, family=2)
     before = kernel.state()
     killed(table, WEB1, kernel)

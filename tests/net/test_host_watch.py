@@ -104,7 +104,7 @@ async def test_an_event_leads_to_one_check_with_all_that_follow(it: Watched, aut
     assert it.setup.times[1] - it.setup.times[0] < 0.5
 
 
-async def test_what_does_not_concern_us_leads_to_none(it: Watched, autojump_clock: MockClock) -> None:
+async def test_events_of_other_interfaces_lead_to_no_check(it: Watched, autojump_clock: MockClock) -> None:
     it.setup.heeds = False
     it.kernel.send(LINK)
     await trio.sleep(1)
@@ -203,7 +203,7 @@ def test_a_route_is_read() -> None:
 
 
 @pytest.mark.parametrize("length", range(len(LINK)))
-def test_what_is_cut_short_is_no_event(length: int) -> None:
+def test_a_message_cut_short_is_no_event(length: int) -> None:
     assert list(events_in(LINK[:length])) == []
 
 

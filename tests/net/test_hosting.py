@@ -231,7 +231,7 @@ def test_a_signal_wakes_an_idle_host(site: Site, number: signal.Signals) -> None
 # Ends.
 
 
-def test_what_main_returns_is_returned() -> None:
+def test_the_result_of_main_is_returned() -> None:
     site = Site()
     host = HostLoop(site.pump)
     result = object()
@@ -243,7 +243,7 @@ def test_what_main_returns_is_returned() -> None:
     site.close()
 
 
-def test_what_main_raises_is_raised(site: Site) -> None:
+def test_an_exception_of_main_is_raised(site: Site) -> None:
     class OurError(Exception):
         pass
 

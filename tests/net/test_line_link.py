@@ -84,7 +84,7 @@ def test_a_delay_holds_each_train_its_own_time() -> None:
     assert len(inner.sent) == 2, "nothing is sent when nothing is due"
 
 
-def test_what_is_due_leaves_with_the_next_send() -> None:
+def test_due_cells_leave_with_the_next_send() -> None:
     link, inner, _ = line_link(delay=Duration(10 * MS))
     link.send(cells_of(1), 0)
     link.send(cells_of(1, 1), 15 * MS)
@@ -102,7 +102,7 @@ def test_a_rate_lets_cells_out_one_by_one() -> None:
     assert link.next_timer() is None
 
 
-def test_what_is_due_leaves_before_what_comes_late_takes_its_place() -> None:
+def test_due_cells_leave_before_later_cells_take_their_place() -> None:
     link, inner, _ = line_link(rate=CellRate(1000), burst=2, queue=4)
     link.send(cells_of(4), 0)
     link.send(cells_of(4, 4), 10 * MS)

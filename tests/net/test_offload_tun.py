@@ -68,7 +68,7 @@ def pair() -> Iterator[Pair]:
 
 
 @both_ways
-def test_what_is_there_is_read_and_cut(way: Way, pair: Pair) -> None:
+def test_waiting_frames_are_read_and_cut(way: Way, pair: Pair) -> None:
     assert way.read(pair.inner.fileno(), 100) == ([], [], 0)
     for stream in (Stream(), Stream().over_ipv6()):
         pair.outer.send(stream.frame)
@@ -129,7 +129,7 @@ def test_errors_are_told(way: Way) -> None:
 
 
 @both_ways
-def test_what_may_be_merged_is_written_at_once(way: Way, pair: Pair) -> None:
+def test_packets_that_may_be_merged_are_written_at_once(way: Way, pair: Pair) -> None:
     packets = [PING, *Stream().packets, PING, *Stream().over_ipv6().packets, b"\x45"]
     assert way.write(pair.inner.fileno(), packets) == []
     assert pair.frames() == [NO_OFFLOAD + PING, Stream().frame, NO_OFFLOAD + PING, Stream().over_ipv6().frame,
@@ -157,7 +157,7 @@ def test_a_frame_that_is_refused_is_written_packet_by_packet(way: Way, pair: Pai
 
 
 @both_ways
-def test_what_is_refused_comes_back(way: Way) -> None:
+def test_refused_packets_come_back(way: Way) -> None:
     packets = [PING, *Stream().packets, PING]
     assert way.write(-1, packets) == packets
 
@@ -250,7 +250,7 @@ def test_a_machine_without_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     (errno.EPERM, "Operation not permitted; it takes CAP_NET_ADMIN: run as root or in a lab"),
     (errno.EINVAL, "Invalid argument; see `atmdepot doctor`"),
 ])
-def test_what_the_kernel_refuses_has_a_hint(
+def test_a_refusal_of_the_kernel_has_a_hint(
     monkeypatch: pytest.MonkeyPatch, refused: int, number: int, hint: str,
 ) -> None:
     def refuse(_: int, request: int, _argument: object) -> None:

@@ -155,7 +155,7 @@ async def test_a_packet_too_big_for_the_path_is_answered(start: Callable[..., No
     assert +nodes.pumps[DEPOT].node.drops == {DropReason.TOO_BIG: 1}
 
 
-async def test_what_is_no_packet_is_counted(nodes: Nodes) -> None:
+async def test_octets_that_are_no_packet_are_counted(nodes: Nodes) -> None:
     talk = Connection(40_000)
     nodes.put(DEPOT, b"\x00", bytes(40), b"\x75" + bytes(39), talk.syn[:30], talk.syn[:19], b"\x60" + bytes(20),
               talk.syn)
@@ -164,7 +164,7 @@ async def test_what_is_no_packet_is_counted(nodes: Nodes) -> None:
     assert drops == {DropReason.NOT_IP: 3, DropReason.MALFORMED: 3}
 
 
-async def test_what_belongs_to_no_session_is_counted(nodes: Nodes) -> None:
+async def test_a_packet_of_no_session_is_counted(nodes: Nodes) -> None:
     talk = Connection(40_000)
     nodes.put(DEPOT, talk.ack, Connection(40_001, vip="10.80.0.9").syn, talk.syn)
     assert await nodes.get(WEB1) == talk.syn
@@ -316,7 +316,7 @@ async def test_sessions_and_pdus_expire(autojump_clock: MockClock, memory: Calla
     assert drops == {DropReason.REASSEMBLY_TIMEOUT: 1}
 
 
-async def test_what_found_the_buffer_full_goes_when_there_is_room(
+async def test_cells_that_found_the_buffer_full_go_when_there_is_room(
     autojump_clock: MockClock, memory: Callable[..., Memory],
 ) -> None:
     it = memory()
@@ -580,7 +580,7 @@ async def test_a_tap_sees_the_cells_of_both_directions(nodes: Nodes) -> None:
     assert not tap.is_waiting
 
 
-async def test_what_comes_in_one_burst_has_one_time(nodes: Nodes) -> None:
+async def test_a_burst_has_one_time(nodes: Nodes) -> None:
     pump = nodes.pumps[DEPOT]
     tap = Tap(cells=False, sessions=False)
     pump.taps.add(tap)
@@ -610,7 +610,7 @@ async def test_a_packet_that_the_tun_refuses_is_told(nodes: Nodes) -> None:
     assert (drop.reason, drop.octets, drop.link) == (DropReason.TUN_ERROR, talk.syn, "")
 
 
-async def test_what_the_kernel_drops_in_front_of_the_tun_is_told_from_then_on(nodes: Nodes) -> None:
+async def test_drops_of_the_kernel_in_front_of_the_tun_are_told_from_then_on(nodes: Nodes) -> None:
     lost = 7
     taps = Taps(nodes.pumps[DEPOT].node, lambda: lost, lambda _: None)
     tap = Tap()

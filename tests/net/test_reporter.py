@@ -32,7 +32,7 @@ def test_it_asks_at_the_vip_of_the_service_of_its_own_server() -> None:
     assert reporter_of(EdgeNode(network, "web2"))._target is None
 
 
-async def test_what_it_met_is_told() -> None:
+async def test_the_outcome_of_a_try_is_told() -> None:
     reporter = reporter_of(EdgeNode(make_network(), "web1"))
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

@@ -78,7 +78,7 @@ async def test_the_three_pages(nodes: Nodes) -> None:
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400), (b"what is this?\r\n\r\n", 400),
     (b"GET /" + b"a" * 9000, 431), (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 2000, 431),
 ])
-async def test_what_other_requests_get(nodes: Nodes, request_: bytes, status: int) -> None:
+async def test_each_other_request_gets_its_status(nodes: Nodes, request_: bytes, status: int) -> None:
     async with serving(nodes.pumps[DEPOT]) as address:
         got, headers, body = await ask(address, request_)
         assert got == status

@@ -95,7 +95,7 @@ def test_with_room_all_is_there_as_it_was() -> None:
     assert tap.take(ALL) == []
 
 
-def test_what_was_missed_is_told_before_what_comes_after() -> None:
+def test_a_gap_is_told_before_the_records_after_it() -> None:
     tap = Tap(bound=1100)
     for number in range(5):
         tap.session(note(number))
@@ -104,7 +104,7 @@ def test_what_was_missed_is_told_before_what_comes_after() -> None:
     assert tap.take(ALL) == [note(1).record(), Missed(2, sessions=3), drop(9)]
 
 
-def test_what_was_missed_is_told_when_nothing_comes_after() -> None:
+def test_a_gap_is_told_when_no_record_follows() -> None:
     tap = Tap(bound=0)
     tap.cells(5, "to-web1", "in", cells_of(3))
     tap.drop(drop(6, count=4))
@@ -134,7 +134,7 @@ def test_cells_leave_an_eighth_to_drops_and_sessions(steps: list[tuple[str, int]
         room -= 768
 
 
-def test_what_the_cells_leave_is_for_drops() -> None:
+def test_the_room_that_cells_leave_is_for_drops() -> None:
     tap = Tap(bound=80_000)
     for time in range(10_000):
         tap.cells(time, "to-web1", "in", cells_of(1))
@@ -337,7 +337,7 @@ def test_a_session_is_told_in_words(octets: bytes, told: tuple[str, ...], vc: tu
         1, "opened", "web1", "to-web1", vc, "UBR.1", "round-robin")
 
 
-async def test_what_is_kept_is_forgotten_in_slices() -> None:
+async def test_kept_records_are_forgotten_in_slices() -> None:
     """Others run in between: there may be tens of thousands of records."""
     tap = Tap(cells=True)
     for number in range(20_000):

@@ -88,7 +88,7 @@ def test_something_else_in_the_devices_place(monkeypatch: pytest.MonkeyPatch) ->
     (errno.EBUSY, "Device or resource busy; another process has it"),
     (errno.EPERM, "Operation not permitted; it takes CAP_NET_ADMIN: run as root or in a lab"),
 ])
-def test_what_the_kernel_refuses_has_a_hint(monkeypatch: pytest.MonkeyPatch, number: int, hint: str) -> None:
+def test_a_refusal_of_the_kernel_has_a_hint(monkeypatch: pytest.MonkeyPatch, number: int, hint: str) -> None:
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 

@@ -177,7 +177,7 @@ def test_a_kernel_that_refuses_segmentation_gets_plain_datagrams(ends: Ends) -> 
     assert (link.segment_offload, link.drops, link.last_error, link.tx_datagrams) == (False, {}, "", 4)
 
 
-def test_what_was_sent_before_segmentation_failed_is_not_sent_again(ends: Ends) -> None:
+def test_cells_sent_before_segmentation_failed_are_not_sent_again(ends: Ends) -> None:
     peer, link = ends.plain_and_link(1)
     script = scripted(link)
     answers = iter([None, OSError(errno.EIO, "the route has changed")])
@@ -189,7 +189,7 @@ def test_what_was_sent_before_segmentation_failed_is_not_sent_again(ends: Ends) 
 
 
 @OFFLOADS
-def test_what_is_refused_in_the_middle_is_counted_and_the_rest_sent(ends: Ends, offload: bool) -> None:
+def test_a_refusal_in_the_middle_is_counted_and_the_rest_sent(ends: Ends, offload: bool) -> None:
     peer, link = ends.plain_and_link(1)
     link.segment_offload = offload
     script = scripted(link)
@@ -214,7 +214,7 @@ def test_other_errors_do_not_end_segmentation(ends: Ends) -> None:
     assert b"".join(peer.receive(4)) == cells_of(7)
 
 
-def test_what_the_system_refuses_is_counted_in_cells(ends: Ends) -> None:
+def test_a_refusal_of_the_system_is_counted_in_cells(ends: Ends) -> None:
     link = ends.link(fresh(), UdpAddress("255.255.255.255:9"), 2)  # a broadcast takes SO_BROADCAST
     link.send(cells_of(5), 0)
     assert link.drops == {DropReason.TX_ERROR: 5}
@@ -337,7 +337,7 @@ def test_whatever_there_is_room_for_the_order_is_kept(ends: Ends, seed: int) -> 
 
 
 @pytest.mark.parametrize("cells", [1, 27])
-def test_what_one_end_sends_the_other_receives(ends: Ends, cells: int) -> None:
+def test_cells_that_one_end_sends_the_other_receives(ends: Ends, cells: int) -> None:
     one, other = ends.pair(cells)
     one.send(cells_of(300), 0)
     other.send(cells_of(5, 1000), 0)
@@ -567,7 +567,7 @@ def test_two_ends_with_a_key_and_the_kernel_joining_datagrams(ends: Ends) -> Non
     assert far.rx_datagrams == near.tx_datagrams == 38
 
 
-def test_what_has_no_tag_another_key_or_came_before_is_counted(ends: Ends) -> None:
+def test_datagrams_without_a_tag_of_another_key_or_replayed_are_counted(ends: Ends) -> None:
     peer, link, tag = tagged(ends)
     good, again = tag.seal(cells_of(2)), tag.seal(cells_of(1, 2))
     forged = LinkTag(bytes(16), 0, 9000).seal(cells_of(2))

@@ -1,16 +1,19 @@
-"""A depot and its edge nodes joined by links in memory: a virtual clock, a seeded fault injector, no sockets."""
+"""Depot, switches and edge nodes joined by links in memory: a virtual clock, a seeded fault injector, no sockets."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from atmdepot.bearer.base import NEVER
 from atmdepot.config.reading import parse
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
+from atmdepot.switch.node import SwitchNode
 from atmdepot.wire.cell import CELL_SIZE
 
 if TYPE_CHECKING:
@@ -90,6 +93,7 @@ class InMemoryNetwork:
         self.now = SECOND
         self.depot = Depot(self.network, self.now)
         self.edges = {name: EdgeNode(self.network, name) for name in self.network.edges}
+        self.switches = {name: SwitchNode(self.network, name) for name in self.network.switches}
         self.faults: dict[str, Fault] = {}
         self.seen: list[tuple[str, str, bytes]] = []
         """Every cell train sent: its sender, its receiver, and its octets before any fault."""
@@ -113,23 +117,33 @@ class InMemoryNetwork:
         return self.settle()
 
     def settle(self) -> dict[str, list[bytes]]:
-        """Carry the cells that wait at both ends of every link, then take all packets."""
-        self.exchange()
+        """Carry the cells that are due at the ends of every link, over switches too, then take all packets."""
+        while self.exchange():
+            pass
         out = {"depot": self.depot.take_packets(), **{name: edge.take_packets() for name, edge in self.edges.items()}}
         return {name: packets for name, packets in out.items() if packets}
 
     def exchange(self) -> bool:
-        """Carry the cells that wait at both ends of every link; False when none waited."""
-        carried = False
-        for name, edge in self.edges.items():
-            link = edge.link.name
-            for sender, receiver, port, far in (("depot", name, self.depot.links[link], edge),
-                                                (name, "depot", edge.link, self.depot)):
-                sent = port.transmit(self.now)
-                carried |= bool(sent)
-                if cells := self._carry(sender, receiver, sent):
-                    far.octets_from_port(link, cells, self.now)
-        return carried
+        """Carry the cells that are due on each link once; False when there were none."""
+        return bool(sum(map(self._carry_over, self.network.links)))
+
+    def _carry_over(self, link: str) -> bool:
+        """Carry the cells that are due at both ends of a link; False when there were none."""
+        moved, nodes = False, self.nodes
+        for sender in self.network.links[link].ends:
+            receiver = self.network.links[link].other_end(sender)
+            if link not in nodes[sender].links or link not in nodes[receiver].links:
+                continue
+            if cells := nodes[sender].links[link].transmit(self.now):
+                moved = True
+                nodes[receiver].octets_from_port(link, self._carry(sender, receiver, cells), self.now)
+        return moved
+
+    @property
+    def nodes(self) -> defaultdict[str, Any]:
+        """All nodes by their names; gear that is not ours has no links."""
+        gear = SimpleNamespace(links={})
+        return defaultdict(lambda: gear, {self.network.depot: self.depot, **self.edges, **self.switches})
 
     def _carry(self, sender: str, receiver: str, cells: bytes) -> bytes:
         if cells:
@@ -142,7 +156,7 @@ class InMemoryNetwork:
         end = self.now + nanoseconds
         while (due := self.next_timer()) is not None and due <= end:
             self.now = max(self.now, due)
-            for node in (self.depot, *self.edges.values()):
+            for node in self.nodes.values():
                 node.handle_timer(self.now)
             while self.exchange():
                 pass  # until no cell has an answer
@@ -152,18 +166,18 @@ class InMemoryNetwork:
 
     def next_timer(self) -> int | None:
         """The earliest timer of all nodes."""
-        times = [node.next_timer() for node in (self.depot, *self.edges.values())]
+        times = [node.next_timer() for node in self.nodes.values()]
         times += [port.due for port in self._timed() if port.due < NEVER]
         return min((time for time in times if time is not None), default=None)
 
     def _timed(self) -> list[Port]:
         """The ports whose output waits."""
-        return [port for node in (self.depot, *self.edges.values()) for port in node.links.values() if port.is_timed]
+        return [port for node in self.nodes.values() for port in node.links.values() if port.is_timed]
 
     def dropped(self) -> dict[DropReason, int]:
         """Drops of all nodes and links, by reason."""
         total: dict[DropReason, int] = {}
-        for node in (self.depot, *self.edges.values()):
+        for node in self.nodes.values():
             for drops in (node.drops, *(link.drops for link in node.links.values())):
                 for reason, count in drops.items():
                     total[reason] = total.get(reason, 0) + count

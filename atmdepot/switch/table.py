@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.config.contract import Contract
-
 if TYPE_CHECKING:
+    from atmdepot.config.contract import Contract
     from atmdepot.config.model import Network
     from atmdepot.config.routes import Place
 
@@ -30,9 +29,8 @@ def wanted_of(network: Network, switch: str) -> dict[Place, Wanted]:
     out = {}
     for connect in network.routes.cross_connects(switch):
         settings = network.vps[connect.name] if connect.place.vci is None else network.vcs[connect.name]
-        contract = None if settings.contract is None else Contract.parse(settings.contract)
-        out[connect.place] = Wanted(connect.name, connect.place, connect.leaves, contract,
-                                    contract is not None and enters_at(network, switch, connect.place.link))
+        out[connect.place] = Wanted(connect.name, connect.place, connect.leaves, settings.agreed,
+                                    settings.contract is not None and enters_at(network, switch, connect.place.link))
     return out
 
 

@@ -28,7 +28,10 @@ def check_command(table: str | None, output: str, print_schema: bool) -> None:
     network = load(table)
     _tell_limits_of_the_lab(network, table)
     if output == "json":
-        click.echo(msgspec.json.encode(network, enc_hook=_plain, order="deterministic").decode())
+        from atmdepot.config.derived import derived
+
+        whole = {**msgspec.to_builtins(network, enc_hook=_plain), "derived": derived(network)}
+        click.echo(msgspec.json.encode(whole, enc_hook=_plain, order="deterministic").decode())
         return
     _print_network(network)
 
@@ -44,18 +47,23 @@ def _tell_limits_of_the_lab(network: Network, table: str) -> None:
 
 def _print_network(network: Network) -> None:
     """Print a network as `check` does."""
+    from atmdepot.config.derived import derived, told
     from atmdepot.tables import console, make_table
 
     out = console()
     out.print(f"[bold]{network.name}[/bold]: {network.description}" if network.description else network.name)
     for title, columns, rows in _network_tables(network):
         out.print(make_table(title, columns, rows))
+    for title, found in derived(network).items():
+        if rows := told(found):
+            out.print(make_table(title.replace("_", " ").replace("vcs", "VCs"), list(rows[0]), rows))
 
 
 def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[str, Any]]]]:
     from atmdepot.config.link_formats import FORMATS
 
-    nodes = [{"node": name, "kind": node.kind, "TUN": node.tun if node.kind != "external" else "", "MTU": node.mtu}
+    nodes = [{"node": name, "kind": node.kind, "TUN": node.tun if node.kind in ("depot", "edge") else "",
+              "MTU": node.mtu if node.kind != "switch" else ""}
              for name, node in network.nodes.items()]
     links = [{"link": name, "ends": "  ".join(f"{end} {address}" for end, address in link.ends.items()),
               "format": FORMATS[link.format].text(link),

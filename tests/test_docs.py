@@ -74,6 +74,7 @@ def test_the_vc_table_page_has_every_key() -> None:
         Link,
         Network,
         Node,
+        PermanentVc,
         Probing,
         Qos,
         Reassembly,
@@ -84,7 +85,8 @@ def test_the_vc_table_page_has_every_key() -> None:
     )
 
     page = (ROOT / "docs" / "vc-tables.md").read_text()
-    structs = (Lab, Line, Link, Network, Node, Probing, Qos, Reassembly, Server, Service, SessionTimers, Vp)
+    structs = (Lab, Line, Link, Network, Node, PermanentVc, Probing, Qos, Reassembly, Server, Service, SessionTimers,
+               Vp)
     keys = {key for struct in structs for key in struct.__struct_encode_fields__}
     assert sorted(key for key in keys if f"`{key}`" not in page) == []
 

@@ -195,11 +195,15 @@ def _loads(network: Network) -> Iterator[Problem]:
     for load in loads:
         link = network.links[load.link]
         rate = link.line_from(load.sender).rate
-        if rate and load.guaranteed > rate and not link.overbook:
-            names = [place for place, contract in load.contracts if contract.guaranteed]
+        if not rate or link.overbook:
+            continue
+        # A contract that is too much by itself is told at its own place.
+        kept = {place: contract.guaranteed for place, contract in load.contracts if 0 < contract.guaranteed <= rate}
+        if sum(kept.values()) > rate:
+            names = list(kept)
             more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
             yield Problem(("links", load.link),
-                          f"contracts keep {load.guaranteed}cps free from {load.sender} on, and it carries {rate}: "
+                          f"contracts keep {sum(kept.values())}cps free from {load.sender} on, and it carries {rate}: "
                           f"{', '.join(names[:_MOST_TOLD])}{more}; write less there, a greater rate or overbook = true")
 
 

@@ -22,7 +22,7 @@ from atmdepot.net.metrics import full_names
 ROOT = Path(__file__).parents[2]
 TESTBED = ROOT / "testbed"
 MONITORING = TESTBED / "monitoring"
-COMPOSE = sorted([TESTBED / "compose.yaml", *(TESTBED / "two-hosts").glob("*.yaml")])
+COMPOSE = sorted([*TESTBED.glob("compose*.yaml"), *(TESTBED / "two-hosts").glob("*.yaml")])
 PROFILES = {"monitoring", "gns3", "depot", "edge"}
 
 
@@ -76,10 +76,15 @@ def test_every_command_names_a_table_and_a_node_of_it(file: str, name: str, serv
         assert network.nodes[node].metrics.host == "0.0.0.0"
 
 
-def test_every_node_of_the_table_is_a_service_of_the_default_profile() -> None:
-    compose = read(TESTBED / "compose.yaml")["services"]
+@pytest.mark.parametrize("name", ["compose", "compose-switch"])
+def test_every_node_of_the_table_is_a_service_of_the_default_profile(name: str) -> None:
+    compose = read(TESTBED / f"{name}.yaml")["services"]
     default = {name for name, service in compose.items() if "profiles" not in service}
-    assert default == set(plan_of(load("compose")).nodes)
+    assert default == set(plan_of(load(name)).nodes)
+
+
+def test_the_profiles_are_these() -> None:
+    compose = read(TESTBED / "compose.yaml")["services"]
     assert {profile for service in compose.values() for profile in service.get("profiles", [])} == PROFILES
 
 

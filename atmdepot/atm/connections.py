@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from atmdepot.atm.policer import Policer
 from atmdepot.atm.queueing import QueuedVc
 from atmdepot.atm.scheduler import SHARING, QueueClass
-from atmdepot.wire.cell import CellHeader, Interface, header_with_hec
+from atmdepot.wire.cell import CellHeader, Interface
 from atmdepot.wire.oam import OamFlow
+from atmdepot.wire.octets import ALL, OF_VC, OF_VP, relabelled, stretch_end
 
 if TYPE_CHECKING:
     from atmdepot.config.contract import Contract
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 _LOW = 0x000FFFFF  # VCI, PTI and CLP of a header's first 32 bits
 _MARKS = 0xF  # PTI and CLP
-_REMEMBERED = 4096
-"""Headers that a table or a leaf remembers: more than a port meets at a time, and a bound for who tries them all."""
+_VCI = 0x000FFFF0
+_ALL, _OF_VC, _OF_VP = ALL, OF_VC, OF_VP
 _KEPT_VCIS = frozenset((0, 1, 2, 3, 4, 6))
 """VCIs that mean the same in every VP and are no VC's to switch: empty cells, meta-signalling, F4, RM (I.361)."""
 
@@ -36,7 +37,7 @@ class OamPoint(Protocol):
 class Leaf:
     """A place where a connection's cells go: a port, and the VPI and VCI there (VCI None for a VP, which keeps it)."""
 
-    __slots__ = ("_headers", "port", "queue", "queued", "vci", "vpi")
+    __slots__ = ("_kept", "_label", "port", "queue", "queued", "vci", "vpi")
 
     def __init__(self, port: str, vpi: int, vci: int | None = None) -> None:
         self.port = port
@@ -44,19 +45,16 @@ class Leaf:
         self.vci = vci
         self.queue = QueueClass.UBR
         self.queued = QueuedVc()
-        self._headers: dict[bytes, bytes] = {}  # made before, by the header that came
+        self._kept = _LOW if vci is None else _MARKS
+        self._label = 0
 
-    def header(self, header: bytes) -> bytes:
-        """The header (5 octets) of a cell that came in with this one."""
-        made = self._headers.get(header)
-        if made is None:
-            made = _remember(self._headers, header, self._make_header(header))
-        return made
+    def begin(self) -> None:
+        """Make the label of its cells; the numbers were found to fit."""
+        self._label = self.vpi << 20 | (self.vci or 0) << 4
 
-    def _make_header(self, header: bytes) -> bytes:
-        word = int.from_bytes(header[:4], "big")
-        low = word & _LOW if self.vci is None else self.vci << 4 | word & _MARKS
-        return header_with_hec((self.vpi << 20 | low).to_bytes(4, "big"))
+    def relabelled(self, cells: bytes, first: int, end: int) -> bytes:
+        """Cells `first` to `end` (not included) as they leave here."""
+        return relabelled(cells, first, end, self._kept, self._label)
 
     def __repr__(self) -> str:
         return f"Leaf({self.port} {self.vpi}{'' if self.vci is None else f'/{self.vci}'})"
@@ -68,7 +66,8 @@ class CrossConnect:
     `point` takes its OAM cells; without it they pass like others. `rx_cells` counts what came in.
     """
 
-    __slots__ = ("contract", "interface", "leaves", "point", "policer", "queue", "rx_cells", "vci", "vpi")
+    __slots__ = (
+        "_mask", "_value", "contract", "interface", "leaves", "point", "policer", "queue", "rx_cells", "vci", "vpi")
 
     def __init__(self, interface: Interface, vpi: int, vci: int | None, contract: Contract | None = None) -> None:
         """Make a connection without leaves; raise ValueError for a contract that has no queue (ABR)."""
@@ -81,6 +80,21 @@ class CrossConnect:
         self.point: OamPoint | None = None
         self.leaves: list[Leaf] = []
         self.rx_cells = 0
+        self._mask = self._value = 0
+
+    def begin(self) -> None:
+        """Make the mark of its cells; the numbers were found to fit."""
+        vpi_mask = 0x0FF00000 if self.interface is Interface.UNI else 0xFFF00000
+        self._mask = vpi_mask if self.vci is None else vpi_mask | _VCI
+        self._value = self.vpi << 20 | (self.vci or 0) << 4
+
+    def stretch(self, cells: bytes, at: int) -> int:
+        """The end of the stretch of its cells that begins with cell `at`, which is there; `at` when that is another's.
+
+        A cell with a wrong HEC ends it, as does a cell that is for its `point`.
+        """
+        level = _ALL if self.point is None else _OF_VP if self.vci is None else _OF_VC
+        return stretch_end(cells, at, self._mask, self._value, level)
 
     def police(self, drops: Drops, more_cdvt: int = 0) -> None:
         """Hold the connection to its contract, if it has one; raise ValueError as `Policer` does.
@@ -112,7 +126,6 @@ class _Numbered(Protocol):
 
 
 _N = TypeVar("_N", bound=_Numbered)
-_V = TypeVar("_V")
 
 
 class _Taken(Generic[_N]):
@@ -149,42 +162,48 @@ class CrossConnects:
         self.interface = interface
         self.vp_ends: dict[int, OamPoint] = {}
         """Points that take the F4 cells of VPs which end here, by VPI."""
-        self._known: dict[bytes, CrossConnect] = {}  # by good headers of 5 octets, until the table changes
+        self.last: CrossConnect | None = None
+        """The connection that was found last: the next cell is often its own."""
+        self._vps: dict[int, CrossConnect] = {}  # by VPI
+        self._vcs: dict[int, CrossConnect] = {}  # by VPI and VCI, as in a header's first 32 bits
         self._inputs: _Taken[CrossConnect] = _Taken()
         self._outputs: _Taken[Leaf] = _Taken()
         self._vpi_mask = 0xFF if interface is Interface.UNI else 0xFFF
 
-    def known(self, header: bytes) -> CrossConnect | None:
-        """The connection of a header of 5 octets that `find` was asked for before, so its HEC is good; else None."""
-        return self._known.get(header)
-
-    def find(self, header: bytes) -> CrossConnect | None:
-        """The connection of a cell that came in with this good header (5 octets); None also for an empty cell."""
-        word = int.from_bytes(header[:4], "big")
+    def find(self, word: int) -> CrossConnect | None:
+        """The connection of a cell by the first 32 bits of its header; None for an empty cell, and for none (-1)."""
         vpi, vci = word >> 20 & self._vpi_mask, word >> 4 & 0xFFFF
-        if not vpi and not vci:
+        if word < 0 or not (vpi or vci):
             return None
-        found = self._inputs.by_key
-        connection = found.get((vpi, None)) or found.get((vpi, vci))
-        return None if connection is None else _remember(self._known, header, connection)
+        connection = self._vps.get(vpi)
+        return self._vcs.get(vpi << 16 | vci) if connection is None else connection
 
     def add_input(self, connection: CrossConnect) -> None:
         """Add a connection that comes in here; raise ValueError when its numbers do not fit, or are taken."""
         self._check(connection.vpi, connection.vci, self._inputs)
         self._inputs.add(connection)
-        self._known.clear()
+        connection.begin()
+        if connection.vci is None:
+            self._vps[connection.vpi] = connection
+        else:
+            self._vcs[connection.vpi << 16 | connection.vci] = connection
 
     def remove_input(self, connection: CrossConnect) -> None:
         """Remove a connection that comes in here; raise ValueError when it does not."""
         if self._inputs.by_key.get((connection.vpi, connection.vci)) is not connection:
             raise ValueError(f"{_name(connection.vpi, connection.vci)} does not come in at {self.port}")
         self._inputs.remove(connection)
-        self._known.clear()
+        if connection.vci is None:
+            del self._vps[connection.vpi]
+        else:
+            del self._vcs[connection.vpi << 16 | connection.vci]
+        self.last = None
 
     def add_output(self, leaf: Leaf) -> None:
         """Use a VP or VC of this port for a leaf; raise ValueError as `add_input` does."""
         self._check(leaf.vpi, leaf.vci, self._outputs)
         self._outputs.add(leaf)
+        leaf.begin()
 
     def remove_output(self, leaf: Leaf) -> None:
         """Free what a leaf used."""
@@ -203,14 +222,6 @@ class CrossConnects:
             raise ValueError(f"{name}: a VCI is 5 or from 7 to 65535; those below belong to the VP")
         if (other := taken.conflict(vpi, vci)) is not None:
             raise ValueError(f"{name} is taken: {other} is connected there")
-
-
-def _remember(table: dict[bytes, _V], header: bytes, value: _V) -> _V:
-    """Keep a value by its header, in a table that forgets all when it is full."""
-    if len(table) >= _REMEMBERED:
-        table.clear()
-    table[header] = value
-    return value
 
 
 def _name(vpi: int, vci: int | None) -> str:

@@ -11,7 +11,7 @@ from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PTI_EFCI, PTI_LAST, PTI_O
 from atmdepot.wire.octets import header_at, headers_of, run_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _CLP = 1  # of a header's fourth octet, in which the PTI is above it
 _LAST, _EFCI, _OAM = PTI_LAST << 1, PTI_EFCI << 1, PTI_OAM << 1
@@ -65,14 +65,6 @@ def with_header(cells: bytes, header: bytes) -> bytes:
     """The cells under another header (5 octets), all of them under the same."""
     changed = bytearray(cells)
     _set_header(changed, 0, len(cells), header)
-    return bytes(changed)
-
-
-def with_headers(cells: bytes, header_of: Callable[[bytes], bytes]) -> bytes:
-    """The cells, each run of them under the header that a function makes of its own (both 5 octets)."""
-    changed = bytearray(cells)
-    for run in runs_of(cells):
-        _set_header(changed, run.first * CELL_SIZE, run.end * CELL_SIZE, header_of(run.header))
     return bytes(changed)
 
 

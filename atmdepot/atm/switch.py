@@ -1,8 +1,8 @@
 """An ATM switch: cells come in on a port, and leave where the cross-connects of their VP or VC say (ITU-T I.311).
 
 The way of a train: `receive` cuts it where the connection changes. A stretch of cells of a connection is policed once,
-and copied once for each leaf, where each run of it gets its new header and HEC; then it enters the output of the
-leaf's port. Cells that cannot go that way take `_single`: wrong HECs, empty cells, OAM cells and unknown VCs.
+and copied once for each leaf, with new headers and HECs; then it enters the output of the leaf's port. Cells that
+cannot go that way take `_single`: wrong HECs, empty cells, OAM cells and unknown VCs.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from atmdepot.atm.connections import CrossConnect, CrossConnects, Leaf
-from atmdepot.atm.runs import Run, runs_of, with_header, with_headers
+from atmdepot.atm.runs import with_header
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.cell import (
     CELL_SIZE,
     FIRST_USER_VCI,
+    HEADER_SIZE,
     CellHeader,
     HecMode,
     HecReceiver,
@@ -22,11 +23,15 @@ from atmdepot.wire.cell import (
     header_with_hec,
 )
 from atmdepot.wire.oam import OamFlow
+from atmdepot.wire.octets import good_word_at, headers_of, run_end
 
 if TYPE_CHECKING:
     from atmdepot.atm.queueing import QueuedVc
     from atmdepot.atm.scheduler import QueueClass
     from atmdepot.config.contract import Contract
+
+
+_CORRECTION = HecMode.CORRECTION
 
 
 class Output(Protocol):
@@ -134,47 +139,41 @@ class Switch:
     def receive(self, name: str, cells: bytes, now: int) -> None:
         """Switch cells that came in on a port together; raise ValueError for no whole number of cells."""
         port = self._port(name)
-        port.rx_cells += len(cells) // CELL_SIZE
-        current: CrossConnect | None = None
-        first = end = 0
-        for run in runs_of(cells):
-            connection = self._connection(port, run)
-            if connection is not current:
-                if current is not None:
-                    self._forward(current, cells[first * CELL_SIZE:end * CELL_SIZE], now)
-                current, first = connection, run.first
-            end = run.end
-            if connection is None:
-                self._single(port, run, cells, now)
-        if current is not None:
-            self._forward(current, cells[first * CELL_SIZE:end * CELL_SIZE], now)
+        table = port.table
+        at, count = 0, len(cells) // CELL_SIZE
+        if len(cells) != count * CELL_SIZE:
+            raise ValueError(f"{len(cells)} octets are no whole number of {CELL_SIZE}-octet cells")
+        port.rx_cells += count
+        while at < count:
+            connection = table.last
+            end = at if connection is None else connection.stretch(cells, at)
+            if end == at:
+                connection = table.find(good_word_at(cells, at))
+                end = at if connection is None else connection.stretch(cells, at)
+            if connection is None or end == at:
+                end = run_end(headers_of(cells), at, count)
+                self._single(port, cells[at * CELL_SIZE:end * CELL_SIZE], now)
+            else:
+                table.last = connection
+                # A good header leads back to correction mode; a call of `HecReceiver` would cost more.
+                port.hec.mode = _CORRECTION
+                self._forward(connection, cells, at, end, now)
+            at = end
 
     def insert(self, connection: CrossConnect, flow: OamFlow, payload: bytes, now: int) -> None:
         """Send an OAM cell (its 48 octets) along a connection, as if it had come in there."""
         header = flow.header(connection.vpi, connection.vci or 0, connection.interface)
-        self._to_leaves(connection, header + payload, now)
+        self._to_leaves(connection, header + payload, 0, 1, now)
 
-    def _connection(self, port: Port, run: Run) -> CrossConnect | None:
-        """The connection of a run that goes the usual way; None for all that needs a closer look."""
-        connection = port.table.known(run.header)
-        if connection is None:
-            if header_with_hec(run.header[:4]) != run.header:
-                return None
-            connection = port.table.find(run.header)
-        # A good header leads back to correction mode; a call of `HecReceiver` would cost more.
-        port.hec.mode = HecMode.CORRECTION
-        if connection is None or (connection.point is not None and connection.flow(run.header) is not None):
-            return None
-        return connection
-
-    def _single(self, port: Port, run: Run, cells: bytes, now: int) -> None:
-        """Check cells with an uncommon header, each by itself where its HEC is wrong."""
-        octets = run.cells_of(cells)
-        if header_with_hec(run.header[:4]) == run.header:
-            self._special(port, run.header, octets, now)
+    def _single(self, port: Port, octets: bytes, now: int) -> None:
+        """Check cells with an uncommon header, which is the same in all, each by itself where its HEC is wrong."""
+        header = octets[:HEADER_SIZE]
+        if header_with_hec(header[:4]) == header:
+            port.hec.mode = _CORRECTION
+            self._special(port, header, octets, now)
             return
         for at in range(0, len(octets), CELL_SIZE):
-            mended = port.hec.receive(run.header)
+            mended = port.hec.receive(header)
             cell = octets[at:at + CELL_SIZE]
             if mended is None:
                 port.drops.count(DropReason.HEC_ERROR, 1, cell)
@@ -188,13 +187,14 @@ class Switch:
         if fields.is_idle:
             port.unassigned_cells += count
             return
-        connection, flow = port.table.find(header), OamFlow.of(fields)
+        connection, flow = port.table.find(int.from_bytes(header[:4], "big")), OamFlow.of(fields)
         if connection is not None:
             if connection.point is not None and connection.flow(header) is not None:
                 connection.rx_cells += count
-                self._to_leaves(connection, connection.point.pass_on(cells, now), now)
+                on = connection.point.pass_on(cells, now)
+                self._to_leaves(connection, on, 0, len(on) // CELL_SIZE, now)
             else:
-                self._forward(connection, cells, now)
+                self._forward(connection, cells, 0, count, now)
             return
         end = port.table.vp_ends.get(fields.vpi)
         if end is not None and flow is not None and flow.is_of_vp:
@@ -203,19 +203,22 @@ class Switch:
         reason = DropReason.UNKNOWN_VC if fields.vci >= FIRST_USER_VCI else DropReason.NOT_USER_DATA
         port.drops.count(reason, count, cells, fields)
 
-    def _forward(self, connection: CrossConnect, cells: bytes, now: int) -> None:
-        """A stretch of cells of one connection, with good headers."""
-        connection.rx_cells += len(cells) // CELL_SIZE
+    def _forward(self, connection: CrossConnect, cells: bytes, first: int, end: int, now: int) -> None:
+        """A stretch of cells of one connection, with good headers: `first` to `end`, not included."""
+        connection.rx_cells += end - first
         if connection.point is not None:
-            connection.point.user_cells(len(cells) // CELL_SIZE, now)
+            connection.point.user_cells(end - first, now)
         if connection.policer is not None:
-            cells = connection.policer.police(cells, now)
-        self._to_leaves(connection, cells, now)
+            cells = connection.policer.police(cells[first * CELL_SIZE:end * CELL_SIZE], now)
+            first, end = 0, len(cells) // CELL_SIZE
+        self._to_leaves(connection, cells, first, end, now)
 
-    def _to_leaves(self, connection: CrossConnect, cells: bytes, now: int) -> None:
-        if cells:
-            for leaf in connection.leaves:
-                self.ports[leaf.port].output.enter(leaf.queue, leaf.queued, with_headers(cells, leaf.header), now)
+    def _to_leaves(self, connection: CrossConnect, cells: bytes, first: int, end: int, now: int) -> None:
+        if first == end:
+            return
+        for leaf in connection.leaves:
+            port: Port = self.ports[leaf.port]
+            port.output.enter(leaf.queue, leaf.queued, leaf.relabelled(cells, first, end), now)
 
     def _port(self, name: str) -> Port:
         if name not in self.ports:

@@ -34,7 +34,6 @@ class SwitchPort(Port):
 
     def enter(self, name: QueueClass, vc: QueuedVc, cells: bytes, now: int) -> int:
         """Take cells of a VC; return how many were let in."""
-        del name, now
         if not self._cells:
             self.ready.append(self.number)
         self._cells.append(cells)
@@ -44,7 +43,6 @@ class SwitchPort(Port):
 
     def leave(self, now: int) -> bytes:
         """The cells that leave by `now` (ns)."""
-        del now
         cells = self._cells[0] if len(self._cells) == 1 else b"".join(self._cells)
         self._cells.clear()
         return cells

@@ -205,6 +205,61 @@ cdef inline long long word_of(const unsigned char *header, bint is_nni) noexcept
     return word if is_nni else word & 0x0FFFFFFF
 
 
+cdef inline uint32_t get32(const unsigned char *octets) noexcept nogil:
+    return <uint32_t>octets[0] << 24 | octets[1] << 16 | octets[2] << 8 | octets[3]
+
+
+cpdef long long good_word_at(bytes cells, Py_ssize_t at) except -2:
+    if not 0 <= at < len(cells) // CELL:
+        return -1
+    cdef const unsigned char *header = octets_of(cells) + at * CELL
+    cdef uint32_t word = get32(header)
+    return word if hec(word) == header[4] else -1
+
+
+cpdef Py_ssize_t stretch_end(bytes cells, Py_ssize_t at, uint32_t mask, uint32_t value, int level) except -1:
+    cdef Py_ssize_t count = len(cells) // CELL
+    if not 0 <= at < count:
+        return at
+    cdef const unsigned char *header = octets_of(cells) + at * CELL
+    cdef uint32_t word
+    cdef uint32_t before = ~value & mask  # a word that is not taken
+    cdef uint32_t vci
+    cdef unsigned char check = 0
+    while at < count:
+        word = get32(header)
+        # As a rule a cell has the header of the cell before, which was looked at.
+        if word != before or header[4] != check or word & mask != value:
+            vci = word >> 4 & 0xFFFF
+            check = hec(word)
+            if word & mask != value or header[4] != check or not (value or vci):
+                break
+            if (level == 1 and word & OAM) or (level == 2 and (vci == 3 or vci == 4)):
+                break
+            before = word
+        at += 1
+        header += CELL
+    return at
+
+
+cpdef bytes relabelled(bytes cells, Py_ssize_t first, Py_ssize_t end, uint32_t kept, uint32_t label):
+    if not 0 <= first <= end <= len(cells) // CELL:
+        raise IndexError("no such cells")
+    cdef bytes made = new_octets((end - first) * CELL)
+    cdef unsigned char *out = <unsigned char *>PyBytes_AS_STRING(made)
+    cdef const unsigned char *header = octets_of(cells) + first * CELL
+    cdef uint32_t word, before = label
+    cdef unsigned char check = hec(label)
+    memcpy(out, header, (end - first) * CELL)
+    for _ in range(end - first):
+        word = get32(out) & kept | label
+        if word != before:
+            before, check = word, hec(word)
+        put_header(out, word, check)
+        out += CELL
+    return made
+
+
 cpdef bytes payloads(bytes cells, Py_ssize_t first, Py_ssize_t count):
     check_range(cells, first, count)
     cdef bytes gathered = new_octets(count * PAYLOAD)

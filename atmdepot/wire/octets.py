@@ -20,14 +20,18 @@ from atmdepot.wire.cell import (
     PTI_LAST,
     PTI_OAM,
     CellHeader,
+    header_with_hec,
     hec,
 )
 
-__all__ = ["header_at", "headers_of", "payloads", "run_end", "sdu_of_cells", "sdu_of_pdu", "train", "user_word",
-           "user_word_at", "vc_headers"]
+__all__ = ["good_word_at", "header_at", "headers_of", "payloads", "relabelled", "run_end", "sdu_of_cells", "sdu_of_pdu",
+           "stretch_end", "train", "user_word", "user_word_at", "vc_headers"]
 
 Headers = tuple[bytes, ...] | bytes
 """The headers of a train: a tuple of headers, or for the compiled twins the cells themselves."""
+
+ALL, OF_VC, OF_VP = 0, 1, 2
+"""The cells that `stretch_end` takes: all, or all but what may be OAM cells of a VC's or a VP's level."""
 
 _GOOD_CRC = 0x38FB2284
 """crc32 over a whole good PDU: the residue C704DD7B of I.363.5, complemented."""
@@ -111,6 +115,49 @@ def user_word_at_plainly(headers: Headers, at: int, is_nni: bool) -> int:
     return user_word_plainly(headers[at], is_nni) if at < len(headers) else -1
 
 
+def good_word_at_plainly(cells: bytes, at: int) -> int:
+    """The first 32 bits of the header of cell `at`; -1 when its HEC is wrong or there is no such cell."""
+    header = cells[at * CELL_SIZE:at * CELL_SIZE + HEADER_SIZE] if 0 <= at < len(cells) // CELL_SIZE else b""
+    return _good_word(header)
+
+
+@lru_cache(maxsize=1 << 12)
+def _good_word(header: bytes) -> int:
+    return int.from_bytes(header[:4], "big") if len(header) == HEADER_SIZE and hec(header[:4]) == header[4] else -1
+
+
+def stretch_end_plainly(cells: bytes, at: int, mask: int, value: int, level: int) -> int:
+    """The end of the stretch of cells from cell `at` on that a connection takes: the number of the first beyond it.
+
+    Their HECs are good, the bits of `mask` in their first 32 bits are `value`, and they are not empty cells. With level
+    `OF_VC` they are user cells (PTI 0xx), with `OF_VP` of no VCI that has OAM cells (3, 4); any are taken with `ALL`.
+    """
+    end, count = at, len(cells) // CELL_SIZE
+    while 0 <= end < count:
+        word = good_word_at_plainly(cells, end)
+        vci = word >> 4 & 0xFFFF
+        if word < 0 or word & mask != value or not (value or vci):
+            break
+        if (level == OF_VC and word & PTI_OAM << 1) or (level == OF_VP and vci in (3, 4)):
+            break
+        end += 1
+    return end
+
+
+def relabelled_plainly(cells: bytes, first: int, end: int, kept: int, label: int) -> bytes:
+    """Cells `first` to `end` (not included) under new headers: the bits `kept` of the first 32, `label`, and the HEC.
+
+    Raises IndexError when the train does not have these cells.
+    """
+    if not 0 <= first <= end <= len(cells) // CELL_SIZE:
+        raise IndexError("no such cells")
+    out = []
+    for at in range(first * CELL_SIZE, end * CELL_SIZE, CELL_SIZE):
+        header = (int.from_bytes(cells[at:at + 4], "big") & kept | label).to_bytes(4, "big")
+        out += [header_with_hec(header), cells[at + HEADER_SIZE:at + CELL_SIZE]]
+    return b"".join(out)
+
+
 def payloads_plainly(cells: bytes, first: int, count: int) -> bytes:
     """The payloads of `count` cells from cell `first` on, joined."""
     return b"".join(_payloads(count).unpack_from(cells, first * CELL_SIZE))
@@ -134,12 +181,15 @@ def sdu_of_pdu_plainly(pdu: bytes, max_sdu: int) -> bytes | None:
 
 try:
     from atmdepot.wire._octets import (
+        good_word_at,
         header_at,
         headers_of,
         payloads,
+        relabelled,
         run_end,
         sdu_of_cells,
         sdu_of_pdu,
+        stretch_end,
         train,
         user_word,
         user_word_at,
@@ -149,4 +199,5 @@ except ImportError:
     header_at, headers_of, run_end = header_at_plainly, headers_of_plainly, run_end_plainly
     payloads, sdu_of_cells, sdu_of_pdu = payloads_plainly, sdu_of_cells_plainly, sdu_of_pdu_plainly
     train, vc_headers = train_plainly, vc_headers_plainly
+    good_word_at, stretch_end, relabelled = good_word_at_plainly, stretch_end_plainly, relabelled_plainly
     user_word, user_word_at = user_word_plainly, user_word_at_plainly

@@ -1,0 +1,9 @@
+from atmdepot.atm.switch cimport Switch
+from atmdepot.node.node cimport Node
+
+
+cdef class SwitchNode(Node):
+    cdef public Switch switch
+    cdef public dict ports, crossed
+
+    cpdef octets_from_port(self, name, bytes octets, long long now)

@@ -219,7 +219,9 @@ cpdef long long good_word_at(bytes cells, Py_ssize_t at) except -2:
 
 cpdef Py_ssize_t stretch_end(bytes cells, Py_ssize_t at, uint32_t mask, uint32_t value, int level) except -1:
     cdef Py_ssize_t count = len(cells) // CELL
-    if not 0 <= at < count:
+    if at < 0:
+        raise IndexError("no such cell")
+    if at >= count:
         return at
     cdef const unsigned char *header = octets_of(cells) + at * CELL
     cdef uint32_t word

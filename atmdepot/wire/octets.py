@@ -131,9 +131,12 @@ def stretch_end_plainly(cells: bytes, at: int, mask: int, value: int, level: int
 
     Their HECs are good, the bits of `mask` in their first 32 bits are `value`, and they are not empty cells. With level
     `OF_VC` they are user cells (PTI 0xx), with `OF_VP` of no VCI that has OAM cells (3, 4); any are taken with `ALL`.
+    Raises IndexError for a negative number.
     """
     end, count = at, len(cells) // CELL_SIZE
-    while 0 <= end < count:
+    if at < 0:
+        raise IndexError("no such cell")
+    while end < count:
         word = good_word_at_plainly(cells, end)
         vci = word >> 4 & 0xFFFF
         if word < 0 or word & mask != value or not (value or vci):

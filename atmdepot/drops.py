@@ -61,7 +61,14 @@ class DropReason(StrEnum):
     REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for last cells; the oldest PDU went"
     BAD_STATISTICS = "bad-statistics", "PDUs", "what came on the management VC is no statistics of a known version"
     UNKNOWN_ENCAPSULATION = "unknown-encapsulation", "PDUs", "its LLC/SNAP header is none that carries IP (RFC 2684)"
+    BAD_FCS = "bad-fcs", "PDUs", "the FCS of the Ethernet frame in it is wrong, or missing with fcs = \"yes\""
+    OTHER_STATION = ("other-station", "PDUs",
+                     "the Ethernet frame in it is for another station than the node, or comes from the node itself")
+    UNKNOWN_ETHERTYPE = "unknown-ethertype", "PDUs", "the Ethernet frame in it carries neither IP nor ARP"
+    BAD_NEIGHBOUR = "bad-neighbour", "PDUs", "the ARP or neighbour discovery in it is malformed"
     # Packets.
+    UNRESOLVED = ("unresolved", "packets",
+                  "on a bridged VC: the far node has not answered for its MAC address, or too many packets waited")
     NOT_IP = "not-ip", "packets", "its version is neither 4 nor 6"
     MALFORMED = "malformed", "packets", "its headers are cut short or contradict its length"
     NOT_A_SERVICE = "not-a-service", "packets", "it is not addressed to (or from) a VIP and port of this network"

@@ -17,8 +17,9 @@ cdef int _LAST
 cdef int _EFCI
 cdef int _MARKS
 
-@cython.locals(cells=bytes)
 cpdef bytes segment(object packet, Vc vc, int clp=*)
+@cython.locals(cells=bytes)
+cpdef bytes segment_sdu(object sdu, Vc vc, int clp)
 @cython.locals(trains=list, cells=bytes)
 cpdef list segment_frame(Frame frame, Vc vc, int clp, Py_ssize_t most)
 

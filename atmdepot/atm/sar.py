@@ -69,7 +69,11 @@ def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
         EncapsulationError: for a packet that the VC's encapsulation cannot name.
 
     """
-    sdu = packet if vc.encapsulation is _VC_MUX else encapsulate(packet, vc.encapsulation)
+    return segment_sdu(packet if vc.encapsulation is _VC_MUX else encapsulate(packet, vc.encapsulation), vc, clp)
+
+
+def segment_sdu(sdu: bytes, vc: Vc, clp: int) -> bytes:
+    """The train of cells that carries an SDU, encapsulation included; otherwise as `segment`."""
     if vc.crc is _DYNAMIPS:
         cells = to_cells(cpcs_pdu(sdu, crc=vc.crc), *vc.headers[clp])
     else:

@@ -15,6 +15,7 @@ cdef class Vc:
     cdef public Py_ssize_t max_cells
     cdef public bytes header_octets
     cdef public object owner
+    cdef public object bridge
     cdef public long long tx_cells
     cdef public long long tx_pdus
     cdef public long long rx_cells

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atmdepot.config.contract import Contract, ServiceCategory
 from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
@@ -27,9 +27,9 @@ class Vc:
     """
 
     __slots__ = (
-        "category", "cells_pending", "clp_pending", "contract", "crc", "discarding", "encapsulation", "header_octets",
-        "max_cells", "max_sdu", "owner", "pieces", "rx_cells", "rx_clp1", "rx_efci", "rx_pdus", "started", "tx_cells",
-        "tx_pdus", "vci", "vpi",
+        "bridge", "category", "cells_pending", "clp_pending", "contract", "crc", "discarding", "encapsulation",
+        "header_octets", "max_cells", "max_sdu", "owner", "pieces", "rx_cells", "rx_clp1", "rx_efci", "rx_pdus",
+        "started", "tx_cells", "tx_pdus", "vci", "vpi",
     )
 
     def __init__(
@@ -45,6 +45,7 @@ class Vc:
         """Make a VC of the same VP with equal encapsulation, CRC mode and greatest SDU; the caller checks the VCI."""
         made = Vc.__new__(Vc)
         made._begin(self.vpi, vci, contract, self.encapsulation, self.crc, self.max_sdu, self.max_cells)
+        made.bridge = self.bridge
         return made
 
     def _begin(
@@ -60,6 +61,7 @@ class Vc:
         self.max_cells = max_cells
         self.header_octets = vc_headers(vpi, vci)
         self.owner: object = None
+        self.bridge: Any = None  # of a VC with a bridged encapsulation: what makes frames of its packets
         self.tx_cells = self.tx_pdus = self.rx_cells = self.rx_pdus = self.rx_clp1 = self.rx_efci = 0
         # Reassembly (I.363.5 section 8.2.2): payloads so far, the OR of their CLP bits, the time of the first (ns).
         self.pieces: list[bytes] = []

@@ -1,6 +1,6 @@
 cimport cython
 
-from atmdepot.atm.sar cimport Reassembler, Sdu, segment, segment_frame
+from atmdepot.atm.sar cimport Reassembler, Sdu, segment, segment_frame, segment_sdu
 from atmdepot.atm.vc cimport Vc, VcTable
 from atmdepot.bearer.base cimport Port
 from atmdepot.wire._offload cimport Frame
@@ -20,12 +20,16 @@ cdef class LinkAdaptation(Port):
     cdef public list cells_out
     cdef Py_ssize_t _most
     cdef bint _has_frames
+    cdef public list bridges
     cdef public long long tx_cells, rx_cells, tx_pdus, rx_pdus, rx_congested, fillers_sent
 
     @cython.locals(train=bytes)
     cpdef send(self, bytes packet, Vc vc, int clp)
-    @cython.locals(trains=list, train=bytes)
+    @cython.locals(trains=list, train=bytes, packet=bytes)
     cpdef send_frame(self, Frame frame, Vc vc, int clp)
+    cdef _hold(self, bytes packet, Vc vc, int clp)
+    cdef _take_from_bridges(self, long long now)
+    cdef _put(self, Vc vc, bytes train)
     @cython.locals(trains=list, train=bytes, at=Py_ssize_t, octets=Py_ssize_t)
     cdef bytes _transmit_some(self)
     cpdef bytes transmit(self, long long now)

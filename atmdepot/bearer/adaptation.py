@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from atmdepot.atm.sar import Reassembler, Sdu, segment, segment_frame
+from atmdepot.atm.sar import Reassembler, Sdu, segment, segment_frame, segment_sdu
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.base import NEVER, PathCondition, Port, PortCounts
+from atmdepot.bearer.bridged import Bridge, bridge_of
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import CrcMode
+from atmdepot.wire.bridging import greatest_sdu
 from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, Interface
 from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Encapsulation, EncapsulationError, decapsulate
 
 if TYPE_CHECKING:
     from atmdepot.atm.supervision import LinkSupervision
     from atmdepot.config.contract import Contract
-    from atmdepot.config.model import Network, Vp
+    from atmdepot.config.model import Network, PermanentVc, Vp
     from atmdepot.wire.cell import CellHeader
     from atmdepot.wire.offload import PlainFrame
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _ENCAPSULATIONS = {encapsulation.value: encapsulation for encapsulation in Encapsulation}
 _CRC_MODES = {mode.value: mode for mode in CrcMode}
 _VC_MUX = Encapsulation.VC_MUX
+_BRIDGED = (Encapsulation.VC_MUX_BRIDGED, Encapsulation.LLC_BRIDGED)
 _MOST_DATAGRAMS, _MOST_OCTETS = 64, 65_507
 """Datagrams, and octets in them, that the kernel takes in a system call at most (UDP_MAX_SEGMENTS; longest payload)."""
 _DAMAGE = (DropReason.CRC_ERROR, DropReason.LENGTH_ERROR, DropReason.REASSEMBLY_TIMEOUT)
@@ -65,6 +68,7 @@ class LinkAdaptation(Port):
             table, interface=interface, timeout=timeout, max_octets=max_octets, drops=self.drops)
         self.cells_out: list[bytes] = []
         self._has_frames = False  # in `cells_out`
+        self.bridges: list[Bridge] = []
         datagram = cells * CELL_SIZE
         self._most = min(_MOST_DATAGRAMS, max(1, _MOST_OCTETS // datagram)) * datagram
         self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = self.rx_congested = self.fillers_sent = 0
@@ -84,6 +88,9 @@ class LinkAdaptation(Port):
 
     def send(self, packet: bytes, vc: Vc, clp: int) -> None:
         """Cut a packet into cells for its VC."""
+        if vc.bridge is not None:
+            self._hold(packet, vc, clp)
+            return
         train = segment(packet, vc, clp)
         self.tx_pdus += 1
         self.tx_cells += len(train) // CELL_SIZE
@@ -93,6 +100,10 @@ class LinkAdaptation(Port):
 
     def send_frame(self, frame: PlainFrame, vc: Vc, clp: int) -> None:
         """Cut the packets of a frame into cells for their VC."""
+        if vc.bridge is not None:
+            for packet in frame.packets():
+                self._hold(packet, vc, clp)
+            return
         trains = segment_frame(frame, vc, clp, self._most)
         self.tx_pdus += frame.count
         for train in trains:
@@ -114,6 +125,23 @@ class LinkAdaptation(Port):
         self.oam = oam
         self.reassembler.maintenance = oam.takes
 
+    def _hold(self, packet: bytes, vc: Vc, clp: int) -> None:
+        """Give a packet to its VC's bridge, which knows in `transmit` where it goes."""
+        vc.bridge.hold(packet, vc, clp)
+        self.ready.append(self.number)
+
+    def _take_from_bridges(self, now: int) -> None:
+        """Cut the frames that the bridges have to send."""
+        for bridge in self.bridges:
+            for sdu, vc, clp in bridge.outgoing(now):
+                self.tx_pdus += 1
+                self._put(vc, segment_sdu(sdu, vc, clp))
+
+    def _put(self, vc: Vc, train: bytes) -> None:
+        """Add a train to the output of a port that is ready."""
+        self.tx_cells += len(train) // CELL_SIZE
+        self.cells_out.append(train)
+
     def fill(self, count: int) -> bytes:
         """Make a full-length datagram of `count` idle cells, and count them as sent."""
         self.fillers_sent += 1
@@ -122,6 +150,8 @@ class LinkAdaptation(Port):
 
     def transmit(self, now: int) -> bytes:
         """Remove and return the cells to send, in order: all, or with frames as many as a system call takes."""
+        if self.bridges:
+            self._take_from_bridges(now)
         if self.supervision is None and not self.is_monitored:
             return self._waiting(now)
         return self._watched(self._waiting(now), now)
@@ -182,7 +212,7 @@ class LinkAdaptation(Port):
             # With VC multiplexing an SDU is a packet already, so usually the list needs no second pass.
             if sdu.vc.encapsulation is not _VC_MUX:
                 all_plain = False
-        return sdus if all_plain else [sdu for sdu in sdus if self._decapsulate(sdu)]
+        return sdus if all_plain else [sdu for sdu in sdus if self._decapsulate(sdu, now)]
 
     def _is_only_heard(self, cells: bytes, now: int) -> bool:
         """Note that the link has a signal; True for a single idle cell, which says only that."""
@@ -190,20 +220,40 @@ class LinkAdaptation(Port):
         self.supervision.receive(now)
         return cells == IDLE_CELL
 
-    def _decapsulate(self, sdu: Sdu) -> bool:
+    def _decapsulate(self, sdu: Sdu, now: int) -> bool:
         """Reduce an SDU to the packet in it; return False, and count a drop, when it carries no IP packet."""
         if sdu.vc.encapsulation is _VC_MUX or sdu.frame is not None:
             return True
+        if sdu.vc.bridge is not None:
+            return self._take_from_frame(sdu, now)
         try:
             ethertype, packet = decapsulate(sdu.octets, sdu.vc.encapsulation)
         except EncapsulationError:
             ethertype, packet = None, b""
-        # Bridged frames have None here, and are dropped too.
         if ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
             self.drops.count(DropReason.UNKNOWN_ENCAPSULATION, 1, sdu.octets, sdu.vc)
             return False
         sdu.octets = packet
         return True
+
+    def _take_from_frame(self, sdu: Sdu, now: int) -> bool:
+        """Reduce an SDU to the packet in its Ethernet frame; False when there is none for the node."""
+        bridge = sdu.vc.bridge
+        sdu.octets = bridge.receive(sdu.octets, sdu.vc, now)
+        if bridge.has_output:
+            self.ready.append(self.number)
+        return bool(sdu.octets)
+
+    def join(self, network: Network, node: str, name: str, circuit: Vp | PermanentVc, *vcs: Vc) -> None:
+        """Make a node a station of a bridged VP or permanent VC; `vcs` are open VCs of it, the default VC first.
+
+        VCs made `beside` the default VC belong to it as well. Another encapsulation needs no station.
+        """
+        if circuit.encapsulation in _BRIDGED:
+            bridge = bridge_of(network, node, name, circuit, vcs[0], self.drops)
+            self.bridges.append(bridge)
+            for vc in vcs:
+                vc.bridge = bridge
 
     def channels(self) -> int:
         """The number of its open VCs."""
@@ -221,16 +271,20 @@ class LinkAdaptation(Port):
                           self.reassembler.hec.corrected, self.rx_pdus, self.tx_pdus)
 
     def next_timer(self) -> int | None:
-        """The time (ns) at which an unfinished PDU is given up or OAM is due, or None."""
-        given_up = self.reassembler.next_timer()
-        due = None if self.oam is None else self.oam.next_timer()
-        return due if given_up is None else given_up if due is None else min(given_up, due)
+        """The time (ns) at which an unfinished PDU is given up, OAM is due or a bridge has work, or None."""
+        due = self.reassembler.next_timer()
+        if self.oam is None and not self.bridges:
+            return due
+        times = [due, None if self.oam is None else self.oam.next_timer(), *(b.next_timer() for b in self.bridges)]
+        return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: int) -> None:
-        """Drop unfinished PDUs whose last cell is overdue, and do what OAM has due."""
+        """Drop unfinished PDUs whose last cell is overdue; have OAM and the bridges do what is due."""
         self.reassembler.expire(now)
         if self.oam is not None:
             self.oam.handle_timer(now)
+        if any((time := bridge.next_timer()) is not None and time <= now for bridge in self.bridges):
+            self.ready.append(self.number)
 
     def close(self, vc: Vc) -> None:
         """Close a VC and drop its unfinished PDU."""
@@ -247,5 +301,6 @@ def adaptation_of(port: Port) -> LinkAdaptation:
 def vc_of(vp: Vp, vpi: int, vci: int, interface: Interface, contract: Contract) -> Vc:
     """A VC in a VP of the VC table, whose VPI on this link is `vpi`."""
     encapsulation = _ENCAPSULATIONS[vp.encapsulation]
+    is_bridged = vp.encapsulation in _BRIDGED
     return Vc(vpi, vci, interface=interface, contract=contract, encapsulation=encapsulation, crc=_CRC_MODES[vp.crc],
-              max_sdu=vp.mtu + encapsulation.overhead)
+              max_sdu=greatest_sdu(vp.mtu, encapsulation) if is_bridged else vp.mtu + encapsulation.overhead)

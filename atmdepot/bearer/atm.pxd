@@ -58,7 +58,7 @@ cdef class VpMap:
 
 cdef class AtmBearer(Bearer):
     cdef public dict vps, _to
-    cdef public object oam
+    cdef public object network, oam
 
     @cython.locals(vp=VpMap)
     cpdef AtmPath open(self, node, category, owner)

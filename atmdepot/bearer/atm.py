@@ -12,6 +12,7 @@ from atmdepot.bearer.oam import NodeOam
 from atmdepot.bearer.shaping import port_of
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.wire.aal5 import cells_needed
+from atmdepot.wire.bridging import Fcs, sdu_size
 from atmdepot.wire.llc import Encapsulation
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ class VciPool:
         self._free.append(vci)
 
 
+def _sdu_size(octets: int, vc: Vc) -> int:
+    """Octets of the SDU of an IP packet on a VC."""
+    bridge = vc.bridge
+    return octets + vc.encapsulation.overhead if bridge is None else sdu_size(octets, vc.encapsulation, bridge.fcs)
+
+
 class SessionVcTable(VcTable):
     """The VCs of a link at the depot; a VP of the link may open a VC for a cell on an unknown VC."""
 
@@ -163,6 +170,7 @@ class VpMap:
         self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1, None)
         self.management.is_management = True
         self.management.vc.encapsulation = Encapsulation.VC_MUX  # statistics are no packets: without LLC
+        link.join(bearer.network, bearer.network.depot, name, vp, vc)
         self._shared = {ServiceCategory.parse(category): self._open(vci, ServiceCategory.parse(category), None)
                         for category, vci in vp.shared_vcs.items()}
 
@@ -205,7 +213,7 @@ class VpMap:
             return None
         if len(self.strays) >= _MAX_STRAYS or recognise is None:
             return None
-        if not recognise(self.node, payload[default.encapsulation.overhead:]):
+        if not recognise(self.node, payload[default.encapsulation.before_ip:]):
             return None
         path = self._open(vci, ServiceCategory.UBR_1, None)
         if not self.strays:
@@ -269,6 +277,7 @@ class AtmBearer(Bearer):
     def __init__(self, network: Network, qos: QosMap) -> None:
         """Make the links and VPs of a VC table, and open their VCs."""
         Bearer.__init__(self)  # not by super(), which the compiled module does not have
+        self.network = network
         self.links: dict[str, LinkAdaptation] = {
             name: port_of(network, name, network.depot, SessionVcTable()) for name in network.links_of(network.depot)}
         self.vps: dict[str, VpMap] = {}
@@ -363,10 +372,11 @@ class AtmBearer(Bearer):
         assert isinstance(path, AtmPath)
         vp, vc = path.vp, path.vc
         number = f"{vc.vpi}/{vc.vci}"
-        cells = 0 if octets is None else cells_needed(octets + vc.encapsulation.overhead)
+        cells = 0 if octets is None else cells_needed(_sdu_size(octets, vc))
         fields = {"vp": vp.name, "link": vp.port, "vc": number, "category": str(vc.category),
                   "contract": str(vc.contract), "encapsulation": str(vc.encapsulation), "clp": clp, "cells": cells,
                   "mtu": vp.mtu}
-        place = f"{number} in VP {vp.name} on link {vp.port}, contract {vc.contract}, {vc.encapsulation}"
+        fcs = "" if vc.bridge is None else f" {'with' if vc.bridge.fcs is Fcs.YES else 'without'} FCS"
+        place = f"{number} in VP {vp.name} on link {vp.port}, contract {vc.contract}, {vc.encapsulation}{fcs}"
         return PathText("VC", number, place, str(vc.category), "1 cell" if cells == 1 else f"{cells} cells",
                         f"CLP {clp} in all its cells", fields)

@@ -16,10 +16,11 @@ cdef class ShapedAdaptation(LinkAdaptation):
 
     @cython.locals(train=bytes)
     cpdef send(self, bytes packet, Vc vc, int clp)
-    @cython.locals(trains=list, train=bytes)
+    @cython.locals(trains=list, train=bytes, packet=bytes)
     cpdef send_frame(self, Frame frame, Vc vc, int clp)
     cdef _come(self, Vc vc, bytes train)
     @cython.locals(output=SourceScheduler, out=list, vc=Vc, train=bytes)
+    cdef _put(self, Vc vc, bytes train)
     cdef bytes _waiting(self, long long now)
     @cython.locals(found=VcSource, key=int)
     cdef VcSource _source(self, Vc vc)

@@ -47,12 +47,19 @@ class ShapedAdaptation(LinkAdaptation):
 
     def send(self, packet: bytes, vc: Vc, clp: int) -> None:
         """Cut a packet into cells for its VC, which enter the output with the next `transmit`."""
+        if vc.bridge is not None:
+            self._hold(packet, vc, clp)
+            return
         train = segment(packet, vc, clp)
         self.tx_pdus += 1
         self._come(vc, train)
 
     def send_frame(self, frame: PlainFrame, vc: Vc, clp: int) -> None:
         """Cut the packets of a frame into cells for their VC: a train for each packet."""
+        if vc.bridge is not None:
+            for packet in frame.packets():
+                self._hold(packet, vc, clp)
+            return
         trains = segment_frame(frame, vc, clp, CELL_SIZE)
         self.tx_pdus += frame.count
         for train in trains:
@@ -63,6 +70,9 @@ class ShapedAdaptation(LinkAdaptation):
         if not self._came:
             self.ready.append(self.number)
         self._came.append((vc, train))
+
+    def _put(self, vc: Vc, train: bytes) -> None:
+        self._come(vc, train)
 
     def send_cells(self, cells: bytes, vc: Vc | None) -> None:
         """Send cells that carry no packet, in their own queue before all packets: alarms do not wait behind data."""

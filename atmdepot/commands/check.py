@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Network
+    from atmdepot.config.model import Network, Vp
 
 
 @click.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")
@@ -59,6 +59,11 @@ def _print_network(network: Network) -> None:
             out.print(make_table(title.replace("_", " ").replace("vcs", "VCs"), list(rows[0]), rows))
 
 
+def _encapsulation_of(vp: Vp) -> str:
+    """The encapsulation, for bridged frames with their FCS as well."""
+    return f"{vp.encapsulation}, FCS {vp.fcs}" if vp.encapsulation.endswith("-bridged") else vp.encapsulation
+
+
 def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[str, Any]]]]:
     from atmdepot.config.link_formats import FORMATS
 
@@ -72,7 +77,8 @@ def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[st
               "impaired": any(link.line_from(end).impaired for end in link.ends)}
              for name, link in network.links.items()]
     vps = [{"VP": name, "from": vp.ends[0], "to": vp.ends[1], "VPI": vp.vpi, "default VCI": int(vp.default_vci),
-            "session VCIs": str(vp.session_vcis or ""), "encapsulation": vp.encapsulation, "CRC": vp.crc, "MTU": vp.mtu,
+            "session VCIs": str(vp.session_vcis or ""), "encapsulation": _encapsulation_of(vp), "CRC": vp.crc,
+            "MTU": vp.mtu,
             "shared VCs": ", ".join(f"{name} {vci}" for name, vci in vp.shared_vcs.items())}
            for name, vp in network.vps.items()]
     services = [{"service": name, "VIP": list(map(str, service.vip)),

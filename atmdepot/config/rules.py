@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _IPV6_MIN_MTU = 1280
 _MOST_NAMED = 20
+_MOST_BRIDGED = 65_535 - 10 - 14 - 4  # LLC header, Ethernet header, FCS
 _SHORTEST = Duration(1_000_000)
 
 
@@ -198,6 +199,20 @@ def _mtus(network: Network) -> Iterator[Problem]:
                                                 f"{_IPV6_MIN_MTU} (RFC 8200 section 5)")
 
 
+def _bridged(network: Network) -> Iterator[Problem]:
+    """Check what only bridged encapsulations have: an FCS, and the header of Ethernet beside the packet."""
+    for table, circuits in (("vps", network.vps), ("vcs", network.vcs)):
+        for name, circuit in circuits.items():
+            path = (table, name)
+            if not circuit.encapsulation.endswith("-bridged"):
+                if circuit.fcs != "auto":
+                    yield Problem((*path, "fcs"), f"packets in {circuit.encapsulation} have no FCS: leave it out, or "
+                                                  "write encapsulation = \"llc-bridged\"")
+            elif circuit.mtu > _MOST_BRIDGED:
+                yield Problem((*path, "mtu"), f"a packet of {circuit.mtu} octets, in an Ethernet frame, does not fit "
+                                              f"an AAL5 SDU: write at most {_MOST_BRIDGED}")
+
+
 def _times(network: Network) -> Iterator[Problem]:
     """Check that periodic work has pauses; without them a daemon would have no time for other work."""
     probing = network.probing
@@ -367,5 +382,5 @@ def _list(what: str, names: Collection[str]) -> str:
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _one_depot, _link_ends, _vp_ends, name_problems, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, route_problems, _formats, _keys, _mtus, _times, _vcis, _one_vp_each,
+    _addresses, address_problems, route_problems, _formats, _keys, _mtus, _bridged, _times, _vcis, _one_vp_each,
     _servers_reached, _asked_over_tcp, _half_open, _qos, _lab]

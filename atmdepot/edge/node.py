@@ -111,6 +111,7 @@ class EdgeNode(Node):
         self.mtu = vp.mtu
         self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
         self.link = port_of(network, link, node, self.table)
+        self.link.join(network, node, network.name_of_vp_to(node), vp, self.table.default, *self.table.shared)
         self.use_links({link: self.link})
         self.oam = NodeOam(network, node, {link: self.link})
         self.flows: dict[FlowKey, Flow] = {}

@@ -24,6 +24,7 @@ LLC_BRIDGED_ETHERNET = LLC_SNAP + BRIDGED_OUI + PID_ETHERNET.to_bytes(2, "big") 
 LLC_BRIDGED_ETHERNET_WITH_FCS = LLC_SNAP + BRIDGED_OUI + PID_ETHERNET_WITH_FCS.to_bytes(2, "big") + bytes(2)
 VC_BRIDGED_ETHERNET = bytes(2)
 ROUTED_LLC_SIZE = 8
+_ETHERNET_HEADER_SIZE = 14
 
 
 class Encapsulation(StrEnum):
@@ -40,6 +41,12 @@ class Encapsulation(StrEnum):
     def overhead(self) -> int:
         """The octets that the encapsulation adds to a packet or frame."""
         return _OVERHEADS[self]
+
+    @property
+    def before_ip(self) -> int:
+        """The octets of an SDU in front of its IP packet: bridged, those of the Ethernet header as well."""
+        bridged = self in (Encapsulation.VC_MUX_BRIDGED, Encapsulation.LLC_BRIDGED)
+        return _OVERHEADS[self] + _ETHERNET_HEADER_SIZE * bridged
 
 
 _OVERHEADS = {

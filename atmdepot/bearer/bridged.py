@@ -209,12 +209,11 @@ class Bridge:
         """The time (ns) at which a neighbour is asked again, or given up, or None."""
         return self.neighbours.next_timer()
 
-    def far_mac(self, now: int) -> bytes | None:
-        """The MAC address of the far node, if it is known: by an answer, or from a frame of the last minutes."""
-        known = [mac for address in self._next_hops.values() if (mac := self.neighbours.mac_of(address)) is not None]
-        if known:
-            return known[0]
-        return self.heard if now < self._heard_until else None
+    @property
+    def far_mac(self) -> bytes | None:
+        """The MAC address of the far node, if it is known: by an answer, or by the frame heard last."""
+        known = (self.neighbours.mac_of(address) for address in self._next_hops.values())
+        return next((mac for mac in known if mac is not None), self.heard)
 
 
 def without_padding(packet: bytes) -> bytes:

@@ -20,6 +20,7 @@ from atmdepot.net.agents.rows import CounterRow, LinkRow, VcRow
 from atmdepot.net.host_parts import needs_of
 from atmdepot.net.kinds import agent_of
 from atmdepot.net.udp_link import UdpLink
+from atmdepot.wire.ethernet import mac_text
 
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
@@ -50,9 +51,12 @@ def _ends(pump: Pump, agent: Agent, limit: int) -> Iterator[VcRow]:
 
 
 def _vc(agent: Agent, link: str, vc: Vc) -> VcRow:
+    bridge = vc.bridge
     return VcRow(
         node=agent.node.name, link=link, vc=f"{vc.vpi}/{vc.vci}", category=vc.category, contract=str(vc.contract),
-        encapsulation=vc.encapsulation, crc=vc.crc, carries=agent.carries(vc), tx_pdus=vc.tx_pdus, tx_cells=vc.tx_cells,
+        encapsulation=vc.encapsulation, fcs="" if bridge is None else str(bridge.fcs),
+        far_mac="" if bridge is None or bridge.far_mac is None else mac_text(bridge.far_mac),
+        crc=vc.crc, carries=agent.carries(vc), tx_pdus=vc.tx_pdus, tx_cells=vc.tx_cells,
         rx_pdus=vc.rx_pdus, rx_cells=vc.rx_cells, rx_clp1_pdus=vc.rx_clp1, rx_efci_pdus=vc.rx_efci)
 
 

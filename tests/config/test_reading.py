@@ -120,6 +120,13 @@ MISTAKES = {
         ["t:11: links.one.key_file: 'one.key' depends on where a daemon is started: write its path from / on"],
     f'rate = "oc3"\n[links.two]->key = "{16 * "ab"}"\n[links.two]\nkey = "{16 * "AB"}"':
         ["t:13: links.two.key: links.one has the same key: give each link one of its own"],
+    # Bridged VPs.
+    'vpi = 1->vpi = 1\nfcs = "yes"':
+        [("t:19: vps.one.fcs: packets in vc-mux have no FCS: leave it out, or write encapsulation = "
+          '"llc-bridged"')],
+    'vpi = 1->vpi = 1\nencapsulation = "vc-mux-bridged"\nmtu = 65508':
+        [("t:20: vps.one.mtu: a packet of 65508 octets, in an Ethernet frame, does not fit an AAL5 SDU: write at most "
+          "65507")],
     # Unknown keys.
     'name = "small"->name = "small"\nlinkss = 1':
         [f't:2: linkss: unknown key "linkss": did you mean "links"? Known here: {KEYS["network"]}'],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from atmdepot.lab.pages import SIZES, page
+from atmdepot.wire.ethernet import mac_of, mac_text
 from tests.end_to_end.sites import HERE, VIP, VIP6, Site, site, until
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ def lossy(needs: Callable[[str], None]) -> Iterator[Site]:
 def pwe3(needs: Callable[[str], None]) -> Iterator[Site]:
     needs("curl")
     with site("pwe3") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def bridged(needs: Callable[[str], None]) -> Iterator[Site]:
+    needs("curl")
+    with site("bridged") as made:
         yield made
 
 
@@ -250,6 +258,19 @@ def test_stock_tshark_reads_the_cells_of_pwe3(pwe3: Site, needs: Callable[[str],
     assert len(told) == 20
     assert all("MPLS PW ATM N:1 CW" in line for line in told)
     assert any("ATM cells, VPI:0002, VCI:" in line for line in told)
+
+
+# bridged: Ethernet frames in AAL5.
+
+
+def test_bridged_serves_pages_in_frames_of_both_encapsulations(bridged: Site) -> None:
+    got = [bridged.fetch(vip, "10KB") for vip in (VIP, VIP6) for _ in range(2)]
+    assert {one.server for one in got} == {"web1", "web2"}
+    assert all(one.octets == page("10KB") for one in got)
+    assert bridged.drops() == {}
+    macs = {node: mac_text(mac_of("bridged", node, node)) for node in ("web1", "web2")}
+    assert {(vc["encapsulation"], vc["fcs"], vc["far_mac"]) for vc in bridged.vcs().values()} == {
+        ("llc-bridged", "yes", macs["web1"]), ("vc-mux-bridged", "auto", macs["web2"]), ("vc-mux", "", "")}
 
 
 # lossy: nothing wrong gets through.

@@ -33,8 +33,8 @@ SESSION_KEYS = {
     "number", "client", "service", "server", "table", "protocol", "client_state", "server_state", "vc", "category",
     "closed_by", "age", "idle", "packets_in", "packets_out", "octets_in", "octets_out"}
 VC_KEYS = {
-    "node", "link", "vc", "category", "contract", "encapsulation", "crc", "carries", "tx_pdus", "tx_cells", "rx_pdus",
-    "rx_cells", "rx_clp1_pdus", "rx_efci_pdus"}
+    "node", "link", "vc", "category", "contract", "encapsulation", "fcs", "far_mac", "crc", "carries",
+    "tx_pdus", "tx_cells", "rx_pdus", "rx_cells", "rx_clp1_pdus", "rx_efci_pdus"}
 LINK_KEYS = {
     "node", "link", "peer", "cells", "rate", "burst", "delay", "impaired", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus",
     "hec_corrected", "drops", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_segment_refused",

@@ -27,6 +27,8 @@ class Row(Struct, gc=False):
 class VcRow(Row, gc=False):
     """An open VC. `carries` is its client's end of the flow, or `many`.
 
+    `fcs` and `far_mac` are of bridged VCs: the key of the VC table, and the far node's MAC address where it is known.
+
     At a switch it is a cross-connect, of a VC or of a whole VP: `carries` is its name in the VC table, `to` has the
     places where its cells leave, `rx_cells` came in and `tx_cells` entered the outputs, `tagged` and `policed` (what
     was discarded) are its policer's, `dropped` its output queues', and `live` says that the table does not have it.
@@ -40,6 +42,8 @@ class VcRow(Row, gc=False):
     category: str
     contract: str
     encapsulation: str | UnsetType
+    fcs: str | UnsetType
+    far_mac: str | UnsetType
     crc: str | UnsetType
     carries: str
     tx_pdus: int | UnsetType

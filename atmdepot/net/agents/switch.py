@@ -36,7 +36,8 @@ class SwitchAgent(Agent):
         return VcRow(
             node=self.node.name, link=place.link, vc=number_of(place.vpi, place.vci), category=contract.category,
             contract=str(contract), encapsulation=UNSET, fcs=UNSET, far_mac=UNSET, crc=UNSET, tx_pdus=UNSET,
-            rx_pdus=UNSET, rx_clp1_pdus=UNSET, rx_efci_pdus=UNSET, carries=crossed.wanted.name, rx_cells=connection.rx_cells,
+            rx_pdus=UNSET, rx_clp1_pdus=UNSET, rx_efci_pdus=UNSET, carries=crossed.wanted.name,
+            rx_cells=connection.rx_cells,
             tx_cells=sum(leaf.queued.entered for leaf in leaves),
             to=", ".join(f"{leaf.port} {number_of(leaf.vpi, leaf.vci)}" for leaf in leaves) or "none",
             tagged=policer.tagged if policer else 0,

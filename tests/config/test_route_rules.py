@@ -6,9 +6,15 @@ import tomllib
 from typing import Any
 
 import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
 
+from atmdepot.config.derived import derived
 from atmdepot.config.reading import NetworkError, load, parse, shipped_tables
+from atmdepot.depot.forwarding import Depot
+from atmdepot.switch.node import SwitchNode
 from tests.config.test_reading import dump
+from tests.effort import examples
 
 BACKBONE, MESH, DIRECT = (shipped_tables()[name].read_text(encoding="utf-8") for name in ("backbone", "mesh", "direct"))
 
@@ -204,3 +210,73 @@ def test_what_a_vp_says_of_itself() -> None:
                                        ("llc-bridged", "auto", 24), ("llc-bridged", "yes", 28)):
         edit: Edit = {"vps.web1.encapsulation": encapsulation, "vps.web1.fcs": fcs}
         assert parse(changed(DIRECT, edit)).vps["web1"].header_octets == octets
+
+
+names = st.sampled_from(["depot", "paris", "lyon", "berlin", "sw1", "web1", "web2", "web3", "rome", ""])
+some_names = st.lists(names, max_size=3)
+contracts = st.sampled_from(["ubr", "abr:pcr=9", "cbr:pcr=100kcps", "cbr:pcr=353208", "gfr:pcr=9,mcr=5,mbs=3", "cbr",
+                             "", "nrt-vbr:pcr=300kcps,scr=200kcps,mbs=9", "cbr:ip=2Mbps,packet=40", "ubr:mdcr=5"])
+subnets = st.lists(st.sampled_from(["10.81.2.0/24", "10.81.2.0/25", "0.0.0.0/0", "10.80.0.0/16", "fd00:81::/32",
+                                    "239.1.1.1", "172.31.0.0/16", "x"]), max_size=2)
+destinations = st.dictionaries(names, subnets, max_size=2)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "nodes.{}.kind": st.sampled_from(["depot", "edge", "switch", "external"]),
+    "nodes.{}.location": st.sampled_from(["ff" * 16, "ab" * 16, "AB" * 16, "ab"]),
+    "links.{}.interface": st.sampled_from(["uni", "nni"]),
+    "links.{}.rate": st.sampled_from(["oc3", "ds3", "1cps"]),
+    "links.{}.overbook": st.booleans(),
+    "links.{}.supervise": st.sampled_from(["10ms", "10s", "1ns"]),
+    "links.{}.queues": st.dictionaries(st.sampled_from(["CBR", "UBR", "ubr"]), st.sampled_from([0, 1, 9]), max_size=2),
+    "links.{}.weights": st.dictionaries(st.sampled_from(["CBR", "UBR"]), st.sampled_from([0, 1]), max_size=2),
+    "links.{}.ends": st.dictionaries(names, st.sampled_from(["172.31.99.1:1", "172.31.99.2:2"]), min_size=2,
+                                     max_size=2),
+    "links.{}": st.none(),
+    "vps.{}.ends": some_names, "vcs.{}.ends": some_names,
+    "vps.{}.vpi": st.integers(0, 300), "vcs.{}.vpi": st.integers(0, 12), "vcs.{}.vci": st.integers(31, 101),
+    "vps.{}.via": some_names, "vps.{}.protect": some_names, "vps.{}.segments": some_names,
+    "vps.{}.protection": st.sampled_from(["1+1", "1:1"]),
+    "vps.{}.contract": contracts, "vcs.{}.contract": contracts,
+    "vps.{}.encapsulation": st.sampled_from(["llc", "llc-bridged"]), "vps.{}.fcs": st.sampled_from(["auto", "yes"]),
+    "vps.{}.networks": destinations, "vcs.{}.networks": destinations,
+    "vps.{}": st.none(), "vcs.{}": st.none(),
+}
+
+
+@st.composite
+def edited(draw: st.DrawFn) -> str:
+    """A table with switches whose routes, contracts and VCs are changed in a few places."""
+    text = draw(st.sampled_from([BACKBONE, MESH]))
+    document = tomllib.loads(text)
+    edit: Edit = {}
+    for _ in range(draw(st.integers(1, 4))):
+        path = draw(st.sampled_from(sorted(VALUES)))
+        known = sorted(document.get(path.partition(".")[0], {}))
+        value = draw(VALUES[path])
+        if known:
+            place = path.format(draw(st.sampled_from(known)))
+            if not any(place.startswith(other) or other.startswith(place) for other in edit):
+                edit[place] = value
+    return changed(text, edit)
+
+
+@given(edited())
+@examples(200)
+def test_a_table_that_checks_has_routes_and_switches_that_start(text: str) -> None:
+    problems, network = [], None
+    try:
+        network = parse(text, "t")
+    except NetworkError as error:
+        problems = error.problems
+    if network is None:
+        event("has mistakes")
+        assert all(problem.startswith("t:") and "\n" not in problem for problem in problems)
+        return
+    assert network.routes.working.keys() == network.vps.keys()
+    assert network.routes.trees.keys() == network.vcs.keys()
+    assert network.routes.protection.keys() == {name for name, vp in network.vps.items() if vp.protect is not None}
+    assert derived(network)["routes"]
+    Depot(network, 0)
+    for switch in network.switches:
+        connects = network.routes.cross_connects(switch)
+        assert len({connect.place for connect in connects}) == len(connects)
+        assert len(SwitchNode(network, switch).crossed) == len(connects)

@@ -176,8 +176,8 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def header_octets(self) -> int:
-        """Octets that the encapsulation adds to a packet."""
-        return octets_before(self.encapsulation, fcs=self.fcs == "yes")
+        """Octets that the encapsulation adds to a packet; those of an FCS too, if there may be one."""
+        return octets_before(self.encapsulation, fcs=self.fcs != "no")
 
     @property
     def protection(self) -> Literal["1+1", "1:1"]:
@@ -228,8 +228,8 @@ class PermanentVc(Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def header_octets(self) -> int:
-        """Octets that the encapsulation adds to a packet."""
-        return octets_before(self.encapsulation, fcs=self.fcs == "yes")
+        """Octets that the encapsulation adds to a packet; those of an FCS too, if there may be one."""
+        return octets_before(self.encapsulation, fcs=self.fcs != "no")
 
     @property
     def agreed(self) -> Contract | None:

@@ -207,7 +207,7 @@ def test_what_a_vp_says_of_itself() -> None:
     assert (vps["web3"].protection, vps["web3"].wait_to_restore) == ("1+1", 300 * 10**9)
     assert [vps[name].checks_continuity for name in ("web1", "web3")] == [True, False]
     for encapsulation, fcs, octets in (("vc-mux", "auto", 0), ("llc", "auto", 8), ("vc-mux-bridged", "no", 16),
-                                       ("llc-bridged", "auto", 24), ("llc-bridged", "yes", 28)):
+                                       ("llc-bridged", "auto", 28), ("llc-bridged", "yes", 28)):
         edit: Edit = {"vps.web1.encapsulation": encapsulation, "vps.web1.fcs": fcs}
         assert parse(changed(DIRECT, edit)).vps["web1"].header_octets == octets
 

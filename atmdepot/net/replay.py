@@ -23,7 +23,7 @@ from atmdepot.net.events import Cells
 from atmdepot.net.kinds import make_node
 from atmdepot.net.pump import Pump
 from atmdepot.net.tap import DEFAULT_BOUND, Tap
-from atmdepot.net.tun import SocketTun
+from atmdepot.net.tun import NoDevice, SocketTun
 from atmdepot.net.views import SUBJECTS
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.ip import MalformedPacket, address_text
@@ -125,10 +125,10 @@ class _Replay:
         self._depot = network.depot
         self._tuns = {name: SocketTun() for name in (network.depot, *network.edges)}
         self._pumps: dict[str, Pump] = {}
-        for name, tun in self._tuns.items():
+        for name in (*self._tuns, *network.switches):
             node = make_node(network, name, time.monotonic_ns())
             links = {link: open_link(network, link, node) for link in node.links}
-            self._pumps[name] = Pump(node, links, tun)
+            self._pumps[name] = Pump(node, links, self._tuns.get(name) or NoDevice())
         self._edge_of: dict[FlowKey, str] = {}
         self.result = ReplayResult()
         self._to_watch = watch
@@ -209,8 +209,9 @@ class _Replay:
         for row in SUBJECTS["servers"](self._pumps[self._depot], sys.maxsize):
             assert isinstance(row, ServerRow)
             self.result.sessions[row.server] = row.sessions_total
-        for pump in self._pumps.values():
-            self.result.cells += sum(port.counts().tx_cells for port in pump.node.links.values())
+        for name, pump in self._pumps.items():
+            if name in self._tuns:  # a switch only sends on what others sent
+                self.result.cells += sum(port.counts().tx_cells for port in pump.node.links.values())
             for link in pump.links.values():
                 link.close()
             pump.tun.close()

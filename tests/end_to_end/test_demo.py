@@ -60,7 +60,7 @@ def test_demo_without_curl_replays_a_recording_and_says_so(lab_environment: dict
     assert GOOD in done.stdout
 
 
-@pytest.mark.parametrize("table", ["direct", "gns3", "ipv6", "qos", "geo", "pwe3"])
+@pytest.mark.parametrize("table", ["direct", "gns3", "ipv6", "qos", "geo", "pwe3", "switched"])
 def test_replay_passes_every_packet_unchanged(table: str) -> None:
     result = replay(load(table), _recorded(), watch=10)
     assert result.good

@@ -216,6 +216,26 @@ class Bridge:
         return next((mac for mac in known if mac is not None), self.heard)
 
 
+class Passage(Bridge):
+    """The end of a bridged VP at a node with a TAP device: frames pass as they are; the kernel is the station."""
+
+    def outgoing(self, now: int) -> list[Outgoing]:
+        """The SDUs of the frames that were held."""
+        held, self._held = self._held, []
+        return [Outgoing(bridged_sdu(frame, vc.encapsulation, self.fcs), vc, clp) for frame, vc, clp in held]
+
+    def receive(self, sdu: bytes, vc: Vc, now: int) -> bytes:
+        """The frame in an SDU, without its FCS; empty when there is none (drops are counted)."""
+        try:
+            octets = frame_in(sdu, vc.encapsulation, self.fcs)
+            self.heard = parse_frame(octets).source
+        except FcsError:
+            return self._drop(DropReason.BAD_FCS, sdu, vc)
+        except (EncapsulationError, FrameError):
+            return self._drop(DropReason.UNKNOWN_ENCAPSULATION, sdu, vc)
+        return octets
+
+
 def without_padding(packet: bytes) -> bytes:
     """An IP packet without the padding of its frame, by its own length; as it is where that length cannot be."""
     version = packet[0] >> 4 if len(packet) >= _IPV4_HEADER else 0
@@ -228,8 +248,9 @@ def without_padding(packet: bytes) -> bytes:
 def bridge_of(network: Network, node: str, name: str, circuit: Vp | PermanentVc, home: Vc, drops: Drops) -> Bridge:
     """The end at `node` of a bridged VP or permanent VC of a VC table."""
     far = next(end for end in circuit.ends if end != node)
-    return Bridge(mac_of(network.name, node, name), _packed(network, node), _packed(network, far),
-                  Fcs(circuit.fcs), home, drops)
+    kind = Bridge if network.nodes[node].tap is None else Passage
+    return kind(mac_of(network.name, node, name), _packed(network, node), _packed(network, far), Fcs(circuit.fcs), home,
+                drops)
 
 
 def _packed(network: Network, node: str) -> list[bytes]:

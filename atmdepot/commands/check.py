@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Network, Vp
+    from atmdepot.config.model import Network, Node, Vp
 
 
 @click.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")
@@ -59,6 +59,13 @@ def _print_network(network: Network) -> None:
             out.print(make_table(title.replace("_", " ").replace("vcs", "VCs"), list(rows[0]), rows))
 
 
+def _device_of(node: Node) -> str:
+    """The TUN or TAP device of a node; switches and gear that is not ours have none."""
+    if node.kind not in ("depot", "edge"):
+        return ""
+    return f"{node.device} ({'TUN' if node.tap is None else 'TAP'})"
+
+
 def _encapsulation_of(vp: Vp) -> str:
     """The encapsulation, for bridged frames with their FCS as well."""
     return f"{vp.encapsulation}, FCS {vp.fcs}" if vp.encapsulation.endswith("-bridged") else vp.encapsulation
@@ -67,7 +74,7 @@ def _encapsulation_of(vp: Vp) -> str:
 def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[str, Any]]]]:
     from atmdepot.config.link_formats import FORMATS
 
-    nodes = [{"node": name, "kind": node.kind, "TUN": node.tun if node.kind in ("depot", "edge") else "",
+    nodes = [{"node": name, "kind": node.kind, "device": _device_of(node),
               "MTU": node.mtu if node.kind != "switch" else ""}
              for name, node in network.nodes.items()]
     links = [{"link": name, "ends": "  ".join(f"{end} {address}" for end, address in link.ends.items()),

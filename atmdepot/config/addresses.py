@@ -140,8 +140,10 @@ def _nodes(network: Network) -> Iterator[Problem]:
             yield Problem((*path, "metrics"), fault)
         if node.kind == "external":
             continue
-        if node.tun in _NO_DEVICES:
-            yield Problem((*path, "tun"), f"no TUN device can have the name \"{node.tun}\": write another, \"atm0\"")
+        if node.device in _NO_DEVICES:
+            key = "tun" if node.tap is None else "tap"
+            yield Problem((*path, key), f"no {key.upper()} device can have the name \"{node.device}\": write another, "
+                                        "\"atm0\"")
         ipv6 = next((address for address in node.address if address.version == 6), service6)
         if ipv6 and node.mtu < _IPV6_MIN_MTU:
             yield Problem((*path, "mtu"), f"an MTU of {node.mtu} is too small for {ipv6}: IPv6 needs {_IPV6_MIN_MTU} "

@@ -59,6 +59,9 @@ class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     # The kernel's names of devices have 15 characters at most. `$` alone would match before a final newline, too.
     tun: Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)",
                             description="1 to 15 letters, digits, '_', '.' or '-', in quotes")] = "atm0"
+    # In place of the TUN device: Ethernet frames of a bridged VP as they are.
+    tap: Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)",
+                            description="1 to 15 letters, digits, '_', '.' or '-', in quotes")] | None = None
     mtu: Mtu = 9180
     address: list[IpAddress] = []
     configure: bool = True
@@ -66,6 +69,11 @@ class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     # OAM's location identifier (I.610): 16 octets in hexadecimal digits.
     location: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{32}$(?!\n)", description="32 hexadecimal digits, in quotes")
                         ] | None = None
+
+    @property
+    def device(self) -> str:
+        """The kernel's name of its TUN or TAP device."""
+        return self.tun if self.tap is None else self.tap
 
 
 class Line(Struct, forbid_unknown_fields=True, kw_only=True):

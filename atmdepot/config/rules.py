@@ -213,6 +213,33 @@ def _bridged(network: Network) -> Iterator[Problem]:
                                               f"an AAL5 SDU: write at most {_MOST_BRIDGED}")
 
 
+def _taps(network: Network) -> Iterator[Problem]:
+    """Check that a node with a TAP device has a single bridged VC to the depot, and what its host's kernel needs."""
+    for name, node in network.nodes.items():
+        if node.tap is None:
+            continue
+        path = ("nodes", name, "tap")
+        if node.kind != "edge":
+            yield Problem(path, f"\"{name}\" is no edge node, and only at one do frames pass to the host as they are: "
+                                "leave it out")
+            continue
+        for vp_name, vp in network.vps_of(name).items():
+            if not vp.encapsulation.endswith("-bridged"):
+                yield Problem(("vps", vp_name, "encapsulation"), f"\"{name}\" has a TAP device, for Ethernet frames: "
+                                                                 "write \"llc-bridged\" or \"vc-mux-bridged\"")
+            if node.mtu > vp.mtu:
+                yield Problem(("nodes", name, "mtu"), f"the kernel would send packets of {node.mtu} octets, and "
+                                                      f"vps.{vp_name} takes {vp.mtu}: write mtu = {vp.mtu}")
+            if vp.session_vcis or vp.shared_vcs:
+                key = "session_vcis" if vp.session_vcis else "shared_vcs"
+                yield Problem(("vps", vp_name, key), f"\"{name}\" has a TAP device, whose frames all take the default "
+                                                     "VC: leave it out")
+        for end in (name, network.depot):
+            if missing := {vip.version for vip in network.vips} - {a.version for a in network.nodes[end].address}:
+                yield Problem(("nodes", end, "address"), f"the TAP device of \"{name}\" needs an IPv{min(missing)} "
+                                                         f"address of \"{end}\", by which the kernel finds it: add one")
+
+
 def _times(network: Network) -> Iterator[Problem]:
     """Check that periodic work has pauses; without them a daemon would have no time for other work."""
     probing = network.probing
@@ -382,5 +409,5 @@ def _list(what: str, names: Collection[str]) -> str:
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _one_depot, _link_ends, _vp_ends, name_problems, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, route_problems, _formats, _keys, _mtus, _bridged, _times, _vcis, _one_vp_each,
+    _addresses, address_problems, route_problems, _formats, _keys, _mtus, _bridged, _taps, _times, _vcis, _one_vp_each,
     _servers_reached, _asked_over_tcp, _half_open, _qos, _lab]

@@ -82,7 +82,7 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
     wires = [_client_wire(network, client_mtu)]
     loopback: dict[str, tuple[str, ...]] = {}
     # `all` and `default` stand beside the interfaces in the kernel's net.ipv4.conf.
-    taken = {"lo", "all", "default", CLIENT} | {node.tun for node in nodes.values() if node.kind != "switch"}
+    taken = {"lo", "all", "default", CLIENT} | {node.device for node in nodes.values() if node.kind != "switch"}
     for name, link in network.links.items():
         if set(link.ends) <= ours.keys():
             wires.append(_link_wire(_interface_name(name, taken), link))

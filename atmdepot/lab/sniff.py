@@ -58,7 +58,7 @@ class Sniffer:
 @contextmanager
 def sniffing(lab: Lab, node: str) -> Iterator[Sniffer]:
     """Sniff a node's TUN device while the block runs; raise AtmdepotError when it cannot be watched."""
-    command = build.python("-m", "atmdepot.lab.sniff", lab.network.nodes[node].tun)
+    command = build.python("-m", "atmdepot.lab.sniff", lab.network.nodes[node].device)
     process = lab.popen(node, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     sniffer = Sniffer(process)

@@ -32,7 +32,7 @@ from atmdepot.net.line_link import LineLink, PortLink
 from atmdepot.net.offload_tun import open_tun
 from atmdepot.net.pump import Pump
 from atmdepot.net.scheduling import interrupt_nobody, wake_up_on_time
-from atmdepot.net.tun import NoDevice
+from atmdepot.net.tun import NoDevice, Tap
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
 
@@ -153,13 +153,16 @@ async def _collect_all(node: Node) -> None:
 
 
 def _device_of(network: Network, name: str) -> PacketDevice:
-    """A node's TUN device, or a device without packets for a node that has none."""
-    return open_tun(network.nodes[name].tun) if needs_of(network, name).device else NoDevice()
+    """A node's TUN or TAP device, or a device without packets for a node that has none."""
+    node = network.nodes[name]
+    if not needs_of(network, name).device:
+        return NoDevice()
+    return open_tun(node.tun) if node.tap is None else Tap(node.tap)
 
 
 def _open_tun(network: Network, name: str, setup: HostSetup | None = None) -> PacketDevice:
     """A device in place of a lost device, set up again; given `setup`, the watch over the host sets it up soon."""
-    tun = open_tun(network.nodes[name].tun)
+    tun = _open_device(network, name)
     try:
         if setup is None:
             HostSetup(network, name).apply()

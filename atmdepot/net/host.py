@@ -21,6 +21,7 @@ from atmdepot.net import netlink
 from atmdepot.net.host_parts import LOOPBACK, Part, bits_of, family_of, needs_of
 from atmdepot.net.journal import Entry, Journal
 from atmdepot.paths import control_socket
+from atmdepot.wire.ethernet import mac_of, mac_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -76,7 +77,7 @@ class HostSetup:
             return
         try:
             with IPRoute() as ip:
-                self._tun = ip.link_lookup(ifname=self._node.tun)[0]
+                self._tun = ip.link_lookup(ifname=self._node.device)[0]
                 self._parts = list(self._wanted())
                 self._adopt(ip)
                 self._device(ip)
@@ -84,24 +85,28 @@ class HostSetup:
                     self._set(ip, part)
         except (NetlinkError, IndexError, OSError) as error:
             reason = error.args[-1] if error.args else error
-            raise EnvironmentLacks(f"TUN device {self._node.tun} cannot be configured: {reason}") from None
+            raise EnvironmentLacks(f"TUN device {self._node.device} cannot be configured: {reason}") from None
         if self._needs.forwarding:
             self._look_at_forwarding()
 
     def renew(self) -> None:
         """Take up a device that was made anew; the next `check` sets it up, in steps."""
         if self.is_wanted:
-            self._tun = socket.if_nametoindex(self._node.tun)
+            self._tun = socket.if_nametoindex(self._node.device)
             self._is_new = True
-            self.missing = {f"TUN device {self._node.tun}": "it was made anew and is being set up"}
+            self.missing = {f"TUN device {self._node.device}": "it was made anew and is being set up"}
 
     def _device(self, ip: IPRoute) -> None:
         tun = self._tun
-        # No link-local address (mode 1), for which the node would not answer; so the kernel asks for no routers either.
-        _write(_PROC / f"ipv6/conf/{self._node.tun}/addr_gen_mode", "1")
         _write(self._rp_filter, "0")
-        # No multicast either: the node has no traffic for groups.
-        ip.link("set", index=tun, flags=0, change=_IFF_MULTICAST)
+        if self._node.tap is None:
+            # No link-local address (mode 1), for which the node would not answer; so the kernel asks for no routers
+            # either. No multicast either: the node has no traffic for groups.
+            _write(_PROC / f"ipv6/conf/{self._node.device}/addr_gen_mode", "1")
+            ip.link("set", index=tun, flags=0, change=_IFF_MULTICAST)
+        else:  # the kernel is the station, with the MAC address that the node would have
+            vp = next(iter(self._network.vps_of(self._name)))
+            ip.link("set", index=tun, address=mac_text(mac_of(self._network.name, self._name, vp)))
         # Set the queue's length before the state: the kernel stops the queue of a device that is up to change it,
         # and drops the packets that come meanwhile.
         ip.link("set", index=tun, mtu=self._node.mtu, txqlen=_QUEUE)
@@ -109,7 +114,7 @@ class HostSetup:
 
     @property
     def _rp_filter(self) -> Path:
-        return _PROC / f"ipv4/conf/{self._node.tun}/rp_filter"
+        return _PROC / f"ipv4/conf/{self._node.device}/rp_filter"
 
     def _look_at_forwarding(self) -> None:
         for version, switch in ((4, "ipv4/ip_forward"), (6, "ipv6/conf/all/forwarding")):
@@ -121,7 +126,7 @@ class HostSetup:
     # Parts that a node needs.
 
     def _wanted(self) -> Iterator[Part]:
-        name, tun = self._node.tun, self._tun
+        name, tun = self._node.device, self._tun
         for address in self._node.address:
             yield Part("addr", {"index": tun, "address": address, "prefixlen": bits_of(address),
                                 "family": family_of(address)}, False, f"address {address} on {name}")
@@ -212,7 +217,7 @@ class HostSetup:
                     yield self._count(text)
             except (NetlinkError, OSError) as error:
                 self._is_new = is_new  # the next check tries again
-                self.missing = {f"TUN device {self._node.tun}": _reason(error)}
+                self.missing = {f"TUN device {self._node.device}": _reason(error)}
                 if not (isinstance(error, NetlinkError) and error.code in _GONE):
                     log.error("%s", self.problem)
                 return  # the pump makes a lost device anew, and then sets up the rest
@@ -241,7 +246,7 @@ class HostSetup:
         return text
 
     def _check_device(self, ip: IPRoute) -> Iterator[str]:
-        name, tun = self._node.tun, self._tun
+        name, tun = self._node.device, self._tun
         link = ip.link("get", index=tun)[0]
         attributes = dict(link["attrs"])
         if attributes.get("IFLA_IFNAME", name) != name:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LOOPBACK = 1
 """The index of the loopback interface."""
 _FIRST_TABLE = 5300
+_SCOPE_LINK = 253  # on the device itself, so that it may be a gateway
 _RULE_PRIORITY = 5300
 
 
@@ -49,7 +50,7 @@ def towards_services(network: Network, name: str, tun: int) -> Iterator[Part]:
     """Parts that lead packets for the service addresses into a depot's TUN device."""
     for vip in network.vips:
         yield Part("route", {"dst": f"{vip}/{bits_of(vip)}", "oif": tun, "family": family_of(vip)}, False,
-                   f"route {vip} dev {network.nodes[name].tun}")
+                   f"route {vip} dev {network.nodes[name].device}")
 
 
 def from_services(network: Network, name: str, tun: int) -> Iterator[Part]:
@@ -59,11 +60,19 @@ def from_services(network: Network, name: str, tun: int) -> Iterator[Part]:
     """
     table = _FIRST_TABLE + network.edges.index(name)
     server = next((s for s in network.servers.values() if s.node == name), None)
+    # By a TAP device, the kernel sends frames to the depot's own addresses.
+    routers = {} if network.nodes[name].tap is None else {a.version: a for a in network.nodes[network.depot].address}
+    for router in routers.values():
+        yield Part("route", {"dst": f"{router}/{bits_of(router)}", "oif": tun, "scope": _SCOPE_LINK,
+                             "family": family_of(router)}, False,
+                   f"route {router} dev {network.nodes[name].device}")
     for vip in network.vips:
         family, bits = family_of(vip), bits_of(vip)
         version = "IPv6 " if vip.version == 6 else ""
-        yield Part("route", {"dst": "default", "oif": tun, "table": table, "family": family}, False,
-                   f"{version}route default dev {network.nodes[name].tun} table {table}")
+        router_of = routers.get(vip.version)
+        gateway = {} if router_of is None else {"gateway": str(router_of)}
+        yield Part("route", {"dst": "default", "oif": tun, "table": table, "family": family, **gateway}, False,
+                   f"{version}route default dev {network.nodes[name].device} table {table}")
         yield Part("rule", {"src": str(vip), "src_len": bits, "table": table, "priority": _RULE_PRIORITY,
                             "family": family}, True, f"rule from {vip} lookup {table}")
         via = next((a for a in server.address if a.version == vip.version), None) if server else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
+from atmdepot.edge.tap import TapEdgeNode
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.depot import DepotAgent
 from atmdepot.net.agents.edge import EdgeAgent
@@ -44,9 +45,13 @@ class Kind(NamedTuple):
     """Makes a job of a node and its pump."""
 
 
+def _edge(network: Network, name: str) -> EdgeNode:
+    return EdgeNode(network, name) if network.nodes[name].tap is None else TapEdgeNode(network, name)
+
+
 KINDS = {
     "depot": Kind(lambda network, _, now: Depot(network, now), DepotAgent, (Prober,)),
-    "edge": Kind(lambda network, name, _: EdgeNode(network, name), EdgeAgent, (Reporter,)),
+    "edge": Kind(lambda network, name, _: _edge(network, name), EdgeAgent, (Reporter,)),
     "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent),
 }
 """By `kind` in the VC table."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TUN_DEVICE = Path("/dev/net/tun")
 _TUNSETIFF = 0x400454CA
-_IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
+_IFF_TUN, _IFF_TAP, _IFF_NO_PI = 0x0001, 0x0002, 0x1000
 _IFREQ = Struct("16sH22x")
 _DEVICES = Path("/proc/net/dev")
 _TX_DROP = 11  # field of /proc/net/dev: "drop" of Transmit
@@ -85,6 +85,9 @@ class NoDevice(PacketDevice):
 class Tun(PacketDevice):
     """A TUN device of the kernel; the kernel removes it when it is closed."""
 
+    kind = "TUN"
+    _flag = _IFF_TUN
+
     def __init__(self, name: str, flags: int = 0) -> None:
         """Make the device or take up an existing device; raise EnvironmentLacks with the reason when that fails."""
         PacketDevice.__init__(self)
@@ -95,10 +98,10 @@ class Tun(PacketDevice):
             raise EnvironmentLacks(f"{TUN_DEVICE}: {error.strerror}; run as root or in a lab, and see "
                                    "`atmdepot doctor`") from None
         try:
-            fcntl.ioctl(self._fd, _TUNSETIFF, _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI | flags))
+            fcntl.ioctl(self._fd, _TUNSETIFF, _IFREQ.pack(name.encode(), self._flag | _IFF_NO_PI | flags))
         except OSError as error:
             os.close(self._fd)
-            raise refusal(name, error) from None
+            raise refusal(name, error, self.kind) from None
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -133,11 +136,18 @@ class Tun(PacketDevice):
             os.close(descriptor)
 
 
-def refusal(name: str, error: OSError) -> EnvironmentLacks:
+class Tap(Tun):
+    """A TAP device of the kernel, whose packets are Ethernet frames."""
+
+    kind = "TAP"
+    _flag = _IFF_TAP
+
+
+def refusal(name: str, error: OSError, kind: str = "TUN") -> EnvironmentLacks:
     """An error about the kernel's refusal of a device, with a hint."""
     hint = {errno.EBUSY: "another process has it", errno.EPERM: "it takes CAP_NET_ADMIN: run as root or in a lab"}.get(
         error.errno or 0, "see `atmdepot doctor`")
-    return EnvironmentLacks(f"TUN device {name}: {error.strerror}; {hint}")
+    return EnvironmentLacks(f"{kind} device {name}: {error.strerror}; {hint}")
 
 
 class SocketTun(PacketDevice):

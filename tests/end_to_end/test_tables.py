@@ -264,13 +264,25 @@ def test_stock_tshark_reads_the_cells_of_pwe3(pwe3: Site, needs: Callable[[str],
 
 
 def test_bridged_serves_pages_in_frames_of_both_encapsulations(bridged: Site) -> None:
-    got = [bridged.fetch(vip, "10KB") for vip in (VIP, VIP6) for _ in range(2)]
-    assert {one.server for one in got} == {"web1", "web2"}
+    got = [bridged.fetch(vip, "10KB") for vip in (VIP, VIP6) for _ in range(3)]
+    assert {one.server for one in got} == {"web1", "web2", "web3"}
     assert all(one.octets == page("10KB") for one in got)
     assert bridged.drops() == {}
-    macs = {node: mac_text(mac_of("bridged", node, node)) for node in ("web1", "web2")}
+    macs = {node: mac_text(mac_of("bridged", node, node)) for node in ("web1", "web2", "web3")}
     assert {(vc["encapsulation"], vc["fcs"], vc["far_mac"]) for vc in bridged.vcs().values()} == {
-        ("llc-bridged", "yes", macs["web1"]), ("vc-mux-bridged", "auto", macs["web2"]), ("vc-mux", "", "")}
+        ("llc-bridged", "yes", macs["web1"]), ("vc-mux-bridged", "auto", macs["web2"]),
+        ("llc-bridged", "auto", macs["web3"]), ("vc-mux", "", "")}
+
+
+def test_the_kernel_behind_a_tap_device_is_a_station_of_the_bridged_vc(bridged: Site) -> None:
+    """Its own ARP and neighbour discovery are answered by the depot, and it answers the depot's."""
+    bridged.run("web3", "ip", "neighbour", "flush", "dev", "atm-br0")
+    for vip in (VIP, VIP6):
+        until(lambda vip=vip: bridged.fetch(vip, "10KB").server == "web3")
+    known = json.loads(bridged.run("web3", "ip", "-j", "neighbour", "show", "dev", "atm-br0").stdout)
+    depot = mac_text(mac_of("bridged", "depot", "web3"))
+    assert {entry["dst"]: entry.get("lladdr") for entry in known if not entry["dst"].startswith("fe80")} == {
+        "10.255.0.1": depot, "fd00:255::1": depot}
 
 
 # lossy: nothing wrong gets through.

@@ -162,7 +162,7 @@ def _device_of(network: Network, name: str) -> PacketDevice:
 
 def _open_tun(network: Network, name: str, setup: HostSetup | None = None) -> PacketDevice:
     """A device in place of a lost device, set up again; given `setup`, the watch over the host sets it up soon."""
-    tun = _open_device(network, name)
+    tun = _device_of(network, name)
     try:
         if setup is None:
             HostSetup(network, name).apply()

@@ -193,6 +193,11 @@ class LinkOam:
         return iter(list(self._flows.values()))
 
     @property
+    def is_supervised(self) -> bool:
+        """True where silence is a loss of signal."""
+        return self._interval is not None
+
+    @property
     def has_signal(self) -> bool:
         """False while a supervised link is silent."""
         return not self.alarms.is_raised

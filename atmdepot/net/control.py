@@ -2,9 +2,9 @@
 
 Requests: `{"show": SUBJECT, "limit": N}` is answered by a line, `{"rows": [...]}`, and `{"reload": true}` by `{"done":
 TEXT}`. `{"trace": {...}}` is answered by `{"tracing": {...}}`, and then records follow until the client shuts its side
-down (see `net/stream.py`). The other requests are commands of the node's kind (see its agent): a depot has `drain`,
-`undrain` and `explain`. A request without an answer gets `{"error": TEXT}`. A fault of the daemon's own ends the
-connection, and is logged; the daemon goes on.
+down (see `net/stream.py`); `{"oam": {...}}` by lines as in `net/oam.py`. The other requests are commands of the node's
+kind (see its agent): a depot has `drain`, `undrain` and `explain`. A request without an answer gets `{"error": TEXT}`.
+A fault of the daemon's own ends the connection, and is logged; the daemon goes on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import trio
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.control_client import is_answered
 from atmdepot.net.kinds import agent_of, kind_with
+from atmdepot.net.oam import OamRequest, stream_oam
 from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
 from atmdepot.net.slices import Pace, encoded
 from atmdepot.net.stream import TraceRequest, stream_trace
@@ -47,6 +48,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     show: str = ""
     reload: bool = False
     trace: TraceRequest | None = None
+    oam: OamRequest | None = None
     limit: int = 1000
 
 
@@ -115,6 +117,8 @@ class ControlServer(BoundedServer):
         elif request.trace is not None:
             self.exempt(scope)  # taps are bounded
             await self._trace(stream, request.trace)
+        elif request.oam is not None:
+            await self._oam(stream, request.oam)
         elif request.reload:
             await _write_line(stream, await self._reload())
         elif request.show in SUBJECTS:
@@ -172,6 +176,12 @@ class ControlServer(BoundedServer):
         except AtmdepotError as error:
             return {"error": str(error)}
 
+    async def _oam(self, stream: trio.SocketStream, request: OamRequest) -> None:
+        try:
+            await stream_oam(stream, self._pump, request)
+        except AtmdepotError as error:
+            await _write_line(stream, {"error": str(error)})
+
     async def _trace(self, stream: trio.SocketStream, request: TraceRequest) -> None:
         table = None if self._administration is None else self._administration.table
         try:
@@ -186,7 +196,7 @@ def _name_of(request: Request | CommandRequest) -> str:
         return request.name
     if request.show in SUBJECTS:
         return f"show {request.show}"
-    asked = {"reload": request.reload, "trace": request.trace}
+    asked = {"reload": request.reload, "trace": request.trace, "oam": request.oam}
     return next((name for name, value in asked.items() if value), "a request")
 
 

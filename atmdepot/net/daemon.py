@@ -20,6 +20,7 @@ from atmdepot.config.link_formats import FORMATS, End
 from atmdepot.config.units import LinkKey
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.administration import Administration
+from atmdepot.net.alarms import log_alarms
 from atmdepot.net.control import ControlServer
 from atmdepot.net.filler import Filler
 from atmdepot.net.heap import keep_the_heap
@@ -189,6 +190,7 @@ async def _run(
                 nursery.start_soon(status.run)
             for job in kind_of(pump.node).jobs:
                 nursery.start_soon(job(pump.node, pump).run)
+            log_alarms(pump.node)
             log.warning("%s: %s, from %s", pump.node.name, build.describe(), build.package())
             sys.stdout.write("READY\n")
             sys.stdout.flush()

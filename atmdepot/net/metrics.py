@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 import atmdepot
+from atmdepot.atm.oam import Condition
 from atmdepot.net import views
 from atmdepot.net.agents.agent import PLACE, Family
 from atmdepot.net.kinds import KINDS, agent_of
@@ -61,6 +62,13 @@ _COMMON = {
     "vp_session_vcis": _gauge("VCIs that the VP has for sessions of their own.", "vp", "link"),
     "vc_cells": _counter("Cells on a VC that is no session's own; carries: default, management or a service category.",
                          "link", "vc", "carries", "direction"),
+    "vp_condition": _gauge("1 while the VP is in this condition at this node: AIS, LOC or RDI (I.610).",
+                           "vp", "link", "condition"),
+    "vp_oam_cells": _counter("OAM cells of the VP's F4 flows that end here; those received have a good CRC-10.",
+                             "vp", "link", "flow", "direction"),
+    "vp_monitored": _counter("Performance monitoring of the VP: cells lost or misinserted, errored bits, blocks; "
+                             "near: of what came here, far: as the far end tells.", "vp", "link", "end", "what"),
+    "link_signal": _gauge("0 while a supervised link is silent.", "link"),
     "drops": _counter("What was not forwarded, by place and reason; unit is what is counted.",
                       "place", "reason", "unit"),
     "probes_not_made": _counter("Connections to ask after a server that this host could not make."),
@@ -100,7 +108,7 @@ class Metrics:
         """Collect the values in steps, so that the data path can go on in between."""
         self._made = {name: (CounterMetricFamily if family.counts else GaugeMetricFamily)(
             _PREFIX + name, family.text, labels=(*_NODE, *family.labels)) for name, family in FAMILIES.items()}
-        for part in (self._node_itself, self._counters, self._links, self._vcs, self._of_the_kind):
+        for part in (self._node_itself, self._counters, self._links, self._vcs, self._oam, self._of_the_kind):
             yield from part()
 
     def families(self) -> Iterator[Metric]:
@@ -158,6 +166,26 @@ class Metrics:
             yield
             for direction, cells in (("rx", row.rx_cells), ("tx", row.tx_cells)):
                 self._add("vc_cells", cells, row.link, row.vc, row.carries, direction)
+
+    def _oam(self) -> Iterator[None]:
+        oam = self._agent.oam()
+        if oam is None:
+            return
+        for name, link in oam.links.items():
+            if link.is_supervised:
+                self._add("link_signal", link.has_signal, name)
+        for vp in oam.vps.values():
+            yield
+            link_name = vp.link.adaptation.name
+            for condition in Condition:
+                self._add("vp_condition", condition in vp.conditions, vp.name, link_name, condition)
+            for flow in (vp.end, vp.segment):
+                for direction, cells in (("rx", flow.point.received), ("tx", flow.point.sent)):
+                    self._add("vp_oam_cells", cells.total(), vp.name, link_name, flow.flow, direction)
+            if (near := vp.near) is not None:
+                for end, seen in (("near", near), ("far", vp.report.performance)):
+                    for what in ("lost", "misinserted", "errors", "blocks"):
+                        self._add("vp_monitored", getattr(seen, what), vp.name, link_name, end, what)
 
     def _of_the_kind(self) -> Iterator[None]:
         for name, value, labels in self._agent.samples(self._pump.clock):

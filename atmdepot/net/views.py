@@ -19,6 +19,7 @@ from atmdepot.net import subjects
 from atmdepot.net.agents.rows import CounterRow, LinkRow, VcRow
 from atmdepot.net.host_parts import needs_of
 from atmdepot.net.kinds import agent_of
+from atmdepot.net.oam_view import oam_rows
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.wire.ethernet import mac_text
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from atmdepot.net.agents.rows import Row
     from atmdepot.net.line_link import PortLink
     from atmdepot.net.pump import Pump
+
+NO_SIGNAL = "no signal: the far end has been silent for three intervals of supervision"
 
 View = Callable[["Pump", int], Iterable["Row"]]
 """At most so many rows about a pump's node."""
@@ -51,6 +54,15 @@ def _ends(pump: Pump, agent: Agent, limit: int) -> Iterator[VcRow]:
 
 
 def _vc(agent: Agent, link: str, vc: Vc) -> VcRow:
+    row = _plain_vc(agent, link, vc)
+    oam = agent.oam()
+    vp = None if oam is None else oam.links[link].vps.get(vc.vpi)
+    if vp is not None and (near := vp.near) is not None:
+        row.lost, row.misinserted, row.errored = near.lost, near.misinserted, near.errors
+    return row
+
+
+def _plain_vc(agent: Agent, link: str, vc: Vc) -> VcRow:
     bridge = vc.bridge
     return VcRow(
         node=agent.node.name, link=link, vc=f"{vc.vpi}/{vc.vci}", category=vc.category, contract=str(vc.contract),
@@ -78,7 +90,8 @@ def permanent_vcs(pump: Pump) -> Iterator[VcRow]:
 
 def links(pump: Pump, limit: int) -> Iterator[LinkRow]:
     """The node's links."""
-    troubles = agent_of(pump.node).link_troubles()
+    agent = agent_of(pump.node)
+    troubles = agent.link_troubles() | dict.fromkeys(agent.links_without_signal(), NO_SIGNAL)
     return (_link(pump, name, troubles.get(name, "")) for name in islice(pump.links, limit))
 
 
@@ -181,5 +194,14 @@ def _of_the_kind(subject: str, pump: Pump, limit: int) -> Iterable[Row]:
     return () if view is None else view(agent, limit, pump.clock)
 
 
-_COMMON: dict[str, View] = {"vcs": vcs, "links": links, "counters": counters}
+def oam(pump: Pump, limit: int) -> Iterable[Row]:
+    """The OAM flows at this node."""
+    agent = agent_of(pump.node)
+    view, ends = agent.views.get("oam"), agent.oam()
+    if view is not None:
+        return view(agent, limit, pump.clock)
+    return () if ends is None else oam_rows(ends, limit, pump.clock())
+
+
+_COMMON: dict[str, View] = {"vcs": vcs, "links": links, "counters": counters, "oam": oam}
 SUBJECTS: dict[str, View] = {name: _COMMON.get(name) or partial(_of_the_kind, name) for name in subjects.SUBJECTS}

@@ -8,6 +8,7 @@ from atmdepot.atm.connections import CrossConnect, Leaf
 from atmdepot.atm.switch import Switch
 from atmdepot.errors import AtmdepotError
 from atmdepot.node.node import Node
+from atmdepot.switch.oam import SwitchOam
 from atmdepot.switch.ports import port_of
 from atmdepot.switch.table import Wanted, wanted_of
 from atmdepot.wire.cell import Interface
@@ -44,13 +45,15 @@ class SwitchNode(Node):
         for link, port in self.ports.items():
             port.join(self.switch, Interface(network.links[link].interface))
         self.use_links(self.ports)
+        self.oam = SwitchOam(network, name, self.switch, self.ports)
         self.crossed: dict[Place, Crossed] = {}
         """The cross-connects, by the place where cells come in."""
         self.reconfigure(network, 0)
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Take cells (a multiple of 53 octets) from a link."""
-        self.switch.receive(name, octets, now)
+        if not self.oam.hears(name, octets, now):
+            self.switch.receive(name, octets, now)
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """Nothing: a switch has no TUN device."""
@@ -81,6 +84,8 @@ class SwitchNode(Node):
             else:
                 self._graft(crossed_before, new)
         self.network = network
+        self.oam.use(network, {place: (crossed.wanted.name, crossed.connection)
+                               for place, crossed in self.crossed.items()})
 
     def _rehearse(self, all_wanted: Iterable[Wanted]) -> None:
         """Make all cross-connects in a switch of no use, which refuses what cannot be made."""
@@ -116,11 +121,16 @@ class SwitchNode(Node):
     # In time.
 
     def handle_timer(self, now: int) -> None:
-        """Nothing: output has its own times (`Port.due`)."""
+        """Do the work of OAM that is due; output has its own times (`Port.due`)."""
+        self.oam.handle_timer(now)
 
     def next_timer(self) -> int | None:
-        """None."""
-        return None
+        """The time (ns) at which OAM has work, or None."""
+        return self.oam.next_timer()
+
+    def stood_still(self, span: int, now: int) -> None:
+        """Note that the process did not run for `span` ns until now, so that no neighbour counts as silent."""
+        self.oam.stood_still(span, now)
 
 
 def _make(switch: Switch, wanted: Wanted) -> CrossConnect:

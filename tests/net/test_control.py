@@ -42,6 +42,9 @@ LINK_KEYS = {
 SERVER_KEYS = {
     "server", "node", "link", "list", "for", "why", "draining", "weight", "backup", "load", "last_probe", "services",
     "sessions", "flows", "sessions_total"}
+OAM_KEYS = {
+    "node", "link", "vp", "vc", "flow", "state", "why", "for", "continuity", "ais", "rdi", "cc", "loopbacks", "other",
+    "sent"}
 COUNTER_KEYS = {"node", "place", "counter", "value", "unit", "meaning"}
 
 
@@ -159,6 +162,17 @@ async def test_counters(it: Controlled) -> None:
     assert all(row["meaning"] and row["unit"] == DropReason(row["counter"][5:]).unit for row in drops)
 
 
+async def test_oam(it: Controlled) -> None:
+    rows = await it.show("oam")
+    assert [row["flow"] for row in rows] == ["F4 end-to-end", "F4 segment"] * 2
+    assert rows[0].keys() == OAM_KEYS
+    assert rows[0].pop("for") == 0
+    assert rows[0] == {
+        "node": "depot", "link": "to-web1", "vp": "web1", "vc": "1", "flow": "F4 end-to-end", "state": "ok", "why": "",
+        "continuity": "off", "ais": 0, "rdi": 0, "cc": 0, "loopbacks": 0, "other": 0, "sent": 0}
+    assert [row["vp"] for row in await it.show("oam", WEB1)] == ["web1", "web1"]
+
+
 async def test_an_edges_counters(it: Controlled) -> None:
     assert {row["place"] for row in await it.show("counters", WEB1)} == {"tun", "to-web1", "packets"}
 
@@ -169,7 +183,7 @@ async def test_a_lost_tun_is_counted_when_there_was_one(it: Controlled) -> None:
     assert (row["place"], row["value"], row["unit"]) == ("tun", 3, "times")
 
 
-@pytest.mark.parametrize("subject", ["sessions", "vcs", "links", "servers", "counters"])
+@pytest.mark.parametrize("subject", ["sessions", "vcs", "links", "servers", "counters", "oam"])
 async def test_limits(it: Controlled, subject: str) -> None:
     for port in (40_000, 40_001, 40_002, 40_003):
         it.nodes.put(DEPOT, Connection(port).syn)
@@ -184,7 +198,7 @@ async def test_limits(it: Controlled, subject: str) -> None:
 
 
 async def test_an_unknown_subject(it: Controlled) -> None:
-    with pytest.raises(AtmdepotError, match=r"^depot: cannot show 'weather': sessions, vcs, links, servers, counters$"):
+    with pytest.raises(AtmdepotError, match=r"^depot: cannot show 'weather': sessions, vcs, .*, oam$"):
         await it.show("weather")
 
 
@@ -207,7 +221,7 @@ async def test_a_bad_request_gets_an_error(it: Controlled, request_: bytes) -> N
 @pytest.mark.parametrize("request_", [{}, {"limit": 5}, {"trace": None}, {"show": ""}])
 async def test_a_request_for_nothing(it: Controlled, request_: dict[str, Any]) -> None:
     [answer] = await it.raw(json.dumps(request_).encode() + b"\n")
-    assert answer == {"error": "ask to show one of sessions, vcs, links, servers, counters, or for a trace"}
+    assert answer == {"error": "ask to show one of sessions, vcs, links, servers, counters, oam, or for a trace"}
 
 
 @pytest.mark.parametrize("command", ["drain", "undrain", "explain"])

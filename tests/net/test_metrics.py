@@ -72,11 +72,13 @@ def test_every_family_has_a_good_name_text_and_labels() -> None:
     assert {"atmdepot_drops_total", "atmdepot_ready"} <= full_names()
 
 
-def test_every_family_has_values_on_some_node(nodes: Nodes) -> None:
+def test_every_family_has_values_on_some_node() -> None:
+    nodes = Nodes(network(link='supervise = "1s"', vp="performance_monitoring = 128"))
     for pump in nodes.pumps.values():
         pump.tun_losses = 1
     nodes.pumps[DEPOT].node.management.servers[WEB1].load = 0.5  # type: ignore[attr-defined]
     told = {key[0].removesuffix("_total") for pump in nodes.pumps.values() for key in values_of(pump)}
+    nodes.close()
     assert told == set(FAMILIES)
 
 

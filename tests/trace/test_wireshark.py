@@ -24,7 +24,8 @@ from atmdepot.wire.aal5 import CrcMode, abort_pdu, cpcs_pdu, crc32, to_cells
 from atmdepot.wire.cell import CellHeader, Interface, hec
 from atmdepot.wire.link_tag import LinkTag
 from atmdepot.wire.llc import Encapsulation, encapsulate
-from atmdepot.wire.oam import OamPayload
+from atmdepot.wire.oam import ActivationFunction, OamPayload
+from atmdepot.wire.oam_messages import Activation, Backward, Direction, Forward, Loopback, Request
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.effort import examples
 from tests.ip_packets import ACK, PSH, SYN, ip, tcp, udp
@@ -230,15 +231,43 @@ def test_oam_cells_and_their_crc(payload: str, name: str, lua: Dissector, link: 
 def test_fields_of_loopback_and_defect_cells(lua: Dissector, link: Link) -> None:
     location, source = bytes(range(16)), bytes(range(16, 32))
     link.send(oam(1, 8, b"\x01" + b"\xAB\xCD\xEF\x01" + location + source), oam(1, 1, b"\x07" + location),
-              oam(2, 0, b"\x55"), oam(9, 9))
+              oam(15, 0, b"\x55"), oam(9, 9))
     names = "loopback.indication", "loopback.tag", "loopback.location", "loopback.source", "defect_type", \
         "defect_location", "specific"
-    loopback, rdi, performance, unknown = lua.only_fields(link.file(), *("atmdepot.oam." + name for name in names))
+    loopback, rdi, management, unknown = lua.only_fields(link.file(), *("atmdepot.oam." + name for name in names))
     assert loopback == [["1"], ["0xabcdef01"], [location.hex()], [source.hex()], [], [], []]
     assert rdi == [[], [], [], [], ["0x07"], [location.hex()], []]
-    assert performance[-1] == ["55" + "6a" * 44]
+    assert management[-1] == ["55" + "6a" * 44]
     assert unknown[-1] == ["6a" * 45]
     assert lua.lines(link.path)[3] == "1 cell, OAM F5 end-to-end type 9 function 9 1/40"
+
+
+def oam_cell(payload: bytes) -> bytes:
+    return cell(1, 4, payload=payload)
+
+
+def test_fields_of_the_older_loopback(lua: Dissector, link: Link) -> None:
+    location, source = bytes(range(12)), bytes(range(16, 28))
+    link.send(oam_cell(Loopback(True, 7, location, source, older=True).pack()))
+    [[where, whence]] = lua.only_fields(link.file(), "atmdepot.oam.loopback.location", "atmdepot.oam.loopback.source")
+    assert (where, whence) == ([location.hex()], [source.hex()])
+
+
+def test_fields_of_monitoring_and_activation_cells(lua: Dissector, link: Link) -> None:
+    forward, backward = Forward(3, 4000, 0xBEEF, 3000), Backward(4, 5000, 4500, 3, 1, 4400, 2, 4900)
+    asked = Activation(ActivationFunction.CONTINUITY_CHECK, Request.ACTIVATE, Direction.BOTH, 9)
+    link.send(oam_cell(forward.pack()), oam_cell(backward.pack()), oam_cell(asked.pack()), oam(5, 1))
+    pm = "sequence", "cells", "bip16", "cells_clp0", "reported", "bad_blocks", "received_clp0", "errors", "received"
+    one, two, three, _ = lua.only_fields(
+        link.file(), *(f"atmdepot.oam.pm.{name}" for name in pm),
+        *(f"atmdepot.oam.activation.{name}" for name in ("message", "direction", "tag")))
+    assert one == [["3"], ["4000"], ["0xbeef"], ["3000"], *[[]] * 8]
+    assert two == [["4"], ["5000"], ["0x6a6a"], ["4500"], ["3"], ["1"], ["4400"], ["2"], ["4900"], *[[]] * 3]
+    assert three == [*[[]] * 9, ["1"], ["3"], ["0x09"]]
+    assert [line.split("OAM ")[1] for line in lua.lines(link.path)] == [
+        "F4 end-to-end forward monitoring 1/4", "F4 end-to-end backward reporting 1/4",
+        "F4 end-to-end continuity check activation 1/4",
+        "F5 end-to-end individual protection switching (APS) 1/40"]
 
 
 # ── what PDUs carry ──

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from atmdepot.atm.vc import Vc
+    from atmdepot.bearer.oam import NodeOam
     from atmdepot.net.agents.rows import CounterRow, Row
     from atmdepot.node.node import Node
 
@@ -92,6 +93,15 @@ class Agent:
     def link_troubles(self) -> dict[str, str]:
         """The troubles that the node has found on the paths of its links; an empty text for a path without any."""
         return {}
+
+    def oam(self) -> NodeOam | None:
+        """The OAM of the VPs that end at the node; None where none does."""
+        return None
+
+    def links_without_signal(self) -> list[str]:
+        """The supervised links that are silent."""
+        oam = self.oam()
+        return [] if oam is None else [name for name, link in oam.links.items() if not link.has_signal]
 
     def known_sessions(self) -> Iterable[Any]:
         """The existing sessions, the newest first."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from atmdepot.atm.vc import Vc
+    from atmdepot.bearer.oam import NodeOam
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.servers import Server
     from atmdepot.net.agents.agent import Clock, Family, Sample, View
@@ -88,6 +89,10 @@ class DepotAgent(Agent):
             lost = server.condition.faults.get(Fault.FULL_DATAGRAMS, "")
             troubles[server.link] = troubles.get(server.link) or lost
         return troubles
+
+    def oam(self) -> NodeOam | None:
+        """The OAM of the depot's VPs."""
+        return self.node.bearer.oam if isinstance(self.node.bearer, AtmBearer) else None
 
     def known_sessions(self) -> Iterable[Session]:
         """The existing sessions, the newest of the primary table first."""

@@ -11,6 +11,7 @@ from atmdepot.wire.statistics import ServerState
 
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
+    from atmdepot.bearer.oam import NodeOam
 
 
 class EdgeAgent(Agent):
@@ -32,6 +33,10 @@ class EdgeAgent(Agent):
     def tries_not_made(self) -> int:
         """Count of connections to the server that this host could not make."""
         return self.node.tries_not_made
+
+    def oam(self) -> NodeOam | None:
+        """The OAM of the edge node's VPs."""
+        return self.node.oam
 
     def carries(self, vc: Vc) -> str:
         """The client's end of the flow that a VC carries; `many` when it is not for a single flow."""

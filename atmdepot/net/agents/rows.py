@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import fields
 
 
@@ -21,13 +21,14 @@ class Row(Struct, gc=False):
     @classmethod
     def columns(cls) -> list[str]:
         """The names of all columns, in order."""
-        return [field.encode_name for field in fields(cls)]
+        return [column.encode_name for column in fields(cls)]
 
 
 class VcRow(Row, gc=False):
     """An open VC. `carries` is its client's end of the flow, or `many`.
 
     `fcs` and `far_mac` are of bridged VCs: the key of the VC table, and the far node's MAC address where it is known.
+    `lost`, `misinserted` and `errored` are the cells of its whole VP where that has performance monitoring.
 
     At a switch it is a cross-connect, of a VC or of a whole VP: `carries` is its name in the VC table, `to` has the
     places where its cells leave, `rx_cells` came in and `tx_cells` entered the outputs, `tagged` and `policed` (what
@@ -56,6 +57,9 @@ class VcRow(Row, gc=False):
     tagged: int | UnsetType = UNSET
     policed: int | UnsetType = UNSET
     dropped: int | UnsetType = UNSET
+    lost: int | UnsetType = UNSET
+    misinserted: int | UnsetType = UNSET
+    errored: int | UnsetType = UNSET
     live: bool | UnsetType = UNSET
 
 
@@ -106,5 +110,41 @@ class CounterRow(Row, gc=False):
     meaning: str = ""
 
 
-ROWS: dict[str, type[Row]] = {"vcs": VcRow, "links": LinkRow, "counters": CounterRow}
+class OamRow(Row, gc=False):
+    """An OAM flow that ends or is looked at here: F4 of a VP, F5 of a VC.
+
+    `state` has the conditions in force (`ok` without any), `for` the seconds since it changed. `continuity` is `both`,
+    `sends`, `expects` or `off`. `ais` to `other` count cells that came, `sent` those that went. The rest is performance
+    monitoring, unset without it: cells lost, misinserted and errored bits of what came here (`near`) and of what the
+    far end tells (`far`).
+    """
+
+    narrow = ("node", "link", "vp", "flow", "state", "continuity", "ais", "rdi", "cc", "loopbacks", "sent")
+
+    node: str
+    link: str
+    vp: str
+    vc: str
+    flow: str
+    state: str
+    why: str
+    since: float | UnsetType = field(name="for", default=UNSET)
+    continuity: str = "off"
+    ais: int = 0
+    rdi: int = 0
+    cc: int = 0
+    loopbacks: int = 0
+    other: int = 0
+    sent: int = 0
+    near_lost: int | UnsetType = UNSET
+    near_misinserted: int | UnsetType = UNSET
+    near_errors: int | UnsetType = UNSET
+    near_blocks: int | UnsetType = UNSET
+    far_lost: int | UnsetType = UNSET
+    far_misinserted: int | UnsetType = UNSET
+    far_errors: int | UnsetType = UNSET
+    far_blocks: int | UnsetType = UNSET
+
+
+ROWS: dict[str, type[Row]] = {"vcs": VcRow, "links": LinkRow, "counters": CounterRow, "oam": OamRow}
 """The subjects that every kind of node has."""

@@ -6,7 +6,8 @@ from atmdepot.wire.oam import UNUSED, FaultFunction, OamPayload, OamType
 
 _TYPES: dict[int, str] = {
     OamType.FAULT_MANAGEMENT: "fault management", OamType.PERFORMANCE_MANAGEMENT: "performance management",
-    OamType.ACTIVATION: "activation/deactivation", OamType.SYSTEM_MANAGEMENT: "system management"}
+    OamType.PROTECTION_SWITCHING: "protection switching", OamType.ACTIVATION: "activation/deactivation",
+    OamType.SYSTEM_MANAGEMENT: "system management"}
 _FUNCTIONS: dict[tuple[int, int], str] = {
     (OamType.FAULT_MANAGEMENT, FaultFunction.AIS): "AIS",
     (OamType.FAULT_MANAGEMENT, FaultFunction.RDI): "RDI",
@@ -14,6 +15,8 @@ _FUNCTIONS: dict[tuple[int, int], str] = {
     (OamType.FAULT_MANAGEMENT, FaultFunction.LOOPBACK): "loopback",
     (OamType.PERFORMANCE_MANAGEMENT, 0): "forward monitoring",
     (OamType.PERFORMANCE_MANAGEMENT, 1): "backward reporting",
+    (OamType.PROTECTION_SWITCHING, 0): "group APS",
+    (OamType.PROTECTION_SWITCHING, 1): "individual APS",
     (OamType.ACTIVATION, 0): "PM activation",
     (OamType.ACTIVATION, 1): "CC activation",
 }

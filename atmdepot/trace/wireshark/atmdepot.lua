@@ -30,15 +30,24 @@ local PTI = {
     [6] = "resource management", [7] = "reserved",
 }
 local OAM_TYPE = {
-    [1] = "fault management", [2] = "performance management", [8] = "activation and deactivation",
+    [1] = "fault management", [2] = "performance management", [5] = "protection switching", [8] = "activation and deactivation",
     [15] = "system management",
 }
 -- Type and function together: the first octet of the payload.
 local AIS, RDI, CONTINUITY_CHECK, LOOPBACK = 0x10, 0x11, 0x14, 0x18
+local FORWARD, BACKWARD = 0x20, 0x21
+local ACTIVATION = { [0x80] = true, [0x81] = true, [0x82] = true }
+local REQUEST = {
+    [1] = "activate", [2] = "activation confirmed", [3] = "activation denied",
+    [5] = "deactivate", [6] = "deactivation confirmed", [7] = "deactivation denied",
+}
+local DIRECTION = { [1] = "B to A", [2] = "A to B", [3] = "both" }
 local OAM_CELL = {
     [AIS] = "AIS", [RDI] = "RDI", [CONTINUITY_CHECK] = "continuity check", [LOOPBACK] = "loopback",
-    [0x20] = "forward monitoring", [0x21] = "backward reporting",
+    [FORWARD] = "forward monitoring", [BACKWARD] = "backward reporting",
+    [0x50] = "group protection switching (APS)", [0x51] = "individual protection switching (APS)",
     [0x80] = "performance monitoring activation", [0x81] = "continuity check activation",
+    [0x82] = "forward monitoring activation",
 }
 
 -- The header is one 32-bit word: masks as in I.361. Fields may share a name: a filter need not tell UNI from NNI.
@@ -72,6 +81,21 @@ local f = {
     tag = ProtoField.uint32("atmdepot.oam.loopback.tag", "Correlation tag", base.HEX),
     location = ProtoField.bytes("atmdepot.oam.loopback.location", "Loopback location"),
     source = ProtoField.bytes("atmdepot.oam.loopback.source", "Source"),
+    pm_sequence = ProtoField.uint8("atmdepot.oam.pm.sequence", "Monitoring cell sequence number (MCSN)"),
+    pm_cells = ProtoField.uint16("atmdepot.oam.pm.cells", "Total user cells, CLP 0+1 (TUC)"),
+    pm_parity = ProtoField.uint16("atmdepot.oam.pm.bip16", "Block error detection code (BIP-16)", base.HEX),
+    pm_cells_clp0 = ProtoField.uint16("atmdepot.oam.pm.cells_clp0", "Total user cells, CLP 0 (TUC)"),
+    pm_time = ProtoField.uint32("atmdepot.oam.pm.time", "Time stamp", base.HEX),
+    pm_reported = ProtoField.uint8("atmdepot.oam.pm.reported", "Reported sequence number (RMCSN)"),
+    pm_bad_blocks = ProtoField.uint8("atmdepot.oam.pm.bad_blocks", "Severely errored cell blocks (SECBC)"),
+    pm_received_clp0 = ProtoField.uint16("atmdepot.oam.pm.received_clp0", "Cells received, CLP 0 (TRCC)"),
+    pm_errors = ProtoField.uint8("atmdepot.oam.pm.errors", "Block error result (BLER)"),
+    pm_received = ProtoField.uint16("atmdepot.oam.pm.received", "Cells received, CLP 0+1 (TRCC)"),
+    activation_message = ProtoField.uint8("atmdepot.oam.activation.message", "Message", base.DEC, REQUEST, 0xFC),
+    activation_direction = ProtoField.uint8("atmdepot.oam.activation.direction", "Direction", base.DEC, DIRECTION, 0x03),
+    activation_tag = ProtoField.uint8("atmdepot.oam.activation.tag", "Correlation tag", base.HEX),
+    activation_block_a_b = ProtoField.uint8("atmdepot.oam.activation.block_a_b", "Block size A to B", base.DEC, nil, 0xF0),
+    activation_block_b_a = ProtoField.uint8("atmdepot.oam.activation.block_b_a", "Block size B to A", base.DEC, nil, 0x0F),
     oam_specific = ProtoField.bytes("atmdepot.oam.specific", "Function specific"),
     crc10 = ProtoField.uint16("atmdepot.oam.crc", "CRC-10", base.HEX, nil, 0x03FF),
     crc10_status = ProtoField.string("atmdepot.oam.crc.status", "CRC-10 status"),
@@ -443,15 +467,51 @@ local function oam_name(octet)
     return OAM_CELL[octet] or string.format("type %d function %d", math.floor(octet / 16), octet % 16)
 end
 
-local function add_fault_fields(tree, range, octet)
+local UNUSED = string.char(0x6A)
+
+--- True for a loopback in the older layout 12/12/16, as far as its unused octets tell.
+local function is_older(payload)
+    if payload:sub(31, 46) ~= UNUSED:rep(16) or payload:sub(7, 22) == string.char(0xFF):rep(16) then return false end
+    return payload:sub(23, 30) ~= UNUSED:rep(8) or payload:sub(19, 22) == UNUSED:rep(4)
+end
+
+local function add_monitoring_fields(tree, range, octet)
+    tree:add(f.pm_sequence, range(1, 1))
+    tree:add(f.pm_cells, range(2, 2))
+    tree:add(f.pm_parity, range(4, 2))
+    tree:add(f.pm_cells_clp0, range(6, 2))
+    tree:add(f.pm_time, range(8, 4))
+    if octet == BACKWARD then
+        tree:add(f.pm_reported, range(39, 1))
+        tree:add(f.pm_bad_blocks, range(40, 1))
+        tree:add(f.pm_received_clp0, range(41, 2))
+        tree:add(f.pm_errors, range(43, 1))
+        tree:add(f.pm_received, range(44, 2))
+    end
+end
+
+local function add_activation_fields(tree, range)
+    tree:add(f.activation_message, range(1, 1))
+    tree:add(f.activation_direction, range(1, 1))
+    tree:add(f.activation_tag, range(2, 1))
+    tree:add(f.activation_block_a_b, range(3, 1))
+    tree:add(f.activation_block_b_a, range(3, 1))
+end
+
+local function add_function_fields(tree, range, octet, payload)
     if octet == AIS or octet == RDI then
         tree:add(f.defect_type, range(1, 1))
         tree:add(f.defect_location, range(2, 16))
     elseif octet == LOOPBACK then
         tree:add(f.to_be_looped, range(1, 1))
         tree:add(f.tag, range(2, 4))
-        tree:add(f.location, range(6, 16))
-        tree:add(f.source, range(22, 16))
+        local size = is_older(payload) and 12 or 16
+        tree:add(f.location, range(6, size))
+        tree:add(f.source, range(6 + size, size))
+    elseif octet == FORWARD or octet == BACKWARD then
+        add_monitoring_fields(tree, range, octet)
+    elseif ACTIVATION[octet] then
+        add_activation_fields(tree, range)
     elseif octet ~= CONTINUITY_CHECK then
         tree:add(f.oam_specific, range(1, 45))
     end
@@ -465,7 +525,7 @@ local function add_oam(item, cell, range, payload)
     item:add(f.oam_type, range(0, 1))
     item:add(f.oam_function, range(0, 1))
     item:add(f.oam_cell, range(0, 1), octet, "OAM cell: " .. name):set_generated()
-    add_fault_fields(item, range, octet)
+    add_function_fields(item, range, octet, payload)
     local right = crc10_is_right(payload)
     item:add(f.crc10, range(46, 2)):append_text(right and " (correct)" or " (wrong)")
     item:add(f.crc10_status, right and "correct" or "wrong"):set_generated()

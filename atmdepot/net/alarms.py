@@ -1,0 +1,30 @@
+"""The log's lines about VPs that fall into AIS, RDI or loss of continuity, and come out of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from atmdepot.net.kinds import agent_of
+
+if TYPE_CHECKING:
+    from atmdepot.bearer.oam import VpOam
+    from atmdepot.node.node import Node
+
+log = logging.getLogger("atmdepot")
+
+
+def log_alarms(node: Node) -> None:
+    """Log each change of the conditions of a node's VPs from now on."""
+    oam = agent_of(node).oam()
+    if oam is None:
+        return
+
+    def tell(vp: VpOam, now: int) -> None:
+        del now
+        if trouble := oam.trouble(vp):
+            log.error("%s", trouble)
+        else:
+            log.warning("VP %s is whole again", vp.name)
+
+    oam.subscribe(tell)

@@ -13,7 +13,7 @@ cdef class Held:
 
 cdef class CellQueue(Held):
     cdef public object thresholds, drops
-    cdef public long long entered, marked, most
+    cdef public long long entered, marked, most, dropped
     cdef object _cells
     cdef Py_ssize_t _taken
 

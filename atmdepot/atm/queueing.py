@@ -80,14 +80,14 @@ class Held:
 class CellQueue(Held):
     """A bounded queue of cells of any number of VCs; `most` is the greatest number that it held."""
 
-    __slots__ = ("_cells", "_taken", "drops", "entered", "marked", "most", "thresholds")
+    __slots__ = ("_cells", "_taken", "dropped", "drops", "entered", "marked", "most", "thresholds")
 
     def __init__(self, thresholds: Thresholds, drops: Drops | None = None) -> None:
         """Make an empty queue; raise ValueError for thresholds that do not fit together."""
         thresholds.check()
         self.thresholds = thresholds
         self.drops = Drops() if drops is None else drops
-        self.held = self.most = self.entered = self.marked = 0
+        self.held = self.most = self.entered = self.marked = self.dropped = 0
         self._cells: deque[bytes] = deque()
         self._taken = 0  # octets of the first piece that have left
 
@@ -194,6 +194,7 @@ class CellQueue(Held):
         """Count the cells of a run behind those that were let in."""
         if allowed < run.size:
             vc.dropped[reason] += run.size - allowed
+            self.dropped += run.size - allowed
             octets = cells[(run.first + allowed) * CELL_SIZE:run.end * CELL_SIZE]
             self.drops.count(reason, run.size - allowed, octets, vc.vc)
 

@@ -428,8 +428,8 @@ def _conformance_of(contract: Contract) -> Conformance:
 def guaranteed_rate(contract: Contract) -> int:
     """The cells/s that a contract guarantees: PCR of CBR, SCR of VBR, MCR of GFR (and of UBR with MDCR); else 0."""
     if QueueClass.of(contract.category) is QueueClass.CBR:
-        return contract.pcr or 0
-    return contract.scr or contract.mcr or 0
+        return int(contract.pcr or 0)
+    return int(contract.scr or contract.mcr or 0)
 
 
 def _turn_of(contract: Contract) -> int:

@@ -12,7 +12,7 @@ cdef dict _ENCAPSULATIONS, _CRC_MODES
 
 
 cdef class LinkAdaptation(Port):
-    cdef public object interface, oam, supervision
+    cdef public object interface, admission, oam, supervision
     cdef public long long listen_at
     cdef public bint is_monitored
     cdef public VcTable table

@@ -20,6 +20,7 @@ from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Encapsulation, Enc
 
 if TYPE_CHECKING:
     from atmdepot.atm.supervision import LinkSupervision
+    from atmdepot.bearer.admission import Admission
     from atmdepot.config.contract import Contract
     from atmdepot.config.model import Network, PermanentVc, Vp
     from atmdepot.wire.cell import CellHeader
@@ -66,6 +67,7 @@ class LinkAdaptation(Port):
         self.table = table
         self.reassembler = Reassembler(
             table, interface=interface, timeout=timeout, max_octets=max_octets, drops=self.drops)
+        self.admission: Admission | None = None  # of VCs with contracts, where the port is asked to refuse some
         self.cells_out: list[bytes] = []
         self._has_frames = False  # in `cells_out`
         self.bridges: list[Bridge] = []

@@ -53,6 +53,7 @@ cdef class VpMap:
     cdef _close_vc(self, AtmPath path)
     @cython.locals(vc=Vc, path=AtmPath)
     cdef AtmPath _open(self, int vci, category, owner)
+    cdef _admit(self, AtmPath path, contract)
     cpdef Vc make(self, int vci, category)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from atmdepot.bearer.adaptation import LinkAdaptation
     from atmdepot.bearer.oam import VpOam
+    from atmdepot.config.contract import Contract
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
     from atmdepot.config.units import VciRange
@@ -226,10 +227,23 @@ class VpMap:
         assert self._vcis is not None
         self._vcis.claim(path.vc.vci)
         self.strays.remove(path)
-        path.vc.contract = self._contracts[category]
+        path.vc.contract = contract = self._contracts[category]
         path.vc.category = category
         path.owner = owner
+        self._admit(path, contract)
         return path
+
+    def _admit(self, path: AtmPath, contract: Contract) -> None:
+        """Have a VC be best effort where its link has not the rate left that its contract guarantees."""
+        admission = self.link.admission
+        if admission is not None and not admission.admit(path.vc.channel, contract):
+            path.vc.contract = best_effort = self._contracts[ServiceCategory.UBR_1]
+            path.vc.category = best_effort.category
+
+    def would_refuse(self, category: ServiceCategory) -> str:
+        """The reason that a VC of this category would be best effort instead; empty where its contract fits."""
+        admission = self.link.admission
+        return "" if admission is None else admission.refusal(self._contracts[category])
 
     def _close_stray(self, vci: int) -> None:
         """Close the stray VC on a VCI that a new session takes; later cells on it belong to the new session."""
@@ -264,6 +278,8 @@ class VpMap:
         self.link.table.add(vc)
         path = AtmPath.__new__(AtmPath)  # in compiled code a call with arguments costs more
         path._lead(self, vc, owner)
+        if self.link.admission is not None:
+            self._admit(path, vc.contract)
         return path
 
     def make(self, vci: int, category: ServiceCategory) -> Vc:
@@ -324,9 +340,10 @@ class AtmBearer(Bearer):
         vci = vp.upcoming(leaving)
         if vci is None:
             return vp.default, "the default VC, since all VCIs for sessions are in use"
-        path = AtmPath(vp, vp.make(vci, category))
+        refusal = vp.would_refuse(category)
+        path = AtmPath(vp, vp.make(vci, ServiceCategory.UBR_1 if refusal else category))
         path.vc.owner = None  # it is not opened, so no cells come for it: no reference cycle
-        return path, "the next free VCI, for this session alone"
+        return path, "the next free VCI, for this session alone" + (f", as best effort: {refusal}" if refusal else "")
 
     def would_share(self, node: str, category: ServiceCategory) -> tuple[AtmPath, str]:
         """The VC that `for_unanswered` gives, and why."""

@@ -51,6 +51,23 @@ class PortCounts(NamedTuple):
     late: int = 0
 
 
+class QueueCounts(NamedTuple):
+    """A queue of a port's output: its room and what it holds (and held at most), and totals.
+
+    `shaped` wait for the time of their contracts, beside the room. `marked` left with congestion experienced.
+    """
+
+    name: str
+    room: int
+    held: int
+    most: int
+    shaped: int
+    entered: int
+    left: int
+    dropped: int
+    marked: int
+
+
 class PathText(Struct, frozen=True):
     """A path in words, for people, and `fields` for programs, whose keys are the bearer's (`Bearer.no_path`).
 
@@ -112,6 +129,10 @@ class Port:
     def counts(self) -> PortCounts:
         """What crossed the port."""
         raise NotImplementedError
+
+    def queues(self) -> Sequence[QueueCounts]:
+        """The queues of its output; none where output never waits."""
+        return ()
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""

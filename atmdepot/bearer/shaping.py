@@ -13,6 +13,8 @@ from atmdepot.atm.sar import segment, segment_frame
 from atmdepot.atm.scheduler import BURST, DEFAULT_WEIGHT, QueueClass
 from atmdepot.atm.sources import SourceScheduler
 from atmdepot.bearer.adaptation import LinkAdaptation
+from atmdepot.bearer.admission import Admission
+from atmdepot.bearer.base import PortCounts, QueueCounts
 from atmdepot.config.contract import Contract, ServiceCategory
 from atmdepot.wire.cell import CELL_SIZE, Interface
 
@@ -108,10 +110,26 @@ class ShapedAdaptation(LinkAdaptation):
     def close(self, vc: Vc) -> None:
         """Close a VC and drop its unfinished PDU; cells that it has sent still leave."""
         LinkAdaptation.close(self, vc)
+        if self.admission is not None:
+            self.admission.release(vc.channel)
         if self._came:
             self._left.append(vc)
         else:
             self.output.close(vc.vpi << _VCI_BITS | vc.vci, vc)
+
+    def counts(self) -> PortCounts:
+        """The cells and PDUs of the link, with the cells that left too late."""
+        return LinkAdaptation.counts(self)._replace(late=self.output.late)
+
+    def queues(self) -> list[QueueCounts]:
+        """The queues of the output."""
+        return [QueueCounts(name, waiting.room, waiting.held, waiting.most, waiting.shaped, waiting.entered,
+                            waiting.left, waiting.dropped.total(), 0)
+                for name, waiting in self.output.queues.items()]
+
+    def source_of(self, vc: Vc) -> VcSource | None:
+        """A VC's part of the output; None for a VC that has sent nothing."""
+        return self.output.sources.get(vc.vpi << _VCI_BITS | vc.vci)
 
 
 def port_of(network: Network, link: str, node: str, table: VcTable) -> LinkAdaptation:
@@ -130,6 +148,9 @@ def port_of(network: Network, link: str, node: str, table: VcTable) -> LinkAdapt
     room = {name: settings.queues.get(name.value, line.queue or DEFAULT_QUEUE) for name in QueueClass}
     weights = {name: settings.weights.get(name.value, weight) for name, weight in DEFAULT_WEIGHT.items()}
     output = SourceScheduler(int(line.rate or 0), room=room, burst=line.burst or BURST, weights=weights, vps=vps)
-    return ShapedAdaptation(
+    made = ShapedAdaptation(
         link, Interface(settings.interface), table, output, timeout=network.reassembly.timeout,
         max_octets=network.reassembly.octets, cells=settings.cells)
+    if line.rate and not settings.overbook:
+        made.admission = Admission(link, int(line.rate), weights)
+    return made

@@ -30,6 +30,7 @@ cdef class VpTable(VcTable):
     cdef int _first, _last, _vpi
     cdef public Vc default, management
     cdef public list opened, shared
+    cdef public object admission
 
     @cython.locals(vc=Vc)
     cpdef Vc find(self, int vpi, int vci)

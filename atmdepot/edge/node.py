@@ -25,6 +25,7 @@ from atmdepot.wire.packet import quick_frame
 from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
+    from atmdepot.bearer.admission import Admission
     from atmdepot.config.model import Network, Vp
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.offload import PlainFrame
@@ -60,12 +61,13 @@ class UnclaimedVc(Expiring):
 class VpTable(VcTable):
     """The VCs of a VP at its far end; a VC of the session range opens when its first cell comes."""
 
-    __slots__ = ("_first", "_last", "_qos", "_vpi", "default", "management", "opened", "shared")
+    __slots__ = ("_first", "_last", "_qos", "_vpi", "admission", "default", "management", "opened", "shared")
 
     def __init__(self, vp: Vp, vpi: int, interface: Interface, qos: QosMap) -> None:
         super().__init__()
         qos = qos.over(vp.header_octets)
         self._vpi, self._qos = vpi, qos
+        self.admission: Admission | None = None  # at the table's link
         # The range (1, 0) is empty.
         self._first, self._last = (vp.session_vcis.first, vp.session_vcis.last) if vp.session_vcis else (1, 0)
         self.opened: list[Vc] = []
@@ -89,8 +91,11 @@ class VpTable(VcTable):
 
     def classify(self, vc: Vc, dscp: int) -> None:
         """Set the VC's service category by the first packet's DSCP, as the depot does."""
-        vc.contract = self._qos.contract(self._qos.category(dscp))
-        vc.category = vc.contract.category
+        contract = self._qos.contract(self._qos.category(dscp))
+        # A contract for which the link has no rate left leaves the VC best effort, as at the depot.
+        if self.admission is None or self.admission.admit(vc.channel, contract):
+            vc.contract = contract
+            vc.category = contract.category
 
     def _open(self, vci: int, category: ServiceCategory) -> Vc:
         vc = self.default.beside(vci, self._qos.contract(category))
@@ -112,6 +117,7 @@ class EdgeNode(Node):
         self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
         self.link = port_of(network, link, node, self.table)
         self.link.join(network, node, network.name_of_vp_to(node), vp, self.table.default, *self.table.shared)
+        self.table.admission = self.link.admission
         self.use_links({link: self.link})
         self.oam = NodeOam(network, node, {link: self.link})
         self.flows: dict[FlowKey, Flow] = {}

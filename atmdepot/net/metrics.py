@@ -56,6 +56,15 @@ _COMMON = {
     "link_unassigned_cells": _counter("Unassigned cells received.", "link"),
     "link_hec_corrected": _counter("Cells whose header had one bit error, which the HEC corrected.", "link"),
     "link_late_cells": _counter("Cells that a line with a rate could have sent while the node was too late.", "link"),
+    "link_refused_contracts": _counter("VCs made best effort, since the link's rate had no room for their contract.",
+                                       "link"),
+    "queue_cells": _gauge("Cells in a queue of the link's output: held in its room, or shaped by contracts beside it.",
+                          "link", "queue", "kind"),
+    "queue_room_cells": _gauge("The room of the queue.", "link", "queue"),
+    "queue_most_cells": _gauge("The most cells that the queue held.", "link", "queue"),
+    "queue_left_cells": _counter("Cells that left the queue.", "link", "queue"),
+    "queue_dropped_cells": _counter("Cells that the queue refused or cut.", "link", "queue"),
+    "queue_marked_cells": _counter("Cells that the queue marked with EFCI.", "link", "queue"),
     "link_udp_segment_refused": _counter("How often the device or the route refused UDP_SEGMENT, which is tried again.",
                                          "link"),
     "link_vcs": _gauge("VCs that are open on the link, permanent ones and those of sessions.", "link"),
@@ -80,7 +89,8 @@ FAMILIES = _COMMON | {name: family for kind in KINDS.values() for name, family i
 _OF_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rx-packets": ("tun_packets", ("rx",)), "tx-packets": ("tun_packets", ("tx",)), "vanished": ("tun_vanished", ()),
     "unassigned-cells": ("link_unassigned_cells", (PLACE,)), "hec-corrected": ("link_hec_corrected", (PLACE,)),
-    "late-cells": ("link_late_cells", (PLACE,)), "udp-segment-refused": ("link_udp_segment_refused", (PLACE,))}
+    "late-cells": ("link_late_cells", (PLACE,)), "refused-contracts": ("link_refused_contracts", (PLACE,)),
+    "udp-segment-refused": ("link_udp_segment_refused", (PLACE,))}
 """Rows of `show counters` that become a metric unchanged; the links' other values come from `show links`."""
 
 
@@ -108,7 +118,8 @@ class Metrics:
         """Collect the values in steps, so that the data path can go on in between."""
         self._made = {name: (CounterMetricFamily if family.counts else GaugeMetricFamily)(
             _PREFIX + name, family.text, labels=(*_NODE, *family.labels)) for name, family in FAMILIES.items()}
-        for part in (self._node_itself, self._counters, self._links, self._vcs, self._oam, self._of_the_kind):
+        for part in (self._node_itself, self._counters, self._links, self._queues, self._vcs, self._oam,
+                     self._of_the_kind):
             yield from part()
 
     def families(self) -> Iterator[Metric]:
@@ -154,6 +165,16 @@ class Metrics:
                     if (value := getattr(row, f"{direction}_{unit}")) is not UNSET:
                         self._add(f"link_{unit}", value, row.link, direction)
             self._add("link_vcs", self._pump.node.links[row.link].channels(), row.link)
+
+    def _queues(self) -> Iterator[None]:
+        for row in views.queues(self._pump, _ALL):
+            yield
+            labels = row.link, row.queue
+            self._add("queue_cells", row.held, *labels, "held")
+            self._add("queue_cells", row.shaped, *labels, "shaped")
+            for name, value in (("room", row.room), ("most", row.most), ("left", row.left), ("dropped", row.dropped),
+                                ("marked", row.marked)):
+                self._add(f"queue_{name}_cells", value, *labels)
 
     def _vcs(self) -> Iterator[None]:
         node = self._pump.node

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from atmdepot.net.agents.rows import Row
 
-SUBJECTS = {"sessions": "depot_rows", "vcs": "rows", "links": "rows", "servers": "depot_rows", "counters": "rows",
-            "oam": "rows"}
+SUBJECTS = {"sessions": "depot_rows", "vcs": "rows", "links": "rows", "queues": "rows", "servers": "depot_rows",
+            "counters": "rows", "oam": "rows"}
 """The module in `net/agents/` that has the subject's row in its `ROWS`."""
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
-from atmdepot.bearer.adaptation import adaptation_of
+from atmdepot.bearer.adaptation import LinkAdaptation, adaptation_of
+from atmdepot.bearer.shaping import ShapedAdaptation
 from atmdepot.drops import NOT_IN_NODES, DropReason
 from atmdepot.net import subjects
-from atmdepot.net.agents.rows import CounterRow, LinkRow, VcRow
+from atmdepot.net.agents.rows import CounterRow, LinkRow, QueueRow, VcRow
 from atmdepot.net.host_parts import needs_of
 from atmdepot.net.kinds import agent_of
 from atmdepot.net.oam_view import oam_rows
@@ -50,26 +51,32 @@ def _ends(pump: Pump, agent: Agent, limit: int) -> Iterator[VcRow]:
         limit -= len(there)
         there.reverse()
         while there:
-            yield _vc(agent, link.name, there.pop())
+            yield _vc(agent, link, there.pop())
 
 
-def _vc(agent: Agent, link: str, vc: Vc) -> VcRow:
+def _vc(agent: Agent, link: LinkAdaptation, vc: Vc) -> VcRow:
     row = _plain_vc(agent, link, vc)
+    if isinstance(link, ShapedAdaptation):
+        source = link.source_of(vc)
+        row.conforming = 0 if source is None else source.left
+        row.dropped = 0 if source is None else source.dropped.total()
     oam = agent.oam()
-    vp = None if oam is None else oam.links[link].vps.get(vc.vpi)
+    vp = None if oam is None else oam.links[link.name].vps.get(vc.vpi)
     if vp is not None and (near := vp.near) is not None:
         row.lost, row.misinserted, row.errored = near.lost, near.misinserted, near.errors
     return row
 
 
-def _plain_vc(agent: Agent, link: str, vc: Vc) -> VcRow:
+def _plain_vc(agent: Agent, link: LinkAdaptation, vc: Vc) -> VcRow:
     bridge = vc.bridge
     return VcRow(
-        node=agent.node.name, link=link, vc=f"{vc.vpi}/{vc.vci}", category=vc.category, contract=str(vc.contract),
+        node=agent.node.name, link=link.name, vc=f"{vc.vpi}/{vc.vci}", category=vc.category, contract=str(vc.contract),
         encapsulation=vc.encapsulation, fcs="" if bridge is None else str(bridge.fcs),
         far_mac="" if bridge is None or bridge.far_mac is None else mac_text(bridge.far_mac),
         crc=vc.crc, carries=agent.carries(vc), tx_pdus=vc.tx_pdus, tx_cells=vc.tx_cells,
-        rx_pdus=vc.rx_pdus, rx_cells=vc.rx_cells, rx_clp1_pdus=vc.rx_clp1, rx_efci_pdus=vc.rx_efci)
+        rx_pdus=vc.rx_pdus, rx_cells=vc.rx_cells, rx_clp1_pdus=vc.rx_clp1, rx_efci_pdus=vc.rx_efci,
+        conforming=vc.tx_cells, tagged=0, dropped=0,
+        refused="" if link.admission is None else str(link.admission.refusals.get(vc.channel, "")))
 
 
 def permanent_vcs(pump: Pump) -> Iterator[VcRow]:
@@ -83,7 +90,7 @@ def permanent_vcs(pump: Pump) -> Iterator[VcRow]:
         found = ((adaptation_of(node.links[link]).table.find(vpi, vci), use) for vci, use in uses.items())
         for vc, use in found:
             if vc is not None:
-                row = _vc(agent, link, vc)
+                row = _vc(agent, adaptation_of(node.links[link]), vc)
                 row.carries = use
                 yield row
 
@@ -119,6 +126,12 @@ def _or_unset(count: int | None) -> int | UnsetType:
     return UNSET if count is None else count
 
 
+def queues(pump: Pump, limit: int) -> Iterator[QueueRow]:
+    """The queues of the node's links; a link whose cells never wait has none."""
+    return islice((QueueRow(pump.node.name, name, *counts)
+                   for name, port in pump.node.links.items() for counts in port.queues()), limit)
+
+
 def _udp_of(link: PortLink | None) -> UdpLink | None:
     """The UDP link inside a link, or None."""
     inner = None if link is None else link.unlined()
@@ -146,6 +159,8 @@ def _counters(pump: Pump) -> Iterator[CounterRow]:
         for name, value in (("rx-cells", counts.rx_cells), ("tx-cells", counts.tx_cells),
                             ("unassigned-cells", counts.unassigned_cells), ("hec-corrected", counts.hec_corrected)):
             yield CounterRow(node.name, link.name, name, value, "cells")
+        if isinstance(link, LinkAdaptation) and link.admission is not None:
+            yield CounterRow(node.name, link.name, "refused-contracts", link.admission.refused, "VCs", _REFUSED)
         if (port := pump.links.get(link.name)) is not None:
             yield CounterRow(node.name, link.name, "late-cells", port.late_cells() + counts.late, "cells", _LATE)
         if (udp := _udp_of(port)) is not None:
@@ -176,6 +191,7 @@ def _of_the_daemon(pump: Pump) -> Iterator[CounterRow]:
         yield CounterRow(node.name, "host", "missing", len(host.missing), "parts", host.problem)
 
 
+_REFUSED = "VCs that are best effort, since the link's rate had no room for their contract"
 _LATE = "what the line could have sent while the node was too late to send it; nothing is lost but time"
 _NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets" and reason != DropReason.TUN_QUEUE_FULL]
 _LINK_REASONS = [reason for reason in DropReason if reason.unit != "packets" and reason not in NOT_IN_NODES]
@@ -203,5 +219,6 @@ def oam(pump: Pump, limit: int) -> Iterable[Row]:
     return () if ends is None else oam_rows(ends, limit, pump.clock())
 
 
-_COMMON: dict[str, View] = {"vcs": vcs, "links": links, "counters": counters, "oam": oam}
+_COMMON: dict[str, View] = {"vcs": vcs, "links": links, "queues": queues, "counters": counters,
+                           "oam": oam}
 SUBJECTS: dict[str, View] = {name: _COMMON.get(name) or partial(_of_the_kind, name) for name in subjects.SUBJECTS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.scheduler import DEFAULT_ROOM, DEFAULT_WEIGHT, LinkScheduler, QueueClass
-from atmdepot.bearer.base import NEVER, PathCondition, Port, PortCounts
+from atmdepot.bearer.base import NEVER, PathCondition, Port, PortCounts, QueueCounts
 from atmdepot.drops import Drops
 from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, Interface
 
@@ -128,6 +128,12 @@ class ScheduledPort(SwitchPort):
     def counts(self) -> PortCounts:
         """The cells of the port, with those that left too late."""
         return SwitchPort.counts(self)._replace(late=self.scheduler.late)
+
+    def queues(self) -> list[QueueCounts]:
+        """The queues of the output."""
+        return [QueueCounts(name, queue.thresholds.room, queue.held, queue.most, 0, queue.entered,
+                            queue.entered - queue.held, queue.dropped, queue.marked)
+                for name, queue in self.scheduler.queues.items()]
 
 
 def port_of(name: str, settings: Link, node: str) -> SwitchPort:

@@ -34,7 +34,8 @@ SESSION_KEYS = {
     "closed_by", "age", "idle", "packets_in", "packets_out", "octets_in", "octets_out"}
 VC_KEYS = {
     "node", "link", "vc", "category", "contract", "encapsulation", "fcs", "far_mac", "crc", "carries",
-    "tx_pdus", "tx_cells", "rx_pdus", "rx_cells", "rx_clp1_pdus", "rx_efci_pdus"}
+    "tx_pdus", "tx_cells", "rx_pdus", "rx_cells", "rx_clp1_pdus", "rx_efci_pdus", "conforming", "tagged", "dropped",
+    "refused"}
 LINK_KEYS = {
     "node", "link", "peer", "cells", "rate", "burst", "delay", "impaired", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus",
     "hec_corrected", "drops", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_segment_refused",
@@ -90,12 +91,28 @@ async def test_vcs(it: Controlled) -> None:
         ("depot", "to-web1", "1/32", "many"), ("depot", "to-web1", "1/33", "many"),
         ("depot", "to-web1", "1/64", f"{CLIENT}:40000"),
         ("depot", "to-web2", "2/32", "many"), ("depot", "to-web2", "2/33", "many")]
-    assert rows[2] | {"node": "web1", "tx_pdus": 1, "tx_cells": 1, "rx_pdus": 2, "rx_cells": 2} == (
-        await it.show("vcs", WEB1))[2]
+    assert rows[2] | {"node": "web1", "tx_pdus": 1, "tx_cells": 1, "rx_pdus": 2, "rx_cells": 2,
+                      "conforming": 1} == (await it.show("vcs", WEB1))[2]
     assert {key: rows[2][key] for key in ("category", "contract", "encapsulation", "crc", "tx_pdus", "tx_cells",
-                                          "rx_pdus", "rx_cells", "rx_clp1_pdus", "rx_efci_pdus")} == {
+                                          "rx_pdus", "rx_cells", "rx_clp1_pdus", "rx_efci_pdus", "conforming",
+                                          "tagged", "dropped", "refused")} == {
         "category": "UBR.1", "contract": "ubr.1", "encapsulation": "vc-mux", "crc": "strict", "tx_pdus": 2,
-        "tx_cells": 2, "rx_pdus": 1, "rx_cells": 1, "rx_clp1_pdus": 0, "rx_efci_pdus": 0}
+        "tx_cells": 2, "rx_pdus": 1, "rx_cells": 1, "rx_clp1_pdus": 0, "rx_efci_pdus": 0,
+        "conforming": 2, "tagged": 0, "dropped": 0, "refused": ""}
+    assert await it.show("queues") == []
+
+
+async def test_queues_of_links_on_which_cells_wait(short_dir: Path) -> None:
+    async for it in running(short_dir, link='rate = "oc3"', top='qos.contracts.CBR = "cbr:pcr=10kcps"'):
+        await handshake(it)
+        rows = await it.show("queues")
+        assert [(row["link"], row["queue"]) for row in rows] == [
+            (link, queue) for link in ("to-web1", "to-web2") for queue in ("CBR", "rt-VBR", "nrt-VBR", "GFR", "UBR")]
+        assert rows[4] == {"node": "depot", "link": "to-web1", "queue": "UBR", "room": 8192, "held": 0, "most": 1,
+                           "shaped": 0, "entered": 2, "left": 2, "dropped": 0, "marked": 0}
+        [refused] = [row for row in await it.show("counters")
+                     if (row["place"], row["counter"]) == ("to-web1", "refused-contracts")]
+        assert (refused["value"], refused["unit"]) == (0, "VCs")
 
 
 async def test_links(it: Controlled) -> None:
@@ -221,7 +238,8 @@ async def test_a_bad_request_gets_an_error(it: Controlled, request_: bytes) -> N
 @pytest.mark.parametrize("request_", [{}, {"limit": 5}, {"trace": None}, {"show": ""}])
 async def test_a_request_for_nothing(it: Controlled, request_: dict[str, Any]) -> None:
     [answer] = await it.raw(json.dumps(request_).encode() + b"\n")
-    assert answer == {"error": "ask to show one of sessions, vcs, links, servers, counters, oam, or for a trace"}
+    assert answer == {
+        "error": "ask to show one of sessions, vcs, links, queues, servers, counters, oam, or for a trace"}
 
 
 @pytest.mark.parametrize("command", ["drain", "undrain", "explain"])

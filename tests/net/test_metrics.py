@@ -77,7 +77,10 @@ def test_every_family_has_values_on_some_node() -> None:
     for pump in nodes.pumps.values():
         pump.tun_losses = 1
     nodes.pumps[DEPOT].node.management.servers[WEB1].load = 0.5  # type: ignore[attr-defined]
-    told = {key[0].removesuffix("_total") for pump in nodes.pumps.values() for key in values_of(pump)}
+    rated = Nodes(network(link='rate = "oc3"'))  # cells wait there
+    pumps = [*nodes.pumps.values(), *rated.pumps.values()]
+    told = {key[0].removesuffix("_total") for pump in pumps for key in values_of(pump)}
+    rated.close()
     nodes.close()
     assert told == set(FAMILIES)
 

@@ -29,6 +29,8 @@ class VcRow(Row, gc=False):
 
     `fcs` and `far_mac` are of bridged VCs: the key of the VC table, and the far node's MAC address where it is known.
     `lost`, `misinserted` and `errored` are the cells of its whole VP where that has performance monitoring.
+    `conforming` cells left within its contract, `tagged` ones with CLP 1 in place of 0; `dropped` ones found no
+    room before its contract or link. `refused` is the contract for which the link had no rate left.
 
     At a switch it is a cross-connect, of a VC or of a whole VP: `carries` is its name in the VC table, `to` has the
     places where its cells leave, `rx_cells` came in and `tx_cells` entered the outputs, `tagged` and `policed` (what
@@ -54,6 +56,7 @@ class VcRow(Row, gc=False):
     rx_clp1_pdus: int | UnsetType
     rx_efci_pdus: int | UnsetType
     to: str | UnsetType = UNSET
+    conforming: int | UnsetType = UNSET
     tagged: int | UnsetType = UNSET
     policed: int | UnsetType = UNSET
     dropped: int | UnsetType = UNSET
@@ -61,6 +64,7 @@ class VcRow(Row, gc=False):
     misinserted: int | UnsetType = UNSET
     errored: int | UnsetType = UNSET
     live: bool | UnsetType = UNSET
+    refused: str | UnsetType = UNSET
 
 
 class LinkRow(Row, gc=False):
@@ -95,6 +99,24 @@ class LinkRow(Row, gc=False):
     interfaces: str | UnsetType = UNSET
     trouble: str | UnsetType = UNSET
     last_error: str | UnsetType = UNSET
+
+
+class QueueRow(Row, gc=False):
+    """A queue of a link's output, in cells; see `QueueCounts` in `bearer/base.py`."""
+
+    narrow = ("node", "link", "queue", "room", "held", "most", "shaped", "left", "dropped", "marked")
+
+    node: str
+    link: str
+    queue: str
+    room: int
+    held: int
+    most: int
+    shaped: int
+    entered: int
+    left: int
+    dropped: int
+    marked: int
 
 
 class CounterRow(Row, gc=False):
@@ -146,5 +168,6 @@ class OamRow(Row, gc=False):
     far_blocks: int | UnsetType = UNSET
 
 
-ROWS: dict[str, type[Row]] = {"vcs": VcRow, "links": LinkRow, "counters": CounterRow, "oam": OamRow}
+ROWS: dict[str, type[Row]] = {"vcs": VcRow, "links": LinkRow, "queues": QueueRow, "counters": CounterRow,
+                             "oam": OamRow}
 """The subjects that every kind of node has."""

@@ -42,6 +42,7 @@ class SwitchAgent(Agent):
             rx_cells=connection.rx_cells,
             tx_cells=sum(leaf.queued.entered for leaf in leaves),
             to=", ".join(f"{leaf.port} {number_of(leaf.vpi, leaf.vci)}" for leaf in leaves) or "none",
+            conforming=connection.rx_cells - (policer.tagged + sum(policer.discarded.values()) if policer else 0),
             tagged=policer.tagged if policer else 0,
             policed=sum(policer.discarded.values()) if policer else 0,
             dropped=sum(sum(leaf.queued.dropped.values()) for leaf in leaves), live=crossed.is_live)

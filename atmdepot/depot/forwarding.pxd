@@ -6,6 +6,7 @@ from atmdepot.depot.session_management cimport Pool
 from atmdepot.depot.sessions cimport Session, session_of
 from atmdepot.depot.state cimport Decision, DepotState
 from atmdepot.depot.tcp_tracking cimport is_half_open, is_opening
+from atmdepot.wire._flows cimport is_reverse
 from atmdepot.wire._offload cimport Frame
 from atmdepot.wire._packet cimport quick_frame
 from atmdepot.wire.packet cimport Arrival, Packet, TcpFields

@@ -26,6 +26,7 @@ from atmdepot.depot.sessions import Session, SessionEvent, session_of
 from atmdepot.depot.state import DepotState
 from atmdepot.depot.tcp_tracking import is_half_open, is_opening
 from atmdepot.drops import DropReason
+from atmdepot.wire.flows import is_reverse
 from atmdepot.wire.packet import quick_frame
 from atmdepot.wire.tcp import RST, reset_for
 
@@ -188,7 +189,7 @@ class Depot(DepotState):
         if packet is None or packet.tcp is None or path.is_management:
             return False
         session = path.owner if isinstance(path.owner, Session) else None
-        if session is None or not packet.answers(session.key):
+        if session is None or not is_reverse(packet.key, session.key):
             session = self.sessions.find(packet.reverse_key())
         if session is None or session.path.node != path.node:
             return False
@@ -227,7 +228,7 @@ class Depot(DepotState):
     def _answered_session(self, path: Path, octets: bytes, packet: Packet, now: int) -> Session | None:
         """The session that owns the path (nearly always), else the flow's session, else an adopted session, or None."""
         session: Session | None = path.owner if isinstance(path.owner, Session) else None
-        if session is not None and packet.answers(session.key):  # spares the look-up
+        if session is not None and is_reverse(packet.key, session.key):  # spares the look-up
             return session
         session = self.sessions.find(packet.reverse_key())
         if session is None:

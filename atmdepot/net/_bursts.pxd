@@ -28,5 +28,5 @@ cdef class DatagramBursts:
     cdef public Py_ssize_t joined
     cdef public int error
 
-    cpdef tuple receive(self, int most)
+    cpdef list receive(self, int most)
     cpdef Py_ssize_t send(self, bytes cells, Py_ssize_t at, Py_ssize_t size, uint16_t datagram) except -1

@@ -289,7 +289,7 @@ cdef tuple _read(const sockaddr_storage* source):
 cdef class DatagramBursts:
     """Interface between a link and its socket; see `bursts.py`."""
 
-    cpdef tuple receive(self, int most):
+    cpdef list receive(self, int most):
         """Read the datagrams that wait."""
         raise NotImplementedError
 
@@ -348,12 +348,12 @@ cdef class Datagrams(DatagramBursts):
         self.peer = (peer[0].partition("%")[0], peer[1])
         self._is_known = False
 
-    cpdef tuple receive(self, int most):
-        """Read the datagrams that wait; return them and the errno of the last failed read, or 0; see `bursts.py`."""
-        cdef int number, count, want, got = 0, failure = 0
+    cpdef list receive(self, int most):
+        """Read the datagrams that wait, and leave the errno of the last failed read in `error`; see `bursts.py`."""
+        cdef int number, count, want, got = 0
         cdef list received = []
         cdef object item
-        self.joined = 0
+        self.joined = self.error = 0
         if self._is_large:
             return self._receive_large(most)
         while got < most:
@@ -363,7 +363,7 @@ cdef class Datagrams(DatagramBursts):
                 if errno == EAGAIN:
                     break
                 if errno != EINTR:  # an ICMP error for a datagram sent before
-                    failure = errno
+                    self.error = errno
                 got += 1
                 continue
             for number in range(count):
@@ -376,14 +376,14 @@ cdef class Datagrams(DatagramBursts):
             got += count
             if count < want:
                 break
-        return received, failure
+        return received
 
-    cdef tuple _receive_large(self, int most):
+    cdef list _receive_large(self, int most):
         """Read trains one behind the other, a system call for each, so that packets in them follow one another."""
         cdef bytes room = PyBytes_FromStringAndSize(NULL, LARGE_ROOM)
         cdef Py_ssize_t filled = 0
         cdef list received = []
-        cdef int got = 0, count, failure = 0
+        cdef int got = 0, count
         cdef PyObject *made
         cdef object item = None
         self._is_large = False
@@ -396,7 +396,7 @@ cdef class Datagrams(DatagramBursts):
                 if errno == EAGAIN:
                     break
                 if errno != EINTR:  # an ICMP error for a datagram sent before
-                    failure = errno
+                    self.error = errno
                 continue
             try:
                 item = self._item(0, True)
@@ -416,7 +416,7 @@ cdef class Datagrams(DatagramBursts):
             Py_DECREF(<object>made)
         if item is not None:
             received.append(item)
-        return received, failure
+        return received
 
     cdef object _item(self, int number, bint in_place):
         """The octets of a message, with what is odd about it; None for whole cells of the peer that stay `in_place`."""

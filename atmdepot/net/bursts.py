@@ -155,13 +155,10 @@ class _DatagramBursts:
     joined = 0
     """Number of datagrams that the last `receive` returned as whole cells of the peer."""
     error = 0
-    """The errno that stopped the last `send`; 0 when all was sent."""
+    """The errno of the last `receive` or `send` that failed in part; 0 when the last call met no error."""
 
-    def receive(self, most: int) -> tuple[list[Received], int]:
-        """Read the datagrams that wait, in at most `most` reads.
-
-        Returns them, and the errno of the last failed read, or 0.
-        """
+    def receive(self, most: int) -> list[Received]:
+        """Read the datagrams that wait, in at most `most` reads; leave the errno of the last failed read in `error`."""
         raise NotImplementedError
 
     def send(self, cells: bytes, at: int, size: int, datagram: int) -> int:
@@ -197,20 +194,20 @@ class _Datagrams(DatagramBursts):
         self._to = peer
         self.peer = peer[:2]  # without the flow information and scope of an IPv6 address
 
-    def receive(self, most: int) -> tuple[list[Received], int]:
+    def receive(self, most: int) -> list[Received]:
         """Read the datagrams that wait."""
         received: list[Received] = []
-        failure = self.joined = 0
+        self.error = self.joined = 0
         for _ in range(most):
             try:
                 length, ancillary, _, address = self._socket.recvmsg_into([self._buffer], _ANCILLARY)
             except BlockingIOError:
                 break
             except OSError as error:  # an ICMP error for a datagram sent before
-                failure = error.errno or 0
+                self.error = error.errno or 0
                 continue
             received.append(self._item(bytes(self._buffer[:length]), ancillary, address[:2]))
-        return received, failure
+        return received
 
     def _item(self, octets: bytes, ancillary: list[tuple[int, int, bytes]], sender: tuple[str, int]) -> Received:
         segment, overflow, interface = _read_ancillary(ancillary)

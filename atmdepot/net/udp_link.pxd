@@ -18,5 +18,5 @@ cdef class UdpLink(PortLink):
     @cython.locals(size=Py_ssize_t, before=Py_ssize_t, at=Py_ssize_t, error=int, lost=bytes)
     cpdef bytes _transmit(self, bytes cells)
     cpdef bint wants_write(self) except -1
-    @cython.locals(received=list, error=int)
+    @cython.locals(received=list)
     cpdef list receive_burst(self, int most)

@@ -218,9 +218,9 @@ class UdpLink(PortLink):
 
         Each item is from a single datagram, or from several that the kernel joined.
         """
-        received, error = self._datagrams.receive(most)
-        if error:
-            self.last_error = os.strerror(error)
+        received = self._datagrams.receive(most)
+        if self._datagrams.error:
+            self.last_error = os.strerror(self._datagrams.error)
         self.rx_datagrams += self._datagrams.joined
         for item in received:  # as a rule all items are plain cells, and the list is returned as it is
             if not isinstance(item, bytes):

@@ -1,7 +1,7 @@
 cimport cython
 
 from atmdepot.wire._offload cimport Frame
-from atmdepot.wire._flows cimport is_reverse, reverse_key, service_of_key
+from atmdepot.wire._flows cimport reverse_key, service_of_key
 from atmdepot.wire.flows cimport destination_of_key, source_of_key
 
 
@@ -21,7 +21,6 @@ cdef class Packet:
 
     cpdef bytes service(self)
     cpdef bytes reverse_key(self)
-    cpdef bint answers(self, bytes key) except -1
 
 
 cdef class Arrival:

@@ -14,7 +14,6 @@ from atmdepot.wire.flows import (
     destination_of_key,
     flow_key,
     flow_of_key,
-    is_reverse,
     reverse_key,
     service_of_key,
     source_of_key,
@@ -138,10 +137,6 @@ class Packet:
     def reverse_key(self) -> FlowKey:
         """The key of the flow as its receiver sees it."""
         return reverse_key(self.key)
-
-    def answers(self, key: FlowKey) -> bool:
-        """True when the packet's sender is the flow's receiver, and its receiver the flow's sender."""
-        return is_reverse(self.key, key)
 
 
 def analyse(octets: bytes) -> Packet:

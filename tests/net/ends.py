@@ -166,10 +166,10 @@ def scripted(link: UdpLink) -> Scripted:
 class Told(bursts.DatagramBursts):
     """Bursts of a link that return a test's prepared results."""
 
-    def __init__(self, *told: tuple[list[bursts.Received], int]) -> None:
+    def __init__(self, *told: list[bursts.Received]) -> None:
         self._told = list(told)
 
-    def receive(self, _most: int) -> tuple[list[bursts.Received], int]:
+    def receive(self, _most: int) -> list[bursts.Received]:
         return self._told.pop(0)
 
 

@@ -481,7 +481,7 @@ def test_a_full_receive_buffer_is_counted(ends: Ends) -> None:
 def test_the_overflow_counter_of_the_kernel_may_wrap(ends: Ends) -> None:
     _, link = ends.plain_and_link()
     # Of two in one burst each counts once; -1 is of a socket that does not say.
-    link._datagrams = Told(*(([(cells_of(1), CELL_SIZE, seen, None)] * 2, 0) for seen in (0xFFFFFFFE, -1, 1, 1)))
+    link._datagrams = Told(*([(cells_of(1), CELL_SIZE, seen, None)] * 2 for seen in (0xFFFFFFFE, -1, 1, 1)))
     for counted in (0xFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFE + 3, 0xFFFFFFFE + 3):
         assert link.receive_burst(16) == [cells_of(1)] * 2
         assert link.drops == {DropReason.RX_OVERFLOW: counted}

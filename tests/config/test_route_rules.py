@@ -63,8 +63,8 @@ CASES: dict[str, tuple[str, Edit, dict[str, str]]] = {
     "a VC to no node": (MESH, {"vcs.news.ends": ["depot", "rome"]}, {"vcs.news.ends": "write the depot or an edge"}),
     "a VC to a switch": (MESH, {"vcs.news.ends": ["depot", "sw1"]}, {"vcs.news.ends": "write the depot or an edge"}),
     # Routes and numbers.
-    "no way": (MESH, {"links.to-web2": None, "links.to-web3": {"ends": {"sw1": "172.31.32.1:5532",
-                                                                        "web3": "172.31.32.2:5532"}},
+    "no way": (MESH, {"links.to-web2": None, "links.to-web3": {"ends": {"sw1": "172.31.32.1:5503",
+                                                                        "web3": "172.31.32.2:5503"}},
                       "nodes.web3": {"kind": "edge"}},
                {"vps.web2.ends": "no way over sw1 either; add one", "vps.web1-web2.ends": "add one to [links]"}),
     "via that no link joins": (BACKBONE, {"vps.web3.via": ["berlin"]}, {"vps.web3.via": "the links of depot lead to"}),

@@ -64,6 +64,7 @@ _COMMANDS = {
                                                           "from each service address of the VC table TABLE."),
     "replay": Place("atmdepot.commands.demo", "replay_command",
                     "Send a recorded TCP session through the depot and edge nodes of TABLE; no rights are needed."),
+    "vc": Place("atmdepot.commands.vc", "vc", "See and change the cross-connects of running switches."),
     "trace": Place("atmdepot.commands.trace", "trace", "See the cells: live, on an interface, or in a capture."),
 }
 """The commands: their modules, and the help lines that `--help` shows."""

@@ -179,3 +179,21 @@ def sar(seconds: float, sizes: tuple[int, ...], both: bool, json_file: BinaryIO 
     if json_file is not None:
         told = msgspec.to_builtins(report) | ({"plain": plain} if plain else {})
         json_file.write(msgspec.json.format(msgspec.json.encode(told)) + b"\n")
+
+
+@bench.command(epilog="\b\nExamples:\n  atmdepot bench switch\n  atmdepot bench switch --seconds 5 --json cells.json\n")
+@click.option("--seconds", type=click.FloatRange(0.1, 60), default=2, show_default=True,
+              help="How long each load lasts.")
+@click.option("--json", "json_file", type=click.File("wb", lazy=False), help="Write the figures there; - is stdout.")
+def switch(seconds: float, json_file: BinaryIO | None) -> None:
+    """Count the cells that a switch moves in a second of the processor: trains, and bare cells as Dynamips has them."""
+    from atmdepot.bench.switch import measure, note, table
+
+    rows = measure(seconds)
+    # The table must not mix with JSON on standard output.
+    if json_file is None or json_file is not sys.stdout.buffer:
+        console().print(table(rows))
+        console().print(note(rows), highlight=False)
+    if json_file is not None:
+        told = [msgspec.to_builtins(row) | {"cells_per_second": row.speed} for row in rows]
+        json_file.write(msgspec.json.format(msgspec.json.encode(told)) + b"\n")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from atmdepot.config.contract import Contract
-from atmdepot.config.routes import Joint, Routes, find_routes
+from atmdepot.config.routes import Joint, Place, Routes, find_routes
 from atmdepot.config.units import (
     CellRate,
     Duration,
@@ -245,6 +245,34 @@ class PermanentVc(Struct, forbid_unknown_fields=True, kw_only=True):
         return None if self.contract is None else Contract.parse(self.contract, self.header_octets)
 
 
+class CrossConnect(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A cross-connect of a switch beside those that routes make; `atmdepot vc save` writes them.
+
+    What comes in at `from` (`LINK VPI` or `LINK VPI/VCI`) leaves at each place of `to`.
+    """
+
+    switch: str
+    # `from` is a keyword of Python.
+    from_: str = field(name="from")
+    to: Annotated[list[str], Meta(min_length=1)]
+    contract: str | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where its cells come in; raises ValueError for a text that is no place."""
+        return Place.parse(self.from_)
+
+    @property
+    def leaves(self) -> tuple[Place, ...]:
+        """Where its cells leave; raises ValueError for a text that is no place."""
+        return tuple(map(Place.parse, self.to))
+
+    @property
+    def agreed(self) -> Contract | None:
+        """Its contract; raises ValueError for a text that is none."""
+        return None if self.contract is None else Contract.parse(self.contract)
+
+
 class Server(Struct, forbid_unknown_fields=True, kw_only=True):
     """A web server behind an edge node: on the node itself, or on the LAN behind it at `address`."""
 
@@ -346,6 +374,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     links: dict[str, Link]
     vps: dict[str, Vp]
     vcs: dict[str, PermanentVc] = {}
+    connects: dict[str, CrossConnect] = {}
     servers: dict[str, Server]
     services: dict[str, Service]
     sessions: SessionTimers = field(default_factory=SessionTimers)

@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from atmdepot.config.forms import misfit, wrong_key
-from atmdepot.config.model import Line, Link, Network, Node, PermanentVc, Server, Service, Vp
+from atmdepot.config.model import CrossConnect, Line, Link, Network, Node, PermanentVc, Server, Service, Vp
 from atmdepot.config.problem import Problem
 from atmdepot.config.rules import problems_of
 from atmdepot.config.toml_lines import Lines
@@ -133,9 +133,9 @@ _MOST_TOLD = 100
 _LONGEST_TOLD = 1000
 _LONGEST_END = 300
 _LONGEST_GUESSED = 64
-_NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "vcs": PermanentVc, "servers": Server,
-                           "services": Service}
-_MAY_LACK = {"vcs"}
+_NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "vcs": PermanentVc,
+                           "connects": CrossConnect, "servers": Server, "services": Service}
+_MAY_LACK = {"vcs", "connects"}
 _PLACED = re.compile(r"(.*) - at `(key` in `)?\$([^`]*)`", re.DOTALL)
 _CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, IpNetwork, TcpAddress, UdpAddress, LinkKey)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")

@@ -7,6 +7,7 @@ table. On each further link it keeps that where it is free, else it gets the lea
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from heapq import heappop, heappush
 from itertools import pairwise
@@ -16,6 +17,9 @@ from atmdepot.config.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+
+_PLACE = re.compile(r"\s*(\S+)\s+([0-9]{1,4})(?:/([0-9]{1,5}))?\s*", re.ASCII)
 
 
 class Joint(NamedTuple):
@@ -92,6 +96,15 @@ class Place(NamedTuple):
     link: str
     vpi: int
     vci: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read `LINK VPI` or `LINK VPI/VCI`; raise ValueError, which says so."""
+        found = _PLACE.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is no place: write a link and a VPI, or VPI/VCI, as in \"to-web1 9/100\"")
+        link, vpi, vci = found.groups()
+        return cls(link, int(vpi), None if vci is None else int(vci))
 
     def __str__(self) -> str:
         return f"{self.link} {self.vpi}" + ("" if self.vci is None else f"/{self.vci}")

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from atmdepot.config.addresses import address_problems, fault_of
+from atmdepot.config.connects import connect_name_problems, connect_problems
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.link_formats import FORMATS
 from atmdepot.config.model import SessionTimers
@@ -407,7 +408,7 @@ def _list(what: str, names: Collection[str]) -> str:
 
 
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
-    _one_depot, _link_ends, _vp_ends, name_problems, _server_nodes, _service_servers]
+    _one_depot, _link_ends, _vp_ends, name_problems, connect_name_problems, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, route_problems, _formats, _keys, _mtus, _bridged, _taps, _times, _vcis, _one_vp_each,
-    _servers_reached, _asked_over_tcp, _half_open, _qos, _lab]
+    _addresses, address_problems, route_problems, connect_problems, _formats, _keys, _mtus, _bridged, _taps, _times,
+    _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab]

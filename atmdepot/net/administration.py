@@ -12,6 +12,7 @@ import trio
 
 from atmdepot.config.reading import load
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.net.pump import Pump
 
-_LIVE = ("servers", "services", "sessions", "probing", "description", "lab")
-"""The parts of a table that may change while sessions go on."""
+_LIVE = ("servers", "services", "sessions", "probing", "connects", "description", "lab")
+"""The parts of a table that may change while sessions go on; a kind of node may have more (`Kind.live`)."""
 
 _SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that checks a table gives way to the data path; Python's own 5 ms would delay it."""
@@ -78,8 +79,9 @@ class Administration:
         """The table in its present state, if it may be taken over; safe in a thread: it changes no state."""
         network = load(self.table)
         old = self._pump.node.network
+        live = (*_LIVE, *kind_of(self._pump.node).live)
         fixed = [part for part in network.__struct_fields__
-                 if part not in _LIVE and _plain(getattr(network, part)) != _plain(getattr(old, part))]
+                 if part not in live and _plain(getattr(network, part)) != _plain(getattr(old, part))]
         if network.vips != old.vips:  # the routes on the hosts were set up for the old addresses
             fixed.append("the service addresses")
         if fixed:

@@ -43,6 +43,8 @@ class Kind(NamedTuple):
     agent: type[Agent]
     jobs: tuple[Callable[[Any, Pump], Job], ...] = ()
     """Makes a job of a node and its pump."""
+    live: tuple[str, ...] = ()
+    """The parts of a table that may change while such a node runs, beside those that may at every node."""
 
 
 def _edge(network: Network, name: str) -> EdgeNode:
@@ -52,7 +54,7 @@ def _edge(network: Network, name: str) -> EdgeNode:
 KINDS = {
     "depot": Kind(lambda network, _, now: Depot(network, now), DepotAgent, (Prober,)),
     "edge": Kind(lambda network, name, _: _edge(network, name), EdgeAgent, (Reporter,)),
-    "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent),
+    "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent, live=("vps", "vcs")),
 }
 """By `kind` in the VC table."""
 

@@ -14,7 +14,7 @@ from atmdepot.switch.table import Wanted, wanted_of
 from atmdepot.wire.cell import Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from atmdepot.config.model import Network
     from atmdepot.config.routes import Place
@@ -67,11 +67,14 @@ class SwitchNode(Node):
         """
         del now
         wanted = wanted_of(network, self.name)
-        live = [crossed.wanted for crossed in self.crossed.values() if crossed.is_live]
-        self._rehearse([*live, *wanted.values()])
+        # What was saved is the table's from now on.
+        live = {place: crossed.wanted for place, crossed in self.crossed.items()
+                if crossed.is_live and (place not in wanted or wanted[place].is_derived)}
+        self._rehearse([*live.values(), *wanted.values()])
         for place, crossed in list(self.crossed.items()):
-            if crossed.is_live:
+            if place in live:
                 continue
+            crossed.is_live = False
             new = wanted.get(place)
             if new is None or (new.contract, new.polices) != (crossed.wanted.contract, crossed.wanted.polices):
                 self._disconnect(place)
@@ -86,6 +89,62 @@ class SwitchNode(Node):
         self.network = network
         self.oam.use(network, {place: (crossed.wanted.name, crossed.connection)
                                for place, crossed in self.crossed.items()})
+
+    def add(self, wanted: Wanted) -> None:
+        """Make a live cross-connect, or add leaves to one that the table's VPs and VCs do not make.
+
+        Raises AtmdepotError, and changes nothing, when that cannot be.
+        """
+        there = self.crossed.get(wanted.place)
+        try:
+            if there is None:
+                self._connect(wanted, is_live=True)
+                return
+            self._refuse_derived(there)
+            if wanted.contract is not None and wanted.contract != there.wanted.contract:
+                raise AtmdepotError(f"{wanted.place} is connected under another contract: remove it first")
+            added: list[Leaf] = []
+            try:
+                for place in wanted.leaves:
+                    added.append(Leaf(*place))
+                    self.switch.add_leaf(there.connection, added[-1])
+            except ValueError:
+                for leaf in added[:-1]:
+                    self.switch.remove_leaf(there.connection, leaf)
+                raise
+        except ValueError as error:
+            raise AtmdepotError(str(error)) from None
+        self._change_live(there, (*there.wanted.leaves, *wanted.leaves))
+
+    def remove(self, place: Place, leaves: Collection[Place] = ()) -> None:
+        """Remove a cross-connect that the table's VPs and VCs do not make, or some of its leaves.
+
+        Raises AtmdepotError, and changes nothing, when that cannot be.
+        """
+        there = self.crossed.get(place)
+        if there is None:
+            raise AtmdepotError(f"nothing is connected at {place}: `atmdepot vc list` has what is")
+        self._refuse_derived(there)
+        if missing := [str(leaf) for leaf in leaves if leaf not in there.wanted.leaves]:
+            raise AtmdepotError(f"{place} does not lead to {', '.join(missing)}: it leads to "
+                                f"{', '.join(map(str, there.wanted.leaves))}")
+        left = tuple(leaf for leaf in there.wanted.leaves if leaf not in leaves) if leaves else ()
+        if not left:
+            self._disconnect(place)
+            return
+        self._change_live(there, left)
+        self._prune(there, there.wanted)
+
+    def _refuse_derived(self, crossed: Crossed) -> None:
+        """Raise AtmdepotError for a cross-connect that the table's VPs and VCs make."""
+        if crossed.wanted.is_derived:
+            raise AtmdepotError(f"{crossed.wanted.place} belongs to {crossed.wanted.name} of the table: change it "
+                                "there, and reload")
+
+    def _change_live(self, crossed: Crossed, leaves: tuple[Place, ...]) -> None:
+        """Note other leaves than the table has."""
+        crossed.wanted = crossed.wanted._replace(leaves=leaves)
+        crossed.is_live = True
 
     def _rehearse(self, all_wanted: Iterable[Wanted]) -> None:
         """Make all cross-connects in a switch of no use, which refuses what cannot be made."""

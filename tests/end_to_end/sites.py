@@ -56,7 +56,7 @@ class Site:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.servers = [server for service in lab.network.services.values() for server in service.servers]
-        self.daemons = [lab.network.depot, *lab.network.edges]
+        self.daemons = [lab.network.depot, *lab.network.switches, *lab.network.edges]
 
     def run(self, node: str, *argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command in a node."""
@@ -120,7 +120,7 @@ class Site:
     def start(self, node: str) -> subprocess.Popen[bytes]:
         """Start the daemon of a node again, as a service manager would; return when it is READY."""
         table = str(self.lab.directory / "table.toml")
-        words = ["depot", table] if node == "depot" else ["edge", table, "--node", node]
+        words = [self.lab.network.nodes[node].kind, table, "--node", node]
         daemon = self.lab.popen(node, [sys.executable, "-P", "-m", "atmdepot", *words], stdout=subprocess.PIPE)
         assert daemon.stdout is not None
         assert daemon.stdout.readline() == b"READY\n"

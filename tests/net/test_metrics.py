@@ -17,8 +17,11 @@ from atmdepot.drops import NOT_IN_NODES, DropReason
 from atmdepot.net import views
 from atmdepot.net.metrics import FAMILIES, Metrics, full_names
 from atmdepot.net.readiness import not_ready
+from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.statistics import ServerState
+from tests.atm.trains import cell
 from tests.net.nodes import CLIENT, DEPOT, SYN, VIP, WEB1, Nodes, network, tcp
+from tests.net.test_switch import SW1, switched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,10 +81,13 @@ def test_every_family_has_values_on_some_node() -> None:
         pump.tun_losses = 1
     nodes.pumps[DEPOT].node.management.servers[WEB1].load = 0.5  # type: ignore[attr-defined]
     rated = Nodes(network(link='rate = "oc3"'))  # cells wait there
-    pumps = [*nodes.pumps.values(), *rated.pumps.values()]
+    others = Nodes(switched(vp='contract = "cbr:pcr=1"'))
+    switch = others.pumps[SW1]
+    switch.node.octets_from_port("to-web1", cell(CellHeader(1, 64)) * 99, 0)  # beyond its contract
+    pumps = [*nodes.pumps.values(), *rated.pumps.values(), switch]
     told = {key[0].removesuffix("_total") for pump in pumps for key in values_of(pump)}
-    rated.close()
-    nodes.close()
+    for made in (nodes, rated, others):
+        made.close()
     assert told == set(FAMILIES)
 
 

@@ -8,13 +8,16 @@ import pytest
 import trio
 
 from atmdepot.config.reading import parse
+from atmdepot.drops import DropReason
 from atmdepot.net import daemon, views
 from atmdepot.net.host import HostSetup
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.tun import NoDevice
 from atmdepot.net.udp_link import UdpLink
+from atmdepot.wire.cell import CellHeader
+from tests.atm.trains import cell
 from tests.net.ends import fresh
-from tests.net.nodes import ACK, DEPOT, PSH, VIP, WEB1, WEB2, Connection, Nodes
+from tests.net.nodes import ACK, DEPOT, PSH, VIP, WEB1, WEB2, Connection, Nodes, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
 SW1 = "sw1"
 
 
-def switched(link: str = "") -> Network:
-    """A depot and two edge nodes around a switch; `link` adds lines to each link."""
+def switched(link: str = "", vp: str = "") -> Network:
+    """A depot and two edge nodes around a switch; `link` adds lines to each link, `vp` to the first VP."""
     links = {"core": (DEPOT, SW1), "to-web1": (SW1, WEB1), "to-web2": (SW1, WEB2)}
     told = "".join(f'[links.{name}]\nends = {{ {one} = "{fresh()}", {other} = "{fresh()}" }}\n{link}\n'
                    for name, (one, other) in links.items())
@@ -42,6 +45,7 @@ servers.web2.node = "web2"
 ends = ["web1", "depot"]
 vpi = 1
 session_vcis = "64-1000"
+{vp}
 [vps.web2]
 ends = ["web2", "depot"]
 vpi = 1
@@ -87,6 +91,20 @@ async def test_connections_pass_octet_for_octet(start: Callable[[Network], Nodes
     assert rows["core"].tx_cells == rows["to-web1"].rx_cells + rows["to-web2"].rx_cells > 0
     assert [(row.link, row.vc, row.to) for row in views.vcs(pump, 10)] == [  # type: ignore[attr-defined]
         ("to-web1", "1", "core 1"), ("core", "1", "to-web1 1"), ("to-web2", "1", "core 2"), ("core", "2", "to-web2 1")]
+
+
+async def test_cells_that_are_wrong_or_of_nobody(start: Callable[[Network], Nodes]) -> None:
+    nodes = start(switched())
+    core, header = nodes.pumps[DEPOT].links["core"], CellHeader(1, 64)
+    one_bit, good = bytearray(cell(header)), cell(header, 1)
+    one_bit[2] ^= 1
+    two_bits = bytes(one_bit[:3]) + bytes((one_bit[3] ^ 1,)) + bytes(one_bit[4:])
+    core.send(good + bytes(one_bit) + good + two_bits + cell(CellHeader(7, 64)) * 2, 0)
+    port = nodes.pumps[SW1].node.links["core"]
+    await until(lambda: port.counts().rx_cells >= 6)
+    assert port.drops == {DropReason.HEC_ERROR: 1, DropReason.UNKNOWN_VC: 2}
+    assert port.counts().hec_corrected == 1
+    assert [row.tx_cells for row in views.links(nodes.pumps[SW1], 9)] == [0, 3, 0]
 
 
 def test_a_switch_keeps_its_rate_and_leaves_the_line_the_rest() -> None:

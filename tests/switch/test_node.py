@@ -160,3 +160,76 @@ def test_reload_that_meets_a_live_cross_connect_changes_nothing() -> None:
     assert node.crossed == before
     node.reconfigure(parse(table(web2='contract = "cbr:pcr=1000"')), 0)
     assert node.crossed[live.place] is before[live.place]
+
+
+# ── live cross-connects ──
+
+NINE = Place("to-web1", 9, 100)
+
+
+def wanted(*leaves: str, place: Place = NINE) -> Wanted:
+    return Wanted("mine", place, tuple(map(Place.parse, leaves)))
+
+
+def heads(node: SwitchNode) -> list[str]:
+    """The ports by which a cell of `NINE` leaves."""
+    node.octets_from_port("to-web1", train([CellHeader(9, 100)]), 0)
+    return list(sent(node))
+
+
+def test_a_live_cross_connect_comes_grows_shrinks_and_goes() -> None:
+    node = make(table())
+    node.add(wanted("core 9/100"))
+    assert heads(node) == ["core"]
+    node.add(wanted("to-web2 9/100"))
+    assert (heads(node), node.crossed[NINE].is_live) == (["core", "to-web2"], True)
+    node.remove(NINE, [Place("core", 9, 100)])
+    assert (heads(node), node.crossed[NINE].wanted.leaves) == (["to-web2"], (Place("to-web2", 9, 100),))
+    assert node.crossed[NINE].connection.rx_cells == 3
+    node.remove(NINE, [Place("to-web2", 9, 100)])
+    assert (heads(node), NINE in node.crossed) == ([], False)
+    node.add(wanted("core 9/100"))
+    node.remove(NINE)
+    assert heads(node) == []
+
+
+@pytest.mark.parametrize(("one", "told"), [
+    (wanted("core 1/100"), "VP 1 is connected"),
+    (wanted("core 9/100", "core 9/100"), "taken"),
+    (wanted("nowhere 9/100"), "no port nowhere"),
+    (wanted("core 9"), "a VC to VCs"),
+    (wanted("core 9/3"), "belong to the VP"),
+    (wanted("core 9/100", place=Place("nowhere", 9, 100)), "no port nowhere"),
+    (wanted("core 9/100", place=Place("to-web1", 1, 100)), "VP 1 is connected"),
+    (wanted("core 9", place=Place("to-web1", 1)), "belongs to web1"),
+])
+def test_a_live_cross_connect_that_cannot_be(one: Wanted, told: str) -> None:
+    node = make(table())
+    before = {place: crossed.wanted for place, crossed in node.crossed.items()}
+    with pytest.raises(AtmdepotError, match=told):
+        node.add(one)
+    assert {place: crossed.wanted for place, crossed in node.crossed.items()} == before
+    node.add(wanted("core 9/100"))  # no place is left taken
+    with pytest.raises(AtmdepotError):
+        node.add(wanted("to-web2 9/100", "core 9/100"))
+    assert heads(node) == ["core"]
+    node.add(wanted("to-web2 9/100"))
+    for place, leaves in ((Place("core", 1), []), (Place("core", 7), []), (NINE, [Place("core", 8, 100)])):
+        with pytest.raises(AtmdepotError):
+            node.remove(place, leaves)
+    assert heads(node) == ["core", "to-web2"]
+
+
+def test_what_was_saved_is_the_tables_after_a_reload() -> None:
+    node = make(table())
+    node.add(wanted("core 9/100"))
+    assert heads(node) == ["core"]
+    saved = table(vcs='[connects.mine]\nswitch = "sw1"\nfrom = "to-web1 9/100"\nto = ["core 9/100"]')
+    node.reconfigure(parse(saved), 0)
+    assert (node.crossed[NINE].is_live, node.crossed[NINE].connection.rx_cells) == (False, 1)
+    node.add(wanted("to-web2 9/100"))
+    assert node.crossed[NINE].is_live
+    node.reconfigure(parse(saved), 0)  # not saved: the table has its way
+    assert (heads(node), node.crossed[NINE].is_live) == (["core"], False)
+    node.reconfigure(parse(table()), 0)
+    assert NINE not in node.crossed

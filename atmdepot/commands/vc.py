@@ -1,0 +1,137 @@
+"""`atmdepot vc`: the cross-connects of running switches, which can be changed while cells pass."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from atmdepot.errors import AtmdepotError
+
+_COLUMNS = ("switch", "from", "to", "contract", "name", "kept")
+_LOST = "lost at a restart, unless `atmdepot vc save` writes it into the table"
+_NETWORK = click.option("--network", "network_name", help="Which running network, where there are several.")
+
+
+@click.group(epilog="""\b
+Examples:
+  atmdepot vc list
+  atmdepot vc add sw1 'to-web1 9/100' 'to-web2 9/100' --contract cbr:pcr=1000
+  atmdepot vc save sw1 lab.toml
+""")
+def vc() -> None:
+    """See and change the cross-connects of running switches."""
+
+
+@vc.command("list", epilog="\b\nExample:\n  atmdepot vc list sw1\n")
+@click.argument("switch", required=False)
+@_NETWORK
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def list_command(switch: str | None, network_name: str | None, output: str) -> None:
+    """List the cross-connects of SWITCH, or of all switches that run here."""
+    import msgspec
+
+    rows: list[dict[str, Any]] = []
+    for path in _sockets(network_name, switch):
+        try:
+            rows += [{"switch": path.stem} | row for row in _ask(path, {"vc_list": True})["rows"]]
+        except AtmdepotError:
+            if switch is not None:  # else it is no switch
+                raise
+    if output == "json":
+        click.echo(msgspec.json.encode(rows).decode())
+        return
+    from atmdepot.tables import print_rows
+
+    print_rows("cross-connects", _COLUMNS, rows)
+
+
+@vc.command("add", epilog="\b\nExample:\n  atmdepot vc add sw1 'to-web1 9/100' 'trunk 9/100' 'to-web2 9/100'\n")
+@click.argument("switch")
+@click.argument("place", metavar="FROM")
+@click.argument("leaves", metavar="TO", nargs=-1, required=True)
+@click.option("--contract", help="Its contract, as in the table; without it best effort.")
+@click.option("--name", help="Its name in the table, once it is saved.")
+@_NETWORK
+def add_command(
+    switch: str, place: str, leaves: tuple[str, ...], contract: str | None, name: str | None, network_name: str | None,
+) -> None:
+    """Lead what comes in at FROM to each TO; places are LINK VPI, or LINK VPI/VCI.
+
+    Where cells that come in at FROM are led on already, they go to TO as well: point to multipoint.
+    """
+    request = {"vc_add": place, "to": leaves, "contract": contract, "name": name}
+    click.echo(f"{_of(switch, network_name, request)['done']}; {_LOST}")
+
+
+@vc.command("remove", epilog="\b\nExample:\n  atmdepot vc remove sw1 'to-web1 9/100' 'to-web2 9/100'\n")
+@click.argument("switch")
+@click.argument("place", metavar="FROM")
+@click.argument("leaves", metavar="[TO]...", nargs=-1)
+@_NETWORK
+def remove_command(switch: str, place: str, leaves: tuple[str, ...], network_name: str | None) -> None:
+    """Lead what comes in at FROM to no TO any more, or, without a TO, nowhere."""
+    done = _of(switch, network_name, {"vc_remove": place, "to": leaves})["done"]
+    click.echo(f"{done}; if the table has it, it is back at a restart, unless `atmdepot vc save` takes it out")
+
+
+@vc.command("save", epilog="\b\nExample:\n  atmdepot vc save sw1 lab.toml\n")
+@click.argument("switch")
+@click.argument("table", type=click.Path(dir_okay=False, path_type=Path))
+@_NETWORK
+def save_command(switch: str, table: Path, network_name: str | None) -> None:
+    """Write the cross-connects of SWITCH that no VP or VC makes into TABLE, which its daemon was started with.
+
+    Comments stay. The daemon then reads the table again.
+    """
+    from atmdepot.config.model import CrossConnect
+    from atmdepot.config.reading import load, parse
+    from atmdepot.config.saving import with_connects
+
+    network = load(table)
+    rows = _of(switch, network_name or network.name, {"vc_list": True})["rows"]
+    own = {row["name"]: CrossConnect(switch=switch, from_=row["from"], to=row["to"].split(", "),
+                                     contract=row["contract"] or None)
+           for row in rows if row["kept"] != "by its VP or VC"}
+    try:
+        text = with_connects(table.read_text(encoding="utf-8"), switch, own)
+        parse(text, str(table))  # raises what `check` would say
+        _replace(table, text)
+    except OSError as error:
+        raise AtmdepotError(f"{table}: cannot be written: {error.strerror}") from None
+    click.echo(f"{table}: cross-connects of {switch} beside its VPs and VCs: {len(own)}")
+    click.echo(_of(switch, network_name or network.name, {"reload": True})["done"])
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a text in place of a file's, as a whole or not at all."""
+    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        Path(made).chmod(path.stat().st_mode & 0o7777)
+        Path(made).replace(path)
+    except BaseException:
+        Path(made).unlink(missing_ok=True)
+        raise
+
+
+def _sockets(network_name: str | None, switch: str | None) -> list[Path]:
+    from atmdepot.net.running import control_sockets
+
+    return control_sockets(network_name, switch)
+
+
+def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    from atmdepot.net.control_client import ask
+
+    return next(ask(path, request))
+
+
+def _of(switch: str, network_name: str | None, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a switch's daemon."""
+    [path] = _sockets(network_name, switch)
+    return _ask(path, request)

@@ -61,6 +61,8 @@ class DropReason(StrEnum):
     REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for last cells; the oldest PDU went"
     BAD_STATISTICS = "bad-statistics", "PDUs", "what came on the management VC is no statistics of a known version"
     UNKNOWN_ENCAPSULATION = "unknown-encapsulation", "PDUs", "its LLC/SNAP header is none that carries IP (RFC 2684)"
+    BAD_ILMI = ("bad-ilmi", "PDUs",
+                "what came on VC 0/16 is no SNMP message of the community ILMI, or too many came in a second")
     BAD_FCS = "bad-fcs", "PDUs", "the FCS of the Ethernet frame in it is wrong, or missing with fcs = \"yes\""
     OTHER_STATION = ("other-station", "PDUs",
                      "the Ethernet frame in it is for another station than the node, or comes from the node itself")

@@ -338,7 +338,7 @@ def test_every_reason_is_provoked_here_or_by_the_pump() -> None:
         "wrong-interface", "bad-tag", "replayed",
         "wrong-label"}
     in_test_pump = {"tun-error", "tun-queue-full"}
-    in_tests_of_bridges = {"bad-fcs", "other-station", "unknown-ethertype", "bad-neighbour", "unresolved"}
+    in_tests_of_bridges = {"bad-ilmi", "bad-fcs", "other-station", "unknown-ethertype", "bad-neighbour", "unresolved"}
     in_tests_of_atm = {
         "above-pcr", "above-scr", "bad-frame", "shaper-full", "queue-full", "clp-threshold", "epd", "ppd"}
     assert {str(reason) for reason in DropReason} == (

@@ -51,6 +51,7 @@ _TOLD_PIECES = 6
 """The observers of drops see at most this number of cell runs of a PDU that is dropped unfinished."""
 # Bits of a header's fourth octet (of user cells).
 _CLP, _LAST, _EFCI, _MARKS = 0b0001, 0b0010, 0b0100, 0b1111
+_ILMI_VCI, _NOT_USER = 16, 0b100
 # Enum members, looked up once: a look-up costs as much as counting a packet.
 _VC_MUX, _LLC = Encapsulation.VC_MUX, Encapsulation.LLC
 _DYNAMIPS, _CORRECTION = CrcMode.DYNAMIPS, HecMode.CORRECTION
@@ -307,6 +308,10 @@ class Reassembler:
         if word >= 0:
             return word, self._find(word, cells, at)
         fields = CellHeader.unpack(good, self.interface)
+        if fields.vci == _ILMI_VCI and not fields.pti & _NOT_USER:  # reserved, but a VC of user cells where it is open
+            reserved = self.table.find(fields.vpi, _ILMI_VCI)
+            if reserved is not None:
+                return int.from_bytes(good[:4], "big"), reserved
         if fields.is_idle:
             self.unassigned_cells += 1
         elif self.maintenance is None or not self.maintenance(fields, _cell(cells, at), now):

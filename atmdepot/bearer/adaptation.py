@@ -12,6 +12,7 @@ from atmdepot.atm.sar import Reassembler, Sdu, segment, segment_frame, segment_s
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.base import NEVER, PathCondition, Port, PortCounts
 from atmdepot.bearer.bridged import Bridge, bridge_of
+from atmdepot.bearer.ilmi import IlmiStation, ilmi_of
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.bridging import greatest_sdu
@@ -70,7 +71,7 @@ class LinkAdaptation(Port):
         self.admission: Admission | None = None  # of VCs with contracts, where the port is asked to refuse some
         self.cells_out: list[bytes] = []
         self._has_frames = False  # in `cells_out`
-        self.bridges: list[Bridge] = []
+        self.bridges: list[Bridge | IlmiStation] = []
         datagram = cells * CELL_SIZE
         self._most = min(_MOST_DATAGRAMS, max(1, _MOST_OCTETS // datagram)) * datagram
         self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = self.rx_congested = self.fillers_sent = 0
@@ -212,7 +213,7 @@ class LinkAdaptation(Port):
             self.rx_pdus += 1
             self.rx_congested += sdu.congested
             # With VC multiplexing an SDU is a packet already, so usually the list needs no second pass.
-            if sdu.vc.encapsulation is not _VC_MUX:
+            if sdu.vc.encapsulation is not _VC_MUX or sdu.vc.bridge is not None:
                 all_plain = False
         return sdus if all_plain else [sdu for sdu in sdus if self._decapsulate(sdu, now)]
 
@@ -224,10 +225,10 @@ class LinkAdaptation(Port):
 
     def _decapsulate(self, sdu: Sdu, now: int) -> bool:
         """Reduce an SDU to the packet in it; return False, and count a drop, when it carries no IP packet."""
-        if sdu.vc.encapsulation is _VC_MUX or sdu.frame is not None:
-            return True
         if sdu.vc.bridge is not None:
             return self._take_from_frame(sdu, now)
+        if sdu.vc.encapsulation is _VC_MUX or sdu.frame is not None:
+            return True
         try:
             ethertype, packet = decapsulate(sdu.octets, sdu.vc.encapsulation)
         except EncapsulationError:
@@ -239,7 +240,7 @@ class LinkAdaptation(Port):
         return True
 
     def _take_from_frame(self, sdu: Sdu, now: int) -> bool:
-        """Reduce an SDU to the packet in its Ethernet frame; False when there is none for the node."""
+        """Reduce an SDU to the packet in its Ethernet frame; False when there is none for the node, or it was ILMI."""
         bridge = sdu.vc.bridge
         sdu.octets = bridge.receive(sdu.octets, sdu.vc, now)
         if bridge.has_output:
@@ -256,6 +257,10 @@ class LinkAdaptation(Port):
             self.bridges.append(bridge)
             for vc in vcs:
                 vc.bridge = bridge
+
+    def answer_ilmi(self, network: Network, node: str) -> None:
+        """Answer ILMI on VC 0/16; raise EnvironmentLacks without the SNMP library."""
+        self.bridges.append(ilmi_of(network, node, self.name, self.table, self.drops))
 
     def channels(self) -> int:
         """The number of its open VCs."""

@@ -119,6 +119,7 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     weights: dict[QueueName, Weight] = {}
     overbook: bool = False
     supervise: Duration | None = None
+    ilmi: bool = False
     # `from` is a keyword of Python.
     from_: dict[str, Line] = field(name="from", default={})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from atmdepot.bearer.adaptation import LinkAdaptation
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
 from atmdepot.edge.tap import TapEdgeNode
@@ -60,11 +61,18 @@ KINDS = {
 
 
 def make_node(network: Network, name: str, now: int) -> Node:
-    """The data path of a node at a time in ns; raise AtmdepotError when the network has no such node to run."""
+    """The data path of a node at a time in ns.
+
+    Raises AtmdepotError when the network has no such node to run, EnvironmentLacks when a package is missing for it.
+    """
     kind = KINDS.get(network.nodes[name].kind) if name in network.nodes else None
     if kind is None:
         raise AtmdepotError(f"there is no node \"{name}\" to run: the edge nodes are {', '.join(network.edges)}")
-    return kind.make(network, name, now)
+    node = kind.make(network, name, now)
+    for link, port in node.links.items():
+        if network.links[link].ilmi and isinstance(port, LinkAdaptation):
+            port.answer_ilmi(network, name)
+    return node
 
 
 def kind_of(node: Node) -> Kind:

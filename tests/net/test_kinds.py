@@ -61,7 +61,7 @@ class RelayAgent(Agent):
         return {"to-web2": "too long"}
 
     def servers(self, limit: int, clock: Clock) -> Iterator[VcRow]:
-        yield VcRow(str(limit), str(clock()), *[""] * 6, *[0] * 6)  # type: ignore[arg-type]
+        yield VcRow(str(limit), str(clock()), *[""] * 8, *[0] * 6)  # type: ignore[arg-type]
 
     def label(self, request: Label, now: int) -> dict[str, Any]:
         if request.label == "bad":

@@ -425,14 +425,7 @@ def _conformance_of(contract: Contract) -> Conformance:
     return conformance_of(contract, more_cdvt=max(0, TOLERANCE - contract.cdvt))
 
 
-def guaranteed_rate(contract: Contract) -> int:
-    """The cells/s that a contract guarantees: PCR of CBR, SCR of VBR, MCR of GFR (and of UBR with MDCR); else 0."""
-    if QueueClass.of(contract.category) is QueueClass.CBR:
-        return int(contract.pcr or 0)
-    return int(contract.scr or contract.mcr or 0)
-
-
 def _turn_of(contract: Contract) -> int:
-    return min(max(_TURN, guaranteed_rate(contract) // _TURN_TIME), _MOST_TURN)
+    return min(max(_TURN, contract.guaranteed // _TURN_TIME), _MOST_TURN)
 
 

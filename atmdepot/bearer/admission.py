@@ -1,7 +1,8 @@
 """Connection admission at a link: a VC's contract must fit what the link's rate has left (ATM Forum TM 4.1).
 
-The guaranteed rates of all VCs that are open are added up: PCR for CBR, SCR for VBR, MCR for GFR. CBR and rt-VBR may
-take 99 of 100 cells, as many as the scheduler gives them; each other category what its weight gives it of the rest.
+The guaranteed rates of all VCs that are open are added up: PCR for CBR, SCR for VBR, MCR for GFR, MDCR for UBR.
+CBR and rt-VBR may take 99 of 100 cells, as many as the scheduler gives them; each other category what its weight gives
+it of the rest.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.scheduler import MOST_STRICT, SHARING, STRICT, QueueClass
-from atmdepot.atm.sources import guaranteed_rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Admission:
 
     def refusal(self, contract: Contract) -> str:
         """The reason that a contract does not fit; empty when it fits, or guarantees no rate."""
-        wanted = guaranteed_rate(contract)
+        wanted = int(contract.guaranteed)
         if not wanted:
             return ""
         name = QueueClass.of(contract.category)
@@ -53,7 +53,7 @@ class Admission:
             self.refused += 1
             self.refusals[channel] = contract
             return False
-        if wanted := guaranteed_rate(contract):
+        if wanted := int(contract.guaranteed):
             name = QueueClass.of(contract.category)
             self.promised[name] += wanted
             self._of_vc[channel] = name, wanted

@@ -139,11 +139,11 @@ def port_of(network: Network, link: str, node: str, table: VcTable) -> LinkAdapt
     """
     settings = network.links[link]
     line = settings.line_from(node)
-    vps = {network.routes.working[name].vpi_at(node): Contract.parse(vp.contract)
-           for name, vp in network.vps_of(node).items()
-           if vp.contract is not None and network.routes.working[name].link_at(node) == link}
-    bounded = any(Contract.parse(text).pcr for text in network.qos.contracts.values())
-    if not (line.rate or bounded or any(contract.pcr for contract in vps.values())):
+    vps = {network.routes.working[name].vpi_at(node): agreed for name, vp in network.vps_of(node).items()
+           if (agreed := vp.agreed) is not None and network.routes.working[name].link_at(node) == link}
+    of_vcs = [Contract.parse(text) for text in network.qos.contracts.values()]
+    of_vcs += [vc.agreed for vc in network.vcs.values() if vc.agreed is not None and node in vc.ends]
+    if not (line.rate or any(contract.pcr for contract in (*of_vcs, *vps.values()))):
         return LinkAdaptation.of(network, link, table)
     room = {name: settings.queues.get(name.value, line.queue or DEFAULT_QUEUE) for name in QueueClass}
     weights = {name: settings.weights.get(name.value, weight) for name, weight in DEFAULT_WEIGHT.items()}

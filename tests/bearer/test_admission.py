@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.atm.scheduler import DEFAULT_WEIGHT, QueueClass
-from atmdepot.atm.sources import guaranteed_rate
 from atmdepot.bearer.adaptation import adaptation_of
 from atmdepot.bearer.admission import Admission
 from atmdepot.config.contract import Contract, ServiceCategory
@@ -36,11 +35,11 @@ def test_no_more_is_promised_than_there_is(rate: int, steps: list[tuple[int, Con
                 open_now[vci] = contract
             else:
                 refused += 1
-                assert guaranteed_rate(contract) > 0
+                assert contract.guaranteed > 0
                 assert admission.refusals[1, vci] is contract
         promised = dict.fromkeys(QueueClass, 0)
         for one in open_now.values():
-            promised[QueueClass.of(one.category)] += guaranteed_rate(one)
+            promised[QueueClass.of(one.category)] += one.guaranteed
         assert admission.promised == promised
         strict = promised[QueueClass.CBR] + promised[QueueClass.RT_VBR]
         assert strict <= rate * 99 // 100

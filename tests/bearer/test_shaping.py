@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from atmdepot.atm.policer import Policer
 from atmdepot.atm.sar import segment
 from atmdepot.atm.scheduler import QueueClass
-from atmdepot.atm.sources import TOLERANCE, SourceScheduler, guaranteed_rate
+from atmdepot.atm.sources import TOLERANCE, SourceScheduler
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import LinkAdaptation
 from atmdepot.bearer.base import NEVER
@@ -83,7 +83,7 @@ sent = st.lists(st.tuples(st.one_of(st.just(0), st.integers(0, 10**8)), packets,
 def test_no_policer_of_the_same_contract_objects(
         contract: Contract, arrivals: list[tuple[int, bytes, int]], rate: int) -> None:
     """Neither tagged nor discarded, whatever comes, and behind whatever waits on the link; CDVT at least TOLERANCE."""
-    if contract.category is ServiceCategory.GFR and contract.mfs is not None:
+    if contract.category in (ServiceCategory.GFR, ServiceCategory.GFR_2) and contract.mfs is not None:
         arrivals = [(gap, packet[:max(1, contract.mfs * 48 - 8)], clp) for gap, packet, clp in arrivals]
     mine, other = vc(40, contract), vc(41)
     link, now, left = port(mine, other, rate=rate), 0, []
@@ -463,10 +463,3 @@ def test_keys_of_a_link() -> None:
     assert {name: waiting.room for name, waiting in made.output.queues.items()} == {
         name: 60 if name == "CBR" else 500 for name in QueueClass}
     assert made.output.rate == OC3
-
-
-@pytest.mark.parametrize(("text", "rate"), [
-    ("ubr:pcr=10kcps", 0), ("cbr:pcr=10kcps", 10_000), ("rt-vbr:pcr=20kcps,scr=3kcps,mbs=5", 3000),
-    ("gfr:pcr=20kcps,mcr=2kcps,mbs=5", 2000)])
-def test_what_a_contract_guarantees(text: str, rate: int) -> None:
-    assert guaranteed_rate(Contract.parse(text)) == rate

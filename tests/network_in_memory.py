@@ -136,7 +136,8 @@ class InMemoryNetwork:
                 continue
             if cells := nodes[sender].links[link].transmit(self.now):
                 moved = True
-                nodes[receiver].octets_from_port(link, self._carry(sender, receiver, cells), self.now)
+                if arriving := self._carry(sender, receiver, cells):
+                    nodes[receiver].octets_from_port(link, arriving, self.now)
         return moved
 
     @property

@@ -21,6 +21,7 @@ cdef class CrossConnect:
     cdef public list leaves
     cdef public long long vpi, rx_cells
     cdef uint32_t _mask, _value
+    cdef public bint tells_point
 
     cpdef begin(self)
     @cython.locals(level=int)

@@ -63,11 +63,13 @@ class Leaf:
 class CrossConnect:
     """A connection through the switch: a VP (`vci` None) or VC as it comes in, its leaves, and its policer.
 
-    `point` takes its OAM cells; without it they pass like others. `rx_cells` counts what came in.
+    `point` takes its OAM cells; without it they pass like others. It hears of user cells while `tells_point` is True.
+    `rx_cells` counts what came in.
     """
 
     __slots__ = (
-        "_mask", "_value", "contract", "interface", "leaves", "point", "policer", "queue", "rx_cells", "vci", "vpi")
+        "_mask", "_value", "contract", "interface", "leaves", "point", "policer", "queue", "rx_cells",
+        "tells_point", "vci", "vpi")
 
     def __init__(self, interface: Interface, vpi: int, vci: int | None, contract: Contract | None = None) -> None:
         """Make a connection without leaves; raise ValueError for a contract that has no queue (ABR)."""
@@ -78,6 +80,7 @@ class CrossConnect:
         self.queue = QueueClass.UBR if contract is None else QueueClass.of(contract.category)
         self.policer: Policer | None = None
         self.point: OamPoint | None = None
+        self.tells_point = True
         self.leaves: list[Leaf] = []
         self.rx_cells = 0
         self._mask = self._value = 0

@@ -206,7 +206,7 @@ class Switch:
     def _forward(self, connection: CrossConnect, cells: bytes, first: int, end: int, now: int) -> None:
         """A stretch of cells of one connection, with good headers: `first` to `end`, not included."""
         connection.rx_cells += end - first
-        if connection.point is not None:
+        if connection.tells_point and connection.point is not None:
             connection.point.user_cells(end - first, now)
         if connection.policer is not None:
             cells = connection.policer.police(cells[first * CELL_SIZE:end * CELL_SIZE], now)

@@ -22,7 +22,7 @@ from atmdepot.atm.monitoring import MonitoringReport, MonitoringSink, Monitoring
 from atmdepot.atm.oam import AlarmSource, Condition, EndPoint
 from atmdepot.atm.runs import runs_of
 from atmdepot.atm.supervision import LinkSupervision
-from atmdepot.atm.vc import VcTable
+from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.base import NEVER
 from atmdepot.config.locations import location_of, nodes_by_location
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, hec
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from atmdepot.atm.monitoring import Performance
-    from atmdepot.atm.vc import Vc
     from atmdepot.bearer.adaptation import LinkAdaptation
     from atmdepot.config.model import Network, Vp
 
@@ -386,7 +385,7 @@ class NodeOam:
     """The OAM of a node at which VPs end."""
 
     def __init__(self, network: Network, node: str, links: Mapping[str, LinkAdaptation]) -> None:
-        """Serve the VPs that end at a node, on its links; each has its default VC open."""
+        """Serve the VPs that end at a node, on its links."""
         location = location_of(network, node)
         self.node = node
         self.links = {name: LinkOam(link, location, network.links[name].supervise) for name, link in links.items()}
@@ -399,8 +398,9 @@ class NodeOam:
                 self._add(name, vp, route.onward(node)[-1], route.vpi_at(node), link)
 
     def _add(self, name: str, vp: Vp, far: str, vpi: int, link: LinkOam) -> None:
-        vc = VcTable.find(link.adaptation.table, vpi, int(vp.default_vci))
-        assert vc is not None, f"VP {name} has no default VC"
+        # A node may leave the VCs of a VP closed; F4 needs its numbers only.
+        vc = VcTable.find(link.adaptation.table, vpi, int(vp.default_vci)) or Vc(
+            vpi, int(vp.default_vci), interface=link.adaptation.interface)
         made = self.vps[name] = VpOam(name, vp, far, vc, link)
         link.add_vp(made)
         made.end.point.subscribe(lambda _condition, _begins, now: self._changed(made, now))

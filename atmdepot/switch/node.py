@@ -46,14 +46,16 @@ class SwitchNode(Node):
             port.join(self.switch, Interface(network.links[link].interface))
         self.use_links(self.ports)
         self.oam = SwitchOam(network, name, self.switch, self.ports)
+        self._is_supervised = bool(self.oam.signals)
         self.crossed: dict[Place, Crossed] = {}
         """The cross-connects, by the place where cells come in."""
         self.reconfigure(network, 0)
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Take cells (a multiple of 53 octets) from a link."""
-        if not self.oam.hears(name, octets, now):
-            self.switch.receive(name, octets, now)
+        if self._is_supervised and self.oam.hears(name, octets, now):
+            return
+        self.switch.receive(name, octets, now)
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """Nothing: a switch has no TUN device."""

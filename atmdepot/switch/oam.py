@@ -164,6 +164,7 @@ class SwitchOam:
 
         made = Passing(name, place, NodeOnTheWay(self._location, segment=segment), send_back)
         self.points[place] = connection.point = made
+        connection.tells_point = is_cut
 
     def _back(self, connection: CrossConnect) -> CrossConnect | None:
         """The other direction of a VP: what comes in where this one leaves."""

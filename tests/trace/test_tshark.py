@@ -21,6 +21,17 @@ from atmdepot.trace.sources import CapturedCells, PduSeen, Remark
 from atmdepot.wire.aal5 import cpcs_pdu
 from atmdepot.wire.ip import address_text
 from atmdepot.wire.llc import Encapsulation, encapsulate
+from atmdepot.wire.oam import ActivationFunction, FaultFunction, OamFlow
+from atmdepot.wire.oam_messages import (
+    Activation,
+    Backward,
+    ContinuityCheck,
+    Defect,
+    Direction,
+    Forward,
+    Loopback,
+    Request,
+)
 from tests.trace.captures import (
     V4_ADDRESSES,
     V6_ADDRESSES,
@@ -369,3 +380,17 @@ def test_bridged_frames_agree_with_tshark(tshark: Wireshark, tmp_path: Path, hea
     [[port, vlan]] = tshark.fields(path, "tcp.dstport", "vlan.id", only="http.request")
     assert (port, vlan) == ("80", "5")
     assert [pdu.flow[4] for pdu in items_of(path) if pdu.flow] == [80]
+
+
+def test_oam_cells_have_a_right_crc(tshark: Wireshark, tmp_path: Path) -> None:
+    """Of each function that a node sends, on F4 and on F5."""
+    place = b"\1" * 16
+    payloads = [Defect(FaultFunction.AIS, location=place).pack(), Defect(FaultFunction.RDI, location=place).pack(),
+                ContinuityCheck().pack(), Loopback(True, 7, source=place).pack(), Forward(1, 2, 3, 4).pack(),
+                Backward(1, 2, 3, 4, 5, 6, 7, 8).pack(),
+                Activation(ActivationFunction.CONTINUITY_CHECK, Request.ACTIVATE, Direction.BOTH, 1).pack()]
+    trains = [(flow.header(1, 40) + payload, "out") for flow in OamFlow for payload in payloads]
+    path = write_erf(tmp_path / "oam.erf", *trains)
+    frames = tshark.frames(path, ONLY_CELLS)
+    assert len(frames) == len(trains)
+    assert ["CRC-10" in frame and "(correct)" in frame for frame in frames] == [True] * len(trains)

@@ -89,8 +89,12 @@ class SwitchNode(Node):
             else:
                 self._graft(crossed_before, new)
         self.network = network
-        self.oam.use(network, {place: (crossed.wanted.name, crossed.connection)
-                               for place, crossed in self.crossed.items()})
+        self._tell_oam()
+
+    def _tell_oam(self) -> None:
+        """Have the VPs that pass answer OAM cells; those that have gone do not."""
+        self.oam.use(self.network, {place: (crossed.wanted.name, crossed.connection)
+                                    for place, crossed in self.crossed.items()})
 
     def add(self, wanted: Wanted) -> None:
         """Make a live cross-connect, or add leaves to one that the table's VPs and VCs do not make.
@@ -101,6 +105,7 @@ class SwitchNode(Node):
         try:
             if there is None:
                 self._connect(wanted, is_live=True)
+                self._tell_oam()
                 return
             self._refuse_derived(there)
             if wanted.contract is not None and wanted.contract != there.wanted.contract:
@@ -133,6 +138,7 @@ class SwitchNode(Node):
         left = tuple(leaf for leaf in there.wanted.leaves if leaf not in leaves) if leaves else ()
         if not left:
             self._disconnect(place)
+            self._tell_oam()
             return
         self._change_live(there, left)
         self._prune(there, there.wanted)

@@ -36,7 +36,8 @@ def test_vectors(payload: bytes, text: str) -> None:
     (2, 0, b"", "forward monitoring"), (2, 1, b"", "backward reporting"), (2, 3, b"",
                                                                           "performance management function 0011"),
     (8, 0, b"", "PM activation"), (8, 1, b"", "CC activation"), (8, 2, b"", "activation/deactivation function 0010"),
-    (15, 0, b"", "system management function 0000"), (5, 9, b"", "OAM type 0101 function 1001")])
+    (15, 0, b"", "system management function 0000"), (4, 9, b"", "OAM type 0100 function 1001"),
+    (5, 0, b"", "group APS"), (5, 1, b"", "individual APS"), (5, 9, b"", "protection switching function 1001")])
 def test_functions(oam_type: int, function: int, field: bytes, text: str) -> None:
     assert oam_text(OamPayload(oam_type, function, field).pack()) == f"{text}, CRC-10 good"
     assert text.startswith(function_name(oam_type, function))

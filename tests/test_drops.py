@@ -326,7 +326,7 @@ def test_foreign_and_misfit_datagrams_are_dropped(ends: Ends) -> None:
 def test_of_a_full_receive_buffer_only_the_number_is_known(ends: Ends) -> None:
     _, link = ends.plain_and_link()
     ear = Ear(link.drops)
-    link._datagrams = Told(*(([(cells_of(1), CELL_SIZE, seen, None)], 0) for seen in (5, 5, 7)))
+    link._datagrams = Told(*([(cells_of(1), CELL_SIZE, seen, None)] for seen in (5, 5, 7)))
     for _ in range(3):
         link.receive_burst(16)
     assert ear.events == [(DropReason.RX_OVERFLOW, 5, b"", None), (DropReason.RX_OVERFLOW, 2, b"", None)]

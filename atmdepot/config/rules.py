@@ -201,17 +201,12 @@ def _mtus(network: Network) -> Iterator[Problem]:
 
 
 def _bridged(network: Network) -> Iterator[Problem]:
-    """Check what only bridged encapsulations have: an FCS, and the header of Ethernet beside the packet."""
+    """Check that a packet fits an SDU beside the headers of its Ethernet frame."""
     for table, circuits in (("vps", network.vps), ("vcs", network.vcs)):
         for name, circuit in circuits.items():
-            path = (table, name)
-            if not circuit.encapsulation.endswith("-bridged"):
-                if circuit.fcs != "auto":
-                    yield Problem((*path, "fcs"), f"packets in {circuit.encapsulation} have no FCS: leave it out, or "
-                                                  "write encapsulation = \"llc-bridged\"")
-            elif circuit.mtu > _MOST_BRIDGED:
-                yield Problem((*path, "mtu"), f"a packet of {circuit.mtu} octets, in an Ethernet frame, does not fit "
-                                              f"an AAL5 SDU: write at most {_MOST_BRIDGED}")
+            if circuit.encapsulation.endswith("-bridged") and circuit.mtu > _MOST_BRIDGED:
+                yield Problem((table, name, "mtu"), f"a packet of {circuit.mtu} octets, in an Ethernet frame, does not "
+                                                    f"fit an AAL5 SDU: write at most {_MOST_BRIDGED}")
 
 
 def _taps(network: Network) -> Iterator[Problem]:

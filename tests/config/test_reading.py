@@ -85,7 +85,7 @@ networks = ["10.9.0.0/24"]
 KEYS = {
     "network": "name, description, nodes, links, vps, vcs, connects, servers, services, sessions, probing, reassembly, "
                "qos, lab",
-    "node": "kind, tun, mtu, address, configure, metrics, location",
+    "node": "kind, tun, tap, mtu, address, configure, metrics, location",
     "line": "rate, delay, queue, burst, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, "
             "seed",
     "vp": "ends, vpi, default_vci, management_vci, session_vcis, shared_vcs, encapsulation, fcs, crc, "
@@ -123,8 +123,8 @@ MISTAKES = {
         ["t:13: links.two.key: links.one has the same key: give each link one of its own"],
     # Bridged VPs.
     'vpi = 1->vpi = 1\nfcs = "yes"':
-        [("t:19: vps.one.fcs: packets in vc-mux have no FCS: leave it out, or write encapsulation = "
-          '"llc-bridged"')],
+        [("t:19: vps.one.fcs: only Ethernet frames have an FCS, and vc-mux carries none: leave it out, or write "
+          'encapsulation = "vc-mux-bridged"')],
     'vpi = 1->vpi = 1\nencapsulation = "vc-mux-bridged"\nmtu = 65508':
         [("t:20: vps.one.mtu: a packet of 65508 octets, in an Ethernet frame, does not fit an AAL5 SDU: write at most "
           "65507")],

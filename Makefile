@@ -11,7 +11,7 @@
 
 PYTEST = .venv/bin/pytest --durations=5
 # Everything that is compiled, so that its plain twin has to be tested as well, and three labs that carry packets by it.
-DATA_PATH = $(wildcard $(addprefix tests/,wire atm bearer node depot edge net))
+DATA_PATH = $(wildcard $(addprefix tests/,wire atm bearer node depot edge switch net))
 PLAIN_LABS = $(addprefix tests/end_to_end/,test_direct.py test_untouched.py test_bad_input.py)
 UNIT = not namespaces and not docker and not slow
 

@@ -60,6 +60,7 @@ _COMMANDS = {
                      "Tell what the depot would do with a packet from a client, step by step, and why."),
     "lab": Place("atmdepot.commands.lab", "lab", "Run a VC table's network on this machine, in network namespaces."),
     "oam": Place("atmdepot.commands.oam", "oam_command", "Ask nodes along a VP or VC by OAM cells (ITU-T I.610)."),
+    "protection": Place("atmdepot.commands.protection", "protection_command", "See and move protected VPs."),
     "ready": Place("atmdepot.lab.probe", "ready_command", "At a client: wait until a page has come, every octet right, "
                                                           "from each service address of the VC table TABLE."),
     "replay": Place("atmdepot.commands.demo", "replay_command",

@@ -58,6 +58,7 @@ class DropReason(StrEnum):
     ABORTED = "aborted", "PDUs", "its Length is 0: the sender gave it up"
     OVERSIZE = "oversize", "PDUs", "it grew beyond the VC's greatest SDU"
     REASSEMBLY_TIMEOUT = "reassembly-timeout", "PDUs", "its last cell did not come in time"
+    ROUTE_CHANGED = "route-changed", "PDUs", "its VP's protection moved to the other route before its last cell came"
     REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for last cells; the oldest PDU went"
     BAD_STATISTICS = "bad-statistics", "PDUs", "what came on the management VC is no statistics of a known version"
     UNKNOWN_ENCAPSULATION = "unknown-encapsulation", "PDUs", "its LLC/SNAP header is none that carries IP (RFC 2684)"

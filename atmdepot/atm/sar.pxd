@@ -67,6 +67,8 @@ cdef class Reassembler:
     cdef _release(self, Vc vc, bint keep_clp=*)
     cpdef forget(self, Vc vc)
     @cython.locals(vc=Vc)
+    cpdef forget_vp(self, int vpi, reason)
+    @cython.locals(vc=Vc)
     cpdef expire(self, long long now)
     cpdef next_timer(self)
 

@@ -332,6 +332,14 @@ class Reassembler:
         """Drop the unfinished PDU of a VC that is being closed."""
         self._release(vc)
 
+    def forget_vp(self, vpi: int, reason: DropReason) -> None:
+        """Drop the unfinished PDUs of a VP, whose next cells begin new PDUs."""
+        for vc in [*self._partial, *self._discarding]:
+            if vc.vpi == vpi:
+                if not vc.discarding:
+                    self._count_pdu(vc, reason)
+                self._release(vc)
+
     def expire(self, now: int) -> None:
         """Free the PDUs whose last cell is overdue."""
         while (vc := next(iter(self._partial), None)) is not None and vc.started + self.timeout <= now:

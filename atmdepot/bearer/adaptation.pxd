@@ -12,7 +12,7 @@ cdef dict _ENCAPSULATIONS, _CRC_MODES
 
 
 cdef class LinkAdaptation(Port):
-    cdef public object interface, admission, oam, supervision
+    cdef public object interface, admission, oam, protection, supervision
     cdef public long long listen_at
     cdef public bint is_monitored
     cdef public VcTable table
@@ -35,8 +35,9 @@ cdef class LinkAdaptation(Port):
     cpdef bytes transmit(self, long long now)
     @cython.locals(trains=list)
     cdef bytes _waiting(self, long long now)
-    @cython.locals(sdu=Sdu, sdus=list, all_plain=bint)
     cpdef list receive(self, bytes cells, long long now)
+    @cython.locals(sdu=Sdu, sdus=list, all_plain=bint)
+    cpdef list reassemble(self, bytes cells, long long now)
     cpdef close(self, Vc vc)
 
 

@@ -20,6 +20,8 @@ from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, Interface
 from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Encapsulation, EncapsulationError, decapsulate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from atmdepot.atm.supervision import LinkSupervision
     from atmdepot.bearer.admission import Admission
     from atmdepot.config.contract import Contract
@@ -35,6 +37,25 @@ _BRIDGED = (Encapsulation.VC_MUX_BRIDGED, Encapsulation.LLC_BRIDGED)
 _MOST_DATAGRAMS, _MOST_OCTETS = 64, 65_507
 """Datagrams, and octets in them, that the kernel takes in a system call at most (UDP_MAX_SEGMENTS; longest payload)."""
 _DAMAGE = (DropReason.CRC_ERROR, DropReason.LENGTH_ERROR, DropReason.REASSEMBLY_TIMEOUT)
+
+
+class Protection(Protocol):
+    """The protected VPs of a link (`bearer/protected.py`), as the adaptation uses them. Times in ns."""
+
+    def carry(self, trains: Sequence[bytes], packets: int, vc: Vc) -> bool:
+        """Send trains of a VC on a second route if they belong there; True if they belong on this link."""
+
+    def closed(self, vc: Vc) -> None:
+        """Note that a VC of this link was closed."""
+
+    def receive(self, cells: bytes, now: int) -> list[Sdu]:
+        """Select among cells that came, and reassemble those that are taken."""
+
+    def next_timer(self) -> int | None:
+        """The time at which `handle_timer` is next due, or None."""
+
+    def handle_timer(self, now: int) -> None:
+        """Do the work that is due."""
 
 
 class Maintenance(Protocol):
@@ -75,6 +96,7 @@ class LinkAdaptation(Port):
         datagram = cells * CELL_SIZE
         self._most = min(_MOST_DATAGRAMS, max(1, _MOST_OCTETS // datagram)) * datagram
         self.tx_cells = self.rx_cells = self.tx_pdus = self.rx_pdus = self.rx_congested = self.fillers_sent = 0
+        self.protection: Protection | None = None
         self.oam: Maintenance | None = None
         self.supervision: LinkSupervision | None = None
         self.listen_at = NEVER
@@ -95,6 +117,8 @@ class LinkAdaptation(Port):
             self._hold(packet, vc, clp)
             return
         train = segment(packet, vc, clp)
+        if self.protection is not None and not self.protection.carry([train], 1, vc):
+            return
         self.tx_pdus += 1
         self.tx_cells += len(train) // CELL_SIZE
         if not self.cells_out:
@@ -108,6 +132,8 @@ class LinkAdaptation(Port):
                 self._hold(packet, vc, clp)
             return
         trains = segment_frame(frame, vc, clp, self._most)
+        if self.protection is not None and not self.protection.carry(trains, frame.count, vc):
+            return
         self.tx_pdus += frame.count
         for train in trains:
             self.tx_cells += len(train) // CELL_SIZE
@@ -123,6 +149,19 @@ class LinkAdaptation(Port):
             self.ready.append(self.number)
         self.cells_out.append(cells)
 
+    def send_trains(self, trains: Sequence[bytes], vc: Vc) -> None:
+        """Send trains that are cut already, in their turn among those of a VC."""
+        for train in trains:
+            if not self.cells_out:
+                self.ready.append(self.number)
+            self._put(vc, train)
+        self._has_frames = self._has_frames or len(trains) > 1
+
+    def send_on_route(self, cells: bytes, vc: Vc) -> None:
+        """Send cells of a VC that carry no packet, on the route of its VP."""
+        if self.protection is None or self.protection.carry([cells], 0, vc):
+            self.send_cells(cells, vc)
+
     def maintain(self, oam: Maintenance) -> None:
         """Hand cells without user data over to the link's OAM, and give it its time."""
         self.oam = oam
@@ -137,8 +176,10 @@ class LinkAdaptation(Port):
         """Cut the frames that the bridges have to send."""
         for bridge in self.bridges:
             for sdu, vc, clp in bridge.outgoing(now):
-                self.tx_pdus += 1
-                self._put(vc, segment_sdu(sdu, vc, clp))
+                train = segment_sdu(sdu, vc, clp)
+                if self.protection is None or self.protection.carry([train], 1, vc):
+                    self.tx_pdus += 1
+                    self._put(vc, train)
 
     def _put(self, vc: Vc, train: bytes) -> None:
         """Add a train to the output of a port that is ready."""
@@ -197,12 +238,16 @@ class LinkAdaptation(Port):
         self.reassembler.keeps_frames = wanted
 
     def receive(self, cells: bytes, now: int) -> list[Sdu]:
-        """Reassemble `cells`: return the packets that they complete, each with its VC."""
+        """Take `cells` from the link: return the packets that they complete, each with its VC."""
         self.rx_cells += len(cells) // CELL_SIZE
         if self.supervision is not None and self._is_only_heard(cells, now):
             return []
         if now >= self.listen_at and self.oam is not None:
             self.oam.listen(cells, now)
+        return self.reassemble(cells, now) if self.protection is None else self.protection.receive(cells, now)
+
+    def reassemble(self, cells: bytes, now: int) -> list[Sdu]:
+        """Reassemble cells for the VCs of this link, whatever way they came."""
         sdus = self.reassembler.receive(cells, now)
         all_plain = True
         for sdu in sdus:
@@ -278,18 +323,22 @@ class LinkAdaptation(Port):
                           self.reassembler.hec.corrected, self.rx_pdus, self.tx_pdus)
 
     def next_timer(self) -> int | None:
-        """The time (ns) at which an unfinished PDU is given up, OAM is due or a bridge has work, or None."""
+        """The time (ns) at which an unfinished PDU is given up, or OAM, protection or a bridge has work; or None."""
         due = self.reassembler.next_timer()
         if self.oam is None and not self.bridges:
             return due
         times = [due, None if self.oam is None else self.oam.next_timer(), *(b.next_timer() for b in self.bridges)]
+        if self.protection is not None:
+            times.append(self.protection.next_timer())
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: int) -> None:
-        """Drop unfinished PDUs whose last cell is overdue; have OAM and the bridges do what is due."""
+        """Drop unfinished PDUs whose last cell is overdue; have OAM, protection and the bridges do what is due."""
         self.reassembler.expire(now)
         if self.oam is not None:
             self.oam.handle_timer(now)
+        if self.protection is not None:
+            self.protection.handle_timer(now)
         if any((time := bridge.next_timer()) is not None and time <= now for bridge in self.bridges):
             self.ready.append(self.number)
 
@@ -297,6 +346,8 @@ class LinkAdaptation(Port):
         """Close a VC and drop its unfinished PDU."""
         self.table.remove(vc)
         self.reassembler.forget(vc)
+        if self.protection is not None:
+            self.protection.closed(vc)
 
 
 def adaptation_of(port: Port) -> LinkAdaptation:

@@ -58,7 +58,7 @@ cdef class VpMap:
 
 
 cdef class AtmBearer(Bearer):
-    cdef public dict vps, _to
+    cdef public dict vps, _to, protected
     cdef public object network, oam
 
     @cython.locals(vp=VpMap)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import vc_of
-from atmdepot.bearer.base import Bearer, Path, PathText
+from atmdepot.bearer.base import Bearer, Path, PathCondition, PathText
 from atmdepot.bearer.oam import NodeOam
+from atmdepot.bearer.protected import protected_vps
 from atmdepot.bearer.shaping import port_of
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.wire.aal5 import cells_needed
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
+    from atmdepot.atm.protection import Observer
     from atmdepot.bearer.adaptation import LinkAdaptation
-    from atmdepot.bearer.oam import VpOam
     from atmdepot.config.contract import Contract
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
@@ -304,20 +305,34 @@ class AtmBearer(Bearer):
             link = self.links[route.link_at(network.depot)]
             self.vps[name] = self._to[node] = VpMap(self, name, node, vp, route.vpi_at(network.depot), link, qos)
         self.oam = NodeOam(network, network.depot, self.links)
-        self.oam.subscribe(self._conditions_changed)
+        self.protected = protected_vps(network, network.depot, self.links, self.oam)
+        self.oam.subscribe(lambda vp, now: self._conditions_changed(vp.far, now))
+        for protected in self.protected.values():
+            protected.state.subscribe(self._of_selection(protected.far))
 
-    def _conditions_changed(self, vp: VpOam, now: int) -> None:
-        if self._to[vp.far].name != vp.name:
-            return  # packets go by another VP
-        self.troubles.pop(vp.far, None)
-        if trouble := self.oam.trouble(vp):
-            self.troubles[vp.far] = trouble
+    def _of_selection(self, node: str) -> Observer:
+        return lambda _side, _request, now: self._conditions_changed(node, now)
+
+    def _conditions_changed(self, node: str, now: int) -> None:
+        """Tell the trouble of the way to a node, which is that of the VP by which packets go there."""
+        name = self._to[node].name
+        protected = self.protected.get(name)
+        trouble = self.oam.trouble_of_all(name) if protected is None or protected.is_down else ""
+        self.troubles.pop(node, None)
+        if trouble:
+            self.troubles[node] = trouble
         if self.trouble_changed is not None:
-            self.trouble_changed(vp.far, now)
+            self.trouble_changed(node, now)
 
     def stood_still(self, span: int, now: int) -> None:
         """Note that this process did not run for `span` ns until now, so that no far node counts as silent."""
         self.oam.stood_still(span, now)
+
+    def condition(self, path: Path) -> PathCondition:
+        """The condition of the link of a path's working route."""
+        assert isinstance(path, AtmPath)
+        vp = self.protected.get(path.vp.name)
+        return path.vp.link.condition()._replace(is_detour=vp is not None and vp.is_detour)
 
     def open(self, node: str, category: ServiceCategory, owner: object) -> AtmPath:
         """Open a VC in the node's VP; see `VpMap.open`."""

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class PathCondition(NamedTuple):
     """Counts of a port: packets received whole, damaged, and with congestion experienced.
 
-    `fillers_sent` counts the datagrams of full length sent, and `idle_received` the units of filling received.
+    `fillers_sent` counts the datagrams of full length sent, and `idle_received` the units of filling received. On an
+    `is_detour` way packets cross another port, so that these two say nothing of it.
     """
 
     whole: int = 0
@@ -31,6 +32,7 @@ class PathCondition(NamedTuple):
     congested: int = 0
     fillers_sent: int = 0
     idle_received: int = 0
+    is_detour: bool = False
 
     def share_since(self, earlier: PathCondition) -> float:
         """The share of the packets since `earlier` that were damaged or met congestion: 0 to 1."""
@@ -222,6 +224,10 @@ class Bearer:
     def close_strays(self) -> None:
         """Close the stray paths that no session has adopted, unless part of a packet waits on them."""
         raise NotImplementedError
+
+    def condition(self, path: Path) -> PathCondition:
+        """The condition of the way of a path to this end, in totals."""
+        return self.links[path.port].condition()
 
     def stood_still(self, span: int, now: int) -> None:
         """Note that this process did not run for `span` ns until now, so that no far node counts as silent."""

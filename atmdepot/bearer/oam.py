@@ -89,9 +89,12 @@ class Flow:
 class VpOam:
     """The OAM of a VP that ends here."""
 
-    def __init__(self, name: str, settings: Vp, far: str, vc: Vc, link: LinkOam) -> None:
-        """Begin the flows of a VP to the node `far`; its cells are counted to the default VC `vc`."""
-        self.name, self.far, self.link, self.vpi = name, far, link, vc.vpi
+    def __init__(self, name: str, settings: Vp, far: str, vc: Vc, link: LinkOam, *, is_second: bool = False) -> None:
+        """Begin the flows of a VP to the node `far`, whose cells are sent as those of `vc`.
+
+        A VP with a second route has this twice: `is_second` is that of the second.
+        """
+        self.name, self.far, self.link, self.vpi, self.is_second = name, far, link, vc.vpi, is_second
         self.end = Flow(OamFlow.F4_END_TO_END, link, vc, self)
         self.segment = Flow(OamFlow.F4_SEGMENT, link, vc, self)
         self.activations = Activations(self._apply)
@@ -286,7 +289,10 @@ class LinkOam:
     def flush(self, flow: Flow) -> None:
         """Send what a flow has to send, and note its timers."""
         if cells := flow.cells_to_send():
-            self.adaptation.send_cells(cells, flow.vc)
+            if flow.flow.is_of_vp:
+                self.adaptation.send_cells(cells, flow.vc)
+            else:
+                self.adaptation.send_on_route(cells, flow.vc)
         self._review(flow)
 
     def _review(self, flow: Flow) -> None:
@@ -390,18 +396,22 @@ class NodeOam:
         self.node = node
         self.links = {name: LinkOam(link, location, network.links[name].supervise) for name, link in links.items()}
         self.vps: dict[str, VpOam] = {}
+        self.second: dict[str, VpOam] = {}
+        """The second routes of protected VPs."""
         self.observers: tuple[VpObserver, ...] = ()
         self._names = nodes_by_location(network)
         for name, vp in network.vps_of(node).items():
-            route = network.routes.working[name]
-            if (link := self.links.get(route.link_at(node))) is not None:
-                self._add(name, vp, route.onward(node)[-1], route.vpi_at(node), link)
+            for route in network.routes.of(name):
+                if (link := self.links.get(route.link_at(node))) is not None:
+                    self._add(name, vp, route.onward(node)[-1], route.vpi_at(node), link)
 
     def _add(self, name: str, vp: Vp, far: str, vpi: int, link: LinkOam) -> None:
-        # A node may leave the VCs of a VP closed; F4 needs its numbers only.
+        # A second route has no VCs of its own, and a node may leave the VCs of a VP closed; F4 needs its numbers only.
         vc = VcTable.find(link.adaptation.table, vpi, int(vp.default_vci)) or Vc(
             vpi, int(vp.default_vci), interface=link.adaptation.interface)
-        made = self.vps[name] = VpOam(name, vp, far, vc, link)
+        is_second = name in self.vps
+        made = VpOam(name, vp, far, vc, link, is_second=is_second)
+        (self.second if is_second else self.vps)[name] = made
         link.add_vp(made)
         made.end.point.subscribe(lambda _condition, _begins, now: self._changed(made, now))
 
@@ -415,9 +425,18 @@ class NodeOam:
             link.stood_still(span, now)
 
     def trouble(self, vp: VpOam) -> str:
-        """The conditions of a VP in words; empty without any."""
-        told = ", ".join(self._told(vp, condition) for condition in vp.conditions)
-        return f"VP {vp.name} {told}" if told else ""
+        """The conditions of a VP, or of its second route, in words; empty without any."""
+        told = self._told_all(vp)
+        return f"VP {vp.name} {'on its second route ' * vp.is_second}{told}" if told else ""
+
+    def trouble_of_all(self, name: str) -> str:
+        """The conditions of a VP on each of its routes, in words; empty without any."""
+        vps = [self.vps[name], self.second[name]] if name in self.second else [self.vps[name]]
+        told = [f"{'on its second route ' * vp.is_second}{self._told_all(vp)}" for vp in vps if vp.conditions]
+        return f"VP {name} {' and '.join(told)}" if told else ""
+
+    def _told_all(self, vp: VpOam) -> str:
+        return ", ".join(self._told(vp, condition) for condition in vp.conditions)
 
     def _told(self, vp: VpOam, condition: Condition) -> str:
         if condition is Condition.LOC:

@@ -19,6 +19,8 @@ from atmdepot.config.contract import Contract, ServiceCategory
 from atmdepot.wire.cell import CELL_SIZE, Interface
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from atmdepot.atm.sources import VcSource
     from atmdepot.atm.vc import Vc, VcTable
     from atmdepot.config.model import Network
@@ -53,6 +55,8 @@ class ShapedAdaptation(LinkAdaptation):
             self._hold(packet, vc, clp)
             return
         train = segment(packet, vc, clp)
+        if self.protection is not None and not self.protection.carry([train], 1, vc):
+            return
         self.tx_pdus += 1
         self._come(vc, train)
 
@@ -63,6 +67,8 @@ class ShapedAdaptation(LinkAdaptation):
                 self._hold(packet, vc, clp)
             return
         trains = segment_frame(frame, vc, clp, CELL_SIZE)
+        if self.protection is not None and not self.protection.carry(trains, frame.count, vc):
+            return
         self.tx_pdus += frame.count
         for train in trains:
             self._come(vc, train)
@@ -72,6 +78,11 @@ class ShapedAdaptation(LinkAdaptation):
         if not self._came:
             self.ready.append(self.number)
         self._came.append((vc, train))
+
+    def send_trains(self, trains: Sequence[bytes], vc: Vc) -> None:
+        """Have trains that are cut already enter the output in the name of a VC."""
+        for train in trains:
+            self._come(vc, train)
 
     def _put(self, vc: Vc, train: bytes) -> None:
         self._come(vc, train)
@@ -139,8 +150,8 @@ def port_of(network: Network, link: str, node: str, table: VcTable) -> LinkAdapt
     """
     settings = network.links[link]
     line = settings.line_from(node)
-    vps = {network.routes.working[name].vpi_at(node): agreed for name, vp in network.vps_of(node).items()
-           if (agreed := vp.agreed) is not None and network.routes.working[name].link_at(node) == link}
+    vps = {route.vpi_at(node): agreed for name, vp in network.vps_of(node).items()
+           if (agreed := vp.agreed) is not None for route in network.routes.of(name) if route.link_at(node) == link}
     of_vcs = [Contract.parse(text) for text in network.qos.contracts.values()]
     of_vcs += [vc.agreed for vc in network.vcs.values() if vc.agreed is not None and node in vc.ends]
     if not (line.rate or any(contract.pcr for contract in (*of_vcs, *vps.values()))):

@@ -133,6 +133,10 @@ class Routes:
         self.vcis: dict[str, int] = {}
         self.problems: list[Problem] = []
 
+    def of(self, name: str) -> list[Route]:
+        """The routes of a VP: the working route, and that which protects it."""
+        return [routes[name] for routes in (self.working, self.protection) if name in routes]
+
     def cross_connects(self, switch: str) -> list[Connect]:
         """What a switch connects, in the order of the table: both directions of each VP, then VCs from their root."""
         out = []

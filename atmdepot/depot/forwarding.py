@@ -204,7 +204,8 @@ class Depot(DepotState):
 
     def _take_statistics(self, path: Path, octets: bytes, now: int) -> None:
         server, port = self.server_at(path), self.links[path.port]
-        if server is not None and not self.probing.report(server, octets, port.condition(), now):
+        if server is not None and not self.probing.report(
+                server, octets, self.bearer.condition(path), now):
             port.drops.count(DropReason.BAD_STATISTICS, 1, octets, path)
 
     def _may_pass(self, path: Path, octets: bytes, packet: Packet, now: int) -> bool:

@@ -170,7 +170,10 @@ class Condition:
 
     def check_datagrams(self, statistics: Statistics, path: PathCondition, now: int) -> None:
         """Raise a fault when only short datagrams pass: reports arrive, but pages longer than a datagram hang."""
-        self._datagrams.note(statistics, path)
+        if path.is_detour:
+            self._datagrams = FullDatagrams()
+        else:
+            self._datagrams.note(statistics, path)
         if trouble := self._datagrams.trouble():
             self._raise(Fault.FULL_DATAGRAMS, trouble, now)
         else:

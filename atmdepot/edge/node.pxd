@@ -46,10 +46,10 @@ cdef class EdgeNode(Node):
     cdef public TimerWheel _wheel
     cdef public long long mtu, tries_not_made, _sequence, _lifetime, _lifetime_unclaimed, _most_flows
     cdef public LinkAdaptation link
-    cdef public dict flows
+    cdef public dict flows, protected
     cdef public list _clp
 
-    @cython.locals(sdu=Sdu, frame=Frame, packet=bytes)
+    @cython.locals(sdu=Sdu, frame=Frame, packet=bytes, link=LinkAdaptation)
     cpdef octets_from_port(self, name, bytes octets, long long now)
     @cython.locals(packet=Packet)
     cdef _packet_from_vc(self, Vc vc, bytes octets, long long now)

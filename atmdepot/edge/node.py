@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
-from atmdepot.bearer.adaptation import vc_of
+from atmdepot.bearer.adaptation import LinkAdaptation, vc_of
 from atmdepot.bearer.oam import NodeOam
+from atmdepot.bearer.protected import protected_vps
 from atmdepot.bearer.shaping import port_of
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.qos import QosMap
@@ -115,11 +116,13 @@ class EdgeNode(Node):
         link = route.link_at(node)
         self.mtu = vp.mtu
         self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
-        self.link = port_of(network, link, node, self.table)
+        links = {name: port_of(network, name, node, VcTable()) for name in network.links_of(node)}
+        self.link = links[link] = port_of(network, link, node, self.table)
         self.link.join(network, node, network.name_of_vp_to(node), vp, self.table.default, *self.table.shared)
         self.table.admission = self.link.admission
-        self.use_links({link: self.link})
-        self.oam = NodeOam(network, node, {link: self.link})
+        self.use_links(links)
+        self.oam = NodeOam(network, node, links)
+        self.protected = protected_vps(network, node, links, self.oam)
         self.flows: dict[FlowKey, Flow] = {}
         self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)
         self.server_state: ServerState | None = None  # as of the last report; None before the first
@@ -140,8 +143,9 @@ class EdgeNode(Node):
     # From the depot to the server.
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
-        """Take cells (a multiple of 53 octets) from the link."""
-        for sdu in self.link.receive(octets, now):
+        """Take cells (a multiple of 53 octets) from a link."""
+        link: LinkAdaptation = self.links[name]  # type: ignore[assignment]  # all ports of this node are of ATM
+        for sdu in link.receive(octets, now):
             frame = sdu.frame
             if frame is None:
                 self._packet_from_vc(sdu.vc, sdu.octets, now)
@@ -278,7 +282,8 @@ class EdgeNode(Node):
                 self.link.close(item.vc)
                 item.vc.owner = None  # breaks the reference cycle: neither waits for the garbage collector
         self.fragments.expire(now)
-        self.link.handle_timer(now)
+        for port in self._ports_by_number:
+            port.handle_timer(now)
 
     def wheels(self) -> list[TimerWheel]:
         """The timer wheel of flows and unclaimed VCs."""
@@ -290,5 +295,6 @@ class EdgeNode(Node):
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""
-        times = (self._wheel.next_timer(), self.fragments.next_timer(), self.link.next_timer())
+        times = (self._wheel.next_timer(), self.fragments.next_timer(),
+                 *(port.next_timer() for port in self._ports_by_number))
         return min((time for time in times if time is not None), default=None)

@@ -1,4 +1,4 @@
-"""The log's lines about VPs that fall into AIS, RDI or loss of continuity, and come out of it."""
+"""The log's lines about VPs that fall into AIS, RDI or loss of continuity, come out of it, or move to another route."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from atmdepot.net.kinds import agent_of
 
 if TYPE_CHECKING:
+    from atmdepot.atm.protection import Observer
     from atmdepot.bearer.oam import VpOam
     from atmdepot.node.node import Node
 
@@ -25,6 +26,12 @@ def log_alarms(node: Node) -> None:
         if trouble := oam.trouble(vp):
             log.error("%s", trouble)
         else:
-            log.warning("VP %s is whole again", vp.name)
+            log.warning("VP %s is whole again%s", vp.name, " on its second route" * vp.is_second)
 
     oam.subscribe(tell)
+    for vp in agent_of(node).protected().values():
+        vp.state.subscribe(_teller(vp.name))
+
+
+def _teller(name: str) -> Observer:
+    return lambda side, request, _now: log.warning("VP %s goes by its %s route: %s", name, side, request)

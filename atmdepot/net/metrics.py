@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 import atmdepot
 from atmdepot.atm.oam import Condition
+from atmdepot.atm.protection import Side
 from atmdepot.net import views
 from atmdepot.net.agents.agent import PLACE, Family
 from atmdepot.net.kinds import KINDS, agent_of
@@ -73,6 +74,10 @@ _COMMON = {
                          "link", "vc", "carries", "direction"),
     "vp_condition": _gauge("1 while the VP is in this condition at this node: AIS, LOC or RDI (I.610).",
                            "vp", "link", "condition"),
+    "vp_protection_selected": _gauge("1 for the route that the protected VP takes at this node, 0 for the other.",
+                                     "vp", "route"),
+    "vp_protection_switches": _counter("Moves of the protected VP from a route to the other at this node.", "vp"),
+    "vp_not_selected_cells": _counter("Cells on the route that was not selected; in 1+1 copies, so no loss.", "vp"),
     "vp_oam_cells": _counter("OAM cells of the VP's F4 flows that end here; those received have a good CRC-10.",
                              "vp", "link", "flow", "direction"),
     "vp_monitored": _counter("Performance monitoring of the VP: cells lost or misinserted, errored bits, blocks; "
@@ -90,7 +95,8 @@ _OF_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rx-packets": ("tun_packets", ("rx",)), "tx-packets": ("tun_packets", ("tx",)), "vanished": ("tun_vanished", ()),
     "unassigned-cells": ("link_unassigned_cells", (PLACE,)), "hec-corrected": ("link_hec_corrected", (PLACE,)),
     "late-cells": ("link_late_cells", (PLACE,)), "refused-contracts": ("link_refused_contracts", (PLACE,)),
-    "udp-segment-refused": ("link_udp_segment_refused", (PLACE,))}
+    "udp-segment-refused": ("link_udp_segment_refused", (PLACE,)),
+    "not-selected": ("vp_not_selected_cells", (PLACE,)), "protection-switches": ("vp_protection_switches", (PLACE,))}
 """Rows of `show counters` that become a metric unchanged; the links' other values come from `show links`."""
 
 
@@ -119,7 +125,7 @@ class Metrics:
         self._made = {name: (CounterMetricFamily if family.counts else GaugeMetricFamily)(
             _PREFIX + name, family.text, labels=(*_NODE, *family.labels)) for name, family in FAMILIES.items()}
         for part in (self._node_itself, self._counters, self._links, self._queues, self._vcs, self._oam,
-                     self._of_the_kind):
+                     self._protection, self._of_the_kind):
             yield from part()
 
     def families(self) -> Iterator[Metric]:
@@ -195,7 +201,7 @@ class Metrics:
         for name, link in oam.links.items():
             if link.is_supervised:
                 self._add("link_signal", link.has_signal, name)
-        for vp in oam.vps.values():
+        for vp in (*oam.vps.values(), *oam.second.values()):
             yield
             link_name = vp.link.adaptation.name
             for condition in Condition:
@@ -207,6 +213,12 @@ class Metrics:
                 for end, seen in (("near", near), ("far", vp.report.performance)):
                     for what in ("lost", "misinserted", "errors", "blocks"):
                         self._add("vp_monitored", getattr(seen, what), vp.name, link_name, end, what)
+
+    def _protection(self) -> Iterator[None]:
+        for vp in self._agent.protected().values():
+            yield
+            for side in Side:
+                self._add("vp_protection_selected", vp.state.selected is side, vp.name, side)
 
     def _of_the_kind(self) -> Iterator[None]:
         for name, value, labels in self._agent.samples(self._pump.clock):

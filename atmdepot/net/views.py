@@ -21,6 +21,7 @@ from atmdepot.net.agents.rows import CounterRow, LinkRow, QueueRow, VcRow
 from atmdepot.net.host_parts import needs_of
 from atmdepot.net.kinds import agent_of
 from atmdepot.net.oam_view import oam_rows
+from atmdepot.net.protection import protection_rows
 from atmdepot.net.udp_link import UdpLink
 from atmdepot.wire.ethernet import mac_text
 
@@ -151,6 +152,10 @@ def _counters(pump: Pump) -> Iterator[CounterRow]:
     yield from _of_the_daemon(pump)
     agent = agent_of(node)
     yield from agent.counters()
+    for vp in agent.protected().values():
+        yield CounterRow(node.name, vp.name, "not-selected", vp.not_selected, "cells",
+                         "came on the route that was not selected; in 1+1 copies, so no loss")
+        yield CounterRow(node.name, vp.name, "protection-switches", vp.state.switches, "times")
     if not_made := agent.tries_not_made():
         yield CounterRow(node.name, "probes", "not-made", not_made, "probes",
                        "this host could not make the connection, so it says nothing of the server")
@@ -219,6 +224,13 @@ def oam(pump: Pump, limit: int) -> Iterable[Row]:
     return () if ends is None else oam_rows(ends, limit, pump.clock())
 
 
+def protection(pump: Pump, limit: int) -> Iterable[Row]:
+    """The protected VPs that end at this node."""
+    agent = agent_of(pump.node)
+    ends = agent.oam()
+    return () if ends is None else protection_rows(agent.protected(), ends, limit, pump.clock())
+
+
 _COMMON: dict[str, View] = {"vcs": vcs, "links": links, "queues": queues, "counters": counters,
-                           "oam": oam}
+                           "oam": oam, "protection": protection}
 SUBJECTS: dict[str, View] = {name: _COMMON.get(name) or partial(_of_the_kind, name) for name in subjects.SUBJECTS}

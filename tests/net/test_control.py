@@ -215,7 +215,7 @@ async def test_limits(it: Controlled, subject: str) -> None:
 
 
 async def test_an_unknown_subject(it: Controlled) -> None:
-    with pytest.raises(AtmdepotError, match=r"^depot: cannot show 'weather': sessions, vcs, .*, oam$"):
+    with pytest.raises(AtmdepotError, match=r"^depot: cannot show 'weather': sessions, vcs, .*, protection$"):
         await it.show("weather")
 
 
@@ -238,8 +238,8 @@ async def test_a_bad_request_gets_an_error(it: Controlled, request_: bytes) -> N
 @pytest.mark.parametrize("request_", [{}, {"limit": 5}, {"trace": None}, {"show": ""}])
 async def test_a_request_for_nothing(it: Controlled, request_: dict[str, Any]) -> None:
     [answer] = await it.raw(json.dumps(request_).encode() + b"\n")
-    assert answer == {
-        "error": "ask to show one of sessions, vcs, links, queues, servers, counters, oam, or for a trace"}
+    assert answer == {"error": "ask to show one of sessions, vcs, links, queues, servers, counters, oam, protection, "
+                               "or for a trace"}
 
 
 @pytest.mark.parametrize("command", ["drain", "undrain", "explain"])

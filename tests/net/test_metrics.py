@@ -12,21 +12,23 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import atmdepot
 from atmdepot.config.units import Vci
+from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.servers import Outcome
 from atmdepot.drops import NOT_IN_NODES, DropReason
 from atmdepot.net import views
 from atmdepot.net.metrics import FAMILIES, Metrics, full_names
+from atmdepot.net.pump import Pump
 from atmdepot.net.readiness import not_ready
+from atmdepot.net.tun import NoDevice
 from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.statistics import ServerState
 from tests.atm.trains import cell
 from tests.net.nodes import CLIENT, DEPOT, SYN, VIP, WEB1, Nodes, network, tcp
 from tests.net.test_switch import SW1, switched
+from tests.protected_network import make_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from atmdepot.net.pump import Pump
 
 
 @pytest.fixture
@@ -84,7 +86,8 @@ def test_every_family_has_values_on_some_node() -> None:
     others = Nodes(switched(vp='contract = "cbr:pcr=1"'))
     switch = others.pumps[SW1]
     switch.node.octets_from_port("to-web1", cell(CellHeader(1, 64)) * 99, 0)  # beyond its contract
-    pumps = [*nodes.pumps.values(), *rated.pumps.values(), switch]
+    pumps = [*nodes.pumps.values(), *rated.pumps.values(), switch,
+             Pump(Depot(make_table(name="loop"), 0), {}, NoDevice())]
     told = {key[0].removesuffix("_total") for pump in pumps for key in values_of(pump)}
     for made in (nodes, rated, others):
         made.close()

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from atmdepot.net.protection import ProtectionRequest, obey
+
 if TYPE_CHECKING:
     import msgspec
 
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.oam import NodeOam
+    from atmdepot.bearer.protected import ProtectedVp
     from atmdepot.net.agents.rows import CounterRow, Row
     from atmdepot.node.node import Node
 
@@ -97,6 +100,14 @@ class Agent:
     def oam(self) -> NodeOam | None:
         """The OAM of the VPs that end at the node; None where none does."""
         return None
+
+    def protected(self) -> Mapping[str, ProtectedVp]:
+        """The protected VPs that end at the node, by name."""
+        return {}
+
+    def move(self, request: ProtectionRequest, now: int) -> dict[str, Any]:
+        """Obey a command for a protected VP. Raises AtmdepotError for none, and where a higher request is in force."""
+        return obey(self.protected(), request, now)
 
     def links_without_signal(self) -> list[str]:
         """The supervised links that are silent."""

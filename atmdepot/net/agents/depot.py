@@ -20,6 +20,7 @@ from atmdepot.net.agents.agent import Agent, Command
 from atmdepot.net.agents.depot_metrics import FAMILIES, METRIC_OF_COUNTER, of_server
 from atmdepot.net.agents.depot_rows import ServerRow, SessionRow
 from atmdepot.net.agents.rows import CounterRow
+from atmdepot.net.protection import ProtectionRequest
 from atmdepot.node.names import flow_ends
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.oam import NodeOam
+    from atmdepot.bearer.protected import ProtectedVp
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.servers import Server
     from atmdepot.net.agents.agent import Clock, Family, Sample, View
@@ -93,6 +95,10 @@ class DepotAgent(Agent):
     def oam(self) -> NodeOam | None:
         """The OAM of the depot's VPs."""
         return self.node.bearer.oam if isinstance(self.node.bearer, AtmBearer) else None
+
+    def protected(self) -> Mapping[str, ProtectedVp]:
+        """The depot's protected VPs."""
+        return self.node.bearer.protected if isinstance(self.node.bearer, AtmBearer) else {}
 
     def known_sessions(self) -> Iterable[Session]:
         """The existing sessions, the newest of the primary table first."""
@@ -173,6 +179,7 @@ class DepotAgent(Agent):
 
     commands: ClassVar[Mapping[str, Command]] = {
         "drain": Command(Drain, drain), "undrain": Command(Undrain, undrain),
+        "protection": Command(ProtectionRequest, Agent.move),
         "explain": Command(Explain, explain, changes=False)}
 
     def _server(self, name: str) -> Server:

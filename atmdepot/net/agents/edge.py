@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from atmdepot.edge.node import EdgeNode, Flow
-from atmdepot.net.agents.agent import Agent
+from atmdepot.net.agents.agent import Agent, Command
+from atmdepot.net.protection import ProtectionRequest
 from atmdepot.node.names import flow_ends
 from atmdepot.wire.statistics import ServerState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.oam import NodeOam
+    from atmdepot.bearer.protected import ProtectedVp
 
 
 class EdgeAgent(Agent):
     """The agent of an edge node."""
 
     node: EdgeNode
+    commands: ClassVar[Mapping[str, Command]] = {"protection": Command(ProtectionRequest, Agent.move)}
 
     def not_ready(self) -> str:
         """The reason that the node is not ready: its server does not accept connections."""
@@ -37,6 +42,10 @@ class EdgeAgent(Agent):
     def oam(self) -> NodeOam | None:
         """The OAM of the edge node's VPs."""
         return self.node.oam
+
+    def protected(self) -> Mapping[str, ProtectedVp]:
+        """The edge node's protected VPs."""
+        return self.node.protected
 
     def carries(self, vc: Vc) -> str:
         """The client's end of the flow that a VC carries; `many` when it is not for a single flow."""

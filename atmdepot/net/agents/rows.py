@@ -168,6 +168,34 @@ class OamRow(Row, gc=False):
     far_blocks: int | UnsetType = UNSET
 
 
+class ProtectionRow(Row, gc=False):
+    """A protected VP at its end here: `selected` is the route taken, `request` what decides so.
+
+    `working` and `protection` are the routes' links here with their VPIs, and the conditions in force on them (`ok`
+    without any). `for` is the seconds since the last switch, `why` its request. `not_selected` are cells that came on
+    the other route (in 1+1 copies), `aps` APS cells, which are counted and not answered.
+    """
+
+    narrow = ("node", "vp", "architecture", "selected", "request", "working_state", "protection_state", "switches",
+              "for")
+
+    node: str
+    vp: str
+    architecture: str
+    selected: str
+    request: str
+    working: str
+    working_state: str
+    protection: str
+    protection_state: str
+    switches: int
+    since: float | UnsetType = field(name="for", default=UNSET)
+    why: str = ""
+    wait_to_restore: float = 0.0
+    not_selected: int = 0
+    aps: int = 0
+
+
 ROWS: dict[str, type[Row]] = {"vcs": VcRow, "links": LinkRow, "queues": QueueRow, "counters": CounterRow,
-                             "oam": OamRow}
+                             "oam": OamRow, "protection": ProtectionRow}
 """The subjects that every kind of node has."""

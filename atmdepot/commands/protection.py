@@ -1,0 +1,53 @@
+"""`atmdepot protection`: the protected VPs of the running nodes, and an operator's commands for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NETWORK = click.option("--network", "network_name", help="Which running network, where there are several.")
+_NODE = click.option("--node", help="The end that is asked; the depot if not given.")
+
+
+@click.group("protection")
+def protection_command() -> None:
+    """See and move protected VPs. Each end moves by itself."""
+
+
+@protection_command.command("show", epilog="\b\nExamples:\n  atmdepot protection show\n"
+                                           "  atmdepot protection show --node web1 --wide\n")
+@_NETWORK
+@click.option("--node", help="Only this node.")
+@click.option("--wide", is_flag=True, help="All columns; the default is those that fit a terminal.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_context
+def show(ctx: click.Context, network_name: str | None, node: str | None, wide: bool, output: str) -> None:
+    """Show the protected VPs at both ends, as `atmdepot show protection` does."""
+    from atmdepot.commands.show import show_command
+
+    ctx.invoke(show_command, subject="protection", network_name=network_name, node=node, wide=wide, output=output)
+
+
+def _command(what: str, text: str) -> Callable[..., None]:
+    @protection_command.command(what, help=text)
+    @click.argument("vp")
+    @_NETWORK
+    @_NODE
+    def run(vp: str, network_name: str | None, node: str | None) -> None:
+        from atmdepot.net.control_client import ask
+        from atmdepot.net.running import control_sockets, depot_socket
+
+        path = depot_socket(network_name) if node is None else control_sockets(network_name, node)[0]
+        click.echo(next(ask(path, {"protection": vp, "what": what}))["done"])
+
+    return run
+
+
+_command("lockout", "Keep VP on its working route, even when that fails.")
+_command("forced", "Put VP on its second route, unless that fails.")
+_command("manual", "Put VP on its second route until a route fails.")
+_command("clear", "Take the command for VP back, and end its wait to restore.")

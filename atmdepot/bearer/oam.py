@@ -97,7 +97,7 @@ class VpOam:
         self.name, self.far, self.link, self.vpi, self.is_second = name, far, link, vc.vpi, is_second
         self.end = Flow(OamFlow.F4_END_TO_END, link, vc, self)
         self.segment = Flow(OamFlow.F4_SEGMENT, link, vc, self)
-        self.activations = Activations(self._apply)
+        self.activations = Activations(self._apply, _is_activated)
         self.checks_at_start = settings.checks_continuity
         self.since = 0
         """The time of the last change of its conditions."""
@@ -157,12 +157,15 @@ class VpOam:
         return None if self.sink is None else self.sink.performance
 
     def _apply(self, change: Change, now: int) -> None:
-        if change.function is not ActivationFunction.CONTINUITY_CHECK:
-            return
         if change.is_source:
             self.end.point.send_continuity(change.on, now)
         if change.is_sink:
             self.end.point.check_continuity(change.on, now)
+
+
+def _is_activated(change: Change) -> bool:
+    """True for what a far end may ask for: monitoring runs as the VC table says, so a wish for it is denied."""
+    return change.function is ActivationFunction.CONTINUITY_CHECK
 
 
 class LinkOam:

@@ -14,8 +14,17 @@ from atmdepot.bearer.oam import MOST_VC_FLOWS, NodeOam, VpOam
 from atmdepot.config.locations import location_of
 from atmdepot.drops import DropReason
 from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, CellHeader
-from atmdepot.wire.oam import FaultFunction, OamFlow
-from atmdepot.wire.oam_messages import ContinuityCheck, Defect, Loopback, Message, read
+from atmdepot.wire.oam import ActivationFunction, FaultFunction, OamFlow
+from atmdepot.wire.oam_messages import (
+    Activation,
+    ContinuityCheck,
+    Defect,
+    Direction,
+    Loopback,
+    Message,
+    Request,
+    read,
+)
 from tests.effort import examples
 from tests.ip_packets import ACK, SYN, tcp
 from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork, make_network
@@ -271,6 +280,21 @@ def test_the_check_is_activated_from_either_end() -> None:
     net.advance(5 * SECOND)
     assert outcomes[1] is Outcome.NO_ANSWER
     assert vp_of(net, "depot").end.point.checks_continuity
+
+
+@pytest.mark.parametrize("function", [ActivationFunction.FORWARD, ActivationFunction.FORWARD_AND_BACKWARD])
+@pytest.mark.parametrize(("asked", "denied"), [(Request.ACTIVATE, Request.ACTIVATION_DENIED),
+                                               (Request.DEACTIVATE, Request.DEACTIVATION_DENIED)])
+def test_monitoring_that_is_asked_for_is_denied(function: ActivationFunction, asked: Request, denied: Request) -> None:
+    net = make_and_ask(Activation(function, asked, Direction.BOTH, 5, 1, 1))
+    assert messages(net, "web1") == [Activation(function, denied, Direction.BOTH, 5, 1, 1)]
+
+
+def make_and_ask(message: Message) -> InMemoryNetwork:
+    net = InMemoryNetwork(make_network())
+    net.edges["web1"].octets_from_port("to-web1", cell(message), net.now)
+    settle(net)
+    return net
 
 
 def test_a_stall_is_no_silence() -> None:

@@ -44,6 +44,11 @@ class Passing:
         """The end of the segment flow, where the table cuts the VP here."""
         return self.node.segment
 
+    @property
+    def is_cut(self) -> bool:
+        """True where the table cuts the VP here."""
+        return self.node.segment is not None
+
     def pass_on(self, cells: bytes, now: int) -> bytes:
         """Handle OAM cells of the VP; return those that travel on."""
         onward = self.node.pass_on(cells, now)
@@ -140,13 +145,14 @@ class SwitchOam:
     def use(self, network: Network, crossed: Mapping[Place, tuple[str, CrossConnect]]) -> None:
         """Give each VP that passes its point; `crossed` has all cross-connects, by the place where cells come in.
 
-        A point stays as long as its connection does.
+        A point stays as long as its connection does, unless the table now cuts the VP here, or no longer.
         """
         for place, (name, connection) in crossed.items():
-            if connection.vci is not None or connection.point is not None or len(connection.leaves) != 1:
-                continue
             is_cut = name in network.vps and self._node in network.vps[name].segments
-            self._pass(name, place, connection, is_cut)
+            there = self.points.get(place)
+            is_new = connection.point is None or there is None or (there.name, there.is_cut) != (name, is_cut)
+            if connection.vci is None and is_new and len(connection.leaves) == 1:
+                self._pass(name, place, connection, is_cut)
         self.points = {place: point for place, point in self.points.items()
                        if place in crossed and crossed[place][1].point is point}
 

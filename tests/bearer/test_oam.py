@@ -285,7 +285,8 @@ def test_the_check_is_activated_from_either_end() -> None:
 @pytest.mark.parametrize("function", [ActivationFunction.FORWARD, ActivationFunction.FORWARD_AND_BACKWARD])
 @pytest.mark.parametrize(("asked", "denied"), [(Request.ACTIVATE, Request.ACTIVATION_DENIED),
                                                (Request.DEACTIVATE, Request.DEACTIVATION_DENIED)])
-def test_monitoring_that_is_asked_for_is_denied(function: ActivationFunction, asked: Request, denied: Request) -> None:
+def test_monitoring_that_is_asked_for_is_denied(
+        function: ActivationFunction, asked: Request, denied: Request) -> None:
     net = make_and_ask(Activation(function, asked, Direction.BOTH, 5, 1, 1))
     assert messages(net, "web1") == [Activation(function, denied, Direction.BOTH, 5, 1, 1)]
 

@@ -91,6 +91,20 @@ def test_a_segment_ends_where_the_table_cuts_it() -> None:
     assert {link for link, _, _ in net.seen} == {"core", "middle", "to-web2"}
 
 
+def test_a_reload_cuts_a_vp_and_joins_it_again() -> None:
+    net, uncut, cut = network(), network().network, network(vp='segments = ["sw1"]').network
+    sw1 = net.nodes["sw1"]
+    before = sw1.oam.points
+    sw1.reconfigure(uncut, net.now)
+    assert sw1.oam.points == before
+    for table, ends_at in ((cut, {"core"}), (uncut, {"core", "middle", "to-web2"})):
+        sw1.reconfigure(table, net.now)
+        net.seen.clear()
+        assert ask(net, "web2", END_POINT, segment=True) == [MS]
+        assert {link for link, _, _ in net.seen} == ends_at
+    assert not any(crossed.connection.tells_point for crossed in sw1.crossed.values())
+
+
 def test_a_silent_link_makes_ais_downstream_at_once_and_rdi_back() -> None:
     net = network(link='supervise = "100ms"')
     net.advance(5 * SECOND)

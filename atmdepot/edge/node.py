@@ -93,10 +93,11 @@ class VpTable(VcTable):
     def classify(self, vc: Vc, dscp: int) -> None:
         """Set the VC's service category by the first packet's DSCP, as the depot does."""
         contract = self._qos.contract(self._qos.category(dscp))
-        # A contract for which the link has no rate left leaves the VC best effort, as at the depot.
-        if self.admission is None or self.admission.admit(vc.channel, contract):
-            vc.contract = contract
-            vc.category = contract.category
+        # A contract for which the link has no rate left makes the VC best effort, as at the depot.
+        if self.admission is not None and not self.admission.admit(vc.channel, contract):
+            contract = self._qos.contract(_UBR_1)
+        vc.contract = contract
+        vc.category = contract.category
 
     def _open(self, vci: int, category: ServiceCategory) -> Vc:
         vc = self.default.beside(vci, self._qos.contract(category))

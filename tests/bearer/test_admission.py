@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atmdepot.atm.sar import segment
 from atmdepot.atm.scheduler import DEFAULT_WEIGHT, QueueClass
+from atmdepot.atm.vc import Vc
 from atmdepot.bearer.adaptation import adaptation_of
 from atmdepot.bearer.admission import Admission
 from atmdepot.config.contract import Contract, ServiceCategory
@@ -59,12 +61,12 @@ def test_what_is_missing_is_told() -> None:
     assert admission.admit((1, 65), CBR)
 
 
-def small_link(**link: str) -> InMemoryNetwork:
+def small_link(*, qos: str = "", **link: str) -> InMemoryNetwork:
     keys = "".join(f"\n{key} = {value}" for key, value in ({"rate": '"2500cps"'} | link).items())
     return InMemoryNetwork(make_network(
         servers=1, vp=f'session_vcis = "64-95"\n[links.to-web1.from.depot]{keys}\n[links.to-web1.from.web1]{keys}'
         if "overbook" not in link else 'session_vcis = "64-95"',
-        tables='[qos.contracts]\nCBR = "cbr:pcr=1000,cdvt=5ms"'))
+        tables='[qos.contracts]\nCBR = "cbr:pcr=1000,cdvt=5ms"' + qos))
 
 
 def open_sessions(net: InMemoryNetwork, count: int) -> None:
@@ -108,6 +110,18 @@ def test_a_session_that_ends_gives_its_rate_back() -> None:
     edge = net.edges["web1"].link.admission
     assert edge is not None
     assert edge.promised[QueueClass.CBR] == 0
+
+
+def test_a_vc_that_another_flow_takes_over_keeps_no_contract_that_is_given_back() -> None:
+    net = small_link(qos='\n"rt-VBR.1" = "rt-vbr.1:pcr=2400,scr=2400,mbs=10"\n[qos.dscp]\n"10" = "rt-VBR.1"')
+    edge, admission = net.edges["web1"], net.edges["web1"].link.admission
+    assert admission is not None
+    for vci, port, dscp in ((64, 4000, EF), (65, 4001, EF), (64, 4002, 10)):
+        syn = tcp(CLIENT4, port, VIP4, 80, SYN, dscp=dscp)
+        edge.octets_from_port("to-web1", segment(syn, Vc(1, vci)), net.now)
+    assert {vc.vci: vc.contract.category for vc in edge.table if vc.vci >= 64} == {
+        64: ServiceCategory.UBR_1, 65: ServiceCategory.CBR}
+    assert sum(admission.promised.values()) == sum(vc.contract.guaranteed for vc in edge.table) == 1000
 
 
 @pytest.mark.parametrize("overbook", [False, True])

@@ -34,7 +34,7 @@ def is_answered(path: Path) -> bool:
 
 
 def ask(path: Path, request: dict[str, Any], timeout: float = _ANSWER_TIME) -> Iterator[dict[str, Any]]:
-    """Ask a daemon; yield the lines of its answer. Blocking: for commands, not for daemons.
+    """Ask a daemon; yield the lines of its answer, at least one. Blocking: for commands, not for daemons.
 
     Raises AtmdepotError when the daemon cannot be reached or refuses.
     """
@@ -47,12 +47,16 @@ def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iter
     try:
         connection.connect(str(path))
         connection.sendall(msgspec.json.encode(request) + b"\n")
+        has_answered = False
         with connection.makefile("rb") as lines:
             for line in lines:
+                has_answered = True
                 answer = msgspec.json.decode(line, type=dict[str, Any])
                 if "error" in answer:
                     raise AtmdepotError(f"{path.stem}: {answer['error']}")
                 yield answer
+        if not has_answered:
+            raise _no_answer(path, "it hung up")
     except OSError as error:
         raise _no_answer(path, error.strerror or error) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -65,19 +69,15 @@ def _no_answer(path: Path, reason: object) -> AtmdepotError:
 
 def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:
     """The rows of a subject from a daemon."""
-    for answer in ask(path, {"show": subject, "limit": limit}):
-        rows: list[dict[str, Any]] = answer.get("rows", [])
-        return rows
-    raise _no_answer(path, "it hung up")
+    rows: list[dict[str, Any]] = next(ask(path, {"show": subject, "limit": limit})).get("rows", [])
+    return rows
 
 
 def ask_explanation(path: Path, question: Question) -> Explanation:
     """A depot's explanation of what it would do with a packet; raise AtmdepotError when the daemon has no answer."""
     from atmdepot.depot.explain import Explanation  # here: most commands do without the depot's modules
 
-    for answer in ask(path, {"explain": question}):
-        try:
-            return msgspec.convert(answer.get("explanation"), Explanation)
-        except msgspec.ValidationError as error:
-            raise _no_answer(path, f"that is not what a daemon says: {error}") from None
-    raise _no_answer(path, "it hung up")
+    try:
+        return msgspec.convert(next(ask(path, {"explain": question})).get("explanation"), Explanation)
+    except msgspec.ValidationError as error:
+        raise _no_answer(path, f"that is not what a daemon says: {error}") from None

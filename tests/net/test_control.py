@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from click.testing import CliRunner
 
+from atmdepot.cli import cli
 from atmdepot.drops import NOT_IN_NODES, DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net import control
@@ -414,6 +416,22 @@ def test_an_answer_that_is_none(short_dir: Path, answer: bytes, message: str) ->
     with pytest.raises(AtmdepotError, match=f"^depot: the daemon does not answer on {path}: .*{message}"):
         show(path, "links")
     impostor.join()
+
+
+@pytest.mark.parametrize("arguments", [["vc", "add", "sw1", "a 1", "b 1"], ["oam", "trace", "sw1:web1"],
+                                       ["oam", "continuity", "sw1:web1", "on"], ["oam", "ping", "sw1:web1", "-c", "1"]])
+def test_commands_tell_that_a_daemon_hung_up(
+        short_dir: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    (short_dir / "net").mkdir()
+    monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(short_dir))
+    monkeypatch.setattr("atmdepot.net.running.is_answered", lambda _: True)
+    impostor = Impostor(short_dir / "net" / "sw1.sock", b"")
+    impostor.start()
+    told = CliRunner().invoke(cli, arguments)
+    impostor.join()
+    assert isinstance(told.exception, AtmdepotError)
+    assert "it hung up" in str(told.exception)
+    assert told.output == ""
 
 
 def test_a_daemon_that_is_stuck(short_dir: Path) -> None:

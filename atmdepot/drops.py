@@ -75,12 +75,15 @@ class DropReason(StrEnum):
     NOT_IP = "not-ip", "packets", "its version is neither 4 nor 6"
     MALFORMED = "malformed", "packets", "its headers are cut short or contradict its length"
     NOT_A_SERVICE = "not-a-service", "packets", "it is not addressed to (or from) a VIP and port of this network"
-    MULTICAST = "multicast", "packets", "it is for a group of hosts; VCs here lead from point to point"
+    MULTICAST = "multicast", "packets", "it is for a group of hosts, to which no permanent VC leads"
     NO_SESSION = "no-session", "packets", "it belongs to no session and opens none, so its server cannot be known"
     NO_SERVER = "no-server", "packets", "no server of the pool is alive"
     TABLE_FULL = "table-full", "packets", "the session table is full"
     FRAGMENT = "fragment", "packets", "a fragment whose first did not come in time"
     WRONG_PATH = "wrong-vp", "packets", "it came on the VP of another server than its session's"
+    NO_ROUTE = "no-route", "packets", "no VP or permanent VC carries packets for its destination"
+    WRONG_NETWORK = ("wrong-network", "packets",
+                     "it came on a VP between edge nodes or a permanent VC, whose networks have not its two addresses")
     TOO_BIG = "too-big", "packets", "it is greater than the path's MTU; an ICMP error went back"
     TUN_QUEUE_FULL = "tun-queue-full", "packets", "the node did not read its TUN device fast enough; the kernel's count"
     TUN_ERROR = "tun-error", "packets", "the TUN device refused it"

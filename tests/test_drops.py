@@ -341,7 +341,7 @@ def test_every_reason_is_provoked_here_or_by_the_pump() -> None:
     in_tests_of_bridges = {"bad-ilmi", "bad-fcs", "other-station", "unknown-ethertype", "bad-neighbour", "unresolved"}
     in_tests_of_atm = {
         "above-pcr", "above-scr", "bad-frame", "shaper-full", "queue-full", "clp-threshold", "epd", "ppd"}
-    in_tests_of_bearer = {"route-changed"}
+    in_tests_of_bearer = {"route-changed", "no-route", "wrong-network"}
     assert {str(reason) for reason in DropReason} == (
         here | in_test_pump | in_tests_of_bridges | in_tests_of_atm | in_tests_of_bearer)
 

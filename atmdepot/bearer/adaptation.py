@@ -356,8 +356,8 @@ def adaptation_of(port: Port) -> LinkAdaptation:
     return port
 
 
-def vc_of(vp: Vp, vpi: int, vci: int, interface: Interface, contract: Contract) -> Vc:
-    """A VC in a VP of the VC table, whose VPI on this link is `vpi`."""
+def vc_of(vp: Vp | PermanentVc, vpi: int, vci: int, interface: Interface, contract: Contract) -> Vc:
+    """A VC in a VP of the VC table, or a permanent VC, whose VPI on this link is `vpi`."""
     encapsulation = _ENCAPSULATIONS[vp.encapsulation]
     is_bridged = vp.encapsulation in _BRIDGED
     return Vc(vpi, vci, interface=interface, contract=contract, encapsulation=encapsulation, crc=_CRC_MODES[vp.crc],

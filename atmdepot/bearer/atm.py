@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import vc_of
 from atmdepot.bearer.base import Bearer, Path, PathCondition, PathText
+from atmdepot.bearer.circuits import CircuitEnd, Circuits
 from atmdepot.bearer.oam import NodeOam
 from atmdepot.bearer.protected import protected_vps
 from atmdepot.bearer.shaping import port_of
@@ -124,7 +125,7 @@ class AtmPath(Path):
 
     def _lead(self, vp: VpMap, vc: Vc, owner: object) -> None:
         self.vp, self.vc, self.owner = vp, vc, owner
-        self.node, self.port, self.mtu, self.is_management = vp.node, vp.port, vp.mtu, False
+        self.node, self.port, self.mtu, self.is_management, self.is_routed = vp.node, vp.port, vp.mtu, False, False
         vc.owner = self
 
     @property
@@ -304,6 +305,8 @@ class AtmBearer(Bearer):
             route = network.routes.working[name]
             link = self.links[route.link_at(network.depot)]
             self.vps[name] = self._to[node] = VpMap(self, name, node, vp, route.vpi_at(network.depot), link, qos)
+        self.circuits = Circuits(network, network.depot, self.links, qos)
+        self.has_routes = bool(self.circuits.ends)
         self.oam = NodeOam(network, network.depot, self.links)
         self.protected = protected_vps(network, network.depot, self.links, self.oam)
         self.oam.subscribe(lambda vp, now: self._conditions_changed(vp.far, now))
@@ -369,6 +372,10 @@ class AtmBearer(Bearer):
         return path, (f"the default VC, since none is shared for {category}" if path is vp.default
                       else f"the VC of {category}, which sessions share")
 
+    def route(self, destination: bytes) -> CircuitEnd | None:
+        """The permanent VC that carries packets for an address, or None."""
+        return self.circuits.towards(destination)
+
     def is_adoptable(self, path: Path) -> bool:
         """True for an open stray VC, which no session owns."""
         return isinstance(path, AtmPath) and path.owner is None and path in path.vp.strays
@@ -401,14 +408,15 @@ class AtmBearer(Bearer):
 
     def describe(self, path: Path, octets: int | None, clp: int) -> PathText:
         """A VC in words, and the cells that a packet of `octets` octets becomes; None for no packet."""
-        assert isinstance(path, AtmPath)
-        vp, vc = path.vp, path.vc
+        assert isinstance(path, AtmPath | CircuitEnd)
+        name, of = (path.vp.name, "VP") if isinstance(path, AtmPath) else (path.name, "permanent VC")
+        vc = path.vc
         number = f"{vc.vpi}/{vc.vci}"
         cells = 0 if octets is None else cells_needed(_sdu_size(octets, vc))
-        fields = {"vp": vp.name, "link": vp.port, "vc": number, "category": str(vc.category),
+        fields = {"vp": name, "link": path.port, "vc": number, "category": str(vc.category),
                   "contract": str(vc.contract), "encapsulation": str(vc.encapsulation), "clp": clp, "cells": cells,
-                  "mtu": vp.mtu}
+                  "mtu": path.mtu}
         fcs = "" if vc.bridge is None else f" {'with' if vc.bridge.fcs is Fcs.YES else 'without'} FCS"
-        place = f"{number} in VP {vp.name} on link {vp.port}, contract {vc.contract}, {vc.encapsulation}{fcs}"
+        place = f"{number} in {of} {name} on link {path.port}, contract {vc.contract}, {vc.encapsulation}{fcs}"
         return PathText("VC", number, place, str(vc.category), "1 cell" if cells == 1 else f"{cells} cells",
                         f"CLP {clp} in all its cells", fields)

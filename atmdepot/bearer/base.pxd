@@ -1,6 +1,7 @@
 cimport cython
 
 from atmdepot.wire._offload cimport Frame
+from atmdepot.wire.packet cimport Packet
 
 
 cdef class Port:
@@ -16,20 +17,23 @@ cdef class Path:
     cdef public object node, port
     cdef public long long mtu
     cdef public object owner
-    cdef public bint is_management
+    cdef public bint is_management, is_routed
 
     cpdef send(self, bytes packet, int clp)
     @cython.locals(packet=bytes)
     cpdef send_frame(self, Frame frame, int clp)
+    cpdef bint takes(self, Packet packet) except -1
 
 
 cdef class Bearer:
     cdef public dict links
+    cdef public bint has_routes
     cdef public list straying
     cdef public object recognise, trouble_changed
     cdef public dict troubles
 
     cpdef Path open(self, node, category, owner)
     cpdef Path default(self, node)
+    cpdef Path route(self, bytes destination)
     cpdef close(self, Path path, owner)
     cpdef list receive(self, port, bytes octets, long long now)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from atmdepot.config.contract import ServiceCategory
     from atmdepot.drops import Drops
     from atmdepot.wire.offload import PlainFrame
-    from atmdepot.wire.packet import Arrival
+    from atmdepot.wire.packet import Arrival, Packet
 
 
 class PathCondition(NamedTuple):
@@ -149,16 +149,17 @@ class Path:
     """A channel to a far node.
 
     `owner` is its only session, None for a path that packets of many sessions share. Packets of `is_management` are for
-    the node itself.
+    the node itself. A path that `is_routed` carries packets by their destination, without sessions (`Bearer.route`).
     """
 
-    __slots__ = ("is_management", "mtu", "node", "owner", "port")
+    __slots__ = ("is_management", "is_routed", "mtu", "node", "owner", "port")
 
     node: str
     port: str
     mtu: int
     owner: object
     is_management: bool
+    is_routed: bool
 
     @property
     def channel(self) -> tuple[int, ...]:
@@ -174,6 +175,10 @@ class Path:
         for packet in frame.packets():
             self.send(packet, clp)
 
+    def takes(self, packet: Packet) -> bool:
+        """True for a packet that may come on this path, which `is_routed`."""
+        raise NotImplementedError
+
 
 class Bearer:
     """The paths of a node to its far nodes, each named by the far node."""
@@ -188,6 +193,8 @@ class Bearer:
         """The troubles of the ways to far nodes, in words, by node; a way without trouble is not in it."""
         self.trouble_changed: Callable[[str, int], None] | None = None
         """Called with a far node and the time (ns) when the trouble of the way to it changes."""
+        self.has_routes = False
+        """True when `route` may give a path."""
 
     def open(self, node: str, category: ServiceCategory, owner: object) -> Path:
         """Open a path for a new session: its own, or, where the bearer has no channel free, a shared path."""
@@ -208,6 +215,10 @@ class Bearer:
     def would_share(self, node: str, category: ServiceCategory) -> tuple[Path, str]:
         """The path that `for_unanswered` gives, and why."""
         raise NotImplementedError
+
+    def route(self, destination: bytes) -> Path | None:
+        """The path that the VC table gives packets for an address (4 or 16 octets) that is no service's, or None."""
+        return None
 
     def is_adoptable(self, path: Path) -> bool:
         """True for a stray path, which a session may adopt."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.config.loads import loads_of
+from atmdepot.config.routes import entry_of
 from atmdepot.config.units import Duration
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _way(network: Network, route: Route) -> Row:
 
 
 def _cross_connects(network: Network) -> list[Row]:
-    return [{"switch": switch, "name": ("vps." if connect.place.vci is None else "vcs.") + connect.name,
+    return [{"switch": switch, "name": entry_of(connect.name, connect.place),
              "route": "protection" if connect.is_second else "working", "comes_in": str(connect.place),
              "leaves": list(map(str, connect.leaves))}
             for switch in network.switches for connect in network.routes.cross_connects(switch)]

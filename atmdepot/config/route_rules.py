@@ -73,6 +73,9 @@ def _ends_of_vc(network: Network, name: str, vc: PermanentVc) -> Iterator[Proble
             yield Problem(path, f"there is no node \"{node}\": write the depot or an edge node")
         elif network.nodes[node].kind == "switch":
             yield Problem(path, f"\"{node}\" is a switch, which a VC passes: write the depot or an edge node")
+    if len(vc.ends) > 2 and "bridged" in vc.encapsulation:
+        yield Problem(("vcs", name, "encapsulation"), "in a VC with several ends only the root sends, so no end could "
+                                                      "answer ARP: write \"llc\" or \"vc-mux\"")
 
 
 def route_problems(network: Network) -> Iterator[Problem]:

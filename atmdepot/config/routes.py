@@ -110,6 +110,11 @@ class Place(NamedTuple):
         return f"{self.link} {self.vpi}" + ("" if self.vci is None else f"/{self.vci}")
 
 
+def entry_of(name: str, place: Place) -> str:
+    """The entry of the VC table that a connection is made for: `vps.NAME` for a whole VP, `vcs.NAME` for a VC."""
+    return f"{'vps' if place.vci is None else 'vcs'}.{name}"
+
+
 class Connect(NamedTuple):
     """A cross-connect of a switch in a direction: what comes in at a place leaves at each leaf.
 

@@ -209,6 +209,15 @@ def _bridged(network: Network) -> Iterator[Problem]:
                                                     f"fit an AAL5 SDU: write at most {_MOST_BRIDGED}")
 
 
+def _circuits_of_tap(network: Network, node: str) -> Iterator[Problem]:
+    """Check that no circuit ends at a node with a TAP device, since all its frames go to the depot."""
+    circuits = [("vps", name) for name, vp in network.vps_of(node).items() if network.depot not in vp.ends]
+    circuits += [("vcs", name) for name, vc in network.vcs.items() if node in vc.ends]
+    for circuit in circuits:
+        yield Problem((*circuit, "ends"), f"\"{node}\" has a TAP device, whose frames all go to the depot: give it a "
+                                          "TUN device, or leave it out here")
+
+
 def _taps(network: Network) -> Iterator[Problem]:
     """Check that a node with a TAP device has a single bridged VC to the depot, and what its host's kernel needs."""
     for name, node in network.nodes.items():
@@ -219,6 +228,7 @@ def _taps(network: Network) -> Iterator[Problem]:
             yield Problem(path, f"\"{name}\" is no edge node, and only at one do frames pass to the host as they are: "
                                 "leave it out")
             continue
+        yield from _circuits_of_tap(network, name)
         for vp_name, vp in network.vps_of(name).items():
             if not vp.encapsulation.endswith("-bridged"):
                 yield Problem(("vps", vp_name, "encapsulation"), f"\"{name}\" has a TAP device, for Ethernet frames: "
@@ -256,6 +266,9 @@ def _vcis(network: Network) -> Iterator[Problem]:
         if vp.session_vcis and vp.shared_vcs:
             yield Problem(path, "a VP has session_vcis (a VC for each session) or shared_vcs (a VC for each service "
                                 "category), not both: leave one out")
+        if vp.session_vcis and _is_between_edges(network, name):
+            yield Problem((*path, "session_vcis"), "only the depot opens sessions, and this VP does not end there: "
+                                                   "leave it out, or write shared_vcs, a VC for each category")
         if vp.session_vcis and vp.session_vcis.holds(vp.default_vci):
             yield Problem((*path, "default_vci"), f"VCI {vp.default_vci} is used twice: it is also in session_vcis "
                                                   f"({vp.session_vcis})")
@@ -279,6 +292,11 @@ def _vcis(network: Network) -> Iterator[Problem]:
                               f"VCI {vci} is used twice: it is also that of {names[vci]}")
             names[vci] = category
             yield from _raises((*path, "shared_vcs", category), ServiceCategory.parse, category)
+
+
+def _is_between_edges(network: Network, vp: str) -> bool:
+    """True for a VP that has a route and does not end at the depot; of a VP without a route that is told already."""
+    return vp in network.routes.working and network.depot not in network.vps[vp].ends
 
 
 def _one_vp_each(network: Network) -> Iterator[Problem]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from atmdepot.bearer.base import Path, PathText
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.session_management import Pool
+    from atmdepot.drops import OnChannel
     from atmdepot.wire.packet import Packet, TcpFields
 
 
@@ -73,6 +74,17 @@ class Explanation(Struct):
     steps: list[Step] = field(default_factory=list)
 
 
+class _Scratch(Node):
+    """Takes the counts and answers in a depot's place, so the depot's stay."""
+
+    def __init__(self, depot: Depot) -> None:
+        super().__init__(depot.network, depot.name)
+        self._depot = depot
+
+    def carries_group(self, packet: Packet, channel: OnChannel | None) -> bool:
+        return self._depot.carries_group(packet, channel)
+
+
 def explain(depot: Depot, octets: bytes, now: int) -> Explanation:
     """Explain the outcome of `depot.packet_from_tun(octets, now)`; time in ns."""
     return _Way(depot, octets, now).explain()
@@ -83,7 +95,7 @@ class _Way:
 
     def __init__(self, depot: Depot, octets: bytes, now: int) -> None:
         self._depot, self._octets, self._now = depot, octets, now
-        self._scratch = Node(depot.network, depot.name)  # takes the counts and answers, so the depot's stay
+        self._scratch = _Scratch(depot)
         self._told = Explanation(octets=len(octets), path=depot.bearer.no_path())
 
     def explain(self) -> Explanation:
@@ -92,7 +104,9 @@ class _Way:
             self._drop(next(iter(self._scratch.drops)))  # the reason that `analyse` has counted
             return self._told
         self._say("packet", packet_text(packet, len(self._octets)))
-        if packet.later:
+        if (path := self._route(packet)) is not None:
+            pass
+        elif packet.later:
             path = self._follow_first(packet)
         elif packet.tcp is not None:
             path = self._session_path(packet, packet.tcp)
@@ -108,6 +122,18 @@ class _Way:
     def _drop(self, reason: DropReason) -> None:
         self._told.outcome, self._told.reason = "dropped", str(reason)
         self._told.verdict = f"dropped: {reason} ({reason.text})"
+
+    def _route(self, packet: Packet) -> Path | None:
+        """The path that the VC table gives a destination that is no VIP, as `Depot._takes_route`."""
+        bearer = self._depot.bearer
+        if not bearer.has_routes or self._depot.management.pool_of_vip(packet.destination) is not None:
+            return None
+        path = bearer.route(packet.destination)
+        if path is not None:
+            self._told.server = path.node
+            self._say("service", f"{address_text(packet.destination)} is no VIP, but the VC table has a path to its "
+                                 "network")
+        return path
 
     def _follow_first(self, packet: Packet) -> Path | None:
         """Give a later fragment the path of its packet's first fragment."""

@@ -23,6 +23,9 @@ cdef class Depot(DepotState):
     cpdef Path _session_path(self, bytes octets, Packet packet, TcpFields tcp, long long now)
     @cython.locals(decision=Decision, pool=Pool, server=Server, session=Session, old=Session)
     cpdef Session _open_session(self, bytes octets, Packet packet, long long now)
+    @cython.locals(path=Path)
+    cdef bint _takes_route(self, bytes octets, Packet packet) except -1
+    cdef _packet_from_route(self, Path path, bytes octets, Packet packet)
     cpdef _to_server(self, bytes octets, Packet packet, Path path)
     @cython.locals(tcp=TcpFields, session=Session, path=Path, server=Server)
     cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.bearer.base import Path
 from atmdepot.depot.orphans import Orphans
 from atmdepot.depot.other_traffic import OtherTraffic
 from atmdepot.depot.sessions import Session, SessionEvent, session_of
@@ -31,9 +32,9 @@ from atmdepot.wire.packet import quick_frame
 from atmdepot.wire.tcp import RST, reset_for
 
 if TYPE_CHECKING:
-    from atmdepot.bearer.base import Path
     from atmdepot.config.model import Network
     from atmdepot.depot.servers import Server
+    from atmdepot.drops import OnChannel
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet, TcpFields
@@ -62,7 +63,7 @@ class Depot(DepotState):
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """Forward a client's packet from the TUN device; time in ns."""
         packet = self.analyse_from_tun(octets)
-        if packet is None:
+        if packet is None or (self.bearer.has_routes and self._takes_route(octets, packet)):
             return
         if packet.later:
             path = self._path_of_first(octets, packet, now)
@@ -76,6 +77,15 @@ class Depot(DepotState):
                 # Later fragments have no ports: these came first and waited to learn this path.
                 for held in self.fragments.first(packet, path, now):
                     self._to_server(held.octets, held.packet, path)
+
+    def _takes_route(self, octets: bytes, packet: Packet) -> bool:
+        """Send a packet that is for no VIP on the path of its destination in the VC table; False without a path."""
+        if self.management.pool_of_vip(packet.destination) is not None:
+            return False
+        path = self.bearer.route(packet.destination)
+        if path is not None:
+            self._to_server(octets, packet, path)
+        return path is not None
 
     def _path_of_first(self, octets: bytes, packet: Packet, now: int) -> Path | None:
         """The path of a packet's first fragment; None while that is awaited, or (counted) when it can never pass."""
@@ -175,10 +185,24 @@ class Depot(DepotState):
             self._take_statistics(path, octets, now)
             return
         packet = self.analyse(octets, path)
-        if packet is not None and self._may_pass(path, octets, packet, now):
+        if path.is_routed:
+            if packet is not None:
+                self._packet_from_route(path, octets, packet)
+        elif packet is not None and self._may_pass(path, octets, packet, now):
             self.packets_out.append(octets)
             if packet.fragment and not packet.later:
                 self.others.follow_first(path, packet, now)
+
+    def _packet_from_route(self, path: Path, octets: bytes, packet: Packet) -> None:
+        if path.takes(packet):
+            self.packets_out.append(octets)
+        else:
+            self.drops.count(DropReason.WRONG_NETWORK, 1, octets, path)
+
+    def carries_group(self, packet: Packet, channel: OnChannel | None) -> bool:
+        """True for a group to which the VC table gives a path, or from whose path the packet comes."""
+        path = self.bearer.route(packet.destination) if channel is None else channel
+        return isinstance(path, Path) and path.is_routed and (channel is None or path.takes(packet))
 
     def _frame_may_pass(self, path: Path, frame: PlainFrame, now: int) -> bool:
         """Follow a server's frame as `_may_pass` does its packets, if they belong to an established session.
@@ -186,7 +210,7 @@ class Depot(DepotState):
         False, and no change, otherwise: each packet is looked at by itself.
         """
         packet = quick_frame(frame)
-        if packet is None or packet.tcp is None or path.is_management:
+        if packet is None or packet.tcp is None or path.is_management or path.is_routed:
             return False
         session = path.owner if isinstance(path.owner, Session) else None
         if session is None or not is_reverse(packet.key, session.key):

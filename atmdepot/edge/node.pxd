@@ -1,6 +1,7 @@
 cimport cython
 
 from atmdepot.bearer.adaptation cimport LinkAdaptation
+from atmdepot.bearer.circuits cimport CircuitEnd, Circuits
 from atmdepot.node.node cimport Node
 from atmdepot.atm.timers cimport Expiring, TimerWheel
 from atmdepot.atm.sar cimport Sdu
@@ -48,6 +49,9 @@ cdef class EdgeNode(Node):
     cdef public LinkAdaptation link
     cdef public dict flows, protected
     cdef public list _clp
+    cdef public object _vips
+    cdef public Circuits circuits
+    cdef public bint leads_to_depot, _has_circuits
 
     @cython.locals(sdu=Sdu, frame=Frame, packet=bytes, link=LinkAdaptation)
     cpdef octets_from_port(self, name, bytes octets, long long now)
@@ -55,7 +59,11 @@ cdef class EdgeNode(Node):
     cdef _packet_from_vc(self, Vc vc, bytes octets, long long now)
     @cython.locals(packet=Packet)
     cdef bint _frame_from_vc(self, Vc vc, Frame frame, long long now) except -1
-    @cython.locals(flow=Flow)
+    cdef _packet_from_circuit(self, CircuitEnd end, bytes octets, Packet packet)
+    cdef CircuitEnd _circuit_of(self, Packet packet)
+    @cython.locals(end=CircuitEnd)
+    cdef bint _takes_circuit(self, bytes octets, Packet packet) except -1
+    @cython.locals(flow=Flow, end=CircuitEnd)
     cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1
     @cython.locals(key=bytes, flow=Flow)
     cpdef _learn(self, Packet packet, Vc vc, long long now)

@@ -1,7 +1,10 @@
 """The edge node in front of a server (figure 8): cells to packets for the server, and its answers to cells.
 
 The node has no session table. It learns the flow of a VC from the packets that come on the VC, and sends the flow's
-answers on that VC. Packets of no known flow go on the default VC.
+answers on that VC. Packets of no known flow go on the default VC. All that is of the VP to the depot.
+
+A node may have circuits, too: VPs to other edge nodes and permanent VCs. On them go the packets for their networks,
+except those from a VIP, which answer clients of the depot. A node without a VP to the depot has circuits alone.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ from typing import TYPE_CHECKING
 from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import LinkAdaptation, vc_of
+from atmdepot.bearer.circuits import CircuitEnd, Circuits
 from atmdepot.bearer.oam import NodeOam
 from atmdepot.bearer.protected import protected_vps
 from atmdepot.bearer.shaping import port_of
 from atmdepot.config.contract import ServiceCategory
+from atmdepot.config.model import Vp
 from atmdepot.config.qos import QosMap
 from atmdepot.drops import DropReason
 from atmdepot.node.fragments import FragmentMap
@@ -27,7 +32,8 @@ from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
     from atmdepot.bearer.admission import Admission
-    from atmdepot.config.model import Network, Vp
+    from atmdepot.config.model import Network
+    from atmdepot.drops import OnChannel
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
@@ -109,19 +115,15 @@ class EdgeNode(Node):
     """The edge node's data path."""
 
     def __init__(self, network: Network, node: str) -> None:
-        """Make an edge node of a VC table; it has a single VP, to the depot."""
+        """Make an edge node of a VC table, with a VP to the depot, circuits, or both."""
         super().__init__(network, node)
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
         self._clp = self.qos.clp
-        vp, route = network.vp_to(node), network.routes.working[network.name_of_vp_to(node)]
-        link = route.link_at(node)
-        self.mtu = vp.mtu
-        self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
         links = {name: port_of(network, name, node, VcTable()) for name in network.links_of(node)}
-        self.link = links[link] = port_of(network, link, node, self.table)
-        self.link.join(network, node, network.name_of_vp_to(node), vp, self.table.default, *self.table.shared)
-        self.table.admission = self.link.admission
+        self._open_vp_to_depot(links)
         self.use_links(links)
+        self.circuits = Circuits(network, node, links, self.qos)
+        self._has_circuits = bool(self.circuits.ends)
         self.oam = NodeOam(network, node, links)
         self.protected = protected_vps(network, node, links, self.oam)
         self.flows: dict[FlowKey, Flow] = {}
@@ -132,6 +134,23 @@ class EdgeNode(Node):
         self._wheel = TimerWheel()
         self.reconfigure(network, 0)
 
+    def _open_vp_to_depot(self, links: dict[str, LinkAdaptation]) -> None:
+        network, node = self.network, self.name
+        own = next((name for name, vp in network.vps_of(node).items() if network.depot in vp.ends), None)
+        self.leads_to_depot = own is not None
+        if own is None:  # the place of a VP that no link carries, so that the data path need not ask for each packet
+            self.table = VpTable(Vp(ends=[node], vpi=0), 0, Interface.UNI, self.qos)
+            self.link = LinkAdaptation("", Interface.UNI, self.table, timeout=0, max_octets=0)
+            self.mtu = 0
+            return
+        vp, route = network.vps[own], network.routes.working[own]
+        link = route.link_at(node)
+        self.mtu = vp.mtu
+        self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
+        self.link = links[link] = port_of(network, link, node, self.table)
+        self.link.join(network, node, own, vp, self.table.default, *self.table.shared)
+        self.table.admission = self.link.admission
+
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over the values of a changed VC table that may change while flows go on: their lifetime and number."""
         with restored_on_failure(and_attributes_of=(self,)):
@@ -139,9 +158,10 @@ class EdgeNode(Node):
             self._lifetime = network.sessions.idle + network.sessions.two_msl
             self._lifetime_unclaimed = network.sessions.two_msl
             self._most_flows = network.sessions.max_sessions
+            self._vips = frozenset(vip.packed for vip in network.vips)
             self.network = network
 
-    # From the depot to the server.
+    # From the depot, or the far end of a circuit, to the server.
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Take cells (a multiple of 53 octets) from a link."""
@@ -167,17 +187,35 @@ class EdgeNode(Node):
         packet = self.analyse(octets, vc)
         if packet is None:
             return
+        if self._has_circuits and isinstance(vc.owner, CircuitEnd):
+            self._packet_from_circuit(vc.owner, octets, packet)
+            return
         # A packet without ports (ICMP, later fragments) names no flow.
         if packet.source_port:
             self._learn(packet, vc, now)
         self.packets_out.append(octets)
+
+    def _packet_from_circuit(self, end: CircuitEnd, octets: bytes, packet: Packet) -> None:
+        if end.takes(packet):
+            self.packets_out.append(octets)
+        else:
+            self.drops.count(DropReason.WRONG_NETWORK, 1, octets, end)
+
+    def carries_group(self, packet: Packet, channel: OnChannel | None) -> bool:
+        """True for a group to whose network a circuit leads, or from which a circuit brings packets."""
+        if isinstance(channel, Vc):
+            return isinstance(channel.owner, CircuitEnd) and channel.owner.takes(packet)
+        return self.circuits.towards(packet.destination) is not None
 
     def _frame_from_vc(self, vc: Vc, frame: PlainFrame, now: int) -> bool:
         """Pass a frame to the server as `_packet_from_vc` does its packets; False, and no change, if that cannot be."""
         packet = quick_frame(frame)
         if packet is None or vc is self.table.management or packet.is_for_a_group:
             return False
-        if packet.source_port:
+        if self._has_circuits and isinstance(vc.owner, CircuitEnd):
+            if not vc.owner.takes(packet):
+                return False
+        elif packet.source_port:
             self._learn(packet, vc, now)
         self.packets_out.append(frame)
         return True
@@ -226,12 +264,12 @@ class EdgeNode(Node):
         vc.owner = unclaimed = UnclaimedVc(vc, now + self._lifetime_unclaimed)
         self._wheel.add(unclaimed, now)
 
-    # From the server to the depot.
+    # From the server to the depot, or to the far end of a circuit.
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """Take a packet of the server from the TUN device."""
         packet = self.analyse_from_tun(octets)
-        if packet is None:
+        if packet is None or (self._has_circuits and self._takes_circuit(octets, packet)):
             return
         if len(octets) > self.mtu:
             self.answer_too_big(octets, packet, self.mtu)
@@ -244,8 +282,33 @@ class EdgeNode(Node):
             for held in self.fragments.first(packet, vc, now, packet.destination):
                 self.link.send(held.octets, vc, self._clp[held.packet.dscp])
 
+    def _circuit_of(self, packet: Packet) -> CircuitEnd | None:
+        """The circuit of a packet's destination; None for a packet that answers a client of the depot, or has none."""
+        if packet.source in self._vips and not packet.is_for_a_group:
+            return None
+        return self.circuits.towards(packet.destination)
+
+    def _takes_circuit(self, octets: bytes, packet: Packet) -> bool:
+        """Send a packet on the circuit of its destination, or drop it; False for a packet that goes to the depot."""
+        end = self._circuit_of(packet)
+        if end is None:
+            if not self.leads_to_depot:
+                self.answer_no_route(octets, packet)
+            return not self.leads_to_depot
+        if len(octets) > end.mtu:
+            self.answer_too_big(octets, packet, end.mtu)
+        else:
+            end.send_of_class(octets, packet.dscp, self._clp[packet.dscp])
+        return True
+
     def _takes_frame(self, frame: PlainFrame, packet: Packet, now: int) -> bool:
         """Send a frame of the server as `packet_from_tun` does its packets; False where each is answered or dropped."""
+        end = self._circuit_of(packet) if self._has_circuits else None
+        if end is not None:
+            if frame.greatest() > end.mtu:
+                return False
+            end.send_frame_of_class(frame, packet.dscp, self._clp[packet.dscp])
+            return True
         if frame.greatest() > self.mtu or packet.is_for_a_group:
             return False
         flow = self.flows.get(packet.reverse_key())
@@ -265,6 +328,8 @@ class EdgeNode(Node):
     def send_statistics(self, server: ServerState, load: float, cores: int, connect_time: int, now: int) -> None:
         """Report on the management VC; `load` as the system has it, `connect_time` to the server in ns."""
         self.server_state = server
+        if not self.leads_to_depot:
+            return
         self._sequence = (self._sequence + 1) % (1 << 32)
         statistics = Statistics(
             server, cores, self._sequence, len(self.flows), self.tx_packets, self.rx_packets, self.tx_octets,

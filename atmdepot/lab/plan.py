@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from atmdepot.config.circuits import circuits_of
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import limits
 from atmdepot.lab.limits import is_routable, lab_problems, told
@@ -88,6 +89,9 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
             wires.append(_link_wire(_interface_name(name, taken), link))
         else:
             loopback |= _dead_end(link, ours, loopback)
+    for name in ours:
+        if stubs := list(_stubs(network, name)):
+            loopback[name] = tuple(dict.fromkeys((*loopback.get(name, ()), *stubs)))
     gateways = tuple(str(ipaddress.ip_network(text)[1]) for text in network.lab.networks)
     return Plan(nodes={CLIENT: CLIENT, **ours}, wires=tuple(wires), loopback=loopback, gateways=gateways)
 
@@ -125,6 +129,19 @@ def _dead_end(link: Link, ours: dict[str, str],
             # Links may share an address, which loopback gets only once.
             found[node] = tuple(dict.fromkeys((*so_far.get(node, ()), address.host)))
     return found
+
+
+def _stubs(network: Network, node: str) -> Iterator[str]:
+    """Addresses on loopback in place of the LANs behind a node, for the networks from which circuits bring packets.
+
+    It is the first host address of each network, unless the node has an address there.
+    """
+    own = [ipaddress.ip_address(address) for address in network.nodes[node].address]
+    for circuit in circuits_of(network, node):
+        for lan in map(ipaddress.ip_network, circuit.takes):
+            has_place = len(circuit.far) == 1 and not lan.is_multicast and lan.prefixlen > 0
+            if has_place and not any(address in lan for address in own):
+                yield str(lan[1] if lan.num_addresses > 2 else lan[0])
 
 
 def _interface_name(link: str, taken: set[str]) -> str:

@@ -101,12 +101,16 @@ class HostSetup:
         _write(self._rp_filter, "0")
         if self._node.tap is None:
             # No link-local address (mode 1), for which the node would not answer; so the kernel asks for no routers
-            # either. No multicast either: the node has no traffic for groups.
+            # either. No multicast either: the node has no traffic for groups but by a route.
             _write(_PROC / f"ipv6/conf/{self._node.device}/addr_gen_mode", "1")
             ip.link("set", index=tun, flags=0, change=_IFF_MULTICAST)
         else:  # the kernel is the station, with the MAC address that the node would have
             vp = next(iter(self._network.vps_of(self._name)))
             ip.link("set", index=tun, address=mac_text(mac_of(self._network.name, self._name, vp)))
+        if self._node.tap is None and self._node.address:
+            # The node's ICMP errors come out of the device with its own address, which is this host's: without this
+            # switch the kernel drops them as forged.
+            _write(_PROC / f"ipv4/conf/{self._node.device}/accept_local", "1")
         # Set the queue's length before the state: the kernel stops the queue of a device that is up to change it,
         # and drops the packets that come meanwhile.
         ip.link("set", index=tun, mtu=self._node.mtu, txqlen=_QUEUE)

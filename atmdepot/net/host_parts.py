@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from atmdepot.config.circuits import circuits_of, is_group
 from atmdepot.net.journal import Entry
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ LOOPBACK = 1
 """The index of the loopback interface."""
 _FIRST_TABLE = 5300
 _SCOPE_LINK = 253  # on the device itself, so that it may be a gateway
+_LOCAL_TABLE = 255
 _RULE_PRIORITY = 5300
 
 
@@ -54,10 +56,12 @@ def towards_services(network: Network, name: str, tun: int) -> Iterator[Part]:
 
 
 def from_services(network: Network, name: str, tun: int) -> Iterator[Part]:
-    """Parts that lead packets from a service address out by an edge node's TUN device.
+    """Parts that lead packets from a service address out by an edge node's TUN device, if a VP leads to the depot.
 
     The address is on this host, or on a server in the LAN behind it.
     """
+    if not any(network.depot in vp.ends for vp in network.vps_of(name).values()):
+        return
     table = _FIRST_TABLE + network.edges.index(name)
     server = next((s for s in network.servers.values() if s.node == name), None)
     # By a TAP device, the kernel sends frames to the depot's own addresses.
@@ -84,7 +88,28 @@ def from_services(network: Network, name: str, tun: int) -> Iterator[Part]:
                        f"address {vip} on lo")
 
 
-NEEDS = {"depot": HostNeeds(towards_services, forwarding=True), "edge": HostNeeds(from_services),
+def towards_networks(network: Network, name: str, tun: int) -> Iterator[Part]:
+    """Parts that lead packets for the networks of a node's circuits into its TUN device."""
+    for text in dict.fromkeys(text for circuit in circuits_of(network, name) for text in circuit.sends):
+        family = socket.AF_INET6 if ":" in text else socket.AF_INET
+        route = {"dst": "default" if text.endswith("/0") else text, "oif": tun, "family": family}
+        if family == socket.AF_INET6 and is_group(text):
+            # The kernel's own route to all groups of IPv6 is in this table, which comes before the others.
+            route["table"] = _LOCAL_TABLE
+        yield Part("route", route, False, f"route {text} dev {network.nodes[name].device}")
+
+
+def _of_a_depot(network: Network, name: str, tun: int) -> Iterator[Part]:
+    yield from towards_services(network, name, tun)
+    yield from towards_networks(network, name, tun)
+
+
+def _of_an_edge_node(network: Network, name: str, tun: int) -> Iterator[Part]:
+    yield from from_services(network, name, tun)
+    yield from towards_networks(network, name, tun)
+
+
+NEEDS = {"depot": HostNeeds(_of_a_depot, forwarding=True), "edge": HostNeeds(_of_an_edge_node),
          "switch": HostNeeds(device=False)}
 """By kind of node; a kind without a row has no needs but a device."""
 

@@ -70,7 +70,8 @@ _COMMON = {
                                          "link"),
     "link_vcs": _gauge("VCs that are open on the link, permanent ones and those of sessions.", "link"),
     "vp_session_vcis": _gauge("VCIs that the VP has for sessions of their own.", "vp", "link"),
-    "vc_cells": _counter("Cells on a VC that is no session's own; carries: default, management or a service category.",
+    "vc_cells": _counter("Cells on a VC that is no session's own; carries: default, management, a service category or "
+                         "permanent.",
                          "link", "vc", "carries", "direction"),
     "vp_condition": _gauge("1 while the VP is in this condition at this node: AIS, LOC or RDI (I.610).",
                            "vp", "link", "condition"),

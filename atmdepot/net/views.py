@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from atmdepot.bearer.adaptation import LinkAdaptation, adaptation_of
 from atmdepot.bearer.shaping import ShapedAdaptation
+from atmdepot.config.circuits import circuits_of
 from atmdepot.drops import NOT_IN_NODES, DropReason
 from atmdepot.net import subjects
 from atmdepot.net.agents.rows import CounterRow, LinkRow, QueueRow, VcRow
@@ -81,19 +82,30 @@ def _plain_vc(agent: Agent, link: LinkAdaptation, vc: Vc) -> VcRow:
 
 
 def permanent_vcs(pump: Pump) -> Iterator[VcRow]:
-    """The VCs that are open while the node runs; `carries` is `default`, `management` or a service category."""
+    """The VCs that are open while the node runs.
+
+    `carries` is `default`, `management` or a service category, and of a permanent VC `permanent`.
+    """
     node, network, agent = pump.node, pump.node.network, agent_of(pump.node)
     for name, vp in network.vps_of(node.name).items():
         route = network.routes.working[name]
         link, vpi = route.link_at(node.name), route.vpi_at(node.name)
         uses = {int(vp.default_vci): "default", vp.statistics_vci: "management",
                 **{int(vci): category for category, vci in vp.shared_vcs.items()}}
-        found = ((adaptation_of(node.links[link]).table.find(vpi, vci), use) for vci, use in uses.items())
-        for vc, use in found:
-            if vc is not None:
-                row = _vc(agent, adaptation_of(node.links[link]), vc)
-                row.carries = use
-                yield row
+        yield from _uses(agent, link, vpi, uses)
+    for circuit in circuits_of(network, node.name):
+        for link, vpi in circuit.places if circuit.vc is not None else ():
+            yield from _uses(agent, link, vpi, {circuit.vci: "permanent"})
+
+
+def _uses(agent: Agent, name: str, vpi: int, uses: dict[int, str]) -> Iterator[VcRow]:
+    link = adaptation_of(agent.node.links[name])
+    for vci, use in uses.items():
+        vc = link.table.find(vpi, vci)
+        if vc is not None:
+            row = _vc(agent, link, vc)
+            row.carries = use
+            yield row
 
 
 def links(pump: Pump, limit: int) -> Iterator[LinkRow]:

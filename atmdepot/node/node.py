@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.drops import DropReason, Drops
-from atmdepot.wire.icmp import packet_too_big
+from atmdepot.wire.icmp import no_route, packet_too_big
 from atmdepot.wire.ip import MalformedPacket, NotIp
 from atmdepot.wire.packet import analyse_by_views, quick, quick_frame
 
@@ -190,11 +190,15 @@ class Node(DataPath):
         packet = quick(octets)
         if packet is None:
             packet = self._analyse_slowly(octets, channel)
-        # Paths lead from point to point, so a multicast packet has no single path.
-        if packet is None or not packet.is_for_a_group:
+        # Nearly all paths lead from point to point, so a multicast packet has no single path.
+        if packet is None or not packet.is_for_a_group or self.carries_group(packet, channel):
             return packet
         self.drops.count(DropReason.MULTICAST, 1, octets, channel)
         return None
+
+    def carries_group(self, packet: Packet, channel: OnChannel | None) -> bool:
+        """True when a packet for a group may pass: it came on `channel`, or from the TUN device when that is None."""
+        return False
 
     def _analyse_slowly(self, octets: bytes, channel: OnChannel | None) -> Packet | None:
         try:
@@ -210,5 +214,12 @@ class Node(DataPath):
         self.drops.count(DropReason.TOO_BIG, 1, octets)
         # A node without an address of this IP version answers in the name of the packet's destination.
         answer = packet_too_big(octets, mtu, self._addresses.get(packet.version, packet.destination))
+        if answer is not None:
+            self.packets_out.append(answer)
+
+    def answer_no_route(self, octets: bytes, packet: Packet) -> None:
+        """Report to the sender that no path leads to its packet's destination, and drop the packet."""
+        self.drops.count(DropReason.NO_ROUTE, 1, octets)
+        answer = no_route(octets, self._addresses.get(packet.version, packet.destination))
         if answer is not None:
             self.packets_out.append(answer)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class VcName(NamedTuple):
     """A VC by name: its VP, the server at the VP's end, its role, and its way to carry packets.
 
-    `role` is `session`, `default`, `management`, or the service category of a shared VC; "" for a VCI without a use in
-    the table. Encapsulation and CRC are None where no table has them: then the octets must tell.
+    `role` is `session`, `default`, `management`, the service category of a shared VC, or `permanent`, and then `vp` is
+    the name of a permanent VC; "" for a VCI without a use in the table. Encapsulation and CRC are None where no table
+    has them: then the octets must tell.
     """
 
     vp: str = ""
@@ -37,7 +38,8 @@ class VcBook:
     """Names of VCs, from any number of VC tables; an empty book is no error."""
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
-        self._vps: dict[tuple[str, int], tuple[str, Vp, str] | None] = {}
+        self._vps: dict[tuple[str, int], tuple[str, Vp, str, bool] | None] = {}
+        self._vcs: dict[tuple[str, int, int], VcName] = {}
         self._interfaces: dict[str, Interface] = {}
         self.addresses: dict[tuple[str, int], tuple[str, str]] = {}
         """Link and node of each UDP address, for sources that see only datagrams."""
@@ -58,7 +60,7 @@ class VcBook:
                 self.keys[name] = None if link.key is None else link.key.octets
             for node, address in link.ends.items():
                 self.addresses[address.host, address.port] = name, node
-        self.vps |= network.vps.keys()
+        self.vps |= network.vps.keys() | network.vcs.keys()
         self.servers |= network.servers.keys()
         self.nodes |= network.nodes.keys()
         for name, vp in network.vps.items():
@@ -67,9 +69,18 @@ class VcBook:
             server = next((server for server, settings in network.servers.items() if settings.node == edge), "")
             for routes in (network.routes.working, network.routes.protection):
                 if name in routes:
-                    self._add_route(routes[name], (name, vp, server))
+                    self._add_route(routes[name], (name, vp, server, network.depot in vp.ends))
+        for name, branches in network.routes.trees.items():
+            vc = network.vcs[name]
+            named = VcName(name, "", "permanent", Encapsulation(vc.encapsulation), CrcMode(vc.crc))
+            for route in branches.values():
+                for place, vpi in zip(route.links, route.vpis, strict=True):
+                    self._vcs[place, vpi, vc.vci] = named
+                    # As of a VP, its numbers alone name it only where no other VC of the tables has them.
+                    same = self._vcs.get(("", vpi, vc.vci), named) == named
+                    self._vcs["", vpi, vc.vci] = named if same else UNNAMED
 
-    def _add_route(self, route: Route, named: tuple[str, Vp, str]) -> None:
+    def _add_route(self, route: Route, named: tuple[str, Vp, str, bool]) -> None:
         for link, vpi in zip(route.links, route.vpis, strict=True):
             self._vps[link, vpi] = named
             # The VPI alone names a VP only if no two VPs of the tables share it.
@@ -81,20 +92,23 @@ class VcBook:
 
     def _of(self, link: str, vpi: int, vci: int) -> VcName:
         """The name of a VC; on a link that no table has, as in a file, by its VPI if that is unique."""
-        found = self._vps.get((link if link in self._interfaces else "", vpi))
-        if found is None:
-            return UNNAMED
-        name, vp, server = found
-        role = _role(vp, vci)
+        link = link if link in self._interfaces else ""
+        found = self._vps.get((link, vpi))
+        permanent = self._vcs.get((link, vpi, vci))
+        if found is None or permanent is not None:
+            # On an unknown link, a VP with this VPI and a permanent VC in it may both be meant: then neither is.
+            return UNNAMED if permanent is None or found is not None else permanent
+        name, vp, server, is_to_depot = found
+        role = _role(vp, vci, is_to_depot)
         # Statistics are always VC-multiplexed.
         encapsulation = Encapsulation.VC_MUX if role == "management" else Encapsulation(vp.encapsulation)
         return VcName(name, server, role, encapsulation, CrcMode(vp.crc))
 
 
-def _role(vp: Vp, vci: int) -> str:
+def _role(vp: Vp, vci: int, is_to_depot: bool) -> str:
     if vci == vp.default_vci:
         return "default"
-    if vci == vp.statistics_vci:
+    if is_to_depot and vci == vp.statistics_vci:  # edge nodes send each other no statistics
         return "management"
     for category, shared in vp.shared_vcs.items():
         if vci == shared:

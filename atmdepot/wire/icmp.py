@@ -26,11 +26,12 @@ from atmdepot.wire.ip import (
 if TYPE_CHECKING:
     from atmdepot.wire.flows import Flow
 
-_UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
+_UNREACHABLE, _NET_UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 0, 4
 _UNREACHABLE_ICMPV6, _PACKET_TOO_BIG = 1, 2
 _IPV6_MIN_MTU = 1280
 _FIRST_GROUP = 224
 """The first octet from which IPv4 addresses are multicast (224 to 239), reserved, or broadcast."""
+_GROUPS_IPV6 = 0xFF
 _ICMPV4_ERRORS = {3, 4, 5, 11, 12}
 _FIRST_INFORMATIONAL_ICMPV6 = 128
 _REDIRECT_ICMPV6 = 137
@@ -52,8 +53,24 @@ def packet_too_big(octets: bytes, mtu: int, source: bytes) -> bytes | None:
     if ip.fragment_offset or not _may_answer(ip):
         return None
     if isinstance(ip, Ipv4View):
-        return _ipv4_error(ip, mtu, source)
-    return _ipv6_error(ip, mtu, source)
+        return _ipv4_error(ip, _FRAGMENTATION_NEEDED, mtu, source)
+    # A host discards a report of an MTU below 1280 (RFC 8201 section 4).
+    return _ipv6_error(ip, _PACKET_TOO_BIG, max(mtu, _IPV6_MIN_MTU), source)
+
+
+def no_route(octets: bytes, source: bytes) -> bytes | None:
+    """The ICMP error that answers a packet without a route, sent from `source` (4 or 16 octets).
+
+    RFC 1812 section 4.3.3.1: type 3, code 0; RFC 4443 section 3.1: type 1, code 0. None and MalformedPacket as for
+    `packet_too_big`.
+    """
+    ip = ip_view(octets)
+    # RFC 4443 section 2.4 (e.3): of all ICMPv6 errors only Packet Too Big may answer a packet for a group.
+    if ip.fragment_offset or not _may_answer(ip) or ip.destination[0] == _GROUPS_IPV6:
+        return None
+    if isinstance(ip, Ipv4View):
+        return _ipv4_error(ip, _NET_UNREACHABLE, 0, source)
+    return _ipv6_error(ip, _UNREACHABLE_ICMPV6, 0, source)
 
 
 class Quoted(NamedTuple):
@@ -167,19 +184,18 @@ def _is_error(ip: Ipv4View | Ipv6View) -> bool:
     return ip.protocol == PROTOCOL_ICMPV6 and (kind < _FIRST_INFORMATIONAL_ICMPV6 or kind == _REDIRECT_ICMPV6)
 
 
-def _ipv4_error(ip: Ipv4View, mtu: int, source: bytes) -> bytes:
+def _ipv4_error(ip: Ipv4View, code: int, value: int, source: bytes) -> bytes:
     # RFC 1812 section 4.3.2.3: as much of the packet as fits 576 octets.
     quoted = ip.octets[:min(ip.total_length, 576 - 28)]
-    body = _ERROR.pack(_UNREACHABLE, _FRAGMENTATION_NEEDED, 0, mtu) + quoted
+    body = _ERROR.pack(_UNREACHABLE, code, 0, value) + quoted
     body = body[:2] + internet_checksum(body).to_bytes(2, "big") + body[4:]
     return ip_packet(PROTOCOL_ICMP, source, ip.source, body, _CS6)
 
 
-def _ipv6_error(ip: Ipv6View, mtu: int, source: bytes) -> bytes:
+def _ipv6_error(ip: Ipv6View, kind: int, value: int, source: bytes) -> bytes:
     # RFC 4443 section 2.4 (c): as much of the packet as fits the minimum MTU behind 48 octets of headers.
     quoted = ip.octets[:min(ip.total_length, _IPV6_MIN_MTU - 48)]
-    # A host discards a report of an MTU below 1280 (RFC 8201 section 4).
-    body = _ERROR.pack(_PACKET_TOO_BIG, 0, 0, max(mtu, _IPV6_MIN_MTU)) + quoted
+    body = _ERROR.pack(kind, 0, 0, value) + quoted
     pseudo = source + ip.source + len(body).to_bytes(4, "big") + PROTOCOL_ICMPV6.to_bytes(4, "big")
     body = body[:2] + internet_checksum(pseudo + body).to_bytes(2, "big") + body[4:]
     return ip_packet(PROTOCOL_ICMPV6, source, ip.source, body)

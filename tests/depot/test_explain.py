@@ -273,8 +273,9 @@ DROPPED: list[tuple[DropReason, Any, bytes]] = [
     (DropReason.NO_SERVER, without_servers, icmp_error("192.0.2.1", VIP4, ping(VIP4, CLIENT4, reply=True))),
     (DropReason.TOO_BIG, nothing, tcp(CLIENT4, 4000, VIP4, 80, SYN, data=bytes(9141))),
 ]
-OF_OTHER_PLACES = {DropReason.WRONG_PATH, DropReason.TUN_QUEUE_FULL, DropReason.TUN_ERROR, DropReason.UNRESOLVED}
-"""What happens to packets from servers, at the TUN device, and at a port."""
+OF_OTHER_PLACES = {DropReason.WRONG_PATH, DropReason.TUN_QUEUE_FULL, DropReason.TUN_ERROR, DropReason.UNRESOLVED,
+                   DropReason.NO_ROUTE, DropReason.WRONG_NETWORK}
+"""What happens to packets from servers and on circuits, at the TUN device, and at a port."""
 
 
 @pytest.mark.parametrize(("reason", "prepare", "octets"), DROPPED, ids=lambda value: getattr(value, "__name__", None))

@@ -47,11 +47,11 @@ class Whole(InMemoryNetwork):
         self.whole = whole
         self.listener = Listener()
         self.frames = 0
-        for node in self.nodes():
+        for node in self.all_nodes():
             node.keep_frames(whole)
             node.subscribe(self.listener)
 
-    def nodes(self) -> list[Node]:
+    def all_nodes(self) -> list[Node]:
         return [self.depot, *self.edges.values()]
 
     def send(self, node: str, *streams: Stream) -> dict[str, list[bytes]]:
@@ -71,7 +71,7 @@ class Whole(InMemoryNetwork):
             edge.octets_from_port(link, self.cells("depot", self.depot, link), self.now)
             self.depot.octets_from_port(link, self.cells(name, edge, link), self.now)
         out = {}
-        for node in self.nodes():
+        for node in self.all_nodes():
             packets = node.take_packets()
             self.frames += sum(not isinstance(packet, bytes) for packet in packets)
             out[node.name] = packets_of(packets)
@@ -92,7 +92,7 @@ class Whole(InMemoryNetwork):
     def condition(self) -> list[Any]:
         """Everything that is counted or remembered."""
         found: list[Any] = [self.seen, self.listener.heard, sorted(self.dropped().items())]
-        for node in self.nodes():
+        for node in self.all_nodes():
             found.append((node.rx_packets, node.tx_packets, node.rx_octets, node.tx_octets))
             found += [(port.tx_cells, port.rx_cells, port.tx_pdus, port.rx_pdus, port.rx_congested)  # type: ignore[attr-defined]
                       for port in node.links.values()]

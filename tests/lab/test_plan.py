@@ -7,6 +7,7 @@ import pytest
 from atmdepot.config.reading import find, parse
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.plan import Address, Plan, plan_of
+from tests.circuits import MESH
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
@@ -90,3 +91,11 @@ def test_a_link_to_other_peoples_gear_ends_on_loopback() -> None:
     assert "web2" not in plan.nodes
     assert [end.name for wire in plan.wires for end in wire.ends] == ["client", "depot", "to-web1", "to-web1"]
     assert plan.loopback == {"depot": ("172.31.2.1",)}
+
+
+def test_networks_of_circuits_stand_on_the_loopback_of_the_node_behind_which_they_are() -> None:
+    assert plan_of(parse(MESH)).loopback == {
+        "depot": ("10.82.0.1",), "web1": ("10.81.1.1", "fd00:81:1::1"),
+        "web2": ("10.81.2.1", "fd00:81:2::1", "10.82.2.1"), "lan3": ("10.81.3.1",)}
+    there = MESH.replace('address = ["10.255.0.3", "fd00:255::3"]', 'address = ["10.81.2.9", "fd00:81:2::9"]')
+    assert plan_of(parse(there)).loopback["web2"] == ("10.82.2.1",), "it has addresses there already"

@@ -13,6 +13,7 @@ from atmdepot.trace.names import UNNAMED, VcBook, VcName
 from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.cell import Interface
 from atmdepot.wire.llc import Encapsulation
+from tests.circuits import MESH
 from tests.network_in_memory import make_network
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def test_every_shipped_table_names_its_vcs(table: str) -> None:
         link = network.routes.working[name].links[0]
         default = book.of(link, vp.vpi, vp.default_vci)
         assert (default.vp, default.role, str(default.encapsulation)) == (name, "default", vp.encapsulation)
-        assert book.of(link, vp.vpi, vp.statistics_vci).role == "management"
+        statistics = "management" if network.depot in vp.ends else ""
+        assert book.of(link, vp.vpi, vp.statistics_vci).role == statistics
 
 
 @given(st.lists(st.tuples(st.sampled_from(["", "to-web1", "x"]), st.integers(0, 4095), st.integers(0, 65535))))
@@ -128,3 +130,14 @@ def test_any_vc_may_be_asked_for(asked: list[tuple[str, int, int]]) -> None:
     book = VcBook([two_links(300)])
     for link, vpi, vci in asked:
         assert book.of(link, vpi, vci).vp in ("", "first", "second")
+
+
+def test_circuits_have_names_too() -> None:
+    book = VcBook([parse(MESH)])
+    assert book.of("between", 7, 32) == VcName("web1-web2", "", "default", MUX, CrcMode.STRICT)
+    assert book.of("between", 7, 101).role == "CBR"
+    assert book.of("between", 7, 33).role == "", "edge nodes send each other no statistics"
+    assert book.of("to-web1", 9, 100) == VcName("news", "", "permanent", MUX, CrcMode.STRICT)
+    assert book.of("to-web2", 9, 101).vp == book.of("", 9, 101).vp == "console"
+    assert book.of("between", 9, 100) is UNNAMED
+    assert {"web1-web2", "console", "news"} <= book.vps

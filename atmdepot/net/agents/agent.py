@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from atmdepot.bearer.circuits import CircuitEnd
 from atmdepot.net.protection import ProtectionRequest, obey
 
 if TYPE_CHECKING:
@@ -117,3 +118,10 @@ class Agent:
     def known_sessions(self) -> Iterable[Any]:
         """The existing sessions, the newest first."""
         return ()
+
+
+def circuit_text(vc: Vc) -> str:
+    """The place of a VC's circuit in the VC table, such as `vps.web1-web2`; empty for a VC of no circuit."""
+    if not isinstance(vc.owner, CircuitEnd):
+        return ""
+    return f"{'vcs' if vc.owner.circuit.vp is None else 'vps'}.{vc.owner.name}"

@@ -16,7 +16,7 @@ from atmdepot.depot.question import Question  # noqa: TC001 - msgspec reads the 
 from atmdepot.depot.servers import Fault, Outcome
 from atmdepot.depot.sessions import Session
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.agents.agent import Agent, Command
+from atmdepot.net.agents.agent import Agent, Command, circuit_text
 from atmdepot.net.agents.depot_metrics import FAMILIES, METRIC_OF_COUNTER, of_server
 from atmdepot.net.agents.depot_rows import ServerRow, SessionRow
 from atmdepot.net.agents.rows import CounterRow
@@ -80,9 +80,9 @@ class DepotAgent(Agent):
         return sum(server.condition.not_made for server in self.node.management.servers.values())
 
     def carries(self, vc: Vc) -> str:
-        """The client's end of the flow that a VC carries; `many` when it is not for a single flow."""
+        """The client's end of the flow that a VC carries, or its circuit; `many` when it is for many flows."""
         owner = vc.owner.owner if isinstance(vc.owner, Path) else None
-        return flow_ends(owner.key)[0] if isinstance(owner, Session) else "many"
+        return flow_ends(owner.key)[0] if isinstance(owner, Session) else circuit_text(vc) or "many"
 
     def link_troubles(self) -> dict[str, str]:
         """The reports of full datagrams that the links' paths do not pass."""

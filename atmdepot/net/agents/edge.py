@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from atmdepot.edge.node import EdgeNode, Flow
-from atmdepot.net.agents.agent import Agent, Command
+from atmdepot.net.agents.agent import Agent, Command, circuit_text
 from atmdepot.net.protection import ProtectionRequest
 from atmdepot.node.names import flow_ends
 from atmdepot.wire.statistics import ServerState
@@ -48,5 +48,5 @@ class EdgeAgent(Agent):
         return self.node.protected
 
     def carries(self, vc: Vc) -> str:
-        """The client's end of the flow that a VC carries; `many` when it is not for a single flow."""
-        return flow_ends(vc.owner.key)[0] if isinstance(vc.owner, Flow) else "many"
+        """The client's end of the flow that a VC carries, or its circuit; `many` when it is for many flows."""
+        return flow_ends(vc.owner.key)[0] if isinstance(vc.owner, Flow) else circuit_text(vc) or "many"

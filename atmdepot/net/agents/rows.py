@@ -25,14 +25,14 @@ class Row(Struct, gc=False):
 
 
 class VcRow(Row, gc=False):
-    """An open VC. `carries` is its client's end of the flow, or `many`.
+    """An open VC. `carries` is its client's end of the flow, its circuit's place in the VC table, or `many`.
 
     `fcs` and `far_mac` are of bridged VCs: the key of the VC table, and the far node's MAC address where it is known.
     `lost`, `misinserted` and `errored` are the cells of its whole VP where that has performance monitoring.
     `conforming` cells left within its contract, `tagged` ones with CLP 1 in place of 0; `dropped` ones found no
     room before its contract or link. `refused` is the contract for which the link had no rate left.
 
-    At a switch it is a cross-connect, of a VC or of a whole VP: `carries` is its name in the VC table, `to` has the
+    At a switch it is a cross-connect, of a VC or of a whole VP: `carries` is its place in the VC table, `to` has the
     places where its cells leave, `rx_cells` came in and `tx_cells` entered the outputs, `tagged` and `policed` (what
     was discarded) are its policer's, `dropped` its output queues', and `live` says that the table does not have it.
     """

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from atmdepot.config.contract import Contract
-from atmdepot.config.routes import Place
+from atmdepot.config.routes import Place, entry_of
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.agent import Agent, Clock, Command, Family, Sample, View
 from atmdepot.net.agents.rows import OamRow, VcRow
@@ -67,8 +67,8 @@ class SwitchAgent(Agent):
         return VcRow(
             node=self.node.name, link=place.link, vc=number_of(place.vpi, place.vci), category=contract.category,
             contract=str(contract), encapsulation=UNSET, fcs=UNSET, far_mac=UNSET, crc=UNSET, tx_pdus=UNSET,
-            rx_pdus=UNSET, rx_clp1_pdus=UNSET, rx_efci_pdus=UNSET, carries=crossed.wanted.name,
-            rx_cells=connection.rx_cells,
+            rx_pdus=UNSET, rx_clp1_pdus=UNSET, rx_efci_pdus=UNSET, rx_cells=connection.rx_cells,
+            carries=_carried(crossed),
             tx_cells=sum(leaf.queued.entered for leaf in leaves),
             to=", ".join(f"{leaf.port} {number_of(leaf.vpi, leaf.vci)}" for leaf in leaves) or "none",
             conforming=connection.rx_cells - (policer.tagged + sum(policer.discarded.values()) if policer else 0),
@@ -164,6 +164,14 @@ class SwitchAgent(Agent):
         "cross_connect_tagged_cells": Family(True, "Cells of a cross-connect that policing tagged.", ("link", "vc")),
         "cross_connect_dropped_cells": Family(True, "Cells of a cross-connect that policing or queues dropped.",
                                               ("link", "vc", "reason"))}
+
+
+def _carried(crossed: Crossed) -> str:
+    """The place in the VC table of what a cross-connect is for, as `check` says it; its name if it is live."""
+    wanted = crossed.wanted
+    if wanted.is_derived:
+        return entry_of(wanted.name, wanted.place)
+    return wanted.name if crossed.is_live else f"connects.{wanted.name}"
 
 
 def number_of(vpi: int, vci: int | None) -> str:

@@ -79,7 +79,7 @@ def _is_dscp(text: str) -> bool:
 
 _ITEMS = Cell, Pdu, Drop, SessionChange
 _EVENTS = "known", "opened", "established", "closed", "revived", "gone"
-_ROLES = "session", "default", "management", *ServiceCategory
+_ROLES = "session", "default", "management", "permanent", *ServiceCategory
 _MOST_SESSIONS = 10**18 - 1
 _VERDICT = choice("verdict", {verdict.value: verdict for verdict in HecVerdict}, "VERDICT")
 _CRC_VERDICT = choice("verdict", {"good": CrcVerdict.GOOD.value, "bad": CrcVerdict.BAD.value,
@@ -184,7 +184,8 @@ _PLACES = [
          by_session=True, known=Known("server", lambda book: book.servers)),
     Word("role", choice("role", {role.lower(): role for role in _ROLES}, "ROLE"),
          lambda roles, book: tests.on_name(lambda name: name.role in roles, book),
-         "what the VC table has the VC for: session, default, management, or a service category", "role session"),
+         "what the VC table has the VC for: session, default, management, permanent, or a service category",
+         "role session"),
 ]
 
 _TOLD = [

@@ -156,7 +156,7 @@ FIELDS: tuple[Field, ...] = (
     Field("vci", "VCI", _vc(lambda vc: vc[1])),
     Field("vc", "VPI/VCI", _vc(lambda vc: f"{vc[0]}/{vc[1]}")),
     Field("vp", "the VP's name in the VC table", _of(lambda item: item.name.vp, Cell, Pdu)),
-    Field("role", "what the VC is for: session, default, management, or a service category",
+    Field("role", "what the VC is for: session, default, management, permanent, or a service category",
           _of(lambda item: item.name.role, Cell, Pdu)),
     Field("cell_type", "the kind of cell in words", _header(kind_text)),
     Field("gfc", "GFC", _header(lambda header: header.gfc)),

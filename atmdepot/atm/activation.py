@@ -49,6 +49,10 @@ class _Question(NamedTuple):
     done: Callable[[Outcome], None]
 
 
+def _grant(_: Change) -> bool:
+    return True
+
+
 class Activations:
     """The procedure at an end; the owner takes `cells_to_send` (payloads of 48 octets) after each call.
 
@@ -56,7 +60,7 @@ class Activations:
     granted; by default all are.
     """
 
-    def __init__(self, apply: Callable[[Change, int], None], agrees: Callable[[Change], bool] = lambda _: True, *,
+    def __init__(self, apply: Callable[[Change, int], None], agrees: Callable[[Change], bool] = _grant, *,
                  first_tag: int = 1) -> None:
         """Begin without a question; the tag of the first is `first_tag`."""
         self._apply = apply

@@ -15,6 +15,7 @@ ns.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.atm.activation import Activations, Change, Outcome
@@ -416,7 +417,7 @@ class NodeOam:
         made = VpOam(name, vp, far, vc, link, is_second=is_second)
         (self.second if is_second else self.vps)[name] = made
         link.add_vp(made)
-        made.end.point.subscribe(lambda _condition, _begins, now: self._changed(made, now))
+        made.end.point.subscribe(partial(self._changed, made))  # not a lambda, so that a depot can be pickled
 
     def subscribe(self, observer: VpObserver) -> None:
         """Tell an observer of each change of a VP's conditions from now on."""
@@ -458,7 +459,7 @@ class NodeOam:
             return ""
         return self._names.get(told.location, told.location.hex())
 
-    def _changed(self, vp: VpOam, now: int) -> None:
+    def _changed(self, vp: VpOam, _condition: Condition, _begins: bool, now: int) -> None:
         vp.since = now
         for observer in self.observers:
             observer(vp, now)

@@ -230,6 +230,8 @@ def _taps(network: Network) -> Iterator[Problem]:
             continue
         yield from _circuits_of_tap(network, name)
         for vp_name, vp in network.vps_of(name).items():
+            if network.depot not in vp.ends:
+                continue
             if not vp.encapsulation.endswith("-bridged"):
                 yield Problem(("vps", vp_name, "encapsulation"), f"\"{name}\" has a TAP device, for Ethernet frames: "
                                                                  "write \"llc-bridged\" or \"vc-mux-bridged\"")

@@ -16,7 +16,8 @@ from atmdepot.switch.node import SwitchNode
 from tests.config.test_reading import dump
 from tests.effort import examples
 
-BACKBONE, MESH, DIRECT = (shipped_tables()[name].read_text(encoding="utf-8") for name in ("backbone", "mesh", "direct"))
+BACKBONE, MESH, DIRECT, BRIDGED = (shipped_tables()[name].read_text(encoding="utf-8")
+                                   for name in ("backbone", "mesh", "direct", "bridged"))
 
 Edit = dict[str, Any]
 """Values by the path of their key; None takes the key away."""
@@ -98,6 +99,13 @@ CASES: dict[str, tuple[str, Edit, dict[str, str]]] = {
                                       {f"vps.web1.{key}": "add protect" for key in ("protection", "wait_to_restore")}),
     "an FCS of packets": (DIRECT, {"vps.web1.fcs": "yes", "vps.web2.fcs": "no", "vps.web2.encapsulation": "llc"},
                           {"vps.web1.fcs": '"vc-mux-bridged"', "vps.web2.fcs": '"llc-bridged"'}),
+    "a bridged VC to several ends": (MESH, {"vcs.news.encapsulation": "llc-bridged"},
+                                     {"vcs.news.encapsulation": 'write "llc" or "vc-mux"'}),
+    "circuits of a TAP device": (
+        BRIDGED, {"vps.between": {"ends": ["web3", "web2"], "vpi": 7}, "vcs.news": {
+            "ends": ["depot", "web2", "web3"], "vpi": 9, "vci": 100},
+                  "links.between": {"ends": {"web3": "172.31.99.1:1", "web2": "172.31.99.2:1"}}},
+        {"vps.between.ends": "give it a TUN device", "vcs.news.ends": "give it a TUN device"}),
     # Contracts.
     "no contract": (DIRECT, {"vps.web1.contract": "cbr"}, {"vps.web1.contract": "add pcr="}),
     "ABR": (DIRECT, {"vps.web1.contract": "abr:pcr=9"}, {"vps.web1.contract": "nrt-VBR.1"}),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atmdepot.atm.oam import Condition
 from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
 from atmdepot.config.contract import Contract
@@ -250,6 +251,54 @@ def test_explain_tells_the_permanent_vc() -> None:
     assert net.dropped() == {}
 
 
+# Beside them: OAM, contracts, bridged encapsulations.
+
+
+def test_each_vp_of_an_edge_node_has_oam_on_its_own_link() -> None:
+    net = mesh(("vpi = 7\n", "vpi = 7\ncontinuity_check = true\n"))
+    web1, web2 = net.edges["web1"], net.edges["web2"]
+    assert {name: (vp.far, vp.link.adaptation.name) for name, vp in web1.oam.vps.items()} == {
+        "web1": ("depot", "to-web1"), "web1-web2": ("web2", "between"), "web1-lan3": ("lan3", "to-lan3")}
+    net.advance(5 * SECOND)
+    assert [node.oam.vps["web1-web2"].conditions for node in (web1, web2)] == [[], []]
+    net.faults["web2"] = lambda _cells: b""
+    net.advance(5 * SECOND)
+    assert web1.oam.vps["web1-web2"].conditions == [Condition.LOC]
+    assert web2.oam.vps["web1-web2"].conditions == [Condition.RDI]
+    assert (web1.oam.vps["web1"].conditions, web1.oam.vps["web1-lan3"].conditions) == ([], [])
+
+
+def test_contracts_shape_the_links_of_their_circuits_alone() -> None:
+    net = mesh(("vpi = 7\n", 'vpi = 7\ncontract = "cbr:pcr=1000"\n'))
+    assert {name for name, port in net.edges["web1"].links.items() if port.is_timed} == {"between"}
+    packet, first = udp("10.81.1.5", 7, "10.81.2.5", 9, bytes(1000)), net.now
+    got = [packet] * len(net.from_server("web1", packet)) + [packet] * len(net.from_server("web1", packet))
+    while len(got) < 2:
+        net.advance(1_000_000)
+        got += net.settle().get("web2", [])
+    assert got == [packet, packet]
+    assert net.now - first >= 22_000_000, "23 cells and 22 more, at 1000 cells/s"
+    assert net.dropped() == {}
+
+
+def test_a_vc_of_a_circuit_for_which_a_link_has_no_rate_left_is_best_effort() -> None:
+    contract = ('[links.between]', '[qos.contracts]\nCBR = "cbr:pcr=900"\n[links.between]\nrate = "{}cps"')
+    for rate, category in (("500", "UBR.1"), ("5000", "CBR")):
+        net = mesh((contract[0], contract[1].format(rate)))
+        assert {str(vc.category) for vc in net.edges["web1"].links["between"].table if vc.vci == 101} == {category}
+
+
+@pytest.mark.parametrize("encapsulation", ["llc-bridged", "vc-mux-bridged"])
+def test_a_bridged_circuit_finds_its_far_station(encapsulation: str) -> None:
+    net = mesh(("vpi = 7\n", f'vpi = 7\nencapsulation = "{encapsulation}"\n'))
+    for here, there in PAIRS[:2]:
+        packet, answer = (tcp(*ends, SYN, dscp=46) for ends in ((here, 7, there, 9), (there, 9, here, 7)))
+        assert net.from_server("web1", packet) == {"web2": [packet]}
+        assert net.from_server("web2", answer) == {"web1": [answer]}
+    assert {vci for _, _, _, vci in vcs_seen(net)} == {32, 101}, "questions take the default VC"
+    assert net.dropped() == {}
+
+
 ADDRESSES = st.sampled_from([
     "10.81.1.5", "10.81.2.5", "10.81.3.5", "10.82.0.1", "10.82.2.9", CLIENT4, VIP4, "239.80.0.7", "239.81.0.1",
     "10.255.0.2", "10.255.0.3", "192.0.2.1"])
@@ -270,5 +319,3 @@ def test_each_packet_comes_out_unchanged_or_is_counted(steps: list[tuple[str, st
         forwarded = [octets for packets in out.values() for octets in packets if octets == packet]
         assert len(forwarded) + dropped >= 1
         assert all(octets == packet or says_unreachable(octets) for packets in out.values() for octets in packets)
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.vc import Vc, VcTable
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from atmdepot.atm.protection import Observer
+    from atmdepot.atm.protection import Request, Side
     from atmdepot.bearer.adaptation import LinkAdaptation
+    from atmdepot.bearer.oam import VpOam
     from atmdepot.config.contract import Contract
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
@@ -309,12 +311,16 @@ class AtmBearer(Bearer):
         self.has_routes = bool(self.circuits.ends)
         self.oam = NodeOam(network, network.depot, self.links)
         self.protected = protected_vps(network, network.depot, self.links, self.oam)
-        self.oam.subscribe(lambda vp, now: self._conditions_changed(vp.far, now))
+        # Methods, not lambdas, so that a depot can be pickled.
+        self.oam.subscribe(self._vp_changed)
         for protected in self.protected.values():
-            protected.state.subscribe(self._of_selection(protected.far))
+            protected.state.subscribe(partial(self._route_changed, protected.far))
 
-    def _of_selection(self, node: str) -> Observer:
-        return lambda _side, _request, now: self._conditions_changed(node, now)
+    def _vp_changed(self, vp: VpOam, now: int) -> None:
+        self._conditions_changed(vp.far, now)
+
+    def _route_changed(self, node: str, _side: Side, _request: Request, now: int) -> None:
+        self._conditions_changed(node, now)
 
     def _conditions_changed(self, node: str, now: int) -> None:
         """Tell the trouble of the way to a node, which is that of the VP by which packets go there."""

@@ -13,6 +13,7 @@ selected. Times are in ns.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.atm.oam import Condition
@@ -246,10 +247,12 @@ def protected_vps(
             served = joined.setdefault(port.name, ProtectedPort(port))
             served.add(protected, side)
             port.protection = served
-
-    def changed(vp: VpOam, now: int) -> None:
-        if (protected := made.get(vp.name)) is not None:
-            protected.conditions_changed(Side.PROTECTION if vp.is_second else Side.WORKING, vp.conditions, now)
-
-    oam.subscribe(changed)
+    if made:
+        oam.subscribe(partial(_tell, made))  # not a function in this one, so that a depot can be pickled
     return made
+
+
+def _tell(protected_by_name: Mapping[str, ProtectedVp], vp: VpOam, now: int) -> None:
+    """Tell a protected VP the conditions of a route."""
+    if (protected := protected_by_name.get(vp.name)) is not None:
+        protected.conditions_changed(Side.PROTECTION if vp.is_second else Side.WORKING, vp.conditions, now)

@@ -335,6 +335,7 @@ def everything_wrong() -> Condition:
         condition.probed(Outcome.SILENT, SETTINGS, SECOND)
     check(condition, 10 * SECOND)
     condition.probed(Outcome.SILENT, SETTINGS, 10 * SECOND)
+    condition.path_changed("VP web1 has AIS", 10 * SECOND)
     assert set(condition.faults) == set(Fault) - {Fault.FULL_DATAGRAMS}
     assert condition.since == SECOND
     return condition
@@ -343,13 +344,14 @@ def everything_wrong() -> Condition:
 CLEARINGS = {
     "silence": lambda condition, now: condition.answered(now),
     "reports": lambda condition, now: condition.report(report(), now),
+    "path": lambda condition, now: condition.path_changed("", now),
     "probes": lambda condition, now: [condition.probed(Outcome.ANSWERED, SETTINGS, now) for _ in range(2)],
 }
 
 
 @pytest.mark.parametrize("order", [
-    ("silence", "reports", "probes"), ("silence", "probes", "reports"), ("reports", "silence", "probes"),
-    ("reports", "probes"), ("probes", "reports")])
+    ("path", "silence", "reports", "probes"), ("silence", "path", "probes", "reports"),
+    ("reports", "silence", "probes", "path"), ("reports", "probes", "path"), ("path", "probes", "reports")])
 def test_faults_end_in_any_order_and_the_last_one_decides(order: tuple[str, ...]) -> None:
     condition = everything_wrong()
     for now, step in enumerate(order, 20):

@@ -91,7 +91,7 @@ class DropReason(StrEnum):
 
 NOT_IN_NODES = frozenset({
     DropReason.ABOVE_PCR, DropReason.ABOVE_SCR, DropReason.BAD_FRAME, DropReason.PPD})
-"""The reasons of the parts of `atm/` that no node uses yet: nodes have no counters of these."""
+"""The reasons of switches alone, which police and queue cells: depot and edge nodes have no counters of these."""
 
 
 class OnChannel(Protocol):

@@ -6,7 +6,8 @@ The cells of a PDU meet these rules in this order:
 - A PDU that has begun is never refused by a threshold, only by a full queue. Then its rest is discarded (PPD), but for
   the last cell: without it the receiver would take this PDU and the next for one, and lose both.
 - Some cells of room are kept for these last cells, so that a full queue still has a place for them.
-- A VC without frame discard (CBR and rt-VBR, whose cells need not be AAL5) meets thresholds and room cell by cell.
+- A VC without frame discard (CBR and rt-VBR, whose cells need not be AAL5) and a VP meet thresholds cell by cell. What
+  is above the EPD threshold is for PDUs that have begun: a VP that filled it would let no other VC begin a PDU.
 - A user cell that finds the queue at the EFCI threshold is marked.
 """
 
@@ -34,10 +35,11 @@ class Thresholds(NamedTuple):
     efci: int
 
     @classmethod
-    def of(cls, room: int) -> Thresholds:
-        """The usual shares of a room: EPD at three quarters, CLP 1 and EFCI at the half."""
+    def of(cls, room: int, *, by_frames: bool = True) -> Thresholds:
+        """The usual shares of a room: EPD at three quarters, CLP 1 and EFCI at the half; without frames no EPD."""
         half = max(1, room // 2)
-        return cls(room, room // 16, half, max(1, room * 3 // 4), half)
+        last = room // 16
+        return cls(room, last, half, max(1, room * 3 // 4) if by_frames else room - last, half)
 
     def check(self) -> None:
         """Raise ValueError where a threshold could let a PDU begin that has no room for a cell."""
@@ -127,7 +129,7 @@ class CellQueue(Held):
         """Cell by cell: a run without frames, or of cells that carry no user data."""
         limits = self.thresholds
         by_clp = run.clp and run.is_user
-        limit = limits.clp if by_clp else limits.room - limits.last_cells
+        limit = limits.clp if by_clp else limits.epd if run.is_user else limits.room - limits.last_cells
         allowed = min(run.size, max(0, limit - self.held))
         self._let_in(vc, run, cells, allowed)
         self._drop(vc, run, cells, allowed, DropReason.CLP_THRESHOLD if by_clp else DropReason.QUEUE_FULL)

@@ -183,7 +183,8 @@ class LinkScheduler:
         Raises ValueError for a weight, a burst or a number of strict cells below 1, and for a queue without room.
         """
         self.drops = Drops() if drops is None else drops
-        self.queues = {name: CellQueue(Thresholds.of(room[name]), self.drops) for name in QueueClass}
+        self.queues = {name: CellQueue(Thresholds.of(room[name], by_frames=name in SHARING), self.drops)
+                       for name in QueueClass}
         self._order = ClassOrder(self.queues, weights, most_strict)
         self._slots = Slots(rate, grain, burst)
 

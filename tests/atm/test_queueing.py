@@ -51,7 +51,7 @@ class PlainQueue:
         if header.pti & 4:
             return FULL if full else None
         if not by_frames:
-            return CLP if header.clp and held >= limits.clp else FULL if full else None
+            return CLP if header.clp and held >= limits.clp else FULL if held >= limits.epd else None
         state = self.states.get(header.vci, "between")
         if state == "between":
             if held >= (limits.clp if header.clp else limits.epd):
@@ -141,6 +141,18 @@ def test_epd_refuses_pdus_that_begin_and_lets_those_end_that_began() -> None:
     assert (first.entered, second.dropped, third.dropped) == (12, {CLP: 5}, {EPD: 5})
 
 
+def test_a_vp_without_frames_does_not_keep_others_from_beginning_a_pdu() -> None:
+    """Above the EPD threshold is room for what has begun, not for more cells of the VP."""
+    queue = CellQueue(Thresholds(32, 2, 8, 16, 32))
+    whole_vp, vc = QueuedVc(by_frames=False), QueuedVc()
+    assert queue.enter(whole_vp, train([CellHeader(2, 64)] * 40)) == 16
+    queue.take(1)
+    assert queue.enter(vc, train(pdu(1, 40, 10))) == 10
+    assert queue.enter(whole_vp, train([CellHeader(2, 64)])) == 0
+    assert queue.enter(whole_vp, train([CellHeader(2, 4)._replace(pti=4)])) == 1, "maintenance has all the room"
+    assert (queue.drops, vc.dropped) == ({FULL: 25}, {})
+
+
 def test_ppd_keeps_the_last_cell() -> None:
     queue = CellQueue(Thresholds(10, 2, 4, 6, 10))
     vc = QueuedVc()
@@ -170,6 +182,9 @@ def test_observers_see_the_cells() -> None:
 @pytest.mark.parametrize("room", range(1, 40))
 def test_usual_thresholds_fit_any_room(room: int) -> None:
     Thresholds.of(room).check()
+    without = Thresholds.of(room, by_frames=False)
+    without.check()
+    assert without.epd == room - without.last_cells
 
 
 @pytest.mark.parametrize("limits", [

@@ -321,6 +321,8 @@ class AtmBearer(Bearer):
 
     def _route_changed(self, node: str, _side: Side, _request: Request, now: int) -> None:
         self._conditions_changed(node, now)
+        if self.way_changed is not None:
+            self.way_changed(node, now)
 
     def _conditions_changed(self, node: str, now: int) -> None:
         """Tell the trouble of the way to a node, which is that of the VP by which packets go there."""

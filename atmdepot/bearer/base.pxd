@@ -29,7 +29,7 @@ cdef class Bearer:
     cdef public dict links
     cdef public bint has_routes
     cdef public list straying
-    cdef public object recognise, trouble_changed
+    cdef public object recognise, trouble_changed, way_changed
     cdef public dict troubles
 
     cpdef Path open(self, node, category, owner)

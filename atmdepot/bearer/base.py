@@ -193,6 +193,8 @@ class Bearer:
         """The troubles of the ways to far nodes, in words, by node; a way without trouble is not in it."""
         self.trouble_changed: Callable[[str, int], None] | None = None
         """Called with a far node and the time (ns) when the trouble of the way to it changes."""
+        self.way_changed: Callable[[str, int], None] | None = None
+        """Called with a far node and the time (ns) when packets take another way to it from now on."""
         self.has_routes = False
         """True when `route` may give a path."""
 

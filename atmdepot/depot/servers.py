@@ -30,6 +30,7 @@ _ENOUGH_CLIENTS = 64
 """The maximum of `no_ack_sessions`."""
 _NETWORK = 8
 """Octets of an IPv6 address that name the client: it may use any address of its /64."""
+_OTHER_WAY = "packets take another way to it"
 _WEIGHT_UNIT = 100
 """Weights are counted in hundredths, so that a slow start has steps between 0 and weight 1."""
 
@@ -212,6 +213,17 @@ class Condition:
             self._raise(Fault.PATH, trouble, now)
         else:
             self._clear(Fault.PATH, "its path is whole again", now)
+
+    def way_changed(self, now: int) -> None:
+        """Forget what was silent until now: that was the way that packets took. A refusal was the server's own."""
+        if self.reported_at is not None:
+            self.reported_at = now
+        self._forget_askers()
+        self._clear(Fault.STATISTICS, _OTHER_WAY, now)
+        if self.last_outcome is Outcome.SILENT:
+            self._failures = 0
+            self._clear(Fault.PROBE, _OTHER_WAY, now)
+            self._clear(Fault.NO_ACK, _OTHER_WAY, now)
 
     # Probes and polls.
 

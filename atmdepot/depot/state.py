@@ -76,6 +76,7 @@ class DepotState(Node):
         self.probing = Probing(network.probing)
         self.bearer: Bearer = AtmBearer(network, self.qos)
         self.bearer.trouble_changed = self._path_changed
+        self.bearer.way_changed = self._way_changed
         self.use_links(self.bearer.links)
         self.sessions = SessionTables(network.sessions, self._release, self._is_lost)
         self.fragments: FragmentMap[Path] = FragmentMap(self.drops)
@@ -163,6 +164,12 @@ class DepotState(Node):
         for server in self.management.servers.values():
             if server.node == node:
                 server.condition.path_changed(self.bearer.troubles.get(node, ""), now)
+
+    def _way_changed(self, node: str, now: int) -> None:
+        """Blame no server at a node for the silence of the way that packets took there until now."""
+        for server in self.management.servers.values():
+            if server.node == node:
+                server.condition.way_changed(now)
 
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over the parts of a changed VC table that may change while sessions go on.

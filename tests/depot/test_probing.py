@@ -274,6 +274,27 @@ def test_number_of_sessions_that_are_remembered_is_bounded(clients: int) -> None
     assert not condition.alive
 
 
+def test_silence_of_a_way_that_was_left_is_not_held_against_the_server() -> None:
+    condition = Condition(0)
+    link_breaks(condition)
+    check(condition, 60 * SECOND)
+    assert {Fault.PROBE, Fault.STATISTICS} <= set(condition.faults)
+    condition.way_changed(61 * SECOND)
+    assert told(condition)[:2] == (True, 61 * SECOND)
+    check(condition, 61 * SECOND + NO_STATISTICS - 1)
+    assert condition.alive
+    check(condition, 61 * SECOND + NO_STATISTICS)
+    assert set(condition.faults) == {Fault.STATISTICS}, "the other way is as silent"
+
+
+def test_another_way_does_not_excuse_a_refusal() -> None:
+    condition = Condition(0)
+    process_dies(condition)
+    assert Fault.PROBE in condition.faults
+    condition.way_changed(61 * SECOND)
+    assert not condition.alive
+
+
 def test_silence_and_statistics_can_be_turned_off() -> None:
     condition = Condition(0)
     condition.report(report(), 0)

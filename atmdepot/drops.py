@@ -89,7 +89,7 @@ class DropReason(StrEnum):
     TUN_ERROR = "tun-error", "packets", "the TUN device refused it"
 
 
-NOT_IN_NODES = frozenset({
+AT_SWITCHES = frozenset({
     DropReason.ABOVE_PCR, DropReason.ABOVE_SCR, DropReason.BAD_FRAME, DropReason.PPD})
 """The reasons of switches alone, which police and queue cells: depot and edge nodes have no counters of these."""
 

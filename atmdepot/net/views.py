@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from atmdepot.bearer.adaptation import LinkAdaptation, adaptation_of
 from atmdepot.bearer.shaping import ShapedAdaptation
 from atmdepot.config.circuits import circuits_of
-from atmdepot.drops import NOT_IN_NODES, DropReason
+from atmdepot.drops import AT_SWITCHES, DropReason
 from atmdepot.net import subjects
 from atmdepot.net.agents.rows import CounterRow, LinkRow, QueueRow, VcRow
 from atmdepot.net.host_parts import needs_of
@@ -210,8 +210,10 @@ def _of_the_daemon(pump: Pump) -> Iterator[CounterRow]:
 
 _REFUSED = "VCs that are best effort, since the link's rate had no room for their contract"
 _LATE = "what the line could have sent while the node was too late to send it; nothing is lost but time"
-_NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets" and reason != DropReason.TUN_QUEUE_FULL]
-_LINK_REASONS = [reason for reason in DropReason if reason.unit != "packets" and reason not in NOT_IN_NODES]
+_NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets"
+                 and reason not in (DropReason.TUN_QUEUE_FULL, DropReason.UNRESOLVED)]
+_LINK_REASONS = [reason for reason in DropReason if reason not in AT_SWITCHES
+                 and (reason.unit != "packets" or reason is DropReason.UNRESOLVED)]
 _CELL_REASONS = [reason for reason in DropReason if reason.unit in ("datagrams", "cells")]
 
 

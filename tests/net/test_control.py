@@ -15,7 +15,7 @@ import trio
 from click.testing import CliRunner
 
 from atmdepot.cli import cli
-from atmdepot.drops import NOT_IN_NODES, DropReason
+from atmdepot.drops import AT_SWITCHES, DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net import control
 from atmdepot.net.administration import Administration
@@ -165,8 +165,10 @@ async def test_counters(it: Controlled) -> None:
     for row in rows:
         assert row["node"] == "depot"
         by_place.setdefault(row["place"], {})[row["counter"]] = row["value"]
-    cells = {f"drop:{reason}" for reason in set(DropReason) - NOT_IN_NODES if reason.unit != "packets"}
-    packets = {f"drop:{reason}" for reason in DropReason if reason.unit == "packets"} - {"drop:tun-queue-full"}
+    cells = {f"drop:{reason}" for reason in set(DropReason) - AT_SWITCHES if reason.unit != "packets"}
+    cells.add("drop:unresolved")
+    packets = {f"drop:{reason}" for reason in DropReason if reason.unit == "packets"}
+    packets -= {"drop:tun-queue-full", "drop:unresolved"}
     link = {"rx-cells", "tx-cells", "unassigned-cells", "hec-corrected", "late-cells", "udp-segment-refused"}
     assert {place: set(names) for place, names in by_place.items()} == {
         "tun": {"rx-packets", "tx-packets", "drop:tun-queue-full"},

@@ -14,7 +14,7 @@ import atmdepot
 from atmdepot.config.units import Vci
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.servers import Outcome
-from atmdepot.drops import NOT_IN_NODES, DropReason
+from atmdepot.drops import AT_SWITCHES, DropReason
 from atmdepot.net import views
 from atmdepot.net.metrics import FAMILIES, Metrics, full_names
 from atmdepot.net.pump import Pump
@@ -111,12 +111,14 @@ def test_drops_have_every_reason_with_its_unit(nodes: Nodes) -> None:
     pump = nodes.pumps[DEPOT]
     pump.node.drops[DropReason.NO_SERVER] += 3
     pump.node.links["to-web1"].drops[DropReason.CRC_ERROR] += 2
+    pump.node.links["to-web1"].drops[DropReason.UNRESOLVED] += 4  # a bridged VC's packet, of its link
     drops = {key[1:]: value for key, value in values_of(pump).items() if key[0] == "drops_total"}
     assert drops["packets", "no-server", "packets"] == 3
     assert drops["to-web1", "crc-error", "PDUs"] == 2
     assert drops["to-web2", "crc-error", "PDUs"] == 0
-    assert {reason for _, reason, _ in drops} == set(DropReason) - NOT_IN_NODES
-    assert sum(drops.values()) == 5
+    assert drops["to-web1", "unresolved", "packets"] == 4
+    assert {reason for _, reason, _ in drops} == set(DropReason) - AT_SWITCHES
+    assert sum(drops.values()) == 9
 
 
 def test_sessions_show_in_the_metrics_of_depot_and_links(nodes: Nodes) -> None:

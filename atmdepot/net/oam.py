@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _GRAIN = 0.01
 """Seconds between two looks for answers; a round-trip time is taken on the data path, to the nanosecond."""
+_MOST_VCI = 65_535
 _LEAST_INTERVAL, _LONGEST_INTERVAL = 10_000_000, 3600 * 10**9
 
 
@@ -146,7 +147,7 @@ def _find(oam: NodeOam, place: str, segment: bool) -> _Place:
     if not (numbers.isascii() and slash and vpi.isdecimal() and vci.isdecimal() and max(len(vpi), len(vci)) <= 5):
         raise AtmdepotError(_unknown(oam, place))
     kind = OamFlow.F5_SEGMENT if segment else OamFlow.F5_END_TO_END
-    found = [(link, flow) for name, link in oam.links.items() if link_name in ("", name)
+    found = [(link, flow) for name, link in oam.links.items() if link_name in ("", name) and int(vci) <= _MOST_VCI
              if (flow := link.flow(kind, int(vpi), int(vci))) is not None]
     if len(found) != 1:
         raise AtmdepotError(f"VC {vpi}/{vci} is open on several links: write LINK:{vpi}/{vci}" if found

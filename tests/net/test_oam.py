@@ -64,7 +64,7 @@ async def test_continuity(it: Controlled) -> None:
 
 
 @pytest.mark.parametrize("place", ["", "web9", "x" * 3000, "9/99", "to-web1:2/32", "1/", "/", "1/2/3", "1/999999",
-                                   "\u0661/32", "to-web1:"])
+                                   "0/65568", "\u0661/32", "to-web1:"])
 async def test_places_that_are_not_there(it: Controlled, place: str) -> None:
     for what in ("ping", "trace", "continuity"):
         [answer] = await ask(it, what=what, place=place, count=1)

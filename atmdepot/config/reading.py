@@ -159,6 +159,11 @@ def _convert_network(document: dict[str, Any], problems: list[Problem]) -> Netwo
     return None if problems else Network(**converted)
 
 
+def fault_of_entry_name(name: str) -> str:
+    """Say why a text cannot be the name of an entry, as in `[links.NAME]`; empty for a valid name."""
+    return "" if _NAME.fullmatch(name) else f"{name!r} is no name: {_NAME_RULE}"
+
+
 def _convert_named(entries: object, kind: type, key: str, problems: list[Problem]) -> dict[str, Any]:
     """Convert each entry of `[links.NAME]` or another table of names."""
     if not entries and key in _MAY_LACK and isinstance(entries, dict | None):
@@ -167,8 +172,8 @@ def _convert_named(entries: object, kind: type, key: str, problems: list[Problem
         problems.append(Problem((key,), f"the network has no {key}: add at least one [{key}.NAME]"))
         return {}
     for name in entries:
-        if not _NAME.fullmatch(name):
-            problems.append(Problem((key, name), f"{name!r} is no name: {_NAME_RULE}"))
+        if fault := fault_of_entry_name(name):
+            problems.append(Problem((key, name), fault))
     return {name: _convert(entry, kind, (key, name), problems) for name, entry in entries.items()}
 
 

@@ -22,8 +22,9 @@ def with_connects(text: str, switch: str, connects: dict[str, CrossConnect]) -> 
         raise AtmdepotError(f"the table is not TOML: {error}") from None
     there = document.get("connects")
     if not isinstance(there, Table):
-        if there:
-            raise AtmdepotError("`connects` is no table: write [connects.NAME]")
+        if there:  # inline, with dotted keys, or in places with others between them, which tomlkit cannot extend
+            raise AtmdepotError("`connects` is not a table of its own: write each of it as [connects.NAME], one behind "
+                                "the other, and save again")
         document.pop("connects", None)
         there = tomlkit.table(is_super_table=True)
     for name in [name for name, entry in there.items() if entry.get("switch") == switch and name not in connects]:

@@ -87,7 +87,12 @@ to = ["core 10/100"]
     assert "# mine" in saved
 
 
-@pytest.mark.parametrize("text", ["connects = 7", "["])
-def test_no_table_to_write_into(text: str) -> None:
-    with pytest.raises(AtmdepotError):
+ENTRY = 'switch = "sw1"\nfrom = "a 1"\nto = ["b 1"]\n'
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("connects = 7", "one behind the other"), ("[", "is not TOML"), ("connects = { a = {} }", "one behind the other"),
+    (f"[connects.a]\n{ENTRY}[nodes.z]\n[connects.b]\n{ENTRY}", "one behind the other")])
+def test_no_table_to_write_into(text: str, told: str) -> None:
+    with pytest.raises(AtmdepotError, match=told):
         with_connects(text, "sw1", MINE)

@@ -9,6 +9,8 @@ from atmdepot.config.reading import parse
 from atmdepot.config.routes import Place
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.agents.switch import VcAdd
+from atmdepot.net.kinds import agent_of
 from atmdepot.switch.node import Crossed, SwitchNode
 from atmdepot.switch.ports import ScheduledPort
 from atmdepot.switch.table import Wanted
@@ -232,4 +234,13 @@ def test_what_was_saved_is_the_tables_after_a_reload() -> None:
     node.reconfigure(parse(saved), 0)  # not saved: the table has its way
     assert (heads(node), node.crossed[NINE].is_live) == (["core"], False)
     node.reconfigure(parse(table()), 0)
+    assert NINE not in node.crossed
+
+
+@pytest.mark.parametrize("name", ["", "two words", "x" * 33, "x" * 10_000, "a\n", "\u0661"])
+def test_a_live_cross_connect_has_a_name_that_a_table_can_have(name: str) -> None:
+    node = make(table())
+    with pytest.raises(AtmdepotError, match="is no name: a name has 1 to 32") as raised:
+        agent_of(node).commands["vc_add"].run(agent_of(node), VcAdd(str(NINE), ["core 9/100"], None, name), 0)
+    assert len(str(raised.value)) < 200
     assert NINE not in node.crossed

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from atmdepot.config.contract import Contract
+from atmdepot.config.reading import fault_of_entry_name
 from atmdepot.config.routes import Place, entry_of
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.agent import Agent, Clock, Command, Family, Sample, View
@@ -138,7 +139,10 @@ class SwitchAgent(Agent):
             contract = None if request.contract is None else Contract.parse(request.contract)
         except ValueError as error:
             raise AtmdepotError(str(error)) from None
-        name = request.name or f"{place.link}-{number_of(place.vpi, place.vci)}".replace("/", "-")[-_LONGEST_NAME:]
+        name = request.name if request.name is not None else (
+            f"{place.link}-{number_of(place.vpi, place.vci)}".replace("/", "-")[-_LONGEST_NAME:])
+        if fault := fault_of_entry_name(name[:_LONGEST_NAME + 1]):  # such a table could not be read again
+            raise AtmdepotError(fault)
         if place not in node.crossed and (
                 name in node.network.connects or any(one.wanted.name == name for one in node.crossed.values())):
             raise AtmdepotError(f"the name {name} is taken: give another with --name")

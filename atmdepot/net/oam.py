@@ -15,6 +15,7 @@ import trio
 from msgspec import Meta
 
 from atmdepot.atm.activation import Outcome
+from atmdepot.atm.loopback import WAIT
 from atmdepot.config.locations import location_of
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.kinds import agent_of
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _GRAIN = 0.01
 """Seconds between two looks for answers; a round-trip time is taken on the data path, to the nanosecond."""
+_LATE = 2 * WAIT / 1e9
+"""Seconds after the last question by which all loopbacks have ended, a busy data path included."""
 _MOST_VCI = 65_535
 _LEAST_INTERVAL, _LONGEST_INTERVAL = 10_000_000, 3600 * 10**9
 
@@ -88,17 +91,24 @@ async def stream_oam(stream: trio.SocketStream, pump: Pump, request: OamRequest)
 async def _loop(
     stream: trio.SocketStream, pump: Pump, place: _Place, targets: Iterator[_Target], interval: float,
 ) -> None:
-    """Ask target after target, and send the answers as they come."""
+    """Ask target after target, and send the answers as they come.
+
+    Raises AtmdepotError when a VC's flow ended here with loopbacks under way, whose end nobody tells then.
+    """
     echoes: deque[dict[str, Any]] = deque()
     asked, waiting, due = count(1), 0, trio.current_time()
+    last = due
     target = next(targets, None)
     while target is not None or waiting:
         if target is not None and trio.current_time() >= due:
             _ask(pump, place, target, next(asked), echoes)
             target, due, waiting = next(targets, None), due + interval, waiting + 1
+            last = trio.current_time()
         while echoes:
             await _send(stream, {"echo": echoes.popleft()})
             waiting -= 1
+        if target is None and waiting and trio.current_time() > last + _LATE:
+            raise AtmdepotError(f"{place.name}: {waiting} loopbacks have no end, since the VC was closed: ask again")
         if target is None or trio.current_time() < due:
             await trio.sleep(_GRAIN)
 

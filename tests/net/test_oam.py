@@ -6,12 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 from click.testing import CliRunner
 
 from atmdepot.commands import oam as command
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
-from atmdepot.net import views
+from atmdepot.net import oam, views
 from atmdepot.net.alarms import log_alarms
 from atmdepot.net.metrics import Metrics
 from atmdepot.wire.oam import FaultFunction, OamFlow
@@ -52,6 +53,14 @@ async def test_ping(it: Controlled, node: str, place: str, segment: bool, name: 
 async def test_trace_asks_each_node_of_the_route(it: Controlled) -> None:
     _, *echoes = await ask(it, what="trace", place="web1")
     assert [(echo["echo"]["from"], echo["echo"]["round_trip"] is not None) for echo in echoes] == [("web1", True)]
+
+
+async def test_a_ping_ends_when_its_vc_does(it: Controlled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oam, "_LATE", 0.05)
+    monkeypatch.setattr(oam, "_ask", lambda *_: None)  # as when its flow was forgotten: no end is told
+    with trio.fail_after(20):
+        *_, answer = await ask(it, what="ping", place="1/32", count=2, interval=10_000_000)
+    assert "2 loopbacks have no end" in answer["error"]
 
 
 async def test_continuity(it: Controlled) -> None:

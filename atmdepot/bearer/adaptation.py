@@ -169,8 +169,9 @@ class LinkAdaptation(Port):
 
     def _hold(self, packet: bytes, vc: Vc, clp: int) -> None:
         """Give a packet to its VC's bridge, which knows in `transmit` where it goes."""
+        if not vc.bridge.has_output:  # else the port is ready already
+            self.ready.append(self.number)
         vc.bridge.hold(packet, vc, clp)
-        self.ready.append(self.number)
 
     def _take_from_bridges(self, now: int) -> None:
         """Cut the frames that the bridges have to send."""

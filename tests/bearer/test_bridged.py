@@ -103,6 +103,19 @@ def test_packets_wait_in_order_and_the_oldest_give_way() -> None:
     assert net.dropped() == {DropReason.UNRESOLVED: 3}
 
 
+def test_a_burst_makes_its_port_ready_once() -> None:
+    net = network()
+    net.to_service(SYN4)
+    net.depot.ready.clear()
+    for _ in range(2):
+        for _ in range(50):
+            net.depot.packet_from_tun(SYN4, net.now)
+        assert net.depot.ready == [net.depot.links["to-web1"].number]
+        net.depot.ready.clear()
+        assert net.settle() == {"web1": [SYN4] * 50}
+        net.depot.ready.clear()
+
+
 def test_a_far_node_that_does_not_answer_costs_its_packets() -> None:
     net = network()
     net.faults["depot"] = lambda cells: b""

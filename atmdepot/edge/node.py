@@ -32,6 +32,7 @@ from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
     from atmdepot.bearer.admission import Admission
+    from atmdepot.config.contract import Contract
     from atmdepot.config.model import Network
     from atmdepot.drops import OnChannel
     from atmdepot.wire.flows import FlowKey
@@ -98,8 +99,16 @@ class VpTable(VcTable):
 
     def classify(self, vc: Vc, dscp: int) -> None:
         """Set the VC's service category by the first packet's DSCP, as the depot does."""
-        contract = self._qos.contract(self._qos.category(dscp))
-        # A contract for which the link has no rate left makes the VC best effort, as at the depot.
+        self._agree(vc, self._qos.contract(self._qos.category(dscp)))
+
+    def use(self, admission: Admission | None) -> None:
+        """Ask the link's admission for the VCs that are open, and from now on for each that opens."""
+        self.admission = admission
+        for vc in (self.management, *self.shared):
+            self._agree(vc, vc.contract)
+
+    def _agree(self, vc: Vc, contract: Contract) -> None:
+        """Give a VC a contract; without rate left for it on the link the VC is best effort, as at the depot."""
         if self.admission is not None and not self.admission.admit(vc.channel, contract):
             contract = self._qos.contract(_UBR_1)
         vc.contract = contract
@@ -149,7 +158,7 @@ class EdgeNode(Node):
         self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
         self.link = links[link] = port_of(network, link, node, self.table)
         self.link.join(network, node, own, vp, self.table.default, *self.table.shared)
-        self.table.admission = self.link.admission
+        self.table.use(self.link.admission)
 
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over the values of a changed VC table that may change while flows go on: their lifetime and number."""

@@ -88,6 +88,19 @@ def test_sessions_beyond_the_link_s_rate_are_best_effort_at_both_ends() -> None:
         assert (link.admission.refused, link.admission.promised[QueueClass.CBR]) == (1, 2000)
 
 
+def test_shared_vcs_beyond_the_link_s_rate_are_best_effort_at_both_ends() -> None:
+    line = "{ rate = \"2500cps\" }"
+    net = InMemoryNetwork(make_network(
+        servers=1, vp='shared_vcs = { CBR = 40, "rt-VBR.1" = 41 }\n[links.to-web1.from]\n'
+                      f"depot = {line}\nweb1 = {line}",
+        tables='[qos.contracts]\nCBR = "cbr:pcr=2000,cdvt=5ms"\n"rt-VBR.1" = "rt-vbr.1:pcr=2400,scr=2400,mbs=10"'))
+    for link in (adaptation_of(net.depot.links["to-web1"]), net.edges["web1"].link):
+        assert link.admission is not None
+        assert {vc.vci: vc.category for vc in link.table if vc.vci >= 40} == {
+            40: ServiceCategory.CBR, 41: ServiceCategory.UBR_1}
+        assert (sum(link.admission.promised.values()), link.admission.refused) == (2000, 1)
+
+
 def test_explain_tells_which_contract_would_be_refused() -> None:
     net = small_link()
     open_sessions(net, 2)

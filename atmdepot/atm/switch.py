@@ -120,7 +120,8 @@ class Switch:
     def add_leaf(self, connection: CrossConnect, leaf: Leaf) -> None:
         """Lead a connection's cells to one more place; raise ValueError as `connect` does."""
         if (leaf.vci is None) != (connection.vci is None):
-            raise ValueError(f"{leaf}: a VP leads to VPs and a VC to VCs")
+            place = f"{leaf.port} {leaf.vpi}" + ("" if leaf.vci is None else f"/{leaf.vci}")
+            raise ValueError(f"{place}: a VP leads to VPs and a VC to VCs")
         self._port(leaf.port).table.add_output(leaf)
         leaf.queue, leaf.queued = connection.queue, connection.queued(leaf)
         connection.leaves.append(leaf)

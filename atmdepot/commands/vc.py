@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from atmdepot.config.model import CrossConnect
 
 _COLUMNS = ("switch", "from", "to", "contract", "name", "kept")
 _LOST = "lost at a restart, unless `atmdepot vc save` writes it into the table"
@@ -85,25 +88,37 @@ def remove_command(switch: str, place: str, leaves: tuple[str, ...], network_nam
 def save_command(switch: str, table: Path, network_name: str | None) -> None:
     """Write the cross-connects of SWITCH that no VP or VC makes into TABLE, which its daemon was started with.
 
-    Comments stay. The daemon then reads the table again.
+    Comments stay. A lab runs from a copy of its table, which gets them too. The daemon then reads its table again.
     """
     from atmdepot.config.model import CrossConnect
-    from atmdepot.config.reading import load, parse
-    from atmdepot.config.saving import with_connects
+    from atmdepot.config.reading import load
+    from atmdepot.lab.state import TABLE_FILE
 
     network = load(table)
     rows = _of(switch, network_name or network.name, {"vc_list": True})["rows"]
     own = {row["name"]: CrossConnect(switch=switch, from_=row["from"], to=row["to"].split(", "),
                                      contract=row["contract"] or None)
            for row in rows if row["kept"] != "by its VP or VC"}
+    _save(table, switch, own)
+    [socket] = _sockets(network_name or network.name, switch)
+    copy = socket.parent / TABLE_FILE
+    if copy.exists() and not copy.samefile(table):
+        _save(copy, switch, own)
+    click.echo(_ask(socket, {"reload": True})["done"])
+
+
+def _save(table: Path, switch: str, own: dict[str, CrossConnect]) -> None:
+    """Write a switch's own cross-connects into a table; raise AtmdepotError for what `check` would say."""
+    from atmdepot.config.reading import parse
+    from atmdepot.config.saving import with_connects
+
     try:
         text = with_connects(table.read_text(encoding="utf-8"), switch, own)
-        parse(text, str(table))  # raises what `check` would say
+        parse(text, str(table))
         _replace(table, text)
     except OSError as error:
         raise AtmdepotError(f"{table}: cannot be written: {error.strerror}") from None
     click.echo(f"{table}: cross-connects of {switch} beside its VPs and VCs: {len(own)}")
-    click.echo(_of(switch, network_name or network.name, {"reload": True})["done"])
 
 
 def _replace(path: Path, text: str) -> None:

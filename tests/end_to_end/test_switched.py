@@ -16,6 +16,7 @@ from tests.end_to_end.test_depot_crash import DOWNLOAD, has_begun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.namespaces
 
@@ -48,7 +49,7 @@ def test_pages_come_whole_over_the_switch(switched: Site, vip: str) -> None:
     assert {vc.partition("/")[0] for vc in switched.vcs("web2")} == {"1"}
 
 
-def test_cross_connects_are_changed_and_saved(switched: Site) -> None:
+def test_cross_connects_are_changed_and_saved(switched: Site, tmp_path: Path) -> None:
     table = switched.lab.directory / "table.toml"
 
     def told(*words: str) -> str:
@@ -67,6 +68,16 @@ def test_cross_connects_are_changed_and_saved(switched: Site) -> None:
     told("save", "sw1", str(table))
     assert own() == [(FROM, TOO, "saved")]
     assert "#" in table.read_text()
+    told("remove", "sw1", FROM)
+    told("add", "sw1", FROM, TO)
+    origin = tmp_path / "lab.toml"  # a lab runs from a copy of its table: both are written
+    origin.write_bytes(table.read_bytes())
+    told("save", "sw1", str(origin))
+    assert own() == [(FROM, TO, "saved")]
+    assert origin.read_bytes() == table.read_bytes()
+    told("add", "sw1", FROM, TOO)
+    told("remove", "sw1", FROM, TO)
+    told("save", "sw1", str(table))
     told("remove", "sw1", FROM)
     assert own() == []
     wrong = switched.atmdepot("vc", "add", "sw1", FROM, "trunk 1/100", "--network", "e2e-switched")

@@ -143,8 +143,10 @@ class SwitchAgent(Agent):
             f"{place.link}-{number_of(place.vpi, place.vci)}".replace("/", "-")[-_LONGEST_NAME:])
         if fault := fault_of_entry_name(name[:_LONGEST_NAME + 1]):  # such a table could not be read again
             raise AtmdepotError(fault)
+        saved = node.network.connects.get(name)  # that of this place may have been removed since, live
         if place not in node.crossed and (
-                name in node.network.connects or any(one.wanted.name == name for one in node.crossed.values())):
+                (saved is not None and (saved.switch, saved.place) != (node.name, place))
+                or any(one.wanted.name == name for one in node.crossed.values())):
             raise AtmdepotError(f"the name {name} is taken: give another with --name")
         node.add(wanted_by(node.network, node.name, name, place, leaves, contract))
         return {"done": f"{node.name}: {place} leads to {', '.join(map(str, node.crossed[place].wanted.leaves))}"}

@@ -20,7 +20,7 @@ import trio
 
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.control_client import is_answered
-from atmdepot.net.kinds import agent_of, kind_with
+from atmdepot.net.kinds import agent_of, kinds_with
 from atmdepot.net.oam import OamRequest, stream_oam
 from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
 from atmdepot.net.slices import Pace, encoded
@@ -148,8 +148,9 @@ class ControlServer(BoundedServer):
         for name in msgspec.json.decode(line, type=dict[str, msgspec.Raw]):
             if (command := self._agent.commands.get(name)) is not None:
                 return CommandRequest(name, command, msgspec.json.decode(line, type=command.request))
-            if (kind := kind_with(name)) is not None:
-                raise AtmdepotError(f"{self._pump.node.name} is no {kind}, which {name} is for")
+            if kinds := kinds_with(name):
+                raise AtmdepotError(f"{self._pump.node.name} is no {' or '.join(kinds)}, which "
+                                    f"{name.replace('_', ' ')} is for")
         return msgspec.json.decode(line, type=Request)
 
     def _reply(self, request: CommandRequest) -> bytes:

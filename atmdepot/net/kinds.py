@@ -85,6 +85,6 @@ def agent_of(node: Node) -> Agent:
     return kind_of(node).agent(node)
 
 
-def kind_with(command: str) -> str | None:
-    """The name of the kind of node that has a command; None when there is none."""
-    return next((name for name, kind in KINDS.items() if command in kind.agent.commands), None)
+def kinds_with(command: str) -> list[str]:
+    """The names of the kinds of node that have a command."""
+    return [name for name, kind in KINDS.items() if command in kind.agent.commands]

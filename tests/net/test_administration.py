@@ -18,7 +18,7 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.net import administration
 from atmdepot.net.administration import Administration
 from atmdepot.net.agents.depot import DepotAgent, Drain, Undrain
-from atmdepot.net.kinds import agent_of, kind_with
+from atmdepot.net.kinds import agent_of, kinds_with
 from tests.depot.playbook import Playbook
 from tests.ip_packets import udp
 from tests.network_in_memory import CLIENT4
@@ -126,7 +126,8 @@ def test_server_that_is_not_there_cannot_be_drained(live: Live, draining: bool) 
 
 def test_edge_node_has_nothing_to_drain(live: Live) -> None:
     assert agent_of(EdgeNode(live.depot.network, "web1")).commands.keys().isdisjoint({"drain", "undrain"})
-    assert kind_with("drain") == kind_with("undrain") == "depot"
+    assert kinds_with("drain") == kinds_with("undrain") == ["depot"]
+    assert kinds_with("protection") == ["depot", "edge"]
 
 
 def test_reload_takes_over_what_may_change_and_cuts_no_session(live: Live) -> None:

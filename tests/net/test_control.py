@@ -252,6 +252,11 @@ async def test_a_command_of_another_kind_of_node(it: Controlled, command: str) -
     assert answer == {"error": f"web1 is no depot, which {command} is for"}
 
 
+async def test_a_command_of_switches(it: Controlled) -> None:
+    [answer] = await it.raw(b'{"vc_list": true}\n')
+    assert answer == {"error": "depot is no switch, which vc list is for"}
+
+
 async def test_a_request_in_pieces(it: Controlled) -> None:
     [answer] = await it.raw(b'{"sh', b'ow": "ser', b'vers"}', b"\n")
     assert len(answer["rows"]) == 2

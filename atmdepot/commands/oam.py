@@ -55,6 +55,8 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _SEGMENT = click.option("--segment", is_flag=True, help="On the segment flow, in place of end to end.")
+_PROTECTION = click.option("--protection", is_flag=True, help="Along the second route of a protected VP, whichever "
+                                                              "route it takes now; without it, the working route.")
 
 
 @oam_command.command("ping", epilog="\b\nExamples:\n  atmdepot oam ping web1\n  atmdepot oam ping depot:to-web1:1/32 "
@@ -64,11 +66,14 @@ _SEGMENT = click.option("--segment", is_flag=True, help="On the segment flow, in
 @click.option("-i", "--interval", type=click.FloatRange(min=0.01, max=3600), default=1.0, show_default=True,
               help="Seconds between two.")
 @_SEGMENT
+@_PROTECTION
 def ping_command(
     vc: str, node: str | None, network_name: str | None, count: int | None, interval: float, segment: bool,
+    protection: bool,
 ) -> None:
     """Send loopbacks to the far end of VC, and print the round-trip times."""
-    request = {"what": "ping", "count": count, "interval": round(interval * 1e9), "segment": segment}
+    request = {"what": "ping", "count": count, "interval": round(interval * 1e9), "segment": segment,
+               "protection": protection}
     times, name = _Times(), vc
     try:
         for line in _ask(vc, node, network_name, request, timeout=interval + 10):
@@ -94,11 +99,12 @@ def _echo(echo: dict[str, Any]) -> str:
 @oam_command.command("trace", epilog="\b\nExample:\n  atmdepot oam trace web1\n")
 @_common
 @_SEGMENT
-def trace_command(vc: str, node: str | None, network_name: str | None, segment: bool) -> None:
+@_PROTECTION
+def trace_command(vc: str, node: str | None, network_name: str | None, segment: bool, protection: bool) -> None:
     """Send a loopback to each node of the route of VC, and print the round-trip times hop by hop."""
     silent = []
     found: dict[int, str] = {}
-    for line in _ask(vc, node, network_name, {"what": "trace", "segment": segment}):
+    for line in _ask(vc, node, network_name, {"what": "trace", "segment": segment, "protection": protection}):
         if (head := line.get("oam")) is not None:
             click.echo(f"OAM trace of {head['name']}, {head['flow']}, from {head['node']}")
         elif (echo := line.get("echo")) is not None:

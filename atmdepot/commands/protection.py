@@ -42,7 +42,7 @@ def _command(what: str, text: str) -> Callable[..., None]:
         from atmdepot.net.running import control_sockets, depot_socket
 
         path = depot_socket(network_name) if node is None else control_sockets(network_name, node)[0]
-        click.echo(next(ask(path, {"protection": vp, "what": what}))["done"])
+        click.echo(f"{path.stem}: {next(ask(path, {'protection': vp, 'what': what}))['done']}")
 
     return run
 

@@ -40,7 +40,8 @@ _LEAST_INTERVAL, _LONGEST_INTERVAL = 10_000_000, 3600 * 10**9
 class OamRequest(msgspec.Struct, forbid_unknown_fields=True):
     """A request; `place` is a VP's name, or a VC as `VPI/VCI` or `LINK:VPI/VCI`.
 
-    `count` loopbacks (None: until the client hangs up) go `interval` ns apart; `on` is for `continuity`.
+    `count` loopbacks (None: until the client hangs up) go `interval` ns apart; `on` is for `continuity`. `protection`
+    asks along the second route of a protected VP.
     """
 
     what: Literal["ping", "trace", "continuity"]
@@ -48,6 +49,7 @@ class OamRequest(msgspec.Struct, forbid_unknown_fields=True):
     count: Annotated[int, Meta(ge=1, le=10**6)] | None = None
     interval: Annotated[int, Meta(ge=_LEAST_INTERVAL, le=_LONGEST_INTERVAL)] = 10**9
     segment: bool = False
+    protection: bool = False
     on: bool = True
 
 
@@ -75,7 +77,7 @@ async def stream_oam(stream: trio.SocketStream, pump: Pump, request: OamRequest)
     if request.what == "continuity":
         await _send(stream, {"done": await _continuity(pump, oam, request)})
         return
-    place = _find(oam, request.place, request.segment)
+    place = _find(oam, request)
     targets: Iterator[_Target]
     if request.what == "ping":
         far = place.vp.far if place.vp is not None else "the end of the VC"
@@ -146,11 +148,19 @@ async def _continuity(pump: Pump, oam: NodeOam, request: OamRequest) -> str:
     return f"VP {vp.name}: continuity is {'checked' if request.on else 'checked no more'} by both ends"
 
 
-def _find(oam: NodeOam, place: str, segment: bool) -> _Place:
+def _find(oam: NodeOam, request: OamRequest) -> _Place:
     """The flow of a VP's name, or of a VC as `[LINK:]VPI/VCI`; raise AtmdepotError for no open connection."""
-    vp = oam.vps.get(place)
+    place, segment = request.place, request.segment
+    if request.protection:
+        vp = oam.second.get(place)
+        if vp is None:
+            raise AtmdepotError(f"no VP \"{place[:64]}\" with a second route ends at {oam.node}: there are "
+                                f"{', '.join(islice(oam.second, 20)) or 'none'}")
+    else:
+        vp = oam.vps.get(place)
     if vp is not None:
-        return _Place(f"VP {vp.name} (VPI {vp.vpi} on {vp.link.adaptation.name})", vp.link,
+        route = f", its {'protection' if vp.is_second else 'working'} route" if vp.name in oam.second else ""
+        return _Place(f"VP {vp.name} (VPI {vp.vpi} on {vp.link.adaptation.name}{route})", vp.link,
                       vp.segment if segment else vp.end, vp)
     link_name, _, numbers = place.rpartition(":")
     vpi, slash, vci = numbers.partition("/")
@@ -175,7 +185,8 @@ def _hops(pump: Pump, place: _Place) -> list[_Target]:
     if place.vp is None:
         raise AtmdepotError(f"{place.name} belongs to no VP of the table, so its route is not known")
     network, own = pump.node.network, pump.node.name
-    on_the_way = network.routes.working[place.vp.name].onward(own)
+    routes = network.routes.protection if place.vp.is_second else network.routes.working
+    on_the_way = routes[place.vp.name].onward(own)
     return [*(_Target(node, location_of(network, node)) for node in on_the_way[:-1]),
             _Target(on_the_way[-1], END_POINT)]
 

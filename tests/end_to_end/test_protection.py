@@ -34,7 +34,8 @@ def selected(it: Site) -> dict[str, str]:
 
 
 def test_a_download_goes_on_by_the_second_route(backbone: Site) -> None:
-    assert selected(backbone) == {"depot": "working", "web1": "working"}
+    # An end that began before its neighbours has been without a signal, and waits to restore.
+    until(lambda: selected(backbone) == {"depot": "working", "web1": "working"})
     with backbone.helper("client", "-c", DOWNLOAD, VIP) as client:
         until(lambda: has_begun(backbone))
         backbone.run("berlin", "ip", "link", "set", "berlin-web1", "down")
@@ -50,16 +51,27 @@ def test_a_download_goes_on_by_the_second_route(backbone: Site) -> None:
     assert any("VP web1 goes by its protection route: signal fail of working" in line for line in told)
 
 
+def test_each_route_is_asked_by_itself(backbone: Site) -> None:
+    def asked(*words: str) -> list[str]:
+        done = backbone.atmdepot("oam", "trace", "web1", *words, "--network", "e2e-protection")
+        assert done.returncode == 0, done.stderr
+        return [line.split()[1] for line in done.stdout.splitlines()[1:]]
+
+    assert asked() == ["paris", "berlin", "web1"]
+    assert asked("--protection") == ["lyon", "web1"]
+    assert asked("--protection", "--node", "web1") == ["lyon", "depot"]
+
+
 def test_an_operator_moves_an_end(backbone: Site) -> None:
     def told(*words: str) -> str:
         done = backbone.atmdepot("protection", *words, "--network", "e2e-protection")
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert told("forced", "web1", "--node", "web1") == "VP web1 is on its protection route: forced switch\n"
+    assert told("forced", "web1", "--node", "web1") == "web1: VP web1 is on its protection route: forced switch\n"
     assert selected(backbone) == {"depot": "working", "web1": "protection"}
     assert backbone.fetch(VIP, "10KB").octets == page("10KB")
     assert "forced switch" in told("show")
-    assert told("clear", "web1", "--node", "web1") == "VP web1 is on its working route: no request\n"
+    assert told("clear", "web1", "--node", "web1") == "web1: VP web1 is on its working route: no request\n"
     wrong = backbone.atmdepot("protection", "forced", "web2", "--network", "e2e-protection")
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (1, 1)

@@ -81,6 +81,13 @@ async def test_places_that_are_not_there(it: Controlled, place: str) -> None:
         assert len(answer["error"]) < 200
 
 
+@pytest.mark.parametrize("place", ["web1", "1/32", "web9"])
+async def test_a_vp_without_a_second_route_is_not_asked_along_it(it: Controlled, place: str) -> None:
+    for what in ("ping", "trace"):
+        [answer] = await ask(it, what=what, place=place, count=1, protection=True)
+        assert answer == {"error": f'no VP "{place}" with a second route ends at depot: there are none'}
+
+
 @pytest.mark.parametrize("request_", [
     {"what": "dance", "place": "web1"}, {"what": "ping"}, {"what": "ping", "place": "web1", "count": 0},
     {"what": "ping", "place": "web1", "interval": 1}, {"what": "ping", "place": 3}])

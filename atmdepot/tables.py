@@ -12,7 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WIDE = 200
+_WIDE = 1000
 _HEADINGS = {"for": "for (s)", "age": "age (s)", "idle": "idle (s)"}
 
 
@@ -26,7 +26,7 @@ def make_table(title: str, columns: Sequence[str], rows: list[dict[str, Any]]) -
     """A table of rows; columns of numbers are right-aligned."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        numeric = bool(rows) and isinstance(rows[0].get(column), int | float)
+        numeric = any(isinstance(row.get(column), int | float) for row in rows)  # a node may lack the value
         heading = _HEADINGS.get(column, column.replace("_", " "))
         # Folded rather than cut off, so that no value is lost.
         table.add_column(heading, justify="right" if numeric else "left", overflow="fold")

@@ -40,7 +40,7 @@ def test_shown_commands_and_options_exist(page: Path) -> None:
         if words[:1] != ["atmdepot"]:
             continue
         own = words[1:words.index("--")] if "--" in words else words[1:]
-        is_group = own[:1] in (["lab"], ["bench"], ["oam"], ["vc"])
+        is_group = own[:1] in (["lab"], ["bench"], ["oam"], ["protection"], ["vc"])
         subcommand = [word for word in own if not word.startswith("-")][:2 if is_group else 1]
         told = CliRunner().invoke(cli, [*subcommand, "--help"])
         assert told.exit_code == 0, f"{line}: {told.output}"

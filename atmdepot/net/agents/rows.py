@@ -141,7 +141,7 @@ class OamRow(Row, gc=False):
     far end tells (`far`).
     """
 
-    narrow = ("node", "link", "vp", "flow", "state", "continuity", "ais", "rdi", "cc", "loopbacks", "sent")
+    narrow = ("node", "link", "vp", "vc", "flow", "state", "continuity", "ais", "rdi", "cc", "loopbacks", "sent")
 
     node: str
     link: str

@@ -9,6 +9,12 @@ import click
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.subjects import SUBJECTS, row_of
 
+_WHY_NONE = {
+    "queues": "no link here has a `rate` or a contract, so no cells wait (docs/qos.md)",
+    "protection": "no VP here has a second route, `protect` (docs/protection.md)",
+}
+"""What it means that a subject has no rows, where that is not plain."""
+
 
 @click.command("show", epilog="""\b
 Examples:
@@ -27,7 +33,7 @@ Examples:
 def show_command(
     subject: str, network_name: str | None, node: str | None, limit: int, wide: bool, everything: bool, output: str,
 ) -> None:
-    """Ask the running daemons for their sessions, VCs, links, servers or counters."""
+    """Ask the running daemons for their sessions, VCs, links, queues, servers, counters, OAM or protected VPs."""
     import msgspec
 
     from atmdepot.net.control_client import show
@@ -49,5 +55,7 @@ def show_command(
 
         row = row_of(subject)
         print_rows(subject, row.columns() if wide else row.narrow, rows)
+        if not rows and not failures and subject in _WHY_NONE:
+            click.echo(f"atmdepot: {_WHY_NONE[subject]}", err=True)
     if failures:
         raise AtmdepotError("; ".join(failures))

@@ -174,7 +174,9 @@ class EdgeNode(Node):
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Take cells (a multiple of 53 octets) from a link."""
-        link: LinkAdaptation = self.links[name]  # type: ignore[assignment]  # all ports of this node are of ATM
+        link = self.link
+        if name is not link.name:  # nearly all datagrams are of this link: no look-up for them
+            link = self.links[name]  # type: ignore[assignment]  # all ports of this node are of ATM
         for sdu in link.receive(octets, now):
             frame = sdu.frame
             if frame is None:

@@ -1,6 +1,6 @@
 """Random and damaged octets for all that is compiled, for as long as one likes: `python -m tests.fuzz --seconds 600`.
 
-Every compiled function must give what its plain twin gives, or raise the same; a depot and an edge node must take
+Every compiled function must give what its plain twin gives, or raise the same; depot, edge nodes and a switch must take
 anything without raising. `make sanitize` runs it on a build with AddressSanitizer and UBSan, which end the process at
 the first wrong access. A failure tells the seed of its round, and `--seed N --rounds 1` repeats it.
 """
@@ -25,6 +25,7 @@ from atmdepot.wire import offload, packet
 from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.llc import Encapsulation
+from tests.hostile_network import VARIANTS, HostileNetwork
 from tests.ip_packets import icmp_error, ip, packed, ping, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemoryNetwork, SeededFaults, make_network
 from tests.wire.frames import Stream
@@ -104,7 +105,8 @@ class Fuzz:
         self.targets: dict[str, Callable[[Random], None]] = {
             "cells": self.cells, "packets": self.packets, "frames": self.cut_frames, "merged": self.merged,
             "whole frames": self.whole_frames, "gulped": self.gulped,
-            "frame bursts": self.frame_bursts, "datagrams": self.datagrams, "nodes": self.nodes}
+            "frame bursts": self.frame_bursts, "datagrams": self.datagrams, "nodes": self.nodes,
+            "network": self.hostile_network}
 
     def any_packet(self, random: Random) -> bytes:
         """A packet, mostly a damaged one."""
@@ -272,6 +274,12 @@ class Fuzz:
             offload.packets_of(node.take_packets())
             if (due := node.next_timer()) is not None and due <= self.now:
                 node.handle_timer(self.now)
+
+    def hostile_network(self, random: Random) -> None:
+        """A depot, a switch and edge nodes with all that a VC table can turn on."""
+        network = HostileNetwork(random.choice(VARIANTS), self.seeds, damaged)
+        for _ in range(10):
+            network.round(random)
 
 
 def run(seconds: float, rounds: int, first: int, out: Callable[[str], object]) -> Counter[str]:

@@ -40,7 +40,8 @@ _COMMANDS = {
     "switch": Place("atmdepot.commands.daemons", "switch_command",
                     "Run a switch of the VC table TABLE: it leads cells from link to link."),
     "show": Place("atmdepot.commands.show", "show_command",
-                  "Ask the running daemons for their sessions, VCs, links, servers or counters."),
+                  "Ask the running daemons for their sessions, VCs, links, queues, servers, counters, OAM or "
+                  "protected VPs."),
     "drain": Place("atmdepot.commands.administer", "drain_command",
                    "Give SERVER no new sessions; its open sessions go on."),
     "undrain": Place("atmdepot.commands.administer", "undrain_command",

@@ -1,9 +1,8 @@
 """Cuts of a protected VP's working route in a lab: `python testbed/protection.py`, as root.
 
 A depot reaches web1 over sw1, protected over sw2. Pings go every 10 ms, and downloads go on, while links of the working
-route are cut and mended in turn. An outage is the longest time
-between two answers, less the 10 ms. The script prints histograms: 50 cuts of
-links that are supervised, 8 cuts with the continuity check alone. The whole run takes seven minutes.
+route are cut and mended in turn. An outage is the longest time between two answers, less the 10 ms. The script prints
+histograms: 50 cuts of links that are supervised, 8 cuts with the continuity check alone. It takes seven minutes.
 """
 
 from __future__ import annotations

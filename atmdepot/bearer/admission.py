@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Admission:
-    """What the rate of a link is promised to, in cells/s."""
+    """The promises of a link's rate to VCs, in cells/s."""
 
     def __init__(self, link: str, rate: int, weights: Mapping[QueueClass, int]) -> None:
         """Begin with a link of `rate` cells/s that is promised to no VC.

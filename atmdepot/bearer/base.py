@@ -129,7 +129,7 @@ class Port:
         raise NotImplementedError
 
     def counts(self) -> PortCounts:
-        """What crossed the port."""
+        """The units and packets that crossed the port."""
         raise NotImplementedError
 
     def queues(self) -> Sequence[QueueCounts]:

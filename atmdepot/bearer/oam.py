@@ -154,7 +154,7 @@ class VpOam:
 
     @property
     def near(self) -> Performance | None:
-        """What came from the far end; None without monitoring."""
+        """The monitoring of the cells from the far end; None without it."""
         return None if self.sink is None else self.sink.performance
 
     def _apply(self, change: Change, now: int) -> None:
@@ -208,7 +208,7 @@ class LinkOam:
         """False while a supervised link is silent."""
         return not self.alarms.is_raised
 
-    # What comes.
+    # Cells received.
 
     def takes(self, header: CellHeader, cell: bytes, now: int) -> bool:
         """Take a cell of an OAM flow that ends here; False for all others."""
@@ -288,7 +288,7 @@ class LinkOam:
         self.adaptation.tx_cells += (len(made) - len(cells)) // CELL_SIZE
         return made
 
-    # What goes.
+    # Cells sent.
 
     def flush(self, flow: Flow) -> None:
         """Send what a flow has to send, and note its timers."""

@@ -111,7 +111,7 @@ def table(rows: list[Row]) -> Table:
 
 
 def note(rows: list[Row]) -> str:
-    """What the comparison is with."""
+    """The measure of the comparison."""
     if any(row.switch == "Dynamips" for row in rows):
         return "Dynamips was measured here, under the same load."
     return (f"dynamips is not on the path: the comparison is with {DYNAMIPS:,} cells/s, which Dynamips 0.2.14 made on "

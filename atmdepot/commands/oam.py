@@ -138,13 +138,11 @@ def _ask(
 
 def _where(vc: str, node: str | None, network_name: str | None) -> tuple[Path, str]:
     """The control socket of the node that is to ask, and the VP or VC without that node's name."""
-    from atmdepot.net.running import control_sockets, depot_socket
+    from atmdepot.net.running import control_sockets, node_socket
 
     first, colon, rest = vc.partition(":")
     if node is None and colon:
         named = [path for path in control_sockets(network_name, None) if path.stem == first]
         if named:
             return named[0], rest
-    if node is not None:
-        return control_sockets(network_name, node)[0], vc
-    return depot_socket(network_name), vc
+    return node_socket(network_name, node), vc

@@ -39,9 +39,9 @@ def _command(what: str, text: str) -> Callable[..., None]:
     @_NODE
     def run(vp: str, network_name: str | None, node: str | None) -> None:
         from atmdepot.net.control_client import ask
-        from atmdepot.net.running import control_sockets, depot_socket
+        from atmdepot.net.running import node_socket
 
-        path = depot_socket(network_name) if node is None else control_sockets(network_name, node)[0]
+        path = node_socket(network_name, node)
         click.echo(f"{path.stem}: {next(ask(path, {'protection': vp, 'what': what}))['done']}")
 
     return run

@@ -13,7 +13,7 @@ _WHY_NONE = {
     "queues": "no link here has a `rate` or a contract, so no cells wait (docs/qos.md)",
     "protection": "no VP here has a second route, `protect` (docs/protection.md)",
 }
-"""What it means that a subject has no rows, where that is not plain."""
+"""The reason that a subject has no rows, where that is not plain."""
 
 
 @click.command("show", epilog="""\b

@@ -51,7 +51,7 @@ def connect_problems(network: Network) -> Iterator[Problem]:
 
 
 def _misfit(network: Network, connect: CrossConnect, place: Place) -> str:
-    """What is wrong with a place by itself; empty for no fault."""
+    """The fault of a place by itself; empty without a fault."""
     links = network.links_of(connect.switch)
     if place.link not in links:
         return f"{connect.switch} has no link {place.link}: write one of {', '.join(links)}"

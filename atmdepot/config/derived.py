@@ -1,4 +1,4 @@
-"""What a VC table means without saying it, as rows for people and programs: routes, cross-connects, trees, loads."""
+"""The consequences of a VC table, as rows for people and programs: routes, cross-connects, trees, loads."""
 
 from __future__ import annotations
 

@@ -190,12 +190,12 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def protection(self) -> Literal["1+1", "1:1"]:
-        """How a protected VP uses its second route (I.630): both carry cells (1+1), or the one in use (1:1)."""
+        """The use of a protected VP's routes (I.630): both carry cells (1+1), or the one in use (1:1)."""
         return self.own_protection or "1+1"
 
     @property
     def wait_to_restore(self) -> Duration:
-        """How long the working route must have been good before the VP goes back to it."""
+        """The time for which the working route must have been good before the VP goes back to it."""
         return _WAIT_TO_RESTORE if self.own_wait_to_restore is None else self.own_wait_to_restore
 
     @property
@@ -260,12 +260,12 @@ class CrossConnect(Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def place(self) -> Place:
-        """Where its cells come in; raises ValueError for a text that is no place."""
+        """The place at which its cells come in; raises ValueError for a text that is no place."""
         return Place.parse(self.from_)
 
     @property
     def leaves(self) -> tuple[Place, ...]:
-        """Where its cells leave; raises ValueError for a text that is no place."""
+        """The places at which its cells leave; raises ValueError for a text that is no place."""
         return tuple(map(Place.parse, self.to))
 
     @property

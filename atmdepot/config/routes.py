@@ -106,8 +106,13 @@ class Place(NamedTuple):
         link, vpi, vci = found.groups()
         return cls(link, int(vpi), None if vci is None else int(vci))
 
+    @property
+    def numbers(self) -> str:
+        """The VPI of a VP (`1`), or VPI and VCI of a VC (`1/64`)."""
+        return str(self.vpi) if self.vci is None else f"{self.vpi}/{self.vci}"
+
     def __str__(self) -> str:
-        return f"{self.link} {self.vpi}" + ("" if self.vci is None else f"/{self.vci}")
+        return f"{self.link} {self.numbers}"
 
 
 def entry_of(name: str, place: Place) -> str:
@@ -143,7 +148,7 @@ class Routes:
         return [routes[name] for routes in (self.working, self.protection) if name in routes]
 
     def cross_connects(self, switch: str) -> list[Connect]:
-        """What a switch connects, in the order of the table: both directions of each VP, then VCs from their root."""
+        """The cross-connects of a switch, in the table's order: each VP's both directions, then VCs from their root."""
         out = []
         for routes, is_second in ((self.working, False), (self.protection, True)):
             for name, route in routes.items():

@@ -128,8 +128,9 @@ class EdgeNode(Node):
         super().__init__(network, node)
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
         self._clp = self.qos.clp
-        links = {name: port_of(network, name, node, VcTable()) for name in network.links_of(node)}
-        self._open_vp_to_depot(links)
+        self._open_vp_to_depot()
+        links = {name: self.link if name == self.link.name else port_of(network, name, node, VcTable())
+                 for name in network.links_of(node)}
         self.use_links(links)
         self.circuits = Circuits(network, node, links, self.qos)
         self._has_circuits = bool(self.circuits.ends)
@@ -143,7 +144,7 @@ class EdgeNode(Node):
         self._wheel = TimerWheel()
         self.reconfigure(network, 0)
 
-    def _open_vp_to_depot(self, links: dict[str, LinkAdaptation]) -> None:
+    def _open_vp_to_depot(self) -> None:
         network, node = self.network, self.name
         own = next((name for name, vp in network.vps_of(node).items() if network.depot in vp.ends), None)
         self.leads_to_depot = own is not None
@@ -156,7 +157,7 @@ class EdgeNode(Node):
         link = route.link_at(node)
         self.mtu = vp.mtu
         self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
-        self.link = links[link] = port_of(network, link, node, self.table)
+        self.link = port_of(network, link, node, self.table)
         self.link.join(network, node, own, vp, self.table.default, *self.table.shared)
         self.table.use(self.link.admission)
 

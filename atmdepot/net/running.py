@@ -68,6 +68,11 @@ def _sockets_of(network: str | None) -> dict[Path, bool]:
     return running[network or next(iter(running))]
 
 
+def node_socket(network: str | None, node: str | None) -> Path:
+    """The socket of a running node, the depot's without a name; raise AtmdepotError."""
+    return depot_socket(network) if node is None else control_sockets(network, node)[0]
+
+
 def depot_socket(network: str | None) -> Path:
     """The socket of a running network's depot, which is the node that has servers; raise AtmdepotError."""
     answering, silent = answering_sockets(network)

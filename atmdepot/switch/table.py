@@ -1,4 +1,4 @@
-"""What the VC table wants a switch to connect: its cross-connects, each with its contract."""
+"""The cross-connects that the VC table wants of a switch, each with its contract."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _LLC_BRIDGED = Encapsulation.LLC_BRIDGED
 
 
 class Fcs(StrEnum):
-    """Whether bridged frames have the FCS: `AUTO` sends none and takes both."""
+    """The FCS of bridged frames: `AUTO` sends none and takes both."""
 
     AUTO = "auto"
     YES = "yes"

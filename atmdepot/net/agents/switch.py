@@ -66,12 +66,12 @@ class SwitchAgent(Agent):
         contract, policer = connection.contract or _UBR, connection.policer
         leaves = connection.leaves
         return VcRow(
-            node=self.node.name, link=place.link, vc=number_of(place.vpi, place.vci), category=contract.category,
+            node=self.node.name, link=place.link, vc=place.numbers, category=contract.category,
             contract=str(contract), encapsulation=UNSET, fcs=UNSET, far_mac=UNSET, crc=UNSET, tx_pdus=UNSET,
             rx_pdus=UNSET, rx_clp1_pdus=UNSET, rx_efci_pdus=UNSET, rx_cells=connection.rx_cells,
             carries=_carried(crossed),
             tx_cells=sum(leaf.queued.entered for leaf in leaves),
-            to=", ".join(f"{leaf.port} {number_of(leaf.vpi, leaf.vci)}" for leaf in leaves) or "none",
+            to=", ".join(str(Place(leaf.port, leaf.vpi, leaf.vci)) for leaf in leaves) or "none",
             conforming=connection.rx_cells - (policer.tagged + sum(policer.discarded.values()) if policer else 0),
             tagged=policer.tagged if policer else 0,
             policed=sum(policer.discarded.values()) if policer else 0,
@@ -105,7 +105,7 @@ class SwitchAgent(Agent):
         """The cells of each cross-connect, and its drops by reason."""
         del clock
         for place, crossed in list(self.node.crossed.items()):
-            connection, labels = crossed.connection, (place.link, number_of(place.vpi, place.vci))
+            connection, labels = crossed.connection, (place.link, place.numbers)
             yield Sample("cross_connect_cells", connection.rx_cells, (*labels, "rx"))
             yield Sample("cross_connect_cells", sum(leaf.queued.entered for leaf in connection.leaves), (*labels, "tx"))
             dropped = {} if connection.policer is None else dict(connection.policer.discarded)
@@ -140,7 +140,7 @@ class SwitchAgent(Agent):
         except ValueError as error:
             raise AtmdepotError(str(error)) from None
         name = request.name if request.name is not None else (
-            f"{place.link}-{number_of(place.vpi, place.vci)}".replace("/", "-")[-_LONGEST_NAME:])
+            f"{place.link}-{place.numbers}".replace("/", "-")[-_LONGEST_NAME:])
         if fault := fault_of_entry_name(name[:_LONGEST_NAME + 1]):  # such a table could not be read again
             raise AtmdepotError(fault)
         saved = node.network.connects.get(name)  # that of this place may have been removed since, live
@@ -178,11 +178,6 @@ def _carried(crossed: Crossed) -> str:
     if wanted.is_derived:
         return entry_of(wanted.name, wanted.place)
     return wanted.name if crossed.is_live else f"connects.{wanted.name}"
-
-
-def number_of(vpi: int, vci: int | None) -> str:
-    """A VP (`1`) or VC (`1/64`) in words."""
-    return str(vpi) if vci is None else f"{vpi}/{vci}"
 
 
 def _read(place: str, leaves: list[str]) -> tuple[Place, tuple[Place, ...]]:

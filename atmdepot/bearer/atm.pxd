@@ -60,7 +60,7 @@ cdef class VpMap:
 
 cdef class AtmBearer(Bearer):
     cdef public dict vps, _to, protected
-    cdef public object network, oam
+    cdef public object network, name, oam
     cdef public Circuits circuits
 
     @cython.locals(vp=VpMap)

@@ -175,7 +175,7 @@ class VpMap:
         self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1, None)
         self.management.is_management = True
         self.management.vc.encapsulation = Encapsulation.VC_MUX  # statistics are no packets: without LLC
-        link.join(bearer.network, bearer.network.depot, name, vp, vc)
+        link.join(bearer.network, bearer.name, name, vp, vc)
         self._shared = {ServiceCategory.parse(category): self._open(vci, ServiceCategory.parse(category), None)
                         for category, vci in vp.shared_vcs.items()}
 
@@ -294,23 +294,23 @@ class VpMap:
 class AtmBearer(Bearer):
     """The depot's VPs and their links."""
 
-    def __init__(self, network: Network, qos: QosMap) -> None:
-        """Make the links and VPs of a VC table, and open their VCs."""
+    def __init__(self, network: Network, depot: str, qos: QosMap) -> None:
+        """Make the links and VPs of a depot of a VC table, and open their VCs."""
         Bearer.__init__(self)  # not by super(), which the compiled module does not have
-        self.network = network
+        self.network, self.name = network, depot
         self.links: dict[str, LinkAdaptation] = {
-            name: port_of(network, name, network.depot, SessionVcTable()) for name in network.links_of(network.depot)}
+            name: port_of(network, name, depot, SessionVcTable()) for name in network.links_of(depot)}
         self.vps: dict[str, VpMap] = {}
         self._to: dict[str, VpMap] = {}
-        for name, vp in network.vps_of(network.depot).items():
-            node = next(end for end in vp.ends if end != network.depot)
+        for name, vp in network.vps_of(depot).items():
+            node = next(end for end in vp.ends if end != depot)
             route = network.routes.working[name]
-            link = self.links[route.link_at(network.depot)]
-            self.vps[name] = self._to[node] = VpMap(self, name, node, vp, route.vpi_at(network.depot), link, qos)
-        self.circuits = Circuits(network, network.depot, self.links, qos)
+            link = self.links[route.link_at(depot)]
+            self.vps[name] = self._to[node] = VpMap(self, name, node, vp, route.vpi_at(depot), link, qos)
+        self.circuits = Circuits(network, depot, self.links, qos)
         self.has_routes = bool(self.circuits.ends)
-        self.oam = NodeOam(network, network.depot, self.links)
-        self.protected = protected_vps(network, network.depot, self.links, self.oam)
+        self.oam = NodeOam(network, depot, self.links)
+        self.protected = protected_vps(network, depot, self.links, self.oam)
         # Methods, not lambdas, so that a depot can be pickled.
         self.oam.subscribe(self._vp_changed)
         for protected in self.protected.values():

@@ -120,7 +120,7 @@ def addresses_of(network: Network) -> Addresses:
     servers = []
     for name in service.servers:
         node = network.servers[name].node
-        ends = network.links[network.link_to(node)].ends
+        ends = network.links[network.link_between(network.depot, node)].ends
         servers.append(Server(node, str(ends[node].host), str(ends[network.depot].host)))
     return Addresses(_ipv4_of(service), service.ports[0] if service.ports else 80,
                      _ipv4_of(network.services[BULK_SERVICE]), tuple(servers))

@@ -57,7 +57,7 @@ def is_group(text: str) -> bool:
 
 def _vps(network: Network, node: str) -> Iterator[Circuit]:
     for name, vp in network.vps_of(node).items():
-        if network.depot in vp.ends:
+        if network.ends_at_depot(vp):
             continue
         route = network.routes.working[name]
         far = next(end for end in vp.ends if end != node)

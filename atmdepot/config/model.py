@@ -12,6 +12,7 @@ from atmdepot.config.routes import Joint, Place, Routes, find_routes
 from atmdepot.config.units import (
     CellRate,
     Duration,
+    InterfaceAddress,
     IpAddress,
     IpNetwork,
     LinkKey,
@@ -306,6 +307,41 @@ class Service(Struct, forbid_unknown_fields=True, kw_only=True):
         return ("tcp",) if self.ports else ("tcp", "udp")
 
 
+class DepotSet(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A set of depots: a single one is active, and the others stand by to take its sessions over (patent, page 16).
+
+    `interval` is the patent's period of a warm standby; 0 sends each change as it happens. `gateway` are the addresses,
+    on `interface`, to which the routes of the clients lead; they move with the active depot.
+    """
+
+    nodes: Annotated[list[str], Meta(min_length=1)]
+    standby: Literal["warm", "hot", "none"] = "warm"
+    interval: Duration = field(default_factory=lambda: Duration(0))
+    half_open: bool = False
+    sync: dict[str, TcpAddress] = {}
+    key: LinkKey | None = None
+    key_file: str | None = None
+    ownership: Literal["keepalived", "etcd", "manual"] = "keepalived"
+    gateway: list[InterfaceAddress] = []
+    interface: str | None = None
+    vrid: Annotated[int, Meta(ge=1, le=255)] = 51
+    etcd: list[TcpAddress] = []
+    announce: Duration = field(default_factory=lambda: Duration.parse("100ms"))
+    silence: Duration = field(default_factory=lambda: Duration.parse("300ms"))
+    recall: bool = True
+    prefer: str | None = None
+    watch: dict[str, str] = {}
+
+    @property
+    def stands_by(self) -> bool:
+        """True when a depot of the set has another to take over from it."""
+        return len(self.nodes) > 1 and self.standby != "none"
+
+    def part_of(self, node: str, vcis: VciRange) -> VciRange:
+        """The VCIs that a depot of the set gives to sessions: its own of as many parts as the set has depots."""
+        return vcis.part(self.nodes.index(node), len(self.nodes))
+
+
 class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):
     """Times and bounds of the session tables (patent, pages 8 to 10)."""
 
@@ -378,6 +414,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     connects: dict[str, CrossConnect] = {}
     servers: dict[str, Server]
     services: dict[str, Service]
+    own_sets: dict[str, DepotSet] = field(name="depots", default={})
     sessions: SessionTimers = field(default_factory=SessionTimers)
     probing: Probing = field(default_factory=Probing)
     reassembly: Reassembly = field(default_factory=Reassembly)
@@ -385,9 +422,32 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     lab: Lab = field(default_factory=Lab)
 
     @cached_property
+    def depots(self) -> list[str]:
+        """The names of the depots."""
+        return self._of_kind("depot")
+
+    @property
     def depot(self) -> str:
-        """The name of the depot."""
-        return next(name for name, node in self.nodes.items() if node.kind == "depot")
+        """The name of the first depot, for what asks for a table with a single depot."""
+        return self.depots[0]
+
+    @cached_property
+    def sets(self) -> dict[str, DepotSet]:
+        """The sets of depots, by name; a depot that the table has in no set is a set of its own name."""
+        placed = {node for of in self.own_sets.values() for node in of.nodes}
+        return self.own_sets | {name: DepotSet(nodes=[name]) for name in self.depots if name not in placed}
+
+    def name_of_set_of(self, depot: str) -> str:
+        """The name of a depot's set."""
+        return next(name for name, of in self.sets.items() if depot in of.nodes)
+
+    def set_of(self, depot: str) -> DepotSet:
+        """The set of a depot."""
+        return self.sets[self.name_of_set_of(depot)]
+
+    def ends_at_depot(self, vp: Vp) -> bool:
+        """True for a VP of sessions, between a depot and an edge node."""
+        return any(end in self.depots for end in vp.ends)
 
     @property
     def edges(self) -> list[str]:
@@ -415,17 +475,17 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
         """The VPs with an end at the node."""
         return {name: vp for name, vp in self.vps.items() if node in vp.ends}
 
-    def vp_to(self, node: str) -> Vp:
-        """The VP from the depot to a node."""
-        return self.vps[self.name_of_vp_to(node)]
+    def vp_between(self, depot: str, node: str) -> str:
+        """The name of the VP from a depot to a node; raises KeyError where there is none."""
+        return self._vps_between[frozenset((depot, node))]
 
-    def name_of_vp_to(self, node: str) -> str:
-        """The name of the VP from the depot to a node."""
-        return self._vps_between[frozenset((self.depot, node))]
+    def link_between(self, depot: str, node: str) -> str:
+        """A depot's link that carries its VP to a node; raises KeyError where there is none."""
+        return self.routes.working[self.vp_between(depot, node)].link_at(depot)
 
-    def link_to(self, node: str) -> str:
-        """The depot's link that carries its VP to a node."""
-        return self.routes.working[self.name_of_vp_to(node)].link_at(self.depot)
+    def serves(self, depot: str, server: str) -> bool:
+        """True when a VP leads from a depot to a server's node."""
+        return frozenset((depot, self.servers[server].node)) in self._vps_between
 
     @cached_property
     def routes(self) -> Routes:

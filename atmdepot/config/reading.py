@@ -20,13 +20,14 @@ from typing import Any, get_type_hints
 import msgspec
 
 from atmdepot.config.forms import misfit, wrong_key
-from atmdepot.config.model import CrossConnect, Line, Link, Network, Node, PermanentVc, Server, Service, Vp
+from atmdepot.config.model import CrossConnect, DepotSet, Line, Link, Network, Node, PermanentVc, Server, Service, Vp
 from atmdepot.config.problem import Problem
 from atmdepot.config.rules import problems_of
 from atmdepot.config.toml_lines import Lines
 from atmdepot.config.units import (
     CellRate,
     Duration,
+    InterfaceAddress,
     IpAddress,
     IpNetwork,
     LinkKey,
@@ -134,17 +135,19 @@ _LONGEST_TOLD = 1000
 _LONGEST_END = 300
 _LONGEST_GUESSED = 64
 _NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "vcs": PermanentVc,
-                           "connects": CrossConnect, "servers": Server, "services": Service}
-_MAY_LACK = {"vcs", "connects"}
+                           "connects": CrossConnect, "servers": Server, "services": Service, "depots": DepotSet}
+_MAY_LACK = {"vcs", "connects", "depots"}
 _PLACED = re.compile(r"(.*) - at `(key` in `)?\$([^`]*)`", re.DOTALL)
-_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, IpNetwork, TcpAddress, UdpAddress, LinkKey)
+_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, IpNetwork, InterfaceAddress, TcpAddress, UdpAddress, LinkKey)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
 
 
 def _convert_network(document: dict[str, Any], problems: list[Problem]) -> Network | None:
     """Convert key by key and name by name, so that every mistake is found and its path has all keys."""
-    kinds = get_type_hints(Network, include_extras=True)
+    hints = get_type_hints(Network, include_extras=True)
+    attributes = dict(zip(Network.__struct_encode_fields__, Network.__struct_fields__, strict=True))
+    kinds = {key: hints[attribute] for key, attribute in attributes.items()}
     for key in document:
         if key not in kinds:
             problems.append(Problem((key,), _unknown(key, list(kinds))))
@@ -156,7 +159,7 @@ def _convert_network(document: dict[str, Any], problems: list[Problem]) -> Netwo
         converted[key] = _convert_named(document.get(key), kind, key, problems)
     if "name" not in document:
         problems.append(Problem(("name",), "the network has no name: add name = \"my-network\" at the top"))
-    return None if problems else Network(**converted)
+    return None if problems else Network(**{attributes[key]: value for key, value in converted.items()})
 
 
 def fault_of_entry_name(name: str) -> str:

@@ -36,11 +36,9 @@ def problems_of(network: Network) -> list[Problem]:
     return found or [problem for rule in _SECOND for problem in rule(network)]
 
 
-def _one_depot(network: Network) -> Iterator[Problem]:
-    depots = [name for name, node in network.nodes.items() if node.kind == "depot"]
-    if len(depots) != 1:
-        yield Problem(("nodes",), f"a network has one depot, this one has {len(depots) or 'none'}"
-                                  f"{': ' + ', '.join(depots) if depots else ''}: set kind = \"depot\" on one node")
+def _depots(network: Network) -> Iterator[Problem]:
+    if not network.depots:
+        yield Problem(("nodes",), "a network has a depot, this one has none: set kind = \"depot\" on one node")
 
 
 def _link_ends(network: Network) -> Iterator[Problem]:
@@ -211,7 +209,7 @@ def _bridged(network: Network) -> Iterator[Problem]:
 
 def _circuits_of_tap(network: Network, node: str) -> Iterator[Problem]:
     """Check that no circuit ends at a node with a TAP device, since all its frames go to the depot."""
-    circuits = [("vps", name) for name, vp in network.vps_of(node).items() if network.depot not in vp.ends]
+    circuits = [("vps", name) for name, vp in network.vps_of(node).items() if not network.ends_at_depot(vp)]
     circuits += [("vcs", name) for name, vc in network.vcs.items() if node in vc.ends]
     for circuit in circuits:
         yield Problem((*circuit, "ends"), f"\"{node}\" has a TAP device, whose frames all go to the depot: give it a "
@@ -230,7 +228,7 @@ def _taps(network: Network) -> Iterator[Problem]:
             continue
         yield from _circuits_of_tap(network, name)
         for vp_name, vp in network.vps_of(name).items():
-            if network.depot not in vp.ends:
+            if not network.ends_at_depot(vp):
                 continue
             if not vp.encapsulation.endswith("-bridged"):
                 yield Problem(("vps", vp_name, "encapsulation"), f"\"{name}\" has a TAP device, for Ethernet frames: "
@@ -242,7 +240,7 @@ def _taps(network: Network) -> Iterator[Problem]:
                 key = "session_vcis" if vp.session_vcis else "shared_vcs"
                 yield Problem(("vps", vp_name, key), f"\"{name}\" has a TAP device, whose frames all take the default "
                                                      "VC: leave it out")
-        for end in (name, network.depot):
+        for end in (name, *network.depots):
             if missing := {vip.version for vip in network.vips} - {a.version for a in network.nodes[end].address}:
                 yield Problem(("nodes", end, "address"), f"the TAP device of \"{name}\" needs an IPv{min(missing)} "
                                                          f"address of \"{end}\", by which the kernel finds it: add one")
@@ -298,7 +296,7 @@ def _vcis(network: Network) -> Iterator[Problem]:
 
 def _is_between_edges(network: Network, vp: str) -> bool:
     """True for a VP that has a route and does not end at the depot; of a VP without a route that is told already."""
-    return vp in network.routes.working and network.depot not in network.vps[vp].ends
+    return vp in network.routes.working and not network.ends_at_depot(network.vps[vp])
 
 
 def _one_vp_each(network: Network) -> Iterator[Problem]:
@@ -315,7 +313,7 @@ def _one_vp_each(network: Network) -> Iterator[Problem]:
 def _servers_reached(network: Network) -> Iterator[Problem]:
     found = {node for vp in network.vps.values() for node in vp.ends}
     found |= {node for vc in network.vcs.values() for node in vc.ends}
-    of_depot = {node for vp in network.vps_of(network.depot).values() for node in vp.ends}
+    of_depot = {node for vp in network.vps.values() if network.ends_at_depot(vp) for node in vp.ends}
     for name, server in network.servers.items():
         if server.node not in of_depot:
             source = " from the depot" if server.node in found else ""
@@ -325,8 +323,8 @@ def _servers_reached(network: Network) -> Iterator[Problem]:
         if name not in found and name not in nodes:
             yield Problem(("nodes", name), "no VP leads to this edge node: add one to [vps], its server to [servers]")
     for name, vp in network.vps.items():
-        far = next((node for node in vp.ends if node != network.depot), None)
-        if network.depot in vp.ends and far not in nodes:
+        far = next((node for node in vp.ends if node not in network.depots), None)
+        if network.ends_at_depot(vp) and far not in nodes:
             yield Problem(("vps", name, "ends"), f"this VP leads nowhere: no server is behind \"{far}\"; add one to "
                                                  "[servers]")
 
@@ -423,7 +421,7 @@ def _list(what: str, names: Collection[str]) -> str:
 
 
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
-    _one_depot, _link_ends, _vp_ends, name_problems, connect_name_problems, _server_nodes, _service_servers]
+    _depots, _link_ends, _vp_ends, name_problems, connect_name_problems, _server_nodes, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
     _addresses, address_problems, route_problems, connect_problems, _formats, _keys, _mtus, _bridged, _taps, _times,
     _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab]

@@ -135,6 +135,14 @@ class VciRange(str):
         """True when the VCI is in the range."""
         return self.first <= vci <= self.last
 
+    def part(self, number: int, count: int) -> VciRange:
+        """A part (from 0) of as many equal parts; the last has the VCIs that are over. Raises ValueError for none."""
+        size = (self.last - self.first + 1) // count
+        if not size:
+            raise ValueError(f"the range {self} has no {count} parts: write a wider range")
+        first = self.first + number * size
+        return VciRange(f"{first}-{self.last if number == count - 1 else first + size - 1}")
+
 
 class IpAddress(str):
     """An IPv4 or IPv6 address in its shortest form."""
@@ -176,6 +184,36 @@ class IpNetwork(str):
         if "/" in text and ipaddress.ip_address(text.partition("/")[0]) != network.network_address:
             raise ValueError(f"{value!r} has bits set beyond its prefix: write \"{network}\"")
         return cls(network)
+
+
+class InterfaceAddress(str):
+    """An address with the prefix of its network, as an interface has it: `10.9.0.1/24`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read an address with its prefix; raise ValueError for any other value, and for a network or a group."""
+        text = value.strip() if isinstance(value, str) and "%" not in value and "/" in value else ""
+        try:
+            interface = ipaddress.ip_interface(text)
+        except ValueError:
+            raise ValueError(f"{value!r} is no address with a prefix: write \"10.9.0.1/24\" or "
+                             "\"fd00:9::1/64\"") from None
+        if interface.ip.is_multicast or interface.ip.is_unspecified or (
+                interface.network.num_addresses > 2 and interface.ip == interface.network.network_address):
+            raise ValueError(f"{value!r} is the address of no host: write \"10.9.0.1/24\" or \"fd00:9::1/64\"")
+        return cls(interface)
+
+    @property
+    def host(self) -> IpAddress:
+        """The address alone."""
+        return IpAddress.parse(self.partition("/")[0])
+
+    @property
+    def network(self) -> IpNetwork:
+        """Its network."""
+        return IpNetwork(ipaddress.ip_interface(self).network)
 
 
 class SocketAddress(str):

@@ -52,9 +52,9 @@ def _in_place_of(old: Session) -> str:
 class Depot(DepotState):
     """The depot's data path."""
 
-    def __init__(self, network: Network, now: int) -> None:
-        """Make the depot of a VC table."""
-        DepotState.__init__(self, network, now)  # not by super(), which the compiled module does not have
+    def __init__(self, network: Network, now: int, name: str = "") -> None:
+        """Make a depot of a VC table; without a name, its first."""
+        DepotState.__init__(self, network, now, name)  # not by super(), which the compiled module does not have
         self.orphans = Orphans(self)
         self.others = OtherTraffic(self, self.orphans)
 

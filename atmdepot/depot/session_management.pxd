@@ -21,6 +21,7 @@ cdef class Pool:
 
 
 cdef class SessionManagement:
+    cdef public object _depot
     cdef public dict servers, pools, server_at, _by_service, _by_udp_service, _by_vip, _vips_of, _removed
 
     cpdef Pool pool_of(self, bytes vip, int port, int protocol=*)

@@ -87,8 +87,9 @@ class Pool:
 class SessionManagement:
     """The pools of all services, by VIP, port and protocol."""
 
-    def __init__(self, network: Network, now: int) -> None:
-        """Build the servers and pools of a VC table."""
+    def __init__(self, network: Network, depot: str, now: int) -> None:
+        """Build the servers and pools of a VC table that a depot serves."""
+        self._depot = depot
         self.servers: dict[str, Server] = {}
         self.pools: dict[str, Pool] = {}
         self.server_at: dict[str, Server] = {}
@@ -105,7 +106,9 @@ class SessionManagement:
         """Take over a VC table's servers, weights, pools and criteria; a server that stays keeps its condition."""
         servers = {}
         for position, (name, settings) in enumerate(network.servers.items()):
-            link = network.link_to(settings.node)
+            if not network.serves(self._depot, name):
+                continue  # it is another set's
+            link = network.link_between(self._depot, settings.node)
             server = self.servers.get(name) or self._put_back(name, now) \
                 or Server(name, position, settings, link, now)
             server.configure(position, settings, link)
@@ -114,7 +117,7 @@ class SessionManagement:
         self.servers = servers
         pools = {}
         for name, service in network.services.items():
-            members = [servers[server] for server in service.servers]
+            members = [servers[server] for server in service.servers if network.serves(self._depot, server)]
             pool = self.pools.get(name)
             if pool is None or pool.balancing != service.balancing:  # else the balancer keeps its turns
                 pool = Pool(name, members, service.balancing)
@@ -144,7 +147,7 @@ class SessionManagement:
         self._by_service, self._by_udp_service, self._by_vip = {}, {}, {}
         self._vips_of = {name: set() for name in self.servers}
         for name, service in network.services.items():
-            for server in service.servers:
+            for server in self.servers.keys() & set(service.servers):
                 self._vips_of[server].update(vip.packed for vip in service.vip)
             for vip in service.vip:
                 self._by_vip.setdefault(vip.packed, self.pools[name])  # several services may share a VIP: the first

@@ -67,14 +67,15 @@ class Decision:
 class DepotState(Node):
     """A depot's tables and blocks."""
 
-    def __init__(self, network: Network, now: int) -> None:
-        """Make the tables of a VC table's depot."""
-        Node.__init__(self, network, network.depot)  # not by super(), which the compiled module does not have
+    def __init__(self, network: Network, now: int, name: str = "") -> None:
+        """Make the tables of a VC table's depot; without a name, of its first."""
+        # Not by super(), which the compiled module does not have.
+        Node.__init__(self, network, name or network.depot)
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
         self._clp = self.qos.clp  # read for each packet
-        self.management = SessionManagement(network, now)
+        self.management = SessionManagement(network, self.name, now)
         self.probing = Probing(network.probing)
-        self.bearer: Bearer = AtmBearer(network, self.qos)
+        self.bearer: Bearer = AtmBearer(network, self.name, self.qos)
         self.bearer.trouble_changed = self._path_changed
         self.bearer.way_changed = self._way_changed
         self.use_links(self.bearer.links)

@@ -146,7 +146,7 @@ class EdgeNode(Node):
 
     def _open_vp_to_depot(self) -> None:
         network, node = self.network, self.name
-        own = next((name for name, vp in network.vps_of(node).items() if network.depot in vp.ends), None)
+        own = next((name for name, vp in network.vps_of(node).items() if network.ends_at_depot(vp)), None)
         self.leads_to_depot = own is not None
         if own is None:  # the place of a VP that no link carries, so that the data path need not ask for each packet
             self.table = VpTable(Vp(ends=[node], vpi=0), 0, Interface.UNI, self.qos)

@@ -60,12 +60,13 @@ def from_services(network: Network, name: str, tun: int) -> Iterator[Part]:
 
     The address is on this host, or on a server in the LAN behind it.
     """
-    if not any(network.depot in vp.ends for vp in network.vps_of(name).values()):
+    if not any(network.ends_at_depot(vp) for vp in network.vps_of(name).values()):
         return
     table = _FIRST_TABLE + network.edges.index(name)
     server = next((s for s in network.servers.values() if s.node == name), None)
     # By a TAP device, the kernel sends frames to the depot's own addresses.
-    routers = {} if network.nodes[name].tap is None else {a.version: a for a in network.nodes[network.depot].address}
+    depot = next(end for vp in network.vps_of(name).values() for end in vp.ends if end in network.depots)
+    routers = {} if network.nodes[name].tap is None else {a.version: a for a in network.nodes[depot].address}
     for router in routers.values():
         yield Part("route", {"dst": f"{router}/{bits_of(router)}", "oif": tun, "scope": _SCOPE_LINK,
                              "family": family_of(router)}, False,

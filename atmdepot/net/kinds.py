@@ -53,7 +53,7 @@ def _edge(network: Network, name: str) -> EdgeNode:
 
 
 KINDS = {
-    "depot": Kind(lambda network, _, now: Depot(network, now), DepotAgent, (Prober,)),
+    "depot": Kind(lambda network, name, now: Depot(network, now, name), DepotAgent, (Prober,)),
     "edge": Kind(lambda network, name, _: _edge(network, name), EdgeAgent, (Reporter,)),
     "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent, live=("vps", "vcs")),
 }

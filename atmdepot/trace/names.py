@@ -65,11 +65,12 @@ class VcBook:
         self.nodes |= network.nodes.keys()
         for name, vp in network.vps.items():
             # The server behind the edge node gives the depot's VP its name; a VP between edge nodes has none.
-            edge = next(end for end in vp.ends if end != network.depot) if network.depot in vp.ends else ""
+            of_sessions = network.ends_at_depot(vp)
+            edge = next(end for end in vp.ends if end not in network.depots) if of_sessions else ""
             server = next((server for server, settings in network.servers.items() if settings.node == edge), "")
             for routes in (network.routes.working, network.routes.protection):
                 if name in routes:
-                    self._add_route(routes[name], (name, vp, server, network.depot in vp.ends))
+                    self._add_route(routes[name], (name, vp, server, of_sessions))
         for name, branches in network.routes.trees.items():
             vc = network.vcs[name]
             named = VcName(name, "", "permanent", Encapsulation(vc.encapsulation), CrcMode(vc.crc))

@@ -345,8 +345,8 @@ def test_a_table_is_read_into_its_values() -> None:
     assert list(table.links_of("depot")) == ["one", "two"]
     assert list(table.links_of("web2")) == ["two"]
     assert list(table.vps_of("web1")) == ["one"]
-    assert table.vp_to("web2") is table.vps["two"]
-    assert table.link_to("web2") == "two"
+    assert table.vp_between("depot", "web2") == "two"
+    assert table.link_between("depot", "web2") == "two"
     assert table.links["two"].other_end("web2") == "depot"
     assert (table.vps["one"].default_vci, table.vps["two"].default_vci) == (32, 33)
     assert table.vps["two"].shared_vcs == {"CBR": 40, "UBR.1": 41}
@@ -706,7 +706,7 @@ def follow(table: Network) -> None:
     """Everything that a daemon follows leads somewhere in a table that is right."""
     assert table.nodes[table.depot].kind == "depot"
     for server in table.servers.values():
-        route = table.routes.working[table.name_of_vp_to(server.node)]
+        route = table.routes.working[table.vp_between(table.depot, server.node)]
         assert {route.nodes[0], route.nodes[-1]} == {table.depot, server.node}
     for link in table.links.values():
         for node in link.ends:

@@ -98,12 +98,12 @@ def test_packets_without_a_session_go_to_one_server_per_client(client: bytes) ->
 @pytest.mark.parametrize(("vip", "port", "found"), [
     (VIP4, 80, True), (VIP6, 80, True), (VIP4, 81, False), ("10.80.0.2", 80, False), (VIP4, 0, False)])
 def test_pool_is_found_by_vip_and_port(vip: str, port: int, found: bool) -> None:
-    management = SessionManagement(make_network(), 0)
+    management = SessionManagement(make_network(), "depot", 0)
     assert (management.pool_of(packed(vip), port) is not None) == found
 
 
 def test_service_without_ports_stands_for_all_of_them() -> None:
     network = make_network(tables='[services.any]\nvip = ["10.80.0.9"]\nservers = ["web2"]')
-    management = SessionManagement(network, 0)
+    management = SessionManagement(network, "depot", 0)
     assert management.pool_of(packed("10.80.0.9"), 12345) is management.pools["any"]
     assert management.pool_of_vip(packed("10.80.0.9")) is management.pools["any"]

@@ -39,7 +39,7 @@ def test_requests_and_answers_cross_the_switches(name: str) -> None:
 def test_cells_have_the_numbers_of_their_route_on_each_link(name: str) -> None:
     it = InMemoryNetwork(load(name))
     for server, edge in it.edges.items():
-        vp = it.network.name_of_vp_to(server)
+        vp = it.network.vp_between(it.network.depot, server)
         numbers = {frozenset(ends): vpi for route in it.network.routes.of(vp)  # in 1+1 they go by both
                    for ends, vpi in zip(pairwise(route.nodes), route.vpis, strict=True)}
         it.seen.clear()

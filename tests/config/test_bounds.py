@@ -29,7 +29,7 @@ NOW = 2**62 // 3
 
 C_LIMIT = 2**63
 ENTRIES = {"nodes": "web1", "links": "to-web1", "vps": "web1", "servers": "web1", "services": "web", "from": "web1",
-           "shared_vcs": "CBR", "ends": "web1", "vcs": "monitor", "queues": "GFR", "weights": "UBR"}
+           "shared_vcs": "CBR", "ends": "web1", "vcs": "monitor", "queues": "GFR", "weights": "UBR", "depots": "main", "sync": "depot"}
 """The entry of a table in which a key is tried."""
 
 
@@ -52,13 +52,17 @@ TEXTS: dict[type, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
 }
 BOUNDED = {
     ("links", "to-web1", "supervise"): ("10ms", "10s"), ("probing", "interval"): ("1ms", "8760h"),
-    ("probing", "timeout"): ("1ms", "8760h"), ("probing", "statistics"): ("0s", "1ms", "8760h")}
-"""Durations with bounds of their own."""
+    ("probing", "timeout"): ("1ms", "8760h"), ("probing", "statistics"): ("0s", "1ms", "8760h"),
+    ("depots", "main", "interval"): ("0s", "10ms", "8760h"), ("depots", "main", "announce"): ("10ms", "10s"),
+    ("depots", "main", "silence"): ("200ms", "8760h"), ("depots", "main", "sync", "depot"): ("10.60.0.1:1", "h:65535"),
+    ("depots", "main", "etcd", "0"): ("10.70.0.1:1", "h:65535")}
+"""Texts with bounds of their own."""
 
 BESIDE = {("sessions", "max_sessions"): ((2, 2**31 - 1), {"max_half_open": 1}),
           ("sessions", "max_half_open"): ((1, 2**31 - 2), {"max_sessions": 2**31 - 1}),
           ("probing", "statistics"): ((), {"statistics_timeout": "0s"}),
-          ("probing", "statistics_timeout"): ((), {"statistics": "0s"})}
+          ("probing", "statistics_timeout"): ((), {"statistics": "0s"}),
+          ("depots", "main", "announce"): ((), {"silence": "20s"})}
 """Numbers that have to fit one another: what is acceptable, beside a value of another key."""
 
 
@@ -101,6 +105,15 @@ NUMBERS = numbers()
 GOOD = [pytest.param(one.path, value, id=f"{'.'.join(one.path)}={value}") for one in NUMBERS for value in one.good]
 BAD = [pytest.param(one.path, value, id=f"{'.'.join(one.path)}={str(value)[:24]}")
        for one in NUMBERS for value in one.bad]
+SET: dict[str, Any] = {
+    "nodes": {"depot2": {"kind": "depot"}},
+    "links": {"second-to-web1": {"ends": {"depot2": "172.31.3.1:5503", "web1": "172.31.3.2:5503"}},
+              "second-to-web2": {"ends": {"depot2": "172.31.4.1:5504", "web2": "172.31.4.2:5504"}}},
+    "vps": {"second-web1": {"ends": ["depot2", "web1"], "vpi": 1, "session_vcis": "64-65535"},
+            "second-web2": {"ends": ["depot2", "web2"], "vpi": 2, "session_vcis": "64-65535"}},
+    "depots": {"main": {"nodes": ["depot", "depot2"], "gateway": ["10.9.0.1/24", "fd00:9::1/64"], "interface": "client",
+                        "sync": {"depot": "10.60.0.1:7500", "depot2": "10.60.0.2:7500"}}}}
+"""What makes of the table's depot a set of two."""
 LIVE = {"servers", "services", "sessions", "probing"}
 
 
@@ -114,6 +127,11 @@ def table_with(path: tuple[str, ...], value: Any) -> str:
         document["links"] |= {"second": second, "third": third}
         document["nodes"]["sw"] = {"kind": "switch"}
         document["vps"]["web1"]["protect"] = ["sw"]
+    if path[0] == "depots":
+        for table, entries in SET.items():
+            document[table] = document.get(table, {}) | copy.deepcopy(entries)
+        if path[-2] == "etcd":
+            document["depots"]["main"]["ownership"] = "etcd"
     if path[0] == "vcs":
         document["vcs"] = {"monitor": {"ends": ["depot", "web1"], "vpi": 9, "vci": 100}}
     if path[-1] == "mtu":  # IPv6 would need 1280

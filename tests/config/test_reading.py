@@ -83,8 +83,8 @@ networks = ["10.9.0.0/24"]
 """
 
 KEYS = {
-    "network": "name, description, nodes, links, vps, vcs, connects, servers, services, sessions, probing, reassembly, "
-               "qos, lab",
+    "network": "name, description, nodes, links, vps, vcs, connects, servers, services, depots, sessions, probing, "
+               "reassembly, qos, lab",
     "node": "kind, tun, tap, mtu, address, configure, metrics, location",
     "line": "rate, delay, queue, burst, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, "
             "seed",
@@ -219,9 +219,8 @@ MISTAKES = {
     'kind = "depot"->kind = "depo"':
         ['t:3: nodes.depot.kind: "depo" does not fit kind: write "depot" or "edge" or "external" or "switch"'],
     'kind = "depot"->kind = "edge"': [
-        't: nodes: a network has one depot, this one has none: set kind = "depot" on one node'],
+        't: nodes: a network has a depot, this one has none: set kind = "depot" on one node'],
     'kind = "edge"->kind = "depot"': [
-        't: nodes: a network has one depot, this one has 2: depot, web1: set kind = "depot" on one node',
         't:26: servers.one.node: "web1" is the depot: a server stands behind an edge node'],
     "[nodes.web1]->[nodes.'web 1']": [
         "t:4: nodes.web 1: 'web 1' is no name: a name has 1 to 32 letters, digits, '_' or '-'"],

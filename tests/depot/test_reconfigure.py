@@ -88,7 +88,7 @@ BREAKS: dict[str, Callable[[Network], Network]] = {
     "a port that is none": lambda network: with_service(network, ports=[70_000]),
     "a server that is not there": lambda network: with_service(network, servers=["web1", "web99"]),
     "a criterion that is not there": lambda network: with_service(network, balancing="best"),
-    "a node without a VP": lambda network: with_last_server(network, node="web99"),
+    "a weight that is none": lambda network: with_last_server(network, weight="heavy"),
 }
 C_BREAKS: dict[str, Callable[[Network], Network]] = {
     "servers.max_sessions": lambda network: with_last_server(network, max_sessions=HUGE),

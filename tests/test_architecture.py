@@ -27,7 +27,7 @@ IMPURE_MODULES = {
     "asyncio", "concurrent", "datetime", "fcntl", "multiprocessing", "os", "pathlib", "pyroute2", "sched", "secrets",
     "select", "selectors", "signal", "socket", "subprocess", "tempfile", "threading", "time", "trio"}
 SLOW_MODULES = {"construct", "scapy"}
-LAYOUTS = {"atmdepot.wire.layouts", "atmdepot.wire.ip_layouts"}
+LAYOUTS = {"atmdepot.wire.layouts", "atmdepot.wire.ip_layouts", "atmdepot.wire.relay_layouts"}
 
 # A part may import those of its own rank and below.
 RANKS = {

@@ -29,7 +29,7 @@ cdef class DepotState(Node):
     cdef public SessionManagement management
     cdef public Bearer bearer
     cdef public SessionTables sessions
-    cdef public object probing, fragments
+    cdef public object probing, fragments, roles
     cdef public dict probes
 
     @cython.locals(decision=Decision, tcp=TcpFields, pool=Pool)

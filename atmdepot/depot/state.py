@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from atmdepot.bearer.atm import AtmBearer
 from atmdepot.config.qos import DEFAULT, QosMap
 from atmdepot.depot.probing import Probing
+from atmdepot.depot.roles import Roles
 from atmdepot.depot.session_management import Pool, SessionManagement
 from atmdepot.depot.sessions import Session, SessionTables
 from atmdepot.depot.tcp_tracking import is_opening
@@ -81,6 +82,7 @@ class DepotState(Node):
         self.use_links(self.bearer.links)
         self.sessions = SessionTables(network.sessions, self._release, self._is_lost)
         self.fragments: FragmentMap[Path] = FragmentMap(self.drops)
+        self.roles = Roles(network.set_of(self.name), self.name, now, self._count_sessions)
         self.probes: dict[FlowKey, Server] = {}
         """Flows of the depot's own probes; their server is given, not chosen by a balancer."""
 
@@ -140,13 +142,14 @@ class DepotState(Node):
         self.sessions.expire(now)
         self.fragments.expire(now)
         self.probing.check(self.management.servers.values(), now)
+        self.roles.handle_timer(now)
         for port in self.links.values():
             port.handle_timer(now)
         self.bearer.close_strays()
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""
-        times = [self.sessions.next_timer(), self.fragments.next_timer(),
+        times = [self.sessions.next_timer(), self.fragments.next_timer(), self.roles.next_timer(),
                  self.probing.next_timer(self.management.servers.values()),
                  *(port.next_timer() for port in self.links.values())]
         return min((time for time in times if time is not None), default=None)
@@ -159,6 +162,7 @@ class DepotState(Node):
         """Count the last `span` ns, in which this process did not run, as no server's silence."""
         self.probing.stood_still(self.management.servers.values(), span, now)
         self.bearer.stood_still(span, now)
+        self.roles.stood_still(span, now)
 
     def _path_changed(self, node: str, now: int) -> None:
         """Put the servers at a node on the dead-list, or take them back, by what the bearer tells of the way there."""
@@ -197,6 +201,9 @@ class DepotState(Node):
         """Stop reporting to an observer."""
         Node.unsubscribe(self, observer)
         self.sessions.unsubscribe(observer.session_changed)
+
+    def _count_sessions(self) -> int:
+        return len(self.sessions.primary)
 
     def _is_lost(self, session: Session) -> bool:
         return self.management.has_lost(session.server, session.key)

@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,8 +16,6 @@ from msgspec.structs import replace
 from atmdepot import build
 from atmdepot.atm.line import Line
 from atmdepot.config.link_formats import FORMATS, End
-from atmdepot.config.units import LinkKey
-from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.administration import Administration
 from atmdepot.net.alarms import log_alarms
 from atmdepot.net.control import ControlServer
@@ -28,6 +25,7 @@ from atmdepot.net.host import HostSetup
 from atmdepot.net.host_parts import needs_of
 from atmdepot.net.host_watch import HostWatch
 from atmdepot.net.hosting import HostLoop
+from atmdepot.net.keys import key_of
 from atmdepot.net.kinds import kind_of, make_node
 from atmdepot.net.line_link import LineLink, PortLink
 from atmdepot.net.offload_tun import open_tun
@@ -38,6 +36,8 @@ from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from atmdepot.config.model import Link, Network
     from atmdepot.config.units import TcpAddress
     from atmdepot.net.status import StatusServer
@@ -66,22 +66,8 @@ def open_link(network: Network, link: str, node: Node) -> PortLink:
 
 
 def _format(name: str, settings: Link, own: str, far: str) -> LinkFormat | None:
-    """The format of a link's datagrams; None for plain cells. Raises EnvironmentLacks as `_key_of` does."""
-    return FORMATS[settings.format].make(settings, End(own, far, _key_of(name, settings), time.time_ns()))
-
-
-def _key_of(link: str, settings: Link) -> bytes:
-    """A link's key; empty when it has none. Raises EnvironmentLacks when its file cannot be read or holds no key."""
-    if settings.key is not None or settings.key_file is None:
-        return b"" if settings.key is None else settings.key.octets
-    path = Path(settings.key_file)
-    try:
-        return LinkKey.parse(path.read_text(encoding="ascii")).octets
-    except OSError as error:
-        raise EnvironmentLacks(f"link {link}: the key in {path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        hint = "it is no ASCII text" if isinstance(error, UnicodeError) else error
-        raise EnvironmentLacks(f"link {link}: {path} has no key: {hint}") from None
+    """The format of a link's datagrams; None for plain cells. Raises EnvironmentLacks as `key_of` does."""
+    return FORMATS[settings.format].make(settings, End(own, far, key_of(f"link {name}", settings), time.time_ns()))
 
 
 def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = None) -> None:

@@ -28,7 +28,7 @@ cdef class Pump:
     cdef public dict _handlers, _ports_by_descriptor
     cdef list _ports, _ports_by_number
     cdef public set _backlogged
-    cdef public list _lines, _timed, _wheels
+    cdef public list _chores, _lines, _timed, _wheels
     cdef public long long _node_due, _reopen_at, _turned_at, _expected_at
     cdef public int _put_off
     cdef public bint _started, _busy, _is_reviewed

@@ -24,6 +24,7 @@ from atmdepot.net.watchdog import FROM_TUN, GUEST, TIMERS, Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from atmdepot.net.chores import Chore
     from atmdepot.net.host import HostSetup
     from atmdepot.net.line_link import PortLink
     from atmdepot.net.tun import PacketDevice
@@ -91,6 +92,7 @@ class Pump:
         self._ports = [port for port in self._ports_by_number if port is not None]
         self._tun_descriptor = _NONE
         self._ports_by_descriptor: dict[int, _Port] = {}
+        self._chores: list[Chore] = []
         self._backlogged: set[str] = set()
         self._node_due = self.clock()  # time of the next review of the node's timers
         self._is_reviewed = False  # no traffic since the last review
@@ -126,6 +128,18 @@ class Pump:
         self._poller.watch(descriptor, _READ)
         self._handlers[descriptor] = handle
 
+    def wait_for_room_at(self, descriptor: int, wanted: bool) -> None:
+        """Call the handler of a watched descriptor when it can be written, too, or no longer."""
+        self._poller.watch(descriptor, _READ_AND_WRITE if wanted else _READ)
+
+    def let_go(self, descriptor: int) -> None:
+        """Handle a watched descriptor no longer; the caller closes it, which takes it out of the epoll set."""
+        self._handlers.pop(descriptor, None)
+
+    def take_on(self, chore: Chore) -> None:
+        """Attend to a chore when it is due, from now on."""
+        self._chores.append(chore)
+
     def start(self) -> None:
         """Add the descriptors to the epoll set."""
         if self._started:
@@ -150,9 +164,9 @@ class Pump:
                 self._tun_is_ready()
             elif (port := self._ports_by_descriptor.get(descriptor)) is not None:
                 self._link_is_ready(port, self._poller.events(number))
-            else:
+            elif (handle := self._handlers.get(descriptor)) is not None:  # it may have been let go in this turn
                 self.watchdog.begins(_GUEST, self.clock())
-                self._handlers[descriptor](self._poller.events(number))
+                handle(self._poller.events(number))
         now = self.clock()
         if ready and self._is_reviewed:  # traffic may set an earlier timer than the next
             self._review_by(now + _REVIEW)
@@ -178,6 +192,8 @@ class Pump:
         for port in self._timed:
             if port.due < due:
                 due = port.due
+        for chore in self._chores:
+            due = min(due, chore.next_due(self._turned_at))
         return due
 
     def _review_by(self, time: int) -> None:
@@ -294,6 +310,10 @@ class Pump:
                 if link.wants_write():
                     self._wait_for_room(name, link)
         self._release_output(now)
+        for chore in self._chores:
+            if chore.next_due(now) <= now:
+                self.watchdog.begins(chore.name, now)
+                chore.attend(now)
         if self._node_due <= now:
             # Received packets count before timers, and more may wait; but a load may never pause: only for some turns.
             if self._busy and self._put_off < _MOST_PUT_OFF:

@@ -1,0 +1,53 @@
+"""What two depots of a set must have alike in their VC tables, and how a difference is told."""
+
+from __future__ import annotations
+
+from atmdepot.config.agreement import agreement, difference, digest_of
+from atmdepot.config.reading import parse
+
+TABLE = """
+name = "two"
+nodes.depot1.kind = "depot"
+nodes.depot2.kind = "depot"
+nodes.web1.kind = "edge"
+servers.web1.node = "web1"
+[depots.main]
+nodes = ["depot1", "depot2"]
+ownership = "manual"
+sync = { depot1 = "10.60.0.1:7500", depot2 = "10.60.0.2:7500" }
+[links.one]
+ends = { depot1 = "10.53.1.1:5501", web1 = "10.53.1.2:5501" }
+[links.two]
+ends = { depot2 = "10.54.1.1:5501", web1 = "10.54.1.2:5501" }
+[vps.one]
+ends = ["depot1", "web1"]
+vpi = 1
+session_vcis = "64-1000"
+[vps.two]
+ends = ["depot2", "web1"]
+vpi = 1
+session_vcis = "64-1000"
+[services.web]
+vip = ["10.80.0.1"]
+ports = [80]
+servers = ["web1"]
+"""
+
+
+def digest(text: str) -> dict[str, str]:
+    return digest_of(agreement(parse(text), "main"))
+
+
+def test_tables_that_differ_in_weights_and_timers_agree() -> None:
+    assert digest(TABLE + "[sessions]\nidle = '5min'\n[probing]\ninterval = '2s'\n") == digest(TABLE)
+    assert digest(TABLE.replace('node = "web1"', 'node = "web1"\nservers.web1.weight = 3')) == digest(TABLE)
+
+
+def test_a_difference_names_its_place() -> None:
+    own = digest(TABLE)
+    assert difference(own, own) == ""
+    assert difference(own, digest(TABLE.replace("ports = [80]", "ports = [8080]"))) == "it has another services.web"
+    renamed = digest(TABLE.replace("servers.web1.node", "servers.www1.node").replace('["web1"]\n', '["www1"]\n'))
+    assert difference(own, renamed) == "it has no servers.web1"
+    assert difference(renamed, own) == "it has no servers.www1"
+    assert difference(own, own | {"servers.web2": ""}) == "it has servers.web2, which is not here"

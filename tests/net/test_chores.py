@@ -1,0 +1,70 @@
+"""Chores of a pump: asked when they are due after each turn, and attended to between bursts."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from atmdepot.net.chores import NEVER, Chore
+from tests.net.nodes import DEPOT, Nodes, network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atmdepot.net.pump import Pump
+
+
+class Alarm(Chore):
+    """A chore that is due at a time, and notes when it was attended to."""
+
+    name = "an alarm"
+
+    def __init__(self, due: int) -> None:
+        self.due = due
+        self.attended: list[int] = []
+
+    def next_due(self, now: int) -> int:
+        return self.due
+
+    def attend(self, now: int) -> None:
+        self.attended.append(now)
+        self.due = NEVER
+
+
+@pytest.fixture
+def time() -> list[int]:
+    return [0]
+
+
+@pytest.fixture
+def pump(time: list[int]) -> Iterator[Pump]:
+    nodes = Nodes(network(), lambda: time[0])
+    nodes.pumps[DEPOT].start()
+    yield nodes.pumps[DEPOT]
+    nodes.close()
+
+
+def test_a_turn_waits_no_longer_than_until_a_chore_is_due(pump: Pump, time: list[int]) -> None:
+    pump.turn(0)  # what the node has due at its start
+    alarm = Alarm(2_000_000)
+    pump.take_on(alarm)
+    assert pump.turn(0) == pytest.approx(0.002)
+    assert alarm.attended == []
+    time[0] = 2_000_000
+    assert pump.turn(0) > 0.01
+    assert alarm.attended == [2_000_000]
+
+
+def test_a_descriptor_that_was_let_go_is_handled_no_more(pump: Pump) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        seen: list[int] = []
+        pump.watch(one.fileno(), seen.append)
+        other.send(b"1")
+        pump.turn(0)
+        assert len(seen) == 1
+        pump.let_go(one.fileno())
+        pump.turn(0)
+        assert len(seen) == 1

@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from atmdepot.net.pump import Pump
 
 
+ROLES = ("active",)
+"""The roles for which `/readyz?role=` asks."""
+
+
+def not_in_role(pump: Pump, role: str) -> str:
+    """The reason that the node is not ready in a role of `ROLES`; empty when it is.
+
+    A router that leads clients to the active depot of a set asks so. A node without a set of depots has no such role.
+    """
+    own = agent_of(pump.node).role()
+    if own in ("alone", "active", "handing-over"):
+        return not_ready(pump)
+    return f"{pump.node.name} is {own}, not {role}" if own else f"{pump.node.name} is no depot and never {role}"
+
+
 def not_ready(pump: Pump) -> str:
     """The reason that the node is not ready; empty when it is.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 import h11
 import trio
@@ -16,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.metrics import Metrics
-from atmdepot.net.readiness import not_ready
+from atmdepot.net.readiness import ROLES, not_in_role, not_ready
 from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
 from atmdepot.net.slices import Pace
 
@@ -47,7 +48,7 @@ class StatusServer(BoundedServer):
         self._page, self._made_at = b"", -_FRESH  # stale from the start
         self._making = trio.Lock()
         super().__init__()
-        self._pages: dict[bytes, Callable[[], _Answer]] = {
+        self._pages: dict[bytes, Callable[[bytes], _Answer]] = {
             b"/metrics": self._metrics, b"/healthz": self._healthz, b"/readyz": self._readyz}
         self._bound = _listen(address)
 
@@ -89,7 +90,7 @@ class StatusServer(BoundedServer):
             return 404, _TEXT, b"there are " + b", ".join(self._pages) + b"\n"
         if request.method not in (b"GET", b"HEAD"):
             return 405, _TEXT, b"only GET and HEAD\n"
-        return page()
+        return page(request.target.partition(b"?")[2])
 
     async def _freshen(self) -> None:
         """Renew the page of metrics unless it is fresh, in slices between bursts; other clients wait meanwhile."""
@@ -106,15 +107,18 @@ class StatusServer(BoundedServer):
             pieces.append(generate_latest(self._registry))
             self._page, self._made_at = b"".join(pieces), now
 
-    def _metrics(self) -> _Answer:
+    def _metrics(self, _: bytes) -> _Answer:
         return 200, CONTENT_TYPE_LATEST, self._page
 
-    def _healthz(self) -> _Answer:
+    def _healthz(self, _: bytes) -> _Answer:
         """Answer: that alone shows that the loop runs, which also moves the cells."""
         return 200, _TEXT, b"alive\n"
 
-    def _readyz(self) -> _Answer:
-        reason = not_ready(self._pump)
+    def _readyz(self, query: bytes) -> _Answer:
+        asked = parse_qs(query.decode("ascii", "replace")).get("role", [""])[-1]
+        if asked and asked not in ROLES:
+            return 400, _TEXT, f"role is one of {', '.join(ROLES)}\n".encode()
+        reason = not_in_role(self._pump, asked) if asked else not_ready(self._pump)
         return (503, _TEXT, f"{reason}\n".encode()) if reason else (200, _TEXT, b"ready\n")
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.config.units import TcpAddress
+from atmdepot.depot.roles import Role
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import status as module
 from atmdepot.net.status import StatusServer
@@ -70,6 +71,20 @@ async def test_the_three_pages(nodes: Nodes) -> None:
         assert (await ask(address, GET % b"/readyz"))[::2] == (503, b"the server has not been tried yet\n")
         pump.node.send_statistics(ServerState.ACCEPTS, 0.0, 2, 0, pump.clock())
         assert (await ask(address, GET % b"/readyz?verbose"))[::2] == (200, b"ready\n")
+
+
+async def test_readiness_in_a_role_is_for_depots(nodes: Nodes) -> None:
+    depot: Any = nodes.pumps[DEPOT].node
+    async with serving(nodes.pumps[DEPOT]) as address:
+        plain = await ask(address, GET % b"/readyz")
+        assert (await ask(address, GET % b"/readyz?role=active"))[::2] == plain[::2]  # a lone depot
+        depot.roles.role = Role.STANDBY
+        assert (await ask(address, GET % b"/readyz?role=active"))[::2] == (503, b"depot is standby, not active\n")
+        assert (await ask(address, GET % b"/readyz"))[::2] == plain[::2]
+        assert (await ask(address, GET % b"/readyz?role=king"))[::2] == (400, b"role is one of active\n")
+    async with serving(nodes.pumps[WEB1]) as address:
+        assert (await ask(address, GET % b"/readyz?role=active"))[::2] == (
+            503, b"web1 is no depot and never active\n")
 
 
 @pytest.mark.parametrize(("request_", "status"), [

@@ -76,6 +76,10 @@ class Agent:
         """The reason that the node is not ready; empty when it is."""
         return ""
 
+    def role(self) -> str:
+        """The role of the node in its set of depots; empty for a node that is in none."""
+        return ""
+
     def counters(self) -> Iterator[CounterRow]:
         """Counters beside those that every node has."""
         return iter(())

@@ -75,6 +75,10 @@ class DepotAgent(Agent):
             return "no server has answered a probe yet"
         return ""
 
+    def role(self) -> str:
+        """The depot's role in its set."""
+        return self.node.roles.role
+
     def tries_not_made(self) -> int:
         """Count of probes that this host could not make."""
         return sum(server.condition.not_made for server in self.node.management.servers.values())

@@ -61,6 +61,8 @@ class DropReason(StrEnum):
     ROUTE_CHANGED = "route-changed", "PDUs", "its VP's protection moved to the other route before its last cell came"
     REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for last cells; the oldest PDU went"
     BAD_STATISTICS = "bad-statistics", "PDUs", "what came on the management VC is no statistics of a known version"
+    BAD_ANNOUNCEMENT = ("bad-announcement", "PDUs",
+                        "what came on the management VC is no message of the depot that the table has there")
     UNKNOWN_ENCAPSULATION = "unknown-encapsulation", "PDUs", "its LLC/SNAP header is none that carries IP (RFC 2684)"
     BAD_ILMI = ("bad-ilmi", "PDUs",
                 "what came on VC 0/16 is no SNMP message of the community ILMI, or too many came in a second")

@@ -50,6 +50,39 @@ def make_network(
     return parse("\n".join(lines))
 
 
+def make_sets(
+        sets: dict[str, list[str]], *, servers: int = 2, vp: str = 'session_vcis = "64-65535"', of_set: str = "",
+        protocols: str = '["tcp", "udp"]', tables: str = "",
+) -> Network:
+    """A VC table as `make_network` makes it, with sets of depots: their names, each with its depots.
+
+    Each depot has a link and a VP to each edge node: `DEPOT-web1`. `of_set` is the text of each `[depots.NAME]`. Its
+    depots are active by hand (`Roles.granted`): the ownership is `manual`.
+    """
+    names = [f"web{n + 1}" for n in range(servers)]
+    depots = [depot for nodes in sets.values() for depot in nodes]
+    lines = ['name = "memory"']
+    for number, depot in enumerate(depots, 1):
+        lines += [f"[nodes.{depot}]", 'kind = "depot"', f'address = ["10.254.0.{number}", "fd00:254::{number}"]']
+    for number, name in enumerate(names, 1):
+        lines += [f"[nodes.{name}]", 'kind = "edge"', f'address = ["10.255.0.{number + 1}", "fd00:255::{number + 1}"]',
+                  f"[servers.{name}]", f'node = "{name}"']
+        for at, depot in enumerate(depots):
+            port = 6000 + 100 * at + number
+            lines += [
+                f"[links.{depot}-{name}]",
+                f'ends = {{ {depot} = "127.0.0.1:{port}", {name} = "127.0.0.1:{port + 1000}" }}',
+                f"[vps.{depot}-{name}]", f'ends = ["{depot}", "{name}"]', f"vpi = {number}", vp]
+    for number, (of, nodes) in enumerate(sets.items()):
+        lines += [f"[depots.{of}]", f"nodes = {nodes}", 'ownership = "manual"', of_set]
+        if len(nodes) > 1:
+            sync = ", ".join(f'{node} = "127.0.0.1:{8000 + 10 * number + at}"' for at, node in enumerate(nodes))
+            lines.append(f"sync = {{ {sync} }}")
+    lines += ["[services.web]", f'vip = ["{VIP4}", "{VIP6}"]', "ports = [80]", f"protocols = {protocols}",
+              f"servers = {names}", tables]
+    return parse("\n".join(lines))
+
+
 @dataclass
 class SeededFaults:
     """Faults of cells by chance: lost, doubled, a bit of header or payload flipped, swapped with the neighbour."""
@@ -86,29 +119,44 @@ class InMemoryNetwork:
     """The nodes of a VC table, run step by step.
 
     `to_service` and `from_server` put a packet into a TUN and return the packets that come out of the TUNs, by node.
+    A node of `stopped` does nothing: it is killed until it is restarted, or hangs. Cells for it are lost.
     """
 
     def __init__(self, network: Network | None = None) -> None:
         self.network = make_network() if network is None else network
         self.now = SECOND
-        self.depot = Depot(self.network, self.now)
+        self.depots = {name: Depot(self.network, self.now, name) for name in self.network.depots}
         self.edges = {name: EdgeNode(self.network, name) for name in self.network.edges}
         self.switches = {name: SwitchNode(self.network, name) for name in self.network.switches}
         self.faults: dict[str, Fault] = {}
         self.seen: list[tuple[str, str, bytes]] = []
         """Every cell train sent: its sender, its receiver, and its octets before any fault."""
+        self.stopped: set[str] = set()
 
-    def restart_depot(self) -> None:
-        """Restart the depot, which loses its state."""
-        self.depot = Depot(self.network, self.now)
+    @property
+    def depot(self) -> Depot:
+        """The depot, the first of several."""
+        return self.depots[self.network.depot]
+
+    @depot.setter
+    def depot(self, made: Depot) -> None:
+        self.depots[self.network.depot] = made
+
+    def restart_depot(self, name: str = "") -> None:
+        """Restart a depot, which loses its state."""
+        name = name or self.network.depot
+        self.depots[name] = Depot(self.network, self.now, name)
+        self.stopped.discard(name)
 
     def restart_edge(self, name: str) -> None:
         """Restart an edge node, which loses its state."""
         self.edges[name] = EdgeNode(self.network, name)
 
-    def to_service(self, octets: bytes) -> dict[str, list[bytes]]:
-        """Send a client's packet; return the packets that come out, by node (`depot`: back to the client)."""
-        self.depot.packet_from_tun(octets, self.now)
+    def to_service(self, octets: bytes, depot: str = "") -> dict[str, list[bytes]]:
+        """Send a client's packet to a depot; return what comes out, by node (of a depot: back to the client)."""
+        depot = depot or self.network.depot
+        if depot not in self.stopped:
+            self.depots[depot].packet_from_tun(octets, self.now)
         return self.settle()
 
     def from_server(self, name: str, octets: bytes) -> dict[str, list[bytes]]:
@@ -120,7 +168,7 @@ class InMemoryNetwork:
         """Carry the cells that are due at the ends of every link, over switches too, then take all packets."""
         while self.exchange():
             pass
-        out = {"depot": self.depot.take_packets(), **{name: edge.take_packets() for name, edge in self.edges.items()}}
+        out = {name: node.take_packets() for name, node in (*self.depots.items(), *self.edges.items())}
         return {name: packets for name, packets in out.items() if packets}
 
     def exchange(self) -> bool:
@@ -134,9 +182,9 @@ class InMemoryNetwork:
             receiver = self.network.links[link].other_end(sender)
             if link not in nodes[sender].links or link not in nodes[receiver].links:
                 continue
-            if cells := nodes[sender].links[link].transmit(self.now):
+            if sender not in self.stopped and (cells := nodes[sender].links[link].transmit(self.now)):
                 moved = True
-                if arriving := self._carry(sender, receiver, cells):
+                if (arriving := self._carry(sender, receiver, cells)) and receiver not in self.stopped:
                     nodes[receiver].octets_from_port(link, arriving, self.now)
         return moved
 
@@ -144,7 +192,7 @@ class InMemoryNetwork:
     def nodes(self) -> defaultdict[str, Any]:
         """All nodes by their names; gear that is not ours has no links."""
         gear = SimpleNamespace(links={})
-        return defaultdict(lambda: gear, {self.network.depot: self.depot, **self.edges, **self.switches})
+        return defaultdict(lambda: gear, {**self.depots, **self.edges, **self.switches})
 
     def _carry(self, sender: str, receiver: str, cells: bytes) -> bytes:
         if cells:
@@ -157,7 +205,7 @@ class InMemoryNetwork:
         end = self.now + nanoseconds
         while (due := self.next_timer()) is not None and due <= end:
             self.now = max(self.now, due)
-            for node in self.nodes.values():
+            for node in self._running():
                 node.handle_timer(self.now)
             while self.exchange():
                 pass  # until no cell has an answer
@@ -167,13 +215,16 @@ class InMemoryNetwork:
 
     def next_timer(self) -> int | None:
         """The earliest timer of all nodes."""
-        times = [node.next_timer() for node in self.nodes.values()]
+        times = [node.next_timer() for node in self._running()]
         times += [port.due for port in self._timed() if port.due < NEVER]
         return min((time for time in times if time is not None), default=None)
 
     def _timed(self) -> list[Port]:
         """The ports whose output waits."""
-        return [port for node in self.nodes.values() for port in node.links.values() if port.is_timed]
+        return [port for node in self._running() for port in node.links.values() if port.is_timed]
+
+    def _running(self) -> list[Any]:
+        return [node for name, node in self.nodes.items() if name not in self.stopped]
 
     def dropped(self) -> dict[DropReason, int]:
         """Drops of all nodes and links, by reason."""

@@ -173,6 +173,14 @@ def statistics_at_depot() -> Provoked:
     return from_server(b"no statistics", DropReason.BAD_STATISTICS, 33)
 
 
+def announcement_at_an_edge() -> Provoked:
+    net = InMemoryNetwork()
+    events = Ear.at(net).events
+    management = next(vc for vc in net.depot.links["to-web1"].table if vc.vci == 33)
+    net.edges["web1"].octets_from_port("to-web1", segment(b"no message", management), net.now)
+    return events, [(DropReason.BAD_ANNOUNCEMENT, 1, b"no message", (1, 33))]
+
+
 def overflow() -> Provoked:
     """PDUs on many VCs that are begun and not ended: the first that was begun goes."""
     net = InMemoryNetwork(make_network(servers=1, tables="[reassembly]\noctets = 65600"))
@@ -222,6 +230,7 @@ PROVOKED: dict[str, Callable[[], Provoked]] = {
         (DropReason.REASSEMBLY_TIMEOUT, 1, b"".join(bytes([n]) * 48 for n in range(6)), (1, 64))], 3 * SECOND),
     "reassembly-overflow": overflow,
     "bad-statistics": statistics_at_depot,
+    "bad-announcement": announcement_at_an_edge,
     "not-ip, from a client": lambda: to_depot(bytes(40), DropReason.NOT_IP),
     "not-ip, from a server": lambda: from_server(bytes(40), DropReason.NOT_IP),
     "malformed, from a client": lambda: to_depot(SYN_[:30], DropReason.MALFORMED),
@@ -256,7 +265,7 @@ def test_observers_get_the_dropped_octets(case: str) -> None:
     assert {str(reason) for reason, _, _, _ in events} == {case.split(",")[0]}
 
 
-def test_unknown_encapsulation_and_statistics_at_an_edge() -> None:
+def test_unknown_encapsulation_and_announcement_at_an_edge() -> None:
     net = InMemoryNetwork(make_network(vp='session_vcis = "64-100"\nencapsulation = "llc"'))
     ear = Ear.at(net)
     bare = cpcs_pdu(b"no LLC header")
@@ -268,7 +277,7 @@ def test_unknown_encapsulation_and_statistics_at_an_edge() -> None:
     net.edges["web1"].octets_from_port("to-web1", segment(b"what", management), net.now)
     assert ear.events == [
         (DropReason.UNKNOWN_ENCAPSULATION, 1, b"no LLC header", (1, 32)),
-        (DropReason.UNKNOWN_ENCAPSULATION, 1, arp[:36], (1, 32)), (DropReason.BAD_STATISTICS, 1, b"what", (1, 33))]
+        (DropReason.UNKNOWN_ENCAPSULATION, 1, arp[:36], (1, 32)), (DropReason.BAD_ANNOUNCEMENT, 1, b"what", (1, 33))]
 
 
 # On the sockets of a link.

@@ -194,7 +194,7 @@ class EdgeNode(Node):
 
     def _packet_from_vc(self, vc: Vc, octets: bytes, now: int) -> None:
         if vc is self.table.management:
-            self.link.drops.count(DropReason.BAD_STATISTICS, 1, octets, vc)  # the depot sends no statistics
+            self.link.drops.count(DropReason.BAD_ANNOUNCEMENT, 1, octets, vc)
             return
         packet = self.analyse(octets, vc)
         if packet is None:

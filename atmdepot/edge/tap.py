@@ -25,7 +25,7 @@ class TapEdgeNode(EdgeNode):
         """Take cells (a multiple of 53 octets) from the link."""
         for sdu in self.link.receive(octets, now):
             if sdu.vc is self.table.management:
-                self.link.drops.count(DropReason.BAD_STATISTICS, 1, sdu.octets, sdu.vc)
+                self.link.drops.count(DropReason.BAD_ANNOUNCEMENT, 1, sdu.octets, sdu.vc)
             else:
                 self.packets_out.append(sdu.octets)
 

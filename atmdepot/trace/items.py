@@ -12,6 +12,7 @@ from atmdepot.net.events import Drop, Missed, SessionChange
 from atmdepot.trace.capture.pcap import LinkType, packet_offset
 from atmdepot.trace.names import UNNAMED, VcName
 from atmdepot.wire.aal5 import TRAILER_SIZE
+from atmdepot.wire.announcement import is_message
 from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, CellHeader, Interface, correct
 from atmdepot.wire.ip import MalformedPacket
 from atmdepot.wire.llc import (
@@ -226,7 +227,10 @@ Item = Cell | Pdu | Drop | SessionChange | Missed
 
 
 def _carried(sdu: bytes, name: VcName) -> Carried:
-    # The magic of statistics decides only if no table names the VC.
+    # The magic decides only if no table names the VC.
+    may_be_management = name.role == "management" or name is UNNAMED
+    if may_be_management and is_message(sdu):
+        return Carried("announcement", sdu, problem="a message of depots and edge nodes")
     if name.role == "management" or (name is UNNAMED and is_statistics(sdu)):
         return Carried("statistics", sdu, problem="statistics of an edge node")
     encapsulation = name.encapsulation or encapsulation_of(sdu)

@@ -13,6 +13,7 @@ and compute HEC, CRC-10 and CRC-32 with crcmod.
 `VC_BRIDGED`                               RFC 2684 section 6.2
 `OAM`                                      ITU-T I.610 section 10 (CRC-10: its section 10.1)
 `STATISTICS`                               this project's own (`wire/statistics.py`)
+`ANNOUNCEMENT`                             this project's own (`wire/announcement.py`)
 =========================================  ==========================================================
 
 A layout that ends with "the rest" (a PDU's SDU, a packet's payload) parses its octets as a whole unit. Building
@@ -28,6 +29,7 @@ from typing import Any
 
 import crcmod
 from construct import (
+    Array,
     BitsInteger,
     BitStruct,
     Bytes,
@@ -39,6 +41,7 @@ from construct import (
     Enum,
     FixedSized,
     Flag,
+    FlagsEnum,
     GreedyBytes,
     If,
     IfThenElse,
@@ -50,6 +53,7 @@ from construct import (
     Nibble,
     Padding,
     Pointer,
+    Rebuild,
     Struct,
     Switch,
     Terminated,
@@ -270,8 +274,57 @@ STATISTICS = Struct(
     "time" / Int64ub,
     "fillers_sent" / Int16ub,
     "idle_received" / Int16ub,
+    "term" / If(this.version > 1, Default(Int64ub, 0)),
+    "follows_size" / If(this.version > 1, Rebuild(Int8ub, lambda context: len(context.follows))),
+    "follows" / If(this.version > 1, Bytes(this.follows_size)),
     "appended" / Default(GreedyBytes, b""),
-    # Version 1 has no appended octets; each later version has.
-    Check(lambda context: context.version >= 1 and (context.version > 1) == bool(context.appended)),
+    Check(lambda context: context.version >= 1 and (context.version > 2 or not context.appended)),
+    Check(lambda context: context.version == 1 or context.follows_size <= 32),
 )
-"""A report of any version from 1 on; `appended` holds the octets that versions after 1 add."""
+"""A report of any version from 1 on; `appended` holds the octets that versions after 2 add."""
+
+# ----------------------------------------------- what depots and edge nodes tell each other, our own format too
+
+
+def _flow(key: int) -> Any:
+    return Struct("key" / Bytes(key), "vci" / Int16ub, "age" / Int16ub)
+
+
+_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_FLAGS = {
+    "announcement": FlagsEnum(Int16ub, active=1, handing_over=2),
+    "recall": FlagsEnum(Int16ub),
+    "flows": FlagsEnum(Int16ub, last=1),
+}
+_MESSAGES = {
+    "announcement": Struct(
+        "term" / Int64ub,
+        "period" / Int32ub,
+        "set_size" / Rebuild(Int8ub, lambda context: len(context.set)),
+        "node_size" / Rebuild(Int8ub, lambda context: len(context.node)),
+        "set" / Bytes(this.set_size),
+        "node" / Bytes(this.node_size),
+        Check(lambda context: all(0 < len(name) <= 32 and set(name) <= _NAME for name in (context.set, context.node))),
+        Check(lambda context: 0 < context.term < 2**63 and 0 < context.period <= 60_000),
+    ),
+    "recall": Struct("number" / Int32ub, "since" / Int32ub),
+    "flows": Struct(
+        "number" / Int32ub,
+        "part" / Int32ub,
+        "v4" / Rebuild(Int16ub, lambda context: len(context.v4_flows)),
+        "v6" / Rebuild(Int16ub, lambda context: len(context.v6_flows)),
+        "v4_flows" / Array(this.v4, _flow(13)),
+        "v6_flows" / Array(this.v6, _flow(37)),
+    ),
+}
+ANNOUNCEMENT = Struct(
+    "magic" / Const(b"ADAN"),
+    "version" / Default(Int8ub, 1),
+    "type" / Enum(Int8ub, announcement=1, recall=2, flows=3),
+    Check(lambda context: str(context.type) in _MESSAGES),
+    "flags" / Default(Switch(lambda context: str(context.type), _FLAGS), {}),
+    "message" / Switch(lambda context: str(context.type), _MESSAGES),
+    "appended" / Default(GreedyBytes, b""),
+    Check(lambda context: context.version > 1 or (context.version == 1 and not context.appended)),
+)
+"""An announcement, a recall or flows, of any version from 1 on; `appended` holds what later versions add."""

@@ -29,7 +29,8 @@ NOW = 2**62 // 3
 
 C_LIMIT = 2**63
 ENTRIES = {"nodes": "web1", "links": "to-web1", "vps": "web1", "servers": "web1", "services": "web", "from": "web1",
-           "shared_vcs": "CBR", "ends": "web1", "vcs": "monitor", "queues": "GFR", "weights": "UBR", "depots": "main", "sync": "depot"}
+           "shared_vcs": "CBR", "ends": "web1", "vcs": "monitor", "queues": "GFR", "weights": "UBR", "depots": "main",
+           "sync": "depot"}
 """The entry of a table in which a key is tried."""
 
 

@@ -161,7 +161,7 @@ def test_cells_outside_the_vp_or_its_range_are_counted_and_only_those(vpi: int, 
     edge.node.octets_from_port("to-web1", segment(syn(1), Vc(vpi, vci)), 0)
     inside = vpi == 1 and 64 <= vci <= 110
     assert edge.node.take_packets() == ([syn(1)] if inside else [])
-    reason = DropReason.BAD_STATISTICS if (vpi, vci) == (1, 33) else DropReason.UNKNOWN_VC
+    reason = DropReason.BAD_ANNOUNCEMENT if (vpi, vci) == (1, 33) else DropReason.UNKNOWN_VC
     assert edge.node.link.drops == ({} if inside else {reason: 1})
 
 

@@ -80,7 +80,7 @@ def test_what_is_no_frame_is_counted() -> None:
     ):
         node.octets_from_port("to-web1", cells, SECOND)
     assert net.dropped() == {DropReason.TOO_BIG: 1, DropReason.BAD_FCS: 2, DropReason.UNKNOWN_ENCAPSULATION: 1,
-                             DropReason.BAD_STATISTICS: 1}
+                             DropReason.BAD_ANNOUNCEMENT: 1}
     assert node.take_packets() == []
 
 

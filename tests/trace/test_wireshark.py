@@ -21,6 +21,7 @@ from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.trace.capture.pcap import LinkType, PcapWriter
 from atmdepot.trace.wireshark import FILE_NAME, install, plugin_folder
 from atmdepot.wire.aal5 import CrcMode, abort_pdu, cpcs_pdu, crc32, to_cells
+from atmdepot.wire.announcement import Announcement, Flows, Recall, ToldFlow
 from atmdepot.wire.cell import CellHeader, Interface, hec
 from atmdepot.wire.link_tag import LinkTag
 from atmdepot.wire.llc import Encapsulation, encapsulate
@@ -315,17 +316,47 @@ def test_the_report_of_an_edge_node(lua: Dissector, link: Link) -> None:
     names = ("server", "cores", "sequence", "flows", "packets_in", "packets_out", "octets_in", "octets_out", "load",
              "connect_time", "time", "fillers_sent", "idle_received")
     [values] = lua.only_fields(link.file(), *("atmdepot.statistics." + name for name in names))
-    assert values == [[str(int(value))] for value in report]
+    assert values == [[str(int(value))] for value in report[:len(names)]]
     assert lua.lines(link.path) == ["Edge node's statistics: server accepts connections"]
 
 
 def test_a_report_of_a_later_version_is_read_as_far_as_it_is_known(lua: Dissector, link: Link) -> None:
     report = Statistics(ServerState.ACCEPTS, 2, 77, 3, 10, 11, 1000, 1 << 40, 1500, 250, TIME).pack()
-    link.send(train_of(report[:4] + b"\2" + report[5:] + b"new", 1, 33))
-    link.send(train_of(report[:4] + b"\2" + report[5:], 1, 33))
+    link.send(train_of(report[:4] + b"\3" + report[5:] + bytes(9) + b"new", 1, 33))
+    link.send(train_of(report[:4] + b"\3" + report[5:], 1, 33))
     link.send(train_of(report[:4] + b"\0" + report[5:] + b"new", 1, 33))
     names = ("atmdepot.statistics.version", "atmdepot.statistics.sequence", "atmdepot.statistics.appended")
-    assert lua.only_fields(link.file(), *names) == [[["2"], ["77"], ["6e6577"]], [[], [], []], [[], [], []]]
+    assert lua.only_fields(link.file(), *names) == [[["3"], ["77"], ["6e6577"]], [[], [], []], [[], [], []]]
+
+
+def test_a_report_tells_the_depot_that_is_followed(lua: Dissector, link: Link) -> None:
+    report = Statistics(ServerState.ACCEPTS, 2, 77, 3, 0, 0, 0, 0, 0, 0, TIME, term=7, follows="depot2").pack()
+    link.send(train_of(report, 1, 33), train_of(report[:-1], 1, 33))
+    names = ("atmdepot.statistics.version", "atmdepot.statistics.term", "atmdepot.statistics.follows")
+    assert lua.only_fields(link.file(), *names) == [[["2"], ["7"], ["depot2"]], [[], [], []]]
+
+
+def test_what_depots_and_edge_nodes_tell_each_other(lua: Dissector, link: Link) -> None:
+    key = bytes((6, 10, 9, 0, 2, 0x13, 0x88, 10, 80, 0, 1, 0, 80))
+    key6 = bytes((6, *range(16), 0x13, 0x88, *range(16), 0, 80))
+    link.send(train_of(Announcement("main", "depot2", 7, 100).pack(), 1, 33))
+    link.send(train_of(Recall(3, 1500).pack(), 1, 33))
+    link.send(train_of(Flows(3, 1, True, [ToldFlow(key, 64, 3), ToldFlow(key6, 65, 4)]).pack(), 1, 33))
+    names = ("atmdepot.announcement.term", "atmdepot.announcement.set", "atmdepot.announcement.node",
+             "atmdepot.recall.number", "atmdepot.recall.since", "atmdepot.flows.number", "atmdepot.flows.client",
+             "atmdepot.flows.service", "atmdepot.flows.client6", "atmdepot.flows.client_port", "atmdepot.flows.vci",
+             "atmdepot.flows.age")
+    assert lua.only_fields(link.file(), *names) == [
+        [["7"], ["main"], ["depot2"], *[[]] * 9], [[], [], [], ["3"], ["1500"], *[[]] * 7],
+        [[], [], [], [], [], ["3"], ["10.9.0.2"], ["10.80.0.1"], ["1:203:405:607:809:a0b:c0d:e0f"],
+         ["5000", "5000"], ["64", "65"], ["3", "4"]]]
+    assert lua.lines(link.path) == [f"Depots and edge nodes: {kind}" for kind in ("announcement", "recall", "flows")]
+
+
+def test_a_cut_message_is_data(lua: Dissector, link: Link) -> None:
+    for message in (Announcement("main", "depot2", 7, 100), Recall(3), Flows(3, 1, True, [ToldFlow(bytes(13), 64, 3)])):
+        link.send(train_of(message.pack()[:-1], 1, 33))
+    assert lua.only_fields(link.file(), "atmdepot.message.type") == [[[]]] * 3
 
 
 def test_unknown_sdus_are_data(lua: Dissector, link: Link) -> None:

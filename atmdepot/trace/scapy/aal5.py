@@ -26,10 +26,12 @@ from scapy.layers.l2 import LLC, Ether
 from scapy.packet import Packet, bind_layers, bind_top_down
 
 from atmdepot.trace.items import encapsulation_of
+from atmdepot.trace.scapy.announcement import DepotMessage
 from atmdepot.trace.scapy.base import Summed, checked, raw_below
 from atmdepot.trace.scapy.cells import ATM
 from atmdepot.trace.scapy.statistics import EdgeStatistics
 from atmdepot.wire.aal5 import MAX_SDU, TRAILER_SIZE, Aal5Error, CrcMode, crc32, is_dynamips_crc, parse_cpcs_pdu
+from atmdepot.wire.announcement import is_message
 from atmdepot.wire.cell import PAYLOAD_SIZE
 from atmdepot.wire.llc import LLC_SNAP, PID_ETHERNET, PID_ETHERNET_WITH_FCS, Encapsulation
 from atmdepot.wire.statistics import is_statistics
@@ -106,6 +108,8 @@ class AAL5(_Trailed):
         """Guess the layer of an SDU by its first octets; layers that the user binds come first."""
         if is_statistics(sdu):
             return EdgeStatistics
+        if is_message(sdu):
+            return DepotMessage
         encapsulation = encapsulation_of(sdu)
         if encapsulation is Encapsulation.VC_MUX:
             return IP if sdu[0] >> 4 == 4 else IPv6

@@ -9,6 +9,7 @@
       IP, IPv6, LLC   as Scapy has them                          RFC 2684
       LLCBridged, VCBridged                                      RFC 2684 sections 5.2 and 6.2
       EdgeStatistics                                             the report of this project's edge nodes
+      DepotMessage / DepotAnnouncement, DepotRecall, EdgeFlows   what depots and edge nodes tell each other
 
     cells(packet, vpi, vci)   cuts        reassemble(cells)   joins        verdict(packet)   checks
 
@@ -27,11 +28,13 @@ except ModuleNotFoundError as error:
     raise ImportError("the Scapy layers need Scapy: pip install 'atmdepot[trace]'", name="scapy") from error
 
 from atmdepot.trace.scapy.aal5 import AAL5, LLCBridged, VCBridged
+from atmdepot.trace.scapy.announcement import DepotAnnouncement, DepotMessage, DepotRecall, EdgeFlows
 from atmdepot.trace.scapy.cells import ATM, ATM_NNI, ATMOAM, idle_cell
 from atmdepot.trace.scapy.sar import cells, reassemble, verdict
 from atmdepot.trace.scapy.socket import AtmUdpSocket
 from atmdepot.trace.scapy.statistics import EdgeStatistics
 from atmdepot.trace.scapy.trains import ATMTrain, ATMTrain_NNI, bind_ports, unbind_ports
 
-__all__ = ["AAL5", "ATM", "ATMOAM", "ATM_NNI", "ATMTrain", "ATMTrain_NNI", "AtmUdpSocket", "EdgeStatistics",
-           "LLCBridged", "VCBridged", "bind_ports", "cells", "idle_cell", "reassemble", "unbind_ports", "verdict"]
+__all__ = ["AAL5", "ATM", "ATMOAM", "ATM_NNI", "ATMTrain", "ATMTrain_NNI", "AtmUdpSocket",
+           "DepotAnnouncement", "DepotMessage", "DepotRecall", "EdgeFlows", "EdgeStatistics", "LLCBridged", "VCBridged",
+           "bind_ports", "cells", "idle_cell", "reassemble", "unbind_ports", "verdict"]

@@ -189,7 +189,8 @@ FIELDS: tuple[Field, ...] = (
     Field("crc_verdict", "good, good (Dynamips), bad, or absent from the capture", _attribute("crc", Pdu)),
     Field("unfinished", "whether the last cell never came", _attribute("unfinished", Pdu)),
     Field("problem", "why a receiver would drop the PDU", _attribute("problem", Pdu)),
-    Field("encapsulation", "vc-mux, llc, ... or statistics", _of(lambda pdu: pdu.sdu and pdu.carried.how, Pdu)),
+    Field("encapsulation", "vc-mux, llc, ... or statistics, announcement",
+          _of(lambda pdu: pdu.sdu and pdu.carried.how, Pdu)),
     Field("no_packet", "why the SDU is no IP packet", _of(lambda pdu: pdu.sdu and pdu.carried.problem, Pdu)),
     # Packets.
     Field("ip_version", "4 or 6", _flow(lambda flow: 4 if len(flow[1]) == 4 else 6)),

@@ -21,6 +21,7 @@ from atmdepot.trace.inside import header_of, packet_from_beginning, vc_of
 from atmdepot.trace.items import Carried, Cell, CrcVerdict, HecVerdict, Pdu, encapsulation_of
 from atmdepot.trace.show.oam import oam_text
 from atmdepot.trace.show.printable import printable
+from atmdepot.wire.announcement import Announcement, Claim, Recall, is_message, read
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, endpoint, ip_view
 from atmdepot.wire.llc import ETHERTYPE_ARP
 from atmdepot.wire.statistics import MAGIC, Statistics
@@ -247,6 +248,8 @@ def _carried_text(pdu: Pdu, *, quick: bool) -> str:
     carried = pdu.carried
     if carried.how == "statistics":
         return f": {_statistics_text(carried.octets)}"
+    if carried.how == "announcement":
+        return f": {_message_text(carried.octets)}"
     how = "" if quick or carried.how in ("vc-mux", "") else f"{carried.how.upper()} "
     if carried.frame and not quick:
         how += f"{_ethernet_text(carried.frame)} "
@@ -280,7 +283,26 @@ def _statistics_text(octets: bytes) -> str:
     except ValueError as error:
         return f"no statistics of an edge node: {error}"
     server = told.server.name.lower()
-    return f"statistics {told.sequence} of an edge node: server {server}, {count_text(told.flows, 'flow')}"
+    follows = f", follows {told.follows} of term {told.term}" if told.follows else ""
+    return f"statistics {told.sequence} of an edge node: server {server}, {count_text(told.flows, 'flow')}{follows}"
+
+
+def _message_text(octets: bytes) -> str:
+    """What a depot or an edge node says on the management VC."""
+    try:
+        told = read(octets)
+    except ValueError as error:
+        return f"no message of depots and edge nodes: {error}"
+    if isinstance(told, Announcement):
+        role = "is active" if told.claim & Claim.ACTIVE else "runs"
+        handing = " and hands over" if told.claim & Claim.HANDING_OVER else ""
+        return (f"announcement: {told.node} {role}{handing} in set {told.of}, term {told.term}, "
+                f"each {told.period:,} ms")
+    if isinstance(told, Recall):
+        since = f"the flows of the last {told.since:,} ms" if told.since else "all flows"
+        return f"recall {told.number}: {since}"
+    last = ", the last" * told.is_last
+    return f"part {told.part} of the answer to recall {told.number}{last}: {count_text(len(told.flows), 'flow')}"
 
 
 def packet_text(packet: Packet, octets: bytes = b"") -> str:
@@ -328,6 +350,8 @@ def _dropped_text(drop: Drop, reason: DropReason) -> str:
     header = header_of(drop)
     if header is not None:
         return f": {drop.octets[:5].hex(' ')} {kind_text(header)}"
+    if reason in (DropReason.BAD_STATISTICS, DropReason.BAD_ANNOUNCEMENT) and is_message(drop.octets):
+        return f": {_message_text(drop.octets)}"
     if reason is DropReason.BAD_STATISTICS and drop.octets.startswith(MAGIC):
         return f": {_statistics_text(drop.octets)}"
     if reason.unit == "packets" and (packet := packet_from_beginning(drop.octets)) is not None:

@@ -110,6 +110,9 @@ def _pdu_lines(pdu: Pdu) -> Iterator[str]:
     if carried.how == "statistics":
         yield "statistics of an edge node"
         yield from _parsed(layouts.STATISTICS, carried.octets, 1)
+    if carried.how == "announcement":
+        yield carried.problem
+        yield from _parsed(layouts.ANNOUNCEMENT, carried.octets, 1)
     if carried.packet is not None:
         yield from _packet_lines(carried.octets, carried.packet)
 

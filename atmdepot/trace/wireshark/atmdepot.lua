@@ -132,12 +132,66 @@ local REPORT = {
     { ProtoField.uint16("atmdepot.statistics.fillers_sent", "Full datagrams of idle cells sent"), 64, 2 },
     { ProtoField.uint16("atmdepot.statistics.idle_received", "Idle cells received"), 66, 2 },
 }
-local REPORT_SIZE, REPORT_VERSION = 68, 1
+-- Version 2 has these, and the name of the depot that the edge node follows.
+local REPORT_2 = {
+    { ProtoField.uint64("atmdepot.statistics.term", "Highest term"), 68, 8 },
+    { ProtoField.uint8("atmdepot.statistics.follows_size", "Octets of the depot's name"), 76, 1 },
+}
+local report_follows = ProtoField.string("atmdepot.statistics.follows", "Depot that is followed")
+local REPORT_SIZE, REPORT_2_SIZE = 68, 77
+-- What depots and edge nodes tell each other: the fields behind the head, by type: offset and size of each.
+local MESSAGE = { [1] = "announcement", [2] = "recall", [3] = "flows" }
+local MESSAGE_HEAD = 8
+local message_head = {
+    { ProtoField.uint8("atmdepot.message.version", "Version"), 4, 1 },
+    { ProtoField.uint8("atmdepot.message.type", "Type", base.DEC, MESSAGE), 5, 1 },
+    { ProtoField.uint16("atmdepot.message.flags", "Flags", base.HEX), 6, 2 },
+}
+local message_body = {
+    {
+        { ProtoField.uint64("atmdepot.announcement.term", "Term"), 8, 8 },
+        { ProtoField.uint32("atmdepot.announcement.period", "Period in milliseconds"), 16, 4 },
+        { ProtoField.uint8("atmdepot.announcement.set_size", "Octets of the set's name"), 20, 1 },
+        { ProtoField.uint8("atmdepot.announcement.node_size", "Octets of the depot's name"), 21, 1 },
+    },
+    {
+        { ProtoField.uint32("atmdepot.recall.number", "Number"), 8, 4 },
+        { ProtoField.uint32("atmdepot.recall.since", "Milliseconds in which a flow had a packet (0: all)"), 12, 4 },
+    },
+    {
+        { ProtoField.uint32("atmdepot.flows.number", "Number of the recall"), 8, 4 },
+        { ProtoField.uint32("atmdepot.flows.part", "Part"), 12, 4 },
+        { ProtoField.uint16("atmdepot.flows.v4", "IPv4 flows"), 16, 2 },
+        { ProtoField.uint16("atmdepot.flows.v6", "IPv6 flows"), 18, 2 },
+    },
+}
+local BODY_SIZE = { 22, 16, 20 }
+local FLOW4_SIZE, FLOW6_SIZE = 17, 41
+local message = {
+    set = ProtoField.string("atmdepot.announcement.set", "Set"),
+    node = ProtoField.string("atmdepot.announcement.node", "Depot"),
+    flow = ProtoField.none("atmdepot.flows.flow", "Flow"),
+    client4 = ProtoField.ipv4("atmdepot.flows.client", "Client"),
+    service4 = ProtoField.ipv4("atmdepot.flows.service", "Service"),
+    client6 = ProtoField.ipv6("atmdepot.flows.client6", "Client"),
+    service6 = ProtoField.ipv6("atmdepot.flows.service6", "Service"),
+    protocol = ProtoField.uint8("atmdepot.flows.protocol", "Protocol"),
+    client_port = ProtoField.uint16("atmdepot.flows.client_port", "Client's port"),
+    service_port = ProtoField.uint16("atmdepot.flows.service_port", "Service's port"),
+    vci = ProtoField.uint16("atmdepot.flows.vci", "VCI"),
+    age = ProtoField.uint16("atmdepot.flows.age", "Seconds since its last packet"),
+}
 local report_appended = ProtoField.bytes("atmdepot.statistics.appended", "Appended by a later version")
 local fields = {}
 for _, field in pairs(f) do fields[#fields + 1] = field end
 for _, row in ipairs(REPORT) do fields[#fields + 1] = row[1] end
+for _, row in ipairs(REPORT_2) do fields[#fields + 1] = row[1] end
+fields[#fields + 1] = report_follows
 fields[#fields + 1] = report_appended
+for _, rows in ipairs({ message_head, message_body[1], message_body[2], message_body[3] }) do
+    for _, row in ipairs(rows) do fields[#fields + 1] = row[1] end
+end
+for _, field in pairs(message) do fields[#fields + 1] = field end
 atm.fields = fields
 
 local GROUP, SEVERITY = expert.group, expert.severity
@@ -634,19 +688,71 @@ local function ip_dissector(first)
     return math.floor(first / 16) == 6 and "ipv6" or "data"
 end
 
---- True for a report of a readable version: version 1, or a longer report of a later version.
-local function is_report(octets, length)
-    if length < REPORT_SIZE or octets:sub(1, 4) ~= "ADST" then return false end
+--- The octets of a report by its fields: of version 1 or 2, or the beginning of a later one; nil if it is none.
+local function report_size(octets, length)
+    if length < REPORT_SIZE or octets:sub(1, 4) ~= "ADST" then return nil end
     local version = octets:byte(5)
-    if version == REPORT_VERSION then return length == REPORT_SIZE end
-    return version > REPORT_VERSION and length > REPORT_SIZE
+    if version == 1 then return length == REPORT_SIZE and length or nil end
+    if version < 1 or length < REPORT_2_SIZE then return nil end
+    local size = REPORT_2_SIZE + octets:byte(REPORT_2_SIZE)
+    return (version == 2 and length == size or version > 2 and length >= size) and size or nil
 end
 
-local function show_report(sdu, pinfo, tree)
+local function show_report(sdu, size, pinfo, tree)
     local item = tree:add(atm, sdu(), "atmdepot edge node's statistics")
     for _, row in ipairs(REPORT) do item:add(row[1], sdu(row[2], row[3])) end
-    if sdu:len() > REPORT_SIZE then item:add(report_appended, sdu(REPORT_SIZE)) end
+    if size >= REPORT_2_SIZE then
+        for _, row in ipairs(REPORT_2) do item:add(row[1], sdu(row[2], row[3])) end
+        if size > REPORT_2_SIZE then item:add(report_follows, sdu(REPORT_2_SIZE, size - REPORT_2_SIZE)) end
+    end
+    if sdu:len() > size then item:add(report_appended, sdu(size)) end
     pinfo.cols.info:set("Edge node's statistics: server " .. (SERVER[sdu(5, 1):uint()] or "?"))
+end
+
+--- The octets of a message of depots and edge nodes by its fields; nil if it is none, or is cut short.
+local function message_size(octets, length)
+    if length < MESSAGE_HEAD or octets:sub(1, 4) ~= "ADAN" or octets:byte(5) < 1 then return nil end
+    local kind = octets:byte(6)
+    local size = BODY_SIZE[kind]
+    if not size or length < size then return nil end
+    if kind == 1 then size = size + octets:byte(21) + octets:byte(22) end
+    if kind == 3 then size = size + uint(octets, 17, 18) * FLOW4_SIZE + uint(octets, 19, 20) * FLOW6_SIZE end
+    return size <= length and size or nil
+end
+
+local function add_flow(tree, sdu, at, half, client, service)
+    local item = tree:add(message.flow, sdu(at, 2 * half + 5))
+    item:add(message.protocol, sdu(at, 1))
+    item:add(client, sdu(at + 1, half - 2))
+    item:add(message.client_port, sdu(at + half - 1, 2))
+    item:add(service, sdu(at + half + 1, half - 2))
+    item:add(message.service_port, sdu(at + 2 * half - 1, 2))
+    item:add(message.vci, sdu(at + 2 * half + 1, 2))
+    item:add(message.age, sdu(at + 2 * half + 3, 2))
+end
+
+local function show_message(sdu, pinfo, tree)
+    local kind = sdu(5, 1):uint()
+    local item = tree:add(atm, sdu(), "atmdepot " .. MESSAGE[kind])
+    for _, rows in ipairs({ message_head, message_body[kind] }) do
+        for _, row in ipairs(rows) do item:add(row[1], sdu(row[2], row[3])) end
+    end
+    if kind == 1 then
+        local size, node_size = sdu(20, 1):uint(), sdu(21, 1):uint()
+        if size > 0 then item:add(message.set, sdu(22, size)) end
+        if node_size > 0 then item:add(message.node, sdu(22 + size, node_size)) end
+    elseif kind == 3 then
+        local at = BODY_SIZE[3]
+        for _ = 1, sdu(16, 2):uint() do
+            add_flow(item, sdu, at, 6, message.client4, message.service4)
+            at = at + FLOW4_SIZE
+        end
+        for _ = 1, sdu(18, 2):uint() do
+            add_flow(item, sdu, at, 18, message.client6, message.service6)
+            at = at + FLOW6_SIZE
+        end
+    end
+    pinfo.cols.info:set("Depots and edge nodes: " .. MESSAGE[kind])
 end
 
 --- True if an SDU looks like VC-multiplexed bridged Ethernet: two octets of padding, then an EtherType or a length.
@@ -675,7 +781,9 @@ local is_inside = false
 
 --- Calls the next dissector; pcall, because a malformed packet, which it shows itself, raises an error in Lua.
 local function hand_on(pdu, sdu, pinfo, tree)
-    if is_report(pdu.octets, pdu.length) then return show_report(sdu, pinfo, tree) end
+    local report = report_size(pdu.octets, pdu.length)
+    if report then return show_report(sdu, report, pinfo, tree) end
+    if message_size(pdu.octets, pdu.length) then return show_message(sdu, pinfo, tree) end
     local name, at = dissector_of(pdu)
     is_inside = true
     pcall(Dissector.call, Dissector.get(name), at == 0 and sdu or sdu(at):tvb(), pinfo, tree)

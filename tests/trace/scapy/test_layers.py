@@ -32,6 +32,10 @@ from atmdepot.trace.scapy.layers import (
     ATMTrain,
     ATMTrain_NNI,
     AtmUdpSocket,
+    DepotAnnouncement,
+    DepotMessage,
+    DepotRecall,
+    EdgeFlows,
     EdgeStatistics,
     LLCBridged,
     VCBridged,
@@ -44,6 +48,7 @@ from atmdepot.trace.scapy.layers import (
 )
 from atmdepot.wire import layouts
 from atmdepot.wire.aal5 import MAX_SDU, Aal5Error, CrcMode, abort_pdu, cpcs_pdu, crc32, parse_cpcs_pdu, to_cells
+from atmdepot.wire.announcement import Announcement, Flows, Message, Recall, ToldFlow
 from atmdepot.wire.cell import CellHeader, Interface
 from atmdepot.wire.llc import ETHERTYPE_IPV4, Encapsulation, decapsulate, encapsulate
 from atmdepot.wire.oam import OamPayload
@@ -707,7 +712,8 @@ def test_a_pdu_answers_as_its_packet_does() -> None:
 
 # ── hostile octets ──
 
-LAYERS = [ATM, ATM_NNI, ATMOAM, AAL5, LLCBridged, VCBridged, EdgeStatistics, ATMTrain, ATMTrain_NNI]
+LAYERS = [ATM, ATM_NNI, ATMOAM, AAL5, LLCBridged, VCBridged, EdgeStatistics, DepotMessage, DepotAnnouncement,
+          DepotRecall, EdgeFlows, ATMTrain, ATMTrain_NNI]
 BEGINNINGS = [b"", b"\x45", b"\x60", bytes.fromhex("aaaa03000000"), bytes.fromhex("aaaa030080c200070000"),
               bytes.fromhex("aaaa030080c200010000"), bytes(2), bytes.fromhex("0010040ba3"), bytes.fromhex("0010000055")]
 hostile = st.one_of(
@@ -723,15 +729,42 @@ def quiet() -> Iterator[None]:
     conf.logLevel = before
 
 
-@pytest.mark.parametrize("more", [b"", b"new"])
-def test_a_report_of_an_edge_node(more: bytes) -> None:
+@pytest.mark.parametrize(("version", "more"), [(1, b""), (2, b""), (3, b"new")])
+def test_a_report_of_an_edge_node(version: int, more: bytes) -> None:
     report = Statistics(ServerState.ACCEPTS, 2, 77, 3, 10, 11, 1000, 1 << 40, 1500, 250, 99)
+    if version > 1:
+        report = report._replace(term=7, follows="depot2")
     octets = report.pack()
-    octets = octets[:4] + bytes((1 + bool(more),)) + octets[5:] + more
+    octets = octets[:4] + bytes((version,)) + octets[5:] + more
     layer = AAL5(cpcs_pdu(octets))[EdgeStatistics]
-    assert {name: layer.getfieldval(name) for name in report._fields} == report._asdict()
-    assert (layer.version, bytes(layer.payload)) == (1 + bool(more), more)
-    assert bytes(EdgeStatistics(**report._asdict())) == report.pack()
+    fields = {name: value for name, value in report._asdict().items() if version > 1 or name not in ("term", "follows")}
+    if version > 1:
+        fields["follows"] = report.follows.encode()
+    assert {name: layer.getfieldval(name) for name in fields} == fields
+    assert (layer.version, bytes(layer.payload)) == (version, more)
+    assert bytes(EdgeStatistics(**fields, version=min(version, 2))) == report.pack()
+
+
+FLOW4, FLOW6 = ToldFlow(bytes(range(13)), 64, 3), ToldFlow(bytes(range(37)), 65, 4)
+
+
+@pytest.mark.parametrize(("message", "layer", "fields"), [
+    (Announcement("main", "depot2", 7, 100), DepotAnnouncement,
+     {"term": 7, "period": 100, "set": b"main", "node": b"depot2"}),
+    (Recall(3, 1500), DepotRecall, {"number": 3, "since": 1500}),
+    (Flows(3, 1, False, [FLOW4, FLOW6]), EdgeFlows,
+     {"number": 3, "part": 1, "v4_flows": bytes(range(13)) + bytes.fromhex("00400003"),
+      "v6_flows": bytes(range(37)) + bytes.fromhex("00410004")})])
+@pytest.mark.parametrize("more", [b"", b"new"])
+def test_what_depots_and_edge_nodes_tell_each_other(
+        message: Message, layer: Any, fields: dict[str, Any], more: bytes) -> None:
+    octets = message.pack()
+    octets = octets[:4] + bytes((1 + bool(more),)) + octets[5:] + more
+    read = AAL5(cpcs_pdu(octets))[DepotMessage]
+    assert {name: read[layer].getfieldval(name) for name in fields} == fields
+    assert bytes(read[layer].payload) == more
+    built = DepotMessage(version=1 + bool(more), flags=read.flags) / layer(**fields) / more
+    assert bytes(built) == octets
 
 
 @pytest.mark.usefixtures("quiet")

@@ -20,6 +20,7 @@ from atmdepot.trace.names import VcName
 from atmdepot.trace.show.text import LinePrinter, Stamp, hex_lines, printable
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen
 from atmdepot.wire.aal5 import CrcMode, abort_pdu, cpcs_pdu
+from atmdepot.wire.announcement import Announcement, Claim, Flows, Message, Recall, ToldFlow
 from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.llc import Encapsulation
 from atmdepot.wire.oam import OamPayload
@@ -248,10 +249,34 @@ def test_statistics_of_an_edge_node() -> None:
         return LinePrinter(Stamp.NONE).line(pdu).split("CRC good", 1)[1]
 
     assert line(report) == ": statistics 7 of an edge node: server accepts, 3 flows  (web1)"
-    assert line(report[:-1]) == ": no statistics of an edge node: statistics have 68 octets, here are 67  (web1)"
+    assert line(report[:-1]) == \
+        ": no statistics of an edge node: statistics have 68 octets or more, here are 67  (web1)"
     assert line(report[:5] + b"\x09" + report[6:]) == \
         ": no statistics of an edge node: 9 is not a valid ServerState  (web1)"
-    assert line(report[:4] + b"\2" + report[5:] + b"new") == line(report)
+    assert line(report[:4] + b"\3" + report[5:] + bytes(9) + b"new") == line(report)
+    follows = Statistics.unpack(report)._replace(term=7, follows="depot2").pack()
+    assert line(follows) == \
+        ": statistics 7 of an edge node: server accepts, 3 flows, follows depot2 of term 7  (web1)"
+
+
+@pytest.mark.parametrize(("message", "told"), [
+    (Announcement("main", "depot2", 7, 100), "announcement: depot2 is active in set main, term 7, each 100 ms"),
+    (Announcement("main", "d2", 7, 100, Claim.NOTHING), "announcement: d2 runs in set main, term 7, each 100 ms"),
+    (Recall(3, 1500), "recall 3: the flows of the last 1,500 ms"), (Recall(3), "recall 3: all flows"),
+    (Flows(3, 1, True, [ToldFlow(bytes(13), 64, 0)]), "part 1 of the answer to recall 3, the last: 1 flow"),
+    (Flows(3, 0, False, []), "part 0 of the answer to recall 3: 0 flows")])
+def test_messages_of_depots_and_edge_nodes(message: Message, told: str) -> None:
+    def line(sdu: bytes) -> str:
+        (pdu,) = Follower().take(Cells(0, "l", "in", segment(sdu, Vc(1, 33))))
+        assert isinstance(pdu, Pdu)
+        pdu.name = VcName("web1", "web1", "management")
+        return LinePrinter(Stamp.NONE).line(pdu).split("CRC good", 1)[1]
+
+    assert line(message.pack()) == f": {told}  (web1)"
+    cut = line(message.pack()[:-1])
+    assert cut.startswith(": no message of depots and edge nodes: ")
+    drop = Drop(0, "to-web1", DropReason.BAD_ANNOUNCEMENT, 1, message.pack(), (1, 33))
+    assert f"bad-announcement: {told}" in LinePrinter(Stamp.NONE).line(drop)
 
 
 @pytest.mark.parametrize(("version", "told"), [(0, "version 1 or later, not b'ADST' and 0"), (2, "version 2")])

@@ -398,7 +398,7 @@ def test_any_cell_has_a_tree(octets: bytes, verdict: HecVerdict, interface: Inte
 
 def test_a_report_of_a_later_version() -> None:
     report = Statistics(ServerState.ACCEPTS, 2, 7, 3, 0, 0, 0, 0, 0, 0, 0).pack()
-    told = pdu_tree(report[:4] + b"\2" + report[5:] + b"new").splitlines()
+    told = pdu_tree(report[:4] + b"\3" + report[5:] + bytes(9) + b"new").splitlines()
     assert [line.strip() for line in told[told.index("    statistics of an edge node"):]][1:6] == [
-        "magic: 4 octets: 41 44 53 54", "version: 2", "server: accepts (1)", "cores: 2", "sequence: 7"]
+        "magic: 4 octets: 41 44 53 54", "version: 3", "server: accepts (1)", "cores: 2", "sequence: 7"]
     assert told[-1].strip() == "appended: 3 octets: 6e 65 77"

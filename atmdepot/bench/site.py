@@ -16,7 +16,7 @@ from atmdepot.bench.lab_table import BULK_PORT, addresses_of, table_for
 from atmdepot.bench.readings import NoFigure
 from atmdepot.errors import AtmdepotError, NotReady
 from atmdepot.lab import Lab
-from atmdepot.lab.plan import CLIENT
+from atmdepot.lab.lans import CLIENT
 from atmdepot.net.control_client import show
 
 if TYPE_CHECKING:

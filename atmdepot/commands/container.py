@@ -17,7 +17,8 @@ from atmdepot import build
 from atmdepot.config.reading import find, load
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import web as webs
-from atmdepot.lab.plan import CLIENT, plan_of
+from atmdepot.lab.lans import CLIENT
+from atmdepot.lab.plan import plan_of
 from atmdepot.lab.probe import wait_for_all
 from atmdepot.lab.wiring import wire_here
 from atmdepot.paths import run_dir

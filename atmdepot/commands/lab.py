@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _LAB_OPTION = click.option("--lab", "name", metavar="NAME",
                            help="The lab, by its network's name or VC table; not needed while only one has the node.")
+_SIGNALS = ["KILL", "TERM", "INT", "HUP", "STOP", "CONT"]
 _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
 """Flags that keep a shell's start-up files from setting another prompt."""
 
@@ -149,6 +151,64 @@ def shell(node: str, name: str | None) -> None:
     # The prompt names lab and node: a shell in a namespace looks like any other shell.
     os.environ["PS1"] = f"{found.name}:{node}# "
     _enter(found, node, (program, *_SHELL_FLAGS.get(Path(program).name, [])))
+
+
+@lab.command(epilog="""\b
+Examples:
+  atmdepot lab kill depot1
+  atmdepot lab kill depot1 --signal STOP
+  atmdepot lab kill depot1 --host
+""")
+@click.argument("node")
+@click.option("--signal", "name_of_signal", type=click.Choice(_SIGNALS), default="KILL", show_default=True,
+              help="Which signal; STOP makes a daemon hang, and CONT goes on.")
+@click.option("--host", is_flag=True, help="Let the whole node go, as a host that loses its power: its web server and "
+                                           "interfaces too.")
+@_LAB_OPTION
+def kill(node: str, name_of_signal: str, host: bool, name: str | None) -> None:
+    """Kill the daemon of NODE, or send it another signal; `lab start` starts it again."""
+    found = Lab.find(name, node=node)
+    if host:
+        found.remove(node)
+    else:
+        found.kill(node, signal=signal.Signals[f"SIG{name_of_signal}"])
+
+
+@lab.command(epilog="""\b
+Examples:
+  atmdepot lab start depot1
+""")
+@click.argument("node")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
+              metavar="SECONDS", help="How long it may take to be ready (then exit code 4).")
+@_LAB_OPTION
+def start(node: str, timeout: float, name: str | None) -> None:
+    """Start what has ended at NODE, and wait until it is ready."""
+    Lab.find(name, node=node).start(node, timeout)
+
+
+@lab.command(epilog="""\b
+Examples:
+  atmdepot lab cut to-web1
+  atmdepot lab cut depot1.client depot1.sync --silent
+""")
+@click.argument("wires", metavar="WIRE...", nargs=-1, required=True)
+@click.option("--silent", is_flag=True, help="Keep the carrier: the nodes only miss what would have come.")
+@_LAB_OPTION
+def cut(wires: tuple[str, ...], silent: bool, name: str | None) -> None:
+    """Cut each WIRE: a link, or NODE.INTERFACE on a LAN of several depots; `lab restore` restores it."""
+    Lab.find(name).cut(*wires, silent=silent)
+
+
+@lab.command(epilog="""\b
+Examples:
+  atmdepot lab restore to-web1
+""")
+@click.argument("wires", metavar="WIRE...", nargs=-1, required=True)
+@_LAB_OPTION
+def restore(wires: tuple[str, ...], name: str | None) -> None:
+    """Restore each WIRE that was cut."""
+    Lab.find(name).restore(*wires)
 
 
 def _enter(found: Lab, node: str, argv: tuple[str, ...]) -> None:

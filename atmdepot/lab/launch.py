@@ -18,8 +18,10 @@ from atmdepot.config import reading as networks
 from atmdepot.errors import AtmdepotError, EnvironmentLacks, NotReady
 from atmdepot.lab import state as states
 from atmdepot.lab import web as webs
+from atmdepot.lab.lans import CLIENT
 from atmdepot.lab.namespaces import require_tun
-from atmdepot.lab.plan import CLIENT, Plan, plan_of
+from atmdepot.lab.orders import SOCKET
+from atmdepot.lab.plan import Plan, plan_of
 from atmdepot.lab.protocol import KEEP, Event, ProcessSpec, Spec
 from atmdepot.lab.running import RunningLab, locked_run_dir, stop, writing_in
 from atmdepot.paths import run_dir
@@ -116,13 +118,12 @@ class Launch:
         """Fill the directory and start the supervisor; return when the state holds its PID."""
         octets = Path(self.state.table).read_bytes()
         servers = webs.web_servers(network) if options.web else []
-        daemons = [name for name in plan.nodes if name != CLIENT]
         nginx = webs.find_nginx()
         self.state.userns = options.userns
         self.state.web_server = ("nginx" if nginx else "python") if servers else None
         # Written before any other file: a command that finds the lab dead knows which files it may remove.
-        self.state.made = [states.TABLE_FILE, states.SUPERVISOR_LOG,
-                           *(f"{name}.{kind}" for name in daemons for kind in ("log", "sock", "host")),
+        self.state.made = [states.TABLE_FILE, states.SUPERVISOR_LOG, SOCKET,
+                           *(f"{name}.{kind}" for name in plan.daemons for kind in ("log", "sock", "host")),
                            *(f"{_web_name(web)}.log" for web in servers),
                            *(path for web in servers for path in webs.made_paths(web))]
         with writing_in(self.directory):
@@ -130,7 +131,7 @@ class Launch:
             states.write(self.directory, self.state)
             table = self.directory / states.TABLE_FILE
             table.write_bytes(octets)
-            processes = {name: _daemon(name, plan.nodes[name], table, options) for name in daemons}
+            processes = {name: _daemon(name, kind, table, options) for name, kind in plan.daemons.items()}
             for web in servers:
                 processes[_web_name(web)] = _web_process(self.directory, web, nginx)
         self._spawn(Spec(directory=str(self.directory), run_dir=str(self.directory.parent),

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.addresses import ip_of
 from atmdepot.config.problem import Problem
+from atmdepot.lab.lans import CLIENT, SYNC, SYNC_PREFIXES, clients_lan, has_lan, interface_of
 from atmdepot.lab.web import web_servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.config.model import Network
-
-CLIENT = "client"
-"""The node that the lab adds; browsers and load generators run there."""
+    from atmdepot.config.model import DepotSet, Network
 
 _MOST_PORTS = 4000
 """Ports of a web server; on two addresses each, they fit into nginx's 8192 connections (`web.py`)."""
@@ -27,7 +25,9 @@ _MOST_PORTS = 4000
 
 def lab_problems(network: Network, *, web: bool = True) -> list[Problem]:
     """Problems that keep the lab from bringing a network up, with web servers or without."""
-    found = [*_names(network), *_servers(network), *_ends(network), *_metrics(network)]
+    found = [*_names(network), *_servers(network), *_ends(network), *_sync(network), *_gateways(network)]
+    # Addresses on the LANs are worked out only where those are right.
+    found = found or list(_metrics(network))
     return [*found, *_web_ports(network)] if web else found
 
 
@@ -46,10 +46,14 @@ def _names(network: Network) -> Iterator[Problem]:
     if CLIENT in network.nodes:
         yield Problem(("nodes", CLIENT), f"the lab adds a node \"{CLIENT}\" of its own: give nodes.{CLIENT} another "
                                          "name")
-    depot = network.depot
-    if network.nodes[depot].tun == CLIENT:
-        yield Problem(("nodes", depot, "tun"), f"in the lab \"{CLIENT}\" is the depot's interface to the client: write "
-                                               "another name")
+    for depot in network.depots:
+        interface = interface_of(network, depot)
+        if interface in (network.nodes[depot].tun, SYNC):
+            key = ("nodes", depot, "tun")
+            if interface == SYNC or interface != CLIENT:
+                key = ("depots", network.name_of_set_of(depot), "interface")
+            yield Problem(key, f"in the lab \"{interface}\" is the depot's interface to the "
+                               f"{'other depots' if interface == SYNC else 'client'}: write another name")
 
 
 def _servers(network: Network) -> Iterator[Problem]:
@@ -80,6 +84,51 @@ def _ends(network: Network) -> Iterator[Problem]:
                                     "is a machine of its own, so write another")
 
 
+def _sync(network: Network) -> Iterator[Problem]:
+    """Problems of the sync addresses, which in the lab lie on a LAN of their own."""
+    others = {address.host for link in network.links.values() for address in link.ends.values()}
+    lans = [ipaddress.ip_network(text) for text in network.lab.networks]
+    for name, of in network.sets.items():
+        networks = set()
+        for node, address in of.sync.items():
+            path = ("depots", name, "sync", node)
+            ip = ip_of(address.host)
+            if ip is None or not is_routable(address.host):
+                yield Problem(path, f"{address}: the lab needs the IP address of a machine here, such as 10.60.0.1")
+                continue
+            networks.add(ipaddress.ip_interface(f"{ip}/{SYNC_PREFIXES[ip.version]}").network)
+            if address.host in others or any(ip in lan for lan in lans):
+                yield Problem(path, f"{address}: in the lab the depots of a set have a LAN of their own for this: "
+                                    "write an address that no link and no network of the lab has")
+        if len(networks) > 1:
+            yield Problem(("depots", name, "sync"), "in the lab these addresses lie on one LAN: write addresses of one "
+                                                    "network (/24, or /64 for IPv6)")
+
+
+def _gateways(network: Network) -> Iterator[Problem]:
+    """Problems of gateways, to which the client's routes lead, and of room on the clients' LAN."""
+    lans = list(map(ipaddress.ip_network, network.lab.networks))
+    for name, of in network.sets.items():
+        for address in of.gateway:
+            if ipaddress.ip_network(address.network) not in lans:
+                yield Problem(("depots", name, "gateway"), f"{address}: no network of the lab is {address.network}: "
+                                                           f"write it to networks in [lab]")
+        if of.stands_by and not of.gateway:
+            yield Problem(("depots", name, "gateway"), "in the lab the client's route leads to an address that moves "
+                                                       "with the active depot: write gateway and interface")
+        yield from _watch(name, of)
+    if has_lan(network) and any(len(member.addresses) < len(lans) for member in clients_lan(network)):
+        yield Problem(("lab", "networks"), "the client, the depots and their gateways have no room there: write a "
+                                           "network with more addresses")
+
+
+def _watch(name: str, of: DepotSet) -> Iterator[Problem]:
+    for node, interface in of.watch.items():
+        if interface != (of.interface or CLIENT):
+            yield Problem(("depots", name, "watch", node), f"in the lab a depot sees the clients' packets on the "
+                                                           f"interface to them: write \"{of.interface or CLIENT}\"")
+
+
 def _metrics(network: Network) -> Iterator[Problem]:
     for name, node in network.nodes.items():
         if node.metrics is None or node.kind == "external" or node.metrics.host == "localhost":
@@ -100,7 +149,9 @@ def _addresses_of(network: Network, name: str) -> set[str]:
     if node.configure:
         found |= {*node.address, *(network.vips if node.kind == "edge" else ())}
     if node.kind == "depot":
-        found |= {str(ipaddress.ip_network(text)[1]) for text in network.lab.networks}
+        own = next(member for member in clients_lan(network) if member.node == name)
+        found |= {str(ipaddress.ip_interface(address).ip) for address in own.addresses}
+        found |= {address.host for depot, address in network.set_of(name).sync.items() if depot == name}
     return found
 
 

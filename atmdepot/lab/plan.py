@@ -2,6 +2,9 @@
 
     client ──lab.networks── depot ══a wire per link══ switches ══ edge nodes
 
+Where there are several depots, a LAN joins the client and all of them (see `lans`): a node whose interfaces the kernel
+bridges. The sync addresses of a set have a LAN of their own, so that it can be cut by itself.
+
 This module does not touch the kernel: `wiring` carries out the plan.
 """
 
@@ -14,16 +17,20 @@ from msgspec import Struct
 
 from atmdepot.config.circuits import circuits_of
 from atmdepot.errors import AtmdepotError
-from atmdepot.lab import limits
+from atmdepot.lab.lans import CLIENT, CLIENTS_LAN, clients_lan, gateways_of, has_lan, sets_of_vip, sync_lans
 from atmdepot.lab.limits import is_routable, lab_problems, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atmdepot.config.model import Link, Network
+    from atmdepot.lab.lans import Member
 
-CLIENT = limits.CLIENT
-"""The node that the lab adds."""
+BRIDGE = "bridge"
+"""The bridge of a LAN, an interface of its node."""
+
+LAN = "lan"
+"""The kind of a node that is a LAN."""
 
 CLIENT_MTU = 1500
 """Octets: clients sit on an Ethernet unless the caller gives another MTU."""
@@ -54,24 +61,56 @@ class Interface(Struct, frozen=True):
 
 
 class Wire(Struct, frozen=True):
-    """A veth pair between two nodes."""
+    """A veth pair between two nodes; its name is that of its link, or that of a node and its interface."""
 
+    name: str
     ends: tuple[Interface, Interface]
     mtu: int
 
 
+class Route(Struct, frozen=True):
+    """A route of the client: an address (empty for the default route), and gateways of one IP version to share it."""
+
+    destination: str
+    gateways: tuple[str, ...]
+
+    @property
+    def version(self) -> int:
+        """The IP version."""
+        return ipaddress.ip_address(self.gateways[0]).version
+
+
 class Plan(Struct, frozen=True):
-    """Nodes, wires, addresses and routes that the lab sets up before it starts a process."""
+    """Nodes, wires, addresses and routes that the lab sets up before it starts a process.
+
+    `hubs` are LANs on which each node gets all packets, as on the hubs of 1997, for depots that watch one another's.
+    """
 
     nodes: dict[str, str]
     wires: tuple[Wire, ...]
     loopback: dict[str, tuple[str, ...]]
-    gateways: tuple[str, ...]
+    routes: tuple[Route, ...]
+    hubs: tuple[str, ...] = ()
 
     @property
     def routers(self) -> list[str]:
-        """The nodes that forward packets; a switch has cells alone."""
-        return [name for name, kind in self.nodes.items() if kind not in (CLIENT, "switch")]
+        """The nodes that forward packets; a switch has cells alone, a LAN frames."""
+        return [name for name, kind in self.nodes.items() if kind not in (CLIENT, "switch", LAN)]
+
+    @property
+    def daemons(self) -> dict[str, str]:
+        """The nodes that have a daemon, each with its kind."""
+        return {name: kind for name, kind in self.nodes.items() if kind not in (CLIENT, LAN)}
+
+    def route_to(self, address: str) -> Route:
+        """The client's route to an address: its own, or the default route."""
+        version = ipaddress.ip_address(address).version
+        return next(route for route in reversed(self.routes)
+                    if route.destination in ("", address) and route.version == version)
+
+    def wires_of(self, node: str) -> list[Wire]:
+        """The wires with an end at a node."""
+        return [wire for wire in self.wires if any(end.node == node for end in wire.ends)]
 
 
 def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True) -> Plan:
@@ -80,34 +119,69 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
         raise AtmdepotError("\n".join(map(told, problems)))
     nodes = network.nodes
     ours: dict[str, str] = {name: node.kind for name, node in nodes.items() if node.kind != "external"}
-    wires = [_client_wire(network, client_mtu)]
+    wires = [*_client_wires(network, client_mtu), *_sync_wires(network)]
     loopback: dict[str, tuple[str, ...]] = {}
     # `all` and `default` stand beside the interfaces in the kernel's net.ipv4.conf.
     taken = {"lo", "all", "default", CLIENT} | {node.device for node in nodes.values() if node.kind != "switch"}
+    taken |= {end.name for wire in wires for end in wire.ends}
     for name, link in network.links.items():
         if set(link.ends) <= ours.keys():
-            wires.append(_link_wire(_interface_name(name, taken), link))
+            wires.append(_link_wire(name, _interface_name(name, taken), link))
         else:
             loopback |= _dead_end(link, ours, loopback)
     for name in ours:
         if stubs := list(_stubs(network, name)):
             loopback[name] = tuple(dict.fromkeys((*loopback.get(name, ()), *stubs)))
-    gateways = tuple(str(ipaddress.ip_network(text)[1]) for text in network.lab.networks)
-    return Plan(nodes={CLIENT: CLIENT, **ours}, wires=tuple(wires), loopback=loopback, gateways=gateways)
+    lans = dict.fromkeys(end.node for wire in wires for end in wire.ends if end.node not in {CLIENT, *nodes})
+    hot = any(of.standby == "hot" for of in network.sets.values())
+    return Plan(nodes={CLIENT: CLIENT, **ours, **dict.fromkeys(lans, LAN)}, wires=tuple(wires), loopback=loopback,
+                routes=tuple(_routes(network)), hubs=(CLIENTS_LAN,) if hot and CLIENTS_LAN in lans else ())
 
 
-def _client_wire(network: Network, mtu: int) -> Wire:
-    depot, client = [], []
-    for text in network.lab.networks:
-        net = ipaddress.ip_network(text)
-        # The first address of the network is the depot's, which is the client's gateway.
-        depot.append(Address(str(net[1]), net.prefixlen))
-        client.append(Address(str(net[2]), net.prefixlen))
-    ends = (Interface(network.depot, CLIENT, tuple(depot)), Interface(CLIENT, "depot", tuple(client)))
-    return Wire(ends=ends, mtu=mtu)
+def _client_wires(network: Network, mtu: int) -> Iterator[Wire]:
+    """The wire between client and depot, or the wires of the LAN on which they all are."""
+    members = clients_lan(network)
+    if has_lan(network):
+        yield from _lan_wires(CLIENTS_LAN, members, mtu)
+        return
+    depot, client = map(_interface, members)
+    yield Wire(f"{depot.node}.{depot.name}", (depot, Interface(client.node, "depot", client.addresses)), mtu)
 
 
-def _link_wire(name: str, link: Link) -> Wire:
+def _sync_wires(network: Network) -> Iterator[Wire]:
+    for lan, members in sync_lans(network).items():
+        yield from _lan_wires(lan, members, CLIENT_MTU)
+
+
+def _lan_wires(lan: str, members: list[Member], mtu: int) -> Iterator[Wire]:
+    taken = {"lo", "all", "default", BRIDGE}
+    for member in members:
+        port = Interface(lan, _interface_name(member.node, taken), ())
+        yield Wire(f"{member.node}.{member.interface}", (_interface(member), port), mtu)
+
+
+def _interface(member: Member) -> Interface:
+    addresses = [address.split("/") for address in member.addresses]
+    return Interface(member.node, member.interface, tuple(Address(local, int(bits)) for local, bits in addresses))
+
+
+def _routes(network: Network) -> Iterator[Route]:
+    """The client's routes: by default over all sets of depots, and to a VIP over the sets that serve it."""
+    yield from _shared([gateway for name in network.sets for gateway in gateways_of(network, name)])
+    for vip in network.vips:
+        sets = sets_of_vip(network, vip)
+        if len(sets) < len(network.sets):
+            found = [gateway for name in sets for gateway in gateways_of(network, name)]
+            yield from (Route(str(vip), route.gateways) for route in _shared(found) if route.version == vip.version)
+
+
+def _shared(gateways: list[str]) -> Iterator[Route]:
+    """A default route for each IP version of the gateways."""
+    for version in dict.fromkeys(ipaddress.ip_address(gateway).version for gateway in gateways):
+        yield Route("", tuple(g for g in gateways if ipaddress.ip_address(g).version == version))
+
+
+def _link_wire(link_name: str, name: str, link: Link) -> Wire:
     """Wire of a link; each end gets its UDP address as a host address with the far end as its peer.
 
     Any pair of addresses works, in a common subnet or not, and a node may use an address on many links.
@@ -117,7 +191,7 @@ def _link_wire(name: str, link: Link) -> Wire:
     ends = (Interface(one, name, (Address(here, bits, there),)),
             Interface(other, name, (Address(there, bits, here),)))
     # The MTU holds a full datagram, so that it is neither fragmented nor refused by UDP_SEGMENT.
-    return Wire(ends=ends, mtu=min(_GREATEST_MTU, max(1500, link.cells * _CELL + _UDP_OVERHEAD)))
+    return Wire(link_name, ends, min(_GREATEST_MTU, max(1500, link.cells * _CELL + _UDP_OVERHEAD)))
 
 
 def _dead_end(link: Link, ours: dict[str, str],
@@ -145,7 +219,7 @@ def _stubs(network: Network, node: str) -> Iterator[str]:
 
 
 def _interface_name(link: str, taken: set[str]) -> str:
-    """Interface name of a link: its own name where the kernel accepts it, else a numbered name."""
+    """Interface name of a link, or of a LAN's port: its own name where the kernel accepts it, else a numbered name."""
     def candidates() -> Iterator[str]:
         yield link
         for number in range(len(taken) + 1):

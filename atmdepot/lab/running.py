@@ -7,15 +7,17 @@ import os
 import select
 import signal
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from atmdepot import build
 from atmdepot.config.reading import load
-from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.errors import AtmdepotError, EnvironmentLacks, NotReady
 from atmdepot.lab import state as states
 from atmdepot.lab.namespaces import Doors
+from atmdepot.lab.orders import Order, give
 from atmdepot.paths import run_dir
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.lab.state import State
 
+_POLL = 0.02
 _STOP_PATIENCE = 8.0
 """Seconds until a supervisor that does not stop is killed; it gives its children 5 s."""
 
@@ -127,6 +130,8 @@ class RunningLab:
         if node not in state.nodes:
             raise AtmdepotError(f"the lab {self.name} has no node \"{node}\": "
                                 f"its nodes are {', '.join(state.nodes)}")
+        if state.nodes[node].netns_fd < 0:
+            raise AtmdepotError(f"{node} is gone from the lab: `atmdepot lab start {node}` builds it anew")
         process = f"/proc/{state.pid}"
         paths = (f"{process}/ns/user" if state.userns else None, f"{process}/ns/pid",
                  f"{process}/fd/{state.nodes[node].netns_fd}")
@@ -159,6 +164,40 @@ class RunningLab:
             now = states.read(self.directory)
             if now is not None and now.pid == state.pid:
                 states.remove_recorded(self.directory, now)
+
+    def kill(self, *nodes: str, signal: int = signal.SIGKILL) -> None:
+        """Send a signal to the daemons of nodes; return after their end when it is SIGKILL."""
+        self._order(Order("kill", nodes, signal=signal))
+
+    def remove(self, *nodes: str) -> None:
+        """Let nodes end as hosts that lose their power: their processes, their interfaces and the carrier go."""
+        self._order(Order("remove", nodes))
+
+    def start(self, node: str, timeout: float = 30.0) -> None:
+        """Start what has ended at a node; return when it is ready, raise NotReady at the deadline."""
+        deadline = time.monotonic() + timeout
+        self._order(Order("start", (node,)))
+        while waiting := [name for name, process in self.state.processes.items()
+                          if process.node == node and not process.ready]:
+            process = self.state.processes[waiting[0]]
+            if process.exit_code is not None:
+                raise AtmdepotError(f"{waiting[0]} ended with exit code {process.exit_code}: "
+                                    f"{' '.join(states.last_lines(Path(process.log)))}")
+            if time.monotonic() > deadline:
+                raise NotReady(f"not ready in time: {', '.join(waiting)}")
+            time.sleep(_POLL)
+
+    def cut(self, *wires: str, silent: bool = False) -> None:
+        """Cut wires: a node loses the carrier, or, silently, only what would have come."""
+        self._order(Order("cut", wires, silent=silent))
+
+    def restore(self, *wires: str) -> None:
+        """Restore wires that were cut."""
+        self._order(Order("restore", wires))
+
+    def _order(self, order: Order) -> None:
+        self._require_alive()
+        give(self.directory, order)
 
     def __enter__(self) -> Self:
         return self

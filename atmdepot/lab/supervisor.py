@@ -22,6 +22,8 @@ import msgspec
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import namespaces
 from atmdepot.lab.children import Child, Children
+from atmdepot.lab.failing import Failures
+from atmdepot.lab.orders import OrderServer
 from atmdepot.lab.protocol import KEEP, Event, Spec
 from atmdepot.lab.state import NodeState, start_time_of, write
 from atmdepot.lab.wiring import wire_up
@@ -85,16 +87,31 @@ class Supervisor:
                             for node, kind in self.spec.plan.nodes.items()}
         wire_up(self.spec.plan, fds)
         self._tell("note", f"namespaces and wires: {', '.join(fds)}")
-        env = os.environ | {"ATMDEPOT_RUN_DIR": self.spec.run_dir}
-        for name, spec in self.spec.processes.items():
-            try:
-                child = Child(name, spec, self.directory, env, fds[spec.node])
-            except OSError as error:
-                raise EnvironmentLacks(f"{spec.argv[0]} cannot be run: {error.strerror}") from None
-            self.children.by_name[name] = child
-            self.state.processes[name] = child.state
-            self._selector.register(child.output, selectors.EVENT_READ, partial(self._on_output, child))
+        for name in self.spec.processes:
+            self.start(name)
+        failures = Failures(self.spec.plan, self.state, self.children, self.start, self.reap)
+        orders = OrderServer(self.directory, failures.obey)
+        self._selector.register(orders.socket, selectors.EVENT_READ, orders.answer)
         self._write_state()
+
+    def start(self, name: str) -> None:
+        """Start a process of the lab, or start it again; raise EnvironmentLacks when it cannot be run."""
+        spec = self.spec.processes[name]
+        env = os.environ | {"ATMDEPOT_RUN_DIR": self.spec.run_dir}
+        try:
+            child = Child(name, spec, self.directory, env, self.state.nodes[spec.node].netns_fd)
+        except OSError as error:
+            raise EnvironmentLacks(f"{spec.argv[0]} cannot be run: {error.strerror}") from None
+        self.children.by_name[name] = child
+        self.state.processes[name] = child.state
+        self._selector.register(child.output, selectors.EVENT_READ, partial(self._on_output, child))
+        self._write_state()
+
+    def reap(self) -> None:
+        """Collect the processes that have ended, and tell of them."""
+        for child in self.children.reap():
+            self._write_state()
+            self._tell("exited", child.name, child.state.exit_code or 0)
 
     def _step(self, timeout: float | None) -> None:
         for key, _ in self._selector.select(timeout):
@@ -120,9 +137,7 @@ class Supervisor:
         numbers = set(os.read(wake, 4096))
         if numbers & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
             self.stopping = True
-        for child in self.children.reap():
-            self._write_state()
-            self._tell("exited", child.name, child.state.exit_code or 0)
+        self.reap()
 
     def _on_launcher(self) -> None:
         """Keep the lab when the launcher says so; stop when its pipe closes before that."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from contextlib import suppress
+import zlib
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,14 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.lab.lans import CLIENT
 from atmdepot.lab.namespaces import in_network_namespace
-from atmdepot.lab.plan import CLIENT
+from atmdepot.lab.plan import BRIDGE, LAN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from atmdepot.lab.plan import Address, Interface, Plan
+    from atmdepot.lab.plan import Address, Interface, Plan, Route, Wire
 
 _NODAD = 0x02
 _DISCARD = 9
@@ -36,6 +38,8 @@ _EVERYWHERE = {
     "net/ipv6/conf/default/accept_dad": "0",
     "net/ipv6/conf/default/accept_ra": "0",
 }
+# ECMP by addresses and ports, so that a client's connections spread over the sets of depots.
+_SHARED = {"net/ipv4/fib_multipath_hash_policy": "1", "net/ipv6/fib_multipath_hash_policy": "1"}
 _ROUTERS = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
 
 
@@ -44,22 +48,54 @@ def wire_up(plan: Plan, namespaces: dict[str, int]) -> None:
 
     `namespaces` holds a descriptor of each node's network namespace.
     """
-    try:
-        for node, fd in namespaces.items():
-            settings = _EVERYWHERE | (_ROUTERS if node in plan.routers else {})
-            with in_network_namespace(fd):
-                _prepare(settings, plan.loopback.get(node, ()))
+    with _refusals():
+        for node in namespaces:
+            _prepare(plan, node, namespaces)
         for wire in plan.wires:
-            one, other = wire.ends
-            with in_network_namespace(namespaces[one.node]), IPRoute() as ip:
-                # The far end is made in its own namespace, where no name of ours is in its way.
-                ip.link("add", ifname=one.name, kind="veth", mtu=wire.mtu,
-                        peer={"ifname": other.name, "net_ns_fd": namespaces[other.node], "mtu": wire.mtu})
-            for end in wire.ends:
-                with in_network_namespace(namespaces[end.node]):
-                    _configure(end)
-        with in_network_namespace(namespaces[CLIENT]):
-            _add_default_routes(plan.gateways)
+            _lay(wire, plan, namespaces)
+        _add_routes(plan, namespaces)
+
+
+def wire_again(plan: Plan, node: str, namespaces: dict[str, int]) -> None:
+    """Build a node whose namespace is new, and its wires, which went with its old one; as `wire_up` else."""
+    with _refusals():
+        _prepare(plan, node, namespaces)
+        for wire in plan.wires_of(node):
+            _lay(wire, plan, namespaces)
+        _add_routes(plan, namespaces)
+
+
+def cut(wire: Wire, namespaces: dict[str, int], *, silent: bool) -> None:
+    """Cut a wire: the node at its first end loses the carrier, or, silently, no end notices but by what is missing."""
+    with _refusals():
+        if not silent:
+            take_down(wire.ends[1], namespaces)
+            return
+        for end in wire.ends:
+            with in_network_namespace(namespaces[end.node]), IPRoute() as ip:
+                ip.tc("replace", "pfifo", ip.link_lookup(ifname=end.name)[0], limit=0)
+
+
+def take_down(end: Interface, namespaces: dict[str, int]) -> None:
+    """Set the interface at an end of a wire down; the node at the other end loses the carrier."""
+    with _refusals(), in_network_namespace(namespaces[end.node]), IPRoute() as ip:
+        ip.link("set", index=ip.link_lookup(ifname=end.name)[0], state="down")
+
+
+def restore(wire: Wire, namespaces: dict[str, int]) -> None:
+    """Restore a wire that was cut in either way; one that is whole stays as it is."""
+    with _refusals():
+        for end in wire.ends:
+            with in_network_namespace(namespaces[end.node]), IPRoute() as ip:
+                with suppress(NetlinkError):  # there is no such discipline
+                    ip.tc("del", "pfifo", ip.link_lookup(ifname=end.name)[0])
+                _configure(ip, end)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
     except NetlinkError as error:
         raise AtmdepotError(f"the kernel refused a link, address or route of the lab: {error}") from error
 
@@ -87,18 +123,20 @@ def wire_here(plan: Plan, node: str, vips: Sequence[str]) -> None:
                 for address, other in zip(end.addresses, far.addresses, strict=True):
                     _greet(address.local, other.local)
             for vip in vips if node == CLIENT else ():
-                gateway = next(text for text in plan.gateways if (":" in text) == (":" in vip))
-                _tolerate_existing(ip.route, dst=_host_prefix(vip), gateway=gateway)
+                _tolerate_existing(ip.route, dst=_host_prefix(vip), **_by(plan.route_to(vip)))
     except (NetlinkError, OSError) as error:
         raise EnvironmentLacks(f"the addresses of {node} cannot be set: {error}; a container needs "
                                "--cap-add NET_ADMIN") from None
 
 
 def _ends_of(plan: Plan, node: str) -> Iterator[tuple[Interface, Interface]]:
-    """Yield the wire ends at the node, each with its far end."""
-    for one, other in (wire.ends for wire in plan.wires):
-        if node in (one.node, other.node):
-            yield (one, other) if one.node == node else (other, one)
+    """Yield the wire ends at the node, each with a far end: on a LAN, with each of the others'."""
+    for wire in plan.wires_of(node):
+        own, far = wire.ends if wire.ends[0].node == node else wire.ends[::-1]
+        if plan.nodes[far.node] != LAN:
+            yield own, far
+        else:
+            yield from ((own, other.ends[0]) for other in plan.wires_of(far.node) if other is not wire)
 
 
 def _host_prefix(address: str) -> str:
@@ -121,25 +159,53 @@ def _greet(local: str, far: str) -> None:
         greeting.sendto(b"", (far, _DISCARD))
 
 
-def _prepare(settings: dict[str, str], loopback: Iterable[str]) -> None:
-    for name, value in settings.items():
-        _set(name, value)
-    with IPRoute() as ip:
+def _prepare(plan: Plan, node: str, namespaces: dict[str, int]) -> None:
+    """Set up a namespace before it has wires: settings, loopback, the bridge of a LAN."""
+    settings = _EVERYWHERE | (_ROUTERS if node in plan.routers else {})
+    if node == CLIENT and any(len(route.gateways) > 1 for route in plan.routes):
+        settings |= _SHARED
+    with in_network_namespace(namespaces[node]), IPRoute() as ip:
+        for name, value in settings.items():
+            _set(name, value)
         ip.link("set", index=1, state="up")
-        for address in loopback:
+        for address in plan.loopback.get(node, ()):
             ip.addr("add", index=1, address=address, prefixlen=ipaddress.ip_address(address).max_prefixlen)
+        if plan.nodes[node] == LAN:
+            # A bridge that forgets each address at once is a hub. Snooping would keep neighbour discovery from nodes.
+            aging = {"br_ageing_time": 0} if node in plan.hubs else {}
+            ip.link("add", ifname=BRIDGE, kind="bridge", br_mcast_snooping=0, **aging)
+            ip.link("set", index=ip.link_lookup(ifname=BRIDGE)[0], state="up")
 
 
-def _configure(end: Interface) -> None:
-    with IPRoute() as ip:
-        index = ip.link_lookup(ifname=end.name)[0]
-        for address in end.addresses:
-            ip.addr("add", index=index, **_netlink(address))
-        ip.link("set", index=index, state="up")
-        for address in end.addresses:
-            if ":" in address.local and address.peer:
-                # Unlike IPv4, an IPv6 address with a peer brings no route to it.
-                ip.route("add", dst=f"{address.peer}/{address.prefix}", oif=index, family=socket.AF_INET6)
+def _lay(wire: Wire, plan: Plan, namespaces: dict[str, int]) -> None:
+    one, other = wire.ends
+    with in_network_namespace(namespaces[one.node]), IPRoute() as ip:
+        # The far end is made in its own namespace, where no name of ours is in its way.
+        ip.link("add", ifname=one.name, kind="veth", mtu=wire.mtu, address=_hardware_address(one),
+                peer={"ifname": other.name, "net_ns_fd": namespaces[other.node], "mtu": wire.mtu,
+                      "address": _hardware_address(other)})
+    for end in wire.ends:
+        with in_network_namespace(namespaces[end.node]), IPRoute() as ip:
+            if plan.nodes[end.node] == LAN:
+                ip.link("set", index=ip.link_lookup(ifname=end.name)[0], master=ip.link_lookup(ifname=BRIDGE)[0])
+            _configure(ip, end)
+
+
+def _hardware_address(end: Interface) -> str:
+    """A MAC address that an interface has again when its node was removed and came back; neighbours know it."""
+    octets = b"\x02\0" + zlib.crc32(f"{end.node}.{end.name}".encode()).to_bytes(4)
+    return octets.hex(":")
+
+
+def _configure(ip: IPRoute, end: Interface) -> None:
+    index = ip.link_lookup(ifname=end.name)[0]
+    for address in end.addresses:
+        _tolerate_existing(ip.addr, index=index, **_netlink(address))
+    ip.link("set", index=index, state="up")
+    for address in end.addresses:
+        if ":" in address.local and address.peer:
+            # Unlike IPv4, an IPv6 address with a peer brings no route to it.
+            _tolerate_existing(ip.route, dst=f"{address.peer}/{address.prefix}", oif=index, family=socket.AF_INET6)
 
 
 def _netlink(address: Address) -> dict[str, object]:
@@ -148,16 +214,19 @@ def _netlink(address: Address) -> dict[str, object]:
     return {"local": address.local, "prefixlen": address.prefix, "address": address.peer or address.local}
 
 
-def _add_default_routes(gateways: Iterable[str]) -> None:
-    seen: set[int] = set()
-    with IPRoute() as ip:
-        for gateway in gateways:
-            version = ipaddress.ip_address(gateway).version
-            # Only one default route of a version can be used.
-            if version not in seen:
-                default, family = ("0.0.0.0/0", socket.AF_INET) if version == 4 else ("::/0", socket.AF_INET6)
-                ip.route("add", dst=default, gateway=gateway, family=family)
-            seen.add(version)
+def _add_routes(plan: Plan, namespaces: dict[str, int]) -> None:
+    """Add the client's routes; those over several gateways are shared by flow (ECMP)."""
+    with in_network_namespace(namespaces[CLIENT]), IPRoute() as ip:
+        for route in plan.routes:
+            default, family = ("0.0.0.0/0", socket.AF_INET) if route.version == 4 else ("::/0", socket.AF_INET6)
+            _tolerate_existing(ip.route, dst=_host_prefix(route.destination) if route.destination else default,
+                               family=family, **_by(route))
+
+
+def _by(route: Route) -> dict[str, object]:
+    if len(route.gateways) == 1:
+        return {"gateway": route.gateways[0]}
+    return {"multipath": [{"gateway": gateway} for gateway in route.gateways]}
 
 
 def _set(name: str, value: str) -> None:

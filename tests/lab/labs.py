@@ -90,15 +90,15 @@ def members(lab: Lab) -> list[int]:
 
 PYTHON_REACH = """
 import errno, socket, sys
-host, port = sys.argv[1], int(sys.argv[2])
+host, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 family = socket.AF_INET6 if ":" in host else socket.AF_INET
 with socket.socket(family) as s:
-    s.settimeout(5)
+    s.settimeout(seconds)
     sys.stdout.write(errno.errorcode.get(s.connect_ex((host, port)), "OK"))
 """
 
 
-def reach(lab: Lab, node: str, host: str, port: int) -> str:
+def reach(lab: Lab, node: str, host: str, port: int, seconds: float = 5) -> str:
     """Connect from a node; return OK or the error's name (ECONNREFUSED: the host has no listener)."""
-    return lab.run(node, [sys.executable, "-c", PYTHON_REACH, host, str(port)], stdout=subprocess.PIPE,
+    return lab.run(node, [sys.executable, "-c", PYTHON_REACH, host, str(port), str(seconds)], stdout=subprocess.PIPE,
                    text=True).stdout

@@ -6,7 +6,7 @@ import pytest
 
 from atmdepot.config.reading import find, parse
 from atmdepot.errors import AtmdepotError
-from atmdepot.lab.plan import Address, Plan, plan_of
+from atmdepot.lab.plan import Address, Plan, Route, plan_of
 from tests.circuits import MESH
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def test_a_table_becomes_nodes_wires_and_addresses() -> None:
         ("depot", "to-web2"): (Address("172.31.2.1", 32, "172.31.2.2"),),
         ("web2", "to-web2"): (Address("172.31.2.2", 32, "172.31.2.1"),),
     }
-    assert plan.gateways == ("10.9.0.1", "fd00:9::1")
+    assert plan.routes == (Route("", ("10.9.0.1",)), Route("", ("fd00:9::1",)))
     assert plan.routers == ["depot", "web1", "web2"]
 
 

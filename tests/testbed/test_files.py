@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from atmdepot.commands.container import container
 from atmdepot.config.reading import load
-from atmdepot.lab.plan import CLIENT, plan_of
+from atmdepot.lab.lans import CLIENT
+from atmdepot.lab.plan import plan_of
 from atmdepot.net.metrics import full_names
 
 ROOT = Path(__file__).parents[2]

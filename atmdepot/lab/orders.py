@@ -1,0 +1,115 @@
+"""Orders to the supervisor of a running lab: a line of JSON each way, on a unix socket in the lab's directory.
+
+They make nodes and wires fail, and restore them. The supervisor carries them out, since it has the lab's processes as
+its children and holds the namespaces.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from msgspec import Struct
+
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SOCKET = "lab.supervisor.orders"
+"""Not `.sock`, which are the control sockets of daemons; node names have no dot."""
+
+_LONGEST = 65536
+_READ_TIME = 1.0
+_ANSWER_TIME = 20.0
+
+
+class Order(Struct, frozen=True, forbid_unknown_fields=True):
+    """An order: `names` are nodes, or wires for `cut` and `restore`.
+
+    kill: send a signal to a node's daemon. remove: end a node's processes and its namespace, as a host that loses its
+    power. start: start what has ended there, in a new namespace where it was removed. cut, restore: wires.
+    """
+
+    do: Literal["kill", "remove", "start", "cut", "restore"]
+    names: tuple[str, ...]
+    signal: int = 9
+    silent: bool = False
+
+
+class Answer(Struct, frozen=True):
+    """The answer to an order; `error` is empty when it was carried out."""
+
+    error: str = ""
+
+
+class OrderServer:
+    """The supervisor's side."""
+
+    def __init__(self, directory: Path, obey: Callable[[Order], None]) -> None:
+        """Listen in the lab's directory; raise EnvironmentLacks when the socket cannot be made."""
+        self._obey = obey
+        path = directory / SOCKET
+        try:
+            path.unlink(missing_ok=True)
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.socket.bind(str(path))
+            self.socket.listen()
+        except OSError as error:
+            raise EnvironmentLacks(f"{path}: the socket cannot be made: {error.strerror or error}; set "
+                                   "ATMDEPOT_RUN_DIR to a directory of yours") from None
+
+    def answer(self) -> None:
+        """Take a connection, carry out its order and answer; a client that hangs up or hangs is let go."""
+        connection, _ = self.socket.accept()
+        with connection, suppress(OSError):
+            connection.settimeout(_READ_TIME)
+            connection.sendall(msgspec.json.encode(self._carry_out(_line(connection))) + b"\n")
+
+    def _carry_out(self, line: bytes) -> Answer:
+        try:
+            self._obey(msgspec.json.decode(line, type=Order))
+        except (AtmdepotError, OSError, msgspec.MsgspecError) as error:
+            return Answer(str(error))
+        return Answer()
+
+
+def give(directory: Path, order: Order) -> None:
+    """Give an order to the supervisor of the lab in a directory; return when it is carried out.
+
+    Raise AtmdepotError with what the supervisor objects, or when it does not answer.
+    """
+    path = directory / SOCKET
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_ANSWER_TIME)
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode(order) + b"\n")
+            answer = msgspec.json.decode(_line(connection), type=Answer)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise AtmdepotError(f"the lab {directory.name} takes no orders: {error}") from None
+    if answer.error:
+        raise AtmdepotError(answer.error)
+
+
+def processes_in(netns: int) -> list[int]:
+    """The processes in a network namespace, by their numbers in the innermost PID namespace."""
+    space, found = os.fstat(netns), []
+    for entry in Path("/proc").iterdir():
+        # A process may end while it is looked at.
+        with suppress(OSError, StopIteration):
+            if entry.name.isdigit() and os.path.samestat((entry / "ns" / "net").stat(), space):
+                lines = (entry / "status").read_text(encoding="ascii", errors="replace").splitlines()
+                found.append(int(next(line for line in lines if line.startswith("NSpid:")).split()[-1]))
+    return found
+
+
+def _line(connection: socket.socket) -> bytes:
+    text = b""
+    while not text.endswith(b"\n") and len(text) < _LONGEST and (part := connection.recv(_LONGEST)):
+        text += part
+    return text

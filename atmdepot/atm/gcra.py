@@ -27,8 +27,11 @@ class RateTest(Protocol):
     def take(self, now: int, count: int) -> None:
         """Count cells that arrived at `now` (ns), whether they fit or not."""
 
-    def due(self) -> int:
-        """The earliest time (ns) at which a cell conforms; at most 0 for at once."""
+    def due(self, count: int = 1) -> int:
+        """The earliest time (ns) at which `count` cells together conform; at most 0 for at once.
+
+        So many must conform from rest.
+        """
 
 
 class Gcra:
@@ -66,9 +69,9 @@ class Gcra:
         """See `RateTest.take`."""
         self._arrival = max(self._arrival, now * self.rate) + count * INCREMENT
 
-    def due(self) -> int:
+    def due(self, count: int = 1) -> int:
         """See `RateTest.due`."""
-        return -((self.limit - self._arrival) // self.rate)
+        return -((self.limit - (count - 1) * INCREMENT - self._arrival) // self.rate)
 
     def longest_run(self, link_rate: int) -> int | None:
         """The most cells back to back on a link (cells/s) that conform from rest; None for any number.
@@ -103,9 +106,9 @@ class LeakyBucket:
         self._level = max(self._level - (now - self._last) * self.rate, 0) + count * INCREMENT
         self._last = now
 
-    def due(self) -> int:
+    def due(self, count: int = 1) -> int:
         """See `RateTest.due`."""
-        return self._last - (self.limit - self._level) // self.rate
+        return self._last - (self.limit - (count - 1) * INCREMENT - self._level) // self.rate
 
 
 def burst_tolerance(scr: int, mbs: int, pcr: int) -> int:

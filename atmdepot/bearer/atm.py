@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from atmdepot.config.contract import Contract
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
-    from atmdepot.config.units import VciRange
+    from atmdepot.config.units import NumberRange
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Arrival
 
@@ -45,7 +45,7 @@ class VciPool:
 
     __slots__ = ("_claimed", "_free", "_last", "_next", "_runs")
 
-    def __init__(self, vcis: VciRange) -> None:
+    def __init__(self, vcis: NumberRange) -> None:
         self._next, self._last = vcis.first, vcis.last
         self._free: deque[int] = deque()
         # The VCIs claimed out of turn. `_runs` has each run of adjacent claimed VCIs ahead of `_next`, its end by its

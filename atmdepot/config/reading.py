@@ -25,7 +25,10 @@ from atmdepot.config.problem import Problem
 from atmdepot.config.rules import problems_of
 from atmdepot.config.toml_lines import Lines
 from atmdepot.config.units import (
+    BitRate,
     CellRate,
+    Dlci,
+    DlciRange,
     Duration,
     InterfaceAddress,
     IpAddress,
@@ -138,7 +141,8 @@ _NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "vcs": Perma
                            "connects": CrossConnect, "servers": Server, "services": Service, "depots": DepotSet}
 _MAY_LACK = {"vcs", "connects", "depots"}
 _PLACED = re.compile(r"(.*) - at `(key` in `)?\$([^`]*)`", re.DOTALL)
-_CUSTOM = (Duration, CellRate, Vci, VciRange, IpAddress, IpNetwork, InterfaceAddress, TcpAddress, UdpAddress, LinkKey)
+_CUSTOM = (Duration, CellRate, BitRate, Vci, VciRange, Dlci, DlciRange, IpAddress, IpNetwork, InterfaceAddress,
+           TcpAddress, UdpAddress, LinkKey)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
 
@@ -238,8 +242,10 @@ def _decode(kind: type, value: object) -> object:
 def _schema_of(kind: type) -> dict[str, Any]:
     if kind is Vci:
         return {"type": "integer", "minimum": 32, "maximum": 65535}
-    if kind is VciRange:
-        return {"anyOf": [{"type": "integer", "minimum": 32, "maximum": 65535},
+    if kind is Dlci:
+        return {"type": "integer", "minimum": 16, "maximum": 991}
+    if kind in (VciRange, DlciRange):
+        return {"anyOf": [_schema_of(Vci if kind is VciRange else Dlci),
                           {"type": "string", "pattern": r"^\s*\d+\s*-\s*\d+\s*$"}]}
     return {"type": "string", "description": (kind.__doc__ or "").splitlines()[0]}
 

@@ -28,6 +28,7 @@ _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):(\d+|\*)")
 _RATE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([kMG]?)(cps|bps)")
 _LEAST_KEY, _MOST_KEY = 16, 32
 """Least and greatest length of a key in octets; BLAKE2s takes at most 32."""
+_LEAST_BITS, _MOST_BITS = 10**3, 10**11
 _MULTIPLIER = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -105,20 +106,27 @@ class Vci(int):
         return cls(value)
 
 
-class VciRange(str):
-    """A closed range of VCIs, written `64-65535` (or a single VCI as a number)."""
+class NumberRange(str):
+    """A closed range of numbers of a kind, written `FIRST-LAST` (or a single number)."""
 
     __slots__ = ()
+    kind: ClassVar[str]
+    example: ClassVar[str]
+
+    @staticmethod
+    def number(value: object) -> int:
+        """Check a number; raise ValueError for one that is none of the kind."""
+        raise NotImplementedError
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Read a range; raise ValueError when it is empty, backwards or holds a reserved VCI."""
+        """Read a range; raise ValueError when it is empty, backwards or holds a number that is none of the kind."""
         if isinstance(value, int):
-            return cls(f"{Vci.parse(value)}-{value}")
+            return cls(f"{cls.number(value)}-{value}")
         match = re.fullmatch(r"\s*(\d{1,10})\s*-\s*(\d{1,10})\s*", value) if isinstance(value, str) else None
         if match is None:
-            raise ValueError(f"{value!r} is no range of VCIs: write \"64-65535\"")
-        first, last = Vci.parse(int(match[1])), Vci.parse(int(match[2]))
+            raise ValueError(f"{value!r} is no range of {cls.kind}s: write \"{cls.example}\"")
+        first, last = cls.number(int(match[1])), cls.number(int(match[2]))
         if first > last:
             raise ValueError(f"the range {value} runs backwards: write \"{last}-{first}\"")
         return cls(f"{first}-{last}")
@@ -131,17 +139,69 @@ class VciRange(str):
     def last(self) -> int:
         return int(self.split("-")[1])
 
-    def holds(self, vci: int) -> bool:
-        """True when the VCI is in the range."""
-        return self.first <= vci <= self.last
+    def holds(self, number: int) -> bool:
+        """True when the number is in the range."""
+        return self.first <= number <= self.last
 
-    def part(self, number: int, count: int) -> VciRange:
-        """A part (from 0) of as many equal parts; the last has the VCIs that are over. Raises ValueError for none."""
+    def part(self, number: int, count: int) -> Self:
+        """A part (from 0) of as many equal parts; the last has what is over. Raises ValueError for none."""
         size = (self.last - self.first + 1) // count
         if not size:
             raise ValueError(f"the range {self} has no {count} parts: write a wider range")
         first = self.first + number * size
-        return VciRange(f"{first}-{self.last if number == count - 1 else first + size - 1}")
+        return type(self)(f"{first}-{self.last if number == count - 1 else first + size - 1}")
+
+
+class VciRange(NumberRange):
+    """A closed range of VCIs, written `64-65535` (or a single VCI as a number)."""
+
+    __slots__ = ()
+    kind, example = "VCI", "64-65535"
+    number = Vci.parse
+
+
+class Dlci(int):
+    """A DLCI that users may have: 16 to 991 (ITU-T Q.922 keeps the others for signalling and management)."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Check a number; raise ValueError outside 16..991."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{value!r} is no DLCI: write a whole number from 16 to 991")
+        if not 16 <= value <= 991:
+            raise ValueError(f"DLCI {value} is none that users have (ITU-T Q.922): write 16 to 991")
+        return cls(value)
+
+
+class DlciRange(NumberRange):
+    """A closed range of DLCIs, written `200-991` (or a single DLCI as a number)."""
+
+    __slots__ = ()
+    kind, example = "DLCI", "200-991"
+    number = Dlci.parse
+
+
+class BitRate(int):
+    """A rate in whole bits per second, written `64kbps` or `2Mbps`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Read a rate; raise ValueError without a unit, below 1 kbit/s and above 100 Gbit/s."""
+        match = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
+        if match is None or match[3] != "bps":
+            raise ValueError(f"{text!r} is no rate of bits: write \"64kbps\", \"2Mbps\" or the like")
+        bits = int(Fraction(match[1]) * _MULTIPLIER[match[2]])
+        if not _LEAST_BITS <= bits <= _MOST_BITS:
+            raise ValueError(f"{text!r} is out of bounds: write \"1kbps\" to \"100Gbps\"")
+        return cls(bits)
+
+    def __str__(self) -> str:
+        unit, size = next((unit, size) for unit, size in reversed(_MULTIPLIER.items()) if self % size == 0)
+        return f"{int(self) // size}{unit}bps"
 
 
 class IpAddress(str):

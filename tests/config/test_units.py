@@ -8,9 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.config.units import LINE_RATES, CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange
+from atmdepot.config.units import (
+    LINE_RATES,
+    BitRate,
+    CellRate,
+    Dlci,
+    DlciRange,
+    Duration,
+    IpAddress,
+    TcpAddress,
+    UdpAddress,
+    Vci,
+    VciRange,
+)
 
-UNITS: list[Any] = [CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange]
+UNITS: list[Any] = [BitRate, CellRate, Dlci, DlciRange, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange]
 RATE_HINT = ("write cells per second (cps, kcps, Mcps), user bits per second (kbps, Mbps, Gbps) or one of "
              "ds3, oc3, stm1, oc12, oc48")
 NO_RATE = f"{{!r}} is no rate: {RATE_HINT}"
@@ -34,6 +46,7 @@ toml_values = st.recursive(
     (CellRate, "oc48", 5_651_320),
     (Vci, 32, 32), (Vci, 65535, 65535),
     (VciRange, "64-65535", "64-65535"), (VciRange, " 40 - 40 ", "40-40"), (VciRange, 100, "100-100"),
+    (DlciRange, "200-991", "200-991"), (Dlci, 16, 16), (BitRate, "64 kbps", 64_000), (BitRate, "2000kbps", 2_000_000),
     (IpAddress, "10.80.0.1", "10.80.0.1"), (IpAddress, "2001:DB8:0:0::1", "2001:db8::1"),
     (UdpAddress, "10.0.0.1:5501", "10.0.0.1:5501"), (UdpAddress, "[2001:DB8::1]:1", "[2001:db8::1]:1"),
     (UdpAddress, "depot.example:65535", "depot.example:65535"), (UdpAddress, "10.0.0.1:*", "10.0.0.1:*"),
@@ -60,6 +73,12 @@ def test_what_is_read(kind: Any, text: object, value: object) -> None:
     (Vci, 65536, "VCI {} does not fit its 16 bits: write 32 to 65535"),
     (Vci, "32", NO_VCI), (Vci, True, NO_VCI), (Vci, 32.0, NO_VCI),
     (VciRange, "64", '{!r} is no range of VCIs: write "64-65535"'),
+    (Dlci, 15, "DLCI {} is none that users have (ITU-T Q.922): write 16 to 991"),
+    (Dlci, "100", "{!r} is no DLCI: write a whole number from 16 to 991"),
+    (DlciRange, "200", '{!r} is no range of DLCIs: write "200-991"'),
+    (DlciRange, "200-992", "DLCI 992 is none that users have (ITU-T Q.922): write 16 to 991"),
+    (BitRate, "64kcps", '{!r} is no rate of bits: write "64kbps", "2Mbps" or the like'),
+    (BitRate, "999bps", '{!r} is out of bounds: write "1kbps" to "100Gbps"'),
     (VciRange, "a-b", '{!r} is no range of VCIs: write "64-65535"'),
     (VciRange, 1.5, '{!r} is no range of VCIs: write "64-65535"'),
     (VciRange, True, NO_VCI),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import vc_of
-from atmdepot.bearer.base import Bearer, Path, PathCondition, PathText
+from atmdepot.bearer.base import Bearer, Counter, Path, PathCondition, PathText
 from atmdepot.bearer.circuits import CircuitEnd, Circuits
 from atmdepot.bearer.oam import NodeOam
 from atmdepot.bearer.protected import protected_vps
@@ -294,6 +294,8 @@ class VpMap:
 class AtmBearer(Bearer):
     """The depot's VPs and their links."""
 
+    kind = "atm"
+
     def __init__(self, network: Network, depot: str, qos: QosMap) -> None:
         """Make the links and VPs of a depot of a VC table, and open their VCs."""
         Bearer.__init__(self)  # not by super(), which the compiled module does not have
@@ -334,6 +336,14 @@ class AtmBearer(Bearer):
             self.troubles[node] = trouble
         if self.trouble_changed is not None:
             self.trouble_changed(node, now)
+
+    def leads_to(self, node: str) -> bool:
+        """True for a node to which a VP leads."""
+        return node in self._to
+
+    def counters(self) -> list[Counter]:
+        """Sessions that met a VP without a free VCI."""
+        return [Counter(vp.name, "vcis-exhausted", vp.exhausted, "sessions") for vp in self.vps.values()]
 
     def stood_still(self, span: int, now: int) -> None:
         """Note that this process did not run for `span` ns until now, so that no far node counts as silent."""
@@ -397,12 +407,6 @@ class AtmBearer(Bearer):
         """Close the VC of a session that has ended, if it was the session's own, and free its VCI."""
         of: AtmPath = path  # type: ignore[assignment]  # every path of this bearer is of its own class
         of.vp.close(of, owner)
-
-    def close_strays(self) -> None:
-        """Close the stray VCs in which no PDU is unfinished."""
-        for vp in self.straying:
-            vp.close_strays()
-        self.straying[:] = [vp for vp in self.straying if vp.strays]
 
     def receive(self, port: str, octets: bytes, now: int) -> Sequence[Arrival]:
         """Reassemble cells; return the packets that they complete."""

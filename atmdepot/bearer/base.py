@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from atmdepot.config.contract import ServiceCategory
+    from atmdepot.config.model import Network
     from atmdepot.drops import Drops
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Arrival, Packet
@@ -42,15 +43,28 @@ class PathCondition(NamedTuple):
 
 
 class PortCounts(NamedTuple):
-    """Counts of a port's cells, and of its PDUs where it sees them. `late` left later than the link's rate allowed."""
+    """Counts of a port's cells, and of its PDUs where it sees them: for a port of frames, each frame is a PDU.
 
-    rx_cells: int
-    tx_cells: int
-    unassigned_cells: int
-    hec_corrected: int
+    `late` left later than the link's rate allowed.
+    """
+
+    rx_cells: int = 0
+    tx_cells: int = 0
+    unassigned_cells: int = 0
+    hec_corrected: int = 0
     rx_pdus: int | None = None
     tx_pdus: int | None = None
     late: int = 0
+
+
+class Counter(NamedTuple):
+    """A counter of a bearer, for `show counters`: the place that it counts for, its name, value and unit."""
+
+    place: str
+    name: str
+    value: int
+    unit: str
+    meaning: str = ""
 
 
 class QueueCounts(NamedTuple):
@@ -97,6 +111,8 @@ class Port:
     """
 
     is_timed = False
+    medium = "cells"
+    """The kind of octets that cross the port: a daemon opens it by this (`net/ports.py`), and a trace reads it so."""
 
     def __init__(self, name: str, drops: Drops) -> None:
         self.name = name
@@ -119,6 +135,10 @@ class Port:
     def fill(self, count: int) -> bytes:
         """Make a datagram of `count` units of filling, and count it as sent."""
         raise NotImplementedError
+
+    def peer(self) -> str:
+        """What the port leads to, in words, where that is no link of the VC table."""
+        return ""
 
     def channels(self) -> int:
         """The number of its open channels."""
@@ -183,6 +203,9 @@ class Path:
 class Bearer:
     """The paths of a node to its far nodes, each named by the far node."""
 
+    kind = ""
+    """Its name in the VC table."""
+
     def __init__(self) -> None:
         self.links: Mapping[str, Port] = {}
         self.straying: list[Any] = []
@@ -197,6 +220,33 @@ class Bearer:
         """Called with a far node and the time (ns) when packets take another way to it from now on."""
         self.has_routes = False
         """True when `route` may give a path."""
+
+    def parts(self) -> Sequence[Bearer]:
+        """The bearers that this one is made of: itself."""
+        return (self,)
+
+    def part(self, kind: str) -> Any:
+        """The bearer of a kind that this one is or has, for what is that bearer's own; None where it has none."""
+        return next((bearer for bearer in self.parts() if bearer.kind == kind), None)
+
+    def tell(self, trouble_changed: Callable[[str, int], None], way_changed: Callable[[str, int], None]) -> None:
+        """Call these from now on as `trouble_changed` and `way_changed` have it."""
+        self.trouble_changed, self.way_changed = trouble_changed, way_changed
+
+    def ask(self, recognise: Callable[[str, bytes], bool]) -> None:
+        """Ask this from now on, as `recognise` has it."""
+        self.recognise = recognise
+
+    def leads_to(self, node: str) -> bool:
+        """True for a far node of this bearer's."""
+        raise NotImplementedError
+
+    def reconfigure(self, network: Network, now: int) -> None:
+        """Take over the servers of a changed VC table; raise ValueError, and change nothing, for what cannot be."""
+
+    def counters(self) -> Iterable[Counter]:
+        """Counters beside those of its ports."""
+        return ()
 
     def open(self, node: str, category: ServiceCategory, owner: object) -> Path:
         """Open a path for a new session: its own, or, where the bearer has no channel free, a shared path."""
@@ -223,8 +273,8 @@ class Bearer:
         return None
 
     def is_adoptable(self, path: Path) -> bool:
-        """True for a stray path, which a session may adopt."""
-        raise NotImplementedError
+        """True for a stray path, which a session may adopt. A bearer without strays has none."""
+        return False
 
     def adopt(self, path: Path, category: ServiceCategory, owner: object) -> Path:
         """Give a stray path to a session."""
@@ -236,7 +286,9 @@ class Bearer:
 
     def close_strays(self) -> None:
         """Close the stray paths that no session has adopted, unless part of a packet waits on them."""
-        raise NotImplementedError
+        for opener in self.straying:
+            opener.close_strays()
+        self.straying[:] = [opener for opener in self.straying if opener.strays]
 
     def condition(self, path: Path) -> PathCondition:
         """The condition of the way of a path to this end, in totals."""

@@ -34,12 +34,19 @@ Balancing = Literal[
     "random-of-two", "source-hash", "maglev"]
 """The balancing criteria; `depot/balancing.py` has a class for each name."""
 
+BearerName = Literal["atm", "ethernet", "frame-relay", "rewrite"]
+"""The bearers, by which packets get to a server; `bearer/registry.py` has a row for each name."""
+
 QueueName = Literal["CBR", "rt-VBR", "nrt-VBR", "GFR", "UBR"]
 """The queues of a link, by service category; `atm/scheduler.py` has them as `QueueClass`."""
 
 _WAIT_TO_RESTORE = Duration.parse("5min")
 
 Weight = Annotated[int, Meta(ge=1, le=1000)]
+
+# The kernel's names of devices have 15 characters at most. `$` alone would match before a final newline, too.
+DeviceName = Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)",
+                                 description="1 to 15 letters, digits, '_', '.' or '-', in quotes")]
 
 Encapsulation = Literal["vc-mux", "llc", "vc-mux-bridged", "llc-bridged"]
 """The encapsulations of RFC 2684; `wire/llc.py` has them."""
@@ -57,12 +64,9 @@ class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     """A process of the network, or gear that is not ours (`external`, such as a router in GNS3)."""
 
     kind: Literal["depot", "switch", "edge", "external"]
-    # The kernel's names of devices have 15 characters at most. `$` alone would match before a final newline, too.
-    tun: Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)",
-                            description="1 to 15 letters, digits, '_', '.' or '-', in quotes")] = "atm0"
+    tun: DeviceName = "atm0"
     # In place of the TUN device: Ethernet frames of a bridged VP as they are.
-    tap: Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)",
-                            description="1 to 15 letters, digits, '_', '.' or '-', in quotes")] | None = None
+    tap: DeviceName | None = None
     mtu: Mtu = 9180
     address: list[IpAddress] = []
     configure: bool = True
@@ -105,9 +109,10 @@ class Line(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Link(Line, forbid_unknown_fields=True, kw_only=True):
-    """A UDP-emulated ATM link: a UDP address for each end; the values of `Line` hold for both directions."""
+    """A UDP-emulated link, of ATM by default: a UDP address for each end; values of `Line` hold for both directions."""
 
     ends: dict[str, UdpAddress]
+    bearer: Literal["atm", "frame-relay"] = "atm"
     cells: Annotated[int, Meta(ge=1, le=1235)] = 27  # 1235 cells and a tag fit UDP's 65,507 octets over IPv4
     interface: Literal["uni", "nni"] = "uni"
     source_check: Literal["strict", "loose"] = "strict"
@@ -276,15 +281,30 @@ class CrossConnect(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Server(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A web server behind an edge node: on the node itself, or on the LAN behind it at `address`."""
+    """A web server, and the bearer by which packets get to it.
 
-    node: str
+    Behind an edge node it is on the node itself, or on the LAN behind it at `address`. A server that `stands_alone` has
+    no edge node: its own name is then that of its node, and `address` are the addresses by which it is reached.
+    """
+
+    # Empty where it is left out; `Network` then gives a server that stands alone its own name.
+    node: str = ""
+    bearer: BearerName = "atm"
     address: list[IpAddress] = []
+    # Of Ethernet: the depot's interface, and the server's MAC address where it is not asked for.
+    port: DeviceName | None = None
+    mac: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$(?!\n)",
+                             description="six pairs of hexadecimal digits, ':' between them, in quotes")] | None = None
     weight: Annotated[int, Meta(ge=0, le=1000)] = 1
     max_sessions: CountOrNone = 0
     backup: bool = False
     slow_start: Duration = field(default_factory=lambda: Duration(0))
     allow: list[IpNetwork] = []
+
+    @property
+    def stands_alone(self) -> bool:
+        """True for a server without an edge node: it takes the packets of clients itself."""
+        return self.bearer in ("ethernet", "rewrite")
 
 
 class Service(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -408,8 +428,8 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
                               description="1 to 32 letters, digits, '_' or '-', in quotes")]
     description: str = ""
     nodes: dict[str, Node]
-    links: dict[str, Link]
-    vps: dict[str, Vp]
+    links: dict[str, Link] = {}
+    vps: dict[str, Vp] = {}
     vcs: dict[str, PermanentVc] = {}
     connects: dict[str, CrossConnect] = {}
     servers: dict[str, Server]
@@ -420,6 +440,11 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     reassembly: Reassembly = field(default_factory=Reassembly)
     qos: Qos = field(default_factory=Qos)
     lab: Lab = field(default_factory=Lab)
+
+    def __post_init__(self) -> None:
+        for name, server in self.servers.items():
+            if not server.node and server.stands_alone:
+                server.node = name
 
     @cached_property
     def depots(self) -> list[str]:
@@ -467,9 +492,13 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
         """All service addresses, without duplicates."""
         return list(dict.fromkeys(vip for service in self.services.values() for vip in service.vip))
 
-    def links_of(self, node: str) -> dict[str, Link]:
-        """The links with an end at the node."""
-        return {name: link for name, link in self.links.items() if node in link.ends}
+    def links_of(self, node: str, bearer: BearerName = "atm") -> dict[str, Link]:
+        """The links of a bearer with an end at the node."""
+        return {name: link for name, link in self.links.items() if node in link.ends and link.bearer == bearer}
+
+    def bearer_at(self, edge: str) -> BearerName:
+        """The bearer by which an edge node is reached: that of its first link."""
+        return next((link.bearer for link in self.links.values() if edge in link.ends), "atm")
 
     def vps_of(self, node: str) -> dict[str, Vp]:
         """The VPs with an end at the node."""
@@ -483,15 +512,31 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
         """A depot's link that carries its VP to a node; raises KeyError where there is none."""
         return self.routes.working[self.vp_between(depot, node)].link_at(depot)
 
+    def port_towards(self, depot: str, server: str) -> str | None:
+        """The depot's port by which packets go to a server; None where no way leads from this depot to it."""
+        settings = self.servers[server]
+        if settings.stands_alone:
+            return settings.port or ""
+        return self.link_between(depot, settings.node) if self.serves(depot, server) else None
+
     def serves(self, depot: str, server: str) -> bool:
-        """True when a VP leads from a depot to a server's node."""
-        return frozenset((depot, self.servers[server].node)) in self._vps_between
+        """True when a way leads from a depot to a server: for one behind an edge node, a VP to its node."""
+        settings = self.servers[server]
+        return settings.stands_alone or frozenset((depot, settings.node)) in self._vps_between
+
+    def bearers_of(self, depot: str) -> list[BearerName]:
+        """The bearers of a depot: those of the servers that it serves, and that of its VPs and permanent VCs."""
+        found = dict.fromkeys(server.bearer for name, server in self.servers.items() if self.serves(depot, name))
+        has_circuits = bool(self.vps_of(depot)) or any(depot in vc.ends for vc in self.vcs.values())
+        return list(found | ({"atm": None} if has_circuits or not found else {}))
 
     @cached_property
     def routes(self) -> Routes:
         """The routes of VPs and permanent VCs, and the mistakes met on the way."""
         joints = {}
         for name, link in self.links.items():
+            if link.bearer != "atm":
+                continue
             one, other = link.ends
             delay = sum(int(link.line_from(end).delay or 0) for end in link.ends)
             joints[name] = Joint((one, other), delay, 255 if link.interface == "uni" else 4095)

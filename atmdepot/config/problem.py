@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_MOST_NAMED = 20
 
 
 class Problem(Struct, frozen=True):
@@ -10,3 +18,9 @@ class Problem(Struct, frozen=True):
 
     path: tuple[str, ...]
     message: str
+
+
+def list_of(what: str, names: Collection[str]) -> str:
+    """The names to choose from: all of them, or the first `_MOST_NAMED` and the number of the rest."""
+    rest = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"the {what} are {', '.join(islice(names, _MOST_NAMED))}{rest}"

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import ipaddress
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from atmdepot.config.addresses import address_problems, fault_of
+from atmdepot.config.bearer_rules import server_problems
 from atmdepot.config.connects import connect_name_problems, connect_problems
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.link_formats import FORMATS
 from atmdepot.config.model import SessionTimers
-from atmdepot.config.problem import Problem
+from atmdepot.config.problem import Problem, list_of
 from atmdepot.config.qos import QosMap
 from atmdepot.config.route_rules import name_problems, route_problems
 from atmdepot.config.routes import reached
 from atmdepot.config.units import Duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator
 
     from atmdepot.config.model import Network
 
 
 _IPV6_MIN_MTU = 1280
-_MOST_NAMED = 20
 _MOST_BRIDGED = 65_535 - 10 - 14 - 4  # LLC header, Ethernet header, FCS
 _SHORTEST = Duration(1_000_000)
 
@@ -50,7 +49,7 @@ def _link_ends(network: Network) -> Iterator[Problem]:
                                 "ends = { depot = \"10.0.0.1:5501\", web1 = \"10.0.0.2:5501\" }")
         for node in link.ends:
             if node not in network.nodes:
-                yield Problem((*path, node), f"there is no node \"{node}\": {_list('nodes', network.nodes)}")
+                yield Problem((*path, node), f"there is no node \"{node}\": {list_of('nodes', network.nodes)}")
         for node in link.from_:
             if node not in link.ends:
                 yield Problem(("links", name, "from", node), f"\"{node}\" is no end of this link: its ends are "
@@ -73,7 +72,7 @@ def _vp_ends(network: Network) -> Iterator[Problem]:
             yield Problem(path, "a VP has two ends: write ends = [\"depot\", \"web1\"]")
         elif unknown:
             yield Problem(path, f"this VP leads nowhere: there is no node \"{unknown[0]}\"; "
-                                f"{_list('nodes', network.nodes)}")
+                                f"{list_of('nodes', network.nodes)}")
         elif switch := next((node for node in vp.ends if network.nodes[node].kind == "switch"), None):
             yield Problem(path, f"\"{switch}\" is a switch, which a VP passes: write the depot or an edge node, and "
                                 f"the switch in via = [\"{switch}\"]")
@@ -84,28 +83,12 @@ def _vp_ends(network: Network) -> Iterator[Problem]:
                                 "to [links]")
 
 
-def _server_nodes(network: Network) -> Iterator[Problem]:
-    behind: dict[str, str] = {}
-    for name, server in network.servers.items():
-        path = ("servers", name, "node")
-        node = network.nodes.get(server.node)
-        if node is None:
-            yield Problem(path, f"there is no node \"{server.node}\": {_list('nodes', network.nodes)}")
-        elif node.kind in ("depot", "switch"):
-            what = "the depot" if node.kind == "depot" else "a switch"
-            yield Problem(path, f"\"{server.node}\" is {what}: a server stands behind an edge node")
-        if server.node in behind:
-            yield Problem(path, f"the server \"{behind[server.node]}\" is already behind \"{server.node}\": give this "
-                                "one an edge node of its own")
-        behind[server.node] = name
-
-
 def _service_servers(network: Network) -> Iterator[Problem]:
     for name, service in network.services.items():
         for server in service.servers:
             if server not in network.servers:
                 yield Problem(("services", name, "servers"),
-                              f"there is no server \"{server}\": {_list('servers', network.servers)}")
+                              f"there is no server \"{server}\": {list_of('servers', network.servers)}")
 
 
 def _addresses(network: Network) -> Iterator[Problem]:
@@ -315,12 +298,12 @@ def _servers_reached(network: Network) -> Iterator[Problem]:
     found |= {node for vc in network.vcs.values() for node in vc.ends}
     of_depot = {node for vp in network.vps.values() if network.ends_at_depot(vp) for node in vp.ends}
     for name, server in network.servers.items():
-        if server.node not in of_depot:
+        if server.bearer == "atm" and server.node not in of_depot:
             source = " from the depot" if server.node in found else ""
             yield Problem(("servers", name, "node"), f"no VP leads to \"{server.node}\"{source}: add one to [vps]")
     nodes = {server.node for server in network.servers.values()}
     for name in network.edges:
-        if name not in found and name not in nodes:
+        if network.bearer_at(name) == "atm" and name not in found and name not in nodes:
             yield Problem(("nodes", name), "no VP leads to this edge node: add one to [vps], its server to [servers]")
     for name, vp in network.vps.items():
         far = next((node for node in vp.ends if node not in network.depots), None)
@@ -354,7 +337,7 @@ def _half_open(network: Network) -> Iterator[Problem]:
 def _qos(network: Network) -> Iterator[Problem]:
     for name, category in network.qos.dscp.items():
         yield from _raises(("qos", "dscp", name), QosMap, {name: category})
-    most = max(vp.header_octets for vp in network.vps.values())
+    most = max((vp.header_octets for vp in network.vps.values()), default=0)
     for name, text in network.qos.contracts.items():
         yield from _raises(("qos", "contracts", name), _qos_map_of, name, text, most)
 
@@ -414,14 +397,8 @@ def _raises(path: tuple[str, ...], check: Callable[..., object], *arguments: obj
         yield Problem(path, str(error))
 
 
-def _list(what: str, names: Collection[str]) -> str:
-    """The names to choose from: all of them, or the first `_MOST_NAMED` and the number of the rest."""
-    rest = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"the {what} are {', '.join(islice(names, _MOST_NAMED))}{rest}"
-
-
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
-    _depots, _link_ends, _vp_ends, name_problems, connect_name_problems, _server_nodes, _service_servers]
+    _depots, _link_ends, _vp_ends, name_problems, connect_name_problems, server_problems, _service_servers]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
     _addresses, address_problems, route_problems, connect_problems, _formats, _keys, _mtus, _bridged, _taps, _times,
     _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab]

@@ -30,7 +30,7 @@ class Orphans:
 
     def __init__(self, depot: DepotState) -> None:
         self._depot = depot
-        depot.bearer.recognise = self.may_begin  # so that stray paths open for no other packets
+        depot.bearer.ask(self.may_begin)  # so that stray paths open for no other packets
 
     def may_begin(self, node: str, octets: bytes) -> bool:
         """True when the octets, of an unknown channel, may begin a packet of a session to adopt.

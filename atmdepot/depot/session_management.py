@@ -106,9 +106,9 @@ class SessionManagement:
         """Take over a VC table's servers, weights, pools and criteria; a server that stays keeps its condition."""
         servers = {}
         for position, (name, settings) in enumerate(network.servers.items()):
-            if not network.serves(self._depot, name):
+            link = network.port_towards(self._depot, name)
+            if link is None:
                 continue  # it is another set's
-            link = network.link_between(self._depot, settings.node)
             server = self.servers.get(name) or self._put_back(name, now) \
                 or Server(name, position, settings, link, now)
             server.configure(position, settings, link)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.bearer.atm import AtmBearer
+from atmdepot.bearer.registry import bearer_of
 from atmdepot.config.qos import DEFAULT, QosMap
 from atmdepot.depot.probing import Probing
 from atmdepot.depot.roles import Roles
@@ -76,9 +76,8 @@ class DepotState(Node):
         self._clp = self.qos.clp  # read for each packet
         self.management = SessionManagement(network, self.name, now)
         self.probing = Probing(network.probing)
-        self.bearer: Bearer = AtmBearer(network, self.name, self.qos)
-        self.bearer.trouble_changed = self._path_changed
-        self.bearer.way_changed = self._way_changed
+        self.bearer: Bearer = bearer_of(network, self.name, self.qos)
+        self.bearer.tell(self._path_changed, self._way_changed)
         self.use_links(self.bearer.links)
         self.sessions = SessionTables(network.sessions, self._release, self._is_lost)
         self.fragments: FragmentMap[Path] = FragmentMap(self.drops)
@@ -187,6 +186,7 @@ class DepotState(Node):
                 self, self.probing, self.sessions, *self.management.servers.values(), *self.management.removed())):
             self.sessions.use(network.sessions)
             self.management.configure(network, now)
+            self.bearer.reconfigure(network, now)
             self.network = network
             self.probing.use(network.probing, self.management.servers.values(), now)
             for node in self.bearer.troubles:

@@ -11,11 +11,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import trio
-from msgspec.structs import replace
 
 from atmdepot import build
-from atmdepot.atm.line import Line
-from atmdepot.config.link_formats import FORMATS, End
 from atmdepot.net.administration import Administration
 from atmdepot.net.alarms import log_alarms
 from atmdepot.net.control import ControlServer
@@ -25,25 +22,23 @@ from atmdepot.net.host import HostSetup
 from atmdepot.net.host_parts import needs_of
 from atmdepot.net.host_watch import HostWatch
 from atmdepot.net.hosting import HostLoop
-from atmdepot.net.keys import key_of
 from atmdepot.net.kinds import kind_of, make_node
-from atmdepot.net.line_link import LineLink, PortLink
 from atmdepot.net.offload_tun import open_tun
+from atmdepot.net.ports import open_port
 from atmdepot.net.pump import Pump
 from atmdepot.net.scheduling import interrupt_nobody, wake_up_on_time
 from atmdepot.net.tun import NoDevice, Tap
-from atmdepot.net.udp_link import UdpLink
 from atmdepot.paths import control_socket
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from atmdepot.config.model import Link, Network
+    from atmdepot.config.model import Network
     from atmdepot.config.units import TcpAddress
+    from atmdepot.net.line_link import PortLink
     from atmdepot.net.status import StatusServer
     from atmdepot.net.tun import PacketDevice
     from atmdepot.node.node import Node
-    from atmdepot.wire.link_format import LinkFormat
 
 _YOUNG, _NEVER = 1_000, 2**31 - 1
 _COLLECTION, _FEW = 60.0, 1_000
@@ -51,23 +46,6 @@ _SWITCH = 0.0005
 """A worker thread (a reload reads its table in a thread) returns the interpreter to the loop after this long (s)."""
 
 log = logging.getLogger("atmdepot")
-
-
-def open_link(network: Network, link: str, node: Node) -> PortLink:
-    """A link's own end, with its line's rate, delay and impairments; raise EnvironmentLacks."""
-    settings = network.links[link]
-    drops, far = node.links[link].drops, settings.other_end(node.name)
-    udp = UdpLink(link, settings.ends[node.name], settings.ends[far], settings.cells, drops,
-                  any_interface=settings.source_check == "loose", form=_format(link, settings, node.name, far))
-    line = settings.line_from(node.name)
-    if node.links[link].is_timed:  # it keeps the rate itself
-        line = replace(line, rate=None)
-    return LineLink(udp, Line(line, drops)) if line.timed or line.impaired else udp
-
-
-def _format(name: str, settings: Link, own: str, far: str) -> LinkFormat | None:
-    """The format of a link's datagrams; None for plain cells. Raises EnvironmentLacks as `key_of` does."""
-    return FORMATS[settings.format].make(settings, End(own, far, key_of(f"link {name}", settings), time.time_ns()))
 
 
 def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = None) -> None:
@@ -87,7 +65,7 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
             stack.callback(signal.signal, number, signal.signal(number, handler))
         links: dict[str, PortLink] = {}
         for link in node.links:
-            links[link] = open_link(network, link, node)
+            links[link] = open_port(network, link, node)
             stack.callback(links[link].close)
         setup = HostSetup(network, name)
         pump = Pump(node, links, _device_of(network, name), reopen=lambda: _open_tun(network, name, setup))

@@ -37,7 +37,7 @@ class Drop(msgspec.Struct, array_like=True, tag="drop", gc=False):
     reason: str
     count: int
     octets: bytes = b""
-    vc: tuple[int, int] | None = None
+    vc: tuple[int, ...] | None = None
     node: str = ""
 
 
@@ -59,7 +59,7 @@ class SessionChange(msgspec.Struct, array_like=True, tag="session", gc=False):
     service: str
     server: str
     link: str
-    vc: tuple[int, int]
+    vc: tuple[int, ...]
     category: str
     why: str = ""
     node: str = ""

@@ -23,7 +23,7 @@ from atmdepot.switch.node import SwitchNode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atmdepot.config.model import Network
+    from atmdepot.config.model import BearerName, Network
     from atmdepot.net.agents.agent import Agent
     from atmdepot.net.pump import Pump
     from atmdepot.node.node import Node
@@ -48,13 +48,21 @@ class Kind(NamedTuple):
     """The parts of a table that may change while such a node runs, beside those that may at every node."""
 
 
-def _edge(network: Network, name: str) -> EdgeNode:
+def _atm_edge(network: Network, name: str) -> EdgeNode:
     return EdgeNode(network, name) if network.nodes[name].tap is None else TapEdgeNode(network, name)
+
+
+EDGES: dict[BearerName, Callable[[Network, str], Node]] = {"atm": _atm_edge}
+"""Edge nodes, by the bearer of their links; a bearer without edge nodes has no row."""
+
+
+def _edge(network: Network, name: str, _now: int) -> Node:
+    return EDGES[network.bearer_at(name)](network, name)
 
 
 KINDS = {
     "depot": Kind(lambda network, name, now: Depot(network, now, name), DepotAgent, (Prober,)),
-    "edge": Kind(lambda network, name, _: _edge(network, name), EdgeAgent, (Reporter,)),
+    "edge": Kind(_edge, EdgeAgent, (Reporter,)),
     "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent, live=("vps", "vcs")),
 }
 """By `kind` in the VC table."""
@@ -70,7 +78,7 @@ def make_node(network: Network, name: str, now: int) -> Node:
         raise AtmdepotError(f"there is no node \"{name}\" to run: the edge nodes are {', '.join(network.edges)}")
     node = kind.make(network, name, now)
     for link, port in node.links.items():
-        if network.links[link].ilmi and isinstance(port, LinkAdaptation):
+        if isinstance(port, LinkAdaptation) and network.links[link].ilmi:
             port.answer_ilmi(network, name)
     return node
 

@@ -46,6 +46,10 @@ class PortLink:
         """Cells that a line with a rate could have sent while the node was too late."""
         return 0
 
+    def error(self) -> str:
+        """The last error of the kernel's, in words; empty without one."""
+        return ""
+
     def close(self) -> None:
         """Close the link."""
         raise NotImplementedError

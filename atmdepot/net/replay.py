@@ -18,9 +18,9 @@ import trio
 from atmdepot.config.units import IpAddress, UdpAddress
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.depot_rows import ServerRow
-from atmdepot.net.daemon import open_link
 from atmdepot.net.events import Cells
 from atmdepot.net.kinds import make_node
+from atmdepot.net.ports import open_port
 from atmdepot.net.pump import Pump
 from atmdepot.net.tap import DEFAULT_BOUND, Tap
 from atmdepot.net.tun import NoDevice, SocketTun
@@ -127,7 +127,7 @@ class _Replay:
         self._pumps: dict[str, Pump] = {}
         for name in (*self._tuns, *network.switches):
             node = make_node(network, name, time.monotonic_ns())
-            links = {link: open_link(network, link, node) for link in node.links}
+            links = {link: open_port(network, link, node) for link in node.links}
             self._pumps[name] = Pump(node, links, self._tuns.get(name) or NoDevice())
         self._edge_of: dict[FlowKey, str] = {}
         self.result = ReplayResult()

@@ -290,7 +290,6 @@ class TappedPath(DataPath):
         self._node.handle_timer(now)
 
 
-def _plain(channel: tuple[int, ...]) -> tuple[int, int]:
-    """VPI and VCI as plain numbers: MessagePack cannot encode the types that a VC table gives them."""
-    vpi, vci = channel
-    return int(vpi), int(vci)
+def _plain(channel: tuple[int, ...]) -> tuple[int, ...]:
+    """The numbers of a channel as plain ones: MessagePack cannot encode the types that a VC table gives them."""
+    return tuple(map(int, channel))

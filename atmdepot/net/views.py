@@ -28,6 +28,7 @@ from atmdepot.wire.ethernet import mac_text
 
 if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
+    from atmdepot.bearer.base import PortCounts
     from atmdepot.net.agents.agent import Agent
     from atmdepot.net.agents.rows import Row
     from atmdepot.net.line_link import PortLink
@@ -48,7 +49,7 @@ def vcs(pump: Pump, limit: int) -> Iterable[Row]:
 
 def _ends(pump: Pump, agent: Agent, limit: int) -> Iterator[VcRow]:
     """The VCs that end at this node."""
-    for link in map(adaptation_of, pump.node.links.values()):
+    for link in (port for port in pump.node.links.values() if isinstance(port, LinkAdaptation)):
         there = list(islice(link.table, limit))
         limit -= len(there)
         there.reverse()
@@ -119,10 +120,16 @@ def _link(pump: Pump, name: str, trouble: str) -> LinkRow:
     udp = _udp_of(pump.links[name])
     port = pump.node.links[name]
     counts = port.counts()
-    settings = pump.node.network.links[name]
+    settings = pump.node.network.links.get(name)
+    if settings is None:  # an interface or a device: it has no cells
+        return LinkRow(
+            node=pump.node.name, link=name, peer=port.peer(), medium=port.medium, tx_pdus=_or_unset(counts.tx_pdus),
+            rx_pdus=_or_unset(counts.rx_pdus), drops=sum(port.drops.values()), trouble=trouble,
+            last_error=pump.links[name].error())
     line = settings.line_from(pump.node.name)
     row = LinkRow(
-        node=pump.node.name, link=name, peer=settings.other_end(pump.node.name), cells=settings.cells,
+        node=pump.node.name, link=name, peer=settings.other_end(pump.node.name), medium=port.medium,
+        cells=settings.cells,
         rate=str(line.rate or "any"), burst=line.burst or 0, delay=str(line.delay or "none"), impaired=line.impaired,
         tx_cells=counts.tx_cells, rx_cells=counts.rx_cells, tx_pdus=_or_unset(counts.tx_pdus),
         rx_pdus=_or_unset(counts.rx_pdus), hec_corrected=counts.hec_corrected, drops=sum(port.drops.values()))
@@ -173,18 +180,28 @@ def _counters(pump: Pump) -> Iterator[CounterRow]:
                        "this host could not make the connection, so it says nothing of the server")
     for link in node.links.values():
         counts = link.counts()
-        for name, value in (("rx-cells", counts.rx_cells), ("tx-cells", counts.tx_cells),
-                            ("unassigned-cells", counts.unassigned_cells), ("hec-corrected", counts.hec_corrected)):
-            yield CounterRow(node.name, link.name, name, value, "cells")
+        for name, value in _of_the_port(link.medium, counts):
+            yield CounterRow(node.name, link.name, name, value, _UNITS.get(link.medium, "frames"))
         if isinstance(link, LinkAdaptation) and link.admission is not None:
             yield CounterRow(node.name, link.name, "refused-contracts", link.admission.refused, "VCs", _REFUSED)
-        if (port := pump.links.get(link.name)) is not None:
+        if (port := pump.links.get(link.name)) is not None and link.medium == "cells":
             yield CounterRow(node.name, link.name, "late-cells", port.late_cells() + counts.late, "cells", _LATE)
         if (udp := _udp_of(port)) is not None:
             yield CounterRow(node.name, link.name, "udp-segment-refused", udp.segment_refusals, "times")
         yield from _drops(node.name, link.name, link.drops, _LINK_REASONS if has_packets else _CELL_REASONS)
     if has_packets:
         yield from _drops(node.name, "packets", node.drops, _NODE_REASONS)
+
+
+_UNITS = {"cells": "cells"}
+
+
+def _of_the_port(medium: str, counts: PortCounts) -> tuple[tuple[str, int], ...]:
+    """The counters of a port of cells, or of frames."""
+    if medium == "cells":
+        return (("rx-cells", counts.rx_cells), ("tx-cells", counts.tx_cells),
+                ("unassigned-cells", counts.unassigned_cells), ("hec-corrected", counts.hec_corrected))
+    return ("rx-frames", counts.rx_pdus or 0), ("tx-frames", counts.tx_pdus or 0)
 
 
 def _of_the_device(pump: Pump) -> Iterator[CounterRow]:

@@ -32,11 +32,16 @@ def vc_of(item: Item) -> tuple[int, int] | None:
     if isinstance(item, Pdu):
         return item.vc
     if isinstance(item, SessionChange):
-        return item.vc if item.vc[0] >= 0 else None  # a session of packets whose VC the capture does not tell
+        return _of_atm(item.vc)
     header = header_of(item)
     if header is not None:
         return header.vpi, header.vci
-    return item.vc if isinstance(item, Drop) else None
+    return _of_atm(item.vc) if isinstance(item, Drop) else None
+
+
+def _of_atm(channel: tuple[int, ...] | None) -> tuple[int, int] | None:
+    """VPI and VCI; None for a channel of another bearer, and for a VC that the capture does not tell (-1)."""
+    return (channel[0], channel[1]) if channel is not None and len(channel) == 2 and channel[0] >= 0 else None
 
 
 def header_of(item: Item) -> CellHeader | None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from atmdepot.config.reading import parse
-from atmdepot.net.daemon import open_link
 from atmdepot.net.kinds import make_node
+from atmdepot.net.ports import open_port
 from atmdepot.net.pump import Pump
 from atmdepot.net.tun import NoDevice, PacketDevice, SocketTun
 from tests.net.ends import PATIENCE, fresh
@@ -71,7 +71,7 @@ class Nodes:
         self._stack = ExitStack()
         for name in table.nodes:
             node = make_node(table, name, clock())
-            links = {link: open_link(table, link, node) for link in node.links}
+            links = {link: open_port(table, link, node) for link in node.links}
             for link in links.values():
                 self._stack.callback(link.close)
             pump = self.pumps[name] = Pump(node, links, _device(table, name), clock=clock)

@@ -40,7 +40,7 @@ VC_KEYS = {
     "refused"}
 LINK_KEYS = {
     "node", "link", "peer", "cells", "rate", "burst", "delay", "impaired", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus",
-    "hec_corrected", "drops", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_segment_refused",
+    "hec_corrected", "drops", "medium", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_segment_refused",
     "udp_gro", "key", "format", "interfaces", "trouble", "last_error"}
 SERVER_KEYS = {
     "server", "node", "link", "list", "for", "why", "draining", "weight", "backup", "load", "last_probe", "services",
@@ -124,7 +124,7 @@ async def test_links(it: Controlled) -> None:
     assert isinstance(one.pop("udp_segment"), bool)
     assert isinstance(one.pop("udp_gro"), bool)
     assert one == {
-        "node": "depot", "link": "to-web1", "peer": "web1", "cells": 27, "rate": "any", "burst": 0, "delay": "none",
+        "node": "depot", "link": "to-web1", "peer": "web1", "medium": "cells", "cells": 27, "rate": "any", "burst": 0, "delay": "none",
         "impaired": False, "tx_cells": 2, "rx_cells": 1, "tx_pdus": 2, "rx_pdus": 1, "hec_corrected": 0, "drops": 0,
         "tx_datagrams": 2, "rx_datagrams": 1, "udp_segment_refused": 0, "key": False, "format": "cells",
         "interfaces": "lo",

@@ -13,9 +13,9 @@ import pytest
 from atmdepot.config.units import TcpAddress
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net import daemon
-from atmdepot.net.daemon import open_link
 from atmdepot.net.kinds import make_node
 from atmdepot.net.line_link import LineLink
+from atmdepot.net.ports import open_port
 from atmdepot.net.tun import SocketTun
 from atmdepot.net.udp_link import UdpLink
 from tests.net.ends import cells_of, pair_of, receive_all
@@ -40,7 +40,7 @@ def test_a_node_is_made_by_its_kind() -> None:
 def test_a_link_has_a_line_when_the_table_gives_it_one(settings: str, kind: type) -> None:
     table = network(link=settings)
     node = make_node(table, WEB1, 0)
-    link = open_link(table, "to-web1", node)
+    link = open_port(table, "to-web1", node)
     assert type(link) is kind
     assert node.links["to-web1"].is_timed == ("rate" in settings), "the port keeps the rate"
     if isinstance(link, LineLink):
@@ -152,7 +152,7 @@ def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text(16 * "ab" + "\n")
     table = keyed(path)
-    near, far = (open_link(table, "to-web1", make_node(table, name, 0)) for name in (DEPOT, WEB1))
+    near, far = (open_port(table, "to-web1", make_node(table, name, 0)) for name in (DEPOT, WEB1))
     near.send(cells_of(30), 0)
     assert isinstance(far, UdpLink)
     assert receive_all(far, 30 * 53) == cells_of(30)
@@ -169,4 +169,4 @@ def test_a_file_without_a_key(tmp_path: Path, octets: bytes | None, why: str) ->
         path.write_bytes(octets)
     table = keyed(path)
     with pytest.raises(EnvironmentLacks, match=f"link to-web1: .*{why}"):
-        open_link(table, "to-web1", make_node(table, DEPOT, 0))
+        open_port(table, "to-web1", make_node(table, DEPOT, 0))

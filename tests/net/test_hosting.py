@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from atmdepot.net.daemon import open_link
 from atmdepot.net.hosting import HostLoop
 from atmdepot.net.kinds import make_node
+from atmdepot.net.ports import open_port
 from atmdepot.net.pump import Pump
 from atmdepot.net.tun import SocketTun, TunGone
 from tests.net.ends import PATIENCE, Plain, wait_readable
@@ -37,7 +37,7 @@ class Site:
         table = network()
         node = make_node(table, DEPOT, time.monotonic_ns())
         self._stack = ExitStack()
-        links = {link: open_link(table, link, node) for link in node.links}
+        links = {link: open_port(table, link, node) for link in node.links}
         for link in links.values():
             self._stack.callback(link.close)
         self.pump = Pump(node, links, SocketTun())

@@ -10,8 +10,8 @@ import pytest
 
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
-from atmdepot.net.daemon import open_link
 from atmdepot.net.kinds import make_node
+from atmdepot.net.ports import open_port
 from atmdepot.net.pump import Pump
 from atmdepot.net.tun import SocketTun
 from atmdepot.wire.statistics import ServerState
@@ -35,7 +35,7 @@ class Site:
         assert isinstance(node, Depot)
         self.depot = node
         self._stack = ExitStack()
-        links = {link: open_link(table, link, node) for link in node.links}
+        links = {link: open_port(table, link, node) for link in node.links}
         self.pump = Pump(node, links, SocketTun(), clock=lambda: self.now)
         self.edges = {name: EdgeNode(table, name) for name in (WEB1, WEB2)}
         self.far = {}

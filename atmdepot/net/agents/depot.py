@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from atmdepot.bearer.atm import AtmBearer
 from atmdepot.bearer.base import Path
 from atmdepot.config.units import Duration
 from atmdepot.depot.explain import explain
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from atmdepot.atm.vc import Vc
+    from atmdepot.bearer.atm import AtmBearer
     from atmdepot.bearer.oam import NodeOam
     from atmdepot.bearer.protected import ProtectedVp
     from atmdepot.depot.forwarding import Depot
@@ -98,11 +98,13 @@ class DepotAgent(Agent):
 
     def oam(self) -> NodeOam | None:
         """The OAM of the depot's VPs."""
-        return self.node.bearer.oam if isinstance(self.node.bearer, AtmBearer) else None
+        atm: AtmBearer | None = self.node.bearer.part("atm")
+        return None if atm is None else atm.oam
 
     def protected(self) -> Mapping[str, ProtectedVp]:
         """The depot's protected VPs."""
-        return self.node.bearer.protected if isinstance(self.node.bearer, AtmBearer) else {}
+        atm: AtmBearer | None = self.node.bearer.part("atm")
+        return {} if atm is None else atm.protected
 
     def known_sessions(self) -> Iterable[Session]:
         """The existing sessions, the newest of the primary table first."""
@@ -133,16 +135,15 @@ class DepotAgent(Agent):
             yield _server_row(server, services.get(server.name, []), clock())
 
     def counters(self) -> Iterator[CounterRow]:
-        """Counters of the session tables and of the VPs' ranges of VCIs."""
+        """Counters of the session tables and of the bearer."""
         name, tables = self.node.name, self.node.sessions
         for counter, value in (("opened", tables.opened), ("primary", len(tables.primary)),
                                ("secondary", len(tables.secondary)), ("evicted-half-open", tables.evicted),
                                ("evicted-closed", tables.evicted_closed),
                                ("evicted-unanswered", tables.evicted_unanswered), ("adopted", tables.adopted)):
             yield CounterRow(name, "sessions", counter, value, "sessions")
-        if isinstance(self.node.bearer, AtmBearer):
-            for vp in self.node.bearer.vps.values():
-                yield CounterRow(name, vp.name, "vcis-exhausted", vp.exhausted, "sessions")
+        for of_bearer in self.node.bearer.counters():
+            yield CounterRow(name, *of_bearer)
 
     def samples(self, clock: Clock) -> Iterator[Sample]:
         """Metrics of each server."""

@@ -68,9 +68,10 @@ class VcRow(Row, gc=False):
 
 
 class LinkRow(Row, gc=False):
-    """A link. The columns from `tx_datagrams` on are those of a UDP link, and unset for any other.
+    """A link, or another port of the node: `medium` is what crosses it, and `peer` is what it leads to.
 
-    A switch sees no PDUs, so theirs are unset there.
+    The columns from `tx_datagrams` on are those of a UDP link, and those of cells are unset for a port of frames, whose
+    frames are counted as PDUs. A switch sees no PDUs, so theirs are unset there.
     """
 
     narrow = ("node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops", "trouble", "last_error")
@@ -78,17 +79,18 @@ class LinkRow(Row, gc=False):
     node: str
     link: str
     peer: str
-    cells: int
-    rate: str
-    burst: int
-    delay: str
-    impaired: bool
-    tx_cells: int
-    rx_cells: int
-    tx_pdus: int | UnsetType
-    rx_pdus: int | UnsetType
-    hec_corrected: int
-    drops: int
+    medium: str
+    cells: int | UnsetType = UNSET
+    rate: str | UnsetType = UNSET
+    burst: int | UnsetType = UNSET
+    delay: str | UnsetType = UNSET
+    impaired: bool | UnsetType = UNSET
+    tx_cells: int | UnsetType = UNSET
+    rx_cells: int | UnsetType = UNSET
+    tx_pdus: int | UnsetType = UNSET
+    rx_pdus: int | UnsetType = UNSET
+    hec_corrected: int | UnsetType = UNSET
+    drops: int = 0
     tx_datagrams: int | UnsetType = UNSET
     rx_datagrams: int | UnsetType = UNSET
     udp_segment: bool | UnsetType = UNSET

@@ -1,0 +1,51 @@
+"""The ports of a node as the kernel has them: how each kind is opened, by the `medium` of the bearer's port.
+
+A new kind of port is a row here, beside its class in `net/` and its bearer.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from atmdepot.atm.line import Line
+from atmdepot.config.link_formats import FORMATS, End
+from atmdepot.net.keys import key_of
+from atmdepot.net.line_link import LineLink
+from atmdepot.net.udp_link import UdpLink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atmdepot.config.model import Link, Network
+    from atmdepot.net.line_link import PortLink
+    from atmdepot.node.node import Node
+    from atmdepot.wire.link_format import LinkFormat
+
+
+def open_port(network: Network, name: str, node: Node) -> PortLink:
+    """Open a node's port, with what the VC table says of it; raise EnvironmentLacks."""
+    return OPEN[node.links[name].medium](network, name, node)
+
+
+def open_cells(network: Network, link: str, node: Node) -> PortLink:
+    """A link's own end, with its line's rate, delay and impairments; raise EnvironmentLacks."""
+    settings = network.links[link]
+    drops, far = node.links[link].drops, settings.other_end(node.name)
+    udp = UdpLink(link, settings.ends[node.name], settings.ends[far], settings.cells, drops,
+                  any_interface=settings.source_check == "loose", form=_format(link, settings, node.name, far))
+    line = settings.line_from(node.name)
+    if node.links[link].is_timed:  # it keeps the rate itself
+        line = replace(line, rate=None)
+    return LineLink(udp, Line(line, drops)) if line.timed or line.impaired else udp
+
+
+def _format(name: str, settings: Link, own: str, far: str) -> LinkFormat | None:
+    """The format of a link's datagrams; None for plain cells. Raises EnvironmentLacks as `key_of` does."""
+    return FORMATS[settings.format].make(settings, End(own, far, key_of(f"link {name}", settings), time.time_ns()))
+
+
+OPEN: dict[str, Callable[[Network, str, Node], PortLink]] = {"cells": open_cells}
+"""By `Port.medium`: opens a node's port of a name."""

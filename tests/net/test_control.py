@@ -124,8 +124,8 @@ async def test_links(it: Controlled) -> None:
     assert isinstance(one.pop("udp_segment"), bool)
     assert isinstance(one.pop("udp_gro"), bool)
     assert one == {
-        "node": "depot", "link": "to-web1", "peer": "web1", "medium": "cells", "cells": 27, "rate": "any", "burst": 0, "delay": "none",
-        "impaired": False, "tx_cells": 2, "rx_cells": 1, "tx_pdus": 2, "rx_pdus": 1, "hec_corrected": 0, "drops": 0,
+        "node": "depot", "link": "to-web1", "peer": "web1", "medium": "cells", "cells": 27, "rate": "any", "burst": 0,
+        "delay": "none", "impaired": False, "tx_cells": 2, "rx_cells": 1, "tx_pdus": 2, "rx_pdus": 1, "hec_corrected": 0, "drops": 0,
         "tx_datagrams": 2, "rx_datagrams": 1, "udp_segment_refused": 0, "key": False, "format": "cells",
         "interfaces": "lo",
         "trouble": "", "last_error": ""}

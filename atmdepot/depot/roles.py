@@ -100,6 +100,8 @@ class Roles:
         self.phase = Phase.NONE
         self.has_flushed = False
         """True at a depot that hands over once the other has all of its changes: the engine may move the address."""
+        self.hands_to: str | None = None
+        """The depot to which this one hands over."""
         self.owns = False
         """True while the engine says that the address is here."""
         self.trouble = ""
@@ -107,6 +109,8 @@ class Roles:
         self.takeovers = 0
         """Activations in the set that this depot has seen, but for the first."""
         self.heard = Heard(settings, node, now)
+        self.engine_trouble = ""
+        """What keeps the engine from its work; empty when nothing does."""
         self._observers: tuple[Observer, ...] = ()
         self._sessions = sessions
         self._latest: deque[int] = deque(maxlen=2)  # the times of takeovers
@@ -221,11 +225,16 @@ class Roles:
 
     def handed_over(self, now: int) -> None:
         """Take the address: the active has handed over, and all of its changes have been applied."""
-        if self.phase is Phase.ASKING:
+        if self.role is Role.STANDBY or self.phase is Phase.ASKING:
             self._pursue(Phase.TAKING, "the active has handed over", now)
 
     def handover_asked(self, now: int, by: str) -> bool:
-        """Begin to hand over to another depot; False when this depot is not active, or alone."""
+        """Begin to hand over to another depot; False when this depot is not active, or alone.
+
+        The link then tells that depot `handed_over`, with all changes before it, and this one `flushed`.
+        """
+        if self.role is Role.ACTIVE:
+            self.hands_to = by
         self._step(Event.ASKED, f"{by} takes over", now)
         return self.role is Role.HANDING_OVER
 
@@ -233,10 +242,13 @@ class Roles:
         """Hand over to the fittest other depot; where none is in sync, by `force` alone. Raises AtmdepotError."""
         if self.role is not Role.ACTIVE:
             raise AtmdepotError(f"{self.node} has nothing to release: it is {self.role}")
-        if not force and not self.heard.standbys(now):
+        standbys = self.heard.standbys(now)
+        if not standbys and not force and self.settings.stands_by:
             raise AtmdepotError("no other depot is in sync and fit to take over; --force releases nonetheless")
+        self.hands_to = min(standbys, key=self.settings.nodes.index, default=None)
         self._step(Event.ASKED, "release was asked for", now)
-        self.flushed(now)
+        if self.hands_to is None:
+            self.flushed(now)
 
     def flushed(self, now: int) -> None:
         """Let the engine move the address: the other depot has all changes of this one."""

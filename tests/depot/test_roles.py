@@ -316,10 +316,22 @@ def test_a_release_needs_another_depot_in_sync_or_force() -> None:
         made.release(0)
     made.peer_heard("depot2", Role.STANDBY, 5, 0, 0)
     made.release(0)
-    assert (made.role, made.has_flushed) == (Role.HANDING_OVER, True)
+    assert (made.role, made.hands_to, made.has_flushed) == (Role.HANDING_OVER, "depot2", False)
     assert made.fitness(0) < standby().fitness(0)
     with pytest.raises(AtmdepotError, match="nothing to release: it is standby"):
         standby().release(0)
+
+
+def test_a_forced_release_waits_for_nobody() -> None:
+    made = active(term=5)
+    made.release(0, force=True)
+    assert (made.role, made.hands_to, made.has_flushed) == (Role.HANDING_OVER, None, True)
+
+
+def test_a_standby_takes_what_is_handed_to_it_unasked() -> None:
+    made = standby()
+    made.handed_over(0)
+    assert made.phase is Phase.TAKING
 
 
 def test_the_preferred_depot_goes_back_when_it_is_in_sync_for_a_while() -> None:

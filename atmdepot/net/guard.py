@@ -147,7 +147,8 @@ class Guard:
     def _hang(self) -> None:
         self._hangs = True
         self._write(UNFIT)
-        self._give_up()
+        if not self._plan.program:  # an engine takes its addresses away itself
+            self._give_up()
         self._tell(event="hangs")
 
     def _tell(self, **what: object) -> None:
@@ -178,9 +179,8 @@ class Guard:
     def _end(self) -> None:
         if self._engine > 0:
             os.kill(self._engine, signal.SIGTERM)
-        self._give_up()
-        if self._engine > 0:
             self._wait_for_engine()
+        self._give_up()  # of an engine, what it has left behind
 
     # The engine.
 

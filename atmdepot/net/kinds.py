@@ -16,6 +16,7 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.depot import DepotAgent
 from atmdepot.net.agents.edge import EdgeAgent
 from atmdepot.net.agents.switch import SwitchAgent
+from atmdepot.net.owning import Ownership
 from atmdepot.net.prober import Prober
 from atmdepot.net.reporter import Reporter
 from atmdepot.switch.node import SwitchNode
@@ -61,7 +62,7 @@ def _edge(network: Network, name: str, _now: int) -> Node:
 
 
 KINDS = {
-    "depot": Kind(lambda network, name, now: Depot(network, now, name), DepotAgent, (Prober,)),
+    "depot": Kind(lambda network, name, now: Depot(network, now, name), DepotAgent, (Prober, Ownership)),
     "edge": Kind(_edge, EdgeAgent, (Reporter,)),
     "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent, live=("vps", "vcs")),
 }

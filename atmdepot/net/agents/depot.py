@@ -65,7 +65,7 @@ class DepotAgent(Agent):
     metric_of_counter = METRIC_OF_COUNTER
 
     def not_ready(self) -> str:
-        """The reason that no request gets through: no server is alive, or none has answered its last probe."""
+        """The reason that no request gets through: no server is alive, or has answered its last probe, or no engine."""
         servers = self.node.management.servers.values()
         if not any(server.alive for server in servers):
             return "no server is alive: " + "; ".join(f"{server.name}: {server.condition.why}" for server in servers)
@@ -73,6 +73,8 @@ class DepotAgent(Agent):
         if probed and not any(server.alive and server.condition.last_outcome == Outcome.ANSWERED
                               for server in servers):
             return "no server has answered a probe yet"
+        if trouble := self.node.roles.engine_trouble:
+            return f"ownership by {self.node.roles.settings.ownership}: {trouble}"
         return ""
 
     def role(self) -> str:

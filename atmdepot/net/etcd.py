@@ -1,0 +1,180 @@
+"""A client of etcd's JSON gateway (`/v3/`, from etcd 3.4): HTTP by h11 over trio, a connection for each request.
+
+It knows what an owner's key takes: a lease, a key that goes with the lease, and a watch. In this JSON, numbers of 64
+bits are texts, and keys and values are base64.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import h11
+import msgspec
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from atmdepot.config.units import TcpAddress
+
+PATIENCE = 1.0
+"""Seconds for an answer; then the next server is asked."""
+_MOST = 1_000_000
+_READ = 65536
+_OK = 200
+
+
+class EtcdGone(Exception):
+    """No server of etcd has answered as it should; says why, for each."""
+
+
+class Holder(NamedTuple):
+    """The value of a key, the revision of its last change, and its lease."""
+
+    value: str
+    revision: int
+    lease: int
+
+
+class EtcdClient:
+    """Asks the servers of a cluster, the one that answered last first."""
+
+    def __init__(self, servers: Sequence[TcpAddress]) -> None:
+        self._servers = list(servers)
+
+    @property
+    def server(self) -> TcpAddress:
+        """The server that is asked first."""
+        return self._servers[0]
+
+    async def grant(self, ttl: int) -> tuple[int, int]:
+        """A new lease: its number, and its time to live (s), which may be longer than asked for."""
+        told = await self._ask("lease/grant", {"TTL": ttl})
+        return _number(told, "ID"), _number(told, "TTL")
+
+    async def keep_alive(self, lease: int) -> bool:
+        """Begin a lease's time anew; False when it has ended."""
+        told = await self._ask("lease/keepalive", {"ID": str(lease)})
+        return _number(told.get("result", {}), "TTL") > 0
+
+    async def holder(self, key: str) -> Holder | None:
+        """What a key has; None when it is not there."""
+        return _holder(await self._ask("kv/range", {"key": _text(key)}))
+
+    async def put(self, key: str, value: str, lease: int, over: int | None = 0) -> int | None:
+        """Set a key if its last change has the revision `over`, 0 for an absent key, None for any.
+
+        Returns the revision of the change, None when the key was not as expected.
+        """
+        condition = [] if over is None else [{"key": _text(key), "target": "MOD", "mod_revision": str(over)}]
+        told = await self._ask("kv/txn", {"compare": condition, "success": [
+            {"request_put": {"key": _text(key), "value": _text(value), "lease": str(lease)}}]})
+        return _number(told["header"], "revision") if told.get("succeeded") else None
+
+    async def delete(self, key: str, revision: int) -> None:
+        """Delete a key, unless it has changed since a revision."""
+        await self._ask("kv/txn", {
+            "compare": [{"key": _text(key), "target": "MOD", "mod_revision": str(revision)}],
+            "success": [{"request_delete_range": {"key": _text(key)}}]})
+
+    async def watch(self, key: str) -> AsyncIterator[None]:
+        """Yield at each change of a key. Raises EtcdGone when the watch ends."""
+        request = _request(self.server, "watch", {"create_request": {"key": _text(key)}})
+        async with _connected(self.server) as stream:
+            await stream.send_all(request)
+            async for _ in _pieces(stream):
+                yield
+
+    def revocation(self, lease: int) -> bytes:
+        """The octets that revoke a lease when they are sent to `server`."""
+        return _request(self.server, "lease/revoke", {"ID": str(lease)})
+
+    async def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        failures = []
+        for server in list(self._servers):
+            try:
+                with trio.fail_after(PATIENCE):
+                    answer = await _answer(server, path, body)
+            except (EtcdGone, trio.TooSlowError) as error:
+                failures.append(str(error) or f"{server}: no answer within {PATIENCE:g} s")
+                self._servers.append(self._servers.pop(0))
+            else:
+                return answer
+        raise EtcdGone("; ".join(failures))
+
+
+async def _answer(server: TcpAddress, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async with _connected(server) as stream:
+        await stream.send_all(_request(server, path, body))
+        octets = b"".join([piece async for piece in _pieces(stream)])
+    try:
+        return msgspec.json.decode(octets, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise EtcdGone(f"{server}: no answer of etcd's: {error}") from None
+
+
+@asynccontextmanager
+async def _connected(server: TcpAddress) -> AsyncIterator[trio.SocketStream]:
+    try:
+        stream = await trio.open_tcp_stream(server.host, server.port)
+        async with stream:
+            yield stream
+    except OSError as error:
+        raise EtcdGone(f"{server}: {error.strerror or error}") from None
+    except (trio.BrokenResourceError, h11.RemoteProtocolError) as error:
+        raise EtcdGone(f"{server}: {error}") from None
+
+
+async def _pieces(stream: trio.SocketStream) -> AsyncIterator[bytes]:
+    """The pieces of an answer's body as they come. Raises EtcdGone for an answer that is no success, or too long."""
+    http = h11.Connection(h11.CLIENT)
+    # The request has been sent as octets; h11 is told the same.
+    http.send(h11.Request(method="POST", target="/", headers=[("Host", "etcd")]))
+    http.send(h11.EndOfMessage())
+    left, refused = _MOST, b""
+    while True:
+        event = http.next_event()
+        if event is h11.NEED_DATA:
+            http.receive_data(await stream.receive_some(_READ))
+        elif isinstance(event, h11.Response):
+            refused = b"%d " % event.status_code if event.status_code != _OK else b""
+        elif isinstance(event, h11.Data):
+            left -= len(event.data)
+            if refused or left < 0:
+                raise EtcdGone(f"refused: {(refused + bytes(event.data)[:200]).decode(errors='replace')}"
+                               if refused else "an answer without end")
+            yield bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            return
+        else:
+            raise EtcdGone("the connection was closed")
+
+
+def _request(server: TcpAddress, path: str, body: dict[str, Any]) -> bytes:
+    octets = msgspec.json.encode(body)
+    head = f"POST /v3/{path} HTTP/1.1\r\nHost: {server}\r\nContent-Length: {len(octets)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + octets
+
+
+def _text(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def _number(told: dict[str, Any], name: str) -> int:
+    try:
+        return int(told.get(name, 0))
+    except (TypeError, ValueError):
+        raise EtcdGone(f"no answer of etcd's: {name} is {told.get(name)!r}") from None
+
+
+def _holder(told: dict[str, Any]) -> Holder | None:
+    found = told.get("kvs")
+    if not found:
+        return None
+    try:
+        value = b64decode(found[0].get("value", ""), validate=True).decode()
+    except (ValueError, TypeError, AttributeError, LookupError):
+        raise EtcdGone("no answer of etcd's: a value that is no text") from None
+    return Holder(value, _number(found[0], "mod_revision"), _number(found[0], "lease"))

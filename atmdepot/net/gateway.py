@@ -1,0 +1,93 @@
+"""The addresses that move with the active depot, on an interface of this host: set, taken away, told to the neighbours.
+
+keepalived does this by itself; `manual` and `etcd` do it by this module.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from atmdepot.net.guard import set_address
+from atmdepot.wire.arp import REQUEST, Arp
+from atmdepot.wire.discovery import ADVERTISEMENT, ALL_NODES, Discovery, mac_of_group
+from atmdepot.wire.ethernet import BROADCAST, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from atmdepot.config.units import InterfaceAddress
+
+_SIOCGIFHWADDR = 0x8927
+_ARP, _IPV6 = 0x0806, 0x86DD
+
+log = logging.getLogger("atmdepot")
+
+
+class Gateway:
+    """The addresses of a set on an interface."""
+
+    def __init__(self, interface: str, addresses: Sequence[InterfaceAddress]) -> None:
+        """Hold addresses for an interface, which may not be there yet."""
+        self.interface, self.addresses = interface, list(addresses)
+        self.is_here = False
+        self.trouble = ""
+        """The reason why an address could not be set or taken away; empty when it could."""
+
+    def plan(self) -> list[tuple[int, str, int]]:
+        """The addresses as a guard takes them away; none while the interface is not there."""
+        try:
+            index = socket.if_nametoindex(self.interface)
+        except OSError:
+            return []
+        return [(index, *_split(address)) for address in self.addresses]
+
+    def set(self, here: bool) -> None:
+        """Set the addresses and tell the neighbours, or take them away."""
+        self.is_here = here
+        try:
+            index = socket.if_nametoindex(self.interface)
+            for address in self.addresses:
+                set_address(index, *_split(address), there=here)
+            if here:
+                self.announce()
+        except OSError as error:
+            trouble = f"{', '.join(self.addresses)} on {self.interface}: {error.strerror or error}"
+            if trouble != self.trouble:
+                log.error("%s", trouble)
+            self.trouble = trouble
+        else:
+            self.trouble = ""
+
+    def announce(self) -> None:
+        """Tell all neighbours where the addresses are: gratuitous ARP, and unsolicited advertisements. Raises OSError.
+
+        They may miss it, so it is to be repeated.
+        """
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as port:
+            port.bind((self.interface, 0))
+            mac = _mac_of(port, self.interface)
+            for address in self.addresses:
+                port.send(announcement(address, mac))
+
+
+def announcement(address: InterfaceAddress, mac: bytes) -> bytes:
+    """The frame that tells all neighbours the MAC address that an address has now (RFC 5227 3, RFC 4861 7.2.6)."""
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, _split(address)[0])
+    if len(packed) == 4:
+        return Frame(BROADCAST, mac, _ARP, Arp(REQUEST, mac, packed, bytes(6), packed).pack()).pack()
+    told = Discovery(ADVERTISEMENT, packed, ALL_NODES, packed, mac, override=True)
+    return Frame(mac_of_group(ALL_NODES), mac, _IPV6, told.pack()).pack()
+
+
+def _split(address: InterfaceAddress) -> tuple[str, int]:
+    host, _, bits = address.partition("/")
+    return host, int(bits)
+
+
+def _mac_of(port: socket.socket, interface: str) -> bytes:
+    told: bytes = fcntl.ioctl(port.fileno(), _SIOCGIFHWADDR, struct.pack("256s", interface.encode()[:15]))
+    return told[18:24]

@@ -1,0 +1,67 @@
+"""The job of a depot that has its set's engine of ownership at work, and tells it whether this depot is fit."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from atmdepot.net.ownership import Engine, Seat
+from atmdepot.net.ownership_etcd import Etcd
+from atmdepot.net.ownership_keepalived import Keepalived
+from atmdepot.net.ownership_manual import Manual
+from atmdepot.paths import control_socket
+
+if TYPE_CHECKING:
+    from atmdepot.depot.forwarding import Depot
+    from atmdepot.depot.roles import Roles
+    from atmdepot.net.pump import Pump
+
+ENGINES: dict[str, type[Engine]] = {"keepalived": Keepalived, "etcd": Etcd, "manual": Manual}
+"""By `ownership` in the VC table."""
+_LOOK = 0.1
+"""Seconds between two looks at the servers."""
+
+log = logging.getLogger("atmdepot")
+
+
+class Ownership:
+    """The engine of a depot's set at work."""
+
+    def __init__(self, depot: Depot, pump: Pump) -> None:
+        self._depot, self._pump = depot, pump
+        network, roles = depot.network, depot.roles
+        self.engine: Engine | None = None
+        """None for a depot that is alone and has no address to hold."""
+        if roles.settings.gateway or not roles.is_active:
+            # A lone depot holds its addresses without asking anybody.
+            engine = Manual if roles.is_active else ENGINES[roles.settings.ownership]
+            self.engine = engine(Seat(network.name, network.name_of_set_of(depot.name), depot.name, roles.settings,
+                                      roles, pump.clock, control_socket(network.name, depot.name).parent))
+            roles.subscribe(self._log)
+        self._told = (roles.role, roles.term)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        if self.engine is None:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.engine.run)
+            while True:
+                self._judge()
+                await trio.sleep(_LOOK)
+
+    def _judge(self) -> None:
+        """A depot that reaches no server is not fit, whichever way it would have to go."""
+        servers = self._depot.management.servers.values()
+        if servers and not any(server.alive for server in servers):
+            self._depot.roles.unfit(self._pump.clock(), "no server is alive")
+        else:
+            self._depot.roles.fit(self._pump.clock())
+
+    def _log(self, roles: Roles, why: str, now: int) -> None:
+        del now
+        if (roles.role, roles.term) != self._told:
+            self._told = (roles.role, roles.term)
+            log.warning("%s: %s in term %d: %s", roles.node, roles.role, roles.term, why)

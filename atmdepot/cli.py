@@ -49,6 +49,10 @@ _COMMANDS = {
     "reload": Place("atmdepot.commands.administer", "reload_command",
                     "Have the depot read its VC table again: servers, weights, pools, balancing, probing and timers "
                     "may change."),
+    "takeover": Place("atmdepot.commands.takeover", "takeover_command",
+                      "Make a depot that stands by the active one of its set; no session is lost."),
+    "release": Place("atmdepot.commands.takeover", "release_command",
+                     "Have the active depot of a set hand over to the fittest other one; no session is lost."),
     "bench": Place("atmdepot.commands.bench", "bench", "Measure the depot."),
     "container": Place("atmdepot.commands.container", "container",
                        "Be a node of the VC table TABLE in a container: its addresses, its web server and its "

@@ -16,7 +16,7 @@ wanted="curl:curl nginx:nginx-light ping:iputils-ping ip:iproute2"
 [ "$purpose" = demo ] || wanted="$wanted ab:apache2-utils wrk:wrk iperf3:iperf3 nft:nftables haproxy:haproxy"
 # What compiles the data path; a demo does without.
 [ "$purpose" = demo ] || wanted="$wanted gcc:gcc"
-[ "$purpose" = test ] && wanted="$wanted tshark:tshark setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus"
+[ "$purpose" = test ] && wanted="$wanted tshark:tshark setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus keepalived:keepalived etcd:etcd-server bird:bird2"
 
 find_python() {
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
@@ -55,7 +55,8 @@ install_packages() {
     say "installing$missing"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
-    # nginx and haproxy are wanted as programs, not as services of this machine: do not let their packages start them.
+    # nginx, keepalived and others are wanted as programs, not as services of this machine: do not let their packages
+    # start them.
     policy=/usr/sbin/policy-rc.d
     ours=""
     if [ ! -e "$policy" ]; then
@@ -74,6 +75,9 @@ install_packages() {
     case "$missing" in *nginx*) systemctl disable nginx >/dev/null 2>&1 || true ;; esac
     case "$missing" in *haproxy*) systemctl disable haproxy >/dev/null 2>&1 || true ;; esac
     case "$missing" in *prometheus*) systemctl disable prometheus prometheus-node-exporter >/dev/null 2>&1 || true ;; esac
+    case "$missing" in *keepalived*) systemctl disable keepalived >/dev/null 2>&1 || true ;; esac
+    case "$missing" in *etcd-server*) systemctl disable etcd >/dev/null 2>&1 || true ;; esac
+    case "$missing" in *bird2*) systemctl disable bird >/dev/null 2>&1 || true ;; esac
     case "$missing" in *docker.io*) systemctl disable docker containerd >/dev/null 2>&1 || true ;; esac
     # Ubuntu 22.04's python3 is too old, but it has a newer one beside it.
     [ -n "$(find_python)" ] || apt-get install -y -qq python3.11 python3.11-venv >/dev/null || true

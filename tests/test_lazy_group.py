@@ -53,6 +53,7 @@ def imported(tmp_path: Path, *words: str, code: str = ON_EXIT, exit_code: int = 
     (["show", "--help"], 0, SLOW | TABLES | NETWORK | DATA_PATH | DAEMONS),
     (["show", "links"], 1, SLOW | TABLES | DATA_PATH | DAEMONS),
     (["drain", "web1"], 1, SLOW | TABLES | DATA_PATH | DAEMONS),
+    (["takeover"], 1, SLOW | TABLES | DATA_PATH | DAEMONS),
     (["check", "direct"], 0, (SLOW | DAEMONS) - {"crcmod", "fastcrc"}),
     (["check", "direct", "-o", "json"], 0, (SLOW | TABLES | DAEMONS) - {"crcmod", "fastcrc"}),
     # What reads a table knows its rules, and they know the DSCP map.

@@ -155,7 +155,7 @@ class Roles:
         if self.role in (Role.ALONE, Role.ACTIVE):
             return FIT_ACTIVE
         if self.role is Role.HANDING_OVER:
-            return 0
+            return LAST_RESORT if self.hands_to is None else 0
         takes_over = self.phase is Phase.TAKING or (self.heard.is_silent(now) and not self.holds_down(now))
         return (IN_SYNC if self.role is Role.STANDBY else JOINS) - self.rank + TAKES_OVER * takes_over
 
@@ -218,7 +218,7 @@ class Roles:
     def takeover(self, now: int, force: bool = False, why: str = "takeover was asked for") -> None:
         """Take over: have the active hand over first, or not ask it (`force`). Raises AtmdepotError to refuse."""
         if self.is_active:
-            raise AtmdepotError(f"{self.node} is active already")
+            raise AtmdepotError("this depot is active already")
         if not force:
             self._refuse_unless_ready(now)
         self._pursue(Phase.TAKING if force or self.heard.active(now) is None else Phase.ASKING, why, now)
@@ -241,7 +241,7 @@ class Roles:
     def release(self, now: int, force: bool = False) -> None:
         """Hand over to the fittest other depot; where none is in sync, by `force` alone. Raises AtmdepotError."""
         if self.role is not Role.ACTIVE:
-            raise AtmdepotError(f"{self.node} has nothing to release: it is {self.role}")
+            raise AtmdepotError(f"this depot has nothing to release: it is {self.role}")
         standbys = self.heard.standbys(now)
         if not standbys and not force and self.settings.stands_by:
             raise AtmdepotError("no other depot is in sync and fit to take over; --force releases nonetheless")
@@ -334,9 +334,9 @@ class Roles:
 
     def _refuse_unless_ready(self, now: int) -> None:
         if self.trouble:
-            raise AtmdepotError(f"{self.node} is not fit to serve: {self.trouble}; --force takes over nonetheless")
+            raise AtmdepotError(f"this depot is not fit to serve: {self.trouble}; --force takes over nonetheless")
         if self.role is not Role.STANDBY:
-            raise AtmdepotError(f"{self.node} is {self.role}, not in sync with the active: --force takes over "
+            raise AtmdepotError(f"this depot is {self.role}, not in sync with the active: --force takes over "
                                 "nonetheless, and sessions may be lost")
 
     def _pursue(self, phase: Phase, why: str, now: int) -> None:

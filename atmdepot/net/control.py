@@ -3,8 +3,8 @@
 Requests: `{"show": SUBJECT, "limit": N}` is answered by a line, `{"rows": [...]}`, and `{"reload": true}` by `{"done":
 TEXT}`. `{"trace": {...}}` is answered by `{"tracing": {...}}`, and then records follow until the client shuts its side
 down (see `net/stream.py`); `{"oam": {...}}` by lines as in `net/oam.py`. The other requests are commands of the node's
-kind (see its agent): a depot has `drain`, `undrain` and `explain`. A request without an answer gets `{"error": TEXT}`.
-A fault of the daemon's own ends the connection, and is logged; the daemon goes on.
+kind (see its agent), such as a depot's `drain`. A request without an answer gets `{"error": TEXT}`. A fault of the
+daemon's own ends the connection, and is logged; the daemon goes on.
 """
 
 from __future__ import annotations

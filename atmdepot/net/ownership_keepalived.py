@@ -8,7 +8,7 @@ start has files of its own, since an earlier keepalived takes a second to end.
 
 from __future__ import annotations
 
-import logging
+import math
 import os
 import shutil
 import tempfile
@@ -30,10 +30,10 @@ BASE = 100
 _SHORTEST = 10_000_000
 """Adverts are counted in hundredths of a second (ns)."""
 _PLACES = f"{os.defpath}:/usr/local/sbin:/usr/sbin:/sbin"
+_PASSING = 1.0
+"""Seconds after which a fault is told: one that a hang of this depot has made is over by then."""
 _FIRST_REST, _LONGEST_REST, _LONG_RUN = 1.0, 30.0, 60.0
 """Seconds until keepalived is started again: doubled each time, unless it ran for long."""
-
-log = logging.getLogger("atmdepot")
 
 
 def program() -> str | None:
@@ -139,22 +139,29 @@ class Keepalived(Engine):
 
     async def _follow(self, states: trio.lowlevel.FdStream) -> None:
         """Take over keepalived's states: lines such as `INSTANCE "main" MASTER 160`."""
-        line = b""
+        line, state = b"", ""
         while True:
-            *lines, line = (line + await states.receive_some(4096)).split(b"\n")
+            with trio.move_on_after(_PASSING if state == "FAULT" else math.inf) as waited:
+                line += await states.receive_some(4096)
+            if waited.cancelled_caught:  # no fault that the fitness has told it of: that passes, or has its own reason
+                if not self.roles.trouble:
+                    self.trouble(f"a fault: is {self.seat.settings.interface} up, and has an address?")
+                state = ""
+            *lines, line = line.split(b"\n")
             for one in lines:
                 words = one.decode(errors="replace").split()
                 if len(words) > 2 and words[0] == "INSTANCE":
-                    self.follow(words[2])
+                    state = words[2]
+                    self.follow(state)
 
     def follow(self, state: str) -> None:
         """Follow a state of keepalived's."""
-        is_own_fault = state == "FAULT" and not self.roles.trouble
-        self.trouble(f"a fault: is {self.seat.settings.interface} up, with an address?" if is_own_fault else "")
         if state == "MASTER":
             self.granted(why="keepalived: MASTER")
         elif state in ("BACKUP", "FAULT", "STOP"):
             self.revoked(f"keepalived: {state}")
+        if state != "FAULT":
+            self.trouble("")
 
     def _forget_earlier(self) -> None:
         """Remove what a killed depot has left; only one daemon at a time has this node's name."""

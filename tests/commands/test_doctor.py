@@ -14,7 +14,7 @@ from tests.lab.labs import atmdepot
 
 NAMES = ["Python", "atmdepot", "packages", "compiled", "VC tables", "network namespaces", "/dev/net/tun", "TUN", "veth",
          "policy routing", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "links", "nginx", "curl", "ping", "ip", "ab", "wrk",
-         "iperf3", "tshark", "docker", "compose", "Docker daemon"]
+         "iperf3", "tshark", "keepalived", "etcd", "bird", "docker", "compose", "Docker daemon"]
 
 
 @pytest.mark.namespaces

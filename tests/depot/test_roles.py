@@ -326,6 +326,7 @@ def test_a_forced_release_waits_for_nobody() -> None:
     made = active(term=5)
     made.release(0, force=True)
     assert (made.role, made.hands_to, made.has_flushed) == (Role.HANDING_OVER, None, True)
+    assert UNFIT < made.fitness(0) < depot("depot2").fitness(0)
 
 
 def test_a_standby_takes_what_is_handed_to_it_unasked() -> None:

@@ -1,4 +1,4 @@
-"""The management agent of a depot: sessions and servers, their metrics, and the commands drain, undrain and explain."""
+"""The management agent of a depot: sessions and servers, their metrics, and a depot's commands."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from atmdepot.net.agents.depot_metrics import FAMILIES, METRIC_OF_COUNTER, of_se
 from atmdepot.net.agents.depot_rows import ServerRow, SessionRow
 from atmdepot.net.agents.rows import CounterRow
 from atmdepot.net.protection import ProtectionRequest
+from atmdepot.net.takeovers import Release, Standing, Takeover, release, standing, take_over
 from atmdepot.node.names import flow_ends
 
 if TYPE_CHECKING:
@@ -184,7 +185,22 @@ class DepotAgent(Agent):
             raise AtmdepotError(str(error)) from None
         return {"explanation": explain(self.node, packet, now)}
 
+    def take_over(self, request: Takeover, now: int) -> dict[str, Any]:
+        """Begin to become the active depot of the set. Raises AtmdepotError to refuse."""
+        return take_over(self.node.roles, request, now)
+
+    def release(self, request: Release, now: int) -> dict[str, Any]:
+        """Begin to hand over to another depot of the set. Raises AtmdepotError to refuse."""
+        return release(self.node.roles, request, now)
+
+    def standing(self, request: Standing, now: int) -> dict[str, Any]:
+        """The depot's role in its set."""
+        del request
+        return standing(self.node.roles, self.node.network.name_of_set_of(self.node.name), now)
+
     commands: ClassVar[Mapping[str, Command]] = {
+        "takeover": Command(Takeover, take_over), "release": Command(Release, release),
+        "role": Command(Standing, standing, changes=False),
         "drain": Command(Drain, drain), "undrain": Command(Undrain, undrain),
         "protection": Command(ProtectionRequest, Agent.move),
         "explain": Command(Explain, explain, changes=False)}

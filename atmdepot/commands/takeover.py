@@ -1,0 +1,87 @@
+"""`atmdepot takeover` and `atmdepot release`: which depot of a set is active."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LOOK, _PATIENCE = 0.05, 8.0
+"""Seconds between two looks at the role, and until it is to have changed: depots give up after 5."""
+_ACTIVE = ("active", "alone")
+_NETWORK = click.option("--network", "network_name", help="Which running network, where there are several.")
+_NODE = click.option("--node", help="Which depot; it may be left out where only one of those that run here can be "
+                                    "meant.")
+
+
+@click.command("takeover", epilog="\b\nExamples:\n  atmdepot takeover\n  atmdepot takeover --node depot2 --force\n")
+@_NODE
+@click.option("--force", is_flag=True, help="Do not ask the active depot to hand over, and take over out of sync.")
+@_NETWORK
+def takeover_command(node: str | None, force: bool, network_name: str | None) -> None:
+    """Make a depot that stands by the active one of its set; no session is lost."""
+    path = _chosen(network_name, node, active=False)
+    began = time.monotonic()
+    _ask(path, {"takeover": True, "force": force})
+    while True:
+        role = _role(path)
+        if role["role"] in _ACTIVE:
+            break
+        if not role["phase"] or time.monotonic() - began > _PATIENCE:
+            raise AtmdepotError(f"{path.stem} has not taken over, and is {role['role']}: nobody gave it the address "
+                                "(atmdepot show depots tells more)")
+        time.sleep(_LOOK)
+    click.echo(f"{path.stem} is active in term {role['term']}, after {time.monotonic() - began:.2f} s")
+
+
+@click.command("release", epilog="\b\nExamples:\n  atmdepot release\n  atmdepot release --node depot1 --force\n")
+@_NODE
+@click.option("--force", is_flag=True, help="Also where no other depot is in sync, or there is none.")
+@_NETWORK
+def release_command(node: str | None, force: bool, network_name: str | None) -> None:
+    """Have the active depot of a set hand over to the fittest other one; no session is lost."""
+    path = _chosen(network_name, node, active=True)
+    began = time.monotonic()
+    _ask(path, {"release": True, "force": force})
+    while (role := _role(path))["role"] == "handing-over" and time.monotonic() - began < _PATIENCE:
+        time.sleep(_LOOK)
+    if role["role"] in (*_ACTIVE, "handing-over"):
+        raise AtmdepotError(f"no other depot has taken over: {path.stem} is active still")
+    click.echo(f"{path.stem} has handed over after {time.monotonic() - began:.2f} s, and is {role['role']}")
+
+
+def _chosen(network_name: str | None, node: str | None, *, active: bool) -> Path:
+    """The depot that is meant: without a name, the one here that is, or is not, active; raise AtmdepotError."""
+    from atmdepot.net.running import answering_sockets, control_sockets
+
+    if node is not None:
+        return control_sockets(network_name, node)[0]
+    roles = {}
+    for path in answering_sockets(network_name)[0]:
+        try:
+            roles[path] = _role(path)
+        except AtmdepotError:  # no depot
+            continue
+    meant = [path for path, role in roles.items() if (role["role"] in (*_ACTIVE, "handing-over")) is active]
+    if len({roles[path]["set"] for path in meant}) > 1:
+        raise AtmdepotError(f"there are several sets: add --node with one of {', '.join(path.stem for path in meant)}")
+    if not meant:
+        told = ", ".join(f"{path.stem} is {role['role']}" for path, role in roles.items()) or "there is no depot"
+        raise AtmdepotError(f"no depot that is {'' if active else 'not '}active runs here: {told}")
+    return max(meant, key=lambda path: int(roles[path]["fitness"]))
+
+
+def _role(path: Path) -> dict[str, Any]:
+    return _ask(path, {"role": True})
+
+
+def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    from atmdepot.net.control_client import ask
+
+    return next(ask(path, request))

@@ -57,16 +57,19 @@ class Failures:
         fds = self._fds
         if fds[node] == GONE:
             raise AtmdepotError(f"{node} is gone already: `atmdepot lab start {node}` builds it anew")
-        for wire in self._plan.wires_of(node):
-            far = wire.ends[wire.ends[0].node == node]
-            if fds[far.node] != GONE:
-                wiring.take_down(far, fds)
+        far_ends = [far for wire in self._plan.wires_of(node)
+                    if fds[(far := wire.ends[wire.ends[0].node == node]).node] != GONE]
+        for far in far_ends:
+            wiring.take_down(far, fds)
         for pid in processes_in(fds[node]):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for child in self._children_of(node):
             if child.state.exit_code is None:
                 os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
+        # The kernel takes its time to clear a namespace away, and its interfaces would be in a new one's way.
+        for far in far_ends:
+            wiring.take_away(far, fds)
         os.close(fds[node])
         self._nodes[node].netns_fd = GONE
         self._reap()

@@ -82,6 +82,13 @@ def take_down(end: Interface, namespaces: dict[str, int]) -> None:
         ip.link("set", index=ip.link_lookup(ifname=end.name)[0], state="down")
 
 
+def take_away(end: Interface, namespaces: dict[str, int]) -> None:
+    """Remove the interface at an end of a wire, and with it the one at the other end; it may be gone already."""
+    with _refusals(), in_network_namespace(namespaces[end.node]), IPRoute() as ip:
+        for index in ip.link_lookup(ifname=end.name):
+            ip.link("del", index=index)
+
+
 def restore(wire: Wire, namespaces: dict[str, int]) -> None:
     """Restore a wire that was cut in either way; one that is whole stays as it is."""
     with _refusals():

@@ -150,7 +150,7 @@ class Site:
         """The processes that forward, as this machine numbers them; an empty list where the kernel forwards."""
         if self.contender.daemons:
             return [each.pid for each in self.lab.state.processes.values() if each.role in ("depot", "edge")]
-        return _descendants([self._proxy.pid] if self._proxy else [])
+        return descendants([self._proxy.pid] if self._proxy else [])
 
     def cpu_seconds(self) -> float:
         """Processor time of these processes until now, user and system."""
@@ -208,7 +208,7 @@ def _end(process: subprocess.Popen[Any]) -> None:
     process.wait()
 
 
-def _descendants(pids: list[int]) -> list[int]:
+def descendants(pids: list[int]) -> list[int]:
     """These processes and all that descend from them."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):

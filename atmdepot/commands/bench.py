@@ -18,6 +18,7 @@ from atmdepot.bench.progress import Teller
 from atmdepot.bench.report import FEWEST, Report, as_json, as_markdown, note, tables
 from atmdepot.bench.run import Plan, run
 from atmdepot.bench.svg import draw
+from atmdepot.commands.bench_failover import failover
 from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import EnvironmentLacks
@@ -37,6 +38,9 @@ _IDLE, _MOST = 1_000_000, 4_000_000
 @click.group(epilog="\b\nExample:\n  atmdepot bench peers --quick\n")
 def bench() -> None:
     """Measure the depot."""
+
+
+bench.add_command(failover)
 
 
 def _writable(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:

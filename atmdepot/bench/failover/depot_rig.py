@@ -1,0 +1,185 @@
+"""Depots under `bench failover`: a set of two in the lab, or one that is started again at once."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+from atmdepot import build
+from atmdepot.bench.failover import cases
+from atmdepot.bench.failover.depot_table import base_of, table_for, wires_to_edges
+from atmdepot.bench.failover.rig import wait_for
+from atmdepot.bench.readings import NoFigure
+from atmdepot.config.reading import find
+from atmdepot.errors import AtmdepotError
+from atmdepot.lab import Lab
+from atmdepot.lab.lans import SYNC
+from atmdepot.lab.orders import Order, give
+from atmdepot.net.control_client import ask, show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from atmdepot.bench.failover.cases import Contender
+
+_UP = 30.0
+_SYNCED = 15.0
+"""Seconds in which a depot that came back must be in sync."""
+
+_POLL = 0.005
+_ACTIVE, _STANDBY = "active", "standby"
+_LONE_PATIENCE, _PAIR_PATIENCE = 5.0, 3.5
+
+
+class DepotRig:
+    """A lab of depots of some mode."""
+
+    def __init__(self, contender: Contender, name: str, home: Path) -> None:
+        """Take the mode, the lab's name, and a directory of its own."""
+        self._contender, self._home = contender, home
+        self._table = table_for(contender, find(base_of(contender)).read_text(encoding="utf-8"), name)
+        self._lone = contender.standby == "lone"
+        self.patience = _LONE_PATIENCE if self._lone else _PAIR_PATIENCE
+        self._stack = ExitStack()
+        self._active = ""
+        self._failed = ""
+        self._strikes: dict[str, Callable[[], None]] = {
+            cases.SIGKILL.name: self._kill, cases.SIGSTOP.name: self._stop, cases.HOST_GONE.name: self._remove,
+            cases.CUT_SYNC.name: lambda: self._cut(f"{self._active}.{SYNC}"),
+            cases.CUT_EDGES.name: lambda: self._cut(*wires_to_edges(self._network, self._active)),
+            cases.CUT_CLIENT.name: lambda: self._cut(f"{self._active}.{self._interface}"),
+            cases.PLANNED.name: self._take_over, cases.FAIL_BACK.name: self._take_over,
+            cases.RESTART.name: self._restart}
+        self._wires: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        """Bring the lab up; return when one depot is active and the other one in sync."""
+        table = self._home / "table.toml"
+        table.write_text(self._table, encoding="utf-8")
+        with self._stack as stack:
+            # `env` leaves the compiled data path, whatever this process runs with.
+            command = ("env", "-u", "ATMDEPOT_PURE", *build.python("-m", "atmdepot"))
+            self.lab = stack.enter_context(Lab.up(table, wait=False, web=False, timeout=_UP, command=command))
+            self._network = self.lab.network
+            self.servers = [server.node for server in self._network.servers.values()]
+            (of,) = self._network.sets.values()
+            self._interface = of.interface or "client"
+            self._settle()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the lab down."""
+        self._stack.close()
+
+    def prepare(self, event: str, number: int, of: int) -> None:
+        """Have the depot that is to take over again come back; for a warm standby, wait for the phase of its period."""
+        if event == cases.FAIL_BACK.name:
+            self._kill()
+            self._mend_depot()
+        if self._contender.interval:
+            self._wait_for_telling()
+            # Phases spread evenly over the period: by chance, twenty of them would miss the mean by some percent.
+            time.sleep((number % of + 0.5) / of * self._contender.interval)
+
+    def strike(self, event: str) -> int:
+        """Make the active depot fail, or hand over."""
+        self._failed = self._active
+        at = time.monotonic_ns()
+        self._strikes[event]()
+        return at
+
+    def mend(self, event: str) -> None:
+        """Put right what failed; NoFigure when there are not one active and one standby in sync afterwards."""
+        before = self._active
+        if event == cases.SIGSTOP.name:
+            self.lab.kill(self._failed, signal=signal.SIGCONT)
+        elif self._wires:
+            self.lab.restore(*self._wires)
+            self._wires = ()
+        elif event in (cases.SIGKILL.name, cases.HOST_GONE.name):
+            self._mend_depot()
+        self._settle()
+        if event == cases.CUT_SYNC.name and self._active != before:
+            raise NoFigure("the standby took over though only the wire between the depots was cut")
+
+    def _mend_depot(self) -> None:
+        """Start the depot that failed, or wait until it is ready where it was started at once."""
+        if self._lone:
+            wait_for(lambda: self.lab.state.processes[self._failed].ready, _SYNCED, f"{self._failed} is ready")
+        else:
+            self.lab.start(self._failed or self._active)
+        self._settle()
+
+    # Failures.
+
+    def _kill(self) -> None:
+        self._failed = self._active
+        self.lab.kill(self._active)
+        self._start_if_lone()
+
+    def _remove(self) -> None:
+        self.lab.remove(self._active)
+        self._start_if_lone()
+
+    def _stop(self) -> None:
+        self.lab.kill(self._active, signal=signal.SIGSTOP)
+
+    def _cut(self, *wires: str) -> None:
+        self._wires = wires
+        self.lab.cut(*wires)
+
+    def _restart(self) -> None:
+        self.lab.kill(self._active, signal=signal.SIGTERM)
+        wait_for(lambda: self.lab.state.processes[self._active].exit_code is not None, _SYNCED, "the depot ends")
+        self._start_if_lone()
+
+    def _start_if_lone(self) -> None:
+        """Start a lone depot as an init system would, without waiting until it is ready."""
+        if self._lone:
+            give(self.lab.directory, Order("start", (self._active,)))
+
+    def _take_over(self) -> None:
+        (other,) = (node for node in self._network.depots if node != self._active)
+        for _ in ask(self._socket(other), {"do": "takeover"}):
+            pass
+
+    # What the depots say.
+
+    def _settle(self) -> None:
+        """Wait until one depot is active and all others stand by, in sync; note which is active."""
+        if self._lone:
+            self._active = self._network.depot
+            return
+        wait_for(self._is_settled, _SYNCED, "one depot active, and the other one in sync")
+
+    def _is_settled(self) -> bool:
+        roles = {node: str(row.get("role", "")) for node in self._network.depots if (row := self._row(node))}
+        active = [node for node, role in roles.items() if role == _ACTIVE]
+        if len(active) != 1 or list(roles.values()).count(_STANDBY) != len(self._network.depots) - 1:
+            return False
+        self._active = active[0]
+        return True
+
+    def _wait_for_telling(self) -> None:
+        """Wait until the standby has applied something: the end of a period."""
+        (standby,) = (node for node in self._network.depots if node != self._active)
+        first = self._row(standby).get("applied")
+        deadline = time.monotonic() + 2 * self._contender.interval + 1
+        while self._row(standby).get("applied") == first:
+            if time.monotonic() > deadline:
+                raise NoFigure(f"{standby} was told nothing in two periods")
+            time.sleep(_POLL)
+
+    def _row(self, node: str) -> dict[str, Any]:
+        """A depot's own row in `show depots`; empty when it does not answer."""
+        try:
+            return next((row for row in show(self._socket(node), "depots") if row.get("node") == node), {})
+        except AtmdepotError:
+            return {}
+
+    def _socket(self, node: str) -> Path:
+        return self.lab.directory / f"{node}.sock"

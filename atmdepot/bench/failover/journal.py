@@ -1,0 +1,88 @@
+"""The journal of a run of `bench failover`: a line for each failure, so that a run that ended goes on where it was."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from atmdepot.bench.failover.judging import Reading  # noqa: TC001 - msgspec reads the annotations at run time
+from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = 1
+"""Of the lines; a journal of another number is refused."""
+
+
+class Entry(Struct, omit_defaults=True):
+    """A failure of a case, and what the client saw of it; the first line has the format and the program's version."""
+
+    case: str = ""
+    reading: Reading | None = None
+    format: int = 0
+    version: str = ""
+
+
+class Journal:
+    """The file, and what stands in it."""
+
+    def __init__(self, path: Path, version: str) -> None:
+        """Read a journal, or begin one.
+
+        Raises:
+            AtmdepotError: the file is no journal, or one of another version, or cannot be written.
+
+        """
+        self._path = path
+        self.readings: dict[str, list[Reading]] = {}
+        try:
+            octets = path.read_bytes() if path.exists() else b""
+        except OSError as error:
+            raise AtmdepotError(f"{path} cannot be read: {error.strerror}") from None
+        whole, _, part = octets.rpartition(b"\n")
+        if whole:
+            self._read(whole, version)
+        try:
+            with path.open("ab") as file:
+                file.truncate(len(octets) - len(part))  # a line that was cut off when the run ended
+        except OSError as error:
+            raise AtmdepotError(f"{path} cannot be written: {error.strerror}") from None
+        if not whole:
+            self._write(Entry(format=FORMAT, version=version))
+
+    def _read(self, octets: bytes, version: str) -> None:
+        for number, line in enumerate(octets.split(b"\n"), start=1):
+            try:
+                entry = msgspec.json.decode(line, type=Entry)
+            except msgspec.MsgspecError as error:
+                raise AtmdepotError(f"{self._path}, line {number}: this is no line of a journal ({error}); "
+                                    "name another file, or begin anew with --anew") from None
+            if number == 1 and (entry.format, entry.version) != (FORMAT, version):
+                raise AtmdepotError(f"{self._path}: a journal of version {entry.version or 'unknown'}, and this is "
+                                    f"{version}: figures of both do not belong together; begin anew with --anew")
+            if entry.reading is not None:
+                self.readings.setdefault(entry.case, []).append(entry.reading)
+
+    def add(self, case: str, reading: Reading) -> None:
+        """Note a failure."""
+        self._write(Entry(case=case, reading=reading))
+        self.readings.setdefault(case, []).append(reading)
+
+    def _write(self, entry: Entry) -> None:
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(entry) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def done(self, case: str) -> int:
+        """How many failures of a case stand in it."""
+        return len(self.readings.get(case, ()))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The same for all cases."""
+        return {case: len(readings) for case, readings in self.readings.items()}

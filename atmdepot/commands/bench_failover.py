@@ -1,0 +1,112 @@
+"""`atmdepot bench failover`: the command."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+import atmdepot
+from atmdepot.bench import machine
+from atmdepot.bench.failover import cases
+from atmdepot.bench.failover.chart import draw
+from atmdepot.bench.failover.journal import Journal
+from atmdepot.bench.failover.report import Report, as_json, as_markdown, tables
+from atmdepot.bench.failover.run import run
+from atmdepot.bench.progress import Teller
+from atmdepot.bench.schedule import in_words
+from atmdepot.config.units import count_text
+from atmdepot.errors import EnvironmentLacks
+from atmdepot.tables import console
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_TERMINATED = 128 + signal.SIGTERM
+
+
+@click.command(epilog="""\b
+Examples:
+  atmdepot bench failover --plan
+  atmdepot bench failover --quick
+  atmdepot bench failover --markdown failover.md --json failover.json --svg failover.svg
+  atmdepot bench failover --mode stream --mode conntrackd --event sigkill
+""")
+@click.option("--quick", is_flag=True,
+              help=f"{cases.QUICK_KILLS} failures of each case; figures to quote take {cases.KILLS}.")
+@click.option("--kills", type=click.IntRange(1, 1000), help="How many failures of each case.")
+@click.option("--mode", "modes", multiple=True, metavar="NAME", type=click.Choice(list(cases.CONTENDERS)),
+              help="Only depots of this mode, or this peer; can be repeated.")
+@click.option("--event", "events", multiple=True, metavar="NAME", type=click.Choice(list(cases.EVENTS)),
+              help="Only this failure; can be repeated.")
+@click.option("--journal", type=_FILE, default=Path("failover.jsonl"), show_default=True,
+              help="What was measured is noted here; a run that was ended goes on from it.")
+@click.option("--anew", is_flag=True, help="Begin the journal anew.")
+@click.option("--plan", "plan_only", is_flag=True, help="Tell what would be done, and how long it takes.")
+@click.option("--json", "json_file", type=_FILE, help="Write all figures there.")
+@click.option("--svg", "svg_file", type=_FILE, help="Draw the gaps there.")
+@click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables there, for a page.")
+def failover(
+    quick: bool, kills: int | None, modes: tuple[str, ...], events: tuple[str, ...], journal: Path, anew: bool,
+    plan_only: bool, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None,
+) -> None:
+    """Make depots and their peers fail, and measure how long the service is away and which sessions go on.
+
+    Each mode has a lab of its own, with a client that keeps several hundred sessions and opens 200 a second. The
+    machine outside the labs is not touched. A run that is ended goes on where it was when it is started again.
+    """
+    wanted = kills or (cases.QUICK_KILLS if quick else cases.KILLS)
+    plan, lacking = _possible(cases.plan(wanted, modes, events))
+    if not plan.cases:
+        raise EnvironmentLacks("; ".join(lacking.values()) or "no mode meets such a failure: --plan tells which do")
+    if anew and not plan_only:
+        journal.unlink(missing_ok=True)
+    noted = Journal(journal, atmdepot.__version__) if journal.exists() or not plan_only else None
+    done = noted.counts if noted is not None else {}
+    if plan_only:
+        _tell_plan(plan, done)
+        return
+    assert noted is not None
+    # SIGTERM ends the run by SystemExit, so that its lab is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    with Teller(plan.expected(done), sys.stderr) as teller:
+        left_out = run(plan, noted, teller)
+    report = Report(noted.readings, {"kills": wanted}, machine.describe([]), lacking | left_out)
+    _tell(report, json_file, svg_file, markdown_file)
+
+
+def _possible(plan: cases.Plan) -> tuple[cases.Plan, dict[str, str]]:
+    """The cases whose programs are installed, and by contender what the rest lacks, which is told."""
+    lacking = {}
+    for contender in plan.contenders:
+        missing = [program for program in ("ip", *contender.programs) if machine.find(program) is None]
+        if missing:
+            packages = " ".join(machine.PACKAGES.get(program, program) for program in missing)
+            lacking[contender.name] = f"{', '.join(missing)}: not installed: apt-get install {packages}"
+            click.echo(f"{contender.name} is left out: {lacking[contender.name]}", err=True)
+    return cases.Plan(tuple(case for case in plan.cases if case.contender.name not in lacking)), lacking
+
+
+def _tell_plan(plan: cases.Plan, done: dict[str, int]) -> None:
+    for case in plan.cases:
+        left = max(0, case.kills - done.get(case.key, 0))
+        click.echo(f"{case.contender.name:18} {case.event.name:11} {left:3} of {case.kills}   "
+                   f"{in_words(left * cases.seconds_of(case)):>12}   {case.event.about}")
+    click.echo(f"{count_text(len(plan.cases), 'case')}, {in_words(plan.expected(done))} in all")
+
+
+def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None) -> None:
+    """Print the tables and write the files."""
+    out = console()
+    for table in tables(report):
+        out.print(table)
+    out.print(f"{report.about}.", highlight=False)
+    for name, why in report.left_out.items():
+        click.echo(f"{name}: {why}", err=True)
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(as_json(report))) + b"\n")
+    if svg_file is not None:
+        svg_file.write_text(draw(report), encoding="utf-8")
+    if markdown_file is not None:
+        markdown_file.write_text(as_markdown(report), encoding="utf-8")

@@ -1,0 +1,62 @@
+"""The plan of a run: all modes meet SIGKILL, and all is over within 45 minutes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from atmdepot.bench.failover.cases import CONTENDERS, EVENTS, KILLS, QUICK_KILLS, plan
+from atmdepot.bench.failover.journal import Journal
+from atmdepot.bench.failover.judging import Reading
+from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIMIT = 45 * 60
+
+
+def test_every_contender_is_killed() -> None:
+    assert {case.contender.name for case in plan(1).cases if case.event.name == "sigkill"} == set(CONTENDERS)
+    assert {case.event.name for case in plan(1).cases} == set(EVENTS)
+    assert KILLS >= 20
+
+
+def test_a_whole_run_is_expected_to_be_over_in_45_minutes() -> None:
+    assert plan(KILLS).expected() < LIMIT
+    assert plan(QUICK_KILLS).expected() < LIMIT / 3
+
+
+def test_what_is_done_takes_no_time() -> None:
+    whole = plan(4, ["stream"], ["sigkill"])
+    assert [case.key for case in whole.cases] == ["stream sigkill"]
+    assert whole.expected({"stream sigkill": 1}) < whole.expected()
+    assert whole.expected({"stream sigkill": 4}) == 0
+    assert plan(4, ["haproxy"], ["planned"]).cases == ()
+
+
+def test_a_journal_goes_on_where_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    journal = Journal(path, "1")
+    journal.add("stream sigkill", Reading(kept=100.0, went_on=[1.0], lost={"reset": [2.0]}))
+    with path.open("ab") as file:
+        file.write(b'{"case":"stream sig')  # the run was killed
+    again = Journal(path, "1")
+    assert again.counts == {"stream sigkill": 1}
+    again.add("stream sigkill", Reading(kept=None))
+    found = Journal(path, "1").readings["stream sigkill"]
+    assert [reading.kept for reading in found] == [100.0, None]
+    assert found[0].all_lost == [2.0]
+
+
+def test_a_journal_of_another_version_or_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    Journal(path, "1")
+    with pytest.raises(AtmdepotError, match="version 1"):
+        Journal(path, "2")
+    path.write_text("hello\n")
+    with pytest.raises(AtmdepotError, match="line 1"):
+        Journal(path, "1")
+    with pytest.raises(AtmdepotError, match="cannot be"):
+        Journal(tmp_path / "none" / "j", "1")

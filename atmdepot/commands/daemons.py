@@ -27,7 +27,11 @@ _METRICS = click.option("--metrics", metavar="HOST:PORT", callback=_tcp_address,
                         help="Where the metrics page is to be had; else where the table says, if it does.")
 
 
-@click.command("depot", epilog="\b\nExample:\n  atmdepot depot vc_tables/direct.toml\n")
+@click.command("depot", epilog="""\b
+Examples:
+  atmdepot depot vc_tables/direct.toml
+  atmdepot depot standby --node depot2
+""")
 @click.argument("table")
 @click.option("--node", help="Which of the table's depots to be; it may be left out where there is one.")
 @_METRICS
@@ -55,12 +59,15 @@ def switch_command(table: str, node: str, metrics: TcpAddress | None) -> None:
 
 
 def _run(table: str, kind: str, word: str, node: str | None, metrics: TcpAddress | None) -> None:
-    """Run a node of a kind, which people call by `word`; without a name, the first of that kind."""
+    """Run a node of a kind, which people call by `word`; without a name, the only one of that kind."""
     from atmdepot.config.reading import find, load
     from atmdepot.net import daemon
 
     network = load(table)
     there = [name for name, settings in network.nodes.items() if settings.kind == kind]
+    if node is None and len(there) > 1:
+        raise AtmdepotError(f"{table}: it has several {word}s, say which, as in `--node {there[0]}`: "
+                            f"{', '.join(there)}")
     if node is None and there:
         node = there[0]
     if node not in there:

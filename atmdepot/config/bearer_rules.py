@@ -49,7 +49,7 @@ def _behind_a_node(network: Network, name: str, server: Server, behind: dict[str
         yield Problem(path, f"there is no node \"{server.node}\": {list_of('nodes', network.nodes)}" if server.node else
                       "the server stands behind an edge node: name it, or write another bearer")
     elif node.kind in ("depot", "switch"):
-        what = "the depot" if node.kind == "depot" else "a switch"
+        what = f"a {node.kind}"
         yield Problem(path, f"\"{server.node}\" is {what}: a server stands behind an edge node")
     if server.node in behind:
         yield Problem(path, f"the server \"{behind[server.node]}\" is already behind \"{server.node}\": give this "

@@ -1,4 +1,4 @@
-"""The consequences of a VC table, as rows for people and programs: routes, cross-connects, trees, loads."""
+"""The consequences of a VC table, as rows for people and programs: sets, routes, cross-connects, trees, loads."""
 
 from __future__ import annotations
 
@@ -15,13 +15,23 @@ if TYPE_CHECKING:
     from atmdepot.config.routes import Route
 
 Row = dict[str, Any]
-_HEADINGS = {"vp": "VP", "vc": "VC", "vci": "VCI", "vpis": "VPI on each link", "kept_free": "kept free (cells/s)"}
+_HEADINGS = {"vp": "VP", "vc": "VC", "vci": "VCI", "vpis": "VPI on each link", "kept_free": "kept free (cells/s)",
+             "session_vcis": "VCIs of its own sessions"}
 
 
 def derived(network: Network) -> dict[str, list[Row]]:
     """All rows, by what they are; delays in ns, rates in cells/s."""
-    return {"routes": _routes(network), "cross_connects": _cross_connects(network),
+    return {"sets": _sets(network), "routes": _routes(network), "cross_connects": _cross_connects(network),
             "permanent_vcs": _permanent_vcs(network), "loads": _loads(network)}
+
+
+def _sets(network: Network) -> list[Row]:
+    """The depots of the sets that the table has, and the part of the session VCIs that each gives to its sessions."""
+    return [{"set": name, "depot": node, "standby": of.standby, "interval": of.interval, "ownership": of.ownership,
+             "gateway": list(map(str, of.gateway)), "sync": str(of.sync.get(node, "")),
+             "session_vcis": {vp: str(of.part_of(node, settings.session_vcis))
+                              for vp, settings in network.vps_of(node).items() if settings.session_vcis}}
+            for name, of in network.own_sets.items() for node in of.nodes]
 
 
 def _routes(network: Network) -> list[Row]:
@@ -75,6 +85,8 @@ def _text(key: str, value: Any) -> Any:
             return "none"
         case "rate", None:
             return "any"
+        case "interval", 0:
+            return "as it happens"
         case _, dict():
             return ", ".join(f"{name} {entry}" for name, entry in value.items())
         case _, list():

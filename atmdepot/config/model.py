@@ -60,6 +60,11 @@ LEAST_BURST = 64
 """Least burst of a line after a late wake-up, in cells: a quarter of the capacity of a Dynamips socket."""
 
 
+# The kernel's names of devices have 15 characters at most. `$` alone would match before a final newline, too.
+DeviceName = Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)",
+                                 description="1 to 15 letters, digits, '_', '.' or '-', in quotes")]
+
+
 class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     """A process of the network, or gear that is not ours (`external`, such as a router in GNS3)."""
 
@@ -343,14 +348,14 @@ class DepotSet(Struct, forbid_unknown_fields=True, kw_only=True):
     key_file: str | None = None
     ownership: Literal["keepalived", "etcd", "manual"] = "keepalived"
     gateway: list[InterfaceAddress] = []
-    interface: str | None = None
+    interface: DeviceName | None = None
     vrid: Annotated[int, Meta(ge=1, le=255)] = 51
     etcd: list[TcpAddress] = []
     announce: Duration = field(default_factory=lambda: Duration.parse("100ms"))
     silence: Duration = field(default_factory=lambda: Duration.parse("300ms"))
     recall: bool = True
     prefer: str | None = None
-    watch: dict[str, str] = {}
+    watch: dict[str, DeviceName] = {}
 
     @property
     def stands_by(self) -> bool:
@@ -453,7 +458,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
 
     @property
     def depot(self) -> str:
-        """The name of the first depot, for what asks for a table with a single depot."""
+        """The name of the first depot, for tools that work with a single one."""
         return self.depots[0]
 
     @cached_property

@@ -15,6 +15,7 @@ from atmdepot.config.problem import Problem, list_of
 from atmdepot.config.qos import QosMap
 from atmdepot.config.route_rules import name_problems, route_problems
 from atmdepot.config.routes import reached
+from atmdepot.config.set_rules import set_name_problems, set_problems
 from atmdepot.config.units import Duration
 
 if TYPE_CHECKING:
@@ -307,7 +308,7 @@ def _servers_reached(network: Network) -> Iterator[Problem]:
             yield Problem(("nodes", name), "no VP leads to this edge node: add one to [vps], its server to [servers]")
     for name, vp in network.vps.items():
         far = next((node for node in vp.ends if node not in network.depots), None)
-        if network.ends_at_depot(vp) and far not in nodes:
+        if network.ends_at_depot(vp) and far is not None and far not in nodes:
             yield Problem(("vps", name, "ends"), f"this VP leads nowhere: no server is behind \"{far}\"; add one to "
                                                  "[servers]")
 
@@ -398,7 +399,8 @@ def _raises(path: tuple[str, ...], check: Callable[..., object], *arguments: obj
 
 
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
-    _depots, _link_ends, _vp_ends, name_problems, connect_name_problems, server_problems, _service_servers]
+    _depots, _link_ends, _vp_ends, name_problems, connect_name_problems, server_problems, _service_servers,
+    set_name_problems]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
     _addresses, address_problems, route_problems, connect_problems, _formats, _keys, _mtus, _bridged, _taps, _times,
-    _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab]
+    _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab, set_problems]

@@ -71,3 +71,16 @@ contract = "cbr:pcr=7kcps"
     assert kept["paris-web3", "paris"] == 0
     assert loads["paris-lyon", "lyon"]["contracts"] == {"vps.web2": "ubr.1:pcr=200000cps,mdcr=5000cps"}
     assert ("lyon-berlin", "lyon") not in loads
+
+
+def test_check_tells_the_part_of_the_session_vcis_of_each_depot_of_a_set(capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = derived("standby", capsys)["sets"]
+    assert one == {"set": "main", "depot": "depot1", "standby": "warm", "interval": 0, "ownership": "keepalived",
+                   "gateway": ["10.9.0.1/24", "fd00:9::1/64"], "sync": "10.60.0.1:7500",
+                   "session_vcis": {"web1": "64-32799", "web2": "64-32799"}}
+    assert (other["depot"], other["session_vcis"]) == ("depot2", {"web1-b": "32800-65535", "web2-b": "32800-65535"})
+    assert derived("direct", capsys)["sets"] == []
+    check_command.main(["standby"], standalone_mode=False)
+    told = capsys.readouterr().out
+    assert "as it happens" in told
+    assert "VCIs of its own sessions" in told

@@ -147,7 +147,7 @@ def test_check_as_json_is_the_whole_network() -> None:
     document = json.loads(done.stdout)
     found = document.pop("derived")
     assert msgspec.json.decode(json.dumps(document), type=Network, dec_hook=read) == load("qos")
-    assert found.keys() == {"routes", "cross_connects", "permanent_vcs", "loads"}
+    assert found.keys() == {"sets", "routes", "cross_connects", "permanent_vcs", "loads"}
     assert run("check", "qos", "-o", "json").stdout == done.stdout
 
 
@@ -262,6 +262,8 @@ def test_an_edge_node_that_the_table_lacks(run_dir: Path) -> None:
     assert fails(run("edge", "direct", "--node", "web9"), 1) == (
         'direct: "web9" is no edge node: the edge nodes are web1, web2')
     assert fails(run("edge", "direct", "--node", "depot"), 1).startswith('direct: "depot" is no edge node')
+    assert fails(run("depot", "standby"), 1) == (
+        "standby: it has several depots, say which, as in `--node depot1`: depot1, depot2")
     assert fails(run("depot", "direct", "--node", "web1"), 1) == 'direct: "web1" is no depot: the depots are depot'
 
 

@@ -221,7 +221,7 @@ MISTAKES = {
     'kind = "depot"->kind = "edge"': [
         't: nodes: a network has a depot, this one has none: set kind = "depot" on one node'],
     'kind = "edge"->kind = "depot"': [
-        't:26: servers.one.node: "web1" is the depot: a server stands behind an edge node'],
+        't:26: servers.one.node: "web1" is a depot: a server stands behind an edge node'],
     "[nodes.web1]->[nodes.'web 1']": [
         "t:4: nodes.web 1: 'web 1' is no name: a name has 1 to 32 letters, digits, '_' or '-'"],
     'web1 = "10.0.1.2:5501"->web9 = "10.0.1.2:5501"': [

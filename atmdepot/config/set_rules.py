@@ -1,0 +1,257 @@
+"""Rules of sets of depots: which depots, what they are told, and VPs that let each take over from the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.config.problem import Problem
+from atmdepot.config.units import Duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atmdepot.config.model import DepotSet, Network, Vp
+
+_LEAST_INTERVAL = _LEAST_ANNOUNCE = Duration.parse("10ms")
+_MOST_ANNOUNCE = Duration.parse("10s")
+_OF_STANDBYS = ("interval", "half_open", "sync", "key", "key_file", "prefer", "watch")
+"""Keys about what a standby gets; a set without one has none of them."""
+
+_OF_OWNERS = ("ownership", "gateway", "interface", "vrid", "etcd")
+"""Keys about who is active; a single depot always is."""
+
+_ALIKE = ("session_vcis", "shared_vcs", "default_vci", "encapsulation", "fcs", "crc", "mtu")
+"""Keys of VPs that all depots of a set have alike to an edge node, which answers to any of them."""
+
+
+def set_name_problems(network: Network) -> Iterator[Problem]:
+    """Names in [depots] that lead nowhere."""
+    placed: dict[str, str] = {}
+    for name, of in network.own_sets.items():
+        path = ("depots", name)
+        for node in of.nodes:
+            if node not in network.depots:
+                yield Problem((*path, "nodes"), f"\"{node}\" is no depot: the depots are {', '.join(network.depots)}")
+            elif node in placed:
+                yield Problem((*path, "nodes"), f"\"{node}\" is already in depots.{placed[node]}: a depot is in one "
+                                                "set, once")
+            placed.setdefault(node, name)
+        for key, nodes in (("sync", of.sync), ("watch", of.watch)):
+            for node in nodes:
+                if node not in of.nodes:
+                    yield Problem((*path, key, node), f"\"{node}\" is not in this set: its depots are "
+                                                      f"{', '.join(of.nodes)}")
+        if of.prefer is not None and of.prefer not in of.nodes:
+            yield Problem((*path, "prefer"), f"\"{of.prefer}\" is not in this set: write {' or '.join(of.nodes)}")
+
+
+def set_problems(network: Network) -> Iterator[Problem]:
+    """Values in [depots] that do not fit together, and VPs that not all depots of a set have alike."""
+    for name, of in network.own_sets.items():
+        yield from _times(name, of)
+        yield from _superfluous(name, of)
+        if of.stands_by:
+            yield from _sync(name, of)
+            yield from _watch(name, of)
+        if len(of.nodes) > 1:
+            yield from _ownership(name, of)
+        yield from _key_file(name, of)
+        yield from _gateways(name, of, network)
+    yield from _between_sets(network)
+    yield from _vps_between_depots(network)
+    for of in network.sets.values():
+        yield from _vps_alike(of, network)
+    for depot in network.depots:
+        if not any(network.serves(depot, server) for server in network.servers):
+            yield Problem(("nodes", depot), "no way leads from this depot to a server: add a VP to [vps]")
+
+
+def _times(name: str, of: DepotSet) -> Iterator[Problem]:
+    path = ("depots", name)
+    if 0 < of.interval < _LEAST_INTERVAL:
+        yield Problem((*path, "interval"), f"{of.interval} is too short for a period: write at least "
+                                           f"\"{_LEAST_INTERVAL}\", or \"0s\" to send each change as it happens")
+    if not _LEAST_ANNOUNCE <= of.announce <= _MOST_ANNOUNCE:
+        yield Problem((*path, "announce"), f"{of.announce} is no time between announcements: write \"{_LEAST_ANNOUNCE}"
+                                           f"\" to \"{_MOST_ANNOUNCE}\"")
+    elif of.silence < 2 * of.announce:
+        yield Problem((*path, "silence"), f"{of.silence} is less than two announcements, {of.announce} each: one that "
+                                          f"is late would move the sessions; write at least "
+                                          f"\"{Duration(2 * of.announce)}\"")
+
+
+def _superfluous(name: str, of: DepotSet) -> Iterator[Problem]:
+    """Keys that say nothing in this set: they were meant for another one, or another key is wrong."""
+    plain = type(of)(nodes=of.nodes)
+    keys: tuple[str, ...] = ()
+    why = ""
+    if len(of.nodes) == 1:
+        keys = (*_OF_STANDBYS, *_OF_OWNERS)
+        why = "this set has a single depot: leave it out, or write a second to nodes"
+    elif not of.stands_by:
+        keys = _OF_STANDBYS
+        why = "nobody stands by in this set (standby = \"none\"): leave it out, or write standby = \"warm\""
+    for key in keys:
+        if getattr(of, key) != getattr(plain, key):
+            yield Problem(("depots", name, key), why)
+    if of.stands_by and of.watch and of.standby != "hot":
+        yield Problem(("depots", name, "watch"), "only a hot standby watches the packets of the clients: leave it out, "
+                                                 "or write standby = \"hot\"")
+
+
+def _sync(name: str, of: DepotSet) -> Iterator[Problem]:
+    path = ("depots", name, "sync")
+    for number, node in enumerate(of.nodes, 1):
+        address = of.sync.get(node)
+        if address is None:
+            yield Problem(path, f"{node} has no address for the sessions that the depots tell each other: write "
+                                f"{node} = \"10.60.0.{number}:7500\"")
+        elif address.host in ("0.0.0.0", "::"):
+            yield Problem((*path, node), f"{address} is the address of no host, and the others could not reach it: "
+                                         f"write 10.60.0.{number}:{address.port}")
+
+
+def _watch(name: str, of: DepotSet) -> Iterator[Problem]:
+    if of.standby != "hot":
+        return
+    for node in of.nodes:
+        if node not in of.watch:
+            yield Problem(("depots", name, "watch"), f"{node} has no interface on which it sees the packets of the "
+                                                     f"clients while it stands by: write {node} = "
+                                                     f"\"{of.interface or 'copy0'}\"")
+
+
+def _ownership(name: str, of: DepotSet) -> Iterator[Problem]:
+    path = ("depots", name)
+    if of.ownership == "keepalived" and not of.gateway:
+        yield Problem((*path, "gateway"), "keepalived needs an address to move, to which the routes of the clients "
+                                          "lead: write gateway = [\"10.9.0.1/24\"], or another ownership")
+    if of.gateway and of.interface is None:
+        yield Problem((*path, "interface"), "on which interface shall the gateway be? Write the name that each depot "
+                                            "has for it, such as \"eth1\"")
+    if of.interface is not None and not of.gateway:
+        yield Problem((*path, "interface"), "no gateway moves to this interface: leave it out, or write gateway = "
+                                            "[\"10.9.0.1/24\"]")
+    if of.ownership == "etcd" and not of.etcd:
+        yield Problem((*path, "etcd"), "where does etcd answer? Write etcd = [\"10.70.0.1:2379\"]")
+    if of.ownership != "keepalived" and of.vrid != type(of)(nodes=of.nodes).vrid:
+        yield Problem((*path, "vrid"), f"VRRP is not spoken where {of.ownership} decides: leave it out, or write "
+                                       "ownership = \"keepalived\"")
+    if of.ownership != "etcd" and of.etcd:
+        yield Problem((*path, "etcd"), f"etcd is not asked where {of.ownership} decides: leave it out, or write "
+                                       "ownership = \"etcd\"")
+
+
+def _key_file(name: str, of: DepotSet) -> Iterator[Problem]:
+    if of.key is not None and of.key_file is not None:
+        yield Problem(("depots", name, "key_file"), "the set has a key as well: leave one of them out")
+    if of.key_file is not None and not of.key_file.startswith("/"):
+        yield Problem(("depots", name, "key_file"), f"{of.key_file!r} depends on where a daemon is started: write its "
+                                                    "path from / on")
+
+
+def _gateways(name: str, of: DepotSet, network: Network) -> Iterator[Problem]:
+    taken = {str(address): f"nodes.{node}" for node, settings in network.nodes.items() for address in settings.address}
+    taken |= {str(vip): "the VIP of a service" for vip in network.vips}
+    taken |= {end.host: f"links.{link}" for link, settings in network.links.items() for end in settings.ends.values()}
+    path = ("depots", name, "gateway")
+    for number, address in enumerate(of.gateway):
+        if address.host in taken:
+            yield Problem(path, f"{address.host} is already taken by {taken[address.host]}: write an address that only "
+                                "the active depot has")
+        if address.host in (other.host for other in of.gateway[:number]):
+            yield Problem(path, f"{address.host} stands there twice: leave one out")
+    for node in of.nodes:
+        if of.interface is not None and of.interface == network.nodes[node].device:
+            yield Problem(("depots", name, "interface"), f"\"{of.interface}\" is the TUN device of {node}: write the "
+                                                         "interface to the clients")
+
+
+def _between_sets(network: Network) -> Iterator[Problem]:
+    """What two sets may not share: gateways, keys, and on one LAN the number by which VRRP tells them apart."""
+    addresses: dict[str, str] = {}
+    keys: dict[object, str] = {}
+    for links, settings in network.links.items():
+        keys |= {key: f"links.{links}" for key in (settings.key, settings.key_file) if key is not None}
+    for number, (name, of) in enumerate(network.own_sets.items()):
+        for key in ("key", "key_file"):
+            if (value := getattr(of, key)) in keys:
+                yield Problem(("depots", name, key), f"{keys[value]} has the same key: give each one of its own")
+            if value is not None:
+                keys.setdefault(value, f"depots.{name}")
+        for other, earlier in list(network.own_sets.items())[:number]:
+            if shared := {address.host for address in of.gateway} & {address.host for address in earlier.gateway}:
+                yield Problem(("depots", name, "gateway"), f"{min(shared)} is already that of depots.{other}: write an "
+                                                           "address of its own")
+            elif of.vrid == earlier.vrid and _share_a_lan(of, earlier):
+                free = next(n for n in range(51, 256) if n not in {each.vrid for each in network.own_sets.values()})
+                yield Problem(("depots", name, "vrid"), f"depots.{other} has {of.vrid} as well, on the same network: "
+                                                        f"keepalived tells sets apart by it; write vrid = {free}")
+        for node, address in of.sync.items():
+            if address in addresses:
+                yield Problem(("depots", name, "sync", node), f"{address} is already that of {addresses[address]}: "
+                                                              "write another host or port")
+            addresses.setdefault(address, node)
+
+
+def _share_a_lan(one: DepotSet, other: DepotSet) -> bool:
+    """True for two sets whose gateways, moved by keepalived, are in one network."""
+    networks = {address.network for address in one.gateway} & {address.network for address in other.gateway}
+    return one.ownership == other.ownership == "keepalived" and bool(networks)
+
+
+def _vps_between_depots(network: Network) -> Iterator[Problem]:
+    for name, vp in network.vps.items():
+        if all(end in network.depots for end in vp.ends):
+            yield Problem(("vps", name, "ends"), f"{' and '.join(vp.ends)} are both depots, which tell each other "
+                                                 "their sessions by sync in [depots]: leave this VP out")
+
+
+def _vps_alike(of: DepotSet, network: Network) -> Iterator[Problem]:
+    """Check that each depot of a set has a VP to each edge node of the set, with the same VCs in it."""
+    if len(of.nodes) < 2:
+        return
+    first: dict[str, tuple[str, str]] = {}
+    for depot in of.nodes:
+        for name, vp in network.vps_of(depot).items():
+            edge = next((end for end in vp.ends if end not in network.depots), None)
+            if edge is None:
+                continue
+            if edge not in first:
+                first[edge] = (depot, name)
+                yield from _wide_enough(name, vp, of)
+            else:
+                yield from _alike(name, vp, first[edge][1], network.vps[first[edge][1]])
+    for edge, (depot, name) in first.items():
+        for other in of.nodes:
+            if not any(other in vp.ends for vp in network.vps_of(edge).values()):
+                yield Problem(("vps", name, "ends"), f"{depot} has a VP to {edge}, and {other}, which is in the same "
+                                                     f"set, has none: write one with ends = [\"{other}\", \"{edge}\"]")
+
+
+def _wide_enough(name: str, vp: Vp, of: DepotSet) -> Iterator[Problem]:
+    if vp.session_vcis is not None:
+        try:
+            of.part_of(of.nodes[0], vp.session_vcis)
+        except ValueError as error:
+            yield Problem(("vps", name, "session_vcis"), f"each depot of the set gets a part of it: {error}")
+
+
+def _alike(name: str, vp: Vp, first: str, model: Vp) -> Iterator[Problem]:
+    for key in _ALIKE:
+        here, there = getattr(vp, key), getattr(model, key)
+        if here != there:
+            yield Problem(("vps", name, key), f"vps.{first}, from a depot of the same set, has {_told(there)}: a "
+                                              "session that moves would not fit here; write the same")
+    if vp.statistics_vci != model.statistics_vci and not any(
+            getattr(vp, key) != getattr(model, key) for key in ("session_vcis", "shared_vcs", "default_vci")):
+        yield Problem(("vps", name, "management_vci"), f"vps.{first}, from a depot of the same set, has "
+                                                       f"{model.statistics_vci}: write the same here")
+
+
+def _told(value: object) -> str:
+    if value is None or value == {}:
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {entry}" for key, entry in value.items())
+    return str(value) if isinstance(value, int) else f"\"{value}\""

@@ -60,9 +60,6 @@ LEAST_BURST = 64
 """Least burst of a line after a late wake-up, in cells: a quarter of the capacity of a Dynamips socket."""
 
 
-# The kernel's names of devices have 15 characters at most. `$` alone would match before a final newline, too.
-DeviceName = Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9_.-]+$(?!\n)",
-                                 description="1 to 15 letters, digits, '_', '.' or '-', in quotes")]
 
 
 class Node(Struct, forbid_unknown_fields=True, kw_only=True):

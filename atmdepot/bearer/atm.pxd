@@ -8,14 +8,15 @@ from atmdepot.wire._offload cimport Frame
 
 
 cdef class VciPool:
-    cdef public long long _next, _last
+    cdef public long long _first, _next, _last
     cdef public object _free
     cdef public dict _runs
-    cdef public set _claimed
+    cdef public set _claimed, _out_of_turn
 
     cpdef upcoming(self)
     cpdef take(self)
     cpdef bint is_unused(self, int vci) except -1
+    cpdef bint has(self, int vci) except -1
     cpdef _go_on(self, int vci)
     cpdef give_back(self, int vci)
 
@@ -32,6 +33,7 @@ cdef class AtmPath(Path):
     cdef public Vc vc
 
     cdef _lead(self, VpMap vp, Vc vc, owner)
+    cpdef long long number(self) except -1
     cpdef send(self, bytes packet, int clp)
     cpdef send_frame(self, Frame frame, int clp)
 
@@ -43,6 +45,7 @@ cdef class VpMap:
     cdef public dict _shared, _contracts
     cdef public AtmPath default, management
     cdef public VciPool _vcis
+    cdef public object _session_vcis
     cdef public list strays
     cdef public AtmBearer _bearer
 
@@ -50,6 +53,7 @@ cdef class VpMap:
     cpdef AtmPath shared(self, category)
     @cython.locals(default=Vc, path=AtmPath)
     cpdef Vc stray(self, int vci, bytes payload)
+    cdef bint _may_stray(self, int vci) except -1
     cpdef close(self, AtmPath path, owner)
     cdef _close_vc(self, AtmPath path)
     @cython.locals(vc=Vc, path=AtmPath)

@@ -43,20 +43,24 @@ class VciPool:
     So a late cell of a closed VC meets an unknown VC, not the VC of another session.
     """
 
-    __slots__ = ("_claimed", "_free", "_last", "_next", "_runs")
+    __slots__ = ("_claimed", "_first", "_free", "_last", "_next", "_out_of_turn", "_runs")
 
     def __init__(self, vcis: NumberRange) -> None:
-        self._next, self._last = vcis.first, vcis.last
+        self._first, self._last = vcis.first, vcis.last
+        self._next = self._first
         self._free: deque[int] = deque()
         # The VCIs claimed out of turn. `_runs` has each run of adjacent claimed VCIs ahead of `_next`, its end by its
         # start and its start by its end, so that `_next` passes a run in a single step.
         self._claimed: set[int] = set()
+        self._out_of_turn: set[int] = set()  # claimed VCIs that still stand in `_free`
         self._runs: dict[int, int] = {}
 
     def upcoming(self) -> int | None:
         """The VCI that `take` would return."""
         if self._next <= self._last:
             return self._next
+        while self._out_of_turn and self._free and self._free[0] in self._out_of_turn:
+            self._out_of_turn.remove(self._free.popleft())
         return self._free[0] if self._free else None
 
     def take(self) -> int | None:
@@ -72,6 +76,10 @@ class VciPool:
         """True for a VCI of the range that was never taken."""
         return self._next <= vci <= self._last and vci not in self._claimed
 
+    def has(self, vci: int) -> bool:
+        """True for a VCI of the range."""
+        return self._first <= vci <= self._last
+
     def claim(self, vci: int) -> None:
         """Take a never used VCI out of turn, in constant time; raise ValueError for any other VCI."""
         if not self.is_unused(vci):
@@ -83,6 +91,13 @@ class VciPool:
         if start == self._next:
             self._go_on(start - 1)
 
+    def claim_again(self, vci: int) -> None:
+        """Take a VCI that no open VC has, used before or not, in constant time; a VCI outside the range is let be."""
+        if self.is_unused(vci):
+            self.claim(vci)
+        elif self.has(vci):
+            self._out_of_turn.add(vci)
+
     def _go_on(self, vci: int) -> None:
         """Move `_next` to the VCI after `vci`, or after the claimed run that begins there."""
         self._next = vci + 1
@@ -93,7 +108,10 @@ class VciPool:
 
     def give_back(self, vci: int) -> None:
         """Put a VCI at the end of the free list; its session has left the secondary table."""
-        self._free.append(vci)
+        if vci in self._out_of_turn:
+            self._out_of_turn.remove(vci)  # it never left the list
+        elif self.has(vci):
+            self._free.append(vci)
 
 
 def _sdu_size(octets: int, vc: Vc) -> int:
@@ -135,6 +153,10 @@ class AtmPath(Path):
         """VPI and VCI."""
         return self.vc.channel
 
+    def number(self) -> int:
+        """The VCI of a session's own VC, else 0."""
+        return 0 if self.owner is None else self.vc.vci
+
     def send(self, packet: bytes, clp: int) -> None:
         """Cut a packet into cells on the VC."""
         self.vp.link.send(packet, self.vc, clp)
@@ -166,7 +188,10 @@ class VpMap:
         self._bearer = bearer
         qos = qos.over(vp.header_octets)
         self._contracts = qos.contracts
-        self._vcis = VciPool(vp.session_vcis) if vp.session_vcis else None
+        # Each depot of a set gives its own part of the VCIs to sessions, and claims others' when it takes over.
+        self._session_vcis = vp.session_vcis
+        of = bearer.network.set_of(bearer.name)
+        self._vcis = VciPool(of.part_of(bearer.name, vp.session_vcis)) if vp.session_vcis else None
         vc = vc_of(vp, vpi, vp.default_vci, link.interface, qos.contract(ServiceCategory.UBR_1))
         link.table.add(vc)
         if isinstance(link.table, SessionVcTable):
@@ -214,7 +239,7 @@ class VpMap:
     def stray(self, vci: int, payload: bytes) -> Vc | None:
         """Open a stray VC for a cell on an unknown VC, if its VCI was never used and `recognise` agrees; else None."""
         default, recognise = self.default.vc, self._bearer.recognise
-        if self._vcis is None or not self._vcis.is_unused(vci):
+        if self._vcis is None or not self._may_stray(vci):
             return None
         if len(self.strays) >= _MAX_STRAYS or recognise is None:
             return None
@@ -226,10 +251,34 @@ class VpMap:
         self.strays.append(path)
         return path.vc
 
+    def _may_stray(self, vci: int) -> bool:
+        """True for a session VCI that was never used here, or is in another depot's part."""
+        assert self._vcis is not None
+        assert self._session_vcis is not None
+        return self._vcis.is_unused(vci) or (not self._vcis.has(vci) and self._session_vcis.holds(vci))
+
+    def claim(self, vci: int, category: ServiceCategory, owner: object) -> AtmPath | None:
+        """Open the VC on a given VCI for a session, as another depot of the set has it; None where it cannot be.
+
+        A stray VC there becomes the session's.
+        """
+        if self._vcis is None or self._session_vcis is None or not self._session_vcis.holds(vci):
+            return None
+        path = self.path_with(vci)
+        if path is not None:
+            return self.adopt(path, category, owner) if path in self.strays else None
+        self._vcis.claim_again(vci)
+        return self._open(vci, category, owner)
+
+    def path_with(self, vci: int) -> AtmPath | None:
+        """The path of an open VC of this VP, or None."""
+        vc = self.link.table.find(self.default.vc.vpi, vci)
+        return None if vc is None or not isinstance(vc.owner, AtmPath) else vc.owner
+
     def adopt(self, path: AtmPath, category: ServiceCategory, owner: object) -> AtmPath:
         """Give a stray VC to the session `owner`, with the contract of `category`."""
         assert self._vcis is not None
-        self._vcis.claim(path.vc.vci)
+        self._vcis.claim_again(path.vc.vci)
         self.strays.remove(path)
         path.vc.contract = contract = self._contracts[category]
         path.vc.category = category
@@ -358,6 +407,14 @@ class AtmBearer(Bearer):
     def open(self, node: str, category: ServiceCategory, owner: object) -> AtmPath:
         """Open a VC in the node's VP; see `VpMap.open`."""
         return self._to[node].open(category, owner)
+
+    def claim(self, node: str, number: int, category: ServiceCategory, owner: object) -> AtmPath | None:
+        """Open the VC on a given VCI; see `VpMap.claim`."""
+        return self._to[node].claim(number, category, owner)
+
+    def path_with(self, node: str, number: int) -> AtmPath | None:
+        """The path of the open VC on a VCI of the node's VP, or None."""
+        return self._to[node].path_with(number)
 
     def default(self, node: str) -> AtmPath:
         """The default VC of the node's VP."""

@@ -186,6 +186,10 @@ class Path:
         """The numbers by which the bearer tells the path from others of its port."""
         raise NotImplementedError
 
+    def number(self) -> int:
+        """The number of a session's own path, by which both its ends and the other depots of a set know it; else 0."""
+        return 0
+
     def send(self, packet: bytes, clp: int) -> None:
         """Send a packet of at most `mtu` octets; `clp` is 1 when it may be lost first."""
         raise NotImplementedError
@@ -251,6 +255,17 @@ class Bearer:
     def open(self, node: str, category: ServiceCategory, owner: object) -> Path:
         """Open a path for a new session: its own, or, where the bearer has no channel free, a shared path."""
         raise NotImplementedError
+
+    def claim(self, node: str, number: int, category: ServiceCategory, owner: object) -> Path | None:
+        """Open the path with a number (`Path.number`) that another depot of the set gave to a session.
+
+        None while the number is taken, is no session's, or where paths have no numbers.
+        """
+        return None
+
+    def path_with(self, node: str, number: int) -> Path | None:
+        """The open path with a number (`Path.number`) to a node, or None."""
+        return None
 
     def default(self, node: str) -> Path:
         """The path for packets that belong to no session."""

@@ -76,6 +76,14 @@ class MixedBearer(Bearer):
         """Open a path by the bearer of a far node."""
         return self._to(node).open(node, category, owner)
 
+    def claim(self, node: str, number: int, category: ServiceCategory, owner: object) -> Path | None:
+        """Open the path with a number by the bearer of a far node."""
+        return self._to(node).claim(node, number, category, owner)
+
+    def path_with(self, node: str, number: int) -> Path | None:
+        """The open path with a number to a node, or None."""
+        return self._to(node).path_with(node, number)
+
     def default(self, node: str) -> Path:
         """The path for packets that belong to no session."""
         return self._to(node).default(node)

@@ -13,6 +13,7 @@ cdef class TimerWheel:
     cdef public long long tick, most
     cdef public dict _slots
     cdef public list _due, _looking
+    cdef public tuple walks
 
     @cython.locals(slot="long long", bucket=dict)
     cpdef add(self, Expiring item, long long now)

@@ -37,7 +37,7 @@ class TimerWheel:
     The wheel keeps no reference to an item that was removed, so a flood of short-lived items holds no memory.
     """
 
-    __slots__ = ("_due", "_looking", "_slots", "most", "tick")
+    __slots__ = ("_due", "_looking", "_slots", "most", "tick", "walks")
 
     def __init__(self, tick: int = _SECOND) -> None:
         self.tick = tick
@@ -46,6 +46,7 @@ class TimerWheel:
         self._looking: list[Expiring] = []  # items of the first slot still to be checked, in reverse order
         self._slots: dict[int, dict[Expiring, None]] = {}
         self._due: list[int] = []
+        self.walks: tuple[Walk, ...] = ()
 
     def add(self, item: Expiring, now: int) -> None:
         """Watch an item; to be called again when its deadline was moved to an earlier time."""
@@ -53,7 +54,10 @@ class TimerWheel:
         slot = min(item.deadline // self.tick, now // self.tick + _HORIZON) + 1
         if slot == item.slot:
             return
-        self.remove(item)
+        if item.slot != _NOWHERE:
+            for walk in self.walks:
+                walk.moves(item, slot)
+            self.remove(item)
         item.slot = slot
         # A heap holds each slot in use once, so the earliest is found without a scan of empty slots.
         bucket = self._slots.get(slot)
@@ -100,3 +104,42 @@ class TimerWheel:
     def next_timer(self) -> int | None:
         """The time (ns) of the next call of `expired`, or None."""
         return self._due[0] * self.tick if self._due else None
+
+
+class Walk:
+    """A walk over all items of a wheel, some at a time, while items come, go and move.
+
+    It meets each item that is in the wheel from its begin to its end, perhaps twice; of those that come meanwhile it
+    meets some. It goes by slots, so that it never makes a list of all items.
+    """
+
+    def __init__(self, wheel: TimerWheel) -> None:
+        """Begin a walk, which `end` or its last item ends."""
+        self._wheel = wheel
+        self._slot = _NOWHERE
+        self._left: list[Any] = []
+        self.over = False
+        wheel.walks += (self,)
+
+    def take(self, most: int) -> list[Any]:
+        """The next items, at most so many; fewer only at the end of a slot, and none only when the walk is over."""
+        while not self._left and not self.over:
+            slots = self._wheel._slots
+            later = [slot for slot in slots if slot > self._slot]
+            if later:
+                self._slot = min(later)
+                self._left = list(slots[self._slot])
+            else:
+                self.end()
+        taken, self._left[-most:] = self._left[-most:], []
+        return taken
+
+    def moves(self, item: Expiring, slot: int) -> None:
+        """Note that an item moves to a slot; a move back to a slot already passed would else hide it."""
+        if slot <= self._slot < item.slot:
+            self._left.append(item)
+
+    def end(self) -> None:
+        """End the walk."""
+        self.over = True
+        self._wheel.walks = tuple(walk for walk in self._wheel.walks if walk is not self)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from atmdepot.depot.servers import Server, hash_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 MAGLEV_SIZE = 10_007
@@ -72,6 +72,18 @@ class Turns:
                 chosen, earliest, latest = server, begin, number
         return chosen
 
+    def position(self) -> dict[str, tuple[int, int]]:
+        """How far each server's next turn is ahead, and the number of its last turn."""
+        return {name: (max(begin - self._reached, 0), self._numbers.get(name, 0))
+                for name, begin in self._begin.items()}
+
+    def resume(self, position: Mapping[str, tuple[int, int]]) -> None:
+        """Go on at the position of another balancer."""
+        self._reached = 0
+        self._begin = {name: ahead for name, (ahead, _) in position.items()}
+        self._numbers = {name: number for name, (_, number) in position.items()}
+        self._count = max(self._numbers.values(), default=0)
+
     def take(self, server: Server, weight: int) -> None:
         """Take a server's turn, by its weight."""
         self._reached = max(self._begin.get(server.name, 0), self._reached)
@@ -102,6 +114,13 @@ class Balancer:
     def take(self, servers: list[Server], chosen: Server, now: int) -> None:
         """Note that a server was chosen among these."""
 
+    def position(self, servers: list[Server]) -> dict[str, tuple[int, int]]:
+        """The position in the turns of a pool's servers, two signed numbers of 64 bits for each; empty without one."""
+        return {}
+
+    def resume(self, servers: list[Server], position: Mapping[str, tuple[int, int]]) -> None:
+        """Go on at a position that a balancer of the same criterion has told."""
+
 
 class RoundRobin(Balancer):
     """Each server in turn, in the order of the VC table, whatever its weight."""
@@ -125,6 +144,16 @@ class RoundRobin(Balancer):
     def take(self, servers: list[Server], chosen: Server, now: int) -> None:
         """End the server's turn."""
         self._last = chosen.position
+
+    def position(self, servers: list[Server]) -> dict[str, tuple[int, int]]:
+        """The server chosen last."""
+        return {server.name: (0, 0) for server in servers if server.position == self._last}
+
+    def resume(self, servers: list[Server], position: Mapping[str, tuple[int, int]]) -> None:
+        """Go on after that server."""
+        for server in servers:
+            if server.name in position:
+                self._last = server.position
 
 
 class WeightedRoundRobin(Balancer):
@@ -156,6 +185,14 @@ class WeightedRoundRobin(Balancer):
             known[server.name] += weight
             earned += weight
         known[chosen.name] -= earned
+
+    def position(self, servers: list[Server]) -> dict[str, tuple[int, int]]:
+        """The credit of each server."""
+        return {name: (credit, 0) for name, credit in self._credit.items()}
+
+    def resume(self, servers: list[Server], position: Mapping[str, tuple[int, int]]) -> None:
+        """Go on with these credits."""
+        self._credit = {name: credit for name, (credit, _) in position.items()}
 
     def _settled(self, servers: list[Server], now: int) -> dict[str, int]:
         """The credit of each server, in sum 0 but for rounding: the balance of a server that has left is shared out.
@@ -189,6 +226,14 @@ class LeastConnections(Balancer):
         """Forget the turns of servers that have left the pool."""
         self._turns.keep(servers)
 
+    def position(self, servers: list[Server]) -> dict[str, tuple[int, int]]:
+        """The turns of the servers."""
+        return self._turns.position()
+
+    def resume(self, servers: list[Server], position: Mapping[str, tuple[int, int]]) -> None:
+        """Go on with these turns."""
+        self._turns.resume(position)
+
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The server with the fewest sessions; among equals the least recently chosen server."""
         equal: list[Server] = []
@@ -215,6 +260,14 @@ class ByScore(Balancer):
     def prepare(self, servers: list[Server]) -> None:
         """Forget the turns of servers that have left the pool."""
         self._turns.keep(servers)
+
+    def position(self, servers: list[Server]) -> dict[str, tuple[int, int]]:
+        """The turns of the servers."""
+        return self._turns.position()
+
+    def resume(self, servers: list[Server], position: Mapping[str, tuple[int, int]]) -> None:
+        """Go on with these turns."""
+        self._turns.resume(position)
 
     def basis(self, servers: list[Server], now: int) -> float:
         """A number computed from all candidates, passed to the score of each."""
@@ -291,6 +344,14 @@ class RandomOfTwo(Balancer):
     def prepare(self, servers: list[Server]) -> None:
         """Forget the turns of servers that have left the pool."""
         self._inner.prepare(servers)
+
+    def position(self, servers: list[Server]) -> dict[str, tuple[int, int]]:
+        """The turns of the servers; the next two are drawn anew."""
+        return self._inner.position(servers)
+
+    def resume(self, servers: list[Server], position: Mapping[str, tuple[int, int]]) -> None:
+        """Go on with these turns."""
+        self._inner.resume(servers, position)
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The better of the two servers that will be drawn next."""

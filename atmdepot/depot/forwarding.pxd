@@ -15,7 +15,7 @@ cdef long long _RST
 
 
 cdef class Depot(DepotState):
-    cdef public object others, orphans
+    cdef public object others, orphans, replication, replica
 
     @cython.locals(packet=Packet, path=Path)
     cpdef packet_from_tun(self, bytes octets, long long now)

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 from atmdepot.bearer.base import Path
 from atmdepot.depot.orphans import Orphans
 from atmdepot.depot.other_traffic import OtherTraffic
+from atmdepot.depot.replica import Replica
+from atmdepot.depot.replication import Replication
 from atmdepot.depot.sessions import Session, SessionEvent, session_of
 from atmdepot.depot.state import DepotState
 from atmdepot.depot.tcp_tracking import is_half_open, is_opening
@@ -33,6 +35,7 @@ from atmdepot.wire.tcp import RST, reset_for
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
+    from atmdepot.depot.roles import Roles
     from atmdepot.depot.servers import Server
     from atmdepot.drops import OnChannel
     from atmdepot.wire.flows import FlowKey
@@ -57,6 +60,14 @@ class Depot(DepotState):
         DepotState.__init__(self, network, now, name)  # not by super(), which the compiled module does not have
         self.orphans = Orphans(self)
         self.others = OtherTraffic(self, self.orphans)
+        stands_by = network.set_of(self.name).stands_by
+        self.replication = Replication(self, now) if stands_by else None
+        """The stream of this depot to the others of its set; None without standby."""
+        self.replica = Replica(self, now) if stands_by else None
+        """The active depot's stream, applied here; None without standby."""
+        if stands_by:
+            self.roles.subscribe(self._role_changed)
+            self._role_changed(self.roles, "", now)
 
     # From clients to servers.
 
@@ -263,3 +274,27 @@ class Depot(DepotState):
             return None
         return session
 
+    # In time.
+
+    def handle_timer(self, now: int) -> None:
+        """Do what is due; see `DepotState.handle_timer`. The set's stream, too."""
+        DepotState.handle_timer(self, now)
+        if self.replication is not None:
+            self.replication.handle_timer(now)
+
+    def next_timer(self) -> int | None:
+        """The time (ns) at which `handle_timer` is next due, or None."""
+        due = DepotState.next_timer(self)
+        told = None if self.replication is None else self.replication.next_timer()
+        return told if due is None or (told is not None and told < due) else due
+
+    def _role_changed(self, roles: Roles, _why: str, now: int) -> None:
+        """Stand by, or take the sessions over, as the role has it."""
+        assert self.replica is not None
+        assert self.replication is not None
+        if roles.is_active == self.sessions.stands_by:
+            if roles.is_active:
+                self.replica.take_over(now)
+            else:
+                self.replication.stop()
+                self.replica.stand_by(now)

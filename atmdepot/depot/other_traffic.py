@@ -56,6 +56,8 @@ class OtherTraffic:
             if packet.protocol == PROTOCOL_UDP:  # an ICMP error belongs to no flow, and prolongs none
                 depot.sessions.touch_flow(found, now)
                 found.packets_in += 1
+                if found.packets_in == 2:  # no longer a lone packet: the other depots of the set are told of it
+                    depot.sessions.note(found)
                 found.octets_in += len(octets)
             return found.path
         return depot.bearer.default(found.node) if isinstance(found, Server) else found

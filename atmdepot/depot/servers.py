@@ -263,6 +263,10 @@ class Condition:
         """True when a failed wait began before the server came back alive, so it is no evidence against it."""
         return self.alive and began < self.since
 
+    def inherits(self, fault: Fault, what: str, now: int) -> None:
+        """Take a fault over that the depot active before this one had noted."""
+        self._raise(fault, what, now)
+
     # The lists.
 
     def _raise(self, fault: Fault, what: str, now: int) -> None:

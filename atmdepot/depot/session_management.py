@@ -10,7 +10,7 @@ from atmdepot.wire.flows import service_of_key
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from atmdepot.config.model import Network
     from atmdepot.depot.balancing import Balancer
@@ -53,6 +53,12 @@ class Pool:
         if not self.balancer.keyed and (self._next is None or not self._next.takes_sessions()):
             candidates = self.candidates()
             self._next = self.balancer.choose(candidates, b"", now) if candidates else None
+
+    def resume(self, preloaded: Server | None, position: Mapping[str, tuple[int, int]]) -> None:
+        """Go on where the same pool of another depot was: with its preloaded server and its balancer's position."""
+        if not self.balancer.keyed and (preloaded is None or preloaded in self.members):
+            self._next = preloaded
+        self.balancer.resume(self.servers, position)
 
     def change(self, servers: Sequence[Server]) -> None:
         """Take over the servers of a changed table; the preloaded server stays if it is still a regular server here."""

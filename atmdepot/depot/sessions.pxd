@@ -8,7 +8,8 @@ from atmdepot.depot.tcp_tracking cimport Tracked, follow, follows_frame, is_half
 from atmdepot.wire.packet cimport TcpFields
 
 cdef long long _TCP, _SYN, _PROBE_LINGERS, _NEVER_ESTABLISHED_LINGERS
-cdef int _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED
+cdef unsigned long long _MASK, _SIGN_FREE, _MIX_1, _MIX_2
+cdef int _ESTABLISHED, _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED
 cdef object _PRIMARY, _SECONDARY, _GONE
 cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
 
@@ -21,6 +22,8 @@ cdef class Session(Tracked):
     cdef public object category, table, closed_by
     cdef public bytes key
     cdef public bint probe, opening
+    cdef public int told_in
+    cdef public unsigned long long told
 
     cdef _begin(self, bytes key, Server server, category, long long now, bint probe)
 
@@ -29,12 +32,28 @@ cdef class Session(Tracked):
 cpdef Session session_of(bytes key, Server server, category, long long now)
 
 
+cdef class SessionLog:
+    cdef public bint half_open
+
+    cpdef note(self, Session session)
+    cpdef note_gone(self, Session session)
+
+
+@cython.locals(mixed="unsigned long long")
+cpdef unsigned long long spread(unsigned long long told) noexcept
+
+
 cdef class SessionTables:
     cdef public dict primary, secondary
     cdef public long long opened, evicted, evicted_closed, evicted_unanswered, adopted, last_number
     cdef public long long _idle, _two_msl, _half_open_time, _max_sessions, _max_half_open, _reserve
     cdef public object timers, _released, _is_lost
     cdef public tuple observers
+    cdef public SessionLog log
+    cdef public int epoch
+    cdef public unsigned long long digest
+    cdef public bint stands_by
+    cdef public long long taken_over_at
     cdef public Chain _half_open, _closed, _unanswered
     cdef public TimerWheel _wheel
 
@@ -69,6 +88,12 @@ cdef class SessionTables:
     cdef _leave_opening(self, Session session)
     cdef _reset(self, Session session, bint valid, long long now)
     cpdef bint _revive(self, Session session) except -1
+    cdef _to_primary(self, Session session)
+    cpdef note(self, Session session)
+    cpdef forget_told(self, Session session)
+    cdef long long _span_of(self, Session session, bint opening) except -1
+    @cython.locals(since="long long", deadline="long long")
+    cdef bint _lives_on(self, Session session, long long now) except -1
     @cython.locals(lingers="long long")
     cpdef _to_secondary(self, Session session, why, long long now)
     cpdef _leave_primary(self, Session session)

@@ -12,14 +12,16 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.timers import TimerWheel
+from atmdepot.atm.timers import TimerWheel, Walk
 from atmdepot.depot.chain import Chain
 from atmdepot.depot.tcp_tracking import (
     DOUBTFUL_RST,
     ENDED,
     IGNORED,
+    NUMBERS,
     OPEN,
     RESET,
+    TcpState,
     Tracked,
     follow,
     follows_frame,
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 
 _TCP, _SYN = PROTOCOL_TCP, SYN  # C numbers, where this is compiled
 _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED = IGNORED, DOUBTFUL_RST, RESET, OPEN, ENDED
+_ESTABLISHED = NUMBERS[TcpState.ESTABLISHED]
+_MASK, _SIGN_FREE = 2**64 - 1, 2**63 - 1
+_MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _LOOKED_AT = 8
 """Oldest entries searched for an entry to evict on a server at its bound."""
 _PROBE_LINGERS = 2_000_000_000  # ns: the depot's own probes need no 2 MSL
@@ -65,13 +70,16 @@ class Table(StrEnum):
 class SessionEvent(StrEnum):
     """An event of an entry, as observers hear it.
 
-    `OPENED` comes first, and `GONE` last. `CLOSED` comes each time the entry leaves the primary table, `REVIVED` each
-    time it comes back. `ESTABLISHED` comes at the end of the handshake, and so never for a UDP flow.
+    `OPENED`, `ADOPTED` or `INHERITED` comes first, and `GONE` last. `CLOSED` comes each time the entry leaves the
+    primary table, `REVIVED` each time it comes back. `ESTABLISHED` comes at the end of the handshake, and so never for
+    a UDP flow. A session is adopted from a packet or an edge node, and inherited from the active depot of the set.
     """
 
     __hash__ = str.__hash__  # Enum's own hash is a Python function, and these are looked up for each packet
 
     OPENED = "opened"
+    ADOPTED = "adopted"
+    INHERITED = "inherited"
     ESTABLISHED = "established"
     CLOSED = "closed"
     REVIVED = "revived"
@@ -83,7 +91,7 @@ class Session(Tracked):
 
     __slots__ = (
         "category", "closed_by", "key", "last_seen", "number", "octets_in", "octets_out", "opened", "opening",
-        "packets_in", "packets_out", "path", "probe", "server", "table",
+        "packets_in", "packets_out", "path", "probe", "server", "table", "told", "told_in",
     )
 
     def __init__(
@@ -106,6 +114,8 @@ class Session(Tracked):
         self.table = _PRIMARY
         self.closed_by = ""
         self.packets_in = self.packets_out = self.octets_in = self.octets_out = 0
+        self.told = 0  # a digest of what a stream told of it, and the stream's epoch; 0 while no stream has it as live
+        self.told_in = 0
 
     @property
     def is_tcp(self) -> bool:
@@ -126,6 +136,21 @@ _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE = SessionEvent.ESTABLISHED, SessionE
 
 SessionObserver = Callable[[Session, SessionEvent, str], None]
 """A callback that hears each event of an entry, and the reason."""
+
+
+class SessionLog:
+    """A log of the entries that other depots of the set shall know. A class, so that compiled tables call it in C."""
+
+    half_open: bool
+    """True when half-open sessions are told too."""
+
+    def note(self, session: Session) -> None:
+        """Note that an entry is established, has changed its states or its table."""
+        raise NotImplementedError
+
+    def note_gone(self, session: Session) -> None:
+        """Note that an entry has gone, which was told as live."""
+        raise NotImplementedError
 
 
 class SessionTables:
@@ -150,6 +175,16 @@ class SessionTables:
         """Unanswered UDP flows evicted so far."""
         self.last_number = 0
         self.observers: tuple[SessionObserver, ...] = ()  # a tuple: an observer may unsubscribe while it is called
+        self.log: SessionLog | None = None
+        """The log of this depot's stream to others of its set, while there is one."""
+        self.epoch = 0
+        """The number of the last stream, to others or from the active: an entry is told if `told_in` has it."""
+        self.digest = 0
+        """A digest of all live entries as they were told in this epoch, the same at both ends of the stream."""
+        self.stands_by = False
+        """True while another depot of the set is active: then told entries do not age here."""
+        self.taken_over_at = 0
+        """The time (ns) from which on packets come here; an entry not seen since has its whole idle time from then."""
         self.use(timers)
         self._released = released
         self._is_lost = _is_on_dead_server if is_lost is None else is_lost
@@ -189,6 +224,8 @@ class SessionTables:
             return False
         if session is None:
             return True
+        if not session.client.spoke and is_half_open(session) and tcp.sequence != session.client.isn:
+            return True  # the dead depot's half-open entry must not stand in the way
         if tcp.sequence == session.client.isn:
             # A server that died before its SYN+ACK leaves the SYN, sent again, to another server.
             return bool(self.timers.reselect) and session.client.waits_for_an_answer() and self._is_lost(session)
@@ -269,6 +306,8 @@ class SessionTables:
         session.opening = True
         if not session.probe:
             self._half_open.add(session)
+            if self.log is not None and self.log.half_open:
+                self.log.note(session)
         return old
 
     def _make_way(self, session: Session, evicts: Session | None) -> Session | None:
@@ -314,9 +353,10 @@ class SessionTables:
         self.adopted += 1
         self._enter(session, now + (self._idle if session.is_tcp else self.timers.udp_idle), now)
         session.server.flows += not session.is_tcp
-        self.tell(session, SessionEvent.OPENED, "adopted")
+        self.tell(session, SessionEvent.ADOPTED)
         if session.is_tcp:
             self.tell(session, SessionEvent.ESTABLISHED)
+        self.note(session)
 
     def open_flow(self, flow: Session, now: int, evicts: Session | None) -> Session | None:
         """Enter a UDP flow, which has an idle time but no states, as `open` does a session."""
@@ -331,6 +371,7 @@ class SessionTables:
         """Note the first answer to a UDP flow: from now on it is not evicted."""
         flow.opening = False
         self._unanswered.remove(flow)
+        self.note(flow)
 
     def touch_flow(self, flow: Session, now: int) -> None:
         """Note a packet of a UDP flow, which prolongs the flow."""
@@ -353,6 +394,9 @@ class SessionTables:
         elif found == _OPEN:  # a half-open session keeps its first deadline
             if session.opening:
                 self._established(session)
+            elif self.log is not None and (session.client.state_number != _ESTABLISHED
+                                           or session.server_side.state_number != _ESTABLISHED):
+                self.log.note(session)  # a FIN may have moved its states
             self._expire_at(session, now + self._idle, now)
 
     def follows_frame(self, session: Session, tcp: TcpFields, from_client: bool) -> bool:
@@ -362,6 +406,7 @@ class SessionTables:
     def _established(self, session: Session) -> None:
         self._leave_opening(session)
         self.tell(session, _TELL_ESTABLISHED)
+        self.note(session)
 
     def _leave_opening(self, session: Session) -> None:
         """Remove an entry from the chain of half-open sessions or unanswered flows; a probe is in neither chain."""
@@ -392,6 +437,10 @@ class SessionTables:
         # A FIN or an RST closed for good: late segments must not bring the session back.
         if session.closed_by not in ("idle", "half-open") or is_half_open(session):
             return False
+        self._to_primary(session)
+        return True
+
+    def _to_primary(self, session: Session) -> None:
         del self.secondary[session.key]
         self._closed.remove(session)
         self.primary[session.key] = session
@@ -399,7 +448,7 @@ class SessionTables:
         why, session.closed_by = session.closed_by, ""
         session.server.primary_sessions += not session.probe
         self.tell(session, SessionEvent.REVIVED, f"after {why}")
-        return True
+        self.note(session)
 
     def _to_secondary(self, session: Session, why: str, now: int) -> None:
         lingers = int(self._two_msl)
@@ -415,6 +464,7 @@ class SessionTables:
         session.deadline = now + lingers
         self._wheel.add(session, now)
         self.tell(session, _TELL_CLOSED, why)
+        self.note(session)
 
     def _leave_primary(self, session: Session) -> None:
         del self.primary[session.key]
@@ -434,9 +484,23 @@ class SessionTables:
         if session.key[0] != _TCP:
             session.server.flows -= 1
         session.table = _GONE
+        if session.told:
+            self.forget_told(session)
         self._wheel.remove(session)
         self._released(session)
         self.tell(session, _TELL_GONE, why)
+
+    def note(self, session: Session) -> None:
+        """Have the log, if there is one, tell what has become of an entry."""
+        if self.log is not None:
+            self.log.note(session)
+
+    def forget_told(self, session: Session) -> None:
+        """Have the log tell that a live entry is gone."""
+        if session.told_in == self.epoch:
+            self.digest ^= spread(session.told)
+            if self.log is not None:
+                self.log.note_gone(session)
 
     def tell(self, session: Session, event: SessionEvent, why: str = "") -> None:
         """Report an event of an entry, and its reason, to the observers."""
@@ -451,13 +515,91 @@ class SessionTables:
         """Stop reporting to an observer; the rest hear on."""
         self.observers = tuple(other for other in self.observers if other != observer)
 
+    # Standing by for another depot of the set.
+
+    def stand_by(self) -> None:
+        """Stand by: another depot is active, which tells of its entries. They do not age here."""
+        self.stands_by = True
+
+    def take_over(self, now: int) -> None:
+        """Become active. No entry is looked at: each gets its whole idle time when its slot comes round."""
+        self.stands_by = False
+        self.taken_over_at = now
+
+    def inherit(self, session: Session, opening: bool, now: int) -> None:
+        """Enter an entry of another depot, of which this one has seen no packet, into the primary table.
+
+        In a full table it evicts the least needed entry, as a new entry does.
+        """
+        self._make_way(session, self._least_needed(session.is_tcp) if self._is_full() else None)
+        self._enter(session, now + self._span_of(session, opening), now)
+        session.opening = opening
+        session.server.flows += not session.is_tcp
+        if opening:
+            (self._half_open if session.is_tcp else self._unanswered).add(session)
+        self.tell(session, SessionEvent.INHERITED)
+        self.note(session)
+
+    def close(self, session: Session, why: str, left: int, now: int) -> None:
+        """Move an entry to the secondary table, as another depot has, for `left` ns."""
+        if session.table is _PRIMARY:
+            self._to_secondary(session, why, now)
+        session.deadline = now + left
+        self._wheel.add(session, now)
+
+    def reopen(self, session: Session, now: int) -> None:
+        """Bring an entry back to the primary table, as another depot has."""
+        if session.table is _SECONDARY:
+            self._to_primary(session)
+            session.deadline = now + self._span_of(session, False)
+
+    def set_opening(self, session: Session, opening: bool) -> None:
+        """Have a live entry be half-open (a flow: unanswered) or not, as another depot has it."""
+        if session.opening and not opening:
+            self._leave_opening(session)
+        elif opening and not session.opening:
+            session.opening = True
+            (self._half_open if session.is_tcp else self._unanswered).add(session)
+
+    def remove(self, session: Session, why: str) -> None:
+        """Remove an entry that another depot no longer has, or whose channel it gave to another."""
+        self._remove(session, why)
+
+    def walk(self) -> Walk:
+        """Begin a walk over all entries of both tables."""
+        return Walk(self._wheel)
+
+    def _span_of(self, session: Session, opening: bool) -> int:
+        if not session.is_tcp:
+            return int(self.timers.udp_idle)
+        return self._half_open_time if opening else self._idle
+
+    # In time.
+
     def expire(self, now: int) -> None:
         """Move idle sessions to the secondary table; remove idle flows, and entries that were there for 2 MSL."""
+        session: Session
         for session in self._wheel.expired(now):
+            if session.table is _PRIMARY and (self.stands_by or session.last_seen < self.taken_over_at) \
+                    and self._lives_on(session, now):
+                continue
             if session.table is _PRIMARY and session.is_tcp:
                 self._to_secondary(session, "half-open" if session.opening else "idle", now)
             elif session.table is not _GONE:
                 self._remove(session, "idle" if session.table is _PRIMARY else "2 MSL are over")
+
+    def _lives_on(self, session: Session, now: int) -> bool:
+        """Give an entry more time if the active depot ages it, or if its time of silence began at the takeover."""
+        if self.stands_by:
+            since = now if session.told_in == self.epoch else 0
+        else:
+            since = self.taken_over_at
+        deadline = since + self._span_of(session, session.opening)
+        if deadline <= now:
+            return False
+        session.deadline = deadline
+        self._wheel.add(session, now)
+        return True
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `expire` should be called next, or None."""
@@ -466,3 +608,11 @@ class SessionTables:
 
 def _is_on_dead_server(session: Session) -> bool:
     return not session.server.alive
+
+
+def spread(told: int) -> int:
+    """A hash of a digest of an entry, 63 bits: the XOR of many is a digest of them all (SplitMix64's finalizer)."""
+    mixed = told & _MASK
+    mixed = (mixed ^ mixed >> 30) * _MIX_1 & _MASK
+    mixed = (mixed ^ mixed >> 27) * _MIX_2 & _MASK
+    return (mixed ^ mixed >> 31) & _SIGN_FREE

@@ -26,6 +26,7 @@ cdef class Side:
     cpdef void follow(self, TcpFields tcp, bint scaled)
     @cython.locals(again=bint)
     cdef _begin_with(self, TcpFields tcp)
+    cpdef is_told(self, int state_number, long long isn, long long scale)
     cpdef bint waits_for_an_answer(self) noexcept
     cpdef bint has_sent(self, long long number) noexcept
     cpdef begin_at(self, long long sequence)

@@ -190,6 +190,14 @@ class Side:
         elif not again:
             self.scale = _UNKNOWN
 
+    def is_told(self, state_number: int, isn: int, scale: int) -> None:
+        """Begin in a state that was told, without a segment seen: only the initial number and the scale are known."""
+        self._begin(state_number)
+        self.isn = self.end = isn
+        self.scale = scale
+        if scale != _UNKNOWN:
+            self.widest = _WIDEST_UNSCALED << scale  # it may have announced any window unseen
+
     def waits_for_an_answer(self) -> bool:
         """True when this end has sent a SYN, and no answer to it was seen."""
         return self.state_number == _SYN_SENT
@@ -334,6 +342,8 @@ def _judge_reset(sender: Side, receiver: Side, tcp: TcpFields) -> int:
         # RFC 9293 section 3.10.7.3: the RST is valid if it acknowledges the SYN.
         valid = tcp.flags & _ACK and is_between(receiver.isn + 1, tcp.acknowledgment, receiver.end)
         return _RESET if valid else _IGNORED
+    if not sender.spoke and receiver.acknowledged == _UNKNOWN:
+        return _DOUBTFUL_RST  # the session is inherited, and this its first segment: no number to judge it by
     expected = sender.last_end if receiver.acknowledged == _UNKNOWN else receiver.acknowledged
     if tcp.sequence in (expected, sender.last_end):
         return _RESET

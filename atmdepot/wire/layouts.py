@@ -13,6 +13,7 @@ and compute HEC, CRC-10 and CRC-32 with crcmod.
 `VC_BRIDGED`                               RFC 2684 section 6.2
 `OAM`                                      ITU-T I.610 section 10 (CRC-10: its section 10.1)
 `STATISTICS`                               this project's own (`wire/statistics.py`)
+`REPLICATION`                              this project's own (`wire/replication.py`)
 `ANNOUNCEMENT`                             this project's own (`wire/announcement.py`)
 =========================================  ==========================================================
 
@@ -43,16 +44,19 @@ from construct import (
     Flag,
     FlagsEnum,
     GreedyBytes,
+    GreedyRange,
     If,
     IfThenElse,
     Int8ub,
     Int16ub,
     Int24ub,
     Int32ub,
+    Int64sb,
     Int64ub,
     Nibble,
     Padding,
     Pointer,
+    Prefixed,
     Rebuild,
     Struct,
     Switch,
@@ -328,3 +332,69 @@ ANNOUNCEMENT = Struct(
     Check(lambda context: context.version > 1 or (context.version == 1 and not context.appended)),
 )
 """An announcement, a recall or flows, of any version from 1 on; `appended` holds what later versions add."""
+
+# ------------------------------------------------------------------ the stream between depots of a set, our own format
+
+_CLOSED_BY = Enum(Int8ub, live=0, fin=1, rst=2, idle=3, half_open=4, other=5)
+_TCP_STATE = Enum(Nibble, closed=0, listen=1, syn_sent=2, syn_received=3, established=4, fin_wait_1=5, fin_wait_2=6,
+                  close_wait=7, closing=8, last_ack=9, time_wait=10)
+_STATES = BitStruct("client" / _TCP_STATE, "server" / _TCP_STATE)
+_FLOW_KEY = "key" / IfThenElse(this._.flags.ipv6, Bytes(37), Bytes(13))
+_APPENDED = "appended" / Default(GreedyBytes, b"")
+_RUN_AND_OFFSET = Struct("run" / Int64ub, "offset" / Int64ub, _APPENDED)
+_TERM_AND_OFFSET = Struct("term" / Int64ub, "offset" / Int64ub, _APPENDED)
+_SNAPSHOT = Struct("run" / Int64ub, "offset" / Int64ub, "term" / Int64ub, "sessions" / Int32ub, _APPENDED)
+_REPLICATION_BODIES = {
+    "session": Struct(
+        "flags" / BitStruct("unused" / Default(BitsInteger(7), 0), "half_open" / Flag),
+        "closed_by" / _CLOSED_BY,
+        "states" / _STATES,
+        "scales" / BitStruct("client" / Nibble, "server" / Nibble),
+        "server" / Int16ub,
+        "channel" / Int16ub,
+        "category" / Int8ub,
+        "reserved" / Default(Int8ub, 0),
+        "time_left" / Int32ub,
+        "age" / Int32ub,
+        "client_isn" / Int32ub,
+        "server_isn" / Int32ub,
+        _FLOW_KEY,
+        _APPENDED,
+    ),
+    "state": Struct("states" / _STATES, "closed_by" / _CLOSED_BY, "time_left" / Int32ub, _FLOW_KEY, _APPENDED),
+    "gone": Struct("reason" / Int8ub, _FLOW_KEY, _APPENDED),
+    "name": Struct("kind" / Enum(Int8ub, server=0, service=1), "number" / Int16ub, "name" / GreedyBytes),
+    "servers": GreedyRange(Struct(
+        "server" / Int16ub,
+        "condition" / BitStruct("unused" / Default(BitsInteger(6), 0), "draining" / Flag, "alive" / Flag),
+        "faults" / Int8ub,
+        "since" / Int32ub,
+    )),
+    "turns": Struct("service" / Int16ub, "preloaded" / Int16ub, "positions" / GreedyRange(Struct(
+        "server" / Int16ub, "value" / Int64sb, "order" / Int64sb))),
+    "snapshot": _SNAPSHOT,
+    "snapshot_end": _SNAPSHOT,
+    "heartbeat": Struct(
+        "term" / Int64ub,
+        "offset" / Int64ub,
+        "digest" / Int64ub,
+        "sessions" / Int32ub,
+        "role" / Enum(Int8ub, alone=0, joining=1, standby=2, active=3, handing_over=4),
+        "edges" / Int8ub,
+        "load" / Int16ub,
+        _APPENDED,
+    ),
+    "ack": _RUN_AND_OFFSET,
+    "resumed": _RUN_AND_OFFSET,
+    "handover": _TERM_AND_OFFSET,
+    "handed_over": _TERM_AND_OFFSET,
+    "bye": _TERM_AND_OFFSET,
+}
+
+REPLICATION = Struct(
+    "type" / Enum(Int8ub, hello=1, session=2, state=3, gone=4, name=5, servers=6, turns=7, snapshot=8, snapshot_end=9,
+                  heartbeat=10, ack=11, handover=12, handed_over=13, bye=14, resumed=15),
+    "flags" / BitStruct("unused" / Default(BitsInteger(6), 0), "ipv6" / Flag, "outside" / Flag),
+    "body" / Prefixed(Int16ub, Switch(this.type, _REPLICATION_BODIES, default=GreedyBytes)),
+)
+"""A frame; `appended` holds the octets that later versions add to a body. A HELLO's body is JSON."""

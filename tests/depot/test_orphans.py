@@ -63,7 +63,7 @@ def test_session_is_adopted_on_its_vc_and_goes_on(vp: str, client: str, vip: str
     assert net.from_server(server, packet) == {"depot": [packet]}
     (session,) = net.depot.sessions.primary.values()
     assert (session.server.name, (session.path.vc.vpi, session.path.vc.vci), session.packets_out) == (server, vc, 1)
-    assert told == [(SessionEvent.OPENED, "adopted"), (SessionEvent.ESTABLISHED, "")]
+    assert told == [(SessionEvent.ADOPTED, ""), (SessionEvent.ESTABLISHED, "")]
     assert net.depot.sessions.adopted == 1
     assert session.server.primary_sessions == 1
     reply = tcp(client, 4000, vip, 80, ACK, seq=101, ack=301 + size)

@@ -1,0 +1,344 @@
+"""The replica: what a depot of a set makes of the stream of another.
+
+A depot that stands by enters what the active one tells, each entry on the channel that it has there, and keeps it until
+it is told that it is gone. Told values never overwrite an entry of which packets have come here since it stands by.
+After a snapshot it removes, some at a time, what the snapshot did not confirm.
+
+A depot that is itself active, and meets another that was so meanwhile, only adopts that one's sessions which it does
+not know. All times are in ns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.depot.conditions import take_faults, take_turns
+from atmdepot.depot.replication import CATEGORIES, told_of
+from atmdepot.depot.sessions import Session, Table, spread
+from atmdepot.depot.tcp_tracking import UNKNOWN, is_in_handshake
+from atmdepot.wire.ip import PROTOCOL_TCP
+from atmdepot.wire.replication import (
+    CLOSED_BY,
+    DRAINING,
+    NO_SCALE,
+    NO_SERVER,
+    OUTSIDE,
+    SERVER_NAME,
+    Ack,
+    Frame,
+    FrameReader,
+    Gone,
+    Kind,
+    Name,
+    ServerTold,
+    Snapshot,
+    State,
+    Told,
+    TurnsTold,
+)
+from atmdepot.wire.replication import servers_told as read_servers
+
+if TYPE_CHECKING:
+    from atmdepot.atm.timers import Walk
+    from atmdepot.bearer.base import Path
+    from atmdepot.depot.servers import Server
+    from atmdepot.depot.state import DepotState
+
+PIECE = 16_384
+"""Octets that `feed` may be given in a single turn of the loop: it enters some 380 sessions, in about 3 ms."""
+SWEPT = 1_024
+"""Entries that a slice of the sweep looks at."""
+_MS = 1_000_000
+_PRIMARY, _SECONDARY, _GONE = Table
+_SESSION, _STATE, _GONE_KIND = int(Kind.SESSION), int(Kind.STATE), int(Kind.GONE)
+
+
+class Replica:
+    """The stream of one other depot, applied to a depot's tables."""
+
+    def __init__(self, depot: DepotState, now: int) -> None:
+        """Make a replica that has heard nothing yet."""
+        self._depot = depot
+        self._tables = depot.sessions
+        self.teller = ""
+        """The name of the other depot."""
+        self.run = self.offset = 0
+        self.in_sync = False
+        """True when all that the other depot had is applied; False from the start of a snapshot to its end."""
+        self.expected = self.received = 0
+        """The entries that the last snapshot announced, and those that have come."""
+        self.applied_at = now
+        """The time of the last octets applied."""
+        self.inherited = self.adopted = 0
+        """Entries entered on what was told."""
+        self.unknown_servers: dict[str, int] = {}
+        """Entries that were not entered since this side has no such server, by its name there."""
+        self.without_channel = 0
+        """Entries whose channel could not be had, and that share the default path."""
+        self.without_room = 0
+        """Entries not entered since the table is full of established sessions."""
+        self.faults: dict[str, ServerTold] = {}
+        """The conditions of servers as they were told last, by the name of the server."""
+        self._since = now
+        self._began = now
+        self._sweep: Walk | None = None
+        self.begin("")
+
+    @property
+    def applied(self) -> tuple[int, int]:
+        """The run and the offset up to which its log is applied; (0, 0) while a snapshot is not whole."""
+        return (self.run, self.offset) if self.in_sync else (0, 0)
+
+    @property
+    def digest(self) -> int:
+        """The digest of all live entries as they were told, to be held against the sender's at the same offset."""
+        return self._tables.digest
+
+    def begin(self, teller: str) -> None:
+        """Begin a connection, to the depot of that name."""
+        self.teller = teller
+        self._reader = FrameReader()
+        self._servers: dict[int, str] = {}
+        self._services: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}  # of servers, by name
+
+    # Roles.
+
+    def stand_by(self, now: int) -> None:
+        """Stand by: what is told from now on overwrites what came here before."""
+        self._tables.stand_by()
+        self._since = now
+        self.in_sync = False
+
+    def take_over(self, now: int) -> None:
+        """Become active, and believe what the active depot told of servers."""
+        self._tables.take_over(now)
+        self.in_sync = False
+        for name, told in self.faults.items():
+            server = self._depot.management.servers.get(name)
+            if server is not None:
+                take_faults(server, told, self.teller, now)
+        self.faults = {}
+
+    # Frames.
+
+    def feed(self, octets: bytes, now: int) -> list[Frame]:
+        """Apply the frames that the octets complete, and return the frames that are not for the tables.
+
+        Raises ValueError, which names the field, for a frame that is wrong; the connection is of no use any more.
+        """
+        others = []
+        for frame in self._reader.feed(octets):
+            if not self._apply(frame, now):
+                others.append(frame)
+            if not frame.flags & OUTSIDE:
+                self.offset += frame.size
+        self.applied_at = now
+        return others
+
+    def _apply(self, frame: Frame, now: int) -> bool:
+        """Apply a frame; False for a frame that does not concern the tables, or is unknown."""
+        kind = frame.kind
+        if kind == _SESSION:
+            self._session(Told.unpack(frame), frame.flags & OUTSIDE != 0, now)
+        elif kind == _STATE:
+            self._state(State.unpack(frame), now)
+        elif kind == _GONE_KIND:
+            self._gone(Gone.unpack(frame).key)
+        elif kind == Kind.NAME:
+            self._name(Name.unpack(frame))
+        elif kind == Kind.SERVERS:
+            self._conditions(frame)
+        elif kind == Kind.TURNS:
+            self._turns(TurnsTold.unpack(frame))
+        elif kind == Kind.SNAPSHOT:
+            self._begin_snapshot(Snapshot.unpack(frame), now)
+        elif kind == Kind.SNAPSHOT_END:
+            self._end_snapshot(Snapshot.unpack(frame))
+        elif kind == Kind.RESUMED:
+            self._resume(Ack.unpack(frame))
+        else:
+            return False
+        return True
+
+    def _name(self, told: Name) -> None:
+        (self._servers if told.kind == SERVER_NAME else self._services)[told.number] = told.name
+        if told.kind == SERVER_NAME:
+            self._numbers[told.name] = told.number
+
+    def _begin_snapshot(self, told: Snapshot, now: int) -> None:
+        self.run, self.offset, self.in_sync = told.run, told.offset, False
+        self.expected, self.received = told.sessions, 0
+        self._began = now
+        if self._tables.stands_by:
+            self._tables.epoch += 1
+            self._tables.digest = 0
+        if self._sweep is not None:
+            self._sweep.end()
+            self._sweep = None
+
+    def _end_snapshot(self, told: Snapshot) -> None:
+        if (told.run, told.offset) != (self.run, self.offset):
+            raise ValueError(f"SNAPSHOT_END: run and offset are {self.run} and {self.offset} here, "
+                             f"not {told.run} and {told.offset}")
+        self.in_sync = True
+        if self._tables.stands_by:
+            self._sweep = self._tables.walk()
+
+    def _resume(self, told: Ack) -> None:
+        if (told.run, told.offset) != (self.run, self.offset):
+            raise ValueError(f"RESUMED: run and offset are {self.run} and {self.offset} here, "
+                             f"not {told.run} and {told.offset}")
+        self.in_sync = True
+
+    def _conditions(self, frame: Frame) -> None:
+        for told in read_servers(frame):
+            name = self._servers.get(told.server, "")
+            self.faults[name] = told
+            server = self._depot.management.servers.get(name)
+            if server is not None and self._tables.stands_by:
+                server.draining = bool(told.condition & DRAINING)
+
+    def _turns(self, told: TurnsTold) -> None:
+        pool = self._depot.management.pools.get(self._services.get(told.service, ""))
+        if pool is not None and self._tables.stands_by:
+            servers = self._depot.management.servers
+            take_turns(pool, told, {number: servers[name] for number, name in self._servers.items()
+                                    if name in servers})
+
+    # Entries.
+
+    def _session(self, told: Told, in_snapshot: bool, now: int) -> None:
+        self.received += in_snapshot
+        server = self._server(told)
+        entry = self._tables.find(told.key)
+        if not self._tables.stands_by:
+            if entry is None and server is not None and not told.closed_by:
+                self._enter(told, server, now)
+            return
+        if server is None:
+            if entry is not None and not self._is_ours(entry):
+                self._tables.remove(entry, "its server is unknown here")
+            return
+        if entry is not None and not self._fits(entry, told, server):
+            if self._is_ours(entry):
+                return
+            self._tables.remove(entry, "told anew")
+            entry = None
+        if entry is None:
+            entry = self._enter(told, server, now)
+            if entry is None:
+                return
+        elif not self._is_ours(entry):
+            self._overwrite(entry, told)
+            if not told.closed_by:
+                self._tables.reopen(entry, now)
+                self._tables.set_opening(entry, told.half_open)
+        self._tell(entry, 0 if told.closed_by else told_of(entry, told.server))
+        if told.closed_by:
+            self._tables.close(entry, CLOSED_BY[told.closed_by], told.time_left * _MS, now)
+
+    def _server(self, told: Told) -> Server | None:
+        """The server of a told entry; None (and counted) where this side has none of its name."""
+        name = self._servers.get(told.server)
+        if name is None:
+            raise ValueError(f"SESSION: server {told.server} has no name yet")
+        if told.category >= len(CATEGORIES):
+            raise ValueError(f"SESSION: category is below {len(CATEGORIES)}, here is {told.category}")
+        server = self._depot.management.servers.get(name)
+        if server is None:
+            self.unknown_servers[name] = self.unknown_servers.get(name, 0) + 1
+        return server
+
+    def _is_ours(self, entry: Session) -> bool:
+        """True for an entry of which a packet has come here since this depot stands by."""
+        return entry.last_seen >= self._since
+
+    def _fits(self, entry: Session, told: Told, server: Server) -> bool:
+        return entry.server is server and (entry.path.number() == told.channel or not told.channel)
+
+    def _enter(self, told: Told, server: Server, now: int) -> Session | None:
+        """Enter a told entry; None (and counted) when the table has no room."""
+        tables = self._tables
+        if not tables.has_room_for(told.key, told.key[0] == PROTOCOL_TCP):
+            self.without_room += 1
+            return None
+        entry = Session(told.key, server, CATEGORIES[told.category], now)
+        entry.opened, entry.last_seen = now - told.age * _MS, self._since - 1
+        self._overwrite(entry, told)
+        entry.path = self._path(told, server, entry)
+        tables.inherit(entry, told.half_open, now)
+        self.inherited += 1
+        return entry
+
+    def _path(self, told: Told, server: Server, entry: Session) -> Path:
+        """The path that the entry has at the other depot; a session that has it here is out of date."""
+        bearer = self._depot.bearer
+        if not told.channel:
+            return bearer.for_unanswered(server.node, entry.category)
+        path = bearer.claim(server.node, told.channel, entry.category, entry)
+        if path is None and self._tables.stands_by:
+            taken = bearer.path_with(server.node, told.channel)
+            if taken is not None and isinstance(taken.owner, Session) and not self._is_ours(taken.owner):
+                self._tables.remove(taken.owner, "its channel is another's")
+                path = bearer.claim(server.node, told.channel, entry.category, entry)
+        if path is not None:
+            return path
+        self.without_channel += 1
+        return bearer.open(server.node, entry.category, entry)
+
+    def _overwrite(self, entry: Session, told: Told) -> None:
+        entry.client.is_told(told.client_state, told.client_isn, _scale(told.client_scale))
+        entry.server_side.is_told(told.server_state, told.server_isn, _scale(told.server_scale))
+
+    def _state(self, told: State, now: int) -> None:
+        entry = self._tables.find(told.key)
+        if entry is None or not self._tables.stands_by:
+            return
+        if not self._is_ours(entry):
+            entry.client.state_number, entry.server_side.state_number = told.client_state, told.server_state
+            if not told.closed_by:
+                self._tables.reopen(entry, now)
+                if entry.opening and not is_in_handshake(told.client_state):
+                    self._tables.set_opening(entry, False)
+        if told.closed_by:
+            self._tell(entry, 0)
+            self._tables.close(entry, CLOSED_BY[told.closed_by], told.time_left * _MS, now)
+        else:
+            self._tell(entry, told_of(entry, self._numbers.get(entry.server.name, NO_SERVER)))
+
+    def _gone(self, key: bytes) -> None:
+        entry = self._tables.find(key)
+        if entry is None or not self._tables.stands_by:
+            return
+        if self._is_ours(entry):
+            self._tell(entry, 0)
+        else:
+            self._tables.remove(entry, "gone at the active depot")
+
+    def _tell(self, entry: Session, told: int) -> None:
+        """Note what was told of an entry, for the digest."""
+        tables = self._tables
+        if entry.told and entry.told_in == tables.epoch:
+            tables.digest ^= spread(entry.told)
+        if told:
+            tables.digest ^= spread(told)
+        entry.told, entry.told_in = told, tables.epoch
+
+    # The sweep.
+
+    def slice(self, now: int, count: int = SWEPT) -> bool:
+        """Go on with the sweep after a snapshot; True while it is not over."""
+        if self._sweep is None:
+            return False
+        tables = self._tables
+        for entry in self._sweep.take(count):
+            if entry.told_in != tables.epoch and entry.table is not _GONE and entry.last_seen < self._began:
+                tables.remove(entry, "unknown to the active depot")
+        if self._sweep.over:
+            self._sweep = None
+        return self._sweep is not None
+
+
+def _scale(told: int) -> int:
+    return UNKNOWN if told == NO_SCALE else told

@@ -7,14 +7,11 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
 from atmdepot.net import guard
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 _BEATS = 4
 """Beats within the time after which a depot hangs: 50 ms for 200 ms."""
@@ -41,6 +38,7 @@ class Guarding:
         self._input = self._process.stdin
         self._output = trio.lowlevel.FdStream(os.dup(self._process.stdout.fileno()))
         self._process.stdout.close()
+        self._told = b""
         os.set_blocking(self._input.fileno(), False)
 
     @property
@@ -59,14 +57,16 @@ class Guarding:
             self.say()
             await trio.sleep(self._limit / _BEATS)
 
-    async def told(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield what it tells, until it ends."""
-        line = b""
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            while octets := await self._output.receive_some(65536):
-                *lines, line = (line + octets).split(b"\n")
-                for one in lines:
-                    yield json.loads(one)
+    async def told(self) -> dict[str, Any] | None:
+        """What it tells next; None when it has ended."""
+        while b"\n" not in self._told:
+            octets = await self._output.receive_some(65536)
+            if not octets:
+                return None
+            self._told += octets
+        line, _, self._told = self._told.partition(b"\n")
+        told: dict[str, Any] = json.loads(line)
+        return told
 
     async def end(self) -> None:
         """Have it give everything up, and wait until it has."""
@@ -74,7 +74,7 @@ class Guarding:
             with suppress(OSError):
                 self._input.close()
             with trio.move_on_after(_END):
-                async for _ in self.told():
+                while await self.told() is not None:
                     pass
             await self._output.aclose()
             self._process.kill()

@@ -62,7 +62,7 @@ class Etcd(Engine):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(guard.beat)
                     nursery.start_soon(self._decide, guard)
-                    async for _ in guard.told():  # it has taken the address away
+                    while await guard.told() is not None:  # it has taken the address away
                         self._lose("this depot hung")
                     nursery.cancel_scope.cancel()
             finally:

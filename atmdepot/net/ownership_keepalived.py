@@ -124,7 +124,7 @@ class Keepalived(Engine):
                 nursery.start_soon(guard.beat)
                 nursery.start_soon(self._tell_fitness, guard)
                 nursery.start_soon(self._follow, states)
-                async for told in guard.told():
+                while (told := await guard.told()) is not None:
                     if told["event"] == "ended":
                         ended = f"it has ended with status {told['status']}: {'; '.join(told['said'][-3:])}"
                 nursery.cancel_scope.cancel()

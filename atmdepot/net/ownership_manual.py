@@ -27,7 +27,7 @@ class Manual(Engine):
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._obey, gateway)
-                    async for _ in guard.told():
+                    while await guard.told() is not None:
                         pass
                     nursery.cancel_scope.cancel()
             finally:

@@ -1,0 +1,167 @@
+"""Rewriting of a packet's ends: addresses and ports, in its headers and in the packet that an ICMP error quotes.
+
+Checksums are brought up to date by the difference alone (RFC 1624), so a checksum that was wrong before is as wrong
+after: a rewritten packet never looks whole when it is not. A UDP checksum of 0, which IPv4 allows, stays 0 (RFC 768).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from atmdepot.wire.ip import (
+    FIRST_FRAGMENT,
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    header_chain,
+)
+from atmdepot.wire.offload import HEADER_LENGTH, frame_of
+
+if TYPE_CHECKING:
+    from atmdepot.wire.offload import PlainFrame
+
+_IPV4_CHECKSUM, _TCP_CHECKSUM, _UDP_CHECKSUM, _ICMP_CHECKSUM = 10, 16, 6, 2
+_ICMP_HEADER = 8
+_ICMPV4_ERRORS = frozenset((3, 4, 5, 11, 12))
+_FIRST_INFORMATIONAL_ICMPV6 = 128
+
+
+class End(NamedTuple):
+    """An address (4 or 16 octets) and a port; a port of 0 stands for the port that a packet has."""
+
+    address: bytes
+    port: int = 0
+
+
+class Rewriting:
+    """The ends that packets of a flow get in one direction; None leaves an end as it is.
+
+    All methods take packets of the addresses' IP version whose headers were read before (`wire/packet.py`).
+    """
+
+    __slots__ = ("destination", "source")
+
+    def __init__(self, source: End | None, destination: End | None) -> None:
+        self.source, self.destination = source, destination
+
+    def packet(self, octets: bytes) -> bytes:
+        """A packet with its ends rewritten, also in what it quotes if it is an ICMP error."""
+        made = bytearray(octets)
+        _rewrite(made, 0, self)
+        return bytes(made)
+
+    def frame(self, frame: PlainFrame) -> PlainFrame | None:
+        """A frame from the kernel with its ends rewritten; None for one that can only be rewritten packet by packet.
+
+        Its TCP checksum is not complete: the field has the sum of the pseudo-header alone, so ports do not change it.
+        """
+        made = bytearray(frame.octets())
+        _rewrite(made, HEADER_LENGTH, self, is_partial=True)
+        return frame_of(made)
+
+    @property
+    def of_quoted(self) -> Rewriting:
+        """The rewriting of a packet that went the other way, as an ICMP error quotes it."""
+        return Rewriting(self.destination, self.source)
+
+
+def _rewrite(
+    octets: bytearray, at: int, how: Rewriting, *, is_partial: bool = False, is_quoted: bool = False,
+) -> None:
+    """Rewrite the packet that begins at an offset; it may be cut short, as a quoted packet is."""
+    place = _place_of(octets, at)
+    if place is None:
+        return
+    is_ipv4, protocol, behind = place
+    size, first = (4, at + 12) if is_ipv4 else (16, at + 8)
+    addresses = 0
+    for number, end in enumerate((how.source, how.destination)):
+        if end is not None and len(end.address) == size:
+            addresses += _replace(octets, first + number * size, end.address)
+    if is_ipv4:
+        _correct(octets, at + _IPV4_CHECKSUM, addresses)
+    if behind is None:
+        return
+    if protocol in (PROTOCOL_TCP, PROTOCOL_UDP):
+        _correct_transport(octets, protocol, behind, addresses, _rewrite_ports(octets, behind, how), is_partial)
+    elif protocol == (PROTOCOL_ICMP if is_ipv4 else PROTOCOL_ICMPV6):
+        # What is quoted in a quoted packet is nobody's: no error is about an error.
+        grown = 0 if is_quoted else _rewrite_quoted(octets, behind, how, is_ipv4)
+        _correct(octets, behind + _ICMP_CHECKSUM, grown + (0 if is_ipv4 else addresses))
+
+
+def _rewrite_ports(octets: bytearray, at: int, how: Rewriting) -> int:
+    """Rewrite the ports, and return by how much they grew in sum."""
+    grown = 0
+    for number, end in enumerate((how.source, how.destination)):
+        if end is not None and end.port and len(octets) >= at + 2 * number + 2:
+            grown += _replace(octets, at + 2 * number, end.port.to_bytes(2, "big"))
+    return grown
+
+
+def _rewrite_quoted(octets: bytearray, at: int, how: Rewriting, is_ipv4: bool) -> int:
+    """Rewrite the packet that an ICMP error quotes, and return by how much its words grew in sum."""
+    begin = at + _ICMP_HEADER
+    is_error = len(octets) > begin and (
+        octets[at] in _ICMPV4_ERRORS if is_ipv4 else octets[at] < _FIRST_INFORMATIONAL_ICMPV6)
+    if not is_error:
+        return 0
+    before = _sum(octets, begin)
+    _rewrite(octets, begin, how.of_quoted, is_quoted=True)
+    return _sum(octets, begin) - before
+
+
+def _place_of(octets: bytearray, at: int) -> tuple[bool, int, int | None] | None:
+    """True for IPv4, the transport protocol, and where its header begins: None for a later fragment, which has none.
+
+    None in place of all where the IP header is cut short.
+    """
+    version = octets[at] >> 4 if len(octets) > at else 0
+    if version == 4 and len(octets) >= at + 20:
+        is_later = bool((octets[at + 6] & 0x1F) << 8 | octets[at + 7])
+        return True, octets[at + 9], None if is_later else at + (octets[at] & 15) * 4
+    if version == 6 and len(octets) >= at + 40:
+        packet = bytes(octets[at:])
+        chain = header_chain(packet, len(packet))
+        is_later = chain.fragment is not None and packet[chain.fragment + 2:chain.fragment + 4] > FIRST_FRAGMENT
+        return False, chain.protocol, None if chain.fault or is_later else at + chain.offset
+    return None
+
+
+def _replace(octets: bytearray, at: int, new: bytes) -> int:
+    """Put octets in place of as many others, and return by how much the sum of their words grew."""
+    end = at + len(new)
+    old = int.from_bytes(octets[at:end], "big")
+    octets[at:end] = new
+    return int.from_bytes(new, "big") - old  # 2^16 is 1 modulo 2^16 - 1, so the number stands for its words' sum
+
+
+def _sum(octets: bytearray, at: int) -> int:
+    """The sum of the words from an offset on, modulo 2^16 - 1; an odd last octet is the upper half of a word."""
+    rest = octets[at:]
+    return int.from_bytes(rest + bytes(len(rest) % 2), "big") % 0xFFFF
+
+
+def _correct_transport(
+    octets: bytearray, protocol: int, at: int, addresses: int, ports: int, is_partial: bool,
+) -> None:
+    place = at + (_TCP_CHECKSUM if protocol == PROTOCOL_TCP else _UDP_CHECKSUM)
+    if len(octets) < place + 2:
+        return  # a quoted packet may end before
+    if is_partial:
+        old = octets[place] << 8 | octets[place + 1]
+        octets[place:place + 2] = ((old + addresses) % 0xFFFF).to_bytes(2, "big")
+    elif protocol == PROTOCOL_TCP or octets[place] or octets[place + 1]:
+        _correct(octets, place, addresses + ports)
+        if protocol == PROTOCOL_UDP and not (octets[place] or octets[place + 1]):
+            octets[place] = octets[place + 1] = 0xFF  # the other form of 0, which stands for no checksum
+
+
+def _correct(octets: bytearray, at: int, grown: int) -> None:
+    """Bring a checksum up to date after the words that it covers have grown in sum (RFC 1624 equation 3)."""
+    grown %= 0xFFFF
+    if not grown or len(octets) < at + 2:
+        return
+    total = (0xFFFF ^ (octets[at] << 8 | octets[at + 1])) + grown
+    octets[at:at + 2] = (0xFFFF ^ ((total & 0xFFFF) + (total >> 16))).to_bytes(2, "big")

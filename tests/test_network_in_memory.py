@@ -8,7 +8,7 @@ from tests.network_in_memory import CLIENT4, VIP4, InMemoryNetwork, make_sets
 
 def test_each_depot_reaches_each_server() -> None:
     net = InMemoryNetwork(make_sets({"main": ["depot1", "depot2"], "other": ["depot3"]}))
-    for port, depot in enumerate(("depot1",), 5000):
+    for port, depot in enumerate(net.depots, 5000):
         out = net.to_service(tcp(CLIENT4, port, VIP4, 80, SYN), depot)
         assert len(out) == 1
         assert out.keys() <= {"web1", "web2"}

@@ -2,17 +2,19 @@ cimport cython
 
 from atmdepot.bearer.adaptation cimport LinkAdaptation
 from atmdepot.bearer.circuits cimport CircuitEnd, Circuits
+from atmdepot.edge.protection cimport DepotWay, Following
+from atmdepot.edge.vp_table cimport VpTable
 from atmdepot.node.node cimport Node
 from atmdepot.atm.timers cimport Expiring, TimerWheel
 from atmdepot.atm.sar cimport Sdu
-from atmdepot.atm.vc cimport Vc, VcTable
+from atmdepot.atm.vc cimport Vc
 from atmdepot.config.qos cimport QosMap
 from atmdepot.wire._offload cimport Frame
 from atmdepot.wire._packet cimport quick_frame
 from atmdepot.wire.packet cimport Packet
 
 
-cdef object _UBR_1
+cdef long long _TCP
 
 
 cdef class Flow(Expiring):
@@ -26,20 +28,6 @@ cdef class UnclaimedVc(Expiring):
     cdef public Vc vc
 
 
-cdef class VpTable(VcTable):
-    cdef public QosMap _qos
-    cdef int _first, _last, _vpi
-    cdef public Vc default, management
-    cdef public list opened, shared
-    cdef public object admission
-
-    @cython.locals(vc=Vc)
-    cpdef Vc find(self, int vpi, int vci)
-    cpdef bint is_session_vc(self, Vc vc) except -1
-    cpdef classify(self, Vc vc, int dscp)
-    cpdef Vc _open(self, int vci, category)
-
-
 cdef class EdgeNode(Node):
     cdef public QosMap qos
     cdef public object fragments, oam, server_state
@@ -47,11 +35,11 @@ cdef class EdgeNode(Node):
     cdef public TimerWheel _wheel
     cdef public long long mtu, tries_not_made, _sequence, _lifetime, _lifetime_unclaimed, _most_flows
     cdef public LinkAdaptation link
-    cdef public dict flows, protected
-    cdef public list _clp
+    cdef public dict flows, protected, followings, _answers
+    cdef public list _clp, ways
     cdef public object _vips
     cdef public Circuits circuits
-    cdef public bint leads_to_depot, _has_circuits
+    cdef public bint leads_to_depot, _has_circuits, _is_recalled
 
     @cython.locals(sdu=Sdu, frame=Frame, packet=bytes, link=LinkAdaptation)
     cpdef octets_from_port(self, name, bytes octets, long long now)
@@ -59,6 +47,10 @@ cdef class EdgeNode(Node):
     cdef _packet_from_vc(self, Vc vc, bytes octets, long long now)
     @cython.locals(packet=Packet)
     cdef bint _frame_from_vc(self, Vc vc, Frame frame, long long now) except -1
+    cpdef _message_from_depot(self, DepotWay way, bytes octets, long long now)
+    cpdef DepotWay _way_of(self, Vc vc)
+    cdef bint _learns_on_default(self, Packet packet) except -1
+    cdef _close(self, Vc vc)
     cdef _packet_from_circuit(self, CircuitEnd end, bytes octets, Packet packet)
     cdef CircuitEnd _circuit_of(self, Packet packet)
     @cython.locals(end=CircuitEnd)

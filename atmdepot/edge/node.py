@@ -1,7 +1,11 @@
 """The edge node in front of a server (figure 8): cells to packets for the server, and its answers to cells.
 
 The node has no session table. It learns the flow of a VC from the packets that come on the VC, and sends the flow's
-answers on that VC. Packets of no known flow go on the default VC. All that is of the VP to the depot.
+answers on that VC. Packets of no known flow go on the default VC. All that is of the VP to the depot; a node with VPs
+to several depots is in `multihomed`.
+
+A depot that has lost its sessions asks for what was learnt (`recall`). For that the flows of the default VC are learnt,
+too, where they have no VC of their own.
 
 A node may have circuits, too: VPs to other edge nodes and permanent VCs. On them go the packets for their networks,
 except those from a VIP, which answer clients of the depot. A node without a VP to the depot has circuits alone.
@@ -13,34 +17,36 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
-from atmdepot.bearer.adaptation import LinkAdaptation, vc_of
+from atmdepot.bearer.adaptation import LinkAdaptation
 from atmdepot.bearer.circuits import CircuitEnd, Circuits
 from atmdepot.bearer.oam import NodeOam
 from atmdepot.bearer.protected import protected_vps
 from atmdepot.bearer.shaping import port_of
-from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.model import Vp
 from atmdepot.config.qos import QosMap
 from atmdepot.drops import DropReason
+from atmdepot.edge.recall import Answer
+from atmdepot.edge.vp_table import VpTable
+from atmdepot.edge.ways import followings_of, ways_of
 from atmdepot.node.fragments import FragmentMap
 from atmdepot.node.node import Node
 from atmdepot.restoring import restored_on_failure
+from atmdepot.wire.announcement import Announcement, Recall, read
 from atmdepot.wire.cell import Interface
-from atmdepot.wire.llc import Encapsulation
+from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.packet import quick_frame
 from atmdepot.wire.statistics import ServerState, Statistics
 
 if TYPE_CHECKING:
-    from atmdepot.bearer.admission import Admission
-    from atmdepot.config.contract import Contract
     from atmdepot.config.model import Network
     from atmdepot.drops import OnChannel
+    from atmdepot.edge.protection import DepotWay, HeardDepot
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
 
 
-_UBR_1 = ServiceCategory.UBR_1  # looked up once: a look-up in the enum costs as much as opening a VC
+_TCP = PROTOCOL_TCP  # a C number, where this is compiled
 
 
 class Flow(Expiring):
@@ -66,60 +72,6 @@ class UnclaimedVc(Expiring):
         self.vc = vc
 
 
-class VpTable(VcTable):
-    """The VCs of a VP at its far end; a VC of the session range opens when its first cell comes."""
-
-    __slots__ = ("_first", "_last", "_qos", "_vpi", "admission", "default", "management", "opened", "shared")
-
-    def __init__(self, vp: Vp, vpi: int, interface: Interface, qos: QosMap) -> None:
-        super().__init__()
-        qos = qos.over(vp.header_octets)
-        self._vpi, self._qos = vpi, qos
-        self.admission: Admission | None = None  # at the table's link
-        # The range (1, 0) is empty.
-        self._first, self._last = (vp.session_vcis.first, vp.session_vcis.last) if vp.session_vcis else (1, 0)
-        self.opened: list[Vc] = []
-        self.default = vc_of(vp, vpi, vp.default_vci, interface, qos.contract(ServiceCategory.UBR_1))
-        self.add(self.default)
-        self.management = self._open(vp.statistics_vci, ServiceCategory.UBR_1)
-        self.management.encapsulation = Encapsulation.VC_MUX
-        self.shared = [self._open(vci, ServiceCategory.parse(name)) for name, vci in vp.shared_vcs.items()]
-
-    def find(self, vpi: int, vci: int) -> Vc | None:
-        """The VC of a cell; a VC of the session range is opened if need be."""
-        vc = VcTable.find(self, vpi, vci)  # not by super(), which the compiled module does not have
-        if vc is None and self._first <= vci <= self._last and vpi == self._vpi:
-            vc = self._open(vci, _UBR_1)
-            self.opened.append(vc)
-        return vc
-
-    def is_session_vc(self, vc: Vc) -> bool:
-        """True for a VC of the session range, which carries a single flow."""
-        return self._first <= vc.vci <= self._last
-
-    def classify(self, vc: Vc, dscp: int) -> None:
-        """Set the VC's service category by the first packet's DSCP, as the depot does."""
-        self._agree(vc, self._qos.contract(self._qos.category(dscp)))
-
-    def use(self, admission: Admission | None) -> None:
-        """Ask the link's admission for the VCs that are open, and from now on for each that opens."""
-        self.admission = admission
-        for vc in (self.management, *self.shared):
-            self._agree(vc, vc.contract)
-
-    def _agree(self, vc: Vc, contract: Contract) -> None:
-        """Give a VC a contract; without rate left for it on the link the VC is best effort, as at the depot."""
-        if self.admission is not None and not self.admission.admit(vc.channel, contract):
-            contract = self._qos.contract(_UBR_1)
-        vc.contract = contract
-        vc.category = contract.category
-
-    def _open(self, vci: int, category: ServiceCategory) -> Vc:
-        vc = self.default.beside(vci, self._qos.contract(category))
-        self.add(vc)
-        return vc
-
-
 class EdgeNode(Node):
     """The edge node's data path."""
 
@@ -128,8 +80,10 @@ class EdgeNode(Node):
         super().__init__(network, node)
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
         self._clp = self.qos.clp
-        self._open_vp_to_depot()
-        links = {name: self.link if name == self.link.name else port_of(network, name, node, VcTable())
+        self._open_vps_to_depots()
+        self._answers: dict[DepotWay, Answer] = {}  # to recalls, while they are told
+        opened = {way.link.name: way.link for way in self.ways}
+        links = {name: opened.get(name) or port_of(network, name, node, VcTable())
                  for name in network.links_of(node)}
         self.use_links(links)
         self.circuits = Circuits(network, node, links, self.qos)
@@ -144,22 +98,18 @@ class EdgeNode(Node):
         self._wheel = TimerWheel()
         self.reconfigure(network, 0)
 
-    def _open_vp_to_depot(self) -> None:
+    def _open_vps_to_depots(self) -> None:
         network, node = self.network, self.name
-        own = next((name for name, vp in network.vps_of(node).items() if network.ends_at_depot(vp)), None)
-        self.leads_to_depot = own is not None
-        if own is None:  # the place of a VP that no link carries, so that the data path need not ask for each packet
+        self.ways = ways_of(network, node, self.qos)
+        self.leads_to_depot = bool(self.ways)
+        if self.ways:
+            way = self.ways[0]
+            self.table, self.link, self.mtu = way.table, way.link, way.mtu
+        else:  # the place of a VP that no link carries, so that the data path need not ask for each packet
             self.table = VpTable(Vp(ends=[node], vpi=0), 0, Interface.UNI, self.qos)
             self.link = LinkAdaptation("", Interface.UNI, self.table, timeout=0, max_octets=0)
             self.mtu = 0
-            return
-        vp, route = network.vps[own], network.routes.working[own]
-        link = route.link_at(node)
-        self.mtu = vp.mtu
-        self.table = VpTable(vp, route.vpi_at(node), Interface(network.links[link].interface), self.qos)
-        self.link = port_of(network, link, node, self.table)
-        self.link.join(network, node, own, vp, self.table.default, *self.table.shared)
-        self.table.use(self.link.admission)
+        self.followings = followings_of(network, self.ways)
 
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over the values of a changed VC table that may change while flows go on: their lifetime and number."""
@@ -169,6 +119,9 @@ class EdgeNode(Node):
             self._lifetime_unclaimed = network.sessions.two_msl
             self._most_flows = network.sessions.max_sessions
             self._vips = frozenset(vip.packed for vip in network.vips)
+            self._is_recalled = any(network.sets[name].recall for name in self.followings)
+            for name, following in self.followings.items():
+                following.silence = int(network.sets[name].silence)
             self.network = network
 
     # From the depot, or the far end of a circuit, to the server.
@@ -194,7 +147,7 @@ class EdgeNode(Node):
 
     def _packet_from_vc(self, vc: Vc, octets: bytes, now: int) -> None:
         if vc is self.table.management:
-            self.link.drops.count(DropReason.BAD_ANNOUNCEMENT, 1, octets, vc)
+            self._message_from_depot(self.ways[0], octets, now)
             return
         packet = self.analyse(octets, vc)
         if packet is None:
@@ -206,6 +159,38 @@ class EdgeNode(Node):
         if packet.source_port:
             self._learn(packet, vc, now)
         self.packets_out.append(octets)
+
+    def _message_from_depot(self, way: DepotWay, octets: bytes, now: int) -> None:
+        """Hear a depot announce itself, or answer its recall."""
+        try:
+            told = read(octets)
+        except ValueError:
+            told = None
+        if isinstance(told, Announcement) and (told.of, told.node) == (way.of, way.depot):
+            way.following.hear(way, told, now)
+        elif isinstance(told, Recall):
+            self._answers[way] = Answer(told, way, self._wheel, now)  # in place of one that is still told
+            self._go_on_with_answers(now)
+        else:
+            way.link.drops.count(DropReason.BAD_ANNOUNCEMENT, 1, octets, way.table.management)
+
+    def _go_on_with_answers(self, now: int) -> None:
+        """Tell a slice of each answer that is due."""
+        for way, answer in list(self._answers.items()):
+            if answer.due > now:
+                continue
+            items = answer.some(now)
+            if items is None:
+                answer.end()
+                del self._answers[way]
+                continue
+            for item in items:
+                if isinstance(item, Flow) and self.flows.get(item.key) is item and self._way_of(item.vc).of == way.of:
+                    answer.tell(item.key, item.vc.vci, max(0, now - item.deadline + self._lifetime))
+
+    def _way_of(self, vc: Vc) -> DepotWay:
+        """The way that has a VC."""
+        return self.ways[0]
 
     def _packet_from_circuit(self, end: CircuitEnd, octets: bytes, packet: Packet) -> None:
         if end.takes(packet):
@@ -244,7 +229,7 @@ class EdgeNode(Node):
         if flow is not None:
             self._forget(flow, now)
         # Many flows share the default VC, and answers without a known flow go there anyway.
-        if vc is self.table.default:
+        if vc is self.table.default and not self._learns_on_default(packet):
             return
         # The dict is in order of insertion: evict the flow that was learnt first.
         if len(self.flows) >= self._most_flows:
@@ -255,6 +240,13 @@ class EdgeNode(Node):
         if self.table.is_session_vc(vc):
             self._claim(vc, flow)
             self.table.classify(vc, packet.dscp)
+
+    def _learns_on_default(self, packet: Packet) -> bool:
+        """True for a flow of the default VC that a depot may ask for.
+
+        Where flows get VCs of their own, a UDP flow on the default VC has had no answer yet, and is worth nothing.
+        """
+        return self._is_recalled and (packet.protocol == _TCP or not self.table.has_own)
 
     def _claim(self, vc: Vc, flow: Flow) -> None:
         """Give the VC to the flow. Its earlier flow has ended, else the depot would not reuse the VCI."""
@@ -335,19 +327,24 @@ class EdgeNode(Node):
         flow = self.flows.get(packet.reverse_key())
         return self.table.default if flow is None else flow.vc
 
-    # From the node itself to the depot.
+    # From the node itself to each depot.
 
     def send_statistics(self, server: ServerState, load: float, cores: int, connect_time: int, now: int) -> None:
         """Report on the management VC; `load` as the system has it, `connect_time` to the server in ns."""
         self.server_state = server
-        if not self.leads_to_depot:
-            return
         self._sequence = (self._sequence + 1) % (1 << 32)
-        statistics = Statistics(
-            server, cores, self._sequence, len(self.flows), self.tx_packets, self.rx_packets, self.tx_octets,
-            self.rx_octets, min(int(load * 1000), 0xFFFFFFFF), min(connect_time // 1000, 0xFFFFFFFF), now,
-            self.link.fillers_sent & 0xFFFF, self.link.reassembler.unassigned_cells & 0xFFFF)
-        self.link.send(statistics.pack(), self.table.management, 0)
+        for way in self.ways:
+            link, following = way.link, way.following
+            statistics = Statistics(
+                server, cores, self._sequence, len(self.flows), self.tx_packets, self.rx_packets, self.tx_octets,
+                self.rx_octets, min(int(load * 1000), 0xFFFFFFFF), min(connect_time // 1000, 0xFFFFFFFF), now,
+                link.fillers_sent & 0xFFFF, link.reassembler.unassigned_cells & 0xFFFF,
+                following.term, following.followed(now))
+            link.send(statistics.pack(), way.table.management, 0)
+
+    def heard_depots(self, now: int) -> list[HeardDepot]:
+        """What the node knows of each depot to which it has a VP, set by set."""
+        return [heard for following in self.followings.values() for heard in following.heard(now)]
 
     # In time.
 
@@ -357,11 +354,16 @@ class EdgeNode(Node):
             if isinstance(item, Flow):
                 del self.flows[item.key]
             if self.table.is_session_vc(item.vc):
-                self.link.close(item.vc)
+                self._close(item.vc)
                 item.vc.owner = None  # breaks the reference cycle: neither waits for the garbage collector
         self.fragments.expire(now)
+        if self._answers:
+            self._go_on_with_answers(now)
         for port in self._ports_by_number:
             port.handle_timer(now)
+
+    def _close(self, vc: Vc) -> None:
+        self.link.close(vc)
 
     def wheels(self) -> list[TimerWheel]:
         """The timer wheel of flows and unclaimed VCs."""
@@ -370,9 +372,12 @@ class EdgeNode(Node):
     def stood_still(self, span: int, now: int) -> None:
         """Note that the process did not run for `span` ns until now, so that no far end counts as silent."""
         self.oam.stood_still(span, now)
+        for following in self.followings.values():
+            following.stood_still(span, now)
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""
         times = (self._wheel.next_timer(), self.fragments.next_timer(),
+                 *(answer.due for answer in self._answers.values()),
                  *(port.next_timer() for port in self._ports_by_number))
         return min((time for time in times if time is not None), default=None)

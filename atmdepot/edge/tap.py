@@ -1,7 +1,8 @@
 """An edge node with a TAP device: Ethernet frames of its bridged VP, as they are.
 
 The host's kernel is the station: it has the addresses, asks for those of others, and routes or bridges. All frames take
-the default VC; the management VC has the node's statistics as ever.
+the default VC; the management VC has the node's statistics as ever. Of several depots the one that is followed has
+the frames.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ class TapEdgeNode(EdgeNode):
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Take cells (a multiple of 53 octets) from the link."""
-        for sdu in self.link.receive(octets, now):
-            if sdu.vc is self.table.management:
-                self.link.drops.count(DropReason.BAD_ANNOUNCEMENT, 1, sdu.octets, sdu.vc)
+        for sdu in self.links[name].receive(octets, now):  # type: ignore[attr-defined]  # all ports are of ATM
+            way = next((way for way in self.ways if sdu.vc is way.table.management), None)
+            if way is not None:
+                self._message_from_depot(way, sdu.octets, now)
             else:
                 self.packets_out.append(sdu.octets)
 
@@ -42,4 +44,6 @@ class TapEdgeNode(EdgeNode):
         if len(octets) > self.mtu + HEADER_SIZE + _VLAN_TAG:
             self.drops.count(DropReason.TOO_BIG, 1, octets)
             return
-        self.link.send(octets, self.table.default, 0)
+        following = self.ways[0].following
+        for way in following.ways if following.is_bridged else (following.chosen(now),):
+            way.link.send(octets, way.table.default, 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from atmdepot.bearer.adaptation import LinkAdaptation
 from atmdepot.depot.forwarding import Depot
-from atmdepot.edge.node import EdgeNode
+from atmdepot.edge.multihomed import edge_node
 from atmdepot.edge.tap import TapEdgeNode
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.depot import DepotAgent
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atmdepot.config.model import BearerName, Network
+    from atmdepot.edge.node import EdgeNode
     from atmdepot.net.agents.agent import Agent
     from atmdepot.net.pump import Pump
     from atmdepot.node.node import Node
@@ -50,7 +51,7 @@ class Kind(NamedTuple):
 
 
 def _atm_edge(network: Network, name: str) -> EdgeNode:
-    return EdgeNode(network, name) if network.nodes[name].tap is None else TapEdgeNode(network, name)
+    return edge_node(network, name) if network.nodes[name].tap is None else TapEdgeNode(network, name)
 
 
 EDGES: dict[BearerName, Callable[[Network, str], Node]] = {"atm": _atm_edge}

@@ -25,14 +25,15 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from atmdepot.wire.flows import FlowKey
 
 MAGIC, VERSION = b"ADAN", 1
 _HEAD, _ANNOUNCEMENT, _RECALL, _FLOWS = Struct(">4sBBH"), Struct(">QIBB"), Struct(">II"), Struct(">IIHH")
 _FLOW4, _FLOW6 = Struct(">13sHH"), Struct(">37sHH")
-_FIRST_FLOW = _HEAD.size + _FLOWS.size
+FIRST_FLOW = _HEAD.size + _FLOWS.size
+"""The octets before the first flow of a part."""
+FLOW_SIZES = {13: _FLOW4.size, 37: _FLOW6.size}
+"""The octets of a flow, by those of its key."""
 LONGEST_NAME = 32
 MOST_PERIOD = 60_000
 """Greatest period of announcements, in ms: so no depot can count as heard for ever."""
@@ -174,13 +175,13 @@ def _check_announcement(of_size: int, node_size: int, term: int, period: int) ->
 
 
 def _flows(sdu: bytes, version: int, flags: int) -> Flows:
-    if len(sdu) < _FIRST_FLOW:
-        raise ValueError(f"flows: they have at least {_FIRST_FLOW} octets, here are {len(sdu)}")
+    if len(sdu) < FIRST_FLOW:
+        raise ValueError(f"flows: they have at least {FIRST_FLOW} octets, here are {len(sdu)}")
     number, part, v4, v6 = _FLOWS.unpack_from(sdu, _HEAD.size)
-    v6_at = _FIRST_FLOW + v4 * _FLOW4.size
+    v6_at = FIRST_FLOW + v4 * _FLOW4.size
     end = v6_at + v6 * _FLOW6.size
     _check_size("flows", sdu, version, end)
-    told = chain(_FLOW4.iter_unpack(sdu[_FIRST_FLOW:v6_at]), _FLOW6.iter_unpack(sdu[v6_at:end]))
+    told = chain(_FLOW4.iter_unpack(sdu[FIRST_FLOW:v6_at]), _FLOW6.iter_unpack(sdu[v6_at:end]))
     return Flows(number, part, bool(flags & 1), [ToldFlow(*flow) for flow in told])
 
 
@@ -188,25 +189,3 @@ def _check_size(field: str, sdu: bytes, version: int, size: int) -> None:
     """Raise ValueError unless an SDU has the octets of its fields, and no more if it is of this version."""
     if len(sdu) < size or (version == VERSION and len(sdu) > size):
         raise ValueError(f"{field}: the message has {size} octets by its fields, here are {len(sdu)}")
-
-
-def parts(number: int, flows: Iterable[ToldFlow], most: int) -> Iterator[Flows]:
-    """Divide the answer to a recall into parts of at most `most` octets each; the last, perhaps empty, is marked.
-
-    Raises ValueError when not even one flow fits.
-    """
-    if most < _FIRST_FLOW + _FLOW6.size:
-        raise ValueError(f"most: a part needs {_FIRST_FLOW + _FLOW6.size} octets, not {most}")
-    room, part = most - _FIRST_FLOW, 0
-    v4: list[ToldFlow] = []
-    v6: list[ToldFlow] = []
-    left = room
-    for flow in flows:
-        of, size = (v4, _FLOW4.size) if len(flow.key) == _IPV4_KEY else (v6, _FLOW6.size)
-        if size > left:
-            yield Flows(number, part, False, v4 + v6)
-            part, left, v4, v6 = part + 1, room, [], []
-            of = v4 if size == _FLOW4.size else v6
-        of.append(flow)
-        left -= size
-    yield Flows(number, part, True, v4 + v6)

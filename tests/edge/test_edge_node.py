@@ -81,7 +81,7 @@ def test_flow_that_comes_on_another_vc_is_answered_there() -> None:
     assert edge.answer(1) == 205
     edge.get(32, syn(1))
     assert edge.answer(1) == 32, "the depot has no VC for it any more"
-    assert edge.node.flows == {}
+    assert [flow.vc for flow in edge.node.flows.values()] == [edge.node.table.default], "a depot may ask for it"
     edge.get(101, syn(1))
     assert edge.answer(1) == 101
 
@@ -175,6 +175,19 @@ def test_number_of_flows_is_bounded_and_the_oldest_goes() -> None:
     assert edge.vcis == [32, 103, 104, 105]
 
 
+@pytest.mark.parametrize(("vp", "recall", "packet", "learnt"), [
+    ('session_vcis = "64-99"', "true", syn(1), True), ('session_vcis = "64-99"', "false", syn(1), False),
+    ('session_vcis = "64-99"', "true", udp(CLIENT4, 1, VIP4, 80), False),
+    ("", "true", udp(CLIENT4, 1, VIP4, 80), True)])
+def test_flow_of_the_default_vc_is_learnt_where_a_depot_may_ask_for_it(
+        vp: str, recall: str, packet: bytes, learnt: bool) -> None:
+    edge = Edge(make_network(vp=vp, tables=f'[depots.main]\nnodes = ["depot"]\nrecall = {recall}'))
+    edge.get(32, packet)
+    assert bool(edge.node.flows) == learnt
+    edge.wait(LIFETIME + 2 * SECOND)
+    assert (edge.node.flows, edge.vcis) == ({}, [32])
+
+
 @examples(150, deadline=None)
 @given(st.lists(st.tuples(
     st.integers(1, 4), st.sampled_from([32, 64, 65, 66, 67]), st.sampled_from([0, 1, 50, 130, 800])), max_size=40),
@@ -196,19 +209,18 @@ def test_each_flow_is_known_on_the_vc_where_it_was_last_seen(
             known[port] = vci, edge.now
         else:
             known.pop(port, None)
-            if vci != 32:
-                if len(known) >= max_sessions:
-                    del known[next(iter(known))]
-                if not shared:
-                    known = {p: seen for p, seen in known.items() if seen[0] != vci}
-                known[port] = vci, edge.now
+            if len(known) >= max_sessions:
+                del known[next(iter(known))]
+            if not shared and vci != 32:
+                known = {p: seen for p, seen in known.items() if seen[0] != vci}
+            known[port] = vci, edge.now
         learnt = {flow_of_key(key)[2]: flow.vc.vci for key, flow in edge.node.flows.items()}
         assert learnt == {p: v for p, (v, _) in known.items()}
         assert [edge.answer(p) for p in range(1, 5)] == [known.get(p, (32, 0))[0] for p in range(1, 5)]
         if not shared:
             owned = {vc.vci: vc.owner for vc in edge.node.table if isinstance(vc.owner, Flow)}
             ports = {vci: flow_of_key(flow.key)[2] for vci, flow in owned.items()}
-            assert ports == {v: p for p, (v, _) in known.items()}
+            assert ports == {v: p for p, (v, _) in known.items() if v != 32}
             assert all(vc.owner is not None for vc in edge.node.table if vc.vci > 33), "no timer watches this VC"
     edge.wait(LIFETIME + 2 * SECOND)
     assert edge.node.flows == {}

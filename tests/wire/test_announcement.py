@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from atmdepot.wire import layouts
 from atmdepot.wire.announcement import (
-    MOST_AGE,
     MOST_PERIOD,
     MOST_TERM,
     Announcement,
@@ -21,7 +20,6 @@ from atmdepot.wire.announcement import (
     Recall,
     ToldFlow,
     is_message,
-    parts,
     read,
 )
 from atmdepot.wire.statistics import is_statistics
@@ -121,28 +119,6 @@ def test_only_value_error_escapes(octets: bytes) -> None:
     except ValueError:
         return
     assert read(message.pack()) == message
-
-
-@given(word, st.lists(v4 | v6, max_size=60), st.integers(61, 400))
-def test_parts_hold_all_flows_within_the_greatest_size(number: int, told: list[ToldFlow], most: int) -> None:
-    made = list(parts(number, told, most))
-    assert sorted(flow for part in made for flow in part.flows) == sorted(told)
-    assert [(part.number, part.part) for part in made] == [(number, n) for n in range(len(made))]
-    assert [part.is_last for part in made] == [False] * (len(made) - 1) + [True]
-    for part in made:
-        octets = part.pack()
-        assert len(octets) <= most
-        assert read(octets) == part
-
-
-def test_part_of_the_usual_mtu_has_about_five_hundred_flows() -> None:
-    made = list(parts(1, [ToldFlow(KEY, 64, MOST_AGE)] * 1000, 9180))
-    assert [len(part.flows) for part in made] == [538, 462]
-
-
-def test_no_part_is_made_in_which_no_flow_fits() -> None:
-    with pytest.raises(ValueError, match="most: a part needs 61 octets, not 60"):
-        list(parts(1, [], 60))
 
 
 # The layout.

@@ -1,0 +1,33 @@
+cimport cython
+
+from atmdepot.atm.sar cimport Sdu
+from atmdepot.atm.vc cimport Vc
+from atmdepot.bearer.adaptation cimport LinkAdaptation
+from atmdepot.edge.node cimport EdgeNode, Flow
+from atmdepot.edge.protection cimport DepotWay, Following
+from atmdepot.wire._offload cimport Frame
+from atmdepot.wire.packet cimport Packet
+
+
+cdef class MultihomedEdgeNode(EdgeNode):
+    @cython.locals(sdu=Sdu, way=DepotWay, frame=Frame, packet=bytes)
+    cpdef octets_from_port(self, name, bytes octets, long long now)
+    @cython.locals(vc=Vc)
+    cdef _watch_opened(self, DepotWay way, long long now)
+    @cython.locals(way=DepotWay)
+    cpdef DepotWay _way_of(self, Vc vc)
+    cdef bint _learns_on_default(self, Packet packet) except -1
+    @cython.locals(packet=Packet, vc=Vc)
+    cpdef packet_from_tun(self, bytes octets, long long now)
+    @cython.locals(way=DepotWay, vc=Vc)
+    cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1
+    @cython.locals(way=DepotWay, at=Vc)
+    cdef _send(self, bytes octets, Vc vc, Packet packet, long long now)
+    cpdef Vc _vc_of_answer(self, bytes octets, Packet packet, long long now)
+    @cython.locals(flow=Flow, way=DepotWay, to=DepotWay)
+    cdef Vc _vc_of_flow(self, Packet packet, long long now)
+    @cython.locals(way=DepotWay)
+    cdef Vc _default(self, long long now)
+    @cython.locals(at=Vc)
+    cdef Vc _vc_at(self, DepotWay way, Vc vc, Packet packet, long long now)
+    cdef _close(self, Vc vc)

@@ -1,0 +1,150 @@
+"""The choice among the depots of a set, at an edge node: it follows the active by its announcements.
+
+An announcement has a term, which grows with each takeover. The rule for a flow's answers is
+
+    to the depot from which the flow's last packet came, as long as that depot announces itself;
+    else to the depot with the highest term of those of its set that do;
+    else, and where no depot of the set ever did, to the depot from which the last packet came.
+
+So no flow suffers while two depots believe to be active, and a download, in which the client has nothing to say, moves
+with the active. Two depots that announce the same term are never both followed: the one that was heard first counts
+until it falls silent. The highest term is remembered, and told in statistics, so a set that starts anew as a whole goes
+on from there. Times in ns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from atmdepot.wire.announcement import Announcement, Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from atmdepot.bearer.adaptation import LinkAdaptation
+    from atmdepot.config.model import Network
+    from atmdepot.edge.vp_table import VpTable
+
+_MS = 1_000_000
+_MISSED = 3
+"""A depot is silent at the earliest when so many of its announcements would have come."""
+_AT_ONCE = -1
+
+
+class HeardDepot(NamedTuple):
+    """What an edge node knows of a depot; `heard_at` is None before its first announcement."""
+
+    of: str
+    depot: str
+    vp: str
+    link: str
+    term: int
+    claim: Claim
+    heard_at: int | None
+    announces: bool
+    is_followed: bool
+    old_terms: int
+    conflicts: int
+
+
+class DepotWay:
+    """The VP to a depot: its VCs and link, and the depot's last announcement. Times in ns.
+
+    `of` is the depot's set. The depot counts as announcing itself until `silent_at`, which is 0 before it has.
+    """
+
+    __slots__ = ("claim", "conflicts", "depot", "following", "heard_at", "link", "mtu", "of", "old_terms", "silent_at",
+                 "table", "term", "vp")
+
+    def __init__(self, network: Network, depot: str, vp: str, table: VpTable, link: LinkAdaptation) -> None:
+        self.depot, self.vp, self.of = depot, vp, network.name_of_set_of(depot)
+        self.table, self.link, self.mtu = table, link, network.vps[vp].mtu
+        self.term = self.silent_at = 0
+        self.heard_at: int | None = None
+        self.claim = Claim.NOTHING
+        self.following: Following
+        """Which depot of the set is followed."""
+        self.old_terms = 0
+        """Announcements with a term below the highest of the set."""
+        self.conflicts = 0
+        """Announcements with the term of another depot that announces itself."""
+
+    def announces(self, now: int) -> bool:
+        """True while the depot announces itself."""
+        return self.silent_at > now
+
+
+class Following:
+    """The depot of a set that is followed."""
+
+    def __init__(self, ways: Sequence[DepotWay], silence: int, *, is_bridged: bool = False) -> None:
+        """Begin with the set's first depot; with `is_bridged` every answer goes to all depots of the set."""
+        self.ways = ways
+        self.silence = silence
+        self.is_bridged = is_bridged
+        self.term = 0
+        """The highest term that was heard; 0 before the first."""
+        self.moves = 0
+        """Changes of the depot that is followed."""
+        self._chosen = ways[0]
+        self._until = _AT_ONCE  # the choice holds until then
+
+    def hear(self, way: DepotWay, told: Announcement, now: int) -> None:
+        """Hear a depot announce itself, or say that it runs but is not active."""
+        way.heard_at, way.claim = now, told.claim
+        self._until = _AT_ONCE
+        if not told.claim & Claim.ACTIVE:
+            way.silent_at = min(way.silent_at, now)
+            return
+        if any(other is not way and other.term == told.term and other.announces(now) for other in self.ways):
+            way.conflicts += 1
+            way.silent_at = min(way.silent_at, now)
+            return
+        way.old_terms += told.term < self.term
+        self.term = max(self.term, told.term)
+        way.term = told.term
+        way.silent_at = now + max(self.silence, _MISSED * told.period * _MS)
+
+    def chosen(self, now: int) -> DepotWay:
+        """The depot for packets of no known flow: of those that announce themselves that with the highest term.
+
+        While none does, the last one that was followed.
+        """
+        if now >= self._until:
+            self._choose(now)
+        return self._chosen
+
+    def followed(self, now: int) -> str:
+        """The name of the depot that is followed; empty while none announces itself."""
+        way = self.chosen(now)
+        return way.depot if way.announces(now) else ""
+
+    def answers(self, way: DepotWay, now: int) -> DepotWay:
+        """The depot for the answers of a flow whose last packet came from `way`."""
+        if way.silent_at > now or not self.term:
+            return way
+        chosen = self.chosen(now)
+        return chosen if chosen.silent_at > now else way
+
+    def stood_still(self, span: int, now: int) -> None:
+        """Count the last `span` ns, in which this process did not run, as no depot's silence."""
+        for way in self.ways:
+            if way.silent_at > now - span:
+                way.silent_at += span
+        self._until = _AT_ONCE
+
+    def _choose(self, now: int) -> None:
+        announcing = [way for way in self.ways if way.announces(now)]
+        best = max(announcing, key=lambda way: way.term, default=self._chosen)
+        if best is not self._chosen:
+            self._chosen = best
+            self.moves += 1
+        # An announcement ends it earlier.
+        self._until = min((way.silent_at for way in announcing), default=1 << 62)
+
+    def heard(self, now: int) -> list[HeardDepot]:
+        """What is known of each depot of the set."""
+        followed = self.followed(now)
+        return [HeardDepot(way.of, way.depot, way.vp, way.link.name, way.term, way.claim, way.heard_at,
+                           way.announces(now), way.depot == followed, way.old_terms, way.conflicts)
+                for way in self.ways]

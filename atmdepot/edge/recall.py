@@ -1,0 +1,68 @@
+"""The answer of an edge node to a depot's recall: the flows that it has learnt, each with its VCI.
+
+The answer is told in slices while packets go on, so it holds nobody up. It walks the slots of the wheel in which the
+flows' timers stand: a flow that moves meanwhile goes to a later slot, so it is told once or twice, never left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.wire.announcement import FIRST_FLOW, FLOW_SIZES, MOST_AGE, Flows, Recall, ToldFlow
+
+if TYPE_CHECKING:
+    from atmdepot.atm.timers import Expiring, TimerWheel
+    from atmdepot.edge.protection import DepotWay
+
+_SECOND, _MS = 1_000_000_000, 1_000_000
+_LOOKED_AT = 1024
+"""Flows looked at in a slice, which takes about half a millisecond."""
+_PAUSE = _MS
+
+
+class Answer:
+    """The answer to a recall; `due` (ns) is the time of the next slice."""
+
+    def __init__(self, recall: Recall, way: DepotWay, wheel: TimerWheel, now: int) -> None:
+        self.way, self.due = way, now
+        self._recall, self._wheel = recall, wheel
+        self._room = way.mtu - FIRST_FLOW
+        self._slot = -1
+        self._items: list[Expiring] = []
+        self._flows: list[ToldFlow] = []
+        self._octets = self._part = 0
+
+    def some(self, now: int) -> list[Expiring] | None:
+        """The items of the wheel to look at in this slice; None after the last."""
+        if not self._items:
+            # At most some sixty slots.
+            later = min((slot for slot in self._wheel._slots if slot > self._slot), default=None)
+            if later is None:
+                return None
+            self._slot = later
+            self._items = list(self._wheel._slots[later])
+        self.due = now + _PAUSE
+        some = self._items[-_LOOKED_AT:]
+        del self._items[-_LOOKED_AT:]
+        return some
+
+    def tell(self, key: bytes, vci: int, age: int) -> None:
+        """Tell a flow whose last packet came `age` ns ago, if it is asked for."""
+        if self._recall.since and age > self._recall.since * _MS:
+            return
+        size = FLOW_SIZES[len(key)]
+        if self._octets + size > self._room:
+            self._send(is_last=False)
+        self._flows.append(ToldFlow(key, vci, min(age // _SECOND, MOST_AGE)))
+        self._octets += size
+
+    def end(self) -> None:
+        """Send the last part, which may be empty."""
+        self._send(is_last=True)
+
+    def _send(self, *, is_last: bool) -> None:
+        self._flows.sort(key=lambda flow: len(flow.key))  # IPv4 first
+        part = Flows(self._recall.number, self._part, is_last, self._flows)
+        self.way.link.send(part.pack(), self.way.table.management, 0)
+        self._part += 1
+        self._flows, self._octets = [], 0

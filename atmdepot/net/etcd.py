@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import h11
 import msgspec
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from atmdepot.config.units import TcpAddress
+
+T = TypeVar("T")
 
 PATIENCE = 1.0
 """Seconds for an answer; then the next server is asked."""
@@ -28,6 +30,10 @@ _OK = 200
 
 class EtcdGone(Exception):
     """No server of etcd has answered as it should; says why, for each."""
+
+
+class _Refused(Exception):
+    """A server has answered with an error, or without end."""
 
 
 class Holder(NamedTuple):
@@ -51,17 +57,15 @@ class EtcdClient:
 
     async def grant(self, ttl: int) -> tuple[int, int]:
         """A new lease: its number, and its time to live (s), which may be longer than asked for."""
-        told = await self._ask("lease/grant", {"TTL": ttl})
-        return _number(told, "ID"), _number(told, "TTL")
+        return await self._ask("lease/grant", {"TTL": ttl}, lambda told: (_number(told, "ID"), _number(told, "TTL")))
 
     async def keep_alive(self, lease: int) -> bool:
         """Begin a lease's time anew; False when it has ended."""
-        told = await self._ask("lease/keepalive", {"ID": str(lease)})
-        return _number(told.get("result", {}), "TTL") > 0
+        return await self._ask("lease/keepalive", {"ID": str(lease)}, lambda told: _number(told["result"], "TTL") > 0)
 
     async def holder(self, key: str) -> Holder | None:
         """What a key has; None when it is not there."""
-        return _holder(await self._ask("kv/range", {"key": _text(key)}))
+        return await self._ask("kv/range", {"key": _text(key)}, _holder)
 
     async def put(self, key: str, value: str, lease: int, over: int | None = 0) -> int | None:
         """Set a key if its last change has the revision `over`, 0 for an absent key, None for any.
@@ -69,15 +73,15 @@ class EtcdClient:
         Returns the revision of the change, None when the key was not as expected.
         """
         condition = [] if over is None else [{"key": _text(key), "target": "MOD", "mod_revision": str(over)}]
-        told = await self._ask("kv/txn", {"compare": condition, "success": [
-            {"request_put": {"key": _text(key), "value": _text(value), "lease": str(lease)}}]})
-        return _number(told["header"], "revision") if told.get("succeeded") else None
+        change = {"request_put": {"key": _text(key), "value": _text(value), "lease": str(lease)}}
+        return await self._ask("kv/txn", {"compare": condition, "success": [change]}, lambda told: (
+            _number(told["header"], "revision") if told.get("succeeded") else None))
 
     async def delete(self, key: str, revision: int) -> None:
         """Delete a key, unless it has changed since a revision."""
         await self._ask("kv/txn", {
             "compare": [{"key": _text(key), "target": "MOD", "mod_revision": str(revision)}],
-            "success": [{"request_delete_range": {"key": _text(key)}}]})
+            "success": [{"request_delete_range": {"key": _text(key)}}]}, bool)
 
     async def watch(self, key: str) -> AsyncIterator[None]:
         """Yield at each change of a key. Raises EtcdGone when the watch ends."""
@@ -91,28 +95,28 @@ class EtcdClient:
         """The octets that revoke a lease when they are sent to `server`."""
         return _request(self.server, "lease/revoke", {"ID": str(lease)})
 
-    async def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _ask(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T:
+        """Ask the servers in turn until one gives an answer that can be read. Raises EtcdGone when none does."""
         failures = []
         for server in list(self._servers):
             try:
                 with trio.fail_after(PATIENCE):
-                    answer = await _answer(server, path, body)
-            except (EtcdGone, trio.TooSlowError) as error:
-                failures.append(str(error) or f"{server}: no answer within {PATIENCE:g} s")
-                self._servers.append(self._servers.pop(0))
-            else:
-                return answer
+                    octets = await _answer(server, path, body)
+                return read(msgspec.json.decode(octets, type=dict[str, Any]))
+            except trio.TooSlowError:
+                failures.append(f"{server}: no answer within {PATIENCE:g} s")
+            except EtcdGone as error:
+                failures.append(str(error))
+            except (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError) as error:
+                failures.append(f"{server}: no answer of etcd's: {error!r:.200}")
+            self._servers.append(self._servers.pop(0))
         raise EtcdGone("; ".join(failures))
 
 
-async def _answer(server: TcpAddress, path: str, body: dict[str, Any]) -> dict[str, Any]:
+async def _answer(server: TcpAddress, path: str, body: dict[str, Any]) -> bytes:
     async with _connected(server) as stream:
         await stream.send_all(_request(server, path, body))
-        octets = b"".join([piece async for piece in _pieces(stream)])
-    try:
-        return msgspec.json.decode(octets, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise EtcdGone(f"{server}: no answer of etcd's: {error}") from None
+        return b"".join([piece async for piece in _pieces(stream)])
 
 
 @asynccontextmanager
@@ -123,12 +127,12 @@ async def _connected(server: TcpAddress) -> AsyncIterator[trio.SocketStream]:
             yield stream
     except OSError as error:
         raise EtcdGone(f"{server}: {error.strerror or error}") from None
-    except (trio.BrokenResourceError, h11.RemoteProtocolError) as error:
+    except (trio.BrokenResourceError, h11.RemoteProtocolError, _Refused) as error:
         raise EtcdGone(f"{server}: {error}") from None
 
 
 async def _pieces(stream: trio.SocketStream) -> AsyncIterator[bytes]:
-    """The pieces of an answer's body as they come. Raises EtcdGone for an answer that is no success, or too long."""
+    """The pieces of an answer's body as they come. Raises _Refused for an answer that is no success, or too long."""
     http = h11.Connection(h11.CLIENT)
     # The request has been sent as octets; h11 is told the same.
     http.send(h11.Request(method="POST", target="/", headers=[("Host", "etcd")]))
@@ -143,13 +147,13 @@ async def _pieces(stream: trio.SocketStream) -> AsyncIterator[bytes]:
         elif isinstance(event, h11.Data):
             left -= len(event.data)
             if refused or left < 0:
-                raise EtcdGone(f"refused: {(refused + bytes(event.data)[:200]).decode(errors='replace')}"
+                raise _Refused(f"refused: {(refused + bytes(event.data)[:200]).decode(errors='replace')}"
                                if refused else "an answer without end")
             yield bytes(event.data)
         elif isinstance(event, h11.EndOfMessage):
             return
         else:
-            raise EtcdGone("the connection was closed")
+            raise _Refused("the connection was closed")
 
 
 def _request(server: TcpAddress, path: str, body: dict[str, Any]) -> bytes:
@@ -163,18 +167,12 @@ def _text(text: str) -> str:
 
 
 def _number(told: dict[str, Any], name: str) -> int:
-    try:
-        return int(told.get(name, 0))
-    except (TypeError, ValueError):
-        raise EtcdGone(f"no answer of etcd's: {name} is {told.get(name)!r}") from None
+    return int(told.get(name, 0))
 
 
 def _holder(told: dict[str, Any]) -> Holder | None:
-    found = told.get("kvs")
-    if not found:
+    if not told.get("kvs"):
         return None
-    try:
-        value = b64decode(found[0].get("value", ""), validate=True).decode()
-    except (ValueError, TypeError, AttributeError, LookupError):
-        raise EtcdGone("no answer of etcd's: a value that is no text") from None
-    return Holder(value, _number(found[0], "mod_revision"), _number(found[0], "lease"))
+    found = told["kvs"][0]
+    return Holder(b64decode(found.get("value", ""), validate=True).decode(), _number(found, "mod_revision"),
+                  _number(found, "lease"))

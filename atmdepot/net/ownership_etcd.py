@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _LOOK = 1.0
 """Seconds after which the key is looked at even if no change was told."""
+_LEAVES_FOR = 2.0
+"""Seconds for which a depot that has given the key up leaves it to the others."""
 _REST = 0.5
 """Seconds until etcd is tried again."""
 
@@ -49,15 +51,16 @@ class Etcd(Engine):
         super().__init__(seat)
         self._client = EtcdClient(seat.settings.etcd)
         self.key = f"/atmdepot/{seat.network}/{seat.name}/active"
+        self.guard: Guarding | None = None
         self._gateway: Gateway | None = None
-        self._revision = 0  # of the key, while it is this depot's
-        self._announced = -math.inf
+        self._announced = self._gave_up_at = -math.inf
 
     async def run(self) -> None:
         """Decide until cancelled. A guard that has ended gave everything up: it is started again."""
         self._gateway = await self.gateway()
         while True:
-            guard = Guarding(self.seat.hangs_after, addresses=[] if self._gateway is None else self._gateway.plan())
+            addresses = [] if self._gateway is None else self._gateway.plan()
+            guard = self.guard = Guarding(self.seat.hangs_after, addresses=addresses)
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(guard.beat)
@@ -65,6 +68,7 @@ class Etcd(Engine):
                     while await guard.told() is not None:  # it has taken the address away
                         self._lose("this depot hung")
                     nursery.cancel_scope.cancel()
+                self._lose("its guard has ended")
             finally:
                 await guard.end()
 
@@ -133,6 +137,8 @@ class Etcd(Engine):
         if wait is None:
             self._lose("this depot is unfit")
             return _LOOK
+        if self.roles.phase is not Phase.TAKING:  # what it has handed over is another's to take
+            wait = max(wait, self._gave_up_at + _LEAVES_FOR - trio.current_time())
         await trio.sleep(wait)
         await self._take(lease, 0)
         self._place()
@@ -141,13 +147,13 @@ class Etcd(Engine):
     async def _take(self, lease: int, over: int) -> None:
         revision = await self._client.put(self.key, self.seat.node, lease, over)
         if revision is not None:
-            self._revision = revision
             self.granted(revision, "etcd's key was taken")
 
     async def _have(self, holder: Holder) -> None:
         """Keep the key, or give it up: it was handed over, or this depot is unfit and another is not."""
         handed_over = self.roles.role is Role.HANDING_OVER and self.roles.has_flushed
         if handed_over or self.roles.fitness(self.seat.clock()) <= UNFIT:
+            self._gave_up_at = trio.current_time()
             self._lose("it was handed over" if handed_over else "this depot is unfit")
             await self._client.delete(self.key, holder.revision)
         elif not self.roles.owns:  # the guard has taken the address away, but the lease has lasted

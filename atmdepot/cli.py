@@ -40,8 +40,8 @@ _COMMANDS = {
     "switch": Place("atmdepot.commands.daemons", "switch_command",
                     "Run a switch of the VC table TABLE: it leads cells from link to link."),
     "show": Place("atmdepot.commands.show", "show_command",
-                  "Ask the running daemons for their sessions, VCs, links, queues, servers, counters, OAM or "
-                  "protected VPs."),
+                  "Ask the running daemons for sessions, VCs, links, queues, servers, counters, OAM, protected VPs "
+                  "or depots."),
     "drain": Place("atmdepot.commands.administer", "drain_command",
                    "Give SERVER no new sessions; its open sessions go on."),
     "undrain": Place("atmdepot.commands.administer", "undrain_command",
@@ -53,6 +53,8 @@ _COMMANDS = {
                       "Make a depot that stands by the active one of its set; no session is lost."),
     "release": Place("atmdepot.commands.takeover", "release_command",
                      "Have the active depot of a set hand over to the fittest other one; no session is lost."),
+    "resync": Place("atmdepot.commands.depots", "resync_command",
+                    "Have the active depot send all of its sessions anew to those that stand by."),
     "bench": Place("atmdepot.commands.bench", "bench", "Measure the depot."),
     "container": Place("atmdepot.commands.container", "container",
                        "Be a node of the VC table TABLE in a container: its addresses, its web server and its "

@@ -12,6 +12,7 @@ from atmdepot.net.subjects import SUBJECTS, row_of
 _WHY_NONE = {
     "queues": "no link here has a `rate` or a contract, so no cells wait (docs/qos.md)",
     "protection": "no VP here has a second route, `protect` (docs/protection.md)",
+    "depots": "no depot runs here",
 }
 """The reason that a subject has no rows, where that is not plain."""
 
@@ -21,6 +22,7 @@ Examples:
   atmdepot show sessions
   atmdepot show vcs --node web1
   atmdepot show counters -o json
+  atmdepot show depots --compare
 """)
 @click.argument("subject", type=click.Choice(list(SUBJECTS)))
 @click.option("--network", "network_name", help="Which running network, where there are several.")
@@ -29,23 +31,34 @@ Examples:
               help="At most so many rows from each node.")
 @click.option("--wide", is_flag=True, help="All columns; the default is those that fit a terminal.")
 @click.option("--all", "everything", is_flag=True, help="Counters that are 0, too.")
+@click.option("--compare", "comparing", is_flag=True,
+              help="Hold the session tables of depots that stand by against the active one's; exit code 1 if unlike.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def show_command(
-    subject: str, network_name: str | None, node: str | None, limit: int, wide: bool, everything: bool, output: str,
+    subject: str, network_name: str | None, node: str | None, limit: int, wide: bool, everything: bool,
+    comparing: bool, output: str,
 ) -> None:
-    """Ask the running daemons for their sessions, VCs, links, queues, servers, counters, OAM or protected VPs."""
+    """Ask the running daemons for sessions, VCs, links, queues, servers, counters, OAM, protected VPs or depots."""
     import msgspec
 
     from atmdepot.net.control_client import show
     from atmdepot.net.running import control_sockets
 
-    rows: list[dict[str, Any]] = []
-    failures = []
-    for path in control_sockets(network_name, node):
-        try:
-            rows += show(path, subject, limit)
-        except AtmdepotError as failure:
-            failures.append(str(failure))
+    if comparing and subject != "depots":
+        raise click.BadParameter("it is for `show depots`", param_hint="--compare")
+    failures: list[str] = []
+
+    def ask_all() -> list[dict[str, Any]]:
+        failures.clear()
+        rows = []
+        for path in control_sockets(network_name, node):
+            try:
+                rows += show(path, subject, limit)
+            except AtmdepotError as failure:
+                failures.append(str(failure))
+        return rows
+
+    rows = ask_all()
     if subject == "counters" and not everything:
         rows = [row for row in rows if row["value"]]
     if output == "json":
@@ -57,5 +70,12 @@ def show_command(
         print_rows(subject, row.columns() if wide else row.narrow, rows)
         if not rows and not failures and subject in _WHY_NONE:
             click.echo(f"atmdepot: {_WHY_NONE[subject]}", err=True)
+    if comparing:
+        from atmdepot.commands.depots import compare
+
+        lines, equal = compare(ask_all)
+        click.echo("\n".join(lines), err=output == "json")
+        if not equal:
+            raise SystemExit(1)
     if failures:
         raise AtmdepotError("; ".join(failures))

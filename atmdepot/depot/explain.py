@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Step(Struct, frozen=True):
-    """A step of the way: its `stage` (packet, service, session, server, class, size) and its finding in words.
+    """A step of the way: its `stage` (packet, set, service, session, server, class, size) and its finding in words.
 
     The stage of a path is the bearer's word for it (`PathText.stage`).
     """
@@ -104,6 +104,7 @@ class _Way:
             self._drop(next(iter(self._scratch.drops)))  # the reason that `analyse` has counted
             return self._told
         self._say("packet", packet_text(packet, len(self._octets)))
+        self._tell_role()
         if (path := self._route(packet)) is not None:
             pass
         elif packet.later:
@@ -122,6 +123,17 @@ class _Way:
     def _drop(self, reason: DropReason) -> None:
         self._told.outcome, self._told.reason = "dropped", str(reason)
         self._told.verdict = f"dropped: {reason} ({reason.text})"
+
+    def _tell_role(self) -> None:
+        """Tell of the set, where this depot is in one with others: it forwards what comes to it, whatever its role."""
+        roles, network = self._depot.roles, self._depot.network
+        if len(roles.settings.nodes) > 1:
+            of = network.name_of_set_of(self._depot.name)
+            active = roles.heard.active_name
+            elsewhere = f"; clients' packets go to {active}, which is active" if active is not None else ""
+            text = {"joining": "joins", "standby": "stands by"}.get(roles.role, f"is {roles.role}")
+            self._say("set", f"{self._depot.name} {text} in {of}, term {roles.term}" + (
+                "" if roles.is_active else f"{elsewhere}; what comes here is forwarded all the same"))
 
     def _route(self, packet: Packet) -> Path | None:
         """The path that the VC table gives a destination that is no VIP, as `Depot._takes_route`."""

@@ -15,7 +15,8 @@ cdef long long _RST
 
 
 cdef class Depot(DepotState):
-    cdef public object others, orphans, replication, replica
+    cdef public object others, orphans, peers, replication, replica, watching
+    cdef public bint only_watches
 
     @cython.locals(packet=Packet, path=Path)
     cpdef packet_from_tun(self, bytes octets, long long now)
@@ -29,7 +30,7 @@ cdef class Depot(DepotState):
     cpdef _to_server(self, bytes octets, Packet packet, Path path)
     @cython.locals(tcp=TcpFields, session=Session, path=Path, server=Server)
     cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1
-    @cython.locals(arrival=Arrival, packet=bytes, frame=Frame)
+    @cython.locals(arrival=Arrival, packet=bytes, frame=Frame, before="Py_ssize_t")
     cpdef octets_from_port(self, name, bytes octets, long long now)
     @cython.locals(packet=Packet)
     cdef _packet_from_path(self, Path path, bytes octets, long long now)

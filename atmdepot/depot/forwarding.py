@@ -23,11 +23,13 @@ from typing import TYPE_CHECKING
 from atmdepot.bearer.base import Path
 from atmdepot.depot.orphans import Orphans
 from atmdepot.depot.other_traffic import OtherTraffic
+from atmdepot.depot.peers import Peers
 from atmdepot.depot.replica import Replica
 from atmdepot.depot.replication import Replication
 from atmdepot.depot.sessions import Session, SessionEvent, session_of
 from atmdepot.depot.state import DepotState
 from atmdepot.depot.tcp_tracking import is_half_open, is_opening
+from atmdepot.depot.watching import Watching
 from atmdepot.drops import DropReason
 from atmdepot.wire.flows import is_reverse
 from atmdepot.wire.packet import quick_frame
@@ -60,11 +62,16 @@ class Depot(DepotState):
         DepotState.__init__(self, network, now, name)  # not by super(), which the compiled module does not have
         self.orphans = Orphans(self)
         self.others = OtherTraffic(self, self.orphans)
+        self.peers = Peers(self.roles, self.count_sessions)
         stands_by = network.set_of(self.name).stands_by
         self.replication = Replication(self, now) if stands_by else None
         """The stream of this depot to the others of its set; None without standby."""
         self.replica = Replica(self, now) if stands_by else None
         """The active depot's stream, applied here; None without standby."""
+        self.watching = Watching(self) if network.set_of(self.name).standby == "hot" and stands_by else None
+        """The active depot's inputs, as this one sees them; None but in hot standby."""
+        self.only_watches = False
+        """True while this depot is a hot standby: then what comes on its links is tracked, and goes no further."""
         if stands_by:
             self.roles.subscribe(self._role_changed)
             self._role_changed(self.roles, "", now)
@@ -179,6 +186,7 @@ class Depot(DepotState):
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Take octets from a link, whole as its bearer needs them; time in ns."""
+        before = len(self.packets_out)
         for arrival in self.bearer.receive(name, octets, now):
             frame = arrival.frame
             if frame is None:
@@ -190,6 +198,14 @@ class Depot(DepotState):
                     self._packet_from_path(arrival.path, packet, now)
         if self.bearer.straying:
             self.bearer.close_strays()
+        if self.only_watches:
+            del self.packets_out[before:]  # the active depot forwards its copies of them
+
+    def watch(self, packets: list[bytes], now: int) -> None:
+        """Take copies of clients' packets, which a hot standby only tracks; time in ns."""
+        if self.watching is not None and self.only_watches:
+            for packet in packets:
+                self.watching.client_packet(packet, now)
 
     def _packet_from_path(self, path: Path, octets: bytes, now: int) -> None:
         if path.is_management:  # statistics are for the depot itself, not for a client
@@ -267,6 +283,8 @@ class Depot(DepotState):
         if session is not None and is_reverse(packet.key, session.key):  # spares the look-up
             return session
         session = self.sessions.find(packet.reverse_key())
+        if session is None and self.only_watches and self.watching is not None:
+            return self.watching.session_of(path, packet, now) or self.orphans.adopt(path, packet, now)
         if session is None:
             return self.orphans.session_of(path, octets, packet, now)
         if session.path.node != path.node:  # a server must not answer for another server
@@ -298,3 +316,6 @@ class Depot(DepotState):
             else:
                 self.replication.stop()
                 self.replica.stand_by(now)
+        if self.watching is not None:
+            self.only_watches = not roles.is_active
+            self.watching.forget()

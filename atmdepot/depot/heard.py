@@ -79,6 +79,10 @@ class Heard:
         return (any(word.at > self._heard_at for word in words)
                 and not any(word.depot not in ("", self._node) for word in words))
 
+    def followers(self, depot: str, now: int) -> list[str]:
+        """The edge nodes that follow a depot, by their last words."""
+        return [edge for edge, word in self._edges.items() if word.depot == depot and now - word.at < FORGOTTEN]
+
     def has_fit_peer(self, now: int) -> bool:
         """True when another depot, which was heard lately, is fit."""
         return any(peer is not None and peer.is_fit and now - peer.at < FORGOTTEN for peer in self._peers.values())

@@ -356,6 +356,11 @@ class Reader:
         return 0 if self.ended else self._replication.log.end - self.offset
 
     @property
+    def pending(self) -> int:
+        """Octets that are ready to be taken."""
+        return len(self._out) + self.lag
+
+    @property
     def cut_off(self) -> bool:
         """True when it can only begin anew: the log no longer has what it did not take, or has ended."""
         if not self.ended and self._replication.is_kept and self.offset < self._replication.log.start:

@@ -81,7 +81,7 @@ class DepotState(Node):
         self.use_links(self.bearer.links)
         self.sessions = SessionTables(network.sessions, self._release, self._is_lost)
         self.fragments: FragmentMap[Path] = FragmentMap(self.drops)
-        self.roles = Roles(network.set_of(self.name), self.name, now, self._count_sessions)
+        self.roles = Roles(network.set_of(self.name), self.name, now, self.count_sessions)
         self.probes: dict[FlowKey, Server] = {}
         """Flows of the depot's own probes; their server is given, not chosen by a balancer."""
 
@@ -202,8 +202,9 @@ class DepotState(Node):
         Node.unsubscribe(self, observer)
         self.sessions.unsubscribe(observer.session_changed)
 
-    def _count_sessions(self) -> int:
-        return len(self.sessions.primary)
+    def count_sessions(self) -> int:
+        """The count of live sessions and flows, without the depot's own probes."""
+        return sum(server.primary_sessions for server in self.management.servers.values())
 
     def _is_lost(self, session: Session) -> bool:
         return self.management.has_lost(session.server, session.key)

@@ -18,7 +18,9 @@ from atmdepot.net.agents.edge import EdgeAgent
 from atmdepot.net.agents.switch import SwitchAgent
 from atmdepot.net.owning import Ownership
 from atmdepot.net.prober import Prober
+from atmdepot.net.replication_link import ReplicationLink
 from atmdepot.net.reporter import Reporter
+from atmdepot.net.watch import WatchPort
 from atmdepot.switch.node import SwitchNode
 
 if TYPE_CHECKING:
@@ -63,7 +65,8 @@ def _edge(network: Network, name: str, _now: int) -> Node:
 
 
 KINDS = {
-    "depot": Kind(lambda network, name, now: Depot(network, now, name), DepotAgent, (Prober, Ownership)),
+    "depot": Kind(lambda network, name, now: Depot(network, now, name), DepotAgent,
+                  (Prober, Ownership, ReplicationLink, WatchPort)),
     "edge": Kind(_edge, EdgeAgent, (Reporter,)),
     "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent, live=("vps", "vcs")),
 }

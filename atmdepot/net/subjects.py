@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from atmdepot.net.agents.rows import Row
 
 SUBJECTS = {"sessions": "depot_rows", "vcs": "rows", "links": "rows", "queues": "rows", "servers": "depot_rows",
-            "counters": "rows", "oam": "rows", "protection": "rows"}
+            "counters": "rows", "oam": "rows", "protection": "rows", "depots": "set_rows"}
 """The module in `net/agents/` that has the subject's row in its `ROWS`."""
 
 

@@ -14,6 +14,7 @@ The format is this project's own, since the patent leaves it open::
     HEARTBEAT     term 8 | offset 8 | digest 8 | sessions 4 | role 1 | edges heard 1 | load 2
     ACK, RESUMED  run 8 | offset 8
     HANDOVER, HANDED_OVER, BYE                  term 8 | offset 8
+    RESYNC        empty: all sessions are asked for anew
     HELLO         JSON (`Hello`)
 
 States and scales have four bits for each end, the client's first; a scale of 15 is unknown. Times are in ms, and say
@@ -71,13 +72,14 @@ class Kind(IntEnum):
     HANDED_OVER = 13
     BYE = 14
     RESUMED = 15
+    RESYNC = 16
 
 
 KINDS = {int(kind): kind for kind in Kind}
 _HELLO, _SESSION_KIND, _STATE_KIND, _GONE_KIND = (int(kind) for kind in (
     Kind.HELLO, Kind.SESSION, Kind.STATE, Kind.GONE))
-OUTSIDE, IPV6 = 0x01, 0x02
-"""Flags of a frame: it is not of the log; its key has IPv6 addresses."""
+OUTSIDE, IPV6, UNFIT = 0x01, 0x02, 0x04
+"""Flags of a frame: it is not of the log; its key has IPv6 addresses; the sender of a HEARTBEAT cannot serve."""
 HALF_OPEN = 0x01
 """The flag of a SESSION that is half-open, or of a UDP flow without an answer."""
 CLOSED_BY = ("", "FIN", "RST", "idle", "half-open", "another reason")
@@ -321,9 +323,9 @@ class Heartbeat(NamedTuple):
     edges: int
     load: int
 
-    def pack(self) -> bytes:
-        """The frame."""
-        return Frame(Kind.HEARTBEAT, OUTSIDE, _HEARTBEAT.pack(*self)).pack()
+    def pack(self, flags: int = 0) -> bytes:
+        """The frame; `flags` may have `UNFIT`."""
+        return Frame(Kind.HEARTBEAT, OUTSIDE | flags, _HEARTBEAT.pack(*self)).pack()
 
     @classmethod
     def unpack(cls, frame: Frame) -> Self:
@@ -372,6 +374,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """A HELLO, the first frame of each direction: who speaks, what it has applied, and the names for its numbers.
 
     `applied` are the run and the offset up to which it has the other's log; run 0 for none. `run` is its own.
+    `table` has digests of the parts of the VC table in which both must agree, by place; `challenge` is random.
     """
 
     network: str
@@ -385,6 +388,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     servers: list[str] = []
     services: list[str] = []
     timers: dict[str, int] = {}
+    table: dict[str, str] = {}
+    keyed: bool = False
+    challenge: bytes = b""
+    version: str = ""
     format: int = FORMAT
 
     def pack(self) -> bytes:

@@ -125,7 +125,8 @@ async def test_links(it: Controlled) -> None:
     assert isinstance(one.pop("udp_gro"), bool)
     assert one == {
         "node": "depot", "link": "to-web1", "peer": "web1", "medium": "cells", "cells": 27, "rate": "any", "burst": 0,
-        "delay": "none", "impaired": False, "tx_cells": 2, "rx_cells": 1, "tx_pdus": 2, "rx_pdus": 1, "hec_corrected": 0, "drops": 0,
+        "delay": "none", "impaired": False, "tx_cells": 2, "rx_cells": 1, "tx_pdus": 2, "rx_pdus": 1,
+        "hec_corrected": 0, "drops": 0,
         "tx_datagrams": 2, "rx_datagrams": 1, "udp_segment_refused": 0, "key": False, "format": "cells",
         "interfaces": "lo",
         "trouble": "", "last_error": ""}
@@ -219,7 +220,7 @@ async def test_limits(it: Controlled, subject: str) -> None:
 
 
 async def test_an_unknown_subject(it: Controlled) -> None:
-    with pytest.raises(AtmdepotError, match=r"^depot: cannot show 'weather': sessions, vcs, .*, protection$"):
+    with pytest.raises(AtmdepotError, match=r"^depot: cannot show 'weather': sessions, vcs, .*, depots$"):
         await it.show("weather")
 
 
@@ -243,7 +244,7 @@ async def test_a_bad_request_gets_an_error(it: Controlled, request_: bytes) -> N
 async def test_a_request_for_nothing(it: Controlled, request_: dict[str, Any]) -> None:
     [answer] = await it.raw(json.dumps(request_).encode() + b"\n")
     assert answer == {"error": "ask to show one of sessions, vcs, links, queues, servers, counters, oam, protection, "
-                               "or for a trace"}
+                               "depots, or for a trace"}
 
 
 @pytest.mark.parametrize("command", ["drain", "undrain", "explain"])

@@ -13,7 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 import atmdepot
 from atmdepot.config.units import Vci
 from atmdepot.depot.forwarding import Depot
+from atmdepot.depot.peers import Takeover
 from atmdepot.depot.servers import Outcome
+from atmdepot.depot.sync_peer import SyncPeer
 from atmdepot.drops import AT_SWITCHES, DropReason
 from atmdepot.net import views
 from atmdepot.net.metrics import FAMILIES, Metrics, full_names
@@ -21,9 +23,11 @@ from atmdepot.net.pump import Pump
 from atmdepot.net.readiness import not_ready
 from atmdepot.net.tun import NoDevice
 from atmdepot.wire.cell import CellHeader
+from atmdepot.wire.replication import Hello
 from atmdepot.wire.statistics import ServerState
 from tests.atm.trains import cell
 from tests.net.nodes import CLIENT, DEPOT, SYN, VIP, WEB1, Nodes, network, tcp
+from tests.net.standing_by import table as pair_table
 from tests.net.test_switch import SW1, switched
 from tests.protected_network import make_table
 
@@ -77,6 +81,18 @@ def test_every_family_has_a_good_name_text_and_labels() -> None:
     assert {"atmdepot_drops_total", "atmdepot_ready"} <= full_names()
 
 
+def _linked_depot() -> Depot:
+    """The active depot of a set, which has taken over and has a link to another."""
+    depot = Depot(pair_table(7501, 7502, name="loop"), 0, "depot1")
+    depot.roles.granted(0)
+    depot.peers.last = Takeover(0, "lost", "", 1, 0)
+    peer = depot.peers.open["depot2"] = SyncPeer(depot, Hello(network="pair", set="main", node="depot2", run=1, term=1,
+                                                              role="standby"), 0)
+    peer.take(0)  # begins the stream
+    peer.lags.append(1)
+    return depot
+
+
 def test_every_family_has_values_on_some_node() -> None:
     nodes = Nodes(network(link='supervise = "1s"', vp="performance_monitoring = 128"))
     for pump in nodes.pumps.values():
@@ -86,7 +102,7 @@ def test_every_family_has_values_on_some_node() -> None:
     others = Nodes(switched(vp='contract = "cbr:pcr=1"'))
     switch = others.pumps[SW1]
     switch.node.octets_from_port("to-web1", cell(CellHeader(1, 64)) * 99, 0)  # beyond its contract
-    pumps = [*nodes.pumps.values(), *rated.pumps.values(), switch,
+    pumps = [*nodes.pumps.values(), *rated.pumps.values(), switch, Pump(_linked_depot(), {}, NoDevice()),
              Pump(Depot(make_table(name="loop"), 0), {}, NoDevice())]
     told = {key[0].removesuffix("_total") for pump in pumps for key in values_of(pump)}
     for made in (nodes, rated, others):

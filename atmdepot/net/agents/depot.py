@@ -14,7 +14,9 @@ from atmdepot.depot.explain import explain
 from atmdepot.depot.question import Question  # noqa: TC001 - msgspec reads the annotation
 from atmdepot.depot.servers import Fault, Outcome
 from atmdepot.depot.sessions import Session
+from atmdepot.depot.sync_peer import resync
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.agents import depot_set
 from atmdepot.net.agents.agent import Agent, Command, circuit_text
 from atmdepot.net.agents.depot_metrics import FAMILIES, METRIC_OF_COUNTER, of_server
 from atmdepot.net.agents.depot_rows import ServerRow, SessionRow
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.servers import Server
     from atmdepot.net.agents.agent import Clock, Family, Sample, View
+    from atmdepot.net.agents.set_rows import DepotRow
     from atmdepot.wire.flows import FlowKey
 
 _NS = 1_000_000_000
@@ -58,12 +61,18 @@ class Explain(msgspec.Struct, forbid_unknown_fields=True):
     explain: Question
 
 
+class Resync(msgspec.Struct, forbid_unknown_fields=True):
+    """A request to send or get all sessions of the set anew."""
+
+    resync: bool
+
+
 class DepotAgent(Agent):
     """The agent of a depot."""
 
     node: Depot
-    families: ClassVar[Mapping[str, Family]] = FAMILIES
-    metric_of_counter = METRIC_OF_COUNTER
+    families: ClassVar[Mapping[str, Family]] = FAMILIES | depot_set.FAMILIES
+    metric_of_counter = METRIC_OF_COUNTER | depot_set.METRIC_OF_COUNTER
 
     def not_ready(self) -> str:
         """The reason that no request gets through: no server is alive, or has answered its last probe, or no engine."""
@@ -145,6 +154,7 @@ class DepotAgent(Agent):
                                ("evicted-closed", tables.evicted_closed),
                                ("evicted-unanswered", tables.evicted_unanswered), ("adopted", tables.adopted)):
             yield CounterRow(name, "sessions", counter, value, "sessions")
+        yield from depot_set.counters_of(self._standing())
         for of_bearer in self.node.bearer.counters():
             yield CounterRow(name, *of_bearer)
 
@@ -152,8 +162,14 @@ class DepotAgent(Agent):
         """Metrics of each server."""
         for row in self.servers(len(self.node.management.servers), clock):
             yield from of_server(row)
+        yield from depot_set.samples_of(self._standing())
 
-    views: ClassVar[Mapping[str, View]] = {"sessions": sessions, "servers": servers}
+    def depots(self, limit: int, clock: Clock) -> Iterator[DepotRow]:
+        """The depot in its set."""
+        if limit:
+            yield depot_set.row_of(self._standing(), clock())
+
+    views: ClassVar[Mapping[str, View]] = {"sessions": sessions, "servers": servers, "depots": depots}
 
     # What is asked of it.
 
@@ -185,6 +201,11 @@ class DepotAgent(Agent):
             raise AtmdepotError(str(error)) from None
         return {"explanation": explain(self.node, packet, now)}
 
+    def resync(self, request: Resync, now: int) -> dict[str, Any]:
+        """Have all sessions sent anew: to this depot, or to all others if it is active. Raises AtmdepotError."""
+        del request, now
+        return {"done": resync(self.node)}
+
     def take_over(self, request: Takeover, now: int) -> dict[str, Any]:
         """Begin to become the active depot of the set. Raises AtmdepotError to refuse."""
         return take_over(self.node.roles, request, now)
@@ -201,9 +222,17 @@ class DepotAgent(Agent):
     commands: ClassVar[Mapping[str, Command]] = {
         "takeover": Command(Takeover, take_over), "release": Command(Release, release),
         "role": Command(Standing, standing, changes=False),
+        "resync": Command(Resync, resync),
         "drain": Command(Drain, drain), "undrain": Command(Undrain, undrain),
         "protection": Command(ProtectionRequest, Agent.move),
         "explain": Command(Explain, explain, changes=False)}
+
+    def _standing(self) -> depot_set.Standing:
+        node = self.node
+        return depot_set.Standing(
+            node.name, node.network.name_of_set_of(node.name), node.count_sessions(),
+            len(node.sessions.primary) + len(node.sessions.secondary), node.roles, node.peers, node.replication,
+            node.replica)
 
     def _server(self, name: str) -> Server:
         servers = self.node.management.servers

@@ -1,0 +1,154 @@
+"""A depot's own row in `show depots`, and the metrics of its set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from atmdepot.depot.roles import Role
+from atmdepot.net.agents.agent import Family, Sample
+from atmdepot.net.agents.rows import CounterRow
+from atmdepot.net.agents.set_rows import DepotRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atmdepot.depot.peers import Peer, Peers
+    from atmdepot.depot.replica import Replica
+    from atmdepot.depot.replication import Replication
+    from atmdepot.depot.roles import Roles
+
+_NS = 1_000_000_000
+_MS = 1_000_000
+
+FAMILIES = {
+    "depot_role": Family(False, "1 for the role that the depot has in its set, 0 for the others.", ("role",)),
+    "depot_term": Family(False, "The term of the depot's activation, or the highest that it has heard of."),
+    "replication_lag_seconds": Family(False, "Age of the oldest change that another depot has not yet applied, as its "
+                                             "last acknowledgements tell.", ("peer", "quantile")),
+    "replication_behind_octets": Family(False, "Octets of the log that another depot has not applied.", ("peer",)),
+    "replication_octets": Family(True, "Octets of the replication links.", ("direction",)),
+    "replication_cut_off": Family(True, "Standbys given up since they were too far behind; they start over."),
+    "replication_full_syncs": Family(True, "Full syncs begun towards other depots."),
+    "replication_refused": Family(True, "Connections of depots that were not taken."),
+    "sessions_inherited": Family(True, "Sessions that another depot of the set told of."),
+    "takeovers": Family(True, "How often the depot became active, by the reason.", ("why",)),
+    "takeover_gap_seconds": Family(False, "At the last takeover, the time from the active's last sign of life until "
+                                          "this depot was active."),
+}
+
+METRIC_OF_COUNTER: dict[str, tuple[str, tuple[str, ...]]] = {
+    "replication-sent": ("replication_octets", ("tx",)), "replication-received": ("replication_octets", ("rx",)),
+    "replication-cut-off": ("replication_cut_off", ()), "replication-full-syncs": ("replication_full_syncs", ()),
+    "replication-refused": ("replication_refused", ()), "inherited": ("sessions_inherited", ())}
+
+
+class Standing(NamedTuple):
+    """What a depot has of its set; neither log nor replica without standby."""
+
+    name: str
+    of: str
+    sessions: int
+    entries: int
+    roles: Roles
+    peers: Peers
+    replication: Replication | None
+    replica: Replica | None
+
+
+def row_of(depot: Standing, now: int) -> DepotRow:
+    """A depot's row."""
+    roles, peers, replica = depot.roles, depot.peers, depot.replica
+    row = DepotRow(
+        node=depot.name, set=depot.of, role=roles.role, term=roles.term,
+        since=_seconds(now - roles.since), why=roles.why, fitness=roles.fitness(now), trouble=roles.trouble,
+        peers=tuple(f"{peer.name}: {peer.role}" for peer in peers.open.values()),
+        edges=tuple(roles.heard.followers(depot.name, now)), sessions=depot.sessions,
+        takeovers=sum(peers.takeovers.values()))
+    if replica is None:
+        return row
+    row.inherited, row.full_syncs, row.cut_off = replica.inherited, peers.full_syncs, peers.cut_off
+    if peers.last is not None:
+        row.last_takeover, row.took_over = f"{peers.last.kind}: {peers.last.why}", peers.last.inherited
+        row.gap = round(peers.last.gap / _NS, 3)
+    (_as_active if roles.is_active else _as_standby)(row, depot)
+    return row
+
+
+def _as_active(row: DepotRow, depot: Standing) -> None:
+    """What the streams to the other depots tell."""
+    assert depot.replication is not None
+    row.digest = _digest(depot.replication.digest)
+    told = [peer for peer in depot.peers.open.values() if peer.reader is not None]
+    if not told:
+        return
+    behind, slowest = max((_behind(depot.replication, peer), peer.name) for peer in told)
+    row.applied, row.behind = _place(*depot.peers.open[slowest].acked), behind
+    row.lag = round(max(max(peer.lags, default=0) for peer in told) / _MS, 1)
+    row.full_sync = ", ".join(f"{peer.name}: {peer.reader.told} of {depot.entries}" for peer in told
+                              if peer.reader is not None and peer.reader.in_snapshot)
+
+
+def _as_standby(row: DepotRow, depot: Standing) -> None:
+    """What the stream of the active depot tells."""
+    replica, teller = depot.replica, depot.peers.teller
+    assert replica is not None
+    row.digest, row.applied = _digest(replica.digest), _place(*replica.applied)
+    if teller is not None and teller.beat is not None and replica.in_sync:
+        row.behind = max(0, teller.beat.offset - replica.offset)
+    elif replica.expected and not replica.in_sync:
+        row.full_sync = f"{replica.received} of {replica.expected}"
+
+
+def counters_of(depot: Standing) -> Iterator[CounterRow]:
+    """Counters of the links to the other depots; none without standby."""
+    if depot.replica is None:
+        return
+    peers = depot.peers
+    for counter, value, unit in (
+            ("sent", peers.sent_octets, "octets"), ("received", peers.received_octets, "octets"),
+            ("full-syncs", peers.full_syncs, "times"), ("cut-off", peers.cut_off, "times"),
+            ("refused", peers.refused, "connections")):
+        yield CounterRow(depot.name, "replication", f"replication-{counter}", value, unit)
+    yield CounterRow(depot.name, "sessions", "inherited", depot.replica.inherited, "sessions")
+
+
+def samples_of(depot: Standing) -> Iterator[Sample]:
+    """Metrics of a depot in a set."""
+    roles, peers = depot.roles, depot.peers
+    for role in Role:
+        yield Sample("depot_role", roles.role is role, (role,))
+    yield Sample("depot_term", roles.term)
+    if depot.replication is None:
+        return
+    for why, count in peers.takeovers.items():
+        yield Sample("takeovers", count, (why,))
+    if peers.last is not None:
+        yield Sample("takeover_gap_seconds", peers.last.gap / _NS)
+    for peer in peers.open.values():
+        if peer.reader is not None:
+            yield Sample("replication_behind_octets", _behind(depot.replication, peer), (peer.name,))
+            yield from _lags(peer)
+
+
+def _lags(peer: Peer) -> Iterator[Sample]:
+    """Quantiles of the last lags."""
+    lags = sorted(peer.lags)
+    for quantile in (0.5, 0.99, 1.0) if lags else ():
+        yield Sample("replication_lag_seconds", lags[min(int(quantile * len(lags)), len(lags) - 1)] / _NS,
+                     (peer.name, f"{quantile:g}"))
+
+
+def _behind(replication: Replication, peer: Peer) -> int:
+    return peer.behind(replication.run, replication.log.end)
+
+
+def _place(run: int, offset: int) -> str:
+    return f"{run:x}:{offset}" if run else ""
+
+
+def _digest(value: int) -> str:
+    return f"{value:016x}"
+
+
+def _seconds(span: int) -> float:
+    return round(span / _NS, 3)

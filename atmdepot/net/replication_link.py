@@ -1,0 +1,298 @@
+"""The replication links of a depot: TCP to each other depot of its set, on the `sync` addresses of the VC table.
+
+Each pair has one connection: the depot that the set names later connects to the earlier. trio's part is rare: it
+listens, connects, checks HELLO and the proof of the key. An open link belongs to the pump (`net/sync_connection.py`):
+signs of life and changes of sessions do not wait for trio, and an idle depot sleeps between its signs of life.
+
+A depot listens on its own `sync` address alone and hears only the addresses of its set. What is wrong with a peer is
+logged once, counted, and tried again: each second when it cannot be reached, with growing pauses when it was refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import trio
+
+from atmdepot import __version__
+from atmdepot.config.agreement import agreement, difference, digest_of
+from atmdepot.depot.sync_peer import SyncPeer
+from atmdepot.errors import EnvironmentLacks
+from atmdepot.net.chores import NEVER, Chore
+from atmdepot.net.keys import key_of
+from atmdepot.net.serving import BoundedServer
+from atmdepot.net.sync_connection import SyncConnection
+from atmdepot.wire import sync_link
+from atmdepot.wire.replication import FORMAT, FrameReader, Hello
+from atmdepot.wire.sync_link import BadRecord, RecordReader, RecordWriter
+
+if TYPE_CHECKING:
+    from atmdepot.config.units import TcpAddress
+    from atmdepot.depot.forwarding import Depot
+    from atmdepot.net.pump import Pump
+
+_PATIENCE = 5.0
+"""Time (s) for a connection and its HELLOs."""
+_AGAIN = 1.0
+_LONGEST_PAUSE = 30.0
+_PIECE = 4_096
+_MOST_TOLD = 64
+_KEEP_ALIVE = ((socket.SO_KEEPALIVE, socket.SOL_SOCKET, 1), (socket.TCP_NODELAY, socket.IPPROTO_TCP, 1),
+               (socket.TCP_KEEPIDLE, socket.IPPROTO_TCP, 2), (socket.TCP_KEEPINTVL, socket.IPPROTO_TCP, 1),
+               (socket.TCP_KEEPCNT, socket.IPPROTO_TCP, 3), (socket.TCP_USER_TIMEOUT, socket.IPPROTO_TCP, 5_000))
+
+log = logging.getLogger("atmdepot")
+
+
+class Refused(Exception):
+    """A peer that is not taken; the text is the reason."""
+
+
+class ReplicationLink(Chore):
+    """The job of a depot whose set stands by, and the chore of its links; for any other depot it does nothing."""
+
+    name = "the replication link"
+
+    def __init__(self, node: Depot, pump: Pump) -> None:
+        self._depot, self._pump = node, pump
+        self._set = node.network.set_of(node.name)
+        self.connections: dict[str, SyncConnection] = {}
+        """The open links, by the name of the other depot."""
+        self._told: dict[str, str] = {}
+        self._server = BoundedServer()
+
+    # The pump's side: the open links.
+
+    def next_due(self, now: int) -> int:
+        """The time (ns) at which the log is to be flushed, or an open link has work."""
+        due = None if self._depot.replication is None else self._depot.replication.next_timer()
+        return min((NEVER if due is None else due, *(link.next_due(now) for link in self.connections.values())))
+
+    def attend(self, now: int) -> None:
+        """Flush the log, and do the work of the open links that is due."""
+        if self._depot.replication is not None:
+            self._depot.replication.handle_timer(now)
+        for link in list(self.connections.values()):
+            if link.next_due(now) <= now:
+                link.attend(now)
+
+    # trio's side: listening, connecting, HELLO.
+
+    async def run(self) -> None:
+        """Keep the links until cancelled."""
+        if not self._set.stands_by or self._depot.name not in self._set.sync:
+            return
+        self._pump.take_on(self)
+        others = [name for name in self._set.nodes if name != self._depot.name and name in self._set.sync]
+        later = self._set.nodes.index(self._depot.name)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen)
+                for name in others:
+                    if self._set.nodes.index(name) < later:
+                        nursery.start_soon(self._keep_connected, name)
+        finally:
+            for link in list(self.connections.values()):
+                link.say_goodbye(self._pump.clock())
+
+    async def _listen(self) -> None:
+        address = self._set.sync[self._depot.name]
+        while True:
+            try:
+                bound = _bind(address.host, address.port)
+            except OSError as error:
+                self._tell("", f"the sync address {address} cannot be listened on: {error.strerror or error}")
+                await trio.sleep(_AGAIN)
+                continue
+            self._told.pop("", None)
+            await self._server.serve(bound, self._welcome)
+
+    async def _welcome(self, stream: trio.SocketStream) -> None:
+        """Take a connection from a depot of the set, and keep it until it ends."""
+        host = stream.socket.getpeername()[0]
+        known = {address.host for name, address in self._set.sync.items() if name != self._depot.name}
+        if host not in known:
+            self._refuse(host, "it is no sync address of the set")
+            await stream.aclose()
+            return
+        with self._server.connection() as scope:
+            await self._converse(stream, host, "", scope)
+
+    async def _keep_connected(self, name: str) -> None:
+        """Connect to another depot again and again: each second, with growing pauses after a refusal."""
+        address, pause = self._set.sync[name], _AGAIN
+        while True:
+            try:
+                with trio.fail_after(_PATIENCE):
+                    stream = await _connect(address, self._set.sync[self._depot.name])
+            except (OSError, trio.TooSlowError) as error:
+                self._tell(name, f"{name} cannot be reached at {address}: {_text(error)}")
+                pause = _AGAIN
+            else:
+                was_taken = await self._converse(stream, name, name, None)
+                pause = _AGAIN if was_taken else min(2 * pause, _LONGEST_PAUSE)
+            await trio.sleep(pause)
+
+    async def _converse(
+        self, stream: trio.SocketStream, place: str, expected: str, scope: trio.CancelScope | None,
+    ) -> bool:
+        """Greet, and keep the link until it ends; False when the greeting failed."""
+        try:
+            async with stream:
+                with trio.fail_after(_PATIENCE):
+                    hello, records = await self._greet(stream, expected)
+                if scope is not None:
+                    self._server.exempt(scope)
+                await self._open(stream, hello, records)
+        except (Refused, BadRecord) as error:
+            self._refuse(place, str(error))
+            return False
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError,
+                EnvironmentLacks) as error:
+            self._tell(place, f"the link to {place} was not opened: {_text(error)}")
+            return False
+        return True
+
+    async def _greet(
+        self, stream: trio.SocketStream, expected: str,
+    ) -> tuple[Hello, tuple[RecordReader, RecordWriter]]:
+        """Exchange HELLOs, and proofs of the key if the set has one. Raises Refused and BadRecord."""
+        key = key_of(f"depots.{self._depot.network.name_of_set_of(self._depot.name)}", self._set)
+        reader, writer = RecordReader(), RecordWriter()
+        own = self._hello(bool(key)).pack()
+        for option, level, value in _KEEP_ALIVE:
+            stream.socket.setsockopt(level, option, value)
+        await stream.send_all(writer.record(sync_link.HELLO, own))
+        theirs = await _record(stream, reader, sync_link.HELLO)
+        hello = _read(theirs)
+        self._check(hello, expected, bool(key))
+        if key:
+            await stream.send_all(writer.record(sync_link.PROOF,
+                                                sync_link.proof_of(key, self._depot.name, own, theirs)))
+            proof = await _record(stream, reader, sync_link.PROOF)
+            if not sync_link.is_proof(key, hello.node, theirs, own, proof):
+                raise Refused("it has another key")
+            writer.key = sync_link.key_of_direction(key, self._depot.name, own, theirs)
+            reader.key = sync_link.key_of_direction(key, hello.node, theirs, own)
+        return hello, (reader, writer)
+
+    def _hello(self, keyed: bool) -> Hello:
+        depot, network = self._depot, self._depot.network
+        of = network.name_of_set_of(depot.name)
+        assert depot.replication is not None
+        assert depot.replica is not None
+        return Hello(
+            network=network.name, set=of, node=depot.name, run=depot.replication.run, term=depot.roles.term,
+            role=depot.roles.role, applied=depot.replica.applied, sessions=depot.count_sessions(),
+            version=__version__, table=digest_of(agreement(network, of)), keyed=keyed,
+            challenge=os.urandom(sync_link.CHALLENGE_SIZE))
+
+    def _check(self, hello: Hello, expected: str, keyed: bool) -> None:
+        """Raise Refused for a HELLO of a depot with which this one cannot replicate."""
+        own = self._hello(keyed)
+        if hello.format < 1:
+            raise Refused(f"its format is {hello.format}, and {FORMAT} is ours")
+        for what, here, there in (("network", own.network, hello.network), ("set", own.set, hello.set)):
+            if here != there:
+                raise Refused(f"its {what} is \"{there}\", not \"{here}\"")
+        if hello.node == self._depot.name or hello.node not in self._set.nodes or expected not in ("", hello.node):
+            raise Refused(f"it says that it is \"{hello.node}\"")
+        if not expected and self._set.nodes.index(hello.node) < self._set.nodes.index(self._depot.name):
+            raise Refused(f"{hello.node} is connected to from here")
+        if hello.keyed != keyed:
+            raise Refused("it has a key, and this depot none" if hello.keyed else "it has no key")
+        if unlike := difference(own.table, hello.table):
+            raise Refused(f"its VC table differs: {unlike}")
+
+    async def _open(
+        self, stream: trio.SocketStream, hello: Hello, records: tuple[RecordReader, RecordWriter],
+    ) -> None:
+        """Hand the socket to the pump, and wait until the link has ended."""
+        over, token = trio.Event(), trio.lowlevel.current_trio_token()
+        now = self._pump.clock()
+        if (old := self.connections.get(hello.node)) is not None:  # its end was not noticed here
+            old.close(f"{hello.node} has connected anew")
+        peer = SyncPeer(self._depot, hello, now)
+
+        def ended(reason: str) -> None:
+            del self.connections[hello.node], self._depot.peers.open[hello.node]
+            self._depot.peers.refused += link.was_refused
+            peer.ended(self._pump.clock())
+            log.warning("replication link to %s: closed: %s", hello.node, reason)
+            token.run_sync_soon(over.set)
+
+        log.warning("replication link to %s: open (%s, term %d)", hello.node, hello.role, hello.term)
+        self._told.pop(hello.node, None)
+        taken = socket.socket(fileno=stream.socket.detach())  # the pump's from now on: trio waits for it no more
+        taken.setblocking(False)
+        link = SyncConnection(self._pump, taken, peer, records, ended)
+        self.connections[hello.node], self._depot.peers.open[hello.node] = link, peer
+        link.take_in(now)
+        if link.is_open:
+            link.attend(now)
+        await over.wait()
+
+    def _refuse(self, place: str, why: str) -> None:
+        self._depot.peers.refused += 1
+        self._tell(place, f"replication link to {place}: refused: {why}")
+
+    def _tell(self, place: str, text: str) -> None:
+        """Log what is wrong with a place, once until it changes."""
+        if self._told.get(place) != text and len(self._told) < _MOST_TOLD:
+            self._told[place] = text
+            log.warning("%s", text)
+
+
+async def _record(stream: trio.SocketStream, reader: RecordReader, channel: int) -> bytes:
+    """The payload of the next record, which has to be on a channel; raise Refused and BadRecord."""
+    while (record := reader.next()) is None:
+        octets = await stream.receive_some(_PIECE)
+        if not octets:
+            raise Refused("it hung up")
+        reader.feed(octets)
+    if record[0] != channel:
+        raise Refused(f"a record on channel {record[0]} came in place of one on channel {channel}")
+    return record[1]
+
+
+def _read(payload: bytes) -> Hello:
+    """The HELLO in a record; raise BadRecord."""
+    try:
+        frames = list(FrameReader().feed(payload))
+        if len(frames) != 1:
+            raise ValueError(f"{len(frames)} frames in place of a HELLO")
+        hello = Hello.unpack(frames[0])
+    except ValueError as error:
+        raise BadRecord(str(error)) from None
+    if len(hello.challenge) != sync_link.CHALLENGE_SIZE:
+        raise BadRecord(f"a HELLO whose challenge has {len(hello.challenge)} octets, not {sync_link.CHALLENGE_SIZE}")
+    return hello
+
+
+async def _connect(address: TcpAddress, own: TcpAddress) -> trio.SocketStream:
+    """Connect from this depot's own sync address, by which the other knows it."""
+    family, _, _, _, found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+    made = trio.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        await made.bind((own.host, 0))
+        await made.connect(found[:2])
+    except BaseException:
+        made.close()
+        raise
+    return trio.SocketStream(made)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.create_server(found[:2], family=family)
+    bound.setblocking(False)
+    return bound
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, trio.TooSlowError):
+        return f"no answer within {_PATIENCE:.0f} s"
+    return (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__

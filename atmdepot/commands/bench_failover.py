@@ -11,7 +11,7 @@ import msgspec
 
 import atmdepot
 from atmdepot.bench import machine
-from atmdepot.bench.failover import cases
+from atmdepot.bench.failover import cases, costs
 from atmdepot.bench.failover.chart import draw
 from atmdepot.bench.failover.journal import Journal
 from atmdepot.bench.failover.report import Report, as_json, as_markdown, tables
@@ -40,6 +40,8 @@ Examples:
               help="Only depots of this mode, or this peer; can be repeated.")
 @click.option("--event", "events", multiple=True, metavar="NAME", type=click.Choice(list(cases.EVENTS)),
               help="Only this failure; can be repeated.")
+@click.option("--costs/--no-costs", "with_costs", default=None,
+              help="Measure what standbys cost while nothing fails; by default unless modes or failures are chosen.")
 @click.option("--journal", type=_FILE, default=Path("failover.jsonl"), show_default=True,
               help="What was measured is noted here; a run that was ended goes on from it.")
 @click.option("--anew", is_flag=True, help="Begin the journal anew.")
@@ -48,8 +50,9 @@ Examples:
 @click.option("--svg", "svg_file", type=_FILE, help="Draw the gaps there.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables there, for a page.")
 def failover(
-    quick: bool, kills: int | None, modes: tuple[str, ...], events: tuple[str, ...], journal: Path, anew: bool,
-    plan_only: bool, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None,
+    quick: bool, kills: int | None, modes: tuple[str, ...], events: tuple[str, ...], with_costs: bool | None,
+    journal: Path, anew: bool, plan_only: bool, json_file: Path | None, svg_file: Path | None,
+    markdown_file: Path | None,
 ) -> None:
     """Make depots and their peers fail, and measure how long the service is away and which sessions go on.
 
@@ -57,6 +60,9 @@ def failover(
     machine outside the labs is not touched. A run that is ended goes on where it was when it is started again.
     """
     wanted = kills or (cases.QUICK_KILLS if quick else cases.KILLS)
+    rounds = costs.QUICK_ROUNDS if quick else costs.ROUNDS
+    if not (with_costs if with_costs is not None else not modes and not events):
+        rounds = 0
     plan, lacking = _possible(cases.plan(wanted, modes, events))
     if not plan.cases:
         raise EnvironmentLacks("; ".join(lacking.values()) or "no mode meets such a failure: --plan tells which do")
@@ -65,14 +71,15 @@ def failover(
     noted = Journal(journal, atmdepot.__version__) if journal.exists() or not plan_only else None
     done = noted.counts if noted is not None else {}
     if plan_only:
-        _tell_plan(plan, done)
+        _tell_plan(plan, done, rounds - len(noted.costs) if noted is not None else rounds)
         return
     assert noted is not None
     # SIGTERM ends the run by SystemExit, so that its lab is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    with Teller(plan.expected(done), sys.stderr) as teller:
-        left_out = run(plan, noted, teller)
-    report = Report(noted.readings, {"kills": wanted}, machine.describe([]), lacking | left_out)
+    with Teller(plan.expected(done) + costs.expected(max(0, rounds - len(noted.costs))), sys.stderr) as teller:
+        left_out = run(plan, noted, teller) | costs.measure(noted, rounds, teller)
+    report = Report(noted.readings, {"kills": wanted, "cost_rounds": rounds}, machine.describe([]), lacking | left_out,
+                    noted.costs)
     _tell(report, json_file, svg_file, markdown_file)
 
 
@@ -88,12 +95,16 @@ def _possible(plan: cases.Plan) -> tuple[cases.Plan, dict[str, str]]:
     return cases.Plan(tuple(case for case in plan.cases if case.contender.name not in lacking)), lacking
 
 
-def _tell_plan(plan: cases.Plan, done: dict[str, int]) -> None:
+def _tell_plan(plan: cases.Plan, done: dict[str, int], rounds: int) -> None:
     for case in plan.cases:
         left = max(0, case.kills - done.get(case.key, 0))
         click.echo(f"{case.contender.name:18} {case.event.name:11} {left:3} of {case.kills}   "
                    f"{in_words(left * cases.seconds_of(case)):>12}   {case.event.about}")
-    click.echo(f"{count_text(len(plan.cases), 'case')}, {in_words(plan.expected(done))} in all")
+    seconds = costs.expected(max(0, rounds))
+    if rounds > 0:
+        click.echo(f"{'costs':18} {'':11} {rounds:3} rounds  {in_words(seconds):>11}   "
+                   f"loads on {', '.join(costs.MODES)}, while nothing fails")
+    click.echo(f"{count_text(len(plan.cases), 'case')}, {in_words(plan.expected(done) + seconds)} in all")
 
 
 def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None) -> None:

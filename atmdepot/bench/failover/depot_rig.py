@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from atmdepot import build
 from atmdepot.bench.failover import cases
@@ -29,7 +29,7 @@ _UP = 30.0
 _SYNCED = 15.0
 """Seconds in which a depot that came back must be in sync."""
 
-_POLL = 0.005
+_POLL, _ANSWER = 0.005, 1.0
 _ACTIVE, _STANDBY = "active", "standby"
 _LONE_PATIENCE, _PAIR_PATIENCE = 5.0, 3.5
 
@@ -144,8 +144,7 @@ class DepotRig:
 
     def _take_over(self) -> None:
         (other,) = (node for node in self._network.depots if node != self._active)
-        for _ in ask(self._socket(other), {"do": "takeover"}):
-            pass
+        next(ask(self._socket(other), {"takeover": True}))
 
     # What the depots say.
 
@@ -157,9 +156,9 @@ class DepotRig:
         wait_for(self._is_settled, _SYNCED, "one depot active, and the other one in sync")
 
     def _is_settled(self) -> bool:
-        roles = {node: str(row.get("role", "")) for node in self._network.depots if (row := self._row(node))}
+        roles = {node: self._role(node) for node in self._network.depots}
         active = [node for node, role in roles.items() if role == _ACTIVE]
-        if len(active) != 1 or list(roles.values()).count(_STANDBY) != len(self._network.depots) - 1:
+        if len(active) != 1 or list(roles.values()).count(_STANDBY) != len(roles) - 1:
             return False
         self._active = active[0]
         return True
@@ -167,19 +166,22 @@ class DepotRig:
     def _wait_for_telling(self) -> None:
         """Wait until the standby has applied something: the end of a period."""
         (standby,) = (node for node in self._network.depots if node != self._active)
-        first = self._row(standby).get("applied")
+        first = self._applied(standby)
         deadline = time.monotonic() + 2 * self._contender.interval + 1
-        while self._row(standby).get("applied") == first:
+        while self._applied(standby) == first:
             if time.monotonic() > deadline:
                 raise NoFigure(f"{standby} was told nothing in two periods")
             time.sleep(_POLL)
 
-    def _row(self, node: str) -> dict[str, Any]:
-        """A depot's own row in `show depots`; empty when it does not answer."""
+    def _applied(self, node: str) -> object:
+        return next((row["applied"] for row in show(self._socket(node), "depots") if row["node"] == node), None)
+
+    def _role(self, node: str) -> str:
+        """The role of a depot; empty when it does not answer."""
         try:
-            return next((row for row in show(self._socket(node), "depots") if row.get("node") == node), {})
+            return str(next(ask(self._socket(node), {"role": True}, _ANSWER))["role"])
         except AtmdepotError:
-            return {}
+            return ""
 
     def _socket(self, node: str) -> Path:
         return self.lab.directory / f"{node}.sock"

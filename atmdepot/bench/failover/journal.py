@@ -19,10 +19,14 @@ FORMAT = 1
 
 
 class Entry(Struct, omit_defaults=True):
-    """A failure of a case, and what the client saw of it; the first line has the format and the program's version."""
+    """A failure of a case and what the client saw of it, or a round of costs (figures by mode).
+
+    The first line has the format and the program's version.
+    """
 
     case: str = ""
     reading: Reading | None = None
+    costs: dict[str, dict[str, float]] | None = None
     format: int = 0
     version: str = ""
 
@@ -39,6 +43,7 @@ class Journal:
         """
         self._path = path
         self.readings: dict[str, list[Reading]] = {}
+        self.costs: list[dict[str, dict[str, float]]] = []
         try:
             octets = path.read_bytes() if path.exists() else b""
         except OSError as error:
@@ -66,6 +71,13 @@ class Journal:
                                     f"{version}: figures of both do not belong together; begin anew with --anew")
             if entry.reading is not None:
                 self.readings.setdefault(entry.case, []).append(entry.reading)
+            if entry.costs is not None:
+                self.costs.append(entry.costs)
+
+    def add_costs(self, taken: dict[str, dict[str, float]]) -> None:
+        """Note a round of costs: figures by mode."""
+        self._write(Entry(costs=taken))
+        self.costs.append(taken)
 
     def add(self, case: str, reading: Reading) -> None:
         """Note a failure."""

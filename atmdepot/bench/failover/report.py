@@ -8,6 +8,7 @@ from msgspec import Struct, field, to_builtins
 from rich import box
 from rich.table import Table
 
+from atmdepot.bench.failover import costs
 from atmdepot.bench.failover.cases import CONTENDERS, EVENTS, KILLS, PERIODS, SIGKILL
 from atmdepot.bench.failover.judging import (
     AGES,
@@ -70,6 +71,7 @@ class Report(Struct, frozen=True):
     settings: dict[str, Any]
     machine: dict[str, Any]
     left_out: dict[str, str] = field(default_factory=dict)
+    costs: list[costs.Round] = field(default_factory=list)
 
     @property
     def rows(self) -> list[Row]:
@@ -117,6 +119,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "percent": row.established.percent, "percent_by_age": {name: share.percent for name, share
                                                                    in row.ages.items()}} for row in report.rows],
         "warm": [to_builtins(row) for row in report.oracle],
+        "costs": [to_builtins(row) for row in costs.rows(report.costs)],
         "left_out": report.left_out,
     }
 
@@ -129,6 +132,8 @@ def as_markdown(report: Report) -> str:
     parts += ["", *_markdown(_ages(report))]
     if report.oracle:
         parts += ["", *_markdown(_oracle(report))]
+    if report.costs:
+        parts += ["", *_markdown(_costs(report))]
     return "\n".join(parts) + "\n"
 
 
@@ -156,6 +161,18 @@ def _oracle(report: Report) -> list[list[str]]:
     head = ["warm: lost of sessions that live", "computed", "measured, no recall", "measured, recall"]
     return [head, *([f"{_seconds(row.mean)} on average, P = {_seconds(row.period)}", f"{row.expected:.2f} %",
                      _percent(row.told), _percent(row.recalled)] for row in report.oracle)]
+
+
+def _costs(report: Report) -> list[list[str]]:
+    rows = {(row.mode, row.figure): row for row in costs.rows(report.costs)}
+    modes = list(dict.fromkeys(mode for mode, _ in rows))
+    head = [f"costs, against one depot, {len(report.costs)} rounds", *(CONTENDERS[mode].title for mode in modes)]
+    return [head, *([title, *(_ratio(rows.get((mode, name))) for mode in modes)] for name, title
+                    in costs.FIGURES.items())]
+
+
+def _ratio(row: costs.CostRow | None) -> str:
+    return "–" if row is None else f"×{row.ratio:.3f} ({row.quartiles[0]:.3f}–{row.quartiles[1]:.3f})"
 
 
 def _seconds(value: float) -> str:
@@ -190,6 +207,8 @@ def tables(report: Report) -> list[Table]:
         found.append(_table("sessions that go on, by their age", _ages(report)))
     if report.oracle:
         found.append(_table("warm standby: sessions lost", _oracle(report)))
+    if report.costs:
+        found.append(_table("costs: medians and quartiles of ratios within a round", _costs(report)))
     return found
 
 

@@ -1,0 +1,125 @@
+"""What standbys cost while nothing fails: the loads of `bench peers` on sets of depots and on a lone one, in turns."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from subprocess import SubprocessError
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from atmdepot.bench import figures, loads
+from atmdepot.bench.contenders import Contender as SiteKind
+from atmdepot.bench.failover.cases import CONTENDERS
+from atmdepot.bench.failover.depot_table import base_of, table_for
+from atmdepot.bench.samples import quartiles_of
+from atmdepot.bench.schedule import order
+from atmdepot.bench.site import Site
+from atmdepot.config.reading import find
+from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from atmdepot.bench.failover.journal import Journal
+    from atmdepot.bench.loads import Load
+    from atmdepot.bench.progress import Teller
+
+ALONE = "lone"
+MODES = (ALONE, "warm-1", "stream", "hot")
+"""Contenders whose costs are measured; the first is what the others are compared with."""
+
+_LOADS = (figures.NEW, "keep-alive", figures.BULK)
+_CPU = "cpu-connections"
+FIGURES = {figures.NEW: "new connections/s", "keep-alive": "keep-alive requests/s", figures.BULK: "bulk, Mbit/s",
+           _CPU: "CPU time of all depots and edge nodes, 1000 new connections"}
+ROUNDS, QUICK_ROUNDS = 7, 2
+_UP = 6.0
+_SECONDS = 1
+
+Round = dict[str, dict[str, float]]
+"""A round's figures: by mode and figure."""
+
+
+class CostRow(Struct, frozen=True):
+    """A figure of a mode against the lone depot: the median and quartiles of the ratios within a round."""
+
+    mode: str
+    figure: str
+    ratio: float
+    quartiles: tuple[float, float]
+
+
+def expected(rounds: int, modes: Sequence[str] = MODES) -> float:
+    """How long rounds take, in seconds, about."""
+    return len(modes) * (_UP + rounds * len(_LOADS) * (_SECONDS + loads.OVERHEAD)) if rounds else 0.0
+
+
+def rows(rounds: Sequence[Round]) -> list[CostRow]:
+    """The ratios to the lone depot, of the rounds that have both."""
+    found = []
+    for mode in MODES[1:]:
+        for figure in FIGURES:
+            ratios = [taken[mode][figure] / taken[ALONE][figure] for taken in rounds
+                      if figure in taken.get(mode, {}) and taken.get(ALONE, {}).get(figure)]
+            if quartiles := quartiles_of(ratios):
+                found.append(CostRow(mode, figure, statistics.median(ratios), quartiles))
+    return found
+
+
+def measure(journal: Journal, rounds: int, teller: Teller, modes: Sequence[str] = MODES) -> dict[str, str]:
+    """Take the rounds that the journal lacks; return why modes were left out."""
+    left_out: dict[str, str] = {}
+    if len(journal.costs) >= rounds:
+        return left_out
+    with tempfile.TemporaryDirectory(prefix="atmdepot-costs-") as home, ExitStack() as stack:
+        sites: dict[str, Site] = {}
+        for mode in modes:
+            try:
+                sites[mode] = stack.enter_context(_site(mode, Path(home)))
+                loads.warm_up(sites[mode], {"ab", "wrk", "iperf3"})
+            except (AtmdepotError, SubprocessError) as error:
+                left_out[f"cost {mode}"] = str(error)
+                teller.tell(f"cost {mode}: {error}")
+        if ALONE not in sites or len(sites) < 2:
+            return left_out
+        for number in range(len(journal.costs), rounds):
+            began = time.monotonic()
+            journal.add_costs(_round(sites, number, teller))
+            teller.passed(expected(1) - len(MODES) * _UP, time.monotonic() - began)
+            teller.end_of(f"costs, round {number + 1} of {rounds}", _in_words(journal.costs[-1]))
+    return left_out
+
+
+def _site(mode: str, home: Path) -> Site:
+    contender = CONTENDERS[mode]
+    text = table_for(contender, find(base_of(contender)).read_text(encoding="utf-8"), "cost")
+    return Site(SiteKind(f"cost-{mode}", contender.title, "", daemons="compiled"), text, home)
+
+
+def _round(sites: dict[str, Site], number: int, teller: Teller) -> Round:
+    taken: Round = {mode: {} for mode in sites}
+    for at, load in enumerate(each for each in loads.loads() if each.name in _LOADS):
+        for mode in order(list(sites), number, at):
+            taken[mode] |= _take(sites[mode], load, teller)
+    return taken
+
+
+def _take(site: Site, load: Load, teller: Teller) -> dict[str, float]:
+    try:
+        found = load.take(site, _SECONDS)
+        site.require_alive()
+    except AtmdepotError as error:
+        teller.tell(f"{load.name}, {site.contender.name}: no figure: {error}")
+        return {}
+    finally:
+        site.tidy()
+    return {name: value for name, value in found.items() if name in FIGURES}
+
+
+def _in_words(taken: Round) -> str:
+    return ", ".join(f"{mode} {found[figures.NEW]:,.0f}/s" for mode, found in taken.items() if figures.NEW in found)

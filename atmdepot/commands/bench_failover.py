@@ -11,10 +11,10 @@ import msgspec
 
 import atmdepot
 from atmdepot.bench import machine
-from atmdepot.bench.failover import cases, costs
+from atmdepot.bench.failover import cases, costs, syncing
 from atmdepot.bench.failover.chart import draw
 from atmdepot.bench.failover.journal import Journal
-from atmdepot.bench.failover.report import Report, as_json, as_markdown, tables
+from atmdepot.bench.failover.report import BEGIN, END, Report, as_json, as_markdown, put_between, tables
 from atmdepot.bench.failover.run import run
 from atmdepot.bench.progress import Teller
 from atmdepot.bench.schedule import in_words
@@ -49,10 +49,12 @@ Examples:
 @click.option("--json", "json_file", type=_FILE, help="Write all figures there.")
 @click.option("--svg", "svg_file", type=_FILE, help="Draw the gaps there.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables there, for a page.")
+@click.option("--page", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help=f"Put the tables into this page, between {BEGIN} and {END}.")
 def failover(
     quick: bool, kills: int | None, modes: tuple[str, ...], events: tuple[str, ...], with_costs: bool | None,
     journal: Path, anew: bool, plan_only: bool, json_file: Path | None, svg_file: Path | None,
-    markdown_file: Path | None,
+    markdown_file: Path | None, page: Path | None,
 ) -> None:
     """Make depots and their peers fail, and measure how long the service is away and which sessions go on.
 
@@ -61,8 +63,9 @@ def failover(
     """
     wanted = kills or (cases.QUICK_KILLS if quick else cases.KILLS)
     rounds = costs.QUICK_ROUNDS if quick else costs.ROUNDS
+    sizes: tuple[int, ...] = syncing.QUICK_SIZES if quick else syncing.SIZES
     if not (with_costs if with_costs is not None else not modes and not events):
-        rounds = 0
+        rounds, sizes = 0, ()
     plan, lacking = _possible(cases.plan(wanted, modes, events))
     if not plan.cases:
         raise EnvironmentLacks("; ".join(lacking.values()) or "no mode meets such a failure: --plan tells which do")
@@ -71,16 +74,27 @@ def failover(
     noted = Journal(journal, atmdepot.__version__) if journal.exists() or not plan_only else None
     done = noted.counts if noted is not None else {}
     if plan_only:
-        _tell_plan(plan, done, rounds - len(noted.costs) if noted is not None else rounds)
+        _tell_plan(plan, done)
+        _tell_costs(plan, done, *_left(noted, rounds, sizes))
         return
     assert noted is not None
     # SIGTERM ends the run by SystemExit, so that its lab is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    with Teller(plan.expected(done) + costs.expected(max(0, rounds - len(noted.costs))), sys.stderr) as teller:
-        left_out = run(plan, noted, teller) | costs.measure(noted, rounds, teller)
+    rounds_left, sizes_left = _left(noted, rounds, sizes)
+    with Teller(plan.expected(done) + costs.expected(rounds_left) + syncing.expected(sizes_left), sys.stderr) as teller:
+        left_out = run(plan, noted, teller)
+        left_out |= costs.measure(noted, rounds, teller) | syncing.measure(noted, sizes, teller)
     report = Report(noted.readings, {"kills": wanted, "cost_rounds": rounds}, machine.describe([]), lacking | left_out,
-                    noted.costs)
-    _tell(report, json_file, svg_file, markdown_file)
+                    noted.costs, noted.syncs)
+    _tell(report, json_file, svg_file, markdown_file, page)
+
+
+def _left(noted: Journal | None, rounds: int, sizes: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """Rounds of costs and sizes of full syncs that the journal lacks."""
+    if noted is None:
+        return rounds, sizes
+    done = {each.sessions for each in noted.syncs}
+    return max(0, rounds - len(noted.costs)), tuple(size for size in sizes if size not in done)
 
 
 def _possible(plan: cases.Plan) -> tuple[cases.Plan, dict[str, str]]:
@@ -95,19 +109,28 @@ def _possible(plan: cases.Plan) -> tuple[cases.Plan, dict[str, str]]:
     return cases.Plan(tuple(case for case in plan.cases if case.contender.name not in lacking)), lacking
 
 
-def _tell_plan(plan: cases.Plan, done: dict[str, int], rounds: int) -> None:
+def _tell_plan(plan: cases.Plan, done: dict[str, int]) -> None:
     for case in plan.cases:
         left = max(0, case.kills - done.get(case.key, 0))
         click.echo(f"{case.contender.name:18} {case.event.name:11} {left:3} of {case.kills}   "
                    f"{in_words(left * cases.seconds_of(case)):>12}   {case.event.about}")
-    seconds = costs.expected(max(0, rounds))
-    if rounds > 0:
-        click.echo(f"{'costs':18} {'':11} {rounds:3} rounds  {in_words(seconds):>11}   "
+
+
+def _tell_costs(plan: cases.Plan, done: dict[str, int], rounds: int, sizes: tuple[int, ...]) -> None:
+    seconds = costs.expected(rounds)
+    if rounds:
+        click.echo(f"{'costs':30} {rounds:3} rounds  {in_words(seconds):>11}   "
                    f"loads on {', '.join(costs.MODES)}, while nothing fails")
-    click.echo(f"{count_text(len(plan.cases), 'case')}, {in_words(plan.expected(done) + seconds)} in all")
+    for size in sizes:
+        click.echo(f"{'full sync':30} {size:9,}   {in_words(syncing.expected((size,))):>12}   "
+                   "of a standby that comes late, beside new connections")
+    seconds += plan.expected(done) + syncing.expected(sizes)
+    click.echo(f"{count_text(len(plan.cases), 'case')}, {in_words(seconds)} in all")
 
 
-def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None) -> None:
+def _tell(
+    report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None, page: Path | None,
+) -> None:
     """Print the tables and write the files."""
     out = console()
     for table in tables(report):
@@ -121,3 +144,5 @@ def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdow
         svg_file.write_text(draw(report), encoding="utf-8")
     if markdown_file is not None:
         markdown_file.write_text(as_markdown(report), encoding="utf-8")
+    if page is not None:
+        page.write_text(put_between(page.read_text(encoding="utf-8"), as_markdown(report)), encoding="utf-8")

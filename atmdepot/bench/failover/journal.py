@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from atmdepot.bench.failover.judging import Reading  # noqa: TC001 - msgspec reads the annotations at run time
+from atmdepot.bench.failover.judging import Reading, SyncReading  # noqa: TC001 - msgspec reads them at run time
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 class Entry(Struct, omit_defaults=True):
-    """A failure of a case and what the client saw of it, or a round of costs (figures by mode).
+    """A failure of a case and what the client saw of it, a round of costs (figures by mode), or a full sync.
 
     The first line has the format and the program's version.
     """
@@ -27,6 +27,7 @@ class Entry(Struct, omit_defaults=True):
     case: str = ""
     reading: Reading | None = None
     costs: dict[str, dict[str, float]] | None = None
+    sync: SyncReading | None = None
     format: int = 0
     version: str = ""
 
@@ -43,6 +44,7 @@ class Journal:
         """
         self._path = path
         self.readings: dict[str, list[Reading]] = {}
+        self.syncs: list[SyncReading] = []
         self.costs: list[dict[str, dict[str, float]]] = []
         try:
             octets = path.read_bytes() if path.exists() else b""
@@ -73,6 +75,13 @@ class Journal:
                 self.readings.setdefault(entry.case, []).append(entry.reading)
             if entry.costs is not None:
                 self.costs.append(entry.costs)
+            if entry.sync is not None:
+                self.syncs.append(entry.sync)
+
+    def add_sync(self, reading: SyncReading) -> None:
+        """Note a full sync."""
+        self._write(Entry(sync=reading))
+        self.syncs.append(reading)
 
     def add_costs(self, taken: dict[str, dict[str, float]]) -> None:
         """Note a round of costs: figures by mode."""

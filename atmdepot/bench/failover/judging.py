@@ -172,6 +172,26 @@ def summary(values: Sequence[float | None]) -> Summary | None:
     return Summary(*(None if math.isinf(value) else value for value in (median, ordered[-1])))
 
 
+class SyncReading(Struct):
+    """A full sync of a standby, beside a load.
+
+    Attributes:
+        sessions: how many idle ones the active depot had.
+        seconds: from when the standby was ready until it was in sync.
+        rate_before, rate_during: new connections a second without a standby, and while it went on.
+        long_turns: turns of the active depot's loop that took more than 5 ms of the processor meanwhile.
+        longest_turn: the longest of them in ms; 0 without one.
+
+    """
+
+    sessions: int
+    seconds: float
+    rate_before: float
+    rate_during: float
+    long_turns: int
+    longest_turn: float
+
+
 def by_age(readings: Sequence[Reading]) -> Mapping[str, Share]:
     """The share that went on in each bucket of ages."""
     return {name: survival(readings, (name,)) for name in AGES}

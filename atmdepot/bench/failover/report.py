@@ -22,16 +22,20 @@ from atmdepot.bench.failover.judging import (
     summary,
     survival,
 )
+from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from atmdepot.bench.failover.judging import Reading, Share
+    from atmdepot.bench.failover.judging import Reading, Share, SyncReading
 
 MEANS = (1.0, 10.0, 60.0, 600.0)
 """Mean lifetimes of sessions for the table of the warm standby, in seconds."""
 
 GAPS = {"kept": "sessions from before", "new": "new sessions", "train": "a single session", "download": "a download"}
+BEGIN, END = "<!-- bench failover -->", "<!-- end of bench failover -->"
+"""The markers of a page that has the tables."""
+
 _MACHINE = ("processor", "kernel", "python")
 
 
@@ -72,6 +76,7 @@ class Report(Struct, frozen=True):
     machine: dict[str, Any]
     left_out: dict[str, str] = field(default_factory=dict)
     costs: list[costs.Round] = field(default_factory=list)
+    syncs: list[SyncReading] = field(default_factory=list)
 
     @property
     def rows(self) -> list[Row]:
@@ -120,21 +125,41 @@ def as_json(report: Report) -> dict[str, Any]:
                                                                    in row.ages.items()}} for row in report.rows],
         "warm": [to_builtins(row) for row in report.oracle],
         "costs": [to_builtins(row) for row in costs.rows(report.costs)],
+        "syncs": [to_builtins(reading) for reading in report.syncs],
         "left_out": report.left_out,
     }
 
 
 def as_markdown(report: Report) -> str:
-    """The machine, then gaps and survival by case, survival by age, and the warm standby's losses, in Markdown."""
+    """The machine, then a table for each of `_parts`, in Markdown."""
     about = ", ".join(str(report.machine[key]) for key in _MACHINE if key in report.machine)
-    parts = [f"{about}. {report.about[:1].upper()}{report.about[1:]}: median / worst.", "",
-             *_markdown(_cases(report))]
-    parts += ["", *_markdown(_ages(report))]
+    lines = [f"{about}. {report.about[:1].upper()}{report.about[1:]}: median / worst."]
+    for _, table in _parts(report):
+        lines += ["", *_markdown(table)]
+    return "\n".join(lines) + "\n"
+
+
+def put_between(page: str, text: str) -> str:
+    """A page with a text between the markers `BEGIN` and `END`; raises AtmdepotError where it has not both."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise AtmdepotError(f"the page has no lines {BEGIN} and {END}, between which the tables are to stand")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
+
+
+def _parts(report: Report) -> Iterator[tuple[str, list[list[str]]]]:
+    """The tables that there are figures for, each with a title."""
+    if report.rows:
+        yield "failures: gaps as median / worst", _cases(report)
+    if any(row.event == SIGKILL.name for row in report.rows):
+        yield "sessions that go on, by their age", _ages(report)
     if report.oracle:
-        parts += ["", *_markdown(_oracle(report))]
+        yield "warm standby: sessions lost", _oracle(report)
     if report.costs:
-        parts += ["", *_markdown(_costs(report))]
-    return "\n".join(parts) + "\n"
+        yield "costs: medians and quartiles of ratios within a round", _costs(report)
+    if report.syncs:
+        yield "full sync of a standby that comes late", _syncs(report)
 
 
 def _markdown(table: list[list[str]]) -> list[str]:
@@ -175,6 +200,15 @@ def _ratio(row: costs.CostRow | None) -> str:
     return "–" if row is None else f"×{row.ratio:.3f} ({row.quartiles[0]:.3f}–{row.quartiles[1]:.3f})"
 
 
+def _syncs(report: Report) -> list[list[str]]:
+    head = ["full sync beside new connections", "time", "connections/s before", "meanwhile",
+            "turns above 5 ms (longest)"]
+    return [head, *([f"{each.sessions:,} sessions", f"{each.seconds:.1f} s", f"{each.rate_before:,.0f}",
+                     f"{each.rate_during:,.0f}",
+                     f"{each.long_turns} ({each.longest_turn:.1f} ms)" if each.long_turns else "none"]
+                    for each in sorted(report.syncs, key=lambda each: each.sessions))]
+
+
 def _seconds(value: float) -> str:
     return f"{value:g} s" if value < 60 else f"{value / 60:g} min"
 
@@ -202,14 +236,7 @@ def gap_text(gap: Summary | None) -> str:
 
 def tables(report: Report) -> list[Table]:
     """The tables for a terminal."""
-    found = [_table("failures: gaps as median / worst", _cases(report))]
-    if any(row.event == SIGKILL.name for row in report.rows):
-        found.append(_table("sessions that go on, by their age", _ages(report)))
-    if report.oracle:
-        found.append(_table("warm standby: sessions lost", _oracle(report)))
-    if report.costs:
-        found.append(_table("costs: medians and quartiles of ratios within a round", _costs(report)))
-    return found
+    return [_table(title, rows) for title, rows in _parts(report)]
 
 
 def _table(title: str, rows: list[list[str]]) -> Table:

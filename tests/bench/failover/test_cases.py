@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from atmdepot.bench.failover import costs, syncing
 from atmdepot.bench.failover.cases import CONTENDERS, EVENTS, KILLS, QUICK_KILLS, plan
 from atmdepot.bench.failover.journal import Journal
-from atmdepot.bench.failover.judging import Reading
+from atmdepot.bench.failover.judging import Reading, SyncReading
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def test_every_contender_is_killed() -> None:
 
 
 def test_a_whole_run_is_expected_to_be_over_in_45_minutes() -> None:
-    assert plan(KILLS).expected() < LIMIT
+    assert plan(KILLS).expected() + costs.expected(costs.ROUNDS) + syncing.expected(syncing.SIZES) < LIMIT
     assert plan(QUICK_KILLS).expected() < LIMIT / 3
 
 
@@ -45,6 +46,10 @@ def test_a_journal_goes_on_where_it_ended(tmp_path: Path) -> None:
     again = Journal(path, "1")
     assert again.counts == {"stream sigkill": 1}
     again.add("stream sigkill", Reading(kept=None))
+    again.add_costs({"lone": {"keep-alive": 1.0}})
+    again.add_sync(SyncReading(10, 1.0, 2.0, 3.0, 0, 0.0))
+    assert Journal(path, "1").costs == again.costs
+    assert Journal(path, "1").syncs == again.syncs
     found = Journal(path, "1").readings["stream sigkill"]
     assert [reading.kept for reading in found] == [100.0, None]
     assert found[0].all_lost == [2.0]

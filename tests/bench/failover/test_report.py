@@ -9,9 +9,21 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from atmdepot.bench.failover import costs
 from atmdepot.bench.failover.chart import draw
-from atmdepot.bench.failover.judging import Reading, Share, Summary
-from atmdepot.bench.failover.report import Report, as_json, as_markdown, gap_text, share_text, tables
+from atmdepot.bench.failover.judging import Reading, Share, Summary, SyncReading
+from atmdepot.bench.failover.report import (
+    BEGIN,
+    END,
+    Report,
+    as_json,
+    as_markdown,
+    gap_text,
+    put_between,
+    share_text,
+    tables,
+)
+from atmdepot.errors import AtmdepotError
 
 MACHINE = {"processor": "P <1>", "kernel": "6", "python": "3.11", "processors": 2}
 
@@ -23,7 +35,9 @@ def report() -> Report:
         "haproxy sigkill": [Reading(new=90.0, lost={"closed": [5.0, 50.0, -1.0]})] * 2,
         "stream sigkill": [Reading(120.0, 110.0, 130.0, 125.0, 6.0, [5.0, 50.0, 5000.0])] * 2,
         "stream planned": [Reading(12.0, 11.0, 13.0, 12.0, 6.0, [5.0])],
-        "warm-1-told sigkill": [lost]}, {"kills": 2}, MACHINE)
+        "warm-1-told sigkill": [lost]}, {"kills": 2}, MACHINE,
+        costs=[{"lone": {"keep-alive": 100.0}, "stream": {"keep-alive": 100.0 - lost}} for lost in (1.0, 2.0, 6.0)],
+        syncs=[SyncReading(10_000, 0.25, 9000.0, 8500.0, 0, 0.0), SyncReading(1000, 0.1, 9000.0, 8500.0, 2, 7.5)])
 
 
 def test_markdown_has_a_row_for_each_case() -> None:
@@ -74,3 +88,23 @@ def test_a_share_is_never_rounded_up_to_all() -> None:
     assert share_text(Share(0, 0)) == "–"
     assert gap_text(Summary(1.4, None)) == "1 / ∞"
     assert gap_text(None) == "–"
+
+
+def test_costs_are_ratios_to_one_depot_within_a_round() -> None:
+    (row,) = costs.rows(report().costs)
+    assert (row.mode, row.figure) == ("stream", "keep-alive")
+    assert row.ratio == pytest.approx(0.98)
+    assert "| keep-alive requests/s | ×0.980 (0.960–0.985) |" in as_markdown(report())
+
+
+def test_full_syncs_are_told_from_small_to_large() -> None:
+    lines = as_markdown(report()).splitlines()[-2:]
+    assert lines[0] == "| 1,000 sessions | 0.1 s | 9,000 | 8,500 | 2 (7.5 ms) |"
+    assert lines[1] == "| 10,000 sessions | 0.2 s | 9,000 | 8,500 | none |"
+
+
+def test_tables_are_put_between_the_markers_of_a_page() -> None:
+    page = f"# Page\n\n{BEGIN}\nold\n{END}\n\nmore\n"
+    assert put_between(put_between(page, "one\n"), "two\n") == f"# Page\n\n{BEGIN}\n\ntwo\n\n{END}\n\nmore\n"
+    with pytest.raises(AtmdepotError, match="no lines"):
+        put_between("# Page\n", "one\n")

@@ -20,21 +20,21 @@ class Event(Struct, frozen=True):
     title: str
     about: str
     after: float = 0.3
-    seconds: float = 3.4
+    seconds: float = 3.1
 
 
 SIGKILL = Event("sigkill", "SIGKILL", "the processes of what serves are killed")
 SIGSTOP = Event("sigstop", "hang (SIGSTOP)", "they are stopped, and go on once another serves", after=1.0,
-                seconds=4.5)
-HOST_GONE = Event("host-gone", "host gone", "all its wires go, then all its processes", after=0.6, seconds=4.5)
+                seconds=4.2)
+HOST_GONE = Event("host-gone", "host gone", "all its wires go, then all its processes", after=0.6, seconds=4.2)
 CUT_SYNC = Event("cut-sync", "sync wire cut", "the wire between the two: nobody is to take over", after=0.6,
-                 seconds=2.5)
-CUT_EDGES = Event("cut-edges", "edge links cut", "the links from what serves to the edge nodes", after=1.0, seconds=3.5)
-CUT_CLIENT = Event("cut-client", "client wire cut", "its wire to the clients' LAN", after=0.8, seconds=3.5)
-PLANNED = Event("planned", "planned takeover", "the standby is told to take over", after=0.6, seconds=2.5)
+                 seconds=2.2)
+CUT_EDGES = Event("cut-edges", "edge links cut", "the links from what serves to the edge nodes", after=1.0, seconds=3.2)
+CUT_CLIENT = Event("cut-client", "client wire cut", "its wire to the clients' LAN", after=0.8, seconds=3.2)
+PLANNED = Event("planned", "planned takeover", "the standby is told to take over", after=0.6, seconds=2.2)
 FAIL_BACK = Event("fail-back", "fail-back", "the depot that was killed has come back, and takes over again", after=0.6,
-                  seconds=5.0)
-RESTART = Event("restart", "restart (SIGTERM)", "it is ended in order, and started again", after=1.0, seconds=4.5)
+                  seconds=4.7)
+RESTART = Event("restart", "restart (SIGTERM)", "it is ended in order, and started again", after=1.0, seconds=4.2)
 
 EVENTS = {each.name: each for each in (SIGKILL, SIGSTOP, HOST_GONE, CUT_SYNC, CUT_EDGES, CUT_CLIENT, PLANNED,
                                        FAIL_BACK, RESTART)}
@@ -78,12 +78,11 @@ CONTENDERS = {each.name: each for each in (
               programs=("keepalived", "conntrackd", "nft")),
     Contender("conntrackd-tuned", "nft DNAT, conntrackd tuned", "peer", events=_PEERS,
               programs=("keepalived", "conntrackd", "nft")),
-    Contender("haproxy", "HAProxy", "peer", events=_PEERS, programs=("keepalived", "haproxy")),
+    Contender("haproxy", "HAProxy", "peer", programs=("keepalived", "haproxy")),
     Contender("none", "one depot, no recall", "lone", recall=False, programs=()),
     Contender("lone", "one depot, recall", "lone", events=_LONE, programs=()),
     *(_warm(period, recall=recall) for period in PERIODS for recall in (False, True)),
-    Contender("stream-told", "stream, no recall", "warm", recall=False),
-    Contender("stream", "stream, recall", "warm", events=_PAIR),
+    Contender("stream", "stream", "warm", events=_PAIR),
     Contender("hot", "hot", "hot", events=_PAIR),
 )}
 """All contenders: the peers, then depots from the least to the most."""

@@ -37,7 +37,7 @@ _LOADS = (figures.NEW, "keep-alive", figures.BULK)
 _CPU = "cpu-connections"
 FIGURES = {figures.NEW: "new connections/s", "keep-alive": "keep-alive requests/s", figures.BULK: "bulk, Mbit/s",
            _CPU: "CPU time of all depots and edge nodes, 1000 new connections"}
-ROUNDS, QUICK_ROUNDS = 7, 2
+ROUNDS, QUICK_ROUNDS = 5, 2
 _UP = 6.0
 _SECONDS = 1
 

@@ -29,7 +29,7 @@ PREFIX = "bench-"
 _WARM = 2.0
 """Seconds that sessions run before the first failure."""
 
-_PAUSE = (0.3, 0.8)
+_PAUSE = (0.1, 0.4)
 """Seconds between the end of a failure and the next, from and to: by chance, so that no period is met in step."""
 
 _TRIES = 3

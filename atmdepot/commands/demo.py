@@ -13,7 +13,7 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 from rich.console import Console, Group
@@ -24,6 +24,7 @@ from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
+from atmdepot.lab.lans import CLIENT, clients_lan
 from atmdepot.lab.pages import SIZES, page
 from atmdepot.lab.sniff import Crossing, sniffing
 from atmdepot.net.control_client import show
@@ -96,11 +97,14 @@ def recorded_session() -> Path:
 
 def _picture(network: Network) -> str:
     lines = []
-    for number, (name, route) in enumerate(network.routes.working.items()):
-        link = route.link_at(network.depot)
-        edge = network.links[link].other_end(network.depot)
-        front = f"curl ── {network.depot} ══" if number == 0 else " " * (6 + len(network.depot)) + "└══"
-        lines.append(f"  {front} {link}, VP {name} (VPI {route.vpi_at(network.depot)}) ══ {edge} ── web server")
+    for depot in network.depots:
+        first = f"curl ── {depot} ══"
+        for name in network.vps_of(depot):
+            route = network.routes.working[name]
+            edge = next(end for end in (route.nodes[0], route.nodes[-1]) if end != depot)
+            vp = f"VP {name} (VPI {route.vpi_at(depot)})"
+            lines.append(f"  {first} {route.link_at(depot)}, {vp} ══ {edge} ── web server")
+            first = " " * (6 + len(depot)) + "└══"
     return "\n".join([f"{network.name}: {network.description}", *lines, ""])
 
 
@@ -122,12 +126,14 @@ class _Demo:
         self._out = out
         self._lab = lab
         self._network = lab.network
-        self._sockets = [lab.directory / f"{name}.sock" for name in (self._network.depot, *self._network.edges)]
+        self._depots = [lab.directory / f"{name}.sock" for name in self._network.depots]
+        self._edges = [lab.directory / f"{name}.sock" for name in self._network.edges]
         vip = self._network.vips[0]
         port = next(iter(self._network.services.values())).ports[:1] or [80]
         self._url = f"http://[{vip}]:{port[0]}" if ":" in vip else f"http://{vip}:{port[0]}"
-        network = next(n for n in map(ipaddress.ip_network, self._network.lab.networks) if n.version == vip.version)
-        self._client = str(network[2])
+        client = next(member for member in clients_lan(self._network) if member.node == CLIENT)
+        self._client = next(str(own.ip) for own in map(ipaddress.ip_interface, client.addresses)
+                            if own.version == vip.version)
         self._problems: list[str] = []
         self._served: dict[str, int] = {}
         self._last = ""
@@ -144,13 +150,14 @@ class _Demo:
         self._out.print(Text("\nOne request, cell by cell, as the depot's links carry it:", style="bold"))
         self._wait_for_quiet()
         with ExitStack() as stack:
-            at_depot = stack.enter_context(sniffing(self._lab, self._network.depot))
+            at_depots = [stack.enter_context(sniffing(self._lab, name)) for name in self._network.depots]
             at_edges = [stack.enter_context(sniffing(self._lab, name)) for name in self._network.edges]
-            trains = stack.enter_context(_watching(self._sockets[0]))
+            trains = stack.enter_context(_watching(self._depots))
             self._fetch("100B")
             self._wait_for_quiet()
         print_trains(self._out, self._network, trains, self._client)
-        self._compare(at_depot.packets, [packet for edge in at_edges for packet in edge.packets])
+        self._compare([packet for depot in at_depots for packet in depot.packets],
+                      [packet for edge in at_edges for packet in edge.packets])
         if write is not None:
             write_trains(write, self._network, trains)
             self._out.print(Text(f"These cells are in {write.name}: open it in Wireshark."))
@@ -163,7 +170,7 @@ class _Demo:
         moved, quiet_since = -1, time.monotonic()
         while time.monotonic() < min(deadline, quiet_since + _QUIET):
             time.sleep(_GLANCE)
-            now_moved = sum(row["packets_in"] + row["packets_out"] for row in show(self._sockets[0], "sessions")
+            now_moved = sum(row["packets_in"] + row["packets_out"] for row in self._rows("sessions")
                             if self._client in row["client"])
             if now_moved != moved:
                 moved, quiet_since = now_moved, time.monotonic()
@@ -224,15 +231,19 @@ class _Demo:
         self._last = f"/{name} {count_text(len(body), 'octet')} from {server or '?'} in {took:.3f} s"
 
     def _dashboard(self) -> Group:
-        servers = show(self._sockets[0], "servers")
+        servers = self._rows("servers")
         for row in servers:
             row["pages right"] = self._served.get(row["server"], 0)
-        links = [row for path in self._sockets for row in show(path, "links")]
-        vcs = show(self._sockets[0], "vcs")
+        links = [row for path in (*self._depots, *self._edges) for row in show(path, "links")]
+        vcs = self._rows("vcs")
         return Group(
             Text(f"  {self._last}; {count_text(len(vcs), 'VC')} open at the depot"),
             make_table("sessions per server", ["server", "list", "sessions", "sessions_total", "pages right"], servers),
             make_table("links", ["node", "link", "tx_cells", "rx_cells", "tx_pdus", "rx_pdus", "drops"], links))
+
+    def _rows(self, subject: str) -> list[dict[str, Any]]:
+        """The rows of a subject from all depots."""
+        return [row for path in self._depots for row in show(path, subject)]
 
     def _servers_view(self) -> None:
         """Print the clients' addresses in the servers' logs: the client's own, since no header was rewritten."""
@@ -245,10 +256,10 @@ class _Demo:
 
 
 @contextmanager
-def _watching(path: Path) -> Iterator[list[Cells]]:
-    """Record the cells on a daemon's links while the block runs; the list is complete when the block has ended."""
+def _watching(paths: Iterable[Path]) -> Iterator[list[Cells]]:
+    """Record the cells on daemons' links while the block runs; the list is complete when the block has ended."""
     seen: list[Cells] = []
-    with LiveSource({path: ()}, drops=False, sessions=False) as source:
+    with LiveSource(dict.fromkeys(paths, ()), drops=False, sessions=False) as source:
         # The source blocks until it is stopped, so a thread reads it.
         thread = Thread(target=lambda: seen.extend(record for record in source if isinstance(record, Cells)))
         thread.start()

@@ -60,8 +60,6 @@ LEAST_BURST = 64
 """Least burst of a line after a late wake-up, in cells: a quarter of the capacity of a Dynamips socket."""
 
 
-
-
 class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     """A process of the network, or gear that is not ours (`external`, such as a router in GNS3)."""
 

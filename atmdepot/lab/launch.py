@@ -124,6 +124,9 @@ class Launch:
         # Written before any other file: a command that finds the lab dead knows which files it may remove.
         self.state.made = [states.TABLE_FILE, states.SUPERVISOR_LOG, SOCKET,
                            *(f"{name}.{kind}" for name in plan.daemons for kind in ("log", "sock", "host")),
+                           # A depot that was killed leaves the files of its keepalived.
+                           *(f"{name}.keepalived-*{rest}" for name, kind in plan.daemons.items() if kind == "depot"
+                             for rest in ("", "/*")),
                            *(f"{_web_name(web)}.log" for web in servers),
                            *(path for web in servers for path in webs.made_paths(web))]
         with writing_in(self.directory):

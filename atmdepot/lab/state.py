@@ -91,10 +91,13 @@ def start_time_of(pid: int) -> int | None:
 
 
 def remove_recorded(directory: Path, state: State) -> None:
-    """Remove the files that the lab made; a directory with another file in it stays."""
+    """Remove the files that the lab made; a directory with another file in it stays.
+
+    A recorded path may have `*` in it, where a process of the lab chose the rest of its name.
+    """
+    made = [path for name in state.made for path in (directory.glob(name) if "*" in name else [directory / name])]
     # The deepest paths first, so that directories are empty when their turn comes.
-    for name in sorted(state.made, key=lambda name: len(Path(name).parts), reverse=True):
-        path = directory / name
+    for path in sorted(made, key=lambda path: len(path.parts), reverse=True):
         with suppress(OSError):
             if path.is_dir() and not path.is_symlink():
                 path.rmdir()

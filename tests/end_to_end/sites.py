@@ -56,7 +56,7 @@ class Site:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.servers = [server for service in lab.network.services.values() for server in service.servers]
-        self.daemons = [lab.network.depot, *lab.network.switches, *lab.network.edges]
+        self.daemons = [*lab.network.depots, *lab.network.switches, *lab.network.edges]
 
     def run(self, node: str, *argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command in a node."""

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.namespaces
 
-WHOLE = [name for name, path in shipped_tables().items()
-         if all(node.kind != "external" for node in load(path).nodes.values())]
-"""The tables whose every node is ours, so that a lab can run them."""
+NETWORKS = {name: load(path) for name, path in shipped_tables().items()}
+WHOLE = [name for name, network in NETWORKS.items()
+         if len(network.depots) == 1 and all(node.kind != "external" for node in network.nodes.values())]
+"""The tables with one depot whose every node is ours, so that a lab can run them."""
 
 
 class Trace:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.config.reading import find
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.orders import SOCKET
 from tests.lab.labs import atmdepot, members, reach, until, up
@@ -129,10 +128,8 @@ def test_commands(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(process.exit_code is None for process in lab.state.processes.values())
 
 
-def test_hub_is_a_bridge_that_learns_nothing(run_dir: Path, tmp_path: Path) -> None:
-    del run_dir
-    text = find("standby").read_text().replace('standby = "warm"', 'standby = "hot"')
-    (tmp_path / "hub.toml").write_text(text)
-    with up(tmp_path / "hub.toml", web=False) as lab:
+@pytest.mark.usefixtures("run_dir")
+def test_lan_of_a_hot_set_is_a_hub() -> None:
+    with up("hot", web=False) as lab:
         told = lab.run("lan.clients", ["ip", "-d", "link", "show", "bridge"], stdout=subprocess.PIPE, text=True).stdout
         assert "ageing_time 0 " in told

@@ -61,9 +61,12 @@ def sources(*folders: str) -> list[Path]:
 
 
 def test_every_python_of_ours_is_started_with_the_flag() -> None:
-    """In the package through `build.python`; in the tools and tests, `-P` stands before any `-m atmdepot`."""
+    """In the package through `build.python`, or isolated (-I), which is more.
+
+    In the tools and tests, `-P` stands before any `-m atmdepot`.
+    """
     inside = [str(path) for path in sources("atmdepot") if path != ROOT / "atmdepot" / "build.py"
-              and re.search(r"sys\.executable(?!, build\.python\()", path.read_text(encoding="utf-8"))]
+              and re.search(r"sys\.executable(?!, (build\.python\(|\"-I\"))", path.read_text(encoding="utf-8"))]
     assert inside == []
     started = re.compile(r"""(?:sys\.executable|python3?)[}"',\s]+-m[\s"',]+atmdepot""")
     outside = [f"{path}: {match[0]}" for path in sources("testbed", "tests", "docs")

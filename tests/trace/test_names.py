@@ -121,7 +121,7 @@ def test_every_shipped_table_names_its_vcs(table: str) -> None:
         link = network.routes.working[name].links[0]
         default = book.of(link, vp.vpi, vp.default_vci)
         assert (default.vp, default.role, str(default.encapsulation)) == (name, "default", vp.encapsulation)
-        statistics = "management" if network.depot in vp.ends else ""
+        statistics = "management" if network.ends_at_depot(vp) else ""
         assert book.of(link, vp.vpi, vp.statistics_vci).role == statistics
 
 

@@ -295,4 +295,6 @@ def _bind(host: str, port: int) -> socket.socket:
 def _text(error: Exception) -> str:
     if isinstance(error, trio.TooSlowError):
         return f"no answer within {_PATIENCE:.0f} s"
-    return (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)  # trio's own text has the address as well
+    return str(error) or type(error).__name__

@@ -165,7 +165,8 @@ def session_changes(draw: st.DrawFn) -> SessionChange:
         client = draw(st.sampled_from(["", "nobody", "10.9.0.2", "10.9.0.2:http"]))
     return SessionChange(
         draw(times), draw(st.integers(1, 3)),
-        draw(st.sampled_from(["known", "opened", "established", "closed", "revived", "gone"])),
+        draw(st.sampled_from(["known", "opened", "adopted", "inherited", "established", "closed", "revived",
+                                  "gone"])),
         draw(st.sampled_from(["TCP", "UDP"])), client, service, draw(st.sampled_from(SERVERS)),
         draw(st.sampled_from(LINKS)), (draw(st.sampled_from(VPIS)), draw(st.sampled_from(VCIS))), "UBR.1",
         draw(st.sampled_from(["", "FIN"])), draw(st.sampled_from(NODES)))

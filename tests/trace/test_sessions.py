@@ -259,7 +259,7 @@ def change_of(number: int, event: str, port: int, *, protocol: str = "TCP", serv
 
 def test_a_pdu_of_either_direction_has_its_sessions_number_until_it_is_gone() -> None:
     told = DepotSessions()
-    for event in ("known", "opened", "established", "closed", "revived"):
+    for event in ("known", "opened", "adopted", "inherited", "established", "closed", "revived"):
         told.change(change_of(42, event, 4000))
         assert told.of(pdu_of(packet(4000))) == told.of(pdu_of(packet(4000, back=True))) == Session(42, "web1")
     assert told.of(pdu_of(packet(4001))) is None

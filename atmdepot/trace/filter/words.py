@@ -78,7 +78,7 @@ def _is_dscp(text: str) -> bool:
 
 
 _ITEMS = Cell, Pdu, Drop, SessionChange
-_EVENTS = "known", "opened", "established", "closed", "revived", "gone"
+_EVENTS = "known", "opened", "adopted", "inherited", "established", "closed", "revived", "gone"
 _ROLES = "session", "default", "management", "permanent", *ServiceCategory
 _MOST_SESSIONS = 10**18 - 1
 _VERDICT = choice("verdict", {verdict.value: verdict for verdict in HecVerdict}, "VERDICT")

@@ -211,7 +211,7 @@ FIELDS: tuple[Field, ...] = (
     Field("session", "the session's number", _of(_session, Cell, Pdu) | _attribute("number", SessionChange)),
     Field("server", "the session's server, or those at the VP's end",
           _of(_server, Cell, Pdu) | _attribute("server", SessionChange)),
-    Field("event", "known, opened, established, closed, revived or gone", _attribute("event", SessionChange)),
+    Field("event", "known, opened, adopted, inherited, established, closed, revived or gone", _attribute("event", SessionChange)),
     Field("why", "why it happened to the session", _attribute("why", SessionChange)),
     Field("category", "the service category of the session's VC", _attribute("category", SessionChange)),
     Field("client", "the client's address and port", _attribute("client", SessionChange)),

@@ -27,7 +27,7 @@ MAX_VCS = 10_000
 MAX_LINKS = 1_000
 _NS = 1_000_000_000
 _MOST_PRINTED = 50  # rows of a table
-_EVENTS = "known", "opened", "established", "closed", "revived", "gone"
+_EVENTS = "known", "opened", "adopted", "inherited", "established", "closed", "revived", "gone"
 _TITLES = {"vcs": "VCs", "links": "links", "pdu_cells": "PDUs by cells", "drops": "drops", "sessions": "sessions",
            "missed": "missed by this trace"}
 

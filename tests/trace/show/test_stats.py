@@ -91,6 +91,9 @@ def test_each_vc_holds_its_own(items: list[Item]) -> None:
     assert [row["cells"] for row in rows.values()] == sorted(expected.values(), reverse=True)
 
 
+EVENTS = "known", "opened", "adopted", "inherited", "established", "closed", "revived", "gone"
+
+
 @few
 @given(lists_of_items)
 def test_events_of_nodes_are_counted(items: list[Item]) -> None:
@@ -105,7 +108,7 @@ def test_events_of_nodes_are_counted(items: list[Item]) -> None:
             missed.update(cells=item.cells, drops=item.drops, sessions=item.sessions)
     assert {(row["node"], row["link"], row["reason"]): row["count"] for row in tables["drops"]} == drops
     assert {(row["node"], row["server"], event): row[event] for row in tables["sessions"]
-            for event in ("known", "opened", "established", "closed", "revived", "gone") if row[event]} == events
+            for event in EVENTS if row[event]} == events
     assert totals(tables["missed"]) == missed
 
 

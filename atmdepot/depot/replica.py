@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.depot.conditions import take_faults, take_turns
-from atmdepot.depot.replication import CATEGORIES, told_of
+from atmdepot.depot.replication import CATEGORIES, told_as, told_of, with_states
 from atmdepot.depot.sessions import Session, Table, spread
 from atmdepot.depot.tcp_tracking import UNKNOWN, is_in_handshake
 from atmdepot.wire.ip import PROTOCOL_TCP
@@ -80,7 +80,6 @@ class Replica:
         self.faults: dict[str, ServerTold] = {}
         """The conditions of servers as they were told last, by the name of the server."""
         self._since = now
-        self._began = now
         self._sweep: Walk | None = None
         self.begin("")
 
@@ -169,7 +168,7 @@ class Replica:
     def _begin_snapshot(self, told: Snapshot, now: int) -> None:
         self.run, self.offset, self.in_sync = told.run, told.offset, False
         self.expected, self.received = told.sessions, 0
-        self._began = now
+        self._since = now
         if self._tables.stands_by:
             self._tables.epoch += 1
             self._tables.digest = 0
@@ -210,8 +209,8 @@ class Replica:
 
     def _session(self, told: Told, in_snapshot: bool, now: int) -> None:
         self.received += in_snapshot
-        server = self._server(told)
         entry = self._tables.find(told.key)
+        server = self._server(told, entry)
         if not self._tables.stands_by:
             if entry is None and server is not None and not told.closed_by:
                 self._enter(told, server, now)
@@ -234,25 +233,32 @@ class Replica:
             if not told.closed_by:
                 self._tables.reopen(entry, now)
                 self._tables.set_opening(entry, told.half_open)
-        self._tell(entry, 0 if told.closed_by else told_of(entry, told.server))
+        self._tell(entry, 0 if told.closed_by else told_as(
+            told.key, told.server, told.channel, told.half_open, told.client_state << 4 | told.server_state,
+            told.client_isn, told.server_isn))
         if told.closed_by:
             self._tables.close(entry, CLOSED_BY[told.closed_by], told.time_left * _MS, now)
 
-    def _server(self, told: Told) -> Server | None:
-        """The server of a told entry; None (and counted) where this side has none of its name."""
+    def _server(self, told: Told, entry: Session | None) -> Server | None:
+        """The server of a told entry; None (and counted) where this side has none of its name.
+
+        A server that has left the table serves the entries on, that it has.
+        """
         name = self._servers.get(told.server)
         if name is None:
             raise ValueError(f"SESSION: server {told.server} has no name yet")
         if told.category >= len(CATEGORIES):
             raise ValueError(f"SESSION: category is below {len(CATEGORIES)}, here is {told.category}")
         server = self._depot.management.servers.get(name)
+        if server is None and entry is not None and entry.server.name == name:
+            return entry.server
         if server is None:
             self.unknown_servers[name] = self.unknown_servers.get(name, 0) + 1
         return server
 
     def _is_ours(self, entry: Session) -> bool:
-        """True for an entry of which a packet has come here since this depot stands by."""
-        return entry.last_seen >= self._since
+        """True for an entry of which a packet has come here since this depot stands by, or since the last snapshot."""
+        return entry.last_seen > self._since
 
     def _fits(self, entry: Session, told: Told, server: Server) -> bool:
         return entry.server is server and (entry.path.number() == told.channel or not told.channel)
@@ -264,7 +270,7 @@ class Replica:
             self.without_room += 1
             return None
         entry = Session(told.key, server, CATEGORIES[told.category], now)
-        entry.opened, entry.last_seen = now - told.age * _MS, self._since - 1
+        entry.opened, entry.last_seen = now - told.age * _MS, self._since
         self._overwrite(entry, told)
         entry.path = self._path(told, server, entry)
         tables.inherit(entry, told.half_open, now)
@@ -305,7 +311,10 @@ class Replica:
             self._tell(entry, 0)
             self._tables.close(entry, CLOSED_BY[told.closed_by], told.time_left * _MS, now)
         else:
-            self._tell(entry, told_of(entry, self._numbers.get(entry.server.name, NO_SERVER)))
+            known = entry.told if entry.told_in == self._tables.epoch else 0
+            if not known:  # it comes back from the secondary table
+                known = told_of(entry, self._numbers.get(entry.server.name, NO_SERVER))
+            self._tell(entry, with_states(known, told.client_state << 4 | told.server_state))
 
     def _gone(self, key: bytes) -> None:
         entry = self._tables.find(key)
@@ -333,7 +342,7 @@ class Replica:
             return False
         tables = self._tables
         for entry in self._sweep.take(count):
-            if entry.told_in != tables.epoch and entry.table is not _GONE and entry.last_seen < self._began:
+            if entry.told_in != tables.epoch and entry.table is not _GONE and not self._is_ours(entry):
                 tables.remove(entry, "unknown to the active depot")
         if self._sweep.over:
             self._sweep = None

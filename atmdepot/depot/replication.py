@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from atmdepot.config.contract import ServiceCategory
-from atmdepot.depot.byte_log import ByteLog
+from atmdepot.depot.byte_log import MOST, ByteLog
 from atmdepot.depot.conditions import conditions_of, servers_told, turns_told
 from atmdepot.depot.servers import hash_of
 from atmdepot.depot.sessions import SessionLog, Table, spread
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from atmdepot.atm.timers import Walk
     from atmdepot.depot.sessions import Session
     from atmdepot.depot.state import DepotState
+    from atmdepot.wire.flows import FlowKey
 
 PERIOD = 2_000_000
 """The least time (ns) between two flushes of a stream without an interval."""
@@ -67,11 +68,23 @@ _CATEGORY_NUMBERS = {category: number for number, category in enumerate(CATEGORI
 
 
 def told_of(session: Session, server: int) -> int:
-    """A digest of what is told of a live entry; its last octet are the states. Both ends of a stream have the same."""
+    """A digest of what is told of a live entry, as it is now; its last octet are the states."""
     client, other = session.client, session.server_side
-    identity: int = crc32(session.key, server << 16 | session.path.number())
-    identity = spread(identity ^ client.isn << 32 ^ other.isn ^ session.opening << _OPENING)
-    return (identity & _REST | client.state_number << 4 | other.state_number) or 1
+    return told_as(session.key, server, session.path.number(), session.opening,
+                   client.state_number << 4 | other.state_number, client.isn, other.isn)
+
+
+def told_as(
+    key: FlowKey, server: int, channel: int, opening: bool, states: int, client_isn: int, server_isn: int,
+) -> int:
+    """The digest of an entry that is told with these values."""
+    identity: int = crc32(key, server << 16 | channel)
+    return with_states(spread(identity ^ client_isn << 32 ^ server_isn ^ opening << _OPENING), states)
+
+
+def with_states(told: int, states: int) -> int:
+    """The digest of an entry of which only the states are others."""
+    return told & _REST | states
 
 
 class Replication(SessionLog):
@@ -96,10 +109,12 @@ class Replication(SessionLog):
         """Snapshots begun."""
         self.told = 0
         """Frames of entries, in the log and in snapshots."""
+        self.room = MOST
+        """Octets that the next log keeps."""
         self._clear(now)
 
     def _clear(self, now: int) -> None:
-        self.log = ByteLog()
+        self.log = ByteLog(self.room)
         self._changed: dict[bytes, Session] = {}
         self._gone: dict[bytes, None] = {}
         self._numbers: dict[str, int] = {}

@@ -9,7 +9,7 @@ from atmdepot.wire.packet cimport TcpFields
 
 cdef long long _TCP, _SYN, _PROBE_LINGERS, _NEVER_ESTABLISHED_LINGERS
 cdef unsigned long long _MASK, _SIGN_FREE, _MIX_1, _MIX_2
-cdef int _ESTABLISHED, _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED
+cdef int _STATES, _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED
 cdef object _PRIMARY, _SECONDARY, _GONE
 cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
 

@@ -18,10 +18,8 @@ from atmdepot.depot.tcp_tracking import (
     DOUBTFUL_RST,
     ENDED,
     IGNORED,
-    NUMBERS,
     OPEN,
     RESET,
-    TcpState,
     Tracked,
     follow,
     follows_frame,
@@ -41,7 +39,8 @@ if TYPE_CHECKING:
 
 _TCP, _SYN = PROTOCOL_TCP, SYN  # C numbers, where this is compiled
 _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED = IGNORED, DOUBTFUL_RST, RESET, OPEN, ENDED
-_ESTABLISHED = NUMBERS[TcpState.ESTABLISHED]
+_STATES = 0xFF
+"""The bits of `Session.told` that have the states of both ends."""
 _MASK, _SIGN_FREE = 2**64 - 1, 2**63 - 1
 _MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _LOOKED_AT = 8
@@ -394,10 +393,12 @@ class SessionTables:
         elif found == _OPEN:  # a half-open session keeps its first deadline
             if session.opening:
                 self._established(session)
-            elif self.log is not None and (session.client.state_number != _ESTABLISHED
-                                           or session.server_side.state_number != _ESTABLISHED):
-                self.log.note(session)  # a FIN may have moved its states
+            elif self.log is not None and (
+                    session.told ^ (session.client.state_number << 4 | session.server_side.state_number)) & _STATES:
+                self.log.note(session)  # its states are not those that were told: a FIN has moved them
             self._expire_at(session, now + self._idle, now)
+        elif self.log is not None and (self.log.half_open or not session.opening):
+            self.log.note(session)  # a handshake that goes on, or begins again with other numbers
 
     def follows_frame(self, session: Session, tcp: TcpFields, from_client: bool) -> bool:
         """True when to `track` a frame as one segment has the effect of its packets."""

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 
 from atmdepot.depot.forwarding import Depot
+from atmdepot.depot.sessions import spread
 from tests.depot.pairs import from_server, replication_of, set_of_depots
 from tests.depot.servers import set_alive
 from tests.effort import examples

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atmdepot.config.model import DepotSet, Network
+    from atmdepot.config.units import InterfaceAddress
 
 _MOST_PORTS = 4000
 """Ports of a web server; on two addresses each, they fit into nginx's 8192 connections (`web.py`)."""
@@ -105,12 +106,18 @@ def _sync(network: Network) -> Iterator[Problem]:
                                                     "network (/24, or /64 for IPv6)")
 
 
+def _is_on(gateway: InterfaceAddress, lan: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """True for an address of a LAN, with the LAN's prefix or a longer one."""
+    own = ipaddress.ip_network(gateway.network)
+    return own.network_address in lan and own.prefixlen >= lan.prefixlen
+
+
 def _gateways(network: Network) -> Iterator[Problem]:
     """Problems of gateways, to which the client's routes lead, and of room on the clients' LAN."""
     lans = list(map(ipaddress.ip_network, network.lab.networks))
     for name, of in network.sets.items():
         for address in of.gateway:
-            if ipaddress.ip_network(address.network) not in lans:
+            if not any(_is_on(address, lan) for lan in lans):
                 yield Problem(("depots", name, "gateway"), f"{address}: no network of the lab is {address.network}: "
                                                            f"write it to networks in [lab]")
         if of.stands_by and not of.gateway:

@@ -126,7 +126,8 @@ async def _connected(server: TcpAddress) -> AsyncIterator[trio.SocketStream]:
         async with stream:
             yield stream
     except OSError as error:
-        raise EtcdGone(f"{server}: {error.strerror or error}") from None
+        reason = error.__cause__ if isinstance(error.__cause__, OSError) else error  # of the last address tried
+        raise EtcdGone(f"{server}: {reason.strerror or reason}") from None
     except (trio.BrokenResourceError, h11.RemoteProtocolError, _Refused) as error:
         raise EtcdGone(f"{server}: {error}") from None
 

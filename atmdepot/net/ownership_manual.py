@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Manual(Engine):
-    """Obeys the commands; a lone depot holds its addresses without any."""
+    """Obeys the commands."""
 
     async def run(self) -> None:
         """Obey until cancelled. A guard that has ended took the addresses away: it is started again."""

@@ -33,10 +33,9 @@ class Ownership:
         self._depot, self._pump = depot, pump
         network, roles = depot.network, depot.roles
         self.engine: Engine | None = None
-        """None for a depot that is alone and has no address to hold."""
-        if roles.settings.gateway or not roles.is_active:
-            # A lone depot holds its addresses without asking anybody.
-            engine = Manual if roles.is_active else ENGINES[roles.settings.ownership]
+        """None for a depot that is alone: there is nothing to decide."""
+        if not roles.is_active:
+            engine = ENGINES[roles.settings.ownership]
             self.engine = engine(Seat(network.name, network.name_of_set_of(depot.name), depot.name, roles.settings,
                                       roles, pump.clock, control_socket(network.name, depot.name).parent))
             roles.subscribe(self._log)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PACKAGES = {"curl": "curl", "ab": "apache2-utils", "ping": "iputils-ping", "nginx": "nginx", "nft": "nftables",
-            "ip": "iproute2", "iperf3": "iperf3"}
+            "ip": "iproute2", "iperf3": "iperf3", "keepalived": "keepalived", "etcd": "etcd-server", "bird": "bird2"}
 
 
 @pytest.fixture(scope="package")

@@ -52,18 +52,28 @@ class DropReason(StrEnum):
     BAD_OAM = "bad-oam", "cells", "an OAM cell whose CRC-10 is wrong (I.610)"
     STRAY_LOOPBACK = ("stray-loopback", "cells",
                       "an OAM loopback for another place, an answer that nobody waits for, or too many at a time")
+    # Frames of Frame Relay.
+    BAD_ADDRESS = "bad-address", "frames", "its Q.922 address has not two octets"
+    UNKNOWN_DLCI = "unknown-dlci", "frames", "no PVC has its DLCI"
+    BAD_LMI = ("bad-lmi", "frames",
+               "on DLCI 0: no LMI message of ANSI T1.617 annex D, or none that this side of the LMI expects")
+    ABOVE_BE = "above-be", "frames", "policing: it came faster than its PVC's CIR, Bc and Be allow"
+    CIR_QUEUE_FULL = "cir-queue-full", "frames", "too many frames waited for its PVC's CIR"
+    FRAME_NOT_SENT = ("frame-not-sent", "frames",
+                      "the system refused to send it, or the socket's send buffer and the link's backlog were full")
     # AAL5 PDUs.
     CRC_ERROR = "crc-error", "PDUs", "the CRC-32 of its CPCS trailer is wrong"
     LENGTH_ERROR = "length-error", "PDUs", "its Length does not fit its number of cells"
     ABORTED = "aborted", "PDUs", "its Length is 0: the sender gave it up"
-    OVERSIZE = "oversize", "PDUs", "it grew beyond the VC's greatest SDU"
+    OVERSIZE = "oversize", "PDUs", "it grew beyond the greatest SDU of its VC, or frame of its DLCI"
     REASSEMBLY_TIMEOUT = "reassembly-timeout", "PDUs", "its last cell did not come in time"
     ROUTE_CHANGED = "route-changed", "PDUs", "its VP's protection moved to the other route before its last cell came"
     REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for last cells; the oldest PDU went"
     BAD_STATISTICS = "bad-statistics", "PDUs", "what came on the management VC is no statistics of a known version"
     BAD_ANNOUNCEMENT = ("bad-announcement", "PDUs",
                         "what came on the management VC is no message of the depot that the table has there")
-    UNKNOWN_ENCAPSULATION = "unknown-encapsulation", "PDUs", "its LLC/SNAP header is none that carries IP (RFC 2684)"
+    UNKNOWN_ENCAPSULATION = ("unknown-encapsulation", "PDUs",
+                             "its LLC/SNAP header (RFC 2684) or NLPID (RFC 2427) is none that carries IP")
     BAD_ILMI = ("bad-ilmi", "PDUs",
                 "what came on VC 0/16 is no SNMP message of the community ILMI, or too many came in a second")
     BAD_FCS = "bad-fcs", "PDUs", "the FCS of the Ethernet frame in it is wrong, or missing with fcs = \"yes\""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from atmdepot.bearer.base import NEVER
 from atmdepot.config.reading import parse
 from atmdepot.depot.forwarding import Depot
-from atmdepot.edge.multihomed import edge_node
+from atmdepot.net.kinds import EDGES
 from atmdepot.switch.node import SwitchNode
 from atmdepot.wire.cell import CELL_SIZE
 
@@ -126,7 +126,7 @@ class InMemoryNetwork:
         self.network = make_network() if network is None else network
         self.now = SECOND
         self.depots = {name: Depot(self.network, self.now, name) for name in self.network.depots}
-        self.edges = {name: edge_node(self.network, name) for name in self.network.edges}
+        self.edges: dict[str, Any] = {name: self._edge(name) for name in self.network.edges}
         self.switches = {name: SwitchNode(self.network, name) for name in self.network.switches}
         self.faults: dict[str, Fault] = {}
         self.seen: list[tuple[str, str, bytes]] = []
@@ -150,7 +150,10 @@ class InMemoryNetwork:
 
     def restart_edge(self, name: str) -> None:
         """Restart an edge node, which loses its state."""
-        self.edges[name] = edge_node(self.network, name)
+        self.edges[name] = self._edge(name)
+
+    def _edge(self, name: str) -> Any:
+        return EDGES[self.network.bearer_at(name)](self.network, name)
 
     def to_service(self, octets: bytes, depot: str = "") -> dict[str, list[bytes]]:
         """Send a client's packet to a depot; return what comes out, by node (of a depot: back to the client)."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from atmdepot.config.contract import ServiceCategory
     from atmdepot.config.model import Network
-    from atmdepot.drops import Drops
+    from atmdepot.drops import DropReason, Drops
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Arrival, Packet
 
@@ -113,6 +113,8 @@ class Port:
     is_timed = False
     medium = "cells"
     """The kind of octets that cross the port: a daemon opens it by this (`net/ports.py`), and a trace reads it so."""
+    reasons: Sequence[DropReason] = ()
+    """The reasons by which the port drops; empty for those of cells."""
 
     def __init__(self, name: str, drops: Drops) -> None:
         self.name = name

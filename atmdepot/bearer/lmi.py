@@ -44,6 +44,8 @@ class LmiSide:
         self.enquiries = self.answers = self.errors = 0
         self.sent = self.heard = 0
         """The sequence numbers sent and heard last; 0 for none yet."""
+        self.pvcs: dict[int, bool] | None = None
+        """Whether each PVC is active, by its DLCI; None while that is not known."""
         self._events: deque[bool] = deque(maxlen=timers.n393)
         self._good = 0
         self._due = now
@@ -91,7 +93,6 @@ class UserSide(LmiSide):
 
     def __init__(self, timers: LmiTimers, now: int) -> None:
         super().__init__(timers, now)
-        self.pvcs: dict[int, bool] | None = None
         self._until_full = 0
         self._waits = False
 
@@ -152,17 +153,17 @@ class NetworkSide(LmiSide):
 
     def __init__(self, timers: LmiTimers, now: int, dlcis: Iterable[int]) -> None:
         super().__init__(timers, now)
-        self.pvcs = dict.fromkeys(sorted(dlcis), True)
-        self._new = set(self.pvcs)
+        self._known = self.pvcs = dict.fromkeys(sorted(dlcis), True)
+        self._new = set(self._known)
         self._told = 0  # the number of the full status in which `_new` were told
         self._must_tell = False
-        self._due = now + timers.t392
+        self._waits = False
 
     def set_active(self, dlci: int, is_active: bool, now: int) -> None:
         """Have a PVC be active or not from now on, and tell the user side at once."""
-        if self.pvcs[dlci] is is_active:
+        if self._known[dlci] is is_active:
             return
-        self.pvcs[dlci] = is_active
+        self._known[dlci] = is_active
         self._must_tell = True
         if self.heard:  # the user side is there
             self._send(Message(STATUS, SINGLE, pvcs=(PvcStatus(dlci, is_active),)))
@@ -171,7 +172,9 @@ class NetworkSide(LmiSide):
     def handle_timer(self, now: int) -> None:
         """Count an error where no enquiry came for T392."""
         if now >= self._due:
-            self._note(False, now)
+            if self._waits:  # not when it is begun
+                self._note(False, now)
+            self._waits = True
             self._due = now + self.timers.t392
 
     def receive(self, message: Message, now: int) -> bool:
@@ -185,6 +188,7 @@ class NetworkSide(LmiSide):
         if self._told and message.heard == self._told:
             self._new.clear()
             self._told = 0
+        self._waits = True
         self._due = now + self.timers.t392
         self.heard = message.sent
         self.sent = next_sequence(self.sent)
@@ -194,7 +198,7 @@ class NetworkSide(LmiSide):
     def _answer(self, report: int) -> None:
         pvcs: tuple[PvcStatus, ...] = ()
         if report == FULL:
-            pvcs = tuple(PvcStatus(dlci, is_active, dlci in self._new) for dlci, is_active in self.pvcs.items())
+            pvcs = tuple(PvcStatus(dlci, is_active, dlci in self._new) for dlci, is_active in self._known.items())
             self._must_tell = False
             self._told = self.sent if self._new else 0
         self._send(Message(STATUS, report, self.sent, self.heard, pvcs))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.bearer.atm import AtmBearer
+from atmdepot.bearer.frame_relay import RelayBearer
 from atmdepot.bearer.mixed import MixedBearer
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class BearerKind(NamedTuple):
 
 BEARERS: dict[BearerName, BearerKind] = {
     "atm": BearerKind(AtmBearer),
+    "frame-relay": BearerKind(RelayBearer),
 }
 """By `servers.X.bearer`."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Network, Node, Vp
+    from atmdepot.config.model import Link, Network, Node, Vp
 
 
 @click.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")
@@ -77,12 +77,19 @@ def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[st
     nodes = [{"node": name, "kind": node.kind, "device": _device_of(node),
               "MTU": node.mtu if node.kind != "switch" else ""}
              for name, node in network.nodes.items()]
-    links = [{"link": name, "ends": "  ".join(f"{end} {address}" for end, address in link.ends.items()),
+    links = [{"link": name, "ends": _ends_of(link),
               "format": FORMATS[link.format].text(link),
               "cells": link.cells, "datagram": FORMATS[link.format].size(link),
               "interface": link.interface, "rate": str(link.rate or "any"), "delay": str(link.delay or "none"),
               "impaired": any(link.line_from(end).impaired for end in link.ends)}
-             for name, link in network.links.items()]
+             for name, link in network.links.items() if link.bearer == "atm"]
+    relay = [{"link": name, "ends": _ends_of(link), "LMI": link.lmi.type, "network side": network.lmi_network(name),
+              "T391": str(link.lmi.t391), "N391": link.lmi.n391}
+             for name, link in network.links.items() if link.bearer == "frame-relay"]
+    dlcis = [{"DLCIs": name, "from": of.ends[0], "to": of.ends[1], "via": of.via or "", "DLCI": int(of.dlci),
+              "reports": of.statistics_dlci, "sessions": str(of.session_dlcis or ""), "MTU": of.mtu,
+              "CIR": str(of.cir or "any"), "Bc": of.bc, "Be": of.be, "policed": of.police}
+             for name, of in network.dlcis.items()]
     vps = [{"VP": name, "from": vp.ends[0], "to": vp.ends[1], "VPI": vp.vpi, "default VCI": int(vp.default_vci),
             "session VCIs": str(vp.session_vcis or ""), "encapsulation": _encapsulation_of(vp), "CRC": vp.crc,
             "MTU": vp.mtu,
@@ -94,7 +101,12 @@ def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[st
                  "balancing": service.balancing}
                 for name, service in network.services.items()]
     return [(title, list(rows[0]), rows) for title, rows in (
-        ("nodes", nodes), ("links", links), ("VPs", vps), ("services", services))]
+        ("nodes", nodes), ("links", links), ("VPs", vps), ("links of Frame Relay", relay), ("PVCs", dlcis),
+        ("services", services)) if rows]
+
+
+def _ends_of(link: Link) -> str:
+    return "  ".join(f"{end} {address}" for end, address in link.ends.items())
 
 
 def _plain(value: object) -> object:

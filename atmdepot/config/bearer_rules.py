@@ -77,9 +77,10 @@ def _ethernet(network: Network, name: str, server: Server) -> Iterator[Problem]:
 
 
 def _not_built(_network: Network, name: str, server: Server) -> Iterator[Problem]:
-    yield Problem(("servers", name, "bearer"), f"\"{server.bearer}\" is not there yet: write \"atm\" or \"ethernet\"")
+    yield Problem(("servers", name, "bearer"), f"\"{server.bearer}\" is not there yet: write another bearer")
 
 
 RULES: dict[BearerName, Callable[[Network, str, Server], Iterator[Problem]]] = {
-    "atm": lambda *_: iter(()), "ethernet": _ethernet, "frame-relay": _not_built, "rewrite": _not_built}
-"""By `servers.X.bearer`. What a server behind ATM needs, the rules of VPs check (`config/rules.py`)."""
+    "atm": lambda *_: iter(()), "ethernet": _ethernet, "frame-relay": lambda *_: iter(()), "rewrite": _not_built}
+"""By `servers.X.bearer`. What a server behind ATM needs, the rules of VPs check (`config/rules.py`); behind Frame
+Relay, those of its links and PVCs (`config/relay_rules.py`)."""

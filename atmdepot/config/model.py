@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from atmdepot.config.contract import Contract
+from atmdepot.config.relay import Dlcis, Lmi
 from atmdepot.config.routes import Joint, Place, Routes, find_routes
 from atmdepot.config.units import (
     CellRate,
@@ -113,6 +114,7 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
 
     ends: dict[str, UdpAddress]
     bearer: Literal["atm", "frame-relay"] = "atm"
+    lmi: Lmi = field(default_factory=Lmi)
     cells: Annotated[int, Meta(ge=1, le=1235)] = 27  # 1235 cells and a tag fit UDP's 65,507 octets over IPv4
     interface: Literal["uni", "nni"] = "uni"
     source_check: Literal["strict", "loose"] = "strict"
@@ -431,6 +433,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     links: dict[str, Link] = {}
     vps: dict[str, Vp] = {}
     vcs: dict[str, PermanentVc] = {}
+    dlcis: dict[str, Dlcis] = {}
     connects: dict[str, CrossConnect] = {}
     servers: dict[str, Server]
     services: dict[str, Service]
@@ -504,6 +507,22 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
         """The VPs with an end at the node."""
         return {name: vp for name, vp in self.vps.items() if node in vp.ends}
 
+    def dlcis_of(self, node: str) -> dict[str, Dlcis]:
+        """The PVCs of Frame Relay with an end at the node."""
+        return {name: dlcis for name, dlcis in self.dlcis.items() if node in dlcis.ends}
+
+    def relay_links(self, name: str) -> dict[str, str]:
+        """The link of PVCs at each of their ends: a single link, or two with gear between them (`via`)."""
+        dlcis = self.dlcis[name]
+        return {end: link for end in dlcis.ends for link, settings in self.links_of(end, "frame-relay").items()
+                if settings.other_end(end) == (dlcis.via or dlcis.other_end(end))}
+
+    def lmi_network(self, link: str) -> str:
+        """The end of a link that answers in the LMI: that of the table, or the end nearer to a network than a depot."""
+        settings = self.links[link]
+        rank = {"external": 0, "switch": 1, "edge": 2, "depot": 3}
+        return settings.lmi.network or min(settings.ends, key=lambda end: rank[self.nodes[end].kind])
+
     def vp_between(self, depot: str, node: str) -> str:
         """The name of the VP from a depot to a node; raises KeyError where there is none."""
         return self._vps_between[frozenset((depot, node))]
@@ -517,12 +536,16 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
         settings = self.servers[server]
         if settings.stands_alone:
             return settings.port or ""
+        if settings.bearer == "frame-relay":
+            name = self._dlcis_between.get(frozenset((depot, settings.node)))
+            return None if name is None else self.relay_links(name)[depot]
         return self.link_between(depot, settings.node) if self.serves(depot, server) else None
 
     def serves(self, depot: str, server: str) -> bool:
-        """True when a way leads from a depot to a server: for one behind an edge node, a VP to its node."""
+        """True when a way leads from a depot to a server: for one behind an edge node, VP or PVCs to its node."""
         settings = self.servers[server]
-        return settings.stands_alone or frozenset((depot, settings.node)) in self._vps_between
+        ways = self._dlcis_between if settings.bearer == "frame-relay" else self._vps_between
+        return settings.stands_alone or frozenset((depot, settings.node)) in ways
 
     def bearers_of(self, depot: str) -> list[BearerName]:
         """The bearers of a depot: those of the servers that it serves, and that of its VPs and permanent VCs."""
@@ -546,3 +569,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     def _vps_between(self) -> dict[frozenset[str], str]:
         # Reversed, so that the first of two VPs with the same ends wins.
         return {frozenset(vp.ends): name for name, vp in reversed(self.vps.items())}
+
+    @cached_property
+    def _dlcis_between(self) -> dict[frozenset[str], str]:
+        return {frozenset(dlcis.ends): name for name, dlcis in self.dlcis.items()}

@@ -22,6 +22,7 @@ import msgspec
 from atmdepot.config.forms import misfit, wrong_key
 from atmdepot.config.model import CrossConnect, DepotSet, Line, Link, Network, Node, PermanentVc, Server, Service, Vp
 from atmdepot.config.problem import Problem
+from atmdepot.config.relay import Dlcis
 from atmdepot.config.rules import problems_of
 from atmdepot.config.toml_lines import Lines
 from atmdepot.config.units import (
@@ -137,9 +138,9 @@ _MOST_TOLD = 100
 _LONGEST_TOLD = 1000
 _LONGEST_END = 300
 _LONGEST_GUESSED = 64
-_NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "vcs": PermanentVc,
+_NAMED: dict[str, type] = {"nodes": Node, "links": Link, "vps": Vp, "vcs": PermanentVc, "dlcis": Dlcis,
                            "connects": CrossConnect, "servers": Server, "services": Service, "depots": DepotSet}
-_MAY_LACK = {"vcs", "connects", "depots"}
+_MAY_LACK = {"links", "vps", "vcs", "dlcis", "connects", "depots"}
 _PLACED = re.compile(r"(.*) - at `(key` in `)?\$([^`]*)`", re.DOTALL)
 _CUSTOM = (Duration, CellRate, BitRate, Vci, VciRange, Dlci, DlciRange, IpAddress, IpNetwork, InterfaceAddress,
            TcpAddress, UdpAddress, LinkKey)

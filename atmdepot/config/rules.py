@@ -13,6 +13,7 @@ from atmdepot.config.link_formats import FORMATS
 from atmdepot.config.model import SessionTimers
 from atmdepot.config.problem import Problem, list_of
 from atmdepot.config.qos import QosMap
+from atmdepot.config.relay_rules import relay_name_problems, relay_problems
 from atmdepot.config.route_rules import name_problems, route_problems
 from atmdepot.config.routes import reached
 from atmdepot.config.set_rules import set_name_problems, set_problems
@@ -399,8 +400,8 @@ def _raises(path: tuple[str, ...], check: Callable[..., object], *arguments: obj
 
 
 _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
-    _depots, _link_ends, _vp_ends, name_problems, connect_name_problems, server_problems, _service_servers,
-    set_name_problems]
+    _depots, _link_ends, _vp_ends, name_problems, connect_name_problems, relay_name_problems, server_problems,
+    _service_servers, set_name_problems]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, route_problems, connect_problems, _formats, _keys, _mtus, _bridged, _taps, _times,
-    _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab, set_problems]
+    _addresses, address_problems, route_problems, connect_problems, relay_problems, _formats, _keys, _mtus, _bridged,
+    _taps, _times, _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab, set_problems]

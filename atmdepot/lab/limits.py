@@ -151,7 +151,7 @@ def _metrics(network: Network) -> Iterator[Problem]:
 def _addresses_of(network: Network, name: str) -> set[str]:
     """Addresses that a node has in the lab while its daemon runs."""
     node = network.nodes[name]
-    found = {link.ends[name].host for link in network.links_of(name).values()}
+    found = {link.ends[name].host for link in network.links.values() if name in link.ends}
     # With `configure` the daemon adds these addresses itself.
     if node.configure:
         found |= {*node.address, *(network.vips if node.kind == "edge" else ())}

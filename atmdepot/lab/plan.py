@@ -36,6 +36,8 @@ CLIENT_MTU = 1500
 """Octets: clients sit on an Ethernet unless the caller gives another MTU."""
 
 _CELL = 53
+_FRAME_HEADER = 4
+"""Octets of a frame of Frame Relay beside its packet."""
 _UDP_OVERHEAD = 48
 """Octets of the IPv6 and UDP headers; IPv4's header is shorter."""
 
@@ -126,7 +128,7 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
     taken |= {end.name for wire in wires for end in wire.ends}
     for name, link in network.links.items():
         if set(link.ends) <= ours.keys():
-            wires.append(_link_wire(name, _interface_name(name, taken), link))
+            wires.append(_link_wire(name, _interface_name(name, taken), link, _datagram(network, name)))
         else:
             loopback |= _dead_end(link, ours, loopback)
     for name in ours:
@@ -181,7 +183,16 @@ def _shared(gateways: list[str]) -> Iterator[Route]:
         yield Route("", tuple(g for g in gateways if ipaddress.ip_address(g).version == version))
 
 
-def _link_wire(link_name: str, name: str, link: Link) -> Wire:
+def _datagram(network: Network, link: str) -> int:
+    """Octets of the longest datagram of a link."""
+    settings = network.links[link]
+    if settings.bearer == "atm":
+        return settings.cells * _CELL
+    return max((of.mtu + _FRAME_HEADER for name, of in network.dlcis.items()
+                if link in network.relay_links(name).values()), default=0)
+
+
+def _link_wire(link_name: str, name: str, link: Link, datagram: int) -> Wire:
     """Wire of a link; each end gets its UDP address as a host address with the far end as its peer.
 
     Any pair of addresses works, in a common subnet or not, and a node may use an address on many links.
@@ -191,7 +202,7 @@ def _link_wire(link_name: str, name: str, link: Link) -> Wire:
     ends = (Interface(one, name, (Address(here, bits, there),)),
             Interface(other, name, (Address(there, bits, here),)))
     # The MTU holds a full datagram, so that it is neither fragmented nor refused by UDP_SEGMENT.
-    return Wire(link_name, ends, min(_GREATEST_MTU, max(1500, link.cells * _CELL + _UDP_OVERHEAD)))
+    return Wire(link_name, ends, min(_GREATEST_MTU, max(1500, datagram + _UDP_OVERHEAD)))
 
 
 def _dead_end(link: Link, ours: dict[str, str],

@@ -56,16 +56,18 @@ def towards_services(network: Network, name: str, tun: int) -> Iterator[Part]:
 
 
 def from_services(network: Network, name: str, tun: int) -> Iterator[Part]:
-    """Parts that lead packets from a service address out by an edge node's TUN device, if a VP leads to the depot.
+    """Parts that lead packets from a service address out by an edge node's TUN device, if a way leads to the depot.
 
     The address is on this host, or on a server in the LAN behind it.
     """
-    if not any(network.ends_at_depot(vp) for vp in network.vps_of(name).values()):
+    # A VP to the depot, or PVCs of Frame Relay, which all lead there.
+    ways = [vp.ends for vp in network.vps_of(name).values()] + [of.ends for of in network.dlcis_of(name).values()]
+    depot = next((end for ends in ways for end in ends if end in network.depots), None)
+    if depot is None:
         return
     table = _FIRST_TABLE + network.edges.index(name)
     server = next((s for s in network.servers.values() if s.node == name), None)
     # By a TAP device, the kernel sends frames to the depot's own addresses.
-    depot = next(end for vp in network.vps_of(name).values() for end in vp.ends if end in network.depots)
     routers = {} if network.nodes[name].tap is None else {a.version: a for a in network.nodes[depot].address}
     for router in routers.values():
         yield Part("route", {"dst": f"{router}/{bits_of(router)}", "oif": tun, "scope": _SCOPE_LINK,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from atmdepot.bearer.adaptation import LinkAdaptation
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.multihomed import edge_node
+from atmdepot.edge.relay import RelayEdgeNode
 from atmdepot.edge.tap import TapEdgeNode
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.depot import DepotAgent
@@ -56,7 +57,7 @@ def _atm_edge(network: Network, name: str) -> EdgeNode:
     return edge_node(network, name) if network.nodes[name].tap is None else TapEdgeNode(network, name)
 
 
-EDGES: dict[BearerName, Callable[[Network, str], Node]] = {"atm": _atm_edge}
+EDGES: dict[BearerName, Callable[[Network, str], Node]] = {"atm": _atm_edge, "frame-relay": RelayEdgeNode}
 """Edge nodes, by the bearer of their links; a bearer without edge nodes has no row."""
 
 

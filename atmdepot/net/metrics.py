@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 import atmdepot
 from atmdepot.atm.oam import Condition
 from atmdepot.atm.protection import Side
-from atmdepot.net import views
+from atmdepot.net import relay_view, views
 from atmdepot.net.agents.agent import PLACE, Family
 from atmdepot.net.kinds import KINDS, agent_of
 from atmdepot.net.readiness import not_ready
@@ -84,6 +84,13 @@ _COMMON = {
     "vp_monitored": _counter("Performance monitoring of the VP: cells lost or misinserted, errored bits, blocks; "
                              "near: of what came here, far: as the far end tells.", "vp", "link", "end", "what"),
     "link_signal": _gauge("0 while a supervised link is silent.", "link"),
+    "pvc_frames": _counter("Frames on a PVC of Frame Relay that is no session's own; carries: default or management.",
+                           "link", "dlci", "carries", "direction"),
+    "pvc_flagged_frames": _counter("Frames received on such a PVC with the bit DE, FECN or BECN.",
+                                   "link", "dlci", "bit"),
+    "lmi_up": _gauge("1 while the LMI of a link of Frame Relay says that the link works.", "link", "side"),
+    "lmi_errors": _counter("Enquiries without a right answer, or enquiries that did not come.", "link", "side"),
+    "lmi_active_pvcs": _gauge("PVCs that the LMI calls active.", "link"),
     "drops": _counter("What was not forwarded, by place and reason; unit is what is counted.",
                       "place", "reason", "unit"),
     "probes_not_made": _counter("Connections to ask after a server that this host could not make."),
@@ -126,7 +133,7 @@ class Metrics:
         self._made = {name: (CounterMetricFamily if family.counts else GaugeMetricFamily)(
             _PREFIX + name, family.text, labels=(*_NODE, *family.labels)) for name, family in FAMILIES.items()}
         for part in (self._node_itself, self._counters, self._links, self._queues, self._vcs, self._oam,
-                     self._protection, self._of_the_kind):
+                     self._protection, self._relay, self._of_the_kind):
             yield from part()
 
     def families(self) -> Iterator[Metric]:
@@ -220,6 +227,19 @@ class Metrics:
             yield
             for side in Side:
                 self._add("vp_protection_selected", vp.state.selected is side, vp.name, side)
+
+    def _relay(self) -> Iterator[None]:
+        for row in relay_view.permanent_dlcis(self._pump):
+            yield
+            for direction, frames in (("rx", row.rx_frames), ("tx", row.tx_frames)):
+                self._add("pvc_frames", frames, row.link, str(row.dlci), row.carries, direction)
+            for bit, frames in (("DE", row.rx_de), ("FECN", row.rx_fecn), ("BECN", row.rx_becn)):
+                self._add("pvc_flagged_frames", frames, row.link, str(row.dlci), bit)
+        for lmi in relay_view.lmis(self._pump, _ALL):
+            yield
+            self._add("lmi_up", lmi.up, lmi.link, lmi.side)
+            self._add("lmi_errors", lmi.errors, lmi.link, lmi.side)
+            self._add("lmi_active_pvcs", lmi.active, lmi.link)
 
     def _of_the_kind(self) -> Iterator[None]:
         for name, value, labels in self._agent.samples(self._pump.clock):

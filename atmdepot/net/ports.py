@@ -14,6 +14,7 @@ from atmdepot.atm.line import Line
 from atmdepot.config.link_formats import FORMATS, End
 from atmdepot.net.keys import key_of
 from atmdepot.net.line_link import LineLink
+from atmdepot.net.relay_link import RelayLink
 from atmdepot.net.udp_link import UdpLink
 
 if TYPE_CHECKING:
@@ -42,10 +43,17 @@ def open_cells(network: Network, link: str, node: Node) -> PortLink:
     return LineLink(udp, Line(line, drops)) if line.timed or line.impaired else udp
 
 
+def open_relay(network: Network, link: str, node: Node) -> PortLink:
+    """A link's own end, a frame of Frame Relay in each datagram."""
+    settings = network.links[link]
+    return RelayLink(link, settings.ends[node.name], settings.ends[settings.other_end(node.name)],
+                     node.links[link].drops, any_interface=settings.source_check == "loose")
+
+
 def _format(name: str, settings: Link, own: str, far: str) -> LinkFormat | None:
     """The format of a link's datagrams; None for plain cells. Raises EnvironmentLacks as `key_of` does."""
     return FORMATS[settings.format].make(settings, End(own, far, key_of(f"link {name}", settings), time.time_ns()))
 
 
-OPEN: dict[str, Callable[[Network, str, Node], PortLink]] = {"cells": open_cells}
+OPEN: dict[str, Callable[[Network, str, Node], PortLink]] = {"cells": open_cells, "frame-relay": open_relay}
 """By `Port.medium`: opens a node's port of a name."""

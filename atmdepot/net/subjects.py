@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from atmdepot.net.agents.rows import Row
 
 SUBJECTS = {"sessions": "depot_rows", "vcs": "rows", "links": "rows", "queues": "rows", "servers": "depot_rows",
-            "counters": "rows", "oam": "rows", "protection": "rows", "depots": "set_rows"}
+            "counters": "rows", "oam": "rows", "protection": "rows", "depots": "set_rows", "dlcis": "relay_rows",
+            "lmi": "relay_rows"}
 """The module in `net/agents/` that has the subject's row in its `ROWS`."""
 
 

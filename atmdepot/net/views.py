@@ -17,7 +17,7 @@ from atmdepot.bearer.adaptation import LinkAdaptation, adaptation_of
 from atmdepot.bearer.shaping import ShapedAdaptation
 from atmdepot.config.circuits import circuits_of
 from atmdepot.drops import AT_SWITCHES, DropReason
-from atmdepot.net import subjects
+from atmdepot.net import relay_view, subjects
 from atmdepot.net.agents.rows import CounterRow, LinkRow, QueueRow, VcRow
 from atmdepot.net.host_parts import needs_of
 from atmdepot.net.kinds import agent_of
@@ -117,23 +117,19 @@ def links(pump: Pump, limit: int) -> Iterator[LinkRow]:
 
 
 def _link(pump: Pump, name: str, trouble: str) -> LinkRow:
-    udp = _udp_of(pump.links[name])
     port = pump.node.links[name]
     counts = port.counts()
     settings = pump.node.network.links.get(name)
-    if settings is None:  # an interface or a device: it has no cells
-        return LinkRow(
-            node=pump.node.name, link=name, peer=port.peer(), medium=port.medium, tx_pdus=_or_unset(counts.tx_pdus),
-            rx_pdus=_or_unset(counts.rx_pdus), drops=sum(port.drops.values()), trouble=trouble,
-            last_error=pump.links[name].error())
-    line = settings.line_from(pump.node.name)
-    row = LinkRow(
-        node=pump.node.name, link=name, peer=settings.other_end(pump.node.name), medium=port.medium,
-        cells=settings.cells,
-        rate=str(line.rate or "any"), burst=line.burst or 0, delay=str(line.delay or "none"), impaired=line.impaired,
-        tx_cells=counts.tx_cells, rx_cells=counts.rx_cells, tx_pdus=_or_unset(counts.tx_pdus),
-        rx_pdus=_or_unset(counts.rx_pdus), hec_corrected=counts.hec_corrected, drops=sum(port.drops.values()))
-    if udp is not None:
+    row = LinkRow(  # an interface or a device is no link of the table
+        node=pump.node.name, link=name, peer=port.peer() if settings is None else settings.other_end(pump.node.name),
+        medium=port.medium, tx_pdus=_or_unset(counts.tx_pdus), rx_pdus=_or_unset(counts.rx_pdus),
+        drops=sum(port.drops.values()), trouble=trouble, last_error=pump.links[name].error())
+    if settings is not None and port.medium == "cells":
+        line = settings.line_from(pump.node.name)
+        row.cells, row.rate, row.burst = settings.cells, str(line.rate or "any"), line.burst or 0
+        row.delay, row.impaired = str(line.delay or "none"), line.impaired
+        row.tx_cells, row.rx_cells, row.hec_corrected = counts.tx_cells, counts.rx_cells, counts.hec_corrected
+    if settings is not None and (udp := _udp_of(pump.links[name])) is not None:
         row.tx_datagrams, row.rx_datagrams = udp.tx_datagrams, udp.rx_datagrams
         row.udp_segment, row.udp_segment_refused = udp.segment_offload, udp.segment_refusals
         row.udp_gro, row.key, row.format = udp.receive_offload, settings.has_key, settings.format
@@ -188,7 +184,8 @@ def _counters(pump: Pump) -> Iterator[CounterRow]:
             yield CounterRow(node.name, link.name, "late-cells", port.late_cells() + counts.late, "cells", _LATE)
         if (udp := _udp_of(port)) is not None:
             yield CounterRow(node.name, link.name, "udp-segment-refused", udp.segment_refusals, "times")
-        yield from _drops(node.name, link.name, link.drops, _LINK_REASONS if has_packets else _CELL_REASONS)
+        yield from _drops(node.name, link.name, link.drops,
+                          link.reasons or (_LINK_REASONS if has_packets else _CELL_REASONS))
     if has_packets:
         yield from _drops(node.name, "packets", node.drops, _NODE_REASONS)
 
@@ -229,7 +226,7 @@ _REFUSED = "VCs that are best effort, since the link's rate had no room for thei
 _LATE = "what the line could have sent while the node was too late to send it; nothing is lost but time"
 _NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets"
                  and reason not in (DropReason.TUN_QUEUE_FULL, DropReason.UNRESOLVED)]
-_LINK_REASONS = [reason for reason in DropReason if reason not in AT_SWITCHES
+_LINK_REASONS = [reason for reason in DropReason if reason not in AT_SWITCHES and reason.unit != "frames"
                  and (reason.unit != "packets" or reason is DropReason.UNRESOLVED)]
 _CELL_REASONS = [reason for reason in DropReason if reason.unit in ("datagrams", "cells")]
 
@@ -263,5 +260,5 @@ def protection(pump: Pump, limit: int) -> Iterable[Row]:
 
 
 _COMMON: dict[str, View] = {"vcs": vcs, "links": links, "queues": queues, "counters": counters,
-                           "oam": oam, "protection": protection}
+                           "oam": oam, "protection": protection, "dlcis": relay_view.dlcis, "lmi": relay_view.lmis}
 SUBJECTS: dict[str, View] = {name: _COMMON.get(name) or partial(_of_the_kind, name) for name in subjects.SUBJECTS}

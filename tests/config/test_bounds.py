@@ -18,7 +18,7 @@ from atmdepot.atm.line import Line
 from atmdepot.commands.check import _plain
 from atmdepot.config.model import Network
 from atmdepot.config.reading import NetworkError, parse
-from atmdepot.config.units import CellRate, Duration, TcpAddress, UdpAddress, Vci, VciRange
+from atmdepot.config.units import BitRate, CellRate, Dlci, DlciRange, Duration, TcpAddress, UdpAddress, Vci, VciRange
 from atmdepot.drops import Drops
 from tests.config.test_reading import DIRECT, dump
 from tests.ip_packets import ACK, SYN, tcp
@@ -30,7 +30,8 @@ NOW = 2**62 // 3
 C_LIMIT = 2**63
 ENTRIES = {"nodes": "web1", "links": "to-web1", "vps": "web1", "servers": "web1", "services": "web", "from": "web1",
            "shared_vcs": "CBR", "ends": "web1", "vcs": "monitor", "queues": "GFR", "weights": "UBR", "depots": "main",
-           "sync": "depot"}
+           "sync": "depot",
+           "dlcis": "web1"}
 """The entry of a table in which a key is tried."""
 
 
@@ -43,6 +44,9 @@ class Number(NamedTuple):
 
 
 TEXTS: dict[type, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+    Dlci: ((16, 991), (15, 0, -1, 992, 2**31, 10**19, 40.0, True)),
+    DlciRange: (("17-17", 40, "200-991"), ("15-40", "40-992", f"40-{10**19}", "40-" + "9" * 5000, 10**19)),
+    BitRate: (("1kbps", "100Gbps"), ("999bps", "101Gbps", "1kcps", f"{10**40}Gbps", 10**19)),
     Duration: (("0s", "1ns", "8760h"), ("-1s", "8760.1h", "9e9s", f"{10**19}ns", f"{10**40}h", 5, 10**19)),
     CellRate: (("1cps", "1Gcps"), ("0cps", "1.1Gcps", "-1cps", f"{10**19}cps", f"{10**40}Gbps", 10**19)),
     Vci: ((33, 65535), (31, 0, -1, 65536, 2**31, 10**19, 40.0, True)),
@@ -53,13 +57,18 @@ TEXTS: dict[type, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
 }
 BOUNDED = {
     ("links", "to-web1", "supervise"): ("10ms", "10s"), ("probing", "interval"): ("1ms", "8760h"),
+    ("links", "to-web1", "lmi", "t391"): ("100ms", "14s"), ("links", "to-web1", "lmi", "t392"): ("11s", "1h"),
     ("probing", "timeout"): ("1ms", "8760h"), ("probing", "statistics"): ("0s", "1ms", "8760h"),
     ("depots", "main", "interval"): ("0s", "10ms", "8760h"), ("depots", "main", "announce"): ("10ms", "10s"),
     ("depots", "main", "silence"): ("200ms", "8760h"), ("depots", "main", "sync", "depot"): ("10.60.0.1:1", "h:65535"),
     ("depots", "main", "etcd", "0"): ("10.70.0.1:1", "h:65535")}
 """Texts with bounds of their own."""
 
-BESIDE = {("sessions", "max_sessions"): ((2, 2**31 - 1), {"max_half_open": 1}),
+BESIDE = {("links", "to-web1", "lmi", "n392"): ((1, 10), {"n393": 10}),
+          ("links", "to-web1", "lmi", "n393"): ((1, 10), {"n392": 1}),
+          ("dlcis", "web1", "bc"): ((12_032, 2**31 - 1), {"cir": "1Mbps"}),
+          ("dlcis", "web1", "be"): ((0, 12_032, 2**31 - 1), {"cir": "1Mbps"}),
+          ("sessions", "max_sessions"): ((2, 2**31 - 1), {"max_half_open": 1}),
           ("sessions", "max_half_open"): ((1, 2**31 - 2), {"max_sessions": 2**31 - 1}),
           ("probing", "statistics"): ((), {"statistics_timeout": "0s"}),
           ("probing", "statistics_timeout"): ((), {"statistics": "0s"}),
@@ -133,6 +142,11 @@ def table_with(path: tuple[str, ...], value: Any) -> str:
             document[table] = document.get(table, {}) | copy.deepcopy(entries)
         if path[-2] == "etcd":
             document["depots"]["main"]["ownership"] = "etcd"
+    if path[0] == "dlcis" or "lmi" in path:
+        document["links"]["to-web1"] = {"bearer": "frame-relay", "ends": document["links"]["to-web1"]["ends"]}
+        document["dlcis"] = {"web1": {"ends": ["depot", "web1"], "dlci": 100}}
+        document["servers"]["web1"]["bearer"] = "frame-relay"
+        del document["vps"]["web1"]
     if path[0] == "vcs":
         document["vcs"] = {"monitor": {"ends": ["depot", "web1"], "vpi": 9, "vci": 100}}
     if path[-1] == "mtu":  # IPv6 would need 1280

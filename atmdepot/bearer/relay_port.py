@@ -1,0 +1,303 @@
+"""A port of Frame Relay: packets to frames on a DLCI, and frames back to packets. Depot and edge node both use it.
+
+A frame is an octet string by itself, so `transmit` returns a single frame and `receive` takes one. The port has no
+reassembly and no queue, except in front of a PVC with a CIR, whose frames wait for their turn. Its LMI is a state
+machine of its own (`bearer/lmi.py`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from atmdepot.bearer.base import NEVER, Path, PathCondition, Port, PortCounts, QueueCounts
+from atmdepot.bearer.committed import Committed, Verdict
+from atmdepot.bearer.lmi import LmiTimers, NetworkSide, UserSide
+from atmdepot.drops import DropReason, Drops
+from atmdepot.wire.frame_relay import (
+    ADDRESS_SIZE,
+    BECN,
+    DE,
+    FECN,
+    HEADER_SIZE,
+    LMI_DLCI,
+    UI,
+    Address,
+    FrameError,
+    NlpidError,
+    header_of,
+    parse_address,
+    payload_of,
+)
+from atmdepot.wire.lmi import LmiError, parse_lmi
+from atmdepot.wire.packet import Arrival
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from atmdepot.bearer.lmi import LmiSide
+    from atmdepot.config.model import Network
+    from atmdepot.config.relay import Dlcis
+
+MOST_WAITING = 1000
+"""Frames that wait for a PVC's CIR at most."""
+_BARE_SIZE = ADDRESS_SIZE + 1
+"""Octets in front of a report, which is no packet: address and control."""
+_CISCO_LMI = 1023
+_CISCO = "; the far end speaks Cisco's LMI: write `frame-relay lmi-type ansi` there"
+
+
+_REASONS = (
+    DropReason.NOT_THE_PEER, DropReason.WRONG_INTERFACE, DropReason.RX_OVERFLOW, DropReason.FRAME_NOT_SENT,
+    DropReason.BAD_ADDRESS, DropReason.UNKNOWN_DLCI, DropReason.BAD_LMI, DropReason.ABOVE_BE,
+    DropReason.CIR_QUEUE_FULL, DropReason.OVERSIZE, DropReason.UNKNOWN_ENCAPSULATION, DropReason.BAD_STATISTICS)
+
+
+class RelayPath(Path):
+    """A PVC: its DLCI on a port, and counts of frames in both directions."""
+
+    def __init__(self, relay: RelayPort, dlci: int, node: str, settings: Dlcis, use: str = "") -> None:
+        """Make a PVC of a VC table to a far node; `use` is `default` or `management`, and empty for a session's."""
+        is_management = use == "management"
+        self.relay, self.dlci, self.node, self.port, self.mtu = relay, dlci, node, relay.name, settings.mtu
+        self.owner: object = None
+        self.is_management, self.is_routed = is_management, False
+        self.settings, self.use = settings, use
+        self.most = HEADER_SIZE + settings.mtu
+        self._headers = [(Address(dlci, de=bool(de)).pack() + bytes((UI,))) if is_management else
+                         header_of(Address(dlci, de=bool(de)), version) for de in (0, 1) for version in (4, 6)]
+        self.shaper = Committed.of(settings)
+        self.policer = Committed.of(settings) if settings.police else None
+        self.waiting: deque[bytes] = deque()
+        self.tx_frames = self.tx_de = self.rx_frames = self.rx_de = self.rx_fecn = self.rx_becn = self.tagged = 0
+
+    @property
+    def channel(self) -> tuple[int]:
+        """The DLCI."""
+        return (self.dlci,)
+
+    def send(self, packet: bytes, clp: int) -> None:
+        """Send a packet in a frame, which has DE where it may be lost first."""
+        self.relay.send(self._headers[clp << 1 | (packet[0] >> 4 == 6)] + packet, self, clp)
+
+
+class RelayPort(Port):
+    """An end of a link of Frame Relay."""
+
+    medium = "frame-relay"
+    reasons = _REASONS
+
+    def __init__(self, name: str, lmi: LmiSide | None) -> None:
+        """Make a port without PVCs; `lmi` is this end's side, None on a link without LMI."""
+        super().__init__(name, Drops())
+        self.lmi = lmi
+        self.hint = ""
+        """What the far end's LMI is, in words, where it is none that is understood."""
+        self.paths: dict[int, RelayPath] = {}
+        self.open_stray: Callable[[int, bytes], RelayPath | None] | None = None
+        """Opens a path for a frame on a DLCI without one, or not."""
+        self.frames_out: deque[bytes] = deque()
+        self.tx_frames = self.rx_frames = self.rx_fecn = 0
+        self._held: dict[int, RelayPath] = {}
+        """The PVCs whose frames wait for their CIR."""
+
+    def add(self, path: RelayPath) -> RelayPath:
+        """Open a PVC."""
+        self.paths[path.dlci] = path
+        if path.shaper is not None:
+            self.is_timed = True
+        return path
+
+    def close(self, path: RelayPath) -> None:
+        """Close a PVC; frames of it that wait for their CIR still leave."""
+        del self.paths[path.dlci]
+
+    # Sending.
+
+    def send(self, frame: bytes, path: RelayPath, de: int) -> None:
+        """Send a frame of a PVC, once its CIR allows."""
+        if path.shaper is not None:
+            if len(path.waiting) >= MOST_WAITING:
+                self.drops.count(DropReason.CIR_QUEUE_FULL, 1, frame, path)
+                return
+            self._held[path.dlci] = path
+            path.waiting.append(frame)
+            self.ready.append(self.number)
+        else:
+            if not self.frames_out:  # else the port is ready already
+                self.ready.append(self.number)
+            self.frames_out.append(frame)
+        path.tx_frames += 1
+        path.tx_de += de
+
+    def transmit(self, now: int) -> bytes:
+        """Remove and return a frame to send, the LMI's first; the port is ready again while there are more."""
+        lmi = self.lmi
+        if lmi is not None and lmi.out:
+            frame = lmi.out.pop(0)
+        else:
+            if self._held and not self.frames_out:
+                self._let_go(now)
+            if not self.frames_out:
+                return b""
+            frame = self.frames_out.popleft()
+            self.tx_frames += 1
+        if self.frames_out or (lmi is not None and lmi.out):
+            self.ready.append(self.number)
+        return frame
+
+    def _let_go(self, now: int) -> None:
+        """Have the frames leave whose CIR allows it by now."""
+        self.due = NEVER
+        for path in list(self._held.values()):
+            assert path.shaper is not None
+            while path.waiting and path.shaper.send(len(path.waiting[0]), _has_de(path.waiting[0]), now):
+                self.frames_out.append(path.waiting.popleft())
+            if path.waiting:
+                self.due = min(self.due, path.shaper.due(len(path.waiting[0]), _has_de(path.waiting[0]), now))
+            else:
+                del self._held[path.dlci]
+
+    # Receiving.
+
+    def receive(self, frame: bytes, now: int) -> list[Arrival]:
+        """Take a frame; return the packet in it with its path, or nothing (and count why)."""
+        self.rx_frames += 1
+        try:
+            dlci = parse_address(frame).dlci
+        except FrameError:
+            self.drops.count(DropReason.BAD_ADDRESS, 1, frame)
+            return []
+        if dlci == LMI_DLCI and self.lmi is not None:
+            self._hear(frame, self.lmi, now)
+            return []
+        path = self.paths.get(dlci)
+        if path is None and self.open_stray is not None:
+            path = self.open_stray(dlci, frame)
+        if path is None:
+            if dlci == _CISCO_LMI and self.lmi is not None:
+                self.hint = _CISCO
+            self.drops.count(DropReason.UNKNOWN_DLCI, 1, frame, OnDlci(dlci))
+            return []
+        return self._packet_of(frame, path, now)
+
+    def _packet_of(self, frame: bytes, path: RelayPath, now: int) -> list[Arrival]:
+        flags = frame[1]
+        path.rx_frames += 1
+        path.rx_de += flags & DE != 0
+        path.rx_becn += flags & BECN != 0
+        if flags & FECN:
+            path.rx_fecn += 1
+            self.rx_fecn += 1
+        if path.policer is not None and not self._conforms(frame, path, path.policer, now):
+            return []
+        if len(frame) > path.most + 1 + 5 and not path.is_management:  # a pad and a SNAP header
+            self.drops.count(DropReason.OVERSIZE, 1, frame, path)
+            return []
+        try:
+            octets = frame[_BARE_SIZE:] if path.is_management else payload_of(frame)
+        except NlpidError:
+            self.drops.count(DropReason.UNKNOWN_ENCAPSULATION, 1, frame, path)
+            return []
+        arrival = Arrival()
+        arrival.octets, arrival.frame, arrival.path = octets, None, path
+        return [arrival]
+
+    def _conforms(self, frame: bytes, path: RelayPath, policer: Committed, now: int) -> bool:
+        verdict = policer.judge(len(frame), _has_de(frame), now)
+        path.tagged += verdict is Verdict.MARK
+        if verdict is Verdict.DISCARD:
+            self.drops.count(DropReason.ABOVE_BE, 1, frame, path)
+        return verdict is not Verdict.DISCARD
+
+    def _hear(self, frame: bytes, lmi: LmiSide, now: int) -> None:
+        """Give a frame of DLCI 0 to the LMI."""
+        try:
+            is_expected = lmi.receive(parse_lmi(frame), now)
+            self.hint = "" if is_expected else "; both ends are the same side of the LMI, or a number is wrong"
+        except LmiError as error:
+            is_expected, self.hint = False, f"; {error}"
+        if not is_expected:
+            self.drops.count(DropReason.BAD_LMI, 1, frame)
+        if lmi.out:
+            self.ready.append(self.number)
+
+    # Of the port.
+
+    def trouble_of(self, dlci: int) -> str:
+        """What the LMI knows against a PVC, in words; empty for nothing."""
+        trouble = "" if self.lmi is None else self.lmi.trouble_of(dlci)
+        return trouble and trouble + self.hint
+
+    def fill(self, count: int) -> bytes:
+        """Nothing: Frame Relay has no filling that a far end would drop."""
+        return b""
+
+    def channels(self) -> int:
+        """The number of its open PVCs."""
+        return len(self.paths)
+
+    def condition(self) -> PathCondition:
+        """Frames received, and those with FECN."""
+        return PathCondition(self.rx_frames, 0, self.rx_fecn)
+
+    def counts(self) -> PortCounts:
+        """The frames of the link."""
+        return PortCounts(0, 0, 0, 0, self.rx_frames, self.tx_frames)
+
+    def queues(self) -> list[QueueCounts]:
+        """The queues of frames in front of PVCs with a CIR, where frames wait."""
+        return [QueueCounts(f"DLCI {path.dlci}", MOST_WAITING, 0, 0, len(path.waiting), path.tx_frames,
+                            path.tx_frames - len(path.waiting), 0, 0) for path in self._held.values()]
+
+    def next_timer(self) -> int | None:
+        """The time at which the LMI has work, or None."""
+        return None if self.lmi is None else self.lmi.next_timer()
+
+    def handle_timer(self, now: int) -> None:
+        """Have the LMI do what is due."""
+        if self.lmi is not None and self.lmi.next_timer() <= now:
+            self.lmi.handle_timer(now)
+            if self.lmi.out:
+                self.ready.append(self.number)
+
+
+class OnDlci:
+    """A DLCI without a PVC, where a drop names its channel."""
+
+    __slots__ = ("channel",)
+
+    def __init__(self, dlci: int) -> None:
+        self.channel = (dlci,)
+
+
+def _has_de(frame: bytes) -> bool:
+    return frame[1] & DE != 0
+
+
+def ip_of(frame: bytes) -> bytes:
+    """The packet in a frame; empty where it has none."""
+    try:
+        return payload_of(frame)
+    except NlpidError:
+        return b""
+
+
+def relay_ports(network: Network, node: str, now: int) -> dict[str, RelayPort]:
+    """A node's ports on the links of Frame Relay in a VC table, each with its side of the LMI."""
+    ports = {}
+    for name in network.links_of(node, "frame-relay"):
+        lmi = network.links[name].lmi
+        timers = LmiTimers(lmi.t391, lmi.t392, lmi.n391, lmi.n392, lmi.n393)
+        side: LmiSide | None = None
+        if lmi.type == "ansi":
+            side = (NetworkSide(timers, now, _dlcis_on(network, name)) if network.lmi_network(name) == node
+                    else UserSide(timers, now))
+        ports[name] = RelayPort(name, side)
+    return ports
+
+
+def _dlcis_on(network: Network, link: str) -> Iterable[int]:
+    """The DLCIs of a link."""
+    return [dlci for name, dlcis in network.dlcis.items() if link in network.relay_links(name).values()
+            for dlci in dlcis.all()]

@@ -17,6 +17,7 @@ cdef long long _RST
 cdef class Depot(DepotState):
     cdef public object others, orphans, peers, replication, replica, watching
     cdef public bint only_watches
+    cdef public long long opened_as_standby
 
     @cython.locals(packet=Packet, path=Path)
     cpdef packet_from_tun(self, bytes octets, long long now)

@@ -70,6 +70,8 @@ class Depot(DepotState):
         """The active depot's stream, applied here; None without standby."""
         self.watching = Watching(self) if network.set_of(self.name).standby == "hot" and stands_by else None
         """The active depot's inputs, as this one sees them; None but in hot standby."""
+        self.opened_as_standby = 0
+        """Sessions opened here while another depot of the set was active: the clients' route moved before the role."""
         self.only_watches = False
         """True while this depot is a hot standby: then what comes on its links is tracked, and goes no further."""
         if stands_by:
@@ -145,6 +147,8 @@ class Depot(DepotState):
         # After `open` of the tables: entries removed there have freed their channels.
         session.path = self.bearer.open(server.node, session.category, session)
         pool.preload(now)  # so that the next SYN does not wait for a choice
+        if self.sessions.stands_by:
+            self.opened_as_standby += 1
         if self.sessions.observers:  # else the text has no reader
             reuse = "" if old is None else f", {_in_place_of(old)}"
             self.sessions.tell(session, SessionEvent.OPENED, pool.how(server) + reuse)

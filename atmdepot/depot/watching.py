@@ -34,7 +34,9 @@ class Watching:
         self._syns: dict[FlowKey, Packet] = {}
         """The last watched SYNs without an answer, the oldest first; a flood pushes the oldest out."""
         self.packets = self.unknown = self.opened = 0
-        """Copies of clients' packets tracked; those of no known session; sessions made from a watched handshake."""
+        """Copies of clients' packets; those of no known session; sessions made from a watched handshake."""
+        self.lost = 0
+        """Copies that the kernel had no room for, as the watch port has told."""
 
     def client_packet(self, octets: bytes, now: int) -> None:
         """Track a copy of a client's packet."""

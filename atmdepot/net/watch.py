@@ -80,8 +80,6 @@ class WatchPort:
         self._depot, self._pump = node, pump
         self._socket: socket.socket | None = None
         self._tell_gone: Callable[[], None] = lambda: None
-        self.packets = self.lost = 0
-        """Packets watched so far; those that the kernel had no room for."""
 
     async def run(self) -> None:
         """Watch until cancelled; an interface that is missing, or vanishes, is tried again each second."""
@@ -127,12 +125,12 @@ class WatchPort:
         except OSError:  # ENETDOWN, ENODEV: the interface went down or away
             self._pump.let_go(self._socket.fileno())
             self._tell_gone()
-        self.packets += len(packets)
         self._depot.watch(packets, now)
+        if len(packets) == _PACKETS_A_BURST:  # so many that some may have been lost
+            self._note_losses()
 
-    def losses(self) -> int:
-        """Packets that the kernel dropped so far, since the depot did not read in time."""
-        if self._socket is not None and self._socket.fileno() >= 0:
-            # Reading resets the kernel's count.
-            self.lost += struct.unpack("II", self._socket.getsockopt(_SOL_PACKET, _SOL_PACKET_STATISTICS, 8))[1]
-        return self.lost
+    def _note_losses(self) -> None:
+        """Add what the kernel dropped since this was read last."""
+        if self._depot.watching is not None and self._socket is not None and self._socket.fileno() >= 0:
+            counts = self._socket.getsockopt(_SOL_PACKET, _SOL_PACKET_STATISTICS, 8)
+            self._depot.watching.lost += struct.unpack("II", counts)[1]

@@ -82,9 +82,12 @@ def test_every_family_has_a_good_name_text_and_labels() -> None:
     assert {"atmdepot_drops_total", "atmdepot_ready"} <= full_names()
 
 
+HOT = 'standby = "hot"\nwatch = { depot1 = "eth0", depot2 = "eth0" }'
+
+
 def _linked_depot() -> Depot:
     """The active depot of a set, which has taken over and has a link to another."""
-    depot = Depot(pair_table(7501, 7502, name="loop"), 0, "depot1")
+    depot = Depot(pair_table(7501, 7502, HOT, name="loop"), 0, "depot1")
     depot.roles.granted(0)
     depot.peers.last = Takeover(0, "lost", "", 1, 0)
     peer = depot.peers.open["depot2"] = SyncPeer(depot, Hello(network="pair", set="main", node="depot2", run=1, term=1,

@@ -136,7 +136,7 @@ def test_compose_itself_accepts_the_files(file: Path) -> None:
 
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 OF_PROMETHEUS_ITSELF = {"up", "process_resident_memory_bytes"}
-WORDS = {"sum", "max", "rate", "increase", "by", "on", "or", "label_values", "group_left"}
+WORDS = {"sum", "max", "rate", "increase", "by", "on", "or", "and", "label_values", "group_left"}
 
 
 def metrics_in(expression: str) -> set[str]:

@@ -231,8 +231,8 @@ class DepotAgent(Agent):
         node = self.node
         return depot_set.Standing(
             node.name, node.network.name_of_set_of(node.name), node.count_sessions(),
-            len(node.sessions.primary) + len(node.sessions.secondary), node.roles, node.peers, node.replication,
-            node.replica)
+            len(node.sessions.primary) + len(node.sessions.secondary), node.opened_as_standby, node.roles, node.peers,
+            node.replication, node.replica, node.watching)
 
     def _server(self, name: str) -> Server:
         servers = self.node.management.servers

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from atmdepot.depot.replica import Replica
     from atmdepot.depot.replication import Replication
     from atmdepot.depot.roles import Roles
+    from atmdepot.depot.watching import Watching
 
 _NS = 1_000_000_000
 _MS = 1_000_000
@@ -31,6 +32,9 @@ FAMILIES = {
     "replication_full_syncs": Family(True, "Full syncs begun towards other depots."),
     "replication_refused": Family(True, "Connections of depots that were not taken."),
     "sessions_inherited": Family(True, "Sessions that another depot of the set told of."),
+    "opened_as_standby": Family(True, "Sessions that were opened while another depot of the set was active."),
+    "watched_packets": Family(True, "Copies of clients' packets at a hot standby: tracked, of no known session, or lost "
+                                    "since the depot did not read in time.", ("what",)),
     "takeovers": Family(True, "How often the depot became active, by the reason.", ("why",)),
     "takeover_gap_seconds": Family(False, "At the last takeover, the time from the active's last sign of life until "
                                           "this depot was active."),
@@ -39,7 +43,9 @@ FAMILIES = {
 METRIC_OF_COUNTER: dict[str, tuple[str, tuple[str, ...]]] = {
     "replication-sent": ("replication_octets", ("tx",)), "replication-received": ("replication_octets", ("rx",)),
     "replication-cut-off": ("replication_cut_off", ()), "replication-full-syncs": ("replication_full_syncs", ()),
-    "replication-refused": ("replication_refused", ()), "inherited": ("sessions_inherited", ())}
+    "replication-refused": ("replication_refused", ()), "inherited": ("sessions_inherited", ()),
+    "opened-as-standby": ("opened_as_standby", ()), "watched": ("watched_packets", ("tracked",)),
+    "watched-unknown": ("watched_packets", ("unknown",)), "watched-lost": ("watched_packets", ("lost",))}
 
 
 class Standing(NamedTuple):
@@ -49,10 +55,12 @@ class Standing(NamedTuple):
     of: str
     sessions: int
     entries: int
+    opened_as_standby: int
     roles: Roles
     peers: Peers
     replication: Replication | None
     replica: Replica | None
+    watching: Watching | None
 
 
 def row_of(depot: Standing, now: int) -> DepotRow:
@@ -110,6 +118,11 @@ def counters_of(depot: Standing) -> Iterator[CounterRow]:
             ("refused", peers.refused, "connections")):
         yield CounterRow(depot.name, "replication", f"replication-{counter}", value, unit)
     yield CounterRow(depot.name, "sessions", "inherited", depot.replica.inherited, "sessions")
+    yield CounterRow(depot.name, "sessions", "opened-as-standby", depot.opened_as_standby, "sessions")
+    if depot.watching is not None:
+        for counter, value in (("watched", depot.watching.packets), ("watched-unknown", depot.watching.unknown),
+                               ("watched-lost", depot.watching.lost)):
+            yield CounterRow(depot.name, "watch", counter, value, "packets")
 
 
 def samples_of(depot: Standing) -> Iterator[Sample]:

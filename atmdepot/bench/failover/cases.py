@@ -14,13 +14,21 @@ KILLS, QUICK_KILLS = 20, 5
 
 
 class Event(Struct, frozen=True):
-    """A failure: `after` is when requests count as asked after it, `seconds` how long one takes in all, about."""
+    """A failure.
+
+    Attributes:
+        after: seconds until requests count as asked after it.
+        seconds: how long one takes in all, about.
+        patience: seconds that sessions have to answer again, where the contender's are too few.
+
+    """
 
     name: str
     title: str
     about: str
     after: float = 0.3
     seconds: float = 3.1
+    patience: float = 0.0
 
 
 SIGKILL = Event("sigkill", "SIGKILL", "the processes of what serves are killed")
@@ -29,7 +37,8 @@ SIGSTOP = Event("sigstop", "hang (SIGSTOP)", "they are stopped, and go on once a
 HOST_GONE = Event("host-gone", "host gone", "all its wires go, then all its processes", after=0.6, seconds=4.2)
 CUT_SYNC = Event("cut-sync", "sync wire cut", "the wire between the two: nobody is to take over", after=0.6,
                  seconds=2.2)
-CUT_EDGES = Event("cut-edges", "edge links cut", "the links from what serves to the edge nodes", after=1.0, seconds=3.2)
+CUT_EDGES = Event("cut-edges", "edge links cut", "the links from what serves to the edge nodes", after=1.0, seconds=5.2,
+                  patience=8.0)
 CUT_CLIENT = Event("cut-client", "client wire cut", "its wire to the clients' LAN", after=0.8, seconds=3.2)
 PLANNED = Event("planned", "planned takeover", "the standby is told to take over", after=0.6, seconds=2.2)
 FAIL_BACK = Event("fail-back", "fail-back", "the depot that was killed has come back, and takes over again", after=0.6,

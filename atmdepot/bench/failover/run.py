@@ -79,7 +79,7 @@ def _one(rig: Rig, party: Party, case: Case, number: int) -> Reading:
     """One failure, from the moment at which it is to come until all is right again."""
     rig.prepare(case.event.name, number, case.kills)
     at = rig.strike(case.event.name)
-    reading = party.see(Failure(at, case.event.after, rig.patience))
+    reading = party.see(Failure(at, case.event.after, max(rig.patience, case.event.patience)))
     rig.mend(case.event.name)
     return reading
 

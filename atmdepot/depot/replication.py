@@ -197,6 +197,11 @@ class Replication(SessionLog):
         if not self.readers and self.log.end - self.log.start >= self.log.most:
             self.stop()
 
+    def beat(self, now: int) -> None:
+        """Flush what no entry makes pending: conditions and turns. In between, a period's changes wait for its end."""
+        if now - self._flushed_at >= self._period:
+            self.flush(now)
+
     def next_timer(self) -> int | None:
         """The time (ns) at which `flush` is due, or None."""
         return self._flushed_at + self._period if self._changed or self._gone else None

@@ -265,6 +265,8 @@ class SyncPeer(Peer):
         if roles.wants_handover and not self._asked and self.role in CLAIMS:
             self._turnover(Kind.HANDOVER)
         self._asked = roles.wants_handover
+        if self._was_asked and roles.role is Role.HANDING_OVER and self.reader is not None:
+            self._replication.flush(now)  # what a period holds back, too
         if self._has_all():
             roles.flushed(now)
             self._turnover(Kind.HANDED_OVER)
@@ -276,7 +278,7 @@ class SyncPeer(Peer):
     def _beat(self, now: int) -> None:
         roles = self._depot.roles
         if self.reader is not None:
-            self._replication.flush(now)  # conditions of servers and turns make no entry pending
+            self._replication.beat(now)
         beat = Heartbeat(roles.term, self._replication.log.end, self._replication.digest, self._depot.count_sessions(),
                          ROLES.index(roles.role), len(roles.heard.followers(self._depot.name, now)), 0)
         self._control += beat.pack(UNFIT if roles.trouble else 0)

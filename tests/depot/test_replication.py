@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atmdepot.depot.sessions import Table
-from tests.depot.pairs import Pair, from_server
+from tests.depot.pairs import SECOND, Pair, from_server, replication_of, set_of_depots
 from tests.ip_packets import ACK, FIN, RST, tcp
 from tests.network_in_memory import CLIENT4, CLIENT6, VIP4, VIP6
 
@@ -51,3 +51,19 @@ def test_late_joiner_gets_all_sessions() -> None:
     assert len(one) == 1000
     assert pair.replica.in_sync
     assert pair.replica.digest == pair.active.replication.digest
+
+
+def test_signs_of_life_do_not_shorten_the_period_of_a_warm_standby() -> None:
+    pair = Pair(set_of_depots(of_set='interval = "1s"'))
+    pair.carry()
+    began, replication = pair.now, replication_of(pair.active)
+    pair.open(40_000)
+    assert pair.reader is not None
+    for _ in range(9):
+        pair.now += SECOND // 10
+        replication.beat(pair.now)
+        assert not pair.reader.take(65_536)
+    assert replication.next_timer() == began + SECOND
+    pair.now = began + SECOND
+    replication.beat(pair.now)
+    assert pair.reader.take(65_536)

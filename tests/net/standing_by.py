@@ -75,6 +75,9 @@ class Log:
     def flush(self, now: int) -> None:
         pass
 
+    def beat(self, now: int) -> None:
+        pass
+
     def handle_timer(self, now: int) -> None:
         pass
 

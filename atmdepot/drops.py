@@ -81,9 +81,21 @@ class DropReason(StrEnum):
                      "the Ethernet frame in it is for another station than the node, or comes from the node itself")
     UNKNOWN_ETHERTYPE = "unknown-ethertype", "PDUs", "the Ethernet frame in it carries neither IP nor ARP"
     BAD_NEIGHBOUR = "bad-neighbour", "PDUs", "the ARP or neighbour discovery in it is malformed"
+    # Ethernet frames at a port of the depot's.
+    CUT_FRAME = "cut-frame", "frames", "it is shorter than an Ethernet header"
+    TAGGED_FRAME = "tagged-frame", "frames", "it has a VLAN tag, and the port is of no VLAN"
+    NOT_FOR_US = "not-for-us", "frames", "it is for another MAC address than the port's, or for a group"
+    STRANGER = "stranger", "frames", "it comes from a MAC address that is no server's at the port"
+    OTHER_FRAME = "other-frame", "frames", "it carries neither IP nor ARP"
+    BAD_ANSWER = "bad-answer", "frames", "the ARP or neighbour discovery in it is malformed"
+    CLAIMED = ("claimed", "frames",
+               "it claims a server's address for another MAC address than the known one, or without being asked")
+    BAD_OFFLOAD = "bad-offload", "frames", "its virtio_net_hdr contradicts its packet"
+    FRAME_OVERFLOW = "frame-overflow", "frames", "the port was not read fast enough; the kernel's count"
+    FRAME_REFUSED = "frame-refused", "frames", "the kernel refused to send it, or its queue was full"
     # Packets.
     UNRESOLVED = ("unresolved", "packets",
-                  "on a bridged VC: the far node has not answered for its MAC address, or too many packets waited")
+                  "its far node or server has not answered for its MAC address, or too many packets waited")
     NOT_IP = "not-ip", "packets", "its version is neither 4 nor 6"
     MALFORMED = "malformed", "packets", "its headers are cut short or contradict its length"
     NOT_A_SERVICE = "not-a-service", "packets", "it is not addressed to (or from) a VIP and port of this network"
@@ -104,6 +116,10 @@ class DropReason(StrEnum):
 AT_SWITCHES = frozenset({
     DropReason.ABOVE_PCR, DropReason.ABOVE_SCR, DropReason.BAD_FRAME, DropReason.PPD})
 """The reasons of switches alone, which police and queue cells: depot and edge nodes have no counters of these."""
+
+
+OF_FRAMES = (*(reason for reason in DropReason if reason.unit == "frames"), DropReason.UNRESOLVED)
+"""The reasons of ports of Ethernet frames."""
 
 
 class OnChannel(Protocol):

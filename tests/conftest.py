@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from atmdepot import build
+from tests.bearers import each_bearer, runs  # noqa: F401  # a fixture
 from tests.effort import scaled
 from tests.wireshark import Wireshark
 
@@ -53,6 +54,11 @@ def pytest_configure() -> None:
     """Tests of compiled code that is older than its sources would tell of something else."""
     if build.is_compiled() and (newer := build.stale()):
         raise pytest.UsageError(f"the compiled data path is older than {', '.join(newer)}: {build.REBUILD}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what looks at channels of ATM where it would run over another bearer."""
+    items[:] = [item for item in items if runs(item)]
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

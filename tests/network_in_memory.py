@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from types import SimpleNamespace
@@ -15,6 +15,8 @@ from atmdepot.depot.forwarding import Depot
 from atmdepot.net.kinds import EDGES
 from atmdepot.switch.node import SwitchNode
 from atmdepot.wire.cell import CELL_SIZE
+from tests.bearers import ROWS, chosen
+from tests.stations import DEPOT_ADDRESSES, DEPOT_MAC, MTU
 
 if TYPE_CHECKING:
     from atmdepot.bearer.base import Port
@@ -30,21 +32,18 @@ Fault = Callable[[bytes], bytes]
 
 def make_network(
         *, servers: int = 2, vp: str = 'session_vcis = "64-65535"', protocols: str = '["tcp", "udp"]', tables: str = "",
+        bearers: Sequence[str] = (),
 ) -> Network:
-    """A VC table with a depot, `servers` edge nodes web1, web2, ... and a service on port 80.
+    """A VC table with a depot, `servers` servers web1, web2, ... and a service on port 80.
 
     `vp` is the text of each VP, `protocols` the protocols of the service, `tables` the text at the end (`[sessions]`
-    and the like).
+    and the like). The servers stand behind `bearers` in turn, by default behind that over which the test runs.
     """
+    kinds = bearers or [chosen()]
     names = [f"web{n + 1}" for n in range(servers)]
     lines = ['name = "memory"', '[nodes.depot]', 'kind = "depot"', 'address = ["10.255.0.1", "fd00:255::1"]']
     for number, name in enumerate(names, 1):
-        lines += [
-            f"[nodes.{name}]", 'kind = "edge"', f'address = ["10.255.0.{number + 1}", "fd00:255::{number + 1}"]',
-            f"[links.to-{name}]",
-            f'ends = {{ depot = "127.0.0.1:{6000 + number}", {name} = "127.0.0.1:{7000 + number}" }}',
-            f"[vps.{name}]", f'ends = ["depot", "{name}"]', f"vpi = {number}", vp,
-            f"[servers.{name}]", f'node = "{name}"']
+        lines += ROWS[kinds[(number - 1) % len(kinds)]].lines(number, name, vp)
     lines += ["[services.web]", f'vip = ["{VIP4}", "{VIP6}"]', "ports = [80]", f"protocols = {protocols}",
               f"servers = {names}", tables]
     return parse("\n".join(lines))
@@ -126,12 +125,36 @@ class InMemoryNetwork:
         self.network = make_network() if network is None else network
         self.now = SECOND
         self.depots = {name: Depot(self.network, self.now, name) for name in self.network.depots}
-        self.edges: dict[str, Any] = {name: self._edge(name) for name in self.network.edges}
+        self.edges: dict[str, Any] = {name: self._far_end(name) for name in self._far_names()}
+        """The far ends, by name: edge nodes, and the servers that stand alone."""
         self.switches = {name: SwitchNode(self.network, name) for name in self.network.switches}
         self.faults: dict[str, Fault] = {}
         self.seen: list[tuple[str, str, bytes]] = []
         """Every cell train sent: its sender, its receiver, and its octets before any fault."""
         self.stopped: set[str] = set()
+        self._open_ports(self.depot)
+
+    def _far_names(self) -> list[str]:
+        alone = [server.node for server in self.network.servers.values() if server.stands_alone]
+        return [*self.network.edges, *alone]
+
+    def _far_end(self, name: str) -> Any:
+        if name in self.network.edges:
+            return EDGES[self.network.bearer_at(name)](self.network, name)
+        bearer = next(server.bearer for server in self.network.servers.values() if server.node == name)
+        made = ROWS[bearer].far_end
+        assert made is not None
+        return made(self.network, name)
+
+    def _open_ports(self, depot: Depot) -> None:
+        """Do what opening a depot's interfaces does: tell them their addresses; they find their stations."""
+        frames = [port for port in depot.links.values() if port.medium == "frames"]
+        for port in frames:
+            port.opened(DEPOT_MAC, DEPOT_ADDRESSES, MTU)  # type: ignore[attr-defined]  # of this medium
+            port.handle_timer(self.now)
+        if frames:
+            self.settle()
+            self.seen.clear()
 
     @property
     def depot(self) -> Depot:
@@ -147,13 +170,11 @@ class InMemoryNetwork:
         name = name or self.network.depot
         self.depots[name] = Depot(self.network, self.now, name)
         self.stopped.discard(name)
+        self._open_ports(self.depots[name])
 
     def restart_edge(self, name: str) -> None:
         """Restart an edge node, which loses its state."""
-        self.edges[name] = self._edge(name)
-
-    def _edge(self, name: str) -> Any:
-        return EDGES[self.network.bearer_at(name)](self.network, name)
+        self.edges[name] = self._far_end(name)
 
     def to_service(self, octets: bytes, depot: str = "") -> dict[str, list[bytes]]:
         """Send a client's packet to a depot; return what comes out, by node (of a depot: back to the client)."""
@@ -176,19 +197,26 @@ class InMemoryNetwork:
 
     def exchange(self) -> bool:
         """Carry the cells that are due on each link once; False when there were none."""
-        return bool(sum(map(self._carry_over, self.network.links)))
+        nodes = self.nodes
+        ends: dict[str, list[str]] = {}
+        for name, node in nodes.items():
+            for link in node.links:
+                ends.setdefault(link, []).append(name)
+        return bool(sum(self._carry_over(link, nodes, at) for link, at in ends.items()))
 
-    def _carry_over(self, link: str) -> bool:
-        """Carry the cells that are due at both ends of a link; False when there were none."""
-        moved, nodes = False, self.nodes
-        for sender in self.network.links[link].ends:
-            receiver = self.network.links[link].other_end(sender)
-            if link not in nodes[sender].links or link not in nodes[receiver].links:
-                continue
-            if sender not in self.stopped and (cells := nodes[sender].links[link].transmit(self.now)):
+    def _carry_over(self, link: str, nodes: dict[str, Any], ends: list[str]) -> bool:
+        """Carry what is due at the ends of a link, the nodes with a port of its name; False when there was none.
+
+        A link with a single node leads to gear that is not ours.
+        """
+        moved = False
+        for sender in ends if len(ends) > 1 else ():
+            if sender not in self.stopped and (octets := nodes[sender].links[link].transmit(self.now)):
                 moved = True
-                if (arriving := self._carry(sender, receiver, cells)) and receiver not in self.stopped:
-                    nodes[receiver].octets_from_port(link, arriving, self.now)
+                for receiver in ends:
+                    if receiver != sender and (arriving := self._carry(sender, receiver, octets)) \
+                            and receiver not in self.stopped:
+                        nodes[receiver].octets_from_port(link, arriving, self.now)
         return moved
 
     @property

@@ -116,6 +116,9 @@ class Port:
     reasons: Sequence[DropReason] = ()
     """The reasons by which the port drops; empty for those of cells."""
 
+    reasons: tuple[DropReason, ...] = ()
+    """The reasons for drops that the port has counters of; empty for a port of cells, which has those of cells."""
+
     def __init__(self, name: str, drops: Drops) -> None:
         self.name = name
         self.drops = drops
@@ -191,6 +194,11 @@ class Path:
     def number(self) -> int:
         """The number of a session's own path, by which both its ends and the other depots of a set know it; else 0."""
         return 0
+
+    @property
+    def label(self) -> str:
+        """The path in a word, for rows about sessions."""
+        return "/".join(map(str, self.channel))
 
     def send(self, packet: bytes, clp: int) -> None:
         """Send a packet of at most `mtu` octets; `clp` is 1 when it may be lost first."""

@@ -45,13 +45,18 @@ class Neighbour(Generic[Item]):
 class Neighbours(Generic[Item]):
     """The table; `Item` is what waits for a MAC address."""
 
-    def __init__(self) -> None:
+    def __init__(self, fresh: int = FRESH) -> None:
+        """Know no neighbour; one is asked again so long (ns) after its answer."""
+        self._fresh = fresh
         self._by_address: dict[bytes, Neighbour[Item]] = {}
         self.failed: list[Item] = []
         """Items whose neighbour has not answered, or for which there was no room; the caller empties it."""
 
     def __len__(self) -> int:
         return len(self._by_address)
+
+    def __contains__(self, address: bytes) -> bool:
+        return address in self._by_address
 
     def mac_of(self, address: bytes) -> bytes | None:
         """The known MAC address of a neighbour."""
@@ -79,12 +84,25 @@ class Neighbours(Generic[Item]):
         neighbour.waiting.append(item)
         return None
 
+    def want(self, address: bytes, now: int, *, again: bool = False) -> None:
+        """Have a neighbour asked for, though nothing waits for it: one that is known when it is due, or at once."""
+        neighbour = self._by_address.get(address)
+        if neighbour is None:
+            neighbour = self._by_address[address] = Neighbour(now)
+        elif neighbour.mac is not None and neighbour.due == _NEVER and (again or now >= neighbour.fresh_until):
+            neighbour.due, neighbour.tries = now, 0
+
+    def is_asking(self, address: bytes) -> bool:
+        """True while a neighbour is asked and has not answered."""
+        neighbour = self._by_address.get(address)
+        return neighbour is not None and neighbour.tries > 0
+
     def learn(self, address: bytes, mac: bytes, now: int) -> list[Item]:
         """Note the MAC address of a neighbour that is in the table; return the items that waited for it."""
         neighbour = self._by_address.get(address)
         if neighbour is None:  # of no use here: only the neighbours that are sent to are kept
             return []
-        neighbour.mac, neighbour.fresh_until, neighbour.due, neighbour.tries = mac, now + FRESH, _NEVER, 0
+        neighbour.mac, neighbour.fresh_until, neighbour.due, neighbour.tries = mac, now + self._fresh, _NEVER, 0
         items = list(neighbour.waiting)
         neighbour.waiting.clear()
         return items

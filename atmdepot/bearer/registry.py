@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.bearer.atm import AtmBearer
+from atmdepot.bearer.ethernet import EthernetBearer
 from atmdepot.bearer.frame_relay import RelayBearer
 from atmdepot.bearer.mixed import MixedBearer
 
@@ -30,6 +31,7 @@ class BearerKind(NamedTuple):
 BEARERS: dict[BearerName, BearerKind] = {
     "atm": BearerKind(AtmBearer),
     "frame-relay": BearerKind(RelayBearer),
+    "ethernet": BearerKind(EthernetBearer),
 }
 """By `servers.X.bearer`."""
 

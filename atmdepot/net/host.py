@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pyroute2 import IPRoute, NetlinkError
 
 from atmdepot.errors import EnvironmentLacks
-from atmdepot.net import netlink
+from atmdepot.net import netlink, nftables
 from atmdepot.net.host_parts import LOOPBACK, Part, bits_of, family_of, needs_of
 from atmdepot.net.journal import Entry, Journal
 from atmdepot.paths import control_socket
@@ -282,6 +282,8 @@ def _is_place_of(part: Part, event: Event) -> bool:
 
 def _add(ip: IPRoute, part: Part, verb: str = "add") -> bool:
     """Add a part; False when it was there already."""
+    if part.what == nftables.WHAT:
+        return nftables.add(**part.arguments)
     try:
         getattr(ip, part.what)(verb, **part.arguments)
     except NetlinkError as error:
@@ -293,6 +295,9 @@ def _add(ip: IPRoute, part: Part, verb: str = "add") -> bool:
 
 def _remove(ip: IPRoute, entry: Entry) -> None:
     try:
+        if entry.what == nftables.WHAT:
+            nftables.remove(**entry.arguments)
+            return
         getattr(ip, entry.what)("del", **entry.arguments)
     except (NetlinkError, OSError) as error:
         if not (isinstance(error, NetlinkError) and error.code in _NOT_THERE):

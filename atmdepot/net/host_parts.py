@@ -6,12 +6,13 @@ import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atmdepot.config.circuits import circuits_of, is_group
+from atmdepot.net import ethernet_parts, nftables
 from atmdepot.net.journal import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from atmdepot.config.model import Network
+    from atmdepot.config.model import BearerName, Network
     from atmdepot.config.units import IpAddress
 
 LOOPBACK = 1
@@ -102,9 +103,24 @@ def towards_networks(network: Network, name: str, tun: int) -> Iterator[Part]:
         yield Part("route", route, False, f"route {text} dev {network.nodes[name].device}")
 
 
+def _on_ethernet(network: Network, name: str, _tun: int) -> Iterator[Part]:
+    """Parts that keep the kernel from forwarding what a depot takes at its interfaces."""
+    for port in ethernet_parts.ports_of(network):
+        table = ethernet_parts.table_name(network, name, port)
+        yield Part(nftables.WHAT, {"name": table, "rules": ethernet_parts.rules(network, name, port)}, True,
+                   f"nftables: answers of servers at {port} are the depot's alone")
+
+
+OF_BEARERS: dict[BearerName, Callable[[Network, str, int], Iterator[Part]]] = {"ethernet": _on_ethernet}
+"""Parts of a depot's host that a bearer needs beside those of its packets; a bearer without needs has no row."""
+
+
 def _of_a_depot(network: Network, name: str, tun: int) -> Iterator[Part]:
     yield from towards_services(network, name, tun)
     yield from towards_networks(network, name, tun)
+    for bearer in network.bearers_of(name):
+        if bearer in OF_BEARERS:
+            yield from OF_BEARERS[bearer](network, name, tun)
 
 
 def _of_an_edge_node(network: Network, name: str, tun: int) -> Iterator[Part]:

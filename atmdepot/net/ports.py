@@ -6,12 +6,13 @@ A new kind of port is a row here, beside its class in `net/` and its bearer.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from atmdepot.atm.line import Line
 from atmdepot.config.link_formats import FORMATS, End
+from atmdepot.net.ethernet_parts import sources_at
 from atmdepot.net.keys import key_of
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.relay_link import RelayLink
@@ -55,5 +56,14 @@ def _format(name: str, settings: Link, own: str, far: str) -> LinkFormat | None:
     return FORMATS[settings.format].make(settings, End(own, far, key_of(f"link {name}", settings), time.time_ns()))
 
 
-OPEN: dict[str, Callable[[Network, str, Node], PortLink]] = {"cells": open_cells, "frame-relay": open_relay}
+def open_frames(network: Network, name: str, node: Node) -> PortLink:
+    """An interface, for servers on Ethernet; raise EnvironmentLacks."""
+    from atmdepot.net.packet_port import PacketPort  # a depot without such servers does not need it
+
+    port: Any = node.links[name]
+    return PacketPort(port, sources_at(network, name))
+
+
+OPEN: dict[str, Callable[[Network, str, Node], PortLink]] = {
+    "cells": open_cells, "frame-relay": open_relay, "frames": open_frames}
 """By `Port.medium`: opens a node's port of a name."""

@@ -10,6 +10,7 @@ import pytest
 from atmdepot.config.reading import NetworkError
 from atmdepot.depot.explain import explain
 from atmdepot.drops import DropReason
+from tests.bearers import of_atm, over_each_bearer
 from tests.depot.playbook import Playbook
 from tests.depot.servers import kill, revive
 from tests.depot.test_forwarding import vc_of
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atmdepot.config.model import Network
+
+pytestmark = over_each_bearer
 
 QUERY = udp(CLIENT4, 5353, VIP4, 80, b"query")
 
@@ -99,6 +102,7 @@ def test_flow_of_a_dead_server_waits_for_another_and_of_the_only_draining_one_go
     assert net.dropped() == {DropReason.NO_SERVER: 1}
 
 
+@of_atm
 def test_unanswered_flows_take_no_vci_and_are_bounded_the_oldest_going_first() -> None:
     net = InMemoryNetwork(make_network(servers=1, tables="[sessions]\nmax_sessions = 100\nmax_half_open = 10\n"))
     answered = range(5000, 5020)

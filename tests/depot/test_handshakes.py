@@ -10,8 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atmdepot.depot.tcp_tracking import is_half_open
+from tests.bearers import over_each_bearer
 from tests.depot.playbook import Playbook
 from tests.effort import examples
+
+pytestmark = over_each_bearer
 
 M = 1 << 32
 ISN, SERVER_ISN = M - 30, M - 7

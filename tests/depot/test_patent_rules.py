@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.bearers import of_atm, over_each_bearer
 from tests.depot.playbook import Playbook
 from tests.ip_packets import ping
 from tests.network_in_memory import CLIENT4, VIP4, make_network
+
+pytestmark = over_each_bearer
 
 
 def test_syn_with_no_match_creates_an_entry() -> None:
@@ -237,6 +240,7 @@ def test_depot_generates_no_tcp_packet() -> None:
     assert play.client >> "A seq=1 ack=1" == "no-session"
 
 
+@of_atm
 def test_packets_of_a_session_are_all_sent_over_the_same_vc() -> None:
     """The patent's words.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from atmdepot.depot.servers import Outcome
+from tests.bearers import of_atm, over_each_bearer
 from tests.depot.playbook import Playbook
 from tests.ip_packets import ACK, SYN, tcp
 from tests.network_in_memory import CLIENT4, VIP4, make_network
+
+pytestmark = over_each_bearer
 
 ESTABLISHED = ("ESTABLISHED", "ESTABLISHED")
 
@@ -366,6 +369,7 @@ def test_wrong_data_offset_is_malformed(offset: int) -> None:
 # Ports that are used again.
 
 
+@of_atm
 def test_port_reuse_opens_at_once_perhaps_on_another_server() -> None:
     play = Playbook()
     assert play.open() == "web1"
@@ -388,6 +392,7 @@ def test_late_duplicate_of_the_old_syn_goes_to_the_old_server() -> None:
     assert play.table == "secondary"
 
 
+@of_atm
 def test_late_packet_of_the_old_server_does_not_meet_the_new_session() -> None:
     play = Playbook()
     play.open()
@@ -482,6 +487,7 @@ def test_syn_with_ecn_opens_as_any_other(flags: str) -> None:
 # Floods.
 
 
+@of_atm
 def test_flood_of_syns_pushes_out_half_open_sessions_only() -> None:
     play = Playbook(make_network(tables="[sessions]\nmax_half_open = 50"))
     net, tables = play.net, play.net.depot.sessions

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from tests.bearers import over_each_bearer
 from tests.depot.playbook import Playbook
 from tests.depot.servers import kill
 from tests.depot.test_flows import take_from_pool, take_from_table
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atmdepot.config.model import Network
+
+pytestmark = over_each_bearer
 
 TAKEN = pytest.mark.parametrize("take", [take_from_pool, take_from_table], ids=["out of the pool", "out of the table"])
 

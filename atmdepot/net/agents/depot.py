@@ -252,7 +252,7 @@ def _session_row(session: Session, now: int) -> SessionRow:
         table=session.table, protocol="TCP" if session.is_tcp else "UDP",
         client_state=session.client.state if session.is_tcp else "",
         server_state=session.server_side.state if session.is_tcp else "",
-        vc="/".join(map(str, session.path.channel)), category=session.category, closed_by=session.closed_by,
+        vc=session.path.label, category=session.category, closed_by=session.closed_by,
         age=round((now - session.opened) / _NS, 3), idle=round((now - session.last_seen) / _NS, 3),
         packets_in=session.packets_in, packets_out=session.packets_out,
         octets_in=session.octets_in, octets_out=session.octets_out)

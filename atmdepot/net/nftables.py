@@ -1,0 +1,40 @@
+"""Tables of nftables as parts of a host's set-up, made and removed by the program `nft`."""
+
+from __future__ import annotations
+
+import subprocess
+
+from atmdepot.errors import EnvironmentLacks
+
+WHAT = "nft"
+"""The kind of such a part (`Part.what`)."""
+_PATIENCE = 10.0
+
+
+def add(*, name: str, rules: str) -> bool:
+    """Make a table of the family `netdev` by the input of nft; False when it is there already.
+
+    Raises EnvironmentLacks when there is no nft, OSError with its words when it refuses.
+    """
+    if not _run("list", "table", "netdev", name):
+        return False
+    if trouble := _run("-f", "-", told=rules):
+        raise OSError(0, f"nft: {trouble}")
+    return True
+
+
+def remove(*, name: str, rules: str) -> None:
+    """Remove a table, if it is there."""
+    del rules
+    _run("delete", "table", "netdev", name)
+
+
+def _run(*arguments: str, told: str = "") -> str:
+    """Run nft; return its complaint, empty when it succeeded."""
+    try:
+        done = subprocess.run(["nft", *arguments], input=told, capture_output=True, text=True, check=False,
+                              timeout=_PATIENCE)
+    except FileNotFoundError:
+        raise EnvironmentLacks("servers on Ethernet need nft, which keeps the kernel from forwarding their answers a "
+                               "second time: apt-get install nftables") from None
+    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[0] if done.stderr.strip() else "it failed"

@@ -1,0 +1,177 @@
+"""A port of Ethernet frames: a packet socket (AF_PACKET) on an interface, with virtio headers (PACKET_VNET_HDR).
+
+With these headers the kernel hands over, and takes, TCP frames of up to 64 KB with their checksums still to be made, as
+a TUN device with offloads does. The socket sees a frame before the kernel's own stack does; `host_parts` has the kernel
+drop what the depot takes. Its octets are the records of `wire/frame_records`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from pyroute2 import IPRoute
+
+from atmdepot.drops import DropReason
+from atmdepot.errors import EnvironmentLacks
+from atmdepot.net.line_link import PortLink
+from atmdepot.net.packet_filter import program
+from atmdepot.net.sockets import grow_buffers
+from atmdepot.wire.frame_records import LENGTH_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from atmdepot.bearer.ethernet import EthernetPort
+
+_SOL_PACKET = 263
+_STATISTICS, _VNET_HDR, _IGNORE_OUTGOING = 6, 15, 23
+_ATTACH_FILTER = 26
+_ALL_PROTOCOLS = 0x0003
+_BUFFER = 8 * 2**20
+_LONGEST = 10 + 18 + 40 + 65535
+_MOST_WAITING = 512
+"""Frames that wait for room in the socket's buffer; the last are lost."""
+_COUNTS = Struct("=II")
+_DOWN = {errno.ENETDOWN: "it is down", errno.ENXIO: "it is gone", errno.ENODEV: "it is gone"}
+_FULL = (errno.EAGAIN, errno.ENOBUFS)
+_GLANCE = 1_000_000_000
+
+
+class PacketPort(PortLink):
+    """An interface, for the stations of a bearer's port. Sends and receives never block and never raise."""
+
+    def __init__(self, port: EthernetPort, sources: Iterable[str]) -> None:
+        """Open the interface of the port's name; raise EnvironmentLacks with the reason when that fails.
+
+        `sources` are the networks from which packets are taken.
+        """
+        self.port = port
+        self._waiting: list[bytes] = []
+        self.last_error = ""
+        try:
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        except OSError as error:
+            raise EnvironmentLacks(f"port {port.name}: {error.strerror}; a packet socket takes CAP_NET_RAW: run as "
+                                   "root or in a lab") from None
+        try:
+            self._socket.setsockopt(_SOL_PACKET, _VNET_HDR, 1)
+            self._socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
+            self._attach(program(sources))
+            grow_buffers(self._socket, _BUFFER)
+            self._socket.bind((port.name, _ALL_PROTOCOLS))
+            port.opened(*_interface(port.name))
+        except (OSError, ValueError) as error:
+            self._socket.close()
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise EnvironmentLacks(f"port {port.name}: {reason}; `ip link` has the interfaces of this host") from None
+
+    def _attach(self, filter_: bytes) -> None:
+        code = ctypes.create_string_buffer(filter_)
+        self._socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER,
+                                Struct("@HP").pack(len(filter_) // 8, ctypes.addressof(code)))
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self._socket.fileno()
+
+    # Sending.
+
+    def send(self, octets: bytes, now: int) -> None:
+        """Send the frames of records; those for which there is no room wait, and then are lost."""
+        del now
+        at, end = 0, len(octets)
+        view = memoryview(octets)
+        while at < end:
+            begin = at + LENGTH_SIZE
+            at = begin + int.from_bytes(octets[at:begin], "big")
+            if self._waiting or not self._write(view[begin:at]):
+                self._wait(octets[begin:at])
+
+    def _write(self, frame: bytes | memoryview) -> bool:
+        """Write a frame; False when it has to wait for room."""
+        try:
+            os.write(self._socket.fileno(), frame)
+        except OSError as error:
+            if error.errno in _FULL:
+                return False
+            self._failed(error)
+            self.port.drops.count(DropReason.FRAME_REFUSED, 1, frame)
+        return True
+
+    def _wait(self, frame: bytes) -> None:
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(frame)
+        else:
+            self.port.drops.count(DropReason.FRAME_REFUSED, 1, frame)
+
+    def _failed(self, error: OSError) -> None:
+        self.last_error = os.strerror(error.errno or 0)
+        if error.errno in _DOWN:
+            self.port.trouble = f"port {self.port.name}: {_DOWN[error.errno]}"
+
+    def wants_write(self) -> bool:
+        """True while frames wait for room."""
+        return bool(self._waiting)
+
+    def flush(self) -> None:
+        """Send the frames that wait."""
+        sent = 0
+        for frame in self._waiting:
+            if not self._write(frame):
+                break
+            sent += 1
+        del self._waiting[:sent]
+
+    # Receiving.
+
+    def receive_burst(self, most: int) -> list[bytes]:
+        """The frames that wait, at most `most`, each as a record."""
+        found: list[bytes] = []
+        descriptor = self._socket.fileno()
+        try:
+            while len(found) < most:
+                frame = os.read(descriptor, _LONGEST)
+                found.append(len(frame).to_bytes(LENGTH_SIZE, "big") + frame)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._failed(error)
+        if self.port.trouble and found:
+            self.port.trouble = ""
+        self._count_losses()
+        return found
+
+    def _count_losses(self) -> None:
+        """Count the frames that the kernel dropped since the last look, for want of room."""
+        _, lost = _COUNTS.unpack(self._socket.getsockopt(_SOL_PACKET, _STATISTICS, _COUNTS.size))
+        if lost:
+            self.port.drops.count(DropReason.FRAME_OVERFLOW, lost)
+
+    def error(self) -> str:
+        """The last error of the kernel's."""
+        return self.last_error
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def _interface(name: str) -> tuple[bytes, list[bytes], int]:
+    """An interface's MAC address, its IP addresses in octets, and its MTU."""
+    with IPRoute() as ip:
+        index = socket.if_nametoindex(name)
+        link = dict(ip.get_links(index)[0]["attrs"])
+        addresses = [dict(entry["attrs"]) for entry in ip.get_addr(index=index)]
+    packed = [_packed(entry.get("IFA_LOCAL") or entry["IFA_ADDRESS"]) for entry in addresses]
+    # A link-local address asks no less well, but another comes first.
+    packed.sort(key=lambda address: len(address) == 16 and address[0] == 0xFE)
+    return bytes.fromhex(link["IFLA_ADDRESS"].replace(":", "")), packed, link["IFLA_MTU"]
+
+
+def _packed(text: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)

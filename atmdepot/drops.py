@@ -87,7 +87,7 @@ class DropReason(StrEnum):
     NOT_FOR_US = "not-for-us", "frames", "it is for another MAC address than the port's, or for a group"
     STRANGER = "stranger", "frames", "it comes from a MAC address that is no server's at the port"
     OTHER_FRAME = "other-frame", "frames", "it carries neither IP nor ARP"
-    BAD_ANSWER = "bad-answer", "frames", "the ARP or neighbour discovery in it is malformed"
+    BAD_ANSWER = "bad-answer", "frames", "its ARP or neighbour discovery is malformed"
     CLAIMED = ("claimed", "frames",
                "it claims a server's address for another MAC address than the known one, or without being asked")
     BAD_OFFLOAD = "bad-offload", "frames", "its virtio_net_hdr contradicts its packet"
@@ -118,7 +118,10 @@ AT_SWITCHES = frozenset({
 """The reasons of switches alone, which police and queue cells: depot and edge nodes have no counters of these."""
 
 
-OF_FRAMES = (*(reason for reason in DropReason if reason.unit == "frames"), DropReason.UNRESOLVED)
+OF_FRAMES = (
+    DropReason.CUT_FRAME, DropReason.TAGGED_FRAME, DropReason.NOT_FOR_US, DropReason.STRANGER, DropReason.OTHER_FRAME,
+    DropReason.BAD_ANSWER, DropReason.CLAIMED, DropReason.BAD_OFFLOAD, DropReason.FRAME_OVERFLOW,
+    DropReason.FRAME_REFUSED, DropReason.UNRESOLVED)
 """The reasons of ports of Ethernet frames."""
 
 

@@ -304,7 +304,7 @@ def test_a_circle_is_found() -> None:
 def test_every_drop_reason_can_be_told_to_a_person() -> None:
     for reason in DropReason:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", reason)
-        assert reason.unit in {"datagrams", "cells", "PDUs", "packets"}
+        assert reason.unit in {"datagrams", "cells", "PDUs", "frames", "packets"}
         assert len(reason.text) > 10
         assert reason.text[-1] not in ".!"
     assert len({reason.text for reason in DropReason}) == len(DropReason)

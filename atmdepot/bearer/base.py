@@ -116,9 +116,6 @@ class Port:
     reasons: Sequence[DropReason] = ()
     """The reasons by which the port drops; empty for those of cells."""
 
-    reasons: tuple[DropReason, ...] = ()
-    """The reasons for drops that the port has counters of; empty for a port of cells, which has those of cells."""
-
     def __init__(self, name: str, drops: Drops) -> None:
         self.name = name
         self.drops = drops

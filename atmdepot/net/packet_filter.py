@@ -41,7 +41,8 @@ def program(sources: Iterable[str]) -> bytes:
     networks = [ipaddress.ip_network(source) for source in sources]
     # From behind to the front, so that each jump's length is known: tests that fail go on to the next one.
     ends = [_op(_LOAD32, _TAG_PRESENT), _jump(0, 0, 1), _op(_RETURN, WHOLE), _op(_RETURN, TAGGED), _op(_RETURN, 0)]
-    sixth: list[_Part] = [_op(_LOAD8, _NEXT_HEADER), (_ICMPV6, 0, 2), _op(_LOAD8, _ICMP_TYPE), (_ADVERTISEMENT, "take", 0)]
+    sixth: list[_Part] = [_op(_LOAD8, _NEXT_HEADER), (_ICMPV6, 0, 2),
+                          _op(_LOAD8, _ICMP_TYPE), (_ADVERTISEMENT, "take", 0)]
     body: list[_Part] = [_op(_LOAD16, _ETHERTYPE), (ETHERTYPE_ARP, "take", 0)]
     four = [part for network in networks if network.version == 4 for part in _tests(network, _SOURCE4)]
     six = [part for network in networks if network.version == 6 for part in _tests(network, _SOURCE6)]

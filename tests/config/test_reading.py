@@ -83,7 +83,7 @@ networks = ["10.9.0.0/24"]
 """
 
 KEYS = {
-    "network": "name, description, nodes, links, vps, vcs, connects, servers, services, depots, sessions, probing, "
+    "network": "name, description, nodes, links, vps, vcs, dlcis, connects, servers, services, depots, sessions, probing, "
                "reassembly, qos, lab",
     "node": "kind, tun, tap, mtu, address, configure, metrics, location",
     "line": "rate, delay, queue, burst, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, "

@@ -68,6 +68,8 @@ class Phase(StrEnum):
 UNFIT, LAST_RESORT, FIT_ACTIVE, JOINS, IN_SYNC, TAKES_OVER = -254, -90, 60, -50, 20, 120
 PATIENCE = 5_000_000_000
 """A planned takeover that has come to no end after this long (ns) is given up, on both sides."""
+KEPT = 2_000_000_000
+"""A standby that has lost its sync is as fit as before for so long (ns)."""
 HOLD_DOWN = 60_000_000_000
 """After two takeovers within this long (ns), a depot takes none by its own will."""
 SETTLING = 5_000_000_000
@@ -115,6 +117,7 @@ class Roles:
         self._sessions = sessions
         self._latest: deque[int] = deque(maxlen=2)  # the times of takeovers
         self._gives_up_at: int | None = None
+        self._kept_until: int | None = None  # the time until which a standby that has lost its sync is as fit as before
         self._tried_at = now - HOLD_DOWN  # the preferred depot's last try to take over
         self._told = self.fitness(now)
 
@@ -157,7 +160,8 @@ class Roles:
         if self.role is Role.HANDING_OVER:
             return LAST_RESORT if self.hands_to is None else 0
         takes_over = self.phase is Phase.TAKING or (self.heard.is_silent(now) and not self.holds_down(now))
-        return (IN_SYNC if self.role is Role.STANDBY else JOINS) - self.rank + TAKES_OVER * takes_over
+        in_sync = self.role is Role.STANDBY or (self._kept_until is not None and now < self._kept_until)
+        return (IN_SYNC if in_sync else JOINS) - self.rank + TAKES_OVER * takes_over
 
     def fit(self, now: int) -> None:
         """Note that this depot reaches its servers."""
@@ -174,7 +178,13 @@ class Roles:
         self._step(Event.SYNCED, "in sync", now)
 
     def sync_lost(self, now: int) -> None:
-        """Join again: changes of the active are missing from now on."""
+        """Join again: changes of the active are missing from now on.
+
+        The fitness stays for a while. The active may have died just now: then a change would only delay keepalived,
+        which begins its wait anew for another priority.
+        """
+        if self.role is Role.STANDBY:
+            self._kept_until = now + KEPT
         self._step(Event.SYNC_LOST, "out of sync", now)
 
     def peer_heard(self, node: str, role: Role, term: int, sessions: int, now: int, fit: bool = True) -> None:
@@ -260,7 +270,7 @@ class Roles:
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""
-        times = [self._gives_up_at, self._prefers_at(), self.heard.next_timer()]
+        times = [self._gives_up_at, self._kept_until, self._prefers_at(), self.heard.next_timer()]
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: int) -> None:
@@ -272,6 +282,8 @@ class Roles:
         if (prefers_at := self._prefers_at()) is not None and prefers_at <= now:
             self._tried_at = now
             self._pursue(Phase.ASKING, f"{self.node} is preferred", now)
+        if self._kept_until is not None and self._kept_until <= now:
+            self._kept_until = None
         self.heard.handle_timer(now)
         if self.owns and not self.is_active and self.heard.active(now) is None:
             self._activate(now, None, "the address is here, and no other depot is active")
@@ -298,6 +310,8 @@ class Roles:
         self.role, self.since, self.why = role, now, why
         self.has_flushed = False
         self.phase, self._gives_up_at = Phase.NONE, now + PATIENCE if role is Role.HANDING_OVER else None
+        if role is not Role.JOINING:
+            self._kept_until = None
         if not self.is_active:
             self.term = self.highest
         self._tell(why, now)

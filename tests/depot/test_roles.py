@@ -177,6 +177,23 @@ def test_the_active_is_the_fittest_and_a_standby_fitter_than_one_that_joins() ->
     assert active().fitness(0) > at_hand.fitness(0) > joining.fitness(0)
 
 
+def test_a_lost_sync_changes_the_fitness_late() -> None:
+    made = standby()
+    before = made.fitness(0)
+    made.peer_lost("depot1", S)
+    made.sync_lost(S)
+    assert (made.role, made.fitness(S)) == (Role.JOINING, before)
+    told: list[int] = []
+    made.subscribe(lambda roles, _, now: told.append(roles.fitness(now)))
+    due = 0
+    while due < S + of_roles.KEPT:
+        due = made.next_timer() or 0
+        made.handle_timer(due)
+    assert told == [depot("depot2").fitness(0)]
+    made.synced(due)
+    assert made.fitness(due) == before
+
+
 def test_of_two_standbys_the_first_in_the_table_is_fitter() -> None:
     three = DepotSet(nodes=NAMES, ownership="manual")
     assert standby("depot2", settings=three).fitness(0) > standby("depot3", settings=three).fitness(0)

@@ -153,7 +153,11 @@ class DepotRig:
         if self._lone:
             self._active = self._network.depot
             return
-        wait_for(self._is_settled, _SYNCED, "one depot active, and the other one in sync")
+        try:
+            wait_for(self._is_settled, _SYNCED, "one depot active, and the other one in sync")
+        except NoFigure as error:
+            told = ", ".join(f"{node} is {self._role(node) or 'silent'}" for node in self._network.depots)
+            raise NoFigure(f"{error}: {told}") from None
 
     def _is_settled(self) -> bool:
         roles = {node: self._role(node) for node in self._network.depots}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SIZES = (10_000, 100_000, 1_000_000)
 QUICK_SIZES = (10_000,)
-_FILLED, _UP, _LEAST = 8_000, 15.0, 10.0
+_FILLED, _UP, _LEAST = 8_000, 10.0, 5.0
 """Sessions opened a second, seconds for the lab, and seconds for the loads, about."""
 
 _PATIENCE, _SYNCED = 120.0, 20.0

@@ -40,13 +40,13 @@ def clone(docker: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def projects(docker: Machine, clone: Path) -> Iterator[Projects]:
     """Make projects, as in `projects("testbed/compose.yaml", "name")`, and take them down at the end.
 
-    The compose files are the clone's. Names of profiles may follow.
+    The compose files are the clone's. Names of profiles may follow, and another `base` than the usual.
     """
     made: list[Project] = []
-    base = {"BASE_IMAGE": image.BASE} if docker.is_ours else {}
 
-    def make(file: str, name: str, *profiles: str) -> Project:
-        made.append(Project(docker, clone / file, f"atmdepot-test-{os.getpid()}-{name}", base, *profiles))
+    def make(file: str, name: str, *profiles: str, base: str = image.BASE) -> Project:
+        environment = {"BASE_IMAGE": base} if docker.is_ours else {}
+        made.append(Project(docker, clone / file, f"atmdepot-test-{os.getpid()}-{name}", environment, *profiles))
         return made[-1]
 
     yield make

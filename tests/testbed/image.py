@@ -16,25 +16,28 @@ if TYPE_CHECKING:
     from tests.testbed.machine import Machine
 
 BASE = "atmdepot-testbed-base"
+KEEPALIVED_BASE = "atmdepot-testbed-keepalived-base"
 _SUITE = "bookworm"
 _PACKAGES = "python3,python3-venv,nginx-light,curl,iproute2"
-_CACHE = ROOT / ".cache" / "testbed" / f"{_SUITE}-{_PACKAGES.replace(',', '-')}.tar"
+_OF = {BASE: _PACKAGES, KEEPALIVED_BASE: f"{_PACKAGES},keepalived"}
 
 
-def make_base(machine: Machine, scratch: Path) -> None:
-    """Import a Debian with Python, nginx, curl and ip as BASE; .cache keeps it for later runs of the checkout."""
-    if not _CACHE.exists():
-        _CACHE.parent.mkdir(parents=True, exist_ok=True)
+def make_base(machine: Machine, scratch: Path, base: str = BASE) -> None:
+    """Import a Debian with what a base has beside Python; .cache keeps it for later runs of the checkout."""
+    packages = _OF[base]
+    cache = ROOT / ".cache" / "testbed" / f"{_SUITE}-{packages.replace(',', '-')}.tar"
+    if not cache.exists():
+        cache.parent.mkdir(parents=True, exist_ok=True)
         root = scratch / "root"
-        run(["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, str(root)], dict(os.environ),
+        run(["debootstrap", "--variant=minbase", f"--include={packages}", _SUITE, str(root)], dict(os.environ),
             timeout=600)
         for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
             shutil.rmtree(root / waste)
-        new = _CACHE.with_suffix(f".{os.getpid()}")
+        new = cache.with_suffix(f".{os.getpid()}")
         run(["tar", "-C", str(root), "--one-file-system", "-cf", str(new), "."], dict(os.environ))
-        new.replace(_CACHE)
+        new.replace(cache)
         shutil.rmtree(root)
-    machine.docker("import", str(_CACHE), BASE)
+    machine.docker("import", str(cache), base)
 
 
 def gather_wheels(machine: Machine, clone: Path) -> None:

@@ -77,11 +77,11 @@ def test_every_command_names_a_table_and_a_node_of_it(file: str, name: str, serv
         assert network.nodes[node].metrics.host == "0.0.0.0"
 
 
-@pytest.mark.parametrize("name", ["compose", "compose-switch"])
+@pytest.mark.parametrize("name", ["compose", "compose-sets", "compose-standby", "compose-switch"])
 def test_every_node_of_the_table_is_a_service_of_the_default_profile(name: str) -> None:
     compose = read(TESTBED / f"{name}.yaml")["services"]
     default = {name for name, service in compose.items() if "profiles" not in service}
-    assert default == set(plan_of(load(name)).nodes)
+    assert default == {CLIENT, *plan_of(load(name)).daemons}
 
 
 def test_the_profiles_are_these() -> None:

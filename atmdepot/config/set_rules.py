@@ -61,7 +61,7 @@ def set_problems(network: Network) -> Iterator[Problem]:
     yield from _vps_between_depots(network)
     for of in network.sets.values():
         yield from _vps_alike(of, network)
-    for depot in network.depots:
+    for depot in network.depots if len(network.depots) > 1 else ():
         if not any(network.serves(depot, server) for server in network.servers):
             yield Problem(("nodes", depot), "no way leads from this depot to a server: add a VP to [vps]")
 

@@ -52,7 +52,7 @@ def has_gateway(project: Project, depot: str) -> bool:
 
 def carries_a_download(project: Project, depot: str) -> bool:
     rows = json.loads(project.exec(depot, "atmdepot", "show", "sessions", "-o", "json"))
-    return any(row["server_state"] == "ESTABLISHED" and row["packets_out"] > 100 for row in rows)
+    return any(row["server_state"] == "ESTABLISHED" and row["packets_in"] + row["packets_out"] > 100 for row in rows)
 
 
 @pytest.mark.parametrize("way", ["kill", "stop"])

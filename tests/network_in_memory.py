@@ -55,7 +55,7 @@ def make_sets(
 ) -> Network:
     """A VC table as `make_network` makes it, with sets of depots: their names, each with its depots.
 
-    Each depot has a link and a VP to each edge node: `DEPOT-web1`. `of_set` is the text of each `[depots.NAME]`. Its
+    Each depot has a link and a VP to each edge node: `DEPOT-web1`. `of_set` is the text of each set of several. Its
     depots are active by hand (`Roles.granted`): the ownership is `manual`.
     """
     names = [f"web{n + 1}" for n in range(servers)]
@@ -73,10 +73,10 @@ def make_sets(
                 f'ends = {{ {depot} = "127.0.0.1:{port}", {name} = "127.0.0.1:{port + 1000}" }}',
                 f"[vps.{depot}-{name}]", f'ends = ["{depot}", "{name}"]', f"vpi = {number}", vp]
     for number, (of, nodes) in enumerate(sets.items()):
-        lines += [f"[depots.{of}]", f"nodes = {nodes}", 'ownership = "manual"', of_set]
+        lines += [f"[depots.{of}]", f"nodes = {nodes}"]
         if len(nodes) > 1:
             sync = ", ".join(f'{node} = "127.0.0.1:{8000 + 10 * number + at}"' for at, node in enumerate(nodes))
-            lines.append(f"sync = {{ {sync} }}")
+            lines += ['ownership = "manual"', f"sync = {{ {sync} }}", of_set]
     lines += ["[services.web]", f'vip = ["{VIP4}", "{VIP6}"]', "ports = [80]", f"protocols = {protocols}",
               f"servers = {names}", tables]
     return parse("\n".join(lines))

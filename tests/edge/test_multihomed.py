@@ -17,6 +17,7 @@ from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork, make
 MS = 1_000_000
 SYN_ACK = SYN | ACK
 PAIR = {"main": ["depot1", "depot2"]}
+HOT = 'standby = "hot"\nwatch = { depot1 = "copy0", depot2 = "copy0" }'
 
 
 def announce(net: InMemoryNetwork, depot: str, term: int, claim: Claim = Claim.ACTIVE) -> None:
@@ -170,7 +171,7 @@ def test_sets_are_chosen_apart_from_each_other() -> None:
 
 def test_in_a_hot_set_each_answer_goes_to_all_of_its_depots() -> None:
     net = InMemoryNetwork(make_sets({"main": ["depot1", "depot2"], "other": ["depot3"]}, servers=1,
-                                    of_set='standby = "hot"'))
+                                    of_set=HOT))
     announce(net, "depot1", 1)
     opened(net, "depot1")
     assert answered(net) == [("depot1", 64), ("depot2", 64)]
@@ -178,7 +179,7 @@ def test_in_a_hot_set_each_answer_goes_to_all_of_its_depots() -> None:
 
 
 def test_fragments_follow_their_first_to_all_depots_of_a_hot_set() -> None:
-    net = InMemoryNetwork(make_sets(PAIR, servers=1, of_set='standby = "hot"'))
+    net = InMemoryNetwork(make_sets(PAIR, servers=1, of_set=HOT))
     opened(net, "depot1")
     whole = tcp(VIP4, 80, CLIENT4, 5000, ACK)[20:] + bytes(1000)
     first, later = (ip(VIP4, CLIENT4, 6, whole[:200], identification=7, fragment=0x2000),

@@ -101,6 +101,8 @@ class DropReason(StrEnum):
     NOT_A_SERVICE = "not-a-service", "packets", "it is not addressed to (or from) a VIP and port of this network"
     MULTICAST = "multicast", "packets", "it is for a group of hosts, to which no permanent VC leads"
     NO_SESSION = "no-session", "packets", "it belongs to no session and opens none, so its server cannot be known"
+    RECALLING = ("recalling", "packets",
+                 "it belongs to no session that is known, while the depot asks the edge nodes for theirs")
     NO_SERVER = "no-server", "packets", "no server of the pool is alive"
     TABLE_FULL = "table-full", "packets", "the session table is full"
     FRAGMENT = "fragment", "packets", "a fragment whose first did not come in time"

@@ -173,6 +173,21 @@ def statistics_at_depot() -> Provoked:
     return from_server(b"no statistics", DropReason.BAD_STATISTICS, 33)
 
 
+def recalling(*, from_client: bool) -> Provoked:
+    """A packet of an unknown session while the edge nodes are asked for theirs."""
+    net = InMemoryNetwork()
+    events = Ear.at(net).events
+    net.depot.start(net.now)
+    if from_client:
+        octets = tcp(CLIENT4, 9, VIP4, 80, ACK)
+        net.depot.packet_from_tun(octets, net.now)
+        return events, [(DropReason.RECALLING, 1, octets, None)]
+    octets = tcp(VIP4, 80, CLIENT4, 9, ACK)
+    default = net.edges["web1"].table.default
+    net.depot.octets_from_port("to-web1", segment(octets, default), net.now)
+    return events, [(DropReason.RECALLING, 1, octets, default.channel)]
+
+
 def announcement_at_an_edge() -> Provoked:
     net = InMemoryNetwork()
     events = Ear.at(net).events
@@ -239,6 +254,8 @@ PROVOKED: dict[str, Callable[[], Provoked]] = {
     "not-a-service, by its port": lambda: to_depot(tcp(CLIENT4, 4000, VIP4, 81, SYN), DropReason.NOT_A_SERVICE),
     "not-a-service, UDP": lambda: to_depot(udp(CLIENT4, 5, VIP4, 81), DropReason.NOT_A_SERVICE),
     "not-a-service, by its address": lambda: to_depot(ping(CLIENT4, "10.80.0.9"), DropReason.NOT_A_SERVICE),
+    "recalling, from a client": lambda: recalling(from_client=True),
+    "recalling, from a server": lambda: recalling(from_client=False),
     "no-session, from a client": lambda: to_depot(STRANGER, DropReason.NO_SESSION),
     "no-session, from a server": lambda: from_server(tcp(VIP4, 80, CLIENT4, 9, ACK), DropReason.NO_SESSION, 64),
     "no-server": no_server,

@@ -416,6 +416,10 @@ class AtmBearer(Bearer):
         """The path of the open VC on a VCI of the node's VP, or None."""
         return self._to[node].path_with(number)
 
+    def management(self, node: str) -> AtmPath:
+        """The management VC of the node's VP."""
+        return self._to[node].management
+
     def default(self, node: str) -> AtmPath:
         """The default VC of the node's VP."""
         return self._to[node].default

@@ -274,6 +274,10 @@ class Bearer:
         """The open path with a number (`Path.number`) to a node, or None."""
         return None
 
+    def management(self, node: str) -> Path | None:
+        """The path for what a depot and a far node tell each other; None where the bearer has none."""
+        return None
+
     def default(self, node: str) -> Path:
         """The path for packets that belong to no session."""
         raise NotImplementedError

@@ -84,6 +84,10 @@ class MixedBearer(Bearer):
         """The open path with a number to a node, or None."""
         return self._to(node).path_with(node, number)
 
+    def management(self, node: str) -> Path | None:
+        """The path for what a depot and a far node tell each other."""
+        return self._to(node).management(node)
+
     def default(self, node: str) -> Path:
         """The path for packets that belong to no session."""
         return self._to(node).default(node)

@@ -179,7 +179,7 @@ class _Way:
         if session is not None:
             return self._known(session, packet)
         path = self._open(packet, self._depot.decide(packet, self._now))
-        if path is None and self._depot.is_answered_orphan(packet, tcp):
+        if path is None and self._depot.is_answered_orphan(packet, tcp, self._now):
             self._told.answer = "RST"
             self._say("session", "orphan is \"reset\": an RST goes back to the client")
         return path
@@ -217,6 +217,8 @@ class _Way:
         """Tell why no session opens."""
         if decision.reason is DropReason.NO_SESSION and packet.tcp is not None:
             self._say("session", f"only a SYN opens one, not {flags_words(packet.tcp.flags)}")
+        elif decision.reason is DropReason.RECALLING:
+            self._say("session", "the edge nodes are asked now for sessions that this depot does not know")
         elif decision.reason is DropReason.TABLE_FULL:
             most = count_text(self._depot.sessions.timers.max_sessions, "session")
             self._say("session", f"there may be {most}, no more (max_sessions)")

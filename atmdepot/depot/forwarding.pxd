@@ -15,7 +15,7 @@ cdef long long _RST
 
 
 cdef class Depot(DepotState):
-    cdef public object others, orphans, peers, replication, replica, watching
+    cdef public object others, orphans, peers, replication, replica, watching, announcing, recall
     cdef public bint only_watches
     cdef public long long opened_as_standby
 

@@ -21,9 +21,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.bearer.base import Path
+from atmdepot.depot.announcing import Announcing
 from atmdepot.depot.orphans import Orphans
 from atmdepot.depot.other_traffic import OtherTraffic
 from atmdepot.depot.peers import Peers
+from atmdepot.depot.recall import Recalling
 from atmdepot.depot.replica import Replica
 from atmdepot.depot.replication import Replication
 from atmdepot.depot.sessions import Session, SessionEvent, session_of
@@ -31,6 +33,7 @@ from atmdepot.depot.state import DepotState
 from atmdepot.depot.tcp_tracking import is_half_open, is_opening
 from atmdepot.depot.watching import Watching
 from atmdepot.drops import DropReason
+from atmdepot.wire.announcement import is_message
 from atmdepot.wire.flows import is_reverse
 from atmdepot.wire.packet import quick_frame
 from atmdepot.wire.tcp import RST, reset_for
@@ -74,6 +77,10 @@ class Depot(DepotState):
         """Sessions opened here while another depot of the set was active: the clients' route moved before the role."""
         self.only_watches = False
         """True while this depot is a hot standby: then what comes on its links is tracked, and goes no further."""
+        self.announcing = Announcing(self, now)
+        """What it tells of its role to the edge nodes, and what they tell."""
+        self.recall = Recalling(self, self.replica)
+        """What it asks of the edge nodes."""
         if stands_by:
             self.roles.subscribe(self._role_changed)
             self._role_changed(self.roles, "", now)
@@ -120,7 +127,7 @@ class Depot(DepotState):
         if session is None:
             session = self._open_session(octets, packet, now)
             if session is None:
-                if self.is_answered_orphan(packet, tcp):
+                if self.is_answered_orphan(packet, tcp, now):
                     self.packets_out.append(reset_for(octets))
                 return None
         self.sessions.track(session, tcp, now, True)
@@ -258,10 +265,17 @@ class Depot(DepotState):
         return True
 
     def _take_statistics(self, path: Path, octets: bytes, now: int) -> None:
+        """Take what an edge node tells: its statistics, or flows for which the depot has asked."""
         server, port = self.server_at(path), self.links[path.port]
-        if server is not None and not self.probing.report(
-                server, octets, self.bearer.condition(path), now):
+        if server is None:
+            return
+        if is_message(octets):
+            if not self.recall.take(path, octets, now):
+                port.drops.count(DropReason.BAD_ANNOUNCEMENT, 1, octets, path)
+        elif not self.probing.report(server, octets, self.bearer.condition(path), now):
             port.drops.count(DropReason.BAD_STATISTICS, 1, octets, path)
+        elif server.condition.last_report is not None:
+            self.announcing.heard(path.node, server.condition.last_report, now)
 
     def _may_pass(self, path: Path, octets: bytes, packet: Packet, now: int) -> bool:
         """Follow a server's packet; False (and counted) when it belongs to no session of the server on this path."""
@@ -301,14 +315,21 @@ class Depot(DepotState):
     def handle_timer(self, now: int) -> None:
         """Do what is due; see `DepotState.handle_timer`. The set's stream, too."""
         DepotState.handle_timer(self, now)
+        self.announcing.handle_timer(now)
+        self.recall.handle_timer(now)
         if self.replication is not None:
             self.replication.handle_timer(now)
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""
-        due = DepotState.next_timer(self)
-        told = None if self.replication is None else self.replication.next_timer()
-        return told if due is None or (told is not None and told < due) else due
+        times = [DepotState.next_timer(self), self.announcing.next_timer(), self.recall.next_timer()]
+        if self.replication is not None:
+            times.append(self.replication.next_timer())
+        return min((time for time in times if time is not None), default=None)
+
+    def start(self, now: int) -> None:
+        """Begin to serve: a depot on its own asks the edge nodes for the sessions of its life before."""
+        self.recall.start(now)
 
     def _role_changed(self, roles: Roles, _why: str, now: int) -> None:
         """Stand by, or take the sessions over, as the role has it."""

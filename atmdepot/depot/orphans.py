@@ -4,7 +4,7 @@ The path names the server, and the far node keeps a flow on its path. So a sessi
 adopted: it is made anew from the server's packet, on that path. On a path that sessions share, `sessions.orphan`
 decides. With "reset" the depot answers the server with an RST (RFC 9293 section 3.10.7.1). It asks the client, which
 may only be waiting for data, for an acknowledgment (a keep-alive, section 3.8.4): only that gives the number of an RST
-that the client's TCP accepts.
+that the client's TCP accepts. While the edge nodes are asked for their flows (`recall`), such packets are only dropped.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ class Orphans:
         if depot.is_allowed(path, packet):
             depot.packets_out.append(octets)
             return None
+        if depot.holds(now):
+            depot.drops.count(DropReason.RECALLING, 1, octets, path)
+            return None
         depot.drops.count(DropReason.NO_SESSION, 1, octets, path)
         tcp, server = packet.tcp, depot.server_at(path)
         if (tcp is not None and server is not None and depot.network.sessions.orphan == "reset"
@@ -68,12 +71,12 @@ class Orphans:
         """Make a session or flow from a server's packet; None when it must not be adopted.
 
         The path must be a stray, and the source a service of the server at its end. A TCP segment must be
-        of a kind that only an open session sends: with ACK, without SYN and RST.
+        of a kind that only an open session sends, or a server that has not been heard yet: with ACK, without RST.
         """
         depot = self._depot
         if not depot.bearer.is_adoptable(path):
             return None
-        if packet.tcp is not None and packet.tcp.flags & (ACK | SYN | RST) != ACK:
+        if packet.tcp is not None and packet.tcp.flags & (ACK | RST) != ACK:
             return None
         key, server = packet.reverse_key(), depot.server_at(path)
         pool = depot.management.pool_at(service_of_key(key), packet.protocol)

@@ -341,16 +341,17 @@ class SessionTables:
         session.deadline = deadline
         self._wheel.add(session, now)
 
-    def adopt(self, session: Session, now: int) -> None:
+    def adopt(self, session: Session, now: int, age: int = 0) -> None:
         """Enter a session or flow that was open before the depot knew of it, and report it to the observers.
 
-        In a full table it evicts the least needed entry, as a new entry does.
+        Its last packet came `age` ns ago. In a full table it evicts the least needed entry, as a new entry does.
         """
         if self._is_full() and (least := self._least_needed(session.is_tcp)) is not None:
             self.evict(least)
         session.begin_established()
         self.adopted += 1
-        self._enter(session, now + (self._idle if session.is_tcp else self.timers.udp_idle), now)
+        session.last_seen = now - age
+        self._enter(session, session.last_seen + self._span_of(session, False), now)
         session.server.flows += not session.is_tcp
         self.tell(session, SessionEvent.ADOPTED)
         if session.is_tcp:

@@ -82,6 +82,8 @@ class DepotState(Node):
         self.sessions = SessionTables(network.sessions, self._release, self._is_lost)
         self.fragments: FragmentMap[Path] = FragmentMap(self.drops)
         self.roles = Roles(network.set_of(self.name), self.name, now, self.count_sessions)
+        self.holds_until = 0
+        """Until this time (ns) the edge nodes are asked for sessions that are not known here (`recall`)."""
         self.probes: dict[FlowKey, Server] = {}
         """Flows of the depot's own probes; their server is given, not chosen by a balancer."""
 
@@ -99,7 +101,7 @@ class DepotState(Node):
         if pool is None:
             decision.reason = DropReason.NOT_A_SERVICE
         elif tcp is not None and not is_opening(tcp.flags):
-            decision.reason = DropReason.NO_SESSION
+            decision.reason = DropReason.RECALLING if self.holds(now) else DropReason.NO_SESSION
         elif not self.sessions.has_room_for(packet.key, tcp is not None):
             decision.reason = DropReason.TABLE_FULL
         else:
@@ -120,10 +122,18 @@ class DepotState(Node):
             decision.server = pool.balancer.pick(decision.candidates, packet.source, now)
         decision.evicts = self.sessions.pushed_out(packet.key, is_tcp)
 
-    def is_answered_orphan(self, packet: Packet, tcp: TcpFields) -> bool:
+    def is_answered_orphan(self, packet: Packet, tcp: TcpFields, now: int) -> bool:
         """True when a segment without a session is answered with an RST (the patent only drops it)."""
-        return (self.network.sessions.orphan == "reset" and not tcp.flags & (_RST | _SYN)
+        return (self.network.sessions.orphan == "reset" and not self.holds(now) and not tcp.flags & (_RST | _SYN)
                 and self.management.pool_of_vip(packet.destination) is not None)
+
+    def holds(self, now: int) -> bool:
+        """True while an edge node may still tell of the session of a packet that has none here."""
+        return now < self.holds_until
+
+    def is_own(self, address: bytes) -> bool:
+        """True for the depot's own address, from which its probes come."""
+        return address in self._addresses.values()
 
     def server_at(self, path: Path) -> Server | None:
         """The server at the far end of a path; None while the VC table has no server there."""

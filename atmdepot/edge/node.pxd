@@ -11,15 +11,16 @@ from atmdepot.atm.vc cimport Vc
 from atmdepot.config.qos cimport QosMap
 from atmdepot.wire._offload cimport Frame
 from atmdepot.wire._packet cimport quick_frame
-from atmdepot.wire.packet cimport Packet
+from atmdepot.wire.packet cimport Packet, TcpFields
 
 
-cdef long long _TCP
+cdef long long _TCP, _SYN, _TURNS
 
 
 cdef class Flow(Expiring):
     cdef public bytes key
     cdef public Vc vc
+    cdef public bint has_ended
 
     cdef _begin(self, bytes key, Vc vc, long long deadline)
 
@@ -57,7 +58,7 @@ cdef class EdgeNode(Node):
     cdef bint _takes_circuit(self, bytes octets, Packet packet) except -1
     @cython.locals(flow=Flow, end=CircuitEnd)
     cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1
-    @cython.locals(key=bytes, flow=Flow)
+    @cython.locals(key=bytes, flow=Flow, tcp=TcpFields)
     cpdef _learn(self, Packet packet, Vc vc, long long now)
     cpdef _claim(self, Vc vc, Flow flow)
     cpdef _forget(self, Flow flow, long long now)

@@ -36,6 +36,7 @@ from atmdepot.wire.cell import Interface
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.packet import quick_frame
 from atmdepot.wire.statistics import ServerState, Statistics
+from atmdepot.wire.tcp import FIN, RST, SYN
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
@@ -46,13 +47,13 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import Packet
 
 
-_TCP = PROTOCOL_TCP  # a C number, where this is compiled
+_TCP, _SYN, _TURNS = PROTOCOL_TCP, SYN, SYN | FIN | RST  # C numbers, where this is compiled
 
 
 class Flow(Expiring):
     """A learnt flow and its VC; the key is as the client sees the flow."""
 
-    __slots__ = ("key", "vc")
+    __slots__ = ("has_ended", "key", "vc")
 
     def __init__(self, key: FlowKey, vc: Vc, deadline: int) -> None:
         self._begin(key, vc, deadline)
@@ -60,6 +61,7 @@ class Flow(Expiring):
     def _begin(self, key: FlowKey, vc: Vc, deadline: int) -> None:
         self.stand_nowhere(deadline)
         self.key, self.vc = key, vc
+        self.has_ended = False  # by the client's FIN or RST; then it is known for 2 MSL more
 
 
 class UnclaimedVc(Expiring):
@@ -169,7 +171,9 @@ class EdgeNode(Node):
         if isinstance(told, Announcement) and (told.of, told.node) == (way.of, way.depot):
             way.following.hear(way, told, now)
         elif isinstance(told, Recall):
-            self._answers[way] = Answer(told, way, self._wheel, now)  # in place of one that is still told
+            if way in self._answers:
+                self._answers[way].give_up()
+            self._answers[way] = Answer(told, way, self._wheel, now)
             self._go_on_with_answers(now)
         else:
             way.link.drops.count(DropReason.BAD_ANNOUNCEMENT, 1, octets, way.table.management)
@@ -185,7 +189,8 @@ class EdgeNode(Node):
                 del self._answers[way]
                 continue
             for item in items:
-                if isinstance(item, Flow) and self.flows.get(item.key) is item and self._way_of(item.vc).of == way.of:
+                if isinstance(item, Flow) and not item.has_ended and self.flows.get(item.key) is item \
+                        and self._way_of(item.vc).of == way.of:
                     answer.tell(item.key, item.vc.vci, max(0, now - item.deadline + self._lifetime))
 
     def _way_of(self, vc: Vc) -> DepotWay:
@@ -224,7 +229,10 @@ class EdgeNode(Node):
         if flow is None or flow.key != key:  # the VC is not this flow's own, or not yet
             flow = self.flows.get(key)
         if flow is not None and flow.vc is vc:
-            flow.deadline = now + self._lifetime
+            tcp = packet.tcp
+            if tcp is not None and tcp.flags & _TURNS:
+                flow.has_ended = not tcp.flags & _SYN
+            flow.deadline = now + (self._lifetime_unclaimed if flow.has_ended else self._lifetime)
             return
         if flow is not None:
             self._forget(flow, now)

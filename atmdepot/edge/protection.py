@@ -7,7 +7,7 @@ An announcement has a term, which grows with each takeover. The rule for a flow'
     else, and where no depot of the set ever did, to the depot from which the last packet came.
 
 So no flow suffers while two depots believe to be active, and a download, in which the client has nothing to say, moves
-with the active. Two depots that announce the same term are never both followed: the one that was heard first counts
+with the active. A single depot is followed, also of two that announce the same term: the one that was followed stays
 until it falls silent. The highest term is remembered, and told in statistics, so a set that starts anew as a whole goes
 on from there. Times in ns.
 """
@@ -96,10 +96,8 @@ class Following:
         if not told.claim & Claim.ACTIVE:
             way.silent_at = min(way.silent_at, now)
             return
-        if any(other is not way and other.term == told.term and other.announces(now) for other in self.ways):
-            way.conflicts += 1
-            way.silent_at = min(way.silent_at, now)
-            return
+        way.conflicts += any(other is not way and other.term == told.term and other.announces(now)
+                             for other in self.ways)
         way.old_terms += told.term < self.term
         self.term = max(self.term, told.term)
         way.term = told.term
@@ -135,7 +133,7 @@ class Following:
 
     def _choose(self, now: int) -> None:
         announcing = [way for way in self.ways if way.announces(now)]
-        best = max(announcing, key=lambda way: way.term, default=self._chosen)
+        best = max(announcing, key=lambda way: (way.term, way is self._chosen), default=self._chosen)
         if best is not self._chosen:
             self._chosen = best
             self.moves += 1

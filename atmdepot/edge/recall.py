@@ -1,13 +1,14 @@
 """The answer of an edge node to a depot's recall: the flows that it has learnt, each with its VCI.
 
-The answer is told in slices while packets go on, so it holds nobody up. It walks the slots of the wheel in which the
-flows' timers stand: a flow that moves meanwhile goes to a later slot, so it is told once or twice, never left out.
+The answer is told in slices while packets go on, so it holds nobody up. It walks the wheel in which the flows' timers
+stand, so a flow is told once or twice, never left out. Flows that their clients have ended are not told.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.atm.timers import Walk
 from atmdepot.wire.announcement import FIRST_FLOW, FLOW_SIZES, MOST_AGE, Flows, Recall, ToldFlow
 
 if TYPE_CHECKING:
@@ -25,26 +26,15 @@ class Answer:
 
     def __init__(self, recall: Recall, way: DepotWay, wheel: TimerWheel, now: int) -> None:
         self.way, self.due = way, now
-        self._recall, self._wheel = recall, wheel
+        self._recall, self._walk = recall, Walk(wheel)
         self._room = way.mtu - FIRST_FLOW
-        self._slot = -1
-        self._items: list[Expiring] = []
         self._flows: list[ToldFlow] = []
         self._octets = self._part = 0
 
     def some(self, now: int) -> list[Expiring] | None:
         """The items of the wheel to look at in this slice; None after the last."""
-        if not self._items:
-            # At most some sixty slots.
-            later = min((slot for slot in self._wheel._slots if slot > self._slot), default=None)
-            if later is None:
-                return None
-            self._slot = later
-            self._items = list(self._wheel._slots[later])
         self.due = now + _PAUSE
-        some = self._items[-_LOOKED_AT:]
-        del self._items[-_LOOKED_AT:]
-        return some
+        return self._walk.take(_LOOKED_AT) or None
 
     def tell(self, key: bytes, vci: int, age: int) -> None:
         """Tell a flow whose last packet came `age` ns ago, if it is asked for."""
@@ -59,6 +49,10 @@ class Answer:
     def end(self) -> None:
         """Send the last part, which may be empty."""
         self._send(is_last=True)
+
+    def give_up(self) -> None:
+        """End without the rest: the depot asks for another answer."""
+        self._walk.end()
 
     def _send(self, *, is_last: bool) -> None:
         self._flows.sort(key=lambda flow: len(flow.key))  # IPv4 first

@@ -87,6 +87,8 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         interrupt_nobody()
         wake_up_on_time()
         host = HostLoop(pump)
+        node.start(pump.clock())
+        pump.write_out(pump.clock())
         host.run(_run, pump, host, setup, control, administration, status, hang_ups)
 
 

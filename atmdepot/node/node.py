@@ -147,6 +147,9 @@ class Node(DataPath):
         for drops, hear in self._subscribers.pop(observer):
             drops.unsubscribe(hear)
 
+    def start(self, now: int) -> None:
+        """Begin to serve, when ports and device are open."""
+
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over the values of a changed VC table that may change while the node runs; all or none of them."""
         raise NotImplementedError

@@ -95,10 +95,10 @@ class Recall(NamedTuple):
 
 
 class ToldFlow(NamedTuple):
-    """A flow of an edge node, as its client sees it, the VCI on which it came, and the seconds since."""
+    """A flow of an edge node, as its client sees it, the channel (VCI) on which it came, and the seconds since."""
 
     key: FlowKey
-    vci: int
+    channel: int
     age: int
 
 

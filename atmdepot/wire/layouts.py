@@ -291,7 +291,7 @@ STATISTICS = Struct(
 
 
 def _flow(key: int) -> Any:
-    return Struct("key" / Bytes(key), "vci" / Int16ub, "age" / Int16ub)
+    return Struct("key" / Bytes(key), "channel" / Int16ub, "age" / Int16ub)
 
 
 _NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")

@@ -248,6 +248,13 @@ def with_a_session(net: InMemoryNetwork) -> None:
     play.open()
 
 
+def asking(net: InMemoryNetwork) -> None:
+    """The edge nodes are asked for their sessions, and have not answered."""
+    net.depot.start(net.now)
+    for port in net.depot.links.values():
+        port.transmit(net.now)
+
+
 def nothing(net: InMemoryNetwork) -> None:
     pass
 
@@ -261,6 +268,7 @@ DROPPED: list[tuple[DropReason, Any, bytes]] = [
     (DropReason.NOT_A_SERVICE, nothing, udp(CLIENT4, 4000, VIP4, 81)),
     (DropReason.NOT_A_SERVICE, nothing, ping(CLIENT4, "10.80.0.2")),
     (DropReason.NO_SESSION, nothing, tcp(CLIENT4, 4000, VIP4, 80, ACK)),
+    (DropReason.RECALLING, asking, tcp(CLIENT4, 4000, VIP4, 80, ACK)),
     (DropReason.TABLE_FULL, with_a_session, SYN_PACKET),
     (DropReason.TABLE_FULL, with_a_session, udp(CLIENT4, 4000, VIP4, 80)),
     (DropReason.NO_SERVER, without_servers, SYN_PACKET),

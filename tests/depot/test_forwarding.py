@@ -198,7 +198,7 @@ def test_depot_that_restarts_knows_no_session_and_counts_it() -> None:
     net.restart_depot()
     assert net.to_service(tcp(CLIENT4, 4000, VIP4, 80, ACK)) == {}
     assert net.depot.drops == {DropReason.NO_SESSION: 1}
-    assert net.from_server(edge, tcp(VIP4, 80, CLIENT4, 4000, SYN | ACK)) == {}, "only an open session is adopted"
+    assert net.from_server(edge, tcp(VIP4, 80, CLIENT4, 4000, RST | ACK)) == {}, "only an open session is adopted"
     assert net.dropped() == {DropReason.NO_SESSION: 2}
     net.restart_edge(edge)
     assert net.from_server(edge, tcp(VIP4, 80, CLIENT4, 4000, ACK)) == {}, "on the default VC, no session"

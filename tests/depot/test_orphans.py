@@ -126,7 +126,7 @@ def test_udp_flow_is_adopted_too(client: str, vip: str) -> None:
 
 
 @pytest.mark.parametrize("tables", ["", RESET])
-@pytest.mark.parametrize("flags", [SYN, SYN | ACK, RST, RST | ACK, FIN, 0, PSH])
+@pytest.mark.parametrize("flags", [SYN, RST, RST | ACK, FIN, 0, PSH])
 def test_a_segment_that_no_open_session_sends_adopts_none(flags: int, tables: str) -> None:
     net = InMemoryNetwork(make_network(tables=tables))
     server = opened(net, CLIENT4, VIP4)
@@ -136,6 +136,18 @@ def test_a_segment_that_no_open_session_sends_adopts_none(flags: int, tables: st
     assert net.dropped() == {DropReason.NO_SESSION: 1}
     vcs = [vc.vci for vc in net.depot.links[f"to-{server}"].table]
     assert vcs == [32, 33], "the VC is closed again"
+
+
+def test_synack_that_is_sent_again_adopts_its_session() -> None:
+    """The depot died between the server's SYN+ACK and the client's ACK."""
+    net = InMemoryNetwork()
+    server = opened(net, CLIENT4, VIP4)
+    net.restart_depot()
+    synack = answer(CLIENT4, VIP4, SYN | ACK, 0)
+    assert net.from_server(server, synack) == {"depot": [synack]}
+    request = tcp(CLIENT4, 4000, VIP4, 80, ACK, seq=1)
+    assert net.to_service(request) == {server: [request]}
+    assert net.dropped() == {}
 
 
 OTHER = '[services.other]\nvip = ["10.80.0.9"]\nports = [80]\nservers = ["web2"]\n'

@@ -95,14 +95,18 @@ def test_flow_stays_when_all_depots_are_silent(net: InMemoryNetwork) -> None:
     assert answered(net, port=9) == [("depot2", 32)], "the last one that was followed"
 
 
-def test_second_depot_of_a_term_is_not_followed_until_the_first_is_silent(net: InMemoryNetwork) -> None:
+def test_of_two_depots_with_one_term_the_one_that_was_followed_stays(net: InMemoryNetwork) -> None:
     announce(net, "depot1", 5)
     announce(net, "depot2", 5)
     assert answered(net, port=9) == [("depot1", 32)]
     edge = net.edges["web1"]
-    assert [(heard.announces, heard.conflicts) for heard in edge.heard_depots(net.now)] == [(True, 0), (False, 1)]
+    assert [(heard.is_followed, heard.conflicts) for heard in edge.heard_depots(net.now)] == [(True, 0), (False, 1)]
+    opened(net, "depot2")
+    assert [to for to, _ in answered(net)] == ["depot2"], "its flows are answered there"
     net.advance(310 * MS)
     announce(net, "depot2", 5)
+    assert answered(net, port=9) == [("depot2", 32)]
+    announce(net, "depot1", 5)
     assert answered(net, port=9) == [("depot2", 32)]
 
 

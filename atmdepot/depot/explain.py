@@ -325,8 +325,9 @@ class _Way:
         waiting = self._depot.fragments.waiting_for(packet, self._now) if packet.fragment and not packet.later else []
         if waiting:
             self._say("size", f"fragments that came before it, and follow it now: {len(waiting)}")
-        told.verdict = f"forwarded to {told.server} on {text.stage} {text.name}, {text.load}, {text.category}" + (
-            f", CLP {clp}" if clp else "")
+        told.verdict = ", ".join(filter(None, (
+            f"forwarded to {told.server} on {text.stage} {text.name}", text.load, text.category,
+            f"CLP {clp}" if clp and text.category else "")))
 
     def _text(self, path: Path) -> PathText:
         return self._depot.bearer.describe(path, len(self._octets), 0)

@@ -59,7 +59,7 @@ def _names(network: Network) -> Iterator[Problem]:
 
 def _servers(network: Network) -> Iterator[Problem]:
     for name, server in network.servers.items():
-        if server.address and network.nodes[server.node].kind == "edge":
+        if server.address and not server.stands_alone and network.nodes[server.node].kind == "edge":
             yield Problem(("servers", name, "address"), f"it has an address of its own, behind {server.node}: the lab "
                                                         "runs each server on its edge node, so take the address away")
 
@@ -168,7 +168,7 @@ def _web_ports(network: Network) -> Iterator[Problem]:
             yield Problem(("servers", server.name), f"in the lab a web server has at most {_MOST_PORTS} ports: "
                                                     f"take some of its {len(server.ports)} from its services")
         # The web server listens on every address of its node, so the metrics need another port.
-        metrics = network.nodes[server.node].metrics
+        metrics = network.nodes[server.node].metrics if server.node in network.nodes else None
         if metrics is not None and metrics.port in server.ports:
             yield Problem(("nodes", server.node, "metrics"), f"{metrics}: in the lab {server.node}'s web server has "
                                                              f"port {metrics.port} of each address: write another")

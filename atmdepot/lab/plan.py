@@ -19,6 +19,7 @@ from atmdepot.config.circuits import circuits_of
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.lans import CLIENT, CLIENTS_LAN, clients_lan, gateways_of, has_lan, sets_of_vip, sync_lans
 from atmdepot.lab.limits import is_routable, lab_problems, told
+from atmdepot.lab.servers import SERVER, ethernets, gateways, service_addresses, standing_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,16 +94,18 @@ class Plan(Struct, frozen=True):
     loopback: dict[str, tuple[str, ...]]
     routes: tuple[Route, ...]
     hubs: tuple[str, ...] = ()
+    gateways: dict[str, tuple[str, ...]] = {}
+    """The gateways of servers that stand alone, by node."""
 
     @property
     def routers(self) -> list[str]:
         """The nodes that forward packets; a switch has cells alone, a LAN frames."""
-        return [name for name, kind in self.nodes.items() if kind not in (CLIENT, "switch", LAN)]
+        return [name for name, kind in self.nodes.items() if kind not in (CLIENT, "switch", LAN, SERVER)]
 
     @property
     def daemons(self) -> dict[str, str]:
         """The nodes that have a daemon, each with its kind."""
-        return {name: kind for name, kind in self.nodes.items() if kind not in (CLIENT, LAN)}
+        return {name: kind for name, kind in self.nodes.items() if kind not in (CLIENT, LAN, SERVER)}
 
     def route_to(self, address: str) -> Route:
         """The client's route to an address: its own, or the default route."""
@@ -121,8 +124,9 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
         raise AtmdepotError("\n".join(map(told, problems)))
     nodes = network.nodes
     ours: dict[str, str] = {name: node.kind for name, node in nodes.items() if node.kind != "external"}
-    wires = [*_client_wires(network, client_mtu), *_sync_wires(network)]
-    loopback: dict[str, tuple[str, ...]] = {}
+    ours |= dict.fromkeys(standing_alone(network), SERVER)
+    wires = [*_client_wires(network, client_mtu), *_sync_wires(network), *_ethernet_wires(network)]
+    loopback: dict[str, tuple[str, ...]] = {name: service_addresses(network, name) for name in standing_alone(network)}
     # `all` and `default` stand beside the interfaces in the kernel's net.ipv4.conf.
     taken = {"lo", "all", "default", CLIENT} | {node.device for node in nodes.values() if node.kind != "switch"}
     taken |= {end.name for wire in wires for end in wire.ends}
@@ -131,13 +135,14 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
             wires.append(_link_wire(name, _interface_name(name, taken), link, _datagram(network, name)))
         else:
             loopback |= _dead_end(link, ours, loopback)
-    for name in ours:
-        if stubs := list(_stubs(network, name)):
+    for name in nodes:
+        if nodes[name].kind != "external" and (stubs := list(_stubs(network, name))):
             loopback[name] = tuple(dict.fromkeys((*loopback.get(name, ()), *stubs)))
-    lans = dict.fromkeys(end.node for wire in wires for end in wire.ends if end.node not in {CLIENT, *nodes})
+    lans = dict.fromkeys(end.node for wire in wires for end in wire.ends if end.node not in {CLIENT, *ours})
     hot = any(of.standby == "hot" for of in network.sets.values())
     return Plan(nodes={CLIENT: CLIENT, **ours, **dict.fromkeys(lans, LAN)}, wires=tuple(wires), loopback=loopback,
-                routes=tuple(_routes(network)), hubs=(CLIENTS_LAN,) if hot and CLIENTS_LAN in lans else ())
+                routes=tuple(_routes(network)), hubs=(CLIENTS_LAN,) if hot and CLIENTS_LAN in lans else (),
+                gateways=gateways(network))
 
 
 def _client_wires(network: Network, mtu: int) -> Iterator[Wire]:
@@ -148,6 +153,16 @@ def _client_wires(network: Network, mtu: int) -> Iterator[Wire]:
         return
     depot, client = map(_interface, members)
     yield Wire(f"{depot.node}.{depot.name}", (depot, Interface(client.node, "depot", client.addresses)), mtu)
+
+
+def _ethernet_wires(network: Network) -> Iterator[Wire]:
+    """The wires of servers on Ethernet: a server alone at a port of the depot's needs no LAN."""
+    for port, members in ethernets(network).items():
+        if len(members) > 2:
+            yield from _lan_wires(f"ethernet.{port}", members, CLIENT_MTU)
+        else:
+            one, other = map(_interface, members)
+            yield Wire(f"{other.node}.{other.name}", (one, other), CLIENT_MTU)
 
 
 def _sync_wires(network: Network) -> Iterator[Wire]:

@@ -67,7 +67,7 @@ def web_servers(network: Network) -> list[WebServer]:
         for name in dict.fromkeys(service.servers):
             of_server[name].append(service)
     for name, server in network.servers.items():
-        if network.nodes[server.node].kind == "edge":
+        if server.stands_alone or network.nodes[server.node].kind == "edge":
             # Only TCP: the web servers speak HTTP. A service without ports takes every port; 80 is then enough.
             services = [service for service in of_server[name] if "tcp" in service.offered]
             ports = sorted({port for service in services for port in service.ports or [80]}) or [80]

@@ -228,6 +228,11 @@ def _add_routes(plan: Plan, namespaces: dict[str, int]) -> None:
             default, family = ("0.0.0.0/0", socket.AF_INET) if route.version == 4 else ("::/0", socket.AF_INET6)
             _tolerate_existing(ip.route, dst=_host_prefix(route.destination) if route.destination else default,
                                family=family, **_by(route))
+    for node, gateways in plan.gateways.items():
+        with in_network_namespace(namespaces[node]), IPRoute() as ip:
+            for gateway in gateways:
+                default, family = ("::/0", socket.AF_INET6) if ":" in gateway else ("0.0.0.0/0", socket.AF_INET)
+                _tolerate_existing(ip.route, dst=default, family=family, gateway=gateway)
 
 
 def _by(route: Route) -> dict[str, object]:

@@ -6,6 +6,7 @@ table of nftables drops it at the interface's ingress, after the socket has seen
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ def sources_at(network: Network, port: str) -> list[str]:
 
 
 def table_name(network: Network, depot: str, port: str) -> str:
-    """The name of the table of nftables for an interface."""
-    return f"atmdepot-{network.name}-{depot}-{port}"
+    """The name of the table of nftables for an interface: nft knows letters, digits and '_' in a name."""
+    return re.sub(r"\W", "_", f"atmdepot_{network.name}_{depot}_{port}", flags=re.ASCII)
 
 
 def rules(network: Network, depot: str, port: str) -> str:
     """The input of nft that makes the table anew."""
-    name = f'netdev "{table_name(network, depot, port)}"'
+    name = f"netdev {table_name(network, depot, port)}"
     lines = "\n".join(_drops(sources_at(network, port)))
     return (f"add table {name}\ndelete table {name}\n"
             f"table {name} {{\n    chain answers {{\n"

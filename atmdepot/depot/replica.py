@@ -49,6 +49,7 @@ PIECE = 16_384
 SWEPT = 1_024
 """Entries that a slice of the sweep looks at."""
 _MS = 1_000_000
+_OUTSIDE, _NO_SCALE, _UNKNOWN = OUTSIDE, NO_SCALE, UNKNOWN  # C numbers, where this is compiled
 _PRIMARY, _SECONDARY, _GONE = Table
 _SESSION, _STATE, _GONE_KIND = int(Kind.SESSION), int(Kind.STATE), int(Kind.GONE)
 
@@ -86,7 +87,9 @@ class Replica:
     @property
     def applied(self) -> tuple[int, int]:
         """The run and the offset up to which its log is applied; (0, 0) while a snapshot is not whole."""
-        return (self.run, self.offset) if self.in_sync else (0, 0)
+        if not self.in_sync:
+            return 0, 0
+        return self.run, self.offset
 
     @property
     def digest(self) -> int:
@@ -130,7 +133,7 @@ class Replica:
         for frame in self._reader.feed(octets):
             if not self._apply(frame, now):
                 others.append(frame)
-            if not frame.flags & OUTSIDE:
+            if not frame.flags & _OUTSIDE:
                 self.offset += frame.size
         self.applied_at = now
         return others
@@ -139,7 +142,7 @@ class Replica:
         """Apply a frame; False for a frame that does not concern the tables, or is unknown."""
         kind = frame.kind
         if kind == _SESSION:
-            self._session(Told.unpack(frame), frame.flags & OUTSIDE != 0, now)
+            self._session(Told.unpack(frame), frame.flags & _OUTSIDE != 0, now)
         elif kind == _STATE:
             self._state(State.unpack(frame), now)
         elif kind == _GONE_KIND:
@@ -350,4 +353,4 @@ class Replica:
 
 
 def _scale(told: int) -> int:
-    return UNKNOWN if told == NO_SCALE else told
+    return _UNKNOWN if told == _NO_SCALE else told

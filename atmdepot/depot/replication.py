@@ -54,7 +54,7 @@ AHEAD = 262_144
 """Octets that may wait for a reader; while more wait, its snapshot does."""
 LOOK = 50_000_000
 """The least time (ns) between two looks at the conditions of servers and at turns."""
-_MS = 1_000_000
+_MS, _LONGEST = 1_000_000, LONGEST
 _RUNS = 0x7FFFFFFFFFFFFFFF
 _TCP, _OUTSIDE = PROTOCOL_TCP, OUTSIDE
 _PRIMARY, _SECONDARY, _GONE = Table
@@ -471,4 +471,4 @@ def closed_number(session: Session) -> int:
 
 def _milliseconds(span: int) -> int:
     """A span of time (ns) in whole milliseconds, as far as a frame tells it."""
-    return min(max(span, 0) // _MS, LONGEST)
+    return min(max(span, 0) // _MS, _LONGEST)

@@ -246,4 +246,4 @@ def xor_of_told(depot: Depot) -> int:
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = examples(50, stateful_step_count=40)
+TestMachine.settings = examples(150, stateful_step_count=40)

@@ -42,8 +42,8 @@ def table(sessions: int) -> Network:
         lines += [f"[nodes.{name}]", 'kind = "edge"', f"[servers.{name}]", f'node = "{name}"']
         for at in (1, 2):
             lines += [f"[links.{name}-{at}]",
-                      f'ends = {{ depot{at} = "127.0.0.1:{20_000 + 100 * at + number}", '
-                      f'{name} = "127.0.0.1:{30_000 + 100 * at + number}" }}',
+                      (f'ends = {{ depot{at} = "127.0.0.1:{20_000 + 100 * at + number}", '
+                       f'{name} = "127.0.0.1:{30_000 + 100 * at + number}" }}'),
                       f"[vps.{name}-{at}]", f'ends = ["depot{at}", "{name}"]', f"vpi = {number}",
                       'session_vcis = "64-65535"']
     lines += ["[services.web]", 'vip = ["10.80.0.1"]', "ports = [80]", f"servers = {names}"]
@@ -128,7 +128,6 @@ def main() -> None:
         open_sessions(active, 30, now, first)
         opened = process_time_ns()
         replication.flush(now)
-        flushed = process_time_ns()
         piece = reader.take(PIECE)
         taken = process_time_ns()
         replica.feed(piece, now)

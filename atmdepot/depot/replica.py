@@ -247,7 +247,7 @@ class Replica:
 
         A server that has left the table serves the entries on, that it has.
         """
-        name = self._servers.get(told.server)
+        name = self._servers.get(told.server, "" if told.server == NO_SERVER else None)
         if name is None:
             raise ValueError(f"SESSION: server {told.server} has no name yet")
         if told.category >= len(CATEGORIES):

@@ -1,10 +1,12 @@
 cimport cython
 
+from atmdepot.depot.byte_log cimport ByteLog
 from atmdepot.depot.sessions cimport Session, SessionLog, SessionTables, spread
 from atmdepot.depot.tcp_tracking cimport Side
+from atmdepot.wire._replication cimport hash_of_key, session_frame, state_frame
 
-cdef int _TCP, _OUTSIDE, _OPENING, _OTHER_REASON
-cdef unsigned long long _REST
+cdef int _TCP, _OUTSIDE, _OTHER_REASON
+cdef unsigned long long _REST, _OPENING
 cdef long long _MS, _LONGEST
 cdef object _PRIMARY, _SECONDARY, _GONE
 cdef dict _CLOSED_NUMBERS, _CATEGORY_NUMBERS
@@ -20,7 +22,8 @@ cpdef unsigned long long with_states(unsigned long long told, int states) noexce
 
 
 cdef class Replication(SessionLog):
-    cdef public object _depot, log, on_pending
+    cdef public object _depot, on_pending
+    cdef public ByteLog log
     cdef public SessionTables _tables
     cdef public long long _period, _batch, run, cut_off, full_syncs, told, room, _flushed_at, _looked_at
     cdef public list readers, _new_names, _conditions
@@ -40,6 +43,22 @@ cdef class Replication(SessionLog):
     cpdef bytes session_frame(self, Session session, long long now, int outside)
     cpdef bytes snapshot_frame(self, Session session, long long now)
     cpdef int number_of(self, server) except -1
+
+
+cdef class Reader:
+    cdef public Replication _replication
+    cdef public object _walk
+    cdef public bytearray _out
+    cdef public long long _run, offset, acknowledged, told, began
+    cdef public bint ended
+
+    @cython.locals(replication=Replication, frames=list, session=Session, frame=bytes)
+    cpdef bint slice(self, long long now, int count=*) except -1
+    cdef _pass_log(self)
+    @cython.locals(octets=bytes)
+    cdef _read(self, long long most)
+    @cython.locals(log=ByteLog, octets=bytes)
+    cpdef bytes take(self, long long most)
 
 
 cpdef int closed_number(Session session) except -1

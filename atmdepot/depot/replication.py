@@ -12,7 +12,6 @@ before it, so the order alone makes it right: nothing is frozen, and no entry ha
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.depot.byte_log import MOST, ByteLog
@@ -24,6 +23,7 @@ from atmdepot.wire.replication import (
     CLOSED_BY,
     LONGEST,
     NO_SCALE,
+    NO_SERVER,
     OUTSIDE,
     SERVER_NAME,
     SERVICE_NAME,
@@ -32,6 +32,7 @@ from atmdepot.wire.replication import (
     Kind,
     Name,
     Snapshot,
+    hash_of_key,
     session_frame,
     state_frame,
 )
@@ -61,7 +62,7 @@ _PRIMARY, _SECONDARY, _GONE = Table
 _CLOSED_NUMBERS = {why: number for number, why in enumerate(CLOSED_BY)}
 _OTHER_REASON = _CLOSED_NUMBERS["another reason"]
 _REST = 2**64 - 1 - 0xFF
-_OPENING = 32
+_OPENING = 1 << 63
 CATEGORIES = tuple(ServiceCategory)
 """The service categories by the number that frames have."""
 _CATEGORY_NUMBERS = {category: number for number, category in enumerate(CATEGORIES)}
@@ -78,8 +79,8 @@ def told_as(
     key: FlowKey, server: int, channel: int, opening: bool, states: int, client_isn: int, server_isn: int,
 ) -> int:
     """The digest of an entry that is told with these values."""
-    identity: int = crc32(key, server << 16 | channel)
-    return with_states(spread(identity ^ client_isn << 32 ^ server_isn ^ opening << _OPENING), states)
+    identity = hash_of_key(key, server << 16 | channel)
+    return with_states(spread(identity ^ client_isn << 32 ^ server_isn ^ (_OPENING if opening else 0)), states)
 
 
 def with_states(told: int, states: int) -> int:
@@ -111,12 +112,12 @@ class Replication(SessionLog):
         """Frames of entries, in the log and in snapshots."""
         self.room = MOST
         """Octets that the next log keeps."""
+        self._changed: dict[bytes, Session] = {}
         self._clear(now)
 
     def _clear(self, now: int) -> None:
+        self._forget_noted()
         self.log = ByteLog(self.room)
-        self._changed: dict[bytes, Session] = {}
-        self._gone: dict[bytes, None] = {}
         self._numbers: dict[str, int] = {}
         self._services: dict[str, int] = {}
         self._new_names: list[bytes] = []
@@ -149,16 +150,24 @@ class Replication(SessionLog):
         """End the log: this depot is not active any more, or nobody has read for long."""
         if self.is_kept:
             self._tables.log = None
+            self._forget_noted()
         for reader in self.readers:
             reader.end()
         self.readers = []
+
+    def _forget_noted(self) -> None:
+        for session in self._changed.values():
+            session.noted = False
+        self._changed = {}
+        self._gone: dict[bytes, None] = {}
 
     # What changes.
 
     def note(self, session: Session) -> None:
         """Note an entry that has changed."""
-        if session.probe:
+        if session.noted or session.probe:
             return
+        session.noted = True
         count = len(self._changed)
         self._changed[session.key] = session
         if count in (0, self._batch):
@@ -185,6 +194,7 @@ class Replication(SessionLog):
         frames += [Gone(key).pack() for key in self._gone]
         changed, self._changed, self._gone = self._changed, {}, {}
         for session in changed.values():
+            session.noted = False
             frame = self.frame_of(session, now)
             if frame is not None:
                 frames.append(frame)
@@ -296,6 +306,8 @@ class Replication(SessionLog):
     def number_of(self, server: str) -> int:
         """The number by which the stream calls a server."""
         number = self._numbers.get(server)
+        if number is None and len(self._numbers) >= NO_SERVER:
+            return NO_SERVER  # numbers of 16 bits are used up in this run: the other end counts its entries
         if number is None:
             number = self._numbers[server] = len(self._numbers)
             self._new_names.append(Name(SERVER_NAME, number, server).pack())

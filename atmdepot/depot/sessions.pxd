@@ -21,7 +21,7 @@ cdef class Session(Tracked):
     cdef public Path path
     cdef public object category, table, closed_by
     cdef public bytes key
-    cdef public bint probe, opening
+    cdef public bint probe, opening, noted
     cdef public int told_in
     cdef public unsigned long long told
 

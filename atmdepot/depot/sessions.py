@@ -89,7 +89,7 @@ class Session(Tracked):
     """An entry: the flow, its server and path, the guessed states of both ends, counts and times (ns)."""
 
     __slots__ = (
-        "category", "closed_by", "key", "last_seen", "number", "octets_in", "octets_out", "opened", "opening",
+        "category", "closed_by", "key", "last_seen", "noted", "number", "octets_in", "octets_out", "opened", "opening",
         "packets_in", "packets_out", "path", "probe", "server", "table", "told", "told_in",
     )
 
@@ -115,6 +115,7 @@ class Session(Tracked):
         self.packets_in = self.packets_out = self.octets_in = self.octets_out = 0
         self.told = 0  # a digest of what a stream told of it, and the stream's epoch; 0 while no stream has it as live
         self.told_in = 0
+        self.noted = False  # it stands among what a log has noted since it was flushed
 
     @property
     def is_tcp(self) -> bool:
@@ -394,11 +395,11 @@ class SessionTables:
         elif found == _OPEN:  # a half-open session keeps its first deadline
             if session.opening:
                 self._established(session)
-            elif self.log is not None and (
+            elif self.log is not None and not session.noted and (
                     session.told ^ (session.client.state_number << 4 | session.server_side.state_number)) & _STATES:
                 self.log.note(session)  # its states are not those that were told: a FIN has moved them
             self._expire_at(session, now + self._idle, now)
-        elif self.log is not None and (self.log.half_open or not session.opening):
+        elif self.log is not None and not session.noted and (self.log.half_open or not session.opening):
             self.log.note(session)  # a handshake that goes on, or begins again with other numbers
 
     def follows_frame(self, session: Session, tcp: TcpFields, from_client: bool) -> bool:

@@ -89,6 +89,7 @@ ROLES = ("alone", "joining", "standby", "active", "handing-over")
 SERVER_NAME, SERVICE_NAME = 0, 1
 ALIVE, DRAINING = 0x01, 0x02
 _STATES = 11
+_GAMMA, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 _KEY_SIZES = {0: 13, IPV6: 37}
 _PROTOCOLS = (PROTOCOL_TCP, PROTOCOL_UDP)
 
@@ -166,7 +167,7 @@ class Told(NamedTuple):
                    scales >> 4, scales & 15, left, age, one, other)
 
 
-def session_frame(
+def session_frame_plainly(
     key: bytes, server: int, channel: int, category: int, closed_by: int, half_open: bool, client_state: int,
     server_state: int, client_scale: int, server_scale: int, time_left: int, age: int, client_isn: int,
     server_isn: int, outside: int = 0,
@@ -202,7 +203,7 @@ class State(NamedTuple):
         return cls(key, states >> 4, states & 15, closed_by, int.from_bytes(frame.body[2:6], "big"))
 
 
-def state_frame(key: bytes, client_state: int, server_state: int, closed_by: int, time_left: int) -> bytes:
+def state_frame_plainly(key: bytes, client_state: int, server_state: int, closed_by: int, time_left: int) -> bytes:
     """The octets of a STATE frame."""
     size = len(key)
     return _STATE.pack(_STATE_KIND, IPV6 if size > 13 else 0, _STATE_SIZE + size, client_state << 4 | server_state,
@@ -443,3 +444,20 @@ def _items(frame: Frame, at: int, item: Struct) -> Iterator[tuple[int, ...]]:
     if (len(frame.body) - at) % item.size:
         raise ValueError(f"{_name(frame)} has items of {item.size} octets, here are {len(frame.body) - at}")
     return item.iter_unpack(frame.body[at:])
+
+
+def hash_of_key_plainly(key: bytes, seed: int) -> int:
+    """A hash of a flow's key, 64 bits; both begin from the same seed."""
+    hashed = seed
+    for at in range(0, len(key), 8):
+        hashed = (hashed ^ int.from_bytes(key[at:at + 8], "big")) * _GAMMA & _MASK
+        hashed ^= hashed >> 32
+    return hashed
+
+
+try:
+    from atmdepot.wire._replication import hash_of_key as hash_of_key
+    from atmdepot.wire._replication import session_frame as session_frame
+    from atmdepot.wire._replication import state_frame as state_frame
+except ImportError:
+    session_frame, state_frame, hash_of_key = session_frame_plainly, state_frame_plainly, hash_of_key_plainly

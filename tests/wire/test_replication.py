@@ -29,8 +29,14 @@ from atmdepot.wire.replication import (
     Told,
     Turnover,
     TurnsTold,
+    hash_of_key,
+    hash_of_key_plainly,
     servers_frame,
     servers_told,
+    session_frame,
+    session_frame_plainly,
+    state_frame,
+    state_frame_plainly,
 )
 from tests.effort import examples
 
@@ -167,3 +173,12 @@ def test_only_value_error_escapes_from_any_octets(octets: bytes) -> None:
                 reader.unpack(frame)
             except ValueError:
                 continue
+
+
+@given(VALUES[Kind.SESSION][1], long, st.sampled_from((0, OUTSIDE)))
+@examples(100)
+def test_compiled_frames_and_hashes_are_those_of_plain_python(one: Told, seed: int, outside: int) -> None:
+    assert session_frame(*one, outside) == session_frame_plainly(*one, outside)
+    state = State(one.key, one.client_state, one.server_state, one.closed_by, one.time_left)
+    assert state_frame(*state) == state_frame_plainly(*state)
+    assert hash_of_key(one.key, seed) == hash_of_key_plainly(one.key, seed)

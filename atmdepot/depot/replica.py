@@ -71,7 +71,7 @@ class Replica:
         self.applied_at = now
         """The time of the last octets applied."""
         self.inherited = self.adopted = 0
-        """Entries entered on what was told."""
+        """Entries entered on what was told, and those of them while this depot was itself active."""
         self.unknown_servers: dict[str, int] = {}
         """Entries that were not entered since this side has no such server, by its name there."""
         self.without_channel = 0
@@ -216,7 +216,7 @@ class Replica:
         server = self._server(told, entry)
         if not self._tables.stands_by:
             if entry is None and server is not None and not told.closed_by:
-                self._enter(told, server, now)
+                self.adopted += self._enter(told, server, now) is not None
             return
         if server is None:
             if entry is not None and not self._is_ours(entry):

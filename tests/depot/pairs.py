@@ -67,6 +67,11 @@ class Pair:
         assert self.standby.replica is not None
         return self.standby.replica
 
+    @property
+    def stream(self) -> Replication:
+        """The active depot's stream."""
+        return replication_of(self.active)
+
     def carry(self, most: int = 65_536) -> list[Frame]:
         """Carry the whole stream over, the snapshot too; return the frames that are not for the tables."""
         others: list[Frame] = []

@@ -51,19 +51,18 @@ def configuration(seat: Seat, directory: Path) -> str:
     excluded = "".join(f"        {address}\n" for address in other)
     return f"""\
 global_defs {{
-    router_id {seat.node}
     vrrp_version 3
-    vrrp_notify_fifo {directory}/states
+    vrrp_notify_fifo "{directory}/states"
     vrrp_garp_master_delay 1
     vrrp_garp_master_refresh 30
     vrrp_garp_lower_prio_repeat 1
     vrrp_higher_prio_send_advert true
 }}
 track_file fitness {{
-    file {directory}/fitness
+    file "{directory}/fitness"
     weight 1
 }}
-vrrp_instance {seat.name} {{
+vrrp_instance gateway {{
     state BACKUP
     interface {settings.interface}
     virtual_router_id {settings.vrid}

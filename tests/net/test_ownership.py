@@ -63,7 +63,7 @@ def test_addresses_of_the_second_version_are_excluded_from_the_adverts(tmp_path:
     assert "virtual_ipaddress {\n        10.9.0.1/24\n        10.9.0.9/24\n    }" in text
     assert "virtual_ipaddress_excluded {\n        fd00:9::1/64\n    }" in text
     assert "virtual_router_id 77\n" in text
-    assert f"file {tmp_path}/fitness\n" in text
+    assert f'file "{tmp_path}/fitness"\n' in text
 
 
 async def test_states_become_grants_and_revocations(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The testbed with two depots in containers: the active one is killed and stopped, and a download goes on."""
+"""The testbed with several depots in containers: an active one is killed and stopped, and downloads go on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from tests.testbed import image
 from tests.testbed.conftest import until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.testbed.compose import Project
     from tests.testbed.conftest import Projects
     from tests.testbed.machine import Machine
@@ -30,14 +28,22 @@ DOWNLOAD = ["curl", "-sS", "-m", "60", "--limit-rate", "1M", "-o", "/dev/null", 
 
 
 @pytest.fixture(scope="module")
-def standby(docker: Machine, clone: Path, projects: Projects, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    del clone  # the project's files are there
+def base(docker: Machine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The base of an image with keepalived."""
     if docker.is_ours:
         image.make_base(docker, tmp_path_factory.mktemp("base"), image.KEEPALIVED_BASE)
-    project = projects("testbed/compose-standby.yaml", "standby", base=image.KEEPALIVED_BASE)
-    project("build", "depot1")
+    return image.KEEPALIVED_BASE
+
+
+@pytest.fixture(scope="module")
+def standby(projects: Projects, base: str) -> Project:
+    return up(projects("testbed/compose-standby.yaml", "standby", base=base), "depot1", "compose-standby")
+
+
+def up(project: Project, service: str, table: str) -> Project:
+    project("build", service)
     project.up()
-    project.exec("client", "atmdepot", "ready", "compose-standby", "--timeout", "60")
+    project.exec("client", "atmdepot", "ready", table, "--timeout", "60")
     return project
 
 
@@ -72,3 +78,17 @@ def test_download_goes_on_when_the_active_depot_ends(standby: Project, way: str)
     standby("start", active)
     until(lambda: role(standby, active) == "standby")
     assert not has_gateway(standby, active), "it came back and does not take over"
+
+
+def test_connections_shared_by_two_sets_survive_the_loss_of_a_host(projects: Projects, base: str) -> None:
+    project = up(projects("testbed/compose-sets.yaml", "sets", base=base), "host1-a", "compose-sets")
+    try:
+        until(lambda: [role(project, depot) for depot in ("host1-a", "host2-b")] == ["active", "active"])
+        downloads = [subprocess.Popen(project.command("client", *DOWNLOAD), env=project.environment,
+                                      stdout=subprocess.PIPE, text=True) for _ in range(8)]
+        until(lambda: all(carries_a_download(project, depot) for depot in ("host1-a", "host2-b")))
+        project("kill", "host1-a", "host1-b")
+        assert {download.communicate(timeout=90)[0] for download in downloads} == {f"200 {SIZES['10MB']}"}
+        assert [role(project, depot) for depot in ("host2-a", "host2-b")] == ["active", "active"]
+    finally:
+        project.down()

@@ -43,14 +43,27 @@ def _on_ethernet(number: int, name: str, _vp: str) -> list[str]:
             f'address = ["{address}"]']
 
 
+def _on_frame_relay(number: int, name: str, vp: str) -> list[str]:
+    """Put the servers behind PVCs; a DLCI for each session where the VP's text has a VCI for each."""
+    own = ['session_dlcis = "200-991"'] if "session_vcis" in vp else []
+    mtu = [line for line in vp.splitlines() if line.startswith("mtu")] or ["mtu = 9180"]
+    return [
+        f"[nodes.{name}]", 'kind = "edge"', f'address = ["10.255.0.{number + 1}", "fd00:255::{number + 1}"]',
+        f"[links.to-{name}]", 'bearer = "frame-relay"',
+        f'ends = {{ depot = "127.0.0.1:{6000 + number}", {name} = "127.0.0.1:{7000 + number}" }}',
+        f"[dlcis.{name}]", f'ends = ["depot", "{name}"]', "dlci = 100", *own, *mtu,
+        f"[servers.{name}]", 'bearer = "frame-relay"', f'node = "{name}"']
+
+
 def _mixed(number: int, name: str, vp: str) -> list[str]:
-    """Put the servers behind ATM and Ethernet in turn."""
-    return (_behind_atm if number % 2 else _on_ethernet)(number, name, vp)
+    """Put the servers behind ATM, Ethernet and Frame Relay in turn."""
+    return (_on_frame_relay, _behind_atm, _on_ethernet)[number % 3](number, name, vp)
 
 
 ROWS = {
     "atm": BearerRow(_behind_atm),
     "ethernet": BearerRow(_on_ethernet, Station),
+    "frame-relay": BearerRow(_on_frame_relay),
     "mixed": BearerRow(_mixed),
 }
 """By the bearer's name in a VC table; `mixed` is several in a table."""

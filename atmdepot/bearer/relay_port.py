@@ -59,7 +59,7 @@ class RelayPath(Path):
     def __init__(self, relay: RelayPort, dlci: int, node: str, settings: Dlcis, use: str = "") -> None:
         """Make a PVC of a VC table to a far node; `use` is `default` or `management`, and empty for a session's."""
         is_management = use == "management"
-        self.relay, self.dlci, self.node, self.port, self.mtu = relay, dlci, node, relay.name, settings.mtu
+        self.relay, self.dlci, self.node, self.port, self.mtu = relay, int(dlci), node, relay.name, settings.mtu
         self.owner: object = None
         self.is_management, self.is_routed = is_management, False
         self.settings, self.use = settings, use
@@ -162,15 +162,20 @@ class RelayPort(Port):
 
     def receive(self, frame: bytes, now: int) -> list[Arrival]:
         """Take a frame; return the packet in it with its path, or nothing (and count why)."""
+        path = self.accept(frame, now)
+        return [] if path is None else self._packet_of(frame, path)
+
+    def accept(self, frame: bytes, now: int) -> RelayPath | None:
+        """The PVC of a frame, as which it is counted; None for the LMI's, and (counted) for one that is dropped."""
         self.rx_frames += 1
         try:
             dlci = parse_address(frame).dlci
         except FrameError:
             self.drops.count(DropReason.BAD_ADDRESS, 1, frame)
-            return []
+            return None
         if dlci == LMI_DLCI and self.lmi is not None:
             self._hear(frame, self.lmi, now)
-            return []
+            return None
         path = self.paths.get(dlci)
         if path is None and self.open_stray is not None:
             path = self.open_stray(dlci, frame)
@@ -178,10 +183,7 @@ class RelayPort(Port):
             if dlci == _CISCO_LMI and self.lmi is not None:
                 self.hint = _CISCO
             self.drops.count(DropReason.UNKNOWN_DLCI, 1, frame, OnDlci(dlci))
-            return []
-        return self._packet_of(frame, path, now)
-
-    def _packet_of(self, frame: bytes, path: RelayPath, now: int) -> list[Arrival]:
+            return None
         flags = frame[1]
         path.rx_frames += 1
         path.rx_de += flags & DE != 0
@@ -190,7 +192,10 @@ class RelayPort(Port):
             path.rx_fecn += 1
             self.rx_fecn += 1
         if path.policer is not None and not self._conforms(frame, path, path.policer, now):
-            return []
+            return None
+        return path
+
+    def _packet_of(self, frame: bytes, path: RelayPath) -> list[Arrival]:
         if len(frame) > path.most + 1 + 5 and not path.is_management:  # a pad and a SNAP header
             self.drops.count(DropReason.OVERSIZE, 1, frame, path)
             return []

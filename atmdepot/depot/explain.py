@@ -311,7 +311,7 @@ class _Way:
         return path
 
     def _to_server(self, packet: Packet, path: Path) -> None:
-        """Tell the path, MTU, CLP, what the packet becomes, and the outcome."""
+        """Tell the path, MTU, mark, what the packet becomes, and the outcome."""
         clp, told = self._depot.qos.clp[packet.dscp], self._told
         text = self._depot.bearer.describe(path, len(self._octets), clp)
         self._say(text.stage, text.place)
@@ -325,9 +325,10 @@ class _Way:
         waiting = self._depot.fragments.waiting_for(packet, self._now) if packet.fragment and not packet.later else []
         if waiting:
             self._say("size", f"fragments that came before it, and follow it now: {len(waiting)}")
+        # The mark without its scope: "CLP 1" of "CLP 1 in all its cells".
         told.verdict = ", ".join(filter(None, (
             f"forwarded to {told.server} on {text.stage} {text.name}", text.load, text.category,
-            f"CLP {clp}" if clp and text.category else "")))
+            text.mark.partition(" in ")[0] if clp else "")))
 
     def _text(self, path: Path) -> PathText:
         return self._depot.bearer.describe(path, len(self._octets), 0)

@@ -24,6 +24,17 @@ class Cells(msgspec.Struct, array_like=True, tag="cells", gc=False):
     node: str = ""
 
 
+class FrameSeen(msgspec.Struct, array_like=True, tag="frame", gc=False):
+    """A frame that crossed a port of another kind than ATM: `medium` is the port's (`Port.medium`)."""
+
+    time: int
+    link: str
+    direction: str
+    medium: str
+    octets: bytes
+    node: str = ""
+
+
 class Drop(msgspec.Struct, array_like=True, tag="drop", gc=False):
     """A drop: cells, PDUs, packets or datagrams that were not forwarded.
 
@@ -85,7 +96,7 @@ class Watermark(msgspec.Struct, array_like=True, tag="watermark", gc=False):
     node: str = ""
 
 
-Record = Cells | Drop | SessionChange | Missed
+Record = Cells | FrameSeen | Drop | SessionChange | Missed
 """A record of an event."""
 Told = Record | Watermark
 """A message on the control socket."""

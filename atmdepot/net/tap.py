@@ -15,7 +15,7 @@ import trio
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.events import Cells, Drop, Missed, SessionChange
+from atmdepot.net.events import Cells, Drop, FrameSeen, Missed, SessionChange
 from atmdepot.node.names import flow_ends
 from atmdepot.node.node import DataPath, Observer
 from atmdepot.wire.cell import CELL_SIZE
@@ -107,6 +107,12 @@ class Tap:
             part = octets[at:at + _MOST_CELLS]
             if not self._keep(_OVERHEAD + len(part), Cells(time_ns, link, direction, part), self._bound_of_cells):
                 self._miss(time_ns).cells += len(part) // CELL_SIZE
+
+    def frame(self, frame: FrameSeen) -> None:
+        """Note a frame that crosses a port; it has the cells' room, and where it is missed it counts among them."""
+        if self._wants_cells and self.sees(frame.link) and not self._keep(
+                _OVERHEAD + len(frame.octets), frame, self._bound_of_cells):
+            self._miss(frame.time).cells += 1
 
     def drop(self, drop: Drop) -> None:
         """Note a drop."""
@@ -226,6 +232,14 @@ class Taps(Observer):
         for tap in self.open:
             tap.cells(self._time, link, direction, octets)
 
+    def crossed(self, link: str, medium: str, direction: str, octets: bytes) -> None:
+        """Pass what crosses a port to the taps: cells, or a frame."""
+        if medium == "cells":
+            self.cells(link, direction, octets)
+        elif octets:
+            for tap in self.open:
+                tap.frame(FrameSeen(self._time, link, direction, medium, octets))
+
     def look_at_the_queue(self) -> None:
         """Record the packets that the kernel has dropped in front of the TUN device since the last call."""
         before, self._queue_drops_seen = self._queue_drops_seen, self._queue_drops()
@@ -255,6 +269,7 @@ class TappedPath(DataPath):
         self._node = node
         self._taps = taps
         self._links = list(node.links)
+        self._media = {name: port.medium for name, port in node.links.items()}
 
     def begin(self) -> None:
         """Take the time for the next records."""
@@ -266,19 +281,20 @@ class TappedPath(DataPath):
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Pass cells that a link gave to the taps, and take them."""
-        self._taps.cells(name, "in", octets)
+        self._taps.crossed(name, self._media[name], "in", octets)
         self._node.octets_from_port(name, octets, now)
 
     def transmit(self, port: int, now: int) -> bytes:
         """The cells for a link, which the taps get, too."""
         if cells := self._node.transmit(port, now):
-            self._taps.cells(self._links[port], "out", cells)
+            link = self._links[port]
+            self._taps.crossed(link, self._media[link], "out", cells)
         return cells
 
     def fill(self, name: str, count: int) -> bytes:
         """Idle cells for a link, which the taps get, too."""
         octets = self._node.fill(name, count)
-        self._taps.cells(name, "out", octets)
+        self._taps.crossed(name, self._media[name], "out", octets)
         return octets
 
     def take_packets(self) -> list[bytes | Frame]:

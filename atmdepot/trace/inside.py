@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason
-from atmdepot.net.events import Drop, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, SessionChange
+from atmdepot.trace.frames import packet_in
 from atmdepot.trace.items import Cell, Pdu, ip_packet_in, total_length
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, Interface
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, MalformedPacket
@@ -72,9 +73,11 @@ def unit_of(drop: Drop) -> str:
 
 
 def packet_of(item: Item) -> Packet | None:
-    """The IP packet in a PDU, or in dropped octets."""
+    """The IP packet in a PDU or a frame, or in dropped octets."""
     if isinstance(item, Pdu):
         return item.packet
+    if isinstance(item, FrameSeen):
+        return packet_in(item)
     return _dropped_packet(item.octets, unit_of(item)) if isinstance(item, Drop) and item.octets else None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.net.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, Missed, SessionChange
 from atmdepot.trace.capture.pcap import LinkType, packet_offset
 from atmdepot.trace.names import UNNAMED, VcName
 from atmdepot.wire.aal5 import TRAILER_SIZE
@@ -223,7 +223,7 @@ class CellRun(NamedTuple):
     cells: int
 
 
-Item = Cell | Pdu | Drop | SessionChange | Missed
+Item = Cell | Pdu | FrameSeen | Drop | SessionChange | Missed
 
 
 def _carried(sdu: bytes, name: VcName) -> Carried:

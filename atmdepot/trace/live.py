@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import msgspec
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.events import Cells, Drop, Missed, SessionChange, Told, Watermark
+from atmdepot.net.events import Cells, Drop, FrameSeen, Missed, SessionChange, Told, Watermark
 from atmdepot.trace.merge import LONGEST_LOOK, Merger
 from atmdepot.trace.show.printable import printable_in_place
 from atmdepot.trace.sources import Remark
@@ -160,6 +160,8 @@ def _is_possible(record: Told, links: Collection[str]) -> bool:
         case Cells():
             whole = len(record.octets) > 0 and len(record.octets) % CELL_SIZE == 0
             return whole and record.link in links and record.direction in ("in", "out")
+        case FrameSeen():
+            return record.link in links and record.direction in ("in", "out") and _is_plain(record.medium)
         case Drop():
             return (record.link == "" or record.link in links) and record.count > 0 and _is_plain(record.reason)
         case SessionChange():
@@ -345,6 +347,8 @@ def _as_missed(record: Told) -> Missed:
     match record:
         case Cells():
             return Missed(record.time, cells=len(record.octets) // CELL_SIZE)
+        case FrameSeen():
+            return Missed(record.time, cells=1)
         case Drop():
             return Missed(record.time, drops=record.count)
         case SessionChange():

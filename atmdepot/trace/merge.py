@@ -11,7 +11,7 @@ import math
 from itertools import count
 from typing import TYPE_CHECKING
 
-from atmdepot.net.events import Cells, SessionChange, Watermark
+from atmdepot.net.events import Cells, FrameSeen, SessionChange, Watermark
 from atmdepot.trace.sources import Remark
 
 if TYPE_CHECKING:
@@ -123,4 +123,4 @@ class Merger:
 
 
 def _octets_of(record: Record) -> int:
-    return len(record.octets) if isinstance(record, Cells) else 0
+    return len(record.octets) if isinstance(record, Cells | FrameSeen) else 0

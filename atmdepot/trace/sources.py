@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.net.events import Cells, Drop, Missed, SessionChange
+from atmdepot.net.events import Cells, Drop, FrameSeen, Missed, SessionChange
 
 if TYPE_CHECKING:
     from atmdepot.wire.cell import Interface
@@ -62,4 +62,4 @@ class Remark(NamedTuple):
     text: str
 
 
-SourceRecord = Cells | CapturedCells | PduSeen | Drop | SessionChange | Missed | Remark
+SourceRecord = Cells | CapturedCells | PduSeen | FrameSeen | Drop | SessionChange | Missed | Remark

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from atmdepot.net.events import Cells, Drop, Missed, SessionChange
+from atmdepot.net.events import Cells, Drop, FrameSeen, Missed, SessionChange
 from atmdepot.trace.items import Cell, CellRun, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.sources import HecMark, Remark
 from atmdepot.wire.aal5 import crc32
@@ -177,7 +177,7 @@ class Tracer:
         writer = self._writer
         assert writer is not None
         place = item.time, item.node
-        if self._views is not None and isinstance(item, Cell | Pdu) and not self._views.is_senders(item):
+        if self._views is not None and isinstance(item, Cell | Pdu | FrameSeen) and not self._views.is_senders(item):
             self.totals.seen_twice[kind] += 1
             return
         if isinstance(item, Cell):
@@ -189,6 +189,8 @@ class Tracer:
             written = item.unfinished or item.headless or writer.pdu(
                 *place, item.link, item.direction, header, _as_wireshark_wants(item), _comment(item),
                 trailer=item.has_trailer, missing=item.missing)
+        elif isinstance(item, FrameSeen):
+            written = writer.frame(*place, item.link, item.direction, item.medium, item.octets)
         else:
             written = isinstance(item, Missed)
             if isinstance(item, Missed):
@@ -219,7 +221,8 @@ def _as_wireshark_wants(pdu: Pdu) -> bytes:
     return pdu.octets[:-4] + crc32(pdu.octets[:-4]).to_bytes(4, "big")
 
 
-_KINDS: dict[type, str] = {Cell: "cell", Pdu: "PDU", Drop: "drop", SessionChange: "session change", Missed: "gap"}
+_KINDS: dict[type, str] = {
+    Cell: "cell", Pdu: "PDU", FrameSeen: "frame", Drop: "drop", SessionChange: "session change", Missed: "gap"}
 
 
 def kind_of(item: Item) -> str:
@@ -231,6 +234,6 @@ def is_shown(item: Item, level: str) -> bool:
     """True when an item has a line at a level; drops and gaps have a line at every level."""
     if isinstance(item, Cell):
         return level in ("cell", "all") or (level == "pdu" and not item.position and not item.header.is_idle)
-    if isinstance(item, Pdu):
+    if isinstance(item, Pdu | FrameSeen):
         return level in ("pdu", "all")
     return not isinstance(item, SessionChange) or level in ("session", "all")

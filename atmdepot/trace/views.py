@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from atmdepot.net.events import FrameSeen
     from atmdepot.trace.items import Cell, Pdu
 
 _MAX_LINKS = 1 << 16
@@ -25,8 +26,8 @@ class Views:
         for node, link in links:
             self._nodes.setdefault(link, set()).add(node)
 
-    def is_senders(self, item: Cell | Pdu) -> bool:
-        """True for a cell or PDU to be written: all sent, and all received from nodes that are not traced.
+    def is_senders(self, item: Cell | FrameSeen | Pdu) -> bool:
+        """True for a cell, frame or PDU to be written: all sent, and all received from nodes that are not traced.
 
         The nodes of a capture are not known before their cells come; a sender's cells come before its receiver's.
         """

@@ -433,6 +433,13 @@ def test_a_network_needs_some_of_each(key: str) -> None:
         assert f"the network has no {key}: add at least one [{key}.NAME]" in "\n".join(problems_of(dump(changed)))
 
 
+@pytest.mark.parametrize(("key", "told"), [("links", "no link joins depot and web1"), ("vps", "no VP leads to")])
+def test_servers_behind_atm_need_links_and_vps(key: str, told: str) -> None:
+    document = tomllib.loads(TABLE)
+    del document[key]
+    assert told in "\n".join(problems_of(dump(document)))
+
+
 def test_a_number_of_many_digits() -> None:
     """Python's own limit on digits is no TOMLDecodeError."""
     [problem] = problems_of(TABLE.replace("vpi = 1", f"vpi = {'1' * 5000}"))

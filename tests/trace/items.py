@@ -8,11 +8,12 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from atmdepot.drops import DropReason
-from atmdepot.net.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, Missed, SessionChange
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Item, Pdu, Place, Session
 from atmdepot.trace.names import UNNAMED, VcName
 from atmdepot.wire.aal5 import cpcs_pdu
 from atmdepot.wire.cell import CellHeader, Interface
+from atmdepot.wire.frame_relay import Address, header_of
 from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.oam import OamPayload
 from tests import ip_packets
@@ -143,7 +144,8 @@ def drops(draw: st.DrawFn) -> Drop:
     """Drops of every reason, with what was dropped, or its beginning."""
     reason = draw(st.sampled_from(DropReason))
     octets = {"cells": st.builds(lambda cell: cell.octets, cells()), "packets": packets(),
-              "PDUs": sdus().map(cpcs_pdu), "datagrams": st.binary(max_size=80)}[reason.unit]
+              "PDUs": sdus().map(cpcs_pdu), "datagrams": st.binary(max_size=80),
+              "frames": st.binary(max_size=80)}[reason.unit]
     whole = draw(octets)
     kept = draw(st.sampled_from([whole, whole, b"", whole[:30], whole[:60]]))
     vc = draw(st.none() | st.tuples(st.sampled_from(VPIS), st.sampled_from(VCIS)))
@@ -201,5 +203,7 @@ def gallery() -> list[Item]:
     drops.append(Drop(TIME, "", DropReason.NO_SESSION, 1, there[:256], None, "depot"))
     changes = [SessionChange(TIME, 42, event, "TCP", "10.9.0.2:40000", "10.80.0.1:80", "web1", "to-web1", (1, 64),
                              "UBR.1", "least load", "depot") for event in ("opened", "closed")]
-    return [cell, *oam, bad_oam, *hecs, *others, whole, bad, unfinished_pdu(bytes(96)), *six, *drops, *changes,
+    tagged = header_of(Address(200, de=True), 4) + there
+    frames = [FrameSeen(TIME, "to-web1", "in", "frame-relay", octets, "depot") for octets in (tagged, b"\x05")]
+    return [cell, *oam, bad_oam, *hecs, *others, whole, bad, unfinished_pdu(bytes(96)), *six, *frames, *drops, *changes,
             Missed(TIME, 3, 2, 1, "depot")]

@@ -54,6 +54,7 @@ class LinkType(IntEnum):
     ATM_RFC1483 = 100
     RAW_IP = 101
     ATM_CLIP = 106
+    FRELAY = 107
     LOOP = 108
     LINUX_SLL = 113
     SUNATM = 123

@@ -5,6 +5,7 @@
 | erf | ERF records in pcap: every cell, and each PDU with its trailer | Wireshark, tshark (`-o erf.aal5_type:unspec`) |
 | pcapng | the same in pcapng, with an interface for each link of each node, comments and counts | the same |
 | sunatm | the SDUs alone | tcpdump, Wireshark |
+| frame-relay | frames of Frame Relay, in pcap of link type 107 | the same |
 
 ERF and SunATM have no place for 12-bit VPIs that Wireshark would read: it shows the lower 8 bits.
 """
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from atmdepot.trace.capture.containers import Container
 
-FORMATS = ("erf", "pcapng", "sunatm")
+FORMATS = ("erf", "pcapng", "sunatm", "frame-relay")
 _ERF_CELL = ERF_HEADER_SIZE + CELL_SIZE - 1  # the whole record
 _ERF_PDU = ERF_HEADER_SIZE + 4  # a record's beginning: header, and the body's cell header
 _NO_VC = "PDUs whose VC is not known"
@@ -71,11 +72,11 @@ def open_writer(target: str | Path | BinaryIO, format: str = "erf", *, snap: int
     if format not in FORMATS:
         raise ValueError(f"a capture's format is one of {', '.join(FORMATS)}, not {format}")
     output = Output(target, Rotation(max_octets, every, files), not_over=not_over)
-    link_type = LinkType.SUNATM if format == "sunatm" else LinkType.ERF
+    link_type = _LINK_TYPES.get(format, LinkType.ERF)
     # The header's snap length must cover the longest record, and cells are always whole.
     snap_length = min(MAX_RECORD, _ERF_PDU + max(snap, CELL_SIZE)) if snap else MAX_RECORD
     container = (PcapngContainer if format == "pcapng" else PcapContainer)(link_type, snap_length)
-    kind = SunAtmWriter if format == "sunatm" else ErfCaptureWriter
+    kind = _WRITERS.get(format, ErfCaptureWriter)
     return kind(output, container, snap=snap, flush_each=flush_each, clock=clock)
 
 
@@ -138,6 +139,10 @@ class CaptureWriter:
 
         """
         raise NotImplementedError
+
+    def frame(self, time: int, node: str, link: str, direction: str, medium: str, octets: bytes) -> bool:
+        """Write a frame of another bearer than ATM; False when the format has no place for it."""
+        return False
 
     def missed(self, node: str, cells: int) -> None:
         """Note that a node reported cells that the trace missed."""
@@ -289,6 +294,37 @@ class SunAtmWriter(CaptureWriter):
             self._put(time, node, link, [before + captured])
             return True
         return False
+
+
+class FrameWriter(CaptureWriter):
+    """Writes the frames of a medium; `pdu_count` counts them."""
+
+    medium = "frame-relay"
+
+    def cells(self, time: int, node: str, link: str, direction: str, octets: bytes,
+              hec: HecMark = HecMark.RECORDED, comment: str = "") -> bool:
+        """Write no cells: return False."""
+        return False
+
+    def pdu(self, time: int, node: str, link: str, direction: str, header: bytes, octets: bytes, comment: str = "", *,
+            trailer: bool = True, missing: int = 0) -> bool:
+        """Write no PDUs: return False."""
+        return False
+
+    def frame(self, time: int, node: str, link: str, direction: str, medium: str, octets: bytes) -> bool:
+        """Write a frame as it is."""
+        if medium != self.medium or not self._takes(time, 1, "frames"):
+            return False
+        self._begin(time)
+        captured = octets[:self._snap] if self._snap else octets
+        before, after = self._container.around(time, node, link, direction, len(captured), len(octets))
+        self.pdu_count += 1
+        self._put(time, node, link, [before + captured + after])
+        return True
+
+
+_LINK_TYPES = {"sunatm": LinkType.SUNATM, "frame-relay": LinkType.FRELAY}
+_WRITERS: dict[str, type[CaptureWriter]] = {"sunatm": SunAtmWriter, "frame-relay": FrameWriter}
 
 
 def _sdu_length(octets: bytes, missing: int) -> int:

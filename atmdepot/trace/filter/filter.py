@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from atmdepot.net.events import Drop, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, SessionChange
 from atmdepot.trace.filter.operands import NONE
 from atmdepot.trace.filter.parser import FilterError, Leaf, Not, Parser, leaves
 from atmdepot.trace.filter.words import GROUPS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Filter", "FilterError", "filter_help", "parse_filter"]
 
-_KINDS: dict[type, str] = {Cell: "c", Pdu: "p", Drop: "d", SessionChange: "s"}
+_KINDS: dict[type, str] = {Cell: "c", Pdu: "p", FrameSeen: "f", Drop: "d", SessionChange: "s"}
 
 
 def _never(_: object) -> bool:
@@ -124,7 +124,7 @@ class Filter:
 
 
 def _wanted(by_kind: dict[type, Test], by_session: bool) -> frozenset[str]:
-    sources = {Cell: "cells", Pdu: "cells", Drop: "drops", SessionChange: "sessions"}
+    sources = {Cell: "cells", Pdu: "cells", FrameSeen: "cells", Drop: "drops", SessionChange: "sessions"}
     wanted = {sources[kind] for kind, test in by_kind.items() if test is not _never}
     # A PDU's session is known only from the session records.
     return frozenset(wanted | {"sessions"} if by_session and "cells" in wanted else wanted)
@@ -159,7 +159,7 @@ def parse_filter(words: Sequence[str] | str, book: VcBook | None = None) -> Filt
 _WIDTH = 110
 _HELP_END = """\
 N is a number, a range as 32-99 or 1000-, or several with commas between them; other values may be several, too.
-The letters tell what a word can be true of: c cells, p PDUs, d drops, s changes of sessions.
+The letters tell what a word can be true of: c cells, p PDUs, f frames, d drops, s changes of sessions.
 
 "not" (!) comes first; "and" (&&) and "or" (||) are alike and go from left to right, as in tcpdump, so write brackets
 where you mix them. Words side by side are "and", closer than "not": "not tcp port 80" is not (tcp and port 80). A
@@ -180,7 +180,7 @@ def _help_line(word: Word) -> str:
     letters = "".join(letter if kind in kinds else "-" for kind, letter in _KINDS.items())
     example = f" ({word.example})" if word.operand is not NONE else ""
     return textwrap.fill(f"{word.meaning}{example}", _WIDTH, initial_indent=f"  {word.usage:<18} {letters}  ",
-                         subsequent_indent=" " * 27)
+                         subsequent_indent=" " * 28)
 
 
 def _any_value(word: Word) -> Any:

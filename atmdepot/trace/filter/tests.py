@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from atmdepot.drops import DropReason
-from atmdepot.net.events import Drop, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, SessionChange
 from atmdepot.trace.inside import flow_of, header_of, oam_payload_of, packet_of, vc_of
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.names import UNNAMED, VcBook, VcName
@@ -77,11 +77,11 @@ def on_packet(test: Callable[[Packet], bool]) -> Tests:
         packet = pdu.packet
         return packet is not None and test(packet)
 
-    def dropped(drop: Drop) -> bool:
-        packet = packet_of(drop)
+    def found(item: Drop | FrameSeen) -> bool:
+        packet = packet_of(item)
         return packet is not None and test(packet)
 
-    return on_pdu(carried) | {Drop: dropped}
+    return on_pdu(carried) | {Drop: found, FrameSeen: found}
 
 
 def on_flow(test: Callable[[Flow], bool]) -> Tests:
@@ -90,11 +90,11 @@ def on_flow(test: Callable[[Flow], bool]) -> Tests:
         flow = pdu.flow
         return flow is not None and test(flow)
 
-    def told(item: Drop | SessionChange) -> bool:
+    def told(item: Drop | FrameSeen | SessionChange) -> bool:
         flow = flow_of(item)
         return flow is not None and test(flow)
 
-    return on_pdu(carried) | {Drop: told, SessionChange: told}
+    return on_pdu(carried) | {Drop: told, FrameSeen: told, SessionChange: told}
 
 
 # Cells.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.qos import DSCP_NAMES, parse_dscp
 from atmdepot.drops import DropReason
-from atmdepot.net.events import Drop, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, SessionChange
 from atmdepot.trace.filter import tests
 from atmdepot.trace.filter.operands import (
     HOST,
@@ -77,7 +77,7 @@ def _is_dscp(text: str) -> bool:
     return all(part.upper() in DSCP_NAMES or part.isdecimal() for part in text.split(","))
 
 
-_ITEMS = Cell, Pdu, Drop, SessionChange
+_ITEMS = Cell, Pdu, FrameSeen, Drop, SessionChange
 _EVENTS = "known", "opened", "adopted", "inherited", "established", "closed", "revived", "gone"
 _ROLES = "session", "default", "management", "permanent", *ServiceCategory
 _MOST_SESSIONS = 10**18 - 1
@@ -176,7 +176,7 @@ _PLACES = [
     Word("link", NAME, tests.attribute("link", *_ITEMS), "the link", "link to-web1"),
     Word("node", NAME, tests.attribute("node", *_ITEMS), "the node that saw it", "node depot",
          known=Known("node", lambda book: book.nodes)),
-    Word("dir", choice("direction", {"in": "in", "out": "out"}), tests.attribute("direction", Cell, Pdu),
+    Word("dir", choice("direction", {"in": "in", "out": "out"}), tests.attribute("direction", Cell, Pdu, FrameSeen),
          "into the node, or out of it", "dir in"),
     Word("vc", NAME, lambda names, book: tests.on_name(lambda name: name.vp in names, book),
          "the VP's name in the VC table", "vc web1", known=Known("VP", lambda book: book.vps)),

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, Missed, SessionChange
 from atmdepot.trace.filter.operands import nearest
 from atmdepot.trace.filter.tests import is_f5, is_segment, length_of, pti_of
+from atmdepot.trace.frames import place_of
 from atmdepot.trace.inside import flow_of, header_of, oam_payload_of, packet_of, unit_of, vc_of
 from atmdepot.trace.items import Cell, Pdu
 from atmdepot.trace.show.oam import function_name, is_good
@@ -35,7 +36,8 @@ _NS = 1_000_000_000
 _PROTOCOLS = {PROTOCOL_TCP: "TCP", PROTOCOL_UDP: "UDP", PROTOCOL_ICMP: "ICMP", PROTOCOL_ICMPV6: "ICMPv6"}
 _TEXTS = {reason.value: reason.text for reason in DropReason}
 
-KINDS: dict[type, str] = {Cell: "cell", Pdu: "pdu", Drop: "drop", SessionChange: "session", Missed: "missed"}
+KINDS: dict[type, str] = {
+    Cell: "cell", Pdu: "pdu", FrameSeen: "frame", Drop: "drop", SessionChange: "session", Missed: "missed"}
 
 Getter = Callable[[Any], object]
 
@@ -92,9 +94,9 @@ _ALL = tuple(KINDS)
 _vc = _in(vc_of, Cell, Pdu, Drop, SessionChange)
 _header = _in(header_of, Cell, Drop)
 _oam = _in(_oam_of, Cell, Drop)
-_packet = _in(packet_of, Pdu, Drop)
-_tcp = _in(_tcp_of, Pdu, Drop)
-_flow = _in(flow_of, Pdu, Drop, SessionChange)
+_packet = _in(packet_of, Pdu, FrameSeen, Drop)
+_tcp = _in(_tcp_of, Pdu, FrameSeen, Drop)
+_flow = _in(flow_of, Pdu, FrameSeen, Drop, SessionChange)
 
 
 def _with_port(at: int) -> dict[type, Getter]:
@@ -144,13 +146,15 @@ def _trailer(first: int, last: int | None, *, hexadecimal: bool = False) -> dict
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("kind", "cell, pdu, drop, session or missed", _of(lambda item: KINDS[type(item)], *_ALL)),
+    Field("kind", "cell, pdu, frame, drop, session or missed", _of(lambda item: KINDS[type(item)], *_ALL)),
     Field("time", "when, in UTC with nanoseconds", _of(_time, *_ALL)),
     Field("epoch", "when, in seconds since 1970, rounded to microseconds",
           _of(lambda item: round(item.time / _NS, 6), *_ALL)),
     Field("node", "the node that saw it", _attribute("node", *_ALL)),
-    Field("link", "the link", _attribute("link", Cell, Pdu, Drop, SessionChange)),
-    Field("dir", "in or out, as the node sees it", _attribute("direction", Cell, Pdu)),
+    Field("link", "the link", _attribute("link", Cell, Pdu, FrameSeen, Drop, SessionChange)),
+    Field("dir", "in or out, as the node sees it", _attribute("direction", Cell, Pdu, FrameSeen)),
+    Field("medium", "the kind of a frame: frame-relay", _attribute("medium", FrameSeen)),
+    Field("channel", "a frame's channel in words, such as DLCI 100", _of(place_of, FrameSeen)),
     # Cells.
     Field("vpi", "VPI", _vc(lambda vc: vc[0])),
     Field("vci", "VCI", _vc(lambda vc: vc[1])),
@@ -225,8 +229,8 @@ FIELDS: tuple[Field, ...] = (
     Field("missed_drops", "drops that it was too slow for", _attribute("drops", Missed)),
     Field("missed_sessions", "changes of sessions that it was too slow for", _attribute("sessions", Missed)),
     # Octets.
-    Field("octets", "a cell's 53 octets, a CPCS-PDU, or the beginning of what was dropped, in hexadecimal",
-          _of(lambda item: item.octets.hex(), Cell, Pdu, Drop), octets=True),
+    Field("octets", "a cell's 53 octets, a CPCS-PDU, a frame, or the beginning of what was dropped, in hexadecimal",
+          _of(lambda item: item.octets.hex(), Cell, Pdu, FrameSeen, Drop), octets=True),
     Field("payload", "a cell's payload of 48 octets, or a PDU's SDU, in hexadecimal",
           _of(lambda cell: cell.payload.hex(), Cell) | _of(lambda pdu: pdu.sdu.hex(), Pdu), octets=True),
 )

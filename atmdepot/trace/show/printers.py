@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
-from atmdepot.net.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, Missed, SessionChange
 from atmdepot.tables import console
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.show.fields import row, values
@@ -80,7 +80,7 @@ class LineShower(_Stream):
 
 
 def _octets_of(item: Item) -> bytes:
-    return item.octets if isinstance(item, Cell | Pdu | Drop) else b""
+    return item.octets if isinstance(item, Cell | Pdu | FrameSeen | Drop) else b""
 
 
 def _color_of(item: Item) -> str:
@@ -88,6 +88,8 @@ def _color_of(item: Item) -> str:
         return _RED
     if isinstance(item, SessionChange):
         return _GREEN
+    if isinstance(item, FrameSeen):
+        return _PLAIN
     if isinstance(item, Cell):
         return {HecVerdict.BAD: _RED, HecVerdict.CORRECTED: _YELLOW}.get(item.hec, _DIM if item.position else _PLAIN)
     if item.problem is not None or item.crc is CrcVerdict.BAD:

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from atmdepot.drops import DropReason
-from atmdepot.net.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, Missed, SessionChange
 from atmdepot.trace.inside import unit_of
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.show.printable import printable_in_place
@@ -124,6 +124,11 @@ class Traffic:
         # A PDU counts the corrected HECs of its cells, which may not come singly.
         self.hec_corrected += cell.hec is HecVerdict.CORRECTED and not cell.position
 
+    def frame(self, frame: FrameSeen) -> None:
+        """Count a frame of another bearer than ATM as a PDU."""
+        self.pdus += 1
+        self.octets += len(frame.octets)
+
     def pdu(self, pdu: Pdu) -> None:
         """Count a PDU, and its cells, if they did not come singly."""
         if not (pdu.cells or pdu.counted):
@@ -198,6 +203,8 @@ class Statistics:
             if item.hec is not HecVerdict.BAD:
                 self._vc(item, item.header.vpi, item.header.vci).cell(item)
             self._links[item.node, item.link, item.direction].cell(item)
+        elif isinstance(item, FrameSeen):
+            self._links[item.node, item.link, item.direction].frame(item)
         elif isinstance(item, Drop):
             self._drops[DropKey(item.node, item.link, item.reason)][unit_of(item)] += item.count
         elif isinstance(item, SessionChange):

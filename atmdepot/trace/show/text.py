@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.units import count_text
 from atmdepot.drops import DropReason
-from atmdepot.net.events import Drop, SessionChange
-from atmdepot.trace.inside import header_of, packet_from_beginning, vc_of
+from atmdepot.net.events import Drop, FrameSeen, SessionChange
+from atmdepot.trace.frames import header_text, packet_in, packet_octets, place_of
+from atmdepot.trace.inside import header_of, packet_from_beginning
 from atmdepot.trace.items import Carried, Cell, CrcVerdict, HecVerdict, Pdu, encapsulation_of
 from atmdepot.trace.show.oam import oam_text
 from atmdepot.trace.show.printable import printable
@@ -124,9 +125,20 @@ class LinePrinter:
             return self._place(node, item, item.vpi, item.vci) + self._pdu(item)
         if isinstance(item, Cell):
             return self._place(node, item, item.header.vpi, item.header.vci) + cell_text(item)
+        if isinstance(item, FrameSeen):
+            return self._frame(node, item)
         told = drop_text(item, quick=self._quick) if isinstance(item, Drop) else \
             session_text(item) if isinstance(item, SessionChange) else missed_text(item)
         return f"{node} {told}" if node else told
+
+    def _frame(self, node: str, frame: FrameSeen) -> str:
+        packet = packet_in(frame)
+        told = header_text(frame)
+        if packet is not None:
+            told += f"  {packet_text(packet, b'' if self._quick else packet_octets(frame))}"
+        place = _place_text(node, frame.link)
+        self._width = max(self._width, len(place))
+        return f"{place:<{self._width}}{frame.direction:<3}  {place_of(frame):<8} {told}"
 
     def _place(self, node: str, item: Cell | Pdu, vpi: int, vci: int) -> str:
         """Node, link, direction and VC, aligned with the lines before by the greatest width up to now."""
@@ -334,10 +346,15 @@ def _quote(octets: bytes) -> str:
 
 # Events of a node.
 
+def channel_text(channel: tuple[int, ...], of_atm: str = "") -> str:
+    """A channel by its numbers: VPI/VCI, or the DLCI that a single number is."""
+    return f"{of_atm}{channel[0]}/{channel[1]}" if len(channel) == 2 else f"DLCI {'/'.join(map(str, channel))}"
+
+
 def drop_text(drop: Drop, *, quick: bool = False) -> str:
     """Number, unit, reason and beginning of a drop, and the meaning of the reason."""
     place = f"{drop.link} " if drop.link else ""
-    vc = f"{drop.vc[0]}/{drop.vc[1]} " if drop.vc else ""
+    vc = f"{channel_text(drop.vc)} " if drop.vc else ""
     reason = next((known for known in DropReason if known == drop.reason), None)
     if reason is None:  # a newer daemon's
         return f"{place}{vc}DROP {drop.count:,}: {drop.reason}{_beginning_text(drop.octets)}"
@@ -368,8 +385,7 @@ def session_text(change: SessionChange) -> str:
     why = f" ({change.why})" if change.why else ""
     server = f" at {change.server}" if change.server else ""
     ends = f"{change.protocol} {change.client} > {change.service}{server}"
-    vc = vc_of(change)
-    where = f"VC {vc[0]}/{vc[1]}" if vc else "no VC"
+    where = channel_text(change.vc, "VC ") if change.vc and change.vc[0] >= 0 else "no VC"
     place = f"{change.link}{' ' if change.link else ''}{where} {change.category}".rstrip()
     return f"session {change.number} {change.event}{why}: {ends}, {place}"
 

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from atmdepot.config.reading import load
 from atmdepot.drops import DropReason
-from atmdepot.net.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, Missed, SessionChange
 from atmdepot.trace.filter.filter import FilterError, filter_help, parse_filter
 from atmdepot.trace.filter.operands import NONE
 from atmdepot.trace.filter.parser import MAX_DEPTH
@@ -85,14 +85,14 @@ def test_the_help_has_each_word_with_its_example(word: Word) -> None:
 
 
 def test_the_helps_letters_are_the_kinds_of_each_word() -> None:
-    letters = {Cell: "c", Pdu: "p", Drop: "d", SessionChange: "s"}
+    letters = {Cell: "c", Pdu: "p", FrameSeen: "f", Drop: "d", SessionChange: "s"}
     help_lines = filter_help().splitlines()
     for name, operands in [(name, OPERANDS.get(name, [""])) for name in MODELS]:
         [*told] = (line for line in help_lines if line.startswith(f"  {name} "))
         for operand in operands:
             for item in made.gallery():
                 if not isinstance(item, Missed) and parse_filter(f"{name} {operand}").matches(item):
-                    assert any(letters[type(item)] in line[21:25] for line in told), (name, operand, item)
+                    assert any(letters[type(item)] in line[21:26] for line in told), (name, operand, item)
 
 
 def test_aliases_are_the_words_that_they_stand_for() -> None:

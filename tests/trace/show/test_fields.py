@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.net.events import Drop, Missed, SessionChange
+from atmdepot.net.events import Drop, FrameSeen, Missed, SessionChange
 from atmdepot.trace.items import Cell, HecVerdict, Item, Pdu, Session
 from atmdepot.trace.names import VcName
 from atmdepot.trace.show.fields import (
@@ -229,4 +229,4 @@ def test_help_and_documentation_have_every_field() -> None:
 
 
 def test_kinds_cover_all_items() -> None:
-    assert set(KINDS) == {Cell, Pdu, Drop, SessionChange, Missed}
+    assert set(KINDS) == {Cell, Pdu, FrameSeen, Drop, SessionChange, Missed}

@@ -405,9 +405,11 @@ def test_the_first_line_of_text_is_quoted(data: bytes, quote: str) -> None:
 
 
 CELL = segment(SYN_PACKET, Vc(1, 64))
-OCTETS = {"cells": CELL, "packets": SYN_PACKET, "PDUs": cpcs_pdu(SYN_PACKET), "datagrams": bytes(20)}
+OCTETS = {"cells": CELL, "packets": SYN_PACKET, "PDUs": cpcs_pdu(SYN_PACKET), "datagrams": bytes(20),
+          "frames": bytes(20)}
 SHOWN = {"cells": "00 10 04 02 ad user last", "packets": "IPv4 10.9.0.2:1000 > 10.80.0.1:80 TCP [S] length 0",
          "PDUs": "45 00 00 28 00 00 00 00 40 06 66 75 0a 09 00 02 ...",
+         "frames": "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 ...",
          "datagrams": "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 ..."}
 
 

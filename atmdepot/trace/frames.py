@@ -1,0 +1,109 @@
+"""Frames of bearers other than ATM in a trace: what is in them, by the medium of the port that they crossed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from atmdepot.trace.capture.pcap import LinkType
+from atmdepot.wire.frame_relay import LMI_DLCI, FrameError, NlpidError, parse_address, payload_of
+from atmdepot.wire.ip import MalformedPacket
+from atmdepot.wire.lmi import ENQUIRY, FULL, SINGLE, LmiError, parse_lmi
+from atmdepot.wire.packet import analyse
+from atmdepot.wire.statistics import is_statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atmdepot.net.events import FrameSeen
+    from atmdepot.wire.frame_relay import Address
+    from atmdepot.wire.packet import Packet
+
+_REPORTS = {FULL: "full status", SINGLE: "status of a PVC"}
+
+
+class Medium(NamedTuple):
+    """A kind of frames: the link type of its captures, its channel and header in words, and the packet in a frame."""
+
+    link_type: LinkType
+    place: Callable[[bytes], str]
+    header: Callable[[bytes], str]
+    packet: Callable[[bytes], bytes]
+
+
+def _dlci(frame: bytes) -> str:
+    address = _address(frame)
+    return "no DLCI" if address is None else f"DLCI {address.dlci}"
+
+
+def _address(frame: bytes) -> Address | None:
+    with suppress(FrameError):
+        return parse_address(frame)
+    return None
+
+
+def _relay_header(frame: bytes) -> str:
+    address = _address(frame)
+    if address is None:
+        return "no address of two octets"
+    if address.dlci == LMI_DLCI:
+        return _lmi_text(frame)
+    bits = [name for name in ("FECN", "BECN", "DE") if getattr(address, name.lower())]
+    told = "" if not bits else " " + " ".join(bits)
+    if is_statistics(frame[3:]):
+        return f"report of an edge node{told}"
+    return f"{len(frame)} octets{told}"
+
+
+def _lmi_text(frame: bytes) -> str:
+    try:
+        message = parse_lmi(frame)
+    except LmiError as error:
+        return f"no LMI: {error}"
+    kind = "enquiry" if message.kind == ENQUIRY else "status"
+    pvcs = "".join(f" {pvc.dlci}{'' if pvc.active else ' inactive'}{' new' * pvc.new}" for pvc in message.pvcs[:8])
+    more = f" and {len(message.pvcs) - 8} more" if len(message.pvcs) > 8 else ""
+    report = _REPORTS.get(message.report, "link integrity")
+    return f"LMI {kind}, {report}, sent {message.sent} heard {message.heard}{':' * bool(pvcs)}{pvcs}{more}"
+
+
+def _relay_packet(frame: bytes) -> bytes:
+    with suppress(NlpidError, IndexError):
+        return payload_of(frame) if _address(frame) is not None else b""
+    return b""
+
+
+MEDIA = {"frame-relay": Medium(LinkType.FRELAY, _dlci, _relay_header, _relay_packet)}
+"""By `Port.medium`; frames of a medium without a row are shown by their length."""
+
+
+def packet_octets(frame: FrameSeen) -> bytes:
+    """The IP packet in a frame; empty without one."""
+    medium = MEDIA.get(frame.medium)
+    return b"" if medium is None else medium.packet(frame.octets)
+
+
+def packet_in(frame: FrameSeen) -> Packet | None:
+    """The IP packet in a frame, analysed; None without one."""
+    return _analysed(packet_octets(frame))
+
+
+@lru_cache(maxsize=64)
+def _analysed(octets: bytes) -> Packet | None:
+    try:
+        return analyse(octets) if octets else None
+    except MalformedPacket:
+        return None
+
+
+def place_of(frame: FrameSeen) -> str:
+    """The channel of a frame, in words."""
+    medium = MEDIA.get(frame.medium)
+    return frame.medium if medium is None else medium.place(frame.octets)
+
+
+def header_text(frame: FrameSeen) -> str:
+    """What a frame's header says."""
+    medium = MEDIA.get(frame.medium)
+    return f"{len(frame.octets)} octets" if medium is None else medium.header(frame.octets)

@@ -1,0 +1,51 @@
+"""Servers behind Frame Relay in a lab: pages of both families, DLCIs, LMI, a cut wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from atmdepot.lab.pages import page
+from tests.end_to_end.sites import VIP, VIP6, Site, site, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.namespaces
+
+
+@pytest.fixture(scope="module")
+def relay(needs: Callable[[str], None]) -> Iterator[Site]:
+    needs("curl")
+    with site("frame-relay") as made:
+        yield made
+
+
+def test_pages_come_whole_over_frames_of_both_families(relay: Site) -> None:
+    before = relay.drops()
+    for vip in (VIP, VIP6):
+        for name in ("1KB", "10MB"):
+            got = [relay.fetch(vip, name) for _ in range(2)]
+            assert {one.server for one in got} == {"web1", "web2"}
+            assert all(one.octets == page(name) for one in got)
+    assert relay.drops() == before
+    for node, side in (("depot", "user"), ("web1", "network")):
+        assert {(row["side"], row["up"], row["active"], row["errors"]) for row in relay.rows("lmi", node)} == {
+            (side, True, 794, 0)}
+    permanent = {(row["dlci"], row["carries"]) for row in relay.rows("dlcis")}
+    assert {(100, "default"), (16, "management")} <= permanent
+
+
+def test_a_server_whose_wire_is_cut_gets_no_sessions_until_it_is_whole(relay: Site) -> None:
+    relay.run("web1", "ip", "link", "set", "to-web1", "down")
+    until(lambda: state_of(relay, "web1") == "dead")
+    assert {relay.fetch(VIP, "100B").server for _ in range(3)} == {"web2"}
+    relay.run("web1", "ip", "link", "set", "to-web1", "up")
+    until(lambda: state_of(relay, "web1") == "alive")
+    assert {relay.fetch(VIP6, "100B").server for _ in range(2)} == {"web1", "web2"}
+
+
+def state_of(it: Site, server: str) -> str:
+    [row] = (row for row in it.rows("servers") if row["server"] == server)
+    return str(row["list"])

@@ -1,0 +1,108 @@
+"""Frames of Frame Relay in a trace: taps note them, lines and fields show them, captures hold them for tshark."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atmdepot.net.events import Drop, FrameSeen, Missed
+from atmdepot.net.tap import Tap, Taps
+from atmdepot.trace.capture.write import open_writer
+from atmdepot.trace.filter.filter import parse_filter
+from atmdepot.trace.follow import Follower
+from atmdepot.trace.show.fields import values
+from atmdepot.trace.show.text import LinePrinter, Stamp
+from atmdepot.trace.tracer import Tracer
+from atmdepot.wire.frame_relay import Address, header_of
+from atmdepot.wire.lmi import FULL, STATUS, Message, PvcStatus
+from tests.ip_packets import SYN, tcp
+from tests.network_in_memory import CLIENT4, VIP4, InMemoryNetwork
+from tests.relay_network import relay_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.wireshark import Wireshark
+
+PACKET = tcp(CLIENT4, 4000, VIP4, 80, SYN)
+FLOW = "10.9.0.2:4000 > 10.80.0.1:80"
+FRAME = header_of(Address(200, de=True), 4) + PACKET
+STATUS_ = Message(STATUS, FULL, 2, 3, (PvcStatus(100), PvcStatus(101, False, True))).pack()
+
+
+def seen(octets: bytes, medium: str = "frame-relay") -> FrameSeen:
+    return FrameSeen(1_700_000_000_000_000_000, "to-web1", "out", medium, octets, "depot")
+
+
+def line(frame: FrameSeen | Drop) -> str:
+    return LinePrinter(Stamp.NONE).line(frame)
+
+
+@pytest.mark.parametrize(("frame", "told"), [
+    (seen(FRAME), f"to-web1 out  DLCI 200 44 octets DE  IPv4 {FLOW} TCP [S] seq 0 win 65535 length 0"),
+    (seen(STATUS_), "to-web1 out  DLCI 0   LMI status, full status, sent 2 heard 3: 100 101 inactive new"),
+    (seen(b"\x04\x01\x03\xb1\0"), "to-web1 out  DLCI 16  5 octets"),
+    (seen(b"\x05"), "to-web1 out  no DLCI  no address of two octets"),
+    (seen(b"\0\1\3\x08"), "to-web1 out  DLCI 0   no LMI: the frame begins 00 01 03 08, not 00 01 03 08 00"),
+    (seen(b"abc", "other"), "to-web1 out  other    3 octets"),
+    (Drop(1, "to-web1", "unknown-dlci", 1, FRAME, (200,), "depot"),
+     f"to-web1 DLCI 200 DROP 1 frame: unknown-dlci: {FRAME[:16].hex(' ')} ...  (no PVC has its DLCI)")])
+def test_a_frames_line(frame: FrameSeen | Drop, told: str) -> None:
+    assert line(frame) == told
+
+
+@given(st.binary(max_size=60))
+def test_any_octets_have_a_line_and_fields(octets: bytes) -> None:
+    assert line(seen(octets)).startswith("to-web1 out")
+    assert values(seen(octets), ["kind", "medium", "link"]) == ["frame", "frame-relay", "to-web1"]
+
+
+def test_filters_look_into_frames() -> None:
+    for words, is_met in (("tcp port 80", True), (f"host {CLIENT4}", True), ("udp", False), ("link to-web1", True),
+                          ("drop", False), ("vpi 1", False), ("dir out", True)):
+        assert parse_filter(words).matches(seen(FRAME)) is is_met, words
+
+
+def test_a_tap_keeps_frames_and_counts_those_without_room() -> None:
+    tap = Tap(bound=2048)
+    for _ in range(20):
+        tap.frame(seen(FRAME))
+    [*frames, missed] = tap.take(10**6)
+    assert all(frame == seen(FRAME) for frame in frames)
+    assert isinstance(missed, Missed)
+    assert missed.cells == 20 - len(frames) > 0
+
+
+def test_a_nodes_frames_come_to_its_taps() -> None:
+    net = InMemoryNetwork(relay_network(servers=1))
+    paths: list[object] = []
+    taps = Taps(net.depot, lambda: 0, paths.append)
+    tap = Tap(drops=False, sessions=False)
+    taps.add(tap)
+    path = paths[-1]
+    path.packets_from_host([PACKET], net.now)  # type: ignore[attr-defined]
+    sent = path.transmit(0, net.now)  # type: ignore[attr-defined]
+    path.octets_from_port("depot-web1", b"\x05", net.now)  # type: ignore[attr-defined]
+    assert [(frame.link, frame.direction, frame.medium, frame.octets) for frame in tap.take(10**6)] == [  # type: ignore[union-attr]
+        ("depot-web1", "out", "frame-relay", sent), ("depot-web1", "in", "frame-relay", b"\x05")]
+
+
+@pytest.mark.tshark
+def test_tshark_reads_a_capture_of_frames(tshark: Wireshark, tmp_path: Path) -> None:
+    file = tmp_path / "frames.pcap"
+    with open_writer(file, "frame-relay") as writer:
+        totals = Tracer([seen(FRAME), seen(STATUS_), seen(b"abc", "other")], Follower(), level="pdu", keep=None,
+                        shower=None, writer=writer, remark=print).run()
+    assert totals.seen["frame"] == 3
+    assert totals.not_written["frame"] == 1
+    assert tshark.fields(file, "fr.dlci", "fr.de", "tcp.dstport", "q933.message_type") == [
+        ["200", "1", "80", ""], ["0", "0", "", "0x7d"]]
+
+
+def test_captures_of_cells_have_no_place_for_frames() -> None:
+    with open_writer(io.BytesIO(), "erf") as writer:
+        assert not writer.frame(1, "depot", "to-web1", "out", "frame-relay", FRAME)

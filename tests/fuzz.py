@@ -25,6 +25,7 @@ from atmdepot.wire import offload, packet
 from atmdepot.wire.aal5 import CrcMode
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.llc import Encapsulation
+from tests.depot.pairs import Pair
 from tests.hostile_network import VARIANTS, HostileNetwork
 from tests.ip_packets import icmp_error, ip, packed, ping, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemoryNetwork, SeededFaults, make_network
@@ -106,7 +107,14 @@ class Fuzz:
             "cells": self.cells, "packets": self.packets, "frames": self.cut_frames, "merged": self.merged,
             "whole frames": self.whole_frames, "gulped": self.gulped,
             "frame bursts": self.frame_bursts, "datagrams": self.datagrams, "nodes": self.nodes,
-            "network": self.hostile_network}
+            "network": self.hostile_network, "stream": self.stream}
+        self.pair = Pair()
+        for number in range(40_000, 40_040):
+            self.pair.open(number)
+        self.pair.stream.keep(self.pair.now)
+        self.pair.connect()
+        self.pair.reader.slice(self.pair.now)
+        self.streams = [self.pair.reader.take(_MAX_OCTETS)]
 
     def any_packet(self, random: Random) -> bytes:
         """A packet, mostly a damaged one."""
@@ -280,6 +288,23 @@ class Fuzz:
         network = HostileNetwork(random.choice(VARIANTS), self.seeds, damaged)
         for _ in range(10):
             network.round(random)
+
+    def stream(self, random: Random) -> None:
+        """The stream of another depot, whole and damaged: at most ValueError, and packets pass before and after."""
+        pair = Pair(self.pair.network)
+        for _ in range(3):
+            try:
+                pair.replica.begin("depot1")
+                octets = random.choice(self.streams)
+                pair.replica.feed(octets if random.random() < 0.2 else damaged(random, octets), pair.now)
+                pair.replica.slice(pair.now)
+            except ValueError:
+                continue
+            finally:
+                for octets in random.choices(self.seeds, k=4):
+                    pair.standby.packet_from_tun(octets, pair.now)
+                pair.now += random.choice((0, SECOND, 100 * SECOND))
+                pair.standby.handle_timer(pair.now)
 
 
 def run(seconds: float, rounds: int, first: int, out: Callable[[str], object]) -> Counter[str]:

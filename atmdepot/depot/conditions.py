@@ -27,7 +27,7 @@ FAULTS = tuple(Fault)
 _OF_THE_SERVER = {Fault.PROBE, Fault.REPORTED, Fault.NO_ACK}
 """Faults of a server itself; the others are of the way to it, which each depot has for itself."""
 _MS = 1_000_000
-_MOST = 1 << 63
+_MOST, _FAR = 1 << 63, 1 << 56
 
 
 def conditions_of(management: SessionManagement) -> list[tuple[str, int, int]]:
@@ -62,9 +62,14 @@ def turns_told(
 
 def take_turns(pool: Pool, told: TurnsTold, servers: dict[int, Server]) -> None:
     """Have a pool go on where the active depot's is; servers that are unknown here have no turn."""
-    position = {servers[each.server].name: (each.value, each.order)
+    position = {servers[each.server].name: (_bounded(each.value), _bounded(each.order))
                 for each in told.positions if each.server in servers}
     pool.resume(servers.get(told.preloaded), position)
+
+
+def _bounded(part: int) -> int:
+    """A part of a position, as far as balancers can count on from it."""
+    return min(max(part, -_FAR), _FAR)
 
 
 def take_faults(server: Server, told: ServerTold, teller: str, now: int) -> None:

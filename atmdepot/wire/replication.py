@@ -89,6 +89,8 @@ ROLES = ("alone", "joining", "standby", "active", "handing-over")
 SERVER_NAME, SERVICE_NAME = 0, 1
 ALIVE, DRAINING = 0x01, 0x02
 _STATES = 11
+_RUNS, _OFFSETS = 1 << 63, 1 << 60
+_LONGEST_NAME = 1024  # in octets: names are kept as long as a connection
 _GAMMA, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 _KEY_SIZES = {0: 13, IPV6: 37}
 _PROTOCOLS = (PROTOCOL_TCP, PROTOCOL_UDP)
@@ -236,7 +238,8 @@ class Name(NamedTuple):
 
     def pack(self, outside: int = 0) -> bytes:
         """The frame."""
-        return Frame(Kind.NAME, outside, _NAME.pack(self.kind, self.number) + self.name.encode()).pack()
+        name = self.name.encode()[:_LONGEST_NAME].decode(errors="ignore").encode()
+        return Frame(Kind.NAME, outside, _NAME.pack(self.kind, self.number) + name).pack()
 
     @classmethod
     def unpack(cls, frame: Frame) -> Self:
@@ -244,6 +247,7 @@ class Name(NamedTuple):
         _check_size(frame, _NAME.size)
         kind, number = _NAME.unpack_from(frame.body)
         _check("kind", kind, 2)
+        _check("the length of a name", len(frame.body) - _NAME.size, _LONGEST_NAME + 1)
         return cls(kind, number, frame.body[_NAME.size:].decode())  # UnicodeDecodeError is a ValueError
 
 
@@ -308,9 +312,11 @@ class Snapshot(NamedTuple):
 
     @classmethod
     def unpack(cls, frame: Frame) -> Self:
-        """Read a SNAPSHOT or SNAPSHOT_END; raise ValueError for a body that is too short."""
+        """Read a SNAPSHOT or SNAPSHOT_END; raise ValueError as `Ack.unpack` does."""
         _check_size(frame, _SNAPSHOT.size)
-        return cls(*_SNAPSHOT.unpack_from(frame.body))
+        told = cls(*_SNAPSHOT.unpack_from(frame.body))
+        _check_place(told.run, told.offset)
+        return told
 
 
 class Heartbeat(NamedTuple):
@@ -349,9 +355,11 @@ class Ack(NamedTuple):
 
     @classmethod
     def unpack(cls, frame: Frame) -> Self:
-        """Read an ACK or RESUMED; raise ValueError for a body that is too short."""
+        """Read an ACK or RESUMED; raise ValueError for a body that is too short, and for a place that no log has."""
         _check_size(frame, _TWO.size)
-        return cls(*_TWO.unpack_from(frame.body))
+        told = cls(*_TWO.unpack_from(frame.body))
+        _check_place(told.run, told.offset)
+        return told
 
 
 class Turnover(NamedTuple):
@@ -433,6 +441,12 @@ def _key_of(frame: Frame, at: int) -> bytes:
 def _check(field: str, value: int, below: int) -> None:
     if value >= below:
         raise ValueError(f"{field} is below {below}, here is {value}")
+
+
+def _check_place(run: int, offset: int) -> None:
+    """Raise ValueError for a run of more than 63 bits, and for an offset that no log reaches in its life."""
+    _check("run", run, _RUNS)
+    _check("offset", offset, _OFFSETS)
 
 
 def _check_states(states: int) -> None:

@@ -42,6 +42,7 @@ from tests.effort import examples
 
 octet, short, word, long = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 signed = st.integers(-2**63, 2**63 - 1)
+run, offset = st.integers(0, 2**63 - 1), st.integers(0, 2**60 - 1)
 state, scale, reason = st.integers(0, 10), st.integers(0, 15), st.integers(0, len(CLOSED_BY) - 1)
 keys = st.builds(lambda protocol, rest: bytes((protocol,)) + rest, st.sampled_from((6, 17)),
                  st.binary(min_size=12, max_size=12) | st.binary(min_size=36, max_size=36))
@@ -54,8 +55,8 @@ VALUES: dict[Kind, tuple[Any, Any]] = {
     Kind.TURNS: (TurnsTold, st.builds(TurnsTold, short, short, st.lists(st.builds(Position, short, signed, signed)))),
     Kind.HEARTBEAT: (Heartbeat, st.builds(Heartbeat, long, long, long, word, st.integers(0, len(ROLES) - 1), octet,
                                           short)),
-    Kind.SNAPSHOT: (Snapshot, st.builds(Snapshot, long, long, long, word)),
-    Kind.ACK: (Ack, st.builds(Ack, long, long)),
+    Kind.SNAPSHOT: (Snapshot, st.builds(Snapshot, run, offset, long, word)),
+    Kind.ACK: (Ack, st.builds(Ack, run, offset)),
     Kind.HELLO: (Hello, st.builds(
         Hello, network=st.text(), set=st.text(), node=st.text(), run=st.integers(0, 2**63 - 1), term=word,
         role=st.sampled_from(ROLES), applied=st.tuples(word, word), servers=st.lists(st.text(), max_size=3))),
@@ -143,6 +144,9 @@ def test_hello_of_a_later_version_may_have_more_keys() -> None:
     (Frame(Kind.HEARTBEAT, 0, bytes(28) + b"\x05" + bytes(3)), "role is below 5, here is 5"),
     (Frame(Kind.ACK, 0, bytes(15)), "ACK has at least 16 octets, here are 15"),
     (Frame(Kind.SNAPSHOT, 0, bytes(27)), "SNAPSHOT has at least 28 octets"),
+    (Frame(Kind.SNAPSHOT, 0, b"\x80" + bytes(27)), "run is below 9223372036854775808"),
+    (Frame(Kind.ACK, 0, bytes(8) + b"\xff" * 8), "offset is below 1152921504606846976"),
+    (Frame(Kind.NAME, 0, bytes(3) + b"x" * 1025), "length of a name is below 1025, here is 1025"),
     (Frame(Kind.BYE, 0, b""), "BYE has at least 16 octets"),
     (Frame(Kind.HELLO, 0, b"[]"), "HELLO: Expected `object`"),
     (Frame(Kind.HELLO, 0, b"\xff"), "HELLO: "),

@@ -80,8 +80,9 @@ class Administration:
         network = load(self.table)
         old = self._pump.node.network
         live = (*_LIVE, *kind_of(self._pump.node).live)
-        fixed = [part for part in network.__struct_fields__
-                 if part not in live and _plain(getattr(network, part)) != _plain(getattr(old, part))]
+        parts = zip(network.__struct_encode_fields__, network.__struct_fields__, strict=True)
+        fixed = [part for part, attribute in parts
+                 if part not in live and _plain(getattr(network, attribute)) != _plain(getattr(old, attribute))]
         if network.vips != old.vips:  # the routes on the hosts were set up for the old addresses
             fixed.append("the service addresses")
         if fixed:

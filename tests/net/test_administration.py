@@ -157,6 +157,8 @@ def test_reload_takes_over_what_may_change_and_cuts_no_session(live: Live) -> No
     (('vpi = 2', 'vpi = "two"'), "vps.web2.vpi"),
     (('name = "live"', 'name = '), "is not TOML: Invalid value (at line 2"),
     (('servers = ["web1", "web2"]', 'servers = ["web1"]\nbalancing = "best"'), "balancing"),
+    (("[services.web]", '[depots.main]\nnodes = ["depot"]\nrecall = false\n[services.web]'),
+     "depots changed, which takes a restart; nothing was taken over"),
     (("127.0.0.1:6002", "127.0.0.1:6003"), "links changed, which takes a restart; nothing was taken over"),
     (('vpi = 2', 'vpi = 3'), "vps changed"),
     (('nodes.web2.kind = "edge"', 'nodes.web2 = { kind = "edge", mtu = 1500 }'), "nodes changed"),

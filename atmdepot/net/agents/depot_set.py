@@ -33,8 +33,8 @@ FAMILIES = {
     "replication_refused": Family(True, "Connections of depots that were not taken."),
     "sessions_inherited": Family(True, "Sessions that another depot of the set told of."),
     "opened_as_standby": Family(True, "Sessions that were opened while another depot of the set was active."),
-    "watched_packets": Family(True, "Copies of clients' packets at a hot standby: tracked, of no known session, or lost "
-                                    "since the depot did not read in time.", ("what",)),
+    "watched_packets": Family(True, "Copies of clients' packets at a hot standby: tracked, of no known session, or "
+                                    "lost since the depot did not read in time.", ("what",)),
     "takeovers": Family(True, "How often the depot became active, by the reason.", ("why",)),
     "takeover_gap_seconds": Family(False, "At the last takeover, the time from the active's last sign of life until "
                                           "this depot was active."),

@@ -42,7 +42,7 @@ CUT_EDGES = Event("cut-edges", "edge links cut", "the links from what serves to 
 CUT_CLIENT = Event("cut-client", "client wire cut", "its wire to the clients' LAN", after=0.8, seconds=3.2)
 PLANNED = Event("planned", "planned takeover", "the standby is told to take over", after=0.6, seconds=2.2)
 FAIL_BACK = Event("fail-back", "fail-back", "the depot that was killed has come back, and takes over again", after=0.6,
-                  seconds=4.7)
+                  seconds=5.3)
 RESTART = Event("restart", "restart (SIGTERM)", "it is ended in order, and started again", after=1.0, seconds=4.2)
 
 EVENTS = {each.name: each for each in (SIGKILL, SIGSTOP, HOST_GONE, CUT_SYNC, CUT_EDGES, CUT_CLIENT, PLANNED,

@@ -76,10 +76,7 @@ class DepotRig:
         self._stack.close()
 
     def prepare(self, event: str, number: int, of: int) -> None:
-        """Have the depot that is to take over again come back; for a warm standby, wait for the phase of its period."""
-        if event == cases.FAIL_BACK.name:
-            self._kill()
-            self._mend_depot()
+        """For a warm standby, wait for the phase of its period."""
         if self._contender.interval:
             self._wait_for_telling()
             # Phases spread evenly over the period: by chance, twenty of them would miss the mean by some percent.
@@ -111,7 +108,7 @@ class DepotRig:
         if self._lone:
             wait_for(lambda: self.lab.state.processes[self._failed].ready, _SYNCED, f"{self._failed} is ready")
         else:
-            self.lab.start(self._failed or self._active)
+            self.lab.start(self._failed)
         self._settle()
 
     # Failures.
@@ -156,13 +153,15 @@ class DepotRig:
         try:
             wait_for(self._is_settled, _SYNCED, "one depot active, and the other one in sync")
         except NoFigure as error:
-            told = ", ".join(f"{node} is {self._role(node) or 'silent'}" for node in self._network.depots)
+            told = ", ".join(f"{node} is {role or 'silent'}{'' if fit else ' and not fit'}" for node, (role, fit)
+                             in ((node, self._standing(node)) for node in self._network.depots))
             raise NoFigure(f"{error}: {told}") from None
 
     def _is_settled(self) -> bool:
-        roles = {node: self._role(node) for node in self._network.depots}
-        active = [node for node, role in roles.items() if role == _ACTIVE]
-        if len(active) != 1 or list(roles.values()).count(_STANDBY) != len(roles) - 1:
+        standing = {node: self._standing(node) for node in self._network.depots}
+        active = [node for node, (role, _) in standing.items() if role == _ACTIVE]
+        others = [role for role, _ in standing.values() if role != _ACTIVE]
+        if len(active) != 1 or set(others) != {_STANDBY} or not all(fit for _, fit in standing.values()):
             return False
         self._active = active[0]
         return True
@@ -180,12 +179,13 @@ class DepotRig:
     def _applied(self, node: str) -> object:
         return next((row["applied"] for row in show(self._socket(node), "depots") if row["node"] == node), None)
 
-    def _role(self, node: str) -> str:
-        """The role of a depot; empty when it does not answer."""
+    def _standing(self, node: str) -> tuple[str, bool]:
+        """The role of a depot, empty when it does not answer, and True when it is fit for more."""
         try:
-            return str(next(ask(self._socket(node), {"role": True}, _ANSWER))["role"])
+            told = next(ask(self._socket(node), {"role": True}, _ANSWER))
         except AtmdepotError:
-            return ""
+            return "", False
+        return str(told["role"]), int(told["fitness"]) > 0
 
     def _socket(self, node: str) -> Path:
         return self.lab.directory / f"{node}.sock"

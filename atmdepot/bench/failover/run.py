@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import SubprocessError
 from typing import TYPE_CHECKING
 
-from atmdepot.bench.failover.cases import seconds_of
+from atmdepot.bench.failover.cases import FAIL_BACK, SIGKILL, Case, seconds_of
 from atmdepot.bench.failover.depot_rig import DepotRig
 from atmdepot.bench.failover.load import Failure, Load
 from atmdepot.bench.failover.peer_files import PORT, VIP
@@ -19,7 +19,7 @@ from atmdepot.bench.failover.rig import Party
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
-    from atmdepot.bench.failover.cases import Case, Contender, Plan
+    from atmdepot.bench.failover.cases import Contender, Plan
     from atmdepot.bench.failover.journal import Journal
     from atmdepot.bench.failover.judging import Reading
     from atmdepot.bench.failover.rig import Rig
@@ -77,6 +77,8 @@ def _fail(contender: Contender, cases: list[Case], journal: Journal, teller: Tel
 
 def _one(rig: Rig, party: Party, case: Case, number: int) -> Reading:
     """One failure, from the moment at which it is to come until all is right again."""
+    if case.event is FAIL_BACK:  # there must be somebody to go back to
+        _one(rig, party, Case(case.contender, SIGKILL, case.kills), number)
     rig.prepare(case.event.name, number, case.kills)
     at = rig.strike(case.event.name)
     reading = party.see(Failure(at, case.event.after, max(rig.patience, case.event.patience)))

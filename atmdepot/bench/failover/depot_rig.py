@@ -56,7 +56,7 @@ class DepotRig:
         self._wires: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
-        """Bring the lab up; return when one depot is active and the other one in sync."""
+        """Bring the lab up; return when one depot is active and the other one in sync. Its servers do not run yet."""
         table = self._home / "table.toml"
         table.write_text(self._table, encoding="utf-8")
         with self._stack as stack:
@@ -67,7 +67,7 @@ class DepotRig:
             self.servers = [server.node for server in self._network.servers.values()]
             (of,) = self._network.sets.values()
             self._interface = of.interface or "client"
-            self._settle()
+            self._wait_until(self._has_roles, "one depot active, and the other one in sync")
             self._stack = stack.pop_all()
         return self
 
@@ -99,7 +99,7 @@ class DepotRig:
             self._wires = ()
         elif event in (cases.SIGKILL.name, cases.HOST_GONE.name):
             self._mend_depot()
-        self._settle()
+        self.settle()
         if event == cases.CUT_SYNC.name and self._active != before:
             raise NoFigure("the standby took over though only the wire between the depots was cut")
 
@@ -109,7 +109,7 @@ class DepotRig:
             wait_for(lambda: self.lab.state.processes[self._failed].ready, _SYNCED, f"{self._failed} is ready")
         else:
             self.lab.start(self._failed)
-        self._settle()
+        self.settle()
 
     # Failures.
 
@@ -145,26 +145,32 @@ class DepotRig:
 
     # What the depots say.
 
-    def _settle(self) -> None:
-        """Wait until one depot is active and all others stand by, in sync; note which is active."""
+    def settle(self) -> None:
+        """Wait until one depot is active and all others stand by, in sync and fit; note which is active."""
+        self._wait_until(self._is_settled, "one depot active, the other one in sync, and both fit")
+
+    def _wait_until(self, holds: Callable[[], bool], what: str) -> None:
         if self._lone:
             self._active = self._network.depot
             return
         try:
-            wait_for(self._is_settled, _SYNCED, "one depot active, and the other one in sync")
+            wait_for(holds, _SYNCED, what)
         except NoFigure as error:
-            told = ", ".join(f"{node} is {role or 'silent'}{'' if fit else ' and not fit'}" for node, (role, fit)
-                             in ((node, self._standing(node)) for node in self._network.depots))
+            told = ", ".join(f"{node} is {role or 'silent'}{'' if fit else ' and not fit'}"
+                             for node, (role, fit) in self._standings().items())
             raise NoFigure(f"{error}: {told}") from None
 
+    def _has_roles(self) -> bool:
+        roles = {node: role for node, (role, _) in self._standings().items()}
+        self._active = next((node for node, role in roles.items() if role == _ACTIVE), "")
+        return sorted(roles.values()) == [_ACTIVE, *[_STANDBY] * (len(roles) - 1)]
+
     def _is_settled(self) -> bool:
-        standing = {node: self._standing(node) for node in self._network.depots}
-        active = [node for node, (role, _) in standing.items() if role == _ACTIVE]
-        others = [role for role, _ in standing.values() if role != _ACTIVE]
-        if len(active) != 1 or set(others) != {_STANDBY} or not all(fit for _, fit in standing.values()):
-            return False
-        self._active = active[0]
-        return True
+        # A depot whose servers do not answer is not fit: before the servers run, none is.
+        return self._has_roles() and all(fit for _, fit in self._standings().values())
+
+    def _standings(self) -> dict[str, tuple[str, bool]]:
+        return {node: self._standing(node) for node in self._network.depots}
 
     def _wait_for_telling(self) -> None:
         """Wait until the standby has applied something: the end of a period."""

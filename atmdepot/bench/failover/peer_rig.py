@@ -65,6 +65,9 @@ class PeerRig:
         """The balancer that is the master."""
         return self._master
 
+    def settle(self) -> None:
+        """Nothing to wait for: the balancers look at no server."""
+
     def prepare(self, event: str, number: int, of: int) -> None:
         """Nothing to wait for: no peer has a period."""
 

@@ -47,6 +47,9 @@ class Rig(Protocol):
     def __exit__(self, *_: object) -> None:
         """Take it down."""
 
+    def settle(self) -> None:
+        """Wait until a failure may come, once the servers run. Raise NoFigure when that takes too long."""
+
     def prepare(self, event: str, number: int, of: int) -> None:
         """Wait for the moment of a failure, the so-many-th of so many, and set up what it takes."""
 

@@ -64,6 +64,7 @@ def _fail(contender: Contender, cases: list[Case], journal: Journal, teller: Tel
     with tempfile.TemporaryDirectory(prefix="atmdepot-failover-") as directory, ExitStack() as stack:
         rig = stack.enter_context(rig_of(contender, Path(directory)))
         party = stack.enter_context(Party(rig, Load(VIP, PORT), Path(directory)))
+        rig.settle()
         time.sleep(_WARM)
         for case in cases:
             for number in range(journal.done(case.key), case.kills):

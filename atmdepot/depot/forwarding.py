@@ -71,8 +71,11 @@ class Depot(DepotState):
         """The stream of this depot to the others of its set; None without standby."""
         self.replica = Replica(self, now) if stands_by else None
         """The active depot's stream, applied here; None without standby."""
-        self.watching = Watching(self) if network.set_of(self.name).standby == "hot" and stands_by else None
+        self.watching: Watching | None = None
         """The active depot's inputs, as this one sees them; None but in hot standby."""
+        if self.replica is not None and self.replica.watches:
+            self.watching = Watching(self, self.orphans)
+            self.replica.on_end = self.watching.ended
         self.opened_as_standby = 0
         """Sessions opened here while another depot of the set was active: the clients' route moved before the role."""
         self.only_watches = False
@@ -301,8 +304,9 @@ class Depot(DepotState):
         if session is not None and is_reverse(packet.key, session.key):  # spares the look-up
             return session
         session = self.sessions.find(packet.reverse_key())
-        if session is None and self.only_watches and self.watching is not None:
-            return self.watching.session_of(path, packet, now) or self.orphans.adopt(path, packet, now)
+        if session is None and self.watching is not None and (
+                self.only_watches or not self.bearer.is_adoptable(path)):
+            return self.watching.session_of(path, packet, now)
         if session is None:
             return self.orphans.session_of(path, octets, packet, now)
         if session.path.node != path.node:  # a server must not answer for another server

@@ -39,6 +39,8 @@ from atmdepot.wire.replication import (
 from atmdepot.wire.replication import servers_told as read_servers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from atmdepot.atm.timers import Walk
     from atmdepot.bearer.base import Path
     from atmdepot.depot.servers import Server
@@ -64,6 +66,9 @@ class Replica:
         self.teller = ""
         """The name of the other depot."""
         self.run = self.offset = 0
+        self.on_end: Callable[[bytes, int], object] | None = None
+        """Called when a session has ended that this side did not know, with its key and the time."""
+        self.watches = depot.network.set_of(depot.name).standby == "hot"
         self.in_sync = False
         """True when all that the other depot had is applied; False from the start of a snapshot to its end."""
         self.expected = self.received = 0
@@ -260,8 +265,11 @@ class Replica:
         return server
 
     def _is_ours(self, entry: Session) -> bool:
-        """True for an entry of which a packet has come here since this depot stands by, or since the last snapshot."""
-        return entry.last_seen > self._since
+        """True for an entry of which a packet has come here since this depot stands by, or since the last snapshot.
+
+        Copies that a hot standby watches do not count: what is told is the order in which the active depot saw them.
+        """
+        return entry.last_seen > self._since and not self.watches
 
     def _fits(self, entry: Session, told: Told, server: Server) -> bool:
         return entry.server is server and (entry.path.number() == told.channel or not told.channel)
@@ -302,6 +310,8 @@ class Replica:
 
     def _state(self, told: State, now: int) -> None:
         entry = self._tables.find(told.key)
+        if entry is None and told.closed_by and self.on_end is not None:
+            self.on_end(told.key, now)
         if entry is None or not self._tables.stands_by:
             return
         if not self._is_ours(entry):

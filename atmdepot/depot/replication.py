@@ -97,6 +97,7 @@ class Replication(SessionLog):
         self._depot = depot
         self._tables = depot.sessions
         self.half_open = of.half_open
+        self._is_watched = of.standby == "hot"
         self._period = int(of.interval) or PERIOD
         self._batch = 0 if of.interval else BATCH
         self.run = hash_of(now.to_bytes(8, "big"), depot.name) & _RUNS
@@ -248,8 +249,9 @@ class Replication(SessionLog):
         tables = self._tables
         known = session.told if session.told_in == tables.epoch else 0
         if table is _SECONDARY:
-            if not known:
-                return None  # it was never told, or told as closed
+            # It was never told, or told as closed. A hot standby may have seen it open, so it hears of each end.
+            if not known and (not self._is_watched or session.told_in == tables.epoch):
+                return None
             self._tell(session, 0)
             return state_frame(session.key, session.client.state_number, session.server_side.state_number,
                                closed_number(session), _milliseconds(session.deadline - now))

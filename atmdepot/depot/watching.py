@@ -18,23 +18,28 @@ from atmdepot.wire.tcp import ACK, RST, SYN
 
 if TYPE_CHECKING:
     from atmdepot.bearer.base import Path
+    from atmdepot.depot.orphans import Orphans
     from atmdepot.depot.sessions import Session
     from atmdepot.depot.state import DepotState
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Packet
 
 _MOST_SYNS = 65_536
+_LATE = 1_000_000_000
+"""Copies of a session that has ended at the active depot may come this much (ns) later."""
 
 
 class Watching:
     """The inputs of the active depot, as a standby sees them."""
 
-    def __init__(self, depot: DepotState) -> None:
-        self._depot = depot
+    def __init__(self, depot: DepotState, orphans: Orphans) -> None:
+        self._depot, self._orphans = depot, orphans
         self._syns: dict[FlowKey, Packet] = {}
         """The last watched SYNs without an answer, the oldest first; a flood pushes the oldest out."""
-        self.packets = self.unknown = self.opened = 0
-        """Copies of clients' packets; those of no known session; sessions made from a watched handshake."""
+        self._ended: dict[FlowKey, int] = {}
+        """The last sessions that ended at the active depot before they were seen here, and when."""
+        self.packets = self.unknown = 0
+        """Copies of clients' packets; packets of both sides of no known session."""
         self.lost = 0
         """Copies that the kernel had no room for, as the watch port has told."""
 
@@ -54,7 +59,8 @@ class Watching:
         if session is not None:
             tables.track(session, tcp, now, True)
         elif is_opening(tcp.flags):
-            self._remember(packet)
+            if not self._has_ended(packet.key, now):
+                self._remember(packet)
         else:
             self.unknown += 1
 
@@ -64,7 +70,28 @@ class Watching:
         if len(self._syns) > _MOST_SYNS:
             del self._syns[next(iter(self._syns))]
 
+    def ended(self, key: FlowKey, now: int) -> None:
+        """Note that a session has ended at the active depot, whose copies have not come yet."""
+        self._syns.pop(key, None)
+        self._ended[key] = now
+        if len(self._ended) > _MOST_SYNS:
+            del self._ended[next(iter(self._ended))]
+
+    def _has_ended(self, key: FlowKey, now: int) -> bool:
+        return now - self._ended.get(key, now - _LATE) < _LATE
+
     def session_of(self, path: Path, packet: Packet, now: int) -> Session | None:
+        """The session of a server's packet that no session has, if one can be made from it; else None.
+
+        At the active depot these are the answers to another depot's own probes, which come here too: no drops.
+        """
+        session: Session | None = None
+        if self._depot.sessions.stands_by and not self._has_ended(packet.reverse_key(), now):
+            session = self._answered(path, packet, now) or self._orphans.adopt(path, packet, now)
+        self.unknown += session is None
+        return session
+
+    def _answered(self, path: Path, packet: Packet, now: int) -> Session | None:
         """The half-open session of a watched SYN that a server's packet answers; None when it answers none."""
         depot, tcp = self._depot, packet.tcp
         key = packet.reverse_key()
@@ -80,9 +107,9 @@ class Watching:
         depot.sessions.open(session, now, depot.sessions.pushed_out(key))
         session.path = depot.bearer.adopt(path, session.category, session)
         depot.sessions.track(session, syn.tcp, now, True)
-        self.opened += 1
         return session
 
     def forget(self) -> None:
         """Forget the SYNs: this depot is active now, and clients send theirs again."""
         self._syns.clear()
+        self._ended.clear()

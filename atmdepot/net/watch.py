@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from atmdepot.net.chores import NEVER, Chore
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -73,12 +75,19 @@ def open_watch(interface: str, addresses: Iterable[IpAddress]) -> socket.socket:
     return made
 
 
-class WatchPort:
-    """The job of a depot that watches; for any other depot it does nothing."""
+class WatchPort(Chore):
+    """The job of a depot that watches; for any other depot it does nothing.
+
+    Copies are read as they come, and tracked at the end of the pump's turn: the servers' packets to which clients
+    answer have come before, on the links.
+    """
+
+    name = "the watch port"
 
     def __init__(self, node: Depot, pump: Pump) -> None:
         self._depot, self._pump = node, pump
         self._socket: socket.socket | None = None
+        self._held: list[bytes] = []
         self._tell_gone: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
@@ -88,6 +97,7 @@ class WatchPort:
         if of.standby != "hot" or interface is None:
             return
         told = False
+        self._pump.take_on(self)
         while True:
             try:
                 self._socket = open_watch(interface, self._depot.network.vips)
@@ -113,18 +123,24 @@ class WatchPort:
             opened.close()
 
     def _ready(self, _: int) -> None:
-        now = self._pump.clock()
-        self._pump.watchdog.begins("the watch port", now)
         assert self._socket is not None
-        packets: list[bytes] = []
+        held = self._held
         try:
-            while len(packets) < _PACKETS_A_BURST:
-                packets.append(self._socket.recv(_MOST))
+            while len(held) < _PACKETS_A_BURST:
+                held.append(self._socket.recv(_MOST))
         except BlockingIOError:
             pass
         except OSError:  # ENETDOWN, ENODEV: the interface went down or away
             self._pump.let_go(self._socket.fileno())
             self._tell_gone()
+
+    def next_due(self, now: int) -> int:
+        """The time (ns) at which copies are to be tracked: now, if there are any."""
+        return now if self._held else NEVER
+
+    def attend(self, now: int) -> None:
+        """Track the copies."""
+        packets, self._held = self._held, []
         self._depot.watch(packets, now)
         if len(packets) == _PACKETS_A_BURST:  # so many that some may have been lost
             self._note_losses()

@@ -1,0 +1,125 @@
+"""A lab of two depots, one of which stands by, and what clients and operators do in it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from atmdepot.errors import AtmdepotError
+from atmdepot.lab.pages import page
+from tests.end_to_end.sites import VIP, VIP6, Site, changed, site, until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+DEPOTS = ("depot1", "depot2")
+PAGE = hashlib.sha256(page("10MB")).hexdigest() + "\n"
+
+DOWNLOAD = """
+import hashlib, socket, sys
+s = socket.create_connection((sys.argv[1], 80), 60)
+s.sendall(b"GET /10MB HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n")
+print("READY", flush=True)
+got = bytearray()
+while part := s.recv(1 << 20):
+    got += part
+print(hashlib.sha256(got.partition(b"\\r\\n\\r\\n")[2]).hexdigest())
+"""
+"""A client's program that only receives, as soon as it has asked."""
+
+UPLOAD = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], 80), 60)
+size = 5_000_000
+s.sendall(b"POST /server HTTP/1.0\\r\\nHost: x\\r\\nContent-Length: %d\\r\\n\\r\\n" % size)
+print("READY", flush=True)
+for _ in range(size // 10_000):
+    s.sendall(bytes(10_000))
+s.shutdown(socket.SHUT_WR)
+print(s.recv(9).decode())
+"""
+"""A client's program that only sends, and then looks whether the server has got all of it."""
+
+CLIENTS = """
+import socket, sys
+count, vips = int(sys.argv[1]), sys.argv[2:]
+sockets = [socket.create_connection((vips[number % len(vips)], 80), 60) for number in range(count)]
+def ask():
+    for s in sockets:
+        s.sendall(b"HEAD / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    return sum(s.recv(1000).startswith(b"HTTP/1.1 200") for s in sockets)
+assert ask() == count
+print("READY", flush=True)
+for _ in sys.stdin:
+    print(ask(), flush=True)
+"""
+"""A client's program: it opens connections, and sends a request on each per line of its input."""
+
+
+class Pair(Site):
+    """A lab of two depots, both of which run when a test begins and ends."""
+
+    def depot(self, name: str) -> dict[str, Any]:
+        """A depot's row; empty while it does not answer."""
+        with contextlib.suppress(AtmdepotError):
+            return self.rows("depots", name)[0]
+        return {}
+
+    def role(self, name: str) -> str:
+        return str(self.depot(name).get("role", ""))
+
+    def settled(self) -> tuple[str, str]:
+        """The active depot and the other, when that is in sync."""
+        until(lambda: sorted(map(self.role, DEPOTS)) == ["active", "standby"])
+        active = next(name for name in DEPOTS if self.role(name) == "active")
+        return active, self.other(active)
+
+    @staticmethod
+    def other(name: str) -> str:
+        return DEPOTS[name == DEPOTS[0]]
+
+    @contextlib.contextmanager
+    def clients(self, count: int, *vips: str) -> Iterator[subprocess.Popen[str]]:
+        """Clients with connections that live on."""
+        with self.helper("client", "-c", CLIENTS, str(count), *(vips or (VIP, VIP6))) as running:
+            yield running
+
+    @contextlib.contextmanager
+    def download(self, vip: str = VIP) -> Iterator[subprocess.Popen[str]]:
+        """A download that has begun, and lasts some seconds."""
+        active = self.settled()[0]
+        with self.helper("client", "-c", DOWNLOAD, vip) as running:
+            until(lambda: any(row["octets_out"] > 500_000 and row["table"] == "primary"
+                              for row in self.rows("sessions", active)))
+            yield running
+
+    def same_sessions(self) -> bool:
+        """True when both depots have the same live sessions, by their digests."""
+        one, other = map(self.depot, DEPOTS)
+        return bool(one) and one["digest"] == other["digest"]
+
+
+def ask(clients: subprocess.Popen[str]) -> int:
+    """Send a request on each connection of clients; return how many were answered."""
+    assert clients.stdin is not None
+    assert clients.stdout is not None
+    clients.stdin.write("\n")
+    clients.stdin.flush()
+    return int(clients.stdout.readline() or -1)
+
+
+def outcome(process: subprocess.Popen[str]) -> str:
+    """What a client's program printed at its end."""
+    return process.communicate(timeout=90)[0]
+
+
+@contextlib.contextmanager
+def pair(table: str = "standby", *changes: tuple[str, str]) -> Iterator[Pair]:
+    """A lab of a shipped table whose links take seconds for 10 MB, for a slow machine."""
+    slow = [(f"[links.to-{name}]\n", f'[links.to-{name}]\nrate = "30Mbps"\n')
+            for name in ("web1", "web2", "web1-b", "web2-b")]
+    patient = ("[depots.main]\n", '[depots.main]\nsilence = "1s"\n')
+    with changed(table, f"{table}-e2e", [*slow, patient, *changes]) as path, site(path, watched=True) as made:
+        yield Pair(made.lab)

@@ -1,0 +1,191 @@
+"""Two depots: one fails in each way that it can, and connections go on (the scenarios of warm standby)."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.end_to_end.sites import VIP, VIP6, until
+from tests.end_to_end.standing_by import PAGE, UPLOAD, Pair, ask, outcome, pair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.namespaces
+
+
+@pytest.fixture(scope="module")
+def lab(needs: Callable[[str], None]) -> Iterator[Pair]:
+    for program in ("keepalived", "curl", "nginx", "ip"):
+        needs(program)
+    with pair() as made:
+        yield made
+
+
+@pytest.fixture
+def it(lab: Pair) -> Iterator[Pair]:
+    lab.settled()
+    yield lab
+    for name in ("depot1", "depot2"):  # what a test has left dead
+        if lab.lab.state.processes[name].exit_code is not None:
+            lab.lab.start(name)
+
+
+def test_the_active_depot_is_killed_and_a_download_and_50_clients_go_on(it: Pair) -> None:
+    active, other = it.settled()
+    with it.clients(50) as clients, it.download() as download:
+        until(it.same_sessions)
+        it.lab.kill(active)
+        assert outcome(download) == PAGE
+        assert ask(clients) == 50
+        assert it.role(other) == "active"
+        assert it.count("inherited", other) >= 51
+        it.lab.start(active)
+        until(lambda: it.role(active) == "standby")
+        assert ask(clients) == 50
+        until(it.same_sessions)
+
+
+@pytest.mark.slow
+def test_an_upload_goes_on_and_so_does_a_connection_that_was_silent(it: Pair) -> None:
+    active, _ = it.settled()
+    with it.clients(4) as silent, it.helper("client", "-c", UPLOAD, VIP) as upload:
+        until(lambda: any(row["octets_in"] > 500_000 for row in it.rows("sessions", active)))
+        it.lab.kill(active)
+        assert outcome(upload) == "HTTP/1.1 \n"
+        assert ask(silent) == 4
+
+
+@pytest.mark.slow
+def test_a_depot_that_hangs_is_replaced_and_wakes_up_as_a_standby(it: Pair) -> None:
+    active, other = it.settled()
+    with it.clients(20) as clients, it.download() as download:
+        it.lab.kill(active, signal=signal.SIGSTOP)
+        try:
+            assert outcome(download) == PAGE
+            assert ask(clients) == 20
+            assert it.role(other) == "active"
+        finally:
+            it.lab.kill(active, signal=signal.SIGCONT)
+        assert ask(clients) == 20
+        until(lambda: it.role(active) == "standby")
+        assert ask(clients) == 20
+
+
+@pytest.mark.slow
+def test_a_host_that_is_gone_is_replaced(it: Pair) -> None:
+    active, other = it.settled()
+    with it.clients(20) as clients, it.download() as download:
+        it.lab.remove(active)
+        assert outcome(download) == PAGE
+        assert ask(clients) == 20
+        assert it.role(other) == "active"
+    it.lab.start(active)
+
+
+@pytest.mark.slow
+def test_the_clients_wire_of_the_active_depot_is_cut(it: Pair) -> None:
+    active, other = it.settled()
+    with it.clients(20) as clients, it.download() as download:
+        it.lab.cut(f"{active}.client")
+        try:
+            assert outcome(download) == PAGE
+            assert ask(clients) == 20
+            assert it.role(other) == "active"
+        finally:
+            it.lab.restore(f"{active}.client")
+
+
+@pytest.mark.slow
+def test_a_cut_between_the_depots_moves_nothing_and_both_are_in_sync_again(it: Pair) -> None:
+    active, other = it.settled()
+    term = it.depot(active)["term"]
+    with it.clients(20) as clients, it.download() as download:
+        it.lab.cut(f"{other}.sync")
+        try:
+            until(lambda: it.role(other) == "joining")
+            assert ask(clients) == 20
+            assert outcome(download) == PAGE
+        finally:
+            it.lab.restore(f"{other}.sync")
+        assert it.settled() == (active, other)
+        assert it.depot(active)["term"] == term
+        until(it.same_sessions)
+
+
+@pytest.mark.slow
+def test_a_planned_takeover_and_the_way_back_lose_nothing(it: Pair) -> None:
+    active, other = it.settled()
+    with it.clients(50) as clients, it.download() as download:
+        assert it.atmdepot("takeover", "--node", other).returncode == 0
+        assert it.settled() == (other, active)
+        assert it.depot(other)["last_takeover"].startswith("planned: ")
+        assert ask(clients) == 50
+        assert it.atmdepot("release").returncode == 0
+        assert it.settled() == (active, other)
+        assert ask(clients) == 50
+        assert outcome(download) == PAGE
+
+
+@pytest.mark.slow
+def test_a_late_joiner_gets_all_sessions_while_new_ones_open(it: Pair) -> None:
+    active, other = it.settled()
+    it.lab.kill(other)
+    load = it.lab.popen("client", ["ab", "-q", "-t", "8", "-n", "1000000", "-c", "10", f"http://{VIP}/1KB"])
+    with load, it.clients(50) as clients:
+        until(lambda: it.count("opened", active) > 1_000)
+        it.lab.start(other)
+        until(lambda: it.role(other) == "standby")
+        load.wait(30)
+        until(it.same_sessions)
+        assert it.depot(other)["inherited"] > 50
+        it.lab.kill(active)
+        assert ask(clients) == 50
+
+
+@pytest.mark.slow
+def test_a_slow_standby_costs_the_active_depot_nothing(it: Pair) -> None:
+    active, other = it.settled()
+    with it.clients(20) as clients:
+        it.lab.kill(other, signal=signal.SIGSTOP)
+        try:
+            done = it.run("client", "ab", "-q", "-t", "8", "-n", "1000000", "-c", "10", f"http://{VIP}/1KB")
+            assert "Failed requests:        0" in done.stdout
+            assert ask(clients) == 20
+            until(lambda: not it.depot(active)["peers"])  # nothing came for 5 s
+        finally:
+            it.lab.kill(other, signal=signal.SIGCONT)
+        assert it.settled() == (active, other)
+        until(it.same_sessions)
+        assert ask(clients) == 20
+
+
+@pytest.mark.slow
+def test_servers_that_are_dead_or_drained_stay_so_and_their_turns_go_on(it: Pair) -> None:
+    active, other = it.settled()
+    assert it.atmdepot("drain", "web1").returncode == 0
+    try:
+        until(lambda: any(row["draining"] for row in it.rows("servers", other)))
+        it.lab.kill(active)
+        until(lambda: it.role(other) == "active")
+        assert {it.fetch(VIP, "server").server for _ in range(4)} == {"web2"}
+        assert it.atmdepot("undrain", "web1").returncode == 0
+        first = it.fetch(VIP, "server").server
+        assert [it.fetch(VIP, "server").server for _ in range(3)] == [
+            name for name in ("web1", "web2") if name != first] + [first] + [
+            name for name in ("web1", "web2") if name != first]
+    finally:
+        it.atmdepot("undrain", "web1")
+
+
+@pytest.mark.slow
+def test_pings_and_ipv6_go_on(it: Pair) -> None:
+    active, other = it.settled()
+    with it.download(VIP6) as download:
+        it.lab.kill(active)
+        assert outcome(download) == PAGE
+        assert it.role(other) == "active"
+        for vip in (VIP, VIP6):
+            assert it.run("client", "ping", "-c", "2", "-W", "5", vip).returncode == 0

@@ -12,11 +12,11 @@ cdef object _PRIMARY, _SECONDARY, _GONE
 
 
 cdef class Replica:
-    cdef public object _depot, _reader, _sweep, teller
+    cdef public object _depot, _reader, _sweep, teller, on_end
     cdef public SessionTables _tables
     cdef public long long run, offset, expected, received, applied_at, inherited, adopted, without_channel, without_room
     cdef public long long _since
-    cdef public bint in_sync
+    cdef public bint in_sync, watches
     cdef public dict unknown_servers, faults, _servers, _services, _numbers
 
     @cython.locals(kind=int)

@@ -23,6 +23,7 @@ cpdef unsigned long long with_states(unsigned long long told, int states) noexce
 
 cdef class Replication(SessionLog):
     cdef public object _depot, on_pending
+    cdef public bint _is_watched
     cdef public ByteLog log
     cdef public SessionTables _tables
     cdef public long long _period, _batch, run, cut_off, full_syncs, told, room, _flushed_at, _looked_at

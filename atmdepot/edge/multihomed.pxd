@@ -6,7 +6,10 @@ from atmdepot.bearer.adaptation cimport LinkAdaptation
 from atmdepot.edge.node cimport EdgeNode, Flow
 from atmdepot.edge.protection cimport DepotWay, Following
 from atmdepot.wire._offload cimport Frame
-from atmdepot.wire.packet cimport Packet
+from atmdepot.wire.packet cimport Packet, TcpFields
+
+
+cdef long long _SYN, _ACK
 
 
 cdef class MultihomedEdgeNode(EdgeNode):
@@ -17,6 +20,8 @@ cdef class MultihomedEdgeNode(EdgeNode):
     @cython.locals(way=DepotWay)
     cpdef DepotWay _way_of(self, Vc vc)
     cdef bint _learns_on_default(self, Packet packet) except -1
+    @cython.locals(tcp=TcpFields, way=DepotWay)
+    cdef bint _is_opened_aside(self, Packet packet, Vc vc, long long now) except -1
     @cython.locals(packet=Packet, vc=Vc)
     cpdef packet_from_tun(self, bytes octets, long long now)
     @cython.locals(way=DepotWay, vc=Vc)

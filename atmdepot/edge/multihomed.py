@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.edge.node import EdgeNode, Flow
+from atmdepot.wire.tcp import ACK, SYN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from atmdepot.edge.protection import DepotWay
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
+
+
+_SYN, _ACK = SYN, ACK  # C numbers, where this is compiled
 
 
 class MultihomedEdgeNode(EdgeNode):
@@ -63,6 +67,17 @@ class MultihomedEdgeNode(EdgeNode):
     def _learns_on_default(self, packet: Packet) -> bool:
         """True: answers go to the depot from which the flow came."""
         return True
+
+    def _is_opened_aside(self, packet: Packet, vc: Vc, now: int) -> bool:
+        """True for a SYN from a depot that stands by: its probe, as a rule.
+
+        Else every server would be silent for that depot, and its answers would look like sessions to the active one.
+        """
+        tcp = packet.tcp
+        if tcp is None or tcp.flags & (_SYN | _ACK) != _SYN:
+            return False
+        way = self._way_of(vc)
+        return not way.announces(now) and way.following.followed(now) != ""
 
     # From the server to the depots.
 
@@ -110,6 +125,10 @@ class MultihomedEdgeNode(EdgeNode):
         if flow is None:
             return self._default(now)
         way = self._way_of(flow.vc)
+        if flow.stays:
+            if not way.announces(now):
+                return flow.vc
+            flow.stays = False
         to: DepotWay = way.following.answers(way, now)
         return flow.vc if to is way else self._vc_at(to, flow.vc, packet, now)
 
@@ -133,7 +152,7 @@ class MultihomedEdgeNode(EdgeNode):
         """The ways and VCs for a packet: one, or those to all depots of a set that stands by hot (1+1)."""
         way = self._way_of(vc)
         yield way, vc
-        if way.following.is_bridged:
+        if way.following.is_bridged and not (isinstance(vc.owner, Flow) and vc.owner.stays):
             for other in way.following.ways:
                 if other is not way:
                     yield other, self._vc_at(other, vc, packet, now)

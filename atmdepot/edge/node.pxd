@@ -20,7 +20,7 @@ cdef long long _TCP, _SYN, _TURNS
 cdef class Flow(Expiring):
     cdef public bytes key
     cdef public Vc vc
-    cdef public bint has_ended
+    cdef public bint has_ended, stays
 
     cdef _begin(self, bytes key, Vc vc, long long deadline)
 
@@ -51,6 +51,8 @@ cdef class EdgeNode(Node):
     cpdef _message_from_depot(self, DepotWay way, bytes octets, long long now)
     cpdef DepotWay _way_of(self, Vc vc)
     cdef bint _learns_on_default(self, Packet packet) except -1
+    @cython.locals(tcp=TcpFields)
+    cdef bint _is_opened_aside(self, Packet packet, Vc vc, long long now) except -1
     cdef _close(self, Vc vc)
     cdef _packet_from_circuit(self, CircuitEnd end, bytes octets, Packet packet)
     cdef CircuitEnd _circuit_of(self, Packet packet)

@@ -53,7 +53,7 @@ _TCP, _SYN, _TURNS = PROTOCOL_TCP, SYN, SYN | FIN | RST  # C numbers, where this
 class Flow(Expiring):
     """A learnt flow and its VC; the key is as the client sees the flow."""
 
-    __slots__ = ("has_ended", "key", "vc")
+    __slots__ = ("has_ended", "key", "stays", "vc")
 
     def __init__(self, key: FlowKey, vc: Vc, deadline: int) -> None:
         self._begin(key, vc, deadline)
@@ -62,6 +62,7 @@ class Flow(Expiring):
         self.stand_nowhere(deadline)
         self.key, self.vc = key, vc
         self.has_ended = False  # by the client's FIN or RST; then it is known for 2 MSL more
+        self.stays = False  # it was opened by a depot that stands by, as a probe is: its answers go there
 
 
 class UnclaimedVc(Expiring):
@@ -244,6 +245,7 @@ class EdgeNode(Node):
             self._forget(next(iter(self.flows.values())), now)
         flow = self.flows[key] = Flow.__new__(Flow)  # in compiled code a call with arguments costs more
         flow._begin(key, vc, now + self._lifetime)
+        flow.stays = self._is_opened_aside(packet, vc, now)
         self._wheel.add(flow, now)
         if self.table.is_session_vc(vc):
             self._claim(vc, flow)
@@ -255,6 +257,10 @@ class EdgeNode(Node):
         Where flows get VCs of their own, a UDP flow on the default VC has had no answer yet, and is worth nothing.
         """
         return self._is_recalled and (packet.protocol == _TCP or not self.table.has_own)
+
+    def _is_opened_aside(self, packet: Packet, vc: Vc, now: int) -> bool:
+        """True for a packet that opens a flow at a depot while another one of its set is followed."""
+        return False
 
     def _claim(self, vc: Vc, flow: Flow) -> None:
         """Give the VC to the flow. Its earlier flow has ended, else the depot would not reuse the VCI."""

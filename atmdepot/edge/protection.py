@@ -6,6 +6,8 @@ An announcement has a term, which grows with each takeover. The rule for a flow'
     else to the depot with the highest term of those of its set that do;
     else, and where no depot of the set ever did, to the depot from which the last packet came.
 
+A flow that a depot opened while it stood by (a probe of its servers) is answered there.
+
 So no flow suffers while two depots believe to be active, and a download, in which the client has nothing to say, moves
 with the active. A single depot is followed, also of two that announce the same term: the one that was followed stays
 until it falls silent. The highest term is remembered, and told in statistics, so a set that starts anew as a whole goes

@@ -86,9 +86,21 @@ def test_depot_that_says_it_is_not_active_is_left_at_once(net: InMemoryNetwork) 
     assert answered(net) == [("depot2", 64)]
 
 
+def test_probe_of_a_depot_that_stands_by_is_answered_there(net: InMemoryNetwork) -> None:
+    announce(net, "depot1", 1)
+    opened(net, "depot2")
+    assert [to for to, _ in answered(net)] == ["depot2"]
+    announce(net, "depot2", 2)  # a session after all: from now on it moves as others do
+    announce(net, "depot1", 2, Claim.NOTHING)
+    assert [to for to, _ in answered(net)] == ["depot2"]
+    announce(net, "depot1", 3)
+    announce(net, "depot2", 3, Claim.NOTHING)
+    assert [to for to, _ in answered(net)] == ["depot1"]
+
+
 def test_flow_stays_when_all_depots_are_silent(net: InMemoryNetwork) -> None:
-    announce(net, "depot2", 3)
     opened(net, "depot1")
+    announce(net, "depot2", 3)
     assert answered(net) == [("depot2", 64)]
     net.advance(10 * SECOND)
     assert answered(net) == [("depot1", 64)]
@@ -161,10 +173,10 @@ def test_flow_on_the_default_vc_is_answered_to_its_depot() -> None:
 
 def test_sets_are_chosen_apart_from_each_other() -> None:
     net = InMemoryNetwork(make_sets({"main": ["depot1", "depot2"], "other": ["depot3", "depot4"]}, servers=1))
-    announce(net, "depot2", 1)
-    announce(net, "depot4", 9)
     for port, depot in enumerate(("depot1", "depot2", "depot3", "depot4"), 5000):
         opened(net, depot, port)
+    announce(net, "depot2", 1)
+    announce(net, "depot4", 9)
     assert [[to for to, _ in answered(net, port=port)] for port in range(5000, 5004)] == [
         ["depot2"], ["depot2"], ["depot4"], ["depot4"]]
     assert [to for to, _ in answered(net, port=9)] == ["depot2"]
@@ -180,6 +192,13 @@ def test_in_a_hot_set_each_answer_goes_to_all_of_its_depots() -> None:
     opened(net, "depot1")
     assert answered(net) == [("depot1", 64), ("depot2", 64)]
     assert answered(net, port=9) == [("depot1", 32), ("depot2", 32)]
+
+
+def test_in_a_hot_set_the_probe_of_a_depot_that_stands_by_is_answered_there_alone() -> None:
+    net = InMemoryNetwork(make_sets(PAIR, servers=1, of_set=HOT))
+    announce(net, "depot1", 1)
+    opened(net, "depot2")
+    assert [to for to, _ in answered(net)] == ["depot2"]
 
 
 def test_fragments_follow_their_first_to_all_depots_of_a_hot_set() -> None:

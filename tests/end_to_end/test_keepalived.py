@@ -18,7 +18,7 @@ from tests.end_to_end.owned import Owned, owned, until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.namespaces
+pytestmark = [pytest.mark.namespaces, pytest.mark.slow]  # test_standby.py has the smoke test
 
 # A slow machine is not to take a depot's wait for the processor for its end.
 PATIENT = 'silence = "1s"\nsync = { depot1 = "10.60.0.1:7500", depot2 = "10.60.0.2:7500" }'
@@ -45,7 +45,6 @@ def test_a_killed_depots_address_moves_and_stays_when_it_comes_back(it: Owned) -
     assert it.role(second)["term"] > before
 
 
-@pytest.mark.slow
 def test_a_depot_that_hangs_loses_the_address_and_wakes_up_as_no_active_one(it: Owned) -> None:
     first = it.settled()
     second = it.other(first)
@@ -57,17 +56,15 @@ def test_a_depot_that_hangs_loses_the_address_and_wakes_up_as_no_active_one(it: 
     assert it.settled() == second
 
 
-@pytest.mark.slow
 def test_a_depot_restarted_within_a_second_gets_the_address_whenever_the_other_dies(it: Owned) -> None:
     """An earlier keepalived takes a second to end, and must not be in the way of the next."""
-    for _ in range(3):
+    for _ in range(2):
         first = it.settled()
         it.lab.kill(first)
         it.lab.start(first)
         assert it.settled() == it.other(first)
 
 
-@pytest.mark.slow
 def test_a_killed_keepalived_is_started_again(it: Owned) -> None:
     first = it.settled()
     for pid in it.processes(first, "--dont-fork"):
@@ -79,7 +76,6 @@ def test_a_killed_keepalived_is_started_again(it: Owned) -> None:
     assert it.settled() == it.other(first)
 
 
-@pytest.mark.slow
 def test_a_killed_guard_takes_the_address_along_and_comes_back(it: Owned) -> None:
     first = it.settled()
     (guard,) = it.processes(first, str(Path(guards.__file__)))
@@ -89,7 +85,6 @@ def test_a_killed_guard_takes_the_address_along_and_comes_back(it: Owned) -> Non
     until(lambda: "its guard has ended" in it.log(first))
 
 
-@pytest.mark.slow
 def test_a_cut_wire_moves_the_address_and_a_whole_one_leaves_it(it: Owned) -> None:
     first = it.settled()
     second = it.other(first)
@@ -101,7 +96,6 @@ def test_a_cut_wire_moves_the_address_and_a_whole_one_leaves_it(it: Owned) -> No
     assert it.settled() == second
 
 
-@pytest.mark.slow
 def test_a_forced_takeover_and_release_move_the_address(it: Owned) -> None:
     first = it.settled()
     second = it.other(first)
@@ -116,7 +110,6 @@ def test_a_forced_takeover_and_release_move_the_address(it: Owned) -> None:
     assert (refused.returncode, refused.stderr) == (1, f"atmdepot: {first}: this depot is active already\n")
 
 
-@pytest.mark.slow
 def test_two_killed_depots_that_are_started_again_have_one_active_among_them(it: Owned) -> None:
     for node in ("depot1", "depot2"):
         it.lab.kill(node)
@@ -126,7 +119,6 @@ def test_two_killed_depots_that_are_started_again_have_one_active_among_them(it:
     it.settled()
 
 
-@pytest.mark.slow
 def test_a_stopped_depot_gives_the_address_up_and_leaves_nothing(it: Owned) -> None:
     first = it.settled()
     began = time.monotonic()

@@ -197,7 +197,7 @@ Examples:
 @_LAB_OPTION
 def cut(wires: tuple[str, ...], silent: bool, name: str | None) -> None:
     """Cut each WIRE: a link, or NODE.INTERFACE on a LAN of several depots; `lab restore` restores it."""
-    Lab.find(name).cut(*wires, silent=silent)
+    _lab_of(wires, name).cut(*wires, silent=silent)
 
 
 @lab.command(epilog="""\b
@@ -208,7 +208,12 @@ Examples:
 @_LAB_OPTION
 def restore(wires: tuple[str, ...], name: str | None) -> None:
     """Restore each WIRE that was cut."""
-    Lab.find(name).restore(*wires)
+    _lab_of(wires, name).restore(*wires)
+
+
+def _lab_of(wires: tuple[str, ...], name: str | None) -> Lab:
+    """The lab of wires: named, or the only one, or the only one with the node that the first wire is called by."""
+    return Lab.find(name, node=wires[0].partition(".")[0])
 
 
 def _enter(found: Lab, node: str, argv: tuple[str, ...]) -> None:

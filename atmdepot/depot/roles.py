@@ -312,6 +312,8 @@ class Roles:
         self.phase, self._gives_up_at = Phase.NONE, now + PATIENCE if role is Role.HANDING_OVER else None
         if role is not Role.JOINING:
             self._kept_until = None
+        if role is not Role.HANDING_OVER:
+            self.hands_to = None
         if not self.is_active:
             self.term = self.highest
         self._tell(why, now)

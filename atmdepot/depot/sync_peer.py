@@ -62,7 +62,7 @@ class SyncPeer(Peer):
         self._pause = _FIRST_PAUSE
         self._said: tuple[object, ...] = ()
         self._is_told = self._in_sync = False
-        self._asked = self._was_asked = False
+        self._asked = False
         self._sliced = False
         was_active = depot.roles.role in CLAIMS
         depot.roles.peer_heard(self.name, Role(hello.role), hello.term, hello.sessions, now)
@@ -96,7 +96,7 @@ class SyncPeer(Peer):
         elif frame.kind == Kind.ACK:
             self._acknowledged(Ack.unpack(frame), now)
         elif frame.kind == Kind.HANDOVER:
-            self._was_asked = self._depot.roles.handover_asked(now, self.name)
+            self._depot.roles.handover_asked(now, self.name)
         elif frame.kind == Kind.HANDED_OVER:
             self._depot.roles.handed_over(now)
         elif frame.kind == Kind.RESYNC:
@@ -253,9 +253,14 @@ class SyncPeer(Peer):
         roles = self._depot.roles
         return roles.role, roles.term, roles.trouble == "", roles.wants_handover, self._has_all()
 
+    def _hands_over(self) -> bool:
+        """True at a depot that hands over to the other, asked to or by a release, and has not told it the end."""
+        roles = self._depot.roles
+        return roles.role is Role.HANDING_OVER and roles.hands_to == self.name and not roles.has_flushed
+
     def _has_all(self) -> bool:
         """True at a depot that hands over to the other, when the other has applied all of its log."""
-        if not self._was_asked or self._depot.roles.role is not Role.HANDING_OVER or self.reader is None:
+        if not self._hands_over() or self.reader is None:
             return False
         return not self.reader.pending and not self.reader.in_snapshot and self.acked.offset >= self.reader.offset
 
@@ -265,12 +270,11 @@ class SyncPeer(Peer):
         if roles.wants_handover and not self._asked and self.role in CLAIMS:
             self._turnover(Kind.HANDOVER)
         self._asked = roles.wants_handover
-        if self._was_asked and roles.role is Role.HANDING_OVER and self.reader is not None:
+        if self._hands_over() and self.reader is not None:
             self._replication.flush(now)  # what a period holds back, too
         if self._has_all():
             roles.flushed(now)
             self._turnover(Kind.HANDED_OVER)
-            self._was_asked = False
 
     def _turnover(self, kind: Kind) -> None:
         self._control += Turnover(self._depot.roles.term, self._replication.log.end).pack(kind)

@@ -149,6 +149,16 @@ def test_a_planned_takeover_waits_until_all_is_applied(pair: Pair) -> None:
     assert pair.two.replica.octets == pair.one.replication.octets
 
 
+def test_a_release_hands_over_to_the_other_which_has_not_asked(pair: Pair) -> None:
+    pair.run(150 * MS)
+    pair.one.replication.octets += bytes(5_000)
+    pair.one.roles.release(pair.now)
+    pair.run(50 * MS)
+    assert pair.one.roles.has_flushed
+    assert pair.two.roles.phase == "taking"
+    assert pair.two.replica.octets == pair.one.replication.octets
+
+
 def test_a_role_is_told_at_once(pair: Pair) -> None:
     pair.run(110 * MS)
     pair.one.roles.revoked(pair.now)

@@ -13,6 +13,7 @@ from atmdepot.bearer.adaptation import LinkAdaptation
 from atmdepot.config.reading import parse
 from atmdepot.net.kinds import make_node
 from atmdepot.wire import offload
+from atmdepot.wire.announcement import Announcement, Claim, Flows, Recall, ToldFlow
 from atmdepot.wire.arp import Arp
 from atmdepot.wire.bridging import Fcs, bridged_sdu
 from atmdepot.wire.cell import CELL_SIZE, header_with_hec
@@ -30,6 +31,7 @@ from atmdepot.wire.oam_messages import (
     Loopback,
     Request,
 )
+from atmdepot.wire.statistics import ServerState, Statistics
 from tests.network_in_memory import SECOND
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
     from atmdepot.node.node import Node
 
-NODES = {"depot": "a", "web1": "b", "web2": "c", "web3": "d"}
+NODES = {"depot": "a", "web1": "b", "web2": "c", "web3": "d", "depot2": "e"}
 """The nodes around the switch, each with the name of its link to it."""
 
 
@@ -58,7 +60,7 @@ def table_of(variant: Variant) -> str:
     """The text of the VC table."""
     lines = ['name = "hostile"', "[nodes.sw]", 'kind = "switch"']
     for number, (name, link) in enumerate(NODES.items(), 1):
-        lines += [f"[nodes.{name}]", f'kind = "{"edge" if number > 1 else "depot"}"',
+        lines += [f"[nodes.{name}]", f'kind = "{"depot" if name.startswith("depot") else "edge"}"',
                   f'address = ["10.255.0.{number}", "fd00:255::{number}"]',
                   *(['tap = "tap0"', "mtu = 1500"] if name == "web2" else []),
                   f"[links.{link}]", f'ends = {{ {name} = "127.0.0.1:600{number}", sw = "127.0.0.1:700{number}" }}',
@@ -67,6 +69,8 @@ def table_of(variant: Variant) -> str:
         "[vps.web1]", 'ends = ["depot", "web1"]', "vpi = 1", 'session_vcis = "64-65535"',
         f'encapsulation = "{variant.encapsulation}"', f'fcs = "{variant.fcs}"', "mtu = 1500", 'segments = ["sw"]',
         "continuity_check = true", "performance_monitoring = 128", 'contract = "cbr:pcr=20000"',
+        "[vps.other]", 'ends = ["depot2", "web1"]', "vpi = 4", 'session_vcis = "64-70"', "mtu = 1500",
+        "[depots.main]", 'nodes = ["depot"]',
         "[vps.web2]", 'ends = ["depot", "web2"]', "vpi = 2", 'encapsulation = "llc-bridged"', "mtu = 1500",
         "[vps.web3]", 'ends = ["depot", "web3"]', "vpi = 3", 'session_vcis = "64-65535"',
         "performance_monitoring = 128", *(line for name in ("web1", "web2", "web3")
@@ -126,6 +130,8 @@ class HostileNetwork:
                     node.octets_from_port(link, self.cells(random), self.now)
             if (due := node.next_timer()) is not None and due <= self.now:
                 node.handle_timer(self.now)
+            if random.random() < 0.1:
+                node.start(self.now)
             if random.random() < 0.05:
                 node.stood_still(random.randrange(SECOND), self.now)
         self._carry(random)
@@ -145,11 +151,11 @@ class HostileNetwork:
 
     def cells(self, random: Random) -> bytes:
         """What a stranger sends in a datagram."""
-        kinds = (self._any_cell, self._oam_cell, self._bridged, self._snmp, self._packet)
+        kinds = (self._any_cell, self._oam_cell, self._bridged, self._snmp, self._packet, self._message)
         return b"".join(random.choice(kinds)(random) for _ in range(random.randrange(1, 12)))
 
     def _channel(self, random: Random) -> tuple[int, int]:
-        return (random.choice((0, 1, 1, 2, 3, 3, 9, random.randrange(256))),
+        return (random.choice((0, 1, 1, 2, 3, 3, 4, 9, random.randrange(256))),
                 random.choice((0, 3, 4, 5, 6, 16, 32, 33, 64, 65, 100, random.randrange(65536))))
 
     def _any_cell(self, random: Random) -> bytes:
@@ -206,6 +212,26 @@ class HostileNetwork:
 
     def _snmp(self, random: Random) -> bytes:
         return segment_sdu(self._damaged(random, random.choice(self._questions)) or b"\0", Vc(0, 16), 0)
+
+    def _message(self, random: Random) -> bytes:
+        """What depots and edge nodes tell each other on the management VC."""
+        def flow(size: int) -> ToldFlow:
+            key = random.choice((random.randbytes(size), b"\6\x0a\x09\0\2\x13\x88\x0a\x50\0\1\0\x50"))
+            return ToldFlow(key, random.choice((32, 33, 64, 65, random.randrange(65536))), random.choice((0, 9, 65535)))
+
+        asked = self.nodes["depot"].recall._asked.values()  # type: ignore[attr-defined]
+        number = random.choice((random.randrange(1 << 32), *(one.number for one in asked)))
+        told = sorted((flow(random.choice((13, 37))) for _ in range(random.randrange(9))), key=lambda one: len(one.key))
+        message = random.choice((
+            Announcement(random.choice(("main", "depot2", "x")), random.choice(("depot", "depot2")),
+                         random.choice((1, 2, 2**63 - 1, random.randrange(1, 2**63))), random.randrange(1, 60_001),
+                         Claim(random.randrange(4))),
+            Recall(random.randrange(1 << 32), random.choice((0, 1, random.randrange(1 << 32)))),
+            Flows(number, random.choice((0, 1, random.randrange(1 << 32))), random.random() < 0.5, told),
+            Statistics(ServerState.ACCEPTS, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, term=random.randrange(1 << 64),
+                       follows=random.choice(("", "depot", "depot2", "x" * 32)))))
+        octets = self._damaged(random, message.pack()) if random.random() < 0.3 else message.pack()
+        return segment_sdu(octets or b"\0", Vc(random.randrange(1, 5), 33), 0)
 
     def _packet(self, random: Random) -> bytes:
         return self._train(random, self._damaged(random, random.choice(self._packets)))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from atmdepot.wire.statistics import Statistics
 
 _MS = 1_000_000
+_GREATEST = 2**62
+"""No greater term is believed, so that the terms after it fit announcements, whatever an edge node says."""
 
 
 class Announcing:
@@ -41,8 +43,9 @@ class Announcing:
     def heard(self, edge: str, statistics: Statistics, now: int) -> None:
         """Hear from an edge node which depot it follows, and the highest term that it knows."""
         if self._is_on:
-            self.follows[edge] = statistics.follows, statistics.term, now
-            self._depot.roles.edge_heard(statistics.follows, statistics.term, now, edge)
+            term = min(statistics.term, _GREATEST)
+            self.follows[edge] = statistics.follows, term, now
+            self._depot.roles.edge_heard(statistics.follows, term, now, edge)
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""

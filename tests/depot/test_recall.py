@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from atmdepot.depot.recall import BOUND, PATIENCE
 from atmdepot.drops import DropReason
+from atmdepot.net.kinds import agent_of
 from atmdepot.wire.announcement import Flows, ToldFlow, read
 from atmdepot.wire.flows import flow_key
 from tests.effort import examples
@@ -399,3 +400,52 @@ def test_flows_of_another_set_are_not_told() -> None:
     net.settle()
     net.advance(20 * MS)
     assert depot2.recall.adopted == 1
+
+
+@examples(60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["open", "ack", "fin", "rst", "wait", "idle", "known"]),
+                          st.integers(5000, 5006)), max_size=30),
+       st.sampled_from(['session_vcis = "64-65535"', 'session_vcis = "64-66"', ""]))
+def test_what_is_adopted_are_the_live_flows_of_the_edge_nodes_but_for_those_known(
+        steps: list[tuple[str, int]], vp: str) -> None:
+    net = InMemoryNetwork(make_network(vp=vp))
+    live: set[int] = set()
+    for step, port in steps:
+        if step == "open" and port not in live:
+            net.to_service(tcp(CLIENT4, port, VIP4, 80, SYN, seq=net.now // MS % 2**32))
+            live.add(port)
+        elif step in ("ack", "fin", "rst") and port in live:
+            net.to_service(tcp(CLIENT4, port, VIP4, 80, {"ack": ACK, "fin": FIN | ACK, "rst": RST}[step]))
+            if step != "ack":
+                live.remove(port)
+        elif step in ("wait", "idle"):
+            net.advance(10 * SECOND if step == "wait" else 100 * SECOND)
+    # Those that the depot gave up half-open are known to the edge nodes still.
+    told = {int.from_bytes(key[5:7], "big") for edge in net.edges.values() for key, flow in edge.flows.items()
+            if not flow.has_ended}
+    assert live <= told
+    net.restart_depot()
+    known = {port for step, port in steps if step == "known" and port in live}
+    for port in known:
+        net.to_service(tcp(CLIENT4, port, VIP4, 80, SYN, seq=7))
+    before = set(net.depot.sessions.primary)
+    net.depot.start(net.now)
+    net.settle()
+    net.advance(SECOND)
+    adopted = {int.from_bytes(key[5:7], "big") for key in set(net.depot.sessions.primary) - before}
+    assert adopted == told - known
+    assert net.depot.recall.adopted == len(adopted)
+    assert not net.depot.recall.is_under_way
+
+
+def test_counters_tell_what_has_become_of_the_flows() -> None:
+    net = InMemoryNetwork(make_network(vp=""))
+    handshake(net, 5000)
+    net.to_service(udp(CLIENT4, 7, VIP4, 80))
+    net.advance(10 * 60 * SECOND)
+    agent = agent_of(net.depot)
+    assert not [row for row in agent.counters() if row.place == "recall"]
+    recalled(net)
+    agent = agent_of(net.depot)
+    assert {row.counter: row.value for row in agent.counters() if row.place == "recall"} == {
+        "recalls": 1, "asked-again": 0, "unanswered": 0, "recalled": 1, "known": 0, "late": 0, "refused:idle": 1}

@@ -9,6 +9,7 @@ from atmdepot.drops import DropReason
 from atmdepot.edge.multihomed import MultihomedEdgeNode, edge_node
 from atmdepot.edge.node import EdgeNode
 from atmdepot.edge.protection import HeardDepot
+from atmdepot.net.kinds import agent_of
 from atmdepot.wire.announcement import Announcement, Claim, Recall
 from atmdepot.wire.statistics import ServerState, Statistics
 from tests.ip_packets import ACK, SYN, ip, tcp, udp
@@ -262,3 +263,25 @@ def test_message_that_is_none_of_this_depot_is_counted(net: InMemoryNetwork, sdu
     told = edge.ways[0].link.drops
     assert told == {DropReason.BAD_ANNOUNCEMENT: 1}
     assert edge.heard_depots(net.now)[0].heard_at is None
+
+
+# What is shown.
+
+
+def test_show_tells_of_each_set_the_depot_that_is_followed(net: InMemoryNetwork) -> None:
+    agent = agent_of(net.edges["web1"])
+    view = agent.views["depots"]
+    assert (list(view(agent, 9, lambda: net.now)), list(agent.counters())) == ([], [])
+    announce(net, "depot1", 4)
+    announce(net, "depot2", 4)
+    announce(net, "depot2", 3)
+    net.now += 100 * MS
+    (row,) = view(agent, 9, lambda: net.now)
+    assert (row.node, row.set, row.role, row.term, row.since, row.follows) == (
+        "web1", "main", "edge", 4, 0.1, "depot1")
+    assert {(row.place, row.counter): row.value for row in agent.counters()} == {
+        ("main", "moves"): 0, ("depot1-web1", "old-terms"): 0, ("depot1-web1", "same-terms"): 0,
+        ("depot2-web1", "old-terms"): 1, ("depot2-web1", "same-terms"): 1}
+    net.now += SECOND
+    (row,) = view(agent, 9, lambda: net.now)
+    assert (row.since, row.follows) == (1.1, "")

@@ -78,10 +78,11 @@ def test_download_goes_on_when_the_depot_has_crashed(needs: Callable[[str], None
             assert sum(row["octets_out"] for row in it.rows("sessions")) > 1_000_000
 
 
-def test_both_ends_are_reset_where_sessions_share_a_vc(needs: Callable[[str], None]) -> None:
+def test_both_ends_are_reset_where_sessions_share_a_vc_and_are_not_recalled(needs: Callable[[str], None]) -> None:
     needs("curl")
     shared = ('session_vcis = "64-65535"\n', "")
-    reset = ("[services.web]\n", '[sessions]\norphan = "reset"\n\n[services.web]\n')
+    reset = ("[services.web]\n", "\n".join([
+        '[sessions]\norphan = "reset"', '[depots.main]\nnodes = ["depot"]\nrecall = false', "[services.web]\n"]))
     with slow("crash-shared", shared, reset) as it, it.helper("client", "-c", DOWNLOAD, VIP) as client:
         until(lambda: has_begun(it))
         server = max(it.rows("sessions"), key=lambda row: row["octets_out"])["server"]

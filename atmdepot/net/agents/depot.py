@@ -19,6 +19,7 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents import depot_set
 from atmdepot.net.agents.agent import Agent, Command, circuit_text
 from atmdepot.net.agents.depot_metrics import FAMILIES, METRIC_OF_COUNTER, of_server
+from atmdepot.net.agents.depot_recall import recall_counters
 from atmdepot.net.agents.depot_rows import ServerRow, SessionRow
 from atmdepot.net.agents.rows import CounterRow
 from atmdepot.net.protection import ProtectionRequest
@@ -155,6 +156,7 @@ class DepotAgent(Agent):
                                ("evicted-unanswered", tables.evicted_unanswered), ("adopted", tables.adopted)):
             yield CounterRow(name, "sessions", counter, value, "sessions")
         yield from depot_set.counters_of(self._standing())
+        yield from recall_counters(self.node)
         for of_bearer in self.node.bearer.counters():
             yield CounterRow(name, *of_bearer)
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
+
+from msgspec import UNSET
 
 from atmdepot.edge.node import EdgeNode, Flow
 from atmdepot.net.agents.agent import Agent, Command, circuit_text
+from atmdepot.net.agents.rows import CounterRow
+from atmdepot.net.agents.set_rows import DepotRow
 from atmdepot.net.protection import ProtectionRequest
 from atmdepot.node.names import flow_ends
 from atmdepot.wire.statistics import ServerState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.oam import NodeOam
     from atmdepot.bearer.protected import ProtectedVp
+    from atmdepot.net.agents.agent import Clock, View
+
+_NS = 1_000_000_000
 
 
 class EdgeAgent(Agent):
@@ -50,3 +58,29 @@ class EdgeAgent(Agent):
     def carries(self, vc: Vc) -> str:
         """The client's end of the flow that a VC carries, or its circuit; `many` when it is for many flows."""
         return flow_ends(vc.owner.key)[0] if isinstance(vc.owner, Flow) else circuit_text(vc) or "many"
+
+    def counters(self) -> Iterator[CounterRow]:
+        """Counters of announcements, once a depot has announced itself."""
+        node = self.node
+        for name, following in node.followings.items():
+            if following.term:
+                yield CounterRow(node.name, name, "moves", following.moves, "times",
+                                 "another depot of the set is followed")
+                for way in following.ways:
+                    yield CounterRow(node.name, way.vp, "old-terms", way.old_terms, "announcements",
+                                     f"of {way.depot}, with a term below the highest")
+                    yield CounterRow(node.name, way.vp, "same-terms", way.conflicts, "announcements",
+                                     f"of {way.depot}, with the term of another depot that is active")
+
+    def depots(self, limit: int, clock: Clock) -> Iterator[DepotRow]:
+        """The sets of depots, each with the depot that is followed and the time since its last announcement."""
+        now = clock()
+        for name, following in islice(self.node.followings.items(), limit):
+            if following.term:
+                way = following.chosen(now)
+                yield DepotRow(
+                    node=self.node.name, set=name, role="edge", term=following.term,
+                    since=UNSET if way.heard_at is None else round((now - way.heard_at) / _NS, 3),
+                    follows=following.followed(now))
+
+    views: ClassVar[Mapping[str, View]] = {"depots": depots}

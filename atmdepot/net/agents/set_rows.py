@@ -10,12 +10,13 @@ from atmdepot.net.agents.rows import Row
 class DepotRow(Row, gc=False):
     """A depot in its set, or at an edge node (role `edge`) the depot that the set's edge follows.
 
-    `for` is the time (s) in the role, `why` the reason for it. `peers` are the other depots by their links, `edges` the
-    edge nodes that follow this one. `sessions` are all entries of the primary table, `inherited` those that only the
-    stream told of. `applied` is how far the log is applied, as run:offset: here in a standby, and at the slowest peer
-    in the active; `behind` are the octets of the log that are not, `lag` the greatest of the last lags (ms).
-    `full_sync` tells of one under way. `takeovers` are the times that this depot became active while it ran, `gap` is
-    the time (s) at the last from the last sign of the active before, `took_over` how many sessions it had then.
+    `for` is the time (s) in the role, `why` the reason for it; at an edge node the time since it heard the depot.
+    `peers` are the other depots by their links, `edges` the edge nodes that follow this one. `sessions` are all entries
+    of the primary table, `inherited` those that only the stream told of. `applied` is how far the log is applied, as
+    run:offset: here in a standby, and at the slowest peer in the active; `behind` are the octets of the log that are
+    not, `lag` the greatest of the last lags (ms). `full_sync` tells of one under way. `takeovers` are the times that
+    this depot became active while it ran, `gap` is the time (s) at the last from the last sign of the active before,
+    `took_over` how many sessions it had then.
     """
 
     narrow = ("node", "set", "role", "term", "for", "fitness", "peers", "edges", "sessions", "behind", "lag", "follows")

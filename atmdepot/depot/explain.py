@@ -259,6 +259,9 @@ class _Way:
         bearer, category = self._depot.bearer, decision.category
         if packet.tcp is None:  # a UDP flow: it is new here, so it has no answer yet
             path, why = bearer.would_share(server.node, category)
+        elif self._now < self._depot.shares_until:
+            path, _ = bearer.would_share(server.node, category)
+            why = "it is shared, since the edge nodes are asked now which channels have sessions"
         else:
             leaving = [session.path for session in (old, decision.evicts) if session is not None]
             path, why = bearer.would_open(server.node, category, leaving)

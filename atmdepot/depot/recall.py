@@ -6,7 +6,8 @@ after a start on its own for all; it asks again where an answer, or a part of it
 a time, so that packets go on.
 
 While answers come in, packets of unknown sessions are dropped without a reset (`recalling`): their senders repeat
-them, and then their sessions are known. Times are in ns.
+them, and then their sessions are known. New sessions share a path meanwhile, where this depot has lost all: the channel
+that it would give may be that of a session which it is about to adopt. Times are in ns.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Recalling:
         self._asked: dict[str, _Asked] = {}
         self._waiting: deque[tuple[Server, list[ToldFlow]]] = deque()
         self._number = 0
+        self._is_for_all = False
         self.since_ms = 0
         """The ms in which the flows of the last recall had a packet; 0 for all."""
         self._ends_at = 0
@@ -107,6 +109,8 @@ class Recalling:
         self.since_ms = min(-(-since // _MS), _WORD)
         self._number = now // _MS & _WORD  # so that no answer to an earlier life of this depot counts
         self._ends_at, self._depot.holds_until = now + BOUND, now + PATIENCE
+        # Of the channels that this depot may give, an earlier life may have given some.
+        self._is_for_all = not since
         self._asked.clear()
         for node in {server.node: None for server in self._depot.management.servers.values()}:
             if self._depot.bearer.management(node) is not None \
@@ -249,3 +253,4 @@ class Recalling:
             if self._due is not None:
                 self.ended = now
             self._due, self._depot.holds_until = None, 0
+        self._depot.shares_until = self._depot.holds_until if self._is_for_all else 0

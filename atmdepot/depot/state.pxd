@@ -30,7 +30,7 @@ cdef class DepotState(Node):
     cdef public Bearer bearer
     cdef public SessionTables sessions
     cdef public object probing, fragments, roles
-    cdef public long long holds_until
+    cdef public long long holds_until, shares_until
     cdef public dict probes
 
     @cython.locals(decision=Decision, tcp=TcpFields, pool=Pool)

@@ -84,6 +84,8 @@ class DepotState(Node):
         self.roles = Roles(network.set_of(self.name), self.name, now, self.count_sessions)
         self.holds_until = 0
         """Until this time (ns) the edge nodes are asked for sessions that are not known here (`recall`)."""
+        self.shares_until = 0
+        """Until this time (ns) new sessions share a path: a channel of their own may be that of a lost session."""
         self.probes: dict[FlowKey, Server] = {}
         """Flows of the depot's own probes; their server is given, not chosen by a balancer."""
 

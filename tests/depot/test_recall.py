@@ -198,6 +198,21 @@ def test_new_sessions_open_meanwhile() -> None:
     assert net.to_service(syn) == {edge: [syn]}
 
 
+def test_new_session_takes_no_channel_of_a_session_that_is_not_adopted_yet() -> None:
+    net = InMemoryNetwork(make_network(servers=1))
+    handshake(net, 5000)
+    net.restart_depot()
+    net.depot.start(net.now)
+    edge = handshake(net, 6000)
+    net.advance(20 * MS)
+    assert net.depot.recall.adopted == 1
+    for port in (5000, 6000):
+        assert net.to_service(data(port)) == {edge: [data(port)]}
+    handshake(net, 6001)
+    channels = {key[5:7]: session.path.channel[1] for key, session in net.depot.sessions.primary.items()}
+    assert channels == {(5000).to_bytes(2, "big"): 64, (6000).to_bytes(2, "big"): 32, (6001).to_bytes(2, "big"): 65}
+
+
 # What is lost.
 
 

@@ -328,7 +328,7 @@ class _Way:
         waiting = self._depot.fragments.waiting_for(packet, self._now) if packet.fragment and not packet.later else []
         if waiting:
             self._say("size", f"fragments that came before it, and follow it now: {len(waiting)}")
-        # The mark without its scope: "CLP 1" of "CLP 1 in all its cells".
+        # The mark without its scope: "CLP 1" of a mark that says where it stands.
         told.verdict = ", ".join(filter(None, (
             f"forwarded to {told.server} on {text.stage} {text.name}", text.load, text.category,
             text.mark.partition(" in ")[0] if clp else "")))

@@ -156,7 +156,7 @@ class DepotAgent(Agent):
                                ("evicted-unanswered", tables.evicted_unanswered), ("adopted", tables.adopted)):
             yield CounterRow(name, "sessions", counter, value, "sessions")
         yield from depot_set.counters_of(self._standing())
-        yield from recall_counters(self.node)
+        yield from recall_counters(name, self.node.announcing, self.node.recall)
         for of_bearer in self.node.bearer.counters():
             yield CounterRow(name, *of_bearer)
 

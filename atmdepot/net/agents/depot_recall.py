@@ -9,7 +9,8 @@ from atmdepot.net.agents.rows import CounterRow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.depot.forwarding import Depot
+    from atmdepot.depot.announcing import Announcing
+    from atmdepot.depot.recall import Recalling
 
 _REASONS = {
     "not-a-service": "it is of no service of the server at that edge node",
@@ -18,11 +19,10 @@ _REASONS = {
     "table-full": "the session table has no room that it may take"}
 
 
-def recall_counters(node: Depot) -> Iterator[CounterRow]:
+def recall_counters(node: str, announcing: Announcing, recall: Recalling) -> Iterator[CounterRow]:
     """The announcements sent, and what has become of the flows that edge nodes have told."""
-    recall = node.recall
-    if node.announcing.sent:
-        yield CounterRow(node.name, "announcements", "sent", node.announcing.sent, "PDUs")
+    if announcing.sent:
+        yield CounterRow(node, "announcements", "sent", announcing.sent, "PDUs")
     if not recall.recalls:
         return
     for counter, value, unit, meaning in (
@@ -32,6 +32,6 @@ def recall_counters(node: Depot) -> Iterator[CounterRow]:
             ("recalled", recall.adopted, "flows", "they were adopted"),
             ("known", recall.known, "flows", "they were known already"),
             ("late", recall.late, "PDUs", "they came when they were no longer waited for")):
-        yield CounterRow(node.name, "recall", counter, value, unit, meaning)
+        yield CounterRow(node, "recall", counter, value, unit, meaning)
     for reason, count in recall.refused.items():
-        yield CounterRow(node.name, "recall", f"refused:{reason}", count, "flows", _REASONS[reason])
+        yield CounterRow(node, "recall", f"refused:{reason}", count, "flows", _REASONS[reason])

@@ -308,6 +308,8 @@ class Depot(DepotState):
         if session is None and self.watching is not None and (
                 self.only_watches or not self.bearer.is_adoptable(path)):
             return self.watching.session_of(path, packet, now)
+        if self.only_watches and self.watching is not None and session is not None and session.closed_by:
+            session = self.watching.answered(path, packet, now) or session  # the client has opened it anew
         if session is None:
             return self.orphans.session_of(path, octets, packet, now)
         if session.path.node != path.node:  # a server must not answer for another server

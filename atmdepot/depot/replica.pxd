@@ -8,6 +8,7 @@ from atmdepot.depot.tcp_tracking cimport Side, is_in_handshake
 
 cdef int _SESSION, _STATE, _GONE_KIND, _OUTSIDE, _NO_SCALE, _UNKNOWN
 cdef long long _MS
+cdef int _NEVER
 cdef object _PRIMARY, _SECONDARY, _GONE
 
 
@@ -15,7 +16,7 @@ cdef class Replica:
     cdef public object _depot, _reader, _sweep, teller, on_end
     cdef public SessionTables _tables
     cdef public long long run, offset, expected, received, applied_at, inherited, adopted, without_channel, without_room
-    cdef public long long _since
+    cdef public long long _since, _fresh
     cdef public bint in_sync, watches
     cdef public dict unknown_servers, faults, _servers, _services, _numbers
 
@@ -24,17 +25,17 @@ cdef class Replica:
     @cython.locals(server=Server, entry=Session)
     cdef _session(self, told, bint in_snapshot, long long now)
     cdef Server _server(self, told, Session entry)
-    cdef bint _is_ours(self, Session entry) except -1
+    cdef bint _is_ours(self, Session entry, long long now) except -1
     cdef bint _fits(self, Session entry, told, Server server) except -1
     @cython.locals(entry=Session)
     cdef Session _enter(self, told, Server server, long long now)
     @cython.locals(bearer=Bearer, path=Path, taken=Path)
-    cdef Path _path(self, told, Server server, Session entry)
+    cdef Path _path(self, told, Server server, Session entry, long long now)
     cdef _overwrite(self, Session entry, told)
     @cython.locals(entry=Session, known="unsigned long long")
     cdef _state(self, told, long long now)
     @cython.locals(entry=Session)
-    cdef _gone(self, bytes key)
+    cdef _gone(self, bytes key, long long now)
     cdef _tell(self, Session entry, unsigned long long told)
 
 

@@ -48,9 +48,11 @@ if TYPE_CHECKING:
 
 PIECE = 16_384
 """Octets that `feed` may be given in a single turn of the loop: it enters some 380 sessions, in about 3 ms."""
+DELAY = 6_000_000_000
+"""The longest delay (ns) of a stream beside its period: a link that is silent for longer is dropped."""
 SWEPT = 1_024
 """Entries that a slice of the sweep looks at."""
-_MS = 1_000_000
+_MS, _NEVER = 1_000_000, -1
 _OUTSIDE, _NO_SCALE, _UNKNOWN = OUTSIDE, NO_SCALE, UNKNOWN  # C numbers, where this is compiled
 _PRIMARY, _SECONDARY, _GONE = Table
 _SESSION, _STATE, _GONE_KIND = int(Kind.SESSION), int(Kind.STATE), int(Kind.GONE)
@@ -86,6 +88,7 @@ class Replica:
         self.faults: dict[str, ServerTold] = {}
         """The conditions of servers as they were told last, by the name of the server."""
         self._since = now
+        self._fresh = int(depot.network.set_of(depot.name).interval) + DELAY
         self._sweep: Walk | None = None
         self.begin("")
 
@@ -151,7 +154,7 @@ class Replica:
         elif kind == _STATE:
             self._state(State.unpack(frame), now)
         elif kind == _GONE_KIND:
-            self._gone(Gone.unpack(frame).key)
+            self._gone(Gone.unpack(frame).key, now)
         elif kind == Kind.NAME:
             self._name(Name.unpack(frame))
         elif kind == Kind.SERVERS:
@@ -224,11 +227,11 @@ class Replica:
                 self.adopted += self._enter(told, server, now) is not None
             return
         if server is None:
-            if entry is not None and not self._is_ours(entry):
+            if entry is not None and not self._is_ours(entry, now):
                 self._tables.remove(entry, "its server is unknown here")
             return
         if entry is not None and not self._fits(entry, told, server):
-            if self._is_ours(entry):
+            if self._is_ours(entry, now) and entry.table is _PRIMARY:
                 return
             self._tables.remove(entry, "told anew")
             entry = None
@@ -236,7 +239,7 @@ class Replica:
             entry = self._enter(told, server, now)
             if entry is None:
                 return
-        elif not self._is_ours(entry):
+        elif not self._is_ours(entry, now):
             self._overwrite(entry, told)
             if not told.closed_by:
                 self._tables.reopen(entry, now)
@@ -264,12 +267,13 @@ class Replica:
             self.unknown_servers[name] = self.unknown_servers.get(name, 0) + 1
         return server
 
-    def _is_ours(self, entry: Session) -> bool:
-        """True for an entry of which a packet has come here since this depot stands by, or since the last snapshot.
+    def _is_ours(self, entry: Session, now: int) -> bool:
+        """True for an entry of which a packet has come here lately, since this depot stands by or the last snapshot.
 
-        Copies that a hot standby watches do not count: what is told is the order in which the active depot saw them.
+        What was told may be older than that packet; after a longer silence here it is the other way round. Copies that
+        a hot standby watches do not count: what is told is the order in which the active depot saw them.
         """
-        return entry.last_seen > self._since and not self.watches
+        return entry.last_seen > self._since and entry.last_seen > now - self._fresh and not self.watches
 
     def _fits(self, entry: Session, told: Told, server: Server) -> bool:
         return entry.server is server and (entry.path.number() == told.channel or not told.channel)
@@ -283,12 +287,12 @@ class Replica:
         entry = Session(told.key, server, CATEGORIES[told.category], now)
         entry.opened, entry.last_seen = now - told.age * _MS, self._since
         self._overwrite(entry, told)
-        entry.path = self._path(told, server, entry)
+        entry.path = self._path(told, server, entry, now)
         tables.inherit(entry, told.half_open, now)
         self.inherited += 1
         return entry
 
-    def _path(self, told: Told, server: Server, entry: Session) -> Path:
+    def _path(self, told: Told, server: Server, entry: Session, now: int) -> Path:
         """The path that the entry has at the other depot; a session that has it here is out of date."""
         bearer = self._depot.bearer
         if not told.channel:
@@ -296,7 +300,7 @@ class Replica:
         path = bearer.claim(server.node, told.channel, entry.category, entry)
         if path is None and self._tables.stands_by:
             taken = bearer.path_with(server.node, told.channel)
-            if taken is not None and isinstance(taken.owner, Session) and not self._is_ours(taken.owner):
+            if taken is not None and isinstance(taken.owner, Session) and not self._is_ours(taken.owner, now):
                 self._tables.remove(taken.owner, "its channel is another's")
                 path = bearer.claim(server.node, told.channel, entry.category, entry)
         if path is not None:
@@ -314,7 +318,7 @@ class Replica:
             self.on_end(told.key, now)
         if entry is None or not self._tables.stands_by:
             return
-        if not self._is_ours(entry):
+        if not self._is_ours(entry, now):
             entry.client.state_number, entry.server_side.state_number = told.client_state, told.server_state
             if not told.closed_by:
                 self._tables.reopen(entry, now)
@@ -329,12 +333,13 @@ class Replica:
                 known = told_of(entry, self._numbers.get(entry.server.name, NO_SERVER))
             self._tell(entry, with_states(known, told.client_state << 4 | told.server_state))
 
-    def _gone(self, key: bytes) -> None:
+    def _gone(self, key: bytes, now: int) -> None:
         entry = self._tables.find(key)
         if entry is None or not self._tables.stands_by:
             return
-        if self._is_ours(entry):
+        if self._is_ours(entry, now):
             self._tell(entry, 0)
+            entry.told_in = _NEVER  # from now on it ages here
         else:
             self._tables.remove(entry, "gone at the active depot")
 
@@ -355,7 +360,7 @@ class Replica:
             return False
         tables = self._tables
         for entry in self._sweep.take(count):
-            if entry.told_in != tables.epoch and entry.table is not _GONE and not self._is_ours(entry):
+            if entry.told_in != tables.epoch and entry.table is not _GONE and entry.last_seen <= self._since:
                 tables.remove(entry, "unknown to the active depot")
         if self._sweep.over:
             self._sweep = None

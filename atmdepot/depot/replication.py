@@ -192,8 +192,11 @@ class Replication(SessionLog):
         if now - self._looked_at >= LOOK:
             self._look(frames, now)
         # What has gone comes first: another session may have its channel by now.
-        frames += [Gone(key).pack() for key in self._gone]
-        changed, self._changed, self._gone = self._changed, {}, {}
+        if self._gone:
+            frames += [Gone(key).pack() for key in self._gone]
+            self._gone = {}
+        changed = self._changed
+        self._changed = {}
         for session in changed.values():
             session.noted = False
             frame = self.frame_of(session, now)
@@ -459,9 +462,13 @@ class Reader:
 
     def take(self, most: int) -> bytes:
         """At most so many octets that are ready to be sent; empty when there are none, or when it was cut off."""
-        if self.cut_off:
-            return b""
         log = self._replication.log
+        if self.ended or (self.offset < log.start and self.cut_off):
+            return b""
+        if not self._out and self.offset < log.end and self._replication.is_kept:  # as nearly always
+            octets = log.read(self.offset, most)
+            self.offset += len(octets)
+            return octets
         while len(self._out) < most and self.offset < log.end and self._replication.is_kept:
             self._read(most - len(self._out))
         octets = bytes(self._out[:most])

@@ -87,11 +87,11 @@ class Watching:
         """
         session: Session | None = None
         if self._depot.sessions.stands_by and not self._has_ended(packet.reverse_key(), now):
-            session = self._answered(path, packet, now) or self._orphans.adopt(path, packet, now)
+            session = self.answered(path, packet, now) or self._orphans.adopt(path, packet, now)
         self.unknown += session is None
         return session
 
-    def _answered(self, path: Path, packet: Packet, now: int) -> Session | None:
+    def answered(self, path: Path, packet: Packet, now: int) -> Session | None:
         """The half-open session of a watched SYN that a server's packet answers; None when it answers none."""
         depot, tcp = self._depot, packet.tcp
         key = packet.reverse_key()

@@ -1,0 +1,124 @@
+"""Hot standby: it sees what the active depot sees, and has the same states, handshakes included."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atmdepot.atm.sar import segment
+from atmdepot.atm.vc import Vc
+from tests.depot.pairs import Pair, from_server, set_of_depots
+from tests.depot.test_replication import tables_of, taken_over
+from tests.effort import examples
+from tests.ip_packets import ACK, FIN, RST, SYN, tcp
+from tests.network_in_memory import CLIENT4, SECOND, VIP4
+
+PORTS = (40_000, 40_001, 40_002)
+MS = 1_000_000
+
+
+class HotPair(Pair):
+    """A pair of which the standby gets copies of all packets and cells; a copy may be lost."""
+
+    def __init__(self) -> None:
+        super().__init__(set_of_depots(of_set='standby = "hot"\nwatch = { depot1 = "copy", depot2 = "copy" }'))
+        self.carry()
+        self.now += SECOND
+
+    def client(self, octets: bytes, copied: bool = True) -> None:
+        """A client's packet, which a hub carries to both."""
+        self.now += MS
+        self.active.packet_from_tun(octets, self.now)
+        if copied:
+            self.standby.watch([octets], self.now)
+
+    def server(self, octets: bytes, copied: bool = True) -> None:
+        """A server's packet, of which the edge node sends the cells to both, on the same VCI."""
+        self.now += MS
+        packet = self.active.analyse(octets, None)
+        session = None if packet is None else self.active.sessions.find(packet.reverse_key())
+        if session is None:
+            return
+        node, number = session.path.node, session.path.number()
+        from_server(self.active, octets, self.now)
+        if copied:
+            port = self.standby.bearer.default(node).port
+            vc = Vc(self.standby.bearer.default(node).vc.vpi, number)
+            self.standby.octets_from_port(port, segment(octets, vc), self.now)
+
+
+def test_handshake_survives_at_whichever_segment_the_active_dies() -> None:
+    for seen in (2, 3):
+        pair = HotPair()
+        pair.client(tcp(CLIENT4, 40_000, VIP4, 80, SYN, seq=100))
+        pair.server(tcp(VIP4, 80, CLIENT4, 40_000, SYN | ACK, seq=900, ack=101))
+        if seen == 3:
+            pair.client(tcp(CLIENT4, 40_000, VIP4, 80, ACK, seq=101, ack=901))
+        one, other = tables_of(pair)
+        assert one == other
+        assert len(one) == 1
+        assert pair.standby.take_packets() == []
+        depot = taken_over(pair)
+        depot.packet_from_tun(tcp(CLIENT4, 40_000, VIP4, 80, ACK, seq=101, ack=901, data=b"x"), pair.now)
+        from_server(depot, tcp(VIP4, 80, CLIENT4, 40_000, ACK, seq=901, ack=102), pair.now)
+        assert len(depot.take_packets()) == 1
+
+
+events = st.lists(st.tuples(
+    st.sampled_from(["open", "client", "server", "client FIN", "server FIN", "reset", "carry", "wait"]),
+    st.sampled_from(PORTS), st.booleans()), max_size=40)
+
+
+def played(pair: HotPair, what: list[tuple[str, int, bool]], lossy: bool) -> None:
+    """Have clients and servers act; where copies get lost, some do."""
+    numbers = dict.fromkeys(PORTS, 1000)
+    for event, port, chance in what:
+        copied = chance or not lossy
+        session = next((session for table in (pair.active.sessions.primary, pair.active.sessions.secondary)
+                        for session in table.values() if session.key[5:7] == port.to_bytes(2, "big")), None)
+        if event == "carry":
+            pair.carry()
+        elif event == "wait":
+            pair.now += 61 * SECOND
+            for depot in (pair.active, pair.standby):
+                depot.handle_timer(pair.now)
+        elif event == "open":
+            isn = numbers[port] = numbers[port] + 5000
+            pair.client(tcp(CLIENT4, port, VIP4, 80, SYN, seq=isn), copied)
+            pair.server(tcp(VIP4, 80, CLIENT4, port, SYN | ACK, seq=isn * 7, ack=isn + 1), copied)
+            if chance:
+                pair.client(tcp(CLIENT4, port, VIP4, 80, ACK, seq=isn + 1, ack=isn * 7 + 1))
+        elif session is not None:
+            one, other = session.client, session.server_side
+            flags = FIN | ACK if "FIN" in event else RST | ACK if event == "reset" else ACK
+            data = b"" if flags & RST else b"data"
+            if event.startswith("server"):
+                pair.server(tcp(VIP4, 80, CLIENT4, port, flags, seq=other.end, ack=one.end, data=data), copied)
+            else:
+                pair.client(tcp(CLIENT4, port, VIP4, 80, flags, seq=one.end, ack=other.end, data=data), copied)
+
+
+@given(events)
+@examples(100)
+def test_both_have_the_same_after_any_load(what: list[tuple[str, int, bool]]) -> None:
+    pair = HotPair()
+    played(pair, what, lossy=False)
+    pair.now += SECOND
+    pair.carry()
+    one, other = tables_of(pair)
+    live = [[entry for entry in entries if entry[4] == ""] for entries in (one, other)]
+    assert live[0] == live[1]
+    assert pair.replica.digest == pair.stream.digest
+
+
+@given(events)
+@examples(60)
+def test_what_copies_lack_the_stream_tells(what: list[tuple[str, int, bool]]) -> None:
+    pair = HotPair()
+    played(pair, what, lossy=True)
+    pair.carry()
+    told = {key for key, session in pair.active.sessions.primary.items() if pair.stream.is_told(session)}
+    held = pair.standby.sessions.primary.keys() | pair.standby.sessions.secondary.keys()
+    assert told <= held
+    assert pair.replica.digest == pair.stream.digest
+    assert pair.standby.take_packets() == []

@@ -39,6 +39,9 @@ _COMMANDS = {
                   "Run an edge node of the VC table TABLE."),
     "switch": Place("atmdepot.commands.daemons", "switch_command",
                     "Run a switch of the VC table TABLE: it leads cells from link to link."),
+    "interworking": Place("atmdepot.commands.daemons", "interworking_command",
+                          "Run an interworking function of the VC table TABLE: it leads from VCs of ATM to PVCs of "
+                          "Frame Relay."),
     "show": Place("atmdepot.commands.show", "show_command",
                   "Ask the running daemons for sessions, VCs, links, queues, servers, counters, OAM, protected VPs "
                   "or depots."),

@@ -354,7 +354,7 @@ class AtmBearer(Bearer):
         self.vps: dict[str, VpMap] = {}
         self._to: dict[str, VpMap] = {}
         for name, vp in network.vps_of(depot).items():
-            node = next(end for end in vp.ends if end != depot)
+            node = next(end for end in network.ends_of(name) if end != depot)
             route = network.routes.working[name]
             link = self.links[route.link_at(depot)]
             self.vps[name] = self._to[node] = VpMap(self, name, node, vp, route.vpi_at(depot), link, qos)
@@ -365,10 +365,10 @@ class AtmBearer(Bearer):
         # Methods, not lambdas, so that a depot can be pickled.
         self.oam.subscribe(self._vp_changed)
         for protected in self.protected.values():
-            protected.state.subscribe(partial(self._route_changed, protected.far))
+            protected.state.subscribe(partial(self._route_changed, self.vps[protected.name].node))
 
     def _vp_changed(self, vp: VpOam, now: int) -> None:
-        self._conditions_changed(vp.far, now)
+        self._conditions_changed(self.vps[vp.name].node, now)
 
     def _route_changed(self, node: str, _side: Side, _request: Request, now: int) -> None:
         self._conditions_changed(node, now)

@@ -58,6 +58,15 @@ def switch_command(table: str, node: str, metrics: TcpAddress | None) -> None:
     _run(table, "switch", "switch", node, metrics)
 
 
+@click.command("interworking", epilog="\b\nExample:\n  atmdepot interworking interworking.toml --node iwf\n")
+@click.argument("table")
+@click.option("--node", required=True, help="Which of the table's interworking functions to be.")
+@_METRICS
+def interworking_command(table: str, node: str, metrics: TcpAddress | None) -> None:
+    """Run an interworking function of the VC table TABLE: it leads from VCs of ATM to PVCs of Frame Relay."""
+    _run(table, "interworking", "interworking function", node, metrics)
+
+
 def _run(table: str, kind: str, word: str, node: str | None, metrics: TcpAddress | None) -> None:
     """Run a node of a kind, which people call by `word`; without a name, the only one of that kind."""
     from atmdepot.config.reading import find, load

@@ -64,7 +64,7 @@ LEAST_BURST = 64
 class Node(Struct, forbid_unknown_fields=True, kw_only=True):
     """A process of the network, or gear that is not ours (`external`, such as a router in GNS3)."""
 
-    kind: Literal["depot", "switch", "edge", "external"]
+    kind: Literal["depot", "switch", "edge", "interworking", "external"]
     tun: DeviceName = "atm0"
     # In place of the TUN device: Ethernet frames of a bridged VP as they are.
     tap: DeviceName | None = None
@@ -499,6 +499,10 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
         """The links of a bearer with an end at the node."""
         return {name: link for name, link in self.links.items() if node in link.ends and link.bearer == bearer}
 
+    def knows_recall(self, node: str) -> bool:
+        """True for an edge node of ours that answers when a depot asks for its flows: those on links of ATM."""
+        return self.nodes[node].kind == "edge" and self.bearer_at(node) == "atm"
+
     def bearer_at(self, edge: str) -> BearerName:
         """The bearer by which an edge node is reached: that of its first link."""
         return next((link.bearer for link in self.links.values() if edge in link.ends), "atm")
@@ -511,6 +515,17 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
         """The PVCs of Frame Relay with an end at the node."""
         return {name: dlcis for name, dlcis in self.dlcis.items() if node in dlcis.ends}
 
+    def ends_of(self, vp: str) -> list[str]:
+        """The ends of a VP; in place of an interworking function stands the edge node to which its PVCs lead."""
+        behind = self._behind.get(vp)
+        return self.vps[vp].ends if behind is None else [behind.get(end, end) for end in self.vps[vp].ends]
+
+    @cached_property
+    def _behind(self) -> dict[str, dict[str, str]]:
+        """Of each VP that goes on as PVCs, the interworking function and the node behind it."""
+        return {of.vp: {end: of.other_end(end)} for of in self.dlcis.values() if of.vp is not None
+                for end in of.ends if end in self.nodes and self.nodes[end].kind == "interworking"}
+
     def relay_links(self, name: str) -> dict[str, str]:
         """The link of PVCs at each of their ends: a single link, or two with gear between them (`via`)."""
         dlcis = self.dlcis[name]
@@ -520,7 +535,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     def lmi_network(self, link: str) -> str:
         """The end of a link that answers in the LMI: that of the table, or the end nearer to a network than a depot."""
         settings = self.links[link]
-        rank = {"external": 0, "switch": 1, "edge": 2, "depot": 3}
+        rank = {"external": 0, "switch": 1, "interworking": 1, "edge": 2, "depot": 3}
         return settings.lmi.network or min(settings.ends, key=lambda end: rank[self.nodes[end].kind])
 
     def vp_between(self, depot: str, node: str) -> str:
@@ -568,7 +583,7 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     @cached_property
     def _vps_between(self) -> dict[frozenset[str], str]:
         # Reversed, so that the first of two VPs with the same ends wins.
-        return {frozenset(vp.ends): name for name, vp in reversed(self.vps.items())}
+        return {frozenset(self.ends_of(name)): name for name in reversed(self.vps)}
 
     @cached_property
     def _dlcis_between(self) -> dict[frozenset[str], str]:

@@ -34,7 +34,8 @@ class Lmi(Struct, forbid_unknown_fields=True, kw_only=True):
 class Dlcis(Struct, forbid_unknown_fields=True, kw_only=True):
     """PVCs of Frame Relay between two nodes: one for all packets, one for reports, and a range for sessions.
 
-    `cir`, `bc` and `be` are of each PVC: bits in a second, and in each committed interval of Bc/CIR.
+    `vp` is the VP that they go on from, where an end is an interworking function. `cir`, `bc` and `be` are of each PVC:
+    bits in a second, and in each committed interval of Bc/CIR.
     """
 
     ends: list[str]
@@ -42,6 +43,7 @@ class Dlcis(Struct, forbid_unknown_fields=True, kw_only=True):
     management_dlci: Dlci | None = None
     session_dlcis: DlciRange | None = None
     via: str | None = None
+    vp: str | None = None
     mtu: Annotated[int, Meta(ge=576, le=MOST_OCTETS)] = 1500
     cir: BitRate | None = None
     own_bc: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = field(name="bc", default=None)

@@ -84,9 +84,11 @@ def _ends(network: Network) -> Iterator[Problem]:
     for name, dlcis in network.dlcis.items():
         path = ("dlcis", name, "ends")
         kinds = sorted(network.nodes[node].kind for node in dlcis.ends)
-        if kinds not in (["depot", "edge"], ["depot", "external"]):
+        if kinds not in (["depot", "edge"], ["depot", "external"], ["edge", "interworking"]):
             yield Problem(path, f"{' and '.join(dlcis.ends)} are {' and '.join(kinds)}: PVCs lead from a depot to an "
-                                "edge node")
+                                "edge node, or from an interworking function")
+        elif dlcis.vp is not None or "interworking" in kinds:
+            yield from _interworking(network, name, dlcis)
         missing = [end for end in dlcis.ends if end not in network.relay_links(name)]
         if missing:
             to = dlcis.via or dlcis.other_end(missing[0])
@@ -97,6 +99,27 @@ def _ends(network: Network) -> Iterator[Problem]:
             yield Problem(path, f"dlcis.{seen[ends]} already leads from {' to '.join(dlcis.ends)}: write all DLCIs "
                                 "there")
         seen[ends] = name
+
+
+def _interworking(network: Network, name: str, dlcis: Dlcis) -> Iterator[Problem]:
+    """Check that PVCs of an interworking function go on from a VP that ends there, one for one."""
+    path = ("dlcis", name, "vp")
+    function = next((end for end in dlcis.ends if network.nodes[end].kind == "interworking"), None)
+    vp = network.vps.get(dlcis.vp or "")
+    if function is None:
+        yield Problem(path, "none of its ends is an interworking function, which leads from a VP to PVCs: leave it out")
+    elif vp is None or function not in vp.ends or not network.ends_at_depot(vp):
+        yield Problem(path, f"name the VP from the depot to \"{function}\" that its packets come from")
+    elif next(other for other, of in network.dlcis.items() if of.vp == dlcis.vp) != name:
+        yield Problem(path, f"other PVCs go on from vps.{dlcis.vp} already: add a VP for these")
+    else:
+        if vp.encapsulation != "llc":
+            yield Problem(("vps", dlcis.vp or "", "encapsulation"), "an interworking function translates LLC/SNAP "
+                                                                    "headers (FRF.8): write \"llc\"")
+        vcis, own = vp.session_vcis, dlcis.session_dlcis
+        if (vcis is None) != (own is None) or (vcis and own and vcis.last - vcis.first != own.last - own.first):
+            yield Problem(("dlcis", name, "session_dlcis"), f"each VC of vps.{dlcis.vp} needs a PVC: write a range as "
+                                                            f"long as its session_vcis ({vcis or 'none'})")
 
 
 def _numbers(network: Network) -> Iterator[Problem]:
@@ -142,12 +165,17 @@ def _rates(network: Network) -> Iterator[Problem]:
 
 def _servers(network: Network) -> Iterator[Problem]:
     reached = {node for dlcis in network.dlcis.values() for node in dlcis.ends}
+    direct = {node for dlcis in network.dlcis.values() if dlcis.vp is None for node in dlcis.ends}
     for name, server in network.servers.items():
-        if server.bearer == "frame-relay" and server.node not in reached:
+        if server.bearer == "frame-relay" and server.node not in direct:
             yield Problem(("servers", name, "node"), f"no PVC leads to \"{server.node}\": add one to [dlcis]")
-        elif server.bearer != "frame-relay" and server.node in reached:
+        elif server.bearer != "frame-relay" and server.node in direct:
             yield Problem(("servers", name, "bearer"), f"PVCs of Frame Relay lead to \"{server.node}\": write "
                                                        "\"frame-relay\"")
+    for name, node in network.nodes.items():
+        if node.kind == "interworking" and name not in reached:
+            yield Problem(("nodes", name), "no PVC leads from this interworking function: add one to [dlcis], with its "
+                                           "vp")
     nodes = {server.node for server in network.servers.values()}
     for name in network.edges:
         kinds = {link.bearer for link in network.links.values() if name in link.ends}

@@ -287,7 +287,7 @@ def _is_between_edges(network: Network, vp: str) -> bool:
 def _one_vp_each(network: Network) -> Iterator[Problem]:
     seen: dict[frozenset[str], str] = {}
     for name, vp in network.vps.items():
-        ends = frozenset(vp.ends)
+        ends = frozenset(network.ends_of(name))
         # The VP to a node is found by its two ends, so a second VP would never be used.
         if ends in seen:
             yield Problem(("vps", name, "ends"), f"vps.{seen[ends]} already leads from {' to '.join(vp.ends)}: "
@@ -296,9 +296,9 @@ def _one_vp_each(network: Network) -> Iterator[Problem]:
 
 
 def _servers_reached(network: Network) -> Iterator[Problem]:
-    found = {node for vp in network.vps.values() for node in vp.ends}
+    found = {node for name in network.vps for node in network.ends_of(name)}
     found |= {node for vc in network.vcs.values() for node in vc.ends}
-    of_depot = {node for vp in network.vps.values() if network.ends_at_depot(vp) for node in vp.ends}
+    of_depot = {node for name, vp in network.vps.items() if network.ends_at_depot(vp) for node in network.ends_of(name)}
     for name, server in network.servers.items():
         if server.bearer == "atm" and server.node not in of_depot:
             source = " from the depot" if server.node in found else ""
@@ -308,7 +308,7 @@ def _servers_reached(network: Network) -> Iterator[Problem]:
         if network.bearer_at(name) == "atm" and name not in found and name not in nodes:
             yield Problem(("nodes", name), "no VP leads to this edge node: add one to [vps], its server to [servers]")
     for name, vp in network.vps.items():
-        far = next((node for node in vp.ends if node not in network.depots), None)
+        far = next((node for node in network.ends_of(name) if node not in network.depots), None)
         if network.ends_at_depot(vp) and far is not None and far not in nodes:
             yield Problem(("vps", name, "ends"), f"this VP leads nowhere: no server is behind \"{far}\"; add one to "
                                                  "[servers]")

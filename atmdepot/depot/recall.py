@@ -113,8 +113,7 @@ class Recalling:
         self._is_for_all = not since
         self._asked.clear()
         for node in {server.node: None for server in self._depot.management.servers.values()}:
-            if self._depot.bearer.management(node) is not None \
-                    and self._depot.network.nodes[node].kind == "edge":  # gear that is not ours cannot answer
+            if self._depot.bearer.management(node) is not None and self._can_answer(node):
                 self._number = self._number + 1 & _WORD
                 self._asked[node] = _Asked(self._number, now)
                 self._send(node)
@@ -122,6 +121,10 @@ class Recalling:
         if self._asked:
             self.recalls += 1
         self._review(now)
+
+    def _can_answer(self, node: str) -> bool:
+        """False for gear that is not ours, and for an edge node that knows no recall."""
+        return self._depot.network.knows_recall(node)
 
     @property
     def is_under_way(self) -> bool:

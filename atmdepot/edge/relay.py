@@ -49,8 +49,8 @@ class RelayEdgeNode(Node):
         super().__init__(network, node)
         ports = relay_ports(network, node, now)
         self.use_links(ports)
-        name, settings = next((name, dlcis) for name, dlcis in network.dlcis_of(node).items()
-                              if dlcis.other_end(node) in network.depots)
+        # To the depot, or to an interworking function on the way there.
+        name, settings = next(iter(network.dlcis_of(node).items()))
         self._far, self._settings = settings.other_end(node), settings
         self.port = ports[network.relay_links(name)[node]]
         self.default = self.port.add(RelayPath(self.port, settings.dlci, self._far, settings, "default"))

@@ -100,7 +100,8 @@ class Plan(Struct, frozen=True):
     @property
     def routers(self) -> list[str]:
         """The nodes that forward packets; a switch has cells alone, a LAN frames."""
-        return [name for name, kind in self.nodes.items() if kind not in (CLIENT, "switch", LAN, SERVER)]
+        return [name for name, kind in self.nodes.items()
+                if kind not in (CLIENT, "switch", "interworking", LAN, SERVER)]
 
     @property
     def daemons(self) -> dict[str, str]:

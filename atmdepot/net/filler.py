@@ -28,8 +28,9 @@ class Filler:
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
         network, own = pump.node.network, pump.node.name
-        self.links = {name: link.cells for name, link in network.links_of(own).items()
-                      if link.cells > 1 and network.nodes[link.other_end(own)].kind != "external"}
+        # An interworking function has other datagrams on its other side, so no edge node tells what came through.
+        self.links = {name: link.cells for name, link in network.links_of(own).items() if link.cells > 1
+                      and not {network.nodes[end].kind for end in link.ends} & {"external", "interworking"}}
         self._told: dict[str, str] = {}
 
     async def run(self) -> None:

@@ -61,15 +61,14 @@ def from_services(network: Network, name: str, tun: int) -> Iterator[Part]:
 
     The address is on this host, or on a server in the LAN behind it.
     """
-    # A VP to the depot, or PVCs of Frame Relay, which all lead there.
-    ways = [vp.ends for vp in network.vps_of(name).values()] + [of.ends for of in network.dlcis_of(name).values()]
-    depot = next((end for ends in ways for end in ends if end in network.depots), None)
-    if depot is None:
+    depot = next((end for vp in network.vps_of(name).values() for end in vp.ends if end in network.depots), None)
+    if depot is None and not network.dlcis_of(name):  # PVCs of Frame Relay all lead there
         return
     table = _FIRST_TABLE + network.edges.index(name)
     server = next((s for s in network.servers.values() if s.node == name), None)
     # By a TAP device, the kernel sends frames to the depot's own addresses.
-    routers = {} if network.nodes[name].tap is None else {a.version: a for a in network.nodes[depot].address}
+    routers = {} if network.nodes[name].tap is None or depot is None else {
+        a.version: a for a in network.nodes[depot].address}
     for router in routers.values():
         yield Part("route", {"dst": f"{router}/{bits_of(router)}", "oif": tun, "scope": _SCOPE_LINK,
                              "family": family_of(router)}, False,
@@ -129,7 +128,8 @@ def _of_an_edge_node(network: Network, name: str, tun: int) -> Iterator[Part]:
 
 
 NEEDS = {"depot": HostNeeds(_of_a_depot, forwarding=True), "edge": HostNeeds(_of_an_edge_node),
-         "switch": HostNeeds(device=False)}
+         "switch": HostNeeds(device=False),
+         "interworking": HostNeeds(device=False)}
 """By kind of node; a kind without a row has no needs but a device."""
 
 

@@ -14,6 +14,7 @@ from atmdepot.edge.multihomed import edge_node
 from atmdepot.edge.relay import RelayEdgeNode
 from atmdepot.edge.tap import TapEdgeNode
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.agents.agent import Agent
 from atmdepot.net.agents.depot import DepotAgent
 from atmdepot.net.agents.edge import EdgeAgent
 from atmdepot.net.agents.switch import SwitchAgent
@@ -22,6 +23,7 @@ from atmdepot.net.prober import Prober
 from atmdepot.net.replication_link import ReplicationLink
 from atmdepot.net.reporter import Reporter
 from atmdepot.net.watch import WatchPort
+from atmdepot.switch.interworking import InterworkingNode
 from atmdepot.switch.node import SwitchNode
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from atmdepot.config.model import BearerName, Network
     from atmdepot.edge.node import EdgeNode
-    from atmdepot.net.agents.agent import Agent
     from atmdepot.net.pump import Pump
     from atmdepot.node.node import Node
 
@@ -69,6 +70,7 @@ KINDS = {
     "depot": Kind(lambda network, name, now: Depot(network, now, name), DepotAgent,
                   (Prober, Ownership, ReplicationLink, WatchPort)),
     "edge": Kind(_edge, EdgeAgent, (Reporter,)),
+    "interworking": Kind(InterworkingNode, Agent),
     "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent, live=("vps", "vcs")),
 }
 """By `kind` in the VC table."""

@@ -103,9 +103,9 @@ def test_the_version() -> None:
 
 def test_the_help_names_every_command() -> None:
     done = run("-h")
-    commands = ["bench", "check", "container", "demo", "depot", "doctor", "drain", "edge", "explain", "lab", "oam",
-                "protection", "ready", "release", "reload", "replay", "resync", "show", "switch", "takeover", "trace",
-                "undrain", "vc"]
+    commands = ["bench", "check", "container", "demo", "depot", "doctor", "drain", "edge", "explain", "interworking",
+                "lab", "oam", "protection", "ready", "release", "reload", "replay", "resync", "show", "switch",
+                "takeover", "trace", "undrain", "vc"]
     assert (done.returncode, done.stderr) == (0, "")
     assert re.findall(r"^  ([a-z]+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE) == commands
 

@@ -57,7 +57,7 @@ def test_a_table_of_frame_relay_is_right() -> None:
     (LINK, LINK + 'lmi = { t391 = "1ms" }\n', "1ms is too short"),
     (LINK, LINK + 'lmi = { n392 = 5 }\n',
      "links.depot-web1.lmi.n392: 5 errors in 4 events"),
-    ('bearer = "frame-relay"\nnode = "web1"', 'node = "web1"', 'PVCs of Frame Relay lead to "web1"'),
+    ('bearer = "frame-relay"\nnode = "web1"', 'node = "web1"', 'no vps|PVCs of Frame Relay lead to "web1"'),
     ("[servers.web1]", NODE_WITHOUT_PVC + "[servers.web1]", "nodes.web9: no PVC leads to this edge node"),
     ('[servers.web1]', '[links.x]\nends = { web2 = "127.0.0.1:9", web1 = "127.0.0.1:10" }\n[servers.web1]',
      "nodes.web1: it has links of ATM and of Frame Relay"),

@@ -7,7 +7,7 @@ from atmdepot.net.watchdog cimport Watchdog
 cimport cython
 
 
-cdef long long _SPIN, _REVIEW, _NEVER, _LEAST_PAUSE, _STALL
+cdef long long _SPIN, _REVIEW, _NEVER, _LEAST_PAUSE, _STALL, _ASK_AGAIN
 cdef double _LONGEST_WAIT
 cdef object _FROM_TUN, _TIMERS, _GUEST
 cdef int _MOST_PUT_OFF, _PACKETS_A_BURST, _DATAGRAMS_A_BURST, _READ, _WRITE, _READ_AND_WRITE, _NONE
@@ -29,9 +29,9 @@ cdef class Pump:
     cdef list _ports, _ports_by_number
     cdef public set _backlogged
     cdef public list _chores, _lines, _timed, _wheels
-    cdef public long long _node_due, _reopen_at, _turned_at, _expected_at
+    cdef public long long _node_due, _reopen_at, _turned_at, _expected_at, _chores_due, _asked_at
     cdef public int _put_off
-    cdef public bint _started, _busy, _is_reviewed
+    cdef public bint _started, _busy, _is_reviewed, _may_be_sooner
     cdef public int _tun_descriptor
 
     cpdef long long clock(self) except? -1
@@ -40,6 +40,7 @@ cdef class Pump:
     cdef _review_by(self, long long time)
     @cython.locals(due="long long", port=Port)
     cpdef long long next_timer(self)
+    cdef long long _chores_due_by(self) except? -1
     cpdef _tun_is_ready(self)
     @cython.locals(now="long long", path=DataPath, packets=list)
     cpdef burst_from_tun(self)

@@ -44,6 +44,8 @@ _MOST_PUT_OFF = 64
 _REOPEN = 1_000_000_000
 _LEAST_PAUSE = 1_000_000
 _NEVER = 1 << 62
+_ASK_AGAIN = 1_000_000
+"""The least time (ns) between two questions to the chores while there is traffic."""
 _LONGEST_WAIT = 3600.0
 _NONE = -1
 _FROM_TUN, _TIMERS, _GUEST = FROM_TUN, TIMERS, GUEST
@@ -93,6 +95,8 @@ class Pump:
         self._tun_descriptor = _NONE
         self._ports_by_descriptor: dict[int, _Port] = {}
         self._chores: list[Chore] = []
+        self._chores_due, self._asked_at = _NEVER, -_ASK_AGAIN
+        self._may_be_sooner = False  # there was traffic since the chores were asked
         self._backlogged: set[str] = set()
         self._node_due = self.clock()  # time of the next review of the node's timers
         self._is_reviewed = False  # no traffic since the last review
@@ -139,6 +143,7 @@ class Pump:
     def take_on(self, chore: Chore) -> None:
         """Attend to a chore when it is due, from now on."""
         self._chores.append(chore)
+        self._may_be_sooner, self._asked_at = True, -_ASK_AGAIN
 
     def start(self) -> None:
         """Add the descriptors to the epoll set."""
@@ -168,6 +173,8 @@ class Pump:
                 self.watchdog.begins(_GUEST, self.clock())
                 handle(self._poller.events(number))
         now = self.clock()
+        if ready and self._chores:
+            self._may_be_sooner = True
         if ready and self._is_reviewed:  # traffic may set an earlier timer than the next
             self._review_by(now + _REVIEW)
         if now - self._expected_at > _STALL:
@@ -192,9 +199,21 @@ class Pump:
         for port in self._timed:
             if port.due < due:
                 due = port.due
-        for chore in self._chores:
-            due = min(due, chore.next_due(self._turned_at))
+        if self._chores:
+            due = min(due, self._chores_due_by())
         return due
+
+    def _chores_due_by(self) -> int:
+        """The time (ns) at which a chore is due, or is to be asked: not in each turn, since that takes long."""
+        if self._may_be_sooner:
+            if self._turned_at - self._asked_at < _ASK_AGAIN:
+                return min(self._chores_due, self._asked_at + _ASK_AGAIN)
+            self._ask_chores(self._turned_at)
+        return self._chores_due
+
+    def _ask_chores(self, now: int) -> None:
+        self._chores_due = min(chore.next_due(now) for chore in self._chores)
+        self._asked_at, self._may_be_sooner = now, False
 
     def _review_by(self, time: int) -> None:
         """Review the node's timers at `time` at the latest: an earlier timer may be set by then."""
@@ -310,10 +329,8 @@ class Pump:
                 if link.wants_write():
                     self._wait_for_room(name, link)
         self._release_output(now)
-        for chore in self._chores:
-            if chore.next_due(now) <= now:
-                self.watchdog.begins(chore.name, now)
-                chore.attend(now)
+        if self._chores_due <= now:
+            self._attend_to_chores(now)
         if self._node_due <= now:
             # Received packets count before timers, and more may wait; but a load may never pause: only for some turns.
             if self._busy and self._put_off < _MOST_PUT_OFF:
@@ -323,6 +340,13 @@ class Pump:
                 self._give_the_node_its_time(now)
         if self._reopen_at <= now:
             self._bring_back_tun(now)
+
+    def _attend_to_chores(self, now: int) -> None:
+        for chore in self._chores:
+            if chore.next_due(now) <= now:
+                self.watchdog.begins(chore.name, now)
+                chore.attend(now)
+        self._ask_chores(now)
 
     def _release_output(self, now: int) -> None:
         """Send the output that ports have shaped or scheduled until now."""

@@ -33,6 +33,16 @@ class Alarm(Chore):
         self.due = NEVER
 
 
+class Counting(Alarm):
+    """A chore that counts how often it is asked."""
+
+    asked = 0
+
+    def next_due(self, now: int) -> int:
+        self.asked += 1
+        return self.due
+
+
 @pytest.fixture
 def time() -> list[int]:
     return [0]
@@ -68,3 +78,24 @@ def test_a_descriptor_that_was_let_go_is_handled_no_more(pump: Pump) -> None:
         pump.let_go(one.fileno())
         pump.turn(0)
         assert len(seen) == 1
+
+
+def test_chores_are_asked_once_in_a_millisecond_of_traffic(pump: Pump, time: list[int]) -> None:
+    """To ask is Python's work, and a turn handles few packets: under load it would cost more than they do."""
+    pump.turn(0)
+    alarm = Counting(1 << 40)
+    pump.take_on(alarm)
+    one, other = socket.socketpair()
+    with one, other:
+        pump.watch(one.fileno(), lambda _: None)  # always ready: it is never read
+        other.send(b"1")
+        for now in range(0, 5_000_001, 10_000):
+            time[0] = now
+            pump.turn(0)
+        assert 5 <= alarm.asked <= 7
+        one.recv(1)
+    time[0] += 1_000_000
+    assert pump.turn(0) > 0.01  # asked once more; without traffic its answer stays good
+    asked = alarm.asked
+    pump.turn(0)
+    assert alarm.asked == asked

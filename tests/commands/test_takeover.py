@@ -99,9 +99,11 @@ def test_the_fittest_of_several_takes_over(directory: Path) -> None:
 
 
 def test_a_takeover_that_comes_to_nothing_is_an_error(directory: Path) -> None:
-    with playing(directory, depot1={"roles": ["active"]}, depot2={"roles": ["standby"], "phases": ""}):
-        with pytest.raises(AtmdepotError, match="depot2 has not taken over, and is standby"):
-            run("takeover")
+    with (
+        playing(directory, depot1={"roles": ["active"]}, depot2={"roles": ["standby"], "phases": ""}),
+        pytest.raises(AtmdepotError, match="depot2 has not taken over, and is standby"),
+    ):
+        run("takeover")
 
 
 def test_the_active_depot_is_released(directory: Path) -> None:
@@ -112,18 +114,24 @@ def test_the_active_depot_is_released(directory: Path) -> None:
 
 
 def test_a_release_that_nobody_takes_is_an_error(directory: Path) -> None:
-    with playing(directory, depot1={"roles": ["active", "handing-over", "active"]}):
-        with pytest.raises(AtmdepotError, match="no other depot has taken over: depot1 is active still"):
-            run("release")
+    with (
+        playing(directory, depot1={"roles": ["active", "handing-over", "active"]}),
+        pytest.raises(AtmdepotError, match="no other depot has taken over: depot1 is active still"),
+    ):
+        run("release")
 
 
 def test_without_a_depot_that_can_be_meant_all_are_named(directory: Path) -> None:
-    with playing(directory, depot1={"roles": ["active"]}, web1={"roles": []}):
-        with pytest.raises(AtmdepotError, match="no depot that is not active runs here: depot1 is active"):
-            run("takeover")
-    with playing(directory, web2={"roles": []}):
-        with pytest.raises(AtmdepotError, match="no depot that is active runs here: there is no depot"):
-            run("release")
+    with (
+        playing(directory, depot1={"roles": ["active"]}, web1={"roles": []}),
+        pytest.raises(AtmdepotError, match="no depot that is not active runs here: depot1 is active"),
+    ):
+        run("takeover")
+    with (
+        playing(directory, web2={"roles": []}),
+        pytest.raises(AtmdepotError, match="no depot that is active runs here: there is no depot"),
+    ):
+        run("release")
 
 
 def test_of_several_sets_one_is_to_be_named(directory: Path) -> None:

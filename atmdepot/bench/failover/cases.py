@@ -27,7 +27,7 @@ class Event(Struct, frozen=True):
     title: str
     about: str
     after: float = 0.3
-    seconds: float = 3.1
+    seconds: float = 3.0
     patience: float = 0.0
 
 

@@ -31,7 +31,7 @@ _SYNCED = 15.0
 
 _POLL, _ANSWER = 0.005, 1.0
 _ACTIVE, _STANDBY = "active", "standby"
-_LONE_PATIENCE, _PAIR_PATIENCE = 4.0, 3.5
+_LONE_PATIENCE, _PAIR_PATIENCE = 8.0, 3.5
 
 
 class DepotRig:

@@ -22,6 +22,7 @@ from atmdepot.bench.failover.judging import (
     summary,
     survival,
 )
+from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Report(Struct, frozen=True):
     def about(self) -> str:
         """The number of failures, and a warning of too few."""
         fewest = min((row.kills for row in self.rows), default=0)
-        return f"{fewest} failures of each case" + (
+        return f"at least {count_text(fewest, 'failure')} of each case" + (
             f", fewer than the {KILLS} that figures take to be quoted" if fewest < KILLS else "")
 
 
@@ -172,9 +173,10 @@ def _line(cells: list[str]) -> str:
 
 
 def _cases(report: Report) -> list[list[str]]:
-    head = ["", "failure", *(f"gap, {title}, ms" for title in GAPS.values()), "sessions that go on"]
-    return [head, *([row.title, EVENTS[row.event].title, *(gap_text(row.gaps.get(name)) for name in GAPS),
-                     share_text(row.established)] for row in report.rows)]
+    head = ["", "failure", "times", *(f"gap, {title}, ms" for title in GAPS.values()), "sessions that go on"]
+    return [head, *([row.title, EVENTS[row.event].title, str(row.kills),
+                     *(gap_text(row.gaps.get(name)) for name in GAPS), share_text(row.established)]
+                    for row in report.rows)]
 
 
 def _ages(report: Report) -> list[list[str]]:

@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 from click.testing import CliRunner
 
+from atmdepot import __version__
 from atmdepot.bench.failover.journal import Journal
 from atmdepot.bench.failover.judging import survival
 from atmdepot.commands.bench_failover import failover
@@ -32,11 +33,9 @@ def test_the_shortest_run(peer: str, program: str, least: float, most: float, tm
         assert done.exit_code == 0, done.output
         assert Lab.all() == []
         assert list(Path(directory).iterdir()) == []
-    from atmdepot import __version__
-
     (readings,) = Journal(files["journal"], __version__).readings.values()
     percent = survival(readings).percent
     assert percent is not None
     assert least <= percent <= most
     assert readings[0].new is not None, "new sessions are served by the other one"
-    assert "1 failures of each case" in files["markdown"].read_text()
+    assert "at least 1 failure of each case" in files["markdown"].read_text()

@@ -26,6 +26,7 @@ from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
 from atmdepot.lab.lans import CLIENT, clients_lan
 from atmdepot.lab.pages import SIZES, page
+from atmdepot.lab.servers import standing_alone
 from atmdepot.lab.sniff import Crossing, sniffing
 from atmdepot.net.control_client import show
 from atmdepot.net.events import Cells
@@ -77,7 +78,7 @@ def demo(table: str, write: BinaryIO | None, keep: bool) -> int:
                        style="yellow"))
         return _verdict(out, replay_file(out, recorded_session(), network, write))
     try:
-        return _verdict(out, _Demo(out, lab).run(write))
+        return _verdict(out, _Demo(out, lab).run(write), _carried(network))
     finally:
         if keep or not ours:
             out.print(Text(f"The lab stays up: `atmdepot lab exec client -- curl http://{network.vips[0]}/`, "
@@ -105,16 +106,28 @@ def _picture(network: Network) -> str:
             vp = f"VP {name} (VPI {route.vpi_at(depot)})"
             lines.append(f"  {first} {route.link_at(depot)}, {vp} ══ {edge} ── web server")
             first = " " * (6 + len(depot)) + "└══"
+        for server in network.servers.values():
+            if server.bearer == "ethernet":
+                lines.append(f"  {first[:-2]}── port {server.port} ── {server.node}, a web server on Ethernet")
+                first = " " * (6 + len(depot)) + "└──"
     return "\n".join([f"{network.name}: {network.description}", *lines, ""])
 
 
-def _verdict(out: Console, problems: list[str]) -> int:
+_CARRIED = {"atm": "over AAL5 cells", "ethernet": "in Ethernet frames", "frame-relay": "in Frame Relay frames"}
+"""How packets got to the servers, by the bearers whose packets stay as they are."""
+
+
+def _carried(network: Network) -> str:
+    return " and ".join(dict.fromkeys(_CARRIED.get(server.bearer, "") for server in network.servers.values()))
+
+
+def _verdict(out: Console, problems: list[str], carried: str = "over AAL5 cells") -> int:
     for problem in problems:
         out.print(Text(f"  {problem}", style="red"))
     if problems:
         out.print(Text("VERDICT: failed", style="bold red"))
         return 1
-    out.print(Text("VERDICT: good: every octet as it was sent, over AAL5 cells, no IP or TCP header changed",
+    out.print(Text(f"VERDICT: good: every octet as it was sent, {carried}, no IP or TCP header changed",
                    style="bold green"))
     return 0
 
@@ -128,6 +141,8 @@ class _Demo:
         self._network = lab.network
         self._depots = [lab.directory / f"{name}.sock" for name in self._network.depots]
         self._edges = [lab.directory / f"{name}.sock" for name in self._network.edges]
+        self._far = [*self._network.edges, *standing_alone(self._network)]
+        self._all_cells = all(server.bearer == "atm" for server in self._network.servers.values())
         vip = self._network.vips[0]
         port = next(iter(self._network.services.values())).ports[:1] or [80]
         self._url = f"http://[{vip}]:{port[0]}" if ":" in vip else f"http://{vip}:{port[0]}"
@@ -147,11 +162,12 @@ class _Demo:
         return self._problems
 
     def _one_request(self, write: BinaryIO | None) -> None:
-        self._out.print(Text("\nOne request, cell by cell, as the depot's links carry it:", style="bold"))
+        units = "cell by cell" if self._all_cells else "packet by packet"
+        self._out.print(Text(f"\nOne request, {units}, as the depot's ports carry it:", style="bold"))
         self._wait_for_quiet()
         with ExitStack() as stack:
             at_depots = [stack.enter_context(sniffing(self._lab, name)) for name in self._network.depots]
-            at_edges = [stack.enter_context(sniffing(self._lab, name)) for name in self._network.edges]
+            at_edges = [stack.enter_context(sniffing(self._lab, name)) for name in self._far]
             trains = stack.enter_context(_watching(self._depots))
             self._fetch("100B")
             self._wait_for_quiet()
@@ -161,7 +177,7 @@ class _Demo:
         if write is not None:
             write_trains(write, self._network, trains)
             self._out.print(Text(f"These cells are in {write.name}: open it in Wireshark."))
-        if not trains:
+        if not trains and self._all_cells:
             self._problems.append("the depot showed no cells of the request")
 
     def _wait_for_quiet(self) -> None:
@@ -180,8 +196,10 @@ class _Demo:
 
         Lost packets are a problem only when no link of the table is impaired.
         """
-        ways = (("the depot's TUN device", "an edge node's", self._tcp(at_depot, "out"), self._tcp(at_edges, "in")),
-                ("an edge node's TUN device", "the depot's", self._tcp(at_edges, "out"), self._tcp(at_depot, "in")))
+        far = " or ".join(("an edge node's TUN device",) * bool(self._edges)
+                          + ("a server's interface",) * (len(self._far) > len(self._edges)))
+        ways = (("the depot's TUN device", far, self._tcp(at_depot, "out"), self._tcp(at_edges, "in")),
+                (far, "the depot's TUN device", self._tcp(at_edges, "out"), self._tcp(at_depot, "in")))
         for one, other, start, end in ways:
             self._out.print(Text(f"{count_text(start.total(), 'packet')} went into {one}, {(start & end).total()} came "
                                  f"out of {other} with every octet as it was."))

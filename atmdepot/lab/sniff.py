@@ -1,7 +1,8 @@
 """Print the IP packets that cross a node's TUN device: `python -m atmdepot.lab.sniff INTERFACE`, in its namespace.
 
 The sniffer prints READY, then a line for each packet: `in` (from the node to the host) or `out` (from the host to the
-node), and its octets in hexadecimal. It ends at the end of its standard input.
+node), and its octets in hexadecimal. It ends at the end of its standard input. Of a server that stands alone it is the
+interface, and the packets are those in its frames.
 
 Where the device has offload, the kernel shows frames of many segments, without checksums; the sniffer cuts them into
 the packets that they stand for.
@@ -18,8 +19,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot import build
 from atmdepot.errors import AtmdepotError
+from atmdepot.lab.servers import INTERFACE
 from atmdepot.net.sockets import grow_buffers
-from atmdepot.wire.offload import cut
+from atmdepot.wire.ethernet import HEADER_SIZE
+from atmdepot.wire.frame_records import BEFORE_PACKET, moved
+from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6
+from atmdepot.wire.offload import HEADER_LENGTH, cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
 _ETH_P_ALL = 3
 _OUTGOING = 4
+_ARPHRD_ETHER = 1
 _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 _MAX_FRAME = 10 + 65_600  # a virtio_net_hdr, and a frame of many segments
 _BUFFER = 32 * 2**20
@@ -57,13 +63,14 @@ class Sniffer:
 
 @contextmanager
 def sniffing(lab: Lab, node: str) -> Iterator[Sniffer]:
-    """Sniff a node's TUN device while the block runs; raise AtmdepotError when it cannot be watched."""
-    command = build.python("-m", "atmdepot.lab.sniff", lab.network.nodes[node].device)
+    """Sniff a node's device, or a server's, while the block runs; raise AtmdepotError when it cannot be watched."""
+    device = lab.network.nodes[node].device if node in lab.network.nodes else INTERFACE
+    command = build.python("-m", "atmdepot.lab.sniff", device)
     process = lab.popen(node, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     sniffer = Sniffer(process)
     if process.stdout.readline() != "READY\n":
-        raise AtmdepotError(f"{node}: its TUN device cannot be watched")
+        raise AtmdepotError(f"{node}: its device {device} cannot be watched")
     try:
         yield sniffer
     finally:
@@ -71,7 +78,7 @@ def sniffing(lab: Lab, node: str) -> Iterator[Sniffer]:
 
 
 def open_tap(interface: str) -> socket.socket:
-    """Open a socket that sees all frames of a TUN device, each with its virtio_net_hdr; raise OSError."""
+    """Open a socket that sees all packets of a device, each with its virtio_net_hdr; raise OSError."""
     tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
     try:
         tap.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
@@ -87,6 +94,10 @@ def open_tap(interface: str) -> socket.socket:
 def read_packets(tap: socket.socket) -> Iterator[Crossing]:
     """Yield the packets of the next frame."""
     frame, address = tap.recvfrom(_MAX_FRAME)
+    if address[1] not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):  # ARP, on an Ethernet
+        return
+    if address[3] == _ARPHRD_ETHER:
+        frame = moved(frame[:HEADER_LENGTH], -HEADER_SIZE) + frame[BEFORE_PACKET:]
     direction = "out" if address[2] == _OUTGOING else "in"
     for octets in cut(frame):
         yield Crossing(direction, octets)

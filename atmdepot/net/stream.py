@@ -61,12 +61,19 @@ class TraceRequest(msgspec.Struct, forbid_unknown_fields=True):
 def description(pump: Pump, table: Path | None) -> dict[str, Any]:
     """Facts of a node that a client needs to read its cells."""
     network = pump.node.network
-    links = {name: network.links[name] for name in pump.links}
     return {
         "node": pump.node.name, "kind": network.nodes[pump.node.name].kind, "network": network.name,
         "table": str(table.absolute()) if table is not None else "",
-        "links": {name: {"interface": link.interface, "cells": link.cells, "peer": link.other_end(pump.node.name)}
-                  for name, link in links.items()}}
+        "links": {name: _link(pump, name) for name in pump.links}}
+
+
+def _link(pump: Pump, name: str) -> dict[str, Any]:
+    """What a client needs to know of a port; of one that is no link of the table, its medium and what is behind it."""
+    port, link = pump.node.links[name], pump.node.network.links.get(name)
+    if link is None:
+        return {"peer": port.peer(), "medium": port.medium}
+    return {"interface": link.interface, "cells": link.cells, "peer": link.other_end(pump.node.name),
+            "medium": port.medium}
 
 
 async def stream_trace(stream: trio.SocketStream, pump: Pump, request: TraceRequest, table: Path | None) -> None:

@@ -52,10 +52,11 @@ def header_of(item: Item) -> CellHeader | None:
     if not isinstance(item, Drop) or unit_of(item) != "cells" or len(item.octets) < CELL_SIZE:
         return None
     # Without a VC the node gave no fields: the header is read as a UNI's.
-    if item.vc is None:
+    vc = _of_atm(item.vc)
+    if vc is None:
         return CellHeader.unpack(item.octets)
-    interface = Interface.NNI if item.vc[0] > _GREATEST_UNI_VPI else Interface.UNI
-    return CellHeader.unpack(item.octets, interface)._replace(vpi=item.vc[0], vci=item.vc[1])
+    interface = Interface.NNI if vc[0] > _GREATEST_UNI_VPI else Interface.UNI
+    return CellHeader.unpack(item.octets, interface)._replace(vpi=vc[0], vci=vc[1])
 
 
 def oam_payload_of(item: Item) -> bytes | None:

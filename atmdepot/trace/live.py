@@ -35,11 +35,12 @@ _LOWEST_PRIORITY = 19
 
 
 class LinkTold(msgspec.Struct):
-    """A link as its node reports it: header format, cells a datagram, the node at the other end."""
+    """A link as its node reports it: what crosses it, header format, cells a datagram, the node at the other end."""
 
-    interface: Literal["uni", "nni"]
-    cells: Annotated[int, msgspec.Meta(ge=1)]
     peer: str
+    interface: Literal["uni", "nni"] = "uni"
+    cells: Annotated[int, msgspec.Meta(ge=1)] = 1
+    medium: str = "cells"
 
 
 class NodeTold(msgspec.Struct):

@@ -385,8 +385,8 @@ def session_text(change: SessionChange) -> str:
     why = f" ({change.why})" if change.why else ""
     server = f" at {change.server}" if change.server else ""
     ends = f"{change.protocol} {change.client} > {change.service}{server}"
-    where = channel_text(change.vc, "VC ") if change.vc and change.vc[0] >= 0 else "no VC"
-    place = f"{change.link}{' ' if change.link else ''}{where} {change.category}".rstrip()
+    where = channel_text(change.vc, "VC ") if change.vc and change.vc[0] >= 0 else "no VC" if change.vc else ""
+    place = " ".join(filter(None, (change.link, where, change.category)))
     return f"session {change.number} {change.event}{why}: {ends}, {place}"
 
 

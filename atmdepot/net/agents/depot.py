@@ -20,7 +20,7 @@ from atmdepot.net.agents import depot_set
 from atmdepot.net.agents.agent import Agent, Command, circuit_text
 from atmdepot.net.agents.depot_metrics import FAMILIES, METRIC_OF_COUNTER, of_server
 from atmdepot.net.agents.depot_recall import recall_counters
-from atmdepot.net.agents.depot_rows import ServerRow, SessionRow
+from atmdepot.net.agents.depot_rows import NeighbourRow, ServerRow, SessionRow
 from atmdepot.net.agents.rows import CounterRow
 from atmdepot.net.protection import ProtectionRequest
 from atmdepot.net.takeovers import Release, Standing, Takeover, release, standing, take_over
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.atm import AtmBearer
+    from atmdepot.bearer.ethernet import EthernetBearer
     from atmdepot.bearer.oam import NodeOam
     from atmdepot.bearer.protected import ProtectedVp
     from atmdepot.depot.forwarding import Depot
@@ -171,7 +172,16 @@ class DepotAgent(Agent):
         if limit:
             yield depot_set.row_of(self._standing(), clock())
 
-    views: ClassVar[Mapping[str, View]] = {"sessions": sessions, "servers": servers, "depots": depots}
+    def neighbours(self, limit: int, clock: Clock) -> Iterator[NeighbourRow]:
+        """The servers on Ethernet."""
+        del clock
+        ethernet: EthernetBearer | None = self.node.bearer.part("ethernet")
+        for station in () if ethernet is None else ethernet.stations()[:limit]:
+            server = self.node.management.server_at.get(station.node)
+            yield NeighbourRow(self.node.name, station.node if server is None else server.name, *station[1:])
+
+    views: ClassVar[Mapping[str, View]] = {"sessions": sessions, "servers": servers, "depots": depots,
+                                           "neighbours": neighbours}
 
     # What is asked of it.
 

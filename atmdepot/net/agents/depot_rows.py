@@ -53,4 +53,25 @@ class ServerRow(Row, gc=False):
     sessions_total: int
 
 
-ROWS: dict[str, type[Row]] = {"sessions": SessionRow, "servers": ServerRow}
+class NeighbourRow(Row, gc=False):
+    """A server on Ethernet as its port knows it: its MAC address, empty while none answers, and `by` whose word it is.
+
+    `changes` counts how often it was learnt anew, `claims` what others said of it, which was not believed.
+    """
+
+    narrow = ("node", "server", "port", "mac", "by", "tx_frames", "rx_frames", "changes", "claims", "trouble")
+
+    node: str
+    server: str
+    port: str
+    address: str
+    mac: str
+    by: str
+    trouble: str
+    tx_frames: int
+    rx_frames: int
+    changes: int
+    claims: int
+
+
+ROWS: dict[str, type[Row]] = {"sessions": SessionRow, "servers": ServerRow, "neighbours": NeighbourRow}

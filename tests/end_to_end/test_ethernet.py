@@ -1,0 +1,85 @@
+"""Servers on Ethernet in labs of the kernel's own: pages, one copy of each packet, hosts left clean, failures."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from atmdepot.lab.pages import page
+from tests.end_to_end.sites import CLIENT, CLIENT6, VIP, VIP6, Site, changed, site, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.namespaces
+
+
+@pytest.fixture(scope="module")
+def mixed(needs: Callable[[str], None]) -> Iterator[Site]:
+    needs("curl")
+    needs("nft")
+    with site("mixed") as made:
+        yield made
+
+
+def tables(it: Site) -> str:
+    return it.run("depot", "nft", "list", "ruleset").stdout
+
+
+def test_pages_come_from_behind_atm_and_from_ethernet_and_the_kernel_forwards_no_answer_twice(mixed: Site) -> None:
+    before = mixed.drops()
+    for vip in (VIP, VIP6):
+        got = [mixed.fetch(vip, name) for name in ("10KB", "10KB", "10MB", "10MB")]
+        assert {one.server for one in got} == {"web1", "web2"}
+        assert [len(one.octets) for one in got] == [len(page(name)) for name in ("10KB", "10KB", "10MB", "10MB")]
+        assert all(one.octets == page("10KB" if len(one.octets) < 10**6 else "10MB") for one in got)
+    assert mixed.drops() == before
+    assert "atmdepot_mixed_depot_eth1" in tables(mixed)
+    log = (mixed.lab.directory / "web2" / "access.log").read_text() if mixed.lab.web_server == "nginx" else ""
+    for client, vip in ((CLIENT, VIP), (CLIENT6, VIP6)):
+        assert not log or f"{client} {vip} " in log, "the client's own address came through"
+    for dropped in re.findall(r"saddr \S+ counter packets (\d+)", tables(mixed)):
+        assert int(dropped) > 100, "these the kernel would have forwarded, too"
+
+
+def test_the_stations_and_ports_are_shown(mixed: Site) -> None:
+    (eth1,) = [row for row in mixed.rows("links") if row["link"] == "eth1"]
+    assert (eth1["medium"], eth1["peer"], eth1["trouble"]) == ("frames", "web2", "")
+    (web2,) = mixed.rows("neighbours")
+    assert (web2["server"], web2["port"], web2["by"], len(web2["mac"])) == ("web2", "eth1", "answer", 17)
+
+
+def test_explain_says_what_would_be_done(mixed: Site) -> None:
+    told = mixed.atmdepot("explain", "--src", f"{CLIENT}:5555", "--dst", f"{VIP}:80")
+    assert "forwarded to" in told.stdout
+
+
+@pytest.mark.slow
+def test_a_server_that_is_cut_off_is_dead_and_comes_back(needs: Callable[[str], None]) -> None:
+    needs("curl")
+    needs("nft")
+    with site("ports", watched=True) as it:
+        it.run("depot", "ip", "link", "set", "eth1", "down")
+        until(lambda: [row["list"] for row in it.rows("servers")] == ["dead", "alive"])
+        assert {it.fetch(VIP, "1KB").server for _ in range(4)} == {"web2"}
+        (eth1,) = [row for row in it.rows("links") if row["link"] == "eth1"]
+        assert eth1["last_error"]
+        it.run("depot", "ip", "link", "set", "eth1", "up")
+        until(lambda: [row["list"] for row in it.rows("servers")] == ["alive", "alive"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vip", [VIP, VIP6])
+def test_bulk_is_as_fast_as_the_machine_lets_it(needs: Callable[[str], None], vip: str) -> None:
+    needs("iperf3")
+    needs("nft")
+    changes = [("ports = [80]", "ports = [80, 5201]"), ("round-robin", "source-hash")]
+    with changed("ports", "bulk", changes) as table, site(table, web=False) as it:
+        for server in ("web1", "web2"):
+            it.run(server, "iperf3", "-s", "-D")
+        for reverse in ((), ("-R",)):
+            told = it.run("client", "iperf3", "-c", vip, "-t", "2", "-J", *reverse)
+            assert json.loads(told.stdout)["end"]["sum_received"]["bits_per_second"] > 1e8

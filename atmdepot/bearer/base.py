@@ -138,6 +138,10 @@ class Port:
         """Make a datagram of `count` units of filling, and count it as sent."""
         raise NotImplementedError
 
+    def frames_in(self, octets: bytes) -> Sequence[bytes]:
+        """The frames in octets that cross the port, as a trace shows them; not of a port of cells."""
+        return (octets,) if octets else ()
+
     def peer(self) -> str:
         """What the port leads to, in words, where that is no link of the VC table."""
         return ""

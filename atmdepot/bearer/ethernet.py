@@ -28,7 +28,7 @@ from atmdepot.wire.discovery import (
     parse_discovery,
 )
 from atmdepot.wire.ethernet import BROADCAST, HEADER_SIZE, Frame, mac_text
-from atmdepot.wire.frame_records import BEFORE_PACKET, LENGTH_SIZE, NO_WORK, TAGGED, moved, record_of
+from atmdepot.wire.frame_records import BEFORE_PACKET, LENGTH_SIZE, NO_WORK, TAGGED, moved, record_of, records
 from atmdepot.wire.ip import MalformedPacket, address_text
 from atmdepot.wire.llc import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6
 from atmdepot.wire.offload import HEADER_LENGTH, cut, frame_of
@@ -171,6 +171,18 @@ class EthernetPort(Port):
     def peer(self) -> str:
         """The stations."""
         return ", ".join(self.stations)
+
+    def frames_in(self, octets: bytes) -> list[bytes]:
+        """The frames as they are on the wire: those of many segments cut, with their checksums."""
+        found = []
+        for record in records(octets):
+            header, frame = record[:HEADER_LENGTH], record[HEADER_LENGTH:]
+            try:
+                packets = cut(moved(header, -HEADER_SIZE) + frame[HEADER_SIZE:]) if header != NO_WORK else []
+            except MalformedPacket:
+                packets = []
+            found += [frame[:HEADER_SIZE] + packet for packet in packets] or [frame]
+        return found
 
     # The interface, as its link finds it.
 

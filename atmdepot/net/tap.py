@@ -24,6 +24,7 @@ from atmdepot.wire.ip import PROTOCOL_TCP
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from atmdepot.bearer.base import Port
     from atmdepot.depot.sessions import Session
     from atmdepot.drops import OnChannel
     from atmdepot.net.events import Record
@@ -232,13 +233,14 @@ class Taps(Observer):
         for tap in self.open:
             tap.cells(self._time, link, direction, octets)
 
-    def crossed(self, link: str, medium: str, direction: str, octets: bytes) -> None:
-        """Pass what crosses a port to the taps: cells, or a frame."""
-        if medium == "cells":
-            self.cells(link, direction, octets)
-        elif octets:
+    def crossed(self, port: Port, direction: str, octets: bytes) -> None:
+        """Pass what crosses a port to the taps: cells, or frames."""
+        if port.medium == "cells":
+            self.cells(port.name, direction, octets)
+            return
+        for frame in port.frames_in(octets):
             for tap in self.open:
-                tap.frame(FrameSeen(self._time, link, direction, medium, octets))
+                tap.frame(FrameSeen(self._time, port.name, direction, port.medium, frame))
 
     def look_at_the_queue(self) -> None:
         """Record the packets that the kernel has dropped in front of the TUN device since the last call."""
@@ -269,7 +271,7 @@ class TappedPath(DataPath):
         self._node = node
         self._taps = taps
         self._links = list(node.links)
-        self._media = {name: port.medium for name, port in node.links.items()}
+        self._ports = node.links
 
     def begin(self) -> None:
         """Take the time for the next records."""
@@ -281,20 +283,19 @@ class TappedPath(DataPath):
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Pass cells that a link gave to the taps, and take them."""
-        self._taps.crossed(name, self._media[name], "in", octets)
+        self._taps.crossed(self._ports[name], "in", octets)
         self._node.octets_from_port(name, octets, now)
 
     def transmit(self, port: int, now: int) -> bytes:
         """The cells for a link, which the taps get, too."""
         if cells := self._node.transmit(port, now):
-            link = self._links[port]
-            self._taps.crossed(link, self._media[link], "out", cells)
+            self._taps.crossed(self._ports[self._links[port]], "out", cells)
         return cells
 
     def fill(self, name: str, count: int) -> bytes:
         """Idle cells for a link, which the taps get, too."""
         octets = self._node.fill(name, count)
-        self._taps.crossed(name, self._media[name], "out", octets)
+        self._taps.crossed(self._ports[name], "out", octets)
         return octets
 
     def take_packets(self) -> list[bytes | Frame]:

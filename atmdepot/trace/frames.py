@@ -6,9 +6,13 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from atmdepot.bearer.bridged import without_padding
 from atmdepot.trace.capture.pcap import LinkType
+from atmdepot.wire.arp import REQUEST, ArpError, parse_arp
+from atmdepot.wire.ethernet import HEADER_SIZE, mac_text
 from atmdepot.wire.frame_relay import LMI_DLCI, FrameError, NlpidError, parse_address, payload_of
-from atmdepot.wire.ip import MalformedPacket
+from atmdepot.wire.ip import MalformedPacket, address_text
+from atmdepot.wire.llc import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6
 from atmdepot.wire.lmi import ENQUIRY, FULL, SINGLE, LmiError, parse_lmi
 from atmdepot.wire.packet import analyse
 from atmdepot.wire.statistics import is_statistics
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from atmdepot.wire.frame_relay import Address
     from atmdepot.wire.packet import Packet
 
+_ETHERTYPES = {ETHERTYPE_IPV4: "IPv4", ETHERTYPE_IPV6: "IPv6", ETHERTYPE_ARP: "ARP"}
 _REPORTS = {FULL: "full status", SINGLE: "status of a PVC"}
 
 
@@ -74,7 +79,30 @@ def _relay_packet(frame: bytes) -> bytes:
     return b""
 
 
-MEDIA = {"frame-relay": Medium(LinkType.FRELAY, _dlci, _relay_header, _relay_packet)}
+def _ethernet(frame: bytes) -> str:
+    ethertype = int.from_bytes(frame[12:HEADER_SIZE], "big")
+    return _ETHERTYPES.get(ethertype, f"0x{ethertype:04x}") if len(frame) >= HEADER_SIZE else "Ethernet"
+
+
+def _ethernet_header(frame: bytes) -> str:
+    if len(frame) < HEADER_SIZE:
+        return f"{len(frame)} octets, cut short"
+    told = f"{mac_text(frame[6:12])} > {mac_text(frame[:6])}, {len(frame)} octets"
+    with suppress(ArpError):
+        if _ethernet(frame) == "ARP":
+            message = parse_arp(frame[HEADER_SIZE:])
+            if message.operation == REQUEST:
+                return f"{told}: who has {address_text(message.target)}, tell {address_text(message.sender)}"
+            return f"{told}: {address_text(message.sender)} is at {mac_text(message.sender_mac)}"
+    return told
+
+
+def _ethernet_packet(frame: bytes) -> bytes:
+    return without_padding(frame[HEADER_SIZE:]) if _ethernet(frame) in ("IPv4", "IPv6") else b""
+
+
+MEDIA = {"frame-relay": Medium(LinkType.FRELAY, _dlci, _relay_header, _relay_packet),
+         "frames": Medium(LinkType.ETHERNET, _ethernet, _ethernet_header, _ethernet_packet)}
 """By `Port.medium`; frames of a medium without a row are shown by their length."""
 
 

@@ -6,6 +6,7 @@
 | pcapng | the same in pcapng, with an interface for each link of each node, comments and counts | the same |
 | sunatm | the SDUs alone | tcpdump, Wireshark |
 | frame-relay | frames of Frame Relay, in pcap of link type 107 | the same |
+| ethernet | frames of Ethernet, in pcap of link type 1 | the same |
 
 ERF and SunATM have no place for 12-bit VPIs that Wireshark would read: it shows the lower 8 bits.
 """
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from atmdepot.trace.capture.containers import Container
 
-FORMATS = ("erf", "pcapng", "sunatm", "frame-relay")
+FORMATS = ("erf", "pcapng", "sunatm", "frame-relay", "ethernet")
 _ERF_CELL = ERF_HEADER_SIZE + CELL_SIZE - 1  # the whole record
 _ERF_PDU = ERF_HEADER_SIZE + 4  # a record's beginning: header, and the body's cell header
 _NO_VC = "PDUs whose VC is not known"
@@ -323,8 +324,15 @@ class FrameWriter(CaptureWriter):
         return True
 
 
-_LINK_TYPES = {"sunatm": LinkType.SUNATM, "frame-relay": LinkType.FRELAY}
-_WRITERS: dict[str, type[CaptureWriter]] = {"sunatm": SunAtmWriter, "frame-relay": FrameWriter}
+class EthernetWriter(FrameWriter):
+    """Writes frames of Ethernet."""
+
+    medium = "frames"
+
+
+_LINK_TYPES = {"sunatm": LinkType.SUNATM, "frame-relay": LinkType.FRELAY, "ethernet": LinkType.ETHERNET}
+_WRITERS: dict[str, type[CaptureWriter]] = {
+    "sunatm": SunAtmWriter, "frame-relay": FrameWriter, "ethernet": EthernetWriter}
 
 
 def _sdu_length(octets: bytes, missing: int) -> int:

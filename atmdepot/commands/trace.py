@@ -126,8 +126,8 @@ def _epilog() -> str:
 @click.option("-w", "--write", "write", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
               help="Write cells and PDUs to a capture instead of showing them; - is standard output.")
 @click.option("--format", "file_format", type=click.Choice(FORMATS),
-              help="Of that capture: ERF records in pcap, in pcapng (the default for several nodes), SUNATM, or frames of "
-                   "another bearer.")
+              help="Of that capture: ERF records in pcap, in pcapng (the default for several nodes), SUNATM, or frames "
+                   "of another bearer.")
 @click.option("--each-node", is_flag=True,
               help="Write to the capture what every node saw; without it, what two traced nodes saw of a link is "
                    "written once, as its sender saw it.")

@@ -100,6 +100,8 @@ class Roles:
         self.highest = self.term
         self.since, self.why = now, "at start"
         self.phase = Phase.NONE
+        self.pursues = ""
+        """The reason for the last planned takeover by this depot."""
         self.has_flushed = False
         """True at a depot that hands over once the other has all of its changes: the engine may move the address."""
         self.hands_to: str | None = None
@@ -356,7 +358,7 @@ class Roles:
                                 "nonetheless, and sessions may be lost")
 
     def _pursue(self, phase: Phase, why: str, now: int) -> None:
-        self.phase, self._gives_up_at = phase, now + PATIENCE
+        self.phase, self.pursues, self._gives_up_at = phase, why, now + PATIENCE
         self._tell(why, now)
 
     def _prefers_at(self) -> int | None:

@@ -44,7 +44,7 @@ class Manual(Engine):
         if self.roles.role is Role.HANDING_OVER and self.roles.has_flushed:
             self.revoked("it was handed over")
         if self.roles.phase is Phase.TAKING:
-            self.granted(why=self.roles.why)
+            self.granted(why=self.roles.pursues)
         if gateway is not None and (self.roles.is_active or gateway.is_here):
             gateway.set(self.roles.is_active)
             self.trouble(gateway.trouble)

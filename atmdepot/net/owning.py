@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ENGINES: dict[str, type[Engine]] = {"keepalived": Keepalived, "etcd": Etcd, "manual": Manual}
 """By `ownership` in the VC table."""
-_LOOK = 0.1
+_LOOK = 0.5
 """Seconds between two looks at the servers."""
 
 log = logging.getLogger("atmdepot")
@@ -40,6 +40,7 @@ class Ownership:
                                       roles, pump.clock, control_socket(network.name, depot.name).parent))
             roles.subscribe(self._log)
         self._told = (roles.role, roles.term)
+        self._trouble = ""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -64,3 +65,6 @@ class Ownership:
         if (roles.role, roles.term) != self._told:
             self._told = (roles.role, roles.term)
             log.warning("%s: %s in term %d: %s", roles.node, roles.role, roles.term, why)
+        if roles.trouble != self._trouble:
+            self._trouble = roles.trouble
+            log.warning("%s: %s", roles.node, f"unfit: {roles.trouble}" if roles.trouble else "fit again")

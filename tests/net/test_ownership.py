@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+import trio.testing
 
 from atmdepot.config.model import DepotSet
 from atmdepot.config.units import InterfaceAddress
@@ -21,6 +23,7 @@ from atmdepot.net.guard import Plan
 from atmdepot.net.ownership import Seat
 from atmdepot.net.ownership_keepalived import Keepalived, configuration
 from atmdepot.net.ownership_manual import Manual
+from atmdepot.net.owning import Ownership
 from atmdepot.net.takeovers import Release, Takeover, release, standing, take_over
 from atmdepot.wire.arp import parse_arp
 from atmdepot.wire.discovery import ALL_NODES, parse_discovery
@@ -168,6 +171,45 @@ def test_a_request_for_nothing_is_refused(tmp_path: Path) -> None:
             ask(roles, request, 0)  # type: ignore[operator]
     assert standing(roles, "main", 0) == {
         "set": "main", "role": "joining", "term": 0, "why": "at start", "phase": "", "fitness": -50}
+
+
+# ── the job ──
+
+def depot_of(roles: Roles, *alive: bool) -> Any:
+    """A depot with servers that are alive or dead."""
+    servers = {str(number): SimpleNamespace(alive=one) for number, one in enumerate(alive)}
+    network = SimpleNamespace(name="net", name_of_set_of=lambda _: "main")
+    return SimpleNamespace(name="depot1", roles=roles, network=network, management=SimpleNamespace(servers=servers))
+
+
+async def test_a_depot_without_a_live_server_is_unfit_and_the_log_says_so(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+    roles = seat(tmp_path, ownership="manual").roles
+    roles.settings.gateway = []
+    depot = depot_of(roles, False, True)
+    job: Any = Ownership(depot, SimpleNamespace(clock=clock))  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(job.run)
+        await trio.sleep(1)
+        assert roles.trouble == ""
+        depot.management.servers["1"].alive = False
+        await trio.sleep(1)
+        assert roles.trouble == "no server is alive"
+        depot.management.servers["0"].alive = True
+        await trio.sleep(1)
+        assert roles.trouble == ""
+        roles.takeover(clock(), force=True)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert [record.getMessage() for record in caplog.records] == [
+        "depot1: unfit: no server is alive", "depot1: fit again", "depot1: active in term 1: takeover was asked for"]
+
+
+async def test_a_lone_depot_asks_no_engine() -> None:
+    job = Ownership(depot_of(Roles(DepotSet(nodes=["depot1"]), "depot1", 0)), SimpleNamespace())  # type: ignore[arg-type]
+    assert job.engine is None
+    await job.run()
 
 
 # ── addresses ──

@@ -90,7 +90,7 @@ def test_download_goes_on_when_the_active_depot_ends(standby: Project, way: str)
 def test_connections_shared_by_two_sets_survive_the_loss_of_a_host(projects: Projects, base: str) -> None:
     project = up(projects("testbed/compose-sets.yaml", "sets", base=base), "host1-a", "compose-sets")
     try:
-        until(lambda: [role(project, depot) for depot in ("host1-a", "host2-b")] == ["active", "active"])
+        until(lambda: [role(project, depot) for depot in ("host1-a", "host2-b")] == ["active", "active"], 120)
         with subprocess.Popen(project.command("client", "sh", "-c", TWELVE, "sh", f"http://{VIP}/10MB"),
                               env=project.environment, stdout=subprocess.PIPE, text=True) as downloads:
             for depot in ("host1-a", "host2-b"):

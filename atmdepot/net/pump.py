@@ -46,7 +46,7 @@ _LEAST_PAUSE = 1_000_000
 _NEVER = 1 << 62
 _ASK_AGAIN = 1_000_000
 """The least time (ns) between two questions to the chores while there is traffic."""
-_LONGEST_WAIT = 3600.0
+_LONGEST_WAIT, _SHORT_WAIT = 3600.0, 0.1
 _NONE = -1
 _FROM_TUN, _TIMERS, _GUEST = FROM_TUN, TIMERS, GUEST
 _READ, _WRITE, _READ_AND_WRITE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT
@@ -226,7 +226,8 @@ class Pump:
         self.start()
         wait = self.turn(0)
         while True:
-            with trio.move_on_after(wait):
+            # Other tasks may have given a chore work.
+            with trio.move_on_after(min(wait, _SHORT_WAIT) if self._chores else wait):
                 await trio.lowlevel.wait_readable(self.fileno())
             self._review_by(self.clock() + _REVIEW)  # other tasks may have set timers
             wait = self.turn(0)

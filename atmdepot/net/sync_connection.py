@@ -6,6 +6,7 @@ a turn reads and applies is so little that no burst waits for more than some mil
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from atmdepot.wire.sync_link import BadRecord
@@ -112,6 +113,7 @@ class SyncConnection:
                 self._pump.wait_for_room_at(self._socket.fileno(), True)
                 return
             except OSError as error:
+                self._receive(now)  # it may have said goodbye before
                 self.close(error.strerror or str(error))
                 return
             sent += count
@@ -124,6 +126,9 @@ class SyncConnection:
         if self.is_open:
             self.peer.say_goodbye()
             self._send(now)
+            with suppress(OSError):  # what came is read: else the kernel answers with a reset, which overtakes the BYE
+                while self._socket.recv(_READ_AT_ONCE):
+                    pass
             self.close("this depot ends")
 
     def close(self, reason: str) -> None:

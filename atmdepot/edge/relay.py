@@ -43,6 +43,8 @@ class RelayEdgeNode(Node):
     oam: None = None
     protected: Mapping[str, Any] = {}
     """It has neither: the LMI tells of its PVCs."""
+    followings: Mapping[str, Any] = {}
+    """It follows no depot: its PVCs lead to a single one."""
 
     def __init__(self, network: Network, node: str, now: int = 0) -> None:
         """Make an edge node of a VC table at a time in ns; its PVCs lead to a depot."""

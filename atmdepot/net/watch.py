@@ -31,7 +31,7 @@ _SO_ATTACH_FILTER = 26
 _SOL_PACKET, _ADD_MEMBERSHIP, _PROMISCUOUS = 263, 1, 1
 _SOL_PACKET_STATISTICS = 6
 _OUTGOING = 4  # PACKET_OUTGOING: what this host itself sends
-_PACKETS_A_BURST = 64
+_PACKETS_A_BURST, _MOST_HELD = 64, 512
 _MOST = 65_535 + 64
 _ROOM = 4 * 1024 * 1024
 _AGAIN = 1.0
@@ -125,8 +125,9 @@ class WatchPort(Chore):
     def _ready(self, _: int) -> None:
         assert self._socket is not None
         held = self._held
+        until = min(len(held) + _PACKETS_A_BURST, _MOST_HELD)
         try:
-            while len(held) < _PACKETS_A_BURST:
+            while len(held) < until:
                 held.append(self._socket.recv(_MOST))
         except BlockingIOError:
             pass
@@ -142,7 +143,7 @@ class WatchPort(Chore):
         """Track the copies."""
         packets, self._held = self._held, []
         self._depot.watch(packets, now)
-        if len(packets) == _PACKETS_A_BURST:  # so many that some may have been lost
+        if len(packets) >= _PACKETS_A_BURST:  # so many that some may have been lost
             self._note_losses()
 
     def _note_losses(self) -> None:

@@ -18,6 +18,7 @@ from atmdepot.depot.servers import Outcome
 from atmdepot.depot.sync_peer import SyncPeer
 from atmdepot.drops import AT_SWITCHES, DropReason
 from atmdepot.net import views
+from atmdepot.net.kinds import make_node
 from atmdepot.net.metrics import FAMILIES, Metrics, full_names
 from atmdepot.net.pump import Pump
 from atmdepot.net.readiness import not_ready
@@ -107,6 +108,7 @@ def test_every_family_has_values_on_some_node() -> None:
     switch = others.pumps[SW1]
     switch.node.octets_from_port("to-web1", cell(CellHeader(1, 64)) * 99, 0)  # beyond its contract
     pumps = [*nodes.pumps.values(), *rated.pumps.values(), switch, Pump(_linked_depot(), {}, NoDevice()),
+             Pump(make_node(pair_table(7501, 7502, name="loop"), WEB1, 0), {}, NoDevice()),
              Pump(Depot(make_table(name="loop"), 0), {}, NoDevice()),
              Pump(Depot(relay_network(name="loop"), 0), {}, NoDevice())]
     told = {key[0].removesuffix("_total") for pump in pumps for key in values_of(pump)}

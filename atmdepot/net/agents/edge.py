@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from msgspec import UNSET
 
 from atmdepot.edge.node import EdgeNode, Flow
-from atmdepot.net.agents.agent import Agent, Command, circuit_text
+from atmdepot.net.agents.agent import Agent, Command, Family, Sample, circuit_text
 from atmdepot.net.agents.rows import CounterRow
 from atmdepot.net.agents.set_rows import DepotRow
 from atmdepot.net.protection import ProtectionRequest
@@ -30,6 +30,9 @@ class EdgeAgent(Agent):
     """The agent of an edge node."""
 
     node: EdgeNode
+    families: ClassVar[Mapping[str, Family]] = {
+        "edge_follows": Family(False, "1 for the depot of a set that the edge node's answers go to, 0 for the others.",
+                               ("set", "depot"))}
     commands: ClassVar[Mapping[str, Command]] = {"protection": Command(ProtectionRequest, Agent.move)}
 
     def not_ready(self) -> str:
@@ -82,5 +85,13 @@ class EdgeAgent(Agent):
                     node=self.node.name, set=name, role="edge", term=following.term,
                     since=UNSET if way.heard_at is None else round((now - way.heard_at) / _NS, 3),
                     follows=following.followed(now))
+
+    def samples(self, clock: Clock) -> Iterator[Sample]:
+        """The depots that are followed, of sets with several."""
+        now = clock()
+        for name, following in self.node.followings.items():
+            followed = following.followed(now)
+            for way in following.ways if len(following.ways) > 1 else ():
+                yield Sample("edge_follows", way.depot == followed, (name, way.depot))
 
     views: ClassVar[Mapping[str, View]] = {"depots": depots}

@@ -132,7 +132,7 @@ class Recalling:
         return bool(self._asked or self._waiting)
 
     @property
-    def open(self) -> list[str]:
+    def unheard(self) -> list[str]:
         """The nodes whose answers are not whole yet."""
         return list(self._asked)
 

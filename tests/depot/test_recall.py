@@ -252,7 +252,7 @@ def test_edge_node_that_does_not_answer_is_given_up() -> None:
     handshake(net, 5001)
     net.stopped.add("web2")
     recalled(net)
-    assert net.depot.recall.open == ["web2"]
+    assert net.depot.recall.unheard == ["web2"]
     net.advance(BOUND)
     recall = net.depot.recall
     assert (recall.adopted, recall.unanswered, recall.is_under_way, recall.next_timer()) == (1, 1, False, None)

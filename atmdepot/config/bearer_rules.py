@@ -21,10 +21,6 @@ _KEYS_OF: dict[str, tuple[BearerName, ...]] = {"port": ("ethernet",), "mac": ("e
 def server_problems(network: Network) -> Iterator[Problem]:
     """Every mistake in the servers' bearers, and in their nodes and other keys that depend on these."""
     behind: dict[str, str] = {}
-    if any(server.bearer == "atm" for server in network.servers.values()):
-        for key in ("links", "vps"):
-            if not getattr(network, key):
-                yield Problem((key,), f"the network has no {key}: add at least one [{key}.NAME]")
     for name, server in network.servers.items():
         for key, bearers in _KEYS_OF.items():
             if getattr(server, key) is not None and server.bearer not in bearers:

@@ -29,7 +29,7 @@ from atmdepot.lab.pages import SIZES, page
 from atmdepot.lab.servers import standing_alone
 from atmdepot.lab.sniff import Crossing, sniffing
 from atmdepot.net.control_client import show
-from atmdepot.net.events import Cells
+from atmdepot.net.events import Cells, FrameSeen
 from atmdepot.tables import make_table
 from atmdepot.trace.capture.pcap import PcapReader, ip_packets
 from atmdepot.trace.capture.write import open_writer
@@ -102,9 +102,13 @@ def _picture(network: Network) -> str:
         first = f"curl ── {depot} ══"
         for name in network.vps_of(depot):
             route = network.routes.working[name]
-            edge = next(end for end in (route.nodes[0], route.nodes[-1]) if end != depot)
+            edge = next(end for end in network.ends_of(name) if end != depot)
             vp = f"VP {name} (VPI {route.vpi_at(depot)})"
             lines.append(f"  {first} {route.link_at(depot)}, {vp} ══ {edge} ── web server")
+            first = " " * (6 + len(depot)) + "└══"
+        for name, dlcis in network.dlcis_of(depot).items():
+            link, edge = network.relay_links(name)[depot], dlcis.other_end(depot)
+            lines.append(f"  {first} {link}, PVCs {name} (DLCI {dlcis.dlci}) ══ {edge} ── web server")
             first = " " * (6 + len(depot)) + "└══"
         for server in network.servers.values():
             if server.bearer == "ethernet":
@@ -274,12 +278,13 @@ class _Demo:
 
 
 @contextmanager
-def _watching(paths: Iterable[Path]) -> Iterator[list[Cells]]:
-    """Record the cells on daemons' links while the block runs; the list is complete when the block has ended."""
-    seen: list[Cells] = []
+def _watching(paths: Iterable[Path]) -> Iterator[list[Cells | FrameSeen]]:
+    """Record what crosses daemons' links while the block runs; the list is complete when the block has ended."""
+    seen: list[Cells | FrameSeen] = []
     with LiveSource(dict.fromkeys(paths, ()), drops=False, sessions=False) as source:
         # The source blocks until it is stopped, so a thread reads it.
-        thread = Thread(target=lambda: seen.extend(record for record in source if isinstance(record, Cells)))
+        thread = Thread(target=lambda: seen.extend(
+            record for record in source if isinstance(record, Cells | FrameSeen)))
         thread.start()
         try:
             yield seen
@@ -288,8 +293,10 @@ def _watching(paths: Iterable[Path]) -> Iterator[list[Cells]]:
             thread.join()
 
 
-def print_trains(out: Console, network: Network, trains: Iterable[Cells], client: str = "") -> None:
-    """Print each cell, and each PDU under its last cell; with `client`, only of packets from or to it."""
+def print_trains(
+    out: Console, network: Network, trains: Iterable[Cells | FrameSeen], client: str = "",
+) -> None:
+    """Print each cell, each PDU under its last cell, and each frame; with `client`, only of packets from or to it."""
     keep = parse_filter(f"host {client}") if client else None
     Tracer(trains, Follower(VcBook([network]), cells=True), level="all", keep=keep, shower=_ConsoleShower(out),
            writer=None, remark=out.print).run()
@@ -304,7 +311,7 @@ class _ConsoleShower:
 
     def show(self, item: Item) -> None:
         """Print an item's line."""
-        self._out.print(Text(self._printer.line(item), style="bold cyan" if isinstance(item, Pdu) else ""),
+        self._out.print(Text(self._printer.line(item), style="bold cyan" if isinstance(item, Pdu | FrameSeen) else ""),
                         soft_wrap=True)
 
     def flush(self) -> None:
@@ -314,9 +321,10 @@ class _ConsoleShower:
         """No line comes at the end."""
 
 
-def write_trains(file: BinaryIO, network: Network, trains: Iterable[Cells]) -> None:
-    """Write the cells and their PDUs as an ERF capture."""
-    with open_writer(file, "erf") as writer:
+def write_trains(file: BinaryIO, network: Network, trains: Iterable[Cells | FrameSeen]) -> None:
+    """Write the cells and their PDUs as an ERF capture; where all links are of Frame Relay, their frames as such."""
+    kinds = {link.bearer for link in network.links.values()}
+    with open_writer(file, "frame-relay" if kinds == {"frame-relay"} else "erf") as writer:
         Tracer(trains, Follower(VcBook([network]), cells=True), level="all", keep=None, shower=None, writer=writer,
                remark=lambda _: None).run()
 

@@ -49,3 +49,15 @@ def test_a_server_whose_wire_is_cut_gets_no_sessions_until_it_is_whole(relay: Si
 def state_of(it: Site, server: str) -> str:
     [row] = (row for row in it.rows("servers") if row["server"] == server)
     return str(row["list"])
+
+
+@pytest.mark.slow
+def test_pages_come_whole_over_an_interworking_function(needs: Callable[[str], None]) -> None:
+    needs("curl")
+    with site("interworking") as it:
+        for vip in (VIP, VIP6):
+            got = [it.fetch(vip, name) for name in ("1KB", "10MB") for _ in range(2)]
+            assert {one.server for one in got} == {"web1", "web2"}
+            assert [one.octets for one in got] == [page(name) for name in ("1KB", "10MB") for _ in range(2)]
+        assert {(row["side"], row["up"]) for row in it.rows("lmi", "iwf")} == {("network", True)}
+        assert not any("bad" in reason or "unknown" in reason for _, _, reason in it.drops())

@@ -37,6 +37,7 @@ LEAST_BUFFER = 2**20
 """Octets of a socket's receive buffer that hold a burst of cell trains."""
 
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
+_SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _PATIENCE = 10.0
 """Seconds in which a program must print its version."""
@@ -225,6 +226,18 @@ def _make_veth() -> str:
     return "a pair could be made between two namespaces"
 
 
+def _make_port() -> str:
+    """Open a port as servers on Ethernet have it: a packet socket with virtio headers."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as ip:
+        ip.link("add", ifname="near", kind="veth", peer={"ifname": "far"})
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as port:
+        port.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+        port.bind(("near", 0))
+    return "a packet socket with virtio headers"
+
+
 def _make_rule() -> str:
     from pyroute2 import IPRoute
 
@@ -313,6 +326,7 @@ CHECKS = [
     Check("TUN", True, lambda: in_child(_make_tun), _TUN),
     Check("veth", True, lambda: in_child(_make_veth), f"modprobe veth; or {_KERNEL}"),
     Check("policy routing", True, lambda: in_child(_make_rule), _KERNEL),
+    Check("packet socket", False, lambda: in_child(_make_port), f"{_KERNEL} (servers on Ethernet)"),
     Check("UDP_SEGMENT", False, lambda: _udp_option(_UDP_SEGMENT, 1431), "Linux 4.18 (slower without)"),
     Check("UDP_GRO", False, lambda: _udp_option(_UDP_GRO, 1), "Linux 5.0 (slower without)"),
     Check("rmem_max", False, _rmem_max,
@@ -323,6 +337,7 @@ CHECKS = [
     _tool("curl", "curl", "`atmdepot demo` needs it"),
     _tool("ping", "iputils-ping", "trying what a node of a lab reaches"),
     _tool("ip", "iproute2", "looking at a node's addresses and routes"),
+    _tool("nft", "nftables", "servers on Ethernet: it keeps the kernel from forwarding their answers a second time"),
     _tool("ab", "apache2-utils", "load"),
     _tool("wrk", "wrk", "load"),
     _tool("iperf3", "iperf3", "throughput"),

@@ -54,6 +54,7 @@ class SyncPeer(Peer):
         super().__init__(hello, now)
         self.leaves = ""
         """The reason why the link shall end; empty while it shall not."""
+        self._network = depot.network
         self._marks: deque[_Mark] = deque(maxlen=_MOST_MARKS)
         self._control = bytearray()
         self._beat_at = self._stream_from = self._slice_at = now
@@ -234,6 +235,8 @@ class SyncPeer(Peer):
         """Do what is due; return the reason when the link shall end."""
         if now - self.heard_at >= SILENCE:
             self.leaves = f"nothing came for {SILENCE // 1_000_000_000} s"
+        if self._depot.network is not self._network:
+            self.leaves = "the VC table was read anew: both are compared again"
         if self._state() != self._said:
             self._beat_at = now
             self._changed(now)

@@ -100,6 +100,12 @@ def test_a_silent_link_ends_after_5_s(pair: Pair) -> None:
     assert pair.of_one.handle_timer(pair.now + 5_000 * MS) == "nothing came for 5 s"
 
 
+def test_a_table_that_was_read_anew_is_compared_again(pair: Pair) -> None:
+    pair.run(SECOND)
+    pair.one.network = table(7501, 7502)
+    assert "read anew" in pair.of_one.handle_timer(pair.now)
+
+
 def test_a_slow_standby_is_cut_off_and_starts_over_after_pauses_that_grow(pair: Pair) -> None:
     pair.run(100 * MS)
     pair.one.replication.kept = 1_000

@@ -72,7 +72,8 @@ class Pair(Site):
 
     def settled(self) -> tuple[str, str]:
         """The active depot and the other, when that is in sync."""
-        until(lambda: sorted(map(self.role, DEPOTS)) == ["active", "standby"])
+        until(lambda: sorted(map(self.role, DEPOTS)) == ["active", "standby"]
+              and not any(self.depot(name)["trouble"] for name in DEPOTS))
         active = next(name for name in DEPOTS if self.role(name) == "active")
         return active, self.other(active)
 
@@ -118,7 +119,7 @@ def outcome(process: subprocess.Popen[str]) -> str:
 @contextlib.contextmanager
 def pair(table: str = "standby", *changes: tuple[str, str]) -> Iterator[Pair]:
     """A lab of a shipped table whose links take seconds for 10 MB, for a slow machine."""
-    slow = [(f"[links.to-{name}]\n", f'[links.to-{name}]\nrate = "30Mbps"\n')
+    slow = [(f"[links.to-{name}]\n", f'[links.to-{name}]\nrate = "20Mbps"\n')
             for name in ("web1", "web2", "web1-b", "web2-b")]
     patient = ("[depots.main]\n", '[depots.main]\nsilence = "1s"\n')
     with changed(table, f"{table}-e2e", [*slow, patient, *changes]) as path, site(path, watched=True) as made:

@@ -83,6 +83,9 @@ class Administration:
         parts = zip(network.__struct_encode_fields__, network.__struct_fields__, strict=True)
         fixed = [part for part, attribute in parts
                  if part not in live and _plain(getattr(network, attribute)) != _plain(getattr(old, attribute))]
+        name = self._pump.node.name
+        if name in network.depots and not set(network.bearers_of(name)) <= set(old.bearers_of(name)):
+            fixed.append("the bearers of its servers")
         if network.vips != old.vips:  # the routes on the hosts were set up for the old addresses
             fixed.append("the service addresses")
         if fixed:

@@ -13,6 +13,7 @@ from atmdepot.bearer.ethernet import CHECKED, LOOK, EthernetBearer, EthernetPort
 from atmdepot.bearer.neighbours import PAUSE, TRIES
 from atmdepot.config.reading import NetworkError, parse
 from atmdepot.drops import OF_FRAMES
+from atmdepot.errors import AtmdepotError
 from atmdepot.wire.arp import REPLY, REQUEST, Arp
 from atmdepot.wire.discovery import ADVERTISEMENT, Discovery
 from atmdepot.wire.ethernet import BROADCAST, Frame, mac_of, parse_frame
@@ -270,6 +271,21 @@ def test_mixed_bearers_serve_one_service() -> None:
     assert isinstance(net.edges["web2"], Station)
     assert net.depot.bearer.part("atm").kind == "atm"
     assert {"vcis-exhausted", "mac-changes"} == {counter.name for counter in net.depot.bearer.counters()}
+
+
+def test_a_reload_adds_a_server_at_an_open_port_and_refuses_another_port() -> None:
+    net = network()
+    more = make_network(bearers=["ethernet"], servers=3)
+    net.depot.reconfigure(more, net.now)
+    assert net.depot.bearer.default("web3").port == "eth1"
+    port(net).handle_timer(net.now + LOOK)
+    assert states(net)["web3"] == "", "it is asked for now"
+    elsewhere = parse("\n".join([
+        'name = "memory"', '[nodes.depot]', 'kind = "depot"', '[servers.web9]', 'bearer = "ethernet"', 'port = "eth9"',
+        'address = ["10.60.9.9"]', '[services.web]', f'vip = ["{VIP4}"]', 'servers = ["web9"]']))
+    with pytest.raises(AtmdepotError, match="eth9 is opened by a restart only"):
+        net.depot.reconfigure(elsewhere, net.now)
+    assert set(net.depot.management.servers) == {"web1", "web2", "web3"}, "nothing was taken over"
 
 
 MISTAKES = {

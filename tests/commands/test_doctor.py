@@ -13,9 +13,9 @@ from atmdepot.lab import namespaces
 from tests.lab.labs import atmdepot
 
 NAMES = ["Python", "atmdepot", "packages", "compiled", "VC tables", "network namespaces", "/dev/net/tun", "TUN", "veth",
-         "policy routing", "packet socket", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "links", "nginx", "curl", "ping", "ip",
-         "nft", "ab", "wrk",
-         "iperf3", "tshark", "keepalived", "etcd", "bird", "docker", "compose", "Docker daemon"]
+         "policy routing", "packet socket", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "links", "nginx", "curl", "ping",
+         "ip", "nft", "ab", "wrk", "iperf3", "tshark", "keepalived", "etcd", "bird", "docker", "compose",
+         "Docker daemon"]
 
 
 @pytest.mark.namespaces

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from atmdepot.lab.pages import page
-from tests.end_to_end.sites import CLIENT, CLIENT6, VIP, VIP6, Site, changed, site, until
+from tests.end_to_end.sites import CLIENT, CLIENT6, VIP, VIP6, Site, changed, end, site, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,3 +84,16 @@ def test_bulk_is_as_fast_as_the_machine_lets_it(needs: Callable[[str], None], vi
         for reverse in ((), ("-R",)):
             told = it.run("client", "iperf3", "-c", vip, "-t", "2", "-J", *reverse)
             assert json.loads(told.stdout)["end"]["sum_received"]["bits_per_second"] > 1e8
+
+
+@pytest.mark.slow
+def test_a_killed_depot_leaves_nothing_to_the_host_once_another_has_run(needs: Callable[[str], None]) -> None:
+    needs("curl")
+    needs("nft")
+    with site("ports") as it:
+        it.lab.kill("depot")
+        assert "atmdepot_ports_depot_eth1" in tables(it)
+        again = it.start("depot")
+        until(lambda: {it.fetch(VIP, "1KB").server for _ in range(2)} == {"web1", "web2"})
+        end(again, signal.SIGTERM)
+        assert tables(it) == ""

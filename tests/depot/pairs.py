@@ -28,7 +28,9 @@ def set_of_depots(
     for number, node in enumerate(nodes, 1):
         lines += [f"[nodes.{node}]", 'kind = "depot"', f'address = ["10.255.0.{number}", "fd00:255::{number}"]']
     sync = ", ".join(f'{node} = "127.0.0.1:{7500 + number}"' for number, node in enumerate(nodes))
-    lines += ["[depots.main]", f"nodes = {nodes}", 'ownership = "manual"', f"sync = {{ {sync} }}", of_set]
+    # Without recall, a depot treats packets from its first moment on as it always does.
+    lines += ["[depots.main]", f"nodes = {nodes}", 'ownership = "manual"', "recall = false", f"sync = {{ {sync} }}",
+              of_set]
     for number, name in enumerate(names, 1):
         lines += [f"[nodes.{name}]", 'kind = "edge"',
                   f'address = ["10.255.1.{number}", "fd00:255:1::{number}"]', f"[servers.{name}]", f'node = "{name}"']

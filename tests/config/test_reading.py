@@ -217,7 +217,8 @@ MISTAKES = {
         ["t:11: links.one.cell_loss: nan does not fit cell_loss: write a number from 0 to 1"],
     # Nodes, links, servers, services.
     'kind = "depot"->kind = "depo"':
-        ['t:3: nodes.depot.kind: "depo" does not fit kind: write "depot" or "edge" or "external" or "switch"'],
+        [('t:3: nodes.depot.kind: "depo" does not fit kind: write "depot" or "edge" or "external" or "interworking" or '
+          '"switch"')],
     'kind = "depot"->kind = "edge"': [
         't: nodes: a network has a depot, this one has none: set kind = "depot" on one node'],
     'kind = "edge"->kind = "depot"': [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.depot.sessions import session_of
 from atmdepot.depot.tcp_tracking import is_opening
-from atmdepot.wire.packet import quick
+from atmdepot.wire.packet import analyse
 from atmdepot.wire.tcp import ACK, RST, SYN
 
 if TYPE_CHECKING:
@@ -45,8 +45,11 @@ class Watching:
 
     def client_packet(self, octets: bytes, now: int) -> None:
         """Track a copy of a client's packet."""
-        packet = quick(octets)
-        if packet is None or packet.later:
+        try:
+            packet = analyse(octets)
+        except ValueError:
+            return  # the active depot counts it, whose packet it is
+        if packet.later:
             return
         self.packets += 1
         tables, tcp = self._depot.sessions, packet.tcp

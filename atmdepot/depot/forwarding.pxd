@@ -34,6 +34,8 @@ cdef class Depot(DepotState):
     @cython.locals(arrival=Arrival, packet=bytes, frame=Frame, before="Py_ssize_t")
     cpdef octets_from_port(self, name, bytes octets, long long now)
     @cython.locals(packet=Packet)
+    cdef _keep_answers_to_probes(self, Py_ssize_t before)
+    @cython.locals(packet=Packet)
     cdef _packet_from_path(self, Path path, bytes octets, long long now)
     @cython.locals(packet=Packet, session=Session, server=Server)
     cdef bint _frame_may_pass(self, Path path, Frame frame, long long now) except -1

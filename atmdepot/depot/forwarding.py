@@ -214,7 +214,18 @@ class Depot(DepotState):
         if self.bearer.straying:
             self.bearer.close_strays()
         if self.only_watches:
-            del self.packets_out[before:]  # the active depot forwards its copies of them
+            self._keep_answers_to_probes(before)
+
+    def _keep_answers_to_probes(self, before: int) -> None:
+        """Forward nothing but answers to this depot's own probes: the active depot forwards its copies of the rest."""
+        made = self.packets_out[before:]
+        del self.packets_out[before:]
+        if self.probes:
+            for item in made:
+                for octets in [item] if isinstance(item, bytes) else item.packets():
+                    packet = self.analyse(octets)
+                    if packet is not None and packet.reverse_key() in self.probes:
+                        self.packets_out.append(octets)
 
     def watch(self, packets: list[bytes], now: int) -> None:
         """Take copies of clients' packets, which a hot standby only tracks; time in ns."""

@@ -69,6 +69,21 @@ events = st.lists(st.tuples(
     st.sampled_from(PORTS), st.booleans()), max_size=40)
 
 
+def test_a_hot_standby_forwards_nothing_but_answers_to_its_own_probes() -> None:
+    pair = HotPair()
+    depot, host = pair.standby, "10.9.0.4"
+    syn = depot.analyse(tcp(host, 40_000, VIP4, 80, SYN, seq=1), None)
+    assert syn is not None
+    depot.probes[syn.key] = next(iter(depot.management.servers.values()))
+    depot.packet_from_tun(tcp(host, 40_000, VIP4, 80, SYN, seq=1), pair.now)
+    answer = tcp(VIP4, 80, host, 40_000, SYN | ACK, seq=900, ack=2)
+    from_server(depot, answer, pair.now)
+    assert depot.take_packets() == [answer]
+    depot.probes.clear()
+    from_server(depot, answer, pair.now)
+    assert depot.take_packets() == []
+
+
 def played(pair: HotPair, what: list[tuple[str, int, bool]], lossy: bool) -> None:
     """Have clients and servers act; where copies get lost, some do."""
     numbers = dict.fromkeys(PORTS, 1000)

@@ -172,6 +172,8 @@ class Pump:
             elif (handle := self._handlers.get(descriptor)) is not None:  # it may have been let go in this turn
                 self.watchdog.begins(_GUEST, self.clock())
                 handle(self._poller.events(number))
+                if self.node.ready:  # a change of role is announced at once, whoever has told of it
+                    self.write_out(self.clock())
         now = self.clock()
         if ready and self._chores:
             self._may_be_sooner = True

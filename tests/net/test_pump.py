@@ -556,6 +556,22 @@ async def test_a_pump_looks_at_what_others_ask_it_to(memory: Callable[..., Memor
     assert it.node.rx_packets == 1, "a descriptor that is closed is no longer looked at"
 
 
+async def test_what_a_handler_has_to_send_leaves_in_its_turn(memory: Callable[..., Memory]) -> None:
+    it = memory()
+    ours, theirs = socket.socketpair()
+    it.pump.start()
+    it.pump.watch(ours.fileno(), lambda _events: it.node.start(it.pump.clock()) if ours.recv(10) else None)
+    it.pump.turn(0)
+    theirs.send(b"wake")
+    it.pump.turn(PATIENCE)
+    assert it.node.recall.recalls == 1
+    assert it.node.ready == []
+    assert it.node.links["to-web1"].tx_cells == 1
+    assert it.node.links["to-web1"].transmit(it.pump.clock()) == b"", "the question has left"
+    for end in (ours, theirs):
+        end.close()
+
+
 # The taps.
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Link, Network, Node, Vp
+    from atmdepot.config.model import Link, Network, Node, Server, Vp
 
 
 @click.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")
@@ -66,6 +66,17 @@ def _device_of(node: Node) -> str:
     return f"{node.device} ({'TUN' if node.tap is None else 'TAP'})"
 
 
+def _place_of(server: Server) -> str:
+    """The node or port where packets for a server go."""
+    return server.port or server.node
+
+
+def _on_ethernet(network: Network) -> list[dict[str, Any]]:
+    return [{"server": name, "port": server.port, "address": list(map(str, server.address)),
+             "MAC address": server.mac or "asked for", "allow": list(map(str, server.allow))}
+            for name, server in network.servers.items() if server.bearer == "ethernet"]
+
+
 def _encapsulation_of(vp: Vp) -> str:
     """The encapsulation, for bridged frames with their FCS as well."""
     return f"{vp.encapsulation}, FCS {vp.fcs}" if vp.encapsulation.endswith("-bridged") else vp.encapsulation
@@ -97,11 +108,12 @@ def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[st
            for name, vp in network.vps.items()]
     services = [{"service": name, "VIP": list(map(str, service.vip)),
                  "ports": ", ".join(map(str, service.ports)) or "all", "protocols": ", ".join(service.offered),
-                 "servers": [f"{s} (at {network.servers[s].node})" for s in service.servers],
+                 "servers": [f"{s} (at {_place_of(network.servers[s])})" for s in service.servers],
                  "balancing": service.balancing}
                 for name, service in network.services.items()]
     return [(title, list(rows[0]), rows) for title, rows in (
-        ("nodes", nodes), ("links", links), ("VPs", vps), ("links of Frame Relay", relay), ("PVCs", dlcis),
+        ("nodes", nodes), ("links", links), ("servers on Ethernet", _on_ethernet(network)), ("VPs", vps),
+        ("links of Frame Relay", relay), ("PVCs", dlcis),
         ("services", services)) if rows]
 
 

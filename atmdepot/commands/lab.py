@@ -222,7 +222,7 @@ def _enter(found: Lab, node: str, argv: tuple[str, ...]) -> None:
     doors = found.open_doors(node)
     os.environ.update(found.environment())
     sys.stdout.flush()  # before the command writes to the same output
-    run(doors, argv)
+    run(doors, argv, found.resolver_of(node))
 
 
 def _report(found: Lab) -> dict[str, Any]:

@@ -312,6 +312,7 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
 class Service(Struct, forbid_unknown_fields=True, kw_only=True):
     """A service address (VIP) with its ports (by default every port) and its pool of servers.
 
+    `alias` is the DNS name of its VIPs; services with the same alias are clusters under one name (patent, page 13).
     Without `protocols` a service with ports is for TCP alone, a service without ports for every protocol.
     """
 
@@ -320,6 +321,9 @@ class Service(Struct, forbid_unknown_fields=True, kw_only=True):
     ports: list[Annotated[int, Meta(ge=1, le=65535)]] = []
     protocols: Annotated[list[Literal["tcp", "udp"]], Meta(min_length=1)] | None = None
     balancing: Balancing = "round-robin"
+    alias: Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+                               r"(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$(?!\n)",
+                               description="a DNS name such as \"www.example.net\"")] | None = None
 
     @property
     def offered(self) -> tuple[Literal["tcp", "udp"], ...]:

@@ -1,9 +1,9 @@
-"""Run a command in a node of the lab: `python -m atmdepot.lab.enter USERFD PIDFD NETFD -- CMD...`.
+"""Run a command in a node of the lab: `python -m atmdepot.lab.enter USERFD PIDFD NETFD [RESOLVER] -- CMD...`.
 
 The descriptors are open on namespaces of the lab; USERFD is -1 when the lab has no user namespace. The command joins
-the lab's PID namespace, so it ends with the lab at the latest. It sees the /sys of its own network namespace where the
-kernel permits that mount. This process represents the command outside: it forwards signals, stops when the command
-stops, and ends as the command ends.
+the lab's PID namespace, so it ends with the lab at the latest. Where the kernel permits these mounts, it sees the /sys
+of its own network namespace, and the file RESOLVER as /etc/resolv.conf. This process represents the command outside:
+it forwards signals, stops when the command stops, and ends as the command ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 
 
-def run(doors: Doors, argv: Sequence[str]) -> NoReturn:
+def run(doors: Doors, argv: Sequence[str], resolver: str = "") -> NoReturn:
     """Run a command in the namespaces of the doors and end this process as the command ends."""
     interactive = _is_interactive()
     # Signals wait for sigwaitinfo() in `_stand_for`, so that all of them are forwarded.
@@ -39,15 +39,18 @@ def run(doors: Doors, argv: Sequence[str]) -> NoReturn:
         os.write(2, f"the lab cannot be entered: {error.strerror}; has it ended?\n".encode())
         os._exit(1)
     if child == 0:
-        _become(argv, mask, interactive)
+        _become(argv, mask, interactive, resolver)
     _end_as(_stand_for(child, interactive))
 
 
-def _become(argv: Sequence[str], mask: set[int], interactive: bool) -> NoReturn:
+def _become(argv: Sequence[str], mask: set[int], interactive: bool, resolver: str) -> NoReturn:
     # SIGKILL cannot be forwarded, so the kernel kills the command when the process outside dies.
     namespaces.die_with_parent(signal.SIGKILL)
+    # A container may forbid mounts. The command then sees the /sys of the host, and its resolver file.
     with suppress(OSError):
-        # A container may forbid the mount. The command then sees the /sys of the host.
+        namespaces.own_mounts()
+        if resolver:
+            namespaces.use_resolver(resolver)
         namespaces.mount_own_sysfs()
     if interactive:
         # A shell gives the terminal back to the process group that it began in. It must see that group in its
@@ -114,8 +117,9 @@ def _end_as(status: int) -> NoReturn:
 
 def main() -> None:
     """Read the descriptors and the command from the command line."""
-    user, pid, net, _, *argv = sys.argv[1:]
-    run(Doors(int(user), int(pid), int(net)), argv)
+    at = sys.argv.index("--")
+    user, pid, net, *resolver = sys.argv[1:at]
+    run(Doors(int(user), int(pid), int(net)), sys.argv[at + 1:], *resolver)
 
 
 if __name__ == "__main__":

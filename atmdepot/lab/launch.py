@@ -16,6 +16,7 @@ from msgspec import Struct
 from atmdepot import build
 from atmdepot.config import reading as networks
 from atmdepot.errors import AtmdepotError, EnvironmentLacks, NotReady
+from atmdepot.lab import names
 from atmdepot.lab import state as states
 from atmdepot.lab import web as webs
 from atmdepot.lab.lans import CLIENT
@@ -127,7 +128,7 @@ class Launch:
                            # A depot that was killed leaves the files of its keepalived.
                            *(f"{name}.keepalived-*{rest}" for name, kind in plan.daemons.items() if kind == "depot"
                              for rest in ("", "/*")),
-                           *(f"{_web_name(web)}.log" for web in servers),
+                           *(f"{_web_name(web)}.log" for web in servers), f"{names.PROCESS}.log", *names.MADE,
                            *(path for web in servers for path in webs.made_paths(web))]
         with writing_in(self.directory):
             self.directory.mkdir(mode=0o700, exist_ok=True)
@@ -137,6 +138,9 @@ class Launch:
             processes = {name: _daemon(name, kind, table, options) for name, kind in plan.daemons.items()}
             for web in servers:
                 processes[_web_name(web)] = _web_process(self.directory, web, nginx)
+            if names.has_aliases(network):
+                processes[names.PROCESS] = ProcessSpec(CLIENT, names.ROLE, names.lay_out(self.directory, network),
+                                                       ready_file=names.READY)
         self._spawn(Spec(directory=str(self.directory), run_dir=str(self.directory.parent),
                          state=self.state, plan=plan, processes=processes), options.within)
         self._wait_for("started", {self.state.name}, deadline)

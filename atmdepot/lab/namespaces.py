@@ -27,6 +27,7 @@ TUN_DEVICE = Path("/dev/net/tun")
 
 _PR_SET_PDEATHSIG = 1
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_SLAVE = 0x1, 0x2, 0x4, 0x8, 0x4000, 0x80000
+_MS_BIND = 0x1000
 _SYSFS = "/sys"
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -101,15 +102,24 @@ def in_network_namespace(fd: int) -> Iterator[None]:
         yield
 
 
-def mount_own_sysfs() -> None:
-    """Mount the /sys of the current network namespace for this process and its children, in place of the host's.
+def own_mounts() -> None:
+    """Give this process and its children mounts of their own, which do not reach the host; the host's reach them.
 
-    Mounts of the host still reach them; their mounts do not reach the host. Raise OSError where the kernel forbids it.
+    Raise OSError where the kernel forbids it.
     """
     unshare(CLONE_NEWNS)
     _mount("none", "/", None, _MS_REC | _MS_SLAVE)
+
+
+def mount_own_sysfs() -> None:
+    """Mount the /sys of the current network namespace in place of the host's, after `own_mounts`. Raise OSError."""
     read_only = _MS_RDONLY if os.statvfs(_SYSFS).f_flag & os.ST_RDONLY else 0
     _mount("sysfs", _SYSFS, "sysfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC | read_only)
+
+
+def use_resolver(path: str) -> None:
+    """Let this process and its children find names by another resolver file, after `own_mounts`. Raise OSError."""
+    _mount(path, os.path.realpath("/etc/resolv.conf"), None, _MS_BIND)
 
 
 def require_tun() -> None:

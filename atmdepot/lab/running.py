@@ -16,6 +16,7 @@ from atmdepot import build
 from atmdepot.config.reading import load
 from atmdepot.errors import AtmdepotError, EnvironmentLacks, NotReady
 from atmdepot.lab import state as states
+from atmdepot.lab.names import CLIENT_KIND, RESOLVER
 from atmdepot.lab.namespaces import Doors
 from atmdepot.lab.orders import Order, give
 from atmdepot.paths import run_dir
@@ -124,6 +125,11 @@ class RunningLab:
         with self._entered(node, argv, options) as command:
             return subprocess.run(command, **options)
 
+    def resolver_of(self, node: str) -> str:
+        """The file in place of a node's /etc/resolv.conf; empty for none, as where the table has no alias."""
+        path = self.directory / RESOLVER
+        return str(path) if self.state.nodes[node].kind == CLIENT_KIND and path.exists() else ""
+
     def open_doors(self, node: str) -> Doors:
         """Open the namespaces of a node; raise AtmdepotError when the lab lacks the node or has ended."""
         state = self.state
@@ -210,9 +216,11 @@ class RunningLab:
         doors = self.open_doors(node)
         options["pass_fds"] = (*options.get("pass_fds", ()), *doors.fds)
         options["env"] = self.environment(options.get("env"))
-        numbers = [str(fd) for fd in (doors.user, doors.pid, doors.net)]
+        where = [str(fd) for fd in (doors.user, doors.pid, doors.net)]
+        if resolver := self.resolver_of(node):
+            where.append(resolver)
         try:
-            yield build.python("-m", "atmdepot.lab.enter", *numbers, "--", *argv)
+            yield build.python("-m", "atmdepot.lab.enter", *where, "--", *argv)
         finally:
             doors.close()
 

@@ -96,7 +96,7 @@ def test_commands_see_the_sys_of_their_node(lab: Lab) -> None:
 
 
 def test_commands_run_where_no_sys_can_be_mounted() -> None:
-    script = "from atmdepot.lab.namespaces import mount_own_sysfs as own\ntry: own()\nexcept OSError: print('refused')"
+    script = "from atmdepot.lab.namespaces import own_mounts as own\ntry: own()\nexcept OSError: print('refused')"
     # In a user namespace without a mapping nobody is root.
     done = subprocess.run(["unshare", "--user", sys.executable, "-c", script], stdout=subprocess.PIPE, text=True,
                           check=True)

@@ -153,7 +153,7 @@ class Recalling:
         if told.part not in asked.parts and len(self._waiting) < MOST_WAITING:
             asked.parts.add(told.part)
             asked.last = told.part if told.is_last else asked.last
-            asked.again_at = now + PATIENCE
+            asked.again_at = now + 3 * PATIENCE  # the next part may wait for a review of the edge node's timers
             if told.flows:
                 self._waiting.append((server, told.flows))
             if asked.is_answered():

@@ -175,7 +175,8 @@ class EdgeNode(Node):
             if way in self._answers:
                 self._answers[way].give_up()
             self._answers[way] = Answer(told, way, self._wheel, now)
-            self._go_on_with_answers(now)
+            while way in self._answers and self._answers[way].due <= now:
+                self._go_on_with_answers(now)
         else:
             way.link.drops.count(DropReason.BAD_ANNOUNCEMENT, 1, octets, way.table.management)
 

@@ -17,6 +17,7 @@ from atmdepot.bench.failover.peer_files import PORT, VIP
 from atmdepot.bench.failover.peer_rig import PeerRig
 from atmdepot.bench.failover.rig import Party
 from atmdepot.errors import AtmdepotError
+from atmdepot.lab import Lab
 
 if TYPE_CHECKING:
     from atmdepot.bench.failover.cases import Contender, Plan
@@ -43,7 +44,13 @@ def rig_of(contender: Contender, home: Path) -> Rig:
 
 
 def run(plan: Plan, journal: Journal, teller: Teller) -> dict[str, str]:
-    """Make all failures of a plan that the journal does not have yet; return why cases were left out, by their keys."""
+    """Make all failures of a plan that the journal does not have yet; return why cases were left out, by their keys.
+
+    Raises:
+        AtmdepotError: another benchmark runs.
+
+    """
+    _refuse_a_second_run()
     left_out: dict[str, str] = {}
     for contender in plan.contenders:
         for _ in range(_TRIES):
@@ -58,6 +65,13 @@ def run(plan: Plan, journal: Journal, teller: Teller) -> dict[str, str]:
             if journal.done(case.key) >= case.kills:
                 left_out.pop(case.key, None)
     return left_out
+
+
+def _refuse_a_second_run() -> None:
+    """Raise AtmdepotError when another benchmark runs: both would share labs and processors."""
+    if up := [lab.name for lab in Lab.all() if lab.alive and lab.name.startswith(PREFIX)]:
+        raise AtmdepotError("another benchmark runs, or was killed and left its labs; in that case end them: "
+                            + "; ".join(f"atmdepot lab down {name}" for name in up))
 
 
 def _fail(contender: Contender, cases: list[Case], journal: Journal, teller: Teller) -> None:

@@ -36,12 +36,13 @@ cdef class Replication(SessionLog):
     cpdef note_gone(self, Session session)
     @cython.locals(session=Session, frames=list, changed=dict, gone=dict)
     cpdef flush(self, long long now)
-    @cython.locals(known="unsigned long long", told="unsigned long long", was_told=bint)
+    @cython.locals(known="unsigned long long", told="unsigned long long", was_told=bint, number=int)
     cpdef bytes frame_of(self, Session session, long long now)
     cpdef bint is_told(self, Session session) except -1
     cdef _tell(self, Session session, unsigned long long told)
     @cython.locals(client=Side, other=Side)
-    cpdef bytes session_frame(self, Session session, long long now, int outside)
+    cpdef bytes session_frame(self, Session session, int number, long long now, int outside)
+    @cython.locals(number=int)
     cpdef bytes snapshot_frame(self, Session session, long long now)
     cpdef int number_of(self, server) except -1
 

@@ -260,7 +260,8 @@ class Replication(SessionLog):
                                closed_number(session), _milliseconds(session.deadline - now))
         if not self.is_told(session):
             return None
-        told = told_of(session, self.number_of(session.server.name))
+        number = self.number_of(session.server.name)
+        told = told_of(session, number)
         if told == known:
             return None
         was_told = session.told_in == tables.epoch
@@ -269,7 +270,7 @@ class Replication(SessionLog):
         if was_told and (not known or not (told ^ known) & _REST):
             return state_frame(session.key, session.client.state_number, session.server_side.state_number, 0,
                                _milliseconds(session.deadline - now))
-        return self.session_frame(session, now, 0)
+        return self.session_frame(session, number, now, 0)
 
     def is_told(self, session: Session) -> bool:
         """True for a live entry that is worth telling: established, or a flow from its second packet on."""
@@ -285,11 +286,11 @@ class Replication(SessionLog):
             tables.digest ^= spread(told)
         session.told, session.told_in = told, tables.epoch
 
-    def session_frame(self, session: Session, now: int, outside: int) -> bytes:
-        """The SESSION frame of an entry."""
+    def session_frame(self, session: Session, number: int, now: int, outside: int) -> bytes:
+        """The SESSION frame of an entry, whose server has this number."""
         client, other = session.client, session.server_side
         return session_frame(
-            session.key, self.number_of(session.server.name), session.path.number(),
+            session.key, number, session.path.number(),
             _CATEGORY_NUMBERS[session.category], closed_number(session) if session.table is _SECONDARY else 0,
             session.opening, client.state_number, other.state_number,
             client.scale if client.scale >= 0 else NO_SCALE, other.scale if other.scale >= 0 else NO_SCALE,
@@ -299,14 +300,15 @@ class Replication(SessionLog):
         """The frame of an entry in a snapshot; None for one that is not told."""
         if session.table is _GONE or session.probe:
             return None
+        number = self.number_of(session.server.name)
         if session.table is _PRIMARY:
             if not self.is_told(session):
                 return None
             if self.is_kept:
-                self._tell(session, told_of(session, self.number_of(session.server.name)))
+                self._tell(session, told_of(session, number))
         elif self.is_kept:
             self._tell(session, 0)
-        return self.session_frame(session, now, _OUTSIDE)
+        return self.session_frame(session, number, now, _OUTSIDE)
 
     def number_of(self, server: str) -> int:
         """The number by which the stream calls a server."""

@@ -255,7 +255,8 @@ class Replication(SessionLog):
             # It was never told, or told as closed. A hot standby may have seen it open, so it hears of each end.
             if not known and (not self._is_watched or session.told_in == tables.epoch):
                 return None
-            self._tell(session, 0)
+            if known:  # else it stays one that was never told: if it comes back, it is told as a whole
+                self._tell(session, 0)
             return state_frame(session.key, session.client.state_number, session.server_side.state_number,
                                closed_number(session), _milliseconds(session.deadline - now))
         if not self.is_told(session):

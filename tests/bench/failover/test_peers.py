@@ -38,4 +38,4 @@ def test_the_shortest_run(peer: str, program: str, least: float, most: float, tm
     assert percent is not None
     assert least <= percent <= most
     assert readings[0].new is not None, "new sessions are served by the other one"
-    assert "at least 1 failure of each case" in files["markdown"].read_text()
+    assert "At least 1 failure of each case" in files["markdown"].read_text()

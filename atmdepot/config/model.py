@@ -509,7 +509,16 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
 
     def bearer_at(self, edge: str) -> BearerName:
         """The bearer by which an edge node is reached: that of its first link."""
-        return next((link.bearer for link in self.links.values() if edge in link.ends), "atm")
+        return next(iter(self.bearers_at.get(edge, ())), "atm")
+
+    @cached_property
+    def bearers_at(self) -> dict[str, dict[BearerName, None]]:
+        """The bearers of the links at each node, in the table's order."""
+        found: dict[str, dict[BearerName, None]] = {}
+        for link in self.links.values():
+            for node in link.ends:
+                found.setdefault(node, {})[link.bearer] = None
+        return found
 
     def vps_of(self, node: str) -> dict[str, Vp]:
         """The VPs with an end at the node."""

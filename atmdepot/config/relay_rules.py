@@ -178,7 +178,7 @@ def _servers(network: Network) -> Iterator[Problem]:
                                            "vp")
     nodes = {server.node for server in network.servers.values()}
     for name in network.edges:
-        kinds = {link.bearer for link in network.links.values() if name in link.ends}
+        kinds = set(network.bearers_at.get(name, ()))
         if len(kinds) > 1:
             yield Problem(("nodes", name), "it has links of ATM and of Frame Relay: an edge node has links of one kind")
         elif kinds == {"frame-relay"} and (name not in reached or name not in nodes):

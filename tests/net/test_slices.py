@@ -151,7 +151,8 @@ def test_vcs_may_come_and_go_while_they_are_shown(nodes: Nodes) -> None:
 def test_a_limit_is_one_from_the_beginning(nodes: Nodes, subject: str, limit: int) -> None:
     pump = nodes.pumps[DEPOT]
     open_sessions(pump, range(10))
-    there = {"links": 2, "servers": 2, "queues": 0, "protection": 0, "depots": 1}.get(subject, 10)
+    there = {"links": 2, "servers": 2, "queues": 0, "protection": 0, "depots": 1, "dlcis": 0, "lmi": 0,
+             "neighbours": 0}.get(subject, 10)
     assert len(list(views.SUBJECTS[subject](pump, limit))) == min(limit, there)
 
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 DECODER = msgspec.msgpack.Decoder(list[Told])
 Begin = "Callable[..., Awaitable[Client]]"
-LINKS = {"to-web1": {"interface": "uni", "cells": 27, "peer": "web1"},
-         "to-web2": {"interface": "uni", "cells": 27, "peer": "web2"}}
+LINKS = {"to-web1": {"interface": "uni", "cells": 27, "peer": "web1", "medium": "cells"},
+         "to-web2": {"interface": "uni", "cells": 27, "peer": "web2", "medium": "cells"}}
 
 
 class Client:
@@ -121,7 +121,7 @@ async def test_the_first_line_tells_of_the_node(it: Controlled, begin: Begin) ->
         "node": "depot", "kind": "depot", "network": "loop", "table": "", "links": LINKS}}
     edge = await begin(it, WEB1)
     assert edge.told == {"tracing": {"node": "web1", "kind": "edge", "network": "loop", "table": "", "links": {
-        "to-web1": {"interface": "uni", "cells": 27, "peer": "depot"}}}}
+        "to-web1": {"interface": "uni", "cells": 27, "peer": "depot", "medium": "cells"}}}}
     assert (await client.end(), await edge.end()) == ([], [])
 
 

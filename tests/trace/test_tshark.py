@@ -14,7 +14,7 @@ import pytest
 from atmdepot.trace.capture.erf import MAX_PDU_CELLS
 from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.pcap import CaptureError, LinkType, PcapReader, PcapRecord, PcapWriter, ip_packets
-from atmdepot.trace.capture.write import FORMATS, open_writer
+from atmdepot.trace.capture.write import ATM_FORMATS, open_writer
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Pdu
 from atmdepot.trace.sources import CapturedCells, PduSeen, Remark
@@ -204,7 +204,7 @@ def write(path: Path, kind: str, *, snap: int = 0) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ATM_FORMATS)
 def test_each_format_shows_vcs_times_packets_and_http(tshark: Wireshark, tmp_path: Path, kind: str) -> None:
     path = write(tmp_path / kind, kind)
     seen = tshark.fields(path, "frame.time_epoch", "atm.vpi", "atm.vci", "tcp.checksum.status", "http.request.uri",
@@ -231,7 +231,7 @@ def test_pcapng_has_interfaces_directions_comments_and_counts(tshark: Wireshark,
     assert told.count("Time precision = nanoseconds (9)") == 2
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ATM_FORMATS)
 def test_a_snap_length_is_a_shorter_frame_of_the_same_length(tshark: Wireshark, tmp_path: Path, kind: str) -> None:
     only = "" if kind == "sunatm" else ONLY_PDUS
     whole = tshark.fields(write(tmp_path / "whole", kind), "frame.len", "frame.cap_len", only=only)
@@ -253,7 +253,7 @@ def test_every_file_of_a_rotation_is_one_for_tshark(tshark: Wireshark, tmp_path:
 # ── the readers ──
 
 def test_rewritten_captures_are_read_as_the_first_ones(tshark: Wireshark, tmp_path: Path) -> None:
-    for kind in FORMATS:
+    for kind in ATM_FORMATS:
         path = write(tmp_path / f"{kind}.pcap", kind)
         expected = read(path)
         copies = {name: tmp_path / f"{kind}-{name}" for name in ("tshark", "editcap", "mergecap", "pcap", "gz")}

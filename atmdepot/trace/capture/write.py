@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
     from atmdepot.trace.capture.containers import Container
 
-FORMATS = ("erf", "pcapng", "sunatm", "frame-relay", "ethernet")
+ATM_FORMATS = ("erf", "pcapng", "sunatm")
+FORMATS = (*ATM_FORMATS, "frame-relay", "ethernet")
 _ERF_CELL = ERF_HEADER_SIZE + CELL_SIZE - 1  # the whole record
 _ERF_PDU = ERF_HEADER_SIZE + 4  # a record's beginning: header, and the body's cell header
 _NO_VC = "PDUs whose VC is not known"

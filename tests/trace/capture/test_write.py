@@ -16,7 +16,7 @@ from atmdepot.net.events import Cells, Missed
 from atmdepot.trace.capture.erf import MAX_PDU_CELLS
 from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.pcap import TIME_LIMIT
-from atmdepot.trace.capture.write import FORMATS, open_writer
+from atmdepot.trace.capture.write import ATM_FORMATS, open_writer
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Pdu
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen
@@ -35,7 +35,7 @@ TIME = 1_700_000_000_123_456_789
 TRAIN = train_of(http_packet(4))
 PDU = cpcs_pdu(http_packet(4))
 HEADER = TRAIN[:4]
-CELL_FORMATS = [kind for kind in FORMATS if kind != "sunatm"]
+CELL_FORMATS = [kind for kind in ATM_FORMATS if kind != "sunatm"]
 
 times = st.integers(0, TIME_LIMIT - 1)
 headers = st.builds(CellHeader, st.integers(0, 255), st.integers(0, 65535), st.integers(0, 7), st.integers(0, 1),
@@ -127,7 +127,7 @@ def test_a_corrected_cell_is_written_as_it_was_received(kind: str, interface: In
     assert file.getvalue().count(b"HEC corrected") == (kind == "pcapng")
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ATM_FORMATS)
 def test_of_a_pdu_that_began_in_a_gap_only_the_cells_are_written(kind: str) -> None:
     file = io.BytesIO()
     with open_writer(file, kind) as writer:
@@ -151,7 +151,7 @@ def test_a_wrong_hec_is_told_by_a_flag_and_made_right_on_reading() -> None:
 
 
 def test_a_direction_that_is_not_known() -> None:
-    for kind in FORMATS:
+    for kind in ATM_FORMATS:
         file = io.BytesIO()
         with open_writer(file, kind) as writer:
             writer.cells(TIME, "n", "l", "", TRAIN)
@@ -161,7 +161,7 @@ def test_a_direction_that_is_not_known() -> None:
 
 # ── snap length ──
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ATM_FORMATS)
 def test_pdus_are_cut_to_the_snap_length_and_cells_are_whole(kind: str) -> None:
     for snap in (1, 40, 60, len(PDU) - 1, len(PDU), 10_000):
         file = io.BytesIO()
@@ -211,7 +211,7 @@ def test_a_pdu_without_a_sensible_length_has_no_sdu(octets: bytes) -> None:
 
 
 def test_another_format_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of erf, pcapng, sunatm, not pcap"):
+    with pytest.raises(ValueError, match="one of erf, pcapng, sunatm, frame-relay, ethernet, not pcap"):
         open_writer(io.BytesIO(), "pcap")
 
 
@@ -289,7 +289,7 @@ def test_a_link_without_node_has_its_own_name_and_long_comments_are_cut() -> Non
 
 # ── files ──
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ATM_FORMATS)
 def test_the_file_is_made_with_its_first_record_and_complete_when_empty(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "x"
     writer = open_writer(path, kind)

@@ -103,7 +103,8 @@ class UserSide(LmiSide):
         if self._waits:
             self._note(False, now)
         self.sent = next_sequence(self.sent)
-        report = INTEGRITY if self._until_full and self.is_up else FULL
+        knows_all = self.pvcs is not None and self.is_up  # the far end may have started later than this one
+        report = INTEGRITY if self._until_full and knows_all else FULL
         self._until_full = self.timers.n391 - 1 if report == FULL else self._until_full - 1
         self._send(Message(ENQUIRY, report, self.sent, self.heard))
         self.enquiries += 1

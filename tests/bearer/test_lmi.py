@@ -62,6 +62,16 @@ def test_the_first_enquiry_asks_for_all_and_each_sixth_after_it() -> None:
     assert (wire.user.errors, wire.network.errors) == (0, 0)
 
 
+def test_a_user_side_that_starts_first_asks_for_all_until_it_is_told() -> None:
+    wire = Wire(100)
+    wire.is_cut = True
+    wire.advance(10)
+    assert wire.user.pvcs is None
+    wire.is_cut = False
+    wire.advance(10)
+    assert wire.user.pvcs == {100: True}
+
+
 def test_a_new_pvc_is_told_as_new_until_the_user_side_has_heard_it() -> None:
     wire = Wire(100, timers=LmiTimers(n391=1))
     wire.advance(20)

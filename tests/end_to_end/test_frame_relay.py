@@ -31,8 +31,10 @@ def test_pages_come_whole_over_frames_of_both_families(relay: Site) -> None:
             assert all(one.octets == page(name) for one in got)
     assert relay.drops() == before
     for node, side in (("depot", "user"), ("web1", "network")):
-        assert {(row["side"], row["up"], row["active"], row["errors"]) for row in relay.rows("lmi", node)} == {
-            (side, True, 794, 0)}
+        # A node that started later has left the other's first enquiry unanswered.
+        until(lambda node=node, side=side: {(row["side"], row["up"], row["active"])
+                                            for row in relay.rows("lmi", node)} == {(side, True, 794)})
+        assert all(row["errors"] <= 1 for row in relay.rows("lmi", node))
     permanent = {(row["dlci"], row["carries"]) for row in relay.rows("dlcis")}
     assert {(100, "default"), (16, "management")} <= permanent
 

@@ -29,6 +29,10 @@ NETWORKS = {name: load(path) for name, path in shipped_tables().items()}
 WHOLE = [name for name, network in NETWORKS.items()
          if len(network.depots) == 1 and all(node.kind != "external" for node in network.nodes.values())]
 """The tables with one depot whose every node is ours, so that a lab can run them."""
+OTHERS = {"ethernet": "ethernet", "ports": "ethernet", "frame-relay": "frame-relay"}
+"""Tables without ATM, and the format of a capture of their frames."""
+CELLS = [name for name in WHOLE if name not in OTHERS and name != "mixed"]
+"""The tables in which each packet passes as cells."""
 
 
 class Trace:
@@ -109,7 +113,7 @@ def test_the_trace_shows_why_packets_are_dropped(direct: Site) -> None:
 
 
 @pytest.mark.parametrize("table", [
-    name if name in {"direct", "gns3"} else pytest.param(name, marks=pytest.mark.slow) for name in WHOLE])
+    name if name in {"direct", "gns3"} else pytest.param(name, marks=pytest.mark.slow) for name in CELLS])
 def test_a_capture_of_each_table_is_right_in_tshark(table: str, tmp_path: Path, tshark: Wireshark) -> None:
     # Some tables say themselves how they are probed.
     with site(table, watched="[probing]" in shipped_tables()[table].read_text()) as at:
@@ -128,6 +132,20 @@ def test_a_capture_of_each_table_is_right_in_tshark(table: str, tmp_path: Path, 
             read = at.atmdepot("trace", "-r", str(path), "-e", "crc_verdict", "crc", "good", "or", "crc", "bad")
             assert read.stdout.split().count("good") == correct
             assert len(tshark.fields(path, "http.request.uri", only="http.request")) >= len(at.lab.network.vips)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", OTHERS)
+def test_frames_of_each_table_without_atm_are_read_by_tshark(table: str, tmp_path: Path, tshark: Wireshark) -> None:
+    path = tmp_path / "frames.pcap"
+    with site(table) as at:
+        vips = [str(vip) for vip in at.lab.network.vips]
+        with trace(at, "-i", at.lab.network.depot, "--format", OTHERS[table], "-w", str(path)) as running:
+            for vip in vips:
+                assert at.fetch(vip, "10KB").octets == page("10KB")
+            running.end()
+    assert len(tshark.fields(path, "http.request.uri", only='http.request.uri == "/10KB"')) == len(vips)
+    assert len(tshark.fields(path, "http.response.code", only="http.response.code == 200")) >= len(vips)
 
 
 def test_a_capture_goes_through_a_pipe_into_tshark(direct: Site, tshark: Wireshark) -> None:

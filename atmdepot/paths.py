@@ -1,8 +1,9 @@
-"""The directories in which running networks keep their sockets, logs and state."""
+"""The directories in which running networks keep their sockets, logs and state, and the places of programs."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -15,6 +16,11 @@ def run_dir() -> Path:
     if user := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(user) / "atmdepot"
     return Path(f"/tmp/atmdepot-{os.geteuid()}")  # with the user's id, so that users do not share it
+
+
+def find_program(name: str) -> str | None:
+    """The path of a program, None if it is not installed; sbin is searched too, which users' PATH often lacks."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
 
 
 def control_socket(network: str, node: str) -> Path:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import atmdepot
 from atmdepot import build
+from atmdepot.paths import find_program
 
 if TYPE_CHECKING:
     from atmdepot.bench.contenders import Contender
@@ -28,10 +28,10 @@ _STREAM_MODULE = "ngx_stream_module.so"
 
 
 def find(program: str) -> str | None:
-    """The path of a program, if it is installed. Searches sbin too, which ordinary users often lack in their PATH."""
+    """The path of a contender's program, if it is installed; nginx-stream is nginx with its stream module."""
     if program == "nginx-stream":
         return find("nginx") if stream_module() is not None else None
-    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
+    return find_program(program)
 
 
 def stream_module() -> str | None:

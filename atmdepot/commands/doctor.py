@@ -10,7 +10,6 @@ import fcntl
 import importlib
 import os
 import re
-import shutil
 import socket
 import struct
 import subprocess
@@ -28,6 +27,7 @@ from atmdepot import build
 from atmdepot.config import reading as network
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import namespaces
+from atmdepot.paths import find_program
 from atmdepot.tables import console
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def _links() -> str:
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
+    found = find_program(name)
     if found is None:
         raise Lacks("not installed")
     return found

@@ -6,11 +6,10 @@ gives all of them, each time in another order, and so spreads the clients.
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import TYPE_CHECKING
 
 from atmdepot.errors import EnvironmentLacks
+from atmdepot.paths import find_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +39,7 @@ def records(network: Network) -> list[str]:
 
 def lay_out(directory: Path, network: Network) -> tuple[str, ...]:
     """Write the configuration and the client's resolver file; return the command. Raises EnvironmentLacks."""
-    dnsmasq = shutil.which("dnsmasq", path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
+    dnsmasq = find_program("dnsmasq")
     if dnsmasq is None:
         raise EnvironmentLacks("the table has aliases, and dnsmasq, which gives their addresses in the lab, is not "
                                "installed: install dnsmasq-base, or leave `alias` out")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,6 +9,7 @@ from msgspec import Struct
 
 from atmdepot import build
 from atmdepot.lab.pages import SIZES, own_pages, page
+from atmdepot.paths import find_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,8 +76,8 @@ def web_servers(network: Network) -> list[WebServer]:
 
 
 def find_nginx() -> str | None:
-    """Path of nginx or None; sbin is searched too, which the PATH of ordinary users often lacks."""
-    return shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
+    """Path of nginx or None."""
+    return find_program("nginx")
 
 
 def made_paths(web: WebServer) -> list[str]:

@@ -20,6 +20,7 @@ import trio
 
 from atmdepot.net.guarding import Guarding
 from atmdepot.net.ownership import Engine
+from atmdepot.paths import find_program
 
 if TYPE_CHECKING:
     from atmdepot.net.gateway import Gateway
@@ -29,7 +30,6 @@ BASE = 100
 """The priority to which the fitness is added."""
 _SHORTEST = 10_000_000
 """Adverts are counted in hundredths of a second (ns)."""
-_PLACES = f"{os.defpath}:/usr/local/sbin:/usr/sbin:/sbin"
 _PASSING = 1.0
 """Seconds after which a fault is told: one that a hang of this depot has made is over by then."""
 _FIRST_REST, _LONGEST_REST, _LONG_RUN = 1.0, 30.0, 60.0
@@ -38,7 +38,7 @@ _FIRST_REST, _LONGEST_REST, _LONG_RUN = 1.0, 30.0, 60.0
 
 def program() -> str | None:
     """The path of keepalived; None where it is not installed."""
-    return shutil.which("keepalived", path=f"{os.environ.get('PATH', '')}:{_PLACES}")
+    return find_program("keepalived")
 
 
 def configuration(seat: Seat, directory: Path) -> str:

@@ -32,8 +32,10 @@ _IPV6_MIN_MTU = 1280
 _FIRST_GROUP = 224
 """The first octet from which IPv4 addresses are multicast (224 to 239), reserved, or broadcast."""
 _GROUPS_IPV6 = 0xFF
-_ICMPV4_ERRORS = {3, 4, 5, 11, 12}
-_FIRST_INFORMATIONAL_ICMPV6 = 128
+ICMPV4_ERRORS = {3, 4, 5, 11, 12}
+"""The types of ICMP that quote a packet (RFC 792)."""
+FIRST_INFORMATIONAL_ICMPV6 = 128
+"""The types of ICMPv6 below it are errors (RFC 4443 section 2.1)."""
 _REDIRECT_ICMPV6 = 137
 """Not an error by its number, but RFC 4443 section 2.4 (e.2) forbids an ICMPv6 error in answer to it too."""
 _REDIRECT = bytes((_REDIRECT_ICMPV6,))
@@ -180,8 +182,8 @@ def _may_answer(ip: Ipv4View | Ipv6View) -> bool:
 def _is_error(ip: Ipv4View | Ipv6View) -> bool:
     kind = ip.payload[0] if ip.payload else 0
     if isinstance(ip, Ipv4View):
-        return ip.protocol == PROTOCOL_ICMP and kind in _ICMPV4_ERRORS
-    return ip.protocol == PROTOCOL_ICMPV6 and (kind < _FIRST_INFORMATIONAL_ICMPV6 or kind == _REDIRECT_ICMPV6)
+        return ip.protocol == PROTOCOL_ICMP and kind in ICMPV4_ERRORS
+    return ip.protocol == PROTOCOL_ICMPV6 and (kind < FIRST_INFORMATIONAL_ICMPV6 or kind == _REDIRECT_ICMPV6)
 
 
 def _ipv4_error(ip: Ipv4View, code: int, value: int, source: bytes) -> bytes:

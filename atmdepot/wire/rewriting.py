@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from atmdepot.wire.icmp import FIRST_INFORMATIONAL_ICMPV6, ICMPV4_ERRORS
 from atmdepot.wire.ip import (
     FIRST_FRAGMENT,
     PROTOCOL_ICMP,
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _IPV4_CHECKSUM, _TCP_CHECKSUM, _UDP_CHECKSUM, _ICMP_CHECKSUM = 10, 16, 6, 2
 _ICMP_HEADER = 8
-_ICMPV4_ERRORS = frozenset((3, 4, 5, 11, 12))
-_FIRST_INFORMATIONAL_ICMPV6 = 128
 
 
 class End(NamedTuple):
@@ -104,7 +103,7 @@ def _rewrite_quoted(octets: bytearray, at: int, how: Rewriting, is_ipv4: bool) -
     """Rewrite the packet that an ICMP error quotes, and return by how much its words grew in sum."""
     begin = at + _ICMP_HEADER
     is_error = len(octets) > begin and (
-        octets[at] in _ICMPV4_ERRORS if is_ipv4 else octets[at] < _FIRST_INFORMATIONAL_ICMPV6)
+        octets[at] in ICMPV4_ERRORS if is_ipv4 else octets[at] < FIRST_INFORMATIONAL_ICMPV6)
     if not is_error:
         return 0
     before = _sum(octets, begin)

@@ -73,7 +73,7 @@ def test_links_that_run_here_are_told_with_their_trouble(
 
 def test_optional_parts_may_be_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr("atmdepot.commands.doctor.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     examine_only(monkeypatch, "ab")
     done = CliRunner().invoke(doctors.doctor)
     assert done.exit_code == 0
@@ -81,7 +81,7 @@ def test_optional_parts_may_be_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tools_name_their_packages_and_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("atmdepot.commands.doctor.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     examine_only(monkeypatch, "curl", "ping", "ip")
     remedies = {found.name: found.remedy for found in doctors.examine() if not found.required}
     assert "`atmdepot demo` needs it" in remedies["curl"]
@@ -117,7 +117,7 @@ def test_the_docker_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scri
 def test_compose_is_a_plugin_or_a_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     examine_only(monkeypatch, "compose")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(doctors.shutil, "which", lambda name, **_: path if (path := tmp_path / name).exists() else None)
+    monkeypatch.setattr("shutil.which", lambda name, **_: path if (path := tmp_path / name).exists() else None)
     assert [finding.verdict for finding in doctors.examine()] == ["lacks"]
     for name, script in (("docker-compose", "echo 1.29.2"), ("docker", "echo 2.26.1")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from atmdepot.paths import find_program
 from tests.end_to_end.sites import Site, site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PACKAGES = {"curl": "curl", "ab": "apache2-utils", "ping": "iputils-ping", "nginx": "nginx", "nft": "nftables",
-            "ip": "iproute2", "iperf3": "iperf3", "keepalived": "keepalived", "etcd": "etcd-server", "bird": "bird2"}
+            "ip": "iproute2", "iperf3": "iperf3", "keepalived": "keepalived", "etcd": "etcd-server", "bird": "bird2",
+            "dnsmasq": "dnsmasq-base"}
 
 
 @pytest.fixture(scope="package")
@@ -20,7 +21,7 @@ def needs() -> Callable[[str], None]:
     """`needs("ab")`: without the program the test is skipped, but in CI it fails."""
     def look(program: str) -> None:
         # Where an ordinary user's PATH has no sbin, nginx is found as the lab finds it.
-        if shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"):
+        if find_program(program):
             return
         reason = f"{program} is not installed (Debian and Ubuntu have it in the package {PACKAGES[program]})"
         if os.environ.get("CI"):

@@ -27,7 +27,7 @@ def test_table_without_an_alias_needs_no_name_server() -> None:
 
 
 def test_missing_name_server_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(names.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(EnvironmentLacks, match="dnsmasq-base"):
         names.lay_out(tmp_path, load("clusters"))
 

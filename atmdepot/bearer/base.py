@@ -143,7 +143,7 @@ class Port:
         return (octets,) if octets else ()
 
     def peer(self) -> str:
-        """What the port leads to, in words, where that is no link of the VC table."""
+        """The far end of the port in words, where it is no link of the VC table."""
         return ""
 
     def channels(self) -> int:

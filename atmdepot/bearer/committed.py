@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(Enum):
-    """What becomes of a frame."""
+    """The fate of a frame."""
 
     PASS = "pass"
     MARK = "mark"

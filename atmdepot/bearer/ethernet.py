@@ -328,7 +328,7 @@ class EthernetPort(Port):
             reason = DropReason.STRANGER if source != self.mac else DropReason.NOT_FOR_US
         self.drops.count(reason, 1, octets)
 
-    # Who is where.
+    # Stations and their MAC addresses.
 
     def _take_arp(self, message: Arp, is_ours: bool, octets: bytes, now: int) -> None:
         answers = is_ours and message.operation == REPLY and message.target == self._own.get(4, _NO_IP)
@@ -422,7 +422,7 @@ class EthernetPort(Port):
             for path in self.stations.values():
                 self._tell(path, now)
 
-    # What is shown.
+    # For people.
 
     def fill(self, count: int) -> bytes:
         """Nothing: Ethernet has no filling."""
@@ -521,7 +521,7 @@ class EthernetBearer(Bearer):
                 for path in self._to.values()]
 
     def counters(self) -> list[Counter]:
-        """How often each station got another MAC address, the first one included."""
+        """The count of MAC addresses that each station has had, the first one included."""
         return [Counter(path.node, "mac-changes", path.changes, "times") for path in self._to.values()]
 
     def no_path(self) -> dict[str, Any]:

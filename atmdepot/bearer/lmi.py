@@ -45,7 +45,7 @@ class LmiSide:
         self.sent = self.heard = 0
         """The sequence numbers sent and heard last; 0 for none yet."""
         self.pvcs: dict[int, bool] | None = None
-        """Whether each PVC is active, by its DLCI; None while that is not known."""
+        """True for each active PVC, by its DLCI; None while that is not known."""
         self._events: deque[bool] = deque(maxlen=timers.n393)
         self._good = 0
         self._due = now
@@ -63,7 +63,7 @@ class LmiSide:
         raise NotImplementedError
 
     def trouble_of(self, dlci: int) -> str:
-        """What the LMI knows against a PVC, in words; empty for nothing."""
+        """The trouble of a PVC as the LMI tells it, in words; empty for none."""
         raise NotImplementedError
 
     def _note(self, is_good: bool, now: int) -> None:

@@ -230,7 +230,7 @@ class RelayPort(Port):
     # Of the port.
 
     def trouble_of(self, dlci: int) -> str:
-        """What the LMI knows against a PVC, in words; empty for nothing."""
+        """The trouble of a PVC as the LMI tells it, in words; empty for none."""
         trouble = "" if self.lmi is None else self.lmi.trouble_of(dlci)
         return trouble and trouble + self.hint
 

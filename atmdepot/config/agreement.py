@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def agreement(network: Network, of: str) -> dict[str, Any]:
-    """What the depots of the set `of` must have alike, by its place in the VC table, as plain values."""
+    """The values that the depots of the set `of` must have alike, by its place in the VC table, as plain values."""
     depots = network.sets[of]
     parts: dict[str, Any] = {f"depots.{of}.nodes": depots.nodes}
     for name, service in network.services.items():

@@ -81,9 +81,9 @@ class Depot(DepotState):
         self.only_watches = False
         """True while this depot is a hot standby: then what comes on its links is tracked, and goes no further."""
         self.announcing = Announcing(self, now)
-        """What it tells of its role to the edge nodes, and what they tell."""
+        """Its announcements to the edge nodes, and their answers."""
         self.recall = Recalling(self, self.replica)
-        """What it asks of the edge nodes."""
+        """Its questions to the edge nodes for sessions."""
         if stands_by:
             self.roles.subscribe(self._role_changed)
             self._role_changed(self.roles, "", now)

@@ -376,7 +376,7 @@ class Reader:
         self._out = bytearray()
         self._walk: Walk | None = None
         self.offset = replication.log.end
-        """How far it has taken the log."""
+        """The offset in the log up to which it has taken octets."""
         self.acknowledged = self.offset
         """How far the other end has applied the log; to be set by what it acknowledges."""
         self.told = 0

@@ -58,7 +58,7 @@ ACTIVE = frozenset((Role.ALONE, Role.ACTIVE, Role.HANDING_OVER))
 
 
 class Phase(StrEnum):
-    """How far a planned takeover has come, at the depot that takes over."""
+    """The phase of a planned takeover, at the depot that takes over."""
 
     NONE = ""
     ASKING = "asking"  # the active is to hand over
@@ -114,7 +114,7 @@ class Roles:
         """Activations in the set that this depot has seen, but for the first."""
         self.heard = Heard(settings, node, now)
         self.engine_trouble = ""
-        """What keeps the engine from its work; empty when nothing does."""
+        """The trouble of the engine, in words; empty for none."""
         self._observers: tuple[Observer, ...] = ()
         self._sessions = sessions
         self._latest: deque[int] = deque(maxlen=2)  # the times of takeovers

@@ -358,7 +358,7 @@ class EdgeNode(Node):
             link.send(statistics.pack(), way.table.management, 0)
 
     def heard_depots(self, now: int) -> list[HeardDepot]:
-        """What the node knows of each depot to which it has a VP, set by set."""
+        """The depots to which the node has a VP, as it has heard them, set by set."""
         return [heard for following in self.followings.values() for heard in following.heard(now)]
 
     # In time.

@@ -34,7 +34,7 @@ _AT_ONCE = -1
 
 
 class HeardDepot(NamedTuple):
-    """What an edge node knows of a depot; `heard_at` is None before its first announcement."""
+    """A depot as an edge node has heard it; `heard_at` is None before its first announcement."""
 
     of: str
     depot: str
@@ -65,7 +65,7 @@ class DepotWay:
         self.heard_at: int | None = None
         self.claim = Claim.NOTHING
         self.following: Following
-        """Which depot of the set is followed."""
+        """The depot of the set that is followed."""
         self.old_terms = 0
         """Announcements with a term below the highest of the set."""
         self.conflicts = 0
@@ -143,7 +143,7 @@ class Following:
         self._until = min((way.silent_at for way in announcing), default=1 << 62)
 
     def heard(self, now: int) -> list[HeardDepot]:
-        """What is known of each depot of the set."""
+        """The depots of the set, as they were heard."""
         followed = self.followed(now)
         return [HeardDepot(way.of, way.depot, way.vp, way.link.name, way.term, way.claim, way.heard_at,
                            way.announces(now), way.depot == followed, way.old_terms, way.conflicts)

@@ -64,7 +64,7 @@ class EtcdClient:
         return await self._ask("lease/keepalive", {"ID": str(lease)}, lambda told: _number(told["result"], "TTL") > 0)
 
     async def holder(self, key: str) -> Holder | None:
-        """What a key has; None when it is not there."""
+        """The value of a key; None when it is not there."""
         return await self._ask("kv/range", {"key": _text(key)}, _holder)
 
     async def put(self, key: str, value: str, lease: int, over: int | None = 0) -> int | None:

@@ -29,7 +29,7 @@ log = logging.getLogger("atmdepot")
 
 
 class Seat(NamedTuple):
-    """What an engine knows of its depot."""
+    """A depot as its engine sees it."""
 
     network: str
     name: str

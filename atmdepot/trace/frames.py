@@ -132,6 +132,6 @@ def place_of(frame: FrameSeen) -> str:
 
 
 def header_text(frame: FrameSeen) -> str:
-    """What a frame's header says."""
+    """The fields of a frame's header."""
     medium = MEDIA.get(frame.medium)
     return f"{len(frame.octets)} octets" if medium is None else medium.header(frame.octets)

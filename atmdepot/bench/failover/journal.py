@@ -100,7 +100,7 @@ class Journal:
             os.fsync(file.fileno())
 
     def done(self, case: str) -> int:
-        """How many failures of a case stand in it."""
+        """The count of failures of a case in it."""
         return len(self.readings.get(case, ()))
 
     @property

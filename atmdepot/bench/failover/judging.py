@@ -75,7 +75,7 @@ def longest_gap(times: Sequence[int], since: int, until: int) -> float | None:
 
 
 class Share(Struct, frozen=True):
-    """How many of some sessions went on."""
+    """The count of sessions that went on, out of some."""
 
     went_on: int
     of: int

@@ -41,7 +41,7 @@ _MACHINE = ("processor", "kernel", "python")
 
 
 class Row(Struct, frozen=True):
-    """What came of a case."""
+    """The result of a case."""
 
     contender: str
     event: str

@@ -49,7 +49,7 @@ METRIC_OF_COUNTER: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Standing(NamedTuple):
-    """What a depot has of its set; neither log nor replica without standby."""
+    """The parts of a depot that belong to its set; neither log nor replica without standby."""
 
     name: str
     of: str
@@ -83,7 +83,7 @@ def row_of(depot: Standing, now: int) -> DepotRow:
 
 
 def _as_active(row: DepotRow, depot: Standing) -> None:
-    """What the streams to the other depots tell."""
+    """Fill in a row from the streams to the other depots."""
     assert depot.replication is not None
     row.digest = _digest(depot.replication.digest)
     told = [peer for peer in depot.peers.open.values() if peer.reader is not None]
@@ -97,7 +97,7 @@ def _as_active(row: DepotRow, depot: Standing) -> None:
 
 
 def _as_standby(row: DepotRow, depot: Standing) -> None:
-    """What the stream of the active depot tells."""
+    """Fill in a row from the stream of the active depot."""
     replica, teller = depot.replica, depot.peers.teller
     assert replica is not None
     row.digest, row.applied = _digest(replica.digest), _place(*replica.applied)

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _SO_RXQ_OVFL = 40
-_IP_PKTINFO, _IPV6_RECVPKTINFO = 8, 49
+_TELL_INTERFACE: dict[int, tuple[int, int]] = {
+    socket.AF_INET: (socket.IPPROTO_IP, 8), socket.AF_INET6: (socket.IPPROTO_IPV6, 49),
+}
+"""IP_PKTINFO (ip(7)) and IPV6_RECVPKTINFO (RFC 3542): each datagram is received with the interface it came by."""
 _MAX_SEGMENTS = 64
 _MAX_DATAGRAM = 65_507
 _BUFFER = 8 * 2**20
@@ -89,7 +92,7 @@ class UdpLink(PortLink):
         self._backlog: deque[bytes] = deque()
         self._backlog_octets = 0
         self._overflow_seen = 0
-        self._socket = _bind(name, family, local)
+        self._socket = _bind(name, family, local, tell_interface=not any_interface)
         self._datagrams = Datagrams(self._socket.fileno(), family, self._peer)
         self.segment_offload = _enable(self._socket, _UDP_SEGMENT, 0)
         self.segment_refusals = 0
@@ -318,7 +321,7 @@ def _resolve(link: str, address: UdpAddress) -> tuple[int, tuple[str, int]]:
     return family, found  # type: ignore[return-value]
 
 
-def _bind(link: str, family: int, local: UdpAddress) -> socket.socket:
+def _bind(link: str, family: int, local: UdpAddress, *, tell_interface: bool) -> socket.socket:
     own_family, address = _resolve(link, local)
     if own_family != family:
         raise EnvironmentLacks(f"link {link}: its two ends have addresses of different versions")
@@ -326,6 +329,9 @@ def _bind(link: str, family: int, local: UdpAddress) -> socket.socket:
     made.setblocking(False)
     grow_buffers(made, _BUFFER)
     made.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+    if tell_interface:
+        # Before `bind`: a datagram that comes in between would be without its interface, and be taken for a forged one.
+        made.setsockopt(*_TELL_INTERFACE[family], 1)
     try:
         made.bind(address)
     except OSError as error:
@@ -341,11 +347,8 @@ def _interfaces(
     link: str, bound: socket.socket, peer: tuple[str, int], any_interface: bool, clock: Callable[[], int],
 ) -> PeerInterfaces | None:
     """The interfaces by which the peer's datagrams are taken; None when any interface will do."""
-    level, option = ((socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO) if bound.family == socket.AF_INET6 else
-                     (socket.IPPROTO_IP, _IP_PKTINFO))
     if any_interface:
         return None
-    bound.setsockopt(level, option, 1)
     scope = peer[3] if len(peer) > 3 else 0
     host, local = (str(address[0]).partition("%")[0] for address in (peer, bound.getsockname()))
     # A link-local address with a scope is reached by the scope's interface alone.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +33,9 @@ from tests.net.ends import (
     scripted,
     split,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SO_NO_CHECK = 11
 OFFLOADS = pytest.mark.parametrize("offload", [True, False], ids=["UDP_SEGMENT", "plain"])
@@ -728,3 +732,22 @@ def test_cells_of_a_pseudowire_that_are_lost_are_counted_as_cells() -> None:
     sender._count(DropReason.TX_ERROR, sender._sealed(cells))
     assert seen == [(DropReason.TX_ERROR, 53, cells[:27 * CELL_SIZE])]
     sender.close()
+
+
+@pytest.mark.parametrize("address", [fresh, fresh6])
+def test_datagrams_that_come_while_the_link_opens_are_the_peers(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch, address: Callable[[], UdpAddress],
+) -> None:
+    local, far = address(), address()
+    peer = ends.plain(far, local)
+    bind = udp_link._bind
+
+    def bind_late(*args: Any, **options: Any) -> socket.socket:
+        bound = bind(*args, **options)
+        peer.send(cells_of(1))
+        return bound
+
+    monkeypatch.setattr(udp_link, "_bind", bind_late)
+    link = ends.link(local, far, 1)
+    assert receive(link) == cells_of(1)
+    assert link.drops == {}

@@ -3,11 +3,12 @@
 # make test-slow  the slow ones; with `make test` they are everything that CI does
 # make test-night the properties, with ten times as many examples (ATMDEPOT_TEST_EFFORT)
 # make sanitize   the unit tests, and ten minutes of random octets, with AddressSanitizer and UBSan in the compiled code
+# make docs       the pages as a site with search, in docs/_build
 # make bench      the depot beside kernel forwarding, DNAT, HAProxy and nginx, in less than ten minutes
 #
 # Each sets up what it needs (testbed/setup.sh) in .venv; run it as root for system packages and namespaces.
 
-.PHONY: demo test test-slow test-night sanitize bench clean
+.PHONY: demo test test-slow test-night sanitize docs bench clean
 
 PYTEST = .venv/bin/pytest --durations=5
 # Everything that is compiled, so that its plain twin has to be tested as well, and three labs that carry packets by it.
@@ -40,9 +41,13 @@ sanitize:
 	@./testbed/setup.sh test
 	@./testbed/sanitize.sh
 
+docs:
+	@./testbed/setup.sh test
+	.venv/bin/sphinx-build -q -W --keep-going -b html docs docs/_build
+
 bench:
 	@./testbed/setup.sh bench
 	@.venv/bin/atmdepot bench peers --quick
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -123,6 +123,15 @@ def test_the_commands_of_the_tutorial(tmp_path: Path, lab_environment: dict[str,
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.slow
+def test_the_pages_are_a_site(tmp_path: Path) -> None:
+    """Each page is in the navigation, and each link and anchor leads somewhere: warnings are errors."""
+    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(ROOT / "docs"),
+                           str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "searchindex.js").exists()
+
+
 def _console_commands(text: str) -> list[str]:
     blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]

@@ -1,0 +1,41 @@
+"""`atmdepot graph`: the network of a VC table as a drawing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from atmdepot.errors import AtmdepotError
+
+_ENDINGS = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
+
+
+@click.command("graph", epilog="""\b
+Examples:
+  atmdepot graph backbone -w backbone.svg
+  atmdepot graph direct --format mermaid
+  atmdepot graph mesh --format dot | dot -Tpdf > mesh.pdf
+""")
+@click.argument("table")
+@click.option("--format", "form", type=click.Choice(["mermaid", "dot", "svg"]),
+              help="By default what the name of the file says, else Mermaid.")
+@click.option("-w", "--write", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write to a file instead of standard output.")
+def graph_command(table: str, form: str | None, write: Path | None) -> None:
+    """Draw the network of the VC table TABLE: nodes, links, VPs with their VPIs, servers and services."""
+    from atmdepot.config.reading import load
+    from atmdepot.view.drawings import FORMS
+    from atmdepot.view.picture import picture_of
+
+    if form is None and write is not None and write.suffix not in _ENDINGS:
+        raise click.UsageError(f"{write}: its name tells no format: end it with {', '.join(_ENDINGS)}, or add --format")
+    chosen = form or (_ENDINGS[write.suffix] if write is not None else "mermaid")
+    drawn = FORMS[chosen](picture_of(load(table)))
+    if write is None:
+        click.echo(drawn, nl=False)
+        return
+    try:
+        write.write_text(drawn, encoding="utf-8")
+    except OSError as error:
+        raise AtmdepotError(f"{write}: {error.strerror}") from None

@@ -38,7 +38,7 @@ def made(page: Path) -> str:
 
 
 def printed(command: str) -> str:
-    """What a command of a page prints on standard output."""
+    """The standard output of a command of a page."""
     told = CliRunner().invoke(cli, shlex.split(command)[1:], env=ENVIRONMENT, catch_exceptions=False)
     if told.exit_code:
         raise RuntimeError(f"{command}: exit code {told.exit_code}: {told.stderr}")

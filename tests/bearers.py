@@ -24,7 +24,7 @@ class BearerRow(NamedTuple):
     lines: Callable[[int, str, str], list[str]]
     """The number and name of a server, and the text of a VP, to lines."""
     far_end: Callable[[Network, str], Any] | None = None
-    """What stands for a server without an edge node, of its name; edge nodes are the real ones."""
+    """The stand-in for a server without an edge node, of its name; edge nodes are the real ones."""
 
 
 def _behind_atm(number: int, name: str, vp: str) -> list[str]:

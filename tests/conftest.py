@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures that all tests share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ settings.load_profile("atmdepot")
 
 @lru_cache(maxsize=1)
 def _namespaces_lack() -> str:
-    """Why no lab can be had here, in the words of `atmdepot doctor`; empty when one can."""
+    """The reason why no lab can be had here, in the words of `atmdepot doctor`; empty when one can."""
     told = subprocess.run([sys.executable, "-P", "-m", "atmdepot", "doctor"], capture_output=True, text=True,
                           check=False)
     return "" if told.returncode == 0 else "this machine cannot run a lab: see `atmdepot doctor`"
@@ -44,7 +44,7 @@ def _namespaces_lack() -> str:
 
 @lru_cache(maxsize=1)
 def _docker_lacks() -> str:
-    """Why no testbed of containers can be had here; empty when one can."""
+    """The reason why no testbed of containers can be had here; empty when one can."""
     from tests.testbed.machine import lacks
 
     return lacks()
@@ -71,7 +71,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Where no lab or no testbed can be had, tests that need one are skipped; in CI they fail."""
+    """Tests that need a lab or a testbed are skipped where there is none; in CI they fail."""
     for marker, lacks in (("namespaces", _namespaces_lack), ("docker", _docker_lacks)):
         if item.get_closest_marker(marker) and (reason := lacks()):
             if os.environ.get("CI"):

@@ -78,7 +78,7 @@ def damaged(random: Random, octets: bytes) -> bytes:
 
 
 def outcome(function: Callable[..., object], *arguments: object) -> object:
-    """What a function gives, or the kind of what it raises."""
+    """The result of a function, or the kind of what it raises."""
     try:
         return function(*arguments)
     except (ValueError, IndexError) as error:

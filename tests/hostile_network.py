@@ -45,7 +45,7 @@ NODES = {"depot": "a", "web1": "b", "web2": "c", "web3": "d", "depot2": "e"}
 
 
 class Variant(NamedTuple):
-    """What differs from table to table: of all links the rate, of the VP to web1 how it carries packets."""
+    """The differences from table to table: of all links the rate, of the VP to web1 how it carries packets."""
 
     rate: str = ""
     encapsulation: str = "vc-mux"
@@ -150,7 +150,7 @@ class HostileNetwork:
                 offload.packets_of(packets)
 
     def cells(self, random: Random) -> bytes:
-        """What a stranger sends in a datagram."""
+        """A stranger's datagram."""
         kinds = (self._any_cell, self._oam_cell, self._bridged, self._snmp, self._packet, self._message)
         return b"".join(random.choice(kinds)(random) for _ in range(random.randrange(1, 12)))
 
@@ -214,7 +214,7 @@ class HostileNetwork:
         return segment_sdu(self._damaged(random, random.choice(self._questions)) or b"\0", Vc(0, 16), 0)
 
     def _message(self, random: Random) -> bytes:
-        """What depots and edge nodes tell each other on the management VC."""
+        """Messages of depots and edge nodes on the management VC."""
         def flow(size: int) -> ToldFlow:
             key = random.choice((random.randbytes(size), b"\6\x0a\x09\0\2\x13\x88\x0a\x50\0\1\0\x50"))
             return ToldFlow(key, random.choice((32, 33, 64, 65, random.randrange(65536))), random.choice((0, 9, 65535)))

@@ -94,7 +94,7 @@ def is_upward(mine: str, other: str) -> bool:
 
 
 def impurities(tree: ast.AST) -> list[str]:
-    """What in a module depends on more than its arguments."""
+    """The parts of a module that depend on more than their arguments."""
     found = [f"{one.line}: imports {one.module}" for one in imports_of(tree)
              if one.module.split(".")[0] in IMPURE_MODULES]
     for node in ast.walk(tree):
@@ -130,7 +130,7 @@ BEARER_WORDS = re.compile(r"(?<![a-z])(vps?|vcs?|vpis?|vcis?|cells?|atm|ethernet
                           re.IGNORECASE)
 FREE_OF_BEARERS = ("depot", "node")
 INTERFACE = {"atmdepot.bearer", "atmdepot.bearer.base", "atmdepot.bearer.registry"}
-"""What those rooms know of bearers: their interface, and who makes them."""
+"""The modules of bearers that those rooms know: their interface, and the registry."""
 
 
 def is_free_of_bearers(path: Path) -> bool:

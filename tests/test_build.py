@@ -1,4 +1,4 @@
-"""Which data path runs: what is loaded in a process of its own, and what is said of it."""
+"""The data path that runs: modules loaded in a process of its own, and the words for it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def environment(pure: str | None) -> dict[str, str]:
 
 
 def told_by(code: str, pure: str | None) -> Any:
-    """What a process of its own says of itself, as JSON."""
+    """The JSON of a process of its own about itself."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT,
                           env=environment(pure))
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""How much effort property tests take, and that none of them has a number of its own."""
+"""The effort of property tests; none of them has a number of its own."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def extension_of(project: Path) -> Path:
 
 
 def built(project: Path, *words: str, before: str = "pass", **variables: str) -> subprocess.CompletedProcess[str]:
-    """What becomes of a `build_ext`, when code has run before it."""
+    """The outcome of a `build_ext` after some code."""
     code = f"import runpy, sys; {before}; sys.argv[0] = 'setup.py'; runpy.run_path('setup.py', {{}}, '__main__')"
     environment = {name: value for name, value in os.environ.items() if name not in {build.PURE, "ATMDEPOT_SANITIZE"}}
     return subprocess.run([sys.executable, "-c", code, "-q", "build_ext", *words], capture_output=True, text=True,

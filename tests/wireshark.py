@@ -24,7 +24,7 @@ class Wireshark:
         self.environment = os.environ | {"WIRESHARK_CONFIG_DIR": str(config), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
     def tshark(self, file: Path, *arguments: str) -> str:
-        """What tshark prints of an ERF or other capture; its warnings (about root, say) are not looked at."""
+        """The output of tshark for an ERF or other capture, without its warnings (about root, say)."""
         return self._run("tshark", "-n", *_PREFERENCES, "-r", str(file), *arguments)
 
     def fields(self, file: Path, *names: str, only: str = "") -> list[list[str]]:
@@ -45,7 +45,7 @@ class Wireshark:
         self._run("mergecap", *map(str, arguments))
 
     def capinfos(self, file: Path) -> str:
-        """What capinfos tells of a capture."""
+        """The output of capinfos for a capture."""
         return self._run("capinfos", str(file))
 
     def _run(self, *command: str) -> str:

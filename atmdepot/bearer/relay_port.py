@@ -92,7 +92,7 @@ class RelayPort(Port):
         super().__init__(name, Drops())
         self.lmi = lmi
         self.hint = ""
-        """What the far end's LMI is, in words, where it is none that is understood."""
+        """The far end's LMI in words, if it is none that is understood."""
         self.paths: dict[int, RelayPath] = {}
         self.open_stray: Callable[[int, bytes], RelayPath | None] | None = None
         """Opens a path for a frame on a DLCI without one, or not."""

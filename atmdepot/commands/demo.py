@@ -118,7 +118,7 @@ def _picture(network: Network) -> str:
 
 
 _CARRIED = {"atm": "over AAL5 cells", "ethernet": "in Ethernet frames", "frame-relay": "in Frame Relay frames"}
-"""How packets got to the servers, by the bearers whose packets stay as they are."""
+"""The ways of packets to the servers, by the bearers whose packets stay as they are."""
 
 
 def _carried(network: Network) -> str:

@@ -168,7 +168,7 @@ def _gateways(name: str, of: DepotSet, network: Network) -> Iterator[Problem]:
 
 
 def _between_sets(network: Network) -> Iterator[Problem]:
-    """What two sets may not share: gateways, keys, and on one LAN the number by which VRRP tells them apart."""
+    """Check that two sets do not share gateways, keys, and on one LAN the number by which VRRP tells them apart."""
     addresses: dict[str, str] = {}
     keys: dict[object, str] = {}
     for links, settings in network.links.items():

@@ -73,7 +73,7 @@ class Turns:
         return chosen
 
     def position(self) -> dict[str, tuple[int, int]]:
-        """How far each server's next turn is ahead, and the number of its last turn."""
+        """The distance of each server's next turn, and the number of its last turn."""
         return {name: (max(begin - self._reached, 0), self._numbers.get(name, 0))
                 for name, begin in self._begin.items()}
 

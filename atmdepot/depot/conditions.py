@@ -1,4 +1,4 @@
-"""What the stream of a set tells beside sessions: conditions of servers, and whose turn is next. To frames and back."""
+"""Conditions of servers and turns, which the stream of a set tells beside sessions: to frames and back."""
 
 from __future__ import annotations
 

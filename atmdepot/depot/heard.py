@@ -1,4 +1,4 @@
-"""What a depot hears of the active depot of its set: by the link between depots, and of the edge nodes as witnesses.
+"""News of the active depot of a set: by the link between depots, and of the edge nodes as witnesses.
 
 A link between depots may be cut while the active serves. So its silence alone says nothing: an edge node, too, has to
 say, after the silence began, that it hears no other active depot. Times are in ns.

@@ -22,7 +22,7 @@ CLAIMS = (Role.ACTIVE, Role.HANDING_OVER)
 """The roles of a depot that is the active one of others."""
 _MOST_LAGS = 1_024
 START, PLANNED, LOST, MOVED = WHYS = ("start", "planned", "lost", "moved")
-"""Why a depot became active: nobody was; it was asked to; the active fell silent or its link ended; it was well."""
+"""Reasons to become active: nobody was; it was asked to; the active fell silent or its link ended; it was well."""
 
 
 class Takeover(NamedTuple):
@@ -45,7 +45,7 @@ class Peer:
         self.role, self.term, self.sessions = hello.role, hello.term, hello.sessions
         self.heard_at = now
         self.acked = Ack(*hello.applied)
-        """What it has applied, and of which run of a log."""
+        """The run of a log and the offset that it has applied."""
         self.beat: Heartbeat | None = None
         """Its last sign of life."""
         self.reader: Reader | None = None

@@ -378,7 +378,7 @@ class Reader:
         self.offset = replication.log.end
         """The offset in the log up to which it has taken octets."""
         self.acknowledged = self.offset
-        """How far the other end has applied the log; to be set by what it acknowledges."""
+        """The offset up to which the other end has applied the log; its acknowledgements set it."""
         self.told = 0
         """Entries of the snapshot so far."""
         self.ended = False

@@ -252,7 +252,7 @@ class SyncPeer(Peer):
         return self.leaves
 
     def _state(self) -> tuple[object, ...]:
-        """What the other depot has to hear of at once."""
+        """News that the other depot must hear at once."""
         roles = self._depot.roles
         return roles.role, roles.term, roles.trouble == "", roles.wants_handover, self._has_all()
 

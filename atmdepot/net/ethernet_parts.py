@@ -1,4 +1,4 @@
-"""What a depot with servers on Ethernet needs on its host: the kernel must not forward the servers' answers, too.
+"""The needs of a depot with servers on Ethernet on its host: the kernel must not forward the servers' answers, too.
 
 A packet socket sees a frame before the kernel's own stack, which would then route the same packet to the client. A
 table of nftables drops it at the interface's ingress, after the socket has seen it.

@@ -39,7 +39,7 @@ _FAREWELL = 0.3
 
 
 class Plan:
-    """What a guard watches and what it gives up."""
+    """The process that a guard watches, and what it gives up."""
 
     __slots__ = ("addresses", "file", "limit", "parent", "program")
 

@@ -58,7 +58,7 @@ class Guarding:
             await trio.sleep(self._limit / _BEATS)
 
     async def told(self) -> dict[str, Any] | None:
-        """What it tells next; None when it has ended."""
+        """The next message; None when it has ended."""
         while b"\n" not in self._told:
             octets = await self._output.receive_some(65536)
             if not octets:

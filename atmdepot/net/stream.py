@@ -68,7 +68,7 @@ def description(pump: Pump, table: Path | None) -> dict[str, Any]:
 
 
 def _link(pump: Pump, name: str) -> dict[str, Any]:
-    """What a client needs to know of a port; of one that is no link of the table, its medium and what is behind it."""
+    """A port as a client knows it; one that is no link of the table has its medium and what is behind it."""
     port, link = pump.node.links[name], pump.node.network.links.get(name)
     if link is None:
         return {"peer": port.peer(), "medium": port.medium}

@@ -52,7 +52,7 @@ class Kind(IntEnum):
 
 
 class Claim(IntFlag):
-    """What a depot says of itself in an announcement; a reader ignores flags that it does not know."""
+    """Flags of a depot in its announcement; a reader ignores those that it does not know."""
 
     NOTHING = 0
     ACTIVE = 1

@@ -53,7 +53,7 @@ def llc_of_frame(field: bytes) -> bytes:
 
 
 def frame_of_llc(sdu: bytes) -> bytes:
-    """What stands behind a frame's address for an AAL5 SDU; raise TranslationError."""
+    """The octets behind a frame's address for an AAL5 SDU; raise TranslationError."""
     for nlpid, llc in _IP.items():
         if sdu.startswith(llc):
             return bytes((UI, nlpid)) + sdu[len(llc):]

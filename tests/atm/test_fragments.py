@@ -83,7 +83,7 @@ class PlainMap:
         return self.share(origin, amount).bit_length()
 
     def among_heaviest(self, victim: bytes, amount: str) -> bool:
-        """Whether the source that lost a packet had one of the greatest shares, to a factor of two."""
+        """True when the source that lost a packet had one of the greatest shares, to a factor of two."""
         return all(self.rank(one.origin, amount) <= self.rank(victim, amount) for one in self.packets)
 
 

@@ -172,7 +172,7 @@ def test_lost_last_cell_never_joins_two_packets_into_one(
 
 
 def _cells_kept(cells: list[Cell], key: tuple[int, int], n: int, lost: set[tuple[tuple[int, int], int]]) -> bool:
-    """Whether any cell of the lost packets right before packet `n` came."""
+    """True when any cell of the lost packets right before packet `n` came."""
     before = n - 1
     while before >= 0 and (key, before) in lost:
         if any(c.vc == key and c.pdu == before and c.count > 1 for c in cells):

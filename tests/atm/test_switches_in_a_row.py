@@ -79,7 +79,7 @@ class Row:
 
 
 def shaped(contract: str, cells: bytes) -> list[tuple[int, bytes]]:
-    """What leaves a shaper that got all cells at 0."""
+    """The output of a shaper that got all cells at 0."""
     shaper = Shaper(Contract.parse(contract), room=len(cells) // CELL_SIZE)
     shaper.enter(cells)
     out = []

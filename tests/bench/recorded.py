@@ -1,4 +1,4 @@
-"""What ab 2.3, wrk 4.1.0 and iperf3 3.12 said, as it was; of iperf3's JSON the end."""
+"""Outputs of ab 2.3, wrk 4.1.0 and iperf3 3.12 as they were; of iperf3's JSON the end."""
 
 AB = """\
 This is ApacheBench, Version 2.3 <$Revision$>

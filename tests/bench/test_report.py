@@ -133,7 +133,7 @@ def test_numbers(value: float, text: str) -> None:
 
 
 def bars(tree: ET.Element) -> Iterator[tuple[str, ET.Element, str]]:
-    """What each bar says, the bar, and its kind."""
+    """The text of each bar, the bar, and its kind."""
     for group in tree.iter(f"{SVG}g"):
         title, bar = group.find(f"{SVG}title"), group.find(f"{SVG}rect")
         if title is not None and bar is not None:

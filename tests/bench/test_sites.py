@@ -58,7 +58,7 @@ def load(name: str) -> Load:
 
 
 def commands(site: Site) -> set[str]:
-    """What the processes that count are called."""
+    """The names of the processes that count."""
     return {Path(f"/proc/{pid}/comm").read_text().strip() for pid in site.processes()}
 
 

@@ -1,4 +1,4 @@
-"""What `check` derives from a table: routes, cross-connects, permanent VCs, and what contracts keep free on links."""
+"""Derived rows of `check`: routes, cross-connects, permanent VCs, and the rates that contracts keep free on links."""
 
 from __future__ import annotations
 

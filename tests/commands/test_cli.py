@@ -40,7 +40,7 @@ SCHEMA = ROOT / "vc_tables" / "schema.json"
 
 
 class Done(NamedTuple):
-    """What became of a command."""
+    """The outcome of a command."""
 
     returncode: int
     stdout: str

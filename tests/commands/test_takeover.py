@@ -76,7 +76,7 @@ def playing(directory: Path, **nodes: dict[str, Any]) -> Iterator[dict[str, Play
 
 
 def run(*words: str) -> str:
-    """What a command prints; raises what it raises."""
+    """The output of a command; raises what it raises."""
     done = CliRunner().invoke(cli, list(words))
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception

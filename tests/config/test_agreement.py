@@ -1,4 +1,4 @@
-"""What two depots of a set must have alike in their VC tables, and how a difference is told."""
+"""Parts of their VC tables that two depots of a set must have alike, and how a difference is told."""
 
 from __future__ import annotations
 

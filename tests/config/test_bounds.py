@@ -123,7 +123,7 @@ SET: dict[str, Any] = {
             "second-web2": {"ends": ["depot2", "web2"], "vpi": 2, "session_vcis": "64-65535"}},
     "depots": {"main": {"nodes": ["depot", "depot2"], "gateway": ["10.9.0.1/24", "fd00:9::1/64"], "interface": "client",
                         "sync": {"depot": "10.60.0.1:7500", "depot2": "10.60.0.2:7500"}}}}
-"""What makes of the table's depot a set of two."""
+"""The text that makes of the table's depot a set of two."""
 LIVE = {"servers", "services", "sessions", "probing"}
 
 

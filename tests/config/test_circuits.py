@@ -1,4 +1,4 @@
-"""What a VC table says of the circuits at each of its nodes."""
+"""Circuits of a VC table at each of its nodes."""
 
 from __future__ import annotations
 

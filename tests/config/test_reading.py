@@ -695,7 +695,7 @@ def only_network_error_escapes(text: str) -> None:
 
 
 def start(table: Network) -> None:
-    """What is right starts, is taken over by nodes that run, and fits the data path to the octet."""
+    """A right table starts, is taken over by nodes that run, and fits the data path to the octet."""
     running = InMemoryNetwork(parse(DIRECT))
     if all(getattr(table, part) == getattr(running.network, part) for part in ("nodes", "links", "vps", "reassembly")):
         for node in (running.depot, *(running.edges[name] for name in table.edges)):

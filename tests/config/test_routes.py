@@ -180,7 +180,7 @@ def test_cross_connects_are_exactly_the_routes(table: Table) -> None:
 
 def follow(connects: Mapping[str, list[Connect]], node: str, place: Place, table: Table,
            used: set[tuple[str, Place]]) -> Counter[tuple[str, Place]]:
-    """Where a cell that a node sends at a place comes out, over switches, and how often; it passes no switch twice."""
+    """The places where a cell that a node sends comes out, over switches, and how often; it passes no switch twice."""
     out: Counter[tuple[str, Place]] = Counter()
     waiting = [(table.links[place.link].far(node), place)]
     for _ in range(100):

@@ -65,7 +65,7 @@ MANY: dict[str, Callable[[int], str]] = {
 
 
 def steps_of(text: str) -> int:
-    """How many lines of Python run while a text is checked, those of TOML's own parser left out."""
+    """The number of lines of Python that run while a text is checked, without those of TOML's own parser."""
     steps = 0
 
     def trace(frame: Any, event: str, _: object) -> Any:

@@ -1,4 +1,4 @@
-"""What one SYN costs the depot, in lines of Python and calls of C functions: run by test_balancing_steps, uncompiled.
+"""The cost of one SYN, in lines of Python and calls of C functions: run by test_balancing_steps, uncompiled.
 
 Counts depend on nothing but the code; what a compiled depot does for a SYN is the same.
 """
@@ -59,7 +59,7 @@ def network_of(balancing: str, count: int) -> InMemoryNetwork:
 
 
 def happenings(net: InMemoryNetwork) -> Iterator[None]:
-    """What happens between two SYNs: servers die, come back, start slowly, fill up, nearly all of them are dead."""
+    """Changes between two SYNs: servers die, come back, start slowly, fill up, nearly all of them are dead."""
     servers: list[Server] = list(net.depot.management.servers.values())
     count = len(servers)
     for _ in range(2):

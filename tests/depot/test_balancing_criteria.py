@@ -120,7 +120,7 @@ def test_draining_takes_effect_at_once_also_on_the_one_chosen_ahead(balancing: s
 
 
 def test_next_server_is_chosen_before_its_session_comes() -> None:
-    """What changes after the choice, other than that the server is lost, does not change it."""
+    """A change after the choice, other than the loss of the server, does not change it."""
     servers = make_servers({}, {})
     pool = Pool("p", servers, "least-connections")
     give(pool, 2)

@@ -283,7 +283,7 @@ DROPPED: list[tuple[DropReason, Any, bytes]] = [
 ]
 OF_OTHER_PLACES = {DropReason.WRONG_PATH, DropReason.TUN_QUEUE_FULL, DropReason.TUN_ERROR, DropReason.UNRESOLVED,
                    DropReason.NO_ROUTE, DropReason.WRONG_NETWORK}
-"""What happens to packets from servers and on circuits, at the TUN device, and at a port."""
+"""The ways of packets from servers and on circuits, at the TUN device, and at a port."""
 
 
 @pytest.mark.parametrize(("reason", "prepare", "octets"), DROPPED, ids=lambda value: getattr(value, "__name__", None))

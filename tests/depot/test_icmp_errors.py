@@ -38,7 +38,7 @@ def network() -> InMemoryNetwork:
 
 
 def is_dropped(net: InMemoryNetwork, packet: bytes, reason: DropReason, server: str = "") -> bool:
-    """Whether a packet from a client's or a server's side is dropped, and counted once, by this reason."""
+    """True when a packet from a client's or a server's side is dropped, and counted once, by this reason."""
     before = net.dropped()
     out = net.from_server(server, packet) if server else net.to_service(packet)
     after = net.dropped()

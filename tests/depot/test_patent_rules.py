@@ -274,7 +274,7 @@ def test_server_is_preloaded() -> None:
 
 
 def test_ping_of_the_vip_is_answered_over_the_atm_path() -> None:
-    """What is no TCP takes the default VC of one server, and its answer comes back."""
+    """Packets other than TCP take the default VC of one server, and its answer comes back."""
     play = Playbook()
     request = ping(CLIENT4, VIP4, b"hello")
     (edge, packets), = play.net.to_service(request).items()

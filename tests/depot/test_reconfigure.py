@@ -52,7 +52,7 @@ def with_service(network: Network, **values: Any) -> Network:
 
 
 def state(depot: Depot) -> dict[str, Any]:
-    """What a table says, as the depot has it."""
+    """A table's values as the depot has them."""
     management = depot.management
     return {
         "network": id(depot.network), "timers": depot.sessions.timers, "probing": id(depot.probing.settings),

@@ -23,7 +23,7 @@ from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemo
 
 
 def tables_of(pair: Pair) -> list[list[tuple[object, ...]]]:
-    """What both depots have of each entry that a takeover needs."""
+    """The parts of each entry that a takeover needs, and both depots have."""
     return [sorted((session.key, session.server.name, session.path.number(), session.table, session.closed_by,
                     session.client.state, session.server_side.state, session.client.isn, session.server_side.isn)
                    for table in (depot.sessions.primary, depot.sessions.secondary) for session in table.values())

@@ -166,7 +166,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1))
     def a_connection_is_cut(self, number: int) -> None:
-        """What was taken and has not arrived is lost."""
+        """Lose the octets that were taken and have not arrived."""
         standby = self.standbys[number]
         assert standby.reader is not None
         standby.reader.take(100)
@@ -227,7 +227,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def live(depot: Depot, *, told: bool) -> dict[bytes, tuple[object, ...]]:
-    """What a takeover needs of each live entry, but for those that are not worth telling."""
+    """The parts of each live entry that a takeover needs, without entries that are not worth telling."""
     replication = replication_of(depot)
     return {key: (entry.server.name, entry.path.number(), entry.opening, entry.category, entry.client.state,
                   entry.server_side.state, entry.client.isn, entry.server_side.isn, entry.client.scale,

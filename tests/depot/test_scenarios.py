@@ -450,7 +450,7 @@ def test_crashed_client_comes_back_on_its_port() -> None:
 
 
 def test_server_that_accepts_a_second_syn_begins_the_session_again() -> None:
-    """Where the server was in TIME-WAIT, or had forgotten, while the depot still saw a live session."""
+    """A server in TIME-WAIT, or one that has forgotten, while the depot still sees a live session."""
     play = Playbook()
     server = play.open()
     play.client >> "FA seq=101 ack=301"

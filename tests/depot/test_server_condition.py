@@ -361,7 +361,7 @@ def test_sessions_survive_the_loss_of_their_server_from_its_pool() -> None:
 
 
 def test_sessions_stay_where_they_are_when_servers_change_places() -> None:
-    """What counts is the VP that a session has, not where its server would be found now."""
+    """The VP that a session has counts, not the place where its server would be found now."""
     play = Playbook()
     assert play.open() == "web1"
     network = make_network()

@@ -117,7 +117,7 @@ def test_removed_server_without_sessions_is_forgotten() -> None:
 
 
 def test_condition_is_learnt_anew_with_the_next_probe() -> None:
-    """What was known before says nothing; old reports are no silence now."""
+    """Reports of the time before say nothing; they are no silence now."""
     play = Playbook()
     assert play.open() == "web1"
     web1 = play.net.depot.management.servers["web1"]

@@ -1,4 +1,4 @@
-"""What the session tables tell an observer: numbers, the events of an entry's life, and why each came."""
+"""Events of the session tables for an observer: numbers, the events of an entry's life, and why each came."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Ear:
         self.told.append((session.number, str(event), why))
 
     def new(self) -> list[tuple[int, str, str]]:
-        """What was told since the last time."""
+        """The events since the last time."""
         told, self.told = self.told, []
         return told
 
@@ -176,7 +176,7 @@ STEPS = st.lists(st.one_of(
 @examples(200)
 @given(STEPS)
 def test_the_events_tell_what_the_tables_hold(steps: list[tuple[str, int, int, int]]) -> None:
-    """Who only hears the events always knows which sessions there are, and in which table."""
+    """An observer of the events alone always knows which sessions there are, and in which table."""
     net = InMemoryNetwork(make_network(tables="[sessions]\nmax_sessions = 6\nmax_half_open = 2\nreselect = true"))
     ear = Ear(net.depot)
     tables = net.depot.sessions

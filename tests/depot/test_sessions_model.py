@@ -45,7 +45,7 @@ class PlainSide:
 
 @dataclass
 class PlainEntry:
-    """What must be true of an entry."""
+    """Invariants of an entry."""
 
     session: Session
     isn: int
@@ -57,7 +57,7 @@ class PlainEntry:
     client: PlainSide = field(default_factory=PlainSide)
     server: PlainSide = field(default_factory=PlainSide)
     left_at: int = 0
-    """When it came to the secondary table, as a number that grows."""
+    """Its turn in the secondary table, as a number that grows."""
 
     @property
     def is_tcp(self) -> bool:
@@ -244,7 +244,7 @@ class SessionsMachine(RuleBasedStateMachine):
         self._followed(entry, side, other)
 
     def _followed(self, entry: PlainEntry, side: PlainSide, other: PlainSide) -> None:
-        """What a packet of an open session does to its entry."""
+        """The effect of a packet of an open session on its entry."""
         if entry.closed_by not in ("FIN", "RST"):
             if other.fin_end is not None and side.acknowledged == other.fin_end:
                 other.fin_acknowledged = True

@@ -35,7 +35,7 @@ def stream_between(source: str, destination: str, count: int) -> Stream:
 
 
 def burst_of(stream: Stream) -> list[bytes | PlainFrame]:
-    """What a TUN device gives of a stream: a frame, where the data path takes frames."""
+    """The reads of a TUN device for a stream: a frame, if the data path takes frames."""
     frame = frame_of(stream.frame)
     return list(cut_plainly(stream.frame)) if frame is None else [frame]
 

@@ -1,4 +1,4 @@
-"""What an edge node learns from the VCs, how long it knows it, and what it holds."""
+"""The flows that an edge node learns from the VCs, how long it knows them, and what it holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernel makes of frames with a virtio_net_hdr; it runs in a network namespace of its own.
+"""Frames with a virtio_net_hdr as the kernel takes them; it runs in a network namespace of its own.
 
 `kernel_offload.py cut`: each line of standard input is a frame in hexadecimal digits. It is written to a TUN device;
 what a TUN device without offloads gives, to which the kernel forwards it, is told on standard output: a list in JSON.
@@ -119,7 +119,7 @@ class End:
         return namespaces.in_network_namespace(self.namespace)
 
     def take(self) -> list[bytes]:
-        """What the device gives."""
+        """The reads of the device."""
         taken: list[bytes] = []
         for frame in self._read():
             self.frames.append(frame)

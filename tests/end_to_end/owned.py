@@ -86,7 +86,7 @@ class Owned:
         self.lab = lab
 
     def role(self, node: str) -> dict[str, Any]:
-        """What a depot says of its role."""
+        """A depot's role as it shows it."""
         return next(ask(Path(self.lab.directory) / f"{node}.sock", {"role": True}))
 
     def addresses(self, node: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""What no well-behaved node sends: `send_raw.py KIND COUNT SOURCE:PORT DESTINATION:PORT [SEED]`; it prints COUNT.
+"""Packets of ill-behaved nodes: `send_raw.py KIND COUNT SOURCE:PORT DESTINATION:PORT [SEED]`; it prints COUNT.
 
 From the address and port of a link's own end it sends what only the peer could; the kernel lets root do that with raw
 sockets. KIND is one of `KINDS` below. `packets` takes addresses without ports.

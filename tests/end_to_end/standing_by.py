@@ -133,7 +133,7 @@ def ask(clients: subprocess.Popen[str]) -> int:
 
 
 def outcome(process: subprocess.Popen[str]) -> str:
-    """What a client's program printed at its end."""
+    """The last output of a client's program."""
     return process.communicate(timeout=90)[0]
 
 

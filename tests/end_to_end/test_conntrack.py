@@ -58,7 +58,7 @@ EXCHANGES = {
     "port_reused": "ESTABLISHED",
     "port_reused_after_reset": "ESTABLISHED",
 }
-"""What each exchange of the client below ends in, as the kernel should have it."""
+"""The end of each exchange of the client below, as the kernel should have it."""
 
 KERNEL_MAY_SAY = {
     # Two FINs are to it one from each side, though the second is the first again; we know whose each is.
@@ -68,7 +68,7 @@ KERNEL_MAY_SAY = {
     # It forgets a connection that was reset after 10 s; we keep it for 2 MSL, for late packets.
     **{name: {"nothing"} for name, state in EXCHANGES.items() if state == "CLOSE"},
 }
-"""Where the kernel may say something else than we, and why. There is no other difference."""
+"""Places where the kernel may differ from us, with the reasons. There is no other difference."""
 
 FIRST_PORT = 30_000
 CLIENTS = {ip_address(CLIENT), ip_address(CLIENT6)}

@@ -38,7 +38,7 @@ import re
 lines = [line.split() for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}")]
 print(sum(line[1].endswith(":0050") and line[3] in ("01", "04", "05") for line in lines))
 """
-"""How many of a server's connections have not ended."""
+"""The number of a server's connections that have not ended."""
 
 SLOW = ("cells = 27\n", 'cells = 27\nrate = "30Mbps"\n')
 

@@ -74,7 +74,7 @@ def frail(needs: Callable[[str], None]) -> Iterator[Site]:
 
 
 def condition(it: Site, server: str = "web2") -> dict[str, Any]:
-    """What the depot knows of a server."""
+    """A server's row at the depot."""
     return next(row for row in it.rows("servers", "depot") if row["server"] == server)
 
 
@@ -83,13 +83,13 @@ def is_alive(it: Site) -> bool:
 
 
 def served(it: Site, count: int, vip: str = VIP) -> list[str]:
-    """Who serves so many new connections, one after the other."""
+    """The servers of so many new connections, one after the other."""
     return re.findall(r"web\d", it.python("client", CONNECT, vip, str(count)))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def started(frail: Site) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """What was started in the place of the lab's own nginx on web2; the last one runs."""
+    """Servers started in place of the lab's own nginx on web2; the last one runs."""
     yield _started
     while _started:
         _started[-1].terminate()

@@ -1,4 +1,4 @@
-"""What is taken from a running daemon's host comes back; what a daemon was killed over goes with the next one."""
+"""A set-up that is taken from a running daemon's host comes back; one that a killed daemon left goes with the next."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def host(it: Site, node: str) -> str:
 
 
 def serves(it: Site) -> bool:
-    """Whether a page of each server comes to each address."""
+    """True when a page of each server comes to each address."""
     for vip in (VIP, f"[{VIP6}]"):
         ask = f"curl -gs -m 1 http://{vip}/server"
         got = it.run("client", "sh", "-c", f"{ask}; {ask}", check=False)

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.namespaces, pytest.mark.slow]
 
 CLOSED = ("server", "vc", "table", "closed_by")
 LIVE = (*CLOSED, "client_state", "server_state")
-"""What both depots know of a session; counts and times are each depot's own.
+"""The fields of a session that both depots know; counts and times are each depot's own.
 
 The last states of a closed one may differ: the standby sees both directions on different interfaces, and may see the
 last two segments in the other order.

@@ -149,7 +149,7 @@ def test_merged_packets_come_out_of_the_kernel_as_they_went_in(kernel: Kernel) -
 # ── frames of the kernel's own TCP ──
 
 class Sent(NamedTuple):
-    """What a sender sent: frames as they were handed over, and their packets."""
+    """A sender's output: frames as they were handed over, and their packets."""
 
     frames: list[bytes]
     packets: list[bytes]
@@ -196,7 +196,7 @@ def packet_flags(packet: bytes) -> int:
 
 
 class Fields(NamedTuple):
-    """What a segment says, but for what is drawn at random for each connection."""
+    """A segment's fields, without those that are drawn at random for each connection."""
 
     traffic_class: int
     length: int

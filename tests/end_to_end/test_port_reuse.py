@@ -78,7 +78,7 @@ print(json.dumps({"connects": len(connects), "failures": failures, "turns": min(
 
 
 def syns_sent_again(it: Site) -> int:
-    """How often the client's kernel has had to send a SYN again."""
+    """The number of SYNs that the client's kernel had to send again."""
     lines = [line.split() for line in it.run("client", "cat", "/proc/net/netstat").stdout.splitlines()]
     return next(int(values[names.index("TCPSynRetrans")]) for names, values in zip(lines[::2], lines[1::2], strict=True)
                 if names[0] == "TcpExt:")

@@ -1,4 +1,4 @@
-"""What a daemon sets up on its host it takes back; what is taken from it, it makes again."""
+"""A daemon takes its set-up of the host back, and makes again what is taken from it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def frail(needs: Callable[[str], None]) -> Iterator[Site]:
 
 
 def host(it: Site, node: str) -> dict[str, Any]:
-    """What is set up in a node's namespace."""
+    """The set-up of a node's namespace."""
     found: dict[str, Any] = json.loads(it.python(node, HOST))
     return found
 

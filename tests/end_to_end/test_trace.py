@@ -51,7 +51,7 @@ class Trace:
         raise AssertionError("".join(self.told))
 
     def end(self, number: signal.Signals | None = signal.SIGINT) -> tuple[str, str]:
-        """What it has put out, and what it has said."""
+        """Its standard output and its standard error."""
         if number is not None:
             self.process.send_signal(number)
         out, err = self.process.communicate(timeout=60)
@@ -75,7 +75,7 @@ def trace(at: Site, *words: str) -> Iterator[Trace]:
 
 
 def is_over(at: Site) -> bool:
-    """Whether the newest session has ended; others may have before it."""
+    """True when the newest session has ended; others may have before it."""
     return max(at.rows("sessions"), key=lambda row: row["number"])["closed_by"] == "FIN"
 
 

@@ -1,4 +1,4 @@
-"""What enters one TUN device is what leaves the other, octet for octet: both captured by the kernel, both ways."""
+"""Packets leave one TUN device as they entered the other, octet for octet: both captured by the kernel, both ways."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Captures:
 
 
 def _is_services(packet: bytes) -> bool:
-    """Whether a packet is to or from a VIP; the others are for groups, which go nowhere."""
+    """True for a packet to or from a VIP; the others are for groups, which go nowhere."""
     ends = (packet[12:16], packet[16:20]) if packet[0] >> 4 == 4 else (packet[8:24], packet[24:40])
     return bool(VIPS.intersection(ends))
 

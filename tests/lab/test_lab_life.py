@@ -1,4 +1,4 @@
-"""How labs come up, fail, are killed and go."""
+"""Labs come up, fail, are killed and go."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Link:
 
 
 class Kernel:
-    """What is set up; each call of it gives itself, as a netlink socket to it."""
+    """A host's set-up; each call gives itself, as a netlink socket to it."""
 
     def __init__(self) -> None:
         self.links = {LOOPBACK: Link("lo", 65_536), TUN: Link("atm0")}
@@ -63,7 +63,7 @@ class Kernel:
         return []
 
     def take_down(self, index: int) -> None:
-        """What the kernel does with an interface that is set down: its routes are gone."""
+        """Set an interface down as the kernel does: its routes are gone."""
         self.links[index].flags &= ~UP
         self.drop("route", oif=index)
 

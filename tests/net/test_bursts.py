@@ -78,7 +78,7 @@ def poller(twin: Any) -> Iterator[Any]:
 
 
 def ready(poller: Any, wait: float, spin: int) -> list[tuple[int, int]]:
-    """What a poll finds: descriptors and their events."""
+    """The result of a poll: descriptors and their events."""
     return [(poller.descriptor(number), poller.events(number)) for number in range(poller.poll(wait, spin))]
 
 
@@ -231,7 +231,7 @@ def test_an_empty_read_is_the_end_after_what_was_there(twin: Any, pipe: Pipe) ->
 
 
 def test_an_error_comes_with_the_packets_before_it(twin: Any) -> None:
-    """What a terminal has been sent can be read, and then it fails, since its other end is closed."""
+    """A terminal's input can be read, and then it fails, since its other end is closed."""
     near, far = pty.openpty()
     tty.setraw(far)
     os.write(far, b"one")
@@ -325,12 +325,12 @@ def here(request: pytest.FixtureRequest, twin: Any, ends: Ends) -> Here:
 
 
 def own(*datagrams: bytes) -> list[Any]:
-    """What is received of the peer's datagrams, one by one."""
+    """The items received of the peer's datagrams, one by one."""
     return [joined(datagram, len(datagram)) for datagram in datagrams]
 
 
 def joined(octets: bytes, size: int) -> Any:
-    """What is received of the peer's datagrams of a size that were joined: only the octets, if all are whole cells."""
+    """The items received of the peer's joined datagrams of a size: only the octets, if all are whole cells."""
     all_whole = octets and len(octets) % CELL_SIZE == 0 and size % CELL_SIZE == 0
     return octets if all_whole else (octets, size, -1, None)
 
@@ -402,7 +402,7 @@ def test_a_socket_tells_what_it_has_lost(here: Here) -> None:
 
 
 def _drain(here: Here) -> list[Any]:
-    """What is left of 500 datagrams."""
+    """The rest of 500 datagrams."""
     here.peer.send(*[b"x"] * 500)
     got = []
     while received := here.datagrams.receive(16):
@@ -513,7 +513,7 @@ def test_a_socket_that_always_fails_is_not_asked_for_ever(twin: Any) -> None:
 
 
 def test_in_the_middle_of_a_burst_errors_are_passed_over(ends: Ends) -> None:
-    """Where the kernel puts an error between two datagrams cannot be had from it; the plain bursts can be told."""
+    """The kernel does not tell where it puts an error between two datagrams; the plain bursts can be told."""
     here = Here(bursts._Datagrams, ends)
     script = scripted_bursts(here.datagrams)
     answers = iter([None, OSError(errno.EHOSTUNREACH, ""), None, OSError(errno.ECONNREFUSED, ""), None])
@@ -608,7 +608,7 @@ def test_a_full_buffer_is_eagain_after_what_had_room(twin: Any) -> None:
 
 
 def test_an_error_in_the_middle_of_a_send(twin: Any) -> None:
-    """What is left is too big for the buffer once the first chunk has gone."""
+    """The rest is too big for the buffer once the first chunk has gone."""
     pipe = Pipe(10_000)
     datagrams = twin.Datagrams(pipe.near.fileno(), socket.AF_INET, NOBODY)
     sent = os.urandom(53 + 100_000)

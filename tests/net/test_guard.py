@@ -76,7 +76,7 @@ def pid_of_engine(file: Path) -> int:
 
 
 async def first(guard: Guarding) -> dict[str, Any]:
-    """What a guard tells first."""
+    """A guard's first message."""
     with trio.fail_after(20):
         told = await guard.told()
     assert told is not None, "it has ended and told nothing"

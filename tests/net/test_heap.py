@@ -1,4 +1,4 @@
-"""What bursts have used stays with the process: no page fault for each page of each burst."""
+"""Memory that bursts have used stays with the process: no page fault for each page of each burst."""
 
 from __future__ import annotations
 

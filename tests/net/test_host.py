@@ -1,4 +1,4 @@
-"""What the set-up of a host asks of the kernel, and in which order."""
+"""Requests to the kernel for the set-up of a host, in their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is lost of a host's set-up is found and set up again; what a killed daemon left is taken over and taken back."""
+"""Lost parts of a host's set-up are found and set up again; those of a killed daemon are taken over and removed."""
 
 from __future__ import annotations
 

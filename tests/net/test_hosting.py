@@ -77,7 +77,7 @@ def site() -> Iterator[Site]:
 
 
 def descriptors() -> dict[str, str]:
-    """What is open, by number."""
+    """The open descriptors."""
     found = {}
     for path in Path("/proc/self/fd").iterdir():
         try:
@@ -290,7 +290,7 @@ def test_a_failure_of_the_data_path_ends_all_in_order(site: Site) -> None:
 
 
 def test_a_failure_comes_out_where_the_data_path_is_awaited(site: Site) -> None:
-    """Who awaits it may catch it; trio goes on, and so does the rest of the data path."""
+    """Its awaiter may catch it; trio goes on, and so does the rest of the data path."""
     host = HostLoop(site.pump)
 
     async def main() -> str:

@@ -121,7 +121,7 @@ class Scene:
         return link
 
     def sent(self, link: UdpLink, sender: socket.socket, datagram: bytes) -> tuple[bytes, dict[DropReason, int]]:
-        """What becomes of a datagram: the cells that were taken, and what was counted meanwhile."""
+        """The fate of a datagram: the cells that were taken, and the counts meanwhile."""
         before = Drops(link.drops)
         for _ in range(int(PATIENCE * 10)):  # the first ones may be lost, until neighbours know each other
             sender.sendto(datagram, (self.own, PORT))

@@ -49,7 +49,7 @@ class Pair(NamedTuple):
     outer: socket.socket
 
     def frames(self) -> list[bytes]:
-        """What was written."""
+        """The written octets."""
         found = []
         while select.select([self.outer], [], [], 0)[0]:
             found.append(self.outer.recv(70_000))

@@ -23,7 +23,7 @@ VIPS = ["10.80.0.1/32", "fd00:80::1/128"]
 
 
 def run(code: bytes, frame: bytes, *, tagged: bool = False) -> int:
-    """What a program returns for a frame; a load beyond the frame drops it, as in the kernel."""
+    """The result of a program for a frame; a load beyond the frame drops it, as in the kernel."""
     steps = [struct.unpack_from("=HBBI", code, at) for at in range(0, len(code), 8)]
     at = value = 0
     while True:

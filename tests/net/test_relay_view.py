@@ -1,4 +1,4 @@
-"""What is shown of nodes on links of Frame Relay: depot, edge node and interworking function answer every subject."""
+"""Views of nodes on links of Frame Relay: depot, edge node and interworking function answer every subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which daemons run here, and which sockets are only left behind."""
+"""Daemons that run here, and sockets that are only left behind."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Client:
         return got
 
     async def rest(self) -> list[Record]:
-        """What comes until the daemon closes."""
+        """The messages until the daemon closes."""
         got: list[Record] = []
         try:
             while True:
@@ -269,7 +269,7 @@ async def test_a_record_of_no_burst_is_no_older_than_the_records_before_it(it: C
 
 
 async def test_no_watermark_before_all_known_sessions_are_told(it: Controlled, begin: Begin) -> None:
-    """What happens while they are told is no older than they are."""
+    """Events that happen while records are told are no older than the records."""
     for port in range(40_000, 40_300):
         it.nodes.put(DEPOT, Connection(port).syn)
         if port % 50 == 0:

@@ -212,7 +212,7 @@ def taps_of(node: Node, lead_through: Callable[[DataPath], object] = lambda _: N
 
 
 def observed(node: Node) -> list[int]:
-    """How many observe each place of a node."""
+    """The number of observers of each place of a node."""
     places = [node.drops, *(link.drops for link in node.links.values())]
     return [len(place.observers) for place in places] + [
         len(tables.observers) for tables in [getattr(node, "sessions", None)] if tables]

@@ -1,4 +1,4 @@
-"""What stands in for a TUN device, and what a TUN device says when it cannot be had. The real one: tests/end_to_end."""
+"""A pipe in place of a TUN device, and errors when there is no TUN device. The real one: tests/end_to_end."""
 
 from __future__ import annotations
 

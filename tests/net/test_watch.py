@@ -14,7 +14,7 @@ INCOMING, OTHER_HOST, OUTGOING = 0, 3, 4
 
 
 def passes(program: bytes, packet: bytes, packet_type: int = OTHER_HOST) -> int:
-    """What a program returns for a packet."""
+    """The result of a program for a packet."""
     instructions = list(iter_unpack("=HBBI", program))
     at = value = 0
     while True:

@@ -35,7 +35,7 @@ def ran(loss: float, room: int, load: float) -> Congested:
 
 
 def outcome(it: Congested) -> dict[str, Any]:
-    """What the snapshot has of a run: counts of drops, and a row for each category."""
+    """The snapshot of a run: counts of drops, and a row for each category."""
     return {"counted": it.counted(), **it.result()}
 
 
@@ -88,7 +88,7 @@ def _discard_goes_by_packets(it: Congested) -> None:
 
 
 def _priorities_hold(it: Congested) -> None:
-    """What is more urgent is faster: sessions at their sources, permanent VCs at each switch."""
+    """More urgent traffic is faster: sessions at their sources, permanent VCs at each switch."""
     came = {category: row for category, row in it.result().items() if row["delivered"]}
     assert came["EF"]["mean_delay"] < came["DF"]["mean_delay"]
     permanent = [came[f"{name} VC"] for name in ("CBR", "rt-VBR", "UBR") if f"{name} VC" in came]

@@ -58,7 +58,7 @@ def make(text: str) -> SwitchNode:
 
 
 def sent(node: SwitchNode, now: int = 0) -> dict[str, list[CellHeader]]:
-    """What leaves by the ports that are ready, as the pump takes it."""
+    """The output of the ports that are ready, as the pump takes it."""
     ready, node.ready[:] = list(node.ready), []
     names = list(node.links)
     assert len(set(ready)) == len(ready)

@@ -16,7 +16,7 @@ TABLES = ["switched", "backbone", "mesh", "compose-switch"]
 
 
 def later(it: InMemoryNetwork, out: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
-    """What has come out, and what lines with a rate let out within 10 ms."""
+    """The output so far, and that of lines with a rate within 10 ms."""
     it.advance(SECOND // 100)
     return out | it.settle()
 

@@ -35,14 +35,14 @@ def read(path: Path) -> Any:
 
 
 def faults(manifest: dict[str, Any]) -> list[str]:
-    """Where a manifest breaks the schema of its kind in Kubernetes 1.37."""
+    """The places where a manifest breaks the schema of its kind in Kubernetes 1.37."""
     schema = json.loads((SCHEMAS / "kubernetes.json").read_text())
     schema["$ref"] = f"#/$defs/{OF_KIND[manifest['apiVersion'], manifest['kind']]}"
     return [error.json_path for error in jsonschema.Draft202012Validator(schema).iter_errors(manifest)]
 
 
 def faults_of_stack(stack: dict[str, Any]) -> list[str]:
-    """Where a stack file breaks the Compose specification."""
+    """The places where a stack file breaks the Compose specification."""
     schema = json.loads((SCHEMAS / "compose.json").read_text())
     return [error.json_path for error in jsonschema.Draft202012Validator(schema).iter_errors(stack)]
 

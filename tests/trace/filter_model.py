@@ -1,4 +1,4 @@
-"""What each word of the filter means, said once more and plainly; and operands for it."""
+"""The meaning of each word of the filter, said once more and plainly; and operands for it."""
 
 from __future__ import annotations
 

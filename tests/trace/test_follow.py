@@ -192,7 +192,7 @@ class FollowerMachine(RuleBasedStateMachine):
         return [b"".join(cells[first:end]) for first, end in pairwise([0, *sorted(cuts), len(cells)])]
 
     def _compare(self, plain: list[Item], detailed: list[Item], ways: set[str]) -> None:
-        """What the receivers dropped shows, in their order; and cells or no cells, the PDUs are the same."""
+        """Drops of the receivers show, in their order; and cells or no cells, the PDUs are the same."""
         for way in ways:
             of_way = [item for item in plain if isinstance(item, Cell | Pdu) and item.direction == way]
             shown = [("hec-error", None) if isinstance(item, Cell) else (str(item.problem), (item.vpi, item.vci))
@@ -221,7 +221,7 @@ class FollowerMachine(RuleBasedStateMachine):
 
     @rule(nanoseconds=st.sampled_from([1, 400, 999, 1000, 2500]))
     def time_passes(self, nanoseconds: int) -> None:
-        """What is overdue goes when the next record comes, be it of another link."""
+        """Overdue records go when the next one comes, be it of another link."""
         self.now += nanoseconds
         for receiver in self.receivers.values():
             receiver.real.expire(self.now)

@@ -1,4 +1,4 @@
-"""What is found inside items, above all in the beginnings of packets."""
+"""The contents of items, above all of the beginnings of packets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cells and PDUs say of themselves, and what an SDU carries."""
+"""Descriptions of cells and PDUs, and the contents of an SDU."""
 
 from __future__ import annotations
 

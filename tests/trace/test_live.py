@@ -523,7 +523,7 @@ async def it(short_dir: Path) -> AsyncIterator[Controlled]:
 
 
 async def collect(it: Controlled, source: LiveSource, act: Callable[[], Any]) -> list[Any]:
-    """What the source gives while something is done, and until it is stopped."""
+    """The items of a source while something is done, and until it is stopped."""
     told: list[Any] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.to_thread.run_sync, lambda: told.extend(source))

@@ -30,7 +30,7 @@ def known(node: str, time: int) -> SessionChange:
 
 
 def hear(merger: Merger, *told: Told) -> list[Record]:
-    """What goes when nodes tell something, one after the other."""
+    """The records that go when nodes tell something, one after the other."""
     return [gone for one in told for gone in [*merger.hear(one), *merger.take()]]
 
 
@@ -43,7 +43,7 @@ class Reader:
         assert merger.look(0) == []
 
     def wait(self, looks: int = LOOKS) -> list[str]:
-        """What is remarked on meanwhile."""
+        """The remarks meanwhile."""
         remarks = []
         for _ in range(looks):
             self._now += LONGEST_LOOK
@@ -53,7 +53,7 @@ class Reader:
 
 @st.composite
 def stories(draw: Any, least: int = 0) -> list[Told]:
-    """What some nodes tell, each by the order of its times, in any interleaving; about half are watermarks."""
+    """Records of some nodes, each in the order of its times, in any interleaving; about half are watermarks."""
     streams = []
     for node in NODES:
         times = sorted(draw(st.lists(st.integers(0, 30), min_size=least, max_size=25)))

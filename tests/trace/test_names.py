@@ -1,4 +1,4 @@
-"""What VC tables say of the VCs that a trace sees."""
+"""Names from VC tables for the VCs that a trace sees."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def packet(port: int, flags: int = ACK, *, back: bool = False, seq: int = 0, ack
 
 
 class Wire(list[tuple[str, str, bytes]]):
-    """What crosses the links, told as it happens."""
+    """The traffic of the links, told as it happens."""
 
     def __init__(self, tell: Callable[[str, str, bytes], None]) -> None:
         super().__init__()

@@ -60,7 +60,7 @@ pytestmark = pytest.mark.tshark
 
 TIME = 1_700_000_000_123_456_789
 GOOD = "1"
-"""What tshark says of a checksum."""
+"""A checksum's state as tshark names it."""
 ONLY_CELLS, ONLY_PDUS = "erf.types.type == 3", "erf.types.type == 4"
 
 

@@ -1,4 +1,4 @@
-"""What a receiver would make of a PDU, and how many cells an IP packet's first cell promises."""
+"""A receiver's verdict on a PDU, and the number of cells that an IP packet's first cell promises."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_promised_cells_are_within_a_pdus_bounds(payload: bytes, encapsulation: 
                  st.just(abort_pdu())),
        st.none() | st.sampled_from(CrcMode))
 def test_a_verdict_is_the_receivers(octets: bytes, mode: CrcMode | None) -> None:
-    """Where no rule is known, that of the most lenient receiver which still looks at the CRC."""
+    """Without a known rule, that of the most lenient receiver which still checks the CRC."""
     pdu = pdu_of(octets)
     judge(pdu, mode)
     try:

@@ -1,4 +1,4 @@
-"""What several nodes saw of a link is written once, as its sender saw it."""
+"""Cells of a link that several nodes saw are written once, as the sender saw them."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Dissector(Wireshark):
         return self.tshark(file, *options, "-T", "fields", "-e", "_ws.col.Info").splitlines()
 
     def names(self, report: str, pattern: str) -> set[str]:
-        """What the pattern finds in one of tshark's reports."""
+        """The matches of a pattern in one of tshark's reports."""
         return set(re.findall(pattern, self._run("tshark", "-G", report, "-X", f"lua_script:{LUA}")))
 
     def _run(self, *command: str) -> str:

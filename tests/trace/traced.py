@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from atmdepot.trace.tracer import Totals
 
 Train = tuple[int, str, bytes]
-"""When it passed, which way, and its cells."""
+"""The time it passed, its direction, and its cells."""
 
 
 def traced(target: Path | BinaryIO, trains: Iterable[Train], *, interface: Interface = Interface.UNI,

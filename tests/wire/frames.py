@@ -14,7 +14,7 @@ TIMESTAMPS = bytes((1, 1, 8, 10)) + bytes(range(8))
 
 
 class Stream(NamedTuple):
-    """What a sender has to send, and how."""
+    """A sender's data, and the way to send it."""
 
     data: bytes = bytes(range(250)) * 20
     size: int = 1448
@@ -43,12 +43,12 @@ class Stream(NamedTuple):
 
     @property
     def tcp_at(self) -> int:
-        """Where the TCP header begins."""
+        """The offset of the TCP header."""
         return 20 + len(self.ip_options) if self.version == 4 else 40 + len(self.extensions[1])
 
     @property
     def data_at(self) -> int:
-        """Where the data begins."""
+        """The offset of the data."""
         return self.tcp_at + 20 + len(self.tcp_options)
 
     def ip(self, segment: bytes, number: int) -> bytes:
@@ -70,7 +70,7 @@ class Stream(NamedTuple):
                     flags, self.window, sum_, self.urgent) + self.tcp_options + data
 
     def pseudo_header(self, length: int) -> bytes:
-        """What the checksum of a TCP segment of a length covers beside it."""
+        """The octets beside it that the checksum of a TCP segment of a length covers."""
         return self.source + self.destination + pack(">IxxxB", length, TCP)
 
     def segment(self, number: int, data: bytes, is_last: bool) -> bytes:
@@ -84,13 +84,13 @@ class Stream(NamedTuple):
 
     @property
     def packets(self) -> list[bytes]:
-        """What a sender without offload sends."""
+        """The packets of a sender without offload."""
         parts = [self.data[at:at + self.size] for at in range(0, len(self.data), self.size)]
         return [self.segment(number, part, number == len(parts) - 1) for number, part in enumerate(parts)]
 
     @property
     def header(self) -> VirtioNetHeader:
-        """What stands in front of the frame."""
+        """The header in front of the frame."""
         return VirtioNetHeader(NEEDS_CSUM, GSO_TCPV4 if self.version == 4 else GSO_TCPV6, self.data_at, self.size,
                                self.tcp_at, 16)
 
@@ -103,7 +103,7 @@ class Stream(NamedTuple):
 
     @property
     def frame(self) -> bytes:
-        """What a sender with offload gives the device."""
+        """The frames that a sender with offload gives the device."""
         return self.header.pack() + self.whole
 
     def over_ipv6(self) -> Stream:

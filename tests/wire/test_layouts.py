@@ -116,7 +116,7 @@ def test_an_abort() -> None:
 
 @given(sdus, st.data())
 def test_cpcs_pdus_with_any_pad_and_length(sdu: bytes, data: st.DataObject) -> None:
-    """What is a PDU to the one is a PDU to the other, but for aborts, which the codec reports as such."""
+    """A PDU to the one is a PDU to the other, but for aborts, which the codec reports as such."""
     size = -(len(sdu) + 8) % 48
     pad = data.draw(st.binary(min_size=size, max_size=size))
     room = len(sdu) + size

@@ -50,7 +50,7 @@ pytestmark = pytest.mark.both_twins
 
 
 def outcome(cut: Callable[[bytes], list[bytes]], frame: bytes) -> object:
-    """What comes back, or why nothing does."""
+    """The result, or the reason why there is none."""
     try:
         return cut(frame)
     except MalformedPacket as error:
@@ -103,7 +103,7 @@ def test_the_beginning_of_the_checksum_is_taken_as_it_stands(way: Way) -> None:
 @families
 @pytest.mark.parametrize("gso", [True, False])
 def test_a_checksum_of_zero(way: Way, stream: Stream, gso: bool) -> None:
-    """Where it segments, the kernel writes it as 0; where it only completes a checksum, as FFFF."""
+    """The kernel writes it as 0 where it segments, and as FFFF where it only completes a checksum."""
     stream = stream._replace(data=bytes(2) + bytes(range(100)) * 30, size=1000)
     [first, *_] = stream.packets
     data = first[stream.tcp_at + 16:stream.tcp_at + 18] + stream.data[2:]

@@ -19,7 +19,7 @@ from tests.packets import damaged, ip_packets, ipv4_packets, ipv6_packets, no_pa
 
 
 def outcome(read: Any, octets: bytes) -> object:
-    """What comes back, or the exception's type and text."""
+    """The result, or the exception's type and text."""
     try:
         return read(octets)
     except MalformedPacket as error:
@@ -142,7 +142,7 @@ def test_no_ip() -> None:
 
 @given(ipv6_packets())
 def test_ipv6(packet: bytes) -> None:
-    """What all agree on: where the packet ends, who sent it, and that only a first fragment has ports."""
+    """Facts on which all agree: where the packet ends, who sent it, and that only a first fragment has ports."""
     try:
         seen = analyse(packet)
     except MalformedPacket:
@@ -161,7 +161,7 @@ def test_a_syn_tells_its_window_scale() -> None:
 
 
 def test_packets_and_their_fields_are_their_holders() -> None:
-    """Where nobody holds a packet any more it may be used again; who holds it, or its fields, keeps what they were."""
+    """A packet that nobody holds may be used again; a holder of it, or of its fields, keeps what they were."""
     def made(number: int, flags: int) -> Packet:
         return analyse(tcp("10.0.0.1", number, "10.0.0.2", 80, flags, seq=number))
 

@@ -50,7 +50,7 @@ EVENTS = {each.name: each for each in (SIGKILL, SIGSTOP, HOST_GONE, CUT_SYNC, CU
 
 
 class Contender(Struct, frozen=True):
-    """What fails: depots of some mode, or a peer.
+    """The contender that fails: depots of some mode, or a peer.
 
     Attributes:
         standby: of the set of depots; "lone": one depot, which is started again at once; "peer": no depot.
@@ -135,7 +135,7 @@ class Plan(Struct, frozen=True):
 
 
 def seconds_of(case: Case) -> float:
-    """How long one failure of a case takes, about, with half a period until the phase that is wanted."""
+    """The time that one failure of a case takes, about, with half a period until the phase that is wanted."""
     return case.event.seconds + case.contender.interval / 2
 
 

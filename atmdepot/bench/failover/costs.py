@@ -1,4 +1,4 @@
-"""What standbys cost while nothing fails: the loads of `bench peers` on sets of depots and on a lone one, in turns."""
+"""Costs of standbys while nothing fails: the loads of `bench peers` on sets of depots and on a lone one, in turns."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class CostRow(Struct, frozen=True):
 
 
 def expected(rounds: int, modes: Sequence[str] = MODES) -> float:
-    """How long rounds take, in seconds, about."""
+    """The time (s) that rounds take, about."""
     return len(modes) * (_UP + rounds * len(_LOADS) * (_SECONDS + loads.OVERHEAD)) if rounds else 0.0
 
 

@@ -1,4 +1,4 @@
-"""What a failure did to a service: gaps between answers, and the sessions that went on. Pure: times are arguments."""
+"""The effect of a failure on a service: gaps between answers, and the sessions that went on. Times are arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SETTLED = tuple(AGES)[2:]
 
 
 class Reading(Struct):
-    """What the client saw of one failure.
+    """One failure as the client saw it.
 
     Gaps in milliseconds: `kept` between answers on sessions from before (a request every few ms, each on another
     session), `new` between first answers of new sessions, `train` on a single session with requests every 10 ms,
@@ -101,7 +101,7 @@ def _within(ages: Iterable[float], buckets: Sequence[str]) -> int:
 
 
 def reasons(readings: Iterable[Reading]) -> dict[str, int]:
-    """Why sessions were lost, and how many of each."""
+    """The reasons why sessions were lost, with their numbers."""
     found: dict[str, int] = {}
     for reading in readings:
         for why, ages in reading.lost.items():

@@ -1,4 +1,4 @@
-"""What the client of `bench failover` is told to do, as JSON on its standard input."""
+"""Orders for the client of `bench failover`, as JSON on its standard input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Pool(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True):
-    """Where to ask, and how.
+    """The address to ask, and the way to ask.
 
     Each `every_ms` a new session is opened, and one of `ring` sessions, which are kept, asks.
     """

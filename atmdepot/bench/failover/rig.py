@@ -1,4 +1,4 @@
-"""What every contender of `bench failover` has: a lab, servers that answer, a client that asks; and failures."""
+"""The parts of every contender of `bench failover`: a lab, servers that answer, a client that asks; and failures."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Party:
         self._stack.close()
 
     def see(self, failure: Failure) -> Reading:
-        """What the client sees of a failure; NoFigure when it does not tell."""
+        """A failure as the client sees it; NoFigure when it does not tell."""
         assert self._client is not None
         self._send(msgspec.json.encode(failure))
         return msgspec.json.decode(self._line(self._client, failure.patience + _MARGIN, "the client"), type=Reading)

@@ -72,7 +72,7 @@ max_sessions = {most}
 
 
 def expected(sizes: tuple[int, ...]) -> float:
-    """How long the syncs take, in seconds, about."""
+    """The time (s) that the syncs take, about."""
     return sum(_UP + _LEAST + size / _FILLED for size in sizes)
 
 

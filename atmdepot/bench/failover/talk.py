@@ -11,7 +11,7 @@ from struct import Struct
 from atmdepot.errors import AtmdepotError
 
 REQUEST = Struct(">4sI")
-"""What is asked (`ASK` or `PACE`), and the number of the request on its connection, from 1."""
+"""The question (`ASK` or `PACE`), and the number of the request on its connection, from 1."""
 
 ANSWER = Struct(">4sIIQ")
 """`SAID`, the request's number, answers on this connection so far, and the connection's own number at the server."""

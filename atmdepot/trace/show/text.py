@@ -300,7 +300,7 @@ def _statistics_text(octets: bytes) -> str:
 
 
 def _message_text(octets: bytes) -> str:
-    """What a depot or an edge node says on the management VC."""
+    """A message of a depot or an edge node on the management VC."""
     try:
         told = read(octets)
     except ValueError as error:

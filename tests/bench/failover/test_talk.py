@@ -1,4 +1,4 @@
-"""What client and server of `bench failover` say: in pieces of any size, and only on its own connection."""
+"""Messages of client and server of `bench failover`: in pieces of any size, and only on their own connection."""
 
 from __future__ import annotations
 

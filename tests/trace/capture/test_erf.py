@@ -186,7 +186,7 @@ def test_every_truncation_of_a_file_gives_the_whole_records() -> None:
 
 def captured(*trains: tuple[bytes, str], interface: Interface = Interface.UNI,
              max_cells: int = 1000) -> tuple[CaptureWriter, Totals, list[SourceRecord]]:
-    """What is in a capture of trains, a ns apart; what its writer says, and its tracer."""
+    """The contents of a capture of trains, a ns apart; the words of its writer and of its tracer."""
     file = io.BytesIO()
     writer, totals = traced(file, ((TIME + n, way, train) for n, (train, way) in enumerate(trains)),
                             interface=interface, max_cells=max_cells)

@@ -1,4 +1,4 @@
-"""Where captures go: files made late and whole, one after the other, and what goes wrong on the way."""
+"""Files of captures: made late and whole, one after the other, and what goes wrong on the way."""
 
 from __future__ import annotations
 

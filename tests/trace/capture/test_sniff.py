@@ -87,7 +87,7 @@ def framed(payload: bytes, source: tuple[str, int] = ("10.0.0.1", 5501),
 
 
 def until_end(source: SniffSource) -> Iterator[SourceRecord]:
-    """What comes before the cells of END."""
+    """The items before the cells of END."""
     for record in source:
         if isinstance(record, Cells) and record.octets.endswith(END):
             return

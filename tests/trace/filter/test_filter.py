@@ -43,7 +43,7 @@ drop_of_a_whole_packet = st.builds(
 
 
 def is_whole(item: Item) -> bool:
-    """Whether the model can tell what an item holds: packets that are cut are another test's."""
+    """True when the model can tell what an item holds: packets that are cut are another test's."""
     if not isinstance(item, Drop) or unit(item) == "cells" or not item.octets:
         return True
     return packet_in(item) is not None or (unit(item) == "datagrams")

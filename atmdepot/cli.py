@@ -70,6 +70,8 @@ _COMMANDS = {
                      "Tell what the depot would do with a packet from a client, step by step, and why."),
     "graph": Place("atmdepot.commands.graph", "graph_command",
                    "Draw the network of the VC table TABLE: nodes, links, VPs with their VPIs, servers and services."),
+    "impair": Place("atmdepot.commands.impair", "impair_command",
+                    "Impair LINK of a running network: lose, delay, damage or reorder what crosses it."),
     "lab": Place("atmdepot.commands.lab", "lab", "Run a VC table's network on this machine, in network namespaces."),
     "oam": Place("atmdepot.commands.oam", "oam_command", "Ask nodes along a VP or VC by OAM cells (ITU-T I.610)."),
     "protection": Place("atmdepot.commands.protection", "protection_command", "See and move protected VPs."),

@@ -61,6 +61,7 @@ class DropReason(StrEnum):
     CIR_QUEUE_FULL = "cir-queue-full", "frames", "too many frames waited for its PVC's CIR"
     FRAME_NOT_SENT = ("frame-not-sent", "frames",
                       "the system refused to send it, or the socket's send buffer and the link's backlog were full")
+    LOST_FRAME = "lost-frame", "frames", "the line's live impairments lost it, or too many were on their way"
     # AAL5 PDUs.
     CRC_ERROR = "crc-error", "PDUs", "the CRC-32 of its CPCS trailer is wrong"
     LENGTH_ERROR = "length-error", "PDUs", "its Length does not fit its number of cells"

@@ -1,4 +1,4 @@
-"""A direction of an emulated line: impairments, then the line's rate, then its delay.
+"""A direction of an emulated line: impairments, then jitter, then the line's rate, then its delay.
 
 A seeded generator draws all random values, and the time is an argument (`now`), so a run can be repeated cell for cell.
 """
@@ -71,6 +71,11 @@ class Impairments:
         self._stray = bytes(CELL_SIZE - HEADER_SIZE)
         self._drops = drops
         self.misinserted = self.reordered = self.bits_flipped = 0
+
+    def count_on(self, other: Impairments) -> None:
+        """Go on with the counts of impairments whose place these take."""
+        self.misinserted, self.reordered = other.misinserted, other.reordered
+        self.bits_flipped = other.bits_flipped
 
     def apply(self, cells: bytes) -> bytes:
         """Impair `cells` (a multiple of 53 octets): return the cells that come out of the line."""
@@ -147,6 +152,8 @@ class Line:
         """Make a line; it drops the cells for which its queue (in cells) has no room."""
         self.rate = int(settings.rate or 0)
         self.delay = int(settings.delay or 0)
+        self.jitter = int(settings.jitter or 0)
+        self._random = Random(settings.seed or 0)
         self.queue = settings.queue or DEFAULT_QUEUE
         self.burst = settings.burst or LEAST_BURST
         self.lost = 0
@@ -173,9 +180,21 @@ class Line:
             self._octets_under_way += len(cells)
             self._trains.append(self._scheduled(cells, now - self._slip))
 
+    def succeed(self, other: Line, now: int) -> None:
+        """Take the place of another line: the cells on their way in it begin anew here, unimpaired, and it is empty."""
+        cells = b"".join(train.cells[train.gone * CELL_SIZE:] for train in other._trains)
+        other._trains.clear()
+        other._octets_under_way = 0
+        self.lost = other.lost
+        if self.impairments is not None and other.impairments is not None:
+            self.impairments.count_on(other.impairments)
+        if cells:
+            self._octets_under_way = len(cells)
+            self._trains.append(self._scheduled(cells, now))
+
     def _room(self, now: int) -> int:
-        """The number of cells for which the queue has room."""
-        return max(0, self.queue - self.waiting(now))
+        """The number of cells for which the queue has room; what waits by jitter takes none of it."""
+        return max(0, self.queue + self.jitter * self.rate // _NS - self.waiting(now))
 
     def waiting(self, now: int) -> int:
         """The number of cells that have not left the sender yet."""
@@ -183,6 +202,8 @@ class Line:
 
     def _scheduled(self, cells: bytes, time: int) -> _Train:
         """A train with its start in the line's time, in integers; the remainder is carried on to the next train."""
+        if self.jitter:
+            time += self._random.randint(0, self.jitter)
         # An idle line begins at once; a busy line sends the train behind the last.
         if self._free_at < time:
             self._free_at, self._remainder = time, 0

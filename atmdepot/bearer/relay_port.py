@@ -49,7 +49,7 @@ _CISCO = "; the far end speaks Cisco's LMI: write `frame-relay lmi-type ansi` th
 
 _REASONS = (
     DropReason.NOT_THE_PEER, DropReason.WRONG_INTERFACE, DropReason.RX_OVERFLOW, DropReason.FRAME_NOT_SENT,
-    DropReason.BAD_ADDRESS, DropReason.UNKNOWN_DLCI, DropReason.BAD_LMI, DropReason.ABOVE_BE,
+    DropReason.LOST_FRAME, DropReason.BAD_ADDRESS, DropReason.UNKNOWN_DLCI, DropReason.BAD_LMI, DropReason.ABOVE_BE,
     DropReason.CIR_QUEUE_FULL, DropReason.OVERSIZE, DropReason.UNKNOWN_ENCAPSULATION, DropReason.BAD_STATISTICS)
 
 

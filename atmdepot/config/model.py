@@ -87,6 +87,7 @@ class Line(Struct, forbid_unknown_fields=True, kw_only=True):
 
     rate: CellRate | None = None
     delay: Duration | None = None
+    jitter: Duration | None = None
     queue: Count | None = None
     burst: Count | None = None
     cell_loss: Ratio | None = None
@@ -106,7 +107,7 @@ class Line(Struct, forbid_unknown_fields=True, kw_only=True):
     @property
     def timed(self) -> bool:
         """True when cells are paced or delayed."""
-        return self.rate is not None or bool(self.delay)
+        return self.rate is not None or bool(self.delay or self.jitter)
 
 
 class Link(Line, forbid_unknown_fields=True, kw_only=True):
@@ -131,11 +132,11 @@ class Link(Line, forbid_unknown_fields=True, kw_only=True):
     # `from` is a keyword of Python.
     from_: dict[str, Line] = field(name="from", default={})
 
-    def line_from(self, node: str) -> Line:
-        """The direction in which `node` sends: its own `from` values, and the link's values for the rest."""
-        own = self.from_.get(node, Line())
-        names = Line.__struct_fields__
-        line = Line(**{n: getattr(self if getattr(own, n) is None else own, n) for n in names})
+    def line_from(self, node: str, live: Line | None = None) -> Line:
+        """The direction in which `node` sends: its live values, else its own `from` values, else the link's."""
+        layers = (live or Line(), self.from_.get(node, Line()), self)
+        line = Line(**{name: next((value for layer in layers if (value := getattr(layer, name)) is not None), None)
+                       for name in Line.__struct_fields__})
         if line.rate and not line.burst:
             line.burst = self._default_burst(line.rate)
         return line

@@ -2,7 +2,8 @@
 
 Requests: `{"show": SUBJECT, "limit": N}` is answered by a line, `{"rows": [...]}`, and `{"reload": true}` by `{"done":
 TEXT}`. `{"trace": {...}}` is answered by `{"tracing": {...}}`, and then records follow until the client shuts its side
-down (see `net/stream.py`); `{"oam": {...}}` by lines as in `net/oam.py`. The other requests are commands of the node's
+down (see `net/stream.py`); `{"oam": {...}}` by lines as in `net/oam.py`, and `{"impair": {...}}` by the row of the link
+as it is then (see `net/impairing.py`). The other requests are commands of the node's
 kind (see its agent), such as a depot's `drain`. A request without an answer gets `{"error": TEXT}`. A fault of the
 daemon's own ends the connection, and is logged; the daemon goes on.
 """
@@ -20,6 +21,7 @@ import trio
 
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.control_client import is_answered
+from atmdepot.net.impairing import ImpairRequest, impair
 from atmdepot.net.kinds import agent_of, kinds_with
 from atmdepot.net.oam import OamRequest, stream_oam
 from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
@@ -49,6 +51,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     reload: bool = False
     trace: TraceRequest | None = None
     oam: OamRequest | None = None
+    impair: ImpairRequest | None = None
     limit: int = 1000
 
 
@@ -121,6 +124,8 @@ class ControlServer(BoundedServer):
             await self._oam(stream, request.oam)
         elif request.reload:
             await _write_line(stream, await self._reload())
+        elif request.impair is not None:
+            await _write_line(stream, self._impair(request.impair))
         elif request.show in SUBJECTS:
             await self._show(stream, request.show, min(max(0, request.limit), sys.maxsize))
         else:
@@ -177,6 +182,12 @@ class ControlServer(BoundedServer):
         except AtmdepotError as error:
             return {"error": str(error)}
 
+    def _impair(self, request: ImpairRequest) -> dict[str, Any]:
+        try:
+            return {"rows": [impair(self._pump, request)]}
+        except AtmdepotError as error:
+            return {"error": str(error)}
+
     async def _oam(self, stream: trio.SocketStream, request: OamRequest) -> None:
         try:
             await stream_oam(stream, self._pump, request)
@@ -197,7 +208,7 @@ def _name_of(request: Request | CommandRequest) -> str:
         return request.name
     if request.show in SUBJECTS:
         return f"show {request.show}"
-    asked = {"reload": request.reload, "trace": request.trace, "oam": request.oam}
+    asked = {"reload": request.reload, "trace": request.trace, "oam": request.oam, "impair": request.impair}
     return next((name for name, value in asked.items() if value), "a request")
 
 

@@ -7,3 +7,7 @@ cdef class PortLink:
 cdef class LineLink(PortLink):
     cdef public PortLink link
     cdef public object line
+
+
+cdef class FrameLineLink(LineLink):
+    pass

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from atmdepot.atm.line import Line
+    from atmdepot.bearer.frame_line import FrameLine
 
 
 class PortLink:
@@ -58,9 +59,9 @@ class PortLink:
 class LineLink(PortLink):
     """A link behind a line: cells pass through the line first, and leave by the link when they are due."""
 
-    def __init__(self, link: PortLink, line: Line) -> None:
+    def __init__(self, link: PortLink, line: Line | FrameLine) -> None:
         self.link = link
-        self.line = line
+        self.line: Any = line  # of frames in `FrameLineLink`
 
     def fileno(self) -> int:
         """The inner link's descriptor."""
@@ -84,7 +85,7 @@ class LineLink(PortLink):
 
     def late_cells(self) -> int:
         """Cells that the line could have sent."""
-        return self.line.lost
+        return int(self.line.lost)
 
     def close(self) -> None:
         """Close the inner link."""
@@ -102,9 +103,25 @@ class LineLink(PortLink):
 
     def next_timer(self) -> int | None:
         """The time at which cells leave the line (ns), or None."""
-        return self.line.next_timer()
+        time: int | None = self.line.next_timer()
+        return time
 
     def handle_timer(self, now: int) -> None:
         """Send the cells that have left the line."""
         if cells := self.line.leave(now):
             self.link.send(cells, now)
+
+
+class FrameLineLink(LineLink):
+    """A link of frames behind a line, which leave one by one."""
+
+    def send(self, cells: bytes, now: int) -> None:
+        """Send a frame into the line, after the frames that are due."""
+        self.handle_timer(now)
+        self.line.enter(cells, now)
+        self.handle_timer(now)
+
+    def handle_timer(self, now: int) -> None:
+        """Send the frames that have left the line."""
+        for frame in self.line.leave(now):
+            self.link.send(frame, now)

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from atmdepot.atm.line import Line
+from atmdepot.bearer.frame_line import FrameLine
 from atmdepot.config.link_formats import FORMATS, End
 from atmdepot.net.ethernet_parts import sources_at
 from atmdepot.net.keys import key_of
-from atmdepot.net.line_link import LineLink
+from atmdepot.net.line_link import FrameLineLink, LineLink
 from atmdepot.net.relay_link import RelayLink
 from atmdepot.net.udp_link import UdpLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from atmdepot.config.model import Line as LineSettings
     from atmdepot.config.model import Link, Network
     from atmdepot.net.line_link import PortLink
     from atmdepot.node.node import Node
@@ -38,10 +40,20 @@ def open_cells(network: Network, link: str, node: Node) -> PortLink:
     drops, far = node.links[link].drops, settings.other_end(node.name)
     udp = UdpLink(link, settings.ends[node.name], settings.ends[far], settings.cells, drops,
                   any_interface=settings.source_check == "loose", form=_format(link, settings, node.name, far))
-    line = settings.line_from(node.name)
-    if node.links[link].is_timed:  # it keeps the rate itself
+    return behind_line(network, link, node, udp)
+
+
+def behind_line(network: Network, link: str, node: Node, udp: PortLink, live: LineSettings | None = None) -> PortLink:
+    """A link behind its line, by the VC table and what is set live; the link itself where its line does nothing."""
+    settings, port = network.links[link], node.links[link]
+    line = settings.line_from(node.name, live)
+    if port.is_timed and (live is None or live.rate is None):  # it keeps the table's rate itself
         line = replace(line, rate=None)
-    return LineLink(udp, Line(line, drops)) if line.timed or line.impaired else udp
+    if not (line.timed or line.impaired):
+        return udp
+    if port.medium == "cells":
+        return LineLink(udp, Line(line, port.drops))
+    return FrameLineLink(udp, FrameLine(line, port.drops))
 
 
 def open_relay(network: Network, link: str, node: Node) -> PortLink:

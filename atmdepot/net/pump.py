@@ -22,8 +22,9 @@ from atmdepot.net.tun import Tun, TunGone
 from atmdepot.net.watchdog import FROM_TUN, GUEST, TIMERS, Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from atmdepot.config.model import Line
     from atmdepot.net.chores import Chore
     from atmdepot.net.host import HostSetup
     from atmdepot.net.line_link import PortLink
@@ -68,7 +69,7 @@ class Pump:
     """The descriptors of a node, and its data path."""
 
     def __init__(
-        self, node: Node, links: Mapping[str, PortLink], tun: PacketDevice,
+        self, node: Node, links: dict[str, PortLink], tun: PacketDevice,
         reopen: Callable[[], PacketDevice] | None = None, clock: Callable[[], int] | None = None,
     ) -> None:
         """Join a node to its links and its TUN device; `reopen` makes the device anew when it has vanished.
@@ -77,6 +78,8 @@ class Pump:
         """
         self.node = node
         self.links = links
+        self.live_lines: dict[str, Line] = {}
+        """What `atmdepot impair` has set of each link's line, beside the VC table's values."""
         self.tun = tun
         self.watchdog = Watchdog()
         self.taps = Taps(node, self.queue_drops, self._lead_through)
@@ -233,6 +236,16 @@ class Pump:
                 await trio.lowlevel.wait_readable(self.fileno())
             self._review_by(self.clock() + _REVIEW)  # other tasks may have set timers
             wait = self.turn(0)
+
+    def replace_link(self, name: str, link: PortLink) -> None:
+        """Send by another link from now on, which has the same descriptor: a line joined it, or left it."""
+        self.links[name] = link
+        for port in self._ports:
+            if port.name == name:
+                port.link = link
+        self._lines = [(name, link) for name, link in self.links.items() if isinstance(link, LineLink)]
+        if link.wants_write():
+            self._wait_for_room(name, link)
 
     def close(self) -> None:
         """Close the epoll set; links and device are their owner's to close."""

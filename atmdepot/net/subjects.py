@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 SUBJECTS = {"sessions": "depot_rows", "vcs": "rows", "links": "rows", "queues": "rows", "servers": "depot_rows",
             "counters": "rows", "oam": "rows", "protection": "rows", "depots": "set_rows", "dlcis": "relay_rows",
-            "lmi": "relay_rows", "neighbours": "depot_rows"}
+            "lmi": "relay_rows", "neighbours": "depot_rows", "impairments": "impairment_rows"}
 """The module in `net/agents/` that has the subject's row in its `ROWS`."""
 
 

@@ -20,6 +20,7 @@ from atmdepot.drops import AT_SWITCHES, DropReason
 from atmdepot.net import relay_view, subjects
 from atmdepot.net.agents.rows import CounterRow, LinkRow, QueueRow, VcRow
 from atmdepot.net.host_parts import needs_of
+from atmdepot.net.impairing import impairments
 from atmdepot.net.kinds import agent_of
 from atmdepot.net.oam_view import oam_rows
 from atmdepot.net.protection import protection_rows
@@ -125,7 +126,7 @@ def _link(pump: Pump, name: str, trouble: str) -> LinkRow:
         medium=port.medium, tx_pdus=_or_unset(counts.tx_pdus), rx_pdus=_or_unset(counts.rx_pdus),
         drops=sum(port.drops.values()), trouble=trouble, last_error=pump.links[name].error())
     if settings is not None and port.medium == "cells":
-        line = settings.line_from(pump.node.name)
+        line = settings.line_from(pump.node.name, pump.live_lines.get(name))
         row.cells, row.rate, row.burst = settings.cells, str(line.rate or "any"), line.burst or 0
         row.delay, row.impaired = str(line.delay or "none"), line.impaired
         row.tx_cells, row.rx_cells, row.hec_corrected = counts.tx_cells, counts.rx_cells, counts.hec_corrected
@@ -260,5 +261,6 @@ def protection(pump: Pump, limit: int) -> Iterable[Row]:
 
 
 _COMMON: dict[str, View] = {"vcs": vcs, "links": links, "queues": queues, "counters": counters,
-                           "oam": oam, "protection": protection, "dlcis": relay_view.dlcis, "lmi": relay_view.lmis}
+                           "oam": oam, "protection": protection, "dlcis": relay_view.dlcis, "lmi": relay_view.lmis,
+                           "impairments": impairments}
 SUBJECTS: dict[str, View] = {name: _COMMON.get(name) or partial(_of_the_kind, name) for name in subjects.SUBJECTS}

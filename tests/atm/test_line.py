@@ -233,6 +233,65 @@ def drain(line: Line, now: int) -> bytes:
 
 
 @examples(200)
+@given(st.one_of(st.none(), st.integers(1000, 10**6)), st.integers(0, 10**8), st.integers(1, 10**8), st.integers(0, 99),
+       steps)
+def test_jitter_keeps_the_order_and_delays_no_burst_by_more_than_itself_and_those_before_it(
+        rate: int | None, delay: int, jitter: int, seed: int, entered: list[tuple[int, int]]) -> None:
+    drops = Drops()
+    paced = {"rate": rate and CellRate(rate), "delay": Duration(delay)}
+    line, plain = Line(Settings(**paced, jitter=Duration(jitter), seed=seed), drops), Line(Settings(**paced), Drops())
+    now, octets, earliest = 0, [], []
+    for gap, count in entered:
+        now += gap
+        octets.append(b"".join(n.to_bytes(53, "big") for n in range(count)))
+        line.enter(octets[-1], now)
+        plain.enter(octets[-1], now)
+        earliest += [plain._departure(plain._trains[-1])] if count else []
+    assert [line._departure(train) for train in line._trains] == sorted(line._departure(t) for t in line._trains)
+    for train, time in zip(line._trains, earliest, strict=True):
+        assert time <= line._departure(train) <= time + jitter + 1
+    assert drain(line, 0) == b"".join(octets)
+    assert (line.lost, drops) == (0, Drops())
+
+
+def test_jitter_is_spread_over_its_whole_range() -> None:
+    line = Line(Settings(jitter=Duration(1000)), Drops())
+    waits = []
+    for number in range(2000):
+        line.enter(bytes(53), number * 10_000)
+        waits.append((line.next_timer() or 0) - number * 10_000)
+        line.leave(number * 10_000 + 1000)
+    assert min(waits) < 10
+    assert max(waits) > 990
+    assert 450 < sum(waits) / len(waits) < 550
+
+
+@given(steps, st.integers(0, 10**6), st.sampled_from([None, 1000]), st.sampled_from([None, 300]),
+       st.integers(0, 10**6), st.floats(0, 1))
+def test_a_line_that_succeeds_another_loses_and_overtakes_nothing_of_what_is_on_its_way(
+        entered: list[tuple[int, int]], delay: int, rate: int | None, later: int | None, after: int, loss: float,
+) -> None:
+    drops = Drops()
+    old = Line(Settings(rate=rate and CellRate(rate), delay=Duration(delay), payload_bit_errors=0.5), drops)
+    out, now = [], 0
+    for gap, count in entered:
+        now += gap
+        out.append(old.leave(now))
+        old.enter(bytes(53 * count), now)
+    left = sum(map(len, out))
+    flipped = old.impairments and old.impairments.bits_flipped
+    way = b"".join(train.cells[train.gone * 53:] for train in old._trains)
+    new = Line(Settings(rate=later and CellRate(later), delay=Duration(after), cell_loss=loss, queue=1), drops)
+    new.succeed(old, now)
+    assert (old.next_timer(), old.leave(10**30)) == (None, b"")
+    assert drain(new, now) == way
+    assert left + len(way) == 53 * sum(count for _, count in entered)
+    assert (new._octets_under_way, drops[DropReason.LINE_LOSS]) == (0, 0)
+    assert new.impairments is None or new.impairments.bits_flipped == flipped
+
+
+
+@examples(200)
 @given(st.integers(1000, 400_000), st.integers(1, 100), st.integers(0, 10**7),
        st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3 * 10**7)), min_size=1, max_size=20))
 def test_a_loop_that_wakes_up_late_never_lets_more_go_than_the_burst_and_the_rate(

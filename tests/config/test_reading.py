@@ -86,8 +86,8 @@ KEYS = {
     "network": "name, description, nodes, links, vps, vcs, dlcis, connects, servers, services, depots, sessions, "
                "probing, reassembly, qos, lab",
     "node": "kind, tun, tap, mtu, address, configure, metrics, location",
-    "line": "rate, delay, queue, burst, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, reordering, "
-            "seed",
+    "line": "rate, delay, jitter, queue, burst, cell_loss, header_bit_errors, payload_bit_errors, misinsertion, "
+            "reordering, seed",
     "vp": "ends, vpi, default_vci, management_vci, session_vcis, shared_vcs, encapsulation, fcs, crc, "
           "mtu, via, protect, protection, wait_to_restore, contract, continuity_check, segments, "
           "performance_monitoring, networks",

@@ -220,7 +220,7 @@ async def test_limits(it: Controlled, subject: str) -> None:
 
 
 async def test_an_unknown_subject(it: Controlled) -> None:
-    with pytest.raises(AtmdepotError, match=r"^depot: cannot show 'weather': sessions, vcs, .*, neighbours$"):
+    with pytest.raises(AtmdepotError, match=r"^depot: cannot show 'weather': sessions, .*, neighbours, impairments$"):
         await it.show("weather")
 
 
@@ -244,7 +244,7 @@ async def test_a_bad_request_gets_an_error(it: Controlled, request_: bytes) -> N
 async def test_a_request_for_nothing(it: Controlled, request_: dict[str, Any]) -> None:
     [answer] = await it.raw(json.dumps(request_).encode() + b"\n")
     assert answer == {"error": "ask to show one of sessions, vcs, links, queues, servers, counters, oam, protection, "
-                               "depots, dlcis, lmi, neighbours, or for a trace"}
+                               "depots, dlcis, lmi, neighbours, impairments, or for a trace"}
 
 
 @pytest.mark.parametrize("command", ["drain", "undrain", "explain"])

@@ -16,7 +16,7 @@ wanted="curl:curl nginx:nginx-light ping:iputils-ping ip:iproute2"
 [ "$purpose" = demo ] || wanted="$wanted ab:apache2-utils wrk:wrk iperf3:iperf3 nft:nftables haproxy:haproxy"
 # What compiles the data path; a demo does without.
 [ "$purpose" = demo ] || wanted="$wanted gcc:gcc"
-[ "$purpose" = test ] && wanted="$wanted tshark:tshark setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus keepalived:keepalived etcd:etcd-server bird:bird2 dnsmasq:dnsmasq-base"
+[ "$purpose" = test ] && wanted="$wanted tshark:tshark setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus keepalived:keepalived etcd:etcd-server bird:bird2 squid:squid dnsmasq:dnsmasq-base"
 
 find_python() {
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
@@ -77,6 +77,7 @@ install_packages() {
     case "$missing" in *prometheus*) systemctl disable prometheus prometheus-node-exporter >/dev/null 2>&1 || true ;; esac
     case "$missing" in *keepalived*) systemctl disable keepalived >/dev/null 2>&1 || true ;; esac
     case "$missing" in *etcd-server*) systemctl disable etcd >/dev/null 2>&1 || true ;; esac
+    case "$missing" in *squid*) systemctl disable squid >/dev/null 2>&1 || true ;; esac
     case "$missing" in *bird2*) systemctl disable bird >/dev/null 2>&1 || true ;; esac
     case "$missing" in *docker.io*) systemctl disable docker containerd >/dev/null 2>&1 || true ;; esac
     # Ubuntu 22.04's python3 is too old, but it has a newer one beside it.

@@ -51,7 +51,8 @@ def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> N
     """
     network = load(table)
     kinds = {name: settings.kind for name, settings in network.nodes.items() if settings.kind != "external"}
-    known = [CLIENT, *kinds]
+    lone = [server.node for server in webs.web_servers(network) if server.node not in network.nodes]
+    known = [CLIENT, *kinds, *lone]
     if node not in known:
         raise AtmdepotError(f"{table}: \"{node}\" is no node to be: there are {', '.join(known)}")
     directory = run_dir() / network.name
@@ -65,18 +66,21 @@ def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> N
         wait_for_all(network, timeout)
         ready.touch()
         os.execvp("sleep", ["sleep", "infinity"])
-    if web:
-        _start_web_servers(network, node, directory)
+    started = _start_web_servers(network, node, directory) if web else []
+    if node in lone:
+        sys.exit(started[0].wait() if started else 0)
     os.execv(sys.executable, build.python("-m", "atmdepot", kinds[node], str(find(table)), "--node", node))
 
 
-def _start_web_servers(network: Network, node: str, directory: Path) -> None:
-    """Run the web server behind an edge node; it logs to the container's output and ends with the container."""
+def _start_web_servers(network: Network, node: str, directory: Path) -> list[subprocess.Popen[bytes]]:
+    """Run a node's web servers; they log to the container's output and end with the container."""
     nginx = webs.find_nginx()
+    started = []
     for web in webs.web_servers(network):
         if web.node == node:
-            home = webs.lay_out(directory, web)
-            log = home / "access.log"
+            command = webs.command_of(directory, network, web, nginx)
+            log = directory / node / "access.log"
             if not log.is_symlink():
                 log.symlink_to(_STDOUT)
-            subprocess.Popen(webs.nginx_command(nginx, home, web) if nginx else webs.python_command(home, web))
+            started.append(subprocess.Popen(command))
+    return started

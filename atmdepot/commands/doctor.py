@@ -338,6 +338,7 @@ CHECKS = [
     _tool("ping", "iputils-ping", "trying what a node of a lab reaches"),
     _tool("ip", "iproute2", "looking at a node's addresses and routes"),
     _tool("nft", "nftables", "servers on Ethernet: it keeps the kernel from forwarding their answers a second time"),
+    _tool("squid", "squid", "caching proxies: `atmdepot demo proxies`"),
     _tool("ab", "apache2-utils", "load"),
     _tool("wrk", "wrk", "load"),
     _tool("iperf3", "iperf3", "throughput"),

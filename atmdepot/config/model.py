@@ -321,6 +321,8 @@ class Service(Struct, forbid_unknown_fields=True, kw_only=True):
     servers: Annotated[list[str], Meta(min_length=1)]
     ports: list[Annotated[int, Meta(ge=1, le=65535)]] = []
     protocols: Annotated[list[Literal["tcp", "udp"]], Meta(min_length=1)] | None = None
+    # True: the servers are caching proxies (patent, figure 9), which are asked for their hits and misses.
+    proxies: bool = False
     balancing: Balancing = "round-robin"
     alias: Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
                                r"(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$(?!\n)",
@@ -494,6 +496,11 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
 
     def _of_kind(self, kind: str) -> list[str]:
         return [name for name, node in self.nodes.items() if node.kind == kind]
+
+    @cached_property
+    def proxies(self) -> frozenset[str]:
+        """The names of the servers that are caching proxies."""
+        return frozenset(name for service in self.services.values() if service.proxies for name in service.servers)
 
     @property
     def vips(self) -> list[IpAddress]:

@@ -12,6 +12,7 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.link_formats import FORMATS
 from atmdepot.config.model import SessionTimers
 from atmdepot.config.problem import Problem, list_of
+from atmdepot.config.proxy_rules import proxy_problems
 from atmdepot.config.qos import QosMap
 from atmdepot.config.relay_rules import relay_name_problems, relay_problems
 from atmdepot.config.route_rules import name_problems, route_problems
@@ -404,4 +405,5 @@ _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _service_servers, set_name_problems]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
     _addresses, address_problems, route_problems, connect_problems, relay_problems, _formats, _keys, _mtus, _bridged,
-    _taps, _times, _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab, set_problems]
+    _taps, _times, _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab, set_problems,
+    proxy_problems]

@@ -137,7 +137,9 @@ class Launch:
             table.write_bytes(octets)
             processes = {name: _daemon(name, kind, table, options) for name, kind in plan.daemons.items()}
             for web in servers:
-                processes[_web_name(web)] = _web_process(self.directory, web, nginx)
+                processes[_web_name(web)] = ProcessSpec(
+                    web.node, "proxy" if web.is_proxy else "web",
+                    tuple(webs.command_of(self.directory, network, web, nginx)), webs.ready_file(web, nginx))
             if names.has_aliases(network):
                 processes[names.PROCESS] = ProcessSpec(CLIENT, names.ROLE, names.lay_out(self.directory, network),
                                                        ready_file=names.READY)
@@ -277,15 +279,6 @@ def _daemon(name: str, kind: str, table: Path, options: Options) -> ProcessSpec:
 def _web_name(web: webs.WebServer) -> str:
     """Name of a web server's process; it differs from every node's name, which has no dot."""
     return f"{web.node}.web"
-
-
-def _web_process(directory: Path, web: webs.WebServer, nginx: str | None) -> ProcessSpec:
-    home = webs.lay_out(directory, web)
-    if nginx is None:
-        return ProcessSpec(web.node, "web", tuple(webs.python_command(home, web)))
-    # nginx does not report that it listens, but writes its PID file only then.
-    command = webs.nginx_command(nginx, home, web)
-    return ProcessSpec(web.node, "web", tuple(command), ready_file=f"{web.node}/nginx.pid")
 
 
 def _make_run_dir() -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from atmdepot.config.addresses import ip_of
 from atmdepot.config.problem import Problem
 from atmdepot.lab.lans import CLIENT, SYNC, SYNC_PREFIXES, clients_lan, has_lan, interface_of
+from atmdepot.lab.pages import ORIGIN
 from atmdepot.lab.web import web_servers
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def is_routable(host: str) -> bool:
 def _names(network: Network) -> Iterator[Problem]:
     if CLIENT in network.nodes:
         yield Problem(("nodes", CLIENT), f"the lab adds a node \"{CLIENT}\" of its own: give nodes.{CLIENT} another "
+                                         "name")
+    if ORIGIN in network.nodes.keys() | network.servers.keys() and network.proxies:
+        yield Problem(("nodes", ORIGIN), f"the lab adds a node \"{ORIGIN}\", from which proxies fetch: write another "
                                          "name")
     for depot in network.depots:
         interface = interface_of(network, depot)

@@ -6,6 +6,12 @@ sees the place of each cell in the page.
 
 from __future__ import annotations
 
+ORIGIN = "origin"
+"""The name of the web server from which caching proxies fetch; proxies may keep its pages for `MAX_AGE`."""
+
+MAX_AGE = 3600
+"""Seconds."""
+
 SIZES = {"100B": 100, "1KB": 1024, "10KB": 10 * 1024, "10MB": 10 * 1024 * 1024}
 """Octets of each page by name; its path on the servers is `/NAME`."""
 

@@ -19,6 +19,8 @@ from atmdepot.config.circuits import circuits_of
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.lans import CLIENT, CLIENTS_LAN, clients_lan, gateways_of, has_lan, sets_of_vip, sync_lans
 from atmdepot.lab.limits import is_routable, lab_problems, told
+from atmdepot.lab.pages import ORIGIN
+from atmdepot.lab.proxies import ORIGIN_LAN, origin_lan
 from atmdepot.lab.servers import SERVER, ethernets, gateways, service_addresses, standing_alone
 
 if TYPE_CHECKING:
@@ -126,10 +128,13 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
     nodes = network.nodes
     ours: dict[str, str] = {name: node.kind for name, node in nodes.items() if node.kind != "external"}
     ours |= dict.fromkeys(standing_alone(network), SERVER)
-    wires = [*_client_wires(network, client_mtu), *_sync_wires(network), *_ethernet_wires(network)]
+    at_origin = origin_lan(network)
+    ours |= {ORIGIN: SERVER} if at_origin else {}
+    wires = [*_client_wires(network, client_mtu), *_sync_wires(network), *_ethernet_wires(network),
+             *_lan_wires(ORIGIN_LAN, at_origin, CLIENT_MTU)]
     loopback: dict[str, tuple[str, ...]] = {name: service_addresses(network, name) for name in standing_alone(network)}
     # `all` and `default` stand beside the interfaces in the kernel's net.ipv4.conf.
-    taken = {"lo", "all", "default", CLIENT} | {node.device for node in nodes.values() if node.kind != "switch"}
+    taken = {"lo", "all", "default", CLIENT, ORIGIN} | {node.device for node in nodes.values() if node.kind != "switch"}
     taken |= {end.name for wire in wires for end in wire.ends}
     for name, link in network.links.items():
         if set(link.ends) <= ours.keys():

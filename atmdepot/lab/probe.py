@@ -15,7 +15,7 @@ import click
 
 from atmdepot.config.reading import load
 from atmdepot.errors import NotReady
-from atmdepot.lab.pages import page
+from atmdepot.lab.pages import ORIGIN, page
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
@@ -29,11 +29,15 @@ _TIMES_A_SET = 8
 """Fetches in a row, for each of several sets, after which all sets were met with next to certainty."""
 
 
-def fetch(address: str, port: int, name: str, timeout: float) -> bytes:
-    """Fetch a page's octets by HTTP/1.0 over a plain socket; raise OSError when it does not come."""
-    host = f"[{address}]" if ":" in address else address
+def fetch(address: str, port: int, name: str, timeout: float, origin: str = "") -> bytes:
+    """Fetch a page's octets by HTTP/1.0 over a plain socket; raise OSError when it does not come.
+
+    With an `origin` the address is that of a proxy, which is asked for the origin's page.
+    """
+    host = origin or (f"[{address}]" if ":" in address else address)
+    prefix = f"http://{origin}" if origin else ""
     with socket.create_connection((address, port), timeout) as connection:
-        connection.sendall(f"GET /{name} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        connection.sendall(f"GET {prefix}/{name} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
         # HTTP/1.0: the server closes the connection at the end of the page.
         answer = b""
         while part := connection.recv(65536):
@@ -45,7 +49,7 @@ def fetch(address: str, port: int, name: str, timeout: float) -> bytes:
     return body
 
 
-def wait_for(address: str, port: int, deadline: float, times: int = 1) -> str | None:
+def wait_for(address: str, port: int, deadline: float, times: int = 1, origin: str = "") -> str | None:
     """Fetch until the whole page has come, so many times in a row, and return None; at the deadline the last failure.
 
     Where routes lead over several sets of depots, each fetch takes one of them by its port.
@@ -55,7 +59,7 @@ def wait_for(address: str, port: int, deadline: float, times: int = 1) -> str | 
         left = deadline - time.monotonic()
         # Past the deadline a last short try still gives the reason.
         try:
-            if fetch(address, port, PAGE, max(0.01, min(_TRY, left))) == page(PAGE):
+            if fetch(address, port, PAGE, max(0.01, min(_TRY, left)), origin) == page(PAGE):
                 came += 1
                 if came >= times:
                     return None
@@ -72,11 +76,11 @@ def wait_for(address: str, port: int, deadline: float, times: int = 1) -> str | 
 def wait_for_all(network: Network, seconds: float) -> None:
     """Wait for a page from every service address and port; raise NotReady with the reason of each failure."""
     deadline = time.monotonic() + seconds
-    targets = dict.fromkeys((str(vip), port) for service in network.services.values()
+    targets = dict.fromkeys((str(vip), port, ORIGIN if service.proxies else "") for service in network.services.values()
                             if "tcp" in service.offered for vip in service.vip for port in service.ports or [80])
     times = 1 if len(network.sets) == 1 else _TIMES_A_SET * len(network.sets)
-    failed = [f"{address} port {port}: {reason}" for address, port in targets
-              if (reason := wait_for(address, port, deadline, times))]
+    failed = [f"{address} port {port}: {reason}" for address, port, origin in targets
+              if (reason := wait_for(address, port, deadline, times, origin))]
     if failed:
         raise NotReady(f"no page in time from {'; '.join(failed)}")
 

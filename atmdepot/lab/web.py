@@ -1,4 +1,4 @@
-"""Web servers of the edge nodes: nginx where it is installed, else Python's own."""
+"""Web servers of the edge nodes: nginx where it is installed, else Python's own; and squid, where they are proxies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from atmdepot import build
-from atmdepot.lab.pages import SIZES, own_pages, page
+from atmdepot.lab import proxies
+from atmdepot.lab.pages import MAX_AGE, ORIGIN, SIZES, own_pages, page
 from atmdepot.paths import find_program
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ http {{
     server {{
 {listens}
         root {home}/www;
-        add_header X-Served-By {server};
+        add_header X-Served-By {server};{caching}
         location = /index.html {{ default_type text/html; }}
         location = /server {{ default_type text/plain; }}
     }}
@@ -50,17 +51,19 @@ http {{
 
 
 class WebServer(Struct, frozen=True):
-    """A web server of the lab: its node, its name, its ports, and whether it serves IPv6."""
+    """A web server of the lab, or a caching proxy: its node, its name, its ports, and whether it serves IPv6."""
 
     node: str
     name: str
     ports: tuple[int, ...]
     ipv6: bool
+    is_proxy: bool = False
 
 
 def web_servers(network: Network) -> list[WebServer]:
-    """Servers that stand behind our edge nodes, with the TCP ports of their services (else 80)."""
-    found = []
+    """Servers that stand behind our edge nodes, with the TCP ports of their services (else 80), and proxies' origin."""
+    caching = proxies.proxies(network)
+    found = [WebServer(ORIGIN, ORIGIN, (80,), ipv6=True)] if caching else []
     of_server: dict[str, list[Service]] = {name: [] for name in network.servers}
     for service in network.services.values():
         for name in dict.fromkeys(service.servers):
@@ -71,7 +74,8 @@ def web_servers(network: Network) -> list[WebServer]:
             services = [service for service in of_server[name] if "tcp" in service.offered]
             ports = sorted({port for service in services for port in service.ports or [80]}) or [80]
             ipv6 = any(vip.version == 6 for service in services for vip in service.vip)
-            found.append(WebServer(node=server.node, name=name, ports=tuple(ports), ipv6=ipv6))
+            found.append(WebServer(node=server.node, name=name, ports=tuple(ports), ipv6=ipv6,
+                                   is_proxy=name in caching))
     return found
 
 
@@ -82,9 +86,26 @@ def find_nginx() -> str | None:
 
 def made_paths(web: WebServer) -> list[str]:
     """Paths, relative to the lab's directory, that `lay_out`, `nginx_command` or the server makes."""
-    files = ["nginx.conf", "nginx.pid", "access.log", "tmp", *(f"tmp/{name}" for name in _TEMP), "www",
-             *(f"www/{name}" for name in (*SIZES, *own_pages(web.name)))]
+    files = [*proxies.FILES] if web.is_proxy else [
+        "nginx.conf", "nginx.pid", "access.log", "tmp", *(f"tmp/{name}" for name in _TEMP), "www",
+        *(f"www/{name}" for name in (*SIZES, *own_pages(web.name)))]
     return [web.node, *(f"{web.node}/{name}" for name in files)]
+
+
+def command_of(directory: Path, network: Network, web: WebServer, nginx: str | None) -> list[str]:
+    """Lay out a server's home; return the command that runs it. Raises EnvironmentLacks without squid for a proxy."""
+    if web.is_proxy:
+        return proxies.lay_out(directory / web.node, network, web.name, web.ports)
+    home = lay_out(directory, web)
+    return nginx_command(nginx, home, web) if nginx else python_command(home, web)
+
+
+def ready_file(web: WebServer, nginx: str | None) -> str | None:
+    """The file, in the lab's directory, that tells that a server listens; None for one that says READY."""
+    if web.is_proxy:
+        return f"{web.node}/squid.pid"
+    # nginx does not report that it listens, but writes its PID file only then.
+    return f"{web.node}/nginx.pid" if nginx else None
 
 
 def lay_out(directory: Path, web: WebServer) -> Path:
@@ -119,6 +140,7 @@ def nginx_conf(home: Path, web: WebServer, without: frozenset[str] = frozenset()
     # A connection needs a descriptor, and another for the page that is sent on it.
     return _NGINX.format(
         files=16384, connections=8192, home=home, server=web.name,
+        caching=f"\n        expires {MAX_AGE}s;" if web.name == ORIGIN else "",
         temp_paths="\n".join(f"    {name}_temp_path {home}/tmp/{name};"
                              for name, module in _TEMP.items() if module not in without or not module),
         listens="\n".join(f"        listen {host}:{port} backlog=4096;"

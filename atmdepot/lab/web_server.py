@@ -12,6 +12,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from atmdepot.lab.pages import MAX_AGE, ORIGIN
+
 _TYPES = {"index.html": "text/html", "server": "text/plain"}
 
 
@@ -41,6 +43,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", _TYPES.get(name, "application/octet-stream"))
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Served-By", self.server.name)
+        if self.server.name == ORIGIN:
+            self.send_header("Cache-Control", f"max-age={MAX_AGE}")
         self.end_headers()
         return body
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PACKAGES = {"curl": "curl", "ab": "apache2-utils", "ping": "iputils-ping", "nginx": "nginx", "nft": "nftables",
             "ip": "iproute2", "iperf3": "iperf3", "keepalived": "keepalived", "etcd": "etcd-server", "bird": "bird2",
-            "dnsmasq": "dnsmasq-base"}
+            "dnsmasq": "dnsmasq-base", "squid": "squid"}
 
 
 @pytest.fixture(scope="package")

@@ -1,7 +1,7 @@
 """The plan of the house, read off the source: imports go one way, and the inner rooms see no clock and no socket.
 
-`wire, config <- atm <- bearer <- node <- depot, edge, switch <- net <- trace, lab <- bench, view <- commands <- cli`, with
-the helpers (errors, drops, ...) below them all.
+`wire, config <- atm <- bearer <- node <- depot, edge, switch <- net <- trace, lab <- bench, view <- commands <- cli`,
+with the helpers (errors, drops, ...) below them all.
 """
 
 from __future__ import annotations

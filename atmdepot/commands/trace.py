@@ -18,6 +18,7 @@ from atmdepot.trace.capture.write import FORMATS, open_writer
 from atmdepot.trace.filter.filter import filter_help, parse_filter
 from atmdepot.trace.places import Choice, StoppedReading, open_source, print_places
 from atmdepot.trace.show.fields import check_names, field_help
+from atmdepot.trace.show.ladder import LadderShower
 from atmdepot.trace.show.printers import FieldShower, JsonShower, LineShower, StatisticsShower
 from atmdepot.trace.show.summary import summary
 from atmdepot.trace.show.text import LinePrinter, Stamp
@@ -40,7 +41,9 @@ Examples:
   atmdepot trace --level cell vc web1         one line for each cell to and from web1
   atmdepot trace drop                         why is nothing forwarded?
   atmdepot trace --level session              sessions as they open and close, and their servers
+  atmdepot trace --ladder session 1           a session as a diagram, from SYN to FIN, when the trace ends
   atmdepot trace -w cells.pcap --duration 10s
+  atmdepot trace -w packets.pcap --format ip  only the packets: any program opens that
   atmdepot trace -r cells.pcap tcp port 80 and not crc good
   atmdepot trace -i eth0 --port 5501          the UDP links of others, GNS3's too
   atmdepot trace -i depot:to-web1 -w - | wireshark -k -i -
@@ -115,10 +118,15 @@ def _epilog() -> str:
 @click.option("-s", "--snap", type=click.IntRange(min=1), metavar="OCTETS",
               help="Show with -x, and write with -w, at most so many octets of each PDU.")
 @click.option("-l", "line_buffered", is_flag=True, help="Put out every line at once, also into a pipe.")
-@click.option("-o", "--output", type=click.Choice(["text", "json", "ndjson"]), default="text", show_default=True,
-              help="Lines, one JSON array, or a JSON object a line.")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "ndjson", "svg"]), default="text",
+              show_default=True, help="Lines, one JSON array, a JSON object a line, or, with --ladder, a drawing.")
 @click.option("-e", "--field", "fields", multiple=True, metavar="FIELD",
               help="Only these fields, in this order (text: separated by tabs). May be given several times.")
+@click.option("--heading/--no-heading", default=True, show_default=True,
+              help="With -e: begin with a line of the fields' names.")
+@click.option("--ladder", is_flag=True,
+              help="Draw each session as a ladder: its packets as arrows between client and server, their cells below "
+                   "them. With -o svg as a picture.")
 @click.option("--fields", "list_fields", is_flag=True, help="List the fields, and end.")
 @click.option("--stats", is_flag=True, help="No lines; at the end what passed, by VC, link, server and drop reason.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
@@ -126,8 +134,8 @@ def _epilog() -> str:
 @click.option("-w", "--write", "write", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
               help="Write cells and PDUs to a capture instead of showing them; - is standard output.")
 @click.option("--format", "file_format", type=click.Choice(FORMATS),
-              help="Of that capture: ERF records in pcap, in pcapng (the default for several nodes), SUNATM, or frames "
-                   "of another bearer.")
+              help="Of that capture: ERF records in pcap, in pcapng (the default for several nodes), SUNATM, frames of "
+                   "another bearer, or only the IP packets, which any program opens.")
 @click.option("--each-node", is_flag=True,
               help="Write to the capture what every node saw; without it, what two traced nodes saw of a link is "
                    "written once, as its sender saw it.")
@@ -186,6 +194,11 @@ class _Trace:
             raise click.UsageError(f"{rotation[0]} is for captures in files: add -w FILE.")
         if options["file_count"] and len(rotation) == 1:
             raise click.UsageError("-W keeps the last of many captures: say with -C or -G when a new one begins.")
+        if options["output"] == "svg" and not options["ladder"]:
+            raise click.UsageError("-o svg is a drawing: add --ladder.")
+        if options["ladder"] and (options["output"] in ("json", "ndjson") or options["stats"] or options["fields"]):
+            raise click.UsageError("--ladder draws sessions: it goes with -o text and -o svg, and without -e and "
+                                   "--stats.")
         if str(options["write"]) == "-" and options["print_lines"]:
             raise click.UsageError("-w - and --print would both go to standard output.")
 
@@ -202,7 +215,7 @@ class _Trace:
                 remark=_tell, count=options["count"] or 0, duration=options["duration"] or 0,
                 end=opened.stop if opened.place else None,
                 # Views keep a cell that two traced nodes saw from being written twice.
-                views=None if writer is None or options["each_node"] else Views(opened.links),
+                views=None if writer is None or options["each_node"] else self._views(opened, writer.takes_packets),
                 tally=shower.tally if isinstance(shower, StatisticsShower) else None)
             stack.enter_context(_stopping(opened.stop))
             if opened.place:
@@ -215,6 +228,11 @@ class _Trace:
             for line in summary(tracer.totals, self._level, opened.losses(), writer.summary() if writer else "",
                                 shown=shower is not None):
                 _tell(line)
+
+    @staticmethod
+    def _views(opened: Opened, of_packets: bool) -> Views:
+        """Which node's view of a link counts; packets on their way over switches count once."""
+        return Views(opened.links, opened.passing if of_packets else ())
 
     def _choice(self) -> Choice:
         options = self._options
@@ -234,7 +252,7 @@ class _Trace:
     def _writer(self, opened: Opened) -> CaptureWriter:
         options = self._options
         file_format = options["file_format"] or _format_of(options["write"], opened)
-        if file_format != "pcapng" and opened.nodes > 1:
+        if file_format not in ("pcapng", "ip") and opened.nodes > 1:
             raise AtmdepotError(f"the cells of {opened.nodes} nodes would be mixed up in a capture of the format "
                                 f"{file_format}: take --format pcapng, or one node with -i")
         return open_writer(
@@ -248,13 +266,15 @@ class _Trace:
             raise AtmdepotError("standard output is closed; write a capture with -w FILE")
         names = self._fields or None
         line_buffered = options["line_buffered"] or sys.stdout.isatty()
+        if options["ladder"]:
+            return LadderShower(options["output"], self._views(opened, of_packets=True))
         if options["stats"]:
             return StatisticsShower(options["output"])
         if options["output"] != "text":
             return JsonShower(names, array=options["output"] == "json", line_buffered=line_buffered,
                               with_octets=options["hexdump"] or options["textdump"])
         if names:
-            return FieldShower(names, line_buffered=line_buffered)
+            return FieldShower(names, heading=options["heading"], line_buffered=line_buffered)
         printer = LinePrinter(Stamp(min(options["stamp"], max(Stamp))), nodes=opened.nodes != 1,
                               names=not options["numeric"], quick=options["quick"])
         hex_text = True if options["textdump"] else False if options["hexdump"] else None

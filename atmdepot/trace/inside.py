@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason
 from atmdepot.net.events import Drop, FrameSeen, SessionChange
-from atmdepot.trace.frames import packet_in
+from atmdepot.trace.frames import packet_in, packet_octets
 from atmdepot.trace.items import Cell, Pdu, ip_packet_in, total_length
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, CellHeader, Interface
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, MalformedPacket
@@ -80,6 +80,13 @@ def packet_of(item: Item) -> Packet | None:
     if isinstance(item, FrameSeen):
         return packet_in(item)
     return _dropped_packet(item.octets, unit_of(item)) if isinstance(item, Drop) and item.octets else None
+
+
+def packet_octets_of(item: Pdu | FrameSeen) -> bytes | None:
+    """The octets of the IP packet in a PDU or a frame; None without a whole packet."""
+    if isinstance(item, Pdu):
+        return item.carried.octets if item.packet is not None else None
+    return packet_octets(item) if packet_in(item) is not None else None
 
 
 def flow_of(item: Item) -> Flow | None:

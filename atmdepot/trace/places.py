@@ -66,7 +66,8 @@ class Opened:
     """An open source, with its follower, names and summary.
 
     `nodes` is the number of nodes it listens to (0: a capture may hold several), `place` the place it listens on (empty
-    for a capture); `losses` gives sentences for the summary; `links` are the nodes, each with a link that is traced.
+    for a capture); `losses` gives sentences for the summary; `links` are the nodes, each with a link that is traced;
+    `passing` are those nodes that only pass cells on.
     """
 
     source: Iterable[SourceRecord | None]
@@ -77,6 +78,7 @@ class Opened:
     nodes: int = 1
     place: str = ""
     links: list[tuple[str, str]] = field(default_factory=list)
+    passing: list[str] = field(default_factory=list)
 
 
 @contextlib.contextmanager
@@ -153,7 +155,8 @@ def _running(choice: Choice) -> Iterator[Opened]:
         place = ", ".join(source.nodes) + (f" (not running: {', '.join(silent)})" if silent else "")
         asked = {path.stem: links for path, links in places.items()}
         links = [(node, link) for node, told in source.nodes.items() for link in asked.get(node) or told.links]
-        yield Opened(source, follower, book, source.stop, lambda: _missed(source), len(source.nodes), place, links)
+        yield Opened(source, follower, book, source.stop, lambda: _missed(source), len(source.nodes), place, links,
+                     [node for node, told in source.nodes.items() if told.kind == "switch"])
 
 
 def _has_depot(places: Iterable[Path]) -> bool:

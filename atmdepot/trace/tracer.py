@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from atmdepot.net.events import Cells, Drop, FrameSeen, Missed, SessionChange
+from atmdepot.trace.inside import packet_octets_of
 from atmdepot.trace.items import Cell, CellRun, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.sources import HecMark, Remark
 from atmdepot.wire.aal5 import crc32
@@ -180,7 +181,9 @@ class Tracer:
         if self._views is not None and isinstance(item, Cell | Pdu | FrameSeen) and not self._views.is_senders(item):
             self.totals.seen_twice[kind] += 1
             return
-        if isinstance(item, Cell):
+        if writer.takes_packets:
+            written = self._write_packet(item)
+        elif isinstance(item, Cell):
             comment = "HEC corrected" if item.hec is HecVerdict.CORRECTED else ""
             written = writer.cells(*place, item.link, item.direction, item.mended, _MARKS[item.hec], comment)
         elif isinstance(item, Pdu):
@@ -197,6 +200,15 @@ class Tracer:
                 writer.missed(item.node, item.cells)
         if not written:
             self.totals.not_written[kind] += 1
+
+    def _write_packet(self, item: Item) -> bool:
+        """Write the IP packet in a PDU or frame; cells are in their PDU's packet."""
+        assert self._writer is not None
+        if isinstance(item, Cell | Missed):
+            return True
+        if not isinstance(item, Pdu | FrameSeen) or (octets := packet_octets_of(item)) is None:
+            return False
+        return self._writer.packet(item.time, item.node, item.link, item.direction, octets)
 
     def _flush(self) -> None:
         if self._shower is not None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -83,7 +84,9 @@ def test_names_come_from_a_table_and_go_with_n() -> None:
 
 def test_fields_in_columns() -> None:
     lines = trace("-e", "vc", "-e", "cells", "-e", "tcp_flags", "-c", "2").stdout.splitlines()
-    assert list(csv.reader(lines, delimiter="\t")) == [["1/65", "2", "S"], ["1/65", "2", "S."]]
+    assert list(csv.reader(lines, delimiter="\t")) == [
+        ["vc", "cells", "tcp_flags"], ["1/65", "2", "S"], ["1/65", "2", "S."]]
+    assert trace("-e", "vc,cells,tcp_flags", "-c", "2", "--no-heading").stdout.splitlines() == lines[1:]
     assert trace("-e", "vc,cells", "-e", "tcp_flags", "-c", "2").stdout.splitlines() == lines
     assert rows("-e", "vc", "-c", "1") == [{"kind": "pdu", "vc": "1/65"}]
     done = run("trace", "-r", REQUEST, "-e", "vcc")
@@ -138,6 +141,37 @@ def test_sunatm_has_the_pdus(tmp_path: Path) -> None:
     assert again.stdout == trace("-e", "tcp_flags", "-e", "length").stdout
 
 
+def test_a_capture_of_packets_alone_is_read_by_others(tmp_path: Path) -> None:
+    copy = tmp_path / "packets.pcap"
+    assert "10 packets written" in trace("-w", copy, "--format", "ip").stderr
+    octets = copy.read_bytes()
+    assert octets[20:24] == (101).to_bytes(4, "little")  # LINKTYPE_RAW
+    lengths, at = [], 24
+    while at < len(octets):
+        lengths.append(int.from_bytes(octets[at + 8:at + 12], "little"))
+        assert octets[at + 16] == 0x45
+        at += 16 + lengths[-1]
+    assert lengths == [row["length"] for row in rows()]
+
+
+def test_a_session_as_a_ladder() -> None:
+    lines = trace(*NAMED, "--ladder").stdout.splitlines()
+    arrows = [line for line in lines if "│" in line and ("─>" in line or "<─" in line)]
+    assert [">│" in line for line in arrows] == [row["dir"] == "out" for row in rows()]
+    assert [line.count("▫") + line.count("▪") for line in lines if "▪" in line] == [row["cells"] for row in rows()]
+    root = ElementTree.fromstring(trace(*NAMED, "--ladder", "-o", "svg").stdout)
+    drawn = [of.get("class") for of in root.iter("{http://www.w3.org/2000/svg}rect")]
+    assert drawn.count("header") == 28 + 1  # each cell's, and the legend's
+    assert drawn.count("trailer") == 10 + 1
+
+
+@pytest.mark.parametrize("words", [("-o", "svg"), ("--ladder", "-o", "json"), ("--ladder", "--stats")])
+def test_a_drawing_is_of_sessions(words: tuple[str, ...]) -> None:
+    done = run("trace", "-r", REQUEST, *words)
+    assert done.returncode == 2
+    assert "--ladder" in done.stderr
+
+
 def test_only_items_that_pass_the_filter_are_written(tmp_path: Path) -> None:
     copy = tmp_path / "copy.pcap"
     assert "3 cells and 1 PDU written" in trace("-w", copy, FILTERED).stderr
@@ -149,7 +183,7 @@ def test_captures_in_turn(tmp_path: Path) -> None:
     kept = sorted(tmp_path.iterdir())
     assert len(kept) == 3
     assert all(path.name.startswith("cells_0") and path.suffix == ".pcap" for path in kept)
-    assert sum(run("trace", "-r", path, "-e", "vc").stdout.count("\n") for path in kept) < 10
+    assert sum(run("trace", "-r", path, "-e", "vc", "--no-heading").stdout.count("\n") for path in kept) < 10
 
 
 def test_a_filter_of_sessions_alone_needs_no_level() -> None:

@@ -60,6 +60,8 @@ class FakeShower:
 class FakeWriter:
     """Notes what it is given; has a place for cells or PDUs, or not."""
 
+    takes_packets = False
+
     def __init__(self, *, cells: bool = True, pdus: bool = True) -> None:
         self.written: list[tuple[object, ...]] = []
         self.flushes = 0

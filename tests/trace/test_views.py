@@ -62,6 +62,14 @@ def test_all_views_when_asked() -> None:
     assert not any("not written again" in line for line in lines)
 
 
+def test_a_packet_over_a_switch_is_taken_once_where_only_packets_are() -> None:
+    hops = [Cells(1, "trunk", "out", TRAIN, "depot"), Cells(2, "trunk", "in", TRAIN, "sw1"),
+            Cells(3, "to-web1", "out", TRAIN, "sw1"), Cells(4, "to-web1", "in", TRAIN, "web1")]
+    links = [("depot", "trunk"), ("sw1", "trunk"), ("sw1", "to-web1"), ("web1", "to-web1")]
+    assert written(hops, Views(links, passing=["sw1"]))[0] == [("depot", "trunk", "out")]
+    assert len(written(hops, Views(links))[0]) == 2
+
+
 @pytest.mark.parametrize("node", ["depot", "web1"])
 def test_one_nodes_trace_has_both_directions(node: str) -> None:
     records = [one for one in THERE + BACK if one.node == node]

@@ -7,6 +7,7 @@
 | sunatm | the SDUs alone | tcpdump, Wireshark |
 | frame-relay | frames of Frame Relay, in pcap of link type 107 | the same |
 | ethernet | frames of Ethernet, in pcap of link type 1 | the same |
+| ip | the IP packets alone, in pcap of link type 101 | whatever reads packets |
 
 ERF and SunATM have no place for 12-bit VPIs that Wireshark would read: it shows the lower 8 bits.
 """
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from atmdepot.trace.capture.containers import Container
 
 ATM_FORMATS = ("erf", "pcapng", "sunatm")
-FORMATS = (*ATM_FORMATS, "frame-relay", "ethernet")
+FORMATS = (*ATM_FORMATS, "frame-relay", "ethernet", "ip")
 _ERF_CELL = ERF_HEADER_SIZE + CELL_SIZE - 1  # the whole record
 _ERF_PDU = ERF_HEADER_SIZE + 4  # a record's beginning: header, and the body's cell header
 _NO_VC = "PDUs whose VC is not known"
@@ -87,6 +88,9 @@ class CaptureWriter:
 
     `cell_count` and `pdu_count` count the records written; `left_out` counts by kind the records that were not.
     """
+
+    takes_packets = False
+    """True where `packet` takes the place of `cells`, `pdu` and `frame`."""
 
     def __init__(self, output: Output, container: Container, *, snap: int = 0, flush_each: bool = False,
                  clock: Callable[[], int] | None = None) -> None:
@@ -144,6 +148,10 @@ class CaptureWriter:
 
     def frame(self, time: int, node: str, link: str, direction: str, medium: str, octets: bytes) -> bool:
         """Write a frame of another bearer than ATM; False when the format has no place for it."""
+        return False
+
+    def packet(self, time: int, node: str, link: str, direction: str, octets: bytes) -> bool:
+        """Write an IP packet; False when the format has no place for it."""
         return False
 
     def missed(self, node: str, cells: int) -> None:
@@ -331,9 +339,25 @@ class EthernetWriter(FrameWriter):
     medium = "frames"
 
 
-_LINK_TYPES = {"sunatm": LinkType.SUNATM, "frame-relay": LinkType.FRELAY, "ethernet": LinkType.ETHERNET}
+class IpWriter(FrameWriter):
+    """Writes the IP packets that were in PDUs and frames; `pdu_count` counts them."""
+
+    takes_packets = True
+    medium = "packets"
+
+    def packet(self, time: int, node: str, link: str, direction: str, octets: bytes) -> bool:
+        """Write a packet as it is."""
+        return self.frame(time, node, link, direction, self.medium, octets)
+
+    def summary(self) -> str:
+        """A line for the user with the count of packets written."""
+        return f"{self._output.name}: {count_text(self.pdu_count, 'packet')} written"
+
+
+_LINK_TYPES = {"sunatm": LinkType.SUNATM, "frame-relay": LinkType.FRELAY, "ethernet": LinkType.ETHERNET,
+               "ip": LinkType.RAW_IP}
 _WRITERS: dict[str, type[CaptureWriter]] = {
-    "sunatm": SunAtmWriter, "frame-relay": FrameWriter, "ethernet": EthernetWriter}
+    "sunatm": SunAtmWriter, "frame-relay": FrameWriter, "ethernet": EthernetWriter, "ip": IpWriter}
 
 
 def _sdu_length(octets: bytes, missing: int) -> int:

@@ -98,11 +98,15 @@ def _color_of(item: Item) -> str:
 
 
 class FieldShower(_Stream):
-    """The values of chosen fields, separated by tabs, a line for each item (`-e`)."""
+    """The values of chosen fields, separated by tabs, a line for each item (`-e`), below a heading with their names."""
 
-    def __init__(self, names: Sequence[str], *, line_buffered: bool = False, out: TextIO | None = None) -> None:
+    def __init__(
+        self, names: Sequence[str], *, heading: bool = True, line_buffered: bool = False, out: TextIO | None = None,
+    ) -> None:
         super().__init__(out or sys.stdout, line_buffered=line_buffered)
         self._names = names
+        if heading:
+            self.write("\t".join(names) + "\n")
 
     def show(self, item: Item) -> None:
         """Write an item's values."""

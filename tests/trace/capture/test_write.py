@@ -211,7 +211,7 @@ def test_a_pdu_without_a_sensible_length_has_no_sdu(octets: bytes) -> None:
 
 
 def test_another_format_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of erf, pcapng, sunatm, frame-relay, ethernet, not pcap"):
+    with pytest.raises(ValueError, match="one of erf, pcapng, sunatm, frame-relay, ethernet, ip, not pcap"):
         open_writer(io.BytesIO(), "pcap")
 
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import sys
 
 import click
 
 import atmdepot
-from atmdepot import build
+from atmdepot import build, logs
 from atmdepot.errors import AtmdepotError
 from atmdepot.lazy_group import LazyGroup, Place
 
@@ -66,6 +65,8 @@ _COMMANDS = {
                   "See real HTTP requests go through a depot as ATM cells, and come back (TABLE: direct)."),
     "doctor": Place("atmdepot.commands.doctor", "doctor",
                     "Check what this machine has for atmdepot and say what to do about what it lacks."),
+    "events": Place("atmdepot.commands.events", "events_command",
+                    "Follow what happens at the nodes of a running network: what their logs say, as it comes."),
     "explain": Place("atmdepot.commands.explain", "explain_command",
                      "Tell what the depot would do with a packet from a client, step by step, and why."),
     "graph": Place("atmdepot.commands.graph", "graph_command",
@@ -84,6 +85,8 @@ _COMMANDS = {
 }
 """The commands: their modules, and the help lines that `--help` shows."""
 
+_DAEMONS = ("container", "depot", "edge", "interworking", "switch")
+
 
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:  # no output while the shell completes a command
@@ -95,11 +98,14 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
              context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ATMDEPOT"})
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
               help="Show the version and exit.")
-@click.option("--log-level", default="warning", show_default=True,
+@click.option("--log-level", default="info", show_default=True,
               type=click.Choice(["debug", "info", "warning", "error"]), help="What is told on stderr.")
-def cli(log_level: str) -> None:
+@click.option("--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]),
+              help="How it is told: lines with time and level (under systemd with their priority), or JSON.")
+@click.pass_context
+def cli(context: click.Context, log_level: str, log_format: str) -> None:
     """A depot that switches TCP sessions among servers over ATM, and the edge nodes it needs."""
-    logging.basicConfig(level=log_level.upper(), format="atmdepot: %(message)s", stream=sys.stderr)
+    logs.set_up(log_level, log_format, is_daemon=context.invoked_subcommand in _DAEMONS)
 
 
 def main() -> None:

@@ -98,7 +98,7 @@ def test_completion_completes_commands_and_options() -> None:
     assert list(completed([], "")) == cli.list_commands(context)
     assert completed([], "de") == {
         name: cli.get_command(context, name).get_short_help_str() for name in ("demo", "depot")}
-    assert set(completed([], "--")) == {"--version", "--log-level", "--help"}
+    assert set(completed([], "--")) == {"--version", "--log-level", "--log-format", "--help"}
     assert "--level" in completed(["trace"], "--l")
     assert completed(["lab"], "u").keys() == {"up"}
     assert completed(["show"], "s").keys() == {"sessions", "servers"}

@@ -7,7 +7,7 @@ cdef class Condition:
     cdef public object since, why, faults, last_outcome, last_report, reported_at, on_suspicion, _failures, _successes
     cdef public object _datagrams
     cdef public dict _askers
-    cdef public long long not_made
+    cdef public long long not_made, deaths, dead_time, last_death
     cdef public bint alive, recovered, suspect, _full
 
     cpdef refused(self)

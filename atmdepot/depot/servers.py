@@ -58,14 +58,17 @@ class Fault(StrEnum):
 class Condition:
     """The condition of a server: its faults, and the evidence from probes, statistics and sessions."""
 
-    __slots__ = ("_askers", "_datagrams", "_failures", "_full", "_successes", "alive", "faults", "last_outcome",
-                 "last_report", "not_made", "on_suspicion", "recovered", "reported_at", "since", "suspect", "why")
+    __slots__ = ("_askers", "_datagrams", "_failures", "_full", "_successes", "alive", "dead_time", "deaths", "faults",
+                 "last_death", "last_outcome", "last_report", "not_made", "on_suspicion", "recovered", "reported_at",
+                 "since", "suspect", "why")
 
     def __init__(self, now: int) -> None:
         self.alive = True
         self.since = now
         self.why = "at start"
         self.recovered = False  # it has failed and come back; slow start is for these servers only
+        self.deaths = 0  # how often it came on the dead-list
+        self.dead_time = self.last_death = 0  # ns on the dead-list that have ended: all, and the last time
         self.faults: dict[Fault, str] = {}
         self.last_outcome: Outcome | None = None
         self.last_report: Statistics | None = None
@@ -274,6 +277,7 @@ class Condition:
         if self.alive:
             self.alive = False
             self.since = now
+            self.deaths += 1
         self.why = self.diagnosis()
 
     def _clear(self, fault: Fault, what: str, now: int) -> None:
@@ -285,6 +289,8 @@ class Condition:
         else:
             self.alive = True
             self.recovered = True
+            self.last_death = now - self.since
+            self.dead_time += self.last_death
             self.since = now
             self.why = what
             self._failures = 0

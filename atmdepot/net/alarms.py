@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from atmdepot.net.event_log import about
 from atmdepot.net.kinds import agent_of
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ def log_alarms(node: Node) -> None:
     def tell(vp: VpOam, now: int) -> None:
         del now
         if trouble := oam.trouble(vp):
-            log.error("%s", trouble)
+            log.error("%s", trouble, extra=about("vp-down", vp.name))
         else:
-            log.warning("VP %s is whole again%s", vp.name, " on its second route" * vp.is_second)
+            log.warning("VP %s is whole again%s", vp.name, " on its second route" * vp.is_second,
+                        extra=about("vp-up", vp.name))
 
     oam.subscribe(tell)
     for vp in agent_of(node).protected().values():
@@ -34,4 +36,6 @@ def log_alarms(node: Node) -> None:
 
 
 def _teller(name: str) -> Observer:
-    return lambda side, request, _now: log.warning("VP %s goes by its %s route: %s", name, side, request)
+    return lambda side, request, _now: log.warning(
+        "VP %s goes by its %s route: %s", name, side, request,
+        extra=about("vp-moved", name, route=str(side), request=str(request)))

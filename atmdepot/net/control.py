@@ -3,9 +3,9 @@
 Requests: `{"show": SUBJECT, "limit": N}` is answered by a line, `{"rows": [...]}`, and `{"reload": true}` by `{"done":
 TEXT}`. `{"trace": {...}}` is answered by `{"tracing": {...}}`, and then records follow until the client shuts its side
 down (see `net/stream.py`); `{"oam": {...}}` by lines as in `net/oam.py`, and `{"impair": {...}}` by the row of the link
-as it is then (see `net/impairing.py`). The other requests are commands of the node's
-kind (see its agent), such as a depot's `drain`. A request without an answer gets `{"error": TEXT}`. A fault of the
-daemon's own ends the connection, and is logged; the daemon goes on.
+as it is then (see `net/impairing.py`); `{"events": {...}}` by lines as in `net/event_stream.py`. The other
+requests are commands of the node's kind (see its agent), such as a depot's `drain`. A request without an answer gets
+`{"error": TEXT}`. A fault of the daemon's own ends the connection, and is logged; the daemon goes on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import trio
 
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.control_client import is_answered
+from atmdepot.net.event_stream import EventsRequest, Followers
 from atmdepot.net.impairing import ImpairRequest, impair
 from atmdepot.net.kinds import agent_of, kinds_with
 from atmdepot.net.oam import OamRequest, stream_oam
@@ -52,6 +53,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     trace: TraceRequest | None = None
     oam: OamRequest | None = None
     impair: ImpairRequest | None = None
+    events: EventsRequest | None = None
     limit: int = 1000
 
 
@@ -72,6 +74,7 @@ class ControlServer(BoundedServer):
         self._pump = pump
         self._agent = agent_of(pump.node)
         self._administration = administration
+        self._followers = Followers()
         super().__init__()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,6 +123,9 @@ class ControlServer(BoundedServer):
         elif request.trace is not None:
             self.exempt(scope)  # taps are bounded
             await self._trace(stream, request.trace)
+        elif request.events is not None:
+            self.exempt(scope)  # streams are bounded
+            await self._events(stream, request.events)
         elif request.oam is not None:
             await self._oam(stream, request.oam)
         elif request.reload:
@@ -194,6 +200,12 @@ class ControlServer(BoundedServer):
         except AtmdepotError as error:
             await _write_line(stream, {"error": str(error)})
 
+    async def _events(self, stream: trio.SocketStream, request: EventsRequest) -> None:
+        try:
+            await self._followers.stream(stream, self._pump, request)
+        except AtmdepotError as error:
+            await _write_line(stream, {"error": str(error)})
+
     async def _trace(self, stream: trio.SocketStream, request: TraceRequest) -> None:
         table = None if self._administration is None else self._administration.table
         try:
@@ -208,7 +220,8 @@ def _name_of(request: Request | CommandRequest) -> str:
         return request.name
     if request.show in SUBJECTS:
         return f"show {request.show}"
-    asked = {"reload": request.reload, "trace": request.trace, "oam": request.oam, "impair": request.impair}
+    asked = {"reload": request.reload, "trace": request.trace, "oam": request.oam, "impair": request.impair,
+             "events": request.events}
     return next((name for name, value in asked.items() if value), "a request")
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from atmdepot import build
+from atmdepot import __version__, build
 from atmdepot.net.administration import Administration
 from atmdepot.net.alarms import log_alarms
 from atmdepot.net.control import ControlServer
+from atmdepot.net.event_log import about
 from atmdepot.net.filler import Filler
 from atmdepot.net.heap import keep_the_heap
 from atmdepot.net.host import HostSetup
@@ -23,6 +24,7 @@ from atmdepot.net.host_parts import needs_of
 from atmdepot.net.host_watch import HostWatch
 from atmdepot.net.hosting import HostLoop
 from atmdepot.net.kinds import kind_of, make_node
+from atmdepot.net.noticing import Noticing
 from atmdepot.net.offload_tun import open_tun
 from atmdepot.net.ports import open_port
 from atmdepot.net.pump import Pump
@@ -74,6 +76,8 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         stack.callback(setup.undo)  # before `apply`, which may fail halfway
         setup.apply()
         pump.host = setup
+        log.addFilter(pump.events)
+        stack.callback(log.removeFilter, pump.events)
         administration = Administration(pump, table)
         control = ControlServer(control_socket(network.name, name), pump, administration)
         stack.callback(control.close)
@@ -152,12 +156,14 @@ async def _run(
             nursery.start_soon(_collect_all, pump.node)
             nursery.start_soon(control.run)
             nursery.start_soon(Filler(pump).run)
+            nursery.start_soon(Noticing(pump).run)
             if status is not None:
                 nursery.start_soon(status.run)
             for job in kind_of(pump.node).jobs:
                 nursery.start_soon(job(pump.node, pump).run)
             log_alarms(pump.node)
-            log.warning("%s: %s, from %s", pump.node.name, build.describe(), build.package())
+            log.info("started: %s, from %s", build.describe(), build.package(),
+                     extra=about("started", pump.node.name, version=__version__, data_path=build.describe()))
             sys.stdout.write("READY\n")
             sys.stdout.flush()
             if hang_ups:
@@ -166,6 +172,7 @@ async def _run(
                 if number == signal.SIGHUP:
                     nursery.start_soon(administration.reload_on_signal_in_thread)
                     continue
-                log.info("%s: stopping", signal.Signals(number).name)
+                log.info("stopping on %s", signal.Signals(number).name,
+                         extra=about("stopping", pump.node.name))
                 nursery.cancel_scope.cancel()
                 break

@@ -6,6 +6,7 @@ table. What is on its way when values change begins anew in the new line, so not
 
 from __future__ import annotations
 
+import logging
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from atmdepot.config.units import FASTEST, CellRate, Duration
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.impairment_rows import ImpairmentRow
+from atmdepot.net.event_log import about
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.ports import behind_line
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from atmdepot.drops import Drops
     from atmdepot.net.line_link import PortLink
     from atmdepot.net.pump import Pump
+
+log = logging.getLogger("atmdepot")
 
 _LONGEST = 3600 * 10**9  # ns: an hour
 _OF_CELLS = {"rate": "rate: a PVC has its CIR", "misinsertion": "misinsertion: its frames have no HEC",
@@ -71,7 +75,10 @@ def impair(pump: Pump, request: ImpairRequest) -> ImpairmentRow:
             if getattr(values, key) is not None:
                 raise AtmdepotError(f"{name} is a link of Frame Relay, which has no {why}")
     live = Line() if request.clear else pump.live_lines.get(name, Line())
-    _set(pump, name, _over(values, live))
+    live = _over(values, live)
+    _set(pump, name, live)
+    log.warning("link %s: %s", name, f"impaired live: {told(live)}" if told(live) else "not impaired live any more",
+                extra=about("impaired", name, live=told(live)))
     return row_of(pump, name)
 
 

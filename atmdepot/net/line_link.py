@@ -47,6 +47,10 @@ class PortLink:
         """Cells that a line with a rate could have sent while the node was too late."""
         return 0
 
+    def trouble(self) -> str:
+        """A fault of this end for people; empty as a rule."""
+        return ""
+
     def error(self) -> str:
         """The last error of the kernel's, in words; empty without one."""
         return ""

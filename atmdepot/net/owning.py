@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from atmdepot.net.event_log import about
 from atmdepot.net.ownership import Engine, Seat
 from atmdepot.net.ownership_etcd import Etcd
 from atmdepot.net.ownership_keepalived import Keepalived
@@ -64,7 +65,9 @@ class Ownership:
         del now
         if (roles.role, roles.term) != self._told:
             self._told = (roles.role, roles.term)
-            log.warning("%s: %s in term %d: %s", roles.node, roles.role, roles.term, why)
+            log.warning("%s: %s in term %d: %s", roles.node, roles.role, roles.term, why,
+                        extra=about("role", roles.node, role=str(roles.role), term=roles.term, why=why))
         if roles.trouble != self._trouble:
             self._trouble = roles.trouble
-            log.warning("%s: %s", roles.node, f"unfit: {roles.trouble}" if roles.trouble else "fit again")
+            log.warning("%s: %s", roles.node, f"unfit: {roles.trouble}" if roles.trouble else "fit again",
+                        extra=about("unfit" if roles.trouble else "fit", roles.node, why=roles.trouble))

@@ -16,6 +16,7 @@ import trio
 
 from atmdepot.drops import DropReason
 from atmdepot.net.bursts import Poller
+from atmdepot.net.event_log import EventLog
 from atmdepot.net.line_link import LineLink
 from atmdepot.net.tap import Taps
 from atmdepot.net.tun import Tun, TunGone
@@ -78,6 +79,7 @@ class Pump:
         """
         self.node = node
         self.links = links
+        self.events = EventLog(node.name)
         self.live_lines: dict[str, Line] = {}
         """What `atmdepot impair` has set of each link's line, beside the VC table's values."""
         self.tun = tun

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from unittest.mock import patch
 
+import click
 import msgspec
 import pytest
 
 import atmdepot
 from atmdepot import build
-from atmdepot.cli import main
+from atmdepot.cli import cli, main
 from atmdepot.config.model import Network
 from atmdepot.config.reading import load, shipped_tables
 from atmdepot.config.units import CellRate, Duration, IpAddress, TcpAddress, UdpAddress, Vci, VciRange
@@ -103,9 +104,8 @@ def test_the_version() -> None:
 
 def test_the_help_names_every_command() -> None:
     done = run("-h")
-    commands = ["bench", "check", "container", "demo", "depot", "doctor", "drain", "edge", "explain", "interworking",
-                "lab", "oam", "protection", "ready", "release", "reload", "replay", "resync", "show", "switch",
-                "takeover", "trace", "undrain", "vc"]
+    commands = cli.list_commands(click.Context(cli))
+    assert {"check", "depot", "events", "impair", "lab", "trace"} <= set(commands)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.findall(r"^  ([a-z]+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE) == commands
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.oam import NodeOam
     from atmdepot.bearer.protected import ProtectedVp
+    from atmdepot.net.agents.facts import Count, Fact
     from atmdepot.net.agents.rows import CounterRow, Row
     from atmdepot.node.node import Node
 
@@ -118,6 +119,15 @@ class Agent:
         """The supervised links that are silent."""
         oam = self.oam()
         return [] if oam is None else [name for name, link in oam.links.items() if not link.has_signal]
+
+    def facts(self, now: int) -> Iterator[Fact]:
+        """The conditions that the log tells when they change, beside those that every node has."""
+        del now
+        return iter(())
+
+    def counts(self) -> Iterator[Count]:
+        """The counts that the log tells when they rise, beside drops."""
+        return iter(())
 
     def known_sessions(self) -> Iterable[Any]:
         """The existing sessions, the newest first."""

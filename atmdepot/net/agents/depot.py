@@ -21,6 +21,8 @@ from atmdepot.net.agents.agent import Agent, Command, circuit_text
 from atmdepot.net.agents.depot_metrics import FAMILIES, METRIC_OF_COUNTER, of_server
 from atmdepot.net.agents.depot_recall import recall_counters
 from atmdepot.net.agents.depot_rows import NeighbourRow, ServerRow, SessionRow
+from atmdepot.net.agents.facts import Count, Fact
+from atmdepot.net.agents.facts import of_server as of_server_fact
 from atmdepot.net.agents.rows import CounterRow
 from atmdepot.net.protection import ProtectionRequest
 from atmdepot.net.takeovers import Release, Standing, Takeover, release, standing, take_over
@@ -119,6 +121,20 @@ class DepotAgent(Agent):
         """The depot's protected VPs."""
         atm: AtmBearer | None = self.node.bearer.part("atm")
         return {} if atm is None else atm.protected
+
+    def facts(self, now: int) -> Iterator[Fact]:
+        """The servers' lists, and their draining."""
+        for server in list(self.node.management.servers.values()):
+            yield from of_server_fact(server, now)
+
+    def counts(self) -> Iterator[Count]:
+        """Evictions that made room in the table, and sessions that found no VCI free."""
+        tables = self.node.sessions
+        for reason, count in (("half-open", tables.evicted), ("unanswered", tables.evicted_unanswered)):
+            yield Count("table-full", "sessions", reason, count, "sessions", f"evicted to make room ({reason})")
+        for place, counter, value, unit, *_ in self.node.bearer.counters():
+            if counter == "vcis-exhausted":
+                yield Count("vcis-full", place, counter, value, unit, "found no VCI free and took the default VC")
 
     def known_sessions(self) -> Iterable[Session]:
         """The existing sessions, the newest of the primary table first."""

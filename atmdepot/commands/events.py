@@ -1,0 +1,88 @@
+"""`atmdepot events`: what happens at the nodes of a running network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import trio
+
+    from atmdepot.net.event_log import Event
+
+_LEVELS = ["info", "warning", "error"]
+
+
+@click.command("events", epilog="""\b
+Examples:
+  atmdepot events
+  atmdepot events --node depot --level warning
+  atmdepot events --last 100 --no-follow -o ndjson
+""")
+@click.option("--network", "network_name", help="Which running network, where there are several.")
+@click.option("--node", help="Only this node.")
+@click.option("-n", "--last", type=click.IntRange(0, 1000), default=10, show_default=True,
+              help="Begin with so many earlier events of each node.")
+@click.option("--follow/--no-follow", default=True, show_default=True, help="Go on with the events to come.")
+@click.option("--level", type=click.Choice(_LEVELS), default="info", show_default=True,
+              help="Only events of this level and above.")
+@click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind, as in server-dead; can be "
+                                                                     "repeated.")
+@click.option("-o", "--output", type=click.Choice(["text", "ndjson"]), default="text", show_default=True)
+def events_command(
+    network_name: str | None, node: str | None, last: int, follow: bool, level: str, kinds: tuple[str, ...],
+    output: str,
+) -> None:
+    """Follow what happens at the nodes of a running network: what their logs say, as it comes.
+
+    Ctrl-C ends it. A node that is started again is followed on.
+    """
+    import trio
+
+    from atmdepot.net.running import control_sockets
+
+    directory = control_sockets(network_name, node)[0].parent
+
+    def sockets() -> list[Path]:
+        return sorted(directory.glob("*.sock" if node is None else f"{node}.sock"))
+
+    def is_wanted(event: Event) -> bool:
+        return _LEVELS.index(event.level) >= _LEVELS.index(level) and (not kinds or event.kind in kinds)
+
+    trio.run(_follow, sockets, last, follow, is_wanted, output)
+
+
+async def _follow(
+    sockets: Callable[[], list[Path]], last: int, follow: bool, is_wanted: Callable[[Event], bool], output: str,
+) -> None:
+    import trio
+
+    from atmdepot.net.event_client import Follower
+
+    send: trio.MemorySendChannel[Event]
+    send, receive = trio.open_memory_channel(0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Follower(sockets, send, last=last, follow=follow).run)
+        earlier: list[Event] = []
+        async for event in receive:
+            if not is_wanted(event):
+                continue
+            if follow:
+                _print(event, output)
+            else:
+                earlier.append(event)
+    for event in sorted(earlier, key=lambda each: each.time):
+        _print(event, output)
+
+
+def _print(event: Event, output: str) -> None:
+    import msgspec
+
+    if output == "ndjson":
+        click.echo(msgspec.json.encode(event))
+    else:
+        click.echo(f"{event.time[:23]}Z {event.level:<7} {event.node:<8} {event.text}")

@@ -15,7 +15,7 @@ import sysconfig
 import tomllib
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
@@ -42,6 +42,9 @@ from atmdepot.config.units import (
 )
 from atmdepot.errors import AtmdepotError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class NetworkError(AtmdepotError):
     """Mistakes in a VC table; `problems` has a line for each."""
@@ -53,34 +56,47 @@ class NetworkError(AtmdepotError):
 
 def find(name: str) -> Path:
     """The path of a table: a file, or the name of a table that ships with atmdepot (`direct`, `direct.toml`)."""
-    path = Path(name)
-    # A path with a directory is never the name of a shipped table.
-    if path.exists() or len(path.parts) > 1:
-        return path
-    shipped = shipped_tables()
-    return shipped.get(path.stem, path) if path.suffix in {"", ".toml"} else path
+    return among(shipped_tables(), name)
 
 
 def shipped_tables() -> dict[str, Path]:
     """Name and path of each table that ships with atmdepot."""
-    # A checkout has the tables beside the package, an installation in the data directory.
-    for folder in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"):
-        if (folder / "vc_tables").is_dir():
-            return {path.stem: path for path in sorted((folder / "vc_tables").glob("*.toml"))}
+    return shipped("vc_tables")
+
+
+def among(shipped: dict[str, Path], name: str) -> Path:
+    """The path that a name means: a file, or else one of those that ship, with or without `.toml`."""
+    path = Path(name)
+    # A path with a directory is never the name of a shipped file.
+    if path.exists() or len(path.parts) > 1:
+        return path
+    return shipped.get(path.stem, path) if path.suffix in {"", ".toml"} else path
+
+
+def shipped(folder: str) -> dict[str, Path]:
+    """Name and path of each TOML file of a folder that ships with atmdepot."""
+    # A checkout has the folders beside the package, an installation in the data directory.
+    for place in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"):
+        if (place / folder).is_dir():
+            return {path.stem: path for path in sorted((place / folder).glob("*.toml"))}
     return {}
 
 
 def load(name: str | Path) -> Network:
     """Read and check a VC table; raise NetworkError with all its mistakes."""
+    path, text = read(name, find, f"the tables that ship with atmdepot: {', '.join(shipped_tables())}")
+    return parse(text, str(path))
+
+
+def read(name: str | Path, find: Callable[[str], Path], hint: str) -> tuple[Path, str]:
+    """Find a TOML file by its name and read it; raise NetworkError, with a hint at what there is, when it cannot be."""
     path = Path(name)
     try:
         path = find(str(name))
-        text = _read(path).decode().replace("\r\n", "\n")
+        return path, _read(path).decode().replace("\r\n", "\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        hint = f"the tables that ship with atmdepot: {', '.join(shipped_tables())}"
         raise NetworkError([f"{path}: cannot be read: {reason}; {hint}"]) from None
-    return parse(text, str(path))
 
 
 def _read(path: Path) -> bytes:
@@ -109,22 +125,32 @@ def _require_file(found: os.stat_result) -> None:
 
 def parse(text: str, file: str = "table.toml") -> Network:
     """Check the text of a VC table; raise NetworkError with all its mistakes."""
+    network, problems = examine(document_of(text, file))
+    if problems or network is None:
+        raise NetworkError(render_all(problems, text, file))
+    return network
+
+
+def document_of(text: str, file: str) -> dict[str, Any]:
+    """What a TOML text says; raise NetworkError when it is none."""
     try:
-        document = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise NetworkError([f"{file}: is not TOML: {error}"]) from None
+
+
+def examine(document: dict[str, Any]) -> tuple[Network | None, list[Problem]]:
+    """The network of a VC table, and all mistakes in it."""
     problems: list[Problem] = []
     network = _convert_network(document, problems)
     if network is not None and not problems:
         problems = problems_of(network)  # only for a complete network, since the rules read all of it
-    if problems or network is None:
-        raise NetworkError(_render_all(problems, text, file))
-    return network
+    return network, problems
 
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a VC table, for editors."""
-    made = msgspec.json.schema(Network, schema_hook=_schema_of)
+    made = msgspec.json.schema(Network, schema_hook=schema_of)
     for definition in made["$defs"].values():
         if "description" in definition:
             definition["description"] = cleandoc(definition["description"])  # as msgspec 0.23 does, and 0.22 does not
@@ -155,11 +181,11 @@ def _convert_network(document: dict[str, Any], problems: list[Problem]) -> Netwo
     kinds = {key: hints[attribute] for key, attribute in attributes.items()}
     for key in document:
         if key not in kinds:
-            problems.append(Problem((key,), _unknown(key, list(kinds))))
+            problems.append(Problem((key,), unknown("key", key, list(kinds))))
     converted: dict[str, Any] = {}
     for key, kind in kinds.items():
         if key in document and key not in _NAMED:
-            converted[key] = _convert(document[key], kind, (key,), problems)
+            converted[key] = convert(document[key], kind, (key,), problems)
     for key, kind in _NAMED.items():
         converted[key] = _convert_named(document.get(key), kind, key, problems)
     if "name" not in document:
@@ -182,10 +208,11 @@ def _convert_named(entries: object, kind: type, key: str, problems: list[Problem
     for name in entries:
         if fault := fault_of_entry_name(name):
             problems.append(Problem((key, name), fault))
-    return {name: _convert(entry, kind, (key, name), problems) for name, entry in entries.items()}
+    return {name: convert(entry, kind, (key, name), problems) for name, entry in entries.items()}
 
 
-def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Problem]) -> Any:
+def convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Problem]) -> Any:
+    """A value of TOML as a type of the model's; None, and a problem more, where it is none."""
     try:
         return msgspec.convert(value, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -194,8 +221,8 @@ def _convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Proble
         message, is_of_key, place = placed.groups() if placed else (str(error), None, "")
         inner = _with_key(value, kind, tuple(re.findall(r"\.\.\.|[^.\[\]`]+", place)), str(error))
         path += inner
-        if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
-            path, message = (*path, unknown[1]), _unknown(unknown[1], _fields_of(kind, inner))
+        if extra := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
+            path, message = (*path, extra[1]), unknown("key", extra[1], _fields_of(kind, inner))
         elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
             message = f"the key \"{missing[1]}\" is missing: add it"
         elif is_of_key:
@@ -226,11 +253,12 @@ def _fields_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
     return list(struct.__struct_encode_fields__)
 
 
-def _unknown(key: str, known: list[str]) -> str:
+def unknown(what: str, key: str, known: list[str]) -> str:
+    """The message for a key, or another word, that is not known, with the one that may be meant."""
     # difflib takes long for long texts, and a long key is no typing error.
     near = difflib.get_close_matches(key, known, n=1) if len(key) <= _LONGEST_GUESSED else []
     hint = f"did you mean \"{near[0]}\"? " if near else ""
-    return f"unknown key \"{key}\": {hint}Known here: {', '.join(known)}"
+    return f"unknown {what} \"{key}\": {hint}Known here: {', '.join(known)}"
 
 
 def _decode(kind: type, value: object) -> object:
@@ -240,18 +268,19 @@ def _decode(kind: type, value: object) -> object:
     raise NotImplementedError(kind)
 
 
-def _schema_of(kind: type) -> dict[str, Any]:
+def schema_of(kind: type) -> dict[str, Any]:
+    """The JSON schema of a value with a unit."""
     if kind is Vci:
         return {"type": "integer", "minimum": 32, "maximum": 65535}
     if kind is Dlci:
         return {"type": "integer", "minimum": 16, "maximum": 991}
     if kind in (VciRange, DlciRange):
-        return {"anyOf": [_schema_of(Vci if kind is VciRange else Dlci),
+        return {"anyOf": [schema_of(Vci if kind is VciRange else Dlci),
                           {"type": "string", "pattern": r"^\s*\d+\s*-\s*\d+\s*$"}]}
     return {"type": "string", "description": (kind.__doc__ or "").splitlines()[0]}
 
 
-def _render_all(problems: list[Problem], text: str, file: str) -> list[str]:
+def render_all(problems: list[Problem], text: str, file: str) -> list[str]:
     """A line for each problem, up to a bound: ten thousand mistyped entries are usually the same mistake."""
     lines = Lines(text)
     told = [_render(problem, lines, file) for problem in problems[:_MOST_TOLD]]

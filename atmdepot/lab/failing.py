@@ -53,7 +53,7 @@ class Failures:
 
     def _remove(self, node: str, _order: Order) -> None:
         """Take a node's carrier first: its kernel would answer for a while after its last process."""
-        self._daemon(node)
+        children = self._children_of(node)
         fds = self._fds
         if fds[node] == GONE:
             raise AtmdepotError(f"{node} is gone already: `atmdepot lab start {node}` builds it anew")
@@ -64,7 +64,7 @@ class Failures:
         for pid in processes_in(fds[node]):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for child in self._children_of(node):
+        for child in children:
             if child.state.exit_code is None:
                 os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
         # The kernel takes its time to clear a namespace away, and its interfaces would be in a new one's way.
@@ -75,9 +75,9 @@ class Failures:
         self._reap()
 
     def _start(self, node: str, _order: Order) -> None:
-        self._daemon(node)
+        children = self._children_of(node)
         self._reap()
-        ended = [child for child in self._children_of(node) if child.state.exit_code is not None]
+        ended = [child for child in children if child.state.exit_code is not None]
         if not ended:
             raise AtmdepotError(f"{node} runs already")
         if self._fds[node] == GONE:
@@ -103,7 +103,12 @@ class Failures:
         return self._children.by_name[node]
 
     def _children_of(self, node: str) -> list[Child]:
-        return [child for child in self._children if child.state.node == node]
+        """The processes of a node; a server on Ethernet has a web server alone."""
+        found = [child for child in self._children if child.state.node == node]
+        if not found:
+            nodes = ", ".join(dict.fromkeys(child.state.node for child in self._children))
+            raise AtmdepotError(f"no process of the lab is at a node \"{node}\": there are some at {nodes}")
+        return found
 
     def _wire(self, name: str) -> Wire:
         wire = next((wire for wire in self._plan.wires if wire.name == name), None)

@@ -41,7 +41,7 @@ RANKS = {
     "depot": 5, "edge": 5, "switch": 5,
     "net": 6,
     "trace": 7, "lab": 7,
-    "bench": 8, "view": 8,
+    "bench": 8, "scenario": 8, "view": 8,
     "commands": 9,
     "lazy_group": 10, "logs": 10, "cli": 10,
     "__main__": 11,

@@ -12,6 +12,7 @@ import click
 import msgspec
 from rich.table import Column, Table
 
+from atmdepot.commands.scenario import run_command
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.testbed import Lab
 from atmdepot.tables import console
@@ -39,6 +40,9 @@ def lab() -> None:
     The lab adds a node `client` in front of the depot and a web server on each edge node. It needs root, or a
     kernel that lets ordinary users make user namespaces; `atmdepot doctor` tells.
     """
+
+
+lab.add_command(run_command)
 
 
 @lab.command(epilog="""\b

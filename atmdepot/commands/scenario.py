@@ -1,0 +1,88 @@
+"""`atmdepot lab run`: scenarios, played and judged."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from atmdepot.scenario.model import Scenario
+    from atmdepot.scenario.result import Result
+
+_TERMINATED = 128 + signal.SIGTERM
+
+
+@click.command("run", epilog="""\b
+Examples:
+  atmdepot lab run baseline
+  atmdepot lab run server-killed my-scenario.toml --out results
+  atmdepot lab run --check my-scenario.toml
+""")
+@click.argument("files", metavar="FILE...", nargs=-1)
+@click.option("--check", is_flag=True, help="Only check the files; nothing starts.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIRECTORY",
+              help="Write NAME.json, NAME.md, NAME.svg (the timeline) and NAME.xml (JUnit) there for each scenario.")
+@click.option("--list", "listed", is_flag=True, help="Name the scenarios that ship with atmdepot.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of scenarios, for editors.")
+def run_command(files: tuple[str, ...], check: bool, out: Path | None, listed: bool, schema: bool) -> None:
+    """Play scenarios: FILE, or the name of one that ships; each has a lab of its own, which is gone at the end.
+
+    The exit code is 0 when all is as expected, 1 when something is not, 4 when a lab was not ready in time, 5 when the
+    machine lacks something.
+    """
+    from atmdepot.scenario import reading
+
+    if schema:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(reading.schema())).decode())
+        return
+    if listed:
+        for name in reading.shipped():
+            click.echo(f"{name:20} {reading.load(name).description}")
+        return
+    if not files:
+        raise click.UsageError("Missing argument 'FILE...'; --list names those that ship.")
+    scenarios = [reading.load(file) for file in files]  # a mistake in the last is told before the first begins
+    if check:
+        for scenario in scenarios:
+            click.echo(f"{scenario.name}: {len(scenario.steps)} steps on {scenario.table}")
+        return
+    # SIGTERM ends the run by SystemExit, so that the lab is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    sys.exit(max(_play(scenario, out) for scenario in scenarios))
+
+
+def _play(scenario: Scenario, out: Path | None) -> int:
+    from atmdepot.scenario.in_lab import in_lab
+    from atmdepot.scenario.play import play
+
+    _tell(f"{scenario.name}: {scenario.description}")
+    with in_lab(scenario, _tell) as ground:
+        result, code = play(scenario, ground, "in the lab", _tell)
+    passed = sum(step.outcome == "passed" for step in result.steps)
+    click.echo(f"{scenario.name}: {'not as expected' if result.failed else 'as expected'}, {passed} of "
+               f"{len(result.steps)} steps passed in {result.took:.1f} s")
+    if out is not None:
+        _write(result, out)
+    return code
+
+
+def _write(result: Result, out: Path) -> None:
+    from atmdepot.scenario.report import as_json, as_junit, as_markdown
+    from atmdepot.scenario.timeline import draw
+
+    out.mkdir(parents=True, exist_ok=True)
+    name = result.scenario
+    (out / f"{name}.json").write_bytes(as_json(result))
+    (out / f"{name}.xml").write_text(as_junit(result), encoding="utf-8")
+    (out / f"{name}.svg").write_text(draw(result), encoding="utf-8")
+    (out / f"{name}.md").write_text(as_markdown(result, f"{name}.svg"), encoding="utf-8")
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WIDE = 1000
-_HEADINGS = {"for": "for (s)", "age": "age (s)", "idle": "idle (s)"}
+_GAP = 3
+"""Columns of a terminal between two columns of a table."""
+_UNITS = {"_per_s": "/s", "_ms": " (ms)", "_s": " (s)", "_cps": " (cells/s)"}
 
 
 def console() -> Console:
@@ -27,7 +29,7 @@ def make_table(title: str, columns: Sequence[str], rows: list[dict[str, Any]]) -
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         numeric = any(isinstance(row.get(column), int | float) for row in rows)  # a node may lack the value
-        heading = _HEADINGS.get(column, column.replace("_", " "))
+        heading = heading_of(column)
         # Folded rather than cut off, so that no value is lost.
         table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
@@ -36,14 +38,45 @@ def make_table(title: str, columns: Sequence[str], rows: list[dict[str, Any]]) -
     return table
 
 
+def heading_of(column: str) -> str:
+    """A column's heading: its key in words, with the unit behind it."""
+    for suffix, unit in _UNITS.items():
+        if column.endswith(suffix):
+            return column.removesuffix(suffix).replace("_", " ") + unit
+    return column.replace("_", " ")
+
+
+def _width_of(column: str, rows: list[dict[str, Any]]) -> int:
+    return max(len(heading_of(column)), *(len(_cell(row.get(column, ""))) for row in rows), 0)
+
+
+def fitting(narrow: Sequence[str], wide: Sequence[str], rows: list[dict[str, Any]], width: int) -> list[str]:
+    """The narrow columns, and as many of the wide ones, in their order, as a terminal has room for."""
+    columns = list(narrow)
+    room = width - sum(_width_of(column, rows) + _GAP for column in columns)
+    for column in wide:
+        room -= _width_of(column, rows) + _GAP
+        if room < 0:
+            break
+        columns.append(column)
+    return columns
+
+
 def _cell(value: object) -> str:
     if isinstance(value, bool):  # before int, of which bool is a subclass
         return "yes" if value else "no"
+    if value is None:
+        return ""
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def print_rows(title: str, columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
-    """Print the rows that `show` received."""
-    console().print(make_table(f"{title} ({len(rows)})", columns, rows))
+def print_rows(
+    title: str, columns: Sequence[str], rows: list[dict[str, Any]], wide: Sequence[str] = (),
+) -> None:
+    """Print rows; at a terminal with as many of the wide columns as it has room for."""
+    out = console()
+    if out.is_terminal:
+        columns = fitting(columns, wide, rows, out.width)
+    out.print(make_table(f"{title} ({len(rows)})", columns, rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -16,10 +17,15 @@ _WHY_NONE = {
 }
 """The reason that a subject has no rows, where that is not plain."""
 
+_OF_DEPOTS = ("sessions", "servers", "neighbours")
+"""What only depots know: without an answer of one, no rows say nothing."""
+
 
 @click.command("show", epilog="""\b
 Examples:
   atmdepot show sessions
+  atmdepot show sessions --client 10.9.0.2 --state ESTABLISHED --no-probes
+  atmdepot show servers --watch
   atmdepot show vcs --node web1
   atmdepot show counters -o json
   atmdepot show depots --compare
@@ -29,53 +35,92 @@ Examples:
 @click.option("--node", help="Only this node.")
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True,
               help="At most so many rows from each node.")
-@click.option("--wide", is_flag=True, help="All columns; the default is those that fit a terminal.")
+@click.option("--wide", is_flag=True, help="All columns; the default is those that fit the terminal.")
 @click.option("--all", "everything", is_flag=True, help="Counters that are 0, too.")
+@click.option("--client", metavar="ADDRESS", help="Of sessions, those of a client: address, address:port or network.")
+@click.option("--server", metavar="NAME", help="Of sessions, those of a server.")
+@click.option("--state", metavar="STATE", help="Of sessions, those with an end in a state, as in ESTABLISHED.")
+@click.option("--probes/--no-probes", default=True, show_default=True, help="Of sessions, the depot's own probes too.")
+@click.option("--watch", is_flag=True, help="Show it again every second until Ctrl-C; with -o json an array a line.")
 @click.option("--compare", "comparing", is_flag=True,
               help="Hold the session tables of depots that stand by against the active one's; exit code 1 if unlike.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def show_command(
     subject: str, network_name: str | None, node: str | None, limit: int, wide: bool, everything: bool,
-    comparing: bool, output: str,
+    client: str | None, server: str | None, state: str | None, probes: bool, watch: bool, comparing: bool, output: str,
 ) -> None:
     """Ask the running daemons for sessions, VCs, links, queues, servers, counters, OAM, protected VPs or depots."""
-    import msgspec
-
-    from atmdepot.net.control_client import show
-    from atmdepot.net.running import control_sockets
-
+    chosen = {"client": client, "server": server, "state": state}
+    where: dict[str, Any] = {name: value for name, value in chosen.items() if value}
+    if not probes:
+        where["probes"] = False
     if comparing and subject != "depots":
         raise click.BadParameter("it is for `show depots`", param_hint="--compare")
-    failures: list[str] = []
-
-    def ask_all() -> list[dict[str, Any]]:
-        failures.clear()
-        rows = []
-        for path in control_sockets(network_name, node):
-            try:
-                rows += show(path, subject, limit)
-            except AtmdepotError as failure:
-                failures.append(str(failure))
-        return rows
-
-    rows = ask_all()
-    if subject == "counters" and not everything:
-        rows = [row for row in rows if row["value"]]
-    if output == "json":
-        click.echo(msgspec.json.encode(rows).decode())
-    else:
-        from atmdepot.tables import print_rows
-
-        row = row_of(subject)
-        print_rows(subject, row.columns() if wide else row.narrow, rows)
-        if not rows and not failures and subject in _WHY_NONE:
-            click.echo(f"atmdepot: {_WHY_NONE[subject]}", err=True)
+    if where and subject != "sessions":
+        raise click.UsageError("--client, --server, --state and --no-probes are for `show sessions`")
+    asking = _Asking(subject, network_name, node, limit, where)
+    while True:
+        rows = asking.rows()
+        if subject == "counters" and not everything:
+            rows = [row for row in rows if row["value"]]
+        if watch and output == "table":
+            click.clear()
+        _print(subject, rows, wide, output, asking.failures)
+        if not watch:
+            break
+        time.sleep(1)
     if comparing:
         from atmdepot.commands.depots import compare
 
-        lines, equal = compare(ask_all)
+        lines, equal = compare(asking.rows)
         click.echo("\n".join(lines), err=output == "json")
         if not equal:
             raise SystemExit(1)
-    if failures:
-        raise AtmdepotError("; ".join(failures))
+    if asking.failures:
+        raise AtmdepotError("; ".join(asking.failures))
+
+
+class _Asking:
+    """Questions to all daemons of a network."""
+
+    def __init__(
+        self, subject: str, network: str | None, node: str | None, limit: int, where: dict[str, Any],
+    ) -> None:
+        self._subject, self._network, self._node, self._limit = subject, network, node, limit
+        self._where = where or None
+        self.failures: list[str] = []
+        """What the daemons that did not answer said, the last time."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of all nodes; raise AtmdepotError where no node that has such rows answers."""
+        from atmdepot.net.control_client import show
+        from atmdepot.net.running import control_sockets
+
+        self.failures.clear()
+        rows, answered = [], []
+        for path in control_sockets(self._network, self._node):
+            try:
+                rows += show(path, self._subject, self._limit, self._where)
+                answered.append(path)
+            except AtmdepotError as failure:
+                self.failures.append(str(failure))
+        if not rows and self._subject in _OF_DEPOTS and self._node is None and not any(
+                show(path, "servers", 1) for path in answered):
+            told = "; ".join([*self.failures, f"the daemons that run here are {', '.join(p.stem for p in answered)}"])
+            raise AtmdepotError(f"no depot answers, and only a depot knows of {self._subject}: {told}")
+        return rows
+
+
+def _print(subject: str, rows: list[dict[str, Any]], wide: bool, output: str, failures: list[str]) -> None:
+    import msgspec
+
+    if output == "json":
+        click.echo(msgspec.json.encode(rows).decode())
+        return
+    from atmdepot.tables import print_rows
+
+    row = row_of(subject)
+    if rows or not failures:  # an empty table would look like an answer
+        print_rows(subject, row.columns() if wide else row.narrow, rows, () if wide else row.wide)
+    if not rows and not failures and subject in _WHY_NONE:
+        click.echo(f"atmdepot: {_WHY_NONE[subject]}", err=True)

@@ -136,9 +136,10 @@ class Depot(DepotState):
         self.sessions.track(session, tcp, now, True)
         session.packets_in += 1
         session.octets_in += len(octets)
+        server = session.server
+        server.octets_in += len(octets)
         # Only a SYN or data starts the wait for an answer; a probe's outcome is judged by the prober.
         if (tcp.length or is_opening(tcp.flags)) and not session.probe:
-            server = session.server
             server.condition.asked(session.key, now)
         return session.path
 
@@ -191,8 +192,9 @@ class Depot(DepotState):
         self.sessions.track(session, tcp, now, True)
         session.packets_in += frame.count
         session.octets_in += frame.total()
+        server = session.server
+        server.octets_in += frame.total()
         if not session.probe:
-            server = session.server
             server.condition.asked(session.key, now)
         path.send_frame(frame, self._clp[packet.dscp])
         return True
@@ -277,6 +279,7 @@ class Depot(DepotState):
         server.condition.answered(now)
         session.packets_out += frame.count
         session.octets_out += frame.total()
+        server.octets_out += frame.total()
         return True
 
     def _take_statistics(self, path: Path, octets: bytes, now: int) -> None:
@@ -308,6 +311,7 @@ class Depot(DepotState):
         server.condition.answered(now)
         session.packets_out += 1
         session.octets_out += packet.total_length
+        server.octets_out += packet.total_length
         return True
 
     def _answered_session(self, path: Path, octets: bytes, packet: Packet, now: int) -> Session | None:

@@ -59,6 +59,7 @@ class OtherTraffic:
                 if found.packets_in == 2:  # no longer a lone packet: the other depots of the set are told of it
                     depot.sessions.note(found)
                 found.octets_in += len(octets)
+                found.server.octets_in += len(octets)
             return found.path
         return depot.bearer.default(found.node) if isinstance(found, Server) else found
 
@@ -167,6 +168,7 @@ class OtherTraffic:
         flow.server.condition.answered(now)
         flow.packets_out += 1
         flow.octets_out += packet.total_length
+        flow.server.octets_out += packet.total_length
         return True
 
     def _refusal(self, path: Path, octets: bytes, packet: Packet, now: int) -> DropReason | None:

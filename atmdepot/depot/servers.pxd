@@ -4,7 +4,7 @@ cdef int _MAX_ASKERS, _ENOUGH_CLIENTS
 
 
 cdef class Condition:
-    cdef public object since, why, faults, last_outcome, last_report, reported_at, on_suspicion, _failures, _successes
+    cdef public object since, why, faults, last_outcome, last_report, reported_at, on_suspicion, connect_times, _failures, _successes
     cdef public object _datagrams
     cdef public dict _askers
     cdef public long long not_made, deaths, dead_time, last_death
@@ -27,10 +27,11 @@ cdef class Member:
 
 
 cdef class Server(Member):
-    cdef public object settings, node, link, path_condition, _allowed
+    cdef public object settings, node, link, path_condition, rates, _allowed
     cdef public Condition condition
     cdef public bint draining, is_backup, _has_weight
     cdef public long long _bound, _slow_start, entries, flows, flows_leave_at, total_sessions
+    cdef public long long octets_in, octets_out
 
     cpdef bint takes_sessions(self) except -1
     cpdef bint takes_one_for_another(self) except -1

@@ -6,6 +6,7 @@ in ns.
 
 from __future__ import annotations
 
+from collections import deque
 from enum import StrEnum
 from hashlib import blake2b
 from itertools import islice
@@ -15,6 +16,7 @@ from atmdepot.bearer.base import PathCondition
 from atmdepot.config.units import count_text
 from atmdepot.depot.full_datagrams import FullDatagrams
 from atmdepot.depot.networks import Networks
+from atmdepot.depot.rates import Rates
 from atmdepot.wire.flows import flow_of_key
 from atmdepot.wire.statistics import ServerState, Statistics
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from atmdepot.wire.flows import FlowKey
 
 _MAX_ASKERS = 128  # waiting sessions remembered: bounded, since a client may open any number
+_CONNECTS = 100
 _ENOUGH_CLIENTS = 64
 """The maximum of `no_ack_sessions`."""
 _NETWORK = 8
@@ -58,15 +61,17 @@ class Fault(StrEnum):
 class Condition:
     """The condition of a server: its faults, and the evidence from probes, statistics and sessions."""
 
-    __slots__ = ("_askers", "_datagrams", "_failures", "_full", "_successes", "alive", "dead_time", "deaths", "faults",
-                 "last_death", "last_outcome", "last_report", "not_made", "on_suspicion", "recovered", "reported_at",
-                 "since", "suspect", "why")
+    __slots__ = ("_askers", "_datagrams", "_failures", "_full", "_successes", "alive", "connect_times", "dead_time",
+                 "deaths", "faults", "last_death", "last_outcome", "last_report", "not_made", "on_suspicion",
+                 "recovered", "reported_at", "since", "suspect", "why")
 
     def __init__(self, now: int) -> None:
         self.alive = True
         self.since = now
         self.why = "at start"
         self.recovered = False  # it has failed and come back; slow start is for these servers only
+        self.connect_times: deque[int] = deque(maxlen=_CONNECTS)
+        """How long (ns) the last probes that were answered took to connect."""
         self.deaths = 0  # how often it came on the dead-list
         self.dead_time = self.last_death = 0  # ns on the dead-list that have ended: all, and the last time
         self.faults: dict[Fault, str] = {}
@@ -336,7 +341,8 @@ class Server(Member):
     """A server as the depot knows it: its node and link, its condition, and its sessions."""
 
     __slots__ = ("_allowed", "_bound", "_has_weight", "_slow_start", "condition", "draining", "entries", "flows",
-                 "flows_leave_at", "is_backup", "link", "node", "path_condition", "settings", "total_sessions")
+                 "flows_leave_at", "is_backup", "link", "node", "octets_in", "octets_out", "path_condition", "rates",
+                 "settings", "total_sessions")
 
     def __init__(self, name: str, position: int, settings: ServerSettings, link: str, now: int) -> None:
         self.be_called(name)
@@ -345,7 +351,7 @@ class Server(Member):
         self.draining = False
         self.flows_leave_at = 0  # in ns; only valid while draining
         self.entries = 0  # entries in both tables that refer to it, probes too
-        self.flows = 0
+        self.flows = self.octets_in = self.octets_out = 0
         self.primary_sessions = self.total_sessions = self.sessions_since_report = 0
         self.load: float | None = None
         self.path_condition = PathCondition()
@@ -353,6 +359,7 @@ class Server(Member):
     def configure(self, position: int, settings: ServerSettings, link: str) -> None:
         """Take over its settings from a VC table."""
         self.position, self.settings, self.node, self.link = position, settings, settings.node, link
+        self.rates = Rates()  # anew: its link may be another
         # Copied from the settings, since they are read for each new session.
         self._bound, self.is_backup, self._has_weight = settings.max_sessions, settings.backup, settings.weight > 0
         self.weight, self._slow_start = settings.weight * _WEIGHT_UNIT, int(settings.slow_start)

@@ -26,15 +26,18 @@ from atmdepot.net.impairing import ImpairRequest, impair
 from atmdepot.net.kinds import agent_of, kinds_with
 from atmdepot.net.oam import OamRequest, stream_oam
 from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
-from atmdepot.net.slices import Pace, encoded
+from atmdepot.net.session_filter import SessionFilter  # noqa: TC001 - msgspec reads the annotation
+from atmdepot.net.slices import Pace, encoded, up_to
 from atmdepot.net.stream import TraceRequest, stream_trace
 from atmdepot.net.views import SUBJECTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from atmdepot.net.administration import Administration
     from atmdepot.net.agents.agent import Command
+    from atmdepot.net.agents.rows import Row
     from atmdepot.net.pump import Pump
 
 log = logging.getLogger("atmdepot")
@@ -55,6 +58,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     impair: ImpairRequest | None = None
     events: EventsRequest | None = None
     limit: int = 1000
+    where: SessionFilter | None = None
 
 
 class CommandRequest(NamedTuple):
@@ -133,16 +137,19 @@ class ControlServer(BoundedServer):
         elif request.impair is not None:
             await _write_line(stream, self._impair(request.impair))
         elif request.show in SUBJECTS:
-            await self._show(stream, request.show, min(max(0, request.limit), sys.maxsize))
+            await self._show(stream, request)
         else:
             await _write_line(stream, _refusal(request))
 
-    async def _show(self, stream: trio.SocketStream, subject: str, limit: int) -> None:
+    async def _show(self, stream: trio.SocketStream, request: Request) -> None:
         """Send rows in pieces, each before the next is made: a client that reads slowly costs no memory."""
         pace = Pace(self._pump.clock)
         try:
-            pieces = encoded(b'{"rows":[', SUBJECTS[subject](self._pump, limit), b"]}\n", pace)
+            pieces = encoded(b'{"rows":[', self._rows(request), b"]}\n", pace)
             piece = next(pieces)  # before the first send: a fault can still be answered as an error
+        except AtmdepotError as error:
+            await _write_line(stream, {"error": str(error)})
+            return
         except Exception as error:
             await stream.send_all(self._own_fault(error))
             return
@@ -151,6 +158,15 @@ class ControlServer(BoundedServer):
                 await stream.send_all(piece)
             await pace.rest()
             piece = next(pieces, b"")
+
+    def _rows(self, request: Request) -> Iterable[Row | None]:
+        """The rows of a subject, at most as many as the limit; None for each that is not wanted."""
+        limit = min(max(0, request.limit), sys.maxsize)
+        if request.where is None:
+            return SUBJECTS[request.show](self._pump, limit)
+        if request.show != "sessions":
+            raise AtmdepotError(f"only sessions are chosen by client, server and state, not {request.show}")
+        return up_to(limit, request.where.apply(SUBJECTS[request.show](self._pump, sys.maxsize)))
 
     def _parse(self, line: bytes) -> Request | CommandRequest:
         """Read a request; raise ValueError or MsgspecError for none, AtmdepotError for another kind's command."""

@@ -67,9 +67,10 @@ def _no_answer(path: Path, reason: object) -> AtmdepotError:
     return AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {reason}")
 
 
-def show(path: Path, subject: str, limit: int = 1000) -> list[dict[str, Any]]:
-    """The rows of a subject from a daemon."""
-    rows: list[dict[str, Any]] = next(ask(path, {"show": subject, "limit": limit})).get("rows", [])
+def show(path: Path, subject: str, limit: int = 1000, where: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The rows of a subject from a daemon; of sessions those that `where` says."""
+    request = {"show": subject, "limit": limit} | ({} if where is None else {"where": where})
+    rows: list[dict[str, Any]] = next(ask(path, request)).get("rows", [])
     return rows
 
 

@@ -47,6 +47,7 @@ class Noticing:
     def look(self) -> None:
         """Tell what has changed since the last look."""
         now = self._pump.clock()
+        self._agent.sample(now)
         facts = {(fact.topic, fact.subject): fact for fact in self._facts(now)}
         for key, fact in facts.items():
             if self._states.get(key, fact.state if fact.is_normal else None) != fact.state:

@@ -104,7 +104,9 @@ class Prober:
                            socket.inet_pton(family, vip), port)
             self._depot.probes[key] = server
             try:
+                began = self._pump.clock()
                 await connection.connect((vip, port))
+                server.condition.connect_times.append(self._pump.clock() - began)
                 if self._depot.probing.settings.probe != "http":
                     return Outcome.ANSWERED
                 return await self._ask_for_page(connection, vip)

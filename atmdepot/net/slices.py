@@ -39,16 +39,26 @@ class Pace:
 def encoded(head: bytes, rows: Iterable[Any], tail: bytes, pace: Pace) -> Iterator[bytes]:
     """Encode rows as JSON, with commas between them, in pieces of a slice each; the caller rests after each piece.
 
-    A piece is at most 64 KiB and a row long.
+    A piece is at most 64 KiB and a row long. None is no row, but takes time as well.
     """
     encoder = msgspec.json.Encoder()
     piece = bytearray(head)
     comma = b""
     for row in rows:
-        piece += comma
-        piece += encoder.encode(row)
-        comma = b","
+        if row is not None:
+            piece += comma
+            piece += encoder.encode(row)
+            comma = b","
         if len(piece) >= _PIECE or pace.is_over():
             yield bytes(piece)
             piece.clear()
     yield bytes(piece + tail)
+
+
+def up_to(most: int, rows: Iterable[Any]) -> Iterator[Any]:
+    """Rows until there are so many; None is no row."""
+    for row in rows if most else ():
+        yield row
+        most -= row is not None
+        if not most:
+            return

@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from atmdepot.commands import show as show_module
 from atmdepot.commands.show import show_command
+from atmdepot.errors import AtmdepotError
 from atmdepot.net import control_client, running
 
 
 @pytest.fixture(autouse=True)
 def _no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "control_sockets", lambda network, node: [Path("depot.sock")])
-    monkeypatch.setattr(control_client, "show", lambda path, subject, limit: [])
+    monkeypatch.setattr(control_client, "show", lambda path, subject, limit, where=None: [])
 
 
-@pytest.mark.parametrize(("subject", "key"), [("queues", "`rate`"), ("protection", "`protect`"), ("sessions", None)])
+@pytest.mark.parametrize(("subject", "key"), [("queues", "`rate`"), ("protection", "`protect`"), ("links", None)])
 def test_an_empty_table_says_what_would_fill_it(subject: str, key: str | None) -> None:
     done = CliRunner().invoke(show_command, [subject])
     assert done.exit_code == 0
@@ -30,3 +32,46 @@ def test_an_empty_table_says_what_would_fill_it(subject: str, key: str | None) -
 def test_json_has_the_empty_array_alone(subject: str) -> None:
     done = CliRunner().invoke(show_command, [subject, "-o", "json"])
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("subject", ["servers", "sessions", "neighbours"])
+def test_no_rows_of_a_depot_are_no_answer_where_no_depot_answers(subject: str) -> None:
+    done = CliRunner().invoke(show_command, [subject])
+    assert isinstance(done.exception, AtmdepotError)
+    assert "no depot answers" in str(done.exception)
+    assert done.stdout == ""
+
+
+def test_a_daemon_that_does_not_answer_makes_no_empty_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AtmdepotError("depot: the daemon does not answer")
+
+    monkeypatch.setattr(control_client, "show", refuse)
+    for subject in ("servers", "links"):
+        done = CliRunner().invoke(show_command, [subject])
+        assert isinstance(done.exception, AtmdepotError)
+        assert (done.stdout, "does not answer" in str(done.exception)) == ("", True)
+
+
+def test_sessions_without_any_are_an_answer_of_a_depot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_client, "show",
+                        lambda path, subject, limit, where=None: [{}] if subject == "servers" else [])
+    done = CliRunner().invoke(show_command, ["sessions", "--client", "10.9.0.2"])
+    assert (done.exit_code, done.stdout[:12]) == (0, "sessions (0)")
+
+
+@pytest.mark.parametrize("words", [["links", "--server", "web1"], ["servers", "--no-probes"], ["links", "--compare"]])
+def test_an_option_of_another_subject_is_refused(words: list[str]) -> None:
+    assert CliRunner().invoke(show_command, words).exit_code == 2
+
+
+def test_watching_shows_it_again_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([None, None])
+
+    def sleep(_: float) -> None:
+        if next(looks, 0) == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(show_module.time, "sleep", sleep)
+    done = CliRunner().invoke(show_command, ["links", "--watch", "-o", "json"])
+    assert done.stdout.split() == ["[]"] * 3

@@ -154,7 +154,7 @@ def test_a_server_fails_and_comes_back(
         assert condition(frail, "web1")["list"] == "alive"
         assert served(frail, 2) == ["web1"] * 2
     until(lambda: is_alive(frail), SOON)
-    assert condition(frail)["for"] < SOON
+    assert condition(frail)["for_s"] < SOON
     assert sorted(served(frail, 4)) == ["web1", "web1", "web2", "web2"]
     assert [frail.fetch(VIP, "10KB").octets for _ in range(2)] == [page("10KB")] * 2
 
@@ -162,7 +162,7 @@ def test_a_server_fails_and_comes_back(
 def test_a_depot_that_stood_still_takes_no_server_for_dead(frail: Site) -> None:
     """Longer than `statistics_timeout`, a probe's time and `no_ack`; a server that died would be alive anew."""
     until(lambda: is_alive(frail), SOON)
-    before = [condition(frail, name)["for"] for name in ("web1", "web2")]
+    before = [condition(frail, name)["for_s"] for name in ("web1", "web2")]
     depot = frail.pid("depot")
     os.kill(depot, signal.SIGSTOP)
     time.sleep(6)
@@ -170,7 +170,7 @@ def test_a_depot_that_stood_still_takes_no_server_for_dead(frail: Site) -> None:
     for _ in range(20):
         rows = [condition(frail, name) for name in ("web1", "web2")]
         assert [row["list"] for row in rows] == ["alive", "alive"]
-        assert all(row["for"] > was + 6 for row, was in zip(rows, before, strict=True)), rows
+        assert all(row["for_s"] > was + 6 for row, was in zip(rows, before, strict=True)), rows
         time.sleep(0.1)
     assert sorted(served(frail, 4)) == ["web1", "web1", "web2", "web2"]
 

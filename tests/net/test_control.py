@@ -15,12 +15,14 @@ import trio
 from click.testing import CliRunner
 
 from atmdepot.cli import cli
+from atmdepot.depot.servers import Fault
 from atmdepot.drops import AT_SWITCHES, DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net import control
 from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer
 from atmdepot.net.control_client import ask, show
+from atmdepot.net.kinds import agent_of
 from tests.net.controlled import Controlled, handshake, lines, next_line, running
 from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, Nodes, network, until
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 SESSION_KEYS = {
     "number", "client", "service", "server", "table", "protocol", "client_state", "server_state", "vc", "category",
-    "closed_by", "age", "idle", "packets_in", "packets_out", "octets_in", "octets_out"}
+    "closed_by", "age_s", "idle_s", "packets_in", "packets_out", "octets_in", "octets_out", "probe"}
 VC_KEYS = {
     "node", "link", "vc", "category", "contract", "encapsulation", "fcs", "far_mac", "crc", "carries",
     "tx_pdus", "tx_cells", "rx_pdus", "rx_cells", "rx_clp1_pdus", "rx_efci_pdus", "conforming", "tagged", "dropped",
@@ -43,10 +45,12 @@ LINK_KEYS = {
     "hec_corrected", "drops", "medium", "tx_datagrams", "rx_datagrams", "udp_segment", "udp_segment_refused",
     "udp_gro", "key", "format", "interfaces", "trouble", "last_error"}
 SERVER_KEYS = {
-    "server", "node", "link", "list", "for", "why", "draining", "weight", "backup", "load", "last_probe", "services",
-    "sessions", "flows", "sessions_total"}
+    "server", "node", "link", "list", "for_s", "why", "draining", "weight", "backup", "load", "last_probe", "services",
+    "sessions", "flows", "sessions_total", "max_sessions", "flows_leave_s", "new_per_s", "octets_in_per_s",
+    "octets_out_per_s", "link_cells_in_per_s", "link_cells_out_per_s", "connect_ms", "connect_p50_ms", "connect_p95_ms",
+    "deaths", "dead_s"}
 OAM_KEYS = {
-    "node", "link", "vp", "vc", "flow", "state", "why", "for", "continuity", "ais", "rdi", "cc", "loopbacks", "other",
+    "node", "link", "vp", "vc", "flow", "state", "why", "for_s", "continuity", "ais", "rdi", "cc", "loopbacks", "other",
     "sent"}
 COUNTER_KEYS = {"node", "place", "counter", "value", "unit", "meaning"}
 
@@ -68,12 +72,13 @@ async def test_sessions(it: Controlled) -> None:
     session.last_seen -= 200_000_000_000
     [row] = await it.show("sessions")
     assert row.keys() == SESSION_KEYS
-    assert 200 <= row.pop("idle") < 300
-    assert 500 <= row.pop("age") < 600
+    assert 200 <= row.pop("idle_s") < 300
+    assert 500 <= row.pop("age_s") < 600
     assert row == {
         "number": 1, "client": f"{CLIENT}:40000", "service": f"{VIP}:80", "server": "web1", "table": "primary",
         "protocol": "TCP", "client_state": "ESTABLISHED", "server_state": "ESTABLISHED", "vc": "1/64",
-        "category": "UBR.1", "closed_by": "", "packets_in": 2, "packets_out": 1, "octets_in": 80, "octets_out": 40}
+        "category": "UBR.1", "closed_by": "", "packets_in": 2, "packets_out": 1, "octets_in": 80, "octets_out": 40,
+        "probe": False}
     assert await it.show("sessions", WEB1) == []
 
 
@@ -149,13 +154,33 @@ async def test_servers(it: Controlled) -> None:
     await handshake(it)
     rows = await it.show("servers")
     assert all(row.keys() == SERVER_KEYS for row in rows)
-    assert all(0 <= row.pop("for") < 60 for row in rows)
+    assert all(0 <= row.pop("for_s") < 60 for row in rows)
     same = {"list": "alive", "why": "at start", "draining": False, "weight": 1, "backup": False, "load": None,
-            "last_probe": "", "services": ["web"]}
+            "last_probe": "", "services": ["web"], "max_sessions": None, "flows_leave_s": None, "new_per_s": 0.0,
+            "octets_in_per_s": 0.0, "octets_out_per_s": 0.0, "link_cells_in_per_s": 0.0, "link_cells_out_per_s": 0.0,
+            "connect_ms": None, "connect_p50_ms": None, "connect_p95_ms": None, "deaths": 0, "dead_s": 0.0}
     assert rows == [
         {"server": "web1", "node": "web1", "link": "to-web1", "sessions": 1, "flows": 0, "sessions_total": 1} | same,
         {"server": "web2", "node": "web2", "link": "to-web2", "sessions": 0, "flows": 0, "sessions_total": 0} | same]
     assert await it.show("servers", WEB1) == []
+
+
+async def test_a_servers_rates_draining_deaths_and_times_to_connect(it: Controlled) -> None:
+    pump = it.nodes.pumps[DEPOT]
+    [web1, *_] = pump.node.management.servers.values()
+    agent_of(pump.node).sample(0)
+    await handshake(it)
+    agent_of(pump.node).sample(2 * 10**9)
+    web1.condition.connect_times.extend([3_000_000, 1_000_000, 2_000_000])
+    web1.draining, web1.flows_leave_at = True, pump.clock() + 60 * 10**9
+    web1.condition.inherits(Fault.PROBE, "refused", pump.clock() - 10**9)
+    row = (await it.show("servers"))[0]
+    assert (row["new_per_s"], row["octets_in_per_s"], row["octets_out_per_s"]) == (0.5, 40.0, 20.0)
+    assert (row["link_cells_in_per_s"], row["link_cells_out_per_s"]) == (1.0, 0.5)
+    assert (row["connect_ms"], row["connect_p50_ms"], row["connect_p95_ms"]) == (2.0, 2.0, 3.0)
+    assert (row["list"], row["deaths"], row["draining"]) == ("dead", 1, True)
+    assert 50 < row["flows_leave_s"] <= 60
+    assert 1 <= row["dead_s"] < 30
 
 
 async def test_counters(it: Controlled) -> None:
@@ -188,7 +213,7 @@ async def test_oam(it: Controlled) -> None:
     rows = await it.show("oam")
     assert [row["flow"] for row in rows] == ["F4 end-to-end", "F4 segment"] * 2
     assert rows[0].keys() == OAM_KEYS
-    assert rows[0].pop("for") == 0
+    assert rows[0].pop("for_s") == 0
     assert rows[0] == {
         "node": "depot", "link": "to-web1", "vp": "web1", "vc": "1", "flow": "F4 end-to-end", "state": "ok", "why": "",
         "continuity": "off", "ais": 0, "rdi": 0, "cc": 0, "loopbacks": 0, "other": 0, "sent": 0}

@@ -102,7 +102,9 @@ def test_every_family_has_values_on_some_node() -> None:
     nodes = Nodes(network(link='supervise = "1s"', vp="performance_monitoring = 128"))
     for pump in nodes.pumps.values():
         pump.tun_losses = 1
-    nodes.pumps[DEPOT].node.management.servers[WEB1].load = 0.5  # type: ignore[attr-defined]
+    server = nodes.pumps[DEPOT].node.management.servers[WEB1]  # type: ignore[attr-defined]
+    server.load = 0.5
+    server.condition.connect_times.append(1)
     rated = Nodes(network(link='rate = "oc3"'))  # cells wait there
     others = Nodes(switched(vp='contract = "cbr:pcr=1"'))
     switch = others.pumps[SW1]

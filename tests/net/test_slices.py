@@ -152,7 +152,7 @@ def test_a_limit_is_one_from_the_beginning(nodes: Nodes, subject: str, limit: in
     pump = nodes.pumps[DEPOT]
     open_sessions(pump, range(10))
     there = {"links": 2, "servers": 2, "queues": 0, "protection": 0, "depots": 1, "dlcis": 0, "lmi": 0,
-             "neighbours": 0}.get(subject, 10)
+             "neighbours": 0, "impairments": 2}.get(subject, 10)
     assert len(list(views.SUBJECTS[subject](pump, limit))) == min(limit, there)
 
 

@@ -125,6 +125,9 @@ class Agent:
         del now
         return iter(())
 
+    def sample(self, now: int) -> None:
+        """Note what is counted, for rates; called twice a second."""
+
     def counts(self) -> Iterator[Count]:
         """The counts that the log tells when they rise, beside drops."""
         return iter(())

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from atmdepot.bearer.base import Path
+from atmdepot.bearer.base import Path, PortCounts
 from atmdepot.config.units import Duration
 from atmdepot.depot.explain import explain
 from atmdepot.depot.question import Question  # noqa: TC001 - msgspec reads the annotation
+from atmdepot.depot.rates import Counts, quantile
 from atmdepot.depot.servers import Fault, Outcome
 from atmdepot.depot.sessions import Session
 from atmdepot.depot.sync_peer import resync
@@ -29,7 +30,7 @@ from atmdepot.net.takeovers import Release, Standing, Takeover, release, standin
 from atmdepot.node.names import flow_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.atm import AtmBearer
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
     from atmdepot.net.agents.set_rows import DepotRow
     from atmdepot.wire.flows import FlowKey
 
-_NS = 1_000_000_000
+_NS, _MS = 1_000_000_000, 1_000_000
+_RATES = ("new_per_s", "octets_in_per_s", "octets_out_per_s", "link_cells_in_per_s", "link_cells_out_per_s")
+"""The rates of a row, in the order of `Counts`."""
 _LONGEST_DRAIN = 366 * 86_400 * _NS  # ns: a year
 
 
@@ -126,6 +129,14 @@ class DepotAgent(Agent):
         """The servers' lists, and their draining."""
         for server in list(self.node.management.servers.values()):
             yield from of_server_fact(server, now)
+
+    def sample(self, now: int) -> None:
+        """Note the servers' counts, for their rates."""
+        for server in list(self.node.management.servers.values()):
+            port = self.node.links.get(server.link)
+            link = PortCounts() if port is None else port.counts()
+            server.rates.note(Counts(server.total_sessions, server.octets_in, server.octets_out, link.tx_cells,
+                                     link.rx_cells), now)
 
     def counts(self) -> Iterator[Count]:
         """Evictions that made room in the table, and sessions that found no VCI free."""
@@ -283,7 +294,7 @@ def _session_row(session: Session, now: int) -> SessionRow:
         vc=session.path.label, category=session.category, closed_by=session.closed_by,
         age=round((now - session.opened) / _NS, 3), idle=round((now - session.last_seen) / _NS, 3),
         packets_in=session.packets_in, packets_out=session.packets_out,
-        octets_in=session.octets_in, octets_out=session.octets_out)
+        octets_in=session.octets_in, octets_out=session.octets_out, probe=session.probe)
 
 
 def _server_row(server: Server, services: list[str], now: int) -> ServerRow:
@@ -293,4 +304,17 @@ def _server_row(server: Server, services: list[str], now: int) -> ServerRow:
         since=round((now - condition.since) / _NS, 3), why=condition.why, draining=server.draining,
         weight=settings.weight, backup=settings.backup, load=server.load, last_probe=condition.last_outcome or "",
         services=tuple(services), sessions=server.primary_sessions, flows=server.flows,
-        sessions_total=server.total_sessions)
+        sessions_total=server.total_sessions, max_sessions=settings.max_sessions or None,
+        flows_leave_s=round(max(0, server.flows_leave_at - now) / _NS, 3) if server.draining else None,
+        **dict(zip(_RATES, server.rates.per_second(), strict=True)),
+        **_connect_times(condition.connect_times),
+        deaths=condition.deaths,
+        dead_s=round((condition.dead_time + (0 if server.alive else now - condition.since)) / _NS, 3))
+
+
+def _connect_times(times: Sequence[int]) -> dict[str, float]:
+    """The time to connect: the last, the median and the 95th percentile; nothing before the first."""
+    ordered = sorted(times)
+    return {} if not ordered else {
+        "connect_ms": round(times[-1] / _MS, 3), "connect_p50_ms": round(quantile(ordered, 0.5) / _MS, 3),
+        "connect_p95_ms": round(quantile(ordered, 0.95) / _MS, 3)}

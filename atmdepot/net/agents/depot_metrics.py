@@ -28,6 +28,9 @@ FAMILIES = {
     "server_sessions": Family(False, "The server's sessions in the primary table.", _SERVER),
     "server_flows": Family(False, "The UDP flows among the server's sessions.", _SERVER),
     "server_sessions_opened": Family(True, "Sessions that the server was given.", _SERVER),
+    "server_deaths": Family(True, "How often the server came on the dead-list.", _SERVER),
+    "server_connect_seconds": Family(False, "Time that the last 100 probes took to connect to the server.",
+                                     ("server", "quantile")),
 }
 
 METRIC_OF_COUNTER: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -46,5 +49,9 @@ def of_server(row: ServerRow) -> Iterator[Sample]:
     yield Sample("server_sessions", row.sessions, labels)
     yield Sample("server_flows", row.flows, labels)
     yield Sample("server_sessions_opened", row.sessions_total, labels)
+    yield Sample("server_deaths", row.deaths, labels)
+    for quantile, milliseconds in (("0.5", row.connect_p50_ms), ("0.95", row.connect_p95_ms)):
+        if milliseconds is not None:
+            yield Sample("server_connect_seconds", milliseconds / 1000, (row.server, quantile))
     if row.load is not None:
         yield Sample("server_load", row.load, labels)

@@ -8,9 +8,9 @@ from atmdepot.net.agents.rows import Row
 
 
 class SessionRow(Row, gc=False):
-    """A session or UDP flow; times in seconds, `in` is from the client. The states of a UDP flow are empty."""
+    """A session or UDP flow; `in` is from the client. The states of a UDP flow are empty; a `probe` is the depot's."""
 
-    narrow = ("number", "client", "server", "vc", "table", "client_state", "server_state", "idle")
+    narrow = ("number", "client", "server", "vc", "table", "client_state", "server_state", "idle_s", "probe")
 
     number: int
     client: str
@@ -23,24 +23,34 @@ class SessionRow(Row, gc=False):
     vc: str
     category: str
     closed_by: str
-    age: float
-    idle: float
+    age: float = field(name="age_s")
+    idle: float = field(name="idle_s")
     packets_in: int
     packets_out: int
     octets_in: int
     octets_out: int
+    probe: bool = False
 
 
 class ServerRow(Row, gc=False):
-    """A server: its list (`alive` or `dead`), for how long (s) and why; `load` is None before the first report."""
+    """A server: its list (`alive` or `dead`), for how long and why; `load` is None before the first report.
 
-    narrow = ("server", "node", "list", "for", "why", "draining", "sessions", "flows", "sessions_total")
+    `max_sessions` is None without a bound. While it drains, `sessions` counts down, and its UDP flows may stay for
+    `flows_leave_s`. Rates are of the last 5 s, with `in` from clients; those of cells are of its whole link. The times
+    to connect are of the last 100 probes, None without any. `deaths` counts how often it came on the dead-list,
+    `dead_s` how long it was there in all.
+    """
+
+    narrow = ("server", "node", "list", "for_s", "why", "draining", "sessions", "flows", "sessions_total")
+    wide = ("max_sessions", "new_per_s", "octets_in_per_s", "octets_out_per_s", "weight", "backup", "connect_p50_ms",
+            "connect_p95_ms", "deaths", "dead_s", "link_cells_in_per_s", "link_cells_out_per_s", "flows_leave_s",
+            "load", "connect_ms", "last_probe", "services")
 
     server: str
     node: str
     link: str
     list: str
-    since: float = field(name="for")
+    since: float = field(name="for_s")
     why: str
     draining: bool
     weight: int
@@ -51,6 +61,18 @@ class ServerRow(Row, gc=False):
     sessions: int
     flows: int
     sessions_total: int
+    max_sessions: int | None = None
+    flows_leave_s: float | None = None
+    new_per_s: float = 0.0
+    octets_in_per_s: float = 0.0
+    octets_out_per_s: float = 0.0
+    link_cells_in_per_s: float = 0.0
+    link_cells_out_per_s: float = 0.0
+    connect_ms: float | None = None
+    connect_p50_ms: float | None = None
+    connect_p95_ms: float | None = None
+    deaths: int = 0
+    dead_s: float = 0.0
 
 
 class NeighbourRow(Row, gc=False):

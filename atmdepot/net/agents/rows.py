@@ -16,7 +16,9 @@ class Row(Struct, gc=False):
     """A row about a node. A column that is unset is left out of the row."""
 
     narrow: ClassVar[tuple[str, ...]] = ()
-    """The columns that fit a terminal."""
+    """The columns that fit a terminal of 80 columns."""
+    wide: ClassVar[tuple[str, ...]] = ()
+    """Further columns, which fill a wider terminal: those that are wanted most come first."""
 
     @classmethod
     def columns(cls) -> list[str]:
@@ -137,10 +139,10 @@ class CounterRow(Row, gc=False):
 class OamRow(Row, gc=False):
     """An OAM flow that ends or is looked at here: F4 of a VP, F5 of a VC.
 
-    `state` has the conditions in force (`ok` without any), `for` the seconds since it changed. `continuity` is `both`,
-    `sends`, `expects` or `off`. `ais` to `other` count cells that came, `sent` those that went. The rest is performance
-    monitoring, unset without it: cells lost, misinserted and errored bits of what came here (`near`) and of what the
-    far end tells (`far`).
+    `state` has the conditions in force (`ok` without any), `for_s` the seconds since it changed. `continuity` is
+    `both`, `sends`, `expects` or `off`. `ais` to `other` count cells that came, `sent` those that went. The rest is
+    performance monitoring, unset without it: cells lost, misinserted and errored bits of what came here (`near`) and of
+    what the far end tells (`far`).
     """
 
     narrow = ("node", "link", "vp", "vc", "flow", "state", "continuity", "ais", "rdi", "cc", "loopbacks", "sent")
@@ -152,7 +154,7 @@ class OamRow(Row, gc=False):
     flow: str
     state: str
     why: str
-    since: float | UnsetType = field(name="for", default=UNSET)
+    since: float | UnsetType = field(name="for_s", default=UNSET)
     continuity: str = "off"
     ais: int = 0
     rdi: int = 0
@@ -174,12 +176,12 @@ class ProtectionRow(Row, gc=False):
     """A protected VP at its end here: `selected` is the route taken, `request` what decides so.
 
     `working` and `protection` are the routes' links here with their VPIs, and the conditions in force on them (`ok`
-    without any). `for` is the seconds since the last switch, `why` its request. `not_selected` are cells that came on
+    without any). `for_s` is the seconds since the last switch, `why` its request. `not_selected` are cells that came on
     the other route (in 1+1 copies), `aps` APS cells, which are counted and not answered.
     """
 
     narrow = ("node", "vp", "architecture", "selected", "request", "working_state", "protection_state", "switches",
-              "for")
+              "for_s")
 
     node: str
     vp: str
@@ -191,9 +193,9 @@ class ProtectionRow(Row, gc=False):
     protection: str
     protection_state: str
     switches: int
-    since: float | UnsetType = field(name="for", default=UNSET)
+    since: float | UnsetType = field(name="for_s", default=UNSET)
     why: str = ""
-    wait_to_restore: float = 0.0
+    wait_to_restore: float = field(name="wait_to_restore_s", default=0.0)
     not_selected: int = 0
     aps: int = 0
 

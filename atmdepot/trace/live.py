@@ -72,7 +72,7 @@ def give_way() -> None:
         os.nice(_LOWEST_PRIORITY - os.nice(0))
 
 
-class _Connection:
+class TraceConnection:
     """The trace of a daemon."""
 
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
@@ -205,14 +205,14 @@ class LiveSource:
         """Sum of the cells, drops and session changes that the nodes had no room for."""
         self._idle = idle
         self._deadline: float | None = None
-        self._connections: list[_Connection] = []
+        self._connections: list[TraceConnection] = []
         self._wake, self._woken = socket.socketpair()
         # `stop` may run in a signal handler, which must not block: a full socket wakes the loop, too.
         self._wake.setblocking(False)
         self._woken.setblocking(False)
         try:
             for path, links in places.items():
-                self._connections.append(_Connection(path, {
+                self._connections.append(TraceConnection(path, {
                     "links": list(links), "cells": cells, "drops": drops, "sessions": sessions, "known": known}))
         except AtmdepotError:
             self.close()
@@ -273,7 +273,7 @@ class LiveSource:
         yield from self._order.take()
 
     def _merge(
-        self, connection: _Connection, take: Callable[[], list[Told] | None], selector: selectors.BaseSelector,
+        self, connection: TraceConnection, take: Callable[[], list[Told] | None], selector: selectors.BaseSelector,
     ) -> Iterator[SourceRecord]:
         """Return the records that may go after a connection was read."""
         for told in self._deliver(connection, take, selector):
@@ -312,7 +312,7 @@ class LiveSource:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _deliver(
-        self, connection: _Connection, take: Callable[[], list[Told] | None], selector: selectors.BaseSelector,
+        self, connection: TraceConnection, take: Callable[[], list[Told] | None], selector: selectors.BaseSelector,
     ) -> Iterator[Told | Remark]:
         """Return the records of a connection; a connection that has ended is no longer read."""
         node = connection.told.node

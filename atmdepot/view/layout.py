@@ -40,8 +40,8 @@ class Layout(NamedTuple):
     height: float
 
 
-def lay_out(picture: Picture) -> Layout:
-    """Place boxes and wires."""
+def lay_out(picture: Picture, stretch: float = 1.0) -> Layout:
+    """Place boxes and wires; `stretch` is the factor by which rows stand further apart."""
     column = {key: box.column for key, box in picture.boxes.items()}
     column = dict(zip(column, _closed_up(list(column.values())), strict=True))
     chains = _chains(picture, column)
@@ -54,7 +54,7 @@ def lay_out(picture: Picture) -> Layout:
     for key, at in column.items():
         columns[at].append(key)
     _order(columns, neighbours)
-    heights = [_offsets(keys, picture) for keys in columns]
+    heights = [_offsets(keys, picture, stretch) for keys in columns]
     height = max(ends[-1] for ends in heights)
     lefts = _lefts(picture, chains, column, len(columns))
     places: dict[str, Point] = {}
@@ -160,11 +160,11 @@ def _middle(places: list[float], otherwise: float) -> float:
     return sum(places) / len(places) if places else otherwise
 
 
-def _offsets(keys: list[str], picture: Picture) -> list[float]:
+def _offsets(keys: list[str], picture: Picture, stretch: float) -> list[float]:
     """The middle of each row of a column, and the end of the last."""
     middles, at = [], 0.0
     for key in keys:
-        room = ROW if key in picture.boxes else BEND
+        room = (ROW if key in picture.boxes else BEND) * stretch
         middles.append(at + room / 2)
         at += room
     return [*middles, at]

@@ -1,0 +1,48 @@
+"""Places for the texts beside wires that cells move on: where they cover no wire, no box and no other text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.view.layout import BOX_HEIGHT, BOX_WIDTH, Point, point_on
+
+if TYPE_CHECKING:
+    from atmdepot.view.layout import Layout
+    from atmdepot.view.picture import Picture
+
+_WIDTH, _HEIGHT = 138, 34
+"""Pixels of a text of two lines."""
+_SHARES = tuple(number / 20 for number in (10, 9, 11, 8, 12, 7, 13, 6, 14, 5, 15, 4, 16, 3, 17))
+_SIDES = (-32, 34, -42, 44, -54, 56)
+"""Pixels from a wire to the middle of its text."""
+_WIRE = 14
+_SAMPLES = 41
+
+
+def places_of_labels(picture: Picture, layout: Layout) -> list[Point]:
+    """The middle of the text of each wire, in the picture's order."""
+    lines = [[point_on(points, number / (_SAMPLES - 1)) for number in range(_SAMPLES)] for points in layout.wires]
+    boxes = list(layout.boxes.values())
+    taken: list[Point] = []
+    for wire, points in zip(picture.wires, layout.wires, strict=True):
+        if wire.kind == "ip":
+            taken.append(Point(-_WIDTH, -_HEIGHT))
+            continue
+        found: list[tuple[float, int, Point]] = []
+        for share in _SHARES:
+            x, y = point_on(points, share)
+            for side in _SIDES:
+                place = Point(x, y + side)
+                cost = _cost(place, lines, boxes, taken) + abs(share - 0.5) + abs(side) / 100
+                found.append((cost, len(found), place))
+        taken.append(min(found)[2])
+    return taken
+
+
+def _cost(place: Point, lines: list[list[Point]], boxes: list[Point], taken: list[Point]) -> float:
+    """The amount of a text at a place that is covered, or covers something."""
+    hit = sum(abs(point.x - place.x) < _WIDTH / 2 and abs(point.y - place.y) < _HEIGHT / 2 + _WIRE
+              for line in lines for point in line)
+    hit += 4 * sum(abs(box.x - place.x) < (BOX_WIDTH + _WIDTH) / 2 and abs(box.y - place.y) < (BOX_HEIGHT + _HEIGHT) / 2
+                   for box in boxes)
+    return hit + 6 * sum(abs(other.x - place.x) < _WIDTH and abs(other.y - place.y) < _HEIGHT for other in taken)

@@ -1,0 +1,105 @@
+"""Serves the page: the collector and Hypercorn in one trio loop, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import secrets
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve as serve_app
+
+from atmdepot.errors import EnvironmentLacks
+from atmdepot.view.actions import Actions
+from atmdepot.view.collector import Collector
+from atmdepot.view.web import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from atmdepot.config.units import TcpAddress
+
+_BACKLOG = 64
+_GRACE = 1.0  # s for connections that are open at the end
+
+
+def serve_page(
+    network: str | None, address: TcpAddress, *, names: Sequence[str], control: bool, ready: Callable[[str], None],
+) -> None:
+    """Serve until a signal comes.
+
+    Args:
+        network: the network's name; None if only one runs.
+        address: where to listen; port 0 (`*`) is any free one.
+        names: further names by which the page may be called, as `HOST` or `HOST:PORT`.
+        control: let the page change the network.
+        ready: called with the page's address, token included, when it can be opened.
+
+    Raises:
+        AtmdepotError: when the network cannot be watched, or the address is not available.
+
+    """
+    bound = _listen(address)
+    with bound:
+        trio.run(_serve, bound, address.host, network, names, control, ready)
+
+
+async def _serve(
+    bound: socket.socket, host: str, network: str | None, names: Sequence[str], control: bool,
+    ready: Callable[[str], None],
+) -> None:
+    collector = Collector(network)
+    page = Page(collector, Actions(collector) if control else None)
+    collector.tell(page.teller.tell)
+    token, port = secrets.token_urlsafe(16), bound.getsockname()[1]
+    app = page.app(token, hosts_of(host, port, names))
+    config = Config()
+    config.bind = [f"fd://{bound.detach()}"]
+    config.accesslog = None
+    config.errorlog = logging.getLogger("atmdepot.view")
+    config.graceful_timeout = config.shutdown_timeout = _GRACE
+    config.include_server_header = False
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async def told() -> None:
+            async for _ in signals:
+                return
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(collector.run)
+            ready(f"http://{_shown(host)}:{port}/?token={token}")
+            await serve_app(app, config, shutdown_trigger=told, mode="asgi")
+            nursery.cancel_scope.cancel()
+
+
+def hosts_of(host: str, port: int, names: Sequence[str]) -> list[str]:
+    """Names by which a request may call the page: its address, those of loopback if it listens there, and others."""
+    own = [f"{_shown(host)}:{port}"]
+    if is_loopback(host):
+        own += [f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"]
+    return own + [name if name.rpartition(":")[2].isdecimal() and ":" in name else f"{name}:{port}" for name in names]
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that only this machine reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _listen(address: TcpAddress) -> socket.socket:
+    try:
+        family, _, _, _, found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(found[:2], family=family, backlog=_BACKLOG)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EnvironmentLacks(f"the page cannot be had at {address}: {reason}; give another address with --listen, "
+                               "as in --listen '127.0.0.1:*' for any free port") from None

@@ -1,0 +1,83 @@
+"""Ticks to browsers, as server-sent events: the last minute, and then each as it comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import trio
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from atmdepot.view.ticks import Tick
+
+MOST_READERS = 16
+_BEHIND = 20
+"""Ticks that wait for a browser at most; a slower one misses some."""
+_ENCODER = msgspec.json.Encoder()
+
+
+class Teller:
+    """Tells all browsers the ticks; `history` gives those of the last minute."""
+
+    def __init__(self, history: Callable[[], Iterable[Tick]]) -> None:
+        self.history = history
+        self.readers: set[trio.MemorySendChannel[bytes]] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """True when no further browser is told."""
+        return len(self.readers) >= MOST_READERS
+
+    def tell(self, tick: Tick) -> None:
+        """Give a tick to all; a browser that is too slow misses it."""
+        told = _event("tick", tick)
+        for reader in self.readers:
+            try:
+                reader.send_nowait(told)
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                continue
+
+
+class TickStream(Response):
+    """The answer to a browser that wants to be told; it ends when the browser hangs up."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, teller: Teller, headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers)
+        self._teller = teller
+        del self.headers["content-length"]  # it has no end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        sender, receiver = trio.open_memory_channel[bytes](_BEHIND)
+        self._teller.readers.add(sender)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_at_the_end, receive, nursery.cancel_scope)
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                await _send(send, _event("history", list(self._teller.history())))
+                while True:
+                    await _send(send, await receiver.receive())
+        finally:
+            self._teller.readers.discard(sender)
+            sender.close()
+
+
+async def _send(send: Send, octets: bytes) -> None:
+    await send({"type": "http.response.body", "body": octets, "more_body": True})
+
+
+async def _cancel_at_the_end(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+def _event(name: str, what: object) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), _ENCODER.encode(what))

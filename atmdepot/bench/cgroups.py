@@ -24,7 +24,9 @@ PREFIX = "atmdepot-bench-"
 """Of the groups' names; the number of the benchmark's process follows."""
 
 _MOUNTS = Path("/proc/mounts")
-_MEMBERS = "cgroup.procs"
+MEMBERS = "cgroup.procs"
+"""The file of a group that has its processes."""
+
 # The shell writes itself into each group named before `--`, and becomes the command after it. 0 is the writer.
 _ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit; shift; done; shift; exec "$@"'
 _STOP, _PAUSE = 5.0, 0.02
@@ -87,7 +89,7 @@ class Group:
         try:
             for directory in self._directories:
                 directory.mkdir()
-                self._members.append(os.open(directory / _MEMBERS, os.O_WRONLY | os.O_CLOEXEC))
+                self._members.append(os.open(directory / MEMBERS, os.O_WRONLY | os.O_CLOEXEC))
         except OSError as error:
             self.__exit__()
             raise NoGroup(f"{error.filename} cannot be made: {error.strerror}") from None
@@ -97,16 +99,12 @@ class Group:
         """Remove it; its processes have ended, or are about to."""
         while self._members:
             os.close(self._members.pop())
-        deadline = time.monotonic() + _STOP
-        for directory in self._directories:
-            while not _removed(directory) and time.monotonic() < deadline:
-                time.sleep(_PAUSE)
+        remove(self._directories)
 
     @property
     def enter(self) -> tuple[str, ...]:
         """The words before a command that has to run in the group."""
-        # By our descriptors: commands in a lab have a /sys of their own, but the /proc of this process.
-        return ("/bin/sh", "-c", _ENTER, "sh", *(f"/proc/{os.getpid()}/fd/{fd}" for fd in self._members), "--")
+        return enter(self._members)
 
     def used(self) -> int:
         """The processor time (ns) of the group's processes until now, also of the ended."""
@@ -128,6 +126,20 @@ class Group:
     def counters(self) -> perf.Counters | None:
         """Counters of the wanted events, if the system grants at least a single event."""
         return perf.Counters(self._directories[-1], dict(self._events)) if self._events else None
+
+
+def enter(members: Iterable[int]) -> tuple[str, ...]:
+    """The words before a command that has to run in groups, by descriptors on their files of members."""
+    # By our descriptors: commands in a lab have a /sys of their own, but the /proc of this process.
+    return ("/bin/sh", "-c", _ENTER, "sh", *(f"/proc/{os.getpid()}/fd/{fd}" for fd in members), "--")
+
+
+def remove(directories: Iterable[Path]) -> None:
+    """Remove groups whose processes have ended, or are about to."""
+    deadline = time.monotonic() + _STOP
+    for directory in directories:
+        while not _removed(directory) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
 
 
 def remove_stale(root: Path) -> None:

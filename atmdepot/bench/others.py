@@ -24,13 +24,8 @@ class Others:
 
     def look(self, round_number: int) -> None:
         """Rest for a moment, and keep the share of it in which a task waited for a processor, if the kernel has PSI."""
-        before, began = _read(), time.monotonic()
-        if before is None:
-            return
-        time.sleep(_LOOK)
-        after, took = _read(), time.monotonic() - began
-        if after is not None:
-            self.add(round_number, (after - before) / _US / took)
+        if (found := share(_LOOK)) is not None:
+            self.add(round_number, found)
 
     def add(self, round_number: int, share: float) -> None:
         """Keep the share of a look's time in which a task waited."""
@@ -45,6 +40,14 @@ class Others:
     def rounds(self) -> list[int]:
         """The rounds in which other processes took more than the allowed share."""
         return [number for number, share in self.shares.items() if share > ALLOWED]
+
+
+def share(seconds: float) -> float | None:
+    """Rest for some seconds; return the share of them in which a task waited for a processor, if the kernel has PSI."""
+    before, began = _read(), time.monotonic()
+    time.sleep(seconds)
+    after, took = _read(), time.monotonic() - began
+    return None if before is None or after is None else (after - before) / _US / took
 
 
 def _read() -> int | None:

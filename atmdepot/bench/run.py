@@ -82,7 +82,7 @@ class Outcome(Struct):
 
 def run(plan: Plan, teller: Teller) -> Outcome:
     """Run a plan; raise AtmdepotError when no contender can run or another benchmark does."""
-    _refuse_a_second_benchmark()
+    refuse_a_second_benchmark()
     outcome = Outcome(Samples(plan.rounds))
     with tempfile.TemporaryDirectory(prefix="atmdepot-bench-") as home:
         runner = _Runner(plan, teller, outcome, Path(home))
@@ -96,7 +96,7 @@ def run(plan: Plan, teller: Teller) -> Outcome:
     return outcome
 
 
-def _refuse_a_second_benchmark() -> None:
+def refuse_a_second_benchmark() -> None:
     """Raise AtmdepotError when another benchmark runs: both would share labs and processors."""
     up = [lab.name for lab in Lab.all() if lab.alive and lab.name.startswith(PREFIX)]
     if up:

@@ -19,6 +19,7 @@ from atmdepot.bench.report import FEWEST, Report, as_json, as_markdown, note, ta
 from atmdepot.bench.run import Plan, run
 from atmdepot.bench.svg import draw
 from atmdepot.commands.bench_failover import failover
+from atmdepot.commands.bench_patent import patent
 from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import EnvironmentLacks
@@ -41,6 +42,7 @@ def bench() -> None:
 
 
 bench.add_command(failover)
+bench.add_command(patent)
 
 
 def _writable(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:

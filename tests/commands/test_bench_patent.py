@@ -1,0 +1,172 @@
+"""`atmdepot bench patent` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from atmdepot.bench import machine
+from atmdepot.bench.patent import charts, settings
+from atmdepot.bench.patent.run import Runner
+from tests.bench.test_sites import need
+from tests.commands.test_cli import run
+from tests.lab.labs import until
+
+PATENT = [sys.executable, "-P", "-m", "atmdepot", "bench", "patent"]
+PROGRAMS = ("ip", "tc", "nginx", "ab", "nft", "haproxy", "dnsmasq")
+
+
+@pytest.fixture(autouse=True)
+def _never_runs(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """No test of words and mistakes may begin to measure."""
+    if not request.node.get_closest_marker("namespaces"):
+        monkeypatch.setattr(Runner, "run", lambda _: pytest.fail("it began to measure"))
+        monkeypatch.setattr(Runner, "__init__", lambda *_: None)
+
+
+@pytest.fixture
+def all_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "find", lambda name: f"/usr/bin/{name}")
+
+
+def test_the_plan_tells_its_parts_and_leaves_no_file(tmp_path: Path, all_programs: None) -> None:
+    out = tmp_path / "report"
+    done = run("bench", "patent", "--plan", "--out", str(out))
+    assert done.returncode == 0
+    *rows, last = [line.split() for line in done.stdout.splitlines()]
+    assert [row[:2] for row in rows[:3]] == [["tables", "A"], ["tables", "B"], ["knee", "B"]]
+    assert last[-2:] == ["in", "all"]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("words", "code", "why"), [
+    (["--passes", "0"], 2, "passes"),
+    (["--part", "everything"], 2, "everything"),
+    (["--regime", "C"], 2, "C"),
+    (["--resume", "--anew"], 2, "one of them"),
+    (["--part", "knee", "--regime", "A"], 1, "no test is left"),
+    (["--servers", "/nonexistent/servers.toml"], 1, "cannot be read"),
+    (["--out", "/dev/null/report"], 1, "cannot be made"),
+    (["--page", "/nonexistent.md"], 2, "nonexistent"),
+])
+def test_mistakes_are_told_before_the_first_lab(
+    words: list[str], code: int, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, all_programs: None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("bench", "patent", *words)
+    assert done.returncode == code
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_is_there_is_not_overwritten(tmp_path: Path, all_programs: None) -> None:
+    (tmp_path / "samples.jsonl").write_text("{}\n")
+    done = run("bench", "patent", "--out", str(tmp_path))
+    assert done.returncode == 1
+    assert "--resume" in done.stderr
+    assert "--anew" in done.stderr
+    assert (tmp_path / "samples.jsonl").read_text() == "{}\n"
+
+
+def test_a_program_that_all_needs_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(machine, "find", lambda name: None if name in ("ab", "nginx") else f"/usr/bin/{name}")
+    done = run("bench", "patent", "--out", str(tmp_path / "report"))
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1)
+    assert "apt-get install nginx-light apache2-utils" in done.stderr
+    assert not (tmp_path / "report").exists()
+
+
+def test_what_is_left_out_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(machine, "find", lambda name: None if name in ("haproxy", "dnsmasq") else f"/usr/bin/{name}")
+    monkeypatch.setattr(charts, "available", lambda: False)
+    done = run("bench", "patent", "--plan", "--out", str(tmp_path / "report"))
+    assert done.returncode == 0
+    assert "haproxy is not installed: apt-get install haproxy\n" in done.stderr
+    assert done.stderr.count("apt-get install dnsmasq-base\n") == 2
+    assert "atmdepot[charts]" in done.stderr
+
+
+@pytest.mark.namespaces
+@pytest.mark.slow
+def test_a_short_run_makes_every_part_of_the_report(lab_environment: dict[str, str], tmp_path: Path) -> None:
+    """Its shape, not its speed."""
+    need(*PROGRAMS)
+    out = tmp_path / "report"
+    done = subprocess.run([*PATENT, "--quick", "--out", str(out)], env=lab_environment, capture_output=True, text=True,
+                          check=False, timeout=400)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((out / "report.json").read_text())
+    assert (told["part"], told["missing"], told["left_out"]) == (False, 0, {})
+    samples = {sample["key"]: sample for sample in told["samples"]}
+    assert not [key for key, sample in samples.items() if "why" in sample]
+    of = {key.rsplit("/", 2)[0]: sample["seen"] for key, sample in samples.items()}
+    for regime in "AB":
+        assert of[f"tables/{regime}/single/1KB"]["answered"] == 150
+        assert of[f"tables/{regime}/depot/1KB"]["answered"] == 150
+    by_method = {key.split("/")[2]: sample["seen"] for key, sample in samples.items() if key.startswith("prior-art/")}
+    shares = by_method["depot"]["servers"]
+    assert abs(shares["web1"] - shares["web2"]) <= 1, "in turn"
+    assert set(by_method["hash"]["servers"]) == {"web1", "web2"}
+    assert by_method["redirect"]["redirects"] > 0
+    deaths = {key.split("/")[2]: sample for key, sample in samples.items() if key.startswith("death/")}
+    assert deaths["redirect"]["never"], "clients ask the server that died"
+    assert deaths["depot"]["seen"]["answered"] > 0
+    for name in ("report.md", "report.html", "regime-a-1kb.svg", "regime-b-1kb.svg", "range.svg", "prior-art-rate.svg"):
+        assert (out / name).stat().st_size > 1000
+    assert list(Path(lab_environment["ATMDEPOT_RUN_DIR"]).iterdir()) == []
+    again = subprocess.run([*PATENT, "--quick", "--resume", "--out", str(out)], env=lab_environment, timeout=60,
+                           capture_output=True, text=True, check=False)
+    assert again.returncode == 0
+    assert json.loads((out / "report.json").read_text())["samples"] == told["samples"]
+
+
+@pytest.mark.namespaces
+@pytest.mark.slow
+def test_an_ended_run_keeps_what_it_has_and_goes_on(lab_environment: dict[str, str], tmp_path: Path) -> None:
+    need(*PROGRAMS)
+    out = tmp_path / "report"
+    words = ["--quick", "--regime", "A", "--out", str(out)]
+    process = subprocess.Popen([*PATENT, *words], env=lab_environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
+    journal = out / "samples.jsonl"
+    try:
+        until(lambda: journal.exists() and journal.read_text().count("\n") >= 2, 60)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    assert "Traceback" not in errors
+    assert "part of the run" in errors
+    assert json.loads((out / "report.json").read_text())["part"]
+    assert list(Path(lab_environment["ATMDEPOT_RUN_DIR"]).iterdir()) == []
+    done = subprocess.run([*PATENT, *words, "--resume"], env=lab_environment, capture_output=True, text=True,
+                          check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not json.loads((out / "report.json").read_text())["part"]
+
+
+@pytest.mark.namespaces
+@pytest.mark.slow
+def test_a_server_that_cannot_start_is_told(lab_environment: dict[str, str], tmp_path: Path) -> None:
+    """Where a quota cannot be had the run ends at once; here the quota is too small for the server to come up."""
+    need(*PROGRAMS)
+    if os.geteuid():
+        pytest.skip("quotas take root")
+    broken = tmp_path / "bin"
+    broken.mkdir()
+    (broken / "tc").write_text("#!/bin/sh\necho no such thing >&2\nexit 1\n")
+    (broken / "tc").chmod(0o755)
+    environment = lab_environment | {"PATH": f"{broken}:{lab_environment['PATH']}"}
+    done = subprocess.run([*PATENT, "--quick", "--part", "knee", "--part", "range", "--out", str(tmp_path / "report"),
+                           "--servers", str(settings.shipped())], env=environment, capture_output=True, text=True,
+                          check=False, timeout=120)
+    assert done.returncode == 1
+    assert "no such thing" in done.stderr
+    assert "Traceback" not in done.stderr

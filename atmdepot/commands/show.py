@@ -121,6 +121,7 @@ def _print(subject: str, rows: list[dict[str, Any]], wide: bool, output: str, fa
 
     row = row_of(subject)
     if rows or not failures:  # an empty table would look like an answer
-        print_rows(subject, row.columns() if wide else row.narrow, rows, () if wide else row.wide)
+        known = [name for name in row.narrow_where_known if any(name in told for told in rows)]
+        print_rows(subject, row.columns() if wide else [*row.narrow, *known], rows, () if wide else row.wide)
     if not rows and not failures and subject in _WHY_NONE:
         click.echo(f"atmdepot: {_WHY_NONE[subject]}", err=True)

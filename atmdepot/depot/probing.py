@@ -55,6 +55,7 @@ class Probing:
         server.load = (statistics.load / 1000 / max(1, statistics.cores) + statistics.connect_time / 100_000
                        + path.share_since(server.path_condition))
         server.path_condition = path
+        server.proxy = statistics.proxy
         server.sessions_since_report = 0  # the reported load includes these sessions
         return True
 

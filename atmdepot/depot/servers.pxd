@@ -27,7 +27,7 @@ cdef class Member:
 
 
 cdef class Server(Member):
-    cdef public object settings, node, link, path_condition, rates, _allowed
+    cdef public object settings, node, link, path_condition, rates, proxy, asked, _allowed
     cdef public Condition condition
     cdef public bint draining, is_backup, _has_weight
     cdef public long long _bound, _slow_start, entries, flows, flows_leave_at, total_sessions

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from atmdepot.config.model import Probing as Settings
     from atmdepot.config.model import Server as ServerSettings
+    from atmdepot.node.proxy_counts import ProxyCounts
     from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.statistics import ProxyFigures
 
 _MAX_ASKERS = 128  # waiting sessions remembered: bounded, since a client may open any number
 _CONNECTS = 100
@@ -340,9 +342,9 @@ class Member:
 class Server(Member):
     """A server as the depot knows it: its node and link, its condition, and its sessions."""
 
-    __slots__ = ("_allowed", "_bound", "_has_weight", "_slow_start", "condition", "draining", "entries", "flows",
-                 "flows_leave_at", "is_backup", "link", "node", "octets_in", "octets_out", "path_condition", "rates",
-                 "settings", "total_sessions")
+    __slots__ = ("_allowed", "_bound", "_has_weight", "_slow_start", "asked", "condition", "draining", "entries",
+                 "flows", "flows_leave_at", "is_backup", "link", "node", "octets_in", "octets_out", "path_condition",
+                 "proxy", "rates", "settings", "total_sessions")
 
     def __init__(self, name: str, position: int, settings: ServerSettings, link: str, now: int) -> None:
         self.be_called(name)
@@ -355,6 +357,8 @@ class Server(Member):
         self.primary_sessions = self.total_sessions = self.sessions_since_report = 0
         self.load: float | None = None
         self.path_condition = PathCondition()
+        self.proxy: ProxyFigures | None = None  # of a caching proxy, as reported or as the depot has asked
+        self.asked: ProxyCounts | None = None  # of one that the depot asks itself
 
     def configure(self, position: int, settings: ServerSettings, link: str) -> None:
         """Take over its settings from a VC table."""
@@ -372,7 +376,7 @@ class Server(Member):
     def forget_condition(self, now: int) -> None:
         """Reset the condition: the server was out of the VC table, so its evidence is out of date."""
         self.condition = Condition(now)
-        self.load = None
+        self.load = self.proxy = None
         self.path_condition = PathCondition()
 
     @property

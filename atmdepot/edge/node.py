@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.drops import OnChannel
     from atmdepot.edge.protection import DepotWay, HeardDepot
+    from atmdepot.node.proxy_counts import ProxyCounts
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
@@ -96,6 +97,7 @@ class EdgeNode(Node):
         self.flows: dict[FlowKey, Flow] = {}
         self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)
         self.server_state: ServerState | None = None  # as of the last report; None before the first
+        self.proxy: ProxyCounts | None = None  # of its server, where that is a caching proxy
         self.tries_not_made = 0  # of connections to the server, which this host could not make
         self._sequence = 0
         self._wheel = TimerWheel()
@@ -354,7 +356,7 @@ class EdgeNode(Node):
                 server, cores, self._sequence, len(self.flows), self.tx_packets, self.rx_packets, self.tx_octets,
                 self.rx_octets, min(int(load * 1000), 0xFFFFFFFF), min(connect_time // 1000, 0xFFFFFFFF), now,
                 link.fillers_sent & 0xFFFF, link.reassembler.unassigned_cells & 0xFFFF,
-                following.term, following.followed(now))
+                following.term, following.followed(now), None if self.proxy is None else self.proxy.figures())
             link.send(statistics.pack(), way.table.management, 0)
 
     def heard_depots(self, now: int) -> list[HeardDepot]:

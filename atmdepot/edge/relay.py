@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from atmdepot.config.model import Network
+    from atmdepot.node.proxy_counts import ProxyCounts
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Packet
     from atmdepot.wire.statistics import ServerState
@@ -64,6 +65,7 @@ class RelayEdgeNode(Node):
         self.flows: dict[FlowKey, RelayFlow] = {}
         self.fragments: FragmentMap[RelayPath] = FragmentMap(self.drops)
         self.server_state: ServerState | None = None  # as of the last report; None before the first
+        self.proxy: ProxyCounts | None = None  # of its server, where that is a caching proxy
         self.tries_not_made = 0  # of connections to the server, which this host could not make
         self._sequence = 0
         self._now = now
@@ -172,7 +174,8 @@ class RelayEdgeNode(Node):
         self._sequence = (self._sequence + 1) % (1 << 32)
         report = Statistics(
             server, cores, self._sequence, len(self.flows), self.tx_packets, self.rx_packets, self.tx_octets,
-            self.rx_octets, min(int(load * 1000), 0xFFFFFFFF), min(connect_time // 1000, 0xFFFFFFFF), now)
+            self.rx_octets, min(int(load * 1000), 0xFFFFFFFF), min(connect_time // 1000, 0xFFFFFFFF), now,
+            proxy=None if self.proxy is None else self.proxy.figures())
         self.management.send(report.pack(), 0)
 
     # In time.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,14 @@ import trio
 
 from atmdepot.depot.servers import Outcome
 from atmdepot.net.asking import Failures, Reserve, give_up_after
+from atmdepot.net.proxy_asking import INTERVAL, ask_proxy
+from atmdepot.node.proxy_counts import ProxyCounts
 from atmdepot.wire.flows import flow_key
 from atmdepot.wire.ip import PROTOCOL_TCP
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.servers import Server
     from atmdepot.net.pump import Pump
@@ -46,6 +51,7 @@ class Prober:
         self._reserve = Reserve(_SPARE)
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._ask_proxies)
                 watched: set[str] = set()
                 while True:
                     for name in self._depot.management.servers.keys() - watched:
@@ -73,6 +79,22 @@ class Prober:
             await _pause(server, settings.interval / 1e9)
         watched.discard(name)  # a reload may add the server again
 
+    async def _ask_proxies(self) -> None:
+        """Ask the caching proxies without an edge node, which would ask them, for their counters."""
+        while True:
+            async with trio.open_nursery() as nursery:
+                for service in self._depot.network.services.values():
+                    for name in service.servers if service.proxies else ():
+                        server = self._depot.management.servers.get(name)
+                        if server is not None and server.settings.stands_alone and server.alive:
+                            nursery.start_soon(self._ask_proxy, server, str(service.vip[0]), service.ports[0])
+            await trio.sleep(INTERVAL)
+
+    async def _ask_proxy(self, server: Server, vip: str, port: int) -> None:
+        counts = server.asked = server.asked or ProxyCounts()
+        await ask_proxy(counts, server.name, vip, port, self._connected(server, vip, port))
+        server.proxy = counts.figures()
+
     async def _probe(self, server: Server) -> Outcome | None:
         """Probe a server with a connection, as the settings say; None when this host could not make it."""
         vip, port = self._service_of(server)
@@ -94,6 +116,14 @@ class Prober:
             return None if self._failures.is_own(error, vip) else Outcome.SILENT
 
     async def _ask(self, server: Server, vip: str, port: int) -> Outcome:
+        async with self._connected(server, vip, port) as connection:
+            if self._depot.probing.settings.probe != "http":
+                return Outcome.ANSWERED
+            return await self._ask_for_page(connection, vip)
+
+    @asynccontextmanager
+    async def _connected(self, server: Server, vip: str, port: int) -> AsyncIterator[trio.socket.SocketType]:
+        """A connection to a server, whose flow the depot knows while it lasts. Raises OSError."""
         family = socket.AF_INET6 if ":" in vip else socket.AF_INET
         source = self._source_towards(family, vip, port)
         with self._reserve.room(lambda: trio.socket.socket(family, socket.SOCK_STREAM)) as connection:
@@ -107,9 +137,7 @@ class Prober:
                 began = self._pump.clock()
                 await connection.connect((vip, port))
                 server.condition.connect_times.append(self._pump.clock() - began)
-                if self._depot.probing.settings.probe != "http":
-                    return Outcome.ANSWERED
-                return await self._ask_for_page(connection, vip)
+                yield connection
             finally:
                 del self._depot.probes[key]
 

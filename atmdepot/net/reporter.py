@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
 
 from atmdepot.net.asking import Failures, Reserve, give_up_after
+from atmdepot.net.proxy_asking import INTERVAL, ask_proxy
+from atmdepot.node.proxy_counts import ProxyCounts
 from atmdepot.wire.statistics import ServerState
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from atmdepot.edge.node import EdgeNode
     from atmdepot.net.pump import Pump
 
@@ -36,9 +41,29 @@ class Reporter:
         """Report until cancelled; a reload may change the interval, or switch reports off and on."""
         self._reserve = Reserve(_SPARE)
         try:
-            await self._report()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._ask_proxy)
+                await self._report()
         finally:
             self._reserve.close()
+
+    async def _ask_proxy(self) -> None:
+        """Ask a caching proxy for its counters; a slow answer delays no report."""
+        while True:
+            target, node = _proxy_behind(self._node), self._node
+            if target is None or not node.network.probing.statistics:
+                node.proxy = None
+            else:
+                node.proxy = node.proxy or ProxyCounts()
+                await ask_proxy(node.proxy, node.name, *target, self._connected(target))
+            await trio.sleep(INTERVAL)
+
+    @asynccontextmanager
+    async def _connected(self, target: tuple[str, int]) -> AsyncIterator[trio.socket.SocketType]:
+        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+        with self._reserve.room(lambda: trio.socket.socket(family, socket.SOCK_STREAM)) as connection:
+            await connection.connect(target)
+            yield connection
 
     async def _report(self) -> None:
         while True:
@@ -78,10 +103,9 @@ class Reporter:
         return state, min(taken, int(_PATIENCE * 1e9)) if state is ServerState.ACCEPTS else taken
 
     async def _connect(self, target: tuple[str, int]) -> ServerState:
-        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
         try:
-            with self._reserve.room(lambda: trio.socket.socket(family, socket.SOCK_STREAM)) as connection:
-                await connection.connect(target)
+            async with self._connected(target):
+                pass
         except ConnectionRefusedError:
             state = ServerState.REFUSES
         except OSError as error:
@@ -97,8 +121,17 @@ class Reporter:
 
 def _service_behind(node: EdgeNode) -> tuple[str, int] | None:
     """The VIP and port to try the server behind this node at; None without a TCP service."""
+    return next(_targets(node), None)
+
+
+def _proxy_behind(node: EdgeNode) -> tuple[str, int] | None:
+    """The VIP and port to ask the caching proxy behind this node at; None where its server is none."""
+    return next(_targets(node, of_proxies=True), None)
+
+
+def _targets(node: EdgeNode, *, of_proxies: bool = False) -> Iterator[tuple[str, int]]:
     for name, server in node.network.servers.items():
         for service in node.network.services.values():
-            if server.node == node.name and name in service.servers and "tcp" in service.offered:
-                return str(service.vip[0]), (service.ports or [80])[0]
-    return None
+            if (server.node == node.name and name in service.servers and "tcp" in service.offered
+                    and service.proxies >= of_proxies):
+                yield str(service.vip[0]), (service.ports or [80])[0]

@@ -281,11 +281,13 @@ STATISTICS = Struct(
     "term" / If(this.version > 1, Default(Int64ub, 0)),
     "follows_size" / If(this.version > 1, Rebuild(Int8ub, lambda context: len(context.follows))),
     "follows" / If(this.version > 1, Bytes(this.follows_size)),
+    "proxy" / If(this.version > 2, Struct(
+        "requests" / Int64ub, "hits" / Int64ub, "fetches" / Int64ub, "fetched" / Int64ub, "unread" / Int32ub)),
     "appended" / Default(GreedyBytes, b""),
-    Check(lambda context: context.version >= 1 and (context.version > 2 or not context.appended)),
+    Check(lambda context: context.version >= 1 and (context.version > 3 or not context.appended)),
     Check(lambda context: context.version == 1 or context.follows_size <= 32),
 )
-"""A report of any version from 1 on; `appended` holds the octets that versions after 2 add."""
+"""A report of any version from 1 on; `appended` holds the octets that versions after 3 add."""
 
 # ----------------------------------------------- what depots and edge nodes tell each other, our own format too
 

@@ -23,6 +23,7 @@ from atmdepot.net.administration import Administration
 from atmdepot.net.control import ControlServer
 from atmdepot.net.control_client import ask, show
 from atmdepot.net.kinds import agent_of
+from atmdepot.wire.statistics import ProxyFigures
 from tests.net.controlled import Controlled, handshake, lines, next_line, running
 from tests.net.nodes import CLIENT, DEPOT, VIP, WEB1, Connection, Nodes, network, until
 
@@ -148,6 +149,13 @@ async def test_links_with_a_line_have_the_same_keys(short_dir: Path) -> None:
 async def test_drops_are_in_the_links_row(it: Controlled) -> None:
     it.nodes.pumps[DEPOT].node.links["to-web1"].drops.update({DropReason.CRC_ERROR: 2, DropReason.HEC_ERROR: 3})
     assert [row["drops"] for row in await it.show("links")] == [5, 0]
+
+
+async def test_a_caching_proxy_has_hits_and_misses(it: Controlled) -> None:
+    it.nodes.pumps[DEPOT].node.management.servers[WEB1].proxy = ProxyFigures(9, 4, 5, 70, 1)  # type: ignore[attr-defined]
+    proxy, other = await it.show("servers")
+    assert {name: proxy[name] for name in proxy.keys() - other.keys()} == {
+        "hits": 4, "misses": 5, "fetches": 5, "fetched": 70, "unread": 1}
 
 
 async def test_servers(it: Controlled) -> None:

@@ -23,6 +23,7 @@ from atmdepot.net.metrics import FAMILIES, Metrics, full_names
 from atmdepot.net.pump import Pump
 from atmdepot.net.readiness import not_ready
 from atmdepot.net.tun import NoDevice
+from atmdepot.node.proxy_counts import ProxyCounts
 from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.replication import Hello
 from atmdepot.wire.statistics import ServerState
@@ -105,6 +106,8 @@ def test_every_family_has_values_on_some_node() -> None:
     server = nodes.pumps[DEPOT].node.management.servers[WEB1]  # type: ignore[attr-defined]
     server.load = 0.5
     server.condition.connect_times.append(1)
+    server.asked = ProxyCounts()
+    server.proxy = server.asked.figures()
     rated = Nodes(network(link='rate = "oc3"'))  # cells wait there
     others = Nodes(switched(vp='contract = "cbr:pcr=1"'))
     switch = others.pumps[SW1]

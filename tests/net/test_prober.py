@@ -32,7 +32,7 @@ def prober_of(servers: list[Server], port: int, vip: str = "127.0.0.1", **settin
     depot = SimpleNamespace(
         network=SimpleNamespace(
             services={"web": SimpleNamespace(vip=[vip], ports=[port], servers=[server.name for server in servers],
-                                             offered=("tcp",))},
+                                             offered=("tcp",), proxies=False)},
             vips=[vip]),
         management=SimpleNamespace(servers={server.name: server for server in servers}),
         probing=SimpleNamespace(settings=Probing(**settings)), probes={})

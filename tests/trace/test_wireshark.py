@@ -27,7 +27,7 @@ from atmdepot.wire.link_tag import LinkTag
 from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.oam import ActivationFunction, OamPayload
 from atmdepot.wire.oam_messages import Activation, Backward, Direction, Forward, Loopback, Request
-from atmdepot.wire.statistics import ServerState, Statistics
+from atmdepot.wire.statistics import ProxyFigures, ServerState, Statistics
 from tests.effort import examples
 from tests.ip_packets import ACK, PSH, SYN, ip, tcp, udp
 from tests.trace.captures import REQUEST, cells_of, flipped, http_packet, train_of
@@ -322,11 +322,11 @@ def test_the_report_of_an_edge_node(lua: Dissector, link: Link) -> None:
 
 def test_a_report_of_a_later_version_is_read_as_far_as_it_is_known(lua: Dissector, link: Link) -> None:
     report = Statistics(ServerState.ACCEPTS, 2, 77, 3, 10, 11, 1000, 1 << 40, 1500, 250, TIME).pack()
-    link.send(train_of(report[:4] + b"\3" + report[5:] + bytes(9) + b"new", 1, 33))
-    link.send(train_of(report[:4] + b"\3" + report[5:], 1, 33))
+    link.send(train_of(report[:4] + b"\4" + report[5:] + bytes(9 + 36) + b"new", 1, 33))
+    link.send(train_of(report[:4] + b"\4" + report[5:], 1, 33))
     link.send(train_of(report[:4] + b"\0" + report[5:] + b"new", 1, 33))
     names = ("atmdepot.statistics.version", "atmdepot.statistics.sequence", "atmdepot.statistics.appended")
-    assert lua.only_fields(link.file(), *names) == [[["3"], ["77"], ["6e6577"]], [[], [], []], [[], [], []]]
+    assert lua.only_fields(link.file(), *names) == [[["4"], ["77"], ["6e6577"]], [[], [], []], [[], [], []]]
 
 
 def test_a_report_tells_the_depot_that_is_followed(lua: Dissector, link: Link) -> None:
@@ -334,6 +334,14 @@ def test_a_report_tells_the_depot_that_is_followed(lua: Dissector, link: Link) -
     link.send(train_of(report, 1, 33), train_of(report[:-1], 1, 33))
     names = ("atmdepot.statistics.version", "atmdepot.statistics.term", "atmdepot.statistics.follows")
     assert lua.only_fields(link.file(), *names) == [[["2"], ["7"], ["depot2"]], [[], [], []]]
+
+
+def test_a_report_tells_what_a_proxy_did(lua: Dissector, link: Link) -> None:
+    told = ProxyFigures(1 << 40, 3, 4, 5, 6)
+    report = Statistics(ServerState.ACCEPTS, 2, 77, 3, 0, 0, 0, 0, 0, 0, TIME, term=7, follows="d", proxy=told).pack()
+    link.send(train_of(report, 1, 33), train_of(report[:-1], 1, 33))
+    names = ("atmdepot.statistics.follows", *("atmdepot.statistics." + name for name in told._fields))
+    assert lua.only_fields(link.file(), *names) == [[["d"], *([str(value)] for value in told)], [[]] * 6]
 
 
 def test_what_depots_and_edge_nodes_tell_each_other(lua: Dissector, link: Link) -> None:

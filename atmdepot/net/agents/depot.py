@@ -17,7 +17,7 @@ from atmdepot.depot.servers import Fault, Outcome
 from atmdepot.depot.sessions import Session
 from atmdepot.depot.sync_peer import resync
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.agents import depot_set
+from atmdepot.net.agents import depot_set, proxy_counters
 from atmdepot.net.agents.agent import Agent, Command, circuit_text
 from atmdepot.net.agents.depot_metrics import FAMILIES, METRIC_OF_COUNTER, of_server
 from atmdepot.net.agents.depot_recall import recall_counters
@@ -78,8 +78,8 @@ class DepotAgent(Agent):
     """The agent of a depot."""
 
     node: Depot
-    families: ClassVar[Mapping[str, Family]] = FAMILIES | depot_set.FAMILIES
-    metric_of_counter = METRIC_OF_COUNTER | depot_set.METRIC_OF_COUNTER
+    families: ClassVar[Mapping[str, Family]] = FAMILIES | depot_set.FAMILIES | proxy_counters.FAMILIES
+    metric_of_counter = METRIC_OF_COUNTER | depot_set.METRIC_OF_COUNTER | proxy_counters.METRIC_OF_COUNTER
 
     def not_ready(self) -> str:
         """The reason that no request gets through: no server is alive, or has answered its last probe, or no engine."""
@@ -185,6 +185,8 @@ class DepotAgent(Agent):
             yield CounterRow(name, "sessions", counter, value, "sessions")
         yield from depot_set.counters_of(self._standing())
         yield from recall_counters(name, self.node.announcing, self.node.recall)
+        for server in self.node.management.servers.values():
+            yield from proxy_counters.rows_of(name, server.name, server.asked)
         for of_bearer in self.node.bearer.counters():
             yield CounterRow(name, *of_bearer)
 
@@ -309,7 +311,8 @@ def _server_row(server: Server, services: list[str], now: int) -> ServerRow:
         **dict(zip(_RATES, server.rates.per_second(), strict=True)),
         **_connect_times(condition.connect_times),
         deaths=condition.deaths,
-        dead_s=round((condition.dead_time + (0 if server.alive else now - condition.since)) / _NS, 3))
+        dead_s=round((condition.dead_time + (0 if server.alive else now - condition.since)) / _NS, 3),
+        **_of_a_proxy(server))
 
 
 def _connect_times(times: Sequence[int]) -> dict[str, float]:
@@ -318,3 +321,10 @@ def _connect_times(times: Sequence[int]) -> dict[str, float]:
     return {} if not ordered else {
         "connect_ms": round(times[-1] / _MS, 3), "connect_p50_ms": round(quantile(ordered, 0.5) / _MS, 3),
         "connect_p95_ms": round(quantile(ordered, 0.95) / _MS, 3)}
+
+
+def _of_a_proxy(server: Server) -> dict[str, int]:
+    """The columns that only a caching proxy has."""
+    told = server.proxy
+    return {} if told is None else {"hits": told.hits, "misses": told.misses, "fetches": told.fetches,
+                                    "fetched": told.fetched, "unread": told.unread}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from atmdepot.net.agents.agent import PLACE, Family, Sample
 
 if TYPE_CHECKING:
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
     from atmdepot.net.agents.depot_rows import ServerRow
 
 _SERVER = ("server",)
+_OF_PROXIES = {"hits": "Clients' requests that the caching proxy had a page for.",
+               "misses": "Clients' requests that were no hits.",
+               "fetches": "Requests of the caching proxy to origins.",
+               "fetched": "KB that came from origins."}
 
 FAMILIES = {
     "sessions": Family(False, "Sessions in the primary and secondary table.", ("table",)),
@@ -31,6 +37,7 @@ FAMILIES = {
     "server_deaths": Family(True, "How often the server came on the dead-list.", _SERVER),
     "server_connect_seconds": Family(False, "Time that the last 100 probes took to connect to the server.",
                                      ("server", "quantile")),
+    **{f"server_proxy_{name}": Family(True, text, _SERVER) for name, text in _OF_PROXIES.items()},
 }
 
 METRIC_OF_COUNTER: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -55,3 +62,5 @@ def of_server(row: ServerRow) -> Iterator[Sample]:
             yield Sample("server_connect_seconds", milliseconds / 1000, (row.server, quantile))
     if row.load is not None:
         yield Sample("server_load", row.load, labels)
+    for name in _OF_PROXIES if row.hits is not UNSET else ():
+        yield Sample(f"server_proxy_{name}", getattr(row, name), labels)

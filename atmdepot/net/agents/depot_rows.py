@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import field
+from msgspec import UNSET, UnsetType, field
 
 from atmdepot.net.agents.rows import Row
 
@@ -38,10 +38,12 @@ class ServerRow(Row, gc=False):
     `max_sessions` is None without a bound. While it drains, `sessions` counts down, and its UDP flows may stay for
     `flows_leave_s`. Rates are of the last 5 s, with `in` from clients; those of cells are of its whole link. The times
     to connect are of the last 100 probes, None without any. `deaths` counts how often it came on the dead-list,
-    `dead_s` how long it was there in all.
+    `dead_s` how long it was there in all. Of a caching proxy there are the clients' `hits` and `misses`, its `fetches`
+    from origins and the KB that came with them (`fetched`), and how often its counters could not be read (`unread`).
     """
 
     narrow = ("server", "node", "list", "for_s", "why", "draining", "sessions", "flows", "sessions_total")
+    narrow_where_known = ("hits", "misses")
     wide = ("max_sessions", "new_per_s", "octets_in_per_s", "octets_out_per_s", "weight", "backup", "connect_p50_ms",
             "connect_p95_ms", "deaths", "dead_s", "link_cells_in_per_s", "link_cells_out_per_s", "flows_leave_s",
             "load", "connect_ms", "last_probe", "services")
@@ -73,6 +75,11 @@ class ServerRow(Row, gc=False):
     connect_p95_ms: float | None = None
     deaths: int = 0
     dead_s: float = 0.0
+    hits: int | UnsetType = UNSET
+    misses: int | UnsetType = UNSET
+    fetches: int | UnsetType = UNSET
+    fetched: int | UnsetType = UNSET
+    unread: int | UnsetType = UNSET
 
 
 class NeighbourRow(Row, gc=False):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from msgspec import UNSET
 
 from atmdepot.edge.node import EdgeNode, Flow
+from atmdepot.net.agents import proxy_counters
 from atmdepot.net.agents.agent import Agent, Command, Family, Sample, circuit_text
 from atmdepot.net.agents.rows import CounterRow
 from atmdepot.net.agents.set_rows import DepotRow
@@ -32,7 +33,8 @@ class EdgeAgent(Agent):
     node: EdgeNode
     families: ClassVar[Mapping[str, Family]] = {
         "edge_follows": Family(False, "1 for the depot of a set that the edge node's answers go to, 0 for the others.",
-                               ("set", "depot"))}
+                               ("set", "depot")), **proxy_counters.FAMILIES}
+    metric_of_counter = proxy_counters.METRIC_OF_COUNTER
     commands: ClassVar[Mapping[str, Command]] = {"protection": Command(ProtectionRequest, Agent.move)}
 
     def not_ready(self) -> str:
@@ -63,8 +65,9 @@ class EdgeAgent(Agent):
         return flow_ends(vc.owner.key)[0] if isinstance(vc.owner, Flow) else circuit_text(vc) or "many"
 
     def counters(self) -> Iterator[CounterRow]:
-        """Counters of announcements, once a depot has announced itself."""
+        """Counters of a caching proxy's answers, and of announcements, once a depot has announced itself."""
         node = self.node
+        yield from proxy_counters.rows_of(node.name, "proxy", node.proxy)
         for name, following in node.followings.items():
             if following.term:
                 yield CounterRow(node.name, name, "moves", following.moves, "times",

@@ -17,6 +17,8 @@ class Row(Struct, gc=False):
 
     narrow: ClassVar[tuple[str, ...]] = ()
     """The columns that fit a terminal of 80 columns."""
+    narrow_where_known: ClassVar[tuple[str, ...]] = ()
+    """Columns that follow those when a row has a value of them."""
     wide: ClassVar[tuple[str, ...]] = ()
     """Further columns, which fill a wider terminal: those that are wanted most come first."""
 

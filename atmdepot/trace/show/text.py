@@ -296,7 +296,9 @@ def _statistics_text(octets: bytes) -> str:
         return f"no statistics of an edge node: {error}"
     server = told.server.name.lower()
     follows = f", follows {told.follows} of term {told.term}" if told.follows else ""
-    return f"statistics {told.sequence} of an edge node: server {server}, {count_text(told.flows, 'flow')}{follows}"
+    proxy = f", a proxy with {told.proxy.hits} hits, {told.proxy.misses} misses" if told.proxy else ""
+    return (f"statistics {told.sequence} of an edge node: server {server}, {count_text(told.flows, 'flow')}{follows}"
+            f"{proxy}")
 
 
 def _message_text(octets: bytes) -> str:

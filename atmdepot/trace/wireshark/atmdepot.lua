@@ -138,7 +138,15 @@ local REPORT_2 = {
     { ProtoField.uint8("atmdepot.statistics.follows_size", "Octets of the depot's name"), 76, 1 },
 }
 local report_follows = ProtoField.string("atmdepot.statistics.follows", "Depot that is followed")
-local REPORT_SIZE, REPORT_2_SIZE = 68, 77
+-- Version 3 has these behind the name, of a caching proxy: the offsets are from the name's end.
+local REPORT_3 = {
+    { ProtoField.uint64("atmdepot.statistics.requests", "Requests of clients to the proxy"), 0, 8 },
+    { ProtoField.uint64("atmdepot.statistics.hits", "Hits of the proxy"), 8, 8 },
+    { ProtoField.uint64("atmdepot.statistics.fetches", "Requests of the proxy to origins"), 16, 8 },
+    { ProtoField.uint64("atmdepot.statistics.fetched", "KB from origins"), 24, 8 },
+    { ProtoField.uint32("atmdepot.statistics.unread", "Unreadable answers of the proxy"), 32, 4 },
+}
+local REPORT_SIZE, REPORT_2_SIZE, REPORT_3_MORE = 68, 77, 36
 -- What depots and edge nodes tell each other: the fields behind the head, by type: offset and size of each.
 local MESSAGE = { [1] = "announcement", [2] = "recall", [3] = "flows" }
 local MESSAGE_HEAD = 8
@@ -186,6 +194,7 @@ local fields = {}
 for _, field in pairs(f) do fields[#fields + 1] = field end
 for _, row in ipairs(REPORT) do fields[#fields + 1] = row[1] end
 for _, row in ipairs(REPORT_2) do fields[#fields + 1] = row[1] end
+for _, row in ipairs(REPORT_3) do fields[#fields + 1] = row[1] end
 fields[#fields + 1] = report_follows
 fields[#fields + 1] = report_appended
 for _, rows in ipairs({ message_head, message_body[1], message_body[2], message_body[3] }) do
@@ -688,14 +697,15 @@ local function ip_dissector(first)
     return math.floor(first / 16) == 6 and "ipv6" or "data"
 end
 
---- The octets of a report by its fields: of version 1 or 2, or the beginning of a later one; nil if it is none.
+--- The octets of a report by its fields: of version 1 to 3, or the beginning of a later one; nil if it is none.
 local function report_size(octets, length)
     if length < REPORT_SIZE or octets:sub(1, 4) ~= "ADST" then return nil end
     local version = octets:byte(5)
     if version == 1 then return length == REPORT_SIZE and length or nil end
     if version < 1 or length < REPORT_2_SIZE then return nil end
     local size = REPORT_2_SIZE + octets:byte(REPORT_2_SIZE)
-    return (version == 2 and length == size or version > 2 and length >= size) and size or nil
+    if version > 2 then size = size + REPORT_3_MORE end
+    return (version <= 3 and length == size or version > 3 and length >= size) and size or nil
 end
 
 local function show_report(sdu, size, pinfo, tree)
@@ -703,7 +713,11 @@ local function show_report(sdu, size, pinfo, tree)
     for _, row in ipairs(REPORT) do item:add(row[1], sdu(row[2], row[3])) end
     if size >= REPORT_2_SIZE then
         for _, row in ipairs(REPORT_2) do item:add(row[1], sdu(row[2], row[3])) end
-        if size > REPORT_2_SIZE then item:add(report_follows, sdu(REPORT_2_SIZE, size - REPORT_2_SIZE)) end
+        local name_end = sdu(4, 1):uint() > 2 and size - REPORT_3_MORE or size
+        if name_end > REPORT_2_SIZE then item:add(report_follows, sdu(REPORT_2_SIZE, name_end - REPORT_2_SIZE)) end
+        if name_end < size then
+            for _, row in ipairs(REPORT_3) do item:add(row[1], sdu(name_end + row[2], row[3])) end
+        end
     end
     if sdu:len() > size then item:add(report_appended, sdu(size)) end
     pinfo.cols.info:set("Edge node's statistics: server " .. (SERVER[sdu(5, 1):uint()] or "?"))

@@ -52,7 +52,7 @@ from atmdepot.wire.announcement import Announcement, Flows, Message, Recall, Tol
 from atmdepot.wire.cell import CellHeader, Interface
 from atmdepot.wire.llc import ETHERTYPE_IPV4, Encapsulation, decapsulate, encapsulate
 from atmdepot.wire.oam import OamPayload
-from atmdepot.wire.statistics import ServerState, Statistics
+from atmdepot.wire.statistics import ProxyFigures, ServerState, Statistics
 from tests.checkout import ROOT
 from tests.effort import examples
 from tests.net.ends import fresh, fresh6, pair_of
@@ -729,20 +729,22 @@ def quiet() -> Iterator[None]:
     conf.logLevel = before
 
 
-@pytest.mark.parametrize(("version", "more"), [(1, b""), (2, b""), (3, b"new")])
+@pytest.mark.parametrize(("version", "more"), [(1, b""), (2, b""), (3, b""), (4, b"new")])
 def test_a_report_of_an_edge_node(version: int, more: bytes) -> None:
     report = Statistics(ServerState.ACCEPTS, 2, 77, 3, 10, 11, 1000, 1 << 40, 1500, 250, 99)
     if version > 1:
-        report = report._replace(term=7, follows="depot2")
+        report = report._replace(term=7, follows="depot2", proxy=ProxyFigures(9, 8, 7, 6, 5) if version > 2 else None)
     octets = report.pack()
     octets = octets[:4] + bytes((version,)) + octets[5:] + more
     layer = AAL5(cpcs_pdu(octets))[EdgeStatistics]
     fields = {name: value for name, value in report._asdict().items() if version > 1 or name not in ("term", "follows")}
+    proxy = fields.pop("proxy")
+    fields |= proxy._asdict() if proxy else {}
     if version > 1:
         fields["follows"] = report.follows.encode()
     assert {name: layer.getfieldval(name) for name in fields} == fields
     assert (layer.version, bytes(layer.payload)) == (version, more)
-    assert bytes(EdgeStatistics(**fields, version=min(version, 2))) == report.pack()
+    assert bytes(EdgeStatistics(**fields, version=min(version, 3))) == report.pack()
 
 
 FLOW4, FLOW6 = ToldFlow(bytes(range(13)), 64, 3), ToldFlow(bytes(range(37)), 65, 4)

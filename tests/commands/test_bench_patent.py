@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from atmdepot.bench import machine
 from atmdepot.bench.patent import charts, settings
 from atmdepot.bench.patent.run import Runner
+from atmdepot.errors import AtmdepotError
+from tests.bench.patent.made import sample
 from tests.bench.test_sites import need
 from tests.commands.test_cli import run
-from tests.lab.labs import until
+
+if TYPE_CHECKING:
+    from atmdepot.bench.patent.plan import Plan
+    from atmdepot.bench.patent.samples import Journal
 
 PATENT = [sys.executable, "-P", "-m", "atmdepot", "bench", "patent"]
 PROGRAMS = ("ip", "tc", "nginx", "ab", "nft", "haproxy", "dnsmasq")
@@ -92,6 +96,57 @@ def test_what_is_left_out_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "atmdepot[charts]" in done.stderr
 
 
+class Taken:
+    """A runner that takes some tests, and is ended."""
+
+    def __init__(self, many: int, end: BaseException | None = None) -> None:
+        self._many, self._end = many, end
+
+    def __call__(self, tests: Plan, of: object, journal: Journal, teller: object) -> Taken:
+        self._tests, self._journal = tests, journal
+        return self
+
+    def run(self) -> None:
+        left = [item for item in self._tests.items if item.key not in self._journal.samples.by_key]
+        for item in left[:self._many]:
+            self._journal.add(sample(item.key, 100.0))
+        if self._end is not None:
+            raise self._end
+
+
+@pytest.mark.parametrize(("end", "code"), [
+    (KeyboardInterrupt(), 130), (SystemExit(143), 143), (AtmdepotError("No space left on device"), 1)])
+def test_an_ended_run_keeps_what_it_has_and_goes_on(
+    end: BaseException, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, all_programs: None,
+) -> None:
+    words = ["bench", "patent", "--quick", "--out", str(tmp_path)]
+    monkeypatch.setattr("atmdepot.commands.bench_patent.Runner", Taken(3, end))
+    done = run(*words)
+    assert done.returncode == code
+    assert "part of the run" in done.stderr
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert (told["part"], len(told["samples"])) == (True, 3)
+    assert "This is a part of a run" in (tmp_path / "report.html").read_text()
+    monkeypatch.setattr("atmdepot.commands.bench_patent.Runner", Taken(1000))
+    done = run(*words, "--resume")
+    assert done.returncode == 0
+    again = json.loads((tmp_path / "report.json").read_text())
+    assert (again["part"], again["missing"]) == (False, 0)
+    assert again["samples"][:3] == told["samples"]
+
+
+def test_a_run_of_other_servers_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, all_programs: None,
+) -> None:
+    monkeypatch.setattr("atmdepot.commands.bench_patent.Runner", Taken(1))
+    run("bench", "patent", "--quick", "--out", str(tmp_path))
+    other = tmp_path / "other.toml"
+    other.write_text(settings.shipped().read_text().replace("backlog = 9", "backlog = 12", 1))
+    done = run("bench", "patent", "--quick", "--resume", "--out", str(tmp_path), "--servers", str(other))
+    assert done.returncode == 1
+    assert "other servers" in done.stderr
+
+
 @pytest.mark.namespaces
 @pytest.mark.slow
 def test_a_short_run_makes_every_part_of_the_report(lab_environment: dict[str, str], tmp_path: Path) -> None:
@@ -124,49 +179,3 @@ def test_a_short_run_makes_every_part_of_the_report(lab_environment: dict[str, s
                            capture_output=True, text=True, check=False)
     assert again.returncode == 0
     assert json.loads((out / "report.json").read_text())["samples"] == told["samples"]
-
-
-@pytest.mark.namespaces
-@pytest.mark.slow
-def test_an_ended_run_keeps_what_it_has_and_goes_on(lab_environment: dict[str, str], tmp_path: Path) -> None:
-    need(*PROGRAMS)
-    out = tmp_path / "report"
-    words = ["--quick", "--regime", "A", "--out", str(out)]
-    process = subprocess.Popen([*PATENT, *words], env=lab_environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-                               text=True)
-    journal = out / "samples.jsonl"
-    try:
-        until(lambda: journal.exists() and journal.read_text().count("\n") >= 2, 60)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode != 0
-    assert "Traceback" not in errors
-    assert "part of the run" in errors
-    assert json.loads((out / "report.json").read_text())["part"]
-    assert list(Path(lab_environment["ATMDEPOT_RUN_DIR"]).iterdir()) == []
-    done = subprocess.run([*PATENT, *words, "--resume"], env=lab_environment, capture_output=True, text=True,
-                          check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert not json.loads((out / "report.json").read_text())["part"]
-
-
-@pytest.mark.namespaces
-@pytest.mark.slow
-def test_a_server_that_cannot_start_is_told(lab_environment: dict[str, str], tmp_path: Path) -> None:
-    """Where a quota cannot be had the run ends at once; here the quota is too small for the server to come up."""
-    need(*PROGRAMS)
-    if os.geteuid():
-        pytest.skip("quotas take root")
-    broken = tmp_path / "bin"
-    broken.mkdir()
-    (broken / "tc").write_text("#!/bin/sh\necho no such thing >&2\nexit 1\n")
-    (broken / "tc").chmod(0o755)
-    environment = lab_environment | {"PATH": f"{broken}:{lab_environment['PATH']}"}
-    done = subprocess.run([*PATENT, "--quick", "--part", "knee", "--part", "range", "--out", str(tmp_path / "report"),
-                           "--servers", str(settings.shipped())], env=environment, capture_output=True, text=True,
-                          check=False, timeout=120)
-    assert done.returncode == 1
-    assert "no such thing" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -60,6 +60,7 @@ async def _serve(
     config = Config()
     config.bind = [f"fd://{bound.detach()}"]
     config.accesslog = None
+    config.loglevel = "WARNING"
     config.errorlog = logging.getLogger("atmdepot.view")
     config.graceful_timeout = config.shutdown_timeout = _GRACE
     config.include_server_header = False

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 PACKAGES = {"curl": "curl", "ab": "apache2-utils", "ping": "iputils-ping", "nginx": "nginx", "nft": "nftables",
             "ip": "iproute2", "iperf3": "iperf3", "keepalived": "keepalived", "etcd": "etcd-server", "bird": "bird2",
-            "dnsmasq": "dnsmasq-base", "squid": "squid"}
+            "dnsmasq": "dnsmasq-base", "squid": "squid",
+            "chromium": "chromium", "chromedriver": "chromium-driver", "wrk": "wrk"}
 
 
 @pytest.fixture(scope="package")

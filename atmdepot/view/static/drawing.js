@@ -27,6 +27,7 @@ export class Drawing {
   #pressable(group, kind, name, open) {
     group.setAttribute("tabindex", "0");
     group.setAttribute("role", "button");
+    group.setAttribute("aria-label", `${kind} ${name}`);
     group.addEventListener("click", () => open(kind, name));
     group.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === " ") { event.preventDefault(); event.stopPropagation(); open(kind, name); }

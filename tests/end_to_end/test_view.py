@@ -1,0 +1,162 @@
+"""`atmdepot view` in a real browser: it loads, moves, decodes, obeys, survives restarts, keeps up."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("selenium")
+pytest.importorskip("starlette")
+
+from tests.browser import Browser, browser, viewing
+from tests.end_to_end.sites import VIP, Site, end, site, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [pytest.mark.namespaces, pytest.mark.slow]
+
+LIVE = "document.getElementById('status').textContent === 'live'"
+TICK = "window.view.state.ticks.at(-1)"
+
+
+@pytest.fixture(scope="module")
+def lab(needs: Callable[[str], None]) -> Iterator[Site]:
+    for program in ("chromium", "chromedriver", "curl", "wrk"):
+        needs(program)
+    with site("direct") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def screen() -> Iterator[Browser]:
+    with browser() as made:
+        yield made
+
+
+@pytest.fixture
+def page(lab: Site, screen: Browser) -> Iterator[Browser]:
+    """The page of the lab, open and live."""
+    with viewing(lab.lab.environment(), "--control") as address:
+        screen.driver.get(address)
+        screen.until(LIVE)
+        screen.until("window.view.state.ticks.length > 0")
+        yield screen
+        assert screen.complaints() == []
+
+
+def test_a_request_moves_as_cells_and_each_can_be_opened(lab: Site, page: Browser) -> None:
+    lab.fetch(VIP, "100B")
+    page.until("window.view.flow.marks.some((mark) => mark.kind === 'session') || window.view.flow.drawn > 20")
+    drawn = page.script("return window.view.flow.drawn")
+    page.until(f"window.view.flow.drawn > {drawn}")
+    page.until("document.querySelector('#events').textContent.includes('opened')")
+    assert "?" not in page.driver.current_url  # the token does not stay there
+
+    page.click("#events button")
+    page.until("document.querySelectorAll('.cell > button').length > 20")
+    page.script("[...document.querySelectorAll('.cell > button')].find((cell) => cell.textContent.includes('GET'))"
+                ".click()")
+    page.until("document.querySelectorAll('.octets span:not(.gap)').length === 53")
+    page.until("document.querySelector('.cell pre').textContent.includes('destination port: 80')")
+    page.press("Escape")
+    assert page.script("return document.getElementById('detail').hidden")
+
+
+def test_the_last_minute_can_be_stepped_through_by_keys(page: Browser) -> None:
+    page.until("window.view.state.ticks.length > 3")
+    page.press("ArrowLeft")
+    page.until("document.getElementById('status').textContent === 'paused'")
+    shown = page.script("return window.view.state.at")
+    page.press("ArrowLeft")
+    assert page.script("return window.view.state.at") == shown - 1
+    page.press("ArrowRight")
+    assert page.script("return window.view.state.at") == shown
+    page.until(f"{TICK}.number > {shown + 2}")  # it goes on meanwhile
+    page.press(" ")
+    page.until(LIVE)
+
+
+def test_nodes_links_and_servers_are_reached_by_keyboard_and_have_names(page: Browser) -> None:
+    names = page.script("return [...document.querySelectorAll('svg [role=button][tabindex=\"0\"]')]"
+                        ".map((one) => one.getAttribute('aria-label'))")
+    assert {name.split(",")[0] for name in names} == {
+        "depot depot", "edge node web1", "edge node web2", "server web1", "server web2", "link to-web1", "link to-web2"}
+    page.script("document.querySelector('.box.server').focus()")
+    page.press("Enter")
+    page.until("document.getElementById('detail-title').textContent.startsWith('server web1')")
+    assert page.script("return document.activeElement.id") == "detail-title"
+    unnamed = page.script("return [...document.querySelectorAll('button, input, select')].filter((one) => "
+                          "!(one.textContent.trim() || one.ariaLabel || one.labels?.length)).map((one) => one.id)")
+    assert unnamed == []
+    page.press("Escape")
+
+
+def test_links_and_servers_obey_the_page(lab: Site, page: Browser) -> None:
+    page.click(".box.server")
+    page.until("[...document.querySelectorAll('.actions button')].length === 2")
+    page.click(".actions button")
+    until(lambda: any(row["draining"] for row in lab.rows("servers") if row["server"] == "web1"))
+    page.until(f"{TICK}.servers.web1.draining")
+    page.click(".actions button:nth-child(2)")
+    page.until(f"!{TICK}.servers.web1.draining")
+    page.click(".wire.atm")
+    page.until("document.querySelectorAll('.actions button').length > 4")
+    page.click(".actions button")
+    page.until(f"{TICK}.links['to-web1'].impaired")
+    page.script("[...document.querySelectorAll('.actions button')].find((one) => one.textContent === 'As the table')"
+                ".click()")
+    page.until(f"!{TICK}.links['to-web1'].impaired")
+
+
+def test_strangers_see_nothing(lab: Site) -> None:
+    with viewing(lab.lab.environment()) as address:
+        base = address.partition("/?")[0]
+        for url, headers in ((base, {}), (address, {"Host": "evil.example"}),
+                             (address, {"Origin": "http://evil.example"})):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30)
+            assert refused.value.code in (403, 421)
+            refused.value.close()
+
+
+def test_a_daemon_that_is_restarted_is_shown_again(lab: Site, page: Browser) -> None:
+    before = page.script(f"return {TICK}.number")
+    lab.lab.kill("web2", signal=signal.SIGKILL)
+    page.until(f"{TICK}.nodes.web2.state === 'silent'")
+    page.until("document.querySelector('#events .bad')")
+    daemon = lab.start("web2")
+    try:
+        page.until(f"{TICK}.nodes.web2.state === 'up'")
+        lab.fetch(VIP, "100B")
+        lab.fetch(VIP, "100B")
+        page.until("Object.values(window.view.state.ticks.at(-1).servers).every((server) => server.total > 0)")
+        assert page.script(f"return {TICK}.number") > before
+    finally:
+        end(daemon, signal.SIGTERM)
+        lab.lab.start("web2")
+
+
+def test_a_thousand_sessions_and_many_cells_do_not_leave_it_behind(lab: Site, page: Browser) -> None:
+    load = lab.lab.popen("client", ["wrk", "-t1", "-c1000", "-d8s", "--timeout", "20s", f"http://{VIP}/10KB"],
+                         stdout=subprocess.PIPE, text=True)
+    try:
+        page.until(f"Object.values({TICK}.nodes).some((node) => node.mode === 'counted')")
+        page.until(f"Object.values({TICK}.servers).reduce((sum, one) => sum + one.sessions, 0) >= 900")
+        page.until(f"Object.values({TICK}.links).reduce((sum, one) => sum + one.there + one.back, 0) > 20000")
+        # What is shown is at most two seconds old, and marks move at a scaled rate.
+        lag = page.script(f"return Date.now() - {TICK}.time / 1e6")
+        assert lag < 2000
+        assert page.script("return window.view.flow.scale") > 100
+        page.until("window.view.flow.marks.length > 0")
+    finally:
+        told = load.communicate(timeout=60)[0]
+    assert "requests in" in told
+    assert len(json.dumps(page.script(f"return {TICK}"))) < 200_000
+    page.until(f"Object.values({TICK}.nodes).every((node) => node.mode === 'every')")

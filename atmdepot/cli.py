@@ -48,9 +48,9 @@ _COMMANDS = {
                    "Give SERVER no new sessions; its open sessions go on."),
     "undrain": Place("atmdepot.commands.administer", "undrain_command",
                      "Give SERVER new sessions again."),
-    "reload": Place("atmdepot.commands.administer", "reload_command",
-                    "Have the depot read its VC table again: servers, weights, pools, balancing, probing and timers "
-                    "may change."),
+    "reload": Place("atmdepot.commands.reload", "reload_command",
+                    "Have the daemons read their VC table again: servers, weights, pools, balancing, probing and "
+                    "timers may change."),
     "takeover": Place("atmdepot.commands.takeover", "takeover_command",
                       "Make a depot that stands by the active one of its set; no session is lost."),
     "release": Place("atmdepot.commands.takeover", "release_command",

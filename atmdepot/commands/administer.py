@@ -1,4 +1,4 @@
-"""`atmdepot drain`, `undrain` and `reload`: changes to a running depot."""
+"""`atmdepot drain` and `undrain`: changes to a running depot."""
 
 from __future__ import annotations
 
@@ -23,16 +23,6 @@ def drain_command(server: str, after: str | None, network_name: str | None) -> N
 def undrain_command(server: str, network_name: str | None) -> None:
     """Give SERVER new sessions again."""
     _tell_depot(network_name, {"undrain": server})
-
-
-@click.command("reload", epilog="\b\nExample:\n  atmdepot reload\n")
-@click.option("--network", "network_name", help="Which running network, where there are several.")
-def reload_command(network_name: str | None) -> None:
-    """Have the depot read its VC table again: servers, weights, pools, balancing, probing and timers may change.
-
-    No session is cut. A table with a mistake, or with other changes, is refused as a whole.
-    """
-    _tell_depot(network_name, {"reload": True})
 
 
 def _duration(text: str) -> int:

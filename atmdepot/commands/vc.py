@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,28 +108,15 @@ def save_command(switch: str, table: Path, network_name: str | None) -> None:
 def _save(table: Path, switch: str, own: dict[str, CrossConnect]) -> None:
     """Write a switch's own cross-connects into a table; raise AtmdepotError for what `check` would say."""
     from atmdepot.config.reading import parse
-    from atmdepot.config.saving import with_connects
+    from atmdepot.config.saving import replace_file, with_connects
 
     try:
         text = with_connects(table.read_text(encoding="utf-8"), switch, own)
         parse(text, str(table))
-        _replace(table, text)
+        replace_file(table, text)
     except OSError as error:
         raise AtmdepotError(f"{table}: cannot be written: {error.strerror}") from None
     click.echo(f"{table}: cross-connects of {switch} beside its VPs and VCs: {len(own)}")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put a text in place of a file's, as a whole or not at all."""
-    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        Path(made).chmod(path.stat().st_mode & 0o7777)
-        Path(made).replace(path)
-    except BaseException:
-        Path(made).unlink(missing_ok=True)
-        raise
 
 
 def _sockets(network_name: str | None, switch: str | None) -> list[Path]:

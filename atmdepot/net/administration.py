@@ -7,11 +7,12 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import msgspec
 import trio
 
+from atmdepot.config.changes import changes, plain, told
 from atmdepot.config.reading import load
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.event_log import about
 from atmdepot.net.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -50,19 +51,22 @@ class Administration:
         with self._told_of_faults():
             return self._take_over(self._read())
 
-    async def reload_in_thread(self) -> str:
-        """Reload while the data path goes on: a thread reads and checks the table. Reloads queue up."""
+    async def reload_in_thread(self, *, dry_run: bool = False) -> str:
+        """Reload while the data path goes on: a thread reads and checks the table. Reloads queue up.
+
+        Returns what changed, or with `dry_run`, which takes nothing over, what would.
+        """
         async with self._reloading:
             with self._told_of_faults():
                 with _giving_way():
                     # The check changes no state, so a daemon that stops need not wait for it.
                     network = await trio.to_thread.run_sync(self._read, abandon_on_cancel=True)
-                return self._take_over(network)
+                return self._would_change(network) if dry_run else self._take_over(network)
 
     def reload_on_signal(self) -> None:
         """Reload on SIGHUP; the log has the result, since no client waits for an answer."""
         with _logged():
-            log.warning("%s", self.reload())
+            self.reload()
 
     async def reload_on_signal_in_thread(self) -> None:
         """Reload on SIGHUP in a thread; signals during a reload lead to a single further reload."""
@@ -71,7 +75,7 @@ class Administration:
         self._signals_waiting += 1
         try:
             with _logged():
-                log.warning("%s", await self.reload_in_thread())
+                await self.reload_in_thread()
         finally:
             self._signals_waiting -= 1
 
@@ -82,7 +86,7 @@ class Administration:
         live = (*_LIVE, *kind_of(self._pump.node).live)
         parts = zip(network.__struct_encode_fields__, network.__struct_fields__, strict=True)
         fixed = [part for part, attribute in parts
-                 if part not in live and _plain(getattr(network, attribute)) != _plain(getattr(old, attribute))]
+                 if part not in live and plain(getattr(network, attribute)) != plain(getattr(old, attribute))]
         name = self._pump.node.name
         if name in network.depots and not set(network.bearers_of(name)) <= set(old.bearers_of(name)):
             fixed.append("the bearers of its servers")
@@ -95,8 +99,17 @@ class Administration:
 
     def _take_over(self, network: Network) -> str:
         node = self._pump.node
+        found = changes(node.network, network)
         node.reconfigure(network, self._pump.clock())
-        return f"{self.table}: taken over by {node.name}"
+        done = f"taken over by {node.name}: {told(found)}" if found else f"{node.name}: nothing changed"
+        log.warning("%s: %s", self.table, done, extra=about("reloaded", node.name, changes=len(found)))
+        return f"{self.table}: {done}"
+
+    def _would_change(self, network: Network) -> str:
+        node = self._pump.node
+        found = changes(node.network, network)
+        return f"{self.table}: " + (f"would be taken over by {node.name}: {told(found)}" if found else
+                                    f"{node.name}: nothing changed")
 
     @contextmanager
     def _told_of_faults(self) -> Iterator[None]:
@@ -116,7 +129,7 @@ def _logged() -> Iterator[None]:
     try:
         yield
     except AtmdepotError as error:
-        log.error("%s", error)
+        log.error("%s", error, extra=about("reload-refused", ""))
 
 
 @contextmanager
@@ -128,7 +141,3 @@ def _giving_way() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
-
-
-def _plain(value: object) -> object:
-    return msgspec.to_builtins(value, enc_hook=lambda custom: int(custom) if isinstance(custom, int) else str(custom))

@@ -53,6 +53,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
 
     show: str = ""
     reload: bool = False
+    dry_run: bool = False
     trace: TraceRequest | None = None
     oam: OamRequest | None = None
     impair: ImpairRequest | None = None
@@ -133,7 +134,7 @@ class ControlServer(BoundedServer):
         elif request.oam is not None:
             await self._oam(stream, request.oam)
         elif request.reload:
-            await _write_line(stream, await self._reload())
+            await _write_line(stream, await self._reload(request.dry_run))
         elif request.impair is not None:
             await _write_line(stream, self._impair(request.impair))
         elif request.show in SUBJECTS:
@@ -196,11 +197,11 @@ class ControlServer(BoundedServer):
         log.error("a request on %s could not be answered", self.path, exc_info=error)
         return _line({"error": f"a fault of atmdepot's own, which its log has: {type(error).__name__}"})
 
-    async def _reload(self) -> dict[str, Any]:
+    async def _reload(self, dry_run: bool) -> dict[str, Any]:
         if self._administration is None:
             return {"error": "this process takes no changes"}
         try:
-            return {"done": await self._administration.reload_in_thread()}
+            return {"done": await self._administration.reload_in_thread(dry_run=dry_run)}
         except AtmdepotError as error:
             return {"error": str(error)}
 

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from atmdepot.config.reading import find
 from atmdepot.lab.pages import page
+from atmdepot.lab.state import TABLE_FILE
 from atmdepot.lab.web import find_nginx
 from tests.end_to_end.sites import KEEP_ALIVE, VIP, VIP6, Site, site, until
 
@@ -66,10 +68,12 @@ print(hashlib.sha256(octets.partition(b"\\r\\n\\r\\n")[2]).hexdigest())
 
 
 @pytest.fixture(scope="module")
-def frail(needs: Callable[[str], None]) -> Iterator[Site]:
+def frail(needs: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A lab that its tests break, and mend."""
     needs("curl")
-    with site("direct", watched=True) as made:
+    table = tmp_path_factory.mktemp("table") / "direct.toml"
+    table.write_text(find("direct").read_text())
+    with site(table, watched=True) as made:
         yield made
 
 
@@ -223,14 +227,17 @@ def test_a_server_that_is_not_there_cannot_be_drained(frail: Site) -> None:
 
 @contextlib.contextmanager
 def table(it: Site) -> Iterator[Path]:
-    """The lab's own copy of its table, for changes; in the end it is as it was, also in the depot."""
-    path = it.lab.directory / "table.toml"
+    """The table that the lab was given, for changes; in the end it is as it was, also in the daemons."""
+    path = Path(it.lab.state.table)
     text = path.read_text()
     try:
         yield path
     finally:
-        path.write_text(text)
+        for place in (path, it.lab.directory / TABLE_FILE):
+            place.unlink(missing_ok=True)
+            place.write_text(text)
         assert it.atmdepot("reload").returncode == 0
+        by_signal(it)
 
 
 def by_command(it: Site) -> None:
@@ -240,6 +247,12 @@ def by_command(it: Site) -> None:
 
 
 def by_signal(it: Site) -> None:
+    """A daemon knows only the lab's copy of the table."""
+    (it.lab.directory / TABLE_FILE).write_text(Path(it.lab.state.table).read_text())
+    hang_up(it)
+
+
+def hang_up(it: Site) -> None:
     os.kill(it.pid("depot"), signal.SIGHUP)
 
 
@@ -278,20 +291,18 @@ MISTAKES = [
     ("fifo", "it is a FIFO"), ("zero", "it is a device"), ("gone", "No such file")])
 def test_a_missing_table_holds_up_no_packets(frail: Site, kind: str, said: str) -> None:
     until(lambda: is_alive(frail), SOON)
-    with table(frail) as path:
-        path.unlink()
-        try:
+    with table(frail) as given:
+        for path in (given, frail.lab.directory / TABLE_FILE):
+            path.unlink()
             if kind == "fifo":
                 os.mkfifo(path)
             elif kind == "zero":
                 path.symlink_to("/dev/zero")
-            done = frail.atmdepot("reload")
-            assert done.returncode != 0
-            assert said in done.stderr
-            by_signal(frail)
-            assert sorted(served(frail, 4)) == ["web1", "web1", "web2", "web2"]
-        finally:
-            path.unlink(missing_ok=True)
+        done = frail.atmdepot("reload")
+        assert done.returncode != 0
+        assert said in done.stderr
+        hang_up(frail)
+        assert sorted(served(frail, 4)) == ["web1", "web1", "web2", "web2"]
 
 
 @pytest.mark.parametrize(("old", "new", "said"), MISTAKES, ids=[

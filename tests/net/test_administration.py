@@ -138,7 +138,11 @@ def test_reload_takes_over_what_may_change_and_cuts_no_session(live: Live) -> No
     live.edit(('servers = ["web1", "web2"]', 'servers = ["web2"]\nbalancing = "weighted-round-robin"'),
               ('node = "web2"', 'node = "web2"\nweight = 7'),
               ('name = "live"', 'name = "live"\ndescription = "new"\nsessions.idle = "5min"\nprobing.fall = 4'))
-    assert live.it.reload() == f"{live.path}: taken over by depot"
+    assert live.it.reload() == (
+        f"{live.path}: taken over by depot: description: none -> new; servers.web2.weight: 1 -> 7; "
+        "services.web.servers: [web1,web2] -> [web2]; services.web.balancing: round-robin -> weighted-round-robin; "
+        "sessions.idle: 20min -> 5min; probing.fall: 2 -> 4")
+    assert live.it.reload() == f"{live.path}: depot: nothing changed"
     web2 = live.depot.management.servers["web2"]
     assert (web2.settings.weight, web2.draining) == (7, True), "draining outlasts a reload"
     assert live.depot.management.pools["web"].balancing == "weighted-round-robin"
@@ -181,6 +185,17 @@ def test_mistake_or_change_that_takes_a_restart_changes_nothing_and_is_told(
     assert live.play.open() == "web1"
 
 
+async def test_a_dry_run_says_what_would_change_and_changes_nothing(live: Live) -> None:
+    before = live.depot.network
+    live.edit(('node = "web2"', 'node = "web2"\nweight = 7'))
+    told = await live.it.reload_in_thread(dry_run=True)
+    assert told == f"{live.path}: would be taken over by depot: servers.web2.weight: 1 -> 7"
+    assert live.depot.network is before
+    live.edit(("vpi = 2", "vpi = 3"))
+    with pytest.raises(AtmdepotError, match="vps changed"):
+        await live.it.reload_in_thread(dry_run=True)
+
+
 def test_file_that_is_gone_changes_nothing(live: Live) -> None:
     live.path.unlink()
     with pytest.raises(AtmdepotError):
@@ -192,7 +207,8 @@ def test_edge_node_takes_the_table_over_too(live: Live) -> None:
     node = EdgeNode(live.depot.network, "web1")
     pump: Any = SimpleNamespace(node=node, clock=lambda: 0)
     live.edit(('name = "live"', 'name = "live"\nsessions.max_sessions = 9'))
-    assert Administration(pump, live.path).reload() == f"{live.path}: taken over by web1"
+    assert Administration(pump, live.path).reload() == (
+        f"{live.path}: taken over by web1: sessions.max_sessions: 1000000 -> 9")
     assert node.network.sessions.max_sessions == 9
 
 
@@ -206,7 +222,7 @@ def edge(live: Live) -> Administration:
 
 
 @pytest.mark.parametrize("fault", [OverflowError("int too big"), KeyError("web9"), MemoryError(), RecursionError()])
-@pytest.mark.parametrize("step", ["load", "_plain"])
+@pytest.mark.parametrize("step", ["load", "plain"])
 async def test_fault_of_our_own_is_told_and_logged_and_changes_nothing(
         live: Live, edge: Administration, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str,
         fault: Exception) -> None:

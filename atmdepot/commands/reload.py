@@ -1,0 +1,82 @@
+"""`atmdepot reload`: running daemons read their VC table again.
+
+A lab runs from a copy of its table, so that an edit half made harms no node that is started. Here the file that was
+given to `lab up` is taken for it again.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@click.command("reload", epilog="""\b
+Examples:
+  atmdepot reload --dry-run
+  atmdepot reload
+  atmdepot reload --node sw1
+""")
+@click.option("--node", help="Only this node.")
+@click.option("--dry-run", is_flag=True, help="Only say what would change, and whether it may.")
+@click.option("--network", "network_name", help="Which running network, where there are several.")
+def reload_command(node: str | None, dry_run: bool, network_name: str | None) -> None:
+    """Have the daemons read their VC table again: servers, weights, pools, balancing, probing and timers may change.
+
+    No session is cut. A table with a mistake, or with other changes, is refused as a whole, by all nodes. In a lab it
+    is the file that was given to `lab up`.
+    """
+    from atmdepot.net.running import answering_sockets, control_sockets
+
+    sockets, silent = answering_sockets(network_name)
+    if node is not None:
+        sockets, silent = control_sockets(network_name, node), []
+    with _table_of_lab(sockets[0].parent, keep=not dry_run):
+        told = [_ask(path, dry_run=True) for path in sockets]  # all or none: each must be able to take it
+        if not dry_run:
+            told = [_ask(path) for path in sockets]
+    click.echo("\n".join(dict.fromkeys(told)))
+    if silent:
+        raise AtmdepotError(f"{', '.join(silent)}: no answer; a daemon that is started reads the table anew")
+
+
+def _ask(path: Path, *, dry_run: bool = False) -> str:
+    from atmdepot.net.control_client import ask
+
+    done: dict[str, Any] = next(ask(path, {"reload": True, "dry_run": dry_run}))
+    return str(done["done"])
+
+
+@contextmanager
+def _table_of_lab(directory: Path, *, keep: bool) -> Iterator[None]:
+    """Put the given file in place of a lab's copy; the copy is as it was after a failure, and if it is not to be kept.
+
+    Raises AtmdepotError for a file that is no VC table of this network.
+    """
+    from atmdepot.config.reading import load
+    from atmdepot.config.saving import replace_file
+    from atmdepot.lab import state as states
+
+    state = states.read(directory)
+    if state is None or not Path(state.table).is_absolute():
+        yield  # no lab, or a table that ships with atmdepot
+        return
+    given, copy = Path(state.table), directory / states.TABLE_FILE
+    if (name := load(given).name) != directory.name:
+        raise AtmdepotError(f"{given}: its name is \"{name}\", and the lab runs \"{directory.name}\"")
+    before = copy.read_text(encoding="utf-8")
+    replace_file(copy, given.read_text(encoding="utf-8"))
+    try:
+        yield
+    except BaseException:
+        replace_file(copy, before)
+        raise
+    if not keep:
+        replace_file(copy, before)

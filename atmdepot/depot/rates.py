@@ -11,13 +11,13 @@ _MOST = 64
 
 
 class Counts(NamedTuple):
-    """What was counted until a moment: sessions given to a server, octets from and to clients, cells of its link."""
+    """What was counted until a moment: sessions given to a server, octets from and to clients, units that crossed its link."""
 
     sessions: int
     octets_in: int
     octets_out: int
-    cells_in: int
-    cells_out: int
+    link_in: int
+    link_out: int
 
 
 class Rates:

@@ -301,6 +301,8 @@ def _session_row(session: Session, now: int) -> SessionRow:
 
 def _server_row(server: Server, services: list[str], now: int) -> ServerRow:
     condition, settings = server.condition, server.settings
+    measured: dict[str, Any] = dict(zip(_RATES, server.rates.per_second(), strict=True))
+    measured |= _connect_times(condition.connect_times) | _of_a_proxy(server)
     return ServerRow(
         server=server.name, node=settings.node, link=server.link, list="alive" if server.alive else "dead",
         since=round((now - condition.since) / _NS, 3), why=condition.why, draining=server.draining,
@@ -308,11 +310,8 @@ def _server_row(server: Server, services: list[str], now: int) -> ServerRow:
         services=tuple(services), sessions=server.primary_sessions, flows=server.flows,
         sessions_total=server.total_sessions, max_sessions=settings.max_sessions or None,
         flows_leave_s=round(max(0, server.flows_leave_at - now) / _NS, 3) if server.draining else None,
-        **dict(zip(_RATES, server.rates.per_second(), strict=True)),
-        **_connect_times(condition.connect_times),
         deaths=condition.deaths,
-        dead_s=round((condition.dead_time + (0 if server.alive else now - condition.since)) / _NS, 3),
-        **_of_a_proxy(server))
+        dead_s=round((condition.dead_time + (0 if server.alive else now - condition.since)) / _NS, 3), **measured)
 
 
 def _connect_times(times: Sequence[int]) -> dict[str, float]:

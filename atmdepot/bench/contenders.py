@@ -11,7 +11,8 @@ class Contender(Struct, frozen=True):
     """A way from the client to the servers.
 
     `daemons` is the data path of the lab's depot and edge nodes, where they run. `cells` is the number of cells in a
-    datagram, if it is not that of the table. `programs` are the programs it needs besides the lab's.
+    datagram, if it is not that of the table. `programs` are the programs it needs besides the lab's. `table` is the VC
+    table of its lab, if it is not that of the others.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Contender(Struct, frozen=True):
     daemons: Literal["compiled", "plain"] | None = None
     cells: int | None = None
     programs: tuple[str, ...] = ()
+    table: str | None = None
 
 
 KERNEL = Contender("kernel", "kernel forwarding", "the limit: the depot's node routes, no process in the way; flows "
@@ -36,3 +38,22 @@ CELLS = Contender("depot-cells", "depot, one cell per datagram", "compiled, cell
                   cells=1)
 
 CONTENDERS = {each.name: each for each in (KERNEL, DNAT, HAPROXY, NGINX, DEPOT, PLAIN, CELLS)}
+"""Those of a run without `--bearer`."""
+
+BESIDE_BEARERS = (KERNEL, DNAT, HAPROXY)
+
+
+def _by(bearer: str, title: str, about: str) -> Contender:
+    return Contender(f"depot-{bearer}", f"depot, {title}", about, daemons="compiled", table=bearer)
+
+
+BEARERS = {
+    "atm": DEPOT,
+    "ethernet": _by("ethernet", "Ethernet", "servers at one interface, packets untouched to their MAC addresses"),
+    "ports": _by("ports", "a port each", "an interface for each server, packets untouched"),
+    "frame-relay": _by("frame-relay", "Frame Relay", "a DLCI for each session, without a CIR"),
+}
+"""The depot by each bearer, by the name for `--bearer`: that of the VC table with such servers."""
+
+EVERY = CONTENDERS | {each.name: each for each in BEARERS.values()}
+"""All contenders, in the order in which they are shown."""

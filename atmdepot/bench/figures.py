@@ -127,6 +127,12 @@ def figures(idle_sessions: int) -> dict[str, Figure]:
     return {figure.name: figure for figure in every}
 
 
+def of_bearers() -> list[str]:
+    """The figures by which bearers are compared."""
+    return [NEW, "keep-alive", BULK, bulk("up", 1), "latency-p50", "latency-p99",
+            *(lab("cpu", load) for load in _PARTS)]
+
+
 def targets(idle_sessions: int) -> list[Target]:
     """The targets, by the medians over the rounds of the ratio within a round."""
     return [

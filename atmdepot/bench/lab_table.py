@@ -59,7 +59,10 @@ max_sessions = {sessions}
 
 
 class Server(Struct, frozen=True):
-    """A server as the depot's node reaches it over its link, without cells; `gateway` is the link's depot end."""
+    """A server as the depot's node reaches it over its link, without cells; `gateway` is the link's depot end.
+
+    A server without an edge node is reached at its own address, and has no gateway here.
+    """
 
     node: str
     address: str
@@ -101,6 +104,7 @@ def table_for(text: str, name: str, cells: int | None = None, idle_sessions: int
     if cells is not None:
         changed = re.sub(r"(?m)^cells\s*=.*\n", "", changed)
         changed = re.sub(r"(?m)^(\[links\.[^].]+\]).*$", rf"\1\ncells = {cells}", changed)
+    changed = re.sub(r"(?m)^(cir|bc|be|police)\s*=.*\n", "", changed)  # a rate would be measured in place of the way
     changed += _BULK.format(service=BULK_SERVICE, vip=vip, server=service.servers[0])
     if "probing" not in tomllib.loads(text):  # a table's own [probing] is kept
         changed += _QUIET
@@ -119,8 +123,12 @@ def addresses_of(network: Network) -> Addresses:
     service = _service_of(network)
     servers = []
     for name in service.servers:
-        node = network.servers[name].node
-        ends = network.links[network.link_between(network.depot, node)].ends
+        server = network.servers[name]
+        node = server.node
+        if server.stands_alone:
+            servers.append(Server(node, str(server.address[0]), ""))
+            continue
+        ends = network.links[network.port_towards(network.depot, name) or ""].ends
         servers.append(Server(node, str(ends[node].host), str(ends[network.depot].host)))
     return Addresses(_ipv4_of(service), service.ports[0] if service.ports else 80,
                      _ipv4_of(network.services[BULK_SERVICE]), tuple(servers))
@@ -132,13 +140,15 @@ def idle_vip_of(network: Network) -> str:
 
 
 def _service_of(network: Network) -> Service:
-    """The first service with an IPv4 address and all its servers behind edge nodes; raises AtmdepotError without it."""
+    """The first service with an IPv4 address and all its servers in the lab; raises AtmdepotError without it."""
     for service in network.services.values():
-        nodes = [network.nodes[network.servers[name].node] for name in service.servers]
-        if any(vip.version == 4 for vip in service.vip) and all(node.kind == "edge" for node in nodes):
+        servers = [network.servers[name] for name in service.servers]
+        if any(vip.version == 4 for vip in service.vip) and all(
+                server.address if server.stands_alone else network.nodes[server.node].kind == "edge"
+                for server in servers):
             return service
-    raise AtmdepotError(f"{network.name} has no service with an IPv4 address and all its servers behind edge nodes, "
-                        "as the benchmark needs it")
+    raise AtmdepotError(f"{network.name} has no service with an IPv4 address and all its servers behind edge nodes, or "
+                        "on Ethernet with an address, as the benchmark needs it")
 
 
 def _ipv4_of(service: Service) -> str:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from atmdepot.bench import machine
 from atmdepot.bench.contenders import DNAT, HAPROXY, KERNEL, NGINX
 from atmdepot.bench.lab_table import BULK_PORT
+from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,9 @@ def _way_there(ours: Addresses, depot: str) -> list[Step]:
 
 
 def _way_back(ours: Addresses) -> list[Step]:
-    """Servers answer over their link."""
+    """Servers answer over their link; raise AtmdepotError where they have none."""
+    if not all(server.gateway for server in ours.servers):
+        raise AtmdepotError("it needs servers behind edge nodes: name a VC table that has such servers")
     return [Step(server.node, ("ip", "route", "add", "default", "via", server.gateway)) for server in ours.servers]
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from rich import box
 from rich.table import Table
 
-from atmdepot.bench.contenders import CONTENDERS, HAPROXY
+from atmdepot.bench.contenders import EVERY, HAPROXY
 from atmdepot.bench.figures import figures, targets
 from atmdepot.bench.others import ALLOWED, Others
 from atmdepot.bench.samples import quartiles_of
@@ -45,7 +45,7 @@ class Report(Struct, frozen=True):
     @property
     def contenders(self) -> list[str]:
         """The contenders that were measured."""
-        return self.samples.contenders(CONTENDERS)
+        return self.samples.contenders(EVERY)
 
     @property
     def about_rounds(self) -> str:
@@ -70,7 +70,7 @@ def as_json(report: Report) -> dict[str, Any]:
     every = figures(report.idle_sessions)
     return {
         "settings": report.settings, "machine": report.machine,
-        "contenders": {name: {"title": CONTENDERS[name].title, "about": CONTENDERS[name].about} for name in names},
+        "contenders": {name: {"title": EVERY[name].title, "about": EVERY[name].about} for name in names},
         "measures": {figure.name: {"title": figure.title, "unit": figure.unit,
                                    "higher_is_better": figure.higher_is_better} for figure in report.figures},
         "samples": {name: samples.by_figure[name] for name in every if name in samples.by_figure},
@@ -93,17 +93,22 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def as_markdown(report: Report) -> str:
+BEGIN, END = "<!-- bench peers -->", "<!-- end of bench peers -->"
+"""The markers of a page that has the figures of the bearers."""
+
+
+def as_markdown(report: Report, *, with_targets: bool = True) -> str:
     """The machine, the figures by contender (× is the ratio to HAProxy; quartiles) and the targets, in Markdown."""
     machine, samples, names = report.machine, report.samples, report.contenders
     about = ", ".join(str(machine[key]) for key in _MACHINE if key in machine)
     lines = [f"{about}. Medians (quartiles) of {report.about_rounds}.", "",
-             _row(["", *(CONTENDERS[name].title for name in names)]), _row(["---"] * (len(names) + 1))]
+             _row(["", *(EVERY[name].title for name in names)]), _row(["---"] * (len(names) + 1))]
     for figure in report.figures:
         cells = [_in_a_row(_cell(samples, figure.name, name)) for name in names]
         lines.append(_row([f"{figure.title}, {figure.unit}", *cells]))
-    lines += ["", _row(["", "measured", "at least", "aim", ""]), _row(["---"] * 5)]
-    for target, value in report.verdicts:
+    if with_targets:
+        lines += ["", _row(["", "measured", "at least", "aim", ""]), _row(["---"] * 5)]
+    for target, value in report.verdicts if with_targets else ():
         if value is not None:
             lines.append(_row([target.title, number(value), number(target.at_least), number(target.aim),
                                target.verdict(value)]))

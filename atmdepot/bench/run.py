@@ -36,6 +36,7 @@ _FILLED = 10_000
 class Plan(Struct, frozen=True):
     """The plan of a run: `figures` are the names of the wanted figures; without `idle_sessions`, these are skipped.
 
+    `table` is the text of a VC table, and `tables` those of contenders with tables of their own, by their names.
     Counts of whole labs, which take runs of their own, are taken in the first `counted_rounds`.
     """
 
@@ -47,6 +48,7 @@ class Plan(Struct, frozen=True):
     seconds: int
     idle_sessions: int | None
     counted_rounds: int
+    tables: dict[str, str] = {}
 
     @property
     def expected(self) -> float:
@@ -62,6 +64,9 @@ class Plan(Struct, frozen=True):
             self.runs_of(load, number) for load in self.loads for number in range(1, self.rounds + 1))
         return _START + idle_sessions / _FILLED + samples * (self.seconds + OVERHEAD)
 
+    def table_of(self, contender: Contender) -> str:
+        """The text of a contender's VC table."""
+        return self.tables.get(contender.name, self.table)
 
     def counts_of(self, load: Load) -> set[str]:
         """The kinds of counts of a whole lab that are wanted of a load."""
@@ -116,7 +121,7 @@ class _Runner:
         cgroups = self._cgroups()
         with ExitStack() as stack:
             sites = {each.name: site for each in self._plan.contenders
-                     if (site := self._up(stack, Site(each, self._plan.table, self._home, cgroups=cgroups),
+                     if (site := self._up(stack, Site(each, self._plan.table_of(each), self._home, cgroups=cgroups),
                                           each.name))}
             if not sites:
                 return

@@ -161,9 +161,9 @@ class Site:
         return sum(_page_faults(pid) for pid in self.processes())
 
     def cells(self) -> int:
-        """The cells that the depot has sent and got over its links until now."""
+        """The cells that the depot has sent and got over its links until now; none where its links are of frames."""
         rows = show(self.lab.directory / f"{self.network.depot}.sock", "links")
-        return sum(row["tx_cells"] + row["rx_cells"] for row in rows)
+        return sum(row.get("tx_cells", 0) + row.get("rx_cells", 0) for row in rows)
 
     def serve_bulk(self) -> None:
         """See to it that iperf3 listens at the server for bulk."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from atmdepot.bench.contenders import CONTENDERS
+from atmdepot.bench.contenders import EVERY
 from atmdepot.bench.report import number, range_of
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _description(panels: list[tuple[Figure, list[tuple[str, Spread]]]]) -> str:
 
 
 def _in_words(name: str, spread: Spread, figure: Figure) -> str:
-    return f"{CONTENDERS[name].title} {number(spread.median)} {figure.unit} ({range_of(spread)})"
+    return f"{EVERY[name].title} {number(spread.median)} {figure.unit} ({range_of(spread)})"
 
 
 def _panel(figure: Figure, rows: list[tuple[str, Spread]], x: int, y: int) -> Iterator[str]:
@@ -103,11 +103,11 @@ def _panel(figure: Figure, rows: list[tuple[str, Spread]], x: int, y: int) -> It
 def _bar(figure: Figure, name: str, spread: Spread, x: int, y: int, scale: float) -> Iterator[str]:
     left, middle = x + _LABEL, y + _ROW / 2
     # Colour by CSS class, so that the picture follows the reader's colour scheme.
-    kind = "depot" if CONTENDERS[name].daemons else "limit" if name == "kernel" else "bar"
+    kind = "depot" if EVERY[name].daemons else "limit" if name == "kernel" else "bar"
     least, most = left + spread.least * scale, left + spread.most * scale
     yield f"<g><title>{escape(_in_words(name, spread, figure))}</title>"
     yield (f'<text x="{left - 8}" y="{middle + 4:.1f}" text-anchor="end">'
-           f"{escape(CONTENDERS[name].title)}</text>")
+           f"{escape(EVERY[name].title)}</text>")
     yield (f'<rect class="{kind}" x="{left}" y="{middle - _BAR / 2:.1f}" width="{spread.median * scale:.1f}" '
            f'height="{_BAR}" rx="1"/>')
     yield (f'<path class="spread" d="M{least:.1f} {middle - 3:.1f}v6M{least:.1f} {middle:.1f}H{most:.1f}'

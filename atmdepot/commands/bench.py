@@ -12,10 +12,11 @@ import click
 import msgspec
 
 from atmdepot.bench import figures, machine
-from atmdepot.bench.contenders import CONTENDERS, DEPOT, Contender
+from atmdepot.bench.contenders import BEARERS, BESIDE_BEARERS, CONTENDERS, DEPOT, EVERY, Contender
 from atmdepot.bench.loads import Load, loads
+from atmdepot.bench.page import put_into, require_markers
 from atmdepot.bench.progress import Teller
-from atmdepot.bench.report import FEWEST, Report, as_json, as_markdown, note, tables
+from atmdepot.bench.report import BEGIN, END, FEWEST, Report, as_json, as_markdown, note, tables
 from atmdepot.bench.run import Plan, run
 from atmdepot.bench.svg import draw
 from atmdepot.commands.bench_failover import failover
@@ -60,6 +61,7 @@ Examples:
   atmdepot bench peers --quick
   atmdepot bench peers --json peers.json --svg peers.svg
   atmdepot bench peers --rounds 5 --contender haproxy --contender depot --measure bulk
+  atmdepot bench peers --bearer atm --bearer ethernet --json bearers.json
   atmdepot bench peers --list
 """)
 @click.option("--rounds", type=click.IntRange(1, 100), help=f"How many rounds; {_ROUNDS} unless told otherwise.")
@@ -67,6 +69,8 @@ Examples:
 @click.option("--seconds", type=click.IntRange(1, 60), default=1, show_default=True, help="How long each sample is.")
 @click.option("--contender", "names", multiple=True, metavar="NAME", type=click.Choice(list(CONTENDERS)),
               help="Only this one; can be repeated.")
+@click.option("--bearer", "bearers", multiple=True, metavar="NAME", type=click.Choice([*BEARERS, "all"]),
+              help="Compare the depot by this bearer with kernel, DNAT and HAProxy; can be repeated; all: by each.")
 @click.option("--measure", "measures", multiple=True, metavar="NAME",
               help="Only this measure, or those whose names begin so (bulk, connections-1kb); can be repeated.")
 @click.option("--table", default="direct", show_default=True, help="The VC table of the lab.")
@@ -75,11 +79,13 @@ Examples:
 @click.option("--json", "json_file", type=_FILE, callback=_writable, help="Write samples, medians and ratios there.")
 @click.option("--svg", "svg_file", type=_FILE, callback=_writable, help="Draw bars there.")
 @click.option("--markdown", "markdown_file", type=_FILE, callback=_writable, help="Write the tables there, for a page.")
+@click.option("--page", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help=f"Put the figures of bearers into this page, between {BEGIN} and {END}.")
 @click.option("--list", "list_only", is_flag=True, help="List contenders and measures.")
 def peers(
-    rounds: int | None, quick: bool, seconds: int, names: tuple[str, ...], measures: tuple[str, ...], table: str,
-    idle_sessions: int, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None,
-    list_only: bool,
+    rounds: int | None, quick: bool, seconds: int, names: tuple[str, ...], bearers: tuple[str, ...],
+    measures: tuple[str, ...], table: str, idle_sessions: int, json_file: Path | None, svg_file: Path | None,
+    markdown_file: Path | None, page: Path | None, list_only: bool,
 ) -> None:
     """Compare the depot with kernel forwarding, nftables DNAT, HAProxy and nginx in the same lab.
 
@@ -89,12 +95,20 @@ def peers(
     if list_only:
         _list(idle_sessions)
         return
-    # Loaded first, so that a mistake in the table shows before the labs come up.
-    load(table)
-    wanted = figures.chosen(measures, figures.figures(idle_sessions))
+    if bearers and names:
+        raise click.UsageError("--bearer chooses the contenders: leave --contender out")
+    if page is not None:
+        if not bearers:
+            raise click.UsageError("--page takes the figures of bearers: add --bearer all")
+        require_markers(page, BEGIN, END)
+    # Loaded first, so that a mistake in a table shows before the labs come up.
+    chosen = _of_bearers(bearers) if bearers else [each for name, each in CONTENDERS.items()
+                                                   if not names or name in names]
+    for name in (table, *(each.table for each in chosen if each.table is not None)):
+        load(name)
+    wanted = figures.chosen(measures or (figures.of_bearers() if bearers else ()), figures.figures(idle_sessions))
     contenders, usable, left_out = _possible(
-        [CONTENDERS[name] for name in CONTENDERS if not names or name in names],
-        [each for each in loads() if set(each.figures) & set(wanted)])
+        chosen, [each for each in loads() if set(each.figures) & set(wanted)])
     # ab makes the load beside the idle sessions, which only the depot holds.
     beside_idle = (DEPOT in contenders and machine.find("ab") is not None
                    and any(name in wanted for name in (figures.idle(idle_sessions), figures.idle(figures.FEW_IDLE))))
@@ -103,7 +117,8 @@ def peers(
                                + ("; ".join(left_out.values()) or "choose others"))
     rounds = rounds or (_QUICK if quick else _ROUNDS)
     plan = Plan(contenders, usable, frozenset(wanted), find(table).read_text(encoding="utf-8"), rounds, seconds,
-                idle_sessions if beside_idle else None, _QUICK_COUNTED if quick else rounds)
+                idle_sessions if beside_idle else None, _QUICK_COUNTED if quick else rounds,
+                {each.name: find(each.table).read_text(encoding="utf-8") for each in contenders if each.table})
     # SIGTERM ends the run by SystemExit, so that its lab is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     about = machine.describe(contenders)
@@ -111,9 +126,15 @@ def peers(
         for name, path in about["data_paths"].items():
             teller.tell(f"{name}: {path}")
         outcome = run(plan, teller)
-    settings = {"table": table, "rounds": rounds, "seconds": seconds, "idle_sessions": idle_sessions}
+    settings = {"table": table, "bearers": list(bearers), "rounds": rounds, "seconds": seconds,
+                "idle_sessions": idle_sessions}
     _tell(Report(outcome.samples, settings, about, left_out | outcome.left_out, idle_sessions, outcome.others),
-          json_file, svg_file, markdown_file)
+          json_file, svg_file, markdown_file, page)
+
+
+def _of_bearers(names: tuple[str, ...]) -> list[Contender]:
+    """The contenders for bearers, and what each is compared with."""
+    return [*BESIDE_BEARERS, *(each for name, each in BEARERS.items() if name in names or "all" in names)]
 
 
 def _possible(
@@ -143,13 +164,14 @@ def _lacking(programs: list[str]) -> str:
 
 
 def _list(idle_sessions: int) -> None:
-    for each in CONTENDERS.values():
+    for each in EVERY.values():
         click.echo(f"contender  {each.name:22}  {each.title}: {each.about}")
     for figure in figures.figures(idle_sessions).values():
         click.echo(f"measure    {figure.name:22}  {figure.title} ({figure.unit})")
 
 
-def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None) -> None:
+def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None,
+          page: Path | None) -> None:
     """Print the tables, write the files, and report samples that do not count."""
     out = console()
     for table in tables(report):
@@ -161,6 +183,8 @@ def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdow
         svg_file.write_text(draw(report), encoding="utf-8")
     if markdown_file is not None:
         markdown_file.write_text(as_markdown(report), encoding="utf-8")
+    if page is not None:
+        put_into(page, as_markdown(report, with_targets=False), BEGIN, END)
     if failures := report.samples.failures:
         verb = "does" if len(failures) == 1 else "do"
         click.echo(f"{count_text(len(failures), 'sample')} {verb} not count, as was told above", err=True)

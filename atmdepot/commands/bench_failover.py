@@ -14,8 +14,9 @@ from atmdepot.bench import machine
 from atmdepot.bench.failover import cases, costs, syncing
 from atmdepot.bench.failover.chart import draw
 from atmdepot.bench.failover.journal import Journal
-from atmdepot.bench.failover.report import BEGIN, END, Report, as_json, as_markdown, put_between, tables
+from atmdepot.bench.failover.report import BEGIN, END, Report, as_json, as_markdown, tables
 from atmdepot.bench.failover.run import run
+from atmdepot.bench.page import put_into, require_markers
 from atmdepot.bench.progress import Teller
 from atmdepot.bench.schedule import in_words
 from atmdepot.config.units import count_text
@@ -61,6 +62,8 @@ def failover(
     Each mode has a lab of its own, with a client that keeps several hundred sessions and opens 200 a second. The
     machine outside the labs is not touched. A run that is ended goes on where it was when it is started again.
     """
+    if page is not None:  # refused now, not after the run
+        require_markers(page, BEGIN, END)
     wanted = kills or (cases.QUICK_KILLS if quick else cases.KILLS)
     rounds = costs.QUICK_ROUNDS if quick else costs.ROUNDS
     sizes: tuple[int, ...] = syncing.QUICK_SIZES if quick else syncing.SIZES
@@ -145,4 +148,4 @@ def _tell(
     if markdown_file is not None:
         markdown_file.write_text(as_markdown(report), encoding="utf-8")
     if page is not None:
-        page.write_text(put_between(page.read_text(encoding="utf-8"), as_markdown(report)), encoding="utf-8")
+        put_into(page, as_markdown(report), BEGIN, END)

@@ -409,7 +409,8 @@ class SessionTables:
     def _established(self, session: Session) -> None:
         self._leave_opening(session)
         self.tell(session, _TELL_ESTABLISHED)
-        self.note(session)
+        if self.log is not None:
+            self.log.note(session)
 
     def _leave_opening(self, session: Session) -> None:
         """Remove an entry from the chain of half-open sessions or unanswered flows; a probe is in neither chain."""
@@ -467,7 +468,8 @@ class SessionTables:
         session.deadline = now + lingers
         self._wheel.add(session, now)
         self.tell(session, _TELL_CLOSED, why)
-        self.note(session)
+        if self.log is not None:
+            self.log.note(session)
 
     def _leave_primary(self, session: Session) -> None:
         del self.primary[session.key]

@@ -6,7 +6,9 @@ import tomllib
 
 import pytest
 
+from atmdepot.bench.contenders import BEARERS, Contender
 from atmdepot.bench.lab_table import IDLE_ENDS, Server, addresses_of, idle_vip_of, table_for
+from atmdepot.bench.peers import steps
 from atmdepot.config.reading import NetworkError, find, parse
 from atmdepot.errors import AtmdepotError
 
@@ -32,6 +34,29 @@ def test_addresses() -> None:
     assert (ours.vip, ours.port, ours.bulk_vip) == ("10.80.0.1", 80, "10.80.0.2")
     assert ours.servers == (Server("web1", "172.31.1.2", "172.31.1.1"), Server("web2", "172.31.2.2", "172.31.2.1"))
     assert ours.bulk_server == ours.servers[0]
+
+
+@pytest.mark.parametrize("contender", BEARERS.values(), ids=lambda each: each.name)
+def test_each_bearer_has_a_table_with_a_service_and_servers_in_the_lab(contender: Contender) -> None:
+    network = parse(table_for(find(contender.table or "direct").read_text(), "bench-x"))
+    ours = addresses_of(network)
+    assert ours.bulk_server.node == network.servers[network.services["bench-bulk"].servers[0]].node
+    assert all(server.address for server in ours.servers)
+    assert contender.table is None or contender.table in {network.servers[name].bearer for name in network.servers} | {
+        "ports"}
+
+
+def test_no_rate_of_a_table_is_measured_in_place_of_the_way() -> None:
+    text = find("frame-relay").read_text()
+    assert any(dlcis.cir for dlcis in parse(text).dlcis.values())
+    assert not any(dlcis.cir for dlcis in parse(table_for(text, "bench-x")).dlcis.values())
+
+
+def test_ways_through_the_kernel_need_servers_behind_edge_nodes() -> None:
+    ours = addresses_of(parse(table_for(find("ports").read_text(), "bench-x")))
+    for name in ("kernel", "dnat"):
+        with pytest.raises(AtmdepotError, match="edge nodes"):
+            steps(name, ours, "depot")
 
 
 def test_bulk_goes_to_one_server_on_any_port() -> None:

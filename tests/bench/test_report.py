@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from atmdepot.bench.contenders import CONTENDERS
+from atmdepot.bench.contenders import BEARERS, CONTENDERS, EVERY
 from atmdepot.bench.figures import figures
 from atmdepot.bench.others import ALLOWED, Others
 from atmdepot.bench.report import Report, as_json, as_markdown, note, number, tables
@@ -76,6 +76,15 @@ def test_markdown_has_a_row_for_each_figure_and_each_target() -> None:
     assert "| 300 (240–360) | 400 ×1.33 (320–480) |" in figures_rows[0]
     assert rows[-1].startswith("| depot at 1,000,000 idle sessions")
     assert len(rows) == len(figures_rows) + 3 + len(report().verdicts)
+
+
+def test_figures_of_bearers_for_a_page_have_no_targets() -> None:
+    names = ("kernel", "dnat", "haproxy", *(each.name for each in BEARERS.values()))
+    made = as_markdown(report(names=names), with_targets=False)
+    _, _, head, _, *rows = made.splitlines()
+    assert [cell.strip() for cell in head.split("|")[2:-1]] == [EVERY[name].title for name in names]
+    assert len(rows) == len(figures(MANY))
+    assert set(as_json(report(names=names))["contenders"]) == set(names)
 
 
 def test_a_missing_measurement_is_null() -> None:

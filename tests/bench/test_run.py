@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from atmdepot.bench.contenders import CONTENDERS
-from atmdepot.bench.figures import BULK, NEW, figures, labs
+from atmdepot.bench.contenders import BEARERS, BESIDE_BEARERS, CONTENDERS
+from atmdepot.bench.figures import BULK, NEW, figures, labs, of_bearers
 from atmdepot.bench.loads import Load, loads
+from atmdepot.bench.report import FEWEST
 from atmdepot.bench.run import Plan
 
 MANY = 1_000_000
@@ -39,3 +40,16 @@ def test_counts_take_time() -> None:
 
 def test_quick_is_expected_to_take_no_more_than_ten_minutes() -> None:
     assert plan(frozenset(figures(MANY)), 3, 1, MANY).expected < TEN_MINUTES
+
+
+def test_all_bearers_in_rounds_to_quote_are_expected_to_take_less_than_ten_minutes() -> None:
+    wanted = set(of_bearers())
+    its = [each for each in loads() if wanted.intersection(each.figures)]
+    assert wanted <= {figure for each in its for figure in each.figures}
+    every = Plan([*BESIDE_BEARERS, *BEARERS.values()], its, frozenset(wanted), "", FEWEST, 1, None, FEWEST)
+    assert every.expected < TEN_MINUTES
+
+
+def test_a_contender_may_have_a_table_of_its_own() -> None:
+    of = Plan(list(CONTENDERS.values()), loads(), frozenset(), "all", 3, 1, None, 3, {"depot-ports": "its own"})
+    assert (of.table_of(BEARERS["ports"]), of.table_of(BEARERS["atm"])) == ("its own", "all")

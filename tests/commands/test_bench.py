@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from atmdepot.bench import machine
-from atmdepot.bench.contenders import CONTENDERS
+from atmdepot.bench.contenders import EVERY
 from atmdepot.bench.figures import figures
 from tests.bench.test_sites import need
 from tests.commands.test_cli import run
@@ -25,7 +25,7 @@ def test_the_list() -> None:
     done = run("bench", "peers", "--list")
     assert done.returncode == 0
     names = [line.split()[1] for line in done.stdout.splitlines()]
-    assert names == [*CONTENDERS, *figures(1_000_000)]
+    assert names == [*EVERY, *figures(1_000_000)]
 
 
 @pytest.mark.parametrize(("words", "code", "why"), [
@@ -36,6 +36,10 @@ def test_the_list() -> None:
     (["--svg", "/"], 2, "directory"),
     (["--markdown", "/"], 2, "directory"),
     (["--table", "no-such-table"], 1, "no-such-table"),
+    (["--bearer", "pigeons"], 2, "frame-relay"),
+    (["--bearer", "atm", "--contender", "haproxy"], 2, "leave --contender out"),
+    (["--page", "README.md"], 2, "--bearer all"),
+    (["--bearer", "all", "--page", "README.md"], 1, "no lines"),
 ])
 def test_usage_errors_are_told_before_the_first_lab(
     words: list[str], code: int, why: str, monkeypatch: pytest.MonkeyPatch,

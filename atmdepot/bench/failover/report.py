@@ -23,7 +23,6 @@ from atmdepot.bench.failover.judging import (
     survival,
 )
 from atmdepot.config.units import count_text
-from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,15 +137,6 @@ def as_markdown(report: Report) -> str:
     for _, table in _parts(report):
         lines += ["", *_markdown(table)]
     return "\n".join(lines) + "\n"
-
-
-def put_between(page: str, text: str) -> str:
-    """A page with a text between the markers `BEGIN` and `END`; raises AtmdepotError where it has not both."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise AtmdepotError(f"the page has no lines {BEGIN} and {END}, between which the tables are to stand")
-    return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
 def _parts(report: Report) -> Iterator[tuple[str, list[list[str]]]]:

@@ -13,17 +13,13 @@ from atmdepot.bench.failover import costs
 from atmdepot.bench.failover.chart import draw
 from atmdepot.bench.failover.judging import Reading, Share, Summary, SyncReading
 from atmdepot.bench.failover.report import (
-    BEGIN,
-    END,
     Report,
     as_json,
     as_markdown,
     gap_text,
-    put_between,
     share_text,
     tables,
 )
-from atmdepot.errors import AtmdepotError
 
 MACHINE = {"processor": "P <1>", "kernel": "6", "python": "3.11", "processors": 2}
 
@@ -101,10 +97,3 @@ def test_full_syncs_are_told_from_small_to_large() -> None:
     lines = as_markdown(report()).splitlines()[-2:]
     assert lines[0] == "| 1,000 sessions | 0.1 s | 9,000 | 8,500 | 2 (7.5 ms) |"
     assert lines[1] == "| 10,000 sessions | 0.2 s | 9,000 | 8,500 | none |"
-
-
-def test_tables_are_put_between_the_markers_of_a_page() -> None:
-    page = f"# Page\n\n{BEGIN}\nold\n{END}\n\nmore\n"
-    assert put_between(put_between(page, "one\n"), "two\n") == f"# Page\n\n{BEGIN}\n\ntwo\n\n{END}\n\nmore\n"
-    with pytest.raises(AtmdepotError, match="no lines"):
-        put_between("# Page\n", "one\n")

@@ -1,0 +1,29 @@
+"""Pages of the documentation with tables that a benchmark puts there, between two markers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def require_markers(page: Path, begin: str, end: str) -> None:
+    """Raise AtmdepotError unless a page has both markers, the begin first."""
+    put_between(page.read_text(encoding="utf-8"), "", begin, end)
+
+
+def put_into(page: Path, text: str, begin: str, end: str) -> None:
+    """Write a text between the markers of a page; raise AtmdepotError where it has not both."""
+    page.write_text(put_between(page.read_text(encoding="utf-8"), text, begin, end), encoding="utf-8")
+
+
+def put_between(page: str, text: str, begin: str, end: str) -> str:
+    """The text of a page with another text between two markers; raises AtmdepotError where it has not both."""
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise AtmdepotError(f"the page has no lines {begin} and {end}, between which the tables are to stand")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 LACKING = "pygal is not installed, so there are no charts: pip install 'atmdepot[charts]'"
 _NAMES = {SINGLE: "one server", DEPOT: "depot, two servers"}
 _COLOURS = {SINGLE: "#6e7681", DEPOT: "#0969da"}
-_DASHED = {"width": 2, "dasharray": "5,4"}
+_SOLID: dict[str, Any] = {"width": 2}
+_DASHED: dict[str, Any] = {"width": 1, "dasharray": "5,4"}
 _WIDE, _HIGH = 460, 360
 
 
@@ -51,11 +52,11 @@ def _tables(samples: Samples, regime: str, requests: int) -> Iterator[Chart]:
         best = max((each for each in ours[SINGLE] if each), default=None)
         if best is None:
             continue
-        title = f"Regime {regime}, {size}: requests/s, the single server's best is 1"
+        title = f"Regime {regime}, {size}: requests/s; 1 is the single server's best"
         chart = _new("Line", title, colours=[_COLOURS[system] for _ in range(2) for system in SYSTEMS], show_dots=True)
         chart.x_labels = [str(at_once) for at_once in numbers]
         chart.x_title = "requests at once"
-        for name, curves, stroke in (("", ours, {"width": 3}), (" (patent)", theirs, _DASHED)):
+        for name, curves, stroke in (("", ours, _SOLID), (" (patent, dashed)", theirs, _DASHED)):
             scale = max((each for each in curves[SINGLE] if each), default=1.0)
             for system in SYSTEMS:
                 chart.add(_NAMES[system] + name, [None if each is None else round(each / scale, 3)
@@ -118,7 +119,8 @@ def _new(kind: str, title: str, width: int = _WIDE, colours: Sequence[str] = (),
         js=[], title=title, width=width, height=_HIGH, legend_at_bottom=True, legend_at_bottom_columns=2,
         disable_xml_declaration=True, no_prefix=True, include_x_axis=True, explicit_size=True,
         style=pygal.style.Style(background="#ffffff", plot_background="#ffffff", font_family="system-ui, sans-serif",
-                    title_font_size=13, legend_font_size=11, transition="0s", **style), **options)
+                    title_font_size=12, guide_stroke_color="#dddddd",
+                    major_guide_stroke_color="#bbbbbb", legend_font_size=11, transition="0s", **style), **options)
 
 
 def _library() -> Any:

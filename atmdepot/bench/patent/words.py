@@ -20,19 +20,20 @@ __all__ = ["IMPROVEMENT", "SERVERS"]
 
 ABOUT_REGIMES = {
     FAST: "Servers (nginx) as fast as the machine, which the depot shares with them: this is what the depot costs. Its "
-          "work comes on top, and a second server adds no processor, so ratios are below 1. Asked by ab, whose first "
-          "author was of Zeus, as the patent's benchmark software.",
+          "work comes on top, and a second server adds no processor. Asked by ab, whose first author was of Zeus, as "
+          "was the patent's benchmark software.",
     SMALL: "Each server is a small machine of its own, about ten times as fast as the patent's, with few processes and "
            "a short listen queue: this is what the depot brings. A request counts from the moment it begins, so a lost "
            "SYN belongs to the run. X: not every request was answered.",
 }
 RANGE = ("One parameter of the servers is changed, all others stay. The improvement is that of two servers where one "
-         "is past its knee: with room for all 20 requests in a single server it is about what two machines give, 2.")
+         "is past its knee: where a single server has room for all 20 requests, two can give twice its rate at most.")
 PRIOR_ART = ("20 requests at once on regime B's servers. Redirection: nginx on the first server sends what it cannot "
              "serve to the second. Client-IP hashing: nft jhash. DNS: dnsmasq; each client address is a client with a "
              "cache of its own. HAProxy, nginx stream and nft numgen came after the patent.")
 DEATH = ("The first server's processes are killed after a third of the time, with 20 clients. A failed request is "
          "followed by the next after 0.05 s. Until none failed: from the death to the last failed request.")
+_NAMES = {SINGLE: "The single server", DEPOT: "The depot"}
 _LESS = 0.97
 """A rate below this share of another's is told as less."""
 
@@ -60,9 +61,17 @@ def statement(judgement: Judgement, samples: Samples, requests: int) -> Iterator
         yield (f"At 1 at once the depot's work is what counts (“always slower than the single server”): {told}. "
                f"At least {AT_ONE} is wanted: {'reached' if least >= AT_ONE else 'not reached'}.")
     if judgement.failed:
-        yield ("Not completed: " + "; ".join(f"{_test(key)}, {count} requests without an answer"
-                                             for key, count in judgement.failed.items())
-               + ". The patent's single server did not complete 1 KB and 10 KB at 100 at once; its depot did.")
+        yield from (_failed(judgement, system) for system in SYSTEMS)
+        yield "The patent's single server did not complete 1 KB and 10 KB at 100 at once; its depot did."
+
+
+def _failed(judgement: Judgement, system: str) -> str:
+    """The tests of so many requests that a system did not complete; longer runs are in the tables."""
+    found = [f"{size} at {at_once} at once ({count} requests without an answer)"
+             for key, count in judgement.failed.items()
+             for _, _, of, size, at_once, amount in [key.split("/")] if of == system and not amount.endswith("s")]
+    return f"{_NAMES[system]} completed every test." if not found else (
+        f"{_NAMES[system]} did not complete " + ", ".join(found) + ".")
 
 
 def _why(judgement: Judgement, requests: int) -> Iterator[str]:
@@ -119,13 +128,6 @@ def where_the_depot_loses(samples: Samples) -> Iterator[str]:
 def _named(situation: str) -> str:
     many = "20 client addresses" if "20 clients" in situation else "One client address"
     return f"{many}, {'unequal' if situation.endswith('dear') else 'equal'} requests"
-
-
-def _test(key: str) -> str:
-    _, _, system, size, at_once, amount = key.split("/")
-    what = {SINGLE: "single server", DEPOT: "depot"}[system] if system in SYSTEMS else system
-    return f"{what}, {size}, {at_once} at once ({amount} s)".replace("s s)", " s)") if amount.endswith("s") else (
-        f"{what}, {size}, {at_once} at once")
 
 
 def _text(of: Spread) -> str:

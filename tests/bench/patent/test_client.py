@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atmdepot import build
 from atmdepot.bench.patent import small_server
 from atmdepot.bench.patent.asking import Asker, Task
 from atmdepot.bench.patent.seen import Asked, at_share, seen
@@ -157,6 +160,17 @@ def test_pages_and_costs(path: str, status: int, cost: int) -> None:
     told, work = small_server.answer(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode(), PAGES, "web1")
     assert told.startswith(f"HTTP/1.0 {status} ".encode())
     assert work == cost
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        serving = small_server.Serving("web1", port, 1, 1, 0, 0, 0)
+        done = subprocess.run(build.python("-m", "atmdepot.bench.patent.small_server",
+                                           msgspec.json.encode(serving).decode()),
+                              capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"port {port}: Address already in use\n"
 
 
 def test_a_request_takes_its_share_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:

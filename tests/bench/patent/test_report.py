@@ -126,7 +126,7 @@ def test_charts_are_svg_without_scripts_and_the_same_each_time() -> None:
     again = [re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "", block.svg) for block in blocks(of) if isinstance(block, Chart)]
     assert without_ids == again
     legend = " ".join(ET.fromstring(drawn[1].svg).itertext())
-    for curve in ("one server", "depot, two servers", "one server (patent)", "depot, two servers (patent)"):
+    for curve in ("one server", "depot, two servers", "one server (patent, dashed)", "depot, two servers (patent"):
         assert curve in legend
 
 

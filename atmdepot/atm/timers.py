@@ -122,17 +122,24 @@ class Walk:
         wheel.walks += (self,)
 
     def take(self, most: int) -> list[Any]:
-        """The next items, at most so many; fewer only at the end of a slot, and none only when the walk is over."""
-        while not self._left and not self.over:
-            slots = self._wheel._slots
-            later = [slot for slot in slots if slot > self._slot]
-            if later:
-                self._slot = min(later)
-                self._left = list(slots[self._slot])
-            else:
-                self.end()
-        taken, self._left[-most:] = self._left[-most:], []
+        """The next items, at most so many; fewer only at the end of the walk, which is over then."""
+        taken: list[Any] = []
+        while len(taken) < most and not self.over and (self._left or self._next_slot()):
+            wanted = most - len(taken)
+            taken += self._left[-wanted:]
+            del self._left[-wanted:]
         return taken
+
+    def _next_slot(self) -> bool:
+        """Go to the next slot that is in use; False, and the end of the walk, when there is none."""
+        slots = self._wheel._slots
+        later = [slot for slot in slots if slot > self._slot]
+        if not later:
+            self.end()
+            return False
+        self._slot = min(later)
+        self._left = list(slots[self._slot])
+        return True
 
     def moves(self, item: Expiring, slot: int) -> None:
         """Note that an item moves to a slot; a move back to a slot already passed would else hide it."""

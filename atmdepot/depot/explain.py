@@ -259,7 +259,7 @@ class _Way:
         bearer, category = self._depot.bearer, decision.category
         if packet.tcp is None:  # a UDP flow: it is new here, so it has no answer yet
             path, why = bearer.would_share(server.node, category)
-        elif self._now < self._depot.shares_until:
+        elif self._depot.shares(server.node, self._now):
             path, _ = bearer.would_share(server.node, category)
             why = "it is shared, since the edge nodes are asked now which channels have sessions"
         else:

@@ -156,8 +156,8 @@ class Depot(DepotState):
         session = session_of(packet.key, server, decision.category, now)
         old = self.sessions.open(session, now, decision.evicts)
         # After `open` of the tables: entries removed there have freed their channels.
-        session.path = self.bearer.open(server.node, session.category, session) if now >= self.shares_until \
-            else self.bearer.for_unanswered(server.node, session.category)
+        session.path = self.bearer.for_unanswered(server.node, session.category) if self.shares(server.node, now) \
+            else self.bearer.open(server.node, session.category, session)
         pool.preload(now)  # so that the next SYN does not wait for a choice
         if self.sessions.stands_by:
             self.opened_as_standby += 1

@@ -162,7 +162,7 @@ class OtherTraffic:
         if flow.path.node != path.node:  # a server speaks for no flow of another
             depot.drops.count(DropReason.WRONG_PATH, 1, octets, path)
             return False
-        if flow.opening and now >= depot.shares_until:  # this is its first answer
+        if flow.opening and not depot.shares(path.node, now):  # this is its first answer
             self.answered(flow)
         depot.sessions.touch_flow(flow, now)
         flow.server.condition.answered(now)

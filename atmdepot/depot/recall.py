@@ -5,9 +5,9 @@ adopted as established, with unknown numbers. The depot asks after each activati
 after a start on its own for all; it asks again where an answer, or a part of it, is lost. The flows are adopted some at
 a time, so that packets go on.
 
-While answers come in, packets of unknown sessions are dropped without a reset (`recalling`): their senders repeat
-them, and then their sessions are known. New sessions share a path meanwhile, where this depot has lost all: the channel
-that it would give may be that of a session which it is about to adopt. Times are in ns.
+Until all answers are in, packets of unknown sessions are dropped without a reset (`recalling`): their senders repeat
+them, and then their sessions are known. Where this depot has lost all, new sessions share a path at each node whose
+answer is not in: the channel that it would give may be that of a session which it is about to adopt. Times are in ns.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _SECOND, _MS = 1_000_000_000, 1_000_000
 PATIENCE = 100 * _MS
-"""Packets of unknown sessions wait so long for the next part of an answer; after it the depot asks again."""
+"""The depot asks again so long after the first question, then after two and after four times as long."""
 BOUND = 5 * _SECOND
 """The whole recall takes at most so long."""
 MARGIN = _SECOND
@@ -108,7 +108,7 @@ class Recalling:
             return
         self.since_ms = min(-(-since // _MS), _WORD)
         self._number = now // _MS & _WORD  # so that no answer to an earlier life of this depot counts
-        self._ends_at, self._depot.holds_until = now + BOUND, now + PATIENCE
+        self._ends_at = now + BOUND
         # Of the channels that this depot may give, an earlier life may have given some.
         self._is_for_all = not since
         self._asked.clear()
@@ -153,7 +153,7 @@ class Recalling:
         if told.part not in asked.parts and len(self._waiting) < MOST_WAITING:
             asked.parts.add(told.part)
             asked.last = told.part if told.is_last else asked.last
-            asked.again_at = now + 3 * PATIENCE  # the next part may wait for a review of the edge node's timers
+            asked.again_at = now + 4 * PATIENCE
             if told.flows:
                 self._waiting.append((server, told.flows))
             if asked.is_answered():
@@ -173,7 +173,6 @@ class Recalling:
             left -= len(some)
             for flow in some:
                 self._adopt(server, flow, now)
-        self._depot.holds_until = min(now + PATIENCE, self._ends_at)
         self._review(now)
 
     def _adopt(self, server: Server, flow: ToldFlow, now: int) -> None:
@@ -237,7 +236,7 @@ class Recalling:
         self._number = self._number + 1 & _WORD
         self.asked_again += 1
         asked.ask(self._number, now)
-        asked.again_at = now + (PATIENCE << asked.tries)  # 0.2 s, 0.4 s...: it may not run yet
+        asked.again_at = now + (PATIENCE << min(asked.tries, 2))  # it may not run yet
         asked.tries += 1
         self._send(node)
 
@@ -248,12 +247,16 @@ class Recalling:
 
     def _review(self, now: int) -> None:
         """Note when there is work again, and when the recall is over."""
+        depot = self._depot
         if self._waiting:
-            self._due = now + _PAUSE
+            self._due, depot.urgent = now + _PAUSE, True
         elif self._asked:
             self._due = min(self._ends_at, *(asked.again_at for asked in self._asked.values()))
         else:
             if self._due is not None:
                 self.ended = now
-            self._due, self._depot.holds_until = None, 0
-        self._depot.shares_until = self._depot.holds_until if self._is_for_all else 0
+            self._due = None
+        depot.holds_until = self._ends_at if self.is_under_way else 0
+        depot.shares_until = depot.holds_until if self._is_for_all else 0
+        if not self._waiting:
+            depot.shares_at = frozenset(self._asked)

@@ -29,11 +29,12 @@ cdef class DepotState(Node):
     cdef public SessionManagement management
     cdef public Bearer bearer
     cdef public SessionTables sessions
-    cdef public object probing, fragments, roles
+    cdef public object probing, fragments, roles, shares_at
     cdef public long long holds_until, shares_until
     cdef public dict probes
 
     @cython.locals(decision=Decision, tcp=TcpFields, pool=Pool)
     cpdef Decision decide(self, Packet packet, long long now)
     cpdef bint holds(self, long long now) except -1
+    cpdef bint shares(self, str node, long long now) except -1
     cdef _decide_server(self, Decision decision, Pool pool, Packet packet, long long now)

@@ -85,7 +85,9 @@ class DepotState(Node):
         self.holds_until = 0
         """Until this time (ns) the edge nodes are asked for sessions that are not known here (`recall`)."""
         self.shares_until = 0
-        """Until this time (ns) new sessions share a path: a channel of their own may be that of a lost session."""
+        """Until this time (ns) new sessions at the nodes of `shares_at` share a path."""
+        self.shares_at: frozenset[str] = frozenset()
+        """Nodes that may still tell of sessions: a channel of a new session's own may be that of a lost one."""
         self.probes: dict[FlowKey, Server] = {}
         """Flows of the depot's own probes; their server is given, not chosen by a balancer."""
 
@@ -132,6 +134,10 @@ class DepotState(Node):
     def holds(self, now: int) -> bool:
         """True while an edge node may still tell of the session of a packet that has none here."""
         return now < self.holds_until
+
+    def shares(self, node: str, now: int) -> bool:
+        """True while a node may still tell of a session on a channel that a new one would get."""
+        return now < self.shares_until and node in self.shares_at
 
     def is_own(self, address: bytes) -> bool:
         """True for the depot's own address, from which its probes come."""

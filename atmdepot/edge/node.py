@@ -196,6 +196,7 @@ class EdgeNode(Node):
                 if isinstance(item, Flow) and not item.has_ended and self.flows.get(item.key) is item \
                         and self._way_of(item.vc).of == way.of:
                     answer.tell(item.key, item.vc.vci, max(0, now - item.deadline + self._lifetime))
+        self.urgent = bool(self._answers)
 
     def _way_of(self, vc: Vc) -> DepotWay:
         """The way that has a VC."""

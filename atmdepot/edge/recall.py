@@ -1,7 +1,8 @@
 """The answer of an edge node to a depot's recall: the flows that it has learnt, each with its VCI.
 
 The answer is told in slices while packets go on, so it holds nobody up. It walks the wheel in which the flows' timers
-stand, so a flow is told once or twice, never left out. Flows that their clients have ended are not told.
+stand, so a flow is told once or twice, never left out. Flows that their clients have ended are not told. Each slice
+makes a part of the answer, even if it has no flow: so the depot sees that the answer goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _LOOKED_AT = 1024
 """Flows looked at in a slice, which takes about half a millisecond."""
 _PAUSE = _MS
 _AT_FIRST = 4
-"""Slices told without a pause, so that a short answer is whole at once: a timer that a burst sets may wait 0.1 s."""
+"""Slices told without a pause, so that a short answer is whole at once."""
 
 
 class Answer:
@@ -35,6 +36,8 @@ class Answer:
 
     def some(self, now: int) -> list[Expiring] | None:
         """The items of the wheel to look at in this slice; None after the last."""
+        if self._slices:
+            self._send(is_last=False)
         self._slices += 1
         self.due = now if self._slices < _AT_FIRST else now + _PAUSE
         return self._walk.take(_LOOKED_AT) or None

@@ -38,8 +38,8 @@ _EXPIRED_AT_ONCE = 512
 _SPIN = 200_000
 """After packets have passed, the next packets are this many ns away; see docs/performance.md."""
 _REVIEW = 100_000_000
-"""A burst may set a timer that is due before the node's next; the timers are reviewed within this many ns (the shortest
-timer takes seconds)."""
+"""A burst may set a timer that is due before the node's next; the timers are reviewed within this many ns, at once where
+one is `urgent`."""
 _STALL = 500_000_000
 """A turn that comes this much (ns) later than it was due: the process did not run, or did other work."""
 _MOST_PUT_OFF = 64
@@ -184,6 +184,8 @@ class Pump:
             self._may_be_sooner = True
         if ready and self._is_reviewed:  # traffic may set an earlier timer than the next
             self._review_by(now + _REVIEW)
+        if ready and self.node.urgent:
+            self._review_by(self.node.next_timer() or now)
         if now - self._expected_at > _STALL:
             self._has_stood_still(now)
         self._turned_at = now
@@ -351,7 +353,7 @@ class Pump:
             self._attend_to_chores(now)
         if self._node_due <= now:
             # Received packets count before timers, and more may wait; but a load may never pause: only for some turns.
-            if self._busy and self._put_off < _MOST_PUT_OFF:
+            if self._busy and self._put_off < _MOST_PUT_OFF and not self.node.urgent:
                 self._put_off += 1
             else:
                 self._put_off = 0
@@ -382,6 +384,7 @@ class Pump:
         """Handle the node's timers that are due, and note the time of the next."""
         due = self.node.next_timer()
         if due is not None and due <= now:
+            self.node.urgent = False
             self._path.handle_timer(now)
             self.write_out(now)
             due = self.node.next_timer()

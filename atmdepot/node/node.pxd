@@ -19,6 +19,7 @@ cdef class Node(DataPath):
     cdef public dict links
     cdef public dict _addresses, _subscribers
     cdef public list packets_out, ready, _ports_by_number
+    cdef public bint urgent
     cdef public long long rx_packets, tx_packets, rx_octets, tx_octets
 
     cpdef packet_from_tun(self, bytes octets, long long now)

@@ -80,6 +80,8 @@ class Node(DataPath):
         self._ports_by_number: list[Port] = []
         self.ready: list[int] = []
         """The numbers of the ports that have output; the pump empties it."""
+        self.urgent = False
+        """True when a timer was set that no traffic may put off; the pump clears it as it handles timers."""
         self._subscribers: dict[Observer, list[tuple[Drops, DropObserver]]] = {}
         self.packets_out: list[bytes | PlainFrame] = []
         self.rx_packets = self.tx_packets = self.rx_octets = self.tx_octets = 0

@@ -173,9 +173,44 @@ def test_packets_of_unknown_sessions_are_dropped_without_a_reset_meanwhile() -> 
     assert net.to_service(data(5001)) == {}
     assert net.from_server(edge, answer) == {}
     assert net.depot.drops == {DropReason.RECALLING: 2}
-    net.now += PATIENCE
+    net.advance(BOUND - 1)
+    assert net.to_service(data(5001)) == {}
+    net.advance(1)
     assert list(net.to_service(data(5001))) == ["depot"], "an RST, as ever"
-    assert net.depot.drops == {DropReason.RECALLING: 2, DropReason.NO_SESSION: 1}
+    assert net.depot.drops == {DropReason.RECALLING: 3, DropReason.NO_SESSION: 1}
+
+
+def test_packets_wait_for_the_last_part_of_the_slowest_answer() -> None:
+    net = InMemoryNetwork(make_network(tables='[sessions]\norphan = "reset"'))
+    edges = {port: handshake(net, port) for port in (5000, 5001)}
+    slow = edges[5001]
+    net.stopped.add(slow)
+    recalled(net)
+    net.advance(SECOND)
+    assert list(net.to_service(data(5000))) == [edges[5000]]
+    assert net.to_service(data(5001)) == {}
+    net.stopped.remove(slow)
+    net.advance(4 * PATIENCE + 20 * MS)
+    assert net.to_service(data(5001)) == {slow: [data(5001)]}
+    assert net.depot.drops == {DropReason.RECALLING: 1}
+
+
+def test_answer_of_many_flows_goes_on_part_by_part_and_is_not_asked_for_again() -> None:
+    net = InMemoryNetwork(make_network(servers=1, vp='session_vcis = "64-65535"'))
+    for port in range(1, 9000):
+        net.to_service(tcp(CLIENT4, port, VIP4, 80, SYN))
+        if port % 300 == 0:
+            net.advance(SECOND)
+        if port > 10:  # all but the first have ended: they are looked at, and not told
+            net.to_service(tcp(CLIENT4, port, VIP4, 80, RST))
+    net.restart_depot()
+    net.depot.start(net.now)
+    for _ in range(40):
+        net.settle()
+        assert net.edges["web1"].urgent == bool(net.edges["web1"]._answers)
+        net.advance(5 * MS)
+    recall = net.depot.recall
+    assert (recall.is_under_way, recall.asked_again, recall.adopted) == (False, 0, 10)
 
 
 @pytest.mark.parametrize("flags", [ACK, SYN_ACK, FIN | ACK])
@@ -211,6 +246,16 @@ def test_new_session_takes_no_channel_of_a_session_that_is_not_adopted_yet() -> 
     handshake(net, 6001)
     channels = {key[5:7]: session.path.channel[1] for key, session in net.depot.sessions.primary.items()}
     assert channels == {(5000).to_bytes(2, "big"): 64, (6000).to_bytes(2, "big"): 32, (6001).to_bytes(2, "big"): 65}
+
+
+def test_new_sessions_share_at_those_nodes_alone_that_have_not_answered() -> None:
+    net = InMemoryNetwork()
+    net.stopped.add("web2")
+    recalled(net)
+    for port in range(6000, 6004):
+        net.depot.packet_from_tun(tcp(CLIENT4, port, VIP4, 80, SYN), net.now)
+    shared = {(session.server.name, session.path.owner is None) for session in net.depot.sessions.primary.values()}
+    assert shared == {("web1", False), ("web2", True)}
 
 
 # What is lost.
@@ -404,6 +449,81 @@ def test_depot_whose_replica_is_in_sync_asks_for_the_last_moments_alone() -> Non
     net.settle()
     net.advance(20 * MS)
     assert (depot2.recall.since_ms, depot2.recall.adopted) == (3500, 1)
+
+
+class WarmSet:
+    """Two depots in memory: the active one tells the other what has changed, once in a period."""
+
+    def __init__(self, period: int) -> None:
+        self.net = InMemoryNetwork(make_sets({"main": ["depot1", "depot2"]}, of_set=f'interval = "{period}ms"',
+                                             tables='[sessions]\norphan = "reset"'))
+        self.active, self.standby = self.net.depots["depot1"], self.net.depots["depot2"]
+        self.active.roles.granted(self.net.now)
+        assert self.active.replication is not None
+        assert self.standby.replica is not None
+        self.stream, self.replica = self.active.replication, self.standby.replica
+        self.replica.begin("depot1")
+        self.reader = self.stream.reader(0, 0, self.net.now)
+        self._carry()
+
+    def _carry(self) -> None:
+        while self.reader.slice(self.net.now):
+            pass
+        while octets := self.reader.take(65_536):
+            self.replica.feed(octets, self.net.now)
+
+    def wait(self, span: int) -> None:
+        """Let time pass, while the active depot tells its changes in time."""
+        end = self.net.now + span
+        while (due := self.stream.next_timer()) is not None and due <= end:
+            self.net.advance(max(0, due - self.net.now))
+            self.stream.handle_timer(self.net.now)
+            self._carry()
+        self.net.advance(end - self.net.now)
+
+    def fail(self) -> None:
+        """Kill the active depot; the other one takes over."""
+        self.net.stopped.add("depot1")
+        self.standby.roles.granted(self.net.now)
+
+
+@examples(25, deadline=None)
+@given(st.sampled_from([100, 1_000, 5_000]),
+       st.lists(st.tuples(st.integers(0, 3_000), st.sampled_from(["open", "ask", "answer", "end"]),
+                          st.integers(5000, 5015)), max_size=40),
+       st.integers(0, 6_000), st.sets(st.sampled_from(["web1", "web2"])), st.integers(0, 800))
+def test_whenever_the_active_depot_dies_in_the_period_no_session_is_lost(
+        period: int, steps: list[tuple[int, str, int]], rest: int, slow: set[str], silent: int) -> None:
+    warm = WarmSet(period)
+    net, live = warm.net, dict[int, str]()
+    for pause, step, port in steps:
+        warm.wait(pause * MS)
+        if step == "open" and port not in live:
+            live[port] = handshake(net, port, depot="depot1")
+        elif step == "ask" and port in live:
+            net.to_service(data(port), "depot1")
+        elif step == "answer" and port in live:
+            net.from_server(live[port], tcp(VIP4, 80, CLIENT4, port, ACK | PSH, seq=501, ack=104, data=b"x"))
+        elif step == "end" and port in live:
+            net.to_service(tcp(CLIENT4, port, VIP4, 80, RST, seq=101), "depot1")
+            del live[port]
+    warm.wait(rest * MS)
+    warm.fail()
+    net.stopped |= slow
+    net.settle()
+    # Clients speak at once, and repeat it until they are heard; nobody is reset.
+    unheard = dict(live)
+    for at in range(0, 5_000, 200):
+        if at >= silent:
+            net.stopped -= slow
+        for port, edge in list(unheard.items()):
+            out = net.to_service(data(port), "depot2")
+            assert set(out) <= {edge}
+            if out:
+                del unheard[port]
+        net.advance(200 * MS)
+    assert not unheard
+    assert warm.standby.drops.keys() <= {DropReason.RECALLING}
 
 
 def test_flows_of_another_set_are_not_told() -> None:

@@ -127,6 +127,9 @@ class Depot(DepotState):
     def _session_path(self, octets: bytes, packet: Packet, tcp: TcpFields, now: int) -> Path | None:
         """The path of a segment's session, which it may open; None (and counted) when it has no session."""
         session = self.sessions.followed(packet.key, tcp)
+        if session is not None and now < self.holds_until and self.sessions.may_be_outdated(session):
+            self.drops.count(DropReason.RECALLING, 1, octets)
+            return None
         if session is None:
             session = self._open_session(octets, packet, now)
             if session is None:

@@ -1,7 +1,8 @@
 """News of the active depot of a set: by the link between depots, and of the edge nodes as witnesses.
 
 A link between depots may be cut while the active serves. So its silence alone says nothing: an edge node, too, has to
-say, after the silence began, that it hears no other active depot. Times are in ns.
+say, after the silence began, that it hears no other active depot. Nor does the link alone say that the active serves:
+when no edge node hears it any more, it is cut off from the servers, and silent for all that matters. Times are in ns.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Heard:
         self._peers: dict[str, _Peer | None] = dict.fromkeys(name for name in settings.nodes if name != node)
         self._node = node
         self._edges: dict[str, _Word] = {}
-        self._heard_at = now
+        self._heard_at = self._active_from = now
         self._due: int | None = None  # the next time at which a word may have become too old
         self.active_name: str | None = None
         """The depot that was active when it was last heard; None before one was, and when none is any more."""
@@ -59,6 +60,8 @@ class Heard:
 
     def active_elsewhere(self, node: str, now: int) -> None:
         """Note that another depot is active."""
+        if node != self.active_name:
+            self._active_from = now
         self.active_name, self._heard_at = node, now
         self._due = now + self._silence + 1
 
@@ -72,11 +75,16 @@ class Heard:
         return self.active_name if now - self._heard_at <= self._silence else None
 
     def is_silent(self, now: int) -> bool:
-        """True when the active has fallen silent, and each edge node that has spoken since then hears none either."""
-        if self.active_name is None or now - self._heard_at <= self._silence:
+        """True when no edge node hears the active depot any more.
+
+        An edge node must have said so since the link to it fell silent, or since edge nodes had the time to hear it.
+        """
+        if self.active_name is None:
             return False
+        is_heard = now - self._heard_at <= self._silence
+        since = self._active_from + self._silence if is_heard else self._heard_at
         words = [word for word in self._edges.values() if now - word.at < FORGOTTEN]
-        return (any(word.at > self._heard_at for word in words)
+        return (any(word.at > since for word in words)
                 and not any(word.depot not in ("", self._node) for word in words))
 
     def followers(self, depot: str, now: int) -> list[str]:
@@ -108,4 +116,5 @@ class Heard:
     def stood_still(self, span: int, now: int) -> None:
         """Count the last `span` ns, in which this process did not run, as no silence."""
         self._heard_at = min(self._heard_at + span, now)
+        self._active_from = min(self._active_from + span, now)
         self._due = self._heard_at + self._silence + 1 if self.active_name is not None else self._due

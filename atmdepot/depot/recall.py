@@ -16,7 +16,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from atmdepot.config.qos import DEFAULT
-from atmdepot.depot.sessions import Session
+from atmdepot.depot.sessions import Session, Table
 from atmdepot.wire.announcement import Flows, Recall, ToldFlow, read
 from atmdepot.wire.flows import service_of_key, source_of_key
 from atmdepot.wire.ip import PROTOCOL_TCP
@@ -70,6 +70,7 @@ class Recalling:
         self._waiting: deque[tuple[Server, list[ToldFlow]]] = deque()
         self._number = 0
         self._is_for_all = False
+        self._told_until = 0
         self.since_ms = 0
         """The ms in which the flows of the last recall had a packet; 0 for all."""
         self._ends_at = 0
@@ -81,8 +82,9 @@ class Recalling:
         """Questions repeated, since an answer was missing or not whole."""
         self.unanswered = 0
         """Edge nodes that were given up."""
-        self.adopted = self.known = self.late = 0
-        """Flows adopted; told but known already; and parts that came when nobody waited for them any more."""
+        self.adopted = self.replaced = self.known = self.late = 0
+        """Flows adopted; those of them in place of an earlier session of the same addresses and ports; flows told but
+        known already; and parts that came when nobody waited for them any more."""
         self.refused: Counter[str] = Counter()
         """Flows that were not adopted, by reason."""
         if len(depot.network.set_of(depot.name).nodes) > 1:
@@ -98,6 +100,7 @@ class Recalling:
         if roles.is_active and not self._was_active:
             settings, replica = self._depot.network.set_of(self._depot.name), self._replica
             in_sync = replica is not None and replica.in_sync
+            self._told_until = now if replica is None else replica.applied_at
             self.begin(now - replica.applied_at + int(settings.interval) + MARGIN
                        if replica is not None and in_sync else 0, now)
         self._was_active = roles.is_active
@@ -178,17 +181,36 @@ class Recalling:
     def _adopt(self, server: Server, flow: ToldFlow, now: int) -> None:
         """Adopt a flow that an edge node has told, unless it is known, or there is a reason against it."""
         tables = self._depot.sessions
-        if tables.find(flow.key) is not None:
+        entry = tables.find(flow.key)
+        if entry is not None and not self._is_outdated(entry, server, flow, now):
             self.known += 1
             return
         reason = self._reason_against(server, flow)
         if reason:
             self.refused[reason] += 1
             return
+        if entry is not None:
+            tables.remove(entry, "a later session has its addresses and ports")
+            self.replaced += 1
         session = Session(flow.key, server, DEFAULT, now)
         session.path = self._path(server, flow, session)
-        tables.adopt(session, now, flow.age * _SECOND)
+        tables.adopt(session, now, flow.age * _MS)
         self.adopted += 1
+
+    def _is_outdated(self, entry: Session, server: Server, flow: ToldFlow, now: int) -> bool:
+        """True for an entry of an earlier session of the same addresses and ports than the flow's.
+
+        Its client has opened another one, which this depot was not told of: the flow had a packet, at another server or
+        channel, after all that is known of the entry. Or the edge nodes of two servers tell the same flow, since its
+        SYN was sent again and came to both.
+        """
+        if entry.last_seen >= self.began or (entry.server is server and entry.path.number() == flow.channel):
+            return False
+        if entry.table is Table.SECONDARY:
+            known_until = entry.deadline - int(self._depot.network.sessions.two_msl)
+        else:  # what this recall has adopted, or what was there before
+            known_until = entry.last_seen if entry.opened >= self.began else max(entry.last_seen, self._told_until)
+        return now - flow.age * _MS > known_until
 
     def _reason_against(self, server: Server, flow: ToldFlow) -> str:
         depot, timers = self._depot, self._depot.network.sessions
@@ -198,7 +220,7 @@ class Recalling:
             return "not-a-service"
         if depot.is_own(source_of_key(flow.key)):
             return "own-probe"
-        if flow.age * _SECOND >= (timers.idle if is_tcp else timers.udp_idle):
+        if flow.age * _MS >= (timers.idle if is_tcp else timers.udp_idle):
             return "idle"
         return "" if depot.sessions.has_room_for(flow.key, is_tcp) else "table-full"
 

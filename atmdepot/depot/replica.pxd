@@ -6,7 +6,7 @@ from atmdepot.depot.servers cimport Server
 from atmdepot.depot.sessions cimport Session, SessionTables, spread
 from atmdepot.depot.tcp_tracking cimport Side, is_in_handshake
 
-cdef int _SESSION, _STATE, _GONE_KIND, _OUTSIDE, _NO_SCALE, _UNKNOWN
+cdef int _SESSION, _STATE, _GONE_KIND, _OUTSIDE, _NO_SCALE, _UNKNOWN, _TCP
 cdef long long _MS
 cdef int _NEVER
 cdef object _PRIMARY, _SECONDARY, _GONE
@@ -26,6 +26,7 @@ cdef class Replica:
     cdef _session(self, told, bint in_snapshot, long long now)
     cdef Server _server(self, told, Session entry)
     cdef bint _is_ours(self, Session entry, long long now) except -1
+    cdef bint _is_stray(self, Session entry, told) except -1
     cdef bint _fits(self, Session entry, told, Server server) except -1
     @cython.locals(entry=Session)
     cdef Session _enter(self, told, Server server, long long now)

@@ -53,7 +53,7 @@ DELAY = 6_000_000_000
 SWEPT = 1_024
 """Entries that a slice of the sweep looks at."""
 _MS, _NEVER = 1_000_000, -1
-_OUTSIDE, _NO_SCALE, _UNKNOWN = OUTSIDE, NO_SCALE, UNKNOWN  # C numbers, where this is compiled
+_OUTSIDE, _NO_SCALE, _UNKNOWN, _TCP = OUTSIDE, NO_SCALE, UNKNOWN, PROTOCOL_TCP  # C numbers, where this is compiled
 _PRIMARY, _SECONDARY, _GONE = Table
 _SESSION, _STATE, _GONE_KIND = int(Kind.SESSION), int(Kind.STATE), int(Kind.GONE)
 
@@ -231,7 +231,7 @@ class Replica:
                 self._tables.remove(entry, "its server is unknown here")
             return
         if entry is not None and not self._fits(entry, told, server):
-            if self._is_ours(entry, now) and entry.table is _PRIMARY:
+            if self._is_ours(entry, now) and entry.table is _PRIMARY and not self._is_stray(entry, told):
                 return
             self._tables.remove(entry, "told anew")
             entry = None
@@ -274,6 +274,13 @@ class Replica:
         a hot standby watches do not count: what is told is the order in which the active depot saw them.
         """
         return entry.last_seen > self._since and entry.last_seen > now - self._fresh and not self.watches
+
+    def _is_stray(self, entry: Session, told: Told) -> bool:
+        """True for an entry that opened here on a copy of the SYN with which the active depot opened the told one.
+
+        The SYN waited here while this depot hung, and its client had sent it again to the other one.
+        """
+        return entry.client.spoke and entry.key[0] == _TCP and entry.client.isn == told.client_isn
 
     def _fits(self, entry: Session, told: Told, server: Server) -> bool:
         return entry.server is server and (entry.path.number() == told.channel or not told.channel)

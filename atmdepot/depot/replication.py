@@ -444,6 +444,7 @@ class Reader:
         self.told += len(frames)
         if self._walk.over:
             self._walk = None
+            replication.digest = replication._tables.digest
             self._out += Snapshot(self._run, self.offset, 0, self.told).pack(Kind.SNAPSHOT_END)
         return self._walk is not None
 

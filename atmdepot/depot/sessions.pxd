@@ -62,6 +62,7 @@ cdef class SessionTables:
     @cython.locals(session=Session)
     cpdef Session followed(self, bytes key, TcpFields tcp)
     cpdef bint is_new(self, Session session, TcpFields tcp) except -1
+    cpdef bint may_be_outdated(self, Session session) except -1
     cpdef bint is_lost(self, Session session) except -1
     cpdef bint has_room_for(self, bytes key, bint is_tcp=*) except -1
     cdef bint _is_full(self) except -1

@@ -232,6 +232,10 @@ class SessionTables:
         # The sessions of a dead server are lost (patent, page 16); a new session on the same port must not be.
         return session.table is _SECONDARY or self._is_lost(session)
 
+    def may_be_outdated(self, session: Session) -> bool:
+        """True for a closed entry that was only told: its client may have opened another session since."""
+        return session.table is _SECONDARY and session.last_seen < self.taken_over_at
+
     def is_lost(self, session: Session) -> bool:
         """True when the server of an entry is dead, or no longer serves the entry's service."""
         return self._is_lost(session)

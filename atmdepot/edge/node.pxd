@@ -31,7 +31,7 @@ cdef class UnclaimedVc(Expiring):
 
 cdef class EdgeNode(Node):
     cdef public QosMap qos
-    cdef public object fragments, oam, server_state, proxy
+    cdef public object fragments, oam, server_state, proxy, _reported
     cdef public VpTable table
     cdef public TimerWheel _wheel
     cdef public long long mtu, tries_not_made, _sequence, _lifetime, _lifetime_unclaimed, _most_flows

@@ -98,6 +98,7 @@ class EdgeNode(Node):
         self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)
         self.server_state: ServerState | None = None  # as of the last report; None before the first
         self.proxy: ProxyCounts | None = None  # of its server, where that is a caching proxy
+        self._reported: tuple[float, int, int] = 0.0, 1, 0  # load, cores and time to connect, as of then
         self.tries_not_made = 0  # of connections to the server, which this host could not make
         self._sequence = 0
         self._wheel = TimerWheel()
@@ -173,6 +174,7 @@ class EdgeNode(Node):
             told = None
         if isinstance(told, Announcement) and (told.of, told.node) == (way.of, way.depot):
             way.following.hear(way, told, now)
+            self._tell_news(now)
         elif isinstance(told, Recall):
             if way in self._answers:
                 self._answers[way].give_up()
@@ -349,7 +351,20 @@ class EdgeNode(Node):
 
     def send_statistics(self, server: ServerState, load: float, cores: int, connect_time: int, now: int) -> None:
         """Report on the management VC; `load` as the system has it, `connect_time` to the server in ns."""
-        self.server_state = server
+        self.server_state, self._reported = server, (load, cores, connect_time)
+        self._send_statistics(server, now)
+
+    def _tell_news(self, now: int) -> None:
+        """Tell the depots of a set at once that another of them is followed, or none any more.
+
+        By the next report they would know a second later. The server was not tried anew.
+        """
+        news = [following.has_news(now) for following in self.followings.values()]
+        if any(news) and self.server_state is not None:
+            self._send_statistics(ServerState.UNKNOWN, now)
+
+    def _send_statistics(self, server: ServerState, now: int) -> None:
+        load, cores, connect_time = self._reported
         self._sequence = (self._sequence + 1) % (1 << 32)
         for way in self.ways:
             link, following = way.link, way.following
@@ -375,6 +390,7 @@ class EdgeNode(Node):
                 self._close(item.vc)
                 item.vc.owner = None  # breaks the reference cycle: neither waits for the garbage collector
         self.fragments.expire(now)
+        self._tell_news(now)
         if self._answers:
             self._go_on_with_answers(now)
         for port in self._ports_by_number:
@@ -397,5 +413,6 @@ class EdgeNode(Node):
         """The time (ns) at which `handle_timer` is next due, or None."""
         times = (self._wheel.next_timer(), self.fragments.next_timer(),
                  *(answer.due for answer in self._answers.values()),
+                 *(following.next_news() for following in self.followings.values()),
                  *(port.next_timer() for port in self._ports_by_number))
         return min((time for time in times if time is not None), default=None)

@@ -16,6 +16,7 @@ cdef class Following:
     cdef public list ways
     cdef public long long silence, term, moves
     cdef public bint is_bridged
+    cdef public object _told
     cdef public DepotWay _chosen
     cdef public long long _until
 

@@ -88,6 +88,7 @@ class Following:
         """The highest term that was heard; 0 before the first."""
         self.moves = 0
         """Changes of the depot that is followed."""
+        self._told = ""
         self._chosen = ways[0]
         self._until = _AT_ONCE  # the choice holds until then
 
@@ -118,6 +119,18 @@ class Following:
         """The name of the depot that is followed; empty while none announces itself."""
         way = self.chosen(now)
         return way.depot if way.announces(now) else ""
+
+    def has_news(self, now: int) -> bool:
+        """True once after another depot is followed than was told, or none any more: its set is to hear of it."""
+        followed = self.followed(now)
+        if followed == self._told:
+            return False
+        self._told = followed
+        return len(self.ways) > 1
+
+    def next_news(self) -> int | None:
+        """The time (ns) at which the depot that is followed falls silent; None while none is."""
+        return self._chosen.silent_at if self._told else None
 
     def answers(self, way: DepotWay, now: int) -> DepotWay:
         """The depot for the answers of a flow whose last packet came from `way`."""

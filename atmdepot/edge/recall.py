@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from atmdepot.atm.timers import Expiring, TimerWheel
     from atmdepot.edge.protection import DepotWay
 
-_SECOND, _MS = 1_000_000_000, 1_000_000
+_MS = 1_000_000
 _LOOKED_AT = 1024
 """Flows looked at in a slice, which takes about half a millisecond."""
 _PAUSE = _MS
@@ -49,7 +49,7 @@ class Answer:
         size = FLOW_SIZES[len(key)]
         if self._octets + size > self._room:
             self._send(is_last=False)
-        self._flows.append(ToldFlow(key, vci, min(age // _SECOND, MOST_AGE)))
+        self._flows.append(ToldFlow(key, vci, min(age // _MS, MOST_AGE)))
         self._octets += size
 
     def end(self) -> None:

@@ -38,8 +38,8 @@ _EXPIRED_AT_ONCE = 512
 _SPIN = 200_000
 """After packets have passed, the next packets are this many ns away; see docs/performance.md."""
 _REVIEW = 100_000_000
-"""A burst may set a timer that is due before the node's next; the timers are reviewed within this many ns, at once where
-one is `urgent`."""
+"""A burst may set a timer that is due before the node's next; the timers are reviewed within this many ns, or at
+once where one is `urgent`."""
 _STALL = 500_000_000
 """A turn that comes this much (ns) later than it was due: the process did not run, or did other work."""
 _MOST_PUT_OFF = 64

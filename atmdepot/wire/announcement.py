@@ -5,12 +5,13 @@ They are AAL5 SDUs of this project's own format::
     head          magic "ADAN" 4 | version 1 | type 1 | flags 2
     announcement  head | term 8 | period 4 | octets of the set's name 1 | and of the node's 1 | set's name | node's name
     recall        head | number 4 | since 4
-    flows         head | number 4 | part 4 | v4 flows 2 | v6 flows 2 | v4 flows 17 each | v6 flows 41 each
-    flow          key 13 or 37 | VCI 2 | age 2
+    flows         head | number 4 | part 4 | v4 flows 2 | v6 flows 2 | v4 flows 19 each | v6 flows 43 each
+    flow          key 13 or 37 | VCI 2 | age 4
 
 A depot announces itself with its set's term, each `period` ms. With a recall it asks an edge node for the flows that
 had a packet in the last `since` ms (0: for all). The edge node answers by flows: `part` counts the SDUs of an
-answer from 0, and the last has a flag. `age` is the seconds since the flow's last packet, 65535 for more.
+answer from 0, and the last has a flag. `age` is the ms since the flow's last packet from the depot: of two edge nodes
+that tell one flow, as after a SYN that was sent again, the later has the session.
 
 A later version only appends, as with statistics: a reader ignores what stands behind the fields that it knows. A
 message of this version has nothing behind them.
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 MAGIC, VERSION = b"ADAN", 1
 _HEAD, _ANNOUNCEMENT, _RECALL, _FLOWS = Struct(">4sBBH"), Struct(">QIBB"), Struct(">II"), Struct(">IIHH")
-_FLOW4, _FLOW6 = Struct(">13sHH"), Struct(">37sHH")
+_FLOW4, _FLOW6 = Struct(">13sHI"), Struct(">37sHI")
 FIRST_FLOW = _HEAD.size + _FLOWS.size
 """The octets before the first flow of a part."""
 FLOW_SIZES = {13: _FLOW4.size, 37: _FLOW6.size}
@@ -38,7 +39,8 @@ LONGEST_NAME = 32
 MOST_PERIOD = 60_000
 """Greatest period of announcements, in ms: so no depot can count as heard for ever."""
 MOST_TERM = 2**63 - 1
-MOST_AGE = 0xFFFF
+MOST_AGE = 0xFFFFFFFF
+"""Greatest age in ms."""
 _NAME = re.compile(rb"[A-Za-z0-9_-]+")
 _IPV4_KEY = 13
 
@@ -95,7 +97,7 @@ class Recall(NamedTuple):
 
 
 class ToldFlow(NamedTuple):
-    """A flow of an edge node, as its client sees it, the channel (VCI) on which it came, and the seconds since."""
+    """A flow of an edge node, as its client sees it, the channel (VCI) on which it came, and the ms since."""
 
     key: FlowKey
     channel: int

@@ -293,7 +293,7 @@ STATISTICS = Struct(
 
 
 def _flow(key: int) -> Any:
-    return Struct("key" / Bytes(key), "channel" / Int16ub, "age" / Int16ub)
+    return Struct("key" / Bytes(key), "channel" / Int16ub, "age" / Int32ub)
 
 
 _NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")

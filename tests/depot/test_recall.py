@@ -390,7 +390,7 @@ def test_any_answers_leave_the_tables_whole(
     net.advance(BOUND)
     recall, tables = net.depot.recall, net.depot.sessions
     assert not recall.is_under_way
-    assert len(tables.primary) == 1 + recall.adopted
+    assert len(tables.primary) == 1 + recall.adopted - recall.replaced
     own = [session.path.channel for session in tables.primary.values() if session.path.owner is not None]
     assert len(own) == len(set(own))
     net.faults.clear()
@@ -526,6 +526,46 @@ def test_whenever_the_active_depot_dies_in_the_period_no_session_is_lost(
     assert warm.standby.drops.keys() <= {DropReason.RECALLING}
 
 
+def test_later_session_on_the_ports_of_a_closed_one_is_not_taken_for_it() -> None:
+    warm = WarmSet(5_000)
+    net = warm.net
+    first = handshake(net, 5000, depot="depot1")
+    warm.wait(6 * SECOND)
+    net.to_service(tcp(CLIENT4, 5000, VIP4, 80, RST, seq=101), "depot1")
+    warm.wait(6 * SECOND)
+    (second,) = net.to_service(tcp(CLIENT4, 5000, VIP4, 80, SYN, seq=9000), "depot1")
+    assert second != first
+    net.from_server(second, tcp(VIP4, 80, CLIENT4, 5000, SYN_ACK, seq=500, ack=9001))
+    net.faults["depot2"] = lambda _cells: b""  # nobody hears its question at first
+    warm.fail()
+    (closed,) = warm.standby.sessions.secondary.values()
+    assert closed.server.name == first
+    request = tcp(CLIENT4, 5000, VIP4, 80, ACK | PSH, seq=9001, ack=501, data=b"x")
+    assert net.to_service(request, "depot2") == {}, "it waits, and goes not to the server of the closed session"
+    net.faults.clear()
+    net.advance(PATIENCE + 20 * MS)
+    assert net.to_service(request, "depot2") == {second: [request]}
+
+
+@pytest.mark.parametrize("first", ["web1", "web2"])
+def test_of_two_edge_nodes_that_know_a_session_the_later_has_it(first: str) -> None:
+    net = InMemoryNetwork()
+    syn = tcp(CLIENT4, 5000, VIP4, 80, SYN, seq=100)
+    (earlier,) = net.to_service(syn)
+    net.restart_depot()
+    net.advance(100 * MS)
+    net.to_service(tcp(CLIENT4, 6000, VIP4, 80, SYN))  # so that the client's turn is the other server's
+    (later,) = net.to_service(syn)
+    assert later != earlier
+    net.restart_depot()
+    net.stopped |= {"web1", "web2"} - {first}
+    recalled(net)
+    net.stopped.clear()
+    net.advance(SECOND)
+    assert net.to_service(data(5000)) == {later: [data(5000)]}
+    assert not net.depot.recall.is_under_way
+
+
 def test_flows_of_another_set_are_not_told() -> None:
     net = InMemoryNetwork(make_sets({"main": ["depot1", "depot2"], "other": ["depot3"]}))
     handshake(net, 5000, depot="depot3")
@@ -583,4 +623,5 @@ def test_counters_tell_what_has_become_of_the_flows() -> None:
     recalled(net)
     agent = agent_of(net.depot)
     assert {row.counter: row.value for row in agent.counters() if row.place == "recall"} == {
-        "recalls": 1, "asked-again": 0, "unanswered": 0, "recalled": 1, "known": 0, "late": 0, "refused:idle": 1}
+        "recalls": 1, "asked-again": 0, "unanswered": 0, "recalled": 1, "replaced": 0, "known": 0, "late": 0,
+        "refused:idle": 1}

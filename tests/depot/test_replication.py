@@ -14,11 +14,12 @@ from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.replica import Replica
 from atmdepot.depot.sessions import SessionEvent, Table
 from atmdepot.depot.tcp_tracking import TcpState
+from atmdepot.wire.flows import flow_key
 from atmdepot.wire.replication import Frame, Gone, State, Told
 from tests.depot.pairs import Pair, from_server, handshake, replication_of, set_of_depots
 from tests.depot.servers import kill, revive
 from tests.effort import examples
-from tests.ip_packets import ACK, FIN, RST, SYN, tcp, udp
+from tests.ip_packets import ACK, FIN, RST, SYN, packed, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemoryNetwork
 
 
@@ -292,6 +293,28 @@ def test_told_values_never_overwrite_what_packets_have_shown_here() -> None:
     pair.replica.feed(stale + Gone(key).pack(), pair.now)
     (session,) = pair.standby.sessions.primary.values()
     assert (session.client.state, session.client.end, session.path.number()) == (TcpState.FIN_WAIT_1, end, 64)
+
+
+@pytest.mark.parametrize("told_first", [False, True])
+def test_session_stays_at_its_server_though_a_woken_depot_opens_it_on_a_syn_that_waited_there(told_first: bool) -> None:
+    pair = Pair()
+    for depot, others in ((pair.active, 1), (pair.standby, 2)):  # so that their turns differ
+        for port in range(others):
+            handshake(depot, 30_000 + port, pair.now)
+    if told_first:
+        pair.open(40_000)
+        pair.carry()
+    pair.now += 1
+    pair.standby.packet_from_tun(tcp(CLIENT4, 40_000, VIP4, 80, SYN, seq=41_000), pair.now)
+    if not told_first:
+        pair.open(40_000)
+        pair.carry()
+    key = flow_key(6, packed(CLIENT4), 40_000, packed(VIP4), 80)
+    there, here = pair.active.sessions.find(key), pair.standby.sessions.find(key)
+    assert there is not None
+    assert here is not None
+    assert (here.server.name, here.path.number()) == (there.server.name, there.path.number())
+    assert here.client.state is TcpState.ESTABLISHED
 
 
 def test_functions_go_on_turns_and_dead_and_draining_servers() -> None:

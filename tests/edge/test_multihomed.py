@@ -145,6 +145,27 @@ def test_term_is_remembered_and_told_with_the_depot_that_is_followed(net: InMemo
     assert (report().term, report().follows) == (9, "depot1")
 
 
+def test_depots_hear_at_once_that_another_one_is_followed_or_none_any_more(net: InMemoryNetwork) -> None:
+    announce(net, "depot1", 1)
+    for name, edge in net.edges.items():
+        assert net.depots["depot2"].announcing.follows == {}, "before its first report an edge node has no news"
+        edge.send_statistics(ServerState.ACCEPTS, 0.5, 2, 1000, net.now)
+        net.settle()
+        del net.depots["depot2"].announcing.follows[name]
+    follows = net.depots["depot2"].announcing.follows
+    silent_at = max(way.silent_at for edge in net.edges.values() for way in edge.ways)
+    net.stopped.add("depot1")
+    net.advance(silent_at - net.now - 1)
+    assert follows == {}
+    net.advance(1)
+    assert {edge: depot for edge, (depot, _, _) in follows.items()} == {"web1": ""}
+    net.stopped.clear()
+    announce(net, "depot1", 2)
+    assert {edge: (depot, term) for edge, (depot, term, _) in follows.items()} == {"web1": ("depot1", 2)}
+    assert {server.condition.last_report.server for server in net.depots["depot2"].management.servers.values()} == {
+        ServerState.UNKNOWN}
+
+
 def test_what_is_heard_is_told_depot_by_depot(net: InMemoryNetwork) -> None:
     announce(net, "depot2", 9)
     heard_at, heard = net.now, net.edges["web1"].heard_depots(net.now)

@@ -30,6 +30,7 @@ def recall_counters(node: str, announcing: Announcing, recall: Recalling) -> Ite
             ("asked-again", recall.asked_again, "times", "an answer, or a part of it, was missing"),
             ("unanswered", recall.unanswered, "edge nodes", "they did not answer within 5 s"),
             ("recalled", recall.adopted, "flows", "they were adopted"),
+            ("replaced", recall.replaced, "flows", "adopted in place of an earlier session of the same ports"),
             ("known", recall.known, "flows", "they were known already"),
             ("late", recall.late, "PDUs", "they came when they were no longer waited for")):
         yield CounterRow(node, "recall", counter, value, unit, meaning)

@@ -23,7 +23,7 @@ from atmdepot.trace.scapy.base import Summed, raw_below
 from atmdepot.wire.announcement import MAGIC, VERSION, Kind
 
 _HEAD_SIZE, _NAMES_AT, _RECALL_SIZE, _FLOWS_AT = 8, 14, 8, 12
-_FLOW4_SIZE, _FLOW6_SIZE = 17, 41
+_FLOW4_SIZE, _FLOW6_SIZE = 19, 43
 
 
 class DepotMessage(Summed, Packet):
@@ -71,7 +71,7 @@ class DepotRecall(Summed, Packet):
 
 
 class EdgeFlows(Summed, Packet):
-    """A part of an edge node's answer; the flows are octets: key 13 or 37, VCI 2, seconds since the last packet 2."""
+    """A part of an edge node's answer; the flows are octets: key 13 or 37, VCI 2, ms since the last packet 4."""
 
     name = "EdgeFlows"
     dispatch_hook = raw_below(_FLOWS_AT)

@@ -174,7 +174,7 @@ local message_body = {
     },
 }
 local BODY_SIZE = { 22, 16, 20 }
-local FLOW4_SIZE, FLOW6_SIZE = 17, 41
+local FLOW4_SIZE, FLOW6_SIZE = 19, 43
 local message = {
     set = ProtoField.string("atmdepot.announcement.set", "Set"),
     node = ProtoField.string("atmdepot.announcement.node", "Depot"),
@@ -187,7 +187,7 @@ local message = {
     client_port = ProtoField.uint16("atmdepot.flows.client_port", "Client's port"),
     service_port = ProtoField.uint16("atmdepot.flows.service_port", "Service's port"),
     vci = ProtoField.uint16("atmdepot.flows.vci", "VCI"),
-    age = ProtoField.uint16("atmdepot.flows.age", "Seconds since its last packet"),
+    age = ProtoField.uint32("atmdepot.flows.age", "Milliseconds since its last packet"),
 }
 local report_appended = ProtoField.bytes("atmdepot.statistics.appended", "Appended by a later version")
 local fields = {}
@@ -735,14 +735,14 @@ local function message_size(octets, length)
 end
 
 local function add_flow(tree, sdu, at, half, client, service)
-    local item = tree:add(message.flow, sdu(at, 2 * half + 5))
+    local item = tree:add(message.flow, sdu(at, 2 * half + 7))
     item:add(message.protocol, sdu(at, 1))
     item:add(client, sdu(at + 1, half - 2))
     item:add(message.client_port, sdu(at + half - 1, 2))
     item:add(service, sdu(at + half + 1, half - 2))
     item:add(message.service_port, sdu(at + 2 * half - 1, 2))
     item:add(message.vci, sdu(at + 2 * half + 1, 2))
-    item:add(message.age, sdu(at + 2 * half + 3, 2))
+    item:add(message.age, sdu(at + 2 * half + 3, 4))
 end
 
 local function show_message(sdu, pinfo, tree)

@@ -755,8 +755,8 @@ FLOW4, FLOW6 = ToldFlow(bytes(range(13)), 64, 3), ToldFlow(bytes(range(37)), 65,
      {"term": 7, "period": 100, "set": b"main", "node": b"depot2"}),
     (Recall(3, 1500), DepotRecall, {"number": 3, "since": 1500}),
     (Flows(3, 1, False, [FLOW4, FLOW6]), EdgeFlows,
-     {"number": 3, "part": 1, "v4_flows": bytes(range(13)) + bytes.fromhex("00400003"),
-      "v6_flows": bytes(range(37)) + bytes.fromhex("00410004")})])
+     {"number": 3, "part": 1, "v4_flows": bytes(range(13)) + bytes.fromhex("004000000003"),
+      "v6_flows": bytes(range(37)) + bytes.fromhex("004100000004")})])
 @pytest.mark.parametrize("more", [b"", b"new"])
 def test_what_depots_and_edge_nodes_tell_each_other(
         message: Message, layer: Any, fields: dict[str, Any], more: bytes) -> None:

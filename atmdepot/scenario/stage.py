@@ -150,6 +150,10 @@ class Stage:
             if all(each.hold(figures[key]) for key, each in expected.items()) or time.monotonic() >= deadline:
                 return figures
 
+    def is_active(self, depot: str) -> bool:
+        """True for a depot that is active now."""
+        return self._next_sample().roles.get(depot) == "active"
+
     def _next_sample(self) -> Sample:
         """A sample that begins from now on."""
         with self._looked:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PACKAGES = {"curl": "curl", "ab": "apache2-utils", "ping": "iputils-ping", "nginx": "nginx", "nft": "nftables",
-            "ip": "iproute2", "iperf3": "iperf3", "keepalived": "keepalived", "etcd": "etcd-server", "bird": "bird2",
-            "dnsmasq": "dnsmasq-base", "squid": "squid",
+            "ip": "iproute2", "tc": "iproute2", "iperf3": "iperf3", "keepalived": "keepalived", "etcd": "etcd-server",
+            "bird": "bird2", "faketime": "faketime", "dnsmasq": "dnsmasq-base", "squid": "squid",
             "chromium": "chromium", "chromedriver": "chromium-driver", "wrk": "wrk"}
 
 

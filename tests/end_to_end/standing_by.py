@@ -138,10 +138,11 @@ def outcome(process: subprocess.Popen[str]) -> str:
 
 
 @contextlib.contextmanager
-def pair(table: str = "standby", *changes: tuple[str, str]) -> Iterator[Pair]:
-    """A lab of a shipped table whose links take seconds for 10 MB, for a slow machine."""
+def pair(table: str = "standby", *changes: tuple[str, str], **options: Any) -> Iterator[Pair]:
+    """A lab of a shipped table whose links take seconds for 10 MB, for a slow machine; options as for Lab.up."""
     slow = [(f"[links.to-{name}]\n", f'[links.to-{name}]\nrate = "20Mbps"\n')
             for name in ("web1", "web2", "web1-b", "web2-b")]
     patient = ("[depots.main]\n", '[depots.main]\nsilence = "1s"\n')
-    with changed(table, f"{table}-e2e", [*slow, patient, *changes]) as path, site(path, watched=True) as made:
+    all_changes = [*slow, patient, *changes]
+    with changed(table, f"{table}-e2e", all_changes) as path, site(path, watched=True, **options) as made:
         yield Pair(made.lab)

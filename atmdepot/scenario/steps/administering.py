@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec import field
+
+from atmdepot.config.units import Duration
 from atmdepot.errors import AtmdepotError
 from atmdepot.scenario import figures
 from atmdepot.scenario.figures import Figure  # noqa: TC001 - msgspec reads the annotations at run time
@@ -49,10 +52,15 @@ class Undrain(_OfServer, frozen=True, kw_only=True):
 
 
 class Takeover(Step, frozen=True, kw_only=True):
-    """Make a depot take over; a depot that refuses fails the step, unless `refused` is expected."""
+    """Make a depot take over; a depot that refuses fails the step, unless `refused` is expected.
+
+    A depot that is active already has nothing to do. One that refuses is asked again `within` a time, as one that is
+    not in sync yet.
+    """
 
     depot: str
     force: bool = False
+    within: Duration = field(default_factory=lambda: Duration(0))
 
     FIGURES: ClassVar[dict[str, Figure]] = figures.OF_TAKEOVERS
 
@@ -62,12 +70,17 @@ class Takeover(Step, frozen=True, kw_only=True):
 
     def carry_out(self, stage: Stage, name: str) -> dict[str, Value]:
         """Do it; return when the depot is active."""
-        try:
-            stage.command(self.depot, "takeover", "--node", self.depot, *(["--force"] if self.force else []))
-        except AtmdepotError:
-            if "refused" not in self.expect:
-                raise
-            return {"refused": True}
+        deadline = stage.now + self.within / 1e9
+        while not stage.is_active(self.depot):
+            try:
+                stage.command(self.depot, "takeover", "--node", self.depot, *(["--force"] if self.force else []))
+                break
+            except AtmdepotError:
+                if stage.now < deadline:
+                    continue
+                if "refused" not in self.expect:
+                    raise
+                return {"refused": True}
         return {"refused": False}
 
     @property

@@ -358,6 +358,7 @@ class DepotSet(Struct, forbid_unknown_fields=True, kw_only=True):
     announce: Duration = field(default_factory=lambda: Duration.parse("100ms"))
     silence: Duration = field(default_factory=lambda: Duration.parse("300ms"))
     recall: bool = True
+    adopt: bool = True
     prefer: str | None = None
     watch: dict[str, DeviceName] = {}
 

@@ -74,7 +74,7 @@ class Orphans:
         of a kind that only an open session sends, or a server that has not been heard yet: with ACK, without RST.
         """
         depot = self._depot
-        if not depot.bearer.is_adoptable(path):
+        if not depot.bearer.is_adoptable(path) or not depot.network.set_of(depot.name).adopt:
             return None
         if packet.tcp is not None and packet.tcp.flags & (ACK | RST) != ACK:
             return None

@@ -152,7 +152,8 @@ def test_depot_that_reaches_no_server_is_refused() -> None:
 
 def test_single_depot_has_no_keys_of_standbys_or_owners() -> None:
     lone = ['[depots.lone]', 'nodes = ["depot3"]', 'sync = { depot3 = "10.60.0.9:7500" }', "vrid = 9",
-            'interface = "eth0"', "half_open = true", 'announce = "1s"', 'silence = "3s"', "recall = false"]
+            'interface = "eth0"', "half_open = true", 'announce = "1s"', 'silence = "3s"', "recall = false",
+            "adopt = false"]
     found = problems_of("\n".join((STANDBY, THIRD, *lone)))
     assert [problem.split(": ")[0] for problem in found] == [
         f"depots.lone.{key}" for key in ("half_open", "sync", "interface", "vrid")]

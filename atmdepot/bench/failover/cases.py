@@ -55,7 +55,8 @@ class Contender(Struct, frozen=True):
     Attributes:
         standby: of the set of depots; "lone": one depot, which is started again at once; "peer": no depot.
         interval: the period of a warm standby in seconds; 0: as it happens.
-        recall: whether a depot asks the edge nodes for the flows that they have learnt.
+        recall: whether a depot gets sessions back that it was not told of: it asks the edge nodes for the flows that
+            they have learnt, and adopts what servers go on with.
         events: the failures that it meets.
         programs: what it takes besides the lab's programs.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PAIR, LONE = "standby", "direct"
 """The tables that ship with atmdepot: two depots, and one."""
 
-_LONE_SET = '\n[depots.main]\nnodes = ["{depot}"]\nrecall = {recall}\n'
+_LONE_SET = '\n[depots.main]\nnodes = ["{depot}"]\nrecall = {recall}\nadopt = {recall}\n'
 
 
 def base_of(contender: Contender) -> str:
@@ -42,7 +42,7 @@ def table_for(contender: Contender, text: str, name: str) -> str:
     else:
         changed = _set(changed, "standby", f'"{contender.standby}"')
         changed = _set(changed, "interval", f'"{contender.interval:g}s"')
-        changed = re.sub(r"(?m)^(\[depots\.[^]]+\])$", rf"\1\nrecall = {recall}", changed, count=1)
+        changed = re.sub(r"(?m)^(\[depots\.[^]]+\])$", rf"\1\nrecall = {recall}\nadopt = {recall}", changed, count=1)
         if contender.standby == "hot" and "\nwatch" not in changed:
             changed = re.sub(r"(?m)^(\[depots\.[^]]+\])$", lambda match: f"{match[1]}\n{_watch(parse(text))}", changed,
                              count=1)

@@ -17,7 +17,7 @@ DEPOTS = [each for each in CONTENDERS.values() if each.standby != "peer"]
 def test_a_mode_has_a_table(contender: Contender) -> None:
     network = parse(table_for(contender, find(base_of(contender)).read_text(), "bench"))
     (of,) = network.sets.values()
-    assert of.recall is contender.recall
+    assert of.recall is of.adopt is contender.recall
     assert of.interval == contender.interval * 1e9
     assert of.stands_by is (contender.standby != "lone")
     if contender.standby == "hot":

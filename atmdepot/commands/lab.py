@@ -6,21 +6,17 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-from rich.table import Column, Table
 
+from atmdepot.commands.lab_status import ended_in, named, report_of, table_of
 from atmdepot.commands.scenario import run_command
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.testbed import Lab
 from atmdepot.tables import console
 
-if TYPE_CHECKING:
-    from atmdepot.lab.state import ProcessState
-
-_LAB_OPTION = click.option("--lab", "name", metavar="NAME",
+_LAB_OPTION = click.option("--network", "--lab", "name", metavar="NAME",
                            help="The lab, by its network's name or VC table; not needed while only one has the node.")
 _SIGNALS = ["KILL", "TERM", "INT", "HUP", "STOP", "CONT"]
 _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
@@ -73,13 +69,22 @@ def up(file: str, wait: bool, timeout: float, userns: bool, web: bool, client_mt
 Examples:
   atmdepot lab down
   atmdepot lab down direct
+  atmdepot lab down --all
 """)
-@click.argument("name", required=False)
-def down(name: str | None) -> None:
+@named
+@click.option("--all", "everything", is_flag=True, help="All labs of yours.")
+def down(name: str | None, everything: bool) -> None:
     """Take a lab down: NAME, the VC table that it runs, or the only lab.
 
     Every process of the lab ends, and what the lab made in its directory is removed. A file of yours stays.
     """
+    if everything and name is not None:
+        raise click.UsageError("--all takes no name")
+    if everything and (labs := Lab.all()):
+        for each in labs:
+            each.down()
+            _progress(f"the lab {each.name} is down")
+        return
     if name is None and not Lab.all():
         _progress("no lab is up")
         return
@@ -96,21 +101,49 @@ Examples:
   atmdepot lab status
   atmdepot lab status -o json
 """)
-@click.argument("name", required=False)
+@named
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
               help="How to print.")
 def status(name: str | None, output: str) -> None:
     """Show the labs, their nodes and processes: all labs, or the lab NAME.
 
-    A lab that was killed is `gone`; `lab up` starts it anew and `lab down` removes what it left.
+    A lab that was killed is `gone`; `lab up` starts it anew and `lab down` removes what it left. The exit code is 1
+    when a lab is gone or a process of one has ended.
     """
-    reports = [_report(found) for found in ([Lab.find(name)] if name else Lab.all())]
+    reports = [report_of(found) for found in ([Lab.find(name)] if name else Lab.all())]
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode({"labs": reports})))
     elif reports:
-        console().print(_table(reports))
+        console().print(table_of(reports))
     else:
         _progress("no lab is up")
+    if ended := [text for report in reports for text in ended_in(report)]:
+        raise AtmdepotError("; ".join(ended))
+
+
+@lab.command(epilog="""\b
+Examples:
+  atmdepot lab logs
+  atmdepot lab logs depot --follow
+  atmdepot lab logs web1 --last 100
+""")
+@click.argument("node", required=False)
+@click.option("-n", "--last", type=click.IntRange(1, 100_000), default=20, show_default=True,
+              help="So many lines of each log.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with the lines to come, until Ctrl-C or the lab's end.")
+@_LAB_OPTION
+def logs(node: str | None, last: int, follow: bool, name: str | None) -> None:
+    """Print the last lines of the logs of NODE, or of all nodes, each with the name of its process."""
+    from atmdepot.lab.logs import read
+
+    found = Lab.find(name, node=node)
+    processes = {title: Path(process.log) for title, process in found.state.processes.items()
+                 if node in (None, process.node)}
+    if not processes:
+        with_logs = dict.fromkeys(process.node for process in found.state.processes.values())
+        raise AtmdepotError(f"the lab {found.name} has no logs of \"{node}\": it has those of {', '.join(with_logs)}")
+    for line in read(processes, last, lambda: follow and found.alive):
+        click.echo(line)
 
 
 class _OfAnother(click.Command):
@@ -129,7 +162,7 @@ class _OfAnother(click.Command):
 Examples:
   atmdepot lab exec client -- curl -s http://10.80.0.1/1KB
   atmdepot lab exec depot -- ip route
-  atmdepot lab exec web1 --lab direct -- ss -tln
+  atmdepot lab exec web1 --network direct -- ss -tln
 """)
 @click.argument("node")
 @click.argument("cmd", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -215,6 +248,20 @@ def restore(wires: tuple[str, ...], name: str | None) -> None:
     _lab_of(wires, name).restore(*wires)
 
 
+@lab.command(epilog="""\b
+Examples:
+  atmdepot lab restart depot1
+""")
+@click.argument("node")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
+              metavar="SECONDS", help="How long it may take to be ready (then exit code 4).")
+@_LAB_OPTION
+def restart(node: str, timeout: float, name: str | None) -> None:
+    """End the daemon of NODE in order, start it again, and wait until it is ready."""
+    Lab.find(name, node=node).restart(node, timeout)
+    _progress(f"{node} is ready")
+
+
 def _lab_of(wires: tuple[str, ...], name: str | None) -> Lab:
     """The lab of wires: named, or the only one, or the only one with the node that the first wire is called by."""
     return Lab.find(name, node=wires[0].partition(".")[0])
@@ -227,45 +274,6 @@ def _enter(found: Lab, node: str, argv: tuple[str, ...]) -> None:
     os.environ.update(found.environment())
     sys.stdout.flush()  # before the command writes to the same output
     run(doors, argv, found.resolver_of(node))
-
-
-def _report(found: Lab) -> dict[str, Any]:
-    """A lab as `status -o json` prints it."""
-    state = found.state
-    return {
-        "name": state.name, "state": state.phase if state.alive else "gone", "pid": state.pid,
-        "table": state.table, "directory": str(found.directory), "userns": state.userns,
-        "web_server": state.web_server,
-        "nodes": [{"name": name, "kind": node.kind,
-                   "processes": [{"name": title, "role": process.role, "pid": process.pid,
-                                  "state": _state_of(process, state.alive), "exit_code": process.exit_code,
-                                  "log": process.log}
-                                 for title, process in state.processes.items() if process.node == name]}
-                  for name, node in state.nodes.items()],
-    }
-
-
-def _state_of(process: ProcessState, lab_alive: bool) -> str:
-    if process.exit_code is not None:
-        return "exited"
-    if not lab_alive:
-        return "gone"
-    return "running" if process.ready else "starting"
-
-
-def _table(reports: list[dict[str, Any]]) -> Table:
-    table = Table("lab", "node", "kind", "process", "pid", "state", Column("directory, logs", overflow="fold"))
-    for report in reports:
-        name, state = report["name"], report["state"]
-        table.add_row(name, "", "", "supervisor", str(report["pid"]), state, report["directory"])
-        for node in report["nodes"]:
-            if not node["processes"]:
-                table.add_row(name, node["name"], node["kind"])
-            for process in node["processes"]:
-                ended = f" {process['exit_code']}" if process["state"] == "exited" else ""
-                table.add_row(name, node["name"], node["kind"], process["name"], str(process["pid"]),
-                              process["state"] + ended, Path(process["log"]).name)
-    return table
 
 
 def _progress(line: str) -> None:

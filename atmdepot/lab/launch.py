@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _POLL = 0.1
 _ERRORS = {EnvironmentLacks.exit_code: EnvironmentLacks, NotReady.exit_code: NotReady}
+_LONGER = "`--timeout SECONDS` gives it longer"
 
 
 class Options(Struct, frozen=True):
@@ -96,10 +97,13 @@ def _already_up(directory: Path, table: Path, deadline: float, progress: Callabl
         raise AtmdepotError(f"the lab {name} is up with another table: {other}; `atmdepot lab down {name}` ends it")
     while (state := states.read(directory)) and state.alive and state.phase == "starting":
         if time.monotonic() > deadline:
-            raise NotReady(f"the lab {name} is being started by another command and is not ready in time")
+            raise NotReady(f"the lab {name} is being started by another command and is not ready in time; {_LONGER}")
         time.sleep(_POLL)
     if not state or not state.alive or state.phase != "up":
         raise AtmdepotError(f"the lab {name} is being taken down: try again")
+    if ended := [process for process, each in state.processes.items() if each.exit_code is not None]:
+        raise AtmdepotError(f"the lab {name} is up, but {', '.join(ended)} ended: `atmdepot lab start NODE` starts it "
+                            f"again, `atmdepot lab logs` tells why it ended")
     progress(f"the lab {name} is already up")
     return directory
 
@@ -199,7 +203,7 @@ class Launch:
                 return
         for name in sorted(waiting & self._expected):
             self._show_log(name)
-        raise NotReady(f"not ready in time: {', '.join(sorted(waiting))}")
+        raise NotReady(f"not ready in time: {', '.join(sorted(waiting))}; {_LONGER}")
 
     def _events(self, deadline: float) -> Iterator[Event]:
         """Yield the supervisor's events until the deadline; raise AtmdepotError when it has died."""
@@ -244,7 +248,7 @@ class Launch:
                      if process.exit_code is not None]
             for name in processes:
                 self._show_log(name)
-            raise NotReady("; ".join([*asked.stdout.splitlines(), *ended]))
+            raise NotReady("; ".join([*asked.stdout.splitlines(), *ended, _LONGER]))
 
     def abandon(self, lock: RunDirLock) -> None:
         """Take the lab down; its supervisor stops by itself when the pipe closes before `keep`."""

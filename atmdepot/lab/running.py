@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from atmdepot.config.model import Network
-    from atmdepot.lab.state import State
+    from atmdepot.lab.state import ProcessState, State
 
 _POLL = 0.02
 _STOP_PATIENCE = 8.0
@@ -61,7 +61,7 @@ class RunningLab:
             return found[0]
         names = ", ".join(lab.name for lab in found or labs)
         if found:
-            how = f"`atmdepot lab down {found[0].name}`" if node is None else f"`--lab {found[0].name}`"
+            how = f"`atmdepot lab down {found[0].name}`" if node is None else f"`--network {found[0].name}`"
             raise AtmdepotError(f"several labs are up, say which, as in {how}: {names}")
         hint = f"the labs are {names}" if labs else "`atmdepot lab up FILE` starts one"
         raise AtmdepotError((f"there is no lab \"{name}\"" if name else "no lab is up") + f"; {hint}")
@@ -190,8 +190,27 @@ class RunningLab:
                 raise AtmdepotError(f"{waiting[0]} ended with exit code {process.exit_code}: "
                                     f"{' '.join(states.last_lines(Path(process.log)))}")
             if time.monotonic() > deadline:
-                raise NotReady(f"not ready in time: {', '.join(waiting)}")
+                raise states.not_ready(waiting, self.directory)
             time.sleep(_POLL)
+
+    def restart(self, node: str, timeout: float = 30.0) -> None:
+        """End a node's daemon in order and start it again; raise NotReady at the deadline."""
+        deadline = time.monotonic() + timeout
+        if self._daemon(node).exit_code is None:
+            self.kill(node, signal=signal.SIGTERM)
+        while self._daemon(node).exit_code is None:
+            if time.monotonic() > deadline:
+                raise NotReady(f"{node} has not ended within {timeout:g} s: `atmdepot lab kill {node}` kills it")
+            time.sleep(_POLL)
+        self.start(node, max(0.0, deadline - time.monotonic()))
+
+    def _daemon(self, node: str) -> ProcessState:
+        """A node's daemon; raise AtmdepotError for a node without one."""
+        processes = self.state.processes
+        if node not in processes:
+            raise AtmdepotError(f"the lab has no daemon \"{node}\": it has "
+                                f"{', '.join(name for name, process in processes.items() if name == process.node)}")
+        return processes[node]
 
     def cut(self, *wires: str, silent: bool = False) -> None:
         """Cut wires: a node loses the carrier, or, silently, only what would have come."""

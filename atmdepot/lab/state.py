@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct, field
+
+from atmdepot.errors import NotReady
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STATE_FILE = "state.json"
 TABLE_FILE = "table.toml"
@@ -119,3 +124,10 @@ def last_lines(log: Path, count: int = 1) -> list[str]:
     except OSError:
         return []
     return [line for line in lines if line.strip()][-count:]
+
+
+def not_ready(waiting: Sequence[str], directory: Path) -> NotReady:
+    """The error of processes that are not ready in time, with the last line of each one's log."""
+    told = (f"{name} ({(last_lines(directory / f'{name}.log') or ['it said nothing'])[-1]})" for name in waiting)
+    return NotReady(f"not ready in time: {', '.join(told)}; `--timeout SECONDS` gives it longer, and `atmdepot lab "
+                    "logs` has more")

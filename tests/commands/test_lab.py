@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 namespaces = pytest.mark.namespaces
 
 
-@pytest.mark.parametrize("command", ["up", "down", "status", "exec", "shell"])
+@pytest.mark.parametrize("command", ["up", "down", "status", "logs", "restart", "exec", "shell"])
 def test_every_help_has_examples(command: str) -> None:
     done = atmdepot("lab", command, "--help")
     assert done.returncode == 0
@@ -37,6 +37,8 @@ def test_without_a_lab(run_dir: Path) -> None:
 
 
 def test_wrong_usage() -> None:
+    assert atmdepot("lab", "down", "direct", "--network", "direct").returncode == 2
+    assert atmdepot("lab", "down", "direct", "--all").returncode == 2
     assert atmdepot("lab", "up").returncode == 2
     assert atmdepot("lab", "up", "direct", "--timeout", "0").returncode == 2
     assert atmdepot("lab", "exec", "client").returncode == 2
@@ -73,6 +75,17 @@ def test_status_as_json(lab: Lab) -> None:
 
 
 @namespaces
+def test_logs(lab: Lab) -> None:
+    done = atmdepot("lab", "logs", "--network", "direct", "--last", "1000")
+    assert done.returncode == 0
+    names = {line.split()[0] for line in done.stdout.splitlines()}
+    assert {"depot", "web1", "web2"} <= names
+    assert "READY" in done.stdout
+    done = atmdepot("lab", "logs", "client")
+    assert (done.returncode, "depot, web1, web2" in done.stderr) == (1, True)
+
+
+@namespaces
 def test_exec(lab: Lab) -> None:
     done = atmdepot("lab", "exec", "client", "--", "sh", "-c", "ip -o addr show dev depot; echo to-err >&2; exit 9")
     assert done.returncode == 9
@@ -80,7 +93,7 @@ def test_exec(lab: Lab) -> None:
     assert done.stderr == "to-err\n"
     assert atmdepot("lab", "exec", "client", "--lab", "direct", "--", "true").returncode == 0
     assert atmdepot("lab", "exec", "client", "--", "sh", "-c", "kill -KILL $$").returncode == -signal.SIGKILL
-    assert atmdepot("lab", "exec", "client", "--lab", "geo", "--", "true").returncode == 1
+    assert atmdepot("lab", "exec", "client", "--network", "geo", "--", "true").returncode == 1
 
 
 def test_which_of_several_labs(run_dir: Path) -> None:
@@ -95,7 +108,7 @@ def test_which_of_several_labs(run_dir: Path) -> None:
         assert Lab.find(node="web2").name == "two"
         done = atmdepot("lab", "exec", "client", "--", "true")
         assert (done.returncode, done.stderr) == (
-            1, "atmdepot: several labs are up, say which, as in `--lab one`: one, two\n")
+            1, "atmdepot: several labs are up, say which, as in `--network one`: one, two\n")
         assert atmdepot("lab", "shell", "client").stderr == done.stderr
         done = atmdepot("lab", "down")
         assert (done.returncode, done.stderr) == (
@@ -138,10 +151,23 @@ def test_status_of_dead_processes_and_labs(run_dir: Path) -> None:
     os.kill(lab.state.processes["web1"].pid, signal.SIGTERM)
     until(lambda: lab.state.processes["web1"].exit_code is not None)
     assert states() == {"lab": "up", "depot": ("running", None), "web1": ("exited", -15), "web2": ("running", None)}
-    assert "exited -15" in atmdepot("lab", "status").stdout
+    done = atmdepot("lab", "status")
+    assert (done.returncode, "exited -15" in done.stdout, "lab start web1" in done.stderr) == (1, True, True)
+    done = atmdepot("lab", "up", "direct", "--no-web")
+    assert (done.returncode, "web1 ended" in done.stderr) == (1, True)
+    assert atmdepot("lab", "restart", "web1").returncode == 0
+    assert atmdepot("lab", "status").returncode == 0
+    before = lab.state.processes["depot"].pid
+    assert atmdepot("lab", "restart", "depot").returncode == 0
+    assert lab.state.processes["depot"].pid != before
+    done = atmdepot("lab", "logs", "depot", "--last", "1")
+    assert (done.stdout.split()[0], len(done.stdout.splitlines())) == ("depot", 1)
+    os.kill(lab.state.processes["web1"].pid, signal.SIGTERM)
+    until(lambda: lab.state.processes["web1"].exit_code is not None)
     os.kill(lab.state.pid, signal.SIGKILL)
     until(lambda: not lab.alive)
     assert states() == {"lab": "gone", "depot": ("gone", None), "web1": ("exited", -15), "web2": ("gone", None)}
-    done = atmdepot("lab", "down", str(lab.directory / "table.toml"))
+    assert atmdepot("lab", "status").returncode == 1
+    done = atmdepot("lab", "down", "--all")
     assert (done.returncode, done.stderr) == (0, "the lab direct is down\n")
     assert list(run_dir.iterdir()) == []

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from atmdepot.config.model import DepotSet
 
+SETTLED = 1_000_000_000
+"""An active that edge nodes do not hear is given so long (ns) after its activation: nothing can move more often."""
 FORGOTTEN = 5_000_000_000
 """The word of a depot or an edge node that is older than this (ns) does not count."""
 
@@ -75,14 +77,17 @@ class Heard:
         return self.active_name if now - self._heard_at <= self._silence else None
 
     def is_silent(self, now: int) -> bool:
-        """True when no edge node hears the active depot any more.
+        """True when the active has fallen silent, and each edge node that has spoken since then hears none either."""
+        return (self.active_name is not None and now - self._heard_at > self._silence
+                and self._is_unheard(self._heard_at, now))
 
-        An edge node must have said so since the link to it fell silent, or since edge nodes had the time to hear it.
-        """
-        if self.active_name is None:
-            return False
-        is_heard = now - self._heard_at <= self._silence
-        since = self._active_from + self._silence if is_heard else self._heard_at
+    def is_cut_off(self, now: int) -> bool:
+        """True when the active is heard, but by no edge node any more, though they had the time to hear it."""
+        return (self.active_name is not None and now - self._heard_at <= self._silence
+                and self._is_unheard(self._active_from + max(self._silence, SETTLED), now))
+
+    def _is_unheard(self, since: int, now: int) -> bool:
+        """True when the edge nodes hear no other active depot, and one of them has said so since then."""
         words = [word for word in self._edges.values() if now - word.at < FORGOTTEN]
         return (any(word.at > since for word in words)
                 and not any(word.depot not in ("", self._node) for word in words))

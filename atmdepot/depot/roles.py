@@ -161,7 +161,8 @@ class Roles:
             return FIT_ACTIVE
         if self.role is Role.HANDING_OVER:
             return LAST_RESORT if self.hands_to is None else 0
-        takes_over = self.phase is Phase.TAKING or (self.heard.is_silent(now) and not self.holds_down(now))
+        takes_over = (self.phase is Phase.TAKING or self.heard.is_cut_off(now)
+                      or (self.heard.is_silent(now) and not self.holds_down(now)))
         in_sync = self.role is Role.STANDBY or (self._kept_until is not None and now < self._kept_until)
         return (IN_SYNC if in_sync else JOINS) - self.rank + TAKES_OVER * takes_over
 

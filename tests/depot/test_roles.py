@@ -220,7 +220,7 @@ def silent(edge_says: str | None, at: int, settings: DepotSet | None = None) -> 
 
 
 def test_a_silent_active_is_passed_when_edge_nodes_hear_it_no_more() -> None:
-    made = silent("", 290 * MS)
+    made = silent("", 350 * MS)
     assert made.fitness(300 * MS) < active().fitness(0)
     assert made.fitness(400 * MS) > active().fitness(0)
 
@@ -237,22 +237,23 @@ def test_a_cut_link_alone_moves_nothing(said: str | None, at: int) -> None:
 
 def test_an_active_that_no_edge_node_hears_is_passed_though_its_link_lives() -> None:
     made = standby()
-    for now in range(0, 2000 * MS, 50 * MS):
+    for now in range(0, 3000 * MS, 50 * MS):
         made.peer_heard("depot1", Role.ACTIVE, 5, 0, now)
-        made.edge_heard("depot1" if now < 1000 * MS else "", 5, now, "web1")
-        made.edge_heard("depot1" if now < 1200 * MS else "", 5, now, "web2")
-        assert (made.fitness(now) > active().fitness(0)) == (now >= 1200 * MS)
+        made.edge_heard("depot1" if now < 1500 * MS else "", 5, now, "web1")
+        made.edge_heard("depot1" if now < 2200 * MS else "", 5, now, "web2")
+        assert (made.fitness(now) > active().fitness(0)) == (now >= 2200 * MS)
 
 
 def test_an_active_has_time_to_be_heard_by_edge_nodes() -> None:
     made = standby()
     made.peer_heard("depot1", Role.STANDBY, 5, 0, 900 * MS)
-    for now in range(1000 * MS, 1300 * MS, 50 * MS):
+    for now in range(1000 * MS, 2000 * MS, 50 * MS):
         made.peer_heard("depot1", Role.ACTIVE, 6, 0, now)
         made.edge_heard("", 5, now, "web1")
         assert made.fitness(now) < active().fitness(0)
-    made.edge_heard("depot1", 6, 1300 * MS, "web1")
-    assert made.fitness(1500 * MS) < active().fitness(0)
+    made.edge_heard("depot1", 6, 2000 * MS, "web1")
+    made.peer_heard("depot1", Role.ACTIVE, 6, 0, 2300 * MS)
+    assert made.fitness(2300 * MS) < active().fitness(0)
 
 
 def test_one_edge_node_that_hears_the_active_is_enough() -> None:

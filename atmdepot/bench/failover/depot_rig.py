@@ -183,7 +183,7 @@ class DepotRig:
             time.sleep(_POLL)
 
     def _applied(self, node: str) -> object:
-        return next((row["applied"] for row in show(self._socket(node), "depots") if row["node"] == node), None)
+        return next((row.get("applied") for row in show(self._socket(node), "depots") if row["node"] == node), None)
 
     def _standing(self, node: str) -> tuple[str, bool]:
         """The role of a depot, empty when it does not answer, and True when it is fit for more."""

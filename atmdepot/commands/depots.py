@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ACTIVE = ("active", "handing-over")
+_TABLE = "standby"
+"""The table to begin with where no daemon runs."""
 _PATIENCE = 2.0
 """Time (s) for changes that are under way to arrive."""
 _PAUSE = 0.1
@@ -28,7 +30,7 @@ def resync_command(node: str | None, network_name: str | None) -> None:
     from atmdepot.net.control_client import ask, show
     from atmdepot.net.running import answering_sockets, control_sockets
 
-    paths = answering_sockets(network_name)[0] if node is None else control_sockets(network_name, node)
+    paths = answering_sockets(network_name, _TABLE)[0] if node is None else control_sockets(network_name, node, _TABLE)
     standing_by = [path for path in paths if node is not None or any(
         row["role"] in ("joining", "standby") for row in show(path, "depots", 10) if "fitness" in row)]
     if not standing_by:

@@ -12,6 +12,8 @@ from atmdepot.errors import AtmdepotError
 if TYPE_CHECKING:
     from pathlib import Path
 
+_TABLE = "standby"
+"""The table to begin with where no daemon runs."""
 _LOOK, _PATIENCE = 0.05, 8.0
 """Seconds between two looks at the role, and until it is to have changed: depots give up after 5."""
 _ACTIVE = ("active", "alone")
@@ -61,9 +63,9 @@ def _chosen(network_name: str | None, node: str | None, *, active: bool) -> Path
     from atmdepot.net.running import answering_sockets, control_sockets
 
     if node is not None:
-        return control_sockets(network_name, node)[0]
+        return control_sockets(network_name, node, _TABLE)[0]
     roles = {}
-    for path in answering_sockets(network_name)[0]:
+    for path in answering_sockets(network_name, _TABLE)[0]:
         try:
             roles[path] = _role(path)
         except AtmdepotError:  # no depot

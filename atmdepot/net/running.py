@@ -27,7 +27,7 @@ def _networks() -> dict[str, dict[Path, bool]]:
     return {name: sockets for name, sockets in found.items() if any(sockets.values())}
 
 
-def control_sockets(network: str | None, node: str | None) -> list[Path]:
+def control_sockets(network: str | None, node: str | None, table: str = "direct") -> list[Path]:
     """The sockets of a running network's nodes; raise AtmdepotError when the network or the node is not clear.
 
     The sockets exist, but may be left over from dead daemons: `answering_sockets` returns live sockets only.
@@ -35,9 +35,10 @@ def control_sockets(network: str | None, node: str | None) -> list[Path]:
     Args:
         network: its name; None if only a single network runs.
         node: the name of the only node to return; None for all.
+        table: that to begin with where none runs.
 
     """
-    sockets = list(_sockets_of(network))
+    sockets = list(_sockets_of(network, table))
     if node is None:
         return sockets
     chosen = [path for path in sockets if path.stem == node]
@@ -46,17 +47,17 @@ def control_sockets(network: str | None, node: str | None) -> list[Path]:
     return chosen
 
 
-def answering_sockets(network: str | None) -> tuple[list[Path], list[str]]:
+def answering_sockets(network: str | None, table: str = "direct") -> tuple[list[Path], list[str]]:
     """The live sockets of a running network's nodes, and the names of the nodes whose sockets do not answer.
 
-    Raises AtmdepotError when the network is not clear.
+    Raises AtmdepotError when the network is not clear; where none runs, it names the table to begin with.
     """
-    sockets = _sockets_of(network)
+    sockets = _sockets_of(network, table)
     return ([path for path, answers in sockets.items() if answers],
             [path.stem for path, answers in sockets.items() if not answers])
 
 
-def _sockets_of(network: str | None) -> dict[Path, bool]:
+def _sockets_of(network: str | None, table: str) -> dict[Path, bool]:
     running = _networks()
     if network is not None and network not in running:
         raise AtmdepotError(f"the network \"{network}\" does not run here"
@@ -64,7 +65,7 @@ def _sockets_of(network: str | None) -> dict[Path, bool]:
     if network is None and len(running) > 1:
         raise AtmdepotError(f"several networks run here: add --network with one of {', '.join(running)}")
     if not running:
-        raise AtmdepotError(f"no daemon runs here: {_BEGIN}")
+        raise AtmdepotError(f"no daemon runs here: begin with `atmdepot lab up {table}`")
     return running[network or next(iter(running))]
 
 

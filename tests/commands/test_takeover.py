@@ -134,6 +134,13 @@ def test_without_a_depot_that_can_be_meant_all_are_named(directory: Path) -> Non
         run("release")
 
 
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize("command", [("takeover",), ("release", "--node", "depot1"), ("resync",)])
+def test_where_nothing_runs_a_table_with_a_set_is_named(command: tuple[str, ...]) -> None:
+    with pytest.raises(AtmdepotError, match="no daemon runs here: begin with `atmdepot lab up standby`"):
+        run(*command)
+
+
 def test_of_several_sets_one_is_to_be_named(directory: Path) -> None:
     with playing(directory, depot1={"roles": ["active"], "of": "a"}, depot2={"roles": ["active"], "of": "b"}) as depots:
         with pytest.raises(AtmdepotError, match="several sets: add --node with one of depot1, depot2"):

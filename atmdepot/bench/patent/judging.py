@@ -27,7 +27,7 @@ _MOST_OF_ALL = 0.95
 
 
 class Knee(Struct, frozen=True):
-    """The best rate of a single server with its number at once, and the first greater number at which it has fallen."""
+    """The best rate of a single server with its number at once, and the number from which on it has fallen for good."""
 
     best_at: int
     best: float
@@ -147,8 +147,12 @@ def knee_of(rates: dict[int, float | None]) -> Knee | None:
         return None
     best_at = max(known, key=lambda at_once: known[at_once])
     best = known[best_at]
-    falls = [at_once for at_once in sorted(rates) if at_once > best_at and (rates[at_once] or 0) < FALLEN * best]
-    return Knee(best_at, best, falls[0] if falls else None, dict(sorted(rates.items())))
+    falls_at = None
+    for at_once in sorted(rates, reverse=True):
+        if at_once <= best_at or (rates[at_once] or 0) >= FALLEN * best:
+            break
+        falls_at = at_once
+    return Knee(best_at, best, falls_at, dict(sorted(rates.items())))
 
 
 def _failed(samples: Samples, regime: str) -> dict[str, int]:

@@ -34,6 +34,7 @@ TITLE = "The patent's experiment, repeated"
 _NO = "–"
 _VALUES: dict[Measure, Callable[[Sample], float | None]] = {"kbytes": lambda sample: sample.kbytes, "rate": rate}
 _BUSY = 0.02
+_PROGRAMS = ("nginx", "ab", "haproxy", "nft", "dnsmasq")
 
 
 class Report(Struct, frozen=True):
@@ -90,6 +91,7 @@ def blocks(report: Report) -> Iterator[Block]:
             yield Heading(2, f"Regime {regime}: {REGIMES[regime]}")
             yield Paragraph(words.ABOUT_REGIMES[regime])
             yield from drawn.get(regime, [])
+            yield Paragraph(words.READING)
             yield from _tables(report, regime)
     yield from _knee(report)
     if report.judgement.ranges:
@@ -231,8 +233,9 @@ def _machine(report: Report) -> Iterator[Block]:
     server = to_builtins(report.settings.server) | to_builtins(report.settings.lines) | to_builtins(
         report.settings.client)
     yield Grid(("regime B", *server), (("", *(f"{value:g}" for value in server.values())),))
-    programs = report.machine.get("programs", {})
-    yield Paragraph("Programs: " + ", ".join(f"{name} {version}" for name, version in programs.items()) + ".")
+    programs = ", ".join(f"{name} {version}" for name, version in report.machine.get("programs", {}).items()
+                         if name in _PROGRAMS)
+    yield Paragraph(f"Programs: {programs}.")
     told = report.samples.all
     if waited := [sample.waited for sample in told if sample.waited is not None]:
         busy = sum(each > _BUSY for each in waited)

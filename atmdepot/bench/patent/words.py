@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.bench.patent.judging import AT_ONE, TWICE, rate, table_key
+from atmdepot.bench.patent.judging import AT_ONE, rate, table_key
 from atmdepot.bench.patent.plan import DEPOT_METHODS, FAST, METHODS, SMALL
 from atmdepot.bench.patent.rig import SERVERS
 from atmdepot.bench.patent.tables import DEPOT, IMPROVEMENT, IMPROVEMENT_AT, SINGLE, SYSTEMS, patent_ratio
@@ -26,6 +26,8 @@ ABOUT_REGIMES = {
            "a short listen queue: this is what the depot brings. A request counts from the moment it begins, so a lost "
            "SYN belongs to the run. X: not every request was answered.",
 }
+READING = ("Ours, and in brackets the patent's and how many times it ours is. Ratios: the depot's to the single server's, "
+           "and in brackets the patent's. X: not completed.")
 RANGE = ("One parameter of the servers is changed, all others stay. The improvement is that of two servers where one "
          "is past its knee: where a single server has room for all 20 requests, two can give twice its rate at most.")
 PRIOR_ART = ("20 requests at once on regime B's servers. Redirection: nginx on the first server sends what it cannot "
@@ -34,6 +36,7 @@ PRIOR_ART = ("20 requests at once on regime B's servers. Redirection: nginx on t
 DEATH = ("The first server's processes are killed after a third of the time, with 20 clients. A failed request is "
          "followed by the next after 0.05 s. Until none failed: from the death to the last failed request.")
 _NAMES = {SINGLE: "The single server", DEPOT: "The depot"}
+_ABOUT_TWICE = (1.7, 2.2)
 _LESS = 0.97
 """A rate below this share of another's is told as less."""
 
@@ -82,8 +85,10 @@ def _why(judgement: Judgement, requests: int) -> Iterator[str]:
                "has no place for 20: the kernel drops the SYNs that find the listen queue full, and TCP sends them "
                "again after 1 and 3 s. The run waits for these last requests. With the depot each server has 10.")
     if long := judgement.improvement_long:
-        meaning = ("about what two machines can give: of a run that lasts, the last requests are a small part"
-                   if long.median <= TWICE * 1.1 else "more than two machines can give, here too")
+        meaning = ("more than two machines can give, here too" if long.median > _ABOUT_TWICE[1] else
+                   "about what two machines can give: of a run that lasts, the last requests are a small part"
+                   if long.median >= _ABOUT_TWICE[0] else
+                   "less than two machines can give, so the depot, or what else runs on this machine, is the limit")
         yield f"In a longer run the ratio is ×{_text(long)}, {meaning}."
 
 
@@ -104,7 +109,7 @@ def _above_two(judgement: Judgement) -> Iterator[str]:
 def knee(found: Knee, server: SmallServer) -> str:
     """The knee in words."""
     told = f"One server alone, 1 KB, has its best rate, {found.best:,.0f}/s, at {found.best_at} at once"
-    falls = (f"and is below 0.9 of it at {found.falls_at} for the first time." if found.falls_at is not None
+    falls = (f"and is below 0.9 of it from {found.falls_at} on." if found.falls_at is not None
              else "and does not fall below 0.9 of it in what was measured.")
     return (f"{told}, {falls} It has places for {server.places}: {server.processes} processes, and "
             f"{server.backlog + 1} connections in the listen queue.")

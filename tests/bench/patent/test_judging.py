@@ -54,7 +54,8 @@ def test_the_longer_run_is_told_beside_the_quoted_one() -> None:
     ({1: 50.0, 5: 100.0, 10: 95.0, 20: 40.0}, 5, 20),
     ({1: 50.0, 5: 100.0, 10: None}, 5, 10),
     ({1: 50.0, 5: 100.0}, 5, None),
-    ({1: 100.0, 5: 89.0, 10: 99.0}, 1, 5),
+    ({1: 100.0, 5: 89.0, 10: 99.0}, 1, None),
+    ({1: 100.0, 5: 89.0, 10: 99.0, 15: 89.0, 20: 50.0}, 1, 15),
 ])
 def test_the_knee(rates: dict[int, float | None], best: int, falls: int | None) -> None:
     found = knee_of(rates)

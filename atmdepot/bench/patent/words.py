@@ -26,8 +26,8 @@ ABOUT_REGIMES = {
            "a short listen queue: this is what the depot brings. A request counts from the moment it begins, so a lost "
            "SYN belongs to the run. X: not every request was answered.",
 }
-READING = ("Ours, and in brackets the patent's and how many times it ours is. Ratios: the depot's to the single server's, "
-           "and in brackets the patent's. X: not completed.")
+READING = ("Ours, and in brackets the patent's and how many times it ours is. Ratios: the depot's to the single "
+           "server's, and in brackets the patent's. X: not completed.")
 RANGE = ("One parameter of the servers is changed, all others stay. The improvement is that of two servers where one "
          "is past its knee: where a single server has room for all 20 requests, two can give twice its rate at most.")
 PRIOR_ART = ("20 requests at once on regime B's servers. Redirection: nginx on the first server sends what it cannot "

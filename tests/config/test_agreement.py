@@ -4,34 +4,9 @@ from __future__ import annotations
 
 from atmdepot.config.agreement import agreement, difference, digest_of
 from atmdepot.config.reading import parse
+from tests.two_depots import two_depots
 
-TABLE = """
-name = "two"
-nodes.depot1.kind = "depot"
-nodes.depot2.kind = "depot"
-nodes.web1.kind = "edge"
-servers.web1.node = "web1"
-[depots.main]
-nodes = ["depot1", "depot2"]
-ownership = "manual"
-sync = { depot1 = "10.60.0.1:7500", depot2 = "10.60.0.2:7500" }
-[links.one]
-ends = { depot1 = "10.53.1.1:5501", web1 = "10.53.1.2:5501" }
-[links.two]
-ends = { depot2 = "10.54.1.1:5501", web1 = "10.54.1.2:5501" }
-[vps.one]
-ends = ["depot1", "web1"]
-vpi = 1
-session_vcis = "64-1000"
-[vps.two]
-ends = ["depot2", "web1"]
-vpi = 1
-session_vcis = "64-1000"
-[services.web]
-vip = ["10.80.0.1"]
-ports = [80]
-servers = ["web1"]
-"""
+TABLE = two_depots('ownership = "manual"\nsync = { depot1 = "10.60.0.1:7500", depot2 = "10.60.0.2:7500" }')
 
 
 def digest(text: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 from atmdepot.lab import Lab
 from atmdepot.net.control_client import ask
+from tests.two_depots import two_depots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,42 +23,9 @@ if TYPE_CHECKING:
 DEPOTS = ("depot1", "depot2")
 GATEWAYS = ("10.9.0.1", "fd00:9::1")
 PATIENCE = 60.0
-TABLE = """
-name = "owned"
-[nodes.depot1]
-kind = "depot"
-[nodes.depot2]
-kind = "depot"
-[nodes.web1]
-kind = "edge"
-[depots.main]
-nodes = ["depot1", "depot2"]
-gateway = ["10.9.0.1/24", "fd00:9::1/64"]
-interface = "client"
-{settings}
-[links.one]
-ends = {{ depot1 = "172.31.1.1:5501", web1 = "172.31.1.2:5501" }}
-[links.two]
-ends = {{ depot2 = "172.31.3.1:5503", web1 = "172.31.3.2:5503" }}
-[vps.one]
-ends = ["depot1", "web1"]
-vpi = 1
-session_vcis = "64-65535"
-[vps.two]
-ends = ["depot2", "web1"]
-vpi = 1
-session_vcis = "64-65535"
-[servers.web1]
-node = "web1"
-[services.web]
-vip = ["10.80.0.1"]
-ports = [80]
-servers = ["web1"]
-balancing = "round-robin"
-[probing]
-probe = "none"
-statistics = "0s"
-"""
+ENDS = "172.31.1.1:5501", "172.31.1.2:5501", "172.31.3.1:5503", "172.31.3.2:5503"
+GATEWAY = 'gateway = ["10.9.0.1/24", "fd00:9::1/64"]\ninterface = "client"\n'
+QUIET = '[probing]\nprobe = "none"\nstatistics = "0s"\n'
 HEAR = """
 import socket, sys, time
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as port:
@@ -152,7 +120,7 @@ def owned(settings: str) -> Iterator[Owned]:
     # Not pytest's own directory: a unix socket's path must be short.
     with tempfile.TemporaryDirectory(prefix="atmdepot-test-") as directory:
         table = Path(directory) / "owned.toml"
-        table.write_text(TABLE.format(settings=settings))
+        table.write_text(two_depots(GATEWAY + settings, QUIET, name="owned", ends=ENDS))
         with patch.dict("os.environ", {"ATMDEPOT_RUN_DIR": directory}), Lab.up(
                 table, wait=False, web=False, timeout=PATIENCE) as lab:
             yield Owned(lab)

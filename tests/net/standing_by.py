@@ -11,39 +11,14 @@ from typing import Any
 from atmdepot.config.reading import parse
 from atmdepot.depot.peers import Peers
 from atmdepot.depot.roles import Roles
+from tests.two_depots import two_depots
 
 KEY = "00112233445566778899aabbccddeeff"
 
 
 def table(first: int, second: int, more: str = "", ports: int = 80, name: str = "pair") -> Any:
-    return parse(f"""
-name = "{name}"
-nodes.depot1.kind = "depot"
-nodes.depot2.kind = "depot"
-nodes.web1.kind = "edge"
-servers.web1.node = "web1"
-[depots.main]
-nodes = ["depot1", "depot2"]
-ownership = "manual"
-sync = {{ depot1 = "127.0.0.1:{first}", depot2 = "127.0.0.2:{second}" }}
-{more}
-[links.one]
-ends = {{ depot1 = "127.0.0.1:5501", web1 = "127.0.0.1:5502" }}
-[links.two]
-ends = {{ depot2 = "127.0.0.1:5503", web1 = "127.0.0.1:5504" }}
-[vps.one]
-ends = ["depot1", "web1"]
-vpi = 1
-session_vcis = "64-1000"
-[vps.two]
-ends = ["depot2", "web1"]
-vpi = 1
-session_vcis = "64-1000"
-[services.web]
-vip = ["10.80.0.1"]
-ports = [{ports}]
-servers = ["web1"]
-""")
+    sync = f'ownership = "manual"\nsync = {{ depot1 = "127.0.0.1:{first}", depot2 = "127.0.0.2:{second}" }}'
+    return parse(two_depots(f"{sync}\n{more}", name=name, ports=ports))
 
 
 def free_port(host: str) -> int:

@@ -94,6 +94,13 @@ class DropReason(StrEnum):
     BAD_OFFLOAD = "bad-offload", "frames", "its virtio_net_hdr contradicts its packet"
     FRAME_OVERFLOW = "frame-overflow", "frames", "the port was not read fast enough; the kernel's count"
     FRAME_REFUSED = "frame-refused", "frames", "the kernel refused to send it, or its queue was full"
+    # Packets of servers whose headers are rewritten.
+    NOBODYS = ("nobodys-answer", "packets",
+               "it comes from a server's end or to an address of a pool, and no flow has been rewritten to these ends")
+    NO_SOURCE_PORT = ("no-source-port", "packets",
+                      "all source ports towards its server's end are in use, so no answer could be told from others'")
+    NOT_REWRITABLE = ("not-rewritable", "packets",
+                      "with source = \"depot\": it has neither ports nor the identifier of an ICMP query")
     # Packets.
     UNRESOLVED = ("unresolved", "packets",
                   "its far node or server has not answered for its MAC address, or too many packets waited")
@@ -126,6 +133,9 @@ OF_FRAMES = (
     DropReason.BAD_ANSWER, DropReason.CLAIMED, DropReason.BAD_OFFLOAD, DropReason.FRAME_OVERFLOW,
     DropReason.FRAME_REFUSED, DropReason.UNRESOLVED)
 """The reasons of ports of Ethernet frames."""
+
+OF_REWRITING = (DropReason.NOBODYS, DropReason.NO_SOURCE_PORT, DropReason.NOT_REWRITABLE, DropReason.FRAGMENT)
+"""The reasons of the port of rewritten packets."""
 
 
 class OnChannel(Protocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tests.routed_servers import RoutedServer
 from tests.stations import Station
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ def _on_ethernet(number: int, name: str, _vp: str) -> list[str]:
             f'address = ["{address}"]']
 
 
+def _rewritten(number: int, name: str, _vp: str) -> list[str]:
+    """Put the servers on a network of their own, the even ones with another port."""
+    return [f"[servers.{name}]", 'bearer = "rewrite"', f'address = ["10.70.0.{number + 10}", "fd00:70::{number + 10}"]',
+            *(["listen_port = 8080"] if number % 2 == 0 else [])]
+
+
 def _on_frame_relay(number: int, name: str, vp: str) -> list[str]:
     """Put the servers behind PVCs; a DLCI for each session where the VP's text has a VCI for each."""
     own = ['session_dlcis = "200-991"'] if "session_vcis" in vp else []
@@ -56,14 +63,15 @@ def _on_frame_relay(number: int, name: str, vp: str) -> list[str]:
 
 
 def _mixed(number: int, name: str, vp: str) -> list[str]:
-    """Put the servers behind ATM, Ethernet and Frame Relay in turn."""
-    return (_on_frame_relay, _behind_atm, _on_ethernet)[number % 3](number, name, vp)
+    """Put the servers behind ATM, Ethernet, rewritten headers and Frame Relay in turn."""
+    return (_on_frame_relay, _behind_atm, _on_ethernet, _rewritten)[number % 4](number, name, vp)
 
 
 ROWS = {
     "atm": BearerRow(_behind_atm),
     "ethernet": BearerRow(_on_ethernet, Station),
     "frame-relay": BearerRow(_on_frame_relay),
+    "rewrite": BearerRow(_rewritten, RoutedServer),
     "mixed": BearerRow(_mixed),
 }
 """By the bearer's name in a VC table; `mixed` is several in a table."""

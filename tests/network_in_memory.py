@@ -15,7 +15,9 @@ from atmdepot.depot.forwarding import Depot
 from atmdepot.net.kinds import EDGES
 from atmdepot.switch.node import SwitchNode
 from atmdepot.wire.cell import CELL_SIZE
+from atmdepot.wire.offload import packets_of
 from tests.bearers import ROWS, chosen
+from tests.routed_servers import RoutedServer
 from tests.stations import DEPOT_ADDRESSES, DEPOT_MAC, MTU
 
 if TYPE_CHECKING:
@@ -202,7 +204,30 @@ class InMemoryNetwork:
         for name, node in nodes.items():
             for link in node.links:
                 ends.setdefault(link, []).append(name)
-        return bool(sum(self._carry_over(link, nodes, at) for link, at in ends.items()))
+        moved = sum(self._carry_over(link, nodes, at) for link, at in ends.items())
+        return bool(moved + self._route())
+
+    def _route(self) -> bool:
+        """Do what the depot's host does with packets for servers and from them; False when there were none."""
+        servers = [(name, end) for name, end in self.edges.items() if isinstance(end, RoutedServer)]
+        if not servers:
+            return False
+        depot, moved = self.depot, False
+        for packet in packets_of(depot.take_packets()):
+            name = next((name for name, end in servers if end.is_for(packet)), None)
+            if name is None:
+                depot.packets_out.append(packet)
+                continue
+            moved = True
+            self.seen.append((depot.name, name, packet))
+            if name not in self.stopped:
+                self.edges[name].receive(packet)
+        for _, server in servers:
+            for octets in server.sent():
+                moved = True
+                if depot.name not in self.stopped:
+                    depot.packet_from_tun(octets, self.now)
+        return moved
 
     def _carry_over(self, link: str, nodes: dict[str, Any], ends: list[str]) -> bool:
         """Carry what is due at the ends of a link, the nodes with a port of its name; False when there was none.

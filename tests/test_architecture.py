@@ -140,14 +140,15 @@ def is_free_of_bearers(path: Path) -> bool:
 
 def bearer_words(source: str) -> list[str]:
     """The lines with words of a bearer, but for the names of the VC table, its key `cells` and this package."""
-    shorn = re.sub(r"VC tables?|`cells`|atmdepot(\.atm\.(timers|shares))?", "", source)
+    shorn = re.sub(r"VC tables?|`cells`|atmdepot(\.atm\.(timers|shares|fragments))?", "", source)
     return [line for line in shorn.splitlines() if BEARER_WORDS.search(line)]
 
 
 def is_of_a_bearer(imported: str) -> bool:
     if part_of(imported) == "bearer":
         return imported not in INTERFACE
-    return part_of(imported) == "atm" and imported not in ("atmdepot.atm.timers", "atmdepot.atm.shares")
+    return part_of(imported) == "atm" and imported not in (
+        "atmdepot.atm.timers", "atmdepot.atm.shares", "atmdepot.atm.fragments")
 
 
 # ── the house as it stands ──

@@ -16,7 +16,7 @@ from atmdepot.atm.line import Line
 from atmdepot.atm.sar import segment
 from atmdepot.config.model import Line as LineSettings
 from atmdepot.config.units import CellRate, UdpAddress
-from atmdepot.drops import OF_FRAMES, DropReason, Drops, OnChannel
+from atmdepot.drops import OF_FRAMES, OF_REWRITING, DropReason, Drops, OnChannel
 from atmdepot.wire.aal5 import abort_pdu, cpcs_pdu, crc32, to_cells
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from atmdepot.wire.oam_messages import Loopback
@@ -371,9 +371,10 @@ def test_every_reason_is_provoked_here_or_by_the_pump() -> None:
     in_tests_of_relay = {"bad-address", "unknown-dlci", "bad-lmi", "above-be", "cir-queue-full", "frame-not-sent",
                          "lost-frame"}
     in_tests_of_ethernet = {str(reason) for reason in OF_FRAMES}
+    in_tests_of_rewriting = {str(reason) for reason in OF_REWRITING}
     assert {str(reason) for reason in DropReason} == (
         here | in_test_pump | in_tests_of_bridges | in_tests_of_atm | in_tests_of_bearer | in_tests_of_relay
-        | in_tests_of_ethernet)
+        | in_tests_of_ethernet | in_tests_of_rewriting)
 
 
 # Whatever happens, what is told is what is counted.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network, Vp
     from atmdepot.config.qos import QosMap
     from atmdepot.config.units import NumberRange
+    from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Arrival
 
@@ -424,16 +425,18 @@ class AtmBearer(Bearer):
         """The default VC of the node's VP."""
         return self._to[node].default
 
-    def for_unanswered(self, node: str, category: ServiceCategory) -> AtmPath:
+    def for_unanswered(self, node: str, category: ServiceCategory, owner: object) -> AtmPath:
         """The default VC, or without session VCIs the category's shared VC."""
         vp = self._to[node]
         return vp.default if vp.has_own else vp.shared(category)
 
-    def would_open(self, node: str, category: ServiceCategory, leaving: Iterable[Path]) -> tuple[AtmPath, str]:
+    def would_open(
+        self, node: str, category: ServiceCategory, leaving: Iterable[Path], key: FlowKey,
+    ) -> tuple[AtmPath, str]:
         """The VC that `open` would give, and why."""
         vp = self._to[node]
         if not vp.has_own:
-            return self.would_share(node, category)
+            return self.would_share(node, category, key)
         vci = vp.upcoming(leaving)
         if vci is None:
             return vp.default, "the default VC, since all VCIs for sessions are in use"
@@ -442,7 +445,7 @@ class AtmBearer(Bearer):
         path.vc.owner = None  # it is not opened, so no cells come for it: no reference cycle
         return path, "the next free VCI, for this session alone" + (f", as best effort: {refusal}" if refusal else "")
 
-    def would_share(self, node: str, category: ServiceCategory) -> tuple[AtmPath, str]:
+    def would_share(self, node: str, category: ServiceCategory, key: FlowKey) -> tuple[AtmPath, str]:
         """The VC that `for_unanswered` gives, and why."""
         vp = self._to[node]
         if vp.has_own:

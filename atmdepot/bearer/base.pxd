@@ -1,7 +1,7 @@
 cimport cython
 
 from atmdepot.wire._offload cimport Frame
-from atmdepot.wire.packet cimport Packet
+from atmdepot.wire.packet cimport Arrival, Packet
 
 
 cdef class Port:
@@ -28,7 +28,7 @@ cdef class Path:
 
 cdef class Bearer:
     cdef public dict links
-    cdef public bint has_routes
+    cdef public bint has_routes, hears_host
     cdef public list straying
     cdef public object recognise, trouble_changed, way_changed
     cdef public dict troubles
@@ -36,5 +36,7 @@ cdef class Bearer:
     cpdef Path open(self, node, category, owner)
     cpdef Path default(self, node)
     cpdef Path route(self, bytes destination)
+    cpdef list from_host(self, bytes octets, Packet packet, long long now)
+    cpdef Arrival frame_from_host(self, Frame frame, Packet packet)
     cpdef close(self, Path path, owner)
     cpdef list receive(self, port, bytes octets, long long now)

@@ -7,7 +7,7 @@ octets that a port receives into packets, each with its path. Output waits at it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from atmdepot.config.contract import ServiceCategory
     from atmdepot.config.model import Network
     from atmdepot.drops import DropReason, Drops
+    from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Arrival, Packet
 
@@ -215,6 +216,12 @@ class Path:
         raise NotImplementedError
 
 
+class Owner(Protocol):
+    """The session of a path."""
+
+    key: FlowKey
+
+
 class Bearer:
     """The paths of a node to its far nodes, each named by the far node."""
 
@@ -235,6 +242,8 @@ class Bearer:
         """Called with a far node and the time (ns) when packets take another way to it from now on."""
         self.has_routes = False
         """True when `route` may give a path."""
+        self.hears_host = False
+        """True when packets of far nodes come from the host, too: `from_host` tells which."""
 
     def parts(self) -> Sequence[Bearer]:
         """The bearers that this one is made of: itself."""
@@ -263,11 +272,11 @@ class Bearer:
         """Counters beside those of its ports."""
         return ()
 
-    def open(self, node: str, category: ServiceCategory, owner: object) -> Path:
+    def open(self, node: str, category: ServiceCategory, owner: Owner) -> Path:
         """Open a path for a new session: its own, or, where the bearer has no channel free, a shared path."""
         raise NotImplementedError
 
-    def claim(self, node: str, number: int, category: ServiceCategory, owner: object) -> Path | None:
+    def claim(self, node: str, number: int, category: ServiceCategory, owner: Owner) -> Path | None:
         """Open the path with a number (`Path.number`) that another depot of the set gave to a session.
 
         None while the number is taken, is no session's, or where paths have no numbers.
@@ -286,17 +295,41 @@ class Bearer:
         """The path for packets that belong to no session."""
         raise NotImplementedError
 
-    def for_unanswered(self, node: str, category: ServiceCategory) -> Path:
-        """The path of a flow that no server has answered yet: it is shared, so no flood takes all channels."""
+    def for_unanswered(self, node: str, category: ServiceCategory, owner: Owner) -> Path:
+        """The path of a flow that no server has answered yet: where channels are few it is shared, for the floods."""
         raise NotImplementedError
 
-    def would_open(self, node: str, category: ServiceCategory, leaving: Iterable[Path]) -> tuple[Path, str]:
-        """The path that `open` would give once the sessions of `leaving` had ended, and why; opens no path."""
+    def for_answered(self, path: Path, category: ServiceCategory, owner: Owner) -> Path:
+        """The path of a flow from its first answer on, in place of the one before: its own."""
+        return self.open(path.node, category, owner)
+
+    def for_probe(self, node: str, owner: Owner) -> Path:
+        """The path of a probe, a session of the depot's own host."""
+        return self.default(node)
+
+    def would_open(
+        self, node: str, category: ServiceCategory, leaving: Iterable[Path], key: FlowKey,
+    ) -> tuple[Path, str]:
+        """The path that `open` would give a flow once the sessions of `leaving` had ended, and why; opens no path."""
         raise NotImplementedError
 
-    def would_share(self, node: str, category: ServiceCategory) -> tuple[Path, str]:
+    def would_share(self, node: str, category: ServiceCategory, key: FlowKey) -> tuple[Path, str]:
         """The path that `for_unanswered` gives, and why."""
         raise NotImplementedError
+
+    def lead_to_host(self, packets_out: list[Any]) -> None:
+        """Put packets and frames whose way leads over the depot's own host into this list from now on."""
+
+    def from_host(self, octets: bytes, packet: Packet, now: int) -> Sequence[Arrival] | None:
+        """The arrivals that a packet of the host brings; None where it is no far node's, but a client's.
+
+        There are none where it is held, went on or was dropped (and counted).
+        """
+        return None
+
+    def frame_from_host(self, frame: PlainFrame, packet: Packet) -> Arrival | None:
+        """The arrival of a far node's frame from the host; None for a client's, or to take it packet by packet."""
+        return None
 
     def route(self, destination: bytes) -> Path | None:
         """The path that the VC table gives packets for an address (4 or 16 octets) that is no service's, or None."""
@@ -306,7 +339,7 @@ class Bearer:
         """True for a stray path, which a session may adopt. A bearer without strays has none."""
         return False
 
-    def adopt(self, path: Path, category: ServiceCategory, owner: object) -> Path:
+    def adopt(self, path: Path, category: ServiceCategory, owner: Owner) -> Path:
         """Give a stray path to a session."""
         raise NotImplementedError
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from atmdepot.config.contract import ServiceCategory
     from atmdepot.config.model import Network, Server
     from atmdepot.config.qos import QosMap
+    from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.offload import PlainFrame
 
 CHECKED = 10_000_000_000
@@ -491,17 +492,17 @@ class EthernetBearer(Bearer):
         """The station's path."""
         return self._to[node]
 
-    def for_unanswered(self, node: str, category: ServiceCategory) -> EthernetPath:
+    def for_unanswered(self, node: str, category: ServiceCategory, owner: object) -> EthernetPath:
         """The station's path."""
         return self._to[node]
 
     def would_open(
-        self, node: str, category: ServiceCategory, leaving: Iterable[Path],
+        self, node: str, category: ServiceCategory, leaving: Iterable[Path], key: FlowKey,
     ) -> tuple[EthernetPath, str]:
         """The station's path, and why."""
         return self._to[node], _SHARED
 
-    def would_share(self, node: str, category: ServiceCategory) -> tuple[EthernetPath, str]:
+    def would_share(self, node: str, category: ServiceCategory, key: FlowKey) -> tuple[EthernetPath, str]:
         """The station's path, and why."""
         return self._to[node], _SHARED
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.config.qos import QosMap
     from atmdepot.config.relay import Dlcis
+    from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Arrival
 
 _MAX_STRAYS = 64
@@ -162,15 +163,17 @@ class RelayBearer(Bearer):
         """The PVC for packets without a session."""
         return self.maps[node].default
 
-    def for_unanswered(self, node: str, category: ServiceCategory) -> RelayPath:
+    def for_unanswered(self, node: str, category: ServiceCategory, owner: object) -> RelayPath:
         """The same: it is shared."""
         return self.maps[node].default
 
-    def would_open(self, node: str, category: ServiceCategory, leaving: Iterable[Path]) -> tuple[RelayPath, str]:
+    def would_open(
+        self, node: str, category: ServiceCategory, leaving: Iterable[Path], key: FlowKey,
+    ) -> tuple[RelayPath, str]:
         """The PVC that `open` would give, and why."""
         of = self.maps[node]
         if not of.has_own:
-            return self.would_share(node, category)
+            return self.would_share(node, category, key)
         dlci = of.upcoming(leaving)
         if dlci is None:
             return of.default, "the shared DLCI, since all DLCIs for sessions are in use"
@@ -178,7 +181,7 @@ class RelayBearer(Bearer):
             return of.default, f"the shared DLCI, since of the next free one is told: {trouble}"
         return RelayPath(of.port, dlci, node, of.settings), "the next free DLCI, for this session alone"
 
-    def would_share(self, node: str, category: ServiceCategory) -> tuple[RelayPath, str]:
+    def would_share(self, node: str, category: ServiceCategory, key: FlowKey) -> tuple[RelayPath, str]:
         """The PVC that `for_unanswered` gives, and why."""
         of = self.maps[node]
         return of.default, ("the shared DLCI; a flow gets one of its own with the server's first answer" if of.has_own

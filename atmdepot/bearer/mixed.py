@@ -15,10 +15,12 @@ from atmdepot.bearer.base import Bearer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from atmdepot.bearer.base import Counter, Path, PathCondition, PathText, Port
+    from atmdepot.bearer.base import Counter, Owner, Path, PathCondition, PathText, Port
     from atmdepot.config.contract import ServiceCategory
     from atmdepot.config.model import Network
-    from atmdepot.wire.packet import Arrival
+    from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.offload import PlainFrame
+    from atmdepot.wire.packet import Arrival, Packet
 
 
 class MixedBearer(Bearer):
@@ -38,6 +40,7 @@ class MixedBearer(Bearer):
             # The troubles and the openers of strays of each are the depot's: all have the same dict and list.
             bearer.troubles, bearer.straying = self.troubles, self.straying
         self.has_routes = any(bearer.has_routes for bearer in self._parts)
+        self.hears_host = any(bearer.hears_host for bearer in self._parts)
 
     def parts(self) -> Sequence[Bearer]:
         """The bearers."""
@@ -72,11 +75,11 @@ class MixedBearer(Bearer):
         """The counters of each."""
         return [counter for bearer in self._parts for counter in bearer.counters()]
 
-    def open(self, node: str, category: ServiceCategory, owner: object) -> Path:
+    def open(self, node: str, category: ServiceCategory, owner: Owner) -> Path:
         """Open a path by the bearer of a far node."""
         return self._to(node).open(node, category, owner)
 
-    def claim(self, node: str, number: int, category: ServiceCategory, owner: object) -> Path | None:
+    def claim(self, node: str, number: int, category: ServiceCategory, owner: Owner) -> Path | None:
         """Open the path with a number by the bearer of a far node."""
         return self._to(node).claim(node, number, category, owner)
 
@@ -92,18 +95,43 @@ class MixedBearer(Bearer):
         """The path for packets that belong to no session."""
         return self._to(node).default(node)
 
-    def for_unanswered(self, node: str, category: ServiceCategory) -> Path:
+    def for_unanswered(self, node: str, category: ServiceCategory, owner: Owner) -> Path:
         """The path of a flow that no server has answered yet."""
-        return self._to(node).for_unanswered(node, category)
+        return self._to(node).for_unanswered(node, category, owner)
 
-    def would_open(self, node: str, category: ServiceCategory, leaving: Iterable[Path]) -> tuple[Path, str]:
+    def for_answered(self, path: Path, category: ServiceCategory, owner: Owner) -> Path:
+        """The path of a flow from its first answer on."""
+        return self._of(path).for_answered(path, category, owner)
+
+    def for_probe(self, node: str, owner: Owner) -> Path:
+        """The path of a probe."""
+        return self._to(node).for_probe(node, owner)
+
+    def would_open(
+        self, node: str, category: ServiceCategory, leaving: Iterable[Path], key: FlowKey,
+    ) -> tuple[Path, str]:
         """The path that `open` would give, and why; paths of other bearers that leave make no room there."""
         bearer = self._to(node)
-        return bearer.would_open(node, category, [path for path in leaving if self._of(path) is bearer])
+        return bearer.would_open(node, category, [path for path in leaving if self._of(path) is bearer], key)
 
-    def would_share(self, node: str, category: ServiceCategory) -> tuple[Path, str]:
+    def would_share(self, node: str, category: ServiceCategory, key: FlowKey) -> tuple[Path, str]:
         """The path that `for_unanswered` gives, and why."""
-        return self._to(node).would_share(node, category)
+        return self._to(node).would_share(node, category, key)
+
+    def lead_to_host(self, packets_out: list[Any]) -> None:
+        """Have each bearer put into this list what its way leads over the host."""
+        for bearer in self._parts:
+            bearer.lead_to_host(packets_out)
+
+    def from_host(self, octets: bytes, packet: Packet, now: int) -> Sequence[Arrival] | None:
+        """The arrivals that a packet of the host brings, by the bearer that knows it; None where it is a client's."""
+        return next((arrivals for bearer in self._parts if bearer.hears_host
+                     and (arrivals := bearer.from_host(octets, packet, now)) is not None), None)
+
+    def frame_from_host(self, frame: PlainFrame, packet: Packet) -> Arrival | None:
+        """The arrival of a frame of the host's; None for a client's."""
+        return next((arrival for bearer in self._parts if bearer.hears_host
+                     and (arrival := bearer.frame_from_host(frame, packet)) is not None), None)
 
     def route(self, destination: bytes) -> Path | None:
         """The path that a bearer has for packets for an address that is no service's, or None."""
@@ -114,7 +142,7 @@ class MixedBearer(Bearer):
         """True for a stray path of its bearer."""
         return self._of(path).is_adoptable(path)
 
-    def adopt(self, path: Path, category: ServiceCategory, owner: object) -> Path:
+    def adopt(self, path: Path, category: ServiceCategory, owner: Owner) -> Path:
         """Give a stray path to a session."""
         return self._of(path).adopt(path, category, owner)
 

@@ -12,6 +12,7 @@ from atmdepot.bearer.atm import AtmBearer
 from atmdepot.bearer.ethernet import EthernetBearer
 from atmdepot.bearer.frame_relay import RelayBearer
 from atmdepot.bearer.mixed import MixedBearer
+from atmdepot.bearer.rewrite import RewriteBearer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ BEARERS: dict[BearerName, BearerKind] = {
     "atm": BearerKind(AtmBearer),
     "frame-relay": BearerKind(RelayBearer),
     "ethernet": BearerKind(EthernetBearer),
+    "rewrite": BearerKind(RewriteBearer),
 }
 """By `servers.X.bearer`."""
 

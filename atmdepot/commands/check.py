@@ -77,6 +77,13 @@ def _on_ethernet(network: Network) -> list[dict[str, Any]]:
             for name, server in network.servers.items() if server.bearer == "ethernet"]
 
 
+def _rewritten(network: Network) -> list[dict[str, Any]]:
+    return [{"server": name, "address": list(map(str, server.address)),
+             "port": server.listen_port or "of the service", "source": server.source or "client",
+             "pool": list(map(str, server.pool or ())), "comes back by": server.port or "the server's address"}
+            for name, server in network.servers.items() if server.bearer == "rewrite"]
+
+
 def _encapsulation_of(vp: Vp) -> str:
     """The encapsulation, for bridged frames with their FCS as well."""
     return f"{vp.encapsulation}, FCS {vp.fcs}" if vp.encapsulation.endswith("-bridged") else vp.encapsulation
@@ -112,7 +119,8 @@ def _network_tables(network: Network) -> list[tuple[str, list[str], list[dict[st
                  "balancing": service.balancing, "alias": service.alias or ""}
                 for name, service in network.services.items()]
     return [(title, list(rows[0]), rows) for title, rows in (
-        ("nodes", nodes), ("links", links), ("servers on Ethernet", _on_ethernet(network)), ("VPs", vps),
+        ("nodes", nodes), ("links", links), ("servers on Ethernet", _on_ethernet(network)),
+        ("servers with rewritten headers", _rewritten(network)), ("VPs", vps),
         ("links of Frame Relay", relay), ("PVCs", dlcis),
         ("services", services)) if rows]
 

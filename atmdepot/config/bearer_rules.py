@@ -7,25 +7,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.config.model import REWRITE_PORT
 from atmdepot.config.problem import Problem, list_of
+from atmdepot.config.rewrite_rules import names_taken, rewrite_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from atmdepot.config.model import BearerName, Network, Server
 
-_KEYS_OF: dict[str, tuple[BearerName, ...]] = {"port": ("ethernet",), "mac": ("ethernet",)}
+_KEYS_OF: dict[str, tuple[BearerName, ...]] = {
+    "port": ("ethernet", "rewrite"), "mac": ("ethernet",), "source": ("rewrite",), "pool": ("rewrite",),
+    "listen_port": ("rewrite",)}
 """The keys of a server that only some bearers have."""
 
 
 def server_problems(network: Network) -> Iterator[Problem]:
     """Every mistake in the servers' bearers, and in their nodes and other keys that depend on these."""
     behind: dict[str, str] = {}
+    yield from names_taken(network, REWRITE_PORT)
     for name, server in network.servers.items():
         for key, bearers in _KEYS_OF.items():
             if getattr(server, key) is not None and server.bearer not in bearers:
-                yield Problem(("servers", name, key), f"only a server with bearer = \"{bearers[0]}\" has it, and this "
-                                                      f"one's is \"{server.bearer}\": leave it out")
+                have = " or ".join(f"\"{bearer}\"" for bearer in bearers)
+                yield Problem(("servers", name, key), f"only a server with bearer = {have} has it, and this one's is "
+                                                      f"\"{server.bearer}\": leave it out")
         if server.stands_alone:
             yield from _alone(network, name, server)
         else:
@@ -76,11 +82,7 @@ def _ethernet(network: Network, name: str, server: Server) -> Iterator[Problem]:
                                                     "write address = [\"192.0.2.10\"], or its mac")
 
 
-def _not_built(_network: Network, name: str, server: Server) -> Iterator[Problem]:
-    yield Problem(("servers", name, "bearer"), f"\"{server.bearer}\" is not there yet: write another bearer")
-
-
 RULES: dict[BearerName, Callable[[Network, str, Server], Iterator[Problem]]] = {
-    "atm": lambda *_: iter(()), "ethernet": _ethernet, "frame-relay": lambda *_: iter(()), "rewrite": _not_built}
+    "atm": lambda *_: iter(()), "ethernet": _ethernet, "frame-relay": lambda *_: iter(()), "rewrite": rewrite_problems}
 """By `servers.X.bearer`. What a server behind ATM needs, the rules of VPs check (`config/rules.py`); behind Frame
 Relay, those of its links and PVCs (`config/relay_rules.py`)."""

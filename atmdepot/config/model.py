@@ -38,6 +38,9 @@ Balancing = Literal[
 BearerName = Literal["atm", "ethernet", "frame-relay", "rewrite"]
 """The bearers, by which packets get to a server; `bearer/registry.py` has a row for each name."""
 
+REWRITE_PORT = "rewrite"
+"""The port of the bearer of that name: packets go back to the depot's own host, so it is no interface."""
+
 QueueName = Literal["CBR", "rt-VBR", "nrt-VBR", "GFR", "UBR"]
 """The queues of a link, by service category; `atm/scheduler.py` has them as `QueueClass`."""
 
@@ -294,10 +297,16 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
     node: str = ""
     bearer: BearerName = "atm"
     address: list[IpAddress] = []
-    # Of Ethernet: the depot's interface, and the server's MAC address where it is not asked for.
+    # Of Ethernet: the depot's interface, and the server's MAC address where it is not asked for. With rewritten headers
+    # `port` is the interface by which its packets come back.
     port: DeviceName | None = None
     mac: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$(?!\n)",
                              description="six pairs of hexadecimal digits, ':' between them, in quotes")] | None = None
+    # Of rewritten headers: whose source address its packets have, the addresses that stand for the depot's clients, and
+    # the port on which it listens, where that is another than the service's.
+    source: Literal["client", "depot"] | None = None
+    pool: Annotated[list[IpAddress], Meta(max_length=64)] | None = None
+    listen_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
     weight: Annotated[int, Meta(ge=0, le=1000)] = 1
     max_sessions: CountOrNone = 0
     backup: bool = False
@@ -308,6 +317,11 @@ class Server(Struct, forbid_unknown_fields=True, kw_only=True):
     def stands_alone(self) -> bool:
         """True for a server without an edge node: it takes the packets of clients itself."""
         return self.bearer in ("ethernet", "rewrite")
+
+    @property
+    def sees_clients(self) -> bool:
+        """True where no pool stands for the clients: its packets have their own addresses."""
+        return self.source != "depot"
 
 
 class Service(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -571,6 +585,8 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     def port_towards(self, depot: str, server: str) -> str | None:
         """The depot's port by which packets go to a server; None where no way leads from this depot to it."""
         settings = self.servers[server]
+        if settings.bearer == "rewrite":
+            return REWRITE_PORT
         if settings.stands_alone:
             return settings.port or ""
         if settings.bearer == "frame-relay":

@@ -258,13 +258,13 @@ class _Way:
         """The path of a new session; entries replaced or evicted for it close their paths first."""
         bearer, category = self._depot.bearer, decision.category
         if packet.tcp is None:  # a UDP flow: it is new here, so it has no answer yet
-            path, why = bearer.would_share(server.node, category)
+            path, why = bearer.would_share(server.node, category, packet.key)
         elif self._depot.shares(server.node, self._now):
-            path, _ = bearer.would_share(server.node, category)
+            path, _ = bearer.would_share(server.node, category, packet.key)
             why = "it is shared, since the edge nodes are asked now which channels have sessions"
         else:
             leaving = [session.path for session in (old, decision.evicts) if session is not None]
-            path, why = bearer.would_open(server.node, category, leaving)
+            path, why = bearer.would_open(server.node, category, leaving, packet.key)
         text = self._text(path)
         self._say(text.stage, f"{text.name}: {why}")
         self._say("class", f"DSCP {dscp_name(packet.dscp)} asks for {category}")

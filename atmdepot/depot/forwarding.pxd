@@ -25,16 +25,20 @@ cdef class Depot(DepotState):
     cpdef Path _session_path(self, bytes octets, Packet packet, TcpFields tcp, long long now)
     @cython.locals(decision=Decision, pool=Pool, server=Server, session=Session, old=Session)
     cpdef Session _open_session(self, bytes octets, Packet packet, long long now)
+    @cython.locals(arrivals=list, arrival=Arrival)
+    cdef bint _takes_answer(self, bytes octets, Packet packet, long long now) except -1
     @cython.locals(path=Path)
     cdef bint _takes_route(self, bytes octets, Packet packet) except -1
     cdef _packet_from_route(self, Path path, bytes octets, Packet packet)
     cpdef _to_server(self, bytes octets, Packet packet, Path path)
-    @cython.locals(tcp=TcpFields, session=Session, path=Path, server=Server)
+    @cython.locals(tcp=TcpFields, session=Session, path=Path, server=Server, arrival=Arrival)
     cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1
-    @cython.locals(arrival=Arrival, packet=bytes, frame=Frame, before="Py_ssize_t")
+    @cython.locals(arrival=Arrival, frame=Frame, before="Py_ssize_t")
     cpdef octets_from_port(self, name, bytes octets, long long now)
     @cython.locals(packet=Packet)
     cdef _keep_answers_to_probes(self, Py_ssize_t before)
+    @cython.locals(packet=bytes)
+    cdef _frame_from_path(self, Path path, Frame frame, long long now)
     @cython.locals(packet=Packet)
     cdef _packet_from_path(self, Path path, bytes octets, long long now)
     @cython.locals(packet=Packet, session=Session, server=Server)

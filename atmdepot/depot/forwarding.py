@@ -93,7 +93,9 @@ class Depot(DepotState):
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """Forward a client's packet from the TUN device; time in ns."""
         packet = self.analyse_from_tun(octets)
-        if packet is None or (self.bearer.has_routes and self._takes_route(octets, packet)):
+        if packet is None or (self.bearer.hears_host and self._takes_answer(octets, packet, now)):
+            return
+        if self.bearer.has_routes and self._takes_route(octets, packet):
             return
         if packet.later:
             path = self._path_of_first(octets, packet, now)
@@ -107,6 +109,15 @@ class Depot(DepotState):
                 # Later fragments have no ports: these came first and waited to learn this path.
                 for held in self.fragments.first(packet, path, now):
                     self._to_server(held.octets, held.packet, path)
+
+    def _takes_answer(self, octets: bytes, packet: Packet, now: int) -> bool:
+        """Take a packet that came from a server over the host; False for a client's."""
+        arrivals = self.bearer.from_host(octets, packet, now)
+        if arrivals is None:
+            return False
+        for arrival in arrivals:
+            self._packet_from_path(arrival.path, arrival.octets, now)
+        return True
 
     def _takes_route(self, octets: bytes, packet: Packet) -> bool:
         """Send a packet that is for no VIP on the path of its destination in the VC table; False without a path."""
@@ -159,8 +170,8 @@ class Depot(DepotState):
         session = session_of(packet.key, server, decision.category, now)
         old = self.sessions.open(session, now, decision.evicts)
         # After `open` of the tables: entries removed there have freed their channels.
-        session.path = self.bearer.for_unanswered(server.node, session.category) if self.shares(server.node, now) \
-            else self.bearer.open(server.node, session.category, session)
+        session.path = self.bearer.for_unanswered(server.node, session.category, session) \
+            if self.shares(server.node, now) else self.bearer.open(server.node, session.category, session)
         pool.preload(now)  # so that the next SYN does not wait for a choice
         if self.sessions.stands_by:
             self.opened_as_standby += 1
@@ -170,10 +181,10 @@ class Depot(DepotState):
         return session
 
     def _open_probe(self, key: FlowKey, server: Server, now: int) -> Session:
-        """Open a session for the depot's own probe, on the default path of the probed server; it is not counted."""
+        """Open a session for the depot's own probe, on a path of the probed server; it is not counted."""
         session = Session(key, server, self.qos.category(0), now, probe=True)
-        session.path = self.bearer.default(server.node)
         self.sessions.open(session, now, None)
+        session.path = self.bearer.for_probe(server.node, session)
         self.sessions.tell(session, SessionEvent.OPENED, "probe")
         return session
 
@@ -184,7 +195,12 @@ class Depot(DepotState):
         path.send(octets, self._clp[packet.dscp])
 
     def _takes_frame(self, frame: PlainFrame, packet: Packet, now: int) -> bool:
-        """Forward a client's frame as `packet_from_tun` does its packets, if they belong to an established session."""
+        """Forward a frame as `packet_from_tun` does its packets, if they belong to an established session."""
+        if self.bearer.hears_host:
+            arrival = self.bearer.frame_from_host(frame, packet)
+            if arrival is not None and arrival.frame is not None:
+                self._frame_from_path(arrival.path, arrival.frame, now)
+                return True
         tcp = packet.tcp
         session = self.sessions.find(packet.key)
         if tcp is None or session is None or not self.sessions.follows_frame(session, tcp, True):
@@ -211,11 +227,8 @@ class Depot(DepotState):
             frame = arrival.frame
             if frame is None:
                 self._packet_from_path(arrival.path, arrival.octets, now)
-            elif self._frame_may_pass(arrival.path, frame, now):
-                self.packets_out.append(frame)
             else:
-                for packet in frame.packets():
-                    self._packet_from_path(arrival.path, packet, now)
+                self._frame_from_path(arrival.path, frame, now)
         if self.bearer.straying:
             self.bearer.close_strays()
         if self.only_watches:
@@ -237,6 +250,14 @@ class Depot(DepotState):
         if self.watching is not None and self.only_watches:
             for packet in packets:
                 self.watching.client_packet(packet, now)
+
+    def _frame_from_path(self, path: Path, frame: PlainFrame, now: int) -> None:
+        """Forward a server's frame, as a whole or packet by packet."""
+        if self._frame_may_pass(path, frame, now):
+            self.packets_out.append(frame)
+            return
+        for packet in frame.packets():
+            self._packet_from_path(path, packet, now)
 
     def _packet_from_path(self, path: Path, octets: bytes, now: int) -> None:
         if path.is_management:  # statistics are for the depot itself, not for a client

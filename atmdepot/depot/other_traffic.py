@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.atm.fragments import fragment_key
 from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session, SessionEvent
 from atmdepot.depot.state import Decision
 from atmdepot.drops import DropReason
-from atmdepot.node.fragments import fragment_key
 from atmdepot.wire.flows import flow_key
 from atmdepot.wire.icmp import is_error, quoted_packet, says_unreachable
 from atmdepot.wire.ip import EXTENSIONS, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP
@@ -131,7 +131,7 @@ class OtherTraffic:
         pool.take(server, decision.candidates, now)
         flow = Session(packet.key, server, decision.category, now)
         old = depot.sessions.open_flow(flow, now, decision.evicts)
-        flow.path = depot.bearer.for_unanswered(server.node, flow.category)
+        flow.path = depot.bearer.for_unanswered(server.node, flow.category, flow)
         pool.preload(now)
         why = "" if old is None else f", no longer {old.server.name}"
         depot.sessions.tell(flow, SessionEvent.OPENED, pool.how(server) + why)
@@ -140,7 +140,7 @@ class OtherTraffic:
     def answered(self, flow: Session) -> None:
         """Note the first answer to a flow: it is no flood, and gets its own path if a channel is free."""
         self._depot.sessions.flow_answered(flow)
-        flow.path = self._depot.bearer.open(flow.server.node, flow.category, flow)
+        flow.path = self._depot.bearer.for_answered(flow.path, flow.category, flow)
 
     def may_pass(self, path: Path, octets: bytes, packet: Packet, now: int) -> bool:
         """True when a server's packet passes: it answers a client or is allowed; False (and counted) if not."""

@@ -303,7 +303,7 @@ class Replica:
         """The path that the entry has at the other depot; a session that has it here is out of date."""
         bearer = self._depot.bearer
         if not told.channel:
-            return bearer.for_unanswered(server.node, entry.category)
+            return bearer.for_unanswered(server.node, entry.category, entry)
         path = bearer.claim(server.node, told.channel, entry.category, entry)
         if path is None and self._tables.stands_by:
             taken = bearer.path_with(server.node, told.channel)

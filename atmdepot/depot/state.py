@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.atm.fragments import FragmentMap
 from atmdepot.bearer.registry import bearer_of
 from atmdepot.config.qos import DEFAULT, QosMap
 from atmdepot.depot.probing import Probing
@@ -16,7 +17,6 @@ from atmdepot.depot.session_management import Pool, SessionManagement
 from atmdepot.depot.sessions import Session, SessionTables
 from atmdepot.depot.tcp_tracking import is_opening
 from atmdepot.drops import DropReason
-from atmdepot.node.fragments import FragmentMap
 from atmdepot.node.node import Node
 from atmdepot.restoring import restored_on_failure
 from atmdepot.wire.tcp import RST, SYN
@@ -78,6 +78,7 @@ class DepotState(Node):
         self.probing = Probing(network.probing)
         self.bearer: Bearer = bearer_of(network, self.name, self.qos)
         self.bearer.tell(self._path_changed, self._way_changed)
+        self.bearer.lead_to_host(self.packets_out)
         self.use_links(self.bearer.links)
         self.sessions = SessionTables(network.sessions, self._release, self._is_lost)
         self.fragments: FragmentMap[Path] = FragmentMap(self.drops)

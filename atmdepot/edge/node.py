@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.atm.fragments import FragmentMap
 from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import LinkAdaptation
@@ -28,7 +29,6 @@ from atmdepot.drops import DropReason
 from atmdepot.edge.recall import Answer
 from atmdepot.edge.vp_table import VpTable
 from atmdepot.edge.ways import followings_of, ways_of
-from atmdepot.node.fragments import FragmentMap
 from atmdepot.node.node import Node
 from atmdepot.restoring import restored_on_failure
 from atmdepot.wire.announcement import Announcement, Recall, read

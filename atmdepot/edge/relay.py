@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.atm.fragments import FragmentMap
 from atmdepot.atm.timers import Expiring, TimerWheel
 from atmdepot.bearer.relay_port import RelayPath, relay_ports
 from atmdepot.config.qos import QosMap
 from atmdepot.drops import DropReason
-from atmdepot.node.fragments import FragmentMap
 from atmdepot.node.node import Node
 from atmdepot.restoring import restored_on_failure
 from atmdepot.wire.statistics import Statistics

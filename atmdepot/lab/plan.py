@@ -17,10 +17,12 @@ from msgspec import Struct
 
 from atmdepot.config.circuits import circuits_of
 from atmdepot.errors import AtmdepotError
+from atmdepot.lab import routed_servers
 from atmdepot.lab.lans import CLIENT, CLIENTS_LAN, clients_lan, gateways_of, has_lan, sets_of_vip, sync_lans
 from atmdepot.lab.limits import is_routable, lab_problems, told
 from atmdepot.lab.pages import ORIGIN
 from atmdepot.lab.proxies import ORIGIN_LAN, origin_lan
+from atmdepot.lab.routed_servers import ROUTER
 from atmdepot.lab.servers import SERVER, ethernets, gateways, service_addresses, standing_alone
 
 if TYPE_CHECKING:
@@ -97,7 +99,9 @@ class Plan(Struct, frozen=True):
     routes: tuple[Route, ...]
     hubs: tuple[str, ...] = ()
     gateways: dict[str, tuple[str, ...]] = {}
-    """The gateways of servers that stand alone, by node."""
+    """The gateways of servers that stand alone, and of a router in front of them, by node."""
+    towards_servers: dict[str, tuple[tuple[str, str], ...]] = {}
+    """The depot's routes to servers behind a router: networks and gateways, by node."""
 
     @property
     def routers(self) -> list[str]:
@@ -108,7 +112,7 @@ class Plan(Struct, frozen=True):
     @property
     def daemons(self) -> dict[str, str]:
         """The nodes that have a daemon, each with its kind."""
-        return {name: kind for name, kind in self.nodes.items() if kind not in (CLIENT, LAN, SERVER)}
+        return {name: kind for name, kind in self.nodes.items() if kind not in (CLIENT, LAN, SERVER, ROUTER)}
 
     def route_to(self, address: str) -> Route:
         """The client's route to an address: its own, or the default route."""
@@ -131,7 +135,7 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
     at_origin = origin_lan(network)
     ours |= {ORIGIN: SERVER} if at_origin else {}
     wires = [*_client_wires(network, client_mtu), *_sync_wires(network), *_ethernet_wires(network),
-             *_lan_wires(ORIGIN_LAN, at_origin, CLIENT_MTU)]
+             *_routed_wires(network), *_lan_wires(ORIGIN_LAN, at_origin, CLIENT_MTU)]
     loopback: dict[str, tuple[str, ...]] = {name: service_addresses(network, name) for name in standing_alone(network)}
     # `all` and `default` stand beside the interfaces in the kernel's net.ipv4.conf.
     taken = {"lo", "all", "default", CLIENT, ORIGIN} | {node.device for node in nodes.values() if node.kind != "switch"}
@@ -144,11 +148,14 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
     for name in nodes:
         if nodes[name].kind != "external" and (stubs := list(_stubs(network, name))):
             loopback[name] = tuple(dict.fromkeys((*loopback.get(name, ()), *stubs)))
+    if routed_servers.names(network):
+        ours[routed_servers.ROUTER_NODE] = ROUTER
     lans = dict.fromkeys(end.node for wire in wires for end in wire.ends if end.node not in {CLIENT, *ours})
     hot = any(of.standby == "hot" for of in network.sets.values())
     return Plan(nodes={CLIENT: CLIENT, **ours, **dict.fromkeys(lans, LAN)}, wires=tuple(wires), loopback=loopback,
                 routes=tuple(_routes(network)), hubs=(CLIENTS_LAN,) if hot and CLIENTS_LAN in lans else (),
-                gateways=gateways(network))
+                gateways=gateways(network) | routed_servers.default_gateways(network),
+                towards_servers={network.depot: routed_servers.routes_of_the_depot(network)})
 
 
 def _client_wires(network: Network, mtu: int) -> Iterator[Wire]:
@@ -169,6 +176,14 @@ def _ethernet_wires(network: Network) -> Iterator[Wire]:
         else:
             one, other = map(_interface, members)
             yield Wire(f"{other.node}.{other.name}", (one, other), CLIENT_MTU)
+
+
+def _routed_wires(network: Network) -> Iterator[Wire]:
+    """The wires of servers behind a router: one from the depot to it, and a LAN of all of them."""
+    if ends := routed_servers.way_to_router(network):
+        depot, router = map(_interface, ends)
+        yield Wire(f"{depot.node}.{depot.name}", (depot, router), CLIENT_MTU)
+        yield from _lan_wires(routed_servers.SERVERS_LAN, routed_servers.servers_lan(network), CLIENT_MTU)
 
 
 def _sync_wires(network: Network) -> Iterator[Wire]:

@@ -1,8 +1,9 @@
-"""Servers of the lab that stand alone: each is a node of its own, with the service addresses on its loopback.
+"""Servers of the lab that stand alone: each is a node of its own.
 
-Those on Ethernet are joined to the depot's interface that the table names: one by a wire, several by a LAN. Their
-addresses are the table's; for an IP version of the services that a server has no address of, the lab adds one. The
-first free address of each network is the depot's, and the servers' gateway.
+Those on Ethernet have the service addresses on their loopback, and are joined to the depot's interface that the table
+names: one by a wire, several by a LAN. Their addresses are the table's; for an IP version of the services that a server
+has no address of, the lab adds one. The first free address of each network is the depot's, and the servers' gateway.
+Servers whose headers are rewritten stand behind a router (`routed_servers.py`).
 """
 
 from __future__ import annotations
@@ -63,8 +64,10 @@ def gateways(network: Network) -> dict[str, tuple[str, ...]]:
 
 
 def service_addresses(network: Network, server: str) -> tuple[str, ...]:
-    """The VIPs of a server's services."""
+    """The VIPs of a server's services; none of one whose headers are rewritten, which does not know them."""
     name = next(name for name, settings in network.servers.items() if settings.node == server)
+    if network.servers[name].bearer == "rewrite":
+        return ()
     return tuple(dict.fromkeys(str(vip) for service in network.services.values() if name in service.servers
                                for vip in service.vip))
 

@@ -72,9 +72,9 @@ def web_servers(network: Network) -> list[WebServer]:
         if server.stands_alone or network.nodes[server.node].kind == "edge":
             # Only TCP: the web servers speak HTTP. A service without ports takes every port; 80 is then enough.
             services = [service for service in of_server[name] if "tcp" in service.offered]
-            ports = sorted({port for service in services for port in service.ports or [80]}) or [80]
+            ports = sorted({server.listen_port or port for service in services for port in service.ports or [80]})
             ipv6 = any(vip.version == 6 for service in services for vip in service.vip)
-            found.append(WebServer(node=server.node, name=name, ports=tuple(ports), ipv6=ipv6,
+            found.append(WebServer(node=server.node, name=name, ports=tuple(ports or [80]), ipv6=ipv6,
                                    is_proxy=name in caching))
     return found
 

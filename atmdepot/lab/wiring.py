@@ -233,6 +233,11 @@ def _add_routes(plan: Plan, namespaces: dict[str, int]) -> None:
             for gateway in gateways:
                 default, family = ("::/0", socket.AF_INET6) if ":" in gateway else ("0.0.0.0/0", socket.AF_INET)
                 _tolerate_existing(ip.route, dst=default, family=family, gateway=gateway)
+    for node, routes in plan.towards_servers.items():
+        with in_network_namespace(namespaces[node]), IPRoute() as ip:
+            for subnet, gateway in routes:
+                family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
+                _tolerate_existing(ip.route, dst=subnet, family=family, gateway=gateway)
 
 
 def _by(route: Route) -> dict[str, object]:

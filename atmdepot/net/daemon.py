@@ -26,7 +26,7 @@ from atmdepot.net.hosting import HostLoop
 from atmdepot.net.kinds import kind_of, make_node
 from atmdepot.net.noticing import Noticing
 from atmdepot.net.offload_tun import open_tun
-from atmdepot.net.ports import open_port
+from atmdepot.net.ports import has_link, open_port
 from atmdepot.net.pump import Pump
 from atmdepot.net.scheduling import interrupt_nobody, wake_up_on_time
 from atmdepot.net.tun import NoDevice, Tap
@@ -67,6 +67,8 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
             stack.callback(signal.signal, number, signal.signal(number, handler))
         links: dict[str, PortLink] = {}
         for link in node.links:
+            if not has_link(node, link):
+                continue
             links[link] = open_port(network, link, node)
             stack.callback(links[link].close)
         setup = HostSetup(network, name)

@@ -12,14 +12,15 @@ import errno
 import logging
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyroute2 import IPRoute, NetlinkError
 
 from atmdepot.errors import EnvironmentLacks
-from atmdepot.net import netlink, nftables
-from atmdepot.net.host_parts import LOOPBACK, Part, bits_of, family_of, needs_of
+from atmdepot.net import netlink, nftables, proxies
+from atmdepot.net.host_parts import LOOPBACK, needs_of
 from atmdepot.net.journal import Entry, Journal
+from atmdepot.net.part import Part, bits_of, family_of
 from atmdepot.paths import control_socket
 from atmdepot.wire.ethernet import mac_of, mac_text
 
@@ -38,6 +39,8 @@ _METRICS = {socket.AF_INET: 0, socket.AF_INET6: 1024}
 """The kernel's metric for a route that is added without a metric."""
 _PROC = Path("/proc/sys/net")
 _GONE = (errno.ENODEV, errno.ENXIO)
+_OTHER_KINDS: dict[str, Any] = {nftables.WHAT: nftables, proxies.WHAT: proxies}
+"""Modules that add and remove parts which are no request of pyroute2's, by kind."""
 _NOT_THERE = (errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV)
 
 log = logging.getLogger("atmdepot")
@@ -282,8 +285,8 @@ def _is_place_of(part: Part, event: Event) -> bool:
 
 def _add(ip: IPRoute, part: Part, verb: str = "add") -> bool:
     """Add a part; False when it was there already."""
-    if part.what == nftables.WHAT:
-        return nftables.add(**part.arguments)
+    if part.what in _OTHER_KINDS:
+        return bool(_OTHER_KINDS[part.what].add(**part.arguments))
     try:
         getattr(ip, part.what)(verb, **part.arguments)
     except NetlinkError as error:
@@ -295,8 +298,8 @@ def _add(ip: IPRoute, part: Part, verb: str = "add") -> bool:
 
 def _remove(ip: IPRoute, entry: Entry) -> None:
     try:
-        if entry.what == nftables.WHAT:
-            nftables.remove(**entry.arguments)
+        if entry.what in _OTHER_KINDS:
+            _OTHER_KINDS[entry.what].remove(**entry.arguments)
             return
         getattr(ip, entry.what)("del", **entry.arguments)
     except (NetlinkError, OSError) as error:

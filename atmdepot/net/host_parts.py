@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.config.circuits import circuits_of, is_group
-from atmdepot.net import ethernet_parts, nftables
-from atmdepot.net.journal import Entry
+from atmdepot.net import ethernet_parts, nftables, rewrite_parts
+from atmdepot.net.part import Part, bits_of, family_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from atmdepot.config.model import BearerName, Network
-    from atmdepot.config.units import IpAddress
 
 LOOPBACK = 1
 """The index of the loopback interface."""
@@ -21,21 +20,6 @@ _FIRST_TABLE = 5300
 _SCOPE_LINK = 253  # on the device itself, so that it may be a gateway
 _LOCAL_TABLE = 255
 _RULE_PRIORITY = 5300
-
-
-class Part(NamedTuple):
-    """A route, a rule or an address that a node needs, as a pyroute2 request."""
-
-    what: str
-    arguments: dict[str, Any]
-    stays: bool
-    """True when the part outlives the TUN device."""
-    text: str
-
-    @property
-    def entry(self) -> Entry:
-        """The part's entry in the journal."""
-        return Entry(self.what, self.arguments)
 
 
 class HostNeeds(NamedTuple):
@@ -110,7 +94,8 @@ def _on_ethernet(network: Network, name: str, _tun: int) -> Iterator[Part]:
                    f"nftables: answers of servers at {port} are the depot's alone")
 
 
-OF_BEARERS: dict[BearerName, Callable[[Network, str, int], Iterator[Part]]] = {"ethernet": _on_ethernet}
+OF_BEARERS: dict[BearerName, Callable[[Network, str, int], Iterator[Part]]] = {
+    "ethernet": _on_ethernet, "rewrite": rewrite_parts.parts}
 """Parts of a depot's host that a bearer needs beside those of its packets; a bearer without needs has no row."""
 
 
@@ -136,13 +121,3 @@ NEEDS = {"depot": HostNeeds(_of_a_depot, forwarding=True), "edge": HostNeeds(_of
 def needs_of(network: Network, name: str) -> HostNeeds:
     """The needs of a node on its host."""
     return NEEDS.get(network.nodes[name].kind, HostNeeds())
-
-
-def family_of(address: IpAddress) -> int:
-    """The socket family of an address."""
-    return socket.AF_INET6 if address.version == 6 else socket.AF_INET
-
-
-def bits_of(address: IpAddress) -> int:
-    """The length of an address in bits."""
-    return len(address.packed) * 8

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from atmdepot.wire.link_format import LinkFormat
 
 
+def has_link(node: Node, name: str) -> bool:
+    """False for a port whose octets cross no socket: its packets go by the node's device."""
+    return node.links[name].medium in OPEN
+
+
 def open_port(network: Network, name: str, node: Node) -> PortLink:
     """Open a node's port, with what the VC table says of it; raise EnvironmentLacks."""
     return OPEN[node.links[name].medium](network, name, node)

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from atmdepot.bearer.adaptation import LinkAdaptation, adaptation_of
 from atmdepot.bearer.shaping import ShapedAdaptation
 from atmdepot.config.circuits import circuits_of
-from atmdepot.drops import AT_SWITCHES, DropReason
+from atmdepot.drops import AT_SWITCHES, OF_REWRITING, DropReason
 from atmdepot.net import relay_view, subjects
 from atmdepot.net.agents.rows import CounterRow, LinkRow, QueueRow, VcRow
 from atmdepot.net.host_parts import needs_of
@@ -114,23 +114,23 @@ def links(pump: Pump, limit: int) -> Iterator[LinkRow]:
     """The node's links."""
     agent = agent_of(pump.node)
     troubles = agent.link_troubles() | dict.fromkeys(agent.links_without_signal(), NO_SIGNAL)
-    return (_link(pump, name, troubles.get(name, "")) for name in islice(pump.links, limit))
+    return (_link(pump, name, troubles.get(name, "")) for name in islice(pump.node.links, limit))
 
 
 def _link(pump: Pump, name: str, trouble: str) -> LinkRow:
     port = pump.node.links[name]
     counts = port.counts()
-    settings = pump.node.network.links.get(name)
+    settings, link = pump.node.network.links.get(name), pump.links.get(name)
     row = LinkRow(  # an interface or a device is no link of the table
         node=pump.node.name, link=name, peer=port.peer() if settings is None else settings.other_end(pump.node.name),
         medium=port.medium, tx_pdus=_or_unset(counts.tx_pdus), rx_pdus=_or_unset(counts.rx_pdus),
-        drops=sum(port.drops.values()), trouble=trouble, last_error=pump.links[name].error())
+        drops=sum(port.drops.values()), trouble=trouble, last_error=link.error() if link is not None else "")
     if settings is not None and port.medium == "cells":
         line = settings.line_from(pump.node.name, pump.live_lines.get(name))
         row.cells, row.rate, row.burst = settings.cells, str(line.rate or "any"), line.burst or 0
         row.delay, row.impaired = str(line.delay or "none"), line.impaired
         row.tx_cells, row.rx_cells, row.hec_corrected = counts.tx_cells, counts.rx_cells, counts.hec_corrected
-    if settings is not None and (udp := _udp_of(pump.links[name])) is not None:
+    if settings is not None and (udp := _udp_of(link)) is not None:
         row.tx_datagrams, row.rx_datagrams = udp.tx_datagrams, udp.rx_datagrams
         row.udp_segment, row.udp_segment_refused = udp.segment_offload, udp.segment_refusals
         row.udp_gro, row.key, row.format = udp.receive_offload, settings.has_key, settings.format
@@ -191,7 +191,7 @@ def _counters(pump: Pump) -> Iterator[CounterRow]:
         yield from _drops(node.name, "packets", node.drops, _NODE_REASONS)
 
 
-_UNITS = {"cells": "cells"}
+_UNITS = {"cells": "cells", "host": "packets"}
 
 
 def _of_the_port(medium: str, counts: PortCounts) -> tuple[tuple[str, int], ...]:
@@ -199,7 +199,8 @@ def _of_the_port(medium: str, counts: PortCounts) -> tuple[tuple[str, int], ...]
     if medium == "cells":
         return (("rx-cells", counts.rx_cells), ("tx-cells", counts.tx_cells),
                 ("unassigned-cells", counts.unassigned_cells), ("hec-corrected", counts.hec_corrected))
-    return ("rx-frames", counts.rx_pdus or 0), ("tx-frames", counts.tx_pdus or 0)
+    unit = _UNITS.get(medium, "frames")
+    return (f"rx-{unit}", counts.rx_pdus or 0), (f"tx-{unit}", counts.tx_pdus or 0)
 
 
 def _of_the_device(pump: Pump) -> Iterator[CounterRow]:
@@ -226,7 +227,8 @@ def _of_the_daemon(pump: Pump) -> Iterator[CounterRow]:
 _REFUSED = "VCs that are best effort, since the link's rate had no room for their contract"
 _LATE = "what the line could have sent while the node was too late to send it; nothing is lost but time"
 _NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets"
-                 and reason not in (DropReason.TUN_QUEUE_FULL, DropReason.UNRESOLVED)]
+                 and reason not in {DropReason.TUN_QUEUE_FULL, DropReason.UNRESOLVED,
+                                    *OF_REWRITING} - {DropReason.FRAGMENT}]
 _LINK_REASONS = [reason for reason in DropReason if reason not in AT_SWITCHES and reason.unit != "frames"
                  and (reason.unit != "packets" or reason is DropReason.UNRESOLVED)]
 _CELL_REASONS = [reason for reason in DropReason if reason.unit in ("datagrams", "cells")]

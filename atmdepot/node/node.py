@@ -169,7 +169,8 @@ class Node(DataPath):
 
     def take_packets(self) -> list[bytes | PlainFrame]:
         """The packets for the TUN device, in order, and frames of them; they are the caller's now."""
-        packets, self.packets_out = self.packets_out, []
+        packets = self.packets_out[:]
+        self.packets_out.clear()  # it stays the same list: a bearer may put packets into it, too
         self.tx_packets += len(packets)
         for packet in packets:
             if isinstance(packet, bytes):

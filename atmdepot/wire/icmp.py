@@ -36,12 +36,18 @@ ICMPV4_ERRORS = {3, 4, 5, 11, 12}
 """The types of ICMP that quote a packet (RFC 792)."""
 FIRST_INFORMATIONAL_ICMPV6 = 128
 """The types of ICMPv6 below it are errors (RFC 4443 section 2.1)."""
+ICMP_QUERIES = {0, 8, 13, 14}
+"""The types of ICMP that have an identifier in place of ports: echo and timestamp, queries and replies (RFC 792)."""
+ICMPV6_QUERIES = {128, 129}
+"""The same of ICMPv6: echo request and reply (RFC 4443 section 4)."""
 _REDIRECT_ICMPV6 = 137
 """Not an error by its number, but RFC 4443 section 2.4 (e.2) forbids an ICMPv6 error in answer to it too."""
 _REDIRECT = bytes((_REDIRECT_ICMPV6,))
 _CS6 = 0xC0  # ICMP errors have precedence 6, internetwork control (RFC 1812 section 4.3.2.5)
 
 _ERROR = Struct(">BBHI")
+_IDENTIFIED = 6
+"""Octets of an ICMP message up to the end of its identifier."""
 
 
 def packet_too_big(octets: bytes, mtu: int, source: bytes) -> bytes | None:
@@ -104,6 +110,18 @@ def is_error(octets: bytes) -> bool:
     except MalformedPacket:
         return False
     return not ip.fragment_offset and _is_error(ip)
+
+
+def query_identifier(octets: bytes) -> int | None:
+    """The identifier of an ICMP query or reply; None for any other packet."""
+    try:
+        ip = ip_view(octets)
+    except MalformedPacket:
+        return None
+    kinds = {PROTOCOL_ICMP: ICMP_QUERIES, PROTOCOL_ICMPV6: ICMPV6_QUERIES}.get(ip.protocol, ())
+    if ip.fragment_offset or len(ip.payload) < _IDENTIFIED or ip.payload[0] not in kinds:
+        return None
+    return int.from_bytes(ip.payload[4:6], "big")
 
 
 def quoted_packet(octets: bytes) -> Quoted | None:

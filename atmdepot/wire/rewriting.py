@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.wire.icmp import FIRST_INFORMATIONAL_ICMPV6, ICMPV4_ERRORS
+from atmdepot.wire.icmp import FIRST_INFORMATIONAL_ICMPV6, ICMP_QUERIES, ICMPV4_ERRORS, ICMPV6_QUERIES
 from atmdepot.wire.ip import (
     FIRST_FRAGMENT,
     PROTOCOL_ICMP,
@@ -23,7 +23,32 @@ if TYPE_CHECKING:
     from atmdepot.wire.offload import PlainFrame
 
 _IPV4_CHECKSUM, _TCP_CHECKSUM, _UDP_CHECKSUM, _ICMP_CHECKSUM = 10, 16, 6, 2
-_ICMP_HEADER = 8
+_ICMP_HEADER, _IDENTIFIER = 8, 4
+
+
+def rewritten_plainly(  # its arguments are the compiled twin's
+    octets: bytes, source: bytes | None, source_port: int, destination: bytes | None,  # noqa: ARG001
+    destination_port: int,  # noqa: ARG001
+) -> bytes | None:
+    """None: `Rewriting` does it. The compiled twin returns the packet with its ends replaced, if it is a usual one."""
+    return None
+
+
+def rewrite_frame_plainly(  # its arguments are the compiled twin's
+    frame: PlainFrame, source: bytes | None, source_port: int, destination: bytes | None,  # noqa: ARG001
+    destination_port: int,  # noqa: ARG001
+) -> bool:
+    """False: `Rewriting` makes another frame. The compiled twin replaces the ends in the frame, and returns True."""
+    return False
+
+
+if TYPE_CHECKING:
+    rewritten, rewrite_frame = rewritten_plainly, rewrite_frame_plainly
+else:
+    try:
+        from atmdepot.wire._rewriting import rewrite_frame, rewritten
+    except ImportError:
+        rewritten, rewrite_frame = rewritten_plainly, rewrite_frame_plainly
 
 
 class End(NamedTuple):
@@ -33,28 +58,46 @@ class End(NamedTuple):
     port: int = 0
 
 
+_NO_END: tuple[bytes | None, int] = None, 0
+
+
 class Rewriting:
     """The ends that packets of a flow get in one direction; None leaves an end as it is.
 
-    All methods take packets of the addresses' IP version whose headers were read before (`wire/packet.py`).
+    ICMP queries and their replies, which have no ports, get the `identifier`, unless it is None. All methods take
+    packets of the addresses' IP version whose headers were read before (`wire/packet.py`).
     """
 
-    __slots__ = ("destination", "source")
+    __slots__ = ("_destination", "_destination_port", "_source", "_source_port", "destination", "identifier", "source")
 
-    def __init__(self, source: End | None, destination: End | None) -> None:
-        self.source, self.destination = source, destination
+    def __init__(self, source: End | None, destination: End | None, identifier: int | None = None) -> None:
+        self.source, self.destination, self.identifier = source, destination, identifier
+        # The same for compiled code, which reads no tuples.
+        self._source, self._source_port = source or _NO_END
+        self._destination, self._destination_port = destination or _NO_END
 
     def packet(self, octets: bytes) -> bytes:
         """A packet with its ends rewritten, also in what it quotes if it is an ICMP error."""
+        quick = rewritten(octets, self._source, self._source_port, self._destination, self._destination_port)
+        return self._rewritten(octets, keeps_source=False) if quick is None else quick
+
+    def error_of_a_router(self, octets: bytes) -> bytes:
+        """An ICMP error, rewritten in what it quotes; its source stays, since a router is no end of the flow."""
+        return self._rewritten(octets, keeps_source=True)
+
+    def _rewritten(self, octets: bytes, *, keeps_source: bool) -> bytes:
         made = bytearray(octets)
-        _rewrite(made, 0, self)
+        _rewrite(made, 0, self, keeps_source=keeps_source)
         return bytes(made)
 
     def frame(self, frame: PlainFrame) -> PlainFrame | None:
         """A frame from the kernel with its ends rewritten; None for one that can only be rewritten packet by packet.
 
-        Its TCP checksum is not complete: the field has the sum of the pseudo-header alone, so ports do not change it.
+        Compiled code rewrites the frame itself: the caller gives it away. Its TCP checksum is not complete: the field
+        has the sum of the pseudo-header alone, so ports do not change it.
         """
+        if rewrite_frame(frame, self._source, self._source_port, self._destination, self._destination_port):
+            return frame
         made = bytearray(frame.octets())
         _rewrite(made, HEADER_LENGTH, self, is_partial=True)
         return frame_of(made)
@@ -62,11 +105,31 @@ class Rewriting:
     @property
     def of_quoted(self) -> Rewriting:
         """The rewriting of a packet that went the other way, as an ICMP error quotes it."""
-        return Rewriting(self.destination, self.source)
+        return Rewriting(self.destination, self.source, self.identifier)
+
+
+def changed_octets(size: int, protocol: int, *, has_source: bool) -> list[str]:
+    """The octets of a packet to a server that are rewritten, in words; counted from 0, without options of IP.
+
+    `size` is that of its addresses in octets, `protocol` 0 for packets of any kind.
+    """
+    first, behind = (12, 20) if size == 4 else (8, 40)
+    found = [f"destination address (octets {first + size} to {first + 2 * size - 1})"]
+    if has_source:
+        found.insert(0, f"source address (octets {first} to {first + size - 1})")
+    if size == 4:
+        found.append(f"header checksum ({_IPV4_CHECKSUM} and {_IPV4_CHECKSUM + 1})")
+    if protocol in (PROTOCOL_TCP, PROTOCOL_UDP):
+        at = behind + (_TCP_CHECKSUM if protocol == PROTOCOL_TCP else _UDP_CHECKSUM)
+        port = f"destination port ({behind + 2} and {behind + 3})"
+        found += [f"ports ({behind} to {behind + 3})" if has_source else port,
+                  f"{'TCP' if protocol == PROTOCOL_TCP else 'UDP'} checksum ({at} and {at + 1})"]
+    return found
 
 
 def _rewrite(
     octets: bytearray, at: int, how: Rewriting, *, is_partial: bool = False, is_quoted: bool = False,
+    keeps_source: bool = False,
 ) -> None:
     """Rewrite the packet that begins at an offset; it may be cut short, as a quoted packet is."""
     place = _place_of(octets, at)
@@ -75,7 +138,7 @@ def _rewrite(
     is_ipv4, protocol, behind = place
     size, first = (4, at + 12) if is_ipv4 else (16, at + 8)
     addresses = 0
-    for number, end in enumerate((how.source, how.destination)):
+    for number, end in enumerate((None if keeps_source else how.source, how.destination)):
         if end is not None and len(end.address) == size:
             addresses += _replace(octets, first + number * size, end.address)
     if is_ipv4:
@@ -85,8 +148,9 @@ def _rewrite(
     if protocol in (PROTOCOL_TCP, PROTOCOL_UDP):
         _correct_transport(octets, protocol, behind, addresses, _rewrite_ports(octets, behind, how), is_partial)
     elif protocol == (PROTOCOL_ICMP if is_ipv4 else PROTOCOL_ICMPV6):
-        # What is quoted in a quoted packet is nobody's: no error is about an error.
-        grown = 0 if is_quoted else _rewrite_quoted(octets, behind, how, is_ipv4)
+        grown = _rewrite_identifier(octets, behind, how, is_ipv4)
+        if not is_quoted:  # what is quoted in a quoted packet is nobody's: no error is about an error
+            grown += _rewrite_quoted(octets, behind, how, is_ipv4)
         _correct(octets, behind + _ICMP_CHECKSUM, grown + (0 if is_ipv4 else addresses))
 
 
@@ -97,6 +161,14 @@ def _rewrite_ports(octets: bytearray, at: int, how: Rewriting) -> int:
         if end is not None and end.port and len(octets) >= at + 2 * number + 2:
             grown += _replace(octets, at + 2 * number, end.port.to_bytes(2, "big"))
     return grown
+
+
+def _rewrite_identifier(octets: bytearray, at: int, how: Rewriting, is_ipv4: bool) -> int:
+    """Rewrite the identifier of an ICMP query or reply, and return by how much it grew."""
+    kinds, behind = ICMP_QUERIES if is_ipv4 else ICMPV6_QUERIES, at + _IDENTIFIER + 2
+    if how.identifier is None or len(octets) < behind or octets[at] not in kinds:
+        return 0
+    return _replace(octets, at + _IDENTIFIER, how.identifier.to_bytes(2, "big"))
 
 
 def _rewrite_quoted(octets: bytearray, at: int, how: Rewriting, is_ipv4: bool) -> int:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from atmdepot.atm import fragments
+from atmdepot.atm.fragments import FragmentMap
 from atmdepot.atm.shares import Shares
 from atmdepot.drops import DropReason, Drops
-from atmdepot.node import fragments
-from atmdepot.node.fragments import FragmentMap
 from atmdepot.wire.packet import Packet, analyse
 from tests.effort import examples
 from tests.ip_packets import UDP, ip

@@ -295,7 +295,8 @@ MISTAKES = {
         "servers.web1.address: the depot finds the server by its own address on the Ethernet: write address = "
         "[\"192.0.2.10\"], or its mac"),
     'bearer = "ethernet"': (
-        "servers.web1.port: only a server with bearer = \"ethernet\" has it, and this one's is \"atm\": leave it out"),
+        "servers.web1.port: only a server with bearer = \"ethernet\" or \"rewrite\" has it, and this one's is \"atm\": "
+        "leave it out"),
 }
 
 

@@ -147,6 +147,9 @@ def table_with(path: tuple[str, ...], value: Any) -> str:
         document["dlcis"] = {"web1": {"ends": ["depot", "web1"], "dlci": 100}}
         document["servers"]["web1"]["bearer"] = "frame-relay"
         del document["vps"]["web1"]
+    if path[-1] == "listen_port":
+        document["servers"]["web1"] = {"bearer": "rewrite", "address": ["10.70.0.11", "fd00:70::11"]}
+        del document["nodes"]["web1"], document["links"]["to-web1"], document["vps"]["web1"]
     if path[0] == "vcs":
         document["vcs"] = {"monitor": {"ends": ["depot", "web1"], "vpi": 9, "vci": 100}}
     if path[-1] == "mtu":  # IPv6 would need 1280

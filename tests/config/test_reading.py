@@ -91,7 +91,8 @@ KEYS = {
     "vp": "ends, vpi, default_vci, management_vci, session_vcis, shared_vcs, encapsulation, fcs, crc, "
           "mtu, via, protect, protection, wait_to_restore, contract, continuity_check, segments, "
           "performance_monitoring, networks",
-    "server": "node, bearer, address, port, mac, weight, max_sessions, backup, slow_start, allow",
+    "server": "node, bearer, address, port, mac, source, pool, listen_port, weight, max_sessions, backup, slow_start, "
+              "allow",
     "lab": "networks",
 }
 RATE = ("write cells per second (cps, kcps, Mcps), user bits per second (kbps, Mbps, Gbps) or one of "

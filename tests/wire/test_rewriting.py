@@ -187,7 +187,28 @@ def test_frame_is_cut_into_the_packets_rewritten(version: int, count: int, last:
         assert len(whole) > 65535
         return
     how = Rewriting(End(packed(VIP[version]), 7000), End(packed(SERVER[version]), 8080))
+    before = frame.packets()  # the frame is given away
     made = how.frame(frame)
     assert made is not None
-    assert made.packets() == [how.packet(packet) for packet in frame.packets()]
+    assert made.packets() == [how.packet(packet) for packet in before]
     assert made.count == count
+
+
+@given(VERSIONED, st.sampled_from((TCP, UDP)), st.binary(max_size=40), st.integers(0, 0xFFFF), st.data())
+@examples(200)
+def test_quick_rewriting_is_the_plain_one_whatever_the_octets(
+        of: tuple[int, tuple[Flow, Flow]], protocol: int, data: bytes, wrong: int, draw: st.DataObject) -> None:
+    version, (before, after) = of
+    make = tcp if protocol == TCP else udp
+    whole = tcp(*before.source, *before.destination, ACK, data=data) if make is tcp \
+        else udp(*before.source, *before.destination, data)
+    octets = bytearray(whole)
+    at = (20 if version == 4 else 40) + (16 if protocol == TCP else 6)
+    octets[at:at + 2] = wrong.to_bytes(2, "big")
+    if draw.draw(st.booleans()):
+        octets[draw.draw(st.integers(0, len(octets) - 1))] = draw.draw(st.integers(0, 255))
+    packet = bytes(octets[:draw.draw(st.integers(28, len(octets)))])
+    how = rewriting(before, after)
+    if packet[0] >> 4 != version:
+        return
+    assert how.packet(packet) == how._rewritten(packet, keeps_source=False)

@@ -1,0 +1,44 @@
+"""Addresses for which a host answers its neighbours (ARP and neighbour discovery by proxy), as parts of its set-up."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+WHAT = "proxy"
+"""The kind of such a part (`Part.what`)."""
+_NTF_PROXY = 0x8
+_PROC = Path("/proc/sys/net/ipv6/conf")
+
+
+def add(*, address: str, port: str) -> bool:
+    """Have the host answer for an address on an interface; False when it does already. Raises OSError, NetlinkError."""
+    family, index = _family(address), _index_of(port)
+    with IPRoute() as ip:
+        known = ip.neigh("dump", family=family, ifindex=index, flags=_NTF_PROXY)
+        if any(entry["ifindex"] == index and entry.get_attr("NDA_DST") == address for entry in known):
+            return False
+        ip.neigh("add", family=family, ifindex=index, dst=address, flags=_NTF_PROXY)
+    if family == socket.AF_INET6:
+        (_PROC / port / "proxy_ndp").write_text("1")  # IPv4 needs no switch where the host forwards
+    return True
+
+
+def remove(*, address: str, port: str) -> None:
+    """Answer for the address no longer; the switch of IPv6 stays, since others may need it."""
+    with IPRoute() as ip:
+        ip.neigh("del", family=_family(address), ifindex=_index_of(port), dst=address, flags=_NTF_PROXY)
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _index_of(port: str) -> int:
+    try:
+        return socket.if_nametoindex(port)
+    except OSError:
+        raise OSError(errno.ENODEV, f"there is no interface {port}, which a server's `port` names") from None

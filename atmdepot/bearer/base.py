@@ -219,7 +219,9 @@ class Path:
 class Owner(Protocol):
     """The session of a path."""
 
-    key: FlowKey
+    @property
+    def key(self) -> FlowKey:
+        """The flow, as its client sees it."""
 
 
 class Bearer:

@@ -34,7 +34,7 @@ _START = 60.0
 
 _STOP = 5.0
 _PAUSE = 0.05
-_STAND_IN = ("/bin/sh", "-c", "echo READY; exec sleep infinity", "stand-in")
+STAND_IN = ("/bin/sh", "-c", "echo READY; exec sleep infinity", "stand-in")
 """Runs in place of the daemons where they are not measured."""
 
 _ASK = """
@@ -70,7 +70,7 @@ class Site:
         self.home.mkdir()
         table = self.home / "table.toml"
         table.write_text(self._table, encoding="utf-8")
-        command = (*machine.daemon_command(self.contender), "-m", "atmdepot") if self.contender.daemons else _STAND_IN
+        command = (*machine.daemon_command(self.contender), "-m", "atmdepot") if self.contender.daemons else STAND_IN
         with ExitStack() as stack:
             if self._group is not None:
                 stack.enter_context(self._group)
@@ -111,11 +111,7 @@ class Site:
 
     def _set_up(self) -> None:
         for step in peers.steps(self.contender.name, self.addresses, self.network.depot):
-            done = self.lab.run(step.node, [machine.find(step.argv[0]) or step.argv[0], *step.argv[1:]],
-                                input=step.stdin, text=True, capture_output=True, timeout=_START)
-            if done.returncode:
-                told = done.stderr.strip().splitlines() or ["no reason given"]
-                raise AtmdepotError(f"{' '.join(step.argv)}: {told[0]}")
+            do(self.lab, step.node, *step.argv, stdin=step.stdin)
         if proxy := peers.process(self.contender.name, self.addresses, self.home):
             self._proxy = self._start(self.network.depot, proxy, self.home / "proxy.log")
 
@@ -126,8 +122,7 @@ class Site:
                                   start_new_session=True)
 
     def _wait_for_a_page(self) -> None:
-        asked = self.ask(build.python("-c", _ASK, self.addresses.vip, str(self.addresses.port), str(_START / 4)),
-                         _START, check=False)
+        asked = self.ask(page_command(self.addresses.vip, self.addresses.port), _START, check=False)
         if asked.returncode:
             logs = [line for log in sorted(self.home.glob("*.log"))
                     for line in log.read_text(errors="replace").splitlines() if line.strip()]
@@ -197,6 +192,20 @@ class Site:
                 raise NoFigure(f"{name} ended with exit code {process.exit_code}")
         if self._proxy is not None and self._proxy.poll() is not None:
             raise NoFigure(f"{self.contender.title} ended with exit code {self._proxy.returncode}")
+
+
+def do(lab: Lab, node: str, *argv: str, stdin: str = "") -> None:
+    """Run a command in a node of a lab; raise AtmdepotError with what it says when it fails."""
+    done = lab.run(node, [machine.find(argv[0]) or argv[0], *argv[1:]], input=stdin, text=True, capture_output=True,
+                   timeout=_START)
+    if done.returncode:
+        told = done.stderr.strip().splitlines() or ["no reason given"]
+        raise AtmdepotError(f"{lab.name}, {node}: {' '.join(argv)}: {told[0]}")
+
+
+def page_command(address: str, port: int) -> list[str]:
+    """The client's command that waits for a page; it fails, and tells why, when none comes in time."""
+    return build.python("-c", _ASK, address, str(port), str(_START / 4))
 
 
 def _end(process: subprocess.Popen[Any]) -> None:

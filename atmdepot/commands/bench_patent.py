@@ -142,8 +142,8 @@ def _write(out: Path, of: report.Report, page: Path | None) -> None:
         if page is not None:
             page_of.put(page, blocks)
     except OSError as error:
-        raise AtmdepotError(f"{error.filename} cannot be written: {error.strerror}; {out / _SAMPLES} has every sample: "
-                            "make room, then --resume writes the report") from None
+        raise AtmdepotError(f"the report cannot be written into {out}: {error.strerror}; {_SAMPLES} there has every "
+                            "sample: make room, then --resume writes the report") from None
     if of.missing:
         click.echo(f"this is a part of the run: {count_text(of.missing, 'test')} missing; --resume goes on", err=True)
     for text in words.statement(of.judgement, of.samples, of.requests):

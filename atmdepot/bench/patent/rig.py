@@ -22,7 +22,7 @@ from atmdepot.bench.failover.rig import end
 from atmdepot.bench.patent.quota import Quota
 from atmdepot.bench.patent.small_server import Serving
 from atmdepot.bench.patent.tables import DEPOT, SINGLE
-from atmdepot.bench.site import PREFIX
+from atmdepot.bench.site import PREFIX, STAND_IN, do, page_command
 from atmdepot.config.reading import find
 from atmdepot.errors import AtmdepotError, NotReady
 from atmdepot.lab import Lab
@@ -48,15 +48,8 @@ balancing = "least-connections"
 """A second service of the same servers, for what the patent calls balancing by the servers' condition."""
 
 _START = 60.0
-_STAND_IN = ("/bin/sh", "-c", "echo READY; exec sleep infinity", "stand-in")
 _BURST, _QUEUE = "32kb", "1mb"
 """Of a line: what may leave at once, and what may wait. All requests of a test fit in the queue."""
-
-_ASK = """
-import sys, time
-from atmdepot.lab.probe import wait_for
-sys.exit(wait_for(sys.argv[1], int(sys.argv[2]), time.monotonic() + float(sys.argv[3])))
-"""
 
 
 class Rig:
@@ -84,7 +77,7 @@ class Rig:
         table = self.home / "table.toml"
         text = re.sub(r"(?m)^name\s*=.*$", f'name = "{self._name}"', find("direct").read_text(), count=1)
         table.write_text(text + _LEAST, encoding="utf-8")
-        command = (*machine.daemon_command(DEPOT_CONTENDER), "-m", "atmdepot") if self.system == DEPOT else _STAND_IN
+        command = (*machine.daemon_command(DEPOT_CONTENDER), "-m", "atmdepot") if self.system == DEPOT else STAND_IN
         with ExitStack() as stack:
             self.lab = Lab.up(table, wait=False, web=self._small is None, timeout=_START, command=command)
             stack.callback(self.lab.down)
@@ -127,11 +120,7 @@ class Rig:
 
     def do(self, node: str, *argv: str, stdin: str = "") -> None:
         """Run a command in a node; raise AtmdepotError with what it says when it fails."""
-        done = self.lab.run(node, [machine.find(argv[0]) or argv[0], *argv[1:]], input=stdin, text=True,
-                            capture_output=True, timeout=_START)
-        if done.returncode:
-            told = (done.stderr.strip() or "no reason given").splitlines()
-            raise AtmdepotError(f"{self.lab.name}, {node}: {' '.join(argv)}: {told[0]}")
+        do(self.lab, node, *argv, stdin=stdin)
 
     def start(self, node: str, name: str, argv: Sequence[str]) -> subprocess.Popen[Any]:
         """Start a program in a node, until the rig ends; its words go to a log."""
@@ -212,7 +201,7 @@ class Rig:
         """Return when the service, or each server, gives a page; raise NotReady when that takes too long."""
         addresses = [self.address] if self.system == DEPOT else [self.server_address(name) for name in SERVERS]
         for address in addresses:
-            asked = self.ask(build.python("-c", _ASK, address, str(PORT), str(_START / 4)), _START)
+            asked = self.ask(page_command(address, PORT), _START)
             if asked.returncode:
                 raise NotReady("; ".join(asked.stderr.splitlines()[-1:]) or f"no page from {address} in time")
 

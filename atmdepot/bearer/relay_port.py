@@ -1,13 +1,14 @@
 """A port of Frame Relay: packets to frames on a DLCI, and frames back to packets. Depot and edge node both use it.
 
-A frame is an octet string by itself, so `transmit` returns a single frame and `receive` takes one. The port has no
-reassembly and no queue, except in front of a PVC with a CIR, whose frames wait for their turn. Its LMI is a state
-machine of its own (`bearer/lmi.py`).
+Frames of one size cross the port together (`train_of`), so that the kernel cuts and joins them, as it does cells. The
+packets of a TCP frame stay one on both ways. The port has no reassembly and no queue, except in front of a PVC with a
+CIR, whose frames wait for their turn. Its LMI is a state machine of its own (`bearer/lmi.py`).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from atmdepot.bearer.base import NEVER, Path, PathCondition, Port, PortCounts, QueueCounts
@@ -21,15 +22,20 @@ from atmdepot.wire.frame_relay import (
     FECN,
     HEADER_SIZE,
     LMI_DLCI,
+    NLPID_IPV4,
+    NLPID_IPV6,
     UI,
     Address,
     FrameError,
     NlpidError,
+    frames_of,
     header_of,
     parse_address,
     payload_of,
+    train_of,
 )
 from atmdepot.wire.lmi import LmiError, parse_lmi
+from atmdepot.wire.offload import coalesce, frame_of
 from atmdepot.wire.packet import Arrival
 
 if TYPE_CHECKING:
@@ -38,9 +44,14 @@ if TYPE_CHECKING:
     from atmdepot.bearer.lmi import LmiSide
     from atmdepot.config.model import Network
     from atmdepot.config.relay import Dlcis
+    from atmdepot.wire.offload import PlainFrame
 
 MOST_WAITING = 1000
 """Frames that wait for a PVC's CIR at most."""
+_MOST_TOGETHER, _MOST_OCTETS = 64, 65_000
+"""Frames and octets that leave together: what a system call takes."""
+_FLAGS = DE | FECN | BECN
+_VERSIONS = {NLPID_IPV4: 4, NLPID_IPV6: 6}
 _BARE_SIZE = ADDRESS_SIZE + 1
 """Octets in front of a report, which is no packet: address and control."""
 _CISCO_LMI = 1023
@@ -80,6 +91,13 @@ class RelayPath(Path):
         """Send a packet in a frame, which has DE where it may be lost first."""
         self.relay.send(self._headers[clp << 1 | (packet[0] >> 4 == 6)] + packet, self, clp)
 
+    def send_frame(self, frame: PlainFrame, clp: int) -> None:
+        """Send the packets of a frame, which leave together unless a CIR holds them."""
+        packets = frame.packets()
+        header = self._headers[clp << 1 | (packets[0][0] >> 4 == 6)]
+        for packet in packets:
+            self.relay.send(header + packet, self, clp)
+
 
 class RelayPort(Port):
     """An end of a link of Frame Relay."""
@@ -97,6 +115,7 @@ class RelayPort(Port):
         self.open_stray: Callable[[int, bytes], RelayPath | None] | None = None
         """Opens a path for a frame on a DLCI without one, or not."""
         self.frames_out: deque[bytes] = deque()
+        self.keeps_frames = False
         self.tx_frames = self.rx_frames = self.rx_fecn = 0
         self._held: dict[int, RelayPath] = {}
         """The PVCs whose frames wait for their CIR."""
@@ -107,6 +126,14 @@ class RelayPort(Port):
         if path.shaper is not None:
             self.is_timed = True
         return path
+
+    def keep_frames(self, wanted: bool) -> None:
+        """Have packets that come together, and follow one another, become TCP frames."""
+        self.keeps_frames = wanted
+
+    def frames_in(self, octets: bytes) -> list[bytes]:
+        """The frames that cross the port together."""
+        return frames_of(octets) if octets else []
 
     def close(self, path: RelayPath) -> None:
         """Close a PVC; frames of it that wait for their CIR still leave."""
@@ -131,20 +158,31 @@ class RelayPort(Port):
         path.tx_de += de
 
     def transmit(self, now: int) -> bytes:
-        """Remove and return a frame to send, the LMI's first; the port is ready again while there are more."""
+        """Remove and return a train of frames, the LMI's first; the port is ready again while there are more."""
         lmi = self.lmi
         if lmi is not None and lmi.out:
-            frame = lmi.out.pop(0)
+            train = [lmi.out.pop(0)]
         else:
             if self._held and not self.frames_out:
                 self._let_go(now)
             if not self.frames_out:
                 return b""
-            frame = self.frames_out.popleft()
-            self.tx_frames += 1
+            train = self._next_train()
+            self.tx_frames += len(train)
         if self.frames_out or (lmi is not None and lmi.out):
             self.ready.append(self.number)
-        return frame
+        return train_of(train)
+
+    def _next_train(self) -> list[bytes]:
+        """Remove and return the next frames that are of one size, and perhaps a shorter one behind them."""
+        out = self.frames_out
+        train = [out.popleft()]
+        size = last = len(train[0])
+        most = min(_MOST_TOGETHER, _MOST_OCTETS // size)
+        while out and last == size and len(train) < most and len(out[0]) <= size:
+            last = len(out[0])
+            train.append(out.popleft())
+        return train
 
     def _let_go(self, now: int) -> None:
         """Have the frames leave whose CIR allows it by now."""
@@ -160,10 +198,23 @@ class RelayPort(Port):
 
     # Receiving.
 
-    def receive(self, frame: bytes, now: int) -> list[Arrival]:
-        """Take a frame; return the packet in it with its path, or nothing (and count why)."""
-        path = self.accept(frame, now)
-        return [] if path is None else self._packet_of(frame, path)
+    def receive(self, octets: bytes, now: int) -> list[Arrival]:
+        """Take frames that came together; return the packets in them, each with its path (and count what is none)."""
+        arrivals: list[Arrival] = []
+        like, path = b"", None
+        for frame in frames_of(octets):
+            if path is not None and frame[:HEADER_SIZE] == like and _is_plain(frame, path.most):
+                self.rx_frames += 1  # as the frame before: nearly all of a train
+                path.rx_frames += 1
+                arrivals.append(_arrival(frame[HEADER_SIZE:], path))
+                continue
+            path = self.accept(frame, now)
+            if path is not None:
+                arrivals += self._packet_of(frame, path)
+                like = frame[:HEADER_SIZE]
+                if frame[1] & _FLAGS or path.policer is not None or path.is_management:
+                    path = None  # such frames are looked at one by one
+        return _joined(arrivals) if self.keeps_frames and len(arrivals) > 1 else arrivals
 
     def accept(self, frame: bytes, now: int) -> RelayPath | None:
         """The PVC of a frame, as which it is counted; None for the LMI's, and (counted) for one that is dropped."""
@@ -204,9 +255,7 @@ class RelayPort(Port):
         except NlpidError:
             self.drops.count(DropReason.UNKNOWN_ENCAPSULATION, 1, frame, path)
             return []
-        arrival = Arrival()
-        arrival.octets, arrival.frame, arrival.path = octets, None, path
-        return [arrival]
+        return [_arrival(octets, path)]
 
     def _conforms(self, frame: bytes, path: RelayPath, policer: Committed, now: int) -> bool:
         verdict = policer.judge(len(frame), _has_de(frame), now)
@@ -265,6 +314,38 @@ class RelayPort(Port):
             self.lmi.handle_timer(now)
             if self.lmi.out:
                 self.ready.append(self.number)
+
+
+def _is_plain(frame: bytes, most: int) -> bool:
+    """True for a frame with an NLPID of IP and a packet of this version behind it, without a pad."""
+    return (HEADER_SIZE < len(frame) <= most and frame[ADDRESS_SIZE] == UI
+            and _VERSIONS.get(frame[HEADER_SIZE - 1]) == frame[HEADER_SIZE] >> 4)
+
+
+def _arrival(octets: bytes, path: RelayPath) -> Arrival:
+    arrival = Arrival()
+    arrival.octets, arrival.frame, arrival.path = octets, None, path
+    return arrival
+
+
+def _joined(arrivals: list[Arrival]) -> list[Arrival]:
+    """The same arrivals, packets of a path that follow one another joined to frames."""
+    joined = []
+    for path, group in groupby(arrivals, key=lambda arrival: arrival.path):
+        its = list(group)
+        if len(its) == 1 or path.is_management:
+            joined += its
+            continue
+        at = 0
+        for octets, count in coalesce([arrival.octets for arrival in its]):
+            frame = frame_of(octets) if count > 1 else None
+            if frame is None:
+                joined += its[at:at + count]
+            else:
+                its[at].frame = frame
+                joined.append(its[at])
+            at += count
+    return joined
 
 
 class OnDlci:

@@ -15,6 +15,7 @@ from atmdepot.config.qos import QosMap
 from atmdepot.drops import DropReason
 from atmdepot.node.node import Node
 from atmdepot.restoring import restored_on_failure
+from atmdepot.wire.packet import quick_frame
 from atmdepot.wire.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.node.proxy_counts import ProxyCounts
     from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
     from atmdepot.wire.statistics import ServerState
 
@@ -83,10 +85,24 @@ class RelayEdgeNode(Node):
     # From the depot to the server.
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
-        """Take a frame from a link."""
+        """Take frames from a link."""
         self._now = now
         for arrival in self.links[name].receive(octets, now):  # type: ignore[attr-defined]  # ports of this bearer
-            self._packet_from_path(arrival.path, arrival.octets, now)
+            frame = arrival.frame
+            if frame is None:
+                self._packet_from_path(arrival.path, arrival.octets, now)
+            elif not self._passes_whole(arrival.path, frame, now):
+                for packet in frame.packets():
+                    self._packet_from_path(arrival.path, packet, now)
+
+    def _passes_whole(self, path: RelayPath, frame: PlainFrame, now: int) -> bool:
+        """Pass a frame of TCP to the server as `_packet_from_path` does its packets; False where that cannot be."""
+        packet = quick_frame(frame)
+        if packet is None or packet.is_for_a_group:
+            return False
+        self._learn(packet, path, now)
+        self.packets_out.append(frame)
+        return True
 
     def _packet_from_path(self, path: RelayPath, octets: bytes, now: int) -> None:
         if path.is_management:
@@ -159,6 +175,15 @@ class RelayEdgeNode(Node):
         if packet.fragment and not packet.later:
             for held in self.fragments.first(packet, path, now, packet.destination):
                 path.send(held.octets, self._clp[held.packet.dscp])
+
+    def _takes_frame(self, frame: PlainFrame, packet: Packet, now: int) -> bool:
+        """Send a frame of the server as `packet_from_tun` does its packets; False where each is answered or dropped."""
+        if frame.greatest() > self.mtu or packet.is_for_a_group:
+            return False
+        flow = self.flows.get(packet.reverse_key())
+        path = self.default if flow is None else flow.path
+        path.send_frame(frame, self._clp[packet.dscp])
+        return True
 
     def _path_of_answer(self, octets: bytes, packet: Packet, now: int) -> RelayPath | None:
         """The PVC of the packet's flow, else the default PVC; None for a fragment that waits for its first."""

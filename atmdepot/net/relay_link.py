@@ -7,7 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 from atmdepot.drops import DropReason
-from atmdepot.net.udp_link import UdpLink
+from atmdepot.net.udp_link import NO_OFFLOAD, UdpLink
+from atmdepot.wire.frame_relay import TRAIN_HEADER, frames_of, size_in, train_in, train_of
 
 if TYPE_CHECKING:
     from atmdepot.config.units import UdpAddress
@@ -20,22 +21,42 @@ _MOST_BACKLOG = 1000
 class RelayLink(UdpLink):
     """An end of such a link: the socket, the peer and the interfaces are those of a link of ATM.
 
-    Frames have no common length, so the kernel cannot cut a burst of them: each takes a system call.
+    Frames of one size leave in a single system call, which the kernel cuts (UDP_SEGMENT), and come in one (UDP_GRO).
     """
 
     def __init__(self, name: str, local: UdpAddress, peer: UdpAddress, drops: Drops, *,
                  any_interface: bool = False) -> None:
         """Bind the link's own end; raise EnvironmentLacks when the address is not available."""
         super().__init__(name, local, peer, 1, drops, any_interface=any_interface)
-        self.segment_offload = False
 
     def send(self, cells: bytes, now: int) -> None:
-        """Send a frame."""
+        """Send a train of frames (`train_of`)."""
+        frames = frames_of(cells)
         if not self._knows_port:
             self.last_error = "the far end has sent nothing yet, so its port is not known"
-            self.drops.count(DropReason.FRAME_NOT_SENT, 1, cells)
-        elif self._backlog or not self._is_sent(cells):
-            self._wait(cells)
+            self.drops.count(DropReason.FRAME_NOT_SENT, len(frames), frames[0])
+            return
+        self._now = now
+        if not self.segment_offload and now >= self._segment_at and len(frames) > 1:
+            self.segment_offload = self._on_trial = True
+        sent = self._send_together(cells, len(frames)) if len(frames) > 1 and not self._backlog else 0
+        for frame in frames[sent:]:
+            if self._backlog or not self._is_sent(frame):
+                self._wait(frame)
+
+    def _send_together(self, train: bytes, count: int) -> int:
+        """Send a train in a system call; return the number of its frames that have left: all, or none."""
+        if not self.segment_offload:
+            return 0
+        self._datagrams.send(train, TRAIN_HEADER, len(train), size_in(train))
+        error = self._datagrams.error
+        if not error:
+            self.tx_datagrams += count
+            if self._on_trial:
+                self._segments_again()
+        elif error in NO_OFFLOAD:
+            self._segments_no_more(error)
+        return 0 if error else count
 
     def _wait(self, frame: bytes) -> None:
         if len(self._backlog) >= _MOST_BACKLOG:
@@ -69,19 +90,19 @@ class RelayLink(UdpLink):
         received = self._datagrams.receive(most)
         if self._datagrams.error:
             self.last_error = os.strerror(self._datagrams.error)
-        return [frame for item in received for frame in self._frames(item)]
+        return [train for item in received if (train := self._train_in(item)) is not None]
 
-    def _frames(self, item: Received) -> list[bytes]:
-        """The frames in what was read together; none (and counted) from strangers."""
+    def _train_in(self, item: Received) -> bytes | None:
+        """The frames in what was read together, as a train; None (and counted) from strangers."""
         octets, segment, overflow, sender = (item, 0, -1, None) if isinstance(item, bytes) else item
         if overflow != self._overflow_seen and overflow >= 0:
             self._note_overflow(overflow)
         size = segment or len(octets) or 1
-        frames = [octets[at:at + size] for at in range(0, max(len(octets), 1), size)]
-        self.rx_datagrams += len(frames)
-        if sender is not None and self._is_strange(sender, len(frames), octets):
-            return []
-        return frames
+        count = max(1, -(-len(octets) // size))
+        self.rx_datagrams += count
+        if sender is not None and self._is_strange(sender, count, octets):
+            return None
+        return train_of([octets]) if count == 1 else train_in(octets, size)
 
     def _is_strange(self, sender: Sender, datagrams: int, octets: bytes) -> bool:
         """True, and counted, for a sender that is not the peer; the peer's port may have changed."""

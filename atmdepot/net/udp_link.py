@@ -47,7 +47,7 @@ _MAX_DATAGRAM = 65_507
 _BUFFER = 8 * 2**20
 _MAX_BACKLOG = 4 * 2**20
 # The errors by which devices and routes refuse UDP_SEGMENT; EMSGSIZE: a datagram exceeds the MTU of the route.
-_NO_OFFLOAD = {errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP}
+NO_OFFLOAD = {errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP}
 _SHORT_PAUSE, _LONG_PAUSE = 1_000_000_000, 60_000_000_000
 """Pauses (ns) before UDP_SEGMENT is tried again: the first, and the longest after repeated refusals."""
 _NEVER = 2**63 - 1
@@ -147,7 +147,7 @@ class UdpLink(PortLink):
                 return b""
             if error == errno.EAGAIN:
                 return cells[at:]
-            if self.segment_offload and error in _NO_OFFLOAD and len(cells) - at > self._datagram:
+            if self.segment_offload and error in NO_OFFLOAD and len(cells) - at > self._datagram:
                 # The device cannot do segmentation offload: send the same cells again, a datagram in each call.
                 self._segments_no_more(error)
                 continue

@@ -17,7 +17,7 @@ from atmdepot.drops import DropReason
 from atmdepot.node.node import Node
 from atmdepot.wire.aal5 import cpcs_pdu, to_cells
 from atmdepot.wire.cell import CellHeader
-from atmdepot.wire.frame_relay import ADDRESS_SIZE, DE, FECN, UI, Address
+from atmdepot.wire.frame_relay import ADDRESS_SIZE, DE, FECN, UI, Address, frames_of
 from atmdepot.wire.interworking import TranslationError, frame_of_llc, llc_of_frame
 from atmdepot.wire.llc import ROUTED_LLC_SIZE, Encapsulation
 
@@ -72,10 +72,11 @@ class InterworkingNode(Node):
             self.pairs.append(pair)
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
-        """Take a frame from a link of Frame Relay, or cells (a multiple of 53 octets) from one of ATM."""
+        """Take frames from a link of Frame Relay, or cells (a multiple of 53 octets) from one of ATM."""
         relay = self.relays.get(name)
         if relay is not None:
-            self._take_frame(relay, octets, now)
+            for frame in frames_of(octets):
+                self._take_frame(relay, frame, now)
             return
         for sdu in self.adaptations[name].receive(octets, now):
             self._take_sdu(sdu.vc, sdu.octets, sdu.clp, sdu.congested)

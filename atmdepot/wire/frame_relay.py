@@ -30,6 +30,10 @@ NLPID_IPV4, NLPID_IPV6, NLPID_SNAP = 0xCC, 0x8E, 0x80
 
 _EXTENDED = 0x01  # EA: the address ends with this octet
 _PAD = 0x00
+_TRAIN = b"\xff"
+_TRAIN_SIZE = 2
+TRAIN_HEADER = 1 + _TRAIN_SIZE
+"""Octets in front of the frames of a train."""
 _SNAP_SIZE = 5
 _NLPIDS = {4: NLPID_IPV4, 6: NLPID_IPV6}
 _VERSIONS = {NLPID_IPV4: 4, NLPID_IPV6: 6}
@@ -82,6 +86,35 @@ def relabelled(frame: bytes, dlci: int) -> bytes:
 def header_of(address: Address, version: int) -> bytes:
     """The octets in front of a packet of an IP version (4 or 6)."""
     return address.pack() + bytes((UI, _NLPIDS[version]))
+
+
+def train_of(frames: list[bytes]) -> bytes:
+    """The octets in which frames cross a port together; all have the size of the first, or the last is shorter.
+
+    That is a frame by itself, and else FF, their size (2) and the frames, one behind the other. No frame begins with
+    FF, since the first octet of an address has EA 0; whatever comes so from a link is put into a train of one.
+    """
+    if len(frames) == 1 and frames[0][:1] != _TRAIN:
+        return frames[0]
+    return train_in(b"".join(frames), len(frames[0]))
+
+
+def train_in(octets: bytes, size: int) -> bytes:
+    """A train of the frames of one size that stand one behind the other."""
+    return _TRAIN + size.to_bytes(_TRAIN_SIZE, "big") + octets
+
+
+def size_in(octets: bytes) -> int:
+    """Octets of each frame in what crosses a port, but for the last."""
+    return int.from_bytes(octets[1:TRAIN_HEADER], "big") if octets[:1] == _TRAIN else len(octets)
+
+
+def frames_of(octets: bytes) -> list[bytes]:
+    """The frames in octets that cross a port, in order."""
+    if octets[:1] != _TRAIN:
+        return [octets]
+    size = size_in(octets)
+    return [octets[at:at + size] for at in range(TRAIN_HEADER, len(octets), size)]
 
 
 def payload_of(frame: bytes) -> bytes:

@@ -13,7 +13,7 @@ from atmdepot.bearer.relay_port import MOST_WAITING, RelayPath, RelayPort
 from atmdepot.config.relay import Dlcis
 from atmdepot.config.units import BitRate, Dlci
 from atmdepot.drops import DropReason
-from atmdepot.wire.frame_relay import Address, header_of
+from atmdepot.wire.frame_relay import Address, frames_of, header_of, train_of
 from atmdepot.wire.lmi import FULL, STATUS, Message
 from tests.ip_packets import SYN, tcp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6
@@ -36,8 +36,8 @@ def make_port(**values: Any) -> tuple[RelayPort, RelayPath]:
 def sent(port: RelayPort, now: int = 0) -> list[bytes]:
     """The frames that leave now, the LMI's not among them."""
     frames = []
-    while frame := port.transmit(now):
-        frames.append(frame)
+    while octets := port.transmit(now):
+        frames += frames_of(octets)
     return [frame for frame in frames if frame[:2] != b"\0\1"]
 
 
@@ -53,8 +53,9 @@ def test_the_port_is_ready_while_frames_wait() -> None:
     port, path = make_port()
     path.send(V4, 0)
     path.send(V4, 0)
+    path.send(V6, 0)  # which is longer, so it leaves by itself
     assert port.ready == [0]
-    port.transmit(0)
+    assert len(frames_of(port.transmit(0))) == 2
     assert port.ready == [0, 0]
     port.transmit(0)
     assert port.ready == [0, 0]
@@ -193,7 +194,7 @@ def test_each_frame_is_a_packet_or_the_lmis_or_counted(frames: list[bytes], poli
     taken = 0
     for frame in frames:
         before = sum(port.drops.values())
-        arrivals = port.receive(frame, 0)
+        arrivals = port.receive(train_of([frame]), 0)
         dropped = sum(port.drops.values()) - before
         assert len(arrivals) + dropped <= 1
         taken += len(arrivals)

@@ -17,6 +17,7 @@ from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemo
 from tests.wire.frames import Stream
 
 if TYPE_CHECKING:
+    from atmdepot.config.model import Network
     from atmdepot.node.node import Node
 
 IS_COMPILED = cut is not cut_plainly
@@ -42,8 +43,8 @@ class Listener(Observer):
 class Whole(InMemoryNetwork):
     """A network in memory whose nodes keep frames, if they should; each burst of cells goes as it was sent."""
 
-    def __init__(self, vp: str, *, whole: bool) -> None:
-        super().__init__(make_network(vp=vp, servers=2))
+    def __init__(self, network: Network, *, whole: bool) -> None:
+        super().__init__(network)
         self.whole = whole
         self.listener = Listener()
         self.frames = 0
@@ -67,9 +68,11 @@ class Whole(InMemoryNetwork):
     def carried(self) -> dict[str, list[bytes]]:
         """The packets out of each node, when the cells of all links have gone over in bursts of all that waits."""
         for name, edge in self.edges.items():
-            link = edge.link.name
-            edge.octets_from_port(link, self.cells("depot", self.depot, link), self.now)
-            self.depot.octets_from_port(link, self.cells(name, edge, link), self.now)
+            [link] = edge.links
+            for octets in self.crossing("depot", self.depot, link):
+                edge.octets_from_port(link, octets, self.now)
+            for octets in self.crossing(name, edge, link):
+                self.depot.octets_from_port(link, octets, self.now)
         out = {}
         for node in self.all_nodes():
             packets = node.take_packets()
@@ -77,34 +80,44 @@ class Whole(InMemoryNetwork):
             out[node.name] = packets_of(packets)
         return out
 
-    def cells(self, name: str, node: Node, link: str) -> bytes:
-        """All the cells that a node has for a link."""
+    def crossing(self, name: str, node: Node, link: str) -> list[bytes]:
+        """All that a node has for a link: its cells as one."""
+        cells = b"".join(self.output(node, link))
+        self.seen.append((name, link, cells))
+        return [cells]
+
+    def output(self, node: Node, link: str) -> list[bytes]:
+        """What a node's port gives, until it has no more."""
         number = list(node.links).index(link)
-        cells = b""
+        found = []
         node.ready.clear()
         node.ready.append(number)
         while node.ready:
             node.ready.clear()
-            cells += node.transmit(number, self.now)
-        self.seen.append((name, link, cells))
-        return cells
+            found.append(node.transmit(number, self.now))
+        return found
 
-    def condition(self) -> list[Any]:
-        """Everything that is counted or remembered."""
-        found: list[Any] = [self.seen, self.listener.heard, sorted(self.dropped().items())]
+    def channels(self) -> list[Any]:
+        """What the ports count, and the flows of the edge nodes."""
+        found: list[Any] = []
         for node in self.all_nodes():
-            found.append((node.rx_packets, node.tx_packets, node.rx_octets, node.tx_octets))
             found += [(port.tx_cells, port.rx_cells, port.tx_pdus, port.rx_pdus, port.rx_congested)  # type: ignore[attr-defined]
                       for port in node.links.values()]
             found += [(vc.channel, vc.tx_cells, vc.tx_pdus, vc.rx_cells, vc.rx_pdus, vc.rx_clp1, vc.rx_efci)
                       for port in node.links.values() for vc in port.table]  # type: ignore[attr-defined]
+        return found + [sorted((key, flow.vc.channel, flow.deadline) for key, flow in edge.flows.items())
+                        for edge in self.edges.values()]
+
+    def condition(self) -> list[Any]:
+        """Everything that is counted or remembered."""
+        found: list[Any] = [self.seen, self.listener.heard, sorted(self.dropped().items())]
+        found += [(node.rx_packets, node.tx_packets, node.rx_octets, node.tx_octets) for node in self.all_nodes()]
+        found += self.channels()
         for sessions in (self.depot.sessions.primary, self.depot.sessions.secondary):
             found += [(key, session.server.name, session.packets_in, session.packets_out, session.octets_in,
                        session.octets_out, session.last_seen, session.deadline, session.closed_by,
                        side_of(session.client), side_of(session.server_side)) for key, session in sessions.items()]
         found += [(server.name, server.condition._askers) for server in self.depot.management.servers.values()]
-        found += [sorted((key, flow.vc.channel, flow.deadline) for key, flow in edge.flows.items())
-                  for edge in self.edges.values()]
         return found
 
 
@@ -117,7 +130,7 @@ class Both:
     """The same for both."""
 
     def __init__(self, vp: str) -> None:
-        self.ways = [Whole(vp, whole=True), Whole(vp, whole=False)]
+        self.ways = [Whole(make_network(vp=vp, servers=2), whole=whole) for whole in (True, False)]
 
     def send(self, node: str, *streams: Stream) -> dict[str, list[bytes]]:
         one, other = [way.send(node, *streams) for way in self.ways]

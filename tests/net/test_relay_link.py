@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from atmdepot.config.units import UdpAddress
 from atmdepot.drops import DropReason, Drops
+from atmdepot.net.bursts import DatagramBursts
 from atmdepot.net.relay_link import RelayLink
+from atmdepot.wire.frame_relay import frames_of, train_of
 from tests.net.ends import fresh, wait_readable
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def pair() -> Iterator[Pair]:
 
 def burst(link: RelayLink) -> list[bytes]:
     wait_readable(link.fileno())
-    return link.receive_burst(16)
+    return [frame for train in link.receive_burst(16) for frame in frames_of(train)]
 
 
 def test_frames_of_any_length_arrive_one_by_one(pair: Pair) -> None:
@@ -76,7 +78,7 @@ def test_frames_wait_for_room_in_the_sockets_buffer_up_to_a_bound(pair: Pair, mo
     full = Full()
     monkeypatch.setattr(RelayLink, "_is_sent", lambda link, frame: _is_sent(link, full, frame))
     for n in range(1003):
-        pair.one.send(bytes([n % 256]), 0)
+        pair.one.send(train_of([bytes([n % 256])]), 0)
     assert pair.one.wants_write()
     assert pair.one.drops == {DropReason.FRAME_NOT_SENT: 3}
     full.error = 0
@@ -96,3 +98,41 @@ def test_a_frame_that_the_system_refuses_is_counted() -> None:
     assert link.drops == {DropReason.FRAME_NOT_SENT: 1}
     assert link.last_error
     link.close()
+
+
+def test_a_train_leaves_in_one_call_and_arrives_frame_by_frame(pair: Pair) -> None:
+    trains = [[bytes([n]) * 1504 for n in range(43)], [b"\x18" * 44] * 63 + [b"\x18" * 4]]
+    for train in trains:
+        pair.one.send(train_of(train), 0)
+    got: list[bytes] = []
+    while len(got) < 43 + 64:
+        got += burst(pair.other)
+    assert got == [frame for train in trains for frame in train]
+    assert (pair.one.tx_datagrams, pair.other.rx_datagrams) == (43 + 64, 43 + 64)
+    assert pair.one.drops == pair.other.drops == {}
+
+
+def test_a_train_that_the_kernel_refuses_leaves_frame_by_frame(pair: Pair) -> None:
+    class Refusing(DatagramBursts):
+        """A socket whose device cannot cut."""
+
+        def __init__(self, inner: Any) -> None:
+            self.inner, self.calls = inner, 0
+
+        def send(self, octets: bytes, at: int, size: int, datagram: int) -> int:
+            self.calls += 1
+            self.error = errno.EIO if size > datagram else 0
+            return at if self.error else self.inner.send(octets, at, size, datagram)
+
+    refusing = Refusing(pair.one._datagrams)
+    pair.one._datagrams = refusing
+    frames = [bytes([n]) * 100 for n in range(5)]
+    for _ in range(2):
+        pair.one.send(train_of(frames), 0)
+    got: list[bytes] = []
+    while len(got) < 10:
+        got += burst(pair.other)
+    assert got == frames * 2
+    assert refusing.calls == 11, "one refusal, and no further try at once"
+    assert not pair.one.segment_offload
+    assert pair.one.drops == {}

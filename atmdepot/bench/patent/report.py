@@ -10,10 +10,12 @@ from atmdepot.bench.patent import charts, words
 from atmdepot.bench.patent.document import Block, Grid, Heading, Paragraph
 from atmdepot.bench.patent.judging import Judgement, judge, measured, measured_sizes, rate, table_key, variation
 from atmdepot.bench.patent.plan import FAST, METHODS, REGIMES, SMALL
+from atmdepot.bench.patent.rig import SERVERS
 from atmdepot.bench.patent.samples import spread
 from atmdepot.bench.patent.tables import (
     AT_ONCE,
     DEPOT,
+    IMPROVEMENT,
     MEASURES,
     SINGLE,
     SIZES,
@@ -99,7 +101,7 @@ def blocks(report: Report) -> Iterator[Block]:
         yield Paragraph(words.RANGE)
         yield from drawn.get("range", [])
         yield Grid(("changed", "improvement", "of the patent's 2.65"),
-                   tuple((change, _spread(of, 2), "reached" if of.median >= words.IMPROVEMENT else "not reached")
+                   tuple((change, _spread(of, 2), "reached" if of.median >= IMPROVEMENT else "not reached")
                          for change, of in report.judgement.ranges.items()))
     if art := [key for key in report.samples.by_key if key.startswith("prior-art/")]:
         yield Heading(2, "The prior art on the same servers")
@@ -193,7 +195,7 @@ def _art_row(method: str, samples: list[Sample]) -> tuple[str, ...]:
     whole = [sample.seen for sample in samples if sample.seen]
     if not whole:
         return (METHODS[method], f"no figure: {samples[-1].why}", *[_NO] * 6)
-    shares = [sum(seen.servers.get(name, 0) for seen in whole) for name in words.SERVERS]
+    shares = [sum(seen.servers.get(name, 0) for seen in whole) for name in SERVERS]
     total = sum(shares) or 1
     return (METHODS[method], _of(samples, rate, 0), _of(samples, _p50, 1), _of(samples, _p99, 0),
             str(sum(seen.failed for seen in whole)), *(f"{100 * share / total:.0f} %" for share in shares),

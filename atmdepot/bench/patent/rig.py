@@ -64,6 +64,7 @@ class Rig:
         self.home = home / self._name
         self._stack = ExitStack()
         self._servers: dict[str, ExitStack] = {}
+        self._started: dict[str, subprocess.Popen[Any]] = {}
         self.front: Callable[[str], list[str]] | None = None
         """Makes the command of a program that runs beside each small server, on the same machine."""
 
@@ -122,14 +123,17 @@ class Rig:
         """Run a command in a node; raise AtmdepotError with what it says when it fails."""
         do(self.lab, node, *argv, stdin=stdin)
 
-    def start(self, node: str, name: str, argv: Sequence[str]) -> subprocess.Popen[Any]:
+    def start(self, node: str, name: str, argv: Sequence[str]) -> None:
         """Start a program in a node, until the rig ends; its words go to a log."""
+        self._start(self._stack, node, name, argv)
+
+    def _start(self, stack: ExitStack, node: str, name: str, argv: Sequence[str]) -> None:
         with (self.home / f"{name}.log").open("wb") as log:
             # In a session of its own: Ctrl-C is for us, who then end it.
             process = self.lab.popen(node, list(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                      start_new_session=True)
-        self._stack.callback(end, process)
-        return process
+        stack.callback(end, process)
+        self._started[name] = process
 
     # Regime B.
 
@@ -167,13 +171,8 @@ class Rig:
                 told = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it did not say why"]
                 raise NotReady(f"the server {name} of {self.lab.name} did not start: {told[0]}")
             if self.front is not None:
-                self._beside(stack, name, [*quota.enter, *self.front(name)])
+                self._start(stack, name, f"{name}-front", [*quota.enter, *self.front(name)])
             self._servers[name] = stack.pop_all()
-
-    def _beside(self, stack: ExitStack, name: str, argv: Sequence[str]) -> None:
-        with (self.home / f"{name}-front.log").open("wb") as log:
-            stack.callback(end, self.lab.popen(name, argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                               start_new_session=True))
 
     def stop_server(self, name: str) -> None:
         """End a small server at once, with all its connections."""
@@ -214,10 +213,15 @@ class Rig:
             raise AtmdepotError(f"{argv[0]} took longer than {seconds:.0f} s") from None
 
     def require_alive(self) -> None:
-        """Raise AtmdepotError when a process of the lab has ended."""
+        """Raise AtmdepotError when a process of the lab, or of the prior art, has ended."""
         for name, process in self.lab.state.processes.items():
             if process.exit_code is not None:
                 raise AtmdepotError(f"{name} of {self.lab.name} ended with exit code {process.exit_code}")
+        for name, started in self._started.items():
+            if started.poll() is not None:
+                told = (self.home / f"{name}.log").read_text(errors="replace").strip().splitlines()[-1:]
+                raise AtmdepotError(f"{name} of {self.lab.name} ended with exit code {started.returncode}: "
+                                    f"{told[0] if told else 'it did not say why'}")
 
     def tidy(self) -> None:
         """Empty the logs of nginx, which grow by a line for each request."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from atmdepot.bench.patent.judging import AT_ONE, rate, table_key
 from atmdepot.bench.patent.plan import DEPOT_METHODS, FAST, METHODS, SMALL
-from atmdepot.bench.patent.rig import SERVERS
 from atmdepot.bench.patent.tables import DEPOT, IMPROVEMENT, IMPROVEMENT_AT, SINGLE, SYSTEMS, patent_ratio
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from atmdepot.bench.patent.judging import Judgement, Knee
     from atmdepot.bench.patent.samples import Samples, Spread
     from atmdepot.bench.patent.settings import SmallServer
-
-__all__ = ["IMPROVEMENT", "SERVERS"]
 
 ABOUT_REGIMES = {
     FAST: "Servers (nginx) as fast as the machine, which the depot shares with them: this is what the depot costs. Its "

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, ClassVar, Self
+import subprocess
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pytest
 
 from atmdepot.bench.patent import measure, run
 from atmdepot.bench.patent.plan import Plan
+from atmdepot.bench.patent.rig import Rig
 from atmdepot.bench.patent.samples import Journal, Sample
 from atmdepot.bench.progress import Teller
 from atmdepot.errors import AtmdepotError, EnvironmentLacks, NotReady
 from tests.bench.patent.made import quick, sample, small
+from tests.lab.labs import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,3 +134,27 @@ def test_an_interrupt_takes_the_labs_down(taken: list[str], tmp_path: Path, monk
     with pytest.raises(KeyboardInterrupt):
         of.run()
     assert FakeRig.up == 0
+
+
+class FakeLab:
+    """A lab without nodes, in which commands run as they are."""
+
+    name = "a-lab"
+    state = SimpleNamespace(processes={})
+
+    def popen(self, _node: str, argv: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(argv, **options)
+
+
+def test_a_program_that_cannot_start_is_told_with_its_last_word(tmp_path: Path) -> None:
+    rig = Rig("single", tmp_path)
+    rig.home.mkdir()
+    rig.lab = FakeLab()  # type: ignore[assignment]
+    try:
+        rig.start("depot", "proxy", ["sleep", "60"])
+        rig.require_alive()
+        rig.start("depot", "proxy", ["sh", "-c", "echo bind: Address already in use >&2; exit 3"])
+        with pytest.raises(AtmdepotError, match="proxy of a-lab ended with exit code 3: bind: Address already in use"):
+            until(rig.require_alive)
+    finally:
+        rig.__exit__()

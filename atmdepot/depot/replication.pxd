@@ -36,7 +36,7 @@ cdef class Replication(SessionLog):
     cpdef note_gone(self, Session session)
     @cython.locals(session=Session, frames=list, changed=dict, gone=dict)
     cpdef flush(self, long long now)
-    @cython.locals(known="unsigned long long", told="unsigned long long", was_told=bint, number=int)
+    @cython.locals(known="unsigned long long", told="unsigned long long", number=int)
     cpdef bytes frame_of(self, Session session, long long now)
     cpdef bint is_told(self, Session session) except -1
     cdef _tell(self, Session session, unsigned long long told)

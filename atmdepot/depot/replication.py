@@ -265,10 +265,9 @@ class Replication(SessionLog):
         told = told_of(session, number)
         if told == known:
             return None
-        was_told = session.told_in == tables.epoch
         self._tell(session, told)
-        # Only the states have changed, or it is back from the secondary table.
-        if was_told and (not known or not (told ^ known) & _REST):
+        # Only the states have changed. One that is back from the secondary table may have other numbers, too.
+        if known and not (told ^ known) & _REST:
             return state_frame(session.key, session.client.state_number, session.server_side.state_number, 0,
                                _milliseconds(session.deadline - now))
         return self.session_frame(session, number, now, 0)

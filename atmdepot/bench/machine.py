@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 PACKAGES = {"nginx": "nginx-light", "nginx-stream": "libnginx-mod-stream", "haproxy": "haproxy", "nft": "nftables",
             "ip": "iproute2", "ab": "apache2-utils", "wrk": "wrk", "iperf3": "iperf3", "keepalived": "keepalived",
-            "conntrackd": "conntrackd", "dnsmasq": "dnsmasq-base", "tc": "iproute2"}
+            "squid": "squid", "conntrackd": "conntrackd", "dnsmasq": "dnsmasq-base", "tc": "iproute2"}
 """Every program that a measurement needs (`nginx-stream`: nginx with its stream module), and its Debian package."""
 
 _VERSIONS = {"nginx": ("-v",), "haproxy": ("-v",), "nft": ("--version",), "ab": ("-V",), "wrk": ("-v",),
              "iperf3": ("--version",), "keepalived": ("--version",), "conntrackd": ("-v",),
-             "dnsmasq": ("--version",)}
+             "dnsmasq": ("--version",), "squid": ("-v",)}
 _PATIENCE = 10  # s
 _STREAM_MODULE = "ngx_stream_module.so"
 

@@ -21,6 +21,7 @@ from atmdepot.bench.run import Plan, run
 from atmdepot.bench.svg import draw
 from atmdepot.commands.bench_failover import failover
 from atmdepot.commands.bench_patent import patent
+from atmdepot.commands.bench_proxies import proxies
 from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import EnvironmentLacks
@@ -44,6 +45,7 @@ def bench() -> None:
 
 bench.add_command(failover)
 bench.add_command(patent)
+bench.add_command(proxies)
 
 
 def _writable(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:

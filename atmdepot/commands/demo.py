@@ -25,7 +25,7 @@ from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
 from atmdepot.lab.lans import CLIENT, clients_lan
-from atmdepot.lab.pages import SIZES, page
+from atmdepot.lab.pages import ORIGIN, SIZES, page
 from atmdepot.lab.servers import standing_alone
 from atmdepot.lab.sniff import Crossing, sniffing
 from atmdepot.net.control_client import show
@@ -150,6 +150,9 @@ class _Demo:
         vip = self._network.vips[0]
         port = next(iter(self._network.services.values())).ports[:1] or [80]
         self._url = f"http://[{vip}]:{port[0]}" if ":" in vip else f"http://{vip}:{port[0]}"
+        self._by_proxy: list[str] = []
+        if self._network.proxies:  # clients name the VIP as their proxy, and the origin in the URL
+            self._by_proxy, self._url = ["-x", self._url], f"http://{ORIGIN}"
         client = next(member for member in clients_lan(self._network) if member.node == CLIENT)
         self._client = next(str(own.ip) for own in map(ipaddress.ip_interface, client.addresses)
                             if own.version == vip.version)
@@ -239,7 +242,8 @@ class _Demo:
     def _fetch(self, name: str) -> None:
         """Fetch a page by curl, compare its octets, and note its server."""
         started = time.monotonic()
-        done = self._lab.run("client", ["curl", "-gsS", "-m", _CURL_SECONDS, "-i", f"{self._url}/{name}"],
+        done = self._lab.run("client", ["curl", "-gsS", "-m", _CURL_SECONDS, "-i", *self._by_proxy,
+                                       f"{self._url}/{name}"],
                              capture_output=True)
         head, _, body = done.stdout.partition(b"\r\n\r\n")
         server = next((line.split(b": ", 1)[1].decode() for line in head.split(b"\r\n")
@@ -272,7 +276,10 @@ class _Demo:
         seen = set()
         for path in self._lab.directory.glob("*/access.log"):
             seen |= {line.split()[0] for line in path.read_text().splitlines() if line}
-        if seen:
+        if seen and self._network.proxies:
+            self._out.print(Text(f"The origin saw {', '.join(sorted(seen))}: the proxies, which fetched its pages. "
+                                 "Hits and misses: `atmdepot show servers`."))
+        elif seen:
             self._out.print(Text(f"The web servers saw the clients as {', '.join(sorted(seen))}: "
                                  "addresses of the client itself, none of the depot's."))
 

@@ -75,8 +75,9 @@ def origin_lan(network: Network) -> list[Member]:
     nodes = list(dict.fromkeys(proxies(network).values()))
     if not nodes:
         return []
-    hosts = [islice(ipaddress.ip_network(text).hosts(), len(nodes) + 1) for text in NETWORKS]
-    prefixes = [text.partition("/")[2] for text in NETWORKS]
+    networks = _networks(network)
+    hosts = [islice(lan.hosts(), len(nodes) + 1) for lan in networks]
+    prefixes = [lan.prefixlen for lan in networks]
     return [Member(node, ORIGIN, tuple(f"{host}/{prefix}" for host, prefix in zip(own, prefixes, strict=True)))
             for node, own in zip((ORIGIN, *nodes), zip(*hosts, strict=True), strict=True)]
 
@@ -89,9 +90,15 @@ def lay_out(home: Path, network: Network, name: str, ports: Iterable[int]) -> li
     (home / "squid.conf").write_text(_SQUID.format(
         ports="\n".join(f"http_port {port}" for port in ports), name=name, home=home,
         askers=" ".join(_askers(network)), intranet=" ".join(network.lab.networks)), encoding="ascii")
-    origin = (str(next(ipaddress.ip_network(text).hosts())) for text in NETWORKS)
+    origin = [next(iter(lan.hosts())) for lan in _networks(network)]
     (home / "hosts").write_text("".join(f"{address} {ORIGIN}\n" for address in origin), encoding="ascii")
     return build.python("-m", "atmdepot.lab.squid", str(home))
+
+
+def _networks(network: Network) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """The networks of the origin's LAN: those of the IP versions that the clients have."""
+    versions = {ipaddress.ip_network(text).version for text in network.lab.networks}
+    return [lan for lan in map(ipaddress.ip_network, NETWORKS) if lan.version in versions]
 
 
 def _askers(network: Network) -> list[str]:

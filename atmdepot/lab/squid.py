@@ -27,8 +27,11 @@ def main() -> None:
     (home / "squid.pid").unlink(missing_ok=True)  # of a squid that was killed; its number may be another's by now
     with suppress(OSError):  # so that nobody may listen on the ports of a service, whatever they are
         _UNPRIVILEGED.write_text("0", encoding="ascii")
-    with suppress(OSError):
+    try:
         leave_for_nobody()
+    except OSError:  # then it reads its files as nobody of this machine
+        home.parent.chmod(0o711)
+        home.chmod(0o711)
     os.execv(squid, [squid, "-N", "-d1", "-f", str(home / "squid.conf")])
 
 

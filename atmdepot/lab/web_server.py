@@ -44,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Served-By", self.server.name)
         if self.server.name == ORIGIN:
+            self.send_header("Date", self.date_time_string())  # squid keeps no page without it
             self.send_header("Cache-Control", f"max-age={MAX_AGE}")
         self.end_headers()
         return body

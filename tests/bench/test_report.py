@@ -171,7 +171,7 @@ def test_bars_are_proportional_and_within_the_picture() -> None:
     assert len(found) == sum(len(CONTENDERS) - 2 * name.startswith("cpu") for name in figures(MANY))
     first = [float(bar.attrib["width"]) for _, bar, _ in found[:len(CONTENDERS)]]
     assert [length / first[0] for length in first] == pytest.approx([1, 2, 3, 4, 5, 6, 7], abs=0.02)
-    assert [kind for _, _, kind in found[:len(CONTENDERS)]] == ["limit", "bar", "bar", "bar", "depot", "depot", "depot"]
+    assert [kind for _, _, kind in found[:len(CONTENDERS)]] == ["limit", *("peer",) * 3, *("depot",) * 3]
     for _, bar, _ in found:
         assert 0 < float(bar.attrib["x"]) + float(bar.attrib["width"]) < width
     for text in tree.iter(f"{SVG}text"):

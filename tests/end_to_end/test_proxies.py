@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,26 @@ def test_hits_and_misses_are_those_of_the_clients_requests(pool: Site, vip: str)
     assert all(seen.count((server, "MISS")) == 1 for server in before), "each proxy fetches a page once"
     until(lambda: told(pool) == want)
     assert pool.count("page-refused") == sum(pool.count("page-refused", node) for node in want) == 0
+
+
+def test_a_download_through_a_proxy_outlives_the_active_depot_of_a_pair(needs: Callable[[str], None]) -> None:
+    for program in ("curl", "squid", "keepalived", "ip"):
+        needs(program)
+    with changed("standby", "pool-pair", [("ports = [80]", "ports = [3128]\nproxies = true")]) as table, \
+            site(table, watched=True) as pair:
+        def role(name: str) -> str:
+            return str(pair.rows("depots", name)[0]["role"])
+
+        depots = pair.lab.network.depots
+        until(lambda: sorted(map(role, depots)) == ["active", "standby"])
+        active, other = sorted(depots, key=role)
+        with pair.lab.popen("client", ["curl", "-s", "--limit-rate", "4M", "-x", f"http://{VIP}:3128",
+                                       "http://origin/10MB"], stdout=subprocess.PIPE) as download:
+            until(lambda: any(row["octets_out"] > 500_000 for row in pair.rows("sessions", active)))
+            until(lambda: pair.rows("sessions", other))
+            pair.lab.kill(active)
+            assert download.communicate(timeout=60)[0] == page("10MB")
+        assert role(other) == "active"
 
 
 def test_the_client_reaches_no_origin_by_itself(pool: Site) -> None:

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 BASE = "atmdepot-testbed-base"
 KEEPALIVED_BASE = "atmdepot-testbed-keepalived-base"
+SQUID_BASE = "atmdepot-testbed-squid-base"
 _SUITE = "bookworm"
 _PACKAGES = "python3,python3-venv,nginx-light,curl,iproute2"
-_OF = {BASE: _PACKAGES, KEEPALIVED_BASE: f"{_PACKAGES},keepalived"}
+_OF = {BASE: _PACKAGES, KEEPALIVED_BASE: f"{_PACKAGES},keepalived", SQUID_BASE: f"{_PACKAGES},squid"}
 
 
 def make_base(machine: Machine, scratch: Path, base: str = BASE) -> None:

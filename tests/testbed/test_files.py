@@ -17,7 +17,9 @@ from click.testing import CliRunner
 from atmdepot.commands.container import container
 from atmdepot.config.reading import load
 from atmdepot.lab.lans import CLIENT
+from atmdepot.lab.pages import ORIGIN
 from atmdepot.lab.plan import plan_of
+from atmdepot.lab.web import web_servers
 from atmdepot.net.metrics import full_names
 
 ROOT = Path(__file__).parents[2]
@@ -69,19 +71,20 @@ def test_every_command_names_a_table_and_a_node_of_it(file: str, name: str, serv
         service.get("networks"), dict) else []
     if "--wire" not in options and node != CLIENT:
         assert {link.ends[node].host for link in network.links_of(node).values()} == set(given)
-    kind = "client" if node == CLIENT else "node"
+    kind = "client" if node == CLIENT else "image" if node == ORIGIN else "node"
     assert service["extends"]["service"] == kind
-    if node != CLIENT:
+    if node in network.nodes:
         port = network.nodes[node].metrics.port
         assert f"http://127.0.0.1:{port}/readyz" in NODE["node"]["healthcheck"]["test"]
         assert network.nodes[node].metrics.host == "0.0.0.0"
 
 
-@pytest.mark.parametrize("name", ["compose", "compose-sets", "compose-standby", "compose-switch"])
+@pytest.mark.parametrize("name", ["compose", "compose-sets", "compose-standby", "compose-switch", "compose-proxies"])
 def test_every_node_of_the_table_is_a_service_of_the_default_profile(name: str) -> None:
     compose = read(TESTBED / f"{name}.yaml")["services"]
     default = {name for name, service in compose.items() if "profiles" not in service}
-    assert default == {CLIENT, *plan_of(load(name)).daemons}
+    network = load(name)
+    assert default == {CLIENT, *plan_of(network).daemons, *(web.node for web in web_servers(network))}
 
 
 def test_the_profiles_are_these() -> None:

@@ -1,0 +1,73 @@
+"""`atmdepot bench proxies`: the command."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from atmdepot.bench import machine
+from atmdepot.bench.page import put_into, require_markers
+from atmdepot.bench.progress import Teller
+from atmdepot.bench.proxies.documents import Asking
+from atmdepot.bench.proxies.report import BEGIN, END, Report, as_json, as_markdown, draw, table
+from atmdepot.bench.proxies.run import CASES, SECONDS, run
+from atmdepot.errors import EnvironmentLacks
+from atmdepot.tables import console
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_TERMINATED = 128 + signal.SIGTERM
+_ROUNDS, _REQUESTS = 3, 2000
+
+
+@click.command(epilog="""\b
+Examples:
+  atmdepot bench proxies --quick
+  atmdepot bench proxies --svg proxies.svg --markdown proxies.md --json proxies.json
+""")
+@click.option("--quick", is_flag=True, help="A single round.")
+@click.option("--rounds", type=click.IntRange(1, 100), help=f"How many rounds; {_ROUNDS} unless told otherwise.")
+@click.option("--requests", type=click.IntRange(100, 100_000), default=_REQUESTS, show_default=True,
+              help="How many requests in each case and round.")
+@click.option("--case", "cases", multiple=True, metavar="NAME", type=click.Choice(list(CASES)),
+              help=f"Only this case ({', '.join(CASES)}); can be repeated.")
+@click.option("--json", "json_file", type=_FILE, help="Write all figures there.")
+@click.option("--svg", "svg_file", type=_FILE, help="Draw them there.")
+@click.option("--markdown", "markdown_file", type=_FILE, help="Write the table there, for a page.")
+@click.option("--page", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help=f"Put the table into this page, between {BEGIN} and {END}.")
+def proxies(
+    quick: bool, rounds: int | None, requests: int, cases: tuple[str, ...], json_file: Path | None,
+    svg_file: Path | None, markdown_file: Path | None, page: Path | None,
+) -> None:
+    """Measure latency and the origin's load without a proxy, with one, and with three behind the depot.
+
+    Each case has a lab of its own in each round, with empty caches and the same requests. The machine outside the labs
+    is not touched.
+    """
+    if page is not None:
+        require_markers(page, BEGIN, END)
+    if machine.find("squid") is None:
+        raise EnvironmentLacks("squid is not installed: apt-get install squid")
+    rounds = rounds or (1 if quick else _ROUNDS)
+    wanted = [name for name in CASES if not cases or name in cases]
+    # SIGTERM ends the run by SystemExit, so that its lab is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    asking = Asking(requests=requests)
+    with Teller(len(wanted) * rounds * SECONDS, sys.stderr) as teller:
+        readings = run(wanted, rounds, asking, teller)
+    report = Report(readings, asking, rounds, machine.describe([]))
+    out = console()
+    out.print(table(report))
+    out.print(f"{report.about}.", highlight=False)
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(as_json(report))) + b"\n")
+    if svg_file is not None:
+        svg_file.write_text(draw(report), encoding="utf-8")
+    if markdown_file is not None:
+        markdown_file.write_text(as_markdown(report), encoding="utf-8")
+    if page is not None:
+        put_into(page, as_markdown(report), BEGIN, END)

@@ -81,6 +81,9 @@ _COMMANDS = {
     "replay": Place("atmdepot.commands.demo", "replay_command",
                     "Send a recorded TCP session through the depot and edge nodes of TABLE; no rights are needed."),
     "vc": Place("atmdepot.commands.vc", "vc", "See and change the cross-connects of running switches."),
+    "top": Place("atmdepot.commands.top", "top_command",
+                 "Show a running network on the whole terminal: nodes, links, servers, VCs, sessions, drops and "
+                 "events."),
     "view": Place("atmdepot.commands.view", "view_command",
                   "Show a running network in the browser: cells that move, sessions, servers, each cell to its "
                   "octets."),

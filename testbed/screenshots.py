@@ -1,4 +1,4 @@
-"""Pictures of `atmdepot view` for the documentation: `python -m testbed.screenshots [DIRECTORY]` as root, docs by default.
+"""Pictures of `atmdepot view` and `top` for the documentation: `python -m testbed.screenshots [DIRECTORY]`, as root.
 
 It brings up labs of its own, opens the page in Debian's Chromium without a screen, and writes `view-light.png`,
 `view-dark.png` (a cell, opened) and `view-busy.png`.
@@ -6,16 +6,23 @@ It brings up labs of its own, opens the page in Debian's Chromium without a scre
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from atmdepot.lab import Lab
+from atmdepot.view.background import Background
+from atmdepot.view.grid import Grid
+from atmdepot.view.top import Top
+from atmdepot.view.top_detail import DetailScreen
 from tests.browser import Browser, browser, viewing
 
 ROOT = Path(__file__).parent.parent
+_PATIENCE = 120.0
 _SIZE = 1360, 765
 _URL = "http://10.80.0.1"
 
@@ -23,10 +30,12 @@ _URL = "http://10.80.0.1"
 def main(target: Path) -> None:
     """Take all pictures."""
     with browser(*_SIZE) as screen:
-        with Lab.up("backbone") as lab, viewing(lab.environment()) as address:
+        with Lab.up("backbone", timeout=_PATIENCE) as lab, viewing(lab.environment()) as address:
             light(lab, screen, address, target / "view-light.png")
-        with Lab.up("direct") as lab, viewing(lab.environment(), "--control") as address:
+        with Lab.up("direct", timeout=_PATIENCE) as lab, viewing(lab.environment(), "--control") as address:
             dark(lab, screen, address, target / "view-dark.png")
+            for theme in ("dark", "light"):
+                terminal(lab, screen, target / f"top-{theme}.png", theme)
             busy(lab, screen, address, target / "view-busy.png")
 
 
@@ -61,9 +70,40 @@ def busy(lab: Lab, screen: Browser, address: str, path: Path) -> None:
                    stdout=subprocess.DEVNULL) as load:
         screen.until("Object.values(window.view.state.ticks.at(-1).servers).reduce((sum, one) => sum + one.sessions, 0)"
                      " >= 900 && window.view.flow.marks.length > 10")
-        screen.until("window.view.state.ticks.length > 12")
+        screen.until("Object.values(window.view.state.ticks.at(-1).links).every((link) => link.back > 20000)")
         write(screen, path)
         load.terminate()
+
+
+def terminal(lab: Lab, screen: Browser, path: Path, theme: str) -> None:
+    """`atmdepot top`: the overview (light), and a session's cell (dark)."""
+    async def drawn() -> str:
+        with Background(lab.name) as source:
+            app = Top(source)
+            async with app.run_test(size=(132, 36)) as pilot:
+                app.theme = f"textual-{theme}"
+                for _ in range(3):
+                    lab.run("client", ["curl", "-s", "-o", "/dev/null", f"{_URL}/10KB"], check=True)
+                await pilot.pause(3)
+                if theme == "dark":
+                    await pilot.press("3")
+                    while not app.query_one("#all-sessions", Grid).placed:
+                        await pilot.pause(0.1)
+                    await pilot.press("enter")
+                    while not (isinstance(app.screen, DetailScreen) and app.screen.query_one("#cells", Grid).placed):
+                        await pilot.pause(0.1)
+                    await pilot.press(*["down"] * 6)
+                    await pilot.pause(3)
+                return app.export_screenshot()
+
+    svg = re.sub(r"@font-face \{.*?\}", "", asyncio.run(drawn()), flags=re.DOTALL)  # the fonts would come from the web
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = path.with_suffix(".html")
+    page.write_text("<meta charset=utf-8><style>body{margin:0;background:#202020}svg{width:100vw;height:100vh}</style>"
+                    + svg.replace("Fira Code", "DejaVu Sans Mono"))
+    screen.driver.get(page.as_uri())
+    write(screen, path)
+    page.unlink()
 
 
 def open_page(screen: Browser, address: str, theme: str) -> None:

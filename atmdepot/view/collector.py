@@ -18,13 +18,13 @@ import trio
 from atmdepot.config.reading import load
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.control_client import ask, is_answered, show
-from atmdepot.net.events import Cells, SessionChange, Watermark
+from atmdepot.net.events import Cells, Missed, SessionChange, Watermark
 from atmdepot.net.running import control_sockets
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, Pdu
 from atmdepot.trace.live import NotWhatDaemonsSay, TraceConnection
 from atmdepot.view.model import TICK, Model
-from atmdepot.wire.cell import Interface
+from atmdepot.wire.cell import CELL_SIZE, Interface
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,12 @@ MANY, FEW = 4000.0, 2000.0
 """Cells per second: above the first a node's cells are counted, below the second each is seen."""
 _POLL = 0.5  # s
 _WAIT = 0.5  # s between looks for a daemon that does not answer
-_SAMPLE_EVERY, _SAMPLE = 3.0, 0.05  # s
+_BURST = 0.1
+"""Seconds after which cells that come too fast end a trace, before the next poll would."""
+_SAMPLE_EVERY, _SAMPLE = 5.0, 0.05  # s
 _SAMPLE_CELLS = 300
+_SAMPLED = ("depot", "switch", "interworking")
+"""The kinds of nodes of which samples are taken: all links have an end at one."""
 _ROWS = 1000
 _PATIENCE = 5.0  # s for an answer
 _Found = TypeVar("_Found")
@@ -82,6 +86,13 @@ class Collector:
         """The rows of a subject from a node; raise AtmdepotError when it does not answer."""
         path = self._path_of(node)
         return await self.in_thread(partial(show, path, subject, limit))
+
+    async def rows_or_none(self, node: str, subject: str, limit: int = _ROWS) -> list[dict[str, Any]]:
+        """The rows of a subject from a node; none when it does not answer."""
+        try:
+            return await self.rows(node, subject, limit)
+        except AtmdepotError:
+            return []
 
     async def request(self, node: str, request: dict[str, Any]) -> dict[str, Any]:
         """The first line of a node's answer; raise AtmdepotError when it refuses, or does not answer."""
@@ -137,10 +148,13 @@ class _Watch:
             model.take_role(node, str(rows[0].get("role", "")) if rows else "", time.time_ns())
             if not rows or rows[0].get("role") in ("alone", "active", "handing-over"):
                 model.take_servers(await asked(node, "servers"), time.time_ns())
-        is_busy = rate > (FEW if self._is_busy else MANY)
+        self._be_busy(rate > (FEW if self._is_busy else MANY))
+
+    def _be_busy(self, is_busy: bool) -> None:
+        """Change the way in which the node is looked at, if need be."""
         if is_busy != self._is_busy:
             self._is_busy = is_busy
-            model.mode_is(node, "counted" if is_busy else "every", time.time_ns())
+            self._model.mode_is(self._node, "counted" if is_busy else "every", time.time_ns())
             self._changed.set()
             self._changed = trio.Event()
 
@@ -151,8 +165,10 @@ class _Watch:
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_cancel_after, changed, scope)
-                    if self._is_busy:
+                    if self._is_busy and self._kind in _SAMPLED:
                         await self._samples()
+                    elif self._is_busy:
+                        await trio.sleep_forever()
                     else:
                         await self._follow()
 
@@ -180,7 +196,7 @@ class _Watch:
         follower = Follower(self._model.sorter.book, cells=True, sessions=self._model.sessions)
         follower.interfaces = {(self._node, link): Interface(told.interface)
                                for link, told in connection.told.links.items()}
-        seen = 0
+        seen, burst, began = 0, 0, trio.current_time()
         try:
             records: list[Told] | None = connection.records_here()
             while records is not None:
@@ -188,6 +204,9 @@ class _Watch:
                     seen += self._take(record, follower, is_sample=most is not None)
                 if most is not None and seen >= most:
                     return
+                if trio.current_time() - began >= _BURST:
+                    self._be_busy(self._is_busy or seen - burst > MANY * (trio.current_time() - began))
+                    burst, began = seen, trio.current_time()
                 await trio.lowlevel.wait_readable(connection.socket)
                 records = connection.receive()
         except (OSError, NotWhatDaemonsSay) as error:
@@ -200,7 +219,8 @@ class _Watch:
         if isinstance(record, Watermark):
             return 0
         if isinstance(record, Cells):
-            if not self._model.is_senders_view(self._node, record.link, record.direction):
+            # A sample is of one node, which tells both directions of its links.
+            if not is_sample and not self._model.is_senders_view(self._node, record.link, record.direction):
                 return 0
             self._model.take_cells(record, is_sample=is_sample)
         elif isinstance(record, SessionChange) and record.event == "known":
@@ -213,7 +233,9 @@ class _Watch:
                 self._model.keep_pdu(item)
             elif not isinstance(record, Cells):
                 self._model.take_item(item)  # type: ignore[arg-type]  # a follower that gives cells gives no runs
-        return len(record.octets) // 53 if isinstance(record, Cells) else 0
+        if isinstance(record, Missed):
+            return record.cells
+        return len(record.octets) // CELL_SIZE if isinstance(record, Cells) else 0
 
 
 async def _cancel_after(changed: trio.Event, scope: trio.CancelScope) -> None:

@@ -40,8 +40,8 @@ class Layout(NamedTuple):
     height: float
 
 
-def lay_out(picture: Picture, stretch: float = 1.0) -> Layout:
-    """Place boxes and wires; `stretch` is the factor by which rows stand further apart."""
+def lay_out(picture: Picture, stretch: float = 1.0, gap: int = _GAP) -> Layout:
+    """Place boxes and wires; `stretch` is the factor by which rows stand further apart, `gap` lies between columns."""
     column = {key: box.column for key, box in picture.boxes.items()}
     column = dict(zip(column, _closed_up(list(column.values())), strict=True))
     chains = _chains(picture, column)
@@ -56,7 +56,7 @@ def lay_out(picture: Picture, stretch: float = 1.0) -> Layout:
     _order(columns, neighbours)
     heights = [_offsets(keys, picture, stretch) for keys in columns]
     height = max(ends[-1] for ends in heights)
-    lefts = _lefts(picture, chains, column, len(columns))
+    lefts = _lefts(picture, chains, column, len(columns), gap)
     places: dict[str, Point] = {}
     for left, keys, ends in zip(lefts, columns, heights, strict=True):
         for key, middle in zip(keys, ends, strict=False):
@@ -86,14 +86,16 @@ def point_on(points: tuple[Point, ...], share: float) -> Point:
     return Point(x, near.y + (far.y - near.y) * ease)
 
 
-def _lefts(picture: Picture, chains: list[list[str]], column: dict[str, int], columns: int) -> list[float]:
+def _lefts(
+    picture: Picture, chains: list[list[str]], column: dict[str, int], columns: int, gap: int,
+) -> list[float]:
     """The left side of each column; the more wires there are between two, the wider the gap."""
     crossing = Counter(min(column[one], column[other]) for wire, chain in zip(picture.wires, chains, strict=True)
                        if wire.kind != "ip" for one, other in itertools.pairwise(chain))
     lefts = [float(MARGIN)]
     for at in range(columns - 1):
         more = max(0, crossing[at] - _EASY) * _GAP_OF_A_WIRE
-        lefts.append(lefts[-1] + BOX_WIDTH + (_GAP + more if crossing[at] else _GAP_OF_IP))
+        lefts.append(lefts[-1] + BOX_WIDTH + (gap + more if crossing[at] else _GAP_OF_IP))
     return lefts
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from atmdepot.config.units import TcpAddress
 
+log = logging.getLogger("atmdepot.view")
+log.setLevel(logging.WARNING)  # Hypercorn would tell its address, without the token
+
 _BACKLOG = 64
 _GRACE = 1.0  # s for connections that are open at the end
 
@@ -60,8 +63,7 @@ async def _serve(
     config = Config()
     config.bind = [f"fd://{bound.detach()}"]
     config.accesslog = None
-    config.loglevel = "WARNING"
-    config.errorlog = logging.getLogger("atmdepot.view")
+    config.errorlog = log
     config.graceful_timeout = config.shutdown_timeout = _GRACE
     config.include_server_header = False
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

@@ -35,6 +35,8 @@ _TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/
 _MOST_BODY = 4096
 _SHAPE, _MOST_STRETCH = 0.5, 2.0
 """Height of a picture by its width, and the factor by which rows may be pulled apart for it."""
+_GAP = 145
+"""Pixels between two columns: what is written stands above and below the wires."""
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -133,8 +135,8 @@ def _drawn(collector: Collector, actions: Actions | None) -> dict[str, Any]:
 
 def _fitting(picture: Picture) -> Layout:
     """The layout whose shape fits a screen best."""
-    layout = lay_out(picture)
-    return lay_out(picture, min(_MOST_STRETCH, max(1.0, layout.width * _SHAPE / layout.height)))
+    layout = lay_out(picture, gap=_GAP)
+    return lay_out(picture, min(_MOST_STRETCH, max(1.0, layout.width * _SHAPE / layout.height)), _GAP)
 
 
 def _json(value: dict[str, Any], status: int = 200) -> Response:

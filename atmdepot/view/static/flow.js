@@ -6,7 +6,7 @@ const LANE = 5;                    // pixels from the middle of a link
 const PATIENCE = 3500;             // ms by which the picture may be late; beyond that it hastens
 const TOO_LATE = 9000;
 const ENOUGH = 500;                // marks; with more of them all go faster
-const COUNTED = 10;                // marks per second on the busiest link
+const COUNTED = 14;                // marks per second on the busiest link
 const POINTS = 90;
 
 export class Flow {
@@ -99,7 +99,7 @@ export class Flow {
         this.rates.set(`${name} ${there}`, { path, there, rate, shares, due: 0 });
       }
     }
-    this.scale = most > 0 ? 10 ** Math.max(0, Math.ceil(Math.log10(most / COUNTED))) : 1;
+    this.scale = round(most / COUNTED);
   }
 
   #spawn(now, passed) {
@@ -161,6 +161,12 @@ export class Flow {
     if (value === undefined) { value = getComputedStyle(document.documentElement).getPropertyValue(name).trim(); this.colour.set(name, value); }
     return value;
   }
+}
+
+// The least of 1, 2, 5, 10, 20... that is not below a number.
+function round(number) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(1, number)));
+  return power * ([1, 2, 5].find((step) => step * power >= number) ?? 10);
 }
 
 // Points of a path, each with the direction across it.

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from atmdepot.scenario.ground import Ground
     from atmdepot.scenario.model import Scenario
     from atmdepot.scenario.result import Result
 
@@ -21,15 +24,20 @@ Examples:
   atmdepot lab run baseline
   atmdepot lab run server-killed my-scenario.toml --out results
   atmdepot lab run --check my-scenario.toml
+  atmdepot lab run baseline --on compose
 """)
 @click.argument("files", metavar="FILE...", nargs=-1)
 @click.option("--check", is_flag=True, help="Only check the files; nothing starts.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIRECTORY",
               help="Write NAME.json, NAME.md, NAME.svg (the timeline) and NAME.xml (JUnit) there for each scenario.")
+@click.option("--on", type=click.Choice(["lab", "compose"]), default="lab", show_default=True,
+              help="Where: network namespaces, or containers of Docker Compose.")
 @click.option("--list", "listed", is_flag=True, help="Name the scenarios that ship with atmdepot.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of scenarios, for editors.")
-def run_command(files: tuple[str, ...], check: bool, out: Path | None, listed: bool, schema: bool) -> None:
-    """Play scenarios: FILE, or the name of one that ships; each has a lab of its own, which is gone at the end.
+def run_command(
+    files: tuple[str, ...], check: bool, out: Path | None, on: str, listed: bool, schema: bool,
+) -> None:
+    """Play scenarios: FILE, or the name of one that ships; each has a network of its own, which is gone at the end.
 
     The exit code is 0 when all is as expected, 1 when something is not, 4 when a lab was not ready in time, 5 when the
     machine lacks something.
@@ -54,16 +62,18 @@ def run_command(files: tuple[str, ...], check: bool, out: Path | None, listed: b
         return
     # SIGTERM ends the run by SystemExit, so that the lab is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    sys.exit(max(_play(scenario, out) for scenario in scenarios))
+    sys.exit(max(_play(scenario, on, out) for scenario in scenarios))
 
 
-def _play(scenario: Scenario, out: Path | None) -> int:
+def _play(scenario: Scenario, on: str, out: Path | None) -> int:
+    from atmdepot.scenario.in_compose import in_compose
     from atmdepot.scenario.in_lab import in_lab
     from atmdepot.scenario.play import play
 
     _tell(f"{scenario.name}: {scenario.description}")
-    with in_lab(scenario, _tell) as ground:
-        result, code = play(scenario, ground, "in the lab", _tell)
+    there: AbstractContextManager[Ground] = (in_lab if on == "lab" else in_compose)(scenario, _tell)
+    with there as ground:
+        result, code = play(scenario, ground, "in the lab" if on == "lab" else "on Compose", _tell)
     passed = sum(step.outcome == "passed" for step in result.steps)
     click.echo(f"{scenario.name}: {'not as expected' if result.failed else 'as expected'}, {passed} of "
                f"{len(result.steps)} steps passed in {result.took:.1f} s")

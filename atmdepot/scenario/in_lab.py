@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from atmdepot import build
 from atmdepot.errors import AtmdepotError, NotReady
 from atmdepot.lab import Lab
-from atmdepot.net.control_client import ask
+from atmdepot.scenario.shown import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 30.0
 _POLL = 0.02
-_ANSWER = 0.3
-"""Seconds that a daemon has to answer: one that hangs must not keep the others from being looked at."""
 
 
 class InLab:
@@ -98,11 +96,7 @@ class InLab:
 
     def rows(self, node: str, subject: str) -> list[dict[str, Any]]:
         """The rows that a daemon shows."""
-        with suppress(AtmdepotError):
-            answer = next(ask(self._lab.directory / f"{node}.sock", {"show": subject, "limit": 100_000}, _ANSWER))
-            rows: list[dict[str, Any]] = answer.get("rows", [])
-            return rows
-        return []
+        return rows_of(self._lab.directory / f"{node}.sock", subject)
 
     def _has_ended(self, name: str) -> bool:
         return self._lab.state.processes[name].exit_code is not None

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import tomlkit
 from msgspec import Struct
-from tomlkit.exceptions import TOMLKitError
 
 from atmdepot.config import reading as tables
 from atmdepot.config.problem import Problem
@@ -15,6 +13,7 @@ from atmdepot.config.reading import NetworkError
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.plan import plan_of
 from atmdepot.scenario import bounds, figures
+from atmdepot.scenario.changing import changed
 from atmdepot.scenario.model import Head, Scenario, Scene, Step, not_among
 from atmdepot.scenario.steps import KINDS
 
@@ -58,12 +57,12 @@ def parse(text: str, path: Path) -> Scenario:
     problems: list[Problem] = []
     steps = document.get(_STEPS)
     head = _head(document, problems)
-    changed = _changed(head, path, problems) if head is not None else None
-    made, expected = _steps(steps, changed, problems)
-    if problems or head is None or changed is None:
+    table = _table(head, path, problems) if head is not None else None
+    made, expected = _steps(steps, table, problems)
+    if problems or head is None or table is None:
         raise NetworkError(tables.render_all(problems, text, str(path)))
-    return Scenario(name=head.name, description=head.description, table=head.table, text=changed.text,
-                    network=changed.network, timeout=head.timeout, steps=made, expectations=expected)
+    return Scenario(name=head.name, description=head.description, table=head.table, text=table.text,
+                    network=table.network, timeout=head.timeout, steps=made, expectations=expected)
 
 
 def _head(document: dict[str, Any], problems: list[Problem]) -> Head | None:
@@ -101,7 +100,7 @@ def _schema_of(kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
     return definitions.pop(kind.__name__), definitions
 
 
-def _changed(head: Head, path: Path, problems: list[Problem]) -> Changed | None:
+def _table(head: Head, path: Path, problems: list[Problem]) -> Changed | None:
     """The table with the scenario's changes, under the scenario's name, so that no other lab is in the way."""
     if fault := tables.fault_of_entry_name(head.name):
         problems.append(Problem(("name",), fault))
@@ -114,11 +113,9 @@ def _changed(head: Head, path: Path, problems: list[Problem]) -> Changed | None:
     except NetworkError as error:
         problems += [Problem(("table",), told) for told in error.problems]
         return None
-    document = tomlkit.parse(text)
     try:
-        _merge(document, head.changes | {"name": head.name})
-        text = tomlkit.dumps(document)
-    except (TOMLKitError, ValueError) as error:
+        text = changed(text, head.changes | {"name": head.name})
+    except ValueError as error:  # those of tomlkit are ValueErrors, too
         problems.append(Problem((_CHANGES,), f"{place} cannot be changed so: {error}"))
         return None
     network, wrong = tables.examine(tables.document_of(text, head.table))
@@ -126,17 +123,8 @@ def _changed(head: Head, path: Path, problems: list[Problem]) -> Changed | None:
     return Changed(text, network) if network is not None and not wrong else None
 
 
-def _merge(table: Any, changes: dict[str, Any]) -> None:
-    """Set each value, tables within tables."""
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(table.get(key), dict):
-            _merge(table[key], value)
-        else:
-            table[key] = value
-
-
 def _steps(
-    written: object, changed: Changed | None, problems: list[Problem],
+    written: object, table: Changed | None, problems: list[Problem],
 ) -> tuple[dict[str, Step], dict[str, dict[str, Bounds]]]:
     steps: dict[str, Step] = {}
     for name, entry in written.items() if isinstance(written, dict) else []:
@@ -144,17 +132,17 @@ def _steps(
             problems.append(Problem((_STEPS, name), fault))
         elif (step := _step(name, entry, problems)) is not None:
             steps[name] = step
-    if changed is None:
+    if table is None:
         return steps, {}
     try:
-        scene = Scene(changed.network, plan_of(changed.network))
+        scene = Scene(table.network, plan_of(table.network))
     except AtmdepotError as error:
         problems.append(Problem(("table",), f"the lab cannot bring it up: {error}"))
         return steps, {}
     expected = {}
     for name, step in steps.items():
         problems += [Problem((_STEPS, name, key), message) for key, message in step.mistakes(scene)]
-        expected[name] = dict(_expected(name, step, changed.network, problems))
+        expected[name] = dict(_expected(name, step, table.network, problems))
         step.pass_on(scene, name)
     return steps, expected
 

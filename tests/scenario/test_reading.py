@@ -2,19 +2,18 @@ from __future__ import annotations
 
 import json
 import tomllib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import jsonschema
 import pytest
 
 from atmdepot.config.reading import NetworkError
+from atmdepot.errors import AtmdepotError
 from atmdepot.scenario import reading
+from atmdepot.scenario.containers import compose_file
 from atmdepot.scenario.steps import KINDS
 from tests.commands.test_cli import run
 from tests.scenario.scenes import HEAD, scenario
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SHIPPED = reading.shipped()
 
@@ -118,3 +117,11 @@ def test_a_load_is_ended_once() -> None:
     scenario(steps)
     with pytest.raises(NetworkError, match=r"steps\.b\.load"):
         scenario(steps + '[steps.b]\ndo = "finish"\nload = "l"\n')
+
+
+def test_containers_have_the_nodes_of_the_table_and_a_client() -> None:
+    made = compose_file(reading.load("baseline").network, Path("/table"), Path("/checkout/testbed/node.yaml"))
+    assert list(made["services"]) == ["client", "depot", "web1", "web2"]
+    assert made["services"]["web1"]["command"][-3:] == ["--node", "web1", "--wire"]
+    with pytest.raises(AtmdepotError, match="web1 stands on Ethernet"):
+        compose_file(reading.load("ports").network, Path("/table"), Path("/node.yaml"))

@@ -20,6 +20,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from atmdepot.commands.demo_rewritten import compare as compare_rewritten
 from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
@@ -114,11 +115,17 @@ def _picture(network: Network) -> str:
             if server.bearer == "ethernet":
                 lines.append(f"  {first[:-2]}── port {server.port} ── {server.node}, a web server on Ethernet")
                 first = " " * (6 + len(depot)) + "└──"
+            elif server.bearer == "rewrite":
+                to = " and ".join(map(str, server.address))
+                lines.append(f"  {first[:-2]}── the host's routes ── {server.node}, a web server at {to}")
+                first = " " * (6 + len(depot)) + "└──"
     return "\n".join([f"{network.name}: {network.description}", *lines, ""])
 
 
-_CARRIED = {"atm": "over AAL5 cells", "ethernet": "in Ethernet frames", "frame-relay": "in Frame Relay frames"}
-"""The ways of packets to the servers, by the bearers whose packets stay as they are."""
+_REWRITTEN = "which were rewritten"
+_CARRIED = {"atm": "over AAL5 cells", "ethernet": "in Ethernet frames", "frame-relay": "in Frame Relay frames",
+            "rewrite": _REWRITTEN}
+"""The ways of packets to the servers, by bearer."""
 
 
 def _carried(network: Network) -> str:
@@ -131,8 +138,11 @@ def _verdict(out: Console, problems: list[str], carried: str = "over AAL5 cells"
     if problems:
         out.print(Text("VERDICT: failed", style="bold red"))
         return 1
-    out.print(Text(f"VERDICT: good: every octet as it was sent, {carried}, no IP or TCP header changed",
-                   style="bold green"))
+    if carried == _REWRITTEN:
+        told = f"every octet as it was sent but for those of the ends, {carried}, and of the checksums that cover them"
+    else:
+        told = f"every octet as it was sent, {carried}, no IP or TCP header changed"
+    out.print(Text(f"VERDICT: good: {told}", style="bold green"))
     return 0
 
 
@@ -203,6 +213,12 @@ class _Demo:
 
         Lost packets are a problem only when no link of the table is impaired.
         """
+        if all(server.bearer == "rewrite" for server in self._network.servers.values()):
+            found = compare_rewritten(self._network, ipaddress.ip_address(self._client).packed, at_depot, at_edges)
+            for line in found.lines:
+                self._out.print(Text(line))
+            self._problems += found.problems
+            return
         far = " or ".join(("an edge node's TUN device",) * bool(self._edges)
                           + ("a server's interface",) * (len(self._far) > len(self._edges)))
         ways = (("the depot's TUN device", far, self._tcp(at_depot, "out"), self._tcp(at_edges, "in")),
@@ -280,8 +296,10 @@ class _Demo:
             self._out.print(Text(f"The origin saw {', '.join(sorted(seen))}: the proxies, which fetched its pages. "
                                  "Hits and misses: `atmdepot show servers`."))
         elif seen:
+            pools = {str(address) for server in self._network.servers.values() for address in server.pool or ()}
+            whose = "of the depot's pools, too" if seen & pools else "none of the depot's"
             self._out.print(Text(f"The web servers saw the clients as {', '.join(sorted(seen))}: "
-                                 "addresses of the client itself, none of the depot's."))
+                                 f"addresses of the client itself, {whose}."))
 
 
 @contextmanager

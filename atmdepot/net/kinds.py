@@ -23,6 +23,7 @@ from atmdepot.net.prober import Prober
 from atmdepot.net.replication_link import ReplicationLink
 from atmdepot.net.reporter import Reporter
 from atmdepot.net.watch import WatchPort
+from atmdepot.net.ways import Ways
 from atmdepot.switch.interworking import InterworkingNode
 from atmdepot.switch.node import SwitchNode
 
@@ -68,7 +69,7 @@ def _edge(network: Network, name: str, _now: int) -> Node:
 
 KINDS = {
     "depot": Kind(lambda network, name, now: Depot(network, now, name), DepotAgent,
-                  (Prober, Ownership, ReplicationLink, WatchPort)),
+                  (Prober, Ways, Ownership, ReplicationLink, WatchPort)),
     "edge": Kind(_edge, EdgeAgent, (Reporter,)),
     "interworking": Kind(InterworkingNode, Agent),
     "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent, live=("vps", "vcs")),

@@ -1,0 +1,95 @@
+"""The ways to servers whose headers are rewritten: the host's route to each, and whether its answers come back here.
+
+A probe has the service's address as its source, so its answer comes only if the server's route back leads by this host.
+Where a probe has no answer, the server is asked from the host's own address as well: if it answers that, its route back
+is what is wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING, Any
+
+import trio
+from pyroute2 import IPRoute, NetlinkError
+
+from atmdepot.depot.servers import Outcome
+from atmdepot.wire.ip import address_text, endpoint
+
+if TYPE_CHECKING:
+    from atmdepot.depot.forwarding import Depot
+    from atmdepot.net.pump import Pump
+
+_PAUSE = 2.0
+_PATIENCE = 1.0
+_DEFAULT_PORT = 80
+
+log = logging.getLogger("atmdepot")
+
+
+class Ways:
+    """The watch over the ways to a depot's servers; it has nothing to do where packets go another way."""
+
+    def __init__(self, depot: Depot, pump: Pump) -> None:
+        self._depot = depot
+        self._pump = pump
+        self._bearer: Any = depot.bearer.part("rewrite")
+
+    async def run(self) -> None:
+        """Look every two seconds until cancelled."""
+        while self._bearer is not None:
+            for server in list(self._depot.management.servers.values()):
+                if self._bearer.leads_to(server.node):
+                    await self._look(server.node, server.condition.last_outcome)
+            await trio.sleep(_PAUSE)
+
+    async def _look(self, node: str, outcome: Outcome | None) -> None:
+        ends = self._bearer.default(node).ends
+        mtu, trouble = ends.mtu, ""
+        for address in ends.address.values():
+            found = mtu_towards(address)
+            if found is None:
+                trouble = f"this host has no route to {address_text(address)}"
+            mtu = found or mtu
+        if not trouble and not ends.has_pool and outcome is Outcome.SILENT:
+            trouble = await self._trouble_of_the_way_back(ends)
+        if trouble and trouble != self._bearer.troubles.get(node, ""):
+            log.warning("%s: %s", node, trouble)
+        self._bearer.set_way(node, mtu, trouble, self._pump.clock())
+
+    async def _trouble_of_the_way_back(self, ends: Any) -> str:
+        """The server answers the host itself, so it is its way back that is not here; empty if it does not answer."""
+        address = next(iter(ends.address.values()))
+        port = ends.listen_port or next((port for service in self._depot.network.services.values()
+                                         for port in service.ports), _DEFAULT_PORT)
+        if not await _answers(address, port):
+            return ""
+        return (f"{endpoint(address, port)} answers this host itself, but no probe from a service's address: its route "
+                "back to clients does not lead by this host (or write source = \"depot\")")
+
+
+async def _answers(address: bytes, port: int) -> bool:
+    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+    with trio.socket.socket(family, socket.SOCK_STREAM) as connection, trio.move_on_after(_PATIENCE):
+        try:
+            await connection.connect((address_text(address), port))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return True
+    return False
+
+
+def mtu_towards(address: bytes) -> int | None:
+    """The MTU in octets of this host's route to an address; None without a route."""
+    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+    with IPRoute() as ip:
+        try:
+            route = ip.route("get", dst=address_text(address), family=family)[0]
+            metrics = route.get_attr("RTA_METRICS")
+            own = None if metrics is None else metrics.get_attr("RTAX_MTU")
+            return int(own or ip.link("get", index=route.get_attr("RTA_OIF"))[0].get_attr("IFLA_MTU"))
+        except (NetlinkError, OSError, IndexError):
+            return None

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.trace.items import Item, Place
-from atmdepot.trace.show import ladder
-from atmdepot.trace.show.ladder import LadderShower
+from atmdepot.trace.show import ladders
+from atmdepot.trace.show.ladders import LadderShower
 from atmdepot.trace.views import Views
 from tests import ip_packets
 from tests.effort import examples
@@ -58,9 +58,11 @@ def test_each_session_has_a_ladder_of_its_own() -> None:
     assert drawn([]) == ""
 
 
-def test_what_is_too_much_is_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(ladder, "MAX_SESSIONS", 1)
-    monkeypatch.setattr(ladder, "MAX_PACKETS", 2)
+def test_packets_and_sessions_beyond_the_bounds_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(ladders, "MAX_SESSIONS", 1)
+    monkeypatch.setattr(ladders, "MAX_PACKETS", 2)
     text = drawn([there(SYN, 1), *[there(ACK, 1)] * 4, there(SYN, 2)])
     assert "3 packets more" in text
     assert "1 packet of further sessions" in capsys.readouterr().err

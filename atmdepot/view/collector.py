@@ -18,6 +18,8 @@ import trio
 from atmdepot.config.reading import load
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.control_client import ask, is_answered, show
+from atmdepot.net.event_client import Follower as EventFollower
+from atmdepot.net.event_log import Event
 from atmdepot.net.events import Cells, Missed, SessionChange, Watermark
 from atmdepot.net.running import control_sockets
 from atmdepot.trace.follow import Follower
@@ -44,6 +46,7 @@ _SAMPLED = ("depot", "switch", "interworking")
 """The kinds of nodes of which samples are taken: all links have an end at one."""
 _ROWS = 1000
 _PATIENCE = 5.0  # s for an answer
+_MOST_EVENTS = 100
 _Found = TypeVar("_Found")
 
 
@@ -70,6 +73,9 @@ class Collector:
         async with trio.open_nursery() as nursery:
             for node, path in self.sockets.items():
                 nursery.start_soon(_Watch(self, node, path).run)
+            send, receive = trio.open_memory_channel[Event](_MOST_EVENTS)
+            nursery.start_soon(EventFollower(lambda: list(self.sockets.values()), send, last=0).run)
+            nursery.start_soon(self._take_events, receive)
             next_at = trio.current_time()
             while True:
                 next_at = max(next_at + TICK / 1e9, trio.current_time())
@@ -77,6 +83,10 @@ class Collector:
                 tick = self.model.tick(time.time_ns())
                 for listener in self._listeners:
                     listener(tick)
+
+    async def _take_events(self, events: trio.MemoryReceiveChannel[Event]) -> None:
+        async for event in events:
+            self.model.take_event(event)
 
     def tell(self, listener: Callable[[Tick], None]) -> None:
         """Have a function called with each tick, in the collector's thread."""
@@ -145,9 +155,9 @@ class _Watch:
         rate = model.take_links(node, await asked(node, "links"), time.time_ns())
         if self._kind == "depot":
             rows = await asked(node, "depots", 1)
-            model.take_role(node, str(rows[0].get("role", "")) if rows else "", time.time_ns())
+            model.take_role(node, str(rows[0].get("role", "")) if rows else "")
             if not rows or rows[0].get("role") in ("alone", "active", "handing-over"):
-                model.take_servers(await asked(node, "servers"), time.time_ns())
+                model.take_servers(await asked(node, "servers"))
         self._be_busy(rate > (FEW if self._is_busy else MANY))
 
     def _be_busy(self, is_busy: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from copy import copy
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.net.events import Cells, Drop, Missed, SessionChange
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from atmdepot.config.model import Network
+    from atmdepot.net.event_log import Event
     from atmdepot.trace.items import Cell, Item, Pdu
     from atmdepot.view.ticks import Train
 
@@ -30,6 +32,10 @@ TICK = 500_000_000
 """ns between two ticks."""
 _MOST_TRAINS, _MOST_EVENTS, _MOST_WAITING = 500, 40, 4000
 """Of a tick; what is beyond is counted."""
+_HEARD = frozenset({"note", "started", "stopping", "daemon-gone", "missed", "refused"})
+"""Kinds of a daemon's events that are of no use here."""
+_ABOUT = {"server": ("server", "drain", "undrain"), "link": ("link", "impaired", "drops")}
+_GOOD = frozenset({"server-alive", "link-up", "vp-up", "fit"})
 _ORDINARY_END = "2 MSL are over"
 """The reason for which a closed session goes; that it closed was told before."""
 _WORD = 150_000_000
@@ -103,15 +109,11 @@ class Model:
                 value = row.get(f"{way}_cells")
                 meter.read(int(value if value is not None else row.get(f"{way}_pdus") or 0), now)
                 rate += meter.rate
-            before, self._rows[node, link] = self._rows.get((node, link)), row
-            trouble = row.get("trouble") or ""
-            if before is not None and (before.get("trouble") or "") != trouble:
-                self.happen(now, "link", node, f"{link}: {trouble or 'no trouble any more'}", ("link", link),
-                            bad=bool(trouble))
+            self._rows[node, link] = row
         return rate
 
-    def take_servers(self, rows: Sequence[Row], now: int) -> None:
-        """Take the rows of `show servers`; a server that has moved to another list is an event."""
+    def take_servers(self, rows: Sequence[Row]) -> None:
+        """Take the rows of `show servers`: what came since the rows before has opened and closed."""
         for row in rows:
             name = row["server"]
             known = self._servers.get(name)
@@ -122,22 +124,27 @@ class Model:
                 opened = total - known.total
                 known.opened += opened
                 known.closed += max(0, known.sessions + opened - int(row["sessions"]))
-            if known.total and known.list != row["list"]:
-                self.happen(now, "server", str(row.get("node", "")), f"{name} is {row['list']}: {row['why']}",
-                            ("server", name), server=name, bad=row["list"] != "alive")
-            if known.draining != row["draining"]:
-                self.happen(now, "server", str(row.get("node", "")),
-                            f"{name} {'gets no new sessions: it drains' if row['draining'] else 'drains no more'}",
-                            ("server", name), server=name)
             known.total, known.sessions = total, int(row["sessions"])
             known.list, known.why, known.draining = row["list"], row["why"], row["draining"]
 
-    def take_role(self, node: str, role: str, now: int) -> None:
+    def take_role(self, node: str, role: str) -> None:
         """Take the role of a depot in its set."""
-        known = self._nodes[node]
-        if known.role and known.role != role:
-            self.happen(now, "node", node, f"the depot is {role} (it was {known.role})", ("node", node))
-        known.role = role
+        self._nodes[node].role = role
+
+    def take_event(self, event: Event) -> None:
+        """Take an event that a daemon tells; drops and daemons that come and go are heard of in other ways, too."""
+        if event.kind in _HEARD or event.node not in self._nodes:
+            return
+        if event.kind == "drops":
+            if self._nodes[event.node].mode == "every":
+                return
+            count = event.data.get("count")
+            self._drops[f"{event.node} {event.data.get('reason', '')}"] += count if isinstance(count, int) else 0
+        of = next((of for of, names in (("server", self.network.servers), ("link", self.network.links))
+                   if event.subject in names and event.kind.startswith(_ABOUT[of])), "node")
+        name = event.node if of == "node" else event.subject
+        self.happen(_time_of(event), of, event.node, event.text, (of, name), server=name if of == "server" else "",
+                    bad=event.level != "info" and event.kind not in _GOOD)
 
     def take_item(self, item: Item) -> None:
         """Take an item of a trace: a cell is kept, a session or a drop is an event."""
@@ -263,3 +270,11 @@ class Model:
         is_told = sender in self._nodes and self._nodes[sender].state == "up"
         key = (sender, link, "tx") if is_told else (receiver, link, "rx")
         return self._meters.get(key) or Meter()
+
+
+def _time_of(event: Event) -> int:
+    """The time of an event in ns; 0 for a text that tells none."""
+    try:
+        return round(datetime.fromisoformat(event.time).timestamp() * 1e6) * 1000
+    except (ValueError, OverflowError):
+        return 0

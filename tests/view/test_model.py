@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.config.reading import load
+from atmdepot.net.event_log import Event
 from atmdepot.net.events import Cells, Drop, SessionChange
 from atmdepot.view import memory
 from atmdepot.view.model import HISTORY, TICK, Model
@@ -79,20 +80,44 @@ def test_a_counter_that_begins_anew_never_gives_a_negative_rate(values: list[int
 
 
 def test_sessions_are_counted_as_they_open_and_close(it: Model) -> None:
-    it.take_servers([server("web1", 3, 10)], NOW)
+    it.take_servers([server("web1", 3, 10)])
     it.tick(NOW + TICK)
-    it.take_servers([server("web1", 4, 16)], NOW + SECOND)
+    it.take_servers([server("web1", 4, 16)])
     shown = it.tick(NOW + SECOND).servers["web1"]
     assert (shown.sessions, shown.opened, shown.closed) == (4, 6, 5)
     assert it.tick(NOW + 2 * SECOND).servers["web1"].opened == 0
 
 
-def test_a_server_that_dies_and_drains_is_told(it: Model) -> None:
-    it.take_servers([server("web1", 3, 10)], NOW)
-    it.take_servers([server("web1", 0, 10, list="dead", why="no answer", draining=True)], NOW)
-    told = it.tick(NOW + SECOND).events
-    assert [(event.kind, event.subject, event.bad) for event in told] == [
-        ("server", ("server", "web1"), True), ("server", ("server", "web1"), False)]
+@pytest.mark.parametrize(("kind", "subject", "level", "about", "bad"), [
+    ("server-dead", "web1", "error", ("server", "web1"), True), ("server-alive", "web1", "warning", ("server", "web1"),
+                                                                 False),
+    ("draining", "web2", "info", ("server", "web2"), False), ("unfit", "depot", "warning", ("node", "depot"), True),
+    ("link-down", "to-web1", "error", ("link", "to-web1"), True),
+    ("reloaded", "depot", "info", ("node", "depot"), False), ("vp-down", "web1", "warning", ("node", "depot"), True),
+    ("impaired", "to-web1", "info", ("link", "to-web1"), False)])
+def test_what_daemons_tell_is_on_the_time_line(
+    it: Model, kind: str, subject: str, level: str, about: tuple[str, str], bad: bool,
+) -> None:
+    it.take_event(Event(1, "2023-11-14T22:13:20.500000Z", "depot", level, kind, subject, "a sentence"))
+    [told] = it.tick(NOW + SECOND).events
+    assert (told.kind, told.subject, told.bad, told.time) == (about[0], about, bad, NOW + SECOND // 2)
+
+
+def test_drops_are_told_once_whichever_way_they_are_heard_of(it: Model) -> None:
+    event = Event(1, "2023-11-14T22:13:20Z", "depot", "warning", "drops", "to-web1", "3 cells dropped",
+                  {"reason": "unknown-vc", "count": 3})
+    it.take_event(event)
+    assert it.tick(NOW).events == []
+    it.mode_is("depot", "counted", NOW)
+    it.take_event(event)
+    shown = it.tick(NOW)
+    assert [one.subject for one in shown.events][1:] == [("link", "to-web1")]
+    assert shown.drops == {"depot unknown-vc": 3}
+    it.take_event(Event(1, "no time", "depot", "warning", "drops", "to-web1", "", {"count": "many"}))
+    assert it.tick(NOW).drops == {"depot unknown-vc": 3, "depot ": 0}
+    it.take_event(Event(2, "2023-11-14T22:13:20Z", "stranger", "error", "server-dead", "web1", ""))
+    it.take_event(Event(0, "2023-11-14T22:13:20Z", "depot", "error", "daemon-gone", "depot", ""))
+    assert it.tick(NOW).events == []
 
 
 def test_a_restarted_daemon_is_told_and_counts_anew(it: Model) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ WIDTH, MARGIN, TOP = 1000, 20, 84
 
 ROW, BAR = 20, 12
 """The heights of a row and of the bar in it."""
+
+_LETTERS = 150
+"""Of a line of notes; there is room for three lines."""
 
 _STYLE = """
 svg { background: #ffffff; font: 12px system-ui, sans-serif; }
@@ -29,8 +33,9 @@ text { fill: #1f2328; } .faint { fill: #59636e; } .head { font-weight: 600; }
 
 def document(title: str, notes: Iterable[str], description: str, body: Iterable[str], height: int) -> str:
     """The text of an SVG file: a heading with its notes, the body, and all figures in words for who cannot see it."""
-    lines = (f'<text x="{MARGIN}" y="{50 + 16 * number}" class="faint">{escape(note)}</text>'
-             for number, note in enumerate(notes))
+    wrapped = (line for note in notes for line in wrap(note, _LETTERS))
+    lines = (f'<text x="{MARGIN}" y="{50 + 16 * number}" class="faint">{escape(line)}</text>'
+             for number, line in enumerate(wrapped))
     return "\n".join((
         (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
          'role="img" aria-labelledby="title description">'),

@@ -107,4 +107,6 @@ def _askers(network: Network) -> list[str]:
     own = [str(ipaddress.ip_interface(address).ip) for member in members if member.node in network.depots
            for address in member.addresses]
     own += [str(address) for depot in network.depots for address in network.nodes[depot].address]
+    # Where headers are rewritten, these stand for all who ask, clients too.
+    own += [str(address) for server in network.servers.values() for address in server.pool or ()]
     return list(dict.fromkeys((*map(str, network.vips), *own)))

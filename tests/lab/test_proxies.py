@@ -62,3 +62,10 @@ def test_without_squid_the_lab_says_what_to_install(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(proxies, "find_program", lambda name: None)
     with pytest.raises(EnvironmentLacks, match="install squid"):
         webs.command_of(tmp_path, load("proxies"), webs.web_servers(load("proxies"))[1], None)
+
+
+def test_squid_is_asked_by_vips_by_the_depot_and_by_addresses_that_it_writes_into_packets(tmp_path: Path) -> None:
+    network = parse(find("rewrite").read_text().replace("ports = [80]", "ports = [3128]\nproxies = true"))
+    proxies.lay_out(tmp_path, network, "web3", (3128,))
+    [askers] = [line.split()[3:] for line in (tmp_path / "squid.conf").read_text().splitlines() if "acl asker" in line]
+    assert {"10.80.0.1", "fd00:80::1", "10.9.0.1", "10.71.0.1", "fd00:71::1"} <= set(askers)

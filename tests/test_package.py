@@ -15,7 +15,7 @@ import pytest
 
 import atmdepot
 from atmdepot import build
-from tests.checkout import ROOT, copy_checkout
+from tests.checkout import copy_checkout
 
 COMPILED = pytest.param("compiled", marks=[
     pytest.mark.slow, pytest.mark.skipif(not build.compiled(), reason="nothing is compiled here")])
@@ -65,7 +65,7 @@ def test_an_installation_from_the_wheel_works(distributions: Path, tmp_path: Pat
     assert run("--version").startswith(f"atmdepot {atmdepot.__version__} (")
     assert ("(compiled data path)" in run("--version")) is has_extensions
     assert "to-web1" in run("check", "direct")
-    assert "VERDICT: good" in run("replay", str(ROOT / "testbed" / "http.pcap"), "gns3")
+    assert "VERDICT: good" in run("replay", "testbed/http.pcap", "gns3")
     where = subprocess.run([python, "-c", "import atmdepot; print(atmdepot.__file__)"], capture_output=True, text=True,
                            check=True, cwd=tmp_path).stdout
     assert where.startswith(str(own))

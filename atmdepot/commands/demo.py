@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.text import Text
 
 from atmdepot.commands.demo_rewritten import compare as compare_rewritten
-from atmdepot.config.reading import find, load
+from atmdepot.config.reading import find, find_shipped, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import Lab
@@ -377,8 +377,20 @@ def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | No
     return result.lost[:10]
 
 
-@click.command("replay", epilog="\b\nExamples:\n  atmdepot replay session.pcap\n  atmdepot replay session.pcap gns3\n")
-@click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.pcap")
+def _recording(_ctx: click.Context, _param: click.Parameter, value: str) -> Path:
+    """A file, or a recording that ships with atmdepot: `testbed/http.pcap`."""
+    path = find_shipped(value)
+    if not path.is_file():
+        raise click.BadParameter(f"there is no file {value}; atmdepot itself has testbed/http.pcap")
+    return path
+
+
+@click.command("replay", epilog="""\b
+Examples:
+  atmdepot replay testbed/http.pcap
+  atmdepot replay session.pcap gns3
+""")
+@click.argument("recording", callback=_recording, metavar="FILE.pcap")
 @click.argument("table", default="direct")
 @click.option("--cells", default=60, show_default=True, help="Print so many cells.")
 @click.option("-w", "--write", type=click.File("wb", lazy=False), metavar="FILE",

@@ -75,11 +75,23 @@ def among(shipped: dict[str, Path], name: str) -> Path:
 
 def shipped(folder: str) -> dict[str, Path]:
     """Name and path of each TOML file of a folder that ships with atmdepot."""
-    # A checkout has the folders beside the package, an installation in the data directory.
-    for place in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"):
-        if (place / folder).is_dir():
-            return {path.stem: path for path in sorted((place / folder).glob("*.toml"))}
+    for place in _places():
+        if tables := sorted((place / folder).glob("*.toml")):
+            return {path.stem: path for path in tables}
     return {}
+
+
+def find_shipped(name: str) -> Path:
+    """The path of a file: as it is, or, where there is none, of the one that ships under this path with atmdepot."""
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or path.exists():
+        return path
+    return next((place / path for place in _places() if (place / path).is_file()), path)
+
+
+def _places() -> tuple[Path, Path]:
+    """Where files that ship are: beside the package in a checkout, in an installation's data directory."""
+    return Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"
 
 
 def load(name: str | Path) -> Network:

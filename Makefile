@@ -4,11 +4,12 @@
 # make test-night the properties, with ten times as many examples (ATMDEPOT_TEST_EFFORT)
 # make sanitize   the unit tests, and ten minutes of random octets, with AddressSanitizer and UBSan in the compiled code
 # make docs       the pages as a site with search, in docs/_build
+# make deb        a Debian package with the Python packages that it needs, in dist
 # make bench      the depot beside kernel forwarding, DNAT, HAProxy and nginx, in less than ten minutes
 #
 # Each sets up what it needs (testbed/setup.sh) in .venv; run it as root for system packages and namespaces.
 
-.PHONY: demo test test-slow test-night sanitize docs bench clean
+.PHONY: demo test test-slow test-night sanitize docs deb bench clean
 
 PYTEST = .venv/bin/pytest --durations=5
 # Everything that is compiled, so that its plain twin has to be tested as well, and three labs that carry packets by it.
@@ -44,6 +45,10 @@ sanitize:
 docs:
 	@./testbed/setup.sh test
 	.venv/bin/sphinx-build -q -W --keep-going -b html docs docs/_build
+
+deb:
+	@./testbed/setup.sh test
+	@./packaging/debian.sh
 
 bench:
 	@./testbed/setup.sh bench

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from atmdepot.completion import complete_names
+
 _MARGINS = 6
 """Columns beside a name and its help line, as in click's own groups."""
 
@@ -39,7 +41,7 @@ class LazyGroup(click.Group):
         """The command `name`, imported if need be."""
         place = self.places.get(name)
         if place is not None and name not in self.commands:
-            command: click.Command = getattr(import_module(place.module), place.name)
+            command: click.Command = complete_names(getattr(import_module(place.module), place.name))
             self.add_command(command, name)
         return super().get_command(ctx, name)
 

@@ -16,7 +16,7 @@ wanted="curl:curl nginx:nginx-light ping:iputils-ping ip:iproute2"
 [ "$purpose" = demo ] || wanted="$wanted ab:apache2-utils wrk:wrk iperf3:iperf3 nft:nftables haproxy:haproxy"
 # What compiles the data path; a demo does without.
 [ "$purpose" = demo ] || wanted="$wanted gcc:gcc"
-[ "$purpose" = test ] && wanted="$wanted tshark:tshark setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus keepalived:keepalived etcd:etcd-server bird:bird2 faketime:faketime squid:squid dnsmasq:dnsmasq-base chromium:chromium chromedriver:chromium-driver"
+[ "$purpose" = test ] && wanted="$wanted tshark:tshark setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus keepalived:keepalived etcd:etcd-server bird:bird2 faketime:faketime squid:squid dnsmasq:dnsmasq-base chromium:chromium chromedriver:chromium-driver systemd-analyze:systemd groff:groff dpkg-deb:dpkg"
 
 find_python() {
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do

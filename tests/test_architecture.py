@@ -43,7 +43,7 @@ RANKS = {
     "trace": 7, "lab": 7,
     "bench": 8, "scenario": 8, "view": 8,
     "commands": 9,
-    "lazy_group": 10, "logs": 10, "cli": 10,
+    "completion": 10, "lazy_group": 10, "logs": 10, "cli": 10,
     "__main__": 11,
 }
 STRANGERS = {("wire", "config"), *permutations(("depot", "edge", "switch"), 2)}

@@ -25,6 +25,7 @@ from atmdepot.net.host_watch import HostWatch
 from atmdepot.net.hosting import HostLoop
 from atmdepot.net.kinds import kind_of, make_node
 from atmdepot.net.noticing import Noticing
+from atmdepot.net.notify import READY, STOPPING, notify
 from atmdepot.net.offload_tun import open_tun
 from atmdepot.net.ports import has_link, open_port
 from atmdepot.net.pump import Pump
@@ -168,6 +169,7 @@ async def _run(
                      extra=about("started", pump.node.name, version=__version__, data_path=build.describe()))
             sys.stdout.write("READY\n")
             sys.stdout.flush()
+            notify(READY, f"STATUS={pump.node.name} of {pump.node.network.name}, {build.describe()}")
             if hang_ups:
                 nursery.start_soon(administration.reload_on_signal_in_thread)
             async for number in signals:
@@ -176,5 +178,6 @@ async def _run(
                     continue
                 log.info("stopping on %s", signal.Signals(number).name,
                          extra=about("stopping", pump.node.name))
+                notify(STOPPING)
                 nursery.cancel_scope.cancel()
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -17,35 +17,13 @@ from atmdepot.view.top_detail import DetailScreen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atmdepot.config.model import Network
-    from atmdepot.view.details import Detail
+    from atmdepot.view.source import Source
     from atmdepot.view.tables import Row, Subject
     from atmdepot.view.ticks import Tick
 
 _LOOK = 0.5
 _ASK = 2.0
 """Seconds between two looks at the ticks, and between two questions for VCs or sessions."""
-
-
-class Source(Protocol):
-    """Where `top` gets what it shows: `Background`, and in tests a network that does not change."""
-
-    network: Network
-
-    def ticks(self) -> tuple[Tick, ...]:
-        """The ticks of the last minute."""
-
-    def vcs(self) -> list[dict[str, Any]]:
-        """The VCs of all nodes."""
-
-    def sessions(self) -> list[tuple[str, dict[str, Any]]]:
-        """The sessions of all depots."""
-
-    def detail(self, kind: str, name: str) -> Detail:
-        """The details of a thing."""
-
-    def tree(self, link: str, time: int, octets: bytes) -> str:
-        """The tree of a cell's PDU."""
 
 
 class Top(App[None]):

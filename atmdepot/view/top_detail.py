@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from atmdepot.view.decode import ShownCell
     from atmdepot.view.details import Detail
+    from atmdepot.view.source import Source
     from atmdepot.view.tables import Subject
-    from atmdepot.view.top import Source
 
 _AGAIN = 2.0
 _COLOURS = {"header": "black on bright_blue", "hec": "black on cyan", "llc": "black on yellow", "ip": "black on green",

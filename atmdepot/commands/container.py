@@ -80,7 +80,7 @@ def _start_web_servers(network: Network, node: str, directory: Path) -> list[sub
         if web.node == node:
             command = webs.command_of(directory, network, web, nginx)
             log = directory / node / "access.log"
-            if not log.is_symlink():
+            if not web.is_proxy and not log.is_symlink():
                 log.symlink_to(_STDOUT)
             started.append(subprocess.Popen(command))
     return started

@@ -52,6 +52,7 @@ BEARERS = {
     "ethernet": _by("ethernet", "Ethernet", "servers at one interface, packets untouched to their MAC addresses"),
     "ports": _by("ports", "a port each", "an interface for each server, packets untouched"),
     "frame-relay": _by("frame-relay", "Frame Relay", "a DLCI for each session, without a CIR"),
+    "rewrite": _by("rewrite", "rewritten headers", "the server's address is written in, and back in answers"),
 }
 """The depot by each bearer, by the name for `--bearer`: that of the VC table with such servers."""
 

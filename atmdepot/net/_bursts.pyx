@@ -57,6 +57,7 @@ cdef extern from *:
         msghdr msg_hdr
         unsigned int msg_len
     int recvmmsg(int, mmsghdr*, unsigned int, int, timespec*) nogil
+    int sendmmsg(int, mmsghdr*, unsigned int, int) nogil
 
 cdef extern from "<netinet/in.h>" nogil:
     struct in_addr:
@@ -123,6 +124,8 @@ cdef enum:
     LARGE = 8192  # octets in a datagram, or joined by the kernel, that more may follow
     LARGE_ROOM = 4 * MAX_DATAGRAM
     CONTROL_WORDS = 12
+    FRAME_ROOM = 65664  # a virtio_net_hdr, the header of a frame, and 64 KB
+    RECORD_HEADER = 4
     CELL = 53
     SOL_UDP = 17
     UDP_SEGMENT = 103
@@ -510,4 +513,90 @@ cdef class Datagrams(DatagramBursts):
                 self.error = errno
                 break
             at += length
+        return at
+
+
+cdef class FrameBursts:
+    """Bursts of a packet socket; see `bursts.py`."""
+
+    cdef int _descriptor
+    cdef public int error
+    cdef unsigned char* _buffers
+    cdef mmsghdr _messages[DATAGRAMS]
+    cdef iovec _vectors[DATAGRAMS]
+
+    def __cinit__(self, int descriptor):
+        cdef int number
+        self._descriptor = descriptor
+        self._buffers = <unsigned char*>calloc(DATAGRAMS, FRAME_ROOM)
+        if self._buffers == NULL:
+            raise MemoryError
+        memset(self._messages, 0, sizeof(self._messages))
+        for number in range(DATAGRAMS):
+            self._messages[number].msg_hdr.msg_iov = &self._vectors[number]
+            self._messages[number].msg_hdr.msg_iovlen = 1
+
+    def __dealloc__(self):
+        free(self._buffers)
+
+    cpdef list receive(self, int most):
+        """Read the frames that wait, at most `most`, each as a record."""
+        cdef int number, count, want
+        cdef list found = []
+        self.error = 0
+        while len(found) < most:
+            want = min(most - <int>len(found), DATAGRAMS)
+            for number in range(want):
+                self._vectors[number].iov_base = self._buffers + number * FRAME_ROOM
+                self._vectors[number].iov_len = FRAME_ROOM
+            count = recvmmsg(self._descriptor, self._messages, want, MSG_DONTWAIT, NULL)
+            if count < 0:
+                if errno == EINTR:
+                    continue
+                if errno != EAGAIN:
+                    self.error = errno
+                break
+            for number in range(count):
+                found.append(self._record(number))
+            if count < want:
+                break
+        return found
+
+    cdef bytes _record(self, int number):
+        cdef uint32_t length = self._messages[number].msg_len, first = htonl(length)
+        cdef bytes record = PyBytes_FromStringAndSize(NULL, RECORD_HEADER + length)
+        cdef char* octets = PyBytes_AS_STRING(record)
+        memcpy(octets, &first, RECORD_HEADER)
+        memcpy(octets + RECORD_HEADER, self._vectors[number].iov_base, length)
+        return record
+
+    cpdef Py_ssize_t send(self, bytes records, Py_ssize_t at) except -1:
+        """Send the frames of records from octet `at` on; see `bursts.py`."""
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(records), ahead
+        cdef const char* octets = PyBytes_AS_STRING(records)
+        cdef int number, count
+        cdef uint32_t length
+        self.error = 0
+        while at < end:
+            ahead, count = at, 0
+            while count < DATAGRAMS and ahead < end:
+                if end - ahead < RECORD_HEADER:
+                    raise ValueError("the records end within a length")
+                memcpy(&length, octets + ahead, RECORD_HEADER)
+                length = htonl(length)
+                ahead += RECORD_HEADER
+                if <Py_ssize_t>length > end - ahead:
+                    raise ValueError("the records end within a frame")
+                self._vectors[count].iov_base = <void*>(octets + ahead)
+                self._vectors[count].iov_len = length
+                ahead += length
+                count += 1
+            count = sendmmsg(self._descriptor, self._messages, count, MSG_DONTWAIT)
+            if count < 0:
+                if errno == EINTR:
+                    continue
+                self.error = errno
+                break
+            for number in range(count):
+                at += RECORD_HEADER + <Py_ssize_t>self._vectors[number].iov_len
         return at

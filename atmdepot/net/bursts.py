@@ -16,8 +16,10 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from atmdepot.wire.cell import CELL_SIZE
+from atmdepot.wire.frame_records import LENGTH_SIZE
 
 _MAX_PACKET = 65535 + 64
+_FRAME_ROOM = 65664
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _SO_RXQ_OVFL = 40
 _PKTINFO = {(socket.IPPROTO_IP, 8): 0, (socket.IPPROTO_IPV6, 50): 16}
@@ -243,6 +245,50 @@ class _Datagrams(DatagramBursts):
         self._socket.detach()  # the descriptor is the link's to close
 
 
+class _FrameBursts:
+    """Bursts of a packet socket that the caller owns, as records: the length of a frame (4 octets), and the frame.
+
+    `error` is the errno that ended the last burst; 0 when nothing more waits, or all is sent.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.error = 0
+
+    def receive(self, most: int) -> list[bytes]:
+        """Read the frames that wait, at most `most`, each as a record."""
+        found: list[bytes] = []
+        self.error = 0
+        try:
+            while len(found) < most:
+                frame = os.read(self._descriptor, _FRAME_ROOM)
+                found.append(len(frame).to_bytes(LENGTH_SIZE, "big") + frame)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.error = error.errno or 0
+        return found
+
+    def send(self, records: bytes, at: int) -> int:
+        """Send the frames of records from octet `at` on; return the offset of the first that was not sent.
+
+        `error` then says why. Raises ValueError for records that are cut.
+        """
+        view, self.error = memoryview(records), 0
+        while at < len(records):
+            begin = at + LENGTH_SIZE
+            end = begin + int.from_bytes(records[at:begin], "big")
+            if max(begin, end) > len(records):
+                raise ValueError("the records end within a frame")
+            try:
+                os.write(self._descriptor, view[begin:end])
+            except OSError as error:
+                self.error = error.errno or 0
+                break
+            at = end
+        return at
+
+
 def _read_ancillary(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int, int]:
     """Size of the joined datagrams, or 0; count of the socket's drops, or -1; number of the interface, or 0."""
     segment, overflow, interface = 0, -1, 0
@@ -258,8 +304,10 @@ def _read_ancillary(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int, 
 
 if TYPE_CHECKING:
     read_packets, write_packets, Datagrams, Poller = _read_packets, _write_packets, _Datagrams, _Poller
+    FrameBursts = _FrameBursts
 else:
     try:
-        from atmdepot.net._bursts import Datagrams, Poller, read_packets, write_packets
+        from atmdepot.net._bursts import Datagrams, FrameBursts, Poller, read_packets, write_packets
     except ImportError:
         read_packets, write_packets, Datagrams, Poller = _read_packets, _write_packets, _Datagrams, _Poller
+        FrameBursts = _FrameBursts

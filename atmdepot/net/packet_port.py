@@ -18,10 +18,11 @@ from pyroute2 import IPRoute
 
 from atmdepot.drops import DropReason
 from atmdepot.errors import EnvironmentLacks
+from atmdepot.net.bursts import FrameBursts
 from atmdepot.net.line_link import PortLink
 from atmdepot.net.packet_filter import program
 from atmdepot.net.sockets import grow_buffers
-from atmdepot.wire.frame_records import LENGTH_SIZE
+from atmdepot.wire.frame_records import LENGTH_SIZE, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,9 +34,10 @@ _STATISTICS, _VNET_HDR, _IGNORE_OUTGOING = 6, 15, 23
 _ATTACH_FILTER = 26
 _ALL_PROTOCOLS = 0x0003
 _BUFFER = 8 * 2**20
-_LONGEST = 10 + 18 + 40 + 65535
 _MOST_WAITING = 512
 """Frames that wait for room in the socket's buffer; the last are lost."""
+_FLUSHED = 32
+"""Frames that are tried together when there is room again; the descriptor stays ready while there is more."""
 _COUNTS = Struct("=II")
 _DOWN = {errno.ENETDOWN: "it is down", errno.ENXIO: "it is gone", errno.ENODEV: "it is gone"}
 _FULL = (errno.EAGAIN, errno.ENOBUFS)
@@ -55,6 +57,7 @@ class PacketPort(PortLink):
         self.last_error = ""
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+            self._bursts = FrameBursts(self._socket.fileno())
         except OSError as error:
             raise EnvironmentLacks(f"port {port.name}: {error.strerror}; a packet socket takes CAP_NET_RAW: run as "
                                    "root or in a lab") from None
@@ -84,24 +87,23 @@ class PacketPort(PortLink):
     def send(self, octets: bytes, now: int) -> None:
         """Send the frames of records; those for which there is no room wait, and then are lost."""
         del now
-        at, end = 0, len(octets)
-        view = memoryview(octets)
-        while at < end:
+        at = 0 if self._waiting else self._write(octets)
+        if at < len(octets):
+            for frame in records(octets[at:]):
+                self._wait(frame)
+
+    def _write(self, octets: bytes) -> int:
+        """Write the frames of records; return the offset of the first that has to wait for room, or their length.
+
+        A frame that the system refuses is counted, and the next one tried.
+        """
+        at = 0
+        while (at := self._bursts.send(octets, at)) < len(octets) and self._bursts.error not in _FULL:
             begin = at + LENGTH_SIZE
             at = begin + int.from_bytes(octets[at:begin], "big")
-            if self._waiting or not self._write(view[begin:at]):
-                self._wait(octets[begin:at])
-
-    def _write(self, frame: bytes | memoryview) -> bool:
-        """Write a frame; False when it has to wait for room."""
-        try:
-            os.write(self._socket.fileno(), frame)
-        except OSError as error:
-            if error.errno in _FULL:
-                return False
-            self._failed(error)
-            self.port.drops.count(DropReason.FRAME_REFUSED, 1, frame)
-        return True
+            self._failed(self._bursts.error)
+            self.port.drops.count(DropReason.FRAME_REFUSED, 1, octets[begin:at])
+        return at
 
     def _wait(self, frame: bytes) -> None:
         if len(self._waiting) < _MOST_WAITING:
@@ -109,10 +111,10 @@ class PacketPort(PortLink):
         else:
             self.port.drops.count(DropReason.FRAME_REFUSED, 1, frame)
 
-    def _failed(self, error: OSError) -> None:
-        self.last_error = os.strerror(error.errno or 0)
-        if error.errno in _DOWN:
-            self.port.trouble = f"port {self.port.name}: {_DOWN[error.errno]}"
+    def _failed(self, error: int) -> None:
+        self.last_error = os.strerror(error)
+        if error in _DOWN:
+            self.port.trouble = f"port {self.port.name}: {_DOWN[error]}"
 
     def wants_write(self) -> bool:
         """True while frames wait for room."""
@@ -120,30 +122,21 @@ class PacketPort(PortLink):
 
     def flush(self) -> None:
         """Send the frames that wait."""
-        sent = 0
-        for frame in self._waiting:
-            if not self._write(frame):
-                break
-            sent += 1
-        del self._waiting[:sent]
+        some = self._waiting[:_FLUSHED]
+        octets = b"".join(len(frame).to_bytes(LENGTH_SIZE, "big") + frame for frame in some)
+        self._waiting[:len(some)] = records(octets[self._write(octets):])
 
     # Receiving.
 
     def receive_burst(self, most: int) -> list[bytes]:
         """The frames that wait, at most `most`, each as a record."""
-        found: list[bytes] = []
-        descriptor = self._socket.fileno()
-        try:
-            while len(found) < most:
-                frame = os.read(descriptor, _LONGEST)
-                found.append(len(frame).to_bytes(LENGTH_SIZE, "big") + frame)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._failed(error)
+        found: list[bytes] = self._bursts.receive(most)
+        if self._bursts.error:
+            self._failed(self._bursts.error)
         if self.port.trouble and found:
             self.port.trouble = ""
-        self._count_losses()
+        if len(found) != 1:  # a socket whose buffer was full has more than one
+            self._count_losses()
         return found
 
     def _count_losses(self) -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from atmdepot import build
 from atmdepot.net import bursts
 from atmdepot.wire.cell import CELL_SIZE
+from atmdepot.wire.frame_records import LENGTH_SIZE
 from tests.net.ends import (
     PATIENCE,
     UDP_GRO,
@@ -44,7 +45,7 @@ pytestmark = pytest.mark.both_twins
 
 PLAIN = SimpleNamespace(
     read_packets=bursts._read_packets, write_packets=bursts._write_packets, Datagrams=bursts._Datagrams,
-    Poller=bursts._Poller)
+    Poller=bursts._Poller, FrameBursts=bursts._FrameBursts)
 COMPILED = pytest.param(bursts, id="compiled", marks=() if build.is_compiled() else pytest.mark.skip("not compiled"))
 
 
@@ -55,7 +56,7 @@ def twin(request: pytest.FixtureRequest) -> Any:
 
 def test_which_twin_is_taken() -> None:
     taken = {"atmdepot.net._bursts" if build.is_compiled() else "atmdepot.net.bursts"}
-    twins = (bursts.read_packets, bursts.write_packets, bursts.Datagrams, bursts.Poller)
+    twins = (bursts.read_packets, bursts.write_packets, bursts.Datagrams, bursts.Poller, bursts.FrameBursts)
     assert {one.__module__ for one in twins} == taken
     assert ("atmdepot.net._bursts" in sys.modules) is build.is_compiled()
 
@@ -747,3 +748,74 @@ def test_both_say_the_same_of_the_same(data: st.DataObject) -> None:
                 assert both[0].peer.receive(count) == both[1].peer.receive(count)
     finally:
         ends.close()
+
+
+# Frames of a packet socket, here between two sockets of UNIX, which keep the bounds of messages, too.
+
+
+@pytest.fixture
+def messages() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    yield ends
+    for end in ends:
+        end.close()
+
+
+def recorded(frames: list[bytes]) -> bytes:
+    return b"".join(len(frame).to_bytes(LENGTH_SIZE, "big") + frame for frame in frames)
+
+
+@pytest.mark.parametrize("most", [1, 15, 16, 17, 40])
+def test_frames_arrive_as_records_in_order(twin: Any, messages: tuple[socket.socket, socket.socket], most: int) -> None:
+    one, other = messages
+    # Few at a time: the kernel bounds the messages that wait.
+    frames = [bytes([n]) * size for n, size in enumerate((1, 60, 1514, 65_600, 74, 74, 2, 9000))]
+    sender, receiver = twin.FrameBursts(one.fileno()), twin.FrameBursts(other.fileno())
+    got: list[bytes] = []
+    for _ in range(5):
+        octets = recorded(frames)
+        assert sender.send(octets, 0) == len(octets)
+        assert sender.error == 0
+        while found := receiver.receive(most):
+            assert len(found) <= most
+            got += found
+        assert receiver.error == 0
+    assert b"".join(got) == recorded(frames * 5)
+
+
+def test_a_burst_of_frames_ends_at_the_one_that_has_no_room(
+    twin: Any, messages: tuple[socket.socket, socket.socket],
+) -> None:
+    one, other = messages
+    sender, receiver = twin.FrameBursts(one.fileno()), twin.FrameBursts(other.fileno())
+    octets = recorded([bytes(100)] * 2000)
+    at = sender.send(octets, 0)
+    assert 0 < at < len(octets)
+    assert sender.error == errno.EAGAIN
+    while at < len(octets):
+        assert receiver.receive(5)
+        before, at = at, sender.send(octets, at)
+        assert at > before
+    while receiver.receive(64):
+        pass
+    assert sender.error == receiver.error == 0
+
+
+def test_a_frame_that_the_system_refuses_ends_the_burst(
+    twin: Any, messages: tuple[socket.socket, socket.socket],
+) -> None:
+    one, other = messages
+    sender = twin.FrameBursts(one.fileno())
+    octets = recorded([b"first", bytes(1 << 22), b"last"])
+    assert sender.send(octets, 0) == len(recorded([b"first"]))
+    assert sender.error == errno.EMSGSIZE
+    assert other.recv(100) == b"first"
+    assert sender.send(octets, len(recorded([b"first", bytes(1 << 22)]))) == len(octets)
+    assert other.recv(100) == b"last"
+
+
+def test_records_that_are_cut_are_refused(twin: Any, messages: tuple[socket.socket, socket.socket]) -> None:
+    sender = twin.FrameBursts(messages[0].fileno())
+    for octets in (b"\0\0\0\5abcd", b"\xff\xff\xff\xff", b"\0\0\1"):
+        with pytest.raises(ValueError, match="records end"):
+            sender.send(octets, 0)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
@@ -260,8 +260,8 @@ def _rmem_max() -> str:
     return f"{octets} octets"
 
 
-def _links() -> str:
-    """Describe the links of the networks that run here; raise Lacks with the links in trouble."""
+def _rows_here(kind: str) -> list[dict[str, Any]]:
+    """The rows of a kind of `show` that the daemons of this machine have."""
     from atmdepot.net.control_client import show
     from atmdepot.net.running import running_networks
 
@@ -269,13 +269,43 @@ def _links() -> str:
     for sockets in running_networks().values():
         for path in sockets:
             with contextlib.suppress(AtmdepotError):  # a daemon that has ended
-                rows += show(path, "links", 1000)
+                rows += show(path, kind, 1000)
+    return rows
+
+
+def _links() -> str:
+    """Describe the links of the networks that run here; raise Lacks with the links in trouble."""
+    rows = _rows_here("links")
     troubled = [f"{row['node']}, {row['link']}: {row['trouble']}" for row in rows if row.get("trouble")]
     if troubled:
         raise Lacks("; ".join(troubled))
     fences = sorted({f"{row['node']}, {row['link']} by {row['interfaces']}{', with a key' * row['key']}"
                      for row in rows if "interfaces" in row})
     return f"datagrams are taken at {'; '.join(fences)}" if fences else "no daemon runs here"
+
+
+def _relay() -> str:
+    """Describe the LMIs and PVCs of the networks that run here; raise Lacks with an LMI or a PVC in trouble."""
+    lmis = _rows_here("lmi")
+    troubled = {(row["node"], row["link"]): row["trouble"] for row in lmis if not row["up"]}
+    found = [f"{node}, {link}: {trouble or 'the LMI is down'}" for (node, link), trouble in troubled.items()]
+    found += [f"{row['node']}, {row['link']}: DLCI {row['dlci']} ({row['carries']}): {row['state']}"
+              for row in _rows_here("dlcis")
+              if row["state"] != "active" and (row["node"], row["link"]) not in troubled]
+    if found:
+        raise Lacks("; ".join(found))
+    if not lmis:
+        return "no link of Frame Relay with an LMI runs here"
+    return "; ".join(f"{row['node']}, {row['link']}: {row['active']} of {row['pvcs']} PVCs active" for row in lmis)
+
+
+def _stations() -> str:
+    """Describe the servers on Ethernet of the depots that run here; raise Lacks with those that do not answer."""
+    rows = _rows_here("neighbours")
+    found = [f"{row['node']}, {row['server']}: {row['trouble']}" for row in rows if row["trouble"]]
+    if found:
+        raise Lacks("; ".join(found))
+    return "; ".join(f"{row['node']}, {row['server']} at {row['mac']}" for row in rows) or "no server on Ethernet here"
 
 
 def _program(name: str) -> str:
@@ -333,6 +363,11 @@ CHECKS = [
           f"sysctl -w net.core.rmem_max={4 * LEAST_BUFFER} (fewer cells lost in bursts)"),
     Check("links", False, _links, "docs/own-hosts.md says how to choose `cells` for the path's MTU, and how links are "
           "fenced: a firewall that lets only the far end reach the link's port, or a key"),
+    Check("Frame Relay", False, _relay, "docs/frame-relay.md: the far end speaks ANSI's LMI (at a Cisco router "
+          "`frame-relay lmi-type ansi`), as its other side (`lmi.network`); a switch between needs a cross-connect for "
+          "each DLCI"),
+    Check("servers on Ethernet", False, _stations, "docs/bearers.md: the server answers ARP or neighbour discovery for "
+          "`address` on the depot's `port`; else write its `mac`"),
     _tool("nginx", "nginx", "real web servers; else Python's own serve"),
     _tool("curl", "curl", "`atmdepot demo` needs it"),
     _tool("ping", "iputils-ping", "trying what a node of a lab reaches"),

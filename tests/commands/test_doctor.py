@@ -12,10 +12,10 @@ from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import namespaces
 from tests.lab.labs import atmdepot
 
-NAMES = ["Python", "atmdepot", "packages", "compiled", "VC tables", "network namespaces", "/dev/net/tun", "TUN", "veth",
-         "policy routing", "packet socket", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "links", "nginx", "curl", "ping",
-         "ip", "nft", "ab", "wrk", "iperf3", "tshark", "keepalived", "etcd", "bird", "docker", "compose",
-         "Docker daemon"]
+NAMES = ["Python", "atmdepot", "packages", "compiled", "VC tables", "network namespaces", "/dev/net/tun", "TUN",
+         "veth", "policy routing", "packet socket", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "links", "Frame Relay",
+         "servers on Ethernet", "nginx", "curl", "ping", "ip", "nft", "squid", "ab", "wrk", "iperf3", "tshark",
+         "keepalived", "etcd", "bird", "docker", "compose", "Docker daemon"]
 
 
 @pytest.mark.namespaces
@@ -69,6 +69,54 @@ def test_links_that_run_here_are_told_with_their_trouble(
     assert "depot, to-web1" in links["detail"]
     assert (trouble or "eth1") in links["detail"]
     assert ("cells" in links["remedy"]) == bool(trouble)
+
+
+def examined(monkeypatch: pytest.MonkeyPatch, name: str, rows: dict[str, list[dict[str, object]]]) -> tuple[str, str]:
+    """Verdict and detail of a check on a machine with a daemon that has these rows."""
+    monkeypatch.setattr("atmdepot.net.running.running_networks", lambda: {"n": [Path("d.sock")]})
+    monkeypatch.setattr("atmdepot.net.control_client.show", lambda _path, kind, *_: rows.get(kind, []))
+    examine_only(monkeypatch, name)
+    done = CliRunner().invoke(doctors.doctor, ["-o", "json"])
+    assert done.exit_code == 0
+    [check] = json.loads(done.stdout)["checks"]
+    assert not check["required"]
+    return check["verdict"], check["detail"]
+
+
+def lmi(trouble: str = "", **values: object) -> dict[str, object]:
+    return {"node": "depot", "link": "to-web1", "up": not trouble, "active": 2, "pvcs": 2, "trouble": trouble, **values}
+
+
+def dlci(state: str) -> dict[str, object]:
+    return {"node": "depot", "link": "to-web1", "dlci": 100, "carries": "default", "state": state}
+
+
+@pytest.mark.parametrize(("rows", "verdict", "told"), [
+    ({}, "ok", "no link of Frame Relay"),
+    ({"lmi": [lmi()], "dlcis": [dlci("active")]}, "ok", "2 of 2 PVCs"),
+    ({"lmi": [lmi("3 enquiries have no answer")], "dlcis": [dlci("3 enquiries have no answer")]}, "lacks",
+     "to-web1: 3 enquiries have no answer"),
+    ({"lmi": [lmi(active=1)], "dlcis": [dlci("the LMI calls it inactive")]}, "lacks",
+     "DLCI 100 (default): the LMI calls it inactive"),
+])
+def test_an_lmi_that_never_answers_and_a_dlci_that_is_not_active_are_told(
+    monkeypatch: pytest.MonkeyPatch, rows: dict[str, list[dict[str, object]]], verdict: str, told: str,
+) -> None:
+    found, detail = examined(monkeypatch, "Frame Relay", rows)
+    assert found == verdict
+    assert told in detail
+    assert detail.count("no answer") <= 1, "a link's trouble is told once"
+
+
+@pytest.mark.parametrize(("trouble", "verdict", "told"), [
+    ("", "ok", "web1 at 02:00"), ("10.62.0.11 does not answer", "lacks", "web1: 10.62.0.11 does not answer")])
+def test_servers_on_ethernet_that_do_not_answer_are_told(
+    monkeypatch: pytest.MonkeyPatch, trouble: str, verdict: str, told: str,
+) -> None:
+    row: dict[str, object] = {"node": "depot", "server": "web1", "mac": "02:00", "trouble": trouble}
+    found, detail = examined(monkeypatch, "servers on Ethernet", {"neighbours": [row]})
+    assert (found, told in detail) == (verdict, True)
+    assert examined(monkeypatch, "servers on Ethernet", {}) == ("ok", "no server on Ethernet here")
 
 
 def test_optional_parts_may_be_lacking(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ class _Peer(NamedTuple):
     role: str
     is_fit: bool
     at: int
+    serves: bool
 
 
 class _Word(NamedTuple):
@@ -44,11 +45,11 @@ class Heard:
         self.active_name: str | None = None
         """The depot that was active when it was last heard; None before one was, and when none is any more."""
 
-    def peer(self, node: str, role: str, fit: bool, now: int) -> bool:
+    def peer(self, node: str, role: str, fit: bool, now: int, serves: bool = False) -> bool:
         """Hear a depot; False when it is none of the others in the set."""
         if node not in self._peers:
             return False
-        self._peers[node] = _Peer(role, fit, now)
+        self._peers[node] = _Peer(role, fit, now, serves)
         self._due = self._due or now + FORGOTTEN
         if node == self.active_name and role not in ("active", "handing-over"):
             self.active_name = None
@@ -91,6 +92,12 @@ class Heard:
         words = [word for word in self._edges.values() if now - word.at < FORGOTTEN]
         return (any(word.at > since for word in words)
                 and not any(word.depot not in ("", self._node) for word in words))
+
+    def is_serving(self, now: int) -> bool:
+        """True when the active has said just now that packets of clients come to it."""
+        peer = self._peers.get(self.active_name or "")
+        return (peer is not None and peer.role == "active" and peer.is_fit and peer.serves
+                and now - peer.at <= self._silence * 2 // 3)
 
     def followers(self, depot: str, now: int) -> list[str]:
         """The edge nodes that follow a depot, by their last words."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from atmdepot.depot.heard import Heard
+from atmdepot.depot.heard import SETTLED, Heard
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ def _none() -> int:
     return 0
 
 
+def _never() -> int:
+    return -1 << 62
+
+
 class Roles:
     """The role of a depot, its term, and the takeover that it asks for."""
 
@@ -113,6 +117,8 @@ class Roles:
         self.takeovers = 0
         """Activations in the set that this depot has seen, but for the first."""
         self.heard = Heard(settings, node, now)
+        self.client_seen: Callable[[], int] = _never
+        """Tells the time of the last packet of a client."""
         self.engine_trouble = ""
         """The trouble of the engine, in words; empty for none."""
         self._observers: tuple[Observer, ...] = ()
@@ -142,13 +148,30 @@ class Roles:
     def granted(self, now: int, term: int | None = None, why: str = "") -> None:
         """Become active: the engine has given the address to this depot, in a term of its own if it counts them."""
         self.owns = True
-        if self.role in (Role.JOINING, Role.STANDBY):
+        if self.role in (Role.JOINING, Role.STANDBY) and not self._leaves_it(now):
             self._activate(now, term, why or "the address was granted")
 
     def revoked(self, now: int, why: str = "") -> None:
         """Stop being active: the engine has taken the address away."""
         self.owns = False
         self._step(Event.REVOKED, why or "the address was revoked", now)
+
+    def hears_clients(self, now: int) -> bool:
+        """True while packets of clients come here."""
+        return now - self.client_seen() <= self.settings.silence * 2 // 3
+
+    def _leaves_it(self, now: int) -> bool:
+        """True when the other depot serves clients still: then this one has only lost its wire to them.
+
+        keepalived hears no adverts then, and takes the address, which no client sees.
+        """
+        return (self.settings.ownership == "keepalived" and self.phase is not Phase.TAKING
+                and self.heard.is_serving(now) and not self.heard.is_cut_off(now))
+
+    def _takes_back(self, now: int) -> bool:
+        """True when the address is here and clients come here, and none to the depot that is active."""
+        return (self.owns and self.role in (Role.JOINING, Role.STANDBY) and self.settings.ownership == "keepalived"
+                and now - self.since >= SETTLED and self.hears_clients(now) and not self.heard.is_serving(now))
 
     def fitness(self, now: int) -> int:
         """The number by which the engine decides: the fit depot with the highest has the address.
@@ -190,13 +213,14 @@ class Roles:
             self._kept_until = now + KEPT
         self._step(Event.SYNC_LOST, "out of sync", now)
 
-    def peer_heard(self, node: str, role: Role, term: int, sessions: int, now: int, fit: bool = True) -> None:
-        """Hear another depot's role, term and count of sessions, and whether it is fit.
+    def peer_heard(self, node: str, role: Role, term: int, sessions: int, now: int, fit: bool = True,
+                   serves: bool = False) -> None:
+        """Hear another depot's role, term and count of sessions, and whether it is fit and hears clients.
 
         Of two active depots the one with the higher term stays; in the same term, that with more sessions, then the
         first in the table. The one that stays begins another term, so that nobody takes one for the other.
         """
-        if not self.heard.peer(node, role, fit, now):
+        if not self.heard.peer(node, role, fit, now, serves):
             return
         if role not in ACTIVE:
             self._note_term(term, now)
@@ -204,11 +228,15 @@ class Roles:
             self._begin_term(f"{node} was active in the same term", now)
         elif term >= self.term:
             self._follow(node, term, now)
+        if self._takes_back(now):
+            self._activate(now, None, f"the address and the clients are here, and none come to {node}")
         self._review(f"{node} was heard", now)
 
     def peer_lost(self, node: str, now: int) -> None:
         """Note that the link to another depot has broken."""
         self.heard.lost(node, now)
+        if self.owns:
+            self.granted(now)  # it may have been left to that depot
         self._review(f"{node} was lost", now)
 
     def edge_heard(self, depot: str, term: int, now: int, edge: str = "") -> None:

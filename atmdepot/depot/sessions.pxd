@@ -53,7 +53,7 @@ cdef class SessionTables:
     cdef public int epoch
     cdef public unsigned long long digest
     cdef public bint stands_by
-    cdef public long long taken_over_at
+    cdef public long long taken_over_at, client_seen
     cdef public Chain _half_open, _closed, _unanswered
     cdef public TimerWheel _wheel
 

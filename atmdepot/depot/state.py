@@ -83,6 +83,7 @@ class DepotState(Node):
         self.sessions = SessionTables(network.sessions, self._release, self._is_lost)
         self.fragments: FragmentMap[Path] = FragmentMap(self.drops)
         self.roles = Roles(network.set_of(self.name), self.name, now, self.count_sessions)
+        self.roles.client_seen = self.client_seen
         self.holds_until = 0
         """Until this time (ns) the edge nodes are asked for sessions that are not known here (`recall`)."""
         self.shares_until = 0
@@ -91,6 +92,10 @@ class DepotState(Node):
         """Nodes that may still tell of sessions: a channel of a new session's own may be that of a lost one."""
         self.probes: dict[FlowKey, Server] = {}
         """Flows of the depot's own probes; their server is given, not chosen by a balancer."""
+
+    def client_seen(self) -> int:
+        """The time (ns) of the last packet of a client."""
+        return self.sessions.client_seen
 
     def decide(self, packet: Packet, now: int) -> Decision:
         """Decide what becomes of a TCP or UDP packet without a session."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from atmdepot.depot.peers import CLAIMS, Peer
 from atmdepot.depot.roles import Role
 from atmdepot.errors import AtmdepotError
-from atmdepot.wire.replication import OUTSIDE, ROLES, UNFIT, Ack, Frame, FrameReader, Heartbeat, Kind, Turnover
+from atmdepot.wire.replication import OUTSIDE, ROLES, SERVES, UNFIT, Ack, Frame, FrameReader, Heartbeat, Kind, Turnover
 from atmdepot.wire.sync_link import CONTROL, STREAM, BadRecord
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class SyncPeer(Peer):
     def _hear(self, frame: Frame, now: int) -> None:
         """Take a frame of control; raise ValueError. A type of a later version is skipped."""
         if frame.kind == Kind.HEARTBEAT:
-            self._alive(Heartbeat.unpack(frame), not frame.flags & UNFIT, now)
+            self._alive(Heartbeat.unpack(frame), frame.flags, now)
         elif frame.kind == Kind.ACK:
             self._acknowledged(Ack.unpack(frame), now)
         elif frame.kind == Kind.HANDOVER:
@@ -105,10 +105,11 @@ class SyncPeer(Peer):
         elif frame.kind == Kind.BYE:
             self.leaves = "it ends in order"
 
-    def _alive(self, beat: Heartbeat, fit: bool, now: int) -> None:
+    def _alive(self, beat: Heartbeat, flags: int, now: int) -> None:
         self.role, self.term, self.sessions = ROLES[beat.role], beat.term, beat.sessions
         self.beat = beat
-        self._depot.roles.peer_heard(self.name, Role(self.role), self.term, self.sessions, now, fit)
+        self._depot.roles.peer_heard(self.name, Role(self.role), self.term, self.sessions, now,
+                                      not flags & UNFIT, bool(flags & SERVES))
 
     def _acknowledged(self, ack: Ack, now: int) -> None:
         self.acked = ack
@@ -288,7 +289,7 @@ class SyncPeer(Peer):
             self._replication.beat(now)
         beat = Heartbeat(roles.term, self._replication.log.end, self._replication.digest, self._depot.count_sessions(),
                          ROLES.index(roles.role), len(roles.heard.followers(self._depot.name, now)), 0)
-        self._control += beat.pack(UNFIT if roles.trouble else 0)
+        self._control += beat.pack(UNFIT * bool(roles.trouble) | SERVES * roles.hears_clients(now))
 
     def ended(self, now: int) -> None:
         """Note that the link is over."""

@@ -78,7 +78,7 @@ class Kind(IntEnum):
 KINDS = {int(kind): kind for kind in Kind}
 _HELLO, _SESSION_KIND, _STATE_KIND, _GONE_KIND = (int(kind) for kind in (
     Kind.HELLO, Kind.SESSION, Kind.STATE, Kind.GONE))
-OUTSIDE, IPV6, UNFIT = 0x01, 0x02, 0x04
+OUTSIDE, IPV6, UNFIT, SERVES = 0x01, 0x02, 0x04, 0x08
 """Flags of a frame: it is not of the log; its key has IPv6 addresses; the sender of a HEARTBEAT cannot serve."""
 HALF_OPEN = 0x01
 """The flag of a SESSION that is half-open, or of a UDP flow without an answer."""
@@ -331,7 +331,7 @@ class Heartbeat(NamedTuple):
     load: int
 
     def pack(self, flags: int = 0) -> bytes:
-        """The frame; `flags` may have `UNFIT`."""
+        """The frame; `flags` may have `UNFIT` and `SERVES`."""
         return Frame(Kind.HEARTBEAT, OUTSIDE | flags, _HEARTBEAT.pack(*self)).pack()
 
     @classmethod

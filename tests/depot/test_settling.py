@@ -35,6 +35,7 @@ class Node:
     reached_at: int = 0  # the first tick of the present time in which it reaches a server, or reaches none
     reaches: bool = True
     joins_since: int | None = None
+    asked_at: int = -S  # the last packet of a client
     hung_at: int | None = None
 
 
@@ -48,21 +49,28 @@ class Set:
     heard: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)  # by edge and depot: term, and when
     told: dict[str, str] = field(default_factory=dict)
     highest: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EDGES, 0))
+    arp: str = ""  # the depot whose address the clients know
 
     def __post_init__(self) -> None:
-        settings = DepotSet(nodes=list(NAMES), ownership="manual")
-        self.nodes = {name: Node(Roles(settings, name, 0)) for name in NAMES}
+        settings = DepotSet(nodes=list(NAMES))
+        self.nodes = {name: self._node(settings, name) for name in NAMES}
+
+    def _node(self, settings: DepotSet, name: str) -> Node:
+        node = Node(Roles(settings, name, self.now), advert_at=self.now, reached_at=self.now)
+        node.roles.client_seen = lambda: node.asked_at
+        return node
 
     def restart(self, name: str) -> None:
         """Kill a depot and start it again: the other one learns it by its link."""
-        settings = self.nodes[name].roles.settings
-        self.nodes[name] = Node(Roles(settings, name, self.now), advert_at=self.now, reached_at=self.now)
+        self.nodes[name] = self._node(self.nodes[name].roles.settings, name)
         if "sync" not in self.cut:
             self.nodes[other_of(name)].roles.peer_lost(name, self.now)
 
     def tick(self) -> None:
         """Let a tick of time pass."""
         self.now += TICK
+        if self.arp and self.nodes[self.arp].is_master and f"{self.arp}.client" not in self.cut:
+            self.nodes[self.arp].asked_at = self.now
         running = {name: node for name, node in self.nodes.items() if node.hung_at is None}
         for name, node in running.items():
             self._probe(name, node)
@@ -87,7 +95,8 @@ class Set:
         if "sync" in self.cut:
             return
         if peer.hung_at is None:
-            peer.roles.peer_heard(name, roles.role, roles.term, 0, self.now, not roles.trouble)
+            peer.roles.peer_heard(name, roles.role, roles.term, 0, self.now, not roles.trouble,
+                                   roles.hears_clients(self.now))
         if roles.role is Role.JOINING and peer.roles.is_active:
             node.joins_since = self.now if node.joins_since is None else node.joins_since
             if self.now - node.joins_since >= 200 * MS:
@@ -132,6 +141,8 @@ class Set:
                 node.advert_at = self.now
             if self.now - node.advert_at >= MASTER_DOWN:
                 node.is_master = True
+                if f"{name}.client" not in self.cut:
+                    self.arp = name
                 node.roles.granted(self.now)
 
     def settled(self) -> bool:
@@ -170,6 +181,33 @@ def test_whatever_has_failed_the_set_settles_when_all_is_whole(done: list[tuple[
         wake(depots, name)
     run(depots, round(9 * S / TICK))
     assert depots.settled()
+
+
+def test_standby_that_loses_its_wire_to_the_clients_leaves_the_address_to_the_active() -> None:
+    depots = Set()
+    run(depots, 40)
+    (active,) = (name for name in NAMES if depots.nodes[name].roles.is_active)
+    depots.cut.add(f"{other_of(active)}.client")
+    for _ in range(100):
+        depots.tick()
+        assert depots.nodes[active].roles.is_active
+        assert not depots.nodes[other_of(active)].roles.is_active
+    assert depots.nodes[other_of(active)].is_master, "so keepalived says there"
+    depots.restart(active)
+    run(depots, 2)
+    assert depots.nodes[other_of(active)].roles.is_active, "nobody else can"
+
+
+def test_active_that_loses_its_wire_to_the_clients_is_passed() -> None:
+    depots = Set()
+    run(depots, 40)
+    (active,) = (name for name in NAMES if depots.nodes[name].roles.is_active)
+    depots.cut.add(f"{active}.client")
+    run(depots, round((MASTER_DOWN + 150 * MS) / TICK))
+    for _ in range(100):
+        assert depots.nodes[other_of(active)].roles.is_active
+        assert not depots.nodes[active].roles.is_active
+        depots.tick()
 
 
 def run(depots: Set, ticks: int) -> None:

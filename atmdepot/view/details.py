@@ -66,7 +66,7 @@ class Details:
         node = self._network.nodes.get(name)
         if node is None:
             raise AtmdepotError(f"there is no node \"{name}\": there are {', '.join(self._network.nodes)}")
-        detail = Detail("node", name, f"{node.kind} {name}")
+        detail = Detail("node", name, f"node {name}, {node.kind}")
         await self._add(detail, name, "links")
         await self._add(detail, name, "vcs", lambda rows: sorted(rows, key=_cells_of, reverse=True))
         await self._add(detail, name, "counters", lambda rows: [row for row in rows if row["value"]])

@@ -24,7 +24,9 @@ export class Flow {
     this.drawn = 0;
     this.colour = new Map();
     this.paths = new Map();
-    for (const [name, wires] of drawing.wires) this.paths.set(name, { ends: wires[0].ends, points: sampled(wires[0].path) });
+    const all = drawing.picture.wires;
+    const serverAt = (key) => (key.startsWith("server:") ? key : all.find((wire) => wire.ends[0] === key && wire.ends[1].startsWith("server:"))?.ends[1])?.slice(7);
+    for (const [name, wires] of drawing.wires) this.paths.set(name, { kind: wires[0].kind, ends: wires[0].ends, server: serverAt(wires[0].ends[1]), points: sampled(wires[0].path) });
     this.fit();
     this.before = performance.now();
     requestAnimationFrame((now) => this.#frame(now));
@@ -44,7 +46,7 @@ export class Flow {
 
   clear() { this.marks = []; this.talks.clear(); this.rates.clear(); }
 
-  scaleText() { return this.scale === 1 ? "a cell" : `${new Intl.NumberFormat("en").format(this.scale)} cells`; }
+  scaleText() { return this.scale === 1 ? "one cell or frame" : `${new Intl.NumberFormat("en").format(this.scale)} cells`; }
 
   // Play a tick; one that is shown alone has no past.
   play(tick, alone = false) {
@@ -82,7 +84,7 @@ export class Flow {
     this.talks.set(key, talk);
   }
 
-  // Rates of links at which cells are counted, since one of their senders sees too many.
+  // Rates of links at which cells (or frames) are counted.
   #count(tick) {
     this.rates.clear();
     let most = 0;
@@ -93,9 +95,11 @@ export class Flow {
         const sender = path.ends[there ? 0 : 1].replace("node:", "");
         const receiver = path.ends[there ? 1 : 0].replace("node:", "");
         const teller = tick.nodes[sender]?.state === "up" ? sender : receiver;
-        if (tick.nodes[teller]?.mode !== "counted" || rate < 1) continue;
+        // Frames of other bearers are not traced one by one.
+        if (rate < 1 || (path.kind === "atm" && tick.nodes[teller]?.mode !== "counted")) continue;
         most = Math.max(most, rate);
         const shares = Object.entries(this.state.colour === "server" ? link.servers : link.categories);
+        if (path.kind !== "atm" && path.server) shares.push([path.server, 1]);
         this.rates.set(`${name} ${there}`, { path, there, rate, shares, due: 0 });
       }
     }

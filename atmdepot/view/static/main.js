@@ -42,7 +42,8 @@ function redraw() {
   line.show(state.ticks, state.at);
   legend.show();
   const modes = Object.values(tick.nodes).map((node) => node.mode);
-  $("mode").textContent = modes.includes("counted") ? `counted: a mark is ${flow.scaleText()}` : "each cell is seen, in slow motion";
+  const frames = !picture.wires.some((wire) => wire.kind === "atm");
+  $("mode").textContent = modes.includes("counted") || frames ? `counted: a mark is ${flow.scaleText()}` : "each cell is seen, in slow motion";
   const when = new Date(tick.time / 1e6).toLocaleTimeString();
   const ago = state.at === null ? "" : `, ${((state.ticks.at(-1).time - tick.time) / 1e9).toFixed(1)} s ago`;
   $("now").textContent = `${when}${ago}`;

@@ -25,6 +25,7 @@ from rich.table import Column, Table
 
 from atmdepot import build
 from atmdepot.config import reading as network
+from atmdepot.config.model import REWRITE_PORT
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import namespaces
 from atmdepot.paths import find_program
@@ -308,6 +309,14 @@ def _stations() -> str:
     return "; ".join(f"{row['node']}, {row['server']} at {row['mac']}" for row in rows) or "no server on Ethernet here"
 
 
+def _ways() -> str:
+    """Name the servers with rewritten headers here; raise Lacks with those to or from which no way leads."""
+    rows = [row for row in _rows_here("servers") if row["link"] == REWRITE_PORT]
+    if down := [f"{row['server']}: {row['why']}" for row in rows if row["why"].startswith("path down")]:
+        raise Lacks("; ".join(down))
+    return ", ".join(row["server"] for row in rows) or "no server with rewritten headers here"
+
+
 def _program(name: str) -> str:
     found = find_program(name)
     if found is None:
@@ -368,6 +377,8 @@ CHECKS = [
           "each DLCI"),
     Check("servers on Ethernet", False, _stations, "docs/bearers.md: the server answers ARP or neighbour discovery for "
           "`address` on the depot's `port`; else write its `mac`"),
+    Check("rewritten headers", False, _ways, "docs/bearers.md: the host needs a route to the server, and the server's "
+          "route back to the clients must lead by this host, unless source is \"depot\""),
     _tool("nginx", "nginx", "real web servers; else Python's own serve"),
     _tool("curl", "curl", "`atmdepot demo` needs it"),
     _tool("ping", "iputils-ping", "trying what a node of a lab reaches"),

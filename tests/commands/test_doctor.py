@@ -14,7 +14,8 @@ from tests.lab.labs import atmdepot
 
 NAMES = ["Python", "atmdepot", "packages", "compiled", "VC tables", "network namespaces", "/dev/net/tun", "TUN",
          "veth", "policy routing", "packet socket", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "links", "Frame Relay",
-         "servers on Ethernet", "nginx", "curl", "ping", "ip", "nft", "squid", "ab", "wrk", "iperf3", "tshark",
+         "servers on Ethernet", "rewritten headers", "nginx", "curl", "ping", "ip", "nft", "squid", "ab", "wrk", "iperf3",
+         "tshark",
          "keepalived", "etcd", "bird", "docker", "compose", "Docker daemon"]
 
 
@@ -117,6 +118,16 @@ def test_servers_on_ethernet_that_do_not_answer_are_told(
     found, detail = examined(monkeypatch, "servers on Ethernet", {"neighbours": [row]})
     assert (found, told in detail) == (verdict, True)
     assert examined(monkeypatch, "servers on Ethernet", {}) == ("ok", "no server on Ethernet here")
+
+
+@pytest.mark.parametrize(("why", "link", "verdict", "told"), [
+    ("at start", "rewrite", "ok", "web1"), ("path down: its route back", "rewrite", "lacks", "web1: path down"),
+    ("path down: a neighbour", "eth1", "ok", "no server")])
+def test_servers_whose_route_back_leads_elsewhere_are_told(
+    monkeypatch: pytest.MonkeyPatch, why: str, link: str, verdict: str, told: str,
+) -> None:
+    found, detail = examined(monkeypatch, "rewritten headers", {"servers": [{"server": "web1", "link": link, "why": why}]})
+    assert (found, told in detail) == (verdict, True)
 
 
 def test_optional_parts_may_be_lacking(monkeypatch: pytest.MonkeyPatch) -> None:

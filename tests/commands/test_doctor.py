@@ -14,9 +14,8 @@ from tests.lab.labs import atmdepot
 
 NAMES = ["Python", "atmdepot", "packages", "compiled", "VC tables", "network namespaces", "/dev/net/tun", "TUN",
          "veth", "policy routing", "packet socket", "UDP_SEGMENT", "UDP_GRO", "rmem_max", "links", "Frame Relay",
-         "servers on Ethernet", "rewritten headers", "nginx", "curl", "ping", "ip", "nft", "squid", "ab", "wrk", "iperf3",
-         "tshark",
-         "keepalived", "etcd", "bird", "docker", "compose", "Docker daemon"]
+         "servers on Ethernet", "rewritten headers", "nginx", "curl", "ping", "ip", "nft", "squid", "ab", "wrk",
+         "iperf3", "tshark", "keepalived", "etcd", "bird", "docker", "compose", "Docker daemon"]
 
 
 @pytest.mark.namespaces
@@ -126,7 +125,8 @@ def test_servers_on_ethernet_that_do_not_answer_are_told(
 def test_servers_whose_route_back_leads_elsewhere_are_told(
     monkeypatch: pytest.MonkeyPatch, why: str, link: str, verdict: str, told: str,
 ) -> None:
-    found, detail = examined(monkeypatch, "rewritten headers", {"servers": [{"server": "web1", "link": link, "why": why}]})
+    row: dict[str, object] = {"server": "web1", "link": link, "why": why}
+    found, detail = examined(monkeypatch, "rewritten headers", {"servers": [row]})
     assert (found, told in detail) == (verdict, True)
 
 

@@ -19,6 +19,10 @@ RECORDING = Path(__file__).parents[2] / "testbed" / "http.pcap"
 GOOD = "VERDICT: good: every octet as it was sent, over AAL5 cells, no IP or TCP header changed"
 
 
+REWRITTEN = ("VERDICT: good: every octet as it was sent but for those of the ends, which were rewritten, and of the "
+             "checksums that cover them")
+
+
 def atmdepot(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-P", "-m", "atmdepot", *words], capture_output=True, text=True, check=False,
                           env=environment, timeout=100)
@@ -97,3 +101,13 @@ def test_replay_refuses_files_without_a_recording(content: bytes, said: str, tmp
 def _recorded() -> list[bytes]:
     with RECORDING.open("rb") as file:
         return [octets for _, octets in ip_packets(PcapReader(file))]
+
+
+@pytest.mark.namespaces
+@pytest.mark.slow
+def test_demo_of_rewritten_headers_names_what_was_rewritten(lab_environment: dict[str, str]) -> None:
+    done = atmdepot(lab_environment, "demo", "rewrite")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = " ".join(done.stdout.split())
+    assert told.endswith(REWRITTEN)
+    assert "destination address of" in told

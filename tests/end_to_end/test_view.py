@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import select
 import signal
+import struct
 import subprocess
+import sys
+import termios
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -160,3 +167,30 @@ def test_a_thousand_sessions_and_many_cells_do_not_leave_it_behind(lab: Site, pa
     assert "requests in" in told
     assert len(json.dumps(page.script(f"return {TICK}"))) < 200_000
     page.until(f"Object.values({TICK}.nodes).every((node) => node.mode === 'every')")
+
+
+def test_top_fills_a_terminal_and_ends_by_a_key(lab: Site) -> None:
+    near, far = pty.openpty()
+    fcntl.ioctl(near, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
+    environment = {**lab.lab.environment(), "TERM": "xterm-256color"}
+    with subprocess.Popen([sys.executable, "-P", "-m", "atmdepot", "top"], env=environment, stdin=far, stdout=far,
+                          stderr=far, start_new_session=True) as process:
+        os.close(far)
+        drawn = bytearray()
+        try:
+            until(lambda: (drawn.extend(read_now(near)), b"to-web2" in drawn and b"web2" in drawn)[1])
+            os.write(near, b"q")
+            until(lambda: (read_now(near), process.poll() is not None)[1])
+        finally:
+            process.kill()
+            os.close(near)
+    assert process.returncode == 0
+    assert b"Traceback" not in drawn
+
+
+def read_now(descriptor: int) -> bytes:
+    """What a terminal has been sent up to now."""
+    try:
+        return os.read(descriptor, 65536) if select.select([descriptor], [], [], 0)[0] else b""
+    except OSError:  # its other end is closed
+        return b""

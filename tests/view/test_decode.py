@@ -23,7 +23,7 @@ def regions_of(sdu: bytes) -> list[list[Region]]:
 
 
 @given(cells())
-@examples(200)
+@examples(80)
 def test_every_octet_of_a_cell_is_in_one_region(cell: Cell) -> None:
     at = 0
     for region in shown(cell).regions:

@@ -66,7 +66,7 @@ def test_of_a_node_that_tells_nothing_the_far_end_knows(it: Model) -> None:
 
 
 @given(st.lists(st.integers(0, 1000), min_size=2))
-@examples(100)
+@examples(50)
 def test_a_counter_that_begins_anew_never_gives_a_negative_rate(values: list[int]) -> None:
     meter, told = Meter(), 0
     for second, value in enumerate(values):
@@ -182,7 +182,7 @@ def test_a_flood_is_bounded_and_counted(it: Model) -> None:
 
 
 @given(st.lists(any_cells(), max_size=40), st.integers(0, 20))
-@examples(60)
+@examples(40)
 def test_the_last_cells_are_the_last_and_in_order(found: list[Any], most: int) -> None:
     kept = memory.CellMemory()
     for cell in sorted(found, key=lambda cell: cell.time):

@@ -17,7 +17,7 @@ rows = st.lists(st.builds(lambda number, one, other: Row(str(number), {"a": one,
 
 
 @given(rows, st.sampled_from(["", "web", "WEB 1", "zz"]), st.sampled_from(["", "a", "b", "none"]), st.booleans())
-@examples(200)
+@examples(80)
 def test_rows_are_filtered_and_sorted(found: list[Row], words: str, column: str, down: bool) -> None:
     shown = arranged(found, words, Order(column, down))
     assert all(row in found for row in shown)

@@ -151,20 +151,17 @@ def test_a_daemon_that_is_restarted_is_shown_again(lab: Site, page: Browser) -> 
 
 
 def test_a_thousand_sessions_and_many_cells_do_not_leave_it_behind(lab: Site, page: Browser) -> None:
-    load = lab.lab.popen("client", ["wrk", "-t1", "-c1000", "-d8s", "--timeout", "20s", f"http://{VIP}/10KB"],
-                         stdout=subprocess.PIPE, text=True)
-    try:
-        page.until(f"Object.values({TICK}.nodes).some((node) => node.mode === 'counted')")
-        page.until(f"Object.values({TICK}.servers).reduce((sum, one) => sum + one.sessions, 0) >= 900")
-        page.until(f"Object.values({TICK}.links).reduce((sum, one) => sum + one.there + one.back, 0) > 20000")
-        # What is shown is at most two seconds old, and marks move at a scaled rate.
-        lag = page.script(f"return Date.now() - {TICK}.time / 1e6")
-        assert lag < 2000
-        assert page.script("return window.view.flow.scale") > 100
-        page.until("window.view.flow.marks.length > 0")
-    finally:
-        told = load.communicate(timeout=60)[0]
-    assert "requests in" in told
+    words = ["wrk", "-t1", "-c1000", "-d120s", "--timeout", "60s", f"http://{VIP}/10KB"]
+    with lab.lab.popen("client", words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as load:
+        try:
+            page.until(f"Object.values({TICK}.nodes).some((node) => node.mode === 'counted')")
+            page.until(f"Object.values({TICK}.servers).reduce((sum, one) => sum + one.sessions, 0) >= 900")
+            page.until(f"Object.values({TICK}.links).reduce((sum, one) => sum + one.there + one.back, 0) > 20000")
+            # What is shown is of now, and marks move at a scaled rate.
+            page.until(f"Date.now() - {TICK}.time / 1e6 < 2000")
+            page.until("window.view.flow.scale > 100 && window.view.flow.marks.length > 0")
+        finally:
+            load.terminate()
     assert len(json.dumps(page.script(f"return {TICK}"))) < 200_000
     page.until(f"Object.values({TICK}.nodes).every((node) => node.mode === 'every')")
 

@@ -61,12 +61,12 @@ class InLab:
             self._wait(lambda: self._has_ended(f"{node}.web"), f"the end of the web server of {node}")
 
     def stop(self, node: str, what: str) -> None:
-        """End a process in good order."""
-        if what == "daemon":
-            self._lab.kill(node, signal=signals.SIGTERM)
-        else:
-            os.kill(self._web_server(node)[0], signals.SIGTERM)
+        """End a process in good order; one that was silenced goes on for that."""
         name = node if what == "daemon" else f"{node}.web"
+        pid = self._pid(name)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signals.SIGTERM)
+            os.kill(pid, signals.SIGCONT)
         self._wait(lambda: self._has_ended(name), f"the end of {name}")
 
     def remove(self, node: str) -> None:
@@ -103,11 +103,15 @@ class InLab:
 
     def _web_server(self, node: str) -> list[int]:
         """The processes of a web server on this machine, the first of them first: nginx has workers."""
-        process = self._lab.state.processes.get(f"{node}.web")
+        pid = self._pid(f"{node}.web")
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())]
+
+    def _pid(self, name: str) -> int:
+        """The number of a process of the lab; raise AtmdepotError when it has ended, and another may have the number."""
+        process = self._lab.state.processes.get(name)
         if process is None or process.exit_code is not None:
-            raise AtmdepotError(f"no web server runs at {node}")
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
-        return [process.pid, *map(int, children)]
+            raise AtmdepotError(f"{name} does not run")
+        return process.pid
 
     @staticmethod
     def _wait(condition: Callable[[], bool], what: str) -> None:
@@ -134,5 +138,10 @@ def in_lab(scenario: Scenario, progress: Callable[[str], None]) -> Iterator[InLa
     with TemporaryDirectory(prefix="atmdepot-") as directory:
         table = Path(directory) / f"{scenario.network.name}.toml"
         table.write_text(scenario.text, encoding="utf-8")
-        with Lab.up(table, timeout=scenario.timeout / 1e9, progress=progress) as lab:
+        try:
+            lab = Lab.up(table, timeout=scenario.timeout / 1e9, progress=progress)
+        except NotReady as error:
+            raise NotReady(f"{str(error).partition('; `--timeout')[0]}; `timeout` in the scenario gives it longer"
+                           ) from None
+        with lab:
             yield InLab(lab)

@@ -107,7 +107,7 @@ class InLab:
         return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())]
 
     def _pid(self, name: str) -> int:
-        """The number of a process of the lab; raise AtmdepotError when it has ended, and another may have the number."""
+        """The number of a process of the lab; raise AtmdepotError when it has ended: another may have it."""
         process = self._lab.state.processes.get(name)
         if process is None or process.exit_code is not None:
             raise AtmdepotError(f"{name} does not run")

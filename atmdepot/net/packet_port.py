@@ -27,7 +27,7 @@ from atmdepot.wire.frame_records import LENGTH_SIZE, records
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from atmdepot.bearer.ethernet import EthernetPort
+    from atmdepot.bearer.ethernet_port import EthernetPort
 
 _SOL_PACKET = 263
 _STATISTICS, _VNET_HDR, _IGNORE_OUTGOING = 6, 15, 23

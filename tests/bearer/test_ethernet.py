@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.bearer.ethernet import CHECKED, LOOK, EthernetBearer, EthernetPort
+from atmdepot.bearer.ethernet_port import CHECKED, LOOK, EthernetPort
 from atmdepot.bearer.neighbours import PAUSE, TRIES
 from atmdepot.config.reading import NetworkError, parse
 from atmdepot.drops import OF_FRAMES
@@ -27,6 +27,7 @@ from tests.stations import DEPOT_ADDRESSES, DEPOT_MAC, Station
 from tests.wire.frames import Stream
 
 if TYPE_CHECKING:
+    from atmdepot.bearer.ethernet import EthernetBearer
     from atmdepot.config.model import Network
 
 WEB1, WEB2, STRANGER = mac_of("web1"), mac_of("web2"), mac_of("stranger")

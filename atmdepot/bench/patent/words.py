@@ -97,9 +97,11 @@ def _above_two(judgement: Judgement) -> Iterator[str]:
     sentence = f"More than 2, which two equal servers cannot give by their work alone: {told}."
     if judgement.knee and judgement.knee.falls_at is not None:
         past = [each for each in judgement.above_two if each.at_once >= judgement.knee.falls_at]
-        many = "All" if len(past) == len(judgement.above_two) else f"{len(past)} of them"
-        sentence += (f" {many} are at or past the {judgement.knee.falls_at} at once at which a single server has "
-                     "fallen: the ratio tells of a server past its knee, not of a depot that doubles more than twice.")
+        place = f"at or past the {judgement.knee.falls_at} at once at which a single server has fallen"
+        sentence += (f" All are {place}: the ratio tells of a server past its knee, not of a depot that doubles more "
+                     "than twice." if len(past) == len(judgement.above_two) else
+                     f" {len(past)} of {len(judgement.above_two)} are {place}, and so tell of a server past its knee; "
+                     "the others do not fit, so look for what else ran on this machine.")
     yield sentence
 
 

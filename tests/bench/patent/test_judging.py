@@ -63,6 +63,14 @@ def test_the_knee(rates: dict[int, float | None], best: int, falls: int | None) 
     assert (found.best_at, found.falls_at) == (best, falls)
 
 
+@pytest.mark.parametrize(("at_once", "told"), [(20, "All are at or past the 20"), (5, "0 of 1 are at or past the 20")])
+def test_more_than_two_is_told_with_its_place_beside_the_knee(at_once: int, told: str) -> None:
+    rates = {("single", 5): 100.0, ("single", 20): 40.0, ("depot", 20): 60.0} | {("depot", at_once): 250.0}
+    samples = Samples([sample(Item("tables", "B", system, at_once=number).key, rate)
+                       for (system, number), rate in rates.items()])
+    assert told in " ".join(words.statement(judge(samples), samples, 1000))
+
+
 def test_no_rate_has_no_knee() -> None:
     assert knee_of({1: None}) is None
 

@@ -38,8 +38,8 @@ MANY, FEW = 4000.0, 2000.0
 """Cells per second: above the first a node's cells are counted, below the second each is seen."""
 _POLL = 0.5  # s
 _WAIT = 0.5  # s between looks for a daemon that does not answer
-_BURST = 0.1
-"""Seconds after which cells that come too fast end a trace, before the next poll would."""
+_BURST = 0.5
+"""Seconds after which cells that come too fast end a trace, even where polls are answered late."""
 _SAMPLE_EVERY, _SAMPLE = 5.0, 0.05  # s
 _SAMPLE_CELLS = 300
 _SAMPLED = ("depot", "switch", "interworking")

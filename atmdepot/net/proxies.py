@@ -6,7 +6,7 @@ import errno
 import socket
 from pathlib import Path
 
-from pyroute2 import IPRoute
+from pyroute2 import IPRoute, NetlinkError
 
 WHAT = "proxy"
 """The kind of such a part (`Part.what`)."""
@@ -18,10 +18,14 @@ def add(*, address: str, port: str) -> bool:
     """Have the host answer for an address on an interface; False when it does already. Raises OSError, NetlinkError."""
     family, index = _family(address), _index_of(port)
     with IPRoute() as ip:
-        known = ip.neigh("dump", family=family, ifindex=index, flags=_NTF_PROXY)
-        if any(entry["ifindex"] == index and entry.get_attr("NDA_DST") == address for entry in known):
+        entry = {"family": family, "ifindex": index, "dst": address, "flags": _NTF_PROXY}
+        try:
+            ip.neigh("get", **entry)
             return False
-        ip.neigh("add", family=family, ifindex=index, dst=address, flags=_NTF_PROXY)
+        except NetlinkError as error:
+            if error.code != errno.ENOENT:
+                raise
+        ip.neigh("add", **entry)
     if family == socket.AF_INET6:
         (_PROC / port / "proxy_ndp").write_text("1")  # IPv4 needs no switch where the host forwards
     return True

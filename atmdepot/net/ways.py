@@ -12,7 +12,6 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import trio
-from pyroute2 import IPRoute, NetlinkError
 
 from atmdepot.depot.servers import Outcome
 from atmdepot.wire.ip import address_text, endpoint
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 _PAUSE = 2.0
 _PATIENCE = 1.0
 _DEFAULT_PORT = 80
+_IPV4_SIZE, _DISCARD = 4, 9
+_IP_MTU, _IPV6_MTU = 14, 24  # ip(7), ipv6(7)
 
 log = logging.getLogger("atmdepot")
 
@@ -70,7 +71,7 @@ class Ways:
 
 
 async def _answers(address: bytes, port: int) -> bool:
-    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+    family = socket.AF_INET if len(address) == _IPV4_SIZE else socket.AF_INET6
     with trio.socket.socket(family, socket.SOCK_STREAM) as connection, trio.move_on_after(_PATIENCE):
         try:
             await connection.connect((address_text(address), port))
@@ -83,13 +84,12 @@ async def _answers(address: bytes, port: int) -> bool:
 
 
 def mtu_towards(address: bytes) -> int | None:
-    """The MTU in octets of this host's route to an address; None without a route."""
-    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
-    with IPRoute() as ip:
-        try:
-            route = ip.route("get", dst=address_text(address), family=family)[0]
-            metrics = route.get_attr("RTA_METRICS")
-            own = None if metrics is None else metrics.get_attr("RTAX_MTU")
-            return int(own or ip.link("get", index=route.get_attr("RTA_OIF"))[0].get_attr("IFLA_MTU"))
-        except (NetlinkError, OSError, IndexError):
-            return None
+    """The MTU in octets of this host's route to an address; None without a route. It sends no packet."""
+    is_ipv4 = len(address) == _IPV4_SIZE
+    level, option = (socket.IPPROTO_IP, _IP_MTU) if is_ipv4 else (socket.IPPROTO_IPV6, _IPV6_MTU)
+    try:
+        with socket.socket(socket.AF_INET if is_ipv4 else socket.AF_INET6, socket.SOCK_DGRAM) as asking:
+            asking.connect((address_text(address), _DISCARD))
+            return asking.getsockopt(level, option)
+    except OSError:
+        return None

@@ -64,7 +64,7 @@ def description(pump: Pump, table: Path | None) -> dict[str, Any]:
     return {
         "node": pump.node.name, "kind": network.nodes[pump.node.name].kind, "network": network.name,
         "table": str(table.absolute()) if table is not None else "",
-        "links": {name: _link(pump, name) for name in pump.links}}
+        "links": {name: _link(pump, name) for name in pump.node.links}}
 
 
 def _link(pump: Pump, name: str) -> dict[str, Any]:

@@ -48,6 +48,8 @@ def test_pages_come_from_servers_across_a_router_with_both_sources(needs: Callab
             for server, seen in (("web1", {CLIENT, CLIENT6}), ("web3", {"10.71.0.1", "fd00:71::1"})):
                 log = (it.lab.directory / server / "access.log").read_text()
                 assert {line.split()[0] for line in log.splitlines()} == seen
+        told = it.atmdepot("trace", "--level", "session", "--duration", "1s")  # it begins with the known sessions
+        assert (told.returncode, "cannot be" in told.stderr) == (0, False)
         # What is no answer of a service goes on as it is.
         it.run("web1", "ping", "-c", "1", CLIENT)
         assert it.counters()["rewrite", "passed-on"] >= 1

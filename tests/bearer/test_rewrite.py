@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from atmdepot.bearer.rewritten_queries import LIFE, MOST, Remembered
 from atmdepot.bearer.source_pool import FIRST, LAST, SourcePool
+from atmdepot.build import is_compiled
 from atmdepot.depot.explain import explain
 from atmdepot.drops import DropReason
 from atmdepot.wire.flows import flow_key
-from atmdepot.wire.offload import Frame, VirtioNetHeader, frame_of
+from atmdepot.wire.offload import Frame, VirtioNetHeader, frame_of, packets_of
 from tests.bearer.rewritten import CLIENT, FROM_POOL, HOST, POOL, ROUTER, SERVER, VIP, Host
 from tests.effort import examples
 from tests.ip_packets import (
@@ -331,10 +332,11 @@ def test_frame_crosses_whole_in_both_directions(version: int, keys: str) -> None
     client, vip, server, at = (CLIENT[version], 4000), (VIP[version], 80), (SERVER[version], 80), (address, port)
     for source, destination, told in ((client, vip, (at, server)), (server, at, (vip, client))):
         host.depot.packets_from_host([frame(version, source, destination, 20)], host.now)
-        made, = host.depot.take_packets()
-        assert isinstance(made, Frame)
-        assert made.packets() == frame(version, *told, 20).packets()
-        assert all(map(has_right_checksums, made.packets()))
+        made = host.depot.take_packets()
+        if version == 4 or is_compiled():  # in plain Python a frame of IPv6 is taken packet by packet
+            assert [type(item) for item in made] == [Frame]
+        assert packets_of(made) == frame(version, *told, 20).packets()
+        assert all(map(has_right_checksums, packets_of(made)))
     assert host.depot.sessions.find(flow_key(TCP, packed(CLIENT[version]), 4000, packed(VIP[version]), 80)).packets_in \
         == 22
 

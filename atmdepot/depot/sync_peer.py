@@ -124,11 +124,13 @@ class SyncPeer(Peer):
             replica.begin(self.name)
         if peers.teller is not self:
             raise BadRecord(f"a stream that was given up for {replica.teller}'s")
+        # A depot that was active meanwhile is out of sync, and a short snapshot may be whole in this record.
+        was_in_sync = self._in_sync and replica.in_sync
         try:
             replica.feed(octets, now)
         except ValueError as error:
             raise BadRecord(f"a stream that cannot be applied: {error}") from None
-        if replica.in_sync and not self._in_sync:
+        if replica.in_sync and not was_in_sync:
             self._depot.roles.synced(now)
             self._sweep_at = now
         elif self._in_sync and not replica.in_sync:

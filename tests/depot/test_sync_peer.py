@@ -85,6 +85,21 @@ def test_a_short_break_costs_no_full_sync(pair: Pair) -> None:
     assert pair.two.roles.role is Role.STANDBY
 
 
+def test_a_depot_that_was_active_meanwhile_stands_by_again_though_a_single_record_syncs_it(pair: Pair) -> None:
+    """A snapshot of few sessions is whole at once: what was in sync before the depot was active must not hide it."""
+    pair.run(SECOND)
+    two = pair.two
+    assert two.roles.role is Role.STANDBY
+    two.roles.granted(pair.now)
+    two.replica.in_sync = False  # as a replica that takes over
+    two.roles.revoked(pair.now, "gone")
+    assert two.roles.role is Role.JOINING
+    snapshot = b"!" + (33).to_bytes(8, "big") + (0).to_bytes(8, "big")
+    pair.of_two.receive(STREAM, snapshot, pair.now)
+    assert two.replica.in_sync
+    assert two.roles.role is Role.STANDBY
+
+
 def test_an_idle_link_has_only_signs_of_life(pair: Pair) -> None:
     pair.run(SECOND)
     before = pair.two.peers.received_octets

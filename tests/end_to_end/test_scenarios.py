@@ -38,7 +38,7 @@ def test_the_baseline_is_as_expected_and_leaves_reports_and_no_lab(
     assert labs(lab_environment) == []
 
 
-@pytest.mark.parametrize("name", ["prefer", "five-kills"])
+@pytest.mark.parametrize("name", ["edge-links-cut", "prefer", "five-kills"])
 def test_scenarios_of_two_depots(name: str, needs: Callable[[str], None], lab_environment: dict[str, str]) -> None:
     needs("keepalived")
     done = subprocess.run([*COMMAND, "run", name], env=lab_environment, timeout=240, capture_output=True, text=True,

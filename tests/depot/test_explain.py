@@ -282,8 +282,9 @@ DROPPED: list[tuple[DropReason, Any, bytes]] = [
     (DropReason.TOO_BIG, nothing, tcp(CLIENT4, 4000, VIP4, 80, SYN, data=bytes(9141))),
 ]
 OF_OTHER_PLACES = {DropReason.WRONG_PATH, DropReason.TUN_QUEUE_FULL, DropReason.TUN_ERROR, DropReason.UNRESOLVED,
-                   DropReason.NO_ROUTE, DropReason.WRONG_NETWORK}
-"""The ways of packets from servers and on circuits, at the TUN device, and at a port."""
+                   DropReason.NO_ROUTE, DropReason.WRONG_NETWORK,
+                   DropReason.NOBODYS, DropReason.NO_SOURCE_PORT, DropReason.NOT_REWRITABLE}
+"""The reasons of packets from servers and on circuits, at the TUN device, at a port, and of rewritten headers."""
 
 
 @pytest.mark.parametrize(("reason", "prepare", "octets"), DROPPED, ids=lambda value: getattr(value, "__name__", None))

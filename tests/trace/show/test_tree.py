@@ -22,7 +22,7 @@ from atmdepot.wire.aal5 import CrcMode, cpcs_pdu
 from atmdepot.wire.cell import CellHeader, Interface
 from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.oam import OamPayload
-from atmdepot.wire.statistics import ServerState, Statistics
+from atmdepot.wire.statistics import VERSION, ServerState, Statistics, octets_of
 from tests.atm.plain_reassembler import plain_crc32
 from tests.effort import examples
 from tests.ip_packets import ACK, PSH, ip, ping, tcp, udp
@@ -398,7 +398,8 @@ def test_any_cell_has_a_tree(octets: bytes, verdict: HecVerdict, interface: Inte
 
 def test_a_report_of_a_later_version() -> None:
     report = Statistics(ServerState.ACCEPTS, 2, 7, 3, 0, 0, 0, 0, 0, 0, 0).pack()
-    told = pdu_tree(report[:4] + b"\3" + report[5:] + bytes(9) + b"new").splitlines()
+    later = report[:4] + bytes([VERSION + 1]) + report[5:]
+    told = pdu_tree(later + bytes(octets_of(later) - len(later)) + b"new").splitlines()
     assert [line.strip() for line in told[told.index("    statistics of an edge node"):]][1:6] == [
-        "magic: 4 octets: 41 44 53 54", "version: 3", "server: accepts (1)", "cores: 2", "sequence: 7"]
+        "magic: 4 octets: 41 44 53 54", f"version: {VERSION + 1}", "server: accepts (1)", "cores: 2", "sequence: 7"]
     assert told[-1].strip() == "appended: 3 octets: 6e 65 77"

@@ -328,7 +328,7 @@ def test_a_daemon_says_ready_answers_and_stops_cleanly(
         process.send_signal(number)
         output, errors = process.communicate(timeout=PATIENCE)
         assert (process.returncode, output) == (0, "")
-        assert errors.splitlines()[-1] == f"atmdepot: {number.name}: stopping"
+        assert errors.splitlines()[-1].endswith(f"{node}: stopping on {number.name}")
         assert "Traceback" not in errors
         assert not path.exists()
 
@@ -350,7 +350,7 @@ def test_a_host_that_does_not_forward_is_told(run_dir: Path, tmp_path: Path) -> 
         process.terminate()
         _, errors = process.communicate(timeout=PATIENCE)
     for version, switch in ((4, "ipv4.ip_forward"), (6, "ipv6.conf.all.forwarding")):
-        assert (f"atmdepot: this host does not forward IPv{version}, so no client is reached: "
+        assert (f" warning this host does not forward IPv{version}, so no client is reached: "
                 f"sysctl -w net.{switch}=1\n") in errors
 
 

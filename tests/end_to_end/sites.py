@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -127,13 +128,14 @@ class Site:
         return daemon
 
     def told(self, node: str) -> list[str]:
-        """The lines of a daemon's log after the first, which names the package and its data path.
+        """The lines of a daemon's log after the first, without times and levels.
 
-        Lines about long turns of the loop are left out: a loaded machine causes them.
+        The first names the package and its data path. Lines about long turns of the loop are left out: a loaded machine causes them.
         """
         first, *others = (self.lab.directory / f"{node}.log").read_text().splitlines()
         assert "data path" in first
-        return [line for line in others if "a turn of the loop took" not in line]
+        return [re.sub(r"^\S+Z (?:info|warning|error) +", "", line) for line in others
+                if "a turn of the loop took" not in line]
 
     def pid(self, process: str) -> int:
         """PID of a process of the lab on this machine."""

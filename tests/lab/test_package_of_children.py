@@ -48,7 +48,7 @@ def test_no_process_of_a_lab_takes_modules_from_where_it_was_started(
         assert lab.web_server == "python"
         for node in ("depot", "web1", "web2"):
             told = (lab.directory / f"{node}.log").read_text(encoding="utf-8")
-            assert f"{node}: {build.describe()}, from {build.package()}" in told
+            assert f"{node}: started: {build.describe()}, from {build.package()}" in told
         asked = lab.run("client", build.python("-m", "atmdepot", "show", "servers", "-o", "json"),
                         stdout=subprocess.PIPE)
         assert b"web2" in asked.stdout

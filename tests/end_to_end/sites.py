@@ -130,7 +130,8 @@ class Site:
     def told(self, node: str) -> list[str]:
         """The lines of a daemon's log after the first, without times and levels.
 
-        The first names the package and its data path. Lines about long turns of the loop are left out: a loaded machine causes them.
+        The first names the package and its data path. Lines about long turns of the loop are left out: a loaded machine
+        causes them.
         """
         first, *others = (self.lab.directory / f"{node}.log").read_text().splitlines()
         assert "data path" in first

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.namespaces
 COMMAND = [sys.executable, str(Path(__file__).parents[2] / "testbed" / "floods.py")]
 
 
+@pytest.mark.slow
 def test_floods_from_spoofed_addresses_refuse_no_client() -> None:
     done = subprocess.run([*COMMAND, "--rate", "400", "--seconds", "3", "--held", "3", "--json"], check=False,
                           capture_output=True, text=True, timeout=200)

@@ -39,6 +39,7 @@ def test_pages_come_whole_over_frames_of_both_families(relay: Site) -> None:
     assert {(100, "default"), (16, "management")} <= permanent
 
 
+@pytest.mark.slow  # LMI takes its time
 def test_a_server_whose_wire_is_cut_gets_no_sessions_until_it_is_whole(relay: Site) -> None:
     relay.run("web1", "ip", "link", "set", "to-web1", "down")
     until(lambda: state_of(relay, "web1") == "dead")

@@ -39,8 +39,8 @@ def test_a_step_of_the_clock_moves_no_role_and_ends_no_session(needs: Callable[[
                 offset.write_text(f"{step}\n")
                 clock = int(it.run(active, *stepping, "date", "+%s").stdout)
                 assert abs(clock - int(step) - offset.stat().st_mtime) < 60
-                since = it.depot(active)["for"]
-                until(lambda since=since: it.depot(active)["for"] > since + SECONDS)  # type: ignore[misc]
+                since = it.depot(active)["for_s"]
+                until(lambda since=since: it.depot(active)["for_s"] > since + SECONDS)  # type: ignore[misc]
                 assert ask(clients) == 20
                 assert it.settled() == (active, other)
                 until(it.same_sessions)

@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.tables import heading_of
 from atmdepot.view.grid import Grid
 from atmdepot.view.tables import Row
 
@@ -112,7 +113,7 @@ def _facts(detail: Detail) -> Text:
     text = Text()
     if detail.trouble:
         text.append(f"{detail.trouble}\n", style="bold red")
-    facts = [f"{name.replace('_', ' ')} {_plain(value)}" for name, value in list(detail.facts.items())[:_MOST_FACTS]]
+    facts = [f"{heading_of(name)} {_plain(value)}" for name, value in list(detail.facts.items())[:_MOST_FACTS]]
     text.append("  ".join(facts))
     for title, rows in detail.tables.items():
         text.append(f"\n{title} ({len(rows)}): ", style="bold")

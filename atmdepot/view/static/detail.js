@@ -1,5 +1,5 @@
 // What is open: facts, tables, actions, and the last cells, octet by octet.
-import { clock, el } from "./panels.js";
+import { clock, el, heading } from "./panels.js";
 
 const EVERY = 1500; // ms between two looks while live
 const REGIONS = ["header", "hec", "llc", "ip", "transport", "data", "pad", "trailer", "oam"];
@@ -65,7 +65,7 @@ export class Detail {
 
   #table(title, rows) {
     const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((name) => !["node", "meaning"].includes(name));
-    const head = el("tr", {}, ...columns.map((name) => el("th", { scope: "col" }, name.replaceAll("_", " "))));
+    const head = el("tr", {}, ...columns.map((name) => el("th", { scope: "col" }, heading(name))));
     const body = rows.map((row) => el("tr", {}, ...columns.map((name) => el("td", {}, this.#value(name, row)))));
     return el("section", {}, el("h3", {}, `${title} (${rows.length})`), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title },
       el("table", {}, el("thead", {}, head), el("tbody", {}, ...body))));
@@ -136,7 +136,7 @@ export class Detail {
 
 function facts(values) {
   const list = el("dl", { class: "facts" });
-  for (const [name, value] of Object.entries(values)) list.append(el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, Array.isArray(value) ? value.join(", ") : String(value)));
+  for (const [name, value] of Object.entries(values)) list.append(el("dt", {}, heading(name)), el("dd", {}, Array.isArray(value) ? value.join(", ") : String(value)));
   return list;
 }
 

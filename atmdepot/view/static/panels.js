@@ -2,6 +2,14 @@
 import { make } from "./drawing.js";
 
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const UNITS = { _per_s: "/s", _ms: " (ms)", _s: " (s)", _cps: " (cells/s)" };
+
+/** A key in words, with its unit behind it, as the commands' tables have it. */
+export function heading(key) {
+  const end = Object.keys(UNITS).find((unit) => key.endsWith(unit));
+  return end ? key.slice(0, -end.length).replaceAll("_", " ") + UNITS[end] : key.replaceAll("_", " ");
+}
+
 export function el(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {

@@ -117,7 +117,7 @@ def _new(kind: str, title: str, width: int = _WIDE, colours: Sequence[str] = (),
     style = {"colors": tuple(colours)} if colours else {}
     return getattr(pygal, kind)(
         js=[], title=title, width=width, height=_HIGH, legend_at_bottom=True, legend_at_bottom_columns=2,
-        disable_xml_declaration=True, no_prefix=True, include_x_axis=True, explicit_size=True,
+        truncate_legend=-1, disable_xml_declaration=True, no_prefix=True, include_x_axis=True, explicit_size=True,
         style=pygal.style.Style(background="#ffffff", plot_background="#ffffff", font_family="system-ui, sans-serif",
                     title_font_size=12, guide_stroke_color="#dddddd",
                     major_guide_stroke_color="#bbbbbb", legend_font_size=11, transition="0s", **style), **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ _LINE = 15
 _LETTER = 6.8  # pixels, about
 _SHARES = (0.5, 0.4, 0.6, 0.32, 0.68, 0.25, 0.75, 0.18, 0.82)
 """Shares of a wire's way at which its text may stand, the best first."""
+_ENTITIES = str.maketrans({"#": "#35;", "&": "#amp;", "<": "#lt;", ">": "#gt;", '"': "#quot;", "`": "#96;"})
 _FOOT = 34  # room below the boxes for the services' first line
 
 _STYLE = """
@@ -43,7 +45,7 @@ text { fill: #1b2430; } .faint { fill: #566171; font-size: 11px; } .name { font-
 def mermaid(picture: Picture) -> str:
     """A flowchart of Mermaid, as Markdown pages on GitHub and elsewhere show it."""
     ids = {key: f"n{number}" for number, key in enumerate(picture.boxes)}
-    lines = ["---", f"title: {_mermaid_text(_title(picture))}", "---", "flowchart LR"]
+    lines = ["---", f"title: {_yaml_text(_title(picture))}", "---", "flowchart LR"]
     for key, box in picture.boxes.items():
         lines.append(f'  {ids[key]}["{"<br>".join(map(_mermaid_text, _texts(box)))}"]:::{box.kind}')
     for wire in picture.wires:
@@ -132,8 +134,13 @@ def _labels(wire: Wire) -> list[str]:
 
 
 def _mermaid_text(text: str) -> str:
-    """Text without what Mermaid would take for its own."""
-    return escape(text).replace("&", "#").replace("`", "#96;")
+    """Text without what Mermaid would take for its own; it has the names of HTML's entities behind a number sign."""
+    return text.translate(_ENTITIES)
+
+
+def _yaml_text(text: str) -> str:
+    """Text as YAML reads it in any case: a string of JSON."""
+    return json.dumps(text, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _quoted(*lines: str) -> str:

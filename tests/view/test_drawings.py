@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import combinations
 from pathlib import Path
@@ -81,6 +82,16 @@ def test_names_and_texts_of_a_table_stay_texts() -> None:
     assert "<script>" not in mermaid(picture)
     label = next(line for line in FORMS["dot"](picture).splitlines() if "label=" in line)
     assert re.search(r'label="(?:[^"\\]|\\.)*"; rankdir', label)
+
+
+def test_mermaid_reads_the_title_and_the_texts_as_they_are() -> None:
+    description = 'one depot: "two" edge nodes # of a <b>\n---'
+    network = msgspec.structs.replace(load("direct"), description=description)
+    title = mermaid(picture_of(network)).splitlines()[1].removeprefix("title: ")
+    assert json.loads(title) == f"direct: {description}"  # JSON is YAML, and a bare text with ": " is none
+    picture = picture_of(network)
+    boxes = {key: box._replace(name="it's #1; & so on") for key, box in picture.boxes.items()}
+    assert "it's #35;1; #amp; so on" in mermaid(picture._replace(boxes=boxes))
 
 
 def test_a_link_of_many_vps_says_how_many_more_there_are() -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _CATEGORIES = frozenset(map(str, ServiceCategory))
 _MOST_SESSIONS = 100_000
+_MOST_PROBES = 10_000
+"""Probes that are remembered; the cells of one may be looked at for a minute after its end."""
 _FADE = 0.8
 """What of a link's counts by server and category stays from tick to tick, so that shares do not flicker."""
 _LEAST = 0.01
@@ -41,7 +43,7 @@ class TrainSorter:
         self._network = network
         self.book = book
         self._sessions: dict[tuple[str, int], _Of] = {}  # by VP and VCI: on another link the VP may have another VPI
-        self._probes: set[int] = set()
+        self._probes: dict[int, None] = {}  # the oldest first
         self._servers: dict[str, Counter[str]] = {}
         self._categories: dict[str, Counter[str]] = {}
 
@@ -57,8 +59,12 @@ class TrainSorter:
 
     def take_session(self, change: SessionChange) -> None:
         """Note a session's VC, or that it is free again."""
-        if change.event == "opened" and change.why == "probe":
-            self._probes.add(change.number)
+        if change.event == "opened":
+            self._probes.pop(change.number, None)  # of the depot before it was started anew
+            if change.why == "probe":
+                self._probes[change.number] = None
+                if len(self._probes) > _MOST_PROBES:
+                    del self._probes[next(iter(self._probes))]
         if len(change.vc) != 2:
             return  # of another bearer
         vpi, vci = change.vc

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from atmdepot.config.reading import load
 from atmdepot.net.event_log import Event
 from atmdepot.net.events import Cells, Drop, SessionChange
-from atmdepot.view import memory
+from atmdepot.view import memory, trains
 from atmdepot.view.model import HISTORY, TICK, Model
 from atmdepot.view.rates import Meter
 from tests.effort import examples
@@ -146,6 +146,21 @@ def test_probes_and_reports_are_told_apart_from_sessions(it: Model) -> None:
     shown = it.tick(NOW + SECOND)
     assert [(one.kind, one.there) for one in shown.trains] == [("probe", True), ("management", False), ("oam", False)]
     assert shown.events == []
+
+
+def test_a_session_that_has_the_number_of_a_probe_of_an_earlier_run_is_no_probe(it: Model) -> None:
+    it.take_item(change("opened", why="probe", vc=(1, 32)))
+    it.take_item(change("opened", why="least-sessions"))
+    assert not it.sorter.is_probe(7)
+    assert [event.kind for event in it.tick(NOW + SECOND).events] == ["session-opened"]
+
+
+def test_probes_are_remembered_for_a_while_only(it: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trains, "_MOST_PROBES", 10)
+    for number in range(100):
+        it.take_item(change("opened", number, "probe", (1, 32)))
+        it.take_item(change("gone", number, "FIN", (1, 32)))
+    assert [number for number in range(100) if it.sorter.is_probe(number)] == list(range(90, 100))
 
 
 def test_shares_follow_what_was_seen_and_fade(it: Model) -> None:

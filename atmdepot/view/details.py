@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_CELLS, _MOST_OTHERS = 48, 16
 _MOST_ROWS = 100
+_NUMBER = re.compile("[0-9]{1,5}")
 _HIDDEN = ("far_mac", "fcs")
 
 
@@ -91,7 +93,7 @@ class Details:
     async def _vc(self, name: str, until: int) -> Detail:
         link, _, numbers = name.partition(" ")
         vpi, _, vci = numbers.partition("/")
-        if not (vpi.isdecimal() and vci.isdecimal()) or link not in self._network.links:
+        if not all(map(_NUMBER.fullmatch, (vpi, vci))) or link not in self._network.links:
             raise AtmdepotError(f"\"{name}\" is no VC: write LINK VPI/VCI, as in \"to-web1 1/64\"")
         of = self._model.sorter.book.of(link, int(vpi), int(vci))
         facts = {"VP": of.vp or "none of the VC table", "server": of.server, "use": of.role,

@@ -42,7 +42,8 @@ class Gate:
         self._token = token
         self._hosts = frozenset(host.lower() for host in hosts)
         # Cookies are shared by all ports of a host, so the name tells which page it is of.
-        self.cookie = f"atmdepot-{next(iter(sorted(self._hosts))).rpartition(':')[2]}"
+        ports = {host.rpartition(":")[2] for host in self._hosts}
+        self.cookie = f"atmdepot-{min(port for port in ports if port.isdecimal())}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; other protocols than HTTP are not spoken."""

@@ -83,7 +83,9 @@ def hosts_of(host: str, port: int, names: Sequence[str]) -> list[str]:
     own = [f"{_shown(host)}:{port}"]
     if is_loopback(host):
         own += [f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"]
-    return own + [name if name.rpartition(":")[2].isdecimal() and ":" in name else f"{name}:{port}" for name in names]
+    own += [name if name.rpartition(":")[2].isdecimal() and ":" in name else f"{name}:{port}" for name in names]
+    # Browsers leave the port of HTTP out.
+    return own + [name.removesuffix(":80") for name in own if name.endswith(":80")]
 
 
 def is_loopback(host: str) -> bool:

@@ -6,6 +6,9 @@ import pytest
 
 pytest.importorskip("starlette")
 
+from starlette.responses import PlainTextResponse
+
+from atmdepot.view.gate import Gate
 from tests.view.asking import TOKEN, asked, gate
 
 OWN = "127.0.0.1:8410"
@@ -35,6 +38,13 @@ async def test_without_the_token_there_is_nothing_to_see(path: str, cookie: str)
 async def test_a_foreign_name_that_leads_here_is_refused(host: str) -> None:
     assert (await asked(gate(), "/", host=host, cookie=COOKIE)).status == 421
     assert (await asked(gate(), f"/?token={TOKEN}", host=host)).status == 421
+
+
+async def test_on_the_port_of_http_a_browser_names_no_port() -> None:
+    gated = Gate(PlainTextResponse("in"), TOKEN, ["[::1]:80", "[::1]"])
+    cookie = (await asked(gated, f"/?token={TOKEN}", host="[::1]")).headers["set-cookie"].split(";")[0]
+    assert cookie == f"atmdepot-80={TOKEN}"
+    assert (await asked(gated, "/", "POST", host="[::1]", cookie=cookie, origin="http://[::1]")).status == 200
 
 
 async def test_a_request_names_one_host() -> None:

@@ -148,7 +148,7 @@ async def test_details_have_rows_and_the_last_cells(told: Told, kind: str, name:
     "/detail", "/detail?kind=planet&name=x", "/detail?kind=node&name=x", "/detail?kind=link&name=x",
     "/detail?kind=vc&name=to-web1", "/detail?kind=vc&name=x+1/2", "/detail?kind=server&name=%3Cscript%3E",
     "/tree", "/tree?octets=xx", "/tree?link=to-web1&time=1&octets=00", "/tree?time=1e400&octets=00",
-    "/tree?time=" + "9" * 5000])
+    "/tree?time=" + "9" * 5000, "/detail?kind=vc&name=to-web1+" + "9" * 5000 + "/1"])
 async def test_what_is_not_there_is_answered(told: Told, path: str) -> None:
     answer = await get(app_of(told), path)
     assert answer.status == 404
@@ -187,6 +187,10 @@ async def test_a_long_request_is_not_read(told: Told) -> None:
 
 
 def test_the_page_has_the_names_of_loopback_only_there() -> None:
-    assert set(hosts_of("127.0.0.1", 80, [])) == {"127.0.0.1:80", "localhost:80", "[::1]:80"}
-    assert hosts_of("192.0.2.1", 80, ["lab.example", "other:8080"]) == ["192.0.2.1:80", "lab.example:80", "other:8080"]
-    assert "[::1]:80" in hosts_of("::1", 80, [])
+    assert set(hosts_of("127.0.0.1", 81, [])) == {"127.0.0.1:81", "localhost:81", "[::1]:81"}
+    assert hosts_of("192.0.2.1", 81, ["lab.example", "other:8080"]) == ["192.0.2.1:81", "lab.example:81", "other:8080"]
+    assert "[::1]:81" in hosts_of("::1", 81, [])
+
+
+def test_browsers_leave_the_port_of_http_out() -> None:
+    assert {"127.0.0.1", "127.0.0.1:80", "[::1]", "lab.example"} <= set(hosts_of("127.0.0.1", 80, ["lab.example"]))

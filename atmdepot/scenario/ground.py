@@ -16,7 +16,7 @@ class Ground(Protocol):
     """Seconds between two looks at the daemons."""
 
     def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-        """Start a command in a node."""
+        """Start a command in a node, in a session of its own."""
 
     def python(self, *words: str) -> list[str]:
         """The command line of Python in a node."""

@@ -43,9 +43,12 @@ class InLab:
 
     def command(self, node: str, *words: str) -> None:
         """Run a command of atmdepot's for this network."""
-        done = subprocess.run([*build.python("-m", "atmdepot"), *words, "--network", self._lab.name],
-                              env=self._lab.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=_PATIENCE, check=False)
+        try:
+            done = subprocess.run([*build.python("-m", "atmdepot"), *words, "--network", self._lab.name],
+                                  env=self._lab.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  timeout=_PATIENCE, check=False)
+        except subprocess.TimeoutExpired:
+            raise NotReady(f"{words[0]} did not end within {_PATIENCE:g} s") from None
         if done.returncode:
             raise AtmdepotError(done.stderr.strip().removeprefix("atmdepot: "))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -59,8 +62,7 @@ class Stage:
         """End the looks, and what runs still."""
         self._over.set()
         for load in self._loads.values():
-            load.kill()
-            load.communicate()
+            _kill(load)
         self._looker.join()
 
     @property
@@ -115,8 +117,10 @@ class Stage:
         try:
             _, wrong = load.communicate(timeout=_END)
             self.answers[name] = msgspec.json.decode(line, type=Answers)
-        except (msgspec.MsgspecError, subprocess.TimeoutExpired):
-            load.kill()
+        except subprocess.TimeoutExpired:
+            _kill(load)
+            raise AtmdepotError(f"the client of {name} did not end within {_END:g} s") from None
+        except msgspec.MsgspecError:
             last = wrong.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise AtmdepotError(f"the client of {name} has ended: {last[0]}") from None
 
@@ -129,8 +133,7 @@ class Stage:
         try:
             output = process.communicate(timeout=seconds)[0].decode(errors="replace").strip()
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            _kill(process)
             raise AtmdepotError(f"{argv[0]} did not end within {seconds:g} s") from None
         wanted = expected.get("has")
         if process.returncode and "code" not in expected:
@@ -185,6 +188,13 @@ class Stage:
         """A depot that is active, as the last look has it."""
         roles = self.samples[-1].roles
         return next((node for node, role in roles.items() if role in ("active", "alone")), next(iter(roles)))
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a command of a ground, and what it has started: that would hold its output open."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # a ground gives each a session of its own
+    process.communicate()
 
 
 def figures_of(answers: Answers, servers: list[str]) -> dict[str, Value]:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from atmdepot.errors import AtmdepotError, NotReady
+from atmdepot.scenario import stage
 from atmdepot.scenario.play import play
 from atmdepot.scenario.report import as_json, as_junit, as_markdown
 from atmdepot.scenario.timeline import draw
@@ -32,7 +33,7 @@ class Ground:
         self.condition = "alive"
 
     def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(argv, **options)
+        return subprocess.Popen(argv, start_new_session=True, **options)
 
     def python(self, *words: str) -> list[str]:
         return [sys.executable, *words]
@@ -101,6 +102,22 @@ def test_a_command_in_a_node_is_held_to_its_output() -> None:
     fails = run.replace('["echo", "hello there"]', '["false"]')
     assert played(fails)[0].steps[0].outcome == "error"
     assert played(fails + "expect = { code = 1 }\n")[1] == 0
+
+
+def test_a_command_that_does_not_end_is_killed_with_what_it_has_started() -> None:
+    run = '[steps.run]\ndo = "run"\nnode = "client"\nwithin = "300ms"\ncommand = ["sh", "-c", "sleep 40 & wait"]\n'
+    result, code, _, _ = played(run)
+    assert (code, result.steps[0].outcome) == (1, "error")
+    assert result.took < 30
+
+
+def test_a_client_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "_END", 0.1)
+    hangs = "echo {}; exec sleep 60"
+    monkeypatch.setattr(Ground, "python", lambda *_: ["sh", "-c", hangs])
+    result, code, _, _ = played('[steps.get]\ndo = "get"\n')
+    assert (code, result.steps[0].outcome) == (1, "error")
+    assert "client of get" in result.steps[0].error
 
 
 def test_a_load_that_no_step_ends_is_judged_at_the_end() -> None:

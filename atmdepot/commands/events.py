@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atmdepot.errors import AtmdepotError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -66,7 +68,8 @@ async def _follow(
     send: trio.MemorySendChannel[Event]
     send, receive = trio.open_memory_channel(0)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Follower(sockets, send, last=last, follow=follow).run)
+        follower = Follower(sockets, send, last=last, follow=follow)
+        nursery.start_soon(follower.run)
         earlier: list[Event] = []
         async for event in receive:
             if not is_wanted(event):
@@ -77,6 +80,9 @@ async def _follow(
                 earlier.append(event)
     for event in sorted(earlier, key=lambda each: each.time):
         _print(event, output)
+    if follower.silent:
+        raise AtmdepotError(f"{', '.join(sorted(follower.silent))}: no answer; the log of a daemon that has ended is "
+                            "its output: `atmdepot lab logs`, or `journalctl`")
 
 
 def _print(event: Event, output: str) -> None:

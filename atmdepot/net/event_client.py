@@ -6,6 +6,7 @@ not answer any more, since that daemon cannot.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOOK = 0.5
+_PATIENCE = 10.0
+"""Seconds that a node has to tell what it has, where it is not followed."""
 _MOST = 1 << 20  # octets of a line
 
 
@@ -43,6 +46,8 @@ class Follower:
         self._sockets, self._send, self._last, self._follow = sockets, send, last, follow
         self._seen: dict[Path, tuple[int, int]] = {}
         """Boot and number of the last event of each node."""
+        self.silent: list[str] = []
+        """The nodes that have not told what they have; only without `follow`."""
 
     async def run(self) -> None:
         """Follow until cancelled; without `follow`, until all nodes have told what they have."""
@@ -60,11 +65,14 @@ class Follower:
     async def _node(self, path: Path, at_work: set[Path]) -> None:
         """Follow a node until its daemon hangs up."""
         answered = False
-        try:
-            async with await trio.open_unix_socket(path) as stream:
-                answered = await self._read(path, stream)
-        except (OSError, trio.BrokenResourceError):
-            pass
+        with trio.move_on_after(math.inf if self._follow else _PATIENCE):
+            try:
+                async with await trio.open_unix_socket(path) as stream:
+                    answered = await self._read(path, stream)
+            except (OSError, trio.BrokenResourceError):
+                pass
+        if not (answered or self._follow):
+            self.silent.append(path.stem)
         if answered and self._follow:
             await self._send.send(_said(path, "daemon-gone", "does not answer any more"))
         if self._follow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,8 @@ import trio
 from click.testing import CliRunner
 
 from atmdepot.commands.events import events_command
-from atmdepot.net import event_stream
+from atmdepot.errors import AtmdepotError
+from atmdepot.net import event_client, event_stream
 from atmdepot.net import running as running_daemons
 from atmdepot.net.event_client import Follower
 from atmdepot.net.event_log import KEPT, Event, EventLog, about
@@ -138,3 +140,26 @@ async def test_the_command_prints_what_is_kept_in_order_and_ends(
     assert [line.split()[1:] for line in await run()] == [["warning", DEPOT, "first"], ["warning", WEB1, "second"]]
     assert [json.loads(line)["node"] for line in await run("-o", "ndjson", "--node", WEB1)] == [WEB1]
     assert await run("--level", "error") == await run("--kind", "server-dead") == []
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_node_that_does_not_answer_is_told_and_is_a_failure(
+        it: Controlled, short_dir: Path, monkeypatch: pytest.MonkeyPatch, hangs: bool) -> None:
+    silent = short_dir / "silent"
+    silent.mkdir()
+    path = silent / "gone.sock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+        if hangs:
+            bound.listen()
+            monkeypatch.setattr(event_client, "_PATIENCE", 0.1)
+        monkeypatch.setattr(running_daemons, "control_sockets", lambda *_: [path])
+        done = await trio.to_thread.run_sync(lambda: CliRunner().invoke(events_command, ["--no-follow"]))
+    assert done.exit_code
+    assert first_of(done.exception) is AtmdepotError
+
+
+def first_of(error: BaseException | None) -> object:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return type(error)

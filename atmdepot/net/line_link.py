@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from atmdepot.wire.frame_relay import frames_of
+
 if TYPE_CHECKING:
     from atmdepot.atm.line import Line
     from atmdepot.bearer.frame_line import FrameLine
@@ -120,9 +122,10 @@ class FrameLineLink(LineLink):
     """A link of frames behind a line, which leave one by one."""
 
     def send(self, cells: bytes, now: int) -> None:
-        """Send a frame into the line, after the frames that are due."""
+        """Send the frames of a train (`train_of`) into the line, after the frames that are due."""
         self.handle_timer(now)
-        self.line.enter(cells, now)
+        for frame in frames_of(cells):
+            self.line.enter(frame, now)
         self.handle_timer(now)
 
     def handle_timer(self, now: int) -> None:

@@ -20,6 +20,7 @@ from atmdepot.net.line_link import FrameLineLink, LineLink
 from atmdepot.net.ports import open_port
 from atmdepot.net.pump import Pump
 from atmdepot.net.tun import NoDevice
+from atmdepot.wire.frame_relay import train_of
 from tests.net.controlled import Controlled, running
 from tests.net.ends import fresh
 from tests.net.nodes import DEPOT, WEB1, Connection, until
@@ -135,6 +136,15 @@ def test_a_link_of_frame_relay_loses_and_delays_frames(relay: Pump) -> None:
     plain = relay.links[name]
     assert not isinstance(plain, LineLink)
     assert plain.tx_datagrams == 2  # type: ignore[attr-defined]
+
+
+def test_a_line_of_frame_relay_loses_frames_that_come_together_one_by_one(relay: Pump) -> None:
+    [name] = relay.links
+    impair(relay, ImpairRequest(link=name, cell_loss=0.5))
+    relay.links[name].send(train_of([bytes(44)] * 64), 0)
+    sent = relay.links[name].unlined().tx_datagrams  # type: ignore[attr-defined]
+    assert 0 < sent < 64
+    assert relay.node.links[name].drops[DropReason.LOST_FRAME] == 64 - sent
 
 
 @pytest.mark.parametrize("key", ["rate", "misinsertion", "reordering"])

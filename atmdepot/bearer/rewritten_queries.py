@@ -39,7 +39,10 @@ class Remembered(Generic[T]):
         return found
 
     def keep(self, key: bytes, value: T) -> None:
-        """Remember a value by a key that has none."""
+        """Remember a value by a key; one that the key has goes."""
+        for generation in (self._young, self._old):
+            if key in generation:
+                self._forget(generation.pop(key))
         if len(self._young) >= MOST:
             self._turn()
         self._young[key] = value

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _ICMP = (PROTOCOL_ICMP, PROTOCOL_ICMPV6)
 _WITH_PORTS = (PROTOCOL_TCP, PROTOCOL_UDP)
+_OTHER_IDENTIFIERS, _STEP = 16, 6007
+"""Identifiers tried in place of one that is in use towards the same server, and the distance between them."""
 
 
 class Services(Protocol):
@@ -106,25 +108,36 @@ class RewrittenTraffic:
             return Rewriting(End(source), ends.end_for(vip))
         if ends.has_pool and identifier is None:
             return DropReason.NOT_REWRITABLE
-        path = self._path_of_query(shared, packet, identifier or 0)
+        path = self._path_of_query(shared, packet, identifier)
         return DropReason.NO_SOURCE_PORT if path is None or path.there is None else path.there
 
-    def _path_of_query(self, shared: SharedRewritePath, packet: Packet, identifier: int) -> RewritePath | None:
+    def _path_of_query(self, shared: SharedRewritePath, packet: Packet, identifier: int | None) -> RewritePath | None:
         """The path of a client's query, remembered from now on; None where no identifier is free for it."""
-        key = flow_key(packet.protocol, packet.source, identifier, packet.destination, 0)
+        ends, vip, client = shared.ends, End(packet.destination), End(packet.source, identifier or 0)
+        key = flow_key(packet.protocol, client.address, client.port, vip.address, 0)
         known = self._asked.find(self._answers_of.get(key, b""))
-        if known is not None and known.path.ends is shared.ends:
+        if known is not None and known.key == key and known.path.ends is ends:
             return known.path
-        ends, vip, client = shared.ends, End(packet.destination), End(packet.source)
         server = ends.end_for(vip)
-        taken = ends.pool_for(packet.protocol, len(vip.address)).take() if ends.has_pool else None
-        if taken is None and ends.has_pool:
+        for number in range(_OTHER_IDENTIFIERS + 1):
+            taken = ends.pool_for(packet.protocol, len(vip.address)).take() if ends.has_pool else None
+            if taken is None and ends.has_pool:
+                return None
+            source = taken or End(client.address, (client.port + number * _STEP) % 65536)
+            answers = flow_key(packet.protocol, server.address, source.port, source.address, 0)
+            other = self._asked.find(answers)
+            # Without an identifier nothing tells the flows of two services apart: the later has the answers.
+            if other is None or other.key == key or identifier is None:
+                break
+            if taken is not None:
+                ends.give_back(packet.protocol, taken)
+        else:
             return None
-        there = ends.ways(vip)[0] if taken is None else Rewriting(End(taken.address), server, taken.port)
-        back = ends.ways(vip)[1] if taken is None else Rewriting(vip, client, identifier)
-        source = End(client.address, identifier) if taken is None else taken
-        path = RewritePath(self._host, ends, flow_key(packet.protocol, server.address, source.port, source.address, 0),
-                           there, back)
+        there, back = ends.ways(vip)
+        if source != client:
+            there, back = Rewriting(End(source.address), server, source.port), Rewriting(
+                vip, End(client.address), identifier)
+        path = RewritePath(self._host, ends, answers, there, back)
         path.taken = taken
         self._asked.keep(path.key, _Asked(key, path))
         self._answers_of[key] = path.key

@@ -165,6 +165,40 @@ def test_echoes_of_several_clients_have_identifiers_of_the_pool() -> None:
     assert host.drops == {DropReason.NOBODYS: 1}
 
 
+def test_echoes_of_a_client_to_two_services_of_a_server_are_answered_by_each() -> None:
+    host = Host(services=OTHER_VIP)
+    asked = {vip: host.one(echo(CLIENT[4], vip, 77)) for vip in (VIP[4], "10.80.0.2")}
+    for _ in range(2):  # the flows keep what they have
+        for vip, made in asked.items():
+            assert host.one(echo(CLIENT[4], vip, 77)) == made
+            identifier = int.from_bytes(made[24:26], "big")
+            assert made == echo(CLIENT[4], SERVER[4], identifier)
+            assert host.one(echo(SERVER[4], CLIENT[4], identifier, reply=True)) == echo(
+                vip, CLIENT[4], 77, reply=True)
+
+
+def test_servers_at_one_address_with_one_pool_answer_the_client_that_asked() -> None:
+    other = OTHER_VIP.replace("web1", "web2")
+    server = f'[servers.web2]\nbearer = "rewrite"\naddress = ["10.70.0.11"]\nlisten_port = 8081\n{FROM_POOL}'
+    host, clients = Host(FROM_POOL, other + server), {VIP[4]: "10.9.0.2", "10.80.0.2": "10.9.0.3"}
+    for _ in range(2):
+        asked = {vip: host.one(echo(client, vip, 77)) for vip, client in clients.items()}
+        for vip, made in asked.items():
+            reply = echo(SERVER[4], POOL[4], int.from_bytes(made[24:26], "big"), reply=True)
+            assert host.one(reply) == echo(vip, clients[vip], 77, reply=True)
+
+
+def test_flows_without_ports_to_two_services_of_a_server_leave_nothing_behind() -> None:
+    host = Host(services=OTHER_VIP)
+    for number in range(20):
+        for vip in (VIP[4], "10.80.0.2"):
+            for packet in (echo(f"10.9.1.{number}", vip, 77), ip(f"10.9.1.{number}", vip, 132, b"sctp")):
+                assert host(packet)
+    host.advance(100)
+    assert host.bearer.traffic.next_timer() is None
+    assert host.bearer.traffic._answers_of == {}
+
+
 def test_other_protocol_passes_by_its_addresses_but_not_from_a_pool() -> None:
     host, pooled = Host(), Host(FROM_POOL)
     assert host.one(ip(CLIENT[4], VIP[4], 132, b"sctp")) == ip(CLIENT[4], SERVER[4], 132, b"sctp")

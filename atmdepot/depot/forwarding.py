@@ -148,6 +148,8 @@ class Depot(DepotState):
                     self.packets_out.append(reset_for(octets))
                 return None
         self.sessions.track(session, tcp, now, True)
+        if not session.probe:
+            self.sessions.client_seen = now
         session.packets_in += 1
         session.octets_in += len(octets)
         server = session.server
@@ -214,6 +216,7 @@ class Depot(DepotState):
         server = session.server
         server.octets_in += frame.total()
         if not session.probe:
+            self.sessions.client_seen = now
             server.condition.asked(session.key, now)
         path.send_frame(frame, self._clp[packet.dscp])
         return True

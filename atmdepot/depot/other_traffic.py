@@ -55,6 +55,7 @@ class OtherTraffic:
         if isinstance(found, Session):
             if packet.protocol == PROTOCOL_UDP:  # an ICMP error belongs to no flow, and prolongs none
                 depot.sessions.touch_flow(found, now)
+                depot.sessions.client_seen = now
                 found.packets_in += 1
                 if found.packets_in == 2:  # no longer a lone packet: the other depots of the set are told of it
                     depot.sessions.note(found)

@@ -184,9 +184,9 @@ class SessionTables:
         self.stands_by = False
         """True while another depot of the set is active: then told entries do not age here."""
         self.taken_over_at = 0
-        self.client_seen = -1 << 62
-        """The time of the last packet of a client."""
         """The time (ns) from which on packets come here; an entry not seen since has its whole idle time from then."""
+        self.client_seen = -1 << 62
+        """The time (ns) of the last packet of a session or flow that came here from a client; forwarding sets it."""
         self.use(timers)
         self._released = released
         self._is_lost = _is_on_dead_server if is_lost is None else is_lost
@@ -388,8 +388,6 @@ class SessionTables:
     def track(self, session: Session, tcp: TcpFields, now: int, from_client: bool) -> None:
         """Follow a segment of a session, and move the entry and its deadline by the states of both ends."""
         session.last_seen = now
-        if from_client and not session.probe:
-            self.client_seen = now
         found = follow(session, tcp, from_client)
         if found == _IGNORED:
             return

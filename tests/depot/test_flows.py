@@ -59,6 +59,13 @@ def drain(net: InMemoryNetwork, name: str) -> None:
     server.draining, server.flows_leave_at = True, net.now + 30 * SECOND
 
 
+def test_depot_hears_a_client_of_udp() -> None:
+    net = InMemoryNetwork()
+    assert not net.depot.roles.hears_clients(net.now)
+    assert send(net)
+    assert net.depot.roles.hears_clients(net.now)
+
+
 LOSSES: list[Callable[[InMemoryNetwork, str], None]] = [
     lambda net, name: kill(net.depot.management.servers[name], net.now), take_from_pool, take_from_table, drain]
 

@@ -64,6 +64,15 @@ def test_handshake_survives_at_whichever_segment_the_active_dies() -> None:
         assert len(depot.take_packets()) == 1
 
 
+def test_copies_are_no_clients_that_come_to_the_standby() -> None:
+    pair = HotPair()
+    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, SYN, seq=100))
+    pair.server(tcp(VIP4, 80, CLIENT4, 40_000, SYN | ACK, seq=900, ack=101))
+    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, ACK, seq=101, ack=901))
+    assert pair.active.roles.hears_clients(pair.now)
+    assert not pair.standby.roles.hears_clients(pair.now)
+
+
 events = st.lists(st.tuples(
     st.sampled_from(["open", "client", "server", "client FIN", "server FIN", "reset", "carry", "wait"]),
     st.sampled_from(PORTS), st.booleans()), max_size=40)

@@ -68,6 +68,8 @@ def show_command(
         _print(subject, rows, wide, output, asking.failures)
         if not watch:
             break
+        if asking.failures:
+            click.echo(f"atmdepot: {'; '.join(asking.failures)}", err=True)
         time.sleep(1)
     if comparing:
         from atmdepot.commands.depots import compare

@@ -75,3 +75,16 @@ def test_watching_shows_it_again_until_it_is_interrupted(monkeypatch: pytest.Mon
     monkeypatch.setattr(show_module.time, "sleep", sleep)
     done = CliRunner().invoke(show_command, ["links", "--watch", "-o", "json"])
     assert done.stdout.split() == ["[]"] * 3
+
+
+def test_watching_tells_of_a_daemon_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AtmdepotError("depot: the daemon does not answer")
+
+    def sleep(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(control_client, "show", refuse)
+    monkeypatch.setattr(show_module.time, "sleep", sleep)
+    for form in ("table", "json"):
+        assert "does not answer" in CliRunner().invoke(show_command, ["links", "--watch", "-o", form]).stderr

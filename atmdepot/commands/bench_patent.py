@@ -11,6 +11,7 @@ import msgspec
 
 import atmdepot
 from atmdepot.bench import machine
+from atmdepot.bench.page import require_markers
 from atmdepot.bench.patent import charts, document, page_of, prior_art, report, settings, words
 from atmdepot.bench.patent.plan import FAST, METHODS, PARTS, QUICK, REGIMES, SMALL, WHOLE, Plan, Size, plan
 from atmdepot.bench.patent.run import Runner
@@ -59,6 +60,8 @@ def patent(
     """
     if resume and anew:
         raise click.UsageError("--resume goes on with a run, and --anew forgets it: give one of them")
+    if page is not None:  # refused now, not after the run
+        require_markers(page, page_of.BEGIN, page_of.END)
     of = settings.load(servers_file or settings.shipped())
     size = QUICK if quick else WHOLE
     lacking = _lacking(regimes or tuple(REGIMES), size)

@@ -69,6 +69,14 @@ def test_mistakes_are_told_before_the_first_lab(
     assert "Traceback" not in done.stderr
 
 
+def test_a_page_without_a_place_for_the_report_is_refused_before_the_run(tmp_path: Path, all_programs: None) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Results\n")
+    done = run("bench", "patent", "--plan", "--page", page)
+    assert done.returncode == 1
+    assert "<!-- bench patent -->" in done.stderr
+
+
 def test_a_run_that_is_there_is_not_overwritten(tmp_path: Path, all_programs: None) -> None:
     (tmp_path / "samples.jsonl").write_text("{}\n")
     done = run("bench", "patent", "--out", str(tmp_path))

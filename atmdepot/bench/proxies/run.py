@@ -114,9 +114,12 @@ def _measure(case: Case, asking: Asking, seed: int) -> tuple[Answers, OriginLoad
             task = Task(asking, seed, *((vip, 3128) if case.proxies else ("198.51.100.1", ORIGIN_PORT)),
                         origin=f"{ORIGIN}:{ORIGIN_PORT}", by_proxy=case.proxies > 0,
                         network=network if case.by_depot else "")
-            done = lab.run(case.node, build.python("-m", "atmdepot.bench.proxies.asking",
-                                                   msgspec.json.encode(task).decode()),
-                           stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE)
+            try:
+                done = lab.run(case.node, build.python("-m", "atmdepot.bench.proxies.asking",
+                                                       msgspec.json.encode(task).decode()),
+                               stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE)
+            except subprocess.TimeoutExpired:
+                raise AtmdepotError(f"{case.title}: the clients did not end within {_PATIENCE} s") from None
             if done.returncode:
                 told = done.stderr.decode(errors="replace").strip().splitlines() or ["it says nothing"]
                 raise AtmdepotError(f"{case.title}: the clients failed: {told[-1]}")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
+from subprocess import TimeoutExpired
+from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
 import trio
 
+from atmdepot.bench.proxies import run
 from atmdepot.bench.proxies.asking import Answers, Task, ask_all
 from atmdepot.bench.proxies.documents import Asking
 from atmdepot.bench.proxies.origin import OriginLoad, answer
 from atmdepot.bench.proxies.report import FIGURES, Report, as_json, as_markdown, draw
 from atmdepot.bench.proxies.run import CASES, Case, Reading, table_of
 from atmdepot.config.reading import parse
+from atmdepot.errors import AtmdepotError
 
 MACHINE = {"processors": 2, "processor": "<x>", "kernel": "6.1", "python": "CPython 3"}
 READINGS = [Reading(case, number, Answers([0.001 * number, 0.003, 0.02], 2 * (case != "none"), {"proxy1": 3}, 0, "", 1),
@@ -70,3 +75,16 @@ def test_every_case_and_figure_is_in_the_page_the_json_and_the_chart() -> None:
     root = ET.fromstring(chart)
     titles = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}title")]
     assert len(titles) == 1 + 4 * 2
+
+
+def test_clients_that_do_not_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging:
+        network = parse(table_of(CASES["one"]))
+
+        def run(self, *_: object, **__: object) -> None:
+            raise TimeoutExpired("the clients", 1)
+
+    monkeypatch.setattr(run, "Lab", SimpleNamespace(up=lambda *_, **__: nullcontext(Hanging())))
+    monkeypatch.setattr(run, "_origin", lambda _: nullcontext())
+    with pytest.raises(AtmdepotError, match="clients"):
+        run._measure(CASES["one"], Asking(), 1)

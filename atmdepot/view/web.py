@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -105,11 +106,14 @@ class Page:
         if self._actions is None:
             return _json({"error": "this page only shows: start it with `atmdepot view --control`"}, 403)
         body = b""
-        async with aclosing(request.stream()) as pieces:
-            async for piece in pieces:
-                body += piece
-                if len(body) > _MOST_BODY:
-                    return _json({"error": f"a request has at most {_MOST_BODY} octets"}, 413)
+        try:
+            async with aclosing(request.stream()) as pieces:
+                async for piece in pieces:
+                    body += piece
+                    if len(body) > _MOST_BODY:
+                        return _json({"error": f"a request has at most {_MOST_BODY} octets"}, 413)
+        except ClientDisconnect:
+            return _json({"error": "the request broke off"}, 400)
         try:
             done = await self._actions.do(body)
         except AtmdepotError as error:

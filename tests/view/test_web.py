@@ -194,3 +194,20 @@ def test_the_page_has_the_names_of_loopback_only_there() -> None:
 
 def test_browsers_leave_the_port_of_http_out() -> None:
     assert {"127.0.0.1", "127.0.0.1:80", "[::1]", "lab.example"} <= set(hosts_of("127.0.0.1", 80, ["lab.example"]))
+
+
+async def test_a_browser_that_hangs_up_amid_a_request_is_no_fault(told: Told) -> None:
+    said: list[Any] = []
+    incoming = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(incoming)
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = [(b"host", HOSTS[0].encode()), (b"cookie", COOKIE.encode()), (b"origin", f"http://{HOSTS[0]}".encode())]
+    await app_of(told, control=True)({"type": "http", "method": "POST", "path": "/control", "query_string": b"",
+                                      "headers": headers}, receive, send)
+    assert said[0]["status"] == 400
+    assert told.requests == []

@@ -60,6 +60,8 @@ def run_command(
         for scenario in scenarios:
             click.echo(f"{scenario.name}: {len(scenario.steps)} steps on {scenario.table}")
         return
+    if out is not None:  # refused now, not after the first scenario
+        out.mkdir(parents=True, exist_ok=True)
     # SIGTERM ends the run by SystemExit, so that the lab is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     sys.exit(max(_play(scenario, on, out) for scenario in scenarios))
@@ -86,7 +88,6 @@ def _write(result: Result, out: Path) -> None:
     from atmdepot.scenario.report import as_json, as_junit, as_markdown
     from atmdepot.scenario.timeline import draw
 
-    out.mkdir(parents=True, exist_ok=True)
     name = result.scenario
     (out / f"{name}.json").write_bytes(as_json(result))
     (out / f"{name}.xml").write_text(as_junit(result), encoding="utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from atmdepot.commands import scenario as scenario_command
 from atmdepot.config.reading import NetworkError
 from atmdepot.errors import AtmdepotError
 from atmdepot.scenario import reading
@@ -31,6 +32,13 @@ def test_the_schema_is_the_one_that_ships_and_has_every_kind_of_step() -> None:
     assert done.stdout.encode() == next(iter(SHIPPED.values())).with_name("schema.json").read_bytes()
     kinds = json.loads(done.stdout)["properties"]["steps"]["additionalProperties"]["oneOf"]
     assert [kind["properties"]["do"]["const"] for kind in kinds] == list(KINDS)
+
+
+def test_a_directory_that_cannot_be_made_is_told_before_the_first_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenario_command, "_play", lambda *_: pytest.fail("it began to play"))
+    done = run("lab", "run", "baseline", "--out", "/dev/null/results")
+    assert done.returncode == 1
+    assert "/dev/null/results" in done.stderr
 
 
 def test_check_starts_nothing_and_tells_of_every_file() -> None:

@@ -47,12 +47,12 @@ class Ways:
 
     async def _look(self, node: str, outcome: Outcome | None) -> None:
         ends = self._bearer.default(node).ends
-        mtu, trouble = ends.mtu, ""
-        for address in ends.address.values():
-            found = mtu_towards(address)
-            if found is None:
+        trouble, found = "", {address: mtu_towards(address) for address in ends.address.values()}
+        for address, its_mtu in found.items():
+            if its_mtu is None:
                 trouble = f"this host has no route to {address_text(address)}"
-            mtu = found or mtu
+        # A packet that fits here must fit the route of its IP version, too: beyond it nobody would tell the client.
+        mtu = min((its_mtu for its_mtu in found.values() if its_mtu), default=ends.mtu)
         if not trouble and not ends.has_pool and outcome is Outcome.SILENT:
             trouble = await self._trouble_of_the_way_back(ends)
         if trouble and trouble != self._bearer.troubles.get(node, ""):

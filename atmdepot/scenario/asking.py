@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import selectors
 import socket
 import sys
@@ -291,6 +292,8 @@ def percentile(sorted_values: list[float], share: float) -> float:
 
 def main() -> None:
     """Read what to ask for, ask, and tell what came of it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a descriptor for each client
     asking = msgspec.json.decode(sys.stdin.buffer.readline(), type=Asking)
     _tell(msgspec.json.encode(Asker(asking, sys.stdin.fileno(), _tell).run()))
 

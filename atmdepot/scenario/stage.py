@@ -94,8 +94,9 @@ class Stage:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert load.stdin is not None
         assert load.stdout is not None
-        load.stdin.write(msgspec.json.encode(asking) + b"\n")
-        load.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended, and tells why
+            load.stdin.write(msgspec.json.encode(asking) + b"\n")
+            load.stdin.flush()
         line = load.stdout.readline()
         if line != b"READY\n":
             self._take(name, line)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from atmdepot.lab.pages import page
@@ -116,3 +119,15 @@ def test_it_ends_with_its_time_or_its_commands() -> None:
         with here:
             asking = Asking([("127.0.0.1", port)], "100B", 1)
             assert sum(Asker(asking, here.fileno(), lambda _: there.close()).run().answered) >= 1
+
+
+def test_as_many_clients_may_ask_as_the_machine_has_descriptors_for() -> None:
+    few = f"ulimit -S -n 64; exec {sys.executable} -m atmdepot.scenario.asking"
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent, subprocess.Popen(
+            ["sh", "-c", few], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        asking = Asking([silent.getsockname()], "1KB", clients=100, seconds=0.2)
+        client.stdin.write(msgspec.json.encode(asking) + b"\n")
+        client.stdin.flush()
+        assert msgspec.json.decode(client.stdout.read(), type=Answers).reasons == {}

@@ -120,6 +120,18 @@ def test_a_client_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -
     assert "client of get" in result.steps[0].error
 
 
+def test_a_client_that_cannot_start_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def popen(_: Ground, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(["sh", "-c", "echo the container is gone >&2"], start_new_session=True, **options)
+        process.wait()
+        return process
+
+    monkeypatch.setattr(Ground, "popen", popen)
+    result, code, _, _ = played('[steps.get]\ndo = "get"\n')
+    assert (code, result.steps[0].outcome) == (1, "error")
+    assert "the container is gone" in result.steps[0].error
+
+
 def test_a_load_that_no_step_ends_is_judged_at_the_end() -> None:
     load = '[steps.load]\ndo = "load"\nvip = "10.80.0.1"\npatience = "10ms"\nexpect = { failed = 0 }\n'
     result, code, _, _ = played(load + '[steps.wait]\ndo = "wait"\nlasts = "300ms"\n')

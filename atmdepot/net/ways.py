@@ -72,14 +72,14 @@ class Ways:
 
 async def _answers(address: bytes, port: int) -> bool:
     family = socket.AF_INET if len(address) == _IPV4_SIZE else socket.AF_INET6
-    with trio.socket.socket(family, socket.SOCK_STREAM) as connection, trio.move_on_after(_PATIENCE):
-        try:
+    try:
+        with trio.socket.socket(family, socket.SOCK_STREAM) as connection, trio.move_on_after(_PATIENCE):
             await connection.connect((address_text(address), port))
-        except ConnectionRefusedError:
             return True
-        except OSError:
-            return False
+    except ConnectionRefusedError:
         return True
+    except OSError:  # of the socket, too, where the process has no descriptor left
+        return False
     return False
 
 

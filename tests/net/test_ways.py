@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
+from atmdepot.depot.servers import Outcome
 from atmdepot.net import ways
 from tests.bearer.rewritten import Host
 
@@ -25,3 +28,15 @@ async def test_mtu_is_the_least_of_the_routes_to_a_server(
     await ways.Ways(host.depot, pump)._look("web1", None)
     assert host.bearer.default("web1").mtu == mtu
     assert bool(host.bearer.troubles) is has_trouble
+
+
+async def test_host_without_descriptors_left_learns_nothing_of_the_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    host = Host()
+    monkeypatch.setattr(ways, "mtu_towards", lambda _: 1500)
+    monkeypatch.setattr(trio.socket, "socket", refused)
+    pump: Any = SimpleNamespace(clock=lambda: host.now)
+    await ways.Ways(host.depot, pump)._look("web1", Outcome.SILENT)
+    assert not host.bearer.troubles

@@ -167,11 +167,10 @@ class RewriteBearer(Bearer):
 
     def _source_in_pool(self, ends: ServerEnds, protocol: int, server: End, size: int) -> End | None:
         pool = ends.pool_for(protocol, size)
-        for _ in range(_OTHER_PORTS):  # an end may be in use since before the pool was changed
-            source = pool.take()
-            if source is None or flow_key(protocol, *server, *source) not in self.paths:
-                return source
-        return None
+        # An end may be in use since before the pool was changed: its path gives it back.
+        while (source := pool.take()) is not None and flow_key(protocol, *server, *source) in self.paths:
+            pass
+        return source
 
     def default(self, node: str) -> SharedRewritePath:
         """The path for packets that belong to no session."""

@@ -43,8 +43,8 @@ class ServerEnds:
         pool: dict[int, list[bytes]] = {}
         for address in settings.pool or () if not settings.sees_clients else ():
             pool.setdefault(len(address.packed), []).append(address.packed)
-        if pool != self.pool:
-            self.pool, self._pools = pool, {}
+        self._pools = {kind: kept for kind, kept in self._pools.items() if pool.get(kind[1]) == self.pool.get(kind[1])}
+        self.pool = pool
         self._ways = {}
 
     @property

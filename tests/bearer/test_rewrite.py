@@ -94,6 +94,18 @@ def test_source_end_is_free_again_when_its_session_is_forgotten(monkeypatch: pyt
     assert opened(host, 4, 4003)[1] == FIRST + 1
 
 
+@pytest.mark.parametrize(("before", "after"), [
+    ('"10.71.0.1", "fd00:71::1"', '"10.71.0.1", "fd00:71::2"'),
+    ('"10.71.0.1", "10.71.0.2", "fd00:71::1"', '"10.71.0.1", "fd00:71::1"')])
+def test_sessions_open_after_a_change_of_the_pool_beside_those_that_have_its_ends(before: str, after: str) -> None:
+    host, changed = (Host(f'source = "depot"\npool = [{pool}]\n') for pool in (before, after))
+    ends = [opened(host, port=port) for port in range(4000, 4040)]
+    host.depot.reconfigure(changed.network, host.now)
+    ends += [opened(host, port=port) for port in range(5000, 5040)]
+    assert len(set(ends)) == 80
+    assert host.drops == {}
+
+
 def test_client_port_in_use_towards_the_same_end_is_replaced_and_both_sessions_go_on() -> None:
     host = Host(services=OTHER_VIP)
     assert opened(host) == (packed(CLIENT[4]), 4000)

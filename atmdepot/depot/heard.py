@@ -99,6 +99,11 @@ class Heard:
         return (peer is not None and peer.role == "active" and peer.is_fit and peer.serves
                 and now - peer.at <= self._silence * 2 // 3)
 
+    def is_followed(self, now: int) -> bool:
+        """True when an edge node has said lately that it follows another depot."""
+        return any(word.depot not in ("", self._node) and now - word.at <= max(self._silence, 2 * SETTLED)
+                   for word in self._edges.values())
+
     def followers(self, depot: str, now: int) -> list[str]:
         """The edge nodes that follow a depot, by their last words."""
         return [edge for edge, word in self._edges.items() if word.depot == depot and now - word.at < FORGOTTEN]

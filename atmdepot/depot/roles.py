@@ -171,7 +171,20 @@ class Roles:
     def _takes_back(self, now: int) -> bool:
         """True when the address is here and clients come here, and none to the depot that is active."""
         return (self.owns and self.role in (Role.JOINING, Role.STANDBY) and self.settings.ownership == "keepalived"
-                and now - self.since >= SETTLED and self.hears_clients(now) and not self.heard.is_serving(now))
+                and now - self.since >= SETTLED and self._heard_clients(now) and not self.heard.is_serving(now))
+
+    def _heard_clients(self, now: int) -> bool:
+        """True when a packet of a client has come lately, and since this role began."""
+        return self.client_seen() > self.since and now - self.client_seen() <= 2 * SETTLED
+
+    def _take_back(self, now: int) -> None:
+        if self._takes_back(now):
+            self._activate(now, None, "the address and the clients are here, and none come to the active depot")
+
+    def _is_passed(self, now: int) -> bool:
+        """True when edge nodes follow another depot, and no client comes here: both own an address, cut apart."""
+        return (self.settings.ownership == "keepalived" and self.heard.is_followed(now)
+                and not self._heard_clients(now))
 
     def fitness(self, now: int) -> int:
         """The number by which the engine decides: the fit depot with the highest has the address.
@@ -228,8 +241,7 @@ class Roles:
             self._begin_term(f"{node} was active in the same term", now)
         elif term >= self.term:
             self._follow(node, term, now)
-        if self._takes_back(now):
-            self._activate(now, None, f"the address and the clients are here, and none come to {node}")
+        self._take_back(now)
         self._review(f"{node} was heard", now)
 
     def peer_lost(self, node: str, now: int) -> None:
@@ -252,6 +264,7 @@ class Roles:
             # It knows the term of an earlier life of the set, and would follow any depot that comes back from there.
             if self.is_active and depot and term > self.term:
                 self._begin_term(f"edge nodes know of term {term}", now)
+        self._take_back(now)  # by a depot that only edge nodes hear
         self._review("an edge node was heard", now)
 
     # Planned takeovers.
@@ -316,7 +329,7 @@ class Roles:
         if self._kept_until is not None and self._kept_until <= now:
             self._kept_until = None
         self.heard.handle_timer(now)
-        if self.owns and not self.is_active and self.heard.active(now) is None:
+        if self.owns and not self.is_active and self.heard.active(now) is None and not self._is_passed(now):
             self._activate(now, None, "the address is here, and no other depot is active")
         self._review("a depot has fallen silent", now)
 

@@ -198,6 +198,20 @@ def test_standby_that_loses_its_wire_to_the_clients_leaves_the_address_to_the_ac
     assert depots.nodes[other_of(active)].roles.is_active, "nobody else can"
 
 
+def test_standby_that_is_cut_off_from_depot_and_clients_keeps_the_edge_nodes_for_seconds_at_most() -> None:
+    depots = Set()
+    run(depots, 40)
+    (active,) = (name for name in NAMES if depots.nodes[name].roles.is_active)
+    depots.cut |= {"sync", f"{other_of(active)}.client"}
+    run(depots, round(4 * S / TICK))
+    assert depots.nodes[other_of(active)].is_master, "so keepalived says there"
+    for _ in range(200):
+        depots.tick()
+        assert depots.nodes[active].roles.is_active
+        assert not depots.nodes[other_of(active)].roles.is_active
+        assert {depots.follows(edge) for edge in EDGES} == {active}
+
+
 def test_active_that_loses_its_wire_to_the_clients_is_passed() -> None:
     depots = Set()
     run(depots, 40)

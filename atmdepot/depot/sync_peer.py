@@ -28,8 +28,9 @@ SILENCE = 5_000_000_000
 NOTHING = Ack(0, 0)
 _BEAT = 100_000_000
 _ACK_AT_MOST_EACH = 5_000_000
-_BATCH = 16_384
-"""Octets of the stream in a record: what the other depot applies in a turn of its loop."""
+_BATCH = 4096
+"""Octets of the stream in a record: the other depot applies them in a turn of its loop, a slow wire carries them in
+seconds."""
 _SWEEP_EACH = 5_000_000
 _REST = 9
 """A snapshot's slice is followed by a rest of so many times its length: so it takes a tenth of the loop's time."""
@@ -74,6 +75,10 @@ class SyncPeer(Peer):
             self._gift = None
 
     # What comes.
+
+    def came(self, now: int) -> None:
+        """Note that octets have come, be they a part of a long record on a slow wire."""
+        self.heard_at = now
 
     def receive(self, channel: int, payload: bytes, now: int) -> None:
         """Take a record; raise BadRecord."""

@@ -92,6 +92,7 @@ class SyncConnection:
         if not octets:
             self.close("it ended the connection")
             return
+        self.peer.came(now)
         self._reader.feed(octets)
         self.take_in(now)
 

@@ -115,6 +115,13 @@ def test_a_silent_link_ends_after_5_s(pair: Pair) -> None:
     assert pair.of_one.handle_timer(pair.now + 5_000 * MS) == "nothing came for 5 s"
 
 
+def test_a_part_of_a_long_record_is_a_sign_of_life(pair: Pair) -> None:
+    pair.run(SECOND)
+    pair.of_one.came(pair.now + 4_000 * MS)
+    assert pair.of_one.handle_timer(pair.now + 8_900 * MS) == ""
+    assert pair.of_one.handle_timer(pair.now + 9_000 * MS) == "nothing came for 5 s"
+
+
 def test_a_table_that_was_read_anew_is_compared_again(pair: Pair) -> None:
     pair.run(SECOND)
     pair.one.network = table(7501, 7502)

@@ -116,7 +116,7 @@ class RewrittenTraffic:
         ends, vip, client = shared.ends, End(packet.destination), End(packet.source, identifier or 0)
         key = flow_key(packet.protocol, client.address, client.port, vip.address, 0)
         known = self._asked.find(self._answers_of.get(key, b""))
-        if known is not None and known.key == key and known.path.ends is ends:
+        if known is not None and known.key == key and known.path.ends is ends and _is_current(known.path, vip):
             return known.path
         server = ends.end_for(vip)
         for number in range(_OTHER_IDENTIFIERS + 1):
@@ -246,3 +246,11 @@ class RewrittenTraffic:
         """Forget queries that were not repeated, and fragments whose packets did not become whole."""
         self._asked.handle_timer(now)
         self._fragments.expire(now)
+
+
+def _is_current(path: RewritePath, vip: End) -> bool:
+    """True while a query's path has the ends that the VC table gives it now."""
+    ends, taken = path.ends, path.taken
+    server = None if path.there is None else path.there.destination
+    may_stand = (taken and taken.address) in (ends.pool[len(vip.address)] if ends.has_pool else [None])
+    return may_stand and server == ends.end_for(vip)

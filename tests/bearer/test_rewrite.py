@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from struct import pack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from atmdepot.bearer.rewritten_queries import LIFE, MOST, Remembered
 from atmdepot.bearer.source_pool import FIRST, LAST, SourcePool
@@ -209,6 +211,23 @@ def test_flows_without_ports_to_two_services_of_a_server_leave_nothing_behind() 
     host.advance(100)
     assert host.bearer.traffic.next_timer() is None
     assert host.bearer.traffic._answers_of == {}
+
+
+@pytest.mark.parametrize(("keys", "change", "source", "server"), [
+    ("", {"address": ["10.70.0.99", SERVER[6]]}, CLIENT[4], "10.70.0.99"),
+    (FROM_POOL, {"pool": ["10.71.0.9", POOL[6]]}, "10.71.0.9", SERVER[4]),
+    (FROM_POOL, {"pool": None, "source": "client"}, CLIENT[4], SERVER[4])])
+def test_echo_that_goes_on_follows_a_changed_table(
+        keys: str, change: dict[str, object], source: str, server: str) -> None:
+    host = Host(keys)
+    host.one(echo(CLIENT[4], VIP[4], 77))
+    addresses = {key: [ip_address(each) for each in value] for key, value in change.items() if isinstance(value, list)}
+    changed = replace(host.network.servers["web1"], **change | addresses)
+    host.depot.reconfigure(replace(host.network, servers={"web1": changed}), host.now)
+    made = host.one(echo(CLIENT[4], VIP[4], 77))
+    identifier = int.from_bytes(made[24:26], "big")
+    assert made == echo(source, server, identifier)
+    assert host.one(echo(server, source, identifier, reply=True)) == echo(VIP[4], CLIENT[4], 77, reply=True)
 
 
 def test_other_protocol_passes_by_its_addresses_but_not_from_a_pool() -> None:

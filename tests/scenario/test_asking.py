@@ -122,7 +122,7 @@ def test_it_ends_with_its_time_or_its_commands() -> None:
 
 
 def test_as_many_clients_may_ask_as_the_machine_has_descriptors_for() -> None:
-    few = f"ulimit -S -n 64; exec {sys.executable} -m atmdepot.scenario.asking"
+    few = f"ulimit -S -n 64; exec {sys.executable} -P -m atmdepot.scenario.asking"
     with socket.create_server(("127.0.0.1", 0), backlog=128) as silent, subprocess.Popen(
             ["sh", "-c", few], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
         assert client.stdin is not None

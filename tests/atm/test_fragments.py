@@ -140,8 +140,9 @@ class Fragments(RuleBasedStateMachine):
         if not fits:
             self.model.dropped += 1
             return
+        crowded = len(self.model.packets) >= 6  # then a packet goes for its number, and more may go for their octets
         for victim in self.victims(self.model.name(packet)):
-            assert victim.origin != origin or len(self.model.packets) >= 6
+            assert victim.origin != origin or crowded
             self.model.give_up(victim)
         one = known or self.enter(packet, origin)
         one.held.append(octets)

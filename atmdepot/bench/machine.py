@@ -14,6 +14,8 @@ from atmdepot import build
 from atmdepot.paths import find_program
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from atmdepot.bench.contenders import Contender
 
 PACKAGES = {"nginx": "nginx-light", "nginx-stream": "libnginx-mod-stream", "haproxy": "haproxy", "nft": "nftables",
@@ -33,6 +35,17 @@ def find(program: str) -> str | None:
     if program == "nginx-stream":
         return find("nginx") if stream_module() is not None else None
     return find_program(program)
+
+
+def missing(programs: Iterable[str]) -> list[str]:
+    """The programs that are not installed."""
+    return [program for program in dict.fromkeys(programs) if find(program) is None]
+
+
+def how_to_get(programs: Sequence[str]) -> str:
+    """Words for programs that are not installed, with the command that installs them."""
+    packages = " ".join(dict.fromkeys(PACKAGES.get(program, program) for program in programs))
+    return f"{', '.join(programs)} {'is' if len(programs) == 1 else 'are'} not installed: apt-get install {packages}"
 
 
 def stream_module() -> str | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import click
 import msgspec
 
 from atmdepot.bench import figures, machine
 from atmdepot.bench.contenders import BEARERS, BESIDE_BEARERS, CONTENDERS, DEPOT, EVERY, Contender
+from atmdepot.bench.files import ReportFiles
 from atmdepot.bench.loads import Load, loads
 from atmdepot.bench.page import put_into, require_markers
 from atmdepot.bench.progress import Teller
@@ -22,19 +23,16 @@ from atmdepot.bench.svg import draw
 from atmdepot.commands.bench_failover import failover
 from atmdepot.commands.bench_patent import patent
 from atmdepot.commands.bench_proxies import proxies
+from atmdepot.commands.ending import end_on_sigterm
 from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.tables import console
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 _QUICK, _ROUNDS = 3, FEWEST
 _QUICK_COUNTED = 1
 """Rounds of --quick with counts of whole labs: they take runs of their own, and differ little from round to round."""
 
-_TERMINATED = 128 + signal.SIGTERM
 _IDLE, _MOST = 1_000_000, 4_000_000
 
 
@@ -121,8 +119,7 @@ def peers(
     plan = Plan(contenders, usable, frozenset(wanted), find(table).read_text(encoding="utf-8"), rounds, seconds,
                 idle_sessions if beside_idle else None, _QUICK_COUNTED if quick else rounds,
                 {each.name: find(each.table).read_text(encoding="utf-8") for each in contenders if each.table})
-    # SIGTERM ends the run by SystemExit, so that its lab is taken down.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    end_on_sigterm()
     about = machine.describe(contenders)
     with Teller(plan.expected, sys.stderr) as teller:
         for name, path in about["data_paths"].items():
@@ -131,7 +128,7 @@ def peers(
     settings = {"table": table, "bearers": list(bearers), "rounds": rounds, "seconds": seconds,
                 "idle_sessions": idle_sessions}
     _tell(Report(outcome.samples, settings, about, left_out | outcome.left_out, idle_sessions, outcome.others),
-          json_file, svg_file, markdown_file, page)
+          ReportFiles(json_file, svg_file, markdown_file), page)
 
 
 def _of_bearers(names: tuple[str, ...]) -> list[Contender]:
@@ -147,22 +144,15 @@ def _possible(
     Print what is left out; raise EnvironmentLacks without nginx.
     """
     if machine.find("nginx") is None:
-        raise EnvironmentLacks(_lacking(["nginx"]))
-    lacking = {each.name: _lacking(missing) for each in contenders if (missing := _missing(each.programs))}
-    lacking |= {each.name: _lacking(missing) for each in wanted if (missing := _missing([each.program]))}
+        raise EnvironmentLacks(machine.how_to_get(["nginx"]))
+    lacking = {each.name: machine.how_to_get(missing) for each in contenders
+               if (missing := machine.missing(each.programs))}
+    lacking |= {each.name: machine.how_to_get(missing) for each in wanted
+                if (missing := machine.missing([each.program]))}
     for name, why in lacking.items():
         click.echo(f"{name} is left out: {why}", err=True)
     return ([each for each in contenders if each.name not in lacking],
             [each for each in wanted if each.name not in lacking], lacking)
-
-
-def _missing(programs: Iterable[str]) -> list[str]:
-    return [program for program in programs if machine.find(program) is None]
-
-
-def _lacking(programs: list[str]) -> str:
-    packages = " ".join(machine.PACKAGES[program] for program in programs)
-    return f"{', '.join(programs)} {'is' if len(programs) == 1 else 'are'} not installed: apt-get install {packages}"
 
 
 def _list(idle_sessions: int) -> None:
@@ -172,19 +162,13 @@ def _list(idle_sessions: int) -> None:
         click.echo(f"measure    {figure.name:22}  {figure.title} ({figure.unit})")
 
 
-def _tell(report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None,
-          page: Path | None) -> None:
+def _tell(report: Report, files: ReportFiles, page: Path | None) -> None:
     """Print the tables, write the files, and report samples that do not count."""
     out = console()
     for table in tables(report):
         out.print(table)
     out.print(note(report), highlight=False)
-    if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(as_json(report))) + b"\n")
-    if svg_file is not None:
-        svg_file.write_text(draw(report), encoding="utf-8")
-    if markdown_file is not None:
-        markdown_file.write_text(as_markdown(report), encoding="utf-8")
+    files.write(partial(as_json, report), partial(draw, report), partial(as_markdown, report))
     if page is not None:
         put_into(page, as_markdown(report, with_targets=False), BEGIN, END)
     if failures := report.samples.failures:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
-import msgspec
 
 import atmdepot
 from atmdepot.bench import machine
@@ -16,15 +15,16 @@ from atmdepot.bench.failover.chart import draw
 from atmdepot.bench.failover.journal import Journal
 from atmdepot.bench.failover.report import BEGIN, END, Report, as_json, as_markdown, tables
 from atmdepot.bench.failover.run import run
+from atmdepot.bench.files import ReportFiles
 from atmdepot.bench.page import put_into, require_markers
 from atmdepot.bench.progress import Teller
 from atmdepot.bench.schedule import in_words
+from atmdepot.commands.ending import end_on_sigterm
 from atmdepot.config.units import count_text
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.tables import console
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_TERMINATED = 128 + signal.SIGTERM
 
 
 @click.command(epilog="""\b
@@ -81,15 +81,14 @@ def failover(
         _tell_costs(plan, done, *_left(noted, rounds, sizes))
         return
     assert noted is not None
-    # SIGTERM ends the run by SystemExit, so that its lab is taken down.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    end_on_sigterm()
     rounds_left, sizes_left = _left(noted, rounds, sizes)
     with Teller(plan.expected(done) + costs.expected(rounds_left) + syncing.expected(sizes_left), sys.stderr) as teller:
         left_out = run(plan, noted, teller)
         left_out |= costs.measure(noted, rounds, teller) | syncing.measure(noted, sizes, teller)
     report = Report(noted.readings, {"kills": wanted, "cost_rounds": rounds}, machine.describe([]), lacking | left_out,
                     noted.costs, noted.syncs)
-    _tell(report, json_file, svg_file, markdown_file, page)
+    _tell(report, ReportFiles(json_file, svg_file, markdown_file), page)
 
 
 def _left(noted: Journal | None, rounds: int, sizes: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
@@ -104,10 +103,8 @@ def _possible(plan: cases.Plan) -> tuple[cases.Plan, dict[str, str]]:
     """The cases whose programs are installed, and by contender what the rest lacks, which is told."""
     lacking = {}
     for contender in plan.contenders:
-        missing = [program for program in ("ip", *contender.programs) if machine.find(program) is None]
-        if missing:
-            packages = " ".join(machine.PACKAGES.get(program, program) for program in missing)
-            lacking[contender.name] = f"{', '.join(missing)}: not installed: apt-get install {packages}"
+        if missing := machine.missing(("ip", *contender.programs)):
+            lacking[contender.name] = machine.how_to_get(missing)
             click.echo(f"{contender.name} is left out: {lacking[contender.name]}", err=True)
     return cases.Plan(tuple(case for case in plan.cases if case.contender.name not in lacking)), lacking
 
@@ -131,9 +128,7 @@ def _tell_costs(plan: cases.Plan, done: dict[str, int], rounds: int, sizes: tupl
     click.echo(f"{count_text(len(plan.cases), 'case')}, {in_words(seconds)} in all")
 
 
-def _tell(
-    report: Report, json_file: Path | None, svg_file: Path | None, markdown_file: Path | None, page: Path | None,
-) -> None:
+def _tell(report: Report, files: ReportFiles, page: Path | None) -> None:
     """Print the tables and write the files."""
     out = console()
     for table in tables(report):
@@ -141,11 +136,6 @@ def _tell(
     out.print(f"{report.about}.", highlight=False)
     for name, why in report.left_out.items():
         click.echo(f"{name}: {why}", err=True)
-    if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(as_json(report))) + b"\n")
-    if svg_file is not None:
-        svg_file.write_text(draw(report), encoding="utf-8")
-    if markdown_file is not None:
-        markdown_file.write_text(as_markdown(report), encoding="utf-8")
+    files.write(partial(as_json, report), partial(draw, report), partial(as_markdown, report))
     if page is not None:
         put_into(page, as_markdown(report), BEGIN, END)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from atmdepot.bench.patent.run import Runner
 from atmdepot.bench.patent.samples import Journal
 from atmdepot.bench.progress import Teller
 from atmdepot.bench.schedule import in_words
+from atmdepot.commands.ending import end_on_sigterm
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 
-_TERMINATED = 128 + signal.SIGTERM
 _SAMPLES, _REPORT = "samples.jsonl", "report"
 _NEEDED = {FAST: ("ip", "nginx", "ab"), SMALL: ("ip", "tc")}
 
@@ -72,8 +71,7 @@ def patent(
     if plan_only or journal is None:
         _tell_plan(tests, done)
         return
-    # SIGTERM ends the run by SystemExit, so that its labs are taken down.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    end_on_sigterm()
     try:
         with Teller(tests.expected(done), sys.stderr) as teller:
             Runner(tests, of, journal, teller).run()
@@ -85,15 +83,13 @@ def patent(
 
 def _lacking(regimes: tuple[str, ...], size: Size) -> dict[str, str]:
     """What is left out for want of a program, with how to get it, told at once; raise EnvironmentLacks where all is."""
-    missing = [name for regime in regimes for name in _NEEDED[regime] if machine.find(name) is None]
-    if missing:
-        packages = " ".join(dict.fromkeys(machine.PACKAGES[name] for name in missing))
-        raise EnvironmentLacks(f"{', '.join(dict.fromkeys(missing))}: not installed: apt-get install {packages}")
+    if missing := machine.missing(name for regime in regimes for name in _NEEDED[regime]):
+        raise EnvironmentLacks(machine.how_to_get(missing))
     lacking = {}
     for method in size.methods:
         program = prior_art.PROGRAMS.get(method)
-        if program is not None and machine.find(program) is None:
-            lacking[method] = f"{program} is not installed: apt-get install {machine.PACKAGES[program]}"
+        if program is not None and machine.missing([program]):
+            lacking[method] = machine.how_to_get([program])
             click.echo(f"{METHODS[method]} is left out: {lacking[method]}", err=True)
     if not charts.available():
         lacking["charts"] = charts.LACKING

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
-import msgspec
 
 from atmdepot.bench import machine
+from atmdepot.bench.files import ReportFiles
 from atmdepot.bench.page import put_into, require_markers
 from atmdepot.bench.progress import Teller
 from atmdepot.bench.proxies.documents import Asking
 from atmdepot.bench.proxies.report import BEGIN, END, Report, as_json, as_markdown, draw, table
 from atmdepot.bench.proxies.run import CASES, SECONDS, run
+from atmdepot.commands.ending import end_on_sigterm
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.tables import console
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_TERMINATED = 128 + signal.SIGTERM
 _ROUNDS, _REQUESTS = 3, 2000
 
 
@@ -50,12 +50,11 @@ def proxies(
     """
     if page is not None:
         require_markers(page, BEGIN, END)
-    if machine.find("squid") is None:
-        raise EnvironmentLacks("squid is not installed: apt-get install squid")
+    if missing := machine.missing(["squid"]):
+        raise EnvironmentLacks(machine.how_to_get(missing))
     rounds = rounds or (1 if quick else _ROUNDS)
     wanted = [name for name in CASES if not cases or name in cases]
-    # SIGTERM ends the run by SystemExit, so that its lab is taken down.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    end_on_sigterm()
     asking = Asking(requests=requests)
     with Teller(len(wanted) * rounds * SECONDS, sys.stderr) as teller:
         readings = run(wanted, rounds, asking, teller)
@@ -63,11 +62,7 @@ def proxies(
     out = console()
     out.print(table(report))
     out.print(f"{report.about}.", highlight=False)
-    if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(as_json(report))) + b"\n")
-    if svg_file is not None:
-        svg_file.write_text(draw(report), encoding="utf-8")
-    if markdown_file is not None:
-        markdown_file.write_text(as_markdown(report), encoding="utf-8")
+    ReportFiles(json_file, svg_file, markdown_file).write(
+        partial(as_json, report), partial(draw, report), partial(as_markdown, report))
     if page is not None:
         put_into(page, as_markdown(report), BEGIN, END)

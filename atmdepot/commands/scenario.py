@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from atmdepot.commands.ending import end_on_sigterm
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from atmdepot.scenario.model import Scenario
     from atmdepot.scenario.result import Result
 
-_TERMINATED = 128 + signal.SIGTERM
 
 
 @click.command("run", epilog="""\b
@@ -62,8 +62,7 @@ def run_command(
         return
     if out is not None:  # refused now, not after the first scenario
         out.mkdir(parents=True, exist_ok=True)
-    # SIGTERM ends the run by SystemExit, so that the lab is taken down.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    end_on_sigterm()
     sys.exit(max(_play(scenario, on, out) for scenario in scenarios))
 
 

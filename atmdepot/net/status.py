@@ -6,7 +6,6 @@ connection has a single request, and all clients within a fraction of a second g
 
 from __future__ import annotations
 
-import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -15,11 +14,11 @@ import h11
 import trio
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
-from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.metrics import Metrics
 from atmdepot.net.readiness import ROLES, not_in_role, not_ready
 from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
 from atmdepot.net.slices import Pace
+from atmdepot.net.sockets import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +49,8 @@ class StatusServer(BoundedServer):
         super().__init__()
         self._pages: dict[bytes, Callable[[bytes], _Answer]] = {
             b"/metrics": self._metrics, b"/healthz": self._healthz, b"/readyz": self._readyz}
-        self._bound = _listen(address)
+        self._bound = listen(address, MAX_CONNECTIONS, "the metrics page",
+                             "give another address with --metrics or in the VC table")
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -136,13 +136,3 @@ async def _next_request(http: h11.Connection, stream: trio.SocketStream) -> h11.
             return event
         else:
             return None
-
-
-def _listen(address: TcpAddress) -> socket.socket:
-    try:
-        family, _, _, _, found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(found[:2], family=family, backlog=MAX_CONNECTIONS)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise EnvironmentLacks(f"the metrics page cannot be had at {address}: {reason}; give another address with "
-                               "--metrics or in the VC table") from None

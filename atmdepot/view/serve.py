@@ -6,19 +6,19 @@ import ipaddress
 import logging
 import secrets
 import signal
-import socket
 from typing import TYPE_CHECKING
 
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as serve_app
 
-from atmdepot.errors import EnvironmentLacks
+from atmdepot.net.sockets import listen
 from atmdepot.view.actions import Actions
 from atmdepot.view.collector import Collector
 from atmdepot.view.web import Page
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from atmdepot.config.units import TcpAddress
@@ -46,7 +46,8 @@ def serve_page(
         AtmdepotError: when the network cannot be watched, or the address is not available.
 
     """
-    bound = _listen(address)
+    bound = listen(address, _BACKLOG, "the page", "give another address with --listen, "
+                   "as in --listen '127.0.0.1:*' for any free port")
     with bound:
         trio.run(_serve, bound, address.host, network, names, control, ready)
 
@@ -98,13 +99,3 @@ def is_loopback(host: str) -> bool:
 
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _listen(address: TcpAddress) -> socket.socket:
-    try:
-        family, _, _, _, found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(found[:2], family=family, backlog=_BACKLOG)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise EnvironmentLacks(f"the page cannot be had at {address}: {reason}; give another address with --listen, "
-                               "as in --listen '127.0.0.1:*' for any free port") from None

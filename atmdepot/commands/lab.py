@@ -18,6 +18,9 @@ from atmdepot.tables import console
 
 _LAB_OPTION = click.option("--network", "--lab", "name", metavar="NAME",
                            help="The lab, by its network's name or VC table; not needed while only one has the node.")
+_READY_OPTION = click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, metavar="SECONDS",
+    help="How long it may take to be ready (then exit code 4).")
 _SIGNALS = ["KILL", "TERM", "INT", "HUP", "STOP", "CONT"]
 _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
 """Flags that keep a shell's start-up files from setting another prompt."""
@@ -216,8 +219,7 @@ Examples:
   atmdepot lab start depot1
 """)
 @click.argument("node")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
-              metavar="SECONDS", help="How long it may take to be ready (then exit code 4).")
+@_READY_OPTION
 @_LAB_OPTION
 def start(node: str, timeout: float, name: str | None) -> None:
     """Start what has ended at NODE, and wait until it is ready."""
@@ -253,8 +255,7 @@ Examples:
   atmdepot lab restart depot1
 """)
 @click.argument("node")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
-              metavar="SECONDS", help="How long it may take to be ready (then exit code 4).")
+@_READY_OPTION
 @_LAB_OPTION
 def restart(node: str, timeout: float, name: str | None) -> None:
     """End the daemon of NODE in order, start it again, and wait until it is ready."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.end_to_end.sites import VIP, VIP6, until
-from tests.end_to_end.standing_by import FLOOD, PAGE, UPLOAD, Pair, ask, outcome, pair
+from tests.end_to_end.standing_by import FLOOD, PAGE, UPLOAD, Pair, ask, left_whole, outcome, pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,11 +28,7 @@ def lab(needs: Callable[[str], None]) -> Iterator[Pair]:
 
 @pytest.fixture
 def it(lab: Pair) -> Iterator[Pair]:
-    lab.settled()
-    yield lab
-    for name in ("depot1", "depot2"):  # what a test has left dead
-        if lab.lab.state.processes[name].exit_code is not None:
-            lab.lab.start(name)
+    yield from left_whole(lab)
 
 
 def test_the_active_depot_is_killed_and_a_download_and_50_clients_go_on(it: Pair) -> None:

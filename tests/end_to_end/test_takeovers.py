@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.end_to_end.sites import VIP, until
-from tests.end_to_end.standing_by import Pair, ask, pair
+from tests.end_to_end.standing_by import Pair, ask, left_whole, pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,11 +101,7 @@ def lab(needs: Callable[[str], None]) -> Iterator[Pair]:
 
 @pytest.fixture
 def it(lab: Pair) -> Iterator[Pair]:
-    lab.settled()
-    yield lab
-    for name in ("depot1", "depot2"):  # what a test has left dead
-        if lab.lab.state.processes[name].exit_code is not None:
-            lab.lab.start(name)
+    yield from left_whole(lab)
 
 
 @contextlib.contextmanager

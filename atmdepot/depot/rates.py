@@ -42,8 +42,3 @@ class Rates:
         span = (ended - began) / 1e9
         return tuple(round((after - before) / span, 3) if span > 0 else 0.0
                      for before, after in zip(first, last, strict=True))
-
-
-def quantile(values: list[int], share: float) -> int:
-    """The value of which a share is at most as great; `values` are sorted, and at least one."""
-    return values[min(len(values) - 1, int(share * len(values)))]

@@ -284,12 +284,6 @@ def _tell(line: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def percentile(sorted_values: list[float], share: float) -> float:
-    """The value that a share of all does not exceed; 0 where there are none."""
-    place = min(int(share * len(sorted_values)), len(sorted_values) - 1)
-    return sorted_values[place] if sorted_values else 0.0
-
-
 def main() -> None:
     """Read what to ask for, ask, and tell what came of it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

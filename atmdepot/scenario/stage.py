@@ -14,7 +14,8 @@ import msgspec
 
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.lans import CLIENT
-from atmdepot.scenario.asking import Answers, Asking, percentile
+from atmdepot.quantiles import quantile
+from atmdepot.scenario.asking import Answers, Asking
 from atmdepot.scenario.record import Looks, Sample
 
 if TYPE_CHECKING:
@@ -200,12 +201,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def figures_of(answers: Answers, servers: list[str]) -> dict[str, Value]:
     """The figures of a load."""
-    took, answered = sorted(answers.took), sum(answers.answered)
+    took, answered = sorted(answers.took) or [0.0], sum(answers.answered)
     seconds = answers.ended - answers.began
     return {
         "requests": answered, "failed": sum(answers.failed), "lost": answers.lost,
         "rate": answered / seconds if seconds else 0.0, "octets": answers.octets, "seconds": seconds,
-        "gap": answers.gap, "p50": percentile(took, 0.5), "p99": percentile(took, 0.99),
+        "gap": answers.gap, "p50": quantile(took, 0.5), "p99": quantile(took, 0.99),
         **{f"served.{server}": answers.served.get(server, 0) for server in servers},
         **{f"share.{server}": answers.served.get(server, 0) / max(1, answered) for server in servers}}
 

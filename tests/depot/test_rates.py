@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.depot.rates import Counts, Rates, quantile
+from atmdepot.depot.rates import Counts, Rates
+from atmdepot.quantiles import quantile
 
 SECOND = 10**9
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.bench.patent.document import Chart
-from atmdepot.bench.patent.judging import measured, rate, table_key
+from atmdepot.bench.patent.judging import measured, p99, rate, table_key
 from atmdepot.bench.patent.plan import METHODS, REGIMES
 from atmdepot.bench.patent.tables import DEPOT, SINGLE, SIZES, SYSTEMS, patent
 
@@ -67,7 +67,7 @@ def _tables(samples: Samples, regime: str, requests: int) -> Iterator[Chart]:
 
 
 def _prior_art(samples: Samples) -> Iterator[Chart]:
-    for name, title, value in (("rate", "requests/s", rate), ("p99", "99 % answered within, ms", _p99)):
+    for name, title, value in (("rate", "requests/s", rate), ("p99", "99 % answered within, ms", p99)):
         series = _situations(samples, value)
         if not series:
             continue
@@ -90,10 +90,6 @@ def _situations(samples: Samples, value: Callable[[Sample], float | None]) -> di
             costs = "unequal" if key.endswith("/dear") else "equal"
             found.setdefault(f"{many}, {costs} costs", {})[method] = round(of.median, 1)
     return found
-
-
-def _p99(sample: Sample) -> float | None:
-    return sample.seen.p99 if sample.seen and sample.seen.answered else None
 
 
 def _ranges(ranges: Mapping[str, Spread]) -> Chart:

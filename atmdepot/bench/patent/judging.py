@@ -71,6 +71,16 @@ def rate(sample: Sample) -> float | None:
     return sample.rate
 
 
+def p50(sample: Sample) -> float | None:
+    """The time (ms) within which half of the requests were answered."""
+    return sample.seen.p50 if sample.seen and sample.seen.answered else None
+
+
+def p99(sample: Sample) -> float | None:
+    """The time (ms) within which 99 % of the requests were answered."""
+    return sample.seen.p99 if sample.seen and sample.seen.answered else None
+
+
 def judge(samples: Samples, requests: int = REQUESTS, regime: str = SMALL) -> Judgement:
     """The judgement of regime B's samples; `requests` is the number of a test's requests, as it was run."""
     size, at_once = IMPROVEMENT_AT

@@ -8,7 +8,17 @@ from msgspec import Struct, field, to_builtins
 
 from atmdepot.bench.patent import charts, words
 from atmdepot.bench.patent.document import Block, Grid, Heading, Paragraph
-from atmdepot.bench.patent.judging import Judgement, judge, measured, measured_sizes, rate, table_key, variation
+from atmdepot.bench.patent.judging import (
+    Judgement,
+    judge,
+    measured,
+    measured_sizes,
+    p50,
+    p99,
+    rate,
+    table_key,
+    variation,
+)
 from atmdepot.bench.patent.plan import FAST, METHODS, REGIMES, SMALL
 from atmdepot.bench.patent.rig import SERVERS
 from atmdepot.bench.patent.samples import spread
@@ -197,17 +207,9 @@ def _art_row(method: str, samples: list[Sample]) -> tuple[str, ...]:
         return (METHODS[method], f"no figure: {samples[-1].why}", *[_NO] * 6)
     shares = [sum(seen.servers.get(name, 0) for seen in whole) for name in SERVERS]
     total = sum(shares) or 1
-    return (METHODS[method], _of(samples, rate, 0), _of(samples, _p50, 1), _of(samples, _p99, 0),
+    return (METHODS[method], _of(samples, rate, 0), _of(samples, p50, 1), _of(samples, p99, 0),
             str(sum(seen.failed for seen in whole)), *(f"{100 * share / total:.0f} %" for share in shares),
             f"{variation(shares):.2f}")
-
-
-def _p50(sample: Sample) -> float | None:
-    return sample.seen.p50 if sample.seen and sample.seen.answered else None
-
-
-def _p99(sample: Sample) -> float | None:
-    return sample.seen.p99 if sample.seen and sample.seen.answered else None
 
 
 def _of(samples: list[Sample], value: Callable[[Sample], float | None], digits: int) -> str:
@@ -226,7 +228,7 @@ def _death_table(report: Report) -> Grid:
                 continue
             until = "never" if any(each.never for each in samples) else (
                 f"{max(each.until_none or 0.0 for each in samples):.2f} s")
-            rows.append((METHODS[method], _of(samples, rate, 0), _of(samples, _p99, 0),
+            rows.append((METHODS[method], _of(samples, rate, 0), _of(samples, p99, 0),
                          " / ".join(str(each.seen.failed) for each in samples if each.seen), until))
     return Grid(("", "requests/s", "p99, ms", "failed", "until none failed"), tuple(rows))
 

@@ -11,6 +11,7 @@ from atmdepot.bench.drawing import MARGIN, ROW, TOP, WIDTH, bar, document, where
 from atmdepot.bench.proxies.run import CASES, DELAY_MS
 from atmdepot.bench.samples import Spread
 from atmdepot.config.units import count_text
+from atmdepot.quantiles import quantile
 from atmdepot.tables import make_table
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Figure(NamedTuple):
 
 FIGURES = (
     Figure("mean latency", "ms", lambda reading: 1000 * statistics.fmean(reading.answers.seconds)),
-    Figure("95 % answered within", "ms", lambda reading: 1000 * _quantile(reading.answers.seconds, 0.95)),
+    Figure("95 % answered within", "ms", lambda reading: 1000 * quantile(sorted(reading.answers.seconds), 0.95)),
     Figure("answered from a cache", "%", lambda reading: 100 * reading.answers.hits / len(reading.answers.seconds)),
     Figure("requests at the origin", "", lambda reading: float(reading.origin.requests), 0),
     Figure("octets from the origin", "MB", lambda reading: reading.origin.octets / 1e6),
@@ -78,11 +79,6 @@ class Report(Struct, frozen=True):
                 f"Zipf's law (exponent {asking.exponent:g}): {1 - asking.own:.0%} for {asking.shared_documents:,} "
                 f"documents of all, {asking.own:.0%} for {asking.own_documents} of each client's own; the origin "
                 f"answers after {DELAY_MS} ms, caches are empty at first")
-
-
-def _quantile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def _rows(report: Report) -> list[dict[str, str]]:

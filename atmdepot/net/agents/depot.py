@@ -12,7 +12,7 @@ from atmdepot.bearer.base import Path, PortCounts
 from atmdepot.config.units import Duration
 from atmdepot.depot.explain import explain
 from atmdepot.depot.question import Question  # noqa: TC001 - msgspec reads the annotation
-from atmdepot.depot.rates import Counts, quantile
+from atmdepot.depot.rates import Counts
 from atmdepot.depot.servers import Fault, Outcome
 from atmdepot.depot.sessions import Session
 from atmdepot.depot.sync_peer import resync
@@ -28,6 +28,7 @@ from atmdepot.net.agents.rows import CounterRow
 from atmdepot.net.protection import ProtectionRequest
 from atmdepot.net.takeovers import Release, Standing, Takeover, release, standing, take_over
 from atmdepot.node.names import flow_ends
+from atmdepot.quantiles import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -8,6 +8,7 @@ from atmdepot.depot.roles import Role
 from atmdepot.net.agents.agent import Family, Sample
 from atmdepot.net.agents.rows import CounterRow
 from atmdepot.net.agents.set_rows import DepotRow
+from atmdepot.quantiles import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,9 +147,8 @@ def samples_of(depot: Standing) -> Iterator[Sample]:
 def _lags(peer: Peer) -> Iterator[Sample]:
     """Quantiles of the last lags."""
     lags = sorted(peer.lags)
-    for quantile in (0.5, 0.99, 1.0) if lags else ():
-        yield Sample("replication_lag_seconds", lags[min(int(quantile * len(lags)), len(lags) - 1)] / _NS,
-                     (peer.name, f"{quantile:g}"))
+    for share in (0.5, 0.99, 1.0) if lags else ():
+        yield Sample("replication_lag_seconds", quantile(lags, share) / _NS, (peer.name, f"{share:g}"))
 
 
 def _behind(replication: Replication, peer: Peer) -> int:

@@ -1,4 +1,4 @@
-"""What stations of an Ethernet say of their MAC addresses, and how they are asked: ARP and neighbour discovery."""
+"""Questions and answers about MAC addresses on an Ethernet: ARP and neighbour discovery."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def is_word(octets: bytes) -> bool:
 
 
 def word_in(octets: bytes, mac: bytes, own: Mapping[int, bytes]) -> Word | None:
-    """The word in such a frame, for a port with a MAC address and IP addresses (by length); None for none.
+    """The word in a frame of ARP or neighbour discovery; None when it names no MAC address.
+
+    `mac` and `own` are the MAC and IP addresses (by length) of the port at which it came.
 
     Raises ArpError or DiscoveryError.
     """

@@ -174,7 +174,7 @@ class RelayPort(Port):
         return train_of(train)
 
     def _next_train(self) -> list[bytes]:
-        """Remove and return the next frames that are of one size, and perhaps a shorter one behind them."""
+        """Remove and return the next train: frames of one size, the last of which may be shorter (UDP_SEGMENT)."""
         out = self.frames_out
         train = [out.popleft()]
         size = last = len(train[0])
@@ -213,7 +213,7 @@ class RelayPort(Port):
                 arrivals += self._packet_of(frame, path)
                 like = frame[:HEADER_SIZE]
                 if frame[1] & _FLAGS or path.policer is not None or path.is_management:
-                    path = None  # such frames are looked at one by one
+                    path = None  # frames with FECN, BECN or DE, policed ones and the LMI's take `accept`
         return _joined(arrivals) if self.keeps_frames and len(arrivals) > 1 else arrivals
 
     def accept(self, frame: bytes, now: int) -> RelayPath | None:

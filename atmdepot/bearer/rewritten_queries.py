@@ -48,7 +48,7 @@ class Remembered(Generic[T]):
         self._young[key] = value
 
     def next_timer(self) -> int | None:
-        """The time at which `handle_timer` is next due, or None while nothing is remembered."""
+        """The time at which `handle_timer` is next due, or None without a query under way."""
         return self._due if self else None
 
     def handle_timer(self, now: int) -> None:

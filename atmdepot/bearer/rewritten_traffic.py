@@ -31,7 +31,7 @@ _OTHER_IDENTIFIERS, _STEP = 16, 6007
 
 
 class Services(Protocol):
-    """What the bearer knows of the services."""
+    """The services as the bearer knows them."""
 
     taps_port: bool
 

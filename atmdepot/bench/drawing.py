@@ -1,4 +1,4 @@
-"""What the charts of the benchmarks have in common: an SVG file for light and dark themes, and bars with spreads."""
+"""The common parts of the benchmarks' charts: an SVG file for light and dark themes, and bars with spreads."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def patent(
 
 
 def _lacking(regimes: tuple[str, ...], size: Size) -> dict[str, str]:
-    """What is left out for want of a program, with how to get it, told at once; raise EnvironmentLacks where all is."""
+    """The tests that lack a program, with the way to get it, told at once; raise EnvironmentLacks when all do."""
     if missing := machine.missing(name for regime in regimes for name in _NEEDED[regime]):
         raise EnvironmentLacks(machine.how_to_get(missing))
     lacking = {}

@@ -27,7 +27,7 @@ _TCP_CHECKSUM = 16
 
 
 class Compared(NamedTuple):
-    """What the demo says of rewritten packets, and the problems found."""
+    """The demo's words for rewritten packets, and the problems found."""
 
     lines: list[str]
     problems: list[str]

@@ -1,4 +1,4 @@
-"""What `atmdepot lab status` says of labs, and the two ways to name a lab."""
+"""The rows of `atmdepot lab status`, and the two ways to name a lab."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def report_of(found: Lab) -> dict[str, Any]:
 
 
 def ended_in(report: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with a lab: it is gone, or processes of it have ended."""
+    """The trouble of a lab: it is gone, or processes of it have ended."""
     if report["state"] == "gone":
         yield f"the lab {report['name']} is gone: `atmdepot lab up {report['table']}` starts it anew"
         return

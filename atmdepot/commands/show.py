@@ -18,7 +18,7 @@ _WHY_NONE = {
 """The reason that a subject has no rows, where that is not plain."""
 
 _OF_DEPOTS = ("sessions", "servers", "neighbours")
-"""What only depots know: without an answer of one, no rows say nothing."""
+"""Subjects that only depots know: without an answer of a depot, an empty table says nothing."""
 
 
 @click.command("show", epilog="""\b
@@ -91,7 +91,7 @@ class _Asking:
         self._subject, self._network, self._node, self._limit = subject, network, node, limit
         self._where = where or None
         self.failures: list[str] = []
-        """What the daemons that did not answer said, the last time."""
+        """The errors of daemons that did not answer the last time."""
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of all nodes; raise AtmdepotError where no node that has such rows answers."""

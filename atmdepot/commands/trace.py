@@ -231,7 +231,7 @@ class _Trace:
 
     @staticmethod
     def _views(opened: Opened, of_packets: bool) -> Views:
-        """Which node's view of a link counts; packets on their way over switches count once."""
+        """The node whose view of a link counts; packets on their way over switches count once."""
         return Views(opened.links, opened.passing if of_packets else ())
 
     def _choice(self) -> Choice:

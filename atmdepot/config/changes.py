@@ -1,4 +1,4 @@
-"""What has changed from a VC table to another, as lines for people: `servers.web1.weight: 1 -> 3`."""
+"""The differences of two VC tables, as lines for people: `servers.web1.weight: 1 -> 3`."""
 
 from __future__ import annotations
 

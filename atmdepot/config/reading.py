@@ -90,7 +90,7 @@ def find_shipped(name: str) -> Path:
 
 
 def _places() -> tuple[Path, Path]:
-    """Where files that ship are: beside the package in a checkout, in an installation's data directory."""
+    """The directories of the files that ship: beside the package in a checkout, in an installation's data directory."""
     return Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share" / "atmdepot"
 
 
@@ -144,7 +144,7 @@ def parse(text: str, file: str = "table.toml") -> Network:
 
 
 def document_of(text: str, file: str) -> dict[str, Any]:
-    """What a TOML text says; raise NetworkError when it is none."""
+    """The values of a TOML text; raise NetworkError when it is not TOML."""
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError

@@ -11,7 +11,7 @@ _MOST = 64
 
 
 class Counts(NamedTuple):
-    """What was counted until a moment: sessions given to a server, octets from and to clients, units on its link."""
+    """Counts up to a moment: sessions given to a server, octets from and to clients, units on its link."""
 
     sessions: int
     octets_in: int

@@ -73,7 +73,7 @@ class Condition:
         self.why = "at start"
         self.recovered = False  # it has failed and come back; slow start is for these servers only
         self.connect_times: deque[int] = deque(maxlen=_CONNECTS)
-        """How long (ns) the last probes that were answered took to connect."""
+        """The times (ns) that the last answered probes took to connect."""
         self.deaths = 0  # how often it came on the dead-list
         self.dead_time = self.last_death = 0  # ns on the dead-list that have ended: all, and the last time
         self.faults: dict[Fault, str] = {}

@@ -34,7 +34,7 @@ log = logging.getLogger("atmdepot")
 _LONGEST = 3600 * 10**9  # ns: an hour
 _OF_CELLS = {"rate": "rate: a PVC has its CIR", "misinsertion": "misinsertion: its frames have no HEC",
              "reordering": "reordering: it keeps the order of all frames"}
-"""What a link of Frame Relay has not, with the reason."""
+"""The impairments that a link of Frame Relay does not have, with the reason."""
 _NAMES = {"cell_loss": "loss", "header_bit_errors": "header bit errors", "payload_bit_errors": "payload bit errors"}
 
 Time = Annotated[int, Meta(ge=0, le=_LONGEST)]

@@ -81,7 +81,7 @@ class Pump:
         self.links = links
         self.events = EventLog(node.name)
         self.live_lines: dict[str, Line] = {}
-        """What `atmdepot impair` has set of each link's line, beside the VC table's values."""
+        """The values that `atmdepot impair` has set for each link's line, beside the VC table's."""
         self.tun = tun
         self.watchdog = Watchdog()
         self.taps = Taps(node, self.queue_drops, self._lead_through)

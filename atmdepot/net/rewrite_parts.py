@@ -1,4 +1,4 @@
-"""What a depot needs on its host for servers whose headers are rewritten: the ways by which answers come back to it.
+"""The routes and rules on a depot's host by which answers of servers with rewritten headers come back to it.
 
 With the clients' own addresses a policy rule leads what a server sends, or all that comes by its interface, into the
 TUN device; what leaves the device goes by the main table. With a pool, the pool's addresses lead into the device. While

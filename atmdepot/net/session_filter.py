@@ -1,4 +1,4 @@
-"""Which sessions `show sessions` shows: the daemon chooses them, so that a limit counts only those that are wanted."""
+"""The filter of `show sessions`: the daemon applies it, so that a limit counts only the chosen sessions."""
 
 from __future__ import annotations
 

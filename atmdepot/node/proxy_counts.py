@@ -1,4 +1,4 @@
-"""What a caching proxy has done, as one who asks it once a second makes of its counters: an edge node, or the depot.
+"""The work of a caching proxy, by its counters, which an edge node or the depot asks for once a second.
 
 Its counters begin anew with each of its starts, and count the questions. Both are taken out: what is told grows only,
 and has the clients' requests alone. The asker's own start is 0.

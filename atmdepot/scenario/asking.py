@@ -34,7 +34,7 @@ BUCKET = 0.1
 
 
 class Asking(Struct, frozen=True):
-    """What to ask for: a page at targets (address and port) in turn; 0 requests or seconds are no bound."""
+    """A load's task: a page, from targets (address and port) in turn; 0 requests or seconds are no bound."""
 
     targets: list[tuple[str, int]]
     page: str
@@ -48,7 +48,7 @@ class Asking(Struct, frozen=True):
 
 
 class Answers(Struct):
-    """What came of it; times in seconds, `began` by the monotonic clock."""
+    """The answers to a load; times in seconds, `began` by the monotonic clock."""
 
     began: float = 0.0
     ended: float = 0.0

@@ -21,7 +21,7 @@ _SHARE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*%")
 
 
 class Bounds(Struct, frozen=True):
-    """What a figure may be: from `least` to `most`, or exactly `word`; `text` is as it was written."""
+    """The acceptable values of a figure: from `least` to `most`, or exactly `word`; `text` is as it was written."""
 
     text: str
     least: float = -math.inf
@@ -82,7 +82,7 @@ def _of_number(text: str, unit: Unit) -> Bounds:
 
 
 class _NoNumber(Exception):
-    """What stands in the place of a number is none."""
+    """The text in the place of a number is not a number."""
 
 
 def _tolerance(text: str, value: float, unit: Unit) -> float:

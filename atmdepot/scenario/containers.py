@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
 
 FOLDER, TABLE = "/scenario", "table.toml"
-"""Where the containers have the table."""
+"""The path of the table in the containers."""
 
 _METRICS = "0.0.0.0:9464"
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Ground(Protocol):
-    """What steps and the watch need of a running network; all raise AtmdepotError for what cannot be done."""
+    """A running network as steps and the watch use it; each method raises AtmdepotError when it cannot do its work."""
 
     pause: float
     """Seconds between two looks at the daemons."""

@@ -41,12 +41,12 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def told(self) -> str:
-        """What it does, in a few words."""
+        """The step in a few words."""
         raise NotImplementedError
 
 
 class Scene(Struct):
-    """Where a step takes place: the network, its plan, and the loads that have begun and not ended."""
+    """The place of a step: the network, its plan, and the loads that have begun and not ended."""
 
     network: Network
     plan: Plan

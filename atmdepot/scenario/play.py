@@ -87,7 +87,7 @@ class _Player:
         done.took = self._stage.now - done.at
 
     def _reasons(self, name: str) -> str:
-        """How often requests of a step, or of the load that it ends, have failed for each reason."""
+        """The number of failed requests of a step, or of the load that it ends, by reason."""
         step = self._scenario.steps[name]
         reasons = self._stage.answers[step.load if isinstance(step, Finish) else name].reasons
         return ", ".join(f"{why}: {count}" for why, count in reasons.items())

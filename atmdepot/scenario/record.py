@@ -14,7 +14,7 @@ ACTIVE = ("active", "alone", "handing-over")
 
 
 class Sample(Struct):
-    """What the daemons say at a time (s from the scenario's begin); counts are those since its begin."""
+    """The daemons' figures at a time (s from the scenario's begin); counts are those since its begin."""
 
     at: float
     sessions: dict[str, int]

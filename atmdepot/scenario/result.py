@@ -49,7 +49,7 @@ class Result(Struct):
     samples: list[Sample]
     loads: dict[str, Answers]
     begins: dict[str, float]
-    """When each load began, in seconds from the scenario's begin."""
+    """The begin of each load, in seconds from the scenario's begin."""
 
     @property
     def failed(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a daemon shows, asked with little patience."""
+"""A daemon's rows, asked for with little patience."""
 
 from __future__ import annotations
 

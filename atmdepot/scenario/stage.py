@@ -30,7 +30,7 @@ _END = 5.0
 
 
 class Stage:
-    """What the steps of a scenario act on."""
+    """The network and loads that the steps of a scenario act on."""
 
     def __init__(self, network: Network, ground: Ground, expectations: dict[str, dict[str, Bounds]]) -> None:
         """Take the network, its ground, and what each step expects."""
@@ -181,7 +181,7 @@ class Stage:
             self._over.wait(max(0.0, at + self.ground.pause - self.now))
 
     def _shown(self, node: str) -> dict[str, Rows]:
-        """What a daemon shows; one that does not answer to the first question is not asked the others."""
+        """The rows of a daemon; a daemon that does not answer the first question is not asked the others."""
         first, *others = _SUBJECTS
         rows = self.ground.rows(node, first)
         return {first: rows, **{subject: self.ground.rows(node, subject) for subject in others}} if rows else {}

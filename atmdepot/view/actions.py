@@ -1,4 +1,4 @@
-"""What the page may change where it was started with `--control`: impair and cut links, drain servers."""
+"""The changes that a page with `--control` may make: impair and cut links, drain servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown of a node, link, VC, server or session when it is chosen: its rows, and its last cells up to a time."""
+"""Details of a node, link, VC, server or session: its rows, and its last cells up to a time."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Grid(DataTable[Text]):
         self._place()
 
     def subject(self) -> Subject | None:
-        """What the row under the cursor is about."""
+        """The subject of the row under the cursor."""
         return self._placed[self.cursor_row].subject if 0 <= self.cursor_row < len(self._placed) else None
 
     def _place(self) -> None:

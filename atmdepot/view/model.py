@@ -45,7 +45,7 @@ Row = dict[str, Any]
 
 
 class Model:
-    """What is shown of a network.
+    """The state of a network for the live views.
 
     Args:
         network: its VC table.

@@ -1,4 +1,4 @@
-"""What there is to draw of a network: boxes for its nodes and servers, wires between them, and the VPs on each wire.
+"""The drawing of a network: boxes for its nodes and servers, wires between them, and the VPs on each wire.
 
 All of it comes from the VC table alone, in the table's order, so the same table always gives the same picture.
 """

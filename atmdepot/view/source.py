@@ -1,4 +1,4 @@
-"""Where `atmdepot top` gets what it shows."""
+"""The source of the figures of `atmdepot top`."""
 
 from __future__ import annotations
 

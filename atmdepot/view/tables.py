@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from atmdepot.view.ticks import Tick
 
 Subject = tuple[str, str]
-"""What a row is about: its kind and name, as in a request for details."""
+"""The subject of a row: its kind and name, as in a request for details."""
 
 Value = str | int | float
 

@@ -1,4 +1,4 @@
-"""What is shown of a network at a moment: a tick, half a second of it. Structs become JSON for the page as they are."""
+"""A tick: the state of a network over half a second. Structs become JSON for the page as they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Mode = Literal["every", "counted"]
 """`every`: each cell is seen. `counted`: there are too many, so cells and sessions are counted."""
 
 Kind = Literal["session", "probe", "management", "oam", "other"]
-"""What the cells of a train carry."""
+"""The content of a train's cells."""
 
 NodeState = Literal["up", "silent", "elsewhere"]
 """`silent`: its daemon does not answer. `elsewhere`: it has no daemon on this machine."""

@@ -23,7 +23,7 @@ _MOST_SESSIONS = 100_000
 _MOST_PROBES = 10_000
 """Probes that are remembered; the cells of one may be looked at for a minute after its end."""
 _FADE = 0.8
-"""What of a link's counts by server and category stays from tick to tick, so that shares do not flicker."""
+"""The share of a link's counts that stays from tick to tick, so that colours do not flicker."""
 _LEAST = 0.01
 
 

@@ -39,7 +39,7 @@ class ServerState(IntEnum):
 
 
 class ProxyFigures(NamedTuple):
-    """What a caching proxy has done since the edge node's start.
+    """The work of a caching proxy since the edge node's start.
 
     Requests of clients, without the edge node's own questions, and those of them that were hits; requests to origins,
     and KB that came from there; answers to questions that could not be read.

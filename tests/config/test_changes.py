@@ -1,4 +1,4 @@
-"""What is told of a reload: every value that differs, with its place, and nothing else."""
+"""The words of a reload: every value that differs, with its place, and nothing else."""
 
 from __future__ import annotations
 

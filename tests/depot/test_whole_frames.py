@@ -87,7 +87,7 @@ class Whole(InMemoryNetwork):
         return [cells]
 
     def output(self, node: Node, link: str) -> list[bytes]:
-        """What a node's port gives, until it has no more."""
+        """The octets that a node's port gives, until it has no more."""
         number = list(node.links).index(link)
         found = []
         node.ready.clear()
@@ -98,7 +98,7 @@ class Whole(InMemoryNetwork):
         return found
 
     def channels(self) -> list[Any]:
-        """What the ports count, and the flows of the edge nodes."""
+        """The counts of the ports, and the flows of the edge nodes."""
         found: list[Any] = []
         for node in self.all_nodes():
             found += [(port.tx_cells, port.rx_cells, port.tx_pdus, port.rx_pdus, port.rx_congested)  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.namespaces, pytest.mark.slow]
 SECONDS = 3.0
-"""How long the depots go on after a step: many announcements, adverts and probes."""
+"""The time (s) that the depots go on after a step: many announcements, adverts and probes."""
 
 
 def test_a_step_of_the_clock_moves_no_role_and_ends_no_session(needs: Callable[[str], None], tmp_path: Path) -> None:

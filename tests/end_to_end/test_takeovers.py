@@ -1,4 +1,4 @@
-"""What may be under way when one depot takes over from another: handshakes, ports used again, a full sync, UDP."""
+"""Traffic under way when one depot takes over from another: handshakes, ports used again, a full sync, UDP."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_top_fills_a_terminal_and_ends_by_a_key(lab: Site) -> None:
 
 
 def read_now(descriptor: int) -> bytes:
-    """What a terminal has been sent up to now."""
+    """The octets that a terminal has been sent up to now."""
     try:
         return os.read(descriptor, 65536) if select.select([descriptor], [], [], 0)[0] else b""
     except OSError:  # its other end is closed

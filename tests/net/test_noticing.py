@@ -1,4 +1,4 @@
-"""What an administrator is told: conditions when they change, counts at their first rise and then once a minute."""
+"""Lines for an administrator: conditions when they change, counts at their first rise and then once a minute."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def server(serve: Serve) -> Iterator[int]:
 
 
 def asked(port: int, **more: Any) -> Answers:
-    """What comes of requests, while the commands do not end."""
+    """The answers to requests while the commands do not end."""
     asking = Asking(**({"targets": [("127.0.0.1", port)], "page": "100B", "clients": 1, "requests": 3} | more))
     lines: list[bytes] = []
     here, there = socket.socketpair()

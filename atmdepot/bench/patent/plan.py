@@ -34,7 +34,7 @@ METHODS = {
     "redirect": "HTTP redirection by the loaded server", "hash": "client-IP hashing (nft jhash)",
     "numgen": "nft numgen", "haproxy": "HAProxy", "nginx-stream": "nginx stream",
 }
-"""What gives requests to servers: the depot, the patent's prior art (figures 1 and 2), what came later."""
+"""The methods that give requests to servers: the depot, the patent's prior art (figures 1 and 2), later ones."""
 
 DEPOT_METHODS = ("depot", "depot-least")
 CLIENTS = (1, 20)

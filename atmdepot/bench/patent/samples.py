@@ -1,4 +1,4 @@
-"""What was measured: a sample for each test and pass, in a journal with a line for each, so that a run can go on."""
+"""Samples, one for each test and pass, in a journal with a line for each, so that a run can go on."""
 
 from __future__ import annotations
 

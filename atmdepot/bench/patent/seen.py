@@ -1,4 +1,4 @@
-"""What a client saw of a run: its requests one by one, and the figures made of them."""
+"""A run as its client saw it: requests one by one, and the figures made of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figures say about the patent's statements, in words that depend on them."""
+"""Judgement of the patent's statements in words that follow the figures."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ FIGURES = (
     Figure("greatest share of a proxy", "%", lambda reading: 100 * max(
         reading.answers.by_proxy.values(), default=0) / len(reading.answers.seconds), 0),
 )
-"""What is told of each case."""
+"""The figures of each case."""
 
 _DRAWN = FIGURES[:4]
 
@@ -73,7 +73,7 @@ class Report(Struct, frozen=True):
 
     @property
     def about(self) -> str:
-        """What was asked for."""
+        """The requests in words."""
         asking = self.asking
         return (f"{count_text(self.rounds, 'round')} of {asking.requests:,} requests of {asking.clients} clients, by "
                 f"Zipf's law (exponent {asking.exponent:g}): {1 - asking.own:.0%} for {asking.shared_documents:,} "

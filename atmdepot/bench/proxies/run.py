@@ -66,7 +66,7 @@ CASES = {
 
 
 class Reading(Struct, frozen=True):
-    """What a case gave in a round."""
+    """A reading: one case in one round."""
 
     case: str
     round: int

@@ -1,4 +1,4 @@
-"""What is noticed of a node: conditions that change, and counts that rise (see `net/noticing.py`)."""
+"""Facts about a node that the log tells: conditions that change, and counts that rise (see `net/noticing.py`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// What is open: facts, tables, actions, and the last cells, octet by octet.
+// Details of the open subject: facts, tables, actions, and the last cells, octet by octet.
 import { clock, el, heading } from "./panels.js";
 
 const EVERY = 1500; // ms between two looks while live

@@ -1,4 +1,4 @@
-"""What stands in the depot's place: names, rules, configurations, quotas, and the readings of a test."""
+"""The methods in the depot's place: names, rules, configurations, quotas, and the readings of a test."""
 
 from __future__ import annotations
 

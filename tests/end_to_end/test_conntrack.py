@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from ipaddress import ip_address
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,10 +66,15 @@ KERNEL_MAY_SAY = {
     "fin_unanswered": {"LAST_ACK"},
     # Any ACK is to it the last one; we wait for one that acknowledges the FIN.
     "last_ack_missing": {"TIME_WAIT"},
+    # Likewise a FIN that the server sends again, since its acknowledgement was slow.
+    "server_closes": {"LAST_ACK", "TIME_WAIT"},
     # It forgets a connection that was reset after 10 s; we keep it for 2 MSL, for late packets.
     **{name: {"nothing"} for name, state in EXCHANGES.items() if state == "CLOSE"},
 }
 """Places where the kernel may differ from us, with the reasons. There is no other difference."""
+
+FORGOTTEN = 10.0
+"""Seconds after which both may have forgotten a connection that was reset in its handshake: on a slow machine."""
 
 FIRST_PORT = 30_000
 CLIENTS = {ip_address(CLIENT), ip_address(CLIENT6)}
@@ -316,6 +322,7 @@ def our_states(it: Site) -> dict[int, tuple[str, str]]:
 
 @pytest.mark.parametrize(("vip", "first"), [(VIP, FIRST_PORT), (VIP6, FIRST_PORT + 100)], ids=["IPv4", "IPv6"])
 def test_our_guess_is_the_kernels(tracked: Site, vip: str, first: int) -> None:
+    begun = monotonic()
     with tracked.helper("client", "-c", PLAY, vip, str(first), ",".join(EXCHANGES)) as client:
         differences: dict[str, str] = {}
 
@@ -326,6 +333,8 @@ def test_our_guess_is_the_kernels(tracked: Site, vip: str, first: int) -> None:
                 both = ours.get(port, ("", ""))
                 theirs = kernels.get(port, "nothing")
                 allowed = {expected} | KERNEL_MAY_SAY.get(name, set())
+                if expected == "CLOSE" and (both, theirs) == (("", ""), "nothing") and monotonic() - begun > FORGOTTEN:
+                    continue
                 if AS_THE_KERNEL_SAYS.get(both) != expected or theirs not in allowed:
                     differences[name] = f"expected {expected}, we say {both}, the kernel says {theirs}"
             return not differences

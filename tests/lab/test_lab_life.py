@@ -304,8 +304,8 @@ def test_a_lab_that_another_command_began_anew_is_left_alone(run_dir: Path, monk
     others: list[Lab] = []
 
     def fail(self: Launch, *_: object) -> None:
-        monkeypatch.undo()
-        os.environ["ATMDEPOT_RUN_DIR"] = str(run_dir)
+        monkeypatch.undo()  # of the run directory, too, which is set again for this test alone
+        monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(run_dir))
         os.kill(self.state.pid, signal.SIGKILL)
         until(lambda: not Lab(self.directory).alive)
         with launch(*fake()) as launcher:

@@ -69,21 +69,9 @@ def test_the_metrics_page_has_every_metric_with_its_labels() -> None:
 
 
 def test_the_vc_table_page_has_every_key() -> None:
-    from atmdepot.config.model import (
-        Lab,
-        Line,
-        Link,
-        Network,
-        Node,
-        PermanentVc,
-        Probing,
-        Qos,
-        Reassembly,
-        Server,
-        Service,
-        SessionTimers,
-        Vp,
-    )
+    from atmdepot.config.links import Line, Link, PermanentVc, Vp
+    from atmdepot.config.model import Lab, Network, Node, Qos, Reassembly
+    from atmdepot.config.pools import Probing, Server, Service, SessionTimers
 
     page = (ROOT / "docs" / "vc-tables.md").read_text()
     structs = (Lab, Line, Link, Network, Node, PermanentVc, Probing, Qos, Reassembly, Server, Service, SessionTimers,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from atmdepot.atm.line import Line
 from atmdepot.atm.sar import segment
-from atmdepot.config.model import Line as LineSettings
+from atmdepot.config.links import Line as LineSettings
 from atmdepot.config.units import CellRate, UdpAddress
 from atmdepot.drops import OF_FRAMES, OF_REWRITING, DropReason, Drops, OnChannel
 from atmdepot.wire.aal5 import abort_pdu, cpcs_pdu, crc32, to_cells

@@ -10,12 +10,12 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING
 
-from atmdepot.config.model import LEAST_BURST
+from atmdepot.config.links import LEAST_BURST
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Line as LineSettings
+    from atmdepot.config.links import Line as LineSettings
 
 DEFAULT_QUEUE = 8192
 _GRAIN = 50_000

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from atmdepot.atm.supervision import LinkSupervision
     from atmdepot.bearer.admission import Admission
     from atmdepot.config.contract import Contract
-    from atmdepot.config.model import Network, PermanentVc, Vp
+    from atmdepot.config.links import PermanentVc, Vp
+    from atmdepot.config.model import Network
     from atmdepot.wire.cell import CellHeader
     from atmdepot.wire.offload import PlainFrame
 

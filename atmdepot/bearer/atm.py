@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from atmdepot.bearer.adaptation import LinkAdaptation
     from atmdepot.bearer.oam import VpOam
     from atmdepot.config.contract import Contract
-    from atmdepot.config.model import Network, Vp
+    from atmdepot.config.links import Vp
+    from atmdepot.config.model import Network
     from atmdepot.config.qos import QosMap
     from atmdepot.config.units import NumberRange
     from atmdepot.wire.flows import FlowKey

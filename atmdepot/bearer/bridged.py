@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from atmdepot.atm.vc import Vc
-    from atmdepot.config.model import Network, PermanentVc, Vp
+    from atmdepot.config.links import PermanentVc, Vp
+    from atmdepot.config.model import Network
     from atmdepot.drops import Drops
 
 HEARD = 300_000_000_000

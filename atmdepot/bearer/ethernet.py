@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from atmdepot.config.contract import ServiceCategory
-    from atmdepot.config.model import Network, Server
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import Server
     from atmdepot.config.qos import QosMap
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Arrival

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from atmdepot.bearer.ethernet_words import Word
-    from atmdepot.config.model import Server
+    from atmdepot.config.pools import Server
     from atmdepot.wire.offload import PlainFrame
 
 CHECKED = 10_000_000_000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from atmdepot.drops import DropReason
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Line as LineSettings
+    from atmdepot.config.links import Line as LineSettings
     from atmdepot.drops import Drops
 
 _MAX_OCTETS_UNDER_WAY = 64 * 2**20

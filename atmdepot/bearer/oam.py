@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from atmdepot.atm.monitoring import Performance
     from atmdepot.bearer.adaptation import LinkAdaptation
-    from atmdepot.config.model import Network, Vp
+    from atmdepot.config.links import Vp
+    from atmdepot.config.model import Network
 
 MOST_VC_FLOWS = 256
 """The F5 end points of a link; the oldest makes room for a further one."""

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.adaptation import LinkAdaptation
     from atmdepot.bearer.oam import NodeOam, VpOam
-    from atmdepot.config.model import Network, Vp
+    from atmdepot.config.links import Vp
+    from atmdepot.config.model import Network
 
 _LOW_BITS = 20
 _LOW = (1 << _LOW_BITS) - 1  # VCI, PTI and CLP of a header's first 32 bits

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atmdepot.bearer.base import Bearer
-    from atmdepot.config.model import BearerName, Network
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import BearerName
     from atmdepot.config.qos import QosMap
 
 

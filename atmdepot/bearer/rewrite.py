@@ -17,7 +17,7 @@ from atmdepot.bearer.base import Bearer, Counter, Path, PathText
 from atmdepot.bearer.rewrite_paths import HostPort, RewritePath, SharedRewritePath, end_text
 from atmdepot.bearer.rewritten_traffic import RewrittenTraffic
 from atmdepot.bearer.server_ends import ServerEnds, services_at
-from atmdepot.config.model import REWRITE_PORT
+from atmdepot.config.pools import REWRITE_PORT
 from atmdepot.wire.flows import flow_key, flow_of_key
 from atmdepot.wire.packet import Arrival
 from atmdepot.wire.rewriting import End, Rewriting, changed_octets

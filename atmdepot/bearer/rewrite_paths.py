@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.bearer.base import Path, PathCondition, Port, PortCounts
-from atmdepot.config.model import REWRITE_PORT
+from atmdepot.config.pools import REWRITE_PORT
 from atmdepot.drops import OF_REWRITING, DropReason, Drops
 from atmdepot.wire.ip import address_text, endpoint
 

@@ -10,7 +10,7 @@ from atmdepot.wire.rewriting import End, Rewriting
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
-    from atmdepot.config.model import Server as Settings
+    from atmdepot.config.pools import Server as Settings
 
 USUAL_MTU = 1500
 """Octets of the greatest packet on the way to a server, until the host's route there is known."""

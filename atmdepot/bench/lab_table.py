@@ -13,7 +13,8 @@ from atmdepot.config.reading import parse
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Network, Service
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import Service
 
 BULK_SERVICE = "bench-bulk"
 IDLE_SERVICE = "bench-idle"

@@ -28,8 +28,8 @@ from atmdepot.bench.figures import Target
 from atmdepot.bench.report import number, range_of
 from atmdepot.bench.samples import Spread
 from atmdepot.config.contract import ServiceCategory
-from atmdepot.config.model import Server as ServerSettings
-from atmdepot.config.model import SessionTimers
+from atmdepot.config.pools import Server as ServerSettings
+from atmdepot.config.pools import SessionTimers
 from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session, SessionTables
 from atmdepot.errors import AtmdepotError, EnvironmentLacks

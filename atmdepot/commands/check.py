@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Link, Network, Node, Server, Vp
+    from atmdepot.config.links import Link, Vp
+    from atmdepot.config.model import Network, Node
+    from atmdepot.config.pools import Server
 
 
 @click.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")

@@ -25,7 +25,7 @@ from rich.table import Column, Table
 
 from atmdepot import build
 from atmdepot.config import reading as network
-from atmdepot.config.model import REWRITE_PORT
+from atmdepot.config.pools import REWRITE_PORT
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab import namespaces
 from atmdepot.paths import find_program

@@ -10,7 +10,7 @@ import click
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import CrossConnect
+    from atmdepot.config.links import CrossConnect
 
 _COLUMNS = ("switch", "from", "to", "contract", "name", "kept")
 _LOST = "lost at a restart, unless `atmdepot vc save` writes it into the table"
@@ -88,7 +88,7 @@ def save_command(switch: str, table: Path, network_name: str | None) -> None:
 
     Comments stay. A lab runs from a copy of its table, which gets them too. The daemon then reads its table again.
     """
-    from atmdepot.config.model import CrossConnect
+    from atmdepot.config.links import CrossConnect
     from atmdepot.config.reading import load
     from atmdepot.lab.state import TABLE_FILE
 

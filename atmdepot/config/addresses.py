@@ -14,7 +14,8 @@ from atmdepot.config.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.config.model import Link, Network
+    from atmdepot.config.links import Link
+    from atmdepot.config.model import Network
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")

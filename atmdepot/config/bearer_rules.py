@@ -1,20 +1,21 @@
 """The rules of each bearer for the servers behind it: a row for each, by its name in the VC table (`bearer`).
 
-A new bearer takes its row here, its name and keys in `config/model.py`, and its row in `bearer/registry.py`.
+A new bearer takes its row here, its name and keys in `config/pools.py`, and its row in `bearer/registry.py`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.config.model import REWRITE_PORT
+from atmdepot.config.pools import REWRITE_PORT
 from atmdepot.config.problem import Problem, list_of
 from atmdepot.config.rewrite_rules import names_taken, rewrite_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from atmdepot.config.model import BearerName, Network, Server
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import BearerName, Server
 
 _KEYS_OF: dict[str, tuple[BearerName, ...]] = {
     "port": ("ethernet", "rewrite"), "mac": ("ethernet",), "source": ("rewrite",), "pool": ("rewrite",),

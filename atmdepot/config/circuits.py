@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from atmdepot.config.model import Network, PermanentVc, Vp
+    from atmdepot.config.links import PermanentVc, Vp
+    from atmdepot.config.model import Network
 
 
 class Circuit(NamedTuple):

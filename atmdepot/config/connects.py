@@ -9,7 +9,8 @@ from atmdepot.config.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from atmdepot.config.model import CrossConnect, Network
+    from atmdepot.config.links import CrossConnect
+    from atmdepot.config.model import Network
     from atmdepot.config.routes import Place
 
 _FIRST_VCI = 7

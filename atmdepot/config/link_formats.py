@@ -1,6 +1,6 @@
 """The formats of a link's datagrams: a row for each, by its name in a VC table (`format`).
 
-A new format takes its class in `wire/`, its row here, and its name and keys in `config/model.py`. Tables are checked
+A new format takes its class in `wire/`, its row here, and its name and keys in `config/links.py`. Tables are checked
 without the data path, so only the functions that make datagrams or measure them import `wire`.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from atmdepot.config.model import Link
+    from atmdepot.config.links import Link
     from atmdepot.wire.link_format import LinkFormat
 
 _MPLS_PORT = 6635

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import msgspec
 
 from atmdepot.config.forms import misfit, wrong_key
-from atmdepot.config.model import CrossConnect, DepotSet, Line, Link, Network, Node, PermanentVc, Server, Service, Vp
+from atmdepot.config.links import CrossConnect, Line, Link, PermanentVc, Vp
+from atmdepot.config.model import Network, Node
+from atmdepot.config.pools import DepotSet, Server, Service
 from atmdepot.config.problem import Problem
 from atmdepot.config.relay import Dlcis
 from atmdepot.config.rules import problems_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import NODEFAULT
 from msgspec.structs import fields
 
-from atmdepot.config.model import Link
+from atmdepot.config.links import Link
 from atmdepot.config.problem import Problem, list_of
 from atmdepot.config.relay import Lmi
 from atmdepot.config.units import Duration

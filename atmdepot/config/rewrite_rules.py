@@ -11,7 +11,8 @@ from atmdepot.config.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.config.model import Network, Server
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import Server
 
 _VERSIONS = (4, 6)
 _EXAMPLES = {4: "192.0.2.10", 6: "2001:db8::10"}

@@ -15,7 +15,8 @@ from atmdepot.config.units import Duration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from atmdepot.config.model import Link, Network, PermanentVc, Vp
+    from atmdepot.config.links import Link, PermanentVc, Vp
+    from atmdepot.config.model import Network
 
 _LEAST_SUPERVISION, _MOST_SUPERVISION = Duration.parse("10ms"), Duration.parse("10s")
 _MOST_TOLD = 5

@@ -10,7 +10,7 @@ from atmdepot.config.bearer_rules import server_problems
 from atmdepot.config.connects import connect_name_problems, connect_problems
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.link_formats import FORMATS
-from atmdepot.config.model import SessionTimers
+from atmdepot.config.pools import SessionTimers
 from atmdepot.config.problem import Problem, list_of
 from atmdepot.config.proxy_rules import proxy_problems
 from atmdepot.config.qos import QosMap

@@ -14,7 +14,7 @@ from tomlkit.items import Table
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import CrossConnect
+    from atmdepot.config.links import CrossConnect
 
 
 def with_connects(text: str, switch: str, connects: dict[str, CrossConnect]) -> str:

@@ -10,7 +10,9 @@ from atmdepot.config.units import Duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.config.model import DepotSet, Network, Vp
+    from atmdepot.config.links import Vp
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import DepotSet
 
 _LEAST_INTERVAL = _LEAST_ANNOUNCE = Duration.parse("10ms")
 _MOST_ANNOUNCE = Duration.parse("10s")

@@ -4,7 +4,7 @@ A balancer chooses among the servers of a pool that may take a session (on the a
 bound). A criterion that reads the client's address is `keyed`: it cannot choose ahead, so its pool has no preloaded
 server.
 
-A new criterion takes a class here, with its row in `BALANCERS`, and its name in `config/model.py`. The first paragraph
+A new criterion takes a class here, with its row in `BALANCERS`, and its name in `config/pools.py`. The first paragraph
 of its docstring goes into the documentation (`docs/make_criteria.py`). A class that the `.pxd` does not have works too,
 only slower.
 

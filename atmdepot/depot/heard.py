@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import DepotSet
+    from atmdepot.config.pools import DepotSet
 
 SETTLED = 1_000_000_000
 """An active that edge nodes do not hear is given so long (ns) after its activation: nothing can move more often."""

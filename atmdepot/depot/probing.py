@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from atmdepot.bearer.base import PathCondition
-    from atmdepot.config.model import Probing as Settings
+    from atmdepot.config.pools import Probing as Settings
     from atmdepot.depot.servers import Server
 
 class Probing:

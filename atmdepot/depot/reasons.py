@@ -14,7 +14,8 @@ from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTO
 from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import Network, SessionTimers
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import SessionTimers
     from atmdepot.depot.servers import Server
     from atmdepot.depot.sessions import Session
     from atmdepot.depot.state import Decision

@@ -17,7 +17,7 @@ from atmdepot.depot.heard import SETTLED, Heard
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
-    from atmdepot.config.model import DepotSet
+    from atmdepot.config.pools import DepotSet
 
 
 class Role(StrEnum):

@@ -23,8 +23,8 @@ from atmdepot.wire.statistics import ServerState, Statistics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atmdepot.config.model import Probing as Settings
-    from atmdepot.config.model import Server as ServerSettings
+    from atmdepot.config.pools import Probing as Settings
+    from atmdepot.config.pools import Server as ServerSettings
     from atmdepot.node.proxy_counts import ProxyCounts
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.statistics import ProxyFigures

@@ -32,7 +32,7 @@ from atmdepot.wire.tcp import SYN
 if TYPE_CHECKING:
     from atmdepot.bearer.base import Path
     from atmdepot.config.contract import ServiceCategory
-    from atmdepot.config.model import SessionTimers
+    from atmdepot.config.pools import SessionTimers
     from atmdepot.depot.servers import Server
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import TcpFields

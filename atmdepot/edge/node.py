@@ -23,7 +23,7 @@ from atmdepot.bearer.circuits import CircuitEnd, Circuits
 from atmdepot.bearer.oam import NodeOam
 from atmdepot.bearer.protected import protected_vps
 from atmdepot.bearer.shaping import port_of
-from atmdepot.config.model import Vp
+from atmdepot.config.links import Vp
 from atmdepot.config.qos import QosMap
 from atmdepot.drops import DropReason
 from atmdepot.edge.recall import Answer

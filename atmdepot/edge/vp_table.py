@@ -12,7 +12,7 @@ from atmdepot.wire.llc import Encapsulation
 if TYPE_CHECKING:
     from atmdepot.bearer.admission import Admission
     from atmdepot.config.contract import Contract
-    from atmdepot.config.model import Vp
+    from atmdepot.config.links import Vp
     from atmdepot.config.qos import QosMap
     from atmdepot.wire.cell import Interface
 

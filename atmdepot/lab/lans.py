@@ -14,7 +14,8 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.config.model import DepotSet, Network
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import DepotSet
 
 CLIENT = "client"
 """The node that the lab adds; browsers and load generators run there."""

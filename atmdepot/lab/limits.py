@@ -18,7 +18,8 @@ from atmdepot.lab.web import web_servers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.config.model import DepotSet, Network
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import DepotSet
     from atmdepot.config.units import InterfaceAddress
 
 _MOST_PORTS = 4000

@@ -28,7 +28,8 @@ from atmdepot.lab.servers import SERVER, ethernets, gateways, service_addresses,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.config.model import Link, Network
+    from atmdepot.config.links import Link
+    from atmdepot.config.model import Network
     from atmdepot.lab.lans import Member
 
 BRIDGE = "bridge"

@@ -15,7 +15,8 @@ from atmdepot.paths import find_program
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from atmdepot.config.model import Network, Service
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import Service
 
 _TEMP = {"client_body": "", "proxy": "proxy", "fastcgi": "fastcgi", "uwsgi": "uwsgi", "scgi": "scgi"}
 """Temporary paths of nginx, each with the optional module that knows the directive (empty: no module)."""

@@ -12,7 +12,8 @@ from atmdepot.net.part import Part, bits_of, family_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from atmdepot.config.model import BearerName, Network
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import BearerName
 
 LOOPBACK = 1
 """The index of the loopback interface."""

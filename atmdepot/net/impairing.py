@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 from msgspec.structs import asdict, replace
 
-from atmdepot.config.model import Line, Ratio
+from atmdepot.config.links import Line
 from atmdepot.config.units import FASTEST, CellRate, Duration
+from atmdepot.config.values import Ratio  # noqa: TC001 - msgspec reads the annotations at run time
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.impairment_rows import ImpairmentRow

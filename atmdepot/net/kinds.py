@@ -30,7 +30,8 @@ from atmdepot.switch.node import SwitchNode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atmdepot.config.model import BearerName, Network
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import BearerName
     from atmdepot.edge.node import EdgeNode
     from atmdepot.net.pump import Pump
     from atmdepot.node.node import Node

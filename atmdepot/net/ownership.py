@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from atmdepot.config.model import DepotSet
+    from atmdepot.config.pools import DepotSet
     from atmdepot.depot.roles import Roles
 
 REPEAT = 30.0

@@ -22,8 +22,9 @@ from atmdepot.net.udp_link import UdpLink
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atmdepot.config.model import Line as LineSettings
-    from atmdepot.config.model import Link, Network
+    from atmdepot.config.links import Line as LineSettings
+    from atmdepot.config.links import Link
+    from atmdepot.config.model import Network
     from atmdepot.net.line_link import PortLink
     from atmdepot.node.node import Node
     from atmdepot.wire.link_format import LinkFormat

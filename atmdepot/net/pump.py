@@ -25,7 +25,7 @@ from atmdepot.net.watchdog import FROM_TUN, GUEST, TIMERS, Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atmdepot.config.model import Line
+    from atmdepot.config.links import Line
     from atmdepot.net.chores import Chore
     from atmdepot.net.host import HostSetup
     from atmdepot.net.line_link import PortLink

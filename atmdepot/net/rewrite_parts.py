@@ -17,7 +17,8 @@ from atmdepot.net.part import Part, bits_of, family_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.config.model import Network, Server
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import Server
 
 _FIRST_TABLE = 5200
 _MAIN_TABLE = 254

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from atmdepot.atm.queueing import QueuedVc
     from atmdepot.atm.switch import Port as Side
     from atmdepot.atm.switch import Switch
-    from atmdepot.config.model import Link
+    from atmdepot.config.links import Link
 
 
 class SwitchPort(Port):

@@ -12,7 +12,8 @@ from atmdepot.wire.llc import Encapsulation
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from atmdepot.config.model import Network, Vp
+    from atmdepot.config.links import Vp
+    from atmdepot.config.model import Network
     from atmdepot.config.routes import Route
 
 

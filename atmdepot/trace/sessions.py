@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from atmdepot.bearer.base import Path
 from atmdepot.config.contract import ServiceCategory
-from atmdepot.config.model import Server as ServerSettings
-from atmdepot.config.model import SessionTimers
+from atmdepot.config.pools import Server as ServerSettings
+from atmdepot.config.pools import SessionTimers
 from atmdepot.depot.servers import Server
 from atmdepot.depot.sessions import Session as Entry
 from atmdepot.depot.sessions import SessionEvent, SessionTables

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.config.model import Network, Server
+    from atmdepot.config.model import Network
+    from atmdepot.config.pools import Server
 
 CLIENT = "client"
 

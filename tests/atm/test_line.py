@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from atmdepot.atm import line as line_module
 from atmdepot.atm.line import Impairments, Line, Trials
-from atmdepot.config.model import Line as Settings
+from atmdepot.config.links import Line as Settings
 from atmdepot.config.units import CellRate, Duration
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.cell import CellHeader, hec

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.bearer.frame_line import FrameLine
-from atmdepot.config.model import Line as Settings
+from atmdepot.config.links import Line as Settings
 from atmdepot.config.units import Duration
 from atmdepot.drops import DropReason, Drops
 

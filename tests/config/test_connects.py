@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from atmdepot.config.model import CrossConnect
+from atmdepot.config.links import CrossConnect
 from atmdepot.config.reading import NetworkError, parse
 from atmdepot.config.routes import Place
 from atmdepot.config.saving import with_connects

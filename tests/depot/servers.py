@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from atmdepot.config.model import Probing
-from atmdepot.config.model import Server as ServerSettings
+from atmdepot.config.pools import Probing
+from atmdepot.config.pools import Server as ServerSettings
 from atmdepot.depot.servers import Outcome, Server
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from atmdepot.config.model import Balancing
+from atmdepot.config.pools import Balancing
 from atmdepot.config.units import Duration
 from atmdepot.depot.balancing import BALANCERS, MAGLEV_SIZE, RandomOfTwo, maglev_table
 from atmdepot.depot.session_management import Pool

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.config.model import Probing
+from atmdepot.config.pools import Probing
 from atmdepot.config.units import Duration
 from atmdepot.depot.balancing import BALANCERS, Turns
 from atmdepot.depot.session_management import Pool

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from atmdepot.config.model import Server as ServerSettings
+from atmdepot.config.pools import Server as ServerSettings
 from atmdepot.config.units import Duration
 from atmdepot.depot.balancing import BALANCERS
 from atmdepot.depot.explain import Explanation, explain

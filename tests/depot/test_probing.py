@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from atmdepot.bearer.adaptation import PathCondition
-from atmdepot.config.model import Probing as Settings
+from atmdepot.config.pools import Probing as Settings
 from atmdepot.config.units import Duration
 from atmdepot.depot.probing import Probing
 from atmdepot.depot.servers import Condition, Fault, Outcome

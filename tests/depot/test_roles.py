@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from atmdepot.config.model import DepotSet
+from atmdepot.config.pools import DepotSet
 from atmdepot.depot import roles as of_roles
 from atmdepot.depot.roles import ACTIVE, TRANSITIONS, UNFIT, Event, Phase, Role, Roles
 from atmdepot.errors import AtmdepotError

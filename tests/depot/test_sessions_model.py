@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from atmdepot.config.contract import ServiceCategory
-from atmdepot.config.model import SessionTimers
+from atmdepot.config.pools import SessionTimers
 from atmdepot.config.units import Duration
 from atmdepot.depot.sessions import Session, SessionTables, Table
 from atmdepot.depot.tcp_tracking import is_half_open

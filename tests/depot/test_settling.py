@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from atmdepot.config.model import DepotSet
+from atmdepot.config.pools import DepotSet
 from atmdepot.depot.roles import UNFIT, Role, Roles
 from tests.effort import examples
 

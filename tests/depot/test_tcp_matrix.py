@@ -15,7 +15,7 @@ from itertools import product
 import pytest
 
 from atmdepot.config.contract import ServiceCategory
-from atmdepot.config.model import SessionTimers
+from atmdepot.config.pools import SessionTimers
 from atmdepot.depot.sessions import Session, SessionTables, Table
 from atmdepot.depot.tcp_tracking import NUMBERS, OVER, UNKNOWN, Event, Side, TcpState
 from atmdepot.wire.flows import flow_key

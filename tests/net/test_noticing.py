@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atmdepot.config.model import Probing
+from atmdepot.config.pools import Probing
 from atmdepot.depot.servers import Outcome
 from atmdepot.drops import DropReason
 from atmdepot.net.agents.depot import Drain, Undrain

@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from atmdepot.config.model import DepotSet
+from atmdepot.config.pools import DepotSet
 from atmdepot.config.units import InterfaceAddress
 from atmdepot.depot.roles import Role, Roles
 from atmdepot.errors import AtmdepotError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from atmdepot.config.model import DepotSet
+from atmdepot.config.pools import DepotSet
 from atmdepot.config.units import TcpAddress
 from atmdepot.depot.roles import FIT_ACTIVE, IN_SYNC, JOINS, LAST_RESORT, TAKES_OVER, UNFIT, Role, Roles
 from atmdepot.net.etcd import EtcdClient, EtcdGone

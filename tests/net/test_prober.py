@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from atmdepot.config.model import Probing
+from atmdepot.config.pools import Probing
 from atmdepot.config.units import Duration
 from atmdepot.depot.servers import Fault, Outcome
 from atmdepot.net.prober import Prober

@@ -31,7 +31,7 @@ SLOW = {"asyncio", "construct", "crcmod", "fastcrc", "h11", "importlib.metadata"
         "scapy", "trio", "unittest"}
 """Packages that take tens of milliseconds each."""
 TABLES = {"rich"}
-NETWORK = {"atmdepot.config.model", "msgspec"}
+NETWORK = {"atmdepot.config.model", "atmdepot.config.links", "atmdepot.config.pools", "msgspec"}
 DATA_PATH = set(build.compilable())
 DAEMONS = {"atmdepot.net.control", "atmdepot.net.daemon", "atmdepot.net.pump", "atmdepot.net.views"}
 

@@ -17,7 +17,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from atmdepot.commands.check import _plain as plain
-from atmdepot.config import link_formats, model
+from atmdepot.config import link_formats, links, model, pools
 from atmdepot.config import reading as network
 from atmdepot.config.reading import NetworkError, parse
 from atmdepot.config.toml_lines import line_of
@@ -462,7 +462,7 @@ def test_the_port_of_pseudowires_is_the_one_that_receivers_know() -> None:
 
 
 def test_each_format_of_the_model_has_its_row() -> None:
-    assert set(link_formats.FORMATS) == set(get_args(get_type_hints(model.Link)["format"]))
+    assert set(link_formats.FORMATS) == set(get_args(get_type_hints(links.Link)["format"]))
 
 
 def test_nesting_without_end() -> None:
@@ -628,8 +628,8 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 
 
 NODES = ["depot", "web1", "web2", "web3"]
-KNOWN = {"nodes": model.Node, "links": model.Link, "vps": model.Vp, "servers": model.Server,
-         "services": model.Service, "qos": model.Qos, "lab": model.Lab}
+KNOWN = {"nodes": model.Node, "links": links.Link, "vps": links.Vp, "servers": pools.Server,
+         "services": pools.Service, "qos": model.Qos, "lab": model.Lab}
 PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "kind": st.sampled_from(["depot", "edge", "external"]),
     "address": st.lists(st.sampled_from(["10.1.0.2", "10.80.0.1", "fd00::1"]), max_size=2),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from atmdepot.atm.line import Line
-from atmdepot.config import model as network
+from atmdepot.config import links
 from atmdepot.config.units import CellRate, Duration
 from atmdepot.drops import DropReason, Drops
 from atmdepot.net.line_link import LineLink, PortLink
@@ -57,7 +57,7 @@ class FakeLink(PortLink):
 
 def line_link(**settings: object) -> tuple[LineLink, FakeLink, Drops]:
     drops, inner = Drops(), FakeLink()
-    return LineLink(inner, Line(network.Line(**settings), drops)), inner, drops
+    return LineLink(inner, Line(links.Line(**settings), drops)), inner, drops
 
 
 def test_a_line_that_does_nothing_lets_cells_through_at_once() -> None:
@@ -193,7 +193,7 @@ def test_a_router_whose_socket_holds_256_cells_loses_none(
     """However late the loop wakes up: 4 ms in one of a thousand cases, 40 ms now and then."""
     udp, drops, far = router
     assert DEPTH <= far.depth < DEPTH + 32
-    settings = network.Link(ends={}, cells=1, rate=CellRate(rate), queue=10**4).line_from("depot")
+    settings = links.Link(ends={}, cells=1, rate=CellRate(rate), queue=10**4).line_from("depot")
     link, random, now, sent = LineLink(udp, Line(settings, drops)), Random(rate), 0, 0
     while sent < 6000 or link.next_timer() is not None:
         if sent < 6000 and random.random() < 0.05:
@@ -220,7 +220,7 @@ def test_a_train_at_once_is_what_such_a_router_cannot_take(router: tuple[UdpLink
 
 def test_a_burst_has_64_cells_where_each_is_a_datagram_and_2_ms_of_the_rate_in_trains() -> None:
     def burst(**settings: Any) -> int | None:
-        return network.Link(ends={}, **settings).line_from("depot").burst
+        return links.Link(ends={}, **settings).line_from("depot").burst
 
     assert burst(cells=1, rate=CellRate(353_207)) == 64
     assert burst(cells=27, rate=CellRate(353_207)) == 706

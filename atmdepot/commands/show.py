@@ -27,6 +27,7 @@ Examples:
   atmdepot show sessions --client 10.9.0.2 --state ESTABLISHED --no-probes
   atmdepot show servers --watch
   atmdepot show vcs --node web1
+  atmdepot show vcs --link to-web1 --vc 1/64
   atmdepot show counters -o json
   atmdepot show depots --compare
 """)
@@ -40,6 +41,9 @@ Examples:
 @click.option("--client", metavar="ADDRESS", help="Of sessions, those of a client: address, address:port or network.")
 @click.option("--server", metavar="NAME", help="Of sessions, those of a server.")
 @click.option("--state", metavar="STATE", help="Of sessions, those with an end in a state, as in ESTABLISHED.")
+@click.option("--number", type=click.IntRange(min=1), metavar="N", help="Of sessions, the one with this number.")
+@click.option("--link", metavar="NAME", help="Of VCs, those of a link.")
+@click.option("--vc", metavar="VPI/VCI", help="Of VCs, those with these numbers.")
 @click.option("--probes/--no-probes", default=True, show_default=True, help="Of sessions, the depot's own probes too.")
 @click.option("--watch", is_flag=True, help="Show it again every second until Ctrl-C; with -o json an array a line.")
 @click.option("--compare", "comparing", is_flag=True,
@@ -47,18 +51,22 @@ Examples:
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def show_command(
     subject: str, network_name: str | None, node: str | None, limit: int, wide: bool, everything: bool,
-    client: str | None, server: str | None, state: str | None, probes: bool, watch: bool, comparing: bool, output: str,
+    client: str | None, server: str | None, state: str | None,
+    number: int | None, link: str | None, vc: str | None, probes: bool, watch: bool, comparing: bool, output: str,
 ) -> None:
     """Ask the running daemons for sessions, VCs, links, queues, servers, counters, OAM, protected VPs or depots."""
-    chosen = {"client": client, "server": server, "state": state}
+    chosen = {"client": client, "server": server, "state": state, "number": number}
     where: dict[str, Any] = {name: value for name, value in chosen.items() if value}
     if not probes:
         where["probes"] = False
+    of_vcs = {name: value for name, value in (("link", link), ("vc", vc)) if value}
     if comparing and subject != "depots":
         raise click.BadParameter("it is for `show depots`", param_hint="--compare")
     if where and subject != "sessions":
-        raise click.UsageError("--client, --server, --state and --no-probes are for `show sessions`")
-    asking = _Asking(subject, network_name, node, limit, where)
+        raise click.UsageError("--client, --server, --state, --number and --no-probes are for `show sessions`")
+    if of_vcs and subject != "vcs":
+        raise click.UsageError("--link and --vc are for `show vcs`")
+    asking = _Asking(subject, network_name, node, limit, where | of_vcs)
     while True:
         rows = asking.rows()
         if subject == "counters" and not everything:

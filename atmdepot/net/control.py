@@ -25,9 +25,9 @@ from atmdepot.net.event_stream import EventsRequest, Followers
 from atmdepot.net.impairing import ImpairRequest, impair
 from atmdepot.net.kinds import agent_of, kinds_with
 from atmdepot.net.oam import OamRequest, stream_oam
+from atmdepot.net.row_filter import RowFilter  # noqa: TC001 - msgspec reads the annotation
 from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
-from atmdepot.net.session_filter import SessionFilter  # noqa: TC001 - msgspec reads the annotation
-from atmdepot.net.slices import Pace, encoded, up_to
+from atmdepot.net.slices import Pace, encoded
 from atmdepot.net.stream import TraceRequest, stream_trace
 from atmdepot.net.views import SUBJECTS
 
@@ -59,7 +59,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     impair: ImpairRequest | None = None
     events: EventsRequest | None = None
     limit: int = 1000
-    where: SessionFilter | None = None
+    where: RowFilter | None = None
 
 
 class CommandRequest(NamedTuple):
@@ -165,9 +165,7 @@ class ControlServer(BoundedServer):
         limit = min(max(0, request.limit), sys.maxsize)
         if request.where is None:
             return SUBJECTS[request.show](self._pump, limit)
-        if request.show != "sessions":
-            raise AtmdepotError(f"only sessions are chosen by client, server and state, not {request.show}")
-        return up_to(limit, request.where.apply(SUBJECTS[request.show](self._pump, sys.maxsize)))
+        return request.where.rows(request.show, self._pump, limit)
 
     def _parse(self, line: bytes) -> Request | CommandRequest:
         """Read a request; raise ValueError or MsgspecError for none, AtmdepotError for another kind's command."""

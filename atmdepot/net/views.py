@@ -6,10 +6,11 @@ sessions and VCs may come and go.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType
 
@@ -17,6 +18,7 @@ from atmdepot.bearer.adaptation import LinkAdaptation, adaptation_of
 from atmdepot.bearer.shaping import ShapedAdaptation
 from atmdepot.config.circuits import circuits_of
 from atmdepot.drops import AT_SWITCHES, OF_REWRITING, DropReason
+from atmdepot.errors import AtmdepotError
 from atmdepot.net import relay_view, subjects
 from atmdepot.net.agents.rows import CounterRow, LinkRow, QueueRow, VcRow
 from atmdepot.net.host_parts import needs_of
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 NO_SIGNAL = "no signal: the far end has been silent for three intervals of supervision"
 
+_LONGEST_VC = len("4095/65535")
+
 View = Callable[["Pump", int], Iterable["Row"]]
 """At most so many rows about a pump's node."""
 
@@ -46,6 +50,31 @@ def vcs(pump: Pump, limit: int) -> Iterable[Row]:
     agent = agent_of(pump.node)
     view = agent.views.get("vcs")
     return _ends(pump, agent, limit) if view is None else view(agent, limit, pump.clock)
+
+
+def vcs_at(pump: Pump, link: str, numbers: str) -> Iterator[Row | None]:
+    """The VCs of a link, or of its VPI and VCI in `numbers`; an empty text stands for all. None for each other.
+
+    Raises AtmdepotError for numbers that are no VC.
+    """
+    vpi, _, vci = numbers.partition("/")
+    if numbers and not (numbers.isascii() and vpi.isdecimal() and vci.isdecimal() and len(numbers) <= _LONGEST_VC):
+        raise AtmdepotError(f"{numbers!r} is no VC: write VPI/VCI, as in 1/64")
+    return _vcs_at(pump, link, (int(vpi), int(vci)) if numbers else None)
+
+
+def _vcs_at(pump: Pump, wanted: str, numbers: tuple[int, int] | None) -> Iterator[Row | None]:
+    agent = agent_of(pump.node)
+    view: Callable[..., Iterator[Any]] | None = agent.views.get("vcs")
+    if view is not None:  # a switch: its cross-connects are of the VC table, so they are few
+        places = None if numbers is None else (f"{numbers[0]}/{numbers[1]}", str(numbers[0]))
+        for row in view(agent, sys.maxsize, pump.clock):
+            yield row if wanted in ("", row.link) and (places is None or row.vc in places) else None
+        return
+    for link in (port for port in list(pump.node.links.values()) if isinstance(port, LinkAdaptation)):
+        if not wanted or link.name == wanted:
+            found = list(link.table) if numbers is None else filter(None, [link.table.find(*numbers)])
+            yield from (_vc(agent, link, vc) for vc in found)
 
 
 def _ends(pump: Pump, agent: Agent, limit: int) -> Iterator[VcRow]:

@@ -44,7 +44,8 @@ _SAMPLE_EVERY, _SAMPLE = 5.0, 0.05  # s
 _SAMPLE_CELLS = 300
 _SAMPLED = ("depot", "switch", "interworking")
 """The kinds of nodes of which samples are taken: all links have an end at one."""
-_ROWS = 1000
+ROWS = 1000
+"""Rows that are asked for at once."""
 _PATIENCE = 5.0  # s for an answer
 _MOST_EVENTS = 100
 _Found = TypeVar("_Found")
@@ -92,12 +93,14 @@ class Collector:
         """Have a function called with each tick, in the collector's thread."""
         self._listeners.append(listener)
 
-    async def rows(self, node: str, subject: str, limit: int = _ROWS) -> list[dict[str, Any]]:
-        """The rows of a subject from a node; raise AtmdepotError when it does not answer."""
+    async def rows(
+        self, node: str, subject: str, limit: int = ROWS, where: dict[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """The rows of a subject from a node, those that `where` says; raise AtmdepotError when it does not answer."""
         path = self._path_of(node)
-        return await self.in_thread(partial(show, path, subject, limit))
+        return await self.in_thread(partial(show, path, subject, limit, where))
 
-    async def rows_or_none(self, node: str, subject: str, limit: int = _ROWS) -> list[dict[str, Any]]:
+    async def rows_or_none(self, node: str, subject: str, limit: int = ROWS) -> list[dict[str, Any]]:
         """The rows of a subject from a node; none when it does not answer."""
         try:
             return await self.rows(node, subject, limit)
@@ -196,7 +199,7 @@ class _Watch:
             await trio.sleep(_SAMPLE_EVERY)
 
     async def _open(self, *, sessions: bool, drops: bool) -> TraceConnection:
-        request = {"cells": True, "drops": drops, "sessions": sessions, "known": _ROWS if sessions else 0}
+        request = {"cells": True, "drops": drops, "sessions": sessions, "known": ROWS if sessions else 0}
         connection = await self._collector.in_thread(partial(TraceConnection, self._path, request))
         connection.socket.setblocking(False)
         return connection

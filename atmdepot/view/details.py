@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.view.collector import ROWS
 from atmdepot.view.decode import ShownCell, shown, tree_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _MOST_CELLS, _MOST_OTHERS = 48, 16
 _MOST_ROWS = 100
 _NUMBER = re.compile("[0-9]{1,5}")
+_SESSION = re.compile("[0-9]{1,18}")
 _HIDDEN = ("far_mac", "fcs")
 
 
@@ -37,6 +39,8 @@ class Detail(Struct):
     """Cells of probes, of servers' reports, and of OAM."""
     trouble: str = ""
     """The reason that a part is missing."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """Of tables that have not all rows: how many of how many they have."""
 
 
 class Details:
@@ -70,7 +74,7 @@ class Details:
             raise AtmdepotError(f"there is no node \"{name}\": there are {', '.join(self._network.nodes)}")
         detail = Detail("node", name, f"node {name}, {node.kind}")
         await self._add(detail, name, "links")
-        await self._add(detail, name, "vcs", lambda rows: sorted(rows, key=_cells_of, reverse=True))
+        await self._add(detail, name, "vcs", _busiest)
         await self._add(detail, name, "counters", lambda rows: [row for row in rows if row["value"]])
         links = self._network.links_of(name)
         self._add_cells(detail, lambda cell: cell.link in links and cell.node == name, until)
@@ -85,8 +89,7 @@ class Details:
         detail = Detail("link", name, f"link {name}, {ends}", tables={"ends": [_plain(row) for row in rows]})
         for node in settings.ends if settings is not None else ():
             if node in self._collector.sockets:
-                await self._add(detail, node, "vcs", lambda found: sorted(
-                    (row for row in found if row["link"] == name), key=_cells_of, reverse=True), f"VCs at {node}")
+                await self._add(detail, node, "vcs", _busiest, f"VCs at {node}", {"link": name})
         self._add_cells(detail, lambda _: True, until, name)
         return detail
 
@@ -101,8 +104,7 @@ class Details:
         detail = Detail("vc", name, f"VC {numbers} on {link}", {key: value for key, value in facts.items() if value})
         for node in self._network.links[link].ends:
             if node in self._collector.sockets:
-                await self._add(detail, node, "vcs", lambda rows: [
-                    row for row in rows if row["link"] == link and row["vc"] in (numbers, vpi)], f"at {node}")
+                await self._add(detail, node, "vcs", title=f"at {node}", where={"link": link, "vc": numbers})
         self._add_cells(detail, lambda cell: (cell.header.vpi, cell.header.vci) == (int(vpi), int(vci)), until, link)
         return detail
 
@@ -116,20 +118,24 @@ class Details:
                 for row in await self._collector.rows(depot, "servers"):
                     if row["server"] == name:
                         detail.facts = _plain(row)
-            await self._add(detail, depot, "sessions", lambda rows: [row for row in rows if row["server"] == name])
+            await self._add(detail, depot, "sessions", where={"server": name})
         self._add_cells(detail, lambda cell: cell.name.server == name, until)
         return detail
 
     async def _session(self, name: str, until: int) -> Detail:
         depot, _, number = name.rpartition("/")
-        depots = [depot] if depot else self._depots()
-        detail = Detail("session", name, f"session {number}")
-        for of in depots:
-            with suppress(AtmdepotError):
-                for row in await self._collector.rows(of, "sessions", 10_000):
-                    if str(row["number"]) == number:
-                        detail.facts = {"depot": of, **_plain(row)}
-        detail.trouble = "" if detail.facts else "the depot does not know it any more"
+        if not _SESSION.fullmatch(number):
+            raise AtmdepotError(f"\"{name}\" is no session: write its number, or DEPOT/NUMBER, as in \"depot/7\"")
+        detail = Detail("session", name, f"session {number}", trouble="the depot does not know it any more")
+        for of in [depot] if depot else self._depots():
+            try:
+                rows = await self._collector.rows(of, "sessions", 1, {"number": int(number)})
+            except AtmdepotError as error:
+                detail.trouble = str(error)
+                continue
+            if rows:
+                detail.facts, detail.trouble = {"depot": of, **_plain(rows[0])}, ""
+                break
         self._add_cells(detail, lambda cell: _is_of(cell, number), until)
         return detail
 
@@ -148,14 +154,18 @@ class Details:
 
     async def _add(
         self, detail: Detail, node: str, subject: str, choose: Callable[[list[Row]], list[Row]] = list,
-        title: str = "",
+        title: str = "", where: dict[str, Any] | None = None,
     ) -> None:
-        """Add a table of a node's rows; without an answer, the reason stands in its place."""
+        """Add a table of a node's rows that `where` says; without an answer, the reason stands in its place."""
         try:
-            rows = choose(await self._collector.rows(node, subject))
+            told = await self._collector.rows(node, subject, ROWS, where)
         except AtmdepotError as error:
             detail.trouble = str(error)
             return
+        rows = choose(told)
+        if len(rows) > _MOST_ROWS:
+            count = f"{ROWS:,} or more" if len(told) >= ROWS else f"{len(rows):,}"
+            detail.notes[title or subject] = f"{_MOST_ROWS} of {count}"
         if rows:
             detail.tables[title or subject] = [_plain(row) for row in rows[:_MOST_ROWS]]
 
@@ -167,6 +177,10 @@ def _is_of(cell: Cell, session: str) -> bool:
 
 def _cells_of(row: Row) -> int:
     return int(row.get("tx_cells") or 0) + int(row.get("rx_cells") or 0)
+
+
+def _busiest(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=_cells_of, reverse=True)
 
 
 def _plain(row: Row) -> Row:

@@ -116,7 +116,7 @@ def _facts(detail: Detail) -> Text:
     facts = [f"{heading_of(name)} {_plain(value)}" for name, value in list(detail.facts.items())[:_MOST_FACTS]]
     text.append("  ".join(facts))
     for title, rows in detail.tables.items():
-        text.append(f"\n{title} ({len(rows)}): ", style="bold")
+        text.append(f"\n{title} ({detail.notes.get(title, len(rows))}): ", style="bold")
         text.append("; ".join(" ".join(_plain(value) for value in list(row.values())[:6]) for row in rows[:4]))
     return text
 

@@ -60,7 +60,8 @@ def test_sessions_without_any_are_an_answer_of_a_depot(monkeypatch: pytest.Monke
     assert (done.exit_code, done.stdout[:12]) == (0, "sessions (0)")
 
 
-@pytest.mark.parametrize("words", [["links", "--server", "web1"], ["servers", "--no-probes"], ["links", "--compare"]])
+@pytest.mark.parametrize("words", [["links", "--server", "web1"], ["servers", "--no-probes"], ["vcs", "--number", "1"],
+                                   ["sessions", "--vc", "1/64"], ["links", "--compare"]])
 def test_an_option_of_another_subject_is_refused(words: list[str]) -> None:
     assert CliRunner().invoke(show_command, words).exit_code == 2
 

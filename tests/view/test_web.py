@@ -44,10 +44,13 @@ class Told:
         self.sockets = {name: Path("/nowhere/direct") / f"{name}.sock" for name in ("depot", "web1")}
         self.requests: list[tuple[str, dict[str, Any]]] = []
 
-    async def rows(self, node: str, subject: str, limit: int = 0) -> list[dict[str, Any]]:
+    async def rows(
+        self, node: str, subject: str, limit: int = 1000, where: dict[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
         if node not in self.sockets:
             raise AtmdepotError(f"{node} does not run")
-        return ROWS[subject]
+        wanted = where or {}
+        return [row for row in ROWS[subject] if all(row.get(name) == value for name, value in wanted.items())][:limit]
 
     async def request(self, node: str, request: dict[str, Any]) -> dict[str, Any]:
         self.requests.append((node, request))
@@ -144,9 +147,24 @@ async def test_details_have_rows_and_the_last_cells(told: Told, kind: str, name:
         assert "destination port: 80" in tree["tree"]
 
 
+async def test_a_session_is_asked_for_by_its_number_and_long_tables_say_what_they_leave_out(
+        told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"number": number, "client": f"10.9.0.2:{number}", "server": "web1"} for number in range(1, 100_001)]
+    monkeypatch.setitem(ROWS, "sessions", rows)
+    app = app_of(told)
+    detail = json.loads((await get(app, "/detail?kind=session&name=depot/99999")).body)
+    assert detail["facts"]["client"] == "10.9.0.2:99999"
+    assert detail["trouble"] == ""
+    server = json.loads((await get(app, "/detail?kind=server&name=web1")).body)
+    assert len(server["tables"]["sessions"]) == 100
+    assert "1,000" in server["notes"]["sessions"]
+    assert json.loads((await get(app, "/detail?kind=session&name=depot/100001")).body)["trouble"]
+
+
 @pytest.mark.parametrize("path", [
     "/detail", "/detail?kind=planet&name=x", "/detail?kind=node&name=x", "/detail?kind=link&name=x",
-    "/detail?kind=vc&name=to-web1", "/detail?kind=vc&name=x+1/2", "/detail?kind=server&name=%3Cscript%3E",
+    "/detail?kind=vc&name=to-web1", "/detail?kind=vc&name=x+1/2", "/detail?kind=session&name=x",
+    "/detail?kind=session&name=depot/" + "9" * 500, "/detail?kind=server&name=%3Cscript%3E",
     "/tree", "/tree?octets=xx", "/tree?link=to-web1&time=1&octets=00", "/tree?time=1e400&octets=00",
     "/tree?time=" + "9" * 5000, "/detail?kind=vc&name=to-web1+" + "9" * 5000 + "/1"])
 async def test_what_is_not_there_is_answered(told: Told, path: str) -> None:

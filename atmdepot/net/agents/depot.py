@@ -167,6 +167,19 @@ class DepotAgent(Agent):
             if session is not None:
                 yield _session_row(session, clock())
 
+    def session_numbered(self, number: int, clock: Clock) -> Iterator[SessionRow | None]:
+        """The session with a number, if there is one, and None for each that was looked at before: the newest first."""
+        tables = self.node.sessions
+        for table in (tables.primary, tables.secondary):
+            waiting = list(table.values())
+            while waiting:
+                session = waiting.pop()
+                if session.number == number:
+                    if tables.find(session.key) is session:
+                        yield _session_row(session, clock())
+                    return
+                yield None
+
     def servers(self, limit: int, clock: Clock) -> Iterator[ServerRow]:
         """The servers: alive-list or dead-list, since when and why."""
         services: dict[str, list[str]] = {}

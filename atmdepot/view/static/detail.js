@@ -56,18 +56,18 @@ export class Detail {
     if (Object.keys(detail.facts).length) parts.push(facts(detail.facts));
     parts.push(this.#cells("Last cells of sessions", detail.cells));
     if (detail.others.length) parts.push(this.#cells("Last cells of probes, reports and OAM", detail.others));
-    for (const [title, rows] of Object.entries(detail.tables)) parts.push(this.#table(title, rows));
+    for (const [title, rows] of Object.entries(detail.tables)) parts.push(this.#table(title, rows, detail.notes[title] ?? rows.length));
     const top = this.body.scrollTop;
     this.body.replaceChildren(...parts);
     this.body.scrollTop = top;
     if (focus) this.body.querySelector(`[data-key="${CSS.escape(focus)}"]`)?.focus();
   }
 
-  #table(title, rows) {
+  #table(title, rows, count) {
     const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((name) => !["node", "meaning"].includes(name));
     const head = el("tr", {}, ...columns.map((name) => el("th", { scope: "col" }, heading(name))));
     const body = rows.map((row) => el("tr", {}, ...columns.map((name) => el("td", {}, this.#value(name, row)))));
-    return el("section", {}, el("h3", {}, `${title} (${rows.length})`), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title },
+    return el("section", {}, el("h3", {}, `${title} (${count})`), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title },
       el("table", {}, el("thead", {}, head), el("tbody", {}, ...body))));
   }
 

@@ -1,4 +1,4 @@
-"""Sessions are chosen in the daemon, so that a limit counts only those that are wanted."""
+"""Sessions and VCs are chosen in the daemon, so that a limit counts only those that are wanted."""
 
 from __future__ import annotations
 
@@ -71,6 +71,41 @@ async def test_a_client_that_is_none_is_refused_with_what_would_be_right(it: Con
         await numbers(it, client=client)
 
 
-async def test_only_sessions_are_chosen(it: Controlled) -> None:
+async def test_a_session_is_found_by_its_number_in_either_table(it: Controlled) -> None:
+    for port in range(40_000, 40_004):
+        await handshake(it, port) if port == 40_000 else it.nodes.put("depot", _syn(port))
+    await _until_there_are(it, 4)
+    tables = it.nodes.pumps["depot"].node.sessions
+    assert [await numbers(it, number=number) for number in (1, 4, 5)] == [[1], [4], []]
+    session = next(iter(tables.primary.values()))
+    tables.close(session, "test", 10**12, it.nodes.pumps["depot"].clock())
+    assert session.key in tables.secondary
+    assert await numbers(it, number=session.number) == [session.number]
+    assert await numbers(it, number=session.number, server="none") == []
+
+
+async def test_vcs_are_found_by_link_and_numbers(it: Controlled) -> None:
+    async def found(**where: str) -> list[tuple[str, str]]:
+        rows = await trio.to_thread.run_sync(lambda: show(it.path, "vcs", 1000, where))
+        return [(row["link"], row["vc"]) for row in rows]
+
+    everything = [(row["link"], row["vc"]) for row in await it.show("vcs")]
+    assert len({link for link, _ in everything}) > 1
+    assert await found() == everything
+    for link, vc in everything:
+        assert await found(link=link, vc=vc) == [(link, vc)]
+        assert await found(link=link) == [one for one in everything if one[0] == link]
+    assert await found(vc="1/4095") == await found(link="none") == []
+
+
+@pytest.mark.parametrize("vc", ["1", "1/", "x/1", "1/65/2", "1/\u0665", "1/-1", "1" * 30 + "/1"])
+async def test_numbers_that_are_no_vc_are_refused_with_what_would_be_right(it: Controlled, vc: str) -> None:
+    with pytest.raises(AtmdepotError, match="VPI/VCI"):
+        await trio.to_thread.run_sync(lambda: show(it.path, "vcs", 10, {"vc": vc}))
+
+
+@pytest.mark.parametrize(("subject", "where"), [
+    ("links", {"server": "web1"}), ("vcs", {"number": 1}), ("sessions", {"link": "to-web1"}), ("links", {"vc": "1/1"})])
+async def test_a_filter_of_another_subject_is_refused(it: Controlled, subject: str, where: dict[str, Any]) -> None:
     with pytest.raises(AtmdepotError, match="only sessions"):
-        await trio.to_thread.run_sync(lambda: show(it.path, "links", 10, {"server": "web1"}))
+        await trio.to_thread.run_sync(lambda: show(it.path, subject, 10, where))

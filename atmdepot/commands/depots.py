@@ -34,7 +34,7 @@ def resync_command(node: str | None, network_name: str | None) -> None:
     standing_by = [path for path in paths if node is not None or any(
         row["role"] in ("joining", "standby") for row in show(path, "depots", 10) if "fitness" in row)]
     if not standing_by:
-        raise AtmdepotError("no depot stands by here")
+        raise AtmdepotError("no depot stands by here; `atmdepot show depots` tells the roles")
     for path in standing_by:
         click.echo(next(ask(path, {"resync": True}))["done"])
 

@@ -45,8 +45,12 @@ def events_command(
     """
     import trio
 
+    from atmdepot.net.event_log import KINDS
     from atmdepot.net.running import control_sockets
 
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise click.BadParameter(f"{unknown[0]!r} is no kind of event: write one of {', '.join(KINDS)}",
+                                 param_hint="--kind")
     directory = control_sockets(network_name, node)[0].parent
 
     def sockets() -> list[Path]:

@@ -15,7 +15,7 @@ import click
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @click.command("reload", epilog="""\b
@@ -38,11 +38,11 @@ def reload_command(node: str | None, dry_run: bool, network_name: str | None) ->
     sockets, silent = answering_sockets(network_name)
     if node is not None:
         sockets, silent = control_sockets(network_name, node), []
-    with _table_of_lab(sockets[0].parent, keep=not dry_run):
+    with _table_of_lab(sockets[0].parent, keep=not dry_run) as by_its_own_name:
         told = [_ask(path, dry_run=True) for path in sockets]  # all or none: each must be able to take it
         if not dry_run:
             told = [_ask(path) for path in sockets]
-    click.echo("\n".join(dict.fromkeys(told)))
+    click.echo("\n".join(dict.fromkeys(map(by_its_own_name, told))))
     if silent:
         raise AtmdepotError(f"{', '.join(silent)}: no answer; a daemon that is started reads the table anew")
 
@@ -55,8 +55,10 @@ def _ask(path: Path, *, dry_run: bool = False) -> str:
 
 
 @contextmanager
-def _table_of_lab(directory: Path, *, keep: bool) -> Iterator[None]:
+def _table_of_lab(directory: Path, *, keep: bool) -> Iterator[Callable[[str], str]]:
     """Put the given file in place of a lab's copy; the copy is as it was after a failure, and if it is not to be kept.
+
+    Yields what puts the given file's name in place of the copy's in a text for the user.
 
     Raises AtmdepotError for a file that is no VC table of this network.
     """
@@ -66,15 +68,22 @@ def _table_of_lab(directory: Path, *, keep: bool) -> Iterator[None]:
 
     state = states.read(directory)
     if state is None or not Path(state.table).is_absolute():
-        yield  # no lab, or a table that ships with atmdepot
+        yield str  # no lab, or a VC table that ships with atmdepot
         return
     given, copy = Path(state.table), directory / states.TABLE_FILE
     if (name := load(given).name) != directory.name:
         raise AtmdepotError(f"{given}: its name is \"{name}\", and the lab runs \"{directory.name}\"")
     before = copy.read_text(encoding="utf-8")
     replace_file(copy, given.read_text(encoding="utf-8"))
+
+    def by_its_own_name(told: str) -> str:
+        return told.replace(str(copy), str(given))
+
     try:
-        yield
+        yield by_its_own_name
+    except AtmdepotError as failure:
+        replace_file(copy, before)
+        raise AtmdepotError(by_its_own_name(str(failure))) from None
     except BaseException:
         replace_file(copy, before)
         raise

@@ -14,6 +14,9 @@ _WHY_NONE = {
     "queues": "no link here has a `rate` or a contract, so no cells wait (docs/qos.md)",
     "protection": "no VP here has a second route, `protect` (docs/protection.md)",
     "depots": "no depot runs here",
+    "dlcis": "no link here is one of Frame Relay (docs/frame-relay.md)",
+    "lmi": "no link here is one of Frame Relay with an LMI (docs/frame-relay.md)",
+    "neighbours": "no server here is on Ethernet (docs/bearers.md)",
 }
 """The reason that a subject has no rows, where that is not plain."""
 
@@ -66,6 +69,8 @@ def show_command(
         raise click.UsageError("--client, --server, --state, --number and --no-probes are for `show sessions`")
     if of_vcs and subject != "vcs":
         raise click.UsageError("--link and --vc are for `show vcs`")
+    if client or state:
+        _check(client, state)
     asking = _Asking(subject, network_name, node, limit, where | of_vcs)
     while True:
         rows = asking.rows()
@@ -73,7 +78,7 @@ def show_command(
             rows = [row for row in rows if row["value"]]
         if watch and output == "table":
             click.clear()
-        _print(subject, rows, wide, output, asking.failures)
+        _print(subject, rows, wide, output, asking.failures, bool(where or of_vcs))
         if not watch:
             break
         if asking.failures:
@@ -88,6 +93,20 @@ def show_command(
             raise SystemExit(1)
     if asking.failures:
         raise AtmdepotError("; ".join(asking.failures))
+
+
+def _check(client: str | None, state: str | None) -> None:
+    """Raise BadParameter for a client or a state that no session can have."""
+    from atmdepot.depot.tcp_tracking import TcpState
+    from atmdepot.net.client_range import network_of
+
+    try:
+        network_of(client or "")
+    except AtmdepotError as error:
+        raise click.BadParameter(str(error), param_hint="--client") from None
+    if state is not None and state.upper() not in list(TcpState):
+        raise click.BadParameter(f"{state!r} is no state of TCP: write one of {', '.join(TcpState)}",
+                                 param_hint="--state")
 
 
 class _Asking:
@@ -121,7 +140,9 @@ class _Asking:
         return rows
 
 
-def _print(subject: str, rows: list[dict[str, Any]], wide: bool, output: str, failures: list[str]) -> None:
+def _print(
+    subject: str, rows: list[dict[str, Any]], wide: bool, output: str, failures: list[str], chosen: bool,
+) -> None:
     import msgspec
 
     if output == "json":
@@ -133,5 +154,5 @@ def _print(subject: str, rows: list[dict[str, Any]], wide: bool, output: str, fa
     if rows or not failures:  # an empty table would look like an answer
         known = [name for name in row.narrow_where_known if any(name in told for told in rows)]
         print_rows(subject, row.columns() if wide else [*row.narrow, *known], rows, () if wide else row.wide)
-    if not rows and not failures and subject in _WHY_NONE:
-        click.echo(f"atmdepot: {_WHY_NONE[subject]}", err=True)
+    if not rows and not failures and (subject in _WHY_NONE or chosen):
+        click.echo(f"atmdepot: {_WHY_NONE.get(subject, f'none of the {subject} is what the options ask for')}", err=True)

@@ -75,7 +75,8 @@ def _chosen(network_name: str | None, node: str | None, *, active: bool) -> Path
         raise AtmdepotError(f"there are several sets: add --node with one of {', '.join(path.stem for path in meant)}")
     if not meant:
         told = ", ".join(f"{path.stem} is {role['role']}" for path, role in roles.items()) or "there is no depot"
-        raise AtmdepotError(f"no depot that is {'' if active else 'not '}active runs here: {told}")
+        wanted = "is active" if active else "stands by"
+        raise AtmdepotError(f"no depot of a set {wanted} here: {told}; `atmdepot show depots` tells more")
     return max(meant, key=lambda path: int(roles[path]["fitness"]))
 
 

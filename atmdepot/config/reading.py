@@ -98,19 +98,23 @@ def _places() -> tuple[Path, Path]:
 
 def load(name: str | Path) -> Network:
     """Read and check a VC table; raise NetworkError with all its mistakes."""
-    path, text = read(name, find, f"the tables that ship with atmdepot: {', '.join(shipped_tables())}")
+    path, text = read(name, find, "VC table", list(shipped_tables()))
     return parse(text, str(path))
 
 
-def read(name: str | Path, find: Callable[[str], Path], hint: str) -> tuple[Path, str]:
-    """Find a TOML file by its name and read it; raise NetworkError, with a hint at what there is, when it cannot be."""
+def read(name: str | Path, find: Callable[[str], Path], kind: str, known: list[str]) -> tuple[Path, str]:
+    """Find a TOML file by its name and read it; raise NetworkError, which lists the known names if there is no file."""
     path = Path(name)
     try:
         path = find(str(name))
         return path, _read(path).decode().replace("\r\n", "\n")
+    except FileNotFoundError:
+        near = _among_known(str(name), known)
+        raise NetworkError([f"{path}: there is no such file, and no {kind} of this name ships with atmdepot: {near}"
+                            ]) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise NetworkError([f"{path}: cannot be read: {reason}; {hint}"]) from None
+        raise NetworkError([f"{path}: cannot be read: {reason}"]) from None
 
 
 def _read(path: Path) -> bytes:
@@ -269,10 +273,14 @@ def _fields_of(kind: Any, inner: tuple[str, ...]) -> list[str]:
 
 def unknown(what: str, key: str, known: list[str]) -> str:
     """The message for a key, or another word, that is not known, with the one that may be meant."""
+    return f"unknown {what} \"{key}\": {_among_known(key, known)}"
+
+
+def _among_known(key: str, known: list[str]) -> str:
     # difflib takes long for long texts, and a long key is no typing error.
     near = difflib.get_close_matches(key, known, n=1) if len(key) <= _LONGEST_GUESSED else []
     hint = f"did you mean \"{near[0]}\"? " if near else ""
-    return f"unknown {what} \"{key}\": {hint}Known here: {', '.join(known)}"
+    return f"{hint}Known here: {', '.join(known)}"
 
 
 def _decode(kind: type, value: object) -> object:

@@ -295,7 +295,7 @@ class Roles:
     def release(self, now: int, force: bool = False) -> None:
         """Hand over to the fittest other depot; where none is in sync, by `force` alone. Raises AtmdepotError."""
         if self.role is not Role.ACTIVE:
-            raise AtmdepotError(f"this depot has nothing to release: it is {self.role}")
+            raise AtmdepotError(f"only an active depot of a set can release its address: this one is {self.role}")
         standbys = self.heard.standbys(now)
         if not standbys and not force and self.settings.stands_by:
             raise AtmdepotError("no other depot is in sync and fit to take over; --force releases nonetheless")

@@ -175,8 +175,8 @@ class ControlServer(BoundedServer):
             if (command := self._agent.commands.get(name)) is not None:
                 return CommandRequest(name, command, msgspec.json.decode(line, type=command.request))
             if kinds := kinds_with(name):
-                raise AtmdepotError(f"{self._pump.node.name} is no {' or '.join(kinds)}, which "
-                                    f"{name.replace('_', ' ')} is for")
+                raise AtmdepotError(f"{name.replace('_', ' ')} is for a {' or '.join(kinds)}: "
+                                    f"{self._pump.node.name} is none")
         return msgspec.json.decode(line, type=Request)
 
     def _reply(self, request: CommandRequest) -> bytes:

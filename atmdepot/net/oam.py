@@ -154,7 +154,7 @@ def _find(oam: NodeOam, request: OamRequest) -> _Place:
     if request.protection:
         vp = oam.second.get(place)
         if vp is None:
-            raise AtmdepotError(f"no VP \"{place[:64]}\" with a second route ends at {oam.node}: there are "
+            raise AtmdepotError(f"no VP \"{place[:64]}\" with a second route ends at {oam.node}: it has "
                                 f"{', '.join(islice(oam.second, 20)) or 'none'}")
     else:
         vp = oam.vps.get(place)
@@ -177,7 +177,7 @@ def _find(oam: NodeOam, request: OamRequest) -> _Place:
 
 
 def _unknown(oam: NodeOam, place: str) -> str:
-    return f"no VP \"{place[:64]}\" ends at {oam.node}: there are {', '.join(islice(oam.vps, 20))}"
+    return f"no VP \"{place[:64]}\" ends at {oam.node}: its VPs are {', '.join(islice(oam.vps, 20))}"
 
 
 def _hops(pump: Pump, place: _Place) -> list[_Target]:

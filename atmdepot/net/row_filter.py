@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.client_range import network_of
 from atmdepot.net.kinds import agent_of
 from atmdepot.net.slices import up_to
 from atmdepot.net.views import SUBJECTS, vcs_at
@@ -52,13 +53,7 @@ class RowFilter(Struct, forbid_unknown_fields=True, kw_only=True):
         return up_to(limit, self._chosen(rows) if subject == "sessions" else rows)
 
     def _chosen(self, rows: Iterable[Any]) -> Iterable[SessionRow | None]:
-        network = None
-        if self.client and ("/" in self.client or not _ends_in_port(self.client)):
-            try:
-                network = ipaddress.ip_network(self.client)
-            except ValueError:
-                raise AtmdepotError(f"{self.client!r} is no client: write an address, address:port or a network, as in "
-                                    "10.9.0.2, 10.9.0.2:40000 or 10.9.0.0/24") from None
+        network = network_of(self.client)
         return (row if row is not None and self._keeps(row, network) else None for row in rows)
 
     def _keeps(self, row: SessionRow, network: ipaddress.IPv4Network | ipaddress.IPv6Network | None) -> bool:
@@ -69,8 +64,3 @@ class RowFilter(Struct, forbid_unknown_fields=True, kw_only=True):
         if network is not None:
             return ipaddress.ip_address(row.client.rpartition(":")[0].strip("[]")) in network
         return self.client in ("", row.client)
-
-
-def _ends_in_port(client: str) -> bool:
-    """True for `10.9.0.2:40000` and `[fd00::1]:40000`, not for `fd00::1`."""
-    return client.count(":") == 1 or client.startswith("[")

@@ -43,8 +43,7 @@ def shipped() -> dict[str, Path]:
 def load(name: str | Path) -> Scenario:
     """Read and check a scenario (a file, or the name of one that ships); raise NetworkError with all its mistakes."""
     known = shipped()
-    path, text = tables.read(name, lambda given: tables.among(known, given),
-                             f"the scenarios that ship with atmdepot: {', '.join(known)}")
+    path, text = tables.read(name, lambda given: tables.among(known, given), "scenario", list(known))
     return parse(text, path)
 
 
@@ -107,8 +106,8 @@ def _table(head: Head, path: Path, problems: list[Problem]) -> Changed | None:
         return None
     beside = path.parent / head.table
     try:
-        place, text = tables.read(beside if beside.is_file() else head.table, tables.find,
-                                  f"the tables that ship with atmdepot: {', '.join(tables.shipped_tables())}")
+        place, text = tables.read(beside if beside.is_file() else head.table, tables.find, "VC table",
+                                  list(tables.shipped_tables()))
         tables.parse(text, str(place))
     except NetworkError as error:
         problems += [Problem(("table",), told) for told in error.problems]

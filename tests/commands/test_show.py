@@ -89,3 +89,12 @@ def test_watching_tells_of_a_daemon_that_does_not_answer(monkeypatch: pytest.Mon
     monkeypatch.setattr(show_module.time, "sleep", sleep)
     for form in ("table", "json"):
         assert "does not answer" in CliRunner().invoke(show_command, ["links", "--watch", "-o", form]).stderr
+
+
+@pytest.mark.parametrize(("option", "right"), [
+    (["--state", "OPEN"], "ESTABLISHED"), (["--client", "10.9.0.300"], "10.9.0.0/24")])
+def test_a_session_that_cannot_be_is_no_empty_answer(option: list[str], right: str) -> None:
+    done = CliRunner().invoke(show_command, ["sessions", *option])
+    assert done.exit_code == 2
+    assert option[0] in done.stderr
+    assert right in done.stderr

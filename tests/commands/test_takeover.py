@@ -124,12 +124,12 @@ def test_a_release_that_nobody_takes_is_an_error(directory: Path) -> None:
 def test_without_a_depot_that_can_be_meant_all_are_named(directory: Path) -> None:
     with (
         playing(directory, depot1={"roles": ["active"]}, web1={"roles": []}),
-        pytest.raises(AtmdepotError, match="no depot that is not active runs here: depot1 is active"),
+        pytest.raises(AtmdepotError, match="no depot of a set stands by here: depot1 is active"),
     ):
         run("takeover")
     with (
         playing(directory, web2={"roles": []}),
-        pytest.raises(AtmdepotError, match="no depot that is active runs here: there is no depot"),
+        pytest.raises(AtmdepotError, match="no depot of a set is active here: there is no depot"),
     ):
         run("release")
 

@@ -481,7 +481,6 @@ def make_socket(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("make", "why"), [
-    (lambda path: None, "No such file or directory"),
     (lambda path: path.mkdir(), "Is a directory"),
     (lambda path: path.write_bytes(b"name = \"\xff\""), "it is no UTF-8 text"),
     (os.mkfifo, "it is a FIFO: write the table to a file"),
@@ -490,7 +489,7 @@ def make_socket(path: Path) -> None:
     (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
     (lambda path: (path.touch(), os.truncate(path, 2**40)), "it is greater than 16 MiB, and no VC table"),
     (lambda path: path.symlink_to("/proc/self/pagemap"), "it is greater than 16 MiB, and no VC table"),
-], ids=["nothing", "folder", "no text", "FIFO", "device", "socket", "circle", "huge", "without a size"])
+], ids=["folder", "no text", "FIFO", "device", "socket", "circle", "huge", "without a size"])
 def test_a_file_that_cannot_be_read(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, why: str) -> None:
     monkeypatch.chdir(tmp_path)
@@ -499,8 +498,15 @@ def test_a_file_that_cannot_be_read(
     with within(20), pytest.raises(NetworkError) as caught:
         network.load(path)
     assert caught.value.problems == [
-        (f"{path}: cannot be read: {why}; the tables that ship with atmdepot: "
-        f"{', '.join(table.stem for table in TABLES)}")]
+        f"{path}: cannot be read: {why}"]
+
+
+def test_a_table_that_is_not_there_is_guessed_among_those_that_ship() -> None:
+    with pytest.raises(NetworkError) as caught:
+        network.load("dirct")
+    [problem] = caught.value.problems
+    assert "did you mean \"direct\"?" in problem
+    assert problem.endswith(f"Known here: {', '.join(table.stem for table in TABLES)}")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, f"{'x/' * 3000}y.toml"])

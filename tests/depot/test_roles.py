@@ -356,7 +356,7 @@ def test_a_release_needs_another_depot_in_sync_or_force() -> None:
     made.release(0)
     assert (made.role, made.hands_to, made.has_flushed) == (Role.HANDING_OVER, "depot2", False)
     assert made.fitness(0) < standby().fitness(0)
-    with pytest.raises(AtmdepotError, match="nothing to release: it is standby"):
+    with pytest.raises(AtmdepotError, match="this one is standby"):
         standby().release(0)
 
 

@@ -284,12 +284,12 @@ async def test_a_request_for_nothing(it: Controlled, request_: dict[str, Any]) -
 @pytest.mark.parametrize("command", ["drain", "undrain", "explain"])
 async def test_a_command_of_another_kind_of_node(it: Controlled, command: str) -> None:
     [answer] = await it.raw(f'{{"{command}": "web1"}}\n'.encode(), node=WEB1)
-    assert answer == {"error": f"web1 is no depot, which {command} is for"}
+    assert answer == {"error": f"{command} is for a depot: web1 is none"}
 
 
 async def test_a_command_of_switches(it: Controlled) -> None:
     [answer] = await it.raw(b'{"vc_list": true}\n')
-    assert answer == {"error": "depot is no switch, which vc list is for"}
+    assert answer == {"error": "vc list is for a switch: depot is none"}
 
 
 async def test_a_request_in_pieces(it: Controlled) -> None:

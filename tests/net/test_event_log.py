@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atmdepot.net.event_log import KEPT, EventLog, about
+from atmdepot.net.event_log import KEPT, KINDS, EventLog, about
 
 
 def record(text: str = "text", level: int = logging.WARNING, **extra: Any) -> logging.LogRecord:
@@ -59,3 +61,9 @@ def test_a_long_text_and_a_long_traceback_are_cut() -> None:
     [event] = log.after(0)
     assert len(event.text) == 2000
     assert len(str(event.data["traceback"])) == 2000
+
+
+def test_the_kinds_are_those_of_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    rows = page.partition("| kind | subject | data |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert [kind for row in rows for kind in re.findall(r"`([a-z-]+)`", row.split("|")[1])] == list(KINDS)

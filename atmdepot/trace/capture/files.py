@@ -138,7 +138,10 @@ class FileSource:
 
     def summary(self) -> list[str]:
         """Lines for the user: the number of records, and the counts of skipped records."""
-        return [self._notes.summary(f"{self.name}: {count_text(self.records, 'record')}")]
+        told = self._notes.summary(f"{self.name}: {count_text(self.records, 'record')}")
+        if self.records and sum(self.passed_over.values()) == self.records:
+            told += "; none has cells: if they are IP packets, `atmdepot replay FILE` sends them through a depot"
+        return [told]
 
     def close(self) -> None:
         """Close the file if this object opened it."""

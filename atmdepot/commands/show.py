@@ -155,4 +155,4 @@ def _print(
         known = [name for name in row.narrow_where_known if any(name in told for told in rows)]
         print_rows(subject, row.columns() if wide else [*row.narrow, *known], rows, () if wide else row.wide)
     if not rows and not failures and (subject in _WHY_NONE or chosen):
-        click.echo(f"atmdepot: {_WHY_NONE.get(subject, f'none of the {subject} is what the options ask for')}", err=True)
+        click.echo(f"atmdepot: {_WHY_NONE.get(subject, 'the options leave no row')}", err=True)

@@ -121,8 +121,8 @@ class _Asking:
         """The errors of daemons that did not answer the last time."""
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of all nodes; raise AtmdepotError where no node that has such rows answers."""
-        from atmdepot.net.control_client import show
+        """The rows of all nodes; raise AtmdepotError where no node that has such rows answers, or refuses a server."""
+        from atmdepot.net.control_client import Refused, show
         from atmdepot.net.running import control_sockets
 
         self.failures.clear()
@@ -132,6 +132,8 @@ class _Asking:
                 rows += show(path, self._subject, self._limit, self._where)
                 answered.append(path)
             except AtmdepotError as failure:
+                if "server" in (self._where or ()) and isinstance(failure, Refused):  # no lack of an answer
+                    raise
                 self.failures.append(str(failure))
         if not rows and self._subject in _OF_DEPOTS and self._node is None and not any(
                 show(path, "servers", 1) for path in answered):

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _ANSWER_TIME = 10.0
 
 
+class Refused(AtmdepotError):
+    """The daemon answers, and says that the request is wrong."""
+
+
 def is_answered(path: Path) -> bool:
     """True when a daemon listens on a control socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -36,7 +40,7 @@ def is_answered(path: Path) -> bool:
 def ask(path: Path, request: dict[str, Any], timeout: float = _ANSWER_TIME) -> Iterator[dict[str, Any]]:
     """Ask a daemon; yield the lines of its answer, at least one. Blocking: for commands, not for daemons.
 
-    Raises AtmdepotError when the daemon cannot be reached or refuses.
+    Raises AtmdepotError when the daemon cannot be reached, Refused when it refuses.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -53,7 +57,7 @@ def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iter
                 has_answered = True
                 answer = msgspec.json.decode(line, type=dict[str, Any])
                 if "error" in answer:
-                    raise AtmdepotError(f"{path.stem}: {answer['error']}")
+                    raise Refused(f"{path.stem}: {answer['error']}")
                 yield answer
         if not has_answered:
             raise _no_answer(path, "it hung up")

@@ -15,7 +15,7 @@ from atmdepot.net.slices import up_to
 from atmdepot.net.views import SUBJECTS, vcs_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from atmdepot.net.agents.depot_rows import SessionRow
     from atmdepot.net.agents.rows import Row
@@ -40,7 +40,7 @@ class RowFilter(Struct, forbid_unknown_fields=True, kw_only=True):
     def rows(self, subject: str, pump: Pump, limit: int) -> Iterable[Row | None]:
         """The rows that are wanted, at most `limit`, and None for each other, so that a long search goes in slices.
 
-        Raises AtmdepotError for a filter that is not for the subject, and for a client or a VC that is none.
+        Raises AtmdepotError for a filter that is not for the subject, and for a client, a server or a VC that is none.
         """
         of_sessions = bool(self.client or self.server or self.state or self.number) or not self.probes
         if (of_sessions and subject != "sessions") or ((self.link or self.vc) and subject != "vcs"):
@@ -48,9 +48,15 @@ class RowFilter(Struct, forbid_unknown_fields=True, kw_only=True):
                                 "number, only VCs by link and vc")
         if subject == "vcs":
             return up_to(limit, vcs_at(pump, self.link, self.vc))
+        self._check_server(agent_of(pump.node).known_servers())
         rows = SUBJECTS[subject](pump, sys.maxsize) if not self.number else agent_of(pump.node).session_numbered(
             self.number, pump.clock)
         return up_to(limit, self._chosen(rows) if subject == "sessions" else rows)
+
+    def _check_server(self, servers: Sequence[str]) -> None:
+        """Raise AtmdepotError for a server that is none of these; a node that knows of none refuses no name."""
+        if self.server and servers and self.server not in servers:
+            raise AtmdepotError(f"there is no server \"{self.server[:60]}\": the servers are {', '.join(servers)}")
 
     def _chosen(self, rows: Iterable[Any]) -> Iterable[SessionRow | None]:
         network = network_of(self.client)

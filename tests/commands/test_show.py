@@ -53,6 +53,19 @@ def test_a_daemon_that_does_not_answer_makes_no_empty_table(monkeypatch: pytest.
         assert (done.stdout, "does not answer" in str(done.exception)) == ("", True)
 
 
+@pytest.mark.parametrize("more", [[], ["-o", "json"], ["--watch"]])
+def test_a_server_that_a_daemon_refuses_is_an_error_and_no_empty_table(
+    monkeypatch: pytest.MonkeyPatch, more: list[str],
+) -> None:
+    def refuse(*_: object) -> None:
+        raise control_client.Refused("depot: the servers are web1, web2")
+
+    monkeypatch.setattr(control_client, "show", refuse)
+    done = CliRunner().invoke(show_command, ["sessions", "--server", "web9", *more])
+    assert isinstance(done.exception, control_client.Refused)
+    assert done.stdout == ""
+
+
 def test_sessions_without_any_are_an_answer_of_a_depot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_client, "show",
                         lambda path, subject, limit, where=None: [{}] if subject == "servers" else [])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.control_client import show
+from atmdepot.net.control_client import Refused, show
 from tests.net.controlled import Controlled, handshake, running
 from tests.net.nodes import CLIENT
 
@@ -42,6 +42,17 @@ async def test_by_client_server_state_and_probe(it: Controlled) -> None:
     session.probe = True
     assert (await numbers(it, probes=False), await numbers(it)) == ([], [1])
     assert (await it.show("sessions"))[0]["probe"] is True
+
+
+async def test_a_server_that_there_is_not_is_refused_with_those_that_there_are(it: Controlled) -> None:
+    with pytest.raises(Refused) as error:
+        await numbers(it, server="web9")
+    assert all(name in str(error.value) for name in ("web9", "web1", "web2"))
+
+
+async def test_a_node_without_servers_refuses_no_server(it: Controlled) -> None:
+    rows = await trio.to_thread.run_sync(lambda: show(it.servers["web1"].path, "sessions", 10, {"server": "web9"}))
+    assert rows == []
 
 
 async def test_the_limit_counts_what_is_wanted(it: Controlled) -> None:
@@ -81,7 +92,7 @@ async def test_a_session_is_found_by_its_number_in_either_table(it: Controlled) 
     tables.close(session, "test", 10**12, it.nodes.pumps["depot"].clock())
     assert session.key in tables.secondary
     assert await numbers(it, number=session.number) == [session.number]
-    assert await numbers(it, number=session.number, server="none") == []
+    assert await numbers(it, number=session.number, server="web2") == []
 
 
 async def test_vcs_are_found_by_link_and_numbers(it: Controlled) -> None:

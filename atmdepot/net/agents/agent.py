@@ -6,7 +6,7 @@ sessions, and for the commands of its kind. An agent has no state of its own, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from atmdepot.bearer.circuits import CircuitEnd
@@ -131,6 +131,10 @@ class Agent:
     def counts(self) -> Iterator[Count]:
         """The counts that the log tells when they rise, beside drops."""
         return iter(())
+
+    def known_servers(self) -> Sequence[str]:
+        """The names that servers of sessions may have."""
+        return ()
 
     def known_sessions(self) -> Iterable[Any]:
         """The existing sessions, the newest first."""

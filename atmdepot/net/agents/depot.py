@@ -148,6 +148,11 @@ class DepotAgent(Agent):
             if counter == "vcis-exhausted":
                 yield Count("vcis-full", place, counter, value, unit, "found no VCI free and took the default VC")
 
+    def known_servers(self) -> Sequence[str]:
+        """The names of the VC table's servers, other sets' too, and of those that a reload took out."""
+        node = self.node
+        return [*node.network.servers, *(server.name for server in node.management.removed())]
+
     def known_sessions(self) -> Iterable[Session]:
         """The existing sessions, the newest of the primary table first."""
         tables = self.node.sessions

@@ -65,6 +65,8 @@ _COMMANDS = {
                   "See real HTTP requests go through a depot as ATM cells, and come back (TABLE: direct)."),
     "doctor": Place("atmdepot.commands.doctor", "doctor",
                     "Check what this machine has for atmdepot and say what to do about what it lacks."),
+    "dynamips": Place("atmdepot.commands.dynamips", "dynamips_command",
+                      "Print the commands with which the hypervisor of Dynamips makes nodes of the VC table TABLE."),
     "events": Place("atmdepot.commands.events", "events_command",
                     "Follow what happens at the nodes of a running network: what their logs say, as it comes."),
     "explain": Place("atmdepot.commands.explain", "explain_command",

@@ -17,6 +17,8 @@ wanted="curl:curl nginx:nginx-light ping:iputils-ping ip:iproute2"
 # What compiles the data path; a demo does without.
 [ "$purpose" = demo ] || wanted="$wanted gcc:gcc"
 [ "$purpose" = test ] && wanted="$wanted tshark:tshark setpriv:util-linux dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap promtool:prometheus keepalived:keepalived etcd:etcd-server bird:bird2 faketime:faketime squid:squid dnsmasq:dnsmasq-base chromium:chromium chromedriver:chromium-driver systemd-analyze:systemd groff:groff dpkg-deb:dpkg"
+# Debian has Dynamips in non-free, Ubuntu in multiverse: it is wanted where these are enabled.
+if [ "$purpose" = test ] && apt-cache show dynamips >/dev/null 2>&1; then wanted="$wanted dynamips:dynamips"; fi
 
 find_python() {
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do

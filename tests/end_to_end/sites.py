@@ -142,6 +142,11 @@ class Site:
         """PID of a process of the lab on this machine."""
         return self.lab.state.processes[process].pid
 
+    def pid_inside(self, process: str) -> str:
+        """PID of a process as the lab's own processes see it."""
+        with open(f"/proc/{self.pid(process)}/status") as status:
+            return next(line.split()[-1] for line in status if line.startswith("NSpid:"))
+
     def rss(self, process: str) -> int:
         """Octets of memory that a process has (resident set)."""
         pages = int(Path(f"/proc/{self.pid(process)}/statm").read_text().split()[1])

@@ -95,7 +95,7 @@ for s in sockets:
 def test_gns3_sends_a_plain_socket_53_octets_at_a_time() -> None:
     """In a router's place stands a plain socket without UDP_GRO: it sees datagrams as Dynamips would."""
     with site("gns3", wait=False) as gns3:
-        gns3.lab.run("r2", ["kill", "-TERM", _pid_inside(gns3, "r2")])
+        gns3.lab.run("r2", ["kill", "-TERM", gns3.pid_inside("r2")])
         until(lambda: gns3.lab.state.processes["r2"].exit_code == 0)
         with gns3.helper("r2", str(HERE / "plain_socket.py"), "172.31.2.2", "10004") as router:
             gns3.python("client", CONNECT, VIP, "8")
@@ -108,12 +108,6 @@ def test_gns3_sends_a_plain_socket_53_octets_at_a_time() -> None:
         assert {datagram[:4].hex() for datagram in datagrams} == {"00200640", "00200642"}
         assert datagrams[0][5:14].hex() == "aaaa0300000008" + "0045"
         assert [datagram[3] & 2 for datagram in datagrams[:8]] == [0, 2] * 4
-
-
-def _pid_inside(it: Site, process: str) -> str:
-    """The number of a process as the lab's own processes see it."""
-    with open(f"/proc/{it.pid(process)}/status") as status:
-        return next(line.split()[-1] for line in status if line.startswith("NSpid:"))
 
 
 # ipv6: nothing but IPv6, also under the cells.

@@ -73,6 +73,8 @@ class DropReason(StrEnum):
     BAD_STATISTICS = "bad-statistics", "PDUs", "what came on the management VC is no statistics of a known version"
     BAD_ANNOUNCEMENT = ("bad-announcement", "PDUs",
                         "what came on the management VC is no message of the depot that the table has there")
+    OTHER_BUILD = ("other-build", "PDUs",
+                   "the node at the other end runs another build of atmdepot, whose message this one does not know")
     UNKNOWN_ENCAPSULATION = ("unknown-encapsulation", "PDUs",
                              "its LLC/SNAP header (RFC 2684) or NLPID (RFC 2427) is none that carries IP")
     BAD_ILMI = ("bad-ilmi", "PDUs",

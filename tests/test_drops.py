@@ -188,12 +188,12 @@ def recalling(*, from_client: bool) -> Provoked:
     return events, [(DropReason.RECALLING, 1, octets, default.channel)]
 
 
-def announcement_at_an_edge() -> Provoked:
+def announcement_at_an_edge(octets: bytes, reason: DropReason) -> Provoked:
     net = InMemoryNetwork()
     events = Ear.at(net).events
     management = next(vc for vc in net.depot.links["to-web1"].table if vc.vci == 33)
-    net.edges["web1"].octets_from_port("to-web1", segment(b"no message", management), net.now)
-    return events, [(DropReason.BAD_ANNOUNCEMENT, 1, b"no message", (1, 33))]
+    net.edges["web1"].octets_from_port("to-web1", segment(octets, management), net.now)
+    return events, [(reason, 1, octets, (1, 33))]
 
 
 def overflow() -> Provoked:
@@ -227,6 +227,8 @@ _LYING = bytes(90) + (10).to_bytes(2, "big")  # the length of one cell
 WRONG_LENGTH = _LYING + crc32(_LYING).to_bytes(4, "big")
 ABORT = abort_pdu()
 PARTIAL = b"".join(HEADER + bytes([n]) * 48 for n in range(10))
+OF_ANOTHER_BUILD = b"ADAN" + bytes((1, 3)) + bytes(14)
+"""Flows as builds before this one told them, with ages in seconds."""
 STRANGER = tcp("10.9.0.9", 9, VIP4, 80, ACK)
 
 PROVOKED: dict[str, Callable[[], Provoked]] = {
@@ -245,7 +247,9 @@ PROVOKED: dict[str, Callable[[], Provoked]] = {
         (DropReason.REASSEMBLY_TIMEOUT, 1, b"".join(bytes([n]) * 48 for n in range(6)), (1, 64))], 3 * SECOND),
     "reassembly-overflow": overflow,
     "bad-statistics": statistics_at_depot,
-    "bad-announcement": announcement_at_an_edge,
+    "bad-announcement": lambda: announcement_at_an_edge(b"no message", DropReason.BAD_ANNOUNCEMENT),
+    "other-build, at an edge node": lambda: announcement_at_an_edge(OF_ANOTHER_BUILD, DropReason.OTHER_BUILD),
+    "other-build, at the depot": lambda: from_server(OF_ANOTHER_BUILD, DropReason.OTHER_BUILD, 33),
     "not-ip, from a client": lambda: to_depot(bytes(40), DropReason.NOT_IP),
     "not-ip, from a server": lambda: from_server(bytes(40), DropReason.NOT_IP),
     "malformed, from a client": lambda: to_depot(SYN_[:30], DropReason.MALFORMED),

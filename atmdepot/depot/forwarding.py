@@ -315,8 +315,9 @@ class Depot(DepotState):
         if server is None:
             return
         if is_message(octets):
-            if not self.recall.take(path, octets, now):
-                port.drops.count(DropReason.BAD_ANNOUNCEMENT, 1, octets, path)
+            reason = self.recall.take(path, octets, now)
+            if reason is not None:
+                port.drops.count(reason, 1, octets, path)
         elif not self.probing.report(server, octets, self.bearer.condition(path), now):
             port.drops.count(DropReason.BAD_STATISTICS, 1, octets, path)
         elif server.condition.last_report is not None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.qos import DEFAULT
 from atmdepot.depot.sessions import Session, Table
-from atmdepot.wire.announcement import Flows, Recall, ToldFlow, read
+from atmdepot.drops import DropReason
+from atmdepot.wire.announcement import Flows, OtherBuild, Recall, ToldFlow, read
 from atmdepot.wire.flows import service_of_key, source_of_key
 from atmdepot.wire.ip import PROTOCOL_TCP
 
@@ -141,18 +142,21 @@ class Recalling:
 
     # Answers.
 
-    def take(self, path: Path, octets: bytes, now: int) -> bool:
-        """Take a part of an answer; False for octets that are none."""
+    def take(self, path: Path, octets: bytes, now: int) -> DropReason | None:
+        """Take a part of an answer; return the reason to drop octets that are none."""
         try:
             told = read(octets)
+        except OtherBuild:
+            self._give_up(path.node, now)
+            return DropReason.OTHER_BUILD
         except ValueError:
-            return False
+            told = None
         if not isinstance(told, Flows):
-            return False
+            return DropReason.BAD_ANNOUNCEMENT
         asked, server = self._asked.get(path.node), self._depot.server_at(path)
         if server is None or asked is None or asked.number != told.number:
             self.late += 1
-            return True
+            return None
         if told.part not in asked.parts and len(self._waiting) < MOST_WAITING:
             asked.parts.add(told.part)
             asked.last = told.part if told.is_last else asked.last
@@ -162,7 +166,13 @@ class Recalling:
             if asked.is_answered():
                 del self._asked[path.node]
         self._adopt_some(now)
-        return True
+        return None
+
+    def _give_up(self, node: str, now: int) -> None:
+        """Wait no longer for an edge node whose answer cannot be read: packets of unknown sessions would be held up."""
+        if self._asked.pop(node, None) is not None:
+            self.unanswered += 1
+            self._review(now)
 
     def _adopt_some(self, now: int) -> None:
         """Adopt a slice of the flows that wait."""

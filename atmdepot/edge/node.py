@@ -31,7 +31,7 @@ from atmdepot.edge.vp_table import VpTable
 from atmdepot.edge.ways import followings_of, ways_of
 from atmdepot.node.node import Node
 from atmdepot.restoring import restored_on_failure
-from atmdepot.wire.announcement import Announcement, Recall, read
+from atmdepot.wire.announcement import Announcement, OtherBuild, Recall, read
 from atmdepot.wire.cell import Interface
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.packet import quick_frame
@@ -168,10 +168,13 @@ class EdgeNode(Node):
 
     def _message_from_depot(self, way: DepotWay, octets: bytes, now: int) -> None:
         """Hear a depot announce itself, or answer its recall."""
+        told, wrong = None, DropReason.BAD_ANNOUNCEMENT
         try:
             told = read(octets)
+        except OtherBuild:
+            wrong = DropReason.OTHER_BUILD
         except ValueError:
-            told = None
+            pass
         if isinstance(told, Announcement) and (told.of, told.node) == (way.of, way.depot):
             way.following.hear(way, told, now)
             self._tell_news(now)
@@ -182,7 +185,7 @@ class EdgeNode(Node):
             while way in self._answers and self._answers[way].due <= now:
                 self._go_on_with_answers(now)
         else:
-            way.link.drops.count(DropReason.BAD_ANNOUNCEMENT, 1, octets, way.table.management)
+            way.link.drops.count(wrong, 1, octets, way.table.management)
 
     def _go_on_with_answers(self, now: int) -> None:
         """Tell a slice of each answer that is due."""

@@ -224,7 +224,8 @@ class ReplicationLink(Chore):
             log.warning("replication link to %s: closed: %s", hello.node, reason)
             token.run_sync_soon(over.set)
 
-        log.warning("replication link to %s: open (%s, term %d)", hello.node, hello.role, hello.term)
+        version = "" if hello.version == __version__ else f", version {hello.version or 'unknown'}, not {__version__}"
+        log.warning("replication link to %s: open (%s, term %d%s)", hello.node, hello.role, hello.term, version)
         self._told.pop(hello.node, None)
         taken = socket.socket(fileno=stream.socket.detach())  # the pump's from now on: trio waits for it no more
         taken.setblocking(False)

@@ -14,7 +14,8 @@ answer from 0, and the last has a flag. `age` is the ms since the flow's last pa
 that tell one flow, as after a SYN that was sent again, the later has the session.
 
 A later version only appends, as with statistics: a reader ignores what stands behind the fields that it knows. A
-message of this version has nothing behind them.
+message of this version has nothing behind them. A layout that changes otherwise gets another type, so that no build
+misreads it: type 3 was flows with ages in seconds.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Kind(IntEnum):
 
     ANNOUNCEMENT = 1
     RECALL = 2
-    FLOWS = 3
+    FLOWS = 4
 
 
 class Claim(IntFlag):
@@ -64,6 +65,10 @@ class Claim(IntFlag):
 
 
 _CLAIMS = Claim.ACTIVE | Claim.HANDING_OVER
+
+
+class OtherBuild(ValueError):
+    """A message of a type that this build does not have."""
 
 
 class Announcement(NamedTuple):
@@ -132,7 +137,13 @@ def is_message(sdu: bytes) -> bool:
 
 
 def read(sdu: bytes) -> Message:
-    """Read a message of this or a later version; raise ValueError, which names the field, for any other SDU."""
+    """Read a message of this or a later version.
+
+    Raises:
+        OtherBuild: its type is of another build.
+        ValueError: it is none; the text names the field.
+
+    """
     if len(sdu) < _HEAD.size:
         raise ValueError(f"head: a message has at least {_HEAD.size} octets, here are {len(sdu)}")
     magic, version, kind, flags = _HEAD.unpack_from(sdu)
@@ -145,7 +156,7 @@ def read(sdu: bytes) -> Message:
         return Recall(*_RECALL.unpack_from(sdu, _HEAD.size))
     if kind == Kind.FLOWS:
         return _flows(sdu, version, flags)
-    raise ValueError(f"type: {kind} is none of {', '.join(map(str, map(int, Kind)))}")
+    raise OtherBuild(f"type: {kind} is of another build of atmdepot, and none of {', '.join(map(str, map(int, Kind)))}")
 
 
 def _announcement(sdu: bytes, version: int, flags: int) -> Announcement:

@@ -326,7 +326,7 @@ _MESSAGES = {
 ANNOUNCEMENT = Struct(
     "magic" / Const(b"ADAN"),
     "version" / Default(Int8ub, 1),
-    "type" / Enum(Int8ub, announcement=1, recall=2, flows=3),
+    "type" / Enum(Int8ub, announcement=1, recall=2, flows=4),
     Check(lambda context: str(context.type) in _MESSAGES),
     "flags" / Default(Switch(lambda context: str(context.type), _FLAGS), {}),
     "message" / Switch(lambda context: str(context.type), _MESSAGES),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -310,6 +312,22 @@ def test_answer_that_comes_too_late_is_counted() -> None:
     edge.link.send(Flows(77, 0, True, []).pack(), edge.table.management, 0)
     net.settle()
     assert (net.depot.recall.late, net.dropped()) == (1, {})
+
+
+def test_an_answer_in_the_format_of_another_build_is_dropped_and_no_longer_waited_for() -> None:
+    net = InMemoryNetwork(make_network(servers=1))
+    handshake(net, 5000)
+    net.restart_depot()
+    net.faults["depot"] = lambda _cells: b""
+    net.depot.start(net.now)
+    edge, recall = net.edges["web1"], net.depot.recall
+    number = recall._asked["web1"].number
+    # As builds told flows whose ages were seconds, in two octets.
+    old = b"ADAN" + struct.pack(">BBHIIHH13sHH", 1, 3, 1, number, 0, 1, 0, bytes(13), 64, 1)
+    edge.link.send(old, edge.table.management, 0)
+    net.settle()
+    assert net.dropped() == {"other-build": 1}
+    assert (recall.adopted, recall.unanswered, recall.is_under_way, net.depot.holds(net.now)) == (0, 1, False, False)
 
 
 def test_depot_that_shall_not_recall_asks_nobody() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
+from msgspec import structs
 
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.roles import Role
@@ -16,7 +17,7 @@ from atmdepot.net.pump import Pump
 from atmdepot.net.replication_link import ReplicationLink
 from atmdepot.net.tun import SocketTun
 from atmdepot.wire import sync_link
-from atmdepot.wire.replication import FrameReader, Hello
+from atmdepot.wire.replication import FORMAT, FrameReader, Hello
 from atmdepot.wire.sync_link import RecordReader, RecordWriter
 from tests.net.nodes import until
 from tests.net.standing_by import KEY, StandIn, free_port, table
@@ -134,6 +135,20 @@ async def test_a_depot_with_another_table_is_refused_and_told_where(
     pair.start("depot2", 8, ports=8080)
     await until(lambda: "depot1: refused: its VC table differs: it has another services.web" in caplog.text)
     assert pair.depots["depot2"].peers.refused >= 1
+
+
+async def test_a_depot_of_a_later_version_is_taken_and_its_version_told(
+    pair: Pair, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    link = pair.start("depot1", 7)
+    hello = link._hello
+    monkeypatch.setattr(link, "_hello", lambda keyed: structs.replace(hello(keyed), version="99", format=FORMAT + 1))
+    pair.depots["depot1"].roles.granted(time.monotonic_ns())
+    pair.start("depot2", 8)
+    await pair.in_sync()
+    (told,) = [line for line in caplog.messages if line.startswith("replication link to depot1: open")]
+    assert "version 99" in told
 
 
 async def test_only_addresses_of_the_set_are_heard(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:

@@ -52,7 +52,7 @@ def test_octets_of_the_messages() -> None:
         "4144414e 01010001 00000000 00000007 00000064 04066d61 696e6465 706f7432")
     assert Recall(9, 1500).pack().hex(" ", -4) == "4144414e 01020000 00000009 000005dc"
     assert Flows(9, 2, True, [ToldFlow(KEY, 64, 3)]).pack().hex(" ", -4) == (
-        "4144414e 01030001 00000009 00000002 00010000 060a0900 0213880a 50000100 50004000 000003")
+        "4144414e 01040001 00000009 00000002 00010000 060a0900 0213880a 50000100 50004000 000003")
 
 
 def test_usual_announcement_takes_a_single_cell() -> None:
@@ -81,7 +81,7 @@ def test_message_cut_short_is_none(message: Message, data: st.DataObject) -> Non
 @pytest.mark.parametrize(("at", "octets", "told"), [
     (0, b"ADST", "head: a message begins b'ADAN' and version 1 or later, not b'ADST' and 1"),
     (4, b"\0", "head: a message begins b'ADAN' and version 1 or later, not b'ADAN' and 0"),
-    (5, b"\x09", "type: 9 is none of 1, 2, 3"),
+    (5, b"\x09", "type: 9 is of another build of atmdepot, and none of 1, 2, 4"),
     (8, bytes(8), "term: it is 1 to 9223372036854775807, not 0"),
     (8, b"\xff" * 8, "term: it is 1 to 9223372036854775807, not 18446744073709551615"),
     (16, bytes(4), "period: it is 1 to 60000 ms, not 0"),

@@ -28,7 +28,7 @@ def recall_counters(node: str, announcing: Announcing, recall: Recalling) -> Ite
     for counter, value, unit, meaning in (
             ("recalls", recall.recalls, "times", "the edge nodes were asked for their flows"),
             ("asked-again", recall.asked_again, "times", "an answer, or a part of it, was missing"),
-            ("unanswered", recall.unanswered, "edge nodes", "they did not answer within 5 s"),
+            ("unanswered", recall.unanswered, "edge nodes", "they did not answer within 5 s, or run another build"),
             ("recalled", recall.adopted, "flows", "they were adopted"),
             ("replaced", recall.replaced, "flows", "adopted in place of an earlier session of the same ports"),
             ("known", recall.known, "flows", "they were known already"),

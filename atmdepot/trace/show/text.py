@@ -40,6 +40,7 @@ _PTI_WORDS = ("user", "user last", "user EFCI", "user last EFCI",
 _F4_WORDS = {3: "OAM F4 segment", 4: "OAM F4 end-to-end"}
 _RESERVED_VCIS = {1: "meta-signalling", 2: "broadcast signalling", 5: "signalling", 6: "VP RM", 16: "ILMI", 17: "LECS",
                   18: "PNNI"}
+_ON_MANAGEMENT = (DropReason.BAD_STATISTICS, DropReason.BAD_ANNOUNCEMENT, DropReason.OTHER_BUILD)
 _LONGEST_QUOTE = 100  # octets; a longer line is not quoted
 _MAC_SIZE = 6
 _ETHERNET_HEADER_SIZE = 14
@@ -369,7 +370,7 @@ def _dropped_text(drop: Drop, reason: DropReason) -> str:
     header = header_of(drop)
     if header is not None:
         return f": {drop.octets[:5].hex(' ')} {kind_text(header)}"
-    if reason in (DropReason.BAD_STATISTICS, DropReason.BAD_ANNOUNCEMENT) and is_message(drop.octets):
+    if reason in _ON_MANAGEMENT and is_message(drop.octets):
         return f": {_message_text(drop.octets)}"
     if reason is DropReason.BAD_STATISTICS and drop.octets.startswith(MAGIC):
         return f": {_statistics_text(drop.octets)}"

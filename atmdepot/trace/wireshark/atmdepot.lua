@@ -148,7 +148,8 @@ local REPORT_3 = {
 }
 local REPORT_SIZE, REPORT_2_SIZE, REPORT_3_MORE = 68, 77, 36
 -- What depots and edge nodes tell each other: the fields behind the head, by type: offset and size of each.
-local MESSAGE = { [1] = "announcement", [2] = "recall", [3] = "flows" }
+local FLOWS = 4 -- 3 were flows with ages in seconds
+local MESSAGE = { [1] = "announcement", [2] = "recall", [FLOWS] = "flows" }
 local MESSAGE_HEAD = 8
 local message_head = {
     { ProtoField.uint8("atmdepot.message.version", "Version"), 4, 1 },
@@ -166,14 +167,14 @@ local message_body = {
         { ProtoField.uint32("atmdepot.recall.number", "Number"), 8, 4 },
         { ProtoField.uint32("atmdepot.recall.since", "Milliseconds in which a flow had a packet (0: all)"), 12, 4 },
     },
-    {
+    [FLOWS] = {
         { ProtoField.uint32("atmdepot.flows.number", "Number of the recall"), 8, 4 },
         { ProtoField.uint32("atmdepot.flows.part", "Part"), 12, 4 },
         { ProtoField.uint16("atmdepot.flows.v4", "IPv4 flows"), 16, 2 },
         { ProtoField.uint16("atmdepot.flows.v6", "IPv6 flows"), 18, 2 },
     },
 }
-local BODY_SIZE = { 22, 16, 20 }
+local BODY_SIZE = { 22, 16, [FLOWS] = 20 }
 local FLOW4_SIZE, FLOW6_SIZE = 19, 43
 local message = {
     set = ProtoField.string("atmdepot.announcement.set", "Set"),
@@ -197,7 +198,7 @@ for _, row in ipairs(REPORT_2) do fields[#fields + 1] = row[1] end
 for _, row in ipairs(REPORT_3) do fields[#fields + 1] = row[1] end
 fields[#fields + 1] = report_follows
 fields[#fields + 1] = report_appended
-for _, rows in ipairs({ message_head, message_body[1], message_body[2], message_body[3] }) do
+for _, rows in ipairs({ message_head, message_body[1], message_body[2], message_body[FLOWS] }) do
     for _, row in ipairs(rows) do fields[#fields + 1] = row[1] end
 end
 for _, field in pairs(message) do fields[#fields + 1] = field end
@@ -730,7 +731,7 @@ local function message_size(octets, length)
     local size = BODY_SIZE[kind]
     if not size or length < size then return nil end
     if kind == 1 then size = size + octets:byte(21) + octets:byte(22) end
-    if kind == 3 then size = size + uint(octets, 17, 18) * FLOW4_SIZE + uint(octets, 19, 20) * FLOW6_SIZE end
+    if kind == FLOWS then size = size + uint(octets, 17, 18) * FLOW4_SIZE + uint(octets, 19, 20) * FLOW6_SIZE end
     return size <= length and size or nil
 end
 
@@ -755,8 +756,8 @@ local function show_message(sdu, pinfo, tree)
         local size, node_size = sdu(20, 1):uint(), sdu(21, 1):uint()
         if size > 0 then item:add(message.set, sdu(22, size)) end
         if node_size > 0 then item:add(message.node, sdu(22 + size, node_size)) end
-    elseif kind == 3 then
-        local at = BODY_SIZE[3]
+    elseif kind == FLOWS then
+        local at = BODY_SIZE[FLOWS]
         for _ = 1, sdu(16, 2):uint() do
             add_flow(item, sdu, at, 6, message.client4, message.service4)
             at = at + FLOW4_SIZE

@@ -17,8 +17,9 @@ import socket
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from functools import partial
-from itertools import count
+from itertools import count, cycle, islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -46,6 +47,10 @@ _REMEMBERED = 4 * _NS
 """Answers are remembered this long before a failure."""
 
 _MOST = 65536
+_PORTS = range(10_000, 65_536)
+"""The client's ports, each in its turn. The kernel would use one again a minute after its session, as long as depots
+still know that: and a depot that was not told of the new one would send its packets to the old one's server, which is
+the same by chance."""
 
 
 class Asker:
@@ -65,6 +70,7 @@ class Asker:
         self._failure: Failure | None = None
         self._judged: dict[Session, float] = {}
         self._waiting: set[Session] = set()
+        self._ports = cycle(_PORTS)
         self._ready = False
         self.ended = False
 
@@ -120,6 +126,7 @@ class Asker:
     def _open(self, kind: str, pool: Pool | None = None) -> Session:
         connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._bind(connection)
         session = Session(connection, time.monotonic_ns(), kind, pool)
         failed = connection.connect_ex((self._load.address, self._load.port))
         if failed not in (0, errno.EINPROGRESS):
@@ -134,6 +141,14 @@ class Asker:
             self._at(session.opened_at + round(self._chance.expovariate(1 / pool.mean) * _NS),
                      partial(self._end_of_life, session))
         return session
+
+    def _bind(self, connection: socket.socket) -> None:
+        """Give a connection the next port that is free."""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for port in islice(self._ports, len(_PORTS)):
+            with suppress(OSError):
+                connection.bind(("", port))
+                return
 
     def _new(self, due: int) -> None:
         pools = self._load.pools

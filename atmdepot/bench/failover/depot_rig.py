@@ -32,6 +32,9 @@ _SYNCED = 15.0
 _POLL, _ANSWER = 0.005, 1.0
 _ACTIVE, _STANDBY = "active", "standby"
 _LONE_PATIENCE, _PAIR_PATIENCE = 8.0, 3.5
+_RECALL_PATIENCE = 16.0
+"""Seconds that sessions of a lone depot with recall have to go on: TCP doubles its pauses, so after a gap of 6.3 s it
+sends again at 12.6 s."""
 
 
 class DepotRig:
@@ -42,10 +45,14 @@ class DepotRig:
         self._contender, self._home = contender, home
         self._table = table_for(contender, find(base_of(contender)).read_text(encoding="utf-8"), name)
         self._lone = contender.standby == "lone"
-        self.patience = _LONE_PATIENCE if self._lone else _PAIR_PATIENCE
+        if self._lone:
+            self.patience = _RECALL_PATIENCE if contender.recall else _LONE_PATIENCE
+        else:
+            self.patience = _PAIR_PATIENCE
         self._stack = ExitStack()
         self._active = ""
         self._failed = ""
+        self._claim: object = None
         self._strikes: dict[str, Callable[[], None]] = {
             cases.SIGKILL.name: self._kill, cases.SIGSTOP.name: self._stop, cases.HOST_GONE.name: self._remove,
             cases.CUT_SYNC.name: lambda: self._cut(f"{self._active}.{SYNC}"),
@@ -78,9 +85,9 @@ class DepotRig:
     def prepare(self, event: str, number: int, of: int) -> None:
         """For a warm standby, wait for the phase of its period."""
         if self._contender.interval:
-            self._wait_for_telling()
             # Phases spread evenly over the period: by chance, twenty of them would miss the mean by some percent.
-            time.sleep((number % of + 0.5) / of * self._contender.interval)
+            moment = self._told_at() + (number % of + 0.5) / of * self._contender.interval
+            time.sleep(max(0.0, moment - time.monotonic()))
 
     def strike(self, event: str) -> int:
         """Make the active depot fail, or hand over."""
@@ -148,6 +155,17 @@ class DepotRig:
     def settle(self) -> None:
         """Wait until one depot is active and all others stand by, in sync and fit; note which is active."""
         self._wait_until(self._is_settled, "one depot active, the other one in sync, and both fit")
+        self._claim = self._claimed()
+
+    def stayed(self) -> bool:
+        """True while the depot that was active when all was settled is so in the same term."""
+        return self._claim == self._claimed()
+
+    def _claimed(self) -> object:
+        if self._lone:
+            return None
+        told = next(ask(self._socket(self._active), {"role": True}, _ANSWER))
+        return self._active, told["role"], told["term"]
 
     def _wait_until(self, holds: Callable[[], bool], what: str) -> None:
         if self._lone:
@@ -172,15 +190,16 @@ class DepotRig:
     def _standings(self) -> dict[str, tuple[str, bool]]:
         return {node: self._standing(node) for node in self._network.depots}
 
-    def _wait_for_telling(self) -> None:
-        """Wait until the standby has applied something: the end of a period."""
+    def _told_at(self) -> float:
+        """Wait until the standby has applied something, the end of a period; return when (s of the monotonic clock)."""
         (standby,) = (node for node in self._network.depots if node != self._active)
         first = self._applied(standby)
         deadline = time.monotonic() + 2 * self._contender.interval + 1
-        while self._applied(standby) == first:
-            if time.monotonic() > deadline:
-                raise NoFigure(f"{standby} was told nothing in two periods")
+        while (asked_at := time.monotonic()) < deadline:
+            if self._applied(standby) != first:
+                return asked_at
             time.sleep(_POLL)
+        raise NoFigure(f"{standby} was told nothing in two periods")
 
     def _applied(self, node: str) -> object:
         return next((row.get("applied") for row in show(self._socket(node), "depots") if row["node"] == node), None)

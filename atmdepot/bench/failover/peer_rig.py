@@ -71,6 +71,10 @@ class PeerRig:
     def prepare(self, event: str, number: int, of: int) -> None:
         """Nothing to wait for: no peer has a period."""
 
+    def stayed(self) -> bool:
+        """True: keepalived is believed."""
+        return True
+
     def strike(self, event: str) -> int:
         """SIGKILL to all processes of the master, or its host gone: first its wires, then its processes."""
         node = self._master

@@ -53,6 +53,9 @@ class Rig(Protocol):
     def prepare(self, event: str, number: int, of: int) -> None:
         """Wait for the moment of a failure, the so-many-th of so many, and set up what it takes."""
 
+    def stayed(self) -> bool:
+        """True unless another one serves than when all was settled, though nothing was made to fail."""
+
     def strike(self, event: str) -> int:
         """Make what serves fail; return when, in ns of the monotonic clock."""
 

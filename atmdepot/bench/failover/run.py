@@ -16,6 +16,7 @@ from atmdepot.bench.failover.load import Failure, Load
 from atmdepot.bench.failover.peer_files import PORT, VIP
 from atmdepot.bench.failover.peer_rig import PeerRig
 from atmdepot.bench.failover.rig import Party
+from atmdepot.bench.readings import NoFigure
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import Lab
 
@@ -94,11 +95,26 @@ def _one(rig: Rig, party: Party, case: Case, number: int) -> Reading:
     """One failure, from the moment at which it is to come until all is right again."""
     if case.event is FAIL_BACK:  # there must be somebody to go back to
         _one(rig, party, Case(case.contender, SIGKILL, case.kills), number)
-    rig.prepare(case.event.name, number, case.kills)
+    _prepare(rig, party, case, number)
     at = rig.strike(case.event.name)
     reading = party.see(Failure(at, case.event.after, max(rig.patience, case.event.patience)))
     rig.mend(case.event.name)
     return reading
+
+
+def _prepare(rig: Rig, party: Party, case: Case, number: int) -> None:
+    """Wait for a failure's moment; raise NoFigure when another one serves by then, again and again.
+
+    A depot that gets no processor looks as if it hung, and another one takes over. Sessions that this has cost are no
+    loss of the failure's: so the client judges now, and ends them.
+    """
+    for _ in range(_TRIES):
+        rig.prepare(case.event.name, number, case.kills)
+        if rig.stayed():
+            return
+        party.see(Failure(time.monotonic_ns(), case.event.after, rig.patience))
+        rig.settle()
+    raise NoFigure("the depots change their roles though nothing fails: the machine is too busy")
 
 
 def in_words(reading: Reading) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from atmdepot.depot.explain import Explanation
     from atmdepot.depot.question import Question
 
+_NO_ANSWER = "the daemon does not answer"
 _ANSWER_TIME = 10.0
 
 
@@ -67,8 +68,13 @@ def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iter
         raise _no_answer(path, f"that is not what a daemon says: {error}") from None
 
 
+def is_refusal(text: str, node: str) -> bool:
+    """True for the text of an error by which the daemon of a node has refused; False where it did not answer."""
+    return text.startswith(f"{node}: ") and not text.startswith(f"{node}: {_NO_ANSWER}")
+
+
 def _no_answer(path: Path, reason: object) -> AtmdepotError:
-    return AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {reason}")
+    return AtmdepotError(f"{path.stem}: {_NO_ANSWER} on {path}: {reason}")
 
 
 def show(path: Path, subject: str, limit: int = 1000, where: dict[str, Any] | None = None) -> list[dict[str, Any]]:

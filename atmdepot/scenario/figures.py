@@ -75,6 +75,7 @@ OF_COMMANDS = {
 
 OF_TAKEOVERS = {
     "refused": Figure("truth", "true when the depot refused, and nothing moved"),
+    "why": Figure("text", "what it said when it refused; empty when it took over"),
     "seconds": Figure("seconds", "time that it took"),
 }
 

@@ -31,6 +31,7 @@ class Ground:
     def __init__(self) -> None:
         self.orders: list[str] = []
         self.condition = "alive"
+        self.takeover = AtmdepotError("depot: this depot is joining, not in sync")
 
     def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(argv, start_new_session=True, **options)
@@ -41,7 +42,7 @@ class Ground:
     def command(self, node: str, *words: str) -> None:
         self.orders.append(" ".join(words))
         if words[0] == "takeover":
-            raise NotReady("not in sync")
+            raise self.takeover
 
     def signal(self, node: str, what: str, number: int) -> None:
         self.orders.append(f"{what} {node} {number}")
@@ -87,12 +88,27 @@ def test_a_step_that_cannot_be_done_ends_the_scenario() -> None:
     assert result.steps[0].error == "the wire is gone"
 
 
-def test_the_exit_code_is_that_of_what_could_not_be_done() -> None:
-    steps = '[steps.over]\ndo = "takeover"\ndepot = "depot"\n'
-    assert played(steps)[1] == 4
-    result, code, _, _ = played(steps + "expect = { refused = true }\n")
+TAKEOVER = '[steps.over]\ndo = "takeover"\ndepot = "depot"\n'
+
+
+def test_a_takeover_that_is_refused_can_be_expected_with_what_the_depot_says() -> None:
+    assert played(TAKEOVER)[1] == 1
+    result, code, _, _ = played(TAKEOVER + "expect = { refused = true }\n")
     assert (code, result.failed) == (0, False)
-    assert played(steps + "expect = { refused = false }\n")[1] == 1
+    assert played(TAKEOVER + "expect = { refused = false }\n")[1] == 1
+    assert played(TAKEOVER + 'expect = { why = "depot: this depot is joining, not in sync" }\n')[1] == 0
+    assert played(TAKEOVER + 'expect = { why = "" }\n')[1] == 1
+
+
+@pytest.mark.parametrize("error", [
+    NotReady("depot has not taken over, and is standby"), NotReady("no daemon runs here"),
+    NotReady("depot: the daemon does not answer on /run/depot.sock: Connection refused")])
+def test_a_takeover_that_fails_otherwise_is_no_refusal(error: NotReady) -> None:
+    ground = Ground()
+    ground.takeover = error
+    steps = scenario(TAKEOVER + "expect = { refused = true }\n", HEAD)
+    result, code = play(steps, ground, "on a stand-in", list[str]().append)  # type: ignore[arg-type]
+    assert (code, result.steps[0].error) == (4, str(error)), "and the exit code is that of what could not be done"
 
 
 def test_a_command_in_a_node_is_held_to_its_output() -> None:

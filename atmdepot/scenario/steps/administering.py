@@ -8,6 +8,7 @@ from msgspec import field
 
 from atmdepot.config.units import Duration
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.control_client import is_refusal
 from atmdepot.scenario import figures
 from atmdepot.scenario.figures import Figure  # noqa: TC001 - msgspec reads the annotations at run time
 from atmdepot.scenario.model import Step, not_among
@@ -52,10 +53,10 @@ class Undrain(_OfServer, frozen=True, kw_only=True):
 
 
 class Takeover(Step, frozen=True, kw_only=True):
-    """Make a depot take over; a depot that refuses fails the step, unless `refused` is expected.
+    """Make a depot take over; a depot that refuses fails the step, unless `refused` or `why` is expected.
 
     A depot that is active already has nothing to do. One that refuses is asked again `within` a time, as one that is
-    not in sync yet.
+    not in sync yet. A depot that does not answer, or is not given the address, has not refused, and fails the step.
     """
 
     depot: str
@@ -75,13 +76,13 @@ class Takeover(Step, frozen=True, kw_only=True):
             try:
                 stage.command(self.depot, "takeover", "--node", self.depot, *(["--force"] if self.force else []))
                 break
-            except AtmdepotError:
+            except AtmdepotError as error:
                 if stage.now < deadline:
                     continue
-                if "refused" not in self.expect:
+                if not (self.expect.keys() & {"refused", "why"} and is_refusal(str(error), self.depot)):
                     raise
-                return {"refused": True}
-        return {"refused": False}
+                return {"refused": True, "why": str(error)}
+        return {"refused": False, "why": ""}
 
     @property
     def told(self) -> str:

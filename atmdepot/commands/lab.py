@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from atmdepot.commands.lab_status import ended_in, named, report_of, table_of
+from atmdepot.commands.lab_status import COLUMNS, ended_in, named, report_of, rows_of
 from atmdepot.commands.scenario import run_command
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.testbed import Lab
-from atmdepot.tables import console
+from atmdepot.tables import print_rows
 
 _LAB_OPTION = click.option("--network", "--lab", "name", metavar="NAME",
                            help="The lab, by its network's name or VC table; not needed while only one has the node.")
@@ -84,9 +84,7 @@ def down(name: str | None, everything: bool) -> None:
     if everything and name is not None:
         raise click.UsageError("--all takes no name")
     if everything and (labs := Lab.all()):
-        for each in labs:
-            each.down()
-            _progress(f"the lab {each.name} is down")
+        _take_down(labs)
         return
     if name is None and not Lab.all():
         _progress("no lab is up")
@@ -97,6 +95,21 @@ def down(name: str | None, everything: bool) -> None:
                             f"`atmdepot lab down {found.name}` ends it all the same")
     found.down()
     _progress(f"the lab {found.name} is down")
+
+
+def _take_down(labs: list[Lab]) -> None:
+    """Take labs down, also those behind one that fails; the exit code is that of the worst failure."""
+    codes = []
+    for each in labs:
+        try:
+            each.down()
+        except AtmdepotError as error:
+            _progress(f"the lab {each.name} is not down: {error}")
+            codes.append(error.exit_code)
+        else:
+            _progress(f"the lab {each.name} is down")
+    if codes:
+        raise click.exceptions.Exit(max(codes))
 
 
 @lab.command(epilog="""\b
@@ -117,7 +130,7 @@ def status(name: str | None, output: str) -> None:
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode({"labs": reports})))
     elif reports:
-        console().print(table_of(reports))
+        print_rows("processes", COLUMNS, [row for report in reports for row in rows_of(report)])
     else:
         _progress("no lab is up")
     if ended := [text for report in reports for text in ended_in(report)]:

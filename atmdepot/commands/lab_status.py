@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,17 +63,19 @@ def _state_of(process: ProcessState, lab_alive: bool) -> str:
     return "running" if process.ready else "starting"
 
 
-def table_of(reports: list[dict[str, Any]]) -> Table:
-    """Labs as a table, a row for each process."""
-    table = Table("lab", "node", "kind", "process", "pid", "state", Column("directory, logs", overflow="fold"))
-    for report in reports:
-        name, state = report["name"], report["state"]
-        table.add_row(name, "", "", "supervisor", str(report["pid"]), state, report["directory"])
-        for node in report["nodes"]:
-            if not node["processes"]:
-                table.add_row(name, node["name"], node["kind"])
-            for process in node["processes"]:
-                ended = f" {process['exit_code']}" if process["state"] == "exited" else ""
-                table.add_row(name, node["name"], node["kind"], process["name"], str(process["pid"]),
-                              process["state"] + ended, Path(process["log"]).name)
-    return table
+COLUMNS = ("lab", "node", "kind", "process", "pid", "state", "directory, logs")
+
+
+def rows_of(report: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """A lab as rows of text: its supervisor's, and one for each process, or for a node without any."""
+    def row(*values: str) -> dict[str, str]:
+        return dict(zip(COLUMNS, (report["name"], *values), strict=True))
+
+    yield row("", "", "supervisor", str(report["pid"]), report["state"], report["directory"])
+    for node in report["nodes"]:
+        if not node["processes"]:
+            yield row(node["name"], node["kind"], "", "", "", "")
+        for process in node["processes"]:
+            ended = f" {process['exit_code']}" if process["state"] == "exited" else ""
+            yield row(node["name"], node["kind"], process["name"], str(process["pid"]), process["state"] + ended,
+                      Path(process["log"]).name)

@@ -6,9 +6,13 @@ import pty
 import signal
 import sys
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
+from click.testing import CliRunner
 
+from atmdepot.cli import cli
+from atmdepot.errors import EnvironmentLacks
 from atmdepot.lab import Lab
 from atmdepot.lab import state as states
 from tests.lab.labs import atmdepot, until, up
@@ -59,6 +63,26 @@ def test_status_as_a_table(lab: Lab) -> None:
     assert done.returncode == 0
     for word in ("direct", "client", "depot", "web1.web", "running", "depot.log"):
         assert word in done.stdout
+
+
+def test_down_all_goes_on_behind_a_lab_that_fails(run_dir: Path) -> None:
+    for name in ("one", "other", "third"):
+        (run_dir / name).mkdir(parents=True)
+        states.write(run_dir / name, states.State(name, f"/{name}.toml"))
+    failing = EnvironmentLacks("it cannot be written")
+    real = Lab.down
+
+    def down(lab: Lab) -> None:
+        if lab.name == "other":
+            raise failing
+        real(lab)
+
+    with patch.object(Lab, "down", down):
+        done = CliRunner().invoke(cli, ["lab", "down", "--all"], standalone_mode=False)
+    assert done.return_value == failing.exit_code
+    assert done.stderr.splitlines() == ["the lab one is down", "the lab other is not down: it cannot be written",
+                                        "the lab third is down"]
+    assert [path.name for path in run_dir.iterdir() if path.is_dir()] == ["other"]
 
 
 @namespaces

@@ -17,10 +17,9 @@ from atmdepot.wire.replication import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from atmdepot.depot.servers import Server
     from atmdepot.depot.session_management import Pool, SessionManagement
+    from atmdepot.depot.telling import Teller
 
 FAULTS = tuple(Fault)
 """The faults of a server by the number of their bit."""
@@ -37,25 +36,23 @@ def conditions_of(management: SessionManagement) -> list[tuple[str, int, int]]:
             for server in management.servers.values()]
 
 
-def servers_told(management: SessionManagement, number_of: Callable[[str], int], outside: int, now: int) -> bytes:
+def servers_told(management: SessionManagement, teller: Teller, outside: int, now: int) -> bytes:
     """The frame of all servers' conditions."""
     return servers_frame([ServerTold(
-        number_of(name), condition, faults,
+        teller.number_of(name), condition, faults,
         min(max(now - management.servers[name].condition.since, 0) // _MS, LONGEST))
         for name, condition, faults in conditions_of(management)], outside)
 
 
-def turns_told(
-    management: SessionManagement, number_of: Callable[[str], int], number_of_service: Callable[[str], int],
-    outside: int,
-) -> bytes:
+def turns_told(management: SessionManagement, teller: Teller, outside: int) -> bytes:
     """The frames of all pools' turns, one each."""
     frames = []
     for pool in management.pools.values():
         position = pool.balancer.position(pool.servers)
+        next_one = NO_SERVER if pool.preloaded is None else teller.number_of(pool.preloaded.name)
         frames.append(TurnsTold(
-            number_of_service(pool.name), NO_SERVER if pool.preloaded is None else number_of(pool.preloaded.name),
-            [Position(number_of(name), *(min(max(part, -_MOST), _MOST - 1) for part in parts))
+            teller.number_of_service(pool.name), next_one,
+            [Position(teller.number_of(name), *(min(max(part, -_MOST), _MOST - 1) for part in parts))
              for name, parts in position.items()]).pack(outside))
     return b"".join(frames)
 

@@ -14,7 +14,7 @@ from atmdepot.wire.replication import Ack
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atmdepot.depot.replication import Reader
+    from atmdepot.depot.log_reader import Reader
     from atmdepot.depot.roles import Roles
     from atmdepot.wire.replication import Heartbeat, Hello
 

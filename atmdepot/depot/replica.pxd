@@ -1,7 +1,7 @@
 cimport cython
 
 from atmdepot.bearer.base cimport Bearer, Path
-from atmdepot.depot.replication cimport told_as, told_of, with_states
+from atmdepot.depot.telling cimport told_as, told_of, with_states
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.sessions cimport Session, SessionTables, spread
 from atmdepot.depot.tcp_tracking cimport Side, is_in_handshake

@@ -19,7 +19,7 @@ from atmdepot.wire.sync_link import CONTROL, STREAM, BadRecord
 
 if TYPE_CHECKING:
     from atmdepot.depot.forwarding import Depot
-    from atmdepot.depot.replication import Reader
+    from atmdepot.depot.log_reader import Reader
     from atmdepot.wire.replication import Hello
 
 NEVER = 1 << 62

@@ -1,5 +1,6 @@
-"""The compiled twins of `replication.session_frame`, `replication.state_frame` and `replication.hash_of_key`."""
+"""The compiled twins of `replication.put_session`, `put_state`, `octets_at` and `hash_of_key`."""
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
@@ -14,37 +15,46 @@ cdef enum:
     _IPV4_KEY = 13
 
 
-cpdef bytes session_frame(
-    bytes key, int server, int channel, int category, int closed_by, bint half_open, int client_state,
+cpdef put_session(
+    bytearray out, bytes key, int server, int channel, int category, int closed_by, bint half_open, int client_state,
     int server_state, int client_scale, int server_scale, unsigned int time_left, unsigned int age,
     unsigned int client_isn, unsigned int server_isn, int outside=0,
 ):
     _fit(key, server, channel)
-    cdef bytes frame = _frame(_SESSION, outside, _SESSION_SIZE, key)
-    cdef unsigned char* out = <unsigned char*>PyBytes_AS_STRING(frame) + _HEAD_SIZE
-    out[0] = _HALF_OPEN if half_open else 0
-    out[1] = <unsigned char>closed_by
-    out[2] = <unsigned char>(client_state << 4 | server_state)
-    out[3] = <unsigned char>(client_scale << 4 | server_scale)
-    _put16(out + 4, server)
-    _put16(out + 6, channel)
-    out[8] = <unsigned char>category
-    out[9] = 0
-    _put32(out + 10, time_left)
-    _put32(out + 14, age)
-    _put32(out + 18, client_isn)
-    _put32(out + 22, server_isn)
-    return frame
+    cdef unsigned char* to = _begin(out, _SESSION, outside, _SESSION_SIZE, key)
+    to[0] = _HALF_OPEN if half_open else 0
+    to[1] = <unsigned char>closed_by
+    to[2] = <unsigned char>(client_state << 4 | server_state)
+    to[3] = <unsigned char>(client_scale << 4 | server_scale)
+    _put16(to + 4, server)
+    _put16(to + 6, channel)
+    to[8] = <unsigned char>category
+    to[9] = 0
+    _put32(to + 10, time_left)
+    _put32(to + 14, age)
+    _put32(to + 18, client_isn)
+    _put32(to + 22, server_isn)
 
 
-cpdef bytes state_frame(bytes key, int client_state, int server_state, int closed_by, unsigned int time_left):
+cpdef put_state(
+    bytearray out, bytes key, int client_state, int server_state, int closed_by, unsigned int time_left,
+):
     _fit(key, 0, 0)
-    cdef bytes frame = _frame(_STATE, 0, _STATE_SIZE, key)
-    cdef unsigned char* out = <unsigned char*>PyBytes_AS_STRING(frame) + _HEAD_SIZE
-    out[0] = <unsigned char>(client_state << 4 | server_state)
-    out[1] = <unsigned char>closed_by
-    _put32(out + 2, time_left)
-    return frame
+    cdef unsigned char* to = _begin(out, _STATE, 0, _STATE_SIZE, key)
+    to[0] = <unsigned char>(client_state << 4 | server_state)
+    to[1] = <unsigned char>closed_by
+    _put32(to + 2, time_left)
+
+
+cpdef bytes octets_at(bytearray octets, Py_ssize_t at, Py_ssize_t most):
+    if octets is None:
+        raise TypeError("there are no octets")
+    cdef Py_ssize_t size = PyByteArray_GET_SIZE(octets)
+    if at < 0 or most < 0:
+        raise ValueError("a place and a number of octets are not negative")
+    if at >= size:
+        return b""
+    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(octets) + at, min(most, size - at))
 
 
 cpdef unsigned long long hash_of_key(bytes key, unsigned long long seed) except? 0:
@@ -74,16 +84,18 @@ cdef int _fit(bytes key, int server, int channel) except -1:
     return 0
 
 
-cdef bytes _frame(int kind, int outside, int size, bytes key):
-    """A frame with its head and, behind `size` octets that the caller fills, the key."""
-    cdef Py_ssize_t of_key = PyBytes_GET_SIZE(key)
-    cdef bytes frame = PyBytes_FromStringAndSize(NULL, _HEAD_SIZE + size + of_key)
-    cdef unsigned char* out = <unsigned char*>PyBytes_AS_STRING(frame)
-    out[0] = <unsigned char>kind
-    out[1] = <unsigned char>(outside | (_IPV6 if of_key > _IPV4_KEY else 0))
-    _put16(out + 2, <int>(size + of_key))
-    memcpy(out + _HEAD_SIZE + size, PyBytes_AS_STRING(key), of_key)
-    return frame
+cdef unsigned char* _begin(bytearray out, int kind, int outside, int size, bytes key) except NULL:
+    """Lengthen `out` by a frame, and write its head and its key; return the place of the `size` octets between."""
+    if out is None:
+        raise TypeError("there is nothing to put a frame into")
+    cdef Py_ssize_t of_key = PyBytes_GET_SIZE(key), held = PyByteArray_GET_SIZE(out)
+    PyByteArray_Resize(out, held + _HEAD_SIZE + size + of_key)
+    cdef unsigned char* to = <unsigned char*>PyByteArray_AS_STRING(out) + held
+    to[0] = <unsigned char>kind
+    to[1] = <unsigned char>(outside | (_IPV6 if of_key > _IPV4_KEY else 0))
+    _put16(to + 2, <int>(size + of_key))
+    memcpy(to + _HEAD_SIZE + size, PyBytes_AS_STRING(key), of_key)
+    return to + _HEAD_SIZE
 
 
 cdef inline void _put16(unsigned char* out, int value) noexcept nogil:

@@ -155,7 +155,9 @@ class Told(NamedTuple):
 
     def pack(self, outside: int = 0) -> bytes:
         """The frame."""
-        return session_frame(*self, outside)
+        out = bytearray()
+        put_session(out, *self, outside)
+        return bytes(out)
 
     @classmethod
     def unpack(cls, frame: Frame) -> Self:
@@ -169,14 +171,14 @@ class Told(NamedTuple):
                    scales >> 4, scales & 15, left, age, one, other)
 
 
-def session_frame_plainly(
-    key: bytes, server: int, channel: int, category: int, closed_by: int, half_open: bool, client_state: int,
-    server_state: int, client_scale: int, server_scale: int, time_left: int, age: int, client_isn: int,
-    server_isn: int, outside: int = 0,
-) -> bytes:
-    """The octets of a SESSION frame."""
+def put_session_plainly(
+    out: bytearray, key: bytes, server: int, channel: int, category: int, closed_by: int, half_open: bool,
+    client_state: int, server_state: int, client_scale: int, server_scale: int, time_left: int, age: int,
+    client_isn: int, server_isn: int, outside: int = 0,
+) -> None:
+    """Put a SESSION frame at the end of `out`."""
     size = len(key)
-    return _SESSION.pack(
+    out += _SESSION.pack(
         _SESSION_KIND, outside | (IPV6 if size > 13 else 0), _SESSION_SIZE + size, HALF_OPEN if half_open else 0,
         closed_by, client_state << 4 | server_state, client_scale << 4 | server_scale, server, channel, category, 0,
         time_left, age, client_isn, server_isn) + key
@@ -193,7 +195,9 @@ class State(NamedTuple):
 
     def pack(self) -> bytes:
         """The frame."""
-        return state_frame(*self)
+        out = bytearray()
+        put_state(out, *self)
+        return bytes(out)
 
     @classmethod
     def unpack(cls, frame: Frame) -> Self:
@@ -205,10 +209,12 @@ class State(NamedTuple):
         return cls(key, states >> 4, states & 15, closed_by, int.from_bytes(frame.body[2:6], "big"))
 
 
-def state_frame_plainly(key: bytes, client_state: int, server_state: int, closed_by: int, time_left: int) -> bytes:
-    """The octets of a STATE frame."""
+def put_state_plainly(
+    out: bytearray, key: bytes, client_state: int, server_state: int, closed_by: int, time_left: int,
+) -> None:
+    """Put a STATE frame at the end of `out`."""
     size = len(key)
-    return _STATE.pack(_STATE_KIND, IPV6 if size > 13 else 0, _STATE_SIZE + size, client_state << 4 | server_state,
+    out += _STATE.pack(_STATE_KIND, IPV6 if size > 13 else 0, _STATE_SIZE + size, client_state << 4 | server_state,
                        closed_by, time_left) + key
 
 
@@ -469,9 +475,16 @@ def hash_of_key_plainly(key: bytes, seed: int) -> int:
     return hashed
 
 
+def octets_at_plainly(octets: bytearray, at: int, most: int) -> bytes:
+    """At most `most` octets from a place on; none beyond the end."""
+    return bytes(octets[at:at + most])
+
+
 try:
     from atmdepot.wire._replication import hash_of_key as hash_of_key
-    from atmdepot.wire._replication import session_frame as session_frame
-    from atmdepot.wire._replication import state_frame as state_frame
+    from atmdepot.wire._replication import octets_at as octets_at
+    from atmdepot.wire._replication import put_session as put_session
+    from atmdepot.wire._replication import put_state as put_state
 except ImportError:
-    session_frame, state_frame, hash_of_key = session_frame_plainly, state_frame_plainly, hash_of_key_plainly
+    put_session, put_state = put_session_plainly, put_state_plainly
+    hash_of_key, octets_at = hash_of_key_plainly, octets_at_plainly

@@ -13,8 +13,9 @@ from tests.network_in_memory import CLIENT4, SECOND, VIP4, VIP6
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
+    from atmdepot.depot.log_reader import Reader
     from atmdepot.depot.replica import Replica
-    from atmdepot.depot.replication import Reader, Replication
+    from atmdepot.depot.replication import Replication
     from atmdepot.wire.replication import Frame
 
 

@@ -141,7 +141,7 @@ def test_what_copies_lack_the_stream_tells(what: list[tuple[str, int, bool]]) ->
     pair = HotPair()
     played(pair, what, lossy=True)
     pair.carry()
-    told = {key for key, session in pair.active.sessions.primary.items() if pair.stream.is_told(session)}
+    told = {key for key, session in pair.active.sessions.primary.items() if pair.stream.teller.is_told(session)}
     held = pair.standby.sessions.primary.keys() | pair.standby.sessions.secondary.keys()
     assert told <= held
     assert pair.replica.digest == pair.stream.digest

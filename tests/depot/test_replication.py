@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from atmdepot import build
-from atmdepot.depot import replication
+from atmdepot.depot import log_reader
 from atmdepot.depot.balancing import BALANCERS
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.replica import Replica
@@ -191,7 +191,7 @@ def test_slow_reader_holds_its_snapshot_back() -> None:
     pair = Pair()
     for port in range(40_000, 40_300):
         pair.open(port)
-    replication.AHEAD, before = 1000, replication.AHEAD
+    log_reader.AHEAD, before = 1000, log_reader.AHEAD
     try:
         pair.stream.keep(pair.now)
         pair.connect()
@@ -202,7 +202,7 @@ def test_slow_reader_holds_its_snapshot_back() -> None:
         if not build.is_compiled():
             assert pair.reader.pending == pending < 2000
     finally:
-        replication.AHEAD = before
+        log_reader.AHEAD = before
 
 
 # Taking over.

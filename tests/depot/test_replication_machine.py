@@ -18,8 +18,8 @@ from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
+    from atmdepot.depot.log_reader import Reader
     from atmdepot.depot.replica import Replica
-    from atmdepot.depot.replication import Reader
     from atmdepot.depot.sessions import Session
 
 MS = 1_000_000
@@ -232,7 +232,7 @@ def live(depot: Depot, *, told: bool) -> dict[bytes, tuple[object, ...]]:
     return {key: (entry.server.name, entry.path.number(), entry.opening, entry.category, entry.client.state,
                   entry.server_side.state, entry.client.isn, entry.server_side.isn, entry.client.scale,
                   entry.server_side.scale)
-            for key, entry in depot.sessions.primary.items() if not told or replication.is_told(entry)}
+            for key, entry in depot.sessions.primary.items() if not told or replication.teller.is_told(entry)}
 
 
 def xor_of_told(depot: Depot) -> int:

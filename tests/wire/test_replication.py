@@ -31,12 +31,14 @@ from atmdepot.wire.replication import (
     TurnsTold,
     hash_of_key,
     hash_of_key_plainly,
+    octets_at,
+    octets_at_plainly,
+    put_session,
+    put_session_plainly,
+    put_state,
+    put_state_plainly,
     servers_frame,
     servers_told,
-    session_frame,
-    session_frame_plainly,
-    state_frame,
-    state_frame_plainly,
 )
 from tests.effort import examples
 
@@ -153,7 +155,7 @@ def test_hello_of_a_later_version_may_have_more_keys() -> None:
     (Frame(Kind.HELLO, 0, b'{"network":"","set":"","node":"","run":0,"term":0,"role":"king"}'), "role 'king'"),
 ])
 def test_wrong_frame_is_answered_with_the_field(frame: Frame, said: str) -> None:
-    readers: dict[int, Any] = {kind: reader for kind, (reader, _) in VALUES.items()} | {Kind.BYE: Turnover}
+    readers: dict[int, Any] = {int(kind): reader for kind, (reader, _) in VALUES.items()} | {Kind.BYE: Turnover}
     with pytest.raises(ValueError, match=said):
         readers[frame.kind].unpack(frame)
 
@@ -182,7 +184,13 @@ def test_only_value_error_escapes_from_any_octets(octets: bytes) -> None:
 @given(VALUES[Kind.SESSION][1], long, st.sampled_from((0, OUTSIDE)))
 @examples(100)
 def test_compiled_frames_and_hashes_are_those_of_plain_python(one: Told, seed: int, outside: int) -> None:
-    assert session_frame(*one, outside) == session_frame_plainly(*one, outside)
     state = State(one.key, one.client_state, one.server_state, one.closed_by, one.time_left)
-    assert state_frame(*state) == state_frame_plainly(*state)
+    compiled, plain = bytearray(b"before"), bytearray(b"before")
+    put_session(compiled, *one, outside)
+    put_session_plainly(plain, *one, outside)
+    put_state(compiled, *state)
+    put_state_plainly(plain, *state)
+    assert compiled == plain
+    for at, most in ((0, 6), (3, 40), (len(plain) - 1, 9), (len(plain) + 1, 9)):
+        assert octets_at(compiled, at, most) == octets_at_plainly(plain, at, most)
     assert hash_of_key(one.key, seed) == hash_of_key_plainly(one.key, seed)

@@ -11,15 +11,20 @@ import click
 @click.argument("server")
 @click.option("--after", metavar="DURATION", help="When its UDP flows go to other servers: udp_idle of the table if "
                                                   "not given, 0s at once.")
-@click.option("--network", "network_name", help="Which running network, where there are several.")
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
 def drain_command(server: str, after: str | None, network_name: str | None) -> None:
-    """Give SERVER no new sessions; its open sessions go on. Its UDP flows leave with their next packet after a time."""
+    """Give SERVER no new sessions; its open sessions go on.
+
+    Its UDP flows go to other servers after a time, each with its next packet.
+    """
     _tell_depot(network_name, {"drain": server} | ({} if after is None else {"after": _duration(after)}))
 
 
 @click.command("undrain", epilog="\b\nExample:\n  atmdepot undrain web1\n")
 @click.argument("server")
-@click.option("--network", "network_name", help="Which running network, where there are several.")
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
 def undrain_command(server: str, network_name: str | None) -> None:
     """Give SERVER new sessions again."""
     _tell_depot(network_name, {"undrain": server})

@@ -64,9 +64,11 @@ Examples:
   atmdepot bench peers --bearer atm --bearer ethernet --json bearers.json
   atmdepot bench peers --list
 """)
-@click.option("--rounds", type=click.IntRange(1, 100), help=f"How many rounds; {_ROUNDS} unless told otherwise.")
+@click.option("--rounds", type=click.IntRange(1, 100),
+              help=f"The number of rounds; {_QUICK} with --quick, else {_ROUNDS}.")
 @click.option("--quick", is_flag=True, help=f"{_QUICK} rounds, within ten minutes; figures to quote take {FEWEST}.")
-@click.option("--seconds", type=click.IntRange(1, 60), default=1, show_default=True, help="How long each sample is.")
+@click.option("--seconds", type=click.IntRange(1, 60), default=1, show_default=True,
+              help="The length of each sample (s).")
 @click.option("--contender", "names", multiple=True, metavar="NAME", type=click.Choice(list(CONTENDERS)),
               help="Only this one; can be repeated.")
 @click.option("--bearer", "bearers", multiple=True, metavar="NAME", type=click.Choice([*BEARERS, "all"]),
@@ -75,7 +77,7 @@ Examples:
               help="Only this measure, or those whose names begin so (bulk, connections-1kb); can be repeated.")
 @click.option("--table", default="direct", show_default=True, help="The VC table of the lab.")
 @click.option("--idle-sessions", type=click.IntRange(figures.FEW_IDLE + 1, _MOST), default=_IDLE, show_default=True,
-              help=f"How many sessions the measure idle-sessions compares with {figures.FEW_IDLE:,}.")
+              help=f"The number of sessions that the measure idle-sessions compares with {figures.FEW_IDLE:,}.")
 @click.option("--json", "json_file", type=_FILE, callback=_writable, help="Write samples, medians and ratios there.")
 @click.option("--svg", "svg_file", type=_FILE, callback=_writable, help="Draw bars there.")
 @click.option("--markdown", "markdown_file", type=_FILE, callback=_writable, help="Write the tables there, for a page.")
@@ -87,10 +89,11 @@ def peers(
     measures: tuple[str, ...], table: str, idle_sessions: int, json_file: Path | None, svg_file: Path | None,
     markdown_file: Path | None, page: Path | None, list_only: bool,
 ) -> None:
-    """Compare the depot with kernel forwarding, nftables DNAT, HAProxy and nginx in the same lab.
+    """Compare the depot with the kernel, HAProxy and nginx.
 
-    The contenders take turns, each in a lab of its own with the same table, web servers and client; every round
-    measures each figure once. The machine outside the labs is not touched.
+    The contenders take turns: kernel forwarding, nftables DNAT, HAProxy, nginx and the depot. Each has a lab of its
+    own with the same VC table, web servers and client. Every round measures each figure once. The machine outside the
+    labs is not touched.
     """
     if list_only:
         _list(idle_sessions)
@@ -182,9 +185,10 @@ def _tell(report: Report, files: ReportFiles, page: Path | None) -> None:
 @click.option("--size", "sizes", multiple=True, type=click.IntRange(1, 65535), metavar="OCTETS",
               help="Only packets of this size; can be repeated.")
 @click.option("--both", is_flag=True, help="Measure the plain data path, too, and compare.")
-@click.option("--json", "json_file", type=click.File("wb", lazy=False), help="Write the figures there; - is stdout.")
+@click.option("--json", "json_file", type=click.File("wb", lazy=False),
+              help="Write the figures to this file; - is standard output.")
 def sar(seconds: float, sizes: tuple[int, ...], both: bool, json_file: BinaryIO | None) -> None:
-    """Time segmentation, reassembly, CRC and session look-up on a single core."""
+    """Time SAR, CRC and session look-up on a single core."""
     from atmdepot.bench.sar import SIZES, measure, measure_plain, table
 
     plain = measure_plain(sizes or SIZES, seconds) if both else None
@@ -199,10 +203,14 @@ def sar(seconds: float, sizes: tuple[int, ...], both: bool, json_file: BinaryIO 
 
 @bench.command(epilog="\b\nExamples:\n  atmdepot bench switch\n  atmdepot bench switch --seconds 5 --json cells.json\n")
 @click.option("--seconds", type=click.FloatRange(0.1, 60), default=2, show_default=True,
-              help="How long each load lasts.")
-@click.option("--json", "json_file", type=click.File("wb", lazy=False), help="Write the figures there; - is stdout.")
+              help="The length of each load (s).")
+@click.option("--json", "json_file", type=click.File("wb", lazy=False),
+              help="Write the figures to this file; - is standard output.")
 def switch(seconds: float, json_file: BinaryIO | None) -> None:
-    """Count the cells that a switch moves in a second of the processor: trains, and bare cells as Dynamips has them."""
+    """Count the cells that a switch moves each second.
+
+    The second is one of processor time. Cells come in trains, and bare, as from Dynamips.
+    """
     from atmdepot.bench.switch import measure, note, table
 
     rows = measure(seconds)

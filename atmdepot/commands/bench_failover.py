@@ -36,7 +36,8 @@ Examples:
 """)
 @click.option("--quick", is_flag=True,
               help=f"{cases.QUICK_KILLS} failures of each case; figures to quote take {cases.KILLS}.")
-@click.option("--kills", type=click.IntRange(1, 1000), help="How many failures of each case.")
+@click.option("--kills", type=click.IntRange(1, 1000),
+              help=f"The number of failures of each case; {cases.QUICK_KILLS} with --quick, else {cases.KILLS}.")
 @click.option("--mode", "modes", multiple=True, metavar="NAME", type=click.Choice(list(cases.CONTENDERS)),
               help="Only depots of this mode, or this peer; can be repeated.")
 @click.option("--event", "events", multiple=True, metavar="NAME", type=click.Choice(list(cases.EVENTS)),
@@ -57,10 +58,11 @@ def failover(
     journal: Path, anew: bool, plan_only: bool, json_file: Path | None, svg_file: Path | None,
     markdown_file: Path | None, page: Path | None,
 ) -> None:
-    """Make depots and their peers fail, and measure how long the service is away and which sessions go on.
+    """Make depots and their peers fail, and measure the gap.
 
-    Each mode has a lab of its own, with a client that keeps several hundred sessions and opens 200 a second. The
-    machine outside the labs is not touched. A run that is ended goes on where it was when it is started again.
+    The gap is the time without answers; the sessions that go on are counted, too. Each mode has a lab of its own, with
+    a client that keeps several hundred sessions and opens 200 a second. The machine outside the labs is not touched.
+    If you end a run and start it again, it goes on where it was.
     """
     if page is not None:  # refused now, not after the run
         require_markers(page, BEGIN, END)

@@ -52,10 +52,10 @@ def patent(
     out: Path, passes: int, quick: bool, parts: tuple[str, ...], regimes: tuple[str, ...], servers_file: Path | None,
     resume: bool, anew: bool, page: Path | None, plan_only: bool,
 ) -> None:
-    """Repeat the patent's experiment: one server alone, and the depot with two; and its prior art.
+    """Repeat the patent's experiment, and its prior art.
 
-    All runs in labs of its own; the machine outside them is not touched. A run that is ended leaves a report of what
-    it has measured, marked as a part.
+    It compares one server alone with the depot and two servers, in labs of its own. The machine outside the labs is
+    not touched. If you end a run, it leaves a report of what it has measured, marked as a part.
     """
     if resume and anew:
         raise click.UsageError("--resume goes on with a run, and --anew forgets it: give one of them")

@@ -29,9 +29,9 @@ Examples:
   atmdepot bench proxies --svg proxies.svg --markdown proxies.md --json proxies.json
 """)
 @click.option("--quick", is_flag=True, help="A single round.")
-@click.option("--rounds", type=click.IntRange(1, 100), help=f"How many rounds; {_ROUNDS} unless told otherwise.")
+@click.option("--rounds", type=click.IntRange(1, 100), help=f"The number of rounds; 1 with --quick, else {_ROUNDS}.")
 @click.option("--requests", type=click.IntRange(100, 100_000), default=_REQUESTS, show_default=True,
-              help="How many requests in each case and round.")
+              help="The number of requests in each case and round.")
 @click.option("--case", "cases", multiple=True, metavar="NAME", type=click.Choice(list(CASES)),
               help=f"Only this case ({', '.join(CASES)}); can be repeated.")
 @click.option("--json", "json_file", type=_FILE, help="Write all figures there.")
@@ -43,10 +43,10 @@ def proxies(
     quick: bool, rounds: int | None, requests: int, cases: tuple[str, ...], json_file: Path | None,
     svg_file: Path | None, markdown_file: Path | None, page: Path | None,
 ) -> None:
-    """Measure latency and the origin's load without a proxy, with one, and with three behind the depot.
+    """Measure latency and the origin's load with proxies.
 
-    Each case has a lab of its own in each round, with empty caches and the same requests. The machine outside the labs
-    is not touched.
+    The cases are no proxy, one proxy, and three proxies behind the depot. Each case has a lab of its own in each round,
+    with empty caches and the same requests. The machine outside the labs is not touched.
     """
     if page is not None:
         require_markers(page, BEGIN, END)

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 @click.command("check", epilog="\b\nExamples:\n  atmdepot check mine.toml\n  atmdepot check --schema > schema.json\n")
 @click.argument("table", required=False)
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
+              help="The format of the output.")
 @click.option("--schema", "print_schema", is_flag=True, help="Print the JSON schema of VC tables, for editors.")
 def check_command(table: str | None, output: str, print_schema: bool) -> None:
-    """Check the VC table TABLE with the daemons' own code, and print its network."""
+    """Check the VC table TABLE, and print its network or mistakes.
+
+    The daemons read it with the same code, so a VC table that passes starts.
+    """
     import msgspec
 
     from atmdepot.config.reading import load, schema

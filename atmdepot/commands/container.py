@@ -43,11 +43,12 @@ Examples:
                                            "node; without it, the machine has them.")
 @click.option("--web/--no-web", default=True, show_default=True, help="Run a web server on an edge node.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True,
-              metavar="SECONDS", help="How long the client waits for the first page.")
+              metavar="SECONDS", help="The longest time that the client waits for the first page (then exit code 4).")
 def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> None:
-    """Be a node of the VC table TABLE in a container: its addresses, its web server and its daemon.
+    """Be a node of the VC table TABLE in a container.
 
-    The client waits until a page has come through the depot, and then idles.
+    This sets its addresses, and runs its web server and its daemon. The client waits until a page has come through the
+    depot, and then idles.
     """
     network = load(table)
     kinds = {name: settings.kind for name, settings in network.nodes.items() if settings.kind != "external"}

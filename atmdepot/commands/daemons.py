@@ -24,7 +24,7 @@ def _tcp_address(_ctx: click.Context, _param: click.Parameter, value: str | None
 
 
 _METRICS = click.option("--metrics", metavar="HOST:PORT", callback=_tcp_address,
-                        help="Where the metrics page is to be had; else where the table says, if it does.")
+                        help="Serve the metrics page at this address, instead of the VC table's.")
 
 
 @click.command("depot", epilog="""\b
@@ -33,16 +33,19 @@ Examples:
   atmdepot depot standby --node depot2
 """)
 @click.argument("table")
-@click.option("--node", help="Which of the table's depots to be; it may be left out where there is one.")
+@click.option("--node", metavar="NODE", help="The depot to run; needed only if the VC table has several.")
 @_METRICS
 def depot_command(table: str, node: str | None, metrics: TcpAddress | None) -> None:
-    """Run the depot of the VC table TABLE (a file, or the name of a table that ships: direct, gns3, ...)."""
+    """Run the depot of the VC table TABLE.
+
+    TABLE is a file, or the name of a VC table that ships (direct, gns3, ...).
+    """
     _run(table, "depot", "depot", node, metrics)
 
 
 @click.command("edge", epilog="\b\nExample:\n  atmdepot edge vc_tables/direct.toml --node web1\n")
 @click.argument("table")
-@click.option("--node", required=True, help="Which of the table's edge nodes to be.")
+@click.option("--node", metavar="NODE", required=True, help="The edge node to run.")
 @_METRICS
 def edge_command(table: str, node: str, metrics: TcpAddress | None) -> None:
     """Run an edge node of the VC table TABLE."""
@@ -51,19 +54,25 @@ def edge_command(table: str, node: str, metrics: TcpAddress | None) -> None:
 
 @click.command("switch", epilog="\b\nExample:\n  atmdepot switch vc_tables/switched.toml --node sw1\n")
 @click.argument("table")
-@click.option("--node", required=True, help="Which of the table's switches to be.")
+@click.option("--node", metavar="NODE", required=True, help="The switch to run.")
 @_METRICS
 def switch_command(table: str, node: str, metrics: TcpAddress | None) -> None:
-    """Run a switch of the VC table TABLE: it leads cells from link to link."""
+    """Run a switch of the VC table TABLE.
+
+    It leads cells from link to link.
+    """
     _run(table, "switch", "switch", node, metrics)
 
 
 @click.command("interworking", epilog="\b\nExample:\n  atmdepot interworking interworking.toml --node iwf\n")
 @click.argument("table")
-@click.option("--node", required=True, help="Which of the table's interworking functions to be.")
+@click.option("--node", metavar="NODE", required=True, help="The interworking function to run.")
 @_METRICS
 def interworking_command(table: str, node: str, metrics: TcpAddress | None) -> None:
-    """Run an interworking function of the VC table TABLE: it leads from VCs of ATM to PVCs of Frame Relay."""
+    """Run an interworking function of the VC table TABLE.
+
+    It leads from VCs of ATM to PVCs of Frame Relay (FRF.8).
+    """
     _run(table, "interworking", "interworking function", node, metrics)
 
 

@@ -63,7 +63,10 @@ _CURL_SECONDS = "20"
               help="Write the cells of the first request as an ERF capture, for Wireshark.")
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end, to look around in.")
 def demo(table: str, write: BinaryIO | None, keep: bool) -> int:
-    """See real HTTP requests go through a depot as ATM cells, and come back (TABLE: direct)."""
+    """See real HTTP requests go through a depot as ATM cells.
+
+    TABLE is a VC table; `direct` if not given.
+    """
     # Without a terminal, Rich would fold the lines of cells at 80 columns.
     out = Console(width=None if Console().is_terminal else 140)
     network = load(table)
@@ -392,10 +395,13 @@ Examples:
 """)
 @click.argument("recording", callback=_recording, metavar="FILE.pcap")
 @click.argument("table", default="direct")
-@click.option("--cells", default=60, show_default=True, help="Print so many cells.")
+@click.option("--cells", default=60, show_default=True, help="The number of cells to print.")
 @click.option("-w", "--write", type=click.File("wb", lazy=False), metavar="FILE",
               help="Write those cells as an ERF capture.")
 def replay_command(recording: Path, table: str, cells: int, write: BinaryIO | None) -> int:
-    """Send a recorded TCP session through the depot and edge nodes of TABLE; no rights are needed."""
+    """Send a recorded TCP session through the nodes of TABLE.
+
+    It needs no rights. TABLE is a VC table; `direct` if not given.
+    """
     out = Console(width=None if Console().is_terminal else 140)
     return _verdict(out, replay_file(out, recording, load(table), write, cells))

@@ -23,10 +23,11 @@ Rows = list[dict[str, Any]]
 
 
 @click.command("resync", epilog="\b\nExamples:\n  atmdepot resync\n  atmdepot resync --node depot2\n")
-@click.option("--node", help="The depot that gets all sessions anew; all that stand by if not given.")
-@click.option("--network", "network_name", help="Which running network, where there are several.")
+@click.option("--node", metavar="NODE", help="The depot that gets all sessions anew; all that stand by if not given.")
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
 def resync_command(node: str | None, network_name: str | None) -> None:
-    """Have the active depot send all of its sessions anew to those that stand by."""
+    """Have the active depot send all sessions to its standbys."""
     from atmdepot.net.control_client import ask, show
     from atmdepot.net.running import answering_sockets, control_sockets
 

@@ -88,9 +88,9 @@ Examples:
   atmdepot doctor -o json
 """)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
-              help="How to print.")
+              help="The format of the output.")
 def doctor(output: str) -> None:
-    """Check what this machine has for atmdepot and say what to do about what it lacks.
+    """Check this machine, and say what it lacks and what to do.
 
     The exit code is 5 when a required part is lacking. The machine is not changed.
     """

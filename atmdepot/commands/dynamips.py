@@ -16,18 +16,18 @@ Examples:
   atmdepot dynamips gns3 -w gns3.net
 """)
 @click.argument("table")
-@click.option("--node", "nodes", multiple=True, metavar="NAME",
-              help="A node that Dynamips shall be; may be repeated.  [default: all but depots]")
+@click.option("--node", "nodes", multiple=True, metavar="NODE",
+              help="Only this node; can be repeated.  [default: all but depots]")
 @click.option("--format", "form", type=click.Choice(["hypervisor", "dynagen"]),
-              help="By default what the name of the file says (.net is Dynagen's), else hypervisor.")
+              help="The format of the output; by default that of the file's name (.net: dynagen), else hypervisor.")
 @click.option("--image", default="c7200.image", show_default=True, metavar="FILE",
               help="The routers' IOS image, as Dynamips finds it.")
 @click.option("-w", "--write", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write to a file instead of standard output.")
 def dynamips_command(table: str, nodes: tuple[str, ...], form: str | None, image: str, write: Path | None) -> None:
-    """Print the commands with which the hypervisor of Dynamips makes nodes of the VC table TABLE.
+    """Print the commands that make nodes of TABLE in Dynamips.
 
-    Switches become ATM switches, edge nodes and external nodes Cisco 7200 routers. Run the other nodes by atmdepot.
+    They are for the hypervisor of Dynamips, or a file for Dynagen. TABLE is a VC table. Switches become ATM switches, edge nodes and external nodes Cisco 7200 routers. Run the other nodes by atmdepot.
     """
     from atmdepot.config import dynamips
     from atmdepot.config.reading import load

@@ -25,23 +25,25 @@ Examples:
   atmdepot events --node depot --level warning
   atmdepot events --last 100 --no-follow -o ndjson
 """)
-@click.option("--network", "network_name", help="Which running network, where there are several.")
-@click.option("--node", help="Only this node.")
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
+@click.option("--node", metavar="NODE", help="Only this node.")
 @click.option("-n", "--last", type=click.IntRange(0, 1000), default=10, show_default=True,
-              help="Begin with so many earlier events of each node.")
+              help="The number of earlier events of each node to begin with.")
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Go on with the events to come.")
 @click.option("--level", type=click.Choice(_LEVELS), default="info", show_default=True,
               help="Only events of this level and above.")
 @click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind, as in server-dead; can be "
                                                                      "repeated.")
-@click.option("-o", "--output", type=click.Choice(["text", "ndjson"]), default="text", show_default=True)
+@click.option("-o", "--output", type=click.Choice(["text", "ndjson"]), default="text", show_default=True,
+              help="The format of the output.")
 def events_command(
     network_name: str | None, node: str | None, last: int, follow: bool, level: str, kinds: tuple[str, ...],
     output: str,
 ) -> None:
-    """Follow what happens at the nodes of a running network: what their logs say, as it comes.
+    """Follow what happens at the nodes of a running network.
 
-    Ctrl-C ends it. A node that is started again is followed on.
+    These are the messages of the nodes' logs. A node that is started again is followed on. Ctrl-C ends.
     """
     import trio
 

@@ -80,16 +80,18 @@ Examples:
 @click.option("--length", type=click.IntRange(1, 65535), metavar="OCTETS",
               help="Of the whole IP packet; default is its headers.")
 @click.option("--table", metavar="FILE", help="Ask no daemon, but what this VC table's depot would do, just started.")
-@click.option("--network", "network_name", metavar="NAME", help="Which running network, where there are several.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="The format of the output.")
 def explain_command(
     source: str, destination: str, protocol: Literal["tcp", "udp", "icmp"], flags: int, dscp: int, length: int | None,
     table: str | None, network_name: str | None, output: str,
 ) -> None:
-    """Tell what the depot would do with a packet from a client, step by step, and why.
+    """Tell what the depot would do with a packet, and why.
 
-    Which session, server, VC and class it would get; or why it would be dropped. The depot stays as it is: no
-    session is opened, and no server's turn is used up.
+    You see, step by step, which session, server, VC and class a client's packet would get, or why it would be
+    dropped. The depot stays as it is: no session is opened, and no server's turn is used up.
     """
     if table is not None and network_name is not None:
         raise click.UsageError("--table asks no running network: leave out --network.")

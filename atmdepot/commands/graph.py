@@ -19,11 +19,14 @@ Examples:
 """)
 @click.argument("table")
 @click.option("--format", "form", type=click.Choice(["mermaid", "dot", "svg"]),
-              help="By default what the name of the file says, else Mermaid.")
+              help="The format of the output; by default that of the file's name, else mermaid.")
 @click.option("-w", "--write", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write to a file instead of standard output.")
 def graph_command(table: str, form: str | None, write: Path | None) -> None:
-    """Draw the network of the VC table TABLE: nodes, links, VPs with their VPIs, servers and services."""
+    """Draw the network of the VC table TABLE.
+
+    The drawing has nodes, links, VPs with their VPIs, servers and services.
+    """
     from atmdepot.config.reading import load
     from atmdepot.view.drawings import FORMS
     from atmdepot.view.picture import picture_of

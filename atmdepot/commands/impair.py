@@ -64,15 +64,17 @@ Examples:
 @click.option("--reorder", "reordering", type=_Ratio(), help="Ratio of cells that overtake cells of other VCs.")
 @click.option("--show", "showing", is_flag=True, help="Only show what is set, and what the VC table has.")
 @click.option("--clear", is_flag=True, help="Take LINK, or without LINK all links, back to the VC table's values.")
-@click.option("--network", "network_name", help="Which running network, where there are several.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
+              help="The format of the output.")
 def impair_command(
     link: str | None, sender: str | None, bit_errors: float | None, showing: bool, clear: bool,
     network_name: str | None, output: str, **given: float | None,
 ) -> None:
-    """Impair LINK of a running network: lose, delay, damage or reorder what crosses it.
+    """Lose, delay, damage or reorder what crosses LINK.
 
-    A value that you set stands in place of the VC table's, until you clear it or the daemon is restarted.
+    A value that you set replaces the VC table's value until you clear it or the daemon is restarted.
     """
     values = {name: value for name, value in given.items() if value is not None}
     if bit_errors is not None:

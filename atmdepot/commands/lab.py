@@ -20,7 +20,7 @@ _LAB_OPTION = click.option("--network", "--lab", "name", metavar="NAME",
                            help="The lab, by its network's name or VC table; not needed while only one has the node.")
 _READY_OPTION = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, metavar="SECONDS",
-    help="How long it may take to be ready (then exit code 4).")
+    help="The longest time until it is ready (then exit code 4).")
 _SIGNALS = ["KILL", "TERM", "INT", "HUP", "STOP", "CONT"]
 _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
 """Flags that keep a shell's start-up files from setting another prompt."""
@@ -34,10 +34,10 @@ Examples:
   atmdepot lab down
 """)
 def lab() -> None:
-    """Run a VC table's network on this machine, in network namespaces.
+    """Run a VC table's network here, in network namespaces.
 
     The lab adds a node `client` in front of the depot and a web server on each edge node. It needs root, or a
-    kernel that lets ordinary users make user namespaces; `atmdepot doctor` tells.
+    kernel that lets ordinary users make user namespaces; `atmdepot doctor` tells whether yours does.
     """
 
 
@@ -54,15 +54,15 @@ Examples:
 @click.option("--wait/--no-wait", default=True, show_default=True,
               help="Return only when a page has come from every VIP; else when every process is READY.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
-              metavar="SECONDS", help="How long that may take; then the lab is taken down (exit code 4).")
+              metavar="SECONDS", help="The longest time for that; then the lab is taken down (exit code 4).")
 @click.option("--userns", is_flag=True, help="Use a user namespace even as root; ordinary users always do.")
 @click.option("--web/--no-web", default=True, show_default=True, help="Run a web server on each edge node.")
 @click.option("--client-mtu", type=click.IntRange(1280, 65535), default=1500, show_default=True,
               metavar="OCTETS", help="The MTU between the client and the depot.")
 def up(file: str, wait: bool, timeout: float, userns: bool, web: bool, client_mtu: int) -> None:
-    """Bring up the lab of a VC table: FILE, or the name of a table that ships with atmdepot.
+    """Bring up the lab of a VC table.
 
-    A lab that is already up stays as it is.
+    FILE is a VC table, or the name of one that ships with atmdepot. A lab that is already up stays as it is.
     """
     Lab.up(file, wait=wait, timeout=timeout, userns=userns, web=web, client_mtu=client_mtu,
            progress=_progress)
@@ -77,9 +77,10 @@ Examples:
 @named
 @click.option("--all", "everything", is_flag=True, help="All labs of yours.")
 def down(name: str | None, everything: bool) -> None:
-    """Take a lab down: NAME, the VC table that it runs, or the only lab.
+    """Take a lab down.
 
-    Every process of the lab ends, and what the lab made in its directory is removed. A file of yours stays.
+    NAME is the lab's network or its VC table; without NAME, the only lab goes. Every process of the lab ends, and what
+    the lab made in its directory is removed. A file of yours stays.
     """
     if everything and name is not None:
         raise click.UsageError("--all takes no name")
@@ -119,9 +120,9 @@ Examples:
 """)
 @named
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
-              help="How to print.")
+              help="The format of the output.")
 def status(name: str | None, output: str) -> None:
-    """Show the labs, their nodes and processes: all labs, or the lab NAME.
+    """Show all labs, or the lab NAME: nodes and processes.
 
     A lab that was killed is `gone`; `lab up` starts it anew and `lab down` removes what it left. The exit code is 1
     when a lab is gone or a process of one has ended.
@@ -149,7 +150,10 @@ Examples:
 @click.option("-f", "--follow", is_flag=True, help="Go on with the lines to come, until Ctrl-C or the lab's end.")
 @_LAB_OPTION
 def logs(node: str | None, last: int, follow: bool, name: str | None) -> None:
-    """Print the last lines of the logs of NODE, or of all nodes, each with the name of its process."""
+    """Print the end of the logs of NODE, or of all nodes.
+
+    Each line begins with the name of its process.
+    """
     from atmdepot.lab.logs import read
 
     found = Lab.find(name, node=node)
@@ -186,7 +190,7 @@ Examples:
 def execute(node: str, cmd: tuple[str, ...], name: str | None) -> None:
     """Run a command in the namespace of NODE; put -- before CMD.
 
-    It has this terminal, its exit code becomes this command's, signals reach it, and it ends with the lab.
+    The command has this terminal and gets its signals. It ends with the lab. Its exit code is the exit code here.
     """
     _enter(Lab.find(name, node=node), node, cmd)
 
@@ -198,7 +202,10 @@ Examples:
 @click.argument("node")
 @_LAB_OPTION
 def shell(node: str, name: str | None) -> None:
-    """Open a shell in the namespace of NODE: that of $SHELL, else /bin/sh."""
+    """Open a shell in the namespace of NODE.
+
+    It is $SHELL, or else /bin/sh.
+    """
     found = Lab.find(name, node=node)
     program = os.environ.get("SHELL") or "/bin/sh"
     # The prompt names lab and node: a shell in a namespace looks like any other shell.
@@ -214,12 +221,15 @@ Examples:
 """)
 @click.argument("node")
 @click.option("--signal", "name_of_signal", type=click.Choice(_SIGNALS), default="KILL", show_default=True,
-              help="Which signal; STOP makes a daemon hang, and CONT goes on.")
-@click.option("--host", is_flag=True, help="Let the whole node go, as a host that loses its power: its web server and "
-                                           "interfaces too.")
+              help="The signal. STOP makes a daemon hang, CONT lets it go on.")
+@click.option("--host", is_flag=True, help="Remove the whole node, its web server and interfaces, too, as if "
+                                           "its machine lost its power.")
 @_LAB_OPTION
 def kill(node: str, name_of_signal: str, host: bool, name: str | None) -> None:
-    """Kill the daemon of NODE, or send it another signal; `lab start` starts it again."""
+    """Kill the daemon of NODE, or send it another signal.
+
+    `lab start` starts it again.
+    """
     found = Lab.find(name, node=node)
     if host:
         found.remove(node)
@@ -245,10 +255,13 @@ Examples:
   atmdepot lab cut depot1.client depot1.sync --silent
 """)
 @click.argument("wires", metavar="WIRE...", nargs=-1, required=True)
-@click.option("--silent", is_flag=True, help="Keep the carrier: the nodes only miss what would have come.")
+@click.option("--silent", is_flag=True, help="Keep the carrier, so that the nodes do not see the cut.")
 @_LAB_OPTION
 def cut(wires: tuple[str, ...], silent: bool, name: str | None) -> None:
-    """Cut each WIRE: a link, or NODE.INTERFACE on a LAN of several depots; `lab restore` restores it."""
+    """Cut each WIRE; `lab restore` restores it.
+
+    A WIRE is a link, or NODE.INTERFACE on a LAN of several depots.
+    """
     _lab_of(wires, name).cut(*wires, silent=silent)
 
 
@@ -271,7 +284,7 @@ Examples:
 @_READY_OPTION
 @_LAB_OPTION
 def restart(node: str, timeout: float, name: str | None) -> None:
-    """End the daemon of NODE in order, start it again, and wait until it is ready."""
+    """Stop the daemon of NODE, start it, and wait until it is ready."""
     Lab.find(name, node=node).restart(node, timeout)
     _progress(f"{node} is ready")
 

@@ -49,8 +49,9 @@ def oam_command() -> None:
 
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
-    command = click.option("--network", "network_name", help="Which running network, where there are several.")(command)
-    command = click.option("--node", help="The node that asks; the depot if not given.")(command)
+    command = click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")(command)
+    command = click.option("--node", metavar="NODE", help="The node that asks; the depot if not given.")(command)
     return click.argument("vc")(command)
 
 
@@ -71,7 +72,7 @@ def ping_command(
     vc: str, node: str | None, network_name: str | None, count: int | None, interval: float, segment: bool,
     protection: bool,
 ) -> None:
-    """Send loopbacks to the far end of VC, and print the round-trip times."""
+    """Send loopbacks to the far end of VC, and time them."""
     request = {"what": "ping", "count": count, "interval": round(interval * 1e9), "segment": segment,
                "protection": protection}
     times, name = _Times(), vc
@@ -101,7 +102,10 @@ def _echo(echo: dict[str, Any]) -> str:
 @_SEGMENT
 @_PROTECTION
 def trace_command(vc: str, node: str | None, network_name: str | None, segment: bool, protection: bool) -> None:
-    """Send a loopback to each node of the route of VC, and print the round-trip times hop by hop."""
+    """Send a loopback to each node of the route of VC.
+
+    It prints the round-trip times hop by hop.
+    """
     silent = []
     found: dict[int, str] = {}
     for line in _ask(vc, node, network_name, {"what": "trace", "segment": segment, "protection": protection}):
@@ -121,7 +125,10 @@ def trace_command(vc: str, node: str | None, network_name: str | None, segment: 
 @_common
 @click.argument("state", type=click.Choice(["on", "off"]))
 def continuity_command(vc: str, node: str | None, network_name: str | None, state: str) -> None:
-    """Begin or end the continuity check of a VP at both ends; the far end is asked by activation cells."""
+    """Begin or end the continuity check of a VP at both ends.
+
+    Activation cells ask the far end.
+    """
     for line in _ask(vc, node, network_name, {"what": "continuity", "on": state == "on"}):
         click.echo(line["done"])
 

@@ -9,8 +9,9 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_NETWORK = click.option("--network", "network_name", help="Which running network, where there are several.")
-_NODE = click.option("--node", help="The end that is asked; the depot if not given.")
+_NETWORK = click.option("--network", "network_name", metavar="NAME",
+                        help="The running network; needed only while several run.")
+_NODE = click.option("--node", metavar="NODE", help="The end that is asked; the depot if not given.")
 
 
 @click.group("protection")
@@ -21,19 +22,23 @@ def protection_command() -> None:
 @protection_command.command("show", epilog="\b\nExamples:\n  atmdepot protection show\n"
                                            "  atmdepot protection show --node web1 --wide\n")
 @_NETWORK
-@click.option("--node", help="Only this node.")
-@click.option("--wide", is_flag=True, help="All columns; the default is those that fit a terminal.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--node", metavar="NODE", help="Only this node.")
+@click.option("--wide", is_flag=True, help="All columns; by default those that fit the terminal.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
+              help="The format of the output.")
 @click.pass_context
 def show(ctx: click.Context, network_name: str | None, node: str | None, wide: bool, output: str) -> None:
-    """Show the protected VPs at both ends, as `atmdepot show protection` does."""
+    """Show the protected VPs at both ends.
+
+    `atmdepot show protection` does the same.
+    """
     from atmdepot.commands.show import show_command
 
     ctx.invoke(show_command, subject="protection", network_name=network_name, node=node, wide=wide, output=output)
 
 
 def _command(what: str, text: str) -> Callable[..., None]:
-    @protection_command.command(what, help=text)
+    @protection_command.command(what, help=text, epilog=f"\b\nExample:\n  atmdepot protection {what} web1\n")
     @click.argument("vp")
     @_NETWORK
     @_NODE

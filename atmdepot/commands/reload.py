@@ -24,14 +24,15 @@ Examples:
   atmdepot reload
   atmdepot reload --node sw1
 """)
-@click.option("--node", help="Only this node.")
+@click.option("--node", metavar="NODE", help="Only this node.")
 @click.option("--dry-run", is_flag=True, help="Only say what would change, and whether it may.")
-@click.option("--network", "network_name", help="Which running network, where there are several.")
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
 def reload_command(node: str | None, dry_run: bool, network_name: str | None) -> None:
-    """Have the daemons read their VC table again: servers, weights, pools, balancing, probing and timers may change.
+    """Have the daemons read their VC table again.
 
-    No session is cut. A table with a mistake, or with other changes, is refused as a whole, by all nodes. In a lab it
-    is the file that was given to `lab up`.
+    Servers, weights, pools, balancing, probing and timers may change; no session is cut. All nodes refuse a VC table
+    with a mistake, or with other changes, as a whole. A lab reads the file that was given to `lab up`.
     """
     from atmdepot.net.running import answering_sockets, control_sockets
 

@@ -37,10 +37,10 @@ Examples:
 def run_command(
     files: tuple[str, ...], check: bool, out: Path | None, on: str, listed: bool, schema: bool,
 ) -> None:
-    """Play scenarios: FILE, or the name of one that ships; each has a network of its own, which is gone at the end.
+    """Play scenarios, each in a lab of its own.
 
-    The exit code is 0 when all is as expected, 1 when something is not, 4 when a lab was not ready in time, 5 when the
-    machine lacks something.
+    FILE is a scenario, or the name of one that ships. Its lab is taken down at the end. The exit code is 0 when all is
+    as expected, 1 when something is not, 4 when a lab was not ready in time, 5 when the machine lacks something.
     """
     from atmdepot.scenario import reading
 

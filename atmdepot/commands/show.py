@@ -35,29 +35,35 @@ Examples:
   atmdepot show depots --compare
 """)
 @click.argument("subject", type=click.Choice(list(SUBJECTS)))
-@click.option("--network", "network_name", help="Which running network, where there are several.")
-@click.option("--node", help="Only this node.")
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
+@click.option("--node", metavar="NODE", help="Only this node.")
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True,
-              help="At most so many rows from each node.")
-@click.option("--wide", is_flag=True, help="All columns; the default is those that fit the terminal.")
-@click.option("--all", "everything", is_flag=True, help="Counters that are 0, too.")
-@click.option("--client", metavar="ADDRESS", help="Of sessions, those of a client: address, address:port or network.")
-@click.option("--server", metavar="NAME", help="Of sessions, those of a server.")
-@click.option("--state", metavar="STATE", help="Of sessions, those with an end in a state, as in ESTABLISHED.")
+              help="The most rows from each node.")
+@click.option("--wide", is_flag=True, help="All columns; by default those that fit the terminal.")
+@click.option("--all", "everything", is_flag=True, help="Of counters, also those that are 0.")
+@click.option("--client", metavar="ADDRESS",
+              help="Of sessions, those of this client: address, address:port or network.")
+@click.option("--server", metavar="NAME", help="Of sessions, those of this server.")
+@click.option("--state", metavar="STATE", help="Of sessions, those with an end in this state, as in ESTABLISHED.")
 @click.option("--number", type=click.IntRange(min=1), metavar="N", help="Of sessions, the one with this number.")
-@click.option("--link", metavar="NAME", help="Of VCs, those of a link.")
+@click.option("--link", metavar="NAME", help="Of VCs, those of this link.")
 @click.option("--vc", metavar="VPI/VCI", help="Of VCs, those with these numbers.")
 @click.option("--probes/--no-probes", default=True, show_default=True, help="Of sessions, the depot's own probes too.")
-@click.option("--watch", is_flag=True, help="Show it again every second until Ctrl-C; with -o json an array a line.")
+@click.option("--watch", is_flag=True, help="Show it every second until Ctrl-C; with -o json a line for each time.")
 @click.option("--compare", "comparing", is_flag=True,
-              help="Hold the session tables of depots that stand by against the active one's; exit code 1 if unlike.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+              help="Compare the sessions of depots that stand by with the active one's; exit code 1 if they differ.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
+              help="The format of the output.")
 def show_command(
     subject: str, network_name: str | None, node: str | None, limit: int, wide: bool, everything: bool,
     client: str | None, server: str | None, state: str | None,
     number: int | None, link: str | None, vc: str | None, probes: bool, watch: bool, comparing: bool, output: str,
 ) -> None:
-    """Ask the running daemons for sessions, VCs, links, queues, servers, counters, OAM, protected VPs or depots."""
+    """Show sessions, servers, VCs, links, counters and more.
+
+    The daemons that run here are asked. docs/commands.md lists the columns.
+    """
     chosen = {"client": client, "server": server, "state": state, "number": number}
     where: dict[str, Any] = {name: value for name, value in chosen.items() if value}
     if not probes:

@@ -17,17 +17,21 @@ _TABLE = "standby"
 _LOOK, _PATIENCE = 0.05, 8.0
 """Seconds between two looks at the role, and until it is to have changed: depots give up after 5."""
 _ACTIVE = ("active", "alone")
-_NETWORK = click.option("--network", "network_name", help="Which running network, where there are several.")
-_NODE = click.option("--node", help="Which depot; it may be left out where only one of those that run here can be "
+_NETWORK = click.option("--network", "network_name", metavar="NAME",
+                        help="The running network; needed only while several run.")
+_NODE = click.option("--node", metavar="NODE", help="The depot; needed only while several that run here can be "
                                     "meant.")
 
 
 @click.command("takeover", epilog="\b\nExamples:\n  atmdepot takeover\n  atmdepot takeover --node depot2 --force\n")
 @_NODE
-@click.option("--force", is_flag=True, help="Do not ask the active depot to hand over, and take over out of sync.")
+@click.option("--force", is_flag=True, help="Take over without asking the active depot, also when out of sync.")
 @_NETWORK
 def takeover_command(node: str | None, force: bool, network_name: str | None) -> None:
-    """Make a depot that stands by the active one of its set; no session is lost."""
+    """Make a depot that stands by the active one of its set.
+
+    No session is lost.
+    """
     path = _chosen(network_name, node, active=False)
     began = time.monotonic()
     _ask(path, {"takeover": True, "force": force})
@@ -44,10 +48,13 @@ def takeover_command(node: str | None, force: bool, network_name: str | None) ->
 
 @click.command("release", epilog="\b\nExamples:\n  atmdepot release\n  atmdepot release --node depot1 --force\n")
 @_NODE
-@click.option("--force", is_flag=True, help="Also where no other depot is in sync, or there is none.")
+@click.option("--force", is_flag=True, help="Release also when no other depot is in sync, or there is none.")
 @_NETWORK
 def release_command(node: str | None, force: bool, network_name: str | None) -> None:
-    """Have the active depot of a set hand over to the fittest other one; no session is lost."""
+    """Have the active depot of a set hand over to another.
+
+    The fittest other depot takes over. No session is lost.
+    """
     path = _chosen(network_name, node, active=True)
     began = time.monotonic()
     _ask(path, {"release": True, "force": force})

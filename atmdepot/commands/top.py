@@ -10,11 +10,13 @@ from atmdepot.errors import AtmdepotError, EnvironmentLacks
 
 
 @click.command("top", epilog="\b\nExamples:\n  atmdepot top\n  atmdepot top --network backbone\n")
-@click.option("--network", "network_name", help="Which running network, where there are several.")
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
 def top_command(network_name: str | None) -> None:
-    """Show a running network on the whole terminal: nodes, links, servers, VCs, sessions, drops and events.
+    """Show a running network on the whole terminal.
 
-    Enter opens what the cursor is on, down to the octets of a cell; / filters, s sorts, space freezes, q ends.
+    You see nodes, links, servers, VCs, sessions, drops and events. Enter opens what the cursor is on, down to the
+    octets of a cell; / filters, s sorts, space freezes, q ends.
     """
     try:
         from atmdepot.view.top import Top

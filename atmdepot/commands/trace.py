@@ -94,19 +94,20 @@ def _epilog() -> str:
 @click.argument("words", nargs=-1, metavar="[FILTER]...")
 @click.option("-i", "--interface", "places", multiple=True, metavar="PLACE",
               help="What to listen to: NODE, NODE:LINK or `any` of the network that runs here (`any` is the default), "
-                   "or, with --port, a network interface. May be given several times.")
+                   "or, with --port, a network interface. Can be repeated.")
 @click.option("-r", "--read", "read", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
               help="Read a capture instead: pcap or pcapng with ERF, UDP, SUNATM, RFC 1483 or GNS3's cells, or an .erf "
                    "file; gzip'd, too. - is standard input.")
 @click.option("-D", "--list", "list_places", is_flag=True, help="List the places that -i takes, and end.")
 @click.option("--port", "ports", type=_Ports(), metavar="PORTS",
               help="The UDP ports of the links, of an interface or in a capture: 5501, 5501,5502 or 10000-10010.")
-@click.option("--network", "network_name", help="Which running network, where there are several.")
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
 @click.option("--table", metavar="TABLE", help="The VC table that names VCs and servers, for captures and interfaces.")
 @click.option("--level", type=click.Choice(LEVELS), default="pdu", show_default=True,
               help="A line for each cell, each PDU, each change of a session, or for all of them.")
 @click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="End after N lines.")
-@click.option("--duration", type=_DurationType(), help="End after so long: 10s, 500ms, 2min.")
+@click.option("--duration", type=_DurationType(), help="End after this time: 10s, 500ms, 2min.")
 @click.option("-n", "numeric", is_flag=True, help="Numbers only: no names of servers, no session numbers.")
 @click.option("-q", "quick", is_flag=True, help="Shorter lines.")
 @click.option("-t", "stamp", count=True,
@@ -116,12 +117,12 @@ def _epilog() -> str:
 @click.option("-x", "hexdump", is_flag=True, help="The octets of each cell or PDU, in hexadecimal.")
 @click.option("-X", "textdump", is_flag=True, help="The same, and as characters.")
 @click.option("-s", "--snap", type=click.IntRange(min=1), metavar="OCTETS",
-              help="Show with -x, and write with -w, at most so many octets of each PDU.")
+              help="The most octets of each PDU that -x shows and -w writes.")
 @click.option("-l", "line_buffered", is_flag=True, help="Put out every line at once, also into a pipe.")
 @click.option("-o", "--output", type=click.Choice(["text", "json", "ndjson", "svg"]), default="text",
               show_default=True, help="Lines, one JSON array, a JSON object a line, or, with --ladder, a drawing.")
 @click.option("-e", "--field", "fields", multiple=True, metavar="FIELD",
-              help="Only these fields, in this order (text: separated by tabs). May be given several times.")
+              help="Only these fields, in this order (text: separated by tabs). Can be repeated.")
 @click.option("--heading/--no-heading", default=True, show_default=True,
               help="With -e: begin with a line of the fields' names.")
 @click.option("--ladder", is_flag=True,
@@ -142,8 +143,8 @@ def _epilog() -> str:
 @click.option("--print", "print_lines", is_flag=True, help="Show them, too, while writing.")
 @click.option("-U", "packet_buffered", is_flag=True, help="Write each cell and PDU to the capture at once.")
 @click.option("-C", "file_size", type=click.IntRange(min=1), metavar="MB",
-              help="Begin a new capture after so many million octets.")
-@click.option("-G", "file_time", type=_DurationType(), help="Begin a new capture after so long.")
+              help="Begin a new capture after MB million octets.")
+@click.option("-G", "file_time", type=_DurationType(), help="Begin a new capture after this time, as in 10min.")
 @click.option("-W", "file_count", type=click.IntRange(min=1), metavar="N", help="Keep the last N captures only.")
 @click.option("--nni", is_flag=True, help="Headers are an NNI's (12-bit VPI) where neither capture nor table tells.")
 @click.option("--crc", type=click.Choice([mode.value for mode in CrcMode]),

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("switch", "from", "to", "contract", "name", "kept")
 _LOST = "lost at a restart, unless `atmdepot vc save` writes it into the table"
-_NETWORK = click.option("--network", "network_name", help="Which running network, where there are several.")
+_NETWORK = click.option("--network", "network_name", metavar="NAME",
+                        help="The running network; needed only while several run.")
 
 
 @click.group(epilog="""\b
@@ -30,9 +31,10 @@ def vc() -> None:
 @vc.command("list", epilog="\b\nExample:\n  atmdepot vc list sw1\n")
 @click.argument("switch", required=False)
 @_NETWORK
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
+              help="The format of the output.")
 def list_command(switch: str | None, network_name: str | None, output: str) -> None:
-    """List the cross-connects of SWITCH, or of all switches that run here."""
+    """List the cross-connects of SWITCH, or of all switches."""
     import msgspec
 
     rows: list[dict[str, Any]] = []
@@ -60,9 +62,10 @@ def list_command(switch: str | None, network_name: str | None, output: str) -> N
 def add_command(
     switch: str, place: str, leaves: tuple[str, ...], contract: str | None, name: str | None, network_name: str | None,
 ) -> None:
-    """Lead what comes in at FROM to each TO; places are LINK VPI, or LINK VPI/VCI.
+    """Lead the cells that come in at FROM to each TO.
 
-    Where cells that come in at FROM are led on already, they go to TO as well: point to multipoint.
+    A place is 'LINK VPI' or 'LINK VPI/VCI'. If FROM has other TOs already, it gets these as well: point to
+    multipoint.
     """
     request = {"vc_add": place, "to": leaves, "contract": contract, "name": name}
     click.echo(f"{_of(switch, network_name, request)['done']}; {_LOST}")
@@ -74,7 +77,7 @@ def add_command(
 @click.argument("leaves", metavar="[TO]...", nargs=-1)
 @_NETWORK
 def remove_command(switch: str, place: str, leaves: tuple[str, ...], network_name: str | None) -> None:
-    """Lead what comes in at FROM to no TO any more, or, without a TO, nowhere."""
+    """Remove each TO from FROM, or without a TO the whole of it."""
     done = _of(switch, network_name, {"vc_remove": place, "to": leaves})["done"]
     click.echo(f"{done}; if the table has it, it is back at a restart, unless `atmdepot vc save` takes it out")
 
@@ -84,9 +87,10 @@ def remove_command(switch: str, place: str, leaves: tuple[str, ...], network_nam
 @click.argument("table", type=click.Path(dir_okay=False, path_type=Path))
 @_NETWORK
 def save_command(switch: str, table: Path, network_name: str | None) -> None:
-    """Write the cross-connects of SWITCH that no VP or VC makes into TABLE, which its daemon was started with.
+    """Write the cross-connects that you added into TABLE.
 
-    Comments stay. A lab runs from a copy of its table, which gets them too. The daemon then reads its table again.
+    TABLE is the VC table with which the daemon of SWITCH was started. Comments stay. A lab runs from a copy of the
+    VC table, which is written as well. The daemon then reads its VC table again.
     """
     from atmdepot.config.links import CrossConnect
     from atmdepot.config.reading import load

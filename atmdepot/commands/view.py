@@ -33,17 +33,19 @@ Examples:
   atmdepot view --control
   atmdepot view --network backbone --listen '127.0.0.1:*' --open
 """)
-@click.option("--network", "network_name", help="Which running network, where there are several.")
+@click.option("--network", "network_name", metavar="NAME",
+              help="The running network; needed only while several run.")
 @click.option("--listen", type=_Address(), default="127.0.0.1:8410", show_default=True,
               help="Where the page is served; * as the port is any free one.")
 @click.option("--host", "names", multiple=True, metavar="NAME",
-              help="A further name by which browsers may call the page. May be given several times.")
+              help="A further name by which browsers may call the page. Can be repeated.")
 @click.option("--control", is_flag=True, help="Let the page change the network: impair and cut links, drain servers.")
 @click.option("--open", "opening", is_flag=True, help="Open the page in the browser of this machine.")
 def view_command(network_name: str | None, listen: Any, names: tuple[str, ...], control: bool, opening: bool) -> None:
-    """Show a running network in the browser: cells that move, sessions, servers, each cell to its octets.
+    """Show a running network in the browser.
 
-    The address that is printed has a token in it: who has it may see the page, and change the network with --control.
+    You see cells that move, sessions, servers, and the octets of each cell. Open the address that is printed. It has a
+    token: whoever has the address may see the page, and with --control change the network.
     """
     try:
         from atmdepot.view.serve import is_loopback, serve_page

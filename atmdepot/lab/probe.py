@@ -90,9 +90,10 @@ def wait_for_all(network: Network, seconds: float) -> None:
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
               metavar="SECONDS", help="How long that may take (then exit code 4).")
 def ready_command(table: str, timeout: float) -> None:
-    """At a client: wait until a page has come, every octet right, from each service address of the VC table TABLE.
+    """At a client: wait until a page has come from each service.
 
-    The page is one that the lab's and the testbed's web servers have.
+    Every octet must be right. The services are those of the VC table TABLE; the page is one that the web servers of
+    lab and testbed have.
     """
     wait_for_all(load(table), timeout)
 

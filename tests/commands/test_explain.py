@@ -218,7 +218,7 @@ async def test_an_edge_node_has_no_answer(running: Running) -> None:
     def answers(path: Path, source: str) -> None:
         list(ask(path, {"explain": {"source": source, "destination": VIP}}))
 
-    for path, source, message in ((running.servers[1].path, CLIENT, "^web1: web1 is no depot"),
+    for path, source, message in ((running.servers[1].path, CLIENT, "^web1: explain is for a depot"),
                                   (running.path, "x", "^depot: 'x' is no IP address"),
                                   (running.path, CLIENT6, "write two addresses of one version")):
         with pytest.raises(Exception, match=message):

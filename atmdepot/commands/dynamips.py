@@ -27,7 +27,8 @@ Examples:
 def dynamips_command(table: str, nodes: tuple[str, ...], form: str | None, image: str, write: Path | None) -> None:
     """Print the commands that make nodes of TABLE in Dynamips.
 
-    They are for the hypervisor of Dynamips, or a file for Dynagen. TABLE is a VC table. Switches become ATM switches, edge nodes and external nodes Cisco 7200 routers. Run the other nodes by atmdepot.
+    They are for the hypervisor of Dynamips, or a file for Dynagen. TABLE is a VC table. Switches become ATM switches,
+    edge nodes and external nodes Cisco 7200 routers. Run the other nodes by atmdepot.
     """
     from atmdepot.config import dynamips
     from atmdepot.config.reading import load

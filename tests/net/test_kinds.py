@@ -136,7 +136,7 @@ async def test_it_is_shown_and_has_commands(nodes: Nodes, short_dir: Path) -> No
         assert link["trouble"] == "too long"
         assert await asked(RELAY, b'{"label": "good"}') == {"done": "good at 5"}
         assert await asked(RELAY, b'{"label": "bad"}') == {"error": "a bad label"}
-        assert await asked(WEB1, b'{"label": "good"}') == {"error": "web1 is no relay, which label is for"}
+        assert await asked(WEB1, b'{"label": "good"}') == {"error": "label is for a relay: web1 is none"}
         assert await asked(RELAY, b'{"drain": "web1"}') == {"error": "drain is for a depot: web2 is none"}
         nursery.cancel_scope.cancel()
     for server in servers.values():

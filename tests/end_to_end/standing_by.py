@@ -12,7 +12,7 @@ from tests.end_to_end.sites import VIP, VIP6, Site, changed, site, until
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DEPOTS = ("depot1", "depot2")
 PAGE = hashlib.sha256(page("10MB")).hexdigest() + "\n"
@@ -78,6 +78,22 @@ for number in range(1 << 30):
 """
 """A client's program: SYNs from ever other addresses, some thousand a second, until it is killed."""
 
+CONNECT = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], 80), 60)
+print("READY", flush=True)
+sys.stdin.readline()
+s.sendall(b"GET /server HTTP/1.0\\r\\n\\r\\n")
+print(s.makefile("rb").read().rpartition(b"\\r\\n\\r\\n")[2].decode().strip())
+"""
+"""A client's program: it connects, and fetches a page when it is told."""
+
+DROP_ACKS = """
+add table inet deaf
+add chain inet deaf out { type filter hook output priority 0; }
+add rule inet deaf out tcp dport 80 tcp flags & (syn | ack) == ack drop
+"""
+
 
 class Pair(Site):
     """A lab of two depots, both of which run when a test begins and ends."""
@@ -121,6 +137,16 @@ class Pair(Site):
         """True when both depots have the same live sessions, by their digests."""
         one, other = map(self.depot, DEPOTS)
         return bool(one) and one["digest"] == other["digest"]
+
+
+@contextlib.contextmanager
+def without_acks(it: Pair) -> Iterator[Callable[[], None]]:
+    """Let no ACK of the client's go out: a handshake stays open until what is yielded is called."""
+    it.run("client", "nft", DROP_ACKS)
+    try:
+        yield lambda: it.run("client", "nft", "delete table inet deaf") and None
+    finally:
+        it.run("client", "nft", "delete table inet deaf", check=False)
 
 
 def ask(clients: subprocess.Popen[str]) -> int:

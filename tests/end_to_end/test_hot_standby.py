@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.end_to_end.sites import VIP, VIP6, until
-from tests.end_to_end.standing_by import DEPOTS, Pair, ask, pair
+from tests.end_to_end.standing_by import CONNECT, DEPOTS, Pair, ask, left_whole, pair, without_acks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,11 +25,16 @@ last two segments in the other order.
 
 
 @pytest.fixture(scope="module")
-def it(needs: Callable[[str], None]) -> Iterator[Pair]:
-    for program in ("keepalived", "curl", "nginx", "ab"):
+def lab(needs: Callable[[str], None]) -> Iterator[Pair]:
+    for program in ("keepalived", "curl", "nginx", "ab", "nft"):
         needs(program)
     with pair("hot") as made:
         yield made
+
+
+@pytest.fixture
+def it(lab: Pair) -> Iterator[Pair]:
+    yield from left_whole(lab)
 
 
 def known(it: Pair, name: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -71,3 +77,19 @@ def test_clients_go_on_when_the_active_depot_is_killed(it: Pair) -> None:
         it.settled()
         assert ask(clients) == 50
         until(lambda: known(it, DEPOTS[0]) == known(it, DEPOTS[1]), seconds=20)
+
+
+def test_a_handshake_that_had_no_ack_yet_goes_on_when_the_active_depot_is_killed(it: Pair) -> None:
+    active, other = it.settled()
+    adopted = it.count("adopted", other)
+    with without_acks(it) as acks_pass, it.lab.popen(
+            "client", [sys.executable, "-c", CONNECT, VIP], stdin=-1, stdout=-1, text=True) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "READY\n"
+        until(lambda: any(row["server_state"] == "SYN-RECEIVED" for row in it.rows("sessions", other)
+                          if row["client"].startswith("10.9.0.2:")))
+        it.lab.kill(active)
+        until(lambda: it.role(other) == "active")
+        acks_pass()
+        assert client.communicate("\n", timeout=60)[0].strip() in ("web1", "web2")
+    assert it.count("adopted", other) == adopted, "it knew the session by itself"

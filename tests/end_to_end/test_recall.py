@@ -10,6 +10,7 @@ import pytest
 
 from atmdepot.lab.pages import page
 from tests.end_to_end.sites import VIP, VIP6, until
+from tests.end_to_end.standing_by import ask, pair
 from tests.end_to_end.test_depot_crash import DOWNLOAD, depot_again, has_begun, slow
 
 if TYPE_CHECKING:
@@ -73,3 +74,14 @@ def test_download_on_a_shared_vc_goes_on(needs: Callable[[str], None]) -> None:
         with depot_again(it):
             assert client.communicate(timeout=120)[0] == hashlib.sha256(page("10MB")).hexdigest() + "\n"
             assert it.count("adopted") >= 1
+
+
+def test_a_standby_recalls_what_it_was_not_told_in_a_period_of_5_s(needs: Callable[[str], None]) -> None:
+    needs("keepalived")
+    with pair("standby", ('interval = "0s"\n', 'interval = "5s"\n')) as it:
+        active, other = it.settled()
+        with it.clients(200) as clients:
+            it.lab.kill(active)
+            assert ask(clients) == 200
+            assert it.role(other) == "active"
+            assert it.count("recalls", other) == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from atmdepot.lab.state import TABLE_FILE
 from tests.end_to_end.sites import VIP, VIP6, until
 from tests.end_to_end.standing_by import FLOOD, PAGE, UPLOAD, Pair, ask, left_whole, outcome, pair
 
@@ -234,3 +235,41 @@ def test_a_flood_of_syns_does_not_keep_connections_from_going_on(it: Pair) -> No
         assert ask(clients) == 20
         assert it.role(other) == "active"
         flood.kill()
+
+
+@pytest.mark.slow
+def test_both_depots_are_killed_and_one_that_is_started_again_recalls_all(it: Pair) -> None:
+    active, other = it.settled()
+    with it.clients(50) as clients:
+        for node in (active, other):
+            it.lab.kill(node)
+        it.lab.start(other)
+        assert ask(clients) == 50
+        assert it.role(other) == "active"
+        assert it.count("recalled", other) + it.count("adopted", other) >= 50
+
+
+@pytest.mark.slow
+def test_a_depot_with_another_table_is_told_no_sessions_until_it_has_the_same(it: Pair) -> None:
+    active, other = it.settled()
+    table = it.lab.directory / TABLE_FILE
+    same = table.read_text()
+    with it.clients(20) as clients:
+        it.lab.kill(other)
+        table.write_text(same.replace("ports = [80]\n", "ports = [80, 8080]\n"))
+        try:
+            it.lab.start(other)
+            log = it.lab.directory / f"{other}.log"
+            until(lambda: f"{active}: refused: its VC table differs: it has another services.web" in log.read_text())
+            assert it.role(other) == "joining"
+            refused = it.atmdepot("takeover", "--node", other)
+            assert refused.returncode == 1
+            assert "not in sync" in refused.stderr
+            assert ask(clients) == 20
+        finally:
+            table.write_text(same)
+        it.lab.kill(other)
+        it.lab.start(other)
+        assert it.settled() == (active, other)
+        until(it.same_sessions)
+        assert ask(clients) == 20

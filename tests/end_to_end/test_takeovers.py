@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.end_to_end.sites import VIP, until
-from tests.end_to_end.standing_by import Pair, ask, left_whole, pair
+from tests.end_to_end.standing_by import CONNECT, Pair, ask, left_whole, pair, without_acks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,16 +55,6 @@ for line in sys.stdin:
 """
 """A client's program: a datagram of so many octets per line of its input, again until it is answered."""
 
-CONNECT = """
-import socket, sys
-s = socket.create_connection((sys.argv[1], 80), 60)
-print("READY", flush=True)
-sys.stdin.readline()
-s.sendall(b"GET /server HTTP/1.0\\r\\n\\r\\n")
-print(s.makefile("rb").read().rpartition(b"\\r\\n\\r\\n")[2].decode().strip())
-"""
-"""A client's program: it connects, and fetches a page when it is told."""
-
 PORTS = """
 import json, socket, sys
 vip, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -83,13 +73,6 @@ for port in range(first, first + count):
 print(json.dumps([pages, repeated() - before]))
 """
 """A client's program: a connection from each of its own ports; pages that came whole, and SYNs that were repeated."""
-
-DROP_ACKS = """
-add table inet deaf
-add chain inet deaf out { type filter hook output priority 0; }
-add rule inet deaf out tcp dport 80 tcp flags & (syn | ack) == ack drop
-"""
-
 
 @pytest.fixture(scope="module")
 def lab(needs: Callable[[str], None]) -> Iterator[Pair]:
@@ -147,17 +130,14 @@ def test_a_depot_is_killed_between_syn_and_syn_ack(it: Pair) -> None:
 
 def test_a_depot_is_killed_between_syn_ack_and_ack(it: Pair) -> None:
     active, other = it.settled()
-    it.run("client", "nft", DROP_ACKS)
-    try:
-        with it.lab.popen("client", [sys.executable, "-c", CONNECT, VIP], stdin=-1, stdout=-1, text=True) as client:
-            assert client.stdout is not None
-            assert client.stdout.readline() == "READY\n"
-            it.lab.kill(active)
-            until(lambda: it.role(other) == "active")
-            it.run("client", "nft", "delete table inet deaf")
-            assert client.communicate("\n", timeout=60)[0].strip() in ("web1", "web2")
-    finally:
-        it.run("client", "nft", "delete table inet deaf", check=False)
+    with without_acks(it) as acks_pass, it.lab.popen(
+            "client", [sys.executable, "-c", CONNECT, VIP], stdin=-1, stdout=-1, text=True) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "READY\n"
+        it.lab.kill(active)
+        until(lambda: it.role(other) == "active")
+        acks_pass()
+        assert client.communicate("\n", timeout=60)[0].strip() in ("web1", "web2")
 
 
 def test_ports_are_used_again_across_a_takeover(it: Pair) -> None:

@@ -17,7 +17,7 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.reading import parse
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.replica import PIECE
-from atmdepot.depot.sessions import Session
+from atmdepot.depot.session import Session
 from atmdepot.depot.tcp_tracking import NUMBERS, TcpState
 from atmdepot.tables import console, make_table
 from atmdepot.wire.flows import flow_key

@@ -279,7 +279,7 @@ def test_pure_imports_pass(source: str) -> None:
     ("atmdepot.atm.sar", "def f():\n    from atmdepot.net import pump", True),
     ("atmdepot.bearer.atm", "from atmdepot.edge.node import EdgeNode", True),
     ("atmdepot.edge.node", "from atmdepot.config.qos import QosMap", False),
-    ("atmdepot.edge.node", "from atmdepot.depot.sessions import Session", True),
+    ("atmdepot.edge.node", "from atmdepot.depot.session import Session", True),
     ("atmdepot.depot.forwarding", "from atmdepot.edge.node import EdgeNode", True),
     ("atmdepot.edge.node", "if TYPE_CHECKING:\n    from atmdepot.net.pump import Pump", True),
     ("atmdepot.net.pump", "from atmdepot.cli import main", True),

@@ -31,7 +31,8 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.pools import Server as ServerSettings
 from atmdepot.config.pools import SessionTimers
 from atmdepot.depot.servers import Server
-from atmdepot.depot.sessions import Session, SessionTables
+from atmdepot.depot.session import Session
+from atmdepot.depot.sessions import SessionTables
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.wire.aal5 import MAX_SDU, cells_needed, cpcs_pdu
 from atmdepot.wire.cell import CELL_SIZE

@@ -27,7 +27,7 @@ from atmdepot.depot.reasons import (
     services_text,
 )
 from atmdepot.depot.servers import Server
-from atmdepot.depot.sessions import Session
+from atmdepot.depot.session import Session
 from atmdepot.depot.state import Decision
 from atmdepot.depot.tcp_tracking import is_opening
 from atmdepot.drops import DropReason

@@ -3,7 +3,7 @@ cimport cython
 from atmdepot.bearer.base cimport Path
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.session_management cimport Pool
-from atmdepot.depot.sessions cimport Session, session_of
+from atmdepot.depot.session cimport Session, session_of
 from atmdepot.depot.state cimport Decision, DepotState
 from atmdepot.depot.tcp_tracking cimport is_half_open, is_opening
 from atmdepot.wire._flows cimport is_reverse

@@ -28,7 +28,7 @@ from atmdepot.depot.peers import Peers
 from atmdepot.depot.recall import Recalling
 from atmdepot.depot.replica import Replica
 from atmdepot.depot.replication import Replication
-from atmdepot.depot.sessions import Session, SessionEvent, session_of
+from atmdepot.depot.session import Session, SessionEvent, session_of
 from atmdepot.depot.state import DepotState
 from atmdepot.depot.tcp_tracking import is_half_open, is_opening
 from atmdepot.depot.watching import Watching

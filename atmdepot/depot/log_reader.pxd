@@ -1,7 +1,7 @@
 cimport cython
 
 from atmdepot.depot.byte_log cimport ByteLog
-from atmdepot.depot.sessions cimport Session
+from atmdepot.depot.session cimport Session
 from atmdepot.depot.telling cimport Teller
 from atmdepot.wire._replication cimport octets_at
 

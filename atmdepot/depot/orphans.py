@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.depot.sessions import Session
+from atmdepot.depot.session import Session
 from atmdepot.drops import DropReason
 from atmdepot.wire.flows import service_of_key
 from atmdepot.wire.ip import source_in

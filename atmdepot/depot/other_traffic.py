@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.fragments import fragment_key
 from atmdepot.depot.servers import Server
-from atmdepot.depot.sessions import Session, SessionEvent
+from atmdepot.depot.session import Session, SessionEvent
 from atmdepot.depot.state import Decision
 from atmdepot.drops import DropReason
 from atmdepot.wire.flows import flow_key

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.qos import dscp_name
 from atmdepot.config.units import count_text
-from atmdepot.depot.sessions import Table
+from atmdepot.depot.session import Table
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, address_text, endpoint
 from atmdepot.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.config.pools import SessionTimers
     from atmdepot.depot.servers import Server
-    from atmdepot.depot.sessions import Session
+    from atmdepot.depot.session import Session
     from atmdepot.depot.state import Decision
     from atmdepot.wire.packet import Packet, TcpFields
 

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from atmdepot.config.qos import DEFAULT
-from atmdepot.depot.sessions import Session, Table
+from atmdepot.depot.session import Session, Table
 from atmdepot.drops import DropReason
 from atmdepot.wire.announcement import Flows, OtherBuild, Recall, ToldFlow, read
 from atmdepot.wire.flows import service_of_key, source_of_key

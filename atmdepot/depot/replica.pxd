@@ -3,7 +3,8 @@ cimport cython
 from atmdepot.bearer.base cimport Bearer, Path
 from atmdepot.depot.telling cimport told_as, told_of, with_states
 from atmdepot.depot.servers cimport Server
-from atmdepot.depot.sessions cimport Session, SessionTables, spread
+from atmdepot.depot.session cimport Session, spread
+from atmdepot.depot.sessions cimport SessionTables
 from atmdepot.depot.tcp_tracking cimport Side, is_in_handshake
 
 cdef int _SESSION, _STATE, _GONE_KIND, _OUTSIDE, _NO_SCALE, _UNKNOWN, _TCP

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.depot.conditions import take_faults, take_turns
-from atmdepot.depot.sessions import Session, Table, spread
+from atmdepot.depot.session import Session, Table, spread
 from atmdepot.depot.tcp_tracking import UNKNOWN, is_in_handshake
 from atmdepot.depot.telling import CATEGORIES, told_as, told_of, with_states
 from atmdepot.wire.ip import PROTOCOL_TCP

@@ -1,7 +1,8 @@
 cimport cython
 
 from atmdepot.depot.byte_log cimport ByteLog
-from atmdepot.depot.sessions cimport Session, SessionLog, SessionTables
+from atmdepot.depot.session cimport Session, SessionLog
+from atmdepot.depot.sessions cimport SessionTables
 from atmdepot.depot.telling cimport Teller
 
 

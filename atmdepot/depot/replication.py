@@ -13,12 +13,12 @@ from atmdepot.depot.byte_log import MOST, ByteLog
 from atmdepot.depot.conditions import conditions_of, servers_told, turns_told
 from atmdepot.depot.log_reader import Reader
 from atmdepot.depot.servers import hash_of
-from atmdepot.depot.sessions import SessionLog
+from atmdepot.depot.session import SessionLog
 from atmdepot.depot.telling import Teller
 from atmdepot.wire.replication import Gone
 
 if TYPE_CHECKING:
-    from atmdepot.depot.sessions import Session
+    from atmdepot.depot.session import Session
     from atmdepot.depot.state import DepotState
 
 PERIOD = 2_000_000

@@ -1,46 +1,16 @@
 cimport cython
 
 from atmdepot.atm.timers cimport TimerWheel
-from atmdepot.bearer.base cimport Path
 from atmdepot.depot.chain cimport Chain
 from atmdepot.depot.servers cimport Server
-from atmdepot.depot.tcp_tracking cimport Tracked, follow, follows_frame, is_half_open, is_opening
+from atmdepot.depot.session cimport Session, SessionLog, spread
+from atmdepot.depot.tcp_tracking cimport follow, follows_frame, is_half_open, is_opening
 from atmdepot.wire.packet cimport TcpFields
 
 cdef long long _TCP, _SYN, _PROBE_LINGERS, _NEVER_ESTABLISHED_LINGERS
-cdef unsigned long long _MASK, _SIGN_FREE, _MIX_1, _MIX_2
 cdef int _STATES, _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED
 cdef object _PRIMARY, _SECONDARY, _GONE
 cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
-
-
-cdef class Session(Tracked):
-    cdef public long long number, opened, last_seen
-    cdef public long long packets_in, packets_out, octets_in, octets_out
-    cdef public Server server
-    cdef public Path path
-    cdef public object category, table, closed_by
-    cdef public bytes key
-    cdef public bint probe, opening, noted
-    cdef public int told_in
-    cdef public unsigned long long told
-
-    cdef _begin(self, bytes key, Server server, category, long long now, bint probe)
-
-
-@cython.locals(session=Session)
-cpdef Session session_of(bytes key, Server server, category, long long now)
-
-
-cdef class SessionLog:
-    cdef public bint half_open
-
-    cpdef note(self, Session session)
-    cpdef note_gone(self, Session session)
-
-
-@cython.locals(mixed="unsigned long long")
-cpdef unsigned long long spread(unsigned long long told) noexcept
 
 
 cdef class SessionTables:

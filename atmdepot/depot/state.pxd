@@ -4,7 +4,8 @@ from atmdepot.bearer.base cimport Bearer
 from atmdepot.config.qos cimport QosMap
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.session_management cimport Pool, SessionManagement
-from atmdepot.depot.sessions cimport Session, SessionTables
+from atmdepot.depot.session cimport Session
+from atmdepot.depot.sessions cimport SessionTables
 from atmdepot.depot.tcp_tracking cimport is_opening
 from atmdepot.node.node cimport Node
 from atmdepot.wire.packet cimport Packet, TcpFields

@@ -14,7 +14,7 @@ from atmdepot.config.qos import DEFAULT, QosMap
 from atmdepot.depot.probing import Probing
 from atmdepot.depot.roles import Roles
 from atmdepot.depot.session_management import Pool, SessionManagement
-from atmdepot.depot.sessions import Session, SessionTables
+from atmdepot.depot.sessions import SessionTables
 from atmdepot.depot.tcp_tracking import is_opening
 from atmdepot.drops import DropReason
 from atmdepot.node.node import Node
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from atmdepot.config.contract import ServiceCategory
     from atmdepot.config.model import Network
     from atmdepot.depot.servers import Server
+    from atmdepot.depot.session import Session
     from atmdepot.node.node import Observer
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Packet, TcpFields

@@ -1,7 +1,8 @@
 cimport cython
 
 from atmdepot.depot.byte_log cimport ByteLog
-from atmdepot.depot.sessions cimport Session, SessionTables, spread
+from atmdepot.depot.session cimport Session, spread
+from atmdepot.depot.sessions cimport SessionTables
 from atmdepot.depot.tcp_tracking cimport Side
 from atmdepot.wire._replication cimport hash_of_key, put_session, put_state
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.config.contract import ServiceCategory
-from atmdepot.depot.sessions import Table, spread
+from atmdepot.depot.session import Table, spread
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.replication import (
     CLOSED_BY,
@@ -27,7 +27,8 @@ from atmdepot.wire.replication import (
 
 if TYPE_CHECKING:
     from atmdepot.depot.byte_log import ByteLog
-    from atmdepot.depot.sessions import Session, SessionTables
+    from atmdepot.depot.session import Session
+    from atmdepot.depot.sessions import SessionTables
     from atmdepot.wire.flows import FlowKey
 
 _MS, _LONGEST = 1_000_000, LONGEST

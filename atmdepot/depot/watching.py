@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.depot.sessions import session_of
+from atmdepot.depot.session import session_of
 from atmdepot.depot.tcp_tracking import is_opening
 from atmdepot.wire.packet import analyse
 from atmdepot.wire.tcp import ACK, RST, SYN
@@ -19,7 +19,7 @@ from atmdepot.wire.tcp import ACK, RST, SYN
 if TYPE_CHECKING:
     from atmdepot.bearer.base import Path
     from atmdepot.depot.orphans import Orphans
-    from atmdepot.depot.sessions import Session
+    from atmdepot.depot.session import Session
     from atmdepot.depot.state import DepotState
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import Packet

@@ -29,7 +29,7 @@ from atmdepot.net.tap import SessionNote, Tap
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from atmdepot.depot.sessions import Session
+    from atmdepot.depot.session import Session
     from atmdepot.net.events import Told
     from atmdepot.net.pump import Pump
     from atmdepot.net.tap import Taps

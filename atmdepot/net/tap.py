@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from atmdepot.bearer.base import Port
-    from atmdepot.depot.sessions import Session
+    from atmdepot.depot.session import Session
     from atmdepot.drops import OnChannel
     from atmdepot.net.events import Record
     from atmdepot.node.node import Node

@@ -10,8 +10,9 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.pools import Server as ServerSettings
 from atmdepot.config.pools import SessionTimers
 from atmdepot.depot.servers import Server
-from atmdepot.depot.sessions import Session as Entry
-from atmdepot.depot.sessions import SessionEvent, SessionTables
+from atmdepot.depot.session import Session as Entry
+from atmdepot.depot.session import SessionEvent
+from atmdepot.depot.sessions import SessionTables
 from atmdepot.net.events import SessionChange
 from atmdepot.trace.inside import flow_of
 from atmdepot.trace.items import Session

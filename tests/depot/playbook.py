@@ -15,7 +15,7 @@ from tests.network_in_memory import CLIENT4, VIP4, InMemoryNetwork
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
-    from atmdepot.depot.sessions import Session
+    from atmdepot.depot.session import Session
 
 _FLAGS = {"S": SYN, "A": ACK, "F": FIN, "R": RST, "P": PSH, "U": URG, "E": ECE, "C": CWR, "-": 0}
 

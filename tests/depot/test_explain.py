@@ -29,7 +29,7 @@ from tests.packets import no_packets
 if TYPE_CHECKING:
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.servers import Server
-    from atmdepot.depot.sessions import Session
+    from atmdepot.depot.session import Session
 
 OTHER_VIP = "10.80.0.9"
 OTHER_SERVICE = f'[services.other]\nvip = ["{OTHER_VIP}"]\nservers = ["web2"]\n'

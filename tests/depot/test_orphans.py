@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from atmdepot.atm.sar import segment
 from atmdepot.bearer.atm import VciPool
 from atmdepot.config.units import VciRange
-from atmdepot.depot.sessions import SessionEvent, Table
+from atmdepot.depot.session import SessionEvent, Table
 from atmdepot.depot.tcp_tracking import TcpState
 from atmdepot.drops import DropReason
 from atmdepot.wire.cell import CELL_SIZE

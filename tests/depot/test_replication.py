@@ -12,7 +12,7 @@ from atmdepot.depot import log_reader
 from atmdepot.depot.balancing import BALANCERS
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.replica import Replica
-from atmdepot.depot.sessions import SessionEvent, Table
+from atmdepot.depot.session import SessionEvent, Table
 from atmdepot.depot.tcp_tracking import TcpState
 from atmdepot.wire.flows import flow_key
 from atmdepot.wire.replication import Frame, Gone, State, Told

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 
 from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.sessions import spread
+from atmdepot.depot.session import spread
 from tests.depot.pairs import from_server, replication_of, set_of_depots
 from tests.depot.servers import set_alive
 from tests.effort import examples
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.depot.log_reader import Reader
     from atmdepot.depot.replica import Replica
-    from atmdepot.depot.sessions import Session
+    from atmdepot.depot.session import Session
 
 MS = 1_000_000
 clients = st.sampled_from([(CLIENT4, VIP4), (CLIENT6, VIP6)])

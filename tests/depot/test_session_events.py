@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.depot.sessions import Session, SessionEvent, Table
+from atmdepot.depot.session import Session, SessionEvent, Table
 from atmdepot.wire.packet import analyse
 from tests.depot.playbook import Playbook
 from tests.depot.servers import kill

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.pools import SessionTimers
 from atmdepot.config.units import Duration
-from atmdepot.depot.sessions import Session, SessionTables, Table
+from atmdepot.depot.session import Session, Table
+from atmdepot.depot.sessions import SessionTables
 from atmdepot.depot.tcp_tracking import is_half_open
 from atmdepot.wire.flows import FlowKey, flow_key
 from atmdepot.wire.packet import TcpFields

@@ -16,7 +16,8 @@ import pytest
 
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.pools import SessionTimers
-from atmdepot.depot.sessions import Session, SessionTables, Table
+from atmdepot.depot.session import Session, Table
+from atmdepot.depot.sessions import SessionTables
 from atmdepot.depot.tcp_tracking import NUMBERS, OVER, UNKNOWN, Event, Side, TcpState
 from atmdepot.wire.flows import flow_key
 from atmdepot.wire.packet import TcpFields

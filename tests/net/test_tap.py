@@ -23,7 +23,7 @@ from tests.network_in_memory import CLIENT4, CLIENT6, VIP4, VIP6, InMemoryNetwor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atmdepot.depot.sessions import Session
+    from atmdepot.depot.session import Session
     from atmdepot.net.events import Record
     from atmdepot.node.node import DataPath, Node
 

@@ -26,7 +26,7 @@ from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from atmdepot.depot.sessions import Session as Entry
+    from atmdepot.depot.session import Session as Entry
 
 PLACE = Place("depot", "to-web1", "out")
 Seen = tuple[int, int, str, str, str, str, str, str, tuple[int, int]]

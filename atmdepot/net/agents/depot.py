@@ -14,7 +14,7 @@ from atmdepot.depot.explain import explain
 from atmdepot.depot.question import Question  # noqa: TC001 - msgspec reads the annotation
 from atmdepot.depot.rates import Counts
 from atmdepot.depot.servers import Fault, Outcome
-from atmdepot.depot.sessions import Session
+from atmdepot.depot.session import Session
 from atmdepot.depot.sync_peer import resync
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents import depot_set, proxy_counters

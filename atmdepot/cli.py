@@ -55,6 +55,8 @@ _COMMANDS = {
                       "Print the commands that make nodes of TABLE in Dynamips."),
     "events": Place("atmdepot.commands.events", "events_command",
                     "Follow what happens at the nodes of a running network."),
+    "exercise": Place("atmdepot.commands.exercise", "exercise_command",
+                      "List the lessons, or begin LESSON: its lab and its task."),
     "explain": Place("atmdepot.commands.explain", "explain_command",
                      "Tell what the depot would do with a packet, and why."),
     "graph": Place("atmdepot.commands.graph", "graph_command", "Draw the network of the VC table TABLE."),

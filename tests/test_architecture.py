@@ -1,7 +1,7 @@
 """The plan of the house, read off the source: imports go one way, and the inner rooms see no clock and no socket.
 
-`wire, config <- atm <- bearer <- node <- depot, edge, switch <- net <- trace, lab <- bench, view <- commands <- cli`,
-with the helpers (errors, drops, ...) below them all.
+`wire, config <- atm <- bearer <- node <- depot, edge, switch <- net <- trace, lab <- bench, view, exercises <- commands
+<- cli`, with the helpers (errors, drops, ...) below them all.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RANKS = {
     "depot": 5, "edge": 5, "switch": 5,
     "net": 6,
     "trace": 7, "lab": 7,
-    "bench": 8, "scenario": 8, "view": 8,
+    "bench": 8, "scenario": 8, "view": 8, "exercises": 8,
     "commands": 9,
     "completion": 10, "lazy_group": 10, "logs": 10, "cli": 10,
     "__main__": 11,

@@ -74,17 +74,36 @@ if [ "$1" = configure ]; then
     elif ! getent passwd atmdepot >/dev/null; then
         useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin atmdepot
     fi
-    [ ! -d /run/systemd/system ] || systemctl daemon-reload
+    if [ -d /run/systemd/system ]; then
+        systemctl daemon-reload
+        # At an upgrade the running nodes take the new code: Python reads modules late, and they are replaced.
+        if [ -n "${2:-}" ]; then
+            nodes=$(systemctl list-units --plain --no-legend --state=active 'atmdepot@*.service' | cut -d ' ' -f 1)
+            [ -z "$nodes" ] || deb-systemd-invoke try-restart $nodes
+        fi
+    fi
+fi
+END
+cat >"$root/DEBIAN/prerm" <<'END'
+#!/bin/sh
+set -e
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+    nodes=$(systemctl list-units --plain --no-legend 'atmdepot@*.service' | cut -d ' ' -f 1)
+    [ -z "$nodes" ] || deb-systemd-invoke stop $nodes
 fi
 END
 cat >"$root/DEBIAN/postrm" <<'END'
 #!/bin/sh
 set -e
-# What Python compiled is nobody's but ours; at an upgrade the new files are there already.
-case "$1" in remove | purge) rm -rf /usr/lib/atmdepot ;; esac
+# What Python compiled is nobody's but ours; at an upgrade the new files are there already. /etc/atmdepot has only files
+# of the administrator's, which stay.
+case "$1" in
+remove) rm -rf /usr/lib/atmdepot /run/atmdepot ;;
+purge) rm -f /etc/systemd/system/*.wants/atmdepot@*.service ;;
+esac
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
 END
-chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/postrm"
+chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm" "$root/DEBIAN/postrm"
 package="$out/atmdepot_${version}_$arch.deb"
 dpkg-deb --root-owner-group -Zxz -b "$root" "$package" >/dev/null
 say "$package, $(du -h "$package" | cut -f 1)"

@@ -53,12 +53,12 @@ def make_network(
 
 def make_sets(
         sets: dict[str, list[str]], *, servers: int = 2, vp: str = 'session_vcis = "64-65535"', of_set: str = "",
-        protocols: str = '["tcp", "udp"]', tables: str = "",
+        protocols: str = '["tcp", "udp"]', tables: str = "", bearer: str = "atm",
 ) -> Network:
     """A VC table as `make_network` makes it, with sets of depots: their names, each with its depots.
 
-    Each depot has a link and a VP to each edge node: `DEPOT-web1`. `of_set` is the text of each set of several. Its
-    depots are active by hand (`Roles.granted`): the ownership is `manual`.
+    Each depot has a link and a VP, or PVCs, to each edge node: `DEPOT-web1`. `of_set` is the text of each set of
+    several. Its depots are active by hand (`Roles.granted`): the ownership is `manual`.
     """
     names = [f"web{n + 1}" for n in range(servers)]
     depots = [depot for nodes in sets.values() for depot in nodes]
@@ -67,13 +67,15 @@ def make_sets(
         lines += [f"[nodes.{depot}]", 'kind = "depot"', f'address = ["10.254.0.{number}", "fd00:254::{number}"]']
     for number, name in enumerate(names, 1):
         lines += [f"[nodes.{name}]", 'kind = "edge"', f'address = ["10.255.0.{number + 1}", "fd00:255::{number + 1}"]',
-                  f"[servers.{name}]", f'node = "{name}"']
+                  f"[servers.{name}]", f'node = "{name}"', f'bearer = "{bearer}"']
         for at, depot in enumerate(depots):
             port = 6000 + 100 * at + number
+            ends = f'ends = ["{depot}", "{name}"]'
             lines += [
-                f"[links.{depot}-{name}]",
+                f"[links.{depot}-{name}]", f'bearer = "{bearer}"',
                 f'ends = {{ {depot} = "127.0.0.1:{port}", {name} = "127.0.0.1:{port + 1000}" }}',
-                f"[vps.{depot}-{name}]", f'ends = ["{depot}", "{name}"]', f"vpi = {number}", vp]
+                *([f"[vps.{depot}-{name}]", ends, f"vpi = {number}", vp] if bearer == "atm" else
+                  [f"[dlcis.{depot}-{name}]", ends, "dlci = 100", vp and 'session_dlcis = "200-991"'])]
     for number, (of, nodes) in enumerate(sets.items()):
         lines += [f"[depots.{of}]", f"nodes = {nodes}"]
         if len(nodes) > 1:

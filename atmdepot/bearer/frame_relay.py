@@ -43,7 +43,9 @@ class DlciMap:
         self.management = port.add(RelayPath(port, settings.statistics_dlci, node, settings, "management"))
         self.exhausted = self.inactive = 0
         self.strays: list[RelayPath] = []
-        self._pool = VciPool(settings.session_dlcis) if settings.session_dlcis else None
+        # Each depot of a set gives its own part of the DLCIs to sessions, and claims others' when it takes over.
+        own = settings.session_dlcis
+        self._pool = VciPool(bearer.of.part_of(bearer.name, own)) if own else None
         self._bearer = bearer
 
     @property
@@ -77,9 +79,9 @@ class DlciMap:
                      if isinstance(path, RelayPath) and path.node == self.node and path.owner is not None), None)
 
     def stray(self, dlci: int, frame: bytes) -> RelayPath | None:
-        """Open a stray PVC for a frame on a session's DLCI that was never used, if `recognise` agrees; else None."""
+        """Open a stray PVC for a frame on a session's DLCI that is not open, if `recognise` agrees; else None."""
         recognise = self._bearer.recognise
-        if self._pool is None or not self._pool.is_unused(dlci) or recognise is None or len(self.strays) >= _MAX_STRAYS:
+        if not self._may_stray(dlci) or recognise is None or len(self.strays) >= _MAX_STRAYS:
             return None
         if not recognise(self.node, ip_of(frame)):
             return None
@@ -89,10 +91,37 @@ class DlciMap:
         self.strays.append(path)
         return path
 
+    def _may_stray(self, dlci: int) -> bool:
+        """True for a session's DLCI that was never used here, or is in another depot's part."""
+        pool, own = self._pool, self.settings.session_dlcis
+        return pool is not None and own is not None and own.holds(dlci) and (
+            pool.is_unused(dlci) or not pool.has(dlci))
+
+    def claim(self, dlci: int, owner: object) -> RelayPath | None:
+        """Open the PVC on a DLCI for a session, as another depot of the set has it; None where it cannot be.
+
+        A stray PVC there becomes the session's.
+        """
+        own = self.settings.session_dlcis
+        if self._pool is None or own is None or not own.holds(dlci):
+            return None
+        path = self.path_with(dlci)
+        if path is not None:
+            return self.adopt(path, owner) if path in self.strays else None
+        self._pool.claim_again(dlci)
+        path = self.port.add(RelayPath(self.port, dlci, self.node, self.settings))
+        path.owner = owner
+        return path
+
+    def path_with(self, dlci: int) -> RelayPath | None:
+        """The open PVC to the node on a DLCI, or None."""
+        path = self.port.paths.get(dlci)
+        return path if path is not None and path.node == self.node else None
+
     def adopt(self, path: RelayPath, owner: object) -> RelayPath:
         """Give a stray PVC to a session."""
         assert self._pool is not None
-        self._pool.claim(path.dlci)
+        self._pool.claim_again(path.dlci)
         self.strays.remove(path)
         path.owner = owner
         return path
@@ -123,6 +152,7 @@ class RelayBearer(Bearer):
     def __init__(self, network: Network, depot: str, _: QosMap | None = None, now: int = 0) -> None:
         """Make the ports of a depot of a VC table at a time in ns, and open their PVCs."""
         Bearer.__init__(self)  # not by super(), which the compiled module does not have
+        self.name, self.of = depot, network.set_of(depot)
         self.links: dict[str, RelayPort] = relay_ports(network, depot, now)
         self.maps: dict[str, DlciMap] = {}
         self._on_port: dict[str, list[DlciMap]] = {name: [] for name in self.links}
@@ -158,6 +188,18 @@ class RelayBearer(Bearer):
     def open(self, node: str, category: ServiceCategory, owner: object) -> RelayPath:
         """Open a PVC; see `DlciMap.open`."""
         return self.maps[node].open(owner)
+
+    def claim(self, node: str, number: int, category: ServiceCategory, owner: object) -> RelayPath | None:
+        """Open the PVC with a DLCI that another depot of the set gave to a session; see `DlciMap.claim`."""
+        return self.maps[node].claim(number, owner)
+
+    def path_with(self, node: str, number: int) -> RelayPath | None:
+        """The open PVC with a DLCI to a node, or None."""
+        return self.maps[node].path_with(number)
+
+    def management(self, node: str) -> RelayPath:
+        """The PVC for what a depot and an edge node tell each other."""
+        return self.maps[node].management
 
     def default(self, node: str) -> RelayPath:
         """The PVC for packets without a session."""

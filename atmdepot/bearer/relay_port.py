@@ -61,7 +61,8 @@ _CISCO = "; the far end speaks Cisco's LMI: write `frame-relay lmi-type ansi` th
 _REASONS = (
     DropReason.NOT_THE_PEER, DropReason.WRONG_INTERFACE, DropReason.RX_OVERFLOW, DropReason.FRAME_NOT_SENT,
     DropReason.LOST_FRAME, DropReason.BAD_ADDRESS, DropReason.UNKNOWN_DLCI, DropReason.BAD_LMI, DropReason.ABOVE_BE,
-    DropReason.CIR_QUEUE_FULL, DropReason.OVERSIZE, DropReason.UNKNOWN_ENCAPSULATION, DropReason.BAD_STATISTICS)
+    DropReason.CIR_QUEUE_FULL, DropReason.OVERSIZE, DropReason.UNKNOWN_ENCAPSULATION, DropReason.BAD_STATISTICS,
+    DropReason.BAD_ANNOUNCEMENT, DropReason.OTHER_BUILD)
 
 
 class RelayPath(Path):
@@ -86,6 +87,10 @@ class RelayPath(Path):
     def channel(self) -> tuple[int]:
         """The DLCI."""
         return (self.dlci,)
+
+    def number(self) -> int:
+        """The DLCI of a session's own PVC, else 0."""
+        return 0 if self.owner is None else self.dlci
 
     def send(self, packet: bytes, clp: int) -> None:
         """Send a packet in a frame, which has DE where it may be lost first."""

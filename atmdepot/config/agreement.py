@@ -22,9 +22,9 @@ def agreement(network: Network, of: str) -> dict[str, Any]:
         parts[f"services.{name}"] = [sorted(map(str, service.vip)), service.ports, sorted(service.offered)]
     for name, server in network.servers.items():
         if any(network.serves(depot, name) for depot in depots.nodes):
-            vps = [network.vps[network.vp_between(depot, server.node)]
-                   for depot in depots.nodes if network.serves(depot, name)]
-            parts[f"servers.{name}"] = [server.node, sorted({str(vp.session_vcis) for vp in vps})]
+            channels = {str(network.session_channels(depot, name)) for depot in depots.nodes
+                        if network.serves(depot, name)}
+            parts[f"servers.{name}"] = [server.node, sorted(channels)]
     return parts
 
 

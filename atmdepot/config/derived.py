@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from atmdepot.config.model import Network
+    from atmdepot.config.pools import DepotSet
     from atmdepot.config.routes import Route
 
 Row = dict[str, Any]
 _HEADINGS = {"vp": "VP", "vc": "VC", "vci": "VCI", "vpis": "VPI on each link", "kept_free": "kept free (cells/s)",
-             "session_vcis": "VCIs of its own sessions"}
+             "session_vcis": "VCIs of its own sessions", "session_dlcis": "DLCIs of its own sessions"}
 
 
 def derived(network: Network) -> dict[str, list[Row]]:
@@ -26,12 +27,24 @@ def derived(network: Network) -> dict[str, list[Row]]:
 
 
 def _sets(network: Network) -> list[Row]:
-    """The depots of the sets that the table has, and the part of the session VCIs that each gives to its sessions."""
+    """The depots of the sets that the table has, and the part of the channels that each gives to its sessions."""
     return [{"set": name, "depot": node, "standby": of.standby, "interval": of.interval, "ownership": of.ownership,
              "gateway": list(map(str, of.gateway)), "sync": str(of.sync.get(node, "")),
-             "session_vcis": {vp: str(of.part_of(node, settings.session_vcis))
-                              for vp, settings in network.vps_of(node).items() if settings.session_vcis}}
+             **_parts(network, of, node)}
             for name, of in network.own_sets.items() for node in of.nodes]
+
+
+def _parts(network: Network, of: DepotSet, node: str) -> Row:
+    """The parts of the channels on a depot's ways, of the kinds of ways that the table has."""
+    vps, dlcis = network.vps_of(node), network.dlcis_of(node)
+    parts: Row = {}
+    if network.vps or not network.dlcis:
+        parts["session_vcis"] = {name: str(of.part_of(node, vp.session_vcis)) for name, vp in vps.items()
+                                 if vp.session_vcis}
+    if network.dlcis:
+        parts["session_dlcis"] = {name: str(of.part_of(node, pvcs.session_dlcis)) for name, pvcs in dlcis.items()
+                                  if pvcs.session_dlcis}
+    return parts
 
 
 def _routes(network: Network) -> list[Row]:

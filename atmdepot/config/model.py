@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -13,6 +13,9 @@ from atmdepot.config.relay import Dlcis  # noqa: TC001 - msgspec reads the annot
 from atmdepot.config.routes import Joint, Routes, find_routes
 from atmdepot.config.units import Duration, IpAddress, TcpAddress
 from atmdepot.config.values import DeviceName, Mtu  # noqa: TC001 - msgspec reads the annotations at run time
+
+if TYPE_CHECKING:
+    from atmdepot.config.units import NumberRange
 
 
 class Node(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -140,8 +143,8 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
         return {name: link for name, link in self.links.items() if node in link.ends and link.bearer == bearer}
 
     def knows_recall(self, node: str) -> bool:
-        """True for an edge node of ours that answers when a depot asks for its flows: those on links of ATM."""
-        return self.nodes[node].kind == "edge" and self.bearer_at(node) == "atm"
+        """True for an edge node of ours, which answers when a depot asks for its flows."""
+        return self.nodes[node].kind == "edge"
 
     def bearer_at(self, edge: str) -> BearerName:
         """The bearer by which an edge node is reached: that of its first link."""
@@ -163,6 +166,11 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     def dlcis_of(self, node: str) -> dict[str, Dlcis]:
         """The PVCs of Frame Relay with an end at the node."""
         return {name: dlcis for name, dlcis in self.dlcis.items() if node in dlcis.ends}
+
+    def depot_of_dlcis(self, name: str) -> str:
+        """The depot of PVCs: an end of theirs, or of the VP that they go on from."""
+        dlcis = self.dlcis[name]
+        return next(end for end in (self.vps[dlcis.vp] if dlcis.vp else dlcis).ends if end in self.depots)
 
     def ends_of(self, vp: str) -> list[str]:
         """The ends of a VP; in place of an interworking function stands the edge node to which its PVCs lead."""
@@ -212,6 +220,14 @@ class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
         settings = self.servers[server]
         ways = self._dlcis_between if settings.bearer == "frame-relay" else self._vps_between
         return settings.stands_alone or frozenset((depot, settings.node)) in ways
+
+    def session_channels(self, depot: str, server: str) -> NumberRange | None:
+        """The channels for sessions between a depot and a server that it serves: VCIs or DLCIs; None without any."""
+        settings = self.servers[server]
+        ends = frozenset((depot, settings.node))
+        if settings.bearer == "frame-relay":
+            return self.dlcis[self._dlcis_between[ends]].session_dlcis
+        return None if settings.stands_alone else self.vps[self._vps_between[ends]].session_vcis
 
     def bearers_of(self, depot: str) -> list[BearerName]:
         """The bearers of a depot: those of the servers that it serves, and that of its VPs and permanent VCs."""

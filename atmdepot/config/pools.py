@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from msgspec import Meta, Struct, field
 
-from atmdepot.config.units import Duration, InterfaceAddress, IpAddress, IpNetwork, LinkKey, TcpAddress, VciRange
+from atmdepot.config.units import Duration, InterfaceAddress, IpAddress, IpNetwork, LinkKey, TcpAddress
 from atmdepot.config.values import Count, CountOrNone, DeviceName  # noqa: TC001 - msgspec reads the annotations at run time
+
+if TYPE_CHECKING:
+    from atmdepot.config.units import NumberRange
+
+Channels = TypeVar("Channels", bound="NumberRange")
 
 Balancing = Literal[
     "round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "least-load",
@@ -118,9 +123,9 @@ class DepotSet(Struct, forbid_unknown_fields=True, kw_only=True):
         """True when a depot of the set has another to take over from it."""
         return len(self.nodes) > 1 and self.standby != "none"
 
-    def part_of(self, node: str, vcis: VciRange) -> VciRange:
-        """The VCIs that a depot of the set gives to sessions: its own of as many parts as the set has depots."""
-        return vcis.part(self.nodes.index(node), len(self.nodes))
+    def part_of(self, node: str, channels: Channels) -> Channels:
+        """The channels that a depot of the set gives to sessions: its own of as many parts as the set has depots."""
+        return channels.part(self.nodes.index(node), len(self.nodes))
 
 
 class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -40,7 +40,7 @@ def relay_name_problems(network: Network) -> Iterator[Problem]:
 
 def relay_problems(network: Network) -> Iterator[Problem]:
     """Every mistake in links of Frame Relay, their LMI, and PVCs."""
-    for rule in (_links, _lmis, _ends, _numbers, _rates, _servers, _sets):
+    for rule in (_links, _lmis, _ends, _numbers, _rates, _servers):
         yield from rule(network)
 
 
@@ -186,13 +186,6 @@ def _servers(network: Network) -> Iterator[Problem]:
                                            "[dlcis], its server to [servers]")
         elif kinds == {"frame-relay"} and network.nodes[name].tap is not None:
             yield Problem(("nodes", name, "tap"), "only ATM carries Ethernet frames: leave it out")
-
-
-def _sets(network: Network) -> Iterator[Problem]:
-    for name, dlcis in network.dlcis.items():
-        if any(end in network.depots and network.set_of(end).stands_by for end in dlcis.ends):
-            yield Problem(("dlcis", name), "depots that stand by reach their servers by ATM: write a VP, or standby = "
-                                           "\"none\" for the set")
 
 
 def spans(dlcis: Dlcis) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.config.problem import Problem
 from atmdepot.config.units import Duration
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from atmdepot.config.links import Vp
     from atmdepot.config.model import Network
     from atmdepot.config.pools import DepotSet
+    from atmdepot.config.relay import Dlcis
+    from atmdepot.config.units import NumberRange
 
 _LEAST_INTERVAL = _LEAST_ANNOUNCE = Duration.parse("10ms")
 _MOST_ANNOUNCE = Duration.parse("10s")
@@ -22,8 +24,28 @@ _OF_STANDBYS = ("interval", "half_open", "sync", "key", "key_file", "prefer", "w
 _OF_OWNERS = ("ownership", "gateway", "interface", "vrid", "etcd")
 """Keys about who is active; a single depot always is."""
 
-_ALIKE = ("session_vcis", "shared_vcs", "default_vci", "encapsulation", "fcs", "crc", "mtu")
-"""Keys of VPs that all depots of a set have alike to an edge node, which answers to any of them."""
+
+class _Ways(NamedTuple):
+    """A kind of ways to edge nodes: its table, and the keys that all depots of a set have alike to an edge node.
+
+    The edge node answers to any of them. Of `alike` those of `channels` say which channels are left for reports.
+    """
+
+    table: str
+    word: str
+    session: str
+    channels: tuple[str, ...]
+    alike: tuple[str, ...]
+    reports: str
+    management: str
+
+
+_WAYS = (
+    _Ways("vps", "a VP", "session_vcis", ("session_vcis", "shared_vcs", "default_vci"),
+          ("session_vcis", "shared_vcs", "default_vci", "encapsulation", "fcs", "crc", "mtu"), "statistics_vci",
+          "management_vci"),
+    _Ways("dlcis", "PVCs", "session_dlcis", ("session_dlcis", "dlci"), ("session_dlcis", "dlci", "mtu"),
+          "statistics_dlci", "management_dlci"))
 
 
 def set_name_problems(network: Network) -> Iterator[Problem]:
@@ -62,7 +84,8 @@ def set_problems(network: Network) -> Iterator[Problem]:
     yield from _between_sets(network)
     yield from _vps_between_depots(network)
     for of in network.sets.values():
-        yield from _vps_alike(of, network)
+        for kind in _WAYS:
+            yield from _ways_alike(of, network, kind)
     for depot in network.depots if len(network.depots) > 1 else ():
         if not any(network.serves(depot, server) for server in network.servers):
             yield Problem(("nodes", depot), "no way leads from this depot to a server: add a VP to [vps]")
@@ -209,46 +232,50 @@ def _vps_between_depots(network: Network) -> Iterator[Problem]:
                                                  "their sessions by sync in [depots]: leave this VP out")
 
 
-def _vps_alike(of: DepotSet, network: Network) -> Iterator[Problem]:
-    """Check that each depot of a set has a VP to each edge node of the set, with the same VCs in it."""
-    if len(of.nodes) < 2:
-        return
+def _ways_alike(of: DepotSet, network: Network, kind: _Ways) -> Iterator[Problem]:
+    """Check that each depot of a set has a way of a kind to each edge node of the set, with the same channels in it."""
     first: dict[str, tuple[str, str]] = {}
-    for depot in of.nodes:
-        for name, vp in network.vps_of(depot).items():
-            edge = next((end for end in vp.ends if end not in network.depots), None)
+    for depot in of.nodes if len(of.nodes) > 1 else ():
+        for name, way in _ways_of(network, kind, depot).items():
+            edge = next((end for end in way.ends if end not in network.depots), None)
             if edge is None:
                 continue
             if edge not in first:
                 first[edge] = (depot, name)
-                yield from _wide_enough(name, vp, of)
+                yield from _wide_enough(kind, name, getattr(way, kind.session), of)
             else:
-                yield from _alike(name, vp, first[edge][1], network.vps[first[edge][1]])
+                yield from _alike(kind, name, way, first[edge][1], getattr(network, kind.table)[first[edge][1]])
     for edge, (depot, name) in first.items():
         for other in of.nodes:
-            if not any(other in vp.ends for vp in network.vps_of(edge).values()):
-                yield Problem(("vps", name, "ends"), f"{depot} has a VP to {edge}, and {other}, which is in the same "
-                                                     f"set, has none: write one with ends = [\"{other}\", \"{edge}\"]")
+            if not any(other in way.ends for way in _ways_of(network, kind, edge).values()):
+                yield Problem((kind.table, name, "ends"),
+                              f"{depot} has {kind.word} to {edge}, and {other}, which is in the same set, has none: "
+                              f"add an entry with ends = [\"{other}\", \"{edge}\"]")
 
 
-def _wide_enough(name: str, vp: Vp, of: DepotSet) -> Iterator[Problem]:
-    if vp.session_vcis is not None:
+def _ways_of(network: Network, kind: _Ways, node: str) -> dict[str, Vp] | dict[str, Dlcis]:
+    return network.vps_of(node) if kind.table == "vps" else network.dlcis_of(node)
+
+
+def _wide_enough(kind: _Ways, name: str, channels: NumberRange | None, of: DepotSet) -> Iterator[Problem]:
+    if channels is not None:
         try:
-            of.part_of(of.nodes[0], vp.session_vcis)
+            of.part_of(of.nodes[0], channels)
         except ValueError as error:
-            yield Problem(("vps", name, "session_vcis"), f"each depot of the set gets a part of it: {error}")
+            yield Problem((kind.table, name, kind.session), f"each depot of the set gets a part of it: {error}")
 
 
-def _alike(name: str, vp: Vp, first: str, model: Vp) -> Iterator[Problem]:
-    for key in _ALIKE:
-        here, there = getattr(vp, key), getattr(model, key)
+def _alike(kind: _Ways, name: str, way: Vp | Dlcis, first: str, model: Vp | Dlcis) -> Iterator[Problem]:
+    where = f"{kind.table}.{first}, from a depot of the same set, has"
+    for key in kind.alike:
+        here, there = getattr(way, key), getattr(model, key)
         if here != there:
-            yield Problem(("vps", name, key), f"vps.{first}, from a depot of the same set, has {_told(there)}: a "
-                                              "session that moves would not fit here; write the same")
-    if vp.statistics_vci != model.statistics_vci and not any(
-            getattr(vp, key) != getattr(model, key) for key in ("session_vcis", "shared_vcs", "default_vci")):
-        yield Problem(("vps", name, "management_vci"), f"vps.{first}, from a depot of the same set, has "
-                                                       f"{model.statistics_vci}: write the same here")
+            yield Problem((kind.table, name, key), f"{where} {_told(there)}: a session that moves would not fit here; "
+                                                   "write the same")
+    here, there = getattr(way, kind.reports), getattr(model, kind.reports)
+    # Where it is not in the table, it follows from the other channels.
+    if here != there and not any(getattr(way, key) != getattr(model, key) for key in kind.channels):
+        yield Problem((kind.table, name, kind.management), f"{where} {there}: write the same here")
 
 
 def _told(value: object) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from atmdepot.atm.vc import Vc
     from atmdepot.config.model import Network
-    from atmdepot.edge.protection import DepotWay
+    from atmdepot.edge.vp_table import VpWay
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
 
@@ -50,19 +50,21 @@ class MultihomedEdgeNode(EdgeNode):
             if way.table.opened:
                 self._watch_opened(way, now)
 
-    def _watch_opened(self, way: DepotWay, now: int) -> None:
+    def _watch_opened(self, way: VpWay, now: int) -> None:
         """Have the VCs close again that have just opened, and carry no flow yet."""
         for vc in way.table.opened:
             if vc.owner is None:
                 self._unclaim(vc, now)
         way.table.opened.clear()
 
-    def _way_of(self, vc: Vc) -> DepotWay:
+    def _way_of(self, vc: Vc) -> VpWay:
         """The way that has a VC; the first for a VC that is closed, or of a circuit."""
+        way: VpWay
         for way in self.ways:
             if way.table.has(vc):
                 return way
-        return self.ways[0]
+        way = self.ways[0]
+        return way
 
     def _learns_on_default(self, packet: Packet) -> bool:
         """True: answers go to the depot from which the flow came."""
@@ -129,18 +131,19 @@ class MultihomedEdgeNode(EdgeNode):
             if not way.announces(now):
                 return flow.vc
             flow.stays = False
-        to: DepotWay = way.following.answers(way, now)
+        to: VpWay = way.following.answers(way, now)  # type: ignore[assignment]  # all ways of this node are VPs
         return flow.vc if to is way else self._vc_at(to, flow.vc, packet, now)
 
     def _default(self, now: int) -> Vc:
         """The default VC at the depot that is followed, of the first set in which one is."""
         for following in self.followings.values():
-            way: DepotWay = following.chosen(now)
+            way: VpWay = following.chosen(now)  # type: ignore[assignment]  # all ways of this node are VPs
             if way.announces(now):
                 return way.table.default
-        return self.ways[0].following.chosen(now).table.default
+        way = self.ways[0].following.chosen(now)
+        return way.table.default
 
-    def _vc_at(self, way: DepotWay, vc: Vc, packet: Packet, now: int) -> Vc:
+    def _vc_at(self, way: VpWay, vc: Vc, packet: Packet, now: int) -> Vc:
         """The VC of another depot with the VCI of a flow's VC; the default VC where the other depot has no such VC."""
         at = way.table.at(vc.vci)
         if way.table.opened:
@@ -148,12 +151,13 @@ class MultihomedEdgeNode(EdgeNode):
             self._watch_opened(way, now)
         return way.table.default if at is None else at
 
-    def _bridged(self, vc: Vc, packet: Packet, now: int) -> Iterator[tuple[DepotWay, Vc]]:
+    def _bridged(self, vc: Vc, packet: Packet, now: int) -> Iterator[tuple[VpWay, Vc]]:
         """The ways and VCs for a packet: one, or those to all depots of a set that stands by hot (1+1)."""
         way = self._way_of(vc)
         yield way, vc
         if way.following.is_bridged and not (isinstance(vc.owner, Flow) and vc.owner.stays):
-            for other in way.following.ways:
+            other: VpWay
+            for other in way.following.ways:  # type: ignore[assignment]  # all ways of this node are VPs
                 if other is not way:
                     yield other, self._vc_at(other, vc, packet, now)
 

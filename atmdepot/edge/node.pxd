@@ -2,10 +2,9 @@ cimport cython
 
 from atmdepot.bearer.adaptation cimport LinkAdaptation
 from atmdepot.bearer.circuits cimport CircuitEnd, Circuits
-from atmdepot.edge.protection cimport DepotWay, Following
-from atmdepot.edge.vp_table cimport VpTable
-from atmdepot.node.node cimport Node
-from atmdepot.atm.timers cimport Expiring, TimerWheel
+from atmdepot.edge.base cimport EdgeBase
+from atmdepot.edge.vp_table cimport VpTable, VpWay
+from atmdepot.atm.timers cimport Expiring
 from atmdepot.atm.sar cimport Sdu
 from atmdepot.atm.vc cimport Vc
 from atmdepot.config.qos cimport QosMap
@@ -29,18 +28,17 @@ cdef class UnclaimedVc(Expiring):
     cdef public Vc vc
 
 
-cdef class EdgeNode(Node):
+cdef class EdgeNode(EdgeBase):
     cdef public QosMap qos
-    cdef public object fragments, oam, server_state, proxy, _reported
+    cdef public object oam
     cdef public VpTable table
-    cdef public TimerWheel _wheel
-    cdef public long long mtu, tries_not_made, _sequence, _lifetime, _lifetime_unclaimed, _most_flows
+    cdef public long long mtu
     cdef public LinkAdaptation link
-    cdef public dict flows, protected, followings, _answers
-    cdef public list _clp, ways
+    cdef public dict protected
+    cdef public list _clp
     cdef public object _vips
     cdef public Circuits circuits
-    cdef public bint leads_to_depot, _has_circuits, _is_recalled
+    cdef public bint leads_to_depot, _has_circuits
 
     @cython.locals(sdu=Sdu, frame=Frame, packet=bytes, link=LinkAdaptation)
     cpdef octets_from_port(self, name, bytes octets, long long now)
@@ -48,8 +46,7 @@ cdef class EdgeNode(Node):
     cdef _packet_from_vc(self, Vc vc, bytes octets, long long now)
     @cython.locals(packet=Packet)
     cdef bint _frame_from_vc(self, Vc vc, Frame frame, long long now) except -1
-    cpdef _message_from_depot(self, DepotWay way, bytes octets, long long now)
-    cpdef DepotWay _way_of(self, Vc vc)
+    cpdef VpWay _way_of(self, Vc vc)
     cdef bint _learns_on_default(self, Packet packet) except -1
     @cython.locals(tcp=TcpFields)
     cdef bint _is_opened_aside(self, Packet packet, Vc vc, long long now) except -1

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.fragments import FragmentMap
-from atmdepot.atm.timers import Expiring, TimerWheel
+from atmdepot.atm.timers import Expiring
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import LinkAdaptation
 from atmdepot.bearer.circuits import CircuitEnd, Circuits
@@ -26,23 +25,20 @@ from atmdepot.bearer.shaping import port_of
 from atmdepot.config.links import Vp
 from atmdepot.config.qos import QosMap
 from atmdepot.drops import DropReason
-from atmdepot.edge.recall import Answer
+from atmdepot.edge.base import EdgeBase
 from atmdepot.edge.vp_table import VpTable
-from atmdepot.edge.ways import followings_of, ways_of
-from atmdepot.node.node import Node
+from atmdepot.edge.ways import ways_of
 from atmdepot.restoring import restored_on_failure
-from atmdepot.wire.announcement import Announcement, OtherBuild, Recall, read
 from atmdepot.wire.cell import Interface
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.packet import quick_frame
-from atmdepot.wire.statistics import ServerState, Statistics
 from atmdepot.wire.tcp import FIN, RST, SYN
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.drops import OnChannel
-    from atmdepot.edge.protection import DepotWay, HeardDepot
-    from atmdepot.node.proxy_counts import ProxyCounts
+    from atmdepot.edge.protection import DepotWay
+    from atmdepot.edge.vp_table import VpWay
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
@@ -76,16 +72,15 @@ class UnclaimedVc(Expiring):
         self.vc = vc
 
 
-class EdgeNode(Node):
+class EdgeNode(EdgeBase):
     """The edge node's data path."""
 
     def __init__(self, network: Network, node: str) -> None:
         """Make an edge node of a VC table, with a VP to the depot, circuits, or both."""
-        super().__init__(network, node)
+        EdgeBase.__init__(self, network, node)  # not by super(), which the compiled module does not have
         self.qos = QosMap(network.qos.dscp, network.qos.contracts)
         self._clp = self.qos.clp
         self._open_vps_to_depots()
-        self._answers: dict[DepotWay, Answer] = {}  # to recalls, while they are told
         opened = {way.link.name: way.link for way in self.ways}
         links = {name: opened.get(name) or port_of(network, name, node, VcTable())
                  for name in network.links_of(node)}
@@ -94,19 +89,11 @@ class EdgeNode(Node):
         self._has_circuits = bool(self.circuits.ends)
         self.oam = NodeOam(network, node, links)
         self.protected = protected_vps(network, node, links, self.oam)
-        self.flows: dict[FlowKey, Flow] = {}
-        self.fragments: FragmentMap[Vc] = FragmentMap(self.drops)
-        self.server_state: ServerState | None = None  # as of the last report; None before the first
-        self.proxy: ProxyCounts | None = None  # of its server, where that is a caching proxy
-        self._reported: tuple[float, int, int] = 0.0, 1, 0  # load, cores and time to connect, as of then
-        self.tries_not_made = 0  # of connections to the server, which this host could not make
-        self._sequence = 0
-        self._wheel = TimerWheel()
         self.reconfigure(network, 0)
 
     def _open_vps_to_depots(self) -> None:
         network, node = self.network, self.name
-        self.ways = ways_of(network, node, self.qos)
+        self.follow(network, ways_of(network, node, self.qos))
         self.leads_to_depot = bool(self.ways)
         if self.ways:
             way = self.ways[0]
@@ -115,20 +102,12 @@ class EdgeNode(Node):
             self.table = VpTable(Vp(ends=[node], vpi=0), 0, Interface.UNI, self.qos)
             self.link = LinkAdaptation("", Interface.UNI, self.table, timeout=0, max_octets=0)
             self.mtu = 0
-        self.followings = followings_of(network, self.ways)
 
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over the values of a changed VC table that may change while flows go on: their lifetime and number."""
         with restored_on_failure(and_attributes_of=(self,)):
-            # As long as the depot can hold the session: idle in the primary table, then 2 MSL in the secondary table.
-            self._lifetime = network.sessions.idle + network.sessions.two_msl
-            self._lifetime_unclaimed = network.sessions.two_msl
-            self._most_flows = network.sessions.max_sessions
             self._vips = frozenset(vip.packed for vip in network.vips)
-            self._is_recalled = any(network.sets[name].recall for name in self.followings)
-            for name, following in self.followings.items():
-                following.silence = int(network.sets[name].silence)
-            self.network = network
+            self._take_over(network)
 
     # From the depot, or the far end of a circuit, to the server.
 
@@ -136,7 +115,7 @@ class EdgeNode(Node):
         """Take cells (a multiple of 53 octets) from a link."""
         link = self.link
         if name is not link.name:  # nearly all datagrams are of this link: no look-up for them
-            link = self.links[name]  # type: ignore[assignment]  # all ports of this node are of ATM
+            link = self.links[name]  # all ports of this node are of ATM
         for sdu in link.receive(octets, now):
             frame = sdu.frame
             if frame is None:
@@ -166,46 +145,16 @@ class EdgeNode(Node):
             self._learn(packet, vc, now)
         self.packets_out.append(octets)
 
-    def _message_from_depot(self, way: DepotWay, octets: bytes, now: int) -> None:
-        """Hear a depot announce itself, or answer its recall."""
-        told, wrong = None, DropReason.BAD_ANNOUNCEMENT
-        try:
-            told = read(octets)
-        except OtherBuild:
-            wrong = DropReason.OTHER_BUILD
-        except ValueError:
-            pass
-        if isinstance(told, Announcement) and (told.of, told.node) == (way.of, way.depot):
-            way.following.hear(way, told, now)
-            self._tell_news(now)
-        elif isinstance(told, Recall):
-            if way in self._answers:
-                self._answers[way].give_up()
-            self._answers[way] = Answer(told, way, self._wheel, now)
-            while way in self._answers and self._answers[way].due <= now:
-                self._go_on_with_answers(now)
-        else:
-            way.link.drops.count(wrong, 1, octets, way.table.management)
+    def _channel_of(self, item: Expiring, way: DepotWay) -> int:
+        """The VCI of a flow that goes on, where a depot of the set opened it; else 0."""
+        if not isinstance(item, Flow) or item.has_ended or self.flows.get(item.key) is not item:
+            return 0
+        return item.vc.vci if self._way_of(item.vc).of == way.of else 0
 
-    def _go_on_with_answers(self, now: int) -> None:
-        """Tell a slice of each answer that is due."""
-        for way, answer in list(self._answers.items()):
-            if answer.due > now:
-                continue
-            items = answer.some(now)
-            if items is None:
-                answer.end()
-                del self._answers[way]
-                continue
-            for item in items:
-                if isinstance(item, Flow) and not item.has_ended and self.flows.get(item.key) is item \
-                        and self._way_of(item.vc).of == way.of:
-                    answer.tell(item.key, item.vc.vci, max(0, now - item.deadline + self._lifetime))
-        self.urgent = bool(self._answers)
-
-    def _way_of(self, vc: Vc) -> DepotWay:
+    def _way_of(self, vc: Vc) -> VpWay:
         """The way that has a VC."""
-        return self.ways[0]
+        way: VpWay = self.ways[0]
+        return way
 
     def _packet_from_circuit(self, end: CircuitEnd, octets: bytes, packet: Packet) -> None:
         if end.takes(packet):
@@ -346,76 +295,26 @@ class EdgeNode(Node):
         """The VC of the packet's flow, else the default VC; None for a fragment that waits for its first."""
         if packet.later:
             # All packets come from the same server, so the origin is the client, among which shares must be fair.
-            return self.fragments.later(octets, packet, now, packet.destination)
-        flow = self.flows.get(packet.reverse_key())
+            held: Vc | None = self.fragments.later(octets, packet, now, packet.destination)
+            return held
+        flow: Flow | None = self.flows.get(packet.reverse_key())
         return self.table.default if flow is None else flow.vc
-
-    # From the node itself to each depot.
-
-    def send_statistics(self, server: ServerState, load: float, cores: int, connect_time: int, now: int) -> None:
-        """Report on the management VC; `load` as the system has it, `connect_time` to the server in ns."""
-        self.server_state, self._reported = server, (load, cores, connect_time)
-        self._send_statistics(server, now)
-
-    def _tell_news(self, now: int) -> None:
-        """Tell the depots of a set at once that another of them is followed, or none any more.
-
-        By the next report they would know a second later. The server was not tried anew.
-        """
-        news = [following.has_news(now) for following in self.followings.values()]
-        if any(news) and self.server_state is not None:
-            self._send_statistics(ServerState.UNKNOWN, now)
-
-    def _send_statistics(self, server: ServerState, now: int) -> None:
-        load, cores, connect_time = self._reported
-        self._sequence = (self._sequence + 1) % (1 << 32)
-        for way in self.ways:
-            link, following = way.link, way.following
-            statistics = Statistics(
-                server, cores, self._sequence, len(self.flows), self.tx_packets, self.rx_packets, self.tx_octets,
-                self.rx_octets, min(int(load * 1000), 0xFFFFFFFF), min(connect_time // 1000, 0xFFFFFFFF), now,
-                link.fillers_sent & 0xFFFF, link.reassembler.unassigned_cells & 0xFFFF,
-                following.term, following.followed(now), None if self.proxy is None else self.proxy.figures())
-            link.send(statistics.pack(), way.table.management, 0)
-
-    def heard_depots(self, now: int) -> list[HeardDepot]:
-        """The depots to which the node has a VP, as it has heard them, set by set."""
-        return [heard for following in self.followings.values() for heard in following.heard(now)]
 
     # In time.
 
-    def handle_timer(self, now: int) -> None:
-        """Expire learnt flows and unclaimed VCs, and close their VCs; expire held fragments and unfinished PDUs."""
-        for item in self._wheel.expired(now):
-            if isinstance(item, Flow):
-                del self.flows[item.key]
-            if self.table.is_session_vc(item.vc):
-                self._close(item.vc)
-                item.vc.owner = None  # breaks the reference cycle: neither waits for the garbage collector
-        self.fragments.expire(now)
-        self._tell_news(now)
-        if self._answers:
-            self._go_on_with_answers(now)
-        for port in self._ports_by_number:
-            port.handle_timer(now)
+    def _expire(self, item: Expiring) -> None:
+        """Forget a learnt flow or an unclaimed VC, and close its VC."""
+        if isinstance(item, Flow):
+            del self.flows[item.key]
+        vc: Vc = item.vc  # type: ignore[attr-defined]  # both have one
+        if self.table.is_session_vc(vc):
+            self._close(vc)
+            vc.owner = None  # breaks the reference cycle: neither waits for the garbage collector
 
     def _close(self, vc: Vc) -> None:
         self.link.close(vc)
 
-    def wheels(self) -> list[TimerWheel]:
-        """The timer wheel of flows and unclaimed VCs."""
-        return [self._wheel]
-
     def stood_still(self, span: int, now: int) -> None:
         """Note that the process did not run for `span` ns until now, so that no far end counts as silent."""
+        EdgeBase.stood_still(self, span, now)
         self.oam.stood_still(span, now)
-        for following in self.followings.values():
-            following.stood_still(span, now)
-
-    def next_timer(self) -> int | None:
-        """The time (ns) at which `handle_timer` is next due, or None."""
-        times = (self._wheel.next_timer(), self.fragments.next_timer(),
-                 *(answer.due for answer in self._answers.values()),
-                 *(following.next_news() for following in self.followings.values()),
-                 *(port.next_timer() for port in self._ports_by_number))
-        return min((time for time in times if time is not None), default=None)

@@ -1,12 +1,6 @@
-from atmdepot.bearer.adaptation cimport LinkAdaptation
-from atmdepot.edge.vp_table cimport VpTable
-
-
 cdef class DepotWay:
-    cdef public object depot, vp, of, heard_at, claim
+    cdef public object depot, name, port, of, heard_at, claim
     cdef public Following following
-    cdef public VpTable table
-    cdef public LinkAdaptation link
     cdef public long long mtu, term, silent_at, old_terms, conflicts
 
     cpdef bint announces(self, long long now) except -1

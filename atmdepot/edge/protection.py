@@ -23,9 +23,8 @@ from atmdepot.wire.announcement import Announcement, Claim
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from atmdepot.bearer.adaptation import LinkAdaptation
     from atmdepot.config.model import Network
-    from atmdepot.edge.vp_table import VpTable
+    from atmdepot.drops import DropReason
 
 _MS = 1_000_000
 _MISSED = 3
@@ -38,7 +37,7 @@ class HeardDepot(NamedTuple):
 
     of: str
     depot: str
-    vp: str
+    way: str
     link: str
     term: int
     claim: Claim
@@ -50,17 +49,18 @@ class HeardDepot(NamedTuple):
 
 
 class DepotWay:
-    """The VP to a depot: its VCs and link, and the depot's last announcement. Times in ns.
+    """The way to a depot, of each bearer in its own form, and the depot's last announcement. Times in ns.
 
-    `of` is the depot's set. The depot counts as announcing itself until `silent_at`, which is 0 before it has.
+    `name` is that of the VP or PVCs, `port` that of the link, `of` the depot's set. The depot counts as announcing
+    itself until `silent_at`, which is 0 before it has.
     """
 
-    __slots__ = ("claim", "conflicts", "depot", "following", "heard_at", "link", "mtu", "of", "old_terms", "silent_at",
-                 "table", "term", "vp")
+    __slots__ = ("claim", "conflicts", "depot", "following", "heard_at", "mtu", "name", "of", "old_terms", "port",
+                 "silent_at", "term")
 
-    def __init__(self, network: Network, depot: str, vp: str, table: VpTable, link: LinkAdaptation) -> None:
-        self.depot, self.vp, self.of = depot, vp, network.name_of_set_of(depot)
-        self.table, self.link, self.mtu = table, link, network.vps[vp].mtu
+    def __init__(self, network: Network, depot: str, name: str, port: str, mtu: int) -> None:
+        self.depot, self.of = depot, network.name_of_set_of(depot)
+        self.name, self.port, self.mtu = name, port, mtu
         self.term = self.silent_at = 0
         self.heard_at: int | None = None
         self.claim = Claim.NOTHING
@@ -74,6 +74,18 @@ class DepotWay:
     def announces(self, now: int) -> bool:
         """True while the depot announces itself."""
         return self.silent_at > now
+
+    def tell(self, octets: bytes) -> None:
+        """Send a message or a report to the depot, on the channel that is for these."""
+        raise NotImplementedError
+
+    def count(self, reason: DropReason, octets: bytes) -> None:
+        """Count a drop of what the depot has told."""
+        raise NotImplementedError
+
+    def filling(self) -> tuple[int, int]:
+        """Units of filling that were sent to the depot, and that came; a bearer without filling has none."""
+        return 0, 0
 
 
 class Following:
@@ -158,6 +170,6 @@ class Following:
     def heard(self, now: int) -> list[HeardDepot]:
         """The depots of the set, as they were heard."""
         followed = self.followed(now)
-        return [HeardDepot(way.of, way.depot, way.vp, way.link.name, way.term, way.claim, way.heard_at,
+        return [HeardDepot(way.of, way.depot, way.name, way.port, way.term, way.claim, way.heard_at,
                            way.announces(now), way.depot == followed, way.old_terms, way.conflicts)
                 for way in self.ways]

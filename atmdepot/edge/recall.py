@@ -1,4 +1,4 @@
-"""The answer of an edge node to a depot's recall: the flows that it has learnt, each with its VCI.
+"""The answer of an edge node to a depot's recall: the flows that it has learnt, each with its channel.
 
 The answer is told in slices while packets go on, so it holds nobody up. It walks the wheel in which the flows' timers
 stand, so a flow is told once or twice, never left out. Flows that their clients have ended are not told. Each slice
@@ -42,14 +42,14 @@ class Answer:
         self.due = now if self._slices < _AT_FIRST else now + _PAUSE
         return self._walk.take(_LOOKED_AT) or None
 
-    def tell(self, key: bytes, vci: int, age: int) -> None:
+    def tell(self, key: bytes, channel: int, age: int) -> None:
         """Tell a flow whose last packet came `age` ns ago, if it is asked for."""
         if self._recall.since and age > self._recall.since * _MS:
             return
         size = FLOW_SIZES[len(key)]
         if self._octets + size > self._room:
             self._send(is_last=False)
-        self._flows.append(ToldFlow(key, vci, min(age // _MS, MOST_AGE)))
+        self._flows.append(ToldFlow(key, channel, min(age // _MS, MOST_AGE)))
         self._octets += size
 
     def end(self) -> None:
@@ -63,6 +63,6 @@ class Answer:
     def _send(self, *, is_last: bool) -> None:
         self._flows.sort(key=lambda flow: len(flow.key))  # IPv4 first
         part = Flows(self._recall.number, self._part, is_last, self._flows)
-        self.way.link.send(part.pack(), self.way.table.management, 0)
+        self.way.tell(part.pack())
         self._part += 1
         self._flows, self._octets = [], 0

@@ -1,88 +1,71 @@
-"""The edge node of a link of Frame Relay: frames to packets for the server, and its answers to frames.
+"""The edge node of links of Frame Relay: frames to packets for the server, and its answers to frames.
 
 As the edge node of ATM learns the flow of a VC, this one learns the flow of a DLCI from the packets that come on it,
-and sends the flow's answers there. Packets of no known flow go on the shared DLCI. It has a single way, to the depot.
+and sends the flow's answers there. Packets of no known flow go on the shared DLCI. With PVCs to several depots each
+answer goes to one of them (`protection`), or to all depots of a set that stands by hot; a flow has the same DLCI at all
+depots of its set.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from atmdepot.atm.fragments import FragmentMap
-from atmdepot.atm.timers import Expiring, TimerWheel
-from atmdepot.bearer.relay_port import RelayPath, relay_ports
+from atmdepot.bearer.relay_port import relay_ports
 from atmdepot.config.qos import QosMap
-from atmdepot.drops import DropReason
-from atmdepot.node.node import Node
+from atmdepot.edge.base import EdgeBase
+from atmdepot.edge.relay_way import RelayFlow, relay_ways
 from atmdepot.restoring import restored_on_failure
+from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.packet import quick_frame
-from atmdepot.wire.statistics import Statistics
+from atmdepot.wire.tcp import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from atmdepot.atm.timers import Expiring
+    from atmdepot.bearer.relay_port import RelayPath
     from atmdepot.config.model import Network
-    from atmdepot.node.proxy_counts import ProxyCounts
+    from atmdepot.edge.protection import DepotWay
+    from atmdepot.edge.relay_way import RelayWay
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
-    from atmdepot.wire.statistics import ServerState
+
+_TURNS = SYN | FIN | RST
 
 
-class RelayFlow(Expiring):
-    """A learnt flow and its PVC; the key is as the client sees the flow. Without a key the PVC waits for a flow."""
-
-    __slots__ = ("key", "path")
-
-    def __init__(self, key: FlowKey | None, path: RelayPath, deadline: int) -> None:
-        self.stand_nowhere(deadline)
-        self.key, self.path = key, path
-
-
-class RelayEdgeNode(Node):
-    """The data path of an edge node with PVCs of Frame Relay to the depot."""
+class RelayEdgeNode(EdgeBase):
+    """The data path of an edge node with PVCs of Frame Relay to depots."""
 
     oam: None = None
     protected: Mapping[str, Any] = {}
     """It has neither: the LMI tells of its PVCs."""
-    followings: Mapping[str, Any] = {}
-    """It follows no depot: its PVCs lead to a single one."""
 
     def __init__(self, network: Network, node: str, now: int = 0) -> None:
-        """Make an edge node of a VC table at a time in ns; its PVCs lead to a depot."""
-        super().__init__(network, node)
+        """Make an edge node of a VC table at a time in ns; its PVCs lead to depots."""
+        EdgeBase.__init__(self, network, node)
         ports = relay_ports(network, node, now)
         self.use_links(ports)
-        # To the depot, or to an interworking function on the way there.
-        name, settings = next(iter(network.dlcis_of(node).items()))
-        self._far, self._settings = settings.other_end(node), settings
-        self.port = ports[network.relay_links(name)[node]]
-        self.default = self.port.add(RelayPath(self.port, settings.dlci, self._far, settings, "default"))
-        self.management = self.port.add(
-            RelayPath(self.port, settings.statistics_dlci, self._far, settings, "management"))
-        self.port.open_stray = self._open
-        self.mtu = settings.mtu
+        self.follow(network, relay_ways(network, node, ports))
+        self._way_at: dict[str, RelayWay] = {way.port: way for way in self.ways}
+        """The way on each link."""
+        for name, way in self._way_at.items():
+            way.relay.open_stray = partial(self._open, name)
+        self._only: RelayWay | None = self.ways[0] if len(self.ways) == 1 else None
+        # A packet may move to another depot, so it must fit the PVCs to all.
+        self.mtu = min(way.mtu for way in self.ways)
         self._clp = QosMap(network.qos.dscp, network.qos.contracts).clp
-        self.flows: dict[FlowKey, RelayFlow] = {}
-        self.fragments: FragmentMap[RelayPath] = FragmentMap(self.drops)
-        self.server_state: ServerState | None = None  # as of the last report; None before the first
-        self.proxy: ProxyCounts | None = None  # of its server, where that is a caching proxy
-        self.tries_not_made = 0  # of connections to the server, which this host could not make
-        self._sequence = 0
         self._now = now
-        self._wheel = TimerWheel()
         self.reconfigure(network, now)
 
     def reconfigure(self, network: Network, now: int) -> None:
         """Take over the values of a changed VC table that may change while flows go on: their lifetime and number."""
         with restored_on_failure(and_attributes_of=(self,)):
-            self._lifetime = network.sessions.idle + network.sessions.two_msl
-            self._lifetime_unclaimed = network.sessions.two_msl
-            self._most_flows = network.sessions.max_sessions
-            self.network = network
+            self._take_over(network)
 
-    # From the depot to the server.
+    # From depots to the server.
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
         """Take frames from a link."""
@@ -106,7 +89,7 @@ class RelayEdgeNode(Node):
 
     def _packet_from_path(self, path: RelayPath, octets: bytes, now: int) -> None:
         if path.is_management:
-            self.port.drops.count(DropReason.BAD_STATISTICS, 1, octets, path)  # the depot sends no statistics
+            self._message_from_depot(self._way_at[path.port], octets, now)
             return
         packet = self.analyse(octets, path)
         if packet is None:
@@ -116,12 +99,12 @@ class RelayEdgeNode(Node):
             self._learn(packet, path, now)
         self.packets_out.append(octets)
 
-    def _open(self, dlci: int, _: bytes) -> RelayPath | None:
+    def _open(self, link: str, dlci: int, _: bytes) -> RelayPath | None:
         """Open a PVC of the session range for its first frame; it closes after 2 MSL unless a flow comes on it."""
-        own = self._settings.session_dlcis
-        if own is None or not own.holds(dlci):
+        way = self._way_at[link]
+        if not way.is_session(dlci):
             return None
-        path = self.port.add(RelayPath(self.port, dlci, self._far, self._settings))
+        path = way.open(dlci)
         self._own(None, path, self._now, self._lifetime_unclaimed)
         return path
 
@@ -132,7 +115,9 @@ class RelayEdgeNode(Node):
             self._wheel.remove(before)
             if before.key is not None:
                 del self.flows[before.key]
-        flow = path.owner = RelayFlow(key, path, now + lifetime)
+        flow = RelayFlow(key, path, now + lifetime)
+        if not path.use:  # many flows share the default PVC
+            path.owner = flow
         if key is not None:
             self.flows[key] = flow
         self._wheel.add(flow, now)
@@ -142,23 +127,47 @@ class RelayEdgeNode(Node):
         """Note that the PVC carries the packet's flow."""
         flow = self.flows.get(packet.key)
         if flow is not None and flow.path is path:
-            flow.deadline = now + self._lifetime
+            tcp = packet.tcp
+            if tcp is not None and tcp.flags & _TURNS:
+                flow.has_ended = not tcp.flags & SYN
+            flow.deadline = now + (self._lifetime_unclaimed if flow.has_ended else self._lifetime)
             return
         if flow is not None:
             self._forget(flow, now)
-        # Many flows share the default PVC, and answers without a known flow go there anyway.
-        if path is self.default:
+        if path.use and not self._learns_on_default(packet):
             return
         # The dict is in order of insertion: the flow that was learnt first goes.
         if len(self.flows) >= self._most_flows:
             self._forget(next(iter(self.flows.values())), now)
-        self._own(packet.key, path, now, self._lifetime)
+        self._own(packet.key, path, now, self._lifetime).stays = self._is_opened_aside(packet, path, now)
+
+    def _learns_on_default(self, packet: Packet) -> bool:
+        """True for a flow of the shared PVC that a depot may ask for, and for each where there are several depots.
+
+        Other answers without a known flow go on the shared PVC anyway. Where flows get PVCs of their own, a UDP flow on
+        the shared one has had no answer yet, and is worth nothing.
+        """
+        only = self._only
+        return only is None or (self._is_recalled and (packet.protocol == PROTOCOL_TCP or not only.has_own))
+
+    def _is_opened_aside(self, packet: Packet, path: RelayPath, now: int) -> bool:
+        """True for a SYN from a depot that stands by: its probe, as a rule, which is answered there."""
+        tcp = packet.tcp
+        if self._only is not None or tcp is None or tcp.flags & (SYN | ACK) != SYN:
+            return False
+        way = self._way_at[path.port]
+        return not way.announces(now) and way.following.followed(now) != ""
 
     def _forget(self, flow: RelayFlow, now: int) -> None:
-        """Let a flow's PVC wait for another flow."""
-        self._own(None, flow.path, now, self._lifetime_unclaimed)
+        """Let a flow's own PVC wait for another flow."""
+        if not flow.path.use:
+            self._own(None, flow.path, now, self._lifetime_unclaimed)
+            return
+        self._wheel.remove(flow)
+        assert flow.key is not None
+        del self.flows[flow.key]
 
-    # From the server to the depot.
+    # From the server to depots.
 
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """Take a packet of the server from the TUN device."""
@@ -171,58 +180,82 @@ class RelayEdgeNode(Node):
         path = self._path_of_answer(octets, packet, now)
         if path is None:
             return
-        path.send(octets, self._clp[packet.dscp])
+        self._send(octets, path, packet, now)
         if packet.fragment and not packet.later:
             for held in self.fragments.first(packet, path, now, packet.destination):
-                path.send(held.octets, self._clp[held.packet.dscp])
+                self._send(held.octets, path, held.packet, now)
 
     def _takes_frame(self, frame: PlainFrame, packet: Packet, now: int) -> bool:
         """Send a frame of the server as `packet_from_tun` does its packets; False where each is answered or dropped."""
         if frame.greatest() > self.mtu or packet.is_for_a_group:
             return False
-        flow = self.flows.get(packet.reverse_key())
-        path = self.default if flow is None else flow.path
-        path.send_frame(frame, self._clp[packet.dscp])
+        for path in self._copies(self._path_of_flow(packet, now), now):
+            path.send_frame(frame, self._clp[packet.dscp])
         return True
 
+    def _send(self, octets: bytes, path: RelayPath, packet: Packet, now: int) -> None:
+        for each in self._copies(path, now):
+            each.send(octets, self._clp[packet.dscp])
+
     def _path_of_answer(self, octets: bytes, packet: Packet, now: int) -> RelayPath | None:
-        """The PVC of the packet's flow, else the default PVC; None for a fragment that waits for its first."""
+        """The PVC of the packet's flow, at the depot to answer; None for a fragment that waits for its first."""
         if packet.later:
             # All packets come from the same server, so the origin is the client, among which shares must be fair.
             return self.fragments.later(octets, packet, now, packet.destination)
-        flow = self.flows.get(packet.reverse_key())
-        return self.default if flow is None else flow.path
+        return self._path_of_flow(packet, now)
 
-    def send_statistics(self, server: ServerState, load: float, cores: int, connect_time: int, now: int) -> None:
-        """Report on the management PVC; `load` as the system has it, `connect_time` to the server in ns."""
-        self.server_state = server
-        self._sequence = (self._sequence + 1) % (1 << 32)
-        report = Statistics(
-            server, cores, self._sequence, len(self.flows), self.tx_packets, self.rx_packets, self.tx_octets,
-            self.rx_octets, min(int(load * 1000), 0xFFFFFFFF), min(connect_time // 1000, 0xFFFFFFFF), now,
-            proxy=None if self.proxy is None else self.proxy.figures())
-        self.management.send(report.pack(), 0)
+    def _path_of_flow(self, packet: Packet, now: int) -> RelayPath:
+        """The PVC of the packet's flow, else the shared one, at the depot that is to have the packet."""
+        flow: RelayFlow | None = self.flows.get(packet.reverse_key())
+        if self._only is not None:
+            return self._only.default if flow is None else flow.path
+        if flow is None:
+            return self._default(now)
+        way = self._way_at[flow.path.port]
+        if flow.stays:
+            if not way.announces(now):
+                return flow.path
+            flow.stays = False
+        to: RelayWay = way.following.answers(way, now)  # type: ignore[assignment]  # all ways here are of this bearer
+        return flow.path if to is way else self._path_at(to, flow.path)
 
-    # In time.
+    def _default(self, now: int) -> RelayPath:
+        """The shared PVC at the depot that is followed, of the first set in which one is."""
+        chosen: list[Any] = [following.chosen(now) for following in self.followings.values()]
+        default: RelayPath = next((way for way in chosen if way.announces(now)), chosen[0]).default
+        return default
 
-    def handle_timer(self, now: int) -> None:
-        """Forget flows that have been idle, and close their PVCs; expire fragments, and have the LMI do its work."""
-        for item in self._wheel.expired(now):
-            assert isinstance(item, RelayFlow)
-            if item.key is not None:
-                del self.flows[item.key]
+    def _path_at(self, way: RelayWay, path: RelayPath) -> RelayPath:
+        """The PVC of another depot with the DLCI of a PVC."""
+        at = way.relay.paths.get(path.dlci) or self._open(way.port, path.dlci, b"")
+        return way.default if at is None else at
+
+    def _copies(self, path: RelayPath, now: int) -> Sequence[RelayPath]:
+        """The PVCs for a packet: one, or those to all depots of a set that stands by hot (1+1)."""
+        if self._only is not None:
+            return (path,)
+        following = self._way_at[path.port].following
+        if not following.is_bridged or (isinstance(path.owner, RelayFlow) and path.owner.stays):
+            return (path,)
+        ways: Sequence[RelayWay] = following.ways  # type: ignore[assignment]  # all ways here are of this bearer
+        self._now = now
+        return [path if way.port == path.port else self._path_at(way, path) for way in ways]
+
+    # In time, and what depots ask.
+
+    def _channel_of(self, item: Expiring, way: DepotWay) -> int:
+        """The depot's number of the PVC of a flow that goes on, where a depot of the set opened it; else 0."""
+        assert isinstance(item, RelayFlow)
+        if item.key is None or item.has_ended or self.flows.get(item.key) is not item:
+            return 0
+        its = self._way_at[item.path.port]
+        return its.number_of(item.path) if its.of == way.of else 0
+
+    def _expire(self, item: Expiring) -> None:
+        """Forget a flow that was idle, and close its PVC."""
+        assert isinstance(item, RelayFlow)
+        if item.key is not None:
+            del self.flows[item.key]
+        if not item.path.use:
             item.path.owner = None
-            self.port.close(item.path)
-        self.fragments.expire(now)
-        for port in self._ports_by_number:
-            port.handle_timer(now)
-
-    def wheels(self) -> list[TimerWheel]:
-        """The timer wheel of the flows."""
-        return [self._wheel]
-
-    def next_timer(self) -> int | None:
-        """The time (ns) at which `handle_timer` is next due, or None."""
-        times = (self._wheel.next_timer(), self.fragments.next_timer(),
-                 *(port.next_timer() for port in self._ports_by_number))
-        return min((time for time in times if time is not None), default=None)
+            item.path.relay.close(item.path)

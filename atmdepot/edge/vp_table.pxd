@@ -1,7 +1,9 @@
 cimport cython
 
 from atmdepot.atm.vc cimport Vc, VcTable
+from atmdepot.bearer.adaptation cimport LinkAdaptation
 from atmdepot.config.qos cimport QosMap
+from atmdepot.edge.protection cimport DepotWay
 
 
 cdef object _UBR_1
@@ -23,3 +25,8 @@ cdef class VpTable(VcTable):
     cpdef bint is_session_vc(self, Vc vc) except -1
     cpdef classify(self, Vc vc, int dscp)
     cpdef Vc _open(self, int vci, category)
+
+
+cdef class VpWay(DepotWay):
+    cdef public VpTable table
+    cdef public LinkAdaptation link

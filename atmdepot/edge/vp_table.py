@@ -1,4 +1,4 @@
-"""The VCs of a VP from a depot at an edge node, which open when their first cells come."""
+"""A VP from a depot at an edge node: its VCs, which open when their first cells come, and the way to the depot."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import vc_of
 from atmdepot.config.contract import ServiceCategory
+from atmdepot.edge.protection import DepotWay
 from atmdepot.wire.llc import Encapsulation
 
 if TYPE_CHECKING:
+    from atmdepot.bearer.adaptation import LinkAdaptation
     from atmdepot.bearer.admission import Admission
     from atmdepot.config.contract import Contract
     from atmdepot.config.links import Vp
+    from atmdepot.config.model import Network
     from atmdepot.config.qos import QosMap
+    from atmdepot.drops import DropReason
     from atmdepot.wire.cell import Interface
 
 _UBR_1 = ServiceCategory.UBR_1  # looked up once: a look-up in the enum costs as much as opening a VC
@@ -95,3 +99,25 @@ class VpTable(VcTable):
         vc = self.default.beside(vci, self._qos.contract(category))
         self.add(vc)
         return vc
+
+
+class VpWay(DepotWay):
+    """The VP to a depot, with its VCs and link."""
+
+    __slots__ = ("link", "table")
+
+    def __init__(self, network: Network, depot: str, vp: str, table: VpTable, link: LinkAdaptation) -> None:
+        DepotWay.__init__(self, network, depot, vp, link.name, network.vps[vp].mtu)
+        self.table, self.link = table, link
+
+    def tell(self, octets: bytes) -> None:
+        """Send octets on the management VC."""
+        self.link.send(octets, self.table.management, 0)
+
+    def count(self, reason: DropReason, octets: bytes) -> None:
+        """Count a drop of octets from the management VC."""
+        self.link.drops.count(reason, 1, octets, self.table.management)
+
+    def filling(self) -> tuple[int, int]:
+        """Fillers sent on the link, and cells of unassigned channels that came."""
+        return self.link.fillers_sent, self.link.reassembler.unassigned_cells

@@ -1,12 +1,11 @@
-"""The VPs of an edge node to depots, as the VC table has them, and the sets that these depots are of."""
+"""The VPs of an edge node to depots, as the VC table has them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from atmdepot.bearer.shaping import port_of
-from atmdepot.edge.protection import DepotWay, Following
-from atmdepot.edge.vp_table import VpTable
+from atmdepot.edge.vp_table import VpTable, VpWay
 from atmdepot.wire.cell import Interface
 
 if TYPE_CHECKING:
@@ -15,12 +14,12 @@ if TYPE_CHECKING:
     from atmdepot.config.qos import QosMap
 
 
-def ways_of(network: Network, node: str, qos: QosMap) -> list[DepotWay]:
+def ways_of(network: Network, node: str, qos: QosMap) -> list[VpWay]:
     """Open the VPs from an edge node to depots, those of a set in the order of its depots."""
     order = [depot for of in network.sets.values() for depot in of.nodes]
     found = [(order.index(depot), depot, name) for name, vp in network.vps_of(node).items()
              for depot in vp.ends if depot in order]
-    ways: list[DepotWay] = []
+    ways: list[VpWay] = []
     links: dict[str, LinkAdaptation] = {}
     for _, depot, name in sorted(found):
         vp, route = network.vps[name], network.routes.working[name]
@@ -33,21 +32,10 @@ def ways_of(network: Network, node: str, qos: QosMap) -> list[DepotWay]:
         port = links[link]
         port.join(network, node, name, vp, table.default, *table.shared)
         table.use(port.admission)
-        ways.append(DepotWay(network, depot, name, table, port))
+        ways.append(VpWay(network, depot, name, table, port))
     return ways
 
 
 def _table_of(link: LinkAdaptation) -> VpTable:
     assert isinstance(link.table, VpTable)
     return link.table
-
-
-def followings_of(network: Network, ways: list[DepotWay]) -> dict[str, Following]:
-    """The sets of the depots to which ways lead, by name; each way gets its set."""
-    made: dict[str, Following] = {}
-    for name in dict.fromkeys(way.of for way in ways):
-        of, its = network.sets[name], [way for way in ways if way.of == name]
-        made[name] = Following(its, int(of.silence), is_bridged=of.standby == "hot")
-        for way in its:
-            way.following = made[name]
-    return made

@@ -57,7 +57,7 @@ def test_sessions_beyond_the_range_share_the_default_dlci_and_are_counted() -> N
     assert play.net.depot.bearer.maps["web1"].exhausted == 2
     play.wait("30min")
     assert sorted(play.net.depot.links["depot-web1"].paths) == [16, 100]
-    assert sorted(play.net.edges["web1"].port.paths) == [16, 100]
+    assert sorted(play.net.edges["web1"].ways[0].relay.paths) == [16, 100]
 
 
 def test_a_dlci_comes_back_only_after_its_session_has_left_the_secondary_table() -> None:
@@ -147,7 +147,7 @@ def test_an_inactive_pvc_puts_its_server_on_the_dead_list_at_once() -> None:
     net = play_on().net
     net.advance(SECOND)
     for is_active, why in ((False, "LMI: DLCI 100 is not active"), (True, "")):
-        net.edges["web1"].port.lmi.set_active(100, is_active, net.now)
+        net.edges["web1"].ways[0].relay.lmi.set_active(100, is_active, net.now)
         net.settle()
         assert net.depot.bearer.troubles.get("web1", "") == why
         assert server(net).condition.why == ("path down: " + why if why else "its path is whole again")
@@ -157,7 +157,7 @@ def test_an_inactive_pvc_puts_its_server_on_the_dead_list_at_once() -> None:
 def test_a_dlci_that_is_not_active_is_passed_over() -> None:
     play = play_on(servers=1)
     play.net.advance(SECOND)
-    lmi = play.net.edges["web1"].port.lmi
+    lmi = play.net.edges["web1"].ways[0].relay.lmi
     lmi.set_active(200, False, play.net.now)
     play.net.settle()
     seen = []
@@ -212,7 +212,7 @@ class Field:
 def test_both_ends_are_user_sides_of_dynamips_switch() -> None:
     field = Field()
     field.advance(120)
-    for port in (field.net.depot.links["depot-frsw"], field.net.edges["web1"].port):
+    for port in (field.net.depot.links["depot-frsw"], field.net.edges["web1"].ways[0].relay):
         assert not port.lmi.is_network
         assert port.lmi.errors == 0
         assert len(port.lmi.pvcs) == 22

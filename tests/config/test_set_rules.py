@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from atmdepot.config.agreement import agreement
+from atmdepot.config.derived import derived
 from atmdepot.config.reading import NetworkError, find, parse
 from atmdepot.config.units import VciRange
 
 STANDBY = find("standby").read_text(encoding="utf-8")
+RELAY = find("relay-standby").read_text(encoding="utf-8")
+PVCS = 'ends = ["depot2", "web2"]\ndlci = 100\nmanagement_dlci = 16\nsession_dlcis = "200-991"'
 NODES = 'nodes = ["depot1", "depot2"]'
 SYNC = 'sync = { depot1 = "10.60.0.1:7500", depot2 = "10.60.0.2:7500" }'
 GATEWAY = 'gateway = ["10.9.0.1/24", "fd00:9::1/64"]\n'
@@ -95,7 +99,7 @@ MISTAKES: dict[tuple[str, str], str] = {
     ("[servers.web1]", BETWEEN_DEPOTS):
         "vps.x.ends: depot1 and depot2 are both depots, which tell each other their sessions by sync in [depots]",
     ('[vps.web2-b]\nends = ["depot2", "web2"]\nvpi = 2\nsession_vcis = "64-65535"', ""):
-        'vps.web2.ends: depot1 has a VP to web2, and depot2, which is in the same set, has none: write one with',
+        'vps.web2.ends: depot1 has a VP to web2, and depot2, which is in the same set, has none: add an entry',
     (VP, VP.replace("64-", "65-")): 'vps.web2-b.session_vcis: vps.web2, from a depot of the same set, has "64-65535"',
     (VP, f"{VP}\ndefault_vci = 33"): "vps.web2-b.default_vci: vps.web2, from a depot of the same set, has 32",
     (VP, f"{VP}\nmanagement_vci = 40"): "vps.web2-b.management_vci: vps.web2, from a depot of the same set, has 33",
@@ -157,6 +161,33 @@ def test_single_depot_has_no_keys_of_standbys_or_owners() -> None:
     found = problems_of("\n".join((STANDBY, THIRD, *lone)))
     assert [problem.split(": ")[0] for problem in found] == [
         f"depots.lone.{key}" for key in ("half_open", "sync", "interface", "vrid")]
+
+
+@pytest.mark.parametrize(("old", "new", "told"), [
+    (PVCS, PVCS.replace("100", "101"), "dlcis.web2-b.dlci: dlcis.web2, from a depot of the same set, has 100"),
+    (PVCS, PVCS.replace("16", "17"), "dlcis.web2-b.management_dlci: dlcis.web2, from a depot of the same set, has 16"),
+    (PVCS, PVCS.replace("200", "201"), 'dlcis.web2-b.session_dlcis: dlcis.web2, from a depot of the same set, '),
+    (PVCS, f"{PVCS}\nmtu = 1600", "dlcis.web2-b.mtu: dlcis.web2, from a depot of the same set, has 1500"),
+    (f"[dlcis.web2-b]\n{PVCS}", "", "dlcis.web2.ends: depot1 has PVCs to web2, and depot2, which is in the same set, "),
+])
+def test_all_depots_of_a_set_have_the_same_pvcs_to_an_edge_node(old: str, new: str, told: str) -> None:
+    assert old in RELAY
+    found = problems_of(RELAY.replace(old, new, 1))
+    assert any(problem.startswith(told) for problem in found), found
+
+
+def test_depots_have_parts_of_the_session_dlcis_and_each_needs_one() -> None:
+    network = parse(RELAY)
+    assert [row["session_dlcis"]["web1" + end] for row, end in zip(derived(network)["sets"], ("", "-b"), strict=True)
+            ] == ["200-595", "596-991"]
+    assert [problem.split(": ")[0] for problem in problems_of(RELAY.replace("200-991", "200-200"))] == [
+        "dlcis.web1.session_dlcis", "dlcis.web2.session_dlcis"]
+
+
+def test_depots_agree_on_the_channels_of_servers_behind_each_bearer() -> None:
+    agreed = agreement(parse(RELAY), "main")
+    assert agreed["servers.web1"] == ["web1", ["200-991"]]
+    assert agreement(parse(STANDBY), "main")["servers.web1"] == ["web1", ["64-65535"]]
 
 
 def test_each_depot_has_a_part_of_the_session_vcis() -> None:

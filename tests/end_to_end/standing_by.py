@@ -173,10 +173,14 @@ def left_whole(lab: Pair) -> Iterator[Pair]:
 
 
 @contextlib.contextmanager
-def pair(table: str = "standby", *changes: tuple[str, str], **options: Any) -> Iterator[Pair]:
-    """A lab of a shipped table whose links take seconds for 10 MB, for a slow machine; options as for Lab.up."""
-    slow = [(f"[links.to-{name}]\n", f'[links.to-{name}]\nrate = "20Mbps"\n')
-            for name in ("web1", "web2", "web1-b", "web2-b")]
+def pair(table: str = "standby", *changes: tuple[str, str], rate: str = "[links.to-{}]\nrate", **options: Any,
+         ) -> Iterator[Pair]:
+    """A lab of a shipped table whose ways take seconds for 10 MB, for a slow machine; options as for Lab.up.
+
+    `rate` is where the rate of the way to an edge node stands: the heading of its entry, and the key.
+    """
+    keys = [rate.format(name).split("\n") for name in ("web1", "web2", "web1-b", "web2-b")]
+    slow = [(f"{heading}\n", f'{heading}\n{key} = "20Mbps"\n') for heading, key in keys]
     patient = ("[depots.main]\n", '[depots.main]\nsilence = "1s"\n')
     all_changes = [*slow, patient, *changes]
     with changed(table, f"{table}-e2e", all_changes) as path, site(path, watched=True, **options) as made:

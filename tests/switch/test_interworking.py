@@ -54,6 +54,19 @@ def test_sessions_pass_untouched_each_on_a_vc_and_a_dlci_of_its_own() -> None:
     assert {200, 201, 202} <= dlcis
 
 
+def test_a_depot_that_was_restarted_recalls_its_sessions_on_their_vcs() -> None:
+    play = Playbook(net=Between())
+    for play.port in range(4000, 4006):
+        play.open()
+    before = {key: entry.path.channel for key, entry in play.net.depot.sessions.primary.items()}
+    play.net.restart_depot()
+    play.net.depot.start(play.net.now)
+    play.net.advance(SECOND)
+    assert {key: entry.path.channel for key, entry in play.net.depot.sessions.primary.items()} == before
+    assert play.net.depot.recall.adopted == len(before) == 6
+    assert play.net.dropped() == {}
+
+
 def test_reports_of_edge_nodes_reach_the_depot() -> None:
     net = Between()
     net.edges["web2"].send_statistics(ServerState.ACCEPTS, 0.5, 2, 1000, net.now)
@@ -66,9 +79,9 @@ def test_the_function_is_the_network_side_of_its_edge_nodes() -> None:
     net = Between()
     net.advance(60 * SECOND)
     for edge in net.edges.values():
-        assert not edge.port.lmi.is_network
-        assert edge.port.lmi.errors == 0
-        assert len(edge.port.lmi.pvcs) == 794
+        assert not edge.ways[0].relay.lmi.is_network
+        assert edge.ways[0].relay.lmi.errors == 0
+        assert len(edge.ways[0].relay.lmi.pvcs) == 794
 
 
 @pytest.mark.parametrize(("flags", "clp", "efci"), [({}, 0, 0), ({"de": True}, 1, 0), ({"fecn": True}, 0, 1),

@@ -73,9 +73,9 @@ class EdgeAgent(Agent):
                 yield CounterRow(node.name, name, "moves", following.moves, "times",
                                  "another depot of the set is followed")
                 for way in following.ways:
-                    yield CounterRow(node.name, way.vp, "old-terms", way.old_terms, "announcements",
+                    yield CounterRow(node.name, way.name, "old-terms", way.old_terms, "announcements",
                                      f"of {way.depot}, with a term below the highest")
-                    yield CounterRow(node.name, way.vp, "same-terms", way.conflicts, "announcements",
+                    yield CounterRow(node.name, way.name, "same-terms", way.conflicts, "announcements",
                                      f"of {way.depot}, with the term of another depot that is active")
 
     def depots(self, limit: int, clock: Clock) -> Iterator[DepotRow]:

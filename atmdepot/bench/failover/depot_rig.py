@@ -82,12 +82,12 @@ class DepotRig:
         """Take the lab down."""
         self._stack.close()
 
-    def prepare(self, event: str, number: int, of: int) -> None:
-        """For a warm standby, wait for the phase of its period."""
-        if self._contender.interval:
-            # Phases spread evenly over the period: by chance, twenty of them would miss the mean by some percent.
-            moment = self._told_at() + (number % of + 0.5) / of * self._contender.interval
-            time.sleep(max(0.0, moment - time.monotonic()))
+    def moment(self, number: int, of: int) -> float:
+        """For a warm standby, a phase of its period, which has begun; else now."""
+        if not self._contender.interval:
+            return time.monotonic()
+        # Phases spread evenly over the period: by chance, twenty of them would miss the mean by some percent.
+        return self._told_at() + (number % of + 0.5) / of * self._contender.interval
 
     def strike(self, event: str) -> int:
         """Make the active depot fail, or hand over."""
@@ -199,6 +199,8 @@ class DepotRig:
             if self._applied(standby) != first:
                 return asked_at
             time.sleep(_POLL)
+        if not self.stayed():  # so it tells, and is told nothing
+            return asked_at
         raise NoFigure(f"{standby} was told nothing in two periods")
 
     def _applied(self, node: str) -> object:

@@ -68,8 +68,9 @@ class PeerRig:
     def settle(self) -> None:
         """Nothing to wait for: the balancers look at no server."""
 
-    def prepare(self, event: str, number: int, of: int) -> None:
-        """Nothing to wait for: no peer has a period."""
+    def moment(self, number: int, of: int) -> float:
+        """Now: no peer has a period."""
+        return time.monotonic()
 
     def stayed(self) -> bool:
         """True: keepalived is believed."""

@@ -50,8 +50,8 @@ class Rig(Protocol):
     def settle(self) -> None:
         """Wait until a failure may come, once the servers run. Raise NoFigure when that takes too long."""
 
-    def prepare(self, event: str, number: int, of: int) -> None:
-        """Wait for the moment of a failure, the so-many-th of so many, and set up what it takes."""
+    def moment(self, number: int, of: int) -> float:
+        """The time (s of the monotonic clock) of a failure, the so-many-th of so many."""
 
     def stayed(self) -> bool:
         """True unless another one serves than when all was settled, though nothing was made to fail."""

@@ -34,6 +34,9 @@ _WARM = 2.0
 _PAUSE = (0.1, 0.4)
 """Seconds between the end of a failure and the next, from and to: by chance, so that no period is met in step."""
 
+_LOOK = 0.05
+"""Seconds before a failure at which is looked once more who serves."""
+
 _TRIES = 3
 """Labs that a contender may have, if failures of it do not end."""
 
@@ -95,26 +98,32 @@ def _one(rig: Rig, party: Party, case: Case, number: int) -> Reading:
     """One failure, from the moment at which it is to come until all is right again."""
     if case.event is FAIL_BACK:  # there must be somebody to go back to
         _one(rig, party, Case(case.contender, SIGKILL, case.kills), number)
-    _prepare(rig, party, case, number)
+    _wait_for_moment(rig, party, case, number)
     at = rig.strike(case.event.name)
     reading = party.see(Failure(at, case.event.after, max(rig.patience, case.event.patience)))
     rig.mend(case.event.name)
     return reading
 
 
-def _prepare(rig: Rig, party: Party, case: Case, number: int) -> None:
+def _wait_for_moment(rig: Rig, party: Party, case: Case, number: int) -> None:
     """Wait for a failure's moment; raise NoFigure when another one serves by then, again and again.
 
     A depot that gets no processor looks as if it hung, and another one takes over. Sessions that this has cost are no
     loss of the failure's: so the client judges now, and ends them.
     """
     for _ in range(_TRIES):
-        rig.prepare(case.event.name, number, case.kills)
+        moment = rig.moment(number, case.kills)
+        _sleep_until(moment - _LOOK)
         if rig.stayed():
+            _sleep_until(moment)
             return
         party.see(Failure(time.monotonic_ns(), case.event.after, rig.patience))
         rig.settle()
     raise NoFigure("the depots change their roles though nothing fails: the machine is too busy")
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
 
 
 def in_words(reading: Reading) -> str:

@@ -18,6 +18,29 @@ def run_dir() -> Path:
     return Path(f"/tmp/atmdepot-{os.geteuid()}")  # with the user's id, so that users do not share it
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file in one step, so that nobody finds half of it; what is no file, a pipe say, is written to as it is.
+
+    A file that was there keeps its mode.
+
+    Raises:
+        OSError: it cannot be written, and is as it was.
+
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    path = path.resolve()  # a link stays a link
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8", newline="")
+        if path.exists():
+            beside.chmod(path.stat().st_mode & 0o7777)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def find_program(name: str) -> str | None:
     """The path of a program, None if it is not installed; sbin is searched too, which users' PATH often lacks."""
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from atmdepot.paths import write_whole
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -21,8 +23,8 @@ class ReportFiles(NamedTuple):
     def write(self, figures: Callable[[], Any], draw: Callable[[], str], tables: Callable[[], str]) -> None:
         """Write them; what nobody asked for is not made."""
         if self.json is not None:
-            self.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures())) + b"\n")
+            write_whole(self.json, msgspec.json.format(msgspec.json.encode(figures())).decode() + "\n")
         if self.svg is not None:
-            self.svg.write_text(draw(), encoding="utf-8")
+            write_whole(self.svg, draw())
         if self.markdown is not None:
-            self.markdown.write_text(tables(), encoding="utf-8")
+            write_whole(self.markdown, tables())

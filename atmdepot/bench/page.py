@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.paths import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,7 @@ def require_markers(page: Path, begin: str, end: str) -> None:
 
 def put_into(page: Path, text: str, begin: str, end: str) -> None:
     """Write a text between the markers of a page; raise AtmdepotError where it has not both."""
-    page.write_text(put_between(page.read_text(encoding="utf-8"), text, begin, end), encoding="utf-8")
+    write_whole(page, put_between(page.read_text(encoding="utf-8"), text, begin, end))
 
 
 def put_between(page: str, text: str, begin: str, end: str) -> str:

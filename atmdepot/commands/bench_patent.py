@@ -20,6 +20,7 @@ from atmdepot.bench.schedule import in_words
 from atmdepot.commands.ending import end_on_sigterm
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
+from atmdepot.paths import write_whole
 
 _SAMPLES, _REPORT = "samples.jsonl", "report"
 _NEEDED = {FAST: ("ip", "nginx", "ab"), SMALL: ("ip", "tc")}
@@ -137,7 +138,7 @@ def _write(out: Path, of: report.Report, page: Path | None) -> None:
              **{block.name: block.svg for block in blocks if isinstance(block, document.Chart)}}
     try:
         for name, text in files.items():
-            (out / name).write_text(text, encoding="utf-8")
+            write_whole(out / name, text)
         if page is not None:
             page_of.put(page, blocks)
     except OSError as error:

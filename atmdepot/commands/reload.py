@@ -64,8 +64,8 @@ def _table_of_lab(directory: Path, *, keep: bool) -> Iterator[Callable[[str], st
     Raises AtmdepotError for a file that is no VC table of this network.
     """
     from atmdepot.config.reading import load
-    from atmdepot.config.saving import replace_file
     from atmdepot.lab import state as states
+    from atmdepot.paths import write_whole
 
     state = states.read(directory)
     if state is None or not Path(state.table).is_absolute():
@@ -75,7 +75,7 @@ def _table_of_lab(directory: Path, *, keep: bool) -> Iterator[Callable[[str], st
     if (name := load(given).name) != directory.name:
         raise AtmdepotError(f"{given}: its name is \"{name}\", and the lab runs \"{directory.name}\"")
     before = copy.read_text(encoding="utf-8")
-    replace_file(copy, given.read_text(encoding="utf-8"))
+    write_whole(copy, given.read_text(encoding="utf-8"))
 
     def by_its_own_name(told: str) -> str:
         return told.replace(str(copy), str(given))
@@ -83,10 +83,10 @@ def _table_of_lab(directory: Path, *, keep: bool) -> Iterator[Callable[[str], st
     try:
         yield by_its_own_name
     except AtmdepotError as failure:
-        replace_file(copy, before)
+        write_whole(copy, before)
         raise AtmdepotError(by_its_own_name(str(failure))) from None
     except BaseException:
-        replace_file(copy, before)
+        write_whole(copy, before)
         raise
     if not keep:
-        replace_file(copy, before)
+        write_whole(copy, before)

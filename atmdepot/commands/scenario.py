@@ -84,14 +84,15 @@ def _play(scenario: Scenario, on: str, out: Path | None) -> int:
 
 
 def _write(result: Result, out: Path) -> None:
+    from atmdepot.paths import write_whole
     from atmdepot.scenario.report import as_json, as_junit, as_markdown
     from atmdepot.scenario.timeline import draw
 
     name = result.scenario
-    (out / f"{name}.json").write_bytes(as_json(result))
-    (out / f"{name}.xml").write_text(as_junit(result), encoding="utf-8")
-    (out / f"{name}.svg").write_text(draw(result), encoding="utf-8")
-    (out / f"{name}.md").write_text(as_markdown(result, f"{name}.svg"), encoding="utf-8")
+    write_whole(out / f"{name}.json", as_json(result).decode())
+    write_whole(out / f"{name}.xml", as_junit(result))
+    write_whole(out / f"{name}.svg", draw(result))
+    write_whole(out / f"{name}.md", as_markdown(result, f"{name}.svg"))
 
 
 def _tell(line: str) -> None:

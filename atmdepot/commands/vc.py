@@ -112,12 +112,13 @@ def save_command(switch: str, table: Path, network_name: str | None) -> None:
 def _save(table: Path, switch: str, own: dict[str, CrossConnect]) -> None:
     """Write a switch's own cross-connects into a table; raise AtmdepotError for what `check` would say."""
     from atmdepot.config.reading import parse
-    from atmdepot.config.saving import replace_file, with_connects
+    from atmdepot.config.saving import with_connects
+    from atmdepot.paths import write_whole
 
     try:
         text = with_connects(table.read_text(encoding="utf-8"), switch, own)
         parse(text, str(table))
-        replace_file(table, text)
+        write_whole(table, text)
     except OSError as error:
         raise AtmdepotError(f"{table}: cannot be written: {error.strerror}") from None
     click.echo(f"{table}: cross-connects of {switch} beside its VPs and VCs: {len(own)}")

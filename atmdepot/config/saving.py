@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tomlkit
@@ -47,16 +44,3 @@ def with_connects(text: str, switch: str, connects: dict[str, CrossConnect]) -> 
     elif not there:
         document.pop("connects", None)
     return tomlkit.dumps(document)
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Put a text in place of a file's, as a whole or not at all."""
-    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        Path(made).chmod(path.stat().st_mode & 0o7777)
-        Path(made).replace(path)
-    except BaseException:
-        Path(made).unlink(missing_ok=True)
-        raise

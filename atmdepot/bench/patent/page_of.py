@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from atmdepot.bench.page import put_into, require_markers
 from atmdepot.bench.patent.document import Block, Chart, Heading, as_markdown
-from atmdepot.errors import AtmdepotError
+from atmdepot.paths import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,15 +20,12 @@ BEGIN, END = "<!-- bench patent -->", "<!-- end of bench patent -->"
 
 def put(page: Path, blocks: Sequence[Block]) -> None:
     """Put a report into a page; raise AtmdepotError where it lacks the markers, OSError where it cannot be written."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise AtmdepotError(f"{page} has no lines {BEGIN} and {END}, between which the report is to stand")
+    require_markers(page, BEGIN, END)
     ours = [_below(block, page.stem) for block in blocks if not (isinstance(block, Heading) and block.level == 1)]
     for block in ours:
         if isinstance(block, Chart):
-            (page.parent / block.name).write_text(block.svg, encoding="utf-8")
-    page.write_text(f"{before}{begin}\n\n{as_markdown(ours)}\n{end}{after}", encoding="utf-8")
+            write_whole(page.parent / block.name, block.svg)
+    put_into(page, as_markdown(ours), BEGIN, END)
 
 
 def _below(block: Block, stem: str) -> Block:

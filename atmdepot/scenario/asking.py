@@ -6,9 +6,7 @@ octets or failed, and at its end, which the end of its standard input is too, an
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
 import selectors
 import socket
 import sys
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from atmdepot.lab.load_client import check_connected, connect, fields_of, raise_file_limit, reason_of, tell
 from atmdepot.lab.pages import SIZES, page
 
 if TYPE_CHECKING:
@@ -163,9 +162,10 @@ class Asker:
             level, option = ((socket.IPPROTO_IPV6, socket.IPV6_TCLASS) if family == socket.AF_INET6
                              else (socket.IPPROTO_IP, socket.IP_TOS))
             made.setsockopt(level, option, self._asking.dscp << 2)
-        failed = made.connect_ex(client.target)
-        if failed not in (0, errno.EINPROGRESS):
-            self._fail(client, os.strerror(failed))
+        try:
+            connect(made, client.target)
+        except OSError as error:
+            self._fail(client, reason_of(error))
         else:
             self._selector.register(made, selectors.EVENT_WRITE, client)
 
@@ -175,25 +175,23 @@ class Asker:
         try:
             client.socket.send(f"GET /{self._asking.page} HTTP/1.1\r\nHost: scenario\r\n{close}\r\n".encode())
         except OSError as error:
-            self._fail(client, error.strerror or str(error))
+            self._fail(client, reason_of(error))
 
     def _go_on(self, client: Client) -> None:
         """A connection is there, has failed, or has octets."""
         if client.socket is None:
             return
-        if self._selector.get_key(client.socket).events == selectors.EVENT_WRITE:
-            if failed := client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                self._fail(client, os.strerror(failed))
-                return
-            self._selector.modify(client.socket, selectors.EVENT_READ, client)
-            self._send(client)
-            return
         try:
+            if self._selector.get_key(client.socket).events == selectors.EVENT_WRITE:
+                check_connected(client.socket)
+                self._selector.modify(client.socket, selectors.EVENT_READ, client)
+                self._send(client)
+                return
             octets = client.socket.recv(_MOST)
         except BlockingIOError:
             return
         except OSError as error:
-            self._fail(client, error.strerror or str(error))
+            self._fail(client, reason_of(error))
             return
         if not octets:
             self._fail(client, "closed before its end" if client.waits else "closed while it was kept")
@@ -265,7 +263,7 @@ def _read_head(client: Client, head: bytes) -> str:
     first, *lines = head.decode("latin-1").split("\r\n")
     if first.split()[1:2] != ["200"]:
         return f"the answer is {first[:60]!r}"
-    fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    fields = fields_of(lines)
     length = fields.get("content-length", "")
     if not length.isascii() or not length.isdigit() or len(length) > 12:
         return "an answer without its length"
@@ -279,17 +277,11 @@ def _count(buckets: list[int], seconds: float) -> None:
     buckets[place] += 1
 
 
-def _tell(line: bytes) -> None:
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
-
-
 def main() -> None:
     """Read what to ask for, ask, and tell what came of it."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a descriptor for each client
+    raise_file_limit()
     asking = msgspec.json.decode(sys.stdin.buffer.readline(), type=Asking)
-    _tell(msgspec.json.encode(Asker(asking, sys.stdin.fileno(), _tell).run()))
+    tell(msgspec.json.encode(Asker(asking, sys.stdin.fileno(), tell).run()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ with one loop: a connection costs some microseconds.
 from __future__ import annotations
 
 import os
-import resource
 import select
 import socket
 import sys
@@ -15,6 +14,7 @@ import time
 from contextlib import suppress
 
 from atmdepot.bench.failover.talk import PACE_NS, Requests, WrongAnswer, chunk
+from atmdepot.lab.load_client import raise_file_limit
 
 _BACKLOG = 4096
 _MOST = 65536
@@ -98,12 +98,6 @@ class Server:
             self._due = 0
         self._epoll.unregister(fd)
         connection.close()
-
-
-def raise_file_limit() -> None:
-    """Let this process have as many descriptors as it may."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ One loop without tasks, so that what it measures is the network: a wait for a so
 
 from __future__ import annotations
 
-import errno
 import heapq
 import os
 import random
@@ -24,11 +23,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from atmdepot.bench.failover.answering import raise_file_limit
 from atmdepot.bench.failover.judging import HANDSHAKE, Reading, longest_gap
 from atmdepot.bench.failover.load import Failure, Load
 from atmdepot.bench.failover.session import DOWNLOAD, KEPT, NEW, TRAIN, Session, reason
 from atmdepot.bench.failover.talk import ASK, PACE, WrongAnswer, request
+from atmdepot.lab.load_client import check_connected, connect, raise_file_limit, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,9 +127,10 @@ class Asker:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._bind(connection)
         session = Session(connection, time.monotonic_ns(), kind, pool)
-        failed = connection.connect_ex((self._load.address, self._load.port))
-        if failed not in (0, errno.EINPROGRESS):
-            session.dead = reason(failed)
+        try:
+            connect(connection, (self._load.address, self._load.port))
+        except OSError as error:
+            session.dead = reason(error.errno or 0)
             connection.close()
             return session
         self._sessions[connection.fileno()] = session
@@ -197,9 +197,10 @@ class Asker:
 
     def _event(self, session: Session, events: int) -> None:
         if session.established_at is None and events & (select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP):
-            failed = session.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if failed:
-                self._died(session, reason(failed))
+            try:
+                check_connected(session.socket)
+            except OSError as error:
+                self._died(session, reason(error.errno or 0))
                 return
             self._established(session)
         if events & ~select.EPOLLOUT and not session.dead:
@@ -347,17 +348,12 @@ class Asker:
         self._refill()
 
 
-def _tell(text: bytes) -> None:
-    sys.stdout.buffer.write(text + b"\n")
-    sys.stdout.buffer.flush()
-
-
 def main() -> None:
     """Read the load from standard input, and ask."""
     raise_file_limit()
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as commands:  # what follows the line stays there
         load = msgspec.json.decode(commands.readline(), type=Load)
-    Asker(load, _tell).run(sys.stdin.fileno())
+    Asker(load, tell).run(sys.stdin.fileno())
 
 
 if __name__ == "__main__":

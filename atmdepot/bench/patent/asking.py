@@ -7,8 +7,6 @@ once it is connected, so others do its part, and the run does not wait for it.)
 
 from __future__ import annotations
 
-import errno
-import os
 import random
 import re
 import select
@@ -24,6 +22,7 @@ from msgspec import Struct
 
 from atmdepot.bench.patent.lookup import Lookup
 from atmdepot.bench.patent.seen import Asked, Seen, seen
+from atmdepot.lab.load_client import check_connected, connect, reason_of, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,11 +136,9 @@ class Asker:
             if request.source:
                 of.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
                 of.bind((request.source, 0))
-            number = of.connect_ex((host, to[1]))
-            if number not in (0, errno.EINPROGRESS):
-                raise OSError(number, os.strerror(number))
+            connect(of, (host, to[1]))
         except OSError as error:
-            self._end(request, error.strerror or str(error))
+            self._end(request, reason_of(error))
             return
         self._requests[of.fileno()] = request
         self._epoll.register(of, select.EPOLLOUT)
@@ -151,8 +148,7 @@ class Asker:
         of = request.socket
         assert of is not None
         try:
-            if number := of.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                raise OSError(number, os.strerror(number))
+            check_connected(of)
             if not request.octets and request.to is not None:
                 of.send(f"GET {request.path} HTTP/1.0\r\nHost: {request.to[0]}\r\n\r\n".encode())
                 request.to = None
@@ -162,7 +158,7 @@ class Asker:
         except BlockingIOError:
             return
         except OSError as error:
-            self._end(request, error.strerror or str(error))
+            self._end(request, reason_of(error))
             return
         request.octets += octets
         if not octets:
@@ -209,9 +205,8 @@ class Asker:
 def main(arguments: Iterable[str]) -> None:
     """Do the task of the command line: say that it has begun, and print what was seen."""
     task = msgspec.json.decode(next(iter(arguments)), type=Task)
-    sys.stdout.write("BEGUN\n")
-    sys.stdout.flush()
-    sys.stdout.write(msgspec.json.encode(Asker(task).run()).decode() + "\n")
+    tell(b"BEGUN")
+    tell(msgspec.json.encode(Asker(task).run()))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from msgspec import Struct
 from pyroute2 import IPRoute
 
 from atmdepot.bench.proxies.documents import Asking, octets_of
+from atmdepot.lab.load_client import fields_of, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,9 +78,9 @@ async def _ask_some(task: Task, requests: Iterator[tuple[int, str]], sources: li
             answers.failed, answers.trouble = answers.failed + 1, head[:40].decode("latin-1").split("\r\n")[0]
             continue
         answers.seconds.append(time.perf_counter() - began)
-        lines = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:] if ": " in line)
-        answers.hits += lines.get("X-Cache", "").startswith("HIT")
-        if proxy := lines.get("X-Served-By"):
+        fields = fields_of(head.decode("latin-1").split("\r\n")[1:])
+        answers.hits += fields.get("x-cache", "").startswith("HIT")
+        if proxy := fields.get("x-served-by"):
             answers.by_proxy[proxy] = answers.by_proxy.get(proxy, 0) + 1
 
 
@@ -113,7 +114,7 @@ def _sources(task: Task) -> list[str]:
 def main() -> None:
     """Do the task of the command line."""
     task = msgspec.json.decode(sys.argv[1], type=Task)
-    sys.stdout.write(msgspec.json.encode(trio.run(ask_all, task)).decode() + "\n")
+    tell(msgspec.json.encode(trio.run(ask_all, task)))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from atmdepot.scenario.model import Scenario
 
 _COMMON = Path(__file__).parents[2] / "testbed" / "node.yaml"
+_PREFIX = "atmdepot-"
 _PATIENCE = 120.0
 _POLL = 0.2
 _NOBODY = "02:00:00:00:00:01"
@@ -156,13 +157,14 @@ def in_compose(scenario: Scenario, progress: Callable[[str], None]) -> Iterator[
     program = _compose()
     if not _COMMON.exists():
         raise EnvironmentLacks("testbed/node.yaml is not there: containers are made from a checkout")
-    with TemporaryDirectory(prefix="atmdepot-") as name:
+    with TemporaryDirectory(prefix=_PREFIX) as name:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / TABLE).write_text(table_text(scenario.text, scenario.network), encoding="utf-8")
         file = folder / "compose.yaml"
         file.write_text(json.dumps(compose_file(scenario.network, folder, _COMMON)), encoding="utf-8")
-        compose = [*program, "-f", str(file), "-p", f"atmdepot-{scenario.name.lower()}"]
+        # A project of its own: another run of this scenario would change, and take down, the containers of this one.
+        compose = [*program, "-f", str(file), "-p", f"atmdepot-{scenario.name.lower()}-{folder.name[len(_PREFIX):]}"]
         progress(f"containers: {', '.join((CLIENT, *scenario.network.nodes))}")
         try:
             _run([*compose, "up", "-d"], timeout=1800)

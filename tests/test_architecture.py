@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import permutations
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from atmdepot.drops import DropReason, Drops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 SOURCE = Path(__file__).parent.parent / "atmdepot"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -111,15 +112,26 @@ def impurities(tree: ast.AST) -> list[str]:
     return found
 
 
-def upward(module: str, tree: ast.AST) -> list[str]:
+def upward(module: str, imports: Iterable[Import]) -> list[str]:
     """The imports that go the wrong way."""
     mine = part_of(module)
-    return [f"{one.line}: {mine} imports {one.module}" for one in imports_of(tree)
+    return [f"{one.line}: {mine} imports {one.module}" for one in imports
             if one.module.split(".")[0] == "atmdepot" and is_upward(mine, part_of(one.module))]
 
 
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@cache
+def imports_in(path: Path) -> tuple[Import, ...]:
+    """The imports of a file, which many tests ask for."""
+    return tuple(imports_of(parsed(path)))
+
+
+def found_in(paths: Iterable[Path], look: Callable[[Path], list[str]]) -> dict[str, list[str]]:
+    """The finds in each file that has some. One test asks for all files: a test for each takes longer than its look."""
+    return {name_of(path): found for path in paths if (found := look(path))}
 
 
 def name_of(path: Path) -> str:
@@ -157,19 +169,18 @@ def test_there_is_a_house() -> None:
     assert {part_of(module_name(path)) for path in FILES} >= {*PURE, "net", "cli", "__init__"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_imports_go_one_way(path: Path) -> None:
-    assert upward(module_name(path), parsed(path)) == []
+def test_imports_go_one_way() -> None:
+    assert found_in(FILES, lambda path: upward(module_name(path), imports_in(path))) == {}
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_imports_are_absolute(path: Path) -> None:
-    assert [one for one in imports_of(parsed(path)) if one.module.startswith(".")] == []
+def test_imports_are_absolute() -> None:
+    assert found_in(FILES, lambda path: [str(one) for one in imports_in(path) if one.module.startswith(".")]) == {}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if part_of(module_name(path)) in PURE], ids=name_of)
-def test_the_inner_rooms_are_pure(path: Path) -> None:
-    assert impurities(parsed(path)) == []
+def test_the_inner_rooms_are_pure() -> None:
+    inner = [path for path in FILES if part_of(module_name(path)) in PURE]
+    assert len(inner) > len(PURE)
+    assert found_in(inner, lambda path: impurities(parsed(path))) == {}
 
 
 def test_compiled_twins_are_pure_too() -> None:
@@ -179,15 +190,11 @@ def test_compiled_twins_are_pure_too() -> None:
             assert set(imported) & (IMPURE_MODULES | {"posix"}) == set(), path
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_construct_and_scapy_stay_out_of_the_path_of_a_cell(path: Path) -> None:
-    module = module_name(path)
-    used = {one.module for one in imports_of(parsed(path))
-            if one.module.split(".")[0] in SLOW_MODULES or one.module in LAYOUTS}
-    if module in LAYOUTS:
-        assert used - LAYOUTS == {"construct"}
-    elif part_of(module) != "trace":
-        assert used == set()
+def test_construct_and_scapy_stay_out_of_the_path_of_a_cell() -> None:
+    used = {module_name(path): {one.module for one in imports_in(path)
+                                if one.module.split(".")[0] in SLOW_MODULES or one.module in LAYOUTS} for path in FILES}
+    assert [used[module] - LAYOUTS for module in LAYOUTS] == [{"construct"}] * len(LAYOUTS)
+    assert {module for module, slow in used.items() if slow and part_of(module) != "trace"} == LAYOUTS
 
 
 KINDS = "atmdepot.net.kinds"
@@ -196,7 +203,7 @@ NODE_CLASSES = {"atmdepot.depot.forwarding", "atmdepot.edge.node", "atmdepot.swi
 
 def net_imports() -> dict[str, list[Import]]:
     """The imports of each module of net/."""
-    return {module_name(path): list(imports_of(parsed(path))) for path in FILES if part_of(module_name(path)) == "net"}
+    return {module_name(path): list(imports_in(path)) for path in FILES if part_of(module_name(path)) == "net"}
 
 
 def test_only_the_registry_of_kinds_and_what_it_alone_imports_know_the_classes_of_nodes() -> None:
@@ -210,22 +217,28 @@ def test_only_the_registry_of_kinds_and_what_it_alone_imports_know_the_classes_o
     assert [name for name in knowing if name != KINDS and importers[name] != {KINDS}] == []
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if part_of(module_name(path)) == "net"], ids=name_of)
-def test_net_asks_no_node_for_its_class_or_kind(path: Path) -> None:
-    asked = [ast.unparse(call) for call in ast.walk(parsed(path))
-             if isinstance(call, ast.Call) and ast.unparse(call.func) in ("isinstance", "type")]
-    assert [call for call in asked if re.search(r"\bnode,|Depot\b|EdgeNode|SwitchNode", call)] == []
-    compared = [ast.unparse(found) for found in ast.walk(parsed(path)) if isinstance(found, ast.Compare)]
-    assert [test for test in compared if re.search(r"['\"](depot|edge|switch)['\"]", test)] == []
+def test_net_asks_no_node_for_its_class_or_kind() -> None:
+    paths = [path for path in FILES if part_of(module_name(path)) == "net"]
+    assert paths
+    assert found_in(paths, lambda path: questions_of_class(parsed(path))) == {}
+
+
+def questions_of_class(tree: ast.AST) -> list[str]:
+    """The calls and comparisons that ask a node for its class or kind."""
+    asked = [ast.unparse(call) for call in ast.walk(tree) if isinstance(call, ast.Call)
+             and isinstance(call.func, ast.Name) and call.func.id in ("isinstance", "type")]
+    compared = [ast.unparse(found) for found in ast.walk(tree) if isinstance(found, ast.Compare)]
+    return [*(call for call in asked if re.search(r"\bnode,|Depot\b|EdgeNode|SwitchNode", call)),
+            *(test for test in compared if re.search(r"['\"](depot|edge|switch)['\"]", test))]
 
 
 def test_no_module_needs_itself_to_be_imported() -> None:
-    graph = {module_name(path): {one.module for one in imports_of(parsed(path)) if not one.late} for path in FILES}
+    graph = {module_name(path): {one.module for one in imports_in(path) if not one.late} for path in FILES}
     list(TopologicalSorter(graph).static_order())
 
 
 def test_no_circle_of_imports_even_for_type_checkers() -> None:
-    graph = {module_name(path): {one.module for one in imports_of(parsed(path))} for path in FILES}
+    graph = {module_name(path): {one.module for one in imports_in(path)} for path in FILES}
     list(TopologicalSorter(graph).static_order())
 
 
@@ -233,7 +246,7 @@ def test_no_circle_of_imports_even_for_type_checkers() -> None:
 def test_rooms_above_the_bearer_do_not_know_it(path: Path) -> None:
     for source in (path, path.with_suffix(".pxd")):
         assert not source.exists() or bearer_words(source.read_text(encoding="utf-8")) == []
-    assert [one for one in imports_of(parsed(path))
+    assert [one for one in imports_in(path)
             if one.module.startswith("atmdepot.") and is_of_a_bearer(one.module)] == []
 
 
@@ -247,6 +260,13 @@ def test_rooms_above_the_bearer_do_not_know_it(path: Path) -> None:
     "import random\nrandom.Random()", "open('x')", "print(1)", "__import__('os')"])
 def test_impure_imports_are_found(source: str) -> None:
     assert impurities(ast.parse(source)) != []
+
+
+@pytest.mark.parametrize(("source", "wrong"), [
+    ("isinstance(node, Switch)", True), ("isinstance(it, Depot)", True), ("kind == 'edge'", True),
+    ("isinstance(it, bytes)", False), ("kind == 'link'", False)])
+def test_questions_of_class_are_found(source: str, wrong: bool) -> None:
+    assert bool(questions_of_class(ast.parse(source))) is wrong
 
 
 @pytest.mark.parametrize("source", [
@@ -292,7 +312,7 @@ def test_pure_imports_pass(source: str) -> None:
     ("atmdepot.bench.run", "from atmdepot.lab.testbed import Lab", False),
 ])
 def test_which_way_is_wrong(module: str, source: str, wrong: bool) -> None:
-    assert bool(upward(module, ast.parse(source))) is wrong
+    assert bool(upward(module, imports_of(ast.parse(source)))) is wrong
 
 
 def test_a_circle_is_found() -> None:

@@ -91,9 +91,15 @@ def _fields(_: click.Context) -> Iterable[str]:
     return (field.name for field in FIELDS)
 
 
+def _lessons(_: click.Context) -> Iterable[str]:
+    from atmdepot.exercises.lessons import LESSONS
+
+    return (lesson.name for lesson in LESSONS)
+
+
 _NAMES: dict[str, Callable[[click.Context], Iterable[str]]] = {
     "node": _nodes, "sender": _nodes, "switch": _nodes, "network_name": _networks, "word": _networks,
     "name": _networks, "table": _tables, "file": _tables, "server": _asked("servers", "server"),
     "link": _asked("impairments", "link"), "wires": _asked("impairments", "link"), "vp": _asked("protection", "vp"),
-    "fields": _fields}
+    "fields": _fields, "lesson": _lessons}
 """By a parameter's name in its command."""

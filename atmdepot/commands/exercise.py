@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atmdepot.errors import AtmdepotError
 from atmdepot.exercises.lessons import LESSONS, find, steps_of
 from atmdepot.exercises.memory import Memory
 
@@ -56,7 +57,10 @@ def exercise_command(
             raise click.UsageError("which lesson? `atmdepot exercise` lists them")
         _list(memory, output)
         return
-    chosen = find(lesson)
+    try:
+        chosen = find(lesson)
+    except AtmdepotError as error:  # 1 would say that an answer is wrong
+        raise click.BadParameter(str(error), param_hint="LESSON") from None
     steps = steps_of(chosen)
     if checking:
         _check(chosen, steps, answers, memory, output)
@@ -136,13 +140,13 @@ def _check(lesson: Lesson, steps: Sequence[Step], words: Sequence[str], memory: 
 
     given = _read(words, steps)
     findings = check(lesson, steps, RunningEvidence(lesson), given, memory.of(lesson.name), _now)
-    memory.save()
     if output == "json":
         done = all(finding.state == "right" for finding in findings)
         _print_json({**_who(), "number": lesson.number, "name": lesson.name, "done": done, "steps": findings})
     else:
         for finding in findings:
             click.echo(f"step {finding.step}  {finding.state + ':':<8} {finding.text}")
+    memory.save()
     if not is_right(findings):
         sys.exit(1)
 

@@ -50,9 +50,9 @@ def _counted(evidence: Evidence, answers: Answers) -> str:
 
 STEPS = (
     Step(
-        "Record what web1 receives, and have the link to it flip one bit in 5,000:\n"
+        "Record what web1 receives, and have the link to it flip one bit in 2,500:\n"
         "  atmdepot trace -i web1:to-web1 -w errors.pcapng\n"
-        "  atmdepot impair to-web1 --from depot --bit-errors 2e-4\n"
+        "  atmdepot impair to-web1 --from depot --bit-errors 4e-4\n"
         "Ask for http://10.80.0.1/1KB from the client until a PDU has a wrong CRC-32, then end the trace. Which CRC-32 "
         "was in its trailer,\nand which would be right for its octets? Any such PDU will do.",
         {"capture": "errors.pcapng", "crc": "HEX", "right": "HEX"},
@@ -60,7 +60,7 @@ STEPS = (
         """rm -f errors.pcapng
 atmdepot trace -i web1:to-web1 -w errors.pcapng &
 while [ ! -e errors.pcapng ]; do sleep 0.2; done
-atmdepot impair to-web1 --from depot --bit-errors 2e-4
+atmdepot impair to-web1 --from depot --bit-errors 4e-4
 counters() { atmdepot show counters --node web1; }
 until counters | grep hec-corrected && counters | grep crc-error; do
   atmdepot lab exec client -- curl -s -m 1 -o /dev/null http://10.80.0.1/10KB || true

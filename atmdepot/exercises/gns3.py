@@ -97,7 +97,8 @@ atmdepot exercise 6 --check crc=$crc right=$right""", _crc),
     Step(
         "Write a VC table for a real router as r2, alone: `pvc 2/100` with aal5snap, on an NIO made by\n"
         "  nio create_udp NAME 10004 127.0.0.1 10003\n"
-        "Begin with a copy of gns3.toml; no Dynamips is needed, `atmdepot check` reads it.",
+        "Begin with a copy of the lab's, table.toml in the directory that `atmdepot lab status` names. No Dynamips is "
+        "needed: `atmdepot check` reads it.",
         {"table": "mine.toml"},
         "docs/gns3.md, \"With a router\", has the changes. create_udp takes NAME LOCAL-PORT REMOTE-HOST "
         "REMOTE-PORT.",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from atmdepot.exercises.lesson import Lesson
     from atmdepot.trace.items import Pdu
 
+_MOST_ROWS = 100_000
+
 
 class RunningEvidence:
     """What runs here, looked at when a check asks for it."""
@@ -41,7 +43,8 @@ class RunningEvidence:
     def rows(self, subject: str) -> list[dict[str, Any]]:
         """The rows of all nodes that answer; raise NotYet where none runs."""
         self._require()
-        return [row for path in answering_sockets(self._lesson.table)[0] for row in show(path, subject)]
+        return [row for path in answering_sockets(self._lesson.table)[0]
+                for row in show(path, subject, limit=_MOST_ROWS)]
 
     def explain(self, question: Question) -> Explanation:
         """What the depot would do with a packet; raise NotYet where none runs."""
@@ -53,7 +56,8 @@ class RunningEvidence:
         try:
             return pdus_of(capture, self._lesson.table)
         except (AtmdepotError, OSError) as error:
-            raise NotYet(f"{error}: write one with `atmdepot trace -w {capture}`") from None
+            told = f"{capture}: {error.strerror}" if isinstance(error, OSError) else error
+            raise NotYet(f"{told}; write one with `atmdepot trace -w {capture}`") from None
 
     def _require(self) -> None:
         if not self.is_up:

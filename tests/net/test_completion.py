@@ -39,6 +39,10 @@ async def test_names_of_what_runs_here(it: Controlled, words: list[str], names: 
     assert await trio.to_thread.run_sync(lambda: completed(*words)) == names
 
 
+def test_names_of_lessons() -> None:
+    assert completed("exercise", "") == {"cells", "errors", "failure", "vcs", "qos", "gns3"}
+
+
 def test_names_of_tables_and_their_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "diary.toml").touch()

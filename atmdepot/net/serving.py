@@ -1,6 +1,7 @@
 """Connections to a daemon's own sockets: a bounded number; the newest connection evicts the oldest.
 
-So a silent client takes neither the place of the next clients nor the descriptors that probes need.
+So a silent client takes neither the place of the next clients nor the descriptors that probes need. The page of
+`atmdepot view` is served in the same way.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ _SILENT = 60.0  # s between two warnings
 class BoundedServer:
     """Base of a server on a listening socket: it counts the connections that wait or are served."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_CONNECTIONS) -> None:
+        self._most = most
         self._open: list[trio.CancelScope] = []
 
     @contextmanager
     def connection(self) -> Iterator[trio.CancelScope]:
         """Count a connection while it lasts; its scope is cancelled when newer connections need its place."""
-        while len(self._open) >= MAX_CONNECTIONS:
+        while len(self._open) >= self._most:
             self.give_up_oldest()
         with trio.CancelScope() as scope:
             self._open.append(scope)

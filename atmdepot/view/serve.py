@@ -1,20 +1,18 @@
-"""Serves the page: the collector and Hypercorn in one trio loop, until SIGINT or SIGTERM."""
+"""Serves the page: the collector and HTTP in one trio loop, until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
 import ipaddress
-import logging
 import secrets
 import signal
 from typing import TYPE_CHECKING
 
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve as serve_app
 
 from atmdepot.net.sockets import listen
 from atmdepot.view.actions import Actions
 from atmdepot.view.collector import Collector
+from atmdepot.view.http_server import PageServer
 from atmdepot.view.web import Page
 
 if TYPE_CHECKING:
@@ -23,11 +21,8 @@ if TYPE_CHECKING:
 
     from atmdepot.config.units import TcpAddress
 
-log = logging.getLogger("atmdepot.view")
-log.setLevel(logging.WARNING)  # Hypercorn would tell its address, without the token
-
 _BACKLOG = 64
-_GRACE = 1.0  # s for connections that are open at the end
+_GRACE = 1.0  # s for telling the browsers that the view has ended
 
 
 def serve_page(
@@ -60,22 +55,15 @@ async def _serve(
     page = Page(collector, Actions(collector) if control else None)
     collector.tell(page.teller.tell)
     token, port = secrets.token_urlsafe(16), bound.getsockname()[1]
-    app = page.app(token, hosts_of(host, port, names))
-    config = Config()
-    config.bind = [f"fd://{bound.detach()}"]
-    config.accesslog = None
-    config.errorlog = log
-    config.graceful_timeout = config.shutdown_timeout = _GRACE
-    config.include_server_header = False
+    server = PageServer(page.app(token, hosts_of(host, port, names)))
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async def told() -> None:
-            async for _ in signals:
-                return
-
         async with trio.open_nursery() as nursery:
             nursery.start_soon(collector.run)
+            nursery.start_soon(server.run, bound)
             ready(f"http://{_shown(host)}:{port}/?token={token}")
-            await serve_app(app, config, shutdown_trigger=told, mode="asgi")
+            await anext(signals)
+            with trio.move_on_after(_GRACE):
+                await page.teller.end()
             nursery.cancel_scope.cancel()
 
 

@@ -8,6 +8,8 @@ import msgspec
 import trio
 from starlette.responses import Response
 
+from atmdepot.view.http_server import STAYS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -27,11 +29,27 @@ class Teller:
     def __init__(self, history: Callable[[], Iterable[Tick]]) -> None:
         self.history = history
         self.readers: set[trio.MemorySendChannel[bytes]] = set()
+        self._all_left = trio.Event()
 
     @property
     def is_full(self) -> bool:
         """True when no further browser is told."""
         return len(self.readers) >= MOST_READERS
+
+    async def end(self) -> None:
+        """Tell all browsers that the view ends, and wait until they have heard it."""
+        for reader in self.readers.copy():
+            reader.close()
+        if self.readers:
+            await self._all_left.wait()
+
+    def leave(self, reader: trio.MemorySendChannel[bytes]) -> None:
+        """Forget a browser."""
+        self.readers.discard(reader)
+        reader.close()
+        if not self.readers:
+            self._all_left.set()
+            self._all_left = trio.Event()
 
     def tell(self, tick: Tick) -> None:
         """Give a tick to all; a browser that is too slow misses it."""
@@ -55,6 +73,8 @@ class TickStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events."""
+        if (stays := scope.get("state", {}).get(STAYS)) is not None:
+            stays()
         sender, receiver = trio.open_memory_channel[bytes](_BEHIND)
         self._teller.readers.add(sender)
         try:
@@ -62,11 +82,12 @@ class TickStream(Response):
                 nursery.start_soon(_cancel_at_the_end, receive, nursery.cancel_scope)
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await _send(send, _event("history", list(self._teller.history())))
-                while True:
-                    await _send(send, await receiver.receive())
+                async for told in receiver:
+                    await _send(send, told)
+                await _send(send, _event("end", None))
+                nursery.cancel_scope.cancel()
         finally:
-            self._teller.readers.discard(sender)
-            sender.close()
+            self._teller.leave(sender)
 
 
 async def _send(send: Send, octets: bytes) -> None:

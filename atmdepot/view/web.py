@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import trio
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 _TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _MOST_BODY = 4096
+_BODY_TIME = 5  # s
 _SHAPE, _MOST_STRETCH = 0.5, 2.0
 """Height of a picture by its width, and the factor by which rows may be pulled apart for it."""
 _GAP = 145
@@ -107,13 +109,16 @@ class Page:
             return _json({"error": "this page only shows: start it with `atmdepot view --control`"}, 403)
         body = b""
         try:
-            async with aclosing(request.stream()) as pieces:
-                async for piece in pieces:
-                    body += piece
-                    if len(body) > _MOST_BODY:
-                        return _json({"error": f"a request has at most {_MOST_BODY} octets"}, 413)
+            with trio.fail_after(_BODY_TIME):
+                async with aclosing(request.stream()) as pieces:
+                    async for piece in pieces:
+                        body += piece
+                        if len(body) > _MOST_BODY:
+                            return _json({"error": f"a request has at most {_MOST_BODY} octets"}, 413)
         except ClientDisconnect:
             return _json({"error": "the request broke off"}, 400)
+        except trio.TooSlowError:
+            return _json({"error": f"a request comes within {_BODY_TIME} s"}, 408)
         try:
             done = await self._actions.do(body)
         except AtmdepotError as error:

@@ -71,8 +71,10 @@ class Gate:
             entered = RedirectResponse("/", 303, SECURITY)  # so that the token does not stay in the address
             entered.set_cookie(self.cookie, self._token, httponly=True, samesite="strict")
             return entered
-        if not self._is_token(_cookie(headers, self.cookie)):
-            return _refused(_FORBIDDEN, "the token is missing: open the address that `atmdepot view` printed")
+        known = _cookie(headers, self.cookie)
+        if not self._is_token(known):
+            state = "wrong" if known or given else "missing"
+            return _refused(_FORBIDDEN, f"the token is {state}: open the address that `atmdepot view` printed last")
         return None
 
     def _is_token(self, text: str) -> bool:

@@ -32,8 +32,9 @@ class Grid(DataTable[Text]):
 
     def fill(self, rows: list[Row]) -> None:
         """Show rows, in place of those before."""
-        self._rows = rows
-        self._place()
+        if rows != self._rows:
+            self._rows = rows
+            self._place()
 
     def filter(self, words: str) -> None:
         """Show only rows that have all of the words."""

@@ -10,9 +10,13 @@ if TYPE_CHECKING:
     from atmdepot.view.layout import Layout
     from atmdepot.view.picture import Picture
 
-_WIDTH, _HEIGHT = 138, 34
+_WIDTH, _HEIGHT = 126, 34
 """Pixels of a text of two lines."""
-_SHARES = tuple(number / 20 for number in (10, 9, 11, 8, 12, 7, 13, 6, 14, 5, 15, 4, 16, 3, 17))
+_APART = 48
+"""Pixels between the middles of two texts, one above the other: what is wrong with a link stands on a third line."""
+_BESIDE = 82
+"""Pixels from a wire that leads up or down to the middle of the text beside it."""
+_SHARES = tuple(number / 20 for number in (10, 9, 11, 8, 12, 7, 13, 6, 14, 5, 15, 4, 16, 3, 17, 2, 18))
 _SIDES = (-32, 34, -42, 44, -54, 56)
 """Pixels from a wire to the middle of its text."""
 _WIRE = 14
@@ -31,9 +35,9 @@ def places_of_labels(picture: Picture, layout: Layout) -> list[Point]:
         found: list[tuple[float, int, Point]] = []
         for share in _SHARES:
             x, y = point_on(points, share)
-            for side in _SIDES:
-                place = Point(x, y + side)
-                cost = _cost(place, lines, boxes, taken) + abs(share - 0.5) + abs(side) / 100
+            for place in (*(Point(x, y + side) for side in _SIDES), Point(x + _BESIDE, y), Point(x - _BESIDE, y)):
+                far = abs(place.x - x) + abs(place.y - y)
+                cost = _cost(place, lines, boxes, taken) + abs(share - 0.5) + far / 100
                 found.append((cost, len(found), place))
         taken.append(min(found)[2])
     return taken
@@ -43,6 +47,7 @@ def _cost(place: Point, lines: list[list[Point]], boxes: list[Point], taken: lis
     """The amount of a text at a place that is covered, or covers something."""
     hit = sum(abs(point.x - place.x) < _WIDTH / 2 and abs(point.y - place.y) < _HEIGHT / 2 + _WIRE
               for line in lines for point in line)
-    hit += 4 * sum(abs(box.x - place.x) < (BOX_WIDTH + _WIDTH) / 2 and abs(box.y - place.y) < (BOX_HEIGHT + _HEIGHT) / 2
-                   for box in boxes)
-    return hit + 6 * sum(abs(other.x - place.x) < _WIDTH and abs(other.y - place.y) < _HEIGHT for other in taken)
+    below = place.y + (_APART - _HEIGHT) / 2  # the third line counts
+    hit += 12 * sum(abs(box.x - place.x) < (BOX_WIDTH + _WIDTH) / 2 and abs(box.y - below) < (BOX_HEIGHT + _APART) / 2
+                    for box in boxes)
+    return hit + 40 * sum(abs(other.x - place.x) < _WIDTH and abs(other.y - place.y) < _APART for other in taken)

@@ -35,7 +35,7 @@ _MOST_TRAINS, _MOST_EVENTS, _MOST_WAITING = 500, 40, 4000
 _HEARD = frozenset({"note", "started", "stopping", "daemon-gone", "missed", "refused"})
 """Kinds of a daemon's events that are of no use here."""
 _ABOUT = {"server": ("server", "drain", "undrain"), "link": ("link", "impaired", "drops")}
-_GOOD = frozenset({"server-alive", "link-up", "vp-up", "fit"})
+_GOOD = frozenset({"server-alive", "link-up", "vp-up", "fit", "impaired"})
 _ORDINARY_END = "2 MSL are over"
 """The reason for which a closed session goes; that it closed was told before."""
 _WORD = 150_000_000
@@ -60,6 +60,8 @@ class Model:
         self.sorter = TrainSorter(network, VcBook([network]))
         self.sessions = DepotSessions()
         """The sessions of all depots, by which PDUs of every node get their names."""
+        self.cut: set[str] = set()
+        """The links that a page has cut."""
         self._nodes = {name: NodeNow("elsewhere" if name in elsewhere or node.kind == "external" else "silent")
                        for name, node in network.nodes.items()}
         self._meters: dict[tuple[str, str, str], Meter] = {}
@@ -96,7 +98,7 @@ class Model:
         known = self._nodes[node]
         if known.mode != mode:
             known.mode = mode
-            self.happen(now, "view", node, "so many cells pass that they are counted, and some are sampled"
+            self.happen(now, "view", node, "many cells: they are counted, and some sampled"
                         if mode == "counted" else "each cell is seen again", ("node", node))
 
     def take_links(self, node: str, rows: Sequence[Row], now: int) -> float:
@@ -263,7 +265,7 @@ class Model:
             round(there.rate, 1), round(back.rate, 1), there.value + back.value,
             sum(int(row.get("drops") or 0) for row in rows),
             next((text for row in rows if (text := row.get("trouble"))), ""), any(row.get("impaired") for row in rows),
-            *shares)
+            name in self.cut, *shares)
 
     def _meter(self, link: str, sender: str, receiver: str) -> Meter:
         """The meter of a direction: the sender's, or the receiver's where the sender tells nothing."""

@@ -57,7 +57,7 @@ class Teller:
         for reader in self.readers:
             try:
                 reader.send_nowait(told)
-            except (trio.WouldBlock, trio.BrokenResourceError):
+            except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
                 continue
 
 

@@ -33,6 +33,8 @@ class LinkNow(Struct, gc=False):
     drops: int = 0
     trouble: str = ""
     impaired: bool = False
+    cut: bool = False
+    """True when a page has cut it."""
     servers: dict[str, float] = field(default_factory=dict)
     """Shares of its cells by server, as far as they are known."""
     categories: dict[str, float] = field(default_factory=dict)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from atmdepot.view.tables import Row, Subject
     from atmdepot.view.ticks import Tick
 
+_FEW_EVENTS, _MOST_EVENTS = 50, 500
 _LOOK = 0.5
 _ASK = 2.0
 """Seconds between two looks at the ticks, and between two questions for VCs or sessions."""
@@ -62,7 +63,7 @@ class Top(App[None]):
         super().__init__()
         self._source = source
         self._frozen = False
-        self._shown = 0
+        self._ticks: tuple[Tick, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
@@ -93,20 +94,27 @@ class Top(App[None]):
     def _look(self) -> None:
         """Show the newest tick, unless what is shown is frozen."""
         ticks = self._source.ticks()
-        if not ticks or (self._frozen and self._shown):
+        if not ticks or (self._ticks and (self._frozen or ticks[-1].number == self._ticks[-1].number)):
             return
-        tick, network = ticks[-1], self._source.network
-        if tick.number == self._shown:
+        self._ticks = ticks
+        self._draw()
+
+    def _draw(self) -> None:
+        """Draw the tab that is shown, and no other: long tables take time."""
+        if not self._ticks:
             return
-        self._shown = tick.number
+        tick, network = self._ticks[-1], self._source.network
         self._head(tick)
-        self._fill("overview-nodes", tables.nodes(tick, network))
-        self._fill("overview-links", tables.links(tick, network))
-        self._fill("overview-servers", tables.servers(tick))
-        told = tables.events(ticks, clock)
-        self._fill("overview-events", told[:50])
-        self._fill("all-events", told)
-        self._fill("all-drops", tables.drops(tick))
+        match self.screen_stack[0].query_one(TabbedContent).active:
+            case "overview":
+                self._fill("overview-nodes", tables.nodes(tick, network))
+                self._fill("overview-links", tables.links(tick, network))
+                self._fill("overview-servers", tables.servers(tick))
+                self._fill("overview-events", tables.events(self._ticks, clock)[:_FEW_EVENTS])
+            case "events":
+                self._fill("all-events", tables.events(self._ticks, clock)[:_MOST_EVENTS])
+            case "drops":
+                self._fill("all-drops", tables.drops(tick))
 
     def _head(self, tick: Tick) -> None:
         cells = sum(link.there + link.back for link in tick.links.values())
@@ -143,6 +151,7 @@ class Top(App[None]):
     def on_tabbed_content_tab_activated(self) -> None:
         """Go to the table of the tab that is shown now."""
         self.call_after_refresh(self._focus_grid)
+        self._draw()
         self._ask()
 
     def action_freeze(self) -> None:

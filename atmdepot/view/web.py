@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,10 @@ STATIC = Path(__file__).parent / "static"
 _TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _MOST_BODY = 4096
 _BODY_TIME = 5  # s
-_SHAPE, _MOST_STRETCH = 0.5, 2.0
-"""Height of a picture by its width, and the factor by which rows may be pulled apart for it."""
+_SHAPE, _LEAST_STRETCH, _MOST_STRETCH = 0.5, 0.62, 2.0
+"""Height of a picture by its width, and the factors by which rows may be pushed together or pulled apart for it."""
+_TALL = 1100
+"""Pixels of height from which rows are pushed together."""
 _GAP = 145
 """Pixels between two columns: what is written stands above and below the wires."""
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
@@ -58,7 +61,8 @@ class Page:
         self._details = Details(collector)
         self.teller = Teller(lambda: collector.model.ticks)
         self._files = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in _TYPES}
-        self._picture = _ENCODER.encode(_drawn(collector, actions))
+        self._name = secrets.token_hex(8)  # by which pages notice that another view answers now
+        self._picture = _ENCODER.encode(_drawn(collector, actions) | {"view": self._name})
 
     def app(self, token: str, hosts: Iterable[str]) -> ASGIApp:
         """The application behind its gate."""
@@ -83,8 +87,8 @@ class Page:
 
     async def _stream(self, _: Request) -> Response:
         if self.teller.is_full:
-            return _json({"error": f"{MOST_READERS} pages are open already: close one"}, 503)
-        return TickStream(self.teller, SECURITY)
+            return _json({"error": f"{MOST_READERS} pages are open already: close one of them"}, 503)
+        return TickStream(self.teller, SECURITY | {"Atmdepot-View": self._name})
 
     async def _detail(self, request: Request) -> Response:
         asked = request.query_params
@@ -123,7 +127,7 @@ class Page:
             done = await self._actions.do(body)
         except AtmdepotError as error:
             return _json({"error": str(error)}, 400)
-        return _json({"done": done})
+        return _json({"done": done.text, "undo": done.undo})
 
 
 def _drawn(collector: Collector, actions: Actions | None) -> dict[str, Any]:
@@ -145,7 +149,8 @@ def _drawn(collector: Collector, actions: Actions | None) -> dict[str, Any]:
 def _fitting(picture: Picture) -> Layout:
     """The layout whose shape fits a screen best."""
     layout = lay_out(picture, gap=_GAP)
-    return lay_out(picture, min(_MOST_STRETCH, max(1.0, layout.width * _SHAPE / layout.height)), _GAP)
+    least = _LEAST_STRETCH if layout.height > _TALL else 1.0
+    return lay_out(picture, min(_MOST_STRETCH, max(least, layout.width * _SHAPE / layout.height)), _GAP)
 
 
 def _json(value: dict[str, Any], status: int = 200) -> Response:

@@ -8,12 +8,14 @@ import os
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import termios
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +23,7 @@ import pytest
 pytest.importorskip("selenium")
 pytest.importorskip("starlette")
 
+from atmdepot.view.telling import MOST_READERS
 from tests.browser import Browser, browser, viewing
 from tests.end_to_end.sites import VIP, Site, end, site, until
 
@@ -51,6 +54,7 @@ def screen() -> Iterator[Browser]:
 def page(lab: Site, screen: Browser) -> Iterator[Browser]:
     """The page of the lab, open and live."""
     with viewing(lab.lab.environment(), "--control") as address:
+        screen.complaints()  # of the tests before
         screen.driver.get(address)
         screen.until(LIVE)
         screen.until("window.view.state.ticks.length > 0")
@@ -105,21 +109,88 @@ def test_nodes_links_and_servers_are_reached_by_keyboard_and_have_names(page: Br
     page.press("Escape")
 
 
-def test_links_and_servers_obey_the_page(lab: Site, page: Browser) -> None:
+def test_servers_are_drained_only_when_asked_twice_and_that_is_undone(lab: Site, page: Browser) -> None:
     page.click(".box.server")
-    page.until("[...document.querySelectorAll('.actions button')].length === 2")
-    page.click(".actions button")
-    until(lambda: any(row["draining"] for row in lab.rows("servers") if row["server"] == "web1"))
-    page.until(f"{TICK}.servers.web1.draining")
-    page.click(".actions button:nth-child(2)")
-    page.until(f"!{TICK}.servers.web1.draining")
+    page.until(buttons("Drain"))
+    press(page, "Drain")
+    assert page.script("return document.activeElement.id") == "sure-no"  # Enter alone changes nothing
+    press(page, "Cancel")
+    assert not drains(lab)
+    press(page, "Drain")
+    page.script("document.getElementById('sure-yes').click()")
+    until(lambda: drains(lab))
+    page.until(buttons("Undrain"))
+    page.script("document.getElementById('undo').click()")
+    until(lambda: not drains(lab))
+    page.press("Escape")
+
+
+def test_links_are_impaired_and_cut_and_that_is_undone(lab: Site, page: Browser) -> None:
     page.click(".wire.atm")
-    page.until("document.querySelectorAll('.actions button').length > 4")
-    page.click(".actions button")
-    page.until(f"{TICK}.links['to-web1'].impaired")
-    page.script("[...document.querySelectorAll('.actions button')].find((one) => one.textContent === 'As the table')"
-                ".click()")
-    page.until(f"!{TICK}.links['to-web1'].impaired")
+    page.until(buttons("Cut"))
+    for text, key in (("Lose 10 %", "impaired"), ("Cut", "cut")):
+        press(page, text)
+        page.script("document.getElementById('sure-yes').click()")
+        page.until(f"{TICK}.links['to-web1'].{key}")
+        page.until(f"document.querySelector('.labels .alert').textContent === '{key}'")
+        if key == "cut":
+            assert not is_whole(lab)
+        page.until("!document.getElementById('undo').hidden")
+        page.script("document.getElementById('undo').click()")
+        page.until(f"!{TICK}.links['to-web1'].{key}")
+    assert is_whole(lab)
+    page.press("Escape")
+
+
+def test_without_control_nothing_can_be_changed(lab: Site, screen: Browser) -> None:
+    with viewing(lab.lab.environment()) as address:
+        screen.driver.get(address)
+        screen.until(LIVE)
+        screen.click(".wire.atm")
+        screen.until("document.querySelectorAll('#detail-body section').length > 1")
+        assert screen.script("return document.querySelectorAll('.actions [data-key]').length") == 0
+        assert screen.script("return (await fetch('/control', {method: 'POST', body: '{}'})).status") == 403
+
+
+def test_the_page_says_why_it_is_not_let_in_and_comes_back(lab: Site, screen: Browser) -> None:
+    with viewing(lab.lab.environment()) as address:
+        screen.driver.get(address)
+        screen.until(LIVE)
+        port = address.partition("?")[0].rpartition(":")[2].rstrip("/")
+    screen.until("document.getElementById('status').textContent.includes('ended')")
+    with viewing(lab.lab.environment(), "--listen", f"127.0.0.1:{port}") as address:
+        screen.until("document.getElementById('status').textContent.includes('token is wrong')")
+        token = address.partition("token=")[2]
+        screen.driver.execute_cdp_cmd("Network.setCookie", {
+            "name": f"atmdepot-{port}", "value": token, "domain": "127.0.0.1", "path": "/"})
+        screen.until(LIVE)
+        with ExitStack() as stack:
+            request = f"GET /stream HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: atmdepot-{port}={token}\r\n\r\n"
+            for _ in range(MOST_READERS):
+                reader = stack.enter_context(socket.create_connection(("127.0.0.1", int(port))))
+                reader.sendall(request.encode())
+            screen.driver.refresh()
+            screen.until("document.getElementById('status').textContent.includes('pages are open')")
+        screen.until(LIVE)
+
+
+def buttons(text: str) -> str:
+    """True in the page when there is a button with that text."""
+    return f"[...document.querySelectorAll('.actions button')].some((one) => one.textContent === '{text}')"
+
+
+def press(page: Browser, text: str) -> None:
+    page.script("[...document.querySelectorAll('.actions button')].find((one) => one.textContent === arguments[0])"
+                ".click()", text)
+
+
+def is_whole(lab: Site) -> bool:
+    """True when packets cross the wire of the link to-web1."""
+    return lab.run("depot", "ping", "-c", "1", "-W", "1", "172.31.1.2", check=False).returncode == 0
+
+
+def drains(lab: Site) -> bool:
+    return any(row["draining"] for row in lab.rows("servers") if row["server"] == "web1")
 
 
 def test_strangers_see_nothing(lab: Site) -> None:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from atmdepot.view import http_server
 from atmdepot.view.http_server import MOST_CONNECTIONS, MOST_HEAD, PATIENCE, PageServer, _Impatient
 from atmdepot.view.telling import Teller, TickStream
+from atmdepot.view.ticks import Tick
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,6 +93,16 @@ async def test_silent_connections_keep_nobody_out_and_streams_of_ticks_stay(site
         while told and b"event: end" not in told:
             told = await stream.receive_some()
         assert told
+
+
+async def test_a_tick_while_the_view_ends_is_told_to_nobody() -> None:
+    teller, (reader, _) = Teller(list), trio.open_memory_channel[bytes](1)
+    teller.readers.add(reader)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(teller.end)
+        await trio.testing.wait_all_tasks_blocked()
+        teller.tell(Tick(1, 0, {}, {}, {}, {}, [], 0, [], 0))
+        teller.leave(reader)
 
 
 async def test_a_browser_that_takes_nothing_is_given_up(autojump_clock: trio.testing.MockClock) -> None:

@@ -33,7 +33,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "servers": [{"server": "web1", "node": "web1", "list": "alive", "sessions": 1, "sessions_total": 3}],
     "vcs": [{"node": "depot", "link": "to-web1", "vc": "1/65", "tx_cells": 4, "rx_cells": 5, "fcs": ""}],
     "counters": [{"node": "depot", "counter": "a", "value": 0}, {"node": "depot", "counter": "b", "value": 2}],
-    "links": [{"node": "depot", "link": "to-web1", "tx_cells": 4}]}
+    "links": [{"node": "depot", "link": "to-web1", "tx_cells": 4}],
+    "impairments": [{"node": "depot", "link": "to-web1", "live": "", "delay_ms": 5.0, "loss": 0.0}]}
+IMPAIRED = {"node": "depot", "link": "to-web1", "live": "loss 0.2", "delay_ms": 5.0, "jitter_ms": 0.0, "loss": 0.2,
+            "header_bit_errors": 0.0, "payload_bit_errors": 1e-6, "rate_cps": None}
 
 
 class Told:
@@ -185,16 +188,38 @@ async def test_changes_go_to_the_nodes_that_they_are_for(told: Told) -> None:
     app = app_of(told, control=True)
     assert (await post(app, b'{"do": "drain", "name": "web1"}')).status == 200
     assert (await post(app, b'{"do": "impair", "name": "to-web1", "loss": 0.1, "delay": 50}')).status == 200
-    assert [(node, next(iter(request))) for node, request in told.requests] == [
-        ("depot", "drain"), ("depot", "impair"), ("web1", "impair")]
-    values = told.requests[1][1]["impair"]
-    assert (values["cell_loss"], values["delay"]) == (0.1, 50_000_000)
+    values = {"link": "to-web1", "cell_loss": 0.1, "delay": 50_000_000}  # what is not given stays as it is
+    assert told.requests == [("depot", {"drain": "web1"}), ("depot", {"impair": values}), ("web1", {"impair": values})]
+
+
+@pytest.mark.parametrize(("before", "body", "undone"), [
+    (None, b'{"do": "drain", "name": "web1"}', [("depot", {"undrain": "web1"})]),
+    (None, b'{"do": "undrain", "name": "web1"}', [("depot", {"drain": "web1"})]),
+    (None, b'{"do": "impair", "name": "to-web1", "loss": 1}',
+     [(node, {"impair": {"link": "to-web1", "clear": True}}) for node in ("depot", "web1")]),
+    (IMPAIRED, b'{"do": "clear", "name": "to-web1"}', [(node, {"impair": {
+        "link": "to-web1", "cell_loss": 0.2, "header_bit_errors": 0.0, "payload_bit_errors": 1e-6, "delay": 5_000_000,
+        "jitter": 0}}) for node in ("depot", "web1")])])
+async def test_a_change_is_undone_once(
+        told: Told, monkeypatch: pytest.MonkeyPatch, before: Any, body: bytes, undone: list[Any]) -> None:
+    if before is not None:
+        monkeypatch.setitem(ROWS, "impairments", [before])
+    app = app_of(told, control=True)
+    number = json.loads((await post(app, body)).body)["undo"]
+    told.requests.clear()
+    undo = json.dumps({"do": "undo", "name": number}).encode()
+    answer = await post(app, undo)
+    assert json.loads(answer.body)["undo"] is None
+    assert told.requests == undone
+    assert (await post(app, undo)).status == 400
+    assert told.requests == undone
 
 
 @pytest.mark.parametrize("body", [
     b"", b"[]", b"{", b"\xff", b'{"do": "format", "name": "x"}', b'{"do": "impair", "name": "x"}',
     b'{"do": "impair", "name": "to-web1", "loss": 2}', b'{"do": "cut", "name": "to-web1"}', b"[" * 3000,
-    b'{"do": "drain", "name": "web1", "more": 1}'])
+    b'{"do": "drain", "name": "web1", "more": 1}', b'{"do": "impair", "name": "to-web1"}',
+    b'{"do": "undo", "name": "1"}'])
 async def test_bad_changes_are_refused(told: Told, body: bytes) -> None:
     assert (await post(app_of(told, control=True), body)).status == 400
     assert told.requests == []

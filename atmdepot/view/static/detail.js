@@ -1,12 +1,13 @@
 // Details of the open subject: facts, tables, actions, and the last cells, octet by octet.
+import { ask } from "./ask.js";
 import { clock, el, heading } from "./panels.js";
 
 const EVERY = 1500; // ms between two looks while live
 const REGIONS = ["header", "hec", "llc", "ip", "transport", "data", "pad", "trailer", "oam"];
 
 export class Detail {
-  constructor(panel, overview, picture, state, open, closed) {
-    Object.assign(this, { panel, overview, picture, state, goTo: open, closed, kind: null, name: null, asked: 0, unfolded: null });
+  constructor(panel, overview, picture, state, open, closed, control) {
+    Object.assign(this, { panel, overview, picture, state, goTo: open, closed, control, kind: null, name: null, asked: 0, unfolded: null });
     this.title = panel.querySelector("h2");
     this.body = panel.querySelector("#detail-body");
   }
@@ -37,17 +38,15 @@ export class Detail {
     const tick = state.at === null ? null : state.ticks.find((one) => one.number === state.at);
     const query = new URLSearchParams({ kind, name, ...(tick ? { until: String(tick.time) } : {}) });
     try {
-      const answer = await fetch(`/detail?${query}`);
-      const detail = await answer.json();
+      const detail = await (await ask(`/detail?${query}`)).json();
       if (this.kind === kind && this.name === name && (now || !this.unfolded)) this.#show(detail);
-    } catch {
-      if (this.kind === kind) this.body.replaceChildren(el("p", { class: "error" }, "no answer: the view may have ended"));
+    } catch (error) {
+      if (this.kind === kind && this.name === name) this.body.replaceChildren(el("p", { class: "error" }, error.message));
     }
   }
 
   #show(detail) {
     this.unfolded = null;
-    if (detail.error) { this.body.replaceChildren(el("p", { class: "error" }, detail.error)); return; }
     this.title.textContent = detail.title;
     const focus = document.activeElement?.dataset?.key;
     const parts = [];
@@ -109,28 +108,8 @@ export class Detail {
   }
 
   #actions(detail) {
-    const can = this.picture.control;
-    if (!can) return [];
-    const act = (text, request) => el("button", { type: "button", onclick: () => this.#do(request) }, text);
-    const name = detail.name;
-    const buttons = [];
-    if (detail.kind === "server" && can.includes("drain")) buttons.push(act("Drain", { do: "drain", name }), act("Undrain", { do: "undrain", name }));
-    if (detail.kind === "link" && can.includes("impair")) {
-      buttons.push(act("Lose 1 %", { do: "impair", name, loss: 0.01 }), act("Lose 10 %", { do: "impair", name, loss: 0.1 }),
-        act("Flip bits", { do: "impair", name, bit_errors: 1e-4 }), act("Delay 50 ms", { do: "impair", name, delay: 50 }), act("As the table", { do: "clear", name }));
-      if (can.includes("cut")) buttons.push(act("Cut", { do: "cut", name }), act("Restore", { do: "restore", name }));
-    }
-    this.told = el("p", { class: "note", role: "status" });
-    return buttons.length ? [el("div", { class: "actions" }, ...buttons), this.told] : [];
-  }
-
-  async #do(request) {
-    const told = this.told;
-    try {
-      const answer = await (await fetch("/control", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(request) })).json();
-      told.textContent = answer.error ?? `done: ${answer.done}`;
-      told.classList.toggle("error", Boolean(answer.error));
-    } catch { told.textContent = "no answer"; }
+    const buttons = this.control?.buttons(detail.kind, detail.name) ?? [];
+    return buttons.length ? [el("div", { class: "actions", role: "group", "aria-label": "Changes" }, ...buttons)] : [];
   }
 }
 
@@ -157,6 +136,6 @@ function inside_of(cell) {
   const names = el("div", { class: "regions" }, ...cell.regions.map((region) => el("span", { "--k": `var(--${region[0]})` }, `${region[3]}, ${region[2] - region[1]} octet${region[2] - region[1] === 1 ? "" : "s"}`)));
   const tree = el("pre", { tabindex: "0", "aria-label": "Fields of the PDU and the packet in it" }, "reading");
   const query = new URLSearchParams({ link: cell.link, time: cell.id, octets: cell.octets });
-  fetch(`/tree?${query}`).then((answer) => answer.json()).then((answer) => { tree.textContent = answer.tree ?? answer.error; }, () => { tree.textContent = "no answer"; });
+  ask(`/tree?${query}`).then((answer) => answer.json()).then((answer) => { tree.textContent = answer.tree; }, (error) => { tree.textContent = error.message; });
   return el("div", { class: "inside" }, grid, names, facts(cell.fields), ...(cell.pdu ? [el("p", { class: "note" }, cell.pdu)] : []), tree);
 }

@@ -1,7 +1,9 @@
 // The network as SVG: boxes and wires that can be reached by keyboard, with what the ticks say on them.
 const NS = "http://www.w3.org/2000/svg";
 const KINDS = { client: "clients", depot: "depot", switch: "ATM switch", edge: "edge node", interworking: "interworking", external: "external", server: "server" };
-const number = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const brief = (value) => (value < 9999.5 ? whole : compact).format(value);
 
 export function make(name, attributes = {}, text = null) {
   const element = document.createElementNS(NS, name);
@@ -20,8 +22,8 @@ export class Drawing {
     svg.setAttribute("viewBox", `0 0 ${picture.width} ${picture.height}`);
     const labels = make("g", { class: "labels" });
     for (const wire of picture.wires) this.#wire(wire, labels, open);
-    svg.append(labels);
     for (const box of picture.boxes) this.#box(box, open);
+    svg.append(labels);
   }
 
   #pressable(group, kind, name, open) {
@@ -61,7 +63,11 @@ export class Drawing {
     if (box.kind === "server") group.append(make("rect", { class: "stripe", x: 0, y: 10, width: 6, height: height - 20, rx: 3 }));
     group.append(make("text", { class: "title", x: 16, y: box.kind === "client" ? 35 : 25 }, box.name));
     if (box.kind !== "client") { drawn.under = make("text", { class: "under", x: 16, y: 44 }, KINDS[box.kind]); group.append(drawn.under); }
-    if (box.kind === "server") { drawn.big = make("text", { class: "big", x: width - 14, y: 27, "text-anchor": "end" }); group.append(drawn.big); }
+    if (box.kind === "server") {
+      drawn.big = make("tspan", { class: "big" });
+      drawn.word = make("tspan", { dx: 5 });
+      drawn.under.replaceChildren(drawn.big, drawn.word);
+    }
     if (box.kind !== "client") this.#pressable(group, box.kind === "server" ? "server" : "node", box.name, open);
     this.svg.append(group);
     this.boxes.set(box.key, drawn);
@@ -86,8 +92,8 @@ export class Drawing {
   #server(box, server) {
     if (!server) return;
     const dead = server.list !== "alive";
-    set(box.under, dead ? "dead" : server.draining ? "drains" : server.sessions === 1 ? "session" : "sessions");
-    set(box.big, dead ? "×" : number.format(server.sessions));
+    set(box.word, dead ? "dead" : server.draining ? "drains" : server.sessions === 1 ? "session" : "sessions");
+    set(box.big, dead ? "×" : brief(server.sessions));
     box.group.setAttribute("class", `box server ${dead ? "dead" : ""} ${box.chosen ? "chosen" : ""}`);
     box.group.style.setProperty("--c", `var(${dead ? "--bad" : this.colourOf(box.name, "")})`);
     label(box.group, `server ${box.name}, ${dead ? `dead: ${server.why}` : `${server.sessions} sessions`}`);
@@ -95,11 +101,14 @@ export class Drawing {
 
   #link(wire, link) {
     if (!link) return;
-    set(wire.rate, `→ ${number.format(link.there)}   ← ${number.format(link.back)} ${wire.kind === "atm" ? "cells" : "frames"}/s`);
-    set(wire.alert, link.trouble ? short(link.trouble) : link.impaired ? "impaired" : "");
-    const state = link.trouble ? "trouble" : link.impaired ? "impaired" : "";
+    set(wire.rate, `→ ${brief(link.there)}  ← ${brief(link.back)} ${wire.kind === "atm" ? "" : "frames"}/s`);
+    const alert = link.cut ? "cut" : link.trouble || (link.impaired ? "impaired" : "");
+    const state = link.cut ? "cut" : link.trouble ? "trouble" : link.impaired ? "impaired" : "";
+    set(wire.alert, short(alert));
+    wire.alert.setAttribute("class", `alert ${state}`);
     wire.group.setAttribute("class", `wire ${wire.kind} ${state} ${wire.chosen ? "chosen" : ""}`);
-    label(wire.group, `link ${wire.name}${link.trouble ? `, ${link.trouble}` : ""}`);
+    wire.cut = link.cut;
+    label(wire.group, `link ${wire.name}${alert ? `, ${alert}` : ""}`);
   }
 
   // A ring around a server for the sessions that opened in a tick.

@@ -26,7 +26,7 @@ export class Flow {
     this.paths = new Map();
     const all = drawing.picture.wires;
     const serverAt = (key) => (key.startsWith("server:") ? key : all.find((wire) => wire.ends[0] === key && wire.ends[1].startsWith("server:"))?.ends[1])?.slice(7);
-    for (const [name, wires] of drawing.wires) this.paths.set(name, { kind: wires[0].kind, ends: wires[0].ends, server: serverAt(wires[0].ends[1]), points: sampled(wires[0].path) });
+    for (const [name, wires] of drawing.wires) this.paths.set(name, { kind: wires[0].kind, ends: wires[0].ends, server: serverAt(wires[0].ends[1]), wire: wires[0], points: sampled(wires[0].path) });
     this.fit();
     this.before = performance.now();
     requestAnimationFrame((now) => this.#frame(now));
@@ -39,6 +39,7 @@ export class Flow {
     this.canvas.height = clientHeight * ratio;
     const { width, height } = this.drawing.picture;
     const zoom = Math.min(clientWidth / width, clientHeight / height);
+    this.zoom = zoom;
     this.view = [zoom * ratio, ((clientWidth - width * zoom) / 2) * ratio, ((clientHeight - height * zoom) / 2) * ratio];
   }
 
@@ -130,7 +131,7 @@ export class Flow {
     this.marks = this.marks.filter((mark) => now < mark.start + mark.travel);
     for (const mark of this.marks) {
       const done = (now - mark.start) / mark.travel;
-      if (done < 0) continue;
+      if (done < 0 || (mark.path.wire.cut && done > 0.45)) continue; // no cell passes where a link is cut
       const at = (mark.there ? done : 1 - done) * (POINTS - 1);
       const [x, y, nx, ny] = between(mark.path.points, at);
       const side = mark.there ? -LANE : LANE;

@@ -2,7 +2,9 @@
 import { Drawing } from "./drawing.js";
 import { Flow } from "./flow.js";
 import { Detail } from "./detail.js";
-import { Line, Servers, Events, Legend } from "./panels.js";
+import { Control } from "./control.js";
+import { Stream } from "./stream.js";
+import { clock, Line, Servers, Events, Legend } from "./panels.js";
 
 const HISTORY = 120;
 const $ = (id) => document.getElementById(id);
@@ -24,7 +26,8 @@ const servers = new Servers($("servers"), picture, colourOf, open);
 const events = new Events($("events"), colourOf, open, $("said"));
 const line = new Line($("chart"), $("moment"), show);
 const legend = new Legend($("legend"), picture, CATEGORIES, colourOf, state);
-const detail = new Detail($("detail"), $("overview"), picture, state, open, closed);
+const control = picture.control ? new Control(picture.control, () => state.ticks.at(-1)) : null;
+const detail = new Detail($("detail"), $("overview"), picture, state, open, closed, control);
 $("name").textContent = picture.name;
 $("description").textContent = picture.description;
 document.title = `${picture.name} · atmdepot view`;
@@ -44,7 +47,7 @@ function redraw() {
   const modes = Object.values(tick.nodes).map((node) => node.mode);
   const frames = !picture.wires.some((wire) => wire.kind === "atm");
   $("mode").textContent = modes.includes("counted") || frames ? `counted: a mark is ${flow.scaleText()}` : "each cell is seen, in slow motion";
-  const when = new Date(tick.time / 1e6).toLocaleTimeString();
+  const when = clock(tick.time);
   const ago = state.at === null ? "" : `, ${((state.ticks.at(-1).time - tick.time) / 1e9).toFixed(1)} s ago`;
   $("now").textContent = `${when}${ago}`;
 }
@@ -97,25 +100,25 @@ function closed(focus) {
   requestAnimationFrame(() => flow.fit());
 }
 
-// The stream. The browser connects again by itself; what it missed is in the history.
-let alive = false;
-let heard = 0;
+// The stream. What was missed while there was none is in the history that it begins with.
+let why = "connecting";
 function connection() {
+  const [text, kind] = why !== null ? [why, "lost"] : state.at !== null ? ["paused", "held"] : ["live", "live"];
   const badge = $("status");
-  const [text, kind] = !alive ? ["no connection: trying again", "lost"] : state.at !== null ? ["paused", "held"] : ["live", "live"];
   if (badge.textContent !== text) badge.textContent = text;
   badge.className = `badge ${kind}`;
+  document.body.classList.toggle("lost", why !== null);
 }
-const source = new EventSource("/stream");
-source.addEventListener("open", () => { alive = true; heard = Date.now(); connection(); });
-source.addEventListener("error", () => { alive = false; connection(); });
-source.addEventListener("history", (event) => {
-  state.ticks = JSON.parse(event.data).slice(-HISTORY);
+const stream = new Stream(picture.view, (name, data) => {
+  if (name === "tick") return arrive(data);
+  state.ticks = data.slice(-HISTORY);
   events.all(state.ticks);
   if (state.at === null) redraw();
+}, (reason) => {
+  why = reason === null ? null : `${reason}; trying again`;
+  if (reason !== null) flow.clear();
+  connection();
 });
-source.addEventListener("tick", (event) => { alive = true; heard = Date.now(); connection(); arrive(JSON.parse(event.data)); });
-setInterval(() => { if (alive && Date.now() - heard > 4000) { alive = false; connection(); } }, 1000);
 
 // Controls.
 const root = document.documentElement;
@@ -134,6 +137,17 @@ function turnSize() {
   $("larger").setAttribute("aria-pressed", String(large));
   requestAnimationFrame(() => flow.fit());
 }
+// A large network is not drawn smaller than can be read: what has no room is scrolled to.
+const READABLE = 0.6, LARGEST = 2;
+let zoom = READABLE;
+function magnify(to) {
+  zoom = Math.min(LARGEST, Math.max(0, to));
+  $("sheet").style.minWidth = `${picture.width * zoom}px`;
+  $("sheet").style.minHeight = `${picture.height * zoom}px`;
+  const { scrollHeight, clientHeight, scrollWidth, clientWidth } = $("stage");
+  $("stage").scrollTo((scrollWidth - clientWidth) / 2, (scrollHeight - clientHeight) / 2);
+}
+magnify(READABLE);
 function turnHelp() { const hidden = $("keys").toggleAttribute("hidden"); $("help").setAttribute("aria-expanded", String(!hidden)); requestAnimationFrame(() => flow.fit()); }
 function colour(by) { state.colour = by; $("colour").value = by; legend.forget(); events.all(state.ticks); redraw(); }
 $("theme").addEventListener("click", turnTheme);
@@ -150,18 +164,20 @@ $("motion").checked = !still;
 flow.on = !still;
 $("motion").addEventListener("change", (event) => { flow.on = event.target.checked; flow.clear(); });
 document.addEventListener("keydown", (event) => {
-  if (!(event.target instanceof Element)) return;
+  if (!(event.target instanceof Element) || document.querySelector("dialog[open]")) return;
   const inField = event.target.matches("input, select, textarea");
   if (event.ctrlKey || event.metaKey || event.altKey || (inField && event.key !== "Escape")) return;
   const onButton = event.target.matches("button, [role=button]");
   const keys = {
     ArrowLeft: () => step(-1), ArrowRight: () => step(1), Escape: () => detail.close(), "?": turnHelp,
     c: () => colour(state.colour === "server" ? "category" : "server"), l: turnSize, d: turnTheme,
+    "+": () => magnify(Math.max(zoom, flow.zoom) * 1.25), "-": () => magnify(Math.max(zoom, flow.zoom) / 1.25), 0: () => magnify(0),
   };
   if (event.key === " " && !onButton) keys[" "] = () => $("pause").click();
   const act = keys[event.key];
   if (act) { event.preventDefault(); act(); }
 });
-new ResizeObserver(() => flow.fit()).observe($("stage"));
+new ResizeObserver(() => flow.fit()).observe($("sheet"));
 // Tests, and whoever is curious, can look at what is shown.
 window.view = { state, flow };
+stream.run();

@@ -49,8 +49,8 @@ export class Servers {
       parts.row.style.setProperty("--c", `var(${dead ? "--bad" : this.colourOf(name, "")})`);
       parts.count.textContent = number.format(server.sessions);
       parts.fill.style.width = `${(100 * server.sessions) / most}%`;
-      const moves = server.opened || server.closed ? `+${server.opened} −${server.closed}  ` : "";
-      parts.more.textContent = dead ? `dead: ${server.why}` : `${moves}${number.format(server.total)} since its start${server.draining ? ", drains" : ""}`;
+      const moves = server.opened || server.closed ? `+${number.format(server.opened)} −${number.format(server.closed)} · ` : "";
+      parts.more.textContent = dead ? `dead: ${server.why}` : `${moves}${number.format(server.total)} sessions since its start${server.draining ? ", drains" : ""}`;
     }
   }
 }
@@ -95,6 +95,7 @@ export class Legend {
     const names = state.colour === "server" ? this.picture.servers : this.categories;
     const rows = names.slice(0, 10).map((name) => this.#row(name, state.colour === "server" ? this.colourOf(name, "") : this.colourOf("", name), "cell"));
     rows.push(this.#row("probe", "--none", "probe"), this.#row("report of a server", "--none", "dot"), this.#row("OAM", "--oam", "oam"));
+    rows.push(el("li", {}, "/s: cells a second, each way"));
     this.list.replaceChildren(...rows);
   }
   #row(text, colour, kind) {

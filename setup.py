@@ -14,6 +14,7 @@ from pathlib import Path
 
 import setuptools
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
@@ -107,6 +108,19 @@ class AllOrNone(build_ext):
         print(f"{next(self._done)} of {len(self.extensions)} compiled", flush=True)  # noqa: T201
 
 
+class Build(build):
+    """Without the extensions that an earlier build left: a wheel would carry them, and they hide the modules of now."""
+
+    def run(self) -> None:
+        """Remove them, and build."""
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        wanted = {Path(self.build_lib, *module.name.split(".")) for module in self.distribution.ext_modules or []}
+        for left in Path(self.build_lib).rglob(f"*{suffix}"):
+            if left.with_name(left.name.removesuffix(suffix)) not in wanted:
+                left.unlink()
+        super().run()
+
+
 def _is_older_than_this(directory: Path) -> bool:
     """Cython looks at the sources' times, and not at the directives."""
     return any(path.stat().st_mtime < Path("setup.py").stat().st_mtime for path in directory.rglob("*.c"))
@@ -122,4 +136,4 @@ if int(setuptools.__version__.split(".")[0]) < OLDEST_SETUPTOOLS:
              f"pip install 'setuptools>={OLDEST_SETUPTOOLS}' 'cython>=3.1', or ./testbed/setup.sh, which does it")
 
 setup(ext_modules=extensions(), options={"build_ext": {"parallel": os.cpu_count() or 1}},
-      cmdclass={"build_ext": AllOrNone})
+      cmdclass={"build": Build, "build_ext": AllOrNone})

@@ -45,6 +45,17 @@ def test_the_source_distribution_has_all_that_make_needs(distributions: Path) ->
             "tests/test_package.py", "docs/architecture.md"} <= names
 
 
+def test_what_an_earlier_build_left_is_not_packed(tmp_path: Path) -> None:
+    copy_checkout(tmp_path)
+    left = tmp_path / "build" / "lib" / "atmdepot" / f"gone{sysconfig.get_config_var('EXT_SUFFIX')}"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"")
+    subprocess.run([sys.executable, "setup.py", "-q", "build"], cwd=tmp_path, env=os.environ | {build.PURE: "1"},
+                   capture_output=True, check=True)
+    assert (left.parent / "cli.py").exists()
+    assert not left.exists()
+
+
 class Installed:
     """An installation from the wheel, in an environment of its own; its commands find no compiler and no checkout."""
 

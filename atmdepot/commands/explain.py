@@ -9,12 +9,13 @@ import click
 import msgspec
 
 from atmdepot.config.qos import parse_dscp
-from atmdepot.config.reading import load
+from atmdepot.config.reading import load, unknown
 from atmdepot.config.units import IpAddress
 from atmdepot.depot.explain import Explanation, explain
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.question import Question
 from atmdepot.depot.reasons import TCP_FLAGS
+from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,7 @@ Examples:
   atmdepot explain --src 10.9.0.2:40000 --dst 10.80.0.1:80
   atmdepot explain --src 10.9.0.2:40000 --dst 10.80.0.1:80 --flags ack --length 1500
   atmdepot explain --src 10.9.0.2 --dst 10.80.0.1 --proto icmp
+  atmdepot explain --node depot2 --src 10.9.0.2:40000 --dst 10.80.0.1:80
   atmdepot explain --table qos --src '[fd00:9::2]:40000' --dst '[fd00:80::1]:80' --dscp EF -o json
 """)
 @click.option("--src", "source", required=True, metavar="IP:PORT", help="The client (for ICMP: IP).")
@@ -80,13 +82,14 @@ Examples:
 @click.option("--length", type=click.IntRange(1, 65535), metavar="OCTETS",
               help="Of the whole IP packet; default is its headers.")
 @click.option("--table", metavar="FILE", help="Ask no daemon, but what this VC table's depot would do, just started.")
+@click.option("--node", metavar="NAME", help="Which depot, where there are several; the first, if it is left out.")
 @click.option("--network", "network_name", metavar="NAME",
               help="The running network; needed only while several run.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="The format of the output.")
 def explain_command(
     source: str, destination: str, protocol: Literal["tcp", "udp", "icmp"], flags: int, dscp: int, length: int | None,
-    table: str | None, network_name: str | None, output: str,
+    table: str | None, node: str | None, network_name: str | None, output: str,
 ) -> None:
     """Tell what the depot would do with a packet, and why.
 
@@ -103,16 +106,23 @@ def explain_command(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if table is not None:
-        _print(explain(Depot(load(table), 0), octets, 0), output)
+        _print(explain(_just_started(table, node), octets, 0), output)
     else:
-        _print(_ask(network_name, question), output)
+        _print(_ask(network_name, node, question), output)
 
 
-def _ask(network_name: str | None, question: Question) -> Explanation:
+def _just_started(table: str, node: str | None) -> Depot:
+    network = load(table)
+    if node is not None and node not in network.depots:
+        raise AtmdepotError(unknown("depot", node, network.depots))
+    return Depot(network, 0, node or "")
+
+
+def _ask(network_name: str | None, node: str | None, question: Question) -> Explanation:
     from atmdepot.net.control_client import ask_explanation
-    from atmdepot.net.running import depot_socket
+    from atmdepot.net.running import node_socket
 
-    return ask_explanation(depot_socket(network_name), question)
+    return ask_explanation(node_socket(network_name, node), question)
 
 
 def _print(told: Explanation, output: str) -> None:

@@ -133,6 +133,12 @@ def test_a_wrong_command_line(words: list[str], message: str) -> None:
     assert "Usage: " in done.stderr
 
 
+def test_a_table_of_two_depots_tells_of_the_one_that_is_named() -> None:
+    words = [*ASK, "--table", "standby", "--node"]
+    assert run(*words, "depot2").stdout.splitlines()[1].startswith("set      depot2 ")
+    assert fails(run(*words, "depot3"), 1).startswith('unknown depot "depot3": did you mean')
+
+
 def test_a_table_that_is_none(directory: Path) -> None:
     (directory / "bad.toml").write_text("name = 3")
     done = run(*ASK, "--table", directory / "bad.toml")
@@ -202,6 +208,12 @@ async def test_a_running_depot_is_asked_and_not_changed(running: Running) -> Non
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines()[-1] == "forwarded to web1 on VC 1/64, 1 cell, UBR.1"
     assert (running.depot.sessions.opened, running.depot.rx_packets) == (0, 0)
+
+
+async def test_the_depot_can_be_named(running: Running) -> None:
+    done = await running.run(*ASK, "--network", "loop", "--node", "depot")
+    assert done.stdout.splitlines()[-1] == "forwarded to web1 on VC 1/64, 1 cell, UBR.1"
+    assert "web1: explain is for a depot" in (await running.run(*ASK, "--node", "web1")).stderr
 
 
 async def test_a_session_that_runs(running: Running) -> None:

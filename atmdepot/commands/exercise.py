@@ -5,7 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 import platform
+import shutil
 import sys
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from atmdepot.exercises.lesson import Lesson, Step
     from atmdepot.exercises.memory import Progress
+
+_WIDEST = 100
 
 
 @click.command("exercise", epilog="""\b
@@ -108,8 +112,14 @@ def _begin(lesson: Lesson, steps: Sequence[Step], progress: Progress) -> None:
         click.echo(f"Exercise {lesson.number}: {lesson.title}. You learn {lesson.learn}.")
         for number, step in enumerate(steps, 1):
             done = " (done)" if str(number) in progress.done else ""
-            click.echo(f"\n{number}.{done} {step.task}")
+            click.echo("\n" + _wrapped(f"{number}.{done} {step.task}"))
             click.echo(f"Check: atmdepot exercise {lesson.number} --check {step.check_words()}")
+
+
+def _wrapped(text: str) -> str:
+    """Prose folded to the terminal; an indented line is a command, and stays whole."""
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    return "\n".join(line if line.startswith("  ") else textwrap.fill(line, width) for line in text.splitlines())
 
 
 def _bring_up(lesson: Lesson) -> None:
@@ -140,13 +150,15 @@ def _check(lesson: Lesson, steps: Sequence[Step], words: Sequence[str], memory: 
 
     given = _read(words, steps)
     findings = check(lesson, steps, RunningEvidence(lesson), given, memory.of(lesson.name), _now)
+    done = all(finding.state == "right" for finding in findings)
     if output == "json":
-        done = all(finding.state == "right" for finding in findings)
         _print_json({**_who(), "number": lesson.number, "name": lesson.name, "done": done, "steps": findings})
     else:
         for finding in findings:
             click.echo(f"step {finding.step}  {finding.state + ':':<8} {finding.text}")
     memory.save()
+    if done and output == "text":
+        click.echo(f"exercise {lesson.number} is done; `atmdepot lab down {lesson.table}` ends its lab", err=True)
     if not is_right(findings):
         sys.exit(1)
 

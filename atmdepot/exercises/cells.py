@@ -71,7 +71,7 @@ cells=$(atmdepot trace -r request.pcapng -e cells --no-heading -c 1 dst port 80 
 atmdepot exercise 1 --check capture=request.pcapng cells=$cells""", _cells),
     Step(
         "Without looking: how many octets of padding does that PDU have, and how many octets is it on the link, with "
-        "all headers of its cells?\nThen look whether you are right.",
+        "the headers of its cells? Then look whether you are right.",
         {"pad": "N", "octets": "N"},
         "The SDU here is the bare IP packet (vc-mux). `length` in the PDU's line is its length; the trailer has 8 "
         "octets.",

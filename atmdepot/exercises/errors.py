@@ -54,7 +54,7 @@ STEPS = (
         "  atmdepot trace -i web1:to-web1 -w errors.pcapng\n"
         "  atmdepot impair to-web1 --from depot --bit-errors 4e-4\n"
         "Ask for http://10.80.0.1/1KB from the client until a PDU has a wrong CRC-32, then end the trace. Which CRC-32 "
-        "was in its trailer,\nand which would be right for its octets? Any such PDU will do.",
+        "was in its trailer, and which would be right for its octets? Any such PDU will do.",
         {"capture": "errors.pcapng", "crc": "HEX", "right": "HEX"},
         "`atmdepot trace -r errors.pcapng crc bad -v` shows those PDUs with their trailers.",
         """rm -f errors.pcapng
@@ -71,7 +71,7 @@ right=$(atmdepot trace -r errors.pcapng -v -c 1 crc bad | sed -n 's/.*(bad: \\(.
 atmdepot exercise 2 --check capture=errors.pcapng crc=$crc right=$right""", _wrong_crc),
     Step(
         "Clear the link, so that the counters stand still. How many headers did web1 correct by their HEC, and how "
-        "many PDUs did it drop\nfor a wrong CRC-32? Why are there more of one than of the other?",
+        "many PDUs did it drop for a wrong CRC-32? Why are there more of one than of the other?",
         {"corrected": "N", "dropped": "N"},
         "`atmdepot impair to-web1 --clear`, then `atmdepot show counters --node web1`. A payload has 384 bits, a "
         "header 40.",

@@ -59,7 +59,7 @@ for each in 1 2 3; do atmdepot lab exec client -- curl -s http://10.80.0.1/serve
 atmdepot exercise 3 --check dead=web1 took=web2""", _took_over),
     Step(
         "Bring the edge node back with `atmdepot lab start`, and ask until its server has a session again. For how "
-        "many seconds was it on the\ndead-list, in all?",
+        "many seconds was it on the dead-list, in all?",
         {"outage": "SECONDS"},
         "`atmdepot events --node depot --kind server-alive --no-follow` tells each time; `dead_s` of `atmdepot show "
         "servers -o json` is their sum.",

@@ -74,9 +74,11 @@ def _judge_table(mine: Network, ours: Network) -> None:
 
 STEPS = (
     Step(
-        "This lab speaks as Dynamips does, with edge nodes of ours in the routers' places. Record, with\n"
-        "`atmdepot trace -w gns3.pcapng`, and ask for http://10.80.0.1/server four times. Choose a PVC: how many "
-        "sessions did it carry?",
+        "This lab speaks as Dynamips does, with edge nodes of ours in the routers' places. Record, and ask four "
+        "times:\n"
+        "  atmdepot trace -w gns3.pcapng\n"
+        "  atmdepot lab exec client -- curl -s http://10.80.0.1/server\n"
+        "Choose a PVC: how many sessions did it carry?",
         {"capture": "gns3.pcapng", "pvc": "VPI/VCI", "sessions": "N"},
         "`atmdepot trace -r gns3.pcapng dst port 80 and tcp psh`; compare with lesson 4, where each session had a VC.",
         """rm -f gns3.pcapng

@@ -107,8 +107,10 @@ atmdepot exercise 5 --check capture=ef.pcapng vc=$vc category=$category""", _cat
         """cells=$(atmdepot trace -r ef.pcapng -e cells --no-heading src port 80 | awk '{ n += $1 } END { print n }')
 atmdepot exercise 5 --check cells=$cells ms=$((cells * 1000 / 10000))""", _contract),
     Step(
-        "Mark the client's packets with CS1 instead (`nft delete table ip dscp`, then as before) and record a request "
-        "for 1KB. How many of the\nclient's cells have CLP 1, and how many of the server's? Why?",
+        "Take the mark away, and mark the client's packets with cs1 in place of ef:\n"
+        "  atmdepot lab exec client -- nft delete table ip dscp\n"
+        "Record a request for 1 KB in low.pcapng. How many of the client's cells have CLP 1, and how many of the "
+        "server's? Why?",
         {"low": "low.pcapng", "out": "N", "back": "N"},
         "`atmdepot trace -r low.pcapng --level cell clp 1`; the server does not copy the client's DSCP.",
         """atmdepot lab exec client -- nft delete table ip dscp

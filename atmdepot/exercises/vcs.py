@@ -73,8 +73,9 @@ next=$(atmdepot explain --src 10.9.0.2:40000 --dst 10.80.0.1:80 | sed -n 's|^VC 
 atmdepot exercise 4 --check vc=$vc next=$next
 kill $!; wait""", _next_vc),
     Step(
-        "Record, with `atmdepot trace -w two.pcapng role session`, several requests of the client of which at least "
-        "two share a VC.\nHow many requests does your capture hold, and how many VCs carry them?",
+        "Record several requests of the client, of which at least two share a VC:\n"
+        "  atmdepot trace -w two.pcapng role session\n"
+        "How many requests does your capture hold, and how many VCs carry them?",
         {"capture": "two.pcapng", "requests": "N", "vcs": "N"},
         "curl takes several URLs, and keeps the connection for them.",
         """rm -f two.pcapng
@@ -87,8 +88,9 @@ requests() { atmdepot trace -r two.pcapng -e vc --no-heading dst port 80 and tcp
 atmdepot exercise 4 --check capture=two.pcapng requests=$(requests | wc -l) vcs=$(requests | sort -u | wc -l)""",
         _shared),
     Step(
-        "Ping the service from the client: `atmdepot lab exec client -- ping -c 1 10.80.0.1`. Which VC does the echo "
-        "request take?",
+        "Ping the service from the client:\n"
+        "  atmdepot lab exec client -- ping -c 1 10.80.0.1\n"
+        "Which VC does the echo request take?",
         {"ping": "VPI/VCI"},
         "An echo request belongs to no session. `atmdepot trace icmp` shows it.",
         """told() { atmdepot explain --proto icmp --src 10.9.0.2 --dst 10.80.0.1; }

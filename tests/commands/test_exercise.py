@@ -9,9 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from atmdepot.commands.exercise import exercise_command
-from atmdepot.errors import AtmdepotError
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.exercises import running
-from atmdepot.exercises.lessons import LESSONS, find
+from atmdepot.exercises.lessons import LESSONS, find, steps_of
+from atmdepot.lab.testbed import Lab
+from atmdepot.net import running as net_running
 from tests.exercises.recordings import FakeEvidence, record, request, session
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ def test_a_whole_lesson_is_right_without_answers(tmp_path: Path, monkeypatch: py
     pad, cells = int(CELLS) * 48 - 8 - len(request()), int(CELLS)
     words = ["capture=c.pcapng", f"cells={cells}", f"pad={pad}", f"octets={cells * 53}", "vc=1/64", "server=web1",
              "back=15"]
-    assert run("cells", "--check", *words).exit_code == 0
+    done = run("cells", "--check", *words)
+    assert (done.exit_code, "lab down direct" in done.stderr) == (0, True)
     assert listed()["cells"]["done"] == "yes"
     monkeypatch.chdir("/")  # what is right stays right, wherever it is asked for
     assert run("cells", "--check").exit_code == 0
@@ -106,6 +109,39 @@ def test_hints_are_for_open_steps_only() -> None:
 def test_a_solution_ends_each_step_with_its_check(lesson: Any) -> None:
     done = run(lesson.name, "--solution")
     assert done.stdout.count(f"atmdepot exercise {lesson.number} --check") == lesson.steps
+
+
+def test_where_no_lab_can_be_had_the_task_is_shown_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(*_: object, **__: object) -> None:
+        raise EnvironmentLacks("no namespaces")
+
+    monkeypatch.setattr(Lab, "up", lacks)
+    monkeypatch.setattr(net_running, "running_networks", dict)
+    done = run("cells")
+    assert isinstance(done.exception, EnvironmentLacks)
+    assert done.stdout.count("Check: ") == find("cells").steps
+
+
+def test_a_lab_that_is_up_stays_as_it_is_and_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(*_: object, **__: object) -> None:
+        raise AssertionError("it is up")
+
+    monkeypatch.setattr(Lab, "up", made)
+    monkeypatch.setattr(net_running, "running_networks", lambda: {"direct": [], "qos": []})
+    done = run("cells")
+    assert done.exit_code == 0
+    assert "lab down direct" in done.stderr
+    assert "--network direct" in done.stderr
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_commands_of_a_task_are_not_folded(lesson: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net_running, "running_networks", lambda: {lesson.table: []})
+    monkeypatch.setenv("COLUMNS", "60")
+    told = run(lesson.name).stdout.splitlines()
+    commands = [line for step in steps_of(lesson) for line in step.task.splitlines() if line.startswith("  ")]
+    assert all(command in told for command in commands)
+    assert max(len(line) for line in told[2:] if line[:2] != "  " and not line.startswith("Check")) <= 60
 
 
 def test_a_record_that_cannot_be_read_is_told_with_its_place(state: Path) -> None:

@@ -202,6 +202,12 @@ def test_the_list_has_as_many_steps_as_the_lesson(lesson: Any) -> None:
     assert len(steps_of(lesson)) == lesson.steps
 
 
+def test_the_page_has_the_list() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "exercises.md").read_text()
+    for lesson in LESSONS:
+        assert f"| {lesson.number} `{lesson.name}` | {lesson.title} | {lesson.learn} | {lesson.minutes} |" in page
+
+
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_where_the_lab_is_down_each_step_says_what_brings_it_up(lesson: Any) -> None:
     findings = check(lesson, steps_of(lesson), FakeEvidence(lesson, up=False), {}, Progress(), str)

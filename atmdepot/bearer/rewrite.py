@@ -71,6 +71,7 @@ class RewriteBearer(Bearer):
         self._idle = int(network.sessions.idle)
         self._services = {}
         self._vips = {vip.packed for vip in network.vips}
+        self.port.vips = frozenset(self._vips)
         self.taps_port = False
         for name, server in network.servers.items():
             if server.bearer != "rewrite":

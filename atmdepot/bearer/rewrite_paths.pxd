@@ -9,7 +9,7 @@ cdef class HostPort(Port):
     cdef public long long tx_packets, rx_packets
     cdef public list out
     cdef public dict paths
-    cdef public object next_due, when_due
+    cdef public object next_due, when_due, servers, vips
 
     cpdef bytes transmit(self, long long now)
 

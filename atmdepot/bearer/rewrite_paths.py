@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.rewriting import End, Rewriting
 
+CLIENT_SIDE, SERVER_SIDE = "client-side", "server-side"
+"""The media of packets in a trace: with the ends as clients have them, and as servers do."""
+
 
 class HostPort(Port):
     """The depot's own host in the place of a port: it counts the rewritten packets. No octets wait here."""
@@ -31,6 +34,9 @@ class HostPort(Port):
         """Packets and frames for the host; the node's own list."""
         self.paths: dict[FlowKey, RewritePath] = {}
         """The open paths, by the flow of their answers."""
+        self.servers: frozenset[bytes] = frozenset()
+        """The addresses of servers and of pools: what comes from or goes to one of them is on the servers' side."""
+        self.vips: frozenset[bytes] = frozenset()
         self.next_due: Callable[[], int | None] = _never
         """The time (ns) at which `when_due` is next to be called; the bearer sets both."""
         self.when_due: Callable[[int], None] | None = None
@@ -43,6 +49,16 @@ class HostPort(Port):
         """Nothing: there is no filling."""
         del count
         return b""
+
+    def side_of(self, packet: bytes, direction: str) -> str:
+        """The medium of a packet `in` from the host or `out` to it: a server's side, a client's; empty for neither."""
+        at, size = (12, 4) if packet[0] >> 4 == 4 else (8, 16)
+        source, destination = packet[at:at + size], packet[at + size:at + 2 * size]
+        if direction == "in":
+            is_of_a_server, vip = source in self.servers or destination in self.servers, destination
+        else:
+            is_of_a_server, vip = destination in self.servers, source
+        return SERVER_SIDE if is_of_a_server else CLIENT_SIDE if vip in self.vips else ""
 
     def peer(self) -> str:
         """The host."""

@@ -86,6 +86,7 @@ class RewrittenTraffic:
         every = [path.ends for path in paths]
         self._servers = {address for ends in every for address in ends.address.values()}
         self._pools = {address for ends in every for pool in ends.pool.values() for address in pool}
+        self._host.servers = frozenset(self._servers | self._pools)
 
     # From clients.
 

@@ -25,6 +25,7 @@ def rewrite_problems(network: Network, name: str, server: Server) -> Iterator[Pr
         yield Problem((*path, "bearer"), "answers come back over one depot's host: a table with such a server has one "
                                          "depot")
     yield from _addresses(network, name, server)
+    yield from _own_connections(network, name, server)
     yield from _pool(network, name, server)
     if server.listen_port is not None:
         for other, service in network.services.items():
@@ -35,6 +36,16 @@ def rewrite_problems(network: Network, name: str, server: Server) -> Iterator[Pr
     if any(server.port == network.nodes[depot].device for depot in network.depots):
         yield Problem((*path, "port"), f"\"{server.port}\" is the depot's TUN device: write the interface by which the "
                                        "server's packets come")
+
+
+def _own_connections(network: Network, name: str, server: Server) -> Iterator[Problem]:
+    """Check that what a server sends by itself can be told from answers to clients, by its port or by the pool."""
+    for other, service in network.services.items():
+        if server.sees_clients and name in service.servers and not service.ports:
+            yield Problem(("servers", name, "source"),
+                          f"service \"{other}\" has every port of this server, so what the server sends by itself, "
+                          "such as questions to a name server, would pass for answers to clients, and be dropped: "
+                          "write ports for the service, or source = \"depot\" and a pool here")
 
 
 def names_taken(network: Network, port: str) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
@@ -20,11 +20,13 @@ from atmdepot.node.names import flow_ends
 from atmdepot.node.node import DataPath, Observer
 from atmdepot.wire.cell import CELL_SIZE
 from atmdepot.wire.ip import PROTOCOL_TCP
+from atmdepot.wire.offload import packets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from atmdepot.bearer.base import Port
+    from atmdepot.bearer.rewrite_paths import HostPort
     from atmdepot.depot.session import Session
     from atmdepot.drops import OnChannel
     from atmdepot.net.events import Record
@@ -242,6 +244,13 @@ class Taps(Observer):
             for tap in self.open:
                 tap.frame(FrameSeen(self._time, port.name, direction, port.medium, frame))
 
+    def crossed_host(self, port: HostPort, direction: str, packets: Sequence[bytes | Frame]) -> None:
+        """Pass the packets to the taps that come from the host to be rewritten, or go back to it rewritten."""
+        for packet in packets_of(packets):
+            side = port.side_of(packet, direction) if packet else ""
+            for tap in self.open if side else ():
+                tap.frame(FrameSeen(self._time, port.name, direction, side, packet))
+
     def look_at_the_queue(self) -> None:
         """Record the packets that the kernel has dropped in front of the TUN device since the last call."""
         before, self._queue_drops_seen = self._queue_drops_seen, self._queue_drops()
@@ -272,13 +281,16 @@ class TappedPath(DataPath):
         self._taps = taps
         self._links = list(node.links)
         self._ports = node.links
+        self._host: Any = next((port for port in node.links.values() if port.medium == "host"), None)
 
     def begin(self) -> None:
         """Take the time for the next records."""
         self._taps.begin_burst()
 
     def packets_from_host(self, packets: list[bytes | Frame], now: int) -> None:
-        """Take packets that the TUN device gave."""
+        """Take packets that the TUN device gave; the taps get those to be rewritten."""
+        if self._host is not None:
+            self._taps.crossed_host(self._host, "in", packets)
         self._node.packets_from_host(packets, now)
 
     def octets_from_port(self, name: str, octets: bytes, now: int) -> None:
@@ -299,8 +311,11 @@ class TappedPath(DataPath):
         return octets
 
     def take_packets(self) -> list[bytes | Frame]:
-        """The packets for the TUN device."""
-        return self._node.take_packets()
+        """The packets for the TUN device; the taps get those that were rewritten."""
+        packets = self._node.take_packets()
+        if self._host is not None:
+            self._taps.crossed_host(self._host, "out", packets)
+        return packets
 
     def handle_timer(self, now: int) -> None:
         """Handle the timers that are due."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.bearer.bridged import without_padding
 from atmdepot.trace.capture.pcap import LinkType
+from atmdepot.trace.messages import message_text
+from atmdepot.wire.announcement import is_message
 from atmdepot.wire.arp import REQUEST, ArpError, parse_arp
 from atmdepot.wire.ethernet import HEADER_SIZE, mac_text
 from atmdepot.wire.frame_relay import LMI_DLCI, FrameError, NlpidError, parse_address, payload_of
@@ -58,6 +60,8 @@ def _relay_header(frame: bytes) -> str:
     told = "" if not bits else " " + " ".join(bits)
     if is_statistics(frame[3:]):
         return f"report of an edge node{told}"
+    if is_message(frame[3:]):
+        return f"{message_text(frame[3:])}{told}"
     return f"{len(frame)} octets{told}"
 
 
@@ -101,9 +105,15 @@ def _ethernet_packet(frame: bytes) -> bytes:
     return without_padding(frame[HEADER_SIZE:]) if _ethernet(frame) in ("IPv4", "IPv6") else b""
 
 
+def _rewritten(side: str) -> Medium:
+    """The packets of the bearer of rewritten headers, with the ends that they have on a side of the depot."""
+    return Medium(LinkType.RAW_IP, lambda _: side, lambda packet: f"{len(packet)} octets", lambda packet: packet)
+
+
 MEDIA = {"frame-relay": Medium(LinkType.FRELAY, _dlci, _relay_header, _relay_packet),
-         "frames": Medium(LinkType.ETHERNET, _ethernet, _ethernet_header, _ethernet_packet)}
-"""By `Port.medium`; frames of a medium without a row are shown by their length."""
+         "frames": Medium(LinkType.ETHERNET, _ethernet, _ethernet_header, _ethernet_packet),
+         "client-side": _rewritten("client"), "server-side": _rewritten("server")}
+"""By the medium of the frames; those of a medium without a row are shown by their length."""
 
 
 def packet_octets(frame: FrameSeen) -> bytes:

@@ -23,6 +23,7 @@ MISTAKES = {
     "a group in the pool": ('"10.71.0.1", ', '"224.0.0.9", ', "servers.web3.pool"),
     "an address twice": ('"10.71.0.1", ', '"10.71.0.1", "10.71.0.1", ', "servers.web3.pool"),
     "a port for several": ("ports = [80]", "ports = [80, 81]", "servers.web2.listen_port"),
+    "every port of a server that sees its clients": ("ports = [80]", "", "servers.web1.source"),
     "the TUN device": (WEB1, WEB1 + '\nport = "atm0"', "servers.web1.port"),
     "a MAC address": (WEB1, WEB1 + '\nmac = "02:00:00:00:00:01"', "servers.web1.mac"),
     "a pool on Ethernet": ('bearer = "rewrite"\n' + WEB1, f'bearer = "ethernet"\nport = "eth1"\npool = []\n{WEB1}',

@@ -17,6 +17,7 @@ from atmdepot.trace.follow import Follower
 from atmdepot.trace.show.fields import values
 from atmdepot.trace.show.text import LinePrinter, Stamp
 from atmdepot.trace.tracer import Tracer
+from atmdepot.wire.announcement import Announcement
 from atmdepot.wire.frame_relay import Address, header_of
 from atmdepot.wire.lmi import FULL, STATUS, Message, PvcStatus
 from tests.ip_packets import SYN, tcp
@@ -106,3 +107,9 @@ def test_tshark_reads_a_capture_of_frames(tshark: Wireshark, tmp_path: Path) -> 
 def test_captures_of_cells_have_no_place_for_frames() -> None:
     with open_writer(io.BytesIO(), "erf") as writer:
         assert not writer.frame(1, "depot", "to-web1", "out", "frame-relay", FRAME)
+
+
+def test_messages_of_depots_are_told_in_words() -> None:
+    octets = Address(16).pack() + bytes((3,)) + Announcement("main", "depot1", 7, 100).pack()
+    assert "announcement: depot1 is active in set main, term 7" in LinePrinter(Stamp.NONE).line(
+        FrameSeen(1, "to-web1", "out", "frame-relay", octets, "depot1"))

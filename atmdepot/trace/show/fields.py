@@ -153,7 +153,8 @@ FIELDS: tuple[Field, ...] = (
     Field("node", "the node that saw it", _attribute("node", *_ALL)),
     Field("link", "the link", _attribute("link", Cell, Pdu, FrameSeen, Drop, SessionChange)),
     Field("dir", "in or out, as the node sees it", _attribute("direction", Cell, Pdu, FrameSeen)),
-    Field("medium", "the kind of a frame: frame-relay, or frames (of Ethernet)", _attribute("medium", FrameSeen)),
+    Field("medium", "the kind of a frame: frame-relay, frames (of Ethernet), or of rewritten headers client-side or "
+          "server-side", _attribute("medium", FrameSeen)),
     Field("channel", "a frame's channel in words, such as DLCI 100", _of(place_of, FrameSeen)),
     # Cells.
     Field("vpi", "VPI", _vc(lambda vc: vc[0])),

@@ -12,7 +12,10 @@ _MOST_CELLS = 24
 
 
 class Step(NamedTuple):
-    """A packet of a session: `text` is what stands on its arrow, `problem` why a receiver would drop it."""
+    """A packet of a session: `text` is what stands on its arrow, `problem` why a receiver would drop it.
+
+    A frame, or a rewritten packet, has no cells; `length` is then that of the whole, and `pad` is -1.
+    """
 
     time: int
     from_client: bool
@@ -61,7 +64,14 @@ def shortened(text: str, most: int) -> str:
 
 
 def _cells(step: Step) -> str:
+    if not step.cells:
+        return f"{size_text(step)} on {step.vc}"
     drawn = "▫" * min(step.cells - 1, _MOST_CELLS) + ("…" if step.cells - 1 > _MOST_CELLS else "") + "▪"
     length = f", {step.length} octets, pad {step.pad}" if step.pad >= 0 else ""
     problem = f", {step.problem}" if step.problem else ""
-    return f"{drawn}  {count_text(step.cells, 'cell')} on {step.vc}{length}{problem}"
+    return f"{drawn}  {size_text(step)} on {step.vc}{length}{problem}"
+
+
+def size_text(step: Step) -> str:
+    """The cells of a packet; the octets of a frame, or of a rewritten packet."""
+    return count_text(step.cells, "cell") if step.cells else count_text(step.length, "octet")

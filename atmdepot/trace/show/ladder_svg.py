@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from atmdepot.config.units import count_text
-from atmdepot.trace.show.ladder import shortened
+from atmdepot.trace.show.ladder import shortened, size_text
 from atmdepot.wire.aal5 import TRAILER_SIZE
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE
 
@@ -57,7 +57,7 @@ def _height(ladder: Ladder) -> int:
 
 
 def _in_words(ladders: Sequence[Ladder]) -> str:
-    return " ".join(f"{'Client' if step.from_client else 'Server'}: {step.text}, {count_text(step.cells, 'cell')}."
+    return " ".join(f"{'Client' if step.from_client else 'Server'}: {step.text}, {size_text(step)}."
                     for ladder in ladders for step in ladder.steps)
 
 
@@ -90,7 +90,7 @@ def _step(step: Step, y: int, since: float) -> Iterator[str]:
         # Where some are left out, the last one drawn is the last of the PDU.
         index = step.cells - 1 if number == shown - 1 else number
         yield from _cell(step, index, left + number * (_CELL + _BETWEEN), y + 6)
-    told = f"{count_text(step.cells, 'cell')} on {step.vc}{f', {step.problem}' if step.problem else ''}"
+    told = f"{size_text(step)} on {step.vc}{f', {step.problem}' if step.problem else ''}"
     told = told if shown == step.cells else f"{told}, {step.cells - shown} of them not drawn"
     yield f'<text class="faint" x="{left + shown * (_CELL + _BETWEEN) + 4}" y="{y + 16}">{escape(told)}</text>'
 

@@ -6,6 +6,9 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from atmdepot.config.units import count_text
+from atmdepot.net.events import FrameSeen
+from atmdepot.trace.frames import place_of
+from atmdepot.trace.inside import packet_octets_of, packet_of
 from atmdepot.trace.items import Pdu
 from atmdepot.trace.show.ladder import Ladder, Step, ladder_text
 from atmdepot.trace.show.printable import printable_in_place
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from atmdepot.trace.items import Item
     from atmdepot.trace.views import Views
     from atmdepot.wire.flows import FlowKey
+    from atmdepot.wire.packet import Packet
 
 MAX_SESSIONS, MAX_PACKETS = 100, 1000
 """Bounds on what is kept for the end: sessions, and packets of each. What is beyond is counted, and said."""
@@ -41,9 +45,9 @@ class LadderShower:
 
     def show(self, item: Item) -> None:
         """Take a packet of TCP; all other items have no place in a ladder."""
-        if not isinstance(item, Pdu) or not self._views.is_senders(item):
+        if not isinstance(item, Pdu | FrameSeen) or not self._views.is_senders(item):
             return
-        packet = item.packet
+        packet = packet_of(item)
         if packet is None or packet.tcp is None:
             return
         key = packet.key
@@ -56,12 +60,12 @@ class LadderShower:
                 return
             # A session whose SYN the trace has not seen may begin with the server's packet.
             from_client = packet.tcp.flags & (SYN | ACK) != SYN | ACK
-            ladder = self._begun(item, from_client)
+            ladder = self._begun(item, packet, from_client)
             self._ladders[key if from_client else packet.reverse_key()] = ladder
         if len(ladder.steps) >= MAX_PACKETS:
             ladder.left_out += 1
             return
-        ladder.steps.append(_step(item, from_client))
+        ladder.steps.append(_step(item, packet, from_client))
 
     def flush(self) -> None:
         """Draw nothing yet: a session is drawn as a whole."""
@@ -81,28 +85,28 @@ class LadderShower:
         self._out.flush()
 
     @staticmethod
-    def _begun(pdu: Pdu, from_client: bool) -> Ladder:
-        packet = pdu.packet
-        assert packet is not None
+    def _begun(item: Pdu | FrameSeen, packet: Packet, from_client: bool) -> Ladder:
         source = endpoint(packet.source, packet.source_port or None)
         destination = endpoint(packet.destination, packet.destination_port or None)
         client, server = (source, destination) if from_client else (destination, source)
-        session = pdu.session
+        session = item.session if isinstance(item, Pdu) else None
         name = f"session {session.number}" if session is not None else "a session"
-        at = (session.server if session is not None else "") or pdu.name.server
+        at = (session.server if session is not None else "") or (item.name.server if isinstance(item, Pdu) else "")
         return Ladder(printable_in_place(f"{name}: {client} > {server}{f' at {at}' if at else ''}, "
-                                         f"{_vc_of(pdu)}{f' on {pdu.link}' if pdu.link else ''}"),
+                                         f"{_channel_of(item)}{f' on {item.link}' if item.link else ''}"),
                       client, f"{server}{f' ({at})' if at else ''}")
 
 
-def _step(pdu: Pdu, from_client: bool) -> Step:
-    packet = pdu.packet
-    assert packet is not None
-    text = packet_text(packet, pdu.carried.octets)
-    told = text[text.index(" TCP ") + len(" TCP "):]
-    return Step(pdu.time, from_client, printable_in_place(told), pdu.count, _vc_of(pdu), pdu.length,
-                pdu.pad, str(pdu.problem or ""))
+def _step(item: Pdu | FrameSeen, packet: Packet, from_client: bool) -> Step:
+    text = packet_text(packet, packet_octets_of(item) or b"")
+    told = printable_in_place(text[text.index(" TCP ") + len(" TCP "):])
+    if isinstance(item, FrameSeen):
+        return Step(item.time, from_client, told, 0, _channel_of(item), len(item.octets), -1, "")
+    return Step(item.time, from_client, told, item.count, _channel_of(item), item.length, item.pad,
+                str(item.problem or ""))
 
 
-def _vc_of(pdu: Pdu) -> str:
-    return "no VC" if pdu.vc is None else f"VC {pdu.vpi}/{pdu.vci}"
+def _channel_of(item: Pdu | FrameSeen) -> str:
+    if isinstance(item, FrameSeen):
+        return f"the {place_of(item)}'s side" if item.medium.endswith("-side") else place_of(item)
+    return "no VC" if item.vc is None else f"VC {item.vpi}/{item.vci}"

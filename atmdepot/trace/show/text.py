@@ -20,9 +20,10 @@ from atmdepot.net.events import Drop, FrameSeen, SessionChange
 from atmdepot.trace.frames import header_text, packet_in, packet_octets, place_of
 from atmdepot.trace.inside import header_of, packet_from_beginning
 from atmdepot.trace.items import Carried, Cell, CrcVerdict, HecVerdict, Pdu, encapsulation_of
+from atmdepot.trace.messages import message_text
 from atmdepot.trace.show.oam import oam_text
 from atmdepot.trace.show.printable import printable
-from atmdepot.wire.announcement import Announcement, Claim, Recall, is_message, read
+from atmdepot.wire.announcement import is_message
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, endpoint, ip_view
 from atmdepot.wire.llc import ETHERTYPE_ARP
 from atmdepot.wire.statistics import MAGIC, Statistics
@@ -262,7 +263,7 @@ def _carried_text(pdu: Pdu, *, quick: bool) -> str:
     if carried.how == "statistics":
         return f": {_statistics_text(carried.octets)}"
     if carried.how == "announcement":
-        return f": {_message_text(carried.octets)}"
+        return f": {message_text(carried.octets)}"
     how = "" if quick or carried.how in ("vc-mux", "") else f"{carried.how.upper()} "
     if carried.frame and not quick:
         how += f"{_ethernet_text(carried.frame)} "
@@ -300,24 +301,6 @@ def _statistics_text(octets: bytes) -> str:
     proxy = f", a proxy with {told.proxy.hits} hits, {told.proxy.misses} misses" if told.proxy else ""
     return (f"statistics {told.sequence} of an edge node: server {server}, {count_text(told.flows, 'flow')}{follows}"
             f"{proxy}")
-
-
-def _message_text(octets: bytes) -> str:
-    """A message of a depot or an edge node on the management VC."""
-    try:
-        told = read(octets)
-    except ValueError as error:
-        return f"no message of depots and edge nodes: {error}"
-    if isinstance(told, Announcement):
-        role = "is active" if told.claim & Claim.ACTIVE else "runs"
-        handing = " and hands over" if told.claim & Claim.HANDING_OVER else ""
-        return (f"announcement: {told.node} {role}{handing} in set {told.of}, term {told.term}, "
-                f"each {told.period:,} ms")
-    if isinstance(told, Recall):
-        since = f"the flows of the last {told.since:,} ms" if told.since else "all flows"
-        return f"recall {told.number}: {since}"
-    last = ", the last" * told.is_last
-    return f"part {told.part} of the answer to recall {told.number}{last}: {count_text(len(told.flows), 'flow')}"
 
 
 def packet_text(packet: Packet, octets: bytes = b"") -> str:
@@ -371,7 +354,7 @@ def _dropped_text(drop: Drop, reason: DropReason) -> str:
     if header is not None:
         return f": {drop.octets[:5].hex(' ')} {kind_text(header)}"
     if reason in _ON_MANAGEMENT and is_message(drop.octets):
-        return f": {_message_text(drop.octets)}"
+        return f": {message_text(drop.octets)}"
     if reason is DropReason.BAD_STATISTICS and drop.octets.startswith(MAGIC):
         return f": {_statistics_text(drop.octets)}"
     if reason.unit == "packets" and (packet := packet_from_beginning(drop.octets)) is not None:

@@ -63,11 +63,14 @@ class Grid(DataTable[Text]):
         self._placed = arranged(self._rows, self._words, self._order)
         self.clear(columns=True)
         names = list(self._rows[0].values) if self._rows else []
-        for name in names:
+        texts = [[_text(row.values.get(name, ""), row.look) for name in names] for row in self._placed]
+        for at, name in enumerate(names):
             mark = (" v" if self._order.down else " ^") if name == self._order.column else ""
-            self.add_column(f"{name}{mark}")
-        for row in self._placed:
-            self.add_row(*(_text(row.values.get(name, ""), row.look) for name in names))
+            head = f"{name}{mark}"
+            # With its width it is drawn at once as it stays; else it would be narrow until the next idle moment.
+            self.add_column(head, width=max(len(head), *(text[at].cell_len for text in texts), 1))
+        for row in texts:
+            self.add_row(*row)
         at = next((number for number, row in enumerate(self._placed) if row.key == before), 0)
         if self._placed:
             self.move_cursor(row=at, animate=False, scroll=False)

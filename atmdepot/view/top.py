@@ -46,7 +46,19 @@ class Top(App[None]):
     #overview-servers { height: auto; max-height: 30%; }
     #overview-links { height: auto; max-height: 35%; }
     TabPane { padding: 0; }
+    .-short .title { display: none; }
+    .-short #overview-nodes { max-height: 5; }
+    .-short #overview-links { max-height: 6; }
+    .-short #overview-servers { max-height: 4; }
+    #overview Grid { scrollbar-size-horizontal: 0; }
+    DetailScreen.-short #facts { max-height: 4; }
+    DetailScreen.-narrow Horizontal { layout: vertical; }
+    DetailScreen.-narrow #cells { height: 2fr; }
+    DetailScreen.-narrow #inside { height: 3fr; width: 100%; border-left: none; border-top: solid $primary; }
     """
+    # Textual declares both in a way that types as variables of an instance.
+    VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (34, "-tall")]  # type: ignore[misc]
+    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (110, "-wide")]  # type: ignore[misc]
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(number), f"tab('{name}')", name, show=False) for number, name in enumerate(
             ("overview", "vcs", "sessions", "drops", "events"), 1)),

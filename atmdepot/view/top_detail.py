@@ -40,7 +40,6 @@ class DetailScreen(Screen[None]):
     #facts { height: auto; max-height: 9; padding: 0 1; }
     #cells { height: 1fr; }
     #inside { width: 1fr; padding: 0 1; border-left: solid $primary; }
-    #half { width: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.pop_screen", "Back"), Binding("q", "app.pop_screen", "Back", show=False),

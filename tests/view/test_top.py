@@ -66,12 +66,12 @@ class Still:
         return tree_of(self.cells[0])
 
 
-def piloted(test: Callable[[Pilot[None], Top, Still], Awaitable[None]]) -> None:
-    """Run a test in the application, on a terminal of 140 columns."""
+def piloted(test: Callable[[Pilot[None], Top, Still], Awaitable[None]], size: tuple[int, int] = (140, 45)) -> None:
+    """Run a test in the application, on a terminal of some columns and rows."""
     async def run() -> None:
         source = Still()
         app = Top(source)
-        async with app.run_test(size=(140, 45)) as pilot:
+        async with app.run_test(size=size) as pilot:
             await pilot.pause()
             await test(pilot, app, source)
 
@@ -160,5 +160,29 @@ def test_a_session_opens_down_to_the_octets_of_its_cells() -> None:
         assert not isinstance(app.screen, DetailScreen)
         await pilot.press("up", "enter")
         await until(pilot, lambda: isinstance(app.screen, DetailScreen) and "it is gone" in text(app, "facts"))
+
+    piloted(look)
+
+
+def test_on_a_small_terminal_all_tables_have_room_and_a_cell_stands_below() -> None:
+    async def look(pilot: Pilot[None], app: Top, source: Still) -> None:
+        grids = [app.query_one(f"#overview-{name}", Grid) for name in ("nodes", "links", "servers", "events")]
+        assert all(grid.region.height >= 3 for grid in grids)
+        await pilot.press("3")
+        await until(pilot, lambda: rows(app, "all-sessions"))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, DetailScreen) and app.screen.query_one("#cells", Grid).placed)
+        cells, inside = app.screen.query_one("#cells").region, app.screen.query_one("#inside").region
+        assert (cells.width, inside.width) == (80, 80)
+        assert inside.y >= cells.bottom
+
+    piloted(look, (80, 24))
+
+
+def test_only_the_tab_that_is_shown_is_drawn() -> None:
+    async def look(pilot: Pilot[None], app: Top, source: Still) -> None:
+        assert rows(app, "all-events") == []
+        await pilot.press("5")
+        await until(pilot, lambda: len(rows(app, "all-events")) == 1)
 
     piloted(look)

@@ -11,7 +11,12 @@
 
 .PHONY: demo test test-slow test-night sanitize docs deb bench clean
 
+# Where it is set, each worker and each daemon would compile all Python anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTEST = .venv/bin/pytest --durations=5
+# The files that a run has tests of: to collect the other 12,000 tests takes each worker ten seconds.
+MARKED = $(shell grep -rl --include='test_*.py' 'mark\.$(1)' tests)
 # Everything that is compiled, so that its plain twin has to be tested as well, and three labs that carry packets by it.
 DATA_PATH = $(wildcard $(addprefix tests/,wire atm bearer node depot edge switch net))
 PLAIN_LABS = $(addprefix tests/end_to_end/,test_direct.py test_untouched.py test_bad_input.py)
@@ -26,13 +31,13 @@ test:
 	.venv/bin/ruff check atmdepot tests testbed
 	.venv/bin/mypy
 	$(PYTEST) -n 2 -m "$(UNIT)"
-	$(PYTEST) -n 3 --dist loadfile -m "namespaces and not slow"
+	$(PYTEST) -n 3 --dist loadfile -m "namespaces and not slow" $(call MARKED,namespaces)
 	ATMDEPOT_PURE=1 $(PYTEST) -n 2 -m "$(UNIT) and not both_twins" $(DATA_PATH)
 	ATMDEPOT_PURE=1 $(PYTEST) -n 3 --dist loadfile -m "namespaces and not slow" $(PLAIN_LABS)
 
 test-slow:
 	@./testbed/setup.sh test
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow $(call MARKED,slow)
 
 test-night:
 	@./testbed/setup.sh test

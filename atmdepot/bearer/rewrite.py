@@ -1,12 +1,12 @@
-"""The bearer of rewritten headers: the ends of a server are written into its packets, and taken out of its answers.
+"""The bearer of rewritten headers: it writes a server's address and port into packets, and the service's into answers.
 
 A packet goes back to the depot's own host, whose kernel routes it to the server, over any network. An answer comes back
-over the host, too: by its ends (the server's, and the client's or one of a pool that stands for it) its path is found,
-and the service's end is written in again. So a server needs no address of a service's, nor an edge node.
+over the host, too. Its two ends (the server's, and the client's or one of a pool that stands for it) tell its path, and
+the service's end is written in again. So a server needs neither an address of a service nor an edge node.
 
-Each session has a path of its own. A packet from a server's end that has no path may begin one where a single service
-is there (`is_adoptable`), as after a restart, for as long as a session may have been idle since before it; not where a
-pool stood for the clients.
+Each session has a path of its own. After a restart, a server's packet without a path may begin one (`is_adoptable`), if
+a single service is at that end and no pool stood for the clients, for as long as a session from before may have been
+idle.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class RewriteBearer(Bearer):
         """The open paths, by the flow of their answers."""
         self.collisions = 0
         self.taps_port = False
-        """True when the host leads all packets of an interface here, so that what is nobody's goes on."""
+        """True when the host leads all packets of an interface here; then packets that are no answers go on."""
         self._to: dict[str, SharedRewritePath] = {}
         self._services: dict[bytes, list[tuple[ServerEnds, End]]] = {}
         self._vips: set[bytes] = set()
@@ -88,7 +88,7 @@ class RewriteBearer(Bearer):
         self.traffic.use(self._to.values())
 
     def lead_to_host(self, packets_out: list[Any]) -> None:
-        """Put what goes to servers into this list from now on."""
+        """Put packets to servers into this list from now on."""
         self.port.out = packets_out
 
     def leads_to(self, node: str) -> bool:
@@ -96,7 +96,7 @@ class RewriteBearer(Bearer):
         return node in self._to
 
     def set_way(self, node: str, mtu: int, trouble: str, now: int) -> None:
-        """Take what the host's route to a server is: its MTU in octets, and what is wrong with it in words, if any."""
+        """Note the MTU (octets) of the host's route to a server, and its trouble in words (empty: none)."""
         ends = self._to[node].ends
         if mtu != ends.mtu:
             ends.mtu = self._to[node].mtu = mtu
@@ -132,7 +132,7 @@ class RewriteBearer(Bearer):
         return path
 
     def _open(self, ends: ServerEnds, owner: Owner, key: FlowKey) -> RewritePath:
-        """Open the path of a flow; `key` has in place of the client's end what is to stand for it without a pool."""
+        """Open the path of a flow; without a pool, the source in `key` stands for the client's end."""
         protocol, client, port, vip, service_port = flow_of_key(key)
         service = End(vip, service_port)
         server = ends.end_for(service)
@@ -154,7 +154,7 @@ class RewriteBearer(Bearer):
         return path
 
     def _source(self, protocol: int, server: End, client: End) -> End | None:
-        """The client's end, or one with another port where a flow to the same end of the server has it."""
+        """The client's end; with another port if another flow to the same end of the server has this one."""
         if flow_key(protocol, *server, *client) not in self.paths:
             return client
         self.collisions += 1
@@ -245,9 +245,9 @@ class RewriteBearer(Bearer):
         return arrival
 
     def stray(self, packet: Packet, now: int) -> RewritePath | None:
-        """A stray path for a packet from a server's end at which a single service is; None from any other end.
+        """A stray path for a packet from a server's end, if a single service is there; else None.
 
-        It may begin a session only so long after the start as a session of the depot's life before may have been idle.
+        It may begin a session only for a time after the start: as long as a session from before may have been idle.
         """
         found = self.services_at(packet.protocol, packet.source, packet.source_port)
         if len(found) != 1 or found[0][0].has_pool:
@@ -271,7 +271,7 @@ class RewriteBearer(Bearer):
     # For people.
 
     def counters(self) -> list[Counter]:
-        """The counts of flows whose port was taken, and of packets that were no server's answers and went on."""
+        """The counts of flows whose port was taken, and of packets that were no answers and went on."""
         return [Counter(REWRITE_PORT, "port-taken", self.collisions, "flows",
                         "the client's port was in use towards the same end of a server, and another was written in"),
                 Counter(REWRITE_PORT, "passed-on", self.traffic.passed, "packets",

@@ -1,4 +1,4 @@
-"""Paths to servers whose headers are rewritten, and the depot's own host in the place of a port."""
+"""Paths to servers by rewritten headers, and the port of this bearer, which is the depot's own host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLIENT_SIDE, SERVER_SIDE = "client-side", "server-side"
 
 
 class HostPort(Port):
-    """The depot's own host in the place of a port: it counts the rewritten packets. No octets wait here."""
+    """The depot's own host as a port: it counts the rewritten packets. No octets wait here."""
 
     medium = "host"
     reasons = OF_REWRITING
@@ -69,7 +69,7 @@ class HostPort(Port):
         return len(self.paths)
 
     def condition(self) -> PathCondition:
-        """The packets that came; a damaged one does not get here."""
+        """The packets that came; damaged ones do not get here."""
         return PathCondition(self.rx_packets)
 
     def counts(self) -> PortCounts:
@@ -114,7 +114,7 @@ class RewritePath(Path):
 
     @property
     def label(self) -> str:
-        """The server's end, and behind the end that stands for the client's, if one does."""
+        """The server's end, and after it the end that stands for the client's, if there is one."""
         if self.there is None or self.there.destination is None:
             return "no source port"
         to = end_text(self.there.destination)

@@ -1,6 +1,6 @@
 """Flows of ICMP queries whose ends are rewritten: they have no session, so the bearer itself remembers them.
 
-There are two generations: what was not used for a whole life of one is forgotten with it, so no entry needs a timer.
+There are two generations. An entry that is not used for the whole life of one goes with it, so no entry needs a timer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST = 4096
 
 
 class Remembered(Generic[T]):
-    """Values by key, each until it was not used for a while. Times in ns."""
+    """Values by key; a value that is not used for a while is forgotten. Times in ns."""
 
     def __init__(self, forget: Callable[[T], None]) -> None:
         """Make it empty; `forget` is called with each value that goes."""
@@ -32,14 +32,14 @@ class Remembered(Generic[T]):
         return len(self._young) + len(self._old)
 
     def find(self, key: bytes) -> T | None:
-        """The value of a key, which is used herewith."""
+        """The value of a key; this counts as a use."""
         found = self._young.get(key)
         if found is None and (found := self._old.pop(key, None)) is not None:
             self.keep(key, found)
         return found
 
     def keep(self, key: bytes, value: T) -> None:
-        """Remember a value by a key; one that the key has goes."""
+        """Remember a value by a key, in place of the one before."""
         for generation in (self._young, self._old):
             if key in generation:
                 self._forget(generation.pop(key))

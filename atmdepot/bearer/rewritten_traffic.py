@@ -1,7 +1,7 @@
 """Packets without ports or sessions, for the bearer of rewritten headers: queries, errors, fragments, other traffic.
 
-What a client sends without a session is remembered for a while, by protocol, addresses and the identifier of an ICMP
-query, so that the answer finds it. What a server's host sends that is no answer goes on as it is.
+A client's packet without a session is remembered for a while by protocol, addresses and, for an ICMP query, identifier,
+so that its answer finds the client. Packets of a server's host that are no answers go on unchanged.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Services(Protocol):
 
 
 class _Asked:
-    """A client's query, or packets of another protocol: the path that its answers take, and its key as the client's."""
+    """A client's query, or its packets of another protocol: the path of the answers, and the client's key."""
 
     __slots__ = ("key", "path")
 
@@ -154,7 +154,7 @@ class RewrittenTraffic:
     # From servers.
 
     def take(self, octets: bytes, packet: Packet, now: int) -> list[Arrival] | None:
-        """The arrivals that a packet of the host brings which is no whole packet of a session; None for a client's."""
+        """The arrivals of a packet from the host that is no whole packet of a session; None for a client's packet."""
         if packet.later:
             return self._take_later(octets, packet, now)
         path, is_of_a_router = self._path_of(octets, packet, now)
@@ -210,7 +210,7 @@ class RewrittenTraffic:
             packet.source in self._servers or packet.destination in self._pools or self._services.taps_port)
 
     def _take_nobodys(self, octets: bytes, packet: Packet, now: int) -> list[Arrival] | None:
-        """Drop an answer that is nobody's, and let other traffic of the servers' hosts go on; None for a client's."""
+        """Drop an answer to nobody, and let other traffic of the servers' hosts go on; None for a client's packet."""
         if not self._concerns(packet):
             return None
         if packet.destination in self._pools or self._seems_an_answer(octets, packet):
@@ -223,7 +223,7 @@ class RewrittenTraffic:
         return []
 
     def _seems_an_answer(self, octets: bytes, packet: Packet) -> bool:
-        """True for a packet from a server's end at which services are, and for an error about one to it."""
+        """True for a packet from a server's end with services, and for an ICMP error about a packet to such an end."""
         services = self._services.services_at
         if packet.protocol in _WITH_PORTS:
             return bool(services(packet.protocol, packet.source, packet.source_port))

@@ -1,4 +1,4 @@
-"""A server's ends as the VC table has them, for the bearer that writes them into packets."""
+"""The ends of a server in the VC table, for the bearer that writes them into packets."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class ServerEnds:
             self.pool_for(protocol, len(end.address)).give_back(end)
 
     def ways(self, service: End) -> tuple[Rewriting, Rewriting]:
-        """The rewriting to the server and back that all its flows of a service's end share whose client's end stays."""
+        """The rewriting to the server and back for a service's end, for flows that keep the client's end."""
         found = self._ways.get(service)
         if found is None:
             found = self._ways[service] = (Rewriting(None, self.end_for(service)), Rewriting(service, None))

@@ -1,7 +1,7 @@
 """Source ends that stand for clients towards a server: the addresses of a pool, each with its ports.
 
-An end that was given back is taken again last (first in, first out), as late packets of its flow may still be on their
-way to it.
+An end that was given back is taken again last (first in, first out), since late packets may still be on their way to
+it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FIRST, LAST = 1024, 65535
-"""The ports of a pool: those below are of servers (RFC 6335 section 6)."""
+"""The ports of a pool; lower ones belong to servers (RFC 6335 section 6)."""
 
 
 class SourcePool:

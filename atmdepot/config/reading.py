@@ -154,7 +154,8 @@ def document_of(text: str, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
-        raise NetworkError([f"{file}: is not TOML: {error}"]) from None
+        told = str(error).replace("Cannot overwrite a value", "a key is given twice")  # tomllib's words for it
+        raise NetworkError([f"{file}: is not TOML: {told}"]) from None
 
 
 def examine(document: dict[str, Any]) -> tuple[Network | None, list[Problem]]:

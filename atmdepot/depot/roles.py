@@ -1,7 +1,7 @@
-"""The role of a depot in its set: which depot is active, and how well this one would do.
+"""The role of a depot in its set: which depot is active, and how fit this one is to be it.
 
-Who is active is decided by an engine (`net/ownership.py`), which has the address that the clients' routes lead to. A
-depot tells the engine its fitness, and hears of it `granted` and `revoked`. Each activation has a term, higher than
+An engine (`net/ownership.py`) decides which depot is active; it moves the address to which the clients' routes lead. A
+depot tells the engine its fitness, and hears `granted` and `revoked` from it. Each activation has a term, higher than
 all terms before it: by the term, edge nodes and other depots know who was active last. A depot forwards what comes to
 it in any role; the role decides who announces itself, and whose changes the others follow. Times are in ns.
 """
@@ -107,7 +107,7 @@ class Roles:
         self.pursues = ""
         """The reason for the last planned takeover by this depot."""
         self.has_flushed = False
-        """True at a depot that hands over once the other has all of its changes: the engine may move the address."""
+        """True at a depot that hands over, once the other has all of its changes: the engine may move the address."""
         self.hands_to: str | None = None
         """The depot to which this one hands over."""
         self.owns = False
@@ -161,7 +161,7 @@ class Roles:
         return now - self.client_seen() <= self.settings.silence * 2 // 3
 
     def _leaves_it(self, now: int) -> bool:
-        """True when the other depot serves clients still: then this one has only lost its wire to them.
+        """True when the other depot still serves clients: then this one has only lost its wire to them.
 
         keepalived hears no adverts then, and takes the address, which no client sees.
         """
@@ -169,7 +169,7 @@ class Roles:
                 and self.heard.is_serving(now) and not self.heard.is_cut_off(now))
 
     def _takes_back(self, now: int) -> bool:
-        """True when the address is here and clients come here, and none to the depot that is active."""
+        """True when the address is here, and clients come here but not to the active depot."""
         return (self.owns and self.role in (Role.JOINING, Role.STANDBY) and self.settings.ownership == "keepalived"
                 and now - self.since >= SETTLED and self._heard_clients(now) and not self.heard.is_serving(now))
 
@@ -182,7 +182,7 @@ class Roles:
             self._activate(now, None, "the address and the clients are here, and none come to the active depot")
 
     def _is_passed(self, now: int) -> bool:
-        """True when edge nodes follow another depot, and no client comes here: both own an address, cut apart."""
+        """True when edge nodes follow another depot and no client comes here: cut apart, both own the address."""
         return (self.settings.ownership == "keepalived" and self.heard.is_followed(now)
                 and not self._heard_clients(now))
 

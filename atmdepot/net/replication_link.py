@@ -4,8 +4,8 @@ Each pair has one connection: the depot that the set names later connects to the
 listens, connects, checks HELLO and the proof of the key. An open link belongs to the pump (`net/sync_connection.py`):
 signs of life and changes of sessions do not wait for trio, and an idle depot sleeps between its signs of life.
 
-A depot listens on its own `sync` address alone and hears only the addresses of its set. What is wrong with a peer is
-logged once, counted, and tried again: each second when it cannot be reached, with growing pauses when it was refused.
+A depot listens on its own `sync` address alone and hears only the addresses of its set. Trouble with a peer is logged
+once and counted. A peer that cannot be reached is tried again each second, one that was refused after growing pauses.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Refused(Exception):
 
 
 class ReplicationLink(Chore):
-    """The job of a depot whose set stands by, and the chore of its links; for any other depot it does nothing."""
+    """The job of a depot in a set with standbys, and the chore of its links; for any other depot it does nothing."""
 
     name = "the replication link"
 

@@ -1,8 +1,8 @@
 """The ways to servers whose headers are rewritten: the host's route to each, and whether its answers come back here.
 
 A probe has the service's address as its source, so its answer comes only if the server's route back leads by this host.
-Where a probe has no answer, the server is asked from the host's own address as well: if it answers that, its route back
-is what is wrong.
+If a probe has no answer, the server is asked from the host's own address as well. If it answers that, its route back is
+wrong.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger("atmdepot")
 
 
 class Ways:
-    """The watch over the ways to a depot's servers; it has nothing to do where packets go another way."""
+    """The watch over the ways to a depot's servers; it does nothing for other bearers."""
 
     def __init__(self, depot: Depot, pump: Pump) -> None:
         self._depot = depot
@@ -60,7 +60,7 @@ class Ways:
         self._bearer.set_way(node, mtu, trouble, self._pump.clock())
 
     async def _trouble_of_the_way_back(self, ends: Any) -> str:
-        """The server answers the host itself, so it is its way back that is not here; empty if it does not answer."""
+        """Trouble in words if the server answers the host itself: its route back leads elsewhere. Else empty."""
         address = next(iter(ends.address.values()))
         port = ends.listen_port or next((port for service in self._depot.network.services.values()
                                          for port in service.ports), _DEFAULT_PORT)

@@ -1,7 +1,7 @@
 """The client of a scenario: `python -m atmdepot.scenario.asking`, in the client's node.
 
-It reads an `Asking` (a line of JSON) from its standard input, prints READY when each of its clients has got its first
-octets or failed, and at its end, which the end of its standard input is too, an `Answers`. One loop without tasks.
+It reads an `Asking` (a line of JSON) from its standard input, and prints READY when each of its clients has got its
+first octets or failed. At its end, or when its standard input ends, it prints an `Answers`. One loop without tasks.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Client:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what came of an answer."""
+        """Forget the octets of an answer that has begun."""
         self.head = b""
         self.body: int | None = None  # octets of the body so far; None before the head is whole
         self.length = 0

@@ -1,4 +1,4 @@
-"""Figures that a step can be held to: their units, and what they are a figure of. Pure."""
+"""Figures that a step can expect: their units, and the parts that they may be of. Pure."""
 
 from __future__ import annotations
 

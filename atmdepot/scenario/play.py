@@ -1,4 +1,4 @@
-"""Playing a scenario on its ground: step by step, each held to what is expected of it."""
+"""Playing a scenario on its ground, step by step: each is compared with what is expected of it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Sample(Struct):
 
 
 class Totals:
-    """Sums of counters since a beginning, over the ends of daemons, which begin anew with nothing."""
+    """Sums of counters since a beginning; a daemon that is restarted counts from 0, and its sums go on."""
 
     def __init__(self) -> None:
         self._last: dict[Any, int] = {}

@@ -1,4 +1,4 @@
-"""The result of a scenario: what came of each step, and all that was seen. Pure."""
+"""The result of a scenario: the outcome of each step, and the samples. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Outcome = Literal["passed", "failed", "error", "skipped"]
 
 
 class Check(Struct, frozen=True):
-    """A figure that something is expected of: the bounds, what was found, and True when that is within."""
+    """A figure with an expectation: the bounds, what was found, and True when it is within them."""
 
     figure: str
     expected: str

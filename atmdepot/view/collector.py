@@ -1,8 +1,8 @@
-"""Asks the daemons of a network, each on its control socket, and gives the model what they say.
+"""Asks the daemons of a network, each on its control socket, and gives the model their answers.
 
-A node through which few cells pass is traced: each cell is seen, and each session. Through one with many, cells and
-sessions are counted by asking twice a second, and a short trace each few seconds shows some of its cells. So a busy
-data path hardly notices that it is looked at. What blocks runs in threads; a daemon that ends is waited for.
+A node through which few cells pass is traced: each cell and each session is seen. A node with many cells is asked for
+counts twice a second, and a short trace every few seconds shows some of its cells. So a view costs a busy data path
+little. Calls that block run in threads. When a daemon ends, the collector waits for it to come back.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class _Watch:
         self._be_busy(rate > (FEW if self._is_busy else MANY))
 
     def _be_busy(self, is_busy: bool) -> None:
-        """Change the way in which the node is looked at, if need be."""
+        """Change between tracing and counting the node, if need be."""
         if is_busy != self._is_busy:
             self._is_busy = is_busy
             self._model.mode_is(self._node, "counted" if is_busy else "every", time.time_ns())

@@ -1,4 +1,4 @@
-"""A cell, octet by octet, as the page shows it: header fields, what each payload octet is of, and the packet's tree."""
+"""A cell, octet by octet, as the page shows it: header fields, parts of the PDU, and the packet's tree."""
 
 from __future__ import annotations
 

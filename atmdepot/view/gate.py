@@ -1,4 +1,4 @@
-"""The gate of the page: who may ask. Octets from a browser are hostile, and any page of the web can make it send some.
+"""The gate of the page: it says who may ask. Any page of the web can make a browser send a request, so each is checked.
 
 A request must name this page in `Host` (a foreign name that leads here, DNS rebinding, is refused), must come from this
 page where the browser says from where (`Origin`), and must have the token, which the address that is printed at the

@@ -1,4 +1,4 @@
-"""The last cells of each link, for looking at them: a minute's, and a bounded number."""
+"""The last cells of each link, for at most a minute and in a bounded number."""
 
 from __future__ import annotations
 

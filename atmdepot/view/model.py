@@ -1,4 +1,4 @@
-"""The model of what is shown: it takes what daemons say, and makes ticks of it, of which it keeps a minute's.
+"""The model of a running network: it makes ticks of the daemons' answers, and keeps those of the last minute.
 
 It is pure: times are arguments (ns), and nothing here asks a daemon. Both the page and the terminal show it.
 """
@@ -31,13 +31,13 @@ HISTORY = 120
 TICK = 500_000_000
 """ns between two ticks."""
 _MOST_TRAINS, _MOST_EVENTS, _MOST_WAITING = 500, 40, 4000
-"""Of a tick; what is beyond is counted."""
+"""The most in a tick; further ones are only counted."""
 _HEARD = frozenset({"note", "started", "stopping", "daemon-gone", "missed", "refused"})
 """Kinds of a daemon's events that are of no use here."""
 _ABOUT = {"server": ("server", "drain", "undrain"), "link": ("link", "impaired", "drops")}
 _GOOD = frozenset({"server-alive", "link-up", "vp-up", "fit", "impaired"})
 _ORDINARY_END = "2 MSL are over"
-"""The reason for which a closed session goes; that it closed was told before."""
+"""The reason for which a closed session goes; its close was told before."""
 _WORD = 150_000_000
 """ns within which all nodes have told what happened."""
 
@@ -94,7 +94,7 @@ class Model:
                         ("node", node), bad=state != "up")
 
     def mode_is(self, node: str, mode: Mode, now: int) -> None:
-        """Take the way in which a node is looked at."""
+        """Note whether a node is traced or counted."""
         known = self._nodes[node]
         if known.mode != mode:
             known.mode = mode
@@ -115,7 +115,7 @@ class Model:
         return rate
 
     def take_servers(self, rows: Sequence[Row]) -> None:
-        """Take the rows of `show servers`: what came since the rows before has opened and closed."""
+        """Take the rows of `show servers`; their difference from the last rows tells what opened and closed."""
         for row in rows:
             name = row["server"]
             known = self._servers.get(name)

@@ -1,4 +1,4 @@
-"""Rates of counters that are read now and then, and that begin anew when their daemon is restarted."""
+"""Rates of counters, which are read now and then and begin anew when their daemon is restarted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ticks to browsers, as server-sent events: the last minute, and then each as it comes."""
+"""Ticks for browsers, as server-sent events: first those of the last minute, then each as it comes."""
 
 from __future__ import annotations
 

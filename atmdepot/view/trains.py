@@ -1,4 +1,4 @@
-"""Cells as trains: those of one VC that cross a link together, with the server and the service category they are of."""
+"""Trains: cells of one VC that cross a link together, with their server and service category."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class TrainSorter:
         return _shares(self._servers.get(link)), _shares(self._categories.get(link))
 
     def end_tick(self) -> None:
-        """Let what was counted before count less."""
+        """Give earlier counts less weight."""
         for counts in (*self._servers.values(), *self._categories.values()):
             for name in list(counts):
                 counts[name] *= _FADE  # type: ignore[assignment]  # a Counter's values may be any numbers

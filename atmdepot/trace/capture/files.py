@@ -140,8 +140,8 @@ class FileSource:
         """Lines for the user: the number of records, and the counts of skipped records."""
         told = self._notes.summary(f"{self.name}: {count_text(self.records, 'record')}")
         if self.records and sum(self.passed_over.values()) == self.records:
-            told += ("; none has cells: `atmdepot replay FILE` sends recorded TCP packets through a depot, and --port says "
-                     "which UDP ports are links")
+            told += ("; none has cells: `atmdepot replay FILE` sends recorded TCP packets through a depot, --port "
+                     "names the UDP ports of links")
         return [told]
 
     def close(self) -> None:

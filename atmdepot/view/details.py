@@ -136,7 +136,8 @@ class Details:
             if rows:
                 detail.facts, detail.trouble = {"depot": of, **_plain(rows[0])}, ""
                 break
-        self._add_cells(detail, lambda cell: _is_of(cell, number), until)
+        server = str(detail.facts.get("server", ""))  # depots of a set may have sessions of one number
+        self._add_cells(detail, lambda cell: _is_of(cell, int(number), server), until)
         return detail
 
     def _depots(self) -> list[str]:
@@ -170,9 +171,9 @@ class Details:
             detail.tables[title or subject] = [_plain(row) for row in rows[:_MOST_ROWS]]
 
 
-def _is_of(cell: Cell, session: str) -> bool:
-    pdu = cell.pdu
-    return pdu is not None and pdu.session is not None and str(pdu.session.number) == session
+def _is_of(cell: Cell, number: int, server: str) -> bool:
+    session = None if cell.pdu is None else cell.pdu.session
+    return session is not None and session.number == number and server in ("", session.server)
 
 
 def _cells_of(row: Row) -> int:

@@ -14,6 +14,8 @@ _WIDTH, _HEIGHT = 126, 34
 """Pixels of a text of two lines."""
 _APART = 48
 """Pixels between the middles of two texts, one above the other: what is wrong with a link stands on a third line."""
+_CLEAR = 10
+"""Pixels between a text and a box above or below it."""
 _BESIDE = 82
 """Pixels from a wire that leads up or down to the middle of the text beside it."""
 _SHARES = tuple(number / 20 for number in (10, 9, 11, 8, 12, 7, 13, 6, 14, 5, 15, 4, 16, 3, 17, 2, 18))
@@ -48,6 +50,6 @@ def _cost(place: Point, lines: list[list[Point]], boxes: list[Point], taken: lis
     hit = sum(abs(point.x - place.x) < _WIDTH / 2 and abs(point.y - place.y) < _HEIGHT / 2 + _WIRE
               for line in lines for point in line)
     below = place.y + (_APART - _HEIGHT) / 2  # the third line counts
-    hit += 12 * sum(abs(box.x - place.x) < (BOX_WIDTH + _WIDTH) / 2 and abs(box.y - below) < (BOX_HEIGHT + _APART) / 2
-                    for box in boxes)
+    hit += 12 * sum(abs(box.x - place.x) < (BOX_WIDTH + _WIDTH) / 2 and
+                    abs(box.y - below) < (BOX_HEIGHT + _APART) / 2 + _CLEAR for box in boxes)
     return hit + 40 * sum(abs(other.x - place.x) < _WIDTH and abs(other.y - place.y) < _APART for other in taken)

@@ -4,6 +4,9 @@ import { post } from "./ask.js";
 
 const $ = (id) => document.getElementById(id);
 
+// Each of two buttons that take turns has the focus of the other.
+const OTHERS = { undrain: "drain", drain: "drain", restore: "cut", cut: "cut" };
+
 export class Control {
   // `can` has the kinds of changes that are allowed; `now` gives the tick of now.
   constructor(can, now) {
@@ -19,7 +22,7 @@ export class Control {
     const tick = this.now();
     const found = [];
     const add = (text, question, request) => found.push(el("button", {
-      type: "button", "data-key": `do ${text}`, onclick: () => this.#sure(text, question, { ...request, name }) }, text));
+      type: "button", "data-key": `do ${OTHERS[request.do] ?? text}`, onclick: () => this.#sure(text, question, { ...request, name }) }, text));
     if (kind === "server" && this.can.includes("drain")) {
       if (tick?.servers[name]?.draining) add("Undrain", `Let ${name} have new sessions again?`, { do: "undrain" });
       else add("Drain", `Drain ${name}? New sessions go to other servers. Those that are open go on.`, { do: "drain" });
@@ -63,10 +66,10 @@ export class Control {
   }
 
   #tell(text, undo, bad = false) {
+    $("undo-bar").hidden = false; // before it has its words: only then a screen reader tells them
     $("undo-text").textContent = text;
     $("undo-text").classList.toggle("error", bad);
     $("undo").hidden = undo === null;
     $("undo").dataset.number = undo ?? "";
-    $("undo-bar").hidden = false;
   }
 }

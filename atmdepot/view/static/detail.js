@@ -81,9 +81,12 @@ export class Detail {
 
   #leads(kind, name) { return kind !== "link" || this.picture.wires.some((wire) => wire.name === name && wire.kind !== "ip"); }
 
+  // True where some cells are counted, and only samples of them are seen.
+  #counted() { return Object.values(this.state.ticks.at(-1)?.nodes ?? {}).some((node) => node.mode === "counted"); }
+
   #cells(title, cells) {
     const list = cells.toReversed().map((cell, index) => this.#cell(cell, `cell ${cell.id} ${cell.octets} ${index}`));
-    const told = cells.length ? "the newest first; open one for its octets" : "none was seen in the last minute";
+    const told = cells.length ? "the newest first; open one for its octets" : this.#counted() ? "none was among the samples of the last minute" : "none was seen in the last minute";
     return el("section", {}, el("h3", {}, title), el("p", { class: "note" }, told), ...list);
   }
 

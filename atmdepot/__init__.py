@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from atmdepot.wire.llc import Encapsulation, decapsulate, encapsulate
     from atmdepot.wire.oam import OamPayload
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Aal5Error",

@@ -88,9 +88,10 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
               help="Show the version and exit.")
 @click.option("--log-level", default="info", show_default=True,
-              type=click.Choice(["debug", "info", "warning", "error"]), help="What is told on stderr.")
+              type=click.Choice(["debug", "info", "warning", "error"]),
+              help="The least level of messages on standard error.")
 @click.option("--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]),
-              help="How it is told: lines with time and level (under systemd with their priority), or JSON.")
+              help="The form of messages: lines with time and level (under systemd with their priority), or JSON.")
 @click.pass_context
 def cli(context: click.Context, log_level: str, log_format: str) -> None:
     """A depot that switches TCP sessions among servers over ATM, and the edge nodes it needs."""

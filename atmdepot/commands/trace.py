@@ -93,14 +93,14 @@ def _epilog() -> str:
 @click.command("trace", epilog=_epilog())
 @click.argument("words", nargs=-1, metavar="[FILTER]...")
 @click.option("-i", "--interface", "places", multiple=True, metavar="PLACE",
-              help="What to listen to: NODE, NODE:LINK or `any` of the network that runs here (`any` is the default), "
-                   "or, with --port, a network interface. Can be repeated.")
+              help="The place to listen: NODE, NODE:LINK or `any` of the network that runs here, or, with --port, a "
+                   "network interface. Can be repeated.  [default: any]")
 @click.option("-r", "--read", "read", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
               help="Read a capture instead: pcap or pcapng with ERF, UDP, SUNATM, RFC 1483 or GNS3's cells, or an .erf "
-                   "file; gzip'd, too. - is standard input.")
+                   "file, also compressed by gzip. - is standard input.")
 @click.option("-D", "--list", "list_places", is_flag=True, help="List the places that -i takes, and end.")
 @click.option("--port", "ports", type=_Ports(), metavar="PORTS",
-              help="The UDP ports of the links, of an interface or in a capture: 5501, 5501,5502 or 10000-10010.")
+              help="The UDP ports of links, on an interface or in a capture: 5501, 5501,5502 or 10000-10010.")
 @click.option("--network", "network_name", metavar="NAME",
               help="The running network; needed only while several run.")
 @click.option("--table", metavar="TABLE", help="The VC table that names VCs and servers, for captures and interfaces.")
@@ -108,53 +108,58 @@ def _epilog() -> str:
               help="A line for each cell, each PDU, each change of a session, or for all of them.")
 @click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="End after N lines.")
 @click.option("--duration", type=_DurationType(), help="End after this time: 10s, 500ms, 2min.")
-@click.option("-n", "numeric", is_flag=True, help="Numbers only: no names of servers, no session numbers.")
-@click.option("-q", "quick", is_flag=True, help="Shorter lines.")
+@click.option("-n", "numeric", is_flag=True, help="Show numbers only: no names of servers, no session numbers.")
+@click.option("-q", "quick", is_flag=True, help="Show shorter lines.")
 @click.option("-t", "stamp", count=True,
               help="Time: -t none, -tt seconds since 1970, -ttt since the line before, -tttt with the date, -ttttt "
                    "since the first line.")
-@click.option("-v", "verbose", count=True, help="Every field of PDU and packet, as a tree; -vv: of each cell, too.")
-@click.option("-x", "hexdump", is_flag=True, help="The octets of each cell or PDU, in hexadecimal.")
-@click.option("-X", "textdump", is_flag=True, help="The same, and as characters.")
+@click.option("-v", "verbose", count=True,
+              help="Show every field of PDU and packet, as a tree; -vv: of each cell, too.")
+@click.option("-x", "hexdump", is_flag=True, help="Show the octets of each cell or PDU, in hexadecimal.")
+@click.option("-X", "textdump", is_flag=True, help="Show the octets in hexadecimal and as characters.")
 @click.option("-s", "--snap", type=click.IntRange(min=1), metavar="OCTETS",
               help="The most octets of each PDU that -x shows and -w writes.")
-@click.option("-l", "line_buffered", is_flag=True, help="Put out every line at once, also into a pipe.")
+@click.option("-l", "line_buffered", is_flag=True, help="Write every line at once, also into a pipe.")
 @click.option("-o", "--output", type=click.Choice(["text", "json", "ndjson", "svg"]), default="text",
-              show_default=True, help="Lines, one JSON array, a JSON object a line, or, with --ladder, a drawing.")
+              show_default=True,
+              help="The format of the output: lines, one JSON array, a JSON object on each line, or, with --ladder, a "
+                   "drawing.")
 @click.option("-e", "--field", "fields", multiple=True, metavar="FIELD",
-              help="Only these fields, in this order (text: separated by tabs). Can be repeated.")
+              help="Show only these fields, in this order (text: separated by tabs). Can be repeated.")
 @click.option("--heading/--no-heading", default=True, show_default=True,
               help="With -e: begin with a line of the fields' names.")
 @click.option("--ladder", is_flag=True,
               help="Draw each session as a ladder: its packets as arrows between client and server, their cells below "
                    "them. With -o svg as a picture.")
 @click.option("--fields", "list_fields", is_flag=True, help="List the fields, and end.")
-@click.option("--stats", is_flag=True, help="No lines; at the end what passed, by VC, link, server and drop reason.")
+@click.option("--stats", is_flag=True,
+              help="Show no lines, but counts at the end: by VC, link, server and drop reason.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Colours; auto: on a terminal, unless NO_COLOR is set.")
 @click.option("-w", "--write", "write", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
               help="Write cells and PDUs to a capture instead of showing them; - is standard output.")
 @click.option("--format", "file_format", type=click.Choice(FORMATS),
-              help="Of that capture: ERF records in pcap, in pcapng (the default for several nodes), SUNATM, frames of "
-                   "another bearer, or only the IP packets, which any program opens.")
+              help="The format of that capture: ERF records in pcap, in pcapng (the default for several nodes), "
+                   "SUNATM, frames of another bearer, or only the IP packets, which any program opens.")
 @click.option("--each-node", is_flag=True,
               help="Write to the capture what every node saw; without it, what two traced nodes saw of a link is "
                    "written once, as its sender saw it.")
-@click.option("--print", "print_lines", is_flag=True, help="Show them, too, while writing.")
+@click.option("--print", "print_lines", is_flag=True, help="Also show lines while -w writes.")
 @click.option("-U", "packet_buffered", is_flag=True, help="Write each cell and PDU to the capture at once.")
 @click.option("-C", "file_size", type=click.IntRange(min=1), metavar="MB",
               help="Begin a new capture after MB million octets.")
 @click.option("-G", "file_time", type=_DurationType(), help="Begin a new capture after this time, as in 10min.")
 @click.option("-W", "file_count", type=click.IntRange(min=1), metavar="N", help="Keep the last N captures only.")
-@click.option("--nni", is_flag=True, help="Headers are an NNI's (12-bit VPI) where neither capture nor table tells.")
+@click.option("--nni", is_flag=True,
+              help="Read headers as an NNI's (12-bit VPI) where neither capture nor VC table tells.")
 @click.option("--crc", type=click.Choice([mode.value for mode in CrcMode]),
               help="Judge every PDU's CRC-32 by this rule instead of its VC's.")
 @click.option("--install-dissector", is_flag=True, help="Put the dissector of the UDP links in Wireshark's folder.")
 def trace(**options: Any) -> None:
     """See the cells: live, on an interface, or in a capture.
 
-    FILTER is words such as `vc web1`, `host 10.0.0.5`, `oam` or `drop`; all that there are stand below. A summary
-    goes to standard error at the end.
+    FILTER is words such as `vc web1`, `host 10.0.0.5`, `oam` or `drop`; all words are listed below. At the end a
+    summary goes to standard error.
     """
     if options["install_dissector"]:
         from atmdepot.trace.wireshark import install

@@ -70,6 +70,7 @@ class Asker:
         self._judged: dict[Session, float] = {}
         self._waiting: set[Session] = set()
         self._ports = cycle(_PORTS)
+        self._turned_at = 0
         self._ready = False
         self.ended = False
 
@@ -167,6 +168,7 @@ class Asker:
 
     def _turn(self, due: int) -> None:
         """Let the next session of the ring ask."""
+        self._turned_at = time.monotonic_ns()
         for _ in range(len(self._ring)):
             session = self._ring[0]
             self._ring.rotate(-1)
@@ -315,9 +317,8 @@ class Asker:
         self._tell(msgspec.json.encode(reading))
 
     def _read(self, failure: Failure) -> Reading:
-        now = time.monotonic_ns()
-
-        def gap(kind: str, since: int = failure.at, until: int = now) -> float | None:
+        # A client that got no processor lately has not asked, either: no answer is missing since its last turn.
+        def gap(kind: str, since: int = failure.at, until: int = self._turned_at) -> float | None:
             return longest_gap(list(self._times[kind]), since, until)
 
         reading = Reading(gap(KEPT), gap(NEW), gap(TRAIN), gap(DOWNLOAD), gap(KEPT, failure.at - _NS, failure.at))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from atmdepot import build
@@ -31,6 +31,7 @@ _SYNCED = 15.0
 
 _POLL, _ANSWER = 0.005, 1.0
 _ACTIVE, _STANDBY = "active", "standby"
+_MOVED = "", -1
 _LONE_PATIENCE, _PAIR_PATIENCE = 8.0, 3.5
 _RECALL_PATIENCE = 16.0
 """Seconds that sessions of a lone depot with recall have to go on: TCP doubles its pauses, so after a gap of 6.3 s it
@@ -52,7 +53,7 @@ class DepotRig:
         self._stack = ExitStack()
         self._active = ""
         self._failed = ""
-        self._claim: object = None
+        self._claim = _MOVED
         self._strikes: dict[str, Callable[[], None]] = {
             cases.SIGKILL.name: self._kill, cases.SIGSTOP.name: self._stop, cases.HOST_GONE.name: self._remove,
             cases.CUT_SYNC.name: lambda: self._cut(f"{self._active}.{SYNC}"),
@@ -98,7 +99,7 @@ class DepotRig:
 
     def mend(self, event: str) -> None:
         """Put right what failed; NoFigure when there are not one active and one standby in sync afterwards."""
-        before = self._active
+        before, serves = self._active, self._claimed()
         if event == cases.SIGSTOP.name:
             self.lab.kill(self._failed, signal=signal.SIGCONT)
         elif self._wires:
@@ -107,6 +108,8 @@ class DepotRig:
         elif event in (cases.SIGKILL.name, cases.HOST_GONE.name):
             self._mend_depot()
         self.settle()
+        if self._claim != serves:
+            self._claim = _MOVED
         if event == cases.CUT_SYNC.name and self._active != before:
             raise NoFigure("the standby took over though only the wire between the depots was cut")
 
@@ -158,14 +161,18 @@ class DepotRig:
         self._claim = self._claimed()
 
     def stayed(self) -> bool:
-        """True while the depot that was active when all was settled is so in the same term."""
+        """True while the depot that was active after the last failure is so in the same term."""
         return self._claim == self._claimed()
 
-    def _claimed(self) -> object:
-        if self._lone:
-            return None
-        told = next(ask(self._socket(self._active), {"role": True}, _ANSWER))
-        return self._active, told["role"], told["term"]
+    def _claimed(self) -> tuple[str, int]:
+        """The depot that says that it is active, and its term; one that has failed is asked last, as it may hang."""
+        if not self._lone:
+            for node in sorted(self._network.depots, key=lambda node: node == self._failed):
+                with suppress(AtmdepotError):
+                    told = next(ask(self._socket(node), {"role": True}, _ANSWER))
+                    if told["role"] == _ACTIVE:
+                        return node, told["term"]
+        return "", 0
 
     def _wait_until(self, holds: Callable[[], bool], what: str) -> None:
         if self._lone:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 from atmdepot.view.layout import BOX_HEIGHT, BOX_WIDTH, Point, point_on
@@ -14,7 +16,7 @@ _WIDTH, _HEIGHT = 126, 34
 """Pixels of a text of two lines."""
 _APART = 48
 """Pixels between the middles of two texts, one above the other: what is wrong with a link stands on a third line."""
-_CLEAR = 10
+_CLEAR = 4
 """Pixels between a text and a box above or below it."""
 _BESIDE = 82
 """Pixels from a wire that leads up or down to the middle of the text beside it."""
@@ -27,7 +29,7 @@ _SAMPLES = 41
 
 def places_of_labels(picture: Picture, layout: Layout) -> list[Point]:
     """The middle of the text of each wire, in the picture's order."""
-    lines = [[point_on(points, number / (_SAMPLES - 1)) for number in range(_SAMPLES)] for points in layout.wires]
+    lines = sorted(point_on(points, number / (_SAMPLES - 1)) for points in layout.wires for number in range(_SAMPLES))
     boxes = list(layout.boxes.values())
     taken: list[Point] = []
     for wire, points in zip(picture.wires, layout.wires, strict=True):
@@ -45,10 +47,11 @@ def places_of_labels(picture: Picture, layout: Layout) -> list[Point]:
     return taken
 
 
-def _cost(place: Point, lines: list[list[Point]], boxes: list[Point], taken: list[Point]) -> float:
-    """The amount of a text at a place that is covered, or covers something."""
-    hit = sum(abs(point.x - place.x) < _WIDTH / 2 and abs(point.y - place.y) < _HEIGHT / 2 + _WIRE
-              for line in lines for point in line)
+def _cost(place: Point, lines: list[Point], boxes: list[Point], taken: list[Point]) -> float:
+    """The amount of a text at a place that is covered, or covers something; `lines` are points of wires by their x."""
+    half = _WIDTH / 2
+    near = lines[bisect_right(lines, (place.x - half, math.inf)):bisect_left(lines, (place.x + half, -math.inf))]
+    hit = sum(abs(point.y - place.y) < _HEIGHT / 2 + _WIRE for point in near)
     below = place.y + (_APART - _HEIGHT) / 2  # the third line counts
     hit += 12 * sum(abs(box.x - place.x) < (BOX_WIDTH + _WIDTH) / 2 and
                     abs(box.y - below) < (BOX_HEIGHT + _APART) / 2 + _CLEAR for box in boxes)

@@ -49,13 +49,18 @@ _BUFFER = 2**20
 
 
 class TraceRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A client's request: the links to trace (an empty list: all), and the number of existing sessions to describe."""
+    """A client's request: the links to trace (an empty list: all), and the number of existing sessions to describe.
+
+    `most` ends the trace when so many cells were noted; 0 never does. So a sample costs the node the same, however late
+    its client reads.
+    """
 
     links: list[str] = []
     cells: bool = True
     drops: bool = True
     sessions: bool = True
     known: int = 2000
+    most: int = 0
 
 
 def description(pump: Pump, table: Path | None) -> dict[str, Any]:
@@ -101,7 +106,7 @@ async def _stream(
         sender = _Sender(stream.socket.fileno(), known, tap, pump.taps)
         await stream.send_all(msgspec.json.encode({"tracing": description(pump, table)}) + b"\n")
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        while not is_shut_down(stream):
+        while not is_shut_down(stream) and not 0 < request.most <= tap.noted:
             await sender.turn(len(pump.taps.open))
     finally:
         pump.taps.remove(tap)

@@ -97,6 +97,8 @@ class Tap:
         self._missed: Missed | None = None
         self.weight = 0
         """Octets that are held, including the overhead of each record."""
+        self.noted = 0
+        """Cells so far, those missed included."""
 
     def sees(self, link: str) -> bool:
         """True when the tap keeps records of a link."""
@@ -106,6 +108,7 @@ class Tap:
         """Note cells that cross a link."""
         if not self._wants_cells or not (self._all_links or link in self._links):
             return
+        self.noted += len(octets) // CELL_SIZE
         for at in range(0, len(octets), _MOST_CELLS):
             part = octets[at:at + _MOST_CELLS]
             if not self._keep(_OVERHEAD + len(part), Cells(time_ns, link, direction, part), self._bound_of_cells):

@@ -193,13 +193,13 @@ class _Watch:
     async def _samples(self) -> None:
         """Some cells, again and again."""
         while True:
-            connection = await self._open(sessions=False, drops=False)
+            connection = await self._open(sessions=False, drops=False, most=_SAMPLE_CELLS)
             with trio.move_on_after(_SAMPLE):
                 await self._read(connection, most=_SAMPLE_CELLS)
             await trio.sleep(_SAMPLE_EVERY)
 
-    async def _open(self, *, sessions: bool, drops: bool) -> TraceConnection:
-        request = {"cells": True, "drops": drops, "sessions": sessions, "known": ROWS if sessions else 0}
+    async def _open(self, *, sessions: bool, drops: bool, most: int = 0) -> TraceConnection:
+        request = {"cells": True, "drops": drops, "sessions": sessions, "known": ROWS if sessions else 0, "most": most}
         connection = await self._collector.in_thread(partial(TraceConnection, self._path, request))
         connection.socket.setblocking(False)
         return connection

@@ -369,6 +369,18 @@ async def test_a_client_that_ends_gets_what_there_is(it: Controlled, begin: Begi
     assert taps(it) == []
 
 
+async def test_a_sample_ends_by_itself_when_it_has_its_cells(it: Controlled, begin: Begin) -> None:
+    sample = await begin(it, most=3)
+    endless = await begin(it)
+    await handshake(it, 40_000)
+    with trio.fail_after(20):
+        got = await sample.rest()
+    seen = sum(len(record.octets) // CELL_SIZE for record in got if isinstance(record, Cells))
+    assert seen >= 3
+    assert len(it.nodes.pumps[DEPOT].taps.open) == 1
+    assert await endless.records(1)
+
+
 async def test_a_client_that_goes_away_is_noticed_when_nothing_happens(it: Controlled, begin: Begin) -> None:
     client = await begin(it)
     await client.stream.aclose()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 import resource
+from collections.abc import Callable
 from time import process_time_ns
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from atmdepot.wire.flows import flow_key
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
+    from atmdepot.depot.log_reader import Reader
+    from atmdepot.depot.replica import Replica
 
 _SECOND = 1_000_000_000
 _SERVERS, _MINUTE = 32, 60
@@ -68,35 +71,57 @@ def memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+Tell = Callable[[str, float, str], None]
+"""A callback that takes a figure: its name, its value and its unit."""
+
+
 def main() -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=1_000_000)
     options = parser.parse_args()
-    network, now = table(options.sessions), _SECOND
-    active, standby = Depot(network, now, "depot1"), Depot(network, now, "depot2")
-    active.roles.granted(now)
-    replication, replica = active.replication, standby.replica
-    assert replication is not None
-    assert replica is not None
     rows: list[dict[str, object]] = []
 
     def tell(what: str, figure: float, unit: str) -> None:
         rows.append({"figure": what, "value": f"{figure:,.2f}" if figure < 100 else f"{figure:,.0f}", "unit": unit})
 
     gc.disable()
-    # They open over a minute, so that they stand in as many slots of the wheel as after a minute of load.
-    quiet, each = 0, -(-options.sessions // _MINUTE)
-    for first in range(0, options.sessions, each):
+    measure(options.sessions, tell)
+    console().print(make_table(f"{options.sessions:,} sessions, {build.describe()}", list(rows[0]), rows))
+
+
+def measure(sessions: int, tell: Tell) -> None:
+    """Measure a stream between two depots: first the snapshot, then the log."""
+    network, now = table(sessions), _SECOND
+    active, standby = Depot(network, now, "depot1"), Depot(network, now, "depot2")
+    active.roles.granted(now)
+    assert active.replication is not None
+    assert standby.replica is not None
+    quiet, now = open_over_a_minute(active, sessions, now)
+    held = memory()
+    standby.replica.begin("depot1")
+    reader = active.replication.reader(*standby.replica.applied, now)
+    now = measure_snapshot(reader, standby.replica, sessions, now, tell)
+    assert len(standby.sessions.primary) == sessions
+    assert standby.replica.digest == active.replication.digest
+    tell("memory of a session at the standby", (memory() - held) / sessions, "octets")
+    measure_log(active, reader, standby.replica, sessions, quiet / sessions, now, tell)
+
+
+def open_over_a_minute(active: Depot, sessions: int, now: int) -> tuple[int, int]:
+    """Open sessions that stand in as many slots of the wheel as after a minute of load; its cost (ns) and the time."""
+    quiet, each = 0, -(-sessions // _MINUTE)
+    for first in range(0, sessions, each):
         now += _SECOND
         active.handle_timer(now)
         started = process_time_ns()
-        open_sessions(active, min(each, options.sessions - first), now, first)
+        open_sessions(active, min(each, sessions - first), now, first)
         quiet += process_time_ns() - started
-    held = memory()
-    # The snapshot: slices at the active, pieces at the standby, and the longest of each.
-    replica.begin("depot1")
-    reader = replication.reader(*replica.applied, now)
+    return quiet, now
+
+
+def measure_snapshot(reader: Reader, replica: Replica, sessions: int, now: int, tell: Tell) -> int:
+    """Measure slices at the active, pieces at the standby, and the longest of each; return the time after it."""
     octets = 0
     spent, longest = [0, 0], [0, 0]
     goes_on = True
@@ -112,28 +137,36 @@ def main() -> None:
         for at, span in enumerate((sliced - began, ended - sliced)):
             spent[at] += span
             longest[at] = max(longest[at], span)
-    swept = process_time_ns()
-    turn = 0
-    while replica.slice(now):
-        ended = process_time_ns()
-        turn, swept = max(turn, ended - swept), ended
-    assert len(standby.sessions.primary) == options.sessions
-    assert replica.digest == replication.digest
-    tell("octets a session, in a snapshot", octets / options.sessions, "octets")
+    tell("octets a session, in a snapshot", octets / sessions, "octets")
     tell("snapshot, at the active", spent[0] / 1e9, "s")
     tell("snapshot, at the standby", spent[1] / 1e9, "s")
     tell("longest turn, at the active", longest[0] / 1e6, "ms")
     tell("longest turn, at the standby", longest[1] / 1e6, "ms")
-    tell("longest turn of the sweep", turn / 1e6, "ms")
-    tell("memory of a session at the standby", (memory() - held) / options.sessions, "octets")
-    # The log: sessions as they open, in batches of 30.
-    some = min(options.sessions, 100_000)
+    tell("longest turn of the sweep", longest_sweep(replica, now) / 1e6, "ms")
+    return now
+
+
+def longest_sweep(replica: Replica, now: int) -> int:
+    """The longest turn (ns) in which a standby forgets what the snapshot did not tell."""
+    swept, turn = process_time_ns(), 0
+    while replica.slice(now):
+        ended = process_time_ns()
+        turn, swept = max(turn, ended - swept), ended
+    return turn
+
+
+def measure_log(
+    active: Depot, reader: Reader, replica: Replica, sessions: int, quiet: float, now: int, tell: Tell,
+) -> None:
+    """Measure sessions as they open, in batches of 30; to open one costs `quiet` ns while nobody listens."""
+    assert active.replication is not None
+    some = min(sessions, 100_000)
     octets, noted, encoded, applied = 0, 0, 0, 0
-    for first in range(options.sessions, options.sessions + some, 30):
+    for first in range(sessions, sessions + some, 30):
         began = process_time_ns()
         open_sessions(active, 30, now, first)
         opened = process_time_ns()
-        replication.flush(now)
+        active.replication.flush(now)
         piece = reader.take(PIECE)
         taken = process_time_ns()
         replica.feed(piece, now)
@@ -142,10 +175,9 @@ def main() -> None:
         noted += opened - began
         encoded += taken - opened
     tell("octets a session, in the log", octets / some, "octets")
-    tell("note, for a session", (noted / some - quiet / options.sessions) / 1e3, "us")
+    tell("note, for a session", (noted / some - quiet) / 1e3, "us")
     tell("encode, for a session", encoded / some / 1e3, "us")
     tell("apply, for a session", applied / some / 1e3, "us")
-    console().print(make_table(f"{options.sessions:,} sessions, {build.describe()}", list(rows[0]), rows))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from atmdepot.config.relay_rules import relay_name_problems, relay_problems
 from atmdepot.config.route_rules import name_problems, route_problems
 from atmdepot.config.routes import reached
 from atmdepot.config.set_rules import set_name_problems, set_problems
+from atmdepot.config.unique_addresses import uniqueness_problems
 from atmdepot.config.units import Duration
 
 if TYPE_CHECKING:
@@ -92,53 +93,6 @@ def _service_servers(network: Network) -> Iterator[Problem]:
             if server not in network.servers:
                 yield Problem(("services", name, "servers"),
                               f"there is no server \"{server}\": {list_of('servers', network.servers)}")
-
-
-def _addresses(network: Network) -> Iterator[Problem]:
-    """Check that no UDP address of a link, and no IP address of a node or service, is used twice."""
-    taken: dict[object, str] = {}
-    for name, link in network.links.items():
-        for node, address in link.ends.items():
-            path = ("links", name, "ends", node)
-            # Port 0 stands for `*`, any port: it takes no address of its own.
-            if address.port:
-                yield from _take(taken, address, path, "write another port or address")
-            elif network.nodes[node].kind != "external":
-                yield Problem(path, f"\"{node}\" must listen on a port that the far end knows: write "
-                                    f"{address.host}:5501")
-    for name, node_ in network.nodes.items():
-        for ip in node_.address:
-            yield from _take(taken, ip, ("nodes", name, "address"), "write another address")
-    services: dict[tuple[str, str], dict[int, str]] = {}
-    hosts = {address.host: f"links.{name}.ends.{node}" for name, link in network.links.items()
-             for node, address in link.ends.items()}
-    for name, service in network.services.items():
-        for vip in service.vip:
-            ip_ = ipaddress.ip_address(vip)
-            if ip_.is_loopback or ip_.is_link_local or fault_of(ip_):
-                yield Problem(("services", name, "vip"), f"{vip} cannot be routed to the depot: write an address that "
-                                                         "no host has, such as \"10.80.0.1\"")
-            if vip in hosts:
-                yield Problem(("services", name, "vip"), f"the address {vip} is that of a host, at {hosts[vip]}: write "
-                                                         "one that no host has")
-            if vip in taken:
-                yield Problem(("services", name, "vip"), f"the address {vip} is already taken by {taken[vip]}")
-            for protocol in service.offered:
-                there = services.setdefault((vip, protocol), {})
-                # Port 0 stands for every port, so it clashes with each.
-                for port in service.ports or [0]:
-                    clash = there.get(port) or there.get(0) or (next(iter(there.values()), None) if not port else None)
-                    if clash is not None:
-                        yield Problem(("services", name, "vip"), f"{vip} port {port or 'any'} is already taken by "
-                                                                 f"services.{clash}: write other ports or another VIP")
-                        break
-                there |= dict.fromkeys(service.ports or [0], name)
-
-
-def _take(taken: dict[object, str], address: object, path: tuple[str, ...], remedy: str) -> Iterator[Problem]:
-    if address in taken:
-        yield Problem(path, f"the address {address} is already taken by {taken[address]}: {remedy}")
-    taken.setdefault(address, ".".join(path))
 
 
 def _formats(network: Network) -> Iterator[Problem]:
@@ -404,6 +358,6 @@ _FIRST: list[Callable[[Network], Iterator[Problem]]] = [
     _depots, _link_ends, _vp_ends, name_problems, connect_name_problems, relay_name_problems, server_problems,
     _service_servers, set_name_problems]
 _SECOND: list[Callable[[Network], Iterator[Problem]]] = [
-    _addresses, address_problems, route_problems, connect_problems, relay_problems, _formats, _keys, _mtus, _bridged,
-    _taps, _times, _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab, set_problems,
-    proxy_problems]
+    uniqueness_problems, address_problems, route_problems, connect_problems, relay_problems, _formats, _keys, _mtus,
+    _bridged, _taps, _times, _vcis, _one_vp_each, _servers_reached, _asked_over_tcp, _half_open, _qos, _lab,
+    set_problems, proxy_problems]

@@ -36,7 +36,7 @@ _SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefin
 # Modules that a packet seldom meets; -O1 takes the compiler half the time of -O2.
 _SELDOM = {
     "atmdepot.atm.timers", "atmdepot.depot.balancing", "atmdepot.config.qos", "atmdepot.depot.session_management",
-    "atmdepot.edge.base",
+    "atmdepot.edge.base", "atmdepot.edge.relay_way",
     "atmdepot.net.hosting", "atmdepot.net.line_link", "atmdepot.wire.cell", "atmdepot.wire.llc",
 }
 

@@ -8,7 +8,6 @@ CIR, whose frames wait for their turn. Its LMI is a state machine of its own (`b
 from __future__ import annotations
 
 from collections import deque
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from atmdepot.bearer.base import NEVER, Path, PathCondition, Port, PortCounts, QueueCounts
@@ -50,6 +49,8 @@ MOST_WAITING = 1000
 """Frames that wait for a PVC's CIR at most."""
 _MOST_TOGETHER, _MOST_OCTETS = 64, 65_000
 """Frames and octets that leave together: what a system call takes."""
+# C numbers, where this is compiled.
+_ADDRESS_SIZE, _HEADER_SIZE, _UI, _DE, _FECN, _BECN = ADDRESS_SIZE, HEADER_SIZE, UI, DE, FECN, BECN
 _FLAGS = DE | FECN | BECN
 _VERSIONS = {NLPID_IPV4: 4, NLPID_IPV6: 6}
 _BARE_SIZE = ADDRESS_SIZE + 1
@@ -67,6 +68,9 @@ _REASONS = (
 
 class RelayPath(Path):
     """A PVC: its DLCI on a port, and counts of frames in both directions."""
+
+    __slots__ = ("_headers", "dlci", "most", "policer", "relay", "rx_becn", "rx_de", "rx_fecn", "rx_frames", "settings",
+                 "shaper", "tagged", "tx_de", "tx_frames", "use", "waiting")
 
     def __init__(self, relay: RelayPort, dlci: int, node: str, settings: Dlcis, use: str = "") -> None:
         """Make a PVC of a VC table to a far node; `use` is `default` or `management`, and empty for a session's."""
@@ -112,7 +116,8 @@ class RelayPort(Port):
 
     def __init__(self, name: str, lmi: LmiSide | None) -> None:
         """Make a port without PVCs; `lmi` is this end's side, None on a link without LMI."""
-        super().__init__(name, Drops())
+        Port.__init__(self, name, Drops())  # not by super(), which the compiled module does not have
+        self.is_timed = False
         self.lmi = lmi
         self.hint = ""
         """The far end's LMI in words, if it is none that is understood."""
@@ -182,10 +187,14 @@ class RelayPort(Port):
         """Remove and return the next train: frames of one size, the last of which may be shorter (UDP_SEGMENT)."""
         out = self.frames_out
         train = [out.popleft()]
-        size = last = len(train[0])
+        first = train[0]
+        size = last = len(first)
         most = min(_MOST_TOGETHER, _MOST_OCTETS // size)
-        while out and last == size and len(train) < most and len(out[0]) <= size:
-            last = len(out[0])
+        while out and last == size and len(train) < most:
+            following = out[0]
+            if len(following) > size:
+                break
+            last = len(following)
             train.append(out.popleft())
         return train
 
@@ -208,15 +217,15 @@ class RelayPort(Port):
         arrivals: list[Arrival] = []
         like, path = b"", None
         for frame in frames_of(octets):
-            if path is not None and frame[:HEADER_SIZE] == like and _is_plain(frame, path.most):
+            if path is not None and frame[:_HEADER_SIZE] == like and _is_plain(frame, path.most):
                 self.rx_frames += 1  # as the frame before: nearly all of a train
                 path.rx_frames += 1
-                arrivals.append(_arrival(frame[HEADER_SIZE:], path))
+                arrivals.append(_arrival(frame[_HEADER_SIZE:], path))
                 continue
             path = self.accept(frame, now)
             if path is not None:
                 arrivals += self._packet_of(frame, path)
-                like = frame[:HEADER_SIZE]
+                like = frame[:_HEADER_SIZE]
                 if frame[1] & _FLAGS or path.policer is not None or path.is_management:
                     path = None  # frames with FECN, BECN or DE, policed ones and the LMI's take `accept`
         return _joined(arrivals) if self.keeps_frames and len(arrivals) > 1 else arrivals
@@ -242,9 +251,9 @@ class RelayPort(Port):
             return None
         flags = frame[1]
         path.rx_frames += 1
-        path.rx_de += flags & DE != 0
-        path.rx_becn += flags & BECN != 0
-        if flags & FECN:
+        path.rx_de += flags & _DE != 0
+        path.rx_becn += flags & _BECN != 0
+        if flags & _FECN:
             path.rx_fecn += 1
             self.rx_fecn += 1
         if path.policer is not None and not self._conforms(frame, path, path.policer, now):
@@ -323,8 +332,8 @@ class RelayPort(Port):
 
 def _is_plain(frame: bytes, most: int) -> bool:
     """True for a frame with an NLPID of IP and a packet of this version behind it, without a pad."""
-    return (HEADER_SIZE < len(frame) <= most and frame[ADDRESS_SIZE] == UI
-            and _VERSIONS.get(frame[HEADER_SIZE - 1]) == frame[HEADER_SIZE] >> 4)
+    return (_HEADER_SIZE < len(frame) <= most and frame[_ADDRESS_SIZE] == _UI
+            and _VERSIONS.get(frame[_HEADER_SIZE - 1]) == frame[_HEADER_SIZE] >> 4)
 
 
 def _arrival(octets: bytes, path: RelayPath) -> Arrival:
@@ -335,22 +344,33 @@ def _arrival(octets: bytes, path: RelayPath) -> Arrival:
 
 def _joined(arrivals: list[Arrival]) -> list[Arrival]:
     """The same arrivals, packets of a path that follow one another joined to frames."""
-    joined = []
-    for path, group in groupby(arrivals, key=lambda arrival: arrival.path):
-        its = list(group)
-        if len(its) == 1 or path.is_management:
-            joined += its
-            continue
-        at = 0
-        for octets, count in coalesce([arrival.octets for arrival in its]):
-            frame = frame_of(octets) if count > 1 else None
-            if frame is None:
-                joined += its[at:at + count]
-            else:
-                its[at].frame = frame
-                joined.append(its[at])
-            at += count
+    joined: list[Arrival] = []
+    begin = 0
+    while begin < len(arrivals):
+        first = arrivals[begin]
+        path: RelayPath = first.path
+        end = begin + 1
+        while end < len(arrivals) and arrivals[end].path is path:
+            end += 1
+        if end == begin + 1 or path.is_management:
+            joined += arrivals[begin:end]
+        else:
+            _join(arrivals[begin:end], joined)
+        begin = end
     return joined
+
+
+def _join(its: list[Arrival], joined: list[Arrival]) -> None:
+    """Add the packets of a path to `joined`, as frames where they follow one another."""
+    at = 0
+    for octets, count in coalesce([arrival.octets for arrival in its]):
+        frame = frame_of(octets) if count > 1 else None
+        if frame is None:
+            joined += its[at:at + count]
+        else:
+            its[at].frame = frame
+            joined.append(its[at])
+        at += count
 
 
 class OnDlci:
@@ -363,7 +383,7 @@ class OnDlci:
 
 
 def _has_de(frame: bytes) -> bool:
-    return frame[1] & DE != 0
+    return frame[1] & _DE != 0
 
 
 def ip_of(frame: bytes) -> bytes:

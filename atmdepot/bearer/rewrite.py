@@ -134,17 +134,18 @@ class RewriteBearer(Bearer):
     def _open(self, ends: ServerEnds, owner: Owner, key: FlowKey) -> RewritePath:
         """Open the path of a flow; without a pool, the source in `key` stands for the client's end."""
         protocol, client, port, vip, service_port = flow_of_key(key)
-        service = End(vip, service_port)
-        server = ends.end_for(service)
+        service, wanted = End(vip, service_port), End(client, port)
+        there, back = ends.ways(service)
+        server = there.destination
+        assert server is not None
         source = self._source_in_pool(ends, protocol, server, len(vip)) if ends.has_pool else \
-            self._source(protocol, server, End(client, port))
+            self._source(protocol, server, wanted)
         path: RewritePath
         if source is None:
             path = RewritePath(self.port, ends, b"", None, None)
         else:
-            own = _client_of(owner.key)
-            there, back = ends.ways(service)
-            if source != own:
+            own = wanted if key is owner.key else _client_of(owner.key)
+            if source is not own and source != own:
                 there, back = Rewriting(source, server), Rewriting(service, own)
             path = RewritePath(self.port, ends, flow_key(protocol, *server, *source), there, back)
             self.paths[path.key] = path
@@ -221,6 +222,9 @@ class RewriteBearer(Bearer):
     def from_host(self, octets: bytes, packet: Packet, now: int) -> list[Arrival] | None:
         """The arrivals that a packet of the host brings; None for a client's packet."""
         path = self.paths.get(packet.key)
+        if path is None and packet.source_port and packet.destination in self._vips \
+                and packet.source not in self.port.servers:
+            return None  # most packets are clients', and most of these end here
         if path is None or packet.fragment:
             return self.traffic.take(octets, packet, now)
         return [self.arrival(path, octets)]

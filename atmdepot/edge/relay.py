@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from atmdepot.wire.offload import PlainFrame
     from atmdepot.wire.packet import Packet
 
-_TURNS = SYN | FIN | RST
+# C numbers, where this is compiled.
+_SYN, _SYN_ACK, _TURNS, _TCP = SYN, SYN | ACK, SYN | FIN | RST, PROTOCOL_TCP
 
 
 class RelayEdgeNode(EdgeBase):
@@ -125,11 +126,12 @@ class RelayEdgeNode(EdgeBase):
 
     def _learn(self, packet: Packet, path: RelayPath, now: int) -> None:
         """Note that the PVC carries the packet's flow."""
-        flow = self.flows.get(packet.key)
+        key = packet.key
+        flow: RelayFlow | None = self.flows.get(key)
         if flow is not None and flow.path is path:
             tcp = packet.tcp
             if tcp is not None and tcp.flags & _TURNS:
-                flow.has_ended = not tcp.flags & SYN
+                flow.has_ended = not tcp.flags & _SYN
             flow.deadline = now + (self._lifetime_unclaimed if flow.has_ended else self._lifetime)
             return
         if flow is not None:
@@ -139,7 +141,8 @@ class RelayEdgeNode(EdgeBase):
         # The dict is in order of insertion: the flow that was learnt first goes.
         if len(self.flows) >= self._most_flows:
             self._forget(next(iter(self.flows.values())), now)
-        self._own(packet.key, path, now, self._lifetime).stays = self._is_opened_aside(packet, path, now)
+        flow = self._own(key, path, now, self._lifetime)
+        flow.stays = self._is_opened_aside(packet, path, now)
 
     def _learns_on_default(self, packet: Packet) -> bool:
         """True for a flow of the shared PVC that a depot may ask for, and for each where there are several depots.
@@ -148,12 +151,12 @@ class RelayEdgeNode(EdgeBase):
         the shared one has had no answer yet, and is worth nothing.
         """
         only = self._only
-        return only is None or (self._is_recalled and (packet.protocol == PROTOCOL_TCP or not only.has_own))
+        return only is None or (self._is_recalled and (packet.protocol == _TCP or not only.has_own))
 
     def _is_opened_aside(self, packet: Packet, path: RelayPath, now: int) -> bool:
         """True for a SYN from a depot that stands by: its probe, as a rule, which is answered there."""
         tcp = packet.tcp
-        if self._only is not None or tcp is None or tcp.flags & (SYN | ACK) != SYN:
+        if self._only is not None or tcp is None or tcp.flags & _SYN_ACK != _SYN:
             return False
         way = self._way_at[path.port]
         return not way.announces(now) and way.following.followed(now) != ""

@@ -31,6 +31,8 @@ class RelayFlow(Expiring):
 class RelayWay(DepotWay):
     """The PVCs to a depot, or to an interworking function on the way there."""
 
+    __slots__ = ("_numbers", "default", "far", "management", "relay", "settings")
+
     def __init__(self, network: Network, node: str, depot: str, name: str, relay: RelayPort) -> None:
         """Open the PVCs that are always open."""
         settings = network.dlcis[name]

@@ -96,7 +96,7 @@ def train_of(frames: list[bytes]) -> bytes:
     """
     if len(frames) == 1 and frames[0][:1] != _TRAIN:
         return frames[0]
-    return train_in(b"".join(frames), len(frames[0]))
+    return b"".join((_TRAIN, len(frames[0]).to_bytes(_TRAIN_SIZE, "big"), *frames))
 
 
 def train_in(octets: bytes, size: int) -> bytes:

@@ -16,8 +16,6 @@ from atmdepot.wire.llc import ETHERTYPE_IPV4, ETHERTYPE_IPV6, ROUTED_OUI
 
 LMI_DLCI = 0
 """The DLCI of ANSI's LMI."""
-FIRST_DLCI, LAST_DLCI = 16, 991
-"""The DLCIs that two octets give to users (Q.922 table 1)."""
 HEADER_SIZE = 4
 """Octets in front of an IP packet: address, control and NLPID."""
 ADDRESS_SIZE = 2

@@ -114,7 +114,8 @@ watch() {
             printf '\rsetup: %s s  %.60s\033[K' "$seconds" "$(last_line "$3")" >&2
         elif [ $((seconds - told)) -ge 10 ]; then
             told=$seconds
-            say "$seconds s: $(last_line "$3" | cut -c 1-60)"
+            line=$(last_line "$3" | cut -c 1-60)
+            say "$seconds s${line:+: $line}"
         fi
     done
     [ ! -t 2 ] || printf '\r\033[K' >&2
@@ -163,7 +164,8 @@ trap 'exit 143' TERM
 
 [ -x "$venv/bin/python" ] || step "making $venv with $("$python" --version)" "$python" -m venv "$venv"
 
-extra="" installed="$venv/.installed"
+# The demo's user looks at the pictures next, so what these need comes along.
+extra="[top,view]" installed="$venv/.installed-with-pictures"
 [ "$purpose" != test ] || extra="[dev]" installed="$venv/.installed-for-test"
 "$venv/bin/python" -c 'import Cython, setuptools; assert int(setuptools.__version__.split(".")[0]) >= 77' 2>/dev/null ||
     step "installing Cython" install "setuptools>=77" "cython>=3.1"
@@ -183,6 +185,11 @@ if changed_since "$installed" "*.toml"; then
     touch "$installed"
 fi
 
+next_step() {
+    [ "$purpose" = demo ] && [ "$outcome" = 0 ] || return 0
+    say "next: \`. $venv/bin/activate\`, \`atmdepot lab up direct\`, then \`atmdepot view\` or the tour in README.md"
+}
+
 # A demo does not wait for the compiler.
 if [ "$purpose" = demo ] && [ -n "$compiler" ] && kill -0 "$compiler" 2>/dev/null && [ $# -gt 0 ]; then
     say "the data path is being compiled: meanwhile the demo is in plain Python"
@@ -191,10 +198,14 @@ if [ "$purpose" = demo ] && [ -n "$compiler" ] && kill -0 "$compiler" 2>/dev/nul
     say "the data path is still being compiled, for what you run next"
     watch "$compiler" "the data path stays plain Python" "$compile_log" || true
     compiler=""
+    next_step
     exit "$outcome"
 fi
 if [ -n "$compiler" ]; then
     watch "$compiler" "compiling the data path" "$compile_log"
     compiler=""
 fi
-[ $# = 0 ] || "$@"
+outcome=0
+[ $# = 0 ] || "$@" || outcome=$?
+next_step
+exit "$outcome"

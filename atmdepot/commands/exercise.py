@@ -134,8 +134,9 @@ def _bring_up(lesson: Lesson) -> None:
     else:
         Lab.up(lesson.table, progress=lambda line: click.echo(line, err=True))
     if others := sorted(running.keys() - {lesson.table}):
-        click.echo(f"{', '.join(others)} run here, too: give the commands below --network {lesson.table}, or take the "
-                   "others down", err=True)
+        runs, them = ("run", "them") if len(others) > 1 else ("runs", "it")
+        click.echo(f"{', '.join(others)} {runs} here, too: give the commands below --network {lesson.table}, or take "
+                   f"{them} down with `atmdepot lab down NAME`", err=True)
 
 
 def _print_hints(steps: Sequence[Step], progress: Progress) -> None:

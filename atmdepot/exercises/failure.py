@@ -46,8 +46,9 @@ def _is_back(evidence: Evidence, answers: Answers) -> str:
 
 STEPS = (
     Step(
-        "Kill the daemon of an edge node, and follow what the depot says of it:\n"
+        "In one terminal follow what the depot says:\n"
         "  atmdepot events --node depot\n"
+        "In another kill the daemon of an edge node:\n"
         "  atmdepot lab kill web1\n"
         "Ask three times for http://10.80.0.1/server when the depot has it on its dead-list. Which server is dead, and "
         "which took the sessions?",

@@ -57,7 +57,10 @@ class RunningEvidence:
             return pdus_of(capture, self._lesson.table)
         except (AtmdepotError, OSError) as error:
             told = f"{capture}: {error.strerror}" if isinstance(error, OSError) else error
-            raise NotYet(f"{told}; write one with `atmdepot trace -w {capture}`") from None
+            # A file that is there may be dear to the student: nobody is told to write over it.
+            way = "name the one that `atmdepot trace -w FILE` wrote, as capture=FILE" if capture.exists() else \
+                f"write one with `atmdepot trace -w {capture}`, or name another, as capture=FILE"
+            raise NotYet(f"{told}; {way}") from None
 
     def _require(self) -> None:
         if not self.is_up:

@@ -252,6 +252,16 @@ def test_a_capture_of_something_else_is_no_answer(
         judge(case, evidence)
 
 
+def test_nobody_is_told_to_write_a_capture_over_another_file(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("what I learnt")
+    for capture, told in (notes, "FILE`"), (tmp_path / "none.pcapng", "none.pcapng`"):
+        with pytest.raises(NotYet, match=re.escape(told)) as error:
+            FakeEvidence(find("cells")).pdus(capture)
+        assert "capture=FILE" in str(error.value)
+        assert f"-w {notes}" not in str(error.value)
+
+
 @pytest.mark.parametrize("change", WRONG_ROUTERS, ids=lambda change: change[0])
 def test_a_table_that_does_not_fit_the_router_is_not_right(change: tuple[str, str], tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(ROUTER.replace(*change))

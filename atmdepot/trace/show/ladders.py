@@ -79,6 +79,8 @@ class LadderShower:
             self._out.write(ladders_svg(ladders))
         else:
             self._out.write("\n".join(map(ladder_text, ladders)))
+        if not ladders:
+            sys.stderr.write("atmdepot: no packet of TCP was seen, so nothing is drawn\n")
         if self.left_out:
             sys.stderr.write(f"atmdepot: {count_text(self.left_out, 'packet')} of further sessions not drawn: "
                              f"{MAX_SESSIONS} are drawn; choose with a filter such as `session 1`\n")

@@ -55,7 +55,11 @@ def test_a_session_whose_syn_was_not_seen_may_begin_with_the_servers_packet() ->
 def test_each_session_has_a_ladder_of_its_own() -> None:
     text = drawn([there(SYN, 1), there(SYN, 2), there(ACK, 1)])
     assert text.count("VC 1/64") == 2 + 3  # titles, and cells
+
+
+def test_where_nothing_is_drawn_the_reason_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert drawn([]) == ""
+    assert "no packet of TCP" in capsys.readouterr().err
 
 
 def test_packets_and_sessions_beyond_the_bounds_are_counted(

@@ -1,6 +1,6 @@
 cimport cython
 
-cdef long long _SECOND, _HORIZON, _NOWHERE, _ALL
+cdef long long _SECOND, _HORIZON, _NOWHERE, _ALL, _FULL
 
 
 cdef class Expiring:
@@ -10,12 +10,12 @@ cdef class Expiring:
 
 
 cdef class TimerWheel:
-    cdef public long long tick, most
+    cdef public long long tick, most, _spread
     cdef public dict _slots
     cdef public list _due, _looking
     cdef public tuple walks
 
-    @cython.locals(slot="long long", bucket=dict)
+    @cython.locals(slot="long long", this="long long", bucket=dict)
     cpdef add(self, Expiring item, long long now)
     @cython.locals(bucket=dict)
     cpdef remove(self, Expiring item)

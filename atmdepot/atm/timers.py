@@ -13,7 +13,10 @@ from typing import Any
 _SECOND = 1_000_000_000
 _HORIZON = 60
 _NOWHERE = -1
+FULL = 16_384
+"""Items of a slot beyond which new ones go to earlier slots, so that no growth of a slot moves many at once."""
 _ALL = 2**62
+_FULL = FULL
 
 
 class Expiring:
@@ -34,10 +37,11 @@ class TimerWheel:
     """Items in slots of `tick` ns; an item expires at most a tick after its deadline, never before.
 
     An item's slot is at most 60 ticks ahead, so a deadline that was moved to an earlier time is missed by at most that.
-    The wheel keeps no reference to an item that was removed, so a flood of short-lived items holds no memory.
+    A full slot leaves further items to earlier ones. The wheel keeps no reference to an item that was removed, so a
+    flood of short-lived items holds no memory.
     """
 
-    __slots__ = ("_due", "_looking", "_slots", "most", "tick", "walks")
+    __slots__ = ("_due", "_looking", "_slots", "_spread", "most", "tick", "walks")
 
     def __init__(self, tick: int = _SECOND) -> None:
         self.tick = tick
@@ -46,21 +50,27 @@ class TimerWheel:
         self._looking: list[Expiring] = []  # items of the first slot still to be checked, in reverse order
         self._slots: dict[int, dict[Expiring, None]] = {}
         self._due: list[int] = []
+        self._spread = 0  # items that went to an earlier slot since theirs was full
         self.walks: tuple[Walk, ...] = ()
 
     def add(self, item: Expiring, now: int) -> None:
         """Watch an item; to be called again when its deadline was moved to an earlier time."""
         # The slot after the deadline's, so that an item never expires early.
-        slot = min(item.deadline // self.tick, now // self.tick + _HORIZON) + 1
+        this = now // self.tick
+        slot = min(item.deadline // self.tick, this + _HORIZON) + 1
         if slot == item.slot:
             return
+        bucket = self._slots.get(slot)
+        if bucket is not None and len(bucket) >= _FULL and slot > this + 1:
+            self._spread += 1
+            slot = this + 1 + self._spread % (slot - this)  # it is looked at sooner there, and so no later than it must
+            bucket = self._slots.get(slot)
         if item.slot != _NOWHERE:
             for walk in self.walks:
                 walk.moves(item, slot)
             self.remove(item)
         item.slot = slot
         # A heap holds each slot in use once, so the earliest is found without a scan of empty slots.
-        bucket = self._slots.get(slot)
         if bucket is None:
             bucket = self._slots[slot] = {}
             heapq.heappush(self._due, slot)
@@ -100,6 +110,10 @@ class TimerWheel:
                 heapq.heappop(self._due)
                 del self._slots[slot]
         return gone
+
+    def most_moved(self) -> int:
+        """The most items that the wheel moves at once when a slot grows, or is listed."""
+        return max(map(len, self._slots.values()), default=0)
 
     def next_timer(self) -> int | None:
         """The time (ns) of the next call of `expired`, or None."""

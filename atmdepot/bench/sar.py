@@ -134,7 +134,7 @@ def _look_up(sessions: int) -> Work:
     tables = SessionTables(SessionTimers(), lambda _: None)
     server = Server("server", 0, ServerSettings(node="edge"), "link", 0)
     for key in map(_key, range(sessions)):
-        tables.primary[key] = Session(key, server, ServiceCategory.UBR_1, 0)
+        tables.index.enter(key, Session(key, server, ServiceCategory.UBR_1, 0))
     # Looked up in random order, as packets of many clients come.
     wanted = [_key(number) for number in Random(sessions).choices(range(sessions), k=_LOOKED_UP)]
 

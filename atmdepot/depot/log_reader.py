@@ -96,7 +96,7 @@ class Reader:
         """Begin with a snapshot: names, conditions and turns first."""
         replication, tables = self._replication, self._replication.tables
         state = replication.conditions(OUTSIDE, now)
-        count = len(tables.primary) + len(tables.secondary)
+        count = tables.index.count
         self._out += b"".join(replication.teller.names())
         self._out += Snapshot(self._run, self.offset, 0, count).pack() + state
         self._walk = tables.walk()

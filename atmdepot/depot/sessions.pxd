@@ -2,6 +2,7 @@ cimport cython
 
 from atmdepot.atm.timers cimport TimerWheel
 from atmdepot.depot.chain cimport Chain
+from atmdepot.depot.session_index cimport SessionIndex
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.session cimport Session, SessionLog, spread
 from atmdepot.depot.tcp_tracking cimport follow, follows_frame, is_half_open, is_opening
@@ -14,7 +15,8 @@ cdef object _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE
 
 
 cdef class SessionTables:
-    cdef public dict primary, secondary
+    cdef public SessionIndex index
+    cdef public object primary, secondary
     cdef public long long opened, evicted, evicted_closed, evicted_unanswered, adopted, last_number
     cdef public long long _idle, _two_msl, _half_open_time, _max_sessions, _max_half_open, _reserve
     cdef public object timers, _released, _is_lost

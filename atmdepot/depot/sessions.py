@@ -1,8 +1,9 @@
 """Map 50: the primary and the secondary table of sessions (patent, figure 4).
 
 The primary table holds live sessions. A session that has closed, or was idle too long, stays in the secondary table for
-2 MSL, so that late packets still find their server. Look-ups try the primary table first. Every packet of a known
-session is forwarded in any state; the states that TCP state tracking guesses only decide when an entry moves.
+2 MSL, so that late packets still find their server. A flow has an entry in one of the tables at most, so both share an
+index (`depot/session_index.py`). Every packet of a known session is forwarded in any state; the states that TCP state
+tracking guesses only decide when an entry moves.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from atmdepot.atm.timers import TimerWheel, Walk
 from atmdepot.depot.chain import Chain
 from atmdepot.depot.session import Session, SessionEvent, SessionLog, SessionObserver, Table, spread
+from atmdepot.depot.session_index import SessionIndex, TableView
 from atmdepot.depot.tcp_tracking import (
     DOUBTFUL_RST,
     ENDED,
@@ -65,8 +67,10 @@ class SessionTables:
         self, timers: SessionTimers, released: Callable[[Session], None],
         is_lost: Callable[[Session], bool] | None = None,
     ) -> None:
-        self.primary: dict[FlowKey, Session] = {}
-        self.secondary: dict[FlowKey, Session] = {}
+        self.index = SessionIndex()
+        """All entries, of both tables."""
+        self.primary = TableView(self.index, _PRIMARY, False)
+        self.secondary = TableView(self.index, _SECONDARY, True)
         self.opened = self.adopted = 0
         self.evicted = 0
         """Half-open sessions evicted so far."""
@@ -104,15 +108,13 @@ class SessionTables:
         self._reserve = timers.max_sessions // 8
 
     def find(self, key: FlowKey) -> Session | None:
-        """The entry of a flow (client first), from the primary table, else from the secondary table, else None."""
-        session = self.primary.get(key)
-        return self.secondary.get(key) if session is None else session
+        """The entry of a flow (client first), in whichever table it stands, or None."""
+        session: Session | None = self.index.find(key)
+        return session
 
     def followed(self, key: FlowKey, tcp: TcpFields) -> Session | None:
         """The entry to which a client's segment belongs; None without an entry, and for a SYN that opens a new one."""
-        session = self.primary.get(key)
-        if session is None:
-            session = self.secondary.get(key)
+        session: Session | None = self.index.find(key)
         # Nearly all segments have no SYN.
         if session is None or (tcp.flags & _SYN and self.is_new(session, tcp)):
             return None
@@ -148,7 +150,7 @@ class SessionTables:
         return not self._is_full() or self.find(key) is not None or self._least_needed(is_tcp) is not None
 
     def _is_full(self) -> bool:
-        return len(self.primary) + len(self.secondary) >= self._max_sessions
+        return self.index.count >= self._max_sessions
 
     def _least_needed(self, is_tcp: bool) -> Session | None:
         """The entry to evict first when the table is full; never an established session or an answered flow.
@@ -199,7 +201,7 @@ class SessionTables:
 
         Unanswered flows do not take these places: a full table evicts half-open sessions before flows.
         """
-        left = self._max_sessions - len(self.primary) - len(self.secondary)
+        left = self._max_sessions - self.index.count
         return left <= min(self._max_half_open - len(self._half_open), self._reserve)
 
     def open(self, session: Session, now: int, evicts: Session | None) -> Session | None:
@@ -245,7 +247,7 @@ class SessionTables:
             session.server.primary_sessions += 1
             session.server.total_sessions += 1
             session.server.sessions_since_report += 1
-        self.primary[session.key] = session
+        self.index.enter(session.key, session)
         session.deadline = deadline
         self._wheel.add(session, now)
 
@@ -352,9 +354,8 @@ class SessionTables:
         return True
 
     def _to_primary(self, session: Session) -> None:
-        del self.secondary[session.key]
         self._closed.remove(session)
-        self.primary[session.key] = session
+        self.index.over -= 1
         session.table = _PRIMARY
         why, session.closed_by = session.closed_by, ""
         session.server.primary_sessions += not session.probe
@@ -370,7 +371,7 @@ class SessionTables:
         self._leave_primary(session)
         session.table = _SECONDARY
         session.closed_by = why
-        self.secondary[session.key] = session
+        self.index.over += 1
         self._closed.add(session)
         session.deadline = now + lingers
         self._wheel.add(session, now)
@@ -379,18 +380,18 @@ class SessionTables:
             self.log.note(session)
 
     def _leave_primary(self, session: Session) -> None:
-        del self.primary[session.key]
         if session.opening:
             self._leave_opening(session)
         session.server.primary_sessions -= not session.probe
 
     def _remove(self, session: Session, why: str) -> None:
         """Remove an entry from its table for good; its path is closed."""
+        self.index.leave(session.key)
         if session.table is _PRIMARY:
             self._leave_primary(session)
             self.tell(session, _TELL_CLOSED, why)
         else:
-            del self.secondary[session.key]
+            self.index.over -= 1
             self._closed.remove(session)
         session.server.entries -= 1
         if session.key[0] != _TCP:

@@ -15,7 +15,6 @@ import os
 import select
 import socket
 import time
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -116,8 +115,8 @@ async def _stream(
 
 
 def _known_sessions(pump: Pump, most: int) -> list[Session]:
-    """The existing sessions, the newest first."""
-    return list(islice(agent_of(pump.node).known_sessions(), max(0, min(most, _MAX_KNOWN))))
+    """The newest of the existing sessions."""
+    return agent_of(pump.node).known_sessions(max(0, min(most, _MAX_KNOWN)))
 
 
 class _Sender:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from atmdepot.atm.timers import Expiring, TimerWheel, Walk
+from atmdepot.atm.timers import FULL, Expiring, TimerWheel, Walk
 from tests.effort import examples
 
 TICK = 10
@@ -218,3 +218,18 @@ def test_walk_meets_all_items_that_are_there_from_its_begin_to_its_end(
     assert walk.over
     assert wheel.walks == ()
     assert stayed <= met
+
+
+def test_many_items_of_one_deadline_stand_in_many_slots_and_expire_in_time() -> None:
+    wheel, count = TimerWheel(TICK), 5 * FULL
+    deadline = 300 * TICK
+    for _ in range(count):
+        wheel.add(Expiring(deadline), 0)
+    assert FULL <= wheel.most_moved() < FULL + count / 60 + 1
+    now, gone = 0, 0
+    while (due := wheel.next_timer()) is not None:
+        now = due
+        gone += len(wheel.expired(now))
+        assert not gone or now >= deadline
+    assert gone == count
+    assert now <= deadline + TICK

@@ -6,7 +6,7 @@ sessions, and for the commands of its kind. An agent has no state of its own, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from atmdepot.bearer.circuits import CircuitEnd
@@ -136,9 +136,10 @@ class Agent:
         """The names that servers of sessions may have."""
         return ()
 
-    def known_sessions(self) -> Iterable[Any]:
-        """The existing sessions, the newest first."""
-        return ()
+    def known_sessions(self, most: int) -> list[Any]:
+        """The newest of the existing sessions, at most so many."""
+        del most
+        return []
 
     def session_numbered(self, number: int, clock: Clock) -> Iterator[Row | None]:
         """The session with a number, if there is one, and None for each that was looked at before."""

@@ -154,8 +154,16 @@ def document_of(text: str, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
-        told = str(error).replace("Cannot overwrite a value", "a key is given twice")  # tomllib's words for it
-        raise NetworkError([f"{file}: is not TOML: {told}"]) from None
+        raise NetworkError([f"{file}: is not TOML: {_toml_mistake(str(error))}"]) from None
+
+
+def _toml_mistake(told: str) -> str:
+    """Tomllib's words for a mistake, in ours where its own help nobody."""
+    told = told.replace("Cannot overwrite a value", "a key is given twice")
+    if (found := re.search(r"Cannot declare \((.+?),?\) twice", told)) and (keys := re.findall("'([^']*)'", found[1])):
+        told = told.replace(found[0], f"[{'.'.join(keys)}] is there twice")
+    hint = ': write text in straight quotes, as in kind = "depot"' if told.startswith("Invalid value") else ""
+    return told + hint
 
 
 def examine(document: dict[str, Any]) -> tuple[Network | None, list[Problem]]:

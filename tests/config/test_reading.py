@@ -301,9 +301,10 @@ MISTAKES = {
     "vpi = 1->vpi = 1\nmtu = 500": ["t:19: vps.one.mtu: 500 does not fit mtu: write a whole number from 576 to 65527"],
     # The file as a whole.
     'name = "small"\n->': ['t: name: the network has no name: add name = "my-network" at the top'],
-    'name = "small"->name = small': ["t: is not TOML: Invalid value (at line 1, column 8)"],
+    'name = "small"->name = small':
+        ['t: is not TOML: Invalid value (at line 1, column 8): write text in straight quotes, as in kind = "depot"'],
     "[links.two.from.web2]->[links.two]":
-        ["t: is not TOML: Cannot declare ('links', 'two') twice (at line 14, column 11)"],
+        ["t: is not TOML: [links.two] is there twice (at line 14, column 11)"],
 }
 
 

@@ -83,7 +83,11 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         ctx.exit()
 
 
-@click.group(cls=LazyGroup, places=_COMMANDS, epilog=_EXAMPLES,
+_OF_LABS = {name: f"atmdepot lab {name}" for name in ("up", "down", "exec", "status", "logs", "run", "kill", "shell")}
+"""Commands of `lab` that somebody gives without it."""
+
+
+@click.group(cls=LazyGroup, places=_COMMANDS, other_words=_OF_LABS, epilog=_EXAMPLES,
              context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ATMDEPOT"})
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
               help="Show the version and exit.")

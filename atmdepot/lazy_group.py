@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from atmdepot.commands.hinting_group import HintingGroup
 from atmdepot.completion import complete_names
 
 _MARGINS = 6
@@ -26,7 +27,7 @@ class Place(NamedTuple):
     line: str
 
 
-class LazyGroup(click.Group):
+class LazyGroup(HintingGroup):
     """A click group; the commands in `places` are imported at their first use."""
 
     def __init__(self, *args: Any, places: dict[str, Place], **options: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from click.shell_completion import ShellComplete
+from click.testing import CliRunner
 
 import atmdepot
 from atmdepot import build
@@ -122,3 +123,19 @@ def test_a_public_name_that_is_not_there() -> None:
     with pytest.raises(AttributeError) as error:
         _ = atmdepot.no_such_name
     assert error.value.name == "no_such_name"
+
+
+@pytest.mark.parametrize(("words", "meant"), [
+    (["trcae"], "atmdepot trace"), (["up", "direct"], "atmdepot lab up"),
+    (["lab", "satus"], "atmdepot lab status"), (["lab", "destroy"], "atmdepot lab down"),
+])
+def test_an_unknown_command_is_told_which_one_was_meant(words: list[str], meant: str) -> None:
+    told = CliRunner().invoke(cli, words, prog_name="atmdepot")
+    assert told.exit_code == 2
+    assert f"Did you mean `{meant}`?" in told.output
+
+
+def test_a_word_like_no_command_gets_no_hint() -> None:
+    told = CliRunner().invoke(cli, ["xyzzy"])
+    assert "No such command 'xyzzy'.\n" in told.output
+    assert "No such option" in CliRunner().invoke(cli, ["--xyzzy"]).output

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from atmdepot.commands.hinting_group import HintingGroup
 from atmdepot.commands.lab_status import COLUMNS, ended_in, named, report_of, rows_of
 from atmdepot.commands.scenario import run_command
 from atmdepot.errors import AtmdepotError
@@ -26,7 +27,15 @@ _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
 """Flags that keep a shell's start-up files from setting another prompt."""
 
 
-@click.group(epilog="""\b
+_OTHER_WORDS = {
+    **dict.fromkeys(("list", "ls", "ps", "show", "inspect"), "atmdepot lab status"),
+    **dict.fromkeys(("deploy", "create"), "atmdepot lab up"),
+    **dict.fromkeys(("destroy", "stop", "rm", "delete"), "atmdepot lab down"),
+}
+"""What containerlab and Docker call a lab's commands."""
+
+
+@click.group(cls=HintingGroup, other_words=_OTHER_WORDS, epilog="""\b
 Examples:
   atmdepot lab up direct
   atmdepot lab exec client -- curl -s http://10.80.0.1/server

@@ -61,3 +61,5 @@ bench:
 
 clean:
 	rm -rf .venv build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find atmdepot docs packaging testbed tests -name '*.so' -delete
+	find atmdepot docs packaging testbed tests -name __pycache__ -prune -exec rm -rf {} +

@@ -240,7 +240,7 @@ class Replica:
             if entry is None:
                 return
         elif not self._is_ours(entry, now):
-            self._overwrite(entry, told)
+            self._overwrite(entry, told, self.watches and not in_snapshot)
             if not told.closed_by:
                 self._tables.reopen(entry, now)
                 self._tables.set_opening(entry, told.half_open)
@@ -293,7 +293,7 @@ class Replica:
             return None
         entry = Session(told.key, server, CATEGORIES[told.category], now)
         entry.opened, entry.last_seen = now - told.age * _MS, self._since
-        self._overwrite(entry, told)
+        self._overwrite(entry, told, False)
         entry.path = self._path(told, server, entry, now)
         tables.inherit(entry, told.half_open, now)
         self.inherited += 1
@@ -315,9 +315,14 @@ class Replica:
         self.without_channel += 1
         return bearer.open(server.node, entry.category, entry)
 
-    def _overwrite(self, entry: Session, told: Told) -> None:
-        entry.client.is_told(told.client_state, told.client_isn, _scale(told.client_scale))
-        entry.server_side.is_told(told.server_state, told.server_isn, _scale(told.server_scale))
+    def _overwrite(self, entry: Session, told: Told, is_watched: bool) -> None:
+        """Put both ends where they are told to be; of a connection that is watched here the numbers seen stay."""
+        client, other = entry.client, entry.server_side
+        if is_watched and client.spoke and client.isn == told.client_isn and other.isn == told.server_isn:
+            client.state_number, other.state_number = told.client_state, told.server_state
+            return
+        client.is_told(told.client_state, told.client_isn, _scale(told.client_scale))
+        other.is_told(told.server_state, told.server_isn, _scale(told.server_scale))
 
     def _state(self, told: State, now: int) -> None:
         entry = self._tables.find(told.key)
@@ -344,6 +349,8 @@ class Replica:
         entry = self._tables.find(key)
         if entry is None or not self._tables.stands_by:
             return
+        if entry.told_in != self._tables.epoch and entry.opened > self._since:
+            return  # it opened here on a copy, and has already taken the place of the one that has gone
         if self._is_ours(entry, now):
             self._tell(entry, 0)
             entry.told_in = _NEVER  # from now on it ages here

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atmdepot.atm.sar import segment
@@ -123,6 +123,7 @@ def played(pair: HotPair, what: list[tuple[str, int, bool]], lossy: bool) -> Non
 
 
 @given(events)
+@example([("open", 40_000, True), ("carry", 40_000, False), ("reset", 40_000, False), ("open", 40_000, False)])
 @examples(100)
 def test_both_have_the_same_after_any_load(what: list[tuple[str, int, bool]]) -> None:
     pair = HotPair()
@@ -133,6 +134,37 @@ def test_both_have_the_same_after_any_load(what: list[tuple[str, int, bool]]) ->
     live = [[entry for entry in entries if entry[4] == ""] for entries in (one, other)]
     assert live[0] == live[1]
     assert pair.replica.digest == pair.stream.digest
+
+
+REUSED = [("open", 40_000, True), ("carry", 40_000, True), ("reset", 40_000, True), ("open", 40_000, False)]
+
+
+def test_a_handshake_that_reuses_the_port_of_a_told_session_survives_the_news_that_this_has_gone() -> None:
+    pair = HotPair()
+    played(pair, REUSED, lossy=False)
+    pair.carry()
+    (half_open,) = pair.standby.sessions.primary.values()
+    assert half_open.opening
+    depot = taken_over(pair)
+    depot.packet_from_tun(tcp(CLIENT4, 40_000, VIP4, 80, ACK, seq=11_001, ack=77_001, data=b"x"), pair.now)
+    (session,) = depot.sessions.primary.values()
+    assert session is half_open
+    assert not session.opening
+
+
+def test_an_entry_that_has_gone_at_the_active_depot_goes_though_the_copies_of_its_end_were_lost() -> None:
+    pair = HotPair()
+    played(pair, [(event, port, event != "reset" and chance) for event, port, chance in REUSED], lossy=True)
+    assert len(pair.standby.sessions.primary) == 1
+    pair.carry()
+    assert len(pair.standby.sessions.index.newest(2)) == 0
+    assert pair.replica.digest == pair.stream.digest
+
+
+def test_a_reset_that_is_watched_after_its_session_was_told_closes_it() -> None:
+    pair = HotPair()
+    played(pair, REUSED[:3], lossy=False)
+    assert [session.closed_by for session in pair.standby.sessions.secondary.values()] == ["RST"]
 
 
 @given(events)

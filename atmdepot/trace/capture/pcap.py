@@ -257,6 +257,13 @@ IP_LINK_TYPES = (*_PROTOCOL_AND_PACKET, LinkType.RAW_IP, LinkType.IPV4, LinkType
 """Link types whose frames may carry IP packets."""
 VLAN_TAGS = {0x8100, 0x88A8, 0x9100}
 """EtherTypes of VLAN tags: 802.1Q, 802.1ad, and the outer tag of older bridges."""
+_COMPRESSED = {
+    GZIP_MAGIC: ("gzip", "gunzip"),
+    bytes.fromhex("FD377A585A00"): ("xz", "unxz"),
+    bytes.fromhex("28B52FFD"): ("zstd", "unzstd"),
+    b"BZh": ("bzip2", "bunzip2"),
+}
+"""Magic number of each format of compression, its name, and the program that unpacks it."""
 _IP_ETHERTYPES = {ETHERTYPE_IPV4, ETHERTYPE_IPV6}
 _IP_FAMILIES = {2, 10, 24, 28, 30}
 """AF_INET, which is 2 everywhere, and AF_INET6 of Linux, NetBSD, FreeBSD and macOS."""
@@ -294,8 +301,9 @@ def _what_it_is(header: bytes) -> str:
     convert = "`tshark -F pcap -r IN -w OUT` converts it"
     if header.startswith(PCAPNG_MAGIC):
         return f"this is a pcapng file, and only classic pcap is read; {convert}"
-    if header.startswith(GZIP_MAGIC):
-        return "this file is compressed by gzip; unpack it with gunzip first"
+    for magic, (packed_by, unpack) in _COMPRESSED.items():
+        if header.startswith(magic):
+            return f"this file is compressed by {packed_by}; unpack it with {unpack} first"
     if header[:4] in _FORMATS or len(header) < 4:
         return f"the file ends at octet {len(header)}, before its {_FILE_HEADER_SIZE}-octet header does"
     return f"this is no pcap file (it begins {header[:4].hex(' ')}); if it is another capture, {convert}"

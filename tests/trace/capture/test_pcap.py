@@ -104,6 +104,9 @@ def test_a_cut_file_header_is_an_error(cut: int) -> None:
 @pytest.mark.parametrize(("head", "advice"), [
     ("0A0D0D0A", "pcapng.*`tshark -F pcap -r IN -w OUT`"),
     ("1F8B0800", "gzip.*gunzip"),
+    ("FD377A585A00", "xz.*unxz"),
+    ("28B52FFD", "zstd.*unzstd"),
+    ("425A6839", "bzip2.*bunzip2"),
     ("7F454C46", "no pcap file .it begins 7f 45 4c 46.*`tshark -F pcap -r IN -w OUT`"),
 ])
 def test_other_files_are_named_and_the_way_out_told(head: str, advice: str) -> None:

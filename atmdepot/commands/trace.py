@@ -14,7 +14,7 @@ import click
 
 from atmdepot.config.units import Duration
 from atmdepot.errors import AtmdepotError
-from atmdepot.trace.capture.write import FORMATS, open_writer
+from atmdepot.trace.capture.write import ATM_FORMATS, FORMATS, open_writer
 from atmdepot.trace.filter.filter import filter_help, parse_filter
 from atmdepot.trace.places import Choice, StoppedReading, open_source, print_places
 from atmdepot.trace.show.fields import check_names, field_help
@@ -198,6 +198,8 @@ class _Trace:
                     if options[name]]
         if rotation and (options["write"] is None or str(options["write"]) == "-"):
             raise click.UsageError(f"{rotation[0]} is for captures in files: add -w FILE.")
+        if options["write"] is None and options["file_format"]:
+            raise click.UsageError("--format is that of a capture: add -w FILE. (-o is the format of what is shown.)")
         if options["file_count"] and len(rotation) == 1:
             raise click.UsageError("-W keeps the last of many captures: say with -C or -G when a new one begins.")
         if options["output"] == "svg" and not options["ladder"]:
@@ -259,8 +261,10 @@ class _Trace:
         options = self._options
         file_format = options["file_format"] or _format_of(options["write"], opened)
         if file_format not in ("pcapng", "ip") and opened.nodes > 1:
-            raise AtmdepotError(f"the cells of {opened.nodes} nodes would be mixed up in a capture of the format "
-                                f"{file_format}: take --format pcapng, or one node with -i")
+            # A pcapng capture has no frames.
+            way_out = "--format pcapng, or one node with -i" if file_format in ATM_FORMATS else "one node with -i"
+            raise AtmdepotError(f"what {opened.nodes} nodes saw would be mixed up in a capture of the format "
+                                f"{file_format}: take {way_out}")
         return open_writer(
             options["write"], file_format, snap=options["snap"] or 0, files=options["file_count"] or 0,
             max_octets=(options["file_size"] or 0) * 1_000_000, every=options["file_time"] or 0,

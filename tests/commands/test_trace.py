@@ -214,6 +214,7 @@ def test_a_reader_that_goes_away_is_no_failure_to_tell() -> None:
 @pytest.mark.parametrize(("words", "told"), [
     (["-i", "any"], "-r reads a capture and -i listens"),
     (["-C", "1"], "-C is for captures in files"),
+    (["--format", "ip"], "--format is that of a capture: add -w FILE"),
     (["-w", "x.pcap", "-W", "2"], "say with -C or -G"),
     (["-w", "-", "--print"], "both go to standard output"),
     (["--port", "0"], "write ports from 1 to 65535"),

@@ -15,6 +15,7 @@ from atmdepot.trace.capture.write import open_writer
 from atmdepot.trace.filter.filter import parse_filter
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.show.fields import values
+from atmdepot.trace.show.summary import summary
 from atmdepot.trace.show.text import LinePrinter, Stamp
 from atmdepot.trace.tracer import Tracer
 from atmdepot.wire.announcement import Announcement
@@ -107,6 +108,23 @@ def test_tshark_reads_a_capture_of_frames(tshark: Wireshark, tmp_path: Path) -> 
 def test_captures_of_cells_have_no_place_for_frames() -> None:
     with open_writer(io.BytesIO(), "erf") as writer:
         assert not writer.frame(1, "depot", "to-web1", "out", "frame-relay", FRAME)
+
+
+@pytest.mark.parametrize(("file_format", "lines"), [
+    ("frame-relay", ["0 cells seen; taken: 1 frame", "x.pcap: 1 frame written"]),
+    ("ip", ["0 cells seen; taken: 1 frame", "x.pcap: 1 packet written"]),
+    ("erf", ["0 cells seen; taken: 1 frame", "x.pcap: 0 cells and 0 PDUs written; not in it: 1 frame",
+             ("no frame was written: --format frame-relay or ethernet writes frames of that medium, --format ip the "
+              "packets of any")]),
+])
+def test_the_summary_counts_frames_and_names_the_formats_that_take_them(
+    file_format: str, lines: list[str], tmp_path: Path,
+) -> None:
+    with open_writer(tmp_path / "x.pcap", file_format) as writer:
+        totals = Tracer([seen(FRAME)], Follower(), level="pdu", keep=None, shower=None, writer=writer,
+                        remark=print).run()
+    told = summary(totals, "pdu", [], writer.summary(), shown=False)
+    assert [line.replace(f"{tmp_path}/", "") for line in told] == lines
 
 
 def test_messages_of_depots_are_told_in_words() -> None:

@@ -179,9 +179,11 @@ class CaptureWriter:
         """A line for the user with the counts of records written and left out."""
         files = f" (the last of {self._output.files} files)" if self._output.files > 1 else ""
         left = ", ".join(phrase_text(count, kind) for kind, count in self.left_out.items())
-        wrote = f"{count_text(self.cell_count, 'cell')} and {count_text(self.pdu_count, 'PDU')} written"
-        return (f"{self._output.name}{files}: {wrote}"
-                + (f"; left out: {left}" if left else ""))
+        return f"{self._output.name}{files}: {self._counts()} written" + (f"; left out: {left}" if left else "")
+
+    def _counts(self) -> str:
+        """What was written, in words."""
+        return f"{count_text(self.cell_count, 'cell')} and {count_text(self.pdu_count, 'PDU')}"
 
     def __enter__(self) -> Self:
         return self
@@ -332,6 +334,9 @@ class FrameWriter(CaptureWriter):
         self._put(time, node, link, [before + captured + after])
         return True
 
+    def _counts(self) -> str:
+        return count_text(self.pdu_count, "frame")
+
 
 class EthernetWriter(FrameWriter):
     """Writes frames of Ethernet."""
@@ -349,9 +354,8 @@ class IpWriter(FrameWriter):
         """Write a packet as it is."""
         return self.frame(time, node, link, direction, self.medium, octets)
 
-    def summary(self) -> str:
-        """A line for the user with the count of packets written."""
-        return f"{self._output.name}: {count_text(self.pdu_count, 'packet')} written"
+    def _counts(self) -> str:
+        return count_text(self.pdu_count, "packet")
 
 
 _LINK_TYPES = {"sunatm": LinkType.SUNATM, "frame-relay": LinkType.FRELAY, "ethernet": LinkType.ETHERNET,

@@ -40,6 +40,10 @@ def summary(
         if totals.seen_twice:
             lines.append(f"{kinds_text(totals.seen_twice)} not written again: seen at both ends of a link, and written "
                          "as sent (--each-node writes both)")
+        left = totals.not_written["frame"]
+        if left and left + totals.seen_twice["frame"] == totals.shown["frame"]:
+            lines.append("no frame was written: --format frame-relay or ethernet writes frames of that medium, "
+                         "--format ip the packets of any")
     return [*lines, *losses]
 
 

@@ -277,11 +277,12 @@ def cut(wires: tuple[str, ...], silent: bool, name: str | None) -> None:
 @lab.command(epilog="""\b
 Examples:
   atmdepot lab restore to-web1
+  atmdepot lab restore
 """)
-@click.argument("wires", metavar="WIRE...", nargs=-1, required=True)
+@click.argument("wires", metavar="[WIRE...]", nargs=-1)
 @_LAB_OPTION
 def restore(wires: tuple[str, ...], name: str | None) -> None:
-    """Restore each WIRE that was cut."""
+    """Restore each WIRE that was cut; without one, all of them."""
     _lab_of(wires, name).restore(*wires)
 
 
@@ -300,7 +301,7 @@ def restart(node: str, timeout: float, name: str | None) -> None:
 
 def _lab_of(wires: tuple[str, ...], name: str | None) -> Lab:
     """The lab of wires: named, or the only one, or the only one with the node that the first wire is called by."""
-    return Lab.find(name, node=wires[0].partition(".")[0])
+    return Lab.find(name, node=wires[0].partition(".")[0] if wires else None)
 
 
 def _enter(found: Lab, node: str, argv: tuple[str, ...]) -> None:

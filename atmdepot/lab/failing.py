@@ -38,7 +38,7 @@ class Failures:
 
     def obey(self, order: Order) -> None:
         """Carry out an order; raise AtmdepotError for one that cannot be."""
-        for name in order.names:
+        for name in order.names or (self._whole_wires() if order.do == "restore" else ()):
             self._actions[order.do](name, order)
 
     def _kill(self, node: str, order: Order) -> None:
@@ -93,12 +93,21 @@ class Failures:
     def _restore(self, name: str, _order: Order) -> None:
         wiring.restore(self._wire(name), self._fds)
 
+    def _whole_wires(self) -> list[str]:
+        """The wires that have both their nodes: what `restore` without names is for."""
+        fds = self._fds
+        return [wire.name for wire in self._plan.wires if all(fds[end.node] != GONE for end in wire.ends)]
+
     @property
     def _fds(self) -> dict[str, int]:
         return {name: node.netns_fd for name, node in self._nodes.items()}
 
     def _daemon(self, node: str) -> Child:
         if node not in self._plan.daemons:
+            if node in self._children.by_name:  # a process of the lab's, as `lab status` lists it
+                at = self._children.by_name[node].state.node
+                raise AtmdepotError(f"{node} is no node but a process at {at}: `atmdepot lab kill {at} --host` takes "
+                                    f"all of {at}; a scenario kills a web server alone (`atmdepot lab run`)")
             raise AtmdepotError(f"the lab has no daemon \"{node}\": it has {', '.join(self._plan.daemons)}")
         return self._children.by_name[node]
 

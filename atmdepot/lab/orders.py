@@ -32,7 +32,8 @@ class Order(Struct, frozen=True, forbid_unknown_fields=True):
     """An order: `names` are nodes, or wires for `cut` and `restore`.
 
     kill: send a signal to a node's daemon. remove: end a node's processes and its namespace, as a host that loses its
-    power. start: start what has ended there, in a new namespace where it was removed. cut, restore: wires.
+    power. start: start what has ended there, in a new namespace where it was removed. cut, restore: wires
+    (restore without names: all).
     """
 
     do: Literal["kill", "remove", "start", "cut", "restore"]

@@ -217,7 +217,7 @@ class RunningLab:
         self._order(Order("cut", wires, silent=silent))
 
     def restore(self, *wires: str) -> None:
-        """Restore wires that were cut."""
+        """Restore wires that were cut; without names, all."""
         self._order(Order("restore", wires))
 
     def _order(self, order: Order) -> None:

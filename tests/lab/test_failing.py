@@ -98,6 +98,16 @@ def test_cut_wire_carries_nothing_until_it_is_restored(lab: Lab, silent: bool) -
         until(lambda node=node, host=host: reach(lab, node, host, 9) == "ECONNREFUSED")  # type: ignore[misc]
 
 
+def test_restore_without_names_restores_all_wires_but_those_of_nodes_that_are_gone(lab: Lab) -> None:
+    lab.cut("depot1.client")
+    lab.cut("to-web1", silent=True)
+    lab.remove("web2")
+    lab.restore()
+    for node, host in (("client", "10.9.0.3"), ("client", "fd00:9::3"), ("web1", "172.31.1.1")):
+        until(lambda node=node, host=host: reach(lab, node, host, 9) == "ECONNREFUSED")  # type: ignore[misc]
+    lab.start("web2")
+
+
 def test_unknown_names_are_refused_with_those_there_are(lab: Lab) -> None:
     with pytest.raises(AtmdepotError, match=r'has no wire "to-web9": it has client\.lan, depot1\.client, '):
         lab.cut("to-web9")
@@ -117,7 +127,8 @@ def test_what_is_no_order_harms_nothing(lab: Lab) -> None:
 
 def test_commands(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(lab.directory.parent))
-    for words in (["kill", "web1", "--signal", "TERM"], ["cut", "to-web1", "--silent"], ["restore", "to-web1"]):
+    for words in (["kill", "web1", "--signal", "TERM"], ["cut", "to-web1", "--silent"], ["restore", "to-web1"],
+                  ["restore"]):
         done = atmdepot("lab", *words)
         assert (done.returncode, done.stderr) == (0, "")
     until(lambda: lab.state.processes["web1"].exit_code is not None)

@@ -198,6 +198,8 @@ _PLACED = re.compile(r"(.*) - at `(key` in `)?\$([^`]*)`", re.DOTALL)
 _CUSTOM = (Duration, CellRate, BitRate, Vci, VciRange, Dlci, DlciRange, IpAddress, IpNetwork, InterfaceAddress,
            TcpAddress, UdpAddress, LinkKey)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_MOST_OF_AN_ENTRY = 20
+"""Mistakes that are looked for in one entry."""
 _NAME_RULE = "a name has 1 to 32 letters, digits, '_' or '-'"
 
 
@@ -239,26 +241,45 @@ def _convert_named(entries: object, kind: type, key: str, problems: list[Problem
 
 
 def convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Problem]) -> Any:
-    """A value of TOML as a type of the model's; None, and a problem more, where it is none."""
-    try:
-        return msgspec.convert(value, kind, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        # msgspec gives the place of an error only in its message.
-        placed = _PLACED.fullmatch(str(error))
-        message, is_of_key, place = placed.groups() if placed else (str(error), None, "")
-        inner = _with_key(value, kind, tuple(re.findall(r"\.\.\.|[^.\[\]`]+", place)), str(error))
-        path += inner
-        if extra := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
-            path, message = (*path, extra[1]), unknown("key", extra[1], _fields_of(kind, inner))
-        elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
-            message = f"the key \"{missing[1]}\" is missing: add it"
-        elif is_of_key:
-            key, message = wrong_key(value, kind, inner)
-            path = (*path, key)
-        elif error.__cause__ is None:  # not from `_decode`: msgspec's own message names types of Python and JSON
-            message = misfit(value, kind, path, inner)
-        problems.append(Problem(path, message))
-        return None
+    """A value of TOML as a type of the model's; None, and all its mistakes as problems, where it is none."""
+    left_out: set[str] = set()
+    while True:
+        try:
+            converted = msgspec.convert(value, kind, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            # msgspec stops at the first mistake: the next one is found without its key.
+            wrong = _tell(value, kind, path, error, left_out, problems)
+            if not isinstance(value, dict) or wrong not in value or len(left_out) == _MOST_OF_AN_ENTRY:
+                return None
+            left_out.add(wrong)
+            value = {key: inner for key, inner in value.items() if key != wrong}
+        else:
+            return None if left_out else converted
+
+
+def _tell(value: Any, kind: Any, path: tuple[str, ...], error: msgspec.ValidationError, left_out: set[str],
+          problems: list[Problem]) -> str:
+    """Add the problem of an error; the key of the value in which it is, or an empty text."""
+    # msgspec gives the place of an error only in its message.
+    placed = _PLACED.fullmatch(str(error))
+    message, is_of_key, place = placed.groups() if placed else (str(error), None, "")
+    inner = _with_key(value, kind, tuple(re.findall(r"\.\.\.|[^.\[\]`]+", place)), str(error))
+    wrong = inner[0] if inner else ""
+    path += inner
+    if extra := re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL):
+        path, message = (*path, extra[1]), unknown("key", extra[1], _fields_of(kind, inner))
+        wrong = wrong or extra[1]
+    elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
+        if not inner and (missing[1] in left_out or not left_out.issubset(_fields_of(kind, inner))):
+            return ""  # it was left out here, or is the one that a mistyped key was to be
+        message = f"the key \"{missing[1]}\" is missing: add it"
+    elif is_of_key:
+        key, message = wrong_key(value, kind, inner)
+        path = (*path, key)
+    elif error.__cause__ is None:  # not from `_decode`: msgspec's own message names types of Python and JSON
+        message = misfit(value, kind, path, inner)
+    problems.append(Problem(path, message))
+    return wrong
 
 
 def _with_key(value: Any, kind: Any, inner: tuple[str, ...], error: str) -> tuple[str, ...]:

@@ -195,7 +195,8 @@ MISTAKES = {
     "10.0.2.1:5502->10.0.2.1":
         ["t:13: links.two.ends.depot: '10.0.2.1' is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\""],
     '"10.0.2.2:5502" }->"10.0.2.2" }\ninterface = "x"':
-        ["t:13: links.two.ends.web2: '10.0.2.2' is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\""],
+        ["t:13: links.two.ends.web2: '10.0.2.2' is no UDP address: write \"10.0.0.1:5501\" or \"[2001:db8::1]:5501\"",
+         't:14: links.two.interface: "x" does not fit interface: write "nni" or "uni"'],
     "10.0.2.2:5502->10.0.2.2:*": [
         't:13: links.two.ends.web2: "web2" must listen on a port that the far end knows: write 10.0.2.2:5501'],
     "10.0.2.1:5502->10.0.2.1:99999": ["t:13: links.two.ends.depot: 99999 is no UDP port: write 1 to 65535"],

@@ -112,6 +112,14 @@ def test_all_mistakes_are_told_with_their_lines(tmp_path: Path) -> None:
     assert [line.split(":")[1] for line in done.stderr.splitlines()] == ["5", "8"]
 
 
+def test_all_mistakes_of_one_step_are_told() -> None:
+    with pytest.raises(NetworkError) as told:
+        scenario('[steps.a]\ndo = "load"\nclients = 0\nevery = "50"\nbogus = 1\n'
+                 '[steps.b]\ndo = "takeover"\nforce = 3\n')
+    assert [line.split(": ")[1] for line in told.value.problems] == [
+        "steps.a.clients", "steps.a.every", "steps.a.bogus", "steps.b.force", "steps.b"]
+
+
 @pytest.mark.parametrize("head", ['name = "mine"', 'table = "direct"', 'name = "a b"\ntable = "direct"',
                                   'name = "mine"\ntable = "no-such"', 'name = "mine"\ntable = "direct"\nx = 1',
                                   'name = "mine"\ntable = "direct"\ntimeout = 5', "name = ["])

@@ -37,6 +37,7 @@ cdef class Replica:
     cdef _overwrite(self, Session entry, told, bint is_watched)
     @cython.locals(entry=Session, known="unsigned long long")
     cdef _state(self, told, long long now)
+    cdef bint _is_newer(self, Session entry, long long now) except -1
     @cython.locals(entry=Session)
     cdef _gone(self, bytes key, long long now)
     cdef _tell(self, Session entry, unsigned long long told)

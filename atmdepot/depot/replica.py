@@ -328,7 +328,7 @@ class Replica:
         entry = self._tables.find(told.key)
         if entry is None and told.closed_by and self.on_end is not None:
             self.on_end(told.key, now)
-        if entry is None or not self._tables.stands_by:
+        if entry is None or not self._tables.stands_by or (told.closed_by and self._is_newer(entry, now)):
             return
         if not self._is_ours(entry, now):
             entry.client.state_number, entry.server_side.state_number = told.client_state, told.server_state
@@ -344,6 +344,14 @@ class Replica:
             if not known:  # it comes back from the secondary table
                 known = told_of(entry, self._numbers.get(entry.server.name, NO_SERVER))
             self._tell(entry, with_states(known, told.client_state << 4 | told.server_state))
+
+    def _is_newer(self, entry: Session, now: int) -> bool:
+        """True for a handshake seen so lately that what is told may be of the session before it on its port.
+
+        If it is not, nothing is lost: what is half-open ages here.
+        """
+        return entry.opening and entry.told_in != self._tables.epoch and entry.opened > max(
+            self._since, now - self._fresh)
 
     def _gone(self, key: bytes, now: int) -> None:
         entry = self._tables.find(key)

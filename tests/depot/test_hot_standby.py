@@ -106,6 +106,7 @@ def played(pair: HotPair, what: list[tuple[str, int, bool]], lossy: bool) -> Non
             pair.now += 61 * SECOND
             for depot in (pair.active, pair.standby):
                 depot.handle_timer(pair.now)
+            pair.carry()  # no stream is so late
         elif event == "open":
             isn = numbers[port] = numbers[port] + 5000
             pair.client(tcp(CLIENT4, port, VIP4, 80, SYN, seq=isn), copied)
@@ -159,6 +160,17 @@ def test_an_entry_that_has_gone_at_the_active_depot_goes_though_the_copies_of_it
     pair.carry()
     assert len(pair.standby.sessions.index.newest(2)) == 0
     assert pair.replica.digest == pair.stream.digest
+
+
+def test_a_handshake_survives_the_late_news_that_the_session_before_it_has_closed() -> None:
+    pair = HotPair()
+    played(pair, [("wait", 40_000, True), ("open", 40_000, False), ("reset", 40_000, False)], lossy=False)
+    pair.stream.flush(pair.now)
+    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, SYN, seq=100))
+    pair.server(tcp(VIP4, 80, CLIENT4, 40_000, SYN | ACK, seq=900, ack=101))
+    pair.carry()
+    for depot in (pair.active, pair.standby):
+        assert [session.client.isn for session in depot.sessions.primary.values()] == [100]
 
 
 def test_a_reset_that_is_watched_after_its_session_was_told_closes_it() -> None:

@@ -170,6 +170,11 @@ class EthernetPort(Port):
             path.mtu = mtu
             self._lead(path, path.mac)
 
+    def own_address(self, octets: int) -> bytes | None:
+        """The interface's own address of so many octets, 4 or 16; None without one but a link-local."""
+        address = self._own.get(octets)
+        return None if address is None or address == link_local(self.mac) else address
+
     def add(self, node: str, server: Server) -> EthernetPath:
         """Add a station, or take over what the VC table says of it now."""
         path = self.stations.get(node)

@@ -35,10 +35,10 @@ def _sets(network: Network) -> list[Row]:
 
 
 def _parts(network: Network, of: DepotSet, node: str) -> Row:
-    """The parts of the channels on a depot's ways, of the kinds of ways that the table has."""
+    """What a depot's set has for each kind of ways that the table has: parts of channels, and gateways of servers."""
     vps, dlcis = network.vps_of(node), network.dlcis_of(node)
-    parts: Row = {}
-    if network.vps or not network.dlcis:
+    parts: Row = {"server_gateway": list(map(str, of.server_gateway))} if of.server_gateway else {}
+    if network.vps or not (network.dlcis or parts):
         parts["session_vcis"] = {name: str(of.part_of(node, vp.session_vcis)) for name, vp in vps.items()
                                  if vp.session_vcis}
     if network.dlcis:

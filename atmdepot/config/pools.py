@@ -96,7 +96,8 @@ class DepotSet(Struct, forbid_unknown_fields=True, kw_only=True):
     """A set of depots: a single one is active, and the others stand by to take its sessions over (patent, page 16).
 
     `interval` is the patent's period of a warm standby; 0 sends each change as it happens. `gateway` are the addresses,
-    on `interface`, to which the routes of the clients lead; they move with the active depot.
+    on `interface`, to which the routes of the clients lead, and `server_gateway` those to which the routes of servers
+    on Ethernet lead, on the ports of these; they move with the active depot.
     """
 
     nodes: Annotated[list[str], Meta(min_length=1)]
@@ -109,6 +110,7 @@ class DepotSet(Struct, forbid_unknown_fields=True, kw_only=True):
     ownership: Literal["keepalived", "etcd", "manual"] = "keepalived"
     gateway: list[InterfaceAddress] = []
     interface: DeviceName | None = None
+    server_gateway: Annotated[list[InterfaceAddress], Meta(max_length=64)] = []
     vrid: Annotated[int, Meta(ge=1, le=255)] = 51
     etcd: list[TcpAddress] = []
     announce: Duration = field(default_factory=lambda: Duration.parse("100ms"))

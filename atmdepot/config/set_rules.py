@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.config.problem import Problem
+from atmdepot.config.server_gateways import server_gateway_problems
 from atmdepot.config.units import Duration
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _MOST_ANNOUNCE = Duration.parse("10s")
 _OF_STANDBYS = ("interval", "half_open", "sync", "key", "key_file", "prefer", "watch")
 """Keys about what a standby gets; a set without one has none of them."""
 
-_OF_OWNERS = ("ownership", "gateway", "interface", "vrid", "etcd")
+_OF_OWNERS = ("ownership", "gateway", "interface", "server_gateway", "vrid", "etcd")
 """Keys about who is active; a single depot always is."""
 
 
@@ -81,6 +82,7 @@ def set_problems(network: Network) -> Iterator[Problem]:
             yield from _ownership(name, of)
         yield from _key_file(name, of)
         yield from _gateways(name, of, network)
+    yield from server_gateway_problems(network)
     yield from _between_sets(network)
     yield from _vps_between_depots(network)
     for of in network.sets.values():

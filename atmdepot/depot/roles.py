@@ -121,6 +121,8 @@ class Roles:
         """Tells the time of the last packet of a client."""
         self.engine_trouble = ""
         """The trouble of the engine, in words; empty for none."""
+        self.servers_side_trouble = ""
+        """The trouble with the addresses to which the servers' routes lead, in words; empty for none."""
         self._observers: tuple[Observer, ...] = ()
         self._sessions = sessions
         self._latest: deque[int] = deque(maxlen=2)  # the times of takeovers

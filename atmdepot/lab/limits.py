@@ -13,6 +13,7 @@ from atmdepot.config.addresses import ip_of
 from atmdepot.config.problem import Problem
 from atmdepot.lab.lans import CLIENT, SYNC, SYNC_PREFIXES, clients_lan, has_lan, interface_of
 from atmdepot.lab.pages import ORIGIN
+from atmdepot.lab.servers import PREFIXES, gateways
 from atmdepot.lab.web import web_servers
 
 if TYPE_CHECKING:
@@ -129,9 +130,22 @@ def _gateways(network: Network) -> Iterator[Problem]:
             yield Problem(("depots", name, "gateway"), "in the lab the client's route leads to an address that moves "
                                                        "with the active depot: write gateway and interface")
         yield from _watch(name, of)
+        yield from _server_gateways(name, of, network)
     if has_lan(network) and any(len(member.addresses) < len(lans) for member in clients_lan(network)):
         yield Problem(("lab", "networks"), "the client, the depots and their gateways have no room there: write a "
                                            "network with more addresses")
+
+
+def _server_gateways(name: str, of: DepotSet, network: Network) -> Iterator[Problem]:
+    """Problems of servers on Ethernet that would have no way back in a network of the lab's size."""
+    own = gateways(network) if of.server_gateway else {}
+    versions = {vip.version for vip in network.vips}
+    for server, found in own.items():
+        if missing := versions - {ipaddress.ip_address(address).version for address in found}:
+            yield Problem(("depots", name, "server_gateway"),
+                          f"in the lab the networks of servers are {' and '.join(f'/{n}' for n in PREFIXES.values())}, "
+                          f"and no gateway of IPv{min(missing)} is in one of {server}: write an address there, or an "
+                          f"address to servers.{server}")
 
 
 def _watch(name: str, of: DepotSet) -> Iterator[Problem]:

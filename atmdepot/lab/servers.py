@@ -3,6 +3,7 @@
 Those on Ethernet have the service addresses on their loopback, and are joined to the depot's interface that the table
 names: one by a wire, several by a LAN. Their addresses are the table's; for an IP version of the services that a server
 has no address of, the lab adds one. The first free address of each network is the depot's, and the servers' gateway.
+Depots of a set each have one of these, and the gateway is the address that moves with the active depot.
 Servers whose headers are rewritten stand behind a router (`routed_servers.py`).
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from atmdepot.config.server_gateways import ports_of, server_gateways
 from atmdepot.lab.lans import Member
 
 if TYPE_CHECKING:
@@ -36,29 +38,36 @@ def standing_alone(network: Network) -> list[str]:
 
 
 def ethernets(network: Network) -> dict[str, list[Member]]:
-    """The servers at each interface of the depot's, by its name; the depot comes first."""
+    """The servers at each interface of a depot's, by its name; the depots come first."""
     found: dict[str, list[Member]] = {}
-    ports = dict.fromkeys(server.port for server in network.servers.values() if server.bearer == "ethernet")
-    for number, port in enumerate(port for port in ports if port is not None):
+    for number, port in enumerate(ports_of(network)):
         of_servers = {server.node: list(_addresses(network, name, number, at)) for at, (name, server)
                       in enumerate(network.servers.items()) if server.port == port}
         subnets = dict.fromkeys(_subnet(address) for addresses in of_servers.values() for address in addresses)
         taken = {address for addresses in of_servers.values() for address in addresses}
-        own = [next(host for host in subnet.hosts() if host not in taken) for subnet in subnets]
-        found[port] = [Member(network.depot, port, tuple(map(_text, own))),
+        taken |= {address.ip for address in _moving(network, port)}
+        free = [(host for host in subnet.hosts() if host not in taken) for subnet in subnets]
+        found[port] = [*(Member(depot, port, tuple(_text(next(hosts)) for hosts in free)) for depot in network.depots),
                        *(Member(name, INTERFACE, tuple(map(_text, addresses)))
                          for name, addresses in of_servers.items())]
     return found
 
 
+def _moving(network: Network, port: str) -> list[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
+    """The addresses at a port that move with the active depot."""
+    return [ipaddress.ip_interface(address) for of in network.sets.values()
+            for address in server_gateways(network, of).get(port, ())]
+
+
 def gateways(network: Network) -> dict[str, tuple[str, ...]]:
-    """The gateways of each server: the depot's addresses in its networks, one of each IP version."""
+    """The gateways of each server: addresses in its networks that move, or the depot's; one of each IP version."""
     found = {}
-    for depot, *servers in ethernets(network).values():
-        for server in servers:
+    for port, members in ethernets(network).items():
+        there = _moving(network, port) or [ipaddress.ip_interface(address) for address in members[0].addresses]
+        for server in members[len(network.depots):]:
             mine = {ipaddress.ip_interface(address).network for address in server.addresses}
-            there = [ipaddress.ip_interface(address) for address in depot.addresses]
-            by_version = {address.version: str(address.ip) for address in reversed(there) if address.network in mine}
+            by_version = {address.version: str(address.ip) for address in reversed(there)
+                          if any(address.ip in subnet for subnet in mine)}
             found[server.node] = tuple(by_version.values())
     return found
 

@@ -7,7 +7,10 @@ table of nftables drops it at the interface's ingress, after the socket has seen
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+
+from atmdepot.config.server_gateways import server_gateways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,16 +18,16 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
 
 
-def ports_of(network: Network) -> list[str]:
-    """The interfaces of a depot's that lead to servers on Ethernet."""
-    return list(dict.fromkeys(server.port for server in network.servers.values()
-                              if server.bearer == "ethernet" and server.port is not None))
-
-
 def sources_at(network: Network, port: str) -> list[str]:
     """The networks from which the depot takes packets at an interface: the VIPs, and what its servers may send for."""
     allowed = [str(text) for server in network.servers.values() if server.port == port for text in server.allow]
     return list(dict.fromkeys([*(f"{vip}/{len(vip.packed) * 8}" for vip in network.vips), *allowed]))
+
+
+def moving_at(network: Network, depot: str, port: str) -> list[bytes]:
+    """The addresses at an interface, in octets, that move with the active depot."""
+    return [ip_address(address.host).packed
+            for address in server_gateways(network, network.set_of(depot)).get(port, ())]
 
 
 def table_name(network: Network, depot: str, port: str) -> str:

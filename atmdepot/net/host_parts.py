@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.config.circuits import circuits_of, is_group
+from atmdepot.config.server_gateways import ports_of
 from atmdepot.net import ethernet_parts, nftables, rewrite_parts
 from atmdepot.net.part import Part, bits_of, family_of
 
@@ -89,7 +90,7 @@ def towards_networks(network: Network, name: str, tun: int) -> Iterator[Part]:
 
 def _on_ethernet(network: Network, name: str, _tun: int) -> Iterator[Part]:
     """Parts that keep the kernel from forwarding what a depot takes at its interfaces."""
-    for port in ethernet_parts.ports_of(network):
+    for port in ports_of(network):
         table = ethernet_parts.table_name(network, name, port)
         yield Part(nftables.WHAT, {"name": table, "rules": ethernet_parts.rules(network, name, port)}, True,
                    f"nftables: answers of servers at {port} are the depot's alone")

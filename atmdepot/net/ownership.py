@@ -47,14 +47,32 @@ class Seat(NamedTuple):
         return self.settings.silence * 2 / 3 / 1e9
 
 
-class Engine:
-    """Base of the engines."""
+class Follower:
+    """A task that follows the role of a depot."""
 
     def __init__(self, seat: Seat) -> None:
         self.seat, self.roles = seat, seat.roles
         self._changed = trio.Event()
         self._token: trio.lowlevel.TrioToken | None = None
         seat.roles.subscribe(self._hear)
+
+    async def changed(self) -> None:
+        """Wait until the depot's role, phase or fitness has changed."""
+        self._token = trio.lowlevel.current_trio_token()
+        await self._changed.wait()
+        self._changed = trio.Event()
+
+    def _hear(self, roles: Roles, why: str, now: int) -> None:
+        del roles, why, now
+        if self._token is not None:  # the data path calls from outside trio's loop
+            self._token.run_sync_soon(self._wake, idempotent=True)
+
+    def _wake(self) -> None:
+        self._changed.set()
+
+
+class Engine(Follower):
+    """Base of the engines."""
 
     async def run(self) -> None:
         """Decide until cancelled; take the addresses away at the end."""
@@ -76,20 +94,6 @@ class Engine:
         elif not what and self.roles.engine_trouble:
             log.warning("%s: works again", self.seat.settings.ownership)
         self.roles.engine_trouble = what
-
-    async def changed(self) -> None:
-        """Wait until the depot's role, phase or fitness has changed."""
-        self._token = trio.lowlevel.current_trio_token()
-        await self._changed.wait()
-        self._changed = trio.Event()
-
-    def _hear(self, roles: Roles, why: str, now: int) -> None:
-        del roles, why, now
-        if self._token is not None:  # the data path calls from outside trio's loop
-            self._token.run_sync_soon(self._wake, idempotent=True)
-
-    def _wake(self) -> None:
-        self._changed.set()
 
     async def gateway(self) -> Gateway | None:
         """The addresses that this engine moves itself, once their interface is there; None where the table has none."""

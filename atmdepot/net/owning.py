@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from atmdepot.config.server_gateways import server_gateways
 from atmdepot.net.event_log import about
+from atmdepot.net.gateway import Gateway
 from atmdepot.net.ownership import Engine, Seat
 from atmdepot.net.ownership_etcd import Etcd
 from atmdepot.net.ownership_keepalived import Keepalived
 from atmdepot.net.ownership_manual import Manual
+from atmdepot.net.servers_side import ServersSide
 from atmdepot.paths import control_socket
 
 if TYPE_CHECKING:
@@ -35,10 +38,14 @@ class Ownership:
         network, roles = depot.network, depot.roles
         self.engine: Engine | None = None
         """None for a depot that is alone: there is nothing to decide."""
+        self._servers_side: ServersSide | None = None
         if not roles.is_active:
             engine = ENGINES[roles.settings.ownership]
-            self.engine = engine(Seat(network.name, network.name_of_set_of(depot.name), depot.name, roles.settings,
-                                      roles, pump.clock, control_socket(network.name, depot.name).parent))
+            seat = Seat(network.name, network.name_of_set_of(depot.name), depot.name, roles.settings, roles, pump.clock,
+                        control_socket(network.name, depot.name).parent)
+            self.engine = engine(seat)
+            if moving := server_gateways(network, roles.settings):
+                self._servers_side = ServersSide(seat, [Gateway(port, own) for port, own in moving.items()])
             roles.subscribe(self._log)
         self._told = (roles.role, roles.term)
         self._trouble = ""
@@ -49,6 +56,8 @@ class Ownership:
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.engine.run)
+            if self._servers_side is not None:
+                nursery.start_soon(self._servers_side.run)
             while True:
                 self._judge()
                 await trio.sleep(_LOOK)

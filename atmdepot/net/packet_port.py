@@ -25,7 +25,7 @@ from atmdepot.net.sockets import grow_buffers
 from atmdepot.wire.frame_records import LENGTH_SIZE, records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from atmdepot.bearer.ethernet_port import EthernetPort
 
@@ -47,10 +47,11 @@ _GLANCE = 1_000_000_000
 class PacketPort(PortLink):
     """An interface, for the stations of a bearer's port. Sends and receives never block and never raise."""
 
-    def __init__(self, port: EthernetPort, sources: Iterable[str]) -> None:
+    def __init__(self, port: EthernetPort, sources: Iterable[str], moving: Container[bytes] = ()) -> None:
         """Open the interface of the port's name; raise EnvironmentLacks with the reason when that fails.
 
-        `sources` are the networks from which packets are taken.
+        `sources` are the networks from which packets are taken. `moving` are addresses, in octets, that the interface
+        may have, but not as its own: a question by one of them would tell the servers that this depot is active.
         """
         self.port = port
         self._waiting: list[bytes] = []
@@ -67,7 +68,8 @@ class PacketPort(PortLink):
             self._attach(program(sources))
             grow_buffers(self._socket, _BUFFER)
             self._socket.bind((port.name, _ALL_PROTOCOLS))
-            port.opened(*_interface(port.name))
+            mac, addresses, mtu = _interface(port.name)
+            port.opened(mac, [address for address in addresses if address not in moving], mtu)
         except (OSError, ValueError) as error:
             self._socket.close()
             reason = error.strerror if isinstance(error, OSError) else error

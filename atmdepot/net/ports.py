@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from atmdepot.atm.line import Line
 from atmdepot.bearer.frame_line import FrameLine
 from atmdepot.config.link_formats import FORMATS, End
-from atmdepot.net.ethernet_parts import sources_at
+from atmdepot.net.ethernet_parts import moving_at, sources_at
 from atmdepot.net.keys import key_of
 from atmdepot.net.line_link import FrameLineLink, LineLink
 from atmdepot.net.relay_link import RelayLink
@@ -79,7 +79,7 @@ def open_frames(network: Network, name: str, node: Node) -> PortLink:
     from atmdepot.net.packet_port import PacketPort  # a depot without such servers does not need it
 
     port: Any = node.links[name]
-    return PacketPort(port, sources_at(network, name))
+    return PacketPort(port, sources_at(network, name), moving_at(network, node.name, name))
 
 
 OPEN: dict[str, Callable[[Network, str, Node], PortLink]] = {

@@ -11,7 +11,7 @@ import socket
 import struct
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -125,7 +125,7 @@ class Prober:
     async def _connected(self, server: Server, vip: str, port: int) -> AsyncIterator[trio.socket.SocketType]:
         """A connection to a server, whose flow the depot knows while it lasts. Raises OSError."""
         family = socket.AF_INET6 if ":" in vip else socket.AF_INET
-        source = self._source_towards(family, vip, port)
+        source = self._on_servers_lan(server, family) or self._source_towards(family, vip, port)
         with self._reserve.room(lambda: trio.socket.socket(family, socket.SOCK_STREAM)) as connection:
             # Close by RST: it leaves no state (TIME-WAIT) on either host, however frequent the probes.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -140,6 +140,15 @@ class Prober:
                 yield connection
             finally:
                 del self._depot.probes[key]
+
+    def _on_servers_lan(self, server: Server, family: int) -> str | None:
+        """The depot's own address on the LAN of a server whose answers to others go to the active depot."""
+        name = server.settings.port
+        if name is None or not self._depot.roles.settings.server_gateway:
+            return None
+        port: Any = self._depot.links[name]
+        own = port.own_address(4 if family == socket.AF_INET else 16)
+        return None if own is None else socket.inet_ntop(family, own)
 
     def _source_towards(self, family: int, vip: str, port: int) -> str:
         """The address that the host uses towards the VIP; learning it sends no packet."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from atmdepot.config.reading import load
+import pytest
+
+from atmdepot.config.reading import find, load, parse
+from atmdepot.errors import AtmdepotError
 from atmdepot.lab.plan import LAN, plan_of
 from atmdepot.lab.servers import SERVER
 from atmdepot.lab.web import web_servers
@@ -30,3 +33,19 @@ def test_servers_at_one_port_share_a_lan_and_the_depot_is_their_gateway() -> Non
 def test_each_has_a_web_server() -> None:
     assert [(web.name, web.node) for web in web_servers(load("mixed"))] == [
         ("web1", "web1"), ("web2", "web2")]
+
+
+def test_depots_of_a_set_are_on_their_servers_lan_and_an_address_that_moves_is_the_servers_gateway() -> None:
+    plan = plan_of(load("ethernet-standby"))
+    wires = {wire.name: [address.local for address in wire.ends[0].addresses] for wire in plan.wires}
+    assert wires["depot1.eth1"] == ["10.62.0.2", "fd00:62::2"]
+    assert wires["depot2.eth1"] == ["10.62.0.3", "fd00:62::3"]
+    for server in ("web1", "web2"):
+        assert set(plan.gateways[server]) == {"10.62.0.1", "fd00:62::1"}
+
+
+def test_a_server_without_an_address_in_the_network_of_a_gateway_is_told() -> None:
+    text = find("ethernet-standby").read_text(encoding="utf-8")
+    assert ', "fd00:62::12"' in text
+    with pytest.raises(AtmdepotError, match="no gateway of IPv6 is in one of web2"):
+        plan_of(parse(text.replace(', "fd00:62::12"', "")))

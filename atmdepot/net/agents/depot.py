@@ -92,6 +92,8 @@ class DepotAgent(Agent):
             return "no server has answered a probe yet"
         if trouble := self.node.roles.engine_trouble:
             return f"ownership by {self.node.roles.settings.ownership}: {trouble}"
+        if trouble := self.node.roles.servers_side_trouble:
+            return f"server_gateway: {trouble}"
         return ""
 
     def role(self) -> str:

@@ -239,7 +239,8 @@ def test_packets_within_their_bucket_conform(
     cells = cells_by_hand(packet, before)
     assert (contract.scr, contract.pcr) == (cells * rate, cells * rate * (1 + more))
     tolerance = (contract.mbs - 1) * (Fraction(1, contract.scr) - Fraction(1, contract.pcr))
-    now, tokens, out, theoretical = Fraction(0), Fraction(burst), Fraction(0), Fraction(0)
+    now, tokens, theoretical = Fraction(0), Fraction(burst), Fraction(0)
+    out = -Fraction(1, contract.pcr)  # no cell left before the first, so that one need not wait
     for pause, packets in bursts:
         span = Fraction(pause, rate)
         now, tokens = now + span, min(Fraction(burst), tokens + span * packet * rate)

@@ -27,12 +27,15 @@ IDLE_ENDS = ("127.0.0.1:5598", "127.0.0.1:5599")
 # Probes and statistics must not take CPU time from the measurement.
 _QUIET = '\n[probing]\nprobe = "none"\nstatistics = "0s"\n'
 
-# iperf3 needs all connections of a test at a single server. Without ports, the lab's web server does not take iperf3's.
+# iperf3 needs all connections of a test at a single server, and its port for itself.
 _BULK = """
 [services.{service}]
 vip = ["{vip}"]
+ports = [{port}]
 servers = ["{server}"]
 """
+
+_NO_WEB = f'without_web = ["{BULK_SERVICE}"]'
 
 _IDLE = """
 [nodes.bench-idle]
@@ -106,7 +109,9 @@ def table_for(text: str, name: str, cells: int | None = None, idle_sessions: int
         changed = re.sub(r"(?m)^cells\s*=.*\n", "", changed)
         changed = re.sub(r"(?m)^(\[links\.[^].]+\]).*$", rf"\1\ncells = {cells}", changed)
     changed = re.sub(r"(?m)^(cir|bc|be|police)\s*=.*\n", "", changed)  # a rate would be measured in place of the way
-    changed += _BULK.format(service=BULK_SERVICE, vip=vip, server=service.servers[0])
+    changed = re.sub(r"(?m)^(\[lab\]).*$", rf'\1\n{_NO_WEB}', changed) if "lab" in tomllib.loads(text) else (
+        changed + f"\n[lab]\n{_NO_WEB}\n")
+    changed += _BULK.format(service=BULK_SERVICE, vip=vip, port=BULK_PORT, server=service.servers[0])
     if "probing" not in tomllib.loads(text):  # a table's own [probing] is kept
         changed += _QUIET
     if idle_sessions is not None:

@@ -55,9 +55,13 @@ class Qos(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Lab(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Values for the lab alone: the networks between client and depot."""
+    """Values for the lab alone.
+
+    `networks` are those between client and depot; for the services of `without_web` the lab runs no web server.
+    """
 
     networks: Annotated[list[str], Meta(max_length=16)] = field(default_factory=lambda: ["10.9.0.0/24", "fd00:9::/64"])
+    without_web: list[str] = []
 
 
 # `dict` gives its objects a `__dict__`, in which `cached_property` keeps the values.

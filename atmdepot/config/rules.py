@@ -329,6 +329,10 @@ def _lab(network: Network) -> Iterator[Problem]:
             if _lies_in(address, subnet):
                 yield Problem(("lab", "networks"), f"{what} {address} lies in {text}, where the client and the depot "
                                                    "have their addresses: write another network")
+    for name in network.lab.without_web:
+        if name not in network.services:
+            yield Problem(("lab", "without_web"), f"there is no service \"{name}\"; "
+                                                  f"{list_of('services', network.services)}")
     for vip in network.vips:
         if vip.version not in versions:
             yield Problem(("lab", "networks"), f"no network of IPv{vip.version} leads to the VIP {vip}: add one")

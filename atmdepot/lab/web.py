@@ -66,7 +66,7 @@ def web_servers(network: Network) -> list[WebServer]:
     caching = proxies.proxies(network)
     found = [WebServer(ORIGIN, ORIGIN, (80,), ipv6=True)] if caching else []
     of_server: dict[str, list[Service]] = {name: [] for name in network.servers}
-    for service in network.services.values():
+    for service in (service for name, service in network.services.items() if name not in network.lab.without_web):
         for name in dict.fromkeys(service.servers):
             of_server[name].append(service)
     for name, server in network.servers.items():

@@ -7,10 +7,11 @@ import tomllib
 import pytest
 
 from atmdepot.bench.contenders import BEARERS, Contender
-from atmdepot.bench.lab_table import IDLE_ENDS, Server, addresses_of, idle_vip_of, table_for
+from atmdepot.bench.lab_table import BULK_PORT, IDLE_ENDS, Server, addresses_of, idle_vip_of, table_for
 from atmdepot.bench.peers import steps
 from atmdepot.config.reading import NetworkError, find, parse
 from atmdepot.errors import AtmdepotError
+from atmdepot.lab.web import web_servers
 
 DIRECT = find("direct").read_text()
 
@@ -59,9 +60,16 @@ def test_ways_through_the_kernel_need_servers_behind_edge_nodes() -> None:
             steps(name, ours, "depot")
 
 
-def test_bulk_goes_to_one_server_on_any_port() -> None:
-    service = parse(table_for(DIRECT, "bench-x")).services["bench-bulk"]
-    assert (service.servers, service.ports) == (["web1"], [])
+def test_bulk_goes_to_one_server_on_a_port_that_no_web_server_takes() -> None:
+    network = parse(table_for(DIRECT, "bench-x"))
+    assert (network.services["bench-bulk"].servers, network.services["bench-bulk"].ports) == (["web1"], [BULK_PORT])
+    assert not any(BULK_PORT in web.ports for web in web_servers(network))
+
+
+def test_a_labs_own_values_are_kept() -> None:
+    text = DIRECT + '\n[lab]\nnetworks = ["10.9.9.0/24", "fd00:99::/64"]\n'
+    lab = parse(table_for(text, "bench-x")).lab
+    assert (lab.networks, lab.without_web) == (["10.9.9.0/24", "fd00:99::/64"], ["bench-bulk"])
 
 
 def test_the_address_for_bulk_is_a_free_one() -> None:

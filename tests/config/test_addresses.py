@@ -157,6 +157,10 @@ def test_name_of_a_host(name: str) -> None:
     assert places(with_values(("links.to-web1.ends.web1", f"{name}:5501"))) == set()
 
 
+def test_a_service_without_the_labs_web_server_is_one_of_the_vc_table() -> None:
+    assert places(with_values(("lab.without_web", ["web", "files"]))) == {"lab.without_web"}
+
+
 @pytest.mark.parametrize("networks", [
     ["127.0.0.0/24"], ["0.0.0.0/24"], ["224.0.0.0/24"], ["fe80::/64"], ["ff00::/64"], ["::/64"], ["::ffff:0:0/120"],
     ["fe80::%eth0/64"], ["10.9.0.0/24", "10.9.0.0/24"], ["10.9.0.0/16", "10.9.1.0/24"], ["fd00:9::/64", "fd00:9::/48"],

@@ -93,7 +93,7 @@ KEYS = {
           "performance_monitoring, networks",
     "server": "node, bearer, address, port, mac, source, pool, listen_port, weight, max_sessions, backup, slow_start, "
               "allow",
-    "lab": "networks",
+    "lab": "networks, without_web",
 }
 RATE = ("write cells per second (cps, kcps, Mcps), user bits per second (kbps, Mbps, Gbps) or one of "
         "ds3, oc3, stm1, oc12, oc48")
@@ -474,7 +474,7 @@ def test_nesting_without_end() -> None:
 
 def test_a_problem_is_a_single_line_for_any_keys() -> None:
     assert problems_of(TABLE + r'"a\nb\u001b[31m" = 1') == [
-        r't:43: lab.a\nb\x1b[31m: unknown key "a\nb\x1b[31m": Known here: networks']
+        r't:43: lab.a\nb\x1b[31m: unknown key "a\nb\x1b[31m": Known here: networks, without_web']
 
 
 def make_socket(path: Path) -> None:

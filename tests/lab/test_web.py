@@ -36,6 +36,7 @@ def test_each_edge_has_a_server_on_its_services_ports() -> None:
     assert webs.web_servers(parse(text)) == [
         webs.WebServer(node="web1", name="web1", ports=(80,), ipv6=True),
         webs.WebServer(node="web2", name="web2", ports=(80, 8080), ipv6=True)]
+    assert [web.ports for web in webs.web_servers(parse(f'{text}[lab]\nwithout_web = ["alt"]\n'))] == [(80,), (80,)]
 
 
 def test_all_that_is_laid_out_is_recorded(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from atmdepot.config.units import TcpAddress
 from atmdepot.depot.roles import Role
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import status as module
+from atmdepot.net.serving import BoundedServer
 from atmdepot.net.status import StatusServer
 from atmdepot.wire.statistics import ServerState
 from tests.net.ends import fresh, pair_of
@@ -166,7 +167,8 @@ class WithoutNode(StatusServer):
 def test_nothing_that_is_sent_ends_the_server(octets: bytes) -> None:
     async def main() -> None:
         server = object.__new__(WithoutNode)
-        server._open, server._pages = [], {b"/x": lambda: (200, "text/plain", b"y")}
+        BoundedServer.__init__(server)
+        server._pages = {b"/x": lambda: (200, "text/plain", b"y")}
         ours, theirs = trio.testing.memory_stream_pair()
         await theirs.send_all(octets)
         await theirs.send_eof()

@@ -1,6 +1,6 @@
 cimport cython
 
-cdef long long _SECOND, _HORIZON, _NOWHERE, _ALL, _FULL
+cdef long long _SECOND, _HORIZON, _NOWHERE, _ALL, _FULL, _FACTOR, _ADDEND, _31_BITS
 
 
 cdef class Expiring:

@@ -17,6 +17,7 @@ FULL = 16_384
 """Items of a slot beyond which new ones go to earlier slots, so that no growth of a slot moves many at once."""
 _ALL = 2**62
 _FULL = FULL
+_FACTOR, _ADDEND, _31_BITS = 1_103_515_245, 12_345, 2**31 - 1
 
 
 class Expiring:
@@ -50,7 +51,7 @@ class TimerWheel:
         self._looking: list[Expiring] = []  # items of the first slot still to be checked, in reverse order
         self._slots: dict[int, dict[Expiring, None]] = {}
         self._due: list[int] = []
-        self._spread = 0  # items that went to an earlier slot since theirs was full
+        self._spread = 0  # the last random number
         self.walks: tuple[Walk, ...] = ()
 
     def add(self, item: Expiring, now: int) -> None:
@@ -62,8 +63,9 @@ class TimerWheel:
             return
         bucket = self._slots.get(slot)
         if bucket is not None and len(bucket) >= _FULL and slot > this + 1:
-            self._spread += 1
-            slot = this + 1 + self._spread % (slot - this)  # it is looked at sooner there, and so no later than it must
+            # By chance (an LCG of 31 bits), not in turn: slots that fill evenly would all grow in the same moment.
+            self._spread = self._spread * _FACTOR + _ADDEND & _31_BITS
+            slot = this + 1 + (self._spread >> 8) % (slot - this)  # looked at sooner there, so no later than it must
             bucket = self._slots.get(slot)
         if item.slot != _NOWHERE:
             for walk in self.walks:

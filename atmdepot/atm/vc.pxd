@@ -1,7 +1,7 @@
 cimport cython
 
 cdef object _UNI
-cdef int _UNI_VPIS, _NNI_VPIS, _VCIS, _VCI_BITS, _LOW_BITS, HEADER_SIZE
+cdef int _UNI_VPIS, _NNI_VPIS, _VCIS, _PAGE, _LOW_BITS, _HIGH_BITS, HEADER_SIZE
 
 
 cdef class Vc:
@@ -33,12 +33,19 @@ cdef class Vc:
     cpdef _begin(self, int vpi, int vci, contract, encapsulation, crc, Py_ssize_t max_sdu, Py_ssize_t max_cells)
 
 
+cdef class _Pages:
+    cdef dict by_number
+    cdef long long count
+
+
 cdef class VcTable:
-    cdef dict _vcs
+    cdef _Pages _pages
     cdef list _recent
 
+    @cython.locals(pages=_Pages, number=int, at=int, page=list)
     cpdef add(self, Vc vc)
+    @cython.locals(pages=_Pages, at=int, page=list)
     cpdef remove(self, Vc vc)
-    @cython.locals(recent=Vc, vc=Vc)
+    @cython.locals(recent=Vc, vc=Vc, page=list)
     cpdef Vc find(self, int vpi, int vci)
     cpdef Vc stray(self, int vpi, int vci, bytes payload)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 _DEFAULT_CONTRACT = Contract()
 _UNI, _STRICT, _VC_MUX = Interface.UNI, CrcMode.STRICT, Encapsulation.VC_MUX
 _UNI_VPIS, _NNI_VPIS, _VCIS = 1 << 8, 1 << 12, 1 << 16
-_VCI_BITS = 16
-_LOW_BITS = 0xFF
+_PAGE, _LOW_BITS, _HIGH_BITS = 1 << 8, 0xFF, 8
 
 
 class Vc:
@@ -84,35 +83,60 @@ class Vc:
         return f"Vc({self.vpi}/{self.vci} {self.category})"
 
 
+class _Pages:
+    """The VCs of a link in pages of 256 VCIs that follow each other. One dict would move all VCs when it grows."""
+
+    __slots__ = ("by_number", "count")
+
+    def __init__(self) -> None:
+        self.by_number: dict[int, list[Vc | None]] = {}  # by the VPI and the high bits of the VCI
+        self.count = 0
+
+
 class VcTable:
     """The VCs of a link by VPI and VCI."""
 
-    __slots__ = ("_recent", "_vcs")
+    __slots__ = ("_pages", "_recent")
 
     def __init__(self, *vcs: Vc) -> None:
-        self._vcs: dict[int, Vc] = {}
+        """Make a table with these VCs; raise ValueError when two have the same VPI and VCI."""
+        self._pages = _Pages()
         # A cache of the VCs opened or found last, by the low bits of the VCI: it serves most cells.
-        self._recent: list[Vc | None] = [None] * (_LOW_BITS + 1)
+        self._recent: list[Vc | None] = [None] * _PAGE
         for vc in vcs:
-            self._vcs[vc.vpi << _VCI_BITS | vc.vci] = vc
+            VcTable.add(self, vc)
 
     def add(self, vc: Vc) -> None:
         """Open a VC; raise ValueError when its VPI and VCI are in use."""
-        if self._vcs.setdefault(vc.vpi << _VCI_BITS | vc.vci, vc) is not vc:
+        pages, number, at = self._pages, vc.vpi << _HIGH_BITS | vc.vci >> _HIGH_BITS, vc.vci & _LOW_BITS
+        page = pages.by_number.get(number)
+        if page is None:
+            page = pages.by_number[number] = [None] * _PAGE
+        if page[at] is None:
+            page[at] = vc
+            pages.count += 1
+        elif page[at] is not vc:
             raise ValueError(f"VC {vc.vpi}/{vc.vci} is already open")
-        self._recent[vc.vci & _LOW_BITS] = vc
+        self._recent[at] = vc
 
     def remove(self, vc: Vc) -> None:
         """Close a VC."""
-        self._vcs.pop(vc.vpi << _VCI_BITS | vc.vci, None)
-        self._recent[vc.vci & _LOW_BITS] = None
+        pages, at = self._pages, vc.vci & _LOW_BITS
+        page = pages.by_number.get(vc.vpi << _HIGH_BITS | vc.vci >> _HIGH_BITS)
+        if page is not None and page[at] is not None:
+            page[at] = None
+            pages.count -= 1
+        self._recent[at] = None
 
     def find(self, vpi: int, vci: int) -> Vc | None:
         """The VC with this VPI and VCI, or None."""
         recent = self._recent[vci & _LOW_BITS]
         if recent is not None and recent.vci == vci and recent.vpi == vpi:
             return recent
-        vc = self._vcs.get(vpi << _VCI_BITS | vci)
+        page = self._pages.by_number.get(vpi << _HIGH_BITS | vci >> _HIGH_BITS)
+        if page is None:
+            return None
+        vc = page[vci & _LOW_BITS]
         if vc is not None:
             self._recent[vci & _LOW_BITS] = vc
         return vc
@@ -122,7 +146,9 @@ class VcTable:
         return None
 
     def __iter__(self) -> Iterator[Vc]:
-        return iter(self._vcs.values())
+        """Yield the VCs by VPI and VCI."""
+        for _, page in sorted(self._pages.by_number.items()):
+            yield from [vc for vc in page if vc is not None]
 
     def __len__(self) -> int:
-        return len(self._vcs)
+        return self._pages.count

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import Arrival
 
 
+_ALL_CLAIMED = 0xFF
 _MAX_STRAYS = 64
 """The most stray VCs that a VP has open; further cells count as on an unknown VC, as without adoption."""
 
@@ -45,17 +46,14 @@ class VciPool:
     So a late cell of a closed VC meets an unknown VC, not the VC of another session.
     """
 
-    __slots__ = ("_claimed", "_first", "_free", "_last", "_next", "_out_of_turn", "_runs")
+    __slots__ = ("_claimed", "_first", "_free", "_last", "_next", "_out_of_turn")
 
     def __init__(self, vcis: NumberRange) -> None:
         self._first, self._last = vcis.first, vcis.last
         self._next = self._first
         self._free: deque[int] = deque()
-        # The VCIs claimed out of turn. `_runs` has each run of adjacent claimed VCIs ahead of `_next`, its end by its
-        # start and its start by its end, so that `_next` passes a run in a single step.
-        self._claimed: set[int] = set()
+        self._claimed = bytearray()  # a bit for each VCI, set for those claimed out of turn; empty until the first is
         self._out_of_turn: set[int] = set()  # claimed VCIs that still stand in `_free`
-        self._runs: dict[int, int] = {}
 
     def upcoming(self) -> int | None:
         """The VCI that `take` would return."""
@@ -76,37 +74,42 @@ class VciPool:
 
     def is_unused(self, vci: int) -> bool:
         """True for a VCI of the range that was never taken."""
-        return self._next <= vci <= self._last and vci not in self._claimed
+        return self._next <= vci <= self._last and not self._is_claimed(vci)
+
+    def _is_claimed(self, vci: int) -> bool:
+        at = vci - self._first
+        return bool(self._claimed) and self._claimed[at >> 3] >> (at & 7) & 1 != 0
 
     def has(self, vci: int) -> bool:
         """True for a VCI of the range."""
         return self._first <= vci <= self._last
 
     def claim(self, vci: int) -> None:
-        """Take a never used VCI out of turn, in constant time; raise ValueError for any other VCI."""
+        """Take a never used VCI out of turn; raise ValueError for any other VCI."""
         if not self.is_unused(vci):
             raise ValueError(f"VCI {vci} is in use, was used before, or lies outside the range")
-        self._claimed.add(vci)
-        start, end = self._runs.pop(vci - 1, vci), self._runs.pop(vci + 1, vci)
-        self._runs[start], self._runs[end] = end, start
-        # The claimed run begins at `_next`, so `take` may pass it at once.
-        if start == self._next:
-            self._go_on(start - 1)
+        at = vci - self._first
+        if not self._claimed:
+            self._claimed = bytearray((self._last - self._first >> 3) + 1)
+        self._claimed[at >> 3] |= 1 << (at & 7)
+        if vci == self._next:
+            self._go_on(vci)
 
     def claim_again(self, vci: int) -> None:
-        """Take a VCI that no open VC has, used before or not, in constant time; a VCI outside the range is let be."""
+        """Take a VCI that no open VC has, used before or not; a VCI outside the range is let be."""
         if self.is_unused(vci):
             self.claim(vci)
         elif self.has(vci):
             self._out_of_turn.add(vci)
 
     def _go_on(self, vci: int) -> None:
-        """Move `_next` to the VCI after `vci`, or after the claimed run that begins there."""
-        self._next = vci + 1
-        if self._runs and self._next in self._runs:
-            end = self._runs.pop(self._next)
-            self._runs.pop(end, None)
-            self._next = end + 1
+        """Move `_next` to the first VCI after `vci` that was not claimed: each is passed once, eight in a step."""
+        upcoming = vci + 1
+        if self._claimed:
+            while upcoming <= self._last and self._is_claimed(upcoming):
+                at = upcoming - self._first
+                upcoming += 8 if not at & 7 and self._claimed[at >> 3] == _ALL_CLAIMED else 1
+        self._next = upcoming
 
     def give_back(self, vci: int) -> None:
         """Put a VCI at the end of the free list; its session has left the secondary table."""

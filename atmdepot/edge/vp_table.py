@@ -71,7 +71,7 @@ class VpTable(VcTable):
         """Hold the VCs of this VP in the table of its link, which is that of another VP."""
         for vc in self:
             link_table.add(vc)
-        self._vcs, self._recent = link_table._vcs, link_table._recent
+        self._pages, self._recent = link_table._pages, link_table._recent
         link_table.others[self._vpi] = self
 
     def is_session_vc(self, vc: Vc) -> bool:

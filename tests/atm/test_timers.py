@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -233,3 +235,17 @@ def test_many_items_of_one_deadline_stand_in_many_slots_and_expire_in_time() -> 
         assert not gone or now >= deadline
     assert gone == count
     assert now <= deadline + TICK
+
+
+def test_slots_that_fill_together_grow_at_different_times() -> None:
+    wheel, deadline = TimerWheel(TICK), 300 * TICK
+    for _ in range(FULL):
+        wheel.add(Expiring(deadline), 0)
+    most = 0
+    for _ in range(100):
+        before = {slot: sys.getsizeof(items) for slot, items in wheel._slots.items()}
+        for _ in range(1000):
+            wheel.add(Expiring(deadline), 0)
+        most = max(most, sum(sys.getsizeof(items) > before.get(slot, 0) for slot, items in wheel._slots.items()
+                             if len(items) > 1000))
+    assert 0 < most < 40

@@ -38,7 +38,7 @@ class VcTableMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_are_there(self) -> None:
-        assert list(self.table) == list(self.model.values())
+        assert list(self.table) == [self.model[channel] for channel in sorted(self.model)]
         assert len(self.table) == len(self.model)
 
 

@@ -167,7 +167,7 @@ def logs(node: str | None, last: int, follow: bool, name: str | None) -> None:
 
     found = Lab.find(name, node=node)
     processes = {title: Path(process.log) for title, process in found.state.processes.items()
-                 if node in (None, process.node)}
+                 if node in (None, title, process.node)}
     if not processes:
         with_logs = dict.fromkeys(process.node for process in found.state.processes.values())
         raise AtmdepotError(f"the lab {found.name} has no logs of \"{node}\": it has those of {', '.join(with_logs)}")
@@ -225,6 +225,7 @@ def shell(node: str, name: str | None) -> None:
 @lab.command(epilog="""\b
 Examples:
   atmdepot lab kill depot1
+  atmdepot lab kill web1.web
   atmdepot lab kill depot1 --signal STOP
   atmdepot lab kill depot1 --host
 """)
@@ -237,7 +238,7 @@ Examples:
 def kill(node: str, name_of_signal: str, host: bool, name: str | None) -> None:
     """Kill the daemon of NODE, or send it another signal.
 
-    `lab start` starts it again.
+    NODE may be a process as `lab status` names it: `web1.web` is the web server of web1. `lab start` starts it again.
     """
     found = Lab.find(name, node=node)
     if host:
@@ -249,12 +250,13 @@ def kill(node: str, name_of_signal: str, host: bool, name: str | None) -> None:
 @lab.command(epilog="""\b
 Examples:
   atmdepot lab start depot1
+  atmdepot lab start web1.web
 """)
 @click.argument("node")
 @_READY_OPTION
 @_LAB_OPTION
 def start(node: str, timeout: float, name: str | None) -> None:
-    """Start what has ended at NODE, and wait until it is ready."""
+    """Start what has ended at NODE, or one process as in `web1.web`, and wait until it is ready."""
     Lab.find(name, node=node).start(node, timeout)
 
 
@@ -294,7 +296,7 @@ Examples:
 @_READY_OPTION
 @_LAB_OPTION
 def restart(node: str, timeout: float, name: str | None) -> None:
-    """Stop the daemon of NODE, start it, and wait until it is ready."""
+    """Stop the daemon of NODE, or a process as in `web1.web`, start it, and wait until it is ready."""
     Lab.find(name, node=node).restart(node, timeout)
     _progress(f"{node} is ready")
 

@@ -26,6 +26,8 @@ class Child:
                  netns: int) -> None:
         self.name = name
         self.ready_file = directory / spec.ready_file if spec.ready_file else None
+        if self.ready_file:
+            self.ready_file.unlink(missing_ok=True)  # of one that was killed
         log = directory / f"{name}.log"
         self._log: BinaryIO = log.open("ab", buffering=0)
         self._line = b""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import namespaces, wiring
-from atmdepot.lab.orders import Order, processes_in
+from atmdepot.lab.orders import Order, children_of, processes_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GONE = -1
 """In place of the descriptor of a namespace that was removed."""
+_OF_ALL = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
+"""Signals that a web server cannot hand on to its workers, as nginx does SIGTERM: they go to the workers, too."""
 
 
 class Failures:
@@ -41,14 +43,18 @@ class Failures:
         for name in order.names or (self._whole_wires() if order.do == "restore" else ()):
             self._actions[order.do](name, order)
 
-    def _kill(self, node: str, order: Order) -> None:
-        daemon = self._daemon(node)
-        if daemon.state.exit_code is not None:
-            raise AtmdepotError(f"{node} does not run: `atmdepot lab start {node}` starts it")
-        os.kill(daemon.process.pid, order.signal)
+    def _kill(self, name: str, order: Order) -> None:
+        child = self._child(name)
+        if child.state.exit_code is not None:
+            raise AtmdepotError(f"{name} does not run: `atmdepot lab start {name}` starts it")
+        # A daemon's keepalived is to notice by itself.
+        workers = children_of(child.state.pid) if order.signal in _OF_ALL and name not in self._plan.daemons else []
+        for pid in (child.process.pid, *workers):
+            with suppress(ProcessLookupError):
+                os.kill(pid, order.signal)
         if order.signal == signal.SIGKILL:
-            # So that the node can be started again at once.
-            os.waitid(os.P_PID, daemon.process.pid, os.WEXITED | os.WNOWAIT)
+            # So that it can be started again at once.
+            os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
             self._reap()
 
     def _remove(self, node: str, _order: Order) -> None:
@@ -74,13 +80,18 @@ class Failures:
         self._nodes[node].netns_fd = GONE
         self._reap()
 
-    def _start(self, node: str, _order: Order) -> None:
-        children = self._children_of(node)
+    def _start(self, name: str, _order: Order) -> None:
+        """Start what has ended at a node, or one process by its name."""
+        server = self._children.by_name.get(name)
+        children = self._children_of(name) if server is None or server.state.node == name else [server]
         self._reap()
         ended = [child for child in children if child.state.exit_code is not None]
         if not ended:
-            raise AtmdepotError(f"{node} runs already")
+            raise AtmdepotError(f"{name} runs already")
+        node = children[0].state.node
         if self._fds[node] == GONE:
+            if node != name:
+                raise AtmdepotError(f"{node} is gone, and {name} with it: `atmdepot lab start {node}` builds both anew")
             self._nodes[node].netns_fd = namespaces.new_network_namespace()
             there = {name: fd for name, fd in self._fds.items() if fd != GONE}
             wiring.wire_again(self._plan, node, there)
@@ -102,14 +113,11 @@ class Failures:
     def _fds(self) -> dict[str, int]:
         return {name: node.netns_fd for name, node in self._nodes.items()}
 
-    def _daemon(self, node: str) -> Child:
-        if node not in self._plan.daemons:
-            if node in self._children.by_name:  # a process of the lab's, as `lab status` lists it
-                at = self._children.by_name[node].state.node
-                raise AtmdepotError(f"{node} is no node but a process at {at}: `atmdepot lab kill {at} --host` takes "
-                                    f"all of {at}; a scenario kills a web server alone (`atmdepot lab run`)")
-            raise AtmdepotError(f"the lab has no daemon \"{node}\": it has {', '.join(self._plan.daemons)}")
-        return self._children.by_name[node]
+    def _child(self, name: str) -> Child:
+        """A process by its name, as `lab status` has it: a daemon by its node's, a web server as in `web1.web`."""
+        if name not in self._children.by_name:
+            raise AtmdepotError(f"the lab has no process \"{name}\": it has {', '.join(self._children.by_name)}")
+        return self._children.by_name[name]
 
     def _children_of(self, node: str) -> list[Child]:
         """The processes of a node; a server on Ethernet has a web server alone."""

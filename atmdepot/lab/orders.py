@@ -29,11 +29,11 @@ _ANSWER_TIME = 20.0
 
 
 class Order(Struct, frozen=True, forbid_unknown_fields=True):
-    """An order: `names` are nodes, or wires for `cut` and `restore`.
+    """An order: `names` are nodes, or wires for `cut` and `restore`, or for `kill` and `start` processes.
 
-    kill: send a signal to a node's daemon. remove: end a node's processes and its namespace, as a host that loses its
-    power. start: start what has ended there, in a new namespace where it was removed. cut, restore: wires
-    (restore without names: all).
+    kill: send a signal to a process; a daemon has its node's name. remove: end a node's processes and its namespace, as
+    a host that loses its power. start: start what has ended there, in a new namespace where it was removed. cut,
+    restore: wires (restore without names: all).
     """
 
     do: Literal["kill", "remove", "start", "cut", "restore"]
@@ -104,9 +104,24 @@ def processes_in(netns: int) -> list[int]:
         # A process may end while it is looked at.
         with suppress(OSError, StopIteration):
             if entry.name.isdigit() and os.path.samestat((entry / "ns" / "net").stat(), space):
-                lines = (entry / "status").read_text(encoding="ascii", errors="replace").splitlines()
-                found.append(int(next(line for line in lines if line.startswith("NSpid:")).split()[-1]))
+                found.append(_inner_pid(entry))
     return found
+
+
+def children_of(host_pid: int) -> list[int]:
+    """The children of a process, which the host numbers so; their numbers are as for `processes_in`."""
+    found = []
+    with suppress(OSError):
+        text = Path(f"/proc/{host_pid}/task/{host_pid}/children").read_text(encoding="ascii")
+        for child in text.split():
+            with suppress(OSError, StopIteration):
+                found.append(_inner_pid(Path("/proc", child)))
+    return found
+
+
+def _inner_pid(entry: Path) -> int:
+    lines = (entry / "status").read_text(encoding="ascii", errors="replace").splitlines()
+    return int(next(line for line in lines if line.startswith("NSpid:")).split()[-1])
 
 
 def _line(connection: socket.socket) -> bytes:

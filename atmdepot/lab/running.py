@@ -86,9 +86,9 @@ class RunningLab:
         return state is not None and state.alive
 
     def has_node(self, node: str) -> bool:
-        """True when the lab has a node of this name."""
+        """True when the lab has a node of this name, or a process, as in `web1.web`."""
         state = states.read(self.directory)
-        return state is not None and node in state.nodes
+        return state is not None and (node in state.nodes or node in state.processes)
 
     def other_table(self, table: Path) -> str | None:
         """Name the table that the lab runs when this table's content differs; return None when it is the same."""
@@ -171,20 +171,20 @@ class RunningLab:
             if now is not None and now.pid == state.pid:
                 states.remove_recorded(self.directory, now)
 
-    def kill(self, *nodes: str, signal: int = signal.SIGKILL) -> None:
-        """Send a signal to the daemons of nodes; return after their end when it is SIGKILL."""
-        self._order(Order("kill", nodes, signal=signal))
+    def kill(self, *names: str, signal: int = signal.SIGKILL) -> None:
+        """Send a signal to the daemons of nodes, or to processes as in `web1.web`; return after their end (SIGKILL)."""
+        self._order(Order("kill", names, signal=signal))
 
     def remove(self, *nodes: str) -> None:
         """Let nodes end as hosts that lose their power: their processes, their interfaces and the carrier go."""
         self._order(Order("remove", nodes))
 
     def start(self, node: str, timeout: float = 30.0) -> None:
-        """Start what has ended at a node; return when it is ready, raise NotReady at the deadline."""
+        """Start what has ended at a node, or a process; return when it is ready, raise NotReady at the deadline."""
         deadline = time.monotonic() + timeout
         self._order(Order("start", (node,)))
         while waiting := [name for name, process in self.state.processes.items()
-                          if process.node == node and not process.ready]:
+                          if node in (name, process.node) and not process.ready]:
             process = self.state.processes[waiting[0]]
             if process.exit_code is not None:
                 raise AtmdepotError(f"{waiting[0]} ended with exit code {process.exit_code}: "
@@ -194,23 +194,22 @@ class RunningLab:
             time.sleep(_POLL)
 
     def restart(self, node: str, timeout: float = 30.0) -> None:
-        """End a node's daemon in order and start it again; raise NotReady at the deadline."""
+        """End a node's daemon, or a process, in order and start it again; raise NotReady at the deadline."""
         deadline = time.monotonic() + timeout
-        if self._daemon(node).exit_code is None:
+        if self._process(node).exit_code is None:
             self.kill(node, signal=signal.SIGTERM)
-        while self._daemon(node).exit_code is None:
+        while self._process(node).exit_code is None:
             if time.monotonic() > deadline:
                 raise NotReady(f"{node} has not ended within {timeout:g} s: `atmdepot lab kill {node}` kills it")
             time.sleep(_POLL)
         self.start(node, max(0.0, deadline - time.monotonic()))
 
-    def _daemon(self, node: str) -> ProcessState:
-        """A node's daemon; raise AtmdepotError for a node without one."""
+    def _process(self, name: str) -> ProcessState:
+        """A process by its name, which is its node's for a daemon; raise AtmdepotError where there is none."""
         processes = self.state.processes
-        if node not in processes:
-            raise AtmdepotError(f"the lab has no daemon \"{node}\": it has "
-                                f"{', '.join(name for name, process in processes.items() if name == process.node)}")
-        return processes[node]
+        if name not in processes:
+            raise AtmdepotError(f"the lab has no process \"{name}\": it has {', '.join(processes)}")
+        return processes[name]
 
     def cut(self, *wires: str, silent: bool = False) -> None:
         """Cut wires: a node loses the carrier, or, silently, only what would have come."""

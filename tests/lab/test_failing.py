@@ -111,7 +111,7 @@ def test_restore_without_names_restores_all_wires_but_those_of_nodes_that_are_go
 def test_unknown_names_are_refused_with_those_there_are(lab: Lab) -> None:
     with pytest.raises(AtmdepotError, match=r'has no wire "to-web9": it has client\.lan, depot1\.client, '):
         lab.cut("to-web9")
-    with pytest.raises(AtmdepotError, match='has no daemon "client": it has depot1, depot2, web1, web2'):
+    with pytest.raises(AtmdepotError, match='has no process "client": it has depot1, depot2, web1, web2'):
         lab.kill("client")
 
 
@@ -144,3 +144,21 @@ def test_lan_of_a_hot_set_is_a_hub() -> None:
     with up("hot", web=False) as lab:
         told = lab.run("lan.clients", ["ip", "-d", "link", "show", "bridge"], stdout=subprocess.PIPE, text=True).stdout
         assert "ageing_time 0 " in told
+
+
+@pytest.mark.usefixtures("run_dir")
+def test_web_server_is_killed_alone_and_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with up("direct") as lab:
+        monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(lab.directory.parent))
+        daemon, others = lab.state.processes["web1"].pid, len(members(lab))
+        for words in (["kill", "web1.web"], ["start", "web1.web"], ["restart", "web1.web"]):
+            done = atmdepot("lab", *words)
+            assert (done.returncode, done.stdout) == (0, "")
+            if words[0] == "kill":
+                until(lambda: len(members(lab)) < others)
+                assert lab.state.processes["web1.web"].exit_code == -signal.SIGKILL
+        assert (lab.state.processes["web1"].pid, lab.state.processes["web1.web"].ready) == (daemon, True)
+        until(lambda: len(members(lab)) == others)  # no worker of the old one is left
+        lab.remove("web1")
+        with pytest.raises(AtmdepotError, match=r"web1 is gone, and web1\.web with it"):
+            lab.start("web1.web")

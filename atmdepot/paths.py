@@ -6,6 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
+CONTAINER_NOTE = ".without-daemon"
+"""Suffix of the file that a container without a daemon leaves beside where its socket would be; it names the depot."""
+BENCH_PREFIX = "bench-"
+"""The names of the benchmarks' networks begin with this; a command takes none of them that was not named."""
+
 
 def run_dir() -> Path:
     """The directory of all running networks: ATMDEPOT_RUN_DIR, else the system's (root) or the user's."""

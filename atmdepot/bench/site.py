@@ -18,6 +18,7 @@ from atmdepot.errors import AtmdepotError, NotReady
 from atmdepot.lab import Lab
 from atmdepot.lab.lans import CLIENT
 from atmdepot.net.control_client import show
+from atmdepot.paths import BENCH_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from atmdepot.bench.contenders import Contender
     from atmdepot.bench.perf import Counters
 
-PREFIX = "bench-"
+PREFIX = BENCH_PREFIX
 """Of the names of the benchmark's labs."""
 
 _START = 60.0

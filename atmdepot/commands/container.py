@@ -21,7 +21,7 @@ from atmdepot.lab.lans import CLIENT
 from atmdepot.lab.plan import plan_of
 from atmdepot.lab.probe import wait_for_all
 from atmdepot.lab.wiring import wire_here
-from atmdepot.paths import run_dir
+from atmdepot.paths import CONTAINER_NOTE, run_dir
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
@@ -61,6 +61,8 @@ def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> N
     ready = directory / READY_FILE
     # The file of an earlier start would make the client healthy too early.
     ready.unlink(missing_ok=True)
+    if node not in kinds:
+        (directory / f"{node}{CONTAINER_NOTE}").write_text(network.depot, encoding="utf-8")
     if wire:
         wire_here(plan_of(network, web=web), node, [str(vip) for vip in network.vips])
     if node == CLIENT:

@@ -15,6 +15,7 @@ from atmdepot.commands.lab_status import COLUMNS, ended_in, named, report_of, ro
 from atmdepot.commands.scenario import run_command
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.testbed import Lab
+from atmdepot.net.surroundings import in_container
 from atmdepot.tables import print_rows
 
 _LAB_OPTION = click.option("--network", "--lab", "name", metavar="NAME",
@@ -142,7 +143,7 @@ def status(name: str | None, output: str) -> None:
     elif reports:
         print_rows("processes", COLUMNS, [row for report in reports for row in rows_of(report)])
     else:
-        _progress("no lab is up")
+        _progress("; ".join(filter(None, ["no lab is up", in_container()])))
     if ended := [text for report in reports for text in ended_in(report)]:
         raise AtmdepotError("; ".join(ended))
 

@@ -19,7 +19,8 @@ from atmdepot.lab import state as states
 from atmdepot.lab.names import CLIENT_KIND, RESOLVER
 from atmdepot.lab.namespaces import Doors
 from atmdepot.lab.orders import Order, give
-from atmdepot.paths import run_dir
+from atmdepot.net.surroundings import in_container
+from atmdepot.paths import BENCH_PREFIX, run_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +55,9 @@ class RunningLab:
             wanted = load(name).name if Path(name).is_file() else name
             found = [lab for lab in labs if lab.name == wanted]
         else:
-            found = [lab for lab in labs if lab.alive] or labs
+            # A benchmark's lab is not to be taken down or broken into by a command that does not name it.
+            found = [lab for lab in labs if not lab.name.startswith(BENCH_PREFIX)]
+            found = [lab for lab in found if lab.alive] or found
             if node is not None and len(found) > 1:
                 found = [lab for lab in found if lab.has_node(node)] or found
         if len(found) == 1:
@@ -63,7 +66,9 @@ class RunningLab:
         if found:
             how = f"`atmdepot lab down {found[0].name}`" if node is None else f"`--network {found[0].name}`"
             raise AtmdepotError(f"several labs are up, say which, as in {how}: {names}")
-        hint = f"the labs are {names}" if labs else "`atmdepot lab up FILE` starts one"
+        hint = f"the labs are {names}" if labs else in_container() or "`atmdepot lab up FILE` starts one"
+        if labs and name is None:
+            hint = f"only a benchmark's: {names}; name it if you mean it"
         raise AtmdepotError((f"there is no lab \"{name}\"" if name else "no lab is up") + f"; {hint}")
 
     @property

@@ -74,6 +74,10 @@ def is_refusal(text: str, node: str) -> bool:
 
 
 def _no_answer(path: Path, reason: object) -> AtmdepotError:
+    from atmdepot.net.surroundings import end_of  # here: most commands get their answers
+
+    if ended := end_of(path):
+        return AtmdepotError(f"{path.stem}: {_NO_ANSWER}: {ended}")
     return AtmdepotError(f"{path.stem}: {_NO_ANSWER} on {path}: {reason}")
 
 

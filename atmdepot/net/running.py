@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.control_client import is_answered, show
-from atmdepot.paths import run_dir
+from atmdepot.net.surroundings import begin
+from atmdepot.paths import BENCH_PREFIX, run_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_BEGIN = "begin with `atmdepot lab up direct`"
 
 
 def running_networks() -> dict[str, list[Path]]:
@@ -62,11 +61,16 @@ def _sockets_of(network: str | None, table: str) -> dict[Path, bool]:
     if network is not None and network not in running:
         raise AtmdepotError(f"the network \"{network}\" does not run here"
                             + (f"; running: {', '.join(running)}" if running else ""))
-    if network is None and len(running) > 1:
-        raise AtmdepotError(f"several networks run here: add --network with one of {', '.join(running)}")
     if not running:
-        raise AtmdepotError(f"no daemon runs here: begin with `atmdepot lab up {table}`")
-    return running[network or next(iter(running))]
+        raise AtmdepotError(f"no daemon runs here: {begin(table)}")
+    if network is not None:
+        return running[network]
+    chosen = [name for name in running if not name.startswith(BENCH_PREFIX)]
+    if not chosen:
+        raise AtmdepotError(f"only a benchmark runs here: name it if you mean it, --network {next(iter(running))}")
+    if len(chosen) > 1:
+        raise AtmdepotError(f"several networks run here: add --network with one of {', '.join(chosen)}")
+    return running[chosen[0]]
 
 
 def node_socket(network: str | None, node: str | None) -> Path:
@@ -87,4 +91,4 @@ def depot_socket(network: str | None) -> Path:
     if problem is not None:
         raise problem
     unheard = f" ({', '.join(silent)}: no answer)" if silent else ""
-    raise AtmdepotError(f"no depot runs here{unheard}: {_BEGIN}")
+    raise AtmdepotError(f"no depot runs here{unheard}: {begin('direct')}")

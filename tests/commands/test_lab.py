@@ -122,7 +122,8 @@ def test_exec(lab: Lab) -> None:
 
 def test_which_of_several_labs(run_dir: Path) -> None:
     alive = {"pid": os.getpid(), "start_time": states.start_time_of(os.getpid()) or 0}
-    for name, nodes in {"one": ["client", "web1"], "two": ["client", "web2"], "dead": ["web2"]}.items():
+    for name, nodes in {"one": ["client", "web1"], "two": ["client", "web2"], "dead": ["web2"],
+                        "bench-x": ["client", "web2"]}.items():
         (run_dir / name).mkdir(parents=True)
         states.write(run_dir / name, states.State(
             name, f"/{name}.toml", nodes={node: states.NodeState("edge", 0) for node in nodes},
@@ -138,7 +139,7 @@ def test_which_of_several_labs(run_dir: Path) -> None:
         assert (done.returncode, done.stderr) == (
             1, "atmdepot: several labs are up, say which, as in `atmdepot lab down one`: one, two\n")
     finally:
-        for name in ("one", "two"):
+        for name in ("one", "two", "bench-x"):
             (run_dir / name / states.STATE_FILE).unlink()  # this process is no supervisor to be stopped
 
 

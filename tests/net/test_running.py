@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.control_client import is_refusal, show
 from atmdepot.net.running import answering_sockets, control_sockets, depot_socket, running_networks
 
 if TYPE_CHECKING:
@@ -125,3 +127,41 @@ def test_networks_of_which_nobody_answers_do_not_run(daemons: Daemons) -> None:
     for ask in (depot_socket, answering_sockets):
         with pytest.raises(AtmdepotError, match=r"^several networks run here: add --network with one of dir"):
             ask(None)
+
+
+def test_networks_of_benchmarks_are_asked_only_by_name(daemons: Daemons) -> None:
+    bench = daemons.alive("depot", DEPOT, "bench-atm")
+    with pytest.raises(AtmdepotError, match=r"^only a benchmark runs here: .* --network bench-atm$"):
+        depot_socket(None)
+    assert depot_socket("bench-atm") == bench
+    depot = daemons.alive("depot", DEPOT)
+    assert depot_socket(None) == depot
+
+
+def record(directory: Path, name: str, **state: object) -> Path:
+    (directory / name).mkdir(exist_ok=True)
+    (directory / name / "state.json").write_bytes(msgspec.json.encode({"name": name, "table": "t", **state}))
+    return directory / name
+
+
+def test_what_to_do_where_no_daemon_runs(daemons: Daemons, short_dir: Path) -> None:
+    for phase, told in (("starting", "the lab one is starting"), ("up", "`atmdepot lab status` shows what has ended")):
+        record(short_dir, "one", phase=phase, pid=os.getpid())
+        with pytest.raises(AtmdepotError, match=f"^no daemon runs here: {told}"):
+            depot_socket(None)
+    record(short_dir, "one", phase="up", pid=2**22 + 1)  # no process has this number
+    with pytest.raises(AtmdepotError, match=r"^no daemon runs here: begin with `atmdepot lab up direct`$"):
+        depot_socket(None)
+    (short_dir / "one" / "client.without-daemon").write_text("depot2")
+    with pytest.raises(AtmdepotError, match=r"this container is client, .* `docker compose exec depot2 atmdepot show"):
+        depot_socket(None)
+
+
+def test_daemon_of_a_lab_that_has_ended_is_told_with_what_starts_it(daemons: Daemons, short_dir: Path) -> None:
+    dead = daemons.dead("web1")
+    with pytest.raises(AtmdepotError, match=r"does not answer on .*: Connection refused$"):
+        show(dead, "links")
+    record(short_dir, "direct", phase="up", pid=os.getpid(), processes={"web1": {"exit_code": -9}, "web2": {}})
+    with pytest.raises(AtmdepotError, match=r"answer: .* code -9; `atmdepot lab start web1` starts it") as told:
+        show(dead, "links")
+    assert not is_refusal(str(told.value), "web1")

@@ -19,6 +19,7 @@ from atmdepot.bench.failover.rig import Party
 from atmdepot.bench.readings import NoFigure
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab import Lab
+from atmdepot.paths import BENCH_PREFIX
 
 if TYPE_CHECKING:
     from atmdepot.bench.failover.cases import Contender, Plan
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from atmdepot.bench.failover.rig import Rig
     from atmdepot.bench.progress import Teller
 
-PREFIX = "bench-"
+PREFIX = BENCH_PREFIX
 _WARM = 2.0
 """Seconds that sessions run before the first failure."""
 

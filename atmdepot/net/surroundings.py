@@ -1,0 +1,70 @@
+"""What stands beside the control sockets, for errors that say what to do: a lab's state, a container's note."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+from atmdepot.paths import CONTAINER_NOTE, run_dir
+
+
+class _Process(Struct):
+    exit_code: int | None = None
+
+
+class _Lab(Struct):
+    """The part of a lab's `state.json` that is of use here."""
+
+    name: str = ""
+    pid: int = 0
+    phase: str = ""
+    processes: dict[str, _Process] = field(default_factory=dict)
+
+
+def begin(table: str) -> str:
+    """What to do where no daemon runs: wait for a lab, start its daemons, ask another container, or bring up a lab."""
+    if container := in_container():
+        return container
+    labs = [lab for path in sorted(run_dir().glob("*/state.json")) if (lab := _lab_in(path.parent)) is not None]
+    if lab := next((lab for lab in labs if lab.phase == "starting"), None):
+        return f"the lab {lab.name} is starting: try again when `atmdepot lab up` says that it is up"
+    if lab := next((lab for lab in labs if lab.phase == "up"), None):
+        return f"`atmdepot lab status` shows what has ended in the lab {lab.name}, and what starts it again"
+    return f"begin with `atmdepot lab up {table}`"
+
+
+def in_container() -> str:
+    """The way on in a container of the testbed that has no daemon; empty elsewhere."""
+    note = next(iter(sorted(run_dir().glob(f"*/*{CONTAINER_NOTE}"))), None)
+    if note is None:
+        return ""
+    node, depot = note.name.removesuffix(CONTAINER_NOTE), _text(note) or "depot"
+    return (f"this container is {node}, a node without a daemon; ask the depot's, as in "
+            f"`docker compose exec {depot} atmdepot show servers`")
+
+
+def end_of(socket: Path) -> str:
+    """The end of a daemon that belongs to a lab, and what starts it again; empty where no lab knows of it."""
+    lab = _lab_in(socket.parent)
+    process = lab.processes.get(socket.stem) if lab is not None else None
+    if process is None or process.exit_code is None:
+        return ""
+    return f"it has ended with exit code {process.exit_code}; `atmdepot lab start {socket.stem}` starts it again"
+
+
+def _lab_in(directory: Path) -> _Lab | None:
+    """The lab of a directory while its supervisor runs; a launch that has no supervisor yet counts, too."""
+    try:
+        lab = msgspec.json.decode((directory / "state.json").read_bytes(), type=_Lab)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return lab if lab.pid == 0 or Path(f"/proc/{lab.pid}").exists() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""

@@ -126,6 +126,8 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):
+        if isinstance(error, click.NoSuchOption) and error.option_name == "--json" and _has_json(error.ctx):
+            error = click.NoSuchOption("--json", possibilities=["-o json"], ctx=error.ctx)
         error.show()
         return error.exit_code
     if isinstance(error, OSError):
@@ -136,6 +138,12 @@ def _tell(error: BaseException) -> int:
             click.echo(f"atmdepot: {place}{error.strerror or error}", err=True)
         return 1
     raise error
+
+
+def _has_json(context: click.Context | None) -> bool:
+    """True for a command with an option `-o json`."""
+    options = context.command.params if context is not None else []
+    return any("-o" in option.opts and "json" in getattr(option.type, "choices", ()) for option in options)
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -60,6 +60,9 @@ def _chosen(candidates: list[str], nodes: tuple[str, ...]) -> list[str]:
     from atmdepot.config.problem import list_of
 
     for node in nodes:
+        if "," in node:
+            raise AtmdepotError(f"{node}: give each node an option of its own: "
+                                f"{' '.join(f'--node {one.strip()}' for one in node.split(',') if one.strip())}")
         if node not in candidates:
             raise AtmdepotError(f"{node}: Dynamips can be no such node; {list_of('nodes', candidates)}")
     if not candidates:

@@ -35,8 +35,8 @@ Examples:
               help="Only events of this level and above.")
 @click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind, as in server-dead; can be "
                                                                      "repeated.")
-@click.option("-o", "--output", type=click.Choice(["text", "ndjson"]), default="text", show_default=True,
-              help="The format of the output.")
+@click.option("-o", "--output", type=click.Choice(["text", "ndjson", "json"]), default="text", show_default=True,
+              help="The format of the output; json is another word for ndjson, an object on each line.")
 def events_command(
     network_name: str | None, node: str | None, last: int, follow: bool, level: str, kinds: tuple[str, ...],
     output: str,
@@ -94,7 +94,7 @@ async def _follow(
 def _print(event: Event, output: str) -> None:
     import msgspec
 
-    if output == "ndjson":
+    if output != "text":
         click.echo(msgspec.json.encode(event))
     else:
         click.echo(f"{event.time[:23]}Z {event.level:<7} {event.node:<8} {event.text}")

@@ -106,7 +106,8 @@ def _epilog() -> str:
 @click.option("--table", metavar="TABLE", help="The VC table that names VCs and servers, for captures and interfaces.")
 @click.option("--level", type=click.Choice(LEVELS), default="pdu", show_default=True,
               help="A line for each cell, each PDU, each change of a session, or for all of them.")
-@click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="End after N lines.")
+@click.option("-c", "--count", type=click.IntRange(min=1), metavar="N",
+              help="End after N lines, or packets of ladders.")
 @click.option("--duration", type=_DurationType(), help="End after this time: 10s, 500ms, 2min.")
 @click.option("-n", "numeric", is_flag=True, help="Show numbers only: no names of servers, no session numbers.")
 @click.option("-q", "quick", is_flag=True, help="Show shorter lines.")
@@ -224,7 +225,8 @@ class _Trace:
                 end=opened.stop if opened.place else None,
                 # Views keep a cell that two traced nodes saw from being written twice.
                 views=None if writer is None or options["each_node"] else self._views(opened, writer.takes_packets),
-                tally=shower.tally if isinstance(shower, StatisticsShower) else None)
+                tally=shower.tally if isinstance(shower, StatisticsShower) else None,
+                drawn=shower.packets if isinstance(shower, LadderShower) else None)
             stack.enter_context(_stopping(opened.stop))
             if opened.place:
                 _tell(f"listening on {opened.place}; Ctrl-C ends it")

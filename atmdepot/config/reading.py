@@ -247,9 +247,12 @@ def convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Problem
         try:
             converted = msgspec.convert(value, kind, dec_hook=_decode)
         except msgspec.ValidationError as error:
+            if len(left_out) == _MOST_OF_AN_ENTRY:
+                problems.append(Problem(path, "and more mistakes, told when those above are mended"))
+                return None
             # msgspec stops at the first mistake: the next one is found without its key.
             wrong = _tell(value, kind, path, error, left_out, problems)
-            if not isinstance(value, dict) or wrong not in value or len(left_out) == _MOST_OF_AN_ENTRY:
+            if not isinstance(value, dict) or wrong not in value:
                 return None
             left_out.add(wrong)
             value = {key: inner for key, inner in value.items() if key != wrong}
@@ -309,8 +312,8 @@ def unknown(what: str, key: str, known: list[str]) -> str:
 def _among_known(key: str, known: list[str]) -> str:
     # difflib takes long for long texts, and a long key is no typing error.
     near = difflib.get_close_matches(key, known, n=1) if len(key) <= _LONGEST_GUESSED else []
-    hint = f"did you mean \"{near[0]}\"? " if near else ""
-    return f"{hint}Known here: {', '.join(known)}"
+    hint = f"did you mean \"{near[0]}\"? There" if near else "there"
+    return f"{hint} are {', '.join(known)}"
 
 
 def _decode(kind: type, value: object) -> object:

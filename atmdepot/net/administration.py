@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from atmdepot.config.reading import load
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.event_log import about
 from atmdepot.net.kinds import kind_of
+from atmdepot.net.surroundings import given_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 _LIVE = ("servers", "services", "sessions", "probing", "connects", "description", "lab")
 """The parts of a table that may change while sessions go on; a kind of node may have more (`Kind.live`)."""
+
+_BEARERS, _ADDRESSES = "the bearers of its servers", "the service addresses"
+_PARTS = {_BEARERS: "servers", _ADDRESSES: "services"}
+"""The parts of a table in which these stand."""
 
 _SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that checks a table gives way to the data path; Python's own 5 ms would delay it."""
@@ -38,6 +44,7 @@ class Administration:
         """Administer a node that was started from the VC table at `table`."""
         self._pump = pump
         self.table = table
+        self._called = given_table(table)
         self._reloading = trio.Lock()
         self._signals_waiting = 0
 
@@ -89,12 +96,14 @@ class Administration:
                  if part not in live and plain(getattr(network, attribute)) != plain(getattr(old, attribute))]
         name = self._pump.node.name
         if name in network.depots and not set(network.bearers_of(name)) <= set(old.bearers_of(name)):
-            fixed.append("the bearers of its servers")
+            fixed.append(_BEARERS)
         if network.vips != old.vips:  # the routes on the hosts were set up for the old addresses
-            fixed.append("the service addresses")
+            fixed.append(_ADDRESSES)
         if fixed:
-            raise AtmdepotError(f"{self.table}: {', '.join(fixed)} changed, which takes a restart; "
-                                "nothing was taken over")
+            keys = {*fixed, *(part for words, part in _PARTS.items() if words in fixed)}
+            values = [change for change in changes(old, network) if re.split(r"[.:]", change)[0] in keys]
+            raise AtmdepotError(f"{self._called}: {', '.join(fixed)} changed, which takes a restart; "
+                                f"nothing was taken over ({told(values)})")
         return network
 
     def _take_over(self, network: Network) -> str:
@@ -102,13 +111,14 @@ class Administration:
         found = changes(node.network, network)
         node.reconfigure(network, self._pump.clock())
         done = f"taken over by {node.name}: {told(found)}" if found else f"{node.name}: nothing changed"
-        log.warning("%s: %s", self.table, done, extra=about("reloaded", node.name, changes=len(found)))
-        return f"{self.table}: {done}"
+        log.log(logging.WARNING if found else logging.INFO, "%s: %s", self._called, done,
+                extra=about("reloaded", node.name, changes=len(found)))
+        return f"{self._called}: {done}"
 
     def _would_change(self, network: Network) -> str:
         node = self._pump.node
         found = changes(node.network, network)
-        return f"{self.table}: " + (f"would be taken over by {node.name}: {told(found)}" if found else
+        return f"{self._called}: " + (f"would be taken over by {node.name}: {told(found)}" if found else
                                     f"{node.name}: nothing changed")
 
     @contextmanager

@@ -18,6 +18,7 @@ class _Lab(Struct):
     """The part of a lab's `state.json` that is of use here."""
 
     name: str = ""
+    table: str = ""
     pid: int = 0
     phase: str = ""
     processes: dict[str, _Process] = field(default_factory=dict)
@@ -52,6 +53,12 @@ def end_of(socket: Path) -> str:
     if process is None or process.exit_code is None:
         return ""
     return f"it has ended with exit code {process.exit_code}; `atmdepot lab start {socket.stem}` starts it again"
+
+
+def given_table(table: Path) -> Path:
+    """The file that the user gave, of which a lab's table is a copy; else the table itself."""
+    lab = _lab_in(table.parent) if table.name == "table.toml" else None
+    return Path(lab.table) if lab is not None and lab.table else table
 
 
 def _lab_in(directory: Path) -> _Lab | None:

@@ -71,6 +71,7 @@ class Tracer:
         remark: takes lines for the user.
         tally: takes the cells that the follower only counts, if it counts.
         views: selects the items to write among the views of several nodes; by default all.
+        drawn: the number of items that count where the shower does not show all that it takes.
 
     """
 
@@ -78,7 +79,7 @@ class Tracer:
         self, source: Iterable[SourceRecord | None], follower: Follower, *, level: str, keep: Filter | None,
         shower: Shower | None, writer: CaptureWriter | None, remark: Callable[[str], None], count: int = 0,
         duration: int = 0, end: Callable[[], None] | None = None, tally: Callable[[CellRun], None] | None = None,
-        views: Views | None = None,
+        views: Views | None = None, drawn: Callable[[], int] | None = None,
     ) -> None:
         self._source = source
         self._follower = follower
@@ -95,6 +96,7 @@ class Tracer:
         self._views = views
         self._stopped = False
         self.totals = Totals()
+        self._drawn = drawn or self.totals.shown.total
 
     def run(self) -> Totals:
         """Trace until the source ends, `stop` is called, or count or duration are reached."""
@@ -171,7 +173,7 @@ class Tracer:
         if self._shower is not None:
             self._shower.show(item)
         # Only items that have a line count: `-c 4` gives four lines.
-        if self._count and self.totals.shown.total() >= self._count:
+        if self._count and self._drawn() >= self._count:
             self._stopped = True
 
     def _write(self, item: Item, kind: str) -> None:

@@ -131,16 +131,16 @@ MISTAKES = {
           "65507")],
     # Unknown keys.
     'name = "small"->name = "small"\nlinkss = 1':
-        [f't:2: linkss: unknown key "linkss": did you mean "links"? Known here: {KEYS["network"]}'],
-    "vpi = 1->vpii = 1": [f't:18: vps.one.vpii: unknown key "vpii": did you mean "vpi"? Known here: {KEYS["vp"]}'],
+        [f't:2: linkss: unknown key "linkss": did you mean "links"? There are {KEYS["network"]}'],
+    "vpi = 1->vpii = 1": [f't:18: vps.one.vpii: unknown key "vpii": did you mean "vpi"? There are {KEYS["vp"]}'],
     "[nodes.web1]->[nodes.web1]\ncolour = 1":
-        [f't:5: nodes.web1.colour: unknown key "colour": Known here: {KEYS["node"]}'],
+        [f't:5: nodes.web1.colour: unknown key "colour": there are {KEYS["node"]}'],
     'node = "web1"->node = "web1"\naddres = []':
-        [f't:27: servers.one.addres: unknown key "addres": did you mean "address"? Known here: {KEYS["server"]}'],
+        [f't:27: servers.one.addres: unknown key "addres": did you mean "address"? There are {KEYS["server"]}'],
     'rate = "10kcps"->rat = "10kcps"':
-        [f't:15: links.two.from.web2.rat: unknown key "rat": did you mean "rate"? Known here: {KEYS["line"]}'],
+        [f't:15: links.two.from.web2.rat: unknown key "rat": did you mean "rate"? There are {KEYS["line"]}'],
     "networks = ->network = ":
-        [f't:44: lab.network: unknown key "network": did you mean "networks"? Known here: {KEYS["lab"]}'],
+        [f't:44: lab.network: unknown key "network": did you mean "networks"? There are {KEYS["lab"]}'],
     # VCIs.
     "default_vci = 33->default_vci = 31":
         ["t:23: vps.two.default_vci: VCI 31 is reserved (ITU-T I.361 keeps 0 to 31): write 32 to 65535"],
@@ -420,6 +420,14 @@ def test_all_mistakes_are_told_at_once() -> None:
         ["t:23", "vps.two.default_vci"]]
 
 
+def test_mistakes_of_an_entry_beyond_a_bound_are_said_to_be_there() -> None:
+    for wrong in (20, 21):
+        text = TABLE.replace("[lab]", "[lab]\n" + "".join(f"x{number} = 1\n" for number in range(wrong)))
+        problems = problems_of(text)
+        assert [problem.endswith("and more mistakes, told when those above are mended") for problem in problems] == [
+            False] * 20 + [True] * (wrong - 20)
+
+
 def test_the_rules_find_several_mistakes_too() -> None:
     text = (TABLE.replace("10.0.2.1:5502", "10.0.1.1:5501").replace("vpi = 1", "vpi = 999").replace("64-", "32-")
             .replace('EF = "CBR"', 'EF = "gold"'))
@@ -474,7 +482,7 @@ def test_nesting_without_end() -> None:
 
 def test_a_problem_is_a_single_line_for_any_keys() -> None:
     assert problems_of(TABLE + r'"a\nb\u001b[31m" = 1') == [
-        r't:43: lab.a\nb\x1b[31m: unknown key "a\nb\x1b[31m": Known here: networks, without_web']
+        r't:43: lab.a\nb\x1b[31m: unknown key "a\nb\x1b[31m": there are networks, without_web']
 
 
 def make_socket(path: Path) -> None:
@@ -508,7 +516,7 @@ def test_a_table_that_is_not_there_is_guessed_among_those_that_ship() -> None:
         network.load("dirct")
     [problem] = caught.value.problems
     assert "did you mean \"direct\"?" in problem
-    assert problem.endswith(f"Known here: {', '.join(table.stem for table in TABLES)}")
+    assert problem.endswith(f"There are {', '.join(table.stem for table in TABLES)}")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, f"{'x/' * 3000}y.toml"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -336,3 +337,22 @@ async def test_fifo_in_the_tables_place_holds_up_nothing(live: Live) -> None:
     with trio.fail_after(20), pytest.raises(AtmdepotError, match="it is a FIFO"):
         await live.it.reload_in_thread()
     assert live.play.open() == "web1"
+
+
+def test_values_that_take_a_restart_are_named(live: Live) -> None:
+    live.edit(("127.0.0.1:6002", "127.0.0.1:6003"))
+    with pytest.raises(AtmdepotError, match=r"links changed, .* \(links\..*127\.0\.0\.1:6003"):
+        live.it.reload()
+
+
+def test_reload_that_changes_nothing_is_no_warning_and_has_the_given_files_name(
+        live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    copy = live.path.with_name("table.toml")
+    copy.write_text(live.path.read_text())
+    copy.with_name("state.json").write_text(json.dumps({"table": str(live.path), "pid": os.getpid()}))
+    caplog.set_level("INFO")
+    for text, level in (("", "INFO"), ('description = "new"\n', "WARNING")):
+        copy.write_text(text + copy.read_text())
+        Administration(live.it._pump, copy).reload()
+        assert caplog.records[-1].levelname == level
+        assert caplog.records[-1].getMessage().startswith(f"{live.path}: ")

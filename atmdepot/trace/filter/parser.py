@@ -34,6 +34,10 @@ _CONNECTIVES = {"and": "and", "&&": "and", "or": "or", "||": "or", "not": "not",
 _NO_PRIMARY = {*_CONNECTIVES, "(", ")"}
 _TOO_DEEP = f"more than {MAX_DEPTH} levels of brackets, or of \"and\" and \"or\" by turns"
 _WIDTH = 100  # columns of the filter's line in an error
+_FIELD = re.compile(r"(ip|ipv6|tcp|udp|icmp|icmpv6|http|atm|aal5|eth|frame)(\.[a-z_0-9]+)+((==|=|!=|>|<).*)?")
+_OURS = {".srcport": "src port", ".dstport": "dst port", ".port": "port", ".addr": "host", ".host": "host",
+         ".src": "src host", ".dst": "dst host", ".vpi": "vpi", ".vci": "vci"}
+"""Fields of Wireshark's display filters by their ends, and our words for them."""
 _SHORT_NAMES = [name for name in dict.fromkeys(word.name for word in WORDS) if " " not in name]
 
 
@@ -273,6 +277,8 @@ class Parser:
         if token.text[:1].isdecimal():
             return _refusal(token.text) if "." in token.text else (
                 "a number wants a word before it, as in \"vci 64\" or \"port 80\"; several: \"vci 32,64\"")
+        if _FIELD.fullmatch(token.word):
+            return self._ours(token.word)
         if "=" in token.text:
             return "write a word and its value without \"=\", as in \"vpi 1\""
         if token.text in ("&", "|"):
@@ -285,6 +291,16 @@ class Parser:
             return f"no such word: did you mean \"{self._last[0].name} {token.text}\"?"
         return "no such word; there are\n" + textwrap.fill(
             ", ".join(_SHORT_NAMES), _WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+    def _ours(self, field: str) -> str:
+        """Our words for a field of Wireshark's, with the value behind it."""
+        name, equal, value = field.partition("==")
+        rest = [token.text for token in self._tokens[self._at:]]
+        if not equal:
+            value = rest[1] if len(rest) > 1 and rest[0] in ("==", "eq") else "N"
+        ours = next((words for end, words in _OURS.items() if name.endswith(end)), "")
+        example = f"\"{ours} {value}\"" if ours else "\"port 80\" or \"vc 1/64\""
+        return f"this is a display filter of Wireshark's: filters here are as tcpdump's, as in {example}"
 
 
 def _refusal(text: str) -> str:

@@ -67,6 +67,10 @@ class LadderShower:
             return
         ladder.steps.append(_step(item, packet, from_client))
 
+    def packets(self) -> int:
+        """The packets so far, those that are only counted included."""
+        return self.left_out + sum(len(ladder.steps) + ladder.left_out for ladder in self._ladders.values())
+
     def flush(self) -> None:
         """Draw nothing yet: a session is drawn as a whole."""
 

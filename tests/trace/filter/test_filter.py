@@ -379,6 +379,8 @@ def test_any_text_is_a_filter_or_an_error_with_a_caret_in_it(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "word", "hint"), [
     ("vci 32-99 and ocm", "ocm", 'no such word: did you mean "oam"?'),
+    ("tcp.port == 80", "tcp.port", "a display filter of Wireshark's: filters here are as tcpdump's, as in \"port 80\""),
+    ("ip.addr==10.9.0.2", "ip.addr==10.9.0.2", 'filters here are as tcpdump\'s, as in "host 10.9.0.2"'),
     ("vpi", "vpi", 'it wants N, as in "vpi 1"'), ("link and vpi 1", "link", "it wants NAME"),
     ("src host", "src host", "it wants ADDR"), ("vc", "vc", "it wants VPI/VCI or NAME"),
     ("port 80 or 10.9.0.2 or 443", "443", "a number wants a word before it"), ("vpi 1-5000", "1-5000", "a VPI is"),

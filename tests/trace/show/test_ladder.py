@@ -52,6 +52,14 @@ def test_a_session_whose_syn_was_not_seen_may_begin_with_the_servers_packet() ->
     assert drawn([back(SYN_ACK), there()]).splitlines()[2].split()[0] == "10.9.0.2:40000"
 
 
+def test_packets_are_counted_but_nothing_that_is_not_drawn() -> None:
+    shower = LadderShower("text", Views([("depot", "to-web1")]), io.StringIO())
+    datagram = pdu_of(ip_packets.udp(*CLIENT, *SERVICE), place=Place("depot", "to-web1", "out"))
+    for item in (there(SYN), datagram, back(SYN_ACK)):
+        shower.show(item)
+    assert shower.packets() == 2
+
+
 def test_each_session_has_a_ladder_of_its_own() -> None:
     text = drawn([there(SYN, 1), there(SYN, 2), there(ACK, 1)])
     assert text.count("VC 1/64") == 2 + 3  # titles, and cells

@@ -75,8 +75,7 @@ def _cell(value: object) -> str:
 def print_rows(
     title: str, columns: Sequence[str], rows: list[dict[str, Any]], wide: Sequence[str] = (),
 ) -> None:
-    """Print rows; at a terminal with as many of the wide columns as it has room for."""
+    """Print rows; at a terminal with as many of the wide columns as it has room for, into a pipe with all."""
     out = console()
-    if out.is_terminal:
-        columns = fitting(columns, wide, rows, out.width)
+    columns = fitting(columns, wide, rows, out.width) if out.is_terminal else [*columns, *wide]
     out.print(make_table(f"{title} ({len(rows)})", columns, rows))

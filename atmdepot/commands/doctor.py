@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+import textwrap
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,6 +43,9 @@ _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _PATIENCE = 10.0
 """Seconds in which a program must print its version."""
+
+_WIDTH = 100
+"""Characters of a line in a pipe."""
 
 _MODULES = {"crcmod-plus": "crcmod"}
 """Modules of packages whose module has another name."""
@@ -100,7 +104,11 @@ def doctor(output: str) -> None:
         report = {"ok": not lacking, "checks": findings}
         click.echo(msgspec.json.format(msgspec.json.encode(report)))
     else:
-        console().print(_table(findings))
+        out = console()
+        if out.is_terminal:
+            out.print(_table(findings))
+        else:
+            click.echo("\n".join(map(_lines, findings)))
     if lacking:
         raise EnvironmentLacks(f"this machine lacks: {', '.join(lacking)}")
 
@@ -170,6 +178,8 @@ def _package() -> str:
 
 
 def _compiled() -> str:
+    if os.environ.get(build.PURE):
+        return build.describe()
     if not build.is_compiled() or build.compiled() != build.compilable():
         raise Lacks(build.describe())
     return f"{len(build.compiled())} modules"
@@ -397,6 +407,14 @@ CHECKS = [
     Check("Docker daemon", False, _docker_daemon,
           "systemctl start docker, as a user of the group docker (the testbed of containers)"),
 ]
+
+
+def _lines(found: Finding) -> str:
+    """A finding as text, for a pipe."""
+    first = f"{found.verdict:<5}  {found.name}{', required' * found.required}: {found.detail}"
+    told = [first, f"       {found.remedy}"] if found.remedy else [first]
+    return "\n".join(textwrap.fill(line, _WIDTH, subsequent_indent=" " * 9, break_long_words=False,
+                                   break_on_hyphens=False) for line in told)
 
 
 def _table(findings: list[Finding]) -> Table:

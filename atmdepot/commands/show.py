@@ -40,7 +40,7 @@ Examples:
 @click.option("--node", metavar="NODE", help="Only this node.")
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True,
               help="The most rows from each node.")
-@click.option("--wide", is_flag=True, help="All columns; by default those that fit the terminal.")
+@click.option("--wide", is_flag=True, help="All columns, as into a pipe; by default those that fit the terminal.")
 @click.option("--all", "everything", is_flag=True, help="Of counters, also those that are 0.")
 @click.option("--client", metavar="ADDRESS",
               help="Of sessions, those of this client: address, address:port or network.")

@@ -184,3 +184,19 @@ def test_compose_is_a_plugin_or_a_program(monkeypatch: pytest.MonkeyPatch, tmp_p
         [finding] = doctors.examine()
         assert finding.verdict == "ok"
         assert finding.detail == ("docker-compose 1.29.2" if name == "docker-compose" else "docker compose 2.26.1")
+
+
+def test_into_a_pipe_it_prints_lines_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = doctors.Check("much", True, lambda: " ".join(["octets"] * 100), "")
+    lacking = doctors.Check("little", False, lambda: doctors._program("no-such-program"), "apt-get install little")
+    monkeypatch.setattr(doctors, "CHECKS", [long, lacking])
+    lines = CliRunner().invoke(doctors.doctor).stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[0].startswith("ok     much, required: octets")
+    assert [line.strip() for line in lines[-2:]] == ["lacks  little: not installed", "apt-get install little"]
+
+
+def test_plain_python_that_was_asked_for_is_no_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATMDEPOT_PURE", "1")
+    examine_only(monkeypatch, "compiled")
+    assert [(found.verdict, found.remedy) for found in doctors.examine()] == [("ok", "")]

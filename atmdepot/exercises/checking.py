@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from atmdepot.exercises.lesson import Answers, NotYet
+from atmdepot.exercises.lesson import Answers, NotYet, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,16 +40,22 @@ def check(
 ) -> list[Finding]:
     """Check a lesson and note what is right; a step that was right stays so unless it is answered anew.
 
-    Answers are kept for later steps, which may ask for the same capture.
+    Answers are kept for later steps, which may ask for the same capture; but none that cannot be read, which each later
+    check would only complain of again.
     """
+    before = dict(progress.answers)
     progress.answers |= given
-    return [_check_step(lesson, number, step, evidence, given, progress, now)
-            for number, step in enumerate(steps, 1)]
+    unreadable: set[str] = set()
+    findings = [_check_step(lesson, number, step, evidence, given, progress, now, unreadable)
+                for number, step in enumerate(steps, 1)]
+    progress.answers = {name: value for answers in (before, given) for name, value in answers.items()
+                        if value.strip() not in unreadable}
+    return findings
 
 
 def _check_step(
     lesson: Lesson, number: int, step: Step, evidence: Evidence, given: Mapping[str, str], progress: Progress,
-    now: Callable[[], str],
+    now: Callable[[], str], unreadable: set[str],
 ) -> Finding:
     done = progress.done.get(str(number))
     asked = not given.keys().isdisjoint(step.asks.keys() - {"capture"})
@@ -61,6 +67,8 @@ def _check_step(
             return Finding(number, "open", _wanted(lesson, step, missing, evidence), done, asked)
         text = step.judge(evidence, Answers(answers))
     except NotYet as error:
+        if isinstance(error, Unreadable):
+            unreadable.add(error.value)
         return Finding(number, "not yet", str(error), done, asked)
     progress.done[str(number)] = done = done or now()
     return Finding(number, "right", text, done, asked)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.reading import load
 from atmdepot.errors import AtmdepotError
-from atmdepot.exercises.lesson import NotYet, Step, expect
+from atmdepot.exercises.lesson import NotYet, Step, Unreadable, expect
 from atmdepot.exercises.recorded import requests_in
 from atmdepot.trace.items import CrcVerdict
 from atmdepot.wire.aal5 import crc32
@@ -49,7 +49,7 @@ def _router(evidence: Evidence, answers: Answers) -> str:
     try:
         mine = load(path)
     except AtmdepotError as error:
-        raise NotYet(f"`atmdepot check {path}` does not pass: {str(error).splitlines()[0]}") from None
+        raise Unreadable(f"`atmdepot check {path}` does not pass: {str(error).splitlines()[0]}", str(path)) from None
     _judge_table(mine, evidence.network)
     return "the depot sends single cells to the router's NIO, on the PVC that the router is configured with"
 

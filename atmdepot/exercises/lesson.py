@@ -20,6 +20,14 @@ class NotYet(Exception):
     """A step is not right yet; its text says where to look, and never the answer."""
 
 
+class Unreadable(NotYet):
+    """An answer of the wrong form, or a file that is none of its kind; `value` is the answer."""
+
+    def __init__(self, text: str, value: str) -> None:
+        super().__init__(text)
+        self.value = value
+
+
 class Lesson(NamedTuple):
     """A row of the list. `name` is also the module in this room, `steps` their number, `table` that of its lab."""
 
@@ -50,11 +58,11 @@ class Evidence(Protocol):
         """What the depot would do with a packet; raise NotYet where none runs."""
 
     def pdus(self, capture: Path) -> list[Pdu]:
-        """The PDUs of a capture with their cells, each once; raise NotYet for a file that is none."""
+        """The PDUs of a capture with their cells, each once; raise Unreadable for a file that is none."""
 
 
 class Answers:
-    """The answers to a step, by name; a value of the wrong form raises NotYet."""
+    """The answers to a step, by name; a value of the wrong form raises Unreadable."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self._given = given
@@ -71,21 +79,23 @@ class Answers:
         """An answer that is a number; commas between thousands are as good."""
         text = self.text(name).replace(",", "")
         if not re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
-            raise NotYet(f"{name} is a number, as in {name}=12, and not {text[:40]!r}")
+            raise Unreadable(f"{name} is a number, as in {name}=12, and not {text[:40]!r}", self.text(name))
         return float(text)
 
     def octets(self, name: str) -> int:
         """An answer that is a CRC-32 in hexadecimal."""
         text = self.text(name).lower().removeprefix("0x")
         if not re.fullmatch(r"[0-9a-f]{8}", text):
-            raise NotYet(f"{name} is a CRC-32 of 8 hexadecimal digits, as in {name}=0123abcd, and not {text[:40]!r}")
+            raise Unreadable(f"{name} is a CRC-32 of 8 hexadecimal digits, as in {name}=0123abcd, and not "
+                             f"{text[:40]!r}", self.text(name))
         return int(text, 16)
 
     def vc(self, name: str) -> tuple[int, int]:
         """An answer that is VPI/VCI."""
         match = re.fullmatch(r"(\d{1,4})/(\d{1,5})", self.text(name))
         if match is None:
-            raise NotYet(f"{name} is VPI/VCI, as in {name}=1/32, and not {self.text(name)[:40]!r}")
+            raise Unreadable(f"{name} is VPI/VCI, as in {name}=1/32, and not {self.text(name)[:40]!r}",
+                             self.text(name))
         return int(match[1]), int(match[2])
 
 

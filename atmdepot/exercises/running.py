@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from atmdepot.config.reading import load
 from atmdepot.errors import AtmdepotError
-from atmdepot.exercises.lesson import NotYet
+from atmdepot.exercises.lesson import NotYet, Unreadable
 from atmdepot.exercises.recorded import pdus_of
 from atmdepot.net.control_client import ask_explanation, show
 from atmdepot.net.running import answering_sockets, depot_socket, running_networks
@@ -52,7 +52,7 @@ class RunningEvidence:
         return ask_explanation(depot_socket(self._lesson.table), question)
 
     def pdus(self, capture: Path) -> list[Pdu]:
-        """The PDUs of a capture; raise NotYet for a file that is none."""
+        """The PDUs of a capture; raise Unreadable for a file that is none."""
         try:
             return pdus_of(capture, self._lesson.table)
         except (AtmdepotError, OSError) as error:
@@ -60,7 +60,7 @@ class RunningEvidence:
             # A file that is there may be dear to the student: nobody is told to write over it.
             way = "name the one that `atmdepot trace -w FILE` wrote, as capture=FILE" if capture.exists() else \
                 f"write one with `atmdepot trace -w {capture}`, or name another, as capture=FILE"
-            raise NotYet(f"{told}; {way}") from None
+            raise Unreadable(f"{told}; {way}", str(capture)) from None
 
     def _require(self) -> None:
         if not self.is_up:

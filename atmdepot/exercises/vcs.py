@@ -23,6 +23,7 @@ def _next_vc(evidence: Evidence, answers: Answers) -> str:
     established = _open_sessions(evidence)
     if not established:
         raise NotYet("no session of the client is open: keep one open by a slow download, and check while it runs")
+    answers.vc("vc")  # it has the form of one
     said = answers.text("vc")
     expect(said in {row["vc"] for row in established}, f"no open session of the client is on VC {said[:40]}: "
            "`atmdepot show sessions --no-probes --state ESTABLISHED`")

@@ -252,6 +252,20 @@ def test_a_capture_of_something_else_is_no_answer(
         judge(case, evidence)
 
 
+def test_an_answer_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
+    lesson = find("1")
+    steps, progress = steps_of(lesson), Progress()
+    good, text = str(tmp_path / "good.pcapng"), tmp_path / "notes.txt"
+    record(Path(good), lesson.table, "to-web1", session())
+    text.write_text("no capture")
+    for given, kept in (({"capture": str(text), "cells": "99"}, {"cells": "99"}),
+                        ({"capture": good}, {"capture": good, "cells": "99"}),
+                        ({"capture": str(text)}, {"capture": good, "cells": "99"}),
+                        ({"cells": "many"}, {"capture": good, "cells": "99"})):
+        check(lesson, steps, FakeEvidence(lesson), given, progress, str)
+        assert progress.answers == kept
+
+
 def test_nobody_is_told_to_write_a_capture_over_another_file(tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("what I learnt")

@@ -28,6 +28,8 @@ PICTURE = ROOT / "docs" / "tour.svg"
 WIDTH = 118
 LINES = {"atmdepot trace": 8, "atmdepot show counters": 40}
 """The longest answers of commands, other than 14 lines; a longer one is cut, and ends in `...`."""
+LEAST_CELLS = 10 * 2**20 // 48
+"""Cells of a download of 10 MB."""
 PICTURED = ("curl", "show sessions", "show servers", "--level cell")
 """Parts of the commands in the picture."""
 
@@ -76,6 +78,8 @@ class Tour:
         done = subprocess.run([sys.executable, "-P", "-m", *shlex.split(command)], env=self._environment, cwd=ROOT,
                               stdout=subprocess.PIPE, check=True, text=True)
         lines = [Text.from_ansi(line) for line in done.stdout.rstrip("\n").splitlines()]
+        if command == "atmdepot show counters" and "atmdepot lab up lossy" in [each for each, _ in self.shown]:
+            _require_download("\n".join(line.plain for line in lines))
         most = next((number for start, number in LINES.items() if command.startswith(start)), 14)
         if len(lines) > most:
             lines[most:] = [Text("...")]
@@ -93,6 +97,14 @@ class Tour:
     def _pictured(self) -> Iterator[tuple[str, Text]]:
         for part in PICTURED:
             yield next(each for each in self.shown if part in each[0])
+
+
+def _require_download(counters: str) -> None:
+    """Raise SystemExit unless web1 served one of the lossy downloads: the page tells what its link lost of it."""
+    sent = re.search(r"web1 +to-web1 +tx-cells +([\d,]+)", counters)
+    cells = int(sent[1].replace(",", "")) if sent else 0
+    if cells < LEAST_CELLS:
+        raise SystemExit(f"web1 sent {cells} cells, so it served no download of 10 MB: run this again")
 
 
 def main() -> None:

@@ -254,6 +254,9 @@ class _Demo:
                     self._fetch(name)
                     live.update(self._dashboard())
         self._out.print()
+        if sum(row["sessions_total"] for row in self._rows("servers")) > sum(self._served.values()):
+            self._out.print(Text("More sessions than pages: `lab up` had asked for a page at each VIP before.",
+                                 style="dim"))
         for server in self._network.servers:
             if not self._served.get(server):
                 self._problems.append(f"no page came from {server}")

@@ -371,3 +371,13 @@ def test_where_the_metrics_page_is_must_be_an_address(words: tuple[str, ...]) ->
     done = run(*words, "--metrics", "9464")
     assert done.returncode == 2
     assert "'9464' is no TCP address: write " in done.stderr
+
+
+def test_json_is_had_by_o_where_somebody_writes_it_otherwise() -> None:
+    done = run("show", "servers", "--json")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2, "Error: No such option '--json'. Did you mean '-o json'?")
+
+
+def test_nodes_for_dynamips_are_given_one_by_one() -> None:
+    assert fails(run("dynamips", "gns3", "--node", "r1,r2"), 1).endswith("--node r1 --node r2")

@@ -150,3 +150,6 @@ def test_a_client_that_gets_no_page_ends_and_leaves_no_mark(container: Container
                         env={"ATMDEPOT_RUN_DIR": str(tmp_path)})
     assert done.returncode == 4
     assert not (tmp_path / "compose" / "client.ready").exists()
+    for words in (["show", "servers"], ["lab", "status"]):
+        told = atmdepot(*words, env={"ATMDEPOT_RUN_DIR": str(tmp_path)}).stderr
+        assert "`docker compose exec depot atmdepot show servers`" in told

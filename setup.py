@@ -24,6 +24,9 @@ DIRECTIVES = {
     "annotation_typing": False,
     # No module needs it, and it takes an eighth of the compiler's time.
     "binding": False,
+    # So help() and inspect show the arguments all the same.
+    "embedsignature": True,
+    "embedsignature.format": "clinic",
 }
 OLDEST_SETUPTOOLS = 77
 _C_FILES = Path("build/cython")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from atmdepot.config.contract import Contract, ServiceCategory
     from atmdepot.drops import DropReason
     from atmdepot.wire.aal5 import Aal5Error, CpcsPdu, CrcMode, cells_needed, cpcs_pdu, parse_cpcs_pdu
-    from atmdepot.wire.cell import CellHeader, HecReceiver, Interface, hec
-    from atmdepot.wire.llc import Encapsulation, decapsulate, encapsulate
+    from atmdepot.wire.cell import CellHeader, HecMode, HecReceiver, Interface, hec
+    from atmdepot.wire.llc import Encapsulation, EncapsulationError, Payload, decapsulate, encapsulate
     from atmdepot.wire.oam import OamPayload
 
 __version__ = "0.2.0"
@@ -38,9 +38,12 @@ __all__ = [
     "CrcMode",
     "DropReason",
     "Encapsulation",
+    "EncapsulationError",
+    "HecMode",
     "HecReceiver",
     "Interface",
     "OamPayload",
+    "Payload",
     "Reassembler",
     "Sdu",
     "ServiceCategory",
@@ -61,8 +64,8 @@ _NAMES_OF = {
     "atmdepot.atm.vc": ("Vc", "VcTable"),
     "atmdepot.drops": ("DropReason",),
     "atmdepot.wire.aal5": ("Aal5Error", "CpcsPdu", "CrcMode", "cells_needed", "cpcs_pdu", "parse_cpcs_pdu"),
-    "atmdepot.wire.cell": ("CellHeader", "HecReceiver", "Interface", "hec"),
-    "atmdepot.wire.llc": ("Encapsulation", "decapsulate", "encapsulate"),
+    "atmdepot.wire.cell": ("CellHeader", "HecMode", "HecReceiver", "Interface", "hec"),
+    "atmdepot.wire.llc": ("Encapsulation", "EncapsulationError", "Payload", "decapsulate", "encapsulate"),
     "atmdepot.wire.oam": ("OamPayload",),
 }
 """The public names of each module. A module is imported at the first use of a name, so commands start fast."""

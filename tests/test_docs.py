@@ -81,6 +81,20 @@ def test_the_vc_table_page_has_every_key() -> None:
 
 
 @pytest.mark.namespaces
+@pytest.mark.slow
+def test_the_lab_of_the_python_page(lab_environment: dict[str, str]) -> None:
+    page = (ROOT / "docs" / "python.md").read_text()
+    script = page.partition("<!-- lab -->\n```python\n")[2].partition("```")[0]
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False,
+                          env=lab_environment, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    octets, *sessions = done.stdout.splitlines()
+    assert octets == "1024 octets"
+    assert sessions
+    assert all(re.fullmatch(r"10\.9\.0\.2:\d+ web[12] \d+/\d+ [1-9]\d*", session) for session in sessions), sessions
+
+
+@pytest.mark.namespaces
 def test_the_tour_of_the_readme(tmp_path: Path, lab_environment: dict[str, str]) -> None:
     """Each command of the tour, in order, as it stands."""
     tour = (ROOT / "README.md").read_text().partition("<!-- tour -->")[2].partition("\n## ")[0]

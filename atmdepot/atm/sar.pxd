@@ -17,7 +17,7 @@ cdef int _LAST
 cdef int _EFCI
 cdef int _MARKS
 
-cpdef bytes segment(object packet, Vc vc, int clp=*)
+cpdef bytes segment_packet(object packet, Vc vc, int clp)
 @cython.locals(cells=bytes)
 cpdef bytes segment_sdu(object sdu, Vc vc, int clp)
 @cython.locals(trains=list, cells=bytes)

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.drops import DropReason, Drops
 from atmdepot.wire.aal5 import Aal5Error, CrcMode, cpcs_pdu, parse_cpcs_pdu, to_cells
+from atmdepot.wire.arguments import member, whole_number
 from atmdepot.wire.cell import (
     CELL_SIZE,
     HEADER_SIZE,
@@ -40,12 +42,9 @@ from atmdepot.wire.packet import Arrival
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atmdepot.atm.vc import Vc, VcTable
     from atmdepot.wire.octets import Headers
     from atmdepot.wire.offload import PlainFrame
 
-DEFAULT_TIMEOUT = 2_000_000_000
-DEFAULT_MAX_OCTETS = 64 * 2**20
 _IDLE_HEADER = IDLE_CELL[:HEADER_SIZE]
 _TOLD_PIECES = 6
 """The observers of drops see at most this number of cell runs of a PDU that is dropped unfinished."""
@@ -63,18 +62,33 @@ def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
     Args:
         packet: an IP packet (or a frame, on a VC with a bridged encapsulation).
         vc: the VC to send on; its counters are updated.
-        clp: the CLP bit of all its cells.
+        clp: the CLP bit of all its cells, 0 or 1.
 
     Raises:
-        ValueError: for an SDU of 0 octets or more than 65535.
+        ValueError: for an SDU of 0 octets or more than the VC's `max_sdu`, and for another CLP.
+        TypeError: for a packet that is no octets, and what is no VC.
         EncapsulationError: for a packet that the VC's encapsulation cannot name.
 
     """
+    if not isinstance(vc, Vc):
+        raise TypeError(f"vc {vc!r} is no Vc: write segment(packet, Vc(vpi=1, vci=64))")
+    if not isinstance(packet, (bytes, bytearray, memoryview)):
+        raise TypeError(f"packet is of type {type(packet).__name__}: write its octets, as in b\"...\"")
+    clp = whole_number("clp", clp, 0, 1)
+    packet = bytes(packet)
+    sdu = packet if vc.encapsulation is _VC_MUX else encapsulate(packet, vc.encapsulation)
+    if len(sdu) > vc.max_sdu:
+        raise ValueError(f"an SDU on {vc!r} has 1 to {vc.max_sdu} octets, its max_sdu, and this one has {len(sdu)}")
+    return segment_sdu(sdu, vc, clp)
+
+
+def segment_packet(packet: bytes, vc: Vc, clp: int) -> bytes:
+    """The same without the checks of `vc`, `clp` and `max_sdu`, for the data path, whose packets fit the MTU."""
     return segment_sdu(packet if vc.encapsulation is _VC_MUX else encapsulate(packet, vc.encapsulation), vc, clp)
 
 
 def segment_sdu(sdu: bytes, vc: Vc, clp: int) -> bytes:
-    """The train of cells that carries an SDU, encapsulation included; otherwise as `segment`."""
+    """The train of cells that carries an SDU, encapsulation included; otherwise as `segment_packet`."""
     if vc.crc is _DYNAMIPS:
         cells = to_cells(cpcs_pdu(sdu, crc=vc.crc), *vc.headers[clp])
     else:
@@ -85,7 +99,7 @@ def segment_sdu(sdu: bytes, vc: Vc, clp: int) -> bytes:
 
 
 def segment_frame(frame: PlainFrame, vc: Vc, clp: int, most: int) -> list[bytes]:
-    """The trains of cells that carry the packets of a frame on a VC; raises as `segment` does.
+    """The trains of cells that carry the packets of a frame on a VC; raises as `segment_packet` does.
 
     Args:
         frame: two or more packets of a flow.
@@ -95,7 +109,7 @@ def segment_frame(frame: PlainFrame, vc: Vc, clp: int, most: int) -> list[bytes]
 
     """
     if vc.crc is _DYNAMIPS or not (vc.encapsulation is _VC_MUX or vc.encapsulation is _LLC):
-        return [segment(packet, vc, clp) for packet in frame.packets()]
+        return [segment_packet(packet, vc, clp) for packet in frame.packets()]
     trains = frame.trains(vc.header_octets, clp, vc.encapsulation is _LLC, most)
     vc.tx_pdus += frame.count
     for cells in trains:
@@ -142,15 +156,30 @@ class Reassembler:
     """
 
     def __init__(
-        self, table: VcTable, *, interface: Interface = Interface.UNI, timeout: int = DEFAULT_TIMEOUT,
-        max_octets: int = DEFAULT_MAX_OCTETS, drops: Drops | None = None,
+        self, table: VcTable, *, interface: Interface | str = "uni", timeout: int = 2_000_000_000,
+        max_octets: int = 67_108_864, drops: Drops | None = None,
     ) -> None:
-        """Take cells for the VCs of `table`; times in ns."""
+        """Take cells for the VCs of `table`.
+
+        Args:
+            table: the VCs of the link.
+            interface: the header format, or its value.
+            timeout: ns that a PDU waits for its last cell, 1 or more.
+            max_octets: octets of all unfinished PDUs together, 0 or more.
+            drops: counts the drops; None makes a counter of its own.
+
+        Raises:
+            ValueError: for a value that is unknown or too small, with the field's name and what would be right.
+            TypeError: the same for a value of another type.
+
+        """
+        if not isinstance(table, VcTable):
+            raise TypeError(f"table {table!r} is no VcTable: write Reassembler(VcTable(vc))")
         self.table = table
-        self.interface = interface
-        self._is_nni = interface is Interface.NNI
-        self.timeout = timeout
-        self.max_octets = max_octets
+        self.interface: Interface = member(Interface, "interface", interface)
+        self._is_nni = self.interface is Interface.NNI
+        self.timeout = whole_number("timeout", timeout, 1)
+        self.max_octets = whole_number("max_octets", max_octets, 0)
         self.drops = Drops() if drops is None else drops
         self.hec = HecReceiver()
         self.unassigned_cells = 0
@@ -170,7 +199,7 @@ class Reassembler:
         """
         # The compiled functions take bytes only.
         if not isinstance(cells, bytes):
-            cells = bytes(cells)
+            cells = bytes(memoryview(cells))  # which refuses a number, of which bytes would make zeros
         count = len(cells) // CELL_SIZE
         if len(cells) != count * CELL_SIZE:
             raise ValueError(f"{len(cells)} octets are no whole number of {CELL_SIZE}-octet cells")

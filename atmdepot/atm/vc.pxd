@@ -1,7 +1,6 @@
 cimport cython
 
-cdef object _UNI
-cdef int _UNI_VPIS, _NNI_VPIS, _VCIS, _PAGE, _LOW_BITS, _HIGH_BITS, HEADER_SIZE
+cdef int _PAGE, _LOW_BITS, _HIGH_BITS, HEADER_SIZE
 
 
 cdef class Vc:

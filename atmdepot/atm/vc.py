@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.config.contract import Contract, ServiceCategory
-from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_needed
-from atmdepot.wire.cell import HEADER_SIZE, CellHeader, Interface
+from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_of
+from atmdepot.wire.arguments import fitting, member, whole_number
+from atmdepot.wire.cell import HEADER_SIZE, Interface
 from atmdepot.wire.llc import Encapsulation
 from atmdepot.wire.octets import vc_headers
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DEFAULT_CONTRACT = Contract()
-_UNI, _STRICT, _VC_MUX = Interface.UNI, CrcMode.STRICT, Encapsulation.VC_MUX
-_UNI_VPIS, _NNI_VPIS, _VCIS = 1 << 8, 1 << 12, 1 << 16
 _PAGE, _LOW_BITS, _HIGH_BITS = 1 << 8, 0xFF, 8
 
 
@@ -32,13 +31,33 @@ class Vc:
     )
 
     def __init__(
-        self, vpi: int, vci: int, *, interface: Interface = _UNI, contract: Contract = _DEFAULT_CONTRACT,
-        encapsulation: Encapsulation = _VC_MUX, crc: CrcMode = _STRICT, max_sdu: int = MAX_SDU,
+        self, vpi: int, vci: int, *, interface: Interface | str = "uni", contract: Contract | str | None = None,
+        encapsulation: Encapsulation | str = "vc-mux", crc: CrcMode | str = "strict", max_sdu: int = 65535,
     ) -> None:
-        """Make a VC; raise ValueError when the VPI or VCI does not fit the interface."""
-        if not (0 <= vpi < (_UNI_VPIS if interface is _UNI else _NNI_VPIS) and 0 <= vci < _VCIS):
-            CellHeader(vpi, vci).pack(interface)  # raises ValueError that names the field
-        self._begin(vpi, vci, contract, encapsulation, crc, max_sdu, cells_needed(max_sdu))
+        """Make a VC.
+
+        Args:
+            vpi: 0 to 255 at a UNI, 0 to 4095 at an NNI.
+            vci: 0 to 65535.
+            interface: the header format, or its value.
+            contract: a contract, or its text as in "cbr:pcr=10kcps"; None is UBR at the link's rate.
+            encapsulation: that of its packets, or its value.
+            crc: the CRCs that it writes and accepts, or that mode's value.
+            max_sdu: the octets of its greatest SDU, 1 to 65535.
+
+        Raises:
+            ValueError: for a value that does not fit or is unknown, with the field's name and what would be right.
+            TypeError: the same for a value of another type.
+
+        """
+        header = member(Interface, "interface", interface)
+        place = f" at {header.upper()}"
+        vpi = fitting("vpi", vpi, 8 if header is Interface.UNI else 12, place)
+        vci = fitting("vci", vci, 16, place)
+        of_packets = member(Encapsulation, "encapsulation", encapsulation)
+        max_sdu = whole_number("max_sdu", max_sdu, 1, MAX_SDU)
+        self._begin(vpi, vci, _contract(contract, of_packets), of_packets, member(CrcMode, "crc", crc), max_sdu,
+                    cells_of(max_sdu))
 
     def beside(self, vci: int, contract: Contract) -> Vc:
         """Make a VC of the same VP with equal encapsulation, CRC mode and greatest SDU; the caller checks the VCI."""
@@ -83,6 +102,17 @@ class Vc:
         return f"Vc({self.vpi}/{self.vci} {self.category})"
 
 
+def _contract(given: Contract | str | None, encapsulation: Encapsulation) -> Contract:
+    if isinstance(given, Contract):
+        return given
+    if given is None:
+        return _DEFAULT_CONTRACT
+    try:
+        return Contract.parse(given, encapsulation.before_ip)
+    except ValueError as error:
+        raise ValueError(f"contract: {error}") from None
+
+
 class _Pages:
     """The VCs of a link in pages of 256 VCIs that follow each other. One dict would move all VCs when it grows."""
 
@@ -99,11 +129,13 @@ class VcTable:
     __slots__ = ("_pages", "_recent")
 
     def __init__(self, *vcs: Vc) -> None:
-        """Make a table with these VCs; raise ValueError when two have the same VPI and VCI."""
+        """Open these VCs; raise ValueError for two with the same VPI and VCI, TypeError for what is no VC."""
         self._pages = _Pages()
         # A cache of the VCs opened or found last, by the low bits of the VCI: it serves most cells.
         self._recent: list[Vc | None] = [None] * _PAGE
         for vc in vcs:
+            if not isinstance(vc, Vc):
+                raise TypeError(f"a VcTable is made of VCs, and {vc!r} is none: write VcTable(vc, another)")
             VcTable.add(self, vc)
 
     def add(self, vc: Vc) -> None:

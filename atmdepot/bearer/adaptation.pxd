@@ -1,6 +1,6 @@
 cimport cython
 
-from atmdepot.atm.sar cimport Reassembler, Sdu, segment, segment_frame, segment_sdu
+from atmdepot.atm.sar cimport Reassembler, Sdu, segment_frame, segment_packet, segment_sdu
 from atmdepot.atm.vc cimport Vc, VcTable
 from atmdepot.bearer.base cimport Port
 from atmdepot.wire._offload cimport Frame

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from atmdepot.atm.sar import Reassembler, Sdu, segment, segment_frame, segment_sdu
+from atmdepot.atm.sar import Reassembler, Sdu, segment_frame, segment_packet, segment_sdu
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.base import NEVER, PathCondition, Port, PortCounts
 from atmdepot.bearer.bridged import Bridge, bridge_of
@@ -117,7 +117,7 @@ class LinkAdaptation(Port):
         if vc.bridge is not None:
             self._hold(packet, vc, clp)
             return
-        train = segment(packet, vc, clp)
+        train = segment_packet(packet, vc, clp)
         if self.protection is not None and not self.protection.carry([train], 1, vc):
             return
         self.tx_pdus += 1

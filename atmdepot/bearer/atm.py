@@ -14,7 +14,7 @@ from atmdepot.bearer.oam import NodeOam
 from atmdepot.bearer.protected import protected_vps
 from atmdepot.bearer.shaping import port_of
 from atmdepot.config.contract import ServiceCategory
-from atmdepot.wire.aal5 import cells_needed
+from atmdepot.wire.aal5 import cells_of
 from atmdepot.wire.bridging import Fcs, sdu_size
 from atmdepot.wire.llc import Encapsulation
 
@@ -492,7 +492,7 @@ class AtmBearer(Bearer):
         name, of = (path.vp.name, "VP") if isinstance(path, AtmPath) else (path.name, "permanent VC")
         vc = path.vc
         number = f"{vc.vpi}/{vc.vci}"
-        cells = 0 if octets is None else cells_needed(_sdu_size(octets, vc))
+        cells = 0 if octets is None else cells_of(_sdu_size(octets, vc))
         fields = {"vp": name, "link": path.port, "vc": number, "category": str(vc.category),
                   "contract": str(vc.contract), "encapsulation": str(vc.encapsulation), "clp": clp, "cells": cells,
                   "mtu": path.mtu}

@@ -1,6 +1,6 @@
 cimport cython
 
-from atmdepot.atm.sar cimport segment, segment_frame
+from atmdepot.atm.sar cimport segment_frame, segment_packet
 from atmdepot.atm.sources cimport SourceScheduler, VcSource
 from atmdepot.atm.vc cimport Vc
 from atmdepot.bearer.adaptation cimport LinkAdaptation

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.line import DEFAULT_QUEUE
-from atmdepot.atm.sar import segment, segment_frame
+from atmdepot.atm.sar import segment_frame, segment_packet
 from atmdepot.atm.scheduler import BURST, DEFAULT_WEIGHT, QueueClass
 from atmdepot.atm.sources import SourceScheduler
 from atmdepot.bearer.adaptation import LinkAdaptation
@@ -54,7 +54,7 @@ class ShapedAdaptation(LinkAdaptation):
         if vc.bridge is not None:
             self._hold(packet, vc, clp)
             return
-        train = segment(packet, vc, clp)
+        train = segment_packet(packet, vc, clp)
         if self.protection is not None and not self.protection.carry([train], 1, vc):
             return
         self.tx_pdus += 1

@@ -16,7 +16,7 @@ from atmdepot.trace.items import CellRun, HecVerdict, Pdu, Place
 from atmdepot.trace.names import VcBook
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark, UnplacedPdu
 from atmdepot.trace.verdicts import is_the_same, judge
-from atmdepot.wire.aal5 import CrcMode, cells_needed
+from atmdepot.wire.aal5 import CrcMode, cells_of
 from atmdepot.wire.cell import (
     CELL_SIZE,
     HEADER_SIZE,
@@ -284,7 +284,7 @@ class Follower:
         pdu.clp, pdu.congested = fields.clp, fields.congested
         size = len(record.octets) + record.missing
         # An SDU alone fills as many cells as it needs with its trailer.
-        pdu.count = size // 48 if record.trailer else cells_needed(size)
+        pdu.count = size // 48 if record.trailer else cells_of(size)
         if record.trailer and not record.missing:
             judge(pdu, self._crc or pdu.name.crc)
         else:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from fastcrc.crc32 import bzip2 as _crc32
 
 from atmdepot.drops import DropReason
+from atmdepot.wire.arguments import fitting, member, whole_number
 from atmdepot.wire.cell import PAYLOAD_SIZE
 
 TRAILER_SIZE = 8
@@ -63,19 +64,26 @@ def crc32(octets: bytes) -> int:
 
 
 def cells_needed(length: int) -> int:
-    """The number of cells of an SDU of `length` octets: ceil((length + 8) / 48)."""
+    """The number of cells of an SDU of `length` octets (1 to 65535, else ValueError): ceil((length + 8) / 48)."""
+    return cells_of(whole_number("length", length, 1, MAX_SDU))
+
+
+def cells_of(length: int) -> int:
+    """The same for any length, as a capture may have it."""
     return (length + TRAILER_SIZE + PAYLOAD_SIZE - 1) // PAYLOAD_SIZE
 
 
-def cpcs_pdu(sdu: bytes, *, uu: int = 0, cpi: int = 0, crc: CrcMode = CrcMode.STRICT) -> bytes:
-    """The CPCS-PDU of an SDU of 1 to 65535 octets; raise ValueError for another length."""
+def cpcs_pdu(sdu: bytes, *, uu: int = 0, cpi: int = 0, crc: CrcMode | str = CrcMode.STRICT) -> bytes:
+    """The CPCS-PDU of an SDU; raise ValueError for one of 0 octets or more than 65535, and any other wrong value."""
+    if not isinstance(crc, CrcMode):
+        crc = member(CrcMode, "crc", crc)
     length = len(sdu)
     if not 1 <= length <= MAX_SDU:
         raise ValueError(f"an AAL5 SDU has 1 to {MAX_SDU} octets, this one has {length}")
     # Pad, UU and CPI are usually 0, so a single big-endian number writes the whole tail up to the CRC.
     tail = length.to_bytes(-(length + TRAILER_SIZE) % PAYLOAD_SIZE + _TRAILER.size, "big")
     if uu or cpi:
-        tail = tail[:-_TRAILER.size] + _TRAILER.pack(uu, cpi, length)
+        tail = tail[:-_TRAILER.size] + _TRAILER.pack(fitting("uu", uu, 8), fitting("cpi", cpi, 8), length)
     body = b"".join((sdu, tail))
     check = zlib.crc32(body) if crc is CrcMode.DYNAMIPS else _crc32(body)
     return body + check.to_bytes(4, "big")
@@ -87,7 +95,7 @@ def abort_pdu() -> bytes:
     return body + crc32(body).to_bytes(4, "big")
 
 
-def parse_cpcs_pdu(pdu: bytes, *, crc: CrcMode = CrcMode.STRICT, max_sdu: int = MAX_SDU) -> CpcsPdu:
+def parse_cpcs_pdu(pdu: bytes, *, crc: CrcMode | str = CrcMode.STRICT, max_sdu: int = MAX_SDU) -> CpcsPdu:
     """Check a CPCS-PDU and return its SDU.
 
     Args:
@@ -97,8 +105,11 @@ def parse_cpcs_pdu(pdu: bytes, *, crc: CrcMode = CrcMode.STRICT, max_sdu: int = 
 
     Raises:
         Aal5Error: with the reason CRC_ERROR, LENGTH_ERROR, ABORTED or OVERSIZE (I.363.5 section 9.2.1).
+        ValueError: for an unknown CRC mode.
 
     """
+    if not isinstance(crc, CrcMode):
+        crc = member(CrcMode, "crc", crc)
     if len(pdu) < PAYLOAD_SIZE or len(pdu) % PAYLOAD_SIZE:
         raise Aal5Error(DropReason.LENGTH_ERROR, f"{len(pdu)} octets are no whole number of payloads")
     # The CRC first: the Length of a PDU with a wrong CRC means nothing.

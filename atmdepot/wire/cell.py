@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import crcmod
 
+from atmdepot.wire.arguments import fitting, member
+
 CELL_SIZE = 53
 HEADER_SIZE = 5
 PAYLOAD_SIZE = 48
@@ -54,24 +56,26 @@ class CellHeader(NamedTuple):
         """VPI and VCI."""
         return self.vpi, self.vci
 
-    def pack(self, interface: Interface = Interface.UNI) -> bytes:
+    def pack(self, interface: Interface | str = Interface.UNI) -> bytes:
         """The 5 octets, HEC included; raise ValueError when a field does not fit."""
+        if not isinstance(interface, Interface):
+            interface = member(Interface, "interface", interface)
         vpi_bits = 8 if interface is Interface.UNI else 12
         # At an NNI the 4 bits of the GFC belong to the VPI.
         limits = {"vpi": vpi_bits, "vci": 16, "pti": 3, "clp": 1, "gfc": 4 if interface is Interface.UNI else 0}
         for name, bits in limits.items():
-            if not 0 <= getattr(self, name) < 1 << bits:
-                raise ValueError(
-                    f"{name} {getattr(self, name)} does not fit the {bits} bits it has at {interface.upper()}")
+            fitting(name, getattr(self, name), bits, f" at {interface.upper()}")
         word = self.gfc << 28 | self.vpi << 20 | self.vci << 4 | self.pti << 1 | self.clp
         octets = word.to_bytes(4, "big")
         return octets + bytes((hec(octets),))
 
     @classmethod
-    def unpack(cls, octets: bytes, interface: Interface = Interface.UNI) -> CellHeader:
+    def unpack(cls, octets: bytes, interface: Interface | str = Interface.UNI) -> CellHeader:
         """Read the first 4 octets of a header (the HEC is ignored); raise ValueError for fewer octets."""
         if len(octets) < 4:
             raise ValueError(f"a cell header has 5 octets, here are {len(octets)}")
+        if not isinstance(interface, Interface):
+            interface = member(Interface, "interface", interface)
         word = int.from_bytes(octets[:4], "big")
         gfc, vpi = (word >> 28, word >> 20 & 0xFF) if interface is Interface.UNI else (0, word >> 20)
         return cls(vpi, word >> 4 & 0xFFFF, word >> 1 & 7, word & 1, gfc)
@@ -103,7 +107,14 @@ class CellHeader(NamedTuple):
 
 
 def hec(octets: bytes) -> int:
-    """The HEC of the first 4 octets of a header: CRC-8 x^8+x^2+x+1, XOR 0x55 (I.432.1 section 4.3.2)."""
+    """The HEC of the first 4 octets of a header: CRC-8 x^8+x^2+x+1, XOR 0x55 (I.432.1 section 4.3.2).
+
+    Raises ValueError for fewer octets.
+    """
+    if len(octets) != 4:
+        if len(octets) < 4:
+            raise ValueError(f"the HEC is that of 4 octets, here are {len(octets)}")
+        octets = octets[:4]
     return int(_crc8(octets))
 
 
@@ -153,7 +164,12 @@ class HecReceiver:
         self.discarded = 0
 
     def receive(self, header: bytes) -> bytes | None:
-        """The header as sent or corrected (5 octets); None when the receiver discards the cell."""
+        """The header as sent or corrected; None when the receiver discards the cell.
+
+        Raises ValueError for a header of another size than 5 octets.
+        """
+        if len(header) != HEADER_SIZE:
+            raise ValueError(f"a cell header has {HEADER_SIZE} octets, here are {len(header)}")
         if hec(header[:4]) == header[4]:
             self.mode = HecMode.CORRECTION
             return header

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from atmdepot.wire.arguments import member
+
 LLC_SNAP = bytes.fromhex("AAAA03")
 ROUTED_OUI = bytes(3)
 BRIDGED_OUI = bytes.fromhex("0080C2")
@@ -68,13 +70,16 @@ class EncapsulationError(ValueError):
     """An SDU whose header does not fit its VC's encapsulation."""
 
 
-def encapsulate(octets: bytes, encapsulation: Encapsulation) -> bytes:
+def encapsulate(octets: bytes, encapsulation: Encapsulation | str) -> bytes:
     """The SDU of an IP packet (routed) or an Ethernet frame without FCS (bridged).
 
     Raises:
         EncapsulationError: with LLC, for a packet whose version is neither 4 nor 6.
+        ValueError: for an unknown encapsulation.
 
     """
+    if not isinstance(encapsulation, Encapsulation):
+        encapsulation = member(Encapsulation, "encapsulation", encapsulation)
     if encapsulation is Encapsulation.VC_MUX:
         return octets
     if encapsulation is Encapsulation.VC_MUX_BRIDGED:
@@ -84,13 +89,16 @@ def encapsulate(octets: bytes, encapsulation: Encapsulation) -> bytes:
     return _llc_of(_ethertype(octets)) + octets
 
 
-def decapsulate(sdu: bytes, encapsulation: Encapsulation) -> Payload:
+def decapsulate(sdu: bytes, encapsulation: Encapsulation | str) -> Payload:
     """The contents of an SDU.
 
     Raises:
         EncapsulationError: when the header is cut short or does not fit the encapsulation.
+        ValueError: for an unknown encapsulation.
 
     """
+    if not isinstance(encapsulation, Encapsulation):
+        encapsulation = member(Encapsulation, "encapsulation", encapsulation)
     if encapsulation is Encapsulation.VC_MUX:
         return Payload(_ethertype(sdu), sdu)
     if encapsulation is Encapsulation.VC_MUX_BRIDGED:

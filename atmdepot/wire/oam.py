@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import crcmod
 
+from atmdepot.wire.arguments import fitting
 from atmdepot.wire.cell import PAYLOAD_SIZE, PTI_OAM, CellHeader, Interface
 
 UNUSED = 0x6A
@@ -107,8 +108,12 @@ class OamPayload(NamedTuple):
 
     def pack(self) -> bytes:
         """The 48 octets, a short field filled up with 6A; raise ValueError when a number or the field is too long."""
-        if len(self.field) > FUNCTION_FIELD_SIZE or not (0 <= self.type < 16 and 0 <= self.function < 16):
-            raise ValueError("an OAM payload has two 4-bit numbers and a field of at most 45 octets")
+        fitting("type", self.type, 4)
+        fitting("function", self.function, 4)
+        if not isinstance(self.field, (bytes, bytearray)):
+            raise TypeError(f"field {self.field!r} is no octets: write them as in b\"...\"")
+        if len(self.field) > FUNCTION_FIELD_SIZE:
+            raise ValueError(f"field has {len(self.field)} octets: write at most {FUNCTION_FIELD_SIZE}")
         filled = self.field.ljust(FUNCTION_FIELD_SIZE, bytes((UNUSED,)))
         head = bytes((self.type << 4 | self.function,)) + filled
         return head + crc10(head).to_bytes(2, "big")

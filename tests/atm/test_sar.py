@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.atm import sar
 from atmdepot.atm.sar import Reassembler, segment
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.drops import DropReason
@@ -148,7 +147,7 @@ def test_no_wrong_sdu_is_delivered_and_no_undamaged_one_is_lost(data: st.DataObj
         assert all(packet in sent[key] for packet in packets), "a packet that was never sent on this VC"
     for key, numbers in must_arrive(arriving).items():
         assert all(sent[key][number] in got[key] for number in numbers)
-    receiver.expire(now=sar.DEFAULT_TIMEOUT)
+    receiver.expire(now=receiver.timeout)
     assert receiver.octets_pending == 0
     assert receiver.next_timer() is None
 
@@ -196,7 +195,7 @@ def test_random_octets_raise_nothing_and_fill_nothing(
         receiver.receive(octets, now=0)
         assert receiver.octets_pending <= 960
         assert len(receiver._partial) + len(receiver._discarding) <= len(table)
-    receiver.expire(now=sar.DEFAULT_TIMEOUT)
+    receiver.expire(now=receiver.timeout)
     assert receiver.octets_pending == 0
 
 
@@ -270,7 +269,7 @@ def test_clp_of_a_packet_given_up_does_not_taint_the_next() -> None:
     far = Vc(1, 64)
     assert receiver.receive(segment(bytes(500), far, 1), now=0) == []
     assert receiver.receive(segment(bytes(500), far, 1)[:106], now=0) == []
-    receiver.expire(now=sar.DEFAULT_TIMEOUT)
+    receiver.expire(now=receiver.timeout)
     assert [sdu.clp for sdu in receiver.receive(segment(bytes(80), far), now=0)] == [0]
     assert receiver.drops == {DropReason.OVERSIZE: 1, DropReason.REASSEMBLY_TIMEOUT: 1}
 

@@ -76,6 +76,19 @@ def test_cells_of_a_packet(length: int, count: int) -> None:
     assert len(cpcs_pdu(octets_of(length))) == count * 48
 
 
+@pytest.mark.parametrize("length", [-1, 0, 65536])
+def test_no_cells_of_another_length(length: int) -> None:
+    with pytest.raises(ValueError, match=f"^length {length} .*: write 1 to 65535"):
+        cells_needed(length)
+
+
+@pytest.mark.parametrize("wrong", [-1, 256, 300])
+@pytest.mark.parametrize("field", ["uu", "cpi"])
+def test_a_trailer_field_that_does_not_fit_is_named_with_its_range(field: str, wrong: int) -> None:
+    with pytest.raises(ValueError, match=f"^{field} {wrong} .*: write 0 to 255"):
+        cpcs_pdu(b"sdu", **{field: wrong})  # type: ignore[arg-type]
+
+
 # ── round trips ──
 
 @pytest.mark.parametrize("crc", CrcMode)
@@ -208,6 +221,19 @@ def crcs_of(body: bytes) -> dict[str, int]:
 
 ACCEPTED = {CrcMode.STRICT: {"right"}, CrcMode.DYNAMIPS: {"right", "bridge", "pa-a1"},
             CrcMode.IGNORE: {"right", "bridge", "pa-a1", "none"}}
+
+
+@given(sdus, st.sampled_from(CrcMode))
+def test_a_crc_mode_may_be_given_by_its_value(sdu: bytes, crc: CrcMode) -> None:
+    assert cpcs_pdu(sdu, crc=crc.value) == cpcs_pdu(sdu, crc=crc)
+    assert parse_cpcs_pdu(cpcs_pdu(sdu, crc=crc), crc=crc.value).sdu == sdu
+
+
+@pytest.mark.parametrize("wrong", ["foo", "STRICT", None])
+def test_another_crc_mode_is_refused_with_those_there_are(wrong: str) -> None:
+    for call in (cpcs_pdu, parse_cpcs_pdu):
+        with pytest.raises(ValueError, match=r"^crc .*: write one of strict, dynamips, ignore$"):
+            call(bytes(48), crc=wrong)  # type: ignore[operator]
 
 
 def test_dynamips_published_pdu() -> None:

@@ -82,15 +82,53 @@ def test_fewer_octets_are_none(octets: bytes) -> None:
         CellHeader.unpack(octets)
 
 
+@given(st.binary(max_size=60))
+def test_the_hec_is_that_of_the_first_four_octets(octets: bytes) -> None:
+    if len(octets) < 4:
+        with pytest.raises(ValueError, match=f"4 octets, here are {len(octets)}"):
+            hec(octets)
+    else:
+        assert hec(octets) == bitwise_hec(octets[:4])
+
+
+@given(st.binary(max_size=60).filter(lambda octets: len(octets) != 5))
+def test_a_receiver_takes_headers_of_five_octets(octets: bytes) -> None:
+    receiver = HecReceiver()
+    with pytest.raises(ValueError, match=f"has 5 octets, here are {len(octets)}"):
+        receiver.receive(octets)
+    assert (receiver.mode, receiver.corrected, receiver.discarded) == (HecMode.CORRECTION, 0, 0)
+
+
+@pytest.mark.parametrize("interface", Interface)
+def test_an_interface_may_be_given_by_its_value(interface: Interface) -> None:
+    octets = CellHeader(7, 100).pack(interface.value)
+    assert octets == CellHeader(7, 100).pack(interface)
+    assert CellHeader.unpack(b"\xf0" + octets[1:], str(interface)) == CellHeader.unpack(b"\xf0" + octets[1:], interface)
+
+
+@pytest.mark.parametrize("wrong", ["foo", "UNI", "", None, 1])
+def test_another_interface_is_refused_with_those_there_are(wrong: str) -> None:
+    for call in (CellHeader(1, 64).pack, lambda interface: CellHeader.unpack(bytes(5), interface)):
+        with pytest.raises(ValueError, match=r"^interface .*: write one of uni, nni$"):
+            call(wrong)
+
+
+def test_fields_of_another_type_are_refused_by_name() -> None:
+    for fields in ({"vpi": "1"}, {"vci": 1.5}, {"clp": None}):
+        [(name, value)] = fields.items()
+        with pytest.raises(TypeError, match=f"^{name} .*: write 0 to "):
+            CellHeader(**{"vpi": 1, "vci": 64, name: value}).pack()  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("header", "interface", "message"), [
-    (CellHeader(256, 32), Interface.UNI, "vpi 256 does not fit the 8 bits it has at UNI"),
-    (CellHeader(4096, 32), Interface.NNI, "vpi 4096 does not fit the 12 bits it has at NNI"),
+    (CellHeader(256, 32), Interface.UNI, "vpi 256 does not fit the 8 bits it has at UNI: write 0 to 255$"),
+    (CellHeader(4096, 32), Interface.NNI, "vpi 4096 does not fit the 12 bits it has at NNI: write 0 to 4095$"),
     (CellHeader(0, 65536), Interface.UNI, "vci 65536 does not fit the 16 bits"),
     (CellHeader(0, -1), Interface.UNI, "vci -1 does not fit"),
     (CellHeader(0, 32, pti=8), Interface.UNI, "pti 8 does not fit the 3 bits"),
     (CellHeader(0, 32, clp=2), Interface.UNI, "clp 2 does not fit the 1 bits"),
     (CellHeader(0, 32, gfc=16), Interface.UNI, "gfc 16 does not fit the 4 bits"),
-    (CellHeader(0, 32, gfc=1), Interface.NNI, "gfc 1 does not fit the 0 bits it has at NNI"),
+    (CellHeader(0, 32, gfc=1), Interface.NNI, "gfc 1 does not fit the 0 bits it has at NNI: write 0$"),
 ])
 def test_fields_that_do_not_fit(header: CellHeader, interface: Interface, message: str) -> None:
     with pytest.raises(ValueError, match=message):

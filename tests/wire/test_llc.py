@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +110,18 @@ def test_any_octets_are_a_payload_or_an_encapsulation_error(sdu: bytes, encapsul
     assert (ethertype is None) == (encapsulation in BRIDGED)
     if (ethertype, octets[:1]) in ((ETHERTYPE_IPV4, b"\x45"), (ETHERTYPE_IPV6, b"\x60")):
         assert encapsulate(octets, encapsulation) == sdu
+
+
+@given(ipv4_packets(), st.sampled_from(Encapsulation))
+def test_an_encapsulation_may_be_given_by_its_value(packet: bytes, encapsulation: Encapsulation) -> None:
+    sdu = encapsulate(packet, encapsulation.value)
+    assert sdu == encapsulate(packet, encapsulation)
+    assert decapsulate(sdu, encapsulation.value) == decapsulate(sdu, encapsulation)
+
+
+@pytest.mark.parametrize("wrong", ["foo", "VC-MUX", None])
+@pytest.mark.parametrize("call", [encapsulate, decapsulate])
+def test_another_encapsulation_is_refused_with_those_there_are(call: Any, wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"^encapsulation .*: write one of vc-mux, llc, ") as caught:
+        call(b"\x45", wrong)
+    assert not isinstance(caught.value, EncapsulationError)

@@ -60,11 +60,20 @@ def test_round_trip(kind: int, function: int, field: bytes) -> None:
     assert OamPayload.unpack(octets) == (kind, function, field + b"\x6A" * (45 - len(field)))
 
 
-@pytest.mark.parametrize("payload", [
-    OamPayload(16, 0, b""), OamPayload(-1, 0, b""), OamPayload(0, 16, b""), OamPayload(0, -1, b""),
-    OamPayload(1, 8, bytes(46))])
-def test_values_beyond_their_fields_are_refused(payload: OamPayload) -> None:
-    with pytest.raises(ValueError, match="two 4-bit numbers and a field of at most 45 octets"):
+@pytest.mark.parametrize(("payload", "told"), [
+    (OamPayload(16, 0, b""), "type 16 .*write 0 to 15"), (OamPayload(-1, 0, b""), "type -1 .*write 0 to 15"),
+    (OamPayload(0, 16, b""), "function 16 .*write 0 to 15"), (OamPayload(0, -1, b""), "function -1 .*write 0 to 15"),
+    (OamPayload(1, 8, bytes(46)), "field has 46 octets: write at most 45")])
+def test_values_beyond_their_fields_are_refused(payload: OamPayload, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        payload.pack()
+
+
+@pytest.mark.parametrize(("payload", "field"), [
+    (OamPayload("1", 0, b""), "type"), (OamPayload(1, None, b""), "function"),  # type: ignore[arg-type]
+    (OamPayload(1, 0, "ais"), "field")])  # type: ignore[arg-type]
+def test_values_of_another_type_are_refused_by_name(payload: OamPayload, field: str) -> None:
+    with pytest.raises(TypeError, match=f"^{field} "):
         payload.pack()
 
 

@@ -74,7 +74,8 @@ def segment(packet: bytes, vc: Vc, clp: int = 0) -> bytes:
         raise TypeError(f"vc {vc!r} is no Vc: write segment(packet, Vc(vpi=1, vci=64))")
     if not isinstance(packet, (bytes, bytearray, memoryview)):
         raise TypeError(f"packet is of type {type(packet).__name__}: write its octets, as in b\"...\"")
-    clp = whole_number("clp", clp, 0, 1)
+    if type(clp) is not int or not 0 <= clp <= 1:  # the call costs more than the train of a short packet
+        clp = whole_number("clp", clp, 0, 1)
     packet = bytes(packet)
     sdu = packet if vc.encapsulation is _VC_MUX else encapsulate(packet, vc.encapsulation)
     if len(sdu) > vc.max_sdu:

@@ -17,6 +17,8 @@ def whole_number(field: str, value: object, least: int, most: int | None = None)
         ValueError: for a number out of the range.
 
     """
+    if type(value) is int and least <= value and (most is None or value <= most):
+        return value
     right = f"write {least} or more" if most is None else f"write {least} to {most}"
     try:
         number = index(value)  # type: ignore[arg-type]  # what it refuses is answered here
@@ -38,6 +40,8 @@ def fitting(field: str, value: object, bits: int, place: str = "") -> int:
 
 def member(kind: type[_Member], field: str, value: object) -> _Member:
     """The member of an enum that was given, or whose value was; raise ValueError that lists the values."""
+    if isinstance(value, kind):
+        return value
     try:
         return kind(value)  # type: ignore[arg-type]  # what is no text is answered here
     except ValueError:

@@ -165,7 +165,7 @@ class Reassembler:
         Args:
             table: the VCs of the link.
             interface: the header format, or its value.
-            timeout: ns that a PDU waits for its last cell, 1 or more.
+            timeout: ns that a PDU waits for its last cell, 0 or more.
             max_octets: octets of all unfinished PDUs together, 0 or more.
             drops: counts the drops; None makes a counter of its own.
 
@@ -179,7 +179,7 @@ class Reassembler:
         self.table = table
         self.interface: Interface = member(Interface, "interface", interface)
         self._is_nni = self.interface is Interface.NNI
-        self.timeout = whole_number("timeout", timeout, 1)
+        self.timeout = whole_number("timeout", timeout, 0)
         self.max_octets = whole_number("max_octets", max_octets, 0)
         self.drops = Drops() if drops is None else drops
         self.hec = HecReceiver()

@@ -6,13 +6,13 @@ import pickle
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atmdepot.depot.explain import explain
 from atmdepot.depot.question import Question
 from atmdepot.drops import DropReason
-from atmdepot.wire.frame_relay import Address, dlci_of, header_of
+from atmdepot.wire.frame_relay import Address, dlci_of, header_of, train_of
 from atmdepot.wire.lmi import STATUS, parse_lmi
 from atmdepot.wire.statistics import ServerState
 from tests.depot.playbook import Playbook
@@ -259,6 +259,7 @@ def test_a_depot_can_be_pickled() -> None:
 
 
 @examples(60)
+@example([("depot", b"\xff"), ("web1", b"\xff\0\0")])  # which a link puts into a train of one
 @given(st.lists(st.tuples(st.sampled_from(["depot", "web1"]), st.one_of(
     st.binary(max_size=40),
     st.builds(lambda dlci, flags, rest: bytes((dlci >> 4 << 2, (dlci & 15) << 4 | flags | 1)) + rest,
@@ -273,7 +274,7 @@ def test_whatever_frames_come_nothing_raises_and_nothing_is_misdelivered(steps: 
     net = play.net
     for name, frame in steps:
         node = net.nodes[name]
-        node.octets_from_port("depot-web1", frame, net.now)
+        node.octets_from_port("depot-web1", train_of([frame]), net.now)
         for out in net.settle().values():
             assert all(packet in frame for packet in out)
     net.advance(40 * SECOND)

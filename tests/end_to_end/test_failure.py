@@ -288,7 +288,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("kind", "said"), [
-    ("fifo", "it is a FIFO"), ("zero", "it is a device"), ("gone", "No such file")])
+    ("fifo", "it is a FIFO"), ("zero", "it is a device"), ("gone", "there is no such file")])
 def test_a_missing_table_holds_up_no_packets(frail: Site, kind: str, said: str) -> None:
     until(lambda: is_alive(frail), SOON)
     with table(frail) as given:

@@ -42,7 +42,7 @@ def test_a_cut_behind_the_switch(it: Site) -> None:
         [row] = [row for row in it.rows("servers") if row["server"] == "web2"]
         return row["list"], row["why"]
 
-    assert condition()[0] == "alive"
+    until(lambda: condition()[0] == "alive")
     it.run("web2", "ip", "link", "set", "to-web2", "down")
     try:
         until(lambda: condition() == ("dead", "path down: VP web2 has AIS from sw1"))

@@ -55,7 +55,7 @@ STEPS = (
         {"dead": "NAME", "took": "NAME"},
         "`atmdepot show servers` has the lists, `atmdepot show sessions --no-probes` the server of each session.",
         """atmdepot lab kill web1
-until atmdepot show servers | grep dead; do sleep 0.5; done
+until atmdepot events --node depot --kind server-dead --no-follow | grep web1; do sleep 0.5; done
 for each in 1 2 3; do atmdepot lab exec client -- curl -s http://10.80.0.1/server; done
 atmdepot exercise 3 --check dead=web1 took=web2""", _took_over),
     Step(

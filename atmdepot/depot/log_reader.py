@@ -121,7 +121,7 @@ class Reader:
         self._out += frames
         if self._walk.over:
             self._walk = None
-            replication.digest = replication.tables.digest
+            replication.digest = replication.tables.told.digest
             self._out += Snapshot(self._run, self.offset, 0, self.told).pack(Kind.SNAPSHOT_END)
         return self._walk is not None
 

@@ -3,7 +3,7 @@ cimport cython
 from atmdepot.bearer.base cimport Bearer, Path
 from atmdepot.depot.telling cimport told_as, told_of, with_states
 from atmdepot.depot.servers cimport Server
-from atmdepot.depot.session cimport Session, spread
+from atmdepot.depot.session cimport Session
 from atmdepot.depot.sessions cimport SessionTables
 from atmdepot.depot.tcp_tracking cimport Side, is_in_handshake
 
@@ -40,7 +40,6 @@ cdef class Replica:
     cdef bint _is_newer(self, Session entry, long long now) except -1
     @cython.locals(entry=Session)
     cdef _gone(self, bytes key, long long now)
-    cdef _tell(self, Session entry, unsigned long long told)
 
 
 cdef int _scale(int told) noexcept

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.depot.conditions import take_faults, take_turns
-from atmdepot.depot.session import Session, Table, spread
+from atmdepot.depot.session import Session, Table
 from atmdepot.depot.tcp_tracking import UNKNOWN, is_in_handshake
 from atmdepot.depot.telling import CATEGORIES, told_as, told_of, with_states
 from atmdepot.wire.ip import PROTOCOL_TCP
@@ -102,7 +102,7 @@ class Replica:
     @property
     def digest(self) -> int:
         """The digest of all live entries as they were told, to be held against the sender's at the same offset."""
-        return self._tables.digest
+        return self._tables.told.digest
 
     def begin(self, teller: str) -> None:
         """Begin a connection, to the depot of that name."""
@@ -181,8 +181,7 @@ class Replica:
         self.expected, self.received = told.sessions, 0
         self._since = now
         if self._tables.stands_by:
-            self._tables.epoch += 1
-            self._tables.digest = 0
+            self._tables.told.begin()
         if self._sweep is not None:
             self._sweep.end()
             self._sweep = None
@@ -244,7 +243,7 @@ class Replica:
             if not told.closed_by:
                 self._tables.reopen(entry, now)
                 self._tables.set_opening(entry, told.half_open)
-        self._tell(entry, 0 if told.closed_by else told_as(
+        self._tables.told.note(entry, 0 if told.closed_by else told_as(
             told.key, told.server, told.channel, told.half_open, told.client_state << 4 | told.server_state,
             told.client_isn, told.server_isn))
         if told.closed_by:
@@ -337,42 +336,33 @@ class Replica:
                 if entry.opening and not is_in_handshake(told.client_state):
                     self._tables.set_opening(entry, False)
         if told.closed_by:
-            self._tell(entry, 0)
+            self._tables.told.note(entry, 0)
             self._tables.close(entry, CLOSED_BY[told.closed_by], told.time_left * _MS, now)
         else:
-            known = entry.told if entry.told_in == self._tables.epoch else 0
+            known = self._tables.told.of(entry)
             if not known:  # it comes back from the secondary table
                 known = told_of(entry, self._numbers.get(entry.server.name, NO_SERVER))
-            self._tell(entry, with_states(known, told.client_state << 4 | told.server_state))
+            self._tables.told.note(entry, with_states(known, told.client_state << 4 | told.server_state))
 
     def _is_newer(self, entry: Session, now: int) -> bool:
         """True for a handshake seen so lately that what is told may be of the session before it on its port.
 
         If it is not, nothing is lost: what is half-open ages here.
         """
-        return entry.opening and entry.told_in != self._tables.epoch and entry.opened > max(
+        return entry.opening and entry.told_in != self._tables.told.epoch and entry.opened > max(
             self._since, now - self._fresh)
 
     def _gone(self, key: bytes, now: int) -> None:
         entry = self._tables.find(key)
         if entry is None or not self._tables.stands_by:
             return
-        if entry.told_in != self._tables.epoch and entry.opened > self._since:
+        if entry.told_in != self._tables.told.epoch and entry.opened > self._since:
             return  # it opened here on a copy, and has already taken the place of the one that has gone
         if self._is_ours(entry, now):
-            self._tell(entry, 0)
+            self._tables.told.note(entry, 0)
             entry.told_in = _NEVER  # from now on it ages here
         else:
             self._tables.remove(entry, "gone at the active depot")
-
-    def _tell(self, entry: Session, told: int) -> None:
-        """Note what was told of an entry, for the digest."""
-        tables = self._tables
-        if entry.told and entry.told_in == tables.epoch:
-            tables.digest ^= spread(entry.told)
-        if told:
-            tables.digest ^= spread(told)
-        entry.told, entry.told_in = told, tables.epoch
 
     # The sweep.
 
@@ -382,7 +372,7 @@ class Replica:
             return False
         tables = self._tables
         for entry in self._sweep.take(count):
-            if entry.told_in != tables.epoch and entry.table is not _GONE and entry.last_seen <= self._since:
+            if entry.told_in != tables.told.epoch and entry.table is not _GONE and entry.last_seen <= self._since:
                 tables.remove(entry, "unknown to the active depot")
         if self._sweep.over:
             self._sweep = None

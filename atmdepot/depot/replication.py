@@ -79,8 +79,7 @@ class Replication(SessionLog):
         self._clear(now)
         self.teller.begin(self.log)
         self.run = self.run + 1 & _RUNS
-        self.tables.epoch += 1
-        self.tables.digest = 0
+        self.tables.told.begin()
         self.tables.log = self
 
     def stop(self) -> None:
@@ -132,7 +131,7 @@ class Replication(SessionLog):
             log.settle()
         self._flushed_at = now
         self.told += count
-        self.digest = self.tables.digest
+        self.digest = self.tables.told.digest
         if not self.readers and log.end - log.start >= log.most:
             self.stop()
 

@@ -4,7 +4,6 @@ from atmdepot.bearer.base cimport Path
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.tcp_tracking cimport Tracked
 
-cdef unsigned long long _MASK, _SIGN_FREE, _MIX_1, _MIX_2
 cdef object _PRIMARY
 
 
@@ -31,7 +30,3 @@ cdef class SessionLog:
 
     cpdef note(self, Session session)
     cpdef note_gone(self, Session session)
-
-
-@cython.locals(mixed="unsigned long long")
-cpdef unsigned long long spread(unsigned long long told) noexcept

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from atmdepot.depot.servers import Server
     from atmdepot.wire.flows import FlowKey
 
-_MASK, _SIGN_FREE = 2**64 - 1, 2**63 - 1
-_MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 class Table(StrEnum):
@@ -113,11 +111,3 @@ class SessionLog:
     def note_gone(self, session: Session) -> None:
         """Note that an entry has gone, which was told as live."""
         raise NotImplementedError
-
-
-def spread(told: int) -> int:
-    """A hash of a digest of an entry, 63 bits: the XOR of many is a digest of them all (SplitMix64's finalizer)."""
-    mixed = told & _MASK
-    mixed = (mixed ^ mixed >> 30) * _MIX_1 & _MASK
-    mixed = (mixed ^ mixed >> 27) * _MIX_2 & _MASK
-    return (mixed ^ mixed >> 31) & _SIGN_FREE

@@ -44,7 +44,7 @@ class SessionIndex:
         self.count = 0
         """The number of entries."""
         self.over = 0
-        """Those of them that stand in the secondary table; the tables count them."""
+        """The number of entries in the secondary table; the tables count them."""
         self._parts: list[dict[FlowKey, Any]] = [{} for _ in range(PARTS)]
 
     def find(self, key: FlowKey) -> Any:

@@ -4,7 +4,8 @@ from atmdepot.atm.timers cimport TimerWheel
 from atmdepot.depot.chain cimport Chain
 from atmdepot.depot.session_index cimport SessionIndex
 from atmdepot.depot.servers cimport Server
-from atmdepot.depot.session cimport Session, SessionLog, spread
+from atmdepot.depot.session cimport Session, SessionLog
+from atmdepot.depot.told cimport ToldEntries
 from atmdepot.depot.tcp_tracking cimport follow, follows_frame, is_half_open, is_opening
 from atmdepot.wire.packet cimport TcpFields
 
@@ -22,8 +23,7 @@ cdef class SessionTables:
     cdef public object timers, _released, _is_lost
     cdef public tuple observers
     cdef public SessionLog log
-    cdef public int epoch
-    cdef public unsigned long long digest
+    cdef public ToldEntries told
     cdef public bint stands_by
     cdef public long long taken_over_at, client_seen
     cdef public Chain _half_open, _closed, _unanswered

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import TimerWheel, Walk
 from atmdepot.depot.chain import Chain
-from atmdepot.depot.session import Session, SessionEvent, SessionLog, SessionObserver, Table, spread
+from atmdepot.depot.session import Session, SessionEvent, SessionLog, SessionObserver, Table
 from atmdepot.depot.session_index import SessionIndex, TableView
 from atmdepot.depot.tcp_tracking import (
     DOUBTFUL_RST,
@@ -26,6 +26,7 @@ from atmdepot.depot.tcp_tracking import (
     is_half_open,
     is_opening,
 )
+from atmdepot.depot.told import ToldEntries
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.tcp import SYN
 
@@ -82,10 +83,8 @@ class SessionTables:
         self.observers: tuple[SessionObserver, ...] = ()  # a tuple: an observer may unsubscribe while it is called
         self.log: SessionLog | None = None
         """The log of this depot's stream to others of its set, while there is one."""
-        self.epoch = 0
-        """The number of the last stream, to others or from the active: an entry is told if `told_in` has it."""
-        self.digest = 0
-        """A digest of all live entries as they were told in this epoch, the same at both ends of the stream."""
+        self.told = ToldEntries()
+        """The live entries that the stream, to others or from the active, has told."""
         self.stands_by = False
         """True while another depot of the set is active: then told entries do not age here."""
         self.taken_over_at = 0
@@ -410,10 +409,8 @@ class SessionTables:
 
     def forget_told(self, session: Session) -> None:
         """Have the log tell that a live entry is gone."""
-        if session.told_in == self.epoch:
-            self.digest ^= spread(session.told)
-            if self.log is not None:
-                self.log.note_gone(session)
+        if self.told.leave(session) and self.log is not None:
+            self.log.note_gone(session)
 
     def tell(self, session: Session, event: SessionEvent, why: str = "") -> None:
         """Report an event of an entry, and its reason, to the observers."""
@@ -504,7 +501,7 @@ class SessionTables:
     def _lives_on(self, session: Session, now: int) -> bool:
         """Give an entry more time if the active depot ages it, or if its time of silence began at the takeover."""
         if self.stands_by:
-            since = now if session.told_in == self.epoch else 0
+            since = now if session.told_in == self.told.epoch else 0
         else:
             since = self.taken_over_at
         deadline = since + self._span_of(session, session.opening)

@@ -1,9 +1,10 @@
 cimport cython
 
 from atmdepot.depot.byte_log cimport ByteLog
-from atmdepot.depot.session cimport Session, spread
+from atmdepot.depot.session cimport Session
 from atmdepot.depot.sessions cimport SessionTables
 from atmdepot.depot.tcp_tracking cimport Side
+from atmdepot.depot.told cimport spread
 from atmdepot.wire._replication cimport hash_of_key, put_session, put_state
 
 cdef int _TCP, _OUTSIDE, _NO_SCALE, _OTHER_REASON
@@ -38,8 +39,6 @@ cdef class Teller:
     cpdef bint is_told(self, Session session) except -1
     @cython.locals(client=Side, other=Side)
     cdef _put_session(self, bytearray out, Session session, int number, long long now, int outside)
-    @cython.locals(tables=SessionTables)
-    cdef _note_told(self, Session session, unsigned long long told)
     cpdef int number_of(self, server) except -1
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.config.contract import ServiceCategory
-from atmdepot.depot.session import Table, spread
+from atmdepot.depot.session import Table
+from atmdepot.depot.told import spread
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.replication import (
     CLOSED_BY,
@@ -94,13 +95,13 @@ class Teller:
             return False  # if it was told, its key is among those that have gone
         tables = self._tables
         client, other = session.client, session.server_side
-        known = session.told if session.told_in == tables.epoch else 0
+        known = tables.told.of(session)
         if table is _SECONDARY:
             # It was never told, or told as closed. A hot standby may have seen it open, so it hears of each end.
-            if not known and (not self._is_watched or session.told_in == tables.epoch):
+            if not known and (not self._is_watched or session.told_in == tables.told.epoch):
                 return False
             if known:  # else it stays one that was never told: if it comes back, it is told as a whole
-                self._note_told(session, 0)
+                self._tables.told.note(session, 0)
             put_state(out, session.key, client.state_number, other.state_number, closed_number(session),
                       _milliseconds(session.deadline - now))
             return True
@@ -110,7 +111,7 @@ class Teller:
         told = told_of(session, number)
         if told == known:
             return False
-        self._note_told(session, told)
+        self._tables.told.note(session, told)
         # Only the states have changed. One that is back from the secondary table may have other numbers, too.
         if known and not (told ^ known) & _REST:
             put_state(out, session.key, client.state_number, other.state_number, 0,
@@ -128,9 +129,9 @@ class Teller:
             if not self.is_told(session):
                 return False
             if self._log is not None:
-                self._note_told(session, told_of(session, number))
+                self._tables.told.note(session, told_of(session, number))
         elif self._log is not None:
-            self._note_told(session, 0)
+            self._tables.told.note(session, 0)
         self._put_session(out, session, number, now, _OUTSIDE)
         return True
 
@@ -148,15 +149,6 @@ class Teller:
             session.opening, client.state_number, other.state_number,
             client.scale if client.scale >= 0 else _NO_SCALE, other.scale if other.scale >= 0 else _NO_SCALE,
             _milliseconds(session.deadline - now), _milliseconds(now - session.opened), client.isn, other.isn, outside)
-
-    def _note_told(self, session: Session, told: int) -> None:
-        """Note what is told of an entry from now on, for the digest."""
-        tables = self._tables
-        if session.told and session.told_in == tables.epoch:
-            tables.digest ^= spread(session.told)
-        if told:
-            tables.digest ^= spread(told)
-        session.told, session.told_in = told, tables.epoch
 
     # Names.
 

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 
 from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.session import spread
+from atmdepot.depot.told import spread
 from tests.depot.pairs import from_server, replication_of, set_of_depots
 from tests.depot.servers import set_alive
 from tests.effort import examples
@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
         for depot in self.depots:
             # A standby ages nothing that it was told; what is closed there runs out as it does at the active.
             tables = depot.sessions
-            before = {key for key, entry in tables.primary.items() if entry.told_in == tables.epoch}
+            before = {key for key, entry in tables.primary.items() if entry.told_in == tables.told.epoch}
             depot.handle_timer(self.now)
             if depot is not self.active:
                 assert before <= set(tables.primary)
@@ -207,7 +207,7 @@ class Machine(RuleBasedStateMachine):
         here, there = live(self.active, told=True), live(standby.depot, told=False)
         assert not (differing := {key: (here.get(key), there.get(key)) for key in here.keys() | there.keys()
                                   if here.get(key) != there.get(key)}), differing
-        assert standby.replica.digest == replication.digest == self.active.sessions.digest
+        assert standby.replica.digest == replication.digest == self.active.sessions.told.digest
         assert not standby.depot.sessions.primary.keys() & standby.depot.sessions.secondary.keys()
 
     @invariant()
@@ -223,7 +223,7 @@ class Machine(RuleBasedStateMachine):
             for table in (depot.sessions.primary, depot.sessions.secondary):
                 for session in table.values():
                     assert session.path.owner in (session, None)
-            assert depot.sessions.digest == xor_of_told(depot), number
+            assert depot.sessions.told.digest == xor_of_told(depot), number
 
 
 def live(depot: Depot, *, told: bool) -> dict[bytes, tuple[object, ...]]:
@@ -240,7 +240,7 @@ def xor_of_told(depot: Depot) -> int:
     digest = 0
     for table in (depot.sessions.primary, depot.sessions.secondary):
         for entry in table.values():
-            if entry.told and entry.told_in == depot.sessions.epoch:
+            if entry.told and entry.told_in == depot.sessions.told.epoch:
                 digest ^= spread(entry.told)
     return digest
 

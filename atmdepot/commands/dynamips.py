@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from atmdepot.commands.writing import give
 from atmdepot.errors import AtmdepotError
 
 
@@ -46,14 +47,7 @@ def dynamips_command(table: str, nodes: tuple[str, ...], form: str | None, image
             raise AtmdepotError(f"{table}: nodes.{switches[0]}: Dynagen leads a port of an ATM switch to routers only: "
                                 "choose routers by --node, or --format hypervisor")
         lines = dynamips.dynagen(network, chosen, image)
-    text = "\n".join(lines) + "\n"
-    if write is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        write.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AtmdepotError(f"{write}: {error.strerror}") from None
+    give("\n".join(lines) + "\n", write)
 
 
 def _chosen(candidates: list[str], nodes: tuple[str, ...]) -> list[str]:

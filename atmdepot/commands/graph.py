@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from atmdepot.errors import AtmdepotError
+from atmdepot.commands.writing import give
 
 _ENDINGS = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
 
@@ -34,11 +34,4 @@ def graph_command(table: str, form: str | None, write: Path | None) -> None:
     if form is None and write is not None and write.suffix not in _ENDINGS:
         raise click.UsageError(f"{write}: its name tells no format: end it with {', '.join(_ENDINGS)}, or add --format")
     chosen = form or (_ENDINGS[write.suffix] if write is not None else "mermaid")
-    drawn = FORMS[chosen](picture_of(load(table)))
-    if write is None:
-        click.echo(drawn, nl=False)
-        return
-    try:
-        write.write_text(drawn, encoding="utf-8")
-    except OSError as error:
-        raise AtmdepotError(f"{write}: {error.strerror}") from None
+    give(FORMS[chosen](picture_of(load(table))), write)

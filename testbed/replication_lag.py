@@ -46,7 +46,7 @@ class Load(Chore):
         self.begun = NEVER
         self._looked_at = 0
         self.opened: list[int] = []
-        """When each session opened (ns), by its number."""
+        """The time (ns) at which each session opened, by its number."""
         self.late: list[int] = []
 
     def next_due(self, now: int) -> int:
@@ -68,7 +68,7 @@ class Load(Chore):
 
 
 class Arrivals:
-    """When each session was entered at the standby."""
+    """The time at which each session was entered at the standby."""
 
     def __init__(self, depot: Depot) -> None:
         self.at: dict[int, int] = {}

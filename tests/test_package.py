@@ -75,11 +75,11 @@ class Installed:
                 (programs / name).symlink_to(found)
 
     def run(self, *words: str) -> str:
-        """What a command prints; it must succeed."""
+        """The output of a command, which must succeed."""
         return self._output([self.home / "v" / "bin" / "atmdepot", *words])
 
     def python(self, program: str) -> str:
-        """What a program of its Python prints."""
+        """The output of a program of its Python."""
         return self._output([self._python, "-c", program])
 
     def _output(self, command: list[str | Path]) -> str:

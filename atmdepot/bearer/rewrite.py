@@ -238,7 +238,7 @@ class RewriteBearer(Bearer):
         return arrival
 
     def frame_from_host(self, frame: PlainFrame, packet: Packet) -> Arrival | None:
-        """The arrival of a server's frame; None for a client's, and for one that must go packet by packet."""
+        """The arrival of a server's frame. Returns None for a client's, and for one that goes packet by packet."""
         path = self.paths.get(packet.key)
         made = None if path is None or path.back is None else path.back.frame(frame)
         if made is None:

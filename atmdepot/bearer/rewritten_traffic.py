@@ -210,7 +210,7 @@ class RewrittenTraffic:
             packet.source in self._servers or packet.destination in self._pools or self._services.taps_port)
 
     def _take_nobodys(self, octets: bytes, packet: Packet, now: int) -> list[Arrival] | None:
-        """Drop an answer to nobody, and let other traffic of the servers' hosts go on; None for a client's packet."""
+        """Drop an answer without a session, pass on other traffic of servers' hosts; None for a client's packet."""
         if not self._concerns(packet):
             return None
         if packet.destination in self._pools or self._seems_an_answer(octets, packet):

@@ -33,7 +33,7 @@ _OTHER_WORDS = {
     **dict.fromkeys(("deploy", "create"), "atmdepot lab up"),
     **dict.fromkeys(("destroy", "stop", "rm", "delete"), "atmdepot lab down"),
 }
-"""What containerlab and Docker call a lab's commands."""
+"""The words of containerlab and Docker for a lab's commands."""
 
 
 @click.group(cls=HintingGroup, other_words=_OTHER_WORDS, epilog="""\b

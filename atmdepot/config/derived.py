@@ -35,7 +35,7 @@ def _sets(network: Network) -> list[Row]:
 
 
 def _parts(network: Network, of: DepotSet, node: str) -> Row:
-    """What a depot's set has for each kind of ways that the table has: parts of channels, and gateways of servers."""
+    """Lines on a depot's set, for each kind of ways in the VC table: parts of channels, gateways of servers."""
     vps, dlcis = network.vps_of(node), network.dlcis_of(node)
     parts: Row = {"server_gateway": list(map(str, of.server_gateway))} if of.server_gateway else {}
     if network.vps or not (network.dlcis or parts):

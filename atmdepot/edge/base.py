@@ -69,7 +69,7 @@ class EdgeBase(Node):
             following.silence = int(network.sets[name].silence)
         self.network = network
 
-    # What depots tell, and ask.
+    # Announcements of depots, and their questions.
 
     def _message_from_depot(self, way: DepotWay, octets: bytes, now: int) -> None:
         """Hear a depot announce itself, or answer its recall."""

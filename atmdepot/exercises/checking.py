@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Finding(Struct):
-    """What a check says of a step: in JSON, too. `done` is when it was right first, in UTC.
+    """The result of a step's check: in JSON, too. `done` is when it was right first, in UTC.
 
     A step is `open` while answers to it are missing. `asked` is true when this check had answers to it.
     """

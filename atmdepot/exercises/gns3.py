@@ -15,6 +15,32 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.exercises.lesson import Answers, Evidence
 
+ROUTER = """\
+name = "mine"
+[nodes.depot]
+kind = "depot"
+[nodes.r2]
+kind = "external"
+[links.r2-link]
+ends = { depot = "127.0.0.1:10003", r2 = "127.0.0.1:10004" }
+cells = 1
+rate = "20kcps"
+[vps.r2]
+ends = ["depot", "r2"]
+vpi = 2
+default_vci = 100
+encapsulation = "llc"
+crc = "dynamips"
+mtu = 4470
+[servers.r2]
+node = "r2"
+[services.web]
+vip = ["10.80.0.1"]
+ports = [80]
+servers = ["r2"]
+"""
+"""The VC table of the solution: a depot, and a real router as r2."""
+
 _DEPOT_END, _ROUTER_END = ("127.0.0.1", 10003), ("127.0.0.1", 10004)
 
 
@@ -104,29 +130,7 @@ atmdepot exercise 6 --check crc=$crc right=$right""", _crc),
         {"table": "mine.toml"},
         "docs/gns3.md, \"With a router\", has the changes. create_udp takes NAME LOCAL-PORT REMOTE-HOST "
         "REMOTE-PORT.",
-        """cat > mine.toml <<'END'
-name = "mine"
-[nodes.depot]
-kind = "depot"
-[nodes.r2]
-kind = "external"
-[links.r2-link]
-ends = { depot = "127.0.0.1:10003", r2 = "127.0.0.1:10004" }
-cells = 1
-rate = "20kcps"
-[vps.r2]
-ends = ["depot", "r2"]
-vpi = 2
-default_vci = 100
-encapsulation = "llc"
-crc = "dynamips"
-mtu = 4470
-[servers.r2]
-node = "r2"
-[services.web]
-vip = ["10.80.0.1"]
-ports = [80]
-servers = ["r2"]
-END
+        f"""cat > mine.toml <<'END'
+{ROUTER}END
 atmdepot exercise 6 --check table=mine.toml""", _router),
 )

@@ -41,7 +41,7 @@ class Lesson(NamedTuple):
 
 
 class Evidence(Protocol):
-    """What a check may look at."""
+    """The evidence that a check may look at."""
 
     @property
     def is_up(self) -> bool:
@@ -55,7 +55,7 @@ class Evidence(Protocol):
         """The rows of `atmdepot show` of all nodes that answer; raise NotYet where none runs."""
 
     def explain(self, question: Question) -> Explanation:
-        """What the depot would do with a packet; raise NotYet where none runs."""
+        """The depot's explanation of a packet; raise NotYet where none runs."""
 
     def pdus(self, capture: Path) -> list[Pdu]:
         """The PDUs of a capture with their cells, each once; raise Unreadable for a file that is none."""

@@ -1,4 +1,4 @@
-"""What a student's capture holds: its PDUs, the requests in them, and who sent what."""
+"""The contents of a student's capture: its PDUs, the requests in them, and their senders."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _MOST_ROWS = 100_000
 
 
 class RunningEvidence:
-    """What runs here, looked at when a check asks for it."""
+    """The networks that run here, looked at when a check asks for them."""
 
     def __init__(self, lesson: Lesson) -> None:
         self._lesson = lesson
@@ -47,7 +47,7 @@ class RunningEvidence:
                 for row in show(path, subject, limit=_MOST_ROWS)]
 
     def explain(self, question: Question) -> Explanation:
-        """What the depot would do with a packet; raise NotYet where none runs."""
+        """The depot's explanation of a packet; raise NotYet where none runs."""
         self._require()
         return ask_explanation(depot_socket(self._lesson.table), question)
 

@@ -1,4 +1,4 @@
-"""What stands beside the control sockets, for errors that say what to do: a lab's state, a container's note."""
+"""Notes beside the control sockets, for errors that say what to do: a lab's state, a container's note."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Lab(Struct):
 
 
 def begin(table: str) -> str:
-    """What to do where no daemon runs: wait for a lab, start its daemons, ask another container, or bring up a lab."""
+    """Advice where no daemon runs: wait for a lab, start its daemons, ask another container, or bring up a lab."""
     if container := in_container():
         return container
     labs = [lab for path in sorted(run_dir().glob("*/state.json")) if (lab := _lab_in(path.parent)) is not None]

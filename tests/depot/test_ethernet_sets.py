@@ -42,7 +42,7 @@ class Lan:
         return self.sent(depot)
 
     def from_server(self, server: str, depot: str, packet: bytes) -> list[bytes]:
-        """What a depot hands on to its clients of a packet that a server sends to it."""
+        """The packets that a depot hands on to its clients when a server sends this one to it."""
         frame = Frame(MACS[depot], MACS[server], ETHERTYPE_IPV4, packet)
         self.depots[depot].octets_from_port("eth1", record_of(frame.pack()), self.pair.now)
         return list(self.depots[depot].take_packets())

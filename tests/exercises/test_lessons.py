@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from atmdepot.exercises.checking import check
+from atmdepot.exercises.gns3 import ROUTER
 from atmdepot.exercises.lesson import Answers, NotYet
 from atmdepot.exercises.lessons import LESSONS, find, steps_of
 from atmdepot.exercises.memory import Progress
@@ -56,30 +57,6 @@ CLEAR = [{"link": "to-web1", "live": ""}]
 DEAD = [server("web1", alive=False), server("web2")]
 TAKEN = [opened("web2", 1), opened("web2", 2), opened("web2", 3), opened("web1", 11), opened("web1", 1, probe=True)]
 BACK = [server("web1", deaths=2, dead_s=12.3), server("web2")]
-ROUTER = """
-name = "mine"
-[nodes.depot]
-kind = "depot"
-[nodes.r2]
-kind = "external"
-[links.r2-link]
-ends = { depot = "127.0.0.1:10003", r2 = "127.0.0.1:10004" }
-cells = 1
-rate = "20kcps"
-[vps.r2]
-ends = ["depot", "r2"]
-vpi = 2
-default_vci = 100
-encapsulation = "llc"
-crc = "dynamips"
-mtu = 4470
-[servers.r2]
-node = "r2"
-[services.web]
-vip = ["10.80.0.1"]
-ports = [80]
-servers = ["r2"]
-"""
 WRONG_ROUTERS = [('kind = "external"', 'kind = "edge"'), ("10003", "10013"), ("10004", "10003"), ("cells = 1", ""),
                  ('rate = "20kcps"', ""), ("vpi = 2", "vpi = 3"), ("default_vci = 100", "default_vci = 101"),
                  ('"llc"', '"vc-mux"'), ('"dynamips"', '"strict"'), ("[nodes.r2]", "[nodes.r3]"), ("vip", "VIP")]

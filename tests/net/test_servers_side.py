@@ -97,7 +97,7 @@ def test_a_depot_whose_servers_have_no_way_back_is_not_ready_and_says_why() -> N
 
 
 def test_keepalived_moves_the_clients_side_alone(tmp_path: Path) -> None:
-    """It may be master at two depots when the clients' LAN is cut, and the servers' LAN is not."""
+    """Keepalived may be master at two depots when the clients' LAN is cut, and the servers' LAN is not."""
     assert "10.62.0.1" not in configuration(seat(tmp_path, server_gateway=ADDRESSES), tmp_path)
 
 

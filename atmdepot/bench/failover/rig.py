@@ -54,7 +54,7 @@ class Rig(Protocol):
         """The time (s of the monotonic clock) of a failure, the so-many-th of so many."""
 
     def stayed(self) -> bool:
-        """True unless another one serves than when all was settled, though nothing was made to fail."""
+        """True while the server of the start serves; False if roles changed without a failure of the bench's."""
 
     def strike(self, event: str) -> int:
         """Make what serves fail; return when, in ns of the monotonic clock."""

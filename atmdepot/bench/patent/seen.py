@@ -1,4 +1,4 @@
-"""A run as its client saw it: requests one by one, and the figures made of them."""
+"""The client's view of a run: each request, and the figures made of them."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ CASES = {
 
 
 class Reading(Struct, frozen=True):
-    """A reading: one case in one round."""
+    """The reading of a case in a round."""
 
     case: str
     round: int

@@ -182,7 +182,7 @@ class CaptureWriter:
         return f"{self._output.name}{files}: {self._counts()} written" + (f"; left out: {left}" if left else "")
 
     def _counts(self) -> str:
-        """What was written, in words."""
+        """The count of what was written, in words."""
         return f"{count_text(self.cell_count, 'cell')} and {count_text(self.pdu_count, 'PDU')}"
 
     def __enter__(self) -> Self:

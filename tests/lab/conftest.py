@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(tmp_path / "run"))
-    yield tmp_path / "run"
+def run_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    # Without the test's name: a unix socket's path must be short.
+    place = tmp_path_factory.mktemp("run") / "run"
+    monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(place))
+    yield place
     _take_down_all()
 
 

@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST = .venv/bin/pytest --durations=5
 # The files that a run has tests of: to collect the other 12,000 tests takes each worker ten seconds.
-MARKED = $(shell grep -rl --include='test_*.py' 'mark\.$(1)' tests)
+MARKED = $(sort $(shell grep -rl --include='test_*.py' 'mark\.$(1)' tests))
 # Everything that is compiled, so that its plain twin has to be tested as well, and three labs that carry packets by it.
 DATA_PATH = $(wildcard $(addprefix tests/,wire atm bearer node depot edge switch net))
 PLAIN_LABS = $(addprefix tests/end_to_end/,test_direct.py test_untouched.py test_bad_input.py)

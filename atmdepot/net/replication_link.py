@@ -113,13 +113,14 @@ class ReplicationLink(Chore):
     async def _welcome(self, stream: trio.SocketStream) -> None:
         """Take a connection from a depot of the set, and keep it until it ends."""
         host = stream.socket.getpeername()[0]
-        known = {address.host for name, address in self._set.sync.items() if name != self._depot.name}
-        if host not in known:
+        names = [name for name, address in self._set.sync.items()
+                 if name != self._depot.name and address.host == host]
+        if not names:
             self._refuse(host, "it is no sync address of the set")
             await stream.aclose()
             return
         with self._server.connection() as scope:
-            await self._converse(stream, host, "", scope)
+            await self._converse(stream, names[0] if len(names) == 1 else host, "", scope)
 
     async def _keep_connected(self, name: str) -> None:
         """Connect to another depot again and again: each second, with growing pauses after a refusal."""

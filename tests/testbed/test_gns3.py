@@ -30,12 +30,15 @@ PORT = TABLE.links["r2-link"].ends["depot"].port
 
 
 @pytest.fixture(scope="module")
-def gns3(projects: Projects) -> Project:
-    project = projects("testbed/compose.yaml", "default", "gns3")  # the networks are the project's, used or not
+def gns3(projects: Projects) -> Iterator[Project]:
+    """The profile, up and ready, in the project of the default profile: the networks are the project's, used or not."""
+    project = projects("testbed/compose.yaml", "default", "gns3")
     project("build", "gns3-depot")
     project.up("gns3-client")
     project.exec("gns3-client", "atmdepot", "ready", "compose-gns3", "--timeout", "60")
-    return project
+    yield project
+    # Whichever module comes first: the default profile's tests look at all containers of their project.
+    project("rm", "--stop", "--force", "gns3-client", "gns3-depot", "gns3-r1")
 
 
 @pytest.fixture

@@ -69,6 +69,8 @@ class Recalling:
         self._was_active = depot.roles.is_active
         self._asked: dict[str, _Asked] = {}
         self._waiting: deque[tuple[Server, list[ToldFlow]]] = deque()
+        self._half_open: set[bytes] = set()
+        """The keys of the flows that this recall has adopted half-open."""
         self._number = 0
         self._is_for_all = False
         self._told_until = 0
@@ -116,6 +118,7 @@ class Recalling:
         # Of the channels that this depot may give, an earlier life may have given some.
         self._is_for_all = not since
         self._asked.clear()
+        self._half_open.clear()
         for node in {server.node: None for server in self._depot.management.servers.values()}:
             if self._depot.bearer.management(node) is not None and self._can_answer(node):
                 self._number = self._number + 1 & _WORD
@@ -202,6 +205,10 @@ class Recalling:
         if entry is not None:
             tables.remove(entry, "a later session has its addresses and ports")
             self.replaced += 1
+        if flow.is_half_open:
+            self._half_open.add(flow.key)
+        else:
+            self._half_open.discard(flow.key)
         session = Session(flow.key, server, DEFAULT, now)
         session.path = self._path(server, flow, session)
         tables.adopt(session, now, flow.age * _MS)
@@ -212,10 +219,14 @@ class Recalling:
 
         Its client has opened another one, which this depot was not told of: the flow had a packet, at another server or
         channel, after all that is known of the entry. Or the edge nodes of two servers tell the same flow, since its
-        SYN was sent again and came to both.
+        SYN was sent again and came to both. The copy may have come late, out of a queue, when the session was long
+        established: so an established session gives way to an established one only.
         """
         if entry.last_seen >= self.began or (entry.server is server and entry.path.number() == flow.channel):
             return False
+        is_half_open = entry.opening or flow.key in self._half_open
+        if flow.is_half_open != is_half_open and entry.table is not Table.SECONDARY:
+            return is_half_open
         if entry.table is Table.SECONDARY:
             known_until = entry.deadline - int(self._depot.network.sessions.two_msl)
         else:  # what this recall has adopted, or what was there before
@@ -287,6 +298,7 @@ class Recalling:
         else:
             if self._due is not None:
                 self.ended = now
+            self._half_open.clear()
             self._due = None
         depot.holds_until = self._ends_at if self.is_under_way else 0
         depot.shares_until = depot.holds_until if self._is_for_all else 0

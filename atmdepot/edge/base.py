@@ -105,8 +105,8 @@ class EdgeBase(Node):
             for item in items:
                 channel = self._channel_of(item, way)
                 if channel:
-                    key: FlowKey = item.key  # type: ignore[attr-defined]  # what has a channel is a flow
-                    answer.tell(key, channel, max(0, now - item.deadline + self._lifetime))
+                    flow: Any = item  # what has a channel is a flow
+                    answer.tell(flow.key, channel, max(0, now - flow.deadline + self._lifetime), flow.is_half_open)
         self.urgent = bool(self._answers)
 
     def _channel_of(self, item: Expiring, way: DepotWay) -> int:

@@ -19,7 +19,7 @@ cdef long long _TCP, _SYN, _TURNS
 cdef class Flow(Expiring):
     cdef public bytes key
     cdef public Vc vc
-    cdef public bint has_ended, stays
+    cdef public bint has_ended, is_half_open, stays
 
     cdef _begin(self, bytes key, Vc vc, long long deadline)
 

@@ -50,7 +50,7 @@ _TCP, _SYN, _TURNS = PROTOCOL_TCP, SYN, SYN | FIN | RST  # C numbers, where this
 class Flow(Expiring):
     """A learnt flow and its VC; the key is as the client sees the flow."""
 
-    __slots__ = ("has_ended", "key", "stays", "vc")
+    __slots__ = ("has_ended", "is_half_open", "key", "stays", "vc")
 
     def __init__(self, key: FlowKey, vc: Vc, deadline: int) -> None:
         self._begin(key, vc, deadline)
@@ -59,6 +59,7 @@ class Flow(Expiring):
         self.stand_nowhere(deadline)
         self.key, self.vc = key, vc
         self.has_ended = False  # by the client's FIN or RST; then it is known for 2 MSL more
+        self.is_half_open = False  # its client has sent nothing but SYNs
         self.stays = False  # it was opened by a depot that stands by, as a probe is: its answers go there
 
 
@@ -190,7 +191,10 @@ class EdgeNode(EdgeBase):
         if flow is not None and flow.vc is vc:
             tcp = packet.tcp
             if tcp is not None and tcp.flags & _TURNS:
+                flow.is_half_open = flow.is_half_open or (flow.has_ended and bool(tcp.flags & _SYN))
                 flow.has_ended = not tcp.flags & _SYN
+            elif flow.is_half_open:
+                flow.is_half_open = False
             flow.deadline = now + (self._lifetime_unclaimed if flow.has_ended else self._lifetime)
             return
         if flow is not None:
@@ -203,6 +207,7 @@ class EdgeNode(EdgeBase):
             self._forget(next(iter(self.flows.values())), now)
         flow = self.flows[key] = Flow.__new__(Flow)  # in compiled code a call with arguments costs more
         flow._begin(key, vc, now + self._lifetime)
+        flow.is_half_open = packet.tcp is not None and bool(packet.tcp.flags & _SYN)
         flow.stays = self._is_opened_aside(packet, vc, now)
         self._wheel.add(flow, now)
         if self.table.is_session_vc(vc):

@@ -42,14 +42,14 @@ class Answer:
         self.due = now if self._slices < _AT_FIRST else now + _PAUSE
         return self._walk.take(_LOOKED_AT) or None
 
-    def tell(self, key: bytes, channel: int, age: int) -> None:
+    def tell(self, key: bytes, channel: int, age: int, is_half_open: bool) -> None:
         """Tell a flow whose last packet came `age` ns ago, if it is asked for."""
         if self._recall.since and age > self._recall.since * _MS:
             return
         size = FLOW_SIZES[len(key)]
         if self._octets + size > self._room:
             self._send(is_last=False)
-        self._flows.append(ToldFlow(key, channel, min(age // _MS, MOST_AGE)))
+        self._flows.append(ToldFlow(key, channel, min(age // _MS, MOST_AGE), is_half_open))
         self._octets += size
 
     def end(self) -> None:

@@ -131,7 +131,10 @@ class RelayEdgeNode(EdgeBase):
         if flow is not None and flow.path is path:
             tcp = packet.tcp
             if tcp is not None and tcp.flags & _TURNS:
+                flow.is_half_open = flow.is_half_open or (flow.has_ended and bool(tcp.flags & _SYN))
                 flow.has_ended = not tcp.flags & _SYN
+            elif flow.is_half_open:
+                flow.is_half_open = False
             flow.deadline = now + (self._lifetime_unclaimed if flow.has_ended else self._lifetime)
             return
         if flow is not None:
@@ -142,6 +145,7 @@ class RelayEdgeNode(EdgeBase):
         if len(self.flows) >= self._most_flows:
             self._forget(next(iter(self.flows.values())), now)
         flow = self._own(key, path, now, self._lifetime)
+        flow.is_half_open = packet.tcp is not None and bool(packet.tcp.flags & _SYN)
         flow.stays = self._is_opened_aside(packet, path, now)
 
     def _learns_on_default(self, packet: Packet) -> bool:

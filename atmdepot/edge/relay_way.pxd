@@ -6,7 +6,7 @@ from atmdepot.edge.protection cimport DepotWay
 cdef class RelayFlow(Expiring):
     cdef public bytes key
     cdef public RelayPath path
-    cdef public bint has_ended, stays
+    cdef public bint has_ended, is_half_open, stays
 
 
 cdef class RelayWay(DepotWay):

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 class RelayFlow(Expiring):
     """A learnt flow and its PVC; the key is as the client sees the flow. Without a key the PVC waits for a flow."""
 
-    __slots__ = ("has_ended", "key", "path", "stays")
+    __slots__ = ("has_ended", "is_half_open", "key", "path", "stays")
 
     def __init__(self, key: FlowKey | None, path: RelayPath, deadline: int) -> None:
         self.stand_nowhere(deadline)
         self.key, self.path = key, path
         self.has_ended = False  # by the client's FIN or RST; then it is known for 2 MSL more
+        self.is_half_open = False  # its client has sent nothing but SYNs
         self.stays = False  # it was opened by a depot that stands by, as a probe is: its answers go there
 
 

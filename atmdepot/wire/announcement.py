@@ -6,12 +6,14 @@ They are AAL5 SDUs of this project's own format::
     announcement  head | term 8 | period 4 | octets of the set's name 1 | and of the node's 1 | set's name | node's name
     recall        head | number 4 | since 4
     flows         head | number 4 | part 4 | v4 flows 2 | v6 flows 2 | v4 flows 19 each | v6 flows 43 each
-    flow          key 13 or 37 | VCI 2 | age 4
+    flow          key 13 or 37 | VCI 2 | half-open 1 bit | age 31 bits
 
 A depot announces itself with its set's term, each `period` ms. With a recall it asks an edge node for the flows that
 had a packet in the last `since` ms (0: for all). The edge node answers by flows: `part` counts the SDUs of an
-answer from 0, and the last has a flag. `age` is the ms since the flow's last packet from the depot: of two edge nodes
-that tell one flow, as after a SYN that was sent again, the later has the session.
+answer from 0, and the last has a flag. `age` is the ms since the flow's last packet from the depot. A TCP flow is
+half-open until its client has sent more than SYNs. Of two edge nodes that tell one flow, as after a SYN that was sent
+again, an established one has the session rather than a half-open one, which a late copy of the SYN may have made; of
+two alike the later has it.
 
 A later version only appends, as with statistics: a reader ignores what stands behind the fields that it knows. A
 message of this version has nothing behind them. A layout that changes otherwise gets another type, so that no build
@@ -40,8 +42,9 @@ LONGEST_NAME = 32
 MOST_PERIOD = 60_000
 """Greatest period of announcements, in ms: so no depot can count as heard for ever."""
 MOST_TERM = 2**63 - 1
-MOST_AGE = 0xFFFFFFFF
+MOST_AGE = 0x7FFFFFFF
 """Greatest age in ms."""
+_HALF_OPEN = MOST_AGE + 1
 _NAME = re.compile(rb"[A-Za-z0-9_-]+")
 _IPV4_KEY = 13
 
@@ -102,11 +105,20 @@ class Recall(NamedTuple):
 
 
 class ToldFlow(NamedTuple):
-    """A flow of an edge node, as its client sees it, the channel (VCI) on which it came, and the ms since."""
+    """A flow of an edge node, as its client sees it, the channel (VCI) on which it came, and the ms since.
+
+    It is half-open while the client has sent nothing but SYNs.
+    """
 
     key: FlowKey
     channel: int
     age: int
+    is_half_open: bool = False
+
+    def pack(self) -> bytes:
+        """The octets of a flow."""
+        layout = _FLOW4 if len(self.key) == _IPV4_KEY else _FLOW6
+        return layout.pack(self.key, self.channel, self.age | (_HALF_OPEN if self.is_half_open else 0))
 
 
 class Flows(NamedTuple):
@@ -123,7 +135,7 @@ class Flows(NamedTuple):
         v4 = sizes.count(_IPV4_KEY)
         if sizes != sorted(sizes):
             raise ValueError("flows: IPv4 flows come first")
-        body = b"".join((_FLOW4 if len(flow.key) == _IPV4_KEY else _FLOW6).pack(*flow) for flow in self.flows)
+        body = b"".join([flow.pack() for flow in self.flows])
         return (_HEAD.pack(MAGIC, VERSION, Kind.FLOWS, self.is_last)
                 + _FLOWS.pack(self.number, self.part, v4, len(sizes) - v4) + body)
 
@@ -195,7 +207,8 @@ def _flows(sdu: bytes, version: int, flags: int) -> Flows:
     end = v6_at + v6 * _FLOW6.size
     _check_size("flows", sdu, version, end)
     told = chain(_FLOW4.iter_unpack(sdu[FIRST_FLOW:v6_at]), _FLOW6.iter_unpack(sdu[v6_at:end]))
-    return Flows(number, part, bool(flags & 1), [ToldFlow(*flow) for flow in told])
+    return Flows(number, part, bool(flags & 1), [
+        ToldFlow(key, channel, age & MOST_AGE, age >= _HALF_OPEN) for key, channel, age in told])
 
 
 def _check_size(field: str, sdu: bytes, version: int, size: int) -> None:

@@ -293,7 +293,8 @@ STATISTICS = Struct(
 
 
 def _flow(key: int) -> Any:
-    return Struct("key" / Bytes(key), "channel" / Int16ub, "age" / Int32ub)
+    return Struct("key" / Bytes(key), "channel" / Int16ub,
+                  "time" / BitStruct("is_half_open" / Flag, "age" / BitsInteger(31)))
 
 
 _NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")

@@ -488,6 +488,34 @@ def test_of_two_edge_nodes_that_know_a_session_the_later_has_it(first: str) -> N
     assert not net.depot.recall.is_under_way
 
 
+@pytest.mark.parametrize("first", ["web1", "web2"])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_established_session_does_not_give_way_to_a_late_copy_of_its_syn(first: str, is_known: bool) -> None:
+    net = InMemoryNetwork()
+    syn = tcp(CLIENT4, 5000, VIP4, 80, SYN, seq=100)
+    (earlier,) = net.to_service(syn)
+    held = next(octets for _, to, octets in net.seen if to == earlier)
+    net.restart_depot()
+    net.advance(100 * MS)
+    net.to_service(tcp(CLIENT4, 6000, VIP4, 80, SYN))  # so that the client's turn is the other server's
+    later = handshake(net, 5000)
+    assert later != earlier
+    net.advance(SECOND)
+    net.edges[earlier].octets_from_port(f"to-{earlier}", held, net.now)  # a queue on the way had kept it
+    net.advance(100 * MS)
+    if is_known:
+        net.depot.recall.begin(0, net.now)
+        net.settle()
+    else:
+        net.restart_depot()
+        net.stopped |= {"web1", "web2"} - {first}
+        recalled(net)
+        net.stopped.clear()
+    net.advance(SECOND)
+    assert net.to_service(data(5000)) == {later: [data(5000)]}
+    assert not net.depot.recall.is_under_way
+
+
 def test_flows_of_another_set_are_not_told() -> None:
     net = InMemoryNetwork(make_sets({"main": ["depot1", "depot2"], "other": ["depot3"]}))
     handshake(net, 5000, depot="depot3")

@@ -349,15 +349,16 @@ def test_what_depots_and_edge_nodes_tell_each_other(lua: Dissector, link: Link) 
     key6 = bytes((6, *range(16), 0x13, 0x88, *range(16), 0, 80))
     link.send(train_of(Announcement("main", "depot2", 7, 100).pack(), 1, 33))
     link.send(train_of(Recall(3, 1500).pack(), 1, 33))
-    link.send(train_of(Flows(3, 1, True, [ToldFlow(key, 64, 3), ToldFlow(key6, 65, 4)]).pack(), 1, 33))
+    told = [ToldFlow(key, 64, 3), ToldFlow(key6, 65, 4, is_half_open=True)]
+    link.send(train_of(Flows(3, 1, True, told).pack(), 1, 33))
     names = ("atmdepot.announcement.term", "atmdepot.announcement.set", "atmdepot.announcement.node",
              "atmdepot.recall.number", "atmdepot.recall.since", "atmdepot.flows.number", "atmdepot.flows.client",
              "atmdepot.flows.service", "atmdepot.flows.client6", "atmdepot.flows.client_port", "atmdepot.flows.vci",
-             "atmdepot.flows.age")
+             "atmdepot.flows.age", "atmdepot.flows.half_open")
     assert lua.only_fields(link.file(), *names) == [
-        [["7"], ["main"], ["depot2"], *[[]] * 9], [[], [], [], ["3"], ["1500"], *[[]] * 7],
+        [["7"], ["main"], ["depot2"], *[[]] * 10], [[], [], [], ["3"], ["1500"], *[[]] * 8],
         [[], [], [], [], [], ["3"], ["10.9.0.2"], ["10.80.0.1"], ["1:203:405:607:809:a0b:c0d:e0f"],
-         ["5000", "5000"], ["64", "65"], ["3", "4"]]]
+         ["5000", "5000"], ["64", "65"], ["3", "4"], ["0", "1"]]]
     assert lua.lines(link.path) == [f"Depots and edge nodes: {kind}" for kind in ("announcement", "recall", "flows")]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from atmdepot.wire import layouts
 from atmdepot.wire.announcement import (
+    MOST_AGE,
     MOST_PERIOD,
     MOST_TERM,
     Announcement,
@@ -30,8 +31,9 @@ names = st.from_regex(r"[A-Za-z0-9_-]{1,32}", fullmatch=True)
 claims = st.sampled_from([Claim.NOTHING, Claim.ACTIVE, Claim.HANDING_OVER, Claim.ACTIVE | Claim.HANDING_OVER])
 announcements = st.builds(Announcement, names, names, st.integers(1, MOST_TERM), st.integers(1, MOST_PERIOD), claims)
 recalls = st.builds(Recall, word, word)
-v4 = st.builds(ToldFlow, st.binary(min_size=13, max_size=13), short, short)
-v6 = st.builds(ToldFlow, st.binary(min_size=37, max_size=37), short, short)
+ages = st.integers(0, MOST_AGE)
+v4 = st.builds(ToldFlow, st.binary(min_size=13, max_size=13), short, ages, st.booleans())
+v6 = st.builds(ToldFlow, st.binary(min_size=37, max_size=37), short, ages, st.booleans())
 flows = st.builds(lambda number, index, last, four, six: Flows(number, index, last, four + six),
                   word, word, st.booleans(), st.lists(v4, max_size=8), st.lists(v6, max_size=8))
 messages: st.SearchStrategy[Message] = announcements | recalls | flows
@@ -53,6 +55,7 @@ def test_octets_of_the_messages() -> None:
     assert Recall(9, 1500).pack().hex(" ", -4) == "4144414e 01020000 00000009 000005dc"
     assert Flows(9, 2, True, [ToldFlow(KEY, 64, 3)]).pack().hex(" ", -4) == (
         "4144414e 01040001 00000009 00000002 00010000 060a0900 0213880a 50000100 50004000 000003")
+    assert ToldFlow(KEY, 64, 3, is_half_open=True).pack()[-4:].hex() == "80000003"
 
 
 def test_usual_announcement_takes_a_single_cell() -> None:
@@ -133,7 +136,8 @@ def fields_of(message: Message) -> dict[str, Any]:
                             "node": message.node.encode()}}
     if isinstance(message, Recall):
         return {"type": "recall", "flags": {}, "message": message._asdict()}
-    told = [flow._asdict() for flow in message.flows]
+    told = [{"key": flow.key, "channel": flow.channel, "time": {"is_half_open": flow.is_half_open, "age": flow.age}}
+            for flow in message.flows]
     return {"type": "flows", "flags": {"last": message.is_last},
             "message": {"number": message.number, "part": message.part,
                         "v4_flows": [flow for flow in told if len(flow["key"]) == 13],

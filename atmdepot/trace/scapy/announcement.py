@@ -71,7 +71,10 @@ class DepotRecall(Summed, Packet):
 
 
 class EdgeFlows(Summed, Packet):
-    """A part of an edge node's answer; the flows are octets: key 13 or 37, VCI 2, ms since the last packet 4."""
+    """A part of an edge node's answer; the flows are octets: key 13 or 37, VCI 2, age 4.
+
+    The age is in ms since the last packet; its first bit says that the flow is half-open.
+    """
 
     name = "EdgeFlows"
     dispatch_hook = raw_below(_FLOWS_AT)

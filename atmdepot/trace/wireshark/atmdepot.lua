@@ -188,7 +188,9 @@ local message = {
     client_port = ProtoField.uint16("atmdepot.flows.client_port", "Client's port"),
     service_port = ProtoField.uint16("atmdepot.flows.service_port", "Service's port"),
     vci = ProtoField.uint16("atmdepot.flows.vci", "VCI"),
-    age = ProtoField.uint32("atmdepot.flows.age", "Milliseconds since its last packet"),
+    half_open = ProtoField.bool("atmdepot.flows.half_open", "Half-open: its client has sent nothing but SYNs", 32, nil,
+        0x80000000),
+    age = ProtoField.uint32("atmdepot.flows.age", "Milliseconds since its last packet", base.DEC, nil, 0x7FFFFFFF),
 }
 local report_appended = ProtoField.bytes("atmdepot.statistics.appended", "Appended by a later version")
 local fields = {}
@@ -743,6 +745,7 @@ local function add_flow(tree, sdu, at, half, client, service)
     item:add(service, sdu(at + half + 1, half - 2))
     item:add(message.service_port, sdu(at + 2 * half - 1, 2))
     item:add(message.vci, sdu(at + 2 * half + 1, 2))
+    item:add(message.half_open, sdu(at + 2 * half + 3, 4))
     item:add(message.age, sdu(at + 2 * half + 3, 4))
 end
 

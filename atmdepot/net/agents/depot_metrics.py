@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from atmdepot.net.agents.depot_rows import ServerRow
 
 _SERVER = ("server",)
-_OF_PROXIES = {"hits": "Clients' requests that the caching proxy had a page for.",
+_OF_PROXIES = {"hits": "Clients' requests that the caching proxy answered from its cache.",
                "misses": "Clients' requests that were no hits.",
                "fetches": "Requests of the caching proxy to origins.",
                "fetched": "KB that came from origins."}
 
 FAMILIES = {
-    "sessions": Family(False, "Sessions in the primary and secondary table.", ("table",)),
+    "sessions": Family(False, "Entries of the primary and secondary session table.", ("table",)),
     "sessions_opened": Family(True, "Sessions that were opened."),
-    "sessions_evicted": Family(True, "Entries that made room for new ones: half-open sessions, closed ones, UDP flows "
-                                     "without an answer.", ("kind",)),
-    "sessions_adopted": Family(True, "Sessions that were adopted from their server's packets, as after a restart."),
-    "vp_vcis_exhausted": Family(True, "Sessions that found no VCI free and took the default VC.", ("vp",)),
+    "sessions_evicted": Family(True, "Entries that made room for new ones: half-open sessions, closed sessions, "
+                                     "unanswered UDP flows.", ("kind",)),
+    "sessions_adopted": Family(True, "Sessions that the depot did not know and took over, as after a restart."),
+    "vp_vcis_exhausted": Family(True, "Sessions that found no free VCI and took the default VC.", ("vp",)),
     "server_alive": Family(False, "1 on the alive-list, 0 on the dead-list.", _SERVER),
-    "server_draining": Family(False, "1 while the server is given no new sessions because of `atmdepot drain`.",
+    "server_draining": Family(False, "1 while the server gets no new sessions because of `atmdepot drain`.",
                               _SERVER),
     "server_weight": Family(False, "The server's weight in the VC table.", _SERVER),
-    "server_load": Family(False, "The load that the server's edge node reported (see the page on balancing).", _SERVER),
+    "server_load": Family(False, "The load in the edge node's statistics.", _SERVER),
     "server_sessions": Family(False, "The server's sessions in the primary table.", _SERVER),
-    "server_flows": Family(False, "The UDP flows among the server's sessions.", _SERVER),
-    "server_sessions_opened": Family(True, "Sessions that the server was given.", _SERVER),
-    "server_deaths": Family(True, "How often the server came on the dead-list.", _SERVER),
-    "server_connect_seconds": Family(False, "Time that the last 100 probes took to connect to the server.",
+    "server_flows": Family(False, "UDP flows among these sessions.", _SERVER),
+    "server_sessions_opened": Family(True, "Sessions that were given to the server.", _SERVER),
+    "server_deaths": Family(True, "How often the server was put on the dead-list.", _SERVER),
+    "server_connect_seconds": Family(False, "Connect time of the last 100 probes.",
                                      ("server", "quantile")),
     **{f"server_proxy_{name}": Family(True, text, _SERVER) for name, text in _OF_PROXIES.items()},
 }

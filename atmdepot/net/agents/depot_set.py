@@ -24,21 +24,21 @@ _MS = 1_000_000
 
 FAMILIES = {
     "depot_role": Family(False, "1 for the role that the depot has in its set, 0 for the others.", ("role",)),
-    "depot_term": Family(False, "The term of the depot's activation, or the highest that it has heard of."),
-    "replication_lag_seconds": Family(False, "Age of the oldest change that another depot has not yet applied, as its "
-                                             "last acknowledgements tell.", ("peer", "quantile")),
-    "replication_behind_octets": Family(False, "Octets of the log that another depot has not applied.", ("peer",)),
-    "replication_octets": Family(True, "Octets of the replication links.", ("direction",)),
-    "replication_cut_off": Family(True, "Standbys given up since they were too far behind; they start over."),
-    "replication_full_syncs": Family(True, "Full syncs begun towards other depots."),
-    "replication_refused": Family(True, "Connections of depots that were not taken."),
-    "sessions_inherited": Family(True, "Sessions that another depot of the set told of."),
-    "opened_as_standby": Family(True, "Sessions that were opened while another depot of the set was active."),
-    "watched_packets": Family(True, "Copies of clients' packets at a hot standby: tracked, of no known session, or "
-                                    "lost since the depot did not read in time.", ("what",)),
+    "depot_term": Family(False, "The term in which the depot is active, or the highest term that it has heard."),
+    "replication_lag_seconds": Family(False, "Age of a change when the other depot acknowledged it, of the last 1,024 "
+                                             "acknowledgements.", ("peer", "quantile")),
+    "replication_behind_octets": Family(False, "Octets of the stream that the other depot has not applied.", ("peer",)),
+    "replication_octets": Family(True, "Octets of the stream between the depots.", ("direction",)),
+    "replication_cut_off": Family(True, "Connections of standbys that were closed: the standby was too far behind."),
+    "replication_full_syncs": Family(True, "How often the depot began to send all sessions to another depot."),
+    "replication_refused": Family(True, "Connections of other depots that the depot refused."),
+    "sessions_inherited": Family(True, "Sessions that another depot of the set sent to this one."),
+    "opened_as_standby": Family(True, "Sessions that this depot opened while another depot of the set was active."),
+    "watched_packets": Family(True, "Copies of clients' packets at a hot standby: tracked; unknown: of no known "
+                                    "session; lost: the depot did not read them in time.", ("what",)),
     "takeovers": Family(True, "How often the depot became active, by the reason.", ("why",)),
-    "takeover_gap_seconds": Family(False, "At the last takeover, the time from the active's last sign of life until "
-                                          "this depot was active."),
+    "takeover_gap_seconds": Family(False, "At the last takeover: the time from the last sign of life of the active "
+                                          "depot until this depot was active."),
 }
 
 METRIC_OF_COUNTER: dict[str, tuple[str, tuple[str, ...]]] = {

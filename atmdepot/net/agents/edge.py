@@ -32,7 +32,7 @@ class EdgeAgent(Agent):
 
     node: EdgeNode
     families: ClassVar[Mapping[str, Family]] = {
-        "edge_follows": Family(False, "1 for the depot of a set that the edge node's answers go to, 0 for the others.",
+        "edge_follows": Family(False, "1 for the depot to which the edge node sends answers, 0 for the others.",
                                ("set", "depot")), **proxy_counters.FAMILIES}
     metric_of_counter = proxy_counters.METRIC_OF_COUNTER
     commands: ClassVar[Mapping[str, Command]] = {"protection": Command(ProtectionRequest, Agent.move)}

@@ -165,10 +165,10 @@ class SwitchAgent(Agent):
         "vc_list": Command(VcList, vc_list, changes=False), "vc_add": Command(VcAdd, vc_add),
         "vc_remove": Command(VcRemove, vc_remove)}
     families: ClassVar[Mapping[str, Family]] = {
-        "cross_connect_cells": Family(True, "Cells of a cross-connect of a switch: rx came in, tx entered the outputs.",
+        "cross_connect_cells": Family(True, "Cells of a cross-connect: rx came in, tx entered the output queues.",
                                       ("link", "vc", "direction")),
-        "cross_connect_tagged_cells": Family(True, "Cells of a cross-connect that policing tagged.", ("link", "vc")),
-        "cross_connect_dropped_cells": Family(True, "Cells of a cross-connect that policing or queues dropped.",
+        "cross_connect_tagged_cells": Family(True, "Cells of the cross-connect that policing tagged.", ("link", "vc")),
+        "cross_connect_dropped_cells": Family(True, "Cells that policing or the output queues dropped.",
                                               ("link", "vc", "reason"))}
 
 

@@ -34,8 +34,8 @@ FAMILIES = {
     "replication_refused": Family(True, "Connections of other depots that the depot refused."),
     "sessions_inherited": Family(True, "Sessions that another depot of the set sent to this one."),
     "opened_as_standby": Family(True, "Sessions that this depot opened while another depot of the set was active."),
-    "watched_packets": Family(True, "Copies of clients' packets at a hot standby: tracked; unknown: of no known "
-                                    "session; lost: the depot did not read them in time.", ("what",)),
+    "watched_packets": Family(True, "Packets at a hot standby: copies of clients' packets (tracked), packets of no "
+                                    "known session (unknown), copies not read in time (lost).", ("what",)),
     "takeovers": Family(True, "How often the depot became active, by the reason.", ("why",)),
     "takeover_gap_seconds": Family(False, "At the last takeover: the time from the last sign of life of the active "
                                           "depot until this depot was active."),

@@ -80,6 +80,12 @@ def test_the_vc_table_page_has_every_key() -> None:
     assert sorted(key for key in keys if f"`{key}`" not in page) == []
 
 
+def test_the_vc_table_page_names_every_table_that_ships() -> None:
+    page = (ROOT / "docs" / "vc-tables.md").read_text()
+    names = sorted(path.stem for path in (ROOT / "vc_tables").glob("*.toml"))
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
 @pytest.mark.namespaces
 @pytest.mark.slow
 def test_the_lab_of_the_python_page(lab_environment: dict[str, str]) -> None:

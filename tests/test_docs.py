@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from atmdepot.cli import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -48,6 +54,27 @@ def test_shown_commands_and_options_exist(page: Path) -> None:
             assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", told.output), f"{line}: no option {option}"
 
 
+def test_the_commands_page_has_every_command_and_option() -> None:
+    """Each command is named; of each option one of its spellings."""
+    page = (ROOT / "docs" / "commands.md").read_text()
+    missing = []
+    for name, command in _commands(cli, "atmdepot"):
+        if not re.search(rf"`(atmdepot )?{name.removeprefix('atmdepot ').replace(' ', '[^`]*')}\b", page):
+            missing.append(name)
+        missing += [f"{name} {option.opts[-1]}" for option in command.params
+                    if isinstance(option, click.Option) and not option.hidden
+                    and not any(re.search(rf"(?<![\w-]){re.escape(spelling)}(?![\w-])", page)
+                                for spelling in (*option.opts, *option.secondary_opts))]
+    assert missing == []
+
+
+def test_the_counters_page_has_every_counter_that_is_a_metric() -> None:
+    from atmdepot.net.metrics import counters_with_a_metric
+
+    page = (ROOT / "docs" / "counters.md").read_text()
+    assert [name for name in counters_with_a_metric() if f"`{name}`" not in page] == []
+
+
 def test_the_counters_page_has_every_reason() -> None:
     from atmdepot import DropReason
 
@@ -69,15 +96,13 @@ def test_the_metrics_page_has_every_metric_with_its_labels() -> None:
 
 
 def test_the_vc_table_page_has_every_key() -> None:
-    from atmdepot.config.links import Line, Link, PermanentVc, Vp
-    from atmdepot.config.model import Lab, Network, Node, Qos, Reassembly
-    from atmdepot.config.pools import Probing, Server, Service, SessionTimers
-
     page = (ROOT / "docs" / "vc-tables.md").read_text()
-    structs = (Lab, Line, Link, Network, Node, PermanentVc, Probing, Qos, Reassembly, Server, Service, SessionTimers,
-               Vp)
-    keys = {key for struct in structs for key in struct.__struct_encode_fields__}
+    known = json.loads((ROOT / "vc_tables" / "schema.json").read_text())["$defs"]
+    keys = {key for struct in known.values() for key in struct.get("properties", {})}
     assert sorted(key for key in keys if f"`{key}`" not in page) == []
+    listed = [name for table in re.findall(r"^\| key \|.*\n((?:\|.*\n)+)", page, re.MULTILINE)
+              for row in table.splitlines()[1:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert [name for name in listed if name not in keys] == []
 
 
 def test_the_vc_table_page_names_every_table_that_ships() -> None:
@@ -138,6 +163,18 @@ def test_the_pages_are_a_site(tmp_path: Path) -> None:
                            str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "searchindex.js").exists()
+
+
+def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Each command below a command, by its words."""
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    context = click.Context(command, info_name=name)
+    for word in command.list_commands(context):
+        below = command.get_command(context, word)
+        if below is not None and not below.hidden:
+            yield from _commands(below, f"{name} {word}")
 
 
 def _console_commands(text: str) -> list[str]:

@@ -108,6 +108,11 @@ _OF_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 """Rows of `show counters` that become a metric unchanged; the links' other values come from `show links`."""
 
 
+def counters_with_a_metric() -> set[str]:
+    """The counters of `show counters` that are metrics as well, besides the drops."""
+    return set(_OF_COUNTERS).union(*(kind.agent.metric_of_counter for kind in KINDS.values()))
+
+
 def full_names() -> set[str]:
     """The names in Prometheus' form."""
     return {f"{_PREFIX}{name}{'_total' * family.counts}" for name, family in FAMILIES.items()}

@@ -72,7 +72,7 @@ class DropReason(StrEnum):
     REASSEMBLY_OVERFLOW = "reassembly-overflow", "PDUs", "too many octets waited for last cells; the oldest PDU went"
     BAD_STATISTICS = "bad-statistics", "PDUs", "what came on the management VC is no statistics of a known version"
     BAD_ANNOUNCEMENT = ("bad-announcement", "PDUs",
-                        "what came on the management VC is no message of the depot that the table has there")
+                        "what came on the management VC is no message of the depot at the VP's other end")
     OTHER_BUILD = ("other-build", "PDUs",
                    "the node at the other end runs another build of atmdepot, whose message this one does not know")
     UNKNOWN_ENCAPSULATION = ("unknown-encapsulation", "PDUs",
@@ -112,7 +112,7 @@ class DropReason(StrEnum):
     MULTICAST = "multicast", "packets", "it is for a group of hosts, to which no permanent VC leads"
     NO_SESSION = "no-session", "packets", "it belongs to no session and opens none, so its server cannot be known"
     RECALLING = ("recalling", "packets",
-                 "it belongs to no session that is known, while the depot asks the edge nodes for theirs")
+                 "it belongs to no known session while the depot asks the edge nodes for lost sessions")
     NO_SERVER = "no-server", "packets", "no server of the pool is alive"
     TABLE_FULL = "table-full", "packets", "the session table is full"
     FRAGMENT = "fragment", "packets", "a fragment whose first did not come in time"

@@ -432,12 +432,12 @@ class NodeOam:
     def trouble(self, vp: VpOam) -> str:
         """The conditions of a VP, or of its second route, in words; empty without any."""
         told = self._told_all(vp)
-        return f"VP {vp.name} {'on its second route ' * vp.is_second}{told}" if told else ""
+        return f"VP {vp.name} {'on its protection route ' * vp.is_second}{told}" if told else ""
 
     def trouble_of_all(self, name: str) -> str:
         """The conditions of a VP on each of its routes, in words; empty without any."""
         vps = [self.vps[name], self.second[name]] if name in self.second else [self.vps[name]]
-        told = [f"{'on its second route ' * vp.is_second}{self._told_all(vp)}" for vp in vps if vp.conditions]
+        told = [f"{'on its protection route ' * vp.is_second}{self._told_all(vp)}" for vp in vps if vp.conditions]
         return f"VP {name} {' and '.join(told)}" if told else ""
 
     def _told_all(self, vp: VpOam) -> str:

@@ -9,8 +9,8 @@ import click
 
 @click.command("drain", epilog="\b\nExamples:\n  atmdepot drain web1\n  atmdepot drain web1 --after 30s\n")
 @click.argument("server")
-@click.option("--after", metavar="DURATION", help="When its UDP flows go to other servers: udp_idle of the table if "
-                                                  "not given, 0s at once.")
+@click.option("--after", metavar="DURATION", help="When its UDP flows go to other servers: after udp_idle of the VC "
+                                                  "table if not given; 0s: at once.")
 @click.option("--network", "network_name", metavar="NAME",
               help="The running network; needed only while several run.")
 def drain_command(server: str, after: str | None, network_name: str | None) -> None:

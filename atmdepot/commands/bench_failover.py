@@ -46,7 +46,7 @@ Examples:
               help="Measure what standbys cost while nothing fails; by default unless modes or failures are chosen.")
 @click.option("--journal", type=_FILE, default=Path("failover.jsonl"), show_default=True,
               help="What was measured is noted here; a run that was ended goes on from it.")
-@click.option("--anew", is_flag=True, help="Begin the journal anew.")
+@click.option("--anew", is_flag=True, help="Begin a new journal.")
 @click.option("--plan", "plan_only", is_flag=True, help="Tell what would be done, and how long it takes.")
 @click.option("--json", "json_file", type=_FILE, help="Write all figures there.")
 @click.option("--svg", "svg_file", type=_FILE, help="Draw the gaps there.")

@@ -38,9 +38,9 @@ Examples:
   atmdepot container mine.toml --node depot
 """)
 @click.argument("table")
-@click.option("--node", required=True, help=f"Which node to be: one of the table's, or {CLIENT}.")
-@click.option("--wire", is_flag=True, help="Give the container's interface the addresses that the table has for the "
-                                           "node; without it, the machine has them.")
+@click.option("--node", required=True, help=f"The node to be: one of the VC table, or {CLIENT}.")
+@click.option("--wire", is_flag=True, help="Give the container's interface the addresses that the VC table has for "
+                                           "the node; without it, the machine has them.")
 @click.option("--web/--no-web", default=True, show_default=True, help="Run a web server on an edge node.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True,
               metavar="SECONDS", help="The longest time that the client waits for the first page (then exit code 4).")

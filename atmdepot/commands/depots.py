@@ -23,7 +23,7 @@ Rows = list[dict[str, Any]]
 
 
 @click.command("resync", epilog="\b\nExamples:\n  atmdepot resync\n  atmdepot resync --node depot2\n")
-@click.option("--node", metavar="NODE", help="The depot that gets all sessions anew; all that stand by if not given.")
+@click.option("--node", metavar="NODE", help="The depot that gets all sessions again; all that stand by if not given.")
 @click.option("--network", "network_name", metavar="NAME",
               help="The running network; needed only while several run.")
 def resync_command(node: str | None, network_name: str | None) -> None:

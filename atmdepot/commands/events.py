@@ -30,7 +30,7 @@ Examples:
 @click.option("--node", metavar="NODE", help="Only this node.")
 @click.option("-n", "--last", type=click.IntRange(0, 1000), default=10, show_default=True,
               help="The number of earlier events of each node to begin with.")
-@click.option("--follow/--no-follow", default=True, show_default=True, help="Go on with the events to come.")
+@click.option("--follow/--no-follow", default=True, show_default=True, help="Also print the events to come.")
 @click.option("--level", type=click.Choice(_LEVELS), default="info", show_default=True,
               help="Only events of this level and above.")
 @click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind, as in server-dead; can be "

@@ -80,8 +80,9 @@ Examples:
 @click.option("--dscp", default="0", show_default=True, callback=_checked(parse_dscp),
               help="The packet's DSCP: 0 to 63, or a name such as EF or AF21.")
 @click.option("--length", type=click.IntRange(1, 65535), metavar="OCTETS",
-              help="Of the whole IP packet; default is its headers.")
-@click.option("--table", metavar="FILE", help="Ask no daemon, but what this VC table's depot would do, just started.")
+              help="The length of the whole IP packet; by default that of its headers.")
+@click.option("--table", metavar="FILE",
+              help="Ask no daemon: answer for the depot of this VC table, just after its start.")
 @click.option("--node", metavar="NAME", help="Which depot, where there are several; the first, if it is left out.")
 @click.option("--network", "network_name", metavar="NAME",
               help="The running network; needed only while several run.")

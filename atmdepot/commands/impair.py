@@ -59,11 +59,11 @@ Examples:
 @click.option("--jitter", type=_Unit("duration"), help="Peak-to-peak variation of the delay; the order stays.")
 @click.option("--rate", type=_Unit("rate"), help="Line rate, as in 20kcps, 155Mbps or oc3.")
 @click.option("--bit-errors", type=_Ratio(), help="Flip this ratio of bits, in headers and payloads.")
-@click.option("--misinsert", "misinsertion", type=_Ratio(), help="Ratio of cells before which a stray payload turns "
-                                                                 "up.")
+@click.option("--misinsert", "misinsertion", type=_Ratio(), help="Ratio of cells before which a cell with another "
+                                                                 "payload is inserted.")
 @click.option("--reorder", "reordering", type=_Ratio(), help="Ratio of cells that overtake cells of other VCs.")
 @click.option("--show", "showing", is_flag=True, help="Only show what is set, and what the VC table has.")
-@click.option("--clear", is_flag=True, help="Take LINK, or without LINK all links, back to the VC table's values.")
+@click.option("--clear", is_flag=True, help="Bring the VC table's values back: of LINK, or of all links.")
 @click.option("--network", "network_name", metavar="NAME",
               help="The running network; needed only while several run.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,

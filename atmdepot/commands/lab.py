@@ -85,7 +85,7 @@ Examples:
   atmdepot lab down --all
 """)
 @named
-@click.option("--all", "everything", is_flag=True, help="All labs of yours.")
+@click.option("--all", "everything", is_flag=True, help="All your labs.")
 def down(name: str | None, everything: bool) -> None:
     """Take a lab down.
 
@@ -134,7 +134,7 @@ Examples:
 def status(name: str | None, output: str) -> None:
     """Show all labs, or the lab NAME: nodes and processes.
 
-    A lab that was killed is `gone`; `lab up` starts it anew and `lab down` removes what it left. The exit code is 1
+    A lab that was killed is `gone`; `lab up` starts it again and `lab down` removes what it left. The exit code is 1
     when a lab is gone or a process of one has ended.
     """
     reports = [report_of(found) for found in ([Lab.find(name)] if name else Lab.all())]
@@ -156,8 +156,8 @@ Examples:
 """)
 @click.argument("node", required=False)
 @click.option("-n", "--last", type=click.IntRange(1, 100_000), default=20, show_default=True,
-              help="So many lines of each log.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with the lines to come, until Ctrl-C or the lab's end.")
+              help="The number of lines of each log.")
+@click.option("-f", "--follow", is_flag=True, help="Also print the lines to come, until Ctrl-C or the lab's end.")
 @_LAB_OPTION
 def logs(node: str | None, last: int, follow: bool, name: str | None) -> None:
     """Print the end of the logs of NODE, or of all nodes.

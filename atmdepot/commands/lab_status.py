@@ -46,7 +46,7 @@ def report_of(found: Lab) -> dict[str, Any]:
 def ended_in(report: dict[str, Any]) -> Iterator[str]:
     """The trouble of a lab: it is gone, or processes of it have ended."""
     if report["state"] == "gone":
-        yield f"the lab {report['name']} is gone: `atmdepot lab up {report['table']}` starts it anew"
+        yield f"the lab {report['name']} is gone: `atmdepot lab up {report['table']}` starts it again"
         return
     for node in report["nodes"]:
         for process in node["processes"]:

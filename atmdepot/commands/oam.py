@@ -56,8 +56,8 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _SEGMENT = click.option("--segment", is_flag=True, help="On the segment flow, in place of end to end.")
-_PROTECTION = click.option("--protection", is_flag=True, help="Along the second route of a protected VP, whichever "
-                                                              "route it takes now; without it, the working route.")
+_PROTECTION = click.option("--protection", is_flag=True, help="Along the protection route of a protected VP; without "
+                                                              "it, along the working route.")
 
 
 @oam_command.command("ping", epilog="\b\nExamples:\n  atmdepot oam ping web1\n  atmdepot oam ping depot:to-web1:1/32 "

@@ -53,6 +53,6 @@ def _command(what: str, text: str) -> Callable[..., None]:
 
 
 _command("lockout", "Keep VP on its working route, even when that fails.")
-_command("forced", "Put VP on its second route, unless that fails.")
-_command("manual", "Put VP on its second route until a route fails.")
+_command("forced", "Put VP on its protection route, unless that fails.")
+_command("manual", "Put VP on its protection route until a route fails.")
 _command("clear", "Take the command for VP back, and end its wait to restore.")

@@ -45,7 +45,7 @@ def reload_command(node: str | None, dry_run: bool, network_name: str | None) ->
             told = [_ask(path) for path in sockets]
     click.echo("\n".join(dict.fromkeys(map(by_its_own_name, told))))
     if silent:
-        raise AtmdepotError(f"{', '.join(silent)}: no answer; a daemon that is started reads the table anew")
+        raise AtmdepotError(f"{', '.join(silent)}: no answer; a daemon that is started reads the VC table again")
 
 
 def _ask(path: Path, *, dry_run: bool = False) -> str:

@@ -12,10 +12,10 @@ from atmdepot.net.subjects import SUBJECTS, row_of
 
 _WHY_NONE = {
     "queues": "no link here has a `rate` or a contract, so no cells wait (docs/qos.md)",
-    "protection": "no VP here has a second route, `protect` (docs/protection.md)",
+    "protection": "no VP here is protected: none has `protect` (docs/protection.md)",
     "depots": "no depot runs here",
-    "dlcis": "no link here is one of Frame Relay (docs/frame-relay.md)",
-    "lmi": "no link here is one of Frame Relay with an LMI (docs/frame-relay.md)",
+    "dlcis": "no link here carries Frame Relay (docs/frame-relay.md)",
+    "lmi": "no link here carries Frame Relay with an LMI (docs/frame-relay.md)",
     "neighbours": "no server here is on Ethernet (docs/bearers.md)",
 }
 """The reason that a subject has no rows, where that is not plain."""
@@ -41,15 +41,16 @@ Examples:
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True,
               help="The most rows from each node.")
 @click.option("--wide", is_flag=True, help="All columns, as into a pipe; by default those that fit the terminal.")
-@click.option("--all", "everything", is_flag=True, help="Of counters, also those that are 0.")
+@click.option("--all", "everything", is_flag=True, help="For counters: also those that are 0.")
 @click.option("--client", metavar="ADDRESS",
-              help="Of sessions, those of this client: address, address:port or network.")
-@click.option("--server", metavar="NAME", help="Of sessions, those of this server.")
-@click.option("--state", metavar="STATE", help="Of sessions, those with an end in this state, as in ESTABLISHED.")
-@click.option("--number", type=click.IntRange(min=1), metavar="N", help="Of sessions, the one with this number.")
-@click.option("--link", metavar="NAME", help="Of VCs, those of this link.")
-@click.option("--vc", metavar="VPI/VCI", help="Of VCs, those with these numbers.")
-@click.option("--probes/--no-probes", default=True, show_default=True, help="Of sessions, the depot's own probes too.")
+              help="For sessions: only those of this client (address, address:port or network).")
+@click.option("--server", metavar="NAME", help="For sessions: only those of this server.")
+@click.option("--state", metavar="STATE", help="For sessions: only those with an end in this state, as in ESTABLISHED.")
+@click.option("--number", type=click.IntRange(min=1), metavar="N", help="For sessions: only the one with this number.")
+@click.option("--link", metavar="NAME", help="For VCs: only those of this link.")
+@click.option("--vc", metavar="VPI/VCI", help="For VCs: only those with these numbers.")
+@click.option("--probes/--no-probes", default=True, show_default=True,
+              help="For sessions: also the depot's own probes.")
 @click.option("--watch", is_flag=True, help="Show it every second until Ctrl-C; with -o json a line for each time.")
 @click.option("--compare", "comparing", is_flag=True,
               help="Compare the sessions of depots that stand by with the active one's; exit code 1 if they differ.")

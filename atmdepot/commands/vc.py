@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from atmdepot.config.links import CrossConnect
 
 _COLUMNS = ("switch", "from", "to", "contract", "name", "kept")
-_LOST = "lost at a restart, unless `atmdepot vc save` writes it into the table"
+_LOST = "lost at a restart, unless `atmdepot vc save` writes it into the VC table"
 _NETWORK = click.option("--network", "network_name", metavar="NAME",
                         help="The running network; needed only while several run.")
 
@@ -56,8 +56,8 @@ def list_command(switch: str | None, network_name: str | None, output: str) -> N
 @click.argument("switch")
 @click.argument("place", metavar="FROM")
 @click.argument("leaves", metavar="TO", nargs=-1, required=True)
-@click.option("--contract", help="Its contract, as in the table; without it best effort.")
-@click.option("--name", help="Its name in the table, once it is saved.")
+@click.option("--contract", help="Its contract, as in the VC table; without it best effort.")
+@click.option("--name", help="Its name in the VC table, once it is saved.")
 @_NETWORK
 def add_command(
     switch: str, place: str, leaves: tuple[str, ...], contract: str | None, name: str | None, network_name: str | None,
@@ -79,7 +79,7 @@ def add_command(
 def remove_command(switch: str, place: str, leaves: tuple[str, ...], network_name: str | None) -> None:
     """Remove each TO from FROM, or without a TO the whole of it."""
     done = _of(switch, network_name, {"vc_remove": place, "to": leaves})["done"]
-    click.echo(f"{done}; if the table has it, it is back at a restart, unless `atmdepot vc save` takes it out")
+    click.echo(f"{done}; if the VC table has it, it is back at a restart, unless `atmdepot vc save` takes it out")
 
 
 @vc.command("save", epilog="\b\nExample:\n  atmdepot vc save sw1 lab.toml\n")

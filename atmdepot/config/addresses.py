@@ -51,13 +51,13 @@ def fault_of(address: Ip) -> str:
         if address.ipv4_mapped is not None:
             return f"{address} is an IPv4 address in the form of IPv6: write {address.ipv4_mapped}"
         if address.is_link_local:
-            return f"{address} means something on one wire only: write an address that is routed"
+            return f"{address} is a link-local address: write an address that is routed"
     elif address == _BROADCAST:
-        return f"{address} is everybody's (broadcast): write the address of one machine"
+        return f"{address} is a broadcast address: write the address of one machine"
     if address.is_multicast:
-        return f"{address} is a group's (multicast): write the address of one machine"
+        return f"{address} is a multicast address: write the address of one machine"
     if address.is_unspecified or address in _THIS_NETWORK:
-        return f"{address} is no machine's: write the address of one"
+        return f"{address} is the address of no machine: write the address of one"
     return ""
 
 
@@ -133,7 +133,7 @@ def _nodes(network: Network) -> Iterator[Problem]:
             if fault := fault_of(ip):
                 yield Problem((*path, "address"), fault)
             elif ip.is_loopback:
-                yield Problem((*path, "address"), f"{ip} is every machine's own (loopback): write one that others know")
+                yield Problem((*path, "address"), f"{ip} is a loopback address: write one that others know")
             elif (others := ends.get(address)) and name not in others:
                 yield Problem((*path, "address"), f"{ip} is the address of \"{next(iter(others))}\" on a link: write "
                                                   "another")
@@ -177,7 +177,7 @@ def _servers(network: Network) -> Iterator[Problem]:
             if fault := fault_of(ip):
                 yield Problem(path, fault)
             elif ip.is_loopback:
-                yield Problem(path, f"{ip} is the edge node itself: leave the address away, and the server is taken to "
+                yield Problem(path, f"{ip} is the edge node itself: leave the address out, and the server is taken to "
                                     "run there")
             elif address in vips:
                 yield Problem(path, f"{ip} is the service address, which leads to every server: write the one that "

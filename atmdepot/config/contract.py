@@ -61,7 +61,7 @@ class ServiceCategory(StrEnum):
 
 
 _TAGGING = {ServiceCategory.RT_VBR_3, ServiceCategory.NRT_VBR_3, ServiceCategory.GFR_2, ServiceCategory.UBR_2}
-_NO_ABR = ("ABR needs RM cells, which no node makes: write nrt-VBR.1 for a rate that is kept "
+_NO_ABR = ("ABR needs RM cells, which no node makes: write nrt-VBR.1 for a guaranteed rate "
            "(\"nrt-vbr:pcr=...,scr=...,mbs=...\"), or UBR.1 for what is left (\"ubr:mdcr=...\")")
 _NAMES = {**{category.lower(): category for category in ServiceCategory}, "gfr.1": ServiceCategory.GFR}
 

@@ -74,8 +74,8 @@ def _link_problems(name: str, link: Link) -> Iterator[Problem]:
 def _switch_problems(network: Network, switch: str) -> Iterator[Problem]:
     for connect in network.routes.cross_connects(switch):
         if connect.is_second:
-            yield Problem(("vps", connect.name, "protect"), f"its second route passes {switch}, and an ATM switch of "
-                                                            "Dynamips does not switch over")
+            yield Problem(("vps", connect.name, "protect"), f"its protection route passes {switch}, and an ATM switch "
+                                                            "of Dynamips does not switch over")
     for entry, _, leaves in _connects(network, switch):
         if len(leaves) > 1:
             yield Problem(tuple(entry.split(".")), f"{switch} copies its cells, and an ATM switch of Dynamips "

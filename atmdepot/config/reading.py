@@ -248,7 +248,7 @@ def convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Problem
             converted = msgspec.convert(value, kind, dec_hook=_decode)
         except msgspec.ValidationError as error:
             if len(left_out) == _MOST_OF_AN_ENTRY:
-                problems.append(Problem(path, "and more mistakes, told when those above are mended"))
+                problems.append(Problem(path, "and more mistakes, which are shown when those above are corrected"))
                 return None
             # msgspec stops at the first mistake: the next one is found without its key.
             wrong = _tell(value, kind, path, error, left_out, problems)

@@ -134,7 +134,7 @@ def _numbers(network: Network) -> Iterator[Problem]:
         if dlcis.management_dlci == dlcis.dlci:
             yield Problem((*path, "management_dlci"), f"DLCI {dlcis.dlci} is used twice: it is also that of dlci")
         if own is not None and own.last - own.first > 991 - 16 - 2:
-            yield Problem((*path, "session_dlcis"), "no DLCI is left for the reports of the edge node: write "
+            yield Problem((*path, "session_dlcis"), "no DLCI is left for the statistics of the edge node: write "
                                                     "\"200-991\"")
             continue
         for link in set(network.relay_links(name).values()):
@@ -191,4 +191,4 @@ def _servers(network: Network) -> Iterator[Problem]:
 def spans(dlcis: Dlcis) -> str:
     """The DLCIs in words, for `check`."""
     own = f", {dlcis.session_dlcis} for sessions" if dlcis.session_dlcis else ""
-    return f"{dlcis.dlci}, {dlcis.statistics_dlci} for reports{own}"
+    return f"{dlcis.dlci}, {dlcis.statistics_dlci} for statistics{own}"

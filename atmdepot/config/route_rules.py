@@ -106,13 +106,13 @@ def _protection(network: Network) -> Iterator[Problem]:
         shared = f"passes {' and '.join(switches)}" if switches else f"has links.{' and links.'.join(links)}"
         if switches or links:
             yield Problem(("vps", name, "protect"),
-                          f"the second route {shared}, as the working route ({' - '.join(first.nodes)}) does, so both "
-                          "fail together: lead it over other switches and links, or the working route with via")
+                          f"the protection route {shared}, as the working route ({' - '.join(first.nodes)}) does, so "
+                          "both fail together: lead it over other switches and links, or the working route with via")
     for name, vp in network.vps.items():
         far = next((node for node in vp.ends if network.nodes[node].kind == "external"), None)
         if vp.protect is not None and far is not None:
-            yield Problem(("vps", name, "protect"), f"\"{far}\" is gear that is not ours (external) and does not move "
-                                                    "to a second route: leave it out")
+            yield Problem(("vps", name, "protect"), f"\"{far}\" is an external node and does not move "
+                                                    "to a protection route: leave it out")
 
 
 def _segments(network: Network) -> Iterator[Problem]:
@@ -130,7 +130,8 @@ def _companions(network: Network) -> Iterator[Problem]:
     for name, vp in network.vps.items():
         for key, value in (("protection", vp.own_protection), ("wait_to_restore", vp.own_wait_to_restore)):
             if value is not None and vp.protect is None:
-                yield Problem(("vps", name, key), "the VP has no second route: add protect = [...], or leave it out")
+                yield Problem(("vps", name, key),
+                              "the VP has no protection route: add protect = [...], or leave it out")
     entries = [(("vps", name), vp.encapsulation, vp.fcs) for name, vp in network.vps.items()]
     entries += [(("vcs", name), vc.encapsulation, vc.fcs) for name, vc in network.vcs.items()]
     for path, encapsulation, fcs in entries:
@@ -222,7 +223,7 @@ def _links(network: Network) -> Iterator[Problem]:
                                 f"\"{_MOST_SUPERVISION}\"")
         far = next((node for node in link.ends if network.nodes[node].kind == "external"), None)
         if far is not None:
-            yield Problem(path, f"\"{far}\" is gear that is not ours (external) and sends no idle cells, so its link "
+            yield Problem(path, f"\"{far}\" is an external node and sends no idle cells, so its link "
                                 "would always count as cut: leave it out; a VP to it may have continuity_check")
 
 

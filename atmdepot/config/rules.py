@@ -118,7 +118,7 @@ def _keys(network: Network) -> Iterator[Problem]:
                                     "the key out, or write cells = 27")
             for node in link.ends:
                 if network.nodes[node].kind == "external":
-                    yield Problem(path, f"\"{node}\" is gear that is not ours (external) and knows no tag: leave the "
+                    yield Problem(path, f"\"{node}\" is an external node and knows no tag: leave the "
                                         "key out")
             if value in seen:
                 yield Problem(path, f"links.{seen[value]} has the same key: give each link one of its own")
@@ -195,8 +195,8 @@ def _times(network: Network) -> Iterator[Problem]:
             yield Problem(("probing", key), f"{span} is too short: write at least \"{_SHORTEST}\"{least}")
     if 0 < probing.statistics_timeout <= probing.statistics:
         yield Problem(("probing", "statistics_timeout"),
-                      f"{probing.statistics_timeout} is no longer than the time between two reports, "
-                      f"{probing.statistics} (statistics): each server would be dead before the next; write more, or "
+                      f"{probing.statistics_timeout} is no longer than the time between two statistics, "
+                      f"{probing.statistics}: each server would go on the dead-list before the next; write more, or "
                       "\"0s\" for none")
 
 

@@ -100,6 +100,6 @@ def _misplaced(network: Network, path: tuple[str, ...], of: DepotSet) -> Iterato
             yield Problem(path, f"{host} is already taken by {taken[host]}: write an address that only the active "
                                 "depot has")
         elif _port_of(network, address) is None:
-            yield Problem(path, f"no server on Ethernet has an address in {address.network}, so there is no telling at "
-                                "which port this gateway is: write an address in the servers' network, with its prefix")
+            yield Problem(path, f"no server on Ethernet has an address in {address.network}, so the port of "
+                                "this gateway is not known: write an address in the servers' network, with its prefix")
         taken.setdefault(host, "server_gateway itself")

@@ -154,13 +154,13 @@ def _ownership(name: str, of: DepotSet) -> Iterator[Problem]:
         yield Problem((*path, "gateway"), "keepalived needs an address to move, to which the routes of the clients "
                                           "lead: write gateway = [\"10.9.0.1/24\"], or another ownership")
     if of.gateway and of.interface is None:
-        yield Problem((*path, "interface"), "on which interface shall the gateway be? Write the name that each depot "
+        yield Problem((*path, "interface"), "the interface of the gateway is missing: write the name that each depot "
                                             "has for it, such as \"eth1\"")
     if of.interface is not None and not of.gateway:
         yield Problem((*path, "interface"), "no gateway moves to this interface: leave it out, or write gateway = "
                                             "[\"10.9.0.1/24\"]")
     if of.ownership == "etcd" and not of.etcd:
-        yield Problem((*path, "etcd"), "where does etcd answer? Write etcd = [\"10.70.0.1:2379\"]")
+        yield Problem((*path, "etcd"), "the address of etcd is missing: write etcd = [\"10.70.0.1:2379\"]")
     if of.ownership != "keepalived" and of.vrid != type(of)(nodes=of.nodes).vrid:
         yield Problem((*path, "vrid"), f"VRRP is not spoken where {of.ownership} decides: leave it out, or write "
                                        "ownership = \"keepalived\"")

@@ -171,7 +171,7 @@ class Dlci(int):
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError(f"{value!r} is no DLCI: write a whole number from 16 to 991")
         if not 16 <= value <= 991:
-            raise ValueError(f"DLCI {value} is none that users have (ITU-T Q.922): write 16 to 991")
+            raise ValueError(f"DLCI {value} is reserved (ITU-T Q.922): write 16 to 991")
         return cls(value)
 
 

@@ -307,7 +307,7 @@ class _Way:
             self._drop(found)
             return None
         self._told.server = found.name
-        self._say("server", f"{found.name}: by the client's address, among the living of {pool.name}")
+        self._say("server", f"{found.name}: by the client's address, among the alive servers of {pool.name}")
         path = self._depot.bearer.default(found.node)
         text = self._text(path)
         self._say(text.stage, f"{text.name}: the default {text.stage}, for what belongs to no session")

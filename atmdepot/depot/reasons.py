@@ -58,11 +58,11 @@ def entry_text(session: Session, now: int) -> str:
 def evicted_text(session: Session, timers: SessionTimers) -> str:
     """The entry evicted for a new entry, and the bound that demands it."""
     if session.table is Table.SECONDARY:
-        return f"it pushes out session {session.number}, the oldest closed one: the table is full (max_sessions)"
+        return f"it replaces session {session.number}, the oldest closed one: the table is full (max_sessions)"
     what = f"session {session.number}, the oldest half-open one"
     if not session.is_tcp:
         what = f"UDP flow {session.number}, the oldest without an answer"
-    return (f"it pushes out {what}: there may be {timers.half_open_bound} (max_half_open), and "
+    return (f"it replaces {what}: there may be {timers.half_open_bound} (max_half_open), and "
             f"{timers.max_sessions} entries in all (max_sessions)")
 
 

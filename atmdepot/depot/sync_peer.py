@@ -244,7 +244,7 @@ class SyncPeer(Peer):
         if now - self.heard_at >= SILENCE:
             self.leaves = f"nothing came for {SILENCE // 1_000_000_000} s"
         if self._depot.network is not self._network:
-            self.leaves = "the VC table was read anew: both are compared again"
+            self.leaves = "the VC table was read again: both are compared again"
         if self._state() != self._said:
             self._beat_at = now
             self._changed(now)
@@ -317,9 +317,9 @@ def resync(depot: Depot) -> str:
             peer.start_over()
         if not told:
             raise AtmdepotError("no other depot has a link to this one")
-        return f"all sessions go to {', '.join(peer.name for peer in told)} anew"
+        return f"all sessions go to {', '.join(peer.name for peer in told)} again"
     active = next((peer for peer in linked if peer.is_active()), None)
     if active is None:
         raise AtmdepotError(f"{depot.name} has no link to an active depot")
     active.ask_for_all()
-    return f"{active.name} is asked for all sessions anew"
+    return f"{active.name} is asked for all sessions again"

@@ -45,7 +45,7 @@ def _way_back(evidence: Evidence, answers: Answers) -> str:
            f"`atmdepot check {evidence.network.name}` lists the VPs")
     back = answers_to(request, pdus)
     expect(back, "the capture has no answer of the server: end the trace after curl has ended")
-    expect({pdu.vc for pdu in back} == {request.vc}, "the answer came on another VC: record anew")
+    expect({pdu.vc for pdu in back} == {request.vc}, "the answer came on another VC: record again")
     total = sum(pdu.count for pdu in back)
     expect(answers.number("back") == total, "the cells of the answer are others: add up those of all PDUs from the "
            "server in this session, SYN+ACK and FIN too")

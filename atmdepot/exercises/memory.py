@@ -34,7 +34,7 @@ class Memory:
             self.lessons = {}
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise AtmdepotError(f"{self.path}, the record of exercises, cannot be read: {error}; remove it to begin "
-                                "anew") from None
+                                "again") from None
 
     def of(self, name: str) -> Progress:
         """The record of a lesson."""

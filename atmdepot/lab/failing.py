@@ -62,7 +62,7 @@ class Failures:
         children = self._children_of(node)
         fds = self._fds
         if fds[node] == GONE:
-            raise AtmdepotError(f"{node} is gone already: `atmdepot lab start {node}` builds it anew")
+            raise AtmdepotError(f"{node} is gone already: `atmdepot lab start {node}` builds it again")
         far_ends = [far for wire in self._plan.wires_of(node)
                     if fds[(far := wire.ends[wire.ends[0].node == node]).node] != GONE]
         for far in far_ends:
@@ -91,7 +91,8 @@ class Failures:
         node = children[0].state.node
         if self._fds[node] == GONE:
             if node != name:
-                raise AtmdepotError(f"{node} is gone, and {name} with it: `atmdepot lab start {node}` builds both anew")
+                raise AtmdepotError(f"{node} is gone, and {name} with it: `atmdepot lab start {node}` builds both "
+                                    "again")
             self._nodes[node].netns_fd = namespaces.new_network_namespace()
             there = {name: fd for name, fd in self._fds.items() if fd != GONE}
             wiring.wire_again(self._plan, node, there)
@@ -134,5 +135,5 @@ class Failures:
                                 f"{', '.join(wire.name for wire in self._plan.wires)}")
         if gone := next((end.node for end in wire.ends if self._fds[end.node] == GONE), None):
             raise AtmdepotError(f"{gone} is gone, and the wire {name} with it: `atmdepot lab start {gone}` builds both "
-                                "anew")
+                                "again")
         return wire

@@ -67,7 +67,7 @@ def _servers(network: Network) -> Iterator[Problem]:
     for name, server in network.servers.items():
         if server.address and not server.stands_alone and network.nodes[server.node].kind == "edge":
             yield Problem(("servers", name, "address"), f"it has an address of its own, behind {server.node}: the lab "
-                                                        "runs each server on its edge node, so take the address away")
+                                                        "runs each server on its edge node, so leave the address out")
 
 
 def _ends(network: Network) -> Iterator[Problem]:

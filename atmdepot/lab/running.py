@@ -142,7 +142,7 @@ class RunningLab:
             raise AtmdepotError(f"the lab {self.name} has no node \"{node}\": "
                                 f"its nodes are {', '.join(state.nodes)}")
         if state.nodes[node].netns_fd < 0:
-            raise AtmdepotError(f"{node} is gone from the lab: `atmdepot lab start {node}` builds it anew")
+            raise AtmdepotError(f"{node} is gone from the lab: `atmdepot lab start {node}` builds it again")
         process = f"/proc/{state.pid}"
         paths = (f"{process}/ns/user" if state.userns else None, f"{process}/ns/pid",
                  f"{process}/fd/{state.nodes[node].netns_fd}")
@@ -250,7 +250,7 @@ class RunningLab:
     def _require_alive(self) -> None:
         if not self.alive:
             raise AtmdepotError(f"the lab {self.name} is gone: its supervisor has ended; "
-                                f"`atmdepot lab up {self.state.table}` starts it anew")
+                                f"`atmdepot lab up {self.state.table}` starts it again")
 
 
 class RunDirLock:

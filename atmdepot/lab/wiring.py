@@ -117,7 +117,7 @@ def wire_here(plan: Plan, node: str, vips: Sequence[str]) -> None:
         with IPRoute() as ip:
             index = next((route.get_attr("RTA_OIF") for route in ip.get_default_routes(family=socket.AF_INET)), None)
             if index is None:
-                raise EnvironmentLacks("this machine has no default route, so there is no telling which network its "
+                raise EnvironmentLacks("this machine has no default route, so it is not known which network its "
                                        "links run on")
             if plan.nodes[node] == "depot":
                 # While its daemon does not run, the depot must not forward packets for a VIP by its default route. It

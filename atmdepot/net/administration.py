@@ -129,8 +129,8 @@ class Administration:
         except AtmdepotError:
             raise
         except Exception as error:
-            log.exception("%s: a fault of atmdepot's own; nothing was taken over", self.table)
-            raise AtmdepotError(f"{self.table}: nothing was taken over, by a fault of atmdepot's own, which the log "
+            log.exception("%s: an error in atmdepot itself; nothing was taken over", self.table)
+            raise AtmdepotError(f"{self.table}: nothing was taken over, by an error in atmdepot itself, which the log "
                                 f"has: {type(error).__name__}: {error}") from error
 
 

@@ -27,7 +27,7 @@ def log_alarms(node: Node) -> None:
         if trouble := oam.trouble(vp):
             log.error("%s", trouble, extra=about("vp-down", vp.name))
         else:
-            log.warning("VP %s is whole again%s", vp.name, " on its second route" * vp.is_second,
+            log.warning("VP %s is whole again%s", vp.name, " on its protection route" * vp.is_second,
                         extra=about("vp-up", vp.name))
 
     oam.subscribe(tell)
@@ -37,5 +37,5 @@ def log_alarms(node: Node) -> None:
 
 def _teller(name: str) -> Observer:
     return lambda side, request, _now: log.warning(
-        "VP %s goes by its %s route: %s", name, side, request,
+        "VP %s takes its %s route: %s", name, side, request,
         extra=about("vp-moved", name, route=str(side), request=str(request)))

@@ -108,7 +108,7 @@ class ControlServer(BoundedServer):
                     with self.connection() as scope:
                         await self._converse(stream, scope)
         except Exception:  # no client may end the daemon
-            log.exception("a client of %s was hung up on", self.path)
+            log.exception("a client of %s was disconnected", self.path)
 
     async def _converse(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
         with trio.fail_after(_REQUEST_TIME):
@@ -193,7 +193,7 @@ class ControlServer(BoundedServer):
 
     def _own_fault(self, error: Exception) -> bytes:
         log.error("a request on %s could not be answered", self.path, exc_info=error)
-        return _line({"error": f"a fault of atmdepot's own, which its log has: {type(error).__name__}"})
+        return _line({"error": f"an error in atmdepot itself, which its log has: {type(error).__name__}"})
 
     async def _reload(self, dry_run: bool) -> dict[str, Any]:
         if self._administration is None:

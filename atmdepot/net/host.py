@@ -97,7 +97,7 @@ class HostSetup:
         if self.is_wanted:
             self._tun = socket.if_nametoindex(self._node.device)
             self._is_new = True
-            self.missing = {f"TUN device {self._node.device}": "it was made anew and is being set up"}
+            self.missing = {f"TUN device {self._node.device}": "it was made again and is being set up"}
 
     def _device(self, ip: IPRoute) -> None:
         tun = self._tun

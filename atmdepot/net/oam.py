@@ -154,7 +154,7 @@ def _find(oam: NodeOam, request: OamRequest) -> _Place:
     if request.protection:
         vp = oam.second.get(place)
         if vp is None:
-            raise AtmdepotError(f"no VP \"{place[:64]}\" with a second route ends at {oam.node}: it has "
+            raise AtmdepotError(f"no protected VP \"{place[:64]}\" ends at {oam.node}: it has "
                                 f"{', '.join(islice(oam.second, 20)) or 'none'}")
     else:
         vp = oam.vps.get(place)
@@ -183,7 +183,7 @@ def _unknown(oam: NodeOam, place: str) -> str:
 def _hops(pump: Pump, place: _Place) -> list[_Target]:
     """The nodes of the route behind this node, the far end last; raise AtmdepotError for a VC without a route."""
     if place.vp is None:
-        raise AtmdepotError(f"{place.name} belongs to no VP of the table, so its route is not known")
+        raise AtmdepotError(f"{place.name} belongs to no VP of the VC table, so its route is not known")
     network, own = pump.node.network, pump.node.name
     routes = network.routes.protection if place.vp.is_second else network.routes.working
     on_the_way = routes[place.vp.name].onward(own)

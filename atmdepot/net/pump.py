@@ -398,7 +398,7 @@ class Pump:
     def _lose_tun(self, error: TunGone) -> None:
         """Make the removed device anew; repeat until it succeeds."""
         self.tun_losses += 1
-        log.error("%s; making it anew", error.strerror)
+        log.error("%s; it is made again", error.strerror)
         self._tun_descriptor = _NONE
         self.tun.close()  # closing takes it out of the epoll set
         if self._reopen is None:

@@ -215,7 +215,7 @@ class ReplicationLink(Chore):
         over, token = trio.Event(), trio.lowlevel.current_trio_token()
         now = self._pump.clock()
         if (old := self.connections.get(hello.node)) is not None:  # its end was not noticed here
-            old.close(f"{hello.node} has connected anew")
+            old.close(f"{hello.node} has connected again")
         peer = SyncPeer(self._depot, hello, now)
 
         def ended(reason: str) -> None:

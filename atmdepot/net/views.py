@@ -199,11 +199,11 @@ def _counters(pump: Pump) -> Iterator[CounterRow]:
     yield from agent.counters()
     for vp in agent.protected().values():
         yield CounterRow(node.name, vp.name, "not-selected", vp.not_selected, "cells",
-                         "came on the route that was not selected; in 1+1 copies, so no loss")
+                         "came on the route that was not selected; in 1+1 they are copies")
         yield CounterRow(node.name, vp.name, "protection-switches", vp.state.switches, "times")
     if not_made := agent.tries_not_made():
         yield CounterRow(node.name, "probes", "not-made", not_made, "probes",
-                       "this host could not make the connection, so it says nothing of the server")
+                       "this host could not make the connection, so it says nothing about the server")
     for link in node.links.values():
         counts = link.counts()
         for name, value in _of_the_port(link.medium, counts):
@@ -249,12 +249,13 @@ def _of_the_daemon(pump: Pump) -> Iterator[CounterRow]:
         yield CounterRow(node.name, "loop", "long-turns", pump.watchdog.count, "turns", pump.watchdog.last)
         yield CounterRow(node.name, "loop", "longest-turn", pump.watchdog.longest // 1000, "us")
     if host is not None and host.is_wanted:
-        yield CounterRow(node.name, "host", "restored", host.restored, "times", "what was lost and is set up again")
+        yield CounterRow(node.name, "host", "restored", host.restored, "times",
+                         "parts of the set-up that were lost and set up again")
         yield CounterRow(node.name, "host", "missing", len(host.missing), "parts", host.problem)
 
 
-_REFUSED = "VCs that are best effort, since the link's rate had no room for their contract"
-_LATE = "what the line could have sent while the node was too late to send it; nothing is lost but time"
+_REFUSED = "VCs that are best effort, because the link's rate had no room for their contract"
+_LATE = "cells that the line could have sent while the node was late; they leave later"
 _NODE_REASONS = [reason for reason in DropReason if reason.unit == "packets"
                  and reason not in {DropReason.TUN_QUEUE_FULL, DropReason.UNRESOLVED,
                                     *OF_REWRITING} - {DropReason.FRAGMENT}]

@@ -109,7 +109,7 @@ class WatchPort(Chore):
                 continue
             told = False
             await self._watch(self._socket)
-            log.warning("the watch port %s is gone; opening it anew", interface)
+            log.warning("the watch port %s is gone; it is opened again", interface)
 
     async def _watch(self, opened: socket.socket) -> None:
         """Have the pump read a socket until its interface is gone."""

@@ -27,9 +27,9 @@ def compose_file(network: Network, folder: Path, common: Path) -> dict[str, Any]
 
     """
     if alone := [name for name, server in network.servers.items() if server.stands_alone]:
-        raise AtmdepotError(f"{alone[0]} stands on Ethernet, and containers have links alone: play it in the lab")
+        raise AtmdepotError(f"{alone[0]} stands on Ethernet, and containers have links only: play it in the lab")
     if others := [name for name, node in network.nodes.items() if node.kind == "external"]:
-        raise AtmdepotError(f"{others[0]} is gear of another kind: play it in the lab")
+        raise AtmdepotError(f"{others[0]} is an external node: play it in the lab")
     return {"services": {name: _service(name, folder, common) for name in (CLIENT, *network.nodes)}}
 
 

@@ -71,7 +71,7 @@ class PageServer(BoundedServer):
         """Log a fault on a connection, at most once a minute: what comes over one may be meant to fill the log."""
         if trio.current_time() - self._told_at > _SILENT:
             self._told_at = trio.current_time()
-            log.warning("a connection to the page was hung up on: %r", error)
+            log.warning("a connection to the page was disconnected: %r", error)
 
 
 class _Impatient:

@@ -39,7 +39,7 @@ class VpOnWire(NamedTuple):
     def __str__(self) -> str:
         """Text such as `web1 VPI 1`, for a permanent VC `news VC 9/100`."""
         number = f"VPI {self.vpi}" if self.vci is None else f"VC {self.vpi}/{self.vci}"
-        return f"{self.name} {number}{', second route' if self.is_second else ''}"
+        return f"{self.name} {number}{', protection route' if self.is_second else ''}"
 
 
 class Wire(NamedTuple):

@@ -43,7 +43,7 @@ class DetailScreen(Screen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.pop_screen", "Back"), Binding("q", "app.pop_screen", "Back", show=False),
-        Binding("space", "app.freeze", "Freeze"), Binding("r", "again", "Ask anew")]
+        Binding("space", "app.freeze", "Freeze"), Binding("r", "again", "Ask again")]
 
     def __init__(self, source: Source, subject: Subject, is_frozen: Callable[[], bool]) -> None:
         super().__init__()

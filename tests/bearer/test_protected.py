@@ -225,7 +225,7 @@ def test_the_server_is_dead_only_when_both_routes_are(protection: str) -> None:
     net.advance(5 * SECOND)
     assert not alive(net)
     assert net.depot.management.servers["web1"].condition.why == (
-        "path down: VP web1 lost continuity (LOC) and on its second route lost continuity (LOC)")
+        "path down: VP web1 lost continuity (LOC) and on its protection route lost continuity (LOC)")
     net.mend("depot-sw2")
     net.advance(5 * SECOND)
     assert alive(net)

@@ -15,7 +15,7 @@ from atmdepot.config.units import CellRate, Duration
 C = ServiceCategory
 VBR = "pcr=20kcps,scr=5kcps,mbs=200"
 SPOKEN = [category for category in ServiceCategory if category is not C.ABR]
-NO_ABR = ('ABR needs RM cells, which no node makes: write nrt-VBR.1 for a rate that is kept ("nrt-vbr:pcr=...,scr=...,'
+NO_ABR = ('ABR needs RM cells, which no node makes: write nrt-VBR.1 for a guaranteed rate ("nrt-vbr:pcr=...,scr=...,'
           'mbs=..."), or UBR.1 for what is left ("ubr:mdcr=...")')
 
 

@@ -382,7 +382,7 @@ def test_gear_that_is_not_ours_has_no_key() -> None:
     text = TABLE.replace('rate = "oc3"', 'key_file = "/k"').replace('[nodes.web1]\nkind = "edge"',
                                                                    '[nodes.web1]\nkind = "external"')
     assert problems_of(text) == [
-        't:11: links.one.key_file: "web1" is gear that is not ours (external) and knows no tag: leave the key out']
+        't:11: links.one.key_file: "web1" is an external node and knows no tag: leave the key out']
 
 
 def test_a_key_is_shown_as_a_fingerprint() -> None:
@@ -424,8 +424,8 @@ def test_mistakes_of_an_entry_beyond_a_bound_are_said_to_be_there() -> None:
     for wrong in (20, 21):
         text = TABLE.replace("[lab]", "[lab]\n" + "".join(f"x{number} = 1\n" for number in range(wrong)))
         problems = problems_of(text)
-        assert [problem.endswith("and more mistakes, told when those above are mended") for problem in problems] == [
-            False] * 20 + [True] * (wrong - 20)
+        more = "and more mistakes, which are shown when those above are corrected"
+        assert [problem.endswith(more) for problem in problems] == [False] * 20 + [True] * (wrong - 20)
 
 
 def test_the_rules_find_several_mistakes_too() -> None:

@@ -36,7 +36,7 @@ def test_a_table_of_frame_relay_is_right() -> None:
     ('ends = ["depot", "web1"]', 'ends = ["web2", "web1"]', "are edge and edge: PVCs lead from a depot to an edge"),
     ("dlci = 100", 'dlci = 100\nvia = "sw"', 'dlcis.web1.via: there is no node "sw"'),
     ("dlci = 100", 'dlci = 100\nvia = "web2"', "no link of Frame Relay joins web1 and web2"),
-    ("dlci = 100", "dlci = 15", "DLCI 15 is none that users have"),
+    ("dlci = 100", "dlci = 15", "DLCI 15 is reserved"),
     ("dlci = 100", "dlci = 300", "dlcis.web1.dlci: DLCI 300 is used twice: it is also in session_dlcis (200-991)"),
     ("dlci = 100", "dlci = 100\nmanagement_dlci = 100", "dlcis.web1.management_dlci: DLCI 100 is used twice"),
     ('session_dlcis = "200-991"', 'session_dlcis = "16-991"', "no DLCI is left|is used twice"),

@@ -78,9 +78,10 @@ MISTAKES: dict[tuple[str, str], str] = {
     # Ownership.
     (GATEWAY + INTERFACE, ""): "depots.main.gateway: keepalived needs an address to move",
     (GATEWAY, ""): "depots.main.gateway: keepalived needs an address to move",
-    (INTERFACE, ""): "depots.main.interface: on which interface shall the gateway be? Write the name",
+    (INTERFACE, ""): "depots.main.interface: the interface of the gateway is missing: write the name",
     (f"{KEEPALIVED}\n{GATEWAY}", 'ownership = "manual"\n'): "depots.main.interface: no gateway moves to this interface",
-    (KEEPALIVED, 'ownership = "etcd"'): 'depots.main.etcd: where does etcd answer? Write etcd = ["10.70.0.1:2379"]',
+    (KEEPALIVED, 'ownership = "etcd"'):
+        'depots.main.etcd: the address of etcd is missing: write etcd = ["10.70.0.1:2379"]',
     (KEEPALIVED, f'{KEEPALIVED}\netcd = ["10.70.0.1:2379"]'):
         "depots.main.etcd: etcd is not asked where keepalived decides",
     (KEEPALIVED, 'ownership = "manual"\nvrid = 7'): "depots.main.vrid: VRRP is not spoken where manual decides",

@@ -440,7 +440,7 @@ def test_the_default_vc_when_no_vci_is_left_and_the_vci_of_a_session_that_makes_
     assert stages(told, "VC")[0] == "1/32: the default VC, since all VCIs for sessions are in use"
     told = check(net, tcp(CLIENT4, 4002, VIP4, 80, SYN))
     assert stages(told, "session") == [
-        "it has none", ("it pushes out session 1, the oldest half-open one: there may be 2 (max_half_open), and "
+        "it has none", ("it replaces session 1, the oldest half-open one: there may be 2 (max_half_open), and "
                         "1000000 entries in all (max_sessions)")]
     assert told.path["vc"] == "1/64"
 
@@ -484,7 +484,7 @@ def test_packets_other_than_tcp_are_explained() -> None:
     told = check(net, ping(CLIENT4, VIP4, bytes(56)))
     assert stages(told, "service") == ["10.80.0.1 is a VIP of web"]
     assert stages(told, "session") == ["none: ICMP has no sessions here"]
-    assert stages(told, "server")[0].endswith(": by the client's address, among the living of web")
+    assert stages(told, "server")[0].endswith(": by the client's address, among the alive servers of web")
     assert stages(told, "VC")[0].endswith("/32: the default VC, for what belongs to no session")
     for opens in (True, False):
         told = check(net, udp(CLIENT4, 5, VIP4, 80))

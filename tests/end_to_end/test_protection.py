@@ -48,7 +48,7 @@ def test_a_download_goes_on_by_the_second_route(backbone: Site) -> None:
             backbone.run("berlin", "ip", "link", "set", "berlin-web1", "up")
     until(lambda: selected(backbone) == {"depot": "working", "web1": "working"})
     told = backbone.told("depot")
-    assert any("VP web1 goes by its protection route: signal fail of working" in line for line in told)
+    assert any("VP web1 takes its protection route: signal fail of working" in line for line in told)
 
 
 def test_each_route_is_asked_by_itself(backbone: Site) -> None:

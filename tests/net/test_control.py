@@ -330,7 +330,7 @@ async def test_a_view_that_raises_ends_nothing_but_its_answer(
     monkeypatch.setitem(control.SUBJECTS, "vcs", _faulty)
     monkeypatch.setitem(control.SUBJECTS, "counters", lambda *_: [{"value": object()}])
     for subject, fault in (("vcs", "KeyError"), ("counters", "TypeError")):
-        with pytest.raises(AtmdepotError, match=rf"^depot: a fault of atmdepot's own, which its log has: {fault}$"):
+        with pytest.raises(AtmdepotError, match=rf"^depot: an error in atmdepot itself, which its log has: {fault}$"):
             await it.show(subject)
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError, TypeError]
     assert len(await it.show("links")) == 2

@@ -85,7 +85,7 @@ async def test_places_that_are_not_there(it: Controlled, place: str) -> None:
 async def test_a_vp_without_a_second_route_is_not_asked_along_it(it: Controlled, place: str) -> None:
     for what in ("ping", "trace"):
         [answer] = await ask(it, what=what, place=place, count=1, protection=True)
-        assert answer == {"error": f'no VP "{place}" with a second route ends at depot: it has none'}
+        assert answer == {"error": f'no protected VP "{place}" ends at depot: it has none'}
 
 
 @pytest.mark.parametrize("request_", [

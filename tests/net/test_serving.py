@@ -41,7 +41,7 @@ async def test_idle_connections_keep_nobody_out_and_the_oldest_are_given_up(it: 
         assert len(it.servers[DEPOT]._open) <= MAX_CONNECTIONS
         with trio.fail_after(5):
             for stream in idle[:67 - MAX_CONNECTIONS]:
-                assert await stream.receive_some() == b"", "it was hung up on"
+                assert await stream.receive_some() == b"", "it was disconnected"
 
 
 async def test_traces_are_not_given_up_for_idle_connections(it: Controlled) -> None:

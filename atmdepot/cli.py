@@ -42,7 +42,7 @@ _COMMANDS = {
     "undrain": Place("atmdepot.commands.administer", "undrain_command", "Give SERVER new sessions again."),
     "reload": Place("atmdepot.commands.reload", "reload_command", "Have the daemons read their VC table again."),
     "takeover": Place("atmdepot.commands.takeover", "takeover_command",
-                      "Make a depot that stands by the active one of its set."),
+                      "Let a standby become the active depot of its set."),
     "release": Place("atmdepot.commands.takeover", "release_command",
                      "Have the active depot of a set hand over to another."),
     "resync": Place("atmdepot.commands.depots", "resync_command",

@@ -89,7 +89,7 @@ Examples:
 def down(name: str | None, everything: bool) -> None:
     """Take a lab down.
 
-    NAME is the lab's network or its VC table; without NAME, the only lab goes. Every process of the lab ends, and what
+    NAME is the lab's network or its VC table; without NAME it is the only lab. Every process of the lab ends, and what
     the lab made in its directory is removed. A file of yours stays.
     """
     if everything and name is not None:

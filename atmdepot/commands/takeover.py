@@ -28,7 +28,7 @@ _NODE = click.option("--node", metavar="NODE", help="The depot; needed only whil
 @click.option("--force", is_flag=True, help="Take over without asking the active depot, also when out of sync.")
 @_NETWORK
 def takeover_command(node: str | None, force: bool, network_name: str | None) -> None:
-    """Make a depot that stands by the active one of its set.
+    """Let a standby become the active depot of its set.
 
     No session is lost.
     """

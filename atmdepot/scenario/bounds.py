@@ -39,7 +39,7 @@ def parse(written: object, unit: Unit) -> Bounds:
     """Bounds of a figure of a unit; raise ValueError with what would be right."""
     if unit == "truth":
         if not isinstance(written, bool):
-            raise ValueError(f"{written!r} is neither true nor false: write one of them")
+            raise ValueError(f"{written!r} is neither true nor false: write true or false")
         return Bounds(str(written).lower(), word=written)
     if unit == "text":
         if not isinstance(written, str):

@@ -125,7 +125,7 @@ def test_a_part_of_a_long_record_is_a_sign_of_life(pair: Pair) -> None:
 def test_a_table_that_was_read_anew_is_compared_again(pair: Pair) -> None:
     pair.run(SECOND)
     pair.one.network = table(7501, 7502)
-    assert "read anew" in pair.of_one.handle_timer(pair.now)
+    assert "read again" in pair.of_one.handle_timer(pair.now)
 
 
 def test_a_slow_standby_is_cut_off_and_starts_over_after_pauses_that_grow(pair: Pair) -> None:

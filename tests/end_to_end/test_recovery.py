@@ -78,7 +78,7 @@ def test_a_tun_that_is_removed_comes_back_and_with_it_the_service(frail: Site, n
         assert clients.communicate("\n", timeout=60)[0] == "still there\n"
     assert frail.counters(node)["tun", "vanished"] == 1
     gone, back = [line for line in frail.told(node) if "TUN device" in line][:2]
-    assert gone.endswith("the TUN device is gone: File descriptor in bad state; making it anew")
+    assert gone.endswith("the TUN device is gone: File descriptor in bad state; it is made again")
     assert back.endswith("the TUN device is back")
 
 

@@ -70,7 +70,7 @@ def test_a_link_whose_name_no_interface_can_have_gets_a_number(name: str) -> Non
     ("172.31.1.2:5501", "0.0.0.0:5501", "does not lead from one machine to another"),
     ("172.31.1.2:5501", "web1.example:5501", "needs an IP address here"),
     ("172.31.2.2:5502", "172.31.1.2:5502", "web1 has the same IP address"),
-    ("node = \"web1\"", "node = \"web1\"\naddress = [\"10.1.1.1\"]", "take the address away"),
+    ("node = \"web1\"", "node = \"web1\"\naddress = [\"10.1.1.1\"]", "leave the address out"),
     ("web1", "client", "the lab adds a node \"client\""),
 ])
 def test_a_table_beyond_the_labs_limits_is_refused(old: str, new: str, message: str) -> None:

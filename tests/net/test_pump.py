@@ -398,7 +398,7 @@ async def test_a_tun_that_vanishes_is_made_anew(
     await until(lambda: it.pump.tun is new, 1000)
     assert (it.pump.tun_losses, gone.fileno()) == (1, -1)
     assert caplog.messages == [
-        "the TUN device is gone: removed; making it anew", "the TUN device cannot be made: not yet",
+        "the TUN device is gone: removed; it is made again", "the TUN device cannot be made: not yet",
         "the TUN device cannot be made: nor now", "the TUN device is back"]
     # At once, and then once a second, by a clock that ticks every tenth.
     assert [later - tried[0] for later in tried] == pytest.approx([0, SECOND, 2 * SECOND], abs=0.15 * SECOND)

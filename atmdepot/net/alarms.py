@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from atmdepot.atm.protection import Request, Side
 from atmdepot.net.event_log import about
 from atmdepot.net.kinds import agent_of
 
@@ -36,6 +37,11 @@ def log_alarms(node: Node) -> None:
 
 
 def _teller(name: str) -> Observer:
-    return lambda side, request, _now: log.warning(
-        "VP %s takes its %s route: %s", name, side, request,
-        extra=about("vp-moved", name, route=str(side), request=str(request)))
+    def tell(side: Side, request: Request, now: int) -> None:
+        del now
+        # A move back tells the request that ended, unless another holds the VP on its working route.
+        ended = side is Side.WORKING and request not in (Request.LOCKOUT, Request.PROTECTION_FAILS)
+        log.warning("VP %s takes its %s route: %s%s", name, side, request, " has ended" * ended,
+                    extra=about("vp-moved", name, route=str(side), request=str(request)))
+
+    return tell

@@ -9,6 +9,7 @@ from atmdepot.atm.protection import Request, Side
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.agents.depot import DepotAgent
 from atmdepot.net.agents.edge import EdgeAgent
+from atmdepot.net.alarms import log_alarms
 from atmdepot.net.protection import ProtectionRequest, protection_rows
 from atmdepot.wire.oam import OamFlow, OamPayload, OamType
 from tests.network_in_memory import SECOND
@@ -40,6 +41,16 @@ def test_commands_move_an_end_and_give_way_to_failures() -> None:
     net.advance(5 * SECOND)
     assert net.ends[0].state.selected is Side.WORKING
     assert move(agent, net, "clear") == "VP web1 is on its working route: no request"
+
+
+def test_the_log_says_why_a_vp_moves(caplog: pytest.LogCaptureFixture) -> None:
+    net, agent = made()
+    log_alarms(net.depot)
+    for what in ("forced", "clear", "forced", "lockout"):
+        move(agent, net, what)
+    assert [record.getMessage() for record in caplog.records] == [
+        "VP web1 takes its protection route: forced switch", "VP web1 takes its working route: forced switch has ended",
+        "VP web1 takes its protection route: forced switch", "VP web1 takes its working route: lockout"]
 
 
 def test_a_lockout_on_a_route_that_fails_puts_the_server_on_the_dead_list() -> None:

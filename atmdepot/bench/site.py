@@ -152,6 +152,10 @@ class Site:
         """Processor time of these processes until now, user and system."""
         return sum(_cpu_seconds(pid) for pid in self.processes())
 
+    def cpu_seconds_of_depots(self) -> dict[str, float]:
+        """Processor time of each depot until now, user and system, by its node."""
+        return {node: _cpu_seconds(each.pid) for node, each in self.lab.state.processes.items() if each.role == "depot"}
+
     def page_faults(self) -> int:
         """Page faults of these processes until now, without faults that read a disk."""
         return sum(_page_faults(pid) for pid in self.processes())

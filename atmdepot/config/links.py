@@ -27,7 +27,7 @@ LEAST_BURST = 64
 
 
 class Line(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Rate, delay and impairments of a direction of a link. In `from`, the link's values fill in for keys left out."""
+    """Rate, delay and impairments of a direction of a link. In `from`, a key that is left out has the link's value."""
 
     rate: CellRate | None = None
     delay: Duration | None = None
@@ -55,7 +55,7 @@ class Line(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Link(Line, forbid_unknown_fields=True, kw_only=True):
-    """A UDP-emulated link, of ATM by default: a UDP address for each end; values of `Line` hold for both directions."""
+    """A link over UDP, of ATM by default: a UDP address for each end; values of `Line` hold for both directions."""
 
     ends: dict[str, UdpAddress]
     bearer: Literal["atm", "frame-relay"] = "atm"
@@ -110,9 +110,9 @@ def octets_before(encapsulation: Encapsulation, *, fcs: bool) -> int:
 
 
 class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A virtual path between the depot and an edge node, or two edge nodes, and the VCIs in it.
+    """A VP between the depot and an edge node, or between two edge nodes, and its VCIs.
 
-    `via` and `protect` are the switches of its route and of its second route, in order from the first end.
+    `via` and `protect` are the switches of its working route and of its protection route, in order from the first end.
     """
 
     ends: list[str]
@@ -175,7 +175,7 @@ class Vp(Struct, forbid_unknown_fields=True, kw_only=True):
 class PermanentVc(Struct, forbid_unknown_fields=True, kw_only=True):
     """A permanent VC from its root, the first of `ends`, to another end, or to several (point to multipoint).
 
-    `networks` has the destinations that each end sends on it; with several ends only the root sends.
+    `networks` has the networks to which each end sends on it; with several ends only the root sends.
     """
 
     ends: list[str]
@@ -200,7 +200,7 @@ class PermanentVc(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class CrossConnect(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A cross-connect of a switch beside those that routes make; `atmdepot vc save` writes them.
+    """A cross-connect of a switch, besides those of VPs and VCs; `atmdepot vc save` writes them.
 
     What comes in at `from` (`LINK VPI` or `LINK VPI/VCI`) leaves at each place of `to`.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Node(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A process of the network, or gear that is not ours (`external`, such as a router in GNS3)."""
+    """A node: a process of atmdepot, or other equipment (`external`, such as a router in GNS3)."""
 
     kind: Literal["depot", "switch", "edge", "interworking", "external"]
     tun: DeviceName = "atm0"
@@ -55,7 +55,7 @@ class Qos(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Lab(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Values for the lab alone.
+    """Values for the lab only.
 
     `networks` are those between client and depot; for the services of `without_web` the lab runs no web server.
     """
@@ -66,7 +66,7 @@ class Lab(Struct, forbid_unknown_fields=True, kw_only=True):
 
 # `dict` gives its objects a `__dict__`, in which `cached_property` keeps the values.
 class Network(Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
-    """A whole VC table; it is not changed once it is made, so what is often looked up is kept."""
+    """A VC table: the whole network. It is not changed once it is made, so what is often looked up is kept."""
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$(?!\n)",
                               description="1 to 32 letters, digits, '_' or '-', in quotes")]

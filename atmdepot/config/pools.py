@@ -93,7 +93,7 @@ class Service(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class DepotSet(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A set of depots: a single one is active, and the others stand by to take its sessions over (patent, page 16).
+    """A set of depots: one is active, the others stand by and can take its sessions over (patent, page 16).
 
     `interval` is the patent's period of a warm standby; 0 sends each change as it happens. `gateway` are the addresses,
     on `interface`, to which the routes of the clients lead, and `server_gateway` those to which the routes of servers
@@ -151,7 +151,7 @@ class SessionTimers(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Probing(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Watch over the condition of servers: probes through the ATM path, statistics, and silence."""
+    """How the depot watches servers: probes through the ATM path, statistics, and silence."""
 
     probe: Literal["tcp", "http", "none"] = "tcp"
     interval: Duration = field(default_factory=lambda: Duration.parse("1s"))

@@ -32,7 +32,7 @@ class Lmi(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Dlcis(Struct, forbid_unknown_fields=True, kw_only=True):
-    """PVCs of Frame Relay between two nodes: one for all packets, one for reports, and a range for sessions.
+    """PVCs of Frame Relay between two nodes: one for all packets, one for statistics, and a range for sessions.
 
     `vp` is the VP that they go on from, where an end is an interworking function. `cir`, `bc` and `be` are of each PVC:
     bits in a second, and in each committed interval of Bc/CIR.

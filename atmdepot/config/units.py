@@ -38,7 +38,7 @@ def count_text(count: int, kind: str) -> str:
 
 
 class Duration(int):
-    """A span of time in integer nanoseconds, written as a number and a unit: `5ms`, `20min`."""
+    """A duration in nanoseconds, written as a number and a unit: `5ms`, `20min`."""
 
     __slots__ = ()
 
@@ -317,7 +317,7 @@ class SocketAddress(str):
 
 
 class UdpAddress(SocketAddress):
-    """The address of an end of a link: a host and a UDP port; `HOST:*` is any port that the host sends from."""
+    """The UDP address of an end of a link: host and port; `HOST:*` stands for any port from which the host sends."""
 
     __slots__ = ()
     protocol = "UDP"
@@ -325,7 +325,7 @@ class UdpAddress(SocketAddress):
 
 
 class TcpAddress(SocketAddress):
-    """The address of a daemon's metrics page: a host (address or name) and a TCP port, `0.0.0.0:9464`."""
+    """A TCP address: a host (address or name) and a port, `0.0.0.0:9464`."""
 
     __slots__ = ()
     protocol = "TCP"

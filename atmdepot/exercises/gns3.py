@@ -81,8 +81,8 @@ def _router(evidence: Evidence, answers: Answers) -> str:
 
 
 def _judge_table(mine: Network, ours: Network) -> None:
-    expect("r1" not in mine.nodes and "r2" in mine.nodes, "r2 alone stays: take r1 out, with its link, VP and server")
-    expect(mine.nodes["r2"].kind == "external", "the router is not ours to run: its node has another `kind`")
+    expect("r1" not in mine.nodes and "r2" in mine.nodes, "only r2 stays: remove r1, with its link, VP and server")
+    expect(mine.nodes["r2"].kind == "external", "the router does not run atmdepot: its node has another `kind`")
     links = [link for link in mine.links.values() if "r2" in link.ends and "depot" in link.ends]
     expect(links, "there is no link from depot to r2")
     link = links[0]
@@ -100,7 +100,7 @@ def _judge_table(mine: Network, ours: Network) -> None:
 
 STEPS = (
     Step(
-        "This lab speaks as Dynamips does, with edge nodes of ours in the routers' places. Record, and ask four "
+        "This lab speaks as Dynamips does, with edge nodes in the routers' places. Record, and ask four "
         "times:\n"
         "  atmdepot trace -w gns3.pcapng\n"
         "  atmdepot lab exec client -- curl -s http://10.80.0.1/server\n"

@@ -52,6 +52,8 @@ DELAY = 6_000_000_000
 """The longest delay (ns) of a stream beside its period: a link that is silent for longer is dropped."""
 SWEPT = 1_024
 """Entries that a slice of the sweep looks at."""
+MOST_NAMES = 4_096
+"""Servers whose conditions, or lack, are noted; a depot that tells of more is out of order."""
 _MS, _NEVER = 1_000_000, -1
 _OUTSIDE, _NO_SCALE, _UNKNOWN, _TCP = OUTSIDE, NO_SCALE, UNKNOWN, PROTOCOL_TCP  # C numbers, where this is compiled
 _PRIMARY, _SECONDARY, _GONE = Table
@@ -119,11 +121,16 @@ class Replica:
         self._tables.stand_by()
         self._since = now
         self.in_sync = False
+        self._end_sweep()
 
     def take_over(self, now: int) -> None:
-        """Become active, and believe what the active depot told of servers."""
+        """Become active, and believe what the active depot told of servers.
+
+        A sweep ends, however far it is: to the stream that begins here now, all entries are unknown.
+        """
         self._tables.take_over(now)
         self.in_sync = False
+        self._end_sweep()
         for name, told in self.faults.items():
             server = self._depot.management.servers.get(name)
             if server is not None:
@@ -172,9 +179,12 @@ class Replica:
         return True
 
     def _name(self, told: Name) -> None:
-        (self._servers if told.kind == SERVER_NAME else self._services)[told.number] = told.name
-        if told.kind == SERVER_NAME:
-            self._numbers[told.name] = told.number
+        if told.kind != SERVER_NAME:
+            self._services[told.number] = told.name
+            return
+        self._numbers.pop(self._servers.get(told.number, ""), None)
+        self._servers[told.number] = told.name
+        self._numbers[told.name] = told.number
 
     def _begin_snapshot(self, told: Snapshot, now: int) -> None:
         self.run, self.offset, self.in_sync = told.run, told.offset, False
@@ -182,6 +192,9 @@ class Replica:
         self._since = now
         if self._tables.stands_by:
             self._tables.told.begin()
+        self._end_sweep()
+
+    def _end_sweep(self) -> None:
         if self._sweep is not None:
             self._sweep.end()
             self._sweep = None
@@ -203,7 +216,8 @@ class Replica:
     def _conditions(self, frame: Frame) -> None:
         for told in read_servers(frame):
             name = self._servers.get(told.server, "")
-            self.faults[name] = told
+            if name in self.faults or len(self.faults) < MOST_NAMES:
+                self.faults[name] = told
             server = self._depot.management.servers.get(name)
             if server is not None and self._tables.stands_by:
                 server.draining = bool(told.condition & DRAINING)
@@ -262,7 +276,7 @@ class Replica:
         server = self._depot.management.servers.get(name)
         if server is None and entry is not None and entry.server.name == name:
             return entry.server
-        if server is None:
+        if server is None and (name in self.unknown_servers or len(self.unknown_servers) < MOST_NAMES):
             self.unknown_servers[name] = self.unknown_servers.get(name, 0) + 1
         return server
 

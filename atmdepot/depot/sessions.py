@@ -501,7 +501,7 @@ class SessionTables:
     def _lives_on(self, session: Session, now: int) -> bool:
         """Give an entry more time if the active depot ages it, or if its time of silence began at the takeover."""
         if self.stands_by:
-            since = now if session.told_in == self.told.epoch else 0
+            since = now if self.told.of(session) else 0
         else:
             since = self.taken_over_at
         deadline = since + self._span_of(session, session.opening)

@@ -129,6 +129,8 @@ class DepotState(Node):
                 decision.evicts = self.sessions.goes_for(pool.members, is_tcp)
                 if decision.evicts is not None:  # this makes room in the table as well
                     decision.server = decision.evicts.server
+                    if decision.evicts.key == packet.key:
+                        decision.evicts = None  # the flow's old entry goes in any case
                 return
             decision.server = pool.balancer.pick(decision.candidates, packet.source, now)
         decision.evicts = self.sessions.pushed_out(packet.key, is_tcp)

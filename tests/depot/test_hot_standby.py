@@ -190,3 +190,26 @@ def test_what_copies_lack_the_stream_tells(what: list[tuple[str, int, bool]]) ->
     assert told <= held
     assert pair.replica.digest == pair.stream.digest
     assert pair.standby.take_packets() == []
+
+
+def test_a_closed_session_that_only_its_watcher_sees_go_on_ages_there() -> None:
+    """The active depot never saw the segment, or lost it: it tells of the session no more, so nobody ages it for us."""
+    pair = HotPair()
+    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, SYN, seq=100))
+    pair.server(tcp(VIP4, 80, CLIENT4, 40_000, SYN | ACK, seq=900, ack=101))
+    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, ACK, seq=101, ack=901))
+    pair.carry()
+    pair.now += 1201 * SECOND
+    for depot in (pair.active, pair.standby):
+        depot.handle_timer(pair.now)
+    pair.carry()
+    assert len(pair.standby.sessions.secondary) == 1
+    pair.now += SECOND
+    pair.standby.watch([tcp(CLIENT4, 40_000, VIP4, 80, ACK, seq=101, ack=901)], pair.now)
+    assert len(pair.standby.sessions.primary) == 1
+    for _ in range(3):
+        pair.now += 1300 * SECOND
+        for depot in (pair.active, pair.standby):
+            depot.handle_timer(pair.now)
+        pair.carry()
+    assert tables_of(pair) == [[], []]

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from atmdepot import build
 from atmdepot.depot import log_reader
 from atmdepot.depot.balancing import BALANCERS
+from atmdepot.depot.explain import explain
 from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.replica import Replica
+from atmdepot.depot.replica import MOST_NAMES, Replica
 from atmdepot.depot.session import SessionEvent, Table
 from atmdepot.depot.tcp_tracking import TcpState
 from atmdepot.wire.flows import flow_key
-from atmdepot.wire.replication import Frame, Gone, State, Told
+from atmdepot.wire.replication import Frame, Gone, Name, ServerTold, State, Told, servers_frame
 from tests.depot.pairs import Pair, from_server, handshake, replication_of, set_of_depots
 from tests.depot.servers import kill, revive
 from tests.effort import examples
@@ -262,6 +263,26 @@ def test_syn_with_another_number_opens_anew_on_an_inherited_half_open_entry() ->
     assert session.client.isn == 99
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_half_open_entry_goes_but_once_when_its_own_client_needs_its_place_at_a_full_server(anew: bool) -> None:
+    network = set_of_depots(of_set="half_open = true")
+    network = replace(network, servers={
+        name: replace(server, max_sessions=1) for name, server in network.servers.items()})
+    pair = Pair(network)
+    for port in (40_000, 40_001):
+        pair.active.packet_from_tun(tcp(CLIENT4, port, VIP4, 80, SYN, seq=7), pair.now)
+    pair.carry()
+    depot = taken_over(pair)
+    syn = tcp(CLIENT4, 40_000 if anew else 40_002, VIP4, 80, SYN, seq=99)
+    told = explain(depot, syn, pair.now)
+    depot.packet_from_tun(syn, pair.now)
+    ports = {entry[0][5:7]: entry[1] for entry in tables_of(pair)[1]}
+    assert len(ports) == 2
+    assert sum(server.primary_sessions for server in depot.management.servers.values()) == 2
+    assert ports[syn[20:22]] == told.server
+    assert depot.sessions.evicted == (not anew)
+
+
 def test_idle_time_of_inherited_sessions_begins_at_the_takeover() -> None:
     pair = Pair()
     pair.open(40_000)
@@ -386,6 +407,17 @@ def test_server_that_this_side_lacks_is_counted_and_told() -> None:
     assert pair.replica.unknown_servers == {"web2": 2}
     assert {entry[1] for entry in tables_of(pair)[1]} == {"web1"}
     assert pair.replica.digest != pair.stream.digest
+
+
+def test_names_without_end_take_no_memory_without_end() -> None:
+    pair = Pair()
+    pair.carry()
+    for number in range(MOST_NAMES + 100):
+        key = b"\x06" + number.to_bytes(12, "big")
+        pair.replica.feed(Name(0, 9, f"server{number}").pack() + servers_frame([ServerTold(9, 1, 0, 0)])
+                          + Told(key, 9, 64, 10, 0, False, 4, 4, 7, 7, 0, 0, 5, 6).pack(), pair.now)
+    assert len(pair.replica.unknown_servers) == len(pair.replica.faults) == MOST_NAMES
+    assert len(pair.replica._numbers) <= 4
 
 
 def test_full_table_refuses_what_is_told_and_counts_it() -> None:

@@ -13,6 +13,9 @@ import msgspec
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
 
+MOST_PARTS = 800
+"""Parts that are told one by one; of more a single digest is told, since all go into one message."""
+
 
 def agreement(network: Network, of: str) -> dict[str, Any]:
     """The values that the depots of the set `of` must have alike, by its place in the VC table, as plain values."""
@@ -30,6 +33,8 @@ def agreement(network: Network, of: str) -> dict[str, Any]:
 
 def digest_of(parts: dict[str, Any]) -> dict[str, str]:
     """A short digest of each part, by which two depots find the part in which they differ."""
+    if len(parts) > MOST_PARTS:
+        parts = {"set, services or servers": parts}
     return {place: blake2b(msgspec.json.encode(value), digest_size=4).hexdigest() for place, value in parts.items()}
 
 

@@ -70,6 +70,8 @@ PATIENCE = 5_000_000_000
 """A planned takeover that has come to no end after this long (ns) is given up, on both sides."""
 KEPT = 2_000_000_000
 """A standby that has lost its sync is as fit as before for so long (ns)."""
+MOST_GRANTED = 2**62
+"""No greater term is taken from an engine, so that the terms after it fit announcements."""
 HOLD_DOWN = 60_000_000_000
 """After two takeovers within this long (ns), a depot takes none by its own will."""
 SETTLING = 5_000_000_000
@@ -365,7 +367,7 @@ class Roles:
         self._tell(why, now)
 
     def _activate(self, now: int, term: int | None, why: str) -> None:
-        self._note_term(max(self.highest + 1, term or 0), now)
+        self._note_term(max(self.highest + 1, min(term or 0, MOST_GRANTED)), now)
         self.term = self.highest
         self._enter(TRANSITIONS[self.role, Event.GRANTED], why, now)
 

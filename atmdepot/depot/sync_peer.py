@@ -107,6 +107,8 @@ class SyncPeer(Peer):
             self._depot.roles.handed_over(now)
         elif frame.kind == Kind.RESYNC:
             self.start_over()
+        elif frame.kind == Kind.STREAM_OVER:
+            self._is_told = False
         elif frame.kind == Kind.BYE:
             self.leaves = "it ends in order"
 
@@ -148,21 +150,19 @@ class SyncPeer(Peer):
     def take(self, now: int) -> tuple[int, bytes] | None:
         """The channel and payload of the next record to send; None when there is none now."""
         self._sliced = False
+        reader = self._reader_at(now)  # before what is to be said: the end of a stream is told before the next begins
         if self._control:
             payload = bytes(self._control)
             self._control.clear()
             return CONTROL, payload
-        octets = self._log(now)
+        octets = b"" if reader is None else self._log(reader, now)
         if not octets:
             return None
         self._depot.peers.sent_octets += len(octets)
         return STREAM, octets
 
-    def _log(self, now: int) -> bytes:
+    def _log(self, reader: Reader, now: int) -> bytes:
         """Octets of the log, or of the snapshot before it, when it is their time."""
-        reader = self._reader_at(now)
-        if reader is None:
-            return b""
         if reader.cut_off:
             self._cut_off(now)
             return b""
@@ -184,9 +184,12 @@ class SyncPeer(Peer):
     def _reader_at(self, now: int) -> Reader | None:
         """The stream to the other depot, begun or ended by the roles of both."""
         if self._gift is not None:
-            if self._gift.in_snapshot or self._gift.pending:
+            # A depot that is active again has another stream to tell.
+            if self._depot.roles.role not in CLAIMS and (self._gift.in_snapshot or self._gift.pending):
                 return self._gift
+            self._gift.end()
             self._gift = None
+            self._stream_over()
         if not self._is_to_hear():
             self._end_stream()
         elif self.reader is None and now >= self._stream_from:
@@ -214,6 +217,11 @@ class SyncPeer(Peer):
         if self.reader is not None:
             self.reader.end()
             self.reader = None
+            self._stream_over()
+
+    def _stream_over(self) -> None:
+        """Tell that the stream ends, perhaps within a frame: the rest of that would be taken from the next stream."""
+        self._control += Frame(Kind.STREAM_OVER, OUTSIDE, b"").pack()
 
     def ask_for_all(self) -> None:
         """Ask the other depot to send all of its sessions anew."""

@@ -396,7 +396,7 @@ _REPLICATION_BODIES = {
 
 REPLICATION = Struct(
     "type" / Enum(Int8ub, hello=1, session=2, state=3, gone=4, name=5, servers=6, turns=7, snapshot=8, snapshot_end=9,
-                  heartbeat=10, ack=11, handover=12, handed_over=13, bye=14, resumed=15),
+                  heartbeat=10, ack=11, handover=12, handed_over=13, bye=14, resumed=15, resync=16, stream_over=17),
     "flags" / BitStruct("unused" / Default(BitsInteger(6), 0), "ipv6" / Flag, "outside" / Flag),
     "body" / Prefixed(Int16ub, Switch(this.type, _REPLICATION_BODIES, default=GreedyBytes)),
 )

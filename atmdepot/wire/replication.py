@@ -15,6 +15,7 @@ The format is this project's own, since the patent leaves it open::
     ACK, RESUMED  run 8 | offset 8
     HANDOVER, HANDED_OVER, BYE                  term 8 | offset 8
     RESYNC        empty: all sessions are asked for anew
+    STREAM_OVER   empty: the sender's stream ends here, perhaps within a frame; what comes next begins another
     HELLO         JSON (`Hello`)
 
 States and scales have four bits for each end, the client's first; a scale of 15 is unknown. Times are in ms, and say
@@ -73,6 +74,7 @@ class Kind(IntEnum):
     BYE = 14
     RESUMED = 15
     RESYNC = 16
+    STREAM_OVER = 17
 
 
 KINDS = {int(kind): kind for kind in Kind}
@@ -90,7 +92,9 @@ SERVER_NAME, SERVICE_NAME = 0, 1
 ALIVE, DRAINING = 0x01, 0x02
 _STATES = 11
 _RUNS, _OFFSETS = 1 << 63, 1 << 60
+_TERMS = (1 << 63) - (1 << 32)  # no greater term is believed, so that those after it fit announcements
 _LONGEST_NAME = 1024  # in octets: names are kept as long as a connection
+_LONGEST_WORD = 256  # of a HELLO: what it says may get into the log
 _GAMMA, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 _KEY_SIZES = {0: 13, IPV6: 37}
 _PROTOCOLS = (PROTOCOL_TCP, PROTOCOL_UDP)
@@ -346,6 +350,7 @@ class Heartbeat(NamedTuple):
         _check_size(frame, _HEARTBEAT.size)
         told = cls(*_HEARTBEAT.unpack_from(frame.body))
         _check("role", told.role, len(ROLES))
+        _check("term", told.term, _TERMS)
         return told
 
 
@@ -421,7 +426,12 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ValueError(f"HELLO: {error}") from None
         if told.role not in ROLES:
-            raise ValueError(f"HELLO: role {told.role!r} is none of {', '.join(ROLES)}")
+            raise ValueError(f"HELLO: role {told.role!r:.99} is none of {', '.join(ROLES)}")
+        if not (0 <= told.term < _TERMS and 0 <= told.run < _RUNS and 0 <= told.sessions < _RUNS):
+            raise ValueError("HELLO: term, run or sessions are out of range")
+        for word in (told.network, told.set, told.node, told.version, *told.table, *told.table.values()):
+            if len(word) > _LONGEST_WORD or not word.isprintable():
+                raise ValueError(f"HELLO: {word[:99]!r} is too long, or no text for the log")
         return told
 
 

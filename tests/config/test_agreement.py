@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from atmdepot.config.agreement import agreement, difference, digest_of
+from atmdepot.config.agreement import MOST_PARTS, agreement, difference, digest_of
 from atmdepot.config.reading import parse
+from atmdepot.wire.replication import Hello
 from tests.two_depots import two_depots
 
 TABLE = two_depots('ownership = "manual"\nsync = { depot1 = "10.60.0.1:7500", depot2 = "10.60.0.2:7500" }')
@@ -26,3 +27,14 @@ def test_a_difference_names_its_place() -> None:
     assert difference(own, renamed) == "it has no servers.web1"
     assert difference(renamed, own) == "it has no servers.www1"
     assert difference(own, own | {"servers.web2": ""}) == "it has servers.web2, which is not here"
+
+
+def test_the_digests_of_the_greatest_table_fit_into_a_message() -> None:
+    parts = {f"servers.{'x' * 28}{number:04}": [number] for number in range(MOST_PARTS)}
+    for more in (0, 1, 5_000):
+        parts |= {f"servers.more{number}": [number] for number in range(more)}
+        own = digest_of(parts)
+        Hello(network="n" * 32, set="s" * 32, node="d" * 32, run=1, term=2, role="active", table=own,
+              challenge=bytes(16)).pack()
+        assert difference(own, digest_of(parts)) == ""
+        assert difference(own, digest_of(parts | {"servers.more0": [9]}))

@@ -103,6 +103,14 @@ def test_an_engine_that_counts_gives_the_term_unless_a_higher_one_is_known(given
     assert made.term == term
 
 
+def test_a_term_of_an_engine_leaves_room_for_the_terms_after_it() -> None:
+    made = active(term=10**30)
+    assert made.term == 2**62
+    made.revoked(0)
+    made.granted(0, 10**30)
+    assert made.term == 2**62 + 1
+
+
 def test_a_restarted_set_goes_on_after_the_term_that_edge_nodes_remember() -> None:
     made = active()
     assert made.term == 1

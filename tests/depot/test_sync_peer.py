@@ -8,7 +8,7 @@ import pytest
 
 from atmdepot.depot.roles import Role
 from atmdepot.depot.sync_peer import NEVER, SyncPeer
-from atmdepot.wire.replication import Frame, Hello
+from atmdepot.wire.replication import Frame, Hello, Kind
 from atmdepot.wire.sync_link import CONTROL, STREAM, BadRecord
 from tests.net.standing_by import StandIn, table
 
@@ -134,6 +134,8 @@ def test_a_slow_standby_is_cut_off_and_starts_over_after_pauses_that_grow(pair: 
     for number, pause in enumerate((1, 2, 4), 1):
         pair.one.replication.octets += bytes(2_000)
         assert pair.of_one.next_due(pair.now, True) == pair.now
+        if number > 1:
+            assert pair.of_one.take(pair.now) == (CONTROL, Frame(Kind.STREAM_OVER, 1, b"").pack()), "the stream before"
         assert pair.of_one.take(pair.now) is None
         assert pair.one.peers.cut_off == number
         due = pair.of_one._stream_from

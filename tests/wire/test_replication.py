@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -45,6 +46,8 @@ from tests.effort import examples
 octet, short, word, long = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 signed = st.integers(-2**63, 2**63 - 1)
 run, offset = st.integers(0, 2**63 - 1), st.integers(0, 2**60 - 1)
+term = st.integers(0, 2**63 - 2**32 - 1)
+printable = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=256)
 state, scale, reason = st.integers(0, 10), st.integers(0, 15), st.integers(0, len(CLOSED_BY) - 1)
 keys = st.builds(lambda protocol, rest: bytes((protocol,)) + rest, st.sampled_from((6, 17)),
                  st.binary(min_size=12, max_size=12) | st.binary(min_size=36, max_size=36))
@@ -55,13 +58,14 @@ VALUES: dict[Kind, tuple[Any, Any]] = {
     Kind.GONE: (Gone, st.builds(Gone, keys, octet)),
     Kind.NAME: (Name, st.builds(Name, st.integers(0, 1), short, st.text(max_size=40))),
     Kind.TURNS: (TurnsTold, st.builds(TurnsTold, short, short, st.lists(st.builds(Position, short, signed, signed)))),
-    Kind.HEARTBEAT: (Heartbeat, st.builds(Heartbeat, long, long, long, word, st.integers(0, len(ROLES) - 1), octet,
+    Kind.HEARTBEAT: (Heartbeat, st.builds(Heartbeat, term, long, long, word, st.integers(0, len(ROLES) - 1), octet,
                                           short)),
     Kind.SNAPSHOT: (Snapshot, st.builds(Snapshot, run, offset, long, word)),
     Kind.ACK: (Ack, st.builds(Ack, run, offset)),
     Kind.HELLO: (Hello, st.builds(
-        Hello, network=st.text(), set=st.text(), node=st.text(), run=st.integers(0, 2**63 - 1), term=word,
-        role=st.sampled_from(ROLES), applied=st.tuples(word, word), servers=st.lists(st.text(), max_size=3))),
+        Hello, network=printable, set=printable, node=printable, run=run, term=term, sessions=run,
+        table=st.dictionaries(printable, printable, max_size=3), role=st.sampled_from(ROLES),
+        applied=st.tuples(word, word), servers=st.lists(st.text(), max_size=3))),
 }
 told = st.sampled_from(sorted(VALUES)).flatmap(lambda kind: st.tuples(st.just(kind), VALUES[kind][1]))
 
@@ -132,6 +136,11 @@ def test_hello_of_a_later_version_may_have_more_keys() -> None:
     assert Hello.unpack(Frame(Kind.HELLO, OUTSIDE, octets)).node == "depot1"
 
 
+def hello(**values: object) -> bytes:
+    """The body of a HELLO."""
+    return json.dumps({"network": "", "set": "", "node": "", "run": 0, "term": 0, "role": "active"} | values).encode()
+
+
 @pytest.mark.parametrize(("frame", "said"), [
     (Frame(Kind.SESSION, 0, bytes(38)), "SESSION has at least 39 octets, here are 38"),
     (Frame(Kind.SESSION, 2, bytes(39)), "SESSION has at least 63 octets, here are 39"),
@@ -153,6 +162,14 @@ def test_hello_of_a_later_version_may_have_more_keys() -> None:
     (Frame(Kind.HELLO, 0, b"[]"), "HELLO: Expected `object`"),
     (Frame(Kind.HELLO, 0, b"\xff"), "HELLO: "),
     (Frame(Kind.HELLO, 0, b'{"network":"","set":"","node":"","run":0,"term":0,"role":"king"}'), "role 'king'"),
+    (Frame(Kind.HEARTBEAT, 0, b"\xff" * 28 + bytes(4)), "term is below 9223372032559808512"),
+    (Frame(Kind.HELLO, 0, hello(term=2**63)), "term, run or sessions are out of range"),
+    (Frame(Kind.HELLO, 0, hello(term=-1)), "term, run or sessions are out of range"),
+    (Frame(Kind.HELLO, 0, hello(run=2**63)), "term, run or sessions are out of range"),
+    (Frame(Kind.HELLO, 0, hello(sessions=10**30)), "term, run or sessions are out of range"),
+    (Frame(Kind.HELLO, 0, hello(node="depot1\n<3>forged")), "is too long, or no text for the log"),
+    (Frame(Kind.HELLO, 0, hello(version="9" * 257)), "is too long, or no text for the log"),
+    (Frame(Kind.HELLO, 0, hello(table={"\x1b[2J": ""})), "is too long, or no text for the log"),
 ])
 def test_wrong_frame_is_answered_with_the_field(frame: Frame, said: str) -> None:
     readers: dict[int, Any] = {int(kind): reader for kind, (reader, _) in VALUES.items()} | {Kind.BYE: Turnover}

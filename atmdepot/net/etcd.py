@@ -26,6 +26,7 @@ PATIENCE = 1.0
 _MOST = 1_000_000
 _READ = 65536
 _OK = 200
+_LONGEST_TTL = 10**9
 
 
 class EtcdGone(Exception):
@@ -57,7 +58,8 @@ class EtcdClient:
 
     async def grant(self, ttl: int) -> tuple[int, int]:
         """A new lease: its number, and its time to live (s), which may be longer than asked for."""
-        return await self._ask("lease/grant", {"TTL": ttl}, lambda told: (_number(told, "ID"), _number(told, "TTL")))
+        return await self._ask("lease/grant", {"TTL": ttl}, lambda told: (
+            _number(told, "ID"), _within(_number(told, "TTL"), 1, _LONGEST_TTL)))
 
     async def keep_alive(self, lease: int) -> bool:
         """Begin a lease's time anew; False when it has ended."""
@@ -168,7 +170,14 @@ def _text(text: str) -> str:
 
 
 def _number(told: dict[str, Any], name: str) -> int:
-    return int(told.get(name, 0))
+    """A number of 64 bits, 0 where there is none; raise ValueError."""
+    return _within(int(told.get(name, 0)), -1 << 63, (1 << 63) - 1)
+
+
+def _within(value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise ValueError(f"{value} is not {least} to {most}")
+    return value
 
 
 def _holder(told: dict[str, Any]) -> Holder | None:

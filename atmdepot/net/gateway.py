@@ -34,6 +34,7 @@ class Gateway:
         """Hold addresses for an interface, which may not be there yet."""
         self.interface, self.addresses = interface, list(addresses)
         self.is_here = False
+        """True when the addresses are to be here; where `trouble` says so, they may not be yet, or still be."""
         self.trouble = ""
         """The reason why an address could not be set or taken away; empty when it could."""
 
@@ -45,22 +46,49 @@ class Gateway:
             return []
         return [(index, *_split(address)) for address in self.addresses]
 
+    def is_to_be_set(self, here: bool) -> bool:
+        """True where `set` has something to change, or has failed the last time."""
+        return self.is_here != here or self.trouble != ""
+
     def set(self, here: bool) -> None:
-        """Set the addresses and tell the neighbours, or take them away."""
+        """Set the addresses and tell the neighbours, or take them away: each that can be, whatever becomes of another.
+
+        What has failed is to be tried again: an address that stays would have two owners.
+        """
         self.is_here = here
+        failed: list[str] = []
         try:
             index = socket.if_nametoindex(self.interface)
-            for address in self.addresses:
-                set_address(index, *_split(address), there=here)
-            if here:
-                self.announce()
         except OSError as error:
-            trouble = f"{', '.join(self.addresses)} on {self.interface}: {error.strerror or error}"
-            if trouble != self.trouble:
-                log.error("%s", trouble)
-            self.trouble = trouble
+            failed.append(self._words(error))
         else:
-            self.trouble = ""
+            failed += self._set(index, here)
+        if here and not failed:
+            failed += self._told()
+        trouble = "; ".join(failed)
+        if trouble and trouble != self.trouble:
+            log.error("%s", trouble)
+        self.trouble = trouble
+
+    def _set(self, index: int, here: bool) -> list[str]:
+        """Set all addresses, or take them away; return what has failed, in words."""
+        failed = []
+        for address in self.addresses:
+            try:
+                set_address(index, *_split(address), there=here)
+            except OSError as error:
+                failed.append(f"{address} on {self.interface}: {error.strerror or error}")
+        return failed
+
+    def _told(self) -> list[str]:
+        try:
+            self.announce()
+        except OSError as error:
+            return [self._words(error)]
+        return []
+
+    def _words(self, error: OSError) -> str:
+        return f"{', '.join(self.addresses)} on {self.interface}: {error.strerror or error}"
 
     def announce(self) -> None:
         """Tell all neighbours where the addresses are: gratuitous ARP, and unsolicited advertisements. Raises OSError.

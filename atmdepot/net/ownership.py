@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     from atmdepot.config.pools import DepotSet
     from atmdepot.depot.roles import Roles
+    from atmdepot.net.guarding import Guarding
 
 REPEAT = 30.0
 """Seconds between two announcements of the addresses: a neighbour may have missed the first."""
-_AGAIN = 1.0
-"""Seconds until an interface that was not there is looked for again."""
+AGAIN = 1.0
+"""Seconds until what could not be done is tried again."""
 
 log = logging.getLogger("atmdepot")
 
@@ -61,6 +62,18 @@ class Follower:
         self._token = trio.lowlevel.current_trio_token()
         await self._changed.wait()
         self._changed = trio.Event()
+
+    async def guarding(self, start: Callable[[], Guarding]) -> Guarding:
+        """A guard that `start` starts, once this host can: for want of a descriptor or of memory no depot ends."""
+        told = False
+        while True:
+            try:
+                return start()
+            except OSError as error:
+                if not told:
+                    log.error("%s: its guard cannot be started: %s", self.seat.node, error.strerror or error)
+                told = True
+            await trio.sleep(AGAIN)
 
     def _hear(self, roles: Roles, why: str, now: int) -> None:
         del roles, why, now
@@ -103,6 +116,6 @@ class Engine(Follower):
         made = Gateway(settings.interface, settings.gateway)
         while not made.plan():
             self.trouble(f"this host has no interface {settings.interface}")
-            await trio.sleep(_AGAIN)
+            await trio.sleep(AGAIN)
         self.trouble("")
         return made

@@ -59,8 +59,8 @@ class Etcd(Engine):
         """Decide until cancelled. A guard that has ended gave everything up: it is started again."""
         self._gateway = await self.gateway()
         while True:
-            addresses = [] if self._gateway is None else self._gateway.plan()
-            guard = self.guard = Guarding(self.seat.hangs_after, addresses=addresses)
+            guard = self.guard = await self.guarding(lambda: Guarding(
+                self.seat.hangs_after, addresses=[] if self._gateway is None else self._gateway.plan()))
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(guard.beat)
@@ -85,6 +85,7 @@ class Etcd(Engine):
                 self.trouble(f"roles stay as they are: {gone.exceptions[0]}")
             except* LeaseLost:
                 rest = 0.0  # whether another depot has the key now, the key tells
+            self._place()  # what could not be set or taken away
             with trio.move_on_after(rest):
                 while True:
                     await self.changed()
@@ -164,7 +165,7 @@ class Etcd(Engine):
         gateway = self._gateway
         if gateway is None:
             return
-        if gateway.is_here != self.roles.is_active or (
+        if gateway.is_to_be_set(self.roles.is_active) or (
                 gateway.is_here and trio.current_time() - self._announced > REPEAT):
             gateway.set(self.roles.is_active)
             self._announced = trio.current_time()

@@ -94,11 +94,17 @@ class Keepalived(Engine):
             if (path := program()) is None:
                 self.trouble("it is not installed: apt-get install keepalived")
             else:
-                self.trouble(await self._run(path, gateway))
+                self.trouble(await self._tried(path, gateway))
             self.revoked("keepalived does not run")
             gateway.set(here=False)
             rest = _FIRST_REST if trio.current_time() - began > _LONG_RUN else min(rest * 2, _LONGEST_REST)
             await trio.sleep(rest)
+
+    async def _tried(self, path: str, gateway: Gateway) -> str:
+        try:
+            return await self._run(path, gateway)
+        except OSError as error:  # no room for its files, no descriptor or memory for its guard
+            return f"it cannot be started: {error.strerror or error}"
 
     async def _run(self, path: str, gateway: Gateway) -> str:
         """Run keepalived; return why it has ended."""

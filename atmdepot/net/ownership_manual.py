@@ -8,7 +8,7 @@ import trio
 
 from atmdepot.depot.roles import Phase, Role
 from atmdepot.net.guarding import Guarding
-from atmdepot.net.ownership import REPEAT, Engine
+from atmdepot.net.ownership import AGAIN, REPEAT, Engine
 
 if TYPE_CHECKING:
     from atmdepot.net.gateway import Gateway
@@ -23,7 +23,7 @@ class Manual(Engine):
         if gateway is None:
             await self._obey(None)
         while gateway is not None:
-            guard = Guarding(addresses=gateway.plan())
+            guard = await self.guarding(lambda: Guarding(addresses=gateway.plan()))
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._obey, gateway)
@@ -36,7 +36,7 @@ class Manual(Engine):
     async def _obey(self, gateway: Gateway | None) -> None:
         while True:
             self.step(gateway)
-            with trio.move_on_after(REPEAT):
+            with trio.move_on_after(AGAIN if gateway is not None and gateway.trouble else REPEAT):
                 await self.changed()
 
     def step(self, gateway: Gateway | None) -> None:
@@ -45,6 +45,6 @@ class Manual(Engine):
             self.revoked("it was handed over")
         if self.roles.phase is Phase.TAKING:
             self.granted(why=self.roles.pursues)
-        if gateway is not None and (self.roles.is_active or gateway.is_here):
+        if gateway is not None and (self.roles.is_active or gateway.is_to_be_set(False)):
             gateway.set(self.roles.is_active)
             self.trouble(gateway.trouble)

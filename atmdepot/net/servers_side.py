@@ -37,7 +37,8 @@ class ServersSide(Follower):
         """Follow until cancelled. A guard takes the addresses away when the depot hangs or dies."""
         limit = 0.0 if self.seat.settings.ownership == "manual" else self.seat.hangs_after  # then nobody takes over
         while True:
-            guard = Guarding(limit, addresses=[one for gateway in self.gateways for one in gateway.plan()])
+            guard = await self.guarding(lambda: Guarding(
+                limit, addresses=[one for gateway in self.gateways for one in gateway.plan()]))
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(guard.beat)
@@ -56,7 +57,9 @@ class ServersSide(Follower):
                 self.place(here=False)
                 await trio.sleep(_SOON)
             self.place(self.roles.is_active)
-            with trio.move_on_after(_SOON if 0 < self._times_told < _OFTEN else REPEAT):
+            # An address that stays has two owners.
+            stays = not self.roles.is_active and self.roles.servers_side_trouble != ""
+            with trio.move_on_after(_SOON if stays or 0 < self._times_told < _OFTEN else REPEAT):
                 await self.changed()
 
     def place(self, here: bool) -> None:

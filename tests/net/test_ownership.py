@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import subprocess
 import sys
@@ -14,13 +15,15 @@ import trio
 import trio.testing
 
 from atmdepot.config.pools import DepotSet
-from atmdepot.config.units import InterfaceAddress
+from atmdepot.config.units import InterfaceAddress, TcpAddress
 from atmdepot.depot.roles import Role, Roles
 from atmdepot.errors import AtmdepotError
+from atmdepot.net import gateway as of_gateway
 from atmdepot.net import ownership_keepalived
 from atmdepot.net.gateway import Gateway, announcement
 from atmdepot.net.guard import Plan
-from atmdepot.net.ownership import Seat
+from atmdepot.net.ownership import Engine, Seat
+from atmdepot.net.ownership_etcd import Etcd
 from atmdepot.net.ownership_keepalived import Keepalived, configuration
 from atmdepot.net.ownership_manual import Manual
 from atmdepot.net.owning import Ownership
@@ -239,6 +242,100 @@ def test_an_interface_that_is_not_there_is_trouble_and_no_crash(caplog: pytest.L
         gateway.set(here=True)
     assert gateway.trouble == "10.9.0.1/24 on none0: no interface with this name"
     assert len(caplog.records) == 1, "told once"
+
+
+class Addresses:
+    """The kernel's addresses; it has no room for some of the calls."""
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.refuses: set[str] = set()
+
+    def set(self, index: int, address: str, bits: int, there: bool) -> None:
+        del index, bits
+        if address in self.refuses:
+            raise OSError(errno.EMFILE, "Too many open files")
+        (self.there.add if there else self.there.discard)(address)
+
+
+@pytest.fixture
+def addresses(monkeypatch: pytest.MonkeyPatch) -> Addresses:
+    made = Addresses()
+    monkeypatch.setattr(of_gateway, "set_address", made.set)
+    monkeypatch.setattr(Gateway, "announce", lambda _: None)
+    return made
+
+
+def test_an_address_that_cannot_be_taken_away_keeps_no_other_from_going(
+        addresses: Addresses, caplog: pytest.LogCaptureFixture) -> None:
+    gateway = Gateway("lo", [InterfaceAddress.parse(f"10.9.0.{number}/24") for number in (1, 2, 3)])
+    gateway.set(here=True)
+    assert not gateway.is_to_be_set(True)
+    addresses.refuses = {"10.9.0.1"}
+    for _ in range(2):
+        gateway.set(here=False)
+    assert addresses.there == {"10.9.0.1"}
+    assert gateway.is_to_be_set(False), "it would have two owners"
+    assert [record.getMessage() for record in caplog.records] == ["10.9.0.1/24 on lo: Too many open files"]
+    addresses.refuses.clear()
+    gateway.set(here=False)
+    assert addresses.there == set()
+    assert not gateway.is_to_be_set(False)
+
+
+async def test_an_address_that_stays_is_taken_away_as_soon_as_it_can_be(
+        tmp_path: Path, addresses: Addresses, autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+    made = seat(tmp_path, ownership="manual")
+    gateway = Gateway("lo", [InterfaceAddress.parse("10.9.0.1/24")])
+    made.roles.granted(clock())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Manual(made)._obey, gateway)
+        await trio.sleep(1)
+        assert addresses.there == {"10.9.0.1"}
+        addresses.refuses = {"10.9.0.1"}
+        made.roles.revoked(clock(), "gone")
+        await trio.sleep(1)
+        assert made.roles.engine_trouble == "10.9.0.1/24 on lo: Too many open files"
+        addresses.refuses = set()
+        await trio.sleep(2)
+        assert addresses.there == set()
+        assert made.roles.engine_trouble == ""
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("engine", [Manual, Etcd])
+async def test_a_host_without_room_for_a_guard_ends_no_depot(
+        engine: type[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+        autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+    tried = []
+
+    def no_room(*_: object, **__: object) -> None:
+        tried.append(trio.current_time())
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(f"{engine.__module__}.Guarding", no_room)
+    made = seat(tmp_path, ownership="manual", etcd=[TcpAddress.parse("127.0.0.1:1")])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(engine(made).run)
+        await trio.sleep(10.5)
+        nursery.cancel_scope.cancel()
+    assert len(tried) == 11
+    assert [record.getMessage() for record in caplog.records] == [
+        "depot1: its guard cannot be started: Too many open files"]
+
+
+async def test_a_keepalived_for_whose_files_there_is_no_room_is_trouble_and_no_crash(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+    monkeypatch.setattr(ownership_keepalived, "program", lambda: "/bin/true")
+    made = seat(tmp_path / "gone")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Keepalived(made).run)
+        await trio.sleep(1)
+        assert made.roles.engine_trouble == "it cannot be started: No such file or directory"
+        nursery.cancel_scope.cancel()
 
 
 IN_A_NAMESPACE = """

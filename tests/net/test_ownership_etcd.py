@@ -181,6 +181,8 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 @pytest.mark.parametrize("answer", [
     b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\noops", HEAD % 9 + b"half",
     HEAD % 3 + b"<p>", HEAD % 2 + b"[]", HEAD % 11 + b'{"ID": "x"}', HEAD % 9 + b'{"ID":{}}',
+    HEAD % 19 + b'{"ID":"7","TTL":-1}', HEAD % 18 + b'{"ID":"7","TTL":0}',
+    HEAD % 32 + b'{"ID":"99999999999999999999999"}',
     b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1_100_000])
 async def test_an_answer_that_is_not_etcds_is_an_error_with_the_servers_name(answer: bytes) -> None:
     async with _server(answer) as address:

@@ -39,7 +39,7 @@ _PATIENCE = 5.0
 _AGAIN = 1.0
 _LONGEST_PAUSE = 30.0
 _PIECE = 4_096
-_MOST_TOLD = 64
+_MOST_STRANGERS = 64
 _KEEP_ALIVE = ((socket.SO_KEEPALIVE, socket.SOL_SOCKET, 1), (socket.TCP_NODELAY, socket.IPPROTO_TCP, 1),
                (socket.TCP_KEEPIDLE, socket.IPPROTO_TCP, 2), (socket.TCP_KEEPINTVL, socket.IPPROTO_TCP, 1),
                (socket.TCP_KEEPCNT, socket.IPPROTO_TCP, 3), (socket.TCP_USER_TIMEOUT, socket.IPPROTO_TCP, 5_000))
@@ -62,6 +62,7 @@ class ReplicationLink(Chore):
         self.connections: dict[str, SyncConnection] = {}
         """The open links, by the name of the other depot."""
         self._told: dict[str, str] = {}
+        self._strangers: set[str] = set()
         self._server = BoundedServer()
 
     # The pump's side: the open links.
@@ -116,7 +117,7 @@ class ReplicationLink(Chore):
         names = [name for name, address in self._set.sync.items()
                  if name != self._depot.name and address.host == host]
         if not names:
-            self._refuse(host, "it is no sync address of the set")
+            self._refuse_stranger(host)
             await stream.aclose()
             return
         with self._server.connection() as scope:
@@ -241,9 +242,16 @@ class ReplicationLink(Chore):
         self._depot.peers.refused += 1
         self._tell(place, f"replication link to {place}: refused: {why}")
 
+    def _refuse_stranger(self, host: str) -> None:
+        """Count a connection from elsewhere, and log the first of each of so many hosts: anybody may connect."""
+        self._depot.peers.refused += 1
+        if host not in self._strangers and len(self._strangers) < _MOST_STRANGERS:
+            self._strangers.add(host)
+            log.warning("replication link to %s: refused: it is no sync address of the set", host)
+
     def _tell(self, place: str, text: str) -> None:
-        """Log what is wrong with a place, once until it changes."""
-        if self._told.get(place) != text and len(self._told) < _MOST_TOLD:
+        """Log what is wrong with a depot of the set (empty: with the own address), once until it changes."""
+        if self._told.get(place) != text:
             self._told[place] = text
             log.warning("%s", text)
 

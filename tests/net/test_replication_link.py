@@ -232,3 +232,35 @@ async def test_the_hello_tells_state_and_table(pair: Pair) -> None:
     assert (hello.network, hello.set, hello.node, hello.run, hello.role) == ("pair", "main", "depot1", 7, "joining")
     assert "services.web" in hello.table
     assert not hello.keyed
+
+
+async def test_many_strangers_fill_no_log_and_hide_no_word_about_the_set(
+    pair: Pair, caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    link = pair.start("depot1", 7)
+    await trio.lowlevel.checkpoint()
+    for number in range(80):
+        stream = await pair.connect(f"127.0.1.{number + 1}")
+        assert await stream.receive_some(100) == b""
+    assert link._depot.peers.refused == 80
+    assert sum("it is no sync address" in line for line in caplog.messages) == 64
+    stream = await pair.connect()
+    await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")
+    await until(lambda: "replication link to depot2: refused: a record whose length is" in caplog.text)
+
+
+@pytest.mark.parametrize("told", [{"term": 2**63}, {"term": -1}, {"node": "depot2\n<3>forged"}])
+async def test_a_hello_that_no_depot_says_is_refused(
+    pair: Pair, told: dict[str, Any], caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    link = pair.start("depot1", 7)
+    await trio.lowlevel.checkpoint()
+    maker: Any = ReplicationLink(cast("Any", StandIn(table(*pair.ports), "depot2", 0, 8)), cast("Any", None))
+    stream, writer = await pair.connect(), RecordWriter()
+    hello = structs.replace(maker._hello(False), **told)
+    await stream.send_all(writer.record(sync_link.HELLO, hello.pack()))
+    await until(lambda: "replication link to depot2: refused: HELLO: " in caplog.text)
+    assert not link.connections
+    assert not any("\n" in line for line in caplog.messages)

@@ -11,6 +11,11 @@ venv=.venv
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
+# With these, a signal ends by the trap of EXIT: sh alone would not go by it.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 # The command that a package is there for, and the package.
 wanted="curl:curl nginx:nginx-light ping:iputils-ping ip:iproute2"
 [ "$purpose" = demo ] || wanted="$wanted ab:apache2-utils wrk:wrk iperf3:iperf3 nft:nftables haproxy:haproxy"
@@ -60,19 +65,17 @@ install_packages() {
     # nginx, keepalived and others are wanted as programs, not as services of this machine: do not let their packages
     # start them.
     policy=/usr/sbin/policy-rc.d
-    ours=""
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod +x "$policy"
-        ours=yes
+    mark="# Of atmdepot's testbed/setup.sh, which removes it"
+    # One that a killed setup has left is ours, too: it would keep every service of this machine from being started.
+    if [ ! -e "$policy" ] || grep -qxF "$mark" "$policy"; then
         trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
+        chmod +x "$policy"
     fi
     # shellcheck disable=SC2086
     apt-get install -y -qq --no-install-recommends $missing >/dev/null
-    if [ -n "$ours" ]; then
-        rm -f "$policy"
-        trap - EXIT
-    fi
+    if grep -qxF "$mark" "$policy"; then rm -f "$policy"; fi
+    trap - EXIT
     # Tests start a Docker of their own, and use Prometheus's promtool only.
     case "$missing" in *nginx*) systemctl disable nginx >/dev/null 2>&1 || true ;; esac
     case "$missing" in *haproxy*) systemctl disable haproxy >/dev/null 2>&1 || true ;; esac
@@ -125,24 +128,30 @@ watch() {
     return "$status"
 }
 
-# `step WHAT COMMAND...` says what a command is for, and runs it as `watch` does.
+# `step WHAT COMMAND...` says what a command is for, and runs it as `watch` does. What runs beside this shell hears no
+# Ctrl-C, so each has a session of its own, by which `tidy` ends all of it.
 step() {
     what=$1
     shift
     say "$what"
-    "$@" >"$log" 2>&1 &
-    watch $! "$what" "$log"
+    setsid "$@" >"$log" 2>&1 &
+    running=$!
+    watch "$running" "$what" "$log"
+    running=""
 }
 
-# Byte code is written when a module is first used. The package itself is not compiled here, but by `compile` below.
+# `install WHAT PACKAGE...`. Byte code is written when a module is first used. The package itself is not compiled here.
 install() {
-    ATMDEPOT_PURE=1 "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-compile --no-build-isolation "$@"
+    what=$1
+    shift
+    step "$what" env ATMDEPOT_PURE=1 "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-compile \
+        --no-build-isolation "$@"
 }
 
-# The time of the mark is that of the beginning: what changes in between is compiled next time.
-compile() {
-    touch "$venv/.compiling"
-    "$venv/bin/python" setup.py -q build_ext --inplace
+# `compiled WHAT` waits for the compiler. The mark's time is that of its beginning: what changes in between is compiled
+# next time.
+compiled() {
+    watch "$compiler" "$1" "$compile_log" || return
     mv "$venv/.compiling" "$venv/.compiled"
 }
 
@@ -153,14 +162,12 @@ changed_since() {
 
 log=$(mktemp)
 compile_log=$(mktemp)
-compiler=""
+compiler="" running=""
 tidy() {
-    [ -z "$compiler" ] || kill "$compiler" 2>/dev/null || true
+    for job in $running $compiler; do kill -s TERM -- "-$job" 2>/dev/null || true; done
     rm -f "$log" "$compile_log"
 }
 trap tidy EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
 [ -x "$venv/bin/python" ] || step "making $venv with $("$python" --version)" "$python" -m venv "$venv"
 
@@ -168,12 +175,13 @@ trap 'exit 143' TERM
 extra="[top,view]" installed="$venv/.installed-with-pictures"
 [ "$purpose" != test ] || extra="[dev]" installed="$venv/.installed-for-test"
 "$venv/bin/python" -c 'import Cython, setuptools; assert int(setuptools.__version__.split(".")[0]) >= 77' 2>/dev/null ||
-    step "installing Cython" install "setuptools>=77" "cython>=3.1"
+    install "installing Cython" "setuptools>=77" "cython>=3.1"
 
 if [ -z "${ATMDEPOT_PURE:-}" ] && changed_since "$venv/.compiled" "*.py" "*.pyx" "*.pxd" "*.h"; then
     if command -v gcc >/dev/null 2>&1 && [ -e /usr/include/stdio.h ] && has_headers; then
         say "compiling the data path, which takes about a minute"
-        compile >"$compile_log" 2>&1 &
+        touch "$venv/.compiling"
+        setsid "$venv/bin/python" setup.py -q build_ext --inplace >"$compile_log" 2>&1 &
         compiler=$!
     else
         say "nothing is compiled, so the data path is plain Python: apt-get install gcc libc6-dev python3-dev"
@@ -181,7 +189,7 @@ if [ -z "${ATMDEPOT_PURE:-}" ] && changed_since "$venv/.compiled" "*.py" "*.pyx"
 fi
 
 if changed_since "$installed" "*.toml"; then
-    step "installing atmdepot and what it needs into $venv" install -e ".$extra"
+    install "installing atmdepot and what it needs into $venv" -e ".$extra"
     touch "$installed"
 fi
 
@@ -196,13 +204,13 @@ if [ "$purpose" = demo ] && [ -n "$compiler" ] && kill -0 "$compiler" 2>/dev/nul
     outcome=0
     ATMDEPOT_PURE=1 "$@" || outcome=$?
     say "the data path is still being compiled, for what you run next"
-    watch "$compiler" "the data path stays plain Python" "$compile_log" || true
+    compiled "the data path stays plain Python" || true
     compiler=""
     next_step
     exit "$outcome"
 fi
 if [ -n "$compiler" ]; then
-    watch "$compiler" "compiling the data path" "$compile_log"
+    compiled "compiling the data path"
     compiler=""
 fi
 outcome=0

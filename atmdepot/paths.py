@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 CONTAINER_NOTE = ".without-daemon"
@@ -26,7 +27,8 @@ def run_dir() -> Path:
 def write_whole(path: Path, text: str) -> None:
     """Write a file in one step, so that nobody finds half of it; what is no file, a pipe say, is written to as it is.
 
-    A file that was there keeps its mode.
+    A file that was there keeps its mode, and its owner as far as this user may give it away. Until then nobody else may
+    read what is written: it may have keys.
 
     Raises:
         OSError: it cannot be written, and is as it was.
@@ -37,10 +39,16 @@ def write_whole(path: Path, text: str) -> None:
         return
     path = path.resolve()  # a link stays a link
     beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)  # of a process that was killed
     try:
-        beside.write_text(text, encoding="utf-8", newline="")
-        if path.exists():
-            beside.chmod(path.stat().st_mode & 0o7777)
+        old = path.stat() if path.exists() else None
+        made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if old is None else 0o600)
+        with os.fdopen(made, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            if old is not None:
+                with suppress(PermissionError):
+                    os.fchown(made, old.st_uid, old.st_gid)
+                os.fchmod(made, old.st_mode & 0o7777)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -10,10 +10,10 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 
@@ -38,7 +38,7 @@ class Order(Struct, frozen=True, forbid_unknown_fields=True):
 
     do: Literal["kill", "remove", "start", "cut", "restore"]
     names: tuple[str, ...]
-    signal: int = 9
+    signal: Annotated[int, Meta(ge=1, le=64)] = 9
     silent: bool = False
 
 
@@ -74,7 +74,7 @@ class OrderServer:
     def _carry_out(self, line: bytes) -> Answer:
         try:
             self._obey(msgspec.json.decode(line, type=Order))
-        except (AtmdepotError, OSError, msgspec.MsgspecError) as error:
+        except (AtmdepotError, OSError, ValueError, msgspec.MsgspecError) as error:
             return Answer(str(error))
         return Answer()
 

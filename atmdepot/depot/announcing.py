@@ -41,11 +41,15 @@ class Announcing:
             self._due = now if depot.roles.is_active else None
 
     def heard(self, edge: str, statistics: Statistics, now: int) -> None:
-        """Hear from an edge node which depot it follows, and the highest term that it knows."""
+        """Hear from an edge node which depot it follows, and the highest term that it knows.
+
+        A depot that is none of the set's counts as none.
+        """
         if self._is_on:
-            term = min(statistics.term, _GREATEST)
-            self.follows[edge] = statistics.follows, term, now
-            self._depot.roles.edge_heard(statistics.follows, term, now, edge)
+            term, roles = min(statistics.term, _GREATEST), self._depot.roles
+            follows = statistics.follows if statistics.follows in roles.settings.nodes else ""
+            self.follows[edge] = follows, term, now
+            roles.edge_heard(follows, term, now, edge)
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""

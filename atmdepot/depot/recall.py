@@ -20,7 +20,7 @@ from atmdepot.depot.session import Session, Table
 from atmdepot.drops import DropReason
 from atmdepot.wire.announcement import Flows, OtherBuild, Recall, ToldFlow, read
 from atmdepot.wire.flows import service_of_key, source_of_key
-from atmdepot.wire.ip import PROTOCOL_TCP
+from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP
 
 if TYPE_CHECKING:
     from atmdepot.bearer.base import Path
@@ -42,6 +42,7 @@ _AT_ONCE = 256
 """Flows adopted in a slice, which takes about two milliseconds."""
 _PAUSE = _MS
 _WORD = 0xFFFFFFFF
+_WITH_SESSIONS = (PROTOCOL_TCP, PROTOCOL_UDP)
 
 
 class _Asked:
@@ -237,7 +238,7 @@ class Recalling:
         depot, timers = self._depot, self._depot.network.sessions
         is_tcp = flow.key[0] == PROTOCOL_TCP
         pool = depot.management.pool_at(service_of_key(flow.key), flow.key[0])
-        if pool is None or server not in pool.servers:
+        if pool is None or server not in pool.servers or flow.key[0] not in _WITH_SESSIONS:
             return "not-a-service"
         if depot.is_own(source_of_key(flow.key)):
             return "own-probe"

@@ -164,7 +164,7 @@ async def _run(
                 nursery.start_soon(status.run)
             for job in kind_of(pump.node).jobs:
                 nursery.start_soon(job(pump.node, pump).run)
-            log_alarms(pump.node)
+            nursery.start_soon(log_alarms(pump.node).run, pump.clock)
             log.info("started: %s, from %s", build.describe(), build.package(),
                      extra=about("started", pump.node.name, version=__version__, data_path=build.describe()))
             sys.stdout.write("READY\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
+from atmdepot.net.few_lines import FewLines, Line
 from atmdepot.net.gateway import Gateway
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ class Follower:
 class Engine(Follower):
     """Base of the engines."""
 
+    def __init__(self, seat: Seat) -> None:
+        super().__init__(seat)
+        self.lines = FewLines()
+        """The log's lines about its trouble; `Ownership` has those told that were held back."""
+
     async def run(self) -> None:
         """Decide until cancelled; take the addresses away at the end."""
         raise NotImplementedError
@@ -102,10 +108,10 @@ class Engine(Follower):
 
     def trouble(self, what: str) -> None:
         """Tell, once, what keeps this engine from its work; empty when nothing does."""
-        if what and what != self.roles.engine_trouble:
-            log.error("%s: %s", self.seat.settings.ownership, what)
-        elif not what and self.roles.engine_trouble:
-            log.warning("%s: works again", self.seat.settings.ownership)
+        if what != self.roles.engine_trouble:
+            self.lines.tell(Line(
+                logging.ERROR if what else logging.WARNING,
+                f"{self.seat.settings.ownership}: {what or 'works again'}", {}), self.seat.clock())
         self.roles.engine_trouble = what
 
     async def gateway(self) -> Gateway | None:

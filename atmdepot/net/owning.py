@@ -9,6 +9,7 @@ import trio
 
 from atmdepot.config.server_gateways import server_gateways
 from atmdepot.net.event_log import about
+from atmdepot.net.few_lines import FewLines, Line
 from atmdepot.net.gateway import Gateway
 from atmdepot.net.ownership import Engine, Seat
 from atmdepot.net.ownership_etcd import Etcd
@@ -26,9 +27,6 @@ ENGINES: dict[str, type[Engine]] = {"keepalived": Keepalived, "etcd": Etcd, "man
 """By `ownership` in the VC table."""
 _LOOK = 0.5
 """Seconds between two looks at the servers."""
-
-log = logging.getLogger("atmdepot")
-
 
 class Ownership:
     """The engine of a depot's set at work."""
@@ -49,6 +47,7 @@ class Ownership:
             roles.subscribe(self._log)
         self._told = (roles.role, roles.term)
         self._trouble = ""
+        self._of_role, self._of_fitness = FewLines(), FewLines()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -60,6 +59,8 @@ class Ownership:
                 nursery.start_soon(self._servers_side.run)
             while True:
                 self._judge()
+                for lines in (self._of_role, self._of_fitness, self.engine.lines):
+                    lines.look(self._pump.clock())
                 await trio.sleep(_LOOK)
 
     def _judge(self) -> None:
@@ -71,12 +72,13 @@ class Ownership:
             self._depot.roles.fit(self._pump.clock())
 
     def _log(self, roles: Roles, why: str, now: int) -> None:
-        del now
         if (roles.role, roles.term) != self._told:
             self._told = (roles.role, roles.term)
-            log.warning("%s: %s in term %d: %s", roles.node, roles.role, roles.term, why,
-                        extra=about("role", roles.node, role=str(roles.role), term=roles.term, why=why))
+            self._of_role.tell(Line(
+                logging.WARNING, f"{roles.node}: {roles.role} in term {roles.term}: {why}",
+                about("role", roles.node, role=str(roles.role), term=roles.term, why=why)), now)
         if roles.trouble != self._trouble:
             self._trouble = roles.trouble
-            log.warning("%s: %s", roles.node, f"unfit: {roles.trouble}" if roles.trouble else "fit again",
-                        extra=about("unfit" if roles.trouble else "fit", roles.node, why=roles.trouble))
+            self._of_fitness.tell(Line(
+                logging.WARNING, f"{roles.node}: {f'unfit: {roles.trouble}' if roles.trouble else 'fit again'}",
+                about("unfit" if roles.trouble else "fit", roles.node, why=roles.trouble)), now)

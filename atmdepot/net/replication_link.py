@@ -22,6 +22,7 @@ from atmdepot.config.agreement import agreement, difference, digest_of
 from atmdepot.depot.sync_peer import SyncPeer
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net.chores import NEVER, Chore
+from atmdepot.net.few_lines import FewLines, Line
 from atmdepot.net.keys import key_of
 from atmdepot.net.serving import BoundedServer
 from atmdepot.net.sync_connection import SyncConnection
@@ -63,6 +64,7 @@ class ReplicationLink(Chore):
         """The open links, by the name of the other depot."""
         self._told: dict[str, str] = {}
         self._strangers: set[str] = set()
+        self._lines: dict[str, FewLines] = {}
         self._server = BoundedServer()
 
     # The pump's side: the open links.
@@ -92,6 +94,7 @@ class ReplicationLink(Chore):
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen)
+                nursery.start_soon(self._tell_what_was_held)
                 for name in others:
                     if self._set.nodes.index(name) < later:
                         nursery.start_soon(self._keep_connected, name)
@@ -223,11 +226,11 @@ class ReplicationLink(Chore):
             del self.connections[hello.node], self._depot.peers.open[hello.node]
             self._depot.peers.refused += link.was_refused
             peer.ended(self._pump.clock())
-            log.warning("replication link to %s: closed: %s", hello.node, reason)
+            self._tell_of_link(hello.node, f"closed: {reason}")
             token.run_sync_soon(over.set)
 
         version = "" if hello.version == __version__ else f", version {hello.version or 'unknown'}, not {__version__}"
-        log.warning("replication link to %s: open (%s, term %d%s)", hello.node, hello.role, hello.term, version)
+        self._tell_of_link(hello.node, f"open ({hello.role}, term {hello.term}{version})")
         self._told.pop(hello.node, None)
         taken = socket.socket(fileno=stream.socket.detach())  # the pump's from now on: trio waits for it no more
         taken.setblocking(False)
@@ -237,6 +240,17 @@ class ReplicationLink(Chore):
         if link.is_open:
             link.attend(now)
         await over.wait()
+
+    def _tell_of_link(self, name: str, what: str) -> None:
+        """Log that a link has opened or ended; one that does so each second has few lines."""
+        lines = self._lines.setdefault(name, FewLines())
+        lines.tell(Line(logging.WARNING, f"replication link to {name}: {what}", {}), self._pump.clock())
+
+    async def _tell_what_was_held(self) -> None:
+        while True:
+            await trio.sleep(_AGAIN)
+            for lines in self._lines.values():
+                lines.look(self._pump.clock())
 
     def _refuse(self, place: str, why: str) -> None:
         self._depot.peers.refused += 1

@@ -16,10 +16,11 @@ from atmdepot.net import oam, views
 from atmdepot.net.alarms import log_alarms
 from atmdepot.net.metrics import Metrics
 from atmdepot.wire.oam import FaultFunction, OamFlow
-from atmdepot.wire.oam_messages import Defect
+from atmdepot.wire.oam_messages import ContinuityCheck, Defect
 from tests.net.controlled import Controlled, running
 from tests.net.ends import fresh
 from tests.net.nodes import DEPOT, WEB1, until
+from tests.network_in_memory import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -127,6 +128,27 @@ async def test_a_defect_is_shown_logged_and_measured(it: Controlled, caplog: pyt
     labels = 'network="loop",node="depot",vp="web1",link="to-web1"'
     assert 'atmdepot_vp_condition{condition="AIS",link="to-web1",network="loop",node="depot",vp="web1"} 1.0' in page \
         or f'atmdepot_vp_condition{{{labels},condition="AIS"}} 1.0' in page
+
+
+async def test_conditions_that_come_and_go_without_end_take_few_lines_and_the_last_is_told(
+        it: Controlled, caplog: pytest.LogCaptureFixture) -> None:
+    node = it.nodes.pumps[DEPOT].node
+    alarms, now = log_alarms(node), it.nodes.pumps[DEPOT].clock()
+    vp: VpOam = node.bearer.oam.vps["web1"]  # type: ignore[attr-defined]
+    for _ in range(1000):  # as somebody does who forges cells
+        vp.end.point.receive(Defect(FaultFunction.AIS).pack(), now)
+        vp.end.point.receive(ContinuityCheck().pack(), now)
+    vp.end.point.receive(Defect(FaultFunction.AIS).pack(), now)
+    said = [line for line in caplog.messages if line.startswith("VP web1")]
+    assert said == ["VP web1 has AIS", "VP web1 is whole again"] * 10
+    alarms.look(now + SECOND)
+    assert len([line for line in caplog.messages if line.startswith("VP web1")]) == 20
+    for second in range(5, 60, 5):
+        alarms.look(now + second * SECOND)
+    assert [line for line in caplog.messages if line.startswith("VP web1")][20:] == [
+        "VP web1 has AIS; 1,980 changes before it were not logged"]
+    vp.end.point.receive(ContinuityCheck().pack(), now + 60 * SECOND)
+    assert caplog.messages[-1] == "VP web1 is whole again"
 
 
 async def test_monitoring_is_in_the_rows_of_vcs(short_dir: Path) -> None:

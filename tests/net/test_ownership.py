@@ -209,6 +209,27 @@ async def test_a_depot_without_a_live_server_is_unfit_and_the_log_says_so(
         "depot1: unfit: no server is alive", "depot1: fit again", "depot1: active in term 1: takeover was asked for"]
 
 
+async def test_terms_without_end_take_few_lines(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock) -> None:
+    """Somebody who forges the reports of an edge node can make a depot begin a term with each."""
+    del autojump_clock
+    roles = seat(tmp_path, ownership="manual").roles
+    roles.settings.gateway = []
+    job: Any = Ownership(depot_of(roles, True), SimpleNamespace(clock=clock))  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(job.run)
+        await trio.sleep(1)
+        roles.takeover(clock(), force=True)
+        await trio.sleep(1)
+        for term in range(10, 100_000, 100):
+            roles.edge_heard("depot1", term, clock(), "web1")
+        assert len(caplog.records) == 20
+        await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+    assert len(caplog.records) == 21
+    assert caplog.messages[-1].startswith("depot1: active in term 99911: edge nodes know of term 99910; 980 changes")
+
+
 async def test_a_lone_depot_asks_no_engine() -> None:
     job = Ownership(depot_of(Roles(DepotSet(nodes=["depot1"]), "depot1", 0)), SimpleNamespace())  # type: ignore[arg-type]
     assert job.engine is None

@@ -77,6 +77,14 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+def test_a_node_that_cannot_start_yet_is_tried_for_ever() -> None:
+    """The interface of a depot may come up long after the boot; by default systemd gives up after five tries."""
+    unit = (ROOT / "packaging" / "systemd" / "atmdepot@.service").read_text(encoding="utf-8")
+    settings, _, service = unit.partition("[Service]")
+    assert "StartLimitIntervalSec=0" in settings
+    assert "Restart=on-failure" in service
+
+
 def in_a_mount_namespace(script: str) -> str:
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.config.problem import Problem
@@ -136,6 +137,17 @@ def _sync(name: str, of: DepotSet) -> Iterator[Problem]:
         elif address.host in ("0.0.0.0", "::"):
             yield Problem((*path, node), f"{address} is the address of no host, and the others could not reach it: "
                                          f"write 10.60.0.{number}:{address.port}")
+        elif not _is_address(address.host):
+            yield Problem((*path, node), f"{address} has a name, and depots know each other by their addresses: write "
+                                         f"that of {node}, such as 10.60.0.{number}:{address.port}")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _watch(name: str, of: DepotSet) -> Iterator[Problem]:

@@ -69,6 +69,8 @@ MISTAKES: dict[tuple[str, str], str] = {
     (SYNC, 'sync = { depot2 = "10.60.0.2:7500" }'):
         'depots.main.sync: depot1 has no address for the sessions that the depots tell each other: write depot1 = ',
     ("10.60.0.2:7500", "10.60.0.1:7500"): "depots.main.sync.depot2: 10.60.0.1:7500 is already that of depot1: write",
+    ("10.60.0.2:7500", "two.example:7500"):
+        "depots.main.sync.depot2: two.example:7500 has a name, and depots know each other by their addresses: write ",
     ("10.60.0.2:7500", "0.0.0.0:7500"): "depots.main.sync.depot2: 0.0.0.0:7500 is the address of no host",
     (WARM, 'standby = "hot"\nwatch = { depot1 = "client" }'):
         'depots.main.watch: depot2 has no interface on which it sees the packets of the clients while it stands by',

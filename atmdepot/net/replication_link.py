@@ -116,7 +116,11 @@ class ReplicationLink(Chore):
 
     async def _welcome(self, stream: trio.SocketStream) -> None:
         """Take a connection from a depot of the set, and keep it until it ends."""
-        host = stream.socket.getpeername()[0]
+        try:
+            host = stream.socket.getpeername()[0]
+        except OSError:  # it has been reset already, as by a scan of ports
+            await stream.aclose()
+            return
         names = [name for name, address in self._set.sync.items()
                  if name != self._depot.name and address.host == host]
         if not names:

@@ -31,6 +31,7 @@ class BoundedServer:
     def __init__(self, most: int = MAX_CONNECTIONS) -> None:
         self._most = most
         self._open: list[trio.CancelScope] = []
+        self._fault_told_at = -math.inf
 
     @contextmanager
     def connection(self) -> Iterator[trio.CancelScope]:
@@ -55,7 +56,7 @@ class BoundedServer:
             self._open.remove(scope)
 
     async def serve(self, bound: socket.socket, answer: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
-        """Accept connections until cancelled; `answer` counts each connection, and must not raise.
+        """Accept connections until cancelled; `answer` counts each connection. If it raises, only that connection ends.
 
         When the kernel has no descriptor for the next connection, the oldest is evicted; the log says so at most once a
         minute.
@@ -75,4 +76,16 @@ class BoundedServer:
                         self.give_up_oldest()
                         continue
                     # A task for each connection: a slow client delays no other client.
-                    nursery.start_soon(answer, trio.SocketStream(accepted))
+                    nursery.start_soon(self._answer_alone, answer, trio.SocketStream(accepted))
+
+    async def _answer_alone(
+        self, answer: Callable[[trio.SocketStream], Awaitable[None]], stream: trio.SocketStream,
+    ) -> None:
+        """Serve a connection; a fault is logged, at most once a minute, since anybody may connect."""
+        try:
+            await answer(stream)
+        except Exception:
+            stream.socket.close()
+            if trio.current_time() - self._fault_told_at > _SILENT:
+                self._fault_told_at = trio.current_time()
+                log.exception("a connection was hung up on")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
+import struct
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -264,3 +266,18 @@ async def test_a_hello_that_no_depot_says_is_refused(
     await until(lambda: "replication link to depot2: refused: HELLO: " in caplog.text)
     assert not link.connections
     assert not any("\n" in line for line in caplog.messages)
+
+
+async def test_a_scan_of_ports_ends_no_depot(pair: Pair) -> None:
+    """A scanner resets a connection as soon as it is there: then it has no far end any more."""
+    pair.start("depot1", 7)
+    await trio.lowlevel.checkpoint()
+    await pair.connect()  # it listens
+    for host in ("127.0.0.2", "127.0.0.9"):
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", pair.ports[0]), source_address=(host, 0)) as scan:
+                scan.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await trio.sleep(0.001)
+    pair.depots["depot1"].roles.granted(time.monotonic_ns())
+    pair.start("depot2", 8)
+    await pair.in_sync()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
-from atmdepot.net.serving import MAX_CONNECTIONS
+from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
 from tests.net.controlled import Controlled, running
 from tests.net.nodes import DEPOT
 from tests.net.test_asking import no_descriptors_left
@@ -72,3 +73,24 @@ async def test_without_descriptors_it_goes_on_and_logs_it_once(
         with trio.fail_after(5):
             assert b"rows" in await waiting.receive_some(100_000)
         assert await it.show("servers")
+
+
+async def test_a_fault_on_a_connection_ends_that_connection_alone_and_is_logged_once(
+        caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        if await stream.receive_some(1) == b"!":
+            raise RuntimeError("a fault of ours")
+        await stream.send_all(b"well")
+        await stream.aclose()
+
+    server = BoundedServer()
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        bound.setblocking(False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.serve, bound, answer)
+            for said, told in ((b"!", b""), (b"!", b""), (b"?", b"well")):
+                async with await trio.open_tcp_stream("127.0.0.1", bound.getsockname()[1]) as stream:
+                    await stream.send_all(said)
+                    assert await stream.receive_some(9) == told
+            nursery.cancel_scope.cancel()
+    assert [record.message for record in caplog.records] == ["a connection was hung up on"]

@@ -68,6 +68,7 @@ class HostWatch:
         self._moderation = Moderation()
         self._rivals: set[str] = set()
         self._overflowed = False
+        self._failed = ""
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -125,8 +126,20 @@ class HostWatch:
         rivals, self._rivals = self._rivals, set()
         unseen, self._overflowed = self._overflowed or pause > 0, False
         restored = False
-        for text in self._setup.check(rivals, unseen=unseen):
-            restored = restored or bool(text)
-            await trio.lowlevel.checkpoint()
+        try:
+            for text in self._setup.check(rivals, unseen=unseen):
+                restored = restored or bool(text)
+                await trio.lowlevel.checkpoint()
+        except OSError as error:  # no descriptor is free to ask the kernel: the next check looks at all of it
+            self._overflowed = True
+            self._setup.missing = self._setup.missing | {"a look at the set-up": error.strerror or str(error)}
+            self._log_once(error)
+        else:
+            self._failed = ""
         if restored:
             self._moderation.note(trio.current_time())
+
+    def _log_once(self, error: OSError) -> None:
+        if str(error) != self._failed:
+            self._failed = str(error)
+            log.error("what is set up on this host cannot be looked at: %s", error.strerror or error)

@@ -34,6 +34,7 @@ class Setup:
         self.lost = 0
         self.missing: dict[str, str] = {}
         self.heeds = True
+        self.fails: OSError | None = None
 
     def concerns(self, event: Event) -> bool:
         return self.heeds
@@ -44,6 +45,8 @@ class Setup:
     def check(self, rivals: Collection[str] = (), *, unseen: bool = False) -> Iterator[str]:
         self.checks.append((set(rivals), unseen))
         self.times.append(trio.current_time())
+        if self.fails is not None:
+            raise self.fails
         yield ""
         if self.lost:
             self.lost -= 1
@@ -215,3 +218,16 @@ def test_no_length_leads_astray() -> None:
 def test_the_kernels_events_can_be_heard() -> None:
     with open_events() as events, pytest.raises(BlockingIOError):
         events.recv(1)
+
+
+async def test_a_host_without_descriptors_ends_no_daemon_and_is_looked_at_again(
+        it: Watched, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    it.setup.fails = OSError(errno.EMFILE, "Too many open files")
+    await trio.sleep(60)
+    told = [record.message for record in caplog.records]
+    assert told == ["what is set up on this host cannot be looked at: Too many open files"]
+    assert it.setup.missing == {"a look at the set-up": "Too many open files"}
+    checks = len(it.setup.checks)
+    it.setup.fails = None
+    await trio.sleep(3)
+    assert it.setup.checks[checks:] == [(set(), True)], "soon, and all of it"

@@ -21,7 +21,7 @@ cdef class _Port:
 cdef class Pump:
     cdef public Node node
     cdef public DataPath _path
-    cdef public object links, events, live_lines, host, _other_clock, taps, tun_losses, _reopen
+    cdef public object links, events, live_lines, host, _other_clock, taps, tun_losses, _reopen, _told_failure
     cdef public PacketDevice tun
     cdef public Watchdog watchdog
     cdef public _Poller _poller

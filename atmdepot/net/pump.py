@@ -92,6 +92,7 @@ class Pump:
         self._lines = [(name, link) for name, link in links.items() if isinstance(link, LineLink)]
         self._reopen = reopen
         self._reopen_at = _NEVER
+        self._told_failure = ""
         self._poller = Poller()
         self._other_clock = clock
         self._handlers: dict[int, Callable[[int], None]] = {}
@@ -410,9 +411,11 @@ class Pump:
         try:
             self.tun = self._reopen()
         except Exception as failure:  # the links go on without the device: try again later
-            log.error("the TUN device cannot be made: %s", failure)
+            if str(failure) != self._told_failure:  # it is tried each second
+                self._told_failure = str(failure)
+                log.error("the TUN device cannot be made: %s", failure)
             self._reopen_at = now + _REOPEN
         else:
-            self._reopen_at = _NEVER
+            self._reopen_at, self._told_failure = _NEVER, ""
             self._watch_tun()
             log.warning("the TUN device is back")

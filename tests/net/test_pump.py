@@ -423,6 +423,23 @@ async def test_while_the_tun_is_gone_links_and_timers_go_on(
     assert it.node.links["to-web1"].drops == {DropReason.REASSEMBLY_TIMEOUT: 1}
 
 
+async def test_a_tun_that_cannot_be_made_for_long_is_told_once(
+    autojump_clock: MockClock, memory: Callable[..., Memory], caplog: pytest.LogCaptureFixture,
+) -> None:
+    it = memory()
+    it.replace_tun(Vanishing()).outer.send(b"x")
+    tried: list[int] = []
+
+    def never() -> SocketTun:
+        tried.append(mock_time())
+        raise OSError("not yet")
+
+    it.pump._reopen = never
+    it.start()
+    await until(lambda: len(tried) == 10, 1000)
+    assert caplog.messages[1:] == ["the TUN device cannot be made: not yet"]
+
+
 async def test_packets_read_before_the_device_vanished_are_sent(memory: Callable[..., Memory]) -> None:
     """A burst tells of a device that is gone only when it has nothing else (see test_tun.py)."""
     it = memory()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PERIOD = 2_000_000
 """The least time (ns) between two flushes of a stream without an interval."""
+MOST_NOTED = 8_192
+"""Changes after which a period ends early."""
 LOOK = 50_000_000
 """The least time (ns) between two looks at the conditions of servers and at turns."""
 _RUNS = 0x7FFFFFFFFFFFFFFF
@@ -141,8 +143,9 @@ class Replication(SessionLog):
             self.flush(now)
 
     def next_timer(self) -> int | None:
-        """The time (ns) at which `flush` is due, or None."""
-        return self._flushed_at + self._period if self._changed or self._gone else None
+        """The time (ns) at which `flush` is due, or None; at once where much is noted, which takes memory and time."""
+        noted = len(self._changed) + len(self._gone)
+        return self._flushed_at + (self._period if noted < MOST_NOTED else 0) if noted else None
 
     def handle_timer(self, now: int) -> None:
         """Flush when that is due."""

@@ -13,6 +13,7 @@ from atmdepot.depot.balancing import BALANCERS
 from atmdepot.depot.explain import explain
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.replica import MOST_NAMES, Replica
+from atmdepot.depot.replication import MOST_NOTED
 from atmdepot.depot.session import SessionEvent, Table
 from atmdepot.depot.tcp_tracking import TcpState
 from atmdepot.wire.flows import flow_key
@@ -97,6 +98,21 @@ def test_period_hides_what_opens_and_goes_within_it() -> None:
     pair.carry()
     assert pair.stream.log.end - before == 43 + turns_size(pair)
     assert [entry[0][3:7] for entry in tables_of(pair)[1]] == [b"\x00\x02\x9c\x41"]
+
+
+def test_period_ends_early_when_much_has_changed() -> None:
+    """What is noted is held, though its session may be gone: a flood may not fill the memory in a long period."""
+    pair = Pair(set_of_depots(of_set='interval = "1h"\nhalf_open = true', tables="[sessions]\nmax_sessions = 100"))
+    pair.carry()
+    due = []
+    for number in range(MOST_NOTED + 10):
+        client = f"198.18.{number >> 8}.{number & 255}"
+        pair.active.packet_from_tun(tcp(client, 1024, VIP4, 80, SYN, seq=number), pair.now)
+        due.append(pair.stream.next_timer())
+    assert due[MOST_NOTED - 2] == pair.now + 3600 * SECOND
+    assert due[-1] == pair.now
+    pair.stream.handle_timer(pair.now)
+    assert pair.stream.next_timer() is None
 
 
 def turns_size(pair: Pair) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("starlette")
 
 from starlette.responses import PlainTextResponse
 
 from atmdepot.view.gate import Gate
+from tests.effort import examples
 from tests.view.asking import TOKEN, asked, gate
 
 OWN = "127.0.0.1:8410"
@@ -62,3 +66,30 @@ async def test_a_change_says_which_page_it_comes_from() -> None:
     own = await asked(gate(), "/control", "POST", host=OWN, cookie=COOKIE, origin=f"http://{OWN}")
     assert own.status == 200
     assert (await asked(gate(), "/", host="LOCALHOST:8410", cookie=COOKIE)).status == 200
+
+
+pieces = st.sampled_from([OWN.encode(), b"localhost:8410", b"evil.example", f"http://{OWN}".encode(), b"null", b"; ",
+                          b"=", b"atmdepot-8410=", TOKEN[:-1].encode(), b"\xff", b"%00", b","])
+texts = st.lists(pieces | st.binary(max_size=8), max_size=5).map(b"".join)
+headers = st.lists(st.tuples(st.sampled_from([b"host", b"origin", b"cookie", b"x"]), texts), max_size=6)
+
+
+@given(headers=headers, path=st.text(max_size=12) | st.just("/"), query=texts | texts.map(b"token=".__add__),
+       method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "X"]), is_own=st.booleans())
+@examples(200)
+def test_whatever_is_asked_nothing_is_seen_without_the_token(
+        headers: list[tuple[bytes, bytes]], path: str, query: bytes, method: str, is_own: bool) -> None:
+    """The pieces have all of the token but its last letter."""
+    if is_own:
+        headers = [header for header in headers if header[0] != b"host"] + [(b"host", OWN.encode())]
+    told: list[dict[str, object]] = []
+
+    async def send(message: dict[str, object]) -> None:
+        told.append(message)
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": method, "path": path, "query_string": query, "headers": headers}
+    trio.run(gate(), scope, receive, send)
+    assert told[0]["status"] in (403, 421)

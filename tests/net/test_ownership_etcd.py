@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import asynccontextmanager, suppress
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,8 @@ from atmdepot.depot.roles import FIT_ACTIVE, IN_SYNC, JOINS, LAST_RESORT, TAKES_
 from atmdepot.net.etcd import EtcdClient, EtcdGone
 from atmdepot.net.ownership import Seat
 from atmdepot.net.ownership_etcd import Etcd, wait_before
+from tests.effort import scaled
+from tests.fuzz import damaged
 from tests.net.real_etcd import RealEtcd, is_there, real_etcd
 
 if TYPE_CHECKING:
@@ -196,6 +199,27 @@ async def test_a_key_that_is_none_of_ours_is_an_error(kvs: bytes) -> None:
     async with _server(HEAD % len(body) + body) as address:
         with pytest.raises(EtcdGone):
             await EtcdClient([address]).holder("key")
+
+
+ANSWERS = (
+    HEAD % 2 + b"{}", HEAD % 68 + b'{"kvs":[{"value":"ZGVwb3Qx","mod_revision":"3","lease":"7"}],"a":"%%%"}',
+    b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"a":\r\n2\r\n1}\r\n0\r\n\r\n',
+    b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD % 2 + b"{}", b"HTTP/1.1 101 X\r\nUpgrade: a\r\n\r\nx",
+    b"HTTP/1.0 200\r\n\r\n[1]")
+
+
+async def test_any_answer_is_an_error_at_most() -> None:
+    random = Random("etcd")
+    for _ in range(scaled(150)):
+        async with _server(damaged(random, random.choice(ANSWERS))) as address:
+            client = EtcdClient([address])
+            for ask, *arguments in ((client.holder, "k"), (client.grant, 2), (client.keep_alive, 3),
+                                    (client.put, "k", "v", 1), (client.delete, "k", 2)):
+                with suppress(EtcdGone):
+                    await ask(*arguments)  # type: ignore[operator]
+            with suppress(EtcdGone):
+                async for _ in client.watch("k"):
+                    pass
 
 
 async def test_the_next_server_is_asked_when_one_is_dead(etcd: RealEtcd) -> None:

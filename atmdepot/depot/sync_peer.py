@@ -309,6 +309,9 @@ class SyncPeer(Peer):
     def ended(self, now: int) -> None:
         """Note that the link is over."""
         self._end_stream()
+        if self._gift is not None:
+            self._gift.end()
+            self._gift = None
         if self._in_sync:
             self._depot.roles.sync_lost(now)
         self._depot.roles.peer_lost(self.name, now)

@@ -38,13 +38,16 @@ class Gateway:
         self.trouble = ""
         """The reason why an address could not be set or taken away; empty when it could."""
 
-    def plan(self) -> list[tuple[int, str, int]]:
-        """The addresses as a guard takes them away; none while the interface is not there."""
+    def plan(self) -> list[tuple[str, str, int]]:
+        """The addresses as a guard takes them away."""
+        return [(self.interface, *_split(address)) for address in self.addresses]
+
+    def has_interface(self) -> bool:
+        """True while the interface is there."""
         try:
-            index = socket.if_nametoindex(self.interface)
+            return socket.if_nametoindex(self.interface) > 0
         except OSError:
-            return []
-        return [(index, *_split(address)) for address in self.addresses]
+            return False
 
     def is_to_be_set(self, here: bool) -> bool:
         """True where `set` has something to change, or has failed the last time."""

@@ -44,7 +44,7 @@ class Plan:
     __slots__ = ("addresses", "file", "limit", "parent", "program")
 
     def __init__(self, parent: int, limit: float, program: list[str], file: str,
-                 addresses: list[tuple[int, str, int]]) -> None:
+                 addresses: list[tuple[str, str, int]]) -> None:
         """Make a plan.
 
         Args:
@@ -52,7 +52,8 @@ class Plan:
             limit: seconds without a beat after which the depot hangs; 0 for never.
             program: the engine to start; empty for none.
             file: the file of the fitness; empty for none.
-            addresses: index of an interface, address and bits of the prefix.
+            addresses: name of an interface, address and bits of the prefix. By its number an interface that was made
+                anew would keep the address.
 
         """
         self.parent, self.limit, self.program = parent, limit, program
@@ -164,7 +165,11 @@ class Guard:
             os.close(file)  # now the engine reads it
 
     def _give_up(self) -> None:
-        for index, address, bits in self._plan.addresses:
+        for interface, address, bits in self._plan.addresses:
+            try:
+                index = socket.if_nametoindex(interface)
+            except OSError:
+                continue  # it is gone, and the address with it
             try:
                 set_address(index, address, bits, there=False)
             except OSError as error:

@@ -23,7 +23,7 @@ class Guarding:
     """A guard that runs."""
 
     def __init__(self, limit: float = 0.0, program: list[str] | None = None, file: str = "",
-                 addresses: list[tuple[int, str, int]] | None = None) -> None:
+                 addresses: list[tuple[str, str, int]] | None = None) -> None:
         """Start a guard; see `guard.Plan`.
 
         It is started from the loop's thread: its death signal is for the end of the thread that started it.

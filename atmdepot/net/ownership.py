@@ -120,7 +120,7 @@ class Engine(Follower):
         if not settings.gateway or settings.interface is None:
             return None
         made = Gateway(settings.interface, settings.gateway)
-        while not made.plan():
+        while not made.has_interface():
             self.trouble(f"this host has no interface {settings.interface}")
             await trio.sleep(AGAIN)
         self.trouble("")

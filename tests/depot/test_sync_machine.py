@@ -334,3 +334,33 @@ def test_sessions_stay_though_a_depot_takes_over_before_its_sweep_is_over(sessio
     set_.run(SECOND)
     assert len(standby.sessions.primary) == sessions
     set_.compare()
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_gift_is_given_whole_or_its_walk_ends_with_its_link(breaks: bool) -> None:
+    """A walk that nobody goes on with would note each move of an entry, for ever."""
+    set_ = Depots(set_of_depots(2))
+    set_.run(SECOND)
+    set_.cut(("depot1", "depot2"))
+    one, two = set_.depots.values()
+    two.roles.granted(set_.now)
+    for port in range(30_000, 31_000):
+        handshake(one, port, set_.now)
+    set_.now += AGAIN
+    set_.connect()
+    (link,) = set_.links.values()
+    assert link is not None
+    assert one.roles.role is Role.JOINING, "it gives way, and its sessions to the other"
+    for _ in range(3):
+        link.work(0, set_.now)
+        link.deliver(1, set_.now)
+        set_.now += 5 * MS
+    assert 0 < len(two.sessions.primary) < 1000
+    if breaks:
+        set_.cut(("depot1", "depot2"))
+        assert one.sessions._wheel.walks == ()
+        return
+    set_.run(5 * SECOND)
+    assert len(two.sessions.primary) == 1000
+    set_.compare()
+    assert one.sessions._wheel.walks == two.sessions._wheel.walks == ()

@@ -258,7 +258,7 @@ def test_an_unsolicited_advertisement_tells_all_neighbours() -> None:
 
 def test_an_interface_that_is_not_there_is_trouble_and_no_crash(caplog: pytest.LogCaptureFixture) -> None:
     gateway = Gateway("none0", [InterfaceAddress.parse("10.9.0.1/24")])
-    assert gateway.plan() == []
+    assert not gateway.has_interface()
     for _ in range(2):
         gateway.set(here=True)
     assert gateway.trouble == "10.9.0.1/24 on none0: no interface with this name"
@@ -391,6 +391,20 @@ async def main():
     guard.say()
     await guard.end()
     print("ended", *there())
+    guard = Guarding(0.2, addresses=gateway.plan())
+    with IPRoute() as ip:  # another interface of the same name
+        ip.link("del", index=ip.link_lookup(ifname="one")[0])
+        ip.link("add", ifname="one", kind="veth", peer={"ifname": "two"})
+        for name in ("one", "two"):
+            ip.link("set", index=ip.link_lookup(ifname=name)[0], state="up")
+    gateway.set(True)
+    print(*there())
+    while (await guard.told())["event"] != "hangs":
+        pass
+    print("hung", *there())
+    gateway.set(True)
+    await guard.end()
+    print("ended", *there())
 trio.run(main)
 """
 
@@ -401,9 +415,9 @@ def test_addresses_are_set_and_taken_away_by_depot_and_guard() -> None:
                           cwd=Path(__file__).parents[2], timeout=60)
     assert done.returncode == 0, done.stderr
     both = "10.9.0.1 fd00:9::1"
-    assert done.stdout.splitlines() == [both, both, "", "", both, "hung", "ended"]
+    assert done.stdout.splitlines() == [both, both, "", "", both, "hung", "ended", both, "hung", "ended"]
 
 
 def test_a_plan_goes_as_one_argument() -> None:
-    assert Plan(7, 0.2, ["/bin/true"], "file", [(1, "10.9.0.1", 24)]).text() == (
-        '[7, 0.2, ["/bin/true"], "file", [[1, "10.9.0.1", 24]]]')
+    assert Plan(7, 0.2, ["/bin/true"], "file", [("eth1", "10.9.0.1", 24)]).text() == (
+        '[7, 0.2, ["/bin/true"], "file", [["eth1", "10.9.0.1", 24]]]')

@@ -119,7 +119,7 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, BaseExceptionGroup):
         error = _first_of(error)
     if isinstance(error, AtmdepotError):
-        click.echo(f"atmdepot: {error}" if "\n" not in str(error) else str(error), err=True)
+        click.echo(logs.failure(str(error)), err=True)
         return error.exit_code
     if isinstance(error, click.exceptions.Abort | KeyboardInterrupt):
         return _INTERRUPTED
@@ -135,7 +135,7 @@ def _tell(error: BaseException) -> int:
         # The reader of a pipe, such as `head`, may end early: that needs no message.
         if error.errno != errno.EPIPE:
             place = f"{error.filename}: " if error.filename else ""
-            click.echo(f"atmdepot: {place}{error.strerror or error}", err=True)
+            click.echo(logs.failure(f"{place}{error.strerror or error}"), err=True)
         return 1
     raise error
 

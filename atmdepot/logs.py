@@ -47,6 +47,10 @@ class Journal(logging.Formatter):
 class Json(logging.Formatter):
     """The log as JSON, an object on each line, with the keys of `atmdepot events`."""
 
+    def __init__(self, *, of_daemon: bool) -> None:
+        super().__init__()
+        self.of_daemon = of_daemon
+
     def format(self, record: logging.LogRecord) -> str:
         """A line."""
         import msgspec
@@ -69,10 +73,24 @@ def is_journal(stream: TextIO) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{there.st_dev}:{there.st_ino}"
 
 
+def failure(text: str) -> str:
+    """The lines by which a command's failure is told: a daemon's are in the form of its log.
+
+    So `journalctl -p err` has them, and a log of JSON objects has nothing else in it.
+    """
+    plain = text if "\n" in text else f"atmdepot: {text}"
+    handler = next(iter(logging.getLogger(LOGGER).handlers), None)
+    form = handler.formatter if handler is not None else None
+    if not (isinstance(form, Journal) or (isinstance(form, Json) and form.of_daemon)):
+        return plain
+    lines = text.splitlines() if isinstance(form, Json) else plain.splitlines()
+    return "\n".join(form.format(logging.LogRecord(LOGGER, logging.ERROR, "", 0, line, (), None)) for line in lines)
+
+
 def set_up(level: str, form: str, *, is_daemon: bool) -> None:
     """Have the log written to standard error; other packages' own logs are not written."""
     if form == "json":
-        formatter: logging.Formatter = Json()
+        formatter: logging.Formatter = Json(of_daemon=is_daemon)
     elif not is_daemon:
         formatter = Plain()
     else:

@@ -13,12 +13,16 @@ BENCH_PREFIX = "bench-"
 """The names of the benchmarks' networks begin with this; a command takes none of them that was not named."""
 
 
+SYSTEM_RUN_DIR = Path("/run/atmdepot")
+"""Where root's daemons are, and those of the system's services."""
+
+
 def run_dir() -> Path:
     """The directory of all running networks: ATMDEPOT_RUN_DIR, else the system's (root) or the user's."""
     if chosen := os.environ.get("ATMDEPOT_RUN_DIR"):
         return Path(chosen)
     if os.geteuid() == 0:
-        return Path("/run/atmdepot")
+        return SYSTEM_RUN_DIR
     if user := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(user) / "atmdepot"
     return Path(f"/tmp/atmdepot-{os.geteuid()}")  # with the user's id, so that users do not share it

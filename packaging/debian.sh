@@ -103,6 +103,8 @@ purge) rm -f /etc/systemd/system/*.wants/atmdepot@*.service ;;
 esac
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
 END
+# What `dpkg --verify` compares the files with.
+(cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm" "$root/DEBIAN/postrm"
 package="$out/atmdepot_${version}_$arch.deb"
 dpkg-deb --root-owner-group -Zxz -b "$root" "$package" >/dev/null

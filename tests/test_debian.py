@@ -97,6 +97,9 @@ def test_the_package_works_without_the_checkout(package: Path, tmp_path: Path) -
     assert {"lib/systemd/system/atmdepot@.service", "usr/share/man/man1/atmdepot.1.gz",
             "usr/share/bash-completion/completions/atmdepot", "usr/lib/sysusers.d/atmdepot.conf"} <= there
     assert not [path for path in there if path.startswith("etc/")], "a file there would have to be a conffile"
+    subprocess.run(["dpkg", "-e", package, tmp_path / "control"], check=True)
+    sums = dict(reversed(line.split("  ", 1)) for line in (tmp_path / "control" / "md5sums").read_text().splitlines())
+    assert set(sums) == {path for path in there if not (tmp_path / "root" / path).is_symlink()}, "for dpkg --verify"
     told = in_a_mount_namespace(TRY.format(checkout=ROOT, root=tmp_path / "root"))
     assert told.startswith("atmdepot ")
     assert "VERDICT: good" in told

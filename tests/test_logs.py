@@ -12,6 +12,7 @@ import pytest
 
 from atmdepot import logs
 from atmdepot.net.event_log import EventLog, about
+from tests.lab.labs import atmdepot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,30 @@ def test_lines_for_the_journal_begin_with_their_priority(
     log.warning("c\nd")
     log.error("e")
     assert capsys.readouterr().err.splitlines() == ["<7>a", "<6>b", "<4>c", "<4>d", "<3>e"]
+
+
+def test_a_daemons_failure_is_told_in_the_form_of_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.set_up("info", "text", is_daemon=True)
+    assert logs.failure("no device 100%") == "atmdepot: no device 100%"
+    assert logs.failure("t: one\nt: two") == "t: one\nt: two"
+    logs.set_up("info", "json", is_daemon=False)
+    assert logs.failure("no device") == "atmdepot: no device"
+    logs.set_up("info", "json", is_daemon=True)
+    lines = [json.loads(line) for line in logs.failure("t: one\nt: 100%").splitlines()]
+    assert [(line["level"], line["kind"], line["text"]) for line in lines] == [("error", "note", "t: one"),
+                                                                              ("error", "note", "t: 100%")]
+    monkeypatch.setattr(logs, "is_journal", lambda stream: stream is sys.stderr)
+    logs.set_up("info", "text", is_daemon=True)
+    assert logs.failure("no device") == "<3>atmdepot: no device"
+    assert logs.failure("t: one\nt: two") == "<3>t: one\n<3>t: two"
+
+
+@pytest.mark.parametrize("words", [["depot", "no-such"], ["container", "no-such", "--node", "depot"]])
+def test_a_daemon_that_does_not_start_says_why_in_json(words: list[str]) -> None:
+    done = atmdepot("--log-format", "json", *words)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "there is no such file" in json.loads(line)["text"]
 
 
 def test_a_stream_is_the_journals_when_systemd_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,11 @@ def test_the_unit_exposes_little(tmp_path: Path) -> None:
     assert float(exposure[1]) < MOST_EXPOSED
 
 
+def test_a_start_without_a_table_fails() -> None:
+    """A condition would start nothing, and call that good."""
+    assert "\nAssertPathExists=/etc/atmdepot/network.toml\n" in UNIT.read_text()
+
+
 def test_the_daemon_may_do_no_more_than_networks_take() -> None:
     text = UNIT.read_text()
     for key in ("AmbientCapabilities", "CapabilityBoundingSet"):

@@ -72,7 +72,9 @@ def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> N
     started = _start_web_servers(network, node, directory) if web else []
     if node in lone:
         sys.exit(started[0].wait() if started else 0)
-    os.execv(sys.executable, build.python("-m", "atmdepot", kinds[node], str(find(table)), "--node", node))
+    of_log = click.get_current_context().find_root().params
+    os.execv(sys.executable, build.python("-m", "atmdepot", "--log-level", of_log["log_level"], "--log-format",
+                                          of_log["log_format"], kinds[node], str(find(table)), "--node", node))
 
 
 def _start_web_servers(network: Network, node: str, directory: Path) -> list[subprocess.Popen[bytes]]:

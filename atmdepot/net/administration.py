@@ -109,7 +109,8 @@ class Administration:
     def _take_over(self, network: Network) -> str:
         node = self._pump.node
         found = changes(node.network, network)
-        node.reconfigure(network, self._pump.clock())
+        if found:  # else nothing is set up anew, such as the link to another depot, which compares the tables
+            node.reconfigure(network, self._pump.clock())
         done = f"taken over by {node.name}: {told(found)}" if found else f"{node.name}: nothing changed"
         log.log(logging.WARNING if found else logging.INFO, "%s: %s", self._called, done,
                 extra=about("reloaded", node.name, changes=len(found)))

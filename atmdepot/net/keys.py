@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,7 +35,18 @@ def key_of(place: str, settings: HasKey) -> bytes:
     try:
         return LinkKey.parse(path.read_text(encoding="ascii")).octets
     except OSError as error:
-        raise EnvironmentLacks(f"{place}: the key in {path} cannot be read: {error.strerror}") from None
+        raise EnvironmentLacks(f"{place}: the key in {path} cannot be read: {error.strerror}{_who(error)}") from None
     except ValueError as error:
         hint = "it is no ASCII text" if isinstance(error, UnicodeError) else error
         raise EnvironmentLacks(f"{place}: {path} has no key: {hint}") from None
+
+
+def _who(error: OSError) -> str:
+    """The user who lacks a right: as a service the daemon is not root, who often owns the file."""
+    if not isinstance(error, PermissionError):
+        return ""
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container's user need not have a name
+        name = str(os.geteuid())
+    return f" to the user {name}"

@@ -22,7 +22,7 @@ from atmdepot.net.kinds import KINDS, agent_of
 from atmdepot.net.readiness import not_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client.core import Metric
 
@@ -33,6 +33,7 @@ _ALL = sys.maxsize  # no limit on rows: the VC table bounds them
 _NODE = ("network", "node")
 _SAMPLES = 32  # in a piece of the page: a slice can end between pieces
 _HEAD_LINES = 2  # HELP and TYPE
+_QUANTILE = "quantile"  # the label by which a family is a summary
 
 
 def _counter(text: str, *labels: str) -> Family:
@@ -118,6 +119,20 @@ def full_names() -> set[str]:
     return {f"{_PREFIX}{name}{'_total' * family.counts}" for name, family in FAMILIES.items()}
 
 
+class _Quantiles(GaugeMetricFamily):
+    """A summary without a count and a sum, which prometheus-client has no class for: its samples are quantiles."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
+        super().__init__(name, documentation, labels=labels)
+        self.type = "summary"
+
+
+def _class_of(family: Family) -> type[CounterMetricFamily | GaugeMetricFamily]:
+    if _QUANTILE in family.labels:
+        return _Quantiles
+    return CounterMetricFamily if family.counts else GaugeMetricFamily
+
+
 class Metrics:
     """Metrics of a node, collected on demand; a `Collector` for prometheus-client."""
 
@@ -135,7 +150,7 @@ class Metrics:
 
     def gather(self) -> Iterator[None]:
         """Collect the values in steps, so that the data path can go on in between."""
-        self._made = {name: (CounterMetricFamily if family.counts else GaugeMetricFamily)(
+        self._made = {name: _class_of(family)(
             _PREFIX + name, family.text, labels=(*_NODE, *family.labels)) for name, family in FAMILIES.items()}
         for part in (self._node_itself, self._counters, self._links, self._queues, self._vcs, self._oam,
                      self._protection, self._relay, self._of_the_kind):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.control_client import is_answered, show
-from atmdepot.net.surroundings import begin
+from atmdepot.net.surroundings import begin, closed
 from atmdepot.paths import BENCH_PREFIX, run_dir
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def answering_sockets(network: str | None, table: str = "direct") -> tuple[list[
 
 def _sockets_of(network: str | None, table: str) -> dict[Path, bool]:
     running = _networks()
+    if not running and (told := closed()):
+        raise AtmdepotError(told)
     if network is not None and network not in running:
         raise AtmdepotError(f"the network \"{network}\" does not run here"
                             + (f"; running: {', '.join(running)}" if running else ""))

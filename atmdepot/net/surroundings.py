@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct, field
 
+from atmdepot import paths
 from atmdepot.paths import CONTAINER_NOTE, run_dir
 
 
@@ -34,6 +36,29 @@ def begin(table: str) -> str:
     if lab := next((lab for lab in labs if lab.phase == "up"), None):
         return f"`atmdepot lab status` shows what has ended in the lab {lab.name}, and what starts it again"
     return f"begin with `atmdepot lab up {table}`"
+
+
+def closed() -> str:
+    """What to do where a directory of daemons is closed to this user, as a service's is; empty where none is."""
+    places = [run_dir()] if os.geteuid() == 0 else [run_dir(), paths.SYSTEM_RUN_DIR]
+    for place in places:
+        if place.is_dir() and not all(os.access(path, os.R_OK | os.X_OK) for path in (place, *_directories(place))):
+            return f"no daemon that this user may ask runs here: {place} is {_owner(place)}'s; ask as root, as by sudo"
+    return ""
+
+
+def _directories(place: Path) -> list[Path]:
+    try:
+        return [path for path in place.iterdir() if path.is_dir()]
+    except OSError:
+        return []
+
+
+def _owner(place: Path) -> str:
+    try:
+        return place.owner()
+    except KeyError:  # the user has no name here
+        return f"user {place.stat().st_uid}"
 
 
 def in_container() -> str:

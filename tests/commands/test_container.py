@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from pyroute2 import IPRoute
 
+from atmdepot.cli import cli
 from atmdepot.config.reading import load
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.lab.namespaces import in_network_namespace, new_network_namespace
@@ -139,6 +140,17 @@ def test_a_node_that_the_table_does_not_have(tmp_path: Path) -> None:
     done = atmdepot("container", "compose", "--node", "web9", env={"ATMDEPOT_RUN_DIR": str(tmp_path)})
     assert (done.returncode, done.stderr) == (
         1, "atmdepot: compose: \"web9\" is no node to be: there are client, depot, web1, web2, web3\n")
+
+
+def test_the_daemon_logs_as_the_container_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "execv", lambda _, words: ran.append(words))
+    words = ["container", "compose", "--node", "depot"]
+    for options in (["--log-format", "json", "--log-level", "warning"], []):
+        cli.main([*options, *words], standalone_mode=False)
+    told = [one[one.index("atmdepot") + 1:one.index("depot")] for one in ran]
+    assert told == [["--log-level", "warning", "--log-format", "json"], ["--log-level", "info", "--log-format", "text"]]
 
 
 @pytest.mark.namespaces

@@ -131,6 +131,16 @@ def test_edge_node_has_nothing_to_drain(live: Live) -> None:
     assert kinds_with("protection") == ["depot", "edge"]
 
 
+def test_reload_that_changes_nothing_sets_up_nothing_anew(live: Live) -> None:
+    """A replication link would end at a new table, and leave the standby out of sync for a second."""
+    before = live.depot.network
+    assert live.it.reload() == f"{live.path}: depot: nothing changed"
+    assert live.depot.network is before
+    live.edit(('name = "live"', 'name = "live"\ndescription = "new"'))
+    live.it.reload()
+    assert live.depot.network is not before
+
+
 def test_reload_takes_over_what_may_change_and_cuts_no_session(live: Live) -> None:
     play = live.play
     assert play.open() == "web1"

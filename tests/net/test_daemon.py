@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import pwd
 import signal
 import socket
 from pathlib import Path
@@ -158,6 +161,21 @@ def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
     assert receive_all(far, 30 * 53) == cells_of(30)
     for link in (near, far):
         link.close()
+
+
+def test_a_key_that_the_daemons_user_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a service runs: not as root, whose file it is."""
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    table = keyed(tmp_path / "key")
+    monkeypatch.setattr(Path, "read_text", refuse)
+    why = f"cannot be read: Permission denied to the user {pwd.getpwuid(os.geteuid()).pw_name}"
+    with pytest.raises(EnvironmentLacks, match=f"link to-web1: .*{why}$"):
+        open_port(table, "to-web1", make_node(table, DEPOT, 0))
+    monkeypatch.setattr(os, "geteuid", lambda: 2**31)  # a container's user, without a name
+    with pytest.raises(EnvironmentLacks, match=f" to the user {2**31}$"):
+        open_port(table, "to-web1", make_node(table, DEPOT, 0))
 
 
 @pytest.mark.parametrize(("octets", "why"), [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +122,22 @@ def test_every_family_has_values_on_some_node() -> None:
     for made in (nodes, rated, others):
         made.close()
     assert told == set(FAMILIES)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_promtool_finds_nothing_wrong_with_the_pages(nodes: Nodes) -> None:
+    nodes.pumps[DEPOT].node.management.servers[WEB1].condition.connect_times.append(1)  # type: ignore[attr-defined]
+    for pump in (*nodes.pumps.values(), Pump(_linked_depot(), {}, NoDevice())):
+        done = subprocess.run(["promtool", "check", "metrics"], input=b"".join(Metrics(pump).text()),
+                              capture_output=True, check=False)
+        assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+def test_quantiles_are_of_summaries() -> None:
+    """As Prometheus has it: a gauge has no quantiles."""
+    made = [(family.name, family.type) for family in Metrics(Pump(_linked_depot(), {}, NoDevice())).collect()]
+    assert ("atmdepot_replication_lag_seconds", "summary") in made
+    assert {kind for _, kind in made} == {"summary", "counter", "gauge"}
 
 
 def test_every_counter_of_show_is_a_metric(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:

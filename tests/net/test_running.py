@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
+from atmdepot import paths
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.control_client import is_refusal, show
 from atmdepot.net.running import answering_sockets, control_sockets, depot_socket, running_networks
@@ -154,6 +158,36 @@ def test_what_to_do_where_no_daemon_runs(daemons: Daemons, short_dir: Path) -> N
         depot_socket(None)
     (short_dir / "one" / "client.without-daemon").write_text("depot2")
     with pytest.raises(AtmdepotError, match=r"this container is client, .* `docker compose exec depot2 atmdepot show"):
+        depot_socket(None)
+
+
+@pytest.mark.parametrize("place", [".", "mine"])
+def test_a_directory_of_other_users_daemons_is_told(short_dir: Path, place: str) -> None:
+    """As a service's: its directory is closed to the users of the host, who may well be its administrators."""
+    (short_dir / "mine").mkdir()
+    (short_dir / place).chmod(0)
+    of_a_user = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        for words in (["show", "servers"], ["show", "servers", "--network", "mine"]):
+            done = subprocess.run([*of_a_user, sys.executable, "-P", "-m", "atmdepot", *words], capture_output=True,
+                                  text=True, check=False, env=os.environ | {"ATMDEPOT_RUN_DIR": str(short_dir)})
+            told = f"no daemon that this user may ask runs here: {short_dir} is {owner}'s; ask as root, as by sudo"
+            assert (done.returncode, done.stderr) == (1, f"atmdepot: {told}\n")
+    finally:
+        (short_dir / place).chmod(0o700)
+
+
+def test_the_systems_daemons_are_told_to_other_users(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (short_dir / "system").mkdir()
+    monkeypatch.setenv("ATMDEPOT_RUN_DIR", str(short_dir / "own"))
+    monkeypatch.setattr(paths, "SYSTEM_RUN_DIR", short_dir / "system")
+    monkeypatch.setattr(os, "access", lambda path, _: path != short_dir / "system")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(AtmdepotError, match=rf"^no daemon that this user may ask runs here: {short_dir}/system is"):
+        depot_socket(None)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(AtmdepotError, match=r"^no daemon runs here: begin with"):
         depot_socket(None)
 
 

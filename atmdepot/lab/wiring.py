@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import select
 import socket
+import time
 import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,9 @@ from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab.lans import CLIENT
 from atmdepot.lab.namespaces import in_network_namespace
 from atmdepot.lab.plan import BRIDGE, LAN
+from atmdepot.wire.arp import REQUEST, Arp, ArpError, parse_arp
+from atmdepot.wire.ethernet import mac_text
+from atmdepot.wire.llc import ETHERTYPE_ARP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +32,8 @@ _NODAD = 0x02
 _DISCARD = 9
 _LAST_RESORT = 2**32 - 1
 _SYSCTL = Path("/proc/sys")
+_PROBES = 2
+_PROBE_WAIT = 0.25  # a container on the same bridge answers in a millisecond; a busy host wakes it later
 
 # Reverse-path filters would drop packets that come out of a TUN with the client's source address. The kernel takes
 # the stricter setting of `all` and the interface, so both are set, before there are interfaces. Duplicate address
@@ -111,7 +118,7 @@ def wire_here(plan: Plan, node: str, vips: Sequence[str]) -> None:
     """Give this machine, a container, the addresses that the plan has for a node, and routes to the VIPs.
 
     All nodes must be on the network of the interface with the default route. Raise EnvironmentLacks when there is no
-    default route or the kernel refuses.
+    default route or the kernel refuses, and AtmdepotError when another container has the node's addresses.
     """
     try:
         with IPRoute() as ip:
@@ -119,6 +126,8 @@ def wire_here(plan: Plan, node: str, vips: Sequence[str]) -> None:
             if index is None:
                 raise EnvironmentLacks("this machine has no default route, so it is not known which network its "
                                        "links run on")
+            _refuse_a_second(ip, index, node, {address.local for end, _ in _ends_of(plan, node)
+                                               for address in end.addresses if ":" not in address.local})
             if plan.nodes[node] == "depot":
                 # While its daemon does not run, the depot must not forward packets for a VIP by its default route. It
                 # would also send the client an ICMP redirect to that route, which the client keeps for minutes.
@@ -134,6 +143,32 @@ def wire_here(plan: Plan, node: str, vips: Sequence[str]) -> None:
     except (NetlinkError, OSError) as error:
         raise EnvironmentLacks(f"the addresses of {node} cannot be set: {error}; a container needs "
                                "--cap-add NET_ADMIN") from None
+
+
+def _refuse_a_second(ip: IPRoute, index: int, node: str, addresses: set[str]) -> None:
+    """Raise AtmdepotError when another machine answers for one of the addresses, by probes of ARP (RFC 5227).
+
+    Two containers of one node would take each other's cells in turn, and both would look healthy. Without the right to
+    open packet sockets nobody is asked.
+    """
+    [link] = ip.get_links(index)
+    own = bytes.fromhex(link.get_attr("IFLA_ADDRESS").replace(":", ""))
+    with suppress(PermissionError), socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, ETHERTYPE_ARP) as asking:
+        asking.bind((link.get_attr("IFLA_IFNAME"), ETHERTYPE_ARP))
+        for _ in range(_PROBES):
+            for address in addresses:
+                probe = Arp(REQUEST, own, bytes(4), bytes(6), socket.inet_aton(address))
+                asking.sendto(probe.pack(), (link.get_attr("IFLA_IFNAME"), ETHERTYPE_ARP, 0, 0, b"\xff" * 6))
+            until = time.monotonic() + _PROBE_WAIT
+            while select.select([asking], [], [], max(0, until - time.monotonic()))[0]:
+                with suppress(ArpError):
+                    answer = parse_arp(asking.recv(1024))
+                    held = socket.inet_ntoa(answer.sender)
+                    if held in addresses and answer.sender_mac != own:
+                        raise AtmdepotError(
+                            f"another machine on this network ({mac_text(answer.sender_mac)}) has {held}, the address "
+                            f"of {node}: a node is one container, so end the other (`docker compose up --scale` cannot "
+                            "make two of a node; write another node into the VC table)")
 
 
 def _ends_of(plan: Plan, node: str) -> Iterator[tuple[Interface, Interface]]:

@@ -15,7 +15,7 @@ from pyroute2 import IPRoute
 
 from atmdepot.cli import cli
 from atmdepot.config.reading import load
-from atmdepot.errors import EnvironmentLacks
+from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.lab.namespaces import in_network_namespace, new_network_namespace
 from atmdepot.lab.plan import plan_of
 from atmdepot.lab.wiring import wire_here
@@ -114,6 +114,19 @@ def test_neighbours_that_knew_another_hardware_address_learn_the_new_one(contain
         wire_here(PLAN, "web2", [VIP])
     [eth0] = [link for link in told(container.near, "link") if link["ifname"] == "eth0"]
     until(lambda: [n["lladdr"] for n in told(container.far, "neigh") if n["dst"] == "10.53.2.2"] == [eth0["address"]])
+
+
+@pytest.mark.namespaces
+def test_a_second_container_of_a_node_is_refused(container: Container) -> None:
+    """As `docker compose up --scale web2=2` makes it."""
+    with in_network_namespace(container.far), IPRoute() as ip:
+        far = ip.link_lookup(ifname="far")[0]
+        ip.addr("add", index=far, address="10.53.2.2", prefixlen=32)
+        ip.link("set", index=far, state="up")
+    with in_network_namespace(container.near), pytest.raises(
+            AtmdepotError, match=r"another machine on this network \(.*\) has 10.53.2.2, the address of web2"):
+        wire_here(PLAN, "web2", [VIP])
+    assert addresses(container.near) == {("172.18.0.5", "16")}
 
 
 @pytest.mark.namespaces

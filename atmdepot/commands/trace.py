@@ -236,7 +236,7 @@ class _Trace:
                 shower.close()
                 shower.flush()
             for line in summary(tracer.totals, self._level, opened.losses(), writer.summary() if writer else "",
-                                shown=shower is not None):
+                                shown=shower is not None, takes_frames=keep is None or keep.takes_frames):
                 _tell(line)
 
     @staticmethod

@@ -73,7 +73,8 @@ async def stream_oam(stream: trio.SocketStream, pump: Pump, request: OamRequest)
     """Do what is asked, and send a line for each result; raise AtmdepotError for what cannot be done."""
     oam = agent_of(pump.node).oam()
     if oam is None:
-        raise AtmdepotError(f"{pump.node.name} is no end of a VP: ask a depot or an edge node")
+        raise AtmdepotError(f"{pump.node.name} is no end of a VP: ask a node that is, with --node; links of Frame "
+                            "Relay and Ethernet have no OAM cells (`atmdepot show lmi`, `atmdepot show neighbours`)")
     if request.what == "continuity":
         await _send(stream, {"done": await _continuity(pump, oam, request)})
         return

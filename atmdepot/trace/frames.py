@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.bearer.bridged import without_padding
 from atmdepot.trace.capture.pcap import LinkType
-from atmdepot.trace.messages import message_text
+from atmdepot.trace.messages import message_text, statistics_text
 from atmdepot.wire.announcement import is_message
 from atmdepot.wire.arp import REQUEST, ArpError, parse_arp
 from atmdepot.wire.ethernet import HEADER_SIZE, mac_text
@@ -59,7 +59,7 @@ def _relay_header(frame: bytes) -> str:
     bits = [name for name in ("FECN", "BECN", "DE") if getattr(address, name.lower())]
     told = "" if not bits else " " + " ".join(bits)
     if is_statistics(frame[3:]):
-        return f"report of an edge node{told}"
+        return f"{statistics_text(frame[3:])}{told}"
     if is_message(frame[3:]):
         return f"{message_text(frame[3:])}{told}"
     return f"{len(frame)} octets{told}"

@@ -21,6 +21,7 @@ from atmdepot.trace.tracer import Tracer
 from atmdepot.wire.announcement import Announcement
 from atmdepot.wire.frame_relay import Address, header_of
 from atmdepot.wire.lmi import FULL, STATUS, Message, PvcStatus
+from atmdepot.wire.statistics import ServerState, Statistics
 from tests.ip_packets import SYN, tcp
 from tests.network_in_memory import CLIENT4, VIP4, InMemoryNetwork
 from tests.relay_network import relay_network
@@ -125,6 +126,23 @@ def test_the_summary_counts_frames_and_names_the_formats_that_take_them(
                         remark=print).run()
     told = summary(totals, "pdu", [], writer.summary(), shown=False)
     assert [line.replace(f"{tmp_path}/", "") for line in told] == lines
+
+
+@pytest.mark.parametrize(("level", "words", "reason"), [
+    ("cell", "", "frames have no cells, so write --level pdu"), ("pdu", "role session", "the filter can take none"),
+    ("pdu", "host 10.99.0.9", ""), ("pdu", "host 10.9.0.2", "")])
+def test_the_summary_tells_why_no_frame_was_shown(level: str, words: str, reason: str) -> None:
+    keep = parse_filter(words)
+    totals = Tracer([seen(FRAME)], Follower(), level=level, keep=keep, shower=None, writer=None, remark=print).run()
+    told = summary(totals, level, [], takes_frames=keep.takes_frames)
+    assert len(told) == 1 + bool(reason)
+    assert told[-1].startswith("1 frame of other bearers than ATM passed") == bool(reason)
+    assert reason in told[-1]
+
+
+def test_statistics_of_edge_nodes_are_told_as_over_atm() -> None:
+    octets = Address(16).pack() + bytes((3,)) + Statistics(ServerState.ACCEPTS, 2, 7, 3, *[0] * 7).pack()
+    assert "DLCI 16  statistics 7 of an edge node: server accepts, 3 flows" in line(seen(octets))
 
 
 def test_messages_of_depots_are_told_in_words() -> None:

@@ -315,7 +315,8 @@ def _server_row(server: Server, services: list[str], now: int) -> ServerRow:
     return ServerRow(
         server=server.name, node=settings.node, link=server.link, list="alive" if server.alive else "dead",
         since=round((now - condition.since) / _NS, 3), why=condition.why, draining=server.draining,
-        weight=settings.weight, backup=settings.backup, load=server.load, last_probe=condition.last_outcome or "",
+        weight=settings.weight, backup=settings.backup,
+        load=None if server.load is None else round(server.load, 3), last_probe=condition.last_outcome or "",
         services=tuple(services), sessions=server.primary_sessions, flows=server.flows,
         sessions_total=server.total_sessions, max_sessions=settings.max_sessions or None,
         flows_leave_s=round(max(0, server.flows_leave_at - now) / _NS, 3) if server.draining else None,

@@ -108,6 +108,7 @@ class Filter:
         needs_pdu: True when it tests the contents of PDUs; a cell's answer is then known when its PDU is complete.
         wants: the kinds of records it needs of "cells", "drops" and "sessions"; sessions also for their numbers.
         links: the only links from which it accepts items; None for all links.
+        takes_frames: False when no frame of another bearer than ATM can meet it.
 
     """
 
@@ -120,6 +121,7 @@ class Filter:
         self.needs_pdu = by_kind[Cell] is not _never and any(leaf.word.looks_inside for leaf in words)
         self.wants = _wanted(by_kind, any(leaf.word.by_session for leaf in words))
         self.links = None if node is None else _links(node)
+        self.takes_frames = by_kind[FrameSeen] is not _never
         self.matches = _matcher(by_kind)
 
 

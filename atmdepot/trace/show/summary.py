@@ -18,6 +18,7 @@ _OF_LEVEL = {"cell": "cell", "pdu": "PDU", "session": "session change"}
 
 def summary(
     totals: Totals, level: str, losses: Sequence[str], written: str = "", *, shown: bool = True,
+    takes_frames: bool = True,
 ) -> list[str]:
     """Make the lines of the summary.
 
@@ -27,6 +28,7 @@ def summary(
         losses: the source's sentences.
         written: the writer's sentence, if there is a writer.
         shown: True when lines were shown; False when the filter only chose the items written.
+        takes_frames: False when the filter can take no frame.
 
     """
     kinds = [kind for kind in totals.seen if totals.shown[kind] or _OF_LEVEL.get(level, kind) == kind]
@@ -44,7 +46,20 @@ def summary(
         if left and left + totals.seen_twice["frame"] == totals.shown["frame"]:
             lines.append("no frame was written: --format frame-relay or ethernet writes frames of that medium, "
                          "--format ip the packets of any")
+    if totals.seen["frame"] and not totals.shown.total():
+        lines += _why_no_frame(totals.seen["frame"], level, takes_frames=takes_frames)
     return [*lines, *losses]
+
+
+def _why_no_frame(frames: int, level: str, *, takes_frames: bool) -> list[str]:
+    """The reason why a trace of other bearers than ATM showed nothing, and the way out."""
+    passed = f"{count_text(frames, 'frame')} of other bearers than ATM passed"
+    if level not in ("pdu", "all"):
+        return [f"{passed}: frames have no cells, so write --level pdu"]
+    if not takes_frames:
+        why = "the filter can take none of them: in `atmdepot trace --help` the words for frames have an f"
+        return [f"{passed}, and {why}"]
+    return []
 
 
 def _some(shown: int, seen: int, kind: str) -> str:

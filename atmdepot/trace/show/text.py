@@ -20,13 +20,13 @@ from atmdepot.net.events import Drop, FrameSeen, SessionChange
 from atmdepot.trace.frames import header_text, packet_in, packet_octets, place_of
 from atmdepot.trace.inside import header_of, packet_from_beginning
 from atmdepot.trace.items import Carried, Cell, CrcVerdict, HecVerdict, Pdu, encapsulation_of
-from atmdepot.trace.messages import message_text
+from atmdepot.trace.messages import message_text, statistics_text
 from atmdepot.trace.show.oam import oam_text
 from atmdepot.trace.show.printable import printable
 from atmdepot.wire.announcement import is_message
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, endpoint, ip_view
 from atmdepot.wire.llc import ETHERTYPE_ARP
-from atmdepot.wire.statistics import MAGIC, Statistics
+from atmdepot.wire.statistics import MAGIC
 from atmdepot.wire.tcp import ACK, TcpView, flags_text
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def _carried_text(pdu: Pdu, *, quick: bool) -> str:
         return ""
     carried = pdu.carried
     if carried.how == "statistics":
-        return f": {_statistics_text(carried.octets)}"
+        return f": {statistics_text(carried.octets)}"
     if carried.how == "announcement":
         return f": {message_text(carried.octets)}"
     how = "" if quick or carried.how in ("vc-mux", "") else f"{carried.how.upper()} "
@@ -289,18 +289,6 @@ def _other_text(carried: Carried, *, quick: bool) -> str:
 
 def _ethernet_text(frame: bytes) -> str:
     return f"Ethernet {frame[_MAC_SIZE:2 * _MAC_SIZE].hex(':')} > {frame[:_MAC_SIZE].hex(':')}"
-
-
-def _statistics_text(octets: bytes) -> str:
-    try:
-        told = Statistics.unpack(octets)
-    except ValueError as error:
-        return f"no statistics of an edge node: {error}"
-    server = told.server.name.lower()
-    follows = f", follows {told.follows} of term {told.term}" if told.follows else ""
-    proxy = f", a proxy with {told.proxy.hits} hits, {told.proxy.misses} misses" if told.proxy else ""
-    return (f"statistics {told.sequence} of an edge node: server {server}, {count_text(told.flows, 'flow')}{follows}"
-            f"{proxy}")
 
 
 def packet_text(packet: Packet, octets: bytes = b"") -> str:
@@ -356,7 +344,7 @@ def _dropped_text(drop: Drop, reason: DropReason) -> str:
     if reason in _ON_MANAGEMENT and is_message(drop.octets):
         return f": {message_text(drop.octets)}"
     if reason is DropReason.BAD_STATISTICS and drop.octets.startswith(MAGIC):
-        return f": {_statistics_text(drop.octets)}"
+        return f": {statistics_text(drop.octets)}"
     if reason.unit == "packets" and (packet := packet_from_beginning(drop.octets)) is not None:
         return f": {packet_text(packet)}"
     return _beginning_text(drop.octets)

@@ -58,6 +58,38 @@ def write_whole(path: Path, text: str) -> None:
         beside.unlink(missing_ok=True)
 
 
+def why_no_place(path: Path) -> str:
+    """Say why no file can be at a path, and the way out; empty where its directory is there. Raises OSError."""
+    directory = path.parent
+    if path.is_dir():
+        return "it is a directory; give the name of a file in it"
+    if directory.is_dir():
+        return ""
+    there = next(above for above in (directory, *directory.parents) if above.exists())
+    if not there.is_dir():
+        return f"{there} is no directory; name another file"
+    return f"the directory {directory} does not exist; make it, or name another file"
+
+
+def why_not_written(path: Path, *, in_place: bool = False) -> str:
+    """Say why a file cannot be written, and the way out; empty where nothing speaks against it.
+
+    A command asks before its work begins, so that nobody waits for a file that cannot be had. `in_place` is for a file
+    that is not written by `write_whole`, which makes another beside it.
+    """
+    try:
+        if why := why_no_place(path):
+            return why
+        is_there, is_file = path.exists(), path.is_file()
+    except OSError as error:
+        return f"{error.strerror}; name another file"
+    if is_there and not os.access(path, os.W_OK):
+        return "it may not be written; name another file"
+    if ((is_file and not in_place) or not is_there) and not os.access(path.parent, os.W_OK):
+        return f"the directory {path.parent} may not be written; name another file"
+    return ""
+
+
 def find_program(name: str) -> str | None:
     """The path of a program, None if it is not installed; sbin is searched too, which users' PATH often lacks."""
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")

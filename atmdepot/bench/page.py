@@ -13,12 +13,22 @@ if TYPE_CHECKING:
 
 def require_markers(page: Path, begin: str, end: str) -> None:
     """Raise AtmdepotError unless a page has both markers, the begin first."""
-    put_between(page.read_text(encoding="utf-8"), "", begin, end)
+    _filled(page, "", begin, end)
 
 
 def put_into(page: Path, text: str, begin: str, end: str) -> None:
     """Write a text between the markers of a page; raise AtmdepotError where it has not both."""
-    write_whole(page, put_between(page.read_text(encoding="utf-8"), text, begin, end))
+    write_whole(page, _filled(page, text, begin, end))
+
+
+def _filled(page: Path, text: str, begin: str, end: str) -> str:
+    """The text of a page with another text between its markers; an error names the page."""
+    try:
+        return put_between(page.read_text(encoding="utf-8"), text, begin, end)
+    except UnicodeDecodeError:
+        raise AtmdepotError(f"{page}: it is no text in UTF-8; name a page of the documentation") from None
+    except AtmdepotError as error:
+        raise AtmdepotError(f"{page}: {error}") from None
 
 
 def put_between(page: str, text: str, begin: str, end: str) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import msgspec
@@ -24,10 +22,14 @@ from atmdepot.commands.bench_failover import failover
 from atmdepot.commands.bench_patent import patent
 from atmdepot.commands.bench_proxies import proxies
 from atmdepot.commands.ending import end_on_sigterm
+from atmdepot.commands.writing import FileToWrite, OpenFileToWrite
 from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.tables import console
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _QUICK, _ROUNDS = 3, FEWEST
 _QUICK_COUNTED = 1
@@ -44,16 +46,6 @@ def bench() -> None:
 bench.add_command(failover)
 bench.add_command(patent)
 bench.add_command(proxies)
-
-
-def _writable(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
-    """Refuse a file that cannot be written now, instead of after a quarter of an hour."""
-    if value is not None and not os.access(value if value.exists() else value.parent, os.W_OK):
-        raise click.BadParameter(f"{value} cannot be written")
-    return value
-
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @bench.command(epilog="""\b
@@ -78,10 +70,10 @@ Examples:
 @click.option("--table", default="direct", show_default=True, help="The VC table of the lab.")
 @click.option("--idle-sessions", type=click.IntRange(figures.FEW_IDLE + 1, _MOST), default=_IDLE, show_default=True,
               help=f"The number of sessions that the measure idle-sessions compares with {figures.FEW_IDLE:,}.")
-@click.option("--json", "json_file", type=_FILE, callback=_writable, help="Write samples, medians and ratios there.")
-@click.option("--svg", "svg_file", type=_FILE, callback=_writable, help="Draw bars there.")
-@click.option("--markdown", "markdown_file", type=_FILE, callback=_writable, help="Write the tables there, for a page.")
-@click.option("--page", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+@click.option("--json", "json_file", type=FileToWrite(), help="Write samples, medians and ratios there.")
+@click.option("--svg", "svg_file", type=FileToWrite(), help="Draw bars there.")
+@click.option("--markdown", "markdown_file", type=FileToWrite(), help="Write the tables there, for a page.")
+@click.option("--page", type=FileToWrite(exists=True),
               help=f"Put the figures of bearers into this page, between {BEGIN} and {END}.")
 @click.option("--list", "list_only", is_flag=True, help="List contenders and measures.")
 def peers(
@@ -185,7 +177,7 @@ def _tell(report: Report, files: ReportFiles, page: Path | None) -> None:
 @click.option("--size", "sizes", multiple=True, type=click.IntRange(1, 65535), metavar="OCTETS",
               help="Only packets of this size; can be repeated.")
 @click.option("--both", is_flag=True, help="Measure the plain data path, too, and compare.")
-@click.option("--json", "json_file", type=click.File("wb", lazy=False),
+@click.option("--json", "json_file", type=OpenFileToWrite(),
               help="Write the figures to this file; - is standard output.")
 def sar(seconds: float, sizes: tuple[int, ...], both: bool, json_file: BinaryIO | None) -> None:
     """Time SAR, CRC and session look-up on a single core."""
@@ -204,7 +196,7 @@ def sar(seconds: float, sizes: tuple[int, ...], both: bool, json_file: BinaryIO 
 @bench.command(epilog="\b\nExamples:\n  atmdepot bench switch\n  atmdepot bench switch --seconds 5 --json cells.json\n")
 @click.option("--seconds", type=click.FloatRange(0.1, 60), default=2, show_default=True,
               help="The length of each load (s).")
-@click.option("--json", "json_file", type=click.File("wb", lazy=False),
+@click.option("--json", "json_file", type=OpenFileToWrite(),
               help="Write the figures to this file; - is standard output.")
 def switch(seconds: float, json_file: BinaryIO | None) -> None:
     """Count the cells that a switch moves each second.

@@ -20,11 +20,10 @@ from atmdepot.bench.page import put_into, require_markers
 from atmdepot.bench.progress import Teller
 from atmdepot.bench.schedule import in_words
 from atmdepot.commands.ending import end_on_sigterm
+from atmdepot.commands.writing import FileToWrite, require_writable
 from atmdepot.config.units import count_text
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.tables import console
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(epilog="""\b
@@ -44,14 +43,14 @@ Examples:
               help="Only this failure; can be repeated.")
 @click.option("--costs/--no-costs", "with_costs", default=None,
               help="Measure what standbys cost while nothing fails; by default unless modes or failures are chosen.")
-@click.option("--journal", type=_FILE, default=Path("failover.jsonl"), show_default=True,
-              help="What was measured is noted here; a run that was ended goes on from it.")
+@click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), default=Path("failover.jsonl"),
+              show_default=True, help="What was measured is noted here; a run that was ended goes on from it.")
 @click.option("--anew", is_flag=True, help="Begin a new journal.")
 @click.option("--plan", "plan_only", is_flag=True, help="Tell what would be done, and how long it takes.")
-@click.option("--json", "json_file", type=_FILE, help="Write all figures there.")
-@click.option("--svg", "svg_file", type=_FILE, help="Draw the gaps there.")
-@click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables there, for a page.")
-@click.option("--page", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+@click.option("--json", "json_file", type=FileToWrite(), help="Write all figures there.")
+@click.option("--svg", "svg_file", type=FileToWrite(), help="Draw the gaps there.")
+@click.option("--markdown", "markdown_file", type=FileToWrite(), help="Write the tables there, for a page.")
+@click.option("--page", type=FileToWrite(exists=True),
               help=f"Put the tables into this page, between {BEGIN} and {END}.")
 def failover(
     quick: bool, kills: int | None, modes: tuple[str, ...], events: tuple[str, ...], with_costs: bool | None,
@@ -64,6 +63,8 @@ def failover(
     a client that keeps several hundred sessions and opens 200 a second. The machine outside the labs is not touched.
     If you end a run and start it again, it goes on where it was.
     """
+    if not plan_only:
+        require_writable(journal, in_place=True)
     if page is not None:  # refused now, not after the run
         require_markers(page, BEGIN, END)
     wanted = kills or (cases.QUICK_KILLS if quick else cases.KILLS)

@@ -18,6 +18,7 @@ from atmdepot.bench.patent.samples import Journal
 from atmdepot.bench.progress import Teller
 from atmdepot.bench.schedule import in_words
 from atmdepot.commands.ending import end_on_sigterm
+from atmdepot.commands.writing import FileToWrite
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.paths import write_whole
@@ -46,7 +47,7 @@ Examples:
               help="The file that fixes regime B's servers; by default the one that ships with atmdepot.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the directory: what it has is not taken again.")
 @click.option("--anew", is_flag=True, help="Forget the run in the directory.")
-@click.option("--page", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+@click.option("--page", type=FileToWrite(exists=True),
               help=f"Put the report into this page besides, between {page_of.BEGIN} and {page_of.END}.")
 @click.option("--plan", "plan_only", is_flag=True, help="Tell what would be done, and how long it takes.")
 def patent(

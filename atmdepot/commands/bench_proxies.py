@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,10 +16,13 @@ from atmdepot.bench.proxies.documents import Asking
 from atmdepot.bench.proxies.report import BEGIN, END, Report, as_json, as_markdown, draw, table
 from atmdepot.bench.proxies.run import CASES, SECONDS, run
 from atmdepot.commands.ending import end_on_sigterm
+from atmdepot.commands.writing import FileToWrite
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.tables import console
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _ROUNDS, _REQUESTS = 3, 2000
 
 
@@ -34,10 +37,10 @@ Examples:
               help="The number of requests in each case and round.")
 @click.option("--case", "cases", multiple=True, metavar="NAME", type=click.Choice(list(CASES)),
               help=f"Only this case ({', '.join(CASES)}); can be repeated.")
-@click.option("--json", "json_file", type=_FILE, help="Write all figures there.")
-@click.option("--svg", "svg_file", type=_FILE, help="Draw them there.")
-@click.option("--markdown", "markdown_file", type=_FILE, help="Write the table there, for a page.")
-@click.option("--page", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+@click.option("--json", "json_file", type=FileToWrite(), help="Write all figures there.")
+@click.option("--svg", "svg_file", type=FileToWrite(), help="Draw them there.")
+@click.option("--markdown", "markdown_file", type=FileToWrite(), help="Write the table there, for a page.")
+@click.option("--page", type=FileToWrite(exists=True),
               help=f"Put the table into this page, between {BEGIN} and {END}.")
 def proxies(
     quick: bool, rounds: int | None, requests: int, cases: tuple[str, ...], json_file: Path | None,

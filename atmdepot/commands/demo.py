@@ -21,6 +21,7 @@ from rich.live import Live
 from rich.text import Text
 
 from atmdepot.commands.demo_rewritten import compare as compare_rewritten
+from atmdepot.commands.writing import OpenFileToWrite
 from atmdepot.config.reading import find, find_shipped, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
@@ -59,7 +60,7 @@ _CURL_SECONDS = "20"
 
 @click.command(epilog="\b\nExamples:\n  atmdepot demo\n  atmdepot demo gns3\n  atmdepot demo -w cells.pcap\n")
 @click.argument("table", default="direct")
-@click.option("-w", "--write", type=click.File("wb", lazy=False), metavar="FILE",
+@click.option("-w", "--write", type=OpenFileToWrite(), metavar="FILE",
               help="Write the cells of the first request as an ERF capture, for Wireshark.")
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end, to look around in.")
 def demo(table: str, write: BinaryIO | None, keep: bool) -> int:
@@ -399,7 +400,7 @@ Examples:
 @click.argument("recording", callback=_recording, metavar="FILE.pcap")
 @click.argument("table", default="direct")
 @click.option("--cells", default=60, show_default=True, help="The number of cells to print.")
-@click.option("-w", "--write", type=click.File("wb", lazy=False), metavar="FILE",
+@click.option("-w", "--write", type=OpenFileToWrite(), metavar="FILE",
               help="Write those cells as an ERF capture.")
 def replay_command(recording: Path, table: str, cells: int, write: BinaryIO | None) -> int:
     """Send a recorded TCP session through the nodes of TABLE.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from atmdepot.commands.writing import give
+from atmdepot.commands.writing import FileToWrite, give
 from atmdepot.errors import AtmdepotError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("dynamips", epilog="""\b
@@ -23,7 +26,7 @@ Examples:
               help="The format of the output; by default that of the file's name (.net: dynagen), else hypervisor.")
 @click.option("--image", default="c7200.image", show_default=True, metavar="FILE",
               help="The routers' IOS image, as Dynamips finds it.")
-@click.option("-w", "--write", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("-w", "--write", type=FileToWrite(allow_dash=True), metavar="FILE",
               help="Write to a file instead of standard output.")
 def dynamips_command(table: str, nodes: tuple[str, ...], form: str | None, image: str, write: Path | None) -> None:
     """Print the commands that make nodes of TABLE in Dynamips.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from atmdepot.commands.writing import give
+from atmdepot.commands.writing import FileToWrite, give
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _ENDINGS = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
 
@@ -20,7 +23,7 @@ Examples:
 @click.argument("table")
 @click.option("--format", "form", type=click.Choice(["mermaid", "dot", "svg"]),
               help="The format of the output; by default that of the file's name, else mermaid.")
-@click.option("-w", "--write", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("-w", "--write", type=FileToWrite(allow_dash=True), metavar="FILE",
               help="Write to a file instead of standard output.")
 def graph_command(table: str, form: str | None, write: Path | None) -> None:
     """Draw the network of the VC table TABLE.
@@ -31,7 +34,7 @@ def graph_command(table: str, form: str | None, write: Path | None) -> None:
     from atmdepot.view.drawings import FORMS
     from atmdepot.view.picture import picture_of
 
-    if form is None and write is not None and write.suffix not in _ENDINGS:
+    if form is None and write is not None and str(write) != "-" and write.suffix not in _ENDINGS:
         raise click.UsageError(f"{write}: its name tells no format: end it with {', '.join(_ENDINGS)}, or add --format")
-    chosen = form or (_ENDINGS[write.suffix] if write is not None else "mermaid")
+    chosen = form or (_ENDINGS.get(write.suffix, "mermaid") if write is not None else "mermaid")
     give(FORMS[chosen](picture_of(load(table))), write)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from atmdepot.commands.ending import end_on_sigterm
+from atmdepot.commands.writing import require_writable
+from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
     from atmdepot.scenario.ground import Ground
     from atmdepot.scenario.model import Scenario
     from atmdepot.scenario.result import Result
-
 
 
 @click.command("run", epilog="""\b
@@ -61,9 +63,20 @@ def run_command(
             click.echo(f"{scenario.name}: {len(scenario.steps)} steps on {scenario.table}")
         return
     if out is not None:  # refused now, not after the first scenario
-        out.mkdir(parents=True, exist_ok=True)
+        _make(out, [scenario.name for scenario in scenarios])
     end_on_sigterm()
     sys.exit(max(_play(scenario, on, out) for scenario in scenarios))
+
+
+def _make(out: Path, names: Iterable[str]) -> None:
+    """Make the directory of the reports; raise AtmdepotError if they cannot be written there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AtmdepotError(f"{out} cannot be made: {error.strerror}; name another directory with --out") from None
+    for name in names:
+        for ending in ("json", "xml", "svg", "md"):
+            require_writable(out / f"{name}.{ending}")
 
 
 def _play(scenario: Scenario, on: str, out: Path | None) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atmdepot.commands.writing import FileToWrite
 from atmdepot.config.units import Duration
 from atmdepot.errors import AtmdepotError
 from atmdepot.trace.capture.write import ATM_FORMATS, FORMATS, open_writer
@@ -137,7 +138,7 @@ def _epilog() -> str:
               help="Show no lines, but counts at the end: by VC, link, server and drop reason.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Colours; auto: on a terminal, unless NO_COLOR is set.")
-@click.option("-w", "--write", "write", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
+@click.option("-w", "--write", "write", type=FileToWrite(allow_dash=True, in_place=True), metavar="FILE",
               help="Write cells and PDUs to a capture instead of showing them; - is standard output.")
 @click.option("--format", "file_format", type=click.Choice(FORMATS),
               help="The format of that capture: ERF records in pcap, in pcapng (the default for several nodes), "

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.paths import why_no_place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -171,13 +172,11 @@ class Output:
 
     def _check(self, path: Path) -> None:
         try:
-            is_directory, has_place = path.is_dir(), path.parent.is_dir()
+            why = why_no_place(path)
         except OSError as error:
-            raise AtmdepotError(f"{path}: {error.strerror}") from None
-        if is_directory:
-            raise AtmdepotError(f"{path}: it is a directory; give the name of a file in it")
-        if not has_place:
-            raise AtmdepotError(f"{path}: there is no directory {path.parent}")
+            why = str(error.strerror)
+        if why:
+            raise AtmdepotError(f"{path}: {why}")
         if _identities([path]) & self._read:
             raise AtmdepotError(f"{path}: it is the capture that is being read; give another name with -w")
 

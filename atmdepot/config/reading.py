@@ -41,6 +41,7 @@ from atmdepot.config.units import (
     UdpAddress,
     Vci,
     VciRange,
+    count_text,
 )
 from atmdepot.errors import AtmdepotError
 
@@ -248,7 +249,9 @@ def convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Problem
             converted = msgspec.convert(value, kind, dec_hook=_decode)
         except msgspec.ValidationError as error:
             if len(left_out) == _MOST_OF_AN_ENTRY:
-                problems.append(Problem(path, "and more mistakes, which are shown when those above are corrected"))
+                if more := _count_wrong(value, kind, path):
+                    problems.append(Problem(path, f"and {count_text(more, 'more mistake')}, shown when those above are "
+                                            "corrected"))
                 return None
             # msgspec stops at the first mistake: the next one is found without its key.
             wrong = _tell(value, kind, path, error, left_out, problems)
@@ -258,6 +261,24 @@ def convert(value: Any, kind: Any, path: tuple[str, ...], problems: list[Problem
             value = {key: inner for key, inner in value.items() if key != wrong}
         else:
             return None if left_out else converted
+
+
+def _count_wrong(value: dict[str, Any], kind: Any, path: tuple[str, ...]) -> int:
+    """Count the keys of an entry that are unknown or have a wrong value."""
+    # One by one, unknown keys, of which there is no end, would take a time that grows with the square of their number.
+    fields = getattr(kind, "__struct_encode_fields__", tuple(value))
+    known = {key: value[key] for key in fields if key in value}
+    wrong: set[str] = set()
+    while True:
+        try:
+            msgspec.convert(known, kind, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            key = _tell(known, kind, path, error, wrong, [])
+            if key in known:
+                wrong.add(key)
+                del known[key]
+                continue
+        return len(value) - len(known)
 
 
 def _tell(value: Any, kind: Any, path: tuple[str, ...], error: msgspec.ValidationError, left_out: set[str],
@@ -339,7 +360,8 @@ def render_all(problems: list[Problem], text: str, file: str) -> list[str]:
     """A line for each problem, up to a bound: ten thousand mistyped entries are usually the same mistake."""
     lines = Lines(text)
     told = [_render(problem, lines, file) for problem in problems[:_MOST_TOLD]]
-    return [*told, f"{file}: and {len(problems) - len(told)} more mistakes"] if len(problems) > len(told) else told
+    more = len(problems) - len(told)
+    return [*told, f"{file}: and {count_text(more, 'more mistake')}"] if more else told
 
 
 def _render(problem: Problem, lines: Lines, file: str) -> str:

@@ -421,11 +421,25 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_mistakes_of_an_entry_beyond_a_bound_are_said_to_be_there() -> None:
-    for wrong in (20, 21):
+    for wrong, more in (20, ""), (21, "1 more mistake"), (22, "2 more mistakes"), (5020, "5,000 more mistakes"):
         text = TABLE.replace("[lab]", "[lab]\n" + "".join(f"x{number} = 1\n" for number in range(wrong)))
         problems = problems_of(text)
-        more = "and more mistakes, which are shown when those above are corrected"
-        assert [problem.endswith(more) for problem in problems] == [False] * 20 + [True] * (wrong - 20)
+        assert len(problems) == 20 + bool(more)
+        if more:
+            assert problems[-1].endswith(f": lab: and {more}, shown when those above are corrected")
+
+
+def test_wrong_values_count_among_the_mistakes_that_are_not_told() -> None:
+    text = TABLE.replace('session_vcis = "64-65535"\n', "").replace(
+        "[vps.one]", "[vps.one]\n" + "".join(f"x{number} = 1\n" for number in range(20))
+        + "session_vcis = true\nshared_vcs = 3\nmtu = \"much\"\nx20 = 1", 1)
+    assert problems_of(text)[-1].endswith(": vps.one: and 4 more mistakes, shown when those above are corrected")
+
+
+def test_a_key_that_a_mistyped_one_was_to_be_is_no_further_mistake() -> None:
+    others = "".join(f"x{number} = 1\n" for number in range(19))
+    text = TABLE.replace("[vps.one]\nends", f"[vps.one]\n{others}endz")
+    assert len(problems_of(text)) == 20
 
 
 def test_the_rules_find_several_mistakes_too() -> None:

@@ -14,6 +14,7 @@ import click
 
 import atmdepot
 from atmdepot import build, logs
+from atmdepot.commands.mistakes import as_told
 from atmdepot.errors import AtmdepotError
 from atmdepot.lazy_group import LazyGroup, Place
 
@@ -128,6 +129,8 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         if isinstance(error, click.NoSuchOption) and error.option_name == "--json" and _has_json(error.ctx):
             error = click.NoSuchOption("--json", possibilities=["-o json"], ctx=error.ctx)
+        if isinstance(error, click.UsageError):
+            error = as_told(error)
         error.show()
         return error.exit_code
     if isinstance(error, OSError):

@@ -22,6 +22,7 @@ from atmdepot.commands.bench_failover import failover
 from atmdepot.commands.bench_patent import patent
 from atmdepot.commands.bench_proxies import proxies
 from atmdepot.commands.ending import end_on_sigterm
+from atmdepot.commands.hinting_group import HintingGroup
 from atmdepot.commands.writing import FileToWrite, OpenFileToWrite
 from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
@@ -38,7 +39,7 @@ _QUICK_COUNTED = 1
 _IDLE, _MOST = 1_000_000, 4_000_000
 
 
-@click.group(epilog="\b\nExample:\n  atmdepot bench peers --quick\n")
+@click.group(cls=HintingGroup, epilog="\b\nExample:\n  atmdepot bench peers --quick\n")
 def bench() -> None:
     """Measure the depot."""
 

@@ -384,11 +384,11 @@ def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | No
     return result.lost[:10]
 
 
-def _recording(_ctx: click.Context, _param: click.Parameter, value: str) -> Path:
+def _recording(context: click.Context, parameter: click.Parameter, value: str) -> Path:
     """A file, or a recording that ships with atmdepot: `testbed/http.pcap`."""
     path = find_shipped(value)
     if not path.is_file():
-        raise click.BadParameter(f"there is no file {value}; atmdepot itself has testbed/http.pcap")
+        raise click.BadParameter(f"there is no file {value}; atmdepot itself has testbed/http.pcap", context, parameter)
     return path
 
 
@@ -399,7 +399,7 @@ Examples:
 """)
 @click.argument("recording", callback=_recording, metavar="FILE.pcap")
 @click.argument("table", default="direct")
-@click.option("--cells", default=60, show_default=True, help="The number of cells to print.")
+@click.option("--cells", type=click.IntRange(min=0), default=60, show_default=True, help="The number of cells to print.")
 @click.option("-w", "--write", type=OpenFileToWrite(), metavar="FILE",
               help="Write those cells as an ERF capture.")
 def replay_command(recording: Path, table: str, cells: int, write: BinaryIO | None) -> int:

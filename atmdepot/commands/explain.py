@@ -63,6 +63,14 @@ def parse_end(text: str, protocol: str) -> tuple[str, int]:
     return str(IpAddress.parse(match[1] or match[2])), int(match[3])
 
 
+def _end(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int]:
+    """An end as click's callback, so that a wrong end is told before another that is missing."""
+    try:
+        return parse_end(value, context.params["protocol"])
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
 @click.command("explain", epilog="""\b
 Examples:
   atmdepot explain --src 10.9.0.2:40000 --dst 10.80.0.1:80
@@ -71,10 +79,11 @@ Examples:
   atmdepot explain --node depot2 --src 10.9.0.2:40000 --dst 10.80.0.1:80
   atmdepot explain --table qos --src '[fd00:9::2]:40000' --dst '[fd00:80::1]:80' --dscp EF -o json
 """)
-@click.option("--src", "source", required=True, metavar="IP:PORT", help="The client (for ICMP: IP).")
-@click.option("--dst", "destination", required=True, metavar="VIP:PORT", help="The service (for ICMP: VIP).")
+@click.option("--src", "source", required=True, metavar="IP:PORT", callback=_end, help="The client (for ICMP: IP).")
+@click.option("--dst", "destination", required=True, metavar="VIP:PORT", callback=_end,
+              help="The service (for ICMP: VIP).")
 @click.option("--proto", "protocol", type=click.Choice(["tcp", "udp", "icmp"]), default="tcp", show_default=True,
-              help="ICMP is an echo request.")
+              is_eager=True, help="ICMP is an echo request.")
 @click.option("--flags", default="SYN", show_default=True, callback=_checked(parse_flags),
               help="The TCP flags, in words (syn,ack) or letters (SA); or none.")
 @click.option("--dscp", default="0", show_default=True, callback=_checked(parse_dscp),
@@ -89,8 +98,8 @@ Examples:
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="The format of the output.")
 def explain_command(
-    source: str, destination: str, protocol: Literal["tcp", "udp", "icmp"], flags: int, dscp: int, length: int | None,
-    table: str | None, node: str | None, network_name: str | None, output: str,
+    source: tuple[str, int], destination: tuple[str, int], protocol: Literal["tcp", "udp", "icmp"], flags: int,
+    dscp: int, length: int | None, table: str | None, node: str | None, network_name: str | None, output: str,
 ) -> None:
     """Tell what the depot would do with a packet, and why.
 
@@ -100,9 +109,9 @@ def explain_command(
     if table is not None and network_name is not None:
         raise click.UsageError("--table asks no running network: leave out --network.")
     try:
-        (client, port), (vip, service_port) = parse_end(source, protocol), parse_end(destination, protocol)
-        question = Question(source=client, source_port=port, destination=vip, destination_port=service_port,
-                            protocol=protocol, flags=flags, dscp=dscp, length=length or 0)
+        question = Question(source=source[0], source_port=source[1], destination=destination[0],
+                            destination_port=destination[1], protocol=protocol, flags=flags, dscp=dscp,
+                            length=length or 0)
         octets = question.packet()
     except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+WORDS = "atmdepot.words"
+"""Where a context keeps the words after the name of its command."""
+
 
 class HintingGroup(click.Group):
     """A click group that names the command that was meant: `other_words` has those of other programs, and ours."""
@@ -24,4 +27,5 @@ class HintingGroup(click.Group):
             near = [ours] if (ours := self.other_words.get(name)) else \
                 [f"{ctx.command_path} {one}" for one in get_close_matches(name, self.list_commands(ctx), 1)]
             ctx.fail(f"No such command '{name}'.{f' Did you mean `{near[0]}`?' if near else ''}")
+        ctx.meta[WORDS] = args[1:]
         return super().resolve_command(ctx, args)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atmdepot.commands.hinting_group import HintingGroup
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class _Times:
                         f"{deviation:.3f} ms")
 
 
-@click.group("oam")
+@click.group("oam", cls=HintingGroup)
 def oam_command() -> None:
     """Ask nodes along a VP or VC by OAM cells (ITU-T I.610).
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atmdepot.commands.hinting_group import HintingGroup
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,7 +16,7 @@ _NETWORK = click.option("--network", "network_name", metavar="NAME",
 _NODE = click.option("--node", metavar="NODE", help="The end that is asked; the depot if not given.")
 
 
-@click.group("protection")
+@click.group("protection", cls=HintingGroup)
 def protection_command() -> None:
     """See and move protected VPs. Each end moves by itself."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atmdepot.commands.hinting_group import HintingGroup
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _NETWORK = click.option("--network", "network_name", metavar="NAME",
                         help="The running network; needed only while several run.")
 
 
-@click.group(epilog="""\b
+@click.group(cls=HintingGroup, epilog="""\b
 Examples:
   atmdepot vc list
   atmdepot vc add sw1 'to-web1 9/100' 'to-web2 9/100' --contract cbr:pcr=1000

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.drops import DropReason, Drops
+from atmdepot.signatures import OfInit
 from atmdepot.wire.aal5 import Aal5Error, CrcMode, cpcs_pdu, parse_cpcs_pdu, to_cells
 from atmdepot.wire.arguments import member, whole_number
 from atmdepot.wire.cell import (
@@ -133,8 +134,10 @@ class Sdu(Arrival):
     """
 
     __slots__ = ("clp", "congested", "vc")
+    __signature__ = OfInit()
 
     def __init__(self, vc: Vc, octets: bytes, clp: int, congested: bool, frame: PlainFrame | None = None) -> None:
+        """Take an SDU's parts."""
         self.vc = vc
         self.octets = octets
         self.frame = frame
@@ -155,6 +158,8 @@ class Reassembler:
     Memory is bounded: a VC holds at most its greatest SDU, and all unfinished PDUs together hold at most `max_octets`;
     beyond it the oldest is dropped. A PDU waits at most `timeout` for its last cell. `drops` counts every drop.
     """
+
+    __signature__ = OfInit()
 
     def __init__(
         self, table: VcTable, *, interface: Interface | str = "uni", timeout: int = 2_000_000_000,

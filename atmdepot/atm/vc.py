@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.config.contract import Contract, ServiceCategory
+from atmdepot.signatures import OfInit
 from atmdepot.wire.aal5 import MAX_SDU, CrcMode, cells_of
 from atmdepot.wire.arguments import fitting, member, whole_number
 from atmdepot.wire.cell import HEADER_SIZE, Interface
@@ -29,6 +30,7 @@ class Vc:
         "header_octets", "max_cells", "max_sdu", "owner", "pieces", "rx_cells", "rx_clp1", "rx_efci", "rx_pdus",
         "started", "tx_cells", "tx_pdus", "vci", "vpi",
     )
+    __signature__ = OfInit()
 
     def __init__(
         self, vpi: int, vci: int, *, interface: Interface | str = "uni", contract: Contract | str | None = None,
@@ -127,6 +129,7 @@ class VcTable:
     """The VCs of a link by VPI and VCI."""
 
     __slots__ = ("_pages", "_recent")
+    __signature__ = OfInit()
 
     def __init__(self, *vcs: Vc) -> None:
         """Open these VCs; raise ValueError for two with the same VPI and VCI, TypeError for what is no VC."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import crcmod
 
+from atmdepot.signatures import OfInit
 from atmdepot.wire.arguments import fitting, member
 
 CELL_SIZE = 53
@@ -157,8 +158,10 @@ class HecReceiver:
     """
 
     __slots__ = ("corrected", "discarded", "mode")
+    __signature__ = OfInit()
 
     def __init__(self) -> None:
+        """Begin in correction mode."""
         self.mode = HecMode.CORRECTION
         self.corrected = 0
         self.discarded = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from atmdepot.signatures import OfInit
 from atmdepot.wire.arguments import member
 
 LLC_SNAP = bytes.fromhex("AAAA03")
@@ -68,6 +69,8 @@ class Payload(NamedTuple):
 
 class EncapsulationError(ValueError):
     """An SDU whose header does not fit its VC's encapsulation."""
+
+    __signature__ = OfInit()
 
 
 def encapsulate(octets: bytes, encapsulation: Encapsulation | str) -> bytes:

@@ -131,6 +131,30 @@ def test_help_shows_the_arguments(function: Any, parameters: list[str]) -> None:
     assert list(inspect.signature(function).parameters) == parameters
 
 
+@pytest.mark.parametrize("name", [name for name in atmdepot.__all__ if isinstance(getattr(atmdepot, name), type)])
+def test_every_public_class_has_a_signature(name: str) -> None:
+    public = getattr(atmdepot, name)
+    arguments = inspect.signature(public).parameters
+    assert "self" not in arguments
+    # An exception without arguments of its own has those of ValueError, which takes any.
+    assert "kwargs" not in arguments or name == "EncapsulationError"
+
+
+def test_the_signature_of_a_class_is_that_of_its_init() -> None:
+    assert list(inspect.signature(Vc).parameters) == [
+        "vpi", "vci", "interface", "contract", "encapsulation", "crc", "max_sdu"]
+    assert inspect.signature(Vc).parameters["max_sdu"].default == 65535
+    assert str(inspect.signature(atmdepot.HecReceiver)).startswith("()")
+    assert str(inspect.signature(VcTable)).startswith("(*vcs")
+
+    class Derived(Vc):
+        def __init__(self, name: str) -> None:
+            Vc.__init__(self, 1, 64)
+            self.name = name
+
+    assert list(inspect.signature(Derived).parameters) == ["name"]
+
+
 def test_every_public_name_is_there() -> None:
     assert {"Payload", "EncapsulationError"} <= set(atmdepot.__all__)
     assert [name for name in atmdepot.__all__ if not hasattr(atmdepot, name)] == []

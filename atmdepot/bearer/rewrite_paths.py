@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from atmdepot.bearer.base import Path, PathCondition, Port, PortCounts
 from atmdepot.config.pools import REWRITE_PORT
 from atmdepot.drops import OF_REWRITING, DropReason, Drops
-from atmdepot.wire.ip import address_text, endpoint
+from atmdepot.wire.icmp import quoted_packet
+from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP, address_text, endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,11 +55,15 @@ class HostPort(Port):
         """The medium of a packet `in` from the host or `out` to it: a server's side, a client's; empty for neither."""
         at, size = (12, 4) if packet[0] >> 4 == 4 else (8, 16)
         source, destination = packet[at:at + size], packet[at + size:at + 2 * size]
+        # A router's error has neither end of the flow: the packet that it quotes has, and went the other way.
+        quoted = quoted_packet(packet) if _may_be_icmp(packet) else None
         if direction == "in":
-            is_of_a_server, vip = source in self.servers or destination in self.servers, destination
+            ends = (source, destination) if quoted is None else (source, destination, quoted.source, quoted.destination)
+            is_of_a_server, is_of_a_client = not self.servers.isdisjoint(ends), destination in self.vips
         else:
-            is_of_a_server, vip = destination in self.servers, source
-        return SERVER_SIDE if is_of_a_server else CLIENT_SIDE if vip in self.vips else ""
+            is_of_a_server = destination in self.servers
+            is_of_a_client = source in self.vips or (quoted is not None and quoted.destination in self.vips)
+        return SERVER_SIDE if is_of_a_server else CLIENT_SIDE if is_of_a_client else ""
 
     def peer(self) -> str:
         """The host."""
@@ -88,6 +93,11 @@ class HostPort(Port):
 
 def _never() -> int | None:
     return None
+
+
+def _may_be_icmp(packet: bytes) -> bool:
+    """False for most packets, those of TCP and UDP."""
+    return packet[9 if packet[0] >> 4 == 4 else 6] not in (PROTOCOL_TCP, PROTOCOL_UDP)
 
 
 class RewritePath(Path):

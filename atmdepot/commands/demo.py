@@ -399,7 +399,8 @@ Examples:
 """)
 @click.argument("recording", callback=_recording, metavar="FILE.pcap")
 @click.argument("table", default="direct")
-@click.option("--cells", type=click.IntRange(min=0), default=60, show_default=True, help="The number of cells to print.")
+@click.option("--cells", type=click.IntRange(min=0), default=60, show_default=True,
+              help="The number of cells to print.")
 @click.option("-w", "--write", type=OpenFileToWrite(), metavar="FILE",
               help="Write those cells as an ERF capture.")
 def replay_command(recording: Path, table: str, cells: int, write: BinaryIO | None) -> int:

@@ -17,7 +17,9 @@ from atmdepot.trace.show.text import LinePrinter, Stamp
 from atmdepot.trace.tracer import Tracer
 from atmdepot.trace.views import Views
 from atmdepot.wire.offload import cut, frame_of
-from tests.ip_packets import ACK, SYN, packed, ping, tcp
+from tests.bearer.rewritten import CLIENT, FROM_POOL, ROUTER, VIP, Host
+from tests.bearer.rewritten import SERVER as SERVERS
+from tests.ip_packets import ACK, SYN, icmp_error, packed, ping, tcp
 from tests.network_in_memory import CLIENT4, VIP4, InMemoryNetwork, make_network
 from tests.wire.frames import Stream
 
@@ -72,6 +74,41 @@ def test_frames_are_cut_and_other_traffic_of_the_host_is_left_out() -> None:
     seen = tap.take(10**6)
     assert [frame.octets for frame in seen if frame.medium == "client-side"] == cut(stream.frame)
     assert len(seen) == 2 * len(cut(stream.frame))
+
+
+@pytest.mark.parametrize("keys", ["", FROM_POOL], ids=["client", "depot"])
+@pytest.mark.parametrize("version", [4, 6])
+def test_errors_are_there_before_and_after_rewriting_whoever_sent_them(version: int, keys: str) -> None:
+    host = Host(keys)
+    client, vip, server, router = (of[version] for of in (CLIENT, VIP, SERVERS, ROUTER))
+    other, of_clients = ("203.0.113.1", "198.51.100.1") if version == 4 else ("2001:db8::9", "2001:db8::1")
+    side_of = host.bearer.links["rewrite"].side_of
+    sent = host.one(tcp(client, 4000, vip, 80, SYN, seq=100))
+    source = sent[12:16] if version == 4 else sent[8:24]
+    # A router on the way to the server, and one on the way to the client.
+    [told] = host(icmp_error(router, source, sent))
+    assert (side_of(icmp_error(router, source, sent), "in"), side_of(told, "out")) == ("server-side", "client-side")
+    error = icmp_error(of_clients, vip, tcp(vip, 80, client, 4000, ACK))
+    assert (side_of(error, "in"), side_of(host.one(error), "out")) == ("client-side", "server-side")
+    # About somebody else's packet, and about a probe, whose source is the service's address.
+    assert side_of(icmp_error(router, client, tcp(other, 1, client, 2, SYN)), "in") == ""
+    assert side_of(icmp_error(router, vip, tcp(vip, 4000, server, 80, SYN)), "in") == "server-side"
+
+
+def test_an_error_of_a_router_is_in_the_trace_of_a_session() -> None:
+    net, tap, path = tapped()
+    for octets in HANDSHAKE:
+        path.packets_from_host([octets], net.now)
+        path.take_packets()
+    tap.take(10**6)
+    error = icmp_error("10.70.0.1", CLIENT4, tcp(CLIENT4, 4000, SERVER, 80, ACK, seq=101, ack=301))
+    path.packets_from_host([error], net.now)
+    path.take_packets()
+    seen = [record for record in tap.take(10**6) if isinstance(record, FrameSeen)]
+    assert [(frame.direction, frame.medium) for frame in seen] == [("in", "server-side"), ("out", "client-side")]
+    assert [frame.octets for frame in seen] == [
+        error, icmp_error("10.70.0.1", CLIENT4, tcp(CLIENT4, 4000, VIP4, 80, ACK, seq=101, ack=301))]
+    assert "10.70.0.1" in LinePrinter(Stamp.NONE).line(seen[0])
 
 
 def test_lines_and_filters_know_both_sides() -> None:

@@ -72,7 +72,7 @@ def test_a_binary_file_is_written_and_left_open() -> None:
 
 # ── refused ──
 
-@pytest.mark.parametrize(("name", "why"), [(".", "it is a directory"), ("none/x", "the directory .*none does not exist; make it")])
+@pytest.mark.parametrize(("name", "why"), [(".", "it is a directory"), ("none/x", "none does not exist; make it, or")])
 def test_places_that_are_no_place(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(AtmdepotError, match=why):
         Output(tmp_path / name)

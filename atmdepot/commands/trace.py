@@ -15,7 +15,7 @@ import click
 from atmdepot.commands.writing import FileToWrite
 from atmdepot.config.units import Duration
 from atmdepot.errors import AtmdepotError
-from atmdepot.trace.capture.write import ATM_FORMATS, FORMATS, open_writer
+from atmdepot.trace.capture.write import FORMATS, open_writer
 from atmdepot.trace.filter.filter import filter_help, parse_filter
 from atmdepot.trace.places import Choice, StoppedReading, open_source, print_places
 from atmdepot.trace.show.fields import check_names, field_help
@@ -141,7 +141,7 @@ def _epilog() -> str:
 @click.option("-w", "--write", "write", type=FileToWrite(allow_dash=True, in_place=True), metavar="FILE",
               help="Write cells and PDUs to a capture instead of showing them; - is standard output.")
 @click.option("--format", "file_format", type=click.Choice(FORMATS),
-              help="The format of that capture: ERF records in pcap, in pcapng (the default for several nodes), "
+              help="The format of that capture: ERF records in pcap, all of several nodes in pcapng (their default), "
                    "SUNATM, frames of another bearer, or only the IP packets, which any program opens.")
 @click.option("--each-node", is_flag=True,
               help="Write to the capture what every node saw; without it, what two traced nodes saw of a link is "
@@ -264,10 +264,8 @@ class _Trace:
         options = self._options
         file_format = options["file_format"] or _format_of(options["write"], opened)
         if file_format not in ("pcapng", "ip") and opened.nodes > 1:
-            # A pcapng capture has no frames.
-            way_out = "--format pcapng, or one node with -i" if file_format in ATM_FORMATS else "one node with -i"
             raise AtmdepotError(f"what {opened.nodes} nodes saw would be mixed up in a capture of the format "
-                                f"{file_format}: take {way_out}")
+                                f"{file_format}: take --format pcapng, or one node with -i")
         return open_writer(
             options["write"], file_format, snap=options["snap"] or 0, files=options["file_count"] or 0,
             max_octets=(options["file_size"] or 0) * 1_000_000, every=options["file_time"] or 0,

@@ -31,12 +31,16 @@ _REPORTS = {FULL: "full status", SINGLE: "status of a PVC"}
 
 
 class Medium(NamedTuple):
-    """A kind of frames: the link type of its captures, its channel and header in words, and the packet in a frame."""
+    """A kind of frames: the link type of its captures, its channel and header in words, and the packet in a frame.
+
+    `is_side` is true for one of the two kinds that a port of rewritten headers has.
+    """
 
     link_type: LinkType
     place: Callable[[bytes], str]
     header: Callable[[bytes], str]
     packet: Callable[[bytes], bytes]
+    is_side: bool = False
 
 
 def _dlci(frame: bytes) -> str:
@@ -107,7 +111,8 @@ def _ethernet_packet(frame: bytes) -> bytes:
 
 def _rewritten(side: str) -> Medium:
     """The packets of the bearer of rewritten headers, with the ends that they have on a side of the depot."""
-    return Medium(LinkType.RAW_IP, lambda _: side, lambda packet: f"{len(packet)} octets", lambda packet: packet)
+    return Medium(LinkType.RAW_IP, lambda _: side, lambda packet: f"{len(packet)} octets", lambda packet: packet,
+                  is_side=True)
 
 
 MEDIA = {"frame-relay": Medium(LinkType.FRELAY, _dlci, _relay_header, _relay_packet),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from atmdepot.net.events import Drop, FrameSeen, Missed
 from atmdepot.net.tap import Tap, Taps
+from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.write import open_writer
 from atmdepot.trace.filter.filter import parse_filter
 from atmdepot.trace.follow import Follower
@@ -19,6 +20,7 @@ from atmdepot.trace.show.summary import summary
 from atmdepot.trace.show.text import LinePrinter, Stamp
 from atmdepot.trace.tracer import Tracer
 from atmdepot.wire.announcement import Announcement
+from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.frame_relay import Address, header_of
 from atmdepot.wire.lmi import FULL, STATUS, Message, PvcStatus
 from atmdepot.wire.statistics import ServerState, Statistics
@@ -106,6 +108,69 @@ def test_tshark_reads_a_capture_of_frames(tshark: Wireshark, tmp_path: Path) -> 
         ["200", "1", "80", ""], ["0", "0", "", "0x7d"]]
 
 
+ETHERNET = bytes.fromhex("020000000001020000000002 0800") + PACKET
+CELL = CellHeader(vpi=1, vci=64).pack() + bytes(48)
+OF_ALL = [
+    FrameSeen(1_700_000_000_000_000_000, "to-web1", "out", "frame-relay", FRAME, "depot"),
+    FrameSeen(1_700_000_000_000_000_001, "to-web1", "in", "frame-relay", FRAME, "web1"),
+    FrameSeen(1_700_000_000_000_000_002, "eth1", "out", "frames", ETHERNET, "depot"),
+    FrameSeen(1_700_000_000_000_000_003, "rewrite", "in", "client-side", PACKET, "depot"),
+    FrameSeen(1_700_000_000_000_000_004, "rewrite", "out", "server-side", PACKET, "depot"),
+    FrameSeen(1_700_000_000_000_000_005, "to-web2", "out", "frame-relay", FRAME, "depot")]
+"""Frames of several nodes and bearers."""
+
+
+def of_all(file: Path, **options: int) -> None:
+    """Write them, and a cell."""
+    with open_writer(file, "pcapng", **options) as writer:
+        for each in OF_ALL:
+            assert writer.frame(each.time, each.node, each.link, each.direction, each.medium, each.octets)
+        assert writer.cells(OF_ALL[0].time, "depot", "to-web3", "out", CELL)
+        assert not writer.frame(1, "depot", "to-web1", "out", "other", b"abc")
+
+
+def test_a_capture_in_pcapng_gives_the_frames_of_all_nodes_and_bearers_back(tmp_path: Path) -> None:
+    of_all(tmp_path / "all.pcapng")
+    with open_capture(tmp_path / "all.pcapng") as source:
+        *frames, cells = source
+    assert frames == OF_ALL
+    assert (cells.node, cells.link, cells.octets) == ("depot", "to-web3", CELL)
+    assert source.passed_over == {}
+
+
+def test_frames_in_pcapng_are_cut_to_the_snap_length(tmp_path: Path) -> None:
+    of_all(tmp_path / "all.pcapng", snap=24)
+    with open_capture(tmp_path / "all.pcapng") as source:
+        assert [each.octets for each in source if isinstance(each, FrameSeen)] == [
+            each.octets[:24] for each in OF_ALL]
+
+
+@pytest.mark.tshark
+def test_tshark_names_the_interface_of_each_frame_in_pcapng(tshark: Wireshark, tmp_path: Path) -> None:
+    of_all(tmp_path / "all.pcapng")
+    assert tshark.fields(tmp_path / "all.pcapng", "frame.interface_name", "fr.dlci", "eth.src", "tcp.dstport") == [
+        ["depot:to-web1", "200", "", "80"], ["web1:to-web1", "200", "", "80"],
+        ["depot:eth1", "", "02:00:00:00:00:02", "80"], ["depot:rewrite:client-side", "", "", "80"],
+        ["depot:rewrite:server-side", "", "", "80"], ["depot:to-web2", "200", "", "80"],
+        ["depot:to-web3", "", "", ""]]
+
+
+def test_a_capture_of_frame_relay_is_read_back(tmp_path: Path) -> None:
+    with open_writer(tmp_path / "relay.pcap", "frame-relay") as writer:
+        writer.frame(5, "depot", "to-web1", "out", "frame-relay", FRAME)
+    with open_capture(tmp_path / "relay.pcap") as source:
+        assert list(source) == [FrameSeen(5, "link", "", "frame-relay", FRAME)]
+
+
+def test_ethernet_of_other_captures_is_searched_for_datagrams(tmp_path: Path) -> None:
+    """Only interfaces named as ours are have frames of a bearer."""
+    with open_writer(tmp_path / "x.pcapng", "pcapng") as writer:
+        writer.frame(5, "", "eth1", "out", "frames", ETHERNET)
+    with open_capture(tmp_path / "x.pcapng") as source:
+        assert list(source) == []
+    assert sum(source.passed_over.values()) == 1
+
+
 def test_captures_of_cells_have_no_place_for_frames() -> None:
     with open_writer(io.BytesIO(), "erf") as writer:
         assert not writer.frame(1, "depot", "to-web1", "out", "frame-relay", FRAME)
@@ -115,8 +180,9 @@ def test_captures_of_cells_have_no_place_for_frames() -> None:
     ("frame-relay", ["0 cells seen; taken: 1 frame", "x.pcap: 1 frame written"]),
     ("ip", ["0 cells seen; taken: 1 frame", "x.pcap: 1 packet written"]),
     ("erf", ["0 cells seen; taken: 1 frame", "x.pcap: 0 cells and 0 PDUs written; not in it: 1 frame",
-             ("no frame was written: --format frame-relay or ethernet writes frames of that medium, --format ip the "
-              "packets of any")]),
+             ("no frame was written: --format pcapng writes all frames, frame-relay or ethernet those of that medium, "
+              "ip the packets in any")]),
+    ("pcapng", ["0 cells seen; taken: 1 frame", "x.pcap: 1 frame written"]),
 ])
 def test_the_summary_counts_frames_and_names_the_formats_that_take_them(
     file_format: str, lines: list[str], tmp_path: Path,

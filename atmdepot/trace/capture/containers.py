@@ -37,6 +37,8 @@ _NANOSECONDS = b"\x09"  # if_tsresol: a unit of 10^-9 s
 _UNKNOWN_LENGTH = -1  # the file is a stream: a section's length is not known at its beginning
 _MAX_TEXT = 1000  # characters; names and comments may come from a capture, at any length
 _FLAGS = {"in": INBOUND, "out": OUTBOUND}
+_TITLES = {LinkType.ERF: "ATM link", LinkType.FRELAY: "link of Frame Relay", LinkType.ETHERNET: "port on Ethernet",
+           LinkType.RAW_IP: "packets at"}
 _WORD, _COUNT, _OPTION = Struct("<I"), Struct("<Q"), Struct("<HH")
 _SECTION_BODY, _INTERFACE_BODY = Struct("<IHHq"), Struct("<HHI")
 _PACKET_HEAD, _STATISTICS_BODY = Struct("<IIIIIII"), Struct("<III")
@@ -48,8 +50,11 @@ class Container(Protocol):
     def begin(self) -> bytes:
         """Return the octets that begin a file; interfaces are numbered from 0 again."""
 
-    def describe(self, node: str, link: str) -> bytes:
-        """Return the octets that come before the first record of a link; empty if they have been given already."""
+    def describe(self, node: str, link: str, link_type: LinkType | None = None) -> bytes:
+        """Return the octets that come before the first record of a link; empty if they have been given already.
+
+        `link_type` is that of the link's records, where it is not the file's.
+        """
 
     def around(self, time: int, node: str, link: str, direction: str, captured: int, original: int,
                comment: str = "") -> tuple[bytes, bytes]:
@@ -75,7 +80,7 @@ class PcapContainer:
         """The header of the file."""
         return self._header
 
-    def describe(self, node: str, link: str) -> bytes:
+    def describe(self, node: str, link: str, link_type: LinkType | None = None) -> bytes:
         """Empty: pcap has no interface blocks."""
         return b""
 
@@ -114,15 +119,16 @@ class PcapngContainer:
                    (_OPTION_APPLICATION, f"atmdepot {atmdepot.__version__}".encode())]
         return _block(SECTION, _SECTION_BODY.pack(BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _options(options))
 
-    def describe(self, node: str, link: str) -> bytes:
+    def describe(self, node: str, link: str, link_type: LinkType | None = None) -> bytes:
         """An interface block, named NODE:LINK; :LINK without a node, when the link's name has a colon of its own."""
         if (node, link) in self._numbers:
             return b""
         self._numbers[node, link] = len(self._numbers)
         name = f"{node}:{link}" if node or ":" in link else link
-        told = f"ATM link {link}" + (f", as node {node} sees it" if node else "")
+        kind = self._link_type if link_type is None else link_type
+        told = f"{_TITLES.get(kind, 'link')} {link}" + (f", as node {node} sees it" if node else "")
         options = [(OPTION_NAME, _text(name)), (OPTION_DESCRIPTION, _text(told)), (OPTION_RESOLUTION, _NANOSECONDS)]
-        return _block(INTERFACE, _INTERFACE_BODY.pack(self._link_type, 0, self._snap_length) + _options(options))
+        return _block(INTERFACE, _INTERFACE_BODY.pack(kind, 0, self._snap_length) + _options(options))
 
     def around(self, time: int, node: str, link: str, direction: str, captured: int, original: int,
                comment: str = "") -> tuple[bytes, bytes]:

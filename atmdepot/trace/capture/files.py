@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from atmdepot.config.units import count_text
+from atmdepot.net.events import FrameSeen
 from atmdepot.trace.capture.erf import ErfDecoder
 from atmdepot.trace.capture.octets import OctetReader
 from atmdepot.trace.capture.pcap import (
@@ -22,6 +24,7 @@ from atmdepot.trace.capture.pcapng import PcapngReader
 from atmdepot.trace.capture.sunatm import ClipDecoder, Rfc1483Decoder, SunAtmDecoder
 from atmdepot.trace.capture.udp_cells import UdpCells
 from atmdepot.trace.erf_file import ErfFileReader, looks_like_erf
+from atmdepot.trace.frames import MEDIA
 from atmdepot.trace.link_types import READ_AS, advice
 from atmdepot.trace.notes import Notes
 
@@ -42,6 +45,8 @@ _LINK_DECODERS: dict[int, type[ErfDecoder | SunAtmDecoder | Rfc1483Decoder | Cli
     LinkType.OLD_RFC1483: Rfc1483Decoder, LinkType.ATM_CLIP: ClipDecoder, LinkType.OLD_ATM_CLIP: ClipDecoder}
 _NO_NAMES = tuple(f"(ERF_Interface_{port})" for port in range(4))
 """Wireshark's names for the ports of an ERF capture without names; every record has the port's number."""
+_NODE_AND_LINK = re.compile(r"[A-Za-z0-9_-]{1,32}:[A-Za-z0-9_-]{1,32}")
+"""The name of an interface of one of our nodes; other captures of Ethernet may hold cells in datagrams."""
 _LOOPBACK = 772
 """The loopback interface's ARP hardware type."""
 _DIRECTIONS = {0: "in", 1: "in", 2: "in", 4: "out"}
@@ -54,7 +59,8 @@ def open_capture(capture: str | Path | BinaryIO, *, ports: Collection[int] = (),
 
     The capture may be pcap, pcapng or bare ERF records (`.erf`), compressed by gzip or not, a file or a pipe. In pcap
     and pcapng, cells are read from ERF, SunATM, GNS3's cells, RFC 1483 or CLIP frames, and UDP datagrams that carry
-    cells.
+    cells. Frames of Frame Relay are read as they are, and those of Ethernet from interfaces named NODE:LINK, as a trace
+    names them.
 
     Args:
         capture: a path ("-" is standard input), or a binary file, which the caller closes.
@@ -172,8 +178,9 @@ class FileSource:
         if looks_like_erf(octets):
             return ErfFileReader(octets, self._notes, self._decoder(LinkType.ERF, "", 0))
         reader = PcapReader(octets, self.name)
-        if reader.link_type not in _LINK_DECODERS and reader.link_type not in IP_LINK_TYPES:
-            known = ", ".join(link_type_text(kind) for kind in (*_LINK_DECODERS, *IP_LINK_TYPES))
+        readable = (*_LINK_DECODERS, LinkType.FRELAY, *IP_LINK_TYPES)
+        if reader.link_type not in readable:
+            known = ", ".join(map(link_type_text, readable))
             told = f"the link type is {link_type_text(reader.link_type)}, which is not known to carry cells"
             raise CaptureError(f"{self.name}: {advice(reader.link_type) or f'{told}; those that are: {known}'}")
         return reader
@@ -188,11 +195,40 @@ class FileSource:
                 # The ERF decoder adds the port's number to the default name.
                 name, number = "", 0
             # NODE:LINK, as `PcapngContainer` names interfaces.
-            node, _, link = name.partition(":") if ":" in name else ("", "", name)
-            return kind(self._notes, node, link or (f"{DEFAULT_LINK}{number}" if number else DEFAULT_LINK)).decode
+            return kind(self._notes, *_place_of(name, number)).decode
+        if medium := _medium_of(link_type, name):
+            node, link = _place_of(name.removesuffix(f":{medium}"), number)
+            return _Frames(node, link, medium).decode
         if link_type in IP_LINK_TYPES:
             return _UdpDecoder(self._notes, self._udp, link_type, number).decode
         return _Unknown(self._notes, link_type).decode
+
+
+def _place_of(name: str, number: int) -> tuple[str, str]:
+    """Node and link of an interface's name, NODE:LINK as `PcapngContainer` writes it."""
+    node, _, link = name.partition(":") if ":" in name else ("", "", name)
+    return node, link or (f"{DEFAULT_LINK}{number}" if number else DEFAULT_LINK)
+
+
+def _medium_of(link_type: int, name: str) -> str:
+    """The medium of frames of a bearer, by the interface's link type and name; empty for what may hold datagrams."""
+    if link_type == LinkType.FRELAY:
+        return "frame-relay"
+    if link_type == LinkType.RAW_IP:
+        side = name.rpartition(":")[2]
+        return side if side in MEDIA and MEDIA[side].is_side else ""
+    return "frames" if link_type == LinkType.ETHERNET and _NODE_AND_LINK.fullmatch(name) else ""
+
+
+class _Frames:
+    """Makes records of the frames of a bearer other than ATM."""
+
+    def __init__(self, node: str, link: str, medium: str) -> None:
+        self._node, self._link, self._medium = node, link, medium
+
+    def decode(self, time: int, octets: bytes, _: int, direction: str) -> SourceRecord:
+        """Return a frame."""
+        return FrameSeen(time, self._link, direction, self._medium, octets, self._node)
 
 
 class _UdpDecoder:

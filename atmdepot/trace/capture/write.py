@@ -3,7 +3,7 @@
 | format | what it holds | who reads it |
 |---|---|---|
 | erf | ERF records in pcap: every cell, and each PDU with its trailer | Wireshark, tshark (`-o erf.aal5_type:unspec`) |
-| pcapng | the same in pcapng, with an interface for each link of each node, comments and counts | the same |
+| pcapng | the same in pcapng, and frames: an interface for each link of each node, comments and counts | the same |
 | sunatm | the SDUs alone | tcpdump, Wireshark |
 | frame-relay | frames of Frame Relay, in pcap of link type 107 | the same |
 | ethernet | frames of Ethernet, in pcap of link type 1 | the same |
@@ -30,6 +30,7 @@ from atmdepot.trace.capture.erf import (
 from atmdepot.trace.capture.output import Output, Rotation
 from atmdepot.trace.capture.pcap import MAX_RECORD, TIME_LIMIT, LinkType
 from atmdepot.trace.capture.sunatm import sunatm_record
+from atmdepot.trace.frames import MEDIA
 from atmdepot.trace.phrases import phrase_text
 from atmdepot.trace.sources import HecMark
 from atmdepot.wire.aal5 import TRAILER_SIZE
@@ -275,6 +276,37 @@ class ErfCaptureWriter(CaptureWriter):
         return False
 
 
+class PcapngWriter(ErfCaptureWriter):
+    """Writes ERF records and frames of other bearers: an interface's link type is its bearer's."""
+
+    def __init__(self, output: Output, container: Container, *, snap: int = 0, flush_each: bool = False,
+                 clock: Callable[[], int] | None = None) -> None:
+        super().__init__(output, container, snap=snap, flush_each=flush_each, clock=clock)
+        self._frames = 0
+
+    def frame(self, time: int, node: str, link: str, direction: str, medium: str, octets: bytes) -> bool:
+        """Write a frame; False for one of a medium that captures have no link type for."""
+        kind = MEDIA.get(medium)
+        if kind is None or not self._takes(time, 1, "frames"):
+            return False
+        self._begin(time)
+        if kind.is_side:  # a port has packets of both sides, which look alike
+            link = f"{link}:{medium}"
+        described = self._container.describe(node, link, kind.link_type)
+        captured = octets[:self._snap] if self._snap else octets
+        before, after = self._container.around(time, node, link, direction, len(captured), len(octets))
+        self._frames += 1
+        self._container.count(node, link, 1)
+        self._put(time, node, link, [described, before + captured + after])
+        return True
+
+    def _counts(self) -> str:
+        if not self._frames:
+            return super()._counts()
+        cells = f"{count_text(self.cell_count, 'cell')}, {count_text(self.pdu_count, 'PDU')} and "
+        return (cells if self.cell_count or self.pdu_count else "") + count_text(self._frames, "frame")
+
+
 class SunAtmWriter(CaptureWriter):
     """Writes the SDUs of PDUs; the format has no place for cells."""
 
@@ -361,7 +393,8 @@ class IpWriter(FrameWriter):
 _LINK_TYPES = {"sunatm": LinkType.SUNATM, "frame-relay": LinkType.FRELAY, "ethernet": LinkType.ETHERNET,
                "ip": LinkType.RAW_IP}
 _WRITERS: dict[str, type[CaptureWriter]] = {
-    "sunatm": SunAtmWriter, "frame-relay": FrameWriter, "ethernet": EthernetWriter, "ip": IpWriter}
+    "pcapng": PcapngWriter, "sunatm": SunAtmWriter, "frame-relay": FrameWriter, "ethernet": EthernetWriter,
+    "ip": IpWriter}
 
 
 def _sdu_length(octets: bytes, missing: int) -> int:

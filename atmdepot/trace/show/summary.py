@@ -44,8 +44,8 @@ def summary(
                          "as sent (--each-node writes both)")
         left = totals.not_written["frame"]
         if left and left + totals.seen_twice["frame"] == totals.shown["frame"]:
-            lines.append("no frame was written: --format frame-relay or ethernet writes frames of that medium, "
-                         "--format ip the packets of any")
+            lines.append("no frame was written: --format pcapng writes all frames, frame-relay or ethernet those of "
+                         "that medium, ip the packets in any")
     if totals.seen["frame"] and not totals.shown.total():
         lines += _why_no_frame(totals.seen["frame"], level, takes_frames=takes_frames)
     return [*lines, *losses]

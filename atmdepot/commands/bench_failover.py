@@ -77,7 +77,8 @@ def failover(
         raise EnvironmentLacks("; ".join(lacking.values()) or "no mode meets such a failure: --plan tells which do")
     if anew and not plan_only:
         journal.unlink(missing_ok=True)
-    noted = Journal(journal, atmdepot.__version__) if journal.exists() or not plan_only else None
+    noted = (Journal(journal, atmdepot.__version__, only_read=plan_only) if journal.exists() or not plan_only
+             else None)
     done = noted.counts if noted is not None else {}
     if plan_only:
         _tell_plan(plan, done)

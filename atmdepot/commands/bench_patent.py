@@ -68,7 +68,8 @@ def patent(
     lacking = _lacking(regimes or tuple(REGIMES), size)
     size = msgspec.structs.replace(size, methods=tuple(name for name in size.methods if name not in lacking))
     tests = plan(of, parts or tuple(PARTS), regimes or tuple(REGIMES), size, passes)
-    journal = None if plan_only and not resume else _journal(out, of, tests, resume=resume, anew=anew)
+    journal = _journal(out, of, tests, resume=resume, anew=anew) if not plan_only else \
+        _begun(out, of, tests) if resume and (out / _SAMPLES).exists() else None
     done = journal.samples.done if journal else {}
     if plan_only or journal is None:
         _tell_plan(tests, done)
@@ -111,6 +112,11 @@ def _journal(out: Path, of: settings.Settings, tests: Plan, *, resume: bool, ane
         raise AtmdepotError(f"{path}: there is a run already: go on with it by --resume, forget it by --anew, or name "
                             "another directory with --out")
     return Journal(path, atmdepot.__version__, of, [item.key for item in tests.items])
+
+
+def _begun(out: Path, of: settings.Settings, tests: Plan) -> Journal:
+    """The journal of a run that has begun; it stays as it is."""
+    return Journal(out / _SAMPLES, atmdepot.__version__, of, [item.key for item in tests.items], only_read=True)
 
 
 def _tell_plan(tests: Plan, done: dict[str, int]) -> None:

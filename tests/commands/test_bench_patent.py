@@ -86,6 +86,11 @@ def test_a_run_that_is_there_is_not_overwritten(tmp_path: Path, all_programs: No
     assert (tmp_path / "samples.jsonl").read_text() == "{}\n"
 
 
+def test_a_plan_writes_nothing(tmp_path: Path, all_programs: None) -> None:
+    assert run("bench", "patent", "--plan", "--resume", "--out", str(tmp_path / "report")).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_program_that_all_needs_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(machine, "find", lambda name: None if name in ("ab", "nginx") else f"/usr/bin/{name}")
     done = run("bench", "patent", "--out", str(tmp_path / "report"))

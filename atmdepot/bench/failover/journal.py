@@ -35,8 +35,8 @@ class Entry(Struct, omit_defaults=True):
 class Journal:
     """The file, and what stands in it."""
 
-    def __init__(self, path: Path, version: str) -> None:
-        """Read a journal, or begin one.
+    def __init__(self, path: Path, version: str, *, only_read: bool = False) -> None:
+        """Read a journal, or begin one; with `only_read` the file stays as it is: another run may write it now.
 
         Raises:
             AtmdepotError: the file is no journal, or one of another version, or cannot be written.
@@ -51,15 +51,20 @@ class Journal:
         except OSError as error:
             raise AtmdepotError(f"{path} cannot be read: {error.strerror}") from None
         whole, _, part = octets.rpartition(b"\n")
+        head = Entry(format=FORMAT, version=version)
         if whole:
             self._read(whole, version)
+        elif not msgspec.json.encode(head).startswith(part):
+            raise AtmdepotError(f"{path}: this is no journal; name another file")
+        if only_read:
+            return
         try:
             with path.open("ab") as file:
                 file.truncate(len(octets) - len(part))  # a line that was cut off when the run ended
         except OSError as error:
             raise AtmdepotError(f"{path} cannot be written: {error.strerror}") from None
         if not whole:
-            self._write(Entry(format=FORMAT, version=version))
+            self._write(head)
 
     def _read(self, octets: bytes, version: str) -> None:
         for number, line in enumerate(octets.split(b"\n"), start=1):

@@ -121,8 +121,10 @@ class _Head(Struct, forbid_unknown_fields=True):
 class Journal:
     """The file of a run: a head, then a line for each sample."""
 
-    def __init__(self, path: Path, version: str, settings: Settings, tests: Sequence[str]) -> None:
-        """Read a journal to go on with it, or begin one.
+    def __init__(
+        self, path: Path, version: str, settings: Settings, tests: Sequence[str], *, only_read: bool = False,
+    ) -> None:
+        """Read a journal to go on with it, or begin one; with `only_read` the file stays as it is.
 
         Raises:
             AtmdepotError: the file is no journal, one of another version, servers or tests, or cannot be written.
@@ -135,11 +137,15 @@ class Journal:
         except OSError as error:
             raise AtmdepotError(f"{path} cannot be read: {error.strerror}") from None
         whole, _, part = octets.rpartition(b"\n")
+        first = msgspec.json.encode(head)
         if not whole:
-            self._write(msgspec.json.encode(head), truncate=0 if octets else None)
+            if not first.startswith(part):
+                raise AtmdepotError(f"{path}: this is no journal of such a run; name another directory")
+            if not only_read:
+                self._write(first, truncate=0 if octets else None)
             return
         self._read(whole, head)
-        if part:  # a line that was cut off when the run ended
+        if part and not only_read:  # a line that was cut off when the run ended
             self._write(b"", truncate=len(whole) + 1)
 
     def _read(self, octets: bytes, head: _Head) -> None:

@@ -65,3 +65,29 @@ def test_a_journal_of_another_version_or_of_something_else_is_refused(tmp_path: 
         Journal(path, "1")
     with pytest.raises(AtmdepotError, match="cannot be"):
         Journal(tmp_path / "none" / "j", "1")
+
+
+@pytest.mark.parametrize("text", ["name = 3", '{"format":2'])
+def test_a_file_that_is_no_journal_stays_as_it_is(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(AtmdepotError, match="no journal; name another file"):
+        Journal(path, "1")
+    assert path.read_text() == text
+
+
+def test_a_journal_that_was_cut_off_in_its_first_line_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    path.write_text('{"form')
+    Journal(path, "1").add("stream sigkill", Reading(kept=100.0))
+    assert Journal(path, "1").counts == {"stream sigkill": 1}
+
+
+def test_a_journal_that_is_only_read_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    Journal(path, "1").add("stream sigkill", Reading(kept=100.0))
+    with path.open("ab") as file:
+        file.write(b'{"case":"stream sig')  # another run writes it now
+    before = path.read_bytes()
+    assert Journal(path, "1", only_read=True).counts == {"stream sigkill": 1}
+    assert path.read_bytes() == before

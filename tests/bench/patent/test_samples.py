@@ -64,6 +64,24 @@ def test_what_is_no_journal_is_told_with_its_line(line: bytes, number: int, tmp_
         journal(path)
 
 
+def test_a_file_that_is_no_journal_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_text("my own")
+    with pytest.raises(AtmdepotError, match="no journal of such a run"):
+        journal(path)
+    assert path.read_text() == "my own"
+
+
+def test_a_journal_that_is_only_read_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    journal(path).add(sample(KEYS[0], 100.0))
+    with path.open("ab") as file:
+        file.write(b'{"key":"')  # another run writes it now
+    before = path.read_bytes()
+    assert journal(path, only_read=True).samples.done == {KEYS[0]: 1}
+    assert path.read_bytes() == before
+
+
 def test_a_full_disk_is_told_with_the_next_step() -> None:
     with pytest.raises(AtmdepotError, match=r"No space left on device.*--resume"):
         journal(Path("/dev/full"))

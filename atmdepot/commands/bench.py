@@ -27,6 +27,7 @@ from atmdepot.commands.writing import FileToWrite, OpenFileToWrite
 from atmdepot.config.reading import find, load
 from atmdepot.config.units import count_text
 from atmdepot.errors import EnvironmentLacks
+from atmdepot.options import Seconds
 from atmdepot.tables import console
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _tell(report: Report, files: ReportFiles, page: Path | None) -> None:
 
 
 @bench.command(epilog="\b\nExamples:\n  atmdepot bench sar --both\n  atmdepot bench sar --size 1500 --json sar.json\n")
-@click.option("--seconds", type=click.FloatRange(0.01, 60), default=0.5, show_default=True,
+@click.option("--seconds", type=Seconds(0.01, 60), default=0.5, show_default=True,
               help="How much CPU time each work gets.")
 @click.option("--size", "sizes", multiple=True, type=click.IntRange(1, 65535), metavar="OCTETS",
               help="Only packets of this size; can be repeated.")
@@ -195,7 +196,7 @@ def sar(seconds: float, sizes: tuple[int, ...], both: bool, json_file: BinaryIO 
 
 
 @bench.command(epilog="\b\nExamples:\n  atmdepot bench switch\n  atmdepot bench switch --seconds 5 --json cells.json\n")
-@click.option("--seconds", type=click.FloatRange(0.1, 60), default=2, show_default=True,
+@click.option("--seconds", type=Seconds(0.1, 60), default=2, show_default=True,
               help="The length of each load (s).")
 @click.option("--json", "json_file", type=OpenFileToWrite(),
               help="Write the figures to this file; - is standard output.")

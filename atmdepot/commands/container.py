@@ -21,6 +21,7 @@ from atmdepot.lab.lans import CLIENT
 from atmdepot.lab.plan import plan_of
 from atmdepot.lab.probe import wait_for_all
 from atmdepot.lab.wiring import wire_here
+from atmdepot.options import Seconds
 from atmdepot.paths import CONTAINER_NOTE, run_dir
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ Examples:
 @click.option("--wire", is_flag=True, help="Give the container's interface the addresses that the VC table has for "
                                            "the node; without it, the machine has them.")
 @click.option("--web/--no-web", default=True, show_default=True, help="Run a web server on an edge node.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True,
+@click.option("--timeout", type=Seconds(), default=120.0, show_default=True,
               metavar="SECONDS", help="The longest time that the client waits for the first page (then exit code 4).")
 def container(table: str, node: str, wire: bool, web: bool, timeout: float) -> None:
     """Be a node of the VC table TABLE in a container.

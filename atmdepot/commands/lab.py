@@ -16,12 +16,13 @@ from atmdepot.commands.scenario import run_command
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.testbed import Lab
 from atmdepot.net.surroundings import in_container
+from atmdepot.options import Seconds
 from atmdepot.tables import print_rows
 
 _LAB_OPTION = click.option("--network", "--lab", "name", metavar="NAME",
                            help="The lab, by its network's name or VC table; not needed while only one has the node.")
 _READY_OPTION = click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, metavar="SECONDS",
+    "--timeout", type=Seconds(), default=30.0, show_default=True, metavar="SECONDS",
     help="The longest time until it is ready (then exit code 4).")
 _SIGNALS = ["KILL", "TERM", "INT", "HUP", "STOP", "CONT"]
 _SHELL_FLAGS = {"bash": ["--norc"], "zsh": ["-f"]}
@@ -63,7 +64,7 @@ Examples:
 @click.argument("file")
 @click.option("--wait/--no-wait", default=True, show_default=True,
               help="Return only when a page has come from every VIP; else when every process is READY.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
+@click.option("--timeout", type=Seconds(), default=30.0, show_default=True,
               metavar="SECONDS", help="The longest time for that; then the lab is taken down (exit code 4).")
 @click.option("--userns", is_flag=True, help="Use a user namespace even as root; ordinary users always do.")
 @click.option("--web/--no-web", default=True, show_default=True, help="Run a web server on each edge node.")

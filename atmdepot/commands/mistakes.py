@@ -36,10 +36,10 @@ def _about_number(message: str, kind: click.ParamType) -> str:  # type: ignore[t
         return message
     number = "a whole number" if isinstance(kind, click.types.IntParamType) else "a number"
     least, most = getattr(kind, "min", None), getattr(kind, "max", None)
-    if least is not None and most is not None:
-        number += f" from {least} to {most}"
+    if getattr(kind, "min_open", False):
+        number += f" above {least}" + ("" if most is None else f", at most {most}")
     elif least is not None:
-        number += f" above {least}" if getattr(kind, "min_open", False) else f" of {least} or more"
+        number += f" of {least} or more" if most is None else f" from {least} to {most}"
     return f"{match[1]}: write {number}"
 
 
@@ -63,10 +63,22 @@ def _first_mistake(error: click.UsageError) -> click.UsageError:
             value = argument.type_cast_value(context, value)
             if argument.callback is not None:
                 argument.callback(context, argument, value)
+            if argument.name == "table" and isinstance(value, str):
+                _require_table(value, context)
     except click.UsageError as sooner:
         return sooner
     unknown = list(takewhile(lambda word: not _is_option(word), extra))
     return click.UsageError(_extra(command, unknown), context) if unknown else error
+
+
+def _require_table(name: str, context: click.Context) -> None:
+    """Raise UsageError for a VC table that cannot be read; its mistakes are told when all else is right."""
+    from atmdepot.config.reading import NetworkError, find, read, shipped_tables
+
+    try:
+        read(name, find, "VC table", list(shipped_tables()))
+    except NetworkError as error:
+        raise click.UsageError("\n".join(error.problems), context) from None
 
 
 def _is_option(word: str) -> bool:

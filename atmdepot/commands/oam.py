@@ -8,6 +8,7 @@ import click
 
 from atmdepot.commands.hinting_group import HintingGroup
 from atmdepot.errors import AtmdepotError
+from atmdepot.options import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ _PROTECTION = click.option("--protection", is_flag=True, help="Along the protect
                                     "-c 3 -i 0.2\n")
 @_common
 @click.option("-c", "--count", type=click.IntRange(min=1, max=10**6), help="Loopbacks; until Ctrl-C if not given.")
-@click.option("-i", "--interval", type=click.FloatRange(min=0.01, max=3600), default=1.0, show_default=True,
+@click.option("-i", "--interval", type=Seconds(0.01, 3600), default=1.0, show_default=True,
               help="Seconds between two.")
 @_SEGMENT
 @_PROTECTION

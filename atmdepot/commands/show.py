@@ -76,8 +76,8 @@ def show_command(
         raise click.UsageError("--client, --server, --state, --number and --no-probes are for `show sessions`")
     if of_vcs and subject != "vcs":
         raise click.UsageError("--link and --vc are for `show vcs`")
-    if client or state:
-        _check(client, state)
+    if client or state or vc:
+        _check(client, state, vc)
     asking = _Asking(subject, network_name, node, limit, where | of_vcs)
     while True:
         rows = asking.rows()
@@ -102,15 +102,17 @@ def show_command(
         raise AtmdepotError("; ".join(asking.failures))
 
 
-def _check(client: str | None, state: str | None) -> None:
-    """Raise BadParameter for a client or a state that no session can have."""
+def _check(client: str | None, state: str | None, vc: str | None) -> None:
+    """Raise BadParameter for a client or a state that no session can have, and for numbers that are no VC."""
     from atmdepot.depot.tcp_tracking import TcpState
     from atmdepot.net.client_range import network_of
+    from atmdepot.net.vc_numbers import numbers_of
 
-    try:
-        network_of(client or "")
-    except AtmdepotError as error:
-        raise click.BadParameter(str(error), param_hint="--client") from None
+    for option, judge, text in ("--client", network_of, client), ("--vc", numbers_of, vc):
+        try:
+            judge(text or "")
+        except AtmdepotError as error:
+            raise click.BadParameter(str(error), param_hint=option) from None
     if state is not None and state.upper() not in list(TcpState):
         raise click.BadParameter(f"{state!r} is no state of TCP: write one of {', '.join(TcpState)}",
                                  param_hint="--state")

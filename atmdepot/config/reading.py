@@ -106,6 +106,8 @@ def load(name: str | Path) -> Network:
 def read(name: str | Path, find: Callable[[str], Path], kind: str, known: list[str]) -> tuple[Path, str]:
     """Find a TOML file by its name and read it; raise NetworkError, which lists the known names if there is no file."""
     path = Path(name)
+    if not str(name):
+        raise NetworkError([f"the name of the {kind} is empty: {_among_known('', known)}"])
     try:
         path = find(str(name))
         return path, _read(path).decode().replace("\r\n", "\n")
@@ -134,7 +136,7 @@ def _read(path: Path) -> bytes:
 
 def _require_file(found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise IsADirectoryError(errno.EISDIR, "it is a directory: name a file in it")
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a device")
         raise OSError(errno.EINVAL, f"it is {kind}: write the table to a file")

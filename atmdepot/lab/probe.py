@@ -16,6 +16,7 @@ import click
 from atmdepot.config.reading import load
 from atmdepot.errors import NotReady
 from atmdepot.lab.pages import ORIGIN, page
+from atmdepot.options import Seconds
 
 if TYPE_CHECKING:
     from atmdepot.config.model import Network
@@ -87,7 +88,7 @@ def wait_for_all(network: Network, seconds: float) -> None:
 
 @click.command("ready", epilog="\b\nExample:\n  atmdepot ready compose --timeout 60\n")
 @click.argument("table")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
+@click.option("--timeout", type=Seconds(), default=30.0, show_default=True,
               metavar="SECONDS", help="How long that may take (then exit code 4).")
 def ready_command(table: str, timeout: float) -> None:
     """At a client: wait until a page has come from each service.

@@ -18,7 +18,6 @@ from atmdepot.bearer.adaptation import LinkAdaptation, adaptation_of
 from atmdepot.bearer.shaping import ShapedAdaptation
 from atmdepot.config.circuits import circuits_of
 from atmdepot.drops import AT_SWITCHES, OF_REWRITING, DropReason
-from atmdepot.errors import AtmdepotError
 from atmdepot.net import relay_view, subjects
 from atmdepot.net.agents.rows import CounterRow, LinkRow, QueueRow, VcRow
 from atmdepot.net.host_parts import needs_of
@@ -27,6 +26,7 @@ from atmdepot.net.kinds import agent_of
 from atmdepot.net.oam_view import oam_rows
 from atmdepot.net.protection import protection_rows
 from atmdepot.net.udp_link import UdpLink
+from atmdepot.net.vc_numbers import numbers_of
 from atmdepot.wire.ethernet import mac_text
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from atmdepot.net.pump import Pump
 
 NO_SIGNAL = "no signal: the far end has been silent for three intervals of supervision"
-
-_LONGEST_VC = len("4095/65535")
 
 View = Callable[["Pump", int], Iterable["Row"]]
 """At most so many rows about a pump's node."""
@@ -57,10 +55,7 @@ def vcs_at(pump: Pump, link: str, numbers: str) -> Iterator[Row | None]:
 
     Raises AtmdepotError for numbers that are no VC.
     """
-    vpi, _, vci = numbers.partition("/")
-    if numbers and not (numbers.isascii() and vpi.isdecimal() and vci.isdecimal() and len(numbers) <= _LONGEST_VC):
-        raise AtmdepotError(f"{numbers!r} is no VC: write VPI/VCI, as in 1/64")
-    return _vcs_at(pump, link, (int(vpi), int(vci)) if numbers else None)
+    return _vcs_at(pump, link, numbers_of(numbers))
 
 
 def _vcs_at(pump: Pump, wanted: str, numbers: tuple[int, int] | None) -> Iterator[Row | None]:

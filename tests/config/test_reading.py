@@ -505,7 +505,7 @@ def make_socket(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("make", "why"), [
-    (lambda path: path.mkdir(), "Is a directory"),
+    (lambda path: path.mkdir(), "it is a directory: name a file in it"),
     (lambda path: path.write_bytes(b"name = \"\xff\""), "it is no UTF-8 text"),
     (os.mkfifo, "it is a FIFO: write the table to a file"),
     (lambda path: path.symlink_to("/dev/zero"), "it is a device: write the table to a file"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atmdepot.commands.writing import FileToWrite
+from atmdepot.commands.writing import require_writable
 from atmdepot.config.units import Duration
 from atmdepot.errors import AtmdepotError
 from atmdepot.trace.capture.write import FORMATS, open_writer
@@ -138,7 +138,7 @@ def _epilog() -> str:
               help="Show no lines, but counts at the end: by VC, link, server and drop reason.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Colours; auto: on a terminal, unless NO_COLOR is set.")
-@click.option("-w", "--write", "write", type=FileToWrite(allow_dash=True, in_place=True), metavar="FILE",
+@click.option("-w", "--write", "write", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
               help="Write cells and PDUs to a capture instead of showing them; - is standard output.")
 @click.option("--format", "file_format", type=click.Choice(FORMATS),
               help="The format of that capture: ERF records in pcap, all of several nodes in pcapng (their default), "
@@ -211,6 +211,14 @@ class _Trace:
                                    "--stats.")
         if str(options["write"]) == "-" and options["print_lines"]:
             raise click.UsageError("-w - and --print would both go to standard output.")
+        shown = [flag for flag, name in (("--stats", "stats"), ("--ladder", "ladder"), ("-e", "fields"))
+                 if options[name]]
+        if shown and options["write"] is not None and not options["print_lines"]:
+            raise click.UsageError(f"-w writes instead of showing: add --print for {shown[0]} as well.")
+        if options["read"] and options["network_name"]:
+            raise click.UsageError("-r reads a capture and --network names a running network: choose one of them.")
+        if options["write"] is not None and str(options["write"]) != "-":
+            require_writable(options["write"], in_place=True)
 
     def run(self) -> None:
         """Trace until the source or the user ends it; print the summary to stderr."""

@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 class FileToWrite(click.Path):
     """The option of a file that the command writes: a `Path`. What cannot be written is refused before work begins."""
 
-    def __init__(self, *, exists: bool = False, allow_dash: bool = False, in_place: bool = False) -> None:
-        """Take a file, which must be there already with `exists`; `in_place` is that of `why_not_written`."""
+    def __init__(self, *, exists: bool = False, allow_dash: bool = False) -> None:
+        """Take a file, which must be there already with `exists`."""
         super().__init__(exists=exists, dir_okay=False, allow_dash=allow_dash, path_type=Path)
-        self._in_place = in_place
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None,
     ) -> Any:
         """The file's path; one that cannot be written is a usage error."""
         if self.exists or str(value) != "-" or not self.allow_dash:
-            _refuse(self, value, param, ctx, in_place=self._in_place)
+            _refuse(self, value, param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -47,8 +46,8 @@ class OpenFileToWrite(click.File):
 
 
 def _refuse(
-    kind: click.ParamType, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None, *,  # type: ignore[type-arg]
-    in_place: bool,
+    kind: click.Path | click.File, value: str | os.PathLike[str], param: click.Parameter | None,
+    ctx: click.Context | None, *, in_place: bool = False,
 ) -> None:
     """End with a usage error if a file cannot be written."""
     if why := why_not_written(Path(value), in_place=in_place):

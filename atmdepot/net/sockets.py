@@ -28,5 +28,5 @@ def listen(address: TcpAddress, backlog: int, page: str, hint: str) -> socket.so
         family, _, _, _, found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(found[:2], family=family, backlog=backlog)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).partition(" (while attempting")[0]
         raise EnvironmentLacks(f"{page} cannot be had at {address}: {reason}; {hint}") from None

@@ -204,6 +204,12 @@ def test_standard_input_and_output() -> None:
     assert read.decode() == trace("-e", "crc").stdout
 
 
+def test_a_capture_whose_format_has_no_place_for_pdus_names_those_that_have(tmp_path: Path) -> None:
+    done = trace("-w", tmp_path / "x.pcap", "--format", "frame-relay")
+    assert done.stderr.splitlines()[-1] == (
+        "atmdepot: no PDU was written: --format erf writes cells and PDUs, pcapng frames as well")
+
+
 def test_a_reader_that_goes_away_is_no_failure_to_tell() -> None:
     shell = f"{sys.executable} -P -m atmdepot trace -r {REQUEST} --level all -l | head -1"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=True)
@@ -217,6 +223,10 @@ def test_a_reader_that_goes_away_is_no_failure_to_tell() -> None:
     (["--format", "ip"], "--format is that of a capture: add -w FILE"),
     (["-w", "x.pcap", "-W", "2"], "say with -C or -G"),
     (["-w", "-", "--print"], "both go to standard output"),
+    (["-w", "x.pcap", "--stats"], "add --print for --stats"),
+    (["-w", "x.pcap", "--ladder"], "add --print for --ladder"),
+    (["-w", "x.pcap", "-e", "vc"], "add --print for -e"),
+    (["--network", "direct"], "-r reads a capture and --network names a running network"),
     (["--port", "0"], "write ports from 1 to 65535"),
     (["--port", "a"], "is no port"),
     (["--duration", "5x"], "is no duration"),

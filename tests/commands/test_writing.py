@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 READ = {"trace --read", "bench patent --servers", "vc save table"}
 """Files that are read; the last is read before it is written."""
-IN_BODY = {"bench failover --journal", "bench patent --out", "lab run --out"}
-"""Those with a default, and directories that the command makes: its body looks at them."""
+IN_BODY = {"bench failover --journal", "bench patent --out", "lab run --out", "trace --write"}
+"""Those that the command's body looks at: a file with a default, directories that it makes, a trace's pipe or file."""
 
 
 def parameters(group: click.Group = cli, *above: str) -> Iterator[tuple[tuple[str, ...], click.Parameter]]:
@@ -56,6 +56,13 @@ def test_a_missing_directory_is_named_as_the_cause(words: tuple[str, ...]) -> No
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].endswith(
         ": /nowhere/deep/x.svg cannot be written: the directory /nowhere/deep does not exist; make it, or name another "
+        "file")
+
+
+def test_a_trace_does_not_begin_without_its_file(tmp_path: Path) -> None:
+    done = run("trace", "-w", "/nowhere/deep/x.pcap", ATMDEPOT_RUN_DIR=str(tmp_path))
+    assert fails(done, 1) == (
+        "/nowhere/deep/x.pcap cannot be written: the directory /nowhere/deep does not exist; make it, or name another "
         "file")
 
 

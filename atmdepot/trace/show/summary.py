@@ -42,8 +42,9 @@ def summary(
         if totals.seen_twice:
             lines.append(f"{kinds_text(totals.seen_twice)} not written again: seen at both ends of a link, and written "
                          "as sent (--each-node writes both)")
-        left = totals.not_written["frame"]
-        if left and left + totals.seen_twice["frame"] == totals.shown["frame"]:
+        if _none_written(totals, "PDU"):
+            lines.append("no PDU was written: --format erf writes cells and PDUs, pcapng frames as well")
+        if _none_written(totals, "frame"):
             lines.append("no frame was written: --format pcapng writes all frames, frame-relay or ethernet those of "
                          "that medium, ip the packets in any")
     if totals.seen["frame"] and not totals.shown.total():
@@ -60,6 +61,12 @@ def _why_no_frame(frames: int, level: str, *, takes_frames: bool) -> list[str]:
         why = "the filter can take none of them: in `atmdepot trace --help` the words for frames have an f"
         return [f"{passed}, and {why}"]
     return []
+
+
+def _none_written(totals: Totals, kind: str) -> bool:
+    """True when the file's format has no place for what was taken of a kind."""
+    left = totals.not_written[kind]
+    return bool(left) and left + totals.seen_twice[kind] == totals.shown[kind]
 
 
 def _some(shown: int, seen: int, kind: str) -> str:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.checkout import ROOT
 from tests.end_to_end.sites import until
 
 if TYPE_CHECKING:
@@ -43,6 +44,19 @@ def test_scenarios_of_two_depots(name: str, needs: Callable[[str], None], lab_en
     needs("keepalived")
     done = subprocess.run([*COMMAND, "run", name], env=lab_environment, timeout=240, capture_output=True, text=True,
                           check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_minute_on_a_hot_standby_in_a_third_of_its_time(
+    needs: Callable[[str], None], tmp_path: Path, lab_environment: dict[str, str],
+) -> None:
+    needs("keepalived")
+    text = (ROOT / "testbed" / "scenarios" / "hot-minute.toml").read_text()
+    assert text.count('lasts = "60s"') == 1
+    scenario = tmp_path / "hot-minute.toml"
+    scenario.write_text(text.replace('lasts = "60s"', 'lasts = "20s"'))
+    done = subprocess.run([*COMMAND, "run", str(scenario)], env=lab_environment, timeout=240, capture_output=True,
+                          text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -20,6 +20,7 @@ _WHY_NONE = {
 }
 """The reason that a subject has no rows, where that is not plain."""
 
+_MOST_LINKS = 100_000
 _OF_DEPOTS = ("sessions", "servers", "neighbours")
 """Subjects that only depots know: without an answer of a depot, an empty table says nothing."""
 
@@ -81,6 +82,8 @@ def show_command(
     asking = _Asking(subject, network_name, node, limit, where | of_vcs)
     while True:
         rows = asking.rows()
+        if link is not None and not rows:
+            asking.require_link(link)
         if subject == "counters" and not everything:
             rows = [row for row in rows if row["value"]]
         if watch and output == "table":
@@ -149,6 +152,19 @@ class _Asking:
             told = "; ".join([*self.failures, f"the daemons that run here are {', '.join(p.stem for p in answered)}"])
             raise AtmdepotError(f"no depot answers, and only a depot knows of {self._subject}: {told}")
         return rows
+
+
+    def require_link(self, link: str) -> None:
+        """Raise AtmdepotError if none of the nodes has a link of this name; nodes that do not answer count for all."""
+        from atmdepot.net.control_client import show
+        from atmdepot.net.running import control_sockets
+
+        if self.failures:
+            return
+        known = sorted({row["link"] for path in control_sockets(self._network, self._node)
+                        for row in show(path, "links", _MOST_LINKS)})
+        if link not in known:
+            raise AtmdepotError(f"there is no link \"{link}\": the links are {', '.join(known) or 'none'}")
 
 
 def _print(

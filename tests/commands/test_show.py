@@ -111,3 +111,14 @@ def test_a_session_that_cannot_be_is_no_empty_answer(option: list[str], right: s
     assert done.exit_code == 2
     assert option[0] in done.stderr
     assert right in done.stderr
+
+
+@pytest.mark.parametrize(("link", "told"), [
+    ("to-web1", ""), ("to-web9", 'there is no link "to-web9": the links are to-web1, trunk')])
+def test_a_link_that_there_is_not_is_no_empty_table(link: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    links = [{"link": "trunk"}, {"link": "to-web1"}]
+    monkeypatch.setattr(control_client, "show", lambda path, subject, limit, where=None: (
+        links if subject == "links" else []))
+    done = CliRunner().invoke(show_command, ["vcs", "--link", link])
+    assert str(done.exception or "") == told
+    assert ("vcs (0)" in done.stdout) is not told.startswith("there")

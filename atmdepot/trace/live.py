@@ -321,7 +321,7 @@ class LiveSource:
         except NotWhatDaemonsSay as error:
             yield Remark(f"{node}: {_reason(error)}; its trace ends here")
         except OSError as error:
-            yield Remark(f"{node}: the daemon has hung up: {_reason(error)}")
+            yield Remark(f"{node}: the daemon closed the connection: {_reason(error)}")
         else:
             if records is not None:
                 for record in records:

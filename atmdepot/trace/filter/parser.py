@@ -231,7 +231,7 @@ class Parser:
             alone is None or operand.word not in BY_NAME)
         if operand is None or not others or not is_free:
             if alone is None:
-                raise self._error(token, f"it wants {' or '.join(row.operand.syntax for row in rows)}, "
+                raise self._error(token, f"it needs {' or '.join(row.operand.syntax for row in rows)}, "
                                          f"as in \"{rows[0].example}\"", second)
             return Leaf(alone, None)
         # If no operand fits, the last row's `read` gives the error.
@@ -276,7 +276,7 @@ class Parser:
         owner = next((word for word in WORDS if token.word in word.operand.choices), None)
         if token.text[:1].isdecimal():
             return _refusal(token.text) if "." in token.text else (
-                "a number wants a word before it, as in \"vci 64\" or \"port 80\"; several: \"vci 32,64\"")
+                "a number needs a word before it, as in \"vci 64\" or \"port 80\"; several: \"vci 32,64\"")
         if _FIELD.fullmatch(token.word):
             return self._ours(token.word)
         if "=" in token.text:
@@ -309,4 +309,4 @@ def _refusal(text: str) -> str:
         read_host(text)
     except ValueError as error:
         return str(error)
-    return "an address wants \"and\" or \"or\" before it"
+    return "an address needs \"and\" or \"or\" before it"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -167,8 +169,7 @@ async def _run(
             nursery.start_soon(log_alarms(pump.node).run, pump.clock)
             log.info("started: %s, from %s", build.describe(), build.package(),
                      extra=about("started", pump.node.name, version=__version__, data_path=build.describe()))
-            sys.stdout.write("READY\n")
-            sys.stdout.flush()
+            say_ready()
             notify(READY, f"STATUS={pump.node.name} of {pump.node.network.name}, {build.describe()}")
             if hang_ups:
                 nursery.start_soon(administration.reload_on_signal_in_thread)
@@ -181,3 +182,15 @@ async def _run(
                 notify(STOPPING)
                 nursery.cancel_scope.cancel()
                 break
+
+
+def say_ready() -> None:
+    """Print READY; a standard output that has no room, a file on a full disk say, keeps no node from its work."""
+    try:
+        sys.stdout.write("READY\n")
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # who started the daemon has gone
+            raise
+        log.warning("READY cannot be printed: %s", error.strerror)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its rest would fail again when Python exits

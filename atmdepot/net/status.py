@@ -117,7 +117,7 @@ class StatusServer(BoundedServer):
     def _readyz(self, query: bytes) -> _Answer:
         asked = parse_qs(query.decode("ascii", "replace")).get("role", [""])[-1]
         if asked and asked not in ROLES:
-            return 400, _TEXT, f"role is one of {', '.join(ROLES)}\n".encode()
+            return 400, _TEXT, f"write role={' or role='.join(ROLES)}\n".encode()
         reason = not_in_role(self._pump, asked) if asked else not_ready(self._pump)
         return (503, _TEXT, f"{reason}\n".encode()) if reason else (200, _TEXT, b"ready\n")
 

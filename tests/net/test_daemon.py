@@ -7,6 +7,8 @@ import os
 import pwd
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -188,3 +190,13 @@ def test_a_file_without_a_key(tmp_path: Path, octets: bytes | None, why: str) ->
     table = keyed(path)
     with pytest.raises(EnvironmentLacks, match=f"link to-web1: .*{why}"):
         open_port(table, "to-web1", make_node(table, DEPOT, 0))
+
+
+def test_a_full_standard_output_keeps_no_node_from_its_work() -> None:
+    script = "from atmdepot.net.daemon import say_ready; say_ready(); say_ready()"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-P", "-c", script], stdout=full, stderr=subprocess.PIPE, text=True,
+                              check=False)
+    assert (done.returncode, done.stderr) == (0, "READY cannot be printed: No space left on device\n")
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "READY\nREADY\n", "")

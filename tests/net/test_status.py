@@ -82,7 +82,7 @@ async def test_readiness_in_a_role_is_for_depots(nodes: Nodes) -> None:
         depot.roles.role = Role.STANDBY
         assert (await ask(address, GET % b"/readyz?role=active"))[::2] == (503, b"depot is standby, not active\n")
         assert (await ask(address, GET % b"/readyz"))[::2] == plain[::2]
-        assert (await ask(address, GET % b"/readyz?role=king"))[::2] == (400, b"role is one of active\n")
+        assert (await ask(address, GET % b"/readyz?role=king"))[::2] == (400, b"write role=active\n")
     async with serving(nodes.pumps[WEB1]) as address:
         assert (await ask(address, GET % b"/readyz?role=active"))[::2] == (
             503, b"web1 is no depot and never active\n")

@@ -16,7 +16,7 @@ cdef object _PRIMARY, _SECONDARY, _GONE
 cdef class Replica:
     cdef public object _depot, _reader, _sweep, teller, on_end
     cdef public SessionTables _tables
-    cdef public long long run, offset, expected, received, applied_at, inherited, adopted, without_channel, without_room
+    cdef public long long run, offset, expected, received, applied_at, inherited, adopted, without_channel, without_room, stood_by
     cdef public long long _since, _fresh
     cdef public bint in_sync, watches
     cdef public dict unknown_servers, faults, _servers, _services, _numbers

@@ -87,6 +87,8 @@ class Replica:
         """Entries whose channel could not be had, and that share the default path."""
         self.without_room = 0
         """Entries not entered since the table is full of established sessions."""
+        self.stood_by = 0
+        """Times that this depot has begun to stand by: what a stream told before that does not count any more."""
         self.faults: dict[str, ServerTold] = {}
         """The conditions of servers as they were told last, by the name of the server."""
         self._since = now
@@ -106,6 +108,11 @@ class Replica:
         """The digest of all live entries as they were told, to be held against the sender's at the same offset."""
         return self._tables.told.digest
 
+    @property
+    def sweeps(self) -> bool:
+        """True after a snapshot until `slice` has looked at all entries."""
+        return self._sweep is not None
+
     def begin(self, teller: str) -> None:
         """Begin a connection, to the depot of that name."""
         self.teller = teller
@@ -121,6 +128,7 @@ class Replica:
         self._tables.stand_by()
         self._since = now
         self.in_sync = False
+        self.stood_by += 1
         self._end_sweep()
 
     def take_over(self, now: int) -> None:
@@ -390,7 +398,7 @@ class Replica:
                 tables.remove(entry, "unknown to the active depot")
         if self._sweep.over:
             self._sweep = None
-        return self._sweep is not None
+        return self.sweeps
 
 
 def _scale(told: int) -> int:

@@ -64,6 +64,7 @@ class SyncPeer(Peer):
         self._pause = _FIRST_PAUSE
         self._said: tuple[object, ...] = ()
         self._is_told = self._in_sync = False
+        self._stood_by = self._replica.stood_by
         self._asked = False
         self._sliced = False
         was_active = depot.roles.role in CLAIMS
@@ -139,10 +140,11 @@ class SyncPeer(Peer):
             raise BadRecord(f"a stream that cannot be applied: {error}") from None
         if replica.in_sync and not was_in_sync:
             self._depot.roles.synced(now)
-            self._sweep_at = now
         elif self._in_sync and not replica.in_sync:
             self._depot.roles.sync_lost(now)
         self._in_sync = replica.in_sync
+        if replica.sweeps:  # also after a snapshot that was whole in a record, of a depot that was in sync before
+            self._sweep_at = min(self._sweep_at, now + _SWEEP_EACH)
         self._ack_at = max(now, self._acked_at + _ACK_AT_MOST_EACH)
 
     # What goes.
@@ -270,7 +272,8 @@ class SyncPeer(Peer):
     def _state(self) -> tuple[object, ...]:
         """News that the other depot must hear at once."""
         roles = self._depot.roles
-        return roles.role, roles.term, roles.trouble == "", roles.wants_handover, self._has_all()
+        return (roles.role, roles.term, roles.trouble == "", roles.wants_handover, self._has_all(),
+                self._replica.stood_by)
 
     def _hands_over(self) -> bool:
         """True at a depot that hands over to the other, asked to or by a release, and has not told it the end."""
@@ -284,8 +287,11 @@ class SyncPeer(Peer):
         return not self.reader.pending and not self.reader.in_snapshot and self.acked.offset >= self.reader.offset
 
     def _changed(self, now: int) -> None:
-        """Tell of the steps of a planned takeover."""
+        """Ask for all after a time as the active depot, however short it was; tell the steps of a planned takeover."""
         roles = self._depot.roles
+        if self._replica.stood_by != self._stood_by:
+            self._stood_by = self._replica.stood_by
+            self.ask_for_all()
         if roles.wants_handover and not self._asked and self.role in CLAIMS:
             self._turnover(Kind.HANDOVER)
         self._asked = roles.wants_handover
@@ -312,7 +318,7 @@ class SyncPeer(Peer):
         if self._gift is not None:
             self._gift.end()
             self._gift = None
-        if self._in_sync:
+        if self._in_sync and self._depot.peers.teller is self:  # else another depot tells by now
             self._depot.roles.sync_lost(now)
         self._depot.roles.peer_lost(self.name, now)
 

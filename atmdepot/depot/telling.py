@@ -173,7 +173,7 @@ class Teller:
     def _name(self, name: Name) -> None:
         """Put a name into the log at once, so that it comes before the frames that use its number."""
         if self._log is None:
-            self.new_names.append(name.pack())
+            self.new_names.append(name.pack(_OUTSIDE))  # of no log, so in no offset
         else:
             self._log.append(name.pack())
 

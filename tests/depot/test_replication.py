@@ -490,6 +490,22 @@ def test_loser_of_a_split_gives_its_sessions_and_the_winner_adopts_those_it_lack
         port.to_bytes(2, "big") for port in (40_000, 40_001, 40_002)}
 
 
+def test_gift_of_a_depot_that_had_no_standby_is_read() -> None:
+    """It was active alone, as after a split, so it has never told a server's name."""
+    pair = Pair()
+    loser = Depot(pair.network, pair.now, "depot2")
+    loser.roles.granted(pair.now)
+    for port in range(40_000, 40_003):
+        handshake(loser, port, pair.now)
+    loser.roles.revoked(pair.now)
+    reader = replication_of(loser).contribution(pair.now)
+    gift = Replica(pair.active, pair.now)
+    gift.begin(loser.name)
+    while reader.slice(pair.now) or reader.pending:
+        gift.feed(reader.take(1000), pair.now)
+    assert gift.adopted == len(pair.active.sessions.primary) == 3
+
+
 @given(st.lists(st.binary(max_size=60) | st.builds(
     lambda kind, flags, body: Frame(kind, flags, body).pack(),
     st.integers(0, 20), st.integers(0, 3), st.binary(max_size=80)), max_size=8))

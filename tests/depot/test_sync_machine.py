@@ -144,8 +144,9 @@ class Depots:
 
     def _follows(self, depot: Depot, active: Depot) -> bool:
         stream = replication_of(active)
-        return depot is active or (depot.replica is not None and depot.roles.role is Role.STANDBY
-                                   and depot.replica.applied == (stream.run, stream.log.end))
+        return depot is active or (
+            depot.replica is not None and depot.roles.role is Role.STANDBY and not depot.replica.sweeps
+            and depot.replica.applied == (stream.run, stream.log.end))
 
     def active(self) -> list[Depot]:
         return [depot for depot in self.depots.values() if depot.roles.is_active]
@@ -311,6 +312,42 @@ def test_a_third_depot_follows_the_stream_back_and_forth_on_its_links() -> None:
         set_.compare()
     assert set_.links == links, "no link was given up"
     assert [depot.peers.refused for depot in set_.depots.values()] == [0, 0, 0]
+
+
+def test_a_third_depot_stays_in_sync_though_its_link_to_the_former_active_depot_ends() -> None:
+    set_ = Depots(set_of_depots(3))
+    set_.run(SECOND)
+    one, two, three = set_.depots.values()
+    one.roles.revoked(set_.now)
+    two.roles.granted(set_.now)
+    set_.settle()
+    set_.cut(("depot1", "depot3"))  # as when that depot is restarted after a planned takeover
+    assert three.roles.role is Role.STANDBY
+    set_.settle()
+    set_.compare()
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_depot_that_was_active_for_a_moment_is_told_all_anew(heard: bool) -> None:
+    """The other has stayed active, and may have heard nothing of it: its stream would go on without a snapshot."""
+    set_ = Depots(set_of_depots(3))
+    set_.run(SECOND)
+    one, _, three = set_.depots.values()
+    handshake(one, 40_000, set_.now)
+    set_.run(SECOND)
+    three.roles.granted(set_.now)
+    handshake(three, 40_001, set_.now)
+    if heard:
+        set_.step()
+    three.roles.revoked(set_.now, "the address was another's")
+    one.roles.granted(set_.now)
+    handshake(one, 40_002, set_.now)
+    set_.settle()
+    assert set_.active() == [one]
+    set_.compare()
+    set_.now += 2000 * SECOND
+    three.handle_timer(set_.now)
+    assert len(three.sessions.primary) >= 2, "what was told does not age there"
 
 
 @pytest.mark.parametrize("sessions", [1, 3000])

@@ -106,6 +106,8 @@ class Copy:
         self.octets = self._head = b""
         self._until = 0
         self.in_sync = False
+        self.stood_by = 0
+        self.sweeps = False
 
     @property
     def applied(self) -> tuple[int, int]:

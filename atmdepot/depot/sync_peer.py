@@ -109,7 +109,7 @@ class SyncPeer(Peer):
         elif frame.kind == Kind.RESYNC:
             self.start_over()
         elif frame.kind == Kind.STREAM_OVER:
-            self._is_told = False
+            self._told_no_more()
         elif frame.kind == Kind.BYE:
             self.leaves = "it ends in order"
 
@@ -146,6 +146,14 @@ class SyncPeer(Peer):
         if replica.sweeps:  # also after a snapshot that was whole in a record, of a depot that was in sync before
             self._sweep_at = min(self._sweep_at, now + _SWEEP_EACH)
         self._ack_at = max(now, self._acked_at + _ACK_AT_MOST_EACH)
+
+    def _told_no_more(self) -> None:
+        """Note the end of a stream; of two depots that were active at once, the one that stays may have nothing new."""
+        self._is_told = False
+        if self._depot.peers.teller is self:
+            for peer in self._depot.peers.open.values():
+                if isinstance(peer, SyncPeer) and peer._is_told:
+                    peer.ask_for_all()
 
     # What goes.
 
@@ -320,6 +328,7 @@ class SyncPeer(Peer):
             self._gift = None
         if self._in_sync and self._depot.peers.teller is self:  # else another depot tells by now
             self._depot.roles.sync_lost(now)
+        self._told_no_more()
         self._depot.roles.peer_lost(self.name, now)
 
 

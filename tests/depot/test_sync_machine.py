@@ -327,6 +327,26 @@ def test_a_third_depot_stays_in_sync_though_its_link_to_the_former_active_depot_
     set_.compare()
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_depot_that_was_told_by_two_is_told_anew_by_the_one_that_stays(is_cut: bool) -> None:
+    """The one that stays has nothing new to tell, by which the third would see that it follows the wrong stream."""
+    set_ = Depots(set_of_depots(3))
+    set_.run(SECOND)
+    one, two, three = set_.depots.values()
+    one.roles.revoked(set_.now)
+    two.roles.granted(set_.now)
+    three.roles.granted(set_.now)
+    handshake(two, 40_000, set_.now)
+    handshake(three, 40_001, set_.now)
+    if is_cut:
+        set_.step()
+        set_.cut(("depot1", "depot3"))
+    set_.settle()
+    assert len(set_.active()) == 1
+    set_.compare()
+    assert one.peers.teller.name == set_.active()[0].name
+
+
 @pytest.mark.parametrize("heard", [False, True])
 def test_a_depot_that_was_active_for_a_moment_is_told_all_anew(heard: bool) -> None:
     """The other has stayed active, and may have heard nothing of it: its stream would go on without a snapshot."""

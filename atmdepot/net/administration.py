@@ -70,9 +70,18 @@ class Administration:
                     network = await trio.to_thread.run_sync(self._read, abandon_on_cancel=True)
                 return self._would_change(network) if dry_run else self._take_over(network)
 
+    async def reload_for_client(self, *, dry_run: bool) -> str:
+        """Reload; a refusal is logged and raised: who reads the log is not always who has asked."""
+        try:
+            return await self.reload_in_thread(dry_run=dry_run)
+        except AtmdepotError as error:
+            if not dry_run:
+                _log_refusal(self._pump.node.name, error)
+            raise
+
     def reload_on_signal(self) -> None:
         """Reload on SIGHUP; the log has the result, since no client waits for an answer."""
-        with _logged():
+        with _logged(self._pump.node.name):
             self.reload()
 
     async def reload_on_signal_in_thread(self) -> None:
@@ -81,7 +90,7 @@ class Administration:
             return
         self._signals_waiting += 1
         try:
-            with _logged():
+            with _logged(self._pump.node.name):
                 await self.reload_in_thread()
         finally:
             self._signals_waiting -= 1
@@ -136,11 +145,15 @@ class Administration:
 
 
 @contextmanager
-def _logged() -> Iterator[None]:
+def _logged(node: str) -> Iterator[None]:
     try:
         yield
     except AtmdepotError as error:
-        log.error("%s", error, extra=about("reload-refused", ""))
+        _log_refusal(node, error)
+
+
+def _log_refusal(node: str, error: AtmdepotError) -> None:
+    log.error("%s", error, extra=about("reload-refused", node))
 
 
 @contextmanager

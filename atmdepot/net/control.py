@@ -199,7 +199,7 @@ class ControlServer(BoundedServer):
         if self._administration is None:
             return {"error": "this process takes no changes"}
         try:
-            return {"done": await self._administration.reload_in_thread(dry_run=dry_run)}
+            return {"done": await self._administration.reload_for_client(dry_run=dry_run)}
         except AtmdepotError as error:
             return {"error": str(error)}
 

@@ -19,6 +19,7 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.net import administration
 from atmdepot.net.administration import Administration
 from atmdepot.net.agents.depot import DepotAgent, Drain, Undrain
+from atmdepot.net.event_log import event_of
 from atmdepot.net.kinds import agent_of, kinds_with
 from tests.depot.playbook import Playbook
 from tests.ip_packets import udp
@@ -205,6 +206,19 @@ async def test_a_dry_run_says_what_would_change_and_changes_nothing(live: Live) 
     live.edit(("vpi = 2", "vpi = 3"))
     with pytest.raises(AtmdepotError, match="vps changed"):
         await live.it.reload_in_thread(dry_run=True)
+
+
+async def test_a_refusal_is_in_the_log_too_whoever_has_asked(live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    live.edit(("vpi = 2", "vpi = 3"))
+    with pytest.raises(AtmdepotError, match="vps changed"):
+        await live.it.reload_for_client(dry_run=True)
+    assert not caplog.records
+    with pytest.raises(AtmdepotError, match="vps changed"):
+        await live.it.reload_for_client(dry_run=False)
+    [record] = caplog.records
+    event = event_of(record)
+    assert (event.kind, event.subject, event.level) == ("reload-refused", "depot", "error")
+    assert "vps changed" in record.getMessage()
 
 
 def test_file_that_is_gone_changes_nothing(live: Live) -> None:

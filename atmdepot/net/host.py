@@ -312,11 +312,14 @@ def _reason(error: Exception) -> str:
 
 
 def _write(path: Path, value: str) -> None:
-    """Set a switch of the kernel, if the kernel has it."""
+    """Set a switch of the kernel, if the kernel has it; in containers, whose /proc/sys is read-only, it may be set."""
+    before = _read(path)
+    if before == value:
+        return
     try:
         path.write_text(value)
     except OSError as error:
-        log.info("%s: %s", path, error.strerror)
+        log.info("%s%s: %s", path, f" stays {before}, and not {value}" if before else "", error.strerror)
 
 
 def _read(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from atmdepot.net import host
@@ -45,3 +47,24 @@ def test_the_queue_has_its_length_before_the_device_is_up(monkeypatch: pytest.Mo
     up = next(at for at, settings in enumerate(Requests.made) if settings.get("state") == "up")
     assert "txqlen" not in Requests.made[up]
     assert any(settings.get("txqlen", 0) >= 1000 for settings in Requests.made[:up])
+
+
+def test_a_switch_is_written_only_when_it_differs_and_tells_what_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As in a container, whose /proc/sys is read-only: Compose has set the reverse-path filter already."""
+    def refuse(_: Path, __: str) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    switch = tmp_path / "rp_filter"
+    switch.write_text("1\n")
+    host._write(switch, "0")
+    assert switch.read_text() == "0"
+    monkeypatch.setattr(Path, "write_text", refuse)
+    caplog.set_level("INFO", "atmdepot")
+    host._write(switch, "0")
+    assert not caplog.messages
+    host._write(switch, "1")
+    host._write(tmp_path / "none", "1")
+    assert caplog.messages == [f"{switch} stays 0, and not 1: Read-only file system",
+                               f"{tmp_path / 'none'}: Read-only file system"]

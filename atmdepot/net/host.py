@@ -127,7 +127,7 @@ class HostSetup:
         for version, switch in ((4, "ipv4/ip_forward"), (6, "ipv6/conf/all/forwarding")):
             wanted = any(vip.version == version for vip in self._network.vips)
             if wanted and _read(_PROC / switch) == "0":
-                log.warning("this host does not forward IPv%d, so no client is reached: sysctl -w net.%s=1",
+                log.warning("this host does not forward IPv%d, so it reaches no client by it: sysctl -w net.%s=1",
                             version, switch.replace("/", "."))
 
     # Parts that a node needs.

@@ -350,7 +350,7 @@ def test_a_host_that_does_not_forward_is_told(run_dir: Path, tmp_path: Path) -> 
         process.terminate()
         _, errors = process.communicate(timeout=PATIENCE)
     for version, switch in ((4, "ipv4.ip_forward"), (6, "ipv6.conf.all.forwarding")):
-        assert (f" warning this host does not forward IPv{version}, so no client is reached: "
+        assert (f" warning this host does not forward IPv{version}, so it reaches no client by it: "
                 f"sysctl -w net.{switch}=1\n") in errors
 
 

@@ -93,4 +93,5 @@ def depot_socket(network: str | None) -> Path:
     if problem is not None:
         raise problem
     unheard = f" ({', '.join(silent)}: no answer)" if silent else ""
-    raise AtmdepotError(f"no depot runs here{unheard}: {begin('direct')}")
+    others = [] if silent else [path.stem for path in answering]
+    raise AtmdepotError(f"no depot runs here{unheard}: {begin('direct', others)}")

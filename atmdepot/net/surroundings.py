@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct, field
 
 from atmdepot import paths
 from atmdepot.paths import CONTAINER_NOTE, run_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class _Process(Struct):
@@ -26,8 +30,11 @@ class _Lab(Struct):
     processes: dict[str, _Process] = field(default_factory=dict)
 
 
-def begin(table: str) -> str:
-    """Advice where no daemon runs: wait for a lab, start its daemons, ask another container, or bring up a lab."""
+def begin(table: str, others: Sequence[str] = ()) -> str:
+    """Advice where no daemon runs: wait for a lab, start its daemons, ask another container, or bring up a lab.
+
+    `others` are nodes that do run here, but cannot answer: the depot of their network is on another machine.
+    """
     if container := in_container():
         return container
     labs = [lab for path in sorted(run_dir().glob("*/state.json")) if (lab := _lab_in(path.parent)) is not None]
@@ -35,6 +42,8 @@ def begin(table: str) -> str:
         return f"the lab {lab.name} is starting: try again when `atmdepot lab up` says that it is up"
     if lab := next((lab for lab in labs if lab.phase == "up"), None):
         return f"`atmdepot lab status` shows what has ended in the lab {lab.name}, and what starts it again"
+    if others:
+        return f"only {', '.join(others)}; ask on the depot's machine, as by `docker compose exec depot atmdepot ...`"
     return f"begin with `atmdepot lab up {table}`"
 
 

@@ -96,7 +96,7 @@ def test_the_depot_is_found_behind_a_daemon_that_answers_nonsense(daemons: Daemo
 
 def test_without_a_depot_it_is_told_who_does_not_answer(daemons: Daemons) -> None:
     daemons.alive("web1", EDGE)
-    with pytest.raises(AtmdepotError, match=r"^no depot runs here: begin with `atmdepot lab up direct`$"):
+    with pytest.raises(AtmdepotError, match=r"^no depot runs here: only web1; ask on the depot's machine"):
         depot_socket(None)
     daemons.dead("depot")
     with pytest.raises(AtmdepotError, match=r"^no depot runs here \(depot: no answer\): begin with"):

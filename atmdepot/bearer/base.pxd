@@ -20,6 +20,7 @@ cdef class Path:
     cdef public bint is_management, is_routed
 
     cpdef long long number(self) except -1
+    cpdef bytes answers(self)
     cpdef send(self, bytes packet, int clp)
     @cython.locals(packet=bytes)
     cpdef send_frame(self, Frame frame, int clp)

@@ -197,6 +197,13 @@ class Path:
         """The number of a session's own path, by which both its ends and the other depots of a set know it; else 0."""
         return 0
 
+    def answers(self) -> FlowKey:
+        """The flow of the answers on a session's own path that rewrites headers, by which other depots know it.
+
+        Empty where packets stay as they are.
+        """
+        return b""
+
     @property
     def label(self) -> str:
         """The path in a word, for rows about sessions."""
@@ -288,6 +295,20 @@ class Bearer:
     def path_with(self, node: str, number: int) -> Path | None:
         """The open path with a number (`Path.number`) to a node, or None."""
         return None
+
+    def claim_rewritten(self, node: str, answers: FlowKey, category: ServiceCategory, owner: Owner) -> Path | None:
+        """Open the path with these answers (`Path.answers`) that another depot of the set gave to a session.
+
+        None while an open path has them, and where headers are not rewritten.
+        """
+        return None
+
+    def path_with_answers(self, node: str, answers: FlowKey) -> Path | None:
+        """The open path to a node with these answers (`Path.answers`), or None."""
+        return None
+
+    def role_changed(self, is_active: bool, now: int) -> None:
+        """Note that this depot is the active one of its set from now on, or stands by."""
 
     def management(self, node: str) -> Path | None:
         """The path for what a depot and a far node tell each other; None where the bearer has none."""

@@ -87,6 +87,19 @@ class MixedBearer(Bearer):
         """The open path with a number to a node, or None."""
         return self._to(node).path_with(node, number)
 
+    def claim_rewritten(self, node: str, answers: FlowKey, category: ServiceCategory, owner: Owner) -> Path | None:
+        """Open the path with these answers by the bearer of a far node."""
+        return self._to(node).claim_rewritten(node, answers, category, owner)
+
+    def path_with_answers(self, node: str, answers: FlowKey) -> Path | None:
+        """The open path with these answers to a node, or None."""
+        return self._to(node).path_with_answers(node, answers)
+
+    def role_changed(self, is_active: bool, now: int) -> None:
+        """Tell each whether this depot is the active one from now on."""
+        for bearer in self._parts:
+            bearer.role_changed(is_active, now)
+
     def management(self, node: str) -> Path | None:
         """The path for what a depot and a far node tell each other."""
         return self._to(node).management(node)

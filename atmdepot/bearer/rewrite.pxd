@@ -7,7 +7,7 @@ from atmdepot.wire.packet cimport Arrival, Packet
 
 
 cdef class RewriteBearer(Bearer):
-    cdef public object name, traffic
+    cdef public object name, traffic, _part
     cdef public HostPort port
     cdef public dict paths, _to, _services
     cdef public long long collisions, _adopts_until, _idle

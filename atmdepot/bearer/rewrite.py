@@ -6,7 +6,8 @@ the service's end is written in again. So a server needs neither an address of a
 
 Each session has a path of its own. After a restart, a server's packet without a path may begin one (`is_adoptable`), if
 a single service is at that end and no pool stood for the clients, for as long as a session from before may have been
-idle.
+idle. In a set of depots this holds from the moment at which this depot becomes active. A session that the stream has
+told of has the path that it had at the other depot, with the same ends.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _OTHER_PORTS = 16
 """Ports tried in place of a client's that is in use towards the same end of a server."""
 _FIRST_FREE_PORT = 1024
+_NEVER = 1
+"""A time (ns) long ago, until which a depot that stands by adopts sessions."""
 
 
 class RewriteBearer(Bearer):
@@ -60,7 +63,9 @@ class RewriteBearer(Bearer):
         self._vips: set[bytes] = set()
         self.traffic = RewrittenTraffic(self.port, self)
         self.port.next_due, self.port.when_due = self.traffic.next_timer, self.traffic.handle_timer
-        self._adopts_until = 0  # set by the first packet from the host
+        of = network.set_of(depot)
+        self._part = of.nodes.index(depot), len(of.nodes)
+        self._adopts_until = _NEVER if of.stands_by else 0  # 0: set by the first packet from the host
         self._use(network)
 
     def reconfigure(self, network: Network, now: int) -> None:
@@ -78,7 +83,7 @@ class RewriteBearer(Bearer):
                 continue
             shared = self._to.get(server.node)
             if shared is None:
-                shared = SharedRewritePath(self.port, ServerEnds(server.node), self.traffic.send)
+                shared = SharedRewritePath(self.port, ServerEnds(server.node, self._part), self.traffic.send)
                 self._to[server.node] = shared
             shared.ends.use(server)
             self.taps_port = self.taps_port or server.port is not None
@@ -174,6 +179,37 @@ class RewriteBearer(Bearer):
             pass
         return source
 
+    def claim_rewritten(
+        self, node: str, answers: FlowKey, category: ServiceCategory, owner: Owner,
+    ) -> RewritePath | None:
+        """Open the path that another depot of the set gave to a session, with the very same ends."""
+        if answers in self.paths:
+            return None
+        ends = self._to[node].ends
+        protocol, address, port, source_address, source_port = flow_of_key(answers)
+        server, source, own = End(address, port), End(source_address, source_port), _client_of(owner.key)
+        _, _, _, vip, service_port = flow_of_key(owner.key)
+        service = End(vip, service_port)
+        there, back = ends.ways(service)
+        if source != own:
+            there, back = Rewriting(source, server), Rewriting(service, own)
+        elif there.destination != server:  # the server had another end in the VC table when the session opened
+            there = Rewriting(None, server)
+        path = RewritePath(self.port, ends, answers, there, back)
+        path.owner = owner
+        if source != own and ends.claim(protocol, source):
+            path.taken = source
+        self.paths[answers] = path
+        return path
+
+    def path_with_answers(self, node: str, answers: FlowKey) -> RewritePath | None:
+        """The open path with these answers, or None."""
+        return self.paths.get(answers)
+
+    def role_changed(self, is_active: bool, now: int) -> None:
+        """Adopt sessions of before from now on, or not any more."""
+        self._adopts_until = now + self._idle if is_active else _NEVER
+
     def default(self, node: str) -> SharedRewritePath:
         """The path for packets that belong to no session."""
         return self._to[node]
@@ -252,7 +288,10 @@ class RewriteBearer(Bearer):
         """A stray path for a packet from a server's end, if a single service is there; else None.
 
         It may begin a session only for a time after the start: as long as a session from before may have been idle.
+        What goes to a service's address answers a probe of the depot's life before, or of another depot.
         """
+        if packet.destination in self._vips:
+            return None
         found = self.services_at(packet.protocol, packet.source, packet.source_port)
         if len(found) != 1 or found[0][0].has_pool:
             return None

@@ -21,6 +21,7 @@ cdef class RewritePath(Path):
     cdef public Rewriting there, back
     cdef public bint is_stray
 
+    cpdef bytes answers(self)
     cpdef send(self, bytes packet, int clp)
     @cython.locals(made=OffloadFrame, packet=bytes)
     cpdef send_frame(self, OffloadFrame frame, int clp)

@@ -130,6 +130,10 @@ class RewritePath(Path):
         to = end_text(self.there.destination)
         return to if self.there.source is None else f"{end_text(self.there.source)} > {to}"
 
+    def answers(self) -> FlowKey:
+        """The flow of the answers as the server sends them."""
+        return self.key
+
     def send(self, packet: bytes, clp: int) -> None:
         """Send a packet to the server's end, by the host's route."""
         if self.there is None:

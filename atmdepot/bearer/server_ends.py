@@ -22,10 +22,12 @@ _WITH_PORTS = _PROTOCOLS.values()
 class ServerEnds:
     """The addresses and the port of a server, and the pool whose ends stand for its clients, if one does."""
 
-    __slots__ = ("_pools", "_ways", "address", "listen_port", "mtu", "node", "pool", "trouble")
+    __slots__ = ("_part", "_pools", "_ways", "address", "listen_port", "mtu", "node", "pool", "trouble")
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, part: tuple[int, int] = (0, 1)) -> None:
+        """Begin without any end; `part` is the number of this depot in its set, and the number of its depots."""
         self.node = node
+        self._part = part
         self.mtu = USUAL_MTU
         self.trouble = ""
         self.address: dict[int, bytes] = {}
@@ -62,8 +64,16 @@ class ServerEnds:
         if pool is None:
             addresses = self.pool.get(size, [])
             # Later fragments of queries tell nothing but their addresses, so all queries have the same one.
-            pool = self._pools[protocol, size] = SourcePool(addresses if protocol in _WITH_PORTS else addresses[:1])
+            pool = self._pools[protocol, size] = SourcePool(
+                addresses if protocol in _WITH_PORTS else addresses[:1], *self._part)
         return pool
+
+    def claim(self, protocol: int, end: End) -> bool:
+        """Have an end of the pool be a session's that another depot has opened; False for an end of no pool here."""
+        if end.address not in self.pool.get(len(end.address), ()):
+            return False
+        self.pool_for(protocol, len(end.address)).claim(end)
+        return True
 
     def give_back(self, protocol: int, end: End) -> None:
         """Give back a source end; one of a pool that has changed since is forgotten."""

@@ -391,6 +391,7 @@ class Depot(DepotState):
             else:
                 self.replication.stop()
                 self.replica.stand_by(now)
+            self.bearer.role_changed(roles.is_active, now)
         if self.watching is not None:
             self.only_watches = not roles.is_active
             self.watching.forget()

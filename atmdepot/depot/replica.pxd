@@ -33,6 +33,8 @@ cdef class Replica:
     cdef Session _enter(self, told, Server server, long long now)
     @cython.locals(bearer=Bearer, path=Path, taken=Path)
     cdef Path _path(self, told, Server server, Session entry, long long now)
+    @cython.locals(bearer=Bearer)
+    cdef Path _claimed(self, told, Server server, Session entry)
     @cython.locals(client=Side, other=Side)
     cdef _overwrite(self, Session entry, told, bint is_watched)
     @cython.locals(entry=Session, known="unsigned long long")

@@ -267,7 +267,7 @@ class Replica:
                 self._tables.set_opening(entry, told.half_open)
         self._tables.told.note(entry, 0 if told.closed_by else told_as(
             told.key, told.server, told.channel, told.half_open, told.client_state << 4 | told.server_state,
-            told.client_isn, told.server_isn))
+            told.client_isn, told.server_isn, told.answers))
         if told.closed_by:
             self._tables.close(entry, CLOSED_BY[told.closed_by], told.time_left * _MS, now)
 
@@ -304,7 +304,9 @@ class Replica:
         return entry.client.spoke and entry.key[0] == _TCP and entry.client.isn == told.client_isn
 
     def _fits(self, entry: Session, told: Told, server: Server) -> bool:
-        return entry.server is server and (entry.path.number() == told.channel or not told.channel)
+        """True for an entry whose packets take the way that is told."""
+        return (entry.server is server and (entry.path.number() == told.channel or not told.channel)
+                and (entry.path.answers() == told.answers or not told.answers))
 
     def _enter(self, told: Told, server: Server, now: int) -> Session | None:
         """Enter a told entry; None (and counted) when the table has no room."""
@@ -323,18 +325,26 @@ class Replica:
     def _path(self, told: Told, server: Server, entry: Session, now: int) -> Path:
         """The path that the entry has at the other depot; a session that has it here is out of date."""
         bearer = self._depot.bearer
-        if not told.channel:
+        if not (told.channel or told.answers):
             return bearer.for_unanswered(server.node, entry.category, entry)
-        path = bearer.claim(server.node, told.channel, entry.category, entry)
+        path = self._claimed(told, server, entry)
         if path is None and self._tables.stands_by:
-            taken = bearer.path_with(server.node, told.channel)
+            taken = bearer.path_with_answers(server.node, told.answers) if told.answers else \
+                bearer.path_with(server.node, told.channel)
             if taken is not None and isinstance(taken.owner, Session) and not self._is_ours(taken.owner, now):
                 self._tables.remove(taken.owner, "its channel is another's")
-                path = bearer.claim(server.node, told.channel, entry.category, entry)
+                path = self._claimed(told, server, entry)
         if path is not None:
             return path
         self.without_channel += 1
         return bearer.open(server.node, entry.category, entry)
+
+    def _claimed(self, told: Told, server: Server, entry: Session) -> Path | None:
+        """The path as the other depot has it, by its number or by the flow of its answers; None while it is taken."""
+        bearer = self._depot.bearer
+        if told.answers:
+            return bearer.claim_rewritten(server.node, told.answers, entry.category, entry)
+        return bearer.claim(server.node, told.channel, entry.category, entry)
 
     def _overwrite(self, entry: Session, told: Told, is_watched: bool) -> None:
         """Put both ends where they are told to be; of a connection that is watched here the numbers seen stay."""

@@ -1,5 +1,6 @@
 cimport cython
 
+from atmdepot.bearer.base cimport Path
 from atmdepot.depot.byte_log cimport ByteLog
 from atmdepot.depot.session cimport Session
 from atmdepot.depot.sessions cimport SessionTables
@@ -14,12 +15,12 @@ cdef object _PRIMARY, _SECONDARY, _GONE
 cdef dict _CLOSED_NUMBERS, _CATEGORY_NUMBERS
 
 
-@cython.locals(client=Side, other=Side)
+@cython.locals(client=Side, other=Side, path=Path)
 cpdef unsigned long long told_of(Session session, int server) except? 0
 @cython.locals(identity="unsigned long long")
 cpdef unsigned long long told_as(
     bytes key, unsigned int server, unsigned int channel, bint opening, int states, unsigned long long client_isn,
-    unsigned long long server_isn) except? 0
+    unsigned long long server_isn, bytes answers) except? 0
 cpdef unsigned long long with_states(unsigned long long told, int states) noexcept
 
 

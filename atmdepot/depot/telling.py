@@ -47,15 +47,19 @@ _CATEGORY_NUMBERS = {category: number for number, category in enumerate(CATEGORI
 def told_of(session: Session, server: int) -> int:
     """A digest of what is told of a live entry, as it is now; its last octet are the states."""
     client, other = session.client, session.server_side
-    return told_as(session.key, server, session.path.number(), session.opening,
-                   client.state_number << 4 | other.state_number, client.isn, other.isn)
+    path = session.path
+    return told_as(session.key, server, path.number(), session.opening,
+                   client.state_number << 4 | other.state_number, client.isn, other.isn, path.answers())
 
 
 def told_as(
     key: FlowKey, server: int, channel: int, opening: bool, states: int, client_isn: int, server_isn: int,
+    answers: FlowKey,
 ) -> int:
     """The digest of an entry that is told with these values."""
     identity = hash_of_key(key, server << 16 | channel)
+    if answers:
+        identity = hash_of_key(answers, identity)
     return with_states(spread(identity ^ client_isn << 32 ^ server_isn ^ (_OPENING if opening else 0)), states)
 
 
@@ -148,7 +152,8 @@ class Teller:
             _CATEGORY_NUMBERS[session.category], closed_number(session) if session.table is _SECONDARY else 0,
             session.opening, client.state_number, other.state_number,
             client.scale if client.scale >= 0 else _NO_SCALE, other.scale if other.scale >= 0 else _NO_SCALE,
-            _milliseconds(session.deadline - now), _milliseconds(now - session.opened), client.isn, other.isn, outside)
+            _milliseconds(session.deadline - now), _milliseconds(now - session.opened), client.isn, other.isn,
+            session.path.answers(), outside)
 
     # Names.
 

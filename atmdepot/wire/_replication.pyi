@@ -1,7 +1,7 @@
 def put_session(
     out: bytearray, key: bytes, server: int, channel: int, category: int, closed_by: int, half_open: bool,
     client_state: int, server_state: int, client_scale: int, server_scale: int, time_left: int, age: int,
-    client_isn: int, server_isn: int, outside: int = 0,
+    client_isn: int, server_isn: int, answers: bytes = b"", outside: int = 0,
 ) -> None: ...
 def put_state(
     out: bytearray, key: bytes, client_state: int, server_state: int, closed_by: int, time_left: int,

@@ -9,6 +9,7 @@ cdef enum:
     _STATE = 3
     _IPV6 = 2
     _HALF_OPEN = 1
+    _REWRITTEN = 2
     _HEAD_SIZE = 4
     _SESSION_SIZE = 26
     _STATE_SIZE = 6
@@ -18,11 +19,13 @@ cdef enum:
 cpdef put_session(
     bytearray out, bytes key, int server, int channel, int category, int closed_by, bint half_open, int client_state,
     int server_state, int client_scale, int server_scale, unsigned int time_left, unsigned int age,
-    unsigned int client_isn, unsigned int server_isn, int outside=0,
+    unsigned int client_isn, unsigned int server_isn, bytes answers=b"", int outside=0,
 ):
     _fit(key, server, channel)
-    cdef unsigned char* to = _begin(out, _SESSION, outside, _SESSION_SIZE, key)
-    to[0] = _HALF_OPEN if half_open else 0
+    if answers is None or PyBytes_GET_SIZE(answers) not in (0, PyBytes_GET_SIZE(key)):
+        raise ValueError("the flow of the answers has as many octets as the key, or none")
+    cdef unsigned char* to = _begin(out, _SESSION, outside, _SESSION_SIZE, key, answers)
+    to[0] = (_HALF_OPEN if half_open else 0) | (_REWRITTEN if PyBytes_GET_SIZE(answers) else 0)
     to[1] = <unsigned char>closed_by
     to[2] = <unsigned char>(client_state << 4 | server_state)
     to[3] = <unsigned char>(client_scale << 4 | server_scale)
@@ -40,7 +43,7 @@ cpdef put_state(
     bytearray out, bytes key, int client_state, int server_state, int closed_by, unsigned int time_left,
 ):
     _fit(key, 0, 0)
-    cdef unsigned char* to = _begin(out, _STATE, 0, _STATE_SIZE, key)
+    cdef unsigned char* to = _begin(out, _STATE, 0, _STATE_SIZE, key, b"")
     to[0] = <unsigned char>(client_state << 4 | server_state)
     to[1] = <unsigned char>closed_by
     _put32(to + 2, time_left)
@@ -84,17 +87,19 @@ cdef int _fit(bytes key, int server, int channel) except -1:
     return 0
 
 
-cdef unsigned char* _begin(bytearray out, int kind, int outside, int size, bytes key) except NULL:
-    """Lengthen `out` by a frame, and write its head and its key; return the place of the `size` octets between."""
+cdef unsigned char* _begin(bytearray out, int kind, int outside, int size, bytes key, bytes more) except NULL:
+    """Lengthen `out` by a frame, write its head, its key and what follows; return the place of the `size` octets."""
     if out is None:
         raise TypeError("there is nothing to put a frame into")
-    cdef Py_ssize_t of_key = PyBytes_GET_SIZE(key), held = PyByteArray_GET_SIZE(out)
-    PyByteArray_Resize(out, held + _HEAD_SIZE + size + of_key)
+    cdef Py_ssize_t of_key = PyBytes_GET_SIZE(key), of_more = PyBytes_GET_SIZE(more), held = PyByteArray_GET_SIZE(out)
+    PyByteArray_Resize(out, held + _HEAD_SIZE + size + of_key + of_more)
     cdef unsigned char* to = <unsigned char*>PyByteArray_AS_STRING(out) + held
     to[0] = <unsigned char>kind
     to[1] = <unsigned char>(outside | (_IPV6 if of_key > _IPV4_KEY else 0))
-    _put16(to + 2, <int>(size + of_key))
+    _put16(to + 2, <int>(size + of_key + of_more))
     memcpy(to + _HEAD_SIZE + size, PyBytes_AS_STRING(key), of_key)
+    if of_more:
+        memcpy(to + _HEAD_SIZE + size + of_key, PyBytes_AS_STRING(more), of_more)
     return to + _HEAD_SIZE
 
 

@@ -349,7 +349,7 @@ _TERM_AND_OFFSET = Struct("term" / Int64ub, "offset" / Int64ub, _APPENDED)
 _SNAPSHOT = Struct("run" / Int64ub, "offset" / Int64ub, "term" / Int64ub, "sessions" / Int32ub, _APPENDED)
 _REPLICATION_BODIES = {
     "session": Struct(
-        "flags" / BitStruct("unused" / Default(BitsInteger(7), 0), "half_open" / Flag),
+        "flags" / BitStruct("unused" / Default(BitsInteger(6), 0), "rewritten" / Flag, "half_open" / Flag),
         "closed_by" / _CLOSED_BY,
         "states" / _STATES,
         "scales" / BitStruct("client" / Nibble, "server" / Nibble),
@@ -362,6 +362,7 @@ _REPLICATION_BODIES = {
         "client_isn" / Int32ub,
         "server_isn" / Int32ub,
         _FLOW_KEY,
+        "answers" / If(this.flags.rewritten, IfThenElse(this._.flags.ipv6, Bytes(37), Bytes(13))),
         _APPENDED,
     ),
     "state": Struct("states" / _STATES, "closed_by" / _CLOSED_BY, "time_left" / Int32ub, _FLOW_KEY, _APPENDED),

@@ -4,7 +4,7 @@ The format is this project's own, since the patent leaves it open::
 
     frame         type 1 | flags 1 | length 2 | body of `length` octets
     SESSION       flags 1 | closed by 1 | states 1 | scales 1 | server 2 | channel 2 | category 1 | reserved 1
-                  time left 4 | age 4 | client's ISN 4 | server's ISN 4 | key 13 or 37
+                  time left 4 | age 4 | client's ISN 4 | server's ISN 4 | key 13 or 37 | answers 13 or 37, if flagged
     STATE         states 1 | closed by 1 | time left 4 | key 13 or 37
     GONE          reason 1 | key 13 or 37
     NAME          kind 1 | number 2 | name in UTF-8
@@ -18,10 +18,10 @@ The format is this project's own, since the patent leaves it open::
     STREAM_OVER   empty: the sender's stream ends here, perhaps within a frame; what comes next begins another
     HELLO         JSON (`Hello`)
 
-States and scales have four bits for each end, the client's first; a scale of 15 is unknown. Times are in ms, and say
-how long, never when. Frames without `OUTSIDE` in their flags are of the log: they count in its offsets. A later
-version may add types, which a reader skips, and append to a body, whose tail a reader ignores; the lists of SERVERS and
-TURNS only grow by whole items.
+States and scales have four bits for each end, the client's first; a scale of 15 is unknown. `answers` is the key of the
+flow that the answers have where headers are rewritten. Times are in ms, and say how long, never when. Frames without
+`OUTSIDE` in their flags are of the log: they count in its offsets. A later version may add types, which a reader skips,
+and append to a body, whose tail a reader ignores; the lists of SERVERS and TURNS only grow by whole items.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ _HELLO, _SESSION_KIND, _STATE_KIND, _GONE_KIND = (int(kind) for kind in (
     Kind.HELLO, Kind.SESSION, Kind.STATE, Kind.GONE))
 OUTSIDE, IPV6, UNFIT, SERVES = 0x01, 0x02, 0x04, 0x08
 """Flags of a frame: it is not of the log; its key has IPv6 addresses; the sender of a HEARTBEAT cannot serve."""
-HALF_OPEN = 0x01
-"""The flag of a SESSION that is half-open, or of a UDP flow without an answer."""
+HALF_OPEN, REWRITTEN = 0x01, 0x02
+"""Flags of a SESSION: it is half-open, or a UDP flow without an answer; its answers have another flow than its key."""
 CLOSED_BY = ("", "FIN", "RST", "idle", "half-open", "another reason")
 """The reasons for which an entry is in the secondary table, by number; empty for the primary table."""
 ROLES = ("alone", "joining", "standby", "active", "handing-over")
@@ -140,7 +140,7 @@ class FrameReader:
 
 
 class Told(NamedTuple):
-    """A SESSION: what the standby is told of an entry. Times in ms, states by number."""
+    """A SESSION: what the standby is told of an entry. Times in ms, states by number; `answers` is empty or a key."""
 
     key: bytes
     server: int
@@ -156,6 +156,7 @@ class Told(NamedTuple):
     age: int
     client_isn: int
     server_isn: int
+    answers: bytes = b""
 
     def pack(self, outside: int = 0) -> bytes:
         """The frame."""
@@ -171,21 +172,23 @@ class Told(NamedTuple):
         flags, closed_by, states, scales, server, channel, category, _, left, age, one, other = _BODY.unpack_from(body)
         _check("closed by", closed_by, len(CLOSED_BY))
         _check_states(states)
+        answers = _answers_of(frame, key) if flags & REWRITTEN else b""
         return cls(key, server, channel, category, closed_by, bool(flags & HALF_OPEN), states >> 4, states & 15,
-                   scales >> 4, scales & 15, left, age, one, other)
+                   scales >> 4, scales & 15, left, age, one, other, answers)
 
 
 def put_session_plainly(
     out: bytearray, key: bytes, server: int, channel: int, category: int, closed_by: int, half_open: bool,
     client_state: int, server_state: int, client_scale: int, server_scale: int, time_left: int, age: int,
-    client_isn: int, server_isn: int, outside: int = 0,
+    client_isn: int, server_isn: int, answers: bytes = b"", outside: int = 0,
 ) -> None:
     """Put a SESSION frame at the end of `out`."""
     size = len(key)
+    flags = (HALF_OPEN if half_open else 0) | (REWRITTEN if answers else 0)
     out += _SESSION.pack(
-        _SESSION_KIND, outside | (IPV6 if size > 13 else 0), _SESSION_SIZE + size, HALF_OPEN if half_open else 0,
+        _SESSION_KIND, outside | (IPV6 if size > 13 else 0), _SESSION_SIZE + size + len(answers), flags,
         closed_by, client_state << 4 | server_state, client_scale << 4 | server_scale, server, channel, category, 0,
-        time_left, age, client_isn, server_isn) + key
+        time_left, age, client_isn, server_isn) + key + answers
 
 
 class State(NamedTuple):
@@ -452,6 +455,16 @@ def _key_of(frame: Frame, at: int) -> bytes:
     if frame.body[at] not in _PROTOCOLS:
         raise ValueError(f"{_name(frame)}: the protocol of a key is 6 or 17, here is {frame.body[at]}")
     return frame.body[at:at + size]
+
+
+def _answers_of(frame: Frame, key: bytes) -> bytes:
+    """The flow of a SESSION's answers, behind its key."""
+    at = _SESSION_SIZE + len(key)
+    _check_size(frame, at + len(key))
+    answers = frame.body[at:at + len(key)]
+    if answers[0] != key[0]:
+        raise ValueError(f"{_name(frame)}: the answers have the protocol of the key, {key[0]}, here is {answers[0]}")
+    return answers
 
 
 def _check(field: str, value: int, below: int) -> None:

@@ -8,6 +8,7 @@ from struct import pack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from msgspec.structs import replace
 
 from atmdepot.bearer.rewritten_queries import LIFE, MOST, Remembered
@@ -17,6 +18,7 @@ from atmdepot.depot.explain import explain
 from atmdepot.drops import DropReason
 from atmdepot.wire.flows import flow_key
 from atmdepot.wire.offload import Frame, VirtioNetHeader, frame_of, packets_of
+from atmdepot.wire.rewriting import End
 from tests.bearer.rewritten import CLIENT, FROM_POOL, HOST, POOL, ROUTER, SERVER, VIP, Host
 from tests.effort import examples
 from tests.ip_packets import (
@@ -83,6 +85,60 @@ def test_source_end_is_taken_again_last() -> None:
         assert end is not None
         pool.give_back(end)
     assert (len(pool), pool.take(), pool.take(), pool.take()) == (2, taken[7], taken[3], None)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_depots_of_a_set_take_ends_of_parts_that_have_none_in_common(count: int) -> None:
+    pools = [SourcePool([b"\0\0\0\1"], number, count) for number in range(count)]
+    taken = [[end for _ in range(LAST - FIRST + 1) if (end := pool.take()) is not None] for pool in pools]
+    every = [end for part in taken for end in part]
+    assert len(set(every)) == len(every) == LAST - FIRST + 1
+    pools[0].claim(taken[1][0])  # of another part, so nothing to this one
+    pools[0].give_back(taken[1][0])
+    assert pools[0].take() is None
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """A depot's pool of a few ends: it never gives one that a session has, be that its own or one that it claimed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = SourcePool([b"\0\0\0\1", b"\0\0\0\2"], 1, 10_000)  # 12 ends
+        self.all = {End(address, port) for address in (b"\0\0\0\1", b"\0\0\0\2")
+                    for port in range(self.pool._first, self.pool._last + 1)}
+        self.held: set[End] = set()
+
+    @rule()
+    def a_session_opens(self) -> None:
+        end = self.pool.take()
+        if end is None:
+            assert self.held == self.all
+        else:
+            assert end in self.all - self.held
+            self.held.add(end)
+
+    @rule(data=st.data())
+    def a_session_is_told(self, data: st.DataObject) -> None:
+        if free := sorted(self.all - self.held):
+            end = data.draw(st.sampled_from(free))
+            self.pool.claim(end)
+            self.held.add(end)
+
+    @rule(data=st.data())
+    def a_session_ends(self, data: st.DataObject) -> None:
+        if self.held:
+            end = data.draw(st.sampled_from(sorted(self.held)))
+            self.held.remove(end)
+            self.pool.give_back(end)
+
+    @invariant()
+    def free_ends_are_counted(self) -> None:
+        assert len(self.all) == 12
+        assert len(self.pool) == len(self.all) - len(self.held)
+
+
+TestPoolMachine = PoolMachine.TestCase
+TestPoolMachine.settings = examples(100, stateful_step_count=60)
 
 
 def test_source_end_is_free_again_when_its_session_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

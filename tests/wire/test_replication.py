@@ -51,9 +51,15 @@ printable = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_si
 state, scale, reason = st.integers(0, 10), st.integers(0, 15), st.integers(0, len(CLOSED_BY) - 1)
 keys = st.builds(lambda protocol, rest: bytes((protocol,)) + rest, st.sampled_from((6, 17)),
                  st.binary(min_size=12, max_size=12) | st.binary(min_size=36, max_size=36))
+def sessions(key: bytes) -> st.SearchStrategy[Told]:
+    """SESSIONs of a key, with the flow of their answers or without it."""
+    answers = st.just(b"") | st.binary(min_size=len(key) - 1, max_size=len(key) - 1).map(lambda rest: key[:1] + rest)
+    return st.builds(Told, st.just(key), short, short, octet, reason, st.booleans(), state, state, scale, scale,
+                     word, word, word, word, answers)
+
+
 VALUES: dict[Kind, tuple[Any, Any]] = {
-    Kind.SESSION: (Told, st.builds(Told, keys, short, short, octet, reason, st.booleans(), state, state, scale, scale,
-                                   word, word, word, word)),
+    Kind.SESSION: (Told, keys.flatmap(sessions)),
     Kind.STATE: (State, st.builds(State, keys, state, state, reason, word)),
     Kind.GONE: (Gone, st.builds(Gone, keys, octet)),
     Kind.NAME: (Name, st.builds(Name, st.integers(0, 1), short, st.text(max_size=40))),
@@ -90,12 +96,14 @@ def test_value_is_read_as_it_was_written_and_as_the_layout_has_it(one: tuple[Kin
         body = parsed.body
         assert (body.key, body.server, body.channel, body.time_left, body.age, body.client_isn, body.server_isn) == (
             value.key, value.server, value.channel, value.time_left, value.age, value.client_isn, value.server_isn)
+        assert (body.answers or b"") == value.answers
         assert (int(body.states.client), int(body.states.server)) == (value.client_state, value.server_state)
 
 
 def test_octets_of_frames_are_those_of_the_design() -> None:
     key4, key6 = b"\x06" + bytes(12), b"\x11" + bytes(36)
     assert [len(Told(key, 1, 64, 0, 0, False, 4, 4, 7, 7, 0, 0, 1, 2).pack()) for key in (key4, key6)] == [43, 67]
+    assert [len(Told(key, 1, 0, 0, 0, False, 4, 4, 7, 7, 0, 0, 1, 2, key).pack()) for key in (key4, key6)] == [56, 104]
     assert [len(State(key, 4, 4, 0, 0).pack()) for key in (key4, key6)] == [23, 47]
     assert [len(Gone(key).pack()) for key in (key4, key6)] == [18, 42]
     assert len(Heartbeat(1, 2, 3, 4, 3, 2, 100).pack()) == HEAD_SIZE + 32
@@ -147,6 +155,9 @@ def hello(**values: object) -> bytes:
     (Frame(Kind.SESSION, 0, bytes(39)), "the protocol of a key is 6 or 17, here is 0"),
     (Frame(Kind.SESSION, 0, b"\0\x06" + bytes(24) + b"\x06" + bytes(12)), "closed by is below 6, here is 6"),
     (Frame(Kind.SESSION, 0, b"\0\0\xb0" + bytes(23) + b"\x06" + bytes(12)), "client's state is below 11, here is 11"),
+    (Frame(Kind.SESSION, 0, b"\x02" + bytes(25) + b"\x06" + bytes(24)), "SESSION has at least 52 octets, here are 51"),
+    (Frame(Kind.SESSION, 0, b"\x02" + bytes(25) + b"\x06" + bytes(12) + b"\x11" + bytes(12)),
+     "answers have the protocol of the key, 6, here is 17"),
     (Frame(Kind.STATE, 0, b"\x0f" + bytes(5) + b"\x06" + bytes(12)), "server's state is below 11, here is 15"),
     (Frame(Kind.GONE, 0, b"\0"), "GONE has at least 14 octets, here are 1"),
     (Frame(Kind.NAME, 0, b"\x02\0\0x"), "kind is below 2, here is 2"),

@@ -97,7 +97,7 @@ class DepotSet(Struct, forbid_unknown_fields=True, kw_only=True):
 
     `interval` is the patent's period of a warm standby; 0 sends each change as it happens. `gateway` are the addresses,
     on `interface`, to which the routes of the clients lead, and `server_gateway` those to which the routes of servers
-    on Ethernet lead, on the ports of these; they move with the active depot.
+    without edge nodes lead, on the ports of these; they move with the active depot.
     """
 
     nodes: Annotated[list[str], Meta(min_length=1)]

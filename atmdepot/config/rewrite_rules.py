@@ -21,9 +21,10 @@ _EXAMPLES = {4: "192.0.2.10", 6: "2001:db8::10"}
 def rewrite_problems(network: Network, name: str, server: Server) -> Iterator[Problem]:
     """Every mistake in a server's ends, in its pool, and in what depends on them."""
     path = ("servers", name)
-    if len(network.depots) > 1:
-        yield Problem((*path, "bearer"), "answers come back over one depot's host: a table with such a server has one "
-                                         "depot")
+    if len(network.sets) > 1:
+        yield Problem((*path, "bearer"), f"its answers come back to one set of depots, and this table has "
+                                         f"{len(network.sets)} ({', '.join(network.sets)}): write a table for each, or "
+                                         "depots that stand by for one another to a set")
     yield from _addresses(network, name, server)
     yield from _own_connections(network, name, server)
     yield from _pool(network, name, server)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.addresses import ip_of
 from atmdepot.config.problem import Problem
+from atmdepot.config.server_gateways import ports_of
 from atmdepot.lab.lans import CLIENT, SYNC, SYNC_PREFIXES, clients_lan, has_lan, interface_of
 from atmdepot.lab.pages import ORIGIN
+from atmdepot.lab.routed_servers import has_room, moving_networks
 from atmdepot.lab.servers import PREFIXES, gateways
 from atmdepot.lab.web import web_servers
 
@@ -137,7 +139,16 @@ def _gateways(network: Network) -> Iterator[Problem]:
 
 
 def _server_gateways(name: str, of: DepotSet, network: Network) -> Iterator[Problem]:
-    """Problems of servers on Ethernet that would have no way back in a network of the lab's size."""
+    """Problems of servers that would have no way back in networks of the lab's size, and with its router."""
+    if of.server_gateway and len(ports_of(network, "rewrite")) > 1:
+        yield Problem(("depots", name, "server_gateway"), "in the lab one router is before all servers with rewritten "
+                                                          "headers: write the same port for each")
+    for subnet in moving_networks(network) if of.server_gateway else ():
+        if not has_room(network, subnet):
+            yield Problem(("depots", name, "server_gateway"),
+                          f"in the lab a router is between the depots and servers with rewritten headers, and {subnet} "
+                          "is the servers' own network, or has no room for the depots and the router: write an address "
+                          "in another one")
     own = gateways(network) if of.server_gateway else {}
     versions = {vip.version for vip in network.vips}
     for server, found in own.items():

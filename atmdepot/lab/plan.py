@@ -102,7 +102,7 @@ class Plan(Struct, frozen=True):
     gateways: dict[str, tuple[str, ...]] = {}
     """The gateways of servers that stand alone, and of a router in front of them, by node."""
     towards_servers: dict[str, tuple[tuple[str, str], ...]] = {}
-    """The depot's routes to servers behind a router: networks and gateways, by node."""
+    """The depots' routes to servers behind a router: networks and gateways, by node."""
 
     @property
     def routers(self) -> list[str]:
@@ -156,7 +156,7 @@ def plan_of(network: Network, client_mtu: int = CLIENT_MTU, *, web: bool = True)
     return Plan(nodes={CLIENT: CLIENT, **ours, **dict.fromkeys(lans, LAN)}, wires=tuple(wires), loopback=loopback,
                 routes=tuple(_routes(network)), hubs=(CLIENTS_LAN,) if hot and CLIENTS_LAN in lans else (),
                 gateways=gateways(network) | routed_servers.default_gateways(network),
-                towards_servers={network.depot: routed_servers.routes_of_the_depot(network)})
+                towards_servers=routed_servers.routes_of_the_depots(network))
 
 
 def _client_wires(network: Network, mtu: int) -> Iterator[Wire]:
@@ -180,10 +180,13 @@ def _ethernet_wires(network: Network) -> Iterator[Wire]:
 
 
 def _routed_wires(network: Network) -> Iterator[Wire]:
-    """The wires of servers behind a router: one from the depot to it, and a LAN of all of them."""
+    """The wires of servers behind a router: from the depot to it, of several a LAN, and a LAN of all servers."""
     if ends := routed_servers.way_to_router(network):
-        depot, router = map(_interface, ends)
-        yield Wire(f"{depot.node}.{depot.name}", (depot, router), CLIENT_MTU)
+        if len(ends) > 2:
+            yield from _lan_wires(routed_servers.ROUTERS_LAN, ends, CLIENT_MTU)
+        else:
+            depot, router = map(_interface, ends)
+            yield Wire(f"{depot.node}.{depot.name}", (depot, router), CLIENT_MTU)
         yield from _lan_wires(routed_servers.SERVERS_LAN, routed_servers.servers_lan(network), CLIENT_MTU)
 
 

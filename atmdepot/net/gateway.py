@@ -1,6 +1,7 @@
 """The addresses that move with the active depot, on an interface of this host: set, taken away, told to the neighbours.
 
-keepalived does this by itself; `manual` and `etcd` do it by this module.
+For some, which stand for clients, the host only answers: packets to them go on into the TUN device. keepalived does
+this by itself on the clients' side; `manual` and `etcd` do it by this module.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from atmdepot.net.guard import set_address
+from atmdepot.net import proxies
+from atmdepot.net.guard import ANSWERS_FOR, set_address, set_answering
 from atmdepot.wire.arp import REQUEST, Arp
 from atmdepot.wire.discovery import ADVERTISEMENT, ALL_NODES, Discovery, mac_of_group
 from atmdepot.wire.ethernet import BROADCAST, Frame
@@ -19,7 +21,7 @@ from atmdepot.wire.ethernet import BROADCAST, Frame
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from atmdepot.config.units import InterfaceAddress
+    from atmdepot.config.units import InterfaceAddress, IpAddress
 
 _SIOCGIFHWADDR = 0x8927
 _ARP, _IPV6 = 0x0806, 0x86DD
@@ -30,9 +32,11 @@ log = logging.getLogger("atmdepot")
 class Gateway:
     """The addresses of a set on an interface."""
 
-    def __init__(self, interface: str, addresses: Sequence[InterfaceAddress]) -> None:
-        """Hold addresses for an interface, which may not be there yet."""
-        self.interface, self.addresses = interface, list(addresses)
+    def __init__(
+        self, interface: str, addresses: Sequence[InterfaceAddress], answers_for: Sequence[IpAddress] = (),
+    ) -> None:
+        """Hold addresses for an interface, which may not be there yet, and those for which the host answers there."""
+        self.interface, self.addresses, self.answers_for = interface, list(addresses), list(answers_for)
         self.is_here = False
         """True when the addresses are to be here; where `trouble` says so, they may not be yet, or still be."""
         self.trouble = ""
@@ -40,7 +44,8 @@ class Gateway:
 
     def plan(self) -> list[tuple[str, str, int]]:
         """The addresses as a guard takes them away."""
-        return [(self.interface, *_split(address)) for address in self.addresses]
+        return [*((self.interface, *_split(address)) for address in self.addresses),
+                *((self.interface, str(address), ANSWERS_FOR) for address in self.answers_for)]
 
     def has_interface(self) -> bool:
         """True while the interface is there."""
@@ -81,6 +86,13 @@ class Gateway:
                 set_address(index, *_split(address), there=here)
             except OSError as error:
                 failed.append(f"{address} on {self.interface}: {error.strerror or error}")
+        for own in self.answers_for:
+            try:
+                set_answering(index, own, there=here)
+                if here:
+                    proxies.allow(self.interface, [own])
+            except OSError as error:
+                failed.append(f"{own} on {self.interface}: {error.strerror or error}")
         return failed
 
     def _told(self) -> list[str]:
@@ -91,7 +103,8 @@ class Gateway:
         return []
 
     def _words(self, error: OSError) -> str:
-        return f"{', '.join(self.addresses)} on {self.interface}: {error.strerror or error}"
+        every = ", ".join((*self.addresses, *self.answers_for))
+        return f"{every} on {self.interface}: {error.strerror or error}"
 
     def announce(self) -> None:
         """Tell all neighbours where the addresses are: gratuitous ARP, and unsolicited advertisements. Raises OSError.
@@ -101,13 +114,13 @@ class Gateway:
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as port:
             port.bind((self.interface, 0))
             mac = _mac_of(port, self.interface)
-            for address in self.addresses:
+            for address in (*self.addresses, *self.answers_for):
                 port.send(announcement(address, mac))
 
 
-def announcement(address: InterfaceAddress, mac: bytes) -> bytes:
+def announcement(address: str, mac: bytes) -> bytes:
     """The frame that tells all neighbours the MAC address that an address has now (RFC 5227 3, RFC 4861 7.2.6)."""
-    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, _split(address)[0])
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address.partition("/")[0])
     if len(packed) == 4:
         return Frame(BROADCAST, mac, _ARP, Arp(REQUEST, mac, packed, bytes(6), packed).pack()).pack()
     told = Discovery(ADVERTISEMENT, packed, ALL_NODES, packed, mac, override=True)

@@ -4,7 +4,8 @@ It hears a beat of the depot's loop on its standard input. When the beat stops f
 input ends, the depot has died, however it died. Either way the guard acts, in the ways that its plan has:
 
 - an engine that it has started (keepalived) reads an unfit number in a file, or is ended;
-- addresses are removed from an interface, and octets are sent to a server (to revoke a lease).
+- addresses are removed from an interface, the host no longer answers for others there, and octets are sent to a server
+  (to revoke a lease).
 
 It runs by its path, without the package, to start fast and to stay small; the package imports it for `set_address`.
 Lines to it: nothing (a beat), `= NUMBER` (the fitness), `> HOST PORT HEX` (the octets to send, `>` alone for none).
@@ -26,10 +27,15 @@ from contextlib import suppress
 
 UNFIT = -254
 _ADD_ADDRESS, _DELETE_ADDRESS = 20, 21
+_ADD_NEIGHBOUR, _DELETE_NEIGHBOUR = 28, 29
 _REQUEST, _ACK, _CREATE, _REPLACE = 0x1, 0x4, 0x400, 0x100
-_LOCAL, _ADDRESS = 2, 1
+_LOCAL, _ADDRESS, _DESTINATION = 2, 1, 1
+_PROXY = 0x8
+ANSWERS_FOR = 0
+"""Bits of the prefix of an address that is no host's: the host answers its neighbours for it."""
 _NO_DAD = 0x02
-_HEADER, _ADDRESS_HEAD, _ATTRIBUTE, _ERROR = map(struct.Struct, ("=IHHII", "=BBBBI", "=HH", "=i"))
+_HEADER, _ADDRESS_HEAD, _NEIGHBOUR_HEAD, _ATTRIBUTE, _ERROR = map(
+    struct.Struct, ("=IHHII", "=BBBBI", "=BxxxiHBx", "=HH", "=i"))
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _LAST_LINES = 20
 _LONGEST_END = 2.5
@@ -52,8 +58,8 @@ class Plan:
             limit: seconds without a beat after which the depot hangs; 0 for never.
             program: the engine to start; empty for none.
             file: the file of the fitness; empty for none.
-            addresses: name of an interface, address and bits of the prefix. By its number an interface that was made
-                anew would keep the address.
+            addresses: name of an interface, address and bits of the prefix, `ANSWERS_FOR` where it is no host's. By its
+                number an interface that was made anew would keep the address.
 
         """
         self.parent, self.limit, self.program = parent, limit, program
@@ -72,13 +78,28 @@ def set_address(index: int, address: str, bits: int, there: bool) -> None:
     body = _ADDRESS_HEAD.pack(family, bits, _NO_DAD if family == socket.AF_INET6 else 0, 0, index)
     for kind in (_LOCAL, _ADDRESS):
         body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(packed), kind) + packed
+    # ENODEV and EADDRNOTAVAIL say that it is gone.
+    _ask_kernel(_ADD_ADDRESS if there else _DELETE_ADDRESS, body, there, (19, 99))
+
+
+def set_answering(index: int, address: str, there: bool) -> None:
+    """Have the host answer for an address on an interface (proxy ARP, neighbour discovery) or not. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    packed = socket.inet_pton(family, address)
+    body = _NEIGHBOUR_HEAD.pack(family, index, 0, _PROXY)
+    body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(packed), _DESTINATION) + packed
+    # ENOENT and ENODEV say that it is gone.
+    _ask_kernel(_ADD_NEIGHBOUR if there else _DELETE_NEIGHBOUR, body, there, (2, 19))
+
+
+def _ask_kernel(kind: int, body: bytes, there: bool, gone: tuple[int, ...]) -> None:
+    """Have the kernel add something or remove it; one of the codes `gone` is no error at a removal. Raises OSError."""
     flags = _REQUEST | _ACK | ((_CREATE | _REPLACE) if there else 0)
-    message = _HEADER.pack(_HEADER.size + len(body), _ADD_ADDRESS if there else _DELETE_ADDRESS, flags, 1, 0) + body
+    message = _HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         kernel.send(message)
         code = -_ERROR.unpack_from(kernel.recv(4096), _HEADER.size)[0]
-    gone = () if there else (19, 99)  # ENODEV, EADDRNOTAVAIL
-    if code and code not in gone:
+    if code and (there or code not in gone):
         raise OSError(code, os.strerror(code))
 
 
@@ -171,7 +192,10 @@ class Guard:
             except OSError:
                 continue  # it is gone, and the address with it
             try:
-                set_address(index, address, bits, there=False)
+                if bits == ANSWERS_FOR:
+                    set_answering(index, address, there=False)
+                else:
+                    set_address(index, address, bits, there=False)
             except OSError as error:
                 sys.stderr.write(f"guard: {address} stays: {error}\n")
         if self._farewell is not None:

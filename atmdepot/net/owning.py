@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from atmdepot.config.server_gateways import server_gateways
+from atmdepot.config.server_gateways import pools_that_move, server_gateways
 from atmdepot.net.event_log import about
 from atmdepot.net.few_lines import FewLines, Line
 from atmdepot.net.gateway import Gateway
@@ -43,7 +43,9 @@ class Ownership:
                         control_socket(network.name, depot.name).parent)
             self.engine = engine(seat)
             if moving := server_gateways(network, roles.settings):
-                self._servers_side = ServersSide(seat, [Gateway(port, own) for port, own in moving.items()])
+                pools = pools_that_move(network, roles.settings)
+                self._servers_side = ServersSide(
+                    seat, [Gateway(port, own, pools.get(port, ())) for port, own in moving.items()])
             roles.subscribe(self._log)
         self._told = (roles.role, roles.term)
         self._trouble = ""

@@ -3,6 +3,9 @@
 The host's TCP makes the packets; the depot only needs to know the flow beforehand and give it the server in question. A
 server on the dead-list is polled in the same way until it answers, even if probing is off. A probe that this host could
 not make is no evidence about the server.
+
+Answers that servers with rewritten headers send to a set of depots go to the active one. So each depot of a set asks
+such a server from an address of its own, at the server's own end.
 """
 
 from __future__ import annotations
@@ -125,6 +128,12 @@ class Prober:
     async def _connected(self, server: Server, vip: str, port: int) -> AsyncIterator[trio.socket.SocketType]:
         """A connection to a server, whose flow the depot knows while it lasts. Raises OSError."""
         family = socket.AF_INET6 if ":" in vip else socket.AF_INET
+        if (end := self._own_end(server, family, port)) is not None:
+            with self._reserve.room(lambda: trio.socket.socket(family, socket.SOCK_STREAM)) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                await self._connect(server, connection, end)
+                yield connection
+            return
         source = self._on_servers_lan(server, family) or self._source_towards(family, vip, port)
         with self._reserve.room(lambda: trio.socket.socket(family, socket.SOCK_STREAM)) as connection:
             # Close by RST: it leaves no state (TIME-WAIT) on either host, however frequent the probes.
@@ -134,12 +143,24 @@ class Prober:
                            socket.inet_pton(family, vip), port)
             self._depot.probes[key] = server
             try:
-                began = self._pump.clock()
-                await connection.connect((vip, port))
-                server.condition.connect_times.append(self._pump.clock() - began)
+                await self._connect(server, connection, (vip, port))
                 yield connection
             finally:
                 del self._depot.probes[key]
+
+    async def _connect(self, server: Server, connection: trio.socket.SocketType, end: tuple[str, int]) -> None:
+        began = self._pump.clock()
+        await connection.connect(end)
+        server.condition.connect_times.append(self._pump.clock() - began)
+
+    def _own_end(self, server: Server, family: int, port: int) -> tuple[str, int] | None:
+        """The end of a server with rewritten headers whose answers go to the active depot of a set; None for others."""
+        settings = server.settings
+        if settings.bearer != "rewrite" or not self._depot.roles.settings.server_gateway:
+            return None
+        version = 6 if family == socket.AF_INET6 else 4
+        own = next(address for address in settings.address if address.version == version)
+        return str(own), settings.listen_port or port
 
     def _on_servers_lan(self, server: Server, family: int) -> str | None:
         """The depot's own address on the LAN of a server whose answers to others go to the active depot."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 import errno
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyroute2 import IPRoute, NetlinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 WHAT = "proxy"
 """The kind of such a part (`Part.what`)."""
@@ -26,9 +30,14 @@ def add(*, address: str, port: str) -> bool:
             if error.code != errno.ENOENT:
                 raise
         ip.neigh("add", **entry)
-    if family == socket.AF_INET6:
-        (_PROC / port / "proxy_ndp").write_text("1")  # IPv4 needs no switch where the host forwards
+    allow(port, [address])
     return True
+
+
+def allow(port: str, addresses: Iterable[str]) -> None:
+    """Have the kernel answer for addresses on an interface, beside their entries. Raises OSError."""
+    if any(_family(address) == socket.AF_INET6 for address in addresses):
+        (_PROC / port / "proxy_ndp").write_text("1")  # IPv4 needs no switch where the host forwards
 
 
 def remove(*, address: str, port: str) -> None:

@@ -3,7 +3,8 @@
 With the clients' own addresses a policy rule leads what a server sends, or all that comes by its interface, into the
 TUN device; what leaves the device goes by the main table. With a pool, the pool's addresses lead into the device. While
 the daemon is down, a route of last resort drops such packets: else a client would reset a session whose packets come
-from a server that it does not know.
+from a server that it does not know. The addresses for which the active depot of a set answers move with its role
+(`servers_side.py`).
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def parts(network: Network, name: str, tun: int) -> Iterator[Part]:
         route = {"dst": f"{address}/{bits_of(address)}", "family": family_of(address)}
         yield Part("route", route | {"oif": tun}, False, f"route {address} dev {device}")
         yield _last_resort(route, f"route {address} in the absence of {device}")
-    yield from {part.text: part for server in servers for part in _proxies(server)}.values()
+    if not network.set_of(name).server_gateway:
+        yield from {part.text: part for server in servers for part in _proxies(server)}.values()
 
 
 def _into_device(family: int, version: int, table: int, tun: int, device: str) -> Iterator[Part]:

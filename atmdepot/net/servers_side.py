@@ -1,4 +1,4 @@
-"""The addresses to which the routes of servers on Ethernet lead: they are where the active depot is.
+"""The addresses to which the routes of servers without edge nodes lead: they are where the active depot is.
 
 They follow the depot's role and not the engine. keepalived may have the clients' address at two depots when the LAN of
 the clients is cut, and only one of the two serves; the servers' LAN is whole then, and must know a single way back.

@@ -2,7 +2,7 @@
 
 A probe has the service's address as its source, so its answer comes only if the server's route back leads by this host.
 If a probe has no answer, the server is asked from the host's own address as well. If it answers that, its route back is
-wrong.
+wrong. Depots of a set ask from their own addresses alone, so of their servers' way back nothing is told.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Ways:
                 trouble = f"this host has no route to {address_text(address)}"
         # A packet that fits here must fit the route of its IP version, too: beyond it nobody would tell the client.
         mtu = min((its_mtu for its_mtu in found.values() if its_mtu), default=ends.mtu)
-        if not trouble and not ends.has_pool and outcome is Outcome.SILENT:
+        asks_by_a_vip = not self._depot.roles.settings.server_gateway
+        if not trouble and asks_by_a_vip and not ends.has_pool and outcome is Outcome.SILENT:
             trouble = await self._trouble_of_the_way_back(ends)
         if trouble and trouble != self._bearer.troubles.get(node, ""):
             log.warning("%s: %s", node, trouble)

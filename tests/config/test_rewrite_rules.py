@@ -48,6 +48,14 @@ def test_host_needs_a_way_back_for_each_server() -> None:
     assert len(found) == len(set(found))
 
 
+def test_depot_of_a_set_does_not_answer_for_a_pool_before_it_is_active() -> None:
+    network = parse(find("rewrite-standby").read_text())
+    made = list(parts(network, "depot2", 7))
+    assert "proxy" not in {part.what for part in made}
+    assert {"rule iif eth1 lookup 5201", "IPv6 rule iif eth1 lookup 5201", "route 10.71.0.1 dev atm0",
+            "route default dev atm0 table 5201"} <= {part.text for part in made}
+
+
 def test_host_leads_all_of_an_interface_here_and_answers_for_a_pool_there() -> None:
     table = GOOD.replace(WEB1, WEB1 + '\nport = "eth1"').replace('source = "depot"', 'source = "depot"\nport = "eth1"')
     made = list(parts(parse(table), "depot", 7))

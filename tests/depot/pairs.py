@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from atmdepot.atm.sar import segment
 from atmdepot.bearer.atm import AtmPath
+from atmdepot.bearer.rewrite_paths import RewritePath
 from atmdepot.config.reading import parse
 from atmdepot.depot.forwarding import Depot
+from atmdepot.wire.rewriting import Rewriting
 from tests.ip_packets import ACK, SYN, tcp
 from tests.network_in_memory import CLIENT4, SECOND, VIP4, VIP6
 
@@ -102,12 +104,20 @@ def handshake(depot: Depot, port: int, now: int, client: str = CLIENT4, vip: str
 
 
 def from_server(depot: Depot, octets: bytes, now: int) -> None:
-    """Have a server's packet come as cells on the path of its session."""
+    """Have a server's packet come on the path of its session: as cells, or with the ends that the server knows.
+
+    Where headers are rewritten and no source end was free, nothing has reached the server, and nothing comes.
+    """
     packet = depot.analyse(octets, None)
     assert packet is not None
     session = depot.sessions.find(packet.reverse_key())
     assert session is not None
     path = session.path
+    if isinstance(path, RewritePath):
+        if path.there is not None:
+            assert path.there.destination is not None
+            depot.packet_from_tun(Rewriting(path.there.destination, path.there.source).packet(octets), now)
+        return
     assert isinstance(path, AtmPath)
     depot.octets_from_port(path.port, segment(octets, path.vc), now)
 

@@ -249,6 +249,7 @@ def test_gratuitous_arp_tells_all_neighbours() -> None:
 def test_an_unsolicited_advertisement_tells_all_neighbours() -> None:
     frame = parse_frame(announcement(InterfaceAddress.parse("fd00:9::1/64"), MAC))
     assert (frame.destination, frame.ethertype) == (bytes.fromhex("333300000001"), 0x86DD)
+    assert frame == parse_frame(announcement("fd00:9::1", MAC)), "one for which the host answers has no prefix"
     told = parse_discovery(frame.payload)
     assert told.destination == ALL_NODES
     assert (told.target, told.mac) == (socket.inet_pton(socket.AF_INET6, "fd00:9::1"), MAC)
@@ -361,7 +362,7 @@ async def test_a_keepalived_for_whose_files_there_is_no_room_is_trouble_and_no_c
 
 IN_A_NAMESPACE = """
 import subprocess
-from atmdepot.config.units import InterfaceAddress
+from atmdepot.config.units import InterfaceAddress, IpAddress
 from atmdepot.lab import namespaces
 from atmdepot.net.gateway import Gateway
 from atmdepot.net.guarding import Guarding
@@ -377,9 +378,12 @@ with IPRoute() as ip:
 def there():
     with IPRoute() as ip:
         told = [a.get_attr("IFA_ADDRESS") for a in ip.get_addr(index=ip.link_lookup(ifname="one")[0])]
+    proxies = subprocess.run(["ip", "neigh", "show", "proxy", "dev", "one"], capture_output=True, text=True).stdout
+    told += ["for " + line.split()[0] for line in proxies.splitlines()]
     return sorted(address for address in told if not address.startswith("fe80"))
 async def main():
-    gateway = Gateway("one", list(map(InterfaceAddress.parse, ["10.9.0.1/24", "fd00:9::1/64"])))
+    pool = list(map(IpAddress.parse, ["10.9.0.7", "fd00:9::7"]))
+    gateway = Gateway("one", list(map(InterfaceAddress.parse, ["10.9.0.1/24", "fd00:9::1/64"])), pool)
     for here in (True, True, False, False, True):  # again is no error
         gateway.set(here)
         assert gateway.trouble == "", gateway.trouble
@@ -414,7 +418,7 @@ def test_addresses_are_set_and_taken_away_by_depot_and_guard() -> None:
     done = subprocess.run([sys.executable, "-c", IN_A_NAMESPACE], capture_output=True, text=True, check=False,
                           cwd=Path(__file__).parents[2], timeout=60)
     assert done.returncode == 0, done.stderr
-    both = "10.9.0.1 fd00:9::1"
+    both = "10.9.0.1 fd00:9::1 for 10.9.0.7 for fd00:9::7"
     assert done.stdout.splitlines() == [both, both, "", "", both, "hung", "ended", both, "hung", "ended"]
 
 

@@ -10,13 +10,14 @@ import trio
 import trio.testing
 
 from atmdepot.config.reading import find, load, parse
-from atmdepot.config.units import InterfaceAddress
+from atmdepot.config.units import InterfaceAddress, IpAddress
 from atmdepot.depot.forwarding import Depot
 from atmdepot.net.agents.depot import DepotAgent
 from atmdepot.net.ethernet_parts import moving_at
 from atmdepot.net.gateway import Gateway
 from atmdepot.net.ownership import REPEAT
 from atmdepot.net.ownership_keepalived import configuration
+from atmdepot.net.owning import Ownership
 from atmdepot.net.prober import Prober
 from atmdepot.net.servers_side import ServersSide
 from tests.net.test_ownership import seat
@@ -120,3 +121,36 @@ def test_a_depot_of_a_set_probes_by_its_own_address_on_the_servers_lan() -> None
         assert [prober._on_servers_lan(server, family) for family in families] == own
         port.opened(MAC, [], 1500)
         assert [prober._on_servers_lan(server, family) for family in families] == [None, None], "not by a link-local"
+
+
+def test_gateways_and_pools_of_rewritten_headers_move_at_the_port_of_their_servers() -> None:
+    depot = Depot(load("rewrite-standby"), 0, "depot1")
+    side = Ownership(depot, SimpleNamespace(clock=lambda: 0))._servers_side  # type: ignore[arg-type]
+    assert side is not None
+    gateway, = side.gateways
+    assert (gateway.interface, gateway.addresses, gateway.answers_for) == (
+        "eth1", ["10.63.0.1/24", "fd00:63::1/64"], ["10.71.0.1", "fd00:71::1"])
+
+
+def test_a_depot_of_a_set_asks_servers_with_rewritten_headers_at_their_own_ends() -> None:
+    """Answers to the address of a service go to the active depot."""
+    ends = {"web1": ["10.70.0.11", "fd00:70::11"], "web2": ["10.70.0.12", "fd00:70::12"]}
+    for table, node, is_set in (("rewrite-standby", "depot2", True), ("rewrite", "depot", False)):
+        depot = Depot(load(table), 0, node)
+        prober: Any = Prober(depot, SimpleNamespace())  # type: ignore[arg-type]
+        for name, port in (("web1", 80), ("web2", 8080)):
+            expected = [(address, port) if is_set else None for address in ends[name]]
+            server = depot.management.servers[name]
+            assert [prober._own_end(server, family, 80) for family in (socket.AF_INET, socket.AF_INET6)] == expected
+
+
+async def test_a_probe_at_a_servers_own_end_is_no_session_of_the_depots() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        end = listener.getsockname()
+        depot = Depot(load("rewrite-standby"), 0, "depot1")
+        server = depot.management.servers["web2"]
+        server.settings.address, server.settings.listen_port = [IpAddress.parse(end[0])], end[1]
+        prober: Any = Prober(depot, SimpleNamespace(clock=lambda: 0))  # type: ignore[arg-type]
+        async with prober._connected(server, "10.80.0.1", 80) as connection:
+            assert connection.getpeername() == end
+            assert not depot.probes

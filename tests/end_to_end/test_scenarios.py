@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from atmdepot.scenario import reading
 from tests.checkout import ROOT
 from tests.end_to_end.sites import until
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.namespaces, pytest.mark.slow]
 COMMAND = (sys.executable, "-P", "-m", "atmdepot", "lab")
+OF_TWO_DEPOTS = ["edge-links-cut", "prefer", "five-kills"]
+ELSEWHERE = {"baseline", "hot-minute", *OF_TWO_DEPOTS}
+"""Scenarios with a test of their own."""
 
 
 def test_the_baseline_is_as_expected_and_leaves_reports_and_no_lab(
@@ -39,9 +43,20 @@ def test_the_baseline_is_as_expected_and_leaves_reports_and_no_lab(
     assert labs(lab_environment) == []
 
 
-@pytest.mark.parametrize("name", ["edge-links-cut", "prefer", "five-kills"])
+@pytest.mark.parametrize("name", OF_TWO_DEPOTS)
 def test_scenarios_of_two_depots(name: str, needs: Callable[[str], None], lab_environment: dict[str, str]) -> None:
     needs("keepalived")
+    done = subprocess.run([*COMMAND, "run", name], env=lab_environment, timeout=240, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(set(reading.shipped()) - ELSEWHERE))
+def test_every_other_scenario_that_ships_is_as_expected(
+    name: str, needs: Callable[[str], None], lab_environment: dict[str, str],
+) -> None:
+    for program in ("nginx", "keepalived", "tc"):
+        needs(program)
     done = subprocess.run([*COMMAND, "run", name], env=lab_environment, timeout=240, capture_output=True, text=True,
                           check=False)
     assert done.returncode == 0, done.stderr

@@ -113,6 +113,8 @@ class Reader:
         replication = self._replication
         teller = replication.teller
         replication.flush(now)
+        if self.cut_off:  # by what was flushed
+            return False
         frames = bytearray()
         for session in self._walk.take(count):
             if teller.put_in_snapshot(frames, session, now):

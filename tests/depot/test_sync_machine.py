@@ -282,6 +282,20 @@ def test_a_stream_that_starts_over_within_a_frame_is_read_from_its_begin() -> No
     set_.compare()
 
 
+def test_a_snapshot_is_cut_off_by_what_a_period_held_back() -> None:
+    set_ = Depots(set_of_depots(2, of_set='interval = "1s"'), room=2048)
+    active = set_.depots["depot1"]
+    (link,) = set_.links.values()
+    assert link is not None
+    link.work(0, set_.now, 1)
+    for port in range(30_000, 30_060):
+        handshake(active, port, set_.now)
+    set_.now += 120 * MS
+    link.work(0, set_.now)
+    set_.settle()
+    set_.compare()
+
+
 def test_a_stream_that_was_cut_off_starts_over_on_the_same_link() -> None:
     set_ = Depots(set_of_depots(2), room=2048)
     active = set_.depots["depot1"]

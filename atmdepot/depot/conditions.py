@@ -5,16 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.depot.servers import Fault, Outcome
-from atmdepot.wire.replication import (
-    ALIVE,
-    DRAINING,
-    LONGEST,
-    NO_SERVER,
-    Position,
-    ServerTold,
-    TurnsTold,
-    servers_frame,
-)
+from atmdepot.wire.replication import LONGEST, NO_SERVER
+from atmdepot.wire.replication_servers import ALIVE, DRAINING, Position, ServerTold, TurnsTold, servers_frame
 
 if TYPE_CHECKING:
     from atmdepot.depot.servers import Server

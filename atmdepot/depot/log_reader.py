@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from atmdepot.wire.replication import OUTSIDE, Ack, Kind, Snapshot, octets_at
+from atmdepot.wire.replication import OUTSIDE, Kind, octets_at
+from atmdepot.wire.replication_control import Ack, Snapshot
 
 if TYPE_CHECKING:
     from atmdepot.atm.timers import Walk

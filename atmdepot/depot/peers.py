@@ -9,14 +9,14 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.depot.roles import Phase, Role
-from atmdepot.wire.replication import Ack
+from atmdepot.wire.replication_control import Ack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atmdepot.depot.log_reader import Reader
     from atmdepot.depot.roles import Roles
-    from atmdepot.wire.replication import Heartbeat, Hello
+    from atmdepot.wire.replication_control import Heartbeat, Hello
 
 CLAIMS = (Role.ACTIVE, Role.HANDING_OVER)
 """The roles of a depot that is the active one of others."""

@@ -17,26 +17,11 @@ from atmdepot.depot.session import Session, Table
 from atmdepot.depot.tcp_tracking import UNKNOWN, is_in_handshake
 from atmdepot.depot.telling import CATEGORIES, told_as, told_of, with_states
 from atmdepot.wire.ip import PROTOCOL_TCP
-from atmdepot.wire.replication import (
-    CLOSED_BY,
-    DRAINING,
-    NO_SCALE,
-    NO_SERVER,
-    OUTSIDE,
-    SERVER_NAME,
-    Ack,
-    Frame,
-    FrameReader,
-    Gone,
-    Kind,
-    Name,
-    ServerTold,
-    Snapshot,
-    State,
-    Told,
-    TurnsTold,
-)
-from atmdepot.wire.replication import servers_told as read_servers
+from atmdepot.wire.replication import NO_SERVER, OUTSIDE, Frame, FrameReader, Kind
+from atmdepot.wire.replication_control import Ack, Snapshot
+from atmdepot.wire.replication_entries import CLOSED_BY, NO_SCALE, Gone, State, Told
+from atmdepot.wire.replication_servers import DRAINING, SERVER_NAME, Name, ServerTold, TurnsTold
+from atmdepot.wire.replication_servers import servers_told as read_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

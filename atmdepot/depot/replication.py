@@ -15,7 +15,7 @@ from atmdepot.depot.log_reader import Reader
 from atmdepot.depot.servers import hash_of
 from atmdepot.depot.session import SessionLog
 from atmdepot.depot.telling import Teller
-from atmdepot.wire.replication import Gone
+from atmdepot.wire.replication_entries import Gone
 
 if TYPE_CHECKING:
     from atmdepot.depot.session import Session

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from atmdepot.depot.peers import CLAIMS, Peer
 from atmdepot.depot.roles import Role
 from atmdepot.errors import AtmdepotError
-from atmdepot.wire.replication import OUTSIDE, ROLES, SERVES, UNFIT, Ack, Frame, FrameReader, Heartbeat, Kind, Turnover
+from atmdepot.wire.replication import OUTSIDE, SERVES, UNFIT, Frame, FrameReader, Kind
+from atmdepot.wire.replication_control import ROLES, Ack, Heartbeat, Turnover
 from atmdepot.wire.sync_link import CONTROL, STREAM, BadRecord
 
 if TYPE_CHECKING:
     from atmdepot.depot.forwarding import Depot
     from atmdepot.depot.log_reader import Reader
-    from atmdepot.wire.replication import Hello
+    from atmdepot.wire.replication_control import Hello
 
 NEVER = 1 << 62
 SILENCE = 5_000_000_000

@@ -12,19 +12,9 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.depot.session import Table
 from atmdepot.depot.told import spread
 from atmdepot.wire.ip import PROTOCOL_TCP
-from atmdepot.wire.replication import (
-    CLOSED_BY,
-    LONGEST,
-    NO_SCALE,
-    NO_SERVER,
-    OUTSIDE,
-    SERVER_NAME,
-    SERVICE_NAME,
-    Name,
-    hash_of_key,
-    put_session,
-    put_state,
-)
+from atmdepot.wire.replication import LONGEST, NO_SERVER, OUTSIDE
+from atmdepot.wire.replication_entries import CLOSED_BY, NO_SCALE, hash_of_key, put_session, put_state
+from atmdepot.wire.replication_servers import SERVER_NAME, SERVICE_NAME, Name
 
 if TYPE_CHECKING:
     from atmdepot.depot.byte_log import ByteLog

@@ -27,7 +27,8 @@ from atmdepot.net.keys import key_of
 from atmdepot.net.serving import BoundedServer
 from atmdepot.net.sync_connection import SyncConnection
 from atmdepot.wire import sync_link
-from atmdepot.wire.replication import FORMAT, FrameReader, Hello
+from atmdepot.wire.replication import FORMAT, FrameReader
+from atmdepot.wire.replication_control import Hello
 from atmdepot.wire.sync_link import BadRecord, RecordReader, RecordWriter
 
 if TYPE_CHECKING:

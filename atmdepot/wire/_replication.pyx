@@ -1,4 +1,7 @@
-"""The compiled twins of `replication.put_session`, `put_state`, `octets_at` and `hash_of_key`."""
+"""The compiled twins of functions of the stream between depots.
+
+They are `octets_at` of `replication.py`, and `put_session`, `put_state` and `hash_of_key` of `replication_entries.py`.
+"""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

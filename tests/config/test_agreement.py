@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from atmdepot.config.agreement import MOST_PARTS, agreement, difference, digest_of
 from atmdepot.config.reading import parse
-from atmdepot.wire.replication import Hello
+from atmdepot.wire.replication_control import Hello
 from tests.two_depots import two_depots
 
 TABLE = two_depots('ownership = "manual"\nsync = { depot1 = "10.60.0.1:7500", depot2 = "10.60.0.2:7500" }')

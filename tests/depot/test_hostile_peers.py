@@ -13,7 +13,9 @@ from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.roles import Role
 from atmdepot.depot.sync_peer import SyncPeer
 from atmdepot.wire.announcement import Flows, ToldFlow
-from atmdepot.wire.replication import OUTSIDE, ROLES, Frame, FrameReader, Hello, Kind, Turnover, servers_frame
+from atmdepot.wire.replication import OUTSIDE, Frame, FrameReader, Kind
+from atmdepot.wire.replication_control import ROLES, Hello, Turnover
+from atmdepot.wire.replication_servers import servers_frame
 from atmdepot.wire.statistics import ServerState, Statistics
 from atmdepot.wire.sync_link import CONTROL, STREAM, BadRecord
 from tests.depot.pairs import Pair, handshake, replication_of, set_of_depots

@@ -17,7 +17,9 @@ from atmdepot.depot.replication import MOST_NOTED
 from atmdepot.depot.session import SessionEvent, Table
 from atmdepot.depot.tcp_tracking import TcpState
 from atmdepot.wire.flows import flow_key
-from atmdepot.wire.replication import Frame, Gone, Name, ServerTold, State, Told, servers_frame
+from atmdepot.wire.replication import Frame
+from atmdepot.wire.replication_entries import Gone, State, Told
+from atmdepot.wire.replication_servers import Name, ServerTold, servers_frame
 from tests.depot.pairs import Pair, from_server, handshake, replication_of, set_of_depots
 from tests.depot.servers import kill, revive
 from tests.effort import examples

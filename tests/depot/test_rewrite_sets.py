@@ -12,7 +12,8 @@ from atmdepot.config.reading import find, parse
 from atmdepot.depot.forwarding import Depot
 from atmdepot.drops import DropReason
 from atmdepot.wire.offload import packets_of
-from atmdepot.wire.replication import REWRITTEN, FrameReader, Kind, Told
+from atmdepot.wire.replication import FrameReader, Kind
+from atmdepot.wire.replication_entries import REWRITTEN, Told
 from tests.depot.pairs import Pair
 from tests.ip_packets import ACK, SYN, tcp, udp
 from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6

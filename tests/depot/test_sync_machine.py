@@ -17,7 +17,7 @@ from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.roles import Role
 from atmdepot.depot.sync_peer import SyncPeer, resync
 from atmdepot.errors import AtmdepotError
-from atmdepot.wire.replication import Hello
+from atmdepot.wire.replication_control import Hello
 from atmdepot.wire.sync_link import BadRecord
 from tests.depot.pairs import from_server, handshake, replication_of, set_of_depots
 from tests.depot.test_replication_machine import live

@@ -8,7 +8,8 @@ import pytest
 
 from atmdepot.depot.roles import Role
 from atmdepot.depot.sync_peer import NEVER, SyncPeer
-from atmdepot.wire.replication import Frame, Hello, Kind
+from atmdepot.wire.replication import Frame, Kind
+from atmdepot.wire.replication_control import Hello
 from atmdepot.wire.sync_link import CONTROL, STREAM, BadRecord
 from tests.net.standing_by import StandIn, table
 

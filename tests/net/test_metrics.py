@@ -27,7 +27,7 @@ from atmdepot.net.readiness import not_ready
 from atmdepot.net.tun import NoDevice
 from atmdepot.node.proxy_counts import ProxyCounts
 from atmdepot.wire.cell import CellHeader
-from atmdepot.wire.replication import Hello
+from atmdepot.wire.replication_control import Hello
 from atmdepot.wire.statistics import ServerState
 from tests.atm.trains import cell
 from tests.net.nodes import CLIENT, DEPOT, SYN, VIP, WEB1, Nodes, network, tcp

@@ -19,7 +19,8 @@ from atmdepot.net.pump import Pump
 from atmdepot.net.replication_link import ReplicationLink
 from atmdepot.net.tun import SocketTun
 from atmdepot.wire import sync_link
-from atmdepot.wire.replication import FORMAT, FrameReader, Hello
+from atmdepot.wire.replication import FORMAT, FrameReader
+from atmdepot.wire.replication_control import Hello
 from atmdepot.wire.sync_link import RecordReader, RecordWriter
 from tests.net.nodes import until
 from tests.net.standing_by import KEY, StandIn, free_port, table

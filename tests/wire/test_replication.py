@@ -10,37 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.wire import layouts
-from atmdepot.wire.replication import (
+from atmdepot.wire.replication import HEAD_SIZE, OUTSIDE, Frame, FrameReader, Kind, octets_at, octets_at_plainly
+from atmdepot.wire.replication_control import ROLES, Ack, Heartbeat, Hello, Snapshot, Turnover
+from atmdepot.wire.replication_entries import (
     CLOSED_BY,
-    HEAD_SIZE,
-    OUTSIDE,
-    ROLES,
-    Ack,
-    Frame,
-    FrameReader,
     Gone,
-    Heartbeat,
-    Hello,
-    Kind,
-    Name,
-    Position,
-    ServerTold,
-    Snapshot,
     State,
     Told,
-    Turnover,
-    TurnsTold,
     hash_of_key,
     hash_of_key_plainly,
-    octets_at,
-    octets_at_plainly,
     put_session,
     put_session_plainly,
     put_state,
     put_state_plainly,
-    servers_frame,
-    servers_told,
 )
+from atmdepot.wire.replication_servers import Name, Position, ServerTold, TurnsTold, servers_frame, servers_told
 from tests.effort import examples
 
 octet, short, word, long = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))

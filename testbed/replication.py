@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from atmdepot import build
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.reading import parse
+from atmdepot.depot.adopting import inherit
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.replica import PIECE
 from atmdepot.depot.session import Session
@@ -63,7 +64,7 @@ def open_sessions(depot: Depot, count: int, now: int, first: int = 0) -> None:
         session.path = depot.bearer.open(server.node, session.category, session)
         session.client.is_told(_ESTABLISHED, number, 7)
         session.server_side.is_told(_ESTABLISHED, number ^ 0x5A5A5A5A, 7)
-        depot.sessions.inherit(session, False, now)
+        inherit(depot.sessions, session, False, now)
 
 
 def memory() -> int:

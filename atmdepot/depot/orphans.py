@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.depot.adopting import adopt
 from atmdepot.depot.session import Session
 from atmdepot.drops import DropReason
 from atmdepot.wire.flows import service_of_key
@@ -82,11 +83,11 @@ class Orphans:
         pool = depot.management.pool_at(service_of_key(key), packet.protocol)
         if pool is None or server is None or server not in pool.servers:
             return None
-        if not depot.sessions.has_room_for(key, packet.tcp is not None):
+        if not depot.sessions.eviction.has_room_for(key, packet.tcp is not None):
             return None
         session = Session(key, server, depot.qos.category(packet.dscp), now)
         session.path = depot.bearer.adopt(path, session.category, session)
-        depot.sessions.adopt(session, now)
+        adopt(depot.sessions, session, now)
         return session
 
     def _answer(self, path: Path, octets: bytes, packet: Packet, tcp: TcpFields) -> None:

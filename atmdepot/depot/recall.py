@@ -16,6 +16,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from atmdepot.config.qos import DEFAULT
+from atmdepot.depot.adopting import adopt
 from atmdepot.depot.session import Session, Table
 from atmdepot.drops import DropReason
 from atmdepot.wire.announcement import Flows, OtherBuild, Recall, ToldFlow, read
@@ -212,7 +213,7 @@ class Recalling:
             self._half_open.discard(flow.key)
         session = Session(flow.key, server, DEFAULT, now)
         session.path = self._path(server, flow, session)
-        tables.adopt(session, now, flow.age * _MS)
+        adopt(tables, session, now, flow.age * _MS)
         self.adopted += 1
 
     def _is_outdated(self, entry: Session, server: Server, flow: ToldFlow, now: int) -> bool:
@@ -244,7 +245,7 @@ class Recalling:
             return "own-probe"
         if flow.age * _MS >= (timers.idle if is_tcp else timers.udp_idle):
             return "idle"
-        return "" if depot.sessions.has_room_for(flow.key, is_tcp) else "table-full"
+        return "" if depot.sessions.eviction.has_room_for(flow.key, is_tcp) else "table-full"
 
     def _path(self, server: Server, flow: ToldFlow, session: Session) -> Path:
         """The path on the channel told: the session's own, or one that is shared; another where it is taken."""

@@ -1,6 +1,7 @@
 cimport cython
 
 from atmdepot.bearer.base cimport Bearer, Path
+from atmdepot.depot.adopting cimport close, inherit, reopen, set_opening
 from atmdepot.depot.telling cimport told_as, told_of, with_states
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.session cimport Session

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.depot.adopting import close, inherit, reopen, set_opening
 from atmdepot.depot.conditions import take_faults, take_turns
 from atmdepot.depot.session import Session, Table
 from atmdepot.depot.tcp_tracking import UNKNOWN, is_in_handshake
@@ -248,13 +249,13 @@ class Replica:
         elif not self._is_ours(entry, now):
             self._overwrite(entry, told, self.watches and not in_snapshot)
             if not told.closed_by:
-                self._tables.reopen(entry, now)
-                self._tables.set_opening(entry, told.half_open)
+                reopen(self._tables, entry, now)
+                set_opening(self._tables, entry, told.half_open)
         self._tables.told.note(entry, 0 if told.closed_by else told_as(
             told.key, told.server, told.channel, told.half_open, told.client_state << 4 | told.server_state,
             told.client_isn, told.server_isn, told.answers))
         if told.closed_by:
-            self._tables.close(entry, CLOSED_BY[told.closed_by], told.time_left * _MS, now)
+            close(self._tables, entry, CLOSED_BY[told.closed_by], told.time_left * _MS, now)
 
     def _server(self, told: Told, entry: Session | None) -> Server | None:
         """The server of a told entry; None (and counted) where this side has none of its name.
@@ -296,14 +297,14 @@ class Replica:
     def _enter(self, told: Told, server: Server, now: int) -> Session | None:
         """Enter a told entry; None (and counted) when the table has no room."""
         tables = self._tables
-        if not tables.has_room_for(told.key, told.key[0] == PROTOCOL_TCP):
+        if not tables.eviction.has_room_for(told.key, told.key[0] == PROTOCOL_TCP):
             self.without_room += 1
             return None
         entry = Session(told.key, server, CATEGORIES[told.category], now)
         entry.opened, entry.last_seen = now - told.age * _MS, self._since
         self._overwrite(entry, told, False)
         entry.path = self._path(told, server, entry, now)
-        tables.inherit(entry, told.half_open, now)
+        inherit(tables, entry, told.half_open, now)
         self.inherited += 1
         return entry
 
@@ -349,12 +350,12 @@ class Replica:
         if not self._is_ours(entry, now):
             entry.client.state_number, entry.server_side.state_number = told.client_state, told.server_state
             if not told.closed_by:
-                self._tables.reopen(entry, now)
+                reopen(self._tables, entry, now)
                 if entry.opening and not is_in_handshake(told.client_state):
-                    self._tables.set_opening(entry, False)
+                    set_opening(self._tables, entry, False)
         if told.closed_by:
             self._tables.told.note(entry, 0)
-            self._tables.close(entry, CLOSED_BY[told.closed_by], told.time_left * _MS, now)
+            close(self._tables, entry, CLOSED_BY[told.closed_by], told.time_left * _MS, now)
         else:
             known = self._tables.told.of(entry)
             if not known:  # it comes back from the secondary table

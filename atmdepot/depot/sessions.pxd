@@ -1,10 +1,9 @@
 cimport cython
 
 from atmdepot.atm.timers cimport TimerWheel
-from atmdepot.depot.chain cimport Chain
-from atmdepot.depot.session_index cimport SessionIndex
-from atmdepot.depot.servers cimport Server
+from atmdepot.depot.eviction cimport Eviction
 from atmdepot.depot.session cimport Session, SessionLog
+from atmdepot.depot.session_index cimport SessionIndex
 from atmdepot.depot.told cimport ToldEntries
 from atmdepot.depot.tcp_tracking cimport follow, follows_frame, is_half_open, is_opening
 from atmdepot.wire.packet cimport TcpFields
@@ -19,15 +18,15 @@ cdef class SessionTables:
     cdef public SessionIndex index
     cdef public object primary, secondary
     cdef public long long opened, evicted, evicted_closed, evicted_unanswered, adopted, last_number
-    cdef public long long _idle, _two_msl, _half_open_time, _max_sessions, _max_half_open, _reserve
+    cdef public long long _idle, _two_msl, _half_open_time
     cdef public object timers, _released, _is_lost
     cdef public tuple observers
     cdef public SessionLog log
     cdef public ToldEntries told
     cdef public bint stands_by
     cdef public long long taken_over_at, client_seen
-    cdef public Chain _half_open, _closed, _unanswered
-    cdef public TimerWheel _wheel
+    cdef public Eviction eviction
+    cdef public TimerWheel wheel
 
     @cython.locals(session=Session)
     cpdef Session find(self, bytes key)
@@ -36,41 +35,31 @@ cdef class SessionTables:
     cpdef bint is_new(self, Session session, TcpFields tcp) except -1
     cpdef bint may_be_outdated(self, Session session) except -1
     cpdef bint is_lost(self, Session session) except -1
-    cpdef bint has_room_for(self, bytes key, bint is_tcp=*) except -1
-    cdef bint _is_full(self) except -1
-    @cython.locals(session=Session)
-    cdef Session _least_needed(self, bint is_tcp)
-    @cython.locals(old=Session, bound_to_go=Session, chain=Chain)
-    cpdef Session pushed_out(self, bytes key, bint is_tcp=*)
-    @cython.locals(session=Session)
-    cpdef Session goes_for(self, members, bint is_tcp)
-    cdef bint _is_scarce(self) except -1
     cpdef Session open(self, Session session, long long now, Session evicts)
     @cython.locals(old=Session)
-    cdef Session _make_way(self, Session session, Session evicts)
+    cpdef Session make_way(self, Session session, Session evicts)
     cpdef evict(self, Session session)
     cpdef Session open_flow(self, Session flow, long long now, Session evicts)
     cpdef flow_answered(self, Session flow)
-    cpdef _enter(self, Session session, long long deadline, long long now)
+    cpdef enter(self, Session session, long long deadline, long long now)
     @cython.locals(found=int)
     cpdef track(self, Session session, TcpFields tcp, long long now, bint from_client)
     cpdef bint follows_frame(self, Session session, TcpFields tcp, bint from_client) except -1
     @cython.locals(earlier=bint)
     cpdef _expire_at(self, Session session, long long deadline, long long now)
     cdef _established(self, Session session)
-    cdef _leave_opening(self, Session session)
     cdef _reset(self, Session session, bint valid, long long now)
     cpdef bint _revive(self, Session session) except -1
-    cdef _to_primary(self, Session session)
+    cpdef to_primary(self, Session session)
     cpdef note(self, Session session)
     cpdef forget_told(self, Session session)
-    cdef long long _span_of(self, Session session, bint opening) except -1
+    cpdef long long span_of(self, Session session, bint opening) except -1
     @cython.locals(since="long long", deadline="long long")
     cdef bint _lives_on(self, Session session, long long now) except -1
     @cython.locals(lingers="long long")
-    cpdef _to_secondary(self, Session session, why, long long now)
+    cpdef to_secondary(self, Session session, why, long long now)
     cpdef _leave_primary(self, Session session)
-    cpdef _remove(self, Session session, why)
+    cpdef remove(self, Session session, why)
     cpdef tell(self, Session session, event, why=*)
     @cython.locals(session=Session)
     cpdef expire(self, long long now)

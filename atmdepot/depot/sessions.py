@@ -8,11 +8,10 @@ tracking guesses only decide when an entry moves.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.timers import TimerWheel, Walk
-from atmdepot.depot.chain import Chain
+from atmdepot.depot.eviction import Eviction
 from atmdepot.depot.session import Session, SessionEvent, SessionLog, SessionObserver, Table
 from atmdepot.depot.session_index import SessionIndex, TableView
 from atmdepot.depot.tcp_tracking import (
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atmdepot.config.pools import SessionTimers
-    from atmdepot.depot.servers import Server
     from atmdepot.wire.flows import FlowKey
     from atmdepot.wire.packet import TcpFields
 
@@ -44,8 +42,6 @@ _TELL_ESTABLISHED, _TELL_CLOSED, _TELL_GONE = SessionEvent.ESTABLISHED, SessionE
 _IGNORED, _DOUBTFUL_RST, _RESET, _OPEN, _ENDED = IGNORED, DOUBTFUL_RST, RESET, OPEN, ENDED
 _STATES = 0xFF
 """The bits of `Session.told` that have the states of both ends."""
-_LOOKED_AT = 8
-"""Oldest entries searched for an entry to evict on a server at its bound."""
 _PROBE_LINGERS = 2_000_000_000  # ns: the depot's own probes need no 2 MSL
 _NEVER_ESTABLISHED_LINGERS = 5_000_000_000
 """Life (ns) in the secondary table of a session reset in its handshake.
@@ -91,20 +87,18 @@ class SessionTables:
         """The time (ns) from which on packets come here; an entry not seen since has its whole idle time from then."""
         self.client_seen = -1 << 62
         """The time (ns) of the last packet of a session or flow that came here from a client; forwarding sets it."""
+        self.eviction = Eviction(self.index, timers)
         self.use(timers)
         self._released = released
         self._is_lost = _is_on_dead_server if is_lost is None else is_lost
-        self._wheel = TimerWheel()
-        # Each entry that may be evicted is in one of these chains, oldest first, so that eviction needs no search.
-        self._half_open, self._closed, self._unanswered = Chain(), Chain(), Chain()
+        self.wheel = TimerWheel()
 
     def use(self, timers: SessionTimers) -> None:
         """Apply other times and bounds from now on."""
         self.timers = timers
         # Copied from the settings, since they are read for each packet or each session.
         self._idle, self._two_msl, self._half_open_time = timers.idle, timers.two_msl, timers.half_open
-        self._max_sessions, self._max_half_open = timers.max_sessions, timers.half_open_bound
-        self._reserve = timers.max_sessions // 8
+        self.eviction.use(timers)
 
     def find(self, key: FlowKey) -> Session | None:
         """The entry of a flow (client first), in whichever table it stands, or None."""
@@ -144,85 +138,24 @@ class SessionTables:
         """True when the server of an entry is dead, or no longer serves the entry's service."""
         return self._is_lost(session)
 
-    def has_room_for(self, key: FlowKey, is_tcp: bool = True) -> bool:
-        """True when an entry may be opened: in a free place, in its old entry's place, or by an eviction."""
-        return not self._is_full() or self.find(key) is not None or self._least_needed(is_tcp) is not None
-
-    def _is_full(self) -> bool:
-        return self.index.count >= self._max_sessions
-
-    def _least_needed(self, is_tcp: bool) -> Session | None:
-        """The entry to evict first when the table is full; never an established session or an answered flow.
-
-        The order is: the oldest entry of the secondary table, the oldest half-open session, the oldest unanswered flow.
-        A new UDP flow evicts no half-open session: else a flood of UDP would leave no handshake the time to end.
-        """
-        session: Session | None = self._closed.oldest()
-        if session is None and is_tcp:
-            session = self._half_open.oldest()
-        return self._unanswered.oldest() if session is None else session
-
-    def pushed_out(self, key: FlowKey, is_tcp: bool = True) -> Session | None:
-        """The entry that a new entry of this flow would evict, apart from the flow's old entry.
-
-        `max_half_open` bounds the half-open sessions, and separately the unanswered flows; beyond it the oldest of the
-        same kind is evicted. A full table evicts the least needed entry.
-        """
-        chain = self._half_open if is_tcp else self._unanswered
-        if len(chain) < self._max_half_open and not self._is_full() and (is_tcp or not self._is_scarce()):
-            return None
-        old = self.find(key)
-        bound_to_go: Session | None = chain.oldest(old)
-        # The flow's old entry is removed in any case, so it does not count.
-        if len(chain) - (old is not None and old.opening) >= self._max_half_open:
-            return bound_to_go
-        if old is not None:
-            return None  # the new entry takes the place of the old
-        if self._is_full():
-            return self._least_needed(is_tcp)
-        return bound_to_go if not is_tcp else None
-
-    def goes_for(self, members: frozenset[Server], is_tcp: bool) -> Session | None:
-        """The half-open session or unanswered flow to evict when all servers of a pool are at their bounds, or None.
-
-        Without eviction a flood would fill the servers' bounds, as it would fill the table. Only the oldest
-        `_LOOKED_AT` entries of each kind are searched, which bounds the time.
-        """
-        for chain in ((self._half_open, self._unanswered) if is_tcp else (self._unanswered,)):
-            session: Session
-            for session in islice(chain, _LOOKED_AT):
-                if session.server in members and session.server.takes_one_for_another():
-                    return session
-        return None
-
-    def _is_scarce(self) -> bool:
-        """True when half-open sessions may need all free places; at most an eighth of the table is reserved for them.
-
-        Unanswered flows do not take these places: a full table evicts half-open sessions before flows.
-        """
-        left = self._max_sessions - self.index.count
-        return left <= min(self._max_half_open - len(self._half_open), self._reserve)
-
     def open(self, session: Session, now: int, evicts: Session | None) -> Session | None:
         """Enter a new session into the primary table; the old entry of its flow is removed and returned.
 
-        The entry `evicts` (`pushed_out`, `goes_for`) makes room. The depot's own probe gets a place even in a full
+        The entry `evicts`, which `eviction` chooses, makes room. The depot's own probe gets a place even in a full
         table, and is never evicted; there is a single probe per server.
         """
-        old = self._make_way(session, evicts)
-        self._enter(session, now + self._half_open_time, now)
-        session.opening = True
-        if not session.probe:
-            self._half_open.add(session)
-            if self.log is not None and self.log.half_open:
-                self.log.note(session)
+        old = self.make_way(session, evicts)
+        self.enter(session, now + self._half_open_time, now)
+        self.eviction.begin_opening(session)
+        if self.log is not None and self.log.half_open and not session.probe:
+            self.log.note(session)
         return old
 
-    def _make_way(self, session: Session, evicts: Session | None) -> Session | None:
+    def make_way(self, session: Session, evicts: Session | None) -> Session | None:
         """Remove the old entry of a new entry's flow and return it; evict the entry that makes room."""
         old = self.find(session.key)
         if old is not None:
-            self._remove(old, "port reused" if old.table is _SECONDARY else "replaced")
+            self.remove(old, "port reused" if old.table is _SECONDARY else "replaced")
         if evicts is not None:
             self.evict(evicts)
         return old
@@ -235,9 +168,10 @@ class SessionTables:
             self.evicted += 1
         else:
             self.evicted_unanswered += 1
-        self._remove(session, "evicted")
+        self.remove(session, "evicted")
 
-    def _enter(self, session: Session, deadline: int, now: int) -> None:
+    def enter(self, session: Session, deadline: int, now: int) -> None:
+        """Enter an entry into the primary table, count it, and have it expire."""
         self.last_number += 1
         session.number = self.last_number
         session.server.entries += 1
@@ -248,38 +182,19 @@ class SessionTables:
             session.server.sessions_since_report += 1
         self.index.enter(session.key, session)
         session.deadline = deadline
-        self._wheel.add(session, now)
-
-    def adopt(self, session: Session, now: int, age: int = 0) -> None:
-        """Enter a session or flow that was open before the depot knew of it, and report it to the observers.
-
-        Its last packet came `age` ns ago. In a full table it evicts the least needed entry, as a new entry does.
-        """
-        if self._is_full() and (least := self._least_needed(session.is_tcp)) is not None:
-            self.evict(least)
-        session.begin_established()
-        self.adopted += 1
-        session.last_seen = now - age
-        self._enter(session, session.last_seen + self._span_of(session, False), now)
-        session.server.flows += not session.is_tcp
-        self.tell(session, SessionEvent.ADOPTED)
-        if session.is_tcp:
-            self.tell(session, SessionEvent.ESTABLISHED)
-        self.note(session)
+        self.wheel.add(session, now)
 
     def open_flow(self, flow: Session, now: int, evicts: Session | None) -> Session | None:
         """Enter a UDP flow, which has an idle time but no states, as `open` does a session."""
-        old = self._make_way(flow, evicts)
-        self._enter(flow, now + self.timers.udp_idle, now)
+        old = self.make_way(flow, evicts)
+        self.enter(flow, now + self.timers.udp_idle, now)
         flow.server.flows += 1
-        flow.opening = True
-        self._unanswered.add(flow)
+        self.eviction.begin_opening(flow)
         return old
 
     def flow_answered(self, flow: Session) -> None:
         """Note the first answer to a UDP flow: from now on it is not evicted."""
-        flow.opening = False
-        self._unanswered.remove(flow)
+        self.eviction.end_opening(flow)
         self.note(flow)
 
     def touch_flow(self, flow: Session, now: int) -> None:
@@ -299,7 +214,7 @@ class SessionTables:
         if session.table is _SECONDARY and not self._revive(session):
             return
         if found == _ENDED:
-            self._to_secondary(session, "FIN", now)
+            self.to_secondary(session, "FIN", now)
         elif found == _OPEN:  # a half-open session keeps its first deadline
             if session.opening:
                 self._established(session)
@@ -315,24 +230,16 @@ class SessionTables:
         return session.table is _PRIMARY and follows_frame(session, tcp, from_client)
 
     def _established(self, session: Session) -> None:
-        self._leave_opening(session)
+        self.eviction.end_opening(session)
         self.tell(session, _TELL_ESTABLISHED)
         if self.log is not None:
             self.log.note(session)
-
-    def _leave_opening(self, session: Session) -> None:
-        """Remove an entry from the chain of half-open sessions or unanswered flows; a probe is in neither chain."""
-        session.opening = False
-        if session.key[0] != _TCP:
-            self._unanswered.remove(session)
-        elif not session.probe:
-            self._half_open.remove(session)
 
     def _expire_at(self, session: Session, deadline: int, now: int) -> None:
         earlier = deadline < session.deadline
         session.deadline = deadline
         if earlier:  # the wheel itself looks for later deadlines
-            self._wheel.add(session, now)
+            self.wheel.add(session, now)
 
     def _reset(self, session: Session, valid: bool, now: int) -> None:
         """Close a session on a valid RST; on a doubtful RST shorten its life."""
@@ -340,7 +247,7 @@ class SessionTables:
             return
         if valid:
             session.end()
-            self._to_secondary(session, "RST", now)
+            self.to_secondary(session, "RST", now)
         else:
             self._expire_at(session, min(session.deadline, now + _AFTER_DOUBTFUL_RST), now)
 
@@ -349,11 +256,12 @@ class SessionTables:
         # A FIN or an RST closed for good: late segments must not bring the session back.
         if session.closed_by not in ("idle", "half-open") or is_half_open(session):
             return False
-        self._to_primary(session)
+        self.to_primary(session)
         return True
 
-    def _to_primary(self, session: Session) -> None:
-        self._closed.remove(session)
+    def to_primary(self, session: Session) -> None:
+        """Bring an entry back to the primary table; its deadline stays."""
+        self.eviction.closed.remove(session)
         self.index.over -= 1
         session.table = _PRIMARY
         why, session.closed_by = session.closed_by, ""
@@ -361,7 +269,8 @@ class SessionTables:
         self.tell(session, SessionEvent.REVIVED, f"after {why}")
         self.note(session)
 
-    def _to_secondary(self, session: Session, why: str, now: int) -> None:
+    def to_secondary(self, session: Session, why: str, now: int) -> None:
+        """Move an entry to the secondary table, and tell why; there it lingers."""
         lingers = int(self._two_msl)
         if session.probe:
             lingers = _PROBE_LINGERS
@@ -371,19 +280,19 @@ class SessionTables:
         session.table = _SECONDARY
         session.closed_by = why
         self.index.over += 1
-        self._closed.add(session)
+        self.eviction.closed.add(session)
         session.deadline = now + lingers
-        self._wheel.add(session, now)
+        self.wheel.add(session, now)
         self.tell(session, _TELL_CLOSED, why)
         if self.log is not None:
             self.log.note(session)
 
     def _leave_primary(self, session: Session) -> None:
         if session.opening:
-            self._leave_opening(session)
+            self.eviction.end_opening(session)
         session.server.primary_sessions -= not session.probe
 
-    def _remove(self, session: Session, why: str) -> None:
+    def remove(self, session: Session, why: str) -> None:
         """Remove an entry from its table for good; its path is closed."""
         self.index.leave(session.key)
         if session.table is _PRIMARY:
@@ -391,14 +300,14 @@ class SessionTables:
             self.tell(session, _TELL_CLOSED, why)
         else:
             self.index.over -= 1
-            self._closed.remove(session)
+            self.eviction.closed.remove(session)
         session.server.entries -= 1
         if session.key[0] != _TCP:
             session.server.flows -= 1
         session.table = _GONE
         if session.told:
             self.forget_told(session)
-        self._wheel.remove(session)
+        self.wheel.remove(session)
         self._released(session)
         self.tell(session, _TELL_GONE, why)
 
@@ -425,7 +334,7 @@ class SessionTables:
         """Stop reporting to an observer; the rest hear on."""
         self.observers = tuple(other for other in self.observers if other != observer)
 
-    # Standing by for another depot of the set.
+    # Standing by for another depot of the set; `adopting.py` has what that one tells of its entries.
 
     def stand_by(self) -> None:
         """Stand by: another depot is active, which tells of its entries. They do not age here."""
@@ -436,50 +345,12 @@ class SessionTables:
         self.stands_by = False
         self.taken_over_at = now
 
-    def inherit(self, session: Session, opening: bool, now: int) -> None:
-        """Enter an entry of another depot, of which this one has seen no packet, into the primary table.
-
-        In a full table it evicts the least needed entry, as a new entry does.
-        """
-        self._make_way(session, self._least_needed(session.is_tcp) if self._is_full() else None)
-        self._enter(session, now + self._span_of(session, opening), now)
-        session.opening = opening
-        session.server.flows += not session.is_tcp
-        if opening:
-            (self._half_open if session.is_tcp else self._unanswered).add(session)
-        self.tell(session, SessionEvent.INHERITED)
-        self.note(session)
-
-    def close(self, session: Session, why: str, left: int, now: int) -> None:
-        """Move an entry to the secondary table, as another depot has, for `left` ns."""
-        if session.table is _PRIMARY:
-            self._to_secondary(session, why, now)
-        session.deadline = now + left
-        self._wheel.add(session, now)
-
-    def reopen(self, session: Session, now: int) -> None:
-        """Bring an entry back to the primary table, as another depot has."""
-        if session.table is _SECONDARY:
-            self._to_primary(session)
-            session.deadline = now + self._span_of(session, False)
-
-    def set_opening(self, session: Session, opening: bool) -> None:
-        """Have a live entry be half-open (a flow: unanswered) or not, as another depot has it."""
-        if session.opening and not opening:
-            self._leave_opening(session)
-        elif opening and not session.opening:
-            session.opening = True
-            (self._half_open if session.is_tcp else self._unanswered).add(session)
-
-    def remove(self, session: Session, why: str) -> None:
-        """Remove an entry that another depot no longer has, or whose channel it gave to another."""
-        self._remove(session, why)
-
     def walk(self) -> Walk:
         """Begin a walk over all entries of both tables."""
-        return Walk(self._wheel)
+        return Walk(self.wheel)
 
-    def _span_of(self, session: Session, opening: bool) -> int:
+    def span_of(self, session: Session, opening: bool) -> int:
+        """The longest silence (ns) of a live entry, half-open or not, or of a flow."""
         if not session.is_tcp:
             return int(self.timers.udp_idle)
         return self._half_open_time if opening else self._idle
@@ -489,14 +360,14 @@ class SessionTables:
     def expire(self, now: int) -> None:
         """Move idle sessions to the secondary table; remove idle flows, and entries that were there for 2 MSL."""
         session: Session
-        for session in self._wheel.expired(now):
+        for session in self.wheel.expired(now):
             if session.table is _PRIMARY and (self.stands_by or session.last_seen < self.taken_over_at) \
                     and self._lives_on(session, now):
                 continue
             if session.table is _PRIMARY and session.is_tcp:
-                self._to_secondary(session, "half-open" if session.opening else "idle", now)
+                self.to_secondary(session, "half-open" if session.opening else "idle", now)
             elif session.table is not _GONE:
-                self._remove(session, "idle" if session.table is _PRIMARY else "2 MSL are over")
+                self.remove(session, "idle" if session.table is _PRIMARY else "2 MSL are over")
 
     def _lives_on(self, session: Session, now: int) -> bool:
         """Give an entry more time if the active depot ages it, or if its time of silence began at the takeover."""
@@ -504,16 +375,16 @@ class SessionTables:
             since = now if self.told.of(session) else 0
         else:
             since = self.taken_over_at
-        deadline = since + self._span_of(session, session.opening)
+        deadline = since + self.span_of(session, session.opening)
         if deadline <= now:
             return False
         session.deadline = deadline
-        self._wheel.add(session, now)
+        self.wheel.add(session, now)
         return True
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `expire` should be called next, or None."""
-        return self._wheel.next_timer()
+        return self.wheel.next_timer()
 
 
 def _is_on_dead_server(session: Session) -> bool:

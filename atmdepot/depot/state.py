@@ -113,7 +113,7 @@ class DepotState(Node):
             decision.reason = DropReason.NOT_A_SERVICE
         elif tcp is not None and not is_opening(tcp.flags):
             decision.reason = DropReason.RECALLING if self.holds(now) else DropReason.NO_SESSION
-        elif not self.sessions.has_room_for(packet.key, tcp is not None):
+        elif not self.sessions.eviction.has_room_for(packet.key, tcp is not None):
             decision.reason = DropReason.TABLE_FULL
         else:
             self._decide_server(decision, pool, packet, now)
@@ -126,14 +126,14 @@ class DepotState(Node):
         if decision.server is None:
             decision.candidates = pool.candidates()
             if not decision.candidates:
-                decision.evicts = self.sessions.goes_for(pool.members, is_tcp)
+                decision.evicts = self.sessions.eviction.goes_for(pool.members, is_tcp)
                 if decision.evicts is not None:  # this makes room in the table as well
                     decision.server = decision.evicts.server
                     if decision.evicts.key == packet.key:
                         decision.evicts = None  # the flow's old entry goes in any case
                 return
             decision.server = pool.balancer.pick(decision.candidates, packet.source, now)
-        decision.evicts = self.sessions.pushed_out(packet.key, is_tcp)
+        decision.evicts = self.sessions.eviction.pushed_out(packet.key, is_tcp)
 
     def is_answered_orphan(self, packet: Packet, tcp: TcpFields, now: int) -> bool:
         """True when a segment without a session is answered with an RST (the patent only drops it)."""
@@ -182,7 +182,7 @@ class DepotState(Node):
 
     def wheels(self) -> list[TimerWheel]:
         """The timer wheel of the sessions."""
-        return [self.sessions._wheel]
+        return [self.sessions.wheel]
 
     def stood_still(self, span: int, now: int) -> None:
         """Count the last `span` ns, in which this process did not run, as no server's silence."""
@@ -210,7 +210,8 @@ class DepotState(Node):
         """
         pools = self.management.pools.values()
         with restored_on_failure(self.management, *pools, *(pool.balancer for pool in pools), and_attributes_of=(
-                self, self.probing, self.sessions, *self.management.servers.values(), *self.management.removed())):
+                self, self.probing, self.sessions, self.sessions.eviction, *self.management.servers.values(),
+                *self.management.removed())):
             self.sessions.use(network.sessions)
             self.management.configure(network, now)
             self.bearer.reconfigure(network, now)

@@ -103,11 +103,11 @@ class Watching:
             return None
         server = depot.server_at(path)
         if (tcp.acknowledgment != (syn.tcp.sequence + 1) % 2**32 or server is None
-                or not depot.bearer.is_adoptable(path) or not depot.sessions.has_room_for(key)):
+                or not depot.bearer.is_adoptable(path) or not depot.sessions.eviction.has_room_for(key)):
             return None
         del self._syns[key]
         session = session_of(key, server, depot.qos.category(syn.dscp), now)
-        depot.sessions.open(session, now, depot.sessions.pushed_out(key))
+        depot.sessions.open(session, now, depot.sessions.eviction.pushed_out(key))
         session.path = depot.bearer.adopt(path, session.category, session)
         depot.sessions.track(session, syn.tcp, now, True)
         return session

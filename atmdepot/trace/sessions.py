@@ -127,7 +127,7 @@ class CaptureSessions:
             entry = self._tables.find(packet.reverse_key())
             from_client = entry is None
         if from_client and self._tables.is_new(entry, packet.tcp):
-            entry = self._open(pdu, packet.key, now) if self._tables.has_room_for(packet.key) else None
+            entry = self._open(pdu, packet.key, now) if self._tables.eviction.has_room_for(packet.key) else None
         if entry is None:
             return None
         # The same packet at another node is no retransmission.
@@ -149,7 +149,7 @@ class CaptureSessions:
             server = self._servers[name] = Server(name, 0, ServerSettings(node=name), pdu.link, now)
         entry = Entry(key, server, ServiceCategory.UBR_1, now)
         entry.path = _SeenPath(pdu)
-        self._tables.open(entry, now, self._tables.pushed_out(key))
+        self._tables.open(entry, now, self._tables.eviction.pushed_out(key))
         # The tables leave it to their user to announce an opened session.
         self._watch(entry, SessionEvent.OPENED, "")
         return entry

@@ -139,7 +139,7 @@ def test_order_is_closed_half_open_unanswered_and_never_established() -> None:
     assert len(tables.primary) + len(tables.secondary) == 7
     told = []
     for n in range(10, 17):
-        expected = tables.pushed_out(analyse(tcp(spoofed(n), 1024, VIP4, 80, SYN)).key)
+        expected = tables.eviction.pushed_out(analyse(tcp(spoofed(n), 1024, VIP4, 80, SYN)).key)
         assert expected is not None
         before = (tables.evicted_closed, tables.evicted, tables.evicted_unanswered)
         syns(net, range(n, n + 1))
@@ -148,11 +148,11 @@ def test_order_is_closed_half_open_unanswered_and_never_established() -> None:
         told.append("chu"[[b - a for a, b in zip(before, after, strict=True)].index(1)])
     assert told == ["c", "c", "h", "h", "h", "h", "h"]
     # No half-open session is left: each handshake has ended.
-    for session in list(tables._half_open):
+    for session in list(tables.eviction.half_open):
         isn = session.client.isn
         tables.track(session, TcpFields(700, isn + 1, SYN | ACK, 65535, 0), net.now, from_client=False)
         tables.track(session, TcpFields(isn + 1, 701, ACK, 65535, 0), net.now, from_client=True)
-    assert (len(tables._half_open), len(tables._unanswered), len(tables.primary)) == (0, 1, 7)
+    assert (len(tables.eviction.half_open), len(tables.eviction.unanswered), len(tables.primary)) == (0, 1, 7)
     syns(net, range(30, 31))
     assert tables.evicted_unanswered == 1
     speak(play, where)

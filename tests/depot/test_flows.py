@@ -123,8 +123,8 @@ def test_unanswered_flows_take_no_vci_and_are_bounded_the_oldest_going_first() -
         assert send(net, udp(f"198.18.{n >> 8}.{n & 255}", 1, VIP4, 80)) == "web1"
         assert vc_of(net.seen[-1][2]) == (1, 32)
     tables = net.depot.sessions
-    assert (len(tables.primary), len(tables._unanswered), tables.evicted_unanswered) == (30, 10, 990)
-    assert [flow.key[1:5] for flow in tables._unanswered] == [bytes([198, 18, 3, n]) for n in range(222, 232)]
+    assert (len(tables.primary), len(tables.eviction.unanswered), tables.evicted_unanswered) == (30, 10, 990)
+    assert [flow.key[1:5] for flow in tables.eviction.unanswered] == [bytes([198, 18, 3, n]) for n in range(222, 232)]
     assert sum(len(link.table) for link in net.depot.links.values()) == 2 + 20
     for port in answered:
         answer(net, "web1", port)

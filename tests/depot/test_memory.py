@@ -31,8 +31,8 @@ def test_twenty_thousand_sessions_leave_nothing_behind() -> None:
     net.advance(3600 * SECOND)
     assert net.dropped() == {}
     sessions = net.depot.sessions
-    assert (sessions.primary, sessions.secondary, list(sessions._half_open)) == ({}, {}, [])
-    assert not any(sessions._wheel._slots.values())
+    assert (sessions.primary, sessions.secondary, list(sessions.eviction.half_open)) == ({}, {}, [])
+    assert not any(sessions.wheel._slots.values())
     for node in (net.depot, *net.edges.values()):
         for link in node.links.values():
             assert [vc.vci for vc in link.table] == [32, 33]

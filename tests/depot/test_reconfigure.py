@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from atmdepot import build
 from atmdepot.config.units import Duration
-from atmdepot.depot import balancing, servers, session_management, sessions
+from atmdepot.depot import balancing, eviction, servers, session_management, sessions
 from atmdepot.depot.servers import Fault
 from atmdepot.wire.statistics import ServerState
 from tests.ip_packets import ACK, SYN, tcp
@@ -57,7 +57,8 @@ def state(depot: Depot) -> dict[str, Any]:
     return {
         "network": id(depot.network), "timers": depot.sessions.timers, "probing": id(depot.probing.settings),
         "numbers": [getattr(depot.sessions, name) for name in (
-            "_idle", "_two_msl", "_half_open_time", "_max_sessions", "_max_half_open")],
+            "_idle", "_two_msl", "_half_open_time")],
+        "bounds": [getattr(depot.sessions.eviction, name) for name in ("_max_sessions", "_max_half_open", "_reserve")],
         "servers": {name: (id(server), server.position, id(server.settings), server.node, server.link, server._bound,
                            server.is_backup, server._has_weight, server.draining, server.primary_sessions)
                     for name, server in management.servers.items()},
@@ -126,7 +127,7 @@ def test_number_that_c_cannot_hold_leaves_all_as_it_was(name: str) -> None:
 @pytest.mark.parametrize(("of", "method"), [
     (session_management.SessionManagement, "configure"), (session_management.SessionManagement, "_index"),
     (servers.Server, "configure"), (session_management.Pool, "change"), (sessions.SessionTables, "use"),
-    (balancing.WeightedRoundRobin, "__init__")])
+    (eviction.Eviction, "use"), (balancing.WeightedRoundRobin, "__init__")])
 def test_step_that_fails_leaves_all_as_it_was(
         monkeypatch: pytest.MonkeyPatch, of: type, method: str, at: int) -> None:
     """Each step fails after it has done its work: the first, second or third time that it is taken."""

@@ -497,12 +497,12 @@ def test_flood_of_syns_pushes_out_half_open_sessions_only() -> None:
     for n in range(5000):
         net.to_service(tcp(f"10.7.{n >> 8}.{n & 255}", 1024, VIP4, 80, SYN, seq=n))
         net.now += 1_000_000
-    assert len(tables._half_open) == 50
+    assert len(tables.eviction.half_open) == 50
     assert len(tables.primary) == 70
     assert tables.secondary == {}
     assert tables.evicted == 4950
     assert sum(len(link.table) for link in net.depot.links.values()) == 74
-    assert sum(len(bucket) for bucket in tables._wheel._slots.values()) == 70
+    assert sum(len(bucket) for bucket in tables.wheel._slots.values()) == 70
     for play.port in established:
         assert play.states == ESTABLISHED
         play.at = play.session().server.name

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.pools import SessionTimers
+from atmdepot.depot.adopting import close
 from atmdepot.depot.session import Session, Table
 from atmdepot.depot.session_index import PARTS, SORTED, SessionIndex
 from atmdepot.depot.sessions import SessionTables
@@ -70,7 +71,7 @@ def test_few_entries_come_by_table_and_number_and_the_newest_first() -> None:
     for each in made:
         tables.open(each, 0, None)
     for number in (3, 17):
-        tables.close(made[number], "FIN", 1, 0)
+        close(tables, made[number], "FIN", 1, 0)
     assert [each.number for each in tables.index.walk()] == [
         number for number in range(1, 51) if number not in (4, 18)] + [4, 18]
     assert [each.number for each in tables.index.newest(3)] == [50, 49, 48]

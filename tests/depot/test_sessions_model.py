@@ -106,7 +106,7 @@ class SessionsMachine(RuleBasedStateMachine):
         assert self.real.is_new(self.real.find(key), syn) == is_new
         if is_new:
             has_room = len(self.entries) < MAX_SESSIONS or entry is not None or self._least_needed(True) is not None
-            assert self.real.has_room_for(key) == has_room
+            assert self.real.eviction.has_room_for(key) == has_room
             if has_room:
                 self._open(key, syn)
             return
@@ -121,7 +121,7 @@ class SessionsMachine(RuleBasedStateMachine):
         self._make_way(key, is_tcp=True)
         self.now += 1  # so that no two are of the same age
         session = Session(key, self.servers[self.opened % 2], ServiceCategory.UBR_1, self.now)
-        self.real.open(session, self.now, self.real.pushed_out(key))
+        self.real.open(session, self.now, self.real.eviction.pushed_out(key))
         self.real.track(session, syn, self.now, from_client=True)
         self.opened += 1
         entry = self.entries[key] = PlainEntry(session, syn.sequence, self.now + HALF_OPEN)
@@ -166,7 +166,7 @@ class SessionsMachine(RuleBasedStateMachine):
             entry.deadline = self.now + UDP_IDLE
             return
         has_room = len(self.entries) < MAX_SESSIONS or self._least_needed(False) is not None
-        assert self.real.has_room_for(key, False) == has_room
+        assert self.real.eviction.has_room_for(key, False) == has_room
         if has_room:
             self._open_flow(key)
 
@@ -174,7 +174,7 @@ class SessionsMachine(RuleBasedStateMachine):
         self._make_way(key, is_tcp=False)
         self.now += 1
         flow = Session(key, self.servers[self.opened % 2], ServiceCategory.UBR_1, self.now)
-        self.real.open_flow(flow, self.now, self.real.pushed_out(key, is_tcp=False))
+        self.real.open_flow(flow, self.now, self.real.eviction.pushed_out(key, is_tcp=False))
         self.opened += 1
         self.entries[key] = PlainEntry(flow, 0, self.now + UDP_IDLE)
 
@@ -309,7 +309,7 @@ class SessionsMachine(RuleBasedStateMachine):
         """An entry moves when its deadline is over, and no later than a second after it."""
         self.now += rest
         self.real.expire(self.now)
-        order = {session.key: place for place, session in enumerate(self.real._closed)}
+        order = {session.key: place for place, session in enumerate(self.real.eviction.closed)}
         # Those that are due at once may move in any order.
         for key, entry in sorted(self.entries.items(), key=lambda item: order.get(item[0], -1)):
             moved = str(entry.session.table) != entry.table
@@ -345,7 +345,7 @@ class SessionsMachine(RuleBasedStateMachine):
 
     @invariant()
     def counters_and_bounds_hold(self) -> None:
-        chains = {(True, "primary"): self.real._half_open, (False, "primary"): self.real._unanswered}
+        chains = {(True, "primary"): self.real.eviction.half_open, (False, "primary"): self.real.eviction.unanswered}
         for (is_tcp, table), chain in chains.items():
             opening = {key for key, entry in self.entries.items()
                        if entry.table == table and entry.is_tcp == is_tcp and not entry.open}
@@ -353,7 +353,7 @@ class SessionsMachine(RuleBasedStateMachine):
             assert len(opening) <= MAX_HALF_OPEN
         closed = sorted((entry for entry in self.entries.values() if entry.table == "secondary"),
                         key=lambda entry: entry.left_at)
-        assert [session.key for session in self.real._closed] == [entry.session.key for entry in closed]
+        assert [session.key for session in self.real.eviction.closed] == [entry.session.key for entry in closed]
         assert len(self.entries) <= MAX_SESSIONS
         assert self.real.opened == self.opened
         assert self.evicted == {"closed": self.real.evicted_closed, "half-open": self.real.evicted,
@@ -364,7 +364,7 @@ class SessionsMachine(RuleBasedStateMachine):
             own = [entry for entry in self.entries.values() if entry.session.server is server]
             assert (server.entries, server.flows) == (len(own), sum(not entry.is_tcp for entry in own))
         assert sum(server.total_sessions for server in self.servers) == self.opened
-        assert sum(len(bucket) for bucket in self.real._wheel._slots.values()) == len(self.entries)
+        assert sum(len(bucket) for bucket in self.real.wheel._slots.values()) == len(self.entries)
 
 
 SessionsMachine.TestCase.settings = examples(300, stateful_step_count=50, deadline=None)

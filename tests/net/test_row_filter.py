@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from atmdepot.depot.adopting import close
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.control_client import Refused, show
 from tests.net.controlled import Controlled, handshake, running
@@ -89,7 +90,7 @@ async def test_a_session_is_found_by_its_number_in_either_table(it: Controlled) 
     tables = it.nodes.pumps["depot"].node.sessions
     assert [await numbers(it, number=number) for number in (1, 4, 5)] == [[1], [4], []]
     session = next(iter(tables.primary.values()))
-    tables.close(session, "test", 10**12, it.nodes.pumps["depot"].clock())
+    close(tables, session, "test", 10**12, it.nodes.pumps["depot"].clock())
     assert session.key in tables.secondary
     assert await numbers(it, number=session.number) == [session.number]
     assert await numbers(it, number=session.number, server="web2") == []

@@ -116,13 +116,13 @@ def test_sessions_that_stay_are_shown_once(nodes: Nodes, change: str) -> None:
         open_sessions(pump, range(300, 3000))
     elif change == "fewer":
         for session in [*sessions[50:80], *sessions[200:280]]:
-            tables._remove(session, "a test")
+            tables.remove(session, "a test")
         stay -= {session.number for session in sessions[200:280]}
     elif change == "closed":
         for session in sessions[::3]:
-            tables._to_secondary(session, "a test", pump.clock())
+            tables.to_secondary(session, "a test", pump.clock())
     elif change == "reused":
-        tables._remove(sessions[250], "a test")
+        tables.remove(sessions[250], "a test")
         open_sessions(pump, range(250, 251))
         stay.discard(sessions[250].number)
         stay.add(tables.last_number)
@@ -139,7 +139,7 @@ def test_vcs_may_come_and_go_while_they_are_shown(nodes: Nodes) -> None:
     rows = views.vcs(pump, 10**6)
     shown = [next(rows).vc for _ in range(50)]
     for session in list(node.sessions.primary.values())[::2]:
-        node.sessions._remove(session, "a test")
+        node.sessions.remove(session, "a test")
     shown += [row.vc for row in rows]
     assert len(shown) == len(set(shown))
     assert {name for name in names if name not in shown} <= names - {

@@ -38,7 +38,9 @@ _SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefin
              "-DCYTHON_CLINE_IN_TRACEBACK=0"]
 # Modules that a packet seldom meets; -O1 takes the compiler half the time of -O2.
 _SELDOM = {
-    "atmdepot.atm.timers", "atmdepot.depot.balancing", "atmdepot.config.qos", "atmdepot.depot.session_management",
+    "atmdepot.atm.timers", "atmdepot.config.qos", "atmdepot.depot.balancing.base", "atmdepot.depot.balancing.hashing",
+    "atmdepot.depot.balancing.least_connections", "atmdepot.depot.balancing.round_robin",
+    "atmdepot.depot.balancing.turns", "atmdepot.depot.session_management",
     "atmdepot.edge.base", "atmdepot.edge.relay_way",
     "atmdepot.net.hosting", "atmdepot.net.line_link", "atmdepot.wire.cell", "atmdepot.wire.llc",
 }

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from atmdepot.depot.balancing import BALANCERS
+from atmdepot.depot.balancing.registry import BALANCERS
 
 PAGE = Path(__file__).parent / "balancing.md"
 _TABLE = re.compile(r"^\| `balancing` \|.*?\n\n", re.MULTILINE | re.DOTALL)

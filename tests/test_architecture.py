@@ -217,6 +217,17 @@ def test_only_the_registry_of_kinds_and_what_it_alone_imports_know_the_classes_o
     assert [name for name in knowing if name != KINDS and importers[name] != {KINDS}] == []
 
 
+BALANCING = "atmdepot.depot.balancing."
+
+
+def test_only_the_registry_of_balancing_knows_the_criteria() -> None:
+    """So that another criterion takes its own module and a row."""
+    known = {f"{BALANCING}base", f"{BALANCING}registry"}
+    others = [path for path in FILES if not module_name(path).startswith(BALANCING)]
+    assert found_in(others, lambda path: [
+        one.module for one in imports_in(path) if one.module.startswith(BALANCING) and one.module not in known]) == {}
+
+
 def test_net_asks_no_node_for_its_class_or_kind() -> None:
     paths = [path for path in FILES if part_of(module_name(path)) == "net"]
     assert paths

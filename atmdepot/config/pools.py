@@ -17,7 +17,7 @@ Channels = TypeVar("Channels", bound="NumberRange")
 Balancing = Literal[
     "round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "least-load",
     "random-of-two", "source-hash", "maglev"]
-"""The balancing criteria; `depot/balancing.py` has a class for each name."""
+"""The balancing criteria; `depot/balancing/registry.py` has the class of each."""
 
 BearerName = Literal["atm", "ethernet", "frame-relay", "rewrite"]
 """The bearers, by which packets get to a server; `bearer/registry.py` has a row for each name."""

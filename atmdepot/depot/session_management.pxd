@@ -1,6 +1,6 @@
 cimport cython
 
-from atmdepot.depot.balancing cimport Balancer
+from atmdepot.depot.balancing.base cimport Balancer
 from atmdepot.depot.servers cimport Server
 
 cdef long long _UDP

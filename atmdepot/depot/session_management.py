@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.depot.balancing import BALANCERS
+from atmdepot.depot.balancing.registry import BALANCERS
 from atmdepot.depot.servers import Server
 from atmdepot.wire.flows import service_of_key
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from atmdepot.config.model import Network
-    from atmdepot.depot.balancing import Balancer
+    from atmdepot.depot.balancing.base import Balancer
     from atmdepot.wire.flows import FlowKey
 
 _ANY_PORT = 0  # the key of a service without ports

@@ -1,11 +1,11 @@
 cimport cython
 
 from atmdepot.depot.session cimport Session
+from atmdepot.depot.splitmix64 cimport mix64
 
-cdef unsigned long long _MASK, _SIGN_FREE, _MIX_1, _MIX_2
+cdef unsigned long long _SIGN_FREE
 
 
-@cython.locals(mixed="unsigned long long")
 cpdef unsigned long long spread(unsigned long long told) noexcept
 
 

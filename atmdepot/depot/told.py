@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atmdepot.depot.splitmix64 import mix64
+
 if TYPE_CHECKING:
     from atmdepot.depot.session import Session
 
-_MASK, _SIGN_FREE, _MIX_1, _MIX_2 = 2**64 - 1, 2**63 - 1, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_SIGN_FREE = 2**63 - 1
 
 
 def spread(told: int) -> int:
-    """A hash of a digest of an entry, 63 bits: the XOR of many is a digest of them all (SplitMix64's finalizer)."""
-    mixed = told & _MASK
-    mixed = (mixed ^ mixed >> 30) * _MIX_1 & _MASK
-    mixed = (mixed ^ mixed >> 27) * _MIX_2 & _MASK
-    return (mixed ^ mixed >> 31) & _SIGN_FREE
+    """A hash of a digest of an entry, 63 bits: the XOR of many is a digest of them all."""
+    return mix64(told) & _SIGN_FREE
 
 
 class ToldEntries:

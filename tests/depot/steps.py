@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from atmdepot.config.units import Duration
-from atmdepot.depot.balancing import BALANCERS
+from atmdepot.depot.balancing.registry import BALANCERS
 from tests.depot.servers import kill, revive
 from tests.ip_packets import SYN, tcp
 from tests.network_in_memory import SECOND, VIP4, InMemoryNetwork, make_network

@@ -12,7 +12,9 @@ import pytest
 
 from atmdepot.config.pools import Balancing
 from atmdepot.config.units import Duration
-from atmdepot.depot.balancing import BALANCERS, MAGLEV_SIZE, RandomOfTwo, maglev_table
+from atmdepot.depot.balancing.hashing import MAGLEV_SIZE, maglev_table
+from atmdepot.depot.balancing.least_connections import RandomOfTwo
+from atmdepot.depot.balancing.registry import BALANCERS
 from atmdepot.depot.session_management import Pool
 from tests.checkout import ROOT
 from tests.depot.servers import give, kill, make_server, make_servers, revive, would_give

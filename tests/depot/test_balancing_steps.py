@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from atmdepot.depot.balancing import BALANCERS
+from atmdepot.depot.balancing.registry import BALANCERS
 from tests.checkout import ROOT
 
 COUNTS = (10, 200)

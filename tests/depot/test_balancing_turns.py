@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from atmdepot.config.pools import Probing
 from atmdepot.config.units import Duration
-from atmdepot.depot.balancing import BALANCERS, Turns
+from atmdepot.depot.balancing.registry import BALANCERS
+from atmdepot.depot.balancing.turns import Turns
 from atmdepot.depot.session_management import Pool
 from atmdepot.wire.statistics import ServerState
 from tests.depot.servers import make_server, make_servers, set_alive, take_next

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from atmdepot.config.pools import Server as ServerSettings
 from atmdepot.config.units import Duration
-from atmdepot.depot.balancing import BALANCERS
+from atmdepot.depot.balancing.registry import BALANCERS
 from atmdepot.depot.explain import Explanation, explain
 from atmdepot.depot.reasons import flags_words
 from atmdepot.drops import DropReason

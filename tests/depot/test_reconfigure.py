@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from atmdepot import build
 from atmdepot.config.units import Duration
-from atmdepot.depot import balancing, eviction, servers, session_management, sessions
+from atmdepot.depot import eviction, servers, session_management, sessions
+from atmdepot.depot.balancing import round_robin
 from atmdepot.depot.servers import Fault
 from atmdepot.wire.statistics import ServerState
 from tests.ip_packets import ACK, SYN, tcp
@@ -127,7 +128,7 @@ def test_number_that_c_cannot_hold_leaves_all_as_it_was(name: str) -> None:
 @pytest.mark.parametrize(("of", "method"), [
     (session_management.SessionManagement, "configure"), (session_management.SessionManagement, "_index"),
     (servers.Server, "configure"), (session_management.Pool, "change"), (sessions.SessionTables, "use"),
-    (eviction.Eviction, "use"), (balancing.WeightedRoundRobin, "__init__")])
+    (eviction.Eviction, "use"), (round_robin.WeightedRoundRobin, "__init__")])
 def test_step_that_fails_leaves_all_as_it_was(
         monkeypatch: pytest.MonkeyPatch, of: type, method: str, at: int) -> None:
     """Each step fails after it has done its work: the first, second or third time that it is taken."""

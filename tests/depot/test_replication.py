@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from atmdepot import build
 from atmdepot.depot import log_reader
-from atmdepot.depot.balancing import BALANCERS
+from atmdepot.depot.balancing.registry import BALANCERS
 from atmdepot.depot.explain import explain
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.replica import MOST_NAMES, Replica

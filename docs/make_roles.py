@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atmdepot.depot.roles import TRANSITIONS, Event, Role
+from atmdepot.depot.role import TRANSITIONS, Event, Role
 
 PAGE = Path(__file__).parent / "roles.md"
 
@@ -15,7 +15,7 @@ A depot of a set is in one of these roles. A depot that has its set for itself i
 begin in {joining}; where the set has no standby stream, in {standby}. Only *{granted}* makes a depot active: the engine
 that owns the address has given it away. Events without an arrow leave the role as it is.
 
-This page is made from the table in [`depot/roles.py`](../atmdepot/depot/roles.py) by `docs/make_roles.py`.
+This page is made from the table in [`depot/role.py`](../atmdepot/depot/role.py) by `docs/make_roles.py`.
 """
 
 

@@ -19,7 +19,7 @@ from replication import open_sessions, table
 
 from atmdepot import build
 from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.depot.session import Session, SessionEvent
 from atmdepot.net.chores import NEVER, Chore
 from atmdepot.net.pump import Pump

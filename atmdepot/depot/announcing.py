@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.wire.announcement import MOST_PERIOD, Announcement, Claim
 
 if TYPE_CHECKING:

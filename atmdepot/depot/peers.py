@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.depot.roles import Phase, Role
+from atmdepot.depot.role import Phase, Role
 from atmdepot.wire.replication_control import Ack
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from atmdepot.depot.peers import CLAIMS, Peer
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.errors import AtmdepotError
 from atmdepot.wire.replication import OUTSIDE, SERVES, UNFIT, Frame, FrameReader, Kind
 from atmdepot.wire.replication_control import ROLES, Ack, Heartbeat, Turnover

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from atmdepot.depot.roles import FIT_ACTIVE, IN_SYNC, JOINS, LAST_RESORT, UNFIT, Phase, Role
+from atmdepot.depot.role import Phase, Role
+from atmdepot.depot.roles import FIT_ACTIVE, IN_SYNC, JOINS, LAST_RESORT, UNFIT
 from atmdepot.net.etcd import EtcdClient, EtcdGone
 from atmdepot.net.guarding import Guarding
 from atmdepot.net.ownership import REPEAT, Engine

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from atmdepot.depot.roles import Phase, Role
+from atmdepot.depot.role import Phase, Role
 from atmdepot.net.guarding import Guarding
 from atmdepot.net.ownership import AGAIN, REPEAT, Engine
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.wire.announcement import Announcement, Claim, is_message, read
 from atmdepot.wire.statistics import ServerState
 from tests.network_in_memory import SECOND, InMemoryNetwork, make_network, make_sets

@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from atmdepot.config.pools import DepotSet
 from atmdepot.depot import roles as of_roles
-from atmdepot.depot.roles import ACTIVE, TRANSITIONS, UNFIT, Event, Phase, Role, Roles
+from atmdepot.depot.role import ACTIVE, TRANSITIONS, Event, Phase, Role
+from atmdepot.depot.roles import UNFIT, Roles
 from atmdepot.errors import AtmdepotError
 from tests.effort import examples
 

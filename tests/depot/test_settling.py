@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atmdepot.config.pools import DepotSet
-from atmdepot.depot.roles import UNFIT, Role, Roles
+from atmdepot.depot.role import Role
+from atmdepot.depot.roles import UNFIT, Roles
 from tests.effort import examples
 
 MS = 1_000_000

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.depot.sync_peer import NEVER, SyncPeer
 from atmdepot.wire.replication import Frame, Kind
 from atmdepot.wire.replication_control import Hello

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.drops import DropReason
 from atmdepot.wire.announcement import Announcement, Claim, Recall
 from atmdepot.wire.frame_relay import dlci_of

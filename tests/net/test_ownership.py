@@ -16,7 +16,8 @@ import trio.testing
 
 from atmdepot.config.pools import DepotSet
 from atmdepot.config.units import InterfaceAddress, TcpAddress
-from atmdepot.depot.roles import Role, Roles
+from atmdepot.depot.role import Role
+from atmdepot.depot.roles import Roles
 from atmdepot.errors import AtmdepotError
 from atmdepot.net import gateway as of_gateway
 from atmdepot.net import ownership_keepalived

@@ -13,7 +13,8 @@ import trio
 
 from atmdepot.config.pools import DepotSet
 from atmdepot.config.units import TcpAddress
-from atmdepot.depot.roles import FIT_ACTIVE, IN_SYNC, JOINS, LAST_RESORT, TAKES_OVER, UNFIT, Role, Roles
+from atmdepot.depot.role import Role
+from atmdepot.depot.roles import FIT_ACTIVE, IN_SYNC, JOINS, LAST_RESORT, TAKES_OVER, UNFIT, Roles
 from atmdepot.net.etcd import EtcdClient, EtcdGone
 from atmdepot.net.ownership import Seat
 from atmdepot.net.ownership_etcd import Etcd, wait_before

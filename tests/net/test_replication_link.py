@@ -14,7 +14,7 @@ import trio
 from msgspec import structs
 
 from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.net.pump import Pump
 from atmdepot.net.replication_link import ReplicationLink
 from atmdepot.net.tun import SocketTun

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.config.units import TcpAddress
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.errors import EnvironmentLacks
 from atmdepot.net import status as module
 from atmdepot.net.serving import BoundedServer

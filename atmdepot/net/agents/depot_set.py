@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.net.agents.agent import Family, Sample
 from atmdepot.net.agents.rows import CounterRow
 from atmdepot.net.agents.set_rows import DepotRow

@@ -16,7 +16,7 @@ from atmdepot.bench.loads import Load, loads
 from atmdepot.bench.page import put_into, require_markers
 from atmdepot.bench.progress import Teller
 from atmdepot.bench.report import BEGIN, END, FEWEST, Report, as_json, as_markdown, note, tables
-from atmdepot.bench.run import Plan, run
+from atmdepot.bench.run import Outcome, Plan, run
 from atmdepot.bench.svg import draw
 from atmdepot.commands.bench_failover import failover
 from atmdepot.commands.bench_patent import patent
@@ -92,23 +92,14 @@ def peers(
     if list_only:
         _list(idle_sessions)
         return
-    if bearers and names:
-        raise click.UsageError("--bearer chooses the contenders: leave --contender out")
-    if page is not None:
-        if not bearers:
-            raise click.UsageError("--page takes the figures of bearers: add --bearer all")
-        require_markers(page, BEGIN, END)
+    _refuse_what_does_not_fit(names, bearers, page)
+    chosen = _chosen(names, bearers)
     # Loaded first, so that a mistake in a table shows before the labs come up.
-    chosen = _of_bearers(bearers) if bearers else [each for name, each in CONTENDERS.items()
-                                                   if not names or name in names]
     for name in (table, *(each.table for each in chosen if each.table is not None)):
         load(name)
     wanted = figures.chosen(measures or (figures.of_bearers() if bearers else ()), figures.figures(idle_sessions))
-    contenders, usable, left_out = _possible(
-        chosen, [each for each in loads() if set(each.figures) & set(wanted)])
-    # ab makes the load beside the idle sessions, which only the depot holds.
-    beside_idle = (DEPOT in contenders and machine.find("ab") is not None
-                   and any(name in wanted for name in (figures.idle(idle_sessions), figures.idle(figures.FEW_IDLE))))
+    contenders, usable, left_out = _possible(chosen, [each for each in loads() if set(each.figures) & set(wanted)])
+    beside_idle = _measures_idle_sessions(contenders, wanted, idle_sessions)
     if not contenders or not (usable or beside_idle):
         raise EnvironmentLacks("no contender or no measure is left that could be run here: "
                                + ("; ".join(left_out.values()) or "choose others"))
@@ -118,19 +109,42 @@ def peers(
                 {each.name: find(each.table).read_text(encoding="utf-8") for each in contenders if each.table})
     end_on_sigterm()
     about = machine.describe(contenders)
-    with Teller(plan.expected, sys.stderr) as teller:
-        for name, path in about["data_paths"].items():
-            teller.tell(f"{name}: {path}")
-        outcome = run(plan, teller)
+    outcome = _carry_out(plan, about["data_paths"])
     settings = {"table": table, "bearers": list(bearers), "rounds": rounds, "seconds": seconds,
                 "idle_sessions": idle_sessions}
     _tell(Report(outcome.samples, settings, about, left_out | outcome.left_out, idle_sessions, outcome.others),
           ReportFiles(json_file, svg_file, markdown_file), page)
 
 
-def _of_bearers(names: tuple[str, ...]) -> list[Contender]:
-    """The contenders for bearers, and what each is compared with."""
-    return [*BESIDE_BEARERS, *(each for name, each in BEARERS.items() if name in names or "all" in names)]
+def _refuse_what_does_not_fit(names: tuple[str, ...], bearers: tuple[str, ...], page: Path | None) -> None:
+    """Raise UsageError for options that exclude each other, and AtmdepotError for a page without a place."""
+    if bearers and names:
+        raise click.UsageError("--bearer chooses the contenders: leave --contender out")
+    if page is not None:
+        if not bearers:
+            raise click.UsageError("--page takes the figures of bearers: add --bearer all")
+        require_markers(page, BEGIN, END)
+
+
+def _chosen(names: tuple[str, ...], bearers: tuple[str, ...]) -> list[Contender]:
+    """The contenders of these names, or all; for bearers the depot by each, and what it is compared with."""
+    if not bearers:
+        return [each for name, each in CONTENDERS.items() if not names or name in names]
+    return [*BESIDE_BEARERS, *(each for name, each in BEARERS.items() if name in bearers or "all" in bearers)]
+
+
+def _measures_idle_sessions(contenders: list[Contender], wanted: list[str], idle_sessions: int) -> bool:
+    """True when a load beside idle sessions is wanted and possible: ab makes it, and only the depot holds them."""
+    return (DEPOT in contenders and machine.find("ab") is not None
+            and any(name in wanted for name in (figures.idle(idle_sessions), figures.idle(figures.FEW_IDLE))))
+
+
+def _carry_out(plan: Plan, data_paths: dict[str, str]) -> Outcome:
+    """Run a plan, and tell how far it is on standard error."""
+    with Teller(plan.expected, sys.stderr) as teller:
+        for name, path in data_paths.items():
+            teller.tell(f"{name}: {path}")
+        return run(plan, teller)
 
 
 def _possible(

@@ -84,12 +84,13 @@ def conntrackd(own: Balancer, other: Balancer, *, tuned: bool) -> str:
     By default, as its own example has it: what the other one tells stays in a cache, and is put into the kernel at
     takeover. Tuned: it goes into the kernel at once, events are reliable, and a start asks for all that is there.
     """
+    return _conntrackd_sync(own, other, tuned) + _conntrackd_general(own, other, tuned)
+
+
+def _conntrackd_sync(own: Balancer, other: Balancer, tuned: bool) -> str:
     options = """
         DisableExternalCache yes
         StartupResync yes""" if tuned else ""
-    more = """
-    NetlinkEventsReliable yes
-    NetlinkOverrunResync no""" if tuned else ""
     return f"""\
 Sync {{
     Mode FTFW {{{options}
@@ -104,6 +105,14 @@ Sync {{
         Checksum on
     }}
 }}
+"""
+
+
+def _conntrackd_general(own: Balancer, other: Balancer, tuned: bool) -> str:
+    options = """
+    NetlinkEventsReliable yes
+    NetlinkOverrunResync no""" if tuned else ""
+    return f"""\
 General {{
     HashSize 32768
     HashLimit 131072
@@ -113,7 +122,7 @@ General {{
         Path {own.home}/conntrackd.ctl
     }}
     NetlinkBufferSize 2097152
-    NetlinkBufferSizeMaxGrowth 8388608{more}
+    NetlinkBufferSizeMaxGrowth 8388608{options}
     Filter From Userspace {{
         Protocol Accept {{
             TCP

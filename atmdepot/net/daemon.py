@@ -61,19 +61,9 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
     """
     keep_the_heap()
     node = make_node(network, name, time.monotonic_ns())
-    hang_ups: list[int] = []
     with ExitStack() as stack:
-        # Until trio listens for signals, SIGTERM must take back the set-up before the process ends, and SIGHUP must not
-        # end the process: the table was read before the signal came, so the reload is made later.
-        for number, handler in ((signal.SIGTERM, lambda *_: sys.exit(0)),
-                                (signal.SIGHUP, lambda number, _: hang_ups.append(number))):
-            stack.callback(signal.signal, number, signal.signal(number, handler))
-        links: dict[str, PortLink] = {}
-        for link in node.links:
-            if not has_link(node, link):
-                continue
-            links[link] = open_port(network, link, node)
-            stack.callback(links[link].close)
+        hang_ups = _take_signals(stack)
+        links = _open_links(network, node, stack)
         setup = HostSetup(network, name)
         pump = Pump(node, links, _device_of(network, name), reopen=lambda: _open_tun(network, name, setup))
         stack.callback(lambda: pump.tun.close())  # late binding: the pump replaces a lost device
@@ -99,6 +89,30 @@ def run(network: Network, name: str, table: Path, metrics: TcpAddress | None = N
         node.start(pump.clock())
         pump.write_out(pump.clock())
         host.run(_run, pump, host, setup, control, administration, status, hang_ups)
+
+
+def _take_signals(stack: ExitStack) -> list[int]:
+    """Handle signals until trio listens for them; return the list that takes each SIGHUP.
+
+    SIGTERM must take back the set-up before the process ends. SIGHUP must not end the process: the table was read
+    before the signal came, so the reload is made later.
+    """
+    hang_ups: list[int] = []
+    for number, handler in ((signal.SIGTERM, lambda *_: sys.exit(0)),
+                            (signal.SIGHUP, lambda number, _: hang_ups.append(number))):
+        stack.callback(signal.signal, number, signal.signal(number, handler))
+    return hang_ups
+
+
+def _open_links(network: Network, node: Node, stack: ExitStack) -> dict[str, PortLink]:
+    """Open the links of a node, which the stack closes."""
+    links: dict[str, PortLink] = {}
+    for link in node.links:
+        if not has_link(node, link):
+            continue
+        links[link] = open_port(network, link, node)
+        stack.callback(links[link].close)
+    return links
 
 
 def _open_status(address: TcpAddress | None, pump: Pump) -> StatusServer | None:

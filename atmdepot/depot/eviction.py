@@ -1,7 +1,7 @@
 """Eviction: the entries of the session tables that may go to make room, and which of them goes first.
 
 Each of these entries is in one of three chains, oldest first, so that eviction needs no search. Established sessions
-and answered flows are in none: they are never evicted. Nor are the depot's own probes.
+and answered flows are in none, nor is a probe of the depot's own before it has closed: they are never evicted.
 """
 
 from __future__ import annotations

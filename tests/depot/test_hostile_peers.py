@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from atmdepot.atm.sar import segment_sdu
 from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.depot.sync_peer import SyncPeer
 from atmdepot.wire.announcement import Flows, ToldFlow
 from atmdepot.wire.replication import OUTSIDE, Frame, FrameReader, Kind

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from atmdepot.depot.forwarding import Depot
-from atmdepot.depot.roles import Role
+from atmdepot.depot.role import Role
 from atmdepot.depot.sync_peer import SyncPeer, resync
 from atmdepot.errors import AtmdepotError
 from atmdepot.wire.replication_control import Hello
@@ -429,9 +429,9 @@ def test_a_gift_is_given_whole_or_its_walk_ends_with_its_link(breaks: bool) -> N
     assert 0 < len(two.sessions.primary) < 1000
     if breaks:
         set_.cut(("depot1", "depot2"))
-        assert one.sessions._wheel.walks == ()
+        assert one.sessions.wheel.walks == ()
         return
     set_.run(5 * SECOND)
     assert len(two.sessions.primary) == 1000
     set_.compare()
-    assert one.sessions._wheel.walks == two.sessions._wheel.walks == ()
+    assert one.sessions.wheel.walks == two.sessions.wheel.walks == ()

@@ -82,10 +82,13 @@ class Reader:
     @property
     def cut_off(self) -> bool:
         """True when it can only begin anew: the log no longer has what it did not take, or has ended."""
-        if not self.ended and self._replication.is_kept and self.offset < self._replication.log.start:
+        if not self.ended and self._is_behind():
             self._replication.cut_off += 1
             self.end()
         return self.ended
+
+    def _is_behind(self) -> bool:
+        return self._replication.is_kept and self.offset < self._replication.log.start
 
     def resume(self, offset: int) -> None:
         """Go on at an offset of the log."""
@@ -114,8 +117,8 @@ class Reader:
         replication = self._replication
         teller = replication.teller
         replication.flush(now)
-        if self.cut_off:  # by what was flushed
-            return False
+        if self._is_behind():  # by what was flushed: it is cut off
+            return True
         frames = bytearray()
         for session in self._walk.take(count):
             if teller.put_in_snapshot(frames, session, now):

@@ -139,7 +139,7 @@ class SyncPeer(Peer):
             replica.feed(octets, now)
         except ValueError as error:
             raise BadRecord(f"a stream that cannot be applied: {error}") from None
-        if replica.in_sync and not was_in_sync:
+        if replica.in_sync and (not was_in_sync or self._depot.roles.role is Role.JOINING):
             self._depot.roles.synced(now)
         elif self._in_sync and not replica.in_sync:
             self._depot.roles.sync_lost(now)

@@ -341,6 +341,22 @@ def test_a_third_depot_stays_in_sync_though_its_link_to_the_former_active_depot_
     set_.compare()
 
 
+def test_a_depot_out_of_sync_joins_again_on_a_link_that_brought_all_before() -> None:
+    set_ = Depots(set_of_depots(3))
+    set_.run(SECOND)
+    one, two, three = set_.depots.values()
+    for old, new in ((one, three), (three, two)):
+        old.roles.revoked(set_.now)
+        new.roles.granted(set_.now)
+        set_.settle()
+    set_.cut(("depot1", "depot2"))
+    assert one.roles.role is Role.JOINING
+    two.roles.revoked(set_.now)
+    three.roles.granted(set_.now)
+    set_.settle()
+    set_.compare()
+
+
 @pytest.mark.parametrize("is_cut", [False, True])
 def test_a_depot_that_was_told_by_two_is_told_anew_by_the_one_that_stays(is_cut: bool) -> None:
     """The one that stays has nothing new to tell, by which the third would see that it follows the wrong stream."""

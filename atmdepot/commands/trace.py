@@ -18,11 +18,12 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.trace.capture.write import FORMATS, open_writer
 from atmdepot.trace.filter.filter import filter_help, parse_filter
 from atmdepot.trace.places import Choice, StoppedReading, open_source, print_places
+from atmdepot.trace.show.clock import Stamp
 from atmdepot.trace.show.fields import check_names, field_help
 from atmdepot.trace.show.ladders import LadderShower
 from atmdepot.trace.show.printers import FieldShower, JsonShower, LineShower, StatisticsShower
 from atmdepot.trace.show.summary import summary
-from atmdepot.trace.show.text import LinePrinter, Stamp
+from atmdepot.trace.show.text import LinePrinter
 from atmdepot.trace.tracer import LEVELS, Tracer
 from atmdepot.trace.views import Views
 from atmdepot.wire.aal5 import CrcMode

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from atmdepot.trace.show.text import LinePrinter, Stamp, cell_text, kind_text
+from atmdepot.trace.show.cells import cell_text, kind_text
+from atmdepot.trace.show.clock import Stamp
+from atmdepot.trace.show.text import LinePrinter
 from atmdepot.wire.aal5 import TRAILER_SIZE
 from atmdepot.wire.cell import CELL_SIZE, HEADER_SIZE, PAYLOAD_SIZE, Interface
 from atmdepot.wire.ip import PROTOCOL_TCP, PROTOCOL_UDP

@@ -13,7 +13,8 @@ from atmdepot.net.tap import Tap, Taps
 from atmdepot.trace.capture.write import open_writer
 from atmdepot.trace.filter.filter import parse_filter
 from atmdepot.trace.follow import Follower
-from atmdepot.trace.show.text import LinePrinter, Stamp
+from atmdepot.trace.show.clock import Stamp
+from atmdepot.trace.show.text import LinePrinter
 from atmdepot.trace.tracer import Tracer
 from atmdepot.wire.arp import REPLY, REQUEST, Arp
 from atmdepot.wire.ethernet import BROADCAST, Frame, mac_of, mac_text

@@ -19,8 +19,9 @@ from atmdepot.trace import assembler, follow
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu, Session
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark
-from atmdepot.wire.aal5 import CrcMode, abort_pdu, cpcs_pdu
+from atmdepot.wire.aal5 import CrcMode, cpcs_pdu
 from atmdepot.wire.cell import CellHeader, Interface
+from tests.aal5 import abort_pdu
 from tests.atm.plain_reassembler import plain_crc32, plain_hec
 from tests.effort import examples
 from tests.ip_packets import tcp, udp

@@ -15,9 +15,10 @@ from atmdepot.trace.capture.files import open_capture
 from atmdepot.trace.capture.write import open_writer
 from atmdepot.trace.filter.filter import parse_filter
 from atmdepot.trace.follow import Follower
+from atmdepot.trace.show.clock import Stamp
 from atmdepot.trace.show.fields import values
 from atmdepot.trace.show.summary import summary
-from atmdepot.trace.show.text import LinePrinter, Stamp
+from atmdepot.trace.show.text import LinePrinter
 from atmdepot.trace.tracer import Tracer
 from atmdepot.wire.announcement import Announcement
 from atmdepot.wire.cell import CellHeader

@@ -12,8 +12,9 @@ from atmdepot.net.events import Drop
 from atmdepot.trace.filter.filter import parse_filter
 from atmdepot.trace.items import Cell, HecVerdict, Pdu, Place, encapsulation_of
 from atmdepot.trace.names import VcName
+from atmdepot.trace.show.clock import Stamp
 from atmdepot.trace.show.fields import row
-from atmdepot.trace.show.text import LinePrinter, Stamp
+from atmdepot.trace.show.text import LinePrinter
 from atmdepot.trace.show.tree import tree_text
 from atmdepot.trace.verdicts import expected_cells
 from atmdepot.wire.cell import CellHeader

@@ -12,8 +12,9 @@ from atmdepot.net.tap import Tap, Taps
 from atmdepot.trace.capture.write import open_writer
 from atmdepot.trace.filter.filter import parse_filter
 from atmdepot.trace.follow import Follower
+from atmdepot.trace.show.clock import Stamp
 from atmdepot.trace.show.ladders import LadderShower
-from atmdepot.trace.show.text import LinePrinter, Stamp
+from atmdepot.trace.show.text import LinePrinter
 from atmdepot.trace.tracer import Tracer
 from atmdepot.trace.views import Views
 from atmdepot.wire.offload import cut, frame_of

@@ -15,9 +15,8 @@ from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Pdu, Place, Session
 from atmdepot.trace.names import VcBook, VcName
 from atmdepot.trace.sessions import CaptureSessions, DepotSessions
-from atmdepot.trace.show.text import endpoint
 from atmdepot.wire.flows import flow_of_key
-from atmdepot.wire.ip import address_text
+from atmdepot.wire.ip import address_text, endpoint
 from tests.depot.playbook import Playbook
 from tests.effort import examples
 from tests.ip_packets import ACK, FIN, RST, SYN, ping, tcp, udp

@@ -11,8 +11,9 @@ from atmdepot.atm.vc import Vc
 from atmdepot.drops import DropReason
 from atmdepot.trace.items import CrcVerdict, Pdu, Place
 from atmdepot.trace.verdicts import expected_cells, is_the_same, judge
-from atmdepot.wire.aal5 import Aal5Error, CrcMode, abort_pdu, cpcs_pdu, parse_cpcs_pdu
+from atmdepot.wire.aal5 import Aal5Error, CrcMode, cpcs_pdu, parse_cpcs_pdu
 from atmdepot.wire.llc import Encapsulation
+from tests.aal5 import abort_pdu
 from tests.ip_packets import ip, udp
 from tests.packets import ip_packets
 from tests.trace.captures import flipped

@@ -20,7 +20,7 @@ from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.trace.capture.pcap import LinkType, PcapWriter
 from atmdepot.trace.wireshark import FILE_NAME, install, plugin_folder
-from atmdepot.wire.aal5 import CrcMode, abort_pdu, cpcs_pdu, crc32, to_cells
+from atmdepot.wire.aal5 import CrcMode, cpcs_pdu, crc32, to_cells
 from atmdepot.wire.announcement import Announcement, Flows, Recall, ToldFlow
 from atmdepot.wire.cell import CellHeader, Interface, hec
 from atmdepot.wire.link_tag import LinkTag
@@ -28,6 +28,7 @@ from atmdepot.wire.llc import Encapsulation, encapsulate
 from atmdepot.wire.oam import ActivationFunction, OamPayload
 from atmdepot.wire.oam_messages import Activation, Backward, Direction, Forward, Loopback, Request
 from atmdepot.wire.statistics import ProxyFigures, ServerState, Statistics
+from tests.aal5 import abort_pdu
 from tests.effort import examples
 from tests.ip_packets import ACK, PSH, SYN, ip, tcp, udp
 from tests.trace.captures import REQUEST, cells_of, flipped, http_packet, train_of

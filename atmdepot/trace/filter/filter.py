@@ -19,8 +19,8 @@ from atmdepot.trace.names import VcBook
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from atmdepot.trace.filter.kinds import Test, Tests
     from atmdepot.trace.filter.parser import Node
-    from atmdepot.trace.filter.tests import Test, Tests
     from atmdepot.trace.filter.words import Word
     from atmdepot.trace.items import Item
 

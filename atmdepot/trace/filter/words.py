@@ -8,7 +8,7 @@ from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.qos import DSCP_NAMES, parse_dscp
 from atmdepot.drops import DropReason
 from atmdepot.net.events import Drop, FrameSeen, SessionChange
-from atmdepot.trace.filter import tests
+from atmdepot.trace.filter import cell_tests, kinds, name_tests, packet_tests
 from atmdepot.trace.filter.operands import (
     HOST,
     MAX_PORT,
@@ -32,7 +32,7 @@ from atmdepot.wire.tcp import ACK, FIN, PSH, RST, SYN, URG
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from atmdepot.trace.filter.tests import Factory
+    from atmdepot.trace.filter.kinds import Factory
     from atmdepot.trace.names import VcBook
 
 
@@ -93,47 +93,49 @@ def _reasons(unit: str = "") -> Operand:
 
 
 _CELLS = [
-    Word("vpi", numbers("a VPI", MAX_VPI), tests.vpi, "the VPI", "vpi 1"),
-    Word("vci", numbers("a VCI", MAX_VCI), tests.vci, "the VCI", "vci 32-99"),
-    Word("vc", VC, tests.vc_numbers, "VPI and VCI; 1/64 alone does as well", "vc 1/64"),
-    Word("pti", numbers("a PTI", 7), lambda allowed, _: tests.on_header(
-        lambda header: header.pti in allowed, lambda pdu: tests.pti_of(pdu) in allowed),
+    Word("vpi", numbers("a VPI", MAX_VPI), cell_tests.vpi, "the VPI", "vpi 1"),
+    Word("vci", numbers("a VCI", MAX_VCI), cell_tests.vci, "the VCI", "vci 32-99"),
+    Word("vc", VC, cell_tests.vc_numbers, "VPI and VCI; 1/64 alone does as well", "vc 1/64"),
+    Word("pti", numbers("a PTI", 7), lambda allowed, _: kinds.on_header(
+        lambda header: header.pti in allowed, lambda pdu: cell_tests.pti_of(pdu) in allowed),
         "the payload type; of a PDU, that of its last cell", "pti 5"),
-    Word("clp", choice("CLP", {"0": 0, "1": 1}), lambda allowed, _: tests.on_header(
+    Word("clp", choice("CLP", {"0": 0, "1": 1}), lambda allowed, _: kinds.on_header(
         lambda header: header.clp in allowed, lambda pdu: pdu.clp in allowed),
         "the CLP bit; of a PDU, the OR over its cells", "clp 1"),
-    Word("gfc", numbers("a GFC", 15), lambda allowed, _: tests.on_header(lambda header: header.gfc in allowed),
+    Word("gfc", numbers("a GFC", 15), lambda allowed, _: kinds.on_header(lambda header: header.gfc in allowed),
          "the GFC at a UNI", "gfc 0"),
-    Word("efci", NONE, tests.header(lambda header: header.congested, lambda pdu: pdu.congested),
+    Word("efci", NONE, cell_tests.header(lambda header: header.congested, lambda pdu: pdu.congested),
          "congestion experienced; of a PDU, in its last cell", "efci"),
-    Word("eom", NONE, tests.header(lambda header: header.is_last, lambda pdu: not pdu.unfinished),
+    Word("eom", NONE, cell_tests.header(lambda header: header.is_last, lambda pdu: not pdu.unfinished),
          "the last cell of a PDU; a PDU that has one", "eom"),
-    Word("user", NONE, tests.header(lambda header: header.is_user_data, lambda pdu: pdu.vci >= FIRST_USER_VCI),
+    Word("user", NONE, cell_tests.header(lambda header: header.is_user_data, lambda pdu: pdu.vci >= FIRST_USER_VCI),
          "user data on a VC that users may have", "user"),
-    Word("idle", NONE, tests.header(lambda header: header.is_idle), "idle and unassigned cells, VC 0/0", "idle"),
-    Word("rm", NONE, tests.header(lambda header: header.pti == 6), "resource management", "rm"),
-    Word("signalling", NONE, tests.reserved(5), "VCI 5", "signalling"),
-    Word("ilmi", NONE, tests.reserved(16, 0), "VC 0/16", "ilmi"),
-    Word("hec", _VERDICT, tests.hec, "good, corrected, bad, absent (in the capture); of a PDU: good or corrected",
+    Word("idle", NONE, cell_tests.header(lambda header: header.is_idle), "idle and unassigned cells, VC 0/0", "idle"),
+    Word("rm", NONE, cell_tests.header(lambda header: header.pti == 6), "resource management", "rm"),
+    Word("signalling", NONE, cell_tests.reserved(5), "VCI 5", "signalling"),
+    Word("ilmi", NONE, cell_tests.reserved(16, 0), "VC 0/16", "ilmi"),
+    Word("hec", _VERDICT, cell_tests.hec, "good, corrected, bad, absent (in the capture); of a PDU: good or corrected",
          "hec bad"),
-    Word("oam", NONE, lambda _, book: tests.oam([], book), "OAM cells, F4 and F5", "oam"),
-    Word("oam", choice("kind of OAM cell", tests.OAM_KINDS, "KIND", many=True), tests.oam,
-         "OAM of a kind, or several kinds at once (oam f5 ais): " + ", ".join(tests.OAM_KINDS), "oam ais"),
-    Word("bad", NONE, tests.bad, "a wrong HEC or CRC-10, a PDU that a receiver drops, every drop", "bad"),
+    Word("oam", NONE, lambda _, book: cell_tests.oam([], book), "OAM cells, F4 and F5", "oam"),
+    Word("oam", choice("kind of OAM cell", cell_tests.OAM_KINDS, "KIND", many=True), cell_tests.oam,
+         "OAM of a kind, or several kinds at once (oam f5 ais): " + ", ".join(cell_tests.OAM_KINDS), "oam ais"),
+    Word("bad", NONE, cell_tests.bad, "a wrong HEC or CRC-10, a PDU that a receiver drops, every drop", "bad"),
 ]
 
 _PDUS = [
-    Word("crc", _CRC_VERDICT, tests.crc, "good (also by Dynamips' rule, where it holds), dynamips, bad, absent",
+    Word("crc", _CRC_VERDICT, packet_tests.crc, "good (also by Dynamips' rule, where it holds), dynamips, bad, absent",
          "crc bad", True),
     Word("cells", numbers("a number of cells", cells_needed(MAX_SDU)),
-         tests.pdu_word(lambda allowed, pdu: pdu.count in allowed), "the number of its cells", "cells 2-32", True),
-    Word("length", numbers("a Length", MAX_SDU), tests.pdu_word(lambda allowed, pdu: tests.length_of(pdu) in allowed),
+         packet_tests.pdu_word(lambda allowed, pdu: pdu.count in allowed),
+         "the number of its cells", "cells 2-32", True),
+    Word("length", numbers("a Length", MAX_SDU),
+         packet_tests.pdu_word(lambda allowed, pdu: packet_tests.length_of(pdu) in allowed),
          "the Length of its SDU in octets", "length 1000-", True),
-    Word("unfinished", NONE, tests.pdu_word(lambda _, pdu: pdu.unfinished), "its last cell never came", "unfinished",
-         True),
-    Word("problem", NONE, tests.pdu_word(lambda _, pdu: pdu.problem is not None), "a receiver would drop it",
+    Word("unfinished", NONE, packet_tests.pdu_word(lambda _, pdu: pdu.unfinished), "its last cell never came",
+         "unfinished", True),
+    Word("problem", NONE, packet_tests.pdu_word(lambda _, pdu: pdu.problem is not None), "a receiver would drop it",
          "problem", True),
-    Word("problem", _reasons("PDUs"), tests.pdu_word(lambda reasons, pdu: pdu.problem in reasons),
+    Word("problem", _reasons("PDUs"), packet_tests.pdu_word(lambda reasons, pdu: pdu.problem in reasons),
          "a receiver would drop it for this reason", "problem length-error", True),
 ]
 
@@ -141,10 +143,10 @@ _PDUS = [
 def _of_an_end(side: str, end: str) -> list[Word]:
     pre = f"{side} " if side else ""
     return [
-        Word(f"{pre}host", HOST, tests.host(side), f"the address of {end}, and the port if one is given",
+        Word(f"{pre}host", HOST, packet_tests.host(side), f"the address of {end}, and the port if one is given",
              f"{pre}host 10.9.0.2", True),
-        Word(f"{pre}net", NETWORK, tests.net(side), f"the network of {end}", f"{pre}net 10.9.0.0/16", True),
-        Word(f"{pre}port", numbers("a port", MAX_PORT), tests.port(side), f"the TCP or UDP port of {end}",
+        Word(f"{pre}net", NETWORK, packet_tests.net(side), f"the network of {end}", f"{pre}net 10.9.0.0/16", True),
+        Word(f"{pre}port", numbers("a port", MAX_PORT), packet_tests.port(side), f"the TCP or UDP port of {end}",
              f"{pre}port 80", True),
     ]
 
@@ -156,41 +158,41 @@ _FLAGS = {"syn": SYN, "fin": FIN, "rst": RST, "psh": PSH, "ack": ACK, "urg": URG
 _PACKETS = [
     *_of_an_end("", "either end"),
     *_of_an_end("src", "the sender"),
-    Word("src", HOST, tests.host("src"), "the same as src host", "src 10.9.0.2", True),
+    Word("src", HOST, packet_tests.host("src"), "the same as src host", "src 10.9.0.2", True),
     *_of_an_end("dst", "the receiver"),
-    Word("dst", HOST, tests.host("dst"), "the same as dst host", "dst 10.9.0.2", True),
-    *(Word(name, NONE, tests.protocol(number), told, name, True) for name, (told, number) in _PROTOCOLS.items()),
-    Word("ip", NONE, tests.version(4), "IPv4", "ip", True),
-    Word("ip6", NONE, tests.version(16), "IPv6", "ip6", True),
-    Word("arp", NONE, tests.pdu_word(lambda _, pdu: bool(pdu.sdu) and pdu.carried.ethertype == ETHERTYPE_ARP),
+    Word("dst", HOST, packet_tests.host("dst"), "the same as dst host", "dst 10.9.0.2", True),
+    *(Word(name, NONE, packet_tests.protocol(number), told, name, True) for name, (told, number) in _PROTOCOLS.items()),
+    Word("ip", NONE, packet_tests.version(4), "IPv4", "ip", True),
+    Word("ip6", NONE, packet_tests.version(16), "IPv6", "ip6", True),
+    Word("arp", NONE, packet_tests.pdu_word(lambda _, pdu: bool(pdu.sdu) and pdu.carried.ethertype == ETHERTYPE_ARP),
          "ARP in LLC/SNAP", "arp", True),
-    Word("proto", numbers("an IP protocol", 255), lambda allowed, _: tests.on_flow(lambda flow: flow[0] in allowed),
+    Word("proto", numbers("an IP protocol", 255), lambda allowed, _: kinds.on_flow(lambda flow: flow[0] in allowed),
          "the IP protocol's number", "proto 6", True),
-    Word("dscp", _DSCP, lambda allowed, _: tests.on_packet(lambda packet: packet.dscp in allowed), "the DSCP",
+    Word("dscp", _DSCP, lambda allowed, _: kinds.on_packet(lambda packet: packet.dscp in allowed), "the DSCP",
          "dscp ef", True),
-    *(Word(name, NONE, tests.flag(bit), f"TCP with {name.upper()}, whatever other flags it has", name, True)
+    *(Word(name, NONE, packet_tests.flag(bit), f"TCP with {name.upper()}, whatever other flags it has", name, True)
       for name, bit in _FLAGS.items()),
 ]
 
 _PLACES = [
-    Word("link", NAME, tests.attribute("link", *_ITEMS), "the link", "link to-web1"),
-    Word("node", NAME, tests.attribute("node", *_ITEMS), "the node that saw it", "node depot",
+    Word("link", NAME, name_tests.attribute("link", *_ITEMS), "the link", "link to-web1"),
+    Word("node", NAME, name_tests.attribute("node", *_ITEMS), "the node that saw it", "node depot",
          known=Known("node", lambda book: book.nodes)),
-    Word("dir", choice("direction", {"in": "in", "out": "out"}), tests.attribute("direction", Cell, Pdu, FrameSeen),
-         "into the node, or out of it", "dir in"),
-    Word("vc", NAME, lambda names, book: tests.on_name(lambda name: name.vp in names, book),
+    Word("dir", choice("direction", {"in": "in", "out": "out"}),
+         name_tests.attribute("direction", Cell, Pdu, FrameSeen), "into the node, or out of it", "dir in"),
+    Word("vc", NAME, lambda names, book: kinds.on_name(lambda name: name.vp in names, book),
          "the VP's name in the VC table", "vc web1", known=Known("VP", lambda book: book.vps)),
-    Word("server", NAME, tests.server, "the session's server, or those at the VP's end", "server web1",
+    Word("server", NAME, name_tests.server, "the session's server, or those at the VP's end", "server web1",
          by_session=True, known=Known("server", lambda book: book.servers)),
     Word("role", choice("role", {role.lower(): role for role in _ROLES}, "ROLE"),
-         lambda roles, book: tests.on_name(lambda name: name.role in roles, book),
+         lambda roles, book: kinds.on_name(lambda name: name.role in roles, book),
          "what the VC table has the VC for: session, default, management, permanent, or a service category",
          "role session"),
 ]
 
 _TOLD = [
-    Word("session", numbers("a session", _MOST_SESSIONS), tests.session, "a session's PDUs, and what becomes of it",
-         "session 42", True, by_session=True),
+    Word("session", numbers("a session", _MOST_SESSIONS), name_tests.session,
+         "a session's PDUs, and what becomes of it", "session 42", True, by_session=True),
     Word("session", NONE, lambda _, __: {SessionChange: True}, "all changes of sessions", "session"),
     Word("session", choice("event", {event: event for event in _EVENTS}, "EVENT"),
          lambda events, _: {SessionChange: lambda change: change.event in events},

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.events import Drop, FrameSeen, Missed, SessionChange
+from atmdepot.trace.filter.cell_tests import is_f5, is_segment, pti_of
 from atmdepot.trace.filter.operands import nearest
-from atmdepot.trace.filter.tests import is_f5, is_segment, length_of, pti_of
+from atmdepot.trace.filter.packet_tests import length_of
 from atmdepot.trace.frames import place_of
 from atmdepot.trace.inside import flow_of, header_of, oam_payload_of, packet_of, unit_of, vc_of
 from atmdepot.trace.items import Cell, Pdu
+from atmdepot.trace.show.cells import kind_text
 from atmdepot.trace.show.oam import function_name, is_good
 from atmdepot.trace.show.printable import printable_in_place
-from atmdepot.trace.show.text import kind_text
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, address_text
 from atmdepot.wire.tcp import flags_text
 
@@ -296,17 +297,8 @@ def _text(value: object) -> str:
     return printable_in_place(str(value))
 
 
-def _kinds_of(field: Field) -> str:
-    return ", ".join(KINDS[kind] for kind in KINDS if kind in field.getters)
-
-
 def field_help() -> str:
     """A line for each field, for the terminal."""
     width = max(map(len, BY_NAME))
-    return "\n".join(f"  {field.name:<{width}}  {field.meaning} [{_kinds_of(field)}]" for field in FIELDS)
-
-
-def field_table() -> str:
-    """The fields as a table in Markdown, for the documentation."""
-    lines = ["| field | of | meaning |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| `{field.name}` | {_kinds_of(field)} | {field.meaning} |" for field in FIELDS)])
+    return "\n".join(f"  {field.name:<{width}}  {field.meaning} "
+                     f"[{', '.join(KINDS[kind] for kind in KINDS if kind in field.getters)}]" for field in FIELDS)

@@ -11,8 +11,8 @@ from atmdepot.trace.frames import place_of
 from atmdepot.trace.inside import packet_octets_of, packet_of
 from atmdepot.trace.items import Pdu
 from atmdepot.trace.show.ladder import Ladder, Step, ladder_text
+from atmdepot.trace.show.packets import packet_text
 from atmdepot.trace.show.printable import printable_in_place
-from atmdepot.trace.show.text import packet_text
 from atmdepot.wire.ip import endpoint
 from atmdepot.wire.tcp import ACK, SYN
 

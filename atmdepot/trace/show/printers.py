@@ -12,7 +12,6 @@ from atmdepot.tables import console
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
 from atmdepot.trace.show.fields import row, values
 from atmdepot.trace.show.stats import Statistics, print_statistics
-from atmdepot.trace.show.text import hex_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,6 +80,18 @@ class LineShower(_Stream):
 
 def _octets_of(item: Item) -> bytes:
     return item.octets if isinstance(item, Cell | Pdu | FrameSeen | Drop) else b""
+
+
+def hex_lines(octets: bytes, *, text: bool) -> str:
+    """Octets in hexadecimal, 16 a line with their offsets; with `text` also as characters, as tcpdump prints them."""
+    lines = []
+    for at in range(0, len(octets), 16):
+        part = octets[at:at + 16]
+        told = f"\t0x{at:04x}:  {part.hex(' ', -2):<39}"
+        if text:
+            told += "  " + "".join(chr(octet) if 32 <= octet < 127 else "." for octet in part)
+        lines.append(told.rstrip())
+    return "\n".join(lines)
 
 
 def _color_of(item: Item) -> str:

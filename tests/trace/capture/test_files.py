@@ -24,9 +24,10 @@ from atmdepot.trace.follow import Follower
 from atmdepot.trace.inside import vc_of
 from atmdepot.trace.items import Pdu
 from atmdepot.trace.sessions import CaptureSessions
+from atmdepot.trace.show.clock import Stamp
 from atmdepot.trace.show.fields import row
 from atmdepot.trace.show.stats import Statistics
-from atmdepot.trace.show.text import LinePrinter, Stamp
+from atmdepot.trace.show.text import LinePrinter
 from atmdepot.trace.show.tree import tree_text
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen, Remark, UnplacedPdu
 from atmdepot.trace.tracer import Tracer

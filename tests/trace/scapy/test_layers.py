@@ -47,12 +47,13 @@ from atmdepot.trace.scapy.layers import (
     verdict,
 )
 from atmdepot.wire import layouts
-from atmdepot.wire.aal5 import MAX_SDU, Aal5Error, CrcMode, abort_pdu, cpcs_pdu, crc32, parse_cpcs_pdu, to_cells
+from atmdepot.wire.aal5 import MAX_SDU, Aal5Error, CrcMode, cpcs_pdu, crc32, parse_cpcs_pdu, to_cells
 from atmdepot.wire.announcement import Announcement, Flows, Message, Recall, ToldFlow
 from atmdepot.wire.cell import CellHeader, Interface
 from atmdepot.wire.llc import ETHERTYPE_IPV4, Encapsulation, decapsulate, encapsulate
 from atmdepot.wire.oam import OamPayload
 from atmdepot.wire.statistics import ProxyFigures, ServerState, Statistics
+from tests.aal5 import abort_pdu
 from tests.checkout import ROOT
 from tests.effort import examples
 from tests.net.ends import fresh, fresh6, pair_of

@@ -17,14 +17,18 @@ from atmdepot.net.events import Cells, Drop, Missed, SessionChange
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, HecVerdict, Item, Pdu, Place, Session
 from atmdepot.trace.names import VcName
-from atmdepot.trace.show.text import LinePrinter, Stamp, hex_lines, printable
+from atmdepot.trace.show.clock import Stamp
+from atmdepot.trace.show.printable import printable
+from atmdepot.trace.show.printers import hex_lines
+from atmdepot.trace.show.text import LinePrinter
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen
-from atmdepot.wire.aal5 import CrcMode, abort_pdu, cpcs_pdu
+from atmdepot.wire.aal5 import CrcMode, cpcs_pdu
 from atmdepot.wire.announcement import Announcement, Claim, Flows, Message, Recall, ToldFlow
 from atmdepot.wire.cell import CellHeader
 from atmdepot.wire.llc import Encapsulation
 from atmdepot.wire.oam import OamPayload
 from atmdepot.wire.statistics import VERSION, ProxyFigures, ServerState, Statistics
+from tests.aal5 import abort_pdu
 from tests.atm.plain_reassembler import plain_crc32
 from tests.ip_packets import ACK, FIN, PSH, RST, SYN, ip, ping, tcp, udp
 from tests.trace import items as items_of_tests

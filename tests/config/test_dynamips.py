@@ -6,6 +6,7 @@ import configparser
 from pathlib import Path
 
 import pytest
+from click import BadParameter
 from click.testing import CliRunner
 
 from atmdepot.cli import cli
@@ -77,12 +78,16 @@ def test_dynagen_gets_a_router_for_each_node_with_its_pvcs(tmp_path: Path) -> No
     (("compose-gns3",), "links.r2-link.ends.r2"),
     (("mesh", "--node", "sw1"), "vcs.news"),
     (("gns3-switch", "--format", "dynagen"), "nodes.sw1"),
-    (("gns3", "-w", "/nowhere/gns3.net"), "/nowhere/gns3.net"),
 ])
 def test_what_dynamips_cannot_be_is_refused_with_its_place(words: tuple[str, ...], place: str) -> None:
     with pytest.raises(AtmdepotError) as caught:
         run(*words)
     assert place in str(caught.value)
+
+
+def test_a_file_that_cannot_be_written_is_refused_with_its_directory() -> None:
+    with pytest.raises(BadParameter, match=r"^/nowhere/gns3\.net cannot be written: the directory /nowhere "):
+        run("gns3", "-w", "/nowhere/gns3.net")
 
 
 def test_a_strict_crc_is_refused_for_a_router_and_not_for_a_switch() -> None:

@@ -61,7 +61,7 @@ def test_depot_without_a_gateway_that_moves_is_the_gateway_itself() -> None:
 
 @pytest.mark.parametrize(("old", "new", "told"), [
     ("10.60.0.2:7500", "10.61.0.2:7500", "depots.main.sync: in the lab these addresses lie on one LAN"),
-    ("10.60.0.2:7500", "depot2.example:7500", "depots.main.sync.depot2: depot2.example:7500: the lab needs the IP"),
+    ("10.60.0.2:7500", "127.0.0.2:7500", "depots.main.sync.depot2: 127.0.0.2:7500: the lab needs the IP address of"),
     ("10.60.0.2:7500", "172.31.3.1:7500", "depots.main.sync.depot2: 172.31.3.1:7500: in the lab the depots of a set"),
     ("10.60.0.2:7500", "10.9.0.4:7500", "depots.main.sync.depot2: 10.9.0.4:7500: in the lab the depots of a set have"),
     ('"10.9.0.1/24", ', '"10.8.0.1/24", ', "depots.main.gateway: 10.8.0.1/24: no network of the lab is 10.8.0.0/24"),

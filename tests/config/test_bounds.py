@@ -60,7 +60,8 @@ BOUNDED = {
     ("links", "to-web1", "lmi", "t391"): ("100ms", "14s"), ("links", "to-web1", "lmi", "t392"): ("11s", "1h"),
     ("probing", "timeout"): ("1ms", "8760h"), ("probing", "statistics"): ("0s", "1ms", "8760h"),
     ("depots", "main", "interval"): ("0s", "10ms", "8760h"), ("depots", "main", "announce"): ("10ms", "10s"),
-    ("depots", "main", "silence"): ("200ms", "8760h"), ("depots", "main", "sync", "depot"): ("10.60.0.1:1", "10.60.0.1:65535"),
+    ("depots", "main", "silence"): ("200ms", "8760h"),
+    ("depots", "main", "sync", "depot"): ("10.60.0.1:1", "10.60.0.1:65535"),
     ("depots", "main", "etcd", "0"): ("10.70.0.1:1", "h:65535")}
 """Texts with bounds of their own."""
 

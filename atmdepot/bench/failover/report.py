@@ -185,7 +185,7 @@ def _costs(report: Report) -> list[list[str]]:
     modes = list(dict.fromkeys(mode for mode, _ in rows))
     head = [f"costs, against one depot, {len(report.costs)} rounds", *(CONTENDERS[mode].title for mode in modes)]
     return [head, *([title, *(_ratio(rows.get((mode, name))) for mode in modes)] for name, title
-                    in costs.FIGURES.items())]
+                    in costs.FIGURES.items() if any((mode, name) in rows for mode in modes))]
 
 
 def _ratio(row: costs.CostRow | None) -> str:

@@ -48,9 +48,15 @@ def inherit(tables: SessionTables, session: Session, opening: bool, now: int) ->
 
 
 def close(tables: SessionTables, session: Session, why: str, left: int, now: int) -> None:
-    """Move an entry to the secondary table, as another depot has, for `left` ns."""
+    """Move an entry to the secondary table, as another depot has, for `left` ns.
+
+    One that has closed here already takes the other's reason: a hot standby may have seen the last segments of both
+    directions in another order.
+    """
     if session.table is _PRIMARY:
         tables.to_secondary(session, why, now)
+    elif session.table is _SECONDARY:
+        session.closed_by = why
     session.deadline = now + left
     tables.wheel.add(session, now)
 

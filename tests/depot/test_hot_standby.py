@@ -179,6 +179,25 @@ def test_a_reset_that_is_watched_after_its_session_was_told_closes_it() -> None:
     assert [session.closed_by for session in pair.standby.sessions.secondary.values()] == ["RST"]
 
 
+def test_a_session_whose_last_segments_were_seen_in_another_order_has_closed_for_the_same_reason() -> None:
+    pair = HotPair()
+    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, SYN, seq=100))
+    pair.server(tcp(VIP4, 80, CLIENT4, 40_000, SYN | ACK, seq=900, ack=101))
+    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, ACK, seq=101, ack=901))
+    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, FIN | ACK, seq=101, ack=901))
+    pair.carry()
+    reset = tcp(CLIENT4, 40_000, VIP4, 80, RST, seq=102)
+    pair.standby.watch([reset], pair.now)
+    pair.server(tcp(VIP4, 80, CLIENT4, 40_000, FIN | ACK, seq=901, ack=102), copied=False)
+    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, ACK, seq=102, ack=902), copied=False)
+    pair.client(reset, copied=False)
+    before = [session.closed_by for session in pair.standby.sessions.secondary.values()]
+    pair.carry()
+    after = [[session.closed_by for session in depot.sessions.secondary.values()]
+             for depot in (pair.active, pair.standby)]
+    assert (before, after) == (["RST"], [["FIN"], ["FIN"]])
+
+
 @given(events)
 @examples(60)
 def test_what_copies_lack_the_stream_tells(what: list[tuple[str, int, bool]]) -> None:

@@ -130,6 +130,8 @@ def default_gateways(network: Network) -> dict[str, tuple[str, ...]]:
 
 def routes_of_the_depots(network: Network) -> dict[str, tuple[tuple[str, str], ...]]:
     """The routes of each depot to the servers' networks: each network and the router's address."""
+    if not names(network):
+        return {}
     between = _between(network)
     routes = tuple((str(subnet), between[subnet.version].router) for subnet in subnets(network))
     return dict.fromkeys(network.depots, routes)

@@ -64,11 +64,15 @@ def wire_up(plan: Plan, namespaces: dict[str, int]) -> None:
 
 
 def wire_again(plan: Plan, node: str, namespaces: dict[str, int]) -> None:
-    """Build a node whose namespace is new, and its wires, which went with its old one; as `wire_up` else."""
+    """Build a node whose namespace is new, and its wires, which went with its old one; as `wire_up` else.
+
+    Wires to a node that is gone, which `namespaces` lacks, come back with that node.
+    """
     with _refusals():
         _prepare(plan, node, namespaces)
         for wire in plan.wires_of(node):
-            _lay(wire, plan, namespaces)
+            if all(end.node in namespaces for end in wire.ends):
+                _lay(wire, plan, namespaces)
         _add_routes(plan, namespaces)
 
 
@@ -257,20 +261,20 @@ def _netlink(address: Address) -> dict[str, object]:
 
 
 def _add_routes(plan: Plan, namespaces: dict[str, int]) -> None:
-    """Add the client's routes; those over several gateways are shared by flow (ECMP)."""
+    """Add the routes of all nodes that are there; the client's over several gateways are shared by flow (ECMP)."""
     with in_network_namespace(namespaces[CLIENT]), IPRoute() as ip:
         for route in plan.routes:
             default, family = ("0.0.0.0/0", socket.AF_INET) if route.version == 4 else ("::/0", socket.AF_INET6)
             _tolerate_existing(ip.route, dst=_host_prefix(route.destination) if route.destination else default,
                                family=family, **_by(route))
-    for node, gateways in plan.gateways.items():
+    for node in plan.gateways.keys() & namespaces.keys():
         with in_network_namespace(namespaces[node]), IPRoute() as ip:
-            for gateway in gateways:
+            for gateway in plan.gateways[node]:
                 default, family = ("::/0", socket.AF_INET6) if ":" in gateway else ("0.0.0.0/0", socket.AF_INET)
                 _tolerate_existing(ip.route, dst=default, family=family, gateway=gateway)
-    for node, routes in plan.towards_servers.items():
+    for node in plan.towards_servers.keys() & namespaces.keys():
         with in_network_namespace(namespaces[node]), IPRoute() as ip:
-            for subnet, gateway in routes:
+            for subnet, gateway in plan.towards_servers[node]:
                 family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
                 _tolerate_existing(ip.route, dst=subnet, family=family, gateway=gateway)
 

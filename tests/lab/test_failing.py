@@ -85,6 +85,24 @@ def test_removed_node_takes_everything_with_it_and_comes_back(lab: Lab) -> None:
     assert reach(lab, "web1", "172.31.1.1", 9) == "ECONNREFUSED"
 
 
+def test_removed_neighbours_come_back_one_after_the_other(lab: Lab) -> None:
+    lab.remove("depot1", "web1", "depot2")
+    for node in ("depot1", "web1", "depot2"):
+        lab.start(node)
+    assert reach(lab, "depot1", "10.9.0.4", 9) == "ECONNREFUSED"
+    assert reach(lab, "depot1", "172.31.1.2", 9) == "ECONNREFUSED", "by the wire between two that were gone"
+
+
+@pytest.mark.usefixtures("run_dir")
+def test_depots_with_routes_to_their_servers_come_back_one_after_the_other() -> None:
+    with up("rewrite-standby", web=False) as lab:
+        lab.remove("depot1", "depot2")
+        for node in ("depot1", "depot2"):
+            lab.start(node)
+            routes = lab.run(node, ["ip", "route"], stdout=subprocess.PIPE, text=True, check=True).stdout
+            assert " via " in routes
+
+
 @pytest.mark.parametrize("silent", [False, True])
 def test_cut_wire_carries_nothing_until_it_is_restored(lab: Lab, silent: bool) -> None:
     lab.cut("depot1.client", "to-web1", silent=silent)

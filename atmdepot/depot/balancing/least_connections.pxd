@@ -7,17 +7,17 @@ from atmdepot.depot.servers cimport Member
 cdef long long _EVEN
 
 
-cdef class LeastConnections(Balancer):
+cdef class TurnsOfEquals(Balancer):
     cdef public Turns _turns
 
+
+cdef class LeastConnections(TurnsOfEquals):
     @cython.locals(server=Member, equal=list, sessions="long long", least="long long")
     cpdef pick(self, list servers, bytes client, long long now)
     cpdef take(self, list servers, Member chosen, long long now)
 
 
-cdef class ByScore(Balancer):
-    cdef public Turns _turns
-
+cdef class ByScore(TurnsOfEquals):
     cpdef double basis(self, list servers, long long now) except? -1
     cpdef double score(self, Member server, double basis, long long now) except? -1
     @cython.locals(server=Member, equal=list, score=double, least=double, basis=double)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _EVEN = 100  # the weight of every server where the criterion ignores weights
 
 
-class LeastConnections(Balancer):
-    """The server with the fewest sessions in the primary table, whatever its weight."""
+class TurnsOfEquals(Balancer):
+    """A criterion by which servers can be equal: equal servers take turns."""
 
     def __init__(self) -> None:
         self._turns = Turns()
@@ -36,6 +36,10 @@ class LeastConnections(Balancer):
     def resume(self, servers: list[Server], position: Mapping[str, tuple[int, int]]) -> None:
         """Go on with these turns."""
         self._turns.resume(position)
+
+
+class LeastConnections(TurnsOfEquals):
+    """The server with the fewest sessions in the primary table, whatever its weight."""
 
     def pick(self, servers: list[Server], client: bytes, now: int) -> Server:
         """The server with the fewest sessions; among equals the least recently chosen server."""
@@ -54,23 +58,8 @@ class LeastConnections(Balancer):
         self._turns.take(chosen, _EVEN)
 
 
-class ByScore(Balancer):
+class ByScore(TurnsOfEquals):
     """A criterion that scores each server: the least score is chosen, and equal servers take turns by weight."""
-
-    def __init__(self) -> None:
-        self._turns = Turns()
-
-    def prepare(self, servers: list[Server]) -> None:
-        """Forget the turns of servers that have left the pool."""
-        self._turns.keep(servers)
-
-    def position(self, servers: list[Server]) -> dict[str, tuple[int, int]]:
-        """The turns of the servers."""
-        return self._turns.position()
-
-    def resume(self, servers: list[Server], position: Mapping[str, tuple[int, int]]) -> None:
-        """Go on with these turns."""
-        self._turns.resume(position)
 
     def basis(self, servers: list[Server], now: int) -> float:
         """A number computed from all candidates, passed to the score of each."""

@@ -274,7 +274,7 @@ class RewriteBearer(Bearer):
         return arrival
 
     def frame_from_host(self, frame: PlainFrame, packet: Packet) -> Arrival | None:
-        """The arrival of a server's frame. Returns None for a client's, and for one that goes packet by packet."""
+        """The arrival of a server's frame; None for a client's frame, and for a frame to be handled by packets."""
         path = self.paths.get(packet.key)
         made = None if path is None or path.back is None else path.back.frame(frame)
         if made is None:

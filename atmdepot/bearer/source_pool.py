@@ -58,14 +58,14 @@ class SourcePool:
         return end
 
     def _end_at(self, number: int) -> End | None:
-        """The end that is taken first after `number` others; None beyond the last."""
+        """The end with this number in the order of first use; None beyond the last."""
         port, at = divmod(number, max(1, len(self._addresses)))
         if not self._addresses or self._first + port > self._last:
             return None
         return End(self._addresses[at], self._first + port)
 
     def claim(self, end: End) -> None:
-        """Have an end not be taken until it is given back; one of another depot's part is none of this pool."""
+        """Reserve an end until it is given back; an end of another depot's part is ignored."""
         number = self._number_of(end)
         if number is None:
             return
@@ -84,7 +84,7 @@ class SourcePool:
             self._free.append(end)
 
     def _number_of(self, end: End) -> int | None:
-        """The place of an end in the order in which ends are taken first; None for one that is not of this part."""
+        """The number of an end in the order of first use; None for an end of another part."""
         at = self._place.get(end.address)
         if at is None or not self._first <= end.port <= self._last:
             return None

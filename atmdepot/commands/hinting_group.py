@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 WORDS = "atmdepot.words"
-"""Where a context keeps the words after the name of its command."""
+"""The key, in the `meta` of a context, of the words after the command's name."""
 
 
 class HintingGroup(click.Group):

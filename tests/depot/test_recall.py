@@ -19,6 +19,7 @@ from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, VIP6, InMemo
 
 MS = 1_000_000
 SYN_ACK = SYN | ACK
+SYN_5000 = tcp(CLIENT4, 5000, VIP4, 80, SYN, seq=100)
 
 
 def handshake(net: InMemoryNetwork, port: int, client: str = CLIENT4, vip: str = VIP4, depot: str = "") -> str:
@@ -32,6 +33,16 @@ def handshake(net: InMemoryNetwork, port: int, client: str = CLIENT4, vip: str =
 def data(port: int, client: str = CLIENT4, vip: str = VIP4) -> bytes:
     """A client's data in such a session."""
     return tcp(client, port, vip, 80, ACK | PSH, seq=101, ack=501, data=b"GET")
+
+
+def turned_to_another_server(net: InMemoryNetwork) -> tuple[str, bytes]:
+    """Restart the depot after a SYN; the edge node that has got it, and its cells. The SYN's next server is another."""
+    (earlier,) = net.to_service(SYN_5000)
+    cells = next(octets for _, to, octets in net.seen if to == earlier)
+    net.restart_depot()
+    net.advance(100 * MS)
+    net.to_service(tcp(CLIENT4, 6000, VIP4, 80, SYN))  # so that the client's turn is the other server's
+    return earlier, cells
 
 
 def recalled(net: InMemoryNetwork) -> None:
@@ -472,12 +483,8 @@ def test_depot_whose_replica_is_in_sync_asks_for_the_last_moments_alone() -> Non
 @pytest.mark.parametrize("first", ["web1", "web2"])
 def test_of_two_edge_nodes_that_know_a_session_the_later_has_it(first: str) -> None:
     net = InMemoryNetwork()
-    syn = tcp(CLIENT4, 5000, VIP4, 80, SYN, seq=100)
-    (earlier,) = net.to_service(syn)
-    net.restart_depot()
-    net.advance(100 * MS)
-    net.to_service(tcp(CLIENT4, 6000, VIP4, 80, SYN))  # so that the client's turn is the other server's
-    (later,) = net.to_service(syn)
+    earlier, _ = turned_to_another_server(net)
+    (later,) = net.to_service(SYN_5000)
     assert later != earlier
     net.restart_depot()
     net.stopped |= {"web1", "web2"} - {first}
@@ -492,12 +499,7 @@ def test_of_two_edge_nodes_that_know_a_session_the_later_has_it(first: str) -> N
 @pytest.mark.parametrize("is_known", [False, True])
 def test_established_session_does_not_give_way_to_a_late_copy_of_its_syn(first: str, is_known: bool) -> None:
     net = InMemoryNetwork()
-    syn = tcp(CLIENT4, 5000, VIP4, 80, SYN, seq=100)
-    (earlier,) = net.to_service(syn)
-    held = next(octets for _, to, octets in net.seen if to == earlier)
-    net.restart_depot()
-    net.advance(100 * MS)
-    net.to_service(tcp(CLIENT4, 6000, VIP4, 80, SYN))  # so that the client's turn is the other server's
+    earlier, held = turned_to_another_server(net)
     later = handshake(net, 5000)
     assert later != earlier
     net.advance(SECOND)

@@ -100,10 +100,13 @@ def test_gns3_sends_a_plain_socket_53_octets_at_a_time() -> None:
         with gns3.helper("r2", str(HERE / "plain_socket.py"), "172.31.2.2", "10004") as router:
             gns3.python("client", CONNECT, VIP, "8")
             # A SYN of 60 octets with LLC and trailer is 2 cells; every other session is r2's.
-            until(lambda: next(row for row in gns3.rows("links") if row["link"] == "r2-link")["tx_cells"] >= 8)
+            until(lambda: gns3.vcs("depot")["2/100"]["tx_cells"] >= 8)
             datagrams = [bytes.fromhex(word) for word in json.loads(router.communicate(timeout=60)[0])]
-        assert len(datagrams) >= 8
         assert {len(datagram) for datagram in datagrams} == {53}
+        # Until r2 was ended it may have been too early to tell its flows, so the depot may still ask for them, on 2/32.
+        asked = [datagram for datagram in datagrams if datagram.startswith(bytes.fromhex("002002"))]
+        datagrams = [datagram for datagram in datagrams if datagram not in asked]
+        assert len(datagrams) >= 8
         # VPI 2, VCI 100; the first of two cells begins with LLC/SNAP of IPv4 and the packet's first octet.
         assert {datagram[:4].hex() for datagram in datagrams} == {"00200640", "00200642"}
         assert datagrams[0][5:14].hex() == "aaaa0300000008" + "0045"

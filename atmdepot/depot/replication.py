@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from atmdepot.depot.session import Session
     from atmdepot.depot.state import DepotState
 
-PERIOD = 2_000_000
+PERIOD = 4_000_000
 """The least time (ns) between two flushes of a stream without an interval."""
 MOST_NOTED = 8_192
 """Changes after which a period ends early."""

@@ -269,7 +269,7 @@ class SyncPeer(Peer):
             self._changed(now)
         if self._beat_at <= now:
             self._beat_at = now + _BEAT
-            self._said = self._state()
+            self._said = self._state()  # a change may have changed more
             self._beat(now)
         if self._ack_at <= now:
             self._ack_at, self._acked_at = NEVER, now

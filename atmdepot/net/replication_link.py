@@ -40,6 +40,8 @@ _PATIENCE = 5.0
 """Time (s) for a connection and its HELLOs."""
 _AGAIN = 1.0
 _LONGEST_PAUSE = 30.0
+_ASK_AGAIN = 4_000_000
+"""Time (ns) after which links are asked again for their next work, which takes long."""
 _PIECE = 4_096
 _MOST_STRANGERS = 64
 _KEEP_ALIVE = ((socket.SO_KEEPALIVE, socket.SOL_SOCKET, 1), (socket.TCP_NODELAY, socket.IPPROTO_TCP, 1),
@@ -63,6 +65,7 @@ class ReplicationLink(Chore):
         self._set = node.network.set_of(node.name)
         self.connections: dict[str, SyncConnection] = {}
         """The open links, by the name of the other depot."""
+        self._links_due, self._asked_at = NEVER, -_ASK_AGAIN
         self._told: dict[str, str] = {}
         self._strangers: set[str] = set()
         self._lines: dict[str, FewLines] = {}
@@ -73,7 +76,15 @@ class ReplicationLink(Chore):
     def next_due(self, now: int) -> int:
         """The time (ns) at which the log is to be flushed, or an open link has work."""
         due = None if self._depot.replication is None else self._depot.replication.next_timer()
-        return min((NEVER if due is None else due, *(link.next_due(now) for link in self.connections.values())))
+        return min(NEVER if due is None else due, self._links_due_by(now))
+
+    def _links_due_by(self, now: int) -> int:
+        """The time (ns) at which an open link has work, or is to be asked; traffic alone makes none."""
+        if now - self._asked_at < _ASK_AGAIN:
+            return min(self._links_due, self._asked_at + _ASK_AGAIN)
+        self._links_due = min((link.next_due(now) for link in self.connections.values()), default=NEVER)
+        self._asked_at = now
+        return self._links_due
 
     def attend(self, now: int) -> None:
         """Flush the log, and do the work of the open links that is due."""
@@ -82,6 +93,7 @@ class ReplicationLink(Chore):
         for link in list(self.connections.values()):
             if link.next_due(now) <= now:
                 link.attend(now)
+        self._asked_at = now - _ASK_AGAIN  # each may have another time now
 
     # trio's side: listening, connecting, HELLO.
 

@@ -42,6 +42,7 @@ class SyncConnection:
         self._ended = ended
         self._unsent = b""
         self._is_behind = False  # whole records wait for the next turn
+        self._is_full = False  # the socket takes no more
         self.is_open = True
         self.was_refused = False
         pump.watch(connected.fileno(), self._ready)
@@ -112,6 +113,7 @@ class SyncConnection:
             try:
                 count = self._socket.send(self._unsent)
             except BlockingIOError:
+                self._is_full = True
                 self._pump.wait_for_room_at(self._socket.fileno(), True)
                 return
             except OSError as error:
@@ -120,7 +122,8 @@ class SyncConnection:
                 return
             sent += count
             self._unsent = self._unsent[count:]
-            if not self._unsent:
+            if self._is_full and not self._unsent:
+                self._is_full = False
                 self._pump.wait_for_room_at(self._socket.fileno(), False)
 
     def say_goodbye(self, now: int) -> None:

@@ -64,7 +64,7 @@ class Contender(Struct, frozen=True):
 
     name: str
     title: str
-    standby: Literal["peer", "lone", "warm", "hot"]
+    standby: Literal["peer", "lone", "none", "warm", "hot"]
     interval: float = 0.0
     recall: bool = True
     events: tuple[str, ...] = (SIGKILL.name,)
@@ -96,6 +96,8 @@ CONTENDERS = {each.name: each for each in (
     Contender("hot", "hot", "hot", events=_PAIR),
 )}
 """All contenders: the peers, then depots from the least to the most."""
+UNTOLD = Contender("untold", "no standby", "none")
+"""Two depots that tell each other nothing: what standbys cost is measured against it, in the same lab."""
 
 _UP = 8.0
 """Seconds in which a lab comes up, about, and its client's sessions are open."""

@@ -1,4 +1,8 @@
-"""Costs of standbys while nothing fails: the loads of `bench peers` on sets of depots and on a lone one, in turns."""
+"""Costs of standbys while nothing fails: the loads of `bench peers` on sets of depots and on a lone one, in turns.
+
+A set needs a LAN on the clients' side, and its edge nodes have a link to each depot. So standbys are compared with a
+set of two depots that tell each other nothing, and what such a set costs is told by the lone depot's row.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from msgspec import Struct
 
 from atmdepot.bench import figures, loads
 from atmdepot.bench.contenders import Contender as SiteKind
-from atmdepot.bench.failover.cases import CONTENDERS
+from atmdepot.bench.failover.cases import CONTENDERS, UNTOLD
 from atmdepot.bench.failover.depot_table import base_of, table_for
 from atmdepot.bench.samples import quartiles_of
 from atmdepot.bench.schedule import order
@@ -29,9 +33,10 @@ if TYPE_CHECKING:
     from atmdepot.bench.loads import Load
     from atmdepot.bench.progress import Teller
 
-ALONE = "lone"
-MODES = (ALONE, "warm-1", "stream", "hot")
+BASE = UNTOLD.name
+MODES = (BASE, "lone", "warm-1", "stream", "hot")
 """Contenders whose costs are measured; the first is what the others are compared with."""
+TITLES = {mode: (CONTENDERS | {BASE: UNTOLD})[mode].title for mode in MODES}
 
 _LOADS = (figures.NEW, "keep-alive", figures.BULK)
 _CPU, _CPU_ACTIVE = "cpu-connections", "cpu-active"
@@ -47,7 +52,7 @@ Round = dict[str, dict[str, float]]
 
 
 class CostRow(Struct, frozen=True):
-    """A figure of a mode against the lone depot: the median and quartiles of the ratios within a round."""
+    """A figure of a mode against the base: the median and quartiles of the ratios within a round."""
 
     mode: str
     figure: str
@@ -61,12 +66,12 @@ def expected(rounds: int, modes: Sequence[str] = MODES) -> float:
 
 
 def rows(rounds: Sequence[Round]) -> list[CostRow]:
-    """The ratios to the lone depot, of the rounds that have both."""
+    """The ratios to the base, of the rounds that have both."""
     found = []
     for mode in MODES[1:]:
         for figure in FIGURES:
-            ratios = [taken[mode][figure] / taken[ALONE][figure] for taken in rounds
-                      if figure in taken.get(mode, {}) and taken.get(ALONE, {}).get(figure)]
+            ratios = [taken[mode][figure] / taken[BASE][figure] for taken in rounds
+                      if figure in taken.get(mode, {}) and taken.get(BASE, {}).get(figure)]
             if quartiles := quartiles_of(ratios):
                 found.append(CostRow(mode, figure, statistics.median(ratios), quartiles))
     return found
@@ -86,7 +91,7 @@ def measure(journal: Journal, rounds: int, teller: Teller, modes: Sequence[str] 
             except (AtmdepotError, SubprocessError) as error:
                 left_out[f"cost {mode}"] = str(error)
                 teller.tell(f"cost {mode}: {error}")
-        if ALONE not in sites or len(sites) < 2:
+        if BASE not in sites or len(sites) < 2:
             return left_out
         for number in range(len(journal.costs), rounds):
             began = time.monotonic()
@@ -97,7 +102,7 @@ def measure(journal: Journal, rounds: int, teller: Teller, modes: Sequence[str] 
 
 
 def _site(mode: str, home: Path) -> Site:
-    contender = CONTENDERS[mode]
+    contender = UNTOLD if mode == BASE else CONTENDERS[mode]
     text = table_for(contender, find(base_of(contender)).read_text(encoding="utf-8"), "cost")
     return Site(SiteKind(f"cost-{mode}", contender.title, "", daemons="compiled"), text, home)
 

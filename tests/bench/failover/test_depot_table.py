@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from atmdepot.bench.failover import syncing
-from atmdepot.bench.failover.cases import CONTENDERS, Contender
+from atmdepot.bench.failover.cases import CONTENDERS, UNTOLD, Contender
 from atmdepot.bench.failover.depot_table import base_of, table_for, wires_to_edges
 from atmdepot.config.reading import find, parse
 from atmdepot.lab.plan import plan_of
 
-DEPOTS = [each for each in CONTENDERS.values() if each.standby != "peer"]
+DEPOTS = [*(each for each in CONTENDERS.values() if each.standby != "peer"), UNTOLD]
 
 
 @pytest.mark.parametrize("contender", DEPOTS, ids=lambda each: each.name)
@@ -19,7 +19,7 @@ def test_a_mode_has_a_table(contender: Contender) -> None:
     (of,) = network.sets.values()
     assert of.recall is of.adopt is contender.recall
     assert of.interval == contender.interval * 1e9
-    assert of.stands_by is (contender.standby != "lone")
+    assert of.stands_by is (contender.standby not in {"lone", "none"})
     if contender.standby == "hot":
         assert (of.standby, set(of.watch)) == ("hot", set(of.nodes))
     plan_of(network, web=False)

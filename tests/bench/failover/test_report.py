@@ -32,7 +32,7 @@ def report() -> Report:
         "stream sigkill": [Reading(120.0, 110.0, 130.0, 125.0, 6.0, [5.0, 50.0, 5000.0])] * 2,
         "stream planned": [Reading(12.0, 11.0, 13.0, 12.0, 6.0, [5.0])],
         "warm-1-told sigkill": [lost]}, {"kills": 2}, MACHINE,
-        costs=[{"lone": {"keep-alive": 100.0}, "stream": {"keep-alive": 100.0 - lost}} for lost in (1.0, 2.0, 6.0)],
+        costs=[{"untold": {"keep-alive": 100.0}, "stream": {"keep-alive": 100.0 - lost}} for lost in (1.0, 2.0, 6.0)],
         syncs=[SyncReading(10_000, 0.25, 9000.0, 8500.0, 0, 0.0), SyncReading(1000, 0.1, 9000.0, 8500.0, 2, 7.5)])
 
 
@@ -86,7 +86,7 @@ def test_a_share_is_never_rounded_up_to_all() -> None:
     assert gap_text(None) == "–"
 
 
-def test_costs_are_ratios_to_one_depot_within_a_round() -> None:
+def test_costs_are_ratios_to_a_set_without_standby_within_a_round() -> None:
     (row,) = costs.rows(report().costs)
     assert (row.mode, row.figure) == ("stream", "keep-alive")
     assert row.ratio == pytest.approx(0.98)

@@ -15,7 +15,7 @@ cdef class Eviction:
     cpdef begin_opening(self, Session session)
     cpdef end_opening(self, Session session)
     cpdef bint has_room_for(self, bytes key, bint is_tcp=*) except -1
-    cdef bint _is_full(self) except -1
+    cdef bint is_full(self) except -1
     @cython.locals(session=Session)
     cdef Session _least_needed(self, bint is_tcp)
     cpdef Session pushed_out_when_full(self, bint is_tcp)

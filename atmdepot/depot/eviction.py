@@ -59,9 +59,10 @@ class Eviction:
 
     def has_room_for(self, key: FlowKey, is_tcp: bool = True) -> bool:
         """True when an entry may be opened: in a free place, in its old entry's place, or by an eviction."""
-        return not self._is_full() or self._index.find(key) is not None or self._least_needed(is_tcp) is not None
+        return not self.is_full() or self._index.find(key) is not None or self._least_needed(is_tcp) is not None
 
-    def _is_full(self) -> bool:
+    def is_full(self) -> bool:
+        """True when no place is free."""
         return self._index.count >= self._max_sessions
 
     def _least_needed(self, is_tcp: bool) -> Session | None:
@@ -77,7 +78,7 @@ class Eviction:
 
     def pushed_out_when_full(self, is_tcp: bool) -> Session | None:
         """The entry that an adopted or inherited entry evicts; None where there is room, and where none may go."""
-        return self._least_needed(is_tcp) if self._is_full() else None
+        return self._least_needed(is_tcp) if self.is_full() else None
 
     def pushed_out(self, key: FlowKey, is_tcp: bool = True) -> Session | None:
         """The entry that a new entry of this flow would evict, apart from the flow's old entry.
@@ -86,7 +87,7 @@ class Eviction:
         same kind is evicted. A full table evicts the least needed entry.
         """
         chain = self.half_open if is_tcp else self.unanswered
-        if len(chain) < self._max_half_open and not self._is_full() and (is_tcp or not self._is_scarce()):
+        if len(chain) < self._max_half_open and not self.is_full() and (is_tcp or not self._is_scarce()):
             return None
         old: Session | None = self._index.find(key)
         bound_to_go: Session | None = chain.oldest(old)
@@ -95,7 +96,7 @@ class Eviction:
             return bound_to_go
         if old is not None:
             return None  # the new entry takes the place of the old
-        if self._is_full():
+        if self.is_full():
             return self._least_needed(is_tcp)
         return bound_to_go if not is_tcp else None
 

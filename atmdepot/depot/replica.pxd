@@ -15,7 +15,7 @@ cdef object _PRIMARY, _SECONDARY, _GONE
 
 
 cdef class Replica:
-    cdef public object _depot, _reader, _sweep, teller, on_end
+    cdef public object _depot, _reader, _sweep, _spare, teller, on_end
     cdef public SessionTables _tables
     cdef public long long run, offset, expected, received, applied_at, inherited, adopted, without_channel, without_room, stood_by
     cdef public long long _since, _fresh
@@ -32,6 +32,9 @@ cdef class Replica:
     cdef bint _fits(self, Session entry, told, Server server) except -1
     @cython.locals(entry=Session)
     cdef Session _enter(self, told, Server server, long long now)
+    @cython.locals(entry=Session)
+    cdef _give_one_up(self, spare)
+    cdef bint _is_unknown(self, Session entry) except -1
     @cython.locals(bearer=Bearer, path=Path, taken=Path)
     cdef Path _path(self, told, Server server, Session entry, long long now)
     @cython.locals(bearer=Bearer)

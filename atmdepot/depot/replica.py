@@ -80,6 +80,7 @@ class Replica:
         self._since = now
         self._fresh = int(depot.network.set_of(depot.name).interval) + DELAY
         self._sweep: Walk | None = None
+        self._spare: Walk | None = None  # looks for entries to give up while the table is full
         self.begin("")
 
     @property
@@ -184,14 +185,21 @@ class Replica:
         self.run, self.offset, self.in_sync = told.run, told.offset, False
         self.expected, self.received = told.sessions, 0
         self._since = now
+        self._end_sweep()
         if self._tables.stands_by:
             self._tables.told.begin()
-        self._end_sweep()
+            self._spare = self._tables.walk()
 
     def _end_sweep(self) -> None:
         if self._sweep is not None:
             self._sweep.end()
             self._sweep = None
+        self._end_search()
+
+    def _end_search(self) -> None:
+        if self._spare is not None:
+            self._spare.end()
+            self._spare = None
 
     def _end_snapshot(self, told: Snapshot) -> None:
         if (told.run, told.offset) != (self.run, self.offset):
@@ -297,6 +305,8 @@ class Replica:
     def _enter(self, told: Told, server: Server, now: int) -> Session | None:
         """Enter a told entry; None (and counted) when the table has no room."""
         tables = self._tables
+        if self._spare is not None and tables.eviction.is_full():
+            self._give_one_up(self._spare)
         if not tables.eviction.has_room_for(told.key, told.key[0] == PROTOCOL_TCP):
             self.without_room += 1
             return None
@@ -307,6 +317,22 @@ class Replica:
         inherit(tables, entry, told.half_open, now)
         self.inherited += 1
         return entry
+
+    def _give_one_up(self, spare: Walk) -> None:
+        """Remove an entry that the active depot has not told since the snapshot began: one that it has takes its place.
+
+        If it tells the removed entry later, that is entered again: its table has room for all that it tells.
+        """
+        while found := spare.take(1):
+            entry: Session = found[0]
+            if self._is_unknown(entry) and entry.table is not _GONE:
+                self._tables.remove(entry, "not told yet, and the table is full")
+                return
+        self._end_search()
+
+    def _is_unknown(self, entry: Session) -> bool:
+        """True for an entry that the active depot has not told, and of which no packet has come here lately."""
+        return entry.told_in != self._tables.told.epoch and entry.last_seen <= self._since
 
     def _path(self, told: Told, server: Server, entry: Session, now: int) -> Path:
         """The path that the entry has at the other depot; a session that has it here is out of date."""
@@ -390,10 +416,10 @@ class Replica:
             return False
         tables = self._tables
         for entry in self._sweep.take(count):
-            if entry.told_in != tables.told.epoch and entry.table is not _GONE and entry.last_seen <= self._since:
+            if self._is_unknown(entry) and entry.table is not _GONE:
                 tables.remove(entry, "unknown to the active depot")
         if self._sweep.over:
-            self._sweep = None
+            self._end_sweep()
         return self.sweeps
 
 

@@ -28,7 +28,7 @@ SILENCE = 5_000_000_000
 """Without an octet for this long the link is dropped."""
 NOTHING = Ack(0, 0)
 _BEAT = 100_000_000
-_ACK_AT_MOST_EACH = 5_000_000
+_ACK_AT_MOST_EACH = 10_000_000
 _BATCH = 4096
 """Octets of the stream in a record: the other depot applies them in a turn of its loop, a slow wire carries them in
 seconds."""
@@ -146,7 +146,8 @@ class SyncPeer(Peer):
         self._in_sync = replica.in_sync
         if replica.sweeps:  # also after a snapshot that was whole in a record, of a depot that was in sync before
             self._sweep_at = min(self._sweep_at, now + _SWEEP_EACH)
-        self._ack_at = max(now, self._acked_at + _ACK_AT_MOST_EACH)
+        # A handover waits for the acknowledgement; else it only tells the lag, and costs the active depot's time.
+        self._ack_at = now if self._asked else max(now, self._acked_at + _ACK_AT_MOST_EACH)
 
     def _told_no_more(self) -> None:
         """Note the end of a stream; of two depots that were active at once, the one that stays may have nothing new."""
@@ -281,7 +282,7 @@ class SyncPeer(Peer):
     def _state(self) -> tuple[object, ...]:
         """News that the other depot must hear at once."""
         roles = self._depot.roles
-        return (roles.role, roles.term, roles.trouble == "", roles.wants_handover, self._has_all(),
+        return (roles.role, roles.term, not roles.trouble, roles.wants_handover, self._has_all(),
                 self._replica.stood_by)
 
     def _hands_over(self) -> bool:

@@ -87,12 +87,11 @@ class ReplicationLink(Chore):
         return self._links_due
 
     def attend(self, now: int) -> None:
-        """Flush the log, and do the work of the open links that is due."""
+        """Flush the log, and do what each open link has to do."""
         if self._depot.replication is not None:
             self._depot.replication.handle_timer(now)
         for link in list(self.connections.values()):
-            if link.next_due(now) <= now:
-                link.attend(now)
+            link.attend(now)
         self._asked_at = now - _ASK_AGAIN  # each may have another time now
 
     # trio's side: listening, connecting, HELLO.

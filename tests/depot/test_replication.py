@@ -451,6 +451,27 @@ def test_full_table_refuses_what_is_told_and_counts_it() -> None:
     assert pair.replica.without_room == 2
 
 
+def test_entries_of_before_make_room_in_a_full_table_for_what_is_told() -> None:
+    """A depot that was active stands by with a full table; nothing in it may be evicted, and all of it is old."""
+    pair = Pair()
+    network = set_of_depots(tables="[sessions]\nmax_sessions = 4")
+    pair.active, pair.standby = Depot(network, pair.now, "depot1"), Depot(network, pair.now, "depot2")
+    pair.active.roles.granted(pair.now)
+    pair.standby.roles.granted(pair.now)
+    for depot, first in ((pair.standby, 50_000), (pair.active, 40_000)):
+        for port in range(first, first + 4):
+            handshake(depot, port, pair.now)
+    pair.now += 60 * SECOND
+    pair.standby.roles.revoked(pair.now)
+    pair.connect()
+    pair.carry()
+    one, other = tables_of(pair)
+    assert one == other
+    assert len(one) == 4
+    assert pair.replica.without_room == 0
+    assert pair.replica.digest == replication_of(pair.active).digest
+
+
 def test_channel_of_a_stale_session_goes_to_the_told_one() -> None:
     pair = Pair()
     pair.open(40_000)

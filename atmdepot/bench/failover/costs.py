@@ -43,7 +43,7 @@ _CPU, _CPU_ACTIVE = "cpu-connections", "cpu-active"
 FIGURES = {figures.NEW: "new connections/s", "keep-alive": "keep-alive requests/s", figures.BULK: "bulk, Mbit/s",
            _CPU_ACTIVE: "CPU time of the active depot, 1000 new connections",
            _CPU: "CPU time of all depots and edge nodes, 1000 new connections"}
-ROUNDS, QUICK_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS = 4, 2
 _UP = 6.0
 _SECONDS = 1
 

@@ -12,7 +12,7 @@ import atmdepot
 from atmdepot.bench import machine
 from atmdepot.bench.failover import cases, costs, syncing
 from atmdepot.bench.failover.chart import draw
-from atmdepot.bench.failover.journal import Journal
+from atmdepot.bench.failover.journal import Journal, remove
 from atmdepot.bench.failover.report import BEGIN, END, Report, as_json, as_markdown, tables
 from atmdepot.bench.failover.run import run
 from atmdepot.bench.files import ReportFiles
@@ -76,7 +76,7 @@ def failover(
     if not plan.cases:
         raise EnvironmentLacks("; ".join(lacking.values()) or "no mode meets such a failure: --plan tells which do")
     if anew and not plan_only:
-        journal.unlink(missing_ok=True)
+        remove(journal)
     noted = (Journal(journal, atmdepot.__version__, only_read=plan_only) if journal.exists() or not plan_only
              else None)
     done = noted.counts if noted is not None else {}

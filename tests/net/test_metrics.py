@@ -124,6 +124,16 @@ def test_every_family_has_values_on_some_node() -> None:
     assert told == set(FAMILIES)
 
 
+def test_sessions_that_are_not_as_they_were_told_have_the_reason() -> None:
+    depot = _linked_depot()
+    assert depot.replica is not None
+    depot.replica.without_room, depot.replica.without_channel = 2, 3
+    depot.replica.unknown_servers = {"web8": 4, "web9": 1}
+    told = values_of(Pump(depot, {}, NoDevice()))
+    assert {key[1]: value for key, value in told.items() if key[0] == "sessions_not_as_told_total"} == {
+        "no-room": 2, "unknown-server": 5, "no-channel": 3}
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
 def test_promtool_finds_nothing_wrong_with_the_pages(nodes: Nodes) -> None:
     nodes.pumps[DEPOT].node.management.servers[WEB1].condition.connect_times.append(1)  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Of the lines; a journal of another number is refused."""
+_LONGEST_HEAD = 4_096
 
 
 class Entry(Struct, omit_defaults=True):
@@ -30,6 +31,24 @@ class Entry(Struct, omit_defaults=True):
     sync: SyncReading | None = None
     format: int = 0
     version: str = ""
+
+
+def remove(path: Path) -> None:
+    """Remove a journal, of whatever version; raise AtmdepotError where the file is something else, which stays."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_LONGEST_HEAD)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise AtmdepotError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        is_journal = not line or msgspec.json.decode(line, type=Entry).format > 0
+    except msgspec.MsgspecError:
+        is_journal = False
+    if not is_journal:
+        raise AtmdepotError(f"{path}: this is no journal, so it stays; name another file")
+    path.unlink()
 
 
 class Journal:
@@ -71,8 +90,9 @@ class Journal:
             try:
                 entry = msgspec.json.decode(line, type=Entry)
             except msgspec.MsgspecError as error:
+                way = "name another file" + ("" if number == 1 else ", or begin anew with --anew")
                 raise AtmdepotError(f"{self._path}, line {number}: this is no line of a journal ({error}); "
-                                    "name another file, or begin anew with --anew") from None
+                                    f"{way}") from None
             if number == 1 and (entry.format, entry.version) != (FORMAT, version):
                 raise AtmdepotError(f"{self._path}: a journal of version {entry.version or 'unknown'}, and this is "
                                     f"{version}: figures of both do not belong together; begin anew with --anew")

@@ -33,6 +33,10 @@ FAMILIES = {
     "replication_full_syncs": Family(True, "How often the depot began to send all sessions to another depot."),
     "replication_refused": Family(True, "Connections of other depots that the depot refused."),
     "sessions_inherited": Family(True, "Sessions that another depot of the set sent to this one."),
+    "sessions_not_as_told": Family(True, "Sessions that another depot of the set sent and that are not here as they "
+                                         "are there: the table is full (no-room), the VC table has no such server "
+                                         "(unknown-server), or they are on the default path here (no-channel).",
+                                   ("why",)),
     "opened_as_standby": Family(True, "Sessions that this depot opened while another depot of the set was active."),
     "watched_packets": Family(True, "Packets at a hot standby: copies of clients' packets (tracked), packets of no "
                                     "known session (unknown), copies not read in time (lost).", ("what",)),
@@ -45,6 +49,9 @@ METRIC_OF_COUNTER: dict[str, tuple[str, tuple[str, ...]]] = {
     "replication-sent": ("replication_octets", ("tx",)), "replication-received": ("replication_octets", ("rx",)),
     "replication-cut-off": ("replication_cut_off", ()), "replication-full-syncs": ("replication_full_syncs", ()),
     "replication-refused": ("replication_refused", ()), "inherited": ("sessions_inherited", ()),
+    "told-without-room": ("sessions_not_as_told", ("no-room",)),
+    "told-unknown-server": ("sessions_not_as_told", ("unknown-server",)),
+    "told-without-channel": ("sessions_not_as_told", ("no-channel",)),
     "opened-as-standby": ("opened_as_standby", ()), "watched": ("watched_packets", ("tracked",)),
     "watched-unknown": ("watched_packets", ("unknown",)), "watched-lost": ("watched_packets", ("lost",))}
 
@@ -112,14 +119,17 @@ def counters_of(depot: Standing) -> Iterator[CounterRow]:
     """Counters of the links to the other depots; none without standby."""
     if depot.replica is None:
         return
-    peers = depot.peers
+    peers, replica = depot.peers, depot.replica
     for counter, value, unit in (
             ("sent", peers.sent_octets, "octets"), ("received", peers.received_octets, "octets"),
             ("full-syncs", peers.full_syncs, "times"), ("cut-off", peers.cut_off, "times"),
             ("refused", peers.refused, "connections")):
         yield CounterRow(depot.name, "replication", f"replication-{counter}", value, unit)
-    yield CounterRow(depot.name, "sessions", "inherited", depot.replica.inherited, "sessions")
-    yield CounterRow(depot.name, "sessions", "opened-as-standby", depot.opened_as_standby, "sessions")
+    for counter, value in (
+            ("inherited", replica.inherited), ("told-without-room", replica.without_room),
+            ("told-unknown-server", sum(replica.unknown_servers.values())),
+            ("told-without-channel", replica.without_channel), ("opened-as-standby", depot.opened_as_standby)):
+        yield CounterRow(depot.name, "sessions", counter, value, "sessions")
     if depot.watching is not None:
         for counter, value in (("watched", depot.watching.packets), ("watched-unknown", depot.watching.unknown),
                                ("watched-lost", depot.watching.lost)):

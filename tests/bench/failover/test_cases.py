@@ -8,7 +8,7 @@ import pytest
 
 from atmdepot.bench.failover import costs, syncing
 from atmdepot.bench.failover.cases import CONTENDERS, EVENTS, KILLS, QUICK_KILLS, plan
-from atmdepot.bench.failover.journal import Journal
+from atmdepot.bench.failover.journal import Journal, remove
 from atmdepot.bench.failover.judging import Reading, SyncReading
 from atmdepot.errors import AtmdepotError
 
@@ -74,6 +74,23 @@ def test_a_file_that_is_no_journal_stays_as_it_is(text: str, tmp_path: Path) -> 
     with pytest.raises(AtmdepotError, match="no journal; name another file"):
         Journal(path, "1")
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["# atmdepot\n\nText.\n", '{"some": "file"}\n', "1\n", "\0" * 10_000])
+def test_to_begin_anew_removes_no_other_file(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(text)
+    with pytest.raises(AtmdepotError, match="no journal, so it stays"):
+        remove(path)
+    assert path.read_text() == text
+
+
+def test_to_begin_anew_removes_a_journal_of_any_version(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    remove(path)  # there is none yet
+    Journal(path, "0").add_costs({"untold": {"keep-alive": 1.0}})
+    remove(path)
+    assert not path.exists()
 
 
 def test_a_journal_that_was_cut_off_in_its_first_line_begins_anew(tmp_path: Path) -> None:

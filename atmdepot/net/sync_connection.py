@@ -55,6 +55,10 @@ class SyncConnection:
         """Do what is due, and send what there is."""
         if self._is_behind:
             self.take_in(now)
+        self._answer(now)
+
+    def _answer(self, now: int) -> None:
+        """Do what has become due, be it by what has just come, and send what there is."""
         if self.is_open and (reason := self.peer.handle_timer(now)):
             self.close(reason)
         if self.is_open:
@@ -65,8 +69,7 @@ class SyncConnection:
         self._pump.watchdog.begins("the replication link", now)
         if not self._is_behind:
             self._receive(now)
-        if self.is_open:
-            self._send(now)
+        self._answer(now)
 
     def take_in(self, now: int) -> None:
         """Handle the records that came, those that are left after a turn's share in the next turn."""

@@ -46,7 +46,7 @@ _MOST_PUT_OFF = 64
 _REOPEN = 1_000_000_000
 _LEAST_PAUSE = 1_000_000
 _NEVER = 1 << 62
-_ASK_AGAIN = 2_000_000
+_ASK_AGAIN = 1_000_000
 """The least time (ns) between two questions to the chores while there is traffic."""
 _LONGEST_WAIT, _SHORT_WAIT = 3600.0, 0.1
 _NONE = -1

@@ -171,7 +171,7 @@ class EthernetPort(Port):
             self._lead(path, path.mac)
 
     def own_address(self, octets: int) -> bytes | None:
-        """The interface's own address of 4 or 16 octets; None without an address, or with a link-local one alone."""
+        """The interface's own address of 4 or 16 octets; None if it has only a link-local address, or none."""
         address = self._own.get(octets)
         return None if address is None or address == link_local(self.mac) else address
 

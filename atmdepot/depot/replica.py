@@ -325,14 +325,15 @@ class Replica:
         """
         while found := spare.take(1):
             entry: Session = found[0]
-            if self._is_unknown(entry) and entry.table is not _GONE:
+            if self._is_unknown(entry):
                 self._tables.remove(entry, "not told yet, and the table is full")
                 return
         self._end_search()
 
     def _is_unknown(self, entry: Session) -> bool:
         """True for an entry that the active depot has not told, and of which no packet has come here lately."""
-        return entry.told_in != self._tables.told.epoch and entry.last_seen <= self._since
+        return (entry.told_in != self._tables.told.epoch and entry.table is not _GONE
+                and entry.last_seen <= self._since)
 
     def _path(self, told: Told, server: Server, entry: Session, now: int) -> Path:
         """The path that the entry has at the other depot; a session that has it here is out of date."""
@@ -416,7 +417,7 @@ class Replica:
             return False
         tables = self._tables
         for entry in self._sweep.take(count):
-            if self._is_unknown(entry) and entry.table is not _GONE:
+            if self._is_unknown(entry):
                 tables.remove(entry, "unknown to the active depot")
         if self._sweep.over:
             self._end_sweep()

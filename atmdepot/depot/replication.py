@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PERIOD = 4_000_000
 """The least time (ns) between two flushes of a stream without an interval."""
 HOT_PERIOD = 2_000_000
-"""The same for a hot standby: the ends that it hears of are in order with the packets that it sees."""
+"""The same for the stream to a hot standby."""
 MOST_NOTED = 8_192
 """Changes after which a period ends early."""
 LOOK = 50_000_000

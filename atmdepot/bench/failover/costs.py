@@ -1,4 +1,4 @@
-"""Costs of standbys while nothing fails: the loads of `bench peers` on sets of depots and on a lone one, in turns.
+"""Costs of standbys in normal operation: the loads of `bench peers` on sets of depots and on a lone depot, by turns.
 
 A set needs a LAN on the clients' side, and its edge nodes have a link to each depot. So standbys are compared with a
 set of two depots that tell each other nothing, and what such a set costs is told by the lone depot's row.
@@ -27,16 +27,15 @@ from atmdepot.config.reading import find
 from atmdepot.errors import AtmdepotError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from atmdepot.bench.failover.journal import Journal
     from atmdepot.bench.loads import Load
     from atmdepot.bench.progress import Teller
 
 BASE = UNTOLD.name
-MODES = (BASE, "lone", "warm-1", "stream", "hot")
-"""Contenders whose costs are measured; the first is what the others are compared with."""
-TITLES = {mode: (CONTENDERS | {BASE: UNTOLD})[mode].title for mode in MODES}
+MODES = {BASE: UNTOLD} | {name: CONTENDERS[name] for name in ("lone", "warm-1", "stream", "hot")}
+"""Contenders whose costs are measured, by name; the others are compared with the first."""
 
 _LOADS = (figures.NEW, "keep-alive", figures.BULK)
 _CPU, _CPU_ACTIVE = "cpu-connections", "cpu-active"
@@ -60,7 +59,7 @@ class CostRow(Struct, frozen=True):
     quartiles: tuple[float, float]
 
 
-def expected(rounds: int, modes: Sequence[str] = MODES) -> float:
+def expected(rounds: int, modes: Collection[str] = MODES) -> float:
     """The time (s) that rounds take, about."""
     return len(modes) * (_UP + rounds * len(_LOADS) * (_SECONDS + loads.OVERHEAD)) if rounds else 0.0
 
@@ -68,7 +67,7 @@ def expected(rounds: int, modes: Sequence[str] = MODES) -> float:
 def rows(rounds: Sequence[Round]) -> list[CostRow]:
     """The ratios to the base, of the rounds that have both."""
     found = []
-    for mode in MODES[1:]:
+    for mode in list(MODES)[1:]:
         for figure in FIGURES:
             ratios = [taken[mode][figure] / taken[BASE][figure] for taken in rounds
                       if figure in taken.get(mode, {}) and taken.get(BASE, {}).get(figure)]
@@ -77,7 +76,7 @@ def rows(rounds: Sequence[Round]) -> list[CostRow]:
     return found
 
 
-def measure(journal: Journal, rounds: int, teller: Teller, modes: Sequence[str] = MODES) -> dict[str, str]:
+def measure(journal: Journal, rounds: int, teller: Teller, modes: Collection[str] = MODES) -> dict[str, str]:
     """Take the rounds that the journal lacks; return why modes were left out."""
     left_out: dict[str, str] = {}
     if len(journal.costs) >= rounds:
@@ -102,7 +101,7 @@ def measure(journal: Journal, rounds: int, teller: Teller, modes: Sequence[str] 
 
 
 def _site(mode: str, home: Path) -> Site:
-    contender = UNTOLD if mode == BASE else CONTENDERS[mode]
+    contender = MODES[mode]
     text = table_for(contender, find(base_of(contender)).read_text(encoding="utf-8"), "cost")
     return Site(SiteKind(f"cost-{mode}", contender.title, "", daemons="compiled"), text, home)
 

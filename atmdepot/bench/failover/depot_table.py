@@ -41,9 +41,10 @@ def table_for(contender: Contender, text: str, name: str) -> str:
         changed += _LONE_SET.format(depot=parse(text).depot, recall=recall)
     else:
         changed = _set(changed, "standby", f'"{contender.standby}"')
-        changed = _set(changed, "interval", f'"{contender.interval:g}s"')
         if contender.standby == "none":
             changed = re.sub(r"(?m)^(sync|interval)\s*=.*\n", "", changed)
+        else:
+            changed = _set(changed, "interval", f'"{contender.interval:g}s"')
         changed = re.sub(r"(?m)^(\[depots\.[^]]+\])$", rf"\1\nrecall = {recall}\nadopt = {recall}", changed, count=1)
         if contender.standby == "hot" and "\nwatch" not in changed:
             changed = re.sub(r"(?m)^(\[depots\.[^]]+\])$", lambda match: f"{match[1]}\n{_watch(parse(text))}", changed,

@@ -34,7 +34,7 @@ class Entry(Struct, omit_defaults=True):
 
 
 def remove(path: Path) -> None:
-    """Remove a journal, of whatever version; raise AtmdepotError where the file is something else, which stays."""
+    """Remove a journal of any version; raise AtmdepotError for any other file, which stays."""
     try:
         with path.open("rb") as file:
             line = file.readline(_LONGEST_HEAD)

@@ -184,7 +184,7 @@ def _costs(report: Report) -> list[list[str]]:
     rows = {(row.mode, row.figure): row for row in costs.rows(report.costs)}
     modes = list(dict.fromkeys(mode for mode, _ in rows))
     head = [f"costs, against two depots without a standby, {len(report.costs)} rounds",
-            *(costs.TITLES[mode] for mode in modes)]
+            *(costs.MODES[mode].title for mode in modes)]
     return [head, *([title, *(_ratio(rows.get((mode, name))) for mode in modes)] for name, title
                     in costs.FIGURES.items() if any((mode, name) in rows for mode in modes))]
 

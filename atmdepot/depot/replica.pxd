@@ -19,7 +19,7 @@ cdef class Replica:
     cdef public SessionTables _tables
     cdef public long long run, offset, expected, received, applied_at, inherited, adopted, without_channel, without_room, stood_by
     cdef public long long _since, _fresh
-    cdef public bint in_sync, watches
+    cdef public bint in_sync, misses_some, watches
     cdef public dict unknown_servers, faults, _servers, _services, _numbers
 
     @cython.locals(kind=int)

@@ -61,6 +61,8 @@ class Replica:
         self.watches = depot.network.set_of(depot.name).standby == "hot"
         self.in_sync = False
         """True when all that the other depot had is applied; False from the start of a snapshot to its end."""
+        self.misses_some = False
+        """True when a stream has gone on where this side had not come to, until the link has asked for all."""
         self.expected = self.received = 0
         """The entries that the last snapshot announced, and those that have come."""
         self.applied_at = now
@@ -210,10 +212,12 @@ class Replica:
             self._sweep = self._tables.walk()
 
     def _resume(self, told: Ack) -> None:
-        if (told.run, told.offset) != (self.run, self.offset):
-            raise ValueError(f"RESUMED: run and offset are {self.run} and {self.offset} here, "
-                             f"not {told.run} and {told.offset}")
-        self.in_sync = True
+        """Go on where the log was left; where that was not here, what lies between is missing.
+
+        A depot that is active again goes by the last ACK, and this side may have followed another since.
+        """
+        self.in_sync = (told.run, told.offset) == (self.run, self.offset)
+        self.misses_some = not self.in_sync
 
     def _conditions(self, frame: Frame) -> None:
         for told in read_servers(frame):

@@ -122,7 +122,7 @@ class SyncPeer(Peer):
 
     def _acknowledged(self, ack: Ack, now: int) -> None:
         self.acked = ack
-        while self._marks and self._marks[0].end <= ack.offset:
+        while self._marks and self.behind(self._replication.run, self._marks[0].end) <= 0:
             self.lags.append(now - self._marks.popleft().time)
 
     def _apply(self, octets: bytes, now: int) -> None:
@@ -144,6 +144,9 @@ class SyncPeer(Peer):
         elif self._in_sync and not replica.in_sync:
             self._depot.roles.sync_lost(now)
         self._in_sync = replica.in_sync
+        if replica.misses_some:
+            replica.misses_some = False
+            self.ask_for_all()
         if replica.sweeps:  # also after a snapshot that was whole in a record, of a depot that was in sync before
             self._sweep_at = min(self._sweep_at, now + _SWEEP_EACH)
         # A handover waits for the acknowledgement; else it only tells the lag, and costs the active depot's time.
@@ -294,7 +297,9 @@ class SyncPeer(Peer):
         """True at a depot that hands over to the other, when the other has applied all of its log."""
         if not self._hands_over() or self.reader is None:
             return False
-        return not self.reader.pending and not self.reader.in_snapshot and self.acked.offset >= self.reader.offset
+        reader = self.reader
+        return (not reader.pending and not reader.in_snapshot
+                and self.behind(self._replication.run, reader.offset) <= 0)
 
     def _changed(self, now: int) -> None:
         """Ask for all after a time as the active depot, however short it was; tell the steps of a planned takeover."""

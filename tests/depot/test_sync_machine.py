@@ -328,6 +328,20 @@ def test_a_third_depot_follows_the_stream_back_and_forth_on_its_links() -> None:
     assert [depot.peers.refused for depot in set_.depots.values()] == [0, 0, 0]
 
 
+def test_a_stream_that_goes_on_where_another_was_followed_since_is_told_anew() -> None:
+    """An ACK of the stream before comes after RESYNC, and the stream ends, and begins again at that ACK."""
+    set_ = Depots(set_of_depots(3))
+    one, two, three = set_.depots.values()
+    resync(two)
+    one.roles.revoked(set_.now)
+    three.roles.granted(set_.now)
+    set_.cut(("depot1", "depot3"))
+    one.roles.granted(set_.now)
+    set_.run(3 * SECOND)
+    set_.settle()
+    set_.compare()
+
+
 def test_a_third_depot_stays_in_sync_though_its_link_to_the_former_active_depot_ends() -> None:
     set_ = Depots(set_of_depots(3))
     set_.run(SECOND)

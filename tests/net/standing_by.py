@@ -105,7 +105,7 @@ class Copy:
         self.run = 0
         self.octets = self._head = b""
         self._until = 0
-        self.in_sync = False
+        self.in_sync = self.misses_some = False
         self.stood_by = 0
         self.sweeps = False
 

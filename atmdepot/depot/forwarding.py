@@ -75,7 +75,6 @@ class Depot(DepotState):
         """The active depot's inputs, as this one sees them; None but in hot standby."""
         if self.replica is not None and self.replica.watches:
             self.watching = Watching(self, self.orphans)
-            self.replica.on_end = self.watching.ended
         self.opened_as_standby = 0
         """Sessions opened here while another depot of the set was active: the clients' route moved before the role."""
         self.only_watches = False
@@ -356,7 +355,10 @@ class Depot(DepotState):
         if session is None:
             return self.orphans.session_of(path, octets, packet, now)
         if session.path.node != path.node:  # a server must not answer for another server
-            self.drops.count(DropReason.WRONG_PATH, 1, octets, path)
+            if self.only_watches and self.watching is not None:
+                self.watching.unknown += 1  # of a session on the same port whose SYN has not come here yet
+            else:
+                self.drops.count(DropReason.WRONG_PATH, 1, octets, path)
             return None
         return session
 

@@ -6,7 +6,7 @@ from atmdepot.depot.telling cimport told_as, told_of, with_states
 from atmdepot.depot.servers cimport Server
 from atmdepot.depot.session cimport Session
 from atmdepot.depot.sessions cimport SessionTables
-from atmdepot.depot.tcp_tracking cimport Side, is_in_handshake
+from atmdepot.depot.tcp_tracking cimport Side, is_after, is_in_handshake
 
 cdef int _SESSION, _STATE, _GONE_KIND, _OUTSIDE, _NO_SCALE, _UNKNOWN, _TCP
 cdef long long _MS
@@ -15,7 +15,7 @@ cdef object _PRIMARY, _SECONDARY, _GONE
 
 
 cdef class Replica:
-    cdef public object _depot, _reader, _sweep, _spare, teller, on_end
+    cdef public object _depot, _reader, _sweep, _spare, teller
     cdef public SessionTables _tables
     cdef public long long run, offset, expected, received, applied_at, inherited, adopted, without_channel, without_room, stood_by
     cdef public long long _since, _fresh
@@ -29,6 +29,7 @@ cdef class Replica:
     cdef Server _server(self, told, Session entry)
     cdef bint _is_ours(self, Session entry, long long now) except -1
     cdef bint _is_stray(self, Session entry, told) except -1
+    cdef bint _is_later(self, Session entry, told) except -1
     cdef bint _fits(self, Session entry, told, Server server) except -1
     @cython.locals(entry=Session)
     cdef Session _enter(self, told, Server server, long long now)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from atmdepot.depot.adopting import close, inherit, reopen, set_opening
 from atmdepot.depot.conditions import take_faults, take_turns
 from atmdepot.depot.session import Session, Table
-from atmdepot.depot.tcp_tracking import UNKNOWN, is_in_handshake
+from atmdepot.depot.tcp_tracking import UNKNOWN, is_after, is_in_handshake
 from atmdepot.depot.telling import CATEGORIES, told_as, told_of, with_states
 from atmdepot.wire.ip import PROTOCOL_TCP
 from atmdepot.wire.replication import NO_SERVER, OUTSIDE, Frame, FrameReader, Kind
@@ -25,8 +25,6 @@ from atmdepot.wire.replication_servers import DRAINING, SERVER_NAME, Name, Serve
 from atmdepot.wire.replication_servers import servers_told as read_servers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from atmdepot.atm.timers import Walk
     from atmdepot.bearer.base import Path
     from atmdepot.depot.servers import Server
@@ -56,8 +54,6 @@ class Replica:
         self.teller = ""
         """The name of the other depot."""
         self.run = self.offset = 0
-        self.on_end: Callable[[bytes, int], object] | None = None
-        """Called when a session has ended that this side did not know, with its key and the time."""
         self.watches = depot.network.set_of(depot.name).standby == "hot"
         self.in_sync = False
         """True when all that the other depot had is applied; False from the start of a snapshot to its end."""
@@ -249,6 +245,8 @@ class Replica:
             if entry is not None and not self._is_ours(entry, now):
                 self._tables.remove(entry, "its server is unknown here")
             return
+        if entry is not None and told.closed_by and self._is_later(entry, told):
+            return
         if entry is not None and not self._fits(entry, told, server):
             if self._is_ours(entry, now) and entry.table is _PRIMARY and not self._is_stray(entry, told):
                 return
@@ -300,6 +298,14 @@ class Replica:
         The SYN waited here while this depot hung, and its client had sent it again to the other one.
         """
         return entry.client.spoke and entry.key[0] == _TCP and entry.client.isn == told.client_isn
+
+    def _is_later(self, entry: Session, told: Told) -> bool:
+        """True for a handshake of copies that is newer than the closed session told: its client used the port again.
+
+        The initial sequence numbers of a connection's ends grow from one incarnation to the next (RFC 6528).
+        """
+        return (self.watches and entry.opening and entry.told_in != self._tables.told.epoch
+                and entry.client.spoke and is_after(entry.client.isn, told.client_isn))
 
     def _fits(self, entry: Session, told: Told, server: Server) -> bool:
         """True for an entry whose packets take the way that is told."""
@@ -374,8 +380,6 @@ class Replica:
 
     def _state(self, told: State, now: int) -> None:
         entry = self._tables.find(told.key)
-        if entry is None and told.closed_by and self.on_end is not None:
-            self.on_end(told.key, now)
         if entry is None or not self._tables.stands_by or (told.closed_by and self._is_newer(entry, now)):
             return
         if not self._is_ours(entry, now):

@@ -35,6 +35,7 @@ cdef class Teller:
         tables=SessionTables, client=Side, other=Side, known="unsigned long long", told="unsigned long long",
         number=int)
     cpdef bint put(self, bytearray out, Session session, long long now) except -1
+    cdef bint _put_end(self, bytearray out, Session session, long long now) except -1
     @cython.locals(number=int)
     cpdef bint put_in_snapshot(self, bytearray out, Session session, long long now) except -1
     cpdef bint is_told(self, Session session) except -1

@@ -91,11 +91,9 @@ class Teller:
         client, other = session.client, session.server_side
         known = tables.told.of(session)
         if table is _SECONDARY:
-            # It was never told, or told as closed. A hot standby may have seen it open, so it hears of each end.
-            if not known and (not self._is_watched or session.told_in == tables.told.epoch):
-                return False
-            if known:  # else it stays one that was never told: if it comes back, it is told as a whole
-                self._tables.told.note(session, 0)
+            if not known:
+                return self._put_end(out, session, now)
+            tables.told.note(session, 0)
             put_state(out, session.key, client.state_number, other.state_number, closed_number(session),
                       _milliseconds(session.deadline - now))
             return True
@@ -112,6 +110,17 @@ class Teller:
                       _milliseconds(session.deadline - now))
         else:
             self._put_session(out, session, number, now, 0)
+        return True
+
+    def _put_end(self, out: bytearray, session: Session, now: int) -> bool:
+        """Put the frame of a closed entry that was never told as live; False unless a hot standby hears of it.
+
+        That has seen it open, or sees its packets when it is over: they belong to the closed entry then.
+        """
+        if not self._is_watched or session.told_in == self._tables.told.epoch:
+            return False
+        self._put_session(out, session, self.number_of(session.server.name), now, 0)
+        self._tables.told.note(session, 0)
         return True
 
     def put_in_snapshot(self, out: bytearray, session: Session, now: int) -> bool:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from atmdepot.wire.packet import Packet
 
 _MOST_SYNS = 65_536
-_LATE = 1_000_000_000
-"""Copies of a session that has ended at the active depot may come this much (ns) later."""
 
 
 class Watching:
@@ -36,8 +34,6 @@ class Watching:
         self._depot, self._orphans = depot, orphans
         self._syns: dict[FlowKey, Packet] = {}
         """The last watched SYNs without an answer, the oldest first; a flood pushes the oldest out."""
-        self._ended: dict[FlowKey, int] = {}
-        """The last sessions that ended at the active depot before they were seen here, and when."""
         self.packets = self.unknown = 0
         """Copies of clients' packets; packets of both sides of no known session."""
         self.lost = 0
@@ -62,8 +58,7 @@ class Watching:
         if session is not None:
             tables.track(session, tcp, now, True)
         elif is_opening(tcp.flags):
-            if not self._has_ended(packet.key, now):
-                self._remember(packet)
+            self._remember(packet)
         else:
             self.unknown += 1
 
@@ -73,23 +68,13 @@ class Watching:
         if len(self._syns) > _MOST_SYNS:
             del self._syns[next(iter(self._syns))]
 
-    def ended(self, key: FlowKey, now: int) -> None:
-        """Note that a session has ended at the active depot, whose copies have not come yet."""
-        self._syns.pop(key, None)
-        self._ended[key] = now
-        if len(self._ended) > _MOST_SYNS:
-            del self._ended[next(iter(self._ended))]
-
-    def _has_ended(self, key: FlowKey, now: int) -> bool:
-        return now - self._ended.get(key, now - _LATE) < _LATE
-
     def session_of(self, path: Path, packet: Packet, now: int) -> Session | None:
         """The session of a server's packet that no session has, if one can be made from it; else None.
 
         At the active depot these are the answers to another depot's own probes, which come here too: no drops.
         """
         session: Session | None = None
-        if self._depot.sessions.stands_by and not self._has_ended(packet.reverse_key(), now):
+        if self._depot.sessions.stands_by:
             session = self.answered(path, packet, now) or self._orphans.adopt(path, packet, now)
         self.unknown += session is None
         return session
@@ -115,4 +100,3 @@ class Watching:
     def forget(self) -> None:
         """Forget the SYNs: this depot is active now, and clients send theirs again."""
         self._syns.clear()
-        self._ended.clear()

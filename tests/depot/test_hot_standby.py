@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -22,6 +24,8 @@ class HotPair(Pair):
 
     def __init__(self) -> None:
         super().__init__(set_of_depots(of_set='standby = "hot"\nwatch = { depot1 = "copy", depot2 = "copy" }'))
+        self.numbers = dict.fromkeys(PORTS, 1000)
+        """The last initial sequence number of a client's port."""
         self.carry()
         self.now += SECOND
 
@@ -95,7 +99,6 @@ def test_a_hot_standby_forwards_nothing_but_answers_to_its_own_probes() -> None:
 
 def played(pair: HotPair, what: list[tuple[str, int, bool]], lossy: bool) -> None:
     """Have clients and servers act; where copies get lost, some do."""
-    numbers = dict.fromkeys(PORTS, 1000)
     for event, port, chance in what:
         copied = chance or not lossy
         session = next((session for table in (pair.active.sessions.primary, pair.active.sessions.secondary)
@@ -108,7 +111,7 @@ def played(pair: HotPair, what: list[tuple[str, int, bool]], lossy: bool) -> Non
                 depot.handle_timer(pair.now)
             pair.carry()  # no stream is so late
         elif event == "open":
-            isn = numbers[port] = numbers[port] + 5000
+            isn = pair.numbers[port] = pair.numbers[port] + 5000
             pair.client(tcp(CLIENT4, port, VIP4, 80, SYN, seq=isn), copied)
             pair.server(tcp(VIP4, 80, CLIENT4, port, SYN | ACK, seq=isn * 7, ack=isn + 1), copied)
             if chance:
@@ -166,11 +169,11 @@ def test_a_handshake_survives_the_late_news_that_the_session_before_it_has_close
     pair = HotPair()
     played(pair, [("wait", 40_000, True), ("open", 40_000, False), ("reset", 40_000, False)], lossy=False)
     pair.stream.flush(pair.now)
-    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, SYN, seq=100))
-    pair.server(tcp(VIP4, 80, CLIENT4, 40_000, SYN | ACK, seq=900, ack=101))
+    pair.client(tcp(CLIENT4, 40_000, VIP4, 80, SYN, seq=90_000))
+    pair.server(tcp(VIP4, 80, CLIENT4, 40_000, SYN | ACK, seq=900, ack=90_001))
     pair.carry()
     for depot in (pair.active, pair.standby):
-        assert [session.client.isn for session in depot.sessions.primary.values()] == [100]
+        assert [session.client.isn for session in depot.sessions.primary.values()] == [90_000]
 
 
 def test_a_reset_that_is_watched_after_its_session_was_told_closes_it() -> None:
@@ -208,6 +211,72 @@ def test_what_copies_lack_the_stream_tells(what: list[tuple[str, int, bool]]) ->
     held = pair.standby.sessions.primary.keys() | pair.standby.sessions.secondary.keys()
     assert told <= held
     assert pair.replica.digest == pair.stream.digest
+    assert pair.standby.take_packets() == []
+
+
+class LatePair(HotPair):
+    """A hot pair whose standby gets the clients' copies, the servers' cells and the stream late, each in its order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: deque[tuple[bytes, tuple[str, int] | None]] = deque()
+        self.cells: deque[tuple[bytes, tuple[str, int] | None]] = deque()
+
+    def client(self, octets: bytes, copied: bool = True) -> None:
+        super().client(octets, copied=False)
+        self.copies.append((octets, None))
+
+    def server(self, octets: bytes, copied: bool = True) -> None:
+        packet = self.active.analyse(octets, None)
+        session = None if packet is None else self.active.sessions.find(packet.reverse_key())
+        super().server(octets, copied=False)
+        if session is not None:
+            self.cells.append((octets, (session.path.node, session.path.number())))
+
+    def arrive(self, late: deque[tuple[bytes, tuple[str, int] | None]], most: int) -> None:
+        """Bring the standby the first of what is under way to it."""
+        while late and most:
+            octets, came_by = late.popleft()
+            if came_by is None:
+                self.standby.watch([octets], self.now)
+            else:
+                default = self.standby.bearer.default(came_by[0])
+                self.standby.octets_from_port(default.port, segment(octets, Vc(default.vc.vpi, came_by[1])), self.now)
+            most -= 1
+
+    def all_arrive(self) -> None:
+        for late in (self.copies, self.cells):
+            self.arrive(late, 1 << 30)
+
+
+late_events = st.lists(st.tuples(
+    st.sampled_from(["open", "client", "server", "client FIN", "server FIN", "reset", "carry", "copies", "cells"]),
+    st.sampled_from(PORTS), st.integers(1, 6)), max_size=40)
+
+
+@given(late_events)
+@example([("open", 40_000, 1), ("client FIN", 40_000, 1), ("server FIN", 40_000, 1), ("client", 40_000, 1)])
+@example([("open", 40_000, 1), ("reset", 40_000, 1), ("carry", 40_000, 1), ("open", 40_000, 1), ("cells", 40_000, 6)])
+@examples(200)
+def test_both_have_the_same_in_whichever_order_the_standby_hears(what: list[tuple[str, int, int]]) -> None:
+    pair = LatePair()
+    for event, port, most in what:
+        if event in ("copies", "cells"):
+            pair.arrive(pair.copies if event == "copies" else pair.cells, most)
+        else:
+            if event == "open":
+                if any(key[5:7] == port.to_bytes(2, "big") for key in pair.active.sessions.primary):
+                    continue
+                pair.all_arrive()  # no copy is so late that its client has used the port again
+            played(pair, [(event, port, True)], lossy=False)
+    pair.carry()
+    pair.all_arrive()
+    pair.now += SECOND
+    pair.carry()
+    fields = [[entry[:5] for entry in entries] for entries in tables_of(pair)]
+    assert fields[0] == fields[1]
+    assert pair.replica.digest == pair.stream.digest
+    assert pair.standby.drops == {}
     assert pair.standby.take_packets() == []
 
 

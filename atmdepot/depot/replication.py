@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 PERIOD = 4_000_000
 """The least time (ns) between two flushes of a stream without an interval."""
-HOT_PERIOD = 2_000_000
-"""The same for the stream to a hot standby."""
 MOST_NOTED = 8_192
 """Changes after which a period ends early."""
 LOOK = 50_000_000
@@ -43,7 +41,7 @@ class Replication(SessionLog):
         self.half_open = of.half_open
         self.teller = Teller(depot.sessions, of.half_open, of.standby == "hot")
         """Makes frames of entries, and numbers of names."""
-        self._period = int(of.interval) or (HOT_PERIOD if of.standby == "hot" else PERIOD)
+        self._period = int(of.interval) or PERIOD
         self.run = hash_of(now.to_bytes(8, "big"), depot.name) & _RUNS
         """The number of the run: logs of two runs have nothing to do with each other. The daemon draws the first."""
         self.readers: list[Reader] = []

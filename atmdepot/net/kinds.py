@@ -14,9 +14,9 @@ from atmdepot.edge.multihomed import edge_node
 from atmdepot.edge.relay import RelayEdgeNode
 from atmdepot.edge.tap import TapEdgeNode
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.agents.agent import Agent
 from atmdepot.net.agents.depot import DepotAgent
 from atmdepot.net.agents.edge import EdgeAgent
+from atmdepot.net.agents.interworking import InterworkingAgent
 from atmdepot.net.agents.switch import SwitchAgent
 from atmdepot.net.owning import Ownership
 from atmdepot.net.prober import Prober
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from atmdepot.config.model import Network
     from atmdepot.config.pools import BearerName
     from atmdepot.edge.node import EdgeNode
+    from atmdepot.net.agents.agent import Agent
     from atmdepot.net.pump import Pump
     from atmdepot.node.node import Node
 
@@ -72,7 +73,7 @@ KINDS = {
     "depot": Kind(lambda network, name, now: Depot(network, now, name), DepotAgent,
                   (Prober, Ways, Ownership, ReplicationLink, WatchPort)),
     "edge": Kind(_edge, EdgeAgent, (Reporter,)),
-    "interworking": Kind(InterworkingNode, Agent),
+    "interworking": Kind(InterworkingNode, InterworkingAgent),
     "switch": Kind(lambda network, name, _: SwitchNode(network, name), SwitchAgent, live=("vps", "vcs")),
 }
 """By `kind` in the VC table."""

@@ -6,8 +6,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from atmdepot.bearer.relay_port import RelayPort
+from atmdepot.net.agents.agent import in_use_first
 from atmdepot.net.agents.relay_rows import DlciRow, LmiRow
 from atmdepot.node.names import flow_ends
+from atmdepot.switch.interworking import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +25,10 @@ def relay_ports_of(node: Node) -> list[RelayPort]:
 
 
 def dlcis(pump: Pump, limit: int) -> Iterator[DlciRow]:
-    """The PVCs that are open when their link's turn comes."""
-    for port in relay_ports_of(pump.node):
-        there = list(islice(port.paths.values(), limit))
-        limit -= len(there)
-        yield from (_row(pump.node.name, port, path) for path in there)
+    """The PVCs that are open: the permanent ones of all links, those that have carried frames, and the others."""
+    there = [path for port in relay_ports_of(pump.node) for path in port.paths.values()]
+    ordered = in_use_first(there, lambda path: bool(path.use), lambda path: bool(path.tx_frames or path.rx_frames))
+    return (_row(pump.node.name, path.relay, path) for path in islice(ordered, limit))
 
 
 def permanent_dlcis(pump: Pump) -> Iterator[DlciRow]:
@@ -49,8 +50,14 @@ def _row(node: str, port: RelayPort, path: RelayPath) -> DlciRow:
 
 
 def _carries(path: RelayPath) -> str:
-    """The client's end of the flow that owns a PVC: a session at the depot, a learnt flow at an edge node."""
-    key = getattr(path.owner, "key", None)
+    """The client's end of the flow that owns a PVC (a session at the depot, a learnt flow at an edge node).
+
+    At an interworking function the place of the PVC in the VC table.
+    """
+    owner = path.owner
+    if isinstance(owner, Pair):
+        return f"dlcis.{owner.entry}"
+    key = getattr(owner, "key", None)
     return "many" if key is None else flow_ends(key)[0]
 
 

@@ -75,7 +75,7 @@ def _vcs_at(pump: Pump, wanted: str, numbers: tuple[int, int] | None) -> Iterato
 def _ends(pump: Pump, agent: Agent, limit: int) -> Iterator[VcRow]:
     """The VCs that end at this node."""
     for link in (port for port in pump.node.links.values() if isinstance(port, LinkAdaptation)):
-        there = list(islice(link.table, limit))
+        there = list(islice(agent.ends(link) or link.table, limit))
         limit -= len(there)
         there.reverse()
         while there:
@@ -101,7 +101,7 @@ def _plain_vc(agent: Agent, link: LinkAdaptation, vc: Vc) -> VcRow:
         node=agent.node.name, link=link.name, vc=f"{vc.vpi}/{vc.vci}", category=vc.category, contract=str(vc.contract),
         encapsulation=vc.encapsulation, fcs="" if bridge is None else str(bridge.fcs),
         far_mac="" if bridge is None or bridge.far_mac is None else mac_text(bridge.far_mac),
-        crc=vc.crc, carries=agent.carries(vc), tx_pdus=vc.tx_pdus, tx_cells=vc.tx_cells,
+        crc=vc.crc, carries=agent.carries(vc), to=agent.leads_to(vc), tx_pdus=vc.tx_pdus, tx_cells=vc.tx_cells,
         rx_pdus=vc.rx_pdus, rx_cells=vc.rx_cells, rx_clp1_pdus=vc.rx_clp1, rx_efci_pdus=vc.rx_efci,
         conforming=vc.tx_cells, tagged=0, dropped=0,
         refused="" if link.admission is None else str(link.admission.refusals.get(vc.channel, "")))

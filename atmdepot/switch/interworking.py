@@ -29,8 +29,9 @@ _MOST_ADDED = 2 * ROUTED_LLC_SIZE + 14  # a bridged header and Ethernet's, in fr
 
 
 class Pair(NamedTuple):
-    """A PVC and its VC; `link` is that of the VC, and `is_bare` says that no header is translated."""
+    """A PVC and its VC, of an entry of `[dlcis]`; `link` is that of the VC, `is_bare`: no header is translated."""
 
+    entry: str
     path: RelayPath
     vc: Vc
     link: LinkAdaptation
@@ -67,7 +68,7 @@ class InterworkingNode(Node):
             vc = vc_of(vp, route.vpi_at(self.name), vci, link.interface, Contract(ServiceCategory.UBR_1))
             vc.encapsulation, vc.max_sdu = Encapsulation.VC_MUX, settings.mtu + _MOST_ADDED  # an SDU as it is
             link.table.add(vc)
-            pair = Pair(port.add(RelayPath(port, dlci, far, settings, use)), vc, link, use == "management")
+            pair = Pair(entry, port.add(RelayPath(port, dlci, far, settings, use)), vc, link, use == "management")
             pair.path.owner = vc.owner = pair
             self.pairs.append(pair)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from atmdepot.config.reading import find, load
@@ -40,4 +42,25 @@ def test_the_pvcs_of_a_depot_are_shown_with_what_they_carry() -> None:
         ("to-web2", 16): "management", ("to-web2", 100): "default"}
     row = rows["to-web2", 100]
     assert (row.cir, row.bc, row.be, row.waiting, row.tagged) == ("20Mbps", 1_000_000, 500_000, 0, 0)  # type: ignore[attr-defined]
+    pump.close()
+
+
+def test_the_vcs_and_pvcs_of_a_function_are_shown_with_where_they_lead_those_in_use_first() -> None:
+    node: Any = make_node(load(find("interworking")), "iwf", 0)
+    used = next(pair for pair in node.pairs if pair.path.port == "to-web2" and pair.path.dlci == 500)
+    used.vc.rx_cells = used.path.tx_frames = 3
+    pump = Pump(node, {}, NoDevice())
+    vcs: list[Any] = list(SUBJECTS["vcs"](pump, 10**6))
+    assert [(row.vc, row.carries, row.to) for row in vcs[:6]] == [
+        ("1/32", "dlcis.web1", "to-web1 DLCI 100"), ("1/33", "dlcis.web1", "to-web1 DLCI 16"),
+        ("2/32", "dlcis.web2", "to-web2 DLCI 100"), ("2/33", "dlcis.web2", "to-web2 DLCI 16"),
+        ("2/364", "dlcis.web2", "to-web2 DLCI 500"), ("1/64", "dlcis.web1", "to-web1 DLCI 200")]
+    assert len(vcs) == len({row.vc for row in vcs}) == 2 * 794
+    dlcis: list[Any] = list(SUBJECTS["dlcis"](pump, 10**6))
+    assert [(row.link, row.dlci, row.carries) for row in dlcis[:6]] == [
+        ("to-web1", 100, "default"), ("to-web1", 16, "management"), ("to-web2", 100, "default"),
+        ("to-web2", 16, "management"), ("to-web2", 500, "dlcis.web2"), ("to-web1", 200, "dlcis.web1")]
+    assert len(dlcis) == len({(row.link, row.dlci) for row in dlcis}) == 2 * 794
+    for subject in ("vcs", "dlcis"):
+        assert len(list(SUBJECTS[subject](pump, 5))) == 5
     pump.close()

@@ -7,7 +7,9 @@ sessions, and for the commands of its kind. An agent has no state of its own, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from msgspec import UNSET, UnsetType
 
 from atmdepot.bearer.circuits import CircuitEnd
 from atmdepot.net.protection import ProtectionRequest, obey
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from atmdepot.atm.vc import Vc
+    from atmdepot.bearer.adaptation import LinkAdaptation
     from atmdepot.bearer.oam import NodeOam
     from atmdepot.bearer.protected import ProtectedVp
     from atmdepot.net.agents.facts import Count, Fact
@@ -99,6 +102,16 @@ class Agent:
         del vc
         return "many"
 
+    def ends(self, link: LinkAdaptation) -> Iterator[Vc] | None:
+        """The VCs of a link in the order in which they are shown; None for that of the link's table."""
+        del link
+        return None
+
+    def leads_to(self, vc: Vc) -> str | UnsetType:
+        """The place to which a VC goes on; unset where it ends here."""
+        del vc
+        return UNSET
+
     def link_troubles(self) -> dict[str, str]:
         """The troubles that the node has found on the paths of its links; an empty text for a path without any."""
         return {}
@@ -145,6 +158,27 @@ class Agent:
         """The session with a number, if there is one, and None for each that was looked at before."""
         del number, clock
         return iter(())
+
+
+_Circuit = TypeVar("_Circuit")
+
+
+def in_use_first(
+    circuits: Sequence[_Circuit], is_permanent: Callable[[_Circuit], bool], is_used: Callable[[_Circuit], bool],
+) -> Iterator[_Circuit]:
+    """VCs or PVCs, each once: the permanent ones, those of sessions that were used by their turn, and the idle ones.
+
+    A table that is cut off after some rows then has those that are looked for.
+    """
+    yield from filter(is_permanent, circuits)
+    later = []
+    for circuit in circuits:
+        if not is_permanent(circuit):
+            if is_used(circuit):
+                yield circuit
+            else:
+                later.append(circuit)
+    yield from later
 
 
 def circuit_text(vc: Vc) -> str:

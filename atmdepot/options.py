@@ -1,4 +1,4 @@
-"""Kinds of options of commands."""
+"""Kinds of options of commands, and values that several have."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+MOST_ROWS = 100
+"""Rows of a long table that are printed unless `--limit` says otherwise."""
 _DAY = 86400
 
 

@@ -24,6 +24,11 @@ def console() -> Console:
     return made if made.is_terminal else Console(width=_WIDE)
 
 
+def titled(title: str, shown: int, more: int) -> str:
+    """A table's title with the number of its rows, of which `more` are not shown."""
+    return f"{title} ({shown:,} of {shown + more:,})" if more else f"{title} ({shown})"
+
+
 def make_table(title: str, columns: Sequence[str], rows: list[dict[str, Any]]) -> Table:
     """A table of rows; columns of numbers are right-aligned."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -73,9 +78,12 @@ def _cell(value: object) -> str:
 
 
 def print_rows(
-    title: str, columns: Sequence[str], rows: list[dict[str, Any]], wide: Sequence[str] = (),
+    title: str, columns: Sequence[str], rows: list[dict[str, Any]], wide: Sequence[str] = (), more: int = 0,
 ) -> None:
-    """Print rows; at a terminal with as many of the wide columns as it has room for, into a pipe with all."""
+    """Print rows; at a terminal with as many of the wide columns as it has room for, into a pipe with all.
+
+    `more` rows there are beside these; the title says so.
+    """
     out = console()
     columns = fitting(columns, wide, rows, out.width) if out.is_terminal else [*columns, *wide]
-    out.print(make_table(f"{title} ({len(rows)})", columns, rows))
+    out.print(make_table(titled(title, len(rows), more), columns, rows))

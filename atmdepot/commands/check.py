@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atmdepot.options import MOST_ROWS
+
 if TYPE_CHECKING:
     from atmdepot.config.links import Link, Vp
     from atmdepot.config.model import Network, Node
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 @click.argument("table", required=False)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
               help="The format of the output.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", default=MOST_ROWS, show_default=True,
+              help="The most rows of each table; JSON has all.")
 @click.option("--schema", "print_schema", is_flag=True, help="Print the JSON schema of VC tables, for editors.")
-def check_command(table: str | None, output: str, print_schema: bool) -> None:
+def check_command(table: str | None, output: str, limit: int, print_schema: bool) -> None:
     """Check the VC table TABLE, and print its network or mistakes.
 
     The daemons read it with the same code, so a VC table that passes starts.
@@ -39,7 +43,7 @@ def check_command(table: str | None, output: str, print_schema: bool) -> None:
         whole = {**msgspec.to_builtins(network, enc_hook=_plain), "derived": derived(network)}
         click.echo(msgspec.json.encode(whole, enc_hook=_plain, order="deterministic").decode())
         return
-    _print_network(network)
+    _print_network(network, limit)
 
 
 def _tell_limits_of_the_lab(network: Network, table: str) -> None:
@@ -51,18 +55,24 @@ def _tell_limits_of_the_lab(network: Network, table: str) -> None:
         click.echo(f"{find(table)}: note: the lab cannot bring this up: {told(problem)}", err=True)
 
 
-def _print_network(network: Network) -> None:
-    """Print a network as `check` does."""
+def _print_network(network: Network, limit: int) -> None:
+    """Print a network as `check` does, at most `limit` rows of each table."""
     from atmdepot.config.derived import derived, told
-    from atmdepot.tables import console, make_table
+    from atmdepot.tables import console, make_table, titled
 
     out = console()
     out.print(f"[bold]{network.name}[/bold]: {network.description}" if network.description else network.name)
-    for title, columns, rows in _network_tables(network):
-        out.print(make_table(title, columns, rows))
+    tables = _network_tables(network)
     for title, found in derived(network).items():
         if rows := told(found):
-            out.print(make_table(title.replace("_", " ").replace("vcs", "VCs"), list(rows[0]), rows))
+            tables.append((title.replace("_", " ").replace("vcs", "VCs"), list(rows[0]), rows))
+    most = 0
+    for title, columns, rows in tables:
+        more = max(0, len(rows) - limit)
+        out.print(make_table(titled(title, limit, more) if more else title, columns, rows[:limit]))
+        most = max(most, len(rows) if more else 0)
+    if most:
+        click.echo(f"atmdepot: there are more rows; `--limit {most}` shows them, and `-o json` has all", err=True)
 
 
 def _device_of(node: Node) -> str:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from atmdepot.commands.why_none import OF_DEPOTS, why_none
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.control_client import MOST_COUNTED
 from atmdepot.net.subjects import SUBJECTS, row_of
+from atmdepot.options import MOST_ROWS
 
-_WHY_NONE = {
-    "queues": "no link here has a `rate` or a contract, so no cells wait (docs/qos.md)",
-    "protection": "no VP here is protected: none has `protect` (docs/protection.md)",
-    "depots": "no depot runs here",
-    "dlcis": "no link here carries Frame Relay (docs/frame-relay.md)",
-    "lmi": "no link here carries Frame Relay with an LMI (docs/frame-relay.md)",
-    "neighbours": "no server here is on Ethernet (docs/bearers.md)",
-}
-"""The reason that a subject has no rows, where that is not plain."""
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MOST_LINKS = 100_000
-_OF_DEPOTS = ("sessions", "servers", "neighbours")
-"""Subjects that only depots know: without an answer of a depot, an empty table says nothing."""
+_CHOICES = {"sessions": "--client, --server, --state and --number choose", "vcs": "--link and --vc choose"}
+"""What chooses among the rows of a subject, beside `--node`."""
 
 
 @click.command("show", epilog="""\b
@@ -39,8 +36,8 @@ Examples:
 @click.option("--network", "network_name", metavar="NAME",
               help="The running network; needed only while several run.")
 @click.option("--node", metavar="NODE", help="Only this node.")
-@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True,
-              help="The most rows from each node.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N",
+              help=f"The most rows from each node: {MOST_ROWS} in a table, all of them as JSON.")
 @click.option("--wide", is_flag=True, help="All columns, as into a pipe; by default those that fit the terminal.")
 @click.option("--all", "everything", is_flag=True, help="For counters: also those that are 0.")
 @click.option("--client", metavar="ADDRESS",
@@ -58,7 +55,7 @@ Examples:
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
               help="The format of the output.")
 def show_command(
-    subject: str, network_name: str | None, node: str | None, limit: int, wide: bool, everything: bool,
+    subject: str, network_name: str | None, node: str | None, limit: int | None, wide: bool, everything: bool,
     client: str | None, server: str | None, state: str | None,
     number: int | None, link: str | None, vc: str | None, probes: bool, watch: bool, comparing: bool, output: str,
 ) -> None:
@@ -79,16 +76,15 @@ def show_command(
         raise click.UsageError("--link and --vc are for `show vcs`")
     if client or state or vc:
         _check(client, state, vc)
-    asking = _Asking(subject, network_name, node, limit, where | of_vcs)
+    asking = _Asking(subject, network_name, node, limit or (MOST_ROWS if output == "table" else None), where | of_vcs,
+                     everything)
     while True:
         rows = asking.rows()
         if link is not None and not rows:
             asking.require_link(link)
-        if subject == "counters" and not everything:
-            rows = [row for row in rows if row["value"]]
         if watch and output == "table":
             click.clear()
-        _print(subject, rows, wide, output, asking.failures, bool(where or of_vcs))
+        _print(asking, rows, wide, output)
         if not watch:
             break
         if asking.failures:
@@ -125,12 +121,18 @@ class _Asking:
     """Questions to all daemons of a network."""
 
     def __init__(
-        self, subject: str, network: str | None, node: str | None, limit: int, where: dict[str, Any],
+        self, subject: str, network: str | None, node: str | None, limit: int | None, where: dict[str, Any],
+        everything: bool,
     ) -> None:
-        self._subject, self._network, self._node, self._limit = subject, network, node, limit
+        self.subject, self._network, self._node, self._limit = subject, network, node, limit
         self._where = where or None
+        self._everything = everything
+        self.answered: list[Path] = []
+        """The sockets of the daemons that answered the last time."""
         self.failures: list[str] = []
-        """The errors of daemons that did not answer the last time."""
+        """The errors of those that did not."""
+        self.more: dict[str, int] = {}
+        """The rows beyond the limit, by node; of a very long table at least so many."""
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of all nodes; raise AtmdepotError where no node that has such rows answers, or refuses a server."""
@@ -138,21 +140,51 @@ class _Asking:
         from atmdepot.net.running import control_sockets
 
         self.failures.clear()
-        rows, answered = [], []
+        self.answered.clear()
+        self.more.clear()
+        rows = []
         for path in control_sockets(self._network, self._node):
             try:
-                rows += show(path, self._subject, self._limit, self._where)
-                answered.append(path)
+                rows += self._rows_of(path)
+                self.answered.append(path)
             except AtmdepotError as failure:
                 if "server" in (self._where or ()) and isinstance(failure, Refused):  # no lack of an answer
                     raise
                 self.failures.append(str(failure))
-        if not rows and self._subject in _OF_DEPOTS and self._node is None and not any(
-                show(path, "servers", 1) for path in answered):
-            told = "; ".join([*self.failures, f"the daemons that run here are {', '.join(p.stem for p in answered)}"])
-            raise AtmdepotError(f"no depot answers, and only a depot knows of {self._subject}: {told}")
+        if not rows and self.subject in OF_DEPOTS and self._node is None and not any(
+                show(path, "servers", 1) for path in self.answered):
+            daemons = ", ".join(path.stem for path in self.answered)
+            told = "; ".join([*self.failures, f"the daemons that run here are {daemons}"])
+            raise AtmdepotError(f"no depot answers, and only a depot knows of {self.subject}: {told}")
         return rows
 
+    def _rows_of(self, path: Path) -> list[dict[str, Any]]:
+        """The rows of a node within the limit; those beyond it are noted in `more`."""
+        from atmdepot.net.control_client import show, show_some
+
+        if self.subject == "counters" and not self._everything:  # the limit is one of counters that are shown
+            rows = [row for row in show(path, self.subject, sys.maxsize, self._where) if row["value"]]
+            rows, more = rows[:self._limit], len(rows[self._limit or len(rows):])
+        elif self._limit is None:
+            return show(path, self.subject, sys.maxsize, self._where)
+        else:
+            rows, more = show_some(path, self.subject, self._limit, self._where)
+        if more:
+            self.more[path.stem] = more
+        return rows
+
+    def more_text(self) -> str:
+        """What the limit leaves out, in words, and how to see it; empty for nothing."""
+        if not self.more:
+            return ""
+        told = [f"{'over ' * (more >= MOST_COUNTED)}{more:,} of {node}" for node, more in self.more.items()]
+        choice = _CHOICES.get(self.subject)
+        return (f"more rows: {', '.join(told)}; `--limit {(self._limit or 0) + max(self.more.values())}` shows them"
+                f"{f', {choice} among them' if choice else ''}, and `-o json` has all")
+
+    def why_none(self) -> str:
+        """The reason that there are no rows, in words; empty where there is nothing to say, or no answer."""
+        return "" if self.failures else why_none(self.subject, self.answered, self._where is not None)
 
     def require_link(self, link: str) -> None:
         """Raise AtmdepotError if none of the nodes has a link of this name; nodes that do not answer count for all."""
@@ -167,9 +199,7 @@ class _Asking:
             raise AtmdepotError(f"there is no link \"{link}\": the links are {', '.join(known) or 'none'}")
 
 
-def _print(
-    subject: str, rows: list[dict[str, Any]], wide: bool, output: str, failures: list[str], chosen: bool,
-) -> None:
+def _print(asking: _Asking, rows: list[dict[str, Any]], wide: bool, output: str) -> None:
     import msgspec
 
     if output == "json":
@@ -177,9 +207,10 @@ def _print(
         return
     from atmdepot.tables import print_rows
 
-    row = row_of(subject)
-    if rows or not failures:  # an empty table would look like an answer
+    row = row_of(asking.subject)
+    if rows or not asking.failures:  # an empty table would look like an answer
         known = [name for name in row.narrow_where_known if any(name in told for told in rows)]
-        print_rows(subject, row.columns() if wide else [*row.narrow, *known], rows, () if wide else row.wide)
-    if not rows and not failures and (subject in _WHY_NONE or chosen):
-        click.echo(f"atmdepot: {_WHY_NONE.get(subject, 'the options leave no row')}", err=True)
+        print_rows(asking.subject, row.columns() if wide else [*row.narrow, *known], rows, () if wide else row.wide,
+                   sum(asking.more.values()))
+    if told := asking.more_text() if rows else asking.why_none():
+        click.echo(f"atmdepot: {told}", err=True)

@@ -9,6 +9,7 @@ import click
 
 from atmdepot.commands.hinting_group import HintingGroup
 from atmdepot.errors import AtmdepotError
+from atmdepot.options import MOST_ROWS
 
 if TYPE_CHECKING:
     from atmdepot.config.links import CrossConnect
@@ -32,9 +33,11 @@ def vc() -> None:
 @vc.command("list", epilog="\b\nExample:\n  atmdepot vc list sw1\n")
 @click.argument("switch", required=False)
 @_NETWORK
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", default=MOST_ROWS, show_default=True,
+              help="The most rows of a table; JSON has all.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True,
               help="The format of the output.")
-def list_command(switch: str | None, network_name: str | None, output: str) -> None:
+def list_command(switch: str | None, network_name: str | None, limit: int, output: str) -> None:
     """List the cross-connects of SWITCH, or of all switches."""
     import msgspec
 
@@ -50,7 +53,13 @@ def list_command(switch: str | None, network_name: str | None, output: str) -> N
         return
     from atmdepot.tables import print_rows
 
-    print_rows("cross-connects", _COLUMNS, rows)
+    print_rows("cross-connects", _COLUMNS, rows[:limit], more=max(0, len(rows) - limit))
+    if len(rows) > limit:
+        click.echo(f"atmdepot: {len(rows) - limit:,} more rows; `--limit {len(rows)}` shows them, SWITCH chooses among "
+                   "them, and `-o json` has all", err=True)
+    elif not rows:
+        click.echo("atmdepot: no switch has a cross-connect here; `atmdepot show vcs` has the VCs of depots and edge "
+                   "nodes", err=True)
 
 
 @vc.command("add", epilog="\b\nExample:\n  atmdepot vc add sw1 'to-web1 9/100' 'trunk 9/100' 'to-web2 9/100'\n")

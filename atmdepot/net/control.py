@@ -1,11 +1,12 @@
 """The control socket: a unix socket on which a daemon answers questions, a JSON object a line each way.
 
-Requests: `{"show": SUBJECT, "limit": N}` is answered by a line, `{"rows": [...]}`, and `{"reload": true}` by `{"done":
-TEXT}`. `{"trace": {...}}` is answered by `{"tracing": {...}}`, and then records follow until the client shuts its side
-down (see `net/stream.py`); `{"oam": {...}}` by lines as in `net/oam.py`, and `{"impair": {...}}` by the row of the link
-as it is then (see `net/impairing.py`); `{"events": {...}}` by lines as in `net/event_stream.py`. The other
-requests are commands of the node's kind (see its agent), such as a depot's `drain`. A request without an answer gets
-`{"error": TEXT}`. A fault of the daemon's own ends the connection, and is logged; the daemon goes on.
+Requests: `{"show": SUBJECT, "limit": N}` is answered by a line, `{"rows": [...]}`; with `"count": true` it ends in
+`"more": N`, the rows beyond the limit. `{"reload": true}` is answered by `{"done": TEXT}`. `{"trace": {...}}` is
+answered by `{"tracing": {...}}`, and then records follow until the client shuts its side down (see `net/stream.py`);
+`{"oam": {...}}` by lines as in `net/oam.py`, and `{"impair": {...}}` by the row of the link as it is then (see
+`net/impairing.py`); `{"events": {...}}` by lines as in `net/event_stream.py`. The other requests are commands of the
+node's kind (see its agent), such as a depot's `drain`. A request without an answer gets `{"error": TEXT}`. A fault of
+the daemon's own ends the connection, and is logged; the daemon goes on.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import msgspec
 import trio
 
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
-from atmdepot.net.control_client import is_answered
+from atmdepot.net.control_client import MOST_COUNTED, is_answered
 from atmdepot.net.event_stream import EventsRequest, Followers
 from atmdepot.net.impairing import ImpairRequest, impair
 from atmdepot.net.kinds import agent_of, kinds_with
 from atmdepot.net.oam import OamRequest, stream_oam
 from atmdepot.net.row_filter import RowFilter  # noqa: TC001 - msgspec reads the annotation
 from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
-from atmdepot.net.slices import Pace, encoded
+from atmdepot.net.slices import Counted, Pace, encoded
 from atmdepot.net.stream import TraceRequest, stream_trace
 from atmdepot.net.views import SUBJECTS
 
@@ -59,6 +60,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     impair: ImpairRequest | None = None
     events: EventsRequest | None = None
     limit: int = 1000
+    count: bool = False
     where: RowFilter | None = None
 
 
@@ -146,23 +148,31 @@ class ControlServer(BoundedServer):
         """Send rows in pieces, each before the next is made: a client that reads slowly costs no memory."""
         pace = Pace(self._pump.clock)
         try:
-            pieces = encoded(b'{"rows":[', self._rows(request), b"]}\n", pace)
-            piece = next(pieces)  # before the first send: a fault can still be answered as an error
+            rows = self._rows(request)
+            pieces = encoded(b'{"rows":[', rows, b"]", pace)
+            piece: bytes | None = next(pieces)  # before the first send: a fault can still be answered as an error
         except AtmdepotError as error:
             await _write_line(stream, {"error": str(error)})
             return
         except Exception as error:
             await stream.send_all(self._own_fault(error))
             return
-        while piece:
+        while piece is not None:
             with trio.fail_after(_PATIENCE):
-                await stream.send_all(piece)
+                await stream.send_all(piece)  # of a slice in which no row was wanted: nothing
             await pace.rest()
-            piece = next(pieces, b"")
+            piece = next(pieces, None)
+        with trio.fail_after(_PATIENCE):
+            await stream.send_all(b',"more":%d}\n' % rows.more if isinstance(rows, Counted) else b"}\n")
 
     def _rows(self, request: Request) -> Iterable[Row | None]:
         """The rows of a subject, at most as many as the limit; None for each that is not wanted."""
         limit = min(max(0, request.limit), sys.maxsize)
+        if not request.count:
+            return self._up_to(limit, request)
+        return Counted(self._up_to(min(limit + MOST_COUNTED, sys.maxsize), request), limit)
+
+    def _up_to(self, limit: int, request: Request) -> Iterable[Row | None]:
         if request.where is None:
             return SUBJECTS[request.show](self._pump, limit)
         return request.where.rows(request.show, self._pump, limit)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _NO_ANSWER = "the daemon does not answer"
 _ANSWER_TIME = 10.0
+MOST_COUNTED = 10_000
+"""Rows beyond a limit that a daemon counts at most: to count more would take its time."""
 
 
 class Refused(AtmdepotError):
@@ -82,10 +84,20 @@ def _no_answer(path: Path, reason: object) -> AtmdepotError:
 
 
 def show(path: Path, subject: str, limit: int = 1000, where: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The rows of a subject from a daemon; of sessions those that `where` says."""
+    """The rows of a subject from a daemon; of sessions and VCs those that `where` says."""
     request = {"show": subject, "limit": limit} | ({} if where is None else {"where": where})
     rows: list[dict[str, Any]] = next(ask(path, request)).get("rows", [])
     return rows
+
+
+def show_some(
+    path: Path, subject: str, limit: int, where: dict[str, Any] | None = None,
+) -> tuple[list[dict[str, Any]], int]:
+    """The first rows of a subject as `show` gives them, and how many more there are, counted up to `MOST_COUNTED`."""
+    request = {"show": subject, "limit": limit, "count": True} | ({} if where is None else {"where": where})
+    answer = next(ask(path, request))
+    rows: list[dict[str, Any]] = answer.get("rows", [])
+    return rows, int(answer.get("more", 0))
 
 
 def ask_explanation(path: Path, question: Question) -> Explanation:

@@ -36,6 +36,24 @@ class Pace:
         self._began = self._clock()  # the rest itself does not count
 
 
+class Counted:
+    """The first rows of a table, to be read once. Each further one is None, and counts as `more`."""
+
+    def __init__(self, rows: Iterable[Any], most: int) -> None:
+        self._rows, self._left = rows, most
+        self.more = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        """The rows, and None for each that is none and for each that is only counted."""
+        for row in self._rows:
+            if row is not None and not self._left:
+                self.more += 1
+                yield None
+                continue
+            self._left -= row is not None
+            yield row
+
+
 def encoded(head: bytes, rows: Iterable[Any], tail: bytes, pace: Pace) -> Iterator[bytes]:
     """Encode rows as JSON, with commas between them, in pieces of a slice each; the caller rests after each piece.
 

@@ -84,3 +84,14 @@ def test_check_tells_the_part_of_the_session_vcis_of_each_depot_of_a_set(capsys:
     told = capsys.readouterr().out
     assert "as it happens" in told
     assert "VCIs of its own sessions" in told
+
+
+def test_long_tables_are_cut_off_with_a_line_that_says_how_to_see_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    check_command.main(["backbone", "--limit", "2"], standalone_mode=False)
+    told = capsys.readouterr()
+    crossed = len(derived("backbone", capsys)["cross_connects"])
+    assert f"cross connects (2 of {crossed})" in told.out
+    assert told.err.startswith("atmdepot: there are more rows; `--limit ")
+    check_command.main(["backbone"], standalone_mode=False)
+    whole = capsys.readouterr()
+    assert (" of " not in whole.out.split("cross connects")[1].splitlines()[0], whole.err) == (True, "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,11 +14,26 @@ from atmdepot.commands.show import show_command
 from atmdepot.errors import AtmdepotError
 from atmdepot.net import control_client, running
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Rows = list[dict[str, Any]]
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, rows_of: Callable[..., Rows]) -> None:
+    """Have a daemon give the rows that `rows_of` makes of a subject."""
+    def some(path: Path, subject: str, limit: int, where: object = None) -> tuple[Rows, int]:
+        rows = rows_of(subject)
+        return rows[:limit], max(0, len(rows) - limit)
+
+    monkeypatch.setattr(control_client, "show_some", some)
+    monkeypatch.setattr(control_client, "show", lambda path, subject, limit=1000, where=None: rows_of(subject)[:limit])
+
 
 @pytest.fixture(autouse=True)
 def _no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "control_sockets", lambda network, node: [Path("depot.sock")])
-    monkeypatch.setattr(control_client, "show", lambda path, subject, limit, where=None: [])
+    answer(monkeypatch, lambda subject: [])
 
 
 @pytest.mark.parametrize(("subject", "key"), [("queues", "`rate`"), ("protection", "`protect`"), ("links", None)])
@@ -43,10 +60,10 @@ def test_no_rows_of_a_depot_are_no_answer_where_no_depot_answers(subject: str) -
 
 
 def test_a_daemon_that_does_not_answer_makes_no_empty_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object) -> Rows:
         raise AtmdepotError("depot: the daemon does not answer")
 
-    monkeypatch.setattr(control_client, "show", refuse)
+    answer(monkeypatch, refuse)
     for subject in ("servers", "links"):
         done = CliRunner().invoke(show_command, [subject])
         assert isinstance(done.exception, AtmdepotError)
@@ -57,18 +74,17 @@ def test_a_daemon_that_does_not_answer_makes_no_empty_table(monkeypatch: pytest.
 def test_a_server_that_a_daemon_refuses_is_an_error_and_no_empty_table(
     monkeypatch: pytest.MonkeyPatch, more: list[str],
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object) -> Rows:
         raise control_client.Refused("depot: the servers are web1, web2")
 
-    monkeypatch.setattr(control_client, "show", refuse)
+    answer(monkeypatch, refuse)
     done = CliRunner().invoke(show_command, ["sessions", "--server", "web9", *more])
     assert isinstance(done.exception, control_client.Refused)
     assert done.stdout == ""
 
 
 def test_sessions_without_any_are_an_answer_of_a_depot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_client, "show",
-                        lambda path, subject, limit, where=None: [{}] if subject == "servers" else [])
+    answer(monkeypatch, lambda subject: [{}] if subject == "servers" else [])
     done = CliRunner().invoke(show_command, ["sessions", "--client", "10.9.0.2"])
     assert (done.exit_code, done.stdout[:12]) == (0, "sessions (0)")
 
@@ -92,13 +108,13 @@ def test_watching_shows_it_again_until_it_is_interrupted(monkeypatch: pytest.Mon
 
 
 def test_watching_tells_of_a_daemon_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object) -> Rows:
         raise AtmdepotError("depot: the daemon does not answer")
 
     def sleep(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(control_client, "show", refuse)
+    answer(monkeypatch, refuse)
     monkeypatch.setattr(show_module.time, "sleep", sleep)
     for form in ("table", "json"):
         assert "does not answer" in CliRunner().invoke(show_command, ["links", "--watch", "-o", form]).stderr
@@ -117,8 +133,90 @@ def test_a_session_that_cannot_be_is_no_empty_answer(option: list[str], right: s
     ("to-web1", ""), ("to-web9", 'there is no link "to-web9": the links are to-web1, trunk')])
 def test_a_link_that_there_is_not_is_no_empty_table(link: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     links = [{"link": "trunk"}, {"link": "to-web1"}]
-    monkeypatch.setattr(control_client, "show", lambda path, subject, limit, where=None: (
-        links if subject == "links" else []))
+    answer(monkeypatch, lambda subject: links if subject == "links" else [])
     done = CliRunner().invoke(show_command, ["vcs", "--link", link])
     assert str(done.exception or "") == told
     assert ("vcs (0)" in done.stdout) is not told.startswith("there")
+
+
+# What is empty for a reason that is not plain.
+
+
+def links_of(*media: str) -> Rows:
+    return [{"node": "depot", "link": f"to-web{n}", "medium": medium} for n, medium in enumerate(media)]
+
+
+@pytest.mark.parametrize(("words", "media", "told"), [
+    ("vcs", ["frame-relay"], "no link here carries ATM; for Frame Relay see `atmdepot show dlcis` (PVCs"),
+    ("vcs --link to-web0", ["frame-relay"], "show dlcis"), ("vcs --vc 1/64", ["frame-relay"], "show dlcis"),
+    ("oam", ["frame-relay"], "for Frame Relay see `atmdepot show lmi` (LMI)"),
+    ("protection", ["frame-relay", "frames"], "see `atmdepot show lmi` (LMI); for Ethernet see"),
+    ("vcs", ["frames"], "for Ethernet see `atmdepot show neighbours` (servers"),
+    ("vcs", ["host"], "for rewritten headers see `atmdepot show sessions`"),
+    ("oam", ["host"], "`atmdepot show servers` (its column `why`)"),
+    ("dlcis", ["cells"], "no link here carries Frame Relay; for ATM see `atmdepot show vcs` (VCs)"),
+    ("lmi", ["cells", "host"], "for ATM see `atmdepot show oam` (OAM flows); for rewritten headers"),
+    ("lmi", ["frame-relay"], 'lmi.type = "none"'), ("queues", ["host"], "no link here carries ATM or Frame Relay"),
+    ("impairments", ["frames"], "no link here carries ATM or Frame Relay"), ("vcs", ["cells"], "no VC is open"),
+    ("vcs --vc 1/64", ["cells"], "the options leave no row"), ("counters", ["cells"], "--all"),
+    ("sessions", ["cells"], "no session is open"), ("sessions --no-probes", ["cells"], "the options leave no row"),
+    ("neighbours", ["cells"], "no link here carries Ethernet; for ATM"), ("oam", ["cells"], "no VP ends"),
+])
+def test_an_empty_table_says_which_show_has_what_was_looked_for(
+    words: str, media: list[str], told: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = {"links": links_of(*media), "servers": [{"server": "web1"}]}
+    answer(monkeypatch, lambda subject: there.get(subject, []))
+    done = CliRunner().invoke(show_command, words.split())
+    assert (done.exit_code, len(done.stderr.splitlines())) == (0, 1)
+    assert done.stdout.startswith(f"{words.split()[0]} (0)")
+    assert told in done.stderr
+    assert CliRunner().invoke(show_command, [*words.split(), "-o", "json"]).output == "[]\n"
+
+
+@pytest.mark.parametrize("subject", ["sessions", "servers", "neighbours"])
+def test_a_node_that_is_no_depot_says_so(subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "control_sockets", lambda network, node: [Path("web1.sock")])
+    answer(monkeypatch, lambda asked: links_of("cells") if asked == "links" else [])
+    done = CliRunner().invoke(show_command, [subject, "--node", "web1"])
+    assert done.stderr == f"atmdepot: only a depot knows of {subject}, and web1 is none\n"
+
+
+# Long tables.
+
+
+def many(count: int, **values: object) -> Rows:
+    return [{"node": "depot", "vc": f"1/{number}", "value": number % 2, **values} for number in range(count)]
+
+
+def test_a_long_table_is_cut_off_with_a_line_that_says_how_to_see_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, lambda subject: many(1588))
+    done = CliRunner().invoke(show_command, ["vcs"])
+    assert done.stdout.startswith("vcs (100 of 1,588)")
+    assert done.stderr == ("atmdepot: more rows: 1,488 of depot; `--limit 1588` shows them, --link and --vc choose "
+                           "among them, and `-o json` has all\n")
+    whole = CliRunner().invoke(show_command, ["vcs", "--limit", "1588"])
+    assert (whole.stdout[:10], whole.stderr) == ("vcs (1588)", "")
+
+
+@pytest.mark.parametrize(("words", "count"), [([], 1588), (["--limit", "7"], 7)])
+def test_json_is_whole_unless_a_limit_is_asked_for(
+    words: list[str], count: int, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer(monkeypatch, lambda subject: many(1588))
+    done = CliRunner().invoke(show_command, ["vcs", "-o", "json", *words])
+    assert (len(json.loads(done.stdout)), done.stderr) == (count, "")
+
+
+def test_counters_that_are_0_take_no_room_of_those_that_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, lambda subject: many(300))
+    done = CliRunner().invoke(show_command, ["counters"])
+    assert done.stdout.startswith("counters (100 of 150)")
+    assert "50 of depot" in done.stderr
+    assert CliRunner().invoke(show_command, ["counters", "--limit", "150"]).stdout.startswith("counters (150)")
+    assert CliRunner().invoke(show_command, ["counters", "--all"]).stdout.startswith("counters (100 of 300)")
+
+
+def test_a_very_long_table_is_not_counted_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_client, "show_some", lambda *_: (many(100), control_client.MOST_COUNTED))
+    assert "over 10,000 of depot" in CliRunner().invoke(show_command, ["sessions"]).stderr

@@ -250,6 +250,27 @@ async def test_limits(it: Controlled, subject: str) -> None:
     assert len(await it.show(subject, limit=10**23)) == len(whole)
 
 
+@pytest.mark.parametrize("subject", ["sessions", "vcs", "counters"])
+async def test_rows_beyond_the_limit_are_counted(
+    it: Controlled, subject: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for port in (40_000, 40_001, 40_002, 40_003):
+        it.nodes.put(DEPOT, Connection(port).syn)
+    await until(lambda: it.nodes.pumps[DEPOT].node.rx_packets == 4)
+    whole = await it.show(subject)
+    asked = {"show": subject, "count": True}
+    for limit in (0, 1, len(whole) - 1, len(whole), len(whole) + 1, 10**23):
+        [answer] = await it.raw(json.dumps({**asked, "limit": limit}).encode() + b"\n")
+        assert (len(answer["rows"]), answer["more"]) == (min(limit, len(whole)), max(0, len(whole) - limit))
+    monkeypatch.setattr(control, "MOST_COUNTED", 2)
+    [answer] = await it.raw(json.dumps({**asked, "limit": 1}).encode() + b"\n")
+    assert (len(answer["rows"]), answer["more"]) == (1, 2)
+    if subject == "vcs":
+        wanted = {**asked, "limit": 1, "where": {"link": "to-web1"}}
+        [answer] = await it.raw(json.dumps(wanted).encode() + b"\n")
+        assert ([row["link"] for row in answer["rows"]], answer["more"]) == (["to-web1"], 2)
+
+
 # What is refused.
 
 

@@ -159,6 +159,16 @@ def test_a_limit_is_one_from_the_beginning(nodes: Nodes, subject: str, limit: in
 # Over the socket.
 
 
+@pytest.mark.parametrize("counting", [b"", b', "count": true'])
+async def test_an_answer_does_not_end_with_a_slice_without_a_wanted_row(
+    it: Controlled, monkeypatch: pytest.MonkeyPatch, counting: bytes,
+) -> None:
+    monkeypatch.setattr(Pace, "is_over", lambda _: True)
+    monkeypatch.setitem(control.SUBJECTS, "sessions", lambda *_: iter([{"number": 1}, None, None, {"number": 2}, None]))
+    [answer] = await it.raw(b'{"show": "sessions", "limit": 2' + counting + b"}\n")
+    assert answer == {"rows": [{"number": 1}, {"number": 2}]} | ({"more": 0} if counting else {})
+
+
 async def test_a_client_that_does_not_read_costs_no_memory(it: Controlled, monkeypatch: pytest.MonkeyPatch) -> None:
     made, ended = 0, []
 

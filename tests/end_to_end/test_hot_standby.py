@@ -52,7 +52,7 @@ def test_both_depots_know_the_same_after_mixed_load(it: Pair) -> None:
         it.fetch(VIP, "10KB")
         assert ask(clients) == 20
         until(lambda: known(it, "depot1") == known(it, "depot2"), seconds=20)
-        assert len(known(it, "depot1")) > 1_000
+        assert len(known(it, "depot1")) > 900  # of 1,031: ab takes some ports twice
         until(it.same_sessions)
 
 

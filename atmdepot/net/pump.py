@@ -236,8 +236,8 @@ class Pump:
         self.start()
         wait = self.turn(0)
         while True:
-            # Other tasks may have given a chore work.
-            with trio.move_on_after(min(wait, _SHORT_WAIT) if self._chores else wait):
+            # Other tasks may give a chore work, or the pump its first chore.
+            with trio.move_on_after(min(wait, _SHORT_WAIT)):
                 await trio.lowlevel.wait_readable(self.fileno())
             self._review_by(self.clock() + _REVIEW)  # other tasks may have set timers
             wait = self.turn(0)

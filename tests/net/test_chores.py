@@ -6,12 +6,16 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
+import trio.testing
 
 from atmdepot.net.chores import NEVER, Chore
-from tests.net.nodes import DEPOT, Nodes, network
+from tests.net.nodes import DEPOT, WEB1, Nodes, network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from trio.testing import MockClock
 
     from atmdepot.net.pump import Pump
 
@@ -99,3 +103,20 @@ def test_chores_are_asked_once_in_a_millisecond_of_traffic(pump: Pump, time: lis
     asked = alarm.asked
     pump.turn(0)
     assert alarm.asked == asked
+
+
+async def test_the_first_chore_that_a_task_gives_a_waiting_pump_is_attended_to(autojump_clock: MockClock) -> None:
+    """The pump of an edge node waits an hour, since it has no timer yet, and nothing comes that could wake it."""
+    nodes = Nodes(network(), lambda: int(trio.current_time() * 1e9))
+    pump = nodes.pumps[WEB1]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pump.run)
+        await trio.testing.wait_all_tasks_blocked()
+        alarm = Alarm(pump.clock())
+        pump.take_on(alarm)
+        with trio.move_on_after(60):
+            while not alarm.attended:  # noqa: ASYNC110 - what is waited for is in another task
+                await trio.sleep(0.1)
+        nursery.cancel_scope.cancel()
+    nodes.close()
+    assert alarm.attended

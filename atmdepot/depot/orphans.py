@@ -4,7 +4,8 @@ The path names the server, and the far node keeps a flow on its path. So a sessi
 adopted: it is made anew from the server's packet, on that path. On a path that sessions share, `sessions.orphan`
 decides. With "reset" the depot answers the server with an RST (RFC 9293 section 3.10.7.1). It asks the client, which
 may only be waiting for data, for an acknowledgment (a keep-alive, section 3.8.4): only that gives the number of an RST
-that the client's TCP accepts. While the edge nodes are asked for their flows (`recall`), such packets are only dropped.
+that the client's TCP accepts. While the edge nodes are asked for their flows (`recall`), and at a depot that is not
+active, such packets are only dropped.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Orphans:
             return None
         depot.drops.count(DropReason.NO_SESSION, 1, octets, path)
         tcp, server = packet.tcp, depot.server_at(path)
-        if (tcp is not None and server is not None and depot.network.sessions.orphan == "reset"
+        if (tcp is not None and server is not None and depot.resets_orphans
                 and depot.management.serves(server, packet.source)):
             self._answer(path, octets, packet, tcp)
         return None

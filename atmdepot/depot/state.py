@@ -137,8 +137,17 @@ class DepotState(Node):
 
     def is_answered_orphan(self, packet: Packet, tcp: TcpFields, now: int) -> bool:
         """True when a segment without a session is answered with an RST (the patent only drops it)."""
-        return (self.network.sessions.orphan == "reset" and not self.holds(now) and not tcp.flags & (_RST | _SYN)
+        return (self.resets_orphans and not self.holds(now) and not tcp.flags & (_RST | _SYN)
                 and self.management.pool_of_vip(packet.destination) is not None)
+
+    @property
+    def resets_orphans(self) -> bool:
+        """True where segments without a session are answered with an RST.
+
+        Only the active depot can tell that a session is lost: the clients' route moves some milliseconds before the
+        role, and another depot or the edge nodes may know the session.
+        """
+        return self.network.sessions.orphan == "reset" and self.roles.is_active
 
     def holds(self, now: int) -> bool:
         """True while an edge node may still tell of the session of a packet that has none here."""

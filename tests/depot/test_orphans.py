@@ -19,7 +19,7 @@ from atmdepot.wire.ip import PROTOCOL_TCP, ip_view
 from atmdepot.wire.tcp import TcpView
 from tests.depot.test_forwarding import PAIRS, vc_of
 from tests.ip_packets import ACK, FIN, PSH, RST, SYN, packed, tcp, udp
-from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, InMemoryNetwork, make_network
+from tests.network_in_memory import CLIENT4, CLIENT6, SECOND, VIP4, InMemoryNetwork, make_network, make_sets
 
 RANGES = ['session_vcis = "64-65535"', 'session_vcis = 64', 'session_vcis = "64-65535"\nencapsulation = "llc"']
 RESET = '[sessions]\norphan = "reset"'
@@ -312,6 +312,20 @@ def test_session_of_another_server_is_not_reset() -> None:
     other = {"web1": "web2", "web2": "web1"}[opened(net, CLIENT6, "fd00:80::1")]
     assert exchange(net, other, answer(CLIENT6, "fd00:80::1")) == {}
     assert net.dropped() == {DropReason.WRONG_PATH: 1}
+
+
+def test_a_depot_that_is_not_active_resets_nothing() -> None:
+    """The session may be another's: the clients' route moves before the role, and the edge nodes are not asked yet."""
+    net = InMemoryNetwork(make_sets({"main": ["depot1", "depot2"]}, vp="", tables=RESET, of_set="recall = false"))
+    for depot in ("depot1", "depot2"):
+        assert net.to_service(tcp(CLIENT4, 4000, VIP4, 80, PSH | ACK, data=b"GET"), depot) == {}
+    assert exchange(net, "web1", answer(CLIENT4, VIP4)) == {}, "the edge node hears no active depot, and tries depot1"
+    assert net.dropped() == {DropReason.NO_SESSION: 3}
+    net.depots["depot1"].roles.granted(net.now)
+    net.settle()
+    assert list(net.to_service(tcp(CLIENT4, 4000, VIP4, 80, ACK), "depot1")) == ["depot1"]
+    net.depots["depot1"].roles.revoked(net.now)
+    assert net.to_service(tcp(CLIENT4, 4000, VIP4, 80, ACK), "depot1") == {}
 
 
 # VCIs out of turn.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_LINKS = 100_000
+_WITHOUT_NODE = ("sessions", "servers")
+"""Subjects whose rows do not tell which depot they are of."""
 _CHOICES = {"sessions": "--client, --server, --state and --number choose", "vcs": "--link and --vc choose"}
 """What chooses among the rows of a subject, beside `--node`."""
 
@@ -133,6 +136,9 @@ class _Asking:
         """The errors of those that did not."""
         self.more: dict[str, int] = {}
         """The rows beyond the limit, by node; of a very long table at least so many."""
+        self._depots: set[Path] = set()
+        """The depots that are known of, once rows have to tell them apart."""
+        self._has_looked = False
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of all nodes; raise AtmdepotError where no node that has such rows answers, or refuses a server."""
@@ -142,21 +148,37 @@ class _Asking:
         self.failures.clear()
         self.answered.clear()
         self.more.clear()
-        rows = []
+        of_nodes: dict[Path, list[dict[str, Any]]] = {}
         for path in control_sockets(self._network, self._node):
             try:
-                rows += self._rows_of(path)
+                of_nodes[path] = self._rows_of(path)
                 self.answered.append(path)
             except AtmdepotError as failure:
                 if "server" in (self._where or ()) and isinstance(failure, Refused):  # no lack of an answer
                     raise
                 self.failures.append(str(failure))
+        rows = [row for rows in of_nodes.values() for row in rows]
         if not rows and self.subject in OF_DEPOTS and self._node is None and not any(
                 show(path, "servers", 1) for path in self.answered):
             daemons = ", ".join(path.stem for path in self.answered)
             told = "; ".join([*self.failures, f"the daemons that run here are {daemons}"])
             raise AtmdepotError(f"no depot answers, and only a depot knows of {self.subject}: {told}")
+        if rows and self.subject in _WITHOUT_NODE and self._has_several_depots(of_nodes):
+            return [{"depot": path.stem} | row for path, rows in of_nodes.items() for row in rows]
         return rows
+
+    def _has_several_depots(self, of_nodes: dict[Path, list[dict[str, Any]]]) -> bool:
+        """True if rows can be of several depots; a depot without rows, as without sessions, counts, too."""
+        from atmdepot.net.control_client import show
+
+        self._depots |= {path for path, rows in of_nodes.items() if rows}
+        if not self._has_looked and len(self._depots) == 1 < len(of_nodes):
+            self._has_looked = True
+            for path in of_nodes.keys() - self._depots:
+                with suppress(AtmdepotError):  # it has answered a moment ago; its end is told the next time
+                    if show(path, "servers", 1):
+                        self._depots.add(path)
+        return len(self._depots) > 1
 
     def _rows_of(self, path: Path) -> list[dict[str, Any]]:
         """The rows of a node within the limit; those beyond it are noted in `more`."""
@@ -210,7 +232,8 @@ def _print(asking: _Asking, rows: list[dict[str, Any]], wide: bool, output: str)
     row = row_of(asking.subject)
     if rows or not asking.failures:  # an empty table would look like an answer
         known = [name for name in row.narrow_where_known if any(name in told for told in rows)]
-        print_rows(asking.subject, row.columns() if wide else [*row.narrow, *known], rows, () if wide else row.wide,
-                   sum(asking.more.values()))
+        whose = ["depot"] if any("depot" in told for told in rows) else []
+        print_rows(asking.subject, [*whose, *(row.columns() if wide else [*row.narrow, *known])], rows,
+                   () if wide else row.wide, sum(asking.more.values()))
     if told := asking.more_text() if rows else asking.why_none():
         click.echo(f"atmdepot: {told}", err=True)

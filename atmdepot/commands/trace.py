@@ -197,6 +197,8 @@ class _Trace:
         options = self._options
         if options["read"] and options["places"]:
             raise click.UsageError("-r reads a capture and -i listens: choose one of them.")
+        if options["read"] and self._asked.wants == {"drops"}:
+            raise click.UsageError("a capture holds no drops: see them as they happen, by `atmdepot trace drop`.")
         rotation = [flag for flag, name in (("-C", "file_size"), ("-G", "file_time"), ("-W", "file_count"))
                     if options[name]]
         if rotation and (options["write"] is None or str(options["write"]) == "-"):
@@ -226,7 +228,8 @@ class _Trace:
         options = self._options
         with contextlib.ExitStack() as stack:
             opened = stack.enter_context(open_source(self._choice()))
-            keep = parse_filter(options["words"], opened.book) if options["words"] else None
+            of_capture = bool(options["read"] or options["ports"])
+            keep = (parse_filter(options["words"], opened.book, of_capture=of_capture) if options["words"] else None)
             writer = stack.enter_context(self._writer(opened)) if options["write"] is not None else None
             shower = self._shower(opened) if writer is None or options["print_lines"] else None
             tracer = Tracer(

@@ -80,7 +80,7 @@ atmdepot exercise 1 --check pad=$pad octets=$((cells * 53))""", _padding),
     Step(
         "On which VC did the request go, to which server, and how many cells came back on it in all?",
         {"vc": "VPI/VCI", "server": "NAME", "back": "N"},
-        "`atmdepot trace -r request.pcapng -e vc,server,cells src port 80` has the answer's PDUs.",
+        "`atmdepot trace -r request.pcapng --table direct -e vc,server,cells src port 80` has the answer's PDUs.",
         """way=$(atmdepot trace -r request.pcapng --table direct -e vc,server --no-heading -c 1 dst port 80 and tcp psh)
 read -r vc server <<< "$way"
 back=$(atmdepot trace -r request.pcapng -e cells --no-heading src port 80 | awk '{ n += $1 } END { print n }')

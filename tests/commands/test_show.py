@@ -220,3 +220,43 @@ def test_counters_that_are_0_take_no_room_of_those_that_are_shown(monkeypatch: p
 def test_a_very_long_table_is_not_counted_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_client, "show_some", lambda *_: (many(100), control_client.MOST_COUNTED))
     assert "over 10,000 of depot" in CliRunner().invoke(show_command, ["sessions"]).stderr
+
+
+# Several depots.
+
+
+def answer_by_node(monkeypatch: pytest.MonkeyPatch, rows_of: Callable[[str, str], Rows], *nodes: str) -> None:
+    """Have daemons give the rows that `rows_of` makes of a node and a subject."""
+    def show(path: Path, subject: str, limit: int = 1000, where: object = None) -> Rows:
+        return rows_of(path.stem, subject)
+
+    monkeypatch.setattr(running, "control_sockets", lambda network, node: [Path(f"{name}.sock") for name in nodes])
+    monkeypatch.setattr(control_client, "show", show)
+    monkeypatch.setattr(control_client, "show_some", lambda *words: (show(*words), 0))
+
+
+def of_two_depots(node: str, subject: str) -> Rows:
+    """The rows of two depots and an edge node; depot2 has no session."""
+    if node == "web1" or (subject == "sessions" and node == "depot2"):
+        return []
+    return [{"server": "web1", "node": "web1", "number": 3}]
+
+
+@pytest.mark.parametrize(("subject", "of"), [("sessions", ["depot1"]), ("servers", ["depot1", "depot2"])])
+def test_a_row_of_several_depots_tells_of_which_it_is(
+    subject: str, of: list[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer_by_node(monkeypatch, of_two_depots, "depot1", "depot2", "web1")
+    done = CliRunner().invoke(show_command, [subject])
+    heading, *shown = [line.split() for line in done.stdout.splitlines() if line.strip() and "─" not in line][1:]
+    assert (heading[0], [row[0] for row in shown]) == ("depot", of)
+    rows = json.loads(CliRunner().invoke(show_command, [subject, "-o", "json"]).stdout)
+    assert [(next(iter(row)), row["depot"]) for row in rows] == [("depot", name) for name in of]
+
+
+@pytest.mark.parametrize("subject", ["sessions", "servers"])
+def test_a_row_of_the_only_depot_does_not_name_it(subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_by_node(monkeypatch, of_two_depots, "depot1", "web1")
+    done = CliRunner().invoke(show_command, [subject])
+    assert "web1" in done.stdout
+    assert "depot" not in done.stdout

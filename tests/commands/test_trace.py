@@ -186,6 +186,15 @@ def test_captures_in_turn(tmp_path: Path) -> None:
     assert sum(run("trace", "-r", path, "-e", "vc", "--no-heading").stdout.count("\n") for path in kept) < 10
 
 
+@pytest.mark.parametrize(("words", "told"), [
+    (["role", "session"], "role session\n               ^^^^^^^ only the VC table tells this: add it, as in --table"),
+    (["drop"], "a capture holds no drops")])
+def test_a_filter_that_a_capture_cannot_meet_is_an_error(words: list[str], told: str) -> None:
+    done = run("trace", "-r", REQUEST, *words)
+    assert (done.returncode != 0, done.stdout) == (True, "")
+    assert told in done.stderr
+
+
 def test_a_filter_of_sessions_alone_needs_no_level() -> None:
     assert trace("session", "established").stdout == trace("--level", "session", "session", "established").stdout != ""
 

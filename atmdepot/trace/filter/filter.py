@@ -139,13 +139,15 @@ def _matcher(by_kind: dict[type, Test]) -> Callable[[Item], bool]:
     return matches
 
 
-def parse_filter(words: Sequence[str] | str, book: VcBook | None = None) -> Filter:
+def parse_filter(words: Sequence[str] | str, book: VcBook | None = None, *, of_capture: bool = False) -> Filter:
     """Read a filter, in a single text or in the words that a shell made of it; an empty filter accepts all items.
 
     Args:
         words: the filter.
         book: names of VCs, for drops and session changes, which have no names of their own. If the book has names,
             a name that it lacks is an error.
+        of_capture: the items come from a capture, or from an interface. Then a word that asks for the server, the VP's
+            name or the role of a VC is an error if the book has no names, as it would be true of nothing.
 
     Raises:
         FilterError: with the filter in a line, a caret line under the word, and what would be right.
@@ -153,7 +155,7 @@ def parse_filter(words: Sequence[str] | str, book: VcBook | None = None) -> Filt
     """
     text = words if isinstance(words, str) else " ".join(words)
     book = VcBook() if book is None else book
-    return Filter(text, Parser(text, book).read(), book)
+    return Filter(text, Parser(text, book, of_capture=of_capture).read(), book)
 
 
 # Help.

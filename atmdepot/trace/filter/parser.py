@@ -126,11 +126,15 @@ class _Token(NamedTuple):
 
 
 class Parser:
-    """Reads a filter; the names in it must be the book's, if the book has names."""
+    """Reads a filter; the names in it must be the book's, if the book has names.
 
-    def __init__(self, line: str, book: VcBook) -> None:
+    `of_capture`: the items come from octets alone, so that a word may need a book with names.
+    """
+
+    def __init__(self, line: str, book: VcBook, *, of_capture: bool = False) -> None:
         self._line = line
         self._book = book
+        self._has_names = bool(book.nodes) or not of_capture
         self._tokens = [_Token(match[0], *match.span()) for match in _TOKEN.finditer(line) if not match[0].isspace()]
         self._at = 0
         self._open = 0
@@ -248,6 +252,8 @@ class Parser:
             self._at += 1
             try:
                 values.append(operand.read(token.text))
+                if row.by_table and not self._has_names:
+                    raise ValueError("only the VC table tells this: add it, as in --table direct")
                 if row.known is not None:
                     check_names(row.known.what, values[-1], row.known.names(self._book))
             except ValueError as error:

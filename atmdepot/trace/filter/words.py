@@ -48,7 +48,8 @@ class Word(NamedTuple):
 
     `tests` makes its tests; `meaning` and `example` are for the help. `looks_inside`: a cell's answer is in its PDU,
     and known only with the last cell. `by_session`: a PDU's answer depends on the depot's reports of sessions. `known`
-    are the names that its operand may have, if a table has names.
+    are the names that its operand may have, if a table has names. `by_table`: nothing but a VC table, or a running
+    node, tells the answer.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Word(NamedTuple):
     looks_inside: bool = False
     by_session: bool = False
     known: Known | None = None
+    by_table: bool = False
 
     @property
     def usage(self) -> str:
@@ -181,13 +183,13 @@ _PLACES = [
     Word("dir", choice("direction", {"in": "in", "out": "out"}),
          name_tests.attribute("direction", Cell, Pdu, FrameSeen), "into the node, or out of it", "dir in"),
     Word("vc", NAME, lambda names, book: kinds.on_name(lambda name: name.vp in names, book),
-         "the VP's name in the VC table", "vc web1", known=Known("VP", lambda book: book.vps)),
+         "the VP's name in the VC table", "vc web1", known=Known("VP", lambda book: book.vps), by_table=True),
     Word("server", NAME, name_tests.server, "the session's server, or those at the VP's end", "server web1",
-         by_session=True, known=Known("server", lambda book: book.servers)),
+         by_session=True, known=Known("server", lambda book: book.servers), by_table=True),
     Word("role", choice("role", {role.lower(): role for role in _ROLES}, "ROLE"),
          lambda roles, book: kinds.on_name(lambda name: name.role in roles, book),
          "what the VC table has the VC for: session, default, management, permanent, or a service category",
-         "role session"),
+         "role session", by_table=True),
 ]
 
 _TOLD = [

@@ -313,6 +313,23 @@ def test_names_that_the_vc_table_has_not_are_errors(text: str, word: str, hint: 
         assert isinstance(parse_filter(text, book).matches(made.gallery()[0]), bool)
 
 
+@pytest.mark.parametrize(("text", "word"), [
+    ("role session", "session"), ("vc web1", "web1"), ("tcp and not (server web1)", "web1"),
+    ("port 80 or role default,session", "default,session")])
+def test_what_only_a_vc_table_tells_is_an_error_for_a_capture_without_one(text: str, word: str) -> None:
+    with pytest.raises(FilterError) as caught:
+        parse_filter(text, VcBook(), of_capture=True)
+    check_error(caught.value, text)
+    assert text[caught.value.start:caught.value.end] == word
+    assert "--table direct" in str(caught.value)
+    parse_filter(text, VcBook([DIRECT]), of_capture=True)
+
+
+@pytest.mark.parametrize("text", ["vc 1/64", "1/64", "node depot", "link to-web1", "session 1", "dir in", "oam"])
+def test_what_a_capture_tells_needs_no_vc_table(text: str) -> None:
+    parse_filter(text, VcBook(), of_capture=True)
+
+
 def test_names_that_the_vc_table_has_are_none() -> None:
     book = VcBook([DIRECT])
     assert (book.vps, book.servers, book.nodes) == ({"web1", "web2"}, {"web1", "web2"}, {"depot", "web1", "web2"})

@@ -92,7 +92,7 @@ Examples:
               help="The length of the whole IP packet; by default that of its headers.")
 @click.option("--table", metavar="FILE",
               help="Ask no daemon: answer for the depot of this VC table, just after its start.")
-@click.option("--node", metavar="NAME", help="Which depot, where there are several; the first, if it is left out.")
+@click.option("--node", metavar="NAME", help="Which depot, where there are several; an active one, if it is left out.")
 @click.option("--network", "network_name", metavar="NAME",
               help="The running network; needed only while several run.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,

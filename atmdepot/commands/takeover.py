@@ -67,21 +67,27 @@ def release_command(node: str | None, force: bool, network_name: str | None) -> 
 
 def _chosen(network_name: str | None, node: str | None, *, active: bool) -> Path:
     """The depot that is meant: without a name, the one here that is, or is not, active; raise AtmdepotError."""
+    from atmdepot.net.control_client import Refused
     from atmdepot.net.running import answering_sockets, control_sockets
 
     if node is not None:
         return control_sockets(network_name, node, _TABLE)[0]
     roles = {}
-    for path in answering_sockets(network_name, _TABLE)[0]:
+    answering, silent = answering_sockets(network_name, _TABLE)
+    failures = [f"{node} does not answer" for node in silent]
+    for path in answering:
         try:
             roles[path] = _role(path)
-        except AtmdepotError:  # no depot
+        except Refused:  # no depot
             continue
+        except AtmdepotError as error:
+            failures.append(str(error))
     meant = [path for path, role in roles.items() if (role["role"] in (*_ACTIVE, "handing-over")) is active]
     if len({roles[path]["set"] for path in meant}) > 1:
         raise AtmdepotError(f"there are several sets: add --node with one of {', '.join(path.stem for path in meant)}")
     if not meant:
-        told = ", ".join(f"{path.stem} is {role['role']}" for path, role in roles.items()) or "there is no depot"
+        known = [f"{path.stem} is {role['role']}" for path, role in roles.items()] or ["there is no depot"]
+        told = ", ".join([*known, *failures])
         wanted = "is active" if active else "stands by"
         raise AtmdepotError(f"no depot of a set {wanted} here: {told}; `atmdepot show depots` tells more")
     return max(meant, key=lambda path: int(roles[path]["fitness"]))

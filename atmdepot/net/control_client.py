@@ -5,6 +5,7 @@ Commands import this module without the daemon's.
 
 from __future__ import annotations
 
+import select
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ _NO_ANSWER = "the daemon does not answer"
 _ANSWER_TIME = 10.0
 MOST_COUNTED = 10_000
 """Rows beyond a limit that a daemon counts at most: to count more would take its time."""
+_LOOK_AFTER = 1.0
+"""Time (s) without an answer after which the lab is asked whether the daemon can answer at all."""
 
 
 class Refused(AtmdepotError):
@@ -55,6 +58,8 @@ def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iter
         connection.connect(str(path))
         connection.sendall(msgspec.json.encode(request) + b"\n")
         has_answered = False
+        if not _is_readable(connection, min(_LOOK_AFTER, connection.gettimeout() or _LOOK_AFTER)) and _end_of(path):
+            raise _no_answer(path, "timed out")
         with connection.makefile("rb") as lines:
             for line in lines:
                 has_answered = True
@@ -75,10 +80,20 @@ def is_refusal(text: str, node: str) -> bool:
     return text.startswith(f"{node}: ") and not text.startswith(f"{node}: {_NO_ANSWER}")
 
 
-def _no_answer(path: Path, reason: object) -> AtmdepotError:
+def _is_readable(connection: socket.socket, patience: float) -> bool:
+    looking = select.poll()  # select() takes no descriptor above 1023
+    looking.register(connection, select.POLLIN)
+    return bool(looking.poll(patience * 1000))
+
+
+def _end_of(path: Path) -> str:
     from atmdepot.net.surroundings import end_of  # here: most commands get their answers
 
-    if ended := end_of(path):
+    return end_of(path)
+
+
+def _no_answer(path: Path, reason: object) -> AtmdepotError:
+    if ended := _end_of(path):
         return AtmdepotError(f"{path.stem}: {_NO_ANSWER}: {ended}")
     return AtmdepotError(f"{path.stem}: {_NO_ANSWER} on {path}: {reason}")
 

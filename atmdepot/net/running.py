@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.control_client import is_answered, show
+from atmdepot.net.control_client import ask, is_answered, show
 from atmdepot.net.surroundings import begin, closed
 from atmdepot.paths import BENCH_PREFIX, run_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_ACTIVE, _STANDING_BY = ("active", "handing-over"), ("standby", "joining")
 
 
 def running_networks() -> dict[str, list[Path]]:
@@ -81,13 +83,16 @@ def node_socket(network: str | None, node: str | None) -> Path:
 
 
 def depot_socket(network: str | None) -> Path:
-    """The socket of a running network's depot, which is the node that has servers; raise AtmdepotError."""
+    """The socket of a running network's depot, which is the node that has servers; raise AtmdepotError.
+
+    Where the first stands by, it is the active depot of its set, if that answers here.
+    """
     answering, silent = answering_sockets(network)
     problem: AtmdepotError | None = None
     for path in answering:
         try:
             if show(path, "servers", 1):
-                return path
+                return _active_for(path, answering)
         except AtmdepotError as error:  # a daemon that hangs or is just ending; the depot may be another
             problem = error
     if problem is not None:
@@ -95,3 +100,23 @@ def depot_socket(network: str | None) -> Path:
     unheard = f" ({', '.join(silent)}: no answer)" if silent else ""
     others = [] if silent else [path.stem for path in answering]
     raise AtmdepotError(f"no depot runs here{unheard}: {begin('direct', others)}")
+
+
+def _active_for(depot: Path, answering: list[Path]) -> Path:
+    """The active depot of the set in which a depot stands by; the depot itself if it is active, or none is."""
+    own = _standing_of(depot) if len(answering) > 1 else {}
+    if own.get("role") not in _STANDING_BY:
+        return depot
+    for path in answering:
+        other = _standing_of(path) if path != depot else {}
+        if other.get("set") == own.get("set") and other.get("role") in _ACTIVE:
+            return path
+    return depot
+
+
+def _standing_of(path: Path) -> dict[str, Any]:
+    """The set and the role of a depot; empty for other nodes, and for a daemon that does not answer."""
+    try:
+        return next(ask(path, {"role": True}))
+    except AtmdepotError:
+        return {}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Process(Struct):
+    pid: int = 0
     exit_code: int | None = None
 
 
@@ -81,12 +82,21 @@ def in_container() -> str:
 
 
 def end_of(socket: Path) -> str:
-    """The end of a daemon that belongs to a lab, and what starts it again; empty where no lab knows of it."""
+    """The end of a daemon that belongs to a lab, or that it is stopped, and what makes it go on; else empty."""
     lab = _lab_in(socket.parent)
     process = lab.processes.get(socket.stem) if lab is not None else None
-    if process is None or process.exit_code is None:
+    if process is None:
         return ""
-    return f"it has ended with exit code {process.exit_code}; `atmdepot lab start {socket.stem}` starts it again"
+    if process.exit_code is not None:
+        return f"it has ended with exit code {process.exit_code}; `atmdepot lab start {socket.stem}` starts it again"
+    if process.pid and _is_stopped(process.pid):
+        return f"it is stopped (SIGSTOP); `atmdepot lab kill {socket.stem} --signal CONT` lets it go on"
+    return ""
+
+
+def _is_stopped(pid: int) -> bool:
+    # The name of the process may hold spaces and brackets: the state stands behind its last bracket.
+    return _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].lstrip().startswith("T")
 
 
 def given_table(table: Path) -> Path:

@@ -260,3 +260,16 @@ def test_a_row_of_the_only_depot_does_not_name_it(subject: str, monkeypatch: pyt
     done = CliRunner().invoke(show_command, [subject])
     assert "web1" in done.stdout
     assert "depot" not in done.stdout
+
+
+def test_a_comparison_names_the_depot_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows_of(node: str, subject: str) -> Rows:
+        if node == "depot1":
+            raise AtmdepotError("depot1: the daemon does not answer")
+        return [{"node": node, "set": "main", "role": "active", "digest": "00"}]
+
+    answer_by_node(monkeypatch, rows_of, "depot1", "depot2")
+    monkeypatch.setattr("atmdepot.commands.depots._PATIENCE", 0.0)
+    done = CliRunner().invoke(show_command, ["depots", "--compare"])
+    assert "no depot stands by here" in done.stdout
+    assert str(done.exception) == "depot1: the daemon does not answer"

@@ -134,6 +134,16 @@ def test_without_a_depot_that_can_be_meant_all_are_named(directory: Path) -> Non
         run("release")
 
 
+def test_a_depot_that_does_not_answer_is_named(directory: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(directory / "depot1.sock"))
+    with (
+        playing(directory, depot2={"roles": ["active"]}),
+        pytest.raises(AtmdepotError, match="stands by here: depot2 is active, depot1 does not answer; `atm"),
+    ):
+        run("takeover")
+
+
 @pytest.mark.usefixtures("directory")
 @pytest.mark.parametrize("command", [("takeover",), ("release", "--node", "depot1"), ("resync",)])
 def test_where_nothing_runs_a_table_with_a_set_is_named(command: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import pytest
 
 from atmdepot import paths
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.control_client import is_refusal, show
+from atmdepot.net import control_client
+from atmdepot.net.control_client import ask, is_refusal, show
 from atmdepot.net.running import answering_sockets, control_sockets, depot_socket, running_networks
 
 if TYPE_CHECKING:
@@ -44,26 +46,28 @@ class Daemons:
             gone.bind(str(path))
         return path
 
-    def alive(self, node: str, answer: object, network: str = "direct") -> Path:
+    def alive(self, node: str, answer: object, network: str = "direct", role: object = None) -> Path:
+        """A daemon with one answer to all; `role` is that to the question for its role."""
         path = self._path(network, node)
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
         listener.listen()
         self._listeners.append(listener)
-        self._threads.append(threading.Thread(target=self._serve, args=(listener, msgspec.json.encode(answer))))
+        answers = msgspec.json.encode(answer), None if role is None else msgspec.json.encode(role)
+        self._threads.append(threading.Thread(target=self._serve, args=(listener, *answers)))
         self._threads[-1].start()
         return path
 
     @staticmethod
-    def _serve(listener: socket.socket, answer: bytes) -> None:
+    def _serve(listener: socket.socket, answer: bytes, roles: bytes | None) -> None:
         while True:
             try:
                 connection, _ = listener.accept()
             except OSError:
                 return
             with connection:
-                if connection.recv(4096):
-                    connection.sendall(answer + b"\n")
+                if asked := connection.recv(4096):
+                    connection.sendall((roles if roles is not None and b'"role"' in asked else answer) + b"\n")
 
     def close(self) -> None:
         for listener in self._listeners:
@@ -86,6 +90,21 @@ def test_the_depot_is_found_behind_a_dead_edges_socket(daemons: Daemons) -> None
     depot = daemons.alive("depot", DEPOT)
     daemons.alive("b-edge", EDGE)
     assert depot_socket(None) == depot_socket("direct") == depot
+
+
+@pytest.mark.parametrize(("roles", "meant"), [
+    (("standby a", "active a"), "depot2"), (("joining a", "handing-over a"), "depot2"),
+    (("active a", "standby a"), "depot1"), (("standby a", "active b"), "depot1"), (("standby a", None), "depot1"),
+    (("alone a", "active a"), "depot1")])
+def test_of_several_depots_the_active_one_is_meant(
+    daemons: Daemons, roles: tuple[str | None, ...], meant: str,
+) -> None:
+    made = {}
+    for node, told in zip(("depot1", "depot2"), roles, strict=True):
+        role, _, of = (told or "").partition(" ")
+        made[node] = daemons.alive(node, DEPOT, role={"role": role, "set": of} if told else {"error": "no set"})
+    daemons.alive("web1", EDGE, role={"error": "no depot"})
+    assert depot_socket(None) == made[meant]
 
 
 def test_the_depot_is_found_behind_a_daemon_that_answers_nonsense(daemons: Daemons) -> None:
@@ -118,19 +137,19 @@ def test_who_answers_and_who_does_not(daemons: Daemons) -> None:
 
 def test_networks_of_which_nobody_answers_do_not_run(daemons: Daemons) -> None:
     daemons.dead("depot", "old")
-    for ask in (depot_socket, answering_sockets, lambda network: control_sockets(network, None)):
+    for find in (depot_socket, answering_sockets, lambda network: control_sockets(network, None)):
         with pytest.raises(AtmdepotError, match=r"^no daemon runs here: begin with"):
-            ask(None)
+            find(None)
     depot = daemons.alive("depot", DEPOT)
     assert running_networks() == {"direct": [depot]}
     assert answering_sockets(None) == ([depot], [])
-    for ask in (depot_socket, answering_sockets):
+    for find in (depot_socket, answering_sockets):
         with pytest.raises(AtmdepotError, match=r'^the network "old" does not run here; running: direct$'):
-            ask("old")
+            find("old")
     daemons.alive("depot", DEPOT, "second")
-    for ask in (depot_socket, answering_sockets):
+    for find in (depot_socket, answering_sockets):
         with pytest.raises(AtmdepotError, match=r"^several networks run here: add --network with one of dir"):
-            ask(None)
+            find(None)
 
 
 def test_networks_of_benchmarks_are_asked_only_by_name(daemons: Daemons) -> None:
@@ -199,3 +218,24 @@ def test_daemon_of_a_lab_that_has_ended_is_told_with_what_starts_it(daemons: Dae
     with pytest.raises(AtmdepotError, match=r"answer: .* code -9; `atmdepot lab start web1` starts it") as told:
         show(dead, "links")
     assert not is_refusal(str(told.value), "web1")
+
+
+def test_a_stopped_daemon_of_a_lab_is_told_at_once(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_client, "_LOOK_AFTER", 0.0)
+    sleeper = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    with socket.socket(socket.AF_UNIX) as silent, sleeper:
+        (short_dir / "direct").mkdir()
+        silent.bind(str(short_dir / "direct" / "web1.sock"))
+        silent.listen()
+        try:
+            sleeper.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WNOWAIT)
+            record(short_dir, "direct", phase="up", pid=os.getpid(), processes={"web1": {"pid": sleeper.pid}})
+            with pytest.raises(AtmdepotError, match=r"not answer: it is stopped .*`atmdepot lab kill web1 --signal CO"):
+                next(ask(short_dir / "direct" / "web1.sock", {"show": "links"}, timeout=60))
+            sleeper.send_signal(signal.SIGCONT)
+            os.waitid(os.P_PID, sleeper.pid, os.WCONTINUED | os.WNOWAIT)
+            with pytest.raises(AtmdepotError, match=r"does not answer on .*: timed out$"):
+                next(ask(short_dir / "direct" / "web1.sock", {"show": "links"}, timeout=0.1))
+        finally:
+            sleeper.kill()

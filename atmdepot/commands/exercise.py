@@ -166,6 +166,8 @@ def _check(lesson: Lesson, steps: Sequence[Step], words: Sequence[str], memory: 
 
 def _read(words: Sequence[str], steps: Sequence[Step]) -> dict[str, str]:
     """The answers by name; files become absolute, since a later check may run elsewhere."""
+    from atmdepot.config.reading import shipped_tables
+
     names = {name: value for step in steps for name, value in step.asks.items()}
     given = {}
     for word in words:
@@ -173,7 +175,9 @@ def _read(words: Sequence[str], steps: Sequence[Step]) -> dict[str, str]:
         if not equals or name not in names:
             raise click.UsageError(f"{word[:60]!r} is no answer here: write NAME=VALUE with one of "
                                    f"{', '.join(names)}")
-        is_file = "." in names[name]
+        # A VC table that ships has a name, as everywhere; a file of that name goes first.
+        ships = name == "table" and value in shipped_tables() and not Path(value).exists()
+        is_file = "." in names[name] and not ships
         given[name] = str(Path(value).absolute()) if is_file else value
     return given
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atmdepot.net.surroundings import is_stopped
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -60,6 +62,8 @@ def _state_of(process: ProcessState, lab_alive: bool) -> str:
         return "exited"
     if not lab_alive:
         return "gone"
+    if is_stopped(process.pid):
+        return "stopped"
     return "running" if process.ready else "starting"
 
 

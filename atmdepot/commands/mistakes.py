@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from itertools import takewhile
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from atmdepot.commands.hinting_group import WORDS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _NO_NUMBER = re.compile(r"(.*) is not a valid (?:integer|float|int)(?: range)?\.", re.DOTALL)
+_NO_CHOICE = re.compile(r"'(.{1,40})' is not one of ", re.DOTALL)
 _OUT_OF_RANGE = re.compile(r"(.*) is not in the range .*", re.DOTALL)
 
 
@@ -24,7 +30,21 @@ def as_told(error: click.UsageError) -> click.UsageError:
             return click.BadParameter(message, error.ctx, error.param)
         if isinstance(error.param, click.Argument) and isinstance(error.param.type, click.Choice):
             error.param_hint = error.param.human_readable_name.upper()  # click's has all words, as the message has
+        if isinstance(error.param.type, click.Choice) and (near := _near(error.message, error.param.type.choices)):
+            return click.BadParameter(f"{error.message} Did you mean {near!r}?", error.ctx, error.param,
+                                      error.param_hint)
+    if isinstance(error, click.NoSuchOption) and not error.possibilities and error.ctx is not None \
+            and isinstance(error.ctx.command, click.Group):
+        return click.UsageError(f"No such option '{error.option_name}' before a command: write a command's options "
+                                "behind it.", error.ctx)
     return error
+
+
+def _near(message: str, choices: Iterable[Any]) -> str:
+    """The choice that was meant by the word that a message of click's refuses; empty if none is near."""
+    match = _NO_CHOICE.match(message)
+    near = get_close_matches(match[1], [str(choice) for choice in choices], 1) if match is not None else []
+    return near[0] if near else ""
 
 
 def _about_number(message: str, kind: click.ParamType) -> str:  # type: ignore[type-arg]  # not generic before click 8.3

@@ -58,5 +58,7 @@ def view_command(network_name: str | None, listen: Any, names: tuple[str, ...], 
             click.echo("atmdepot: other machines reach this page, and what it tells is not encrypted", err=True)
         if opening:
             click.launch(address)
+        else:
+            click.echo("atmdepot: open this address in a browser; Ctrl-C ends it", err=True)
 
     serve_page(network_name, listen, names=names, control=control, ready=ready)

@@ -25,8 +25,8 @@ def _took_over(evidence: Evidence, answers: Answers) -> str:
     name = answers.text("dead")
     expect(name in dead, f"the depot has another server on its dead-list than {name[:40]!r}: `atmdepot show servers`")
     since = _given_since(evidence, dead[name]["for_s"])
-    expect(len(since) >= _ENOUGH, f"only {len(since)} sessions have opened since {name} is on the dead-list: ask "
-           f"{_ENOUGH} times")
+    expect(len(since) >= _ENOUGH, f"since {name} is on the dead-list, {len(since)} of {_ENOUGH} sessions have opened: "
+           f"ask {_ENOUGH} times")
     took = sorted({row["server"] for row in since})
     expect(sorted(answers.text("took").split(",")) == took, "other servers took the sessions since then: "
            "`atmdepot show sessions --no-probes` names the server of each, with its age")

@@ -70,7 +70,8 @@ def requests_in(pdus: Iterable[Pdu], capture: Path) -> list[Pdu]:
     """The PDUs that carry an HTTP request, whole; raise NotYet without any."""
     found = [pdu for pdu in pdus if not pdu.problem and tcp_data(pdu).startswith(b"GET ")]
     if not found:
-        raise NotYet(f"{capture} holds no request: start the trace first, then ask with curl, then end the trace")
+        raise NotYet(f"{capture} holds no request of this lesson's lab: start the trace first, then ask with curl, "
+                     "then end the trace")
     return found
 
 

@@ -89,12 +89,13 @@ def end_of(socket: Path) -> str:
         return ""
     if process.exit_code is not None:
         return f"it has ended with exit code {process.exit_code}; `atmdepot lab start {socket.stem}` starts it again"
-    if process.pid and _is_stopped(process.pid):
+    if process.pid and is_stopped(process.pid):
         return f"it is stopped (SIGSTOP); `atmdepot lab kill {socket.stem} --signal CONT` lets it go on"
     return ""
 
 
-def _is_stopped(pid: int) -> bool:
+def is_stopped(pid: int) -> bool:
+    """True while a process is stopped, by SIGSTOP or at its terminal."""
     # The name of the process may hold spaces and brackets: the state stands behind its last bracket.
     return _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].lstrip().startswith("T")
 

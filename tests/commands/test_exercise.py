@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from atmdepot.commands.exercise import exercise_command
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.exercises import running
+from atmdepot.exercises.gns3 import ROUTER
 from atmdepot.exercises.lessons import LESSONS, find, steps_of
 from atmdepot.lab.testbed import Lab
 from atmdepot.net import running as net_running
@@ -75,6 +76,17 @@ def test_a_capture_is_found_from_elsewhere_by_a_later_check(monkeypatch: pytest.
     run("cells", "--check", "capture=c.pcapng", f"cells={CELLS}")
     monkeypatch.chdir("/")
     assert run("cells", "--check", "vc=1/64", "server=web1", "back=15").exit_code == 0
+
+
+@pytest.mark.parametrize(("given", "told"), [
+    ("direct", "only r2 stays"), ("gns3", "only r2 stays"), ("drect", "there is no such file")])
+def test_a_vc_table_that_ships_is_an_answer_by_its_name(given: str, told: str) -> None:
+    assert told in run("6", "--check", f"table={given}").stdout.splitlines()[-1]
+
+
+def test_a_file_goes_before_the_vc_table_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "direct").write_text(ROUTER)
+    assert "right" in run("6", "--check", "table=direct").stdout.splitlines()[-1]
 
 
 def test_json_has_each_step_for_a_teacher() -> None:

@@ -173,6 +173,9 @@ def test_status_of_dead_processes_and_labs(run_dir: Path) -> None:
                                            for node in report["nodes"] for process in node["processes"]}
 
     lab = up(web=False)
+    for number, state in (signal.SIGSTOP, "stopped"), (signal.SIGCONT, "running"):
+        os.kill(lab.state.processes["web2"].pid, number)
+        until(lambda state=state: states()["web2"] == (state, None))
     os.kill(lab.state.processes["web1"].pid, signal.SIGTERM)
     until(lambda: lab.state.processes["web1"].exit_code is not None)
     assert states() == {"lab": "up", "depot": ("running", None), "web1": ("exited", -15), "web2": ("running", None)}

@@ -73,6 +73,26 @@ def test_a_wrong_number_is_told_with_those_that_are_right(words: str, message: s
 
 
 @pytest.mark.parametrize(("words", "meant"), [
+    ("show servrs", "servers"), ("show session", "sessions"), ("show links -o jsn", "json"),
+    ("bench failover --mode steam", "stream"), ("show sesions --limit x", "sessions")])
+def test_a_mistyped_choice_has_a_hint(words: str, meant: str) -> None:
+    assert told(*words.split()).endswith(f"Did you mean '{meant}'?")
+
+
+def test_a_choice_that_is_like_none_has_no_hint() -> None:
+    assert "Did you mean" not in told("show", "xyz")
+
+
+@pytest.mark.parametrize("words", ["--network qos show links", "lab --network qos status", "oam --node web1 ping"])
+def test_an_option_before_its_command_is_told_where_it_belongs(words: str) -> None:
+    assert told(*words.split()).endswith(" before a command: write a command's options behind it.")
+
+
+def test_a_mistyped_option_of_atmdepot_has_its_hint() -> None:
+    assert "--version" in told("--verison")
+
+
+@pytest.mark.parametrize(("words", "meant"), [
     ("bench peer", "bench peers"), ("vc lst", "vc list"), ("oam pingg", "oam ping"), ("protection forcd",
                                                                                        "protection forced")])
 def test_a_mistyped_command_of_each_group_has_a_hint(words: str, meant: str) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from atmdepot.bearer.atm import VciPool
 from atmdepot.bearer.base import Bearer, Path, PathText
 from atmdepot.bearer.relay_port import RelayPath, ip_of, relay_ports
+from atmdepot.bearer.vci_pool import VciPool
 from atmdepot.wire.frame_relay import HEADER_SIZE
 
 if TYPE_CHECKING:

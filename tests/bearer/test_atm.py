@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.bearer.atm import AtmBearer, VciPool
+from atmdepot.bearer.atm import AtmBearer
+from atmdepot.bearer.vci_pool import VciPool
 from atmdepot.config.contract import ServiceCategory
 from atmdepot.config.units import VciRange
 from atmdepot.depot.forwarding import Depot

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atmdepot.atm.sar import segment
-from atmdepot.bearer.atm import AtmPath
 from atmdepot.bearer.rewrite_paths import RewritePath
+from atmdepot.bearer.vp_map import AtmPath
 from atmdepot.config.reading import parse
 from atmdepot.depot.forwarding import Depot
 from atmdepot.wire.rewriting import Rewriting

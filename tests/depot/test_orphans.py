@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.atm.sar import segment
-from atmdepot.bearer.atm import VciPool
+from atmdepot.bearer.vci_pool import VciPool
 from atmdepot.config.units import VciRange
 from atmdepot.depot.session import SessionEvent, Table
 from atmdepot.depot.tcp_tracking import TcpState

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
+from atmdepot.config.addresses import fault_of, ip_of
 from atmdepot.config.problem import Problem
 from atmdepot.config.server_gateways import server_gateway_problems
 from atmdepot.config.units import Duration
@@ -129,6 +129,8 @@ def _superfluous(name: str, of: DepotSet) -> Iterator[Problem]:
 
 def _sync(name: str, of: DepotSet) -> Iterator[Problem]:
     path = ("depots", name, "sync")
+    versions = [(node, ip.version) for node in of.nodes
+                if node in of.sync and (ip := ip_of(of.sync[node].host)) is not None]
     for number, node in enumerate(of.nodes, 1):
         address = of.sync.get(node)
         if address is None:
@@ -137,17 +139,15 @@ def _sync(name: str, of: DepotSet) -> Iterator[Problem]:
         elif address.host in ("0.0.0.0", "::"):
             yield Problem((*path, node), f"{address} is the address of no host, and the others could not reach it: "
                                          f"write 10.60.0.{number}:{address.port}")
-        elif not _is_address(address.host):
+        elif (ip := ip_of(address.host)) is None:
             yield Problem((*path, node), f"{address} has a name, and depots know each other by their addresses: write "
                                          f"that of {node}, such as 10.60.0.{number}:{address.port}")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+        elif fault := fault_of(ip):
+            yield Problem((*path, node), fault)
+        elif ip.version != versions[0][1]:
+            yield Problem((*path, node), f"{address} is an IPv{ip.version} address, and {versions[0][0]} has one of "
+                                         f"IPv{versions[0][1]}: each depot connects from its own address, so write "
+                                         "addresses of one version")
 
 
 def _watch(name: str, of: DepotSet) -> Iterator[Problem]:

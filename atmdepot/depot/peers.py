@@ -69,7 +69,7 @@ class Peers:
         self.open: dict[str, Peer] = {}
         self.teller: Peer | None = None
         """The link by which the last stream came."""
-        self.refused = self.cut_off = self.full_syncs = self.sent_octets = self.received_octets = 0
+        self.refused = self.unread = self.cut_off = self.full_syncs = self.sent_octets = self.received_octets = 0
         self.takeovers = dict.fromkeys(WHYS, 0)
         self.last: Takeover | None = None
         self._inherited = inherited

@@ -58,7 +58,9 @@ class SyncPeer(Peer):
         """The reason why the link shall end; empty while it shall not."""
         self._network = depot.network
         self._marks: deque[_Mark] = deque(maxlen=_MOST_MARKS)
-        self._control = bytearray()
+        self._control: dict[int, bytes] = {}
+        """What is to be said on the channel of control, by kind of frame: the newest of a kind says all that those
+        before it said, so a depot that reads slowly makes this no longer."""
         self._beat_at = self._stream_from = self._slice_at = now
         self._ack_at = self._sweep_at = NEVER
         self._acked_at = now - _ACK_AT_MOST_EACH
@@ -167,7 +169,7 @@ class SyncPeer(Peer):
         self._sliced = False
         reader = self._reader_at(now)  # before what is to be said: the end of a stream is told before the next begins
         if self._control:
-            payload = bytes(self._control)
+            payload = b"".join(self._control.values())
             self._control.clear()
             return CONTROL, payload
         octets = b"" if reader is None else self._log(reader, now)
@@ -236,11 +238,16 @@ class SyncPeer(Peer):
 
     def _stream_over(self) -> None:
         """Tell that the stream ends, perhaps within a frame: the rest of that would be taken from the next stream."""
-        self._control += Frame(Kind.STREAM_OVER, OUTSIDE, b"").pack()
+        self._say(Kind.STREAM_OVER, Frame(Kind.STREAM_OVER, OUTSIDE, b"").pack())
+
+    def _say(self, kind: Kind, frame: bytes) -> None:
+        """Send a frame of control next, after the others that wait, and in place of an older one of its kind."""
+        self._control.pop(kind, None)
+        self._control[kind] = frame
 
     def ask_for_all(self) -> None:
         """Ask the other depot to send all of its sessions anew."""
-        self._control += Frame(Kind.RESYNC, OUTSIDE, b"").pack()
+        self._say(Kind.RESYNC, Frame(Kind.RESYNC, OUTSIDE, b"").pack())
 
     def say_goodbye(self) -> None:
         """Tell that this depot ends in order."""
@@ -277,7 +284,7 @@ class SyncPeer(Peer):
             self._beat(now)
         if self._ack_at <= now:
             self._ack_at, self._acked_at = NEVER, now
-            self._control += Ack(*self._replica.applied).pack()
+            self._say(Kind.ACK, Ack(*self._replica.applied).pack())
         if self._sweep_at <= now:
             self._sweep_at = now + _SWEEP_EACH if self._replica.slice(now) else NEVER
         return self.leaves
@@ -317,7 +324,7 @@ class SyncPeer(Peer):
             self._turnover(Kind.HANDED_OVER)
 
     def _turnover(self, kind: Kind) -> None:
-        self._control += Turnover(self._depot.roles.term, self._replication.log.end).pack(kind)
+        self._say(kind, Turnover(self._depot.roles.term, self._replication.log.end).pack(kind))
 
     def _beat(self, now: int) -> None:
         roles = self._depot.roles
@@ -325,7 +332,7 @@ class SyncPeer(Peer):
             self._replication.beat(now)
         beat = Heartbeat(roles.term, self._replication.log.end, self._replication.digest, self._depot.count_sessions(),
                          ROLES.index(roles.role), len(roles.heard.followers(self._depot.name, now)), 0)
-        self._control += beat.pack(UNFIT * bool(roles.trouble) | SERVES * roles.hears_clients(now))
+        self._say(Kind.HEARTBEAT, beat.pack(UNFIT * bool(roles.trouble) | SERVES * roles.hears_clients(now)))
 
     def ended(self, now: int) -> None:
         """Note that the link is over."""

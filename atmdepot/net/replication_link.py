@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import trio
@@ -134,7 +135,7 @@ class ReplicationLink(Chore):
             await stream.aclose()
             return
         names = [name for name, address in self._set.sync.items()
-                 if name != self._depot.name and address.host == host]
+                 if name != self._depot.name and _octets(address.host) == _octets(host)]
         if not names:
             self._refuse_stranger(host)
             await stream.aclose()
@@ -241,6 +242,7 @@ class ReplicationLink(Chore):
         def ended(reason: str) -> None:
             del self.connections[hello.node], self._depot.peers.open[hello.node]
             self._depot.peers.refused += link.was_refused
+            self._depot.peers.unread += link.was_unread
             peer.ended(self._pump.clock())
             self._tell_of_link(hello.node, f"closed: {reason}")
             token.run_sync_soon(over.set)
@@ -330,6 +332,17 @@ def _bind(host: str, port: int) -> socket.socket:
     bound = socket.create_server(found[:2], family=family)
     bound.setblocking(False)
     return bound
+
+
+def _octets(host: str) -> tuple[bytes, str]:
+    """An address's octets and its zone: the kernel and Python spell `::192.0.2.1` in two ways.
+
+    An IPv4 address in the form of IPv6 is the IPv4 address; a zone is kept, since its address is another host's.
+    """
+    found = ip_address(host)
+    if found.version == 4:
+        return found.packed, ""
+    return (found.ipv4_mapped or found).packed, found.scope_id or ""
 
 
 def _text(error: Exception) -> str:

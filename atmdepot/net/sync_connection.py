@@ -6,9 +6,14 @@ a turn reads and applies is so little that no burst waits for more than some mil
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import sys
+import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from atmdepot.depot.sync_peer import SILENCE
 from atmdepot.wire.sync_link import BadRecord
 
 if TYPE_CHECKING:
@@ -45,6 +50,9 @@ class SyncConnection:
         self._is_full = False  # the socket takes no more
         self.is_open = True
         self.was_refused = False
+        self.was_unread = False
+        """True once the other depot has taken nothing for so long that the connection ended."""
+        self._given = self._taken = self._taken_at = 0  # octets, octets, ns; the last two while the socket is full
         pump.watch(connected.fileno(), self._ready)
 
     def next_due(self, now: int) -> int:
@@ -63,6 +71,8 @@ class SyncConnection:
             self.close(reason)
         if self.is_open:
             self._send(now)
+        if self.is_open and self._is_full:
+            self._look_at_what_is_taken(now)
 
     def _ready(self, _: int) -> None:
         now = self._pump.clock()
@@ -92,7 +102,7 @@ class SyncConnection:
         except BlockingIOError:
             return
         except OSError as error:
-            self.close(error.strerror or str(error))
+            self._fail(error)
             return
         if not octets:
             self.close("it ended the connection")
@@ -116,18 +126,43 @@ class SyncConnection:
             try:
                 count = self._socket.send(self._unsent)
             except BlockingIOError:
-                self._is_full = True
+                if not self._is_full:
+                    self._is_full, self._taken_at = True, now
                 self._pump.wait_for_room_at(self._socket.fileno(), True)
                 return
             except OSError as error:
                 self._receive(now)  # it may have said goodbye before
-                self.close(error.strerror or str(error))
+                self._fail(error)
                 return
             sent += count
+            self._given += count
             self._unsent = self._unsent[count:]
             if self._is_full and not self._unsent:
                 self._is_full = False
                 self._pump.wait_for_room_at(self._socket.fileno(), False)
+
+    def _look_at_what_is_taken(self, now: int) -> None:
+        """Close when the other depot has taken nothing for too long, though it says all the time that it lives.
+
+        Its kernel then answers to this one's probes, so TCP_USER_TIMEOUT may never end the connection.
+        """
+        waits = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))
+        taken = self._given - int.from_bytes(waits, sys.byteorder)
+        if taken > self._taken:
+            self._taken, self._taken_at = taken, now
+        elif now - self._taken_at >= SILENCE:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.was_unread = True
+        self.close(f"it took no octet for {SILENCE // 1_000_000_000} s")
+
+    def _fail(self, error: OSError) -> None:
+        """Close for an error of the socket's."""
+        if self.is_open and self._is_full and error.errno == errno.ETIMEDOUT:
+            self._give_up()
+        else:
+            self.close(error.strerror or str(error))
 
     def say_goodbye(self, now: int) -> None:
         """Tell the other depot that this one ends in order, as far as the socket takes it, and close."""

@@ -72,6 +72,12 @@ MISTAKES: dict[tuple[str, str], str] = {
     ("10.60.0.2:7500", "two.example:7500"):
         "depots.main.sync.depot2: two.example:7500 has a name, and depots know each other by their addresses: write ",
     ("10.60.0.2:7500", "0.0.0.0:7500"): "depots.main.sync.depot2: 0.0.0.0:7500 is the address of no host",
+    ("10.60.0.2:7500", "[::ffff:10.60.0.2]:7500"):
+        "depots.main.sync.depot2: ::ffff:a3c:2 is an IPv4 address in the form of IPv6: write 10.60.0.2",
+    ("10.60.0.2:7500", "[fe80::2]:7500"): "depots.main.sync.depot2: fe80::2 is a link-local address: write an address",
+    ("10.60.0.2:7500", "224.0.0.1:7500"): "depots.main.sync.depot2: 224.0.0.1 is a multicast address",
+    ("10.60.0.2:7500", "[fd00:60::2]:7500"):
+        "depots.main.sync.depot2: [fd00:60::2]:7500 is an IPv6 address, and depot1 has one of IPv4: each depot ",
     (WARM, 'standby = "hot"\nwatch = { depot1 = "client" }'):
         'depots.main.watch: depot2 has no interface on which it sees the packets of the clients while it stands by',
     (WARM, f'{WARM}\nwatch = {{ depot1 = "client", depot2 = "client" }}'):

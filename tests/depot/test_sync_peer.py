@@ -8,7 +8,7 @@ import pytest
 
 from atmdepot.depot.role import Role
 from atmdepot.depot.sync_peer import NEVER, SyncPeer
-from atmdepot.wire.replication import Frame, Kind
+from atmdepot.wire.replication import Frame, FrameReader, Kind
 from atmdepot.wire.replication_control import Hello
 from atmdepot.wire.sync_link import CONTROL, STREAM, BadRecord
 from tests.net.standing_by import StandIn, table
@@ -150,6 +150,23 @@ def test_a_full_socket_makes_nothing_due_but_signs_of_life(pair: Pair) -> None:
     pair.run(100 * MS)
     pair.one.replication.octets += bytes(100_000)
     assert pair.of_one.next_due(pair.now, False) > pair.now
+
+
+def test_what_waits_for_a_depot_that_reads_nothing_does_not_grow(pair: Pair) -> None:
+    """Signs of life, acknowledgements and questions of an hour, of which the newest of each kind say all."""
+    pair.run(100 * MS)
+    one, change = pair.of_two, pair.one.replication
+    for _ in range(36_000):
+        pair.now += 100 * MS
+        one.receive(STREAM, b"change", pair.now)
+        one.ask_for_all()
+        one.handle_timer(pair.now)
+    channel, payload = one.take(pair.now) or (None, b"")
+    assert channel == CONTROL
+    kinds = [frame.kind for frame in FrameReader().feed(payload)]
+    assert sorted(kinds) == sorted({Kind.HEARTBEAT, Kind.ACK, Kind.RESYNC})
+    assert change.end == 0
+    assert one.take(pair.now) is None
 
 
 def test_a_snapshot_takes_a_tenth_of_the_time(pair: Pair) -> None:

@@ -15,12 +15,13 @@ from msgspec import structs
 
 from atmdepot.depot.forwarding import Depot
 from atmdepot.depot.role import Role
+from atmdepot.net import replication_link, sync_connection
 from atmdepot.net.pump import Pump
 from atmdepot.net.replication_link import ReplicationLink
 from atmdepot.net.tun import SocketTun
 from atmdepot.wire import sync_link
 from atmdepot.wire.replication import FORMAT, FrameReader
-from atmdepot.wire.replication_control import Hello
+from atmdepot.wire.replication_control import Heartbeat, Hello
 from atmdepot.wire.sync_link import RecordReader, RecordWriter
 from tests.net.nodes import until
 from tests.net.standing_by import KEY, StandIn, free_port, table
@@ -168,6 +169,16 @@ async def test_only_addresses_of_the_set_are_heard(pair: Pair, caplog: pytest.Lo
         "replication link to 127.0.0.9: refused: it is no sync address of the set"]
 
 
+@pytest.mark.parametrize(("sync", "far", "is_heard"), [
+    ("127.0.0.2", "127.0.0.2", True), ("127.0.0.2", "::ffff:127.0.0.2", True), ("127.0.0.2", "::ffff:7f00:2", True),
+    ("::192.0.2.1", "::c000:201", True), ("fd00::1", "FD00:0:0::1", True), ("fd00::1", "fd00::1%lo", False),
+    ("127.0.0.2", "127.0.0.3", False), ("127.0.0.2", "::127.0.0.2", False), ("::2", "0.0.0.2", False)])
+def test_how_an_address_is_spelled_lets_no_stranger_in_and_keeps_no_depot_out(
+    sync: str, far: str, is_heard: bool,
+) -> None:
+    assert (replication_link._octets(sync) == replication_link._octets(far)) is is_heard
+
+
 @pytest.mark.parametrize(("octets", "why"), [
     (b"GET / HTTP/1.0\r\n\r\n", "a record whose length is"),
     (b"\x00\x00\x00\x02\x03x", "a record on channel 3 came in place of one on channel 0"),
@@ -282,3 +293,39 @@ async def test_a_scan_of_ports_ends_no_depot(pair: Pair) -> None:
     pair.depots["depot1"].roles.granted(time.monotonic_ns())
     pair.start("depot2", 8)
     await pair.in_sync()
+
+
+async def test_a_depot_that_has_the_key_and_reads_nothing_is_dropped_counted_and_told(
+    pair: Pair, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It says that it lives all the time, so its silence does not end the link."""
+    monkeypatch.setattr(sync_connection, "SILENCE", 1_000_000_000)
+    caplog.set_level(logging.WARNING)
+    link = pair.start("depot1", 7, f'key = "{KEY}"')
+    pair.depots["depot1"].replication.octets = bytes(16_000_000)
+    pair.depots["depot1"].roles.granted(time.monotonic_ns())
+    await trio.lowlevel.checkpoint()
+    stream, writer = await opened(pair)
+    await until(lambda: "depot2" in link.connections)
+    for _ in range(200):
+        if not link.connections:
+            break
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(writer.record(sync_link.CONTROL, Heartbeat(0, 0, 0, 0, 0, 1, 0).pack()))
+        await trio.sleep(0.05)
+    assert "replication link to depot2: closed: it took no octet for 1 s" in caplog.messages
+    assert (link._depot.peers.unread, link._depot.peers.refused) == (1, 0)
+
+
+async def opened(pair: Pair) -> tuple[trio.SocketStream, RecordWriter]:
+    """A link of depot2 to depot1, on which the proof of the key was accepted, from a program of the test."""
+    stream, reader, writer = await pair.connect(), RecordReader(), RecordWriter()
+    network = table(*pair.ports, f'key = "{KEY}"')
+    maker: Any = ReplicationLink(cast("Any", StandIn(network, "depot2", 0, 8)), cast("Any", None))
+    # It goes on where it was: the stand-in takes long for a snapshot.
+    own, key = structs.replace(maker._hello(True), applied=(7, 0)).pack(), bytes.fromhex(KEY)
+    theirs = await record(stream, reader)
+    await stream.send_all(writer.record(sync_link.HELLO, own) + writer.record(
+        sync_link.PROOF, sync_link.proof_of(key, "depot2", own, theirs)))
+    writer.key = sync_link.key_of_direction(key, "depot2", own, theirs)
+    return stream, writer

@@ -32,6 +32,7 @@ FAMILIES = {
     "replication_cut_off": Family(True, "Connections of standbys that were closed: the standby was too far behind."),
     "replication_full_syncs": Family(True, "How often the depot began to send all sessions to another depot."),
     "replication_refused": Family(True, "Connections of other depots that the depot refused."),
+    "replication_unread": Family(True, "Connections to other depots that ended because the other took no octet."),
     "sessions_inherited": Family(True, "Sessions that another depot of the set sent to this one."),
     "sessions_not_as_told": Family(True, "Sessions that another depot of the set sent and that are not here as they "
                                          "are there: the table is full (no-room), the VC table has no such server "
@@ -48,7 +49,8 @@ FAMILIES = {
 METRIC_OF_COUNTER: dict[str, tuple[str, tuple[str, ...]]] = {
     "replication-sent": ("replication_octets", ("tx",)), "replication-received": ("replication_octets", ("rx",)),
     "replication-cut-off": ("replication_cut_off", ()), "replication-full-syncs": ("replication_full_syncs", ()),
-    "replication-refused": ("replication_refused", ()), "inherited": ("sessions_inherited", ()),
+    "replication-refused": ("replication_refused", ()), "replication-unread": ("replication_unread", ()),
+    "inherited": ("sessions_inherited", ()),
     "told-without-room": ("sessions_not_as_told", ("no-room",)),
     "told-unknown-server": ("sessions_not_as_told", ("unknown-server",)),
     "told-without-channel": ("sessions_not_as_told", ("no-channel",)),
@@ -123,7 +125,7 @@ def counters_of(depot: Standing) -> Iterator[CounterRow]:
     for counter, value, unit in (
             ("sent", peers.sent_octets, "octets"), ("received", peers.received_octets, "octets"),
             ("full-syncs", peers.full_syncs, "times"), ("cut-off", peers.cut_off, "times"),
-            ("refused", peers.refused, "connections")):
+            ("refused", peers.refused, "connections"), ("unread", peers.unread, "connections")):
         yield CounterRow(depot.name, "replication", f"replication-{counter}", value, unit)
     for counter, value in (
             ("inherited", replica.inherited), ("told-without-room", replica.without_room),

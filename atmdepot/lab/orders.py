@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -65,17 +67,29 @@ class OrderServer:
                                    "ATMDEPOT_RUN_DIR to a directory of yours") from None
 
     def answer(self) -> None:
-        """Take a connection, carry out its order and answer; a client that hangs up or hangs is let go."""
-        connection, _ = self.socket.accept()
-        with connection, suppress(OSError):
-            connection.settimeout(_READ_TIME)
-            connection.sendall(msgspec.json.encode(self._carry_out(_line(connection))) + b"\n")
+        """Take a connection, carry out its order and answer.
+
+        A client that sends no whole line in time, or hangs up, is let go: meanwhile the lab's processes wait.
+        """
+        with suppress(OSError):  # no descriptor may be free
+            connection, _ = self.socket.accept()
+            with connection:
+                try:
+                    told = self._carry_out(_line(connection, _READ_TIME))
+                except TimeoutError:
+                    told = Answer(f"no order came within {_READ_TIME:.0f} s: it is a line of JSON")
+                connection.settimeout(_READ_TIME)
+                connection.sendall(msgspec.json.encode(told) + b"\n")
 
     def _carry_out(self, line: bytes) -> Answer:
         try:
             self._obey(msgspec.json.decode(line, type=Order))
         except (AtmdepotError, OSError, ValueError, msgspec.MsgspecError) as error:
-            return Answer(str(error))
+            return Answer(str(error) or type(error).__name__)
+        except Exception as error:  # the lab would end with its supervisor
+            traceback.print_exc()
+            return Answer(f"the order may be carried out in part, by an error in atmdepot itself: "
+                          f"{type(error).__name__}: {error}")
         return Answer()
 
 
@@ -90,7 +104,7 @@ def give(directory: Path, order: Order) -> None:
             connection.settimeout(_ANSWER_TIME)
             connection.connect(str(path))
             connection.sendall(msgspec.json.encode(order) + b"\n")
-            answer = msgspec.json.decode(_line(connection), type=Answer)
+            answer = msgspec.json.decode(_line(connection, _ANSWER_TIME), type=Answer)
     except (OSError, msgspec.MsgspecError) as error:
         raise AtmdepotError(f"the lab {directory.name} takes no orders: {error}") from None
     if answer.error:
@@ -124,8 +138,16 @@ def _inner_pid(entry: Path) -> int:
     return int(next(line for line in lines if line.startswith("NSpid:")).split()[-1])
 
 
-def _line(connection: socket.socket) -> bytes:
-    text = b""
-    while not text.endswith(b"\n") and len(text) < _LONGEST and (part := connection.recv(_LONGEST)):
+def _line(connection: socket.socket, within: float) -> bytes:
+    """A line, or what came before the far end ended; raise TimeoutError when it takes longer than `within` (s)."""
+    text, until = b"", time.monotonic() + within
+    while not text.endswith(b"\n") and len(text) < _LONGEST:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        connection.settimeout(left)
+        part = connection.recv(_LONGEST)
+        if not part:
+            break
         text += part
     return text

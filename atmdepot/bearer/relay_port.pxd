@@ -27,6 +27,7 @@ cdef class RelayPort(Port):
     cdef public dict paths, _held
     cdef public bint keeps_frames, is_timed
     cdef public long long tx_frames, rx_frames, rx_fecn
+    cdef long long _held_octets
 
     cpdef send(self, bytes frame, RelayPath path, int de)
     @cython.locals(train=list)

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 MOST_WAITING = 1000
 """Frames that wait for a PVC's CIR at most."""
+MOST_HELD = 64 * 2**20
+"""Octets that wait for the CIRs of a port's PVCs at most, but for a last frame."""
 _MOST_TOGETHER, _MOST_OCTETS = 64, 65_000
 """Frames and octets that leave together: what a system call takes."""
 # C numbers, where this is compiled.
@@ -128,13 +130,18 @@ class RelayPort(Port):
         self.keeps_frames = False
         self.tx_frames = self.rx_frames = self.rx_fecn = 0
         self._held: dict[int, RelayPath] = {}
-        """The PVCs whose frames wait for their CIR."""
+        """The PVCs whose frames wait for their CIR, by DLCI."""
+        self._held_octets = 0
 
     def add(self, path: RelayPath) -> RelayPath:
         """Open a PVC."""
         self.paths[path.dlci] = path
         if path.shaper is not None:
             self.is_timed = True
+            before = self._held.get(path.dlci)
+            if before is not None:  # frames of a PVC that was closed still wait for the CIR of this DLCI
+                path.waiting, path.shaper = before.waiting, before.shaper
+                self._held[path.dlci] = path
         return path
 
     def keep_frames(self, wanted: bool) -> None:
@@ -154,11 +161,12 @@ class RelayPort(Port):
     def send(self, frame: bytes, path: RelayPath, de: int) -> None:
         """Send a frame of a PVC, once its CIR allows."""
         if path.shaper is not None:
-            if len(path.waiting) >= MOST_WAITING:
+            if len(path.waiting) >= MOST_WAITING or self._held_octets >= MOST_HELD:
                 self.drops.count(DropReason.CIR_QUEUE_FULL, 1, frame, path)
                 return
             self._held[path.dlci] = path
             path.waiting.append(frame)
+            self._held_octets += len(frame)
             self.ready.append(self.number)
         else:
             if not self.frames_out:  # else the port is ready already
@@ -204,7 +212,9 @@ class RelayPort(Port):
         for path in list(self._held.values()):
             assert path.shaper is not None
             while path.waiting and path.shaper.send(len(path.waiting[0]), _has_de(path.waiting[0]), now):
-                self.frames_out.append(path.waiting.popleft())
+                frame = path.waiting.popleft()
+                self._held_octets -= len(frame)
+                self.frames_out.append(frame)
             if path.waiting:
                 self.due = min(self.due, path.shaper.due(len(path.waiting[0]), _has_de(path.waiting[0]), now))
             else:
@@ -316,7 +326,7 @@ class RelayPort(Port):
     def queues(self) -> list[QueueCounts]:
         """The queues of frames in front of PVCs with a CIR, where frames wait."""
         return [QueueCounts(f"DLCI {path.dlci}", MOST_WAITING, 0, 0, len(path.waiting), path.tx_frames,
-                            path.tx_frames - len(path.waiting), 0, 0) for path in self._held.values()]
+                            max(0, path.tx_frames - len(path.waiting)), 0, 0) for path in self._held.values()]
 
     def next_timer(self) -> int | None:
         """The time at which the LMI has work, or None."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmdepot.bearer.lmi import LmiTimers, UserSide
-from atmdepot.bearer.relay_port import MOST_WAITING, RelayPath, RelayPort
+from atmdepot.bearer.relay_port import MOST_HELD, MOST_WAITING, RelayPath, RelayPort
 from atmdepot.config.relay import Dlcis
 from atmdepot.config.units import BitRate, Dlci
 from atmdepot.drops import DropReason
@@ -158,6 +158,47 @@ def test_a_full_queue_in_front_of_a_cir_drops_and_counts() -> None:
     assert port.drops == {DropReason.CIR_QUEUE_FULL: 3}
     [queue] = port.queues()
     assert (queue.name, queue.shaped) == ("DLCI 100", MOST_WAITING)
+
+
+def test_frames_of_a_closed_pvc_leave_though_its_dlci_is_opened_again() -> None:
+    """The next session on a DLCI is behind what waits there: nothing is lost, and the CIR is kept by both together."""
+    port, path = make_shaped()
+    packets = [V4[:-1] + bytes([n]) + bytes(1000 - 4 - len(V4)) for n in range(7)]
+    for packet in packets[:4]:
+        path.send(packet, 0)
+    assert [frame[4:] for frame in sent(port)] == packets[:2]
+    port.close(path)
+    after = port.add(RelayPath(port, 100, "web1", settings(cir=BitRate(80_000), own_bc=16_000)))
+    for packet in packets[4:]:
+        after.send(packet, 0)
+    [queue] = port.queues()
+    assert (queue.shaped, queue.left) == (5, 0)
+    out = []
+    while after.waiting:
+        out += [(port.due, frame[4:]) for frame in sent(port, port.due)]
+        assert port.due > 0
+    assert [packet for _, packet in out] == packets[2:]
+    assert port.drops == {}
+
+
+def test_what_waits_at_a_port_is_bounded_over_all_its_pvcs() -> None:
+    """A flood over hundreds of sessions' PVCs, each with a queue of its own."""
+    port, _ = make_shaped()
+    paths = [port.add(RelayPath(port, 101 + n, "web1", settings(cir=BitRate(80_000), own_bc=16_000)))
+             for n in range(100)]
+    packet = V4 + bytes(1400)
+    for path in paths:
+        for _ in range(MOST_WAITING):
+            path.send(packet, 0)
+    held = sum(len(path.waiting) for path in paths)
+    assert MOST_HELD <= held * (4 + len(packet)) < MOST_HELD + 2000
+    assert port.drops == {DropReason.CIR_QUEUE_FULL: 100 * MOST_WAITING - held}
+    paths[0].send(packet, 0)
+    assert port.drops[DropReason.CIR_QUEUE_FULL] == 100 * MOST_WAITING - held + 1
+    sent(port)
+    paths[0].send(packet, 0)
+    assert sum(len(path.waiting) for path in paths) < held
+    assert port.drops[DropReason.CIR_QUEUE_FULL] == 100 * MOST_WAITING - held + 1
 
 
 def test_a_policed_pvc_marks_within_be_and_drops_beyond() -> None:

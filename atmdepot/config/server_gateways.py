@@ -55,6 +55,13 @@ def pools_that_move(network: Network, of: DepotSet) -> dict[str, list[IpAddress]
             for port, servers in ports_of(network, "rewrite").items()}
 
 
+def moving_of(network: Network, depot: str) -> object:
+    """All addresses on the servers' side that move with the active depot of a depot's set, by port."""
+    of = network.set_of(depot)
+    moving = server_gateways(network, of)
+    return {port: (addresses, pools_that_move(network, of).get(port, ())) for port, addresses in moving.items()}
+
+
 def _port_of(network: Network, address: InterfaceAddress) -> str | None:
     """The port with a server in the address's network, of several the first; else the one with rewritten headers."""
     lan = ipaddress.ip_network(address.network)

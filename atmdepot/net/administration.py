@@ -12,9 +12,11 @@ import trio
 
 from atmdepot.config.changes import changes, plain, told
 from atmdepot.config.reading import load
+from atmdepot.config.server_gateways import moving_of
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.event_log import about
 from atmdepot.net.kinds import kind_of
+from atmdepot.net.ports import renew_ports
 from atmdepot.net.surroundings import given_table
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ _LIVE = ("servers", "services", "sessions", "probing", "connects", "description"
 """The parts of a table that may change while sessions go on; a kind of node may have more (`Kind.live`)."""
 
 _BEARERS, _ADDRESSES = "the bearers of its servers", "the service addresses"
-_PARTS = {_BEARERS: "servers", _ADDRESSES: "services"}
+_MOVING = "the addresses for its servers that move with the active depot"
+_PARTS = {_BEARERS: "servers", _ADDRESSES: "services", _MOVING: "servers"}
 """The parts of a table in which these stand."""
 
 _SWITCH_INTERVAL = 0.0005
@@ -106,6 +109,8 @@ class Administration:
         name = self._pump.node.name
         if name in network.depots and not set(network.bearers_of(name)) <= set(old.bearers_of(name)):
             fixed.append(_BEARERS)
+        if name in network.depots and moving_of(network, name) != moving_of(old, name):
+            fixed.append(_MOVING)
         if network.vips != old.vips:  # the routes on the hosts were set up for the old addresses
             fixed.append(_ADDRESSES)
         if fixed:
@@ -119,11 +124,24 @@ class Administration:
         node = self._pump.node
         found = changes(node.network, network)
         if found:  # else nothing is set up anew, such as the link to another depot, which compares the tables
-            node.reconfigure(network, self._pump.clock())
+            self._renew(network)
         done = f"taken over by {node.name}: {told(found)}" if found else f"{node.name}: nothing changed"
         log.log(logging.WARNING if found else logging.INFO, "%s: %s", self._called, done,
                 extra=about("reloaded", node.name, changes=len(found)))
         return f"{self._called}: {done}"
+
+    def _renew(self, network: Network) -> None:
+        """Have the ports, the node and the host take over a table: the first two all of it, or nothing of it."""
+        node, links = self._pump.node, self._pump.links
+        before = node.network
+        renew_ports(links, node, before, network)
+        try:
+            node.reconfigure(network, self._pump.clock())
+        except BaseException:
+            renew_ports(links, node, network, before)
+            raise
+        if self._pump.host is not None:
+            self._pump.host.take_over(network)
 
     def _would_change(self, network: Network) -> str:
         node = self._pump.node

@@ -99,6 +99,49 @@ class HostSetup:
             self._is_new = True
             self.missing = {f"TUN device {self._node.device}": "it was made again and is being set up"}
 
+    def take_over(self, network: Network) -> None:
+        """Set up what a table that was read again asks for, and take away what it no longer does.
+
+        What fails is logged and counts as missing; the checks of the parts try it again.
+        """
+        self._network = network
+        if not self._parts:
+            return
+        before = self._parts
+        wanted = list(self._wanted())
+        entries, texts = [part.entry for part in wanted], {part.text for part in wanted}
+        gone = [part for part in before if part.entry not in entries]
+        kept = [part for part in gone if self._needs.keeps and part.text not in texts]
+        self._parts = [*wanted, *kept]
+        known = [part.entry for part in before]
+        with IPRoute() as ip:
+            for part in gone:
+                if part not in kept and not (part.text in texts and part.what == nftables.WHAT):
+                    self._take_away(ip, part)
+            for part in wanted:
+                if part.entry not in known:
+                    self._try_to_set(ip, part, {old.text: old for old in gone}.get(part.text))
+
+    def _take_away(self, ip: IPRoute, part: Part) -> None:
+        """Remove a part, if it is the daemon's."""
+        if not part.stays or part.entry in self._ours:
+            _remove(ip, part.entry)
+            self._ours = [entry for entry in self._ours if entry != part.entry]
+            self._journal.write(self._ours)
+
+    def _try_to_set(self, ip: IPRoute, part: Part, old: Part | None) -> None:
+        """Set a part; a table of nftables in place of the old one at once, so that no packet comes between."""
+        try:
+            if old is None or part.what != nftables.WHAT:
+                self._set(ip, part)
+                return
+            nftables.replace(**part.arguments)
+            self._ours = [*(entry for entry in self._ours if entry != old.entry), part.entry]
+            self._journal.write(self._ours)
+        except (NetlinkError, OSError, EnvironmentLacks) as error:
+            self.missing = self.missing | {part.text: _reason(error)}
+            log.error("%s cannot be set up: %s", part.text, _reason(error))
+
     def _device(self, ip: IPRoute) -> None:
         tun = self._tun
         _write(self._rp_filter, "0")

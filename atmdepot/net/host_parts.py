@@ -33,6 +33,8 @@ class HostNeeds(NamedTuple):
     """False for a node without packets: it has no TUN device, and nothing of its host is set up."""
     forwarding: bool = False
     """True when the host must forward packets between its other interfaces and the TUN device."""
+    keeps: bool = False
+    """True when a reload takes no part away: sessions go on with servers that left the table."""
 
 
 def towards_services(network: Network, name: str, tun: int) -> Iterator[Part]:
@@ -114,7 +116,7 @@ def _of_an_edge_node(network: Network, name: str, tun: int) -> Iterator[Part]:
     yield from towards_networks(network, name, tun)
 
 
-NEEDS = {"depot": HostNeeds(_of_a_depot, forwarding=True), "edge": HostNeeds(_of_an_edge_node),
+NEEDS = {"depot": HostNeeds(_of_a_depot, forwarding=True, keeps=True), "edge": HostNeeds(_of_an_edge_node),
          "switch": HostNeeds(device=False),
          "interworking": HostNeeds(device=False)}
 """By kind of node; a kind without a row has no needs but a device."""

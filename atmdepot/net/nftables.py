@@ -18,9 +18,15 @@ def add(*, name: str, rules: str) -> bool:
     """
     if not _run("list", "table", "netdev", name):
         return False
+    replace(name=name, rules=rules)
+    return True
+
+
+def replace(*, name: str, rules: str) -> None:
+    """Make a table, at once in place of one that is there; raise as `add` does."""
+    del name  # the rules have it
     if trouble := _run("-f", "-", told=rules):
         raise OSError(0, f"nft: {trouble}")
-    return True
 
 
 def remove(*, name: str, rules: str) -> None:

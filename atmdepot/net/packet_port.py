@@ -75,6 +75,14 @@ class PacketPort(PortLink):
             reason = error.strerror if isinstance(error, OSError) else error
             raise EnvironmentLacks(f"port {port.name}: {reason}; `ip link` has the interfaces of this host") from None
 
+    def take_from(self, sources: Iterable[str]) -> None:
+        """Take packets from other networks from now on; raise EnvironmentLacks, and change nothing, if it cannot be."""
+        try:
+            self._attach(program(sources))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise EnvironmentLacks(f"port {self.port.name}: {reason}") from None
+
     def _attach(self, filter_: bytes) -> None:
         code = ctypes.create_string_buffer(filter_)
         self._socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER,

@@ -6,13 +6,14 @@ A new kind of port is a row here, beside its class in `net/` and its bearer.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
 from atmdepot.atm.line import Line
 from atmdepot.bearer.frame_line import FrameLine
 from atmdepot.config.link_formats import FORMATS, End
+from atmdepot.errors import AtmdepotError
 from atmdepot.net.ethernet_parts import moving_at, sources_at
 from atmdepot.net.keys import key_of
 from atmdepot.net.line_link import FrameLineLink, LineLink
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from atmdepot.config.links import Link
     from atmdepot.config.model import Network
     from atmdepot.net.line_link import PortLink
+    from atmdepot.net.packet_port import PacketPort
     from atmdepot.node.node import Node
     from atmdepot.wire.link_format import LinkFormat
 
@@ -80,6 +82,27 @@ def open_frames(network: Network, name: str, node: Node) -> PortLink:
 
     port: Any = node.links[name]
     return PacketPort(port, sources_at(network, name), moving_at(network, node.name, name))
+
+
+def renew_ports(links: dict[str, PortLink], node: Node, old: Network, new: Network) -> None:
+    """Have open ports do what a table that was read again says; it takes the place of the old one.
+
+    Raises EnvironmentLacks, and changes nothing, when one of them cannot.
+    """
+    done: list[str] = []
+    try:
+        for name, link in links.items():
+            if node.links[name].medium == "frames" and sources_at(new, name) != sources_at(old, name):
+                _packet_port(link).take_from(sources_at(new, name))
+                done.append(name)
+    except AtmdepotError:
+        for name in done:
+            _packet_port(links[name]).take_from(sources_at(old, name))
+        raise
+
+
+def _packet_port(link: PortLink) -> PacketPort:
+    return cast("PacketPort", link.unlined())
 
 
 OPEN: dict[str, Callable[[Network, str, Node], PortLink]] = {

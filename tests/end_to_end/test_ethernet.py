@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from atmdepot.lab.pages import page
+from atmdepot.lab.state import TABLE_FILE
 from tests.end_to_end.sites import CLIENT, CLIENT6, VIP, VIP6, Site, changed, end, site, until
 
 if TYPE_CHECKING:
@@ -56,6 +58,35 @@ def test_the_stations_and_ports_are_shown(mixed: Site) -> None:
 def test_explain_says_what_would_be_done(mixed: Site) -> None:
     told = mixed.atmdepot("explain", "--src", f"{CLIENT}:5555", "--dst", f"{VIP}:80")
     assert "forwarded to" in told.stdout
+
+
+def test_a_reload_lets_a_server_send_for_more_by_the_depot_and_takes_it_back(mixed: Site) -> None:
+    """The kernel forwards what the depot does not take, so the client has the packets in any case: only once each."""
+    path = mixed.lab.directory / TABLE_FILE
+    text = path.read_text()
+
+    def taken() -> int:
+        before = mixed.counters()["tun", "tx-packets"]
+        done = mixed.run("web2", "ping", "-c", "5", "-i", "0.05", CLIENT).stdout
+        assert "5 received" in done
+        assert "duplicates" not in done
+        return mixed.counters()["tun", "tx-packets"] - before
+
+    def reload(new: str) -> None:
+        path.write_text(new)
+        reloads = sum("taken over by depot" in line for line in mixed.told("depot"))
+        os.kill(mixed.pid("depot"), signal.SIGHUP)
+        until(lambda: sum("taken over by depot" in line for line in mixed.told("depot")) > reloads)
+
+    assert taken() < 5
+    try:
+        reload(text.replace('port = "eth1"', 'port = "eth1"\nallow = ["10.62.0.0/24"]'))
+        assert "10.62.0.0/24" in tables(mixed)
+        assert taken() >= 5
+    finally:
+        reload(text)
+    assert "10.62.0.0/24" not in tables(mixed)
+    assert taken() < 5
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import trio
 import trio.testing
 
 from atmdepot.config.reading import load
+from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
 from atmdepot.net import administration
@@ -21,6 +23,8 @@ from atmdepot.net.administration import Administration
 from atmdepot.net.agents.depot import DepotAgent, Drain, Undrain
 from atmdepot.net.event_log import event_of
 from atmdepot.net.kinds import agent_of, kinds_with
+from atmdepot.net.packet_filter import program
+from atmdepot.net.packet_port import PacketPort
 from tests.depot.playbook import Playbook
 from tests.ip_packets import udp
 from tests.network_in_memory import CLIENT4
@@ -28,6 +32,7 @@ from tests.network_in_memory import CLIENT4
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from atmdepot.bearer.ethernet_port import EthernetPort
     from atmdepot.config.model import Network
 
 TABLE = """
@@ -66,7 +71,7 @@ class Live:
         path.write_text(TABLE)
         self.play = Playbook(load(path))
         self.depot = self.play.net.depot
-        pump: Any = SimpleNamespace(node=self.depot, clock=lambda: self.play.net.now)
+        pump: Any = SimpleNamespace(node=self.depot, clock=lambda: self.play.net.now, links={}, host=None)
         self.it = Administration(pump, path)
 
     def drain(self, server: str, draining: bool, after: int | None = None) -> str:
@@ -230,11 +235,107 @@ def test_file_that_is_gone_changes_nothing(live: Live) -> None:
 
 def test_edge_node_takes_the_table_over_too(live: Live) -> None:
     node = EdgeNode(live.depot.network, "web1")
-    pump: Any = SimpleNamespace(node=node, clock=lambda: 0)
+    pump: Any = SimpleNamespace(node=node, clock=lambda: 0, links={}, host=None)
     live.edit(('name = "live"', 'name = "live"\nsessions.max_sessions = 9'))
     assert Administration(pump, live.path).reload() == (
         f"{live.path}: taken over by web1: sessions.max_sessions: 1000000 -> 9")
     assert node.network.sessions.max_sessions == 9
+
+
+# Servers on Ethernet: the filter of a port and the host's own rules say what a server may send.
+
+
+class Lan(PacketPort):
+    """A packet port whose filters are kept, and no socket."""
+
+    def __init__(self, port: EthernetPort) -> None:
+        self.port = port
+        self.filters: list[bytes] = []
+        self.refuses = False
+
+    def _attach(self, filter_: bytes) -> None:
+        if self.refuses:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        self.filters.append(filter_)
+
+
+class Ethernet:
+    """A depot with a server at each of two ports, and its host."""
+
+    TABLE = """
+name = "lans"
+nodes.depot.kind = "depot"
+[servers.web1]
+bearer = "ethernet"
+port = "eth1"
+address = ["10.62.0.11"]
+[servers.web2]
+bearer = "ethernet"
+port = "eth2"
+address = ["10.62.1.12"]
+[services.web]
+vip = ["10.80.0.1"]
+ports = [80]
+servers = ["web1", "web2"]
+"""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.write_text(self.TABLE)
+        self.depot = Depot(load(path), 0)
+        self.lans = {name: Lan(port) for name, port in self.depot.links.items() if port.medium == "frames"}
+        self.tables: list[Network] = []
+        pump: Any = SimpleNamespace(node=self.depot, clock=lambda: 0, links=self.lans,
+                                    host=SimpleNamespace(take_over=self.tables.append))
+        self.it = Administration(pump, path)
+
+    def allow(self, *of_each: str) -> None:
+        text = self.TABLE
+        for number, networks in enumerate(of_each, 1):
+            text = text.replace(f"[servers.web{number}]\n", f"[servers.web{number}]\nallow = {networks}\n")
+        self.path.write_text(text)
+
+
+@pytest.fixture
+def lans(tmp_path: Path) -> Ethernet:
+    return Ethernet(tmp_path / "lans.toml")
+
+
+def test_a_reload_renews_the_filter_of_a_port_and_the_host(lans: Ethernet) -> None:
+    lans.allow('["192.0.2.0/24", "2001:db8::/32"]')
+    lans.it.reload()
+    assert lans.lans["eth1"].filters == [program(["10.80.0.1/32", "192.0.2.0/24", "2001:db8::/32"])]
+    assert lans.lans["eth2"].filters == [], "nothing changed there"
+    assert lans.tables == [lans.depot.network]
+    lans.allow()
+    lans.it.reload()
+    assert lans.lans["eth1"].filters[1:] == [program(["10.80.0.1/32"])]
+
+
+def test_a_filter_that_cannot_be_attached_leaves_all_as_it_was(lans: Ethernet) -> None:
+    before = lans.depot.network
+    lans.allow('["192.0.2.0/24"]', '["192.0.2.0/24"]')
+    lans.lans["eth2"].refuses = True
+    with pytest.raises(AtmdepotError, match="port eth2: Cannot allocate memory"):
+        lans.it.reload()
+    assert lans.lans["eth1"].filters == [program(["10.80.0.1/32", "192.0.2.0/24"]), program(["10.80.0.1/32"])]
+    assert (lans.depot.network, lans.tables) == (before, [])
+
+
+def test_a_filter_that_is_too_long_is_refused_with_the_way_out(lans: Ethernet) -> None:
+    lans.allow(str([f"192.0.{n}.0/24" for n in range(250)]).replace("'", '"'))
+    with pytest.raises(AtmdepotError, match="port eth1: a filter of 251 networks is too long: write fewer and greater"):
+        lans.it.reload()
+    assert lans.lans["eth1"].filters == lans.tables == []
+
+
+def test_a_table_that_the_node_refuses_leaves_the_filters_as_they_were(lans: Ethernet) -> None:
+    lans.allow('["192.0.2.0/24"]')
+    lans.path.write_text(lans.path.read_text().replace('"eth2"', '"eth3"'))
+    with pytest.raises(AtmdepotError, match="eth3 is opened by a restart only"):
+        lans.it.reload()
+    assert lans.lans["eth1"].filters == [program(["10.80.0.1/32", "192.0.2.0/24"]), program(["10.80.0.1/32"])]
+    assert lans.tables == []
 
 
 # Whatever goes wrong, the daemon goes on as it was.
@@ -242,7 +343,7 @@ def test_edge_node_takes_the_table_over_too(live: Live) -> None:
 
 @pytest.fixture
 def edge(live: Live) -> Administration:
-    pump: Any = SimpleNamespace(node=EdgeNode(live.depot.network, "web1"), clock=lambda: 0)
+    pump: Any = SimpleNamespace(node=EdgeNode(live.depot.network, "web1"), clock=lambda: 0, links={}, host=None)
     return Administration(pump, live.path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import socket
 from ipaddress import ip_address
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from atmdepot.net import host, netlink
+from atmdepot.config.reading import parse
+from atmdepot.config.units import IpAddress
+from atmdepot.net import host, netlink, nftables
 from atmdepot.net.host import HostSetup
 from atmdepot.net.netlink import Event
 from tests.net.kernel import LOOPBACK, TUN, UP, Kernel
@@ -268,3 +271,116 @@ def test_a_journal_of_another_namespace_is_not_believed(
     setup = apply(table, WEB1)
     setup.undo()
     assert len(kernel.things["rule"]) == 2, "they are somebody else's"
+
+
+# A reload.
+
+
+def server_at(table: Network, node: str, *addresses: str) -> Network:
+    """The same table with addresses of the server behind a node, on a host of its own."""
+    changed = copy.deepcopy(table)
+    (server,) = [server for server in changed.servers.values() if server.node == node]
+    server.address = [IpAddress(address) for address in addresses]
+    return changed
+
+
+def test_a_reload_sets_up_what_the_table_asks_for_now_and_takes_away_the_rest(kernel: Kernel, table: Network) -> None:
+    setup = apply(table, WEB1)
+    on_itself = kernel.state()
+    first, second = (server_at(table, WEB1, f"10.60.0.{n}", f"fd00:60::{n}") for n in (1, 2))
+    kernel.links[LOOPBACK].flags |= UP
+    setup.take_over(first)
+    assert f"{VIP}/32" in str(kernel.things["route"])
+    assert "10.60.0.1" in str(kernel.things["route"])
+    assert VIP not in str(kernel.things["addr"])
+    setup.take_over(second)
+    assert "10.60.0.1" not in str(kernel.things["route"])
+    assert "10.60.0.2" in str(kernel.things["route"])
+    assert restored(setup) == []
+    setup.take_over(table)
+    assert kernel.state() == on_itself
+    setup.undo()
+    assert kernel.things["addr"] == kernel.things["rule"] == {}
+
+
+def test_a_part_that_a_reload_cannot_set_up_is_told_and_tried_again(kernel: Kernel, table: Network) -> None:
+    setup = apply(table, WEB1)
+    kernel.refused["route"] = errno.EPERM
+    setup.take_over(server_at(table, WEB1, "10.60.0.1"))
+    assert f"route {VIP} via 10.60.0.1" in setup.problem
+    kernel.refused.clear()
+    assert f"route {VIP} via 10.60.0.1" in restored(setup)
+    assert setup.problem == ""
+
+
+class Nft:
+    """The tables of nftables by their names, as the program `nft` keeps them."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, str] = {}
+        self.asked: list[str] = []
+
+    def run(self, *arguments: str, told: str = "") -> str:
+        self.asked.append(arguments[0])
+        if told:
+            self.tables[told.split()[3]] = told
+        elif arguments[0] == "delete":
+            return "" if self.tables.pop(arguments[-1], "") else "No such file or directory"
+        return "" if told or arguments[-1] in self.tables else "No such file or directory"
+
+
+def ethernet(allow: str = "") -> Network:
+    return parse(f"""
+name = "lan"
+nodes.depot.kind = "depot"
+[servers.web1]
+bearer = "ethernet"
+port = "eth1"
+address = ["10.62.0.11"]
+{allow}
+[services.web]
+vip = ["{VIP}"]
+ports = [80]
+servers = ["web1"]
+""")
+
+
+def test_a_reload_changes_what_the_kernel_may_forward_at_a_port_at_once(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nft = Nft()
+    monkeypatch.setattr(nftables, "_run", nft.run)
+    setup = apply(ethernet(), "depot")
+    [before] = nft.tables.values()
+    assert "192.0.2.0/24" not in before
+    nft.asked.clear()
+    new = ethernet('allow = ["192.0.2.0/24"]')
+    setup.take_over(new)
+    [after] = nft.tables.values()
+    assert "192.0.2.0/24" in after
+    assert nft.asked == ["-f"], "no moment without the table, in which the kernel would forward answers"
+    again = HostSetup(new, "depot")  # the journal has the new table, not the old one
+    again.apply()
+    assert nft.tables == {"atmdepot_lan_depot_eth1": after}
+    setup.undo()
+    assert nft.tables == {}
+
+
+def test_a_reload_leaves_the_way_back_of_servers_that_left_to_their_sessions(kernel: Kernel) -> None:
+    two = rewritten("10.62.0.11", "10.62.0.12")
+    setup = apply(two, "depot")
+    before = kernel.state()
+    setup.take_over(rewritten("10.62.0.11"))
+    assert kernel.state() == before
+    setup.take_over(rewritten("10.62.0.11", "10.62.0.13"))
+    assert "10.62.0.13" in str(kernel.things["rule"])
+    assert "10.62.0.12" in str(kernel.things["rule"])
+    setup.undo()
+    assert kernel.things["rule"] == {}
+
+
+def rewritten(*addresses: str) -> Network:
+    servers = "".join(f'[servers.web{n}]\nbearer = "rewrite"\naddress = ["{address}"]\n'
+                      for n, address in enumerate(addresses))
+    return parse(f'name = "lan"\nnodes.depot.kind = "depot"\n{servers}[services.web]\nvip = ["{VIP}"]\nports = [80]\n'
+                 f"servers = {[f'web{n}' for n in range(len(addresses))]}\n")

@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from atmdepot.config.reading import load
+from atmdepot.config.reading import find, load
 from atmdepot.depot.forwarding import Depot
 from atmdepot.edge.node import EdgeNode
 from atmdepot.errors import AtmdepotError
@@ -336,6 +336,20 @@ def test_a_table_that_the_node_refuses_leaves_the_filters_as_they_were(lans: Eth
         lans.it.reload()
     assert lans.lans["eth1"].filters == [program(["10.80.0.1/32", "192.0.2.0/24"]), program(["10.80.0.1/32"])]
     assert lans.tables == []
+
+
+def test_addresses_that_move_with_the_active_depot_take_a_restart(tmp_path: Path) -> None:
+    """What moves them is made at the start: an address of a pool that came later would be answered for nowhere."""
+    path = tmp_path / "set.toml"
+    text = find("rewrite-standby").read_text()
+    path.write_text(text)
+    pump: Any = SimpleNamespace(node=Depot(load(path), 0, "depot1"), clock=lambda: 0, links={}, host=None)
+    path.write_text(text.replace('["10.71.0.1", ', '["10.71.0.1", "10.71.0.2", '))
+    with pytest.raises(AtmdepotError, match="the addresses for its servers that move with the active depot changed, "
+                                            "which takes a restart; nothing was taken over .servers.web3.pool: "):
+        Administration(pump, path).reload()
+    path.write_text(text.replace('balancing = "round-robin"', 'balancing = "source-hash"'))
+    assert "round-robin -> source-hash" in Administration(pump, path).reload()
 
 
 # Whatever goes wrong, the daemon goes on as it was.

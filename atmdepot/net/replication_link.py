@@ -154,14 +154,14 @@ class ReplicationLink(Chore):
                 self._tell(name, f"{name} cannot be reached at {address}: {_text(error)}")
                 pause = _AGAIN
             else:
-                was_taken = await self._converse(stream, name, name, None)
-                pause = _AGAIN if was_taken else min(2 * pause, _LONGEST_PAUSE)
+                is_taken = await self._converse(stream, name, name, None)
+                pause = _AGAIN if is_taken else min(2 * pause, _LONGEST_PAUSE)
             await trio.sleep(pause)
 
     async def _converse(
         self, stream: trio.SocketStream, place: str, expected: str, scope: trio.CancelScope | None,
     ) -> bool:
-        """Greet, and keep the link until it ends; False when the greeting failed."""
+        """Greet, and keep the link until it ends; False when either depot refused the other, or hung up."""
         try:
             async with stream:
                 with trio.fail_after(_PATIENCE):
@@ -175,7 +175,7 @@ class ReplicationLink(Chore):
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError,
                 EnvironmentLacks) as error:
             self._tell(place, f"the link to {place} was not opened: {_text(error)}")
-            return False
+            return isinstance(error, trio.TooSlowError)  # it stands still, and may be back at any moment
         return True
 
     async def _greet(

@@ -29,6 +29,8 @@ from tests.net.standing_by import KEY, StandIn, free_port, table
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from trio.testing import MockClock
+
 
 class Pair:
     """Two depots, each with its link in a pump of its own."""
@@ -114,6 +116,23 @@ async def test_the_later_depot_finds_the_earlier_when_it_starts(pair: Pair) -> N
     pair.start("depot1", 7)
     pair.depots["depot1"].roles.granted(time.monotonic_ns())
     await pair.in_sync()
+
+
+async def test_a_depot_that_stands_still_is_tried_again_as_soon_as_one_that_cannot_be_reached(
+    pair: Pair, autojump_clock: MockClock,
+) -> None:
+    """Its kernel takes connections, and it says nothing: it has refused nobody, and is back at any moment."""
+    with socket.create_server(("127.0.0.1", pair.ports[0])) as silent:
+        silent.setblocking(False)
+        pair.start("depot2", 8)
+        await trio.sleep(60.5)
+        pair.stop("depot2")
+        taken = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                silent.accept()[0].close()
+                taken += 1
+    assert taken >= 10, "each 6 s: 5 s without an answer, and a pause of a second"
 
 
 @pytest.mark.parametrize(("one", "two", "why"), [

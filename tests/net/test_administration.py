@@ -346,7 +346,7 @@ def test_addresses_that_move_with_the_active_depot_take_a_restart(tmp_path: Path
     pump: Any = SimpleNamespace(node=Depot(load(path), 0, "depot1"), clock=lambda: 0, links={}, host=None)
     path.write_text(text.replace('["10.71.0.1", ', '["10.71.0.1", "10.71.0.2", '))
     with pytest.raises(AtmdepotError, match="the addresses for its servers that move with the active depot changed, "
-                                            "which takes a restart; nothing was taken over .servers.web3.pool: "):
+                                            r"which takes a restart; nothing was taken over \(servers\.web3\.pool: "):
         Administration(pump, path).reload()
     path.write_text(text.replace('balancing = "round-robin"', 'balancing = "source-hash"'))
     assert "round-robin -> source-hash" in Administration(pump, path).reload()

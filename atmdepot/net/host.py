@@ -272,6 +272,8 @@ class HostSetup:
                     log.error("%s", self.problem)
                 return  # the pump makes a lost device anew, and then sets up the rest
             for part in list(self._parts):
+                if part not in self._parts:  # a reload came between two steps
+                    continue
                 try:
                     if is_new and not part.stays:
                         self._set(ip, part)

@@ -303,6 +303,17 @@ def test_a_reload_sets_up_what_the_table_asks_for_now_and_takes_away_the_rest(ke
     assert kernel.things["addr"] == kernel.things["rule"] == {}
 
 
+def test_a_check_that_goes_on_after_a_reload_brings_back_nothing_old(kernel: Kernel, table: Network) -> None:
+    setup = apply(table, WEB1)
+    check = setup.check()
+    next(check)  # of the device alone, or of the first part
+    kernel.links[LOOPBACK].flags |= UP
+    setup.take_over(server_at(table, WEB1, "10.60.0.1", "fd00:60::1"))
+    after = kernel.state()
+    assert [text for text in check if text] == []
+    assert kernel.state() == after
+
+
 def test_a_part_that_a_reload_cannot_set_up_is_told_and_tried_again(kernel: Kernel, table: Network) -> None:
     setup = apply(table, WEB1)
     kernel.refused["route"] = errno.EPERM

@@ -60,7 +60,7 @@ class Protection(Protocol):
 
 
 class Maintenance(Protocol):
-    """The OAM of a link (`bearer/oam.py`), as the adaptation uses it. Times in ns."""
+    """The OAM of a link (`bearer/link_oam.py`), as the adaptation uses it. Times in ns."""
 
     def takes(self, header: CellHeader, cell: bytes, now: int) -> bool:
         """Take a cell without user data; False for a cell of no OAM flow that ends here."""

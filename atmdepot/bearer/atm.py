@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.adaptation import LinkAdaptation
     from atmdepot.bearer.base import Path
-    from atmdepot.bearer.oam import VpOam
+    from atmdepot.bearer.vp_oam import VpOam
     from atmdepot.config.model import Network
     from atmdepot.config.qos import QosMap
     from atmdepot.wire.flows import FlowKey

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from atmdepot.atm.sar import Sdu
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.adaptation import LinkAdaptation
-    from atmdepot.bearer.oam import NodeOam, VpOam
+    from atmdepot.bearer.oam import NodeOam
+    from atmdepot.bearer.vp_oam import VpOam
     from atmdepot.config.links import Vp
     from atmdepot.config.model import Network
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from atmdepot.atm.protection import Observer
-    from atmdepot.bearer.oam import VpOam
+    from atmdepot.bearer.vp_oam import VpOam
     from atmdepot.node.node import Node
 
 _LOOK = 1.0

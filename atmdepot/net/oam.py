@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atmdepot.atm.loopback import Echo
-    from atmdepot.bearer.oam import Flow, LinkOam, NodeOam, VpOam
+    from atmdepot.bearer.oam import NodeOam
+    from atmdepot.bearer.oam_flow import Flow, OamLink
+    from atmdepot.bearer.vp_oam import VpOam
     from atmdepot.net.pump import Pump
 
 _GRAIN = 0.01
@@ -64,7 +66,7 @@ class _Place(NamedTuple):
     """A flow on which loopbacks go: its name for people, and the route of its VP."""
 
     name: str
-    link: LinkOam
+    link: OamLink
     flow: Flow
     vp: VpOam | None
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atmdepot.atm.oam import EndPoint
-    from atmdepot.bearer.oam import Flow, LinkOam, NodeOam
+    from atmdepot.bearer.link_oam import LinkOam
+    from atmdepot.bearer.oam import NodeOam
+    from atmdepot.bearer.oam_flow import Flow
 
 _NS = 1e9
 _AIS, _RDI, _CC, LOOPBACK = (OamType.FAULT_MANAGEMENT << 4 | function for function in (
@@ -26,7 +28,7 @@ def oam_rows(oam: NodeOam, limit: int, now: int) -> Iterator[OamRow]:
 
 
 def _row(oam: NodeOam, link: LinkOam, flow: Flow, now: int) -> OamRow:
-    point, vp = flow.point, flow.vp
+    point, vp = flow.point, link.vps[flow.vc.vpi] if flow.flow.is_of_vp else None
     received = point.received
     row = OamRow(
         node=oam.node, link=link.adaptation.name, vp="" if vp is None else vp.name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from atmdepot.atm.activation import Outcome
 from atmdepot.atm.loopback import Echo
 from atmdepot.atm.oam import Condition
 from atmdepot.atm.supervision import MISSED
-from atmdepot.bearer.oam import MOST_VC_FLOWS, NodeOam, VpOam
+from atmdepot.bearer.link_oam import MOST_VC_FLOWS
 from atmdepot.config.locations import location_of
 from atmdepot.drops import DropReason
 from atmdepot.wire.cell import CELL_SIZE, IDLE_CELL, CellHeader
@@ -28,6 +30,10 @@ from atmdepot.wire.oam_messages import (
 from tests.effort import examples
 from tests.ip_packets import ACK, SYN, tcp
 from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork, make_network
+
+if TYPE_CHECKING:
+    from atmdepot.bearer.oam import NodeOam
+    from atmdepot.bearer.vp_oam import VpOam
 
 MS = SECOND // 1000
 NOWHERE = b"\1" + bytes(15)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from atmdepot.bearer.oam import VpOam
+    from atmdepot.bearer.vp_oam import VpOam
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`atmdepot doctor`: checks of this machine, and the remedy for each lack.
 
-A probe that would change the machine runs in a child process, in namespaces that end with it.
+A probe that would change the machine runs in a child process, in namespaces that end with it. In a container the
+required parts are those of a depot or an edge node in it; what only a lab needs is optional there.
 """
 
 from __future__ import annotations
@@ -40,12 +41,18 @@ LEAST_BUFFER = 2**20
 
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
 _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
+_CAP_NET_ADMIN = 12
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _PATIENCE = 10.0
 """Seconds in which a program must print its version."""
 
 _WIDTH = 100
 """Characters of a line in a pipe."""
+
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+"""Files that Docker and Podman put into a container."""
+PROC_SYS = Path("/proc/sys")
+SWITCHES = {"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0"}
 
 _MODULES = {"crcmod-plus": "crcmod"}
 """Modules of packages whose module has another name."""
@@ -55,6 +62,12 @@ _BE_ROOT = ("be root; or let ordinary users make user namespaces: sysctl -w user
             "kernel.apparmor_restrict_unprivileged_userns=0); in a container: --privileged")
 _TUN = ("as root: modprobe tun, and for ordinary users chmod 666 /dev/net/tun; "
         "in a container: --device /dev/net/tun")
+_OF_LABS = "only a lab in this container needs it: --privileged"
+_DEVICE = "as root on the host: modprobe tun; then --device /dev/net/tun (Compose: `devices: [/dev/net/tun]`)"
+_NET_ADMIN = "--cap-add NET_ADMIN (Compose: `cap_add: [NET_ADMIN]`)"
+_SYSCTLS = ("--sysctl net.ipv4.ip_forward=1 --sysctl net.ipv4.conf.all.rp_filter=0 --sysctl "
+            "net.ipv4.conf.default.rp_filter=0 (Compose: `sysctls`)")
+_OF_SWITCHES = "a switch and an interworking function do without"
 _KERNEL = "use a kernel with this feature (the common distributions' have it)"
 
 
@@ -63,12 +76,17 @@ class Lacks(Exception):
 
 
 class Check(Struct, frozen=True):
-    """A requirement of this machine: `probe` returns what it found or raises."""
+    """A requirement of this machine: `probe` returns what it found or raises.
+
+    `inside` is the check in its place in a container; a check that `is_inside` is one of containers only.
+    """
 
     name: str
     required: bool
     probe: Callable[[], str]
     remedy: str
+    inside: Check | None = None
+    is_inside: bool = False
 
 
 class Finding(Struct, frozen=True):
@@ -96,7 +114,8 @@ Examples:
 def doctor(output: str) -> None:
     """Check this machine, and say what it lacks and what to do.
 
-    The exit code is 5 when a required part is lacking. The machine is not changed.
+    The exit code is 5 when a required part is lacking. The machine is not changed. In a container it checks what a
+    depot or an edge node needs there.
     """
     findings = examine()
     lacking = [found.name for found in findings if found.required and found.verdict == "lacks"]
@@ -115,7 +134,15 @@ def doctor(output: str) -> None:
 
 def examine() -> list[Finding]:
     """Run all checks and return their findings."""
-    return [_find(check) for check in CHECKS]
+    if not in_container():
+        return [_find(check) for check in CHECKS if not check.is_inside]
+    return [_find(check.inside or check) for check in CHECKS]
+
+
+def in_container() -> bool:
+    """True in a container of Docker, Podman, Kubernetes or systemd."""
+    return (any(mark.exists() for mark in CONTAINER_MARKS) or "container" in os.environ
+            or "KUBERNETES_SERVICE_HOST" in os.environ)
 
 
 def in_child(probe: Callable[[], str], *, isolated: bool = True) -> str:
@@ -226,6 +253,48 @@ def _make_tun() -> str:
     fd = os.open(namespaces.TUN_DEVICE, os.O_RDWR)
     fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", b"atm0", _IFF_TUN | _IFF_NO_PI))
     return "a TUN interface could be made"
+
+
+def _make_tun_here() -> str:
+    """Make a TUN interface in the container itself, where no namespace can be made; it ends with its descriptor."""
+    fd = os.open(namespaces.TUN_DEVICE, os.O_RDWR)
+    try:
+        fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", b"doctor%d", _IFF_TUN | _IFF_NO_PI))
+    finally:
+        os.close(fd)
+    return "a TUN interface could be made"
+
+
+def _see_rules() -> str:
+    from pyroute2 import IPRoute
+
+    if not has_net_admin():
+        raise Lacks("without CAP_NET_ADMIN no rule can be made")
+    with IPRoute() as ip:
+        return f"CAP_NET_ADMIN, and a kernel with rules ({len(ip.get_rules())} of IPv4)"
+
+
+def has_net_admin() -> bool:
+    """True where this process has the capability CAP_NET_ADMIN."""
+    line = next(line for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+                if line.startswith("CapEff:"))
+    return bool(int(line.split()[1], 16) >> _CAP_NET_ADMIN & 1)
+
+
+def _open_port_here() -> str:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as port:
+        port.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+    return "a packet socket with virtio headers"
+
+
+def _forwarding() -> str:
+    """Look at the switches that a daemon sets on a host; in a container they are often read-only."""
+    wrong = [f"{switch} is {value}" for switch, wanted in SWITCHES.items()
+             if (value := (PROC_SYS / switch).read_text(encoding="ascii").strip()) != wanted
+             and not os.access(PROC_SYS / switch, os.W_OK)]
+    if wrong:
+        raise Lacks(f"{' and '.join(wrong)}, and cannot be changed in here")
+    return "packets are forwarded, or the daemon can have them forwarded"
 
 
 def _make_veth() -> str:
@@ -370,12 +439,19 @@ CHECKS = [
     Check("compiled", False, _compiled,
           "apt-get install gcc python3-dev, then pip install . once more (plain Python is several times slower)"),
     Check("VC tables", True, _tables, "pip install . once more"),
-    Check("network namespaces", True, _rights, _BE_ROOT),
-    Check("/dev/net/tun", True, _open_tun, _TUN),
-    Check("TUN", True, lambda: in_child(_make_tun), _TUN),
-    Check("veth", True, lambda: in_child(_make_veth), f"modprobe veth; or {_KERNEL}"),
-    Check("policy routing", True, lambda: in_child(_make_rule), _KERNEL),
-    Check("packet socket", False, lambda: in_child(_make_port), f"{_KERNEL} (servers on Ethernet)"),
+    Check("network namespaces", True, _rights, _BE_ROOT,
+          Check("network namespaces", False, _rights, _OF_LABS)),
+    Check("/dev/net/tun", True, _open_tun, _TUN,
+          Check("/dev/net/tun", True, _open_tun, f"{_DEVICE}; {_OF_SWITCHES}")),
+    Check("TUN", True, lambda: in_child(_make_tun), _TUN,
+          Check("TUN", True, lambda: in_child(_make_tun_here, isolated=False), f"{_NET_ADMIN}; {_OF_SWITCHES}")),
+    Check("veth", True, lambda: in_child(_make_veth), f"modprobe veth; or {_KERNEL}",
+          Check("veth", False, lambda: in_child(_make_veth), _OF_LABS)),
+    Check("policy routing", True, lambda: in_child(_make_rule), _KERNEL,
+          Check("policy routing", True, _see_rules, f"{_NET_ADMIN}; {_OF_SWITCHES}")),
+    Check("forwarding", True, _forwarding, f"{_SYSCTLS}; {_OF_SWITCHES}", is_inside=True),
+    Check("packet socket", False, lambda: in_child(_make_port), f"{_KERNEL} (servers on Ethernet)",
+          Check("packet socket", False, _open_port_here, "--cap-add NET_RAW (servers on Ethernet)")),
     Check("UDP_SEGMENT", False, lambda: _udp_option(_UDP_SEGMENT, 1431), "Linux 4.18 (slower without)"),
     Check("UDP_GRO", False, lambda: _udp_option(_UDP_GRO, 1), "Linux 5.0 (slower without)"),
     Check("rmem_max", False, _rmem_max,

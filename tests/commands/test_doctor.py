@@ -18,11 +18,21 @@ NAMES = ["Python", "atmdepot", "packages", "compiled", "VC tables", "network nam
          "iperf3", "tshark", "keepalived", "etcd", "bird", "docker", "compose", "Docker daemon"]
 
 
+@pytest.fixture(autouse=True)
+def _no_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the checks be those of a host, wherever the tests run."""
+    place(monkeypatch, is_container=False)
+
+
+def place(monkeypatch: pytest.MonkeyPatch, *, is_container: bool) -> None:
+    monkeypatch.setattr(doctors, "in_container", lambda: is_container)
+
+
 @pytest.mark.namespaces
 def test_a_machine_with_all_requirements() -> None:
     done = atmdepot("doctor", "-o", "json")
     report = json.loads(done.stdout)
-    assert [check["name"] for check in report["checks"]] == NAMES
+    assert [check["name"] for check in report["checks"] if check["name"] != "forwarding"] == NAMES
     assert all(set(check) == {"name", "required", "verdict", "detail", "remedy"} for check in report["checks"])
     lacking = [check["name"] for check in report["checks"] if check["required"] and check["verdict"] != "ok"]
     assert (report["ok"], done.returncode, lacking, done.stderr) == (True, 0, [], "")
@@ -200,3 +210,84 @@ def test_plain_python_that_was_asked_for_is_no_lack(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ATMDEPOT_PURE", "1")
     examine_only(monkeypatch, "compiled")
     assert [(found.verdict, found.remedy) for found in doctors.examine()] == [("ok", "")]
+
+
+# In a container.
+
+OF_A_NODE = {"/dev/net/tun", "TUN", "policy routing", "forwarding"}
+OF_A_LAB = {"network namespaces", "veth"}
+
+
+def bare_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Be in a container as `docker run` makes it: no device, no rights, switches that are read-only and wrong."""
+    place(monkeypatch, is_container=True)
+    monkeypatch.setattr(namespaces, "TUN_DEVICE", tmp_path / "no-tun")
+    monkeypatch.setattr(doctors, "has_net_admin", lambda: False)
+    monkeypatch.setattr(namespaces, "unshare", refuse)
+    monkeypatch.setattr(doctors, "PROC_SYS", tmp_path)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    for switch, value in (("net/ipv4/ip_forward", "0"), ("net/ipv4/conf/all/rp_filter", "1")):
+        (tmp_path / switch).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / switch).write_text(f"{value}\n")
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_in_a_container_a_node_is_not_asked_for_what_a_lab_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    bare_container(monkeypatch, tmp_path)
+    examine_only(monkeypatch, *OF_A_NODE, *OF_A_LAB, "packet socket")
+    done = CliRunner().invoke(doctors.doctor, ["-o", "json"])
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert isinstance(done.exception, EnvironmentLacks)
+    assert {name for name, check in checks.items() if check["required"]} == OF_A_NODE
+    assert all(checks[name]["verdict"] == "lacks" for name in OF_A_NODE | OF_A_LAB)
+    assert all("--privileged" in checks[name]["remedy"] for name in OF_A_LAB)
+    assert not any("--privileged" in checks[name]["remedy"] for name in OF_A_NODE)
+    for name, word in (("/dev/net/tun", "--device /dev/net/tun"), ("TUN", "--cap-add NET_ADMIN"),
+                       ("policy routing", "--cap-add NET_ADMIN"), ("forwarding", "--sysctl net.ipv4.ip_forward=1")):
+        assert word in checks[name]["remedy"]
+    assert "net/ipv4/ip_forward is 0 and net/ipv4/conf/all/rp_filter is 1" in checks["forwarding"]["detail"]
+
+
+def test_a_containers_node_that_has_what_it_needs_passes_without_the_labs_rights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    bare_container(monkeypatch, tmp_path)
+    monkeypatch.setattr(doctors, "has_net_admin", lambda: True)
+    (tmp_path / "net/ipv4/ip_forward").write_text("1\n")
+    (tmp_path / "net/ipv4/conf/all/rp_filter").write_text("0\n")
+    examine_only(monkeypatch, "policy routing", "forwarding", *OF_A_LAB)
+    done = CliRunner().invoke(doctors.doctor, ["-o", "json"])
+    assert done.exit_code == 0
+    verdicts = {check["name"]: check["verdict"] for check in json.loads(done.stdout)["checks"]}
+    assert verdicts == {"policy routing": "ok", "forwarding": "ok", "network namespaces": "lacks", "veth": "lacks"}
+
+
+def test_on_a_host_the_daemon_sets_what_a_container_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    examine_only(monkeypatch, "forwarding", "Python")
+    assert [found.name for found in doctors.examine()] == ["Python"]
+
+
+@pytest.mark.namespaces
+def test_a_container_can_make_a_tun_interface_without_a_namespace() -> None:
+    assert doctors.in_child(lambda: doctors.in_child(doctors._make_tun_here, isolated=False)).startswith("a TUN")
+
+
+@pytest.mark.parametrize(("marks", "values", "is_one"), [
+    ([], {}, False), (["here"], {}, True), ([], {"container": "podman"}, True),
+    ([], {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, True)])
+def test_a_container_is_known_by_its_marks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, marks: list[str], values: dict[str, str], is_one: bool,
+) -> None:
+    monkeypatch.undo()
+    (tmp_path / "here").touch()
+    monkeypatch.setattr(doctors, "CONTAINER_MARKS", tuple(tmp_path / mark for mark in [*marks, "absent"]))
+    for name in ("container", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    assert doctors.in_container() is is_one

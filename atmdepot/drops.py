@@ -58,6 +58,7 @@ class DropReason(StrEnum):
     BAD_LMI = ("bad-lmi", "frames",
                "on DLCI 0: no LMI message of ANSI T1.617 annex D, or none that this side of the LMI expects")
     ABOVE_BE = "above-be", "frames", "policing: it came faster than its PVC's CIR, Bc and Be allow"
+    INACTIVE_PVC = "inactive-pvc", "frames", "its PVC is inactive: the LMI calls it so, does not list it, or is down"
     CIR_QUEUE_FULL = "cir-queue-full", "frames", "too many frames waited for its PVC's CIR"
     FRAME_NOT_SENT = ("frame-not-sent", "frames",
                       "the system refused to send it, or the socket's send buffer and the link's backlog were full")

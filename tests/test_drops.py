@@ -372,8 +372,8 @@ def test_every_reason_is_provoked_here_or_by_the_pump() -> None:
     in_tests_of_atm = {
         "above-pcr", "above-scr", "bad-frame", "shaper-full", "queue-full", "clp-threshold", "epd", "ppd"}
     in_tests_of_bearer = {"route-changed", "no-route", "wrong-network"}
-    in_tests_of_relay = {"bad-address", "unknown-dlci", "bad-lmi", "above-be", "cir-queue-full", "frame-not-sent",
-                         "lost-frame"}
+    in_tests_of_relay = {"bad-address", "unknown-dlci", "bad-lmi", "above-be", "inactive-pvc", "cir-queue-full",
+                         "frame-not-sent", "lost-frame"}
     in_tests_of_ethernet = {str(reason) for reason in OF_FRAMES}
     in_tests_of_rewriting = {str(reason) for reason in OF_REWRITING}
     assert {str(reason) for reason in DropReason} == (

@@ -4,7 +4,7 @@ The user side asks each T391, and each N391-th time for the full status. The net
 that has changed at once. Each side judges the link: N392 errors in the last N393 events (an answer that does not come,
 an enquiry that does not come within T392, a wrong sequence number) take it down, N392 good events in a row bring it
 back. A link counts as working until that is known, and a PVC as active until a status says otherwise: probes find what
-the LMI has not yet told.
+the LMI has not yet told. Nothing is sent on a PVC that a status calls inactive, or that a full status lacks.
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ class LmiSide:
     def trouble_of(self, dlci: int) -> str:
         """The trouble of a PVC as the LMI tells it, in words; empty for none."""
         raise NotImplementedError
+
+    def is_told_inactive(self, dlci: int) -> bool:
+        """True where the far end has told that a PVC is not active, or does not exist."""
+        del dlci
+        return False
 
     def _note(self, is_good: bool, now: int) -> None:
         """Judge the link by one more event."""
@@ -130,13 +135,20 @@ class UserSide(LmiSide):
 
     def _learn_one(self, pvcs: Iterable[PvcStatus], now: int) -> bool:
         if self.pvcs is not None:
-            self._learn(self.pvcs | {pvc.dlci: pvc.active for pvc in pvcs}, now)
+            changed = [pvc for pvc in pvcs if self.pvcs.get(pvc.dlci) is not pvc.active]
+            self.pvcs.update((pvc.dlci, pvc.active) for pvc in changed)  # in place: they may come one by one for all
+            if changed:
+                self._tell(now)
         return True
 
     def _learn(self, pvcs: dict[int, bool], now: int) -> None:
         if pvcs != self.pvcs:
             self.pvcs = pvcs
             self._tell(now)
+
+    def is_told_inactive(self, dlci: int) -> bool:
+        """See `LmiSide.is_told_inactive`."""
+        return self.pvcs is not None and not self.pvcs.get(dlci)
 
     def trouble_of(self, dlci: int) -> str:
         """See `LmiSide.trouble_of`."""
@@ -157,11 +169,13 @@ class NetworkSide(LmiSide):
         self._known = self.pvcs = dict.fromkeys(sorted(dlcis), True)
         self._new = set(self._known)
         self._told = 0  # the number of the full status in which `_new` were told
+        self._whys: dict[int, str] = {}
         self._must_tell = False
         self._waits = False
 
-    def set_active(self, dlci: int, is_active: bool, now: int) -> None:
-        """Have a PVC be active or not from now on, and tell the user side at once."""
+    def set_active(self, dlci: int, is_active: bool, now: int, why: str = "") -> None:
+        """Have a PVC be active or not from now on, and tell the user side at once; `why` is for `trouble_of`."""
+        self._whys[dlci] = why
         if self._known[dlci] is is_active:
             return
         self._known[dlci] = is_active
@@ -207,6 +221,10 @@ class NetworkSide(LmiSide):
 
     def trouble_of(self, dlci: int) -> str:
         """See `LmiSide.trouble_of`."""
-        if self.is_up:
+        if not self.is_up:
+            return (f"LMI: {self.timers.n392} of the last {self.timers.n393} enquiries did not come, or had a wrong "
+                    "number")
+        if self._known.get(dlci, True):
             return ""
-        return f"LMI: {self.timers.n392} of the last {self.timers.n393} enquiries did not come, or had a wrong number"
+        why = self._whys.get(dlci)
+        return f"LMI: DLCI {dlci} is told to be inactive{f': {why}' if why else ''}"

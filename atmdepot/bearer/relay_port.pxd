@@ -13,6 +13,7 @@ cdef class RelayPath(Path):
     cdef public RelayPort relay
     cdef public int dlci
     cdef public object settings, use, shaper, policer, waiting
+    cdef public bint is_inactive
     cdef public long long most, tx_frames, tx_de, rx_frames, rx_de, rx_fecn, rx_becn, tagged
     cdef list _headers
 

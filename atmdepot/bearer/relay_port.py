@@ -33,7 +33,7 @@ from atmdepot.wire.frame_relay import (
     payload_of,
     train_of,
 )
-from atmdepot.wire.lmi import LmiError, parse_lmi
+from atmdepot.wire.lmi import FULL, SINGLE, LmiError, parse_lmi
 from atmdepot.wire.offload import coalesce, frame_of
 from atmdepot.wire.packet import Arrival
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from atmdepot.bearer.lmi import LmiSide
     from atmdepot.config.model import Network
     from atmdepot.config.relay import Dlcis
+    from atmdepot.wire.lmi import Message
     from atmdepot.wire.offload import PlainFrame
 
 MOST_WAITING = 1000
@@ -64,15 +65,15 @@ _CISCO = "; the far end speaks Cisco's LMI: write `frame-relay lmi-type ansi` th
 _REASONS = (
     DropReason.NOT_THE_PEER, DropReason.WRONG_INTERFACE, DropReason.RX_OVERFLOW, DropReason.FRAME_NOT_SENT,
     DropReason.LOST_FRAME, DropReason.BAD_ADDRESS, DropReason.UNKNOWN_DLCI, DropReason.BAD_LMI, DropReason.ABOVE_BE,
-    DropReason.CIR_QUEUE_FULL, DropReason.OVERSIZE, DropReason.UNKNOWN_ENCAPSULATION, DropReason.BAD_STATISTICS,
-    DropReason.BAD_ANNOUNCEMENT, DropReason.OTHER_BUILD)
+    DropReason.INACTIVE_PVC, DropReason.CIR_QUEUE_FULL, DropReason.OVERSIZE, DropReason.UNKNOWN_ENCAPSULATION,
+    DropReason.BAD_STATISTICS, DropReason.BAD_ANNOUNCEMENT, DropReason.OTHER_BUILD)
 
 
 class RelayPath(Path):
     """A PVC: its DLCI on a port, and counts of frames in both directions."""
 
-    __slots__ = ("_headers", "dlci", "most", "policer", "relay", "rx_becn", "rx_de", "rx_fecn", "rx_frames", "settings",
-                 "shaper", "tagged", "tx_de", "tx_frames", "use", "waiting")
+    __slots__ = ("_headers", "dlci", "is_inactive", "most", "policer", "relay", "rx_becn", "rx_de", "rx_fecn",
+                 "rx_frames", "settings", "shaper", "tagged", "tx_de", "tx_frames", "use", "waiting")
 
     def __init__(self, relay: RelayPort, dlci: int, node: str, settings: Dlcis, use: str = "") -> None:
         """Make a PVC of a VC table to a far node; `use` is `default` or `management`, and empty for a session's."""
@@ -80,6 +81,8 @@ class RelayPath(Path):
         self.relay, self.dlci, self.node, self.port, self.mtu = relay, int(dlci), node, relay.name, settings.mtu
         self.owner: object = None
         self.is_management, self.is_routed = is_management, False
+        self.is_inactive = False
+        """True where the far end's LMI has told so, and at an interworking function while the LMI is down."""
         self.settings, self.use = settings, use
         self.most = HEADER_SIZE + settings.mtu
         self._headers = [(Address(dlci, de=bool(de)).pack() + bytes((UI,))) if is_management else
@@ -136,6 +139,7 @@ class RelayPort(Port):
     def add(self, path: RelayPath) -> RelayPath:
         """Open a PVC."""
         self.paths[path.dlci] = path
+        path.is_inactive = self.lmi is not None and self.lmi.is_told_inactive(path.dlci)
         if path.shaper is not None:
             self.is_timed = True
             before = self._held.get(path.dlci)
@@ -159,7 +163,10 @@ class RelayPort(Port):
     # Sending.
 
     def send(self, frame: bytes, path: RelayPath, de: int) -> None:
-        """Send a frame of a PVC, once its CIR allows."""
+        """Send a frame of a PVC, once its CIR allows; drop it where the PVC is inactive."""
+        if path.is_inactive:
+            self.drops.count(DropReason.INACTIVE_PVC, 1, frame, path)
+            return
         if path.shaper is not None:
             if len(path.waiting) >= MOST_WAITING or self._held_octets >= MOST_HELD:
                 self.drops.count(DropReason.CIR_QUEUE_FULL, 1, frame, path)
@@ -291,7 +298,10 @@ class RelayPort(Port):
     def _hear(self, frame: bytes, lmi: LmiSide, now: int) -> None:
         """Give a frame of DLCI 0 to the LMI."""
         try:
-            is_expected = lmi.receive(parse_lmi(frame), now)
+            message = parse_lmi(frame)
+            is_expected = lmi.receive(message, now)
+            if not lmi.is_network:
+                self._mark(lmi, message)
             self.hint = "" if is_expected else "; both ends are the same side of the LMI, or a number is wrong"
         except LmiError as error:
             is_expected, self.hint = False, f"; {error}"
@@ -300,7 +310,24 @@ class RelayPort(Port):
         if lmi.out:
             self.ready.append(self.number)
 
+    def _mark(self, lmi: LmiSide, message: Message) -> None:
+        """Note which open PVCs a message of the LMI calls inactive: a single status is about few, a full one of all."""
+        if message.report == SINGLE:
+            told = [path for pvc in message.pvcs if (path := self.paths.get(pvc.dlci)) is not None]
+        else:
+            told = list(self.paths.values()) if message.report == FULL else []
+        for path in told:
+            path.is_inactive = lmi.is_told_inactive(path.dlci)
+
     # Of the port.
+
+    def set_active(self, dlcis: Iterable[int], is_active: bool, now: int, why: str = "") -> None:
+        """Have the LMI's network side tell that PVCs are active or not; `why` is shown here. Without it do nothing."""
+        if isinstance(self.lmi, NetworkSide):
+            for dlci in dlcis:
+                self.lmi.set_active(dlci, is_active, now, why)
+            if self.lmi.out:
+                self.ready.append(self.number)
 
     def trouble_of(self, dlci: int) -> str:
         """The trouble of a PVC as the LMI tells it, in words; empty for none."""

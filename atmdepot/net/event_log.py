@@ -24,8 +24,9 @@ KEPT = 1000
 """The events that a daemon keeps."""
 _LONGEST_TEXT = 2000
 KINDS = ("started", "stopping", "server-dead", "server-alive", "draining", "drained", "undrained", "table-full",
-         "vcis-full", "link-down", "link-up", "drops", "vp-down", "vp-up", "vp-moved", "role", "unfit", "fit",
-         "reloaded", "reload-refused", "impaired", "note", "daemon-gone", "missed", "refused")
+         "vcis-full", "link-down", "link-up", "pvc-down", "pvc-up", "drops", "vp-down", "vp-up",
+         "vp-moved", "role", "unfit", "fit", "reloaded", "reload-refused", "impaired",
+         "note", "daemon-gone", "missed", "refused")
 """The kinds of events, in the order of docs/events.md."""
 Value = str | int | float | bool | None
 

@@ -15,6 +15,7 @@ from atmdepot.drops import DropReason
 from atmdepot.net.agents.facts import Count, Fact
 from atmdepot.net.event_log import about
 from atmdepot.net.kinds import agent_of
+from atmdepot.net.relay_view import relay_ports_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,10 @@ class Noticing:
             yield Fact("link", name, trouble, not trouble, logging.ERROR if trouble else logging.WARNING,
                        "link-down" if trouble else "link-up",
                        f"link {name}: {trouble}" if trouble else f"link {name} is whole again", {})
+        for port in relay_ports_of(self._pump.node):
+            for path in list(port.paths.values()):
+                if path.use == "default":
+                    yield _pvc(f"{port.name} {path.dlci}", port.trouble_of(path.dlci))
 
     def _counts(self) -> Iterator[Count]:
         node = self._pump.node
@@ -80,6 +85,12 @@ class Noticing:
             self._told[key] = (count.total, now)
             log.log(count.level, "%s", count.text(more), extra=about(
                 count.kind, count.subject, reason=count.reason, count=more, total=count.total, unit=count.unit))
+
+
+def _pvc(subject: str, trouble: str) -> Fact:
+    return Fact("pvc", subject, trouble, not trouble, logging.ERROR if trouble else logging.WARNING,
+                "pvc-down" if trouble else "pvc-up",
+                f"PVC {subject}: {trouble}" if trouble else f"PVC {subject} is active again", {})
 
 
 def _dropped(place: str, reason: DropReason, count: int) -> Count:

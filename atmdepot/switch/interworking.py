@@ -3,26 +3,35 @@
 Each PVC has a VC of its own: the default and the management one of an entry in `[dlcis]`, and those of sessions in
 their order. A frame's header is translated to LLC/SNAP and back (`wire/interworking.py`); DE becomes CLP in all cells,
 FECN becomes EFCI, and back; BECN is not carried. Reports of edge nodes have no header to translate.
+
+Each side hears of faults of the other. While the VP of an entry has AIS or has lost continuity, the LMI calls the
+entry's PVCs inactive. While the LMI of their link is down, AIS goes out on the VP: F4 for all its VCs, since all of
+them go on over this link; frames and cells are dropped meanwhile.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from atmdepot.atm.oam import AlarmSource
 from atmdepot.atm.vc import Vc, VcTable
 from atmdepot.bearer.adaptation import LinkAdaptation, vc_of
+from atmdepot.bearer.oam import NodeOam
 from atmdepot.bearer.relay_port import RelayPath, RelayPort, relay_ports
 from atmdepot.config.contract import Contract, ServiceCategory
+from atmdepot.config.locations import location_of
 from atmdepot.drops import DropReason
 from atmdepot.node.node import Node
 from atmdepot.wire.aal5 import cpcs_pdu, to_cells
-from atmdepot.wire.cell import CellHeader
+from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from atmdepot.wire.frame_relay import ADDRESS_SIZE, DE, FECN, UI, Address, frames_of
 from atmdepot.wire.interworking import TranslationError, frame_of_llc, llc_of_frame
 from atmdepot.wire.llc import ROUTED_LLC_SIZE, Encapsulation
 
 if TYPE_CHECKING:
+    from atmdepot.bearer.vp_oam import VpOam
     from atmdepot.config.model import Network
+    from atmdepot.config.relay import Dlcis
 
 _CONGESTED, _LAST = 2, 1  # bits of PTI in user cells
 _MOST_ADDED = 2 * ROUTED_LLC_SIZE + 14  # a bridged header and Ethernet's, in front of a packet
@@ -38,6 +47,14 @@ class Pair(NamedTuple):
     is_bare: bool
 
 
+class FarFault(NamedTuple):
+    """The PVCs of an entry, which are on a port, and the alarms of the VP that they go on from."""
+
+    port: RelayPort
+    settings: Dlcis
+    alarms: AlarmSource
+
+
 class InterworkingNode(Node):
     """The data path of an interworking function."""
 
@@ -50,6 +67,15 @@ class InterworkingNode(Node):
         self.pairs: list[Pair] = []
         for entry in network.dlcis_of(name):
             self._pair(entry)
+        self.oam = NodeOam(network, name, self.adaptations)
+        self.oam.subscribe(self._vp_changed)
+        self.faults: dict[str, FarFault] = {}
+        """By VP, the alarms about the PVCs as which it goes on."""
+        for entry, settings in network.dlcis_of(name).items():
+            port = self.relays[network.relay_links(entry)[name]]
+            if settings.vp is not None and port.lmi is not None:
+                self.faults[settings.vp] = FarFault(port, settings, AlarmSource(location_of(network, name)))
+                port.lmi.changed = self._lmi_changed
 
     def _pair(self, entry: str) -> None:
         """Join the PVCs of an entry to the VCs of its VP."""
@@ -87,6 +113,9 @@ class InterworkingNode(Node):
         path = relay.accept(frame, now)
         if path is None:
             return
+        if path.is_inactive:  # a user cell would end the AIS
+            relay.drops.count(DropReason.INACTIVE_PVC, 1, frame, path)
+            return
         pair: Pair = path.owner  # type: ignore[assignment]  # every PVC here has its pair
         field = frame[ADDRESS_SIZE:]
         try:
@@ -103,6 +132,7 @@ class InterworkingNode(Node):
                        for end in (0, _LAST))
         cells = to_cells(cpcs_pdu(sdu, crc=vc.crc), first, last)
         vc.tx_pdus += 1
+        vc.tx_cells += len(cells) // CELL_SIZE
         pair.link.tx_pdus += 1
         pair.link.send_cells(cells, vc)
 
@@ -117,6 +147,35 @@ class InterworkingNode(Node):
         path = pair.path
         path.relay.send(Address(path.dlci, fecn=congested, de=bool(clp)).pack() + field, path, clp)
 
+    def _vp_changed(self, vp: VpOam, now: int) -> None:
+        """Have the LMI call the PVCs of a VP inactive while nothing comes from the far end of the VP."""
+        if (of := self.faults.get(vp.name)) is not None:
+            is_whole = not vp.end.point.is_impaired
+            of.port.set_active(of.settings.all(), is_whole, now, "" if is_whole else self.oam.trouble(vp))
+
+    def _lmi_changed(self, now: int) -> None:
+        """Send AIS on the VPs whose PVCs are on a link with an LMI that is down."""
+        for of in self.faults.values():
+            lmi = of.port.lmi
+            is_down = lmi is not None and (not lmi.is_up or lmi.is_told_inactive(of.settings.dlci))
+            if is_down is of.alarms.is_raised:
+                continue
+            if is_down:
+                of.alarms.fail(now)
+            else:
+                of.alarms.mend()
+            for pair in self.pairs:
+                if pair.path.relay is of.port:
+                    pair.path.is_inactive = is_down
+        self._raise_alarms(now)
+
+    def _raise_alarms(self, now: int) -> None:
+        for name, of in self.faults.items():
+            vp = self.oam.vps[name]
+            for payload in of.alarms.cells_to_send(now):
+                vp.end.point.sent[payload[0]] += 1
+                vp.link.adaptation.send_cells(vp.end.header + payload, vp.end.vc)
+
     def packet_from_tun(self, octets: bytes, now: int) -> None:
         """Nothing: it has no TUN device."""
 
@@ -128,9 +187,16 @@ class InterworkingNode(Node):
         """Drop unfinished PDUs, and have the LMIs do what is due."""
         for port in self._ports_by_number:
             port.handle_timer(now)
+        self._raise_alarms(now)
 
     def next_timer(self) -> int | None:
         """The time (ns) at which `handle_timer` is next due, or None."""
-        times = (port.next_timer() for port in self._ports_by_number)
+        times = [*(port.next_timer() for port in self._ports_by_number),
+                 *(of.alarms.next_timer() for of in self.faults.values())]
         return min((time for time in times if time is not None), default=None)
 
+
+    def stood_still(self, span: int, now: int) -> None:
+        """Note that the process did not run for `span` ns until now, so that no far end counts as silent."""
+        super().stood_still(span, now)
+        self.oam.stood_still(span, now)

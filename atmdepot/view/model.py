@@ -35,7 +35,7 @@ _MOST_TRAINS, _MOST_EVENTS, _MOST_WAITING = 500, 40, 4000
 _HEARD = frozenset({"note", "started", "stopping", "daemon-gone", "missed", "refused"})
 """Kinds of a daemon's events that are of no use here."""
 _ABOUT = {"server": ("server", "drain", "undrain"), "link": ("link", "impaired", "drops")}
-_GOOD = frozenset({"server-alive", "link-up", "vp-up", "fit", "impaired"})
+_GOOD = frozenset({"server-alive", "link-up", "pvc-up", "vp-up", "fit", "impaired"})
 _ORDINARY_END = "2 MSL are over"
 """The reason for which a closed session goes; its close was told before."""
 _WORD = 150_000_000

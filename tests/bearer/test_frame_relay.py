@@ -168,6 +168,37 @@ def test_a_dlci_that_is_not_active_is_passed_over() -> None:
     assert play.net.depot.bearer.maps["web1"].inactive == 1
 
 
+def test_nothing_is_sent_on_a_pvc_that_is_not_active() -> None:
+    play = play_on(servers=1)
+    play.net.advance(SECOND)
+    assert play.open() == "web1"
+    lmi = play.net.edges["web1"].ways[0].relay.lmi
+    for dlci in (100, 200):
+        lmi.set_active(dlci, False, play.net.now)
+    play.net.settle()
+    before = len(dlcis_seen(play.net))
+    assert play.client >> "A seq=101 ack=301 len=9" == "inactive-pvc"
+    assert len(dlcis_seen(play.net)) == before
+    assert play.net.depot.links["depot-web1"].drops == {DropReason.INACTIVE_PVC: 1}
+    for dlci in (100, 200):
+        lmi.set_active(dlci, True, play.net.now)
+    play.net.settle()
+    assert play.client >> "A seq=101 ack=301 len=9" == "web1"
+    assert dlcis_seen(play.net)[-1] == 200
+
+
+def test_a_pvc_that_the_full_status_lacks_is_not_used_until_it_is_listed() -> None:
+    play = play_on(servers=1)
+    play.open()
+    lmi = play.net.edges["web1"].ways[0].relay.lmi
+    del lmi.pvcs[200]
+    play.net.advance(60 * SECOND)
+    assert play.client >> "A seq=101 ack=301 len=9" == "inactive-pvc"
+    lmi.pvcs[200] = True
+    play.net.advance(60 * SECOND)
+    assert play.client >> "A seq=101 ack=301 len=9" == "web1"
+
+
 def test_reports_travel_on_their_own_dlci() -> None:
     net = play_on(servers=1).net
     net.edges["web1"].send_statistics(ServerState.ACCEPTS, 0.5, 2, 1000, net.now)

@@ -94,6 +94,22 @@ def test_a_pvc_that_has_changed_is_told_at_once_and_in_the_next_answer() -> None
     assert wire.user.trouble_of(101) == ""
 
 
+def test_the_network_side_tells_why_a_pvc_is_inactive() -> None:
+    wire = Wire(100)
+    wire.advance(5)
+    wire.network.set_active(100, False, wire.now, "VP web1 has AIS")
+    assert wire.network.trouble_of(100) == "LMI: DLCI 100 is told to be inactive: VP web1 has AIS"
+    wire.carry()
+    assert (wire.user.is_told_inactive(100), wire.network.is_told_inactive(100)) == (True, False)
+    wire.network.set_active(100, True, wire.now)
+    wire.carry()
+    assert (wire.network.trouble_of(100), wire.user.is_told_inactive(100)) == ("", False)
+
+
+def test_a_user_side_that_knows_nothing_yet_is_told_of_no_inactive_pvc() -> None:
+    assert not UserSide(TIMERS, 0).is_told_inactive(100)
+
+
 def test_a_lost_single_status_is_mended_by_the_next_answer() -> None:
     wire = Wire(100)
     wire.advance(5)

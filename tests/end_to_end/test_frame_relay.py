@@ -69,3 +69,25 @@ def test_pages_come_whole_over_an_interworking_function(needs: Callable[[str], N
             assert [one.octets for one in got] == [page(name) for name in ("1KB", "10MB") for _ in range(2)]
         assert {(row["side"], row["up"]) for row in it.rows("lmi", "iwf")} == {("network", True)}
         assert not any("bad" in reason or "unknown" in reason for _, _, reason in it.drops())
+
+
+@pytest.mark.slow
+def test_each_side_of_an_interworking_function_hears_of_a_cut_on_the_other(needs: Callable[[str], None]) -> None:
+    needs("curl")
+    quick = ('bearer = "frame-relay"\nends', 'bearer = "frame-relay"\nlmi = { t391 = "500ms", t392 = "800ms" }\nends')
+    with changed("interworking", "interworking-cut", [
+            quick, ("[links.to-iwf]", '[links.to-iwf]\nsupervise = "100ms"')]) as table, site(table) as it:
+        until(lambda: all(row["answers"] for row in it.rows("lmi")))
+        it.run("iwf", "ip", "link", "set", "to-iwf", "down")
+        until(lambda: {row["state"] for row in it.rows("dlcis", "web1") if row["carries"] == "default"} == {
+            "LMI: DLCI 100 is not active"})
+        it.run("iwf", "ip", "link", "set", "to-iwf", "up")
+        until(lambda: {row["state"] for row in it.rows("dlcis", "web1")} == {"active"})
+        until(lambda: state_of(it, "web1") == state_of(it, "web2") == "alive")
+        it.run("web1", "ip", "link", "set", "to-web1", "down")
+        until(lambda: "VP web1 has AIS from iwf" in next(
+            row["why"] for row in it.rows("servers") if row["server"] == "web1"))
+        assert {it.fetch(VIP, "100B").server for _ in range(3)} == {"web2"}
+        it.run("web1", "ip", "link", "set", "to-web1", "up")
+        until(lambda: state_of(it, "web1") == "alive")
+        assert {it.fetch(VIP6, "100B").server for _ in range(2)} == {"web1", "web2"}

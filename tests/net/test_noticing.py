@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from atmdepot.config.pools import Probing
+from atmdepot.config.reading import find, load
 from atmdepot.depot.servers import Outcome
 from atmdepot.drops import DropReason
 from atmdepot.net.agents.depot import Drain, Undrain
-from atmdepot.net.kinds import agent_of
+from atmdepot.net.kinds import agent_of, make_node
 from atmdepot.net.noticing import Noticing
+from atmdepot.net.pump import Pump
+from atmdepot.net.tun import NoDevice
 from tests.net.nodes import DEPOT, WEB1, Connection, Nodes, network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atmdepot.net.event_log import Event
-    from atmdepot.net.pump import Pump
 
 SECOND = 10**9
 log = logging.getLogger("atmdepot")
@@ -142,6 +144,21 @@ def _counts(rows: list[tuple[str, str, int, str]]) -> Iterator[object]:
     from atmdepot.net.agents.facts import Count
 
     return (Count("vcis-full", place, counter, value, unit, "found none") for place, counter, value, unit in rows)
+
+
+def test_a_pvc_that_becomes_inactive_and_comes_back_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    node: Any = make_node(load(find("interworking")), "iwf", 0)
+    pump = Pump(node, {}, NoDevice())
+    noticing = Noticing(pump)
+    port = node.relays["to-web1"]
+    with caplog.at_level(logging.INFO, "atmdepot"):
+        for is_active in (True, False, False, True, True):
+            port.set_active([16, 100], is_active, SECOND, "" if is_active else "VP web1 has AIS")
+            noticing.look()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", "PVC to-web1 100: LMI: DLCI 100 is told to be inactive: VP web1 has AIS"),
+        ("WARNING", "PVC to-web1 100 is active again")]
+    pump.close()
 
 
 @pytest.mark.parametrize("it", [WEB1], indirect=True)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.config.reading import find, load
+from atmdepot.config.reading import find, load, parse
 from atmdepot.drops import DropReason
+from atmdepot.net.pump import Pump
+from atmdepot.net.tun import NoDevice
+from atmdepot.net.views import SUBJECTS
 from atmdepot.switch.interworking import InterworkingNode
 from atmdepot.wire.aal5 import cpcs_pdu, to_cells
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from atmdepot.wire.frame_relay import Address, header_of, parse_address
 from atmdepot.wire.llc import LLC_IPV4
+from atmdepot.wire.oam import FaultFunction, OamFlow
+from atmdepot.wire.oam_messages import NO_LOCATION, UNUSED, Defect
 from atmdepot.wire.statistics import ServerState
 from tests.depot.playbook import Playbook
 from tests.effort import examples
-from tests.ip_packets import SYN, tcp
+from tests.ip_packets import ACK, SYN, tcp
 from tests.network_in_memory import CLIENT4, SECOND, VIP4, InMemoryNetwork
+
+if TYPE_CHECKING:
+    from atmdepot.config.model import Network
 
 PACKET = tcp(CLIENT4, 4000, VIP4, 80, SYN)
 NETWORK = load(find("interworking"))
@@ -28,9 +36,9 @@ NETWORK = load(find("interworking"))
 class Between(InMemoryNetwork):
     """The network in memory with the table's interworking function."""
 
-    def __init__(self) -> None:
-        super().__init__(NETWORK)
-        self.function = InterworkingNode(NETWORK, "iwf", self.now)
+    def __init__(self, network: Network = NETWORK) -> None:
+        super().__init__(network)
+        self.function = InterworkingNode(network, "iwf", self.now)
         self.switches["iwf"] = self.function  # type: ignore[assignment]  # what stands between the ends
 
 
@@ -84,6 +92,83 @@ def test_the_function_is_the_network_side_of_its_edge_nodes() -> None:
         assert len(edge.ways[0].relay.lmi.pvcs) == 794
 
 
+# Each side hears of faults of the other.
+
+
+def states(net: Between, edge: str) -> set[bool]:
+    lmi = net.edges[edge].ways[0].relay.lmi
+    return set(lmi.pvcs.values())
+
+
+def ais(net: Between, vpi: int) -> None:
+    """Have AIS come to the function on a VP, as from a switch behind which the depot's link is cut."""
+    cell = OamFlow.F4_END_TO_END.header(vpi, 32, net.function.adaptations["to-iwf"].interface)
+    net.function.octets_from_port("to-iwf", cell + Defect(FaultFunction.AIS, UNUSED, NO_LOCATION).pack(), net.now)
+    net.settle()
+
+
+def test_while_a_vp_has_ais_its_pvcs_are_inactive_and_the_edge_node_sends_nothing_on_them() -> None:
+    play = Playbook(net=Between())
+    net = play.net
+    assert isinstance(net, Between)
+    net.advance(SECOND)
+    served = play.open()
+    assert (states(net, "web1"), states(net, "web2")) == ({True}, {True})
+    ais(net, {"web1": 1, "web2": 2}[served])
+    other = {"web1": "web2", "web2": "web1"}[served]
+    assert (states(net, served), states(net, other)) == ({False}, {True})
+    before = len([1 for sender, *_ in net.seen if sender == served])
+    answer = tcp(VIP4, 80, CLIENT4, play.port, ACK, seq=301, ack=101, data=b"more")
+    assert net.from_server(served, answer) == {}
+    assert len([1 for sender, *_ in net.seen if sender == served]) == before
+    assert net.edges[served].links[f"to-{served}"].drops == {DropReason.INACTIVE_PVC: 1}
+    rows = {row.dlci: row.state for row in SUBJECTS["dlcis"](Pump(net.function, {}, NoDevice()), 10**6)
+            if row.link == f"to-{served}"}
+    assert rows[100] == f"LMI: DLCI 100 is told to be inactive: VP {served} has AIS"
+    net.advance(4 * SECOND)  # AIS ends 2.5 s after its last cell
+    assert states(net, served) == {True}
+    assert net.from_server(served, answer) == {"depot": [answer]}
+
+
+def test_while_the_lmi_of_an_edge_node_is_down_the_depot_has_ais_and_the_server_is_dead() -> None:
+    net = Between()
+    net.advance(SECOND)
+    net.stopped.add("web1")
+    net.advance(61 * SECOND)
+    assert not net.function.relays["to-web1"].lmi.is_up
+    server = net.depot.management.servers["web1"]
+    assert (server.alive, net.depot.bearer.troubles) == (False, {"web1": "VP web1 has AIS from iwf"})
+    assert net.depot.management.servers["web2"].alive
+    assert states(net, "web2") == {True}
+    net.stopped.clear()
+    answer = tcp(VIP4, 80, CLIENT4, 4000, ACK, seq=301, ack=101, data=b"more")
+    for _ in range(20):  # the link carries frames again, but the LMI is not up yet: a user cell would end the AIS
+        assert net.from_server("web1", answer) == {}
+        net.advance(SECOND)
+        assert net.depot.bearer.troubles == {"web1": "VP web1 has AIS from iwf"}
+    assert net.function.links["to-web1"].drops[DropReason.INACTIVE_PVC] >= 20
+    net.advance(40 * SECOND)
+    assert net.function.relays["to-web1"].lmi.is_up
+    assert net.depot.bearer.troubles == {}
+    assert states(net, "web1") == {True}
+    assert net.function.next_timer() > net.now
+
+
+def test_a_user_side_tells_the_depot_of_a_pvc_that_a_frame_relay_network_calls_inactive() -> None:
+    text = find("interworking").read_text(encoding="utf-8").replace(
+        '"172.31.1.2:5501" }', '"172.31.1.2:5501" }\nlmi = { network = "web1" }')
+    net = Between(parse(text, "interworking.toml"))
+    net.advance(SECOND)
+    network_side = net.edges["web1"].ways[0].relay
+    network_side.set_active([100], False, net.now)
+    net.settle()
+    net.advance(SECOND)
+    assert net.depot.bearer.troubles == {"web1": "VP web1 has AIS from iwf"}
+    network_side.set_active([100], True, net.now)
+    net.advance(5 * SECOND)
+    assert net.depot.bearer.troubles == {}
+
+
 @pytest.mark.parametrize(("flags", "clp", "efci"), [({}, 0, 0), ({"de": True}, 1, 0), ({"fecn": True}, 0, 1),
                                                      ({"becn": True}, 0, 0), ({"fecn": True, "de": True}, 1, 1)])
 def test_de_becomes_clp_fecn_becomes_efci_and_becn_stays_behind(flags: dict[str, bool], clp: int, efci: int) -> None:
@@ -92,6 +177,8 @@ def test_de_becomes_clp_fecn_becomes_efci_and_becn_stays_behind(flags: dict[str,
     headers = cells_of(node)
     assert [(header.vpi, header.vci, header.clp, header.pti) for header in headers] == [
         (1, 64, clp, 2 * efci), (1, 64, clp, 2 * efci), (1, 64, clp, 2 * efci | 1)]
+    vc = node.adaptations["to-iwf"].table.find(1, 64)
+    assert (vc.tx_pdus, vc.tx_cells) == (1, 3)
 
 
 @pytest.mark.parametrize(("clps", "efci", "de"), [((0, 0), 0, False), ((1, 0), 0, True), ((0, 0), 1, False)])

@@ -93,6 +93,8 @@ def test_sessions_are_counted_as_they_open_and_close(it: Model) -> None:
                                                                  False),
     ("draining", "web2", "info", ("server", "web2"), False), ("unfit", "depot", "warning", ("node", "depot"), True),
     ("link-down", "to-web1", "error", ("link", "to-web1"), True),
+    ("pvc-down", "to-web1 100", "error", ("node", "depot"), True),
+    ("pvc-up", "to-web1 100", "warning", ("node", "depot"), False),
     ("reloaded", "depot", "info", ("node", "depot"), False), ("vp-down", "web1", "warning", ("node", "depot"), True),
     ("impaired", "to-web1", "info", ("link", "to-web1"), False)])
 def test_what_daemons_tell_is_on_the_time_line(

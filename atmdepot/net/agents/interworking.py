@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from atmdepot.atm.vc import Vc
     from atmdepot.bearer.adaptation import LinkAdaptation
+    from atmdepot.bearer.oam import NodeOam
     from atmdepot.switch.interworking import InterworkingNode, Pair
 
 
@@ -18,6 +19,10 @@ class InterworkingAgent(Agent):
     """The agent of an interworking function. Its VCs and PVCs are all open, also those that no session uses yet."""
 
     node: InterworkingNode
+
+    def oam(self) -> NodeOam | None:
+        """The OAM of the VPs that end here."""
+        return self.node.oam
 
     def ends(self, link: LinkAdaptation) -> Iterator[Vc]:
         """The VCs of a link: the permanent ones of each VP, those that have carried cells, and the others."""

@@ -17,9 +17,10 @@ from atmdepot.atm.sar import segment
 from atmdepot.config.links import Line as LineSettings
 from atmdepot.config.units import CellRate, UdpAddress
 from atmdepot.drops import OF_FRAMES, OF_REWRITING, DropReason, Drops, OnChannel
-from atmdepot.wire.aal5 import abort_pdu, cpcs_pdu, crc32, to_cells
+from atmdepot.wire.aal5 import cpcs_pdu, crc32, to_cells
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from atmdepot.wire.oam_messages import Loopback
+from tests.aal5 import abort_pdu
 from tests.depot.servers import kill
 from tests.effort import examples
 from tests.ip_packets import ACK, SYN, UDP, icmp_error, ip, ping, tcp, udp

@@ -3,35 +3,13 @@
 Its increment T is 1/rate, which is rarely a whole number of nanoseconds (2831.2 ns at OC-3). So all spans are counted
 in ticks of 1/rate nanoseconds: T is 10^9 ticks at any rate, a nanosecond is `rate` ticks, and nothing is ever rounded.
 
-Both forms of the standard are here, and have the same surface. The data path uses `Gcra`, which keeps one number.
-`LeakyBucket` keeps small numbers, for a language whose integers end at 64 bits. Times are never negative.
+Of the standard's two forms this is virtual scheduling, which keeps one number. Times are never negative.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 INCREMENT = 1_000_000_000
 """The increment T of every rate, in ticks."""
-
-
-class RateTest(Protocol):
-    """A conformance test: either form of GCRA(T, tau)."""
-
-    rate: int
-    limit: int
-
-    def fit(self, now: int, count: int) -> int:
-        """The number of cells that conform, of `count` cells that arrive at `now` (ns) together; O(1)."""
-
-    def take(self, now: int, count: int) -> None:
-        """Count cells that arrived at `now` (ns), whether they fit or not."""
-
-    def due(self, count: int = 1) -> int:
-        """The earliest time (ns) at which `count` cells together conform; at most 0 for at once.
-
-        So many must conform from rest.
-        """
 
 
 class Gcra:
@@ -60,62 +38,28 @@ class Gcra:
         return cls(scr, burst_tolerance(scr, mbs, pcr) + cdvt * scr)
 
     def fit(self, now: int, count: int) -> int:
-        """See `RateTest.fit`."""
+        """The number of cells that conform, of `count` cells that arrive at `now` (ns) together; O(1)."""
         early = max(self._arrival - now * self.rate, 0)
         # Each cell that conforms puts the next an increment further from its own time.
         return 0 if early > self.limit else min(count, (self.limit - early) // INCREMENT + 1)
 
     def take(self, now: int, count: int) -> None:
-        """See `RateTest.take`."""
+        """Count cells that arrived at `now` (ns), whether they fit or not."""
         self._arrival = max(self._arrival, now * self.rate) + count * INCREMENT
 
     def due(self, count: int = 1) -> int:
-        """See `RateTest.due`."""
-        return -((self.limit - (count - 1) * INCREMENT - self._arrival) // self.rate)
+        """The earliest time (ns) at which `count` cells together conform; at most 0 for at once.
 
-    def longest_run(self, link_rate: int) -> int | None:
-        """The most cells back to back on a link (cells/s) that conform from rest; None for any number.
-
-        TM 4.1 section 4.4.3: 1 + floor(tau / (T - delta)), with delta the link's cell time.
+        So many must conform from rest.
         """
-        if link_rate <= self.rate:
-            return None
-        # T - delta is INCREMENT (link_rate - rate) / link_rate ticks.
-        return 1 + self.limit * link_rate // (INCREMENT * (link_rate - self.rate))
-
-
-class LeakyBucket:
-    """Continuous-state leaky bucket: its level when a cell last conformed, and that time."""
-
-    __slots__ = ("_last", "_level", "limit", "rate")
-
-    def __init__(self, rate: int, limit: int) -> None:
-        """Test as `Gcra` does, with the same errors."""
-        _check(rate, limit)
-        self.rate = rate
-        self.limit = limit
-        self._level = self._last = 0
-
-    def fit(self, now: int, count: int) -> int:
-        """See `RateTest.fit`."""
-        level = max(self._level - (now - self._last) * self.rate, 0)
-        return 0 if level > self.limit else min(count, (self.limit - level) // INCREMENT + 1)
-
-    def take(self, now: int, count: int) -> None:
-        """See `RateTest.take`."""
-        self._level = max(self._level - (now - self._last) * self.rate, 0) + count * INCREMENT
-        self._last = now
-
-    def due(self, count: int = 1) -> int:
-        """See `RateTest.due`."""
-        return self._last - (self.limit - (count - 1) * INCREMENT - self._level) // self.rate
+        return -((self.limit - (count - 1) * INCREMENT - self._arrival) // self.rate)
 
 
 def burst_tolerance(scr: int, mbs: int, pcr: int) -> int:
     """The burst tolerance (MBS - 1)(1/SCR - 1/PCR), in ticks of 1/SCR ns (TM 4.1 section 4.4.3).
 
-    It is rounded up to a tick, which stays below the next burst size: `longest_run` gives MBS back exactly. Raises
-    ValueError when MBS is below 1, or SCR above PCR.
+    It is rounded up to a tick, which stays below the next burst size. Raises ValueError when MBS is below 1, or SCR
+    above PCR.
     """
     if mbs < 1 or not 1 <= scr <= pcr:
         raise ValueError(f"MBS {mbs}, SCR {scr} and PCR {pcr}: MBS is at least 1, and SCR from 1 to PCR")

@@ -28,11 +28,6 @@ class Lines:
                     None)
 
 
-def line_of(text: str, path: tuple[str, ...]) -> int | None:
-    """The line (from 1) of a path of keys, as `Lines.of` finds it."""
-    return Lines(text).of(path)
-
-
 def _header(line: str) -> str:
     """The dotted key of `[a.b]  # a table`; empty for other lines. Without a regex, which could take cubic time."""
     inside, closed, rest = line.strip().removeprefix("[").partition("]")

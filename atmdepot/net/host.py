@@ -34,7 +34,6 @@ _MAIN_TABLE = 254
 _QUEUE = 4096
 _IFF_UP = 0x1
 _IFF_MULTICAST = 0x1000
-_ALL_INTERFACES = -1
 _METRICS = {socket.AF_INET: 0, socket.AF_INET6: 1024}
 """The kernel's metric for a route that is added without a metric."""
 _PROC = Path("/proc/sys/net")

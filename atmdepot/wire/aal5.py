@@ -89,12 +89,6 @@ def cpcs_pdu(sdu: bytes, *, uu: int = 0, cpi: int = 0, crc: CrcMode | str = CrcM
     return body + check.to_bytes(4, "big")
 
 
-def abort_pdu() -> bytes:
-    """A CPCS-PDU with Length 0, which tells the receiver to discard the PDU begun."""
-    body = bytes(PAYLOAD_SIZE - 4)
-    return body + crc32(body).to_bytes(4, "big")
-
-
 def parse_cpcs_pdu(pdu: bytes, *, crc: CrcMode | str = CrcMode.STRICT, max_sdu: int = MAX_SDU) -> CpcsPdu:
     """Check a CPCS-PDU and return its SDU.
 

@@ -154,12 +154,6 @@ def says_unreachable(octets: bytes) -> bool:
     return kind == _UNREACHABLE_ICMPV6 and code in (0, 3)
 
 
-def quoted_flow(octets: bytes) -> Flow | None:
-    """The TCP or UDP flow, as its sender saw it, of the packet that an ICMP error quotes; None for any other packet."""
-    quoted = quoted_packet(octets)
-    return None if quoted is None else quoted.flow()
-
-
 # The quoted packets are not read by the views of `ip`, which refuse a packet that is cut short.
 def _quoted_ipv4(quoted: bytes) -> Quoted | None:
     if len(quoted) < 20 or not 0x45 <= quoted[0] <= 0x4F:

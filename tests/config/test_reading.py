@@ -20,7 +20,7 @@ from atmdepot.commands.check import _plain as plain
 from atmdepot.config import link_formats, links, model, pools
 from atmdepot.config import reading as network
 from atmdepot.config.reading import NetworkError, parse
-from atmdepot.config.toml_lines import line_of
+from atmdepot.config.toml_lines import Lines
 from atmdepot.wire.pseudowire import MPLS_PORT
 from tests.checkout import ROOT
 from tests.effort import examples
@@ -578,13 +578,13 @@ f.g = "no key"
     (("b", "c d", "f", "g"), 5), (("b", "c d", "h.i", "j"), 6), (("k",), 7), (("k", "l"), 8), (("k", "l", "m", "0"), 9),
     (("k", "l", "b"), 12), (("k", "p"), 14), (("x",), None), ((), None)])
 def test_line_of(path: tuple[str, ...], line: int | None) -> None:
-    assert line_of(LINES, path) == line
-    assert line_of(LINES.replace("\n", "\r\n"), path) == line
+    assert Lines(LINES).of(path) == line
+    assert Lines(LINES.replace("\n", "\r\n")).of(path) == line
 
 
 @given(st.text(), st.lists(st.text(max_size=5), max_size=3))
 def test_line_of_any_text(text: str, path: list[str]) -> None:
-    line = line_of(text, tuple(path))
+    line = Lines(text).of(tuple(path))
     assert line is None or 1 <= line <= text.count("\n") + 1
 
 

@@ -15,13 +15,13 @@ from atmdepot.wire.aal5 import (
     Aal5Error,
     CpcsPdu,
     CrcMode,
-    abort_pdu,
     cells_needed,
     cpcs_pdu,
     crc32,
     parse_cpcs_pdu,
     to_cells,
 )
+from tests.aal5 import abort_pdu
 from tests.effort import examples
 from tests.packets import octet, sdus
 

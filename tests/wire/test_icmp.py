@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from atmdepot.wire.icmp import is_error, packet_too_big, quoted_flow, quoted_packet
+from atmdepot.wire.icmp import is_error, packet_too_big, quoted_packet
 from atmdepot.wire.ip import Ipv4View, MalformedPacket, internet_checksum, ip_view
 from tests.effort import examples
 from tests.packets import damaged, ip_packets, ipv4_packets, ipv6_packets, no_packets
@@ -134,6 +134,11 @@ def error6(quoted: bytes, kind: int = 2) -> bytes:
 
 FLOW4 = (6, CLIENT4, 0xD431, VIP4, 80)
 FLOW6 = (6, CLIENT6, 0xD431, VIP6, 80)
+
+
+def quoted_flow(octets: bytes) -> Any:
+    quoted = quoted_packet(octets)
+    return None if quoted is None else quoted.flow()
 
 
 @pytest.mark.parametrize("kind", [3, 4, 5, 11, 12])

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from atmdepot.drops import DropReason
 from atmdepot.wire import layouts
-from atmdepot.wire.aal5 import Aal5Error, CpcsPdu, abort_pdu, cpcs_pdu, parse_cpcs_pdu
+from atmdepot.wire.aal5 import Aal5Error, CpcsPdu, cpcs_pdu, parse_cpcs_pdu
 from atmdepot.wire.cell import CellHeader, Interface, hec
 from atmdepot.wire.llc import Encapsulation, EncapsulationError, decapsulate, encapsulate
 from atmdepot.wire.oam import FaultFunction, OamPayload, OamType
+from tests.aal5 import abort_pdu
 from tests.effort import examples
 from tests.packets import (
     cell_headers,

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atmdepot.wire import octets
-from atmdepot.wire.aal5 import MAX_SDU, Aal5Error, abort_pdu, cells_needed, cpcs_pdu, parse_cpcs_pdu, to_cells
+from atmdepot.wire.aal5 import MAX_SDU, Aal5Error, cells_needed, cpcs_pdu, parse_cpcs_pdu, to_cells
 from atmdepot.wire.cell import CellHeader, Interface
 from atmdepot.wire.octets import (
     header_at_plainly,
@@ -26,6 +26,7 @@ from atmdepot.wire.octets import (
     user_word_plainly,
     vc_headers_plainly,
 )
+from tests.aal5 import abort_pdu
 from tests.atm.plain_reassembler import plain_hec
 from tests.effort import examples
 from tests.packets import cell_headers, cells, sdus

@@ -181,10 +181,10 @@ class _OfAnother(click.Command):
     """A command whose last words are another command, with its own options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the words; say where `--` belongs when an option of the other command was met first."""
+        """Read the words; say where the other command belongs where it is missing, or an option of it came first."""
         try:
             return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
+        except (click.NoSuchOption, click.MissingParameter) as error:
             raise click.UsageError(f"{error.format_message()} Put -- before the command, as in: "
                                    "atmdepot lab exec client -- curl -s http://10.80.0.1/", ctx) from None
 

@@ -45,7 +45,9 @@ def test_wrong_usage() -> None:
     assert atmdepot("lab", "down", "direct", "--all").returncode == 2
     assert atmdepot("lab", "up").returncode == 2
     assert atmdepot("lab", "up", "direct", "--timeout", "0").returncode == 2
-    assert atmdepot("lab", "exec", "client").returncode == 2
+    done = atmdepot("lab", "exec", "client")
+    assert done.returncode == 2
+    assert "Missing argument 'CMD...'. Put -- before the command, as in: atmdepot lab exec client --" in done.stderr
     done = atmdepot("lab", "exec", "client", "sh", "-c", "true")
     assert done.returncode == 2
     assert "No such option '-c'. Put -- before the command, as in: atmdepot lab exec client -- curl" in done.stderr
